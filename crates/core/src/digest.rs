@@ -1,0 +1,169 @@
+//! Digests, record identities, and the one source of randomness: ranks derived from identities.
+//!
+//! **Invariant:** a rank is a function of (seed, purpose, record id) only, so that the same record is chosen on every
+//! machine, in every order of reading, and whatever other records exist.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A BLAKE3 digest (32 bytes), written as 64 lower-case hexadecimal digits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 32]);
+
+/// The identity of a record: the first 16 bytes of a BLAKE3 digest over its source, upstream id, text and media paths.
+///
+/// It is written as 32 lower-case hexadecimal digits and doubles as the sample key in shards.
+/// It does not depend on where the record stands in its file, nor on where the files are on this machine.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct RecordId(pub [u8; 16]);
+
+/// Why a string is not a digest or record id.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("{text:?} is not {expected} hexadecimal digits")]
+pub struct ParseDigestError {
+    /// The string that was given.
+    pub text: String,
+    /// How many hexadecimal digits were expected.
+    pub expected: usize,
+}
+
+/// The position of a record in a draw: a uniform 64-bit number from (seed, purpose, record id).
+///
+/// Taking the N records of lowest rank is consistent: a larger N keeps all that a smaller one chose.
+/// `purpose` keeps draws apart, so that being drawn early does not mean being placed early.
+pub fn rank(seed: u64, purpose: &str, id: RecordId) -> u64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(&(purpose.len() as u64).to_le_bytes());
+    hasher.update(purpose.as_bytes());
+    hasher.update(&id.0);
+    let mut first = [0; 8];
+    hasher.finalize_xof().fill(&mut first);
+    u64::from_le_bytes(first)
+}
+
+impl Digest {
+    /// The digest of some bytes.
+    pub fn of(bytes: &[u8]) -> Self {
+        Self(*blake3::hash(bytes).as_bytes())
+    }
+
+    /// The digest of a sequence of fields, each with its length, so that no two different sequences collide by joining.
+    pub fn of_fields<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let mut hasher = blake3::Hasher::new();
+        for field in fields {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field);
+        }
+        Self(*hasher.finalize().as_bytes())
+    }
+}
+
+impl RecordId {
+    /// The record id made of a digest's first half.
+    pub fn from_digest(digest: Digest) -> Self {
+        let mut half = [0; 16];
+        half.copy_from_slice(digest.0.split_at(16).0);
+        Self(half)
+    }
+
+    /// The id of the n-th (n ≥ 1) further record that is identical to this one in every field.
+    #[must_use]
+    pub fn occurrence(self, n: u64) -> Self {
+        Self::from_digest(Digest::of_fields([&self.0[..], b"occurrence", &n.to_le_bytes()]))
+    }
+}
+
+fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+}
+
+fn bytes_from_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseDigestError> {
+    let wrong = || ParseDigestError { text: text.to_owned(), expected: 2 * N };
+    if text.len() != 2 * N || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+        return Err(wrong());
+    }
+    let mut bytes = [0; N];
+    for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let pair = std::str::from_utf8(pair).map_err(|_ascii| wrong())?;
+        *byte = u8::from_str_radix(pair, 16).map_err(|_digits| wrong())?;
+    }
+    Ok(bytes)
+}
+
+macro_rules! hex_text {
+    ($($name:ident),*) => {$(
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(&self.0, f)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                write_hex(&self.0, f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = ParseDigestError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                bytes_from_hex(text).map(Self)
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+
+        impl schemars::JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                schemars::json_schema!({ "type": "string", "pattern": "^[0-9a-f]+$" })
+            }
+        }
+    )*};
+}
+
+hex_text!(Digest, RecordId);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_id_survives_its_text_form() {
+        let id = RecordId::from_digest(Digest::of(b"x"));
+        assert_eq!(id.to_string().parse::<RecordId>(), Ok(id));
+        assert!("xyz".parse::<RecordId>().is_err());
+    }
+
+    #[test]
+    fn fields_are_kept_apart() {
+        assert_ne!(Digest::of_fields([&b"ab"[..], b"c"]), Digest::of_fields([&b"a"[..], b"bc"]));
+    }
+
+    #[test]
+    fn ranks_differ_by_seed_purpose_and_id() {
+        let id = RecordId::from_digest(Digest::of(b"x"));
+        let base = rank(1, "draw", id);
+        assert_eq!(base, rank(1, "draw", id));
+        assert_ne!(base, rank(2, "draw", id));
+        assert_ne!(base, rank(1, "order", id));
+        assert_ne!(base, rank(1, "draw", id.occurrence(1)));
+    }
+}

@@ -1,0 +1,24 @@
+//! The vocabulary of manyframe: records and their visuals, rejects, costs, digests, samples.
+//!
+//! ```text
+//! Record (sources) ──▶ IndexRow (plan, samplers) ──▶ Sample (engine, shards)
+//!     └─ or Reject ──────────────────────────────────▶ ledger
+//! ```
+//!
+//! **Invariant:** nothing here performs I/O, starts a thread, or knows a file format or a prompt format.
+
+mod cost;
+mod digest;
+mod index;
+mod media;
+mod record;
+mod reject;
+mod sample;
+
+pub use cost::Cost;
+pub use digest::{Digest, ParseDigestError, RecordId, rank};
+pub use index::IndexRow;
+pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
+pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind};
+pub use reject::{Reject, RejectCode};
+pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleVisual};

@@ -1,0 +1,120 @@
+//! Where the media of a record are. Nothing here opens them: paths are as upstream wrote them, and untrusted.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// What a reference points at, as far as the annotation tells.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaKind {
+    /// A still image. Of an animated file the first frame is meant.
+    Image,
+    /// A video file, an animated GIF, or a directory of frames.
+    Video,
+}
+
+/// A reference to an image or a video.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct MediaRef {
+    /// What is expected there.
+    pub kind: MediaKind,
+    /// Where it is.
+    pub location: MediaLocation,
+    /// The part of a video that is meant; `None` is all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<Clip>,
+    /// Frames per second where the media cannot say it: frame directories, and GIFs that upstream reads at a fixed rate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fps: Option<f64>,
+}
+
+/// A part of a video, in seconds from its first frame.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct Clip {
+    /// First moment that belongs to the clip.
+    pub start_s: f64,
+    /// First moment that no longer does. `None` is the end of the video.
+    pub end_s: Option<f64>,
+}
+
+/// Where a medium is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaLocation {
+    /// A path as upstream wrote it. It is looked up below the media roots of the source, never anywhere else.
+    Path(String),
+    /// Encoded bytes inside a file that the source itself named.
+    Blob(BlobRef),
+    /// Images that were sampled or cut before, in placeholder order: the frames of a video, or the overview and
+    /// sub-images of a tiled image (then with its grid).
+    Prepared {
+        /// The encoded images.
+        images: Vec<BlobRef>,
+        /// Rows and columns of a tiled image.
+        grid: Option<Grid>,
+    },
+}
+
+/// Encoded bytes inside a larger file.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BlobRef {
+    /// A range of bytes of a file.
+    Range {
+        /// The file, as the pipeline or the source resolved it (trusted).
+        file: Arc<str>,
+        /// First byte.
+        offset: u64,
+        /// Number of bytes.
+        num_bytes: u64,
+    },
+    /// A cell of a Parquet file: one element of a list of `struct<bytes, path>`, or a binary value.
+    Cell {
+        /// The Parquet file (trusted).
+        file: Arc<str>,
+        /// Name of the top-level column.
+        column: Arc<str>,
+        /// Row in the file, from 0.
+        row: u64,
+        /// Element of the list, from 0.
+        index: u32,
+    },
+}
+
+/// Rows and columns of sub-images, in reading order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Grid {
+    /// Number of rows, at least 1.
+    pub rows: u32,
+    /// Number of columns, at least 1.
+    pub columns: u32,
+}
+
+impl Grid {
+    /// Number of sub-images.
+    pub fn num_tiles(self) -> u64 {
+        u64::from(self.rows) * u64::from(self.columns)
+    }
+}
+
+impl MediaLocation {
+    /// The text that identifies this location in record ids and messages: the upstream path where there is one.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Path(path) => path.clone(),
+            Self::Blob(blob) => blob.name(),
+            Self::Prepared { images, .. } => images.first().map(BlobRef::name).unwrap_or_default(),
+        }
+    }
+}
+
+impl BlobRef {
+    /// File and place, for messages.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Range { file, offset, num_bytes } => format!("{file}[{offset}+{num_bytes}]"),
+            Self::Cell { file, column, row, index } => format!("{file}#{row}.{column}[{index}]"),
+        }
+    }
+}

@@ -1,0 +1,362 @@
+//! A conversation whose visuals are typed, so that no code below `sources` and above `format` sees a placeholder string.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Digest, MediaKind, MediaLocation, MediaRef, RecordId};
+
+/// Who speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Role {
+    /// Instructions before the conversation.
+    System,
+    /// The person (`human`, `user`).
+    User,
+    /// The model (`gpt`, `assistant`).
+    Assistant,
+}
+
+/// How a medium is shown to the model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VisualKind {
+    /// One image.
+    Image,
+    /// Frames in time.
+    Video,
+    /// An overview and rows of sub-images in space.
+    Tiled,
+}
+
+/// A visual in a conversation: a medium of the record, and how it is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Visual {
+    /// How the medium is shown.
+    pub kind: VisualKind,
+    /// Position in [`Record::media`].
+    pub media: usize,
+}
+
+/// A piece of a turn.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Part {
+    /// Text exactly as upstream has it, without its placeholders. It may contain strings that look like tags: they are text.
+    Text(String),
+    /// A visual.
+    Visual(Visual),
+}
+
+/// What one side says before the other answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Turn {
+    /// Who speaks.
+    pub role: Role,
+    /// Text and visuals in order.
+    pub parts: Vec<Part>,
+}
+
+/// Where a record came from, so that `manyframe why` can show the very line.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Origin {
+    /// The annotation file.
+    pub file: Arc<str>,
+    /// The place in it.
+    pub position: Position,
+}
+
+/// A place in an annotation file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Position {
+    /// Bytes of a JSON file.
+    Bytes {
+        /// First byte of the record.
+        offset: u64,
+        /// Number of bytes.
+        num_bytes: u64,
+        /// Line of the first byte, from 1.
+        line: u64,
+    },
+    /// A row of a Parquet file, from 0.
+    Row(u64),
+    /// The whole file: what is wrong with it is not about one record.
+    File,
+}
+
+impl std::fmt::Display for Origin {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.position {
+            Position::Bytes { line, .. } => write!(f, "{}:{line}", self.file),
+            Position::Row(row) => write!(f, "{} row {row}", self.file),
+            Position::File => write!(f, "{}", self.file),
+        }
+    }
+}
+
+/// One conversation of an upstream dataset, made canonical.
+///
+/// # Invariants
+/// * Every visual points into `media`, and every medium is pointed at exactly once, in order of appearance.
+/// * Videos point at `MediaKind::Video`, images and tiled images at `MediaKind::Image`.
+/// * Turns alternate between user and assistant, with an optional system turn first; the last one is the assistant's.
+/// * Every answer has text; visuals stand in user turns only.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Record {
+    /// Identity, derived from the other fields.
+    pub id: RecordId,
+    /// Name of the source in the pipeline file.
+    pub source: Arc<str>,
+    /// Part of the source, such as `video/reasoning/clevrer_qa`; may be empty.
+    pub subset: Arc<str>,
+    /// The id upstream gave it; may be empty, and may repeat.
+    pub upstream_id: String,
+    /// The conversation.
+    pub turns: Vec<Turn>,
+    /// Its images and videos, in order of appearance.
+    pub media: Vec<MediaRef>,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// Why turns and media do not make a record. Sources turn each into a reject.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// There is no turn at all.
+    #[error("the conversation is empty")]
+    NoTurns,
+    /// Turns do not alternate, or end with the user.
+    #[error("turn {turn} is the {found:?} turn where the {expected:?} turn belongs")]
+    TurnOrder {
+        /// Position of the turn, from 0; one past the last if a turn is missing.
+        turn: usize,
+        /// The role found (the last one, if a turn is missing).
+        found: Role,
+        /// The role expected there.
+        expected: Role,
+    },
+    /// An answer, or a user turn without visuals, has no text.
+    #[error("turn {turn} ({role:?}) is empty")]
+    EmptyTurn {
+        /// Position of the turn, from 0.
+        turn: usize,
+        /// Who should have spoken.
+        role: Role,
+    },
+    /// A visual stands in a turn that is not the user's.
+    #[error("turn {turn} ({role:?}) contains an image or video")]
+    VisualOutsideUserTurn {
+        /// Position of the turn, from 0.
+        turn: usize,
+        /// Whose turn it is.
+        role: Role,
+    },
+    /// Visuals and media do not correspond one to one and in order.
+    #[error("{num_visuals} placeholders for {num_media} images or videos")]
+    VisualsAndMedia {
+        /// Visuals in the turns.
+        num_visuals: usize,
+        /// Media of the record.
+        num_media: usize,
+    },
+    /// A visual shows a medium of the wrong kind.
+    #[error("visual {visual} does not fit the kind of its medium")]
+    VisualKind {
+        /// Position of the visual, from 0.
+        visual: usize,
+    },
+}
+
+impl Record {
+    /// Checks the invariants and derives the identity, in which media count by the paths upstream gave them.
+    pub fn try_new(
+        source: Arc<str>,
+        subset: Arc<str>,
+        upstream_id: String,
+        turns: Vec<Turn>,
+        media: Vec<MediaRef>,
+        origin: Origin,
+    ) -> Result<Self, RecordError> {
+        check_turns(&turns)?;
+        check_visuals(&turns, &media)?;
+        let id = record_id(&source, &subset, &upstream_id, &turns, &media);
+        Ok(Self { id, source, subset, upstream_id, turns, media, origin })
+    }
+
+    /// The visuals in order of appearance.
+    pub fn visuals(&self) -> impl Iterator<Item = Visual> {
+        visuals_of(&self.turns)
+    }
+
+    /// A digest of roles, text and the places of visuals, without the media: equal for records that say the same.
+    pub fn text_digest(&self) -> Digest {
+        let mut fields = Vec::new();
+        push_turn_fields(&self.turns, &mut fields);
+        Digest::of_fields(fields.iter().map(Vec::as_slice))
+    }
+
+    /// Number of characters of all text.
+    pub fn num_text_chars(&self) -> usize {
+        let texts = self.turns.iter().flat_map(|turn| &turn.parts);
+        texts.map(|part| if let Part::Text(text) = part { text.chars().count() } else { 0 }).sum()
+    }
+}
+
+fn visuals_of(turns: &[Turn]) -> impl Iterator<Item = Visual> {
+    turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
+        Part::Visual(visual) => Some(*visual),
+        Part::Text(_) => None,
+    })
+}
+
+fn check_turns(turns: &[Turn]) -> Result<(), RecordError> {
+    let Some(last) = turns.last() else { return Err(RecordError::NoTurns) };
+    let first_user = usize::from(turns.first().is_some_and(|turn| turn.role == Role::System));
+    for (index, turn) in turns.iter().enumerate() {
+        let expected = match index {
+            _ if index < first_user => Role::System,
+            _ if (index - first_user).is_multiple_of(2) => Role::User,
+            _ => Role::Assistant,
+        };
+        if turn.role != expected {
+            return Err(RecordError::TurnOrder { turn: index, found: turn.role, expected });
+        }
+        let has_visual = turn.parts.iter().any(|part| matches!(part, Part::Visual(_)));
+        let has_text = turn.parts.iter().any(|part| matches!(part, Part::Text(text) if !text.trim().is_empty()));
+        if has_visual && turn.role != Role::User {
+            return Err(RecordError::VisualOutsideUserTurn { turn: index, role: turn.role });
+        }
+        if !has_text && !has_visual {
+            return Err(RecordError::EmptyTurn { turn: index, role: turn.role });
+        }
+    }
+    match last.role {
+        Role::Assistant => Ok(()),
+        found => Err(RecordError::TurnOrder { turn: turns.len(), found, expected: Role::Assistant }),
+    }
+}
+
+fn check_visuals(turns: &[Turn], media: &[MediaRef]) -> Result<(), RecordError> {
+    let num_visuals = visuals_of(turns).count();
+    if num_visuals != media.len() || visuals_of(turns).enumerate().any(|(index, visual)| visual.media != index) {
+        return Err(RecordError::VisualsAndMedia { num_visuals, num_media: media.len() });
+    }
+    for (index, (visual, medium)) in visuals_of(turns).zip(media).enumerate() {
+        let fits = match visual.kind {
+            VisualKind::Video => medium.kind == MediaKind::Video,
+            VisualKind::Image | VisualKind::Tiled => medium.kind == MediaKind::Image,
+        };
+        if !fits {
+            return Err(RecordError::VisualKind { visual: index });
+        }
+    }
+    Ok(())
+}
+
+fn push_turn_fields(turns: &[Turn], fields: &mut Vec<Vec<u8>>) {
+    for turn in turns {
+        fields.push(format!("{:?}", turn.role).into_bytes());
+        for part in &turn.parts {
+            match part {
+                Part::Text(text) => fields.push(text.as_bytes().to_vec()),
+                // How an image is shown (whole or tiled) is a setting, not part of what the record says.
+                Part::Visual(visual) if visual.kind == VisualKind::Video => fields.push(b"\0video".to_vec()),
+                Part::Visual(_) => fields.push(b"\0image".to_vec()),
+            }
+        }
+    }
+}
+
+fn record_id(source: &str, subset: &str, upstream_id: &str, turns: &[Turn], media: &[MediaRef]) -> RecordId {
+    let mut fields: Vec<Vec<u8>> = [source, subset, upstream_id].map(|text| text.as_bytes().to_vec()).into();
+    push_turn_fields(turns, &mut fields);
+    for medium in media {
+        // Where this machine keeps a file is no part of a record's identity: only upstream's own paths are.
+        match &medium.location {
+            MediaLocation::Path(path) => fields.push(path.as_bytes().to_vec()),
+            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } => fields.push(b"\0embedded".to_vec()),
+        }
+        if let Some(clip) = medium.clip {
+            fields.push(format!("{}-{:?}", clip.start_s, clip.end_s).into_bytes());
+        }
+    }
+    RecordId::from_digest(Digest::of_fields(fields.iter().map(Vec::as_slice)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn turn(role: Role, parts: Vec<Part>) -> Turn {
+        Turn { role, parts }
+    }
+
+    fn text(text: &str) -> Part {
+        Part::Text(text.into())
+    }
+
+    fn image(media: usize) -> Part {
+        Part::Visual(Visual { kind: VisualKind::Image, media })
+    }
+
+    fn record(turns: Vec<Turn>, num_media: usize) -> Result<Record, RecordError> {
+        let medium = |i| MediaRef {
+            kind: MediaKind::Image,
+            location: MediaLocation::Path(format!("{i}.jpg")),
+            clip: None,
+            fps: None,
+        };
+        let origin = Origin { file: "a.json".into(), position: Position::File };
+        Record::try_new("s".into(), "".into(), "1".into(), turns, (0..num_media).map(medium).collect(), origin)
+    }
+
+    #[test]
+    fn a_conversation_alternates_and_ends_with_an_answer() {
+        let ask = || turn(Role::User, vec![image(0), text("what?")]);
+        let answer = || turn(Role::Assistant, vec![text("a cat")]);
+        assert!(record(vec![ask(), answer()], 1).is_ok());
+        assert_eq!(
+            record(vec![ask()], 1),
+            Err(RecordError::TurnOrder { turn: 1, found: Role::User, expected: Role::Assistant })
+        );
+        assert_eq!(
+            record(vec![answer()], 0),
+            Err(RecordError::TurnOrder { turn: 0, found: Role::Assistant, expected: Role::User })
+        );
+        assert_eq!(record(vec![], 0), Err(RecordError::NoTurns));
+    }
+
+    #[test]
+    fn an_empty_answer_is_named() {
+        let turns = vec![turn(Role::User, vec![text("hi")]), turn(Role::Assistant, vec![text(" \n")])];
+        assert_eq!(record(turns, 0), Err(RecordError::EmptyTurn { turn: 1, role: Role::Assistant }));
+    }
+
+    #[test]
+    fn every_medium_is_shown_once_and_in_order() {
+        let turns = |a, b| vec![turn(Role::User, vec![image(a), image(b)]), turn(Role::Assistant, vec![text("x")])];
+        assert!(record(turns(0, 1), 2).is_ok());
+        assert!(record(turns(1, 0), 2).is_err());
+        assert_eq!(record(turns(0, 1), 3), Err(RecordError::VisualsAndMedia { num_visuals: 2, num_media: 3 }));
+    }
+
+    #[test]
+    fn the_identity_ignores_where_the_record_stands() {
+        let turns = vec![turn(Role::User, vec![text("hi")]), turn(Role::Assistant, vec![text("ho")])];
+        let here = record(turns, 0).unwrap();
+        let mut there = here.clone();
+        there.origin.position = Position::Row(7);
+        let again = Record::try_new(
+            there.source.clone(),
+            there.subset.clone(),
+            there.upstream_id.clone(),
+            there.turns,
+            vec![],
+            there.origin,
+        );
+        assert_eq!(here.id, again.unwrap().id);
+    }
+}

@@ -1,0 +1,119 @@
+//! Records that will not be delivered, and why. A reject is data to be counted, not an error.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Origin;
+
+/// A record that will not be delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reject {
+    /// The reason, for counting.
+    pub code: RejectCode,
+    /// What was found and what was expected, in words.
+    pub detail: String,
+    /// Part of the source; may be empty.
+    pub subset: String,
+    /// The id upstream gave it, as far as it could be read.
+    pub upstream_id: String,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+macro_rules! reject_codes {
+    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+        /// Why a record is not delivered. The text form is stable: ledgers and scripts count it.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum RejectCode { $($(#[$doc])* $name,)* }
+
+        impl RejectCode {
+            /// Every code, in the order of the pipeline's steps.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)*];
+
+            /// The stable text form.
+            pub fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $text,)* }
+            }
+
+            /// The code of a text form.
+            pub fn from_text(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$name),)* _ => None }
+            }
+        }
+    };
+}
+
+reject_codes! {
+    /// The bytes of the record are not JSON, or not valid UTF-8.
+    MalformedRecord = "malformed_record",
+    /// The record is JSON but lacks what the source's schema asks for, or has it in another shape.
+    UnexpectedSchema = "unexpected_schema",
+    /// There is no conversation, or no turn in it.
+    EmptyConversation = "empty_conversation",
+    /// A role that is neither user, assistant nor system.
+    UnknownRole = "unknown_role",
+    /// Turns do not alternate, start with an answer, or end with a question.
+    TurnOrder = "turn_order",
+    /// A question or answer without text.
+    EmptyTurn = "empty_turn",
+    /// The answer is a known artefact of the upstream's generation, not an answer.
+    ArtefactText = "artefact_text",
+    /// Fewer placeholders than images, or more.
+    PlaceholderMismatch = "placeholder_mismatch",
+    /// A placeholder stands in an answer or system text.
+    PlaceholderOutsideUserTurn = "placeholder_outside_user_turn",
+    /// The record refers to a kind of media that is not supported, such as audio.
+    UnsupportedMedia = "unsupported_media",
+    /// Start and end of a clip are not times in order, or lie outside of the video.
+    ClipRange = "clip_range",
+    /// A path that leaves the media roots: absolute, `..`, a link that points outside, another scheme.
+    UnsafePath = "unsafe_path",
+    /// No media root has the file.
+    MediaMissing = "media_missing",
+    /// The file has no bytes.
+    MediaEmpty = "media_empty",
+    /// The bytes are not of a supported image or video type.
+    MediaType = "media_type",
+    /// The image or video has more pixels or bytes than allowed.
+    MediaTooLarge = "media_too_large",
+    /// The image is smaller, or more elongated, than allowed.
+    MediaShape = "media_shape",
+    /// The bytes claim a type but cannot be decoded.
+    MediaCorrupt = "media_corrupt",
+    /// The video has no frame that can be decoded.
+    NoFrames = "no_frames",
+    /// The sample is longer than the sequence length.
+    TooLong = "too_long",
+    /// A filter of the source left it out.
+    Filtered = "filtered",
+    /// The text holds a placeholder or template token, and the pipeline file asks to reject such records.
+    LiteralTag = "literal_tag",
+}
+
+impl std::fmt::Display for RejectCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_texts_correspond() {
+        for &code in RejectCode::ALL {
+            assert_eq!(RejectCode::from_text(code.as_str()), Some(code));
+            assert_eq!(serde_json_text(code), code.as_str());
+        }
+    }
+
+    // The serde form must be the text form; derived names would drift from the literals silently.
+    fn serde_json_text(code: RejectCode) -> String {
+        use serde::de::IntoDeserializer;
+        use serde::de::value::{Error, StrDeserializer};
+        let text: StrDeserializer<'_, Error> = code.as_str().into_deserializer();
+        RejectCode::deserialize(text).map(|code| code.as_str().to_owned()).unwrap_or_default()
+    }
+}

@@ -1,0 +1,174 @@
+//! A record as it is delivered: formatted, its images encoded, its tokens counted.
+
+use std::sync::Arc;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Cost, Grid, Origin, RecordId, Role, VisualKind};
+
+/// What kind of visuals a sample holds; shards can be split by it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Layout {
+    /// At least one video: frames in time.
+    Temporal,
+    /// No video, at least one tiled image: sub-images in space.
+    Spatial,
+    /// Plain images only.
+    Image,
+    /// No visual at all.
+    Text,
+}
+
+impl Layout {
+    /// Every layout, in the order in which shards are listed.
+    pub const ALL: [Self; 4] = [Self::Temporal, Self::Spatial, Self::Image, Self::Text];
+
+    /// The layout of a sample with these visuals.
+    pub fn of(visuals: impl IntoIterator<Item = VisualKind>) -> Self {
+        visuals.into_iter().fold(Self::Text, |layout, kind| {
+            layout.min(match kind {
+                VisualKind::Video => Self::Temporal,
+                VisualKind::Tiled => Self::Spatial,
+                VisualKind::Image => Self::Image,
+            })
+        })
+    }
+
+    /// The name in paths and tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Temporal => "temporal",
+            Self::Spatial => "spatial",
+            Self::Image => "image",
+            Self::Text => "text",
+        }
+    }
+}
+
+/// The encoding of a delivered image.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageFormat {
+    /// JPEG, extension `jpg`.
+    Jpeg,
+    /// PNG, extension `png`.
+    Png,
+    /// WebP, extension `webp`.
+    Webp,
+}
+
+impl ImageFormat {
+    /// File name extension, without a dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Jpeg => "jpg",
+            Self::Png => "png",
+            Self::Webp => "webp",
+        }
+    }
+
+    /// The format of a file name extension that [`Self::extension`] gives.
+    pub fn from_extension(extension: &str) -> Option<Self> {
+        [Self::Jpeg, Self::Png, Self::Webp].into_iter().find(|format| format.extension() == extension)
+    }
+}
+
+/// An encoded image of a sample.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleImage {
+    /// The encoded bytes.
+    pub bytes: Vec<u8>,
+    /// Their encoding.
+    pub format: ImageFormat,
+    /// Width in pixels, as shown (orientation applied).
+    pub width_px: u32,
+    /// Height in pixels, as shown.
+    pub height_px: u32,
+}
+
+/// A turn as text, with placeholders.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Message {
+    /// Who speaks.
+    pub role: Role,
+    /// Text in the dialect of the dataset: each placeholder stands for the next image.
+    pub content: String,
+}
+
+/// Where a visual stands in the messages, and which images it shows; enough to undo the dialect when a sample is replayed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SampleVisual {
+    /// How it is shown.
+    pub kind: VisualKind,
+    /// Position of its message.
+    pub message: usize,
+    /// First character of its text in the message.
+    pub start: usize,
+    /// One past the last character, the separators that the dialect put there included.
+    pub end: usize,
+    /// Its first image.
+    pub first_image: usize,
+    /// How many images it shows.
+    pub num_images: usize,
+    /// Rows and columns of a tiled image; the overview comes before them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid: Option<Grid>,
+    /// Times of the frames in seconds from the first frame of the video, as far as known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times_s: Vec<f64>,
+    /// The path upstream gave it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub path: String,
+    /// Width of the original in pixels, as shown.
+    pub width_px: u32,
+    /// Height of the original in pixels, as shown.
+    pub height_px: u32,
+}
+
+/// A record as it is delivered.
+///
+/// # Invariants
+/// * The messages hold as many placeholders as there are images, and `visuals` cover all images in order.
+/// * `label_spans` are ranges of characters in `prompt`, in order, disjoint.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Sample {
+    /// Identity; its text form is the key in shards.
+    pub id: RecordId,
+    /// Name of the source in the pipeline file.
+    pub source: Arc<str>,
+    /// Part of the source; may be empty.
+    pub subset: Arc<str>,
+    /// The id upstream gave it; may be empty.
+    pub upstream_id: String,
+    /// What kind of visuals it holds.
+    pub layout: Layout,
+    /// The conversation, with placeholders.
+    pub messages: Vec<Message>,
+    /// The whole text as the trainer sees it, chat template included.
+    pub prompt: String,
+    /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token.
+    pub label_spans: Vec<(usize, usize)>,
+    /// Exact tokens and images.
+    pub cost: Cost,
+    /// The images, in placeholder order.
+    pub images: Vec<SampleImage>,
+    /// What the images are.
+    pub visuals: Vec<SampleVisual>,
+    /// Where the record was read.
+    pub origin: Origin,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_layout_is_that_of_the_rarest_visual() {
+        assert_eq!(Layout::of([]), Layout::Text);
+        assert_eq!(Layout::of([VisualKind::Image]), Layout::Image);
+        assert_eq!(Layout::of([VisualKind::Image, VisualKind::Tiled]), Layout::Spatial);
+        assert_eq!(Layout::of([VisualKind::Tiled, VisualKind::Video, VisualKind::Image]), Layout::Temporal);
+    }
+}

@@ -1,0 +1,19 @@
+//! Which records are chosen, in which order, and where shards are cut: pure functions over index rows.
+//!
+//! ```text
+//! rows ──make_ids_unique──▶ ──duplicate candidates──▶ ──draw, per source──▶ ──shuffle──▶ ──cut──▶ tasks
+//! ```
+//!
+//! **Invariant:** nothing here sees text or pixels, does I/O, or depends on the order of reading beyond what is stated.
+//! **Invariant:** draws are consistent: a larger `take` keeps what a smaller one chose, and one source's draw does not
+//! depend on another source.
+
+mod cut;
+mod draw;
+mod duplicates;
+mod identity;
+
+pub use cut::{CutLimits, cut};
+pub use draw::{draw, shuffle};
+pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
+pub use identity::make_ids_unique;
