@@ -98,7 +98,7 @@ pub struct Message {
 }
 
 /// Where a visual stands in the messages, and which images it shows; enough to undo the dialect when a sample is replayed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleVisual {
     /// How it is shown.
     pub kind: VisualKind,

@@ -1,0 +1,46 @@
+# Every target does its own set-up on a fresh Debian machine that has Rust, a C compiler and Python.
+# What is installed or downloaded goes to .env/ and target/; what is built goes to out/.
+
+CARGO ?= cargo
+export CARGO_TERM_COLOR ?= auto
+
+.PHONY: help setup demo test lint bench schemas clean
+
+help:
+	@echo 'make demo    build, fetch real photos and videos, run the three stages on them, verify the result'
+	@echo 'make test    all tests, with the Python readers of the shards'
+	@echo 'make lint    formatting, clippy, dependency rules'
+	@echo 'make bench   speed and memory beside Python versions of the same jobs'
+	@echo 'make schemas write schemas/ from the types'
+
+setup:
+	@tests/setup/system.sh
+
+demo: setup
+	$(CARGO) build --release --locked
+	python3 pipelines/demo/fetch.py .env/demo
+	tests/setup/demo.sh target/release/manyframe
+
+test: setup
+	tests/setup/python.sh .env/python
+	python3 pipelines/demo/fetch.py .env/demo
+	$(CARGO) test --workspace --locked
+
+lint: setup
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+	$(CARGO) clippy --workspace --locked --no-default-features -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
+	else echo 'cargo-deny is not installed: dependency rules (deny.toml) not checked'; fi
+
+bench: setup
+	$(CARGO) build --release --locked
+	tests/setup/python.sh .env/python
+	python3 tests/bench/run.py target/release/manyframe
+
+schemas:
+	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests schemas
+
+clean:
+	$(CARGO) clean
+	rm -rf out .env

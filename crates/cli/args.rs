@@ -1,0 +1,186 @@
+//! Arguments as they are typed.
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use manyframe_plan::pipeline::Override;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0  done
+  1  failed; trying again may help
+  2  wrong use, or an error in a pipeline file; trying again will not help
+  3  built, but a source is over its error budget (max_rejects)";
+
+/// Builds multi-image instruction datasets for vision-language models.
+#[derive(Debug, Parser)]
+#[command(name = "manyframe", version, propagate_version = true, after_help = EXIT_CODES, after_long_help = EXIT_CODES)]
+pub(crate) struct Arguments {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// How logs on stderr are written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Output")]
+    pub(crate) log_format: LogFormat,
+    /// Log more: once for debug, twice for trace.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
+    pub(crate) verbose: u8,
+    /// Show neither progress nor logs below warnings.
+    #[arg(short, long, global = true, help_heading = "Output")]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check pipeline files: every error at once, with line, value and what is allowed.
+    Check(CheckArguments),
+    /// Show what a build would give: reads annotations and media headers only.
+    Plan(PlanArguments),
+    /// Plan, run and commit; goes on where an earlier build stopped.
+    Build(BuildArguments),
+    /// Show a dataset, or one sample: its text as the trainer sees it, its images written out.
+    Inspect(InspectArguments),
+    /// Show what became of a record, why, and the text it came from.
+    Why(WhyArguments),
+    /// Read a whole dataset back: digests, decodability, placeholders and images, the ledger.
+    Verify(VerifyArguments),
+    /// Run one task of a plan; what a cluster engine calls. Idempotent and atomic.
+    Task(TaskArguments),
+    /// Make a dataset of a plan whose tasks are all done.
+    Commit(CommitArguments),
+    /// Write the completions of a shell to stdout.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the man page to stdout.
+    Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    /// Pipeline files.
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Overrides {
+    /// Replace a variable, or a setting by its dotted path: data=/mnt/data, format.max_tokens=2048, source.NAME.take=100.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Threads {
+    /// Worker threads. Default: one per core.
+    #[arg(long, value_name = "N")]
+    pub(crate) threads: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PipelineArguments {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    /// The dataset's directory, in place of the one in the file. Work in progress goes to DIR.work beside it.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+    /// Forget the index, the plan and the finished tasks of earlier builds, and read everything anew.
+    #[arg(long)]
+    pub(crate) fresh: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BuildArguments {
+    #[command(flatten)]
+    pub(crate) pipeline: PipelineArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InspectArguments {
+    /// The dataset's directory.
+    pub(crate) dataset: PathBuf,
+    /// A record id or the first 6 or more of its digits, or an upstream id.
+    pub(crate) id: Option<String>,
+    /// Write the images of the sample into this directory.
+    #[arg(long, value_name = "DIR", requires = "id")]
+    pub(crate) images: Option<PathBuf>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct WhyArguments {
+    /// The dataset's directory.
+    pub(crate) dataset: PathBuf,
+    /// A record id or the first 6 or more of its digits, or an upstream id.
+    pub(crate) id: String,
+    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArguments {
+    /// The dataset's directory.
+    pub(crate) dataset: PathBuf,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TaskArguments {
+    /// The plan's directory, as `manyframe plan` prints it.
+    pub(crate) plan: PathBuf,
+    /// The task's number.
+    pub(crate) id: u32,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CommitArguments {
+    /// The plan's directory, as `manyframe plan` prints it.
+    pub(crate) plan: PathBuf,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+}

@@ -1,0 +1,147 @@
+//! `manyframe inspect`: a dataset, or one sample of it.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use manyframe_core::{Sample, VisualKind};
+use manyframe_engine::{LedgerRow, Manifest, Status};
+
+use super::build::sources_table;
+use crate::args::InspectArguments;
+use crate::table::{Table, bytes, count};
+use crate::{exit, output};
+
+pub(super) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
+    let text = match &arguments.id {
+        None => show_dataset(&arguments.dataset, arguments.json)?,
+        Some(id) => show_sample(arguments, id)?,
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_dataset(dataset: &Path, is_json: bool) -> Result<String> {
+    let manifest = Manifest::read(dataset)?;
+    if is_json {
+        return Ok(serde_json::to_string_pretty(&manifest)? + "\n");
+    }
+    let mut text = format!("{}\n", manifest.name);
+    if !manifest.description.is_empty() {
+        text.push_str(&format!("{}\n", manifest.description));
+    }
+    text.push_str(&format!("\n{}\n", sources_table(&manifest).render()));
+    let mut table = Table::new(&["shard", "samples", "tokens", "images", "bytes"]);
+    for shard in &manifest.shards {
+        let cost = shard.total.cost;
+        let mut cells = vec![shard.path.clone()];
+        cells.extend([shard.total.num_samples, cost.num_tokens(), cost.num_images].map(count));
+        cells.push(bytes(shard.num_bytes));
+        table.push(cells);
+    }
+    text.push_str(&table.render());
+    if let Some(row) = first_delivered(dataset, &manifest)? {
+        text.push_str(&format!("\none sample: manyframe inspect {} {}\n", dataset.display(), row.id));
+    }
+    Ok(text)
+}
+
+fn first_delivered(dataset: &Path, manifest: &Manifest) -> Result<Option<LedgerRow>> {
+    let mut rows = manyframe_engine::read_ledger(&dataset.join(&manifest.ledger.path))?;
+    let is_delivered = |row: &Result<LedgerRow, _>| row.as_ref().is_ok_and(|row| row.status == Status::Delivered);
+    Ok(rows.find(is_delivered).transpose()?)
+}
+
+fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
+    let row = super::find_one(&arguments.dataset, id)?;
+    let Some(sample) = manyframe_engine::read_sample(&arguments.dataset, &row)? else {
+        let message = format!(
+            "record {} was not delivered ({}); `manyframe why {} {}` tells more",
+            row.id,
+            row.status.as_str(),
+            arguments.dataset.display(),
+            row.id
+        );
+        return Err(exit::WrongUse(message).into());
+    };
+    let written = arguments.images.as_deref().map(|directory| write_images(directory, &sample)).transpose()?;
+    if arguments.json {
+        return Ok(serde_json::to_string_pretty(&manyframe_shards::SampleJson::from_sample(&sample))? + "\n");
+    }
+    Ok(render(&row, &sample, written))
+}
+
+fn write_images(directory: &Path, sample: &Sample) -> Result<Vec<String>> {
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {directory:?}"))?;
+    let mut names = Vec::new();
+    for (index, image) in sample.images.iter().enumerate() {
+        let path = directory.join(format!("{}.{index:03}.{}", sample.id, image.format.extension()));
+        fs::write(&path, &image.bytes).with_context(|| format!("cannot write {path:?}"))?;
+        names.push(path.display().to_string());
+    }
+    Ok(names)
+}
+
+fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> String {
+    let mut text = format!("record    {}\n", sample.id);
+    let mut line = |name: &str, value: String| text.push_str(&format!("{name:<9} {value}\n"));
+    line("source", join(&[&sample.source, &sample.subset, &sample.upstream_id]));
+    line("from", row.origin().to_string());
+    line("shard", row.shard.clone().unwrap_or_default());
+    line(
+        "tokens",
+        format!(
+            "{} ({} text, {} visual)",
+            count(sample.cost.num_tokens()),
+            count(sample.cost.text_tokens),
+            count(sample.cost.visual_tokens)
+        ),
+    );
+    for visual in &sample.visuals {
+        let size = format!("{}×{} px", visual.width_px, visual.height_px);
+        let what = match (visual.kind, visual.grid) {
+            (VisualKind::Video, _) => format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s)),
+            (VisualKind::Tiled, Some(grid)) => {
+                format!("overview and {} rows × {} columns of sub-images, {size}", grid.rows, grid.columns)
+            }
+            _ => format!("image, {size}"),
+        };
+        line("visual", join(&[&what, &visual.path]));
+    }
+    text.push_str("\n--- the text as the trainer sees it; the loss falls on what stands between ⟦ and ⟧ ---\n");
+    text.push_str(&marked_prompt(sample));
+    text.push_str("\n---\n");
+    for name in written.into_iter().flatten() {
+        text.push_str(&format!("wrote {name}\n"));
+    }
+    text
+}
+
+fn join(parts: &[&str]) -> String {
+    parts.iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>().join("  ")
+}
+
+fn times(times_s: &[f64]) -> String {
+    match (times_s.first(), times_s.last()) {
+        (Some(first), Some(last)) => format!(", from {first:.2} s to {last:.2} s"),
+        _ => String::new(),
+    }
+}
+
+fn marked_prompt(sample: &Sample) -> String {
+    let mut marked = String::new();
+    for (index, character) in sample.prompt.chars().chain([' ']).enumerate() {
+        for &(start, end) in &sample.label_spans {
+            if index == end {
+                marked.push('⟧');
+            }
+            if index == start {
+                marked.push('⟦');
+            }
+        }
+        marked.push(character);
+    }
+    marked.pop();
+    marked
+}

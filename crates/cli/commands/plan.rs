@@ -1,0 +1,180 @@
+//! `manyframe plan`: the budget table of a pipeline file.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use manyframe_core::{Cost, Layout};
+use manyframe_engine::EngineError;
+use manyframe_plan::pipeline::{Pipeline, Take};
+use manyframe_plan::{Context, MadePlan, Observer, Plan};
+
+use crate::args::{Global, PipelineArguments, PlanArguments};
+use crate::table::{Table, bytes, count};
+use crate::{output, progress};
+
+pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode> {
+    let observer = progress::observer(global.quiet);
+    let pool = super::thread_pool(&arguments.pipeline.threads)?;
+    let pipeline = read(&arguments.pipeline)?;
+    let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
+    let context = Context::open(pipeline)?;
+    let made = work.plan(&context, &pool, observer.as_ref())?;
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&json(&made))? + "\n"
+    } else {
+        render(&made)
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The pipeline file, with `--output` in the place of its own.
+pub(super) fn read(arguments: &PipelineArguments) -> Result<Pipeline> {
+    let mut pipeline = super::read_pipeline(&arguments.file, &arguments.overrides.set)?;
+    if let Some(output) = &arguments.output {
+        pipeline.file.output.directory = output.display().to_string();
+    }
+    Ok(pipeline)
+}
+
+/// The directory of work in progress, held by one process at a time.
+pub(super) struct Work {
+    directory: PathBuf,
+    // Unlocked by the system when the process ends, however it ends.
+    _lock: fs::File,
+}
+
+impl Work {
+    /// Makes the directory `OUTPUT.work` and waits for nobody: a second build of one output is an error.
+    pub(super) fn enter(pipeline: &Pipeline, is_fresh: bool) -> Result<Self> {
+        let dataset = Path::new(&pipeline.file.output.directory);
+        manyframe_engine::refuse_foreign(dataset)?;
+        let mut name = dataset.as_os_str().to_owned();
+        name.push(".work");
+        let directory = PathBuf::from(name);
+        fs::create_dir_all(&directory)
+            .map_err(|source| EngineError::Write { path: directory.clone(), source })?;
+        let lock = fs::File::create(directory.join("lock"))
+            .map_err(|source| EngineError::Write { path: directory.join("lock"), source })?;
+        lock.try_lock().with_context(|| format!("another build of {} is running", dataset.display()))?;
+        if is_fresh {
+            for entry in fs::read_dir(&directory)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
+                fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove {:?}", entry.path()))?;
+            }
+        }
+        Ok(Self { directory, _lock: lock })
+    }
+
+    /// Makes the plan, or takes the one that an interrupted build left.
+    pub(super) fn plan(
+        &self,
+        context: &Context,
+        pool: &rayon::ThreadPool,
+        observer: &dyn Observer,
+    ) -> Result<MadePlan> {
+        Ok(manyframe_plan::make(context, &self.directory, pool, observer)?)
+    }
+
+    /// Removes the plans and finished tasks that a committed build leaves; the index stays for the next one.
+    pub(super) fn remove_plans(&self) -> Result<()> {
+        for entry in fs::read_dir(&self.directory)?.filter_map(Result::ok) {
+            let name = entry.file_name();
+            let is_plan = name.to_string_lossy().trim_start_matches('.').starts_with("plan-");
+            if is_plan {
+                fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove {:?}", entry.path()))?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn json(made: &MadePlan) -> serde_json::Value {
+    let plan = &made.plan;
+    serde_json::json!({
+        "plan": made.directory,
+        "key": plan.key,
+        "name": plan.pipeline.name,
+        "sources": plan.sources,
+        "total": { "num_samples": num_samples(plan), "num_tokens": plan.cost().num_tokens(), "cost": plan.cost() },
+        "tasks": plan.tasks,
+    })
+}
+
+fn num_samples(plan: &Plan) -> u64 {
+    plan.tasks.iter().map(|task| task.num_samples).sum()
+}
+
+/// The tables that `plan` prints.
+pub(super) fn render(made: &MadePlan) -> String {
+    let plan = &made.plan;
+    let mut text = format!("{}\n\n{}", plan.pipeline.name, sources_table(plan).render());
+    let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for source in &plan.sources {
+        for (code, number) in &source.rejected {
+            reasons.entry(code.as_str()).or_default().push(format!("{} {}", source.name, count(*number)));
+        }
+    }
+    if !reasons.is_empty() {
+        let mut table = Table::new(&["rejected because", "where"]);
+        for (reason, sources) in reasons {
+            table.push(vec![reason.to_owned(), sources.join(", ")]);
+        }
+        text.push_str(&format!("\n{}", table.render()));
+    }
+    text.push_str(&format!("\n{}", shards_table(plan).render()));
+    let num_tasks = plan.tasks.len();
+    let tasks = match num_tasks {
+        0 => "nothing to build".to_owned(),
+        1 => "1 task: 0".to_owned(),
+        _ => format!("{num_tasks} tasks: 0 to {}", num_tasks - 1),
+    };
+    text.push_str(&format!("\nplan: {} ({tasks})\n", made.directory.display()));
+    text
+}
+
+fn sources_table(plan: &Plan) -> Table {
+    let mut table = Table::new(&[
+        "source", "kind", "seen", "rejected", "duplicate", "available", "asked", "drawn", "tokens", "text", "visual",
+        "images", "frames",
+    ]);
+    let row = |name: &str, kind: &str, numbers: [u64; 4], asked: String, drawn: u64, cost: Cost| {
+        let mut cells = vec![name.to_owned(), kind.to_owned()];
+        cells.extend(numbers.map(count));
+        cells.extend([asked, count(drawn), count(cost.num_tokens()), count(cost.text_tokens)]);
+        cells.extend([cost.visual_tokens, cost.num_images, cost.num_frames].map(count));
+        cells
+    };
+    let mut sums = [0; 4];
+    for source in &plan.sources {
+        let numbers = [source.num_seen, source.num_rejected(), source.num_duplicates, source.num_available];
+        sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+        let asked = if let Take::Count(number) = source.asked { count(number) } else { "all".to_owned() };
+        table.push(row(&source.name, &source.kind, numbers, asked, source.num_drawn, source.cost));
+    }
+    table.push(row("total", "", sums, String::new(), num_samples(plan), plan.cost()));
+    table
+}
+
+fn shards_table(plan: &Plan) -> Table {
+    let mut table = Table::new(&["shards", "number", "samples", "tokens", "images", "bytes, about"]);
+    let formats = plan.pipeline.output.formats.len() as u64;
+    for layout in Layout::ALL.into_iter().map(Some).chain([None]) {
+        let tasks = plan.tasks.iter().filter(|task| task.layout == layout).collect::<Vec<_>>();
+        if tasks.is_empty() {
+            continue;
+        }
+        let mut cost = Cost::default();
+        tasks.iter().for_each(|task| cost += task.cost);
+        let name = layout.map_or("mixed", Layout::as_str);
+        let num_samples = tasks.iter().map(|task| task.num_samples).sum();
+        let num_bytes: u64 = tasks.iter().map(|task| task.estimated_bytes).sum();
+        let mut cells = vec![name.to_owned()];
+        cells.extend([tasks.len() as u64 * formats, num_samples, cost.num_tokens(), cost.num_images].map(count));
+        cells.push(bytes(num_bytes * formats));
+        table.push(cells);
+    }
+    table
+}

@@ -1,0 +1,37 @@
+//! `manyframe task` and `manyframe commit`: what a cluster engine calls.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_engine::OutcomeResult;
+use manyframe_plan::{Context, Plan};
+
+use crate::args::{CommitArguments, Global, TaskArguments};
+use crate::{output, progress};
+
+pub(super) fn run(arguments: &TaskArguments, global: &Global) -> Result<ExitCode> {
+    let observer = progress::observer(global.quiet);
+    let pool = super::thread_pool(&arguments.threads)?;
+    let plan = Plan::read(&arguments.plan)?;
+    let context = Context::open(plan.pipeline())?;
+    let report =
+        manyframe_engine::run_task(&context, &plan, &arguments.plan, arguments.id, &pool, observer.as_ref())?;
+    let is_delivered = |result: &OutcomeResult| matches!(result, OutcomeResult::Delivered { .. });
+    let num_delivered = report.outcomes.iter().filter(|outcome| is_delivered(&outcome.result)).count();
+    let summary = serde_json::json!({
+        "task": report.id,
+        "delivered": num_delivered,
+        "rejected": report.outcomes.len() - num_delivered,
+        "shards": report.shards,
+    });
+    output::print(&format!("{summary}\n"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result<ExitCode> {
+    let observer = progress::observer(global.quiet);
+    let plan = Plan::read(&arguments.plan)?;
+    let dataset = std::path::PathBuf::from(&plan.pipeline.output.directory);
+    let committed = manyframe_engine::commit(&plan, &arguments.plan, &dataset, observer.as_ref())?;
+    super::build::report(&committed)
+}

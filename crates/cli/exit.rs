@@ -1,0 +1,54 @@
+//! Exit codes. They are documented in `--help` and stable.
+
+use std::process::ExitCode;
+
+use manyframe_engine::EngineError;
+use manyframe_plan::PlanError;
+
+/// Failed; trying again may help.
+pub(crate) const FAILED: u8 = 1;
+/// Wrong use, or an error in a pipeline file; trying again will not help. Also clap's code.
+pub(crate) const WRONG_USE: u8 = 2;
+/// Built, but a source is over its error budget.
+pub(crate) const OVER_BUDGET: u8 = 3;
+
+/// Prints an error with its causes, and says which code it ends with.
+pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
+    if let Some(PlanError::Pipeline(problems)) = plan_error(error) {
+        for problem in problems {
+            crate::output::print_error(&problem.to_string());
+        }
+    }
+    let causes = error.chain().map(ToString::to_string).collect::<Vec<_>>();
+    crate::output::print_error(&format!("error: {}", causes.join(": ")));
+    ExitCode::from(if is_wrong_use(error) { WRONG_USE } else { FAILED })
+}
+
+fn plan_error(error: &anyhow::Error) -> Option<&PlanError> {
+    match error.downcast_ref::<EngineError>() {
+        Some(EngineError::Plan(error)) => Some(error),
+        _ => error.downcast_ref::<PlanError>(),
+    }
+}
+
+fn is_wrong_use(error: &anyhow::Error) -> bool {
+    if let Some(error) = plan_error(error) {
+        return !error.may_be_retried();
+    }
+    let engine = error.downcast_ref::<EngineError>();
+    let is_wrong = |error: &EngineError| {
+        matches!(
+            error,
+            EngineError::NoSuchTask { .. }
+                | EngineError::Occupied { .. }
+                | EngineError::NotADataset { .. }
+                | EngineError::SourceChanged { .. }
+        )
+    };
+    engine.is_some_and(is_wrong) || error.downcast_ref::<WrongUse>().is_some()
+}
+
+/// A request that cannot be met however often it is made.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct WrongUse(pub(crate) String);

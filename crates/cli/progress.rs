@@ -1,0 +1,140 @@
+//! Progress on stderr: a bar per step on a terminal, a plain line now and then anywhere else.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use manyframe_plan::{Observer, Step};
+
+use crate::output::print_error;
+
+/// Time between plain lines.
+const LINE_INTERVAL: Duration = Duration::from_secs(10);
+
+/// The observer that the arguments ask for.
+pub(crate) fn observer(is_quiet: bool) -> Box<dyn Observer> {
+    if is_quiet {
+        Box::new(manyframe_plan::Unobserved)
+    } else if std::io::stderr().is_terminal() {
+        Box::new(Bars { bar: Mutex::new(ProgressBar::hidden()), num_records: AtomicU64::new(0) })
+    } else {
+        Box::new(Lines { state: Mutex::new(None) })
+    }
+}
+
+fn name(step: Step) -> &'static str {
+    match step {
+        Step::Index => "index",
+        Step::Compare => "compare",
+        Step::Run => "run",
+        Step::Commit => "commit",
+        Step::Verify => "verify",
+    }
+}
+
+fn is_in_bytes(step: Step) -> bool {
+    matches!(step, Step::Index | Step::Verify)
+}
+
+struct Bars {
+    bar: Mutex<ProgressBar>,
+    num_records: AtomicU64,
+}
+
+impl Bars {
+    fn with_bar(&self, act: impl FnOnce(&mut ProgressBar)) {
+        act(&mut self.bar.lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    }
+}
+
+impl Observer for Bars {
+    fn start(&self, step: Step, total: u64) {
+        let count = if is_in_bytes(step) {
+            "{bytes}/{total_bytes}  {bytes_per_sec}"
+        } else {
+            "{human_pos}/{human_len}  {per_sec}"
+        };
+        let template = format!("{{prefix:>8}} [{{bar:30}}] {count}  {{msg}}  ETA {{eta}}");
+        let style = ProgressStyle::with_template(&template).unwrap_or_else(|_invalid| ProgressStyle::default_bar());
+        self.num_records.store(0, Ordering::Relaxed);
+        self.with_bar(|bar| *bar = ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_prefix(name(step)));
+    }
+
+    fn advance(&self, num_records: u64, units: u64) {
+        let total = self.num_records.fetch_add(num_records, Ordering::Relaxed) + num_records;
+        self.with_bar(|bar| {
+            bar.inc(units);
+            bar.set_message(format!("{} records", HumanCount(total)));
+        });
+    }
+
+    fn finish(&self, _: Step) {
+        self.with_bar(|bar| bar.finish());
+    }
+}
+
+struct Lines {
+    state: Mutex<Option<LineState>>,
+}
+
+struct LineState {
+    step: Step,
+    total: u64,
+    done: u64,
+    num_records: u64,
+    started: Instant,
+    last_line: Instant,
+}
+
+impl LineState {
+    fn print(&self, is_done: bool) {
+        let elapsed = self.started.elapsed();
+        let amount = |units: u64| {
+            if is_in_bytes(self.step) { HumanBytes(units).to_string() } else { HumanCount(units).to_string() }
+        };
+        let seconds = elapsed.as_secs_f64().max(1e-3);
+        let rate = amount((self.done as f64 / seconds) as u64);
+        let mut line = format!(
+            "{}: {} of {}, {} records, {rate}/s",
+            name(self.step),
+            amount(self.done),
+            amount(self.total),
+            HumanCount(self.num_records),
+        );
+        if is_done {
+            line.push_str(&format!(", done in {:.1} s", elapsed.as_secs_f64()));
+        } else if self.done > 0 {
+            let left = elapsed.mul_f64(self.total.saturating_sub(self.done) as f64 / self.done as f64);
+            line.push_str(&format!(", {} left", HumanDuration(left)));
+        }
+        print_error(&line);
+    }
+}
+
+impl Observer for Lines {
+    fn start(&self, step: Step, total: u64) {
+        let now = Instant::now();
+        let state = LineState { step, total, done: 0, num_records: 0, started: now, last_line: now };
+        *self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(state);
+    }
+
+    fn advance(&self, num_records: u64, units: u64) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let Some(state) = state.as_mut() else { return };
+        state.done += units;
+        state.num_records += num_records;
+        if state.last_line.elapsed() >= LINE_INTERVAL {
+            state.last_line = Instant::now();
+            state.print(false);
+        }
+    }
+
+    fn finish(&self, _: Step) {
+        let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(state) = state.take().filter(|state| state.total > 0) {
+            state.print(true);
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Single binary cells of Parquet files, such as the bytes of one image.
+//!
+//! Reading on from where the last cell was costs one row; jumping costs one page where the file has a page index, and
+//! a scan from the beginning of the row group where it has none.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::datatypes::DataType;
+
+use crate::ColumnarError;
+use crate::file::{GroupPart, ParquetFile};
+use crate::guard::RecordBatches;
+use crate::shape::{LeafKind, Shape};
+
+/// Most files whose footers are kept, and most readers that stand ready within them.
+const MAX_OPEN: usize = 16;
+/// How many rows are read over rather than jumped over.
+const MAX_READ_OVER: u64 = 64;
+
+/// Reads binary cells, and keeps open what it reads: up to 16 files. Meant to be shared by the threads of a task.
+#[derive(Debug, Default)]
+pub struct CellReader {
+    open: Mutex<Open>,
+}
+
+/// What is open and not in use by a thread; the most recently used last.
+#[derive(Debug, Default)]
+struct Open {
+    files: Vec<Arc<ParquetFile>>,
+    cursors: Vec<Cursor>,
+}
+
+/// A place in a column from which rows can be read on.
+struct Cursor {
+    file: Arc<ParquetFile>,
+    leaf: usize,
+    group: usize,
+    batches: RecordBatches,
+    /// Row that `batches` gives next.
+    next_row: u64,
+    /// The row before it, if it was read: its images are often asked for one by one.
+    last: Option<ArrayRef>,
+}
+
+impl CellReader {
+    /// A reader with no file open yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The bytes of a cell: of a column that is `list<struct<bytes, …>>`, `struct<bytes, …>`, `list<binary>` or `binary`.
+    ///
+    /// `index` is the element of the list, and must be 0 where the column is not a list.
+    /// `None`: the cell is null, or the list has fewer elements. A row or column that the file does not have is an error.
+    pub fn read(&self, file: &Path, column: &str, row: u64, index: u32) -> Result<Option<Vec<u8>>, ColumnarError> {
+        let file = self.file(file)?;
+        let leaf = bytes_leaf(&file, column)?;
+        if row >= file.num_rows {
+            return Err(ColumnarError::RowMissing { path: file.path.clone(), row, num_rows: file.num_rows });
+        }
+        let mut cursor = match self.take_cursor(&file, leaf, row) {
+            Some(cursor) => cursor,
+            None => Cursor::open(file, leaf, row)?,
+        };
+        let bytes = cell(&cursor.row(row)?, 0, index).map(<[u8]>::to_vec);
+        self.put_back(cursor);
+        Ok(bytes)
+    }
+
+    fn file(&self, path: &Path) -> Result<Arc<ParquetFile>, ColumnarError> {
+        let known = self.with_open(|open| {
+            let position = open.files.iter().position(|file| file.path == path)?;
+            let file = open.files.remove(position);
+            open.files.push(Arc::clone(&file));
+            Some(file)
+        });
+        if let Some(file) = known {
+            return Ok(file);
+        }
+        let file = Arc::new(ParquetFile::open(path)?);
+        self.with_open(|open| {
+            if open.files.len() >= MAX_OPEN {
+                let closed = open.files.remove(0);
+                open.cursors.retain(|cursor| cursor.file.path != closed.path);
+            }
+            open.files.push(Arc::clone(&file));
+        });
+        Ok(file)
+    }
+
+    /// The cursor that stands at the row or closest before it.
+    fn take_cursor(&self, file: &ParquetFile, leaf: usize, row: u64) -> Option<Cursor> {
+        self.with_open(|open| {
+            let candidates = open.cursors.iter().enumerate();
+            let (position, _) = candidates
+                .filter_map(|(position, cursor)| Some((position, cursor.distance(file, leaf, row)?)))
+                .min_by_key(|&(_, distance)| distance)?;
+            Some(open.cursors.remove(position))
+        })
+    }
+
+    fn put_back(&self, cursor: Cursor) {
+        self.with_open(|open| {
+            if open.cursors.len() >= MAX_OPEN {
+                open.cursors.remove(0);
+            }
+            open.cursors.push(cursor);
+        });
+    }
+
+    fn with_open<T>(&self, use_open: impl FnOnce(&mut Open) -> T) -> T {
+        // A thread that panicked left whole cursors behind: they are moved in and out, never changed in place.
+        use_open(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl std::fmt::Debug for Cursor {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Cursor")
+            .field("file", &self.file.path)
+            .field("next_row", &self.next_row)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Cursor {
+    fn open(file: Arc<ParquetFile>, leaf: usize, row: u64) -> Result<Self, ColumnarError> {
+        let group = file.group_of(row);
+        let rows = file.group_rows(group);
+        let part = GroupPart { group, leaves: &[leaf], rows: row - rows.start..rows.end - rows.start, batch_rows: 1 };
+        let batches = file.read(&part)?;
+        Ok(Self { file, leaf, group, batches, next_row: row, last: None })
+    }
+
+    /// How many rows lie before the one asked for; `None` if opening another cursor is better.
+    fn distance(&self, file: &ParquetFile, leaf: usize, row: u64) -> Option<u64> {
+        if self.file.path != file.path || self.leaf != leaf || self.group != file.group_of(row) {
+            return None;
+        }
+        if self.last.is_some() && row + 1 == self.next_row {
+            return Some(0);
+        }
+        let distance = row.checked_sub(self.next_row)?;
+        (distance <= MAX_READ_OVER || !file.has_page_index(self.group)).then_some(distance)
+    }
+
+    fn row(&mut self, row: u64) -> Result<ArrayRef, ColumnarError> {
+        while self.next_row <= row {
+            let batch = self.batches.next().ok_or_else(|| self.file.ended_early(self.group))??;
+            self.last = batch.columns().first().cloned();
+            self.next_row += 1;
+        }
+        self.last.clone().ok_or_else(|| self.file.ended_early(self.group))
+    }
+}
+
+fn bytes_leaf(file: &ParquetFile, column: &str) -> Result<usize, ColumnarError> {
+    let shape = file.column(column)?;
+    let element = match shape {
+        Shape::List(element) => element,
+        shape => shape,
+    };
+    let value = match element {
+        Shape::Struct(fields) => fields.iter().find(|(name, _)| name == "bytes").map(|(_, field)| field),
+        element => Some(element),
+    };
+    match value {
+        // Where all bytes are absent, writers give the column Arrow's type `null`.
+        Some(Shape::Leaf { leaf, kind: LeafKind::Binary | LeafKind::Absent }) => Ok(*leaf),
+        _ => Err(ColumnarError::ColumnType {
+            path: file.path.clone(),
+            column: column.to_owned(),
+            found: shape.to_string(),
+            expected: "binary, struct<bytes: binary>, or a list of these".to_owned(),
+        }),
+    }
+}
+
+/// The bytes in a row of an array of one leaf.
+fn cell(array: &dyn Array, row: usize, index: u32) -> Option<&[u8]> {
+    if row >= array.len() || array.is_null(row) {
+        return None;
+    }
+    match array.data_type() {
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            let (start, end) = (*list.offsets().get(row)?, *list.offsets().get(row + 1)?);
+            let element = i32::try_from(index).ok().and_then(|index| start.checked_add(index))?;
+            if element >= end {
+                return None;
+            }
+            cell(list.values().as_ref(), usize::try_from(element).ok()?, 0)
+        }
+        DataType::Struct(_) => cell(array.as_struct().columns().first()?.as_ref(), row, index),
+        DataType::Binary if index == 0 => Some(array.as_binary::<i32>().value(row)),
+        DataType::FixedSizeBinary(_) if index == 0 => Some(array.as_fixed_size_binary().value(row)),
+        _ => None,
+    }
+}

@@ -1,0 +1,161 @@
+//! An open Parquet file: its footer, where its row groups begin, and readers over parts of it.
+
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+
+use arrow::error::ArrowError;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
+};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::reader::Length;
+
+use crate::ColumnarError;
+use crate::chunks::FileChunks;
+use crate::guard::{RecordBatches, guarded};
+use crate::nesting::check_nesting;
+use crate::shape::{Shape, schema_without_text, shapes};
+
+/// An open Parquet file, read with [`schema_without_text`].
+#[derive(Debug)]
+pub(crate) struct ParquetFile {
+    pub(crate) path: PathBuf,
+    pub(crate) columns: Vec<(String, Shape)>,
+    pub(crate) num_rows: u64,
+    chunks: FileChunks,
+    metadata: ArrowReaderMetadata,
+    /// First row of each row group.
+    starts: Vec<u64>,
+}
+
+/// A part of a row group.
+pub(crate) struct GroupPart<'a> {
+    pub(crate) group: usize,
+    /// Leaves to read.
+    pub(crate) leaves: &'a [usize],
+    /// Rows within the group.
+    pub(crate) rows: Range<u64>,
+    pub(crate) batch_rows: usize,
+}
+
+impl ParquetFile {
+    pub(crate) fn open(path: &Path) -> Result<Self, ColumnarError> {
+        let chunks = FileChunks::open(path).map_err(|source| ColumnarError::Open { path: path.to_owned(), source })?;
+        guarded(|| Self::from_chunks(path, chunks))
+            .map_err(|source| ColumnarError::Read { path: path.to_owned(), source })
+    }
+
+    fn from_chunks(path: &Path, chunks: FileChunks) -> Result<Self, ParquetError> {
+        check_nesting(&chunks)?;
+        let footer = ParquetMetaDataReader::new().parse_and_finish(&chunks)?;
+        let typed = footer.file_metadata().schema_descr();
+        let options = ArrowReaderOptions::new()
+            .with_skip_arrow_metadata(true)
+            .with_offset_index_policy(PageIndexPolicy::Optional)
+            .with_parquet_schema(schema_without_text(typed)?.into());
+        let metadata = ArrowReaderMetadata::load(&chunks, options)?;
+        check_chunks(metadata.metadata(), chunks.len())?;
+        let columns = shapes(typed, metadata.schema().fields())?;
+        let (starts, num_rows) = row_group_starts(metadata.metadata())?;
+        Ok(Self { path: path.to_owned(), columns, num_rows, chunks, metadata, starts })
+    }
+
+    pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().map(|(name, _)| name.as_str())
+    }
+
+    pub(crate) fn column(&self, column: &str) -> Result<&Shape, ColumnarError> {
+        let found = self.columns.iter().find(|(name, _)| name == column);
+        found.map(|(_, shape)| shape).ok_or_else(|| ColumnarError::ColumnMissing {
+            path: self.path.clone(),
+            column: column.to_owned(),
+            found: self.column_names().map(str::to_owned).collect(),
+        })
+    }
+
+    pub(crate) fn footer(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    pub(crate) fn num_groups(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// The rows of a group, as positions in the file.
+    pub(crate) fn group_rows(&self, group: usize) -> Range<u64> {
+        let start = self.starts.get(group).copied().unwrap_or(self.num_rows);
+        start..self.starts.get(group + 1).copied().unwrap_or(self.num_rows)
+    }
+
+    /// The group that holds a row of the file.
+    pub(crate) fn group_of(&self, row: u64) -> usize {
+        self.starts.partition_point(|&start| start <= row).saturating_sub(1)
+    }
+
+    /// Whether single pages of a group can be found without reading the ones before.
+    pub(crate) fn has_page_index(&self, group: usize) -> bool {
+        self.footer().row_groups().get(group).is_some_and(|group| {
+            !group.columns().is_empty() && group.columns().iter().all(|column| column.offset_index_offset().is_some())
+        })
+    }
+
+    pub(crate) fn read(&self, part: &GroupPart<'_>) -> Result<RecordBatches, ColumnarError> {
+        let leaves = ProjectionMask::leaves(self.metadata.parquet_schema(), part.leaves.iter().copied());
+        let num_rows = part.rows.end.saturating_sub(part.rows.start) as usize;
+        let selection = vec![RowSelector::skip(part.rows.start as usize), RowSelector::select(num_rows)];
+        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.metadata.clone())
+            .with_row_groups(vec![part.group])
+            .with_projection(leaves)
+            .with_row_selection(RowSelection::from(selection))
+            .with_batch_size(part.batch_rows);
+        let reader = guarded(|| builder.build()).map_err(|source| self.cannot_read(source))?;
+        Ok(RecordBatches::new(&self.path, reader))
+    }
+
+    fn cannot_read(&self, source: ParquetError) -> ColumnarError {
+        ColumnarError::Read { path: self.path.clone(), source }
+    }
+
+    pub(crate) fn cannot_decode(&self, source: ArrowError) -> ColumnarError {
+        ColumnarError::Decode { path: self.path.clone(), source }
+    }
+
+    /// What to report when a group ends before its last row.
+    pub(crate) fn ended_early(&self, group: usize) -> ColumnarError {
+        let rows = self.group_rows(group);
+        self.cannot_read(ParquetError::EOF(format!(
+            "row group {group} has fewer rows than the {} that its footer states",
+            rows.end - rows.start
+        )))
+    }
+}
+
+fn row_group_starts(metadata: &ParquetMetaData) -> Result<(Vec<u64>, u64), ParquetError> {
+    let mut next = 0_u64;
+    let mut starts = Vec::new();
+    for group in metadata.row_groups() {
+        starts.push(next);
+        let end = u64::try_from(group.num_rows()).ok().and_then(|num_rows| next.checked_add(num_rows));
+        next = end.ok_or_else(|| ParquetError::General(format!("a row group claims {} rows", group.num_rows())))?;
+    }
+    Ok((starts, next))
+}
+
+/// Checks that every column chunk lies within the file: the library takes that for granted.
+pub(crate) fn check_chunks(metadata: &ParquetMetaData, num_bytes: u64) -> Result<(), ParquetError> {
+    for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
+        let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
+        let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());
+        let end = end.and_then(|(start, length)| start.checked_add(length));
+        if end.is_none_or(|end| end > num_bytes) {
+            return Err(ParquetError::EOF(format!(
+                "column {} claims {} bytes at {start} of a file of {num_bytes}",
+                column.column_path(),
+                column.compressed_size()
+            )));
+        }
+    }
+    Ok(())
+}

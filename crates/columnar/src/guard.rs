@@ -1,0 +1,51 @@
+//! The border to the Parquet library: what panics there on a damaged file is an error here.
+//!
+//! The library checks much and not all; the tests in `tests/foreign.rs` find files on which it panics. Nothing it
+//! owns is used again after a panic.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+
+use arrow::record_batch::RecordBatch;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
+use parquet::errors::ParquetError;
+
+use crate::ColumnarError;
+
+/// Batches of rows. After an error there are no more.
+pub(crate) struct RecordBatches {
+    path: PathBuf,
+    reader: Option<ParquetRecordBatchReader>,
+}
+
+/// Runs code of the library.
+pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
+    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
+        Err(ParquetError::General(format!("the file contradicts itself: {text}")))
+    })
+}
+
+impl RecordBatches {
+    pub(crate) fn new(path: &Path, reader: ParquetRecordBatchReader) -> Self {
+        Self { path: path.to_owned(), reader: Some(reader) }
+    }
+}
+
+impl Iterator for RecordBatches {
+    type Item = Result<RecordBatch, ColumnarError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let mut reader = self.reader.take()?;
+        match guarded(|| Ok(reader.next())) {
+            Ok(None) => None,
+            Ok(Some(Ok(batch))) => {
+                self.reader = Some(reader);
+                Some(Ok(batch))
+            }
+            Ok(Some(Err(source))) => Some(Err(ColumnarError::Decode { path: self.path.clone(), source })),
+            Err(source) => Some(Err(ColumnarError::Read { path: self.path.clone(), source })),
+        }
+    }
+}

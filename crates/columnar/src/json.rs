@@ -1,0 +1,229 @@
+//! Arrays as JSON texts, one row at a time, so that a value that cannot be shown breaks its own row only.
+
+use std::io::Write;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BinaryArray, BooleanArray, Float32Array, Float64Array, Int64Array, UInt64Array,
+};
+use arrow::buffer::{NullBuffer, OffsetBuffer};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type};
+use arrow::error::ArrowError;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
+
+use crate::Row;
+use crate::plan::GroupPlan;
+use crate::shape::{LeafKind, Shape};
+
+/// Writes the rows of one batch.
+pub(crate) struct RowEncoder {
+    columns: Vec<(String, Encoder)>,
+}
+
+enum Encoder {
+    /// The same for every row: `true` or `null`.
+    Constant(&'static str),
+    /// `true` where there is a value.
+    Presence(ArrayRef),
+    Text(BinaryArray),
+    Bool(BooleanArray),
+    Int(Int64Array),
+    Uint(UInt64Array),
+    Float32(Float32Array),
+    Float64(Float64Array),
+    /// Decimals, whose text form is a JSON number.
+    Decimal(ArrayRef),
+    /// Times and such, by their text form.
+    Display(ArrayRef),
+    List {
+        nulls: Option<NullBuffer>,
+        offsets: OffsetBuffer<i32>,
+        values: Box<Encoder>,
+    },
+    Struct {
+        nulls: Option<NullBuffer>,
+        fields: Vec<(String, Encoder)>,
+    },
+}
+
+impl RowEncoder {
+    /// An encoder of a batch that was read by a plan.
+    pub(crate) fn new(
+        columns: &[(String, Shape)],
+        plan: &GroupPlan,
+        arrays: Vec<ArrayRef>,
+    ) -> Result<Self, ArrowError> {
+        Ok(Self { columns: fields(columns, plan, arrays)? })
+    }
+
+    /// A row of the batch.
+    pub(crate) fn row(&self, row: usize) -> Row {
+        let mut out = Vec::new();
+        match write_fields(&self.columns, row, &mut out).map(|()| String::from_utf8(out)) {
+            Ok(Ok(text)) => Row::Json(text),
+            Ok(Err(utf8)) => Row::Broken { detail: format!("text is not UTF-8: {utf8}") },
+            Err(detail) => Row::Broken { detail },
+        }
+    }
+}
+
+fn fields(
+    shapes: &[(String, Shape)],
+    plan: &GroupPlan,
+    arrays: Vec<ArrayRef>,
+) -> Result<Vec<(String, Encoder)>, ArrowError> {
+    let mut arrays = arrays.into_iter();
+    shapes
+        .iter()
+        .map(|(name, shape)| {
+            let constant = plan
+                .constants
+                .iter()
+                .find(|(left_out, _)| matches!(shape, Shape::Leaf { leaf, .. } if leaf == left_out));
+            if let Some((_, text)) = constant {
+                return Ok((name.clone(), Encoder::Constant(text)));
+            }
+            let missing = || ArrowError::SchemaError(format!("no values were read for {name:?}"));
+            let array = arrays.next().ok_or_else(missing)?;
+            Ok((name.clone(), encoder(shape, plan, &array)?))
+        })
+        .collect()
+}
+
+fn encoder(shape: &Shape, plan: &GroupPlan, array: &ArrayRef) -> Result<Encoder, ArrowError> {
+    match (shape, array.data_type()) {
+        (Shape::Struct(children), DataType::Struct(_)) => {
+            let array = array.as_struct();
+            Ok(Encoder::Struct {
+                nulls: array.nulls().cloned(),
+                fields: fields(children, plan, array.columns().to_vec())?,
+            })
+        }
+        (Shape::List(element), DataType::List(_)) => {
+            let list = array.as_list::<i32>();
+            Ok(Encoder::List {
+                nulls: list.nulls().cloned(),
+                offsets: list.offsets().clone(),
+                values: Box::new(encoder(element, plan, list.values())?),
+            })
+        }
+        (Shape::List(entries), DataType::Map(_, _)) => {
+            let map = array.as_map();
+            let entry: ArrayRef = std::sync::Arc::new(map.entries().clone());
+            Ok(Encoder::List {
+                nulls: map.nulls().cloned(),
+                offsets: map.offsets().clone(),
+                values: Box::new(encoder(entries, plan, &entry)?),
+            })
+        }
+        (Shape::Leaf { kind: LeafKind::Text, .. }, DataType::Binary) => {
+            Ok(Encoder::Text(array.as_binary::<i32>().clone()))
+        }
+        (Shape::Leaf { kind: LeafKind::Binary, .. }, _) => Ok(Encoder::Presence(array.clone())),
+        (Shape::Leaf { .. }, _) => plain_encoder(array),
+        (_, found) => Err(ArrowError::SchemaError(format!("{found} was read where a nested value was expected"))),
+    }
+}
+
+fn plain_encoder(array: &ArrayRef) -> Result<Encoder, ArrowError> {
+    Ok(match array.data_type() {
+        DataType::Null => Encoder::Constant("null"),
+        DataType::Boolean => Encoder::Bool(array.as_boolean().clone()),
+        signed if signed.is_signed_integer() => {
+            Encoder::Int(cast(array, &DataType::Int64)?.as_primitive::<Int64Type>().clone())
+        }
+        unsigned if unsigned.is_unsigned_integer() => {
+            Encoder::Uint(cast(array, &DataType::UInt64)?.as_primitive::<UInt64Type>().clone())
+        }
+        DataType::Float64 => Encoder::Float64(array.as_primitive::<Float64Type>().clone()),
+        DataType::Float16 | DataType::Float32 => {
+            Encoder::Float32(cast(array, &DataType::Float32)?.as_primitive::<Float32Type>().clone())
+        }
+        decimal if decimal.is_decimal() => Encoder::Decimal(array.clone()),
+        // Time zones other than offsets are unknown here; the instant is the same.
+        DataType::Timestamp(unit, Some(_)) => {
+            Encoder::Display(cast(array, &DataType::Timestamp(*unit, Some("+00:00".into())))?)
+        }
+        _ => Encoder::Display(array.clone()),
+    })
+}
+
+fn write_fields(fields: &[(String, Encoder)], row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+    out.push(b'{');
+    for (index, (name, field)) in fields.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        write_json(name, out)?;
+        out.push(b':');
+        field.write(row, out).map_err(|detail| format!("{name}: {detail}"))?;
+    }
+    out.push(b'}');
+    Ok(())
+}
+
+impl Encoder {
+    fn is_null(&self, row: usize) -> bool {
+        match self {
+            Self::Constant(_) => false,
+            Self::Presence(array) | Self::Decimal(array) | Self::Display(array) => array.is_null(row),
+            Self::Text(array) => array.is_null(row),
+            Self::Bool(array) => array.is_null(row),
+            Self::Int(array) => array.is_null(row),
+            Self::Uint(array) => array.is_null(row),
+            Self::Float32(array) => array.is_null(row),
+            Self::Float64(array) => array.is_null(row),
+            Self::List { nulls, .. } | Self::Struct { nulls, .. } => {
+                nulls.as_ref().is_some_and(|nulls| nulls.is_null(row))
+            }
+        }
+    }
+
+    fn write(&self, row: usize, out: &mut Vec<u8>) -> Result<(), String> {
+        if self.is_null(row) {
+            out.extend_from_slice(b"null");
+            return Ok(());
+        }
+        match self {
+            Self::Constant(text) => out.extend_from_slice(text.as_bytes()),
+            Self::Presence(_) => out.extend_from_slice(b"true"),
+            Self::Text(array) => {
+                let text =
+                    std::str::from_utf8(array.value(row)).map_err(|utf8| format!("text is not UTF-8: {utf8}"))?;
+                write_json(text, out)?;
+            }
+            Self::Bool(array) => write_json(&array.value(row), out)?,
+            Self::Int(array) => write_json(&array.value(row), out)?,
+            Self::Uint(array) => write_json(&array.value(row), out)?,
+            // Infinities and NaN become `null`.
+            Self::Float32(array) => write_json(&array.value(row), out)?,
+            Self::Float64(array) => write_json(&array.value(row), out)?,
+            Self::Decimal(array) => write!(out, "{}", display(array, row)?).map_err(|error| error.to_string())?,
+            Self::Display(array) => write_json(&display(array, row)?, out)?,
+            Self::List { offsets, values, .. } => {
+                let (Some(&start), Some(&end)) = (offsets.get(row), offsets.get(row + 1)) else {
+                    return Err("the list has no bounds".to_owned());
+                };
+                out.push(b'[');
+                for index in start..end {
+                    if index > start {
+                        out.push(b',');
+                    }
+                    values.write(index as usize, out)?;
+                }
+                out.push(b']');
+            }
+            Self::Struct { fields, .. } => write_fields(fields, row, out)?,
+        }
+        Ok(())
+    }
+}
+
+fn display(array: &ArrayRef, row: usize) -> Result<String, String> {
+    let formatter = ArrayFormatter::try_new(array, &FormatOptions::new()).map_err(|error| error.to_string())?;
+    formatter.value(row).try_to_string().map_err(|error| error.to_string())
+}
+
+fn write_json(value: &(impl serde::Serialize + ?Sized), out: &mut Vec<u8>) -> Result<(), String> {
+    serde_json::to_writer(out, value).map_err(|error| error.to_string())
+}

@@ -1,0 +1,350 @@
+//! Commit: from finished tasks to a dataset, visible in one step and only if every record is accounted for.
+//!
+//! ```text
+//! PLAN/done, PLAN/shards ──▶ PLAN/dataset/{FORMAT/LAYOUT/NNNNNN.EXT, ledger.parquet, README.md, build.json, manifest.json}
+//!                                   └── exchanged with OUTPUT in one step
+//! ```
+//!
+//! **Invariant:** whatever is interrupted, OUTPUT is the old dataset or the new one, and committing again finishes.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manyframe_core::{Cost, Digest, Layout};
+use manyframe_plan::{Decision, Observer, Plan, PlannedRecord, SourceBudget, Step, read_records, records_path};
+use rustix::fs::{CWD, RenameFlags};
+use serde::{Deserialize, Serialize};
+
+use crate::ledger::{LedgerRow, LedgerWriter, Status};
+use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary, Total, portable_pipeline};
+use crate::task::{OutcomeResult, TaskReport, read_report, shard_path};
+use crate::{EngineError, card, files};
+
+/// A dataset that was committed.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Committed {
+    /// Where it is.
+    pub dataset: PathBuf,
+    /// What it is made of.
+    pub manifest: Manifest,
+    /// Digest of its `manifest.json`, which names it.
+    pub manifest_digest: Digest,
+}
+
+/// `build.json`: facts about the build that differ between machines, kept apart from the manifest.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuildFacts {
+    /// Key of the plan.
+    pub plan_key: Digest,
+    /// Values of the variables in the pipeline file.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl BuildFacts {
+    /// Reads the facts of a dataset; `None` if it has none.
+    pub fn read(dataset: &Path) -> Result<Option<Self>, EngineError> {
+        let path = dataset.join("build.json");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = fs::read(&path).map_err(EngineError::read(&path))?;
+        Ok(serde_json::from_slice(&text).ok())
+    }
+}
+
+/// Makes `dataset` of the plan in `directory`, whose tasks are all done.
+pub fn commit(
+    plan: &Plan,
+    directory: &Path,
+    dataset: &Path,
+    observer: &dyn Observer,
+) -> Result<Committed, EngineError> {
+    refuse_foreign(dataset)?;
+    let reports = read_reports(plan, directory)?;
+    let staged = directory.join("dataset");
+    if staged.exists() {
+        fs::remove_dir_all(&staged).map_err(EngineError::write(&staged))?;
+    }
+    fs::create_dir_all(&staged).map_err(EngineError::write(&staged))?;
+    let (shards, names) = gather_shards(directory, &staged, &reports, observer)?;
+    let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
+    let manifest = manifest_from_parts(plan, &staged, shards, sources)?;
+    files::write_whole(&staged.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
+    let facts = BuildFacts { plan_key: plan.key, variables: plan.variables.clone() };
+    files::write_json(&staged.join("build.json"), &facts)?;
+    let text = files::write_json(&staged.join("manifest.json"), &manifest)?;
+    publish_dataset(&staged, dataset)?;
+    Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text) })
+}
+
+/// The dataset that is there already, if it was built from the same plan.
+pub fn committed_before(dataset: &Path, plan_key: Digest) -> Result<Option<Committed>, EngineError> {
+    let is_same = BuildFacts::read(dataset)?.is_some_and(|facts| facts.plan_key == plan_key);
+    if !is_same || !dataset.join("manifest.json").exists() {
+        return Ok(None);
+    }
+    let manifest = Manifest::read(dataset)?;
+    let path = dataset.join("manifest.json");
+    let text = fs::read(&path).map_err(EngineError::read(&path))?;
+    Ok(Some(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text) }))
+}
+
+/// Refuses to replace a directory that manyframe did not make.
+pub fn refuse_foreign(dataset: &Path) -> Result<(), EngineError> {
+    let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
+    match fs::read_dir(dataset) {
+        Ok(_) if dataset.join("manifest.json").exists() => Ok(()),
+        Ok(mut entries) => entries.next().map_or(Ok(()), |_| occupied()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => occupied(),
+        Err(error) => Err(EngineError::read(dataset)(error)),
+    }
+}
+
+fn read_reports(plan: &Plan, directory: &Path) -> Result<Vec<TaskReport>, EngineError> {
+    let mut reports = Vec::new();
+    let mut missing = Vec::new();
+    for task in &plan.tasks {
+        match read_report(directory, task.id)? {
+            Some(report) => reports.push(report),
+            None => missing.push(task.id),
+        }
+    }
+    match missing.first() {
+        None => Ok(reports),
+        Some(&first) => {
+            Err(EngineError::Unfinished { num_missing: missing.len(), num_tasks: plan.tasks.len(), first })
+        }
+    }
+}
+
+/// Puts the shards of all tasks under their final names, numbered without gaps within each layout. Gives the entries of the
+/// manifest, and the name of each task's shard for the ledger.
+fn gather_shards(
+    directory: &Path,
+    staged: &Path,
+    reports: &[TaskReport],
+    observer: &dyn Observer,
+) -> Result<(Vec<ShardEntry>, Vec<String>), EngineError> {
+    observer.start(Step::Commit, reports.iter().map(|report| report.shards.len() as u64).sum());
+    let mut next_number: BTreeMap<Option<Layout>, u64> = BTreeMap::new();
+    let mut entries = Vec::new();
+    let mut names = Vec::new();
+    for report in reports {
+        if report.shards.is_empty() {
+            names.push(String::new());
+            continue;
+        }
+        let number = next_number.entry(report.layout).or_insert(0);
+        let name = format!("{}/{number:06}", report.layout.map_or("mixed", Layout::as_str));
+        *number += 1;
+        let total = delivered_total(report);
+        for shard in &report.shards {
+            let path = format!("{}/{name}.{}", shard.format.as_str(), shard.format.extension());
+            link(&shard_path(directory, report.id, shard.format), &staged.join(&path))?;
+            let (format, layout, num_bytes, digest) = (shard.format, report.layout, shard.num_bytes, shard.digest);
+            entries.push(ShardEntry { path, format, layout, num_bytes, digest, total });
+            observer.advance(shard.num_samples, 1);
+        }
+        names.push(name);
+    }
+    observer.finish(Step::Commit);
+    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok((entries, names))
+}
+
+fn delivered_total(report: &TaskReport) -> Total {
+    let mut total = Total::default();
+    for outcome in &report.outcomes {
+        if let OutcomeResult::Delivered { cost, .. } = &outcome.result {
+            total.num_samples += 1;
+            total.cost += *cost;
+        }
+    }
+    total
+}
+
+/// A second name for a file where the file system can, else a copy: a commit that is interrupted must be able to start anew.
+fn link(from: &Path, to: &Path) -> Result<(), EngineError> {
+    let parent = to.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(EngineError::write(parent))?;
+    if fs::hard_link(from, to).is_ok() {
+        return Ok(());
+    }
+    fs::copy(from, to).map_err(EngineError::write(to))?;
+    let copy = fs::File::open(to).map_err(EngineError::read(to))?;
+    copy.sync_all().map_err(EngineError::write(to))
+}
+
+fn write_ledger(
+    plan: &Plan,
+    directory: &Path,
+    path: &Path,
+    reports: &[TaskReport],
+    names: &[String],
+) -> Result<Vec<SourceSummary>, EngineError> {
+    let mut outcomes: Vec<(u64, &OutcomeResult, &str)> = Vec::new();
+    for (report, name) in reports.iter().zip(names) {
+        outcomes.extend(report.outcomes.iter().map(|outcome| (outcome.record, &outcome.result, name.as_str())));
+    }
+    outcomes.sort_unstable_by_key(|(record, _, _)| *record);
+    let mut outcomes = outcomes.into_iter().peekable();
+    let mut sources: Vec<SourceSummary> = plan.sources.iter().zip(&plan.pipeline.source).map(summary).collect();
+    let mut writer = LedgerWriter::create(path)?;
+    for (position, record) in read_records(&records_path(directory))?.enumerate() {
+        let record = record?;
+        let outcome = outcomes.next_if(|(record, _, _)| *record == position as u64);
+        let unaccounted = |detail: String| EngineError::Unaccounted { detail };
+        let source = sources
+            .get_mut(record.source as usize)
+            .ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
+        let row = ledger_row(record, outcome.map(|(_, result, name)| (result, name)), source).map_err(unaccounted)?;
+        writer.write(row)?;
+    }
+    if let Some((record, _, _)) = outcomes.next() {
+        return Err(EngineError::Unaccounted { detail: format!("a task delivered record {record}, which was not planned") });
+    }
+    writer.finish()?;
+    match sources.iter().find(|source| !source.adds_up()) {
+        None => Ok(sources),
+        Some(source) => {
+            let detail = format!("source {:?}: {} records seen, but the outcomes differ", source.name, source.num_seen);
+            Err(EngineError::Unaccounted { detail })
+        }
+    }
+}
+
+fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTable)) -> SourceSummary {
+    SourceSummary {
+        name: budget.name.clone(),
+        kind: budget.kind.clone(),
+        license: table.license.clone(),
+        num_seen: budget.num_seen,
+        asked: budget.asked,
+        num_drawn: budget.num_drawn,
+        max_rejects: table.max_rejects.map(manyframe_plan::pipeline::Share::as_f64),
+        ..SourceSummary::default()
+    }
+}
+
+/// The row of a record, counted into its source's summary.
+fn ledger_row(
+    record: PlannedRecord,
+    outcome: Option<(&OutcomeResult, &str)>,
+    source: &mut SourceSummary,
+) -> Result<LedgerRow, String> {
+    let (line, offset, num_bytes, row) = match record.origin.position {
+        manyframe_core::Position::Bytes { offset, num_bytes, line } => (Some(line), Some(offset), Some(num_bytes), None),
+        manyframe_core::Position::Row(row) => (None, None, None, Some(row)),
+        manyframe_core::Position::File => (None, None, None, None),
+    };
+    let mut ledger_row = LedgerRow {
+        id: record.id,
+        source: source.name.clone(),
+        subset: record.subset,
+        upstream_id: record.upstream_id,
+        status: Status::NotDrawn,
+        reason: None,
+        detail: None,
+        duplicate_of: None,
+        shard: None,
+        layout: record.measured.map(|(_, layout)| layout),
+        cost: record.measured.map(|(cost, _)| cost),
+        file: record.origin.file.to_string(),
+        line,
+        offset,
+        num_bytes,
+        row,
+    };
+    let mut reject = |code: manyframe_core::RejectCode, detail: String| {
+        *source.rejected.entry(code).or_insert(0) += 1;
+        (Status::Rejected, Some(code.as_str().to_owned()), Some(detail))
+    };
+    match (record.decision, outcome) {
+        (Decision::Rejected(code, detail), None) => {
+            (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(code, detail);
+        }
+        (Decision::Duplicate(kept), None) => {
+            source.num_duplicates += 1;
+            ledger_row.status = Status::Duplicate;
+            ledger_row.duplicate_of = Some(kept);
+        }
+        (Decision::NotDrawn, None) => source.num_not_drawn += 1,
+        (Decision::Drawn(_), Some((OutcomeResult::Delivered { cost, layout }, shard))) => {
+            source.delivered.num_samples += 1;
+            source.delivered.cost += *cost;
+            ledger_row.status = Status::Delivered;
+            ledger_row.shard = Some(shard.to_owned());
+            (ledger_row.layout, ledger_row.cost) = (Some(*layout), Some(*cost));
+        }
+        (Decision::Drawn(_), Some((OutcomeResult::Rejected { code, detail }, _))) => {
+            (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
+        }
+        (Decision::Drawn(task), None) => {
+            return Err(format!("task {task} says nothing of record {}, which it was given", ledger_row.id));
+        }
+        (_, Some(_)) => return Err(format!("a task tells of record {}, which no task was given", ledger_row.id)),
+    }
+    Ok(ledger_row)
+}
+
+fn manifest_from_parts(
+    plan: &Plan,
+    staged: &Path,
+    shards: Vec<ShardEntry>,
+    sources: Vec<SourceSummary>,
+) -> Result<Manifest, EngineError> {
+    let path = staged.join("ledger.parquet");
+    let ledger = LedgerEntry {
+        path: "ledger.parquet".to_owned(),
+        digest: digest_of_file(&path)?,
+        num_records: sources.iter().map(|source| source.num_seen).sum(),
+    };
+    let pipeline = portable_pipeline(&plan.pipeline, &plan.variables);
+    let mut total = Total { num_samples: 0, cost: Cost::default() };
+    for source in &sources {
+        total.num_samples += source.delivered.num_samples;
+        total.cost += source.delivered.cost;
+    }
+    Ok(Manifest {
+        manifest_version: MANIFEST_VERSION,
+        manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
+        name: plan.pipeline.name.clone(),
+        description: plan.pipeline.description.clone(),
+        pipeline_digest: Digest::of(pipeline.to_string().as_bytes()),
+        pipeline,
+        tokenizer_digest: plan.tokenizer_digest,
+        total,
+        sources,
+        shards,
+        ledger,
+    })
+}
+
+/// BLAKE3 digest of a file, read in pieces.
+pub(crate) fn digest_of_file(path: &Path) -> Result<Digest, EngineError> {
+    let file = fs::File::open(path).map_err(EngineError::read(path))?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(file).map_err(EngineError::read(path))?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+/// Puts the staged dataset in the place of the old one. Where the file system cannot exchange two directories, there is a
+/// moment without a dataset; a crash in it is healed by committing again.
+fn publish_dataset(staged: &Path, dataset: &Path) -> Result<(), EngineError> {
+    let replaced = staged.with_file_name("replaced");
+    if replaced.exists() {
+        fs::remove_dir_all(&replaced).map_err(EngineError::write(&replaced))?;
+    }
+    let parent = dataset.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    fs::create_dir_all(parent).map_err(EngineError::write(parent))?;
+    files::sync_directory(staged)?;
+    if !dataset.exists() {
+        fs::rename(staged, dataset).map_err(EngineError::write(dataset))?;
+    } else if rustix::fs::renameat_with(CWD, staged, CWD, dataset, RenameFlags::EXCHANGE).is_err() {
+        fs::rename(dataset, &replaced).map_err(EngineError::write(dataset))?;
+        fs::rename(staged, dataset).map_err(EngineError::write(dataset))?;
+    }
+    files::sync_directory(parent)
+}

@@ -1,0 +1,104 @@
+//! What keeps a task or a commit from being done. A bad record is never an error.
+
+use std::io;
+use std::path::PathBuf;
+
+/// Why a task, a commit or a look at a dataset failed.
+#[derive(Debug, thiserror::Error)]
+pub enum EngineError {
+    /// The plan cannot be used.
+    #[error("the plan cannot be used")]
+    Plan(#[from] manyframe_plan::PlanError),
+    /// A file cannot be read.
+    #[error("cannot read {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file cannot be written.
+    #[error("cannot write {path:?}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A shard cannot be written or read.
+    #[error("shard {path:?} cannot be used")]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: manyframe_shards::ShardError,
+    },
+    /// The ledger cannot be written or read.
+    #[error("the ledger {path:?} cannot be used")]
+    Ledger {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: manyframe_columnar::ColumnarError,
+    },
+    /// The plan has no such task.
+    #[error("the plan has no task {task}; its tasks are 0 to {last}")]
+    NoSuchTask {
+        /// The number asked for.
+        task: u32,
+        /// The last task there is.
+        last: u32,
+    },
+    /// A record is not where it was when the plan was made.
+    #[error("the annotations have changed since the plan was made: record {id} of {origin}; plan again")]
+    SourceChanged {
+        /// The record.
+        id: String,
+        /// Where it stood.
+        origin: String,
+    },
+    /// Tasks are missing, so nothing can be committed.
+    #[error("{num_missing} of {num_tasks} tasks are not done, the first is task {first}; run them, then commit again")]
+    Unfinished {
+        /// How many are missing.
+        num_missing: usize,
+        /// How many there are.
+        num_tasks: usize,
+        /// The first one missing.
+        first: u32,
+    },
+    /// The account of records does not add up; nothing was committed.
+    #[error("the ledger does not add up: {detail}")]
+    Unaccounted {
+        /// What is missing or too much.
+        detail: String,
+    },
+    /// The output directory holds something else.
+    #[error("{path:?} exists and is not a dataset of manyframe; move it away or choose another --output")]
+    Occupied {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// A directory is not a dataset, or a file in it is not what it should be.
+    #[error("{path:?} is not a dataset of manyframe: {detail}")]
+    NotADataset {
+        /// The directory or file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        detail: String,
+    },
+}
+
+impl EngineError {
+    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Read { path, source }
+    }
+
+    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Write { path, source }
+    }
+}

@@ -1,0 +1,29 @@
+//! Runs a plan: tasks to shards, then the commit that makes them a dataset; and reads datasets back.
+//!
+//! ```text
+//! plan ──run_task, on any engine──▶ shards + reports ──commit──▶ dataset ──verify, find_rows, read_sample──▶ people
+//! ```
+//!
+//! **Invariant:** nothing is visible before commit; a crash leaves nothing that a later run takes for finished.
+//! **Invariant:** records in = delivered + rejected + duplicate + not drawn, or there is no commit.
+
+mod card;
+mod commit;
+mod error;
+mod files;
+mod ledger;
+mod local;
+mod look;
+mod manifest;
+mod sample;
+mod task;
+mod verify;
+
+pub use commit::{BuildFacts, Committed, commit, committed_before, refuse_foreign};
+pub use error::EngineError;
+pub use ledger::{LedgerRow, Status, read_ledger};
+pub use local::run_all;
+pub use look::{find_rows, read_origin, read_sample};
+pub use manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary, Total};
+pub use task::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, run_task};
+pub use verify::{Verification, verify};

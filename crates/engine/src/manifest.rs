@@ -1,0 +1,178 @@
+//! `manifest.json`: what a dataset is made of. Its JSON Schema is `schemas/manifest.schema.json`.
+//!
+//! **Invariant:** nothing in it differs between machines, runs, thread counts or engines; its digest names the dataset.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use manyframe_core::{Cost, Digest, Layout, RejectCode};
+use manyframe_plan::pipeline::{PipelineFile, Take};
+use manyframe_shards::ShardFormat;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::EngineError;
+
+/// Raised whenever readers of an older version would misread a manifest.
+pub const MANIFEST_VERSION: u32 = 1;
+
+/// What a dataset is made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Manifest {
+    /// Version of this format.
+    pub manifest_version: u32,
+    /// Version of manyframe that built it.
+    pub manyframe_version: String,
+    /// Name of the dataset.
+    pub name: String,
+    /// What it is for.
+    pub description: String,
+    /// Digest of `pipeline`.
+    pub pipeline_digest: Digest,
+    /// The pipeline file, defaults filled in, variables left as `${name}`.
+    pub pipeline: Value,
+    /// Digest of the tokenizer's file.
+    pub tokenizer_digest: Digest,
+    /// All samples together.
+    pub total: Total,
+    /// What became of each source's records, in the order of the pipeline file.
+    pub sources: Vec<SourceSummary>,
+    /// The shards.
+    pub shards: Vec<ShardEntry>,
+    /// The account of all records.
+    pub ledger: LedgerEntry,
+}
+
+/// Samples and their cost.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Total {
+    /// Number of samples.
+    pub num_samples: u64,
+    /// Tokens and images.
+    #[serde(flatten)]
+    pub cost: Cost,
+}
+
+/// What became of a source's records: `num_seen` is the sum of `rejected`, `num_duplicates`, `num_not_drawn` and
+/// `delivered.num_samples`.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct SourceSummary {
+    /// Its name.
+    pub name: String,
+    /// Its reader.
+    pub kind: String,
+    /// The licence that the pipeline file states.
+    pub license: String,
+    /// Records seen.
+    pub num_seen: u64,
+    /// Records rejected, by reason.
+    pub rejected: BTreeMap<RejectCode, u64>,
+    /// Records left out because another one says the same.
+    pub num_duplicates: u64,
+    /// Records that could have been drawn, but were not.
+    pub num_not_drawn: u64,
+    /// How many the pipeline file asks for.
+    pub asked: Take,
+    /// How many were drawn.
+    pub num_drawn: u64,
+    /// What was delivered.
+    pub delivered: Total,
+    /// The share of its records that may be rejected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_rejects: Option<f64>,
+}
+
+/// A shard.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardEntry {
+    /// Path below the dataset's directory.
+    pub path: String,
+    /// Its format.
+    pub format: ShardFormat,
+    /// The layout of all of its samples; absent if they are mixed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub layout: Option<Layout>,
+    /// Size in bytes.
+    pub num_bytes: u64,
+    /// BLAKE3 digest of the file.
+    pub digest: Digest,
+    /// Its samples.
+    #[serde(flatten)]
+    pub total: Total,
+}
+
+/// The ledger file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct LedgerEntry {
+    /// Path below the dataset's directory.
+    pub path: String,
+    /// BLAKE3 digest of the file.
+    pub digest: Digest,
+    /// Number of records.
+    pub num_records: u64,
+}
+
+impl SourceSummary {
+    /// Records rejected for any reason but the source's own filters, which are no fault of its data.
+    pub fn num_faulty(&self) -> u64 {
+        self.rejected.iter().filter(|(code, _)| **code != RejectCode::Filtered).map(|(_, count)| count).sum()
+    }
+
+    /// Records rejected for any reason.
+    pub fn num_rejected(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+
+    /// Whether more of its records were rejected than its pipeline file allows.
+    pub fn is_over_budget(&self) -> bool {
+        self.max_rejects.is_some_and(|share| self.num_faulty() as f64 > share * self.num_seen as f64)
+    }
+
+    /// Whether every record seen has one outcome.
+    pub fn adds_up(&self) -> bool {
+        self.num_rejected() + self.num_duplicates + self.num_not_drawn + self.delivered.num_samples == self.num_seen
+    }
+}
+
+impl Manifest {
+    /// Reads the manifest of a dataset.
+    pub fn read(dataset: &Path) -> Result<Self, EngineError> {
+        let path = dataset.join("manifest.json");
+        if !path.exists() {
+            let detail = "it has no manifest.json".to_owned();
+            return Err(EngineError::NotADataset { path: dataset.to_owned(), detail });
+        }
+        let text = fs::read(&path).map_err(EngineError::read(&path))?;
+        let damaged = |detail: String| EngineError::NotADataset { path: path.clone(), detail };
+        let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
+        match manifest.manifest_version {
+            MANIFEST_VERSION => Ok(manifest),
+            other => Err(damaged(format!("it has version {other}, expected {MANIFEST_VERSION}"))),
+        }
+    }
+}
+
+/// The pipeline file as every machine sees it: values of variables at the front of strings become the variables again, and
+/// neither their values nor the place of the output are kept.
+pub(crate) fn portable_pipeline(file: &PipelineFile, variables: &BTreeMap<String, String>) -> Value {
+    let mut value = serde_json::json!(file);
+    if let Value::Object(fields) = &mut value {
+        fields.insert("vars".to_owned(), Value::Object(serde_json::Map::new()));
+        if let Some(Value::Object(output)) = fields.get_mut("output") {
+            output.remove("directory");
+        }
+    }
+    make_portable(&mut value, variables);
+    value
+}
+
+fn make_portable(value: &mut Value, variables: &BTreeMap<String, String>) {
+    match value {
+        Value::String(text) => *text = manyframe_plan::pipeline::display_name(Path::new(text.as_str()), variables),
+        Value::Array(items) => items.iter_mut().for_each(|item| make_portable(item, variables)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| make_portable(field, variables)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}

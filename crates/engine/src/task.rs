@@ -1,0 +1,190 @@
+//! A task: some samples in, one shard per format and a report out.
+//!
+//! **Invariant:** a task is idempotent and atomic. It may run twice, at once or on another machine; its files appear whole or
+//! not at all, with the same bytes each time, and its report appears last.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use manyframe_core::{Cost, Digest, Layout, RecordId, RejectCode, Sample};
+use manyframe_plan::parallel::ordered_map;
+use manyframe_plan::{Context, Observer, Plan, TaskHeader, read_task};
+use manyframe_shards::{ShardFormat, ShardWriter};
+use serde::{Deserialize, Serialize};
+
+use crate::{EngineError, files, sample};
+
+/// What a task did.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskReport {
+    /// The task.
+    pub id: u32,
+    /// The layout of its samples; `None` if they are mixed.
+    pub layout: Option<Layout>,
+    /// Its shards; empty if no sample could be delivered.
+    pub shards: Vec<ShardReport>,
+    /// What became of each of its records, in the order of the task.
+    pub outcomes: Vec<RecordOutcome>,
+}
+
+/// A shard that a task wrote.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShardReport {
+    /// Its format.
+    pub format: ShardFormat,
+    /// Number of samples.
+    pub num_samples: u64,
+    /// Size in bytes.
+    pub num_bytes: u64,
+    /// Digest of the file.
+    pub digest: Digest,
+}
+
+/// What became of a drawn record.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RecordOutcome {
+    /// Position of the record in the plan's `records.parquet`.
+    pub record: u64,
+    /// Its identity.
+    pub id: RecordId,
+    /// What became of it.
+    pub result: OutcomeResult,
+}
+
+/// Delivered or rejected.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeResult {
+    /// It is in the task's shards.
+    Delivered {
+        /// Its exact cost, which is less than planned if frames turned out not to exist.
+        cost: Cost,
+        /// Its layout.
+        layout: Layout,
+    },
+    /// Decoding told that it cannot be delivered.
+    Rejected {
+        /// The reason.
+        code: RejectCode,
+        /// What was found and expected.
+        detail: String,
+    },
+}
+
+/// The report of a task that is done.
+pub(crate) fn read_report(directory: &Path, task: u32) -> Result<Option<TaskReport>, EngineError> {
+    let path = report_path(directory, task);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read(&path).map_err(EngineError::read(&path))?;
+    let damaged = |error: serde_json::Error| EngineError::NotADataset { path, detail: error.to_string() };
+    serde_json::from_slice(&text).map(Some).map_err(damaged)
+}
+
+/// Runs a task of the plan in `directory`, unless it is done already.
+pub fn run_task(
+    context: &Context,
+    plan: &Plan,
+    directory: &Path,
+    task: u32,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<TaskReport, EngineError> {
+    let last = plan.tasks.len().saturating_sub(1) as u32;
+    let header = plan.tasks.get(task as usize).ok_or(EngineError::NoSuchTask { task, last })?;
+    if let Some(report) = read_report(directory, task)? {
+        observer.advance(header.num_samples, header.num_samples);
+        return Ok(report);
+    }
+    let mut shards = OpenShards::create(directory, header, &plan.pipeline.output.formats)?;
+    let mut outcomes = Vec::new();
+    let samples = read_task(directory, task)?.into_iter().map(Ok);
+    let window = pool.current_num_threads() * 4;
+    let make = |planned| (sample::make(context, &planned), planned);
+    ordered_map(pool, window, samples, make, |(outcome, planned)| {
+        let result = match outcome? {
+            Ok(sample) => {
+                shards.write(&sample)?;
+                if sample.cost != planned.cost {
+                    tracing::debug!(id = %planned.id, planned = ?planned.cost, found = ?sample.cost, "cost differs");
+                }
+                OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout }
+            }
+            Err((code, detail)) => OutcomeResult::Rejected { code, detail },
+        };
+        outcomes.push(RecordOutcome { record: planned.record, id: planned.id, result });
+        observer.advance(1, 1);
+        Ok::<_, EngineError>(())
+    })?;
+    let shards = shards.finish()?;
+    let report = TaskReport { id: task, layout: header.layout, shards, outcomes };
+    files::write_json(&report_path(directory, task), &report)?;
+    tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
+    Ok(report)
+}
+
+/// Where the report of a task is: its presence says that the task is done.
+fn report_path(directory: &Path, task: u32) -> PathBuf {
+    directory.join("done").join(format!("{task:06}.json"))
+}
+
+/// Where the shard of a task is until it is committed.
+pub(crate) fn shard_path(directory: &Path, task: u32, format: ShardFormat) -> PathBuf {
+    directory.join("shards").join(format!("{task:06}.{}", format.extension()))
+}
+
+/// The shards of a task while they are written, one per format.
+struct OpenShards {
+    shards: Vec<OpenShard>,
+    num_samples: u64,
+}
+
+struct OpenShard {
+    format: ShardFormat,
+    path: PathBuf,
+    temporary: PathBuf,
+    writer: Box<dyn ShardWriter>,
+}
+
+impl OpenShards {
+    fn create(directory: &Path, header: &TaskHeader, formats: &[ShardFormat]) -> Result<Self, EngineError> {
+        let open = |&format: &ShardFormat| {
+            let path = shard_path(directory, header.id, format);
+            let temporary = files::temporary_beside(&path)?;
+            let file = File::create(&temporary).map_err(EngineError::write(&temporary))?;
+            let sink: Box<dyn Write + Send> = Box::new(BufWriter::with_capacity(1 << 20, file));
+            let writer = manyframe_shards::create(format, sink)
+                .map_err(|error| EngineError::Shard { path: temporary.clone(), error })?;
+            Ok(OpenShard { format, path, temporary, writer })
+        };
+        Ok(Self { shards: formats.iter().map(open).collect::<Result<_, EngineError>>()?, num_samples: 0 })
+    }
+
+    fn write(&mut self, sample: &Sample) -> Result<(), EngineError> {
+        self.num_samples += 1;
+        self.shards.iter_mut().try_for_each(|shard| {
+            shard.writer.write(sample).map_err(|error| EngineError::Shard { path: shard.temporary.clone(), error })
+        })
+    }
+
+    fn finish(self) -> Result<Vec<ShardReport>, EngineError> {
+        let is_empty = self.num_samples == 0;
+        let mut reports = Vec::new();
+        for shard in self.shards {
+            let OpenShard { format, path, temporary, writer } = shard;
+            let summary =
+                writer.finish().map_err(|error| EngineError::Shard { path: temporary.clone(), error })?;
+            if is_empty {
+                // Readers stumble over shards without samples.
+                fs::remove_file(&temporary).map_err(EngineError::write(&temporary))?;
+                continue;
+            }
+            files::publish(&temporary, &path)?;
+            let (num_samples, num_bytes, digest) = (summary.num_samples, summary.num_bytes, summary.digest);
+            reports.push(ShardReport { format, num_samples, num_bytes, digest });
+        }
+        Ok(reports)
+    }
+}

@@ -1,0 +1,220 @@
+//! Reads a dataset back: digests, decodability, placeholders and images, and an account that adds up.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use manyframe_core::{RecordId, Sample};
+use manyframe_media::{MediaLimits, decode_rgb};
+use manyframe_plan::parallel::ordered_map;
+use manyframe_plan::{Observer, Step};
+use rustc_hash::FxHashMap;
+
+use crate::commit::digest_of_file;
+use crate::ledger::{Status, read_ledger};
+use crate::manifest::{Manifest, ShardEntry, SourceSummary, Total};
+use crate::EngineError;
+
+/// What reading a dataset back showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Verification {
+    /// Everything that is not as it should be; empty if the dataset is whole.
+    pub problems: Vec<String>,
+    /// Shards read.
+    pub num_shards: u64,
+    /// Samples read, each format counted.
+    pub num_samples: u64,
+    /// Images decoded.
+    pub num_images: u64,
+    /// Records in the ledger.
+    pub num_records: u64,
+}
+
+/// Problems beyond this many are counted, not listed.
+const MOST_PROBLEMS: usize = 100;
+
+/// Reads everything in a dataset. Problems are collected; `Err` is failing storage, or no manifest.
+pub fn verify(
+    dataset: &Path,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<Verification, EngineError> {
+    let manifest = Manifest::read(dataset)?;
+    let mut found = Verification::default();
+    let expected = verify_ledger(dataset, &manifest, &mut found)?;
+    observer.start(Step::Verify, manifest.shards.iter().map(|shard| shard.num_bytes).sum());
+    let placeholder = manyframe_format::Dialect::default().placeholder();
+    for shard in &manifest.shards {
+        verify_shard(dataset, shard, &expected, placeholder, pool, &mut found)?;
+        observer.advance(shard.total.num_samples, shard.num_bytes);
+    }
+    observer.finish(Step::Verify);
+    Ok(found)
+}
+
+impl Verification {
+    fn problem(&mut self, text: String) {
+        if self.problems.len() < MOST_PROBLEMS {
+            self.problems.push(text);
+        } else if self.problems.len() == MOST_PROBLEMS {
+            self.problems.push("there are more problems; the first of them are listed".to_owned());
+        }
+    }
+}
+
+/// Checks the ledger against the manifest; gives the records of each shard.
+fn verify_ledger(
+    dataset: &Path,
+    manifest: &Manifest,
+    found: &mut Verification,
+) -> Result<FxHashMap<RecordId, String>, EngineError> {
+    let path = dataset.join(&manifest.ledger.path);
+    if !path.exists() {
+        found.problem(format!("{} is missing", manifest.ledger.path));
+        return Ok(FxHashMap::default());
+    }
+    if digest_of_file(&path)? != manifest.ledger.digest {
+        found.problem(format!("{} is not the file that the manifest names", manifest.ledger.path));
+    }
+    let mut expected = FxHashMap::default();
+    let mut counted: BTreeMap<String, SourceSummary> = BTreeMap::new();
+    let rows = match read_ledger(&path) {
+        Ok(rows) => rows,
+        Err(error) => {
+            found.problem(format!("{}: {error}", manifest.ledger.path));
+            return Ok(expected);
+        }
+    };
+    for row in rows {
+        let row = row?;
+        found.num_records += 1;
+        let source = counted.entry(row.source.clone()).or_default();
+        source.num_seen += 1;
+        match row.status {
+            Status::Delivered => {
+                source.delivered.num_samples += 1;
+                source.delivered.cost += row.cost.unwrap_or_default();
+                if expected.insert(row.id, row.shard.unwrap_or_default()).is_some() {
+                    found.problem(format!("ledger: record {} is delivered twice", row.id));
+                }
+            }
+            Status::Rejected => {
+                let code = row.reason.as_deref().and_then(manyframe_core::RejectCode::from_text);
+                match code {
+                    Some(code) => *source.rejected.entry(code).or_insert(0) += 1,
+                    None => found.problem(format!("ledger: record {} is rejected for no known reason", row.id)),
+                }
+            }
+            Status::Duplicate => source.num_duplicates += 1,
+            Status::NotDrawn => source.num_not_drawn += 1,
+        }
+    }
+    for source in &manifest.sources {
+        let counted = counted.remove(&source.name).unwrap_or_default();
+        let numbers = |s: &SourceSummary| {
+            (s.num_seen, s.rejected.clone(), s.num_duplicates, s.num_not_drawn, s.delivered)
+        };
+        if numbers(&counted) != numbers(source) {
+            found.problem(format!("source {:?}: ledger and manifest count differently", source.name));
+        }
+        if !source.adds_up() {
+            found.problem(format!("source {:?}: records seen and their outcomes do not add up", source.name));
+        }
+    }
+    for name in counted.keys() {
+        found.problem(format!("ledger: source {name:?} is not in the manifest"));
+    }
+    Ok(expected)
+}
+
+fn verify_shard(
+    dataset: &Path,
+    shard: &ShardEntry,
+    expected: &FxHashMap<RecordId, String>,
+    placeholder: &str,
+    pool: &rayon::ThreadPool,
+    found: &mut Verification,
+) -> Result<(), EngineError> {
+    let path = dataset.join(&shard.path);
+    let Ok(metadata) = std::fs::metadata(&path) else {
+        found.problem(format!("{} is missing", shard.path));
+        return Ok(());
+    };
+    found.num_shards += 1;
+    if metadata.len() != shard.num_bytes || digest_of_file(&path)? != shard.digest {
+        found.problem(format!("{} is not the file that the manifest names", shard.path));
+    }
+    let samples = match manyframe_shards::read(shard.format, &path) {
+        Ok(samples) => samples,
+        Err(error) => {
+            found.problem(format!("{}: {error}", shard.path));
+            return Ok(());
+        }
+    };
+    let name = shard_name(&shard.path);
+    let mut total = Total::default();
+    let check = |sample: Sample| (sample.id, sample.cost, sample.images.len(), faults_of(&sample, placeholder));
+    let result = ordered_map(pool, pool.current_num_threads() * 4, samples, check, |(id, cost, num_images, faults)| {
+        total.num_samples += 1;
+        total.cost += cost;
+        found.num_samples += 1;
+        found.num_images += num_images as u64;
+        for fault in faults {
+            found.problem(format!("{}: sample {id}: {fault}", shard.path));
+        }
+        if expected.get(&id).map(String::as_str) != Some(name) {
+            found.problem(format!("{}: sample {id} is not delivered here by the ledger", shard.path));
+        }
+        Ok(())
+    });
+    if let Err(error) = result {
+        found.problem(format!("{}: {error}", shard.path));
+    }
+    if total != shard.total {
+        found.problem(format!("{}: holds {total:?}, the manifest says {:?}", shard.path, shard.total));
+    }
+    Ok(())
+}
+
+/// A shard's path without format and extension, as the ledger names it.
+fn shard_name(path: &str) -> &str {
+    let name = path.split_once('/').map_or(path, |(_, name)| name);
+    name.rsplit_once('.').map_or(name, |(name, _)| name)
+}
+
+fn faults_of(sample: &Sample, placeholder: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let count = |text: &str| text.matches(placeholder).count();
+    let in_messages: usize = sample.messages.iter().map(|message| count(&message.content)).sum();
+    let num_images = sample.images.len();
+    if in_messages != num_images || count(&sample.prompt) != num_images {
+        let in_prompt = count(&sample.prompt);
+        faults.push(format!("{in_messages} placeholders, {in_prompt} in the prompt, for {num_images} images"));
+    }
+    let covered: usize = sample.visuals.iter().map(|visual| visual.num_images).sum();
+    if covered != num_images {
+        faults.push(format!("its visuals cover {covered} of {num_images} images"));
+    }
+    let num_chars = sample.prompt.chars().count();
+    if sample.label_spans.is_empty() || sample.label_spans.iter().any(|&(start, end)| start >= end || end > num_chars) {
+        faults.push(format!("label spans {:?} do not fit a prompt of {num_chars} characters", sample.label_spans));
+    }
+    // What was delivered was within limits; nothing may be refused here for its size.
+    let limits = MediaLimits {
+        max_pixels: u64::MAX >> 1,
+        min_edge_px: 1,
+        max_aspect_ratio: f64::MAX,
+        ..MediaLimits::default()
+    };
+    for (index, image) in sample.images.iter().enumerate() {
+        match decode_rgb(&image.bytes, &limits) {
+            Err(error) => faults.push(format!("image {index}: {error}")),
+            Ok(pixels) if (pixels.width_px(), pixels.height_px()) != (image.width_px, image.height_px) => {
+                let (width_px, height_px) = (pixels.width_px(), pixels.height_px());
+                let (stated_px, high_px) = (image.width_px, image.height_px);
+                faults.push(format!("image {index}: {width_px}×{height_px} pixels, {stated_px}×{high_px} stated"));
+            }
+            Ok(_) => {}
+        }
+    }
+    faults
+}

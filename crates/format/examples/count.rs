@@ -1,0 +1,50 @@
+//! How fast a tokenizer counts: `cargo run --release -p manyframe-format --example count -- TOKENIZER TEXT_FILE`.
+//!
+//! Each line of the file is counted twice by encoding it, by words, and as the question of a record with one image. The
+//! second round is reported: the caches are warm, and the counts of both rounds and ways must agree.
+#![expect(clippy::print_stdout, reason = "the result of the program")]
+
+use std::error::Error;
+use std::sync::Arc;
+use std::time::Instant;
+
+use manyframe_core::{Part, Role, Turn, Visual, VisualKind};
+use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, tokenizer, texts] = arguments.as_slice() else { return Err("expected TOKENIZER TEXT_FILE".into()) };
+    let tokenizer = Arc::new(Tokenizer::open(tokenizer.as_ref())?);
+    let texts = std::fs::read_to_string(texts)?;
+    let records: Vec<_> = texts.lines().map(record).collect();
+    let formatter = Formatter::new(FormatSpec::default(), Arc::clone(&tokenizer))?;
+
+    let encoded = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.encode(line)?.len() as u64)).sum())?;
+    let counted = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.count(line)?)).sum())?;
+    let formatted = rate(&texts, || {
+        let costs = records.iter().map(|turns| formatter.cost(turns, &[ResolvedVisual::Image]));
+        costs.map(|cost| Ok(cost.map_err(|refused| refused.detail)?.text_tokens)).sum()
+    })?;
+    println!("encode   {:7.1} MB/s  {} tokens", encoded.0, encoded.1);
+    println!("count    {:7.1} MB/s  {} tokens", counted.0, counted.1);
+    println!("cost     {:7.1} MB/s  {} tokens", formatted.0, formatted.1);
+    if encoded.1 == counted.1 { Ok(()) } else { Err("the counts differ".into()) }
+}
+
+fn record(line: &str) -> Vec<Turn> {
+    let image = Part::Visual(Visual { kind: VisualKind::Image, media: 0 });
+    let user = Turn { role: Role::User, parts: vec![image, Part::Text(line.to_owned())] };
+    vec![user, Turn { role: Role::Assistant, parts: vec![Part::Text("yes".to_owned())] }]
+}
+
+/// MB/s of the second round, and the number of tokens.
+fn rate(
+    texts: &str,
+    count: impl Fn() -> Result<u64, Box<dyn Error>>,
+) -> Result<(f64, u64), Box<dyn Error>> {
+    let first = count()?;
+    let start = Instant::now();
+    let second = count()?;
+    let seconds = start.elapsed().as_secs_f64();
+    if first == second { Ok((texts.len() as f64 / 1e6 / seconds, second)) } else { Err("the rounds differ".into()) }
+}

@@ -1,0 +1,131 @@
+//! The formatter: a record's turns and resolved visuals to messages, prompt, label spans and exact cost.
+
+use std::sync::Arc;
+
+use manyframe_core::{Cost, Message, RejectCode, Turn, VisualKind};
+use memchr::memmem;
+
+use crate::compose::{Composed, Composer};
+use crate::dialect::PLACEHOLDER;
+use crate::literals::Literals;
+use crate::template::{Prompt, TemplateText};
+use crate::{FormatError, FormatSpec, ResolvedVisual, Tokenizer, TurnEnd, Unformattable};
+
+/// Formats records in one dialect and template, and counts them with one tokenizer. It may be shared by threads.
+#[derive(Debug)]
+pub struct Formatter {
+    pub(crate) tokenizer: Arc<Tokenizer>,
+    pub(crate) template: TemplateText,
+    pub(crate) turn_end: TurnEnd,
+    composer: Composer,
+    tokens_per_image: u32,
+}
+
+/// A record as text.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Formatted {
+    /// The conversation; each placeholder stands for the next image.
+    pub messages: Vec<Message>,
+    /// The conversation in the chat template, as a trainer tokenises it.
+    pub prompt: String,
+    /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token. In order and
+    /// disjoint.
+    pub label_spans: Vec<(usize, usize)>,
+    /// Where the visuals stand in the messages, in order.
+    pub visual_spans: Vec<VisualSpan>,
+    /// Exact tokens and images.
+    pub cost: Cost,
+}
+
+/// Where a visual stands in the messages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisualSpan {
+    /// Position of its message.
+    pub message: usize,
+    /// First character of its text in the message.
+    pub start: usize,
+    /// One past the last character, the newline that the dialect put there included.
+    pub end: usize,
+    /// Its first image.
+    pub first_image: usize,
+    /// How many images it shows.
+    pub num_images: usize,
+}
+
+impl Formatter {
+    /// A formatter for these settings. Special tokens of the tokenizer become literals that no text may contain.
+    pub fn new(spec: FormatSpec, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
+        let template = spec.template.text();
+        if let Some((field, _)) = template.written().into_iter().find(|(_, text)| text.contains(PLACEHOLDER)) {
+            return Err(FormatError::PlaceholderInTemplate { field, placeholder: PLACEHOLDER });
+        }
+        let markers = template.markers.iter().map(String::as_str);
+        let reserved = spec.dialect.reserved().iter().copied();
+        let literals = Literals::new(reserved.chain(markers).chain(tokenizer.specials()))?;
+        Ok(Self {
+            composer: Composer { dialect: spec.dialect, literals, literal_tags: spec.literal_tags },
+            tokenizer,
+            template,
+            turn_end: spec.turn_end,
+            tokens_per_image: spec.tokens_per_image,
+        })
+    }
+
+    /// The tokens and images of a record: exactly those of [`Self::format`].
+    ///
+    /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
+    pub fn cost(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
+        let (_, prompt) = self.render(turns, visuals)?;
+        self.cost_of(&prompt.text, visuals)
+    }
+
+    /// A record as text. `visuals` as in [`Self::cost`].
+    pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
+        let (composed, prompt) = self.render(turns, visuals)?;
+        let cost = self.cost_of(&prompt.text, visuals)?;
+        Ok(Formatted {
+            messages: composed.messages,
+            prompt: prompt.text,
+            label_spans: prompt.label_spans,
+            visual_spans: composed.visual_spans,
+            cost,
+        })
+    }
+
+    fn render(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<(Composed, Prompt), Unformattable> {
+        let composed = self.composer.compose(turns, visuals)?;
+        let prompt = self.template.render(&composed.messages, self.turn_end)?;
+        Ok((composed, prompt))
+    }
+
+    /// Each stretch of text between placeholders is tokenised on its own, as LLaVA and its descendants do.
+    fn cost_of(&self, prompt: &str, visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
+        let sum = |keep: fn(VisualKind) -> bool| -> u64 {
+            visuals.iter().filter(|visual| keep(visual.kind())).map(|visual| visual.num_images()).sum()
+        };
+        let num_images = sum(|_| true);
+        let mut num_placeholders = 0;
+        let texts = texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
+        let text_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text)).map_err(|error| {
+            Unformattable::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
+        })?;
+        if num_placeholders != num_images {
+            let detail = format!("the prompt has {num_placeholders} placeholders for {num_images} images");
+            return Err(Unformattable::new(RejectCode::LiteralTag, detail));
+        }
+        let visual_tokens = num_images * u64::from(self.tokens_per_image);
+        Ok(Cost { text_tokens, visual_tokens, num_images, num_frames: sum(|kind| kind == VisualKind::Video) })
+    }
+}
+
+/// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
+pub(crate) fn texts_between_images(prompt: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
+    let images = memmem::find_iter(prompt.as_bytes(), PLACEHOLDER).map(Some);
+    let mut start = 0;
+    images.chain([None]).map(move |image| {
+        let end = image.unwrap_or(prompt.len());
+        let text = prompt.get(start..end).unwrap_or_default();
+        start = end + PLACEHOLDER.len();
+        (text, image)
+    })
+}

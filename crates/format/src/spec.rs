@@ -1,0 +1,92 @@
+//! What a pipeline file says about the format of a dataset.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{Dialect, Template};
+
+/// The format of a dataset: how visuals and turns are written, and what an image costs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct FormatSpec {
+    /// How visuals are written. Default: `longllava`.
+    pub dialect: Dialect,
+    /// How turns are wrapped. Default: `longllava`.
+    pub template: Template,
+    /// What stands after an answer that is not the last one. Default: `eos`.
+    pub turn_end: TurnEnd,
+    /// Tokens that take the place of each placeholder. Default: 144, which is 24×24 patches of CLIP ViT-L/14 at 336 px,
+    /// pooled 2×2 (LongLLaVA, arXiv 2409.02889). LongVILA uses 196 or 256 (arXiv 2408.10188).
+    pub tokens_per_image: u32,
+    /// What happens to texts that contain a placeholder, a role marker or a special token. Default: `uppercase`.
+    pub literal_tags: LiteralTags,
+}
+
+impl Default for FormatSpec {
+    fn default() -> Self {
+        Self {
+            dialect: Dialect::default(),
+            template: Template::default(),
+            turn_end: TurnEnd::default(),
+            tokens_per_image: 144,
+            literal_tags: LiteralTags::default(),
+        }
+    }
+}
+
+/// What stands after an answer that is not the last one of its conversation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TurnEnd {
+    /// The template's end token, as after the last answer.
+    #[default]
+    Eos,
+    /// A newline, which the trainer *feeds*, while the *label* at its position is the end token: what LongLLaVA's
+    /// released code does. A label span then ends with the newline of each answer but the last, and a trainer that
+    /// honours this setting puts the end token's id there.
+    NewlineInEosLabel,
+}
+
+/// What happens to a text that contains what only the dialect, the template or the tokenizer may write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LiteralTags {
+    /// The literal is written in upper case (`<IMAGE>`), as VILA does with web captions. One without a lower-case letter
+    /// gets a space after its first character (`[ INST]`).
+    #[default]
+    Uppercase,
+    /// The record is rejected with the code `literal_tag`.
+    Reject,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_table_is_the_default() {
+        let spec: FormatSpec = toml::from_str("").unwrap();
+        assert_eq!(spec, FormatSpec::default());
+        assert_eq!(spec.tokens_per_image, 144);
+    }
+
+    #[test]
+    fn every_setting_has_its_documented_name() {
+        let text = "dialect = \"longllava-2024-10\"\ntemplate = \"chatml\"\nturn_end = \"newline-in-eos-label\"\n\
+                    tokens_per_image = 36\nliteral_tags = \"reject\"";
+        let spec: FormatSpec = toml::from_str(text).unwrap();
+        let expected = FormatSpec {
+            dialect: Dialect::Longllava202410,
+            template: Template::Chatml,
+            turn_end: TurnEnd::NewlineInEosLabel,
+            tokens_per_image: 36,
+            literal_tags: LiteralTags::Reject,
+        };
+        assert_eq!(spec, expected);
+    }
+
+    #[test]
+    fn an_unknown_setting_is_refused() {
+        assert!(toml::from_str::<FormatSpec>("tokens = 3").is_err());
+    }
+}

@@ -1,0 +1,295 @@
+//! Chat templates: messages to one prompt, with the spans of it on which the loss falls.
+//!
+//! A template is eight strings around the texts of the turns. Where one of them contains a special token of the
+//! tokenizer (`<|startoftext|>`, `</s>`), that is one token; under a tokenizer that lacks it, it is the text it looks like.
+//!
+//! | template | source |
+//! |---|---|
+//! | `longllava` | LongLLaVA (arXiv 2409.02889) on Jamba: no system prompt; a system turn opens the first user turn |
+//! | `vicuna` | LLaVA-1.5's `v1` conversation, with its system sentence |
+//! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
+
+use manyframe_core::{Message, RejectCode, Role};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::{TurnEnd, Unformattable};
+
+/// How the turns of a conversation are wrapped.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    /// LongLLaVA on Jamba.
+    #[default]
+    Longllava,
+    /// LLaVA-1.5 on Vicuna.
+    Vicuna,
+    /// ChatML.
+    Chatml,
+    /// Strings of one's own.
+    Custom(Box<TemplateText>),
+}
+
+/// The strings of a template. Each is empty unless it is set.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct TemplateText {
+    /// Stands once, before everything.
+    pub start: String,
+    /// Where a system turn goes.
+    pub system: SystemPlace,
+    /// Before the text of a system turn.
+    pub system_prefix: String,
+    /// After the text of a system turn.
+    pub system_suffix: String,
+    /// The system text of records that have none. Unset: nothing is written for them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub default_system: Option<String>,
+    /// Before what the user says.
+    pub user_prefix: String,
+    /// After what the user says.
+    pub user_suffix: String,
+    /// Before an answer. Not trained.
+    pub assistant_prefix: String,
+    /// After an answer; trained.
+    pub end: String,
+    /// After `end`; not trained.
+    pub after_end: String,
+    /// Further strings by which a trainer or a model tells turns apart. No text may contain them. The tokenizer's special
+    /// tokens need not be listed.
+    pub markers: Vec<String>,
+}
+
+/// Where the text of a system turn stands.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SystemPlace {
+    /// In a turn of its own, before the first user turn.
+    #[default]
+    OwnTurn,
+    /// In the first user turn, after `user_prefix` and before the user's own text.
+    FirstUserTurn,
+}
+
+/// A prompt and where in it the loss falls.
+#[derive(Debug, Default)]
+pub(crate) struct Prompt {
+    pub(crate) text: String,
+    /// Characters (first, one past last) of each answer with its end token.
+    pub(crate) label_spans: Vec<(usize, usize)>,
+    num_chars: usize,
+}
+
+impl Template {
+    /// The strings of the template.
+    pub fn text(&self) -> TemplateText {
+        match self {
+            Self::Longllava => longllava(),
+            Self::Vicuna => vicuna(),
+            Self::Chatml => chatml(),
+            Self::Custom(text) => (**text).clone(),
+        }
+    }
+}
+
+fn longllava() -> TemplateText {
+    TemplateText {
+        system: SystemPlace::FirstUserTurn,
+        system_suffix: "\n".into(),
+        user_prefix: "<|startoftext|><|User|>\n".into(),
+        user_suffix: "\n".into(),
+        assistant_prefix: "<|startoftext|><|Assistant|>\n".into(),
+        end: "<|endoftext|>".into(),
+        markers: ["<|startoftext|>", "<|endoftext|>", "<|User|>", "<|Assistant|>"].map(String::from).into(),
+        ..TemplateText::default()
+    }
+}
+
+fn vicuna() -> TemplateText {
+    let system = "A chat between a curious user and an artificial intelligence assistant. \
+                  The assistant gives helpful, detailed, and polite answers to the user's questions.";
+    TemplateText {
+        start: "<s>".into(),
+        system_suffix: " ".into(),
+        default_system: Some(system.into()),
+        user_prefix: "USER: ".into(),
+        user_suffix: " ".into(),
+        assistant_prefix: "ASSISTANT: ".into(),
+        end: "</s>".into(),
+        markers: ["<s>", "</s>", "USER:", "ASSISTANT:"].map(String::from).into(),
+        ..TemplateText::default()
+    }
+}
+
+fn chatml() -> TemplateText {
+    TemplateText {
+        system_prefix: "<|im_start|>system\n".into(),
+        system_suffix: "<|im_end|>\n".into(),
+        user_prefix: "<|im_start|>user\n".into(),
+        user_suffix: "<|im_end|>\n".into(),
+        assistant_prefix: "<|im_start|>assistant\n".into(),
+        end: "<|im_end|>".into(),
+        after_end: "\n".into(),
+        markers: ["<|im_start|>", "<|im_end|>"].map(String::from).into(),
+        ..TemplateText::default()
+    }
+}
+
+impl TemplateText {
+    /// The strings that are written into prompts, with the names of their fields.
+    pub(crate) fn written(&self) -> [(&'static str, &str); 9] {
+        [
+            ("start", &self.start),
+            ("system_prefix", &self.system_prefix),
+            ("system_suffix", &self.system_suffix),
+            ("default_system", self.default_system.as_deref().unwrap_or_default()),
+            ("user_prefix", &self.user_prefix),
+            ("user_suffix", &self.user_suffix),
+            ("assistant_prefix", &self.assistant_prefix),
+            ("end", &self.end),
+            ("after_end", &self.after_end),
+        ]
+    }
+
+    /// The whole text of a conversation.
+    ///
+    /// A system turn that no user turn follows is an error if the template has no turn of its own for it.
+    pub(crate) fn render(&self, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Unformattable> {
+        let num_bytes: usize = messages.iter().map(|message| message.content.len() + 64).sum();
+        let mut prompt = Prompt { text: String::with_capacity(num_bytes), ..Prompt::default() };
+        prompt.push(&self.start);
+        let has_system = messages.first().is_some_and(|message| message.role == Role::System);
+        let mut pending = self.default_system.as_deref().filter(|_| !has_system);
+        if self.system == SystemPlace::OwnTurn
+            && let Some(system) = pending.take()
+        {
+            prompt.push_all([&self.system_prefix, system, &self.system_suffix]);
+        }
+        for (index, message) in messages.iter().enumerate() {
+            match (message.role, self.system) {
+                (Role::System, SystemPlace::OwnTurn) => {
+                    prompt.push_all([&self.system_prefix, &message.content, &self.system_suffix]);
+                }
+                (Role::System, SystemPlace::FirstUserTurn) => pending = Some(&message.content),
+                (Role::User, _) => {
+                    prompt.push(&self.user_prefix);
+                    if let Some(system) = pending.take() {
+                        prompt.push_all([&self.system_prefix, system, &self.system_suffix]);
+                    }
+                    prompt.push_all([&message.content, &self.user_suffix]);
+                }
+                (Role::Assistant, _) => {
+                    let is_last = index + 1 == messages.len();
+                    prompt.push(&self.assistant_prefix);
+                    let start = prompt.num_chars;
+                    prompt.push(&message.content);
+                    prompt.push(if is_last || turn_end == TurnEnd::Eos { &self.end } else { "\n" });
+                    prompt.label_spans.push((start, prompt.num_chars));
+                    prompt.push(&self.after_end);
+                }
+            }
+        }
+        match pending {
+            Some(_) if has_system => {
+                Err(Unformattable::new(RejectCode::TurnOrder, "the system turn is not followed by a user turn"))
+            }
+            _ => Ok(prompt),
+        }
+    }
+}
+
+impl Prompt {
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.num_chars += text.chars().count();
+    }
+
+    fn push_all<const N: usize>(&mut self, texts: [&str; N]) {
+        for text in texts {
+            self.push(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message(role: Role, content: &str) -> Message {
+        Message { role, content: content.into() }
+    }
+
+    fn two_rounds() -> Vec<Message> {
+        vec![
+            message(Role::User, "q1"),
+            message(Role::Assistant, "é1"),
+            message(Role::User, "q2"),
+            message(Role::Assistant, "a2"),
+        ]
+    }
+
+    fn with_system() -> Vec<Message> {
+        [message(Role::System, "be kind")].into_iter().chain(two_rounds()).collect()
+    }
+
+    fn rendered(template: &Template, messages: &[Message]) -> String {
+        template.text().render(messages, TurnEnd::Eos).unwrap().text
+    }
+
+    fn labelled(prompt: &Prompt) -> Vec<String> {
+        let chars: Vec<char> = prompt.text.chars().collect();
+        prompt.label_spans.iter().map(|&(start, end)| chars[start..end].iter().collect()).collect()
+    }
+
+    #[test]
+    fn longllava_opens_every_turn_with_the_start_token() {
+        let expected = "<|startoftext|><|User|>\nq1\n<|startoftext|><|Assistant|>\né1<|endoftext|>\
+                        <|startoftext|><|User|>\nq2\n<|startoftext|><|Assistant|>\na2<|endoftext|>";
+        assert_eq!(rendered(&Template::Longllava, &two_rounds()), expected);
+    }
+
+    #[test]
+    fn longllava_puts_a_system_turn_before_the_first_question() {
+        let prompt = rendered(&Template::Longllava, &with_system());
+        assert!(prompt.starts_with("<|startoftext|><|User|>\nbe kind\nq1\n<|startoftext|>"));
+        assert_eq!(prompt.matches("be kind").count(), 1);
+    }
+
+    #[test]
+    fn vicuna_is_the_v1_conversation_of_llava() {
+        let expected = "<s>A chat between a curious user and an artificial intelligence assistant. The assistant gives helpful, \
+                        detailed, and polite answers to the user's questions. USER: q1 ASSISTANT: é1</s>USER: q2 ASSISTANT: a2</s>";
+        assert_eq!(rendered(&Template::Vicuna, &two_rounds()), expected);
+    }
+
+    #[test]
+    fn a_system_turn_replaces_the_default_one() {
+        assert!(rendered(&Template::Vicuna, &with_system()).starts_with("<s>be kind USER: q1"));
+    }
+
+    #[test]
+    fn chatml_wraps_each_turn() {
+        let expected = "<|im_start|>system\nbe kind<|im_end|>\n<|im_start|>user\nq1<|im_end|>\n<|im_start|>assistant\né1<|im_end|>\n\
+                        <|im_start|>user\nq2<|im_end|>\n<|im_start|>assistant\na2<|im_end|>\n";
+        assert_eq!(rendered(&Template::Chatml, &with_system()), expected);
+    }
+
+    #[test]
+    fn the_loss_falls_on_answers_and_their_end_tokens() {
+        let prompt = Template::Chatml.text().render(&with_system(), TurnEnd::Eos).unwrap();
+        assert_eq!(labelled(&prompt), ["é1<|im_end|>", "a2<|im_end|>"]);
+    }
+
+    #[test]
+    fn a_newline_may_end_all_answers_but_the_last() {
+        let prompt = Template::Longllava.text().render(&two_rounds(), TurnEnd::NewlineInEosLabel).unwrap();
+        assert_eq!(labelled(&prompt), ["é1\n", "a2<|endoftext|>"]);
+    }
+
+    #[test]
+    fn a_system_turn_without_a_user_turn_is_refused() {
+        let messages = [message(Role::System, "be kind"), message(Role::Assistant, "a")];
+        let refused = Template::Longllava.text().render(&messages, TurnEnd::Eos).unwrap_err();
+        assert_eq!(refused.code, RejectCode::TurnOrder);
+    }
+}

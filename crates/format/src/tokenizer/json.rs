@@ -1,0 +1,168 @@
+//! Hugging Face `tokenizer.json` files, tokenised by the `tokenizers` crate.
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use serde_json::{Value, json};
+use tokenizers::models::bpe::BPE;
+use tokenizers::{
+    AddedToken, Model as _, ModelWrapper, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
+    PreTokenizedString, PreTokenizer as _,
+};
+
+use super::added::{self, AddedTokens};
+use super::cuts::{Cuts, PairTable};
+use super::words::Words;
+use super::{Cause, Model, Parsed, Specials};
+use crate::FormatError;
+
+#[derive(Debug)]
+struct TokenizerJson {
+    tokenizer: tokenizers::Tokenizer,
+    /// The same, blind to special tokens. Made when it is first asked for.
+    blind: OnceLock<Box<tokenizers::Tokenizer>>,
+    pieces: Pieces,
+}
+
+/// How a piece of text that was cut off is tokenised.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Pieces {
+    /// By normaliser, pre-tokenizer and model, as a text is between added tokens.
+    Words,
+    /// By the model alone; the normaliser's two steps, a prefix and a mark for spaces, are done here.
+    Marked,
+}
+
+const EXPECTED: &str = "a tokenizer.json";
+
+/// The regular expressions of GPT-4, Llama 3 and Qwen, which start a new word at each run of spaces that follows something
+/// else, as GPT-2's (built into the byte-level pre-tokenizer) does.
+const WORD_REGEXES: [&str; 3] = [
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
+];
+
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
+    let unreadable = |source: Cause| FormatError::ParseTokenizer { path: path.to_owned(), expected: EXPECTED, source };
+    let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(unreadable)?;
+    if let ModelWrapper::BPE(bpe) = tokenizer.get_model()
+        && bpe.dropout.is_some_and(|rate| rate > 0.0)
+    {
+        let property = "drops merges at random".to_owned();
+        return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
+    }
+    tokenizer.with_truncation(None).map_err(unreadable)?;
+    tokenizer.with_padding(None);
+    // A model that cannot express unknown characters shows it here, not in the middle of a dataset.
+    tokenizer.encode_fast("\u{E000}\0a", false).map_err(unreadable)?;
+    let num_ids = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest.saturating_add(1));
+    let shape = shape(&tokenizer);
+    let (pieces, words) = match shape {
+        Some((pieces, cuts, prefix)) => (pieces, Some(Words::new(cuts, prefix))),
+        None => (Pieces::Words, None),
+    };
+    let added = AddedTokens::new(added_tokens(&tokenizer))?;
+    Ok(Parsed { model: Box::new(TokenizerJson { tokenizer, blind: OnceLock::new(), pieces }), added, words, num_ids })
+}
+
+impl Model for TokenizerJson {
+    fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, Cause> {
+        let tokenizer = match specials {
+            Specials::Tokens => &self.tokenizer,
+            Specials::Text => self.blind.get_or_init(|| {
+                let mut blind = self.tokenizer.clone();
+                blind.set_encode_special_tokens(true);
+                Box::new(blind)
+            }),
+        };
+        Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec())
+    }
+
+    fn count_word(&self, word: &str) -> Result<usize, Cause> {
+        match (self.pieces, self.tokenizer.get_model()) {
+            (Pieces::Marked, model) => Ok(model.tokenize(&word.replace(' ', "\u{2581}"))?.len()),
+            (Pieces::Words, model) => {
+                let mut normalised = NormalizedString::from(word);
+                if let Some(normaliser) = self.tokenizer.get_normalizer() {
+                    normaliser.normalize(&mut normalised)?;
+                }
+                let mut splits = PreTokenizedString::from(normalised);
+                if let Some(pre_tokenizer) = self.tokenizer.get_pre_tokenizer() {
+                    pre_tokenizer.pre_tokenize(&mut splits)?;
+                }
+                let splits = splits.get_splits(OffsetReferential::Original, OffsetType::Byte);
+                splits.into_iter().map(|(split, _, _)| Ok(model.tokenize(split)?.len())).sum()
+            }
+        }
+    }
+}
+
+fn added_tokens(tokenizer: &tokenizers::Tokenizer) -> Vec<added::AddedToken> {
+    let mut tokens: Vec<_> = tokenizer.get_added_tokens_decoder().into_iter().collect();
+    tokens.sort_by_key(|(id, _)| *id);
+    tokens
+        .into_iter()
+        .filter(|(_, token)| !token.content.is_empty())
+        .map(|(id, token)| added::AddedToken { text: token.content, id, is_special: token.special })
+        .collect()
+}
+
+/// How texts are cut for counting, if this is one of the families for which that is known to be exact.
+fn shape(tokenizer: &tokenizers::Tokenizer) -> Option<(Pieces, Cuts, &'static str)> {
+    let ModelWrapper::BPE(bpe) = tokenizer.get_model() else { return None };
+    let normaliser = serde_json::to_value(tokenizer.get_normalizer()).ok()?;
+    let marks_words = [&bpe.continuing_subword_prefix, &bpe.end_of_word_suffix];
+    if marks_words.into_iter().flatten().any(|mark| !mark.is_empty()) || !added_tokens_are_plain(tokenizer, &normaliser)
+    {
+        return None;
+    }
+    let pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer()).ok()?;
+    if pre_tokenizer.is_null() {
+        let prefix = marking_prefix(&normaliser)?;
+        return Some((Pieces::Marked, Cuts::Pairs(byte_fallback_pairs(bpe)?), prefix));
+    }
+    let keeps_spaces = normaliser.is_null() || normaliser["type"] == "NFC";
+    (keeps_spaces && is_byte_level(&pre_tokenizer)).then_some((Pieces::Words, Cuts::Spaces, ""))
+}
+
+/// Added tokens that are found as they are written, in one search, and take nothing of what stands around them.
+fn added_tokens_are_plain(tokenizer: &tokenizers::Tokenizer, normaliser: &Value) -> bool {
+    let tokens = tokenizer.get_added_tokens_decoder();
+    let all = |is_plain: fn(&AddedToken) -> bool| tokens.values().all(is_plain);
+    let is_one_search = all(|token| !token.normalized) || (normaliser.is_null() && all(|token| token.normalized));
+    is_one_search && all(|token| !token.lstrip && !token.rstrip && !token.single_word)
+}
+
+/// The prefix of a normaliser that does nothing but put a mark in front and in the place of spaces.
+fn marking_prefix(normaliser: &Value) -> Option<&'static str> {
+    let mark = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" });
+    let prepend = json!({ "type": "Prepend", "prepend": "\u{2581}" });
+    if *normaliser == mark || *normaliser == json!({ "type": "Sequence", "normalizers": [mark] }) {
+        return Some("");
+    }
+    (*normaliser == json!({ "type": "Sequence", "normalizers": [prepend, mark] })).then_some(" ")
+}
+
+/// The pairs of a model that has tokens for all bytes, none of which merge.
+fn byte_fallback_pairs(bpe: &BPE) -> Option<PairTable> {
+    let vocab = bpe.get_vocab();
+    let has_bytes = bpe.byte_fallback && (0..=255).all(|byte| vocab.contains_key(&format!("<0x{byte:02X}>")));
+    let merges_bytes = vocab.keys().any(|token| token.contains("<0x") && token.len() > 6);
+    (has_bytes && !merges_bytes).then(|| PairTable::from_tokens(vocab.keys().map(String::as_str)))
+}
+
+fn is_byte_level(pre_tokenizer: &Value) -> bool {
+    let is_bytes = |step: &Value, uses_regex: bool| {
+        step["type"] == "ByteLevel" && step["add_prefix_space"] == false && step["use_regex"] == uses_regex
+    };
+    let is_words = |step: &Value| {
+        let is_known = step["pattern"]["Regex"].as_str().is_some_and(|regex| WORD_REGEXES.contains(&regex));
+        is_known && step["type"] == "Split" && step["behavior"] == "Isolated" && step["invert"] == false
+    };
+    match pre_tokenizer["pretokenizers"].as_array().map(Vec::as_slice) {
+        Some([words, bytes]) => is_words(words) && is_bytes(bytes, false),
+        Some(_) => false,
+        None => is_bytes(pre_tokenizer, true),
+    }
+}

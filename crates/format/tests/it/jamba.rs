@@ -1,0 +1,107 @@
+//! The token arithmetic of LongLLaVA with Jamba's own tokenizer, computed with the sentencepiece library.
+//!
+//! The tokenizer is not part of this repository: without it these tests say that they were skipped.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use manyframe_core::{Grid, Part, Role, Turn, Visual};
+use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
+
+#[expect(clippy::disallowed_methods, reason = "tests may be told where large files are")]
+fn shared() -> PathBuf {
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
+    std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from)
+}
+
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn tokenizers() -> Vec<Arc<Tokenizer>> {
+    let folder = shared().join("tokenizers/jamba");
+    let paths = ["tokenizer.model", "tokenizer.converted.json"].map(|name| folder.join(name));
+    let present = paths.iter().filter(|path| path.exists());
+    let tokenizers: Vec<_> = present.map(|path| Arc::new(Tokenizer::open(path).unwrap())).collect();
+    if tokenizers.is_empty() {
+        println!("skipped: there is no {}", folder.display());
+    }
+    tokenizers
+}
+
+fn tokens(tokenizer: &Tokenizer, text: &str) -> u64 {
+    tokenizer.count_prompt([text]).unwrap()
+}
+
+#[test]
+fn pieces_have_their_published_lengths() {
+    for tokenizer in tokenizers() {
+        assert_eq!(tokenizer.vocab_size(), 65_536);
+        let pieces = [
+            ("<|startoftext|><|User|>\n", 6),
+            ("\n<|startoftext|><|Assistant|>\n", 7),
+            ("<|endoftext|>", 1),
+            ("</img><t><img>", 7),
+            ("</img><img>", 5),
+            ("<vid><img>", 5),
+            ("</img></vid>", 5),
+        ];
+        for (piece, expected) in pieces {
+            assert_eq!(tokens(&tokenizer, piece), expected, "{piece:?}");
+        }
+    }
+}
+
+/// Tokens of the visuals of a record, without its template and its question.
+fn visual_cost(tokenizer: &Arc<Tokenizer>, tokens_per_image: u32, visuals: &[ResolvedVisual]) -> u64 {
+    let spec = FormatSpec { tokens_per_image, ..FormatSpec::default() };
+    let formatter = Formatter::new(spec, tokenizer.clone()).unwrap();
+    let parts = |parts| {
+        vec![Turn { role: Role::User, parts }, Turn { role: Role::Assistant, parts: vec![Part::Text("a".into())] }]
+    };
+    let numbered = visuals.iter().enumerate();
+    let shown = numbered.map(|(media, visual)| Part::Visual(Visual { kind: visual.kind(), media })).collect();
+    let with = formatter.cost(&parts(shown), visuals).unwrap();
+    let without = formatter.cost(&parts(Vec::new()), &[]).unwrap();
+    with.num_tokens() - without.num_tokens()
+}
+
+#[test]
+fn samples_have_their_published_lengths() {
+    for tokenizer in tokenizers() {
+        for (per_image, delimiters) in [(144, 7), (36, 7)] {
+            let of = |visuals: &[ResolvedVisual]| visual_cost(&tokenizer, per_image, visuals);
+            let image = u64::from(per_image) + delimiters;
+            assert_eq!(of(&[ResolvedVisual::Image]), image);
+            assert_eq!(of(&[ResolvedVisual::Image; 5]), 5 * image);
+            for num_frames in [1_u32, 128, 256, 1000] {
+                // The published number is without the newline after the video, which is one token.
+                assert_eq!(of(&[ResolvedVisual::Video { num_frames }]), u64::from(num_frames) * image + 3 + 1);
+            }
+        }
+        let grids = [(1, 1, 301), (2, 2, 750), (2, 3, 1048), (3, 3, 1497), (4, 4, 2542)];
+        for (rows, columns, expected) in grids {
+            let tiled = ResolvedVisual::Tiled { grid: Grid { rows, columns } };
+            assert_eq!(visual_cost(&tokenizer, 144, &[tiled]), expected + 1, "{rows}×{columns}");
+        }
+    }
+}
+
+#[test]
+fn as_many_frames_fit_as_published() {
+    for tokenizer in tokenizers() {
+        for (per_image, most) in [(144, 271), (36, 952)] {
+            let of = |num_frames| visual_cost(&tokenizer, per_image, &[ResolvedVisual::Video { num_frames }]);
+            assert!(of(most) <= 40_960 && of(most + 1) > 40_960);
+        }
+    }
+}
+
+#[test]
+fn both_files_of_the_tokenizer_agree_on_prompts() {
+    let tokenizers = tokenizers();
+    let prompt = "<|startoftext|><|User|>\n<vid><img><image></img><t><img><image></img</vid>What, 1234 years?\n\
+                  <|startoftext|><|Assistant|>\n日本 é\u{301}  a\t<|endoftext|>";
+    for pair in tokenizers.windows(2) {
+        for text in prompt.split("<image>") {
+            assert_eq!(pair[0].encode_prompt(text).unwrap(), pair[1].encode_prompt(text).unwrap());
+        }
+    }
+}

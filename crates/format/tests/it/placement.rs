@@ -1,0 +1,143 @@
+//! Where visuals stand in the delivered text, and what becomes of the text around them.
+
+use manyframe_core::{Grid, Message, RejectCode, Role};
+use manyframe_format::{
+    Dialect, FormatError, FormatSpec, Formatter, LiteralTags, ResolvedVisual, Template, TemplateText,
+};
+
+use crate::{formatted, formatter, round, tokenizer, turn};
+
+const IMAGE: ResolvedVisual = ResolvedVisual::Image;
+const VIDEO: ResolvedVisual = ResolvedVisual::Video { num_frames: 2 };
+
+fn question(dialect: Dialect, question: &str, visuals: &[ResolvedVisual]) -> String {
+    let spec = FormatSpec { dialect, ..FormatSpec::default() };
+    formatted(spec, question, visuals).messages[0].content.replace("<img><image></img>", "I")
+}
+
+fn strict(text: &str, num_images: usize) -> String {
+    question(Dialect::Longllava, text, &vec![IMAGE; num_images])
+}
+
+#[test]
+fn the_newline_of_the_dialect_replaces_that_of_upstream() {
+    assert_eq!(strict("@\nWhat?", 1), "I\nWhat?");
+    assert_eq!(strict("@\n@\nWhat?", 2), "I\nI\nWhat?");
+    assert_eq!(strict("@\r\n@\r\nWhat?", 2), "I\nI\nWhat?");
+}
+
+#[test]
+fn only_one_newline_is_replaced_where_there_are_several_images() {
+    assert_eq!(strict("@\n\n@What?", 2), "I\n\nI\nWhat?");
+}
+
+#[test]
+fn images_side_by_side_get_a_line_each() {
+    assert_eq!(strict("@@What?", 2), "I\nI\nWhat?");
+}
+
+#[test]
+fn an_only_image_goes_to_the_front() {
+    assert_eq!(strict("What is in the photo.\n@", 1), "I\nWhat is in the photo.");
+    assert_eq!(strict(" What?\n\n@\n", 1), "I\nWhat?");
+}
+
+#[test]
+fn the_gap_of_an_only_image_is_closed() {
+    assert_eq!(strict("Look at @ here.", 1), "I\nLook at here.");
+    assert_eq!(strict("Look.\n@\nHere.", 1), "I\nLook.\nHere.");
+    assert_eq!(strict("left@right", 1), "I\nleftright");
+}
+
+#[test]
+fn an_only_image_stays_in_its_turn() {
+    let turns = [round("Hello"), round("And this? @")].concat();
+    let formatted = formatter(FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
+    let contents: Vec<_> = formatted.messages.iter().map(|message| message.content.as_str()).collect();
+    assert_eq!(contents, ["Hello", "a", "<img><image></img>\nAnd this?", "a"]);
+}
+
+#[test]
+fn several_images_stand_where_they_are() {
+    assert_eq!(strict("Is @ like @?", 2), "Is I\n like I\n?");
+}
+
+#[test]
+fn a_video_is_one_visual() {
+    assert_eq!(question(Dialect::Longllava, "What happens? @", &[VIDEO]), "<vid>I<t>I</vid>\nWhat happens?");
+    let compatible = question(Dialect::Longllava202410, "@\nWhat happens?", &[VIDEO]);
+    assert_eq!(compatible, "<vid>I<t><img><image></img</vid>What happens?");
+    assert_eq!(question(Dialect::Plain, "@\nWhat?", &[VIDEO]), "<image>\n<image>\nWhat?");
+}
+
+#[test]
+fn a_tiled_image_is_an_overview_and_rows() {
+    let tiled = ResolvedVisual::Tiled { grid: Grid { rows: 2, columns: 2 } };
+    assert_eq!(question(Dialect::Longllava, "@What?", &[tiled]), "I\nII\nII\nWhat?");
+}
+
+#[test]
+fn spans_hold_each_visual_with_its_newline() {
+    let formatted = formatted(FormatSpec::default(), "é @ b @\nc", &[IMAGE, VIDEO]);
+    let content: Vec<char> = formatted.messages[0].content.chars().collect();
+    let texts: Vec<String> =
+        formatted.visual_spans.iter().map(|span| content[span.start..span.end].iter().collect()).collect();
+    assert_eq!(texts, ["<img><image></img>\n", "<vid><img><image></img><t><img><image></img></vid>\n"]);
+    let images: Vec<_> = formatted.visual_spans.iter().map(|span| (span.first_image, span.num_images)).collect();
+    assert_eq!(images, [(0, 1), (1, 2)]);
+}
+
+#[test]
+fn a_literal_tag_is_spelled_differently() {
+    let formatted = formatted(FormatSpec::default(), "the <image> tag, <img> and <|User|>", &[]);
+    assert_eq!(formatted.messages[0].content, "the <IMAGE> tag, <img> and <|USER|>");
+    assert_eq!(formatted.cost.num_images, 0);
+}
+
+#[test]
+fn texts_that_meet_do_not_form_a_tag() {
+    assert_eq!(strict("<ima@ge>", 1), "I\n<IMAGE>");
+}
+
+#[test]
+fn a_literal_tag_can_be_rejected() {
+    let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
+    let turns = vec![turn(Role::User, "Hi"), turn(Role::Assistant, "an <image>")];
+    let refused = formatter(spec).format(&turns, &[]).unwrap_err();
+    assert_eq!(refused.code, RejectCode::LiteralTag);
+    assert_eq!(refused.detail, "the text of turn 1 contains \"<image>\"");
+}
+
+#[test]
+fn visuals_that_were_not_resolved_are_a_mismatch() {
+    let refused = formatter(FormatSpec::default()).cost(&round("@@"), &[IMAGE]).unwrap_err();
+    assert_eq!(refused.code, RejectCode::PlaceholderMismatch);
+}
+
+#[test]
+fn a_video_without_frames_is_rejected() {
+    let none = ResolvedVisual::Video { num_frames: 0 };
+    assert_eq!(formatter(FormatSpec::default()).cost(&round("@"), &[none]).unwrap_err().code, RejectCode::NoFrames);
+}
+
+#[test]
+fn an_absurd_number_of_images_is_not_written_out() {
+    let huge = ResolvedVisual::Tiled { grid: Grid { rows: u32::MAX, columns: u32::MAX } };
+    assert_eq!(formatter(FormatSpec::default()).cost(&round("@"), &[huge]).unwrap_err().code, RejectCode::TooLong);
+}
+
+#[test]
+fn a_template_with_a_placeholder_is_refused() {
+    let text = TemplateText { user_prefix: "<image>".into(), ..TemplateText::default() };
+    let spec = FormatSpec { template: Template::Custom(Box::new(text)), ..FormatSpec::default() };
+    let error = Formatter::new(spec, tokenizer("jamba.model")).unwrap_err();
+    assert!(matches!(error, FormatError::PlaceholderInTemplate { field: "user_prefix", .. }));
+}
+
+#[test]
+fn a_system_turn_is_a_message_of_its_own() {
+    let turns = [vec![turn(Role::System, "Be <image> kind")], round("@ Hi")].concat();
+    let formatted = formatter(FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
+    assert_eq!(formatted.messages[0], Message { role: Role::System, content: "Be <IMAGE> kind".into() });
+    assert!(formatted.prompt.starts_with("<|startoftext|><|User|>\nBe <IMAGE> kind\n<img><image></img>\nHi\n"));
+}

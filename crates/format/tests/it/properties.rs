@@ -1,0 +1,214 @@
+//! What holds for every record, however hostile its texts.
+
+use std::sync::{Arc, LazyLock};
+
+use manyframe_core::{Grid, Part, Role, SampleVisual, Turn, Visual, VisualKind};
+use manyframe_format::{
+    Dialect, Encoded, FormatSpec, Formatted, Formatter, ResolvedVisual, Template, Tokenizer, TurnEnd,
+    turns_from_messages,
+};
+use proptest::prelude::*;
+
+use crate::tokenizer;
+
+static TOKENIZERS: LazyLock<Vec<Arc<Tokenizer>>> =
+    LazyLock::new(|| ["jamba.model", "llama.model", "bytes.json"].map(tokenizer).into());
+
+const PIECES: &[&str] = &[
+    "<image>",
+    "<",
+    "ima",
+    "ge>",
+    "<image",
+    ">",
+    "<IMAGE>",
+    "<img>",
+    "</img>",
+    "<t>",
+    "</vid>",
+    "<|startoftext|>",
+    "<|User|>\n",
+    "<|Assistant|>",
+    "<|endoftext|>",
+    "<|endof",
+    "text|>",
+    "</s>",
+    "</",
+    "s>",
+    "<s>",
+    "USER:",
+    "USER: ",
+    " ASSISTANT:",
+    "<|im_start|>",
+    "<|im_end|>\n",
+    "<|im_",
+    "<video>",
+    "\n",
+    "\r\n",
+    " ",
+    "  ",
+    "\u{2581}",
+    "é",
+    "e\u{301}",
+    "日本語",
+    "😀",
+    "The red cat",
+    "12",
+    ",",
+    "\t",
+    "\0",
+];
+
+fn text() -> impl Strategy<Value = String> {
+    prop::collection::vec(prop::sample::select(PIECES), 0..8).prop_map(|pieces| pieces.concat())
+}
+
+fn visual() -> impl Strategy<Value = ResolvedVisual> {
+    prop_oneof![
+        4 => Just(ResolvedVisual::Image),
+        2 => (1_u32..5).prop_map(|num_frames| ResolvedVisual::Video { num_frames }),
+        1 => (1_u32..4, 1_u32..4).prop_map(|(rows, columns)| ResolvedVisual::Tiled { grid: Grid { rows, columns } }),
+    ]
+}
+
+/// Parts of a user turn: a text or a visual each.
+fn parts() -> impl Strategy<Value = Vec<Result<String, ResolvedVisual>>> {
+    prop::collection::vec(prop_oneof![text().prop_map(Ok), visual().prop_map(Err)], 0..5)
+}
+
+#[derive(Debug, Clone)]
+struct Case {
+    turns: Vec<Turn>,
+    visuals: Vec<ResolvedVisual>,
+    spec: FormatSpec,
+    tokenizer: usize,
+}
+
+impl Case {
+    fn formatter(&self) -> Formatter {
+        Formatter::new(self.spec.clone(), TOKENIZERS[self.tokenizer].clone()).unwrap()
+    }
+}
+
+prop_compose! {
+    fn case()(
+        system in prop::option::of(text()),
+        rounds in prop::collection::vec((parts(), text()), 1..4),
+        dialect in prop::sample::select(vec![Dialect::Longllava, Dialect::Longllava202410, Dialect::Plain]),
+        template in prop::sample::select(vec![Template::Longllava, Template::Vicuna, Template::Chatml]),
+        turn_end in prop::sample::select(vec![TurnEnd::Eos, TurnEnd::NewlineInEosLabel]),
+        tokenizer in 0_usize..3,
+    ) -> Case {
+        let mut visuals = Vec::new();
+        let mut turns: Vec<Turn> =
+            system.into_iter().map(|text| Turn { role: Role::System, parts: vec![Part::Text(text)] }).collect();
+        for (parts, answer) in rounds {
+            let parts = parts.into_iter().map(|part| part.map_or_else(
+                |visual| {
+                    visuals.push(visual);
+                    Part::Visual(Visual { kind: visual.kind(), media: visuals.len() - 1 })
+                },
+                Part::Text,
+            )).collect();
+            turns.push(Turn { role: Role::User, parts });
+            turns.push(Turn { role: Role::Assistant, parts: vec![Part::Text(answer)] });
+        }
+        let spec = FormatSpec { dialect, template, turn_end, ..FormatSpec::default() };
+        Case { turns, visuals, spec, tokenizer }
+    }
+}
+
+fn sample_visuals(formatted: &Formatted, kinds: impl Iterator<Item = VisualKind>) -> Vec<SampleVisual> {
+    let spans = formatted.visual_spans.iter().zip(kinds);
+    spans
+        .map(|(span, kind)| SampleVisual {
+            kind,
+            message: span.message,
+            start: span.start,
+            end: span.end,
+            first_image: span.first_image,
+            num_images: span.num_images,
+            grid: None,
+            times_s: Vec::new(),
+            path: String::new(),
+            width_px: 1,
+            height_px: 1,
+        })
+        .collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(400))]
+
+    #[test]
+    fn there_is_one_placeholder_per_image(case in case()) {
+        let formatted = case.formatter().format(&case.turns, &case.visuals).unwrap();
+        let num_images: u64 = case.visuals.iter().map(|visual| visual.num_images()).sum();
+        let in_messages: usize = formatted.messages.iter().map(|message| message.content.matches("<image>").count()).sum();
+        prop_assert_eq!(in_messages as u64, num_images);
+        prop_assert_eq!(formatted.prompt.matches("<image>").count() as u64, num_images);
+        prop_assert_eq!(formatted.cost.num_images, num_images);
+        let spanned: usize = formatted.visual_spans.iter().map(|span| span.num_images).sum();
+        prop_assert_eq!(spanned as u64, num_images);
+    }
+
+    #[test]
+    fn the_cost_is_the_length_of_the_prompt(case in case()) {
+        let formatter = case.formatter();
+        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
+        prop_assert_eq!(formatter.cost(&case.turns, &case.visuals).unwrap(), formatted.cost);
+        let naive: usize = formatted.prompt.split("<image>")
+            .map(|text| TOKENIZERS[case.tokenizer].encode_prompt(text).unwrap().len()).sum();
+        prop_assert_eq!(formatted.cost.text_tokens, naive as u64);
+        prop_assert_eq!(formatted.cost.visual_tokens, formatted.cost.num_images * 144);
+    }
+
+    #[test]
+    fn only_the_template_writes_its_markers(case in case()) {
+        let formatted = case.formatter().format(&case.turns, &case.visuals).unwrap();
+        let num_answers = case.turns.iter().filter(|turn| turn.role == Role::Assistant).count();
+        let num_ends = if case.spec.turn_end == TurnEnd::Eos { num_answers } else { 1 };
+        let num_systems = usize::from(case.turns[0].role == Role::System);
+        let expected = match case.spec.template {
+            Template::Longllava => [("<|startoftext|>", 2 * num_answers), ("<|endoftext|>", num_ends), ("<|User|>", num_answers)],
+            Template::Vicuna => [("USER:", num_answers), ("</s>", num_ends), ("<s>", 1)],
+            _ => [("<|im_start|>", 2 * num_answers + num_systems), ("<|im_end|>", num_answers + num_systems + num_ends), ("<s>", 0)],
+        };
+        for (marker, count) in expected {
+            if marker == "<s>" && case.spec.template == Template::Chatml && case.tokenizer != 1 {
+                continue; // Not a special token of this tokenizer, so that it is ordinary text.
+            }
+            prop_assert_eq!(formatted.prompt.matches(marker).count(), count, "{} in {:?}", marker, formatted.prompt);
+        }
+    }
+
+    #[test]
+    fn a_delivered_sample_formats_to_itself(case in case()) {
+        let formatter = case.formatter();
+        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
+        let visuals = sample_visuals(&formatted, case.visuals.iter().map(|visual| visual.kind()));
+        let turns = turns_from_messages(&formatted.messages, &visuals).unwrap();
+        prop_assert_eq!(formatter.format(&turns, &case.visuals).unwrap(), formatted);
+    }
+
+    #[test]
+    fn labels_are_the_ids_of_answers(case in case()) {
+        let formatter = case.formatter();
+        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
+        let encoded = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        prop_assert_eq!(encoded.input_ids.len() as u64, formatted.cost.text_tokens + formatted.cost.num_images);
+        prop_assert_eq!(encoded.labels.len(), encoded.input_ids.len());
+        let wrong = encoded.labels.iter().zip(&encoded.input_ids).filter(|(label, id)| **label != Encoded::IGNORED && label != id);
+        let num_newlines = if case.spec.turn_end == TurnEnd::Eos { 0 } else { formatted.label_spans.len() - 1 };
+        prop_assert!(wrong.count() <= num_newlines);
+    }
+
+    #[test]
+    fn counting_is_encoding(pieces in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
+        let tokenizer = &TOKENIZERS[which];
+        let text = pieces.concat();
+        prop_assert_eq!(tokenizer.count(&text).unwrap(), tokenizer.encode(&text).unwrap().len() as u64);
+        let prompt = tokenizer.encode_prompt(&text).unwrap();
+        prop_assert_eq!(tokenizer.count_prompt([text.as_str()]).unwrap(), prompt.len() as u64);
+    }
+}

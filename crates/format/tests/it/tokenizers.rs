@@ -1,0 +1,107 @@
+//! Tokenizers give what sentencepiece and Hugging Face's tokenizers give.
+
+use std::fs;
+
+use manyframe_format::{FormatError, Tokenizer};
+use serde::Deserialize;
+
+use crate::{golden, tokenizer};
+
+#[derive(Deserialize)]
+struct Expected {
+    text: String,
+    #[serde(rename = "jamba.model")]
+    jamba: Vec<u32>,
+    #[serde(rename = "llama.model")]
+    llama: Vec<u32>,
+    #[serde(rename = "bytes.json")]
+    bytes: Vec<u32>,
+}
+
+fn check(name: &str, ids: impl Fn(&Expected) -> &Vec<u32>) {
+    let expected: Vec<Expected> = serde_json::from_slice(&fs::read(golden("expected.json")).unwrap()).unwrap();
+    let tokenizer = tokenizer(name);
+    for row in &expected {
+        assert_eq!(&tokenizer.encode(&row.text).unwrap(), ids(row), "{:?}", row.text);
+        assert_eq!(tokenizer.count(&row.text).unwrap(), ids(row).len() as u64, "{:?}", row.text);
+    }
+}
+
+#[test]
+fn a_model_without_prefix_gives_the_ids_of_sentencepiece() {
+    check("jamba.model", |row| &row.jamba);
+}
+
+#[test]
+fn a_model_with_prefix_gives_the_ids_of_sentencepiece() {
+    check("llama.model", |row| &row.llama);
+}
+
+#[test]
+fn a_byte_level_tokenizer_gives_the_ids_of_hugging_face() {
+    check("bytes.json", |row| &row.bytes);
+}
+
+#[test]
+fn special_tokens_are_tokens_in_prompts_only() {
+    for name in ["jamba.model", "bytes.json"] {
+        let tokenizer = tokenizer(name);
+        let end = tokenizer.special("<|endoftext|>").unwrap();
+        assert_eq!(tokenizer.encode_prompt("<|endoftext|>").unwrap(), [end]);
+        assert_eq!(tokenizer.count_prompt(["<|endoftext|>", "<|endoftext|>"]).unwrap(), 2);
+        assert!(!tokenizer.encode("<|endoftext|>").unwrap().contains(&end));
+        assert_eq!(tokenizer.special("the"), None);
+    }
+}
+
+#[test]
+fn the_properties_of_a_file_are_known() {
+    let jamba = tokenizer("jamba.model");
+    assert_eq!(jamba.vocab_size(), 700);
+    assert_eq!(jamba.specials().collect::<Vec<_>>(), ["<|endoftext|>", "<|pad|>", "<|startoftext|>", "<|unk|>"]);
+    assert_ne!(jamba.digest(), tokenizer("llama.model").digest());
+}
+
+#[test]
+fn a_file_that_is_no_tokenizer_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    assert!(matches!(Tokenizer::open(&path), Err(FormatError::ReadTokenizer { .. })));
+    let model = fs::read(golden("jamba.model")).unwrap();
+    let json = fs::read(golden("bytes.json")).unwrap();
+    for bytes in [&b""[..], b"\n", b"{}", b"hello", b"\xff\xff\xff", &model[..model.len() - 1], &json[..json.len() - 9]]
+    {
+        std::io::copy(&mut &*bytes, &mut fs::File::create(&path).unwrap()).unwrap();
+        assert!(Tokenizer::open(&path).is_err(), "{:?}", &bytes[..bytes.len().min(9)]);
+    }
+}
+
+#[test]
+fn a_damaged_model_never_panics() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    let model = fs::read(golden("jamba.model")).unwrap();
+    for position in (0..model.len()).step_by(397) {
+        for value in [0, 0x7f, 0xff] {
+            let mut damaged = model.clone();
+            damaged[position] = value;
+            std::io::copy(&mut &*damaged, &mut fs::File::create(&path).unwrap()).unwrap();
+            if let Ok(tokenizer) = Tokenizer::open(&path) {
+                let text = "The red cat, 12\n<img>é";
+                assert_eq!(tokenizer.encode(text).unwrap().len() as u64, tokenizer.count(text).unwrap());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_tokenizer_is_shared_by_threads() {
+    let tokenizer = tokenizer("jamba.model");
+    let text = "The green cat stands behind 3 houses. ".repeat(40);
+    let expected = tokenizer.encode(&text).unwrap().len() as u64;
+    std::thread::scope(|scope| {
+        for _thread in 0..4 {
+            scope.spawn(|| assert_eq!(tokenizer.count(&text).unwrap(), expected));
+        }
+    });
+}

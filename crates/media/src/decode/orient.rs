@@ -1,0 +1,69 @@
+//! EXIF orientation: pixels as they are stored, turned into pixels as they are shown.
+
+use crate::RgbImage;
+use crate::pixels::RGB_BYTES;
+
+/// The image turned and mirrored as an EXIF orientation from 1 to 8 says; any other value leaves it alone.
+///
+/// Source: CIPA DC-008 (Exif 2.32), tag 0x0112.
+pub(crate) fn oriented(stored: RgbImage, orientation: u8) -> RgbImage {
+    let (width, height) = (i64::from(stored.width_px()), i64::from(stored.height_px()));
+    let (last_x, last_y) = (width - 1, height - 1);
+    // Pixel positions in the stored image: of the first pixel shown, and the steps to its right and lower neighbour.
+    let (first, right, down) = match orientation {
+        2 => (last_x, -1, width),
+        3 => (last_y * width + last_x, -1, -width),
+        4 => (last_y * width, 1, -width),
+        5 => (0, width, 1),
+        6 => (last_y * width, -width, 1),
+        7 => (last_y * width + last_x, -width, -1),
+        8 => (last_x, width, -1),
+        _ => return stored,
+    };
+    let (shown_width, shown_height) = if orientation >= 5 { (height, width) } else { (width, height) };
+    let (pixels, _) = stored.pixels().as_chunks::<RGB_BYTES>();
+    let mut shown = Vec::with_capacity(stored.pixels().len());
+    for y in 0..shown_height {
+        for x in 0..shown_width {
+            let position = first + x * right + y * down;
+            let pixel = usize::try_from(position).ok().and_then(|position| pixels.get(position));
+            shown.extend_from_slice(pixel.unwrap_or(&[0; RGB_BYTES]));
+        }
+    }
+    let size = (u32::try_from(shown_width).ok(), u32::try_from(shown_height).ok());
+    match size {
+        (Some(width_px), Some(height_px)) => RgbImage::try_new(width_px, height_px, shown).unwrap_or(stored),
+        _ => stored,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The letters of a 3×2 image as shown, row by row.
+    fn shown(orientation: u8) -> (u32, String) {
+        let stored = RgbImage::try_new(3, 2, b"abcdef".iter().flat_map(|&b| [b; 3]).collect()).unwrap();
+        let image = oriented(stored, orientation);
+        (image.width_px(), image.pixels().iter().step_by(3).map(|&b| char::from(b)).collect())
+    }
+
+    #[test]
+    fn all_orientations_are_those_of_the_standard() {
+        let expected = [
+            (1, 3, "abcdef"),
+            (2, 3, "cbafed"),
+            (3, 3, "fedcba"),
+            (4, 3, "defabc"),
+            (5, 2, "adbecf"),
+            (6, 2, "daebfc"),
+            (7, 2, "fcebda"),
+            (8, 2, "cfbead"),
+            (0, 3, "abcdef"),
+            (9, 3, "abcdef"),
+        ];
+        for (orientation, width, letters) in expected {
+            assert_eq!(shown(orientation), (width, letters.to_owned()), "orientation {orientation}");
+        }
+    }
+}

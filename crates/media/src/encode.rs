@@ -1,0 +1,104 @@
+//! Pixels to JPEG, through libjpeg-turbo: baseline, Huffman tables as in the standard, accurate DCT.
+
+use std::cell::RefCell;
+
+use manyframe_core::RejectCode;
+use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp};
+
+use crate::{JpegOptions, MediaError, RgbView, Subsampling};
+
+/// Longest side that libjpeg encodes, in pixels (`JPEG_MAX_DIMENSION`).
+pub const MAX_JPEG_EDGE_PX: u32 = 65_500;
+
+thread_local! {
+    static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
+}
+
+/// A compressor with its output buffer, which grows to the largest image and is used again.
+struct Encoder {
+    compressor: Compressor,
+    output: OutputBuf<'static>,
+}
+
+/// The view as a JPEG. The same pixels and options give the same bytes.
+pub fn encode_jpeg(view: RgbView<'_>, options: JpegOptions) -> Result<Vec<u8>, MediaError> {
+    let (width_px, height_px) = (view.width_px(), view.height_px());
+    if width_px.max(height_px) > MAX_JPEG_EDGE_PX {
+        let detail = format!("{width_px}×{height_px} pixels: a JPEG has at most {MAX_JPEG_EDGE_PX} on a side");
+        return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+    }
+    ENCODER.with_borrow_mut(|slot| {
+        let encoder = match slot {
+            Some(encoder) => encoder,
+            None => slot.insert(Encoder::new().map_err(|error| refused(width_px, height_px, &error))?),
+        };
+        encoder.encode(view, options).map_err(|error| refused(width_px, height_px, &error))
+    })
+}
+
+impl Encoder {
+    fn new() -> turbojpeg::Result<Self> {
+        Ok(Self { compressor: Compressor::new()?, output: OutputBuf::new_owned() })
+    }
+
+    fn encode(&mut self, view: RgbView<'_>, options: JpegOptions) -> turbojpeg::Result<Vec<u8>> {
+        self.compressor.set_quality(i32::from(options.quality.clamp(1, 100)))?;
+        self.compressor.set_subsamp(subsamp(options.subsampling))?;
+        let image = Image {
+            pixels: view.bytes(),
+            width: view.width_px() as usize,
+            pitch: view.stride(),
+            height: view.height_px() as usize,
+            format: PixelFormat::RGB,
+        };
+        self.compressor.compress(image, &mut self.output)?;
+        Ok(self.output.to_vec())
+    }
+}
+
+fn refused(width_px: u32, height_px: u32, error: &turbojpeg::Error) -> MediaError {
+    let detail = format!("cannot encode {width_px}×{height_px} pixels as JPEG: {error}");
+    MediaError::bad(RejectCode::MediaTooLarge, detail)
+}
+
+fn subsamp(subsampling: Subsampling) -> Subsamp {
+    match subsampling {
+        Subsampling::S420 => Subsamp::Sub2x2,
+        Subsampling::S422 => Subsamp::Sub2x1,
+        Subsampling::S444 => Subsamp::None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RgbImage;
+
+    #[test]
+    fn encoding_is_reproducible_and_independent_of_what_came_before() {
+        let noise: Vec<u8> = (0..90_u32 * 70 * 3).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+        let noise = RgbImage::try_new(90, 70, noise).unwrap();
+        let options = JpegOptions::default();
+        let first = encode_jpeg(noise.view(), options).unwrap();
+        encode_jpeg(RgbImage::gray(300, 200, 9).unwrap().view(), JpegOptions { quality: 5, ..options }).unwrap();
+        assert_eq!(encode_jpeg(noise.view(), options).unwrap(), first);
+    }
+
+    #[test]
+    fn a_view_is_encoded_like_its_copy() {
+        let image = RgbImage::try_new(64, 48, (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect()).unwrap();
+        let view = image.crop(13, 5, 30, 20).unwrap();
+        let copy = view.to_image();
+        let options = JpegOptions { quality: 80, subsampling: Subsampling::S444 };
+        assert_eq!(encode_jpeg(view, options).unwrap(), encode_jpeg(copy.view(), options).unwrap());
+    }
+
+    #[test]
+    fn an_edge_beyond_the_format_is_a_reject() {
+        let image = RgbImage::gray(MAX_JPEG_EDGE_PX + 1, 1, 0).unwrap();
+        assert!(matches!(
+            encode_jpeg(image.view(), JpegOptions::default()),
+            Err(MediaError::Bad { code: RejectCode::MediaTooLarge, .. })
+        ));
+    }
+}

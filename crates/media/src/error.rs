@@ -1,0 +1,73 @@
+//! What can go wrong with a medium, and with a media root.
+//!
+//! The two are kept apart because they end differently: a bad medium rejects one record, failing storage fails a task
+//! that may be tried again, and a root that cannot be opened stops a run before it starts.
+
+use std::io;
+use std::path::PathBuf;
+
+use manyframe_core::RejectCode;
+
+/// Why a medium was not read, decoded or encoded.
+#[derive(Debug, thiserror::Error)]
+pub enum MediaError {
+    /// The medium is bad: the record that shows it is rejected.
+    #[error("{detail}")]
+    Bad {
+        /// The reason, for counting.
+        code: RejectCode,
+        /// What was found and what was expected, in words.
+        detail: String,
+    },
+    /// The storage failed (I/O error, stale handle, too many open files …): nothing is known about the medium.
+    #[error("cannot read {path:?}")]
+    Storage {
+        /// The file that was being read.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+}
+
+impl MediaError {
+    /// A bad medium, with what was found and what was expected.
+    pub fn bad(code: RejectCode, detail: impl Into<String>) -> Self {
+        Self::Bad { code, detail: detail.into() }
+    }
+
+    /// Failing storage at `path`.
+    pub fn storage(path: impl Into<PathBuf>, source: io::Error) -> Self {
+        Self::Storage { path: path.into(), source }
+    }
+}
+
+/// Why a media root was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// There is nothing at the path, or it may not be read.
+    #[error("cannot open media root {path:?}")]
+    Open {
+        /// The root.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// The file is an archive of a kind that gives no access to single members.
+    #[error("media root {path:?} is {found}; {advice}")]
+    Unsupported {
+        /// The root.
+        path: PathBuf,
+        /// What it looks like, with an article.
+        found: &'static str,
+        /// What to do about it, such as a command line.
+        advice: String,
+    },
+    /// The file is a zip archive whose directory of members cannot be read.
+    #[error("media root {path:?} is a damaged zip archive ({detail}); download it again")]
+    Damaged {
+        /// The root.
+        path: PathBuf,
+        /// What was found.
+        detail: String,
+    },
+}

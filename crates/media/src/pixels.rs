@@ -1,0 +1,181 @@
+//! Pixels in memory: 8-bit RGB, and rectangles of it that are read in place.
+
+/// An image of 8-bit RGB pixels.
+///
+/// # Invariants
+/// * `pixels` holds exactly `width_px` × `height_px` × 3 bytes: rows from the top, no padding between them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RgbImage {
+    width_px: u32,
+    height_px: u32,
+    pixels: Vec<u8>,
+}
+
+/// A rectangle of an [`RgbImage`], read in place.
+///
+/// # Invariants
+/// * The rectangle lies inside of the image and is not empty.
+#[derive(Debug, Clone, Copy)]
+pub struct RgbView<'a> {
+    image: &'a RgbImage,
+    left_px: u32,
+    top_px: u32,
+    width_px: u32,
+    height_px: u32,
+}
+
+/// Bytes of one pixel.
+pub(crate) const RGB_BYTES: usize = 3;
+
+impl RgbImage {
+    /// An image of these pixels; `None` if their number is not `width_px` × `height_px` × 3, or is 0.
+    pub fn try_new(width_px: u32, height_px: u32, pixels: Vec<u8>) -> Option<Self> {
+        let expected = num_rgb_bytes(width_px, height_px)?;
+        (expected != 0 && pixels.len() == expected).then_some(Self { width_px, height_px, pixels })
+    }
+
+    /// An image of one gray level; `None` if it has no pixels or more bytes than can be addressed.
+    pub fn gray(width_px: u32, height_px: u32, level: u8) -> Option<Self> {
+        let num_bytes = num_rgb_bytes(width_px, height_px).filter(|&bytes| bytes != 0)?;
+        Some(Self { width_px, height_px, pixels: vec![level; num_bytes] })
+    }
+
+    /// An image over memory that was used before: its pixels are whatever was there. `None` as in [`Self::gray`].
+    pub(crate) fn recycled(width_px: u32, height_px: u32, mut memory: Vec<u8>) -> Option<Self> {
+        let num_bytes = num_rgb_bytes(width_px, height_px).filter(|&bytes| bytes != 0)?;
+        memory.resize(num_bytes, 0);
+        Some(Self { width_px, height_px, pixels: memory })
+    }
+
+    /// Width in pixels, at least 1.
+    pub fn width_px(&self) -> u32 {
+        self.width_px
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height_px(&self) -> u32 {
+        self.height_px
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.width_px as usize * RGB_BYTES
+    }
+
+    /// Bytes from a pixel to the end of the image, to be written; rows are [`Self::stride`] apart.
+    pub(crate) fn bytes_from_mut(&mut self, left_px: u32, top_px: u32) -> &mut [u8] {
+        let start = top_px as usize * self.stride() + left_px as usize * RGB_BYTES;
+        self.pixels.get_mut(start..).unwrap_or_default()
+    }
+
+    /// The rows, from the top.
+    pub fn pixels(&self) -> &[u8] {
+        &self.pixels
+    }
+
+    /// The rows, from the top, to be written.
+    pub fn pixels_mut(&mut self) -> &mut [u8] {
+        &mut self.pixels
+    }
+
+    /// The rows, from the top, without the image around them.
+    pub fn into_pixels(self) -> Vec<u8> {
+        self.pixels
+    }
+
+    /// The whole image as a view.
+    pub fn view(&self) -> RgbView<'_> {
+        RgbView { image: self, left_px: 0, top_px: 0, width_px: self.width_px, height_px: self.height_px }
+    }
+
+    /// A rectangle; `None` if it is empty or reaches beyond the image.
+    pub fn crop(&self, left_px: u32, top_px: u32, width_px: u32, height_px: u32) -> Option<RgbView<'_>> {
+        let inside = width_px > 0
+            && height_px > 0
+            && left_px.checked_add(width_px)? <= self.width_px
+            && top_px.checked_add(height_px)? <= self.height_px;
+        inside.then_some(RgbView { image: self, left_px, top_px, width_px, height_px })
+    }
+}
+
+impl<'a> RgbView<'a> {
+    /// Width in pixels, at least 1.
+    pub fn width_px(&self) -> u32 {
+        self.width_px
+    }
+
+    /// Height in pixels, at least 1.
+    pub fn height_px(&self) -> u32 {
+        self.height_px
+    }
+
+    /// Bytes from one row to the next.
+    pub fn stride(&self) -> usize {
+        self.image.stride()
+    }
+
+    /// Bytes from the first pixel to the end of the image; rows are [`Self::stride`] apart.
+    pub fn bytes(&self) -> &'a [u8] {
+        let start = self.top_px as usize * self.stride() + self.left_px as usize * RGB_BYTES;
+        self.image.pixels.get(start..).unwrap_or_default()
+    }
+
+    /// The rows from the top, each `width_px` × 3 bytes.
+    pub fn rows(&self) -> impl Iterator<Item = &'a [u8]> {
+        let num_bytes = self.width_px as usize * RGB_BYTES;
+        self.bytes().chunks(self.stride()).take(self.height_px as usize).filter_map(move |row| row.get(..num_bytes))
+    }
+
+    /// A copy of the rectangle.
+    pub fn to_image(&self) -> RgbImage {
+        RgbImage {
+            width_px: self.width_px,
+            height_px: self.height_px,
+            pixels: self.rows().flatten().copied().collect(),
+        }
+    }
+
+    /// The image around the rectangle.
+    pub(crate) fn image(&self) -> &'a RgbImage {
+        self.image
+    }
+
+    /// Left and top of the rectangle in its image.
+    pub(crate) fn origin_px(&self) -> (u32, u32) {
+        (self.left_px, self.top_px)
+    }
+}
+
+/// Bytes of an RGB image; `None` beyond the address space.
+pub(crate) fn num_rgb_bytes(width_px: u32, height_px: u32) -> Option<usize> {
+    (width_px as usize).checked_mul(height_px as usize)?.checked_mul(RGB_BYTES)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_holds_exactly_its_pixels() {
+        assert!(RgbImage::try_new(2, 1, vec![0; 6]).is_some());
+        assert!(RgbImage::try_new(2, 1, vec![0; 7]).is_none());
+        assert!(RgbImage::try_new(0, 1, vec![]).is_none());
+        assert!(RgbImage::gray(0, 5, 1).is_none());
+    }
+
+    #[test]
+    fn a_view_reads_its_rectangle() {
+        let image = RgbImage::try_new(3, 2, (0..18).collect()).unwrap();
+        let view = image.crop(1, 1, 2, 1).unwrap();
+        assert_eq!(view.rows().collect::<Vec<_>>(), [&[12, 13, 14, 15, 16, 17]]);
+        assert_eq!(image.crop(0, 0, 1, 2).unwrap().to_image().into_pixels(), [0, 1, 2, 9, 10, 11]);
+    }
+
+    #[test]
+    fn a_rectangle_beyond_the_image_is_none() {
+        let image = RgbImage::gray(3, 2, 255).unwrap();
+        assert!(image.crop(2, 0, 2, 1).is_none());
+        assert!(image.crop(u32::MAX, 0, 2, 1).is_none());
+        assert!(image.crop(0, 0, 0, 1).is_none());
+    }
+}

@@ -1,0 +1,128 @@
+//! The header of a JPEG (ITU-T T.81, annex B): every segment up to the first scan.
+
+use memchr::memchr;
+
+use super::{HeaderError, Parsed, array, orientation_from_exif, part};
+use crate::sniff::SourceFormat;
+
+/// What the decoder needs to know.
+#[derive(Debug, Clone)]
+pub(crate) struct JpegHeader {
+    /// How colours are coded.
+    pub color: JpegColor,
+    /// Bits of a sample; the decoder handles 8.
+    pub precision_bits: u8,
+    /// Position of the first scan's marker.
+    pub scan_start: usize,
+}
+
+/// How the colours of a JPEG are coded, by libjpeg's rules.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum JpegColor {
+    Gray,
+    YCbCr,
+    Rgb,
+    /// CMYK or YCCK.
+    Cmyk,
+}
+
+/// A start-of-frame segment.
+struct Frame {
+    marker: u8,
+    precision_bits: u8,
+    width_px: u32,
+    height_px: u32,
+    component_ids: Vec<u8>,
+}
+
+const START_OF_SCAN: u8 = 0xda;
+const END_OF_IMAGE: u8 = 0xd9;
+
+pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+    let (mut frame, mut orientation, mut adobe_transform, mut has_jfif) = (None, None, None, false);
+    let mut position = 2;
+    let scan_start = loop {
+        let (marker, start) = next_marker(bytes, position)?;
+        if marker == START_OF_SCAN {
+            break start;
+        }
+        if marker == END_OF_IMAGE {
+            return Err(HeaderError::Bad("the JPEG ends before its first scan".to_owned()));
+        }
+        // Markers without a segment: TEM, restarts, start of image.
+        if matches!(marker, 0x01 | 0xd0..=0xd8) {
+            position = start + 2;
+            continue;
+        }
+        let length = usize::from(u16::from_be_bytes(array(bytes, start + 2)?));
+        if length < 2 {
+            return Err(HeaderError::Bad(format!("JPEG segment {marker:02x} claims a length of {length}")));
+        }
+        let segment = part(bytes, start + 4, length - 2)?;
+        match marker {
+            0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => frame = Some(parse_frame(marker, segment)?),
+            0xe0 => has_jfif |= segment.starts_with(b"JFIF\0"),
+            0xe1 if orientation.is_none() => {
+                orientation = segment.strip_prefix(b"Exif\0\0").map(orientation_from_exif);
+            }
+            0xee if segment.starts_with(b"Adobe") => adobe_transform = segment.get(11).copied().or(Some(0)),
+            _ => {}
+        }
+        position = start + 2 + length;
+    };
+    let frame = frame.ok_or_else(|| HeaderError::Bad("the JPEG has no frame header before its scan".to_owned()))?;
+    let color = color(&frame.component_ids, has_jfif, adobe_transform)?;
+    let is_common_coding = matches!(frame.marker, 0xc0..=0xc2) && frame.precision_bits == 8;
+    Ok(Parsed {
+        format: SourceFormat::Jpeg,
+        stored_px: (frame.width_px, frame.height_px),
+        orientation: orientation.unwrap_or(1),
+        is_animated: false,
+        is_plain: is_common_coding && matches!(color, JpegColor::Gray | JpegColor::YCbCr),
+        jpeg: Some(JpegHeader { color, precision_bits: frame.precision_bits, scan_start }),
+    })
+}
+
+/// Whether the end marker follows the first scan: a file that was cut short has none.
+pub(crate) fn has_end_of_image(bytes: &[u8], scan_start: usize) -> bool {
+    // In coded data 0xff is followed by zero or a restart number, so the two bytes are always the marker.
+    memchr::memmem::rfind(bytes.get(scan_start..).unwrap_or_default(), &[0xff, END_OF_IMAGE]).is_some()
+}
+
+/// The next marker and the position of its 0xff; bytes between segments and fill bytes are skipped, as in libjpeg.
+fn next_marker(bytes: &[u8], mut position: usize) -> Result<(u8, usize), HeaderError> {
+    loop {
+        let rest = bytes.get(position..).ok_or(HeaderError::Incomplete)?;
+        position += memchr(0xff, rest).ok_or(HeaderError::Incomplete)?;
+        match bytes.get(position + 1) {
+            None => return Err(HeaderError::Incomplete),
+            Some(0xff) => position += 1,
+            Some(0) => position += 2,
+            Some(&marker) => return Ok((marker, position)),
+        }
+    }
+}
+
+fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame, HeaderError> {
+    let broken = || HeaderError::Bad("the frame header of the JPEG is too short".to_owned());
+    let (&[precision_bits, h0, h1, w0, w1, num_components], components) =
+        segment.split_first_chunk::<6>().ok_or_else(broken)?;
+    let component_ids: Vec<u8> =
+        components.chunks_exact(3).filter_map(|component| component.first().copied()).collect();
+    if component_ids.len() != usize::from(num_components) {
+        return Err(broken());
+    }
+    let (width_px, height_px) = (u32::from(u16::from_be_bytes([w0, w1])), u32::from(u16::from_be_bytes([h0, h1])));
+    Ok(Frame { marker, precision_bits, width_px, height_px, component_ids })
+}
+
+/// libjpeg's `default_decompress_parms`: JFIF decides, then Adobe, then the names of the components.
+fn color(component_ids: &[u8], has_jfif: bool, adobe_transform: Option<u8>) -> Result<JpegColor, HeaderError> {
+    match (component_ids, has_jfif, adobe_transform) {
+        ([_], ..) => Ok(JpegColor::Gray),
+        ([_, _, _], false, Some(0)) | ([b'R', b'G', b'B'], false, None) => Ok(JpegColor::Rgb),
+        ([_, _, _], ..) => Ok(JpegColor::YCbCr),
+        ([_, _, _, _], ..) => Ok(JpegColor::Cmyk),
+        (ids, ..) => Err(HeaderError::Bad(format!("the JPEG has {} colour components", ids.len()))),
+    }
+}

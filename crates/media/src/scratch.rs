@@ -1,0 +1,31 @@
+//! Memory for pixels that is used again: one buffer a thread, so that no image waits for fresh pages.
+
+use std::cell::Cell;
+
+use manyframe_core::RejectCode;
+
+use crate::{MediaError, RgbImage};
+
+/// Largest buffer that is kept between images: 24 megapixels of RGB. Larger ones are given back.
+const MAX_KEPT_BYTES: usize = 72 << 20;
+
+thread_local! {
+    static MEMORY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+/// Calls `work` with an image of this size, whose pixels hold whatever was there before.
+pub(crate) fn with_scratch<T>(
+    width_px: u32,
+    height_px: u32,
+    work: impl FnOnce(&mut RgbImage) -> Result<T, MediaError>,
+) -> Result<T, MediaError> {
+    let mut image = RgbImage::recycled(width_px, height_px, MEMORY.take()).ok_or_else(|| {
+        MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels cannot be held in memory"))
+    })?;
+    let result = work(&mut image);
+    let memory = image.into_pixels();
+    if memory.capacity() <= MAX_KEPT_BYTES {
+        MEMORY.set(memory);
+    }
+    result
+}

@@ -1,0 +1,139 @@
+//! What bytes are, told by their first ones. File names never decide.
+
+use manyframe_core::RejectCode;
+
+use crate::MediaError;
+
+/// The encoding of an image as upstream has it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum SourceFormat {
+    /// JPEG, also as the first image of an MPO.
+    Jpeg,
+    /// PNG, also animated.
+    Png,
+    /// WebP, also animated.
+    Webp,
+    /// GIF, also animated.
+    Gif,
+    /// Windows or OS/2 bitmap.
+    Bmp,
+    /// TIFF.
+    Tiff,
+}
+
+/// Bytes that [`sniff`] and [`describe`] look at.
+pub(crate) const SNIFF_BYTES: usize = 512;
+
+/// The image format of some bytes; anything else is a reject that says what they look like.
+pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
+    match bytes {
+        [] => Err(MediaError::bad(RejectCode::MediaEmpty, "the file has no bytes")),
+        [0xff, 0xd8, 0xff, ..] => Ok(SourceFormat::Jpeg),
+        [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(SourceFormat::Png),
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(SourceFormat::Webp),
+        [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(SourceFormat::Gif),
+        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(SourceFormat::Tiff),
+        // Two letters are no evidence: the four reserved bytes and the size of the second header are.
+        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
+            Ok(SourceFormat::Bmp)
+        }
+        _ => Err(MediaError::bad(
+            if is_audio(bytes) { RejectCode::UnsupportedMedia } else { RejectCode::MediaType },
+            format!("the file is {}, expected a JPEG, PNG, WebP, GIF, BMP or TIFF image", describe(bytes)),
+        )),
+    }
+}
+
+/// What bytes look like that are none of the supported images, with an article.
+pub(crate) fn describe(bytes: &[u8]) -> &'static str {
+    if is_audio(bytes) {
+        return "an audio file";
+    }
+    match bytes {
+        [] => "an empty file",
+        [b'%', b'P', b'D', b'F', ..] => "a PDF document",
+        [b'P', b'K', 3, 4, ..] => "a zip archive",
+        [0x1f, 0x8b, ..] => "a gzip file",
+        [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand {
+            [b'a', b'v', b'i', b'f' | b's', ..] => "an AVIF image",
+            [b'h', b'e', b'i' | b'v', b'c' | b'x', ..] | [b'm', b'i', b'f', b'1', ..] => "a HEIC image",
+            _ => "an MP4 or QuickTime video",
+        },
+        [0x1a, 0x45, 0xdf, 0xa3, ..] => "a Matroska or WebM video",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => "an AVI video",
+        [0, 0, 1, 0xba | 0xb3, ..] => "an MPEG video",
+        [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', ..] => "a JPEG XL image",
+        [0, 0, 0, 12, b'j', b'P', ..] => "a JPEG 2000 image",
+        [0, 0, 1, 0, _, 0, ..] => "a Windows icon",
+        _ => describe_text(bytes),
+    }
+}
+
+fn describe_text(bytes: &[u8]) -> &'static str {
+    let head = bytes.get(..SNIFF_BYTES.min(bytes.len())).unwrap_or_default();
+    if head.iter().all(|&byte| byte == 0) {
+        return "nothing but zero bytes";
+    }
+    let is_text = head.iter().all(|&byte| byte >= b' ' || matches!(byte, b'\t' | b'\r' | b'\n'));
+    if !is_text {
+        return "of an unknown type";
+    }
+    let text = String::from_utf8_lossy(head).trim_start_matches('\u{feff}').trim_start().to_ascii_lowercase();
+    if text.starts_with("version https://git-lfs") {
+        "a git-lfs pointer (run: git lfs pull)"
+    } else if text.starts_with("<!doctype html") || text.starts_with("<html") || text.contains("<head") {
+        "an HTML page"
+    } else if text.contains("<svg") {
+        "an SVG drawing"
+    } else if text.starts_with("<?xml") {
+        "an XML document"
+    } else if text.starts_with(['{', '[']) {
+        "JSON text"
+    } else {
+        "plain text"
+    }
+}
+
+fn is_audio(bytes: &[u8]) -> bool {
+    matches!(
+        bytes,
+        [b'I', b'D', b'3', ..]
+            | [b'f', b'L', b'a', b'C', ..]
+            | [b'O', b'g', b'g', b'S', ..]
+            | [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'A', b'V', b'E', ..]
+            | [0xff, 0xf1 | 0xf9 | 0xf3 | 0xfa | 0xfb, ..]
+            | [_, _, _, _, b'f', b't', b'y', b'p', b'M', b'4', b'A', ..]
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(bytes: &[u8], expected: RejectCode, looks_like: &str) {
+        match sniff(bytes) {
+            Err(MediaError::Bad { code, detail }) => {
+                assert_eq!(code, expected, "{detail}");
+                assert!(detail.contains(looks_like), "{detail}");
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn what_is_no_image_is_named() {
+        check(b"", RejectCode::MediaEmpty, "no bytes");
+        check(b"\n<!DOCTYPE html><html>404", RejectCode::MediaType, "an HTML page");
+        check(b"version https://git-lfs.github.com/spec/v1\noid sha256:", RejectCode::MediaType, "a git-lfs pointer");
+        check(b"RIFF\0\0\0\0WAVEfmt ", RejectCode::UnsupportedMedia, "an audio file");
+        check(b"ID3\x04\0", RejectCode::UnsupportedMedia, "an audio file");
+        check(b"{\"error\": \"not found\"}", RejectCode::MediaType, "JSON text");
+        check(b"<svg xmlns=''>", RejectCode::MediaType, "an SVG drawing");
+        check(b"\0\0\0 ftypavif", RejectCode::MediaType, "an AVIF image");
+        check(b"\0\0\0 ftypisom", RejectCode::MediaType, "an MP4 or QuickTime video");
+        check(&[0; 40], RejectCode::MediaType, "nothing but zero bytes");
+        check(b"BMW is a car", RejectCode::MediaType, "plain text");
+        check(b"\x01\x02\x03", RejectCode::MediaType, "of an unknown type");
+    }
+}

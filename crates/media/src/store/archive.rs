@@ -1,0 +1,183 @@
+//! An archive as a media root: told apart by its first bytes, its members listed once.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use manyframe_core::RejectCode;
+use tracing::debug;
+
+use super::index::{Member, MemberIndex, Packing, Place, base_name};
+use super::tar::{is_tar_header, list_tar_members};
+use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
+use crate::located::ArchiveFile;
+use crate::sniff::describe;
+use crate::{Located, MediaError, OpenError};
+
+/// An archive and where its members are.
+#[derive(Debug)]
+pub(crate) struct Archive {
+    file: Arc<ArchiveFile>,
+    index: MemberIndex,
+}
+
+/// Bytes from the start of a root that tell what it is.
+const HEAD_BYTES: u64 = 512;
+
+impl Archive {
+    /// Opens a zip or tar file. `path` has its links resolved.
+    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+        let failed = |source| OpenError::Open { path: path.to_owned(), source };
+        let handle = File::open(path).map_err(failed)?;
+        let num_bytes = handle.metadata().map_err(failed)?.len();
+        let mut head = vec![0; num_bytes.min(HEAD_BYTES) as usize];
+        handle.read_exact_at(&mut head, 0).map_err(failed)?;
+        refuse_split(path, &head)?;
+
+        let members = if is_tar_header(&head) {
+            list_tar_members(&handle, path, num_bytes).map_err(failed)?
+        } else if head.starts_with(b"PK") || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip")) {
+            list_zip_members(&handle).map_err(|error| zip_refused(path, &head, error))?
+        } else {
+            let (found, advice) = other_kind(path, &head);
+            return Err(OpenError::Unsupported { path: path.to_owned(), found, advice });
+        };
+        let index = MemberIndex::new(members);
+        debug!(?path, num_members = index.len(), "media archive opened");
+        Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), index })
+    }
+
+    /// The archive's own path.
+    pub(crate) fn path(&self) -> &Path {
+        self.file.path()
+    }
+
+    /// The member, or the directory of members, of exactly this name.
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Located>, MediaError> {
+        if let Some(member) = self.index.exact(name) {
+            return self.located(member).map(Some);
+        }
+        let members = self.index.directory(name);
+        if members.is_empty() {
+            return Ok(None);
+        }
+        let frames = members
+            .into_iter()
+            .filter(|member| !base_name(&member.name).starts_with('.'))
+            .map(|member| self.located(member))
+            .collect::<Result<_, _>>()?;
+        Ok(Some(Located::Directory { frames }))
+    }
+
+    /// The same below the one directory that all members are in.
+    pub(crate) fn find_below_common_directory(&self, name: &str) -> Result<Option<Located>, MediaError> {
+        match self.index.below_common_directory(name) {
+            Some(name) => self.find(&name),
+            None => Ok(None),
+        }
+    }
+
+    /// All members of this base name.
+    pub(crate) fn with_base_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Member> {
+        self.index.with_base_name(name)
+    }
+
+    /// Where exactly a member of this archive is.
+    pub(crate) fn located(&self, member: &Member) -> Result<Located, MediaError> {
+        let archive = Arc::clone(&self.file);
+        match member.place {
+            Place::Unreadable { code, why } => Err(self.bad(member, code, why)),
+            Place::Range { offset, num_bytes } => {
+                self.check_range(member, offset, num_bytes)?;
+                Ok(Located::Range { archive, offset, num_bytes, crc32: None })
+            }
+            Place::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, packing } => {
+                let offset = self.data_offset(member, header_offset)?;
+                self.check_range(member, offset, num_compressed_bytes)?;
+                Ok(match packing {
+                    Packing::Stored => Located::Range { archive, offset, num_bytes, crc32: Some(crc32) },
+                    Packing::Deflated => Located::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 },
+                })
+            }
+        }
+    }
+
+    /// First byte of a zip member: its local header may be longer than the central directory tells.
+    fn data_offset(&self, member: &Member, header_offset: u64) -> Result<u64, MediaError> {
+        self.check_range(member, header_offset, LOCAL_HEADER_BYTES as u64)?;
+        let mut header = [0; LOCAL_HEADER_BYTES];
+        self.file
+            .handle
+            .read_exact_at(&mut header, header_offset)
+            .map_err(|source| MediaError::storage(self.path(), source))?;
+        local_header_length(&header)
+            .map(|length| header_offset + length)
+            .ok_or_else(|| self.bad(member, RejectCode::MediaCorrupt, "has a damaged local header"))
+    }
+
+    fn check_range(&self, member: &Member, offset: u64, num_bytes: u64) -> Result<(), MediaError> {
+        if offset.checked_add(num_bytes).is_some_and(|end| end <= self.file.num_bytes) {
+            return Ok(());
+        }
+        Err(self.bad(member, RejectCode::MediaCorrupt, "lies beyond the end of the archive, which is cut short"))
+    }
+
+    fn bad(&self, member: &Member, code: RejectCode, why: &str) -> MediaError {
+        MediaError::bad(code, format!("{:?} in {:?} {why}", member.name, self.path()))
+    }
+}
+
+/// Split archives have their members in several files, of which this is at most one.
+fn refuse_split(path: &Path, head: &[u8]) -> Result<(), OpenError> {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    let is_part = extension == "z01" || head.starts_with(b"PK\x07\x08");
+    if is_part || (extension == "zip" && path.with_extension("z01").exists()) {
+        return Err(split(path));
+    }
+    if extension == "001" {
+        let whole = path.with_extension("");
+        let advice = format!("join its parts: cat {0}.* > {0}", whole.display());
+        return Err(OpenError::Unsupported { path: path.to_owned(), found: "the first part of a split file", advice });
+    }
+    Ok(())
+}
+
+fn split(path: &Path) -> OpenError {
+    let last = path.with_extension("zip");
+    let whole = path.with_file_name(format!("{}-whole.zip", path.file_stem().unwrap_or_default().display()));
+    let advice = format!("join its parts: zip -s 0 {} --out {}", last.display(), whole.display());
+    OpenError::Unsupported { path: path.to_owned(), found: "part of a split zip archive", advice }
+}
+
+fn zip_refused(path: &Path, head: &[u8], error: zip::result::ZipError) -> OpenError {
+    let path = path.to_owned();
+    match error {
+        // The reader meets the end of the file early in a damaged archive; that is not the storage's fault.
+        zip::result::ZipError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
+            OpenError::Open { path, source }
+        }
+        error if error.to_string().to_lowercase().contains("multi-disk") => split(&path),
+        error if head.starts_with(b"PK") => {
+            OpenError::Damaged { detail: format!("{error}: the end of the file may be missing"), path }
+        }
+        _ => OpenError::Damaged { detail: format!("it is {}", describe(head)), path },
+    }
+}
+
+fn other_kind(path: &Path, head: &[u8]) -> (&'static str, String) {
+    let (name, directory) = (path.display(), path.with_extension("").with_extension(""));
+    let unpack = |command: &str| format!("unpack it: mkdir {0} && {command} {0}", directory.display());
+    match head {
+        [0x1f, 0x8b, ..] => ("compressed with gzip", unpack(&format!("tar xzf {name} -C"))),
+        [b'B', b'Z', b'h', ..] => ("compressed with bzip2", unpack(&format!("tar xjf {name} -C"))),
+        [0xfd, b'7', b'z', b'X', b'Z', ..] => ("compressed with xz", unpack(&format!("tar xJf {name} -C"))),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => ("compressed with zstd", unpack(&format!("tar --zstd -xf {name} -C"))),
+        [b'7', b'z', 0xbc, 0xaf, ..] => {
+            ("a 7-Zip archive", format!("unpack it: 7z x {name} -o{}", directory.display()))
+        }
+        [b'R', b'a', b'r', b'!', ..] => ("a RAR archive", unpack(&format!("unrar x {name}"))),
+        _ => (describe(head), "expected a directory, a zip or a tar".to_owned()),
+    }
+}

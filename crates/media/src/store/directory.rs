@@ -1,0 +1,108 @@
+//! A directory as a media root. Links are followed as long as they stay inside of it.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use manyframe_core::RejectCode;
+
+use super::natural::natural_order;
+use crate::{Located, MediaError};
+
+/// Most files that a directory of frames may hold: ten hours at 30 frames a second.
+const MAX_FRAMES: usize = 1 << 20;
+
+/// A directory root.
+#[derive(Debug)]
+pub(crate) struct DirectoryRoot {
+    /// The directory, links resolved.
+    path: PathBuf,
+}
+
+impl DirectoryRoot {
+    /// A root at a path whose links are resolved.
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    /// The directory, links resolved.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file or directory of frames of this name. `name` is a form of a [`super::request::Request`].
+    pub(crate) fn find(&self, name: &str) -> Result<Option<Located>, MediaError> {
+        let Some(path) = self.resolve(&self.path.join(name))? else { return Ok(None) };
+        let metadata = fs::metadata(&path).map_err(|source| MediaError::storage(&path, source))?;
+        if metadata.is_file() {
+            return Ok(Some(Located::File(path)));
+        }
+        if metadata.is_dir() {
+            return self.list_frames(&path).map(|frames| Some(Located::Directory { frames }));
+        }
+        // Opening a pipe or a device would wait for ever, or worse.
+        Err(MediaError::bad(RejectCode::MediaType, format!("{path:?} is neither a file nor a directory")))
+    }
+
+    /// The path without links; `None` if nothing is there, a reject if it leads outside.
+    fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, MediaError> {
+        let resolved = match path.canonicalize() {
+            Ok(resolved) => resolved,
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(source) => return Err(MediaError::storage(path, source)),
+        };
+        if !resolved.starts_with(&self.path) {
+            let detail = format!(
+                "{path:?} is a link that leads out of its media root to {resolved:?}; add that place as a media root"
+            );
+            return Err(MediaError::bad(RejectCode::UnsafePath, detail));
+        }
+        Ok(Some(resolved))
+    }
+
+    /// The frames in a directory: its image files by extension or, if it has none, all its files; hidden ones never.
+    fn list_frames(&self, directory: &Path) -> Result<Vec<Located>, MediaError> {
+        let failed = |source| MediaError::storage(directory, source);
+        let mut names = Vec::new();
+        for entry in fs::read_dir(directory).map_err(failed)? {
+            // A name that is not UTF-8 cannot be ordered or reported faithfully; upstream cannot have meant it.
+            if let Ok(name) = entry.map_err(failed)?.file_name().into_string()
+                && !name.starts_with('.')
+            {
+                names.push(name);
+            }
+            if names.len() > MAX_FRAMES {
+                let detail =
+                    format!("{directory:?} holds more than {MAX_FRAMES} files, expected the frames of one video");
+                return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+            }
+        }
+        if names.iter().any(|name| has_image_extension(name)) {
+            names.retain(|name| has_image_extension(name));
+        }
+        names.sort_by(|a, b| natural_order(a, b));
+        let mut frames = Vec::with_capacity(names.len());
+        for name in names {
+            if let Some(path) = self.resolve(&directory.join(name))?
+                && path.is_file()
+            {
+                frames.push(Located::File(path));
+            }
+        }
+        Ok(frames)
+    }
+}
+
+/// Whether an error says that there is nothing of this name, as opposed to failing storage.
+fn is_absence(error: &io::Error) -> bool {
+    use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
+    /// A link that leads to itself, on Linux; the standard library has no stable name for it.
+    const ELOOP: i32 = 40;
+    matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)
+        || error.raw_os_error() == Some(ELOOP)
+}
+
+fn has_image_extension(name: &str) -> bool {
+    const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+    name.rsplit_once('.').is_some_and(|(_, found)| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(found)))
+}

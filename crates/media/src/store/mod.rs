@@ -1,0 +1,166 @@
+//! The media of a source: directories, zips and tars, looked up by the paths that upstream wrote.
+//!
+//! ```text
+//! path ──▶ Request ──▶ exact name in each root ──▶ below an archive's one directory ──▶ unique base name in an archive
+//!          (checked)   (as written, then guesses)
+//! ```
+//!
+//! Nothing is unpacked: members of archives are read in place.
+
+mod archive;
+mod directory;
+mod index;
+mod natural;
+mod read;
+mod request;
+mod tar;
+mod zip;
+
+use std::path::{Path, PathBuf};
+
+use manyframe_core::RejectCode;
+
+use self::archive::Archive;
+use self::directory::DirectoryRoot;
+use self::index::base_name;
+use self::request::Request;
+use crate::{Located, MediaError, OpenError};
+
+pub use read::read_range;
+
+/// A place where media are: a directory, a zip (also Zip64) or a tar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaRoot {
+    /// Only records whose subset is this, or lies below it (`coco` holds `coco/train2017`), are looked up here.
+    pub subset: Option<String>,
+    /// The directory or archive. It is trusted, and may be a link.
+    pub path: PathBuf,
+}
+
+/// Open media roots. It may be shared by any number of threads.
+#[derive(Debug)]
+pub struct MediaStore {
+    roots: Vec<OpenRoot>,
+}
+
+#[derive(Debug)]
+struct OpenRoot {
+    subset: Option<String>,
+    kind: RootKind,
+}
+
+#[derive(Debug)]
+enum RootKind {
+    Directory(DirectoryRoot),
+    Archive(Archive),
+}
+
+impl MediaStore {
+    /// Opens all roots, and lists the members of archives. Roots are searched in this order.
+    pub fn open(roots: &[MediaRoot]) -> Result<Self, OpenError> {
+        let roots = roots
+            .iter()
+            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(&root.path)? }))
+            .collect::<Result<_, OpenError>>()?;
+        Ok(Self { roots })
+    }
+
+    /// Finds a medium by the path that upstream wrote.
+    ///
+    /// The path is tried as it is in every root, then with `\` as `/`, percent-decoded, and in both Unicode
+    /// normalisation forms; then below the one top directory of an archive; then as the base name of a member, if
+    /// exactly one member of all archives has it. Upper and lower case always differ.
+    pub fn locate(&self, subset: &str, path: &str) -> Result<Located, MediaError> {
+        let request = Request::parse(path)?;
+        let roots: Vec<&RootKind> =
+            self.roots.iter().filter(|root| root.serves(subset)).map(|root| &root.kind).collect();
+        for form in &request.forms {
+            for root in &roots {
+                if let Some(found) = root.find(form)? {
+                    return Ok(found);
+                }
+            }
+        }
+        let archives: Vec<&Archive> = roots.iter().filter_map(|root| root.archive()).collect();
+        for form in &request.forms {
+            for archive in &archives {
+                if let Some(found) = archive.find_below_common_directory(form)? {
+                    return Ok(found);
+                }
+            }
+        }
+        for form in &request.forms {
+            if let Some(found) = find_by_base_name(&archives, path, base_name(form))? {
+                return Ok(found);
+            }
+        }
+        Err(missing(subset, path, &roots))
+    }
+}
+
+impl OpenRoot {
+    fn serves(&self, subset: &str) -> bool {
+        let Some(own) = self.subset.as_deref() else { return true };
+        subset.strip_prefix(own).is_some_and(|rest| own.is_empty() || rest.is_empty() || rest.starts_with('/'))
+    }
+}
+
+impl RootKind {
+    fn open(path: &Path) -> Result<Self, OpenError> {
+        // Resolved once: what is found later is compared with it.
+        let resolved = path.canonicalize().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+        if resolved.is_dir() {
+            return Ok(Self::Directory(DirectoryRoot::new(resolved)));
+        }
+        Archive::open(&resolved).map(Self::Archive)
+    }
+
+    fn find(&self, name: &str) -> Result<Option<Located>, MediaError> {
+        match self {
+            Self::Directory(directory) => directory.find(name),
+            Self::Archive(archive) => archive.find(name),
+        }
+    }
+
+    fn archive(&self) -> Option<&Archive> {
+        match self {
+            Self::Directory(_) => None,
+            Self::Archive(archive) => Some(archive),
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Directory(directory) => directory.path(),
+            Self::Archive(archive) => archive.path(),
+        }
+    }
+}
+
+/// The one member of all archives with this base name; several are a reject, because any of them may be the wrong one.
+fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Option<Located>, MediaError> {
+    let mut found =
+        archives.iter().flat_map(|archive| archive.with_base_name(name).map(move |member| (*archive, member)));
+    let Some((archive, member)) = found.next() else { return Ok(None) };
+    if let Some((other_archive, other)) = found.next() {
+        let detail = format!(
+            "{path:?} is in no media root, and more than one member is called {name:?}: {:?} in {:?}, {:?} in {:?}",
+            member.name,
+            archive.path(),
+            other.name,
+            other_archive.path()
+        );
+        return Err(MediaError::bad(RejectCode::MediaMissing, detail));
+    }
+    archive.located(member).map(Some)
+}
+
+fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
+    let detail = if roots.is_empty() {
+        format!("{path:?}: no media root is given for subset {subset:?}")
+    } else {
+        let tried: Vec<String> = roots.iter().map(|root| root.path().display().to_string()).collect();
+        format!("{path:?} is in no media root (tried {})", tried.join(", "))
+    };
+    MediaError::bad(RejectCode::MediaMissing, detail)
+}

@@ -1,0 +1,201 @@
+//! The path of a medium as upstream wrote it: checked, and put into the forms in which it may be stored.
+//!
+//! **Invariant:** no form is absolute, climbs with `..`, or names another place than a file below a root.
+
+use manyframe_core::RejectCode;
+use percent_encoding::percent_decode_str;
+use unicode_normalization::UnicodeNormalization;
+
+use crate::MediaError;
+
+/// Places that upstream paths are known to name by a prefix without `//`: object stores and inline data.
+const SCHEMES: [&str; 10] = ["data", "file", "ftp", "gs", "hdfs", "http", "https", "oss", "p2", "s3"];
+
+/// The forms under which a path is looked up, the one upstream wrote first.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Relative paths with `/` between names, each without empty names, `.` and `..`; at least one.
+    pub forms: Vec<String>,
+}
+
+impl Request {
+    /// Checks a path; one that leaves the roots is a reject.
+    pub(crate) fn parse(path: &str) -> Result<Self, MediaError> {
+        let written = clean(path)
+            .map_err(|problem| MediaError::bad(problem.code(), format!("the path {path:?} {}", problem.as_str())))?;
+        let mut forms = vec![written];
+        // Later forms are guesses: one that is not a safe path is no form at all.
+        let mut guess = |form: String| {
+            if let Ok(form) = clean(&form)
+                && !forms.contains(&form)
+            {
+                forms.push(form);
+            }
+        };
+        if path.contains('\\') {
+            guess(path.replace('\\', "/"));
+        }
+        let decoded = percent_decode_str(path).decode_utf8().map(String::from).unwrap_or_default();
+        for base in [path, decoded.as_str()] {
+            guess(base.to_owned());
+            if !base.is_ascii() {
+                guess(base.nfc().collect());
+                guess(base.nfd().collect());
+            }
+        }
+        Ok(Self { forms })
+    }
+}
+
+/// What is wrong with a path.
+#[derive(Debug, Clone, Copy)]
+enum Problem {
+    Empty,
+    Nul,
+    Scheme,
+    Absolute,
+    Climbs,
+}
+
+impl Problem {
+    fn code(self) -> RejectCode {
+        match self {
+            Self::Empty => RejectCode::MediaMissing,
+            Self::Nul | Self::Scheme | Self::Absolute | Self::Climbs => RejectCode::UnsafePath,
+        }
+    }
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "names no file",
+            Self::Nul => "holds a NUL character",
+            Self::Scheme => "names another place, expected a path below the media roots",
+            Self::Absolute => "is absolute, expected a path relative to the media roots",
+            Self::Climbs => "climbs out of its directory with \"..\"",
+        }
+    }
+}
+
+/// The path without `.` and doubled slashes. Backslashes count as separators in the checks and stay as they are.
+fn clean(path: &str) -> Result<String, Problem> {
+    if path.contains('\0') {
+        return Err(Problem::Nul);
+    }
+    if let Some((before, after)) = path.split_once(':') {
+        let is_drive = before.len() == 1 && before.starts_with(|c: char| c.is_ascii_alphabetic());
+        if is_drive && after.starts_with(['/', '\\']) {
+            return Err(Problem::Absolute);
+        }
+        let is_scheme = SCHEMES.iter().any(|scheme| before.eq_ignore_ascii_case(scheme));
+        if is_scheme || (after.starts_with("//") && !before.contains(['/', '\\'])) {
+            return Err(Problem::Scheme);
+        }
+    }
+    if path.starts_with(['/', '\\']) {
+        return Err(Problem::Absolute);
+    }
+    if path.split(['/', '\\']).any(|name| name == "..") {
+        return Err(Problem::Climbs);
+    }
+    let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
+    if names.is_empty() {
+        return Err(Problem::Empty);
+    }
+    Ok(names.join("/"))
+}
+
+/// The name of an archive's member in the same form; `None` for directories and what may never be matched.
+pub(crate) fn member_name(name: &str) -> Option<String> {
+    // Archives made on Windows hold backslashes, against the specification (APPNOTE 4.4.17).
+    let name = name.replace('\\', "/");
+    if name.ends_with('/') {
+        return None;
+    }
+    clean(&name).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn code(path: &str) -> Option<RejectCode> {
+        match Request::parse(path) {
+            Err(MediaError::Bad { code, .. }) => Some(code),
+            _ => None,
+        }
+    }
+
+    fn forms(path: &str) -> Vec<String> {
+        Request::parse(path).unwrap().forms
+    }
+
+    #[test]
+    fn paths_that_leave_the_roots_are_unsafe() {
+        for path in [
+            "/mnt/petrelfs/a.jpg",
+            "../a.jpg",
+            "a/../../b.jpg",
+            "a\\..\\b.jpg",
+            "\\\\server\\share\\a.jpg",
+            "C:\\a.jpg",
+            "s3://bucket/a.jpg",
+            "p2:s3://bucket/a.jpg",
+            "p2:bucket/a.jpg",
+            "HTTPS://x/a.jpg",
+            "data:image/png;base64,AAAA",
+            "a\0.jpg",
+        ] {
+            assert_eq!(code(path), Some(RejectCode::UnsafePath), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_without_a_name_is_missing() {
+        for path in ["", ".", "./", "././."] {
+            assert_eq!(code(path), Some(RejectCode::MediaMissing), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn dots_and_doubled_slashes_are_tolerated() {
+        assert_eq!(forms("./a//b/./c.jpg"), ["a/b/c.jpg"]);
+        assert_eq!(forms("a..b/..c"), ["a..b/..c"]);
+        assert_eq!(forms("12:30.jpg"), ["12:30.jpg"]);
+    }
+
+    #[test]
+    fn what_upstream_wrote_comes_before_every_guess() {
+        assert_eq!(forms("a%20b.jpg"), ["a%20b.jpg", "a b.jpg"]);
+        assert_eq!(forms("a\\b.jpg"), ["a\\b.jpg", "a/b.jpg"]);
+        assert_eq!(forms("e\u{301}.jpg"), ["e\u{301}.jpg", "\u{e9}.jpg"]);
+        assert_eq!(forms("\u{e9}.jpg"), ["\u{e9}.jpg", "e\u{301}.jpg"]);
+    }
+
+    #[test]
+    fn an_encoded_climb_is_no_form() {
+        assert_eq!(forms("%2e%2e/a.jpg"), ["%2e%2e/a.jpg"]);
+        assert_eq!(forms("%2Fetc%2Fpasswd"), ["%2Fetc%2Fpasswd"]);
+        assert_eq!(forms("a%00.jpg"), ["a%00.jpg"]);
+    }
+
+    #[test]
+    fn slipping_members_are_never_matched() {
+        assert_eq!(member_name("../../etc/passwd"), None);
+        assert_eq!(member_name("/etc/passwd"), None);
+        assert_eq!(member_name("a\\b\\"), None);
+        assert_eq!(member_name("a\\b\\c.jpg"), Some("a/b/c.jpg".to_owned()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_form_of_any_path_can_leave_a_root(path in "(\\.|/|\\\\|%2e|%2f|%5c|:|a|\u{e9}|%00){0,12}") {
+            if let Ok(request) = Request::parse(&path) {
+                for form in request.forms {
+                    proptest::prop_assert!(!form.starts_with('/') && !form.contains('\0'));
+                    proptest::prop_assert!(form.split(['/', '\\']).all(|name| name != ".."));
+                    proptest::prop_assert!(form.split('/').all(|name| !matches!(name, "" | ".")));
+                }
+            }
+        }
+    }
+}

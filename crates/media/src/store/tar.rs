@@ -1,0 +1,121 @@
+//! The members of a tar archive, found by reading its headers and skipping what lies between them.
+//!
+//! ustar, GNU long names and pax `path` and `size` are understood. A pax or long-name block is read up to a limit, so
+//! that a header cannot claim memory. What follows a damaged header is not listed.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+
+use manyframe_core::RejectCode;
+use tar::{EntryType, Header, PaxExtensions};
+use tracing::warn;
+
+use super::index::{Member, Place};
+use super::request::member_name;
+
+/// Headers and members start at multiples of this.
+const BLOCK_BYTES: u64 = 512;
+
+/// Longest name or pax block that is read; longer ones are damage or an attack.
+const MAX_EXTENSION_BYTES: u64 = 1 << 20;
+
+/// What the extension headers before a member say about it.
+#[derive(Default)]
+struct Extension {
+    name: Option<String>,
+    num_bytes: Option<u64>,
+}
+
+/// Lists the members of a tar; an error is one of the storage.
+pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<Member>> {
+    let mut members = Vec::new();
+    let mut extension = Extension::default();
+    let mut position = 0;
+    while position + BLOCK_BYTES <= file_bytes {
+        let mut block = [0; BLOCK_BYTES as usize];
+        file.read_exact_at(&mut block, position)?;
+        if block.iter().all(|&byte| byte == 0) {
+            break;
+        }
+        let header = Header::from_byte_slice(&block);
+        let Some(claimed_bytes) = is_intact(header, &block).then(|| header.entry_size().ok()).flatten() else {
+            warn!(?path, position, "damaged tar header: members after it are not listed");
+            break;
+        };
+        let offset = position + BLOCK_BYTES;
+        let entry_type = header.entry_type();
+        let num_bytes = match entry_type {
+            EntryType::GNULongName | EntryType::XHeader => {
+                if claimed_bytes > MAX_EXTENSION_BYTES || offset + claimed_bytes > file_bytes {
+                    warn!(?path, position, "oversized tar extension: members after it are not listed");
+                    break;
+                }
+                let mut bytes = vec![0; claimed_bytes as usize];
+                file.read_exact_at(&mut bytes, offset)?;
+                extension.read(entry_type, &bytes);
+                claimed_bytes
+            }
+            EntryType::GNULongLink | EntryType::XGlobalHeader => claimed_bytes,
+            _ => {
+                let Extension { name, num_bytes } = std::mem::take(&mut extension);
+                let num_bytes = num_bytes.unwrap_or(claimed_bytes);
+                let name = name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+                members.extend(member(&name, entry_type, offset, num_bytes));
+                num_bytes
+            }
+        };
+        let Some(next) = num_bytes.checked_next_multiple_of(BLOCK_BYTES).and_then(|length| offset.checked_add(length))
+        else {
+            break;
+        };
+        position = next;
+    }
+    Ok(members)
+}
+
+/// Whether the first block of a file is a tar header with the right checksum.
+pub(crate) fn is_tar_header(block: &[u8]) -> bool {
+    <&[u8; BLOCK_BYTES as usize]>::try_from(block).is_ok_and(|block| is_intact(Header::from_byte_slice(block), block))
+}
+
+fn is_intact(header: &Header, block: &[u8; BLOCK_BYTES as usize]) -> bool {
+    // The checksum field itself counts as eight spaces.
+    let sum: u32 =
+        block.iter().enumerate().map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte })).sum();
+    header.cksum().is_ok_and(|claimed| claimed == sum)
+}
+
+fn member(name: &str, entry_type: EntryType, offset: u64, num_bytes: u64) -> Option<Member> {
+    let place = match entry_type {
+        EntryType::Regular | EntryType::Continuous => Place::Range { offset, num_bytes },
+        EntryType::Directory => return None,
+        EntryType::Symlink | EntryType::Link => {
+            Place::Unreadable { code: RejectCode::UnsafePath, why: "is a link, and links in archives are not followed" }
+        }
+        _ => Place::Unreadable { code: RejectCode::UnsupportedMedia, why: "is not a plain file" },
+    };
+    // The first tar headers knew no types: there a directory is a name that ends with a slash.
+    if name.ends_with('/') {
+        return None;
+    }
+    Some(Member { name: member_name(name)?.into(), place })
+}
+
+impl Extension {
+    fn read(&mut self, entry_type: EntryType, bytes: &[u8]) {
+        if entry_type == EntryType::GNULongName {
+            let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
+            self.name = Some(String::from_utf8_lossy(name).into_owned());
+            return;
+        }
+        for record in PaxExtensions::new(bytes).flatten() {
+            match record.key_bytes() {
+                b"path" => self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned()),
+                b"size" => self.num_bytes = record.value().ok().and_then(|text| text.parse().ok()),
+                _ => {}
+            }
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! The members of a zip archive, from its central directory. Local headers and member bytes are not read here.
+
+use std::fs::File;
+use std::io::BufReader;
+
+use manyframe_core::RejectCode;
+use zip::read::ZipFileEntry;
+use zip::{CompressionMethod, ZipArchive};
+
+use super::index::{Member, Packing, Place};
+use super::request::member_name;
+
+/// Size of a local file header without its name and extra field (APPNOTE 4.3.7).
+pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
+
+/// Lists the members of a zip; the error says in words what is wrong with the archive.
+pub(crate) fn list_zip_members(file: &File) -> Result<Vec<Member>, zip::result::ZipError> {
+    let archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file))?;
+    let mut members = Vec::with_capacity(archive.len());
+    for position in 0..archive.len() {
+        let entry = archive.by_index_data(position)?;
+        if entry.is_dir() {
+            continue;
+        }
+        // A name that cannot be decoded or that slips out of the archive is never asked for.
+        if let Some(name) = entry.name().ok().and_then(|name| member_name(&name)) {
+            members.push(Member { name: name.into(), place: place(&entry) });
+        }
+    }
+    Ok(members)
+}
+
+/// Length of the local header whose first bytes these are; `None` if they are not a local header.
+pub(crate) fn local_header_length(header: &[u8; LOCAL_HEADER_BYTES]) -> Option<u64> {
+    let [b'P', b'K', 3, 4, .., name_0, name_1, extra_0, extra_1] = *header else { return None };
+    let variable = u64::from(u16::from_le_bytes([name_0, name_1])) + u64::from(u16::from_le_bytes([extra_0, extra_1]));
+    Some(LOCAL_HEADER_BYTES as u64 + variable)
+}
+
+fn place(entry: &ZipFileEntry<'_>) -> Place {
+    let unreadable = |code, why| Place::Unreadable { code, why };
+    if entry.encrypted() {
+        return unreadable(RejectCode::UnsupportedMedia, "is encrypted");
+    }
+    if entry.is_symlink() {
+        return unreadable(RejectCode::UnsafePath, "is a link, and links in archives are not followed");
+    }
+    let packing = match entry.compression() {
+        CompressionMethod::Stored if entry.compressed_size() == entry.size() => Packing::Stored,
+        CompressionMethod::Stored => return unreadable(RejectCode::MediaCorrupt, "has two different sizes"),
+        CompressionMethod::Deflated => Packing::Deflated,
+        _ => return unreadable(RejectCode::UnsupportedMedia, "is neither stored nor deflated; repack the archive"),
+    };
+    Place::AfterHeader {
+        header_offset: entry.header_start(),
+        num_compressed_bytes: entry.compressed_size(),
+        num_bytes: entry.size(),
+        crc32: entry.crc32(),
+        packing,
+    }
+}

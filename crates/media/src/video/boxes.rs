@@ -1,0 +1,115 @@
+//! The outermost boxes of an MP4 or QuickTime file: where its payload is, and whether it has an index at all.
+//!
+//! Nothing inside of a box is read: that is FFmpeg's part.
+
+use std::io;
+use std::ops::Range;
+
+use super::source::ByteSource;
+
+/// Boxes that a file may start with; anything else is not an MP4.
+const FIRST_BOXES: [&[u8; 4]; 12] =
+    [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx", b"uuid", b"emsg"];
+
+/// Most boxes that are looked at. A fragmented file has two or three per fragment, and one fragment per second or so.
+const MAX_BOXES: usize = 1 << 18;
+
+/// The outermost boxes of an MP4.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct OuterBoxes {
+    /// The contents of `mdat` boxes, ascending and disjoint, cut at the end of the file.
+    pub(super) payload: Vec<Range<u64>>,
+    /// Whether there is a `moov` box, without which nothing can be decoded.
+    pub(super) has_moov: bool,
+    /// Whether the last box reaches beyond the end of the file.
+    pub(super) is_cut_short: bool,
+}
+
+/// The outermost boxes, or `None` if the file does not start like an MP4.
+pub(super) fn read_outer_boxes(source: &ByteSource) -> io::Result<Option<OuterBoxes>> {
+    let mut boxes = OuterBoxes::default();
+    let mut start = 0;
+    for number in 0..MAX_BOXES {
+        let mut header = [0; 16];
+        if source.read_at(start, &mut header)? < 8 {
+            break;
+        }
+        let [s0, s1, s2, s3, k0, k1, k2, k3, large @ ..] = header;
+        let kind = [k0, k1, k2, k3];
+        if number == 0 && !FIRST_BOXES.contains(&&kind) {
+            return Ok(None);
+        }
+        let (header_bytes, num_bytes) = match u32::from_be_bytes([s0, s1, s2, s3]) {
+            0 => (8, source.num_bytes - start),
+            1 => (16, u64::from_be_bytes(large)),
+            small => (8, u64::from(small)),
+        };
+        // A box smaller than its own header would be read forever.
+        if num_bytes < header_bytes {
+            break;
+        }
+        let end = start.saturating_add(num_bytes);
+        let contents = (start + header_bytes).min(source.num_bytes)..end.min(source.num_bytes);
+        boxes.is_cut_short = end > source.num_bytes;
+        match &kind {
+            b"mdat" if !contents.is_empty() => boxes.payload.push(contents),
+            b"moov" => boxes.has_moov = true,
+            _ => {}
+        }
+        if end >= source.num_bytes {
+            break;
+        }
+        start = end;
+    }
+    Ok(Some(boxes))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::located::ArchiveFile;
+
+    fn boxes(parts: &[&[u8]]) -> Option<OuterBoxes> {
+        let bytes = parts.concat();
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(&bytes).unwrap();
+        let num_bytes = bytes.len() as u64;
+        let file = ArchiveFile { path: "x".into(), handle: file, num_bytes };
+        read_outer_boxes(&ByteSource { file: Arc::new(file), offset: 0, num_bytes }).unwrap()
+    }
+
+    #[test]
+    fn payload_lies_between_the_headers() {
+        let found = boxes(&[b"\0\0\0\x08ftyp", b"\0\0\0\x0amdatab", b"\0\0\0\x08moov"]).unwrap();
+        assert_eq!(found, OuterBoxes { payload: vec![16..18], has_moov: true, is_cut_short: false });
+    }
+
+    #[test]
+    fn sizes_of_64_bits_and_to_the_end_are_understood() {
+        let large = boxes(&[b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x12ab", b"\0\0\0\0mdatxyz"]).unwrap();
+        assert_eq!(large.payload, [16..18, 26..29]);
+    }
+
+    #[test]
+    fn a_box_that_claims_too_much_is_cut() {
+        let found = boxes(&[b"\0\0\0\x08ftyp", b"\xff\xff\xff\xffmdatab"]).unwrap();
+        assert_eq!(found, OuterBoxes { payload: vec![16..18], has_moov: false, is_cut_short: true });
+        let huge = boxes(&[b"\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xffab"]).unwrap();
+        assert_eq!(huge.payload, [16..18]);
+    }
+
+    #[test]
+    fn a_box_smaller_than_its_header_ends_the_list() {
+        assert!(boxes(&[b"\0\0\0\x08ftyp", b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x01", b"\0\0\0\x08moov"]).is_some());
+        assert!(!boxes(&[b"\0\0\0\x08ftyp", b"\0\0\0\x02moov"]).unwrap().has_moov);
+    }
+
+    #[test]
+    fn other_files_are_not_mp4() {
+        assert_eq!(boxes(&[b"RIFF\0\0\0\0AVI "]), None);
+        assert_eq!(boxes(&[b"short"]), Some(OuterBoxes::default()));
+    }
+}

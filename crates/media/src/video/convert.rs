@@ -1,0 +1,80 @@
+//! From a decoded frame to a delivered image: RGB as `ffmpeg -pix_fmt rgb24` has it, upright, scaled, encoded.
+
+use ffmpeg_next::format::Pixel;
+use ffmpeg_next::software::scaling::{Context, Flags};
+use ffmpeg_next::{Error, color, frame};
+use manyframe_core::{RejectCode, SampleImage};
+
+use super::ffi;
+use super::rotate::Orientation;
+use crate::{ImagePolicy, MediaError, RgbImage, prepare_pixels};
+
+/// Bytes of a pixel in RGB24.
+const RGB_BYTES: usize = 3;
+
+/// Converts the frames of one video; what depends on their format is set up once.
+pub(super) struct FrameConverter {
+    orientation: Orientation,
+    scaler: Option<(Layout, Context)>,
+    rgb: frame::Video,
+}
+
+/// What a conversion depends on.
+#[derive(Clone, Copy, PartialEq)]
+struct Layout {
+    format: Pixel,
+    width_px: u32,
+    height_px: u32,
+    space: color::Space,
+    range: color::Range,
+}
+
+impl FrameConverter {
+    pub(super) fn new(orientation: Orientation) -> Self {
+        Self { orientation, scaler: None, rgb: frame::Video::empty() }
+    }
+
+    /// The frame as it is delivered.
+    pub(super) fn encode(&mut self, frame: &frame::Video, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
+        let image = self.to_rgb(frame).map_err(|error| {
+            let (width, height, format) = (frame.width(), frame.height(), frame.format());
+            let detail = format!("cannot convert a frame of {width}×{height} pixels ({format:?}): {error}");
+            MediaError::bad(RejectCode::MediaCorrupt, detail)
+        })?;
+        policy.limits.check_dimensions(image.width_px(), image.height_px())?;
+        prepare_pixels(&image, policy)
+    }
+
+    /// The frame in RGB, upright.
+    pub(super) fn to_rgb(&mut self, frame: &frame::Video) -> Result<RgbImage, Error> {
+        let layout = Layout {
+            format: frame.format(),
+            width_px: frame.width(),
+            height_px: frame.height(),
+            space: frame.color_space(),
+            range: frame.color_range(),
+        };
+        let scaler = match &mut self.scaler {
+            Some((known, scaler)) if *known == layout => scaler,
+            slot => {
+                let (width, height) = (layout.width_px, layout.height_px);
+                let mut scaler =
+                    Context::get(layout.format, width, height, Pixel::RGB24, width, height, Flags::BICUBIC)?;
+                ffi::set_source_colours(&mut scaler, frame);
+                self.rgb = frame::Video::empty();
+                &mut slot.insert((layout, scaler)).1
+            }
+        };
+        scaler.run(frame, &mut self.rgb)?;
+        // Without memory the frame has no plane, and asking for one would panic.
+        if self.rgb.planes() == 0 {
+            return Err(Error::Other { errno: ffmpeg_next::error::ENOMEM });
+        }
+        let row_bytes = layout.width_px as usize * RGB_BYTES;
+        let rows = self.rgb.data(0).chunks(self.rgb.stride(0)).take(layout.height_px as usize);
+        let mut pixels = Vec::with_capacity(row_bytes * layout.height_px as usize);
+        rows.filter_map(|row| row.get(..row_bytes)).for_each(|row| pixels.extend_from_slice(row));
+        let image = RgbImage::try_new(layout.width_px, layout.height_px, pixels).ok_or(Error::InvalidData)?;
+        Ok(self.orientation.upright(image))
+    }
+}

@@ -1,0 +1,74 @@
+//! Clips made by the `ffmpeg` program. Tests that need it are skipped, and say so, where it is not installed.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::LazyLock;
+
+use tempfile::TempDir;
+
+use crate::video::index::{VideoIndex, index_video};
+use crate::video::input::{VideoInput, open_input};
+use crate::video::source::ByteSource;
+use crate::{Located, MediaError, MediaLimits, MediaStore};
+
+/// A moving picture, 90 frames of 96×64 pixels at 30 frames per second.
+pub(super) const PICTURE: &str = "-f lavfi -i testsrc2=size=96x64:rate=30:duration=3 -threads 1";
+
+static NO_ROOTS: LazyLock<MediaStore> = LazyLock::new(|| MediaStore::open(&[]).unwrap());
+
+/// A directory for clips.
+pub(super) struct Clips(TempDir);
+
+impl Clips {
+    pub(super) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    /// Makes a clip; `None` if `ffmpeg` or one of its encoders is not there. `{dir}` in the arguments is the directory.
+    pub(super) fn make(&self, name: &str, arguments: &str) -> Option<PathBuf> {
+        let path = self.path(name);
+        let directory = self.0.path().to_str().unwrap();
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-y", "-nostdin"]);
+        command.args(arguments.split_whitespace().map(|argument| argument.replace("{dir}", directory)));
+        let Ok(output) = command.arg(&path).output() else {
+            println!("skipped: the ffmpeg program is not installed");
+            return None;
+        };
+        let complaint = String::from_utf8_lossy(&output.stderr).into_owned();
+        if complaint.contains("Unknown encoder") {
+            println!("skipped: {complaint}");
+            return None;
+        }
+        assert!(output.status.success(), "ffmpeg {arguments}: {complaint}");
+        Some(path)
+    }
+}
+
+/// The command that prints every frame of a clip as RGB24.
+pub(super) fn ffmpeg_frames(path: &Path) -> std::process::Child {
+    let mut command = Command::new("ffmpeg");
+    command.args(["-v", "quiet", "-nostdin", "-threads", "1", "-i"]).arg(path);
+    command.args(["-vsync", "passthrough", "-f", "rawvideo", "-pix_fmt", "rgb24", "-"]);
+    command.stdout(Stdio::piped()).spawn().unwrap()
+}
+
+pub(super) fn open(path: &Path) -> Result<VideoInput<'static>, MediaError> {
+    open_input(&NO_ROOTS, &Located::File(path.to_owned()))
+}
+
+pub(super) fn index(path: &Path) -> Result<VideoIndex, MediaError> {
+    index_video(&open(path)?, &MediaLimits::default(), None)
+}
+
+/// The bytes behind an input.
+pub(super) fn source<'i>(input: &'i VideoInput<'_>) -> &'i ByteSource {
+    match input {
+        VideoInput::Container(file) => &file.0,
+        VideoInput::Frames { .. } => panic!("a directory of frames"),
+    }
+}

@@ -1,0 +1,343 @@
+//! Looking paths up in zips and tars, sound and otherwise.
+
+use std::fs;
+use std::io::{Cursor, Write};
+use std::path::PathBuf;
+
+use manyframe_core::RejectCode;
+use manyframe_media::{Located, MediaLimits, MediaStore};
+use tempfile::TempDir;
+use zip::write::SimpleFileOptions;
+use zip::{CompressionMethod, ZipWriter};
+
+use crate::support::{code, jpeg, read, reject, root_at, store};
+
+fn stored() -> SimpleFileOptions {
+    SimpleFileOptions::default().compression_method(CompressionMethod::Stored)
+}
+
+fn deflated() -> SimpleFileOptions {
+    SimpleFileOptions::default().compression_method(CompressionMethod::Deflated)
+}
+
+fn zip_bytes(members: &[(&str, &[u8], SimpleFileOptions)]) -> Vec<u8> {
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    for (name, bytes, options) in members {
+        writer.start_file(*name, *options).unwrap();
+        writer.write_all(bytes).unwrap();
+    }
+    writer.finish().unwrap().into_inner()
+}
+
+fn tar_bytes(members: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, bytes) in members {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(bytes.len() as u64);
+        header.set_mode(0o644);
+        builder.append_data(&mut header, name, *bytes).unwrap();
+    }
+    builder.into_inner().unwrap()
+}
+
+struct Root {
+    _folder: TempDir,
+    path: PathBuf,
+}
+
+fn root(name: &str, bytes: &[u8]) -> Root {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    Root { _folder: folder, path }
+}
+
+fn zip_store(members: &[(&str, &[u8], SimpleFileOptions)]) -> (Root, MediaStore) {
+    let root = root("a.zip", &zip_bytes(members));
+    let store = store(&root.path);
+    (root, store)
+}
+
+#[track_caller]
+fn open_error(root: &Root) -> String {
+    MediaStore::open(&[root_at(&root.path)]).map(|_| ()).unwrap_err().to_string()
+}
+
+/// Replaces the last occurrence: in a zip that is the central directory, which is what counts.
+fn patch(bytes: &mut [u8], find: &[u8], replace: &[u8]) {
+    let position = bytes.windows(find.len()).rposition(|window| window == find).unwrap();
+    bytes[position..position + replace.len()].copy_from_slice(replace);
+}
+
+#[test]
+fn stored_and_deflated_members_are_read_and_probed_in_place() {
+    let image = jpeg(300, 200);
+    let (_root, store) = zip_store(&[("d/s.jpg", &image, stored()), ("d/z.jpg", &image, deflated())]);
+    assert!(
+        matches!(store.locate("", "d/s.jpg").unwrap(), Located::Range { num_bytes, .. } if num_bytes == image.len() as u64)
+    );
+    assert!(matches!(store.locate("", "d/z.jpg").unwrap(), Located::Deflated { .. }));
+    for path in ["d/s.jpg", "d/z.jpg"] {
+        assert_eq!(read(&store, path).unwrap(), image);
+        let located = store.locate("", path).unwrap();
+        assert_eq!(store.size(&located).unwrap(), image.len() as u64);
+        let header = store.probe_image(&located, &MediaLimits::default()).unwrap();
+        assert_eq!((header.width_px, header.height_px), (300, 200));
+        assert_eq!(code(store.read(&located, 10)), RejectCode::MediaTooLarge);
+    }
+}
+
+#[test]
+fn a_range_points_at_the_member_in_the_archive() {
+    let (root, store) = zip_store(&[("pad.bin", &[7; 99], deflated()), ("s.bin", b"hello", stored())]);
+    let Located::Range { archive, offset, num_bytes, .. } = store.locate("", "s.bin").unwrap() else { panic!() };
+    let whole = fs::read(&root.path).unwrap();
+    assert_eq!(&whole[offset as usize..][..num_bytes as usize], b"hello");
+    assert_eq!(archive.path().file_name(), root.path.file_name());
+}
+
+#[test]
+fn zip64_and_prepended_bytes_are_no_obstacle() {
+    let whole =
+        zip_bytes(&[("a.bin", b"one", stored().large_file(true)), ("b.bin", b"two", deflated().large_file(true))]);
+    let root = root("a.zip", &[b"#!/bin/sh\n", &whole[..]].concat());
+    let store = store(&root.path);
+    assert_eq!(read(&store, "a.bin").unwrap(), b"one");
+    assert_eq!(read(&store, "b.bin").unwrap(), b"two");
+}
+
+#[test]
+fn a_member_is_found_below_the_one_directory_of_its_archive() {
+    let (_root, store) = zip_store(&[("images/x/1.jpg", b"1", stored()), ("images/x/2.jpg", b"2", stored())]);
+    assert_eq!(read(&store, "x/1.jpg").unwrap(), b"1");
+}
+
+#[test]
+fn a_unique_base_name_is_the_last_resort_and_an_ambiguous_one_is_none() {
+    let (_root, store) =
+        zip_store(&[("p/1.jpg", b"1", stored()), ("p/2.jpg", b"2", stored()), ("q/2.jpg", b"3", stored())]);
+    assert_eq!(read(&store, "allava_laion/images/1.jpg").unwrap(), b"1");
+    let (code, detail) = reject(store.locate("", "allava_laion/images/2.jpg"));
+    assert_eq!(code, RejectCode::MediaMissing);
+    assert!(detail.contains("p/2.jpg") && detail.contains("q/2.jpg"), "{detail}");
+}
+
+#[test]
+fn a_base_name_in_two_archives_is_ambiguous_and_an_exact_name_is_not() {
+    let first = root("1.zip", &zip_bytes(&[("p/1.jpg", b"1", stored())]));
+    let second = root("2.tar", &tar_bytes(&[("q/1.jpg", b"2")]));
+    let store = MediaStore::open(&[root_at(&first.path), root_at(&second.path)]).unwrap();
+    assert_eq!(code(store.locate("", "z/1.jpg")), RejectCode::MediaMissing);
+    assert_eq!(read(&store, "q/1.jpg").unwrap(), b"2");
+}
+
+#[test]
+fn a_directory_of_frames_in_an_archive_is_in_natural_order() {
+    let root =
+        root("v.tar", &tar_bytes(&[("v/f10.jpg", b"10"), ("v/f9.jpg", b"9"), ("v/.hidden", b""), ("w.jpg", b"")]));
+    let store = store(&root.path);
+    let Located::Directory { frames } = store.locate("", "v").unwrap() else { panic!() };
+    let contents: Vec<Vec<u8>> = frames.iter().map(|frame| store.read(frame, 10).unwrap()).collect();
+    assert_eq!(contents, [b"9".to_vec(), b"10".to_vec()]);
+}
+
+#[test]
+fn slipping_members_are_never_found() {
+    let (_root, store) = zip_store(&[("../secret.jpg", b"1", stored()), ("/etc/other.jpg", b"2", stored())]);
+    for path in ["secret.jpg", "x/secret.jpg", "other.jpg", "etc/other.jpg"] {
+        assert_eq!(code(store.locate("", path)), RejectCode::MediaMissing, "{path}");
+    }
+    assert_eq!(code(store.locate("", "../secret.jpg")), RejectCode::UnsafePath);
+}
+
+#[test]
+fn a_wrong_checksum_is_corrupt() {
+    for options in [stored(), deflated()] {
+        let mut bytes = zip_bytes(&[("a.bin", &[5; 4000], options)]);
+        let crc = crc32_of(&[5; 4000]);
+        patch(&mut bytes, &crc.to_le_bytes(), &[0, 1, 2, 3]);
+        let root = root("a.zip", &bytes);
+        assert_eq!(code(read(&store(&root.path), "a.bin")), RejectCode::MediaCorrupt);
+    }
+}
+
+#[test]
+fn a_member_that_inflates_to_more_or_less_than_it_claims_is_corrupt() {
+    let size = 40_000_u32;
+    let original = zip_bytes(&[("a.bin", &vec![0; size as usize], deflated())]);
+    for claimed in [size - 1, size + 1, 10, u32::MAX - 1] {
+        let mut bytes = original.clone();
+        patch(&mut bytes, &size.to_le_bytes(), &claimed.to_le_bytes());
+        let root = root("a.zip", &bytes);
+        let store = store(&root.path);
+        let located = store.locate("", "a.bin").unwrap();
+        assert_eq!(code(store.read(&located, u64::MAX)), RejectCode::MediaCorrupt, "{claimed}");
+        assert!(store.read_head(&located, 5).is_ok(), "{claimed}");
+    }
+}
+
+#[test]
+fn damaged_deflate_data_is_corrupt() {
+    let noise: Vec<u8> = (0..5_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let mut bytes = zip_bytes(&[("a.bin", &noise, deflated())]);
+    bytes[200..260].fill(0xff);
+    let root = root("a.zip", &bytes);
+    assert_eq!(code(read(&store(&root.path), "a.bin")), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn a_damaged_local_header_is_corrupt() {
+    let mut bytes = zip_bytes(&[("a.bin", b"x", stored())]);
+    bytes[0] = b'Q';
+    let root = root("a.zip", &bytes);
+    assert_eq!(code(read(&store(&root.path), "a.bin")), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn encrypted_members_links_and_unknown_packings_say_why() {
+    // Flags and method of the central directory entry are at 8 and 10 bytes from its signature.
+    let with = |offset: usize, value: u8| {
+        let mut bytes = zip_bytes(&[("a.bin", b"x", stored())]);
+        let entry = bytes.windows(4).rposition(|window| window == b"PK\x01\x02").unwrap();
+        bytes[entry + offset] = value;
+        root("a.zip", &bytes)
+    };
+    let (code, detail) = reject(read(&store(&with(8, 1).path), "a.bin"));
+    assert_eq!(code, RejectCode::UnsupportedMedia);
+    assert!(detail.contains("is encrypted"), "{detail}");
+    let (code, detail) = reject(read(&store(&with(10, 14).path), "a.bin"));
+    assert_eq!(code, RejectCode::UnsupportedMedia);
+    assert!(detail.contains("neither stored nor deflated"), "{detail}");
+
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.add_symlink("link.jpg", "/etc/passwd", stored()).unwrap();
+    let linked = root("a.zip", &writer.finish().unwrap().into_inner());
+    assert_eq!(self::code(store(&linked.path).locate("", "link.jpg")), RejectCode::UnsafePath);
+}
+
+#[test]
+fn a_truncated_zip_is_refused_when_it_is_opened() {
+    let whole = zip_bytes(&[("a.bin", &[1; 9000], stored())]);
+    let message = open_error(&root("a.zip", &whole[..5000]));
+    assert!(message.contains("damaged zip archive") && message.contains("download it again"), "{message}");
+}
+
+#[test]
+fn an_empty_zip_opens() {
+    let root = root("a.zip", &zip_bytes(&[]));
+    assert_eq!(code(store(&root.path).locate("", "a.jpg")), RejectCode::MediaMissing);
+}
+
+#[test]
+fn a_split_zip_says_how_to_join_it() {
+    let whole = zip_bytes(&[("a.bin", b"x", stored())]);
+    let split = root("dreamsim_split.zip", &whole);
+    fs::write(split.path.with_extension("z01"), b"PK\x07\x08").unwrap();
+    let message = open_error(&split);
+    assert!(message.contains("zip -s 0") && message.contains("dreamsim_split-whole.zip"), "{message}");
+
+    // The last part alone: its end record counts disks.
+    let mut last = whole;
+    let end = last.windows(4).rposition(|window| window == b"PK\x05\x06").unwrap();
+    last[end + 4..end + 8].copy_from_slice(&[1, 0, 1, 0]);
+    let message = open_error(&root("part.zip", &last));
+    assert!(message.contains("zip -s 0"), "{message}");
+}
+
+#[test]
+fn other_archives_and_pages_say_what_to_do() {
+    for (name, bytes, expected) in [
+        ("a.tar.gz", &b"\x1f\x8b\x08\0"[..], "tar xzf"),
+        ("a.tgz", b"\x1f\x8b\x08\0", "tar xzf"),
+        ("a.7z", b"7z\xbc\xaf\x27\x1c", "7z x"),
+        ("a.rar", b"Rar!\x1a\x07", "unrar x"),
+        ("a.zip", b"<!DOCTYPE html><html>", "an HTML page"),
+        ("a.zip", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("a.tar", b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        ("a.zip", b"", "an empty file"),
+        ("a.zip.001", b"PK\x03\x04", "cat "),
+    ] {
+        let message = open_error(&root(name, bytes));
+        assert!(message.contains(expected), "{name}: {message}");
+    }
+}
+
+#[test]
+fn tar_members_with_long_names_are_found() {
+    let long = format!("{}/{}.jpg", "directory".repeat(15), "name".repeat(20));
+    let root = root("a.tar", &tar_bytes(&[("short.jpg", b"1"), (&long, b"22"), ("after.jpg", b"333")]));
+    let store = store(&root.path);
+    for (path, content) in [("short.jpg", &b"1"[..]), (&long, b"22"), ("after.jpg", b"333")] {
+        assert_eq!(read(&store, path).unwrap(), content);
+    }
+}
+
+#[test]
+fn pax_names_and_sizes_count() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let name = "d/é.jpg";
+    builder.append_pax_extensions([("path", name.as_bytes()), ("size", b"5".as_slice())]).unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_path("other.jpg").unwrap();
+    header.set_size(5);
+    header.set_cksum();
+    builder.append(&header, &b"hello"[..]).unwrap();
+    let root = root("a.tar", &builder.into_inner().unwrap());
+    assert_eq!(read(&store(&root.path), name).unwrap(), b"hello");
+}
+
+#[test]
+fn links_in_a_tar_are_refused() {
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, entry_type) in [("soft.jpg", tar::EntryType::Symlink), ("hard.jpg", tar::EntryType::Link)] {
+        let mut header = tar::Header::new_gnu();
+        header.set_entry_type(entry_type);
+        header.set_size(0);
+        builder.append_link(&mut header, name, "/etc/passwd").unwrap();
+    }
+    let root = root("a.tar", &builder.into_inner().unwrap());
+    let store = store(&root.path);
+    assert_eq!(code(store.locate("", "soft.jpg")), RejectCode::UnsafePath);
+    assert_eq!(code(store.locate("", "hard.jpg")), RejectCode::UnsafePath);
+}
+
+#[test]
+fn of_a_truncated_tar_what_is_whole_is_there() {
+    let whole = tar_bytes(&[("a.bin", &[1; 1000]), ("b.bin", &[2; 5000]), ("c.bin", b"3")]);
+    let root = root("a.tar", &whole[..4000]);
+    let store = store(&root.path);
+    assert_eq!(read(&store, "a.bin").unwrap(), [1; 1000]);
+    let (code, detail) = reject(read(&store, "b.bin"));
+    assert_eq!(code, RejectCode::MediaCorrupt);
+    assert!(detail.contains("cut short"), "{detail}");
+    assert_eq!(self::code(store.locate("", "c.bin")), RejectCode::MediaMissing);
+}
+
+#[test]
+fn a_tar_is_known_by_its_header_whatever_its_name() {
+    let root = root("images", &tar_bytes(&[("a.bin", b"1")]));
+    assert_eq!(read(&store(&root.path), "a.bin").unwrap(), b"1");
+}
+
+#[test]
+fn one_store_serves_many_threads() {
+    let members: Vec<(String, Vec<u8>)> =
+        (0..40).map(|i| (format!("{i}.bin"), vec![i; 3000 + usize::from(i)])).collect();
+    let listed: Vec<_> = members.iter().map(|(name, bytes)| (name.as_str(), &bytes[..], deflated())).collect();
+    let (_root, store) = zip_store(&listed);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for (name, bytes) in &members {
+                    assert_eq!(read(&store, name).unwrap(), *bytes);
+                }
+            });
+        }
+    });
+}
+
+fn crc32_of(bytes: &[u8]) -> u32 {
+    let mut crc = flate2::Crc::new();
+    crc.update(bytes);
+    crc.sum()
+}

@@ -1,0 +1,143 @@
+//! Hostile and broken images: each is a reject with a reason, none a panic, a hang or a large allocation.
+
+use manyframe_core::RejectCode;
+use manyframe_media::{
+    Check, ImagePolicy, MediaLimits, TilePolicy, decode_rgb, prepare_image, probe_image_bytes, tile_image,
+};
+use proptest::prelude::*;
+
+use crate::support::{code, fixture, fixtures, jpeg, reject};
+
+fn limits() -> MediaLimits {
+    MediaLimits::default()
+}
+
+/// A PNG header that claims these dimensions, and no pixels.
+fn png_claiming(width_px: u32, height_px: u32) -> Vec<u8> {
+    let mut bytes = fixture("rgb.png");
+    bytes[16..20].copy_from_slice(&width_px.to_be_bytes());
+    bytes[20..24].copy_from_slice(&height_px.to_be_bytes());
+    bytes
+}
+
+#[test]
+fn a_truncated_image_is_corrupt_wherever_it_was_cut() {
+    for fixture in fixtures() {
+        // Half of the file, which for an animation may still hold the first frame.
+        if fixture.is_animated || fixture.name == "mpo.jpg" || fixture.name == "trailing_garbage.jpg" {
+            continue;
+        }
+        for eighths in 1..8 {
+            let cut = &fixture.bytes[..fixture.bytes.len() * eighths / 8];
+            let found = decode_rgb(cut, &limits());
+            assert!(found.is_err(), "{} cut to {eighths}/8", fixture.name);
+            assert_eq!(code(found), RejectCode::MediaCorrupt, "{} cut to {eighths}/8", fixture.name);
+        }
+    }
+}
+
+#[test]
+fn a_truncated_image_is_not_delivered_whatever_the_check() {
+    for check in [Check::Decode, Check::Header] {
+        let policy = ImagePolicy { check, ..ImagePolicy::default() };
+        for name in ["baseline.jpg", "progressive.jpg", "rgb.png", "lossy.webp", "lossless.webp"] {
+            // The last bytes of a PNG are a checksum of nothing: only a JPEG needs its very last one.
+            for num_missing in if name.ends_with("jpg") { vec![1, 2, 20] } else { vec![20, 100] } {
+                let mut bytes = fixture(name);
+                bytes.truncate(bytes.len() - num_missing);
+                let found = prepare_image(bytes, &policy);
+                assert_eq!(code(found), RejectCode::MediaCorrupt, "{name} without {num_missing} bytes, {check:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_jpeg_with_broken_codes_is_corrupt() {
+    let mut bytes = jpeg(200, 200);
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 40].fill(0x55);
+    bytes[middle + 40..middle + 42].copy_from_slice(&[0xff, 0xd3]);
+    assert_eq!(code(decode_rgb(&bytes, &limits())), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn a_decompression_bomb_is_refused_by_its_header() {
+    assert_eq!(code(probe_image_bytes(&png_claiming(100_000, 100_000), &limits())), RejectCode::MediaTooLarge);
+    assert_eq!(code(decode_rgb(&png_claiming(9_460, 9_460), &limits())), RejectCode::MediaTooLarge);
+    assert_eq!(code(decode_rgb(&png_claiming(u32::MAX, u32::MAX), &limits())), RejectCode::MediaTooLarge);
+    let tiled = tile_image(&png_claiming(60_000, 60_000), &ImagePolicy::default(), &TilePolicy::default());
+    assert_eq!(code(tiled), RejectCode::MediaTooLarge);
+}
+
+#[test]
+fn slivers_and_specks_have_the_wrong_shape() {
+    for (width_px, height_px) in [(1, 5_000), (10_000, 20), (3, 3), (0, 10), (10, 0)] {
+        let found = probe_image_bytes(&png_claiming(width_px, height_px), &limits());
+        assert_eq!(code(found), RejectCode::MediaShape, "{width_px}×{height_px}");
+    }
+    assert!(probe_image_bytes(&png_claiming(10_000, 50), &limits()).is_ok());
+}
+
+#[test]
+fn more_bytes_than_allowed_are_refused_unread() {
+    let limits = MediaLimits { max_bytes: 100, ..limits() };
+    assert_eq!(code(probe_image_bytes(&jpeg(64, 64), &limits)), RejectCode::MediaTooLarge);
+}
+
+#[test]
+fn a_progressive_file_with_endless_scans_is_refused() {
+    let bytes = fixture("progressive.jpg");
+    let last_scan = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
+    let (head, tail) = bytes.split_at(last_scan);
+    let scan = &tail[..tail.len() - 2];
+    let endless = [head, &scan.repeat(2_000)[..], &[0xff, 0xd9]].concat();
+    assert_eq!(code(decode_rgb(&endless, &limits())), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn what_is_no_image_is_said_to_be_what_it_is() {
+    let (code, detail) = reject(prepare_image(b"<!DOCTYPE html><html>404".to_vec(), &ImagePolicy::default()));
+    assert_eq!(code, RejectCode::MediaType);
+    assert!(detail.contains("an HTML page"), "{detail}");
+    let (code, _) = reject(prepare_image(Vec::new(), &ImagePolicy::default()));
+    assert_eq!(code, RejectCode::MediaEmpty);
+}
+
+#[test]
+fn a_twelve_bit_jpeg_is_of_an_unsupported_type() {
+    let mut bytes = jpeg(64, 64);
+    let frame = bytes.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    bytes[frame + 1] = 0xc1;
+    bytes[frame + 4] = 12;
+    assert_eq!(code(decode_rgb(&bytes, &limits())), RejectCode::MediaType);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(300))]
+
+    #[test]
+    fn damage_never_panics(which in 0_usize..64, edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+        let fixtures = fixtures();
+        let mut bytes = fixtures[which % fixtures.len()].bytes.clone();
+        for (place, value) in edits {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        let header = probe_image_bytes(&bytes, &limits());
+        let image = decode_rgb(&bytes, &limits());
+        if let (Ok(header), Ok(image)) = (&header, &image) {
+            prop_assert_eq!((header.width_px, header.height_px), (image.width_px(), image.height_px()));
+        }
+        prop_assert!(header.is_ok() || image.is_err());
+    }
+
+    #[test]
+    fn noise_never_panics(start in 0_usize..64, noise in prop::collection::vec(any::<u8>(), 0..400)) {
+        let fixtures = fixtures();
+        let head = &fixtures[start % fixtures.len()].bytes;
+        let bytes = [&head[..head.len().min(24)], &noise].concat();
+        let _ = probe_image_bytes(&bytes, &limits());
+        let _ = decode_rgb(&bytes, &limits());
+    }
+}

@@ -1,0 +1,106 @@
+//! Decoding, headers and delivery, compared with what Pillow shows.
+
+use manyframe_core::ImageFormat;
+use manyframe_media::{Check, ImagePolicy, MediaLimits, decode_rgb, prepare_image, probe_image_bytes, resize};
+
+use crate::support::{fixture, fixtures, jpeg, picture, store};
+
+/// Levels by which a decoder may differ from Pillow's: JPEG and lossy WebP are specified up to rounding.
+fn tolerance(name: &str) -> u8 {
+    if name.ends_with("jpg") || name.starts_with("lossy") { 2 } else { 1 }
+}
+
+#[test]
+fn every_fixture_decodes_to_what_pillow_shows() {
+    for fixture in fixtures() {
+        let image = decode_rgb(&fixture.bytes, &MediaLimits::default()).unwrap();
+        assert_eq!((image.width_px(), image.height_px()), (fixture.width_px, fixture.height_px), "{}", fixture.name);
+        let difference = image.pixels().iter().zip(&fixture.pixels).map(|(a, b)| a.abs_diff(*b)).max();
+        assert!(difference <= Some(tolerance(&fixture.name)), "{}: {difference:?} levels", fixture.name);
+    }
+}
+
+#[test]
+fn headers_tell_what_pillow_tells() {
+    for fixture in fixtures() {
+        let header = probe_image_bytes(&fixture.bytes, &MediaLimits::default()).unwrap();
+        assert_eq!((header.width_px, header.height_px), (fixture.width_px, fixture.height_px), "{}", fixture.name);
+        assert_eq!(header.orientation, fixture.orientation, "{}", fixture.name);
+        assert_eq!(header.is_animated, fixture.is_animated, "{}", fixture.name);
+        assert_eq!(header.deliverable_as_is, fixture.deliverable_as_is, "{}", fixture.name);
+        assert_eq!(header.num_bytes, fixture.bytes.len() as u64, "{}", fixture.name);
+    }
+}
+
+#[test]
+fn an_image_keeps_its_bytes_or_becomes_a_jpeg() {
+    for fixture in fixtures() {
+        let image = prepare_image(fixture.bytes.clone(), &ImagePolicy::default()).unwrap();
+        assert_eq!((image.width_px, image.height_px), (fixture.width_px, fixture.height_px), "{}", fixture.name);
+        assert_eq!(image.bytes == fixture.bytes, fixture.deliverable_as_is, "{}", fixture.name);
+        let extension = fixture.name.rsplit('.').next().unwrap();
+        let expected = if fixture.deliverable_as_is { extension } else { "jpg" };
+        assert_eq!(image.format.extension(), expected, "{}", fixture.name);
+    }
+}
+
+#[test]
+fn an_image_above_the_longest_edge_is_scaled_and_a_smaller_one_is_not() {
+    let policy = ImagePolicy { max_edge_px: Some(100), ..ImagePolicy::default() };
+    let scaled = prepare_image(jpeg(300, 151), &policy).unwrap();
+    assert_eq!((scaled.width_px, scaled.height_px, scaled.format), (100, 50, ImageFormat::Jpeg));
+    assert_eq!(decode_rgb(&scaled.bytes, &policy.limits).unwrap().width_px(), 100);
+    assert_eq!(prepare_image(jpeg(100, 50), &policy).unwrap().bytes, jpeg(100, 50));
+}
+
+#[test]
+fn preparing_the_same_image_gives_the_same_bytes() {
+    let policy = ImagePolicy { max_edge_px: Some(64), ..ImagePolicy::default() };
+    let first = prepare_image(jpeg(200, 150), &policy).unwrap();
+    prepare_image(jpeg(400, 300), &policy).unwrap();
+    let in_another_thread = std::thread::spawn(move || prepare_image(jpeg(200, 150), &policy).unwrap());
+    assert_eq!(in_another_thread.join().unwrap(), first);
+}
+
+#[test]
+fn a_header_check_does_not_see_damage_in_the_middle_and_a_decoding_check_does() {
+    let mut bytes = fixture("rgb.png");
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 0xff;
+    let policy = ImagePolicy { check: Check::Header, ..ImagePolicy::default() };
+    assert!(prepare_image(bytes.clone(), &policy).is_ok());
+    assert!(prepare_image(bytes, &ImagePolicy::default()).is_err());
+}
+
+#[test]
+fn a_header_longer_than_the_first_read_is_followed() {
+    // Four application segments of 60 kB before the frame header.
+    let mut bytes = jpeg(40, 30);
+    let segment: Vec<u8> = [&[0xff, 0xed, 0xea, 0x62][..], &[0; 60_000]].concat();
+    bytes.splice(2..2, segment.repeat(4));
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("long.jpg"), &bytes).unwrap();
+    let store = store(folder.path());
+    let located = store.locate("", "long.jpg").unwrap();
+    let header = store.probe_image(&located, &MediaLimits::default()).unwrap();
+    assert_eq!((header.width_px, header.height_px, header.num_bytes), (40, 30, bytes.len() as u64));
+}
+
+#[test]
+fn scaling_agrees_with_pillow() {
+    // `Image.resize((13, 9), Image.BICUBIC)` of the fixture's pixels, top row, by Pillow 13.0.0.
+    let expected: [u8; 39] = [
+        5, 6, 8, 22, 6, 21, 36, 2, 35, 60, 7, 47, 77, 5, 61, 94, 3, 74, 115, 7, 85, 133, 6, 98, 152, 6, 111, 170, 6,
+        124, 189, 6, 137, 208, 6, 150, 225, 6, 163,
+    ];
+    let image = decode_rgb(&fixture("rgb.png"), &MediaLimits::default()).unwrap();
+    let scaled = resize(image.view(), 13, 9).unwrap();
+    let difference = scaled.pixels().iter().zip(expected).map(|(a, b)| a.abs_diff(b)).max().unwrap();
+    assert!(difference <= 1, "{difference} levels: {:?}", &scaled.pixels()[..39]);
+}
+
+#[test]
+fn scaling_to_the_same_size_is_a_copy() {
+    let image = picture(31, 17);
+    assert_eq!(resize(image.view(), 31, 17).unwrap(), image);
+}

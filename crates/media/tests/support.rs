@@ -1,0 +1,93 @@
+//! What the tests share: fixtures, small generated images, reject codes.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manyframe_core::RejectCode;
+use manyframe_media::{JpegOptions, Located, MediaError, MediaRoot, MediaStore, RgbImage, encode_jpeg};
+
+/// A fixture as the index describes it.
+pub(crate) struct Fixture {
+    pub name: String,
+    pub width_px: u32,
+    pub height_px: u32,
+    pub orientation: u8,
+    pub is_animated: bool,
+    pub deliverable_as_is: bool,
+    pub bytes: Vec<u8>,
+    /// What Pillow shows.
+    pub pixels: Vec<u8>,
+}
+
+pub(crate) fn fixtures() -> Vec<Fixture> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/images");
+    let index = fs::read_to_string(folder.join("index.tsv")).unwrap();
+    let fixtures = index.lines().map(|line| {
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, width, height, orientation, animated, as_is] = fields[..] else { panic!("{line:?}") };
+        Fixture {
+            name: name.to_owned(),
+            width_px: width.parse().unwrap(),
+            height_px: height.parse().unwrap(),
+            orientation: orientation.parse().unwrap(),
+            is_animated: animated == "1",
+            deliverable_as_is: as_is == "1",
+            bytes: fs::read(folder.join(name)).unwrap(),
+            pixels: fs::read(folder.join(format!("{name}.rgb"))).unwrap(),
+        }
+    });
+    fixtures.collect()
+}
+
+pub(crate) fn fixture(name: &str) -> Vec<u8> {
+    fixtures().into_iter().find(|fixture| fixture.name == name).unwrap().bytes
+}
+
+/// Pixels without symmetry or repetition.
+pub(crate) fn picture(width_px: u32, height_px: u32) -> RgbImage {
+    let pixels = (0..height_px).flat_map(|y| {
+        (0..width_px).flat_map(move |x| [(x * 3 + y) as u8 / 2, (y * 2 + x / 3) as u8 / 2, (x ^ y) as u8 / 4])
+    });
+    RgbImage::try_new(width_px, height_px, pixels.collect()).unwrap()
+}
+
+pub(crate) fn jpeg(width_px: u32, height_px: u32) -> Vec<u8> {
+    encode_jpeg(picture(width_px, height_px).view(), JpegOptions::default()).unwrap()
+}
+
+/// A store with one root for every subset.
+pub(crate) fn store(root: &Path) -> MediaStore {
+    MediaStore::open(&[root_at(root)]).unwrap()
+}
+
+pub(crate) fn root_at(path: &Path) -> MediaRoot {
+    MediaRoot { subset: None, path: PathBuf::from(path) }
+}
+
+/// What is found under a path, as bytes.
+pub(crate) fn read(store: &MediaStore, path: &str) -> Result<Vec<u8>, MediaError> {
+    store.read(&store.locate("", path)?, 1 << 30)
+}
+
+/// The files of a located directory.
+pub(crate) fn frame_names(located: &Located) -> Vec<String> {
+    let Located::Directory { frames } = located else { panic!("{located:?}") };
+    let name = |frame: &Located| match frame {
+        Located::File(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
+        other => panic!("{other:?}"),
+    };
+    frames.iter().map(name).collect()
+}
+
+#[track_caller]
+pub(crate) fn reject<T: std::fmt::Debug>(result: Result<T, MediaError>) -> (RejectCode, String) {
+    match result {
+        Err(MediaError::Bad { code, detail }) => (code, detail),
+        other => panic!("expected a reject, found {other:?}"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, MediaError>) -> RejectCode {
+    reject(result).0
+}

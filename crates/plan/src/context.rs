@@ -1,0 +1,148 @@
+//! Everything that a pipeline file names, opened: readers, media, tokenizer, policies. Planner and workers share it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use manyframe_core::{Digest, Origin, Record, Reject, VisualKind};
+use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+use manyframe_media::{ImagePolicy, MediaStore, TilePolicy};
+#[cfg(feature = "video")]
+use manyframe_media::video::Sampling;
+use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
+
+#[cfg(feature = "video")]
+use crate::pipeline::SamplingRule;
+use crate::pipeline::{ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, media_roots};
+use crate::replay::ReplaySource;
+use crate::{PlanError, SourceMedia};
+
+/// An opened pipeline.
+pub struct Context {
+    /// The pipeline.
+    pub pipeline: Pipeline,
+    /// Its sources, in the order of the file.
+    pub sources: Vec<OpenSource>,
+    /// Turns to text and token counts.
+    pub formatter: Formatter,
+    /// Digest of the tokenizer's file.
+    pub tokenizer_digest: Digest,
+    /// How single images are delivered.
+    pub images: ImagePolicy,
+    /// How images are cut into sub-images.
+    pub tiles: TilePolicy,
+    /// How frames are delivered.
+    pub frames: ImagePolicy,
+    /// Which frames are shown.
+    #[cfg(feature = "video")]
+    pub sampling: Sampling,
+}
+
+/// A source that is ready to be read.
+pub struct OpenSource {
+    /// Its table in the pipeline file.
+    pub table: SourceTable,
+    /// Its media.
+    pub media: SourceMedia,
+    reader: Box<dyn Source>,
+}
+
+impl Context {
+    /// Opens every source, its media roots, and the tokenizer. Reads no annotation.
+    pub fn open(pipeline: Pipeline) -> Result<Self, PlanError> {
+        let file = &pipeline.file;
+        let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
+        let tokenizer_digest = tokenizer.digest();
+        let formatter = Formatter::new(format_spec(file), Arc::new(tokenizer)).map_err(PlanError::Format)?;
+        let sources = file.source.iter().map(|table| OpenSource::open(&pipeline, table)).collect::<Result<_, _>>()?;
+        let images = image_policy(file);
+        let tiles = TilePolicy {
+            edge_px: file.tiles.edge_px,
+            max_tiles: file.tiles.max_tiles,
+            odd_pixel: file.tiles.odd_pixel,
+        };
+        let frames = ImagePolicy { max_edge_px: Some(file.video.max_edge_px), ..images.clone() };
+        #[cfg(feature = "video")]
+        let sampling = match file.video.sampling {
+            SamplingRule::Interval => {
+                Sampling::Interval { interval_s: file.video.interval_s, max_frames: file.video.max_frames }
+            }
+            SamplingRule::Uniform => Sampling::Uniform { num_frames: file.video.num_frames },
+        };
+        Ok(Self {
+            sources,
+            formatter,
+            tokenizer_digest,
+            images,
+            tiles,
+            frames,
+            #[cfg(feature = "video")]
+            sampling,
+            pipeline,
+        })
+    }
+}
+
+impl OpenSource {
+    /// Opens a source of a pipeline: its annotations and media roots.
+    pub fn open(pipeline: &Pipeline, table: &SourceTable) -> Result<Self, PlanError> {
+        let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
+        let reader: Box<dyn Source> = match table.kind {
+            Kind::Upstream(kind) => {
+                let annotations = annotation_files(pipeline, table)?;
+                let name = Arc::from(table.name.as_str());
+                let spec = SourceSpec { name, kind, annotations, options: table.options.clone() };
+                manyframe_sources::open(spec).map_err(source_error)?
+            }
+            Kind::Replay(_) => Box::new(ReplaySource::open(table, &pipeline.variables)?),
+        };
+        let store = MediaStore::open(&media_roots(table))
+            .map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
+        let media = SourceMedia::new(store, pipeline.file.limits.clone());
+        Ok(Self { table: table.clone(), media, reader })
+    }
+
+    /// The reader of its annotations.
+    pub fn reader(&self) -> &dyn Source {
+        self.reader.as_ref()
+    }
+
+    /// The record in some annotation bytes, its images shown as the pipeline file says.
+    pub fn parse(&self, raw: &Raw) -> Result<Record, Reject> {
+        let mut record = self.reader.parse(raw)?;
+        if self.table.visuals == ImageShow::Tiled {
+            for part in record.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
+                if let manyframe_core::Part::Visual(visual) = part
+                    && visual.kind == VisualKind::Image
+                {
+                    visual.kind = VisualKind::Tiled;
+                }
+            }
+        }
+        Ok(record)
+    }
+
+    /// Reads one record again, from where it was read before.
+    pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
+        self.reader.read_at(origin)
+    }
+}
+
+fn format_spec(file: &PipelineFile) -> FormatSpec {
+    FormatSpec {
+        dialect: file.format.dialect,
+        template: file.format.template.clone(),
+        turn_end: file.format.turn_end,
+        tokens_per_image: file.format.tokens_per_image,
+        literal_tags: file.format.literal_tags,
+    }
+}
+
+fn image_policy(file: &PipelineFile) -> ImagePolicy {
+    ImagePolicy {
+        limits: file.limits.clone(),
+        max_edge_px: file.images.max_edge_px,
+        quality: file.images.quality,
+        subsampling: file.images.subsampling,
+        check: file.images.check,
+    }
+}

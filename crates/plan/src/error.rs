@@ -1,0 +1,112 @@
+//! What keeps a plan from being made.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::pipeline::Problem;
+
+/// Why there is no plan.
+#[derive(Debug, thiserror::Error)]
+pub enum PlanError {
+    /// The pipeline file has errors; all of them are listed.
+    #[error("{} in the pipeline file", count(.0.len(), "error"))]
+    Pipeline(Vec<Problem>),
+    /// The pipeline file, or a directory on the way to it, cannot be read.
+    #[error("cannot read {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// A file of the work directory cannot be written.
+    #[error("cannot write {path:?}")]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// No annotation file is where the pipeline file says.
+    #[error("source {source_name:?}: annotations {pattern:?}: {detail}")]
+    Annotations {
+        /// The source.
+        source_name: String,
+        /// The path or pattern.
+        pattern: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// A source cannot be read at all.
+    #[error("source {source_name:?} cannot be read")]
+    Source {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        #[source]
+        error: manyframe_sources::SourceError,
+    },
+    /// A media root cannot be used.
+    #[error("source {source_name:?}: its media cannot be opened")]
+    Media {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        #[source]
+        error: manyframe_media::OpenError,
+    },
+    /// The disk that holds the media fails.
+    #[error("storage fails while reading media")]
+    Storage(#[source] manyframe_media::MediaError),
+    /// The tokenizer cannot be loaded, or does not fit the format.
+    #[error("the text format cannot be set up")]
+    Format(#[source] manyframe_format::FormatError),
+    /// An index file cannot be written or read.
+    #[error("the index file {path:?} cannot be used")]
+    Index {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: manyframe_columnar::ColumnarError,
+    },
+    /// A file that manyframe wrote does not hold what it should.
+    #[error("{path:?} is not what this version of manyframe writes: {detail}")]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        detail: String,
+    },
+    /// A dataset named by a source cannot be replayed.
+    #[error("source {source_name:?}: {path:?} is not a dataset that can be replayed: {detail}")]
+    Replay {
+        /// The source.
+        source_name: String,
+        /// The directory.
+        path: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
+    /// The worker threads cannot be started.
+    #[error("cannot start worker threads")]
+    Threads(#[source] rayon::ThreadPoolBuildError),
+}
+
+impl PlanError {
+    /// Whether trying again without a change of the pipeline file or its inputs may succeed.
+    pub fn may_be_retried(&self) -> bool {
+        use manyframe_sources::SourceError;
+        match self {
+            Self::Pipeline(_) | Self::Annotations { .. } | Self::Format(_) | Self::Replay { .. } | Self::Media { .. } => false,
+            Self::Read { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Source { error: SourceError::Read { source, .. }, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Source { .. } => false,
+            _ => true,
+        }
+    }
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

@@ -1,0 +1,83 @@
+//! When an index file may be used again: its name is a digest of all it depends on, and rejects about media are looked at anew.
+//!
+//! It notices a change of the annotation file by size and modification time, and media that have come since; it does not
+//! notice that an image which was good has been replaced. `--fresh` builds everything anew.
+
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+use manyframe_core::Digest;
+use manyframe_sources::Split;
+
+use super::{is_about_media, measure, read_entries};
+use crate::pipeline::{Kind, annotation_files};
+use crate::{Context, PlanError};
+
+/// Raised whenever the same inputs would give other rows.
+const INDEX_VERSION: &str = "1";
+
+/// The name of a split's index file.
+pub(super) fn file_name(context: &Context, source: usize, split: &Split) -> Result<String, PlanError> {
+    let file = &context.pipeline.file;
+    let table = context.sources.get(source).map(|open| &open.table);
+    let settings = serde_json::json!({
+        "version": INDEX_VERSION,
+        "video": cfg!(feature = "video"),
+        "split": split,
+        "source": table.map(|table| (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals)),
+        "replay": table.map(|table| (&table.from, &table.only_sources, &table.only_layouts)),
+        "options": table.map(|table| &table.options),
+        "format": &file.format.dialect,
+        "template": &file.format.template,
+        "turn_end": &file.format.turn_end,
+        "tokens_per_image": file.format.tokens_per_image,
+        "literal_tags": &file.format.literal_tags,
+        "tokenizer": context.tokenizer_digest,
+        "images": &file.images,
+        "tiles": &file.tiles,
+        "frames": &file.video,
+        "limits": &file.limits,
+    });
+    let text = settings.to_string();
+    let digest = Digest::of_fields([text.as_bytes(), fingerprint(context, source, split)?.as_bytes()]);
+    let name = table.map_or("source", |table| table.name.as_str());
+    Ok(format!("{name}-{}.parquet", digest.to_string().get(..24).unwrap_or_default()))
+}
+
+/// Size and modification time of the split's file.
+fn fingerprint(context: &Context, source: usize, split: &Split) -> Result<String, PlanError> {
+    let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
+    let path = match open.table.kind {
+        Kind::Replay(_) => Path::new(&open.table.from).join("manifest.json"),
+        Kind::Upstream(_) => {
+            let files = annotation_files(&context.pipeline, &open.table)?;
+            files.into_iter().find(|file| file.name == split.file).map(|file| file.path).unwrap_or_default()
+        }
+    };
+    file_fingerprint(&path)
+}
+
+/// Size and modification time of a file, as text.
+pub(crate) fn file_fingerprint(path: &Path) -> Result<String, PlanError> {
+    let read_error = |source| PlanError::Read { path: path.to_owned(), source };
+    let metadata = std::fs::metadata(path).map_err(read_error)?;
+    let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+    Ok(format!("{} {}", metadata.len(), modified.as_nanos()))
+}
+
+/// Whether every record that was rejected for its media would be rejected still.
+pub(super) fn is_current(context: &Context, source: usize, path: &Path) -> Result<bool, PlanError> {
+    let index_error = |error| PlanError::Index { path: path.to_owned(), error };
+    let Some(open) = context.sources.get(source) else { return Ok(false) };
+    for entry in read_entries(path, source as u32).map_err(index_error)? {
+        let entry = entry.map_err(index_error)?;
+        if entry.outcome.as_ref().is_err_and(|(code, _)| is_about_media(*code)) {
+            let raw = open.read_at(&entry.origin);
+            let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
+            if measure(context, source, &raw).map_err(PlanError::Storage)? != entry {
+                return Ok(false);
+            }
+        }
+    }
+    Ok(true)
+}

@@ -1,0 +1,196 @@
+//! One record's row: parsed, its media headers read, its tokens counted. No pixel is decoded.
+
+use manyframe_core::{
+    BlobRef, Cost, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, Reject, RejectCode, Visual,
+    VisualKind,
+};
+use manyframe_format::ResolvedVisual;
+use manyframe_media::{MediaError, plan_tiles};
+use manyframe_sources::Raw;
+
+use crate::Context;
+
+/// What is known about a record before anything is decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Entry {
+    /// Identity; that of an unreadable record is derived from where it stands.
+    pub(crate) id: RecordId,
+    /// Part of the source; may be empty.
+    pub(crate) subset: String,
+    /// The id upstream gave it; may be empty.
+    pub(crate) upstream_id: String,
+    /// Where it was read.
+    pub(crate) origin: Origin,
+    /// Its row, or why it cannot be delivered.
+    pub(crate) outcome: Result<IndexRow, (RejectCode, String)>,
+}
+
+/// Measures the record in some annotation bytes. `Err` is failing storage only.
+pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Entry, MediaError> {
+    let Some(open) = context.sources.get(source) else {
+        let reject = (RejectCode::UnexpectedSchema, format!("there is no source number {source}"));
+        return Ok(unreadable(raw, "", reject, String::new()));
+    };
+    let record = match open.parse(raw) {
+        Ok(record) => record,
+        Err(reject) => return Ok(rejected(&open.table.name, raw, reject)),
+    };
+    let outcome = match measure_visuals(context, source, &record) {
+        Ok(measured) => row_from_parts(context, source, &record, &measured),
+        Err(MediaError::Bad { code, detail }) => Err((code, detail)),
+        Err(storage) => return Err(storage),
+    };
+    Ok(Entry {
+        id: record.id,
+        subset: record.subset.to_string(),
+        upstream_id: record.upstream_id,
+        origin: record.origin,
+        outcome,
+    })
+}
+
+/// A visual as its header tells.
+struct Measured {
+    resolved: ResolvedVisual,
+    estimated_bytes: u64,
+    /// Equal for equal media; different for most others.
+    signature: [u64; 3],
+}
+
+fn measure_visuals(context: &Context, source: usize, record: &Record) -> Result<Vec<Measured>, MediaError> {
+    let at = |(index, visual): (usize, Visual)| {
+        measure_visual(context, source, record, visual).map_err(|error| in_visual(error, record, index))
+    };
+    record.visuals().enumerate().map(at).collect()
+}
+
+/// Says which visual of the record is meant.
+pub fn in_visual(error: MediaError, record: &Record, index: usize) -> MediaError {
+    match error {
+        MediaError::Bad { code, detail } => {
+            let name = record.media.get(index).map(|medium| medium.location.name()).unwrap_or_default();
+            MediaError::Bad { code, detail: format!("{} {name:?}: {detail}", ordinal(index)) }
+        }
+        storage @ MediaError::Storage { .. } => storage,
+    }
+}
+
+fn ordinal(index: usize) -> String {
+    format!("medium {}", index + 1)
+}
+
+fn measure_visual(context: &Context, source: usize, record: &Record, visual: Visual) -> Result<Measured, MediaError> {
+    let missing = || MediaError::bad(RejectCode::MediaMissing, "the record has no such medium");
+    let medium = record.media.get(visual.media).ok_or_else(missing)?;
+    let media = &context.sources.get(source).ok_or_else(missing)?.media;
+    if let MediaLocation::Prepared { images, grid } = &medium.location {
+        let sizes = images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
+        let num_bytes: u64 = sizes.sum();
+        let resolved = match (visual.kind, grid) {
+            (VisualKind::Video, _) => ResolvedVisual::Video { num_frames: images.len() as u32 },
+            (_, Some(grid)) => ResolvedVisual::Tiled { grid: *grid },
+            (_, None) => ResolvedVisual::Image,
+        };
+        return Ok(Measured { resolved, estimated_bytes: num_bytes, signature: [num_bytes, images.len() as u64, 0] });
+    }
+    if visual.kind == VisualKind::Video {
+        return measure_video(context, media, record, medium);
+    }
+    let header = media.image_header(&record.subset, medium)?;
+    let signature = [header.num_bytes, u64::from(header.width_px), u64::from(header.height_px)];
+    if visual.kind == VisualKind::Tiled {
+        let plan = plan_tiles(header.width_px, header.height_px, &context.tiles);
+        let edge_px = u64::from(context.tiles.edge_px.get());
+        let tile_pixels = plan.grid.num_tiles() * edge_px * edge_px;
+        let resolved = ResolvedVisual::Tiled { grid: plan.grid };
+        return Ok(Measured { resolved, estimated_bytes: encoded_bytes(tile_pixels), signature });
+    }
+    let (width_px, height_px) = context.images.delivered_px(header.width_px, header.height_px);
+    let is_unchanged = header.deliverable_as_is && (width_px, height_px) == (header.width_px, header.height_px);
+    let estimated_bytes =
+        if is_unchanged { header.num_bytes } else { encoded_bytes(u64::from(width_px) * u64::from(height_px)) };
+    Ok(Measured { resolved: ResolvedVisual::Image, estimated_bytes, signature })
+}
+
+#[cfg(feature = "video")]
+fn measure_video(
+    context: &Context,
+    media: &crate::SourceMedia,
+    record: &Record,
+    medium: &manyframe_core::MediaRef,
+) -> Result<Measured, MediaError> {
+    let chosen = media.choose_frames(&record.subset, medium, &context.sampling)?;
+    let (width_px, height_px) = context.frames.delivered_px(chosen.index.width_px, chosen.index.height_px);
+    let num_frames = chosen.wanted.len() as u64;
+    let resolved = ResolvedVisual::Video { num_frames: num_frames as u32 };
+    let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());
+    Ok(Measured {
+        resolved,
+        estimated_bytes: encoded_bytes(num_frames * u64::from(width_px) * u64::from(height_px)),
+        signature: [chosen.num_bytes, num_frames, clip_start],
+    })
+}
+
+#[cfg(not(feature = "video"))]
+fn measure_video(
+    _: &Context,
+    _: &crate::SourceMedia,
+    _: &Record,
+    _: &manyframe_core::MediaRef,
+) -> Result<Measured, MediaError> {
+    Err(MediaError::bad(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
+}
+
+/// Bytes of a JPEG at quality 90, roughly: a quarter of a byte a pixel.
+fn encoded_bytes(num_pixels: u64) -> u64 {
+    num_pixels / 4
+}
+
+fn row_from_parts(
+    context: &Context,
+    source: usize,
+    record: &Record,
+    measured: &[Measured],
+) -> Result<IndexRow, (RejectCode, String)> {
+    let resolved: Vec<ResolvedVisual> = measured.iter().map(|visual| visual.resolved).collect();
+    let cost: Cost = context
+        .formatter
+        .cost(&record.turns, &resolved)
+        .map_err(|unformattable| (unformattable.code, unformattable.detail))?;
+    let num_chars = record.num_text_chars() as u64;
+    Ok(IndexRow {
+        id: record.id,
+        source: source as u32,
+        cost,
+        layout: Layout::of(resolved.iter().map(|visual| visual.kind())),
+        num_turns: record.turns.len() as u32,
+        num_chars,
+        // Text stands in a shard about twice, with markup around it.
+        estimated_bytes: measured.iter().map(|visual| visual.estimated_bytes).sum::<u64>() + 2 * num_chars + 1024,
+        signature: signature(record, measured),
+    })
+}
+
+fn signature(record: &Record, measured: &[Measured]) -> u64 {
+    let text = record.text_digest();
+    // An image shown whole and the same image cut into sub-images are different samples.
+    let shown = |visual: &Measured| [u64::from(visual.resolved.kind() == VisualKind::Tiled)];
+    let sizes = measured.iter().flat_map(|visual| visual.signature.into_iter().chain(shown(visual)));
+    let sizes = sizes.flat_map(u64::to_le_bytes);
+    let sizes: Vec<u8> = sizes.collect();
+    let digest = Digest::of_fields([&text.0[..], &sizes]);
+    digest.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+}
+
+fn rejected(source: &str, raw: &Raw, reject: Reject) -> Entry {
+    let entry = (reject.code, reject.detail);
+    Entry { subset: reject.subset, ..unreadable(raw, source, entry, reject.upstream_id) }
+}
+
+fn unreadable(raw: &Raw, source: &str, outcome: (RejectCode, String), upstream_id: String) -> Entry {
+    let origin = raw.origin.clone();
+    let place = format!("{:?}", origin.position);
+    let fields = ["unreadable", source, &origin.file, &place, &upstream_id];
+    let id = RecordId::from_digest(Digest::of_fields(fields.map(str::as_bytes)));
+    Entry { id, subset: raw.subset.to_string(), upstream_id, origin, outcome: Err(outcome) }
+}

@@ -1,0 +1,136 @@
+//! The index: one row per record seen, from annotations and media headers alone.
+//!
+//! ```text
+//! Source::read (one thread, finds boundaries) ──▶ measure (pool) ──▶ index file, in the order of the source
+//! ```
+//!
+//! Index files are kept and reused while the annotation file and every setting that they depend on are unchanged.
+//! It does not select anything: what is drawn may change without a new index.
+
+pub(crate) mod cache;
+mod measure;
+mod table;
+
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::{Path, PathBuf};
+
+use manyframe_core::{Digest, RejectCode};
+use manyframe_media::MediaError;
+use manyframe_sources::{Raw, RawBody, Split};
+
+pub use measure::in_visual;
+pub(crate) use measure::{Entry, measure};
+pub(crate) use table::{Cursor, EntryWriter, read_entries};
+
+use crate::parallel::ordered_map;
+use crate::{Context, Observer, PlanError, Step};
+
+/// The index file of one split.
+#[derive(Debug, Clone)]
+pub(crate) struct IndexFile {
+    /// Position of the source in the pipeline file.
+    pub(crate) source: u32,
+    pub(crate) path: PathBuf,
+}
+
+/// Records measured as one unit of work; large enough to make scheduling cheap.
+const RECORDS_PER_BATCH: usize = 32;
+const BATCHES_PER_THREAD: usize = 8;
+
+/// The key of a plan: a digest of the settings, the inputs and their fingerprints. The place of the output is no part of it.
+pub fn plan_key(context: &Context) -> Result<Digest, PlanError> {
+    let mut settings = context.pipeline.file.clone();
+    settings.output.directory.clear();
+    let mut fields = vec![serde_json::json!(settings).to_string(), crate::plan::PLAN_VERSION.to_string()];
+    for (number, split) in splits(context)? {
+        fields.push(cache::file_name(context, number, &split)?);
+    }
+    Ok(Digest::of_fields(fields.iter().map(String::as_bytes)))
+}
+
+fn splits(context: &Context) -> Result<Vec<(usize, Split)>, PlanError> {
+    let mut splits = Vec::new();
+    for (number, source) in context.sources.iter().enumerate() {
+        let error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
+        splits.extend(source.reader().splits().map_err(error)?.into_iter().map(|split| (number, split)));
+    }
+    Ok(splits)
+}
+
+/// Makes or reuses the index of every split of every source.
+pub(crate) fn build(
+    context: &Context,
+    directory: &Path,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<Vec<IndexFile>, PlanError> {
+    std::fs::create_dir_all(directory)
+        .map_err(|source| PlanError::Write { path: directory.to_owned(), source })?;
+    let splits = splits(context)?;
+    observer.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
+    let mut files = Vec::new();
+    for (number, split) in splits {
+        let path = directory.join(cache::file_name(context, number, &split)?);
+        let is_reusable = path.exists() && cache::is_current(context, number, &path)?;
+        if is_reusable {
+            tracing::debug!(index = %path.display(), file = %split.file, "index reused");
+            observer.advance(0, split.num_bytes);
+        } else {
+            build_split(context, number, &split, &path, pool, observer)?;
+        }
+        files.push(IndexFile { source: number as u32, path });
+    }
+    observer.finish(Step::Index);
+    Ok(files)
+}
+
+fn build_split(
+    context: &Context,
+    number: usize,
+    split: &Split,
+    path: &Path,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<(), PlanError> {
+    let Some(source) = context.sources.get(number) else { return Ok(()) };
+    let source_error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
+    let index_error = |error| PlanError::Index { path: path.to_owned(), error };
+    let write_error = |source| PlanError::Write { path: path.to_owned(), source };
+    let temporary = path.with_extension("tmp");
+    let file = File::create(&temporary).map_err(write_error)?;
+    let mut writer = EntryWriter::new(BufWriter::new(file)).map_err(index_error)?;
+    let mut raws = source.reader().read(split).map_err(source_error)?;
+    let batches = std::iter::from_fn(|| {
+        let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
+        batch.map(|batch| (!batch.is_empty()).then_some(batch)).map_err(source_error).transpose()
+    });
+    let measure_batch = |batch: Vec<Raw>| {
+        let num_bytes: usize = batch.iter().map(num_bytes_of).sum();
+        let entries: Result<Vec<Entry>, MediaError> = batch.iter().map(|raw| measure(context, number, raw)).collect();
+        (num_bytes as u64, entries)
+    };
+    let window = pool.current_num_threads() * BATCHES_PER_THREAD;
+    ordered_map(pool, window, batches, measure_batch, |(num_bytes, entries)| {
+        let entries = entries.map_err(PlanError::Storage)?;
+        observer.advance(entries.len() as u64, num_bytes);
+        entries.into_iter().try_for_each(|entry| writer.write(entry)).map_err(index_error)
+    })?;
+    let sink = writer.finish().map_err(index_error)?;
+    let file = sink.into_inner().map_err(|error| write_error(error.into_error()))?;
+    file.sync_all().map_err(write_error)?;
+    std::fs::rename(&temporary, path).map_err(write_error)
+}
+
+fn num_bytes_of(raw: &Raw) -> usize {
+    match &raw.body {
+        RawBody::Json(text) => text.len(),
+        RawBody::Broken { head, .. } => head.len(),
+    }
+}
+
+/// Whether an entry was rejected for a reason that a change of the media, and not of the annotations, would cure.
+pub(crate) fn is_about_media(code: RejectCode) -> bool {
+    use RejectCode::{MediaCorrupt, MediaEmpty, MediaMissing, MediaShape, MediaTooLarge, MediaType, NoFrames, UnsafePath};
+    [MediaMissing, MediaEmpty, MediaType, MediaTooLarge, MediaShape, MediaCorrupt, NoFrames, UnsafePath].contains(&code)
+}

@@ -1,0 +1,33 @@
+//! Pipeline file to plan: everything that is decided before a pixel is decoded.
+//!
+//! ```text
+//! pipeline.toml ──parse──▶ Pipeline ──Context::open──▶ Context ──make──▶ Plan, records, tasks
+//!                                                        index → duplicates → draw → shuffle → cut
+//! ```
+//!
+//! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
+//! **Invariant:** no image and no frame is decoded here; media are read whole only to tell duplicates apart.
+
+mod context;
+mod duplicates;
+mod error;
+mod index;
+mod make;
+mod media;
+mod observer;
+pub mod parallel;
+pub mod pipeline;
+mod plan;
+mod records;
+mod replay;
+
+pub use context::{Context, OpenSource};
+pub use error::PlanError;
+pub use index::{in_visual, plan_key};
+pub use make::{MadePlan, make};
+#[cfg(feature = "video")]
+pub use media::ChosenFrames;
+pub use media::SourceMedia;
+pub use observer::{Observer, Step, Unobserved};
+pub use plan::{PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_task, records_path};
+pub use records::{Decision, PlannedRecord, read_records};

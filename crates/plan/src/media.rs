@@ -1,0 +1,127 @@
+//! The media of a source: archives and directories, bytes inside shards and Parquet files, headers and frame indices.
+//!
+//! It joins `media` and `columnar`, which do not know each other. It decodes nothing.
+
+use std::path::Path;
+
+use manyframe_columnar::CellReader;
+use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
+#[cfg(feature = "video")]
+use manyframe_media::video::{self, Sampling, VideoIndex, VideoInput};
+use manyframe_media::{ImageHeader, Located, MediaError, MediaLimits, MediaStore, probe_image_bytes, read_range};
+
+/// Finds and reads the media of one source.
+pub struct SourceMedia {
+    store: MediaStore,
+    cells: CellReader,
+    limits: MediaLimits,
+}
+
+/// A video and the frames of it that are shown.
+#[cfg(feature = "video")]
+pub struct ChosenFrames<'a> {
+    /// The open video.
+    pub input: VideoInput<'a>,
+    /// All of its frames.
+    pub index: VideoIndex,
+    /// Positions in the index, ascending.
+    pub wanted: Vec<usize>,
+    /// Size of the file or of all files.
+    pub num_bytes: u64,
+}
+
+impl SourceMedia {
+    /// The media below a source's roots.
+    pub fn new(store: MediaStore, limits: MediaLimits) -> Self {
+        Self { store, cells: CellReader::new(), limits }
+    }
+
+    /// The encoded bytes of an image.
+    pub fn image_bytes(&self, subset: &str, medium: &MediaRef) -> Result<Vec<u8>, MediaError> {
+        match &medium.location {
+            MediaLocation::Path(path) => self.store.read(&self.store.locate(subset, path)?, self.limits.max_bytes),
+            MediaLocation::Blob(blob) => self.blob_bytes(blob),
+            MediaLocation::Prepared { images, .. } => {
+                let first = images.first().ok_or_else(|| MediaError::bad(RejectCode::MediaMissing, "no image is listed"))?;
+                self.blob_bytes(first)
+            }
+        }
+    }
+
+    /// The bytes inside a larger file.
+    pub fn blob_bytes(&self, blob: &BlobRef) -> Result<Vec<u8>, MediaError> {
+        match blob {
+            BlobRef::Range { file, offset, num_bytes } => {
+                self.limits.check_bytes(*num_bytes)?;
+                read_range(Path::new(file.as_ref()), *offset, *num_bytes)
+            }
+            BlobRef::Cell { file, column, row, index } => {
+                let cell = self.cells.read(Path::new(file.as_ref()), column, *row, *index);
+                let cell = cell.map_err(|error| MediaError::storage(file.as_ref(), std::io::Error::other(error)))?;
+                let missing = || MediaError::bad(RejectCode::MediaMissing, format!("{} holds no bytes", blob.name()));
+                let bytes = cell.ok_or_else(missing)?;
+                self.limits.check_bytes(bytes.len() as u64)?;
+                Ok(bytes)
+            }
+        }
+    }
+
+    /// What an image's header says.
+    pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
+        match &medium.location {
+            MediaLocation::Path(path) => self.store.probe_image(&self.store.locate(subset, path)?, &self.limits),
+            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } => {
+                probe_image_bytes(&self.image_bytes(subset, medium)?, &self.limits)
+            }
+        }
+    }
+
+    /// Every byte of a medium, in order, given to `consume` piece by piece.
+    pub fn for_each_bytes(
+        &self,
+        subset: &str,
+        medium: &MediaRef,
+        mut consume: impl FnMut(&[u8]),
+    ) -> Result<(), MediaError> {
+        match &medium.location {
+            MediaLocation::Path(path) => {
+                let located = self.store.locate(subset, path)?;
+                self.for_each_located(&located, self.limits.max_video_bytes, &mut consume)
+            }
+            MediaLocation::Blob(blob) => {
+                consume(&self.blob_bytes(blob)?);
+                Ok(())
+            }
+            MediaLocation::Prepared { images, .. } => {
+                images.iter().try_for_each(|blob| self.blob_bytes(blob).map(|bytes| consume(&bytes)))
+            }
+        }
+    }
+
+    fn for_each_located(
+        &self,
+        located: &Located,
+        max_bytes: u64,
+        consume: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), MediaError> {
+        if let Located::Directory { frames } = located {
+            return frames.iter().try_for_each(|frame| self.for_each_located(frame, self.limits.max_bytes, consume));
+        }
+        self.store.read_chunks(located, max_bytes, consume)
+    }
+
+    /// Opens a video and chooses its frames by its index; no pixel is decoded.
+    #[cfg(feature = "video")]
+    pub fn choose_frames(&self, subset: &str, medium: &MediaRef, sampling: &Sampling) -> Result<ChosenFrames<'_>, MediaError> {
+        let MediaLocation::Path(path) = &medium.location else {
+            let detail = format!("{} is not a path to a video", medium.location.name());
+            return Err(MediaError::bad(RejectCode::UnsupportedMedia, detail));
+        };
+        let located = self.store.locate(subset, path)?;
+        let num_bytes = self.store.size(&located)?;
+        let input = video::open_input(&self.store, &located)?;
+        let index = video::index_video(&input, &self.limits, medium.fps)?;
+        let wanted = video::choose_frames(&index, medium.clip, sampling)?;
+        Ok(ChosenFrames { input, index, wanted, num_bytes })
+    }
+}

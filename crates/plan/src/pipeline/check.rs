@@ -1,0 +1,197 @@
+//! Reads one table of a pipeline file into a type, and reports every wrong key and value of it, not only the first.
+//!
+//! The type's own JSON Schema says which keys there are, their ranges and their choices, so that the committed schema, the
+//! check and the messages cannot disagree. Keys are tried one at a time: an error belongs to the key it came from.
+
+use schemars::{JsonSchema, SchemaGenerator};
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::document::{Entry, Node, NodeKind};
+use super::problem::Problem;
+
+/// The table as a `T`; keys that are wrong are left at their defaults and reported.
+pub(crate) fn read_table<T>(node: &Node, at: &str, problems: &mut Vec<Problem>) -> T
+where
+    T: DeserializeOwned + Default + JsonSchema,
+{
+    let Some(entries) = node.entries() else {
+        problems.push(Problem::new(node.place.clone(), &format!("{at} is not a table")).with_value(&shown(node)));
+        return T::default();
+    };
+    let schema = TableSchema::of::<T>();
+    let mut accepted = Map::new();
+    for (key, entry) in entries {
+        match schema.check::<T>(key, entry, at) {
+            Ok(value) => _ = accepted.insert(key.clone(), value),
+            Err(problem) => problems.push(problem),
+        }
+    }
+    for key in &schema.required {
+        if !entries.contains_key(key) {
+            let message = format!("{} is missing", path_of(at, key));
+            problems.push(Problem::new(node.place.clone(), &message).with_allowed(&schema.allowed_for(key)));
+        }
+    }
+    serde_json::from_value(Value::Object(accepted)).unwrap_or_default()
+}
+
+/// The keys of a table, as its type's JSON Schema gives them.
+struct TableSchema {
+    properties: Map<String, Value>,
+    required: Vec<String>,
+    definitions: Map<String, Value>,
+}
+
+impl TableSchema {
+    fn of<T: JsonSchema>() -> Self {
+        let root = SchemaGenerator::default().into_root_schema_for::<T>();
+        let object = |key: &str| root.get(key).and_then(Value::as_object).cloned().unwrap_or_default();
+        let required = root.get("required").and_then(Value::as_array).into_iter().flatten();
+        Self {
+            properties: object("properties"),
+            required: required.filter_map(|key| key.as_str().map(str::to_owned)).collect(),
+            definitions: object("$defs"),
+        }
+    }
+
+    fn check<T: DeserializeOwned>(&self, key: &str, entry: &Entry, at: &str) -> Result<Value, Problem> {
+        let Some(property) = self.properties.get(key) else {
+            let mut message = format!("{} is not a setting", path_of(at, key));
+            if let Some(near) = nearest(key, self.properties.keys()) {
+                message.push_str(&format!("; did you mean {near:?}?"));
+            }
+            let keys = self.properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+            return Err(Problem::new(entry.key_place.clone(), &message).with_allowed(&keys));
+        };
+        let value = entry.node.to_json();
+        let wrong = |reason: &str| {
+            Problem::new(entry.node.place.clone(), &format!("{}: {reason}", path_of(at, key)))
+                .with_value(&shown(&entry.node))
+                .with_allowed(&self.allowed_for(key))
+        };
+        if let Some(reason) = self.out_of_range(property, &value) {
+            return Err(wrong(&reason));
+        }
+        let mut alone = Map::new();
+        // Required keys have no default; stand-ins let each key be tried alone.
+        for other in self.required.iter().filter(|other| *other != key) {
+            alone.insert(other.clone(), self.stand_in(other));
+        }
+        alone.insert(key.to_owned(), value.clone());
+        match serde_json::from_value::<T>(Value::Object(alone)) {
+            Ok(_) => Ok(value),
+            Err(error) => Err(wrong(&self.reason(&error.to_string(), property, &value))),
+        }
+    }
+
+    /// serde's words, with a suggestion where a choice was mistyped.
+    fn reason(&self, error: &str, property: &Value, value: &Value) -> String {
+        let error = if error.starts_with("data did not match any variant") { "not of a form that is allowed" } else { error };
+        let choices = self.choices(property);
+        match value.as_str().and_then(|text| nearest(text, choices.iter())) {
+            Some(near) if !error.contains("did you mean") => format!("{error}; did you mean {near:?}?"),
+            _ => error.to_owned(),
+        }
+    }
+
+    fn out_of_range(&self, property: &Value, value: &Value) -> Option<String> {
+        let number = value.as_f64()?;
+        let bound = |key: &str| self.resolve(property).get(key).and_then(Value::as_f64);
+        match (bound("minimum"), bound("maximum")) {
+            (Some(minimum), _) if number < minimum => Some(format!("less than {minimum}")),
+            (_, Some(maximum)) if number > maximum => Some(format!("more than {maximum}")),
+            _ => None,
+        }
+    }
+
+    fn stand_in(&self, key: &str) -> Value {
+        let property = self.properties.get(key).unwrap_or(&Value::Null);
+        self.choices(property).first().map_or_else(|| Value::from("x"), |choice| Value::from(choice.as_str()))
+    }
+
+    /// Follows references and optional wrappers to the schema that says something.
+    fn resolve<'a>(&'a self, property: &'a Value) -> &'a Value {
+        if let Some(name) = property.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
+            return self.definitions.get(name).map_or(property, |definition| self.resolve(definition));
+        }
+        let members = property.get("anyOf").and_then(Value::as_array).into_iter().flatten();
+        let mut members = members.filter(|member| member.get("type").and_then(Value::as_str) != Some("null"));
+        match (members.next(), members.next()) {
+            (Some(only), None) => self.resolve(only),
+            _ => property,
+        }
+    }
+
+    fn choices(&self, property: &Value) -> Vec<String> {
+        let schema = self.resolve(property);
+        let direct = schema.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        let one_of = ["oneOf", "anyOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+        let constants = one_of.flat_map(|member| {
+            let member = self.resolve(member);
+            let constant = member.get("const").and_then(Value::as_str).into_iter();
+            constant.chain(member.get("enum").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str))
+        });
+        direct.chain(constants).map(str::to_owned).collect()
+    }
+
+    /// What may stand at a key, in words: its choices or type, its range, and its description.
+    fn allowed_for(&self, key: &str) -> String {
+        let Some(property) = self.properties.get(key) else { return String::new() };
+        let schema = self.resolve(property);
+        let choices = self.choices(property);
+        let mut words = if choices.is_empty() { type_of(schema) } else { choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ") };
+        let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
+        match (bound("minimum"), bound("maximum")) {
+            (Some(minimum), Some(maximum)) => words.push_str(&format!(" from {minimum} to {maximum}")),
+            (Some(minimum), None) => words.push_str(&format!(", at least {minimum}")),
+            (None, Some(maximum)) => words.push_str(&format!(", at most {maximum}")),
+            (None, None) => {}
+        }
+        let description = property.get("description").or_else(|| schema.get("description")).and_then(Value::as_str);
+        match description.and_then(|text| text.lines().next()) {
+            Some(line) => format!("{words} ({})", line.trim_end_matches('.')),
+            None => words,
+        }
+    }
+}
+
+fn type_of(schema: &Value) -> String {
+    let name = |name: &str| match name {
+        "integer" => "a whole number",
+        "number" => "a number",
+        "string" => "a string",
+        "boolean" => "true or false",
+        "array" => "a list",
+        "object" => "a table",
+        _ => "a value",
+    };
+    match schema.get("type") {
+        Some(Value::String(kind)) => name(kind).to_owned(),
+        Some(Value::Array(kinds)) => {
+            let kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").map(name);
+            kinds.collect::<Vec<_>>().join(" or ")
+        }
+        _ => {
+            let members = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+            members.map(type_of).collect::<Vec<_>>().join(" or ")
+        }
+    }
+}
+
+/// The name nearest to a mistyped one, if it is near enough to be what was meant.
+fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
+    let scored = names.map(|name| (strsim::jaro_winkler(wrong, name), name.as_str()));
+    scored.filter(|&(score, name)| score > 0.82 && name != wrong).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+}
+
+fn path_of(at: &str, key: &str) -> String {
+    if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") }
+}
+
+fn shown(node: &Node) -> String {
+    match &node.kind {
+        NodeKind::Scalar(value) => value.to_string(),
+        NodeKind::Array(_) | NodeKind::Table(_) => node.to_json().to_string(),
+    }
+}

@@ -1,0 +1,256 @@
+//! A TOML file as a tree in which every value knows its place, after `--set` and `${variables}` are applied.
+//!
+//! It does not know which keys are allowed: [`super::check`] does.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde_json::{Map, Number, Value};
+use toml::Spanned;
+use toml::de::{DeTable, DeValue};
+
+use super::problem::Problem;
+
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Line and column of the file, from 1.
+    File { line: usize, column: usize },
+    /// A `--set` of the command line.
+    CommandLine,
+}
+
+/// A value with its place.
+#[derive(Debug, Clone)]
+pub(crate) struct Node {
+    pub(crate) place: Place,
+    pub(crate) kind: NodeKind,
+}
+
+#[derive(Debug, Clone)]
+pub(crate) enum NodeKind {
+    Table(BTreeMap<String, Entry>),
+    Array(Vec<Node>),
+    /// A string, number, boolean or date.
+    Scalar(Value),
+}
+
+/// A value and the place of its key, at which unknown keys are reported.
+#[derive(Debug, Clone)]
+pub(crate) struct Entry {
+    pub(crate) key_place: Place,
+    pub(crate) node: Node,
+}
+
+/// A `--set key=value` of the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Override {
+    /// A variable, or a dotted path such as `format.max_tokens` or `source.NAME.take`.
+    pub key: String,
+    /// A TOML value; anything that is not one is taken as a string.
+    pub value: String,
+}
+
+impl std::str::FromStr for Override {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() => {
+                Ok(Self { key: key.trim().to_owned(), value: value.trim().to_owned() })
+            }
+            _ => Err(format!("{text:?} is not of the form key=value")),
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { line, column } => write!(f, "{line}:{column}"),
+            Self::CommandLine => f.write_str("--set"),
+        }
+    }
+}
+
+impl Node {
+    /// The value without places, as serde reads it.
+    pub(crate) fn to_json(&self) -> Value {
+        match &self.kind {
+            NodeKind::Table(entries) => {
+                let entries = entries.iter().map(|(key, entry)| (key.clone(), entry.node.to_json()));
+                Value::Object(entries.collect::<Map<_, _>>())
+            }
+            NodeKind::Array(items) => Value::Array(items.iter().map(Self::to_json).collect()),
+            NodeKind::Scalar(value) => value.clone(),
+        }
+    }
+
+    /// The entries, if it is a table.
+    pub(crate) fn entries(&self) -> Option<&BTreeMap<String, Entry>> {
+        if let NodeKind::Table(entries) = &self.kind { Some(entries) } else { None }
+    }
+}
+
+/// Reads a TOML text. Every syntax error is reported.
+pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
+    let lines = Lines::new(text);
+    let (root, errors) = DeTable::parse_recoverable(text);
+    if errors.is_empty() {
+        let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
+        return Ok(lines.node(&root));
+    }
+    Err(errors.iter().map(|error| Problem::new(lines.place(error.span().map_or(0, |s| s.start)), error.message())).collect())
+}
+
+/// Puts an override into the tree: a declared variable, or a dotted path.
+pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Problem> {
+    let node = scalar_from_text(&set.value);
+    let is_variable = |root: &Node| {
+        root.entries().and_then(|e| e.get("vars")).and_then(|vars| vars.node.entries()).is_some_and(|v| v.contains_key(&set.key))
+    };
+    let path: Vec<&str> = if is_variable(root) { vec!["vars", &set.key] } else { set.key.split('.').collect() };
+    insert(root, &path, node).map_err(|reason| {
+        Problem::new(Place::CommandLine, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value)
+    })
+}
+
+/// Replaces every `${name}` in every string. Variables may use variables that come before them by name resolution, not in circles.
+pub(crate) fn substitute(root: &mut Node, built_in: &[(&str, String)]) -> Result<BTreeMap<String, String>, Vec<Problem>> {
+    let mut variables: BTreeMap<String, String> = built_in.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
+    let mut problems = Vec::new();
+    let declared = root.entries().and_then(|entries| entries.get("vars")).map(|entry| entry.node.clone());
+    for (name, entry) in declared.as_ref().and_then(Node::entries).into_iter().flatten() {
+        if let NodeKind::Scalar(Value::String(value)) = &entry.node.kind {
+            variables.insert(name.clone(), value.clone());
+        }
+    }
+    // A variable may name another one; as many rounds as there are variables resolve every chain that is not a circle.
+    for _ in 0..variables.len() {
+        let before = variables.clone();
+        for value in variables.values_mut() {
+            if let Ok(resolved) = expand(value, &before) {
+                *value = resolved;
+            }
+        }
+    }
+    expand_all(root, &variables, &mut problems);
+    if problems.is_empty() { Ok(variables) } else { Err(problems) }
+}
+
+fn expand_all(node: &mut Node, variables: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
+    match &mut node.kind {
+        NodeKind::Table(entries) => entries.values_mut().for_each(|e| expand_all(&mut e.node, variables, problems)),
+        NodeKind::Array(items) => items.iter_mut().for_each(|item| expand_all(item, variables, problems)),
+        NodeKind::Scalar(Value::String(text)) => match expand(text, variables) {
+            Ok(expanded) => *text = expanded,
+            Err(unknown) => {
+                let message = format!("the variable {unknown:?} is not declared, or refers to itself");
+                let allowed = variables.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+                problems.push(Problem::new(node.place.clone(), &message).with_value(text).with_allowed(&allowed));
+            }
+        },
+        NodeKind::Scalar(_) => {}
+    }
+}
+
+/// The text with its variables filled in, or the name of the one that cannot be.
+fn expand(text: &str, variables: &BTreeMap<String, String>) -> Result<String, String> {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some((before, after)) = rest.split_once("${") {
+        let Some((name, tail)) = after.split_once('}') else { return Err(after.to_owned()) };
+        let value = variables.get(name).filter(|value| !value.contains("${")).ok_or_else(|| name.to_owned())?;
+        expanded.push_str(before);
+        expanded.push_str(value);
+        rest = tail;
+    }
+    expanded.push_str(rest);
+    Ok(expanded)
+}
+
+fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {
+    let Some((&first, rest)) = path.split_first() else {
+        *node = value;
+        return Ok(());
+    };
+    match &mut node.kind {
+        NodeKind::Table(entries) => {
+            let empty = || Entry {
+                key_place: Place::CommandLine,
+                node: Node { place: Place::CommandLine, kind: NodeKind::Table(BTreeMap::new()) },
+            };
+            insert(&mut entries.entry(first.to_owned()).or_insert_with(empty).node, rest, value)
+        }
+        // An element of `[[source]]` is named by its `name`.
+        NodeKind::Array(items) => {
+            let named = |item: &Node| item.entries()?.get("name").map(|entry| entry.node.to_json());
+            let found = items.iter_mut().find(|item| named(item) == Some(Value::from(first)));
+            insert(found.ok_or_else(|| format!("no element has the name {first:?}"))?, rest, value)
+        }
+        NodeKind::Scalar(_) => Err(format!("{first:?} lies inside a plain value")),
+    }
+}
+
+fn scalar_from_text(text: &str) -> Node {
+    let mut node = match DeValue::parse(text) {
+        Ok(value) => Lines::new(text).node(&value),
+        Err(_not_toml) => Node { place: Place::CommandLine, kind: NodeKind::Scalar(Value::from(text)) },
+    };
+    set_place(&mut node);
+    node
+}
+
+fn set_place(node: &mut Node) {
+    node.place = Place::CommandLine;
+    match &mut node.kind {
+        NodeKind::Table(entries) => entries.values_mut().for_each(|entry| set_place(&mut entry.node)),
+        NodeKind::Array(items) => items.iter_mut().for_each(set_place),
+        NodeKind::Scalar(_) => {}
+    }
+}
+
+/// Byte offsets to lines and columns.
+struct Lines {
+    starts: Vec<usize>,
+}
+
+impl Lines {
+    fn new(text: &str) -> Self {
+        let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1);
+        Self { starts: std::iter::once(0).chain(breaks).collect() }
+    }
+
+    fn place(&self, offset: usize) -> Place {
+        let line = self.starts.partition_point(|&start| start <= offset);
+        let start = line.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or(0);
+        Place::File { line, column: offset - start + 1 }
+    }
+
+    fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
+        let kind = match value.get_ref() {
+            DeValue::String(text) => NodeKind::Scalar(Value::from(text.as_ref())),
+            DeValue::Boolean(flag) => NodeKind::Scalar(Value::from(*flag)),
+            DeValue::Integer(integer) => {
+                let digits = integer.as_str().replace('_', "");
+                let parsed = i64::from_str_radix(&digits, integer.radix()).map(Number::from);
+                NodeKind::Scalar(parsed.map_or_else(|_too_large| Value::from(digits), Value::Number))
+            }
+            DeValue::Float(float) => {
+                let parsed = float.as_str().replace('_', "").parse().ok().and_then(Number::from_f64);
+                NodeKind::Scalar(parsed.map_or_else(|| Value::from(float.as_str()), Value::Number))
+            }
+            DeValue::Datetime(date) => NodeKind::Scalar(Value::from(date.to_string())),
+            DeValue::Array(items) => NodeKind::Array(items.iter().map(|item| self.node(item)).collect()),
+            DeValue::Table(table) => {
+                let entry = |(key, node): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
+                    let name: &std::borrow::Cow<'_, str> = key.get_ref();
+                    let entry = Entry { key_place: self.place(key.span().start), node: self.node(node) };
+                    (name.to_string(), entry)
+                };
+                NodeKind::Table(table.iter().map(entry).collect())
+            }
+        };
+        Node { place: self.place(value.span().start), kind }
+    }
+}

@@ -1,0 +1,222 @@
+//! Pipeline files: TOML to a checked [`Pipeline`]. All errors are reported together.
+//!
+//! ```text
+//! text ─parse─▶ tree with places ─--set, ${vars}─▶ tree ─check, table by table─▶ PipelineFile ─resolve paths─▶ Pipeline
+//! ```
+
+mod check;
+mod document;
+mod problem;
+mod resolve;
+mod tables;
+mod values;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+pub use document::Override;
+pub use problem::Problem;
+pub(crate) use resolve::{annotation_files, media_roots};
+pub use resolve::display_name;
+pub use tables::{
+    DuplicateRule, DuplicatesTable, FilterTable, FormatTable, ImageShow, ImagesTable, Kind, OutputTable, PipelineFile,
+    SamplingRule, ShardSplit, SourceTable, TilesTable, VideoTable,
+};
+pub use values::{OneOrMany, Share, Take};
+
+use document::{Node, Place};
+
+/// A checked pipeline file with its variables filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The settings.
+    pub file: PipelineFile,
+    /// The variables and their values, the built-in `here` included: what differs between machines.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// The settings at the top of the file, outside of any table.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Head {
+    name: String,
+    description: String,
+    seed: u64,
+    vars: BTreeMap<String, String>,
+}
+
+const TABLES: [&str; 8] = ["output", "format", "images", "tiles", "video", "limits", "duplicates", "source"];
+
+/// Reads and checks a pipeline file. `path` is used for messages and for the variable `${here}`, its directory.
+pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline, Vec<Problem>> {
+    let in_file = |problems: Vec<Problem>| -> Vec<Problem> {
+        problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect()
+    };
+    let mut root = document::parse(text).map_err(in_file)?;
+    let mut problems = Vec::new();
+    for set in overrides {
+        problems.extend(document::apply_override(&mut root, set).err());
+    }
+    let here = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let variables = document::substitute(&mut root, &[("here", here.display().to_string())]);
+    let variables = variables.unwrap_or_else(|unknown| {
+        problems.extend(unknown);
+        BTreeMap::new()
+    });
+    let file = read_root(&root, &mut problems);
+    if problems.is_empty() { Ok(Pipeline { file, variables }) } else { Err(in_file(problems)) }
+}
+
+fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
+    let (head, tables) = split_head(root);
+    let head_table: Head = check::read_table(&head, "", problems);
+    // The keys of tables are unknown to `Head`; it must still suggest them.
+    let table = |name: &str| tables.get(name);
+    let mut file = PipelineFile {
+        name: head_table.name,
+        description: head_table.description,
+        seed: head_table.seed,
+        vars: head_table.vars,
+        output: table("output").map_or_else(Default::default, |node| check::read_table(node, "output", problems)),
+        format: table("format").map_or_else(Default::default, |node| check::read_table(node, "format", problems)),
+        images: table("images").map_or_else(Default::default, |node| check::read_table(node, "images", problems)),
+        tiles: table("tiles").map_or_else(Default::default, |node| check::read_table(node, "tiles", problems)),
+        video: table("video").map_or_else(Default::default, |node| check::read_table(node, "video", problems)),
+        limits: table("limits").map_or_else(Default::default, |node| check::read_table(node, "limits", problems)),
+        duplicates: table("duplicates")
+            .map_or_else(Default::default, |node| check::read_table(node, "duplicates", problems)),
+        source: Vec::new(),
+    };
+    let Some(sources) = table("source").and_then(items) else {
+        problems.push(Problem::new(root.place.clone(), "there is no [[source]]").with_allowed("one or more [[source]] tables"));
+        check_head(root, &mut file, problems);
+        return file;
+    };
+    let mut names = BTreeSet::new();
+    for (index, node) in sources.iter().enumerate() {
+        let source = read_source(node, index, problems);
+        if !names.insert(source.name.clone()) {
+            let message = format!("the source name {:?} is used twice", source.name);
+            problems.push(Problem::new(node.place.clone(), &message).with_allowed("a name of its own for every source"));
+        }
+        file.source.push(source);
+    }
+    check_head(root, &mut file, problems);
+    file
+}
+
+fn items(node: &Node) -> Option<&[Node]> {
+    if let document::NodeKind::Array(items) = &node.kind { Some(items) } else { None }
+}
+
+/// The root without its tables, and the tables.
+fn split_head(root: &Node) -> (Node, BTreeMap<String, Node>) {
+    let mut head = root.clone();
+    let mut tables = BTreeMap::new();
+    if let document::NodeKind::Table(entries) = &mut head.kind {
+        for name in TABLES {
+            if let Some(entry) = entries.remove(name) {
+                tables.insert(name.to_owned(), entry.node);
+            }
+        }
+    }
+    (head, tables)
+}
+
+fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>) {
+    let place = |path: &[&str]| place_of(root, path);
+    if !is_name(&file.name) {
+        problems.push(Problem::new(place(&["name"]), "name: not a name").with_value(&file.name).with_allowed(NAME));
+    }
+    if file.format.tokenizer.is_empty() {
+        let allowed = "the path of a SentencePiece .model or a tokenizer.json";
+        problems.push(Problem::new(place(&["format"]), "format.tokenizer is missing").with_allowed(allowed));
+    }
+    if file.output.formats.is_empty() {
+        let allowed = "one or more of \"webdataset\", \"parquet\"";
+        problems.push(Problem::new(place(&["output", "formats"]), "output.formats is empty").with_allowed(allowed));
+    }
+    file.output.formats.sort_unstable();
+    file.output.formats.dedup();
+    if file.output.directory.is_empty() {
+        file.output.directory = format!("out/{}", file.name);
+    }
+}
+
+const NAME: &str = "1 to 64 letters, digits, '-' and '_'";
+
+fn is_name(text: &str) -> bool {
+    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
+}
+
+fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> SourceTable {
+    let name = node.entries().and_then(|entries| entries.get("name")).map(|entry| entry.node.to_json());
+    let at = match name.as_ref().and_then(serde_json::Value::as_str) {
+        Some(name) => format!("source.{name}"),
+        None => format!("source[{index}]"),
+    };
+    let filter_node = node.entries().and_then(|entries| entries.get("filter")).map(|entry| &entry.node);
+    let num_before = problems.len();
+    let source: SourceTable = check::read_table(node, &at, problems);
+    if let Some(filter) = filter_node {
+        // Reported key by key instead of as a whole.
+        problems.retain(|problem| *problem.place() != filter.place);
+        let _: FilterTable = check::read_table(filter, &format!("{at}.filter"), problems);
+    }
+    let has = |key: &str| node.entries().is_some_and(|entries| entries.contains_key(key));
+    let mut wrong = |place: Place, message: &str, allowed: &str| {
+        problems.push(Problem::new(place, &format!("{at}{message}")).with_allowed(allowed));
+    };
+    if !is_name(&source.name) {
+        wrong(place_of(node, &["name"]), ".name: missing, or not a name", NAME);
+    }
+    if !has("kind") {
+        let kinds = manyframe_sources::SourceKind::ALL.iter().map(|kind| kind.as_str()).chain(["dataset"]);
+        wrong(node.place.clone(), ".kind is missing", &kinds.collect::<Vec<_>>().join(", "));
+        return source;
+    }
+    let is_replay = matches!(source.kind, Kind::Replay(_));
+    if problems_mention_kind(problems, num_before, &at) {
+        return source;
+    }
+    let mut wrong = |place: Place, message: &str, allowed: &str| {
+        problems.push(Problem::new(place, &format!("{at}{message}")).with_allowed(allowed));
+    };
+    if is_replay && source.from.is_empty() {
+        wrong(node.place.clone(), ".from is missing", "the directory of a dataset that manyframe built");
+    }
+    if !is_replay && source.annotations.as_slice().is_empty() {
+        wrong(node.place.clone(), ".annotations is missing", "a path, a pattern, or a list of them");
+    }
+    let foreign: &[&str] = if is_replay {
+        &["annotations", "annotation_root", "media", "media_by_subset"]
+    } else {
+        &["from", "only_sources", "only_layouts"]
+    };
+    for key in foreign.iter().filter(|key| has(key)) {
+        let allowed = if is_replay { "not with kind = \"dataset\"" } else { "only with kind = \"dataset\"" };
+        wrong(place_of(node, &[key]), &format!(".{key} does not fit kind = {:?}", source.kind.as_str()), allowed);
+    }
+    source
+}
+
+fn problems_mention_kind(problems: &[Problem], from: usize, at: &str) -> bool {
+    problems.iter().skip(from).any(|problem| problem.to_string().contains(&format!("{at}.kind")))
+}
+
+fn place_of(root: &Node, path: &[&str]) -> Place {
+    let mut node = root;
+    for key in path {
+        match node.entries().and_then(|entries| entries.get(*key)) {
+            Some(entry) => node = &entry.node,
+            None => break,
+        }
+    }
+    node.place.clone()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,367 @@
+//! The tables of a pipeline file as types. Their JSON Schema is `schemas/pipeline.schema.json`.
+//!
+//! Defaults are those of the LongLLaVA paper (arXiv 2409.02889) where it gives one.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+
+use manyframe_core::{Layout, RejectCode};
+use manyframe_format::{Dialect, LiteralTags, Template, TurnEnd};
+use manyframe_media::{Check, MediaLimits, OddPixel, Subsampling, TilePolicy};
+use manyframe_shards::ShardFormat;
+use manyframe_sources::{SourceKind, SourceOptions};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::values::{OneOrMany, Share, Take};
+
+/// One build: sources to read, how to show and format them, and where the shards go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "manyframe pipeline file")]
+pub struct PipelineFile {
+    /// Name of the dataset. Letters, digits, `-` and `_`.
+    pub name: String,
+    /// What the dataset is for, in a sentence; goes into its card.
+    #[serde(default)]
+    pub description: String,
+    /// Seed of every draw and shuffle.
+    #[serde(default)]
+    pub seed: u64,
+    /// Variables: `${name}` in any string below stands for the value. `--set name=value` replaces one.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+    /// Where the dataset goes and how it is cut.
+    pub output: OutputTable,
+    /// How conversations become text, and how tokens are counted.
+    pub format: FormatTable,
+    /// How single images are delivered.
+    #[serde(default)]
+    pub images: ImagesTable,
+    /// How images are cut into sub-images.
+    #[serde(default)]
+    pub tiles: TilesTable,
+    /// Which frames of videos are shown.
+    #[serde(default)]
+    pub video: VideoTable,
+    /// How large and odd media may be.
+    #[serde(default)]
+    pub limits: MediaLimits,
+    /// What happens to records that say the same about the same images.
+    #[serde(default)]
+    pub duplicates: DuplicatesTable,
+    /// The sources, in order. Of duplicates, the earliest source's record is kept.
+    pub source: Vec<SourceTable>,
+}
+
+/// Where the dataset goes and how it is cut into shards.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputTable {
+    /// The dataset's directory, relative to the current directory. `--output` replaces it. Default: `out/NAME`.
+    pub directory: String,
+    /// The shard formats to write. Default: WebDataset only.
+    pub formats: Vec<ShardFormat>,
+    /// Whether shards hold one layout each (temporal, spatial, image, text) or all of them. Default: one each.
+    pub shards: ShardSplit,
+    /// Most samples of a shard. Default: 10,000.
+    #[schemars(range(min = 1))]
+    pub max_shard_samples: u64,
+    /// Size at which a shard is closed, in MiB, estimated from headers. Default: 256.
+    #[schemars(range(min = 1))]
+    pub max_shard_mib: u64,
+}
+
+impl Default for OutputTable {
+    fn default() -> Self {
+        Self {
+            directory: String::new(),
+            formats: vec![ShardFormat::Webdataset],
+            shards: ShardSplit::default(),
+            max_shard_samples: 10_000,
+            max_shard_mib: 256,
+        }
+    }
+}
+
+/// How samples are spread over shards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardSplit {
+    /// Shards hold samples of one layout.
+    #[default]
+    ByLayout,
+    /// Shards hold all samples in one shuffled order.
+    Mixed,
+}
+
+/// How conversations become text, and how tokens are counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FormatTable {
+    /// Path of the tokenizer: a SentencePiece `.model` or a `tokenizer.json`.
+    pub tokenizer: String,
+    /// How visuals are written. Default: `longllava`.
+    pub dialect: Dialect,
+    /// How turns are written. Default: `longllava`.
+    pub template: Template,
+    /// What follows an answer that is not the last. Default: `eos`.
+    pub turn_end: TurnEnd,
+    /// Tokens that one image takes. Default: 144.
+    #[schemars(range(min = 1, max = 65536))]
+    pub tokens_per_image: u32,
+    /// Longest sample, in tokens. Default: 40,960.
+    #[schemars(range(min = 1))]
+    pub max_tokens: u64,
+    /// What happens to text that looks like a placeholder or a template token. Default: `uppercase`.
+    pub literal_tags: LiteralTags,
+}
+
+impl Default for FormatTable {
+    fn default() -> Self {
+        Self {
+            tokenizer: String::new(),
+            dialect: Dialect::default(),
+            template: Template::default(),
+            turn_end: TurnEnd::default(),
+            tokens_per_image: 144,
+            max_tokens: 40_960,
+            literal_tags: LiteralTags::default(),
+        }
+    }
+}
+
+/// How single images are delivered. An image that needs no change is delivered byte for byte.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesTable {
+    /// Longest side in pixels; larger images are scaled down. Default: no limit.
+    #[schemars(range(min = 14, max = 65500))]
+    pub max_edge_px: Option<u32>,
+    /// JPEG quality of everything that is encoded anew, frames and sub-images included. Default: 90.
+    #[schemars(range(min = 1, max = 100))]
+    pub quality: u8,
+    /// JPEG chroma subsampling of everything that is encoded anew. Default: `4:2:0`.
+    pub subsampling: Subsampling,
+    /// How an image that is delivered byte for byte is checked. Default: `decode`.
+    pub check: Check,
+}
+
+impl Default for ImagesTable {
+    fn default() -> Self {
+        Self { max_edge_px: None, quality: 90, subsampling: Subsampling::default(), check: Check::default() }
+    }
+}
+
+/// How images are cut into sub-images, where a source says `visuals = "tiled"`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct TilesTable {
+    /// Edge of a sub-image in pixels. Default: 336.
+    #[schemars(range(min = 14, max = 4096))]
+    pub edge_px: NonZeroU32,
+    /// Most sub-images of an image, the overview not counted; a larger image is scaled down. Default: no limit.
+    pub max_tiles: Option<NonZeroU32>,
+    /// Where an odd pixel of padding goes. Default: right and bottom.
+    pub odd_pixel: OddPixel,
+}
+
+impl Default for TilesTable {
+    fn default() -> Self {
+        Self { edge_px: TilePolicy::default().edge_px, max_tiles: None, odd_pixel: OddPixel::default() }
+    }
+}
+
+/// Which frames of videos are shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VideoTable {
+    /// The rule by which frames are chosen. Default: `interval`.
+    pub sampling: SamplingRule,
+    /// Seconds between frames, with `interval`. Default: 1.
+    #[schemars(range(min = 0.001))]
+    pub interval_s: f64,
+    /// Most frames of a video, with `interval`. Default: 128.
+    #[schemars(range(min = 1, max = 65536))]
+    pub max_frames: u32,
+    /// Frames of a video, with `uniform`. Default: 8.
+    #[schemars(range(min = 1, max = 65536))]
+    pub num_frames: u32,
+    /// Longest side of a frame in pixels; larger frames are scaled down. Default: 336, what the vision tower sees.
+    #[schemars(range(min = 14, max = 65500))]
+    pub max_edge_px: u32,
+}
+
+impl Default for VideoTable {
+    fn default() -> Self {
+        Self {
+            sampling: SamplingRule::default(),
+            interval_s: 1.0,
+            max_frames: 128,
+            num_frames: 8,
+            max_edge_px: 336,
+        }
+    }
+}
+
+/// The rule by which frames are chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplingRule {
+    /// One frame every `interval_s`, at most `max_frames` of them, evenly thinned.
+    #[default]
+    Interval,
+    /// `num_frames` evenly over the whole video.
+    Uniform,
+}
+
+/// What happens to records that say the same about the same images.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct DuplicatesTable {
+    /// Which duplicates are removed, before anything is drawn. Default: `exact`.
+    pub remove: DuplicateRule,
+}
+
+/// Which records are duplicates of each other.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateRule {
+    /// Those with the same turns and the same bytes of every image and video, under whatever path, id or source.
+    #[default]
+    Exact,
+    /// None.
+    Nothing,
+}
+
+/// One `[[source]]`: a dataset as its publisher distributes it, or one that manyframe built.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default)]
+pub struct SourceTable {
+    /// Its name in ledgers and tables; unique. Letters, digits, `-` and `_`.
+    pub name: String,
+    /// Which reader it takes: the dataset's published layout.
+    pub kind: Kind,
+    /// Annotation files: a path, a pattern such as `data/*/train*.parquet`, or a list of them.
+    pub annotations: OneOrMany,
+    /// The directory below which an annotation file's path names its subset. Default: the reader decides.
+    pub annotation_root: String,
+    /// Where images and videos are: directories, zip or tar files, tried in order.
+    pub media: OneOrMany,
+    /// Further places for the records of one subset, or of all subsets below it; tried before `media`.
+    pub media_by_subset: BTreeMap<String, OneOrMany>,
+    /// For `kind = "dataset"`: the directory of a dataset that manyframe built.
+    pub from: String,
+    /// For `kind = "dataset"`: only samples that came from these sources of it. Default: all.
+    pub only_sources: Vec<String>,
+    /// For `kind = "dataset"`: only samples of these layouts. Default: all.
+    pub only_layouts: Vec<Layout>,
+    /// How many records to draw, or `"all"`. Default: all.
+    pub take: Take,
+    /// How images are shown. Default: whole.
+    pub visuals: ImageShow,
+    /// Which records are left out before the draw.
+    pub filter: FilterTable,
+    /// The share of its records that may be rejected before `build` ends with exit code 3, such as `"0.5 %"`. Default: any.
+    pub max_rejects: Option<Share>,
+    /// The licence under which its publisher gives it; goes into the dataset card.
+    pub license: String,
+    /// Settings of particular readers.
+    #[serde(flatten)]
+    pub options: SourceOptions,
+}
+
+/// Which reader a source takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Kind {
+    /// A published dataset.
+    Upstream(SourceKind),
+    /// A dataset that manyframe built: replay.
+    Replay(ReplayKind),
+}
+
+/// The kind of a dataset that manyframe built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayKind {
+    /// `kind = "dataset"`.
+    Dataset,
+}
+
+impl Kind {
+    /// The text in pipeline files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Upstream(kind) => kind.as_str(),
+            Self::Replay(ReplayKind::Dataset) => "dataset",
+        }
+    }
+}
+
+impl Default for Kind {
+    fn default() -> Self {
+        Self::Replay(ReplayKind::Dataset)
+    }
+}
+
+impl JsonSchema for Kind {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Kind".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let names = SourceKind::ALL.iter().map(|kind| kind.as_str()).chain(["dataset"]).collect::<Vec<_>>();
+        schemars::json_schema!({ "type": "string", "enum": names })
+    }
+}
+
+/// How the images of a source are shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ImageShow {
+    /// Each image as one image.
+    #[default]
+    Whole,
+    /// Each image as an overview and rows of sub-images.
+    Tiled,
+}
+
+/// Bounds on a record; those outside are left out with the reason `filtered`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FilterTable {
+    /// Fewest tokens.
+    pub min_tokens: Option<u64>,
+    /// Most tokens.
+    pub max_tokens: Option<u64>,
+    /// Fewest images; frames and sub-images count.
+    pub min_images: Option<u64>,
+    /// Most images; frames and sub-images count.
+    pub max_images: Option<u64>,
+    /// Fewest turns.
+    pub min_turns: Option<u64>,
+    /// Most turns.
+    pub max_turns: Option<u64>,
+    /// Fewest characters of text.
+    pub min_chars: Option<u64>,
+    /// Most characters of text.
+    pub max_chars: Option<u64>,
+}
+
+impl FilterTable {
+    /// The bound that a record misses, in words.
+    pub fn missed_bound(&self, row: &manyframe_core::IndexRow) -> Option<(RejectCode, String)> {
+        let bounds = [
+            ("tokens", row.cost.num_tokens(), self.min_tokens, self.max_tokens),
+            ("images", row.cost.num_images, self.min_images, self.max_images),
+            ("turns", u64::from(row.num_turns), self.min_turns, self.max_turns),
+            ("characters", row.num_chars, self.min_chars, self.max_chars),
+        ];
+        bounds.into_iter().find_map(|(what, found, min, max)| match (min, max) {
+            (Some(min), _) if found < min => Some((RejectCode::Filtered, format!("{found} {what}, at least {min} wanted"))),
+            (_, Some(max)) if found > max => Some((RejectCode::Filtered, format!("{found} {what}, at most {max} wanted"))),
+            _ => None,
+        })
+    }
+}

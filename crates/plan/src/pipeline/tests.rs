@@ -1,0 +1,151 @@
+//! What pipeline files may say, and what is said about those that say something else.
+
+use std::path::Path;
+
+use super::*;
+
+const GOOD: &str = r#"
+name = "x"
+seed = 7
+[vars]
+data = "/data"
+[format]
+tokenizer = "${data}/tokenizer.model"
+[[source]]
+name = "a"
+kind = "llava"
+annotations = "${data}/a.json"
+media = ["${data}/images", "${here}/more"]
+take = 5
+max_rejects = "0.5 %"
+"#;
+
+fn check(text: &str) -> Result<Pipeline, Vec<String>> {
+    check_with(text, &[])
+}
+
+fn check_with(text: &str, sets: &[&str]) -> Result<Pipeline, Vec<String>> {
+    let overrides: Vec<Override> = sets.iter().map(|set| set.parse().unwrap()).collect();
+    parse(text, Path::new("dir/p.toml"), &overrides)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect())
+}
+
+fn problems(text: &str) -> Vec<String> {
+    check(text).map(|_| ()).unwrap_err()
+}
+
+#[test]
+fn a_good_file_is_read_with_its_variables_filled_in() {
+    let file = check(GOOD).unwrap().file;
+    assert_eq!(file.format.tokenizer, "/data/tokenizer.model");
+    let source = &file.source[0];
+    assert_eq!(source.media.as_slice(), ["/data/images", "dir/more"]);
+    assert_eq!(source.take, Take::Count(5));
+    assert_eq!(source.max_rejects.map(Share::as_f64), Some(0.005));
+    assert_eq!(file.output.directory, "out/x");
+    assert_eq!(file.format.max_tokens, 40_960);
+}
+
+#[test]
+fn all_errors_are_reported_together_with_their_lines() {
+    let text = GOOD.replace("seed = 7", "sed = 7").replace("take = 5", "take = -5").replace("\"llava\"", "\"lava\"");
+    let found = problems(&text);
+    assert_eq!(found.len(), 3, "{found:#?}");
+    assert!(found[0].starts_with("dir/p.toml:3:1: sed is not a setting; did you mean \"seed\"?"), "{}", found[0]);
+    assert!(found.iter().any(|p| p.contains("dir/p.toml:10:8: source.a.kind") && p.contains("did you mean \"llava\"?")), "{found:#?}");
+    assert!(found.iter().any(|p| p.contains("13:8: source.a.take: neither a count nor \"all\"") && p.contains("-5")));
+}
+
+#[test]
+fn a_typo_in_any_table_is_an_error_with_a_suggestion() {
+    for (table, wrong, right) in [
+        ("output", "max_shard_mb", "max_shard_mib"),
+        ("format", "token_per_image", "tokens_per_image"),
+        ("images", "qualty", "quality"),
+        ("tiles", "edge", "edge_px"),
+        ("video", "max_frame", "max_frames"),
+        ("limits", "max_pixel", "max_pixels"),
+        ("duplicates", "removes", "remove"),
+    ] {
+        let text = if table == "format" {
+            GOOD.replace("[format]", &format!("[format]\n{wrong} = 1"))
+        } else {
+            format!("{GOOD}\n[{table}]\n{wrong} = 1\n")
+        };
+        let found = problems(&text).join("\n");
+        assert!(found.contains(&format!("{table}.{wrong} is not a setting; did you mean {right:?}?")), "{found}");
+    }
+}
+
+#[test]
+fn a_filter_is_checked_key_by_key() {
+    let found = problems(&format!("{GOOD}filter = {{ min_token = 1, max_turns = \"x\" }}\n"));
+    assert!(found.iter().any(|p| p.contains("source.a.filter.min_token is not a setting; did you mean \"min_tokens\"?")), "{found:#?}");
+    assert!(found.iter().any(|p| p.contains("source.a.filter.max_turns")), "{found:#?}");
+}
+
+#[test]
+fn a_value_out_of_range_says_what_is_allowed() {
+    let found = problems(&format!("{GOOD}\n[images]\nquality = 101\n")).join("\n");
+    assert!(found.contains("images.quality: more than 100") && found.contains("from 1 to 100"), "{found}");
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let found = problems("seed = 1\n[[source]]\nname = \"a\"\n").join("\n");
+    for missing in ["name: not a name", "format.tokenizer is missing", "source.a.kind is missing"] {
+        assert!(found.contains(missing), "{missing}: {found}");
+    }
+    assert!(problems("name = \"x\"\n[format]\ntokenizer = \"t\"\n").join("").contains("there is no [[source]]"));
+}
+
+#[test]
+fn settings_of_another_kind_are_refused() {
+    let replay = "name = \"x\"\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"r\"\nkind = \"dataset\"\nmedia = \"m\"\n";
+    let found = problems(replay).join("\n");
+    assert!(found.contains("source.r.from is missing") && found.contains("source.r.media does not fit"), "{found}");
+    let captions = GOOD.replace("take = 5", "captions = \"keyframes\"");
+    assert!(problems(&captions).join("\n").contains("captions"), "captions are read by sharegpt4video only");
+}
+
+#[test]
+fn two_sources_of_one_name_are_refused() {
+    let text = format!("{GOOD}\n[[source]]\nname = \"a\"\nkind = \"text\"\nannotations = \"t.json\"\n");
+    assert!(problems(&text).join("\n").contains("used twice"));
+}
+
+#[test]
+fn an_unknown_variable_is_refused_where_it_stands() {
+    let found = problems(&GOOD.replace("${data}/a.json", "${dat}/a.json")).join("\n");
+    assert!(found.contains("dir/p.toml:11:") && found.contains("\"dat\""), "{found}");
+}
+
+#[test]
+fn every_syntax_error_is_reported() {
+    let found = problems("name = \nseed = 'x\n");
+    assert!(!found.is_empty() && found[0].starts_with("dir/p.toml:1:"), "{found:#?}");
+}
+
+#[test]
+fn the_command_line_replaces_variables_and_settings() {
+    let sets = ["data=/mnt", "source.a.take=9", "format.max_tokens=2048", "output.directory=o"];
+    let file = check_with(GOOD, &sets).unwrap().file;
+    assert_eq!(file.format.tokenizer, "/mnt/tokenizer.model");
+    assert_eq!(file.source[0].take, Take::Count(9));
+    assert_eq!(file.format.max_tokens, 2048);
+    assert_eq!(file.output.directory, "o");
+}
+
+#[test]
+fn a_wrong_override_is_an_error_of_the_command_line() {
+    let found = check_with(GOOD, &["format.max_token=1", "source.b.take=1"]).unwrap_err().join("\n");
+    assert!(found.contains("--set: format.max_token is not a setting"), "{found}");
+    assert!(found.contains("no element has the name \"b\""), "{found}");
+}
+
+#[test]
+fn paths_are_shown_with_their_variable() {
+    let pipeline = check(GOOD).unwrap();
+    assert_eq!(display_name(Path::new("/data/x/y.json"), &pipeline.variables), "${data}/x/y.json");
+    assert_eq!(display_name(Path::new("/database/y.json"), &pipeline.variables), "/database/y.json");
+}

@@ -1,0 +1,148 @@
+//! Small value types of pipeline files: a string or a list, a count or "all", a share in percent.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// One string, or a list of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum OneOrMany {
+    /// One.
+    One(String),
+    /// Several, in order.
+    Many(Vec<String>),
+}
+
+impl Default for OneOrMany {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl OneOrMany {
+    /// The strings in order.
+    pub fn as_slice(&self) -> &[String] {
+        match self {
+            Self::One(text) => std::slice::from_ref(text),
+            Self::Many(texts) => texts,
+        }
+    }
+}
+
+/// How many records to draw.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Take {
+    /// Every record that is left after rejects, filters and duplicates.
+    #[default]
+    All,
+    /// This many, or all if there are fewer.
+    Count(u64),
+}
+
+impl Serialize for Take {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        match self {
+            Self::All => serializer.serialize_str("all"),
+            Self::Count(count) => serializer.serialize_u64(*count),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Take {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Count(u64),
+            Word(String),
+        }
+        match Form::deserialize(deserializer) {
+            Ok(Form::Count(count)) => Ok(Self::Count(count)),
+            Ok(Form::Word(word)) if word == "all" => Ok(Self::All),
+            Ok(Form::Word(_)) | Err(_) => Err(serde::de::Error::custom("neither a count nor \"all\"")),
+        }
+    }
+}
+
+impl JsonSchema for Take {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Take".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "const": "all" }] })
+    }
+}
+
+/// A part of a whole, from 0 to 1; written as a number or in percent (`"0.5 %"`).
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Share(f64);
+
+impl Share {
+    /// From 0 to 1.
+    pub fn as_f64(self) -> f64 {
+        self.0
+    }
+}
+
+impl Serialize for Share {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_f64(self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Share {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        #[derive(Deserialize)]
+        #[serde(untagged)]
+        enum Form {
+            Part(f64),
+            Percent(String),
+        }
+        let part = match Form::deserialize(deserializer) {
+            Ok(Form::Part(part)) => Some(part),
+            Ok(Form::Percent(text)) => {
+                text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()).map(|n| n / 100.0)
+            }
+            Err(_) => None,
+        };
+        match part.filter(|part| (0.0..=1.0).contains(part)) {
+            Some(part) => Ok(Self(part)),
+            None => Err(serde::de::Error::custom("not a share from 0 to 1, nor one from \"0 %\" to \"100 %\"")),
+        }
+    }
+}
+
+impl JsonSchema for Share {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Share".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "anyOf": [
+            { "type": "number", "minimum": 0, "maximum": 1 },
+            { "type": "string", "pattern": "^[0-9.]+ ?%$" }
+        ] })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_share_is_a_number_or_a_percentage() {
+        let share = |json: &str| serde_json::from_str::<Share>(json).map(Share::as_f64).ok();
+        assert_eq!(share("0.25"), Some(0.25));
+        assert_eq!(share("\"0.5 %\""), Some(0.005));
+        assert_eq!(share("\"half\""), None);
+        assert_eq!(share("1.5"), None);
+    }
+
+    #[test]
+    fn a_take_is_a_count_or_all() {
+        assert_eq!(serde_json::from_str::<Take>("7").ok(), Some(Take::Count(7)));
+        assert_eq!(serde_json::from_str::<Take>("\"all\"").ok(), Some(Take::All));
+        assert!(serde_json::from_str::<Take>("-1").is_err());
+    }
+}

@@ -1,0 +1,173 @@
+//! Replay: a dataset that manyframe built, read as a source.
+//!
+//! Its samples become records again: frames and sub-images that were made before are delivered as they are, whole images can be
+//! cut into sub-images, and the text is formatted anew.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use manyframe_core::{
+    BlobRef, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, Reject, RejectCode, SampleVisual,
+    VisualKind,
+};
+use manyframe_format::turns_from_messages;
+use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
+use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
+use serde::{Deserialize, Serialize};
+
+use crate::PlanError;
+use crate::pipeline::{SourceTable, display_name};
+
+/// The shards of a committed dataset.
+pub(crate) struct ReplaySource {
+    name: Arc<str>,
+    only_sources: Vec<String>,
+    only_layouts: Vec<Layout>,
+    shards: Vec<Shard>,
+}
+
+struct Shard {
+    /// As origins call it.
+    name: Arc<str>,
+    path: PathBuf,
+    format: ShardFormat,
+    num_bytes: u64,
+}
+
+/// What replay needs of a `manifest.json`.
+#[derive(Deserialize)]
+struct ManifestShards {
+    shards: Vec<ManifestShard>,
+}
+
+#[derive(Deserialize)]
+struct ManifestShard {
+    path: PathBuf,
+    format: ShardFormat,
+    num_bytes: u64,
+}
+
+/// A sample as the text of a raw record.
+#[derive(Serialize, Deserialize)]
+struct Replayed {
+    sample: SampleJson,
+    images: Vec<BlobRef>,
+}
+
+impl ReplaySource {
+    pub(crate) fn open(table: &SourceTable, variables: &BTreeMap<String, String>) -> Result<Self, PlanError> {
+        let dataset = Path::new(&table.from);
+        let path = dataset.join("manifest.json");
+        let unusable = |detail: String| PlanError::Replay {
+            source_name: table.name.clone(),
+            path: dataset.to_owned(),
+            detail,
+        };
+        let text = fs::read(&path).map_err(|error| unusable(format!("cannot read its manifest.json ({error})")))?;
+        let manifest: ManifestShards = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
+        // Every format holds every sample; one of them is enough.
+        let format = ShardFormat::ALL.into_iter().find(|format| manifest.shards.iter().any(|s| s.format == *format));
+        let of_format = manifest.shards.into_iter().filter(|shard| Some(shard.format) == format);
+        let shard = |shard: ManifestShard| {
+            let path = dataset.join(&shard.path);
+            let name = display_name(&path, variables).into();
+            Shard { name, path, format: shard.format, num_bytes: shard.num_bytes }
+        };
+        Ok(Self {
+            name: table.name.as_str().into(),
+            only_sources: table.only_sources.clone(),
+            only_layouts: table.only_layouts.clone(),
+            shards: of_format.map(shard).collect(),
+        })
+    }
+
+    fn shard(&self, file: &Arc<str>) -> Result<&Shard, SourceError> {
+        let unknown = || SourceError::UnknownFile { name: Arc::clone(&self.name), file: Arc::clone(file) };
+        self.shards.iter().find(|shard| shard.name == *file).ok_or_else(unknown)
+    }
+
+    fn is_wanted(&self, entry: &SampleEntry) -> bool {
+        let sample = &entry.sample;
+        (self.only_sources.is_empty() || self.only_sources.iter().any(|name| **name == *sample.source))
+            && (self.only_layouts.is_empty() || self.only_layouts.contains(&sample.layout))
+    }
+}
+
+impl Source for ReplaySource {
+    fn splits(&self) -> Result<Vec<Split>, SourceError> {
+        let split = |shard: &Shard| Split { file: Arc::clone(&shard.name), rows: None, num_bytes: shard.num_bytes };
+        Ok(self.shards.iter().map(split).collect())
+    }
+
+    fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
+        let shard = self.shard(&split.file)?;
+        let entries = manyframe_shards::list(shard.format, &shard.path).map_err(|error| read_error(shard, error))?;
+        let entries = entries.filter(|entry| entry.as_ref().map_or(true, |entry| self.is_wanted(entry)));
+        Ok(Box::new(entries.map(|entry| {
+            let entry = entry.map_err(|error| read_error(shard, error))?;
+            Ok(raw_from_entry(shard, &entry))
+        })))
+    }
+
+    fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
+        let shard = self.shard(&origin.file)?;
+        let unknown = || SourceError::UnknownOrigin { path: shard.path.clone(), origin: origin.clone() };
+        let Position::Row(position) = origin.position else { return Err(unknown()) };
+        let entry = manyframe_shards::entry_at(shard.format, &shard.path, position);
+        Ok(raw_from_entry(shard, &entry.map_err(|error| read_error(shard, error))?))
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<Record, Reject> {
+        let reject = |detail: String| Reject {
+            code: RejectCode::MalformedRecord,
+            detail,
+            subset: raw.subset.to_string(),
+            upstream_id: String::new(),
+            origin: raw.origin.clone(),
+        };
+        let text = match &raw.body {
+            RawBody::Json(text) => text,
+            RawBody::Broken { detail, .. } => return Err(reject(detail.clone())),
+        };
+        let replayed: Replayed = serde_json::from_slice(text).map_err(|error| reject(error.to_string()))?;
+        let messages: Vec<_> = replayed.sample.messages();
+        let visuals = &replayed.sample.visuals;
+        let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(error.to_string()))?;
+        let media = visuals.iter().map(|visual| medium(visual, &replayed.images)).collect::<Option<_>>();
+        let media = media.ok_or_else(|| reject("its visuals show images that it does not have".to_owned()))?;
+        let upstream_id = replayed.sample.id.to_string();
+        let (source, subset) = (Arc::clone(&self.name), Arc::clone(&raw.subset));
+        Record::try_new(source, subset, upstream_id, turns, media, raw.origin.clone())
+            .map_err(|error| reject(error.to_string()))
+    }
+}
+
+/// The source that a sample came from first is its subset here; its id there is its upstream id.
+fn raw_from_entry(shard: &Shard, entry: &SampleEntry) -> Raw {
+    let images = entry.images.iter().map(|image| image.blob.clone()).collect();
+    let replayed = Replayed { sample: SampleJson::from_entry(entry), images };
+    let body = match serde_json::to_vec(&replayed) {
+        Ok(text) => RawBody::Json(text),
+        Err(error) => RawBody::Broken { detail: error.to_string(), head: Vec::new() },
+    };
+    let origin = Origin { file: Arc::clone(&shard.name), position: Position::Row(entry.position) };
+    Raw { origin, subset: Arc::clone(&entry.sample.source), body }
+}
+
+fn medium(visual: &SampleVisual, images: &[BlobRef]) -> Option<MediaRef> {
+    let images = images.get(visual.first_image..visual.first_image.checked_add(visual.num_images)?)?;
+    let (kind, location) = match visual.kind {
+        VisualKind::Image => (MediaKind::Image, MediaLocation::Blob(images.first()?.clone())),
+        VisualKind::Tiled => {
+            (MediaKind::Image, MediaLocation::Prepared { images: images.to_vec(), grid: Some(visual.grid?) })
+        }
+        VisualKind::Video => (MediaKind::Video, MediaLocation::Prepared { images: images.to_vec(), grid: None }),
+    };
+    Some(MediaRef { kind, location, clip: None, fps: None })
+}
+
+fn read_error(shard: &Shard, error: ShardError) -> SourceError {
+    SourceError::Read { path: shard.path.clone(), source: std::io::Error::other(error) }
+}

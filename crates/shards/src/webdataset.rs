@@ -1,0 +1,170 @@
+//! WebDataset shards: a tar in which the members of a sample stand together, its JSON first.
+//!
+//! ```text
+//! 0123…ef.json       SampleJson
+//! 0123…ef.000.jpg    its images, in placeholder order
+//! 0123…ef.001.jpg
+//! ```
+//!
+//! The key is the record id: it has no dot (readers cut keys at the first one), and it is unique over all shards
+//! (Megatron-Energon asks for that). There are no members besides samples.
+
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+
+use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
+
+use crate::digest::DigestWriter;
+use crate::json::{ImageShape, image_shapes, names_of};
+use crate::tar::{Member, TarReader, write_end, write_member};
+use crate::{ImageEntry, SampleEntry, SampleJson, ShardError, ShardSummary, ShardWriter};
+
+/// Writes a tar.
+pub(crate) struct Writer {
+    sink: DigestWriter,
+    num_samples: u64,
+}
+
+impl Writer {
+    pub(crate) fn new(sink: Box<dyn Write + Send>) -> Self {
+        Self { sink: DigestWriter::new(sink), num_samples: 0 }
+    }
+
+    fn write_member(&mut self, name: &str, content: &[u8]) -> Result<(), ShardError> {
+        write_member(&mut self.sink, name, content).map_err(|source| ShardError::Write { source })
+    }
+}
+
+impl ShardWriter for Writer {
+    fn write(&mut self, sample: &Sample) -> Result<(), ShardError> {
+        let json = serde_json::to_vec(&SampleJson::from_sample(sample))
+            .map_err(|error| ShardError::Write { source: error.into() })?;
+        self.write_member(&format!("{}.json", sample.id), &json)?;
+        for (name, image) in names_of(&sample.images).iter().zip(&sample.images) {
+            self.write_member(&format!("{}.{name}", sample.id), &image.bytes)?;
+        }
+        self.num_samples += 1;
+        Ok(())
+    }
+
+    fn finish(mut self: Box<Self>) -> Result<ShardSummary, ShardError> {
+        write_end(&mut self.sink).map_err(|source| ShardError::Write { source })?;
+        self.sink.finish(self.num_samples)
+    }
+}
+
+/// A sample whose images have been found but not read.
+struct Found {
+    position: u64,
+    sample: Sample,
+    images: Vec<(Member, ImageShape)>,
+}
+
+pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Sample, ShardError>> + Send + use<>, ShardError> {
+    let mut tar = TarReader::open(path)?;
+    Ok(until_error(move || {
+        let Some(found) = next_sample(&mut tar)? else {
+            return Ok(None);
+        };
+        with_images(&mut tar, found).map(Some)
+    }))
+}
+
+pub(crate) fn list(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<SampleEntry, ShardError>> + Send + use<>, ShardError> {
+    let mut tar = TarReader::open(path)?;
+    let file = file_text(path)?;
+    Ok(until_error(move || Ok(next_sample(&mut tar)?.map(|found| entry(&file, found)))))
+}
+
+pub(crate) fn entry_at(path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
+    let mut tar = TarReader::open(path)?;
+    tar.go_to(position);
+    let missing =
+        || ShardError::Tar { path: path.to_owned(), offset: position, detail: "no sample begins here".into() };
+    let found = next_sample(&mut tar)?.ok_or_else(missing)?;
+    Ok(entry(&file_text(path)?, found))
+}
+
+fn file_text(path: &Path) -> Result<Arc<str>, ShardError> {
+    path.to_str().map(Arc::from).ok_or_else(|| ShardError::PathText { path: path.to_owned() })
+}
+
+fn entry(file: &Arc<str>, found: Found) -> SampleEntry {
+    let images = found.images.into_iter().map(|(member, shape)| ImageEntry {
+        blob: BlobRef::Range { file: Arc::clone(file), offset: member.offset, num_bytes: member.num_bytes },
+        format: shape.format,
+        width_px: shape.width_px,
+        height_px: shape.height_px,
+    });
+    SampleEntry { position: found.position, sample: found.sample, images: images.collect() }
+}
+
+pub(crate) fn read_one(path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
+    let mut tar = TarReader::open(path)?;
+    let wanted = format!("{id}.json");
+    while let Some(member) = tar.next_member()? {
+        if member.name == wanted {
+            let found = sample_at(&mut tar, &member)?;
+            return with_images(&mut tar, found).map(Some);
+        }
+    }
+    Ok(None)
+}
+
+fn next_sample(tar: &mut TarReader) -> Result<Option<Found>, ShardError> {
+    match tar.next_member()? {
+        Some(member) => sample_at(tar, &member).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The sample whose JSON is the member at hand; its images must follow.
+fn sample_at(tar: &mut TarReader, member: &Member) -> Result<Found, ShardError> {
+    let path = tar.path().to_owned();
+    let damaged = |detail: String| ShardError::Member { path: path.clone(), member: member.name.clone(), detail };
+    let Some(key) = member.name.strip_suffix(".json") else {
+        return Err(damaged("a sample's JSON was expected here".to_owned()));
+    };
+    let json = tar.read(member)?;
+    let json: SampleJson = serde_json::from_slice(&json).map_err(|error| damaged(format!("not a sample: {error}")))?;
+    if json.id.to_string() != key {
+        return Err(damaged(format!("it holds sample {}", json.id)));
+    }
+    let shapes = image_shapes(&json.images, &json.image_sizes).map_err(&damaged)?;
+    let mut images = Vec::new();
+    for (name, shape) in json.images.iter().zip(shapes) {
+        let expected = format!("{key}.{name}");
+        match tar.next_member()? {
+            Some(member) if member.name == expected => images.push((member, shape)),
+            Some(member) => return Err(damaged(format!("{expected:?} must follow, {:?} does", member.name))),
+            None => return Err(damaged(format!("{expected:?} must follow, the archive ends"))),
+        }
+    }
+    Ok(Found { position: member.header_offset(), sample: json.into_sample(), images })
+}
+
+fn with_images(tar: &mut TarReader, found: Found) -> Result<Sample, ShardError> {
+    let Found { mut sample, images, .. } = found;
+    for (member, ImageShape { format, width_px, height_px }) in images {
+        sample.images.push(SampleImage { bytes: tar.read(&member)?, format, width_px, height_px });
+    }
+    Ok(sample)
+}
+
+/// An iterator over what a function gives, up to the first `None` or error.
+fn until_error<T>(
+    mut next: impl FnMut() -> Result<Option<T>, ShardError>,
+) -> impl Iterator<Item = Result<T, ShardError>> {
+    let mut over = false;
+    std::iter::from_fn(move || {
+        if over {
+            return None;
+        }
+        let item = next().transpose();
+        over = !matches!(item, Some(Ok(_)));
+        item
+    })
+}

@@ -1,0 +1,279 @@
+//! What every shard format promises: samples come back whole, the same samples are the same bytes, and damage is an
+//! error.
+
+#![expect(clippy::unwrap_used, reason = "a shard that cannot be read fails the test")]
+
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+
+use manyframe_columnar::CellReader;
+use manyframe_core::{
+    BlobRef, Cost, Digest, Grid, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
+    SampleVisual, VisualKind,
+};
+use manyframe_shards::{ShardError, ShardFormat, ShardSummary, create, list, read, read_one};
+use proptest::prelude::*;
+
+/// A sink that can still be looked at when the writer has taken it.
+#[derive(Clone, Default)]
+struct Shared(Arc<Mutex<Vec<u8>>>);
+
+impl Write for Shared {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn written(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, ShardSummary) {
+    let sink = Shared::default();
+    let mut writer = create(format, Box::new(sink.clone())).unwrap();
+    for sample in samples {
+        writer.write(sample).unwrap();
+    }
+    let summary = writer.finish().unwrap();
+    let bytes = std::mem::take(&mut *sink.0.lock().unwrap());
+    (bytes, summary)
+}
+
+fn file(folder: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
+    let mut file = tempfile::NamedTempFile::new_in(folder.path()).unwrap();
+    file.write_all(bytes).unwrap();
+    file.keep().unwrap().1
+}
+
+fn sample(n: u64, num_images: usize) -> Sample {
+    let image = |index: usize| SampleImage {
+        bytes: format!("image {index} of {n}").into_bytes(),
+        format: [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Webp][index % 3],
+        width_px: 336,
+        height_px: index as u32 + 1,
+    };
+    Sample {
+        id: RecordId::from_digest(Digest::of(&n.to_le_bytes())),
+        source: "mantis".into(),
+        subset: "nlvr2".into(),
+        upstream_id: n.to_string(),
+        layout: Layout::Image,
+        messages: vec![
+            Message { role: Role::System, content: "Be brief.".to_owned() },
+            Message { role: Role::User, content: "<image>".repeat(num_images) },
+            Message { role: Role::Assistant, content: "é\u{0}\u{feff}".to_owned() },
+        ],
+        prompt: "<|User|>".to_owned(),
+        label_spans: vec![(1, 3), (4, 4)],
+        cost: Cost {
+            text_tokens: 7,
+            visual_tokens: 144 * num_images as u64,
+            num_images: num_images as u64,
+            num_frames: n % 2,
+        },
+        images: (0..num_images).map(image).collect(),
+        visuals: vec![SampleVisual {
+            kind: VisualKind::Video,
+            message: 1,
+            start: 0,
+            end: 7,
+            first_image: 0,
+            num_images,
+            grid: Some(Grid { rows: 2, columns: 3 }),
+            times_s: vec![0.0, 0.1, 1.0 / 3.0],
+            path: "a/b.mp4".to_owned(),
+            width_px: 640,
+            height_px: 480,
+        }],
+        origin: Origin { file: "a.json".into(), position: Position::Bytes { offset: 5, num_bytes: 9, line: 2 } },
+    }
+}
+
+prop_compose! {
+    fn any_sample()(
+        id in any::<[u8; 16]>(),
+        texts in any::<[String; 6]>(),
+        messages in prop::collection::vec((0..3_usize, any::<String>()), 0..4),
+        layout in 0..4_usize,
+        spans in prop::collection::vec((0..1_usize << 40, any::<u32>()), 0..3),
+        num_images in prop_oneof![0..4_usize, 998..1003_usize, Just(1200)],
+        image in (any::<[u8; 4]>(), 0..3_usize, any::<u32>(), any::<u32>()),
+        position in prop_oneof![
+            any::<(u64, u64, u64)>().prop_map(|(offset, num_bytes, line)| Position::Bytes { offset, num_bytes, line }),
+            any::<u64>().prop_map(Position::Row),
+            Just(Position::File),
+        ],
+        times in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::ZERO, 0..3),
+        tokens in (0..1_u64 << 60, 0..1_u64 << 60, any::<u64>()),
+    ) -> Sample {
+        let [source, subset, upstream_id, prompt, path, file] = texts;
+        let roles = [Role::System, Role::User, Role::Assistant];
+        let formats = [ImageFormat::Jpeg, ImageFormat::Png, ImageFormat::Webp];
+        let (bytes, format, width_px, height_px) = image;
+        let mut base = sample(0, 0);
+        base.visuals[0].times_s = times;
+        base.visuals[0].path = path;
+        let images = (0..num_images).map(|index| SampleImage {
+            bytes: bytes[..(index + bytes[0] as usize) % 5].to_vec(),
+            format: formats[(index + format) % 3],
+            width_px,
+            height_px,
+        });
+        Sample {
+            id: RecordId(id),
+            source: source.into(),
+            subset: subset.into(),
+            upstream_id,
+            layout: Layout::ALL[layout],
+            messages: messages.into_iter().map(|(role, content)| Message { role: roles[role], content }).collect(),
+            prompt,
+            label_spans: spans.into_iter().map(|(start, length)| (start, start + length as usize)).collect(),
+            cost: Cost {
+                text_tokens: tokens.0,
+                visual_tokens: tokens.1,
+                num_images: num_images as u64,
+                num_frames: tokens.2,
+            },
+            images: images.collect(),
+            origin: Origin { file: file.into(), position },
+            ..base
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn samples_come_back_whole(samples in prop::collection::vec(any_sample(), 0..4)) {
+        let folder = tempfile::tempdir().unwrap();
+        for format in ShardFormat::ALL {
+            let (bytes, _) = written(format, &samples);
+            let found: Result<Vec<_>, _> = read(format, &file(&folder, &bytes)).unwrap().collect();
+            prop_assert_eq!(found.unwrap(), samples.clone(), "{:?}", format);
+        }
+    }
+}
+
+#[test]
+fn the_same_samples_are_the_same_bytes() {
+    let samples: Vec<_> = (0..120).map(|n| sample(n, 3)).collect();
+    for format in ShardFormat::ALL {
+        let (bytes, summary) = written(format, &samples);
+        assert_eq!((bytes.clone(), summary), written(format, &samples));
+        let expected = ShardSummary { num_samples: 120, num_bytes: bytes.len() as u64, digest: Digest::of(&bytes) };
+        assert_eq!(summary, expected, "{format:?}");
+    }
+}
+
+#[test]
+fn images_can_be_read_from_where_the_list_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..130).map(|n| sample(n, n as usize % 4)).collect();
+    for format in ShardFormat::ALL {
+        let (bytes, _) = written(format, &samples);
+        let path = file(&folder, &bytes);
+        let cells = CellReader::new();
+        let entries: Vec<_> = list(format, &path).unwrap().map(Result::unwrap).collect();
+        assert_eq!(entries.len(), samples.len());
+        for (entry, sample) in entries.iter().zip(&samples) {
+            assert_eq!(entry.sample, Sample { images: Vec::new(), ..sample.clone() });
+            assert_eq!(entry.images.len(), sample.images.len());
+            for (entry, image) in entry.images.iter().zip(&sample.images) {
+                let found = match &entry.blob {
+                    BlobRef::Range { offset, num_bytes, .. } => {
+                        bytes[*offset as usize..(offset + num_bytes) as usize].to_vec()
+                    }
+                    BlobRef::Cell { file, column, row, index } => {
+                        cells.read(file.as_ref().as_ref(), column, *row, *index).unwrap().unwrap()
+                    }
+                };
+                assert_eq!(found, image.bytes);
+                assert_eq!(
+                    (entry.format, entry.width_px, entry.height_px),
+                    (image.format, image.width_px, image.height_px)
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn one_sample_is_found_by_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..150).map(|n| sample(n, 2)).collect();
+    for format in ShardFormat::ALL {
+        let path = file(&folder, &written(format, &samples).0);
+        assert_eq!(read_one(format, &path, samples[140].id).unwrap().as_ref(), Some(&samples[140]));
+        assert_eq!(read_one(format, &path, sample(999, 0).id).unwrap(), None);
+    }
+}
+
+#[test]
+fn an_empty_shard_has_no_samples() {
+    let folder = tempfile::tempdir().unwrap();
+    for format in ShardFormat::ALL {
+        let path = file(&folder, &written(format, &[]).0);
+        assert_eq!(read(format, &path).unwrap().count(), 0);
+    }
+}
+
+#[test]
+fn names_have_more_digits_only_where_they_are_needed() {
+    let names = |num_images| {
+        let (bytes, _) = written(ShardFormat::Webdataset, &[sample(0, num_images)]);
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        (text.contains(".000.jpg"), text.contains(".0000.jpg"))
+    };
+    assert_eq!(names(1000), (true, false));
+    assert_eq!(names(1001), (false, true));
+}
+
+#[test]
+fn a_shard_that_was_cut_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..3).map(|n| sample(n, 2)).collect();
+    for format in ShardFormat::ALL {
+        let (bytes, _) = written(format, &samples);
+        for num_bytes in (0..bytes.len()).step_by(61).chain([bytes.len() - 1]) {
+            let path = file(&folder, &bytes[..num_bytes]);
+            let found: Result<Vec<_>, _> = read(format, &path).and_then(Iterator::collect);
+            assert!(found.is_err(), "{format:?} cut to {num_bytes} bytes");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_shard_never_panics_and_gives_no_more_after_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..3).map(|n| sample(n, 2)).collect();
+    for format in ShardFormat::ALL {
+        let (bytes, _) = written(format, &samples);
+        for step in 0..400 {
+            let mut damaged = bytes.clone();
+            let position = (step * 2_654_435_761_usize) % damaged.len();
+            damaged[position] ^= 1 << (step % 8);
+            let path = file(&folder, &damaged);
+            if let Ok(found) = read(format, &path) {
+                let found: Vec<_> = found.collect();
+                assert!(found.iter().rev().skip(1).all(Result::is_ok));
+            }
+            list(format, &path).map(Iterator::count).ok();
+            std::fs::remove_file(path).unwrap();
+        }
+    }
+}
+
+#[test]
+fn damage_is_named_by_shard_and_member() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples = [sample(0, 1), sample(1, 1)];
+    let (bytes, _) = written(ShardFormat::Webdataset, &samples);
+    // Without its last member the second sample has no image.
+    let path = file(&folder, &[&bytes[..bytes.len() - 2048], &[0; 1024]].concat());
+    let error = read(ShardFormat::Webdataset, &path).unwrap().nth(1).unwrap().unwrap_err();
+    let ShardError::Member { path: found, member, detail } = error else { panic!("{error:?}") };
+    assert_eq!((found, member), (path, format!("{}.json", samples[1].id)));
+    assert_eq!(detail, format!("\"{}.000.jpg\" must follow, the archive ends", samples[1].id));
+}

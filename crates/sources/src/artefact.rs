@@ -1,0 +1,54 @@
+//! Text that a dataset's generation left behind where an answer should be.
+
+use manyframe_core::{RejectCode, Role};
+use memchr::memmem::Finder;
+
+use crate::draft::{DraftTurn, Piece};
+use crate::fault::{Fault, quoted};
+
+/// Answers that are not answers, compared as a whole, without white space around them.
+const ANSWERS: [&str; 2] = [
+    // Shot2Story, issue 14.
+    "Placeholder for visual caption.",
+    // SVIT, issue 5: the model was called without a message.
+    "message is empty",
+];
+
+/// Names of internal files and formats that leaked into turns, wherever they stand.
+const LEAKS: [&str; 2] = [
+    // VideoInstruct-100K; LLaVA-NeXT's trainer removes it.
+    "QA_GT_caption_based_noisy",
+    // LLaVA-NeXT-Data.
+    "GPT-T-COCO format",
+];
+
+/// What to look for in the turns of a source.
+pub(crate) struct Artefacts {
+    answers: Vec<String>,
+    leaks: [Finder<'static>; LEAKS.len()],
+}
+
+impl Artefacts {
+    /// The known artefacts, and answers that a source names besides.
+    pub(crate) fn with_answers(more: &[String]) -> Self {
+        let more = more.iter().map(String::as_str);
+        let answers = ANSWERS.into_iter().chain(more).map(|answer| answer.trim().to_owned()).collect();
+        Self { answers, leaks: LEAKS.map(|leak| Finder::new(leak)) }
+    }
+
+    /// Finds a turn that is an artefact, or holds one.
+    pub(crate) fn refuse(&self, turns: &[DraftTurn<'_>]) -> Result<(), Fault> {
+        for (index, turn) in turns.iter().enumerate() {
+            for piece in &turn.pieces {
+                let Piece::Text(text) = piece else { continue };
+                let is_answer = turn.role == Role::Assistant && turn.pieces.len() == 1;
+                let is_artefact = is_answer && self.answers.iter().any(|answer| answer == text.trim());
+                if is_artefact || self.leaks.iter().any(|leak| leak.find(text.as_bytes()).is_some()) {
+                    let detail = format!("turn {index} is an artefact, or holds one: {}", quoted(text));
+                    return Err(Fault::new(RejectCode::ArtefactText, detail));
+                }
+            }
+        }
+        Ok(())
+    }
+}

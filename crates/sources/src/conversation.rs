@@ -1,0 +1,152 @@
+//! Conversations in every shape in common use.
+//!
+//! | shape | met in |
+//! |---|---|
+//! | `conversations`, `conversation`, `messages`: `[{from or role, value or content or text}]` | LLaVA, Mantis, most chat sets |
+//! | the same, of `{human, assistant}` pairs, of `[question, answer]` pairs, or of strings in turn | ms-swift, UltraChat |
+//! | `data`: `[question, answer, …]` | UltraChat |
+//! | `query`, `instruction` (+ `input`), `prompt`, `question` with `response`, `output`, `completion`, `answer` | Alpaca, ms-swift |
+//! | … and `history`: `[[question, answer]]`, `system`: text | ms-swift, LLaMA-Factory |
+//!
+//! Text is not changed, and the order of turns is not checked here.
+
+use std::borrow::Cow;
+
+use manyframe_core::{RejectCode, Role};
+
+use crate::content::read_content;
+use crate::draft::DraftTurn;
+use crate::fault::{Fault, quoted};
+use crate::value::{Object, Value};
+
+const LISTS: &[&str] = &["conversations", "conversation", "messages", "data"];
+const QUESTIONS: &[&str] = &["query", "instruction", "prompt", "question"];
+const ANSWERS: &[&str] = &["response", "output", "completion", "answer"];
+const ROLES: &[&str] = &["from", "role"];
+const CONTENTS: &[&str] = &["value", "content", "text"];
+
+/// The turns of a record, in the first of the known shapes that it has.
+pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+    let mut turns = if let Some((name, list)) = row.get_any(LISTS) {
+        read_list(name, list)?
+    } else if let Some((name, question)) = row.get_any(QUESTIONS) {
+        read_question(row, name, question)?
+    } else {
+        return Err(no_conversation(row));
+    };
+    if let Some(system) = read_system(row)?
+        && turns.first().is_none_or(|turn| turn.role != Role::System)
+    {
+        turns.insert(0, system);
+    }
+    if turns.is_empty() {
+        return Err(Fault::new(RejectCode::EmptyConversation, "the conversation has no turn"));
+    }
+    Ok(turns)
+}
+
+fn no_conversation(row: &Object<'_>) -> Fault {
+    let found: Vec<_> = row.names().take(12).collect();
+    let hint =
+        if found.contains(&"blip_caption") { "; this looks like the metadata file beside the annotations" } else { "" };
+    Fault::unexpected(format!(
+        "no conversation: found the fields {}, expected one of {LISTS:?}{hint}",
+        quoted(&found.join(", "))
+    ))
+}
+
+fn read_list<'r>(name: &str, list: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+    let Value::List(items) = list else { return Err(Fault::wrong_type(name, list, "a list of turns")) };
+    let mut turns = Vec::with_capacity(items.len());
+    for (index, item) in items.iter().enumerate() {
+        match item {
+            Value::Object(turn) => read_turn(turn, &mut turns)?,
+            Value::Text(text) => turns.push(DraftTurn::text(alternating(index), text.as_ref())),
+            Value::List(pair) => read_pair(name, pair, &mut turns)?,
+            other => return Err(Fault::wrong_type(name, other, "a list of objects")),
+        }
+    }
+    Ok(turns)
+}
+
+fn alternating(index: usize) -> Role {
+    if index.is_multiple_of(2) { Role::User } else { Role::Assistant }
+}
+
+fn read_turn<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Fault> {
+    let Some((field, role)) = turn.get_any(ROLES) else { return read_exchange(turn, turns) };
+    let Some(role) = role.as_text() else { return Err(Fault::wrong_type(field, role, "a string")) };
+    let (name, content) = turn.get_any(CONTENTS).unzip();
+    let pieces = read_content(name.unwrap_or("value"), content)?;
+    turns.push(DraftTurn { role: role_of(role)?, pieces });
+    Ok(())
+}
+
+/// Question and answer in one object.
+fn read_exchange<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Fault> {
+    let sides = [(Role::User, ["human", "user"]), (Role::Assistant, ["assistant", "gpt"])];
+    for (role, names) in sides {
+        let Some((name, content)) = turn.get_any(&names) else {
+            let found: Vec<_> = turn.names().take(12).collect();
+            return Err(Fault::unexpected(format!("a turn has the fields {found:?}, expected a role and a text")));
+        };
+        turns.push(DraftTurn { role, pieces: read_content(name, Some(content))? });
+    }
+    Ok(())
+}
+
+fn read_pair<'r>(name: &str, pair: &'r [Value<'_>], turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Fault> {
+    let [question, answer] = pair else {
+        return Err(Fault::unexpected(format!("an entry of {name:?} has {} items, expected 2", pair.len())));
+    };
+    turns.push(DraftTurn { role: Role::User, pieces: read_content(name, Some(question))? });
+    turns.push(DraftTurn { role: Role::Assistant, pieces: read_content(name, Some(answer))? });
+    Ok(())
+}
+
+/// A single question and answer, with what came before.
+fn read_question<'r>(row: &'r Object<'_>, name: &str, question: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+    let mut turns = Vec::new();
+    match row.get("history") {
+        None => {}
+        Some(Value::List(pairs)) => {
+            for pair in pairs {
+                let Value::List(pair) = pair else { return Err(Fault::wrong_type("history", pair, "a list of pairs")) };
+                read_pair("history", pair, &mut turns)?;
+            }
+        }
+        Some(other) => return Err(Fault::wrong_type("history", other, "a list of pairs")),
+    }
+    let mut pieces = read_content(name, Some(question))?;
+    if let Some(input) = row.get("input").filter(|input| !input.is_blank()) {
+        let Some(input) = input.as_text() else { return Err(Fault::wrong_type("input", input, "a string")) };
+        pieces.push(crate::draft::Piece::Text(Cow::Owned(format!("\n{input}"))));
+    }
+    turns.push(DraftTurn { role: Role::User, pieces });
+    let Some((name, answer)) = row.get_any(ANSWERS) else {
+        return Err(Fault::unexpected(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
+    };
+    turns.push(DraftTurn { role: Role::Assistant, pieces: read_content(name, Some(answer))? });
+    Ok(turns)
+}
+
+fn read_system<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Fault> {
+    match row.get_any(&["system", "system_prompt"]) {
+        None => Ok(None),
+        Some((_, Value::Text(text))) => Ok(Some(DraftTurn::text(Role::System, text.as_ref()))),
+        Some((name, other)) => Err(Fault::wrong_type(name, other, "a string")),
+    }
+}
+
+/// Who speaks. `chatgpt`, `bing` and `bard` answered in ShareGPT's conversations.
+fn role_of(role: &str) -> Result<Role, Fault> {
+    match role.to_ascii_lowercase().as_str() {
+        "human" | "user" => Ok(Role::User),
+        "gpt" | "assistant" | "chatgpt" | "bing" | "bard" | "model" => Ok(Role::Assistant),
+        "system" => Ok(Role::System),
+        _ => {
+            let detail = format!("the role is {}, expected one of user, assistant, system", quoted(role));
+            Err(Fault::new(RejectCode::UnknownRole, detail))
+        }
+    }
+}

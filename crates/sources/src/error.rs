@@ -1,0 +1,86 @@
+//! Why a source cannot be read. A record that is bad is not an error: it becomes a reject.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use manyframe_columnar::ColumnarError;
+use manyframe_core::Origin;
+
+use crate::OptionProblem;
+
+/// What could not be done with a source.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// The source has no file to read.
+    #[error("source {name:?} has no annotation file")]
+    NoAnnotations {
+        /// Name of the source.
+        name: Arc<str>,
+    },
+    /// Two files would give the same origins.
+    #[error("source {name:?} has two annotation files that are called {file:?}")]
+    RepeatedName {
+        /// Name of the source.
+        name: Arc<str>,
+        /// Name of the files.
+        file: Arc<str>,
+    },
+    /// A path that cannot be written into records.
+    #[error("the path {path:?} is not valid Unicode")]
+    PathEncoding {
+        /// The path.
+        path: PathBuf,
+    },
+    /// An option that cannot be used; [`crate::SourceOptions::problems`] gives all of them.
+    #[error("source {name:?} cannot be read as configured")]
+    Options {
+        /// Name of the source.
+        name: Arc<str>,
+        /// What is wrong, and with which option.
+        #[source]
+        problem: OptionProblem,
+    },
+    /// An annotation file could not be read from its disk.
+    #[error("cannot read {path:?}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A Parquet file could not be read.
+    #[error("cannot read rows of {path:?}")]
+    Rows {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ColumnarError,
+    },
+    /// The file does not hold records.
+    #[error("{path:?} is {found}; expected a JSON array, JSON lines or Parquet: {advice}")]
+    NotRecords {
+        /// The file.
+        path: PathBuf,
+        /// What it looks like.
+        found: &'static str,
+        /// What to do about it.
+        advice: &'static str,
+    },
+    /// A split or origin names a file that the source does not have.
+    #[error("source {name:?} has no annotation file {file:?}")]
+    UnknownFile {
+        /// Name of the source.
+        name: Arc<str>,
+        /// The name asked for.
+        file: Arc<str>,
+    },
+    /// An origin does not lie in its file.
+    #[error("{path:?} has no record at {origin}; the file is not the one that was read before")]
+    UnknownOrigin {
+        /// The file.
+        path: PathBuf,
+        /// The place asked for.
+        origin: Origin,
+    },
+}

@@ -1,0 +1,142 @@
+//! How the records of a file begin, so that reading can go on at the next one after a record that is damaged.
+//!
+//! ```text
+//! [\n  {\n    "id": …},\n  {\n    "id": …      a line that begins like the lines on which records begin: `\n  {`
+//! [{"image": …}, {"image": …}]                 all in one line: what stands between records, and their first key
+//! ```
+//!
+//! It only guesses: text may look like the start of a record. A wrong guess costs the damaged record's own bytes a second
+//! look, and at most the records up to the next right guess.
+
+use memchr::memmem;
+
+use super::grammar::is_space;
+
+/// Keys with which records begin differ within a file, but not much.
+const MAX_OPENINGS: usize = 16;
+
+/// What the start of a record looks like in a file.
+#[derive(Debug, Default)]
+pub(crate) struct Anchors {
+    /// From the last line feed before a record on, or all that separates two records of the same line.
+    lead: Vec<u8>,
+    /// From the brace to the colon after the first key; or the brace alone where that is enough.
+    openings: Vec<Vec<u8>>,
+    is_settled: bool,
+}
+
+impl Anchors {
+    /// Learns from a record: the bytes `between` the last one (or the start of the file) and it, and how it begins.
+    /// The byte where its brace belongs is not looked at: it may be damaged.
+    pub(crate) fn learn(&mut self, between: &[u8], record: &[u8], place: Place) {
+        if !self.is_settled {
+            self.learn_lead(between, record, place);
+        }
+        let has_bare_opening = self.openings.first().is_some_and(|opening| opening == b"{");
+        if has_bare_opening
+            || self.openings.len() == MAX_OPENINGS
+            || self.openings.iter().any(|it| record.starts_with(it))
+        {
+            return;
+        }
+        if let Some(opening) = opening_of(record) {
+            self.openings.push(opening);
+        }
+    }
+
+    fn learn_lead(&mut self, between: &[u8], record: &[u8], place: Place) {
+        let last_line = memchr::memrchr(b'\n', between).and_then(|at| between.get(at..));
+        self.is_settled = last_line.is_some() || place == Place::AfterRecord;
+        self.lead = match (last_line, place) {
+            (Some(line), _) => line.to_vec(),
+            (None, Place::AfterRecord) => between.to_vec(),
+            (None, Place::First) => Vec::new(),
+        };
+        let Some(line) = last_line else { return };
+        // In an indented file nothing else begins so; in others, what is inside of records may begin lines as well.
+        let inner = record.get(1..).unwrap_or_default();
+        let inner = inner.get(..inner.iter().take_while(|&&byte| is_space(byte)).count()).unwrap_or_default();
+        let inner_line = memchr::memrchr(b'\n', inner).and_then(|at| inner.get(at..));
+        if line.len() > 1 || inner_line.is_none_or(|inner| inner.len() > line.len()) {
+            self.openings = vec![b"{".to_vec()];
+        }
+    }
+
+    /// Position of the brace of the first record whose start (what stands before it included) lies after `from`.
+    pub(crate) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
+        let searched = bytes.get(from..)?;
+        let found = self.openings.iter().filter_map(|opening| {
+            let start = [self.lead.as_slice(), opening].concat();
+            memmem::find(searched, &start).map(|at| from + at + self.lead.len())
+        });
+        found.min()
+    }
+
+    /// How many bytes the start of a record takes at most.
+    pub(crate) fn max_length(&self) -> usize {
+        self.lead.len() + self.openings.iter().map(Vec::len).max().unwrap_or(0)
+    }
+}
+
+/// Where a record stands that is learned from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// First in the file.
+    First,
+    /// After a whole record.
+    AfterRecord,
+}
+
+/// From the brace to the colon after the first key. `None` if that is not what is there.
+fn opening_of(record: &[u8]) -> Option<Vec<u8>> {
+    let spaces = record.get(1..)?.iter().take_while(|&&byte| is_space(byte)).count();
+    let key = record.get(spaces + 1..)?.strip_prefix(b"\"")?;
+    let length = key.iter().position(|&byte| !byte.is_ascii_alphanumeric() && !b"_-. ".contains(&byte))?;
+    let colon = key.get(length..)?.strip_prefix(b"\"")?.first()?;
+    // The brace, the white space, two quotes and the colon.
+    let num_bytes = spaces + length + 4;
+    let opening = [b"{", record.get(1..num_bytes)?].concat();
+    (*colon == b':' || is_space(*colon)).then_some(opening)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn anchors(between: &[u8], record: &[u8]) -> Anchors {
+        let mut anchors = Anchors::default();
+        anchors.learn(between, record, Place::First);
+        anchors
+    }
+
+    #[test]
+    fn indented_records_begin_with_a_line_of_their_own() {
+        let anchors = anchors(b"[\n  ", b"{\n    \"id\": 1");
+        let text = b"{\n    \"a\": [\n      {\n      }\n    ]\n  },\n  {\n    \"b\"";
+        let found = anchors.find(text, 1).unwrap();
+        assert_eq!(text.get(found - 3..found + 1), Some(&b"\n  {"[..]));
+    }
+
+    #[test]
+    fn records_in_one_line_begin_with_a_known_key() {
+        let mut anchors = anchors(b"[", b"{\"image\": \"x\", \"QA\": [{\"q\": 1}, {\"q\": 2}]");
+        let text = b"{\"image\": \"x\", \"QA\": [{\"q\": 1}, {\"q\": 2}]}, {\"image\": \"y\"";
+        assert_eq!(anchors.find(text, 1), Some(44));
+        anchors.learn(b", ", b"{\"video\": 1", Place::AfterRecord);
+        assert_eq!(anchors.find(text, 1), Some(44));
+        assert_eq!(anchors.find(b"{\"image\": {\"video\": 1}, {\"video\": 2}", 1), Some(24), "commas are part of it");
+    }
+
+    #[test]
+    fn a_damaged_brace_does_not_hide_how_records_begin() {
+        assert_eq!(anchors(b"[\n  ", b"x\n    \"id\": 1").find(b"..\n  {", 0), Some(5));
+        assert_eq!(anchors(b"[", b"x\"id\": 1").find(b"}, {\"id\": 2", 0), Some(3));
+    }
+
+    #[test]
+    fn nothing_is_learned_from_a_damaged_key() {
+        for record in ["{id\": 5, \"b\"", "{\"id: 5", "{}", "{", ""] {
+            assert!(anchors(b"[", record.as_bytes()).openings.is_empty(), "{record}");
+        }
+    }
+}

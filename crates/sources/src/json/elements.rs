@@ -1,0 +1,261 @@
+//! Records of an array, or objects one after another: where each begins and ends, also after damage.
+//!
+//! Rules, for files that are not as they should be:
+//! * A record ends at its closing brace, if a comma, a bracket, another brace or the end of the file follows.
+//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`]. Its bytes are given as they are,
+//!   and fail to parse.
+//! * Without a known start of records, damage goes on to the end of the file.
+//! * Brackets and commas between records are not checked, so that arrays written one after another can be read; but a file
+//!   that begins with a bracket must end with one.
+
+use std::io::{self, Read};
+
+use super::anchor::{Anchors, Place};
+use super::grammar::{Grammar, Step, is_space};
+use super::sniff::byte_order_mark_length;
+use super::window::Window;
+use super::{Found, NextFound, is_overlong, last, overlong, unclosed, whole};
+
+/// How many bytes from its brace a record shows how records begin.
+const OPENING_BYTES: usize = 4096;
+
+/// Most bytes between two records that are kept to learn from.
+const MAX_BETWEEN_BYTES: usize = 4096;
+
+/// Reads the records of a file.
+pub(crate) struct Elements<R> {
+    window: Window<R>,
+    anchors: Anchors,
+    progress: Progress,
+    brackets: Brackets,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Progress {
+    NotStarted,
+    AfterRecord,
+    AfterDamage,
+    Ended,
+}
+
+/// Which bracket was seen last between records.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Brackets {
+    None,
+    Open,
+    Closed,
+}
+
+/// How the record at the front of the window goes on.
+enum Extent {
+    /// It is whole.
+    Whole(usize),
+    /// It is damaged, and ends where the next one begins.
+    Damaged(usize),
+    /// The file ends inside it.
+    CutOff,
+    /// It is too large to be kept; it was followed to here.
+    TooLong(Grammar),
+}
+
+impl<R: Read> Elements<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self {
+            window: Window::new(reader),
+            anchors: Anchors::default(),
+            progress: Progress::NotStarted,
+            brackets: Brackets::None,
+        }
+    }
+
+    /// The next record.
+    pub(crate) fn next_found(&mut self) -> NextFound {
+        if self.progress == Progress::Ended {
+            return Ok(None);
+        }
+        let between = self.consume_between()?;
+        if self.window.bytes().is_empty() {
+            self.progress = Progress::Ended;
+            let end = Found { position: self.window.position(0), body: unclosed() };
+            return Ok((self.brackets == Brackets::Open).then_some(end));
+        }
+        self.learn(&between)?;
+        let found = match self.extent()? {
+            Extent::Whole(num_bytes) => {
+                self.progress = Progress::AfterRecord;
+                self.take(num_bytes)
+            }
+            Extent::Damaged(num_bytes) => {
+                self.progress = Progress::AfterDamage;
+                self.take(num_bytes)
+            }
+            Extent::CutOff => {
+                self.progress = Progress::Ended;
+                let bytes = self.window.bytes();
+                Found { position: self.window.position(bytes.len() as u64), body: last(bytes) }
+            }
+            Extent::TooLong(grammar) => {
+                self.progress = Progress::AfterDamage;
+                self.skip(grammar)?
+            }
+        };
+        Ok(Some(found))
+    }
+
+    /// Moves to the next record, or the end of the file, and gives what was between.
+    fn consume_between(&mut self) -> io::Result<Vec<u8>> {
+        let mut between = Vec::new();
+        if self.progress == Progress::NotStarted {
+            self.window.grow()?;
+            self.window.consume(byte_order_mark_length(self.window.bytes()));
+            // The start of the file is the start of a line.
+            between.push(b'\n');
+        }
+        loop {
+            let bytes = self.window.bytes();
+            let length = bytes.iter().position(|&byte| !is_between(byte)).unwrap_or(bytes.len());
+            let passed = bytes.get(..length).unwrap_or_default();
+            match passed.iter().rfind(|byte| matches!(byte, b'[' | b']')) {
+                Some(b'[') => self.brackets = Brackets::Open,
+                Some(_) => self.brackets = Brackets::Closed,
+                None => {}
+            }
+            between.extend(passed.iter().take(MAX_BETWEEN_BYTES.saturating_sub(between.len())));
+            let is_all = length == bytes.len();
+            self.window.consume(length);
+            if !is_all || !self.window.grow()? {
+                return Ok(between);
+            }
+        }
+    }
+
+    fn learn(&mut self, between: &[u8]) -> io::Result<()> {
+        let place = match self.progress {
+            Progress::NotStarted => Place::First,
+            Progress::AfterRecord => Place::AfterRecord,
+            Progress::AfterDamage | Progress::Ended => return Ok(()),
+        };
+        while self.window.bytes().len() < OPENING_BYTES && self.window.grow()? {}
+        let record = self.window.bytes();
+        let between = match between.iter().rposition(|&byte| byte == b'[') {
+            Some(bracket) => between.get(bracket + 1..).unwrap_or_default(),
+            None => between,
+        };
+        self.anchors.learn(between, record.get(..OPENING_BYTES).unwrap_or(record), place);
+        Ok(())
+    }
+
+    /// Follows the record at the front of the window.
+    fn extent(&mut self) -> io::Result<Extent> {
+        let mut grammar = Grammar::new();
+        loop {
+            match grammar.advance(self.window.bytes()) {
+                Step::Complete(end) if self.may_follow(end)? => return Ok(Extent::Whole(end)),
+                Step::Complete(_) | Step::Broken => return self.damaged_extent(grammar),
+                Step::Unfinished if is_overlong(self.window.bytes().len()) => return Ok(Extent::TooLong(grammar)),
+                Step::Unfinished => {}
+            }
+            if !self.window.grow()? {
+                // A quote too many can hide all that follows; only what holds no other record was cut off.
+                return Ok(match self.anchors.find(self.window.bytes(), 1) {
+                    Some(next) => Extent::Damaged(self.end_before(next)),
+                    None => Extent::CutOff,
+                });
+            }
+        }
+    }
+
+    /// Whether what stands at `end` shows that a record ended there.
+    fn may_follow(&mut self, end: usize) -> io::Result<bool> {
+        let mut from = end;
+        loop {
+            let rest = self.window.bytes().get(from..).unwrap_or_default();
+            if let Some(byte) = rest.iter().find(|&&byte| !is_space(byte)) {
+                return Ok(matches!(byte, b',' | b']' | b'[' | b'{'));
+            }
+            from = self.window.bytes().len();
+            if is_overlong(from) || !self.window.grow()? {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Looks for the start of the next record.
+    fn damaged_extent(&mut self, grammar: Grammar) -> io::Result<Extent> {
+        let mut from = 1;
+        loop {
+            let bytes = self.window.bytes();
+            if let Some(next) = self.anchors.find(bytes, from) {
+                return Ok(Extent::Damaged(self.end_before(next)));
+            }
+            if is_overlong(bytes.len()) {
+                return Ok(Extent::TooLong(grammar));
+            }
+            from = bytes.len().saturating_sub(self.anchors.max_length()).max(1);
+            if !self.window.grow()? {
+                return Ok(Extent::Damaged(self.end_of_last()));
+            }
+        }
+    }
+
+    /// The end of a damaged record before another: white space and commas between them are not part of it.
+    fn end_before(&self, next: usize) -> usize {
+        let bytes = self.window.bytes().get(..next).unwrap_or_default();
+        bytes.iter().rposition(|&byte| !is_space(byte) && byte != b',').map_or(1, |last| last + 1)
+    }
+
+    /// The end of a damaged record before the end of the file: the bracket that closes the array is not part of it.
+    fn end_of_last(&self) -> usize {
+        let bytes = self.window.bytes().trim_ascii_end();
+        let bytes = match bytes.strip_suffix(b"]") {
+            Some(bytes) if self.brackets == Brackets::Open => bytes.trim_ascii_end(),
+            _ => bytes,
+        };
+        bytes.len().max(1)
+    }
+
+    fn take(&mut self, num_bytes: usize) -> Found {
+        let bytes = self.window.bytes();
+        let bytes = bytes.get(..num_bytes).unwrap_or(bytes);
+        let (position, body) = (self.window.position(bytes.len() as u64), whole(bytes));
+        self.window.consume(num_bytes);
+        Found { position, body }
+    }
+
+    /// Drops a record that is too large while following it to its end, or to the next record.
+    fn skip(&mut self, mut grammar: Grammar) -> io::Result<Found> {
+        let start = self.window.position(0);
+        let body = overlong(self.window.bytes());
+        let mut step = Step::Unfinished;
+        loop {
+            if step == Step::Unfinished {
+                step = grammar.advance(self.window.bytes());
+            }
+            let length = self.window.bytes().len();
+            let kept = self.anchors.max_length();
+            let (end, is_end) = match step {
+                Step::Complete(end) => (end, true),
+                Step::Unfinished => (length, false),
+                Step::Broken => match self.anchors.find(self.window.bytes(), 1) {
+                    Some(next) => (self.end_before(next), true),
+                    None => (length.saturating_sub(kept), false),
+                },
+            };
+            self.window.consume(end);
+            grammar.forget(end);
+            if is_end {
+                break;
+            }
+            if !self.window.grow()? {
+                self.window.consume(length);
+                break;
+            }
+        }
+        Ok(Found { position: self.window.consumed_since(start), body })
+    }
+}
+
+/// Whether a byte may stand between records: white space, commas, and the brackets around them.
+fn is_between(byte: u8) -> bool {
+    is_space(byte) || matches!(byte, b',' | b'[' | b']')
+}

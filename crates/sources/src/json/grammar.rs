@@ -1,0 +1,232 @@
+//! Where a JSON object ends, without understanding it: the order of tokens is checked, their content is not.
+//!
+//! Checking the order is what makes recovery precise: a quote or brace too many is noticed a few tokens later, not at
+//! the end of the file. Numbers, literals and escapes are left to the parser; they cannot move a boundary.
+//!
+//! **Invariant:** every byte is looked at once, however the input is cut into chunks.
+
+use memchr::memchr3;
+
+/// Deepest nesting that is followed; `serde_json` refuses what is deeper.
+const MAX_DEPTH: usize = 128;
+
+/// Follows one object through chunks of input.
+pub(crate) struct Grammar {
+    at: usize,
+    expected: Expected,
+    /// The containers that are open, outermost first.
+    open: Vec<Container>,
+}
+
+/// How far a chunk led.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The object goes on after the chunk.
+    Unfinished,
+    /// The object ends before this position.
+    Complete(usize),
+    /// The byte at this position cannot stand there.
+    Broken,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Container {
+    Object,
+    List,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Expected {
+    Value,
+    ItemOrEnd,
+    Key,
+    KeyOrEnd,
+    Colon,
+    CommaOrEnd,
+    /// Inside a string; a key if the flag is [`Text::Key`].
+    InText(Text),
+    Escaped(Text),
+    InLiteral,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Text {
+    Key,
+    Value,
+}
+
+impl Grammar {
+    /// Before the opening brace of an object, which is the first byte of the input.
+    pub(crate) fn new() -> Self {
+        Self { at: 0, expected: Expected::Value, open: Vec::new() }
+    }
+
+    /// Goes on through `bytes`, which start where the object starts (unless told otherwise by [`Self::forget`]).
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Step {
+        loop {
+            let rest = bytes.get(self.at..).unwrap_or_default();
+            let skipped = match self.expected {
+                Expected::InText(_) => memchr3(b'"', b'\\', b'\n', rest),
+                Expected::Escaped(_) => Some(0),
+                Expected::InLiteral => rest.iter().position(|&byte| !is_literal(byte)),
+                _ => rest.iter().position(|&byte| !is_space(byte)),
+            };
+            let next = skipped.and_then(|skipped| Some((skipped, *rest.get(skipped)?)));
+            let Some((skipped, byte)) = next else {
+                self.at = bytes.len();
+                return Step::Unfinished;
+            };
+            self.at += skipped + 1;
+            let expected = match (self.expected, byte) {
+                (Expected::InText(text), b'"') => Some(after_text(text)),
+                (Expected::InText(text), b'\\') => Some(Expected::Escaped(text)),
+                (Expected::InText(_) | Expected::Escaped(_), b'\n') => None,
+                (Expected::Escaped(text), _) => Some(Expected::InText(text)),
+                (Expected::InLiteral, _) => {
+                    // The byte is not part of the literal: it is looked at again.
+                    self.at -= 1;
+                    Some(Expected::CommaOrEnd)
+                }
+                _ => self.structure(byte),
+            };
+            let Some(expected) = expected else { return Step::Broken };
+            self.expected = expected;
+            if self.open.is_empty() {
+                return Step::Complete(self.at);
+            }
+        }
+    }
+
+    /// The first `num_bytes` of the input will not be given again.
+    pub(crate) fn forget(&mut self, num_bytes: usize) {
+        self.at = self.at.saturating_sub(num_bytes);
+    }
+
+    /// What may follow `byte`, which is outside of strings and not white space. `None` if it must not stand here.
+    fn structure(&mut self, byte: u8) -> Option<Expected> {
+        let container = self.open.last().copied();
+        match (self.expected, byte) {
+            (Expected::Value | Expected::ItemOrEnd, b'{') => self.enter(Container::Object, Expected::KeyOrEnd),
+            // The outermost value is an object.
+            _ if container.is_none() => None,
+            (Expected::Value | Expected::ItemOrEnd, b'[') => self.enter(Container::List, Expected::ItemOrEnd),
+            (Expected::Value | Expected::ItemOrEnd, b'"') => Some(Expected::InText(Text::Value)),
+            (Expected::Value | Expected::ItemOrEnd, _) if is_literal_start(byte) => Some(Expected::InLiteral),
+            (Expected::Key | Expected::KeyOrEnd, b'"') => Some(Expected::InText(Text::Key)),
+            (Expected::CommaOrEnd, b',') if container == Some(Container::Object) => Some(Expected::Key),
+            (Expected::Colon, b':') | (Expected::CommaOrEnd, b',') => Some(Expected::Value),
+            (Expected::KeyOrEnd | Expected::CommaOrEnd, b'}') => self.leave(Container::Object),
+            (Expected::ItemOrEnd | Expected::CommaOrEnd, b']') => self.leave(Container::List),
+            _ => None,
+        }
+    }
+
+    fn enter(&mut self, container: Container, expected: Expected) -> Option<Expected> {
+        self.open.push(container);
+        (self.open.len() <= MAX_DEPTH).then_some(expected)
+    }
+
+    fn leave(&mut self, container: Container) -> Option<Expected> {
+        (self.open.pop() == Some(container)).then_some(Expected::CommaOrEnd)
+    }
+}
+
+fn after_text(text: Text) -> Expected {
+    match text {
+        Text::Key => Expected::Colon,
+        Text::Value => Expected::CommaOrEnd,
+    }
+}
+
+/// White space of JSON.
+pub(crate) fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+fn is_literal_start(byte: u8) -> bool {
+    // `N` and `I`: Python writes NaN and Infinity. The parser refuses them; here they must not move a boundary.
+    matches!(byte, b'0'..=b'9' | b'-' | b't' | b'f' | b'n' | b'N' | b'I')
+}
+
+fn is_literal(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn end_of(text: &str) -> Step {
+        Grammar::new().advance(text.as_bytes())
+    }
+
+    #[test]
+    fn an_object_ends_at_its_own_brace() {
+        assert_eq!(end_of(r#"{"a": {"b": [1, "}", {}]}, "c": "\"}"} , {"#), Step::Complete(38));
+        assert_eq!(end_of("{}"), Step::Complete(2));
+        assert_eq!(end_of(r#"{"a": NaN}x"#), Step::Complete(10));
+    }
+
+    #[test]
+    fn tokens_out_of_order_are_noticed_at_once() {
+        for text in [
+            r#"{"a" "b"}"#,
+            r#"{"a": 1, {"#,
+            r#"{"a": "b" c"#,
+            r#"{"a": [1}"#,
+            r#"{"a": 1]"#,
+            r#"{,"#,
+            r#"{"a":: 1"#,
+            "{\"a\": \"line\nfeed\"",
+            r#"{"a": and"#,
+            "x",
+            "[1]",
+        ] {
+            assert_eq!(end_of(text), Step::Broken, "{text}");
+        }
+    }
+
+    #[test]
+    fn endless_nesting_is_refused() {
+        assert_eq!(end_of(&r#"{"a":"#.repeat(100)), Step::Unfinished);
+        assert_eq!(end_of(&r#"{"a":"#.repeat(1_000_000)), Step::Broken);
+    }
+
+    proptest! {
+        #[test]
+        fn chunks_make_no_difference(text in r#"[{}\[\]",:a1 \\\n]{0,40}"#, cut in 0_usize..40) {
+            let whole = end_of(&text);
+            let mut grammar = Grammar::new();
+            let first = grammar.advance(text.as_bytes().get(..cut).unwrap_or(text.as_bytes()));
+            let in_two = if first == Step::Unfinished { grammar.advance(text.as_bytes()) } else { first };
+            prop_assert_eq!(in_two, whole);
+        }
+
+        #[test]
+        fn valid_objects_are_complete_to_the_byte(value in json_value()) {
+            let object = serde_json::json!({ "a": value });
+            for text in [object.to_string(), serde_json::to_string_pretty(&object).unwrap()] {
+                prop_assert_eq!(end_of(&format!("{text}, {text}")), Step::Complete(text.len()));
+            }
+        }
+    }
+
+    fn json_value() -> impl Strategy<Value = serde_json::Value> {
+        let leaf = prop_oneof![
+            Just(serde_json::Value::Null),
+            any::<bool>().prop_map(Into::into),
+            any::<i64>().prop_map(Into::into),
+            any::<f64>().prop_map(Into::into),
+            any::<String>().prop_map(Into::into),
+        ];
+        leaf.prop_recursive(4, 32, 4, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..4).prop_map(Into::into),
+                prop::collection::hash_map(any::<String>(), inner, 0..4)
+                    .prop_map(|map| serde_json::Value::Object(map.into_iter().collect())),
+            ]
+        })
+    }
+}

@@ -1,0 +1,64 @@
+//! JSON lines: a line is a record, whatever it holds.
+
+use std::io::Read;
+
+use memchr::memchr;
+
+use super::sniff::byte_order_mark_length;
+use super::window::Window;
+use super::{Found, NextFound, grammar, is_overlong, last, overlong, whole};
+use crate::RawBody;
+
+/// Reads the lines of a file that are not blank.
+pub(crate) struct Lines<R> {
+    window: Window<R>,
+    is_started: bool,
+}
+
+impl<R: Read> Lines<R> {
+    pub(crate) fn new(reader: R) -> Self {
+        Self { window: Window::new(reader), is_started: false }
+    }
+
+    /// The next line that is not blank.
+    pub(crate) fn next_found(&mut self) -> NextFound {
+        if !self.is_started {
+            self.window.grow()?;
+            self.window.consume(byte_order_mark_length(self.window.bytes()));
+            self.is_started = true;
+        }
+        if !self.window.consume_while(grammar::is_space)? {
+            return Ok(None);
+        }
+        let mut searched = 0;
+        loop {
+            let bytes = self.window.bytes();
+            if let Some(at) = bytes.get(searched..).and_then(|rest| memchr(b'\n', rest)) {
+                let line = bytes.get(..searched + at).unwrap_or_default().trim_ascii_end();
+                let (num_bytes, body) = (line.len(), whole(line));
+                return Ok(Some(self.take(num_bytes, body)));
+            }
+            searched = bytes.len();
+            if is_overlong(searched) {
+                return self.skip_line();
+            }
+            if !self.window.grow()? {
+                let body = last(self.window.bytes());
+                return Ok(Some(self.take(searched, body)));
+            }
+        }
+    }
+
+    fn take(&mut self, num_bytes: usize, body: RawBody) -> Found {
+        let position = self.window.position(num_bytes as u64);
+        self.window.consume(num_bytes);
+        Found { position, body }
+    }
+
+    fn skip_line(&mut self) -> NextFound {
+        let body = overlong(self.window.bytes());
+        let start = self.window.position(0);
+        self.window.consume_while(|byte| byte != b'\n')?;
+        Ok(Some(Found { position: self.window.consumed_since(start), body }))
+    }
+}

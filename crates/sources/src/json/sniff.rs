@@ -1,0 +1,160 @@
+//! What a file is, told by how it begins. Names are not looked at: `.json` files hold JSON lines, and the other way round.
+
+use serde::de::IgnoredAny;
+
+/// How many bytes of a file are looked at.
+pub(crate) const SNIFFED_BYTES: u64 = 1 << 16;
+
+/// How records are laid out in a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Format {
+    /// One array of objects.
+    Array,
+    /// One object after another, each over several lines.
+    Objects,
+    /// One object a line.
+    Lines,
+    /// Parquet.
+    Rows,
+}
+
+/// A file that does not hold records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotRecords {
+    /// What it looks like.
+    pub(crate) found: &'static str,
+    /// What to do about it.
+    pub(crate) advice: &'static str,
+}
+
+/// Starts of files that are often met where annotations belong.
+const KNOWN: &[(&[u8], &str, &str)] = &[
+    (b"version https://git-lfs", "a git-lfs pointer", "run `git lfs pull`, or download the file itself"),
+    (b"\x1f\x8b", "compressed with gzip", "unpack it first: `gunzip FILE`"),
+    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "unpack it first: `unzstd FILE`"),
+    (b"\xfd7zXZ\0", "compressed with xz", "unpack it first: `unxz FILE`"),
+    (b"BZh", "compressed with bzip2", "unpack it first: `bunzip2 FILE`"),
+    (b"PK\x03\x04", "a zip archive", "unpack it first, and name the annotation file in it"),
+    (b"PK\x05\x06", "an empty zip archive", "download it again"),
+    (b"ARROW1", "an Arrow file", "convert it to Parquet"),
+    (b"\xff\xfe", "text in UTF-16", "convert it to UTF-8"),
+    (b"\xfe\xff", "text in UTF-16", "convert it to UTF-8"),
+    (b"<", "a page of HTML or XML", "the download failed or needs a login; download it again"),
+    (b"{\"error\"", "an error message", "the download failed or needs a login; download it again"),
+];
+
+/// Names of fields that hold a list of objects inside a record.
+const LISTS_OF_A_RECORD: &[&[u8]] =
+    &[b"conversations", b"conversation", b"messages", b"QA", b"captions", b"images", b"image", b"videos"];
+
+/// Length of the byte order mark at the start, if there is one.
+pub(crate) fn byte_order_mark_length(head: &[u8]) -> usize {
+    if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }
+}
+
+/// Tells the format of a file from its first bytes: all of it, or at least [`SNIFFED_BYTES`].
+pub(crate) fn format_of(head: &[u8]) -> Result<Format, NotRecords> {
+    if head.starts_with(b"PAR1") {
+        return Ok(Format::Rows);
+    }
+    let text = head.get(byte_order_mark_length(head)..).unwrap_or_default();
+    let text = text.trim_ascii_start();
+    if let Some(&(_, found, advice)) = KNOWN.iter().find(|(start, ..)| text.starts_with(start)) {
+        return Err(NotRecords { found, advice });
+    }
+    if head.get(257..262) == Some(b"ustar") {
+        return Err(NotRecords {
+            found: "a tar archive",
+            advice: "unpack it first, and name the annotation file in it",
+        });
+    }
+    match text.first() {
+        None => Err(NotRecords { found: "empty", advice: "download it again, or leave it out" }),
+        Some(b'[') => format_of_array(text.get(1..).unwrap_or_default()),
+        Some(b'{') => format_of_objects(text),
+        Some(byte) if byte.is_ascii_graphic() => {
+            Err(NotRecords { found: "text, but not JSON", advice: "convert it to JSON lines" })
+        }
+        Some(_) => Err(BINARY),
+    }
+}
+
+const BINARY: NotRecords = NotRecords { found: "binary data of no known kind", advice: "download it again" };
+
+fn format_of_array(items: &[u8]) -> Result<Format, NotRecords> {
+    match items.trim_ascii_start().first() {
+        // Anything else than an object may be damage; but nothing can be learned from it about where objects start.
+        Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => Err(NotRecords {
+            found: "an array whose first element is not an object",
+            advice: "name the annotation file, one object a record",
+        }),
+        _ => Ok(Format::Array),
+    }
+}
+
+fn format_of_objects(text: &[u8]) -> Result<Format, NotRecords> {
+    let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
+    let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let is_object = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_ok();
+    // Two lines are looked at, so that damage in one of them does not make the file something else.
+    if second.starts_with(b"{") && (is_object(first) || is_object(second)) {
+        return Ok(Format::Lines);
+    }
+    if wraps_an_array(text).unwrap_or(false) {
+        return Err(NotRecords {
+            found: "one object around an array",
+            advice: "write the array to a file of its own: `jq -c '.NAME[]' FILE > FILE.jsonl`",
+        });
+    }
+    Ok(if second.is_empty() || is_object(first) { Format::Lines } else { Format::Objects })
+}
+
+/// Whether an object begins with a field that is an array of objects, and that is not one of a record's.
+fn wraps_an_array(text: &[u8]) -> Option<bool> {
+    let text = after(text, b'{')?;
+    let text = after(text, b'"')?;
+    let (key, text) = text.split_at_checked(text.iter().position(|&byte| byte == b'"')?)?;
+    let text = after(after(text, b'"')?, b':')?;
+    let _first_item = after(after(text, b'[')?, b'{')?;
+    Some(!LISTS_OF_A_RECORD.contains(&key))
+}
+
+fn after(text: &[u8], byte: u8) -> Option<&[u8]> {
+    text.trim_ascii_start().strip_prefix(&[byte])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn format(head: &str) -> Result<Format, &'static str> {
+        format_of(head.as_bytes()).map_err(|not_records| not_records.found)
+    }
+
+    #[test]
+    fn content_decides() {
+        assert_eq!(format("[\n {\"id\": 1}"), Ok(Format::Array));
+        assert_eq!(format("\u{feff} [{"), Ok(Format::Array));
+        assert_eq!(format("[]"), Ok(Format::Array));
+        assert_eq!(format("\n{\"id\": 1}\n{\"id\": 2}"), Ok(Format::Lines));
+        assert_eq!(format("{\"id\": 1, \n{\"id\": 2}\n"), Ok(Format::Lines));
+        assert_eq!(format("{\"id\": [1, 2"), Ok(Format::Lines));
+        assert_eq!(format("{\n \"id\": 1\n}\n{\n \"id\": 2\n}"), Ok(Format::Objects));
+        assert_eq!(format("PAR1\x15"), Ok(Format::Rows));
+        assert_eq!(format("{\"QA\": [{\"q\": \"\"}]}"), Ok(Format::Lines));
+    }
+
+    #[test]
+    fn what_is_not_records_is_named() {
+        assert_eq!(format("version https://git-lfs.github.com/spec/v1\noid"), Err("a git-lfs pointer"));
+        assert_eq!(format("<!DOCTYPE html>"), Err("a page of HTML or XML"));
+        assert_eq!(format(""), Err("empty"));
+        assert_eq!(format(" \n"), Err("empty"));
+        assert_eq!(format("\0\0\0\0"), Err("binary data of no known kind"));
+        assert_eq!(format("PK\x03\x04"), Err("a zip archive"));
+        assert_eq!(format("id,image\n1,a.jpg"), Err("text, but not JSON"));
+        assert_eq!(format("{\"data\": [\n {\"id\""), Err("one object around an array"));
+        assert_eq!(format("[\"a\", \"b\"]"), Err("an array whose first element is not an object"));
+        assert_eq!(format_of(b"\x1f\x8b\x08").map_err(|it| it.found), Err("compressed with gzip"));
+    }
+}

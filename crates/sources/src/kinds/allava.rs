@@ -1,0 +1,38 @@
+//! ALLaVA-4V: captions and instructions for images of LAION and Vision-FLAN, and Evol-Instruct texts.
+//!
+//! ```json
+//! {"id": "allava_laion_cap_100277305", "image": "allava_laion/images/100277305.jpeg", "original_caption": "…", "url": "…",
+//!  "conversations": [{"from": "human", "value": "<image>\nPlease depict the image in words."}, …]}
+//! {"idx": "heR0vZB", "conversations": […]}
+//! ```
+//!
+//! * Texts have `idx` instead of `id`, and no image.
+//! * An older revision lost the `image` field of its image records: a question that begins or ends with a placeholder,
+//!   in a record without image, is a mismatch here and not text.
+
+use manyframe_core::{RejectCode, Role};
+
+use super::{Reader, Setting, llava};
+use crate::draft::{Draft, Piece};
+use crate::fault::Fault;
+use crate::placement::Unplaced;
+use crate::value::Object;
+
+pub(crate) const READER: Reader = Reader { ids: &["id", "idx"], unplaced: Unplaced::OneComesFirst, draft };
+
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+    let draft = llava::draft(row, setting)?;
+    if draft.media.is_empty() && asks_about_an_image(&draft) {
+        let detail = "the question has an image placeholder, but the record has no image";
+        return Err(Fault::new(RejectCode::PlaceholderMismatch, detail));
+    }
+    Ok(draft)
+}
+
+fn asks_about_an_image(draft: &Draft<'_>) -> bool {
+    let first = draft.turns.iter().find(|turn| turn.role == Role::User);
+    first.is_some_and(|turn| match turn.pieces.as_slice() {
+        [Piece::Text(text)] => text.trim_start().starts_with("<image>\n") || text.trim_end().ends_with("\n<image>"),
+        _ => false,
+    })
+}

@@ -1,0 +1,38 @@
+//! LLaVA-Video-178K, and the LongVILA fine-tuning set: conversations about a video.
+//!
+//! ```json
+//! {"id": "1006-8968804598", "data_source": "0_30_s_nextqa", "video": "NextQA/NExTVideo/1006/8968804598.mp4",
+//!  "conversations": [{"from": "human", "value": "<image>\nWhat …?"}, {"from": "gpt", "value": "…"}]}
+//! ```
+//!
+//! * One `<image>` stands for the video; `<video>` does as well, and nothing at all puts it first.
+//! * LongVILA names the video in `video_id` where `video` is absent, and may give `fps`, for frames that were extracted.
+//! * `data_source` is the part of the source, unless the file tells.
+
+use manyframe_core::{MediaKind, RejectCode};
+
+use super::{Reader, Setting};
+use crate::conversation::read_turns;
+use crate::draft::Draft;
+use crate::fault::Fault;
+use crate::fields::{read_media, read_media_of_kind, read_number, read_text};
+use crate::placement::Unplaced;
+use crate::value::Object;
+
+pub(crate) const READER: Reader =
+    Reader { ids: &["id", "sample_id", "video_id"], unplaced: Unplaced::AllComeFirst, draft };
+
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+    let turns = read_turns(row)?;
+    let mut media = read_media(row, setting.table)?;
+    if media.is_empty() {
+        media.videos = read_media_of_kind(row, &["video_id"], MediaKind::Video, None)?;
+    }
+    if let Some(fps) = read_number(row, "fps")? {
+        if !fps.is_finite() || fps <= 0.0 {
+            return Err(Fault::new(RejectCode::UnexpectedSchema, format!("\"fps\" is {fps}, expected more than 0")));
+        }
+        media.videos.iter_mut().for_each(|video| video.fps = Some(fps));
+    }
+    Ok(Draft { subset: read_text(row, "data_source")?, turns, media })
+}

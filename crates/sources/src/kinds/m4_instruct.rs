@@ -1,0 +1,30 @@
+//! M4-Instruct: interleaved images, videos and views from many datasets.
+//!
+//! ```json
+//! {"sample_id": 1, "image": ["MagicBrush/images/1.jpg", "MagicBrush/images/2.jpg"], "choice_list": null,
+//!  "metadata": {"dataset": "MagicBrush", …}, "conversations": [{"from": "human", "value": "Source: <image>\n…"}, …]}
+//! ```
+//!
+//! * `sample_id` counts within a dataset; `metadata.dataset` is the part of the source, unless the file tells.
+//! * Some records have fewer placeholders than images: a mismatch.
+//! * In `twitter_post` user and assistant are swapped, so that placeholders stand in answers: the option
+//!   `swapped_roles = "fix"` changes them back.
+
+use super::{Reader, Setting};
+use crate::conversation::read_turns;
+use crate::draft::Draft;
+use crate::fault::Fault;
+use crate::fields::{read_media, read_text};
+use crate::placement::Unplaced;
+use crate::value::{Object, Value};
+
+pub(crate) const READER: Reader = Reader { ids: &["sample_id", "id"], unplaced: Unplaced::IsMismatch, draft };
+
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+    let subset = match row.get("metadata") {
+        None => None,
+        Some(Value::Object(metadata)) => read_text(metadata, "dataset")?,
+        Some(other) => return Err(Fault::wrong_type("metadata", other, "an object")),
+    };
+    Ok(Draft { subset, turns: read_turns(row)?, media: read_media(row, setting.table)? })
+}

@@ -1,0 +1,110 @@
+//! ShareGPT4Video: captions of videos, and the mix of its video conversations with LLaVA's.
+//!
+//! ```json
+//! {"video_id": "…", "video_path": "pexels/….mp4", "zip_folder": "pexels_1.zip", "timestamp": …, "keyframe": …,
+//!  "captions": [{"idx": "0", "content": "…"}, {"idx": "-1", "content": "The video begins …"}]}
+//! ```
+//!
+//! * The caption with `idx` −1 (a string or a number) is that of the whole video; the others are of key frames.
+//!   The option `captions` chooses, `questions` gives the question. A record without the chosen caption is rejected.
+//! * `video_path` begins with the collection (`panda/`, `pexels/` …), and `zip_folder` names the archive that has it: give
+//!   the archives, or the folders they are unpacked to, as media roots.
+//! * Records with `conversations` are in LLaVA's format, with `video` or `image`.
+
+use std::borrow::Cow;
+
+use manyframe_core::{Digest, MediaKind, Role};
+
+use super::{Reader, Setting, llava};
+use crate::Captions;
+use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
+use crate::fault::Fault;
+use crate::fields::{read_id, read_media_of_kind};
+use crate::placement::Unplaced;
+use crate::value::{Object, Value};
+
+/// Asked where the options give no question.
+const DEFAULT_QUESTION: &str = "Describe this video in detail.";
+
+pub(crate) const READER: Reader = Reader { ids: &["video_id", "id"], unplaced: Unplaced::OneComesFirst, draft };
+
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+    if row.get("conversations").is_some() {
+        return llava::draft(row, setting);
+    }
+    let captions = read_captions(row)?;
+    let answer = match setting.options.captions {
+        Captions::Whole => {
+            captions.iter().find(|caption| caption.index == WHOLE_VIDEO).map(|it| Cow::Borrowed(it.text))
+        }
+        Captions::Keyframes => join_keyframes(captions),
+    };
+    let Some(answer) = answer else {
+        let expected = match setting.options.captions {
+            Captions::Whole => "one of the whole video, with idx \"-1\"",
+            Captions::Keyframes => "some of key frames",
+        };
+        return Err(Fault::unexpected(format!("the captions lack {expected}")));
+    };
+    let videos = read_media_of_kind(row, &["video_path", "video"], MediaKind::Video, setting.table)?;
+    if videos.is_empty() {
+        return Err(Fault::unexpected("no \"video_path\""));
+    }
+    let question = question_of(row, setting)?;
+    let question = videos.into_iter().map(Piece::Medium).chain([Piece::Text(Cow::Owned(question))]).collect();
+    let turns = vec![DraftTurn { role: Role::User, pieces: question }, DraftTurn::text(Role::Assistant, answer)];
+    Ok(Draft { subset: None, turns, media: DraftMedia::default() })
+}
+
+/// The index of the caption of the whole video.
+const WHOLE_VIDEO: &str = "-1";
+
+struct Caption<'r> {
+    index: String,
+    text: &'r str,
+}
+
+fn read_captions<'r>(row: &'r Object<'_>) -> Result<Vec<Caption<'r>>, Fault> {
+    let captions = match row.get("captions") {
+        Some(Value::List(captions)) => captions,
+        Some(other) => return Err(Fault::wrong_type("captions", other, "a list")),
+        None => {
+            let found: Vec<_> = row.names().take(12).collect();
+            return Err(Fault::unexpected(format!(
+                "found the fields {found:?}, expected \"captions\" or \"conversations\""
+            )));
+        }
+    };
+    let caption = |caption: &'r Value<'_>| {
+        let Value::Object(caption) = caption else {
+            return Err(Fault::wrong_type("captions", caption, "a list of objects"));
+        };
+        let text = match caption.get("content") {
+            Some(Value::Text(text)) => text,
+            Some(other) => return Err(Fault::wrong_type("content", other, "a string")),
+            None => return Err(Fault::unexpected("a caption has no \"content\"")),
+        };
+        Ok(Caption { index: read_id(caption, &["idx"])?, text })
+    };
+    captions.iter().map(caption).collect()
+}
+
+/// The captions of key frames in the order of their numbers. `None` if there are none.
+fn join_keyframes<'r>(mut captions: Vec<Caption<'_>>) -> Option<Cow<'r, str>> {
+    captions.retain(|caption| caption.index != WHOLE_VIDEO);
+    // Captions of pairs ("0-1") sort by the first frame; the sort is stable.
+    captions.sort_by_key(|caption| caption.index.split('-').next().and_then(|first| first.parse::<u64>().ok()));
+    let texts: Vec<_> = captions.iter().map(|caption| caption.text).collect();
+    (!texts.is_empty()).then(|| Cow::Owned(texts.join("\n\n")))
+}
+
+/// One of the questions, chosen by what the record is, so that it is the same in every run and every subset.
+fn question_of(row: &Object<'_>, setting: &Setting<'_>) -> Result<String, Fault> {
+    let questions = &setting.options.questions;
+    let path = read_id(row, &["video_path", "video"])?;
+    let digest = Digest::of_fields([&b"question"[..], setting.upstream_id.as_bytes(), path.as_bytes()]);
+    let [first, second, third, fourth, ..] = digest.0;
+    let number = u32::from_le_bytes([first, second, third, fourth]) as usize;
+    let question = questions.get(number.checked_rem(questions.len()).unwrap_or(0));
+    Ok(question.map_or(DEFAULT_QUESTION, String::as_str).to_owned())
+}

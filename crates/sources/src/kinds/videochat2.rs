@@ -1,0 +1,122 @@
+//! VideoChat2-IT: questions and answers about a video or an image, one JSON array per subset.
+//!
+//! ```json
+//! {"video": "video_05028.mp4", "start": 0.0, "end": 4.5,
+//!  "QA": [{"i": "Review the shown video …", "q": "Question: …?\nOptions:\n(A) red …", "a": "Answer: (B) purple"}]}
+//! ```
+//!
+//! * There are no ids and no placeholders: the medium comes before the first question, and text that looks like a
+//!   placeholder is text.
+//! * A question is the instruction `i`, a line feed, and `q`; either may be absent or empty. An instruction that repeats
+//!   from one question to the next is said once, as upstream's loader does.
+//! * The text subsets have `QA` only. Where media are depends on the subset, which is the file's path from `image`, `video`
+//!   or `text` on, such as `video/reasoning/clevrer_qa`.
+//! * `start` and `end` cut a clip out of the video, in seconds.
+//! * Animated GIFs (TGIF) are read at 25 frames per second, as upstream does: their own timing is damaged.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use manyframe_core::{Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Role};
+
+use super::{Reader, Setting};
+use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
+use crate::fault::Fault;
+use crate::fields::{read_media_of_kind, read_number};
+use crate::placement::Unplaced;
+use crate::value::{Object, Value};
+
+/// Frames per second at which upstream reads animated GIFs.
+const GIF_FPS: f64 = 25.0;
+
+pub(crate) const READER: Reader = Reader { ids: &["id"], unplaced: Unplaced::AllComeFirst, draft };
+
+/// The subset that a file's path tells: its directories from the last `image`, `video` or `text` on. Else empty.
+pub(crate) fn subset_of_path(path: &Path) -> String {
+    let directories: Vec<_> = path.parent().into_iter().flat_map(Path::iter).filter_map(|name| name.to_str()).collect();
+    let start = directories.iter().rposition(|name| matches!(*name, "image" | "video" | "text"));
+    start.and_then(|start| directories.get(start..)).unwrap_or_default().join("/")
+}
+
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+    let mut turns = read_exchanges(row)?;
+    let media = read_first_media(row, setting)?;
+    if let Some(first) = turns.first_mut() {
+        first.pieces.splice(0..0, media.into_iter().map(Piece::Medium));
+    }
+    Ok(Draft { subset: None, turns, media: DraftMedia::default() })
+}
+
+fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+    let exchanges = match row.get("QA") {
+        Some(Value::List(exchanges)) if !exchanges.is_empty() => exchanges,
+        Some(Value::List(_)) => return Err(Fault::new(RejectCode::EmptyConversation, "\"QA\" is empty")),
+        Some(other) => return Err(Fault::wrong_type("QA", other, "a list")),
+        None => {
+            let found: Vec<_> = row.names().take(12).collect();
+            return Err(Fault::unexpected(format!("found the fields {found:?}, expected \"QA\"")));
+        }
+    };
+    let mut turns = Vec::with_capacity(2 * exchanges.len());
+    let mut said = "";
+    for exchange in exchanges {
+        let Value::Object(exchange) = exchange else {
+            return Err(Fault::wrong_type("QA", exchange, "a list of objects"));
+        };
+        let [instruction, question, answer] = ["i", "q", "a"].map(|name| match exchange.get(name) {
+            None => Ok(""),
+            Some(value) => value.as_text().ok_or_else(|| Fault::wrong_type(name, value, "a string")),
+        });
+        let (instruction, question) = (instruction?, question?);
+        let text = match (instruction, question) {
+            ("", question) => Cow::Borrowed(question),
+            (instruction, question) if instruction == said && !question.is_empty() => Cow::Borrowed(question),
+            (instruction, "") => Cow::Borrowed(instruction),
+            (instruction, question) => Cow::Owned(format!("{instruction}\n{question}")),
+        };
+        said = instruction;
+        turns.push(DraftTurn { role: Role::User, pieces: vec![Piece::Text(text)] });
+        turns.push(DraftTurn::text(Role::Assistant, answer?));
+    }
+    Ok(turns)
+}
+
+fn read_first_media(row: &Object<'_>, setting: &Setting<'_>) -> Result<Vec<MediaRef>, Fault> {
+    let mut media = read_media_of_kind(row, &["image"], MediaKind::Image, setting.table)?;
+    let mut videos = read_media_of_kind(row, &["video"], MediaKind::Video, setting.table)?;
+    if media.is_empty() && videos.is_empty() && ["image", "video"].iter().any(|kind| is_below(setting.subset, kind)) {
+        return Err(Fault::unexpected(format!(
+            "no medium in subset {:?}, expected \"image\" or \"video\"",
+            setting.subset
+        )));
+    }
+    let clip = read_clip(row)?;
+    for video in &mut videos {
+        video.clip = clip;
+        video.fps = is_gif(&video.location).then_some(GIF_FPS);
+    }
+    media.append(&mut videos);
+    Ok(media)
+}
+
+fn is_below(subset: &str, directory: &str) -> bool {
+    subset.split('/').next() == Some(directory)
+}
+
+fn is_gif(location: &MediaLocation) -> bool {
+    matches!(location, MediaLocation::Path(path) if Path::new(path).extension().is_some_and(|it| it.eq_ignore_ascii_case("gif")))
+}
+
+fn read_clip(row: &Object<'_>) -> Result<Option<Clip>, Fault> {
+    let (start, end) = (read_number(row, "start")?, read_number(row, "end")?);
+    if start.is_none() && end.is_none() {
+        return Ok(None);
+    }
+    let start_s = start.unwrap_or(0.0);
+    let is_in_order = start_s.is_finite() && start_s >= 0.0 && end.is_none_or(|end| end.is_finite() && end > start_s);
+    if !is_in_order {
+        let end = end.map_or_else(|| "the end".to_owned(), |end| end.to_string());
+        return Err(Fault::new(RejectCode::ClipRange, format!("the clip goes from {start_s} to {end} seconds")));
+    }
+    Ok(Some(Clip { start_s, end_s: end }))
+}

@@ -1,0 +1,208 @@
+//! Which visual stands where: placeholders in texts become visuals, and media come into their order of appearance.
+//!
+//! Rules:
+//! * In a record without media, `<image>` and `<video>` are text: they stand for nothing. `<video>` is also text where a
+//!   record has images only.
+//! * Each `<image>` takes the record's next image, each `<video>` its next video. Where a record has videos only and no
+//!   `<video>`, each `<image>` takes the next video, as LLaVA-Video writes it.
+//! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
+//! * No placeholder at all can be normal, and then puts the media before the first question: [`Unplaced`].
+//! * A placeholder in an answer is never repaired, unless all are there and the roles were swapped: [`SwappedRoles`].
+//! * The text around placeholders stays as it is.
+
+use std::collections::VecDeque;
+
+use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Role, Turn, Visual, VisualKind};
+
+use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
+use crate::fault::Fault;
+use crate::{MissingPlaceholders, SwappedRoles};
+
+/// What a dataset means by a record with media and no placeholder at all.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unplaced {
+    /// Placeholders are missing.
+    IsMismatch,
+    /// A single image or video is shown before the first question.
+    OneComesFirst,
+    /// All are shown before the first question, in upstream's order.
+    AllComeFirst,
+}
+
+/// How placeholders and media are matched.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Placement {
+    pub(crate) unplaced: Unplaced,
+    pub(crate) missing: MissingPlaceholders,
+    pub(crate) swapped: SwappedRoles,
+}
+
+/// A turn whose placeholders are found.
+struct SlottedTurn<'a> {
+    role: Role,
+    slots: Vec<Slot<'a>>,
+}
+
+enum Slot<'a> {
+    Text(&'a str),
+    Next(MediaKind),
+    Own(&'a MediaRef),
+}
+
+/// Turns with visuals, and the media in the order in which they appear.
+pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn>, Vec<MediaRef>), Fault> {
+    let mut turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, &draft.media)).collect();
+    settle_roles(&mut turns, placement.swapped)?;
+    let missing = count_missing(&mut turns, &draft.media, placement)?;
+    if let Some(first) = turns.iter_mut().find(|turn| turn.role == Role::User) {
+        first.slots.splice(0..0, missing.into_iter().map(Slot::Next));
+    }
+    Ok(fill(turns, &draft.media))
+}
+
+fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {
+    let mut slots = Vec::new();
+    for piece in &turn.pieces {
+        match piece {
+            Piece::Text(text) => slots_of_text(text, media, &mut slots),
+            Piece::Medium(medium) => slots.push(Slot::Own(medium)),
+            Piece::Placeholder(kind) => slots.push(Slot::Next(*kind)),
+        }
+    }
+    SlottedTurn { role: turn.role, slots }
+}
+
+fn slots_of_text<'a>(text: &'a str, media: &DraftMedia, slots: &mut Vec<Slot<'a>>) {
+    let mut rest = text;
+    let mut searched = 0;
+    while let Some(at) = rest.get(searched..).and_then(|text| memchr::memchr(b'<', text.as_bytes())) {
+        let (before, tag) = rest.split_at(searched + at);
+        let Some((kind, after)) = strip_placeholder(tag, media) else {
+            searched += at + 1;
+            continue;
+        };
+        slots.extend((!before.is_empty()).then_some(Slot::Text(before)));
+        slots.push(Slot::Next(kind));
+        (rest, searched) = (after, 0);
+    }
+    slots.extend((!rest.is_empty()).then_some(Slot::Text(rest)));
+}
+
+/// What a text that begins with a placeholder goes on with, if the record has something that it can stand for.
+fn strip_placeholder<'a>(text: &'a str, media: &DraftMedia) -> Option<(MediaKind, &'a str)> {
+    if media.is_empty() {
+        return None;
+    }
+    let image = || Some((MediaKind::Image, text.strip_prefix("<image>")?));
+    let video = || Some((MediaKind::Video, text.strip_prefix("<video>").filter(|_| !media.videos.is_empty())?));
+    image().or_else(video)
+}
+
+impl SlottedTurn<'_> {
+    fn has_visual(&self) -> bool {
+        self.slots.iter().any(|slot| !matches!(slot, Slot::Text(_)))
+    }
+}
+
+/// Visuals stand in user turns, or, where that is asked for and all stand in answers, the roles change places.
+fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<(), Fault> {
+    let Some(outside) = turns.iter().position(|turn| turn.role != Role::User && turn.has_visual()) else {
+        return Ok(());
+    };
+    let are_all_answers = turns.iter().all(|turn| turn.role == Role::Assistant || !turn.has_visual());
+    match swapped {
+        SwappedRoles::Fix if are_all_answers => {
+            for turn in turns {
+                turn.role = match turn.role {
+                    Role::User => Role::Assistant,
+                    Role::Assistant => Role::User,
+                    Role::System => Role::System,
+                };
+            }
+            Ok(())
+        }
+        SwappedRoles::Fix | SwappedRoles::Reject => {
+            let detail = format!("turn {outside} is not the user's, but holds a placeholder");
+            Err(Fault::new(RejectCode::PlaceholderOutsideUserTurn, detail))
+        }
+    }
+}
+
+/// The placeholders to add before the first question, once it is certain that the others are right.
+fn count_missing(
+    turns: &mut [SlottedTurn<'_>],
+    media: &DraftMedia,
+    placement: Placement,
+) -> Result<Vec<MediaKind>, Fault> {
+    let count = |turns: &[SlottedTurn<'_>], kind| {
+        turns
+            .iter()
+            .flat_map(|turn| &turn.slots)
+            .filter(|slot| matches!(slot, Slot::Next(next) if *next == kind))
+            .count()
+    };
+    if media.images.is_empty() && count(turns, MediaKind::Video) == 0 {
+        for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
+            if matches!(slot, Slot::Next(MediaKind::Image)) {
+                *slot = Slot::Next(MediaKind::Video);
+            }
+        }
+    }
+    let (num_images, num_videos) = (count(turns, MediaKind::Image), count(turns, MediaKind::Video));
+    let mismatch = || {
+        let found = format!("{num_images} image and {num_videos} video placeholders");
+        let detail = format!("{found} for {} images and {} videos", media.images.len(), media.videos.len());
+        Fault::new(RejectCode::PlaceholderMismatch, detail)
+    };
+    let missing_images = media.images.len().checked_sub(num_images).ok_or_else(mismatch)?;
+    let missing_videos = media.videos.len().checked_sub(num_videos).ok_or_else(mismatch)?;
+    if missing_images + missing_videos > 0 && placement.missing == MissingPlaceholders::Reject {
+        let is_unplaced = num_images + num_videos == 0;
+        let is_normal = match placement.unplaced {
+            Unplaced::IsMismatch => false,
+            Unplaced::OneComesFirst => is_unplaced && media.len() == 1,
+            Unplaced::AllComeFirst => is_unplaced,
+        };
+        if !is_normal {
+            return Err(mismatch());
+        }
+    }
+    let images = std::iter::repeat_n(MediaKind::Image, missing_images);
+    Ok(images.chain(std::iter::repeat_n(MediaKind::Video, missing_videos)).collect())
+}
+
+/// Gives every slot its medium. Media that no slot takes are left over at the end, for the record's check to find.
+fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> (Vec<Turn>, Vec<MediaRef>) {
+    let mut images: VecDeque<_> = media.images.iter().collect();
+    let mut videos: VecDeque<_> = media.videos.iter().collect();
+    let mut placed: Vec<MediaRef> = Vec::with_capacity(media.len());
+    let mut filled = Vec::with_capacity(turns.len());
+    for turn in turns {
+        let mut parts: Vec<Part> = Vec::with_capacity(turn.slots.len());
+        for slot in turn.slots {
+            let medium = match (slot, parts.last_mut()) {
+                (Slot::Text(text), Some(Part::Text(before))) => {
+                    before.push_str(text);
+                    continue;
+                }
+                (Slot::Text(text), _) => {
+                    parts.push(Part::Text(text.to_owned()));
+                    continue;
+                }
+                (Slot::Own(medium), _) => Some(medium),
+                (Slot::Next(MediaKind::Image), _) => images.pop_front(),
+                (Slot::Next(MediaKind::Video), _) => videos.pop_front(),
+            };
+            let Some(medium) = medium else { continue };
+            let kind = match medium.kind {
+                MediaKind::Image => VisualKind::Image,
+                MediaKind::Video => VisualKind::Video,
+            };
+            parts.push(Part::Visual(Visual { kind, media: placed.len() }));
+            placed.push(medium.clone());
+        }
+        filled.push(Turn { role: turn.role, parts });
+    }
+    placed.extend(images.into_iter().chain(videos).cloned());
+    (filled, placed)
+}

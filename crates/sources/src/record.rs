@@ -1,0 +1,123 @@
+//! From the text of a record to a [`Record`] or a [`Reject`]: what all datasets share.
+
+use std::sync::Arc;
+
+use manyframe_core::{MediaKind, MediaRef, Origin, Position, Record, Reject, RejectCode, Role};
+
+use crate::artefact::Artefacts;
+use crate::draft::{Draft, Piece};
+use crate::fault::{Fault, quoted};
+use crate::fields::{TableRow, read_id};
+use crate::kinds::{self, Setting, videochat2};
+use crate::placement::{Placement, place};
+use crate::value::{Object, Value};
+use crate::{AnnotationFile, LeadingAnswer, Raw, RawBody, SourceKind, SourceOptions};
+
+/// What is known about a record before it is read.
+pub(crate) struct Context<'a> {
+    /// Name of the source.
+    pub(crate) name: &'a Arc<str>,
+    pub(crate) kind: SourceKind,
+    pub(crate) options: &'a SourceOptions,
+    pub(crate) artefacts: &'a Artefacts,
+    /// Path of the file, in case it is a table and the record's media are its cells.
+    pub(crate) table: Option<&'a Arc<str>>,
+}
+
+/// The part of the source that a file belongs to: as given, or as its path tells.
+pub(crate) fn subset_of_file(kind: SourceKind, annotation: &AnnotationFile) -> Arc<str> {
+    match kind {
+        SourceKind::Videochat2 if annotation.subset.is_empty() => videochat2::subset_of_path(&annotation.path).into(),
+        _ => Arc::clone(&annotation.subset),
+    }
+}
+
+/// Understands a record.
+#[expect(clippy::result_large_err, reason = "a record is larger still, and a reject is an answer like any other")]
+pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, Reject> {
+    let mut upstream_id = String::new();
+    record_of(raw, context, &mut upstream_id).map_err(|Fault { code, detail }| Reject {
+        code,
+        detail,
+        subset: raw.subset.to_string(),
+        upstream_id,
+        origin: raw.origin.clone(),
+    })
+}
+
+/// `upstream_id` is set as soon as it is known, so that a reject can name it.
+fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Result<Record, Fault> {
+    let row = read_object(raw)?;
+    let reader = kinds::reader_of(context.kind);
+    *upstream_id = read_id(&row, reader.ids)?;
+    let table = match (raw.origin.position, context.table) {
+        (Position::Row(row), Some(file)) => Some(TableRow { file: Arc::clone(file), row }),
+        _ => None,
+    };
+    let setting = Setting { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
+    let mut draft = (reader.draft)(&row, &setting)?;
+    tidy(&mut draft, context.options);
+    context.artefacts.refuse(&draft.turns)?;
+    let placement = Placement {
+        unplaced: reader.unplaced,
+        missing: context.options.missing_placeholders,
+        swapped: context.options.swapped_roles,
+    };
+    let (turns, media) = place(&draft, placement)?;
+    let subset = match draft.subset {
+        Some(subset) if raw.subset.is_empty() => subset.into(),
+        _ => Arc::clone(&raw.subset),
+    };
+    let name = Arc::clone(context.name);
+    Ok(Record::try_new(name, subset, upstream_id.clone(), turns, media, raw.origin.clone())?)
+}
+
+fn read_object(raw: &Raw) -> Result<Object<'_>, Fault> {
+    let malformed = |detail| Fault::new(RejectCode::MalformedRecord, detail);
+    let text = match &raw.body {
+        RawBody::Json(text) => text,
+        RawBody::Broken { detail, .. } => return Err(malformed(detail.clone())),
+    };
+    match serde_json::from_slice(text) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(Fault::unexpected(format!("the record is {}, expected an object", other.kind()))),
+        Err(error) => Err(malformed(describe(&error, text, &raw.origin))),
+    }
+}
+
+/// The parser's message, with the line of the file instead of the line of the record.
+fn describe(error: &serde_json::Error, text: &[u8], origin: &Origin) -> String {
+    let message = error.to_string();
+    let reason = message.split(" at line ").next().unwrap_or_default();
+    let line_of_record = text.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
+    let start = error.column().saturating_sub(20);
+    let near = line_of_record.get(start..(start + 40).min(line_of_record.len())).unwrap_or_default();
+    let near = quoted(&String::from_utf8_lossy(near));
+    match origin.position {
+        Position::Bytes { line, .. } => {
+            let line = line + (error.line() as u64).saturating_sub(1);
+            format!("not valid JSON: {reason}, in line {line} of the file, near {near}")
+        }
+        Position::Row(_) | Position::File => format!("not valid JSON: {reason}, near {near}"),
+    }
+}
+
+/// Applies the options that change turns and media, and drops system turns that say nothing.
+fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
+    draft.turns.retain(|turn| turn.role != Role::System || !turn.is_blank());
+    if options.leading_answer == LeadingAnswer::Drop {
+        let mut is_asked = false;
+        draft.turns.retain(|turn| {
+            is_asked |= turn.role == Role::User;
+            is_asked || turn.role != Role::Assistant
+        });
+    }
+    if let Some(fps) = options.fps {
+        let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.pieces).filter_map(|piece| match piece {
+            Piece::Medium(medium) => Some(medium),
+            Piece::Text(_) | Piece::Placeholder(_) => None,
+        });
+        let videos = in_turns.chain(&mut draft.media.videos).filter(|medium| medium.kind == MediaKind::Video);
+        videos.for_each(|video: &mut MediaRef| video.fps = video.fps.or(Some(fps)));
+    }
+}

@@ -1,0 +1,266 @@
+//! Reading the annotation files of a source, whatever their format.
+//!
+//! ```text
+//! splits() ──▶ read(split) ──▶ Raw ──▶ parse(raw) ──▶ Record | Reject
+//! planner       one thread       │       any thread
+//!                                └── origin ──▶ read_at(origin): the same Raw again
+//! ```
+//!
+//! What a record means is not decided here: see `record.rs` and the files of `kinds/`.
+//!
+//! **Invariant:** `read_at(raw.origin)` gives `raw`, as long as the file does not change.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::{Arc, OnceLock};
+
+use manyframe_columnar::{Row, RowReader, Rows};
+use manyframe_core::{Origin, Position, Record, Reject};
+
+use crate::artefact::Artefacts;
+use crate::json::{self, Elements, Format, Found, Lines, NextFound};
+use crate::record::{self, Context};
+use crate::{AnnotationFile, Raw, RawBody, SourceError, SourceSpec, Split};
+
+/// How many rows of a Parquet file make a split.
+const ROWS_PER_SPLIT: u64 = 16_384;
+
+/// An upstream dataset, read record by record. Every method may be called from any thread.
+pub trait Source: Send + Sync {
+    /// The pieces that can be read independently, in order. Looks at the start of each file and at no record.
+    fn splits(&self) -> Result<Vec<Split>, SourceError>;
+
+    /// The records of a split in order, found but not understood. Cheap, and in constant memory.
+    /// After an error there are no more.
+    fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError>;
+
+    /// The one record at an origin that [`Self::read`] gave.
+    fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError>;
+
+    /// Understands a record. Pure: the same `raw` gives the same answer, and no file is touched.
+    #[expect(clippy::result_large_err, reason = "a record is larger still, and a reject is an answer like any other")]
+    fn parse(&self, raw: &Raw) -> Result<Record, Reject>;
+}
+
+/// The records of a split.
+pub type RawRecords<'a> = Box<dyn Iterator<Item = Result<Raw, SourceError>> + Send + 'a>;
+
+/// Opens a source. Options are checked here; files are first touched by [`Source::splits`].
+pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
+    let name = || Arc::clone(&spec.name);
+    if let Some(problem) = spec.options.problems(spec.kind).into_iter().next() {
+        return Err(SourceError::Options { name: name(), problem });
+    }
+    if spec.annotations.is_empty() {
+        return Err(SourceError::NoAnnotations { name: name() });
+    }
+    let mut files = BTreeMap::new();
+    for annotation in &spec.annotations {
+        let path = annotation.path.to_str().map(Arc::from);
+        let path = path.ok_or_else(|| SourceError::PathEncoding { path: annotation.path.clone() })?;
+        let subset = record::subset_of_file(spec.kind, annotation);
+        let file = AnnotatedFile { annotation: annotation.clone(), path, subset, opened: OnceLock::new() };
+        if files.insert(Arc::clone(&annotation.name), file).is_some() {
+            return Err(SourceError::RepeatedName { name: name(), file: Arc::clone(&annotation.name) });
+        }
+    }
+    let artefacts = Artefacts::with_answers(&spec.options.artefacts);
+    Ok(Box::new(Annotations { spec, files, artefacts }))
+}
+
+struct Annotations {
+    spec: SourceSpec,
+    files: BTreeMap<Arc<str>, AnnotatedFile>,
+    artefacts: Artefacts,
+}
+
+struct AnnotatedFile {
+    annotation: AnnotationFile,
+    /// The path again, as records refer to it.
+    path: Arc<str>,
+    subset: Arc<str>,
+    /// For point reads; opened once.
+    opened: OnceLock<Opened>,
+}
+
+enum Opened {
+    Bytes(File),
+    Rows(RowReader),
+}
+
+impl Source for Annotations {
+    fn splits(&self) -> Result<Vec<Split>, SourceError> {
+        let mut splits = Vec::new();
+        for annotation in &self.spec.annotations {
+            let path = &annotation.path;
+            let num_bytes = path.metadata().map_err(|source| read_error(path, source))?.len();
+            let split = |rows, num_bytes| Split { file: Arc::clone(&annotation.name), rows, num_bytes };
+            match format_of_file(path)? {
+                Format::Rows => {
+                    let num_rows = open_rows(path)?.num_rows();
+                    let share =
+                        |rows: u64| (u128::from(num_bytes) * u128::from(rows) / u128::from(num_rows.max(1))) as u64;
+                    let starts = (0..num_rows).step_by(ROWS_PER_SPLIT as usize);
+                    splits.extend(starts.map(|start| {
+                        let end = num_rows.min(start + ROWS_PER_SPLIT);
+                        split(Some(start..end), share(end - start))
+                    }));
+                }
+                Format::Array | Format::Objects | Format::Lines => splits.push(split(None, num_bytes)),
+            }
+        }
+        Ok(splits)
+    }
+
+    fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
+        let file = self.file(&split.file)?;
+        let path = &file.annotation.path;
+        let open = || File::open(path).map_err(|source| read_error(path, source));
+        Ok(match format_of_file(path)? {
+            Format::Array | Format::Objects => {
+                let mut elements = Elements::new(open()?);
+                Box::new(file.found(move || elements.next_found()))
+            }
+            Format::Lines => {
+                let mut lines = Lines::new(open()?);
+                Box::new(file.found(move || lines.next_found()))
+            }
+            Format::Rows => {
+                let reader = open_rows(path)?;
+                let rows = split.rows.clone().unwrap_or(0..reader.num_rows());
+                let rows: Rows = reader.rows(rows).map_err(|source| rows_error(path, source))?;
+                Box::new(rows.map(|next| {
+                    let (number, row) = next.map_err(|source| rows_error(path, source))?;
+                    Ok(file.raw(Position::Row(number), body_of_row(row)))
+                }))
+            }
+        })
+    }
+
+    fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
+        let file = self.file(&origin.file)?;
+        let path = &file.annotation.path;
+        let unknown = || SourceError::UnknownOrigin { path: path.clone(), origin: origin.clone() };
+        let body = match (file.opened()?, origin.position) {
+            (Opened::Bytes(bytes), Position::Bytes { offset, num_bytes, .. }) => {
+                let body = body_at(bytes, offset, num_bytes).map_err(|source| read_error(path, source))?;
+                body.ok_or_else(unknown)?
+            }
+            (Opened::Rows(reader), Position::Row(row)) => {
+                if row >= reader.num_rows() {
+                    return Err(unknown());
+                }
+                body_of_row(reader.row(row).map_err(|source| rows_error(path, source))?)
+            }
+            _ => return Err(unknown()),
+        };
+        Ok(file.raw(origin.position, body))
+    }
+
+    fn parse(&self, raw: &Raw) -> Result<Record, Reject> {
+        let context = Context {
+            name: &self.spec.name,
+            kind: self.spec.kind,
+            options: &self.spec.options,
+            artefacts: &self.artefacts,
+            table: self.files.get(&raw.origin.file).map(|file| &file.path),
+        };
+        record::parse(raw, &context)
+    }
+}
+
+impl Annotations {
+    fn file(&self, name: &Arc<str>) -> Result<&AnnotatedFile, SourceError> {
+        let unknown = || SourceError::UnknownFile { name: Arc::clone(&self.spec.name), file: Arc::clone(name) };
+        self.files.get(name).ok_or_else(unknown)
+    }
+}
+
+impl AnnotatedFile {
+    fn raw(&self, position: Position, body: RawBody) -> Raw {
+        let origin = Origin { file: Arc::clone(&self.annotation.name), position };
+        Raw { origin, subset: Arc::clone(&self.subset), body }
+    }
+
+    /// Records of a JSON file as an iterator that ends after an error.
+    fn found<'a>(
+        &'a self,
+        mut next: impl FnMut() -> NextFound + Send + 'a,
+    ) -> impl Iterator<Item = Result<Raw, SourceError>> {
+        let mut has_failed = false;
+        std::iter::from_fn(move || {
+            if has_failed {
+                return None;
+            }
+            let found = next();
+            has_failed = found.is_err();
+            match found {
+                Ok(found) => found.map(|Found { position, body }| Ok(self.raw(position, body))),
+                Err(source) => Some(Err(read_error(&self.annotation.path, source))),
+            }
+        })
+    }
+
+    fn opened(&self) -> Result<&Opened, SourceError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(opened);
+        }
+        let path = &self.annotation.path;
+        let opened = match format_of_file(path)? {
+            Format::Rows => Opened::Rows(open_rows(path)?),
+            Format::Array | Format::Objects | Format::Lines => {
+                Opened::Bytes(File::open(path).map_err(|source| read_error(path, source))?)
+            }
+        };
+        Ok(self.opened.get_or_init(|| opened))
+    }
+}
+
+/// The record at a range of bytes, as it was found there. `None` if the file is shorter than that.
+fn body_at(file: &File, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
+    let file_bytes = file.metadata()?.len();
+    let Some(end) = offset.checked_add(num_bytes).filter(|&end| end <= file_bytes) else { return Ok(None) };
+    let is_overlong = num_bytes > json::MAX_RECORD_BYTES;
+    let num_kept = if is_overlong { json::MAX_HEAD_BYTES } else { num_bytes as usize };
+    let mut bytes = vec![0; num_kept];
+    file.read_exact_at(&mut bytes, offset)?;
+    Ok(Some(match (num_bytes, end == file_bytes) {
+        (0, _) => json::unclosed(),
+        _ if is_overlong => json::overlong(&bytes),
+        (_, true) => json::last(&bytes),
+        (_, false) => RawBody::Json(bytes),
+    }))
+}
+
+fn body_of_row(row: Row) -> RawBody {
+    match row {
+        Row::Json(text) => RawBody::Json(text.into_bytes()),
+        Row::Broken { detail } => RawBody::Broken { detail, head: Vec::new() },
+    }
+}
+
+fn format_of_file(path: &Path) -> Result<Format, SourceError> {
+    let mut head = Vec::new();
+    let file = File::open(path).map_err(|source| read_error(path, source))?;
+    file.take(json::SNIFFED_BYTES).read_to_end(&mut head).map_err(|source| read_error(path, source))?;
+    json::format_of(&head).map_err(|it| SourceError::NotRecords {
+        path: path.to_owned(),
+        found: it.found,
+        advice: it.advice,
+    })
+}
+
+fn open_rows(path: &Path) -> Result<RowReader, SourceError> {
+    RowReader::open(path).map_err(|source| rows_error(path, source))
+}
+
+fn read_error(path: &Path, source: io::Error) -> SourceError {
+    SourceError::Read { path: path.to_owned(), source }
+}
+
+fn rows_error(path: &Path, source: manyframe_columnar::ColumnarError) -> SourceError {
+    SourceError::Rows { path: path.to_owned(), source }
+}

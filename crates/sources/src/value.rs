@@ -1,0 +1,192 @@
+//! JSON values that borrow their text, and stay as they are: the types of fields differ within one upstream file, so
+//! readers ask what a field is instead of declaring it.
+//!
+//! It is not `serde_json::Value`: that copies every string, and sorts keys.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+
+/// A JSON value.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) enum Value<'a> {
+    Null,
+    Bool(bool),
+    /// A number without fraction or exponent that fits into 64 bits.
+    Integer(i128),
+    Float(f64),
+    Text(Cow<'a, str>),
+    List(Vec<Value<'a>>),
+    Object(Object<'a>),
+}
+
+/// A JSON object: fields in order. Of a name that repeats the last field counts, as in Python.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
+
+impl Value<'_> {
+    /// What it is, with its article.
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "a list",
+            Self::Object(_) => "an object",
+        }
+    }
+
+    /// Null, or a string, list or object without content: what exporters write for "not there".
+    pub(crate) fn is_blank(&self) -> bool {
+        match self {
+            Self::Null => true,
+            Self::Text(text) => text.is_empty(),
+            Self::List(items) => items.is_empty(),
+            Self::Object(object) => object.0.is_empty(),
+            Self::Bool(_) | Self::Integer(_) | Self::Float(_) => false,
+        }
+    }
+
+    /// The text, if it is one.
+    pub(crate) fn as_text(&self) -> Option<&str> {
+        if let Self::Text(text) = self { Some(text) } else { None }
+    }
+
+    /// The number, if it is one.
+    pub(crate) fn as_f64(&self) -> Option<f64> {
+        match self {
+            Self::Integer(integer) => Some(*integer as f64),
+            Self::Float(float) => Some(*float),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> Object<'a> {
+    /// The field of this name, unless it is absent or null.
+    pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
+        let field = self.0.iter().rev().find(|(field, _)| field == name);
+        field.map(|(_, value)| value).filter(|value| **value != Value::Null)
+    }
+
+    /// The first of these fields that is there and not null, with its name.
+    pub(crate) fn get_any<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &Value<'a>)> {
+        names.iter().find_map(|&name| self.get(name).map(|value| (name, value)))
+    }
+
+    /// The first of these fields that is there and not blank, with its name.
+    pub(crate) fn get_filled<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &Value<'a>)> {
+        let filled = |name: &&'n str| self.get(name).filter(|value| !value.is_blank()).map(|value| (*name, value));
+        names.iter().find_map(filled)
+    }
+
+    /// The names of its fields, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(name, _)| name.as_ref())
+    }
+}
+
+impl<'de> Deserialize<'de> for Value<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ValueVisitor)
+    }
+}
+
+struct ValueVisitor;
+
+impl<'de> Visitor<'de> for ValueVisitor {
+    type Value = Value<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON value")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value<'de>, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value<'de>, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value<'de>, E> {
+        Ok(Value::Integer(value.into()))
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value<'de>, E> {
+        Ok(Value::Float(value))
+    }
+
+    fn visit_borrowed_str<E: Error>(self, text: &'de str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Borrowed(text)))
+    }
+
+    fn visit_str<E: Error>(self, text: &str) -> Result<Value<'de>, E> {
+        Ok(Value::Text(Cow::Owned(text.to_owned())))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Value<'de>, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Value::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Value<'de>, A::Error> {
+        let mut object = Vec::new();
+        while let Some((Name(name), value)) = fields.next_entry()? {
+            object.push((name, value));
+        }
+        Ok(Value::Object(Object(object)))
+    }
+}
+
+/// A field name, borrowed where it has no escapes; serde's own `Cow` is always owned here.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de> Deserialize<'de> for Name<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Name<'de>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_borrowed_str<E: Error>(self, name: &'de str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Borrowed(name)))
+    }
+
+    fn visit_str<E: Error>(self, name: &str) -> Result<Name<'de>, E> {
+        Ok(Name(Cow::Owned(name.to_owned())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_without_escapes_is_borrowed() {
+        let value: Value<'_> = serde_json::from_str(r#"["a", "\u00e9", -1, 1.5, null, {"k": true, "k": 2}]"#).unwrap();
+        let Value::List(items) = value else { panic!("not a list") };
+        assert!(matches!(&items[0], Value::Text(Cow::Borrowed("a"))));
+        assert!(matches!(&items[1], Value::Text(Cow::Owned(text)) if text == "é"));
+        assert_eq!(items[2..5], [Value::Integer(-1), Value::Float(1.5), Value::Null]);
+        let Value::Object(object) = &items[5] else { panic!("not an object") };
+        assert_eq!(object.get("k"), Some(&Value::Integer(2)));
+    }
+}

@@ -1,0 +1,123 @@
+//! Promise: the command line says what is wrong, on the right stream, with the documented exit code.
+
+use crate::support::{Workshop, llava, photo, run, stdout};
+
+#[test]
+fn check_reports_every_error_with_its_line_and_ends_with_2() {
+    let workshop = Workshop::new();
+    let path = workshop.write("bad.toml", "name = \"x\"\nsed = 1\n[format]\ntokenizer = 3\n[[source]]\nname = \"a\"\nkind = \"lava\"\n");
+    let output = run(&["check", &path.display().to_string()], 2);
+    assert!(output.stdout.is_empty());
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    for expected in [
+        "bad.toml:2:1: sed is not a setting; did you mean \"seed\"?",
+        "bad.toml:4:13: format.tokenizer",
+        "source.a.kind",
+        "did you mean \"llava\"?",
+        "errors in the pipeline file",
+    ] {
+        assert!(stderr.contains(expected), "{expected}\n{stderr}");
+    }
+}
+
+#[test]
+fn a_wrong_argument_ends_with_2() {
+    run(&["build"], 2);
+    run(&["frobnicate"], 2);
+    run(&["build", "/nowhere/pipeline.toml"], 2);
+    run(&["inspect", "/nowhere"], 2);
+}
+
+#[test]
+fn help_completions_and_man_page_are_there() {
+    let help = stdout(&["--help"]);
+    for word in ["check", "plan", "build", "inspect", "why", "verify", "task", "commit", "Exit codes"] {
+        assert!(help.contains(word), "{word}");
+    }
+    assert!(stdout(&["completions", "bash"]).contains("_manyframe"));
+    assert!(stdout(&["man"]).starts_with(".ie"));
+}
+
+#[test]
+fn a_missing_annotation_file_is_named_and_ends_with_2_or_1() {
+    let mut workshop = Workshop::new();
+    workshop.add_source_file("a", "llava", "absent.json", "");
+    let out = workshop.text("out");
+    let output = workshop_command(&workshop, &["plan", &workshop.pipeline(), "--output", &out]);
+    assert!(String::from_utf8_lossy(&output).contains("absent.json"));
+}
+
+fn workshop_command(_: &Workshop, arguments: &[&str]) -> Vec<u8> {
+    let output = crate::support::manyframe(arguments).output().unwrap();
+    assert!(!output.status.success());
+    output.stderr
+}
+
+#[test]
+fn a_plan_reads_headers_only_and_says_where_it_is() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("a", "llava", &serde_json::json!([llava("r1", "1.jpg"), llava("r2", "2.jpg")]), "");
+    let out = workshop.text("out");
+    let json = stdout(&["plan", &workshop.pipeline(), "--output", &out, "--json", "--quiet"]);
+    let plan: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(plan["sources"][0]["num_seen"], 2);
+    assert_eq!(plan["sources"][0]["rejected"]["media_missing"], 1);
+    assert_eq!(plan["total"]["cost"]["visual_tokens"], 144);
+    assert!(!workshop.path("out").exists(), "a plan makes no dataset");
+    let text = stdout(&["plan", &workshop.pipeline(), "--output", &out, "--quiet"]);
+    assert!(text.contains("media_missing") && text.contains("1 task"), "{text}");
+}
+
+#[test]
+fn why_shows_the_outcome_and_the_very_text() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("a", "llava", &serde_json::json!([llava("r1", "1.jpg"), llava("r2", "2.jpg")]), "");
+    let built = workshop.build();
+    let dataset = built.dataset.display().to_string();
+    let why = stdout(&["why", &dataset, "r2"]);
+    for expected in ["rejected: media_missing", "2.jpg", "a.json:14", "What is shown in picture r2?"] {
+        assert!(why.contains(expected), "{expected}\n{why}");
+    }
+    assert!(stdout(&["why", &dataset, &built.row("r1").id.to_string()[..8]]).contains("delivered in shard image/000000"));
+    run(&["why", &dataset, "r3"], 2);
+}
+
+#[test]
+fn inspect_shows_the_prompt_and_writes_the_images() {
+    let mut workshop = Workshop::new();
+    let bytes = photo(1, 64, 48);
+    workshop.write("media/1.jpg", &bytes);
+    workshop.add_source("a", "llava", &serde_json::json!([llava("r1", "1.jpg")]), "");
+    let built = workshop.build();
+    let dataset = built.dataset.display().to_string();
+    let text = stdout(&["inspect", &dataset, "r1", "--images", &workshop.text("shown")]);
+    assert!(text.contains("<img><image></img>\nWhat is shown in picture r1?"), "{text}");
+    assert!(text.contains("⟦Waves, in picture r1.<|endoftext|>⟧"), "{text}");
+    let id = built.row("r1").id;
+    assert_eq!(std::fs::read(workshop.path(&format!("shown/{id}.000.jpg"))).unwrap(), bytes, "passed through byte for byte");
+    assert!(stdout(&["inspect", &dataset]).contains("image/000000.tar"));
+}
+
+#[test]
+fn a_source_over_its_error_budget_is_built_and_ends_with_3() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    let records = serde_json::json!([llava("r1", "1.jpg"), llava("r2", "2.jpg")]);
+    workshop.add_source("a", "llava", &records, "max_rejects = \"10 %\"");
+    let built = workshop.build_with(&[], 3);
+    assert_eq!(built.manifest.total.num_samples, 1);
+    let relaxed = workshop.build_with(&["--set", "source.a.max_rejects=0.5"], 0);
+    assert_eq!(relaxed.manifest.total.num_samples, 1);
+}
+
+#[test]
+fn a_directory_of_something_else_is_never_replaced() {
+    let mut workshop = Workshop::new();
+    workshop.add_source("a", "text", &serde_json::json!([]), "");
+    let treasure = workshop.write("out/treasure.txt", "mine");
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    run(&["build", &pipeline, "--output", &out, "--quiet"], 2);
+    assert!(treasure.exists());
+}

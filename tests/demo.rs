@@ -1,0 +1,100 @@
+//! Promise: the demo gives what its page says, and readers that others wrote read it.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::{Built, demo_media, root, run, run_python};
+
+/// The three stages, built once for all tests.
+fn stages() -> &'static [PathBuf; 3] {
+    static STAGES: OnceLock<[PathBuf; 3]> = OnceLock::new();
+    STAGES.get_or_init(|| {
+        demo_media();
+        let base = root().join("target/tmp/demo");
+        let built = ["1-align", "2-instruct", "3-multi-image"].map(|stage| {
+            let out = base.join(stage);
+            let file = format!("pipelines/demo/{stage}.toml");
+            let stage2 = format!("stage2={}", base.join("2-instruct").display());
+            let mut arguments = vec!["build", &file, "--quiet", "--fresh", "--output"];
+            let out_text = out.display().to_string();
+            arguments.push(&out_text);
+            if stage == "3-multi-image" {
+                arguments.extend(["--set", &stage2]);
+            }
+            run(&arguments, 0);
+            out
+        });
+        built
+    })
+}
+
+#[test]
+fn every_annotation_file_has_the_outcomes_that_the_page_promises() {
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(root().join("pipelines/demo/expected.json")).unwrap()).unwrap();
+    let mut found: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
+    for stage in stages() {
+        for row in Built::read(stage).ledger {
+            let file = row.file.replace("${here}/", "").replace("${media}/", "DEST/");
+            let outcome = row.reason.unwrap_or_else(|| "good".to_owned());
+            *found.entry(file).or_default().entry(outcome).or_insert(0) += 1;
+        }
+    }
+    for (file, promised) in expected["files"].as_object().unwrap() {
+        let mut outcomes: BTreeMap<String, u64> = serde_json::from_value(promised["rejected"].clone()).unwrap();
+        if promised["num_good"] != 0 {
+            outcomes.insert("good".to_owned(), promised["num_good"].as_u64().unwrap());
+        }
+        assert_eq!(found.get(file), Some(&outcomes), "{file}");
+    }
+}
+
+#[test]
+fn every_stage_verifies() {
+    for stage in stages() {
+        Built::read(stage).verify();
+    }
+}
+
+#[test]
+fn the_third_stage_has_samples_in_time_and_in_space_and_replays_the_second() {
+    let built = Built::read(&stages()[2]);
+    let layouts: std::collections::BTreeSet<_> = built.manifest.shards.iter().filter_map(|shard| shard.layout).collect();
+    assert_eq!(layouts.len(), 4, "{layouts:?}");
+    let source = |name: &str| built.manifest.sources.iter().find(|source| source.name == name).unwrap();
+    assert_eq!(source("replay").delivered.num_samples, 12);
+    assert_eq!(source("sub-images").delivered.num_samples, 8);
+    assert!(source("videochat2").delivered.cost.num_frames > 20);
+}
+
+#[test]
+fn webdataset_reads_every_sample_with_as_many_images_as_placeholders() {
+    for stage in stages() {
+        let counts = run_python("readers", "tests/read_shards.py", &["webdataset", &stage.display().to_string()]);
+        let counts: Value = serde_json::from_str(counts.lines().last().unwrap()).unwrap();
+        assert_eq!(counts["samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
+        assert_eq!(counts["images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");
+    }
+}
+
+#[test]
+fn hugging_face_datasets_reads_every_sample_with_as_many_images_as_placeholders() {
+    for stage in stages() {
+        let counts = run_python("datasets", "tests/read_shards.py", &["parquet", &stage.display().to_string()]);
+        let counts: Value = serde_json::from_str(counts.lines().last().unwrap()).unwrap();
+        assert_eq!(counts["samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
+        assert_eq!(counts["images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");
+    }
+}
+
+#[test]
+fn token_counts_are_those_of_sentencepiece_on_every_sample() {
+    let tokenizer = demo_media().join("tokenizer.model").display().to_string();
+    for stage in stages() {
+        let output = run_python("readers", "tests/python/count_tokens.py", &[&tokenizer, &stage.display().to_string()]);
+        assert!(output.contains(" 0 differ"), "{output}");
+    }
+}

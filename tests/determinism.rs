@@ -1,0 +1,147 @@
+//! Promise: the same inputs give the same bytes, at any number of threads, on any engine, after any crash.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, llava, manyframe, photo, run, stdout};
+
+/// Pictures of many sizes, some missing, some twice, in several shards of two formats.
+fn workshop(num_records: u32) -> Workshop {
+    let mut workshop = Workshop::new();
+    for number in 0..num_records / 2 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 300 + 7 * number % 500, 200 + 11 * number % 400));
+    }
+    let whole: Vec<Value> = (0..num_records).map(|n| llava(&format!("w{n}"), &format!("{}.jpg", n % (num_records / 2 + 3)))).collect();
+    let tiled: Vec<Value> = (0..num_records).map(|n| llava(&format!("t{n}"), &format!("{}.jpg", n % (num_records / 2 + 3)))).collect();
+    workshop.head = workshop.head.replace(
+        "[format]",
+        "[output]\nformats = [\"webdataset\", \"parquet\"]\nmax_shard_samples = 16\n[format]",
+    );
+    workshop.add_source("whole", "llava", &json!(whole), &format!("take = {}", num_records * 3 / 4));
+    workshop.add_source("tiled", "llava", &json!(tiled), "visuals = \"tiled\"");
+    workshop
+}
+
+fn files_of(dataset: &Path) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut directories = vec![dataset.to_owned()];
+    while let Some(directory) = directories.pop() {
+        for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                directories.push(path);
+            } else if path.file_name().is_some_and(|name| name != "build.json") {
+                let digest = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
+                files.push((path.strip_prefix(dataset).unwrap().display().to_string(), digest));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+#[test]
+fn one_two_and_four_threads_give_the_same_bytes() {
+    let workshop = workshop(60);
+    let first = files_of(&workshop.build_with(&["--threads", "1"], 0).dataset);
+    assert!(first.iter().filter(|(path, _)| path.ends_with(".tar")).count() > 4, "{first:?}");
+    for threads in ["2", "4"] {
+        let again = workshop.build_with(&["--threads", threads, "--fresh"], 0);
+        assert_eq!(files_of(&again.dataset), first, "{threads} threads");
+    }
+}
+
+#[test]
+fn a_build_that_is_killed_ten_times_ends_with_the_same_bytes() {
+    let workshop = workshop(60);
+    let expected = files_of(&workshop.build().dataset);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("killed"));
+    let mut num_killed = 0;
+    // Moments spread over the length of a build; a build that ends before its moment just ends.
+    for step in 0..10_u64 {
+        let mut child = manyframe(&["build", &pipeline, "--output", &out, "--quiet", "--threads", "2"])
+            .stdout(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(Duration::from_millis(20 + 67 * step * (step + 3) % 800));
+        num_killed += usize::from(child.try_wait().unwrap().is_none());
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+    println!("{num_killed} of 10 builds were killed while they ran");
+    run(&["build", &pipeline, "--output", &out, "--quiet"], 0);
+    assert_eq!(files_of(&workshop.path("killed")), expected);
+    Built::read(&workshop.path("killed")).verify();
+}
+
+#[test]
+fn finished_tasks_are_not_done_again() {
+    let workshop = workshop(60);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let plan: Value = serde_json::from_str(&stdout(&["plan", &pipeline, "--output", &out, "--json", "--quiet"])).unwrap();
+    let directory = plan["plan"].as_str().unwrap();
+    run(&["task", directory, "0", "--quiet"], 0);
+    // With the pictures of the finished task gone, a build can only succeed without doing it again.
+    let report = std::fs::read_to_string(Path::new(directory).join("done/000000.json")).unwrap();
+    let modified = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
+    let shard = Path::new(directory).join("shards/000000.tar");
+    let before = modified(&shard);
+    run(&["task", directory, "0", "--quiet"], 0);
+    assert_eq!(modified(&shard), before);
+    assert_eq!(std::fs::read_to_string(Path::new(directory).join("done/000000.json")).unwrap(), report);
+    run(&["build", &pipeline, "--output", &out, "--quiet"], 0);
+}
+
+#[test]
+fn tasks_run_one_by_one_and_backwards_give_the_same_bytes() {
+    let workshop = workshop(60);
+    let expected = files_of(&workshop.build().dataset);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("by_task"));
+    let plan: Value = serde_json::from_str(&stdout(&["plan", &pipeline, "--output", &out, "--json", "--quiet"])).unwrap();
+    let directory = plan["plan"].as_str().unwrap();
+    let num_tasks = plan["tasks"].as_array().unwrap().len();
+    assert!(num_tasks > 2);
+    let unfinished = run(&["commit", directory, "--quiet"], 1);
+    assert!(String::from_utf8_lossy(&unfinished.stderr).contains("tasks are not done, the first is task 0"));
+    for task in (0..num_tasks).rev() {
+        run(&["task", directory, &task.to_string(), "--quiet"], 0);
+    }
+    run(&["task", directory, &num_tasks.to_string(), "--quiet"], 2);
+    run(&["commit", directory, "--quiet"], 0);
+    assert_eq!(files_of(&workshop.path("by_task")), expected);
+}
+
+#[test]
+fn datasets_do_not_depend_on_where_files_are() {
+    let build_in = |directory: &str| {
+        let mut workshop = Workshop::new();
+        for number in 0..6 {
+            workshop.write(&format!("{directory}/media/{number}.jpg"), photo(number, 100, 80));
+        }
+        let records: Vec<Value> = (0..8).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+        workshop.write(&format!("{directory}/a.json"), serde_json::to_vec(&records).unwrap());
+        workshop.head = format!("{}[vars]\nbase = {:?}\n", workshop.head, workshop.text(directory));
+        let source = "[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = \"${base}/a.json\"\nmedia = \"${base}/media\"\n";
+        workshop.head.push_str(source);
+        files_of(&workshop.build().dataset)
+    };
+    assert_eq!(build_in("here"), build_in("some/where/else"));
+}
+
+#[test]
+fn a_larger_take_keeps_what_a_smaller_one_chose() {
+    let mut workshop = Workshop::new();
+    let records: Vec<Value> = (0..40)
+        .map(|n| json!({"id": format!("r{n}"), "conversations": [{"from": "human", "value": format!("q{n}")}, {"from": "gpt", "value": "a"}]}))
+        .collect();
+    workshop.add_source("a", "text", &json!(records), "");
+    let delivered = |take: &str| {
+        let built = workshop.build_with(&["--set", &format!("source.a.take={take}")], 0);
+        let delivered = built.ledger.iter().filter(|row| row.shard.is_some());
+        delivered.map(|row| row.upstream_id.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let (small, large) = (delivered("10"), delivered("25"));
+    assert_eq!((small.len(), large.len()), (10, 25));
+    assert!(small.is_subset(&large));
+}

@@ -1,0 +1,25 @@
+#!/bin/sh
+# Runs the three stages of the demo and says where to look: demo.sh MANYFRAME
+set -eu
+manyframe=${1:?usage: demo.sh MANYFRAME}
+cd "$(dirname "$0")/../.."
+
+"$manyframe" check pipelines/demo/*.toml
+for stage in 1-align 2-instruct 3-multi-image; do
+  echo
+  "$manyframe" build "pipelines/demo/$stage.toml"
+  "$manyframe" verify "out/demo/$stage"
+done
+
+sample=$("$manyframe" inspect out/demo/3-multi-image | sed -n 's/^one sample: .* //p')
+echo
+"$manyframe" inspect out/demo/3-multi-image "$sample" --images out/demo/images
+cat <<END
+
+Look at:
+  out/demo/3-multi-image/README.md      the dataset card
+  out/demo/3-multi-image/webdataset/    shards: temporal, spatial, image, text
+  out/demo/images/                      the images of the sample above
+  $manyframe inspect out/demo/3-multi-image
+  $manyframe why out/demo/1-align allava_laion_cap_100000111
+END

@@ -1,0 +1,20 @@
+#!/bin/sh
+# Makes the Python environments that read what manyframe writes: python.sh DIR
+# One environment per client: their dependencies exclude each other.
+set -eu
+directory=${1:?usage: python.sh DIR}
+here=$(dirname "$0")
+
+environment() { # NAME REQUIREMENTS
+  target="$directory/$1"
+  stamp="$target/.requirements"
+  cmp -s "$2" "$stamp" && return
+  echo "making the Python environment $target"
+  rm -rf "$target"
+  python3 -m venv "$target" || { echo 'python3 -m venv fails: apt-get install python3-venv' >&2; exit 1; }
+  "$target/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$2"
+  cp "$2" "$stamp"
+}
+
+environment readers "$here/../python/requirements-readers.txt"
+environment datasets "$here/../python/requirements-datasets.txt"
