@@ -35,7 +35,8 @@ lint: setup
 
 bench: setup
 	$(CARGO) build --release --locked
-	tests/setup/python.sh .env/python
+	tests/setup/python.sh .env/python bench
+	python3 pipelines/demo/fetch.py .env/demo
 	python3 tests/bench/run.py target/release/manyframe
 
 schemas:

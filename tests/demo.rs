@@ -73,20 +73,20 @@ fn the_third_stage_has_samples_in_time_and_in_space_and_replays_the_second() {
 #[test]
 fn webdataset_reads_every_sample_with_as_many_images_as_placeholders() {
     for stage in stages() {
-        let counts = run_python("readers", "tests/read_shards.py", &["webdataset", &stage.display().to_string()]);
+        let counts = run_python("readers", "tests/python/read_shards.py", &["webdataset", &stage.display().to_string()]);
         let counts: Value = serde_json::from_str(counts.lines().last().unwrap()).unwrap();
-        assert_eq!(counts["samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
-        assert_eq!(counts["images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");
+        assert_eq!(counts["num_samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
+        assert_eq!(counts["num_images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");
     }
 }
 
 #[test]
 fn hugging_face_datasets_reads_every_sample_with_as_many_images_as_placeholders() {
     for stage in stages() {
-        let counts = run_python("datasets", "tests/read_shards.py", &["parquet", &stage.display().to_string()]);
+        let counts = run_python("datasets", "tests/python/read_shards.py", &["parquet", &stage.display().to_string()]);
         let counts: Value = serde_json::from_str(counts.lines().last().unwrap()).unwrap();
-        assert_eq!(counts["samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
-        assert_eq!(counts["images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");
+        assert_eq!(counts["num_samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
+        assert_eq!(counts["num_images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");
     }
 }
 

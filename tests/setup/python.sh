@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the Python environments that read what manyframe writes: python.sh DIR
+# Makes the Python environments that read what manyframe writes: python.sh DIR [bench]
 # One environment per client: their dependencies exclude each other.
 set -eu
-directory=${1:?usage: python.sh DIR}
+directory=${1:?usage: python.sh DIR [bench]}
 here=$(dirname "$0")
 
 environment() { # NAME REQUIREMENTS
@@ -16,5 +16,9 @@ environment() { # NAME REQUIREMENTS
   cp "$2" "$stamp"
 }
 
-environment readers "$here/../python/requirements-readers.txt"
-environment datasets "$here/../python/requirements-datasets.txt"
+if [ "${2:-}" = bench ]; then
+  environment bench "$here/../python/requirements-bench.txt"
+else
+  environment readers "$here/../python/requirements-readers.txt"
+  environment datasets "$here/../python/requirements-datasets.txt"
+fi

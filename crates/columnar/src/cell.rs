@@ -14,12 +14,17 @@ use crate::file::{GroupPart, ParquetFile};
 use crate::guard::RecordBatches;
 use crate::shape::{LeafKind, Shape};
 
-/// Most files whose footers are kept, and most readers that stand ready within them.
+/// Most files whose footers are kept, and most cursors that stand ready within them.
 const MAX_OPEN: usize = 16;
+/// Most memory of the cursors that stand ready, in bytes, by estimate. One may stand ready whatever it takes.
+const MAX_IDLE_BYTES: u64 = 1 << 30;
 /// How many rows are read over rather than jumped over.
 const MAX_READ_OVER: u64 = 64;
 
-/// Reads binary cells, and keeps open what it reads: up to 16 files. Meant to be shared by the threads of a task.
+/// Reads binary cells, and keeps open what it reads: up to 16 files and 1 GiB. Meant to be shared by threads.
+///
+/// Cells are best asked for in the order of the file. A cursor holds a page, and a page may be as large as its writer
+/// made it: Arrow's writers put up to 1024 images into one.
 #[derive(Debug, Default)]
 pub struct CellReader {
     open: Mutex<Open>,
@@ -38,6 +43,8 @@ struct Cursor {
     leaf: usize,
     group: usize,
     batches: RecordBatches,
+    /// Memory it takes, by estimate.
+    num_bytes: u64,
     /// Row that `batches` gives next.
     next_row: u64,
     /// The row before it, if it was read: its images are often asked for one by one.
@@ -103,10 +110,12 @@ impl CellReader {
 
     fn put_back(&self, cursor: Cursor) {
         self.with_open(|open| {
-            if open.cursors.len() >= MAX_OPEN {
+            open.cursors.push(cursor);
+            let idle_bytes =
+                |open: &Open| open.cursors.iter().map(|cursor| cursor.num_bytes).fold(0, u64::saturating_add);
+            while open.cursors.len() > MAX_OPEN || (open.cursors.len() > 1 && idle_bytes(open) > MAX_IDLE_BYTES) {
                 open.cursors.remove(0);
             }
-            open.cursors.push(cursor);
         });
     }
 
@@ -131,7 +140,8 @@ impl Cursor {
         let rows = file.group_rows(group);
         let part = GroupPart { group, leaves: &[leaf], rows: row - rows.start..rows.end - rows.start, batch_rows: 1 };
         let batches = file.read(&part)?;
-        Ok(Self { file, leaf, group, batches, next_row: row, last: None })
+        let num_bytes = file.largest_page(group, leaf).saturating_mul(2);
+        Ok(Self { file, leaf, group, batches, num_bytes, next_row: row, last: None })
     }
 
     /// How many rows lie before the one asked for; `None` if opening another cursor is better.

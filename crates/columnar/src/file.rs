@@ -101,6 +101,17 @@ impl ParquetFile {
         })
     }
 
+    /// Size in bytes of the largest page of a column chunk, by estimate: writers end a page at about 1 MiB, but some
+    /// look at its size only after every 1024 values.
+    pub(crate) fn largest_page(&self, group: usize, leaf: usize) -> u64 {
+        let Some(column) = self.footer().row_groups().get(group).and_then(|group| group.columns().get(leaf)) else {
+            return 0;
+        };
+        let num_bytes = u64::try_from(column.uncompressed_size()).unwrap_or_default();
+        let num_values = u64::try_from(column.num_values()).unwrap_or_default().max(1);
+        num_bytes.min((num_bytes / num_values).saturating_mul(1024).max(1 << 20))
+    }
+
     pub(crate) fn read(&self, part: &GroupPart<'_>) -> Result<RecordBatches, ColumnarError> {
         let leaves = ProjectionMask::leaves(self.metadata.parquet_schema(), part.leaves.iter().copied());
         let num_rows = part.rows.end.saturating_sub(part.rows.start) as usize;

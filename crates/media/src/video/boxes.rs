@@ -72,6 +72,11 @@ mod tests {
     use super::*;
     use crate::located::ArchiveFile;
 
+    /// Start and end of each payload range.
+    fn payload(boxes: &OuterBoxes) -> Vec<(u64, u64)> {
+        boxes.payload.iter().map(|range| (range.start, range.end)).collect()
+    }
+
     fn boxes(parts: &[&[u8]]) -> Option<OuterBoxes> {
         let bytes = parts.concat();
         let mut file = tempfile::tempfile().unwrap();
@@ -84,21 +89,21 @@ mod tests {
     #[test]
     fn payload_lies_between_the_headers() {
         let found = boxes(&[b"\0\0\0\x08ftyp", b"\0\0\0\x0amdatab", b"\0\0\0\x08moov"]).unwrap();
-        assert_eq!(found, OuterBoxes { payload: vec![16..18], has_moov: true, is_cut_short: false });
+        assert_eq!((payload(&found), found.has_moov, found.is_cut_short), (vec![(16, 18)], true, false));
     }
 
     #[test]
     fn sizes_of_64_bits_and_to_the_end_are_understood() {
         let large = boxes(&[b"\0\0\0\x01mdat\0\0\0\0\0\0\0\x12ab", b"\0\0\0\0mdatxyz"]).unwrap();
-        assert_eq!(large.payload, [16..18, 26..29]);
+        assert_eq!(payload(&large), [(16, 18), (26, 29)]);
     }
 
     #[test]
     fn a_box_that_claims_too_much_is_cut() {
         let found = boxes(&[b"\0\0\0\x08ftyp", b"\xff\xff\xff\xffmdatab"]).unwrap();
-        assert_eq!(found, OuterBoxes { payload: vec![16..18], has_moov: false, is_cut_short: true });
+        assert_eq!((payload(&found), found.has_moov, found.is_cut_short), (vec![(16, 18)], false, true));
         let huge = boxes(&[b"\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xffab"]).unwrap();
-        assert_eq!(huge.payload, [16..18]);
+        assert_eq!(payload(&huge), [(16, 18)]);
     }
 
     #[test]

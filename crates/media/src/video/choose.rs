@@ -88,18 +88,16 @@ fn every_nth(frames: &[usize], step: f64) -> Vec<usize> {
     frames.iter().copied().step_by(step).collect()
 }
 
-/// The first frame of each interval, counted from the first of the frames.
+/// The first frame of each interval, counted from the first of the frames; all if the interval is no time at all.
 fn first_per_interval(index: &VideoIndex, frames: &[usize], interval_s: f64) -> Vec<usize> {
     let start_s = frames.first().map_or(0.0, |&first| index.time_s(first));
     let mut last = None;
     let is_first = |frame: &usize| {
-        let interval = ((index.time_s(*frame) - start_s) / interval_s).floor();
-        // An interval of 0 s or NaN holds one frame each.
-        let is_new = interval.is_nan() || last.is_none_or(|last: f64| interval != last || interval.is_infinite());
-        last = Some(interval);
-        is_new
+        // The cast saturates: then intervals are too short to be counted, and no two frames share one.
+        let interval = ((index.time_s(*frame) - start_s) / interval_s) as u64;
+        last.replace(interval) != Some(interval) || interval == u64::MAX
     };
-    frames.iter().copied().filter(is_first).collect()
+    if interval_s > 0.0 { frames.iter().copied().filter(is_first).collect() } else { frames.to_vec() }
 }
 
 /// `num_wanted` of the frames at even positions; all if there are no more than that.
@@ -121,21 +119,17 @@ mod tests {
     use super::*;
     use crate::video::testing::index_at;
 
-    fn even(fps: u32, num_frames: usize) -> VideoIndex {
-        let times: Vec<i64> = (0..num_frames as i64).map(|i| i * 1000).collect();
-        index_at(&times, fps as i32 * 1000)
+    fn even(fps: i32, num_frames: i64) -> VideoIndex {
+        let times: Vec<i64> = (0..num_frames).map(|i| i * 1000).collect();
+        index_at(&times, fps * 1000)
     }
 
     fn interval(interval_s: f64, max_frames: u32) -> Sampling {
         Sampling::Interval { interval_s, max_frames }
     }
 
-    fn clip(start_s: f64, end_s: f64) -> Option<Clip> {
-        Some(Clip { start_s, end_s: Some(end_s) })
-    }
-
-    fn is_clip_range(result: Result<Vec<usize>, MediaError>) -> bool {
-        matches!(result, Err(MediaError::Bad { code: RejectCode::ClipRange, .. }))
+    fn clip(start_s: f64, end_s: f64) -> Clip {
+        Clip { start_s, end_s: Some(end_s) }
     }
 
     #[test]
@@ -164,10 +158,10 @@ mod tests {
 
     #[test]
     fn a_clip_holds_its_start_and_not_its_end() {
-        let choose = |clip| choose_frames(&even(10, 100), clip, &interval(0.1, 128)).unwrap();
+        let choose = |clip| choose_frames(&even(10, 100), Some(clip), &interval(0.1, 128)).unwrap();
         assert_eq!(choose(clip(1.0, 1.3)), [10, 11, 12]);
         assert_eq!(choose(clip(9.8, 50.0)), [98, 99]);
-        assert_eq!(choose(Some(Clip { start_s: 9.75, end_s: None })), [98, 99]);
+        assert_eq!(choose(Clip { start_s: 9.75, end_s: None }), [98, 99]);
         assert_eq!(choose(clip(1.01, 1.05)), [10]);
         assert_eq!(choose(clip(9.95, 9.99)), [99]);
     }
@@ -175,7 +169,8 @@ mod tests {
     #[test]
     fn a_clip_that_is_no_part_of_the_video_is_a_reject() {
         for (start_s, end_s) in [(2.0, 2.0), (3.0, 2.0), (-1.0, 2.0), (f64::NAN, 2.0), (0.0, f64::NAN), (10.0, 11.0)] {
-            assert!(is_clip_range(choose_frames(&even(10, 100), clip(start_s, end_s), &interval(1.0, 128))));
+            let result = choose_frames(&even(10, 100), Some(clip(start_s, end_s)), &interval(1.0, 128));
+            assert!(matches!(result, Err(MediaError::Bad { code: RejectCode::ClipRange, .. })), "{result:?}");
         }
     }
 
@@ -189,7 +184,7 @@ mod tests {
             times.insert(0);
             let index = index_at(&times.into_iter().collect::<Vec<_>>(), 1000);
             let sampling = if is_uniform { Sampling::Uniform { num_frames: max_frames } } else { interval(interval_s, max_frames) };
-            for clip in [None, clip(start_s, start_s + length_s)] {
+            for clip in [None, Some(clip(start_s, start_s + length_s))] {
                 let Ok(chosen) = choose_frames(&index, clip, &sampling) else {
                     prop_assert!(clip.is_some() && start_s >= index.duration_s());
                     continue;

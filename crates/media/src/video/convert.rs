@@ -36,7 +36,7 @@ impl FrameConverter {
 
     /// The frame as it is delivered.
     pub(super) fn encode(&mut self, frame: &frame::Video, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
-        let image = self.to_rgb(frame).map_err(|error| {
+        let image = self.rgb(frame).map_err(|error| {
             let (width, height, format) = (frame.width(), frame.height(), frame.format());
             let detail = format!("cannot convert a frame of {width}×{height} pixels ({format:?}): {error}");
             MediaError::bad(RejectCode::MediaCorrupt, detail)
@@ -46,7 +46,7 @@ impl FrameConverter {
     }
 
     /// The frame in RGB, upright.
-    pub(super) fn to_rgb(&mut self, frame: &frame::Video) -> Result<RgbImage, Error> {
+    pub(super) fn rgb(&mut self, frame: &frame::Video) -> Result<RgbImage, Error> {
         let layout = Layout {
             format: frame.format(),
             width_px: frame.width(),

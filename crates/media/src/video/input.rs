@@ -54,10 +54,8 @@ pub fn open_input<'s>(store: &'s MediaStore, located: &Located) -> Result<VideoI
 pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput<'static>, MediaError> {
     let source = source_of_file(file)?;
     if offset.checked_add(num_bytes).is_none_or(|end| end > source.num_bytes) {
-        let detail = format!(
-            "{num_bytes} bytes at {offset} are beyond the end of {file:?}, which has {} bytes",
-            source.num_bytes
-        );
+        let (path, found) = (file.display(), source.num_bytes);
+        let detail = format!("{num_bytes} bytes at {offset} are beyond the end of {path}, which has {found} bytes");
         return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
     }
     Ok(VideoInput::Container(ContainerFile(ByteSource { offset, num_bytes, ..source })))

@@ -38,8 +38,8 @@ pub(super) fn frame_rate(times: &[i64], seconds_per_tick: f64, fps: f64) -> Fram
     let first = times.first().copied().unwrap_or(0);
     let most_s = 1.0 / fps + seconds_per_tick;
     let is_even = |(index, &time): (usize, &i64)| {
-        let time_s = time.saturating_sub(first) as f64 * seconds_per_tick;
-        (time_s - index as f64 / fps).abs() <= most_s
+        let passed_s = time.saturating_sub(first) as f64 * seconds_per_tick;
+        (passed_s - index as f64 / fps).abs() <= most_s
     };
     if times.iter().enumerate().all(is_even) { FrameRate::Constant } else { FrameRate::Variable }
 }

@@ -56,15 +56,15 @@ mod tests {
 
     /// Packets with these presentation times; those in `keys` are keyframes.
     fn packets(pts: &[i64], keys: &[usize]) -> Vec<PacketEntry> {
-        let entry = |(index, &pts): (usize, &i64)| PacketEntry {
+        let entry = |((index, &pts), dts): ((usize, &i64), i64)| PacketEntry {
             pts: Some(pts),
-            dts: Some(index as i64),
+            dts: Some(dts),
             duration: 1,
-            position: index as i64,
+            position: dts,
             is_key: keys.contains(&index),
             is_shown: true,
         };
-        pts.iter().enumerate().map(entry).collect()
+        pts.iter().enumerate().zip(0..).map(entry).collect()
     }
 
     fn runs(packets: &[PacketEntry], wanted: &[usize]) -> Vec<(usize, usize)> {

@@ -25,11 +25,11 @@ pub(super) fn index_frames(
             }
             Err(error) => return Err(error),
         };
-        let entry = |index| FrameEntry { pts: index as i64, is_key: true, packet: index };
+        let entry = |(pts, packet)| FrameEntry { pts, is_key: true, packet };
         return Ok(VideoIndex {
             width_px: header.width_px,
             height_px: header.height_px,
-            frames: (0..frames.len()).map(entry).collect(),
+            frames: (0..).zip(0..frames.len()).map(entry).collect(),
             rate: FrameRate::Constant,
             fps,
             clock: Clock::Even { fps },

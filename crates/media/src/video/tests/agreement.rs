@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use super::clips::{Clips, PICTURE, ffmpeg_frames, open, source};
+use super::clips::{Clips, PICTURE, ffmpeg_frames, open, source, write};
 use crate::video::convert::FrameConverter;
 use crate::video::decode::visit_frames;
 use crate::video::index::{Identity, VideoIndex, index_video};
@@ -18,7 +18,7 @@ fn decode(input: &VideoInput<'_>, index: &VideoIndex, wanted: &[usize]) -> (BTre
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = BTreeMap::new();
     let num_packets = visit_frames(source(input), index, wanted, MAX_PIXELS, &mut |position, frame| {
-        let known = frames.insert(position, converter.to_rgb(frame).unwrap());
+        let known = frames.insert(position, converter.rgb(frame).unwrap());
         assert_eq!(known, None, "frame {position} came twice");
         Ok(())
     });
@@ -175,7 +175,7 @@ fn a_recording_that_begins_between_keyframes_begins_with_the_first_one() {
     let Some(path) = clips.make("a.ts", &format!("{PICTURE} -c:v libx264 -g 30 -pix_fmt yuv420p")) else { return };
     let bytes = std::fs::read(&path).unwrap();
     let late = clips.path("late.ts");
-    std::fs::write(&late, &bytes[188 * (bytes.len() / 188 / 5)..]).unwrap();
+    write(&late, &bytes[188 * (bytes.len() / 188 / 5)..]);
     let index = check(&late);
     assert!(index.num_frames() < 90 && index.num_frames() >= 60 && index.num_frames() < index.packets.len());
 }
@@ -200,7 +200,7 @@ fn a_wrong_seek_table_costs_time_but_not_pixels() {
     let at = memchr::memmem::find(&bytes, b"stss").unwrap();
     bytes[at..at + 4].copy_from_slice(b"free");
     let wrong = clips.path("wrong.mp4");
-    std::fs::write(&wrong, &bytes).unwrap();
+    write(&wrong, &bytes);
     let index = check(&wrong);
     assert!(index.frames.iter().all(|frame| frame.is_key));
     let input = open(&wrong).unwrap();

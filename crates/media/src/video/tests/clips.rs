@@ -49,6 +49,12 @@ impl Clips {
     }
 }
 
+/// Writes a file of a test's own.
+#[expect(clippy::disallowed_methods, reason = "nobody reads it after a crash")]
+pub(super) fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
+    std::fs::write(path, bytes).unwrap();
+}
+
 /// The command that prints every frame of a clip as RGB24.
 pub(super) fn ffmpeg_frames(path: &Path) -> std::process::Child {
     let mut command = Command::new("ffmpeg");

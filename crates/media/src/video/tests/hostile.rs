@@ -4,7 +4,7 @@ use std::path::Path;
 
 use manyframe_core::RejectCode;
 
-use super::clips::{Clips, PICTURE, index, open};
+use super::clips::{Clips, PICTURE, index, open, write};
 use crate::video::{decode_frames, index_video};
 use crate::{ImagePolicy, MediaError, MediaLimits};
 
@@ -17,7 +17,7 @@ fn code_of(path: &Path) -> RejectCode {
 
 fn code_of_bytes(clips: &Clips, bytes: &[u8]) -> RejectCode {
     let path = clips.path("bytes");
-    std::fs::write(&path, bytes).unwrap();
+    write(&path, bytes);
     code_of(&path)
 }
 
@@ -84,7 +84,7 @@ fn an_index_needs_no_payload() {
     let end = memchr::memmem::find(&bytes, b"moov").unwrap() - 4;
     bytes[payload..end].fill(0xa5);
     let blank = clips.path("blank.mp4");
-    std::fs::write(&blank, &bytes).unwrap();
+    write(&blank, &bytes);
     assert_eq!(index(&blank).unwrap(), index(&path).unwrap());
     let result = num_decodable(&blank);
     assert!(matches!(result, Err(MediaError::Bad { code: RejectCode::NoFrames, .. })), "{result:?}");
@@ -97,10 +97,10 @@ fn a_cut_file_gives_the_frames_it_still_has() {
     let Some(path) = clips.make("a.mp4", &arguments) else { return };
     let bytes = std::fs::read(&path).unwrap();
     let cut = clips.path("cut.mp4");
-    std::fs::write(&cut, &bytes[..bytes.len() / 2]).unwrap();
+    write(&cut, &bytes[..bytes.len() / 2]);
     let num_frames = num_decodable(&cut).unwrap();
     assert!(num_frames > 10 && num_frames < 80, "{num_frames} frames");
-    std::fs::write(&cut, &bytes[..1000]).unwrap();
+    write(&cut, &bytes[..1000]);
     assert_eq!(code_of(&cut), RejectCode::MediaCorrupt);
 }
 
@@ -127,7 +127,7 @@ fn damage_anywhere_never_ends_in_a_crash() {
                 let at = (state >> 33) as usize % copy.len();
                 copy[at] = (state >> 24) as u8;
             }
-            std::fs::write(&damaged, &copy).unwrap();
+            write(&damaged, &copy);
             if let Err(error) = num_decodable(&damaged) {
                 assert!(matches!(error, MediaError::Bad { .. }), "{name}: {error:?}");
             }

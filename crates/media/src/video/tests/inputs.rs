@@ -8,7 +8,7 @@ use manyframe_core::RejectCode;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use super::clips::{Clips, PICTURE, open};
+use super::clips::{Clips, PICTURE, open, write};
 use crate::video::{VideoFrame, VideoInput, decode_frames, index_video, open_input, open_range};
 use crate::{ImagePolicy, JpegOptions, MediaError, MediaLimits, MediaRoot, MediaStore, RgbImage, encode_jpeg};
 
@@ -43,7 +43,7 @@ fn a_video_is_the_same_wherever_it_is() {
     }
 
     let around = clips.path("around");
-    std::fs::write(&around, [b"xyz", &bytes[..], b"more"].concat()).unwrap();
+    write(&around, [b"xyz", &bytes[..], b"more"].concat());
     assert_eq!(some_frames(&open_range(&around, 3, bytes.len() as u64).unwrap()), expected);
     assert!(matches!(open_range(&around, 5, u64::MAX), Err(MediaError::Bad { code: RejectCode::MediaCorrupt, .. })));
 }
@@ -77,9 +77,9 @@ fn a_directory_of_images_is_a_video_in_natural_order() {
     for number in 1..=12_u8 {
         let image = RgbImage::gray(32, 24, number * 20).unwrap();
         let bytes = encode_jpeg(image.view(), JpegOptions::default()).unwrap();
-        std::fs::write(frames.join(format!("frame{number}.jpg")), bytes).unwrap();
+        write(frames.join(format!("frame{number}.jpg")), bytes);
     }
-    std::fs::write(frames.join("frame5.jpg"), b"broken").unwrap();
+    write(frames.join("frame5.jpg"), b"broken");
     let store = store(directory.path());
     let input = open_input(&store, &store.locate("", "clip").unwrap()).unwrap();
     let index = index_video(&input, &MediaLimits::default(), Some(2.0)).unwrap();

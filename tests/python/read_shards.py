@@ -3,7 +3,7 @@
     read_shards.py webdataset DIR     needs: pip install webdataset pillow
     read_shards.py parquet DIR        needs: pip install datasets pillow
 
-DIR holds the shards below `shards/`, at any depth. For every sample the number of `<image>` in the conversation must
+DIR is a dataset that manyframe built. For every sample the number of `<image>` in the conversation must
 be the number of images, and every image must decode. Prints one line of JSON with counts; exits with 1 at the first
 sample that does not hold.
 """
@@ -27,10 +27,10 @@ def check(key, texts, images):
     return {"num_samples": 1, "num_images": len(images), "num_pixels": sum(i.width * i.height for i in images)}
 
 
-def shards(folder, extension):
-    found = sorted(glob.glob(os.path.join(folder, "shards", "**", f"*.{extension}"), recursive=True))
+def shards(folder, kind, extension):
+    found = sorted(glob.glob(os.path.join(folder, kind, "*", f"*.{extension}")))
     if not found:
-        sys.exit(f"{folder}/shards holds no .{extension} file")
+        sys.exit(f"{folder}/{kind} holds no .{extension} file")
     return found
 
 
@@ -40,7 +40,7 @@ def read_webdataset(folder):
     import webdataset
     from PIL import Image
 
-    paths = shards(folder, "tar")
+    paths = shards(folder, "webdataset", "tar")
     # One worker, no shuffling; `empty_check` off because a shard may hold few samples.
     for sample in webdataset.WebDataset(paths, shardshuffle=False, empty_check=False):
         fields = json.loads(sample["json"])
@@ -63,7 +63,9 @@ def read_parquet(folder):
         os.environ["HF_HOME"] = home
         from datasets import load_dataset
 
-        for row in load_dataset("parquet", data_files=shards(folder, "parquet"), split="train", cache_dir=home):
+        shards(folder, "parquet", "parquet")
+        # By the dataset card, as a user would: README.md says which files there are and that images are images.
+        for row in load_dataset(folder, split="train", cache_dir=home):
             yield check(row["id"], [message["content"] for message in row["messages"]], row["images"])
 
 

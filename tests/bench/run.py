@@ -1,0 +1,205 @@
+"""Speed and memory beside Python versions of the same jobs: run.py MANYFRAME [JOB…]
+
+Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
+system time of the whole process and its children, start-up included; memory is the peak of the largest process.
+Jobs: tiles threads memory video json.
+"""
+
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+WORK = ROOT / "target" / "bench"
+BENCH = ROOT / "tests" / "bench"
+PYTHON = ROOT / ".env" / "python" / "bench" / "bin" / "python"
+MEDIA = ROOT / ".env" / "demo"
+PHOTOS = 500
+REPEATS = int(os.environ.get("REPEATS", "5"))
+
+
+@dataclass
+class Run:
+    wall_s: float
+    cpu_s: float
+    peak_mib: float
+
+
+def measure(command: list) -> Run:
+    start = time.monotonic()
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, cwd=ROOT)
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode != 0:
+        sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}")
+    return Run(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+
+
+def side_by_side(contenders: dict, repeats: int = REPEATS) -> dict:
+    """The median of each figure of each contender, run in turn so that a drift of the machine meets all of them."""
+    runs = {name: [] for name in contenders}
+    for _ in range(repeats):
+        for name, prepare in contenders.items():
+            runs[name].append(measure(prepare()))
+    median = lambda name, field: statistics.median(getattr(run, field) for run in runs[name])
+    return {name: Run(*(median(name, f) for f in ("wall_s", "cpu_s", "peak_mib"))) for name in contenders}
+
+
+def table(title: str, header: list, rows: list) -> None:
+    print(f"\n### {title}\n\n| {' | '.join(header)} |\n|---|{'--:|' * (len(header) - 1)}")
+    for row in rows:
+        print(f"| {' | '.join(str(cell) for cell in row)} |", flush=True)
+
+
+def pipeline(name: str, source: str, more: str = "") -> Path:
+    path = WORK / f"{name}.toml"
+    tokenizer = MEDIA / "tokenizer.model"
+    path.write_text(f'name = "bench"\n[format]\ntokenizer = "{tokenizer}"\nmax_tokens = 1000000\n{more}\n[[source]]\nname = "s"\n{source}\n')
+    return path
+
+
+def build(manyframe: str, path: Path, threads: int) -> list:
+    return [manyframe, "build", path, "--output", WORK / "out", "--fresh", "--quiet", "--threads", threads]
+
+
+def photos() -> Path:
+    folder = WORK / "photos"
+    sources = [p for p in sorted((MEDIA / "allava_laion/images").glob("*.jpeg")) + sorted((MEDIA / "sam/images").glob("*.jpg"))]
+    sources = [p for p in sources if p.stat().st_size > 400_000]
+    subprocess.run([PYTHON, BENCH / "make_photos.py", folder, str(PHOTOS), *sources], check=True)
+    return folder
+
+
+def photo_records(name: str, folder: Path, times: int) -> Path:
+    path = WORK / f"{name}.json"
+    records = [
+        {
+            "id": f"{photo.stem}-{n}",
+            "image": photo.name,
+            "conversations": [{"from": "human", "value": f"<image>\nWhat is shown, view {n}?"}, {"from": "gpt", "value": "A scene."}],
+        }
+        for photo in sorted(folder.glob("*.jpg"))
+        for n in range(times)
+    ]
+    path.write_text(json.dumps(records))
+    return path
+
+
+def tiles_pipeline(times: int = 1) -> Path:
+    folder = photos()
+    annotations = photo_records(f"photos-{times}", folder, times)
+    source = f'kind = "llava"\nannotations = "{annotations}"\nmedia = "{folder}"\nvisuals = "tiled"'
+    return pipeline(f"tiles-{times}", source)
+
+
+def job_tiles(manyframe: str) -> None:
+    path = tiles_pipeline()
+    folder, out = WORK / "photos", WORK / "python.tar"
+    contenders = {
+        "manyframe": lambda: build(manyframe, path, 1),
+        "Python: simplejpeg and OpenCV": lambda: [PYTHON, BENCH / "tiles.py", "simplejpeg", folder, out],
+        "Python: Pillow": lambda: [PYTHON, BENCH / "tiles.py", "pillow", folder, out],
+    }
+    found = side_by_side(contenders)
+    ours = found["manyframe"].cpu_s
+    rows = [
+        [name, f"{PHOTOS / run.cpu_s:.0f}", f"{run.cpu_s / ours:.2f}×", f"{run.peak_mib:.0f}"] for name, run in found.items()
+    ]
+    table(f"Sub-images of {PHOTOS} photographs", ["", "images per CPU-second", "CPU time, relative", "peak MiB"], rows)
+
+
+def job_threads(manyframe: str) -> None:
+    path = tiles_pipeline()
+    found = side_by_side({f"{n} threads": lambda n=n: build(manyframe, path, n) for n in (1, 2)})
+    rows = [[name, f"{run.wall_s:.1f}", f"{found['1 threads'].wall_s / run.wall_s:.2f}×"] for name, run in found.items()]
+    table("The same job, by threads", ["", "seconds", "speed-up"], rows)
+
+
+def job_memory(manyframe: str) -> None:
+    rows = []
+    for times in (1, 10):
+        run = measure(build(manyframe, tiles_pipeline(times), 2))
+        rows.append([f"{PHOTOS * times:,} photographs", f"{run.peak_mib:.0f}", f"{run.wall_s:.0f}"])
+    table("Memory does not grow with the dataset (2 threads)", ["", "peak MiB", "seconds"], rows)
+
+
+def job_video(manyframe: str) -> None:
+    rows = []
+    for gop in (250, 30):
+        clip = WORK / f"gop{gop}.mp4"
+        if not clip.exists():
+            source = "mandelbrot=size=640x360:rate=25:end_scale=0.001"
+            encoder = ["-c:v", "libx264", "-preset", "medium", "-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0", "-pix_fmt", "yuv420p"]
+            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-t", "60", *encoder, "-y", clip], check=True)
+        annotations = WORK / f"gop{gop}.json"
+        annotations.write_text(json.dumps([{"video": clip.name, "QA": [{"q": "What?", "a": "A fractal."}]}]))
+        for number in (8, 16, 64):
+            source = f'kind = "videochat2"\nannotations = "{annotations}"\nmedia = "{WORK}"'
+            path = pipeline(f"video-{gop}-{number}", source, f'[video]\nsampling = "uniform"\nnum_frames = {number}\n')
+            out = WORK / "python.tar"
+            found = side_by_side({
+                "manyframe": lambda: build(manyframe, path, 1),
+                "scan": lambda: [PYTHON, BENCH / "frames.py", "scan", clip, number, out],
+                "seek": lambda: [PYTHON, BENCH / "frames.py", "seek", clip, number, out],
+            }, 3)
+            rows.append([f"keyframe every {gop}, {number} frames"] + [f"{found[n].cpu_s:.2f}" for n in ("manyframe", "scan", "seek")])
+    table("Frames of a 60 s video, H.264, 640×360: CPU seconds", ["", "manyframe", "PyAV from the start", "PyAV seeking"], rows)
+
+
+def job_json(manyframe: str) -> None:
+    path = WORK / "big.json"
+    num_bytes = 1 << 30
+    if not path.exists() or path.stat().st_size < num_bytes:
+        write_big_json(path, num_bytes)
+    source = f'kind = "text"\nannotations = "{path}"'
+    plan = pipeline("json", source, "[duplicates]\nremove = \"nothing\"\n")
+    rows = []
+    for threads in (1, 2):
+        run = measure([manyframe, "plan", plan, "--output", WORK / "json-out", "--fresh", "--quiet", "--threads", threads])
+        rate = path.stat().st_size / 1e6
+        rows.append([f"{threads} threads", f"{rate / run.wall_s:.0f}", f"{rate / run.cpu_s:.0f}", f"{run.peak_mib:.0f}"])
+    reference = measure([PYTHON, "-c", f"import json; print(len(json.load(open({str(path)!r}))))"])
+    rate = path.stat().st_size / 1e6
+    rows.append(["Python: json.load, no tokens", f"{rate / reference.wall_s:.0f}", f"{rate / reference.cpu_s:.0f}", f"{reference.peak_mib:.0f}"])
+    table("A JSON array of 1 GiB, read, checked and its tokens counted", ["", "MB/s", "MB per CPU-second", "peak MiB"], rows)
+
+
+def write_big_json(path: Path, num_bytes: int) -> None:
+    """Conversations like those of LLaVA's mix, of words drawn by frequency from the demo's own annotations."""
+    import random
+
+    words = []
+    for file in sorted((ROOT / "pipelines/demo/annotations").rglob("*.json*")):
+        words += [word for word in file.read_text().split() if word.isascii() and '"' not in word and "\\" not in word]
+    order = random.Random(1)
+    text = lambda low, high: " ".join(order.choices(words, k=order.randint(low, high)))
+    with path.open("w") as file:
+        file.write("[\n")
+        number = 0
+        while file.tell() < num_bytes:
+            turns = []
+            for _ in range(order.randint(1, 6)):
+                turns += [{"from": "human", "value": text(5, 25)}, {"from": "gpt", "value": text(5, 120)}]
+            record = {"id": f"{number:012}", "model": "", "conversations": turns}
+            file.write((",\n" if number else "") + json.dumps(record, indent=2))
+            number += 1
+        file.write("\n]\n")
+
+
+def main() -> None:
+    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json}
+    manyframe = str(Path(sys.argv[1]).resolve())
+    wanted = sys.argv[2:] or list(jobs)
+    WORK.mkdir(parents=True, exist_ok=True)
+    for name in wanted:
+        jobs[name](manyframe)
+    shutil.rmtree(WORK / "out.work", ignore_errors=True)
+
+
+main()

@@ -1,0 +1,50 @@
+"""Counts the tokens of every delivered prompt with sentencepiece and compares them with what the shards say.
+
+usage: count_tokens.py TOKENIZER.model DATASET
+
+A prompt is split at the placeholders and at the template's special tokens, as far as the tokenizer has these as control
+tokens; what lies between is encoded on its own. Nothing of manyframe's own code is used.
+"""
+
+import json
+import re
+import sys
+import tarfile
+from pathlib import Path
+
+import sentencepiece
+
+PLACEHOLDER = "<image>"
+SPECIALS = ("<|startoftext|>", "<|endoftext|>")
+TOKENS_PER_IMAGE = 144
+
+
+def count(tokenizer: sentencepiece.SentencePieceProcessor, prompt: str) -> int:
+    specials = [s for s in SPECIALS if tokenizer.is_control(tokenizer.piece_to_id(s))]
+    pattern = "|".join(map(re.escape, [PLACEHOLDER, *specials]))
+    text_tokens = sum(len(tokenizer.encode(chunk)) for chunk in re.split(pattern, prompt) if chunk)
+    special_tokens = sum(prompt.count(special) for special in specials)
+    return text_tokens + special_tokens
+
+
+def main() -> None:
+    tokenizer = sentencepiece.SentencePieceProcessor(model_file=sys.argv[1])
+    num_samples = num_different = 0
+    for shard in sorted(Path(sys.argv[2]).glob("webdataset/*/*.tar")):
+        with tarfile.open(shard) as tar:
+            for member in tar:
+                if not member.name.endswith(".json"):
+                    continue
+                sample = json.load(tar.extractfile(member))
+                num_samples += 1
+                expected = count(tokenizer, sample["prompt"])
+                visual = len(sample["images"]) * TOKENS_PER_IMAGE
+                found = sample["text_tokens"], sample["visual_tokens"], sample["num_tokens"]
+                if found != (expected, visual, expected + visual):
+                    num_different += 1
+                    print(f"{sample['id']}: {found}, sentencepiece gives {expected} of text")
+    print(f"{num_samples} prompts, {num_different} differ")
+
+
+if __name__ == "__main__":
+    main()
