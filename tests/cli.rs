@@ -77,7 +77,7 @@ fn why_shows_the_outcome_and_the_very_text() {
     let built = workshop.build();
     let dataset = built.dataset.display().to_string();
     let why = stdout(&["why", &dataset, "r2"]);
-    for expected in ["rejected: media_missing", "2.jpg", "a.json:14", "What is shown in picture r2?"] {
+    for expected in ["rejected: media_missing", "2.jpg", "a.json:16", "What is shown in picture r2?"] {
         assert!(why.contains(expected), "{expected}\n{why}");
     }
     assert!(stdout(&["why", &dataset, &built.row("r1").id.to_string()[..8]]).contains("delivered in shard image/000000"));

@@ -9,19 +9,19 @@ use manyframe_engine::{LedgerRow, Manifest, read_ledger};
 use serde_json::Value;
 
 /// The root of the repository.
-pub fn root() -> &'static Path {
+pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
 /// A command that runs manyframe in the root of the repository.
-pub fn manyframe(arguments: &[&str]) -> Command {
+pub(crate) fn manyframe(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_manyframe"));
     command.current_dir(root()).args(arguments);
     command
 }
 
 /// Runs manyframe; it must end with this code.
-pub fn run(arguments: &[&str], code: i32) -> Output {
+pub(crate) fn run(arguments: &[&str], code: i32) -> Output {
     let output = manyframe(arguments).output().unwrap();
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert_eq!(output.status.code(), Some(code), "manyframe {arguments:?}\n{stdout}\n{stderr}");
@@ -29,12 +29,12 @@ pub fn run(arguments: &[&str], code: i32) -> Output {
 }
 
 /// stdout of a run that must succeed.
-pub fn stdout(arguments: &[&str]) -> String {
+pub(crate) fn stdout(arguments: &[&str]) -> String {
     String::from_utf8(run(arguments, 0).stdout).unwrap()
 }
 
 /// Real samples of upstream datasets, where they are at hand; says so where they are not.
-pub fn shared() -> Option<PathBuf> {
+pub(crate) fn shared() -> Option<PathBuf> {
     let path = std::env::var_os("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     if path.join("samples").is_dir() {
         return Some(path);
@@ -44,21 +44,21 @@ pub fn shared() -> Option<PathBuf> {
 }
 
 /// The media of the demo, which `make test` fetches.
-pub fn demo_media() -> PathBuf {
+pub(crate) fn demo_media() -> PathBuf {
     let path = root().join(".env/demo");
     assert!(path.join(".complete").exists(), "run `make test`, or: python3 pipelines/demo/fetch.py .env/demo");
     path
 }
 
 /// The interpreter of a Python environment that `make test` makes.
-pub fn python(environment: &str) -> PathBuf {
+pub(crate) fn python(environment: &str) -> PathBuf {
     let path = root().join(".env/python").join(environment).join("bin/python");
     assert!(path.exists(), "run `make test`, or: tests/setup/python.sh .env/python");
     path
 }
 
 /// Runs a Python script that must succeed; gives its stdout.
-pub fn run_python(environment: &str, script: &str, arguments: &[&str]) -> String {
+pub(crate) fn run_python(environment: &str, script: &str, arguments: &[&str]) -> String {
     let output = Command::new(python(environment))
         .current_dir(root())
         .env("HF_HUB_OFFLINE", "1")
@@ -73,29 +73,29 @@ pub fn run_python(environment: &str, script: &str, arguments: &[&str]) -> String
 }
 
 /// A directory for one test, with sources that it writes.
-pub struct Workshop {
+pub(crate) struct Workshop {
     directory: tempfile::TempDir,
     sources: String,
-    pub head: String,
+    pub(crate) head: String,
 }
 
 impl Workshop {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let tokenizer = demo_media().join("tokenizer.model");
         let head = format!("name = \"t\"\nseed = 3\n[format]\ntokenizer = {:?}\n", tokenizer.display().to_string());
         Self { directory: tempfile::tempdir().unwrap(), sources: String::new(), head }
     }
 
-    pub fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
-    pub fn text(&self, name: &str) -> String {
+    pub(crate) fn text(&self, name: &str) -> String {
         self.path(name).display().to_string()
     }
 
     /// Writes a file below the directory.
-    pub fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
         let path = self.path(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, bytes).unwrap();
@@ -103,13 +103,13 @@ impl Workshop {
     }
 
     /// Adds a source with a JSON array as its annotations and `media/` as its media.
-    pub fn add_source(&mut self, name: &str, kind: &str, records: &Value, more: &str) -> &mut Self {
+    pub(crate) fn add_source(&mut self, name: &str, kind: &str, records: &Value, more: &str) -> &mut Self {
         self.write(&format!("{name}.json"), serde_json::to_vec_pretty(records).unwrap());
         self.add_source_file(name, kind, &format!("{name}.json"), more)
     }
 
     /// Adds a source with annotations that are there already.
-    pub fn add_source_file(&mut self, name: &str, kind: &str, file: &str, more: &str) -> &mut Self {
+    pub(crate) fn add_source_file(&mut self, name: &str, kind: &str, file: &str, more: &str) -> &mut Self {
         fs::create_dir_all(self.path("media")).unwrap();
         self.sources.push_str(&format!(
             "[[source]]\nname = \"{name}\"\nkind = \"{kind}\"\nannotations = {:?}\nmedia = {:?}\n{more}\n",
@@ -120,17 +120,17 @@ impl Workshop {
     }
 
     /// Writes the pipeline file.
-    pub fn pipeline(&self) -> String {
+    pub(crate) fn pipeline(&self) -> String {
         let path = self.write("pipeline.toml", format!("{}{}", self.head, self.sources));
         path.display().to_string()
     }
 
     /// Builds into `out`; gives the manifest and the ledger.
-    pub fn build(&self) -> Built {
+    pub(crate) fn build(&self) -> Built {
         self.build_with(&[], 0)
     }
 
-    pub fn build_with(&self, more: &[&str], code: i32) -> Built {
+    pub(crate) fn build_with(&self, more: &[&str], code: i32) -> Built {
         let (pipeline, out) = (self.pipeline(), self.text("out"));
         let mut arguments = vec!["build", &pipeline, "--output", &out, "--quiet"];
         arguments.extend(more);
@@ -140,21 +140,21 @@ impl Workshop {
 }
 
 /// A dataset with its ledger.
-pub struct Built {
-    pub dataset: PathBuf,
-    pub manifest: Manifest,
-    pub ledger: Vec<LedgerRow>,
+pub(crate) struct Built {
+    pub(crate) dataset: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) ledger: Vec<LedgerRow>,
 }
 
 impl Built {
-    pub fn read(dataset: &Path) -> Self {
+    pub(crate) fn read(dataset: &Path) -> Self {
         let manifest = Manifest::read(dataset).unwrap();
         let ledger = read_ledger(&dataset.join("ledger.parquet")).unwrap().collect::<Result<_, _>>().unwrap();
         Self { dataset: dataset.to_owned(), manifest, ledger }
     }
 
     /// The ledger row of an upstream id.
-    pub fn row(&self, upstream_id: &str) -> &LedgerRow {
+    pub(crate) fn row(&self, upstream_id: &str) -> &LedgerRow {
         let mut rows = self.ledger.iter().filter(|row| row.upstream_id == upstream_id);
         let row = rows.next().unwrap_or_else(|| panic!("{upstream_id} is not in the ledger"));
         assert!(rows.next().is_none(), "{upstream_id} is in the ledger more than once");
@@ -162,7 +162,7 @@ impl Built {
     }
 
     /// How many records have each outcome: `delivered`, `duplicate`, `not_drawn`, or the reason of a reject.
-    pub fn outcomes(&self) -> BTreeMap<String, usize> {
+    pub(crate) fn outcomes(&self) -> BTreeMap<String, usize> {
         let mut outcomes = BTreeMap::new();
         for row in &self.ledger {
             let outcome = row.reason.clone().unwrap_or_else(|| row.status.as_str().to_owned());
@@ -171,23 +171,19 @@ impl Built {
         outcomes
     }
 
-    pub fn digest(&self) -> String {
-        blake3::hash(&fs::read(self.dataset.join("manifest.json")).unwrap()).to_hex().to_string()
-    }
-
     /// `manyframe verify` finds nothing.
-    pub fn verify(&self) {
+    pub(crate) fn verify(&self) {
         run(&["verify", &self.dataset.display().to_string(), "--quiet"], 0);
     }
 
     /// One sample as `inspect --json` shows it.
-    pub fn sample(&self, id: &str) -> Value {
+    pub(crate) fn sample(&self, id: &str) -> Value {
         serde_json::from_str(&stdout(&["inspect", &self.dataset.display().to_string(), id, "--json"])).unwrap()
     }
 }
 
 /// A JPEG with content that differs from number to number.
-pub fn photo(number: u32, width_px: u32, height_px: u32) -> Vec<u8> {
+pub(crate) fn photo(number: u32, width_px: u32, height_px: u32) -> Vec<u8> {
     let pixel = |x: u32, y: u32| {
         let wave = |a: u32, b: u32| ((a * x + b * y + number * 37) % 251) as u8;
         image::Rgb([wave(1, 2), wave(3, 1), wave(2 + number % 5, 3)])
@@ -196,14 +192,14 @@ pub fn photo(number: u32, width_px: u32, height_px: u32) -> Vec<u8> {
 }
 
 /// An image in a file format.
-pub fn encode(image: &image::RgbImage, format: image::ImageFormat) -> Vec<u8> {
+pub(crate) fn encode(image: &image::RgbImage, format: image::ImageFormat) -> Vec<u8> {
     let mut bytes = std::io::Cursor::new(Vec::new());
     image.write_to(&mut bytes, format).unwrap();
     bytes.into_inner()
 }
 
 /// A record in LLaVA's form with one image.
-pub fn llava(id: &str, image: &str) -> Value {
+pub(crate) fn llava(id: &str, image: &str) -> Value {
     serde_json::json!({
         "id": id,
         "image": image,

@@ -133,7 +133,9 @@ impl Observer for Lines {
 
     fn finish(&self, _: Step) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        if let Some(state) = state.take().filter(|state| state.total > 0) {
+        if let Some(mut state) = state.take().filter(|state| state.total > 0) {
+            // White space between records is no record's, but it has been read.
+            state.done = state.total;
             state.print(true);
         }
     }

@@ -122,8 +122,8 @@ fn count_innermost(array: &ArrayRef) -> Option<u64> {
     match array.data_type() {
         DataType::List(_) => {
             let list = array.as_list::<i32>();
-            let (first, last) = (list.offsets().first(), list.offsets().last());
-            let values = list.values().slice(usize::try_from(first).ok()?, usize::try_from(last - first).ok()?);
+            let (start, end) = (list.offsets().first(), list.offsets().last());
+            let values = list.values().slice(usize::try_from(start).ok()?, usize::try_from(end - start).ok()?);
             count_innermost(&values)
         }
         DataType::Struct(_) => {

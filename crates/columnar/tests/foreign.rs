@@ -203,3 +203,27 @@ fn what_is_not_a_file_cannot_be_opened() {
     assert!(matches!(RowReader::open(folder.path()), Err(ColumnarError::Open { .. })));
     assert!(matches!(RowReader::open(&folder.path().join("absent")), Err(ColumnarError::Open { .. })));
 }
+
+#[test]
+fn rows_can_be_read_on_another_thread() {
+    fn sendable(_: impl Send) {}
+    sendable(RowReader::open(&fixture("types")).unwrap().rows(0..1).unwrap());
+}
+
+#[test]
+fn real_files_of_others_can_be_listed() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let shared = std::env::var_os("MANYFRAME_SHARED").map_or(root.join("../shared"), PathBuf::from);
+    let Ok(files) = std::fs::read_dir(shared.join("samples/parquet_real")) else {
+        eprintln!("skipped: {shared:?} has no samples");
+        return;
+    };
+    for file in files {
+        let path = file.unwrap().path();
+        let reader = RowReader::open(&path).unwrap();
+        let rows: Vec<_> = reader.rows(0..u64::MAX).unwrap().map(|row| row.unwrap().1).collect();
+        assert_eq!(rows.len() as u64, reader.num_rows());
+        let invalid = path.ends_with("daft_invalid_utf8.parquet");
+        assert!(rows.iter().all(|row| matches!(row, Row::Broken { .. }) == invalid), "{path:?}");
+    }
+}

@@ -173,3 +173,24 @@ fn a_table_of_something_else_is_refused() {
         Err(ColumnarError::ColumnType { column, .. }) if column == "messages"
     ));
 }
+
+#[test]
+fn a_damaged_table_gives_errors() {
+    let folder = tempfile::tempdir().unwrap();
+    let whole = table(&[batch(0, 50)]);
+    let read = |bytes: &[u8]| {
+        let reader = TableReader::open(&file(&folder, bytes))?;
+        let names: Vec<_> = reader.columns().iter().map(|column| column.name.as_str()).collect();
+        reader.batches(&names)?.try_for_each(|batch| batch.map(drop))
+    };
+    assert!(read(&whole).is_ok());
+    for num_bytes in (0..whole.len()).step_by(37) {
+        assert!(read(&whole[..num_bytes]).is_err(), "cut to {num_bytes} bytes");
+    }
+    for step in 0..300_usize {
+        let mut damaged = whole.clone();
+        let position = (step * 2_654_435_761) % damaged.len();
+        damaged[position] ^= 1 << (step % 8);
+        read(&damaged).ok();
+    }
+}

@@ -32,7 +32,7 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
     // A decoder that panics on hostile bytes costs the record, not the run.
     match catch_unwind(AssertUnwindSafe(|| sample_from_record(context, source, record, planned.id))) {
         Ok(Ok(sample)) => Ok(Ok(sample)),
-        Ok(Err(MediaError::Bad { code, detail })) => Ok(Err((code, detail))),
+        Ok(Err(MediaError::Bad { code, detail })) => Ok(Err((code, context.portable_text(detail)))),
         Ok(Err(storage @ MediaError::Storage { .. })) => Err(EngineError::Plan(PlanError::Storage(storage))),
         Err(_panic) => Ok(Err((RejectCode::MediaCorrupt, "a decoder gave up on one of its images or videos".into()))),
     }

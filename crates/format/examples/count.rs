@@ -38,10 +38,7 @@ fn record(line: &str) -> Vec<Turn> {
 }
 
 /// MB/s of the second round, and the number of tokens.
-fn rate(
-    texts: &str,
-    count: impl Fn() -> Result<u64, Box<dyn Error>>,
-) -> Result<(f64, u64), Box<dyn Error>> {
+fn rate(texts: &str, count: impl Fn() -> Result<u64, Box<dyn Error>>) -> Result<(f64, u64), Box<dyn Error>> {
     let first = count()?;
     let start = Instant::now();
     let second = count()?;

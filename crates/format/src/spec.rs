@@ -62,6 +62,7 @@ pub enum LiteralTags {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::TemplateText;
 
     #[test]
     fn an_empty_table_is_the_default() {
@@ -83,6 +84,14 @@ mod tests {
             literal_tags: LiteralTags::Reject,
         };
         assert_eq!(spec, expected);
+    }
+
+    #[test]
+    fn a_template_can_be_written_out() {
+        let spec: FormatSpec = toml::from_str("[template.custom]\nuser_prefix = \"U: \"\nend = \"</s>\"").unwrap();
+        let expected = TemplateText { user_prefix: "U: ".into(), end: "</s>".into(), ..TemplateText::default() };
+        assert_eq!(spec.template.text(), expected);
+        assert!(toml::from_str::<FormatSpec>("[template.custom]\nuser = \"U: \"").is_err());
     }
 
     #[test]

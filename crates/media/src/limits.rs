@@ -78,9 +78,9 @@ impl MediaLimits {
 mod tests {
     use super::*;
 
-    fn code(result: Result<(), MediaError>) -> Option<RejectCode> {
+    fn code(result: &Result<(), MediaError>) -> Option<RejectCode> {
         match result {
-            Err(MediaError::Bad { code, .. }) => Some(code),
+            Err(MediaError::Bad { code, .. }) => Some(*code),
             _ => None,
         }
     }
@@ -88,24 +88,24 @@ mod tests {
     #[test]
     fn limits_are_inclusive() {
         let limits = MediaLimits { max_pixels: 100, min_edge_px: 5, max_aspect_ratio: 4.0, ..MediaLimits::default() };
-        assert_eq!(code(limits.check_dimensions(10, 10)), None);
-        assert_eq!(code(limits.check_dimensions(10, 11)), Some(RejectCode::MediaTooLarge));
-        assert_eq!(code(limits.check_dimensions(20, 5)), None);
-        assert_eq!(code(limits.check_dimensions(4, 5)), Some(RejectCode::MediaShape));
+        assert_eq!(code(&limits.check_dimensions(10, 10)), None);
+        assert_eq!(code(&limits.check_dimensions(10, 11)), Some(RejectCode::MediaTooLarge));
+        assert_eq!(code(&limits.check_dimensions(20, 5)), None);
+        assert_eq!(code(&limits.check_dimensions(4, 5)), Some(RejectCode::MediaShape));
         let elongated = MediaLimits { max_pixels: 200, ..limits };
-        assert_eq!(code(elongated.check_dimensions(21, 5)), Some(RejectCode::MediaShape));
+        assert_eq!(code(&elongated.check_dimensions(21, 5)), Some(RejectCode::MediaShape));
     }
 
     #[test]
     fn no_pixels_and_no_bytes_are_rejected_whatever_the_limits() {
         let limits = MediaLimits { min_edge_px: 0, ..MediaLimits::default() };
-        assert_eq!(code(limits.check_dimensions(0, 0)), Some(RejectCode::MediaShape));
-        assert_eq!(code(limits.check_bytes(0)), Some(RejectCode::MediaEmpty));
+        assert_eq!(code(&limits.check_dimensions(0, 0)), Some(RejectCode::MediaShape));
+        assert_eq!(code(&limits.check_bytes(0)), Some(RejectCode::MediaEmpty));
     }
 
     #[test]
     fn the_largest_dimensions_do_not_overflow() {
         let limits = MediaLimits::default();
-        assert_eq!(code(limits.check_dimensions(u32::MAX, u32::MAX)), Some(RejectCode::MediaTooLarge));
+        assert_eq!(code(&limits.check_dimensions(u32::MAX, u32::MAX)), Some(RejectCode::MediaTooLarge));
     }
 }

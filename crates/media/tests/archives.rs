@@ -10,7 +10,7 @@ use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
-use crate::support::{code, jpeg, read, reject, root_at, store};
+use crate::support::{code, jpeg, read, reject, root_at, store, write};
 
 fn stored() -> SimpleFileOptions {
     SimpleFileOptions::default().compression_method(CompressionMethod::Stored)
@@ -48,7 +48,7 @@ struct Root {
 fn root(name: &str, bytes: &[u8]) -> Root {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
-    fs::write(&path, bytes).unwrap();
+    write(&path, bytes);
     Root { _folder: folder, path }
 }
 
@@ -232,7 +232,7 @@ fn an_empty_zip_opens() {
 fn a_split_zip_says_how_to_join_it() {
     let whole = zip_bytes(&[("a.bin", b"x", stored())]);
     let split = root("dreamsim_split.zip", &whole);
-    fs::write(split.path.with_extension("z01"), b"PK\x07\x08").unwrap();
+    write(split.path.with_extension("z01"), b"PK\x07\x08");
     let message = open_error(&split);
     assert!(message.contains("zip -s 0") && message.contains("dreamsim_split-whole.zip"), "{message}");
 

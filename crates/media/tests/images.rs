@@ -3,7 +3,7 @@
 use manyframe_core::ImageFormat;
 use manyframe_media::{Check, ImagePolicy, MediaLimits, decode_rgb, prepare_image, probe_image_bytes, resize};
 
-use crate::support::{fixture, fixtures, jpeg, picture, store};
+use crate::support::{fixture, fixtures, jpeg, picture, store, write};
 
 /// Levels by which a decoder may differ from Pillow's: JPEG and lossy WebP are specified up to rounding.
 fn tolerance(name: &str) -> u8 {
@@ -76,10 +76,10 @@ fn a_header_check_does_not_see_damage_in_the_middle_and_a_decoding_check_does() 
 fn a_header_longer_than_the_first_read_is_followed() {
     // Four application segments of 60 kB before the frame header.
     let mut bytes = jpeg(40, 30);
-    let segment: Vec<u8> = [&[0xff, 0xed, 0xea, 0x62][..], &[0; 60_000]].concat();
+    let segment = [vec![0xff, 0xed, 0xea, 0x62], vec![0; 60_000]].concat();
     bytes.splice(2..2, segment.repeat(4));
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join("long.jpg"), &bytes).unwrap();
+    write(folder.path().join("long.jpg"), &bytes);
     let store = store(folder.path());
     let located = store.locate("", "long.jpg").unwrap();
     let header = store.probe_image(&located, &MediaLimits::default()).unwrap();

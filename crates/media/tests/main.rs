@@ -1,8 +1,14 @@
 //! The promises of the crate, one file per topic. Fixtures are in `data/`, with the program that made them.
 
+#[cfg(test)]
 mod archives;
+#[cfg(test)]
 mod damaged;
+#[cfg(test)]
 mod images;
+#[cfg(test)]
 mod roots;
+#[cfg(test)]
 mod support;
+#[cfg(test)]
 mod tiles;

@@ -8,7 +8,7 @@ use manyframe_core::RejectCode;
 use manyframe_media::{Located, MediaError, MediaRoot, MediaStore, read_range};
 use tempfile::TempDir;
 
-use crate::support::{code, frame_names, read, reject, root_at, store};
+use crate::support::{code, frame_names, read, reject, root_at, store, write};
 
 /// A directory with these files, each holding its own name.
 fn folder(names: &[&str]) -> TempDir {
@@ -16,7 +16,7 @@ fn folder(names: &[&str]) -> TempDir {
     for name in names {
         let path = folder.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(path, name).unwrap();
+        write(path, name);
     }
     folder
 }
@@ -117,8 +117,8 @@ fn a_pipe_is_not_opened() {
 #[test]
 fn roots_are_tried_in_order() {
     let (first, second) = (folder(&["only-1.jpg"]), folder(&["only-2.jpg"]));
-    fs::write(first.path().join("both.jpg"), "first").unwrap();
-    fs::write(second.path().join("both.jpg"), "second").unwrap();
+    write(first.path().join("both.jpg"), "first");
+    write(second.path().join("both.jpg"), "second");
     let store = MediaStore::open(&[root_at(first.path()), root_at(second.path())]).unwrap();
     check_found(&store, "both.jpg", "first");
     check_found(&store, "only-2.jpg", "only-2.jpg");

@@ -55,6 +55,11 @@ pub(crate) fn jpeg(width_px: u32, height_px: u32) -> Vec<u8> {
     encode_jpeg(picture(width_px, height_px).view(), JpegOptions::default()).unwrap()
 }
 
+#[expect(clippy::disallowed_methods, reason = "a fixture that was half written fails its test")]
+pub(crate) fn write(path: impl AsRef<Path>, bytes: impl AsRef<[u8]>) {
+    fs::write(path, bytes).unwrap();
+}
+
 /// A store with one root for every subset.
 pub(crate) fn store(root: &Path) -> MediaStore {
     MediaStore::open(&[root_at(root)]).unwrap()

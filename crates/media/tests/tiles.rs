@@ -113,9 +113,9 @@ fn every_kind_of_image_is_tiled_as_it_is_shown() {
 
 #[test]
 fn a_scaled_image_is_cut_from_its_scaled_pixels() {
-    let tiles = tiles_of(32, Some(8), OddPixel::RightBottom);
-    let tiled = tile_image(&jpeg(200, 100), &precise(), &tiles).unwrap();
-    let plan = plan_tiles(200, 100, &tiles);
+    let policy = tiles_of(32, Some(8), OddPixel::RightBottom);
+    let tiled = tile_image(&jpeg(200, 100), &precise(), &policy).unwrap();
+    let plan = plan_tiles(200, 100, &policy);
     assert_eq!(plan.scaled_px, (128, 64));
     assert_eq!(tiled.images.len() as u64, 1 + plan.grid.num_tiles());
     assert!(tiled.images[1..].iter().all(|tile| (tile.width_px, tile.height_px) == (32, 32)));

@@ -12,7 +12,7 @@ use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
 #[cfg(feature = "video")]
 use crate::pipeline::SamplingRule;
-use crate::pipeline::{ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, media_roots};
+use crate::pipeline::{ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, display_name, media_roots};
 use crate::replay::ReplaySource;
 use crate::{PlanError, SourceMedia};
 
@@ -35,6 +35,8 @@ pub struct Context {
     /// Which frames are shown.
     #[cfg(feature = "video")]
     pub sampling: Sampling,
+    /// Paths of this machine and their names on every machine, the longest first.
+    names_of_paths: Vec<(String, String)>,
 }
 
 /// A source that is ready to be read.
@@ -77,8 +79,19 @@ impl Context {
             frames,
             #[cfg(feature = "video")]
             sampling,
+            names_of_paths: names_of_paths(&pipeline),
             pipeline,
         })
+    }
+
+    /// A text in which paths of this machine are written as every machine knows them, for what goes into a dataset.
+    pub fn portable_text(&self, mut text: String) -> String {
+        for (path, name) in &self.names_of_paths {
+            if text.contains(path.as_str()) {
+                text = text.replace(path.as_str(), name);
+            }
+        }
+        text
     }
 }
 
@@ -125,6 +138,29 @@ impl OpenSource {
     pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.reader.read_at(origin)
     }
+}
+
+/// Media roots, datasets to replay and variables, as they are given and with links resolved.
+fn names_of_paths(pipeline: &Pipeline) -> Vec<(String, String)> {
+    let mut names = Vec::new();
+    let mut add = |path: &Path, name: String| {
+        let resolved = path.canonicalize().ok().map(|resolved| resolved.display().to_string());
+        let forms = [Some(path.display().to_string()), resolved].into_iter().flatten();
+        // A short path such as "." is part of too much text that is no path.
+        names.extend(forms.filter(|form| form.len() > 3 && *form != name).map(|form| (form, name.clone())));
+    };
+    for table in &pipeline.file.source {
+        let roots = media_roots(table).into_iter().map(|root| root.path);
+        for path in roots.chain((!table.from.is_empty()).then(|| table.from.clone().into())) {
+            add(&path, display_name(&path, &pipeline.variables));
+        }
+    }
+    for (name, value) in &pipeline.variables {
+        add(Path::new(value), format!("${{{name}}}"));
+    }
+    names.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
+    names.dedup();
+    names
 }
 
 fn format_spec(file: &PipelineFile) -> FormatSpec {

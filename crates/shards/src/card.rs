@@ -82,3 +82,29 @@ pub(crate) const FEATURES_JSON: &str = concat!(
 fn json_text(text: &str) -> String {
     serde_json::Value::from(text).to_string()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn card_and_footer_name_the_same_features() {
+        let json: serde_json::Value = serde_json::from_str(FEATURES_JSON).unwrap();
+        let in_footer = json["info"]["features"].as_object().unwrap();
+        let top_level = FEATURES_YAML.lines().filter_map(|line| line.strip_prefix("  - name: "));
+        let in_card: Vec<_> = top_level.collect();
+        assert_eq!(in_card.len(), in_footer.len());
+        assert!(in_card.iter().all(|name| in_footer.contains_key(*name)));
+    }
+
+    #[test]
+    fn each_configuration_has_its_files_and_features() {
+        let config = |name: &str, data_files: &str| CardConfig { name: name.into(), data_files: data_files.into() };
+        let yaml = hugging_face_card_yaml(&[config("default", "shards/**/*.parquet"), config("a: b", "x")]);
+        assert!(yaml.starts_with(
+            "configs:\n- config_name: \"default\"\n  data_files:\n  - split: train\n    path: \"shards/**/*.parquet\"\n"
+        ));
+        assert_eq!(yaml.matches("- config_name: \"a: b\"\n").count(), 2);
+        assert_eq!(yaml.matches("    list: image\n").count(), 2);
+    }
+}

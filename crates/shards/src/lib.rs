@@ -155,3 +155,12 @@ pub fn read_one(format: ShardFormat, path: &Path, id: RecordId) -> Result<Option
         ShardFormat::Parquet => parquet::read_one(path, id),
     }
 }
+
+/// Readers count images by their number, so a cost that says otherwise would not come back.
+fn check_counts(sample: &Sample) -> Result<(), ShardError> {
+    let (counted, found) = (sample.cost.num_images, sample.images.len() as u64);
+    if counted == found {
+        return Ok(());
+    }
+    Err(ShardError::Sample { id: sample.id, detail: format!("its cost counts {counted} images, it has {found}") })
+}

@@ -14,7 +14,7 @@ use manyframe_core::{BlobRef, Cost, Layout, Message, RecordId, Role, Sample, Sam
 use crate::card::FEATURES_JSON;
 use crate::digest::DigestWriter;
 use crate::json::{ImageShape, image_shapes, names_of};
-use crate::{ImageEntry, SampleEntry, SampleMetadata, ShardError, ShardSummary, ShardWriter};
+use crate::{ImageEntry, SampleEntry, SampleMetadata, ShardError, ShardSummary, ShardWriter, check_counts};
 
 /// The column that images are read from.
 const IMAGES: &str = "images";
@@ -36,6 +36,7 @@ impl Writer {
 
 impl ShardWriter for Writer {
     fn write(&mut self, sample: &Sample) -> Result<(), ShardError> {
+        check_counts(sample)?;
         let row = row_from_sample(sample).map_err(|detail| ShardError::Sample { id: sample.id, detail })?;
         self.table.write(&row).map_err(|source| ShardError::WriteTable { source })?;
         self.num_samples += 1;

@@ -18,7 +18,7 @@ use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
 use crate::digest::DigestWriter;
 use crate::json::{ImageShape, image_shapes, names_of};
 use crate::tar::{Member, TarReader, write_end, write_member};
-use crate::{ImageEntry, SampleEntry, SampleJson, ShardError, ShardSummary, ShardWriter};
+use crate::{ImageEntry, SampleEntry, SampleJson, ShardError, ShardSummary, ShardWriter, check_counts};
 
 /// Writes a tar.
 pub(crate) struct Writer {
@@ -38,6 +38,7 @@ impl Writer {
 
 impl ShardWriter for Writer {
     fn write(&mut self, sample: &Sample) -> Result<(), ShardError> {
+        check_counts(sample)?;
         let json = serde_json::to_vec(&SampleJson::from_sample(sample))
             .map_err(|error| ShardError::Write { source: error.into() })?;
         self.write_member(&format!("{}.json", sample.id), &json)?;

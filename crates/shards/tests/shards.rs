@@ -277,3 +277,13 @@ fn damage_is_named_by_shard_and_member() {
     assert_eq!((found, member), (path, format!("{}.json", samples[1].id)));
     assert_eq!(detail, format!("\"{}.000.jpg\" must follow, the archive ends", samples[1].id));
 }
+
+#[test]
+fn a_sample_whose_cost_counts_other_images_is_refused() {
+    let mut wrong = sample(0, 2);
+    wrong.cost.num_images = 3;
+    for format in ShardFormat::ALL {
+        let mut writer = create(format, Box::new(Shared::default())).unwrap();
+        assert!(matches!(writer.write(&wrong), Err(ShardError::Sample { id, .. }) if id == wrong.id));
+    }
+}

@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p manyframe-sources [-- FILE KIND]`: without a file, 256 MiB in LLaVA's format are made up.
 
+use std::error::Error;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
@@ -9,51 +10,52 @@ use manyframe_sources::{AnnotationFile, SourceKind, SourceOptions, SourceSpec, o
 
 const NUM_BYTES: usize = 256 << 20;
 
-fn main() {
+fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    let folder = tempfile::tempdir().expect("a temporary folder");
+    let folder = tempfile::tempdir()?;
     let (path, kind) = match arguments.as_slice() {
-        [] => (write_records(folder.path()), SourceKind::Llava),
+        [] => (write_records(folder.path())?, SourceKind::Llava),
         [path, kind] => {
             let kind = SourceKind::ALL.iter().find(|it| it.as_str() == kind);
-            (PathBuf::from(path), *kind.expect("a kind of source"))
+            (PathBuf::from(path), *kind.ok_or("no such kind of source")?)
         }
-        _ => panic!("expected FILE and KIND, or nothing"),
+        _ => return Err("expected FILE and KIND, or nothing".into()),
     };
-    let num_bytes = path.metadata().expect("an annotation file").len();
+    let num_bytes = path.metadata()?.len();
     let annotation = AnnotationFile { path, name: "file".into(), subset: "".into() };
     let spec =
         SourceSpec { name: "bench".into(), kind, annotations: vec![annotation], options: SourceOptions::default() };
-    let source = open(spec).expect("a source");
+    let source = open(spec)?;
     for (step, is_parsed) in [("find", false), ("find and parse", true)] {
-        let start = worked_s();
+        let start = worked_s()?;
         let (mut num_records, mut num_rejects) = (0_u64, 0_u64);
-        for split in source.splits().expect("splits") {
-            for raw in source.read(&split).expect("records") {
-                let raw = raw.expect("a record");
+        for split in source.splits()? {
+            for raw in source.read(&split)? {
+                let raw = raw?;
                 num_records += 1;
                 num_rejects += u64::from(is_parsed && source.parse(&raw).is_err());
             }
         }
-        let mb_per_s = num_bytes as f64 / 1e6 / (worked_s() - start);
+        let mb_per_s = num_bytes as f64 / 1e6 / (worked_s()? - start);
         let mut out = std::io::stdout();
-        writeln!(out, "{step}: {mb_per_s:.0} MB/s ({num_records} records, {num_rejects} rejects)").expect("stdout");
+        writeln!(out, "{step}: {mb_per_s:.0} MB/s ({num_records} records, {num_rejects} rejects)")?;
     }
+    Ok(())
 }
 
 /// How long this thread has run, in seconds: the machine may be busy with other things.
-fn worked_s() -> f64 {
-    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat").expect("Linux");
-    let nanoseconds: u64 = statistics.split(' ').next().and_then(|text| text.parse().ok()).expect("nanoseconds");
-    nanoseconds as f64 / 1e9
+fn worked_s() -> Result<f64, Box<dyn Error>> {
+    let statistics = std::fs::read_to_string("/proc/thread-self/schedstat")?;
+    let nanoseconds: u64 = statistics.split(' ').next().and_then(|text| text.parse().ok()).ok_or("no time in it")?;
+    Ok(nanoseconds as f64 / 1e9)
 }
 
 /// An array as `json.dump(records, indent=2)` writes it, with the lengths of turns that LLaVA-1.5's mix has.
-fn write_records(folder: &Path) -> PathBuf {
+fn write_records(folder: &Path) -> Result<PathBuf, Box<dyn Error>> {
     let path = folder.join("llava.json");
-    let mut file = std::io::BufWriter::new(std::fs::File::create(&path).expect("a file"));
+    let mut file = std::io::BufWriter::new(std::fs::File::create(&path)?);
     let mut num_bytes = 0;
-    write!(file, "[").expect("space");
+    write!(file, "[")?;
     for index in 0_usize.. {
         let turns: Vec<_> = (0..2 + 2 * (index % 6))
             .map(|turn| {
@@ -65,14 +67,14 @@ fn write_records(folder: &Path) -> PathBuf {
             .collect();
         let image = format!("coco/train2017/{index:012}.jpg");
         let record = serde_json::json!({"id": format!("{index:012}"), "image": image, "conversations": turns});
-        let text = serde_json::to_string_pretty(&record).expect("JSON").replace('\n', "\n  ");
-        write!(file, "{}\n  {text}", if index == 0 { "" } else { "," }).expect("space");
+        let text = serde_json::to_string_pretty(&record)?.replace('\n', "\n  ");
+        write!(file, "{}\n  {text}", if index == 0 { "" } else { "," })?;
         num_bytes += text.len();
         if num_bytes > NUM_BYTES {
             break;
         }
     }
-    write!(file, "\n]\n").expect("space");
-    file.flush().expect("space");
-    path
+    write!(file, "\n]\n")?;
+    file.flush()?;
+    Ok(path)
 }

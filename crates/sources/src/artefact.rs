@@ -33,7 +33,7 @@ impl Artefacts {
     pub(crate) fn with_answers(more: &[String]) -> Self {
         let more = more.iter().map(String::as_str);
         let answers = ANSWERS.into_iter().chain(more).map(|answer| answer.trim().to_owned()).collect();
-        Self { answers, leaks: LEAKS.map(|leak| Finder::new(leak)) }
+        Self { answers, leaks: LEAKS.map(Finder::new) }
     }
 
     /// Finds a turn that is an artefact, or holds one.

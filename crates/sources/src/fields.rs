@@ -2,12 +2,11 @@
 
 use std::sync::Arc;
 
-use manyframe_core::{BlobRef, MediaKind, MediaLocation, MediaRef};
+use manyframe_core::{BlobRef, MediaKind, MediaLocation, MediaRef, RejectCode};
 
 use crate::draft::DraftMedia;
 use crate::fault::Fault;
 use crate::value::{Object, Value};
-use manyframe_core::RejectCode;
 
 /// Where a record stands in a Parquet file, so that its media can be cells of it.
 #[derive(Debug, Clone)]
@@ -21,7 +20,8 @@ pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Fault>
     match row.get_any(names) {
         None => Ok(String::new()),
         Some((_, Value::Text(id))) => Ok(id.clone().into_owned()),
-        Some((_, Value::Integer(id))) => Ok(id.to_string()),
+        Some((_, Value::Unsigned(id))) => Ok(id.to_string()),
+        Some((_, Value::Negative(id))) => Ok(id.to_string()),
         Some((_, Value::Float(id))) => Ok(id.to_string()),
         Some((name, other)) => Err(Fault::wrong_type(name, other, "a string or a number")),
     }

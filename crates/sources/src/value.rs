@@ -13,8 +13,10 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 pub(crate) enum Value<'a> {
     Null,
     Bool(bool),
-    /// A number without fraction or exponent that fits into 64 bits.
-    Integer(i128),
+    /// A number from 0 on without fraction or exponent, of at most 64 bits.
+    Unsigned(u64),
+    /// A negative number without fraction or exponent, of at most 64 bits.
+    Negative(i64),
     Float(f64),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
@@ -31,7 +33,7 @@ impl Value<'_> {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Integer(_) | Self::Float(_) => "a number",
+            Self::Unsigned(_) | Self::Negative(_) | Self::Float(_) => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -45,7 +47,7 @@ impl Value<'_> {
             Self::Text(text) => text.is_empty(),
             Self::List(items) => items.is_empty(),
             Self::Object(object) => object.0.is_empty(),
-            Self::Bool(_) | Self::Integer(_) | Self::Float(_) => false,
+            Self::Bool(_) | Self::Unsigned(_) | Self::Negative(_) | Self::Float(_) => false,
         }
     }
 
@@ -57,7 +59,8 @@ impl Value<'_> {
     /// The number, if it is one.
     pub(crate) fn as_f64(&self) -> Option<f64> {
         match self {
-            Self::Integer(integer) => Some(*integer as f64),
+            Self::Unsigned(integer) => Some(*integer as f64),
+            Self::Negative(integer) => Some(*integer as f64),
             Self::Float(float) => Some(*float),
             _ => None,
         }
@@ -112,11 +115,11 @@ impl<'de> Visitor<'de> for ValueVisitor {
     }
 
     fn visit_i64<E: Error>(self, value: i64) -> Result<Value<'de>, E> {
-        Ok(Value::Integer(value.into()))
+        Ok(u64::try_from(value).map_or(Value::Negative(value), Value::Unsigned))
     }
 
     fn visit_u64<E: Error>(self, value: u64) -> Result<Value<'de>, E> {
-        Ok(Value::Integer(value.into()))
+        Ok(Value::Unsigned(value))
     }
 
     fn visit_f64<E: Error>(self, value: f64) -> Result<Value<'de>, E> {
@@ -185,8 +188,8 @@ mod tests {
         let Value::List(items) = value else { panic!("not a list") };
         assert!(matches!(&items[0], Value::Text(Cow::Borrowed("a"))));
         assert!(matches!(&items[1], Value::Text(Cow::Owned(text)) if text == "é"));
-        assert_eq!(items[2..5], [Value::Integer(-1), Value::Float(1.5), Value::Null]);
+        assert_eq!(items[2..5], [Value::Negative(-1), Value::Float(1.5), Value::Null]);
         let Value::Object(object) = &items[5] else { panic!("not an object") };
-        assert_eq!(object.get("k"), Some(&Value::Integer(2)));
+        assert_eq!(object.get("k"), Some(&Value::Unsigned(2)));
     }
 }

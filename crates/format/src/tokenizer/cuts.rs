@@ -8,8 +8,8 @@
 /// Which pairs of neighbouring characters some token holds. All characters beyond ASCII count as one.
 #[derive(Clone)]
 pub(super) struct PairTable {
-    /// `CLASSES` rows of `CLASSES`: is there a token with a character of the row, then one of the column?
-    is_joined: Vec<bool>,
+    /// Is there a token with a character of the row's class, then one of the column's? As large as a byte can point.
+    is_joined: Box<[[bool; 256]; 256]>,
 }
 
 /// Where texts are cut.
@@ -17,36 +17,29 @@ pub(super) struct PairTable {
 pub(super) enum Cuts {
     /// Where two characters meet that no token holds side by side.
     Pairs(PairTable),
-    /// Before each run of spaces that follows something else: for byte-level models, whose pre-tokenizer starts a new
-    /// word there.
+    /// Before each run of spaces that follows something else: where GPT-2's pre-tokenizer starts a new word.
     Spaces,
+    /// There, and after each newline that something other than white space follows: where the pre-tokenizers of GPT-4,
+    /// Llama 3 and Qwen start one.
+    SpacesAndLines,
 }
-
-/// ASCII, and everything else.
-const CLASSES: usize = 129;
 
 impl PairTable {
     pub(super) fn from_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut is_joined = vec![false; CLASSES * CLASSES];
+        let mut is_joined = Box::new([[false; 256]; 256]);
         for token in tokens {
             for (left, right) in token.chars().zip(token.chars().skip(1)) {
-                if let Some(entry) = is_joined.get_mut(class(left) * CLASSES + class(right)) {
-                    *entry = true;
-                }
+                is_joined[class(left)][class(right)] = true;
             }
         }
         Self { is_joined }
-    }
-
-    fn is_joined(&self, left: usize, right: usize) -> bool {
-        self.is_joined.get(left * CLASSES + right).copied().unwrap_or(true)
     }
 }
 
 impl std::fmt::Debug for PairTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let num_joined = self.is_joined.iter().filter(|&&joined| joined).count();
-        write!(f, "PairTable({num_joined} of {} pairs)", self.is_joined.len())
+        let num_joined = self.is_joined.as_flattened().iter().filter(|&&joined| joined).count();
+        write!(f, "PairTable({num_joined} pairs)")
     }
 }
 
@@ -60,15 +53,18 @@ impl Cuts {
                 let mut left = class(last);
                 for (index, c) in chars {
                     let right = class(c);
-                    if !pairs.is_joined(left, right) {
+                    if !pairs.is_joined[left][right] {
                         return text.split_at(index);
                     }
                     left = right;
                 }
             }
-            Self::Spaces => {
+            Self::Spaces | Self::SpacesAndLines => {
+                let cuts_lines = matches!(self, Self::SpacesAndLines);
                 for (index, c) in chars {
-                    if c == ' ' && !last.is_whitespace() {
+                    let starts_spaces = c == ' ' && !last.is_whitespace();
+                    let starts_line = cuts_lines && last == '\n' && !c.is_whitespace();
+                    if starts_spaces || starts_line {
                         return text.split_at(index);
                     }
                     last = c;
@@ -79,12 +75,12 @@ impl Cuts {
     }
 }
 
-/// The class of a character. The mark that stands for a space in vocabularies (U+2581) is a space.
+/// The class of a character: below 256. The mark that stands for a space in vocabularies (U+2581) is a space.
 fn class(c: char) -> usize {
-    match c {
-        '\u{2581}' => ' ' as usize,
-        _ if c.is_ascii() => c as usize,
-        _ => CLASSES - 1,
+    match u8::try_from(c) {
+        Ok(ascii) if ascii.is_ascii() => usize::from(ascii),
+        _ if c == '\u{2581}' => usize::from(b' '),
+        _ => 128,
     }
 }
 
@@ -114,5 +110,6 @@ mod tests {
     #[test]
     fn a_byte_level_word_starts_with_its_spaces() {
         assert_eq!(words(&Cuts::Spaces, "a b  c\n d\u{3000} e"), ["a", " b", "  c\n d\u{3000} e"]);
+        assert_eq!(words(&Cuts::SpacesAndLines, "a\n\nb\n c"), ["a\n\n", "b\n c"]);
     }
 }

@@ -35,8 +35,7 @@ enum Pieces {
 
 const EXPECTED: &str = "a tokenizer.json";
 
-/// The regular expressions of GPT-4, Llama 3 and Qwen, which start a new word at each run of spaces that follows something
-/// else, as GPT-2's (built into the byte-level pre-tokenizer) does.
+/// The regular expressions of Llama 3, Qwen and GPT-4. GPT-2's is built into the byte-level pre-tokenizer.
 const WORD_REGEXES: [&str; 3] = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
@@ -123,7 +122,8 @@ fn shape(tokenizer: &tokenizers::Tokenizer) -> Option<(Pieces, Cuts, &'static st
         return Some((Pieces::Marked, Cuts::Pairs(byte_fallback_pairs(bpe)?), prefix));
     }
     let keeps_spaces = normaliser.is_null() || normaliser["type"] == "NFC";
-    (keeps_spaces && is_byte_level(&pre_tokenizer)).then_some((Pieces::Words, Cuts::Spaces, ""))
+    let cuts = byte_level_cuts(&pre_tokenizer).filter(|_| keeps_spaces)?;
+    Some((Pieces::Words, cuts, ""))
 }
 
 /// Added tokens that are found as they are written, in one search, and take nothing of what stands around them.
@@ -152,7 +152,7 @@ fn byte_fallback_pairs(bpe: &BPE) -> Option<PairTable> {
     (has_bytes && !merges_bytes).then(|| PairTable::from_tokens(vocab.keys().map(String::as_str)))
 }
 
-fn is_byte_level(pre_tokenizer: &Value) -> bool {
+fn byte_level_cuts(pre_tokenizer: &Value) -> Option<Cuts> {
     let is_bytes = |step: &Value, uses_regex: bool| {
         step["type"] == "ByteLevel" && step["add_prefix_space"] == false && step["use_regex"] == uses_regex
     };
@@ -161,8 +161,8 @@ fn is_byte_level(pre_tokenizer: &Value) -> bool {
         is_known && step["type"] == "Split" && step["behavior"] == "Isolated" && step["invert"] == false
     };
     match pre_tokenizer["pretokenizers"].as_array().map(Vec::as_slice) {
-        Some([words, bytes]) => is_words(words) && is_bytes(bytes, false),
-        Some(_) => false,
-        None => is_bytes(pre_tokenizer, true),
+        Some([words, bytes]) => (is_words(words) && is_bytes(bytes, false)).then_some(Cuts::SpacesAndLines),
+        Some(_) => None,
+        None => is_bytes(pre_tokenizer, true).then_some(Cuts::Spaces),
     }
 }

@@ -20,22 +20,26 @@ pub(super) struct Words {
     idle: Mutex<Vec<WordCache>>,
 }
 
-/// Numbers of tokens of recent words: 2 MiB, each word in the one place that its hash gives.
+/// Numbers of tokens of recent words: 2 MiB, each word in one of the places of the row that its hash gives, newest first.
 #[derive(Debug)]
 pub(super) struct WordCache {
-    slots: Vec<Slot>,
+    rows: Vec<[Slot; ROW_SLOTS]>,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 struct Slot {
-    word: [u8; MAX_WORD_BYTES],
-    num_bytes: u8,
+    word: Key,
     num_tokens: u32,
 }
 
+/// The bytes of a short word, then zeros, and in the last byte their number: compared and hashed without a loop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Key([u64; 3]);
+
 /// Longer words are not remembered.
-const MAX_WORD_BYTES: usize = 27;
-const NUM_SLOTS: usize = 1 << 16;
+const MAX_WORD_BYTES: usize = 23;
+const ROW_SLOTS: usize = 4;
+const NUM_ROWS: usize = 1 << 14;
 
 impl Words {
     pub(super) fn new(cuts: Cuts, prefix: &'static str) -> Self {
@@ -77,42 +81,48 @@ impl Words {
 
 impl WordCache {
     fn get_or_count(&mut self, word: &str, count: impl Fn(&str) -> Result<usize, Cause>) -> Result<usize, Cause> {
-        let Some(slot) = self.slots.get_mut(slot_index(word)) else { return count(word) };
-        if slot.word() == Some(word.as_bytes()) {
+        let Some(key) = Key::new(word) else { return count(word) };
+        let Some(row) = self.rows.get_mut(key.row_index()) else { return count(word) };
+        if let Some(slot) = row.iter().find(|slot| slot.word == key) {
             return Ok(slot.num_tokens as usize);
         }
         let num_tokens = count(word)?;
-        if let Some(new) = Slot::new(word, num_tokens) {
-            *slot = new;
-        }
+        let [first, second, third, _oldest] = *row;
+        *row = [Slot { word: key, num_tokens: u32::try_from(num_tokens)? }, first, second, third];
         Ok(num_tokens)
     }
 }
 
 impl Default for WordCache {
     fn default() -> Self {
-        // An empty word is never looked up, so that empty slots match nothing.
-        Self { slots: vec![Slot { word: [0; MAX_WORD_BYTES], num_bytes: 0, num_tokens: 0 }; NUM_SLOTS] }
+        // The key of an empty slot is that of an empty word, which is never looked up.
+        Self { rows: vec![[Slot::default(); ROW_SLOTS]; NUM_ROWS] }
     }
 }
 
-impl Slot {
-    fn new(word: &str, num_tokens: usize) -> Option<Self> {
-        let mut slot = Self { word: [0; MAX_WORD_BYTES], num_bytes: 0, num_tokens: u32::try_from(num_tokens).ok()? };
-        slot.word.get_mut(..word.len())?.copy_from_slice(word.as_bytes());
-        slot.num_bytes = u8::try_from(word.len()).ok()?;
-        Some(slot)
+impl Key {
+    fn new(word: &str) -> Option<Self> {
+        if word.len() > MAX_WORD_BYTES {
+            return None;
+        }
+        let mut bytes = [0; MAX_WORD_BYTES + 1];
+        bytes.get_mut(..word.len())?.copy_from_slice(word.as_bytes());
+        bytes[MAX_WORD_BYTES] = word.len() as u8;
+        let (numbers, _none_left) = bytes.as_chunks::<8>();
+        let mut key = Self::default();
+        for (number, bytes) in key.0.iter_mut().zip(numbers) {
+            *number = u64::from_le_bytes(*bytes);
+        }
+        Some(key)
     }
 
-    fn word(&self) -> Option<&[u8]> {
-        self.word.get(..usize::from(self.num_bytes))
+    fn row_index(self) -> usize {
+        let mut hasher = FxHasher::default();
+        for number in self.0 {
+            hasher.write_u64(number);
+        }
+        hasher.finish() as usize % NUM_ROWS
     }
-}
-
-fn slot_index(word: &str) -> usize {
-    let mut hasher = FxHasher::default();
-    hasher.write(word.as_bytes());
-    hasher.finish() as usize % NUM_SLOTS
 }
 
 #[cfg(test)]
@@ -148,6 +158,13 @@ mod tests {
             let counted = words.with_cache(|cache| words.count(&long, cache, |word| Ok(word.len())));
             assert_eq!(counted.unwrap(), long.len());
         }
+    }
+
+    #[test]
+    fn words_that_differ_in_trailing_zeros_are_different() {
+        assert_ne!(Key::new("a"), Key::new("a\0"));
+        assert_eq!(Key::new("abcdefghijklmnopqrstuvw").map(|key| key.0[2] >> 56), Some(23));
+        assert_eq!(Key::new("abcdefghijklmnopqrstuvwx"), None);
     }
 
     #[test]

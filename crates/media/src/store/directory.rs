@@ -41,7 +41,7 @@ impl DirectoryRoot {
             return self.list_frames(&path).map(|frames| Some(Located::Directory { frames }));
         }
         // Opening a pipe or a device would wait for ever, or worse.
-        Err(MediaError::bad(RejectCode::MediaType, format!("{path:?} is neither a file nor a directory")))
+        Err(MediaError::bad(RejectCode::MediaType, format!("{} is neither a file nor a directory", path.display())))
     }
 
     /// The path without links; `None` if nothing is there, a reject if it leads outside.
@@ -53,7 +53,9 @@ impl DirectoryRoot {
         };
         if !resolved.starts_with(&self.path) {
             let detail = format!(
-                "{path:?} is a link that leads out of its media root to {resolved:?}; add that place as a media root"
+                "{} is a link that leads out of its media root to {}; add that place as a media root",
+                path.display(),
+                resolved.display()
             );
             return Err(MediaError::bad(RejectCode::UnsafePath, detail));
         }
@@ -72,8 +74,10 @@ impl DirectoryRoot {
                 names.push(name);
             }
             if names.len() > MAX_FRAMES {
-                let detail =
-                    format!("{directory:?} holds more than {MAX_FRAMES} files, expected the frames of one video");
+                let detail = format!(
+                    "{} holds more than {MAX_FRAMES} files, expected the frames of one video",
+                    directory.display()
+                );
                 return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
             }
         }

@@ -144,11 +144,11 @@ fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Op
     let Some((archive, member)) = found.next() else { return Ok(None) };
     if let Some((other_archive, other)) = found.next() {
         let detail = format!(
-            "{path:?} is in no media root, and more than one member is called {name:?}: {:?} in {:?}, {:?} in {:?}",
+            "{path:?} is in no media root, and more than one member is called {name:?}: {:?} in {}, {:?} in {}",
             member.name,
-            archive.path(),
+            archive.path().display(),
             other.name,
-            other_archive.path()
+            other_archive.path().display()
         );
         return Err(MediaError::bad(RejectCode::MediaMissing, detail));
     }

@@ -22,20 +22,12 @@ const CHUNK_BYTES: usize = 1 << 20;
 impl MediaStore {
     /// Size of a medium in bytes; of a directory of frames, of all frames together.
     pub fn size(&self, located: &Located) -> Result<u64, MediaError> {
-        match located {
-            Located::File(path) => {
-                path.metadata().map(|metadata| metadata.len()).map_err(|source| MediaError::storage(path, source))
-            }
-            Located::Range { num_bytes, .. } | Located::Deflated { num_bytes, .. } => Ok(*num_bytes),
-            Located::Directory { frames } => {
-                frames.iter().try_fold(0_u64, |sum, frame| Ok(sum.saturating_add(self.size(frame)?)))
-            }
-        }
+        size(located)
     }
 
     /// All bytes of a medium; more than `max_bytes` is a reject. Checksums of archives are checked.
     pub fn read(&self, located: &Located, max_bytes: u64) -> Result<Vec<u8>, MediaError> {
-        let num_bytes = self.size(located)?;
+        let num_bytes = size(located)?;
         if num_bytes > max_bytes {
             let detail = format!("the file has {num_bytes} bytes, at most {max_bytes} are allowed");
             return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
@@ -106,7 +98,7 @@ impl MediaStore {
 
     /// What the header of an image says. Only its first bytes are read, unless the header is longer than that.
     pub fn probe_image(&self, located: &Located, limits: &MediaLimits) -> Result<ImageHeader, MediaError> {
-        let num_bytes = self.size(located)?;
+        let num_bytes = size(located)?;
         limits.check_bytes(num_bytes)?;
         probe::probe_growing(num_bytes, limits, |head_bytes| self.read_head(located, head_bytes))
     }
@@ -118,13 +110,27 @@ pub fn read_range(file: &Path, offset: u64, num_bytes: u64) -> Result<Vec<u8>, M
     let handle = File::open(file).map_err(failed)?;
     let file_bytes = handle.metadata().map_err(failed)?.len();
     if offset.checked_add(num_bytes).is_none_or(|end| end > file_bytes) {
-        let detail =
-            format!("{num_bytes} bytes at {offset} are beyond the end of {file:?}, which has {file_bytes} bytes");
+        let detail = format!(
+            "{num_bytes} bytes at {offset} are beyond the end of {}, which has {file_bytes} bytes",
+            file.display()
+        );
         return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
     }
     let mut bytes = vec![0; num_bytes as usize];
     handle.read_exact_at(&mut bytes, offset).map_err(failed)?;
     Ok(bytes)
+}
+
+fn size(located: &Located) -> Result<u64, MediaError> {
+    match located {
+        Located::File(path) => {
+            path.metadata().map(|metadata| metadata.len()).map_err(|source| MediaError::storage(path, source))
+        }
+        Located::Range { num_bytes, .. } | Located::Deflated { num_bytes, .. } => Ok(*num_bytes),
+        Located::Directory { frames } => {
+            frames.iter().try_fold(0_u64, |sum, frame| Ok(sum.saturating_add(size(frame)?)))
+        }
+    }
 }
 
 fn read_file_head(path: &Path, num_bytes: u64) -> Result<Vec<u8>, MediaError> {

@@ -2,10 +2,10 @@
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::software::scaling::{Context, Flags};
-use ffmpeg_next::{Error, color, frame};
+use ffmpeg_next::{Error, frame};
 use manyframe_core::{RejectCode, SampleImage};
 
-use super::ffi;
+use super::ffi::{self, Colours};
 use super::rotate::Orientation;
 use crate::{ImagePolicy, MediaError, RgbImage, prepare_pixels};
 
@@ -25,8 +25,7 @@ struct Layout {
     format: Pixel,
     width_px: u32,
     height_px: u32,
-    space: color::Space,
-    range: color::Range,
+    colours: Colours,
 }
 
 impl FrameConverter {
@@ -51,8 +50,7 @@ impl FrameConverter {
             format: frame.format(),
             width_px: frame.width(),
             height_px: frame.height(),
-            space: frame.color_space(),
-            range: frame.color_range(),
+            colours: ffi::stated_colours(frame),
         };
         let scaler = match &mut self.scaler {
             Some((known, scaler)) if *known == layout => scaler,
@@ -60,7 +58,7 @@ impl FrameConverter {
                 let (width, height) = (layout.width_px, layout.height_px);
                 let mut scaler =
                     Context::get(layout.format, width, height, Pixel::RGB24, width, height, Flags::BICUBIC)?;
-                ffi::set_source_colours(&mut scaler, frame);
+                ffi::set_source_colours(&mut scaler, layout.colours);
                 self.rgb = frame::Video::empty();
                 &mut slot.insert((layout, scaler)).1
             }

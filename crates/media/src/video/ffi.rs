@@ -7,6 +7,7 @@
 
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each block names what makes it sound")]
 
+use std::ffi::c_int;
 use std::ptr;
 
 use ffmpeg_next::codec::Parameters;
@@ -14,16 +15,20 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::packet::Ref as _;
 use ffmpeg_next::software::scaling;
-use ffmpeg_next::{Dictionary, Error, Packet, color, frame};
+use ffmpeg_next::{Dictionary, Error, Packet, frame};
 
 /// Most bytes that FFmpeg may allocate at once: a sample table or a frame, never what a header merely claims.
 const MAX_ALLOCATION_BYTES: usize = 1 << 30;
 
 /// Colour matrices that swscale knows, as numbers of ITU-T H.273; others are read as BT.601, as `ffmpeg` does.
-const KNOWN_MATRICES: std::ops::RangeInclusive<libc_int> = 1..=10;
+const KNOWN_MATRICES: std::ops::RangeInclusive<c_int> = 1..=10;
 
-#[expect(non_camel_case_types, reason = "the name says that it is C's")]
-type libc_int = std::os::raw::c_int;
+/// A matrix among them that swscale has no table for.
+const YCGCO: c_int = ffi::AVColorSpace::AVCOL_SPC_YCGCO as c_int;
+
+const FULL_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int;
+
+const LIMITED_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_MPEG as c_int;
 
 /// Bounds single allocations inside of FFmpeg, for the whole process.
 pub(super) fn limit_allocations() {
@@ -93,7 +98,7 @@ pub(super) fn raise_reorder_delay(parameters: &mut Parameters, num_frames: u8) {
     // SAFETY: as above, and the caller has the only reference.
     unsafe {
         let delay = &raw mut (*parameters.as_mut_ptr()).video_delay;
-        *delay = (*delay).max(libc_int::from(num_frames));
+        *delay = (*delay).max(c_int::from(num_frames));
     }
 }
 
@@ -105,7 +110,7 @@ pub(super) fn is_discarded(packet: &Packet) -> bool {
 
 /// Moves the demuxer to the last keyframe at or before `timestamp`, in ticks of the stream.
 pub(super) fn seek_to_key(input: &mut Input, stream: usize, timestamp: i64) -> Result<(), Error> {
-    let stream = libc_int::try_from(stream).map_err(|_range| Error::StreamNotFound)?;
+    let stream = c_int::try_from(stream).map_err(|_range| Error::StreamNotFound)?;
     // SAFETY: the context is open; FFmpeg checks the stream's number.
     match unsafe { ffi::av_seek_frame(input.as_mut_ptr(), stream, timestamp, ffi::AVSEEK_FLAG_BACKWARD) } {
         0.. => Ok(()),
@@ -113,71 +118,70 @@ pub(super) fn seek_to_key(input: &mut Input, stream: usize, timestamp: i64) -> R
     }
 }
 
-/// Sets matrix and range of the source as the frame states them; what it does not state keeps swscale's default.
-pub(super) fn set_source_colours(scaler: &mut scaling::Context, frame: &frame::Video) {
-    let matrix = ffi::AVColorSpace::from(frame.color_space()) as libc_int;
-    let matrix = if KNOWN_MATRICES.contains(&matrix) && matrix != ffi::AVColorSpace::AVCOL_SPC_YCGCO as libc_int {
-        matrix
-    } else {
-        ffi::SWS_CS_DEFAULT
-    };
-    let mut current = SourceColours::default();
-    // SAFETY: the context is valid and every pointer is to a live variable. The tables that come back are constants of
-    // swscale or part of the context; they are handed to the same context at once.
+/// How a frame's colours are coded, as it states it: numbers of ITU-T H.273 and FFmpeg's `AVColorRange`.
+///
+/// They are read as numbers because a file can put any into them: as Rust's enums they would be undefined.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Colours {
+    matrix: c_int,
+    range: c_int,
+}
+
+/// The colours that a frame states.
+pub(super) fn stated_colours(frame: &frame::Video) -> Colours {
+    // SAFETY: the frame is valid while it is borrowed; both fields are C enums, which are as large as an `int`.
     unsafe {
-        let context = scaler.as_mut_ptr();
-        let known = ffi::sws_getColorspaceDetails(
-            context,
-            &raw mut current.source_table,
-            &raw mut current.source_range,
-            &raw mut current.target_table,
-            &raw mut current.target_range,
-            &raw mut current.brightness,
-            &raw mut current.contrast,
-            &raw mut current.saturation,
-        );
-        // RGB sources have no matrix: swscale says so, and there is nothing to set.
-        if known < 0 {
-            return;
+        let frame = frame.as_ptr();
+        Colours {
+            matrix: (&raw const (*frame).colorspace).cast::<c_int>().read(),
+            range: (&raw const (*frame).color_range).cast::<c_int>().read(),
         }
-        let range = match frame.color_range() {
-            color::Range::JPEG => 1,
-            color::Range::MPEG => 0,
-            color::Range::Unspecified => current.source_range,
-        };
-        ffi::sws_setColorspaceDetails(
-            context,
-            ffi::sws_getCoefficients(matrix),
-            range,
-            current.target_table,
-            current.target_range,
-            current.brightness,
-            current.contrast,
-            current.saturation,
-        );
     }
 }
 
-struct SourceColours {
-    source_table: *mut libc_int,
-    source_range: libc_int,
-    target_table: *mut libc_int,
-    target_range: libc_int,
-    brightness: libc_int,
-    contrast: libc_int,
-    saturation: libc_int,
-}
-
-impl Default for SourceColours {
-    fn default() -> Self {
-        Self {
-            source_table: ptr::null_mut(),
-            source_range: 0,
-            target_table: ptr::null_mut(),
-            target_range: 0,
-            brightness: 0,
-            contrast: 0,
-            saturation: 0,
-        }
+/// Sets matrix and range of the source; what a frame does not state keeps swscale's default, BT.601 and limited range.
+pub(super) fn set_source_colours(scaler: &mut scaling::Context, colours: Colours) {
+    let is_known = KNOWN_MATRICES.contains(&colours.matrix) && colours.matrix != YCGCO;
+    let matrix = if is_known { colours.matrix } else { ffi::SWS_CS_DEFAULT };
+    let mut tables = [ptr::null_mut::<c_int>(); 2];
+    let mut ranges: [c_int; 2] = [0; 2];
+    let mut levels: [c_int; 3] = [0; 3];
+    let [source_table, target_table] = &mut tables;
+    let [source_range, target_range] = &mut ranges;
+    let [brightness, contrast, saturation] = &mut levels;
+    // SAFETY: the context is valid, and every pointer is to a variable of its own.
+    let status = unsafe {
+        ffi::sws_getColorspaceDetails(
+            scaler.as_mut_ptr(),
+            source_table,
+            source_range,
+            target_table,
+            target_range,
+            brightness,
+            contrast,
+            saturation,
+        )
+    };
+    // RGB sources have no matrix: there is nothing to set.
+    if status < 0 {
+        return;
+    }
+    let range = match colours.range {
+        FULL_RANGE => 1,
+        LIMITED_RANGE => 0,
+        _ => *source_range,
+    };
+    // SAFETY: the tables are constants of swscale, or part of the very context that they are handed to.
+    unsafe {
+        ffi::sws_setColorspaceDetails(
+            scaler.as_mut_ptr(),
+            ffi::sws_getCoefficients(matrix),
+            range,
+            *target_table,
+            *target_range,
+            *brightness,
+            *contrast,
+            *saturation,
+        );
     }
 }

@@ -15,6 +15,8 @@ mod boxes;
 mod choose;
 mod convert;
 mod decode;
+mod decoder;
+mod decoding;
 mod demux;
 mod ffi;
 mod index;

@@ -37,7 +37,7 @@ pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Ent
     };
     let outcome = match measure_visuals(context, source, &record) {
         Ok(measured) => row_from_parts(context, source, &record, &measured),
-        Err(MediaError::Bad { code, detail }) => Err((code, detail)),
+        Err(MediaError::Bad { code, detail }) => Err((code, context.portable_text(detail))),
         Err(storage) => return Err(storage),
     };
     Ok(Entry {

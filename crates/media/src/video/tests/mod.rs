@@ -4,3 +4,4 @@ mod agreement;
 mod clips;
 mod hostile;
 mod inputs;
+mod scratch;

@@ -1,0 +1,74 @@
+//! Parquet files as upstream publishes them; `tests/golden/make_tables.py` wrote them with pyarrow.
+
+use std::path::{Path, PathBuf};
+
+use manyframe_columnar::CellReader;
+use manyframe_core::{BlobRef, MediaLocation, MediaRef};
+use manyframe_sources::SourceKind::{self, Llava, Mantis, Text};
+use manyframe_sources::SourceOptions;
+
+use crate::support::{parse_all, shown, source_of};
+
+fn golden(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.parquet"))
+}
+
+/// Each record's visuals by file name or by the bytes of their cells, and its text.
+fn shown_table(kind: SourceKind, name: &str) -> Vec<String> {
+    let path = golden(name);
+    let cells = CellReader::new();
+    let parsed = parse_all(source_of(kind, SourceOptions::default(), &path, "").as_ref());
+    let shown = parsed.iter().map(|one| {
+        let mut text = shown(one);
+        for medium in one.iter().flat_map(|record| &record.media) {
+            text = text.replace(&medium.location.name(), &bytes_of(medium, &cells).unwrap_or(medium.location.name()));
+        }
+        text
+    });
+    shown.collect()
+}
+
+fn bytes_of(medium: &MediaRef, cells: &CellReader) -> Option<String> {
+    let MediaLocation::Blob(BlobRef::Cell { file, column, row, index }) = &medium.location else { return None };
+    let bytes = cells.read(Path::new(&**file), column, *row, *index).unwrap();
+    Some(String::from_utf8(bytes.unwrap()).unwrap())
+}
+
+#[test]
+fn bytes_in_the_table_are_used_where_they_are_there() {
+    let expected = [
+        r#"U [first] " " [second] " same?" A "no""#,
+        r#"U [c.png] "what?" A "it""#,
+        r#"U "hi" A "ho""#,
+        r#"U "what?" [third] A "that""#,
+    ];
+    assert_eq!(shown_table(Mantis, "mantis_bytes"), expected);
+    assert_eq!(shown_table(Llava, "llava_next"), [r#"U [only] "\nwhat?" A "it""#, r#"U "hi" A "ho""#]);
+    assert_eq!(shown_table(Llava, "binary_lists"), [r#"U [x] [y] A "xy""#, r#"U [z] A "z""#]);
+}
+
+#[test]
+fn columns_of_type_null_are_not_there() {
+    assert_eq!(shown_table(Mantis, "mantis_null"), [r#"U [a.png] A "it""#]);
+    assert_eq!(shown_table(Text, "magpie"), [r#"U "hi" A "ho""#]);
+}
+
+#[test]
+fn subsets_and_ids_are_columns() {
+    let parsed = parse_all(source_of(Mantis, SourceOptions::default(), &golden("mantis_bytes"), "").as_ref());
+    let named: Vec<_> =
+        parsed.iter().map(|one| one.as_ref().map(|it| (&*it.upstream_id, &*it.subset)).unwrap()).collect();
+    assert_eq!(named, [("two", "nlvr2"), ("path", "nlvr2"), ("text", ""), ("nameless", "iconqa")]);
+    let parsed = parse_all(source_of(Text, SourceOptions::default(), &golden("magpie"), "").as_ref());
+    assert_eq!(parsed[0].as_ref().unwrap().upstream_id, "u");
+}
+
+#[test]
+fn splits_of_a_table_are_ranges_of_rows() {
+    let source = source_of(Mantis, SourceOptions::default(), &golden("mantis_bytes"), "");
+    let splits = source.splits().unwrap();
+    assert_eq!(splits.iter().map(|split| split.rows.clone()).collect::<Vec<_>>(), [Some(0..4)]);
+    let mut half = splits[0].clone();
+    half.rows = Some(1..3);
+    assert_eq!(source.read(&half).unwrap().count(), 2);
+}
