@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Built, demo_media, root, run, run_python};
 
 /// The three stages, built once for all tests.
-fn stages() -> &'static [PathBuf; 3] {
+pub(crate) fn stages() -> &'static [PathBuf; 3] {
     static STAGES: OnceLock<[PathBuf; 3]> = OnceLock::new();
     STAGES.get_or_init(|| {
         demo_media();

@@ -6,6 +6,7 @@ mod determinism;
 mod dirt;
 mod layering;
 mod pipelines;
+mod readme;
 mod samples;
 mod schemas;
 mod support;
