@@ -8,14 +8,17 @@ use serde::Serialize;
 
 use crate::EngineError;
 
-/// A name beside `path` for a file in the making, unique to this process and thread; its directory is made if missing.
+/// A name beside `path` for a file in the making, unique to this host, process and thread, because workers on several
+/// hosts share a directory; its directory is made if missing.
 pub(crate) fn temporary_beside(path: &Path) -> Result<PathBuf, EngineError> {
     let directory = path.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(directory).map_err(EngineError::write(directory))?;
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let thread = format!("{:?}", std::thread::current().id());
     let thread: String = thread.chars().filter(char::is_ascii_digit).collect();
-    Ok(directory.join(format!(".{name}.{}-{thread}.tmp", std::process::id())))
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host: String = host.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    Ok(directory.join(format!(".{name}.{host}-{}-{thread}.tmp", std::process::id())))
 }
 
 /// Makes a finished file visible under its name. Its bytes are on the disk before its name is.

@@ -1,7 +1,7 @@
 //! How fast a tokenizer counts: `cargo run --release -p manyframe-format --example count -- TOKENIZER TEXT_FILE`.
 //!
-//! Each line of the file is counted twice by encoding it, by words, and as the question of a record with one image. The
-//! second round is reported: the caches are warm, and the counts of both rounds and ways must agree.
+//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image. The
+//! second of two rounds is reported, with warm caches; the counts of both rounds and of the first two ways must agree.
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use std::error::Error;
@@ -17,17 +17,17 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokenizer = Arc::new(Tokenizer::open(tokenizer.as_ref())?);
     let texts = std::fs::read_to_string(texts)?;
     let records: Vec<_> = texts.lines().map(record).collect();
-    let formatter = Formatter::new(FormatSpec::default(), Arc::clone(&tokenizer))?;
+    let formatter = Formatter::new(&FormatSpec::default(), Arc::clone(&tokenizer))?;
 
     let encoded = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.encode(line)?.len() as u64)).sum())?;
     let counted = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.count(line)?)).sum())?;
-    let formatted = rate(&texts, || {
+    let costed = rate(&texts, || {
         let costs = records.iter().map(|turns| formatter.cost(turns, &[ResolvedVisual::Image]));
         costs.map(|cost| Ok(cost.map_err(|refused| refused.detail)?.text_tokens)).sum()
     })?;
     println!("encode   {:7.1} MB/s  {} tokens", encoded.0, encoded.1);
     println!("count    {:7.1} MB/s  {} tokens", counted.0, counted.1);
-    println!("cost     {:7.1} MB/s  {} tokens", formatted.0, formatted.1);
+    println!("cost     {:7.1} MB/s  {} tokens", costed.0, costed.1);
     if encoded.1 == counted.1 { Ok(()) } else { Err("the counts differ".into()) }
 }
 

@@ -54,7 +54,7 @@ pub struct VisualSpan {
 
 impl Formatter {
     /// A formatter for these settings. Special tokens of the tokenizer become literals that no text may contain.
-    pub fn new(spec: FormatSpec, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
+    pub fn new(spec: &FormatSpec, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
         let template = spec.template.text();
         if let Some((field, _)) = template.written().into_iter().find(|(_, text)| text.contains(PLACEHOLDER)) {
             return Err(FormatError::PlaceholderInTemplate { field, placeholder: PLACEHOLDER });

@@ -52,7 +52,7 @@ pub enum OpenError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file is an archive of a kind that gives no access to single members.
+    /// The file is no archive, or one of a kind that gives no access to single members.
     #[error("media root {path:?} is {found}; {advice}")]
     Unsupported {
         /// The root.
@@ -62,12 +62,12 @@ pub enum OpenError {
         /// What to do about it, such as a command line.
         advice: String,
     },
-    /// The file is a zip archive whose directory of members cannot be read.
-    #[error("media root {path:?} is a damaged zip archive ({detail}); download it again")]
+    /// The file is a zip archive whose directory of members, at its end, cannot be read.
+    #[error("media root {path:?} is a damaged zip archive, perhaps cut short; download it again")]
     Damaged {
         /// The root.
         path: PathBuf,
-        /// What was found.
-        detail: String,
+        /// What the reader of the directory said.
+        source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -89,3 +89,16 @@ impl ImagePolicy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_out_has_its_default_and_what_is_unknown_is_refused() {
+        let policy: ImagePolicy = serde_json::from_str(r#"{"quality": 80, "subsampling": "4:4:4"}"#).unwrap();
+        let expected = ImagePolicy { quality: 80, subsampling: Subsampling::S444, ..ImagePolicy::default() };
+        assert_eq!(policy, expected);
+        assert!(serde_json::from_str::<ImagePolicy>(r#"{"qualty": 80}"#).is_err());
+    }
+}

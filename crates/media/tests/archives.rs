@@ -287,6 +287,20 @@ fn pax_names_and_sizes_count() {
 }
 
 #[test]
+fn a_sparse_file_in_a_tar_is_refused_under_its_own_name() {
+    let mut builder = tar::Builder::new(Vec::new());
+    builder
+        .append_pax_extensions([("GNU.sparse.name", b"s.bin".as_slice()), ("path", b"GNUSparseFile.7/s.bin")])
+        .unwrap();
+    let mut header = tar::Header::new_ustar();
+    header.set_size(0);
+    header.set_cksum();
+    builder.append(&header, &b""[..]).unwrap();
+    let root = root("a.tar", &builder.into_inner().unwrap());
+    assert_eq!(code(store(&root.path).locate("", "s.bin")), RejectCode::UnsupportedMedia);
+}
+
+#[test]
 fn links_in_a_tar_are_refused() {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, entry_type) in [("soft.jpg", tar::EntryType::Symlink), ("hard.jpg", tar::EntryType::Link)] {

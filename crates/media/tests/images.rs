@@ -104,3 +104,30 @@ fn scaling_to_the_same_size_is_a_copy() {
     let image = picture(31, 17);
     assert_eq!(resize(image.view(), 31, 17).unwrap(), image);
 }
+
+#[test]
+fn oddities_that_lose_nothing_are_no_damage() {
+    let plain = fixture("baseline.jpg");
+    let expected = decode_rgb(&plain, &MediaLimits::default()).unwrap();
+    let with = |position: usize, bytes: &[u8]| {
+        let mut odd = plain.clone();
+        odd.splice(position..position, bytes.iter().copied());
+        odd
+    };
+    let mut odd_revision = plain.clone();
+    assert_eq!(&plain[6..11], b"JFIF\0");
+    odd_revision[11] = 9;
+    let odd = [
+        ("colour profile in pieces", with(20, b"\xff\xe2\0\x12ICC_PROFILE\0\x07\x02xx")),
+        ("bytes between segments", with(20, b"garbage")),
+        ("bytes before the end", with(plain.len() - 2, &[1, 2, 3])),
+        ("unknown JFIF revision", odd_revision),
+        ("unknown Adobe transform", with(20, b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\x07")),
+    ];
+    for (oddity, bytes) in odd {
+        // Something else first, so that pixels that were not decoded would show.
+        decode_rgb(&fixture("gray.jpg"), &MediaLimits::default()).unwrap();
+        assert_eq!(decode_rgb(&bytes, &MediaLimits::default()).unwrap(), expected, "{oddity}");
+        assert_eq!(prepare_image(bytes.clone(), &ImagePolicy::default()).unwrap().bytes, bytes, "{oddity}");
+    }
+}

@@ -16,7 +16,7 @@ use manyframe_core::{RejectCode, Role};
 
 use crate::content::read_content;
 use crate::draft::DraftTurn;
-use crate::fault::{Fault, quoted};
+use crate::fault::{Fault, names_of, quoted};
 use crate::value::{Object, Value};
 
 const LISTS: &[&str] = &["conversations", "conversation", "messages", "data"];
@@ -46,13 +46,9 @@ pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, 
 }
 
 fn no_conversation(row: &Object<'_>) -> Fault {
-    let found: Vec<_> = row.names().take(12).collect();
-    let hint =
-        if found.contains(&"blip_caption") { "; this looks like the metadata file beside the annotations" } else { "" };
-    Fault::unexpected(format!(
-        "no conversation: found the fields {}, expected one of {LISTS:?}{hint}",
-        quoted(&found.join(", "))
-    ))
+    let is_pretrain_metadata = row.get("blip_caption").is_some();
+    let hint = if is_pretrain_metadata { "; this looks like the metadata file beside the annotations" } else { "" };
+    Fault::unexpected(format!("no conversation: found the fields {}, expected one of {LISTS:?}{hint}", names_of(row)))
 }
 
 fn read_list<'r>(name: &str, list: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
@@ -87,8 +83,8 @@ fn read_exchange<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Re
     let sides = [(Role::User, ["human", "user"]), (Role::Assistant, ["assistant", "gpt"])];
     for (role, names) in sides {
         let Some((name, content)) = turn.get_any(&names) else {
-            let found: Vec<_> = turn.names().take(12).collect();
-            return Err(Fault::unexpected(format!("a turn has the fields {found:?}, expected a role and a text")));
+            let found = names_of(turn);
+            return Err(Fault::unexpected(format!("a turn has the fields {found}, expected a role and a text")));
         };
         turns.push(DraftTurn { role, pieces: read_content(name, Some(content))? });
     }

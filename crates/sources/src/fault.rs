@@ -2,7 +2,7 @@
 
 use manyframe_core::{RecordError, RejectCode};
 
-use crate::value::Value;
+use crate::value::{Object, Value};
 
 /// Longest piece of upstream text that a detail quotes, in characters.
 const MAX_QUOTED_CHARS: usize = 80;
@@ -50,4 +50,9 @@ pub(crate) fn quoted(text: &str) -> String {
         Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
         None => format!("{text:?}"),
     }
+}
+
+/// The names of an object's first fields, as a detail lists them.
+pub(crate) fn names_of(object: &Object<'_>) -> String {
+    quoted(&object.names().take(12).collect::<Vec<_>>().join(", "))
 }

@@ -1,4 +1,5 @@
-//! Fields that name things: ids, images, videos. Each is met as a string, a list, an object, a number, null or not at all.
+//! Fields that name things: ids, images, videos. Each is met as a string, a list, an object, a number, null or not at
+//! all.
 
 use std::sync::Arc;
 

@@ -1,8 +1,8 @@
 //! Which visual stands where: placeholders in texts become visuals, and media come into their order of appearance.
 //!
 //! Rules:
-//! * In a record without media, `<image>` and `<video>` are text: they stand for nothing. `<video>` is also text where a
-//!   record has images only.
+//! * In a record without media, `<image>` and `<video>` are text: they stand for nothing. `<video>` is also text where
+//!   a record has images only.
 //! * Each `<image>` takes the record's next image, each `<video>` its next video. Where a record has videos only and no
 //!   `<video>`, each `<image>` takes the next video, as LLaVA-Video writes it.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].

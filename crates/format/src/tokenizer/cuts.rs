@@ -8,7 +8,7 @@
 /// Which pairs of neighbouring characters some token holds. All characters beyond ASCII count as one.
 #[derive(Clone)]
 pub(super) struct PairTable {
-    /// Is there a token with a character of the row's class, then one of the column's? As large as a byte can point.
+    /// By the last byte of the first character, and the first byte of the second. The bytes within a character are joined.
     is_joined: Box<[[bool; 256]; 256]>,
 }
 
@@ -24,12 +24,25 @@ pub(super) enum Cuts {
     SpacesAndLines,
 }
 
+/// The class of all characters beyond ASCII, and of DEL; that of any other is the character itself.
+const BEYOND_ASCII: usize = 127;
+
 impl PairTable {
     pub(super) fn from_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
-        let mut is_joined = Box::new([[false; 256]; 256]);
+        // A bit per class of the right character, by the class of the left one.
+        let mut joined_classes = [0_u128; BEYOND_ASCII + 1];
         for token in tokens {
             for (left, right) in token.chars().zip(token.chars().skip(1)) {
-                is_joined[class(left)][class(right)] = true;
+                for left in [class(left), spelled(left)] {
+                    joined_classes[left] |= (1 << class(right)) | (1 << spelled(right));
+                }
+            }
+        }
+        #[expect(clippy::large_stack_arrays, reason = "64 KiB, once per tokenizer")]
+        let mut is_joined = Box::new([[true; 256]; 256]);
+        for (left, row) in is_joined.iter_mut().enumerate() {
+            for (right, entry) in row.iter_mut().enumerate().filter(|(right, _)| !(0x80..0xC0).contains(right)) {
+                *entry = joined_classes[left.min(BEYOND_ASCII)] >> right.min(BEYOND_ASCII) & 1 == 1;
             }
         }
         Self { is_joined }
@@ -44,44 +57,43 @@ impl std::fmt::Debug for PairTable {
 }
 
 impl Cuts {
-    /// The text up to the first cut, and the rest. The first part is empty only if the text is.
-    pub(super) fn split_word<'t>(&self, text: &'t str) -> (&'t str, &'t str) {
-        let mut chars = text.char_indices();
-        let Some((_, mut last)) = chars.next() else { return ("", "") };
-        match self {
-            Self::Pairs(pairs) => {
-                let mut left = class(last);
-                for (index, c) in chars {
-                    let right = class(c);
-                    if !pairs.is_joined[left][right] {
-                        return text.split_at(index);
-                    }
-                    left = right;
-                }
+    /// The length of the text's first word in bytes; 0 only if the text is empty.
+    pub(super) fn word_len(&self, text: &str) -> usize {
+        let cut = match self {
+            Self::Pairs(PairTable { is_joined }) => {
+                let mut neighbours = text.as_bytes().windows(2);
+                neighbours.position(|pair| {
+                    let [left, right] = [pair[0], pair[1]].map(usize::from);
+                    !is_joined[left][right]
+                })
             }
-            Self::Spaces | Self::SpacesAndLines => {
-                let cuts_lines = matches!(self, Self::SpacesAndLines);
-                for (index, c) in chars {
-                    let starts_spaces = c == ' ' && !last.is_whitespace();
-                    let starts_line = cuts_lines && last == '\n' && !c.is_whitespace();
-                    if starts_spaces || starts_line {
-                        return text.split_at(index);
-                    }
-                    last = c;
-                }
+            Self::Spaces => position_between(text, starts_spaces),
+            Self::SpacesAndLines => {
+                position_between(text, |last, c| starts_spaces(last, c) || (last == '\n' && !c.is_whitespace()))
             }
-        }
-        (text, "")
+        };
+        cut.map_or(text.len(), |last_byte| last_byte + 1)
     }
 }
 
-/// The class of a character: below 256. The mark that stands for a space in vocabularies (U+2581) is a space.
+/// The byte before the first place where two characters meet that should be parted.
+fn position_between(text: &str, is_cut: impl Fn(char, char) -> bool) -> Option<usize> {
+    let mut pairs = text.chars().zip(text.char_indices().skip(1));
+    pairs.find(|&(last, (_, c))| is_cut(last, c)).map(|(_, (index, _))| index - 1)
+}
+
+fn starts_spaces(last: char, c: char) -> bool {
+    c == ' ' && !last.is_whitespace()
+}
+
+/// The class of a character of a token as it stands in texts: U+2581 is a space.
 fn class(c: char) -> usize {
-    match u8::try_from(c) {
-        Ok(ascii) if ascii.is_ascii() => usize::from(ascii),
-        _ if c == '\u{2581}' => usize::from(b' '),
-        _ => 128,
-    }
+    if c == '\u{2581}' { usize::from(b' ') } else { spelled(c) }
+}
+
+/// The class of a character as it is written. Texts may hold U+2581 itself.
+fn spelled(c: char) -> usize {
+    (c as usize).min(BEYOND_ASCII)
 }
 
 #[cfg(test)]
@@ -91,7 +103,7 @@ mod tests {
     fn words<'t>(cuts: &Cuts, mut text: &'t str) -> Vec<&'t str> {
         let mut words = Vec::new();
         while !text.is_empty() {
-            let (word, rest) = cuts.split_word(text);
+            let (word, rest) = text.split_at(cuts.word_len(text));
             words.push(word);
             text = rest;
         }

@@ -52,7 +52,7 @@ fn pieces_have_their_published_lengths() {
 /// Tokens of the visuals of a record, without its template and its question.
 fn visual_cost(tokenizer: &Arc<Tokenizer>, tokens_per_image: u32, visuals: &[ResolvedVisual]) -> u64 {
     let spec = FormatSpec { tokens_per_image, ..FormatSpec::default() };
-    let formatter = Formatter::new(spec, tokenizer.clone()).unwrap();
+    let formatter = Formatter::new(&spec, tokenizer.clone()).unwrap();
     let parts = |parts| {
         vec![Turn { role: Role::User, parts }, Turn { role: Role::Assistant, parts: vec![Part::Text("a".into())] }]
     };

@@ -5,7 +5,7 @@ use manyframe_format::{Encoded, FormatSpec, Formatter, ResolvedVisual, Template,
 
 use crate::{round, tokenizer, turn};
 
-fn encoded(spec: FormatSpec, name: &str) -> (Encoded, u64) {
+fn encoded(spec: &FormatSpec, name: &str) -> (Encoded, u64) {
     let turns =
         [round("@ What is it?"), vec![turn(Role::User, "And then?"), turn(Role::Assistant, "the red cat")]].concat();
     let formatter = Formatter::new(spec, tokenizer(name)).unwrap();
@@ -20,7 +20,7 @@ fn labelled(encoded: &Encoded) -> Vec<u32> {
 
 #[test]
 fn answers_and_end_tokens_are_labelled() {
-    let (encoded, num_text_tokens) = encoded(FormatSpec::default(), "jamba.model");
+    let (encoded, num_text_tokens) = encoded(&FormatSpec::default(), "jamba.model");
     let jamba = tokenizer("jamba.model");
     let expected = [jamba.encode("a").unwrap(), vec![2], jamba.encode("the red cat").unwrap(), vec![2]].concat();
     assert_eq!(labelled(&encoded), expected);
@@ -31,7 +31,7 @@ fn answers_and_end_tokens_are_labelled() {
 #[test]
 fn the_space_before_an_answer_belongs_to_its_first_token() {
     let spec = FormatSpec { template: Template::Vicuna, ..FormatSpec::default() };
-    let (encoded, _) = encoded(spec, "llama.model");
+    let (encoded, _) = encoded(&spec, "llama.model");
     let llama = tokenizer("llama.model");
     // A Llama model puts a space before the text itself.
     let expected = [llama.encode("a").unwrap(), vec![2], llama.encode("the red cat").unwrap(), vec![2]].concat();
@@ -41,7 +41,7 @@ fn the_space_before_an_answer_belongs_to_its_first_token() {
 #[test]
 fn a_newline_can_carry_the_label_of_the_end_token() {
     let spec = FormatSpec { turn_end: TurnEnd::NewlineInEosLabel, ..FormatSpec::default() };
-    let (encoded, _) = encoded(spec, "jamba.model");
+    let (encoded, _) = encoded(&spec, "jamba.model");
     let ends: Vec<_> = encoded.labels.iter().zip(&encoded.input_ids).filter(|(label, _)| **label == 2).collect();
     let newline = i64::from(tokenizer("jamba.model").encode("\n").unwrap()[0]);
     assert_eq!(ends, [(&2, &newline), (&2, &2)]);

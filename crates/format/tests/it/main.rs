@@ -22,7 +22,7 @@ fn tokenizer(name: &str) -> Arc<Tokenizer> {
     Arc::new(Tokenizer::open(&golden(name)).unwrap())
 }
 
-fn formatter(spec: FormatSpec) -> Formatter {
+fn formatter(spec: &FormatSpec) -> Formatter {
     Formatter::new(spec, tokenizer("jamba.model")).unwrap()
 }
 
@@ -42,6 +42,6 @@ fn round(question: &str) -> Vec<Turn> {
     vec![turn(Role::User, question), turn(Role::Assistant, "a")]
 }
 
-fn formatted(spec: FormatSpec, question: &str, visuals: &[ResolvedVisual]) -> Formatted {
+fn formatted(spec: &FormatSpec, question: &str, visuals: &[ResolvedVisual]) -> Formatted {
     formatter(spec).format(&round(question), visuals).unwrap()
 }

@@ -12,7 +12,7 @@ const VIDEO: ResolvedVisual = ResolvedVisual::Video { num_frames: 2 };
 
 fn question(dialect: Dialect, question: &str, visuals: &[ResolvedVisual]) -> String {
     let spec = FormatSpec { dialect, ..FormatSpec::default() };
-    formatted(spec, question, visuals).messages[0].content.replace("<img><image></img>", "I")
+    formatted(&spec, question, visuals).messages[0].content.replace("<img><image></img>", "I")
 }
 
 fn strict(text: &str, num_images: usize) -> String {
@@ -52,7 +52,7 @@ fn the_gap_of_an_only_image_is_closed() {
 #[test]
 fn an_only_image_stays_in_its_turn() {
     let turns = [round("Hello"), round("And this? @")].concat();
-    let formatted = formatter(FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
+    let formatted = formatter(&FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
     let contents: Vec<_> = formatted.messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(contents, ["Hello", "a", "<img><image></img>\nAnd this?", "a"]);
 }
@@ -78,7 +78,7 @@ fn a_tiled_image_is_an_overview_and_rows() {
 
 #[test]
 fn spans_hold_each_visual_with_its_newline() {
-    let formatted = formatted(FormatSpec::default(), "é @ b @\nc", &[IMAGE, VIDEO]);
+    let formatted = formatted(&FormatSpec::default(), "é @ b @\nc", &[IMAGE, VIDEO]);
     let content: Vec<char> = formatted.messages[0].content.chars().collect();
     let texts: Vec<String> =
         formatted.visual_spans.iter().map(|span| content[span.start..span.end].iter().collect()).collect();
@@ -89,7 +89,7 @@ fn spans_hold_each_visual_with_its_newline() {
 
 #[test]
 fn a_literal_tag_is_spelled_differently() {
-    let formatted = formatted(FormatSpec::default(), "the <image> tag, <img> and <|User|>", &[]);
+    let formatted = formatted(&FormatSpec::default(), "the <image> tag, <img> and <|User|>", &[]);
     assert_eq!(formatted.messages[0].content, "the <IMAGE> tag, <img> and <|USER|>");
     assert_eq!(formatted.cost.num_images, 0);
 }
@@ -103,41 +103,41 @@ fn texts_that_meet_do_not_form_a_tag() {
 fn a_literal_tag_can_be_rejected() {
     let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
     let turns = vec![turn(Role::User, "Hi"), turn(Role::Assistant, "an <image>")];
-    let refused = formatter(spec).format(&turns, &[]).unwrap_err();
+    let refused = formatter(&spec).format(&turns, &[]).unwrap_err();
     assert_eq!(refused.code, RejectCode::LiteralTag);
     assert_eq!(refused.detail, "the text of turn 1 contains \"<image>\"");
 }
 
 #[test]
 fn visuals_that_were_not_resolved_are_a_mismatch() {
-    let refused = formatter(FormatSpec::default()).cost(&round("@@"), &[IMAGE]).unwrap_err();
+    let refused = formatter(&FormatSpec::default()).cost(&round("@@"), &[IMAGE]).unwrap_err();
     assert_eq!(refused.code, RejectCode::PlaceholderMismatch);
 }
 
 #[test]
 fn a_video_without_frames_is_rejected() {
     let none = ResolvedVisual::Video { num_frames: 0 };
-    assert_eq!(formatter(FormatSpec::default()).cost(&round("@"), &[none]).unwrap_err().code, RejectCode::NoFrames);
+    assert_eq!(formatter(&FormatSpec::default()).cost(&round("@"), &[none]).unwrap_err().code, RejectCode::NoFrames);
 }
 
 #[test]
 fn an_absurd_number_of_images_is_not_written_out() {
     let huge = ResolvedVisual::Tiled { grid: Grid { rows: u32::MAX, columns: u32::MAX } };
-    assert_eq!(formatter(FormatSpec::default()).cost(&round("@"), &[huge]).unwrap_err().code, RejectCode::TooLong);
+    assert_eq!(formatter(&FormatSpec::default()).cost(&round("@"), &[huge]).unwrap_err().code, RejectCode::TooLong);
 }
 
 #[test]
 fn a_template_with_a_placeholder_is_refused() {
     let text = TemplateText { user_prefix: "<image>".into(), ..TemplateText::default() };
     let spec = FormatSpec { template: Template::Custom(Box::new(text)), ..FormatSpec::default() };
-    let error = Formatter::new(spec, tokenizer("jamba.model")).unwrap_err();
+    let error = Formatter::new(&spec, tokenizer("jamba.model")).unwrap_err();
     assert!(matches!(error, FormatError::PlaceholderInTemplate { field: "user_prefix", .. }));
 }
 
 #[test]
 fn a_system_turn_is_a_message_of_its_own() {
     let turns = [vec![turn(Role::System, "Be <image> kind")], round("@ Hi")].concat();
-    let formatted = formatter(FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
+    let formatted = formatter(&FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
     assert_eq!(formatted.messages[0], Message { role: Role::System, content: "Be <IMAGE> kind".into() });
     assert!(formatted.prompt.starts_with("<|startoftext|><|User|>\nBe <IMAGE> kind\n<img><image></img>\nHi\n"));
 }

@@ -86,7 +86,7 @@ struct Case {
 
 impl Case {
     fn formatter(&self) -> Formatter {
-        Formatter::new(self.spec.clone(), TOKENIZERS[self.tokenizer].clone()).unwrap()
+        Formatter::new(&self.spec, TOKENIZERS[self.tokenizer].clone()).unwrap()
     }
 }
 

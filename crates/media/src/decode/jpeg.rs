@@ -8,7 +8,7 @@ use std::cell::RefCell;
 use manyframe_core::RejectCode;
 use turbojpeg::{Decompressor, Image, PixelFormat};
 
-use crate::probe::{JpegHeader, has_end_of_image};
+use crate::probe::{JpegHeader, has_end_of_image, without_application_data};
 use crate::{MediaError, RgbImage};
 
 /// Most scans of a progressive file. Encoders write about ten; thousands are an attack on time.
@@ -68,12 +68,24 @@ fn decode(
             Some(decoder) => decoder,
             None => slot.insert(new_decoder()?),
         };
-        decoder.decompress(bytes, target)
+        match decoder.read_header(bytes) {
+            Err(error) if is_harmless(&error) => decompress(decoder, &without_application_data(bytes, header), target),
+            _ => decompress(decoder, bytes, target),
+        }
     });
-    match outcome {
-        Ok(()) => Ok(()),
-        Err(turbojpeg::Error::TurboJpegError(message)) if is_harmless(&message) => Ok(()),
-        Err(error) => Err(MediaError::bad(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}"))),
+    outcome.map_err(|error| MediaError::bad(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}")))
+}
+
+/// Decodes a file whose header causes no warning: the binding would stop there, and leave the target as it was.
+fn decompress(decoder: &mut Decompressor, bytes: &[u8], target: Image<&mut [u8]>) -> turbojpeg::Result<()> {
+    let found = decoder.read_header(bytes)?;
+    // Fewer pixels than the header parser saw would leave old ones in the target; more do not fit.
+    if (found.width, found.height) != (target.width, target.height) {
+        return Err(turbojpeg::Error::TurboJpegError("it has two different sizes".to_owned()));
+    }
+    match decoder.decompress(bytes, target) {
+        Err(error) if is_harmless(&error) => Ok(()),
+        outcome => outcome,
     }
 }
 
@@ -83,16 +95,20 @@ fn new_decoder() -> turbojpeg::Result<Decompressor> {
     Ok(decoder)
 }
 
-/// Whether a message is one of libjpeg's warnings (`jerror.h`, `JWRN_…`) after which the picture is whole.
-fn is_harmless(message: &str) -> bool {
-    const WARNINGS: [&str; 5] = [
+/// Whether an error is one of libjpeg's warnings (`jerror.h`, `JWRN_…`) after which the picture is whole.
+fn is_harmless(error: &turbojpeg::Error) -> bool {
+    const WARNINGS: [&str; 6] = [
         "extraneous bytes before marker",
+        "bad ICC marker",
         "Unknown Adobe color transform code",
         "Inconsistent progression sequence",
         "unknown JFIF revision number",
         "Invalid SOS parameters for sequential JPEG",
     ];
-    WARNINGS.iter().any(|warning| message.contains(warning))
+    match error {
+        turbojpeg::Error::TurboJpegError(message) => WARNINGS.iter().any(|warning| message.contains(warning)),
+        _ => false,
+    }
 }
 
 /// `a × b ÷ 255`, rounded.

@@ -37,39 +37,26 @@ struct Frame {
 
 const START_OF_SCAN: u8 = 0xda;
 const END_OF_IMAGE: u8 = 0xd9;
+const APP0: u8 = 0xe0;
+const APP1: u8 = 0xe1;
+const APP14: u8 = 0xee;
+const APP15: u8 = 0xef;
+const COMMENT: u8 = 0xfe;
 
 pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let (mut frame, mut orientation, mut adobe_transform, mut has_jfif) = (None, None, None, false);
-    let mut position = 2;
-    let scan_start = loop {
-        let (marker, start) = next_marker(bytes, position)?;
-        if marker == START_OF_SCAN {
-            break start;
-        }
-        if marker == END_OF_IMAGE {
-            return Err(HeaderError::Bad("the JPEG ends before its first scan".to_owned()));
-        }
-        // Markers without a segment: TEM, restarts, start of image.
-        if matches!(marker, 0x01 | 0xd0..=0xd8) {
-            position = start + 2;
-            continue;
-        }
-        let length = usize::from(u16::from_be_bytes(array(bytes, start + 2)?));
-        if length < 2 {
-            return Err(HeaderError::Bad(format!("JPEG segment {marker:02x} claims a length of {length}")));
-        }
-        let segment = part(bytes, start + 4, length - 2)?;
+    let scan_start = for_each_segment(bytes, |marker, segment| {
         match marker {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => frame = Some(parse_frame(marker, segment)?),
-            0xe0 => has_jfif |= segment.starts_with(b"JFIF\0"),
-            0xe1 if orientation.is_none() => {
+            APP0 => has_jfif |= segment.starts_with(b"JFIF\0"),
+            APP1 if orientation.is_none() => {
                 orientation = segment.strip_prefix(b"Exif\0\0").map(orientation_from_exif);
             }
-            0xee if segment.starts_with(b"Adobe") => adobe_transform = segment.get(11).copied().or(Some(0)),
+            APP14 if segment.starts_with(b"Adobe") => adobe_transform = segment.get(11).copied().or(Some(0)),
             _ => {}
         }
-        position = start + 2 + length;
-    };
+        Ok(())
+    })?;
     let frame = frame.ok_or_else(|| HeaderError::Bad("the JPEG has no frame header before its scan".to_owned()))?;
     let color = color(&frame.component_ids, has_jfif, adobe_transform)?;
     let is_common_coding = matches!(frame.marker, 0xc0..=0xc2) && frame.precision_bits == 8;
@@ -81,6 +68,55 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
         is_plain: is_common_coding && matches!(color, JpegColor::Gray | JpegColor::YCbCr),
         jpeg: Some(JpegHeader { color, precision_bits: frame.precision_bits, scan_start }),
     })
+}
+
+/// The same picture without application data, comments and bytes between segments; colours are understood as before.
+pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec<u8> {
+    /// JFIF 1.01 without density and thumbnail: it makes three components `YCbCr`.
+    const JFIF: &[u8] = b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
+    let mut plain = vec![0xff, 0xd8];
+    if header.color == JpegColor::YCbCr {
+        plain.extend_from_slice(JFIF);
+    }
+    let tells_color = matches!(header.color, JpegColor::Rgb | JpegColor::Cmyk);
+    let walked = for_each_segment(bytes, |marker, segment| {
+        let is_application_data = matches!(marker, APP0..=APP15 | COMMENT);
+        if !is_application_data || (marker == APP14 && tells_color) {
+            let length = u16::try_from(segment.len() + 2).unwrap_or(u16::MAX);
+            plain.extend_from_slice(&[0xff, marker]);
+            plain.extend_from_slice(&length.to_be_bytes());
+            plain.extend_from_slice(segment);
+        }
+        Ok(())
+    });
+    // The header was walked before, so it is whole.
+    plain.extend_from_slice(walked.ok().and_then(|scan_start| bytes.get(scan_start..)).unwrap_or_default());
+    plain
+}
+
+/// Calls `visit` with marker and content of every segment before the first scan, whose position is returned.
+fn for_each_segment<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(u8, &'a [u8]) -> Result<(), HeaderError>,
+) -> Result<usize, HeaderError> {
+    let mut position = 2;
+    loop {
+        let (marker, start) = next_marker(bytes, position)?;
+        match marker {
+            START_OF_SCAN => return Ok(start),
+            END_OF_IMAGE => return Err(HeaderError::Bad("the JPEG ends before its first scan".to_owned())),
+            // Markers without a segment: TEM, restarts, start of image.
+            0x01 | 0xd0..=0xd8 => position = start + 2,
+            _ => {
+                let length = usize::from(u16::from_be_bytes(array(bytes, start + 2)?));
+                if length < 2 {
+                    return Err(HeaderError::Bad(format!("JPEG segment {marker:02x} claims a length of {length}")));
+                }
+                visit(marker, part(bytes, start + 4, length - 2)?)?;
+                position = start + 2 + length;
+            }
+        }
+    }
 }
 
 /// Whether the end marker follows the first scan: a file that was cut short has none.

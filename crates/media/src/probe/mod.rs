@@ -7,7 +7,7 @@ mod webp;
 
 use manyframe_core::RejectCode;
 
-pub(crate) use self::jpeg::{JpegColor, JpegHeader, has_end_of_image};
+pub(crate) use self::jpeg::{JpegColor, JpegHeader, has_end_of_image, without_application_data};
 use crate::sniff::{SourceFormat, sniff};
 use crate::{MediaError, MediaLimits};
 

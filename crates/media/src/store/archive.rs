@@ -159,10 +159,8 @@ fn zip_refused(path: &Path, head: &[u8], error: zip::result::ZipError) -> OpenEr
             OpenError::Open { path, source }
         }
         error if error.to_string().to_lowercase().contains("multi-disk") => split(&path),
-        error if head.starts_with(b"PK") => {
-            OpenError::Damaged { detail: format!("{error}: the end of the file may be missing"), path }
-        }
-        _ => OpenError::Damaged { detail: format!("it is {}", describe(head)), path },
+        error if head.starts_with(b"PK") => OpenError::Damaged { path, source: error.into() },
+        _ => OpenError::Unsupported { path, found: describe(head), advice: "download it again".to_owned() },
     }
 }
 

@@ -26,6 +26,7 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 struct Extension {
     name: Option<String>,
     num_bytes: Option<u64>,
+    is_sparse: bool,
 }
 
 /// Lists the members of a tar; an error is one of the storage.
@@ -59,7 +60,8 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
             }
             EntryType::GNULongLink | EntryType::XGlobalHeader => claimed_bytes,
             _ => {
-                let Extension { name, num_bytes } = std::mem::take(&mut extension);
+                let Extension { name, num_bytes, is_sparse } = std::mem::take(&mut extension);
+                let entry_type = if is_sparse { EntryType::GNUSparse } else { entry_type };
                 let num_bytes = num_bytes.unwrap_or(claimed_bytes);
                 let name = name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
                 members.extend(member(&name, entry_type, offset, num_bytes));
@@ -112,7 +114,14 @@ impl Extension {
         }
         for record in PaxExtensions::new(bytes).flatten() {
             match record.key_bytes() {
-                b"path" => self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned()),
+                // Only parts of a sparse file are stored; they say nothing about its bytes on their own.
+                b"GNU.sparse.name" => {
+                    self.is_sparse = true;
+                    self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
+                }
+                b"path" if !self.is_sparse => {
+                    self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned())
+                }
                 b"size" => self.num_bytes = record.value().ok().and_then(|text| text.parse().ok()),
                 _ => {}
             }

@@ -5,8 +5,8 @@
 //! [{"image": …}, {"image": …}]                 all in one line: what stands between records, and their first key
 //! ```
 //!
-//! It only guesses: text may look like the start of a record. A wrong guess costs the damaged record's own bytes a second
-//! look, and at most the records up to the next right guess.
+//! It only guesses: text may look like the start of a record. A wrong guess costs the damaged record's own bytes a
+//! second look, and at most the records up to the next right guess.
 
 use memchr::memmem;
 
@@ -14,6 +14,9 @@ use super::grammar::is_space;
 
 /// Keys with which records begin differ within a file, but not much.
 const MAX_OPENINGS: usize = 16;
+
+/// How far the next record is looked for at first.
+const FIRST_SEARCHED_BYTES: usize = 4096;
 
 /// What the start of a record looks like in a file.
 #[derive(Debug, Default)]
@@ -65,11 +68,20 @@ impl Anchors {
     /// Position of the brace of the first record whose start (what stands before it included) lies after `from`.
     pub(crate) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         let searched = bytes.get(from..)?;
-        let found = self.openings.iter().filter_map(|opening| {
-            let start = [self.lead.as_slice(), opening].concat();
-            memmem::find(searched, &start).map(|at| from + at + self.lead.len())
-        });
-        found.min()
+        let starts = self.openings.iter().map(|opening| [self.lead.as_slice(), opening].concat());
+        let finders: Vec<_> = starts.map(|start| memmem::Finder::new(&start).into_owned()).collect();
+        // In growing parts: of many openings, one that does not come again must not be looked for in everything.
+        let mut length = FIRST_SEARCHED_BYTES;
+        loop {
+            let part = searched.get(..length).unwrap_or(searched);
+            if let Some(at) = finders.iter().filter_map(|finder| finder.find(part)).min() {
+                return Some(from + at + self.lead.len());
+            }
+            if part.len() == searched.len() {
+                return None;
+            }
+            length *= 4;
+        }
     }
 
     /// How many bytes the start of a record takes at most.

@@ -2,11 +2,11 @@
 //!
 //! Rules, for files that are not as they should be:
 //! * A record ends at its closing brace, if a comma, a bracket, another brace or the end of the file follows.
-//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`]. Its bytes are given as they are,
-//!   and fail to parse.
+//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`]. Its bytes are given as they
+//!   are, and fail to parse.
 //! * Without a known start of records, damage goes on to the end of the file.
-//! * Brackets and commas between records are not checked, so that arrays written one after another can be read; but a file
-//!   that begins with a bracket must end with one.
+//! * Brackets and commas between records are not checked, so that arrays written one after another can be read; but a
+//!   file that begins with a bracket must end with one.
 
 use std::io::{self, Read};
 
@@ -54,8 +54,8 @@ enum Extent {
     Damaged(usize),
     /// The file ends inside it.
     CutOff,
-    /// It is too large to be kept; it was followed to here.
-    TooLong(Grammar),
+    /// It is too large to be kept; it was followed to here, or is damaged if it was not.
+    TooLong(Option<Grammar>),
 }
 
 impl<R: Read> Elements<R> {
@@ -151,8 +151,10 @@ impl<R: Read> Elements<R> {
         loop {
             match grammar.advance(self.window.bytes()) {
                 Step::Complete(end) if self.may_follow(end)? => return Ok(Extent::Whole(end)),
-                Step::Complete(_) | Step::Broken => return self.damaged_extent(grammar),
-                Step::Unfinished if is_overlong(self.window.bytes().len()) => return Ok(Extent::TooLong(grammar)),
+                Step::Complete(_) | Step::Broken => return self.damaged_extent(),
+                Step::Unfinished if is_overlong(self.window.bytes().len()) => {
+                    return Ok(Extent::TooLong(Some(grammar)));
+                }
                 Step::Unfinished => {}
             }
             if !self.window.grow()? {
@@ -181,7 +183,7 @@ impl<R: Read> Elements<R> {
     }
 
     /// Looks for the start of the next record.
-    fn damaged_extent(&mut self, grammar: Grammar) -> io::Result<Extent> {
+    fn damaged_extent(&mut self) -> io::Result<Extent> {
         let mut from = 1;
         loop {
             let bytes = self.window.bytes();
@@ -189,7 +191,7 @@ impl<R: Read> Elements<R> {
                 return Ok(Extent::Damaged(self.end_before(next)));
             }
             if is_overlong(bytes.len()) {
-                return Ok(Extent::TooLong(grammar));
+                return Ok(Extent::TooLong(None));
             }
             from = bytes.len().saturating_sub(self.anchors.max_length()).max(1);
             if !self.window.grow()? {
@@ -222,27 +224,26 @@ impl<R: Read> Elements<R> {
         Found { position, body }
     }
 
-    /// Drops a record that is too large while following it to its end, or to the next record.
-    fn skip(&mut self, mut grammar: Grammar) -> io::Result<Found> {
+    /// Drops a record that is too large while following it to its end, or to the next record if it is damaged.
+    fn skip(&mut self, mut whole: Option<Grammar>) -> io::Result<Found> {
         let start = self.window.position(0);
         let body = overlong(self.window.bytes());
-        let mut step = Step::Unfinished;
         loop {
-            if step == Step::Unfinished {
-                step = grammar.advance(self.window.bytes());
-            }
             let length = self.window.bytes().len();
-            let kept = self.anchors.max_length();
+            let step = whole.as_mut().map_or(Step::Broken, |grammar| grammar.advance(self.window.bytes()));
             let (end, is_end) = match step {
                 Step::Complete(end) => (end, true),
                 Step::Unfinished => (length, false),
                 Step::Broken => match self.anchors.find(self.window.bytes(), 1) {
                     Some(next) => (self.end_before(next), true),
-                    None => (length.saturating_sub(kept), false),
+                    None => (length.saturating_sub(self.anchors.max_length()), false),
                 },
             };
+            whole = whole.filter(|_| step == Step::Unfinished);
+            if let Some(grammar) = &mut whole {
+                grammar.forget(end);
+            }
             self.window.consume(end);
-            grammar.forget(end);
             if is_end {
                 break;
             }

@@ -30,8 +30,9 @@ pub(crate) use elements::Elements;
 pub(crate) use lines::Lines;
 pub(crate) use sniff::{Format, SNIFFED_BYTES, format_of};
 
-/// Largest record that is read, in bytes: 64 MiB. The largest known has 275 turns, well under 1 MiB.
-pub const MAX_RECORD_BYTES: u64 = 64 << 20;
+/// Largest record that is read, in bytes: 16 MiB. The largest known has 275 turns, well under 1 MiB; and a record made
+/// of nothing but brackets takes ten times its size in memory.
+pub const MAX_RECORD_BYTES: u64 = 16 << 20;
 
 /// How many bytes of a broken record are kept to show it.
 pub const MAX_HEAD_BYTES: usize = 256;

@@ -1,4 +1,5 @@
-//! What a file is, told by how it begins. Names are not looked at: `.json` files hold JSON lines, and the other way round.
+//! What a file is, told by how it begins. Names are not looked at: `.json` files hold JSON lines, and the other way
+//! round.
 
 use serde::de::IgnoredAny;
 

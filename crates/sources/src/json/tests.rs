@@ -177,6 +177,24 @@ fn a_record_without_end_is_dropped_while_it_is_read() {
     }
 }
 
+#[test]
+fn damage_without_end_is_dropped_until_the_next_record() {
+    let noise = b"x]} ".repeat(MAX_RECORD_BYTES as usize / 2);
+    let found = read(&[b"[\n  {\"a\": 1},\n  {".as_slice(), &noise, b"\n  {\"a\": 3}\n]"].concat());
+    assert_eq!(found.len(), 3);
+    assert!(matches!(&found[1].body, RawBody::Broken { .. }));
+    assert_eq!(found[2].body, RawBody::Json(b"{\"a\": 3}".to_vec()));
+    let found = read(&[b"[\n  {\"a\": 1},\n  {".as_slice(), &noise].concat());
+    assert_eq!(found.len(), 3, "the last one says that the array is not closed");
+}
+
+#[test]
+fn many_ways_to_begin_do_not_slow_recovery_down() {
+    let records: Vec<_> = (0..20_000).map(|index| format!("{{\"k{}\": x}}", index % 100)).collect();
+    let found = read(format!("[{{\"first\": 1}}, {{\"second\": 1}}, {}]", records.join(", ")).as_bytes());
+    assert!(found.len() > 2);
+}
+
 proptest! {
     #[test]
     fn a_good_file_gives_its_records(records in records(), layout in layouts()) {

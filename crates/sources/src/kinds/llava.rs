@@ -8,7 +8,8 @@
 //! * `id` is a string or a number, and repeats across the sets that a mix is made of.
 //! * Text-only records have no `image` (or null, or `""`), and may have a `model`, which is not used.
 //! * `<image>` stands first, last, or not at all in records with one image; elsewhere its absence is a mismatch.
-//! * `image` may be a list, an object with a path, or bytes of a Parquet file; `images`, `video` and `videos` are read too.
+//! * `image` may be a list, an object with a path, or bytes of a Parquet file; `images`, `video` and `videos` are read
+//!   too.
 //! * LLaVA-NeXT's `data_source` is the part of the source, unless the file tells.
 //!
 //! LLaVA-Pretrain's `…_meta.json` has no conversations: each of its records is rejected with the reason.

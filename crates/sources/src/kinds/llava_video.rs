@@ -6,7 +6,8 @@
 //! ```
 //!
 //! * One `<image>` stands for the video; `<video>` does as well, and nothing at all puts it first.
-//! * LongVILA names the video in `video_id` where `video` is absent, and may give `fps`, for frames that were extracted.
+//! * LongVILA names the video in `video_id` where `video` is absent, and may give `fps`, for frames that were
+//!   extracted.
 //! * `data_source` is the part of the source, unless the file tells.
 
 use manyframe_core::{MediaKind, RejectCode};

@@ -5,7 +5,8 @@
 //!  "conversation": [{"role": "user", "content": "<image> <image> Is …?"}, {"role": "assistant", "content": "…"}]}
 //! ```
 //!
-//! * `images` is null in text-only records; in JSON it is a list of paths. Bytes in the table are used where they are there.
+//! * `images` is null in text-only records; in JSON it is a list of paths. Bytes in the table are used where they are
+//!   there.
 //! * Placeholders stand anywhere. Records cut from longer ones (`…_partN`) keep all images but not all placeholders:
 //!   a mismatch, unless the option `missing_placeholders = "prepend"` does what Mantis' own loader does.
 //! * `source` names the subset, sometimes by an older name; the subset given with the file has precedence.

@@ -7,8 +7,8 @@
 //!
 //! * The caption with `idx` −1 (a string or a number) is that of the whole video; the others are of key frames.
 //!   The option `captions` chooses, `questions` gives the question. A record without the chosen caption is rejected.
-//! * `video_path` begins with the collection (`panda/`, `pexels/` …), and `zip_folder` names the archive that has it: give
-//!   the archives, or the folders they are unpacked to, as media roots.
+//! * `video_path` begins with the collection (`panda/`, `pexels/` …), and `zip_folder` names the archive that has it:
+//!   give the archives, or the folders they are unpacked to, as media roots.
 //! * Records with `conversations` are in LLaVA's format, with `video` or `image`.
 
 use std::borrow::Cow;
@@ -18,7 +18,7 @@ use manyframe_core::{Digest, MediaKind, Role};
 use super::{Reader, Setting, llava};
 use crate::Captions;
 use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
-use crate::fault::Fault;
+use crate::fault::{Fault, names_of};
 use crate::fields::{read_id, read_media_of_kind};
 use crate::placement::Unplaced;
 use crate::value::{Object, Value};
@@ -69,9 +69,9 @@ fn read_captions<'r>(row: &'r Object<'_>) -> Result<Vec<Caption<'r>>, Fault> {
         Some(Value::List(captions)) => captions,
         Some(other) => return Err(Fault::wrong_type("captions", other, "a list")),
         None => {
-            let found: Vec<_> = row.names().take(12).collect();
+            let found = names_of(row);
             return Err(Fault::unexpected(format!(
-                "found the fields {found:?}, expected \"captions\" or \"conversations\""
+                "found the fields {found}, expected \"captions\" or \"conversations\""
             )));
         }
     };

@@ -1,5 +1,5 @@
-//! Conversations without images and videos, for replay: ShareGPT, UltraChat, Magpie, Evol-Instruct, Alpaca and the like,
-//! in every shape of `conversation.rs`.
+//! Conversations without images and videos, for replay: ShareGPT, UltraChat, Magpie, Evol-Instruct, Alpaca and the
+//! like, in every shape of `conversation.rs`.
 //!
 //! * A placeholder in the text is text: the record has nothing that it could stand for.
 //! * A record that does have images, videos or audio is rejected: name the file as another kind of source.

@@ -7,10 +7,10 @@
 //!
 //! * There are no ids and no placeholders: the medium comes before the first question, and text that looks like a
 //!   placeholder is text.
-//! * A question is the instruction `i`, a line feed, and `q`; either may be absent or empty. An instruction that repeats
-//!   from one question to the next is said once, as upstream's loader does.
-//! * The text subsets have `QA` only. Where media are depends on the subset, which is the file's path from `image`, `video`
-//!   or `text` on, such as `video/reasoning/clevrer_qa`.
+//! * A question is the instruction `i`, a line feed, and `q`; either may be absent or empty. An instruction that
+//!   repeats from one question to the next is said once, as upstream's loader does.
+//! * The text subsets have `QA` only. Where media are depends on the subset, which is the file's path from `image`,
+//!   `video` or `text` on, such as `video/reasoning/clevrer_qa`.
 //! * `start` and `end` cut a clip out of the video, in seconds.
 //! * Animated GIFs (TGIF) are read at 25 frames per second, as upstream does: their own timing is damaged.
 
@@ -21,7 +21,7 @@ use manyframe_core::{Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Role}
 
 use super::{Reader, Setting};
 use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
-use crate::fault::Fault;
+use crate::fault::{Fault, names_of};
 use crate::fields::{read_media_of_kind, read_number};
 use crate::placement::Unplaced;
 use crate::value::{Object, Value};
@@ -53,8 +53,8 @@ fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> 
         Some(Value::List(_)) => return Err(Fault::new(RejectCode::EmptyConversation, "\"QA\" is empty")),
         Some(other) => return Err(Fault::wrong_type("QA", other, "a list")),
         None => {
-            let found: Vec<_> = row.names().take(12).collect();
-            return Err(Fault::unexpected(format!("found the fields {found:?}, expected \"QA\"")));
+            let found = names_of(row);
+            return Err(Fault::unexpected(format!("found the fields {found}, expected \"QA\"")));
         }
     };
     let mut turns = Vec::with_capacity(2 * exchanges.len());

@@ -4,6 +4,7 @@
 
 mod conversations;
 mod files;
+mod hostile;
 mod images;
 mod real_samples;
 mod support;

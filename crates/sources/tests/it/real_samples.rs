@@ -1,4 +1,5 @@
-//! Real records of upstream datasets. They may not be redistributed, so these tests say so and pass where they are absent.
+//! Real records of upstream datasets. They may not be redistributed, so these tests say so and pass where they are
+//! absent.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
