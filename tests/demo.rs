@@ -98,3 +98,12 @@ fn token_counts_are_those_of_sentencepiece_on_every_sample() {
         assert!(output.contains(" 0 differ"), "{output}");
     }
 }
+
+#[test]
+fn sub_images_are_pixel_for_pixel_those_that_pillow_crops_and_encodes() {
+    let [_, replayed, tiled] = stages().each_ref().map(|stage| stage.display().to_string());
+    let output = run_python("readers", "tests/python/check_tiles.py", &[&tiled, &replayed]);
+    let found: Value = serde_json::from_str(&output).unwrap();
+    assert!(found["num_tiles"].as_u64().unwrap() > 30, "{found}");
+    assert_eq!(found["largest_difference"], 0, "{found}");
+}

@@ -119,13 +119,7 @@ pub fn tile_image(bytes: &[u8], policy: &ImagePolicy, tiles: &TilePolicy) -> Res
         let mut original = RgbImage::gray(width_px, height_px, 0).ok_or_else(outside)?;
         decode_at(bytes, &header, &parsed, &mut original, (0, 0))?;
         let scaled = resize(original.view(), plan.scaled_px.0, plan.scaled_px.1)?;
-        let stride = canvas.stride();
-        let target = canvas.bytes_from_mut(plan.offset_px.0, plan.offset_px.1);
-        for (row, target_row) in scaled.view().rows().zip(target.chunks_mut(stride)) {
-            if let Some(target_row) = target_row.get_mut(..row.len()) {
-                target_row.copy_from_slice(row);
-            }
-        }
+        canvas.paste(plan.offset_px, scaled.view());
         cut(canvas, original.view(), &plan, policy)
     })?;
     Ok(TiledImage { images, grid: plan.grid, width_px, height_px })

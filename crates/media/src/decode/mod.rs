@@ -37,22 +37,17 @@ pub(crate) fn decode_at(
     if !fits {
         return Err(no_pixels());
     }
-    let stride = canvas.stride();
-    let target = canvas.bytes_from_mut(left_px, top_px);
     // Most images are this case, which copies no pixel.
     if let Some(jpeg) = parsed.jpeg.as_ref().filter(|jpeg| header.orientation == 1 && jpeg.color != JpegColor::Cmyk) {
+        let stride = canvas.stride();
+        let target = canvas.bytes_from_mut(left_px, top_px);
         return jpeg::decode_rgb_into(bytes, jpeg, parsed.stored_px, target, stride);
     }
     let stored = match &parsed.jpeg {
         Some(jpeg) => decode_stored_jpeg(bytes, jpeg, parsed.stored_px)?,
         None => other::decode_rgb_image(bytes, parsed.format, parsed.stored_px)?,
     };
-    let shown = oriented(stored, header.orientation);
-    for (row, target_row) in shown.view().rows().zip(target.chunks_mut(stride)) {
-        if let Some(target_row) = target_row.get_mut(..row.len()) {
-            target_row.copy_from_slice(row);
-        }
-    }
+    canvas.paste((left_px, top_px), oriented(stored, header.orientation).view());
     Ok(())
 }
 

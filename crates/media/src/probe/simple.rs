@@ -23,15 +23,9 @@ pub(super) fn parse_gif(bytes: &[u8]) -> Result<Parsed, HeaderError> {
                 let [flags] = array(bytes, position + 9)?;
                 position = skip_sub_blocks(bytes, position + 11 + color_table_bytes(flags))?;
             }
-            None => {
-                return if num_images > 0 {
-                    Ok(gif([w0, w1, h0, h1], num_images))
-                } else {
-                    Err(HeaderError::Incomplete)
-                };
-            }
-            // The trailer, or garbage that readers take for it.
-            Some(_) => break,
+            None if num_images == 0 => return Err(HeaderError::Incomplete),
+            // The trailer, its absence, or garbage that readers take for it.
+            _ => break,
         }
     }
     if num_images == 0 {

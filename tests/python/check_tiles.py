@@ -1,0 +1,65 @@
+"""Compares delivered sub-images with Pillow's: check_tiles.py SPATIAL_DATASET REPLAYED_DATASET
+
+Every image that the first dataset cut into sub-images was delivered whole by the second, whose bytes Pillow opens, pads with
+white, crops and encodes with the same quality. Both JPEGs are decoded by Pillow and compared. Prints the largest difference
+of any pixel of any sub-image, in levels of 255.
+"""
+
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+from PIL import Image, ImageChops
+
+EDGE = 336
+
+
+def samples(dataset: str) -> dict:
+    found = {}
+    for shard in sorted(Path(dataset).glob("webdataset/*/*.tar")):
+        with tarfile.open(shard) as tar:
+            members = {member.name: tar.extractfile(member).read() for member in tar}
+        for name in [name for name in members if name.endswith(".json")]:
+            record = json.loads(members[name])
+            record["bytes"] = [members[f"{record['id']}.{image}"] for image in record["images"]]
+            found[record["id"]] = record
+    return found
+
+
+def expected_tiles(whole: Image.Image) -> list:
+    columns, rows = -(-whole.width // EDGE), -(-whole.height // EDGE)
+    padded = Image.new("RGB", (columns * EDGE, rows * EDGE), "white")
+    padded.paste(whole, ((padded.width - whole.width) // 2, (padded.height - whole.height) // 2))
+    boxes = [(x * EDGE, y * EDGE, (x + 1) * EDGE, (y + 1) * EDGE) for y in range(rows) for x in range(columns)]
+    return [padded.crop(box) for box in boxes]
+
+
+def encoded(image: Image.Image) -> Image.Image:
+    buffer = io.BytesIO()
+    image.save(buffer, "JPEG", quality=90, subsampling="4:2:0")
+    return Image.open(buffer)
+
+
+def main() -> None:
+    replayed = samples(sys.argv[2])
+    num_tiles = largest = 0
+    for sample in samples(sys.argv[1]).values():
+        for visual in sample["visuals"]:
+            if visual["kind"] != "tiled":
+                continue
+            original = replayed[sample["upstream_id"]]
+            whole = Image.open(io.BytesIO(original["bytes"][0])).convert("RGB")
+            tiles = expected_tiles(whole)
+            grid = visual["grid"]
+            assert grid["rows"] * grid["columns"] == len(tiles) == visual["num_images"] - 1, sample["id"]
+            delivered = sample["bytes"][visual["first_image"] + 1 :]
+            for tile, data in zip(tiles, delivered):
+                difference = ImageChops.difference(encoded(tile), Image.open(io.BytesIO(data)))
+                largest = max(largest, *(high for _, high in difference.getextrema()))
+                num_tiles += 1
+    print(json.dumps({"num_tiles": num_tiles, "largest_difference": largest}))
+
+
+main()
