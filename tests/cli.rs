@@ -5,7 +5,10 @@ use crate::support::{Workshop, llava, photo, run, stdout};
 #[test]
 fn check_reports_every_error_with_its_line_and_ends_with_2() {
     let workshop = Workshop::new();
-    let path = workshop.write("bad.toml", "name = \"x\"\nsed = 1\n[format]\ntokenizer = 3\n[[source]]\nname = \"a\"\nkind = \"lava\"\n");
+    let path = workshop.write(
+        "bad.toml",
+        "name = \"x\"\nsed = 1\n[format]\ntokenizer = 3\n[[source]]\nname = \"a\"\nkind = \"lava\"\n",
+    );
     let output = run(&["check", &path.display().to_string()], 2);
     assert!(output.stdout.is_empty());
     let stderr = String::from_utf8(output.stderr).unwrap();
@@ -80,7 +83,9 @@ fn why_shows_the_outcome_and_the_very_text() {
     for expected in ["rejected: media_missing", "2.jpg", "a.json:16", "What is shown in picture r2?"] {
         assert!(why.contains(expected), "{expected}\n{why}");
     }
-    assert!(stdout(&["why", &dataset, &built.row("r1").id.to_string()[..8]]).contains("delivered in shard image/000000"));
+    assert!(
+        stdout(&["why", &dataset, &built.row("r1").id.to_string()[..8]]).contains("delivered in shard image/000000")
+    );
     run(&["why", &dataset, "r3"], 2);
 }
 
@@ -96,7 +101,11 @@ fn inspect_shows_the_prompt_and_writes_the_images() {
     assert!(text.contains("<img><image></img>\nWhat is shown in picture r1?"), "{text}");
     assert!(text.contains("⟦Waves, in picture r1.<|endoftext|>⟧"), "{text}");
     let id = built.row("r1").id;
-    assert_eq!(std::fs::read(workshop.path(&format!("shown/{id}.000.jpg"))).unwrap(), bytes, "passed through byte for byte");
+    assert_eq!(
+        std::fs::read(workshop.path(&format!("shown/{id}.000.jpg"))).unwrap(),
+        bytes,
+        "passed through byte for byte"
+    );
     assert!(stdout(&["inspect", &dataset]).contains("image/000000.tar"));
 }
 

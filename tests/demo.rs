@@ -14,7 +14,7 @@ pub(crate) fn stages() -> &'static [PathBuf; 3] {
     STAGES.get_or_init(|| {
         demo_media();
         let base = root().join("target/tmp/demo");
-        let built = ["1-align", "2-instruct", "3-multi-image"].map(|stage| {
+        ["1-align", "2-instruct", "3-multi-image"].map(|stage| {
             let out = base.join(stage);
             let file = format!("pipelines/demo/{stage}.toml");
             let stage2 = format!("stage2={}", base.join("2-instruct").display());
@@ -26,8 +26,7 @@ pub(crate) fn stages() -> &'static [PathBuf; 3] {
             }
             run(&arguments, 0);
             out
-        });
-        built
+        })
     })
 }
 
@@ -62,7 +61,8 @@ fn every_stage_verifies() {
 #[test]
 fn the_third_stage_has_samples_in_time_and_in_space_and_replays_the_second() {
     let built = Built::read(&stages()[2]);
-    let layouts: std::collections::BTreeSet<_> = built.manifest.shards.iter().filter_map(|shard| shard.layout).collect();
+    let layouts: std::collections::BTreeSet<_> =
+        built.manifest.shards.iter().filter_map(|shard| shard.layout).collect();
     assert_eq!(layouts.len(), 4, "{layouts:?}");
     let source = |name: &str| built.manifest.sources.iter().find(|source| source.name == name).unwrap();
     assert_eq!(source("replay").delivered.num_samples, 12);
@@ -73,7 +73,8 @@ fn the_third_stage_has_samples_in_time_and_in_space_and_replays_the_second() {
 #[test]
 fn webdataset_reads_every_sample_with_as_many_images_as_placeholders() {
     for stage in stages() {
-        let counts = run_python("readers", "tests/python/read_shards.py", &["webdataset", &stage.display().to_string()]);
+        let counts =
+            run_python("readers", "tests/python/read_shards.py", &["webdataset", &stage.display().to_string()]);
         let counts: Value = serde_json::from_str(counts.lines().last().unwrap()).unwrap();
         assert_eq!(counts["num_samples"], Built::read(stage).manifest.total.num_samples, "{counts}");
         assert_eq!(counts["num_images"], Built::read(stage).manifest.total.cost.num_images, "{counts}");

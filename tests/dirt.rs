@@ -115,7 +115,12 @@ fn members_of_zips_are_read_in_place_and_never_unpacked() {
     let at = zip.len() / 3;
     zip[at] ^= 0x55;
     workshop.write("damaged.zip", &zip);
-    let records = json!([llava("direct", "top/a.jpg"), llava("flattened", "a.jpg"), llava("evil", "../evil.jpg"), llava("none", "b.jpg")]);
+    let records = json!([
+        llava("direct", "top/a.jpg"),
+        llava("flattened", "a.jpg"),
+        llava("evil", "../evil.jpg"),
+        llava("none", "b.jpg")
+    ]);
     workshop.write("z.json", serde_json::to_vec(&records).unwrap());
     let source = format!(
         "[duplicates]\nremove = \"nothing\"\n[[source]]\nname = \"z\"\nkind = \"llava\"\nannotations = {:?}\nmedia = {:?}\n",
@@ -196,7 +201,9 @@ fn broken_records_cost_themselves_only() {
     let good = |n: u32| serde_json::to_string(&llava(&format!("r{n}"), &format!("{n}.jpg"))).unwrap();
     let array = format!(
         "[\n  {},\n  {},\n  {{\"id\": \"broken\", \"image\": \"1.jpg\", \"conversations\": [{{\"from\": \"human\", \"value\": \"raw\nnewline\"}}]}},\n  {}\n]",
-        good(0), good(1), good(2)
+        good(0),
+        good(1),
+        good(2)
     );
     workshop.write("array.json", array);
     workshop.write("lines.json", format!("{}\nnot json at all\n{}\n{{\"id\": 7", good(0), good(3)));
@@ -213,7 +220,10 @@ fn broken_records_cost_themselves_only() {
     assert_eq!(array.iter().filter(|(reason, _)| reason == "delivered").count(), 3, "{array:?}");
     assert_eq!(array[2], row("malformed_record", 4));
     let lines = of("lines");
-    assert_eq!(lines, [row("delivered", 1), row("malformed_record", 2), row("delivered", 3), row("malformed_record", 4)]);
+    assert_eq!(
+        lines,
+        [row("delivered", 1), row("malformed_record", 2), row("delivered", 3), row("malformed_record", 4)]
+    );
 }
 
 #[test]
@@ -226,7 +236,8 @@ fn a_file_that_is_no_list_of_records_stops_the_build_with_advice() {
         let mut workshop = Workshop::new();
         workshop.write("a.json", content);
         workshop.add_source_file("a", "llava", "a.json", "");
-        let output = crate::support::run(&["plan", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"], 2);
+        let output =
+            crate::support::run(&["plan", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"], 2);
         let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(stderr.contains("a.json") && stderr.to_lowercase().contains(&expected.to_lowercase()), "{stderr}");
     }

@@ -46,7 +46,8 @@ fn imports_point_down() {
 #[test]
 fn samplers_know_the_vocabulary_only_and_kernels_not_even_that() {
     let members = members();
-    let ours = |member: &str| members[member].iter().filter(|name| name.starts_with("manyframe")).cloned().collect::<Vec<_>>();
+    let ours =
+        |member: &str| members[member].iter().filter(|name| name.starts_with("manyframe")).cloned().collect::<Vec<_>>();
     assert_eq!(ours("manyframe-samplers"), ["manyframe-core"]);
     assert!(ours("manyframe-kernels").is_empty());
 }

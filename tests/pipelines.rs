@@ -9,7 +9,9 @@ fn pipeline_files(directory: &Path, found: &mut Vec<PathBuf>) {
     for entry in fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
         if entry.is_dir() {
             pipeline_files(&entry, found);
-        } else if entry.extension().is_some_and(|e| e == "toml") && entry.file_name().is_some_and(|n| n != "manifest.toml") {
+        } else if entry.extension().is_some_and(|e| e == "toml")
+            && entry.file_name().is_some_and(|n| n != "manifest.toml")
+        {
             found.push(entry);
         }
     }

@@ -50,10 +50,15 @@ fn the_thirty_mantis_rows_give_every_record_with_its_images_in_order() {
         for row in &rows {
             let id = row["id"].as_str().unwrap();
             let sample = built.sample(&built.row(id).id.to_string());
-            let paths: Vec<&str> = sample["visuals"].as_array().unwrap().iter().map(|v| v["path"].as_str().unwrap()).collect();
-            let upstream: Vec<&str> = row["images"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+            let paths: Vec<&str> =
+                sample["visuals"].as_array().unwrap().iter().map(|v| v["path"].as_str().unwrap()).collect();
+            let upstream: Vec<&str> =
+                row["images"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
             // Parquet paths start below the directory that the zip unpacks to.
-            assert!(paths.iter().zip(&upstream).all(|(path, upstream)| upstream.ends_with(path)), "{paths:?} {upstream:?}");
+            assert!(
+                paths.iter().zip(&upstream).all(|(path, upstream)| upstream.ends_with(path)),
+                "{paths:?} {upstream:?}"
+            );
             assert_eq!(paths.len(), upstream.len());
             assert!((2..=6).contains(&paths.len()));
         }
@@ -73,7 +78,12 @@ fn records_of_every_upstream_are_accounted_for() {
         ("allava", "allava/Evol-Instruct-GPT4-Turbo-143K.json", "allava", expected(&[("delivered", 1)])),
         ("llava", "llava_v1_5/llava_v1_5_mix665k.head.json", "llava_v1_5", BTreeMap::new()),
         ("llava", "llava_pretrain/blip_laion_cc_sbu_558k.head.json", "llava_pretrain", missing(1)),
-        ("m4_instruct", "m4_instruct/m4_instruct_annotations.issue107.json", "m4_instruct", expected(&[("placeholder_mismatch", 1)])),
+        (
+            "m4_instruct",
+            "m4_instruct/m4_instruct_annotations.issue107.json",
+            "m4_instruct",
+            expected(&[("placeholder_mismatch", 1)]),
+        ),
         ("m4_instruct", "m4_instruct/interleave_bench_multi_image_in_domain.issue118.json", "m4_instruct", missing(1)),
         ("videochat2", "videochat2/video/reasoning/clevrer_qa/train.head.json", "videochat2", missing(1)),
         ("videochat2", "videochat2/image/vqa/chart_qa/train.head.json", "videochat2", missing(2)),

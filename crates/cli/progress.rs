@@ -59,7 +59,9 @@ impl Observer for Bars {
         let template = format!("{{prefix:>8}} [{{bar:30}}] {count}  {{msg}}  ETA {{eta}}");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_invalid| ProgressStyle::default_bar());
         self.num_records.store(0, Ordering::Relaxed);
-        self.with_bar(|bar| *bar = ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_prefix(name(step)));
+        self.with_bar(|bar| {
+            *bar = ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_prefix(name(step));
+        });
     }
 
     fn advance(&self, num_records: u64, units: u64) {

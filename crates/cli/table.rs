@@ -21,7 +21,9 @@ impl Table {
         let columns: Vec<(usize, bool)> = (0..num_columns)
             .map(|column| {
                 let width = self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
-                let is_number = |text: &str| text.is_empty() || text.chars().any(|c| c.is_ascii_digit()) || text == "all" || text == "-";
+                let is_number = |text: &str| {
+                    text.is_empty() || text.chars().any(|c| c.is_ascii_digit()) || text == "all" || text == "-"
+                };
                 (width, column > 0 && self.rows.iter().skip(1).all(|row| is_number(&cell(row, column))))
             })
             .collect();
@@ -30,8 +32,7 @@ impl Table {
             let mut line = String::new();
             for (column, (width, is_right)) in columns.iter().enumerate() {
                 let content = cell(row, column);
-                let padded =
-                    if *is_right { format!("{content:>width$}") } else { format!("{content:<width$}") };
+                let padded = if *is_right { format!("{content:>width$}") } else { format!("{content:<width$}") };
                 line.push_str(&padded);
                 line.push_str("  ");
             }

@@ -41,11 +41,14 @@ pub fn pool_2d(grid: &[f32], edge: usize, num_channels: usize, window: usize) ->
     for (cell, vector) in grid.chunks_exact(num_channels).enumerate() {
         let (row, column) = (cell / edge, cell % edge);
         let block = (row / window) * pooled_edge + column / window;
-        let sums = pooled.iter_mut().skip(block * num_channels);
-        sums.zip(vector).for_each(|(sum, value)| *sum += value);
+        for (sum, value) in pooled.iter_mut().skip(block * num_channels).zip(vector) {
+            *sum += value;
+        }
     }
     let scale = 1.0 / (window * window) as f32;
-    pooled.iter_mut().for_each(|value| *value *= scale);
+    for value in &mut pooled {
+        *value *= scale;
+    }
     Ok(pooled)
 }
 

@@ -22,7 +22,9 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCod
         let key = manyframe_plan::plan_key(&context)?;
         if let Some(committed) = manyframe_engine::committed_before(&dataset, key)? {
             work.remove_plans()?;
-            output::print("nothing to do: pipeline file and inputs are those of the last build (--fresh builds anew)\n")?;
+            output::print(
+                "nothing to do: pipeline file and inputs are those of the last build (--fresh builds anew)\n",
+            )?;
             return report(&committed);
         }
     }
@@ -78,7 +80,16 @@ pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
 /// One row per source: what was asked for and what became of its records.
 pub(super) fn sources_table(manifest: &Manifest) -> Table {
     let mut table = Table::new(&[
-        "source", "seen", "rejected", "duplicate", "not drawn", "asked", "delivered", "tokens", "images", "frames",
+        "source",
+        "seen",
+        "rejected",
+        "duplicate",
+        "not drawn",
+        "asked",
+        "delivered",
+        "tokens",
+        "images",
+        "frames",
     ]);
     for source in &manifest.sources {
         let mut cells = vec![source.name.clone()];

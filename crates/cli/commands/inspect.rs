@@ -1,6 +1,7 @@
 //! `manyframe inspect`: a dataset, or one sample of it.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -73,11 +74,12 @@ fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
 }
 
 fn write_images(directory: &Path, sample: &Sample) -> Result<Vec<String>> {
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {directory:?}"))?;
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     let mut names = Vec::new();
     for (index, image) in sample.images.iter().enumerate() {
         let path = directory.join(format!("{}.{index:03}.{}", sample.id, image.format.extension()));
-        fs::write(&path, &image.bytes).with_context(|| format!("cannot write {path:?}"))?;
+        let mut file = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        file.write_all(&image.bytes).with_context(|| format!("cannot write {}", path.display()))?;
         names.push(path.display().to_string());
     }
     Ok(names)
@@ -101,7 +103,9 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
     for visual in &sample.visuals {
         let size = format!("{}×{} px", visual.width_px, visual.height_px);
         let what = match (visual.kind, visual.grid) {
-            (VisualKind::Video, _) => format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s)),
+            (VisualKind::Video, _) => {
+                format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s))
+            }
             (VisualKind::Tiled, Some(grid)) => {
                 format!("overview and {} rows × {} columns of sub-images, {size}", grid.rows, grid.columns)
             }

@@ -22,11 +22,7 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode
     let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
     let context = Context::open(pipeline)?;
     let made = work.plan(&context, &pool, observer.as_ref())?;
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&json(&made))? + "\n"
-    } else {
-        render(&made)
-    };
+    let text = if arguments.json { serde_json::to_string_pretty(&json(&made))? + "\n" } else { render(&made) };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -55,14 +51,14 @@ impl Work {
         let mut name = dataset.as_os_str().to_owned();
         name.push(".work");
         let directory = PathBuf::from(name);
-        fs::create_dir_all(&directory)
-            .map_err(|source| EngineError::Write { path: directory.clone(), source })?;
+        fs::create_dir_all(&directory).map_err(|source| EngineError::Write { path: directory.clone(), source })?;
         let lock = fs::File::create(directory.join("lock"))
             .map_err(|source| EngineError::Write { path: directory.join("lock"), source })?;
         lock.try_lock().with_context(|| format!("another build of {} is running", dataset.display()))?;
         if is_fresh {
             for entry in fs::read_dir(&directory)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
-                fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove {:?}", entry.path()))?;
+                fs::remove_dir_all(entry.path())
+                    .with_context(|| format!("cannot remove {}", entry.path().display()))?;
             }
         }
         Ok(Self { directory, _lock: lock })
@@ -84,7 +80,8 @@ impl Work {
             let name = entry.file_name();
             let is_plan = name.to_string_lossy().trim_start_matches('.').starts_with("plan-");
             if is_plan {
-                fs::remove_dir_all(entry.path()).with_context(|| format!("cannot remove {:?}", entry.path()))?;
+                fs::remove_dir_all(entry.path())
+                    .with_context(|| format!("cannot remove {}", entry.path().display()))?;
             }
         }
         Ok(())
@@ -137,8 +134,19 @@ pub(super) fn render(made: &MadePlan) -> String {
 
 fn sources_table(plan: &Plan) -> Table {
     let mut table = Table::new(&[
-        "source", "kind", "seen", "rejected", "duplicate", "available", "asked", "drawn", "tokens", "text", "visual",
-        "images", "frames",
+        "source",
+        "kind",
+        "seen",
+        "rejected",
+        "duplicate",
+        "available",
+        "asked",
+        "drawn",
+        "tokens",
+        "text",
+        "visual",
+        "images",
+        "frames",
     ]);
     let row = |name: &str, kind: &str, numbers: [u64; 4], asked: String, drawn: u64, cost: Cost| {
         let mut cells = vec![name.to_owned(), kind.to_owned()];
@@ -150,7 +158,9 @@ fn sources_table(plan: &Plan) -> Table {
     let mut sums = [0; 4];
     for source in &plan.sources {
         let numbers = [source.num_seen, source.num_rejected(), source.num_duplicates, source.num_available];
-        sums.iter_mut().zip(numbers).for_each(|(sum, number)| *sum += number);
+        for (sum, number) in sums.iter_mut().zip(numbers) {
+            *sum += number;
+        }
         let asked = if let Take::Count(number) = source.asked { count(number) } else { "all".to_owned() };
         table.push(row(&source.name, &source.kind, numbers, asked, source.num_drawn, source.cost));
     }
@@ -167,7 +177,9 @@ fn shards_table(plan: &Plan) -> Table {
             continue;
         }
         let mut cost = Cost::default();
-        tasks.iter().for_each(|task| cost += task.cost);
+        for task in &tasks {
+            cost += task.cost;
+        }
         let name = layout.map_or("mixed", Layout::as_str);
         let num_samples = tasks.iter().map(|task| task.num_samples).sum();
         let num_bytes: u64 = tasks.iter().map(|task| task.estimated_bytes).sum();

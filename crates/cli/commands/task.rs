@@ -14,8 +14,7 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global) -> Result<ExitCode
     let pool = super::thread_pool(&arguments.threads)?;
     let plan = Plan::read(&arguments.plan)?;
     let context = Context::open(plan.pipeline())?;
-    let report =
-        manyframe_engine::run_task(&context, &plan, &arguments.plan, arguments.id, &pool, observer.as_ref())?;
+    let report = manyframe_engine::run_task(&context, &plan, &arguments.plan, arguments.id, &pool, observer.as_ref())?;
     let is_delivered = |result: &OutcomeResult| matches!(result, OutcomeResult::Delivered { .. });
     let num_delivered = report.outcomes.iter().filter(|outcome| is_delivered(&outcome.result)).count();
     let summary = serde_json::json!({

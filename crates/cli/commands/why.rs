@@ -18,7 +18,10 @@ pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
         Err(error) => {
             // The verdict is known even where the annotations are not: on another machine, say.
             let causes: Vec<String> = anyhow::Error::from(error).chain().map(ToString::to_string).collect();
-            text.push_str(&format!("\nits text cannot be shown: {}\n(--set NAME=PATH says where a variable of the pipeline file is)\n", causes.join(": ")));
+            text.push_str(&format!(
+                "\nits text cannot be shown: {}\n(--set NAME=PATH says where a variable of the pipeline file is)\n",
+                causes.join(": ")
+            ));
         }
     }
     output::print(&text)?;

@@ -291,7 +291,9 @@ impl Fields {
 
 fn record_id(source: &str, subset: &str, upstream_id: &str, turns: &[Turn], media: &[MediaRef]) -> RecordId {
     let mut fields = Fields::default();
-    [source, subset, upstream_id].map(|text| fields.push(text.as_bytes()));
+    for text in [source, subset, upstream_id] {
+        fields.push(text.as_bytes());
+    }
     fields.push_turns(turns);
     for medium in media {
         // Where this machine keeps a file is no part of a record's identity: only upstream's own paths are.

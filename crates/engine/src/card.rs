@@ -76,7 +76,11 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     writeln!(card, "## Files\n")?;
     writeln!(card, "| path | what |\n|---|---|")?;
     writeln!(card, "| `manifest.json` | shards with sizes and digests, sources, totals, the pipeline file |")?;
-    writeln!(card, "| `ledger.parquet` | all {} records seen: delivered where, or why not |", manifest.ledger.num_records)?;
+    writeln!(
+        card,
+        "| `ledger.parquet` | all {} records seen: delivered where, or why not |",
+        manifest.ledger.num_records
+    )?;
     for shard in &manifest.shards {
         writeln!(card, "| `{}` | {} samples, {} bytes |", shard.path, shard.total.num_samples, shard.num_bytes)?;
     }

@@ -113,9 +113,7 @@ fn read_reports(plan: &Plan, directory: &Path) -> Result<Vec<TaskReport>, Engine
     }
     match missing.first() {
         None => Ok(reports),
-        Some(&first) => {
-            Err(EngineError::Unfinished { num_missing: missing.len(), num_tasks: plan.tasks.len(), first })
-        }
+        Some(&first) => Err(EngineError::Unfinished { num_missing: missing.len(), num_tasks: plan.tasks.len(), first }),
     }
 }
 
@@ -203,7 +201,9 @@ fn write_ledger(
         writer.write(row)?;
     }
     if let Some((record, _, _)) = outcomes.next() {
-        return Err(EngineError::Unaccounted { detail: format!("a task delivered record {record}, which was not planned") });
+        return Err(EngineError::Unaccounted {
+            detail: format!("a task delivered record {record}, which was not planned"),
+        });
     }
     writer.finish()?;
     match sources.iter().find(|source| !source.adds_up()) {
@@ -235,7 +235,9 @@ fn ledger_row(
     source: &mut SourceSummary,
 ) -> Result<LedgerRow, String> {
     let (line, offset, num_bytes, row) = match record.origin.position {
-        manyframe_core::Position::Bytes { offset, num_bytes, line } => (Some(line), Some(offset), Some(num_bytes), None),
+        manyframe_core::Position::Bytes { offset, num_bytes, line } => {
+            (Some(line), Some(offset), Some(num_bytes), None)
+        }
         manyframe_core::Position::Row(row) => (None, None, None, Some(row)),
         manyframe_core::Position::File => (None, None, None, None),
     };

@@ -125,8 +125,11 @@ pub(crate) struct LedgerWriter {
 impl LedgerWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, EngineError> {
         let file = File::create(path).map_err(EngineError::write(path))?;
-        let column =
-            |(name, kind, doc): (&str, ColumnKind, &str)| ColumnSpec { name: name.to_owned(), kind, doc: doc.to_owned() };
+        let column = |(name, kind, doc): (&str, ColumnKind, &str)| ColumnSpec {
+            name: name.to_owned(),
+            kind,
+            doc: doc.to_owned(),
+        };
         let table = TableWriter::new(BufWriter::new(file), &COLUMNS.map(column), &[])
             .map_err(|error| EngineError::Ledger { path: path.to_owned(), error })?;
         Ok(Self { table, path: path.to_owned(), waiting: Vec::new() })
@@ -187,9 +190,7 @@ fn columns_from_rows(rows: &[LedgerRow]) -> Vec<Column> {
 }
 
 /// Reads the ledger of a dataset, in the order of the sources.
-pub fn read_ledger(
-    path: &Path,
-) -> Result<impl Iterator<Item = Result<LedgerRow, EngineError>> + use<>, EngineError> {
+pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow, EngineError>> + use<>, EngineError> {
     let ledger_error = |error: ColumnarError| EngineError::Ledger { path: path.to_owned(), error };
     let names = COLUMNS.map(|(name, _, _)| name);
     let batches = TableReader::open(path).map_err(ledger_error)?.batches(&names).map_err(ledger_error)?;

@@ -9,10 +9,10 @@ use manyframe_plan::pipeline::{Pipeline, PipelineFile};
 use manyframe_sources::RawBody;
 use serde_json::Value;
 
+use crate::EngineError;
 use crate::commit::BuildFacts;
 use crate::ledger::{LedgerRow, read_ledger};
 use crate::manifest::Manifest;
-use crate::EngineError;
 
 /// The ledger rows that a text names: a record id or the beginning of one (6 digits or more), or an upstream id.
 /// At most `limit` rows.
@@ -37,7 +37,9 @@ pub fn find_rows(dataset: &Path, text: &str, limit: usize) -> Result<Vec<LedgerR
 pub fn read_sample(dataset: &Path, row: &LedgerRow) -> Result<Option<Sample>, EngineError> {
     let manifest = Manifest::read(dataset)?;
     let Some(name) = &row.shard else { return Ok(None) };
-    let holds = |path: &str| path.split_once('/').is_some_and(|(_, rest)| rest.rsplit_once('.').is_some_and(|(n, _)| n == name));
+    let holds = |path: &str| {
+        path.split_once('/').is_some_and(|(_, rest)| rest.rsplit_once('.').is_some_and(|(n, _)| n == name))
+    };
     let Some(shard) = manifest.shards.iter().find(|shard| holds(&shard.path)) else {
         let detail = format!("the manifest has no shard {name:?}");
         return Err(EngineError::NotADataset { path: dataset.to_owned(), detail });

@@ -22,9 +22,9 @@ pub(crate) type Outcome = Result<Sample, (RejectCode, String)>;
 pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome, EngineError> {
     let changed = || EngineError::SourceChanged { id: planned.id.to_string(), origin: planned.origin.to_string() };
     let source = context.sources.get(planned.source as usize).ok_or_else(changed)?;
-    let raw = source.read_at(&planned.origin).map_err(|error| {
-        EngineError::Plan(PlanError::Source { source_name: source.table.name.clone(), error })
-    })?;
+    let raw = source
+        .read_at(&planned.origin)
+        .map_err(|error| EngineError::Plan(PlanError::Source { source_name: source.table.name.clone(), error }))?;
     let Ok(record) = source.parse(&raw) else { return Err(changed()) };
     if !is_same_record(record.id, planned.id) {
         return Err(changed());
@@ -190,15 +190,9 @@ fn show_prepared(
 }
 
 #[cfg(feature = "video")]
-fn show_video(
-    context: &Context,
-    source: &OpenSource,
-    record: &Record,
-    medium: &MediaRef,
-) -> Result<Shown, MediaError> {
+fn show_video(context: &Context, source: &OpenSource, record: &Record, medium: &MediaRef) -> Result<Shown, MediaError> {
     let chosen = source.media.choose_frames(&record.subset, medium, &context.sampling)?;
-    let frames =
-        manyframe_media::video::decode_frames(&chosen.input, &chosen.index, &chosen.wanted, &context.frames)?;
+    let frames = manyframe_media::video::decode_frames(&chosen.input, &chosen.index, &chosen.wanted, &context.frames)?;
     let times_s = frames.iter().map(|frame| frame.time_s).collect();
     let images = frames.into_iter().map(|frame| frame.image).collect();
     let (width_px, height_px) = (chosen.index.width_px, chosen.index.height_px);

@@ -174,8 +174,7 @@ impl OpenShards {
         let mut reports = Vec::new();
         for shard in self.shards {
             let OpenShard { format, path, temporary, writer } = shard;
-            let summary =
-                writer.finish().map_err(|error| EngineError::Shard { path: temporary.clone(), error })?;
+            let summary = writer.finish().map_err(|error| EngineError::Shard { path: temporary.clone(), error })?;
             if is_empty {
                 // Readers stumble over shards without samples.
                 fs::remove_file(&temporary).map_err(EngineError::write(&temporary))?;

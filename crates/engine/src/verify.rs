@@ -9,10 +9,10 @@ use manyframe_plan::parallel::ordered_map;
 use manyframe_plan::{Observer, Step};
 use rustc_hash::FxHashMap;
 
+use crate::EngineError;
 use crate::commit::digest_of_file;
 use crate::ledger::{Status, read_ledger};
 use crate::manifest::{Manifest, ShardEntry, SourceSummary, Total};
-use crate::EngineError;
 
 /// What reading a dataset back showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -33,11 +33,7 @@ pub struct Verification {
 const MOST_PROBLEMS: usize = 100;
 
 /// Reads everything in a dataset. Problems are collected; `Err` is failing storage, or no manifest.
-pub fn verify(
-    dataset: &Path,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<Verification, EngineError> {
+pub fn verify(dataset: &Path, pool: &rayon::ThreadPool, observer: &dyn Observer) -> Result<Verification, EngineError> {
     let manifest = Manifest::read(dataset)?;
     let mut found = Verification::default();
     let expected = verify_ledger(dataset, &manifest, &mut found)?;
@@ -110,9 +106,8 @@ fn verify_ledger(
     }
     for source in &manifest.sources {
         let counted = counted.remove(&source.name).unwrap_or_default();
-        let numbers = |s: &SourceSummary| {
-            (s.num_seen, s.rejected.clone(), s.num_duplicates, s.num_not_drawn, s.delivered)
-        };
+        let numbers =
+            |s: &SourceSummary| (s.num_seen, s.rejected.clone(), s.num_duplicates, s.num_not_drawn, s.delivered);
         if numbers(&counted) != numbers(source) {
             found.problem(format!("source {:?}: ledger and manifest count differently", source.name));
         }
@@ -199,12 +194,8 @@ fn faults_of(sample: &Sample, placeholder: &str) -> Vec<String> {
         faults.push(format!("label spans {:?} do not fit a prompt of {num_chars} characters", sample.label_spans));
     }
     // What was delivered was within limits; nothing may be refused here for its size.
-    let limits = MediaLimits {
-        max_pixels: u64::MAX >> 1,
-        min_edge_px: 1,
-        max_aspect_ratio: f64::MAX,
-        ..MediaLimits::default()
-    };
+    let limits =
+        MediaLimits { max_pixels: u64::MAX >> 1, min_edge_px: 1, max_aspect_ratio: f64::MAX, ..MediaLimits::default() };
     for (index, image) in sample.images.iter().enumerate() {
         match decode_rgb(&image.bytes, &limits) {
             Err(error) => faults.push(format!("image {index}: {error}")),

@@ -26,6 +26,8 @@ impl Formatter {
     /// A token that begins before a span and ends in it is labelled: with Llama's tokenizers that is the first token of an
     /// answer, which takes the space before it. Under [`TurnEnd::NewlineInEosLabel`] the label of the last token of each
     /// span but the last is the template's end token, if that is a single special token.
+    ///
+    /// Meant for checks and previews: the text before each end of a span is tokenised once more.
     pub fn encode(&self, prompt: &str, label_spans: &[(usize, usize)]) -> Result<Encoded, FormatError> {
         let mut spans = byte_spans(prompt, label_spans).into_iter().peekable();
         let end_id = self.tokenizer.special(&self.template.end).filter(|_| self.turn_end == TurnEnd::NewlineInEosLabel);

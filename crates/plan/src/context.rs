@@ -5,14 +5,16 @@ use std::sync::Arc;
 
 use manyframe_core::{Digest, Origin, Record, Reject, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, Tokenizer};
-use manyframe_media::{ImagePolicy, MediaStore, TilePolicy};
 #[cfg(feature = "video")]
 use manyframe_media::video::Sampling;
+use manyframe_media::{ImagePolicy, MediaStore, TilePolicy};
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
 #[cfg(feature = "video")]
 use crate::pipeline::SamplingRule;
-use crate::pipeline::{ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, display_name, media_roots};
+use crate::pipeline::{
+    ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, display_name, media_roots,
+};
 use crate::replay::ReplaySource;
 use crate::{PlanError, SourceMedia};
 
@@ -54,7 +56,7 @@ impl Context {
         let file = &pipeline.file;
         let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
         let tokenizer_digest = tokenizer.digest();
-        let formatter = Formatter::new(format_spec(file), Arc::new(tokenizer)).map_err(PlanError::Format)?;
+        let formatter = Formatter::new(&format_spec(file), Arc::new(tokenizer)).map_err(PlanError::Format)?;
         let sources = file.source.iter().map(|table| OpenSource::open(&pipeline, table)).collect::<Result<_, _>>()?;
         let images = image_policy(file);
         let tiles = TilePolicy {

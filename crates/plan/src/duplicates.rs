@@ -16,7 +16,7 @@ pub(crate) fn find(
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<Vec<Duplicate>, PlanError> {
-    let groups = candidate_groups(&all.rows, eligible);
+    let groups = candidate_groups(&all.index, eligible);
     observer.start(Step::Compare, groups.iter().map(|group| group.len() as u64).sum());
     let mut duplicates = Vec::new();
     let digests = |group: Vec<usize>| -> Result<Vec<Duplicate>, PlanError> {
@@ -36,7 +36,7 @@ pub(crate) fn find(
 
 /// A digest of all that the record says and shows; `None` if its media cannot be read, which the run will tell.
 fn content_digest(context: &Context, all: &Rows, row: usize) -> Result<Option<Digest>, PlanError> {
-    let (Some(row), Some((_, origin))) = (all.rows.get(row), all.places.get(row)) else { return Ok(None) };
+    let (Some(row), Some((_, origin))) = (all.index.get(row), all.places.get(row)) else { return Ok(None) };
     let Some(open) = context.sources.get(row.source as usize) else { return Ok(None) };
     let raw = open.read_at(origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;

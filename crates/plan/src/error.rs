@@ -98,11 +98,13 @@ impl PlanError {
     pub fn may_be_retried(&self) -> bool {
         use manyframe_sources::SourceError;
         match self {
-            Self::Pipeline(_) | Self::Annotations { .. } | Self::Format(_) | Self::Replay { .. } | Self::Media { .. } => false,
-            Self::Read { source, .. } => source.kind() != io::ErrorKind::NotFound,
-            Self::Source { error: SourceError::Read { source, .. }, .. } => source.kind() != io::ErrorKind::NotFound,
-            Self::Source { .. } => false,
-            _ => true,
+            Self::Read { source, .. } | Self::Source { error: SourceError::Read { source, .. }, .. } => {
+                source.kind() != io::ErrorKind::NotFound
+            }
+            Self::Write { .. } | Self::Storage(_) | Self::Index { .. } | Self::Damaged { .. } | Self::Threads(_) => {
+                true
+            }
+            _ => false,
         }
     }
 }

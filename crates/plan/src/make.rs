@@ -5,7 +5,7 @@ use std::io::{BufWriter, Write};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Digest, IndexRow, Layout, Origin, RejectCode};
+use manyframe_core::{Cost, Digest, IndexRow, Layout, Origin, RejectCode};
 use manyframe_samplers::{CutLimits, cut, draw, make_ids_unique, shuffle};
 
 use crate::index::{self, Entry, IndexFile, read_entries};
@@ -60,7 +60,7 @@ pub fn make(
 
 /// The rows of all sources, and where each one's record stands.
 pub(crate) struct Rows {
-    pub(crate) rows: Vec<IndexRow>,
+    pub(crate) index: Vec<IndexRow>,
     /// Per row: position among all records seen, and origin.
     pub(crate) places: Vec<(u64, Origin)>,
     budgets: Vec<SourceBudget>,
@@ -74,14 +74,15 @@ impl Rows {
             asked: open.table.take,
             ..SourceBudget::default()
         };
-        let mut all = Self { rows: Vec::new(), places: Vec::new(), budgets: context.sources.iter().map(budget).collect() };
+        let mut all =
+            Self { index: Vec::new(), places: Vec::new(), budgets: context.sources.iter().map(budget).collect() };
         let mut record = 0;
         for_each_entry(files, |source, entry| {
             let Some(budget) = all.budgets.get_mut(source as usize) else { return Ok(()) };
             budget.num_seen += 1;
             match entry.outcome {
                 Ok(row) => {
-                    all.rows.push(row);
+                    all.index.push(row);
                     all.places.push((record, entry.origin));
                 }
                 Err((code, _)) => *budget.rejected.entry(code).or_insert(0) += 1,
@@ -89,7 +90,7 @@ impl Rows {
             record += 1;
             Ok(())
         })?;
-        make_ids_unique(&mut all.rows);
+        make_ids_unique(&mut all.index);
         Ok(all)
     }
 }
@@ -120,8 +121,8 @@ fn decide(
     observer: &dyn Observer,
 ) -> Result<Decisions, PlanError> {
     let file = &context.pipeline.file;
-    let mut of_row = vec![Decision::NotDrawn; all.rows.len()];
-    for (row, decision) in all.rows.iter().zip(&mut of_row) {
+    let mut of_row = vec![Decision::NotDrawn; all.index.len()];
+    for (row, decision) in all.index.iter().zip(&mut of_row) {
         if let Some((code, detail)) = left_out(context, row) {
             *decision = Decision::Rejected(code, detail);
         }
@@ -129,7 +130,7 @@ fn decide(
     if file.duplicates.remove == DuplicateRule::Exact {
         let eligible = positions_not_drawn(&of_row);
         for duplicate in duplicates::find(context, all, &eligible, pool, observer)? {
-            if let (Some(decision), Some(kept)) = (of_row.get_mut(duplicate.row), all.rows.get(duplicate.kept)) {
+            if let (Some(decision), Some(kept)) = (of_row.get_mut(duplicate.row), all.index.get(duplicate.kept)) {
                 *decision = Decision::Duplicate(kept.id);
             }
         }
@@ -138,17 +139,17 @@ fn decide(
     let eligible = positions_not_drawn(&of_row);
     for (number, source) in context.sources.iter().enumerate() {
         let is_of_source = |row: &IndexRow| row.source as usize == number;
-        let of_source = eligible.iter().copied().filter(|&at| all.rows.get(at).is_some_and(is_of_source));
+        let of_source = eligible.iter().copied().filter(|&at| all.index.get(at).is_some_and(is_of_source));
         let of_source: Vec<usize> = of_source.collect();
         let take = if let Take::Count(count) = source.table.take { Some(count) } else { None };
-        drawn.extend(draw(&all.rows, &of_source, take, file.seed));
+        drawn.extend(draw(&all.index, &of_source, take, file.seed));
     }
-    let ordered = shuffle(&all.rows, &drawn, file.seed);
+    let ordered = shuffle(&all.index, &drawn, file.seed);
     let groups: Vec<(Option<Layout>, Vec<usize>)> = match file.output.shards {
         ShardSplit::Mixed => vec![(None, ordered)],
         ShardSplit::ByLayout => {
             let of_layout = |layout| {
-                let has_layout = |at: &usize| all.rows.get(*at).is_some_and(|row| row.layout == layout);
+                let has_layout = |at: &usize| all.index.get(*at).is_some_and(|row| row.layout == layout);
                 (Some(layout), ordered.iter().copied().filter(has_layout).collect())
             };
             Layout::ALL.map(of_layout).into()
@@ -160,7 +161,7 @@ fn decide(
     };
     let mut tasks = Vec::new();
     for (layout, ordered) in groups {
-        for run in cut(&all.rows, &ordered, limits) {
+        for run in cut(&all.index, &ordered, limits) {
             let samples = ordered.get(run).unwrap_or_default().to_vec();
             for &at in &samples {
                 if let Some(decision) = of_row.get_mut(at) {
@@ -189,7 +190,7 @@ fn left_out(context: &Context, row: &IndexRow) -> Option<(RejectCode, String)> {
 
 fn plan_from_decisions(context: &Context, key: Digest, all: &Rows, decisions: &Decisions) -> Plan {
     let mut sources = all.budgets.clone();
-    for (row, decision) in all.rows.iter().zip(&decisions.of_row) {
+    for (row, decision) in all.index.iter().zip(&decisions.of_row) {
         let Some(budget) = sources.get_mut(row.source as usize) else { continue };
         match decision {
             Decision::Rejected(code, _) => *budget.rejected.entry(*code).or_insert(0) += 1,
@@ -205,8 +206,8 @@ fn plan_from_decisions(context: &Context, key: Digest, all: &Rows, decisions: &D
     }
     let header = |(id, (layout, samples)): (usize, &(Option<Layout>, Vec<usize>))| {
         let mut header =
-            TaskHeader { id: id as u32, layout: *layout, num_samples: 0, cost: Default::default(), estimated_bytes: 0 };
-        for row in samples.iter().filter_map(|&at| all.rows.get(at)) {
+            TaskHeader { id: id as u32, layout: *layout, num_samples: 0, cost: Cost::default(), estimated_bytes: 0 };
+        for row in samples.iter().filter_map(|&at| all.index.get(at)) {
             header.num_samples += 1;
             header.cost += row.cost;
             header.estimated_bytes += row.estimated_bytes;
@@ -226,14 +227,13 @@ fn plan_from_decisions(context: &Context, key: Digest, all: &Rows, decisions: &D
 
 fn write_records(directory: &Path, files: &[IndexFile], all: &Rows, decisions: &Decisions) -> Result<(), PlanError> {
     let mut writer = RecordWriter::create(&records_path(directory))?;
-    let mut readable = all.rows.iter().zip(&decisions.of_row);
+    let mut readable = all.index.iter().zip(&decisions.of_row);
     for_each_entry(files, |source, entry| {
-        let (id, measured, decision) = match entry.outcome {
-            Err((code, detail)) => (entry.id, None, Decision::Rejected(code, detail)),
-            Ok(_) => {
-                let Some((row, decision)) = readable.next() else { return Ok(()) };
-                (row.id, Some((row.cost, row.layout)), decision.clone())
-            }
+        let (id, measured, decision) = if let Err((code, detail)) = entry.outcome {
+            (entry.id, None, Decision::Rejected(code, detail))
+        } else {
+            let Some((row, decision)) = readable.next() else { return Ok(()) };
+            (row.id, Some((row.cost, row.layout)), decision.clone())
         };
         let Entry { subset, upstream_id, origin, .. } = entry;
         writer.write(PlannedRecord { id, source, subset, upstream_id, origin, measured, decision })
@@ -247,9 +247,14 @@ fn write_tasks(directory: &Path, plan: &Plan, all: &Rows, decisions: &Decisions)
         let write_error = |source| PlanError::Write { path: path.clone(), source };
         let mut file = BufWriter::new(File::create(&path).map_err(write_error)?);
         for &at in samples {
-            let (Some(row), Some((record, origin))) = (all.rows.get(at), all.places.get(at)) else { continue };
-            let sample =
-                PlannedSample { record: *record, id: row.id, source: row.source, origin: origin.clone(), cost: row.cost };
+            let (Some(row), Some((record, origin))) = (all.index.get(at), all.places.get(at)) else { continue };
+            let sample = PlannedSample {
+                record: *record,
+                id: row.id,
+                source: row.source,
+                origin: origin.clone(),
+                cost: row.cost,
+            };
             serde_json::to_writer(&mut file, &sample).map_err(|error| write_error(error.into()))?;
             file.write_all(b"\n").map_err(write_error)?;
         }

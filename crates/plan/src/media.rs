@@ -42,7 +42,8 @@ impl SourceMedia {
             MediaLocation::Path(path) => self.store.read(&self.store.locate(subset, path)?, self.limits.max_bytes),
             MediaLocation::Blob(blob) => self.blob_bytes(blob),
             MediaLocation::Prepared { images, .. } => {
-                let first = images.first().ok_or_else(|| MediaError::bad(RejectCode::MediaMissing, "no image is listed"))?;
+                let first =
+                    images.first().ok_or_else(|| MediaError::bad(RejectCode::MediaMissing, "no image is listed"))?;
                 self.blob_bytes(first)
             }
         }
@@ -112,7 +113,12 @@ impl SourceMedia {
 
     /// Opens a video and chooses its frames by its index; no pixel is decoded.
     #[cfg(feature = "video")]
-    pub fn choose_frames(&self, subset: &str, medium: &MediaRef, sampling: &Sampling) -> Result<ChosenFrames<'_>, MediaError> {
+    pub fn choose_frames(
+        &self,
+        subset: &str,
+        medium: &MediaRef,
+        sampling: &Sampling,
+    ) -> Result<ChosenFrames<'_>, MediaError> {
         let MediaLocation::Path(path) = &medium.location else {
             let detail = format!("{} is not a path to a video", medium.location.name());
             return Err(MediaError::bad(RejectCode::UnsupportedMedia, detail));

@@ -76,7 +76,11 @@ mod tests {
             let items = (0..500_u64).map(Ok::<_, ()>);
             // Early items take longest.
             let map = |n: u64| (0..(500 - n) * 50).fold(n, |sum, i| std::hint::black_box(sum ^ i ^ i));
-            ordered_map(&pool(num_threads), 16, items, map, |n| Ok(results.push(n))).unwrap();
+            let push = |n| {
+                results.push(n);
+                Ok(())
+            };
+            ordered_map(&pool(num_threads), 16, items, map, push).unwrap();
             assert_eq!(results, (0..500).collect::<Vec<_>>());
         }
     }
@@ -85,7 +89,19 @@ mod tests {
     fn an_error_ends_the_run() {
         let items = (0..10).map(|n| if n == 5 { Err("broken") } else { Ok(n) });
         let mut num_seen = 0;
-        assert_eq!(ordered_map(&pool(2), 4, items, |n| n, |_| { num_seen += 1; Ok(()) }), Err("broken"));
+        assert_eq!(
+            ordered_map(
+                &pool(2),
+                4,
+                items,
+                |n| n,
+                |_| {
+                    num_seen += 1;
+                    Ok(())
+                }
+            ),
+            Err("broken")
+        );
         assert!(num_seen <= 5);
     }
 }

@@ -146,7 +146,8 @@ pub fn read_task(directory: &Path, task: u32) -> Result<Vec<PlannedSample>, Plan
     lines
         .map(|line| {
             let line = line.map_err(read_error)?;
-            let damaged = |error: serde_json::Error| PlanError::Damaged { path: path.clone(), detail: error.to_string() };
+            let damaged =
+                |error: serde_json::Error| PlanError::Damaged { path: path.clone(), detail: error.to_string() };
             serde_json::from_str(&line).map_err(damaged)
         })
         .collect()

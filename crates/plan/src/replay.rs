@@ -60,11 +60,8 @@ impl ReplaySource {
     pub(crate) fn open(table: &SourceTable, variables: &BTreeMap<String, String>) -> Result<Self, PlanError> {
         let dataset = Path::new(&table.from);
         let path = dataset.join("manifest.json");
-        let unusable = |detail: String| PlanError::Replay {
-            source_name: table.name.clone(),
-            path: dataset.to_owned(),
-            detail,
-        };
+        let unusable =
+            |detail: String| PlanError::Replay { source_name: table.name.clone(), path: dataset.to_owned(), detail };
         let text = fs::read(&path).map_err(|error| unusable(format!("cannot read its manifest.json ({error})")))?;
         let manifest: ManifestShards = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
         // Every format holds every sample; one of them is enough.

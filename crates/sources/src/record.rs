@@ -33,7 +33,6 @@ pub(crate) fn subset_of_file(kind: SourceKind, annotation: &AnnotationFile) -> A
 }
 
 /// Understands a record.
-#[expect(clippy::result_large_err, reason = "a record is larger still, and a reject is an answer like any other")]
 pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, Reject> {
     let mut upstream_id = String::new();
     record_of(raw, context, &mut upstream_id).map_err(|Fault { code, detail }| Reject {

@@ -41,7 +41,6 @@ pub trait Source: Send + Sync {
     fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError>;
 
     /// Understands a record. Pure: the same `raw` gives the same answer, and no file is touched.
-    #[expect(clippy::result_large_err, reason = "a record is larger still, and a reject is an answer like any other")]
     fn parse(&self, raw: &Raw) -> Result<Record, Reject>;
 }
 

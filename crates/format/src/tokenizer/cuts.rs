@@ -1,6 +1,6 @@
 //! Where a text can be cut so that no token spans the cut.
 //!
-//! A BPE or Unigram model only ever makes tokens that are in its vocabulary. If no token of the vocabulary holds two
+//! A BPE model only ever makes tokens that are in its vocabulary. If no token of the vocabulary holds two
 //! characters side by side, then no token spans a place where they meet, and the texts on both sides can be tokenised
 //! on their own. In vocabularies that split words this holds before every run of spaces, around newlines and digits, and
 //! in many other places; it is read off the vocabulary, not assumed.
@@ -19,7 +19,7 @@ pub(super) enum Cuts {
     Pairs(PairTable),
     /// Before each run of spaces that follows something else: where GPT-2's pre-tokenizer starts a new word.
     Spaces,
-    /// There, and after each newline that something other than white space follows: where the pre-tokenizers of GPT-4,
+    /// There, and after each newline that something other than white space follows: where the pre-tokenizers of
     /// Llama 3 and Qwen start one.
     SpacesAndLines,
 }
@@ -61,11 +61,8 @@ impl Cuts {
     pub(super) fn word_len(&self, text: &str) -> usize {
         let cut = match self {
             Self::Pairs(PairTable { is_joined }) => {
-                let mut neighbours = text.as_bytes().windows(2);
-                neighbours.position(|pair| {
-                    let [left, right] = [pair[0], pair[1]].map(usize::from);
-                    !is_joined[left][right]
-                })
+                let mut neighbours = text.as_bytes().array_windows();
+                neighbours.position(|&[left, right]| !is_joined[usize::from(left)][usize::from(right)])
             }
             Self::Spaces => position_between(text, starts_spaces),
             Self::SpacesAndLines => {

@@ -35,11 +35,10 @@ enum Pieces {
 
 const EXPECTED: &str = "a tokenizer.json";
 
-/// The regular expressions of Llama 3, Qwen and GPT-4. GPT-2's is built into the byte-level pre-tokenizer.
-const WORD_REGEXES: [&str; 3] = [
+/// The regular expressions of Llama 3 and Qwen. GPT-2's is built into the byte-level pre-tokenizer.
+const WORD_REGEXES: [&str; 2] = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
-    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+",
 ];
 
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
@@ -144,12 +143,12 @@ fn marking_prefix(normaliser: &Value) -> Option<&'static str> {
     (*normaliser == json!({ "type": "Sequence", "normalizers": [prepend, mark] })).then_some(" ")
 }
 
-/// The pairs of a model that has tokens for all bytes, none of which merge.
+/// The pairs of a model that has tokens for all bytes, none of which merge, and that makes every word by merging.
 fn byte_fallback_pairs(bpe: &BPE) -> Option<PairTable> {
     let vocab = bpe.get_vocab();
     let has_bytes = bpe.byte_fallback && (0..=255).all(|byte| vocab.contains_key(&format!("<0x{byte:02X}>")));
     let merges_bytes = vocab.keys().any(|token| token.contains("<0x") && token.len() > 6);
-    (has_bytes && !merges_bytes).then(|| PairTable::from_tokens(vocab.keys().map(String::as_str)))
+    (has_bytes && !merges_bytes && !bpe.ignore_merges).then(|| PairTable::from_tokens(vocab.keys().map(String::as_str)))
 }
 
 fn byte_level_cuts(pre_tokenizer: &Value) -> Option<Cuts> {

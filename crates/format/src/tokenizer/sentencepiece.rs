@@ -5,14 +5,14 @@
 //! model.
 //!
 //! Only BPE models that leave their text as it is are read, which those of Llama, Vicuna, Mistral and Jamba are. Models
-//! that normalise (`nmt_nfkc` …) or collapse white space, and Unigram models, are refused: kitoken's results for them
-//! differ from sentencepiece's in corner cases. Their `tokenizer.json` can be used.
+//! that normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies that were put together by hand
+//! are refused: kitoken's results for them differ from sentencepiece's in corner cases. Their `tokenizer.json` can be used.
 
 use std::path::Path;
 
 use kitoken::convert::convert_sentencepiece;
 use kitoken::{Definition, Fallback, Kitoken, Normalization, Processing, SpecialTokenKind};
-use sentencepiece_model::{ModelType, SentencePieceModel, TrainerSpec, Type};
+use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
 
 use super::added::{AddedToken, AddedTokens};
 use super::cuts::{Cuts, PairTable};
@@ -24,7 +24,7 @@ use crate::FormatError;
 struct SentencePiece {
     kitoken: Kitoken,
     control: AddedTokens,
-    /// What is put before each text, if kitoken does not do it: a space or nothing.
+    /// What is put before each text: a space or nothing.
     prefix: &'static str,
 }
 
@@ -34,24 +34,21 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
     let unreadable = |source: Cause| FormatError::ParseTokenizer { path: path.to_owned(), expected: EXPECTED, source };
     let unsupported = |property: String| FormatError::UnsupportedTokenizer { path: path.to_owned(), property };
     let file = SentencePieceModel::from_slice(bytes).map_err(|source| unreadable(source.into()))?;
-    check_supported(&file).map_err(unsupported)?;
+    check_settings(&file).map_err(unsupported)?;
+    check_scores(&file).map_err(unsupported)?;
     let mut definition = convert_sentencepiece(bytes).map_err(|source| unreadable(Box::new(source)))?;
     if definition.model.vocab().is_empty() {
         return Err(unreadable("it has no pieces".into()));
     }
-    let control = AddedTokens::new(control_pieces(&file))?;
-    let cuts = cuts(&file, &definition);
-    // From here on a text reaches kitoken without the space in front, so that a word can be tokenised by itself.
-    let has_prefix = definition.config.normalization.iter().any(|step| matches!(step, Normalization::Extend { .. }));
-    let prefix = if has_prefix && cuts.is_some() { " " } else { "" };
-    adapt(&mut definition, &file, cuts.is_some());
+    let prefix = if file.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
+    let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&file)), prefix));
+    adapt(&mut definition, &file);
     let kitoken = Kitoken::from_definition(definition).map_err(|source| unreadable(Box::new(source)))?;
-    Ok(Parsed {
-        model: Box::new(SentencePiece { kitoken, control: control.clone(), prefix }),
-        added: control,
-        words: cuts.map(|cuts| Words::new(cuts, prefix)),
-        num_ids: u32::try_from(file.pieces().len()).unwrap_or(u32::MAX),
-    })
+    let control = AddedTokens::new(control_pieces(&file))?;
+    let model = SentencePiece { kitoken, control: control.clone(), prefix };
+    check_pieces(&file, &model).map_err(unsupported)?;
+    let num_ids = u32::try_from(file.pieces().len()).unwrap_or(u32::MAX);
+    Ok(Parsed { model: Box::new(model), added: control, words, num_ids })
 }
 
 impl Model for SentencePiece {
@@ -89,23 +86,56 @@ impl SentencePiece {
 }
 
 /// What the file does that is not supported, as a verb phrase.
-fn check_supported(file: &SentencePieceModel) -> Result<(), String> {
-    let kind = file.trainer().map_or(ModelType::Unigram, TrainerSpec::model_type);
-    if kind != ModelType::Bpe {
-        return Err(format!("is of the type {}", kind.as_str_name()));
-    }
-    // An absent specification means the defaults of the format, which collapse white space.
+fn check_settings(file: &SentencePieceModel) -> Result<(), String> {
+    // What a file leaves out has the default of the format: Unigram, and white space is collapsed.
+    let trainer = file.trainer().cloned().unwrap_or_default();
     let normaliser = file.normalizer().cloned().unwrap_or_default();
+    if trainer.model_type() != ModelType::Bpe {
+        return Err(format!("is of the type {}", trainer.model_type().as_str_name()));
+    }
     if !matches!(normaliser.name(), "" | "identity") || !normaliser.precompiled_charsmap().is_empty() {
         return Err(format!("normalises text by {:?}", normaliser.name()));
     }
     if normaliser.remove_extra_whitespaces() {
         return Err("collapses white space".into());
     }
-    if !normaliser.escape_whitespaces() {
-        return Err("leaves spaces as they are".into());
+    if !normaliser.escape_whitespaces() || trainer.treat_whitespace_as_suffix() {
+        return Err("does not mark spaces in front of words".into());
     }
     Ok(())
+}
+
+/// Of two merges of equal score sentencepiece makes the left one first, kitoken the one with the smaller id.
+fn check_scores(file: &SentencePieceModel) -> Result<(), String> {
+    let mut scores: Vec<f32> =
+        merged_pieces(file).filter_map(|(id, _)| Some(file.pieces().get(id as usize)?.score())).collect();
+    scores.sort_unstable_by(f32::total_cmp);
+    match scores.array_windows().find(|[left, right]| left.total_cmp(right).is_eq()) {
+        Some([score, _]) => Err(format!("has two pieces of the score {score}")),
+        None => Ok(()),
+    }
+}
+
+/// kitoken takes a word that is a piece for that piece; sentencepiece only if merging leads there. In a vocabulary that was
+/// trained, it always does.
+fn check_pieces(file: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
+    let defined: Vec<&str> =
+        pieces(file).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text).collect();
+    for (id, text) in merged_pieces(file).filter(|(_, text)| !defined.iter().any(|defined| text.contains(defined))) {
+        // With a character that is in no piece, the word itself is none.
+        let word = [text, "\0"].concat();
+        let ids = model.encode_pieces(&word).map_err(|cause| format!("cannot encode {text:?}: {cause}"))?;
+        if ids.first() != Some(&id) {
+            return Err(format!("has the piece {text:?}, to which no merges lead"));
+        }
+    }
+    Ok(())
+}
+
+/// The pieces that can come of merging others.
+fn merged_pieces(file: &SentencePieceModel) -> impl Iterator<Item = (u32, &str)> {
+    let is_merged = |text: &str, kind| kind == Type::Normal && text.chars().nth(1).is_some();
+    pieces(file).filter(move |(_, text, kind)| is_merged(text, *kind)).map(|(id, text, _)| (id, text))
 }
 
 fn pieces(file: &SentencePieceModel) -> impl Iterator<Item = (u32, &str, Type)> {
@@ -120,27 +150,22 @@ fn control_pieces(file: &SentencePieceModel) -> Vec<AddedToken> {
         .collect()
 }
 
-/// Cuts are exact if every text has tokens of its own: no text is normalised, and none is unknown.
-fn cuts(file: &SentencePieceModel, definition: &Definition) -> Option<Cuts> {
-    let steps = &definition.config.normalization;
-    let is_plain = steps.iter().all(|step| match step {
-        Normalization::Replace { .. } => true,
-        Normalization::Extend { left, right, .. } => (*left, *right) == (1, 0),
-        _ => false,
-    });
-    let vocab = definition.model.vocab();
-    let num_bytes = vocab.iter().filter(|token| token.bytes.len() == 1).count();
-    let has_bytes = definition.config.fallback.first() == Some(&Fallback::Bytes) && num_bytes == 256;
-    let texts = pieces(file).filter(|(_, _, kind)| matches!(kind, Type::Normal | Type::UserDefined | Type::Unused));
-    (is_plain && has_bytes).then(|| Cuts::Pairs(PairTable::from_tokens(texts.map(|(_, text, _)| text))))
+/// Cuts are exact if no text is unknown: neighbouring unknown characters are one token.
+fn has_all_bytes(definition: &Definition) -> bool {
+    let num_bytes = definition.model.vocab().iter().filter(|token| token.bytes.len() == 1).count();
+    definition.config.fallback.first() == Some(&Fallback::Bytes) && num_bytes == 256
+}
+
+fn pairs(file: &SentencePieceModel) -> PairTable {
+    let texts = pieces(file).filter(|(.., kind)| matches!(kind, Type::Normal | Type::UserDefined | Type::Unused));
+    PairTable::from_tokens(texts.map(|(_, text, _)| text))
 }
 
 /// Takes from kitoken's reading of the file what is done here, and corrects it where sentencepiece differs.
-fn adapt(definition: &mut Definition, file: &SentencePieceModel, is_cut: bool) {
+fn adapt(definition: &mut Definition, file: &SentencePieceModel) {
     let config = &mut definition.config;
-    if is_cut {
-        config.normalization.retain(|step| !matches!(step, Normalization::Extend { .. }));
-    }
+    // A text reaches kitoken with its prefix, so that a word can be tokenised by itself.
+    config.normalization.retain(|step| !matches!(step, Normalization::Extend { .. }));
     // kitoken starts a new word at each run of spaces. A model with a piece across such a place does not.
     let spans_words = |text: &str| text.trim_start_matches('\u{2581}').contains('\u{2581}');
     if pieces(file).any(|(_, text, kind)| kind != Type::Control && spans_words(text)) {

@@ -132,7 +132,8 @@ impl Archive {
 /// Split archives have their members in several files, of which this is at most one.
 fn refuse_split(path: &Path, head: &[u8]) -> Result<(), OpenError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
-    let is_part = extension.strip_prefix('z').is_some_and(|number| number.parse::<u32>().is_ok()) || head.starts_with(b"PK\x07\x08");
+    let is_part = extension.strip_prefix('z').is_some_and(|number| number.parse::<u32>().is_ok())
+        || head.starts_with(b"PK\x07\x08");
     if is_part || (extension == "zip" && path.with_extension("z01").exists()) {
         return Err(split(path));
     }

@@ -120,7 +120,7 @@ impl Extension {
                     self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
                 }
                 b"path" if !self.is_sparse => {
-                    self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned())
+                    self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
                 }
                 b"size" => self.num_bytes = record.value().ok().and_then(|text| text.parse().ok()),
                 _ => {}

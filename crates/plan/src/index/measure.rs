@@ -84,7 +84,8 @@ fn measure_visual(context: &Context, source: usize, record: &Record, visual: Vis
     let medium = record.media.get(visual.media).ok_or_else(missing)?;
     let media = &context.sources.get(source).ok_or_else(missing)?.media;
     if let MediaLocation::Prepared { images, grid } = &medium.location {
-        let sizes = images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
+        let sizes =
+            images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
         let num_bytes: u64 = sizes.sum();
         let resolved = match (visual.kind, grid) {
             (VisualKind::Video, _) => ResolvedVisual::Video { num_frames: images.len() as u32 },

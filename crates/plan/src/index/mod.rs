@@ -65,8 +65,7 @@ pub(crate) fn build(
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<Vec<IndexFile>, PlanError> {
-    std::fs::create_dir_all(directory)
-        .map_err(|source| PlanError::Write { path: directory.to_owned(), source })?;
+    std::fs::create_dir_all(directory).map_err(|source| PlanError::Write { path: directory.to_owned(), source })?;
     let splits = splits(context)?;
     observer.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
     let mut files = Vec::new();
@@ -131,6 +130,8 @@ fn num_bytes_of(raw: &Raw) -> usize {
 
 /// Whether an entry was rejected for a reason that a change of the media, and not of the annotations, would cure.
 pub(crate) fn is_about_media(code: RejectCode) -> bool {
-    use RejectCode::{MediaCorrupt, MediaEmpty, MediaMissing, MediaShape, MediaTooLarge, MediaType, NoFrames, UnsafePath};
+    use RejectCode::{
+        MediaCorrupt, MediaEmpty, MediaMissing, MediaShape, MediaTooLarge, MediaType, NoFrames, UnsafePath,
+    };
     [MediaMissing, MediaEmpty, MediaType, MediaTooLarge, MediaShape, MediaCorrupt, NoFrames, UnsafePath].contains(&code)
 }

@@ -87,7 +87,8 @@ impl TableSchema {
 
     /// serde's words, with a suggestion where a choice was mistyped.
     fn reason(&self, error: &str, property: &Value, value: &Value) -> String {
-        let error = if error.starts_with("data did not match any variant") { "not of a form that is allowed" } else { error };
+        let error =
+            if error.starts_with("data did not match any variant") { "not of a form that is allowed" } else { error };
         let choices = self.choices(property);
         match value.as_str().and_then(|text| nearest(text, choices.iter())) {
             Some(near) if !error.contains("did you mean") => format!("{error}; did you mean {near:?}?"),
@@ -140,7 +141,11 @@ impl TableSchema {
         let Some(property) = self.properties.get(key) else { return String::new() };
         let schema = self.resolve(property);
         let choices = self.choices(property);
-        let mut words = if choices.is_empty() { type_of(schema) } else { choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ") };
+        let mut words = if choices.is_empty() {
+            type_of(schema)
+        } else {
+            choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ")
+        };
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         match (bound("minimum"), bound("maximum")) {
             (Some(minimum), Some(maximum)) => words.push_str(&format!(" from {minimum} to {maximum}")),
@@ -182,7 +187,10 @@ fn type_of(schema: &Value) -> String {
 /// The name nearest to a mistyped one, if it is near enough to be what was meant.
 fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
     let scored = names.map(|name| (strsim::jaro_winkler(wrong, name), name.as_str()));
-    scored.filter(|&(score, name)| score > 0.82 && name != wrong).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+    scored
+        .filter(|&(score, name)| score > 0.82 && name != wrong)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 fn path_of(at: &str, key: &str) -> String {

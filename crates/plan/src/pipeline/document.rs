@@ -100,14 +100,20 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
         let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
         return Ok(lines.node(&root));
     }
-    Err(errors.iter().map(|error| Problem::new(lines.place(error.span().map_or(0, |s| s.start)), error.message())).collect())
+    Err(errors
+        .iter()
+        .map(|error| Problem::new(lines.place(error.span().map_or(0, |s| s.start)), error.message()))
+        .collect())
 }
 
 /// Puts an override into the tree: a declared variable, or a dotted path.
 pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Problem> {
     let node = scalar_from_text(&set.value);
     let is_variable = |root: &Node| {
-        root.entries().and_then(|e| e.get("vars")).and_then(|vars| vars.node.entries()).is_some_and(|v| v.contains_key(&set.key))
+        root.entries()
+            .and_then(|e| e.get("vars"))
+            .and_then(|vars| vars.node.entries())
+            .is_some_and(|v| v.contains_key(&set.key))
     };
     let path: Vec<&str> = if is_variable(root) { vec!["vars", &set.key] } else { set.key.split('.').collect() };
     insert(root, &path, node).map_err(|reason| {
@@ -116,7 +122,10 @@ pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Prob
 }
 
 /// Replaces every `${name}` in every string. Variables may use variables that come before them by name resolution, not in circles.
-pub(crate) fn substitute(root: &mut Node, built_in: &[(&str, String)]) -> Result<BTreeMap<String, String>, Vec<Problem>> {
+pub(crate) fn substitute(
+    root: &mut Node,
+    built_in: &[(&str, String)],
+) -> Result<BTreeMap<String, String>, Vec<Problem>> {
     let mut variables: BTreeMap<String, String> = built_in.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     let mut problems = Vec::new();
     let declared = root.entries().and_then(|entries| entries.get("vars")).map(|entry| entry.node.clone());

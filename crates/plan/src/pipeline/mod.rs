@@ -19,8 +19,8 @@ use serde::Deserialize;
 
 pub use document::Override;
 pub use problem::Problem;
-pub(crate) use resolve::{annotation_files, media_roots};
 pub use resolve::display_name;
+pub(crate) use resolve::{annotation_files, media_roots};
 pub use tables::{
     DuplicateRule, DuplicatesTable, FilterTable, FormatTable, ImageShow, ImagesTable, Kind, OutputTable, PipelineFile,
     SamplingRule, ShardSplit, SourceTable, TilesTable, VideoTable,
@@ -91,7 +91,9 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         source: Vec::new(),
     };
     let Some(sources) = table("source").and_then(items) else {
-        problems.push(Problem::new(root.place.clone(), "there is no [[source]]").with_allowed("one or more [[source]] tables"));
+        problems.push(
+            Problem::new(root.place.clone(), "there is no [[source]]").with_allowed("one or more [[source]] tables"),
+        );
         check_head(root, &mut file, problems);
         return file;
     };
@@ -100,7 +102,8 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         let source = read_source(node, index, problems);
         if !names.insert(source.name.clone()) {
             let message = format!("the source name {:?} is used twice", source.name);
-            problems.push(Problem::new(node.place.clone(), &message).with_allowed("a name of its own for every source"));
+            problems
+                .push(Problem::new(node.place.clone(), &message).with_allowed("a name of its own for every source"));
         }
         file.source.push(source);
     }

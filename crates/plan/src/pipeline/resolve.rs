@@ -42,7 +42,8 @@ fn matching_paths(source: &str, pattern: &str) -> Result<Vec<PathBuf>, PlanError
     if literal.exists() || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![literal]);
     }
-    let wrong = |detail: String| PlanError::Annotations { source_name: source.to_owned(), pattern: pattern.to_owned(), detail };
+    let wrong =
+        |detail: String| PlanError::Annotations { source_name: source.to_owned(), pattern: pattern.to_owned(), detail };
     let paths = glob::glob(pattern).map_err(|error| wrong(error.to_string()))?;
     let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
     if paths.is_empty() { Err(wrong("no file matches".to_owned())) } else { Ok(paths) }
@@ -50,8 +51,10 @@ fn matching_paths(source: &str, pattern: &str) -> Result<Vec<PathBuf>, PlanError
 
 /// The media roots of a source, those of its subsets first.
 pub(crate) fn media_roots(source: &SourceTable) -> Vec<MediaRoot> {
-    let root = |subset: Option<&String>, path: &String| MediaRoot { subset: subset.cloned(), path: PathBuf::from(path) };
+    let root =
+        |subset: Option<&String>, path: &String| MediaRoot { subset: subset.cloned(), path: PathBuf::from(path) };
     let by_subset = source.media_by_subset.iter();
-    let by_subset = by_subset.flat_map(|(subset, paths)| paths.as_slice().iter().map(move |path| root(Some(subset), path)));
+    let by_subset =
+        by_subset.flat_map(|(subset, paths)| paths.as_slice().iter().map(move |path| root(Some(subset), path)));
     by_subset.chain(source.media.as_slice().iter().map(|path| root(None, path))).collect()
 }

@@ -194,13 +194,7 @@ pub struct VideoTable {
 
 impl Default for VideoTable {
     fn default() -> Self {
-        Self {
-            sampling: SamplingRule::default(),
-            interval_s: 1.0,
-            max_frames: 128,
-            num_frames: 8,
-            max_edge_px: 336,
-        }
+        Self { sampling: SamplingRule::default(), interval_s: 1.0, max_frames: 128, num_frames: 8, max_edge_px: 336 }
     }
 }
 
@@ -359,8 +353,12 @@ impl FilterTable {
             ("characters", row.num_chars, self.min_chars, self.max_chars),
         ];
         bounds.into_iter().find_map(|(what, found, min, max)| match (min, max) {
-            (Some(min), _) if found < min => Some((RejectCode::Filtered, format!("{found} {what}, at least {min} wanted"))),
-            (_, Some(max)) if found > max => Some((RejectCode::Filtered, format!("{found} {what}, at most {max} wanted"))),
+            (Some(min), _) if found < min => {
+                Some((RejectCode::Filtered, format!("{found} {what}, at least {min} wanted")))
+            }
+            (_, Some(max)) if found > max => {
+                Some((RejectCode::Filtered, format!("{found} {what}, at most {max} wanted")))
+            }
             _ => None,
         })
     }

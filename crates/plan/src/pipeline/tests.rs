@@ -52,7 +52,10 @@ fn all_errors_are_reported_together_with_their_lines() {
     let found = problems(&text);
     assert_eq!(found.len(), 3, "{found:#?}");
     assert!(found[0].starts_with("dir/p.toml:3:1: sed is not a setting; did you mean \"seed\"?"), "{}", found[0]);
-    assert!(found.iter().any(|p| p.contains("dir/p.toml:10:8: source.a.kind") && p.contains("did you mean \"llava\"?")), "{found:#?}");
+    assert!(
+        found.iter().any(|p| p.contains("dir/p.toml:10:8: source.a.kind") && p.contains("did you mean \"llava\"?")),
+        "{found:#?}"
+    );
     assert!(found.iter().any(|p| p.contains("13:8: source.a.take: neither a count nor \"all\"") && p.contains("-5")));
 }
 
@@ -80,7 +83,10 @@ fn a_typo_in_any_table_is_an_error_with_a_suggestion() {
 #[test]
 fn a_filter_is_checked_key_by_key() {
     let found = problems(&format!("{GOOD}filter = {{ min_token = 1, max_turns = \"x\" }}\n"));
-    assert!(found.iter().any(|p| p.contains("source.a.filter.min_token is not a setting; did you mean \"min_tokens\"?")), "{found:#?}");
+    assert!(
+        found.iter().any(|p| p.contains("source.a.filter.min_token is not a setting; did you mean \"min_tokens\"?")),
+        "{found:#?}"
+    );
     assert!(found.iter().any(|p| p.contains("source.a.filter.max_turns")), "{found:#?}");
 }
 
@@ -101,7 +107,8 @@ fn what_is_missing_is_named() {
 
 #[test]
 fn settings_of_another_kind_are_refused() {
-    let replay = "name = \"x\"\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"r\"\nkind = \"dataset\"\nmedia = \"m\"\n";
+    let replay =
+        "name = \"x\"\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"r\"\nkind = \"dataset\"\nmedia = \"m\"\n";
     let found = problems(replay).join("\n");
     assert!(found.contains("source.r.from is missing") && found.contains("source.r.media does not fit"), "{found}");
     let captions = GOOD.replace("take = 5", "captions = \"keyframes\"");

@@ -1,6 +1,5 @@
 //! What readers make of files, through the public interface only.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
-#![expect(clippy::result_large_err, reason = "records and rejects are passed on as they come")]
 
 mod conversations;
 mod files;

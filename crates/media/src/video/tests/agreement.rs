@@ -40,7 +40,7 @@ fn check(path: &Path) -> VideoIndex {
     for ((position, frame), expected) in frames.iter().zip(expected) {
         assert!(frame.pixels() == expected, "frame {position} of {path:?} is not ffmpeg's");
     }
-    for step in [1, 7, 16, 45] {
+    for step in [7, 16, 45] {
         let wanted: Vec<usize> = (step / 2..index.num_frames()).step_by(step).collect();
         let (found, _) = decode(&input, &index, &wanted);
         let expected = frames.iter().filter(|(position, _)| wanted.contains(position));

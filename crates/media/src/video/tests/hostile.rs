@@ -120,7 +120,7 @@ fn damage_anywhere_never_ends_in_a_crash() {
     for (name, arguments) in names {
         let Some(path) = clips.make(name, &format!("{PICTURE} {arguments}")) else { continue };
         let bytes = std::fs::read(&path).unwrap();
-        for _ in 0..30 {
+        for _ in 0..20 {
             let mut copy = bytes.clone();
             for _ in 0..8 {
                 state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);

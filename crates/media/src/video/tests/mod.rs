@@ -4,4 +4,3 @@ mod agreement;
 mod clips;
 mod hostile;
 mod inputs;
-mod scratch;
