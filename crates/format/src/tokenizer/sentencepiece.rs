@@ -106,9 +106,13 @@ fn check_settings(file: &SentencePieceModel) -> Result<(), String> {
 }
 
 /// Of two merges of equal score sentencepiece makes the left one first, kitoken the one with the smaller id.
+///
+/// Jamba's runs of spaces have one score for all. Runs of more than 35 spaces can thus be divided differently (16 + 20
+/// spaces, not 32 + 4), into as many tokens.
 fn check_scores(file: &SentencePieceModel) -> Result<(), String> {
-    let mut scores: Vec<f32> =
-        merged_pieces(file).filter_map(|(id, _)| Some(file.pieces().get(id as usize)?.score())).collect();
+    let is_spaces = |text: &str| text.chars().all(|c| c == '\u{2581}');
+    let words = merged_pieces(file).filter(|(_, text)| !is_spaces(text));
+    let mut scores: Vec<f32> = words.filter_map(|(id, _)| Some(file.pieces().get(id as usize)?.score())).collect();
     scores.sort_unstable_by(f32::total_cmp);
     match scores.array_windows().find(|[left, right]| left.total_cmp(right).is_eq()) {
         Some([score, _]) => Err(format!("has two pieces of the score {score}")),

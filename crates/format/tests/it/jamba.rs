@@ -105,3 +105,13 @@ fn both_files_of_the_tokenizer_agree_on_prompts() {
         }
     }
 }
+
+#[test]
+fn runs_of_spaces_have_the_lengths_of_sentencepiece() {
+    for tokenizer in tokenizers() {
+        // Tokens for 1 to 32 spaces exist; longer runs take as few as possible.
+        for num_spaces in 1..400_usize {
+            assert_eq!(tokens(&tokenizer, &" ".repeat(num_spaces)), num_spaces.div_ceil(32) as u64, "{num_spaces}");
+        }
+    }
+}
