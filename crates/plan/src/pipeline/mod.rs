@@ -194,6 +194,11 @@ fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> Source
     if !is_replay && source.annotations.as_slice().is_empty() {
         wrong(node.place.clone(), ".annotations is missing", "a path, a pattern, or a list of them");
     }
+    if let Kind::Upstream(kind) = source.kind {
+        for problem in source.options.problems(kind) {
+            wrong(place_of(node, &[problem.option]), &format!(".{}: {}", problem.option, problem.problem), "");
+        }
+    }
     let foreign: &[&str] = if is_replay {
         &["annotations", "annotation_root", "media", "media_by_subset"]
     } else {
