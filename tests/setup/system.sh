@@ -6,6 +6,7 @@ packages="pkg-config cmake nasm libclang1-14 libclang-common-14-dev ffmpeg
   libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev"
 missing=""
 python3 -c "import ensurepip" 2>/dev/null || packages="$packages python3-venv"
+python3 -c "import pip" 2>/dev/null || packages="$packages python3-pip"
 for package in $packages; do
   dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
 done
