@@ -12,8 +12,15 @@ mod cut;
 mod draw;
 mod duplicates;
 mod identity;
+mod mix;
+mod order;
 
 pub use cut::{CutLimits, cut};
 pub use draw::{draw, shuffle};
 pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
 pub use identity::make_ids_unique;
+pub use mix::{
+    Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixError, Mixture, OnExhausted, Share, Stratify, StratumSplit,
+    Total, Unit, mix,
+};
+pub use order::{Order, order};

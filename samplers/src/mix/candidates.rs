@@ -1,0 +1,141 @@
+//! The records of a share in the order in which they are drawn, and prefixes of it.
+//!
+//! Nothing is sorted that need not be: a prefix is found by selection, and whole passes need no ranks at all.
+
+use std::cmp::Ordering;
+
+use manyframe_core::{IndexRow, RecordId, rank};
+
+use super::apportion::FairSequence;
+use super::{Drawn, MixError, Passes, Share, Stratify, StratumSplit};
+
+/// A record that can be drawn.
+#[derive(Debug, Clone, Copy)]
+struct Candidate {
+    /// Its place in the order; ties are resolved by record id.
+    key: u64,
+    row: usize,
+    amount: u64,
+}
+
+pub(super) struct Candidates<'a> {
+    rows: &'a [IndexRow],
+    share: &'a Share,
+    available: u64,
+}
+
+impl<'a> Candidates<'a> {
+    pub(super) fn try_new(rows: &'a [IndexRow], share: &'a Share) -> Result<Self, MixError> {
+        let name = || share.name.clone();
+        if let Some(stratify) = &share.stratify
+            && stratify.strata.len() != share.eligible.len()
+        {
+            let (num_eligible, num_strata) = (share.eligible.len(), stratify.strata.len());
+            return Err(MixError::Strata { name: name(), num_eligible, num_strata });
+        }
+        let mut available = 0u64;
+        for &row in &share.eligible {
+            let Some(record) = rows.get(row) else {
+                return Err(MixError::NoSuchRow { name: name(), row, num_rows: rows.len() });
+            };
+            available = available.saturating_add(share.unit.amount(record));
+        }
+        Ok(Self { rows, share, available })
+    }
+
+    /// Units of all candidates.
+    pub(super) fn available(&self) -> u64 {
+        self.available
+    }
+
+    /// The drawn records, ascending, and their units.
+    pub(super) fn draw(&self, passes: Passes) -> (Vec<Drawn>, u64) {
+        let num_whole = passes.num_whole;
+        let mut drawn = Vec::with_capacity(self.share.eligible.len().saturating_mul(num_whole as usize));
+        for &row in &self.share.eligible {
+            drawn.extend((0..num_whole).map(|repetition| Drawn { row, repetition }));
+        }
+        let mut achieved = self.available.saturating_mul(u64::from(num_whole));
+        if passes.rest > 0 {
+            let mut ordered = self.in_order();
+            let num_taken = self.prefix(&mut ordered, passes.rest);
+            for candidate in ordered.iter().take(num_taken) {
+                drawn.push(Drawn { row: candidate.row, repetition: num_whole });
+                achieved = achieved.saturating_add(candidate.amount);
+            }
+        }
+        if !drawn.is_sorted() {
+            drawn.sort_unstable();
+        }
+        (drawn, achieved)
+    }
+
+    /// Moves the longest prefix of the order that fits into a target to the front, and returns its length.
+    fn prefix(&self, candidates: &mut [Candidate], target: u64) -> usize {
+        let mut num_taken = 0;
+        let mut left = target;
+        let mut undecided = candidates;
+        while !undecided.is_empty() {
+            let middle = undecided.len() / 2;
+            let (lower, middle, upper) = undecided.select_nth_unstable_by(middle, |a, b| self.compare(a, b));
+            let amount = lower.iter().fold(middle.amount, |sum, candidate| sum.saturating_add(candidate.amount));
+            if amount <= left {
+                left -= amount;
+                num_taken += lower.len() + 1;
+                undecided = upper;
+            } else {
+                undecided = lower;
+            }
+        }
+        num_taken
+    }
+
+    fn in_order(&self) -> Vec<Candidate> {
+        let candidate = |&row: &usize| {
+            let record = self.rows.get(row)?;
+            Some(Candidate {
+                key: rank(self.share.seed, "draw", record.id),
+                row,
+                amount: self.share.unit.amount(record),
+            })
+        };
+        let mut candidates: Vec<Candidate> = self.share.eligible.iter().filter_map(candidate).collect();
+        if let Some(stratify) = &self.share.stratify {
+            self.spread_strata(&mut candidates, stratify);
+        }
+        candidates
+    }
+
+    /// Orders candidates so that strata follow in proportion, and makes that order their key.
+    fn spread_strata(&self, candidates: &mut Vec<Candidate>, stratify: &Stratify) {
+        let mut of_stratum: Vec<(u32, Candidate)> =
+            stratify.strata.iter().copied().zip(std::mem::take(candidates)).collect();
+        of_stratum.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.compare(&a.1, &b.1)));
+        let strata: Vec<&[(u32, Candidate)]> = of_stratum.chunk_by(|a, b| a.0 == b.0).collect();
+        let sizes: Vec<f64> = strata.iter().map(|stratum| stratum.len() as f64).collect();
+        let mut members: Vec<_> = strata.iter().map(|stratum| stratum.iter()).collect();
+        candidates.reserve(of_stratum.len());
+        match stratify.split {
+            StratumSplit::Proportional => {
+                for stratum in FairSequence::new(&sizes).take(of_stratum.len()) {
+                    candidates.extend(members.get_mut(stratum).and_then(Iterator::next).map(|member| member.1));
+                }
+                // Floats may have let a stratum wait too long.
+                candidates.extend(members.into_iter().flatten().map(|member| member.1));
+            }
+            StratumSplit::Equal => {
+                while !members.is_empty() {
+                    members.retain_mut(|stratum| stratum.next().map(|member| candidates.push(member.1)).is_some());
+                }
+            }
+        }
+        for (key, candidate) in candidates.iter_mut().enumerate() {
+            candidate.key = key as u64;
+        }
+    }
+
+    fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
+        let id = |candidate: &Candidate| -> Option<RecordId> { self.rows.get(candidate.row).map(|record| record.id) };
+        a.key.cmp(&b.key).then_with(|| (id(a), a.row).cmp(&(id(b), b.row)))
+    }
+}
