@@ -37,7 +37,7 @@ fn every_annotation_file_has_the_outcomes_that_the_page_promises() {
     let mut found: BTreeMap<String, BTreeMap<String, u64>> = BTreeMap::new();
     for stage in stages() {
         for row in Built::read(stage).ledger {
-            let file = row.file.replace("${here}/", "").replace("${media}/", "DEST/");
+            let file = row.origin.file.replace("${here}/", "").replace("${media}/", "DEST/");
             let outcome = row.reason.unwrap_or_else(|| "good".to_owned());
             *found.entry(file).or_default().entry(outcome).or_insert(0) += 1;
         }

@@ -213,7 +213,7 @@ fn broken_records_cost_themselves_only() {
     let built = workshop.build();
     let of = |source: &str| {
         let rows = built.ledger.iter().filter(|row| row.source == source);
-        rows.map(|row| (row.reason.clone().unwrap_or("delivered".into()), row.line)).collect::<Vec<_>>()
+        rows.map(|row| (row.reason.clone().unwrap_or("delivered".into()), line_of(row))).collect::<Vec<_>>()
     };
     let row = |reason: &str, line: u64| (reason.to_owned(), Some(line));
     let array = of("array");
@@ -291,7 +291,7 @@ fn tags_in_text_stay_text_and_are_never_counted() {
     let built = workshop.build();
     built.verify();
     assert_eq!(built.outcomes(), [("delivered".to_owned(), 2)].into());
-    assert_eq!(built.row("text").cost.unwrap().num_images, 0);
+    assert_eq!(built.row("text").measured.unwrap().0.num_images, 0);
     let sample = built.sample("text");
     let said = sample["conversations"][0]["value"].as_str().unwrap();
     assert!(!said.contains("<image>") && said.contains("<IMAGE>") && said.contains("<img><vid><t>"), "{said}");
@@ -307,4 +307,8 @@ fn a_build_goes_on_past_an_image_that_appears_later() {
     workshop.write("media/2.jpg", photo(2, 50, 40));
     // Another seed is another plan: the missing image is looked for again although the index is kept.
     assert_eq!(workshop.build_with(&["--set", "seed=4"], 0).manifest.total.num_samples, 2);
+}
+
+fn line_of(row: &manyframe_engine::LedgerRow) -> Option<u64> {
+    if let manyframe_core::Position::Bytes { line, .. } = row.origin.position { Some(line) } else { None }
 }

@@ -48,6 +48,11 @@ pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
+/// A part of a whole, from 0 to 1, in percent.
+pub(crate) fn percent(part: f64) -> String {
+    format!("{:.2} %", 100.0 * part)
+}
+
 /// A size in binary units.
 pub(crate) fn bytes(number: u64) -> String {
     indicatif::HumanBytes(number).to_string()

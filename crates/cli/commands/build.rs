@@ -3,12 +3,14 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_engine::{Committed, Manifest};
+use manyframe_engine::Committed;
 use manyframe_plan::{Context, Plan};
+use manyframe_samplers::Difference;
 
+use super::contract;
 use super::plan::{self, Work};
 use crate::args::{BuildArguments, Global};
-use crate::table::{Table, bytes, count};
+use crate::table::{bytes, count};
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCode> {
@@ -31,7 +33,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCod
     let made = work.plan(&context, &pool, observer.as_ref())?;
     warn_of_shortfalls(&made.plan);
     manyframe_engine::run_all(&context, &made.plan, &made.directory, &pool, observer.as_ref())?;
-    let committed = manyframe_engine::commit(&made.plan, &made.directory, &dataset, observer.as_ref())?;
+    let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer.as_ref())?;
     work.remove_plans()?;
     report(&committed)
 }
@@ -39,10 +41,10 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCod
 /// A source that gives less than was asked for changes the mix: that is worth a warning before hours of work.
 fn warn_of_shortfalls(plan: &Plan) {
     for source in &plan.sources {
-        if let manyframe_plan::pipeline::Take::Count(asked) = source.asked
-            && source.num_drawn < asked
-        {
-            tracing::warn!(source = %source.name, asked, available = source.num_available, "fewer records than asked for");
+        let asked = &source.asked;
+        if asked.difference == Difference::Exhausted {
+            let (unit, amount) = (asked.unit.as_str(), asked.amount.round());
+            tracing::warn!(source = %source.name, asked = amount, drawn = asked.drawn, unit, "less than asked for");
         }
     }
 }
@@ -50,7 +52,7 @@ fn warn_of_shortfalls(plan: &Plan) {
 /// Prints what was built; the exit code says whether a source is over its error budget.
 pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
     let manifest = &committed.manifest;
-    let mut text = format!("{}\n\n{}", manifest.name, sources_table(manifest).render());
+    let mut text = format!("{}\n\n{}", manifest.name, contract::of_dataset(manifest));
     let num_bytes = manifest.shards.iter().map(|shard| shard.num_bytes).sum();
     text.push_str(&format!(
         "\n{} samples, {} tokens, {} images in {} shards ({})\ndataset:  {}\nmanifest: {}\n",
@@ -62,6 +64,16 @@ pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
         committed.dataset.display(),
         committed.manifest_digest,
     ));
+    let work = committed.work;
+    if work.num_splits_reused + work.num_samples_reused > 0 {
+        text.push_str(&format!(
+            "taken over: the index of {} of {} annotation files, {} of {} samples\n",
+            count(work.num_splits_reused),
+            count(work.num_splits_reused + work.num_splits_read),
+            count(work.num_samples_reused),
+            count(work.num_samples_reused + work.num_samples_made),
+        ));
+    }
     output::print(&text)?;
     let mut is_over = false;
     for source in manifest.sources.iter().filter(|source| source.is_over_budget()) {
@@ -75,33 +87,4 @@ pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
         );
     }
     Ok(if is_over { ExitCode::from(exit::OVER_BUDGET) } else { ExitCode::SUCCESS })
-}
-
-/// One row per source: what was asked for and what became of its records.
-pub(super) fn sources_table(manifest: &Manifest) -> Table {
-    let mut table = Table::new(&[
-        "source",
-        "seen",
-        "rejected",
-        "duplicate",
-        "not drawn",
-        "asked",
-        "delivered",
-        "tokens",
-        "images",
-        "frames",
-    ]);
-    for source in &manifest.sources {
-        let mut cells = vec![source.name.clone()];
-        cells.extend([source.num_seen, source.num_rejected(), source.num_duplicates, source.num_not_drawn].map(count));
-        cells.push(match source.asked {
-            manyframe_plan::pipeline::Take::Count(number) => count(number),
-            manyframe_plan::pipeline::Take::All => "all".to_owned(),
-        });
-        let cost = source.delivered.cost;
-        let numbers = [source.delivered.num_samples, cost.num_tokens(), cost.num_images, cost.num_frames];
-        cells.extend(numbers.map(count));
-        table.push(cells);
-    }
-    table
 }

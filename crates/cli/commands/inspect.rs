@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use manyframe_core::{Sample, VisualKind};
 use manyframe_engine::{LedgerRow, Manifest, Status};
 
-use super::build::sources_table;
+use super::contract;
 use crate::args::InspectArguments;
 use crate::table::{Table, bytes, count};
 use crate::{exit, output};
@@ -32,7 +32,7 @@ fn show_dataset(dataset: &Path, is_json: bool) -> Result<String> {
     if !manifest.description.is_empty() {
         text.push_str(&format!("{}\n", manifest.description));
     }
-    text.push_str(&format!("\n{}\n", sources_table(&manifest).render()));
+    text.push_str(&format!("\n{}\n", contract::of_dataset(&manifest)));
     let mut table = Table::new(&["shard", "samples", "tokens", "images", "bytes"]);
     for shard in &manifest.shards {
         let cost = shard.total.cost;
@@ -89,7 +89,7 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
     let mut text = format!("record    {}\n", sample.id);
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<9} {value}\n"));
     line("source", join(&[&sample.source, &sample.subset, &sample.upstream_id]));
-    line("from", row.origin().to_string());
+    line("from", row.origin.to_string());
     line("shard", row.shard.clone().unwrap_or_default());
     line(
         "tokens",

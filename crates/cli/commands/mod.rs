@@ -1,6 +1,7 @@
 //! One file per command.
 
 mod build;
+mod contract;
 mod inspect;
 mod plan;
 mod task;
@@ -93,7 +94,7 @@ fn find_one(dataset: &Path, id: &str) -> Result<LedgerRow> {
         [row] => Ok(row.clone()),
         several => {
             let shown =
-                several.iter().take(MOST_SHOWN).map(|row| format!("\n  {}  {}  {}", row.id, row.source, row.origin()));
+                several.iter().take(MOST_SHOWN).map(|row| format!("\n  {}  {}  {}", row.id, row.source, row.origin));
             let more = if several.len() > MOST_SHOWN { "\n  …" } else { "" };
             let list: String = shown.collect();
             Err(exit::WrongUse(format!("more than one record is called {id:?}:{list}{more}")).into())

@@ -8,9 +8,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use manyframe_core::{Cost, Layout};
 use manyframe_engine::EngineError;
-use manyframe_plan::pipeline::{Pipeline, Take};
+use manyframe_plan::pipeline::Pipeline;
 use manyframe_plan::{Context, MadePlan, Observer, Plan};
 
+use super::contract;
 use crate::args::{Global, PipelineArguments, PlanArguments};
 use crate::table::{Table, bytes, count};
 use crate::{output, progress};
@@ -95,19 +96,16 @@ fn json(made: &MadePlan) -> serde_json::Value {
         "key": plan.key,
         "name": plan.pipeline.name,
         "sources": plan.sources,
-        "total": { "num_samples": num_samples(plan), "num_tokens": plan.cost().num_tokens(), "cost": plan.cost() },
+        "total": plan.total(),
+        "num_tokens": plan.total().cost.num_tokens(),
         "tasks": plan.tasks,
     })
-}
-
-fn num_samples(plan: &Plan) -> u64 {
-    plan.tasks.iter().map(|task| task.num_samples).sum()
 }
 
 /// The tables that `plan` prints.
 pub(super) fn render(made: &MadePlan) -> String {
     let plan = &made.plan;
-    let mut text = format!("{}\n\n{}", plan.pipeline.name, sources_table(plan).render());
+    let mut text = format!("{}\n\n{}", plan.pipeline.name, contract::of_plan(plan));
     let mut reasons: BTreeMap<&str, Vec<String>> = BTreeMap::new();
     for source in &plan.sources {
         for (code, number) in &source.rejected {
@@ -130,42 +128,6 @@ pub(super) fn render(made: &MadePlan) -> String {
     };
     text.push_str(&format!("\nplan: {} ({tasks})\n", made.directory.display()));
     text
-}
-
-fn sources_table(plan: &Plan) -> Table {
-    let mut table = Table::new(&[
-        "source",
-        "kind",
-        "seen",
-        "rejected",
-        "duplicate",
-        "available",
-        "asked",
-        "drawn",
-        "tokens",
-        "text",
-        "visual",
-        "images",
-        "frames",
-    ]);
-    let row = |name: &str, kind: &str, numbers: [u64; 4], asked: String, drawn: u64, cost: Cost| {
-        let mut cells = vec![name.to_owned(), kind.to_owned()];
-        cells.extend(numbers.map(count));
-        cells.extend([asked, count(drawn), count(cost.num_tokens()), count(cost.text_tokens)]);
-        cells.extend([cost.visual_tokens, cost.num_images, cost.num_frames].map(count));
-        cells
-    };
-    let mut sums = [0; 4];
-    for source in &plan.sources {
-        let numbers = [source.num_seen, source.num_rejected(), source.num_duplicates, source.num_available];
-        for (sum, number) in sums.iter_mut().zip(numbers) {
-            *sum += number;
-        }
-        let asked = if let Take::Count(number) = source.asked { count(number) } else { "all".to_owned() };
-        table.push(row(&source.name, &source.kind, numbers, asked, source.num_drawn, source.cost));
-    }
-    table.push(row("total", "", sums, String::new(), num_samples(plan), plan.cost()));
-    table
 }
 
 fn shards_table(plan: &Plan) -> Table {

@@ -21,6 +21,7 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global) -> Result<ExitCode
         "task": report.id,
         "delivered": num_delivered,
         "rejected": report.outcomes.len() - num_delivered,
+        "reused": report.num_reused,
         "shards": report.shards,
     });
     output::print(&format!("{summary}\n"))?;
@@ -31,6 +32,7 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let observer = progress::observer(global.quiet);
     let plan = Plan::read(&arguments.plan)?;
     let dataset = std::path::PathBuf::from(&plan.pipeline.output.directory);
-    let committed = manyframe_engine::commit(&plan, &arguments.plan, &dataset, observer.as_ref())?;
+    let context = Context::open(plan.pipeline())?;
+    let committed = manyframe_engine::commit(&context, &plan, &arguments.plan, &dataset, observer.as_ref())?;
     super::build::report(&committed)
 }

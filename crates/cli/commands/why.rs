@@ -37,7 +37,7 @@ fn render(row: &LedgerRow) -> String {
     };
     line("source", &[row.source.as_str(), &row.subset].join("  "));
     line("upstream", &row.upstream_id);
-    line("from", &row.origin().to_string());
+    line("from", &row.origin.to_string());
     let became = match row.status {
         Status::Delivered => format!("delivered in shard {}", row.shard.as_deref().unwrap_or_default()),
         Status::Rejected => format!("rejected: {}", row.reason.as_deref().unwrap_or_default()),
@@ -49,7 +49,8 @@ fn render(row: &LedgerRow) -> String {
     };
     line("outcome", &became);
     line("because", row.detail.as_deref().unwrap_or_default());
-    if let Some(cost) = row.cost {
+    line("shortened", row.shortened.as_deref().unwrap_or_default());
+    if let Some((cost, _)) = row.measured {
         let tokens = format!("{} ({} images)", count(cost.num_tokens()), count(cost.num_images));
         line("tokens", &tokens);
     }

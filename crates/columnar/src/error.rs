@@ -57,6 +57,14 @@ pub enum ColumnarError {
         /// The type expected.
         expected: String,
     },
+    /// A row lacks a value that every row has.
+    #[error("row {row} of a batch of {path:?} is not complete")]
+    IncompleteRow {
+        /// The file.
+        path: PathBuf,
+        /// The row within its batch, from 0.
+        row: u64,
+    },
     /// A row that was asked for is not in the file.
     #[error("{path:?} has no row {row}; it has {num_rows} rows")]
     RowMissing {

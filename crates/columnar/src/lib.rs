@@ -21,6 +21,7 @@ mod guard;
 mod json;
 mod nesting;
 mod plan;
+mod record_table;
 mod row;
 mod sample_read;
 mod sample_table;
@@ -32,6 +33,7 @@ mod table_write;
 
 pub use cell::CellReader;
 pub use error::ColumnarError;
+pub use record_table::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
 pub use row::{Row, RowReader, Rows};
 pub use sample_read::{SampleRows, SampleTableReader};
 pub use sample_table::{ImageBytes, ImageCell, SampleRow};

@@ -1,13 +1,14 @@
-//! Plain tables: a few columns of plain values, for the index and the ledger.
+//! Plain tables: a few columns of plain values or lists of them, for index, ledger and packs.
 //!
-//! Nested values and foreign types are no business of theirs.
+//! Deeper nesting and foreign types are no business of theirs.
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, StringArray, UInt64Array,
+    Array, ArrayRef, AsArray, BooleanArray, FixedSizeBinaryArray, Float64Array, Int64Array, ListBuilder, StringArray,
+    StringBuilder, UInt64Array, UInt64Builder,
 };
-use arrow::datatypes::{DataType, Float64Type, Int64Type, UInt64Type};
+use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 use manyframe_core::RecordId;
 
@@ -29,6 +30,10 @@ pub enum Column {
     Bool(Vec<Option<bool>>),
     /// Record ids, stored as 16 bytes.
     Id(Vec<Option<RecordId>>),
+    /// Lists of unsigned integers; never absent.
+    U64List(Vec<Vec<u64>>),
+    /// Lists of texts; never absent.
+    TextList(Vec<Vec<String>>),
 }
 
 /// The type of a column.
@@ -46,6 +51,10 @@ pub enum ColumnKind {
     Bool,
     /// [`Column::Id`].
     Id,
+    /// [`Column::U64List`].
+    U64List,
+    /// [`Column::TextList`].
+    TextList,
 }
 
 /// A column of a table.
@@ -76,6 +85,8 @@ impl Column {
             Self::F64(_) => ColumnKind::F64,
             Self::Bool(_) => ColumnKind::Bool,
             Self::Id(_) => ColumnKind::Id,
+            Self::U64List(_) => ColumnKind::U64List,
+            Self::TextList(_) => ColumnKind::TextList,
         }
     }
 
@@ -88,6 +99,8 @@ impl Column {
             Self::F64(values) => values.len(),
             Self::Bool(values) => values.len(),
             Self::Id(values) => values.len(),
+            Self::U64List(values) => values.len(),
+            Self::TextList(values) => values.len(),
         }
     }
 
@@ -101,6 +114,22 @@ impl Column {
             Self::Id(values) => {
                 let ids = values.into_iter().map(|id| id.map(|id| id.0));
                 Arc::new(FixedSizeBinaryArray::try_from_sparse_iter_with_size(ids, ID_BYTES)?)
+            }
+            Self::U64List(lists) => {
+                let mut builder = ListBuilder::new(UInt64Builder::new());
+                for list in lists {
+                    builder.values().append_slice(&list);
+                    builder.append(true);
+                }
+                Arc::new(builder.finish())
+            }
+            Self::TextList(lists) => {
+                let mut builder = ListBuilder::new(StringBuilder::new());
+                for list in lists {
+                    list.iter().for_each(|text| builder.values().append_value(text));
+                    builder.append(true);
+                }
+                Arc::new(builder.finish())
             }
         })
     }
@@ -121,6 +150,17 @@ impl Column {
                 let ids = array.as_fixed_size_binary().iter();
                 Self::Id(ids.map(|id| Some(RecordId(id?.try_into().ok()?))).collect())
             }
+            ColumnKind::U64List => {
+                let list = |list: Option<ArrayRef>| {
+                    list.map(|list| list.as_primitive::<UInt64Type>().iter().flatten().collect()).unwrap_or_default()
+                };
+                Self::U64List(array.as_list::<i32>().iter().map(list).collect())
+            }
+            ColumnKind::TextList => {
+                let texts = |list: ArrayRef| list.as_string::<i32>().iter().flatten().map(str::to_owned).collect();
+                let list = |list: Option<ArrayRef>| list.map(texts).unwrap_or_default();
+                Self::TextList(array.as_list::<i32>().iter().map(list).collect())
+            }
         })
     }
 }
@@ -134,11 +174,13 @@ impl ColumnKind {
             Self::F64 => DataType::Float64,
             Self::Bool => DataType::Boolean,
             Self::Id => DataType::FixedSizeBinary(ID_BYTES),
+            Self::U64List => DataType::List(Arc::new(Field::new_list_field(DataType::UInt64, true))),
+            Self::TextList => DataType::List(Arc::new(Field::new_list_field(DataType::Utf8, true))),
         }
     }
 
     pub(crate) fn of(data_type: &DataType) -> Option<Self> {
-        [Self::Text, Self::U64, Self::I64, Self::F64, Self::Bool, Self::Id]
+        [Self::Text, Self::U64, Self::I64, Self::F64, Self::Bool, Self::Id, Self::U64List, Self::TextList]
             .into_iter()
             .find(|kind| kind.data_type() == *data_type)
     }

@@ -31,3 +31,28 @@ impl std::ops::AddAssign for Cost {
         self.num_frames += other.num_frames;
     }
 }
+
+/// Samples and what they cost together. Totals add up.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Total {
+    /// Number of samples.
+    pub num_samples: u64,
+    /// Tokens and images.
+    #[serde(flatten)]
+    pub cost: Cost,
+}
+
+impl Total {
+    /// Counts one sample more.
+    pub fn count(&mut self, cost: Cost) {
+        self.num_samples += 1;
+        self.cost += cost;
+    }
+}
+
+impl std::ops::AddAssign for Total {
+    fn add_assign(&mut self, other: Self) {
+        self.num_samples += other.num_samples;
+        self.cost += other.cost;
+    }
+}

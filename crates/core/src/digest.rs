@@ -76,6 +76,20 @@ impl RecordId {
     }
 }
 
+impl RecordId {
+    /// The id of the n-th piece (from 0) of a record that is delivered as several samples.
+    #[must_use]
+    pub fn piece(self, n: u64) -> Self {
+        Self::from_digest(Digest::of_fields([&self.0[..], b"piece", &n.to_le_bytes()]))
+    }
+
+    /// The id of the n-th (n ≥ 1) further time that a record is delivered.
+    #[must_use]
+    pub fn repetition(self, n: u64) -> Self {
+        Self::from_digest(Digest::of_fields([&self.0[..], b"repetition", &n.to_le_bytes()]))
+    }
+}
+
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
     bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
 }

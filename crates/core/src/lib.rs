@@ -15,7 +15,7 @@ mod record;
 mod reject;
 mod sample;
 
-pub use cost::Cost;
+pub use cost::{Cost, Total};
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::IndexRow;
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};

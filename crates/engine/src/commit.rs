@@ -11,14 +11,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Cost, Digest, Layout};
-use manyframe_plan::{Decision, Observer, Plan, PlannedRecord, SourceBudget, Step, read_records, records_path};
+use manyframe_core::{Digest, Layout, Total};
+use manyframe_plan::{
+    BuildFacts, Context, Decision, Observer, Plan, PlannedRecord, SourceBudget, Step, WorkDone, read_records,
+    records_path, sample_id,
+};
 use rustix::fs::{CWD, RenameFlags};
-use serde::{Deserialize, Serialize};
 
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
-use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary, Total, portable_pipeline};
-use crate::task::{OutcomeResult, TaskReport, read_report, shard_path};
+use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary, portable_pipeline};
+use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
 use crate::{EngineError, card, files};
 
 /// A dataset that was committed.
@@ -30,31 +32,13 @@ pub struct Committed {
     pub manifest: Manifest,
     /// Digest of its `manifest.json`, which names it.
     pub manifest_digest: Digest,
-}
-
-/// `build.json`: facts about the build that differ between machines, kept apart from the manifest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuildFacts {
-    /// Key of the plan.
-    pub plan_key: Digest,
-    /// Values of the variables in the pipeline file.
-    pub variables: BTreeMap<String, String>,
-}
-
-impl BuildFacts {
-    /// Reads the facts of a dataset; `None` if it has none.
-    pub fn read(dataset: &Path) -> Result<Option<Self>, EngineError> {
-        let path = dataset.join("build.json");
-        if !path.exists() {
-            return Ok(None);
-        }
-        let text = fs::read(&path).map_err(EngineError::read(&path))?;
-        Ok(serde_json::from_slice(&text).ok())
-    }
+    /// What the build did, and what it took over from the one before.
+    pub work: WorkDone,
 }
 
 /// Makes `dataset` of the plan in `directory`, whose tasks are all done.
 pub fn commit(
+    context: &Context,
     plan: &Plan,
     directory: &Path,
     dataset: &Path,
@@ -71,23 +55,42 @@ pub fn commit(
     let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
     let manifest = manifest_from_parts(plan, &staged, shards, sources)?;
     files::write_whole(&staged.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
-    let facts = BuildFacts { plan_key: plan.key, variables: plan.variables.clone() };
+    let work = work_done(plan, &reports);
+    let facts = BuildFacts {
+        plan_key: plan.key,
+        variables: plan.variables.clone(),
+        manyframe_version: manifest.manyframe_version.clone(),
+        recipes: BuildFacts::recipes(context),
+        work,
+    };
     files::write_json(&staged.join("build.json"), &facts)?;
     let text = files::write_json(&staged.join("manifest.json"), &manifest)?;
     publish_dataset(&staged, dataset)?;
-    Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text) })
+    Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text), work })
 }
 
 /// The dataset that is there already, if it was built from the same plan.
 pub fn committed_before(dataset: &Path, plan_key: Digest) -> Result<Option<Committed>, EngineError> {
-    let is_same = BuildFacts::read(dataset)?.is_some_and(|facts| facts.plan_key == plan_key);
-    if !is_same || !dataset.join("manifest.json").exists() {
+    let facts = BuildFacts::read(dataset)?.filter(|facts| facts.plan_key == plan_key);
+    if facts.is_none() || !dataset.join("manifest.json").exists() {
         return Ok(None);
     }
     let manifest = Manifest::read(dataset)?;
     let path = dataset.join("manifest.json");
     let text = fs::read(&path).map_err(EngineError::read(&path))?;
-    Ok(Some(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text) }))
+    let (dataset, manifest_digest) = (dataset.to_owned(), Digest::of(&text));
+    Ok(Some(Committed { dataset, manifest, manifest_digest, work: WorkDone::default() }))
+}
+
+fn work_done(plan: &Plan, reports: &[TaskReport]) -> WorkDone {
+    let num_delivered: u64 = reports.iter().map(|report| delivered_total(report).num_samples).sum();
+    let num_samples_reused = reports.iter().map(|report| report.num_reused).sum();
+    WorkDone {
+        num_splits_read: plan.num_splits_read,
+        num_splits_reused: plan.num_splits - plan.num_splits_read,
+        num_samples_made: num_delivered - num_samples_reused,
+        num_samples_reused,
+    }
 }
 
 /// Refuses to replace a directory that manyframe did not make.
@@ -156,8 +159,7 @@ fn delivered_total(report: &TaskReport) -> Total {
     let mut total = Total::default();
     for outcome in &report.outcomes {
         if let OutcomeResult::Delivered { cost, .. } = &outcome.result {
-            total.num_samples += 1;
-            total.cost += *cost;
+            total.count(*cost);
         }
     }
     total
@@ -182,28 +184,31 @@ fn write_ledger(
     reports: &[TaskReport],
     names: &[String],
 ) -> Result<Vec<SourceSummary>, EngineError> {
-    let mut outcomes: Vec<(u64, &OutcomeResult, &str)> = Vec::new();
+    let mut outcomes: Vec<(&RecordOutcome, &str)> = Vec::new();
     for (report, name) in reports.iter().zip(names) {
-        outcomes.extend(report.outcomes.iter().map(|outcome| (outcome.record, &outcome.result, name.as_str())));
+        outcomes.extend(report.outcomes.iter().map(|outcome| (outcome, name.as_str())));
     }
-    outcomes.sort_unstable_by_key(|(record, _, _)| *record);
+    outcomes.sort_unstable_by_key(|(outcome, _)| (outcome.record, outcome.repetition));
     let mut outcomes = outcomes.into_iter().peekable();
     let mut sources: Vec<SourceSummary> = plan.sources.iter().zip(&plan.pipeline.source).map(summary).collect();
     let mut writer = LedgerWriter::create(path)?;
+    let unaccounted = |detail: String| EngineError::Unaccounted { detail };
     for (position, record) in read_records(&records_path(directory))?.enumerate() {
         let record = record?;
-        let outcome = outcomes.next_if(|(record, _, _)| *record == position as u64);
-        let unaccounted = |detail: String| EngineError::Unaccounted { detail };
         let source = sources
             .get_mut(record.source as usize)
             .ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
-        let row = ledger_row(record, outcome.map(|(_, result, name)| (result, name)), source).map_err(unaccounted)?;
-        writer.write(row)?;
+        let times = if let Decision::Drawn(times) = record.decision { times } else { 1 };
+        for repetition in 0..times {
+            let is_its = |(outcome, _): &(&RecordOutcome, &str)| {
+                outcome.record == position as u64 && outcome.repetition == repetition
+            };
+            let outcome = outcomes.next_if(is_its).map(|(outcome, name)| (&outcome.result, name));
+            writer.write(ledger_row(&record, repetition, outcome, source).map_err(unaccounted)?)?;
+        }
     }
-    if let Some((record, _, _)) = outcomes.next() {
-        return Err(EngineError::Unaccounted {
-            detail: format!("a task delivered record {record}, which was not planned"),
-        });
+    if let Some((outcome, _)) = outcomes.next() {
+        return Err(unaccounted(format!("a task delivered sample {}, which was not planned", outcome.id)));
     }
     writer.finish()?;
     match sources.iter().find(|source| !source.adds_up()) {
@@ -221,70 +226,65 @@ fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTab
         kind: budget.kind.clone(),
         license: table.license.clone(),
         num_seen: budget.num_seen,
+        num_pieces: budget.num_pieces,
+        num_repeats: budget.num_repeats(),
+        readable: budget.readable,
+        after_filters: budget.after_filters,
+        available: budget.available,
         asked: budget.asked,
-        num_drawn: budget.num_drawn,
+        drawn: budget.drawn,
         max_rejects: table.max_rejects.map(manyframe_plan::pipeline::Share::as_f64),
         ..SourceSummary::default()
     }
 }
 
-/// The row of a record, counted into its source's summary.
+/// The row of a record's n-th delivery, counted into its source's summary.
 fn ledger_row(
-    record: PlannedRecord,
+    record: &PlannedRecord,
+    repetition: u32,
     outcome: Option<(&OutcomeResult, &str)>,
     source: &mut SourceSummary,
 ) -> Result<LedgerRow, String> {
-    let (line, offset, num_bytes, row) = match record.origin.position {
-        manyframe_core::Position::Bytes { offset, num_bytes, line } => {
-            (Some(line), Some(offset), Some(num_bytes), None)
-        }
-        manyframe_core::Position::Row(row) => (None, None, None, Some(row)),
-        manyframe_core::Position::File => (None, None, None, None),
-    };
     let mut ledger_row = LedgerRow {
-        id: record.id,
+        id: sample_id(record.id, repetition),
         source: source.name.clone(),
-        subset: record.subset,
-        upstream_id: record.upstream_id,
+        subset: record.subset.clone(),
+        upstream_id: record.upstream_id.clone(),
         status: Status::NotDrawn,
         reason: None,
         detail: None,
         duplicate_of: None,
+        shortened: (!record.shortened.is_empty()).then(|| record.shortened.clone()),
+        repetition,
         shard: None,
-        layout: record.measured.map(|(_, layout)| layout),
-        cost: record.measured.map(|(cost, _)| cost),
-        file: record.origin.file.to_string(),
-        line,
-        offset,
-        num_bytes,
-        row,
+        measured: record.measured,
+        origin: record.origin.clone(),
     };
     let mut reject = |code: manyframe_core::RejectCode, detail: String| {
         *source.rejected.entry(code).or_insert(0) += 1;
         (Status::Rejected, Some(code.as_str().to_owned()), Some(detail))
     };
-    match (record.decision, outcome) {
+    match (&record.decision, outcome) {
         (Decision::Rejected(code, detail), None) => {
-            (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(code, detail);
+            (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
         }
-        (Decision::Duplicate(kept), None) => {
+        (Decision::Duplicate { of, detail }, None) => {
             source.num_duplicates += 1;
             ledger_row.status = Status::Duplicate;
-            ledger_row.duplicate_of = Some(kept);
+            (ledger_row.duplicate_of, ledger_row.detail) = (Some(*of), Some(detail.clone()));
         }
         (Decision::NotDrawn, None) => source.num_not_drawn += 1,
         (Decision::Drawn(_), Some((OutcomeResult::Delivered { cost, layout }, shard))) => {
-            source.delivered.num_samples += 1;
-            source.delivered.cost += *cost;
+            source.delivered.count(*cost);
             ledger_row.status = Status::Delivered;
             ledger_row.shard = Some(shard.to_owned());
-            (ledger_row.layout, ledger_row.cost) = (Some(*layout), Some(*cost));
+            ledger_row.measured = Some((*cost, *layout));
         }
         (Decision::Drawn(_), Some((OutcomeResult::Rejected { code, detail }, _))) => {
             (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
         }
-        (Decision::Drawn(task), None) => {
-            return Err(format!("task {task} says nothing of record {}, which it was given", ledger_row.id));
+        (Decision::Drawn(_), None) => {
+            return Err(format!("no task tells of sample {}, which one was given", ledger_row.id));
         }
         (_, Some(_)) => return Err(format!("a task tells of record {}, which no task was given", ledger_row.id)),
     }
@@ -301,14 +301,11 @@ fn manifest_from_parts(
     let ledger = LedgerEntry {
         path: "ledger.parquet".to_owned(),
         digest: digest_of_file(&path)?,
-        num_records: sources.iter().map(|source| source.num_seen).sum(),
+        num_records: sources.iter().map(|source| source.num_seen + source.num_repeats).sum(),
     };
     let pipeline = portable_pipeline(&plan.pipeline, &plan.variables);
-    let mut total = Total { num_samples: 0, cost: Cost::default() };
-    for source in &sources {
-        total.num_samples += source.delivered.num_samples;
-        total.cost += source.delivered.cost;
-    }
+    let mut total = Total::default();
+    sources.iter().for_each(|source| total += source.delivered);
     Ok(Manifest {
         manifest_version: MANIFEST_VERSION,
         manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),

@@ -34,9 +34,9 @@ pub enum EngineError {
         #[source]
         error: manyframe_shards::ShardError,
     },
-    /// The ledger cannot be written or read.
-    #[error("the ledger {path:?} cannot be used")]
-    Ledger {
+    /// A table of a dataset (ledger, packs) cannot be written or read.
+    #[error("the table {path:?} cannot be used")]
+    Table {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -92,6 +92,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    pub(crate) fn table(path: impl Into<PathBuf>) -> impl FnOnce(manyframe_columnar::ColumnarError) -> Self {
+        let path = path.into();
+        move |error| Self::Table { path, error }
+    }
+
     pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Read { path, source }

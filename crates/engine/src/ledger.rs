@@ -4,8 +4,8 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
-use manyframe_columnar::{Column, ColumnKind, ColumnSpec, ColumnarError, TableReader, TableWriter};
-use manyframe_core::{Cost, Layout, Origin, Position, RecordId};
+use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
+use manyframe_core::{Cost, Layout, Origin, RecordId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -41,8 +41,8 @@ impl Status {
     }
 }
 
-/// A record in the ledger.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+/// A record in the ledger; one that is delivered several times has a row for each.
+#[derive(Debug, Clone, PartialEq)]
 pub struct LedgerRow {
     /// Identity; the key of its sample in shards.
     pub id: RecordId,
@@ -56,189 +56,111 @@ pub struct LedgerRow {
     pub status: Status,
     /// Why it was rejected: a stable code.
     pub reason: Option<String>,
-    /// Why it was rejected, in words.
+    /// Why it was rejected, or what it shares with the record that is kept, in words.
     pub detail: Option<String>,
     /// The record that is kept in its place.
     pub duplicate_of: Option<RecordId>,
+    /// What it gave up so that it fits, in words.
+    pub shortened: Option<String>,
+    /// How many times it was delivered before: 0 is the first.
+    pub repetition: u32,
     /// The shard that holds it, without format and extension, such as `temporal/000003`.
     pub shard: Option<String>,
-    /// Layout of its sample, as far as it was measured.
-    pub layout: Option<Layout>,
-    /// Its cost, as far as it was measured.
-    pub cost: Option<Cost>,
-    /// The annotation file it was read from.
-    pub file: String,
-    /// Line of its first byte, from 1; JSON only.
-    pub line: Option<u64>,
-    /// Its first byte in the file; JSON only.
-    pub offset: Option<u64>,
-    /// Its number of bytes; JSON only.
-    pub num_bytes: Option<u64>,
-    /// Its row, from 0; Parquet only.
-    pub row: Option<u64>,
+    /// Cost and layout of its sample, as far as it was measured.
+    pub measured: Option<(Cost, Layout)>,
+    /// Where it was read.
+    pub origin: Origin,
 }
 
-impl LedgerRow {
-    /// Where the record was read.
-    pub fn origin(&self) -> Origin {
-        let position = match (self.line, self.offset, self.num_bytes, self.row) {
-            (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { offset, num_bytes, line },
-            (_, _, _, Some(row)) => Position::Row(row),
-            _ => Position::File,
-        };
-        Origin { file: self.file.as_str().into(), position }
-    }
+/// The columns of the ledger; `schemas/ledger.schema.json` describes them.
+fn columns() -> Vec<RowColumn<LedgerRow>> {
+    let mut columns = vec![
+        RowColumn::text("id", "identity, the key of its sample in shards", |row: &LedgerRow| Some(row.id.to_string())),
+        RowColumn::text("source", "name of its source", |row: &LedgerRow| Some(row.source.clone())),
+        RowColumn::text("subset", "part of the source", |row: &LedgerRow| Some(row.subset.clone())),
+        RowColumn::text("upstream_id", "the id upstream gave it", |row: &LedgerRow| Some(row.upstream_id.clone())),
+        RowColumn::text("status", "delivered, rejected, duplicate or not_drawn", |row: &LedgerRow| {
+            Some(row.status.as_str().to_owned())
+        }),
+        RowColumn::text("reason", "why it was rejected: a stable code", |row: &LedgerRow| row.reason.clone()),
+        RowColumn::text("detail", "why it was rejected, or what it shares, in words", |row: &LedgerRow| {
+            row.detail.clone()
+        }),
+        RowColumn::text("duplicate_of", "the record that is kept in its place", |row: &LedgerRow| {
+            row.duplicate_of.map(|id| id.to_string())
+        }),
+        RowColumn::text("shortened", "what it gave up so that it fits", |row: &LedgerRow| row.shortened.clone()),
+        RowColumn::number("repetition", "how many times it was delivered before", |row: &LedgerRow| {
+            Some(u64::from(row.repetition))
+        }),
+        RowColumn::text("shard", "the shard that holds it, without format and extension", |row: &LedgerRow| {
+            row.shard.clone()
+        }),
+        RowColumn::number("num_tokens", "tokens of its sample", |row: &LedgerRow| {
+            row.measured.map(|(cost, _)| cost.num_tokens())
+        }),
+    ];
+    columns.extend(RowColumn::measured(|row: &LedgerRow| row.measured));
+    columns.extend(RowColumn::origin(|row: &LedgerRow| &row.origin));
+    columns
 }
 
-const COLUMNS: [(&str, ColumnKind, &str); 20] = [
-    ("id", ColumnKind::Text, "identity, the key of its sample in shards"),
-    ("source", ColumnKind::Text, "name of its source"),
-    ("subset", ColumnKind::Text, "part of the source"),
-    ("upstream_id", ColumnKind::Text, "the id upstream gave it"),
-    ("status", ColumnKind::Text, "delivered, rejected, duplicate or not_drawn"),
-    ("reason", ColumnKind::Text, "why it was rejected: a stable code"),
-    ("detail", ColumnKind::Text, "why it was rejected, in words"),
-    ("duplicate_of", ColumnKind::Text, "the record that is kept in its place"),
-    ("shard", ColumnKind::Text, "the shard that holds it, without format and extension"),
-    ("layout", ColumnKind::Text, "temporal, spatial, image or text"),
-    ("num_tokens", ColumnKind::U64, "tokens of its sample"),
-    ("text_tokens", ColumnKind::U64, "those that are text"),
-    ("visual_tokens", ColumnKind::U64, "those that stand for images"),
-    ("num_images", ColumnKind::U64, "images of its sample; frames and sub-images count"),
-    ("num_frames", ColumnKind::U64, "those that are frames"),
-    ("file", ColumnKind::Text, "the annotation file"),
-    ("line", ColumnKind::U64, "line of its first byte, from 1"),
-    ("offset", ColumnKind::U64, "its first byte"),
-    ("num_bytes", ColumnKind::U64, "its number of bytes"),
-    ("row", ColumnKind::U64, "its row, from 0"),
-];
-
-const BATCH: usize = 4096;
+/// The JSON Schema of a row of the ledger.
+pub fn ledger_schema() -> serde_json::Value {
+    schema_of_rows("LedgerRow", "A row of ledger.parquet: a record seen, or a further delivery of it.", &columns())
+}
 
 /// Writes the ledger in batches.
 pub(crate) struct LedgerWriter {
-    table: TableWriter<BufWriter<File>>,
+    rows: RowWriter<BufWriter<File>, LedgerRow>,
     path: PathBuf,
-    waiting: Vec<LedgerRow>,
 }
 
 impl LedgerWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, EngineError> {
         let file = File::create(path).map_err(EngineError::write(path))?;
-        let column = |(name, kind, doc): (&str, ColumnKind, &str)| ColumnSpec {
-            name: name.to_owned(),
-            kind,
-            doc: doc.to_owned(),
-        };
-        let table = TableWriter::new(BufWriter::new(file), &COLUMNS.map(column), &[])
-            .map_err(|error| EngineError::Ledger { path: path.to_owned(), error })?;
-        Ok(Self { table, path: path.to_owned(), waiting: Vec::new() })
+        let rows = RowWriter::new(BufWriter::new(file), columns()).map_err(EngineError::table(path))?;
+        Ok(Self { rows, path: path.to_owned() })
     }
 
     pub(crate) fn write(&mut self, row: LedgerRow) -> Result<(), EngineError> {
-        self.waiting.push(row);
-        if self.waiting.len() < BATCH { Ok(()) } else { self.flush() }
+        self.rows.write(row).map_err(EngineError::table(&self.path))
     }
 
-    pub(crate) fn finish(mut self) -> Result<(), EngineError> {
-        self.flush()?;
-        let sink = self.table.finish().map_err(|error| EngineError::Ledger { path: self.path.clone(), error })?;
-        let write_error = EngineError::write(&self.path);
-        let file = match sink.into_inner() {
-            Ok(file) => file,
-            Err(error) => return Err(write_error(error.into_error())),
-        };
-        file.sync_all().map_err(write_error)
+    pub(crate) fn finish(self) -> Result<(), EngineError> {
+        let sink = self.rows.finish().map_err(EngineError::table(&self.path))?;
+        let file = sink.into_inner().map_err(|error| EngineError::write(&self.path)(error.into_error()))?;
+        file.sync_all().map_err(EngineError::write(&self.path))
     }
-
-    fn flush(&mut self) -> Result<(), EngineError> {
-        let rows = std::mem::take(&mut self.waiting);
-        if rows.is_empty() {
-            return Ok(());
-        }
-        let columns = columns_from_rows(&rows);
-        self.table.write(columns).map_err(|error| EngineError::Ledger { path: self.path.clone(), error })
-    }
-}
-
-fn columns_from_rows(rows: &[LedgerRow]) -> Vec<Column> {
-    let text = |get: &dyn Fn(&LedgerRow) -> Option<String>| Column::Text(rows.iter().map(get).collect());
-    let number = |get: &dyn Fn(&LedgerRow) -> Option<u64>| Column::U64(rows.iter().map(get).collect());
-    let cost = |get: fn(Cost) -> u64| number(&move |row| row.cost.map(get));
-    vec![
-        text(&|row| Some(row.id.to_string())),
-        text(&|row| Some(row.source.clone())),
-        text(&|row| Some(row.subset.clone())),
-        text(&|row| Some(row.upstream_id.clone())),
-        text(&|row| Some(row.status.as_str().to_owned())),
-        text(&|row| row.reason.clone()),
-        text(&|row| row.detail.clone()),
-        text(&|row| row.duplicate_of.map(|id| id.to_string())),
-        text(&|row| row.shard.clone()),
-        text(&|row| row.layout.map(|layout| layout.as_str().to_owned())),
-        cost(|cost| cost.num_tokens()),
-        cost(|cost| cost.text_tokens),
-        cost(|cost| cost.visual_tokens),
-        cost(|cost| cost.num_images),
-        cost(|cost| cost.num_frames),
-        text(&|row| Some(row.file.clone())),
-        number(&|row| row.line),
-        number(&|row| row.offset),
-        number(&|row| row.num_bytes),
-        number(&|row| row.row),
-    ]
 }
 
 /// Reads the ledger of a dataset, in the order of the sources.
 pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow, EngineError>> + use<>, EngineError> {
-    let ledger_error = |error: ColumnarError| EngineError::Ledger { path: path.to_owned(), error };
-    let names = COLUMNS.map(|(name, _, _)| name);
-    let batches = TableReader::open(path).map_err(ledger_error)?.batches(&names).map_err(ledger_error)?;
+    let rows = read_rows(path, &columns(), row_at).map_err(EngineError::table(path))?;
     let path = path.to_owned();
-    Ok(batches.flat_map(move |batch| match batch {
-        Ok(columns) => rows_from_columns(&columns, &path),
-        Err(error) => vec![Err(EngineError::Ledger { path: path.clone(), error })],
-    }))
+    Ok(rows.map(move |row| row.map_err(EngineError::table(&path))))
 }
 
-fn rows_from_columns(columns: &[Column], path: &Path) -> Vec<Result<LedgerRow, EngineError>> {
-    let num_rows = if let Some(Column::Text(ids)) = columns.first() { ids.len() } else { 0 };
-    let damaged = |at: usize| {
-        let detail = format!("row {at} of the batch is not complete");
-        EngineError::NotADataset { path: path.to_owned(), detail }
-    };
-    (0..num_rows).map(|at| row_at(columns, at).ok_or_else(|| damaged(at))).collect()
-}
-
-fn row_at(columns: &[Column], at: usize) -> Option<LedgerRow> {
-    let column = |name: &str| columns.get(COLUMNS.iter().position(|(column, _, _)| *column == name)?);
-    let text = |name: &str| if let Column::Text(values) = column(name)? { values.get(at)?.clone() } else { None };
-    let number = |name: &str| if let Column::U64(values) = column(name)? { *values.get(at)? } else { None };
-    let cost = || {
-        Some(Cost {
-            text_tokens: number("text_tokens")?,
-            visual_tokens: number("visual_tokens")?,
-            num_images: number("num_images")?,
-            num_frames: number("num_frames")?,
-        })
-    };
-    let layout = |text: String| Layout::ALL.into_iter().find(|layout| layout.as_str() == text);
+fn row_at(cursor: &mut Cursor) -> Option<LedgerRow> {
+    let id = cursor.text()?.parse().ok()?;
+    let (source, subset, upstream_id) = (cursor.text()?, cursor.text()?, cursor.text()?);
+    let status = Status::from_text(&cursor.text()?)?;
+    let (reason, detail, duplicate_of, shortened) = (cursor.text(), cursor.text(), cursor.text(), cursor.text());
+    let repetition = u32::try_from(cursor.number()?).ok()?;
+    let (shard, _num_tokens) = (cursor.text(), cursor.number());
     Some(LedgerRow {
-        id: text("id")?.parse().ok()?,
-        source: text("source")?,
-        subset: text("subset")?,
-        upstream_id: text("upstream_id")?,
-        status: Status::from_text(&text("status")?)?,
-        reason: text("reason"),
-        detail: text("detail"),
-        duplicate_of: text("duplicate_of").and_then(|id| id.parse().ok()),
-        shard: text("shard"),
-        layout: text("layout").and_then(layout),
-        cost: cost(),
-        file: text("file")?,
-        line: number("line"),
-        offset: number("offset"),
-        num_bytes: number("num_bytes"),
-        row: number("row"),
+        id,
+        source,
+        subset,
+        upstream_id,
+        status,
+        reason,
+        detail,
+        duplicate_of: duplicate_of.and_then(|id| id.parse().ok()),
+        shortened,
+        repetition,
+        shard,
+        measured: cursor.measured(),
+        origin: cursor.origin()?,
     })
 }

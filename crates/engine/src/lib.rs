@@ -7,6 +7,7 @@
 //! **Invariant:** nothing is visible before commit; a crash leaves nothing that a later run takes for finished.
 //! **Invariant:** records in = delivered + rejected + duplicate + not drawn, or there is no commit.
 
+mod built;
 mod card;
 mod commit;
 mod error;
@@ -19,11 +20,11 @@ mod sample;
 mod task;
 mod verify;
 
-pub use commit::{BuildFacts, Committed, commit, committed_before, refuse_foreign};
+pub use commit::{Committed, commit, committed_before, refuse_foreign};
 pub use error::EngineError;
-pub use ledger::{LedgerRow, Status, read_ledger};
+pub use ledger::{LedgerRow, Status, ledger_schema, read_ledger};
 pub use local::run_all;
 pub use look::{find_rows, read_origin, read_sample};
-pub use manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary, Total};
+pub use manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary};
 pub use task::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, run_task};
 pub use verify::{Verification, verify};

@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use manyframe_core::Sample;
-use manyframe_plan::OpenSource;
+use manyframe_plan::{BuildFacts, OpenSource};
 use manyframe_plan::pipeline::{Pipeline, PipelineFile};
 use manyframe_sources::RawBody;
 use serde_json::Value;
 
 use crate::EngineError;
-use crate::commit::BuildFacts;
 use crate::ledger::{LedgerRow, read_ledger};
 use crate::manifest::Manifest;
 
@@ -62,6 +61,7 @@ pub fn read_origin(
     let mut pipeline = manifest.pipeline;
     if let Some(output) = pipeline.get_mut("output").and_then(Value::as_object_mut) {
         output.insert("directory".to_owned(), Value::from(""));
+        output.insert("root".to_owned(), Value::from(""));
     }
     fill_in(&mut pipeline, &known);
     let damaged = |detail: String| EngineError::NotADataset { path: dataset.join("manifest.json"), detail };
@@ -69,7 +69,7 @@ pub fn read_origin(
     let table = file.source.iter().find(|table| table.name == row.source).cloned();
     let table = table.ok_or_else(|| damaged(format!("there is no source {:?}", row.source)))?;
     let source = OpenSource::open(&Pipeline { file, variables: known }, &table)?;
-    let raw = source.read_at(&row.origin()).map_err(|error| {
+    let raw = source.read_at(&row.origin).map_err(|error| {
         EngineError::Plan(manyframe_plan::PlanError::Source { source_name: table.name.clone(), error })
     })?;
     let bytes = match raw.body {

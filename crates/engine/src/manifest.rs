@@ -6,8 +6,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use manyframe_core::{Cost, Digest, Layout, RejectCode};
-use manyframe_plan::pipeline::{PipelineFile, Take};
+use manyframe_core::{Digest, Layout, RejectCode, Total};
+use manyframe_plan::Asked;
+use manyframe_plan::pipeline::PipelineFile;
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -16,7 +17,7 @@ use serde_json::Value;
 use crate::EngineError;
 
 /// Raised whenever readers of an older version would misread a manifest.
-pub const MANIFEST_VERSION: u32 = 1;
+pub const MANIFEST_VERSION: u32 = 2;
 
 /// What a dataset is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,18 +46,9 @@ pub struct Manifest {
     pub ledger: LedgerEntry,
 }
 
-/// Samples and their cost.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct Total {
-    /// Number of samples.
-    pub num_samples: u64,
-    /// Tokens and images.
-    #[serde(flatten)]
-    pub cost: Cost,
-}
-
-/// What became of a source's records: `num_seen` is the sum of `rejected`, `num_duplicates`, `num_not_drawn` and
-/// `delivered.num_samples`.
+/// What became of a source's records, from what was seen to what was delivered.
+///
+/// `num_seen + num_repeats` is the sum of `rejected`, `num_duplicates`, `num_not_drawn` and `delivered.num_samples`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceSummary {
     /// Its name.
@@ -65,18 +57,28 @@ pub struct SourceSummary {
     pub kind: String,
     /// The licence that the pipeline file states.
     pub license: String,
-    /// Records seen.
+    /// Records seen; the pieces of a record that was split count one each.
     pub num_seen: u64,
-    /// Records rejected, by reason.
+    /// Those that are further pieces of a record that was split.
+    pub num_pieces: u64,
+    /// Records rejected, by reason; each repetition of a record counts.
     pub rejected: BTreeMap<RejectCode, u64>,
-    /// Records left out because another one says the same.
+    /// Records left out because another one says or shows the same.
     pub num_duplicates: u64,
     /// Records that could have been drawn, but were not.
     pub num_not_drawn: u64,
-    /// How many the pipeline file asks for.
-    pub asked: Take,
-    /// How many were drawn.
-    pub num_drawn: u64,
+    /// Draws of a record beyond its first.
+    pub num_repeats: u64,
+    /// Records that could be read and measured.
+    pub readable: Total,
+    /// Those that are short enough and pass the filters.
+    pub after_filters: Total,
+    /// Those that are no duplicates: what could be drawn.
+    pub available: Total,
+    /// What the pipeline file asks for, and how much was drawn of it.
+    pub asked: Asked,
+    /// What was drawn, repetitions included.
+    pub drawn: Total,
     /// What was delivered.
     pub delivered: Total,
     /// The share of its records that may be rejected.
@@ -110,7 +112,7 @@ pub struct LedgerEntry {
     pub path: String,
     /// BLAKE3 digest of the file.
     pub digest: Digest,
-    /// Number of records.
+    /// Number of rows: records seen, and repetitions.
     pub num_records: u64,
 }
 
@@ -132,7 +134,8 @@ impl SourceSummary {
 
     /// Whether every record seen has one outcome.
     pub fn adds_up(&self) -> bool {
-        self.num_rejected() + self.num_duplicates + self.num_not_drawn + self.delivered.num_samples == self.num_seen
+        let outcomes = self.num_rejected() + self.num_duplicates + self.num_not_drawn + self.delivered.num_samples;
+        outcomes == self.num_seen + self.num_repeats
     }
 }
 
@@ -162,6 +165,7 @@ pub(crate) fn portable_pipeline(file: &PipelineFile, variables: &BTreeMap<String
         fields.insert("vars".to_owned(), Value::Object(serde_json::Map::new()));
         if let Some(Value::Object(output)) = fields.get_mut("output") {
             output.remove("directory");
+            output.remove("root");
         }
     }
     make_portable(&mut value, variables);

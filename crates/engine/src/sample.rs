@@ -11,7 +11,7 @@ use manyframe_core::{
 };
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, tile_image};
-use manyframe_plan::{Context, OpenSource, PlanError, PlannedSample, in_visual};
+use manyframe_plan::{Context, Fit, OpenSource, PlanError, PlannedSample, fewest_tiles, in_visual};
 
 use crate::EngineError;
 
@@ -20,17 +20,18 @@ pub(crate) type Outcome = Result<Sample, (RejectCode, String)>;
 
 /// Makes a planned sample. `Err` is failing storage, or annotations that are not those of the plan.
 pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome, EngineError> {
-    let changed = || EngineError::SourceChanged { id: planned.id.to_string(), origin: planned.origin.to_string() };
+    let changed = || EngineError::SourceChanged { id: planned.record_id.to_string(), origin: planned.origin.to_string() };
     let source = context.sources.get(planned.source as usize).ok_or_else(changed)?;
     let raw = source
         .read_at(&planned.origin)
         .map_err(|error| EngineError::Plan(PlanError::Source { source_name: source.table.name.clone(), error }))?;
     let Ok(record) = source.parse(&raw) else { return Err(changed()) };
-    if !is_same_record(record.id, planned.id) {
+    if !is_same_record(record.id, planned) {
         return Err(changed());
     }
+    let record = planned.fit.cut(record);
     // A decoder that panics on hostile bytes costs the record, not the run.
-    match catch_unwind(AssertUnwindSafe(|| sample_from_record(context, source, record, planned.id))) {
+    match catch_unwind(AssertUnwindSafe(|| sample_from_record(context, source, record, planned))) {
         Ok(Ok(sample)) => Ok(Ok(sample)),
         Ok(Err(MediaError::Bad { code, detail })) => Ok(Err((code, context.portable_text(detail)))),
         Ok(Err(storage @ MediaError::Storage { .. })) => Err(EngineError::Plan(PlanError::Storage(storage))),
@@ -38,23 +39,24 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
     }
 }
 
-/// Records that upstream lists more than once have ids of their own.
-fn is_same_record(found: RecordId, planned: RecordId) -> bool {
+/// Pieces, and records that upstream lists more than once, have ids of their own.
+fn is_same_record(found: RecordId, planned: &PlannedSample) -> bool {
     const MOST_OCCURRENCES: u64 = 100_000;
-    found == planned || (1..MOST_OCCURRENCES).any(|n| found.occurrence(n) == planned)
+    let found = planned.fit.piece.map_or(found, |piece| found.piece(u64::from(piece.number)));
+    found == planned.record_id || (1..MOST_OCCURRENCES).any(|n| found.occurrence(n) == planned.record_id)
 }
 
 fn sample_from_record(
     context: &Context,
     source: &OpenSource,
     record: Record,
-    id: RecordId,
+    planned: &PlannedSample,
 ) -> Result<Sample, MediaError> {
     let mut shown = Vec::new();
     for (index, visual) in record.visuals().enumerate() {
         let made = record.media.get(visual.media).map_or_else(
             || Err(MediaError::bad(RejectCode::MediaMissing, "the record has no such medium")),
-            |medium| show(context, source, &record, visual, medium),
+            |medium| show(context, source, &record, visual, medium, &planned.fit),
         );
         shown.push(made.map_err(|error| in_visual(error, &record, index))?);
     }
@@ -87,7 +89,7 @@ fn sample_from_record(
         images.extend(shown.images);
     }
     Ok(Sample {
-        id,
+        id: planned.id(),
         source: record.source,
         subset: record.subset,
         upstream_id: record.upstream_id,
@@ -128,15 +130,21 @@ fn show(
     record: &Record,
     visual: Visual,
     medium: &MediaRef,
+    fit: &Fit,
 ) -> Result<Shown, MediaError> {
     if let MediaLocation::Prepared { images, grid } = &medium.location {
-        return show_prepared(context, source, visual, images, *grid);
+        return match (visual.kind, fit.max_frames) {
+            (VisualKind::Video, Some(most)) if images.len() > most.get() as usize => {
+                show_prepared(context, source, visual, &spread(images, most.get() as usize), *grid)
+            }
+            _ => show_prepared(context, source, visual, images, *grid),
+        };
     }
     match visual.kind {
-        VisualKind::Video => show_video(context, source, record, medium),
+        VisualKind::Video => show_video(context, source, record, medium, fit),
         VisualKind::Tiled => {
             let bytes = source.media.image_bytes(&record.subset, medium)?;
-            let tiled = tile_image(&bytes, &context.images, &context.tiles)?;
+            let tiled = tile_image(&bytes, &context.images, &fewest_tiles(&context.tiles, fit.max_tiles))?;
             Ok(Shown {
                 kind: visual.kind,
                 images: tiled.images,
@@ -189,9 +197,23 @@ fn show_prepared(
     Ok(Shown { kind: visual.kind, images, grid, times_s: Vec::new(), width_px, height_px })
 }
 
+/// As many of the images, evenly spread: positions `floor(i × (n − 1) / (most − 1))`.
+fn spread(images: &[BlobRef], most: usize) -> Vec<BlobRef> {
+    let last = images.len().saturating_sub(1);
+    let position = |i: usize| i * last / most.saturating_sub(1).max(1);
+    (0..most).filter_map(|i| images.get(position(i)).cloned()).collect()
+}
+
 #[cfg(feature = "video")]
-fn show_video(context: &Context, source: &OpenSource, record: &Record, medium: &MediaRef) -> Result<Shown, MediaError> {
-    let chosen = source.media.choose_frames(&record.subset, medium, &context.sampling)?;
+fn show_video(
+    context: &Context,
+    source: &OpenSource,
+    record: &Record,
+    medium: &MediaRef,
+    fit: &Fit,
+) -> Result<Shown, MediaError> {
+    let sampling = fit.max_frames.map_or(context.sampling, |most| context.sampling.at_most(most.get()));
+    let chosen = source.media.choose_frames(&record.subset, medium, &sampling)?;
     let frames = manyframe_media::video::decode_frames(&chosen.input, &chosen.index, &chosen.wanted, &context.frames)?;
     let times_s = frames.iter().map(|frame| frame.time_s).collect();
     let images = frames.into_iter().map(|frame| frame.image).collect();
@@ -200,6 +222,6 @@ fn show_video(context: &Context, source: &OpenSource, record: &Record, medium: &
 }
 
 #[cfg(not(feature = "video"))]
-fn show_video(_: &Context, _: &OpenSource, _: &Record, _: &MediaRef) -> Result<Shown, MediaError> {
+fn show_video(_: &Context, _: &OpenSource, _: &Record, _: &MediaRef, _: &Fit) -> Result<Shown, MediaError> {
     Err(MediaError::bad(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
 }

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 
 use manyframe_core::{Cost, Digest, Layout, RecordId, RejectCode, Sample};
 use manyframe_plan::parallel::ordered_map;
-use manyframe_plan::{Context, Observer, Plan, TaskHeader, read_task};
+use manyframe_plan::{Context, Observer, Plan, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{ShardFormat, ShardWriter};
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, files, sample};
+use crate::{EngineError, built, files, sample};
 
 /// What a task did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,8 @@ pub struct TaskReport {
     pub shards: Vec<ShardReport>,
     /// What became of each of its records, in the order of the task.
     pub outcomes: Vec<RecordOutcome>,
+    /// Samples that were taken over from an earlier build.
+    pub num_reused: u64,
 }
 
 /// A shard that a task wrote.
@@ -46,7 +48,9 @@ pub struct ShardReport {
 pub struct RecordOutcome {
     /// Position of the record in the plan's `records.parquet`.
     pub record: u64,
-    /// Its identity.
+    /// How many times the record is delivered before: 0 is the first.
+    pub repetition: u32,
+    /// The identity of the sample.
     pub id: RecordId,
     /// What became of it.
     pub result: OutcomeResult,
@@ -100,26 +104,34 @@ pub fn run_task(
     }
     let mut shards = OpenShards::create(directory, header, &plan.pipeline.output.formats)?;
     let mut outcomes = Vec::new();
+    let mut num_reused = 0;
     let samples = read_task(directory, task)?.into_iter().map(Ok);
     let window = pool.current_num_threads() * 4;
-    let make = |planned| (sample::make(context, &planned), planned);
-    ordered_map(pool, window, samples, make, |(outcome, planned)| {
+    let make = |planned: PlannedSample| {
+        let reused = built::read(&planned);
+        let is_reused = reused.is_some();
+        let outcome = reused.map_or_else(|| sample::make(context, &planned), |sample| Ok(Ok(sample)));
+        (outcome, is_reused, planned)
+    };
+    ordered_map(pool, window, samples, make, |(outcome, is_reused, planned)| {
+        let (record, repetition, id) = (planned.record, planned.repetition, planned.id());
         let result = match outcome? {
             Ok(sample) => {
                 shards.write(&sample)?;
+                num_reused += u64::from(is_reused);
                 if sample.cost != planned.cost {
-                    tracing::debug!(id = %planned.id, planned = ?planned.cost, found = ?sample.cost, "cost differs");
+                    tracing::debug!(%id, planned = ?planned.cost, found = ?sample.cost, "cost differs");
                 }
                 OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout }
             }
             Err((code, detail)) => OutcomeResult::Rejected { code, detail },
         };
-        outcomes.push(RecordOutcome { record: planned.record, id: planned.id, result });
+        outcomes.push(RecordOutcome { record, repetition, id, result });
         observer.advance(1, 1);
         Ok::<_, EngineError>(())
     })?;
     let shards = shards.finish()?;
-    let report = TaskReport { id: task, layout: header.layout, shards, outcomes };
+    let report = TaskReport { id: task, layout: header.layout, shards, outcomes, num_reused };
     files::write_json(&report_path(directory, task), &report)?;
     tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)

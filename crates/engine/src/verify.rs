@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manyframe_core::{RecordId, Sample};
+use manyframe_core::{RecordId, Sample, Total};
 use manyframe_media::{MediaLimits, decode_rgb};
 use manyframe_plan::parallel::ordered_map;
 use manyframe_plan::{Observer, Step};
@@ -12,7 +12,7 @@ use rustc_hash::FxHashMap;
 use crate::EngineError;
 use crate::commit::digest_of_file;
 use crate::ledger::{Status, read_ledger};
-use crate::manifest::{Manifest, ShardEntry, SourceSummary, Total};
+use crate::manifest::{Manifest, ShardEntry, SourceSummary};
 
 /// What reading a dataset back showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -84,11 +84,14 @@ fn verify_ledger(
         let row = row?;
         found.num_records += 1;
         let source = counted.entry(row.source.clone()).or_default();
-        source.num_seen += 1;
+        if row.repetition == 0 {
+            source.num_seen += 1;
+        } else {
+            source.num_repeats += 1;
+        }
         match row.status {
             Status::Delivered => {
-                source.delivered.num_samples += 1;
-                source.delivered.cost += row.cost.unwrap_or_default();
+                source.delivered.count(row.measured.map(|(cost, _)| cost).unwrap_or_default());
                 if expected.insert(row.id, row.shard.unwrap_or_default()).is_some() {
                     found.problem(format!("ledger: record {} is delivered twice", row.id));
                 }
@@ -106,8 +109,9 @@ fn verify_ledger(
     }
     for source in &manifest.sources {
         let counted = counted.remove(&source.name).unwrap_or_default();
-        let numbers =
-            |s: &SourceSummary| (s.num_seen, s.rejected.clone(), s.num_duplicates, s.num_not_drawn, s.delivered);
+        let numbers = |s: &SourceSummary| {
+            (s.num_seen, s.num_repeats, s.rejected.clone(), s.num_duplicates, s.num_not_drawn, s.delivered)
+        };
         if numbers(&counted) != numbers(source) {
             found.problem(format!("source {:?}: ledger and manifest count differently", source.name));
         }
@@ -149,8 +153,7 @@ fn verify_shard(
     let mut total = Total::default();
     let check = |sample: Sample| (sample.id, sample.cost, sample.images.len(), faults_of(&sample, placeholder));
     let result = ordered_map(pool, pool.current_num_threads() * 4, samples, check, |(id, cost, num_images, faults)| {
-        total.num_samples += 1;
-        total.cost += cost;
+        total.count(cost);
         found.num_samples += 1;
         found.num_images += num_images as u64;
         for fault in faults {

@@ -4,12 +4,33 @@ use manyframe_core::{Digest, Part, VisualKind};
 use manyframe_media::MediaError;
 use manyframe_samplers::{Duplicate, candidate_groups, duplicates_in_group};
 
-use crate::make::Rows;
 use crate::parallel::ordered_map;
+use crate::pipeline::DuplicateRule;
+use crate::records::Decision;
+use crate::rows::Rows;
 use crate::{Context, Observer, PlanError, Step};
 
-/// The duplicates among the eligible rows.
-pub(crate) fn find(
+/// Decides which of the eligible rows are duplicates.
+pub(crate) fn decide(
+    context: &Context,
+    all: &Rows,
+    eligible: &[usize],
+    of_row: &mut [Decision],
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<(), PlanError> {
+    if context.pipeline.file.duplicates.remove == DuplicateRule::Nothing {
+        return Ok(());
+    }
+    for duplicate in find_exact(context, all, eligible, pool, observer)? {
+        if let (Some(decision), Some(kept)) = (of_row.get_mut(duplicate.row), all.index.get(duplicate.kept)) {
+            *decision = Decision::Duplicate { of: kept.id, detail: "same text, same bytes".to_owned() };
+        }
+    }
+    Ok(())
+}
+
+fn find_exact(
     context: &Context,
     all: &Rows,
     eligible: &[usize],
@@ -36,11 +57,12 @@ pub(crate) fn find(
 
 /// A digest of all that the record says and shows; `None` if its media cannot be read, which the run will tell.
 fn content_digest(context: &Context, all: &Rows, row: usize) -> Result<Option<Digest>, PlanError> {
-    let (Some(row), Some((_, origin))) = (all.index.get(row), all.places.get(row)) else { return Ok(None) };
+    let (Some(row), Some(place)) = (all.index.get(row), all.places.get(row)) else { return Ok(None) };
     let Some(open) = context.sources.get(row.source as usize) else { return Ok(None) };
-    let raw = open.read_at(origin);
+    let raw = open.read_at(&place.origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
     let Ok(record) = open.parse(&raw) else { return Ok(None) };
+    let record = place.fit.as_deref().copied().unwrap_or_default().cut(record);
     let mut hasher = blake3::Hasher::new();
     hasher.update(&record.text_digest().0);
     let tiled = |part: &Part| matches!(part, Part::Visual(visual) if visual.kind == VisualKind::Tiled);

@@ -88,6 +88,9 @@ pub enum PlanError {
         /// What is missing.
         detail: String,
     },
+    /// The sources cannot be mixed as the pipeline file asks.
+    #[error("the sources cannot be mixed as the pipeline file asks")]
+    Mix(#[source] manyframe_samplers::MixError),
     /// The worker threads cannot be started.
     #[error("cannot start worker threads")]
     Threads(#[source] rayon::ThreadPoolBuildError),

@@ -8,9 +8,13 @@
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
 //! **Invariant:** no image and no frame is decoded here; media are read whole only to tell duplicates apart.
 
+mod built;
 mod context;
+mod decide;
+mod delivered;
 mod duplicates;
 mod error;
+mod fit;
 mod index;
 mod make;
 mod media;
@@ -20,14 +24,19 @@ pub mod pipeline;
 mod plan;
 mod records;
 mod replay;
+mod rows;
 
+pub use built::{BuildFacts, WorkDone};
 pub use context::{Context, OpenSource};
 pub use error::PlanError;
-pub use index::{in_visual, plan_key};
+pub use fit::{Fit, Piece};
+pub use index::{fewest_tiles, in_visual, plan_key};
 pub use make::{MadePlan, make};
 #[cfg(feature = "video")]
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
 pub use observer::{Observer, Step, Unobserved};
-pub use plan::{PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_task, records_path};
+pub use plan::{
+    Asked, BuiltBefore, PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_task, records_path, sample_id,
+};
 pub use records::{Decision, PlannedRecord, read_records};

@@ -10,15 +10,20 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode};
+use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Total};
+use manyframe_samplers::{Difference, Law, Unit};
+use manyframe_shards::ShardFormat;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
-use crate::pipeline::{Pipeline, PipelineFile, Take};
+use crate::fit::Fit;
+use crate::pipeline::{Pipeline, PipelineFile};
 
 /// Raised whenever a plan of an older version cannot be run.
-pub const PLAN_VERSION: u32 = 1;
+pub const PLAN_VERSION: u32 = 2;
 
 /// Every decision of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -33,41 +38,74 @@ pub struct Plan {
     pub variables: BTreeMap<String, String>,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
+    /// Annotation files, or parts of them.
+    pub num_splits: u64,
+    /// Those that were read; the index of the others was there already.
+    pub num_splits_read: u64,
     /// What each source gives, in the order of the pipeline file.
     pub sources: Vec<SourceBudget>,
     /// The tasks; each makes one shard per format.
     pub tasks: Vec<TaskHeader>,
 }
 
-/// What a source gives.
+/// What a source gives, from what was seen to what is drawn.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct SourceBudget {
     /// Its name.
     pub name: String,
     /// Its kind.
     pub kind: String,
-    /// Records seen.
+    /// Records seen; the pieces of a record that was split count one each.
     pub num_seen: u64,
+    /// Those that are further pieces of a record that was split.
+    pub num_pieces: u64,
     /// Records rejected before the draw, by reason; `too_long` and `filtered` included.
     pub rejected: BTreeMap<RejectCode, u64>,
-    /// Records left out as duplicates.
-    pub num_duplicates: u64,
-    /// Records that could be drawn.
-    pub num_available: u64,
-    /// How many the pipeline file asks for.
-    pub asked: Take,
-    /// How many are drawn.
+    /// Records that could be read and measured.
+    pub readable: Total,
+    /// Those that are short enough and pass the filters.
+    pub after_filters: Total,
+    /// Those that are no duplicates: what can be drawn.
+    pub available: Total,
+    /// What the pipeline file asks for.
+    pub asked: Asked,
+    /// Records that are drawn at least once.
     pub num_drawn: u64,
-    /// Exact cost of those that are drawn.
-    pub cost: Cost,
-    /// Bytes they take in shards, roughly.
+    /// What is drawn, repetitions included.
+    pub drawn: Total,
+    /// Bytes it takes in shards, roughly.
     pub estimated_bytes: u64,
+}
+
+/// What the pipeline file asks of a source, and how far the draw meets it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// The law.
+    pub law: Law,
+    /// In what it counts.
+    pub unit: Unit,
+    /// How much that is, in this unit.
+    pub amount: f64,
+    /// How much was drawn, in this unit.
+    pub drawn: u64,
+    /// Why the two differ.
+    pub difference: Difference,
 }
 
 impl SourceBudget {
     /// Records rejected before the draw.
     pub fn num_rejected(&self) -> u64 {
         self.rejected.values().sum()
+    }
+
+    /// Records left out as duplicates.
+    pub fn num_duplicates(&self) -> u64 {
+        self.after_filters.num_samples - self.available.num_samples
+    }
+
+    /// Deliveries of a record beyond its first.
+    pub fn num_repeats(&self) -> u64 {
+        self.drawn.num_samples - self.num_drawn
     }
 }
 
@@ -91,14 +129,51 @@ pub struct TaskHeader {
 pub struct PlannedSample {
     /// Position of its record in `records.parquet`.
     pub record: u64,
-    /// Identity; unique in the plan.
-    pub id: RecordId,
+    /// Identity of its record.
+    pub record_id: RecordId,
+    /// How many times the record is delivered before: 0 is the first.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub repetition: u32,
     /// Position of its source.
     pub source: u32,
     /// Where its record stands.
     pub origin: Origin,
     /// What it should cost.
     pub cost: Cost,
+    /// What the record gives up so that it fits.
+    #[serde(default, skip_serializing_if = "Fit::is_whole")]
+    pub fit: Fit,
+    /// Where the dataset that is being replaced holds the very sample.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub built_before: Option<BuiltBefore>,
+}
+
+/// A sample in a shard of an earlier build.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BuiltBefore {
+    /// The shard.
+    pub shard: Arc<Path>,
+    /// Its format.
+    pub format: ShardFormat,
+    /// Where it stands in the shard.
+    pub position: u64,
+}
+
+impl PlannedSample {
+    /// Identity; unique in the dataset.
+    pub fn id(&self) -> RecordId {
+        sample_id(self.record_id, self.repetition)
+    }
+}
+
+/// The id of a record's n-th delivery (from 0).
+pub fn sample_id(record_id: RecordId, repetition: u32) -> RecordId {
+    if repetition == 0 { record_id } else { record_id.repetition(u64::from(repetition)) }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 impl Plan {
@@ -120,10 +195,10 @@ impl Plan {
         Pipeline { file: self.pipeline.clone(), variables: self.variables.clone() }
     }
 
-    /// Cost of all drawn records.
-    pub fn cost(&self) -> Cost {
-        let mut total = Cost::default();
-        self.sources.iter().for_each(|source| total += source.cost);
+    /// All samples.
+    pub fn total(&self) -> Total {
+        let mut total = Total::default();
+        self.sources.iter().for_each(|source| total += source.drawn);
         total
     }
 }

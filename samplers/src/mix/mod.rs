@@ -162,10 +162,11 @@ pub struct Drawn {
 }
 
 /// Why a draw is not what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Difference {
     /// It is, to the nearest unit.
+    #[default]
     None,
     /// Records cannot be divided: one more would have passed the target.
     Rounding,

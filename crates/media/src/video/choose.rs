@@ -24,6 +24,17 @@ pub enum Sampling {
     },
 }
 
+impl Sampling {
+    /// The same rule with no more frames than this.
+    #[must_use]
+    pub fn at_most(self, most: u32) -> Self {
+        match self {
+            Self::Interval { interval_s, max_frames } => Self::Interval { interval_s, max_frames: max_frames.min(most) },
+            Self::Uniform { num_frames } => Self::Uniform { num_frames: num_frames.min(most) },
+        }
+    }
+}
+
 impl Default for Sampling {
     fn default() -> Self {
         Self::Interval { interval_s: 1.0, max_frames: 128 }

@@ -10,23 +10,21 @@ use manyframe_core::Digest;
 use manyframe_sources::Split;
 
 use super::{is_about_media, measure, read_entries};
-use crate::pipeline::{Kind, annotation_files};
+use crate::pipeline::{Kind, SourceTable, annotation_files};
 use crate::{Context, PlanError};
 
 /// Raised whenever the same inputs would give other rows.
-const INDEX_VERSION: &str = "1";
+const INDEX_VERSION: &str = "2";
 
-/// The name of a split's index file.
-pub(super) fn file_name(context: &Context, source: usize, split: &Split) -> Result<String, PlanError> {
+/// A digest of every setting that a record's measures and its sample depend on, and of the places of media.
+pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
     let file = &context.pipeline.file;
-    let table = context.sources.get(source).map(|open| &open.table);
     let settings = serde_json::json!({
         "version": INDEX_VERSION,
         "video": cfg!(feature = "video"),
-        "split": split,
-        "source": table.map(|table| (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals)),
-        "replay": table.map(|table| (&table.from, &table.only_sources, &table.only_layouts)),
-        "options": table.map(|table| &table.options),
+        "source": (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals),
+        "replay": (&table.from, &table.only_sources, &table.only_layouts),
+        "options": &table.options,
         "format": &file.format.dialect,
         "template": &file.format.template,
         "turn_end": &file.format.turn_end,
@@ -37,11 +35,19 @@ pub(super) fn file_name(context: &Context, source: usize, split: &Split) -> Resu
         "tiles": &file.tiles,
         "frames": &file.video,
         "limits": &file.limits,
+        // What fits matters only where an over-long record is made to fit.
+        "over_long": (!file.over_long.rejects_all()).then_some((&file.over_long, file.format.max_tokens)),
     });
-    let text = settings.to_string();
-    let digest = Digest::of_fields([text.as_bytes(), fingerprint(context, source, split)?.as_bytes()]);
-    let name = table.map_or("source", |table| table.name.as_str());
-    Ok(format!("{name}-{}.parquet", digest.to_string().get(..24).unwrap_or_default()))
+    Digest::of(settings.to_string().as_bytes())
+}
+
+/// The name of a split's index file.
+pub(super) fn file_name(context: &Context, source: usize, split: &Split) -> Result<String, PlanError> {
+    let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
+    let split_text = serde_json::json!(split).to_string();
+    let (fingerprint, recipe) = (fingerprint(context, source, split)?, recipe(context, &open.table));
+    let digest = Digest::of_fields([split_text.as_bytes(), fingerprint.as_bytes(), &recipe.0]);
+    Ok(format!("{}-{}.parquet", open.table.name, digest.to_string().get(..24).unwrap_or_default()))
 }
 
 /// Size and modification time of the split's file.
@@ -74,7 +80,7 @@ pub(super) fn is_current(context: &Context, source: usize, path: &Path) -> Resul
         if entry.outcome.as_ref().is_err_and(|(code, _)| is_about_media(*code)) {
             let raw = open.read_at(&entry.origin);
             let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-            if measure(context, source, &raw).map_err(PlanError::Storage)? != entry {
+            if measure(context, source, &raw).map_err(PlanError::Storage)? != [entry] {
                 return Ok(false);
             }
         }

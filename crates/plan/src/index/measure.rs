@@ -8,7 +8,9 @@ use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, plan_tiles};
 use manyframe_sources::Raw;
 
+use super::over_long;
 use crate::Context;
+use crate::fit::Fit;
 
 /// What is known about a record before anything is decoded.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -21,38 +23,56 @@ pub(crate) struct Entry {
     pub(crate) upstream_id: String,
     /// Where it was read.
     pub(crate) origin: Origin,
-    /// Its row, or why it cannot be delivered.
-    pub(crate) outcome: Result<IndexRow, (RejectCode, String)>,
+    /// Its row and what it gives up to fit, or why it cannot be delivered.
+    pub(crate) outcome: Result<Measurement, (RejectCode, String)>,
 }
 
-/// Measures the record in some annotation bytes. `Err` is failing storage only.
-pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Entry, MediaError> {
+/// A record's row, and what the record gives up so that it fits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Measurement {
+    pub(crate) row: IndexRow,
+    pub(crate) fit: Fit,
+}
+
+impl Entry {
+    pub(crate) fn row(&self) -> Option<&IndexRow> {
+        self.outcome.as_ref().ok().map(|measured| &measured.row)
+    }
+}
+
+/// Measures the record in some annotation bytes: one entry, or one for each piece of a record that is too long.
+/// `Err` is failing storage only.
+pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Vec<Entry>, MediaError> {
     let Some(open) = context.sources.get(source) else {
         let reject = (RejectCode::UnexpectedSchema, format!("there is no source number {source}"));
-        return Ok(unreadable(raw, "", reject, String::new()));
+        return Ok(vec![unreadable(raw, "", reject, String::new())]);
     };
     let record = match open.parse(raw) {
         Ok(record) => record,
-        Err(reject) => return Ok(rejected(&open.table.name, raw, reject)),
+        Err(reject) => return Ok(vec![rejected(&open.table.name, raw, reject)]),
     };
-    let outcome = match measure_visuals(context, source, &record) {
-        Ok(measured) => row_from_parts(context, source, &record, &measured),
-        Err(MediaError::Bad { code, detail }) => Err((code, context.portable_text(detail))),
+    let outcomes = match measure_visuals(context, source, &record) {
+        Ok(visuals) => over_long::fitted(context, source, &record, &visuals),
+        Err(MediaError::Bad { code, detail }) => vec![Err((code, context.portable_text(detail)))],
         Err(storage) => return Err(storage),
     };
-    Ok(Entry {
-        id: record.id,
+    let entry = |outcome: Result<Measurement, _>| Entry {
+        id: outcome.as_ref().map_or(record.id, |measured| measured.row.id),
         subset: record.subset.to_string(),
-        upstream_id: record.upstream_id,
-        origin: record.origin,
+        upstream_id: record.upstream_id.clone(),
+        origin: record.origin.clone(),
         outcome,
-    })
+    };
+    Ok(outcomes.into_iter().map(entry).collect())
 }
 
 /// A visual as its header tells.
-struct Measured {
-    resolved: ResolvedVisual,
-    estimated_bytes: u64,
+#[derive(Clone)]
+pub(super) struct Measured {
+    pub(super) resolved: ResolvedVisual,
+    pub(super) estimated_bytes: u64,
+    /// Size of an image that is cut into sub-images here; they could be fewer.
+    pub(super) cut_from_px: Option<(u32, u32)>,
     /// Equal for equal media; different for most others.
     signature: [u64; 3],
 }
@@ -92,7 +112,8 @@ fn measure_visual(context: &Context, source: usize, record: &Record, visual: Vis
             (_, Some(grid)) => ResolvedVisual::Tiled { grid: *grid },
             (_, None) => ResolvedVisual::Image,
         };
-        return Ok(Measured { resolved, estimated_bytes: num_bytes, signature: [num_bytes, images.len() as u64, 0] });
+        let signature = [num_bytes, images.len() as u64, 0];
+        return Ok(Measured { resolved, estimated_bytes: num_bytes, cut_from_px: None, signature });
     }
     if visual.kind == VisualKind::Video {
         return measure_video(context, media, record, medium);
@@ -104,13 +125,14 @@ fn measure_visual(context: &Context, source: usize, record: &Record, visual: Vis
         let edge_px = u64::from(context.tiles.edge_px.get());
         let tile_pixels = plan.grid.num_tiles() * edge_px * edge_px;
         let resolved = ResolvedVisual::Tiled { grid: plan.grid };
-        return Ok(Measured { resolved, estimated_bytes: encoded_bytes(tile_pixels), signature });
+        let cut_from_px = Some((header.width_px, header.height_px));
+        return Ok(Measured { resolved, estimated_bytes: encoded_bytes(tile_pixels), cut_from_px, signature });
     }
     let (width_px, height_px) = context.images.delivered_px(header.width_px, header.height_px);
     let is_unchanged = header.deliverable_as_is && (width_px, height_px) == (header.width_px, header.height_px);
     let estimated_bytes =
         if is_unchanged { header.num_bytes } else { encoded_bytes(u64::from(width_px) * u64::from(height_px)) };
-    Ok(Measured { resolved: ResolvedVisual::Image, estimated_bytes, signature })
+    Ok(Measured { resolved: ResolvedVisual::Image, estimated_bytes, cut_from_px: None, signature })
 }
 
 #[cfg(feature = "video")]
@@ -128,6 +150,7 @@ fn measure_video(
     Ok(Measured {
         resolved,
         estimated_bytes: encoded_bytes(num_frames * u64::from(width_px) * u64::from(height_px)),
+        cut_from_px: None,
         signature: [chosen.num_bytes, num_frames, clip_start],
     })
 }
@@ -147,7 +170,8 @@ fn encoded_bytes(num_pixels: u64) -> u64 {
     num_pixels / 4
 }
 
-fn row_from_parts(
+/// The row of a record as it is shown.
+pub(super) fn row_from_parts(
     context: &Context,
     source: usize,
     record: &Record,

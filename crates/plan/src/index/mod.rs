@@ -9,6 +9,7 @@
 
 pub(crate) mod cache;
 mod measure;
+mod over_long;
 mod table;
 
 use std::fs::File;
@@ -20,8 +21,10 @@ use manyframe_media::MediaError;
 use manyframe_sources::{Raw, RawBody, Split};
 
 pub use measure::in_visual;
-pub(crate) use measure::{Entry, measure};
-pub(crate) use table::{Cursor, EntryWriter, read_entries};
+pub(crate) use measure::{Entry, Measurement, measure};
+pub(crate) use cache::recipe;
+pub use over_long::fewest_tiles;
+pub(crate) use table::{read_entries, write_entries};
 
 use crate::parallel::ordered_map;
 use crate::{Context, Observer, PlanError, Step};
@@ -32,6 +35,8 @@ pub(crate) struct IndexFile {
     /// Position of the source in the pipeline file.
     pub(crate) source: u32,
     pub(crate) path: PathBuf,
+    /// Whether it was made now.
+    pub(crate) was_read: bool,
 }
 
 /// Records measured as one unit of work; large enough to make scheduling cheap.
@@ -42,6 +47,7 @@ const BATCHES_PER_THREAD: usize = 8;
 pub fn plan_key(context: &Context) -> Result<Digest, PlanError> {
     let mut settings = context.pipeline.file.clone();
     settings.output.directory.clear();
+    settings.output.root.clear();
     let mut fields = vec![serde_json::json!(settings).to_string(), crate::plan::PLAN_VERSION.to_string()];
     for (number, split) in splits(context)? {
         fields.push(cache::file_name(context, number, &split)?);
@@ -78,7 +84,7 @@ pub(crate) fn build(
         } else {
             build_split(context, number, &split, &path, pool, observer)?;
         }
-        files.push(IndexFile { source: number as u32, path });
+        files.push(IndexFile { source: number as u32, path, was_read: !is_reusable });
     }
     observer.finish(Step::Index);
     Ok(files)
@@ -98,7 +104,7 @@ fn build_split(
     let write_error = |source| PlanError::Write { path: path.to_owned(), source };
     let temporary = path.with_extension("tmp");
     let file = File::create(&temporary).map_err(write_error)?;
-    let mut writer = EntryWriter::new(BufWriter::new(file)).map_err(index_error)?;
+    let mut writer = write_entries(BufWriter::new(file)).map_err(index_error)?;
     let mut raws = source.reader().read(split).map_err(source_error)?;
     let batches = std::iter::from_fn(|| {
         let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
@@ -106,14 +112,15 @@ fn build_split(
     });
     let measure_batch = |batch: Vec<Raw>| {
         let num_bytes: usize = batch.iter().map(num_bytes_of).sum();
-        let entries: Result<Vec<Entry>, MediaError> = batch.iter().map(|raw| measure(context, number, raw)).collect();
+        let entries: Result<Vec<Vec<Entry>>, MediaError> =
+            batch.iter().map(|raw| measure(context, number, raw)).collect();
         (num_bytes as u64, entries)
     };
     let window = pool.current_num_threads() * BATCHES_PER_THREAD;
     ordered_map(pool, window, batches, measure_batch, |(num_bytes, entries)| {
         let entries = entries.map_err(PlanError::Storage)?;
         observer.advance(entries.len() as u64, num_bytes);
-        entries.into_iter().try_for_each(|entry| writer.write(entry)).map_err(index_error)
+        entries.into_iter().flatten().try_for_each(|entry| writer.write(entry)).map_err(index_error)
     })?;
     let sink = writer.finish().map_err(index_error)?;
     let file = sink.into_inner().map_err(|error| write_error(error.into_error()))?;

@@ -6,6 +6,7 @@
 
 mod check;
 mod document;
+mod packing;
 mod problem;
 mod resolve;
 mod tables;
@@ -18,12 +19,14 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use document::Override;
+pub use packing::{Audit, PackTable};
 pub use problem::Problem;
 pub use resolve::display_name;
 pub(crate) use resolve::{annotation_files, media_roots};
 pub use tables::{
-    DuplicateRule, DuplicatesTable, FilterTable, FormatTable, ImageShow, ImagesTable, Kind, OutputTable, PipelineFile,
-    SamplingRule, ShardSplit, SourceTable, TilesTable, VideoTable,
+    DuplicateRule, DuplicateText, DuplicatesTable, FilterTable, FormatTable, ImageShow, ImagesTable, Kind, MixTable,
+    OutputTable, OverLongPolicy, OverLongTable, PipelineFile, SamplingRule, ShardSplit, SourceTable, StratifyBy,
+    TilesTable, VideoTable,
 };
 pub use values::{OneOrMany, Share, Take};
 
@@ -48,7 +51,19 @@ struct Head {
     vars: BTreeMap<String, String>,
 }
 
-const TABLES: [&str; 8] = ["output", "format", "images", "tiles", "video", "limits", "duplicates", "source"];
+const TABLES: [&str; 11] = [
+    "output",
+    "format",
+    "images",
+    "tiles",
+    "video",
+    "limits",
+    "duplicates",
+    "over_long",
+    "mix",
+    "pack",
+    "source",
+];
 
 /// Reads and checks a pipeline file. `path` is used for messages and for the variable `${here}`, its directory.
 pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline, Vec<Problem>> {
@@ -74,23 +89,26 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
     let (head, tables) = split_head(root);
     let head_table: Head = check::read_table(&head, "", problems);
     // The keys of tables are unknown to `Head`; it must still suggest them.
-    let table = |name: &str| tables.get(name);
+    let nothing = Node { place: root.place.clone(), kind: document::NodeKind::Table(BTreeMap::new()) };
+    let table = |name: &str| tables.get(name).unwrap_or(&nothing);
     let mut file = PipelineFile {
         name: head_table.name,
         description: head_table.description,
         seed: head_table.seed,
         vars: head_table.vars,
-        output: table("output").map_or_else(Default::default, |node| check::read_table(node, "output", problems)),
-        format: table("format").map_or_else(Default::default, |node| check::read_table(node, "format", problems)),
-        images: table("images").map_or_else(Default::default, |node| check::read_table(node, "images", problems)),
-        tiles: table("tiles").map_or_else(Default::default, |node| check::read_table(node, "tiles", problems)),
-        video: table("video").map_or_else(Default::default, |node| check::read_table(node, "video", problems)),
-        limits: table("limits").map_or_else(Default::default, |node| check::read_table(node, "limits", problems)),
-        duplicates: table("duplicates")
-            .map_or_else(Default::default, |node| check::read_table(node, "duplicates", problems)),
+        output: check::read_table(table("output"), "output", problems),
+        format: check::read_table(table("format"), "format", problems),
+        images: check::read_table(table("images"), "images", problems),
+        tiles: check::read_table(table("tiles"), "tiles", problems),
+        video: check::read_table(table("video"), "video", problems),
+        limits: check::read_table(table("limits"), "limits", problems),
+        duplicates: check::read_table(table("duplicates"), "duplicates", problems),
+        over_long: check::read_table(table("over_long"), "over_long", problems),
+        mix: check::read_table(table("mix"), "mix", problems),
+        pack: check::read_table(table("pack"), "pack", problems),
         source: Vec::new(),
     };
-    let Some(sources) = table("source").and_then(items) else {
+    let Some(sources) = tables.get("source").and_then(items) else {
         problems.push(
             Problem::new(root.place.clone(), "there is no [[source]]").with_allowed("one or more [[source]] tables"),
         );
@@ -145,7 +163,7 @@ fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>)
     file.output.formats.sort_unstable();
     file.output.formats.dedup();
     if file.output.directory.is_empty() {
-        file.output.directory = format!("out/{}", file.name);
+        file.output.directory = format!("{}/{}", file.output.root, file.name);
     }
 }
 
@@ -198,6 +216,14 @@ fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> Source
         for problem in source.options.problems(kind) {
             wrong(place_of(node, &[problem.option]), &format!(".{}: {}", problem.option, problem.problem), "");
         }
+    }
+    let laws: Vec<&str> = ["take", "weight", "repeat"].into_iter().filter(|law| has(law)).collect();
+    if let [_, second, ..] = laws[..] {
+        let message = format!(".{second} stands beside .{}", laws.first().copied().unwrap_or_default());
+        wrong(place_of(node, &[second]), &message, "one of take, weight and repeat");
+    }
+    if has("strata") && !has("stratify") {
+        wrong(place_of(node, &["strata"]), ".strata says how groups share a draw, and there are none", "with stratify");
     }
     let foreign: &[&str] = if is_replay {
         &["annotations", "annotation_root", "media", "media_by_subset"]

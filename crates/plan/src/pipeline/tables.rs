@@ -3,16 +3,18 @@
 //! Defaults are those of the LongLLaVA paper (arXiv 2409.02889) where it gives one.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 
 use manyframe_core::{Layout, RejectCode};
 use manyframe_format::{Dialect, LiteralTags, Template, TurnEnd};
 use manyframe_media::{Check, MediaLimits, OddPixel, Subsampling, TilePolicy};
+use manyframe_samplers::{Law, OnExhausted, Order, StratumSplit, Total, Unit};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::{SourceKind, SourceOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::packing::PackTable;
 use super::values::{OneOrMany, Share, Take};
 
 /// One build: sources to read, how to show and format them, and where the shards go.
@@ -50,6 +52,15 @@ pub struct PipelineFile {
     /// What happens to records that say the same about the same images.
     #[serde(default)]
     pub duplicates: DuplicatesTable,
+    /// What happens to records that are longer than `format.max_tokens`.
+    #[serde(default)]
+    pub over_long: OverLongTable,
+    /// How weighted sources share a total, and in which order samples are delivered.
+    #[serde(default)]
+    pub mix: MixTable,
+    /// How samples are put together into training sequences.
+    #[serde(default)]
+    pub pack: PackTable,
     /// The sources, in order. Of duplicates, the earliest source's record is kept.
     pub source: Vec<SourceTable>,
 }
@@ -58,8 +69,10 @@ pub struct PipelineFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputTable {
-    /// The dataset's directory, relative to the current directory. `--output` replaces it. Default: `out/NAME`.
+    /// The dataset's directory, relative to the current directory. `--output` replaces it. Default: `ROOT/NAME`.
     pub directory: String,
+    /// The directory in which datasets lie that are not given one of their own. Default: `out`.
+    pub root: String,
     /// The shard formats to write. Default: WebDataset only.
     pub formats: Vec<ShardFormat>,
     /// Whether shards hold one layout each (temporal, spatial, image, text) or all of them. Default: one each.
@@ -76,6 +89,7 @@ impl Default for OutputTable {
     fn default() -> Self {
         Self {
             directory: String::new(),
+            root: "out".to_owned(),
             formats: vec![ShardFormat::Webdataset],
             shards: ShardSplit::default(),
             max_shard_samples: 10_000,
@@ -209,23 +223,116 @@ pub enum SamplingRule {
     Uniform,
 }
 
-/// What happens to records that say the same about the same images.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+/// What happens to records that say the same about the same images, and to those that show what they must not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct DuplicatesTable {
     /// Which duplicates are removed, before anything is drawn. Default: `exact`.
     pub remove: DuplicateRule,
+    /// Whether duplicates must say the same. Default: `same`.
+    pub text: DuplicateText,
+    /// With `near`, and for `exclude`: the most bits of 64 in which the perceptual hashes of two images that look alike differ.
+    /// Default: 4.
+    #[schemars(range(max = 16))]
+    pub max_distance: u32,
+    /// Images that no sample may show, such as those of a benchmark: directories, files, patterns, or datasets that manyframe
+    /// built. Records with an image that looks like one of them are rejected with the reason `excluded`.
+    pub exclude: OneOrMany,
+}
+
+impl Default for DuplicatesTable {
+    fn default() -> Self {
+        Self {
+            remove: DuplicateRule::default(),
+            text: DuplicateText::default(),
+            max_distance: 4,
+            exclude: OneOrMany::default(),
+        }
+    }
 }
 
 /// Which records are duplicates of each other.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DuplicateRule {
-    /// Those with the same turns and the same bytes of every image and video, under whatever path, id or source.
+    /// Those with the same bytes of every image and video, under whatever path, id or source.
     #[default]
     Exact,
+    /// Those with the same pixels of every image, however they are stored, besides `exact`. Decodes every image once.
+    Pixels,
+    /// Those whose images all look alike by a perceptual hash, besides `exact`. Decodes every image once. Videos are compared by
+    /// their bytes.
+    Near,
     /// None.
     Nothing,
+}
+
+/// Whether duplicates must say the same.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DuplicateText {
+    /// Records are duplicates only if their turns are the same, too. Many questions about one image are no duplicates.
+    #[default]
+    Same,
+    /// Records that show the same are duplicates, whatever they say. Records without visuals are compared by their turns.
+    Any,
+}
+
+/// What happens to records that are longer than `format.max_tokens`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OverLongTable {
+    /// Ways to make a record fit, tried in this order; what none makes fit is rejected as `too_long`. Default: `["reject"]`.
+    pub policy: Vec<OverLongPolicy>,
+    /// Fewest frames that `fewer_frames` leaves of a video. Default: 8.
+    pub min_frames: NonZeroU32,
+    /// Fewest sub-images that `fewer_tiles` leaves of an image, the overview not counted. Default: 1.
+    pub min_tiles: NonZeroU32,
+}
+
+impl Default for OverLongTable {
+    fn default() -> Self {
+        const MIN_FRAMES: NonZeroU32 = NonZeroU32::new(8).unwrap();
+        Self { policy: vec![OverLongPolicy::Reject], min_frames: MIN_FRAMES, min_tiles: NonZeroU32::MIN }
+    }
+}
+
+impl OverLongTable {
+    /// Whether nothing is done to make a record fit.
+    pub fn rejects_all(&self) -> bool {
+        self.policy.first().is_none_or(|policy| *policy == OverLongPolicy::Reject)
+    }
+}
+
+/// A way to make an over-long record fit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OverLongPolicy {
+    /// It is not made to fit.
+    Reject,
+    /// Each of its videos shows as many frames as fit, evenly spread over those it would show.
+    FewerFrames,
+    /// Each of its tiled images is scaled down until its sub-images fit.
+    FewerTiles,
+    /// Its conversation is delivered as several samples, cut between rounds; each shows again what was shown before.
+    SplitTurns,
+}
+
+/// How weighted sources share a total, and in which order samples are delivered.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct MixTable {
+    /// What all sources with a `weight` give together, in their unit. Default: the most that asks of none more than it has.
+    pub total: Option<NonZeroU64>,
+    /// The order of samples. Default: `shuffled`.
+    pub order: Order,
+}
+
+impl MixTable {
+    /// The total of weighted sources.
+    pub fn total(&self) -> Total {
+        self.total.map_or(Total::Largest, |total| Total::Units(total.get()))
+    }
 }
 
 /// One `[[source]]`: a dataset as its publisher distributes it, or one that manyframe built.
@@ -244,14 +351,32 @@ pub struct SourceTable {
     pub media: OneOrMany,
     /// Further places for the records of one subset, or of all subsets below it; tried before `media`.
     pub media_by_subset: BTreeMap<String, OneOrMany>,
-    /// For `kind = "dataset"`: the directory of a dataset that manyframe built.
+    /// For `kind = "dataset"`: the directory of a dataset that manyframe built, or the pipeline file that builds it.
     pub from: String,
     /// For `kind = "dataset"`: only samples that came from these sources of it. Default: all.
     pub only_sources: Vec<String>,
     /// For `kind = "dataset"`: only samples of these layouts. Default: all.
     pub only_layouts: Vec<Layout>,
-    /// How many records to draw, or `"all"`. Default: all.
+    /// Only records that one of these datasets, or pipeline files, delivered from the same place of the same file.
+    pub delivered_in: OneOrMany,
+    /// Only records that none of these datasets, or pipeline files, delivered from the same place of the same file.
+    pub not_delivered_in: OneOrMany,
+    /// How much to draw, or `"all"`. Default: all.
     pub take: Take,
+    /// In place of `take`: its part of `mix.total`, relative to the other sources that have a weight.
+    #[schemars(range(min = 0))]
+    pub weight: Option<f64>,
+    /// In place of `take`: what it has, times this; 1.7 is every record once and the 70 % of lowest rank once more.
+    #[schemars(range(min = 0, max = 1000))]
+    pub repeat: Option<f64>,
+    /// What `take`, `weight` and `repeat` count: a record more would pass the target. Default: `records`.
+    pub unit: Unit,
+    /// What happens if the source has less than `take` or `weight` asks for. Default: `stop`.
+    pub on_exhausted: OnExhausted,
+    /// Draw so that these groups of records keep their proportions. Default: none.
+    pub stratify: Option<StratifyBy>,
+    /// Whether the groups of `stratify` share the draw in proportion or equally. Default: `proportional`.
+    pub strata: StratumSplit,
     /// How images are shown. Default: whole.
     pub visuals: ImageShow,
     /// Which records are left out before the draw.
@@ -263,6 +388,34 @@ pub struct SourceTable {
     /// Settings of particular readers.
     #[serde(flatten)]
     pub options: SourceOptions,
+}
+
+impl SourceTable {
+    /// How much of it is drawn.
+    pub fn law(&self) -> Law {
+        match (self.take, self.weight, self.repeat) {
+            (_, Some(weight), _) => Law::Weight(weight),
+            (_, _, Some(factor)) => Law::Repeat(factor),
+            (Take::Count(count), ..) => Law::Take(count),
+            (Take::All, ..) => Law::All,
+        }
+    }
+}
+
+/// Groups of records that a draw keeps in proportion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum StratifyBy {
+    /// Subsets as the reader names them: of a dataset, the source that a sample came from first; of VideoChat2, its task.
+    Subset,
+    /// Temporal, spatial, image, text.
+    Layout,
+    /// Number of images: 0, 1, 2, 3 to 4, 5 to 8 and so on.
+    Images,
+    /// Number of tokens, in powers of two.
+    Tokens,
+    /// Number of turns, in powers of two.
+    Turns,
 }
 
 /// Which reader a source takes.

@@ -1,0 +1,178 @@
+//! Which records are delivered, how often, in which order, and in which shard.
+//!
+//! ```text
+//! rows ─▶ length, filters, exclusions ─▶ duplicates ─▶ mix ─▶ order ─▶ cut ─▶ tasks
+//! ```
+//!
+//! **Invariant:** rejects and duplicates are removed before anything is drawn, so that ratios stay true.
+
+use std::num::NonZeroU64;
+
+use manyframe_core::{IndexRow, Layout, RejectCode};
+use manyframe_samplers::{CutLimits, Drawn, Share, Stratify, cut, mix, order};
+
+use crate::delivered::Delivered;
+use crate::pipeline::{ShardSplit, SourceTable, StratifyBy};
+use crate::plan::Asked;
+use crate::records::Decision;
+use crate::rows::{Place, Rows};
+use crate::{Context, Observer, PlanError, duplicates};
+
+/// What was decided about each row, and the samples of each task in order.
+pub(crate) struct Decisions {
+    pub(crate) of_row: Vec<Decision>,
+    pub(crate) tasks: Vec<(Option<Layout>, Vec<Drawn>)>,
+}
+
+/// Decides about every row, and completes the budgets of the sources.
+pub(crate) fn decide(
+    context: &Context,
+    all: &mut Rows,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<Decisions, PlanError> {
+    let mut of_row = vec![Decision::NotDrawn; all.index.len()];
+    leave_out(context, all, &mut of_row)?;
+    let eligible = positions_not_drawn(&of_row);
+    for &at in &eligible {
+        count(all, at, |budget| &mut budget.after_filters);
+    }
+    duplicates::decide(context, all, &eligible, &mut of_row, pool, observer)?;
+    let drawn = draw(context, all, &mut of_row)?;
+    let ordered = order(&all.index, &drawn, context.pipeline.file.mix.order, context.pipeline.file.seed);
+    Ok(Decisions { of_row, tasks: cut_tasks(context, &all.index, ordered) })
+}
+
+/// Rejects what is too long, or does not pass the filters of its source.
+fn leave_out(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<(), PlanError> {
+    let delivered = context.sources.iter().map(|source| Delivered::read(&source.table));
+    let delivered: Vec<Delivered> = delivered.collect::<Result<_, _>>()?;
+    for (at, decision) in of_row.iter_mut().enumerate() {
+        let (Some(row), Some(place)) = (all.index.get(at), all.places.get(at)) else { continue };
+        let Some(source) = context.sources.get(row.source as usize) else { continue };
+        let missed = too_long(context, row)
+            .or_else(|| source.table.filter.missed_bound(row))
+            .or_else(|| delivered.get(row.source as usize)?.missed(&place.origin));
+        if let Some((code, detail)) = missed {
+            *decision = Decision::Rejected(code, detail);
+            all.count_rejected(at, code);
+        }
+    }
+    Ok(())
+}
+
+fn too_long(context: &Context, row: &IndexRow) -> Option<(RejectCode, String)> {
+    let max_tokens = context.pipeline.file.format.max_tokens;
+    let num_tokens = row.cost.num_tokens();
+    (num_tokens > max_tokens)
+        .then(|| (RejectCode::TooLong, format!("{num_tokens} tokens, at most {max_tokens} fit")))
+}
+
+pub(crate) fn positions_not_drawn(of_row: &[Decision]) -> Vec<usize> {
+    let undecided = of_row.iter().enumerate().filter(|(_, decision)| **decision == Decision::NotDrawn);
+    undecided.map(|(at, _)| at).collect()
+}
+
+fn count(all: &mut Rows, at: usize, of: fn(&mut crate::SourceBudget) -> &mut manyframe_core::Total) {
+    let Some(row) = all.index.get(at) else { return };
+    if let Some(budget) = all.budgets.get_mut(row.source as usize) {
+        of(budget).count(row.cost);
+    }
+}
+
+/// Draws from each source by its law.
+fn draw(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<Vec<Drawn>, PlanError> {
+    let mut eligible: Vec<Vec<usize>> = vec![Vec::new(); context.sources.len()];
+    for at in positions_not_drawn(of_row) {
+        count(all, at, |budget| &mut budget.available);
+        let source = all.index.get(at).map_or(usize::MAX, |row| row.source as usize);
+        if let Some(eligible) = eligible.get_mut(source) {
+            eligible.push(at);
+        }
+    }
+    let file = &context.pipeline.file;
+    let tables = context.sources.iter().map(|source| &source.table);
+    let shares = tables.zip(eligible).map(|(table, eligible)| share(table, eligible, all, file.seed));
+    let shares: Vec<Share> = shares.collect();
+    let mixture = mix(&all.index, &shares, file.mix.total()).map_err(PlanError::Mix)?;
+    let mut drawn = Vec::new();
+    for ((share, drawn_share), budget) in shares.iter().zip(mixture.shares).zip(&mut all.budgets) {
+        budget.asked = Asked {
+            law: share.law,
+            unit: share.unit,
+            amount: drawn_share.asked,
+            drawn: drawn_share.achieved,
+            difference: drawn_share.difference,
+        };
+        for &Drawn { row, repetition } in &drawn_share.drawn {
+            let Some(index) = all.index.get(row) else { continue };
+            budget.drawn.count(index.cost);
+            budget.num_drawn += u64::from(repetition == 0);
+            budget.estimated_bytes += index.estimated_bytes;
+            if let Some(decision) = of_row.get_mut(row) {
+                *decision = Decision::Drawn(repetition + 1);
+            }
+        }
+        drawn.extend(drawn_share.drawn);
+    }
+    Ok(drawn)
+}
+
+fn share(table: &SourceTable, eligible: Vec<usize>, all: &Rows, seed: u64) -> Share {
+    let stratum = |by: StratifyBy, at: usize| match (all.index.get(at), all.places.get(at)) {
+        (Some(row), Some(place)) => stratum(by, row, place),
+        _ => 0,
+    };
+    let stratify = table.stratify.map(|by| Stratify {
+        strata: eligible.iter().map(|&at| stratum(by, at)).collect(),
+        split: table.strata,
+    });
+    Share {
+        name: table.name.clone(),
+        eligible,
+        law: table.law(),
+        unit: table.unit,
+        on_exhausted: table.on_exhausted,
+        seed,
+        stratify,
+    }
+}
+
+fn stratum(by: StratifyBy, row: &IndexRow, place: &Place) -> u32 {
+    /// 0, 1, 2, 3 to 4, 5 to 8 and so on.
+    fn power(number: u64) -> u32 {
+        number.checked_sub(1).map_or(0, |number| u64::BITS - number.leading_zeros() + 1)
+    }
+    match by {
+        StratifyBy::Subset => place.subset,
+        StratifyBy::Layout => row.layout as u32,
+        StratifyBy::Images => power(row.cost.num_images),
+        StratifyBy::Tokens => power(row.cost.num_tokens()),
+        StratifyBy::Turns => power(u64::from(row.num_turns)),
+    }
+}
+
+fn cut_tasks(context: &Context, index: &[IndexRow], ordered: Vec<Drawn>) -> Vec<(Option<Layout>, Vec<Drawn>)> {
+    let output = &context.pipeline.file.output;
+    let groups: Vec<(Option<Layout>, Vec<Drawn>)> = match output.shards {
+        ShardSplit::Mixed => vec![(None, ordered)],
+        ShardSplit::ByLayout => {
+            let of_layout = |layout| {
+                let has_layout = |drawn: &Drawn| index.get(drawn.row).is_some_and(|row| row.layout == layout);
+                (Some(layout), ordered.iter().copied().filter(has_layout).collect())
+            };
+            Layout::ALL.map(of_layout).into()
+        }
+    };
+    let limits = CutLimits {
+        max_samples: NonZeroU64::new(output.max_shard_samples).unwrap_or(NonZeroU64::MIN),
+        max_bytes: NonZeroU64::new(output.max_shard_mib << 20).unwrap_or(NonZeroU64::MIN),
+    };
+    let mut tasks = Vec::new();
+    for (layout, ordered) in groups {
+        let rows: Vec<usize> = ordered.iter().map(|drawn| drawn.row).collect();
+        let runs = cut(index, &rows, limits).into_iter();
+        tasks.extend(runs.map(|run| (layout, ordered.get(run).unwrap_or_default().to_vec())));
+    }
+    tasks
+}

@@ -1,0 +1,92 @@
+//! Which records other datasets delivered, told by where they stand in upstream's files.
+
+use std::path::Path;
+
+use manyframe_columnar::{Column, ColumnarError, TableReader};
+use manyframe_core::{Digest, Origin, Position, RejectCode};
+use rustc_hash::FxHashSet;
+
+use crate::PlanError;
+use crate::pipeline::SourceTable;
+
+/// What `delivered_in` and `not_delivered_in` of a source ask for.
+pub(crate) struct Delivered {
+    only: Option<FxHashSet<u64>>,
+    not: FxHashSet<u64>,
+}
+
+impl Delivered {
+    /// Reads the ledgers of the datasets that the source names.
+    pub(crate) fn read(table: &SourceTable) -> Result<Self, PlanError> {
+        let only = table.delivered_in.as_slice();
+        Ok(Self {
+            only: (!only.is_empty()).then(|| places(table, only)).transpose()?,
+            not: places(table, table.not_delivered_in.as_slice())?,
+        })
+    }
+
+    /// Why a record from this place is left out.
+    pub(crate) fn missed(&self, origin: &Origin) -> Option<(RejectCode, String)> {
+        let filtered = |detail: &str| Some((RejectCode::Filtered, detail.to_owned()));
+        match &self.only {
+            None if self.not.is_empty() => None,
+            Some(only) if !only.contains(&place(origin)) => filtered("no dataset of `delivered_in` delivered it"),
+            _ if self.not.contains(&place(origin)) => filtered("a dataset of `not_delivered_in` delivered it"),
+            _ => None,
+        }
+    }
+}
+
+fn places(table: &SourceTable, datasets: &[String]) -> Result<FxHashSet<u64>, PlanError> {
+    let mut places = FxHashSet::default();
+    for dataset in datasets {
+        let path = Path::new(dataset).join("ledger.parquet");
+        add_places(&path, &mut places).map_err(|error| PlanError::Replay {
+            source_name: table.name.clone(),
+            path: dataset.into(),
+            detail: format!("its ledger cannot be read ({error})"),
+        })?;
+    }
+    Ok(places)
+}
+
+fn add_places(ledger: &Path, places: &mut FxHashSet<u64>) -> Result<(), ColumnarError> {
+    let names = ["status", "file", "line", "offset", "num_bytes", "row"];
+    for batch in TableReader::open(ledger)?.batches(&names)? {
+        let [
+            Column::Text(statuses),
+            Column::Text(files),
+            Column::U64(lines),
+            Column::U64(offsets),
+            Column::U64(sizes),
+            Column::U64(rows),
+        ] = &batch?[..]
+        else {
+            continue;
+        };
+        let positions = lines.iter().zip(offsets).zip(sizes).zip(rows).map(|(((line, offset), num_bytes), row)| {
+            match (*line, *offset, *num_bytes, *row) {
+                (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { line, offset, num_bytes },
+                (_, _, _, Some(row)) => Position::Row(row),
+                _ => Position::File,
+            }
+        });
+        for ((status, file), position) in statuses.iter().zip(files).zip(positions) {
+            if status.as_deref() == Some("delivered") {
+                places.insert(place(&Origin { file: file.as_deref().unwrap_or_default().into(), position }));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A digest of a place, cut to 64 bits.
+fn place(origin: &Origin) -> u64 {
+    let (kind, number) = match origin.position {
+        Position::Bytes { offset, .. } => (0u8, offset),
+        Position::Row(row) => (1, row),
+        Position::File => (2, 0),
+    };
+    let digest = Digest::of_fields([origin.file.as_bytes(), &[kind], &number.to_le_bytes()]);
+    digest.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+}

@@ -1,0 +1,95 @@
+//! The rows of all sources in memory: what samplers see, and where each record stands.
+
+use manyframe_core::{IndexRow, Origin, RejectCode};
+use manyframe_samplers::make_ids_unique;
+
+use crate::fit::Fit;
+use crate::index::{Entry, IndexFile, Measurement, read_entries};
+use crate::plan::SourceBudget;
+use crate::{Context, PlanError};
+
+/// The rows of all sources.
+pub(crate) struct Rows {
+    /// One for each record that could be measured.
+    pub(crate) index: Vec<IndexRow>,
+    /// The same records.
+    pub(crate) places: Vec<Place>,
+    /// What was seen of each source.
+    pub(crate) budgets: Vec<SourceBudget>,
+}
+
+/// Where a record stands, and what a sampler need not know of it.
+pub(crate) struct Place {
+    /// Position among all records seen.
+    pub(crate) record: u64,
+    pub(crate) origin: Origin,
+    /// What it gives up to fit; few records do.
+    pub(crate) fit: Option<Box<Fit>>,
+    /// Number of its subset within the source; the first one seen is 0.
+    pub(crate) subset: u32,
+}
+
+impl Rows {
+    /// Reads the index files of a pipeline, in order.
+    pub(crate) fn read(context: &Context, files: &[IndexFile]) -> Result<Self, PlanError> {
+        let budget = |open: &crate::OpenSource| SourceBudget {
+            name: open.table.name.clone(),
+            kind: open.table.kind.as_str().to_owned(),
+            ..SourceBudget::default()
+        };
+        let budgets = context.sources.iter().map(budget).collect();
+        let mut all = Self { index: Vec::new(), places: Vec::new(), budgets };
+        let mut subsets: Vec<String> = Vec::new();
+        let mut record = 0;
+        for_each_entry(files, |source, entry| {
+            let Some(budget) = all.budgets.get_mut(source as usize) else { return Ok(()) };
+            budget.num_seen += 1;
+            match entry.outcome {
+                Ok(Measurement { row, fit }) => {
+                    budget.readable.count(row.cost);
+                    budget.num_pieces += u64::from(fit.piece.is_some_and(|piece| piece.number > 0));
+                    let fit = (!fit.is_whole()).then(|| Box::new(fit));
+                    let subset = number_of(&mut subsets, entry.subset);
+                    all.index.push(row);
+                    all.places.push(Place { record, origin: entry.origin, fit, subset });
+                }
+                Err((code, _)) => *budget.rejected.entry(code).or_insert(0) += 1,
+            }
+            record += 1;
+            Ok(())
+        })?;
+        make_ids_unique(&mut all.index);
+        Ok(all)
+    }
+
+    /// Why a measured record is not drawn, counted.
+    pub(crate) fn count_rejected(&mut self, row: usize, code: RejectCode) {
+        let source = self.index.get(row).map_or(usize::MAX, |row| row.source as usize);
+        if let Some(budget) = self.budgets.get_mut(source) {
+            *budget.rejected.entry(code).or_insert(0) += 1;
+        }
+    }
+}
+
+/// Subsets are few, and repeat from row to row: the last ones are looked at first.
+fn number_of(subsets: &mut Vec<String>, subset: String) -> u32 {
+    let found = subsets.iter().rposition(|known| *known == subset);
+    found.unwrap_or_else(|| {
+        subsets.push(subset);
+        subsets.len() - 1
+    }) as u32
+}
+
+/// Every record seen, in the order of the sources.
+pub(crate) fn for_each_entry(
+    files: &[IndexFile],
+    mut visit: impl FnMut(u32, Entry) -> Result<(), PlanError>,
+) -> Result<(), PlanError> {
+    for file in files {
+        let index_error = |error| PlanError::Index { path: file.path.clone(), error };
+        for entry in read_entries(&file.path, file.source).map_err(index_error)? {
+            visit(file.source, entry.map_err(index_error)?)?;
+        }
+    }
+    Ok(())
+}
