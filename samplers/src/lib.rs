@@ -8,13 +8,18 @@
 //! **Invariant:** draws are consistent: a larger `take` keeps what a smaller one chose, and one source's draw does not
 //! depend on another source.
 
+mod audit;
 mod cut;
 mod draw;
 mod duplicates;
 mod identity;
 mod mix;
+mod near;
 mod order;
+mod pack;
+pub mod parallel;
 
+pub use audit::{Amount, ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, audit_concat};
 pub use cut::{CutLimits, cut};
 pub use draw::{draw, shuffle};
 pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
@@ -23,4 +28,6 @@ pub use mix::{
     Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixError, Mixture, OnExhausted, Share, Stratify, StratumSplit,
     Total, Unit, mix,
 };
+pub use near::{Match, matches, near_duplicates};
 pub use order::{Order, order};
+pub use pack::{Balance, Boundaries, Length, PackOptions, PackReport, Packs, Padding, Strategy, TooManySamples, pack};

@@ -1,0 +1,103 @@
+//! What an epoch costs on clusters of several sizes: a count over sequences, without a model of the hardware.
+
+use std::num::NonZeroU32;
+
+use serde::{Deserialize, Serialize};
+
+use super::Layout;
+use crate::pack::{Balance, Spread};
+
+/// A sequence, which is a pack or a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceLoad {
+    /// Tokens.
+    pub tokens: u64,
+    /// Encoded images.
+    pub images: u64,
+}
+
+/// GPUs, as data-parallel groups each of which divides one sequence at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Cluster {
+    /// Groups: sequences in a step.
+    pub num_groups: NonZeroU32,
+    /// What a group does with a sequence.
+    pub layout: Layout,
+}
+
+/// An epoch on one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+pub struct Forecast {
+    /// GPUs in all.
+    pub num_gpus: u64,
+    /// GPUs that share a sequence.
+    pub degree: u64,
+    /// Sequences in a step.
+    pub sequences_per_step: u64,
+    /// Steps in the epoch, the last of which may be incomplete.
+    pub steps_per_epoch: u64,
+    /// GPUs without a sequence in the last step.
+    pub num_idle_gpus: u64,
+    /// Mean tokens of a GPU in a step, padding included.
+    pub tokens_per_gpu: f64,
+    /// How evenly tokens are spread over GPUs.
+    pub token_balance: Balance,
+    /// Mean images of a GPU in a step.
+    pub images_per_gpu: f64,
+    /// How evenly images are spread over GPUs. A GPU has whole images: a few over many GPUs cannot be even.
+    pub image_balance: Balance,
+    /// Part of all tokens that is padding to the layout's multiple, from 0 to 1.
+    pub padding_share: f64,
+    /// Causal attention work of the most loaded GPU of a group over the mean.
+    pub attention_imbalance: f64,
+}
+
+impl Cluster {
+    /// A cluster of this many GPUs, if the layout's degree divides it.
+    pub fn of_gpus(num_gpus: u32, layout: Layout) -> Option<Self> {
+        let num_gpus = u64::from(num_gpus);
+        if !num_gpus.is_multiple_of(layout.degree()) {
+            return None;
+        }
+        let num_groups = u32::try_from(num_gpus / layout.degree()).ok().and_then(NonZeroU32::new)?;
+        Some(Self { num_groups, layout })
+    }
+}
+
+/// What an epoch over these sequences, in this order, costs on each cluster: one row for each.
+pub fn forecast(sequences: &[SequenceLoad], clusters: &[Cluster]) -> Vec<Forecast> {
+    clusters.iter().map(|cluster| on_cluster(sequences, cluster)).collect()
+}
+
+fn on_cluster(sequences: &[SequenceLoad], cluster: &Cluster) -> Forecast {
+    let layout = &cluster.layout;
+    let (degree, num_groups) = (layout.degree(), u64::from(cluster.num_groups.get()));
+    let (mut tokens, mut padded_tokens, mut images) = (0.0, 0.0, 0.0);
+    // Tokens are even within a group: groups stand for their ranks. Of images, the first rank of a group has most.
+    let mut token_spread = Spread::new(num_groups as usize, 1);
+    let mut image_spread = Spread::new(num_groups as usize, degree);
+    for sequence in sequences {
+        let padded = layout.padded_tokens(sequence.tokens);
+        let most_images = layout.images_of_rank(sequence.images, 0);
+        token_spread.add(padded / degree, padded / degree);
+        image_spread.add(most_images.end - most_images.start, sequence.images);
+        tokens += sequence.tokens as f64;
+        padded_tokens += padded as f64;
+        images += sequence.images as f64;
+    }
+    let steps_per_epoch = (sequences.len() as u64).div_ceil(num_groups);
+    let num_shares = (steps_per_epoch * num_groups * degree).max(1) as f64;
+    Forecast {
+        num_gpus: degree * num_groups,
+        degree,
+        sequences_per_step: num_groups,
+        steps_per_epoch,
+        num_idle_gpus: (steps_per_epoch * num_groups - sequences.len() as u64) * degree,
+        tokens_per_gpu: padded_tokens / num_shares,
+        token_balance: token_spread.finish(),
+        images_per_gpu: images / num_shares,
+        image_balance: image_spread.finish(),
+        padding_share: if padded_tokens > 0.0 { 1.0 - tokens / padded_tokens } else { 0.0 },
+        attention_imbalance: layout.attention_imbalance(),
+    }
+}
