@@ -31,4 +31,5 @@ fn schemas_are_generated_from_the_types() {
     compare_type::<SampleMetadata>("sample-metadata.schema.json");
     compare_type::<Manifest>("manifest.schema.json");
     compare("ledger.schema.json", &manyframe_engine::ledger_schema());
+    compare("pack.schema.json", &manyframe_engine::pack_schema());
 }

@@ -4,7 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use manyframe_plan::pipeline::Override;
+use manyframe_plan::pipeline::{Override, SequenceParallel};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -56,6 +56,8 @@ pub(crate) enum Command {
     Why(WhyArguments),
     /// Read a whole dataset back: digests, decodability, placeholders and images, the ledger.
     Verify(VerifyArguments),
+    /// Pack the samples of a dataset anew: rewrites the pack index, and no shard.
+    Pack(PackArguments),
     /// Run one task of a plan; what a cluster engine calls. Idempotent and atomic.
     Task(TaskArguments),
     /// Make a dataset of a plan whose tasks are all done.
@@ -94,10 +96,11 @@ pub(crate) struct Threads {
 
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArguments {
-    /// The pipeline file.
+    /// The pipeline file, or a folder of them: stages, each after those that it names.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The dataset's directory, in place of the one in the file. Work in progress goes to DIR.work beside it.
+    /// The dataset's directory, in place of the one in the file; of a folder, the directory of all datasets. Work in progress
+    /// goes to DIR.work beside it.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
@@ -113,6 +116,32 @@ pub(crate) struct PipelineArguments {
 pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
+    #[command(flatten)]
+    pub(crate) forecast: ForecastArguments,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ForecastArguments {
+    /// Forecast an epoch on clusters of so many GPUs: 8,64,512.
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub(crate) ranks: Vec<u32>,
+    /// How GPUs share a sequence in the forecast, in place of pack.sequence_parallel: ring:8, zigzag:8 or 2d:4x2.
+    #[arg(long, value_name = "SCHEME", requires = "ranks")]
+    pub(crate) sequence_parallel: Option<SequenceParallel>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PackArguments {
+    /// The dataset's directory.
+    pub(crate) dataset: PathBuf,
+    /// A setting of the table [pack], such as max_tokens=128000 or strategy=balanced. Those that are not given stay as they are.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+    #[command(flatten)]
+    pub(crate) forecast: ForecastArguments,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,

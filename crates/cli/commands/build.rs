@@ -4,11 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_engine::Committed;
-use manyframe_plan::{Context, Plan};
+use manyframe_plan::pipeline::Pipeline;
+use manyframe_plan::{Context, Observer, Plan};
 use manyframe_samplers::Difference;
 
-use super::contract;
-use super::plan::{self, Work};
+use super::plan::Work;
+use super::{contract, pack, stages};
 use crate::args::{BuildArguments, Global};
 use crate::table::{bytes, count};
 use crate::{exit, output, progress};
@@ -16,7 +17,23 @@ use crate::{exit, output, progress};
 pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCode> {
     let observer = progress::observer(global.quiet);
     let pool = super::thread_pool(&arguments.pipeline.threads)?;
-    let pipeline = plan::read(&arguments.pipeline)?;
+    let mut code = ExitCode::SUCCESS;
+    for stage in stages::of_arguments(&arguments.pipeline)? {
+        let pipeline = stages::read(&stage, &arguments.pipeline)?;
+        let committed = build(pipeline, arguments, &pool, observer.as_ref())?;
+        if report(&committed)? == Budget::Exceeded {
+            code = ExitCode::from(exit::OVER_BUDGET);
+        }
+    }
+    Ok(code)
+}
+
+fn build(
+    pipeline: Pipeline,
+    arguments: &BuildArguments,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<Committed> {
     let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
     let context = Context::open(pipeline)?;
     let dataset = std::path::PathBuf::from(&context.pipeline.file.output.directory);
@@ -27,15 +44,22 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCod
             output::print(
                 "nothing to do: pipeline file and inputs are those of the last build (--fresh builds anew)\n",
             )?;
-            return report(&committed);
+            return Ok(committed);
         }
     }
-    let made = work.plan(&context, &pool, observer.as_ref())?;
+    let made = work.plan(&context, pool, observer)?;
     warn_of_shortfalls(&made.plan);
-    manyframe_engine::run_all(&context, &made.plan, &made.directory, &pool, observer.as_ref())?;
-    let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer.as_ref())?;
+    manyframe_engine::run_all(&context, &made.plan, &made.directory, pool, observer)?;
+    let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer)?;
     work.remove_plans()?;
-    report(&committed)
+    Ok(committed)
+}
+
+/// Whether every source is within the rejects that its pipeline file allows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Budget {
+    Kept,
+    Exceeded,
 }
 
 /// A source that gives less than was asked for changes the mix: that is worth a warning before hours of work.
@@ -49,10 +73,13 @@ fn warn_of_shortfalls(plan: &Plan) {
     }
 }
 
-/// Prints what was built; the exit code says whether a source is over its error budget.
-pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
+/// Prints what was built.
+pub(super) fn report(committed: &Committed) -> Result<Budget> {
     let manifest = &committed.manifest;
     let mut text = format!("{}\n\n{}", manifest.name, contract::of_dataset(manifest));
+    if let Some(pack) = &manifest.pack {
+        text.push_str(&format!("\n{}", pack::render(&pack.summary)));
+    }
     let num_bytes = manifest.shards.iter().map(|shard| shard.num_bytes).sum();
     text.push_str(&format!(
         "\n{} samples, {} tokens, {} images in {} shards ({})\ndataset:  {}\nmanifest: {}\n",
@@ -75,9 +102,9 @@ pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
         ));
     }
     output::print(&text)?;
-    let mut is_over = false;
+    let mut budget = Budget::Kept;
     for source in manifest.sources.iter().filter(|source| source.is_over_budget()) {
-        is_over = true;
+        budget = Budget::Exceeded;
         let share = 100.0 * source.num_faulty() as f64 / source.num_seen as f64;
         let allowed = 100.0 * source.max_rejects.unwrap_or_default();
         tracing::error!(
@@ -86,5 +113,5 @@ pub(super) fn report(committed: &Committed) -> Result<ExitCode> {
             "over its error budget: {share:.2} % of the records were rejected, {allowed} % are allowed"
         );
     }
-    Ok(if is_over { ExitCode::from(exit::OVER_BUDGET) } else { ExitCode::SUCCESS })
+    Ok(budget)
 }

@@ -3,12 +3,13 @@
 mod build;
 mod contract;
 mod inspect;
+mod pack;
 mod plan;
+mod stages;
 mod task;
 mod verify;
 mod why;
 
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -17,7 +18,7 @@ use clap::CommandFactory;
 use manyframe_core::RecordId;
 use manyframe_engine::LedgerRow;
 use manyframe_plan::PlanError;
-use manyframe_plan::pipeline::{self, Override, Pipeline, Problem};
+use manyframe_plan::pipeline::{self, Problem};
 
 use crate::args::{Arguments, CheckArguments, Command, Threads};
 use crate::{exit, output};
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global),
+        Command::Pack(pack) => pack::run(pack),
         Command::Task(task) => task::run(task, global),
         Command::Commit(commit) => task::run_commit(commit, global),
         Command::Completions { shell } => {
@@ -52,20 +54,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut problems: Vec<Problem> = Vec::new();
     for path in &arguments.files {
-        match read_pipeline(path, &arguments.overrides.set) {
-            Ok(_) => output::print(&format!("{}: ok\n", path.display()))?,
-            Err(PlanError::Pipeline(found)) => problems.extend(found),
-            Err(error) => return Err(error.into()),
+        for stage in stages::list(path, &arguments.overrides.set)? {
+            match pipeline::read(&stage.path, &stage.overrides) {
+                Ok(_) => output::print(&format!("{}: ok\n", stage.path.display()))?,
+                Err(PlanError::Pipeline(found)) => problems.extend(found),
+                Err(error) => return Err(error.into()),
+            }
         }
     }
     if problems.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(PlanError::Pipeline(problems).into()) }
-}
-
-/// Reads and checks a pipeline file. A file that cannot be read is wrong use: trying again will not help.
-fn read_pipeline(path: &Path, overrides: &[Override]) -> Result<Pipeline, PlanError> {
-    let read_error = |source| PlanError::Read { path: path.to_owned(), source };
-    let text = fs::read_to_string(path).map_err(read_error)?;
-    pipeline::parse(&text, path, overrides).map_err(PlanError::Pipeline)
 }
 
 /// The worker threads that the arguments ask for.

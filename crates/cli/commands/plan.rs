@@ -4,37 +4,49 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use manyframe_core::{Cost, Layout};
 use manyframe_engine::EngineError;
 use manyframe_plan::pipeline::Pipeline;
 use manyframe_plan::{Context, MadePlan, Observer, Plan};
+use manyframe_samplers::parallel::Forecast;
 
-use super::contract;
-use crate::args::{Global, PipelineArguments, PlanArguments};
+use super::{contract, pack, stages};
+use crate::args::{ForecastArguments, Global, PlanArguments};
 use crate::table::{Table, bytes, count};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode> {
     let observer = progress::observer(global.quiet);
     let pool = super::thread_pool(&arguments.pipeline.threads)?;
-    let pipeline = read(&arguments.pipeline)?;
-    let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
-    let context = Context::open(pipeline)?;
-    let made = work.plan(&context, &pool, observer.as_ref())?;
-    let text = if arguments.json { serde_json::to_string_pretty(&json(&made))? + "\n" } else { render(&made) };
-    output::print(&text)?;
+    for stage in stages::of_arguments(&arguments.pipeline)? {
+        let pipeline = stages::read(&stage, &arguments.pipeline)?;
+        let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
+        let context = Context::open(pipeline)?;
+        let started = Instant::now();
+        let made = work.plan(&context, &pool, observer.as_ref())?;
+        tracing::debug!(elapsed_ms = started.elapsed().as_millis() as u64, "planned");
+        let forecasts = forecasts(&made, &arguments.forecast)?;
+        let text = if arguments.json {
+            serde_json::to_string_pretty(&json(&made, &forecasts))? + "\n"
+        } else {
+            render(&made) + &pack::render_forecasts(&forecasts)
+        };
+        output::print(&text)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The pipeline file, with `--output` in the place of its own.
-pub(super) fn read(arguments: &PipelineArguments) -> Result<Pipeline> {
-    let mut pipeline = super::read_pipeline(&arguments.file, &arguments.overrides.set)?;
-    if let Some(output) = &arguments.output {
-        pipeline.file.output.directory = output.display().to_string();
+/// An epoch on the clusters that the arguments name: over packs, or over samples if they are not packed.
+fn forecasts(made: &MadePlan, arguments: &ForecastArguments) -> Result<Vec<Forecast>> {
+    if arguments.ranks.is_empty() {
+        return Ok(Vec::new());
     }
-    Ok(pipeline)
+    let sequences = manyframe_plan::read_sequences(&made.plan, &made.directory)?;
+    let table = made.plan.pipeline.pack.clone().unwrap_or_default();
+    pack::forecasts(&sequences, &table, arguments)
 }
 
 /// The directory of work in progress, held by one process at a time.
@@ -89,7 +101,7 @@ impl Work {
     }
 }
 
-fn json(made: &MadePlan) -> serde_json::Value {
+fn json(made: &MadePlan, forecasts: &[Forecast]) -> serde_json::Value {
     let plan = &made.plan;
     serde_json::json!({
         "plan": made.directory,
@@ -98,6 +110,8 @@ fn json(made: &MadePlan) -> serde_json::Value {
         "sources": plan.sources,
         "total": plan.total(),
         "num_tokens": plan.total().cost.num_tokens(),
+        "pack": plan.pack,
+        "forecast": forecasts,
         "tasks": plan.tasks,
     })
 }
@@ -120,6 +134,9 @@ pub(super) fn render(made: &MadePlan) -> String {
         text.push_str(&format!("\n{}", table.render()));
     }
     text.push_str(&format!("\n{}", shards_table(plan).render()));
+    if let Some(summary) = &plan.pack {
+        text.push_str(&format!("\n{}", pack::render(summary)));
+    }
     let num_tasks = plan.tasks.len();
     let tasks = match num_tasks {
         0 => "nothing to build".to_owned(),

@@ -6,8 +6,9 @@ use anyhow::Result;
 use manyframe_engine::OutcomeResult;
 use manyframe_plan::{Context, Plan};
 
+use super::build::Budget;
 use crate::args::{CommitArguments, Global, TaskArguments};
-use crate::{output, progress};
+use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &TaskArguments, global: &Global) -> Result<ExitCode> {
     let observer = progress::observer(global.quiet);
@@ -34,5 +35,8 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let dataset = std::path::PathBuf::from(&plan.pipeline.output.directory);
     let context = Context::open(plan.pipeline())?;
     let committed = manyframe_engine::commit(&context, &plan, &arguments.plan, &dataset, observer.as_ref())?;
-    super::build::report(&committed)
+    Ok(match super::build::report(&committed)? {
+        Budget::Kept => ExitCode::SUCCESS,
+        Budget::Exceeded => ExitCode::from(exit::OVER_BUDGET),
+    })
 }

@@ -19,9 +19,9 @@ use manyframe_plan::{
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
-use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, ShardEntry, SourceSummary, portable_pipeline};
+use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary, portable_pipeline};
 use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
-use crate::{EngineError, card, files};
+use crate::{EngineError, card, files, packs};
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,7 +53,8 @@ pub fn commit(
     fs::create_dir_all(&staged).map_err(EngineError::write(&staged))?;
     let (shards, names) = gather_shards(directory, &staged, &reports, observer)?;
     let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
-    let manifest = manifest_from_parts(plan, &staged, shards, sources)?;
+    let pack = packs::write(&plan.pipeline, &staged)?;
+    let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
     files::write_whole(&staged.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
     let work = work_done(plan, &reports);
     let facts = BuildFacts {
@@ -184,12 +185,7 @@ fn write_ledger(
     reports: &[TaskReport],
     names: &[String],
 ) -> Result<Vec<SourceSummary>, EngineError> {
-    let mut outcomes: Vec<(&RecordOutcome, &str)> = Vec::new();
-    for (report, name) in reports.iter().zip(names) {
-        outcomes.extend(report.outcomes.iter().map(|outcome| (outcome, name.as_str())));
-    }
-    outcomes.sort_unstable_by_key(|(outcome, _)| (outcome.record, outcome.repetition));
-    let mut outcomes = outcomes.into_iter().peekable();
+    let mut outcomes = outcomes_by_record(reports, names).into_iter().peekable();
     let mut sources: Vec<SourceSummary> = plan.sources.iter().zip(&plan.pipeline.source).map(summary).collect();
     let mut writer = LedgerWriter::create(path)?;
     let unaccounted = |detail: String| EngineError::Unaccounted { detail };
@@ -200,15 +196,14 @@ fn write_ledger(
             .ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
         let times = if let Decision::Drawn(times) = record.decision { times } else { 1 };
         for repetition in 0..times {
-            let is_its = |(outcome, _): &(&RecordOutcome, &str)| {
-                outcome.record == position as u64 && outcome.repetition == repetition
-            };
-            let outcome = outcomes.next_if(is_its).map(|(outcome, name)| (&outcome.result, name));
+            let is_its =
+                |placed: &Placed<'_>| (placed.outcome.record, placed.outcome.repetition) == (position as u64, repetition);
+            let outcome = outcomes.next_if(is_its);
             writer.write(ledger_row(&record, repetition, outcome, source).map_err(unaccounted)?)?;
         }
     }
-    if let Some((outcome, _)) = outcomes.next() {
-        return Err(unaccounted(format!("a task delivered sample {}, which was not planned", outcome.id)));
+    if let Some(placed) = outcomes.next() {
+        return Err(unaccounted(format!("a task delivered sample {}, which was not planned", placed.outcome.id)));
     }
     writer.finish()?;
     match sources.iter().find(|source| !source.adds_up()) {
@@ -218,6 +213,27 @@ fn write_ledger(
             Err(EngineError::Unaccounted { detail })
         }
     }
+}
+
+/// An outcome and where its sample stands.
+struct Placed<'a> {
+    outcome: &'a RecordOutcome,
+    shard: &'a str,
+    shard_row: u64,
+}
+
+/// The outcomes of all tasks in the order of the records.
+fn outcomes_by_record<'a>(reports: &'a [TaskReport], names: &'a [String]) -> Vec<Placed<'a>> {
+    let mut all = Vec::new();
+    for (report, shard) in reports.iter().zip(names) {
+        let mut shard_row = 0;
+        for outcome in &report.outcomes {
+            all.push(Placed { outcome, shard, shard_row });
+            shard_row += u64::from(matches!(outcome.result, OutcomeResult::Delivered { .. }));
+        }
+    }
+    all.sort_unstable_by_key(|placed| (placed.outcome.record, placed.outcome.repetition));
+    all
 }
 
 fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTable)) -> SourceSummary {
@@ -242,7 +258,7 @@ fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTab
 fn ledger_row(
     record: &PlannedRecord,
     repetition: u32,
-    outcome: Option<(&OutcomeResult, &str)>,
+    placed: Option<Placed<'_>>,
     source: &mut SourceSummary,
 ) -> Result<LedgerRow, String> {
     let mut ledger_row = LedgerRow {
@@ -257,6 +273,9 @@ fn ledger_row(
         shortened: (!record.shortened.is_empty()).then(|| record.shortened.clone()),
         repetition,
         shard: None,
+        shard_row: None,
+        place: placed.as_ref().map(|placed| placed.outcome.place),
+        num_turns: record.num_turns,
         measured: record.measured,
         origin: record.origin.clone(),
     };
@@ -264,7 +283,7 @@ fn ledger_row(
         *source.rejected.entry(code).or_insert(0) += 1;
         (Status::Rejected, Some(code.as_str().to_owned()), Some(detail))
     };
-    match (&record.decision, outcome) {
+    match (&record.decision, placed.as_ref().map(|placed| (&placed.outcome.result, placed))) {
         (Decision::Rejected(code, detail), None) => {
             (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
         }
@@ -274,10 +293,10 @@ fn ledger_row(
             (ledger_row.duplicate_of, ledger_row.detail) = (Some(*of), Some(detail.clone()));
         }
         (Decision::NotDrawn, None) => source.num_not_drawn += 1,
-        (Decision::Drawn(_), Some((OutcomeResult::Delivered { cost, layout }, shard))) => {
+        (Decision::Drawn(_), Some((OutcomeResult::Delivered { cost, layout }, placed))) => {
             source.delivered.count(*cost);
             ledger_row.status = Status::Delivered;
-            ledger_row.shard = Some(shard.to_owned());
+            (ledger_row.shard, ledger_row.shard_row) = (Some(placed.shard.to_owned()), Some(placed.shard_row));
             ledger_row.measured = Some((*cost, *layout));
         }
         (Decision::Drawn(_), Some((OutcomeResult::Rejected { code, detail }, _))) => {
@@ -296,6 +315,7 @@ fn manifest_from_parts(
     staged: &Path,
     shards: Vec<ShardEntry>,
     sources: Vec<SourceSummary>,
+    pack: Option<PackEntry>,
 ) -> Result<Manifest, EngineError> {
     let path = staged.join("ledger.parquet");
     let ledger = LedgerEntry {
@@ -318,6 +338,7 @@ fn manifest_from_parts(
         sources,
         shards,
         ledger,
+        pack,
     })
 }
 

@@ -66,6 +66,12 @@ pub struct LedgerRow {
     pub repetition: u32,
     /// The shard that holds it, without format and extension, such as `temporal/000003`.
     pub shard: Option<String>,
+    /// Its number among the samples of that shard, from 0.
+    pub shard_row: Option<u64>,
+    /// Its place in the order of delivery, from 0, in which samples are packed; what could not be delivered has a place, too.
+    pub place: Option<u64>,
+    /// Turns of its conversation, as far as it was measured.
+    pub num_turns: Option<u32>,
     /// Cost and layout of its sample, as far as it was measured.
     pub measured: Option<(Cost, Layout)>,
     /// Where it was read.
@@ -96,6 +102,9 @@ fn columns() -> Vec<RowColumn<LedgerRow>> {
         RowColumn::text("shard", "the shard that holds it, without format and extension", |row: &LedgerRow| {
             row.shard.clone()
         }),
+        RowColumn::number("shard_row", "its number among the samples of the shard", |row: &LedgerRow| row.shard_row),
+        RowColumn::number("place", "its place in the order of delivery", |row: &LedgerRow| row.place),
+        RowColumn::number("num_turns", "turns of its conversation", |row: &LedgerRow| row.num_turns.map(u64::from)),
         RowColumn::number("num_tokens", "tokens of its sample", |row: &LedgerRow| {
             row.measured.map(|(cost, _)| cost.num_tokens())
         }),
@@ -147,7 +156,9 @@ fn row_at(cursor: &mut Cursor) -> Option<LedgerRow> {
     let status = Status::from_text(&cursor.text()?)?;
     let (reason, detail, duplicate_of, shortened) = (cursor.text(), cursor.text(), cursor.text(), cursor.text());
     let repetition = u32::try_from(cursor.number()?).ok()?;
-    let (shard, _num_tokens) = (cursor.text(), cursor.number());
+    let (shard, shard_row, place) = (cursor.text(), cursor.number(), cursor.number());
+    let num_turns = cursor.number().and_then(|number| u32::try_from(number).ok());
+    let _num_tokens = cursor.number();
     Some(LedgerRow {
         id,
         source,
@@ -160,6 +171,9 @@ fn row_at(cursor: &mut Cursor) -> Option<LedgerRow> {
         shortened,
         repetition,
         shard,
+        shard_row,
+        place,
+        num_turns,
         measured: cursor.measured(),
         origin: cursor.origin()?,
     })

@@ -58,13 +58,9 @@ pub fn read_origin(
     let manifest = Manifest::read(dataset)?;
     let mut known = BuildFacts::read(dataset)?.map(|facts| facts.variables).unwrap_or_default();
     known.extend(variables.clone());
-    let mut pipeline = manifest.pipeline;
-    if let Some(output) = pipeline.get_mut("output").and_then(Value::as_object_mut) {
-        output.insert("directory".to_owned(), Value::from(""));
-        output.insert("root".to_owned(), Value::from(""));
-    }
-    fill_in(&mut pipeline, &known);
     let damaged = |detail: String| EngineError::NotADataset { path: dataset.join("manifest.json"), detail };
+    let mut pipeline = manifest.portable_pipeline();
+    fill_in(&mut pipeline, &known);
     let file: PipelineFile = serde_json::from_value(pipeline).map_err(|error| damaged(error.to_string()))?;
     let table = file.source.iter().find(|table| table.name == row.source).cloned();
     let table = table.ok_or_else(|| damaged(format!("there is no source {:?}", row.source)))?;

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use manyframe_core::{Digest, Layout, RejectCode, Total};
-use manyframe_plan::Asked;
+use manyframe_plan::{Asked, PackSummary};
 use manyframe_plan::pipeline::PipelineFile;
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
@@ -44,6 +44,21 @@ pub struct Manifest {
     pub shards: Vec<ShardEntry>,
     /// The account of all records.
     pub ledger: LedgerEntry,
+    /// The samples as training sequences, if the pipeline file asks for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PackEntry>,
+}
+
+/// The pack index.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PackEntry {
+    /// Path below the dataset's directory.
+    pub path: String,
+    /// BLAKE3 digest of the file.
+    pub digest: Digest,
+    /// Its settings and what the packs cost.
+    #[serde(flatten)]
+    pub summary: PackSummary,
 }
 
 /// What became of a source's records, from what was seen to what was delivered.
@@ -154,6 +169,25 @@ impl Manifest {
             MANIFEST_VERSION => Ok(manifest),
             other => Err(damaged(format!("it has version {other}, expected {MANIFEST_VERSION}"))),
         }
+    }
+}
+
+impl Manifest {
+    /// The pipeline file with its variables unfilled and without a place for its output.
+    pub(crate) fn portable_pipeline(&self) -> Value {
+        let mut pipeline = self.pipeline.clone();
+        if let Some(output) = pipeline.get_mut("output").and_then(Value::as_object_mut) {
+            output.insert("directory".to_owned(), Value::from(""));
+            output.insert("root".to_owned(), Value::from(""));
+        }
+        pipeline
+    }
+
+    /// The pipeline file with its variables unfilled.
+    pub fn pipeline_file(&self, dataset: &Path) -> Result<PipelineFile, EngineError> {
+        let path = dataset.join("manifest.json");
+        let damaged = |error: serde_json::Error| EngineError::NotADataset { path, detail: error.to_string() };
+        serde_json::from_value(self.portable_pipeline()).map_err(damaged)
     }
 }
 

@@ -52,6 +52,8 @@ pub struct RecordOutcome {
     pub repetition: u32,
     /// The identity of the sample.
     pub id: RecordId,
+    /// Its place in the order of delivery, from 0.
+    pub place: u64,
     /// What became of it.
     pub result: OutcomeResult,
 }
@@ -126,7 +128,7 @@ pub fn run_task(
             }
             Err((code, detail)) => OutcomeResult::Rejected { code, detail },
         };
-        outcomes.push(RecordOutcome { record, repetition, id, result });
+        outcomes.push(RecordOutcome { record, repetition, id, place: planned.place, result });
         observer.advance(1, 1);
         Ok::<_, EngineError>(())
     })?;

@@ -7,12 +7,13 @@ use manyframe_core::{RecordId, Sample, Total};
 use manyframe_media::{MediaLimits, decode_rgb};
 use manyframe_plan::parallel::ordered_map;
 use manyframe_plan::{Observer, Step};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::EngineError;
 use crate::commit::digest_of_file;
 use crate::ledger::{Status, read_ledger};
 use crate::manifest::{Manifest, ShardEntry, SourceSummary};
+use crate::packs::read_packs;
 
 /// What reading a dataset back showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -37,6 +38,7 @@ pub fn verify(dataset: &Path, pool: &rayon::ThreadPool, observer: &dyn Observer)
     let manifest = Manifest::read(dataset)?;
     let mut found = Verification::default();
     let expected = verify_ledger(dataset, &manifest, &mut found)?;
+    verify_packs(dataset, &manifest, &expected, &mut found)?;
     observer.start(Step::Verify, manifest.shards.iter().map(|shard| shard.num_bytes).sum());
     let placeholder = manyframe_format::Dialect::default().placeholder();
     for shard in &manifest.shards {
@@ -123,6 +125,38 @@ fn verify_ledger(
         found.problem(format!("ledger: source {name:?} is not in the manifest"));
     }
     Ok(expected)
+}
+
+/// Checks that the packs hold every delivered sample once, but for those that are too long, and none too many.
+fn verify_packs(
+    dataset: &Path,
+    manifest: &Manifest,
+    expected: &FxHashMap<RecordId, String>,
+    found: &mut Verification,
+) -> Result<(), EngineError> {
+    let Some(pack) = &manifest.pack else { return Ok(()) };
+    let path = dataset.join(&pack.path);
+    if !path.exists() || digest_of_file(&path)? != pack.digest {
+        found.problem(format!("{} is not the file that the manifest names", pack.path));
+        return Ok(());
+    }
+    let mut packed = FxHashSet::default();
+    for row in read_packs(&path)? {
+        let row = row?;
+        if row.padded_tokens > u64::from(pack.summary.capacity_tokens) {
+            found.problem(format!("{}: pack {} has {} tokens", pack.path, row.pack, row.padded_tokens));
+        }
+        for (sample, shard) in row.samples.iter().zip(&row.shards) {
+            if expected.get(sample) != Some(shard) || !packed.insert(*sample) {
+                found.problem(format!("{}: sample {sample} is not delivered there, or packed twice", pack.path));
+            }
+        }
+    }
+    let num_left = expected.len() as u64 - packed.len() as u64;
+    if num_left != pack.summary.report.num_too_long {
+        found.problem(format!("{}: {num_left} delivered samples are in no pack", pack.path));
+    }
+    Ok(())
 }
 
 fn verify_shard(

@@ -21,7 +21,10 @@ use crate::{Context, Observer, PlanError, duplicates};
 /// What was decided about each row, and the samples of each task in order.
 pub(crate) struct Decisions {
     pub(crate) of_row: Vec<Decision>,
-    pub(crate) tasks: Vec<(Option<Layout>, Vec<Drawn>)>,
+    /// Every sample, in the order of delivery.
+    pub(crate) ordered: Vec<Drawn>,
+    /// Places in `ordered`, ascending in each task.
+    pub(crate) tasks: Vec<(Option<Layout>, Vec<usize>)>,
 }
 
 /// Decides about every row, and completes the budgets of the sources.
@@ -40,7 +43,8 @@ pub(crate) fn decide(
     duplicates::decide(context, all, &eligible, &mut of_row, pool, observer)?;
     let drawn = draw(context, all, &mut of_row)?;
     let ordered = order(&all.index, &drawn, context.pipeline.file.mix.order, context.pipeline.file.seed);
-    Ok(Decisions { of_row, tasks: cut_tasks(context, &all.index, ordered) })
+    let tasks = cut_tasks(context, &all.index, &ordered);
+    Ok(Decisions { of_row, ordered, tasks })
 }
 
 /// Rejects what is too long, or does not pass the filters of its source.
@@ -152,14 +156,15 @@ fn stratum(by: StratifyBy, row: &IndexRow, place: &Place) -> u32 {
     }
 }
 
-fn cut_tasks(context: &Context, index: &[IndexRow], ordered: Vec<Drawn>) -> Vec<(Option<Layout>, Vec<Drawn>)> {
+fn cut_tasks(context: &Context, index: &[IndexRow], ordered: &[Drawn]) -> Vec<(Option<Layout>, Vec<usize>)> {
     let output = &context.pipeline.file.output;
-    let groups: Vec<(Option<Layout>, Vec<Drawn>)> = match output.shards {
-        ShardSplit::Mixed => vec![(None, ordered)],
+    let row_at = |place: &usize| ordered.get(*place).map_or(usize::MAX, |drawn| drawn.row);
+    let groups: Vec<(Option<Layout>, Vec<usize>)> = match output.shards {
+        ShardSplit::Mixed => vec![(None, (0..ordered.len()).collect())],
         ShardSplit::ByLayout => {
             let of_layout = |layout| {
-                let has_layout = |drawn: &Drawn| index.get(drawn.row).is_some_and(|row| row.layout == layout);
-                (Some(layout), ordered.iter().copied().filter(has_layout).collect())
+                let has_layout = |place: &usize| index.get(row_at(place)).is_some_and(|row| row.layout == layout);
+                (Some(layout), (0..ordered.len()).filter(has_layout).collect())
             };
             Layout::ALL.map(of_layout).into()
         }
@@ -169,10 +174,10 @@ fn cut_tasks(context: &Context, index: &[IndexRow], ordered: Vec<Drawn>) -> Vec<
         max_bytes: NonZeroU64::new(output.max_shard_mib << 20).unwrap_or(NonZeroU64::MIN),
     };
     let mut tasks = Vec::new();
-    for (layout, ordered) in groups {
-        let rows: Vec<usize> = ordered.iter().map(|drawn| drawn.row).collect();
+    for (layout, places) in groups {
+        let rows: Vec<usize> = places.iter().map(row_at).collect();
         let runs = cut(index, &rows, limits).into_iter();
-        tasks.extend(runs.map(|run| (layout, ordered.get(run).unwrap_or_default().to_vec())));
+        tasks.extend(runs.map(|run| (layout, places.get(run).unwrap_or_default().to_vec())));
     }
     tasks
 }

@@ -27,6 +27,18 @@ pub enum PlanError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A folder has no pipeline file.
+    #[error("{folder:?} holds no pipeline file (*.toml)")]
+    NoStages {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// Pipeline files name one another in a circle.
+    #[error("these pipeline files name one another in a circle: {files:?}")]
+    Circle {
+        /// The files.
+        files: Vec<PathBuf>,
+    },
     /// No annotation file is where the pipeline file says.
     #[error("source {source_name:?}: annotations {pattern:?}: {detail}")]
     Annotations {
@@ -91,6 +103,9 @@ pub enum PlanError {
     /// The sources cannot be mixed as the pipeline file asks.
     #[error("the sources cannot be mixed as the pipeline file asks")]
     Mix(#[source] manyframe_samplers::MixError),
+    /// There are more samples than can be packed.
+    #[error("the samples cannot be packed")]
+    Pack(#[source] manyframe_samplers::TooManySamples),
     /// The worker threads cannot be started.
     #[error("cannot start worker threads")]
     Threads(#[source] rayon::ThreadPoolBuildError),

@@ -19,6 +19,7 @@ mod index;
 mod make;
 mod media;
 mod observer;
+mod packing;
 pub mod parallel;
 pub mod pipeline;
 mod plan;
@@ -36,7 +37,9 @@ pub use make::{MadePlan, make};
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
 pub use observer::{Observer, Step, Unobserved};
+pub use packing::{AuditSummary, PackSample, PackSummary, Packing, pack_samples};
 pub use plan::{
-    Asked, BuiltBefore, PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_task, records_path, sample_id,
+    Asked, BuiltBefore, PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_sequences, read_task,
+    records_path, sample_id,
 };
 pub use records::{Decision, PlannedRecord, read_records};

@@ -5,11 +5,11 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{Cost, Digest, IndexRow, Layout};
-use manyframe_samplers::Drawn;
 
 use crate::built::BuiltSamples;
 use crate::decide::{Decisions, decide};
 use crate::index::{self, Entry, IndexFile};
+use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, sample_id, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::rows::{Rows, for_each_entry};
@@ -41,7 +41,7 @@ pub fn make(
     let files = index::build(context, &work.join("index"), pool, observer)?;
     let mut rows = Rows::read(context, &files)?;
     let decisions = decide(context, &mut rows, pool, observer)?;
-    let plan = plan_from_decisions(context, key, &rows, &decisions, &files);
+    let plan = plan_from_decisions(context, key, &rows, &decisions, &files)?;
 
     // A plan appears at once and whole: it is written beside its place and then renamed.
     let temporary = work.join(format!(".plan-{}", std::process::id()));
@@ -66,18 +66,20 @@ fn plan_from_decisions(
     all: &Rows,
     decisions: &Decisions,
     files: &[IndexFile],
-) -> Plan {
-    let header = |(id, (layout, samples)): (usize, &(Option<Layout>, Vec<Drawn>))| {
+) -> Result<Plan, PlanError> {
+    let row_at = |place: usize| all.index.get(decisions.ordered.get(place)?.row);
+    let header = |(id, (layout, places)): (usize, &(Option<Layout>, Vec<usize>))| {
         let mut header =
             TaskHeader { id: id as u32, layout: *layout, num_samples: 0, cost: Cost::default(), estimated_bytes: 0 };
-        for row in samples.iter().filter_map(|drawn| all.index.get(drawn.row)) {
+        for row in places.iter().filter_map(|&place| row_at(place)) {
             header.num_samples += 1;
             header.cost += row.cost;
             header.estimated_bytes += row.estimated_bytes;
         }
         header
     };
-    Plan {
+    let samples: Vec<PackSample> = (0..decisions.ordered.len()).filter_map(row_at).map(pack_sample).collect();
+    Ok(Plan {
         version: PLAN_VERSION,
         key,
         pipeline: context.pipeline.file.clone(),
@@ -86,7 +88,18 @@ fn plan_from_decisions(
         num_splits: files.len() as u64,
         num_splits_read: files.iter().filter(|file| file.was_read).count() as u64,
         sources: all.budgets.clone(),
+        pack: pack_samples(&context.pipeline.file, &samples)?.map(|packing| packing.summary),
         tasks: decisions.tasks.iter().enumerate().map(header).collect(),
+    })
+}
+
+fn pack_sample(row: &IndexRow) -> PackSample {
+    PackSample {
+        source: row.source,
+        num_tokens: row.cost.num_tokens(),
+        text_tokens: row.cost.text_tokens,
+        num_images: row.cost.num_images,
+        num_turns: row.num_turns,
     }
 }
 
@@ -102,23 +115,26 @@ fn write_records(directory: &Path, files: &[IndexFile], all: &Rows, decisions: &
 
 fn planned_record(source: u32, entry: Entry, readable: Option<(&IndexRow, &Decision)>) -> PlannedRecord {
     let Entry { id, subset, upstream_id, origin, outcome } = entry;
+    let num_turns = outcome.as_ref().ok().map(|measured| measured.row.num_turns);
     let shortened = outcome.as_ref().map_or_else(|_| String::new(), |measured| measured.fit.in_words());
     let (id, measured, decision) = match (outcome, readable) {
         (Ok(_), Some((row, decision))) => (row.id, Some((row.cost, row.layout)), decision.clone()),
         (Ok(measured), None) => (id, Some((measured.row.cost, measured.row.layout)), Decision::NotDrawn),
         (Err((code, detail)), _) => (id, None, Decision::Rejected(code, detail)),
     };
-    PlannedRecord { id, source, subset, upstream_id, origin, measured, shortened, decision }
+    PlannedRecord { id, source, subset, upstream_id, origin, measured, num_turns, shortened, decision }
 }
 
 fn write_tasks(directory: &Path, all: &Rows, decisions: &Decisions, built: &BuiltSamples) -> Result<(), PlanError> {
-    for (id, (_, samples)) in decisions.tasks.iter().enumerate() {
+    for (id, (_, places)) in decisions.tasks.iter().enumerate() {
         let path = task_path(directory, id as u32);
         let write_error = |source| PlanError::Write { path: path.clone(), source };
         let mut file = BufWriter::new(File::create(&path).map_err(write_error)?);
-        for drawn in samples {
+        for &number in places {
+            let Some(drawn) = decisions.ordered.get(number) else { continue };
             let (Some(row), Some(place)) = (all.index.get(drawn.row), all.places.get(drawn.row)) else { continue };
             let sample = PlannedSample {
+                place: number as u64,
                 record: place.record,
                 record_id: row.id,
                 repetition: drawn.repetition,

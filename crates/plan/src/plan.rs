@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Total};
+use manyframe_samplers::parallel::SequenceLoad;
 use manyframe_samplers::{Difference, Law, Unit};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
@@ -20,6 +21,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use crate::fit::Fit;
+use crate::packing::{PackSample, PackSummary, pack_samples};
 use crate::pipeline::{Pipeline, PipelineFile};
 
 /// Raised whenever a plan of an older version cannot be run.
@@ -44,6 +46,9 @@ pub struct Plan {
     pub num_splits_read: u64,
     /// What each source gives, in the order of the pipeline file.
     pub sources: Vec<SourceBudget>,
+    /// How the samples will be packed, if nothing turns out to be undecodable.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PackSummary>,
     /// The tasks; each makes one shard per format.
     pub tasks: Vec<TaskHeader>,
 }
@@ -127,6 +132,8 @@ pub struct TaskHeader {
 /// A sample to be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedSample {
+    /// Its place in the order of delivery, from 0.
+    pub place: u64,
     /// Position of its record in `records.parquet`.
     pub record: u64,
     /// Identity of its record.
@@ -226,4 +233,35 @@ pub fn read_task(directory: &Path, task: u32) -> Result<Vec<PlannedSample>, Plan
             serde_json::from_str(&line).map_err(damaged)
         })
         .collect()
+}
+
+/// The training sequences of a plan, in order: its packs, or its samples if they are not packed.
+pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>, PlanError> {
+    let mut planned = Vec::new();
+    for task in &plan.tasks {
+        let samples = read_task(directory, task.id)?;
+        planned.extend(samples.into_iter().map(|sample| (sample.place, sample.source, sample.cost)));
+    }
+    planned.sort_unstable_by_key(|(place, ..)| *place);
+    let sample = |&(_, source, cost): &(u64, u32, Cost)| PackSample {
+        source,
+        num_tokens: cost.num_tokens(),
+        text_tokens: cost.text_tokens,
+        num_images: cost.num_images,
+        num_turns: 0,
+    };
+    let samples: Vec<PackSample> = planned.iter().map(sample).collect();
+    let Some(packing) = pack_samples(&plan.pipeline, &samples)? else {
+        let load = |sample: &PackSample| SequenceLoad { tokens: sample.num_tokens, images: sample.num_images };
+        return Ok(samples.iter().map(load).collect());
+    };
+    let load = |pack: &[u32]| {
+        let mut load = SequenceLoad { tokens: 0, images: 0 };
+        for length in pack.iter().filter_map(|&sample| packing.lengths.get(sample as usize)) {
+            load.tokens += u64::from(length.tokens);
+            load.images += u64::from(length.images);
+        }
+        load
+    };
+    Ok(packing.packs.iter().map(load).collect())
 }

@@ -42,6 +42,8 @@ pub struct PlannedRecord {
     pub origin: Origin,
     /// What it costs, and its layout, if it could be measured.
     pub measured: Option<(Cost, Layout)>,
+    /// Turns of its conversation, if it could be measured.
+    pub num_turns: Option<u32>,
     /// What was given up so that it fits, in words; empty if nothing was.
     pub shortened: String,
     /// What was decided.
@@ -62,6 +64,7 @@ fn columns() -> Vec<RowColumn<PlannedRecord>> {
     columns.extend(RowColumn::origin(|record: &PlannedRecord| &record.origin));
     columns.extend(RowColumn::measured(|record: &PlannedRecord| record.measured));
     columns.extend([
+        RowColumn::number("num_turns", "", |record: &PlannedRecord| record.num_turns.map(u64::from)),
         RowColumn::text("shortened", "", |record: &PlannedRecord| {
             (!record.shortened.is_empty()).then(|| record.shortened.clone())
         }),
@@ -125,6 +128,7 @@ fn record_at(cursor: &mut Cursor) -> Option<PlannedRecord> {
     let source = u32::try_from(cursor.number()?).ok()?;
     let (subset, upstream_id, origin) = (cursor.text()?, cursor.text()?, cursor.origin()?);
     let measured = cursor.measured();
+    let num_turns = cursor.number().and_then(|number| u32::try_from(number).ok());
     let shortened = cursor.text().unwrap_or_default();
     let (decision, detail, times, kept) = (cursor.text()?, cursor.text(), cursor.number(), cursor.text());
     let detail = detail.unwrap_or_default();
@@ -134,5 +138,5 @@ fn record_at(cursor: &mut Cursor) -> Option<PlannedRecord> {
         DRAWN => Decision::Drawn(u32::try_from(times?).ok()?),
         code => Decision::Rejected(RejectCode::from_text(code)?, detail),
     };
-    Some(PlannedRecord { id, source, subset, upstream_id, origin, measured, shortened, decision })
+    Some(PlannedRecord { id, source, subset, upstream_id, origin, measured, num_turns, shortened, decision })
 }

@@ -121,6 +121,14 @@ pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Prob
     })
 }
 
+/// Whether an array of tables has an element of this name.
+pub(crate) fn has_element(root: &Node, array: &str, name: &str) -> bool {
+    let array = root.entries().and_then(|entries| entries.get(array)).map(|entry| &entry.node.kind);
+    let Some(NodeKind::Array(items)) = array else { return false };
+    let is_named = |item: &Node| item.entries()?.get("name").map(|entry| entry.node.to_json() == Value::from(name));
+    items.iter().any(|item| is_named(item) == Some(true))
+}
+
 /// Replaces every `${name}` in every string. Variables may use variables that come before them by name resolution, not in circles.
 pub(crate) fn substitute(
     root: &mut Node,

@@ -8,6 +8,7 @@ mod check;
 mod document;
 mod packing;
 mod problem;
+mod reference;
 mod resolve;
 mod tables;
 mod values;
@@ -19,8 +20,9 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use document::Override;
-pub use packing::{Audit, PackTable};
+pub use packing::{Audit, PackTable, SequenceParallel};
 pub use problem::Problem;
+pub use reference::{ReadPipeline, list_stages, overrides_for, read};
 pub use resolve::display_name;
 pub(crate) use resolve::{annotation_files, media_roots};
 pub use tables::{
@@ -85,6 +87,16 @@ pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline
     if problems.is_empty() { Ok(Pipeline { file, variables }) } else { Err(in_file(problems)) }
 }
 
+/// The table `[pack]` with some of its settings replaced: `max_tokens=128000`.
+pub fn pack_table_with(before: &PackTable, overrides: &[Override]) -> Result<PackTable, Vec<Problem>> {
+    let text = toml::to_string(before).map_err(|error| vec![Problem::new(Place::CommandLine, &error.to_string())])?;
+    let mut root = document::parse(&text)?;
+    let mut problems: Vec<Problem> =
+        overrides.iter().filter_map(|set| document::apply_override(&mut root, set).err()).collect();
+    let table = check::read_table(&root, "pack", &mut problems);
+    if problems.is_empty() { Ok(table) } else { Err(problems) }
+}
+
 fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
     let (head, tables) = split_head(root);
     let head_table: Head = check::read_table(&head, "", problems);
@@ -105,7 +117,7 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         duplicates: check::read_table(table("duplicates"), "duplicates", problems),
         over_long: check::read_table(table("over_long"), "over_long", problems),
         mix: check::read_table(table("mix"), "mix", problems),
-        pack: check::read_table(table("pack"), "pack", problems),
+        pack: tables.get("pack").map(|node| check::read_table(node, "pack", problems)),
         source: Vec::new(),
     };
     let Some(sources) = tables.get("source").and_then(items) else {

@@ -1,26 +1,35 @@
 //! The `[pack]` table: how samples become training sequences.
 
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::str::FromStr;
 
+use manyframe_samplers::parallel::{Layout, Scheme};
+use manyframe_samplers::{PackOptions, Padding, Strategy};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How samples are put together into training sequences. Packs are an index over samples: other settings rewrite no shard.
+/// How samples are put together into training sequences: `pack.parquet`, an index over samples. Other settings rewrite the
+/// index and no shard. Without this table there is none.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PackTable {
-    /// How packs are filled. Default: `none`, which writes no pack index.
+    /// How packs are filled. Default: `best_fit_decreasing`.
     pub strategy: Strategy,
-    /// Longest pack, in tokens. Default: `format.max_tokens`.
-    pub max_tokens: Option<NonZeroU64>,
+    /// Longest pack, in tokens, padding included. Default: `format.max_tokens`.
+    pub max_tokens: Option<NonZeroU32>,
     /// Most images of a pack. Default: no limit.
-    pub max_images: Option<NonZeroU64>,
-    /// Samples that are packed together, in the order of delivery; 0 is all of them. Default: 0.
-    pub window: u32,
+    pub max_images: Option<NonZeroU32>,
+    /// Samples that are considered together, in the order of delivery: a curriculum survives to within a window.
+    /// Default: all of them.
+    pub window: Option<NonZeroUsize>,
     /// Data-parallel ranks: one pack for each makes a step. Default: 1.
     pub ranks: NonZeroU32,
-    /// Packs are padded to a multiple of this many tokens. Sequence parallelism needs its degree, or twice that. Default: 1.
-    pub pad_to_multiple: NonZeroU32,
+    /// Lengths are padded to a multiple of this many tokens. Default: what `sequence_parallel` needs, or 1.
+    pub pad_to_multiple: Option<NonZeroU32>,
+    /// Whether packs are padded, or each sample in them. Default: `packs`.
+    pub padding: Padding,
+    /// How ranks share a sequence: `ring:8`, `zigzag:8`, or `2d:4x2` (ring × Ulysses). Default: they do not.
+    pub sequence_parallel: Option<SequenceParallel>,
     /// Reports what another packer would have lost of the same samples. Default: none.
     pub audit: Option<Audit>,
 }
@@ -28,12 +37,14 @@ pub struct PackTable {
 impl Default for PackTable {
     fn default() -> Self {
         Self {
-            strategy: Strategy::None,
+            strategy: Strategy::default(),
             max_tokens: None,
             max_images: None,
-            window: 0,
+            window: None,
             ranks: NonZeroU32::MIN,
-            pad_to_multiple: NonZeroU32::MIN,
+            pad_to_multiple: None,
+            padding: Padding::default(),
+            sequence_parallel: None,
             audit: None,
         }
     }
@@ -47,6 +58,94 @@ pub enum Audit {
     Concat,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Strategy { #[default] None, NextFit, BestFitDecreasing, Balanced }
+impl PackTable {
+    /// The settings of the packer, for samples of at most `max_tokens`.
+    pub fn options(&self, max_tokens: u64, seed: u64) -> PackOptions {
+        let longest = NonZeroU32::new(u32::try_from(max_tokens).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
+        let parallel = self.sequence_parallel.map(|parallel| Layout::new(parallel.0).num_chunks());
+        let needed = parallel.and_then(|chunks| NonZeroU32::new(u32::try_from(chunks).ok()?));
+        PackOptions {
+            strategy: self.strategy,
+            capacity_tokens: self.max_tokens.unwrap_or(longest),
+            max_images: self.max_images,
+            pad_to_multiple: self.pad_to_multiple.or(needed).unwrap_or(NonZeroU32::MIN),
+            padding: self.padding,
+            window: self.window,
+            ranks: self.ranks,
+            seed,
+        }
+    }
+}
+
+/// How the ranks of a group share a sequence, as text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SequenceParallel(pub Scheme);
+
+impl FromStr for SequenceParallel {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const MOST_RANKS: u64 = 4096;
+        let wrong = || format!("{text:?} is none of ring:N, zigzag:N and 2d:RINGxULYSSES");
+        let (name, numbers) = text.split_once(':').ok_or_else(wrong)?;
+        let number = |text: &str| text.parse::<NonZeroU32>().map_err(|_digits| wrong());
+        let scheme = match name {
+            "ring" => Scheme::Ring { degree: number(numbers)? },
+            "zigzag" => Scheme::Zigzag { degree: number(numbers)? },
+            "2d" => {
+                let (ring, ulysses) = numbers.split_once('x').ok_or_else(wrong)?;
+                Scheme::TwoD { ring: number(ring)?, ulysses: number(ulysses)? }
+            }
+            _ => return Err(wrong()),
+        };
+        let degree = Layout::new(scheme).degree();
+        if degree > MOST_RANKS { Err(format!("{text:?} has {degree} ranks, at most {MOST_RANKS} share a sequence")) } else { Ok(Self(scheme)) }
+    }
+}
+
+impl std::fmt::Display for SequenceParallel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.0 {
+            Scheme::Ring { degree } => write!(f, "ring:{degree}"),
+            Scheme::Zigzag { degree } => write!(f, "zigzag:{degree}"),
+            Scheme::TwoD { ring, ulysses } => write!(f, "2d:{ring}x{ulysses}"),
+        }
+    }
+}
+
+impl Serialize for SequenceParallel {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for SequenceParallel {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+impl JsonSchema for SequenceParallel {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "SequenceParallel".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "pattern": "^(ring:[0-9]+|zigzag:[0-9]+|2d:[0-9]+x[0-9]+)$" })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scheme_is_written_as_it_is_read() {
+        for text in ["ring:8", "zigzag:256", "2d:4x2"] {
+            assert_eq!(text.parse::<SequenceParallel>().map(|scheme| scheme.to_string()), Ok(text.to_owned()));
+        }
+        for wrong in ["ring", "ring:0", "2d:4", "tree:2", "2d:4096x4096"] {
+            assert!(wrong.parse::<SequenceParallel>().is_err(), "{wrong}");
+        }
+    }
+}

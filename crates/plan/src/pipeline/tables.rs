@@ -60,7 +60,7 @@ pub struct PipelineFile {
     pub mix: MixTable,
     /// How samples are put together into training sequences.
     #[serde(default)]
-    pub pack: PackTable,
+    pub pack: Option<PackTable>,
     /// The sources, in order. Of duplicates, the earliest source's record is kept.
     pub source: Vec<SourceTable>,
 }

@@ -1,0 +1,120 @@
+//! `manyframe pack`: the pack index of a dataset, written anew; and the tables that show packs and clusters.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_plan::PackSummary;
+use manyframe_plan::pipeline::{self, PackTable, SequenceParallel};
+use manyframe_samplers::parallel::{Cluster, Forecast, Layout, SequenceLoad, forecast};
+
+use crate::args::{ForecastArguments, PackArguments};
+use crate::table::{Table, count, percent};
+use crate::{exit, output};
+
+pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
+    let manifest = manyframe_engine::Manifest::read(&arguments.dataset)?;
+    let before = manifest.pack.map(|pack| pack.summary.settings).unwrap_or_default();
+    let table = pipeline::pack_table_with(&before, &arguments.set).map_err(manyframe_plan::PlanError::Pipeline)?;
+    let manifest = manyframe_engine::repack(&arguments.dataset, &table)?;
+    let Some(pack) = manifest.pack else { return Ok(ExitCode::SUCCESS) };
+    let sequences = manyframe_engine::read_packs(&arguments.dataset.join(&pack.path))?;
+    let load = |row: Result<manyframe_engine::PackRow, _>| {
+        row.map(|row| SequenceLoad { tokens: row.num_tokens, images: row.cu_images.last().copied().unwrap_or(0) })
+    };
+    let sequences = sequences.map(load).collect::<Result<Vec<_>, _>>()?;
+    let forecasts = forecasts(&sequences, &table, &arguments.forecast)?;
+    let text = if arguments.json {
+        serde_json::to_string_pretty(&serde_json::json!({ "pack": pack, "forecast": forecasts }))? + "\n"
+    } else {
+        let index = arguments.dataset.join(&pack.path);
+        format!("{}{}\nindex: {}\n", render(&pack.summary), render_forecasts(&forecasts), index.display())
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// An epoch over these sequences on each cluster that the arguments name.
+pub(super) fn forecasts(
+    sequences: &[SequenceLoad],
+    table: &PackTable,
+    arguments: &ForecastArguments,
+) -> Result<Vec<Forecast>> {
+    let scheme = arguments.sequence_parallel.or(table.sequence_parallel);
+    let layout = scheme.map_or_else(alone, |SequenceParallel(scheme)| Layout::new(scheme));
+    let cluster = |&num_gpus: &u32| {
+        let degree = layout.degree();
+        let message = format!("{num_gpus} GPUs cannot be divided into groups of {degree}, which share a sequence");
+        Cluster::of_gpus(num_gpus, layout).ok_or_else(|| exit::WrongUse(message).into())
+    };
+    let clusters = arguments.ranks.iter().map(cluster).collect::<Result<Vec<_>>>()?;
+    Ok(forecast(sequences, &clusters))
+}
+
+/// Every GPU has sequences of its own.
+fn alone() -> Layout {
+    Layout::new(manyframe_samplers::parallel::Scheme::Ring { degree: std::num::NonZeroU32::MIN })
+}
+
+/// What the packs cost, and what another packer would have lost.
+pub(super) fn render(summary: &PackSummary) -> String {
+    let report = &summary.report;
+    let mut text = format!(
+        "{} packs of at most {} tokens: {} full, {:.1} samples and {:.1} sources each, {} tokens of padding\n\
+         {} steps of {} ranks: the fullest rank has {:.3} times the mean of tokens and {:.3} times that of images\n",
+        count(report.num_packs),
+        count(u64::from(summary.capacity_tokens)),
+        percent(report.fill),
+        report.samples_per_pack,
+        report.sources_per_pack,
+        count(report.num_padding_tokens),
+        count(report.num_steps),
+        summary.settings.ranks,
+        report.token_balance.max_over_mean,
+        report.image_balance.max_over_mean,
+    );
+    if report.num_too_long > 0 {
+        text.push_str(&format!("{} samples are too long for a pack, and in none\n", count(report.num_too_long)));
+    }
+    let Some(audit) = &summary.audit else { return text };
+    let mut table = Table::new(&["concatenating would lose", "samples", "of", "tokens", "of", "lost"]);
+    for (source, loss) in &audit.sources {
+        let (lost, given) = (loss.lost(), loss.given);
+        let mut cells = vec![source.clone()];
+        cells.extend([lost.samples, given.samples, lost.tokens, given.tokens].map(count));
+        cells.push(percent(if given.tokens > 0 { lost.tokens as f64 / given.tokens as f64 } else { 0.0 }));
+        table.push(cells);
+    }
+    text.push_str(&format!("\n{}({} packs, {} full)\n", table.render(), count(audit.num_packs), percent(audit.fill)));
+    text
+}
+
+/// One row per cluster; nothing if none was asked for.
+pub(super) fn render_forecasts(forecasts: &[Forecast]) -> String {
+    if forecasts.is_empty() {
+        return String::new();
+    }
+    let mut table = Table::new(&[
+        "GPUs",
+        "share a sequence",
+        "sequences a step",
+        "steps",
+        "tokens a GPU",
+        "max/mean",
+        "images a GPU",
+        "max/mean",
+        "padding",
+        "attention max/mean",
+    ]);
+    for forecast in forecasts {
+        let counts = [forecast.num_gpus, forecast.degree, forecast.sequences_per_step, forecast.steps_per_epoch];
+        let mut cells: Vec<String> = counts.map(count).into();
+        cells.push(count(forecast.tokens_per_gpu.round() as u64));
+        cells.push(format!("{:.3}", forecast.token_balance.max_over_mean));
+        cells.push(format!("{:.1}", forecast.images_per_gpu));
+        cells.push(format!("{:.3}", forecast.image_balance.max_over_mean));
+        cells.push(percent(forecast.padding_share));
+        cells.push(format!("{:.2}", forecast.attention_imbalance));
+        table.push(cells);
+    }
+    format!("\n{}", table.render())
+}

@@ -1,0 +1,52 @@
+//! A pipeline file, or a folder of them: the stages of a training recipe, each after those that it names.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use manyframe_plan::pipeline::{self, Override, Pipeline};
+
+use crate::args::PipelineArguments;
+use crate::exit;
+
+/// A pipeline file and the overrides that concern it.
+pub(super) struct Stage {
+    pub(super) path: PathBuf,
+    pub(super) overrides: Vec<Override>,
+}
+
+/// The stages of a file or folder, in the order in which they are built.
+pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
+    if !path.is_dir() {
+        return Ok(vec![Stage { path: path.to_owned(), overrides: overrides.to_vec() }]);
+    }
+    let paths = pipeline::list_stages(path, overrides)?;
+    let stages = paths.into_iter().map(|path| {
+        let overrides = pipeline::overrides_for(&path, overrides)?;
+        Ok(Stage { path, overrides })
+    });
+    let stages = stages.collect::<Result<Vec<Stage>>>()?;
+    // In one file, an override without a place is an error; in a folder, one stage must have a place for it.
+    match overrides.iter().find(|set| !stages.iter().any(|stage| stage.overrides.contains(set))) {
+        None => Ok(stages),
+        Some(set) => Err(exit::WrongUse(format!("no stage of {} has a place for {:?}", path.display(), set.key)).into()),
+    }
+}
+
+/// The stages that the arguments name, with `--output` applied, in the order in which they are built.
+pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> {
+    let mut overrides = arguments.overrides.set.clone();
+    if let Some(output) = arguments.output.as_ref().filter(|_| arguments.file.is_dir()) {
+        let set = |key: &str, value: String| Override { key: key.to_owned(), value: format!("{value:?}") };
+        overrides.extend([set("output.directory", String::new()), set("output.root", output.display().to_string())]);
+    }
+    list(&arguments.file, &overrides)
+}
+
+/// Reads a stage. `--output` of a single file is the directory of its dataset.
+pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipeline> {
+    let mut pipeline = pipeline::read(&stage.path, &stage.overrides)?.pipeline;
+    if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
+        pipeline.file.output.directory = output.display().to_string();
+    }
+    Ok(pipeline)
+}

@@ -1,0 +1,106 @@
+//! Packs samples into training sequences: from exact lengths alone, before or after the run.
+//!
+//! The planner forecasts with it what the commit will write; a committed dataset is packed anew with it.
+
+use std::collections::BTreeMap;
+
+use manyframe_samplers::{
+    ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, Length, PackOptions, PackReport, Packs, audit_concat, pack,
+};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::PlanError;
+use crate::pipeline::{Audit, PackTable, PipelineFile};
+
+/// What the packer needs to know of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackSample {
+    /// Position of its source in the pipeline file.
+    pub source: u32,
+    /// Tokens, visual ones included.
+    pub num_tokens: u64,
+    /// Those that are text.
+    pub text_tokens: u64,
+    /// Images; frames and sub-images count.
+    pub num_images: u64,
+    /// Turns of its conversation.
+    pub num_turns: u32,
+}
+
+/// How samples are packed, and what that costs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PackSummary {
+    /// The settings.
+    pub settings: PackTable,
+    /// Longest pack, in tokens.
+    pub capacity_tokens: u32,
+    /// Lengths are padded to a multiple of this.
+    pub pad_to_multiple: u32,
+    /// What the packs cost.
+    pub report: PackReport,
+    /// What another packer would have lost.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<AuditSummary>,
+}
+
+/// What LongLLaVA's released packer would have made of the same samples, in the same order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AuditSummary {
+    /// Packs that would reach the trainer.
+    pub num_packs: u64,
+    /// Tokens trained on, over the length of all packs, from 0 to 1.
+    pub fill: f64,
+    /// What would be lost of each source.
+    pub sources: BTreeMap<String, ConcatLoss>,
+}
+
+/// Packs over samples, in their order.
+pub struct Packing {
+    /// The settings of the packer.
+    pub options: PackOptions,
+    /// Length of each sample.
+    pub lengths: Vec<Length>,
+    /// The packs.
+    pub packs: Packs,
+    /// What they cost.
+    pub summary: PackSummary,
+}
+
+/// Packs samples, given in the order of delivery, as the pipeline file says; `None` if it says nothing.
+pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Option<Packing>, PlanError> {
+    let Some(table) = &file.pack else { return Ok(None) };
+    let options = table.options(file.format.max_tokens, file.seed);
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let length = |sample: &PackSample| Length { tokens: number(sample.num_tokens), images: number(sample.num_images) };
+    let lengths: Vec<Length> = samples.iter().map(length).collect();
+    let sources: Vec<u32> = samples.iter().map(|sample| sample.source).collect();
+    let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
+    let summary = PackSummary {
+        settings: table.clone(),
+        capacity_tokens: options.capacity_tokens.get(),
+        pad_to_multiple: options.pad_to_multiple.get(),
+        report: packs.report(&lengths, &sources, &options),
+        audit: table.audit.map(|Audit::Concat| concat_audit(file, samples, &options)),
+    };
+    Ok(Some(Packing { options, lengths, packs, summary }))
+}
+
+fn concat_audit(file: &PipelineFile, samples: &[PackSample], options: &PackOptions) -> AuditSummary {
+    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+    let sample = |sample: &PackSample| ConcatSample {
+        source: sample.source,
+        num_images: number(sample.num_images),
+        text_tokens: number(sample.text_tokens),
+        num_turns: sample.num_turns,
+    };
+    let samples: Vec<ConcatSample> = samples.iter().map(sample).collect();
+    let concat = ConcatOptions {
+        sequence_tokens: u64::from(options.capacity_tokens.get()),
+        tokens_per_image: u64::from(file.format.tokens_per_image),
+        ..ConcatOptions::default()
+    };
+    let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, &concat);
+    let name = |source: u32| file.source.get(source as usize).map(|table| table.name.clone()).unwrap_or_default();
+    AuditSummary { num_packs, fill, sources: sources.into_iter().map(|(source, loss)| (name(source), loss)).collect() }
+}

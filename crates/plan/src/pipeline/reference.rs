@@ -1,0 +1,140 @@
+//! Pipeline files that name other pipeline files: what another file builds is replayed, and must be built before.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::document::{self, Node, Override};
+use super::{OneOrMany, Pipeline, PipelineFile, parse};
+use crate::PlanError;
+
+/// A checked pipeline file, and the pipeline files that it names.
+#[derive(Debug, Clone, PartialEq)]
+pub struct ReadPipeline {
+    /// The pipeline, with datasets in the place of the files that build them.
+    pub pipeline: Pipeline,
+    /// The files that it names.
+    pub references: Vec<PathBuf>,
+}
+
+/// Reads and checks a pipeline file, and finds out where the pipeline files that it names put their datasets.
+///
+/// Of the overrides, those files take variables that they declare, and `output.root`.
+pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PlanError> {
+    let text = read_text(path)?;
+    let mut pipeline = parse(&text, path, overrides).map_err(PlanError::Pipeline)?;
+    let mut outputs = BTreeMap::new();
+    for text in references(&mut pipeline.file) {
+        let path = PathBuf::from(text.as_str());
+        if !outputs.contains_key(&path) {
+            let output = output_of(&path, overrides)?;
+            outputs.insert(path, output);
+        }
+    }
+    for text in references(&mut pipeline.file) {
+        if let Some(output) = outputs.get(Path::new(text.as_str())) {
+            output.clone_into(text);
+        }
+    }
+    Ok(ReadPipeline { pipeline, references: outputs.into_keys().collect() })
+}
+
+fn read_text(path: &Path) -> Result<String, PlanError> {
+    std::fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })
+}
+
+/// Every place of a file where a dataset is named by the pipeline file that builds it.
+fn references(file: &mut PipelineFile) -> Vec<&mut String> {
+    let mut named: Vec<&mut String> = Vec::new();
+    let mut add = |text| named.push(text);
+    for source in &mut file.source {
+        add(&mut source.from);
+        for datasets in [&mut source.delivered_in, &mut source.not_delivered_in] {
+            match datasets {
+                OneOrMany::One(text) => add(text),
+                OneOrMany::Many(texts) => texts.iter_mut().for_each(&mut add),
+            }
+        }
+    }
+    named.retain(|text| Path::new(text.as_str()).extension().is_some_and(|extension| extension == "toml"));
+    named
+}
+
+/// The dataset that a pipeline file builds. Only what says so is read: its mistakes are told when it is built.
+fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PlanError> {
+    let text = read_text(path)?;
+    let mut root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
+    let declared: Vec<String> = keys(&root, "vars");
+    // An empty directory stands for the one below the root; any other is that of the file that is built.
+    let concerns_output = |set: &Override| set.key == "output.root" || (set.key == "output.directory" && set.value == "\"\"");
+    for set in overrides.iter().filter(|set| concerns_output(set) || declared.contains(&set.key)) {
+        document::apply_override(&mut root, set).map_err(|problem| in_file(vec![problem], path))?;
+    }
+    let here = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    document::substitute(&mut root, &[("here", here.display().to_string())])
+        .map_err(|problems| in_file(problems, path))?;
+    let json = root.to_json();
+    let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
+    if let Some(directory) = text("/output/directory") {
+        return Ok(directory.to_owned());
+    }
+    let name = text("/name").unwrap_or_default();
+    Ok(format!("{}/{name}", text("/output/root").unwrap_or("out")))
+}
+
+fn keys(root: &Node, table: &str) -> Vec<String> {
+    let table = root.entries().and_then(|entries| entries.get(table)).and_then(|entry| entry.node.entries());
+    table.into_iter().flat_map(|entries| entries.keys().cloned()).collect()
+}
+
+fn in_file(problems: Vec<super::Problem>, path: &Path) -> PlanError {
+    PlanError::Pipeline(problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect())
+}
+
+/// The pipeline files of a folder in an order in which each follows those that it names; otherwise by name.
+pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PlanError> {
+    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| PlanError::Read { path: folder.to_owned(), source })?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    if files.is_empty() {
+        return Err(PlanError::NoStages { folder: folder.to_owned() });
+    }
+    let mut waiting = Vec::new();
+    for path in files {
+        let own: Vec<Override> = overrides_for(&path, overrides)?;
+        let references = read(&path, &own)?.references;
+        waiting.push((path, references));
+    }
+    let mut ordered: Vec<PathBuf> = Vec::new();
+    while !waiting.is_empty() {
+        let is_waited_for =
+            |reference: &PathBuf, waiting: &[(PathBuf, Vec<PathBuf>)]| waiting.iter().any(|(path, _)| is_same(path, reference));
+        let ready = waiting.iter().position(|(_, references)| !references.iter().any(|path| is_waited_for(path, &waiting)));
+        match ready {
+            Some(ready) => ordered.push(waiting.remove(ready).0),
+            None => return Err(PlanError::Circle { files: waiting.into_iter().map(|(path, _)| path).collect() }),
+        }
+    }
+    Ok(ordered)
+}
+
+fn is_same(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Those of the overrides of several files that a file has a place for: settings of tables that every file may have, its own
+/// variables and sources.
+pub fn overrides_for(path: &Path, overrides: &[Override]) -> Result<Vec<Override>, PlanError> {
+    let text = read_text(path)?;
+    let root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
+    let variables = keys(&root, "vars");
+    let has_place = |set: &&Override| match set.key.split('.').collect::<Vec<_>>()[..] {
+        [key] => variables.iter().any(|name| name == key) || root.entries().is_some_and(|all| all.contains_key(key)),
+        ["source", name, ..] => document::has_element(&root, "source", name),
+        _ => true,
+    };
+    Ok(overrides.iter().filter(has_place).cloned().collect())
+}
