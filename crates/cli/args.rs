@@ -54,7 +54,7 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Show what became of a record, why, and the text it came from.
     Why(WhyArguments),
-    /// Read a whole dataset back: digests, decodability, placeholders and images, the ledger.
+    /// Read a whole dataset back: digests, decodability, placeholders and images, ids and labels, the ledger.
     Verify(VerifyArguments),
     /// Run one task of a plan; what a cluster engine calls. Idempotent and atomic.
     Task(TaskArguments),
@@ -153,6 +153,9 @@ pub(crate) struct WhyArguments {
 pub(crate) struct VerifyArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
+    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another: its tokenizer is needed.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
     #[command(flatten)]
     pub(crate) threads: Threads,
 }

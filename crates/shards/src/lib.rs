@@ -6,7 +6,8 @@
 //!                                    └──▶ read_one  the sample with an id
 //! ```
 //!
-//! One file per format. A format stores a sample completely: what is read back equals what was written.
+//! One file per format. A format stores a sample completely: what is read back equals what was written. Token ids and
+//! labels alone, which follow from the rest, are in Parquet only.
 //! Nothing here names files, renames them, or decides which sample goes into which shard.
 //!
 //! **Invariant:** the same samples in the same order give the same bytes. A damaged shard gives an error that names
