@@ -14,3 +14,4 @@ mod readme;
 mod samples;
 mod schemas;
 mod support;
+mod tokens;
