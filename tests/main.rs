@@ -8,6 +8,7 @@ mod cli;
 mod demo;
 mod determinism;
 mod dirt;
+mod export;
 mod layering;
 mod pipelines;
 mod readme;

@@ -17,6 +17,7 @@ mod card;
 mod digest;
 mod error;
 mod json;
+mod llava_json;
 mod parquet;
 mod tar;
 mod webdataset;
@@ -31,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use card::{CardConfig, hugging_face_card_yaml};
 pub use error::ShardError;
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
+pub use llava_json::{LlavaImage, LlavaRecord, SingleImage};
 
 /// The format of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
