@@ -34,12 +34,11 @@ fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
     while let Some(folder) = pending.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
-            match path.is_dir() {
-                true => pending.push(path),
-                false => {
-                    let name = path.strip_prefix(directory).unwrap().display().to_string();
-                    found.push((name, fs::read(path).unwrap()));
-                }
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                let name = path.strip_prefix(directory).unwrap().display().to_string();
+                found.push((name, fs::read(path).unwrap()));
             }
         }
     }

@@ -109,18 +109,18 @@ fn shards_to_read<'m>(manifest: &'m Manifest, options: &ExportOptions) -> Vec<&'
     let formats: BTreeSet<ShardFormat> = manifest.shards.iter().map(|shard| shard.format).collect();
     let can_hold = |shard: &&ShardEntry| {
         let is_format = formats.first() == Some(&shard.format);
-        is_format && shard.layout.is_none_or(|layout| is_among(&layout, &options.only_layouts))
+        is_format && shard.layout.is_none_or(|layout| is_among(layout, &options.only_layouts))
     };
     manifest.shards.iter().filter(can_hold).collect()
 }
 
 fn is_wanted(sample: &Sample, options: &ExportOptions) -> bool {
     let is_source = options.only_sources.is_empty() || options.only_sources.iter().any(|name| **name == *sample.source);
-    is_source && is_among(&sample.layout, &options.only_layouts)
+    is_source && is_among(sample.layout, &options.only_layouts)
 }
 
-fn is_among(layout: &Layout, layouts: &[Layout]) -> bool {
-    layouts.is_empty() || layouts.contains(layout)
+fn is_among(layout: Layout, layouts: &[Layout]) -> bool {
+    layouts.is_empty() || layouts.contains(&layout)
 }
 
 /// An export while it is written.

@@ -68,12 +68,11 @@ fn sample_from_record(
         let detail = format!("{} tokens, at most {max_tokens} fit", formatted.cost.num_tokens());
         return Err(MediaError::bad(RejectCode::TooLong, detail));
     }
-    let tokens = match context.pipeline.file.output.has_tokens() {
-        true => Some(context.formatter.encode(&formatted.prompt, &formatted.label_spans).map_err(|error| {
+    let encode = || context.formatter.encode(&formatted.prompt, &formatted.label_spans);
+    let tokens =
+        context.pipeline.file.output.has_tokens().then(encode).transpose().map_err(|error| {
             MediaError::bad(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
-        })?),
-        false => None,
-    };
+        })?;
     let layout = Layout::of(resolved.iter().map(|visual| visual.kind()));
     let mut images = Vec::new();
     let mut visuals = Vec::new();

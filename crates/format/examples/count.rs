@@ -27,10 +27,10 @@ fn main() -> Result<(), Box<dyn Error>> {
         costs.map(|cost| Ok(cost.map_err(|refused| refused.detail)?.text_tokens)).sum()
     })?;
     let labelled = rate(&texts, || {
-        let formatted = records.iter().map(|turns| formatter.format(turns, &[ResolvedVisual::Image]));
-        let tokens = formatted.map(|formatted| {
-            let formatted = formatted.map_err(|refused| refused.detail)?;
-            let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans)?;
+        let samples = records.iter().map(|turns| formatter.format(turns, &[ResolvedVisual::Image]));
+        let tokens = samples.map(|sample| {
+            let sample = sample.map_err(|refused| refused.detail)?;
+            let tokens = formatter.encode(&sample.prompt, &sample.label_spans)?;
             Ok((tokens.labels.len() - tokens.image_positions.len()) as u64)
         });
         tokens.sum()

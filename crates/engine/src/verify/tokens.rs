@@ -104,6 +104,7 @@ fn difference(found: &SampleTokens, expected: &SampleTokens) -> String {
 #[cfg(test)]
 mod tests {
     use manyframe_core::{Cost, Digest, Layout, Origin, Position, RecordId};
+    use manyframe_format::FormatSpec;
 
     use super::*;
 
@@ -141,6 +142,29 @@ mod tests {
         assert_eq!(faults(&[4, 5], &[5, 6], &[]), 1);
         assert_eq!(faults(&[4, 5, 6], &[4, 5, 6], &[1]), 1);
         assert_eq!(faults(&[4, 5, 6, -200], &[4, 5, 6, -100], &[3]), 1);
+    }
+
+    #[test]
+    fn ids_and_labels_that_are_not_those_of_the_prompt_are_named() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
+        let tokenizer = Arc::new(Tokenizer::open(&path).unwrap());
+        let formatter = Formatter::new(&FormatSpec::default(), tokenizer).unwrap();
+        let (prompt, label_spans) = ("red cat<|endoftext|>".to_owned(), vec![(4, 20)]);
+        let tokens = formatter.encode(&prompt, &label_spans).unwrap();
+        let check = TokenCheck { formatter: Ok(formatter), is_promised: true };
+        let cost = Cost { text_tokens: tokens.input_ids.len() as u64, ..Cost::default() };
+        let faults = |tokens| {
+            let sample =
+                Sample { prompt: prompt.clone(), label_spans: label_spans.clone(), cost, ..sample(Some(tokens)) };
+            check.faults(&sample, ShardFormat::Parquet)
+        };
+        assert_eq!(faults(tokens.clone()), Vec::<String>::new());
+        let mut wrong = tokens.clone();
+        wrong.labels[0] = wrong.input_ids[0];
+        assert_eq!(faults(wrong), ["its labels differ from those of its prompt at place 0"]);
+        let mut wrong = tokens;
+        wrong.input_ids[1] += 1;
+        assert_eq!(faults(wrong), ["its ids differ from those of its prompt at place 1"]);
     }
 
     #[test]
