@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use manyframe_core::Layout;
 use manyframe_plan::pipeline::{Override, SequenceParallel};
 
 const EXIT_CODES: &str = "\
@@ -54,10 +55,12 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Show what became of a record, why, and the text it came from.
     Why(WhyArguments),
-    /// Read a whole dataset back: digests, decodability, placeholders and images, the ledger.
+    /// Read a whole dataset back: digests, decodability, placeholders and images, ids and labels, the ledger.
     Verify(VerifyArguments),
     /// Pack the samples of a dataset anew: rewrites the pack index, and no shard.
     Pack(PackArguments),
+    /// Write a dataset in a format of other trainers.
+    Export(ExportArguments),
     /// Run one task of a plan; what a cluster engine calls. Idempotent and atomic.
     Task(TaskArguments),
     /// Make a dataset of a plan whose tasks are all done.
@@ -182,8 +185,59 @@ pub(crate) struct WhyArguments {
 pub(crate) struct VerifyArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
+    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another: its tokenizer is needed.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
     #[command(flatten)]
     pub(crate) threads: Threads,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArguments {
+    /// The dataset's directory.
+    pub(crate) dataset: PathBuf,
+    /// The format.
+    #[arg(long, value_enum)]
+    pub(crate) format: ExportFormat,
+    /// The directory to make. Nothing may be there yet.
+    #[arg(short, long, value_name = "DIR")]
+    pub(crate) output: PathBuf,
+    /// Only samples of this layout; may be given more than once.
+    #[arg(long, value_name = "LAYOUT", value_parser = parse_layout)]
+    pub(crate) only_layout: Vec<Layout>,
+    /// Only samples of this source; may be given more than once.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) only_source: Vec<String>,
+    /// How the image of a record that has exactly one is written.
+    #[arg(long, value_enum, default_value_t = SingleImageForm::List, value_name = "FORM")]
+    pub(crate) single_image: SingleImageForm,
+    /// What stands before the path of each image. By default paths are relative to DIR: LLaVA and LLaVA-NeXT take DIR as
+    /// their image folder, LongLLaVA has none and must run in DIR, or be given "DIR/" here.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub(crate) path_prefix: String,
+}
+
+/// A format of other trainers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[value(rename_all = "snake_case")]
+pub(crate) enum ExportFormat {
+    /// One JSON array, and images as files, as the loaders of LongLLaVA, LLaVA-NeXT and LLaVA-1.5 read it. Frames and
+    /// sub-images are images; texts keep the dialect of the dataset.
+    LlavaJson,
+}
+
+/// How the image of a record that has exactly one is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum SingleImageForm {
+    /// A list of one path, for LongLLaVA and LLaVA-NeXT.
+    List,
+    /// A path, for LLaVA-1.5, which reads no record with several images, and LLaVA-NeXT.
+    String,
+}
+
+fn parse_layout(text: &str) -> Result<Layout, String> {
+    let found = Layout::ALL.into_iter().find(|layout| layout.as_str() == text);
+    found.ok_or_else(|| format!("expected one of {}", Layout::ALL.map(Layout::as_str).join(", ")))
 }
 
 #[derive(Debug, Args)]

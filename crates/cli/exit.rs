@@ -40,7 +40,9 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
         matches!(
             error,
             EngineError::NoSuchTask { .. }
+                | EngineError::NoSuchSource { .. }
                 | EngineError::Occupied { .. }
+                | EngineError::Exists { .. }
                 | EngineError::NotADataset { .. }
                 | EngineError::SourceChanged { .. }
         )

@@ -31,11 +31,12 @@ fn name(step: Step) -> &'static str {
         Step::Run => "run",
         Step::Commit => "commit",
         Step::Verify => "verify",
+        Step::Export => "export",
     }
 }
 
 fn is_in_bytes(step: Step) -> bool {
-    matches!(step, Step::Index | Step::Verify)
+    matches!(step, Step::Index | Step::Verify | Step::Export)
 }
 
 struct Bars {

@@ -2,6 +2,7 @@
 
 mod build;
 mod contract;
+mod export;
 mod inspect;
 mod pack;
 mod plan;
@@ -34,6 +35,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global),
         Command::Pack(pack) => pack::run(pack),
+        Command::Export(export) => export::run(export, global),
         Command::Task(task) => task::run(task, global),
         Command::Commit(commit) => task::run_commit(commit, global),
         Command::Completions { shell } => {

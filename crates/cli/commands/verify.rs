@@ -11,17 +11,25 @@ use crate::{exit, output, progress};
 pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCode> {
     let observer = progress::observer(global.quiet);
     let pool = super::thread_pool(&arguments.threads)?;
-    let found = manyframe_engine::verify(&arguments.dataset, &pool, observer.as_ref())?;
+    let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
+    let found = manyframe_engine::verify(&arguments.dataset, &variables, &pool, observer.as_ref())?;
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
     }
+    if let Some(obstacle) = &found.not_tokenised {
+        text.push_str(&format!(
+            "ids and labels were not compared with the prompts: {obstacle}\n\
+             (--set NAME=PATH says where a variable of the pipeline file is)\n"
+        ));
+    }
     let verdict = if found.problems.is_empty() { "ok" } else { "NOT OK" };
     text.push_str(&format!(
-        "{verdict}: {} shards, {} samples, {} images decoded, {} records in the ledger\n",
+        "{verdict}: {} shards, {} samples, {} images decoded, {} prompts tokenised, {} records in the ledger\n",
         count(found.num_shards),
         count(found.num_samples),
         count(found.num_images),
+        count(found.num_tokenised),
         count(found.num_records),
     ));
     output::print(&text)?;

@@ -8,10 +8,12 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StructArray};
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int32Type, Int64Type};
+use manyframe_core::SampleTokens;
 
 use crate::file::{GroupPart, ParquetFile};
 use crate::guard::RecordBatches;
+use crate::sample_table::TOKEN_COLUMNS;
 use crate::shape::{LeafKind, Shape};
 use crate::{ColumnarError, ImageBytes, ImageCell, SampleRow};
 
@@ -66,7 +68,7 @@ impl SampleTableReader {
     /// The first row with an id. Reads the column of ids only.
     pub fn find(&self, id: &str) -> Result<Option<u64>, ColumnarError> {
         let file = &self.file;
-        let leaf = leaf(file, "id", None, LeafKind::Text)?;
+        let leaf = leaf(file, "id", Place::Value, LeafKind::Text)?;
         for group in 0..file.num_groups() {
             let rows = file.group_rows(group);
             let part = GroupPart { group, leaves: &[leaf], rows: 0..rows.end - rows.start, batch_rows: BATCH_ROWS };
@@ -139,7 +141,7 @@ impl Iterator for SampleRows {
 fn sample_leaves(file: &ParquetFile, images: ImageBytes) -> Result<Vec<usize>, ColumnarError> {
     let mut leaves = Vec::new();
     for text in ["id", "source", "subset", "layout", "prompt", "metadata"] {
-        leaves.push(leaf(file, text, None, LeafKind::Text)?);
+        leaves.push(leaf(file, text, Place::Value, LeafKind::Text)?);
     }
     for (list, field, kind) in [
         ("messages", "role", LeafKind::Text),
@@ -148,26 +150,43 @@ fn sample_leaves(file: &ParquetFile, images: ImageBytes) -> Result<Vec<usize>, C
         ("label_spans", "start", LeafKind::Plain),
         ("label_spans", "end", LeafKind::Plain),
     ] {
-        leaves.push(leaf(file, list, Some(field), kind)?);
+        leaves.push(leaf(file, list, Place::Field(field), kind)?);
     }
     for count in ["num_tokens", "num_images"] {
-        leaves.push(leaf(file, count, None, LeafKind::Plain)?);
+        leaves.push(leaf(file, count, Place::Value, LeafKind::Plain)?);
+    }
+    // Tables of earlier versions have none of these columns.
+    if file.column_names().any(|name| TOKEN_COLUMNS.contains(&name)) {
+        for integers in TOKEN_COLUMNS {
+            leaves.push(leaf(file, integers, Place::Element, LeafKind::Plain)?);
+        }
     }
     if images == ImageBytes::Read {
-        leaves.push(leaf(file, "images", Some("bytes"), LeafKind::Binary)?);
+        leaves.push(leaf(file, "images", Place::Field("bytes"), LeafKind::Binary)?);
     }
     Ok(leaves)
 }
 
-/// The leaf of a column, or of a field of a column that is a list of structs.
-fn leaf(file: &ParquetFile, column: &str, field: Option<&str>, kind: LeafKind) -> Result<usize, ColumnarError> {
+/// Where a leaf is in its column.
+#[derive(Debug, Clone, Copy)]
+enum Place<'a> {
+    /// It is the column.
+    Value,
+    /// The column is a list of them.
+    Element,
+    /// The column is a list of structs, of which it is a field.
+    Field(&'a str),
+}
+
+fn leaf(file: &ParquetFile, column: &str, place: Place<'_>, kind: LeafKind) -> Result<usize, ColumnarError> {
     let shape = file.column(column)?;
-    let found = match (shape, field) {
-        (Shape::List(element), Some(field)) => match &**element {
+    let found = match (shape, place) {
+        (shape, Place::Value) => Some(shape),
+        (Shape::List(element), Place::Element) => Some(&**element),
+        (Shape::List(element), Place::Field(field)) => match &**element {
             Shape::Struct(fields) => fields.iter().find(|(name, _)| name == field).map(|(_, shape)| shape),
             _ => None,
         },
-        (shape, None) => Some(shape),
         _ => None,
     };
     match found {
@@ -176,9 +195,10 @@ fn leaf(file: &ParquetFile, column: &str, field: Option<&str>, kind: LeafKind) -
             path: file.path.clone(),
             column: column.to_owned(),
             found: shape.to_string(),
-            expected: match field {
-                Some(field) => format!("a list of structs with {field:?}"),
-                None => "a single value".to_owned(),
+            expected: match place {
+                Place::Value => "a single value".to_owned(),
+                Place::Element => "a list of numbers".to_owned(),
+                Place::Field(field) => format!("a list of structs with {field:?}"),
             },
         }),
     }
@@ -204,10 +224,24 @@ fn sample_row(batch: &RecordBatch, row: usize) -> Result<SampleRow<'static>, Str
         images,
         prompt: text(batch.column_by_name("prompt"), "prompt", row)?,
         label_spans,
+        tokens: tokens(batch, row)?.map(Cow::Owned),
         num_tokens: integer(batch.column_by_name("num_tokens"), "num_tokens", row)?,
         num_images: integer(batch.column_by_name("num_images"), "num_images", row)?,
         metadata: text(batch.column_by_name("metadata"), "metadata", row)?,
     })
+}
+
+fn tokens(batch: &RecordBatch, row: usize) -> Result<Option<SampleTokens>, String> {
+    let [input_ids, labels, positions] = TOKEN_COLUMNS.map(|name| integers(batch, name, row));
+    match (input_ids?, labels?, positions?) {
+        (Some(input_ids), Some(labels), Some(positions)) => {
+            let position = |n: i32| u32::try_from(n).map_err(|_negative| format!("image position {n} is negative"));
+            let image_positions = positions.into_iter().map(position).collect::<Result<_, _>>()?;
+            Ok(Some(SampleTokens { input_ids, labels, image_positions }))
+        }
+        (None, None, None) => Ok(None),
+        _ => Err(format!("only some of {TOKEN_COLUMNS:?} are absent")),
+    }
 }
 
 fn image(images: &StructArray, index: usize) -> Result<ImageCell<'static>, String> {
@@ -248,4 +282,18 @@ fn list(batch: &RecordBatch, name: &str, row: usize) -> Result<StructArray, Stri
     let elements = if lists.is_null(row) { lists.values().slice(0, 0) } else { lists.value(row) };
     let structs = elements.as_struct_opt().ok_or_else(|| format!("{name:?} is not a list of structs"))?;
     Ok(structs.clone())
+}
+
+/// A list of integers, if there is one.
+fn integers(batch: &RecordBatch, name: &str, row: usize) -> Result<Option<Vec<i32>>, String> {
+    let Some(column) = batch.column_by_name(name) else { return Ok(None) };
+    let lists = column.as_list_opt::<i32>().filter(|lists| row < lists.len());
+    let lists = lists.ok_or_else(|| format!("{name:?} is not a list"))?;
+    if lists.is_null(row) {
+        return Ok(None);
+    }
+    let list = lists.value(row);
+    let integers = list.as_primitive_opt::<Int32Type>().filter(|integers| integers.null_count() == 0);
+    let integers = integers.ok_or_else(|| format!("{name:?} is not a list of 32-bit integers"))?;
+    Ok(Some(integers.values().to_vec()))
 }

@@ -7,6 +7,7 @@
 //! | `images` | list<struct<bytes: binary, path: string>> | as Hugging Face `datasets` has images |
 //! | `prompt` | string | |
 //! | `label_spans` | list<struct<start: int64, end: int64>> | |
+//! | `input_ids`, `labels`, `image_positions` | list<int32> | all null where the prompt was not tokenised |
 //! | `num_tokens`, `num_images` | int64 | |
 //! | `metadata` | string | JSON, whose content is not known here |
 
@@ -14,6 +15,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Fields, Schema};
+use manyframe_core::SampleTokens;
 
 /// A row of a table of samples.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -34,6 +36,8 @@ pub struct SampleRow<'a> {
     pub prompt: String,
     /// Where the loss falls: (first, one past last) character of `prompt`.
     pub label_spans: Vec<(i64, i64)>,
+    /// Ids and labels of the prompt. A table that has no columns for them has none.
+    pub tokens: Option<Cow<'a, SampleTokens>>,
     /// Length of the sequence in tokens.
     pub num_tokens: i64,
     /// Number of images, also where `images` was not read.
@@ -72,6 +76,13 @@ pub(crate) fn span_fields() -> Fields {
     vec![Field::new("start", DataType::Int64, true), Field::new("end", DataType::Int64, true)].into()
 }
 
+/// The columns of [`SampleRow::tokens`].
+pub(crate) const TOKEN_COLUMNS: [&str; 3] = ["input_ids", "labels", "image_positions"];
+
+pub(crate) fn integer_element() -> Arc<Field> {
+    Arc::new(Field::new("element", DataType::Int32, true))
+}
+
 pub(crate) fn element(fields: Fields) -> Arc<Field> {
     Arc::new(Field::new("element", DataType::Struct(fields), true))
 }
@@ -80,6 +91,8 @@ pub(crate) fn schema() -> Schema {
     let text = |name| Field::new(name, DataType::Utf8, true);
     let count = |name| Field::new(name, DataType::Int64, true);
     let list = |name, fields| Field::new(name, DataType::List(element(fields)), true);
+    let [input_ids, labels, image_positions] =
+        TOKEN_COLUMNS.map(|name| Field::new(name, DataType::List(integer_element()), true));
     Schema::new(vec![
         text("id"),
         text("source"),
@@ -89,6 +102,9 @@ pub(crate) fn schema() -> Schema {
         list("images", image_fields()),
         text("prompt"),
         list("label_spans", span_fields()),
+        input_ids,
+        labels,
+        image_positions,
         count("num_tokens"),
         count("num_images"),
         text("metadata"),

@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryBuilder, Int64Builder, ListArray, StringBuilder, StructArray};
+use arrow::array::{
+    ArrayRef, BinaryBuilder, Int32Builder, Int64Builder, ListArray, ListBuilder, StringBuilder, StructArray,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::{Fields, SchemaRef};
 use arrow::error::ArrowError;
@@ -13,7 +15,7 @@ use parquet::basic::Compression;
 use parquet::file::properties::EnabledStatistics;
 use parquet::schema::types::ColumnPath;
 
-use crate::sample_table::{element, image_fields, message_fields, schema, span_fields};
+use crate::sample_table::{element, image_fields, integer_element, message_fields, schema, span_fields};
 use crate::table_write::{cannot_encode, cannot_write, fixed_properties, flushed, schema_with_metadata};
 use crate::{ColumnarError, SampleRow};
 
@@ -53,10 +55,16 @@ struct Group {
     span_lengths: Vec<usize>,
     start: Int64Builder,
     end: Int64Builder,
+    input_ids: Integers,
+    labels: Integers,
+    image_positions: Integers,
     num_tokens: Int64Builder,
     num_images: Int64Builder,
     metadata: StringBuilder,
 }
+
+/// A column of lists of integers, each of which may be absent.
+struct Integers(ListBuilder<Int32Builder>);
 
 impl<W: Write + Send> SampleTableWriter<W> {
     /// Starts a table, with key-value pairs that are kept in its footer.
@@ -112,7 +120,23 @@ fn num_bytes(row: &SampleRow<'_>) -> usize {
     let texts: usize = texts.iter().map(|text| text.len()).sum();
     let messages: usize = row.messages.iter().map(|(role, content)| role.len() + content.len()).sum();
     let images: usize = row.images.iter().map(|image| image.bytes.len() + image.path.len()).sum();
-    texts + messages + images
+    let tokens = row.tokens.as_ref().map_or(0, |tokens| {
+        let num_integers = tokens.input_ids.len() + tokens.labels.len() + tokens.image_positions.len();
+        num_integers * size_of::<i32>()
+    });
+    texts + messages + images + tokens
+}
+
+impl Default for Integers {
+    fn default() -> Self {
+        Self(ListBuilder::new(Int32Builder::new()).with_field(integer_element()))
+    }
+}
+
+impl Integers {
+    fn push(&mut self, integers: Option<impl IntoIterator<Item = i32>>) {
+        self.0.append_option(integers.map(|integers| integers.into_iter().map(Some)));
+    }
 }
 
 impl Group {
@@ -137,6 +161,11 @@ impl Group {
             self.start.append_value(*start);
             self.end.append_value(*end);
         }
+        let tokens = row.tokens.as_deref();
+        self.input_ids.push(tokens.map(|tokens| tokens.input_ids.iter().copied()));
+        self.labels.push(tokens.map(|tokens| tokens.labels.iter().copied()));
+        // A row has less than 2³¹ of them.
+        self.image_positions.push(tokens.map(|tokens| tokens.image_positions.iter().map(|n| n.cast_signed())));
         self.num_tokens.append_value(row.num_tokens);
         self.num_images.append_value(row.num_images);
         self.metadata.append_value(&row.metadata);
@@ -156,6 +185,9 @@ impl Group {
             list(image_fields(), self.image_lengths, images)?,
             Arc::new(self.prompt.finish()),
             list(span_fields(), self.span_lengths, spans)?,
+            Arc::new(self.input_ids.0.finish()),
+            Arc::new(self.labels.0.finish()),
+            Arc::new(self.image_positions.0.finish()),
             Arc::new(self.num_tokens.finish()),
             Arc::new(self.num_images.finish()),
             Arc::new(self.metadata.finish()),

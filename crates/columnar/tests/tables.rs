@@ -10,7 +10,7 @@ use manyframe_columnar::{
     CellReader, Column, ColumnKind, ColumnSpec, ColumnarError, ImageBytes, ImageCell, RowReader, SampleRow,
     SampleTableReader, SampleTableWriter, TableReader, TableWriter,
 };
-use manyframe_core::{Digest, RecordId};
+use manyframe_core::{Digest, RecordId, SampleTokens};
 
 fn file(folder: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
     let mut file = tempfile::Builder::new().suffix(".parquet").tempfile_in(folder.path()).unwrap();
@@ -93,6 +93,11 @@ fn a_batch_that_does_not_fit_is_refused() {
     assert!(matches!(writer.write(other), Err(ColumnarError::BatchShape { index: 1, .. })));
 }
 
+fn tokens(num_ids: i32) -> SampleTokens {
+    let ids = 0..num_ids;
+    SampleTokens { input_ids: ids.clone().collect(), labels: ids.map(|id| -id).collect(), image_positions: vec![7; 2] }
+}
+
 fn sample_row(n: usize, num_images: usize, image_bytes: usize) -> SampleRow<'static> {
     let image = |index: usize| ImageCell {
         bytes: Cow::Owned(vec![(n + index) as u8; image_bytes]),
@@ -104,6 +109,7 @@ fn sample_row(n: usize, num_images: usize, image_bytes: usize) -> SampleRow<'sta
         messages: vec![("user".to_owned(), "<image>\n\u{0}é".to_owned()), ("assistant".to_owned(), String::new())],
         images: (0..num_images).map(image).collect(),
         label_spans: vec![(1, 2); n % 3],
+        tokens: [None, Some(0), Some(7)][n % 3].map(|num_ids| Cow::Owned(tokens(num_ids))),
         num_tokens: n.cast_signed() as i64,
         num_images: num_images.cast_signed() as i64,
         metadata: "{}".to_owned(),

@@ -21,4 +21,4 @@ pub use index::IndexRow;
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
 pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind};
 pub use reject::{Reject, RejectCode};
-pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleVisual};
+pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual};

@@ -127,6 +127,28 @@ pub struct SampleVisual {
     pub height_px: u32,
 }
 
+/// A prompt as a trainer feeds it: token ids in which an image takes one place, and the label at each place.
+///
+/// # Invariants
+/// * `input_ids` and `labels` are equally long.
+/// * `image_positions` are the places of [`Self::IMAGE`] in `input_ids`, in order; no image has a label.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SampleTokens {
+    /// Ids of tokens; [`Self::IMAGE`] for each image, however many tokens it takes in the model.
+    pub input_ids: Vec<i32>,
+    /// The id that is to be predicted at each place of `input_ids`, not shifted; [`Self::IGNORED`] where there is no loss.
+    pub labels: Vec<i32>,
+    /// Where the images stand in `input_ids`.
+    pub image_positions: Vec<u32>,
+}
+
+impl SampleTokens {
+    /// Stands for an image among ids: −200, the number that LLaVA uses.
+    pub const IMAGE: i32 = -200;
+    /// Stands for "no loss" among labels: −100, the number that PyTorch uses.
+    pub const IGNORED: i32 = -100;
+}
+
 /// A record as it is delivered.
 ///
 /// # Invariants
@@ -150,6 +172,8 @@ pub struct Sample {
     pub prompt: String,
     /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token.
     pub label_spans: Vec<(usize, usize)>,
+    /// The ids and labels of `prompt`; absent if the pipeline file leaves them out, or the shard does not hold them.
+    pub tokens: Option<SampleTokens>,
     /// Exact tokens and images.
     pub cost: Cost,
     /// The images, in placeholder order.

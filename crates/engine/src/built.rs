@@ -6,17 +6,24 @@ use std::path::Path;
 
 use manyframe_core::{BlobRef, Sample, SampleImage};
 use manyframe_media::read_range;
-use manyframe_plan::PlannedSample;
+use manyframe_plan::{Context, PlannedSample};
 use manyframe_shards::ShardFormat;
 
 /// The sample, if it was built before and is still where the planner saw it.
-pub(crate) fn read(planned: &PlannedSample) -> Option<Sample> {
+pub(crate) fn read(context: &Context, planned: &PlannedSample) -> Option<Sample> {
     let built = planned.built_before.as_ref()?;
     let found = match built.format {
         ShardFormat::Webdataset => read_ranges(&built.shard, built.format, built.position),
         ShardFormat::Parquet => manyframe_shards::read_one(built.format, &built.shard, planned.id()).ok()?,
     };
-    found.filter(|sample| sample.id == planned.id())
+    let mut sample = found.filter(|sample| sample.id == planned.id())?;
+    // Only some shard formats hold tokens; which are written is no part of what a sample is.
+    let is_wanted = context.pipeline.file.output.has_tokens();
+    sample.tokens = match sample.tokens.filter(|_| is_wanted) {
+        None if is_wanted => Some(context.formatter.encode(&sample.prompt, &sample.label_spans).ok()?),
+        tokens => tokens,
+    };
+    Some(sample)
 }
 
 fn read_ranges(shard: &Path, format: ShardFormat, position: u64) -> Option<Sample> {

@@ -81,6 +81,20 @@ pub enum EngineError {
         /// The directory.
         path: PathBuf,
     },
+    /// There is something already where something new should be made.
+    #[error("{path:?} exists; move it away or choose another --output")]
+    Exists {
+        /// What is there.
+        path: PathBuf,
+    },
+    /// The dataset has no such source.
+    #[error("the dataset has no source {name:?}; its sources are {known}")]
+    NoSuchSource {
+        /// The name asked for.
+        name: String,
+        /// The names there are.
+        known: String,
+    },
     /// A directory is not a dataset, or a file in it is not what it should be.
     #[error("{path:?} is not a dataset of manyframe: {detail}")]
     NotADataset {

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! plan ──run_task, on any engine──▶ shards + reports ──commit──▶ dataset ──verify, find_rows, read_sample──▶ people
+//!                                                                     └────export_llava_json──▶ other trainers
 //! ```
 //!
 //! **Invariant:** nothing is visible before commit; a crash leaves nothing that a later run takes for finished.
@@ -11,6 +12,7 @@ mod built;
 mod card;
 mod commit;
 mod error;
+mod export;
 mod files;
 mod ledger;
 mod local;
@@ -23,6 +25,7 @@ mod verify;
 
 pub use commit::{Committed, commit, committed_before, refuse_foreign};
 pub use error::EngineError;
+pub use export::{ExportOptions, Exported, export_llava_json};
 pub use ledger::{LedgerRow, Status, ledger_schema, read_ledger};
 pub use local::run_all;
 pub use look::{find_rows, read_origin, read_sample};

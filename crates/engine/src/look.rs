@@ -55,16 +55,11 @@ pub fn read_origin(
     row: &LedgerRow,
     variables: &BTreeMap<String, String>,
 ) -> Result<String, EngineError> {
-    let manifest = Manifest::read(dataset)?;
-    let mut known = BuildFacts::read(dataset)?.map(|facts| facts.variables).unwrap_or_default();
-    known.extend(variables.clone());
+    let pipeline = read_pipeline(dataset, variables)?;
     let damaged = |detail: String| EngineError::NotADataset { path: dataset.join("manifest.json"), detail };
-    let mut pipeline = manifest.portable_pipeline();
-    fill_in(&mut pipeline, &known);
-    let file: PipelineFile = serde_json::from_value(pipeline).map_err(|error| damaged(error.to_string()))?;
-    let table = file.source.iter().find(|table| table.name == row.source).cloned();
+    let table = pipeline.file.source.iter().find(|table| table.name == row.source).cloned();
     let table = table.ok_or_else(|| damaged(format!("there is no source {:?}", row.source)))?;
-    let source = OpenSource::open(&Pipeline { file, variables: known }, &table)?;
+    let source = OpenSource::open(&pipeline, &table)?;
     let raw = source.read_at(&row.origin).map_err(|error| {
         EngineError::Plan(manyframe_plan::PlanError::Source { source_name: table.name.clone(), error })
     })?;
@@ -73,6 +68,18 @@ pub fn read_origin(
         RawBody::Broken { head, .. } => head,
     };
     Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// The pipeline that a dataset was built from, with the variables of the build or those that replace them.
+pub(crate) fn read_pipeline(dataset: &Path, variables: &BTreeMap<String, String>) -> Result<Pipeline, EngineError> {
+    let mut known = BuildFacts::read(dataset)?.map(|facts| facts.variables).unwrap_or_default();
+    known.extend(variables.clone());
+    let mut value = Manifest::read(dataset)?.portable_pipeline();
+    fill_in(&mut value, &known);
+    let path = || dataset.join("manifest.json");
+    let file: PipelineFile = serde_json::from_value(value)
+        .map_err(|error| EngineError::NotADataset { path: path(), detail: error.to_string() })?;
+    Ok(Pipeline { file, variables: known })
 }
 
 fn fill_in(value: &mut Value, variables: &BTreeMap<String, String>) {

@@ -68,6 +68,11 @@ fn sample_from_record(
         let detail = format!("{} tokens, at most {max_tokens} fit", formatted.cost.num_tokens());
         return Err(MediaError::bad(RejectCode::TooLong, detail));
     }
+    let encode = || context.formatter.encode(&formatted.prompt, &formatted.label_spans);
+    let tokens =
+        context.pipeline.file.output.has_tokens().then(encode).transpose().map_err(|error| {
+            MediaError::bad(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
+        })?;
     let layout = Layout::of(resolved.iter().map(|visual| visual.kind()));
     let mut images = Vec::new();
     let mut visuals = Vec::new();
@@ -97,6 +102,7 @@ fn sample_from_record(
         messages: formatted.messages,
         prompt: formatted.prompt,
         label_spans: formatted.label_spans,
+        tokens,
         cost: formatted.cost,
         images,
         visuals,

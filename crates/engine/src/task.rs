@@ -110,7 +110,7 @@ pub fn run_task(
     let samples = read_task(directory, task)?.into_iter().map(Ok);
     let window = pool.current_num_threads() * 4;
     let make = |planned: PlannedSample| {
-        let reused = built::read(&planned);
+        let reused = built::read(context, &planned);
         let is_reused = reused.is_some();
         let outcome = reused.map_or_else(|| sample::make(context, &planned), |sample| Ok(Ok(sample)));
         (outcome, is_reused, planned)

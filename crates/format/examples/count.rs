@@ -1,7 +1,8 @@
 //! How fast a tokenizer counts: `cargo run --release -p manyframe-format --example count -- TOKENIZER TEXT_FILE`.
 //!
-//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image. The
-//! second of two rounds is reported, with warm caches; the counts of both rounds and of the first two ways must agree.
+//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image, whose ids
+//! and labels are then made. The second of two rounds is reported, with warm caches; the counts of both rounds, of the
+//! first two ways and of the last two must agree.
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use std::error::Error;
@@ -25,10 +26,20 @@ fn main() -> Result<(), Box<dyn Error>> {
         let costs = records.iter().map(|turns| formatter.cost(turns, &[ResolvedVisual::Image]));
         costs.map(|cost| Ok(cost.map_err(|refused| refused.detail)?.text_tokens)).sum()
     })?;
+    let labelled = rate(&texts, || {
+        let samples = records.iter().map(|turns| formatter.format(turns, &[ResolvedVisual::Image]));
+        let tokens = samples.map(|sample| {
+            let sample = sample.map_err(|refused| refused.detail)?;
+            let tokens = formatter.encode(&sample.prompt, &sample.label_spans)?;
+            Ok((tokens.labels.len() - tokens.image_positions.len()) as u64)
+        });
+        tokens.sum()
+    })?;
     println!("encode   {:7.1} MB/s  {} tokens", encoded.0, encoded.1);
     println!("count    {:7.1} MB/s  {} tokens", counted.0, counted.1);
     println!("cost     {:7.1} MB/s  {} tokens", costed.0, costed.1);
-    if encoded.1 == counted.1 { Ok(()) } else { Err("the counts differ".into()) }
+    println!("labels   {:7.1} MB/s  {} tokens", labelled.0, labelled.1);
+    if encoded.1 == counted.1 && costed.1 == labelled.1 { Ok(()) } else { Err("the counts differ".into()) }
 }
 
 fn record(line: &str) -> Vec<Turn> {

@@ -1,77 +1,73 @@
 //! A prompt as a trainer feeds it: token ids, images marked, and labels.
+//!
+//! Each text between images is tokenised once; the labels follow from the places of its tokens in the prompt. Nothing here
+//! writes or changes a prompt.
+
+use manyframe_core::SampleTokens;
 
 use crate::dialect::PLACEHOLDER;
 use crate::formatter::texts_between_images;
+use crate::tokenizer::TokenSpan;
 use crate::{FormatError, Formatter, TurnEnd};
 
-/// The token ids of a prompt, an image taking one place, and the label at each place.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Encoded {
-    /// Ids of tokens; [`Encoded::IMAGE`] for each image, whatever its number of tokens.
-    pub input_ids: Vec<i64>,
-    /// The id that is to be predicted at each place of `input_ids`, not shifted; [`Encoded::IGNORED`] where there is no loss.
-    pub labels: Vec<i64>,
-}
-
-impl Encoded {
-    /// Stands for an image among ids: −200, the number that LLaVA uses.
-    pub const IMAGE: i64 = -200;
-    /// Stands for "no loss" among labels: −100, the number that PyTorch uses.
-    pub const IGNORED: i64 = -100;
-}
-
 impl Formatter {
-    /// Tokenises a formatted prompt. `label_spans` are characters of the prompt, in order.
+    /// Tokenises a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
     ///
-    /// A token that begins before a span and ends in it is labelled: with Llama's tokenizers that is the first token of an
-    /// answer, which takes the space before it. Under [`TurnEnd::NewlineInEosLabel`] the label of the last token of each
-    /// span but the last is the template's end token, if that is a single special token.
-    ///
-    /// Meant for checks and previews: the text before each end of a span is tokenised once more.
-    pub fn encode(&self, prompt: &str, label_spans: &[(usize, usize)]) -> Result<Encoded, FormatError> {
-        let mut spans = byte_spans(prompt, label_spans).into_iter().peekable();
+    /// A token is labelled if it ends in a span. One that begins before a span and ends in it is, which with Llama's
+    /// tokenizers is the first token of an answer: it takes the space before it. One that goes on after a span is not.
+    /// Under [`TurnEnd::NewlineInEosLabel`] the label of the last token of each span but the last is the template's end
+    /// token, if that is a single special token.
+    pub fn encode(&self, prompt: &str, label_spans: &[(usize, usize)]) -> Result<SampleTokens, FormatError> {
         let end_id = self.tokenizer.special(&self.template.end).filter(|_| self.turn_end == TurnEnd::NewlineInEosLabel);
-        let mut encoded = Encoded { input_ids: Vec::new(), labels: Vec::new() };
-        let mut text_start = 0;
-        for (text, image) in texts_between_images(prompt) {
-            let first_place = encoded.input_ids.len();
-            let ids = self.tokenizer.encode_prompt(text)?;
-            encoded.input_ids.extend(ids.iter().copied().map(i64::from));
-            encoded.labels.resize(encoded.input_ids.len(), Encoded::IGNORED);
-            while let Some((start, end)) = spans.next_if(|(start, _)| *start < text_start + text.len()) {
-                let first = first_place + self.num_tokens_before(text, start.saturating_sub(text_start), &ids)?;
-                let last = first_place + self.num_tokens_before(text, end.saturating_sub(text_start), &ids)?;
-                copy_range(&encoded.input_ids, &mut encoded.labels, first, last);
-                let is_last_span = spans.peek().is_none();
-                if let (Some(id), false, Some(label)) =
-                    (end_id, is_last_span, last.checked_sub(1).and_then(|place| encoded.labels.get_mut(place)))
-                {
-                    *label = i64::from(id);
-                }
+        let places = self.places(prompt)?;
+        let input_ids: Vec<i32> =
+            places.iter().map(|place| place.id.map_or(SampleTokens::IMAGE, u32::cast_signed)).collect();
+        let mut labels = vec![SampleTokens::IGNORED; input_ids.len()];
+        let spans = byte_spans(prompt, label_spans);
+        for (index, &(start, end)) in spans.iter().enumerate() {
+            let first = places.partition_point(|place| place.end <= start && place.start < start);
+            let last = places.partition_point(|place| place.end <= end && place.start < end);
+            let inside = places.iter().zip(&mut labels).take(last).skip(first);
+            let mut last_label = None;
+            for (id, label) in inside.filter_map(|(place, label)| place.id.zip(Some(label))) {
+                *label = id.cast_signed();
+                last_label = Some(label);
             }
-            if let Some(image) = image {
-                encoded.input_ids.push(Encoded::IMAGE);
-                encoded.labels.push(Encoded::IGNORED);
-                text_start = image + PLACEHOLDER.len();
+            if let (Some(id), Some(label), true) = (end_id, last_label, index + 1 < spans.len()) {
+                *label = id.cast_signed();
             }
         }
-        Ok(encoded)
+        let images = (0..).zip(&places).filter(|(_, place)| place.id.is_none());
+        let image_positions = images.map(|(position, _)| position).collect();
+        Ok(SampleTokens { input_ids, labels, image_positions })
     }
 
-    /// How many of a text's tokens do not depend on what comes after its first `num_bytes` bytes.
-    fn num_tokens_before(&self, text: &str, num_bytes: usize, ids: &[u32]) -> Result<usize, FormatError> {
-        let Some(before) = text.get(..num_bytes).filter(|before| before.len() < text.len()) else {
-            return Ok(ids.len());
-        };
-        let before = self.tokenizer.encode_prompt(before)?;
-        Ok(before.iter().zip(ids).take_while(|(left, right)| left == right).count())
+    /// The tokens and images of a prompt.
+    fn places(&self, prompt: &str) -> Result<Vec<Place>, FormatError> {
+        let mut places = Vec::new();
+        let mut text_start = 0;
+        for (text, image) in texts_between_images(prompt) {
+            let spans = self.tokenizer.encode_prompt_spans(text)?;
+            places.extend(spans.into_iter().map(|TokenSpan { id, start, end }| Place {
+                id: Some(id),
+                start: text_start + start,
+                end: text_start + end,
+            }));
+            if let Some(start) = image {
+                text_start = start + PLACEHOLDER.len();
+                places.push(Place { id: None, start, end: text_start });
+            }
+        }
+        Ok(places)
     }
 }
 
-fn copy_range(from: &[i64], to: &mut [i64], first: usize, last: usize) {
-    if let (Some(from), Some(to)) = (from.get(first..last), to.get_mut(first..last)) {
-        to.copy_from_slice(from);
-    }
+/// A token or an image, and the bytes of the prompt that it stands for. Starts and ends never decrease along a prompt.
+struct Place {
+    /// `None` for an image.
+    id: Option<u32>,
+    start: usize,
+    end: usize,
 }
 
 /// Spans of characters as spans of bytes; characters past the end are at the end.

@@ -24,10 +24,9 @@ mod template;
 mod tokenizer;
 
 pub use dialect::{Dialect, ResolvedVisual};
-pub use encode::Encoded;
 pub use error::{FormatError, Unformattable};
 pub use formatter::{Formatted, Formatter, VisualSpan};
 pub use replay::{ReplayError, turns_from_messages};
 pub use spec::{FormatSpec, LiteralTags, TurnEnd};
 pub use template::{SystemPlace, Template, TemplateText};
-pub use tokenizer::Tokenizer;
+pub use tokenizer::{TokenSpan, Tokenizer};

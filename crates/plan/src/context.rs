@@ -165,7 +165,8 @@ fn names_of_paths(pipeline: &Pipeline) -> Vec<(String, String)> {
     names
 }
 
-fn format_spec(file: &PipelineFile) -> FormatSpec {
+/// What a pipeline file says about the format of its dataset.
+pub fn format_spec(file: &PipelineFile) -> FormatSpec {
     FormatSpec {
         dialect: file.format.dialect,
         template: file.format.template.clone(),

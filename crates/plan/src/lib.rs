@@ -28,7 +28,7 @@ mod replay;
 mod rows;
 
 pub use built::{BuildFacts, WorkDone};
-pub use context::{Context, OpenSource};
+pub use context::{Context, OpenSource, format_spec};
 pub use error::PlanError;
 pub use fit::{Fit, Piece};
 pub use index::{fewest_tiles, in_visual, plan_key};

@@ -13,6 +13,8 @@ pub enum Step {
     Commit,
     /// A dataset is read back. Counted in bytes of shards.
     Verify,
+    /// A dataset is written in another format. Counted in bytes of shards.
+    Export,
 }
 
 /// Is told how far the work has come. Calls come from one thread at a time or from several.

@@ -50,6 +50,12 @@ const FEATURES_YAML: &str = "  - name: id
       dtype: int64
     - name: end
       dtype: int64
+  - name: input_ids
+    list: int32
+  - name: labels
+    list: int32
+  - name: image_positions
+    list: int32
   - name: num_tokens
     dtype: int64
   - name: num_images
@@ -73,6 +79,9 @@ pub(crate) const FEATURES_JSON: &str = concat!(
     r#""prompt":{"dtype":"string","_type":"Value"},"#,
     r#""label_spans":{"feature":{"start":{"dtype":"int64","_type":"Value"},"#,
     r#""end":{"dtype":"int64","_type":"Value"}},"_type":"List"},"#,
+    r#""input_ids":{"feature":{"dtype":"int32","_type":"Value"},"_type":"List"},"#,
+    r#""labels":{"feature":{"dtype":"int32","_type":"Value"},"_type":"List"},"#,
+    r#""image_positions":{"feature":{"dtype":"int32","_type":"Value"},"_type":"List"},"#,
     r#""num_tokens":{"dtype":"int64","_type":"Value"},"#,
     r#""num_images":{"dtype":"int64","_type":"Value"},"#,
     r#""metadata":{"dtype":"string","_type":"Value"}"#,

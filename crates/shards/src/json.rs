@@ -196,6 +196,7 @@ impl SampleJson {
             messages: self.conversations.into_iter().map(ConversationTurn::into_message).collect(),
             prompt: self.prompt,
             label_spans: self.label_spans,
+            tokens: None,
             cost: Cost {
                 text_tokens: self.text_tokens,
                 visual_tokens: self.visual_tokens,

@@ -6,7 +6,8 @@
 //!                                    └──▶ read_one  the sample with an id
 //! ```
 //!
-//! One file per format. A format stores a sample completely: what is read back equals what was written.
+//! One file per format. A format stores a sample completely: what is read back equals what was written. Token ids and
+//! labels alone, which follow from the rest, are in Parquet only.
 //! Nothing here names files, renames them, or decides which sample goes into which shard.
 //!
 //! **Invariant:** the same samples in the same order give the same bytes. A damaged shard gives an error that names
@@ -16,6 +17,7 @@ mod card;
 mod digest;
 mod error;
 mod json;
+mod llava_json;
 mod parquet;
 mod tar;
 mod webdataset;
@@ -30,6 +32,7 @@ use serde::{Deserialize, Serialize};
 pub use card::{CardConfig, hugging_face_card_yaml};
 pub use error::ShardError;
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
+pub use llava_json::{LlavaImage, LlavaRecord, SingleImage};
 
 /// The format of a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]

@@ -155,6 +155,7 @@ fn row_from_sample(sample: &Sample) -> Result<SampleRow<'_>, String> {
         images: images.map(|(path, image)| ImageCell { bytes: Cow::Borrowed(&image.bytes), path }).collect(),
         prompt: sample.prompt.clone(),
         label_spans: sample.label_spans.iter().map(span).collect::<Result<_, String>>()?,
+        tokens: sample.tokens.as_ref().map(Cow::Borrowed),
         num_tokens: integer(sample.cost.num_tokens())?,
         num_images: integer(sample.images.len() as u64)?,
         metadata: serde_json::to_string(&SampleMetadata::from_sample(sample)).map_err(|error| error.to_string())?,
@@ -192,6 +193,7 @@ fn sample_from_row(row: SampleRow<'static>) -> Result<Found, String> {
         messages: row.messages.into_iter().map(message).collect::<Result<_, String>>()?,
         prompt: row.prompt,
         label_spans: row.label_spans.into_iter().map(span).collect::<Result<_, String>>()?,
+        tokens: row.tokens.map(Cow::into_owned),
         cost: Cost {
             text_tokens: metadata.text_tokens,
             visual_tokens: metadata.visual_tokens,

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! The key is the record id: it has no dot (readers cut keys at the first one), and it is unique over all shards
-//! (Megatron-Energon asks for that). There are no members besides samples.
+//! (Megatron-Energon asks for that). There are no members besides samples. Token ids and labels are not stored.
 
 use std::io::Write;
 use std::path::Path;

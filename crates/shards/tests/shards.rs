@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use manyframe_columnar::CellReader;
 use manyframe_core::{
     BlobRef, Cost, Digest, Grid, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
-    SampleVisual, VisualKind,
+    SampleTokens, SampleVisual, VisualKind,
 };
 use manyframe_shards::{ShardError, ShardFormat, ShardSummary, create, list, read, read_one};
 use proptest::prelude::*;
@@ -66,6 +66,7 @@ fn sample(n: u64, num_images: usize) -> Sample {
         ],
         prompt: "<|User|>".to_owned(),
         label_spans: vec![(1, 3), (4, 4)],
+        tokens: None,
         cost: Cost {
             text_tokens: 7,
             visual_tokens: 144 * num_images as u64,
@@ -105,7 +106,8 @@ prop_compose! {
             Just(Position::File),
         ],
         times in prop::collection::vec(prop::num::f64::NORMAL | prop::num::f64::ZERO, 0..3),
-        tokens in (0..1_u64 << 60, 0..1_u64 << 60, any::<u64>()),
+        counts in (0..1_u64 << 60, 0..1_u64 << 60, any::<u64>()),
+        tokens in prop::option::of(prop::collection::vec((any::<i32>(), any::<i32>(), 0..1_u32 << 31), 0..4)),
     ) -> Sample {
         let [source, subset, upstream_id, prompt, path, file] = texts;
         let roles = [Role::System, Role::User, Role::Assistant];
@@ -128,12 +130,17 @@ prop_compose! {
             layout: Layout::ALL[layout],
             messages: messages.into_iter().map(|(role, content)| Message { role: roles[role], content }).collect(),
             prompt,
+            tokens: tokens.map(|places| SampleTokens {
+                input_ids: places.iter().map(|place| place.0).collect(),
+                labels: places.iter().map(|place| place.1).collect(),
+                image_positions: places.iter().map(|place| place.2).collect(),
+            }),
             label_spans: spans.into_iter().map(|(start, length)| (start, start + length as usize)).collect(),
             cost: Cost {
-                text_tokens: tokens.0,
-                visual_tokens: tokens.1,
+                text_tokens: counts.0,
+                visual_tokens: counts.1,
                 num_images: num_images as u64,
-                num_frames: tokens.2,
+                num_frames: counts.2,
             },
             images: images.collect(),
             origin: Origin { file: file.into(), position },
@@ -151,7 +158,12 @@ proptest! {
         for format in ShardFormat::ALL {
             let (bytes, _) = written(format, &samples);
             let found: Result<Vec<_>, _> = read(format, &file(&folder, &bytes)).unwrap().collect();
-            prop_assert_eq!(found.unwrap(), samples.clone(), "{:?}", format);
+            let without_tokens = |sample: &Sample| Sample { tokens: None, ..sample.clone() };
+            let expected = match format {
+                ShardFormat::Parquet => samples.clone(),
+                ShardFormat::Webdataset => samples.iter().map(without_tokens).collect(),
+            };
+            prop_assert_eq!(found.unwrap(), expected, "{:?}", format);
         }
     }
 }
@@ -208,6 +220,13 @@ fn one_sample_is_found_by_its_id() {
         assert_eq!(read_one(format, &path, samples[140].id).unwrap().as_ref(), Some(&samples[140]));
         assert_eq!(read_one(format, &path, sample(999, 0).id).unwrap(), None);
     }
+}
+
+#[test]
+fn a_shard_from_before_there_were_columns_of_tokens_is_read() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/text-of-0.1.0.parquet");
+    let samples: Vec<_> = read(ShardFormat::Parquet, &path).unwrap().map(Result::unwrap).collect();
+    assert!(samples.len() > 1 && samples.iter().all(|sample| sample.tokens.is_none() && !sample.prompt.is_empty()));
 }
 
 #[test]

@@ -7,13 +7,13 @@ use serde_json::{Value, json};
 use tokenizers::models::bpe::BPE;
 use tokenizers::{
     AddedToken, Model as _, ModelWrapper, NormalizedString, Normalizer as _, OffsetReferential, OffsetType,
-    PreTokenizedString, PreTokenizer as _,
+    PostProcessorWrapper, PreTokenizedString, PreTokenizer as _,
 };
 
 use super::added::{self, AddedTokens};
 use super::cuts::{Cuts, PairTable};
 use super::words::Words;
-use super::{Cause, Model, Parsed, Specials};
+use super::{Cause, Model, Parsed, Specials, TokenSpan};
 use crate::FormatError;
 
 #[derive(Debug)]
@@ -52,6 +52,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
     }
     tokenizer.with_truncation(None).map_err(unreadable)?;
     tokenizer.with_padding(None);
+    // It would add special tokens, which is not asked for, and take white space out of the places of tokens.
+    tokenizer.with_post_processor(None::<PostProcessorWrapper>);
     // A model that cannot express unknown characters shows it here, not in the middle of a dataset.
     tokenizer.encode_fast("\u{E000}\0a", false).map_err(unreadable)?;
     let num_ids = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest.saturating_add(1));
@@ -75,6 +77,12 @@ impl Model for TokenizerJson {
             }),
         };
         Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec())
+    }
+
+    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause> {
+        let encoding = self.tokenizer.encode(text, false)?;
+        let spans = encoding.get_ids().iter().zip(encoding.get_offsets());
+        Ok(spans.map(|(&id, &(start, end))| TokenSpan { id, start, end }).collect())
     }
 
     fn count_word(&self, word: &str) -> Result<usize, Cause> {

@@ -8,6 +8,7 @@
 
 mod added;
 mod cuts;
+mod extents;
 mod json;
 mod sentencepiece;
 mod words;
@@ -47,10 +48,25 @@ enum Specials {
     Text,
 }
 
+/// A token and the text it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSpan {
+    /// Its id, below 2³¹.
+    pub id: u32,
+    /// First byte of its text. That of the prefix that some models put before texts is empty; several tokens that share a
+    /// character have all of it, or the bytes of it.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
 /// What the two kinds of files have in common.
 trait Model: std::fmt::Debug + Send + Sync {
     /// The tokens of a whole text.
     fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, Cause>;
+
+    /// The tokens of a piece of a prompt and what text each is made of. Special tokens are tokens.
+    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause>;
 
     /// The number of tokens of a piece of text that [`Words`] cut off.
     fn count_word(&self, word: &str) -> Result<usize, Cause>;
@@ -70,7 +86,7 @@ impl Tokenizer {
     /// Reads a SentencePiece `.model` or a `tokenizer.json`, told apart by content.
     ///
     /// Files with which counts would not be exact are refused: SentencePiece models that normalise their text, and
-    /// tokenizers with dropout.
+    /// tokenizers with dropout. So are ids of 2³¹ and more: trainers have them as signed numbers.
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         let bytes = read(path).map_err(|source| FormatError::ReadTokenizer { path: path.to_owned(), source })?;
         let parsed = match bytes.trim_ascii_start().first() {
@@ -78,6 +94,10 @@ impl Tokenizer {
             _ => sentencepiece::parse(path, &bytes)?,
         };
         let Parsed { model, added, words, num_ids } = parsed;
+        if i32::try_from(num_ids).is_err() {
+            let property = format!("has the id {}", num_ids.saturating_sub(1));
+            return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
+        }
         Ok(Self { model, added, words, digest: Digest::of(&bytes), num_ids })
     }
 
@@ -94,6 +114,11 @@ impl Tokenizer {
     /// The tokens of a piece of a prompt. Strings that spell special tokens are those tokens; none are added.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, FormatError> {
         self.model.encode(text, Specials::Tokens).map_err(|source| encode_error(text, source))
+    }
+
+    /// The tokens of [`Self::encode_prompt`], each with its place in the text.
+    pub fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, FormatError> {
+        self.model.encode_prompt_spans(text).map_err(|source| encode_error(text, source))
     }
 
     /// The sum of the numbers of tokens of [`Self::encode_prompt`] over some pieces of a prompt.

@@ -16,14 +16,16 @@ use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
 
 use super::added::{AddedToken, AddedTokens};
 use super::cuts::{Cuts, PairTable};
+use super::extents::Extents;
 use super::words::Words;
-use super::{Cause, Model, Parsed, Specials};
+use super::{Cause, Model, Parsed, Specials, TokenSpan};
 use crate::FormatError;
 
 #[derive(Debug)]
 struct SentencePiece {
     kitoken: Kitoken,
     control: AddedTokens,
+    extents: Extents,
     /// What is put before each text: a space or nothing.
     prefix: &'static str,
 }
@@ -45,7 +47,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
     adapt(&mut definition, &file);
     let kitoken = Kitoken::from_definition(definition).map_err(|source| unreadable(Box::new(source)))?;
     let control = AddedTokens::new(control_pieces(&file))?;
-    let model = SentencePiece { kitoken, control: control.clone(), prefix };
+    let extents = Extents::from_pieces(pieces(&file).map(|(_, text, kind)| (text, kind)));
+    let model = SentencePiece { kitoken, control: control.clone(), extents, prefix };
     check_pieces(&file, &model).map_err(unsupported)?;
     let num_ids = u32::try_from(file.pieces().len()).unwrap_or(u32::MAX);
     Ok(Parsed { model: Box::new(model), added: control, words, num_ids })
@@ -62,6 +65,26 @@ impl Model for SentencePiece {
             ids.extend(control);
         }
         Ok(ids)
+    }
+
+    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause> {
+        let mut spans = Vec::new();
+        let mut start = 0;
+        for (before, control) in self.control.parts(text, Specials::Tokens) {
+            let ids = self.encode_text(before)?;
+            spans.extend(self.extents.place(&ids, self.prefix, before).map(|span| TokenSpan {
+                start: start + span.start,
+                end: start + span.end,
+                ..span
+            }));
+            start += before.len();
+            if let Some(id) = control {
+                let end = start + self.extents.num_bytes(id);
+                spans.push(TokenSpan { id, start, end });
+                start = end;
+            }
+        }
+        Ok(spans)
     }
 
     fn count_word(&self, word: &str) -> Result<usize, Cause> {

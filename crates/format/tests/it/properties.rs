@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use manyframe_core::{Grid, Part, Role, SampleVisual, Turn, Visual, VisualKind};
+use manyframe_core::{Grid, Part, Role, SampleTokens, SampleVisual, Turn, Visual, VisualKind};
 use manyframe_format::{
-    Dialect, Encoded, FormatSpec, Formatted, Formatter, ResolvedVisual, Template, Tokenizer, TurnEnd,
-    turns_from_messages,
+    Dialect, FormatSpec, Formatted, Formatter, ResolvedVisual, Template, Tokenizer, TurnEnd, turns_from_messages,
 };
 use proptest::prelude::*;
 
@@ -137,6 +136,42 @@ fn sample_visuals(formatted: &Formatted, kinds: impl Iterator<Item = VisualKind>
         .collect()
 }
 
+fn signed(tokenizer: &Tokenizer, text: &str) -> Vec<i32> {
+    tokenizer.encode_prompt(text).unwrap().into_iter().map(u32::cast_signed).collect()
+}
+
+/// The labels of a prompt, found by tokenising the text up to the start and to the end of each answer once more.
+fn labels_by_prefixes(case: &Case, formatted: &Formatted) -> Vec<i32> {
+    let tokenizer = &TOKENIZERS[case.tokenizer];
+    let chars: Vec<char> = formatted.prompt.chars().collect();
+    let num_places = |num_chars: usize, all: &[i32]| {
+        let before: String = chars[..num_chars].iter().collect();
+        let (images, text) =
+            before.rsplit_once("<image>").map_or(("", before.as_str()), |(images, text)| (images, text));
+        let first = if text.len() == before.len() {
+            0
+        } else {
+            let texts: Vec<_> = images.split("<image>").map(|text| signed(tokenizer, text)).collect();
+            texts.join(&SampleTokens::IMAGE).len() + 1
+        };
+        first + signed(tokenizer, text).iter().zip(&all[first..]).take_while(|(left, right)| left == right).count()
+    };
+    let texts: Vec<_> = formatted.prompt.split("<image>").map(|text| signed(tokenizer, text)).collect();
+    let ids = texts.join(&SampleTokens::IMAGE);
+    let mut labels = vec![SampleTokens::IGNORED; ids.len()];
+    for (index, &(start, end)) in formatted.label_spans.iter().enumerate() {
+        let (first, last) = (num_places(start, &ids), num_places(end, &ids));
+        labels[first..last].copy_from_slice(&ids[first..last]);
+        if case.spec.turn_end == TurnEnd::NewlineInEosLabel
+            && index + 1 < formatted.label_spans.len()
+            && let Some(end_id) = tokenizer.special(&case.spec.template.text().end)
+        {
+            labels[last - 1] = end_id.cast_signed();
+        }
+    }
+    labels
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(400))]
 
@@ -192,15 +227,57 @@ proptest! {
     }
 
     #[test]
-    fn labels_are_the_ids_of_answers(case in case()) {
+    fn ids_are_those_of_the_prompt(case in case()) {
         let formatter = case.formatter();
         let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        let encoded = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
-        prop_assert_eq!(encoded.input_ids.len() as u64, formatted.cost.text_tokens + formatted.cost.num_images);
-        prop_assert_eq!(encoded.labels.len(), encoded.input_ids.len());
-        let wrong = encoded.labels.iter().zip(&encoded.input_ids).filter(|(label, id)| **label != Encoded::IGNORED && label != id);
-        let num_newlines = if case.spec.turn_end == TurnEnd::Eos { 0 } else { formatted.label_spans.len() - 1 };
-        prop_assert!(wrong.count() <= num_newlines);
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let texts: Vec<_> = formatted.prompt.split("<image>").map(|text| signed(&TOKENIZERS[case.tokenizer], text)).collect();
+        prop_assert_eq!(&tokens.input_ids, &texts.join(&SampleTokens::IMAGE));
+        prop_assert_eq!(tokens.labels.len(), tokens.input_ids.len());
+        prop_assert_eq!(tokens.image_positions.len() as u64, formatted.cost.num_images);
+        for &place in &tokens.image_positions {
+            prop_assert_eq!(tokens.input_ids[place as usize], SampleTokens::IMAGE);
+            prop_assert_eq!(tokens.labels[place as usize], SampleTokens::IGNORED);
+        }
+    }
+
+    #[test]
+    fn labels_are_those_of_tokenising_up_to_each_end_of_an_answer(case in case()) {
+        let formatter = case.formatter();
+        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        prop_assert_eq!(tokens.labels, labels_by_prefixes(&case, &formatted));
+    }
+
+    #[test]
+    fn labels_are_the_ids_of_the_answers_and_nothing_else(mut case in case()) {
+        // No token of this vocabulary spans the end of the template's headers and end tokens.
+        case.tokenizer = 0;
+        case.spec.template = Template::Longllava;
+        let formatter = case.formatter();
+        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let found: Vec<i32> = tokens.labels.into_iter().filter(|&label| label != SampleTokens::IGNORED).collect();
+        let answers = formatted.messages.iter().filter(|message| message.role == Role::Assistant);
+        // The label of the newline that ends an answer, where it does, is the end token, too.
+        let expected: Vec<_> =
+            answers.map(|answer| signed(&TOKENIZERS[0], &[&answer.content, "<|endoftext|>"].concat())).collect();
+        prop_assert_eq!(found, expected.concat());
+    }
+
+    #[test]
+    fn tokens_cover_the_text(pieces in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
+        let tokenizer = &TOKENIZERS[which];
+        let text = pieces.concat();
+        let spans = tokenizer.encode_prompt_spans(&text).unwrap();
+        let ids: Vec<u32> = spans.iter().map(|span| span.id).collect();
+        prop_assert_eq!(ids, tokenizer.encode_prompt(&text).unwrap());
+        let mut end = 0;
+        for span in spans {
+            prop_assert!(span.start <= end && end <= span.end && span.start <= span.end, "{:?} after {}", span, end);
+            end = span.end;
+        }
+        prop_assert_eq!(end, text.len());
     }
 
     #[test]

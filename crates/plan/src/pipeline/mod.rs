@@ -30,7 +30,7 @@ pub use tables::{
     OutputTable, OverLongPolicy, OverLongTable, PipelineFile, SamplingRule, ShardSplit, SourceTable, StratifyBy,
     TilesTable, VideoTable,
 };
-pub use values::{OneOrMany, Share, Take};
+pub use values::{OneOrMany, Share, Take, TokenColumns};
 
 use document::{Node, Place};
 

@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::packing::PackTable;
-use super::values::{OneOrMany, Share, Take};
+use super::values::{OneOrMany, Share, Take, TokenColumns};
 
 /// One build: sources to read, how to show and format them, and where the shards go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -83,6 +83,17 @@ pub struct OutputTable {
     /// Size at which a shard is closed, in MiB, estimated from headers. Default: 256.
     #[schemars(range(min = 1))]
     pub max_shard_mib: u64,
+    /// Whether Parquet shards hold the ids and labels of each prompt: `input_ids` (−200 for each image), `labels` (−100
+    /// where there is no loss) and `image_positions`. WebDataset shards never do. Default: true.
+    #[schemars(with = "bool")]
+    pub tokens: TokenColumns,
+}
+
+impl OutputTable {
+    /// Whether the ids and labels of samples are asked for by any of the formats.
+    pub fn has_tokens(&self) -> bool {
+        self.tokens == TokenColumns::Written && self.formats.contains(&ShardFormat::Parquet)
+    }
 }
 
 impl Default for OutputTable {
@@ -94,6 +105,7 @@ impl Default for OutputTable {
             shards: ShardSplit::default(),
             max_shard_samples: 10_000,
             max_shard_mib: 256,
+            tokens: TokenColumns::default(),
         }
     }
 }

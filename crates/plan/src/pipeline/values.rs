@@ -29,6 +29,29 @@ impl OneOrMany {
     }
 }
 
+/// Whether Parquet shards hold token ids and labels; `true` or `false` in pipeline files.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "bool", into = "bool")]
+pub enum TokenColumns {
+    /// In columns of their own.
+    #[default]
+    Written,
+    /// The columns are null.
+    LeftOut,
+}
+
+impl From<bool> for TokenColumns {
+    fn from(is_written: bool) -> Self {
+        if is_written { Self::Written } else { Self::LeftOut }
+    }
+}
+
+impl From<TokenColumns> for bool {
+    fn from(tokens: TokenColumns) -> Self {
+        tokens == TokenColumns::Written
+    }
+}
+
 /// How many records to draw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Take {

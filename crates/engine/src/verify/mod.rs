@@ -1,9 +1,11 @@
-//! Reads a dataset back: digests, decodability, placeholders and images, and an account that adds up.
+//! Reads a dataset back: digests, decodability, placeholders and images, ids and labels, and an account that adds up.
+
+mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manyframe_core::{RecordId, Sample, Total};
+use manyframe_core::{Cost, RecordId, Sample, Total};
 use manyframe_media::{MediaLimits, decode_rgb};
 use manyframe_plan::parallel::ordered_map;
 use manyframe_plan::{Observer, Step};
@@ -14,6 +16,7 @@ use crate::commit::digest_of_file;
 use crate::ledger::{Status, read_ledger};
 use crate::manifest::{Manifest, ShardEntry, SourceSummary};
 use crate::packs::read_packs;
+use tokens::TokenCheck;
 
 /// What reading a dataset back showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -26,6 +29,10 @@ pub struct Verification {
     pub num_samples: u64,
     /// Images decoded.
     pub num_images: u64,
+    /// Samples whose ids and labels were made once more and compared.
+    pub num_tokenised: u64,
+    /// Why no ids and labels were made once more, where there are some: the tokenizer is not at hand, say.
+    pub not_tokenised: Option<String>,
     /// Records in the ledger.
     pub num_records: u64,
 }
@@ -34,15 +41,24 @@ pub struct Verification {
 const MOST_PROBLEMS: usize = 100;
 
 /// Reads everything in a dataset. Problems are collected; `Err` is failing storage, or no manifest.
-pub fn verify(dataset: &Path, pool: &rayon::ThreadPool, observer: &dyn Observer) -> Result<Verification, EngineError> {
+///
+/// `variables` replace those of the build, by which the tokenizer is found on another machine.
+pub fn verify(
+    dataset: &Path,
+    variables: &BTreeMap<String, String>,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<Verification, EngineError> {
     let manifest = Manifest::read(dataset)?;
+    let tokens = TokenCheck::open(dataset, &manifest, variables);
     let mut found = Verification::default();
     let expected = verify_ledger(dataset, &manifest, &mut found)?;
     verify_packs(dataset, &manifest, &expected, &mut found)?;
     observer.start(Step::Verify, manifest.shards.iter().map(|shard| shard.num_bytes).sum());
     let placeholder = manyframe_format::Dialect::default().placeholder();
+    let promise = Promise { records: &expected, placeholder, tokens: &tokens };
     for shard in &manifest.shards {
-        verify_shard(dataset, shard, &expected, placeholder, pool, &mut found)?;
+        verify_shard(dataset, shard, &promise, pool, &mut found)?;
         observer.advance(shard.total.num_samples, shard.num_bytes);
     }
     observer.finish(Step::Verify);
@@ -159,11 +175,27 @@ fn verify_packs(
     Ok(())
 }
 
+/// What the rest of a dataset says about the samples of its shards.
+struct Promise<'a> {
+    /// The shard of each record that was delivered.
+    records: &'a FxHashMap<RecordId, String>,
+    placeholder: &'a str,
+    tokens: &'a TokenCheck,
+}
+
+/// What was found of a sample.
+struct Checked {
+    id: RecordId,
+    cost: Cost,
+    num_images: usize,
+    has_tokens: bool,
+    faults: Vec<String>,
+}
+
 fn verify_shard(
     dataset: &Path,
     shard: &ShardEntry,
-    expected: &FxHashMap<RecordId, String>,
-    placeholder: &str,
+    promise: &Promise<'_>,
     pool: &rayon::ThreadPool,
     found: &mut Verification,
 ) -> Result<(), EngineError> {
@@ -185,15 +217,26 @@ fn verify_shard(
     };
     let name = shard_name(&shard.path);
     let mut total = Total::default();
-    let check = |sample: Sample| (sample.id, sample.cost, sample.images.len(), faults_of(&sample, placeholder));
-    let result = ordered_map(pool, pool.current_num_threads() * 4, samples, check, |(id, cost, num_images, faults)| {
+    let check = |sample: Sample| Checked {
+        id: sample.id,
+        cost: sample.cost,
+        num_images: sample.images.len(),
+        has_tokens: sample.tokens.is_some(),
+        faults: [faults_of(&sample, promise.placeholder), promise.tokens.faults(&sample, shard.format)].concat(),
+    };
+    let result = ordered_map(pool, pool.current_num_threads() * 4, samples, check, |checked| {
+        let Checked { id, cost, num_images, has_tokens, faults } = checked;
         total.count(cost);
         found.num_samples += 1;
         found.num_images += num_images as u64;
+        match promise.tokens.obstacle() {
+            Some(obstacle) if has_tokens => found.not_tokenised = Some(obstacle.to_owned()),
+            _ => found.num_tokenised += u64::from(has_tokens),
+        }
         for fault in faults {
             found.problem(format!("{}: sample {id}: {fault}", shard.path));
         }
-        if expected.get(&id).map(String::as_str) != Some(name) {
+        if promise.records.get(&id).map(String::as_str) != Some(name) {
             found.problem(format!("{}: sample {id} is not delivered here by the ledger", shard.path));
         }
         Ok(())

@@ -1,0 +1,37 @@
+//! `manyframe export`: a dataset in a format of other trainers.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_engine::ExportOptions;
+use manyframe_shards::SingleImage;
+
+use crate::args::{ExportArguments, ExportFormat, Global, SingleImageForm};
+use crate::table::{bytes, count};
+use crate::{output, progress};
+
+pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCode> {
+    let observer = progress::observer(global.quiet);
+    let options = ExportOptions {
+        only_layouts: arguments.only_layout.clone(),
+        only_sources: arguments.only_source.clone(),
+        single_image: match arguments.single_image {
+            SingleImageForm::List => SingleImage::List,
+            SingleImageForm::String => SingleImage::Text,
+        },
+        path_prefix: arguments.path_prefix.clone(),
+    };
+    let exported = match arguments.format {
+        ExportFormat::LlavaJson => {
+            manyframe_engine::export_llava_json(&arguments.dataset, &arguments.output, &options, observer.as_ref())?
+        }
+    };
+    output::print(&format!(
+        "{} records, {} images ({})\nannotations: {}\n",
+        count(exported.num_records),
+        count(exported.num_images),
+        bytes(exported.num_bytes),
+        arguments.output.join("data.json").display(),
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

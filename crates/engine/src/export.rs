@@ -1,0 +1,191 @@
+//! Exports a dataset for trainers that read LLaVA's JSON: one array, and the images as files.
+//!
+//! ```text
+//! OUTPUT/data.json                      a record a line, in the order of the shards
+//! OUTPUT/images/0000/000/KEY.000.jpg    the n-th image in directory n / 1,000,000, n / 1,000 % 1,000
+//! ```
+//!
+//! Images are the bytes of the shards. One sample is in memory at a time.
+//!
+//! **Invariant:** OUTPUT appears whole or not at all, and nothing that is there is replaced. The same dataset and options
+//! give the same files.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use manyframe_core::{Layout, Sample};
+use manyframe_plan::{Observer, Step};
+use manyframe_shards::{LlavaRecord, ShardFormat, SingleImage};
+use rustix::fs::{CWD, RenameFlags};
+
+use crate::manifest::{Manifest, ShardEntry};
+use crate::{EngineError, files};
+
+/// What is exported, and in which form.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ExportOptions {
+    /// Samples of these layouts only; all if empty.
+    pub only_layouts: Vec<Layout>,
+    /// Samples of these sources only; all if empty.
+    pub only_sources: Vec<String>,
+    /// How the image of a record that has exactly one is written.
+    pub single_image: SingleImage,
+    /// Stands before the path of each image, which is relative to the output: the output with a slash at its end, say, for
+    /// trainers that run elsewhere.
+    pub path_prefix: String,
+}
+
+/// What was exported.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Exported {
+    /// Records in `data.json`.
+    pub num_records: u64,
+    /// Files below `images`.
+    pub num_images: u64,
+    /// Size of all files together.
+    pub num_bytes: u64,
+}
+
+/// Most entries of a directory of images.
+const DIRECTORY_ENTRIES: u64 = 1_000;
+
+/// Exports a dataset as LLaVA's JSON.
+pub fn export_llava_json(
+    dataset: &Path,
+    output: &Path,
+    options: &ExportOptions,
+    observer: &dyn Observer,
+) -> Result<Exported, EngineError> {
+    let manifest = Manifest::read(dataset)?;
+    let sources: BTreeSet<&str> = manifest.sources.iter().map(|source| source.name.as_str()).collect();
+    if let Some(unknown) = options.only_sources.iter().find(|name| !sources.contains(name.as_str())) {
+        let known = sources.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(EngineError::NoSuchSource { name: unknown.clone(), known });
+    }
+    if output.symlink_metadata().is_ok() {
+        return Err(EngineError::Exists { path: output.to_owned() });
+    }
+    let staged = files::temporary_beside(output)?;
+    let exported = write_staged(dataset, &manifest, &staged, options, observer).and_then(|exported| {
+        publish_directory(&staged, output)?;
+        Ok(exported)
+    });
+    if exported.is_err() {
+        // The error says what went wrong; what is left of the attempt is in nobody's way.
+        _ = fs::remove_dir_all(&staged);
+    }
+    exported
+}
+
+fn write_staged(
+    dataset: &Path,
+    manifest: &Manifest,
+    staged: &Path,
+    options: &ExportOptions,
+    observer: &dyn Observer,
+) -> Result<Exported, EngineError> {
+    let shards = shards_to_read(manifest, options);
+    observer.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
+    let mut export = Export::create(staged, options)?;
+    for shard in shards {
+        let path = dataset.join(&shard.path);
+        let in_shard = |error| EngineError::Shard { path: path.clone(), error };
+        for sample in manyframe_shards::read(shard.format, &path).map_err(in_shard)? {
+            let sample = sample.map_err(in_shard)?;
+            if is_wanted(&sample, options) {
+                export.write(&sample)?;
+            }
+        }
+        observer.advance(shard.total.num_samples, shard.num_bytes);
+    }
+    observer.finish(Step::Export);
+    export.finish()
+}
+
+/// The shards that can hold wanted samples, in one of the formats: every format holds all samples.
+fn shards_to_read<'m>(manifest: &'m Manifest, options: &ExportOptions) -> Vec<&'m ShardEntry> {
+    let formats: BTreeSet<ShardFormat> = manifest.shards.iter().map(|shard| shard.format).collect();
+    let can_hold = |shard: &&ShardEntry| {
+        let is_format = formats.first() == Some(&shard.format);
+        is_format && shard.layout.is_none_or(|layout| is_among(layout, &options.only_layouts))
+    };
+    manifest.shards.iter().filter(can_hold).collect()
+}
+
+fn is_wanted(sample: &Sample, options: &ExportOptions) -> bool {
+    let is_source = options.only_sources.is_empty() || options.only_sources.iter().any(|name| **name == *sample.source);
+    is_source && is_among(sample.layout, &options.only_layouts)
+}
+
+fn is_among(layout: Layout, layouts: &[Layout]) -> bool {
+    layouts.is_empty() || layouts.contains(&layout)
+}
+
+/// An export while it is written.
+struct Export<'o> {
+    directory: PathBuf,
+    options: &'o ExportOptions,
+    json: BufWriter<File>,
+    json_path: PathBuf,
+    done: Exported,
+}
+
+impl<'o> Export<'o> {
+    fn create(directory: &Path, options: &'o ExportOptions) -> Result<Self, EngineError> {
+        let images = directory.join("images");
+        fs::create_dir_all(&images).map_err(EngineError::write(&images))?;
+        let json_path = directory.join("data.json");
+        let json = BufWriter::new(File::create(&json_path).map_err(EngineError::write(&json_path))?);
+        Ok(Self { directory: directory.to_owned(), options, json, json_path, done: Exported::default() })
+    }
+
+    fn write(&mut self, sample: &Sample) -> Result<(), EngineError> {
+        let mut paths = Vec::with_capacity(sample.images.len());
+        for (index, image) in sample.images.iter().enumerate() {
+            let number = self.done.num_images / DIRECTORY_ENTRIES;
+            let (outer, inner) = (number / DIRECTORY_ENTRIES, number % DIRECTORY_ENTRIES);
+            let folder = format!("images/{outer:04}/{inner:03}");
+            if self.done.num_images.is_multiple_of(DIRECTORY_ENTRIES) {
+                let folder = self.directory.join(&folder);
+                fs::create_dir_all(&folder).map_err(EngineError::write(&folder))?;
+            }
+            let name = format!("{folder}/{}.{index:03}.{}", sample.id, image.format.extension());
+            let path = self.directory.join(&name);
+            let written = File::create_new(&path).and_then(|mut file| file.write_all(&image.bytes));
+            written.map_err(EngineError::write(&path))?;
+            self.done.num_images += 1;
+            self.done.num_bytes += image.bytes.len() as u64;
+            paths.push([&self.options.path_prefix, name.as_str()].concat());
+        }
+        let record = LlavaRecord::from_sample(sample, paths, self.options.single_image);
+        let start: &[u8] = if self.done.num_records == 0 { b"[\n" } else { b",\n" };
+        let written = self.json.write_all(start).and_then(|()| Ok(serde_json::to_writer(&mut self.json, &record)?));
+        written.map_err(EngineError::write(&self.json_path))?;
+        self.done.num_records += 1;
+        Ok(())
+    }
+
+    fn finish(self) -> Result<Exported, EngineError> {
+        let Self { mut json, json_path, mut done, .. } = self;
+        let end: &[u8] = if done.num_records == 0 { b"[]\n" } else { b"\n]\n" };
+        let written = json.write_all(end).and_then(|()| json.flush()).and_then(|()| json.get_ref().metadata());
+        done.num_bytes += written.map_err(EngineError::write(&json_path))?.len();
+        Ok(done)
+    }
+}
+
+/// Makes a finished directory visible under its name, unless something else came to be there.
+fn publish_directory(staged: &Path, output: &Path) -> Result<(), EngineError> {
+    let handle = File::open(staged).map_err(EngineError::read(staged))?;
+    // One flush for a million small files.
+    rustix::fs::syncfs(&handle).map_err(|error| EngineError::write(staged)(error.into()))?;
+    match rustix::fs::renameat_with(CWD, staged, CWD, output, RenameFlags::NOREPLACE) {
+        Ok(()) => {}
+        Err(rustix::io::Errno::EXIST) => return Err(EngineError::Exists { path: output.to_owned() }),
+        // Not every file system can promise it. A plain rename replaces an empty directory at most.
+        Err(_unsupported) => fs::rename(staged, output).map_err(EngineError::write(output))?,
+    }
+    files::sync_directory(output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}

@@ -1,0 +1,180 @@
+//! Checks the ids and labels of samples: that they fit the sample, and that they are those of its prompt.
+//!
+//! Nothing here reads shards; the only file that is read is the dataset's tokenizer.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use manyframe_core::{Sample, SampleTokens};
+use manyframe_format::{Formatter, Tokenizer};
+use manyframe_plan::format_spec;
+use manyframe_shards::ShardFormat;
+
+use crate::EngineError;
+use crate::look::read_pipeline;
+use crate::manifest::Manifest;
+
+/// Makes the ids and labels of every sample once more: it costs little beside decoding its images.
+pub(super) struct TokenCheck {
+    formatter: Result<Formatter, String>,
+    /// Whether the manifest says that Parquet shards hold ids and labels. Those of version 0.1.0 say nothing.
+    is_promised: bool,
+}
+
+impl TokenCheck {
+    /// Opens the tokenizer of a dataset, if it is at hand.
+    pub(super) fn open(dataset: &Path, manifest: &Manifest, variables: &BTreeMap<String, String>) -> Self {
+        let is_promised = manifest.pipeline.pointer("/output/tokens").is_some_and(|tokens| *tokens == true);
+        Self { formatter: open_formatter(dataset, manifest, variables), is_promised }
+    }
+
+    /// Why ids and labels cannot be made once more.
+    pub(super) fn obstacle(&self) -> Option<&str> {
+        self.formatter.as_ref().err().map(String::as_str)
+    }
+
+    /// What is wrong with a sample's ids and labels, in words.
+    pub(super) fn faults(&self, sample: &Sample, format: ShardFormat) -> Vec<String> {
+        let Some(tokens) = &sample.tokens else {
+            let is_missing = self.is_promised && format == ShardFormat::Parquet;
+            return if is_missing { vec!["it has no ids and labels".to_owned()] } else { Vec::new() };
+        };
+        let mut faults = shape_faults(tokens, sample);
+        if let Ok(formatter) = &self.formatter {
+            match formatter.encode(&sample.prompt, &sample.label_spans) {
+                Ok(expected) if expected == *tokens => {}
+                Ok(expected) => faults.push(difference(tokens, &expected)),
+                Err(error) => faults.push(format!("its prompt has no tokens: {error}")),
+            }
+        }
+        faults
+    }
+}
+
+fn open_formatter(
+    dataset: &Path,
+    manifest: &Manifest,
+    variables: &BTreeMap<String, String>,
+) -> Result<Formatter, String> {
+    let in_words = |error: EngineError| error.to_string();
+    let file = read_pipeline(dataset, variables).map_err(in_words)?.file;
+    let path = Path::new(&file.format.tokenizer);
+    let tokenizer = Tokenizer::open(path).map_err(|error| error.to_string())?;
+    if tokenizer.digest() != manifest.tokenizer_digest {
+        return Err(format!("{} is not the tokenizer that the manifest names", path.display()));
+    }
+    Formatter::new(&format_spec(&file), Arc::new(tokenizer)).map_err(|error| error.to_string())
+}
+
+fn shape_faults(tokens: &SampleTokens, sample: &Sample) -> Vec<String> {
+    let mut faults = Vec::new();
+    let (num_ids, num_labels) = (tokens.input_ids.len(), tokens.labels.len());
+    if num_ids != num_labels {
+        faults.push(format!("{num_ids} ids but {num_labels} labels"));
+    }
+    let images = (0..).zip(&tokens.input_ids).filter(|(_, id)| **id == SampleTokens::IMAGE);
+    let positions: Vec<u32> = images.map(|(position, _)| position).collect();
+    if positions != tokens.image_positions {
+        faults.push("its image positions are not those of the images among its ids".to_owned());
+    }
+    if positions.len() != sample.images.len() {
+        faults.push(format!("{} images among its ids, it has {}", positions.len(), sample.images.len()));
+    }
+    let num_tokens = (num_ids - positions.len()) as u64 + sample.cost.visual_tokens;
+    if num_tokens != sample.cost.num_tokens() {
+        faults.push(format!("its ids make {num_tokens} tokens, {} stated", sample.cost.num_tokens()));
+    }
+    faults
+}
+
+fn difference(found: &SampleTokens, expected: &SampleTokens) -> String {
+    let first =
+        |found: &[i32], expected: &[i32]| found.iter().zip(expected).position(|(found, expected)| found != expected);
+    let place = |place: Option<usize>| place.map_or("the end".to_owned(), |place| format!("place {place}"));
+    if found.input_ids == expected.input_ids {
+        return format!(
+            "its labels differ from those of its prompt at {}",
+            place(first(&found.labels, &expected.labels))
+        );
+    }
+    format!("its ids differ from those of its prompt at {}", place(first(&found.input_ids, &expected.input_ids)))
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_core::{Cost, Digest, Layout, Origin, Position, RecordId};
+    use manyframe_format::FormatSpec;
+
+    use super::*;
+
+    fn sample(tokens: Option<SampleTokens>) -> Sample {
+        Sample {
+            id: RecordId::from_digest(Digest::of(b"x")),
+            source: "s".into(),
+            subset: "".into(),
+            upstream_id: String::new(),
+            layout: Layout::Text,
+            messages: Vec::new(),
+            prompt: String::new(),
+            label_spans: Vec::new(),
+            tokens,
+            cost: Cost { text_tokens: 3, ..Cost::default() },
+            images: Vec::new(),
+            visuals: Vec::new(),
+            origin: Origin { file: "a.json".into(), position: Position::File },
+        }
+    }
+
+    fn faults(input_ids: &[i32], labels: &[i32], image_positions: &[u32]) -> usize {
+        let tokens = SampleTokens {
+            input_ids: input_ids.to_vec(),
+            labels: labels.to_vec(),
+            image_positions: image_positions.to_vec(),
+        };
+        shape_faults(&tokens, &sample(Some(tokens.clone()))).len()
+    }
+
+    #[test]
+    fn ids_that_do_not_fit_their_sample_are_named() {
+        assert_eq!(faults(&[4, 5, 6], &[-100, 5, 6], &[]), 0);
+        assert_eq!(faults(&[4, 5, 6], &[5, 6], &[]), 1);
+        assert_eq!(faults(&[4, 5], &[5, 6], &[]), 1);
+        assert_eq!(faults(&[4, 5, 6], &[4, 5, 6], &[1]), 1);
+        assert_eq!(faults(&[4, 5, 6, -200], &[4, 5, 6, -100], &[3]), 1);
+    }
+
+    #[test]
+    fn ids_and_labels_that_are_not_those_of_the_prompt_are_named() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
+        let tokenizer = Arc::new(Tokenizer::open(&path).unwrap());
+        let formatter = Formatter::new(&FormatSpec::default(), tokenizer).unwrap();
+        let (prompt, label_spans) = ("red cat<|endoftext|>".to_owned(), vec![(4, 20)]);
+        let tokens = formatter.encode(&prompt, &label_spans).unwrap();
+        let check = TokenCheck { formatter: Ok(formatter), is_promised: true };
+        let cost = Cost { text_tokens: tokens.input_ids.len() as u64, ..Cost::default() };
+        let faults = |tokens| {
+            let sample =
+                Sample { prompt: prompt.clone(), label_spans: label_spans.clone(), cost, ..sample(Some(tokens)) };
+            check.faults(&sample, ShardFormat::Parquet)
+        };
+        assert_eq!(faults(tokens.clone()), Vec::<String>::new());
+        let mut wrong = tokens.clone();
+        wrong.labels[0] = wrong.input_ids[0];
+        assert_eq!(faults(wrong), ["its labels differ from those of its prompt at place 0"]);
+        let mut wrong = tokens;
+        wrong.input_ids[1] += 1;
+        assert_eq!(faults(wrong), ["its ids differ from those of its prompt at place 1"]);
+    }
+
+    #[test]
+    fn missing_ids_are_a_fault_only_where_they_are_promised() {
+        let check = |is_promised, format| {
+            let check = TokenCheck { formatter: Err(String::new()), is_promised };
+            check.faults(&sample(None), format).len()
+        };
+        assert_eq!(check(true, ShardFormat::Parquet), 1);
+        assert_eq!(check(true, ShardFormat::Webdataset), 0);
+        assert_eq!(check(false, ShardFormat::Parquet), 0);
+    }
+}

@@ -1,0 +1,133 @@
+//! A sample as LLaVA's own trainers read it: a record of their JSON array, whose images are files.
+//!
+//! ```json
+//! {"id": "0123…ef", "image": ["images/0000/000/0123…ef.000.jpg"],
+//!  "conversations": [{"from": "human", "value": "<image>\nWhat …?"}, {"from": "gpt", "value": "…"}]}
+//! ```
+//!
+//! How three loaders read `image`: LongLLaVA opens each item of a list as a path, and would take a string for a list of
+//! letters; LLaVA-NeXT joins a string, or each item of a list, to its `--image_folder`; LLaVA-1.5 joins a string only. So
+//! there is a form for each ([`SingleImage`]), and none that LongLLaVA and LLaVA-1.5 both read. All know the speakers
+//! `human` and `gpt` only: a system text opens the first turn of the human.
+//!
+//! Nothing here writes files. Texts keep the dialect of the dataset.
+
+use manyframe_core::{RecordId, Role, Sample};
+use serde::{Deserialize, Serialize};
+
+use crate::{ConversationTurn, Speaker};
+
+/// A record of LLaVA's JSON array.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LlavaRecord {
+    /// Identity, as in the dataset's shards.
+    pub id: RecordId,
+    /// The paths of its images, in placeholder order; absent if it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<LlavaImage>,
+    /// What human and model say in turn, with `<image>` for each image.
+    pub conversations: Vec<ConversationTurn>,
+}
+
+/// Paths of images.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum LlavaImage {
+    /// The path of the only image.
+    One(String),
+    /// The paths of all images.
+    List(Vec<String>),
+}
+
+/// How the image of a record that has exactly one is written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SingleImage {
+    /// As a list, as LongLLaVA and LLaVA-NeXT read it.
+    #[default]
+    List,
+    /// As a string, as LLaVA-1.5 and LLaVA-NeXT read it.
+    Text,
+}
+
+impl LlavaRecord {
+    /// The record of a sample whose images have these paths.
+    pub fn from_sample(sample: &Sample, mut paths: Vec<String>, single: SingleImage) -> Self {
+        let image = match (paths.len(), single) {
+            (0, _) => None,
+            (1, SingleImage::Text) => paths.pop().map(LlavaImage::One),
+            _ => Some(LlavaImage::List(paths)),
+        };
+        let mut conversations: Vec<ConversationTurn> = Vec::with_capacity(sample.messages.len());
+        let mut system = None;
+        for message in &sample.messages {
+            let from = match message.role {
+                Role::System => {
+                    system = Some(&message.content);
+                    continue;
+                }
+                Role::User => Speaker::Human,
+                Role::Assistant => Speaker::Gpt,
+            };
+            let value = match system.take() {
+                Some(system) => format!("{system}\n{}", message.content),
+                None => message.content.clone(),
+            };
+            conversations.push(ConversationTurn { from, value });
+        }
+        Self { id: sample.id, image, conversations }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_core::{Cost, Digest, Layout, Message, Origin, Position};
+
+    use super::*;
+
+    fn json(num_images: usize, single: SingleImage) -> String {
+        let message = |role, content: &str| Message { role, content: content.to_owned() };
+        let sample = Sample {
+            id: RecordId::from_digest(Digest::of(b"x")),
+            source: "s".into(),
+            subset: "".into(),
+            upstream_id: "1".into(),
+            layout: Layout::Image,
+            messages: vec![
+                message(Role::System, "Be kind."),
+                message(Role::User, "<image>\nWhat?"),
+                message(Role::Assistant, "A \"cat\"."),
+            ],
+            prompt: String::new(),
+            label_spans: Vec::new(),
+            tokens: None,
+            cost: Cost::default(),
+            images: Vec::new(),
+            visuals: Vec::new(),
+            origin: Origin { file: "a.json".into(), position: Position::File },
+        };
+        let paths = (0..num_images).map(|index| format!("{index}.jpg")).collect();
+        let text = serde_json::to_string(&LlavaRecord::from_sample(&sample, paths, single)).unwrap();
+        text.replace(&sample.id.to_string(), "ID")
+    }
+
+    const TALK: &str =
+        r#""conversations":[{"from":"human","value":"Be kind.\n<image>\nWhat?"},{"from":"gpt","value":"A \"cat\"."}]}"#;
+
+    #[test]
+    fn several_images_are_a_list_in_every_form() {
+        for single in [SingleImage::List, SingleImage::Text] {
+            assert_eq!(json(2, single), format!(r#"{{"id":"ID","image":["0.jpg","1.jpg"],{TALK}"#));
+        }
+    }
+
+    #[test]
+    fn one_image_has_the_form_that_is_asked_for() {
+        assert_eq!(json(1, SingleImage::List), format!(r#"{{"id":"ID","image":["0.jpg"],{TALK}"#));
+        assert_eq!(json(1, SingleImage::Text), format!(r#"{{"id":"ID","image":"0.jpg",{TALK}"#));
+    }
+
+    #[test]
+    fn a_record_without_images_has_no_such_field() {
+        assert_eq!(json(0, SingleImage::List), format!(r#"{{"id":"ID",{TALK}"#));
+    }
+}

@@ -1,0 +1,187 @@
+//! Promise: an export is what LLaVA's own trainers read, and what manyframe reads.
+
+use std::fs;
+use std::path::Path;
+
+use manyframe_engine::Manifest;
+use serde_json::{Value, json};
+
+use crate::demo::stages;
+use crate::support::{Built, Workshop, llava, photo, run, run_python};
+
+/// Exports a dataset; gives the directory as text.
+fn export(workshop: &Workshop, dataset: &Path, name: &str, more: &[&str]) -> String {
+    let (dataset, out) = (dataset.display().to_string(), workshop.text(name));
+    let mut arguments = vec!["export", &dataset, "--format", "llava_json", "--output", &out, "--quiet"];
+    arguments.extend(more);
+    run(&arguments, 0);
+    out
+}
+
+fn read_as(trainer: &str, directory: &str) -> Value {
+    let counts = run_python("readers", "tests/python/read_llava_json.py", &[trainer, directory]);
+    serde_json::from_str(&counts).unwrap()
+}
+
+fn records(directory: &str) -> Vec<Value> {
+    serde_json::from_slice(&fs::read(Path::new(directory).join("data.json")).unwrap()).unwrap()
+}
+
+/// Every file below a directory with its bytes, in order.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                let name = path.strip_prefix(directory).unwrap().display().to_string();
+                found.push((name, fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn the_loaders_of_longllava_and_llava_next_read_the_whole_demo() {
+    let workshop = Workshop::new();
+    for (index, stage) in stages().iter().enumerate() {
+        let total = Manifest::read(stage).unwrap().total;
+        let out = export(&workshop, stage, &format!("export-{index}"), &[]);
+        for trainer in ["longllava", "llava_next"] {
+            let counts = read_as(trainer, &out);
+            assert_eq!(counts["num_records"], total.num_samples, "{counts}");
+            assert_eq!(counts["num_images"], total.cost.num_images, "{counts}");
+            assert_eq!(counts["num_skipped"], 0, "{counts}");
+        }
+    }
+}
+
+#[test]
+fn the_loader_of_llava_reads_every_record_with_one_image_or_none() {
+    let workshop = Workshop::new();
+    let out = export(&workshop, &stages()[1], "export", &["--single-image", "string"]);
+    let counts = read_as("llava", &out);
+    let with_several = records(&out).iter().filter(|record| record["image"].is_array()).count();
+    assert_eq!(counts["num_skipped"], with_several);
+    assert_eq!(counts["num_records"], records(&out).len() - with_several);
+    assert!(counts["num_text_only"].as_u64() > Some(0), "{counts}");
+    assert_eq!(read_as("llava_next", &out)["num_skipped"], 0);
+}
+
+#[test]
+fn an_export_of_the_plain_dialect_is_read_back_as_it_was() {
+    let mut workshop = Workshop::new();
+    workshop.head =
+        workshop.head.replace("[format]\n", "[output]\nformats = [\"parquet\"]\n[format]\ndialect = \"plain\"\n");
+    for number in 0..3 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 90, 60));
+    }
+    let several = json!({
+        "id": "two", "image": ["1.jpg", "2.jpg"],
+        "conversations": [
+            { "from": "human", "value": "First <image>\nthen <image>\nwhich?" }, { "from": "gpt", "value": "Both." },
+            { "from": "human", "value": "Why?" }, { "from": "gpt", "value": "So." },
+        ],
+    });
+    let text = json!({
+        "id": "text",
+        "conversations": [{ "from": "human", "value": "Hello" }, { "from": "gpt", "value": "Good day" }],
+    });
+    workshop.add_source("a", "llava", &json!([llava("one", "0.jpg"), several, text]), "");
+    let built = workshop.build();
+    let out = export(&workshop, &built.dataset, "export", &[]);
+
+    let mut again = Workshop::new();
+    again.head = workshop.head.clone();
+    let source =
+        format!("[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = \"{out}/data.json\"\nmedia = {out:?}\n");
+    let pipeline = again.write("pipeline.toml", [again.head.as_str(), &source].concat());
+    run(&["build", &pipeline.display().to_string(), "--output", &again.text("out"), "--quiet"], 0);
+    let read_back = Built::read(&again.path("out"));
+    assert_eq!(read_back.manifest.total, built.manifest.total);
+    let out_again = export(&again, &read_back.dataset, "export", &[]);
+    let said = |directory: &str| {
+        let mut said: Vec<String> =
+            records(directory).iter().map(|record| record["conversations"].to_string()).collect();
+        said.sort();
+        said
+    };
+    assert_eq!(said(&out), said(&out_again));
+    let images = |directory: &str| {
+        let mut images: Vec<_> =
+            files(&Path::new(directory).join("images")).into_iter().map(|(_, bytes)| bytes).collect();
+        images.sort();
+        images
+    };
+    assert_eq!(images(&out), images(&out_again));
+}
+
+#[test]
+fn the_records_of_the_demo_are_read_back_with_their_images() {
+    let workshop = Workshop::new();
+    let stage = &stages()[2];
+    let out = export(&workshop, stage, "export", &[]);
+    let pipeline = format!(
+        "{}[duplicates]\nremove = \"nothing\"\n[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = \"{out}/data.json\"\nmedia = {out:?}\n",
+        workshop.head
+    );
+    let pipeline = workshop.write("pipeline.toml", pipeline).display().to_string();
+    run(&["build", &pipeline, "--output", &workshop.text("again"), "--quiet"], 0);
+    let (total, again) = (Manifest::read(stage).unwrap().total, Built::read(&workshop.path("again")).manifest.total);
+    assert_eq!((again.num_samples, again.cost.num_images), (total.num_samples, total.cost.num_images));
+}
+
+#[test]
+fn the_same_dataset_gives_the_same_files_from_either_shard_format() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/0.jpg", photo(0, 90, 60));
+    workshop.add_source("a", "llava", &json!([llava("one", "0.jpg")]), "");
+    let pipeline = fs::read_to_string(workshop.pipeline()).unwrap();
+    let mut exports = Vec::new();
+    for format in ["webdataset", "parquet"] {
+        let pipeline = pipeline.replace("[format]", &format!("[output]\nformats = [\"{format}\"]\n[format]"));
+        let file = workshop.write("one.toml", pipeline).display().to_string();
+        run(&["build", &file, "--output", &workshop.text(format), "--quiet"], 0);
+        exports.push(export(&workshop, &workshop.path(format), &format!("export-{format}"), &[]));
+    }
+    let [left, right] = [&exports[0], &exports[1]].map(|directory| files(Path::new(directory)));
+    assert_eq!(left.len(), 2);
+    assert!(left == right);
+}
+
+#[test]
+fn layouts_sources_and_paths_are_as_asked_for() {
+    let workshop = Workshop::new();
+    let built = Built::read(&stages()[2]);
+    let out = export(&workshop, &built.dataset, "temporal", &["--only-layout", "temporal", "--only-layout", "text"]);
+    let expected = built.ledger.iter().filter_map(|row| row.shard.as_deref());
+    let expected = expected.filter(|shard| shard.starts_with("temporal/") || shard.starts_with("text/")).count();
+    assert_eq!(records(&out).len(), expected);
+    let more = ["--only-source", "replay", "--only-source", "mantis", "--path-prefix", "/data/"];
+    let out = export(&workshop, &built.dataset, "sources", &more);
+    let expected = built.manifest.sources.iter().filter(|source| ["replay", "mantis"].contains(&source.name.as_str()));
+    assert_eq!(records(&out).len() as u64, expected.map(|source| source.delivered.num_samples).sum::<u64>());
+    let paths = records(&out).into_iter().flat_map(|record| record["image"].as_array().cloned().unwrap_or_default());
+    assert!(paths.map(|path| path.as_str().unwrap().to_owned()).all(|path| path.starts_with("/data/images/0000/000/")));
+}
+
+#[test]
+fn nothing_is_replaced_and_an_unknown_source_is_named() {
+    let workshop = Workshop::new();
+    let dataset = stages()[0].display().to_string();
+    let export = |out: &str, more: &[&str]| {
+        let arguments =
+            [&["export", &dataset, "--format", "llava_json", "--quiet", "--output", out][..], more].concat();
+        String::from_utf8(run(&arguments, 2).stderr).unwrap()
+    };
+    workshop.write("there/kept.txt", "mine");
+    assert!(export(&workshop.text("there"), &[]).contains("exists; move it away"));
+    assert_eq!(files(&workshop.path("there")), [("kept.txt".to_owned(), b"mine".to_vec())]);
+    assert!(export(&workshop.text("new"), &["--only-source", "mantis"]).contains("its sources are allava-caption"));
+    assert!(!workshop.path("new").exists());
+}
