@@ -87,6 +87,8 @@ reject_codes! {
     TooLong = "too_long",
     /// A filter of the source left it out.
     Filtered = "filtered",
+    /// One of its images looks like one that no sample may show.
+    Excluded = "excluded",
     /// The text holds a placeholder or template token, and the pipeline file asks to reject such records.
     LiteralTag = "literal_tag",
 }

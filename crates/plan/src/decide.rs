@@ -12,6 +12,7 @@ use manyframe_core::{IndexRow, Layout, RejectCode};
 use manyframe_samplers::{CutLimits, Drawn, Share, Stratify, cut, mix, order};
 
 use crate::delivered::Delivered;
+use crate::index::IndexFile;
 use crate::pipeline::{ShardSplit, SourceTable, StratifyBy};
 use crate::plan::Asked;
 use crate::records::Decision;
@@ -31,16 +32,17 @@ pub(crate) struct Decisions {
 pub(crate) fn decide(
     context: &Context,
     all: &mut Rows,
+    files: &[IndexFile],
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<Decisions, PlanError> {
     let mut of_row = vec![Decision::NotDrawn; all.index.len()];
     leave_out(context, all, &mut of_row)?;
-    let eligible = positions_not_drawn(&of_row);
-    for &at in &eligible {
+    duplicates::exclude(context, all, files, &mut of_row, pool, observer)?;
+    for at in positions_not_drawn(&of_row) {
         count(all, at, |budget| &mut budget.after_filters);
     }
-    duplicates::decide(context, all, &eligible, &mut of_row, pool, observer)?;
+    duplicates::decide(context, all, files, &mut of_row, pool, observer)?;
     let drawn = draw(context, all, &mut of_row)?;
     let ordered = order(&all.index, &drawn, context.pipeline.file.mix.order, context.pipeline.file.seed);
     let tasks = cut_tasks(context, &all.index, &ordered);

@@ -100,6 +100,14 @@ pub enum PlanError {
         /// What is missing.
         detail: String,
     },
+    /// Images that are to be excluded cannot be found.
+    #[error("duplicates.exclude {pattern:?}: {detail}")]
+    Exclude {
+        /// The path or pattern.
+        pattern: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// The sources cannot be mixed as the pipeline file asks.
     #[error("the sources cannot be mixed as the pipeline file asks")]
     Mix(#[source] manyframe_samplers::MixError),

@@ -40,7 +40,7 @@ pub fn make(
     }
     let files = index::build(context, &work.join("index"), pool, observer)?;
     let mut rows = Rows::read(context, &files)?;
-    let decisions = decide(context, &mut rows, pool, observer)?;
+    let decisions = decide(context, &mut rows, &files, pool, observer)?;
     let plan = plan_from_decisions(context, key, &rows, &decisions, &files)?;
 
     // A plan appears at once and whole: it is written beside its place and then renamed.
@@ -106,7 +106,7 @@ fn pack_sample(row: &IndexRow) -> PackSample {
 fn write_records(directory: &Path, files: &[IndexFile], all: &Rows, decisions: &Decisions) -> Result<(), PlanError> {
     let mut writer = RecordWriter::create(&records_path(directory))?;
     let mut readable = all.index.iter().zip(&decisions.of_row);
-    for_each_entry(files, |source, entry| {
+    for_each_entry(files, |_, source, entry| {
         let next = if entry.outcome.is_ok() { readable.next() } else { None };
         writer.write(planned_record(source, entry, next))
     })?;

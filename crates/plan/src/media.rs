@@ -36,6 +36,11 @@ impl SourceMedia {
         Self { store, cells: CellReader::new(), limits }
     }
 
+    /// Reads bytes inside larger files only.
+    pub(crate) fn without_roots(limits: MediaLimits) -> Self {
+        Self { store: MediaStore::empty(), cells: CellReader::new(), limits }
+    }
+
     /// The encoded bytes of an image.
     pub fn image_bytes(&self, subset: &str, medium: &MediaRef) -> Result<Vec<u8>, MediaError> {
         match &medium.location {

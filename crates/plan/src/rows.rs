@@ -14,6 +14,8 @@ pub(crate) struct Rows {
     pub(crate) index: Vec<IndexRow>,
     /// The same records.
     pub(crate) places: Vec<Place>,
+    /// Position of the first record of each index file among all records seen.
+    pub(crate) first_records: Vec<u64>,
     /// What was seen of each source.
     pub(crate) budgets: Vec<SourceBudget>,
 }
@@ -38,10 +40,13 @@ impl Rows {
             ..SourceBudget::default()
         };
         let budgets = context.sources.iter().map(budget).collect();
-        let mut all = Self { index: Vec::new(), places: Vec::new(), budgets };
+        let mut all = Self { index: Vec::new(), places: Vec::new(), first_records: Vec::new(), budgets };
         let mut subsets: Vec<String> = Vec::new();
         let mut record = 0;
-        for_each_entry(files, |source, entry| {
+        for_each_entry(files, |file, source, entry| {
+            while all.first_records.len() <= file {
+                all.first_records.push(record);
+            }
             let Some(budget) = all.budgets.get_mut(source as usize) else { return Ok(()) };
             budget.num_seen += 1;
             match entry.outcome {
@@ -58,6 +63,8 @@ impl Rows {
             record += 1;
             Ok(())
         })?;
+        // Files without records at the end begin where everything ends.
+        all.first_records.resize(files.len(), record);
         make_ids_unique(&mut all.index);
         Ok(all)
     }
@@ -80,15 +87,15 @@ fn number_of(subsets: &mut Vec<String>, subset: String) -> u32 {
     }) as u32
 }
 
-/// Every record seen, in the order of the sources.
+/// Every record seen, in the order of the sources, with the number of its index file and of its source.
 pub(crate) fn for_each_entry(
     files: &[IndexFile],
-    mut visit: impl FnMut(u32, Entry) -> Result<(), PlanError>,
+    mut visit: impl FnMut(usize, u32, Entry) -> Result<(), PlanError>,
 ) -> Result<(), PlanError> {
-    for file in files {
+    for (number, file) in files.iter().enumerate() {
         let index_error = |error| PlanError::Index { path: file.path.clone(), error };
         for entry in read_entries(&file.path, file.source).map_err(index_error)? {
-            visit(file.source, entry.map_err(index_error)?)?;
+            visit(number, file.source, entry.map_err(index_error)?)?;
         }
     }
     Ok(())

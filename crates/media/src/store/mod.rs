@@ -56,6 +56,11 @@ enum RootKind {
 }
 
 impl MediaStore {
+    /// A store without roots, which has nothing.
+    pub fn empty() -> Self {
+        Self { roots: Vec::new() }
+    }
+
     /// Opens all roots, and lists the members of archives. Roots are searched in this order.
     pub fn open(roots: &[MediaRoot]) -> Result<Self, OpenError> {
         let roots = roots

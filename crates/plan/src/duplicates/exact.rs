@@ -5,32 +5,11 @@ use manyframe_media::MediaError;
 use manyframe_samplers::{Duplicate, candidate_groups, duplicates_in_group};
 
 use crate::parallel::ordered_map;
-use crate::pipeline::DuplicateRule;
-use crate::records::Decision;
 use crate::rows::Rows;
 use crate::{Context, Observer, PlanError, Step};
 
-/// Decides which of the eligible rows are duplicates.
-pub(crate) fn decide(
-    context: &Context,
-    all: &Rows,
-    eligible: &[usize],
-    of_row: &mut [Decision],
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<(), PlanError> {
-    if context.pipeline.file.duplicates.remove == DuplicateRule::Nothing {
-        return Ok(());
-    }
-    for duplicate in find_exact(context, all, eligible, pool, observer)? {
-        if let (Some(decision), Some(kept)) = (of_row.get_mut(duplicate.row), all.index.get(duplicate.kept)) {
-            *decision = Decision::Duplicate { of: kept.id, detail: "same text, same bytes".to_owned() };
-        }
-    }
-    Ok(())
-}
-
-fn find_exact(
+/// The duplicates among the eligible rows.
+pub(super) fn find(
     context: &Context,
     all: &Rows,
     eligible: &[usize],

@@ -1,0 +1,148 @@
+//! The leakage guard: images that no sample may show, such as those of a benchmark.
+
+use std::path::{Path, PathBuf};
+
+use manyframe_core::BlobRef;
+use manyframe_media::{Look, MediaError, decode_rgb, read_range};
+use manyframe_samplers::matches;
+use manyframe_shards::ShardFormat;
+use rustc_hash::FxHashMap;
+use serde::Deserialize;
+
+use super::looks::Looks;
+use crate::parallel::ordered_map;
+use crate::{Context, PlanError, SourceMedia};
+
+/// An excluded image.
+struct Excluded {
+    name: String,
+    look: Look,
+}
+
+/// Where an excluded image is.
+enum Place {
+    File(PathBuf),
+    Blob(BlobRef),
+}
+
+/// The rows that show an excluded image, each with what it shows. Frames of videos are not compared.
+pub(super) fn find(
+    context: &Context,
+    looks: &Looks,
+    pool: &rayon::ThreadPool,
+) -> Result<Vec<(usize, String)>, PlanError> {
+    let excluded = read_excluded(context, pool)?;
+    let max_distance = context.pipeline.file.duplicates.max_distance;
+    let by_pixels: FxHashMap<u64, usize> =
+        excluded.iter().enumerate().rev().map(|(number, image)| (image.look.pixels, number)).collect();
+    let with_hash: Vec<(usize, u64)> =
+        excluded.iter().enumerate().filter_map(|(number, image)| Some((number, image.look.hash?))).collect();
+    let excluded_hashes: Vec<u64> = with_hash.iter().map(|(_, hash)| *hash).collect();
+    let rows = looks.rows();
+    let visuals = rows.iter().flat_map(|(row, look)| look.visuals.iter().enumerate().map(|visual| (*row, visual)));
+    let visuals: Vec<(usize, usize, &Look)> = visuals.map(|(row, (number, look))| (row, number, look)).collect();
+    let hashes: Vec<(usize, u64)> =
+        visuals.iter().enumerate().filter_map(|(at, (_, _, look))| Some((at, look.hash?))).collect();
+    let alike: FxHashMap<usize, usize> = matches(&hashes, &excluded_hashes, max_distance)
+        .into_iter()
+        .filter_map(|found| Some((found.row, with_hash.get(found.excluded)?.0)))
+        .collect();
+    let mut found: Vec<(usize, String)> = Vec::new();
+    for (at, (row, number, look)) in visuals.iter().enumerate() {
+        let image = by_pixels.get(&look.pixels).or_else(|| alike.get(&at));
+        let is_known = found.last().is_some_and(|(last, _)| last == row);
+        if let Some(image) = image.and_then(|&image| excluded.get(image)).filter(|_| !is_known) {
+            found.push((*row, format!("medium {} looks like {:?}, which is excluded", number + 1, image.name)));
+        }
+    }
+    Ok(found)
+}
+
+fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excluded>, PlanError> {
+    let mut places = Vec::new();
+    for pattern in context.pipeline.file.duplicates.exclude.as_slice() {
+        add_places(pattern, &mut places)?;
+    }
+    let limits = &context.images.limits;
+    let media = SourceMedia::without_roots(limits.clone());
+    let look = |place: Place| -> Result<Option<Excluded>, PlanError> {
+        let (name, bytes) = match &place {
+            Place::File(path) => (path.display().to_string(), read_range(path, 0, file_size(path)?)),
+            Place::Blob(blob) => (blob.name(), media.blob_bytes(blob)),
+        };
+        let name = context.portable_text(name);
+        match bytes.and_then(|bytes| decode_rgb(&bytes, limits)) {
+            Ok(pixels) => Ok(Some(Excluded { name, look: Look::of(&pixels.view()) })),
+            // Beside images there are other files.
+            Err(MediaError::Bad { detail, .. }) => {
+                tracing::warn!(file = %name, %detail, "not an image that could be excluded");
+                Ok(None)
+            }
+            Err(storage) => Err(PlanError::Storage(storage)),
+        }
+    };
+    let mut excluded = Vec::new();
+    ordered_map(pool, pool.current_num_threads() * 8, places.into_iter().map(Ok), look, |look| {
+        excluded.extend(look?);
+        Ok::<_, PlanError>(())
+    })?;
+    Ok(excluded)
+}
+
+fn file_size(path: &Path) -> Result<u64, PlanError> {
+    let metadata = std::fs::metadata(path);
+    Ok(metadata.map_err(|source| PlanError::Read { path: path.to_owned(), source })?.len())
+}
+
+fn add_places(pattern: &str, places: &mut Vec<Place>) -> Result<(), PlanError> {
+    let exclude_error = |detail: String| PlanError::Exclude { pattern: pattern.to_owned(), detail };
+    let path = Path::new(pattern);
+    if path.join("manifest.json").exists() {
+        return add_dataset(path, places).map_err(|error| exclude_error(error.to_string()));
+    }
+    let mut paths: Vec<PathBuf> = if path.exists() {
+        vec![path.to_owned()]
+    } else {
+        let matched = glob::glob(pattern).map_err(|error| exclude_error(error.to_string()))?;
+        matched.collect::<Result<_, _>>().map_err(|error| exclude_error(error.to_string()))?
+    };
+    if paths.is_empty() {
+        return Err(exclude_error("no file or directory matches".to_owned()));
+    }
+    paths.sort();
+    paths.iter().try_for_each(|path| add_files(path, places))
+}
+
+fn add_files(path: &Path, places: &mut Vec<Place>) -> Result<(), PlanError> {
+    if !path.is_dir() {
+        places.push(Place::File(path.to_owned()));
+        return Ok(());
+    }
+    let read_error = |source| PlanError::Read { path: path.to_owned(), source };
+    let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(read_error)?;
+    let mut paths: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    paths.sort();
+    paths.iter().try_for_each(|path| add_files(path, places))
+}
+
+#[derive(Deserialize)]
+struct ManifestShards {
+    shards: Vec<ManifestShard>,
+}
+
+#[derive(Deserialize)]
+struct ManifestShard {
+    path: String,
+    format: ShardFormat,
+}
+
+fn add_dataset(dataset: &Path, places: &mut Vec<Place>) -> Result<(), Box<dyn std::error::Error>> {
+    let manifest: ManifestShards = serde_json::from_slice(&std::fs::read(dataset.join("manifest.json"))?)?;
+    let format = ShardFormat::ALL.into_iter().find(|format| manifest.shards.iter().any(|s| s.format == *format));
+    for shard in manifest.shards.iter().filter(|shard| Some(shard.format) == format) {
+        for entry in manyframe_shards::list(shard.format, &dataset.join(&shard.path))? {
+            places.extend(entry?.images.into_iter().map(|image| Place::Blob(image.blob)));
+        }
+    }
+    Ok(())
+}
