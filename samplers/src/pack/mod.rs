@@ -189,7 +189,7 @@ impl Load {
 
 /// Packs samples of these lengths, given in delivered order.
 ///
-/// The packs are a function of the lengths and options. Ten million lengths take about a second and 40 bytes each.
+/// The packs are a function of the lengths and options. Memory is some 30 bytes for each length.
 pub fn pack(lengths: &[Length], options: &PackOptions) -> Result<Packs, TooManySamples> {
     let num_samples = lengths.len();
     let end = u32::try_from(num_samples).map_err(|_range| TooManySamples { num_samples })?;

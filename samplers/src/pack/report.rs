@@ -10,8 +10,8 @@ use super::{Boundaries, Length, PackOptions, Packs};
 pub struct Balance {
     /// The largest share of a rank over the mean, summed over all steps: 1.1 is 10 % more time than needed.
     pub max_over_mean: f64,
-    /// The same of the worst complete step.
-    pub worst_step: f64,
+    /// The most that a rank has over the mean of its step, in means over all complete steps: 0 is even.
+    pub worst_excess: f64,
 }
 
 /// What packs cost.
@@ -97,6 +97,7 @@ pub(crate) struct Spread {
     open: Step,
     sum_of_max: f64,
     sum_of_means: f64,
+    num_complete: u64,
     worst: f64,
 }
 
@@ -109,7 +110,15 @@ struct Step {
 
 impl Spread {
     pub(crate) fn new(groups: usize, ranks_per_group: u64) -> Self {
-        Self { groups, ranks_per_group, open: Step::default(), sum_of_max: 0.0, sum_of_means: 0.0, worst: 1.0 }
+        Self {
+            groups,
+            ranks_per_group,
+            open: Step::default(),
+            sum_of_max: 0.0,
+            sum_of_means: 0.0,
+            num_complete: 0,
+            worst: 0.0,
+        }
     }
 
     /// The load of the next group: that of its most loaded rank, and that of all its ranks.
@@ -118,31 +127,30 @@ impl Spread {
         self.open.sum = self.open.sum.saturating_add(sum);
         self.open.max = self.open.max.max(max);
         if self.open.num_groups == self.groups {
-            let balance = self.close_step();
-            self.worst = self.worst.max(balance);
+            let excess = self.close_step();
+            self.worst = self.worst.max(excess);
+            self.num_complete += 1;
         }
     }
 
     /// An incomplete last step counts with its idle ranks, but not as the worst.
     pub(crate) fn finish(mut self) -> Balance {
+        let mean_of_complete = ratio(self.sum_of_means, self.num_complete as f64);
         self.close_step();
-        Balance { max_over_mean: ratio_or_one(self.sum_of_max, self.sum_of_means), worst_step: self.worst }
+        let max_over_mean = if self.sum_of_means > 0.0 { self.sum_of_max / self.sum_of_means } else { 1.0 };
+        Balance { max_over_mean, worst_excess: ratio(self.worst, mean_of_complete) }
     }
 
+    /// What the most loaded rank has over the mean.
     fn close_step(&mut self) -> f64 {
         let step = std::mem::take(&mut self.open);
         let mean = step.sum as f64 / (self.groups as f64 * self.ranks_per_group as f64);
         self.sum_of_max += step.max as f64;
         self.sum_of_means += mean;
-        ratio_or_one(step.max as f64, mean)
+        step.max as f64 - mean
     }
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {
     if whole > 0.0 { part / whole } else { 0.0 }
-}
-
-/// Nothing is spread evenly over any number of ranks.
-fn ratio_or_one(max: f64, mean: f64) -> f64 {
-    if mean > 0.0 { max / mean } else { 1.0 }
 }

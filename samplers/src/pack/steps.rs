@@ -55,27 +55,48 @@ pub(super) fn complete(bins: &mut Bins, at: impl Fn(u32) -> Length, options: &Pa
     // Bins with many samples are the easiest to divide evenly.
     let mut richest: Vec<u32> = (0..bins.loads.len() as u32).collect();
     richest.sort_unstable_by_key(|&bin| (Reverse(bins.loads.get(bin as usize).map(|load| load.num_samples)), bin));
-    let before = bins.clone();
     richest.truncate(num_left_over);
-    let mut samples = take_out(bins, richest);
-    samples.sort_unstable_by_key(|&sample| {
-        let length = at(sample);
-        (Reverse(length.images), Reverse(length.tokens), sample)
+    let mut is_emptied = vec![false; bins.loads.len()];
+    for &bin in &richest {
+        if let Some(is_emptied) = is_emptied.get_mut(bin as usize) {
+            *is_emptied = true;
+        }
+    }
+    let of_emptied = |(_, bin): &(usize, &u32)| is_emptied.get(**bin as usize).copied().unwrap_or_default();
+    let mut places: Vec<usize> = bins.of_sample.iter().enumerate().filter(of_emptied).map(|(place, _)| place).collect();
+    places.sort_unstable_by_key(|&place| {
+        let length = bins.samples.get(place).map(|&sample| at(sample)).unwrap_or_default();
+        (Reverse(length.images), Reverse(length.tokens), place)
     });
-    let Some(spread) = spread_over(&samples, ranks, at, options) else {
-        *bins = before;
-        return;
-    };
-    let first = bins.loads.len() as u32;
-    bins.loads.extend(spread.loads);
-    let mut joined: Vec<(u32, u32)> = bins.samples.iter().copied().zip(bins.of_sample.iter().copied()).collect();
-    joined.extend(samples.into_iter().zip(spread.of_sample.into_iter().map(|bin| first + bin)));
-    joined.sort_unstable();
-    (bins.samples, bins.of_sample) = joined.into_iter().unzip();
+    let samples: Vec<u32> = places.iter().filter_map(|&place| bins.samples.get(place).copied()).collect();
+    let Some((spread, loads)) = spread_over(&samples, ranks, at, options) else { return };
+    // The bins that were emptied come first, then new ones.
+    let num_bins = bins.loads.len() as u32;
+    let numbers: Vec<u32> = richest.into_iter().chain(num_bins..).take(ranks).collect();
+    bins.loads.resize(num_bins as usize + ranks - num_left_over, Load::default());
+    for (&number, load) in numbers.iter().zip(loads) {
+        if let Some(known) = bins.loads.get_mut(number as usize) {
+            *known = load;
+        }
+    }
+    for (place, bin) in places.into_iter().zip(spread) {
+        if let (Some(known), Some(&number)) = (bins.of_sample.get_mut(place), numbers.get(bin)) {
+            *known = number;
+        }
+    }
 }
 
-/// Puts each sample into the bin with the fewest images, then tokens; none if that leaves a bin empty or does not fit.
-fn spread_over(samples: &[u32], num_bins: usize, at: impl Fn(u32) -> Length, options: &PackOptions) -> Option<Bins> {
+/// Puts each sample into the bin with the fewest images, then tokens: the bin of each, and what is in the bins. None if
+/// that leaves a bin empty or does not fit.
+fn spread_over(
+    samples: &[u32],
+    num_bins: usize,
+    at: impl Fn(u32) -> Length,
+    options: &PackOptions,
+) -> Option<(Vec<usize>, Vec<Load>)> {
+    if samples.len() < num_bins {
+        return None;
+    }
     let mut loads = vec![Load::default(); num_bins];
     let mut of_sample = Vec::with_capacity(samples.len());
     for &sample in samples {
@@ -83,13 +104,13 @@ fn spread_over(samples: &[u32], num_bins: usize, at: impl Fn(u32) -> Length, opt
         let with = |(bin, load): (usize, &Load)| Some((bin, load.with(length, options)?));
         let (bin, load) =
             loads.iter().enumerate().filter_map(with).min_by_key(|(bin, load)| (load.images, load.slots, *bin))?;
-        of_sample.push(bin as u32);
+        of_sample.push(bin);
         if let Some(known) = loads.get_mut(bin) {
             *known = load;
         }
     }
     let is_complete = loads.iter().all(|load| load.num_samples > 0);
-    is_complete.then_some(Bins { samples: Vec::new(), of_sample, loads })
+    is_complete.then_some((of_sample, loads))
 }
 
 /// Removes bins, renumbers the others, and returns the samples of the removed ones, ascending.

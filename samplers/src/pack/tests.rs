@@ -148,6 +148,6 @@ fn the_report_counts_what_the_packs_hold() {
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;
     assert!(close(report.fill, 0.75) && close(report.sources_per_pack, 1.5));
     assert!(
-        close(report.token_balance.max_over_mean, 100.0 / 75.0) && close(report.image_balance.worst_step, 2.0 / 1.5)
+        close(report.token_balance.max_over_mean, 100.0 / 75.0) && close(report.image_balance.worst_excess, 0.5 / 1.5)
     );
 }
