@@ -97,7 +97,7 @@ fn the_ids_and_labels_of_real_records_are_those_of_the_reference() {
             stand_ins.display().to_string(),
         ));
     }
-    for (name, take, least) in [("tokenizer.model", "\"all\"", 5_000), ("tokenizer.converted.json", "100", 500)] {
+    for (name, take, least) in [("tokenizer.model", "\"all\"", 5_000), ("tokenizer.converted.json", "100", 400)] {
         let tokenizer = shared.join("tokenizers/jamba").join(name);
         let sources = sources.replace("[[source]]\n", &format!("[[source]]\ntake = {take}\n"));
         let head = "name = \"t\"\n[output]\nformats = [\"parquet\"]\n[duplicates]\nremove = \"nothing\"\n";

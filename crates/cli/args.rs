@@ -208,6 +208,9 @@ pub(crate) struct ExportArguments {
     /// Only samples of this source; may be given more than once.
     #[arg(long, value_name = "NAME")]
     pub(crate) only_source: Vec<String>,
+    /// Only samples with at most so many images; frames and sub-images count. LLaVA-1.5 can read 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) max_images: Option<usize>,
     /// How the image of a record that has exactly one is written.
     #[arg(long, value_enum, default_value_t = SingleImageForm::List, value_name = "FORM")]
     pub(crate) single_image: SingleImageForm,
@@ -231,7 +234,7 @@ pub(crate) enum ExportFormat {
 pub(crate) enum SingleImageForm {
     /// A list of one path, for LongLLaVA and LLaVA-NeXT.
     List,
-    /// A path, for LLaVA-1.5, which reads no record with several images, and LLaVA-NeXT.
+    /// A path, for LLaVA-1.5 (together with --max-images 1) and LLaVA-NeXT.
     String,
 }
 

@@ -15,6 +15,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     let options = ExportOptions {
         only_layouts: arguments.only_layout.clone(),
         only_sources: arguments.only_source.clone(),
+        max_images: arguments.max_images,
         single_image: match arguments.single_image {
             SingleImageForm::List => SingleImage::List,
             SingleImageForm::String => SingleImage::Text,

@@ -30,6 +30,8 @@ pub struct ExportOptions {
     pub only_layouts: Vec<Layout>,
     /// Samples of these sources only; all if empty.
     pub only_sources: Vec<String>,
+    /// Samples with at most so many images only: 1 for LLaVA-1.5.
+    pub max_images: Option<usize>,
     /// How the image of a record that has exactly one is written.
     pub single_image: SingleImage,
     /// Stands before the path of each image, which is relative to the output: the output with a slash at its end, say, for
@@ -116,7 +118,8 @@ fn shards_to_read<'m>(manifest: &'m Manifest, options: &ExportOptions) -> Vec<&'
 
 fn is_wanted(sample: &Sample, options: &ExportOptions) -> bool {
     let is_source = options.only_sources.is_empty() || options.only_sources.iter().any(|name| **name == *sample.source);
-    is_source && is_among(sample.layout, &options.only_layouts)
+    let is_small = options.max_images.is_none_or(|most| sample.images.len() <= most);
+    is_source && is_small && is_among(sample.layout, &options.only_layouts)
 }
 
 fn is_among(layout: Layout, layouts: &[Layout]) -> bool {
