@@ -28,7 +28,9 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     // In one file, an override without a place is an error; in a folder, one stage must have a place for it.
     match overrides.iter().find(|set| !stages.iter().any(|stage| stage.overrides.contains(set))) {
         None => Ok(stages),
-        Some(set) => Err(exit::WrongUse(format!("no stage of {} has a place for {:?}", path.display(), set.key)).into()),
+        Some(set) => {
+            Err(exit::WrongUse(format!("no stage of {} has a place for {:?}", path.display(), set.key)).into())
+        }
     }
 }
 

@@ -78,9 +78,8 @@ impl<R: 'static> RowColumn<R> {
 
     /// The layout and exact cost of a sample, as five columns; [`Cursor::measured`] reads them.
     pub fn measured(of: fn(&R) -> Option<(Cost, Layout)>) -> [Self; 5] {
-        let cost = |name, doc, get: fn(Cost) -> u64| {
-            Self::number(name, doc, move |row| of(row).map(|(cost, _)| get(cost)))
-        };
+        let cost =
+            |name, doc, get: fn(Cost) -> u64| Self::number(name, doc, move |row| of(row).map(|(cost, _)| get(cost)));
         [
             Self::text("layout", "temporal, spatial, image or text", move |row| {
                 of(row).map(|(_, layout)| layout.as_str().to_owned())

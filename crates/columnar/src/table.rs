@@ -126,7 +126,9 @@ impl Column {
             Self::TextList(lists) => {
                 let mut builder = ListBuilder::new(StringBuilder::new());
                 for list in lists {
-                    list.iter().for_each(|text| builder.values().append_value(text));
+                    for text in &list {
+                        builder.values().append_value(text);
+                    }
                     builder.append(true);
                 }
                 Arc::new(builder.finish())

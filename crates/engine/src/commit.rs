@@ -19,7 +19,9 @@ use manyframe_plan::{
 use rustix::fs::{CWD, RenameFlags};
 
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
-use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary, portable_pipeline};
+use crate::manifest::{
+    LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary, portable_pipeline,
+};
 use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
 use crate::{EngineError, card, files, packs};
 
@@ -196,10 +198,11 @@ fn write_ledger(
             .ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
         let times = if let Decision::Drawn(times) = record.decision { times } else { 1 };
         for repetition in 0..times {
-            let is_its =
-                |placed: &Placed<'_>| (placed.outcome.record, placed.outcome.repetition) == (position as u64, repetition);
+            let is_its = |placed: &Placed<'_>| {
+                (placed.outcome.record, placed.outcome.repetition) == (position as u64, repetition)
+            };
             let outcome = outcomes.next_if(is_its);
-            writer.write(ledger_row(&record, repetition, outcome, source).map_err(unaccounted)?)?;
+            writer.write(ledger_row(&record, repetition, outcome.as_ref(), source).map_err(unaccounted)?)?;
         }
     }
     if let Some(placed) = outcomes.next() {
@@ -258,7 +261,7 @@ fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTab
 fn ledger_row(
     record: &PlannedRecord,
     repetition: u32,
-    placed: Option<Placed<'_>>,
+    placed: Option<&Placed<'_>>,
     source: &mut SourceSummary,
 ) -> Result<LedgerRow, String> {
     let mut ledger_row = LedgerRow {
@@ -274,7 +277,7 @@ fn ledger_row(
         repetition,
         shard: None,
         shard_row: None,
-        place: placed.as_ref().map(|placed| placed.outcome.place),
+        place: placed.map(|placed| placed.outcome.place),
         num_turns: record.num_turns,
         measured: record.measured,
         origin: record.origin.clone(),
@@ -283,8 +286,9 @@ fn ledger_row(
         *source.rejected.entry(code).or_insert(0) += 1;
         (Status::Rejected, Some(code.as_str().to_owned()), Some(detail))
     };
-    match (&record.decision, placed.as_ref().map(|placed| (&placed.outcome.result, placed))) {
-        (Decision::Rejected(code, detail), None) => {
+    match (&record.decision, placed.map(|placed| (&placed.outcome.result, placed))) {
+        (Decision::Rejected(code, detail), None)
+        | (Decision::Drawn(_), Some((OutcomeResult::Rejected { code, detail }, _))) => {
             (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
         }
         (Decision::Duplicate { of, detail }, None) => {
@@ -298,9 +302,6 @@ fn ledger_row(
             ledger_row.status = Status::Delivered;
             (ledger_row.shard, ledger_row.shard_row) = (Some(placed.shard.to_owned()), Some(placed.shard_row));
             ledger_row.measured = Some((*cost, *layout));
-        }
-        (Decision::Drawn(_), Some((OutcomeResult::Rejected { code, detail }, _))) => {
-            (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
         }
         (Decision::Drawn(_), None) => {
             return Err(format!("no task tells of sample {}, which one was given", ledger_row.id));
@@ -325,7 +326,9 @@ fn manifest_from_parts(
     };
     let pipeline = portable_pipeline(&plan.pipeline, &plan.variables);
     let mut total = Total::default();
-    sources.iter().for_each(|source| total += source.delivered);
+    for source in &sources {
+        total += source.delivered;
+    }
     Ok(Manifest {
         manifest_version: MANIFEST_VERSION,
         manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),

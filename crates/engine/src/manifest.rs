@@ -7,8 +7,8 @@ use std::fs;
 use std::path::Path;
 
 use manyframe_core::{Digest, Layout, RejectCode, Total};
-use manyframe_plan::{Asked, PackSummary};
 use manyframe_plan::pipeline::PipelineFile;
+use manyframe_plan::{Asked, PackSummary};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

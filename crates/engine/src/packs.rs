@@ -52,7 +52,9 @@ fn columns() -> Vec<RowColumn<PackRow>> {
         }),
         RowColumn::texts("shards", "shard of each, without format and extension", |row: &PackRow| row.shards.clone()),
         RowColumn::numbers("shard_rows", "number of each within its shard", |row: &PackRow| row.shard_rows.clone()),
-        RowColumn::numbers("cu_seqlens", "tokens before each sample, and of all", |row: &PackRow| row.cu_seqlens.clone()),
+        RowColumn::numbers("cu_seqlens", "tokens before each sample, and of all", |row: &PackRow| {
+            row.cu_seqlens.clone()
+        }),
         RowColumn::numbers("cu_images", "images before each sample, and of all", |row: &PackRow| row.cu_images.clone()),
         RowColumn::number("num_tokens", "tokens of its samples", |row: &PackRow| Some(row.num_tokens)),
         RowColumn::number("padded_tokens", "tokens with padding", |row: &PackRow| Some(row.padded_tokens)),

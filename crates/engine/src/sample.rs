@@ -20,7 +20,8 @@ pub(crate) type Outcome = Result<Sample, (RejectCode, String)>;
 
 /// Makes a planned sample. `Err` is failing storage, or annotations that are not those of the plan.
 pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome, EngineError> {
-    let changed = || EngineError::SourceChanged { id: planned.record_id.to_string(), origin: planned.origin.to_string() };
+    let changed =
+        || EngineError::SourceChanged { id: planned.record_id.to_string(), origin: planned.origin.to_string() };
     let source = context.sources.get(planned.source as usize).ok_or_else(changed)?;
     let raw = source
         .read_at(&planned.origin)

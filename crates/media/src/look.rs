@@ -49,7 +49,8 @@ fn brightness_of_areas(image: &RgbView<'_>) -> Vec<u64> {
     for (first_row, last_row) in (0..ROWS).map(|row| bounds(row, ROWS, height)) {
         for &(first, last) in &columns {
             let of_area = rows.get(first_row..last_row).unwrap_or_default();
-            let pixels = of_area.iter().flat_map(|row| row.get(3 * first..3 * last).unwrap_or_default().chunks_exact(3));
+            let pixels =
+                of_area.iter().flat_map(|row| row.get(3 * first..3 * last).unwrap_or_default().chunks_exact(3));
             let (sum, num) = pixels.fold((0, 0), |(sum, num), pixel| (sum + brightness(pixel), num + 1));
             areas.push(256 * sum / u64::max(1000 * num, 1));
         }
@@ -82,7 +83,8 @@ mod tests {
     /// Waves that are not symmetric, so that no two areas are equal.
     fn waves(width_px: u32, height_px: u32, phase: f64) -> RgbImage {
         let pixel = |at: u32| {
-            let (x, y) = (f64::from(at % width_px) / f64::from(width_px), f64::from(at / width_px) / f64::from(height_px));
+            let (x, y) =
+                (f64::from(at % width_px) / f64::from(width_px), f64::from(at / width_px) / f64::from(height_px));
             let level = 128.0 + 60.0 * (9.0 * x + phase).sin() + 60.0 * (7.0 * y * (1.0 + x) + 2.0 * phase).cos();
             [level as u8, (level * 0.8) as u8, (level * 0.5) as u8]
         };

@@ -70,8 +70,7 @@ fn leave_out(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Resu
 fn too_long(context: &Context, row: &IndexRow) -> Option<(RejectCode, String)> {
     let max_tokens = context.pipeline.file.format.max_tokens;
     let num_tokens = row.cost.num_tokens();
-    (num_tokens > max_tokens)
-        .then(|| (RejectCode::TooLong, format!("{num_tokens} tokens, at most {max_tokens} fit")))
+    (num_tokens > max_tokens).then(|| (RejectCode::TooLong, format!("{num_tokens} tokens, at most {max_tokens} fit")))
 }
 
 pub(crate) fn positions_not_drawn(of_row: &[Decision]) -> Vec<usize> {
@@ -129,10 +128,9 @@ fn share(table: &SourceTable, eligible: Vec<usize>, all: &Rows, seed: u64) -> Sh
         (Some(row), Some(place)) => stratum(by, row, place),
         _ => 0,
     };
-    let stratify = table.stratify.map(|by| Stratify {
-        strata: eligible.iter().map(|&at| stratum(by, at)).collect(),
-        split: table.strata,
-    });
+    let stratify = table
+        .stratify
+        .map(|by| Stratify { strata: eligible.iter().map(|&at| stratum(by, at)).collect(), split: table.strata });
     Share {
         name: table.name.clone(),
         eligible,

@@ -64,13 +64,14 @@ fn add_places(ledger: &Path, places: &mut FxHashSet<u64>) -> Result<(), Columnar
         else {
             continue;
         };
-        let positions = lines.iter().zip(offsets).zip(sizes).zip(rows).map(|(((line, offset), num_bytes), row)| {
-            match (*line, *offset, *num_bytes, *row) {
-                (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { line, offset, num_bytes },
-                (_, _, _, Some(row)) => Position::Row(row),
-                _ => Position::File,
-            }
-        });
+        let positions =
+            lines.iter().zip(offsets).zip(sizes).zip(rows).map(|(((line, offset), num_bytes), row)| {
+                match (*line, *offset, *num_bytes, *row) {
+                    (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { line, offset, num_bytes },
+                    (_, _, _, Some(row)) => Position::Row(row),
+                    _ => Position::File,
+                }
+            });
         for ((status, file), position) in statuses.iter().zip(files).zip(positions) {
             if status.as_deref() == Some("delivered") {
                 places.insert(place(&Origin { file: file.as_deref().unwrap_or_default().into(), position }));

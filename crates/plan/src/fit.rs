@@ -118,7 +118,8 @@ pub(crate) fn split_turns(record: &Record, mut fits: impl FnMut(&Piece) -> bool)
 /// Where rounds begin: after the system turns at the beginning, and at each user turn that follows an answer.
 fn round_starts(turns: &[Turn]) -> Vec<usize> {
     let first = turns.iter().take_while(|turn| turn.role == Role::System).count();
-    let is_start = |pair: &[Turn]| matches!(pair, [before, turn] if before.role == Role::Assistant && turn.role == Role::User);
+    let is_start =
+        |pair: &[Turn]| matches!(pair, [before, turn] if before.role == Role::Assistant && turn.role == Role::User);
     let later = turns.windows(2).enumerate().filter(|(_, pair)| is_start(pair)).map(|(index, _)| index + 1);
     std::iter::once(first).chain(later.filter(|&start| start > first)).collect()
 }
@@ -137,12 +138,8 @@ mod tests {
             turns.push(text(Role::Assistant, format!("a{round}")));
         }
         turns[1].parts.insert(0, Part::Visual(Visual { kind: VisualKind::Image, media: 0 }));
-        let medium = MediaRef {
-            kind: MediaKind::Image,
-            location: MediaLocation::Path("a.jpg".into()),
-            clip: None,
-            fps: None,
-        };
+        let medium =
+            MediaRef { kind: MediaKind::Image, location: MediaLocation::Path("a.jpg".into()), clip: None, fps: None };
         let origin = Origin { file: "f".into(), position: Position::File };
         Record::try_new("s".into(), "".into(), String::new(), turns, vec![medium], origin).unwrap()
     }

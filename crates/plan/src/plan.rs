@@ -205,7 +205,9 @@ impl Plan {
     /// All samples.
     pub fn total(&self) -> Total {
         let mut total = Total::default();
-        self.sources.iter().for_each(|source| total += source.drawn);
+        for source in &self.sources {
+            total += source.drawn;
+        }
         total
     }
 }

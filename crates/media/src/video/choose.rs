@@ -29,7 +29,9 @@ impl Sampling {
     #[must_use]
     pub fn at_most(self, most: u32) -> Self {
         match self {
-            Self::Interval { interval_s, max_frames } => Self::Interval { interval_s, max_frames: max_frames.min(most) },
+            Self::Interval { interval_s, max_frames } => {
+                Self::Interval { interval_s, max_frames: max_frames.min(most) }
+            }
             Self::Uniform { num_frames } => Self::Uniform { num_frames: num_frames.min(most) },
         }
     }

@@ -2,7 +2,7 @@
 
 use manyframe_media::Look;
 use manyframe_samplers::{Duplicate, near_duplicates};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::looks::{Looks, RecordLook};
 use crate::pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
@@ -56,8 +56,9 @@ fn first_of_each(rows: &[usize], key: impl Fn(&usize) -> Vec<u64>) -> Vec<Duplic
 fn look_alikes(rows: Vec<usize>, looks: &Looks, max_distance: u32) -> Vec<Duplicate> {
     // Equal pixels look alike even where there is too little contrast for a hash.
     let mut found = first_of_each(&rows, |&row| pixels(looks, row));
+    let removed: FxHashSet<usize> = found.iter().map(|duplicate| duplicate.row).collect();
     let mut waiting: Vec<usize> = rows;
-    waiting.retain(|row| !found.iter().any(|duplicate| duplicate.row == *row));
+    waiting.retain(|row| !removed.contains(row));
     loop {
         let first_hash = |&row: &usize| Some((row, looks.of(row)?.visuals.first()?.hash?));
         let hashes: Vec<(usize, u64)> = waiting.iter().filter_map(first_hash).collect();
@@ -66,10 +67,19 @@ fn look_alikes(rows: Vec<usize>, looks: &Looks, max_distance: u32) -> Vec<Duplic
             .partition(|duplicate| all_alike(looks, duplicate, max_distance));
         found.extend(alike);
         if unlike.is_empty() {
-            return found;
+            return named_by_kept(found);
         }
         waiting = unlike.into_iter().map(|duplicate| duplicate.row).collect();
     }
+}
+
+/// A row with the pixels of one that turned out to be a duplicate is a duplicate of what is kept in that one's place.
+fn named_by_kept(mut found: Vec<Duplicate>) -> Vec<Duplicate> {
+    let kept: FxHashMap<usize, usize> = found.iter().map(|duplicate| (duplicate.row, duplicate.kept)).collect();
+    for duplicate in &mut found {
+        duplicate.kept = kept.get(&duplicate.kept).copied().unwrap_or(duplicate.kept);
+    }
+    found
 }
 
 fn all_alike(looks: &Looks, duplicate: &Duplicate, max_distance: u32) -> bool {

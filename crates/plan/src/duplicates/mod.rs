@@ -76,7 +76,9 @@ pub(crate) fn decide(
 fn rule_in_words(table: &DuplicatesTable) -> String {
     let text = if table.text == DuplicateText::Same { "same text, " } else { "" };
     match table.remove {
-        DuplicateRule::Near => format!("{text}images that look alike: at most {} bits of 64 differ", table.max_distance),
+        DuplicateRule::Near => {
+            format!("{text}images that look alike: at most {} bits of 64 differ", table.max_distance)
+        }
         _ => format!("{text}same pixels"),
     }
 }

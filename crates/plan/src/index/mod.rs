@@ -20,9 +20,9 @@ use manyframe_core::{Digest, RejectCode};
 use manyframe_media::MediaError;
 use manyframe_sources::{Raw, RawBody, Split};
 
+pub(crate) use cache::recipe;
 pub use measure::in_visual;
 pub(crate) use measure::{Entry, Measurement, measure};
-pub(crate) use cache::recipe;
 pub use over_long::fewest_tiles;
 pub(crate) use table::{read_entries, write_entries};
 

@@ -127,5 +127,5 @@ pub fn fewest_tiles(tiles: &TilePolicy, most: Option<NonZeroU32>) -> TilePolicy 
         (Some(stated), Some(most)) => Some(stated.min(most)),
         (stated, most) => stated.or(most),
     };
-    TilePolicy { max_tiles, ..tiles.clone() }
+    TilePolicy { max_tiles, ..*tiles }
 }

@@ -20,11 +20,10 @@ pub(crate) fn write_entries<W: Write + Send>(sink: W) -> Result<EntryWriter<W>, 
 }
 
 fn columns() -> Vec<RowColumn<Entry>> {
-    let row = |name, get: fn(&IndexRow) -> u64| RowColumn::number(name, "", move |entry: &Entry| Some(get(entry.row()?)));
+    let row =
+        |name, get: fn(&IndexRow) -> u64| RowColumn::number(name, "", move |entry: &Entry| Some(get(entry.row()?)));
     let fit = |name, get: fn(&Fit) -> Option<u32>| {
-        RowColumn::number(name, "", move |entry: &Entry| {
-            get(&entry.outcome.as_ref().ok()?.fit).map(u64::from)
-        })
+        RowColumn::number(name, "", move |entry: &Entry| get(&entry.outcome.as_ref().ok()?.fit).map(u64::from))
     };
     let mut columns = vec![
         RowColumn::id("id", "", |entry: &Entry| entry.id),

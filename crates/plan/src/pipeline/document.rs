@@ -125,7 +125,7 @@ pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Prob
 pub(crate) fn has_element(root: &Node, array: &str, name: &str) -> bool {
     let array = root.entries().and_then(|entries| entries.get(array)).map(|entry| &entry.node.kind);
     let Some(NodeKind::Array(items)) = array else { return false };
-    let is_named = |item: &Node| item.entries()?.get("name").map(|entry| entry.node.to_json() == Value::from(name));
+    let is_named = |item: &Node| item.entries()?.get("name").map(|entry| entry.node.to_json() == *name);
     items.iter().any(|item| is_named(item) == Some(true))
 }
 

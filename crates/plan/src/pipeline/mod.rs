@@ -53,19 +53,8 @@ struct Head {
     vars: BTreeMap<String, String>,
 }
 
-const TABLES: [&str; 11] = [
-    "output",
-    "format",
-    "images",
-    "tiles",
-    "video",
-    "limits",
-    "duplicates",
-    "over_long",
-    "mix",
-    "pack",
-    "source",
-];
+const TABLES: [&str; 11] =
+    ["output", "format", "images", "tiles", "video", "limits", "duplicates", "over_long", "mix", "pack", "source"];
 
 /// Reads and checks a pipeline file. `path` is used for messages and for the variable `${here}`, its directory.
 pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline, Vec<Problem>> {

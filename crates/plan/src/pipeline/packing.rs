@@ -99,7 +99,11 @@ impl FromStr for SequenceParallel {
             _ => return Err(wrong()),
         };
         let degree = Layout::new(scheme).degree();
-        if degree > MOST_RANKS { Err(format!("{text:?} has {degree} ranks, at most {MOST_RANKS} share a sequence")) } else { Ok(Self(scheme)) }
+        if degree > MOST_RANKS {
+            Err(format!("{text:?} has {degree} ranks, at most {MOST_RANKS} share a sequence"))
+        } else {
+            Ok(Self(scheme))
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! Pipeline files that name other pipeline files: what another file builds is replayed, and must be built before.
 
-use std::collections::BTreeMap;
+use std::collections::btree_map::{BTreeMap, Entry};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -27,9 +27,9 @@ pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PlanErr
     let mut outputs = BTreeMap::new();
     for text in references(&mut pipeline.file) {
         let path = PathBuf::from(text.as_str());
-        if !outputs.contains_key(&path) {
-            let output = output_of(&path, overrides)?;
-            outputs.insert(path, output);
+        if let Entry::Vacant(place) = outputs.entry(path) {
+            let output = output_of(place.key(), overrides)?;
+            place.insert(output);
         }
     }
     for text in references(&mut pipeline.file) {
@@ -67,7 +67,8 @@ fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PlanError> {
     let mut root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let declared: Vec<String> = keys(&root, "vars");
     // An empty directory stands for the one below the root; any other is that of the file that is built.
-    let concerns_output = |set: &Override| set.key == "output.root" || (set.key == "output.directory" && set.value == "\"\"");
+    let concerns_output =
+        |set: &Override| set.key == "output.root" || (set.key == "output.directory" && set.value == "\"\"");
     for set in overrides.iter().filter(|set| concerns_output(set) || declared.contains(&set.key)) {
         document::apply_override(&mut root, set).map_err(|problem| in_file(vec![problem], path))?;
     }
@@ -110,9 +111,11 @@ pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>
     }
     let mut ordered: Vec<PathBuf> = Vec::new();
     while !waiting.is_empty() {
-        let is_waited_for =
-            |reference: &PathBuf, waiting: &[(PathBuf, Vec<PathBuf>)]| waiting.iter().any(|(path, _)| is_same(path, reference));
-        let ready = waiting.iter().position(|(_, references)| !references.iter().any(|path| is_waited_for(path, &waiting)));
+        let is_waited_for = |reference: &PathBuf, waiting: &[(PathBuf, Vec<PathBuf>)]| {
+            waiting.iter().any(|(path, _)| is_same(path, reference))
+        };
+        let ready =
+            waiting.iter().position(|(_, references)| !references.iter().any(|path| is_waited_for(path, &waiting)));
         match ready {
             Some(ready) => ordered.push(waiting.remove(ready).0),
             None => return Err(PlanError::Circle { files: waiting.into_iter().map(|(path, _)| path).collect() }),

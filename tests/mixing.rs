@@ -1,0 +1,160 @@
+//! Promise: the mix that the pipeline file asks for is the mix that is delivered, and the contract says so.
+
+use serde_json::Value;
+
+use crate::support::{Built, Workshop, llava, photo, run, stdout};
+
+/// A workshop with a source of `num` records for each name, all about pictures of their own.
+fn workshop(sources: &[(&str, u32, &str)]) -> Workshop {
+    let mut workshop = Workshop::new();
+    for &(name, num, more) in sources {
+        let records: Vec<Value> = (0..num).map(|n| llava(&format!("{name}{n}"), &format!("{name}{n}.jpg"))).collect();
+        for n in 0..num {
+            let seed = name.bytes().map(u32::from).sum::<u32>() * 100 + n;
+            workshop.write(&format!("media/{name}{n}.jpg"), photo(seed, 40 + n, 40));
+        }
+        workshop.add_source(name, "llava", &Value::from(records), more);
+    }
+    workshop
+}
+
+fn num_delivered(built: &Built, source: &str) -> u64 {
+    built.manifest.sources.iter().find(|s| s.name == source).unwrap().delivered.num_samples
+}
+
+#[test]
+fn weights_share_the_largest_total_that_no_source_exhausts() {
+    let workshop = workshop(&[("a", 12, "weight = 3"), ("b", 10, "weight = 1"), ("c", 5, "")]);
+    let built = workshop.build();
+    assert_eq!(["a", "b", "c"].map(|source| num_delivered(&built, source)), [12, 4, 5]);
+    built.verify();
+}
+
+#[test]
+fn a_total_of_units_is_met_and_short_sources_are_named() {
+    let mut workshop = workshop(&[("a", 6, "weight = 1"), ("b", 20, "weight = 1")]);
+    workshop.head.push_str("[mix]\ntotal = 20\n");
+    let out = workshop.text("out");
+    let text = stdout(&["build", &workshop.pipeline(), "--output", &out, "--quiet"]);
+    assert!(text.contains("a: 6 of 10 records drawn: the source has no more"), "{text}");
+    let built = Built::read(&workshop.path("out"));
+    assert_eq!(["a", "b"].map(|source| num_delivered(&built, source)), [6, 10]);
+}
+
+#[test]
+fn a_record_that_is_repeated_is_delivered_under_ids_of_its_own() {
+    let workshop = workshop(&[("a", 10, "repeat = 2.3")]);
+    let built = workshop.build();
+    assert_eq!(num_delivered(&built, "a"), 23);
+    let summary = &built.manifest.sources[0];
+    assert_eq!((summary.num_seen, summary.num_repeats, built.ledger.len()), (10, 13, 23));
+    let mut ids: Vec<_> = built.ledger.iter().map(|row| row.id).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids.len(), 23);
+    built.verify();
+}
+
+#[test]
+fn a_source_that_must_not_run_out_is_an_error() {
+    let workshop = workshop(&[("a", 3, "take = 4\non_exhausted = \"error\"")]);
+    let output = run(&["build", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"], 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("\"a\"") && stderr.contains('4') && stderr.contains('3'), "{stderr}");
+}
+
+#[test]
+fn two_laws_for_one_source_are_an_error_of_the_file() {
+    let workshop = workshop(&[("a", 1, "take = 1\nweight = 2.0")]);
+    let output = run(&["check", &workshop.pipeline()], 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("one of take, weight and repeat"), "{stderr}");
+}
+
+#[test]
+fn a_changed_ratio_reads_no_annotation_and_makes_only_what_is_new() {
+    let workshop = workshop(&[("a", 20, "take = 8"), ("b", 10, "")]);
+    let built = workshop.build();
+    assert_eq!(built.manifest.total.num_samples, 18);
+    // What was delivered cannot be made again: its pictures are gone. What is new can.
+    for row in built.ledger.iter().filter(|row| row.shard.is_some()) {
+        std::fs::remove_file(workshop.path(&format!("media/{}.jpg", row.upstream_id))).unwrap();
+    }
+    let before = built.row("a0").id;
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let text = stdout(&["build", &pipeline, "--output", &out, "--quiet", "--set", "source.a.take=15"]);
+    assert!(text.contains("taken over: the index of 2 of 2 annotation files, 18 of 25 samples"), "{text}");
+    let rebuilt = Built::read(&workshop.path("out"));
+    assert_eq!(rebuilt.row("a0").id, before);
+    assert_eq!(num_delivered(&rebuilt, "a"), 15);
+    rebuilt.verify();
+}
+
+#[test]
+fn what_is_taken_over_has_the_bytes_that_would_be_made() {
+    let workshop = workshop(&[("a", 12, "take = 5"), ("b", 4, "")]);
+    workshop.build();
+    let taken_over = workshop.build_with(&["--set", "source.a.take=9"], 0);
+    let anew = workshop.build_with(&["--set", "source.a.take=9", "--fresh"], 0);
+    assert_eq!(taken_over.manifest, anew.manifest);
+}
+
+#[test]
+fn records_that_another_stage_delivered_can_be_left_out_or_asked_for() {
+    let mut workshop = workshop(&[("a", 12, "take = 5")]);
+    let first = workshop.path("first");
+    run(&["build", &workshop.pipeline(), "--output", &first.display().to_string(), "--quiet"], 0);
+    let first = Built::read(&first);
+    let ids = |built: &Built| {
+        let delivered = built.ledger.iter().filter(|row| row.shard.is_some());
+        delivered.map(|row| row.upstream_id.clone()).collect::<std::collections::BTreeSet<_>>()
+    };
+    let more = format!("not_delivered_in = {:?}", first.dataset.display().to_string());
+    workshop.add_source_file("rest", "llava", "a.json", &more);
+    let more = format!("delivered_in = [{:?}]", first.dataset.display().to_string());
+    workshop.add_source_file("again", "llava", "a.json", &more);
+    workshop.head.push_str("[duplicates]\nremove = \"nothing\"\n");
+    let built = workshop.build();
+    assert_eq!(["rest", "again"].map(|source| num_delivered(&built, source)), [7, 5]);
+    let again = built.ledger.iter().filter(|row| row.source == "again" && row.shard.is_some());
+    assert_eq!(again.map(|row| row.upstream_id.clone()).collect::<std::collections::BTreeSet<_>>(), ids(&first));
+}
+
+#[test]
+fn stages_of_a_folder_are_built_in_the_order_in_which_they_name_each_other() {
+    let workshop = workshop(&[("a", 6, "")]);
+    let tokenizer = crate::support::demo_media().join("tokenizer.model");
+    let head = |name: &str| {
+        format!("name = \"{name}\"\n[format]\ntokenizer = {:?}\n[[source]]\n", tokenizer.display().to_string())
+    };
+    let from = |file: &str| format!("name = \"r\"\nkind = \"dataset\"\nfrom = \"${{here}}/{file}\"\n");
+    let first = format!(
+        "{}name = \"a\"\nkind = \"llava\"\nannotations = {:?}\nmedia = {:?}\n",
+        head("third"),
+        workshop.text("a.json"),
+        workshop.text("media")
+    );
+    workshop.write("stages/z-first.toml", first);
+    workshop.write("stages/b-second.toml", head("second") + &from("z-first.toml") + "take = 4\n");
+    workshop.write("stages/a-last.toml", head("last") + &from("b-second.toml"));
+    let (folder, out) = (workshop.text("stages"), workshop.text("all"));
+    let text = stdout(&["build", &folder, "--output", &out, "--quiet", "--set", "source.r.take=3"]);
+    let place = |name: &str| text.find(&format!("{name}\n")).unwrap();
+    assert!(place("third") < place("second") && place("second") < place("last"), "{text}");
+    assert_eq!(Built::read(&workshop.path("all/last")).manifest.total.num_samples, 3);
+    run(&["build", &folder, "--output", &out, "--quiet", "--set", "source.nobody.take=3"], 2);
+}
+
+#[test]
+fn stages_that_name_each_other_in_a_circle_are_an_error() {
+    let workshop = Workshop::new();
+    let stage = |name: &str, other: &str| {
+        format!(
+            "name = \"{name}\"\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"r\"\nkind = \"dataset\"\nfrom = \"${{here}}/{other}.toml\"\n"
+        )
+    };
+    workshop.write("stages/a.toml", stage("a", "b"));
+    workshop.write("stages/b.toml", stage("b", "a"));
+    let output = run(&["check", &workshop.text("stages")], 2);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in a circle"));
+}

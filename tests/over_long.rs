@@ -1,0 +1,94 @@
+//! Promise: an over-long record is made to fit as the file says, with exact token counts, or rejected; never cut silently.
+
+use serde_json::{Value, json};
+
+use crate::support::{Workshop, llava, photo};
+
+fn with_policy(policy: &str, max_tokens: u32) -> Workshop {
+    let mut workshop = Workshop::new();
+    workshop.head.push_str(&format!("max_tokens = {max_tokens}\n[over_long]\npolicy = [{policy}]\nmin_frames = 2\n"));
+    workshop
+}
+
+fn frames_record(id: &str) -> Value {
+    json!({
+        "id": id,
+        "video": "clip",
+        "conversations": [
+            { "from": "human", "value": "<video>\nWhat happens in the clip?" },
+            { "from": "gpt", "value": "Waves move." },
+        ],
+    })
+}
+
+#[test]
+fn a_long_video_shows_as_many_frames_as_fit() {
+    let mut workshop = with_policy("\"fewer_frames\"", 1500);
+    for n in 0..20 {
+        workshop.write(&format!("media/clip/{n}.jpg"), photo(n, 48, 48));
+    }
+    workshop.add_source("v", "llava_video", &json!([frames_record("v0")]), "fps = 1.0");
+    let built = workshop.build();
+    let row = built.row("v0");
+    let (cost, _) = row.measured.unwrap();
+    // One frame more, of 144 tokens and 7 of delimiters, would not fit.
+    assert!(cost.num_tokens() <= 1500 && cost.num_tokens() + 151 > 1500, "{cost:?}");
+    assert_eq!(row.shortened.as_deref(), Some(format!("at most {} frames a video", cost.num_frames).as_str()));
+    let sample = built.sample("v0");
+    assert_eq!(sample["num_tokens"].as_u64().unwrap_or(cost.num_tokens()), cost.num_tokens());
+    built.verify();
+}
+
+#[test]
+fn a_large_image_is_cut_into_as_few_sub_images_as_fit() {
+    let mut workshop = with_policy("\"fewer_tiles\"", 1200);
+    workshop.write("media/big.jpg", photo(1, 1400, 1000));
+    workshop.add_source("t", "llava", &json!([llava("t0", "big.jpg")]), "visuals = \"tiled\"");
+    let built = workshop.build();
+    let (cost, _) = built.row("t0").measured.unwrap();
+    assert!(cost.num_tokens() <= 1200 && cost.num_images > 2, "{cost:?}");
+    built.verify();
+}
+
+#[test]
+fn a_long_conversation_is_delivered_in_pieces_that_each_show_the_image() {
+    let mut workshop = with_policy("\"split_turns\"", 300);
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    let mut turns = Vec::new();
+    for round in 0..12 {
+        let image = if round == 0 { "<image>\n" } else { "" };
+        turns.push(json!({ "from": "human", "value": format!("{image}Question number {round} about the picture?") }));
+        turns.push(json!({ "from": "gpt", "value": format!("Answer number {round}, which is about waves in it.") }));
+    }
+    let record = json!({ "id": "long", "image": "1.jpg", "conversations": turns });
+    workshop.add_source("c", "llava", &json!([record, llava("short", "1.jpg")]), "");
+    let built = workshop.build();
+    let pieces: Vec<_> = built.ledger.iter().filter(|row| row.upstream_id == "long").collect();
+    assert!(pieces.len() > 1);
+    let mut answers = Vec::new();
+    for piece in &pieces {
+        let (cost, _) = piece.measured.unwrap();
+        assert!(cost.num_tokens() <= 300 && cost.num_images == 1, "{cost:?}");
+        let sample = built.sample(&piece.id.to_string());
+        for turn in sample["conversations"].as_array().unwrap().iter().filter(|turn| turn["from"] == "gpt") {
+            answers.push(turn["value"].as_str().unwrap().to_owned());
+        }
+    }
+    let expected: Vec<String> =
+        (0..12).map(|round| format!("Answer number {round}, which is about waves in it.")).collect();
+    assert_eq!(answers, expected);
+    assert_eq!(built.row("short").shortened, None);
+    assert_eq!(built.manifest.sources[0].num_pieces, pieces.len() as u64 - 1);
+    built.verify();
+}
+
+#[test]
+fn what_no_policy_makes_fit_is_rejected_with_its_length() {
+    let mut workshop = with_policy("\"fewer_frames\", \"split_turns\"", 100);
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("a", "llava", &json!([llava("r0", "1.jpg")]), "");
+    let built = workshop.build();
+    let row = built.row("r0");
+    assert_eq!(row.reason.as_deref(), Some("too_long"));
+    assert!(row.detail.as_deref().unwrap().contains("at most 100 fit"));
+}

@@ -1,0 +1,76 @@
+//! Promise: packs are an index that covers each sample once, with boundaries; other settings rewrite no shard.
+
+use std::collections::BTreeMap;
+
+use manyframe_engine::read_packs;
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, llava, photo, stdout};
+
+fn packed() -> (Workshop, Built) {
+    let mut workshop = Workshop::new();
+    workshop
+        .head
+        .push_str("[pack]\nmax_tokens = 1000\nranks = 2\nsequence_parallel = \"zigzag:4\"\naudit = \"concat\"\n");
+    let records: Vec<Value> = (0..23).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    for n in 0..23 {
+        workshop.write(&format!("media/{n}.jpg"), photo(n, 40, 40));
+    }
+    workshop.add_source("a", "llava", &Value::from(records), "");
+    let built = workshop.build();
+    (workshop, built)
+}
+
+#[test]
+fn packs_cover_each_sample_once_with_its_true_length() {
+    let (_workshop, built) = packed();
+    let lengths: BTreeMap<_, _> =
+        built.ledger.iter().map(|row| (row.id, (row.measured.unwrap().0, row.shard.clone()))).collect();
+    let mut seen = Vec::new();
+    for row in read_packs(&built.dataset.join("pack.parquet")).unwrap() {
+        let row = row.unwrap();
+        assert_eq!((row.step, row.rank), (row.pack / 2, row.pack % 2));
+        assert!(row.padded_tokens <= 1000 && row.padded_tokens % 8 == 0);
+        for (at, sample) in row.samples.iter().enumerate() {
+            let (cost, shard) = &lengths[sample];
+            assert_eq!(row.cu_seqlens[at + 1] - row.cu_seqlens[at], cost.num_tokens());
+            assert_eq!(row.cu_images[at + 1] - row.cu_images[at], cost.num_images);
+            assert_eq!(shard.as_deref(), Some(row.shards[at].as_str()));
+            seen.push(*sample);
+        }
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, lengths.into_keys().collect::<Vec<_>>());
+    built.verify();
+}
+
+#[test]
+fn another_length_rewrites_the_index_and_no_shard() {
+    let (_workshop, built) = packed();
+    let dataset = built.dataset.display().to_string();
+    let modified = |built: &Built| {
+        let time = |path: &str| std::fs::metadata(built.dataset.join(path)).unwrap().modified().unwrap();
+        built.manifest.shards.iter().map(|shard| (shard.digest, time(&shard.path))).collect::<Vec<_>>()
+    };
+    let before = modified(&built);
+    let text = stdout(&["pack", &dataset, "--set", "max_tokens=2000", "--set", "strategy=balanced", "--ranks", "4,16"]);
+    assert!(text.contains("packs of at most 2,000 tokens"), "{text}");
+    let repacked = Built::read(&built.dataset);
+    assert_eq!(modified(&repacked), before);
+    let pack = repacked.manifest.pack.as_ref().unwrap();
+    assert_eq!(pack.summary.capacity_tokens, 2000);
+    assert_eq!(pack.summary.pad_to_multiple, 8, "settings that are not given stay as they are");
+    repacked.verify();
+}
+
+#[test]
+fn a_plan_forecasts_the_packs_and_clusters() {
+    let (workshop, built) = packed();
+    let out = workshop.text("planned");
+    let json = stdout(&["plan", &workshop.pipeline(), "--output", &out, "--json", "--quiet", "--ranks", "4,64,1024"]);
+    let plan: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(plan["pack"], json!(built.manifest.pack.as_ref().unwrap().summary));
+    let clusters: Vec<_> = plan["forecast"].as_array().unwrap().iter().map(|row| row["num_gpus"].clone()).collect();
+    assert_eq!(clusters, [4, 64, 1024]);
+    assert!(plan["pack"]["audit"]["sources"]["a"]["given"]["samples"] == 23);
+}
