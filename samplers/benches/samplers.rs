@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Drawn, Law, Length, OnExhausted, Order, PackOptions, Padding, Share, Strategy,
-    Stratify, StratumSplit, Total, Unit, audit_concat, mix, near_duplicates, order, pack,
+    ConcatOptions, ConcatSample, Drawn, Law, Length, OnExhausted, Order, PackOptions, Share, Strategy, Stratify,
+    StratumSplit, Total, Unit, audit_concat, mix, near_duplicates, order, pack,
 };
 
 type Job = fn() -> Result<(Duration, String), Box<dyn Error>>;
@@ -132,16 +132,8 @@ fn packed(strategy: Strategy, window: Option<NonZeroUsize>) -> Result<(Duration,
     let (lengths, sources): (Vec<Length>, Vec<u32>) = generated
         .map(|of| (Length { tokens: 144 * of.num_images + of.text_tokens, images: of.num_images }, of.source))
         .unzip();
-    let options = PackOptions {
-        strategy,
-        capacity_tokens: NonZeroU32::new(40_960).ok_or("zero")?,
-        max_images: None,
-        pad_to_multiple: NonZeroU32::MIN,
-        padding: Padding::Packs,
-        window,
-        ranks: NonZeroU32::new(8).ok_or("zero")?,
-        seed: 1,
-    };
+    let number = |number| NonZeroU32::new(number).ok_or("zero");
+    let options = PackOptions { window, ranks: number(8)?, ..PackOptions::new(strategy, number(40_960)?) };
     let start = Instant::now();
     let packs = pack(&lengths, &options)?;
     let time = start.elapsed();

@@ -1,12 +1,13 @@
-//! Which records are chosen, in which order, and where shards are cut: pure functions over index rows.
+//! Which records are chosen, in which order, and which share a sequence or a shard: pure functions over index rows.
 //!
 //! ```text
-//! rows ──make_ids_unique──▶ ──duplicate candidates──▶ ──draw, per source──▶ ──shuffle──▶ ──cut──▶ tasks
+//! rows ──make_ids_unique──▶ ──duplicates, near and exact──▶ ──mix──▶ ──order──▶ ──pack──▶ sequences ──forecast──▶ cluster
+//!                                                                       └──────cut──▶ tasks
 //! ```
 //!
 //! **Invariant:** nothing here sees text or pixels, does I/O, or depends on the order of reading beyond what is stated.
-//! **Invariant:** draws are consistent: a larger `take` keeps what a smaller one chose, and one source's draw does not
-//! depend on another source.
+//! **Invariant:** draws are consistent: a larger share keeps what a smaller one chose, and one source's draw does not
+//! depend on another source, but through the size of its target where both are weighted.
 
 mod audit;
 mod cut;

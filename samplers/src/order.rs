@@ -23,8 +23,8 @@ pub enum Order {
     ByLength,
     /// Source after source, in the order of the pipeline file; shuffled within each.
     BySource,
-    /// Each source spread evenly over the whole, and shuffled within itself: every stretch of it holds the sources in
-    /// proportion, to within a record or so each.
+    /// Each source spread evenly over the whole, and shuffled within itself: every stretch from the start holds the sources
+    /// in proportion, to within a record and half a record for each source.
     Interleaved,
 }
 

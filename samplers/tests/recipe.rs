@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Difference, Drawn, Law, Length, OnExhausted, Order, PackOptions, Padding, Share,
-    Strategy, Total, Unit, audit_concat, mix, order, pack,
+    ConcatOptions, ConcatSample, Difference, Drawn, Law, Length, OnExhausted, Order, PackOptions, Share, Strategy,
+    Total, Unit, audit_concat, mix, order, pack,
 };
 
 /// Four times what the recipe asks of each source.
@@ -49,16 +49,8 @@ fn delivered(rows: &[IndexRow]) -> Vec<Drawn> {
 }
 
 fn options(strategy: Strategy) -> PackOptions {
-    PackOptions {
-        strategy,
-        capacity_tokens: NonZeroU32::new(40_960).unwrap(),
-        max_images: None,
-        pad_to_multiple: NonZeroU32::MIN,
-        padding: Padding::Packs,
-        window: None,
-        ranks: NonZeroU32::new(8).unwrap(),
-        seed: 1,
-    }
+    let number = |number| NonZeroU32::new(number).unwrap();
+    PackOptions { ranks: number(8), ..PackOptions::new(strategy, number(40_960)) }
 }
 
 #[test]

@@ -164,6 +164,19 @@ proptest! {
     }
 
     #[test]
+    fn changing_a_weight_makes_other_draws_longer_or_shorter_only(first in 0.1f64..3.0, second in 0.1f64..3.0, total in 0u64..80, unit in any_unit()) {
+        let rows = rows("x", 150);
+        let with = |weight| {
+            let weighted = |name, range, weight| Share { unit, ..share(name, range, Law::Weight(weight)) };
+            let shares = [weighted("changed", 0..50, weight), weighted("one", 50..100, 1.0), weighted("two", 100..150, 2.0)];
+            mix(&rows, &shares, Total::Units(total)).unwrap().shares
+        };
+        for (one, other) in with(first).iter().zip(&with(second)) {
+            prop_assert!(contains(&one.drawn, &other.drawn) || contains(&other.drawn, &one.drawn));
+        }
+    }
+
+    #[test]
     fn strata_keep_their_proportions(strata in prop::collection::vec(0u32..5, 1..200), take in 0usize..200) {
         let num = strata.len();
         let take = take.min(num);

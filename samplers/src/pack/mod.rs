@@ -48,7 +48,8 @@ pub enum Strategy {
     #[default]
     BestFitDecreasing,
     /// As best-fit decreasing; then packs with about as many images form a step, so that data-parallel ranks, which have
-    /// as many tokens, have as many images too. Every step is complete, if there are samples enough.
+    /// as many tokens, have as many images too. Every step is complete, if there are samples enough. The packs of a step
+    /// are alike in images, and therefore often in their sources; steps follow in shuffled order.
     Balanced,
 }
 
@@ -70,16 +71,17 @@ pub struct PackOptions {
     pub strategy: Strategy,
     /// Most tokens in a pack, padding included.
     pub capacity_tokens: NonZeroU32,
-    /// Most images in a pack.
+    /// Most images in a pack. Default: no limit.
     pub max_images: Option<NonZeroU32>,
-    /// Lengths are padded to a multiple of this many tokens; 1 pads nothing.
+    /// Lengths are padded to a multiple of this many tokens. Default: 1, which pads nothing.
     pub pad_to_multiple: NonZeroU32,
     /// What is padded.
     pub padding: Padding,
     /// How many samples, in delivered order, are considered together: a curriculum survives packing to within a window.
-    /// `None` is all of them. `None` and `NextFit` look at one sample at a time.
+    /// Without one, all of them. The last window is up to twice as long. [`Strategy::None`] and [`Strategy::NextFit`]
+    /// look at one sample at a time.
     pub window: Option<NonZeroUsize>,
-    /// Data-parallel ranks: packs i·ranks .. (i+1)·ranks form step i.
+    /// Data-parallel ranks: packs i·ranks .. (i+1)·ranks form step i. Default: 1.
     pub ranks: NonZeroU32,
     /// Decides the order of packs in a window, which best fit would leave sorted by length.
     pub seed: u64,
@@ -105,6 +107,20 @@ pub struct TooManySamples {
 }
 
 impl PackOptions {
+    /// Packs of this many tokens at most, all else by default.
+    pub fn new(strategy: Strategy, capacity_tokens: NonZeroU32) -> Self {
+        Self {
+            strategy,
+            capacity_tokens,
+            max_images: None,
+            pad_to_multiple: NonZeroU32::MIN,
+            padding: Padding::default(),
+            window: None,
+            ranks: NonZeroU32::MIN,
+            seed: 0,
+        }
+    }
+
     /// Most tokens that packs hold: the capacity, without what padding to a multiple could never use.
     pub fn usable_tokens(&self) -> u32 {
         self.capacity_tokens.get() - self.capacity_tokens.get() % self.pad_to_multiple

@@ -5,16 +5,7 @@ use proptest::prelude::{Strategy as _, any, prop, prop_assert, prop_assert_eq, p
 use super::*;
 
 fn options(strategy: Strategy, capacity: u32) -> PackOptions {
-    PackOptions {
-        strategy,
-        capacity_tokens: NonZeroU32::new(capacity).unwrap(),
-        max_images: None,
-        pad_to_multiple: NonZeroU32::MIN,
-        padding: Padding::Packs,
-        window: None,
-        ranks: NonZeroU32::MIN,
-        seed: 1,
-    }
+    PackOptions::new(strategy, NonZeroU32::new(capacity).unwrap())
 }
 
 fn any_lengths() -> impl proptest::strategy::Strategy<Value = Vec<Length>> {

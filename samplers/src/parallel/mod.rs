@@ -79,7 +79,7 @@ impl Layout {
     pub fn num_chunks(&self) -> u64 {
         match self.scheme {
             Scheme::Ring { .. } => self.degree(),
-            Scheme::Zigzag { .. } | Scheme::TwoD { .. } => 2 * self.degree(),
+            Scheme::Zigzag { .. } | Scheme::TwoD { .. } => self.degree().saturating_mul(2),
         }
     }
 
@@ -100,8 +100,8 @@ impl Layout {
             return vec![rank];
         }
         let (ring_rank, ulysses_rank) = (rank / self.ulysses, rank % self.ulysses);
-        let offset = ulysses_rank * 2 * self.ring;
-        vec![offset + ring_rank, offset + 2 * self.ring - 1 - ring_rank]
+        let offset = ulysses_rank.saturating_mul(2 * self.ring);
+        vec![offset.saturating_add(ring_rank), offset.saturating_add(2 * self.ring - 1 - ring_rank)]
     }
 
     /// The tokens of a rank in a sequence of this length, ascending: positions in the padded sequence.
