@@ -1,11 +1,11 @@
-//! Consistent draws and shuffles by hash rank.
+//! The plainest draw and shuffle by hash rank: what the laws and orders are compared with.
 
 use manyframe_core::{IndexRow, RecordId, rank};
 
 /// The `take` eligible rows of lowest rank, in ascending order; all of them if there are fewer or `take` is `None`.
 ///
 /// A rank is a function of (seed, record id), so a larger `take` adds rows and never swaps those already chosen.
-pub fn draw(rows: &[IndexRow], eligible: &[usize], take: Option<u64>, seed: u64) -> Vec<usize> {
+pub(crate) fn draw(rows: &[IndexRow], eligible: &[usize], take: Option<u64>, seed: u64) -> Vec<usize> {
     let take = take.map_or(usize::MAX, |take| usize::try_from(take).unwrap_or(usize::MAX));
     if eligible.len() <= take {
         return eligible.to_vec();
@@ -20,7 +20,7 @@ pub fn draw(rows: &[IndexRow], eligible: &[usize], take: Option<u64>, seed: u64)
 }
 
 /// The rows in an order that depends on (seed, record id) only.
-pub fn shuffle(rows: &[IndexRow], chosen: &[usize], seed: u64) -> Vec<usize> {
+pub(crate) fn shuffle(rows: &[IndexRow], chosen: &[usize], seed: u64) -> Vec<usize> {
     let mut ranked = ranked(rows, chosen, seed, "order");
     ranked.sort_unstable();
     ranked.into_iter().map(|(_, _, row)| row).collect()

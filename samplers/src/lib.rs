@@ -11,6 +11,7 @@
 
 mod audit;
 mod cut;
+#[cfg(test)]
 mod draw;
 mod duplicates;
 mod identity;
@@ -22,7 +23,6 @@ pub mod parallel;
 
 pub use audit::{Amount, ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, audit_concat};
 pub use cut::{CutLimits, cut};
-pub use draw::{draw, shuffle};
 pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
 pub use identity::make_ids_unique;
 pub use mix::{

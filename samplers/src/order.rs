@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
     use crate::identity::tests::row;
-    use crate::shuffle;
+    use crate::draw::shuffle;
 
     fn rows(sizes: &[usize]) -> Vec<IndexRow> {
         let of_source = |(source, &size): (usize, &usize)| {

@@ -2,7 +2,7 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json.
+Jobs: tiles threads memory video json plan pack.
 """
 
 import json
@@ -170,6 +170,48 @@ def job_json(manyframe: str) -> None:
     table("A JSON array of 1 GiB, read, checked and its tokens counted", ["", "MB/s", "MB per CPU-second", "peak MiB"], rows)
 
 
+def job_plan(manyframe: str) -> None:
+    """A change of the mix over a million indexed records: nothing is read but the index."""
+    sources, per_source = 5, 200_000
+    body = ""
+    for number in range(sources):
+        path = WORK / f"million-{number}.jsonl"
+        if not path.exists():
+            write_short_conversations(path, number, per_source)
+        body += f'\n[[source]]\nname = "s{number}"\nkind = "text"\nannotations = "{path}"\ntake = 120_000\n'
+    pipeline = WORK / "million.toml"
+    pipeline.write_text(f'name = "million"\n[format]\ntokenizer = "{MEDIA / "tokenizer.model"}"\n[pack]\naudit = "concat"\n{body}')
+    out, counter = WORK / "million-out", iter(range(1, 1000))
+    plan = lambda: [manyframe, "plan", pipeline, "--output", out, "--quiet", "--threads", 1, "--set", f"seed={next(counter)}"]
+    indexing = measure(plan())
+    peer = lambda: [PYTHON, BENCH / "plan.py", f"{out}.work/index", WORK / "million-python", 120_000, next(counter)]
+    found = side_by_side({"manyframe, packing and its audit included": plan, "Python: pyarrow and numpy, no packing": peer}, 3)
+    rows = [[name, f"{run.wall_s:.1f}", f"{run.cpu_s:.1f}", f"{run.peak_mib:.0f}"] for name, run in found.items()]
+    rows.append(["(the first plan, which reads the annotations)", f"{indexing.wall_s:.1f}", f"{indexing.cpu_s:.1f}", f"{indexing.peak_mib:.0f}"])
+    table("A plan over 1,000,000 indexed records, 600,000 of them drawn, on one core", ["", "seconds", "CPU seconds", "peak MiB"], rows)
+    shutil.rmtree(f"{out}.work", ignore_errors=True)
+
+
+def write_short_conversations(path: Path, seed: int, number: int) -> None:
+    import random
+
+    order = random.Random(seed)
+    words = "the of a in picture shows two people near water with red green house and tree under sky on road by day".split()
+    with path.open("w") as file:
+        for n in range(number):
+            say = lambda low, high: " ".join(order.choices(words, k=order.randint(low, high)))
+            turns = [{"from": "human", "value": f"{n}: {say(4, 15)}?"}, {"from": "gpt", "value": say(8, 40)}]
+            file.write(json.dumps({"id": f"{seed}-{n}", "conversations": turns}) + "\n")
+
+
+def job_pack(manyframe: str) -> None:
+    """Ten million lengths; both print their own table."""
+    print("\n### Packing 10,000,000 lengths on one core\n\n```", flush=True)
+    subprocess.run(["cargo", "bench", "--locked", "-q", "-p", "manyframe-samplers"], check=True, cwd=ROOT)
+    subprocess.run([PYTHON, BENCH / "pack.py", "10000000"], check=True, cwd=ROOT)
+    print("```", flush=True)
+
+
 def write_big_json(path: Path, num_bytes: int) -> None:
     """Conversations like those of LLaVA's mix, of words drawn by frequency from the demo's own annotations."""
     import random
@@ -193,7 +235,7 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 
 
 def main() -> None:
-    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json}
+    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "pack": job_pack}
     manyframe = str(Path(sys.argv[1]).resolve())
     wanted = sys.argv[2:] or list(jobs)
     WORK.mkdir(parents=True, exist_ok=True)

@@ -34,14 +34,28 @@ pub struct ParseDigestError {
 /// Taking the N records of lowest rank is consistent: a larger N keeps all that a smaller one chose.
 /// `purpose` keeps draws apart, so that being drawn early does not mean being placed early.
 pub fn rank(seed: u64, purpose: &str, id: RecordId) -> u64 {
+    let mut bytes = [0; 64];
+    let fields = [&seed.to_le_bytes()[..], &(purpose.len() as u64).to_le_bytes(), purpose.as_bytes(), &id.0];
+    let mut end = 0;
+    for field in fields {
+        let Some(place) = bytes.get_mut(end..end + field.len()) else { return rank_of_long_purpose(fields) };
+        place.copy_from_slice(field);
+        end += field.len();
+    }
+    first_bits(&blake3::hash(bytes.get(..end).unwrap_or_default()))
+}
+
+/// Hashing once from one buffer is what makes ranks cheap; a purpose that does not fit into it is hashed piece by piece.
+fn rank_of_long_purpose(fields: [&[u8]; 4]) -> u64 {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&seed.to_le_bytes());
-    hasher.update(&(purpose.len() as u64).to_le_bytes());
-    hasher.update(purpose.as_bytes());
-    hasher.update(&id.0);
-    let mut first = [0; 8];
-    hasher.finalize_xof().fill(&mut first);
-    u64::from_le_bytes(first)
+    for field in fields {
+        hasher.update(field);
+    }
+    first_bits(&hasher.finalize())
+}
+
+fn first_bits(hash: &blake3::Hash) -> u64 {
+    hash.as_bytes().first_chunk().map_or(0, |first: &[u8; 8]| u64::from_le_bytes(*first))
 }
 
 impl Digest {

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::draw;
+use crate::draw::draw;
 use crate::identity::tests::row;
 
 /// Rows of several lengths, the ids of which depend on `name`.
