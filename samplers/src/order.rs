@@ -84,8 +84,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::identity::tests::row;
     use crate::draw::shuffle;
+    use crate::identity::tests::row;
 
     fn rows(sizes: &[usize]) -> Vec<IndexRow> {
         let of_source = |(source, &size): (usize, &usize)| {

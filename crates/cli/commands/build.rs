@@ -1,6 +1,7 @@
 //! `manyframe build`: plan, run, commit.
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use anyhow::Result;
 use manyframe_engine::Committed;
@@ -38,7 +39,7 @@ fn build(
     let context = Context::open(pipeline)?;
     let dataset = std::path::PathBuf::from(&context.pipeline.file.output.directory);
     if !arguments.pipeline.fresh {
-        let key = manyframe_plan::plan_key(&context)?;
+        let key = work.plan_key(&context)?;
         if let Some(committed) = manyframe_engine::committed_before(&dataset, key)? {
             work.remove_plans()?;
             output::print(
@@ -49,8 +50,14 @@ fn build(
     }
     let made = work.plan(&context, pool, observer)?;
     warn_of_shortfalls(&made.plan);
+    let started = Instant::now();
     manyframe_engine::run_all(&context, &made.plan, &made.directory, pool, observer)?;
+    let elapsed = started.elapsed();
     let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer)?;
+    if committed.work.num_samples_reused == 0 {
+        let num_bytes = made.plan.tasks.iter().map(|task| task.estimated_bytes).sum();
+        work.keep_rate(num_bytes, pool.current_num_threads(), elapsed)?;
+    }
     work.remove_plans()?;
     Ok(committed)
 }

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use manyframe_core::{Cost, Layout};
+use manyframe_core::{Cost, Digest, Layout};
 use manyframe_engine::EngineError;
 use manyframe_plan::pipeline::Pipeline;
 use manyframe_plan::{Context, MadePlan, Observer, Plan};
@@ -25,14 +26,12 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode
         let pipeline = stages::read(&stage, &arguments.pipeline)?;
         let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
         let context = Context::open(pipeline)?;
-        let started = Instant::now();
         let made = work.plan(&context, &pool, observer.as_ref())?;
-        tracing::debug!(elapsed_ms = started.elapsed().as_millis() as u64, "planned");
         let forecasts = forecasts(&made, &arguments.forecast)?;
         let text = if arguments.json {
             serde_json::to_string_pretty(&json(&made, &forecasts))? + "\n"
         } else {
-            render(&made) + &pack::render_forecasts(&forecasts)
+            render(&made) + &work.estimate(&made.plan, pool.current_num_threads()) + &pack::render_forecasts(&forecasts)
         };
         output::print(&text)?;
     }
@@ -48,6 +47,10 @@ fn forecasts(made: &MadePlan, arguments: &ForecastArguments) -> Result<Vec<Forec
     let table = made.plan.pipeline.pack.clone().unwrap_or_default();
     pack::forecasts(&sequences, &table, arguments)
 }
+
+const RATE_FILE: &str = "rate.json";
+/// Sub-images of photographs from a fast disk, measured once on one core; videos are slower, text is faster.
+const ROUGH_RATE: f64 = 8e6;
 
 /// The directory of work in progress, held by one process at a time.
 pub(super) struct Work {
@@ -85,6 +88,44 @@ impl Work {
         observer: &dyn Observer,
     ) -> Result<MadePlan> {
         Ok(manyframe_plan::make(context, &self.directory, pool, observer)?)
+    }
+
+    /// The key of the plan that would be made.
+    pub(super) fn plan_key(&self, context: &Context) -> Result<Digest> {
+        Ok(manyframe_plan::plan_key(context, &self.directory)?)
+    }
+
+    /// Keeps how fast a build went, for the estimates of later plans. A build that made little says little.
+    pub(super) fn keep_rate(&self, num_bytes: u64, threads: usize, elapsed: Duration) -> Result<()> {
+        const LEAST: Duration = Duration::from_secs(2);
+        if elapsed < LEAST {
+            return Ok(());
+        }
+        let bytes_per_thread_second = num_bytes as f64 / (threads as f64 * elapsed.as_secs_f64());
+        let path = self.directory.join(RATE_FILE);
+        let temporary = path.with_extension("tmp");
+        let text = serde_json::json!({ "bytes_per_thread_second": bytes_per_thread_second }).to_string();
+        let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
+        written.and_then(|()| fs::rename(&temporary, &path)).with_context(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Bytes of shards that a thread makes in a second: of the last build here, or else a rough figure.
+    fn rate(&self) -> (f64, &'static str) {
+        let known = fs::read(self.directory.join(RATE_FILE)).ok();
+        let known = known.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        let known = known.and_then(|rate| rate.get("bytes_per_thread_second")?.as_f64()).filter(|rate| *rate > 0.0);
+        known.map_or((ROUGH_RATE, "a rough guess; after a build it is told by that one"), |rate| {
+            (rate, "at the speed of the last build")
+        })
+    }
+
+    /// How long a build will take, roughly.
+    fn estimate(&self, plan: &Plan, threads: usize) -> String {
+        let num_bytes: u64 = plan.tasks.iter().map(|task| task.estimated_bytes).sum();
+        let (rate, why) = self.rate();
+        let seconds = (num_bytes as f64 / (rate * threads as f64)).ceil();
+        let duration = indicatif::HumanDuration(Duration::from_secs_f64(seconds.clamp(1.0, 1e9)));
+        format!("time: about {duration} with {threads} threads ({why})\n")
     }
 
     /// Removes the plans and finished tasks that a committed build leaves; the index stays for the next one.

@@ -33,12 +33,12 @@ pub fn make(
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<MadePlan, PlanError> {
-    let key = index::plan_key(context)?;
+    let key = index::plan_key(context, work)?;
     let directory = work.join(format!("plan-{}", key.to_string().get(..16).unwrap_or_default()));
     if directory.join("plan.json").exists() {
         return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
     }
-    let files = index::build(context, &work.join("index"), pool, observer)?;
+    let files = index::build(context, work, pool, observer)?;
     let mut rows = Rows::read(context, &files)?;
     let decisions = decide(context, &mut rows, &files, pool, observer)?;
     let plan = plan_from_decisions(context, key, &rows, &decisions, &files)?;

@@ -1,14 +1,14 @@
 //! When an index file may be used again: its name is a digest of all it depends on, and rejects about media are looked at anew.
 //!
-//! It notices a change of the annotation file by size and modification time, and media that have come since; it does not
-//! notice that an image which was good has been replaced. `--fresh` builds everything anew.
+//! It notices a change of the annotation file by its content, and media that have come since; it does not notice that an
+//! image which was good has been replaced. `--fresh` builds everything anew.
 
 use std::path::Path;
-use std::time::UNIX_EPOCH;
 
 use manyframe_core::Digest;
 use manyframe_sources::Split;
 
+use super::fingerprint::Fingerprints;
 use super::{is_about_media, measure, read_entries};
 use crate::pipeline::{Kind, SourceTable, annotation_files};
 use crate::{Context, PlanError};
@@ -42,16 +42,26 @@ pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
 }
 
 /// The name of a split's index file.
-pub(super) fn file_name(context: &Context, source: usize, split: &Split) -> Result<String, PlanError> {
+pub(super) fn file_name(
+    context: &Context,
+    fingerprints: &Fingerprints,
+    source: usize,
+    split: &Split,
+) -> Result<String, PlanError> {
     let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
     let split_text = serde_json::json!(split).to_string();
-    let (fingerprint, recipe) = (fingerprint(context, source, split)?, recipe(context, &open.table));
+    let (fingerprint, recipe) = (fingerprint(context, fingerprints, source, split)?, recipe(context, &open.table));
     let digest = Digest::of_fields([split_text.as_bytes(), fingerprint.as_bytes(), &recipe.0]);
     Ok(format!("{}-{}.parquet", open.table.name, digest.to_string().get(..24).unwrap_or_default()))
 }
 
-/// Size and modification time of the split's file.
-fn fingerprint(context: &Context, source: usize, split: &Split) -> Result<String, PlanError> {
+/// What the split's file holds.
+fn fingerprint(
+    context: &Context,
+    fingerprints: &Fingerprints,
+    source: usize,
+    split: &Split,
+) -> Result<String, PlanError> {
     let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
     let path = match open.table.kind {
         Kind::Replay(_) => Path::new(&open.table.from).join("manifest.json"),
@@ -60,15 +70,7 @@ fn fingerprint(context: &Context, source: usize, split: &Split) -> Result<String
             files.into_iter().find(|file| file.name == split.file).map(|file| file.path).unwrap_or_default()
         }
     };
-    file_fingerprint(&path)
-}
-
-/// Size and modification time of a file, as text.
-pub(crate) fn file_fingerprint(path: &Path) -> Result<String, PlanError> {
-    let read_error = |source| PlanError::Read { path: path.to_owned(), source };
-    let metadata = std::fs::metadata(path).map_err(read_error)?;
-    let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
-    Ok(format!("{} {}", metadata.len(), modified.as_nanos()))
+    fingerprints.of(&path)
 }
 
 /// Whether every record that was rejected for its media would be rejected still.

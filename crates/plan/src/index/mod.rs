@@ -8,6 +8,7 @@
 //! It does not select anything: what is drawn may change without a new index.
 
 pub(crate) mod cache;
+mod fingerprint;
 mod measure;
 mod over_long;
 mod table;
@@ -26,6 +27,7 @@ pub(crate) use measure::{Entry, Measurement, measure};
 pub use over_long::fewest_tiles;
 pub(crate) use table::{read_entries, write_entries};
 
+use self::fingerprint::Fingerprints;
 use crate::parallel::ordered_map;
 use crate::{Context, Observer, PlanError, Step};
 
@@ -39,19 +41,25 @@ pub(crate) struct IndexFile {
     pub(crate) was_read: bool,
 }
 
+/// Where index files are, below the work directory.
+const DIRECTORY: &str = "index";
 /// Records measured as one unit of work; large enough to make scheduling cheap.
 const RECORDS_PER_BATCH: usize = 32;
 const BATCHES_PER_THREAD: usize = 8;
 
-/// The key of a plan: a digest of the settings, the inputs and their fingerprints. The place of the output is no part of it.
-pub fn plan_key(context: &Context) -> Result<Digest, PlanError> {
+/// The key of a plan: a digest of the settings and of what the inputs hold. The place of the output is no part of it.
+pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
+    let directory = work.join(DIRECTORY);
+    std::fs::create_dir_all(&directory).map_err(|source| PlanError::Write { path: directory.clone(), source })?;
+    let fingerprints = Fingerprints::open(&directory);
     let mut settings = context.pipeline.file.clone();
     settings.output.directory.clear();
     settings.output.root.clear();
     let mut fields = vec![serde_json::json!(settings).to_string(), crate::plan::PLAN_VERSION.to_string()];
     for (number, split) in splits(context)? {
-        fields.push(cache::file_name(context, number, &split)?);
+        fields.push(cache::file_name(context, &fingerprints, number, &split)?);
     }
+    fingerprints.save()?;
     Ok(Digest::of_fields(fields.iter().map(String::as_bytes)))
 }
 
@@ -67,16 +75,17 @@ fn splits(context: &Context) -> Result<Vec<(usize, Split)>, PlanError> {
 /// Makes or reuses the index of every split of every source.
 pub(crate) fn build(
     context: &Context,
-    directory: &Path,
+    work: &Path,
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<Vec<IndexFile>, PlanError> {
-    std::fs::create_dir_all(directory).map_err(|source| PlanError::Write { path: directory.to_owned(), source })?;
+    let directory = work.join(DIRECTORY);
+    let fingerprints = Fingerprints::open(&directory);
     let splits = splits(context)?;
     observer.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
     let mut files = Vec::new();
     for (number, split) in splits {
-        let path = directory.join(cache::file_name(context, number, &split)?);
+        let path = directory.join(cache::file_name(context, &fingerprints, number, &split)?);
         let is_reusable = path.exists() && cache::is_current(context, number, &path)?;
         if is_reusable {
             tracing::debug!(index = %path.display(), file = %split.file, "index reused");

@@ -1,0 +1,121 @@
+//! What a file holds, as a short text: an index is reused as long as it is the same, wherever and whenever the file was copied.
+//!
+//! The digest of a file is computed once, and kept with its size and modification time. Files too large to be read for that
+//! alone, such as Parquet with images in it, are told by size, modification time, and both of their ends.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::time::UNIX_EPOCH;
+
+use manyframe_core::Digest;
+use serde::{Deserialize, Serialize};
+
+use crate::PlanError;
+
+/// Reading more than this takes longer than an index is worth.
+const MOST_DIGESTED_BYTES: u64 = 4 << 30;
+/// Bytes at either end of a larger file.
+const END_BYTES: u64 = 1 << 20;
+
+/// The digests of files that were read before.
+pub(crate) struct Fingerprints {
+    path: PathBuf,
+    known: Mutex<BTreeMap<PathBuf, Known>>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+struct Known {
+    num_bytes: u64,
+    modified_ns: u128,
+    digest: Digest,
+}
+
+impl Fingerprints {
+    /// Those that are kept in a directory. A file that cannot be read keeps none.
+    pub(crate) fn open(directory: &Path) -> Self {
+        let path = directory.join("digests.json");
+        let text = std::fs::read(&path).ok();
+        let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Self { path, known: Mutex::new(known) }
+    }
+
+    /// What the file holds.
+    pub(crate) fn of(&self, path: &Path) -> Result<String, PlanError> {
+        let read_error = |source| PlanError::Read { path: path.to_owned(), source };
+        let metadata = std::fs::metadata(path).map_err(read_error)?;
+        let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let (num_bytes, modified_ns) = (metadata.len(), modified.as_nanos());
+        let before = self
+            .lock()
+            .get(path)
+            .filter(|known| (known.num_bytes, known.modified_ns) == (num_bytes, modified_ns))
+            .cloned();
+        let digest = match before {
+            Some(known) => known.digest,
+            None => {
+                let digest = digest_of(path, num_bytes).map_err(read_error)?;
+                self.lock().insert(path.to_owned(), Known { num_bytes, modified_ns, digest });
+                digest
+            }
+        };
+        if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
+            return Ok(format!("{num_bytes} {digest}"));
+        }
+        Ok(format!("{num_bytes} {modified_ns} {digest}"))
+    }
+
+    /// Keeps the digests for the next time.
+    pub(crate) fn save(&self) -> Result<(), PlanError> {
+        let write_error = |source| PlanError::Write { path: self.path.clone(), source };
+        let text = serde_json::to_vec(&*self.lock()).map_err(|error| write_error(error.into()))?;
+        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
+        let mut file = File::create(&temporary).map_err(write_error)?;
+        std::io::Write::write_all(&mut file, &text).map_err(write_error)?;
+        std::fs::rename(&temporary, &self.path).map_err(write_error)
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Known>> {
+        self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+fn is_parquet(path: &Path) -> bool {
+    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+}
+
+fn digest_of(path: &Path, num_bytes: u64) -> std::io::Result<Digest> {
+    let mut file = File::open(path)?;
+    let mut hasher = blake3::Hasher::new();
+    if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
+        hasher.update_reader(file)?;
+    } else {
+        hasher.update_reader((&mut file).take(END_BYTES))?;
+        file.seek(SeekFrom::Start(num_bytes.saturating_sub(END_BYTES)))?;
+        hasher.update_reader(file.take(END_BYTES))?;
+    }
+    Ok(Digest(*hasher.finalize().as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_copy_of_a_file_is_the_same_and_a_change_of_one_byte_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let write = |name: &str, bytes: &[u8]| {
+            let path = directory.path().join(name);
+            std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes)).unwrap();
+            path
+        };
+        let fingerprints = Fingerprints::open(directory.path());
+        let first = fingerprints.of(&write("a.json", b"[1]")).unwrap();
+        assert_eq!(fingerprints.of(&write("b.json", b"[1]")).unwrap(), first);
+        assert_ne!(fingerprints.of(&write("c.json", b"[2]")).unwrap(), first);
+        fingerprints.save().unwrap();
+        assert_eq!(*Fingerprints::open(directory.path()).lock(), *fingerprints.lock());
+    }
+}
