@@ -12,6 +12,7 @@ mod export;
 mod layering;
 mod pipelines;
 mod readme;
+mod recipes;
 mod samples;
 mod schemas;
 mod support;
