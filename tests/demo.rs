@@ -14,19 +14,9 @@ pub(crate) fn stages() -> &'static [PathBuf; 3] {
     STAGES.get_or_init(|| {
         demo_media();
         let base = root().join("target/tmp/demo");
-        ["1-align", "2-instruct", "3-multi-image"].map(|stage| {
-            let out = base.join(stage);
-            let file = format!("pipelines/demo/{stage}.toml");
-            let stage2 = format!("stage2={}", base.join("2-instruct").display());
-            let mut arguments = vec!["build", &file, "--quiet", "--fresh", "--output"];
-            let out_text = out.display().to_string();
-            arguments.push(&out_text);
-            if stage == "3-multi-image" {
-                arguments.extend(["--set", &stage2]);
-            }
-            run(&arguments, 0);
-            out
-        })
+        let out = format!("out={}", base.display());
+        run(&["build", "pipelines/demo", "--quiet", "--fresh", "--set", &out], 0);
+        ["1-align", "2-instruct", "3-multi-image"].map(|stage| base.join(stage))
     })
 }
 

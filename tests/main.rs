@@ -16,6 +16,7 @@ mod over_long;
 mod packing;
 mod pipelines;
 mod readme;
+mod recipes;
 mod samples;
 mod schemas;
 mod support;

@@ -1,14 +1,17 @@
 #!/bin/sh
-# Runs the three stages of the demo and says where to look: demo.sh MANYFRAME
+# Builds the demo and, in small, the published recipes; says where to look: demo.sh MANYFRAME
 set -eu
 manyframe=${1:?usage: demo.sh MANYFRAME}
 cd "$(dirname "$0")/../.."
 
-"$manyframe" check pipelines/demo/*.toml
+"$manyframe" check pipelines/*/*.toml
+"$manyframe" build pipelines/demo
 for stage in 1-align 2-instruct 3-multi-image; do
-  echo
-  "$manyframe" build "pipelines/demo/$stage.toml"
   "$manyframe" verify "out/demo/$stage"
+done
+for recipe in longllava longvila; do
+  echo
+  tests/setup/recipe.sh "$manyframe" "$recipe" "out/demo/$recipe"
 done
 
 sample=$("$manyframe" inspect out/demo/3-multi-image | sed -n 's/^one sample: .* //p')
@@ -19,6 +22,7 @@ cat <<END
 Look at:
   out/demo/3-multi-image/README.md      the dataset card
   out/demo/3-multi-image/webdataset/    shards: temporal, spatial, image, text
+  out/demo/longllava/, longvila/        the published recipes, in small
   out/demo/images/                      the images of the sample above
   $manyframe inspect out/demo/3-multi-image
   $manyframe why out/demo/1-align allava_laion_cap_100000111

@@ -1,0 +1,163 @@
+//! Promise: the published recipes build from the files of the demo, with nothing replaced but places, counts and lengths.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::{Built, demo_media, root, run};
+
+const LONGLLAVA: &[&str] = &["1-align", "2-instruct", "3-multi-image"];
+const LONGVILA: &[&str] = &["1-align", "2-pretrain", "3-short-sft", "4-context", "5-long-sft"];
+
+/// What the demo replaces in a recipe: the `key=value` lines of its file.
+fn replaced(recipe: &str) -> Vec<String> {
+    let text = std::fs::read_to_string(root().join(format!("pipelines/demo/{recipe}.set"))).unwrap();
+    let lines = text.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
+    lines.map(str::to_owned).collect()
+}
+
+/// Builds a recipe with one command; gives its datasets.
+fn build(recipe: &str, out: &Path) -> Vec<PathBuf> {
+    demo_media();
+    let folder = format!("pipelines/{recipe}");
+    let mut sets = replaced(recipe);
+    sets.push(format!("out={}", out.display()));
+    let mut arguments = vec!["build", &folder, "--quiet", "--fresh"];
+    arguments.extend(sets.iter().flat_map(|set| ["--set", set]));
+    run(&arguments, 0);
+    stages_of(recipe).iter().map(|stage| out.join(stage)).collect()
+}
+
+fn stages_of(recipe: &str) -> &'static [&'static str] {
+    if recipe == "longllava" { LONGLLAVA } else { LONGVILA }
+}
+
+/// The datasets of both recipes, built once for all tests.
+fn recipes() -> &'static [(&'static str, Vec<Built>); 2] {
+    static RECIPES: OnceLock<[(&str, Vec<Built>); 2]> = OnceLock::new();
+    RECIPES.get_or_init(|| {
+        ["longllava", "longvila"].map(|recipe| {
+            let datasets = build(recipe, &root().join("target/tmp/recipes").join(recipe));
+            (recipe, datasets.iter().map(|dataset| Built::read(dataset)).collect())
+        })
+    })
+}
+
+fn stage(recipe: &str, number: usize) -> &'static Built {
+    let (_, stages) = recipes().iter().find(|(name, _)| *name == recipe).unwrap();
+    &stages[number - 1]
+}
+
+/// The annotation file of a ledger row as `expected.json` of the demo names it.
+fn demo_name(file: &str, variables: &BTreeMap<String, String>) -> String {
+    let mut file = file.to_owned();
+    for (name, value) in variables {
+        file = file.replace(&format!("${{{name}}}"), value);
+    }
+    file.replace("pipelines/demo/", "").replace(".env/demo/", "DEST/")
+}
+
+#[test]
+fn every_stage_of_both_recipes_verifies() {
+    for (_, stages) in recipes() {
+        stages.iter().for_each(Built::verify);
+    }
+}
+
+#[test]
+fn nothing_is_rejected_but_for_the_dirt_that_the_demo_lists() {
+    let expected: Value =
+        serde_json::from_slice(&std::fs::read(root().join("pipelines/demo/expected.json")).unwrap()).unwrap();
+    for (recipe, stages) in recipes() {
+        let lines = replaced(recipe);
+        let variables = lines.iter().filter_map(|line| line.split_once('=')).filter(|(name, _)| !name.contains('.'));
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        for built in stages {
+            let mut found: BTreeMap<(String, String, String), u64> = BTreeMap::new();
+            for row in &built.ledger {
+                if let Some(reason) = row.reason.clone().filter(|reason| reason != "filtered") {
+                    let file = demo_name(&row.origin.file, &variables);
+                    *found.entry((row.source.clone(), file, reason)).or_default() += 1;
+                }
+            }
+            for ((source, file, reason), count) in found {
+                let listed = expected["files"][&file]["rejected"][&reason].as_u64().unwrap_or(0);
+                assert!(count <= listed, "{recipe} {source}: {count} × {reason} of {file}, {listed} listed");
+            }
+        }
+    }
+}
+
+#[test]
+fn only_filters_that_a_recipe_states_leave_records_out() {
+    let stating = ["sharegpt4video", "sharegpt4v-rest", "to-8k", "to-64k", "to-256k"];
+    for row in recipes().iter().flat_map(|(_, stages)| stages).flat_map(|built| &built.ledger) {
+        let is_filtered = row.reason.as_deref() == Some("filtered");
+        assert!(!is_filtered || stating.contains(&row.source.as_str()), "{row:?}");
+    }
+}
+
+#[test]
+fn every_source_gives_what_is_asked_of_it() {
+    for (recipe, stages) in recipes() {
+        for source in stages.iter().flat_map(|built| &built.manifest.sources) {
+            let asked = serde_json::to_value(&source.asked).unwrap();
+            assert_ne!(asked["difference"], "exhausted", "{recipe} {}: {asked}", source.name);
+            if asked["unit"] == "records" {
+                assert_eq!(asked["amount"].as_f64(), asked["drawn"].as_f64(), "{recipe} {}: {asked}", source.name);
+            }
+            assert!(source.delivered.num_samples > 0, "{recipe} {}", source.name);
+        }
+    }
+}
+
+#[test]
+fn the_third_stage_of_longllava_asks_for_the_published_750_thousand() {
+    let text = std::fs::read_to_string(root().join("pipelines/longllava/3-multi-image.toml")).unwrap();
+    let counts = text.lines().filter_map(|line| line.strip_prefix("take = "));
+    let counts = counts.map(|count| count.split('#').next().unwrap_or_default().replace('_', "").trim().to_owned());
+    let counts: Vec<u64> = counts.map(|count| count.parse().unwrap()).collect();
+    assert_eq!(counts, [200_000, 200_000, 50_000, 200_000, 50_000, 50_000]);
+    assert_eq!(counts.iter().sum::<u64>(), 750_000);
+}
+
+#[test]
+fn the_third_stage_of_longllava_shows_time_space_and_replay_and_is_packed() {
+    let built = stage("longllava", 3);
+    let source = |name: &str| built.manifest.sources.iter().find(|source| source.name == name).unwrap();
+    assert!(source("videochat2").delivered.cost.num_frames > 20);
+    let sub_images = source("sub-images").delivered;
+    assert!(sub_images.cost.num_images > 2 * sub_images.num_samples, "{sub_images:?}");
+    let mut replayed = built.ledger.iter().filter(|row| row.source == "replay");
+    assert!(replayed.all(|row| row.origin.file.starts_with("${out}/2-instruct/")));
+    let pack = built.manifest.pack.as_ref().unwrap();
+    assert!(pack.summary.audit.is_some());
+}
+
+#[test]
+fn the_second_stage_of_longvila_shows_the_captions_that_the_first_did_not() {
+    let delivered = |built: &Built, source: &str| -> Vec<String> {
+        let rows = built.ledger.iter().filter(|row| row.source == source && row.shard.is_some());
+        rows.map(|row| format!("{:?}", row.origin)).collect()
+    };
+    let first = delivered(stage("longvila", 1), "sharegpt4v-align");
+    let second = delivered(stage("longvila", 2), "sharegpt4v-rest");
+    assert!(!first.is_empty() && !second.is_empty());
+    assert!(first.iter().all(|origin| !second.contains(origin)), "{first:?}\n{second:?}");
+}
+
+#[test]
+fn the_last_stage_of_longvila_is_padded_for_eight_ranks_a_sequence() {
+    let pack = stage("longvila", 5).manifest.pack.as_ref().unwrap();
+    assert_eq!(pack.summary.pad_to_multiple, 16);
+}
+
+#[test]
+fn a_recipe_gives_the_same_manifests_wherever_it_is_built() {
+    let elsewhere = tempfile::tempdir().unwrap();
+    for (dataset, built) in build("longllava", elsewhere.path()).iter().zip(&recipes()[0].1) {
+        assert_eq!(Built::read(dataset).manifest, built.manifest, "{}", dataset.display());
+    }
+}
