@@ -48,6 +48,11 @@ pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
+/// A number of things.
+pub(crate) fn plural(number: u64, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{} {thing}s", count(number)) }
+}
+
 /// A part of a whole, from 0 to 1, in percent.
 pub(crate) fn percent(part: f64) -> String {
     format!("{:.2} %", 100.0 * part)

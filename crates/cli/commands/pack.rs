@@ -8,7 +8,7 @@ use manyframe_plan::pipeline::{self, PackTable, SequenceParallel};
 use manyframe_samplers::parallel::{Cluster, Forecast, Layout, SequenceLoad, forecast};
 
 use crate::args::{ForecastArguments, PackArguments};
-use crate::table::{Table, count, percent};
+use crate::table::{Table, count, percent, plural};
 use crate::{exit, output};
 
 pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
@@ -59,21 +59,25 @@ fn alone() -> Layout {
 pub(super) fn render(summary: &PackSummary) -> String {
     let report = &summary.report;
     let mut text = format!(
-        "{} packs of at most {} tokens: {} full, {:.1} samples and {:.1} sources each, {} tokens of padding\n\
-         {} steps of {} ranks: the fullest rank has {:.3} times the mean of tokens and {:.3} times that of images\n",
-        count(report.num_packs),
+        "{} of at most {} tokens: {} full, {:.1} samples and {:.1} sources each, {} tokens of padding\n",
+        plural(report.num_packs, "pack"),
         count(u64::from(summary.capacity_tokens)),
         percent(report.fill),
         report.samples_per_pack,
         report.sources_per_pack,
         count(report.num_padding_tokens),
-        count(report.num_steps),
-        summary.settings.ranks,
-        report.token_balance.max_over_mean,
-        report.image_balance.max_over_mean,
     );
+    if summary.settings.ranks.get() > 1 {
+        text.push_str(&format!(
+            "{} of {} ranks: the fullest rank has {:.3} times the mean of tokens and {:.3} times that of images\n",
+            plural(report.num_steps, "step"),
+            summary.settings.ranks,
+            report.token_balance.max_over_mean,
+            report.image_balance.max_over_mean,
+        ));
+    }
     if report.num_too_long > 0 {
-        text.push_str(&format!("{} samples are too long for a pack, and in none\n", count(report.num_too_long)));
+        text.push_str(&format!("too long for a pack, and in none: {}\n", plural(report.num_too_long, "sample")));
     }
     let Some(audit) = &summary.audit else { return text };
     let mut table = Table::new(&["concatenating would lose", "samples", "of", "tokens", "of", "lost"]);
@@ -84,7 +88,7 @@ pub(super) fn render(summary: &PackSummary) -> String {
         cells.push(percent(if given.tokens > 0 { lost.tokens as f64 / given.tokens as f64 } else { 0.0 }));
         table.push(cells);
     }
-    text.push_str(&format!("\n{}({} packs, {} full)\n", table.render(), count(audit.num_packs), percent(audit.fill)));
+    text.push_str(&format!("\n{}({}, {} full)\n", table.render(), plural(audit.num_packs, "pack"), percent(audit.fill)));
     text
 }
 
