@@ -56,7 +56,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
 fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut problems: Vec<Problem> = Vec::new();
     for path in &arguments.files {
-        for stage in stages::list(path, &arguments.overrides.set)? {
+        for stage in stages::list_for_check(path, arguments.files.len(), &arguments.overrides.set)? {
             match pipeline::read(&stage.path, &stage.overrides) {
                 Ok(_) => output::print(&format!("{}: ok\n", stage.path.display()))?,
                 Err(PlanError::Pipeline(found)) => problems.extend(found),

@@ -88,7 +88,12 @@ pub(super) fn render(summary: &PackSummary) -> String {
         cells.push(percent(if given.tokens > 0 { lost.tokens as f64 / given.tokens as f64 } else { 0.0 }));
         table.push(cells);
     }
-    text.push_str(&format!("\n{}({}, {} full)\n", table.render(), plural(audit.num_packs, "pack"), percent(audit.fill)));
+    text.push_str(&format!(
+        "\n{}({}, {} full)\n",
+        table.render(),
+        plural(audit.num_packs, "pack"),
+        percent(audit.fill)
+    ));
     text
 }
 

@@ -34,6 +34,14 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     }
 }
 
+/// The stages of one of several files. Of several, each takes the overrides that it has a place for.
+pub(super) fn list_for_check(path: &Path, num_files: usize, overrides: &[Override]) -> Result<Vec<Stage>> {
+    if num_files == 1 || path.is_dir() {
+        return list(path, overrides);
+    }
+    Ok(vec![Stage { path: path.to_owned(), overrides: pipeline::overrides_for(path, overrides)? }])
+}
+
 /// The stages that the arguments name, with `--output` applied, in the order in which they are built.
 pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> {
     let mut overrides = arguments.overrides.set.clone();

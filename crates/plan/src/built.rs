@@ -13,6 +13,7 @@ use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
+use crate::dataset::list_shards;
 use crate::index::recipe;
 use crate::plan::BuiltBefore;
 use crate::{Context, PlanError};
@@ -75,17 +76,6 @@ pub(crate) struct BuiltSamples {
     same_recipe: Vec<bool>,
 }
 
-#[derive(Deserialize)]
-struct ManifestShards {
-    shards: Vec<ManifestShard>,
-}
-
-#[derive(Deserialize)]
-struct ManifestShard {
-    path: String,
-    format: ShardFormat,
-}
-
 impl BuiltSamples {
     /// Lists the samples of the dataset at the pipeline's output, if any source would make them as it did.
     pub(crate) fn list(context: &Context) -> Result<Self, PlanError> {
@@ -105,16 +95,12 @@ impl BuiltSamples {
     }
 
     fn add_shards(&mut self, dataset: &Path) -> Result<(), Box<dyn std::error::Error>> {
-        let manifest: ManifestShards = serde_json::from_slice(&std::fs::read(dataset.join("manifest.json"))?)?;
-        // Every format holds every sample; one of them is enough.
-        let format = ShardFormat::ALL.into_iter().find(|format| manifest.shards.iter().any(|s| s.format == *format));
-        for shard in manifest.shards.into_iter().filter(|shard| Some(shard.format) == format) {
-            let path = dataset.join(&shard.path);
-            for entry in manyframe_shards::list(shard.format, &path)? {
+        for shard in list_shards(dataset)? {
+            for entry in shard.samples()? {
                 let entry = entry?;
                 self.places.insert(entry.sample.id, (self.shards.len() as u32, entry.position));
             }
-            self.shards.push((path.into(), shard.format));
+            self.shards.push((shard.path.into(), shard.format));
         }
         Ok(())
     }

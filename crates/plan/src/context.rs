@@ -81,7 +81,7 @@ impl Context {
             frames,
             #[cfg(feature = "video")]
             sampling,
-            names_of_paths: names_of_paths(&pipeline),
+            names_of_paths: names_of_paths(&pipeline)?,
             pipeline,
         })
     }
@@ -110,7 +110,7 @@ impl OpenSource {
             }
             Kind::Replay(_) => Box::new(ReplaySource::open(table, &pipeline.variables)?),
         };
-        let store = MediaStore::open(&media_roots(table))
+        let store = MediaStore::open(&media_roots(table)?)
             .map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
         let media = SourceMedia::new(store, pipeline.file.limits.clone());
         Ok(Self { table: table.clone(), media, reader })
@@ -143,7 +143,7 @@ impl OpenSource {
 }
 
 /// Media roots, datasets to replay and variables, as they are given and with links resolved.
-fn names_of_paths(pipeline: &Pipeline) -> Vec<(String, String)> {
+fn names_of_paths(pipeline: &Pipeline) -> Result<Vec<(String, String)>, PlanError> {
     let mut names = Vec::new();
     let mut add = |path: &Path, name: String| {
         let resolved = path.canonicalize().ok().map(|resolved| resolved.display().to_string());
@@ -152,7 +152,7 @@ fn names_of_paths(pipeline: &Pipeline) -> Vec<(String, String)> {
         names.extend(forms.filter(|form| form.len() > 3 && *form != name).map(|form| (form, name.clone())));
     };
     for table in &pipeline.file.source {
-        let roots = media_roots(table).into_iter().map(|root| root.path);
+        let roots = media_roots(table)?.into_iter().map(|root| root.path);
         for path in roots.chain((!table.from.is_empty()).then(|| table.from.clone().into())) {
             add(&path, display_name(&path, &pipeline.variables));
         }
@@ -162,7 +162,7 @@ fn names_of_paths(pipeline: &Pipeline) -> Vec<(String, String)> {
     }
     names.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
     names.dedup();
-    names
+    Ok(names)
 }
 
 /// What a pipeline file says about the format of its dataset.

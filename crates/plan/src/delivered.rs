@@ -44,7 +44,11 @@ fn places(table: &SourceTable, datasets: &[String]) -> Result<FxHashSet<u64>, Pl
         add_places(&path, &mut places).map_err(|error| PlanError::Replay {
             source_name: table.name.clone(),
             path: dataset.into(),
-            detail: format!("its ledger cannot be read ({error})"),
+            detail: if Path::new(dataset).exists() {
+                format!("its ledger cannot be read ({error})")
+            } else {
+                "it does not exist; build it first".to_owned()
+            },
         })?;
     }
     Ok(places)

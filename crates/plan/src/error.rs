@@ -49,6 +49,16 @@ pub enum PlanError {
         /// What is wrong with it.
         detail: String,
     },
+    /// No media root is where the pipeline file says.
+    #[error("source {source_name:?}: media {pattern:?}: {detail}")]
+    MediaRoot {
+        /// The source.
+        source_name: String,
+        /// The pattern.
+        pattern: String,
+        /// What is wrong with it.
+        detail: String,
+    },
     /// A source cannot be read at all.
     #[error("source {source_name:?} cannot be read")]
     Source {
@@ -90,8 +100,8 @@ pub enum PlanError {
         /// What was found and what was expected.
         detail: String,
     },
-    /// A dataset named by a source cannot be replayed.
-    #[error("source {source_name:?}: {path:?} is not a dataset that can be replayed: {detail}")]
+    /// A dataset named by a source cannot be used.
+    #[error("source {source_name:?}: {path:?} cannot be used as a dataset of manyframe: {detail}")]
     Replay {
         /// The source.
         source_name: String,

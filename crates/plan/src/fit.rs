@@ -127,6 +127,7 @@ fn round_starts(turns: &[Turn]) -> Vec<usize> {
 #[cfg(test)]
 mod tests {
     use manyframe_core::{MediaKind, MediaLocation, MediaRef, Origin, Position, Visual, VisualKind};
+    use proptest::prelude::*;
 
     use super::*;
 
@@ -150,6 +151,34 @@ mod tests {
         let pieces = split_turns(&record, |piece| piece.num_turns <= 4).unwrap();
         let ranges: Vec<_> = pieces.iter().map(|piece| (piece.number, piece.first_turn, piece.num_turns)).collect();
         assert_eq!(ranges, [(0, 1, 4), (1, 5, 4), (2, 9, 2)]);
+    }
+
+    proptest! {
+        #[test]
+        fn pieces_fit_and_cover_every_turn_once(lengths in prop::collection::vec(1usize..50, 1..20), most in 1usize..120) {
+            let record = record(lengths.len());
+            let length = |piece: &Piece| {
+                let first = (piece.first_turn as usize - 1) / 2;
+                lengths[first..first + piece.num_turns as usize / 2].iter().sum::<usize>()
+            };
+            match split_turns(&record, |piece| length(piece) <= most) {
+                Some(pieces) => {
+                    prop_assert!(pieces.iter().all(|piece| length(piece) <= most));
+                    // Without the system turn, and without what a later piece shows again.
+                    let turns: Vec<Turn> = pieces.iter().flat_map(|piece| piece.cut(record.clone()).turns.split_off(1)).collect();
+                    let texts = |turns: &[Turn]| {
+                        let parts = turns.iter().flat_map(|turn| turn.parts.clone());
+                        parts.filter(|part| matches!(part, Part::Text(_))).collect::<Vec<_>>()
+                    };
+                    prop_assert_eq!(texts(&turns), texts(&record.turns[1..]));
+                    for (number, piece) in pieces.iter().enumerate() {
+                        prop_assert_eq!(piece.number as usize, number);
+                        prop_assert_eq!(piece.cut(record.clone()).media.len(), 1);
+                    }
+                }
+                None => prop_assert!(lengths.len() == 1 || lengths.iter().any(|&length| length > most) || lengths.iter().sum::<usize>() <= most),
+            }
+        }
     }
 
     #[test]

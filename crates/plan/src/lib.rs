@@ -10,6 +10,7 @@
 
 mod built;
 mod context;
+mod dataset;
 mod decide;
 mod delivered;
 mod duplicates;

@@ -4,7 +4,6 @@
 //! cut into sub-images, and the text is formatted anew.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -18,6 +17,7 @@ use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
+use crate::dataset::{DatasetShard, list_shards};
 use crate::pipeline::{SourceTable, display_name};
 
 /// The shards of a committed dataset.
@@ -36,19 +36,6 @@ struct Shard {
     num_bytes: u64,
 }
 
-/// What replay needs of a `manifest.json`.
-#[derive(Deserialize)]
-struct ManifestShards {
-    shards: Vec<ManifestShard>,
-}
-
-#[derive(Deserialize)]
-struct ManifestShard {
-    path: PathBuf,
-    format: ShardFormat,
-    num_bytes: u64,
-}
-
 /// A sample as the text of a raw record.
 #[derive(Serialize, Deserialize)]
 struct Replayed {
@@ -59,24 +46,17 @@ struct Replayed {
 impl ReplaySource {
     pub(crate) fn open(table: &SourceTable, variables: &BTreeMap<String, String>) -> Result<Self, PlanError> {
         let dataset = Path::new(&table.from);
-        let path = dataset.join("manifest.json");
         let unusable =
             |detail: String| PlanError::Replay { source_name: table.name.clone(), path: dataset.to_owned(), detail };
-        let text = fs::read(&path).map_err(|error| unusable(format!("cannot read its manifest.json ({error})")))?;
-        let manifest: ManifestShards = serde_json::from_slice(&text).map_err(|error| unusable(error.to_string()))?;
-        // Every format holds every sample; one of them is enough.
-        let format = ShardFormat::ALL.into_iter().find(|format| manifest.shards.iter().any(|s| s.format == *format));
-        let of_format = manifest.shards.into_iter().filter(|shard| Some(shard.format) == format);
-        let shard = |shard: ManifestShard| {
-            let path = dataset.join(&shard.path);
-            let name = display_name(&path, variables).into();
-            Shard { name, path, format: shard.format, num_bytes: shard.num_bytes }
+        let shard = |shard: DatasetShard| {
+            let name = display_name(&shard.path, variables).into();
+            Shard { name, path: shard.path, format: shard.format, num_bytes: shard.num_bytes }
         };
         Ok(Self {
             name: table.name.as_str().into(),
             only_sources: table.only_sources.clone(),
             only_layouts: table.only_layouts.clone(),
-            shards: of_format.map(shard).collect(),
+            shards: list_shards(dataset).map_err(unusable)?.into_iter().map(shard).collect(),
         })
     }
 

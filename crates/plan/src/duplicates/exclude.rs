@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 use manyframe_core::BlobRef;
 use manyframe_media::{Look, MediaError, decode_rgb, read_range};
 use manyframe_samplers::matches;
-use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
-use serde::Deserialize;
 
 use super::looks::Looks;
+use crate::dataset::list_shards;
 use crate::parallel::ordered_map;
 use crate::{Context, PlanError, SourceMedia};
 
@@ -125,22 +124,9 @@ fn add_files(path: &Path, places: &mut Vec<Place>) -> Result<(), PlanError> {
     paths.iter().try_for_each(|path| add_files(path, places))
 }
 
-#[derive(Deserialize)]
-struct ManifestShards {
-    shards: Vec<ManifestShard>,
-}
-
-#[derive(Deserialize)]
-struct ManifestShard {
-    path: String,
-    format: ShardFormat,
-}
-
 fn add_dataset(dataset: &Path, places: &mut Vec<Place>) -> Result<(), Box<dyn std::error::Error>> {
-    let manifest: ManifestShards = serde_json::from_slice(&std::fs::read(dataset.join("manifest.json"))?)?;
-    let format = ShardFormat::ALL.into_iter().find(|format| manifest.shards.iter().any(|s| s.format == *format));
-    for shard in manifest.shards.iter().filter(|shard| Some(shard.format) == format) {
-        for entry in manyframe_shards::list(shard.format, &dataset.join(&shard.path))? {
+    for shard in list_shards(dataset)? {
+        for entry in shard.samples()? {
             places.extend(entry?.images.into_iter().map(|image| Place::Blob(image.blob)));
         }
     }

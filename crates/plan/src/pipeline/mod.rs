@@ -39,7 +39,7 @@ use document::{Node, Place};
 pub struct Pipeline {
     /// The settings.
     pub file: PipelineFile,
-    /// The variables and their values, the built-in `here` included: what differs between machines.
+    /// The variables and their values, the built-in `here` and `root` included: what differs between machines.
     pub variables: BTreeMap<String, String>,
 }
 
@@ -68,11 +68,13 @@ pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline
     }
     let here = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let variables = document::substitute(&mut root, &[("here", here.display().to_string())]);
-    let variables = variables.unwrap_or_else(|unknown| {
+    let mut variables = variables.unwrap_or_else(|unknown| {
         problems.extend(unknown);
         BTreeMap::new()
     });
     let file = read_root(&root, &mut problems);
+    // Datasets below it have names that do not depend on where it is.
+    variables.entry("root".to_owned()).or_insert_with(|| file.output.root.clone());
     if problems.is_empty() { Ok(Pipeline { file, variables }) } else { Err(in_file(problems)) }
 }
 

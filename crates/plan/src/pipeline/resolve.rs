@@ -25,9 +25,7 @@ pub fn display_name(path: &Path, variables: &BTreeMap<String, String>) -> String
 pub(crate) fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Result<Vec<AnnotationFile>, PlanError> {
     let mut files = Vec::new();
     for pattern in source.annotations.as_slice() {
-        let mut matched = matching_paths(&source.name, pattern)?;
-        matched.sort();
-        for path in matched {
+        for path in matching_paths(&source.name, pattern)? {
             let subset = path.strip_prefix(&source.annotation_root).ok().filter(|_| !source.annotation_root.is_empty());
             let subset = subset.and_then(Path::parent).map(|parent| parent.display().to_string()).unwrap_or_default();
             let name = display_name(&path, &pipeline.variables);
@@ -38,23 +36,36 @@ pub(crate) fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Res
 }
 
 fn matching_paths(source: &str, pattern: &str) -> Result<Vec<PathBuf>, PlanError> {
+    let wrong =
+        |detail: String| PlanError::Annotations { source_name: source.to_owned(), pattern: pattern.to_owned(), detail };
+    expand(pattern).map_err(wrong)
+}
+
+/// The path, or the paths that match a pattern, in sorted order.
+fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
     let literal = PathBuf::from(pattern);
     if literal.exists() || !pattern.contains(['*', '?', '[']) {
         return Ok(vec![literal]);
     }
-    let wrong =
-        |detail: String| PlanError::Annotations { source_name: source.to_owned(), pattern: pattern.to_owned(), detail };
-    let paths = glob::glob(pattern).map_err(|error| wrong(error.to_string()))?;
-    let paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| wrong(error.to_string()))?;
-    if paths.is_empty() { Err(wrong("no file matches".to_owned())) } else { Ok(paths) }
+    let paths = glob::glob(pattern).map_err(|error| error.to_string())?;
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    paths.sort();
+    if paths.is_empty() { Err("no file matches".to_owned()) } else { Ok(paths) }
 }
 
-/// The media roots of a source, those of its subsets first.
-pub(crate) fn media_roots(source: &SourceTable) -> Vec<MediaRoot> {
-    let root =
-        |subset: Option<&String>, path: &String| MediaRoot { subset: subset.cloned(), path: PathBuf::from(path) };
-    let by_subset = source.media_by_subset.iter();
-    let by_subset =
-        by_subset.flat_map(|(subset, paths)| paths.as_slice().iter().map(move |path| root(Some(subset), path)));
-    by_subset.chain(source.media.as_slice().iter().map(|path| root(None, path))).collect()
+/// The media roots of a source, those of its subsets first, patterns expanded in sorted order.
+pub(crate) fn media_roots(source: &SourceTable) -> Result<Vec<MediaRoot>, PlanError> {
+    let mut roots = Vec::new();
+    let mut add = |subset: Option<&String>, pattern: &String| -> Result<(), PlanError> {
+        let wrong =
+            |detail| PlanError::MediaRoot { source_name: source.name.clone(), pattern: pattern.clone(), detail };
+        let paths = expand(pattern).map_err(wrong)?.into_iter();
+        roots.extend(paths.map(|path| MediaRoot { subset: subset.cloned(), path }));
+        Ok(())
+    };
+    for (subset, patterns) in &source.media_by_subset {
+        patterns.as_slice().iter().try_for_each(|pattern| add(Some(subset), pattern))?;
+    }
+    source.media.as_slice().iter().try_for_each(|pattern| add(None, pattern))?;
+    Ok(roots)
 }

@@ -359,7 +359,7 @@ pub struct SourceTable {
     pub annotations: OneOrMany,
     /// The directory below which an annotation file's path names its subset. Default: the reader decides.
     pub annotation_root: String,
-    /// Where images and videos are: directories, zip or tar files, tried in order.
+    /// Where images and videos are: directories, zip or tar files, or patterns such as `data/*.zip`, tried in order.
     pub media: OneOrMany,
     /// Further places for the records of one subset, or of all subsets below it; tried before `media`.
     pub media_by_subset: BTreeMap<String, OneOrMany>,
