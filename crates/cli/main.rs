@@ -16,6 +16,7 @@ use clap::Parser;
 fn main() -> ExitCode {
     let arguments = args::Arguments::parse();
     output::start_logging(&arguments.global);
+    output::quiet_contained_panics();
     match commands::run(&arguments) {
         Ok(code) => code,
         Err(error) => exit::report(&error),

@@ -35,3 +35,15 @@ pub(crate) fn start_logging(global: &Global) {
         LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).without_time().init(),
     }
 }
+
+/// A decoder that panics on a hostile file costs a record, which the ledger tells; there is no need to shout.
+pub(crate) fn quiet_contained_panics() {
+    let shout = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        if manyframe_core::is_contained() {
+            tracing::debug!(%panic, "a panic was contained");
+        } else {
+            shout(panic);
+        }
+    }));
+}

@@ -3,10 +3,10 @@
 //! The library checks much and not all; the tests in `tests/foreign.rs` find files on which it panics. Nothing it
 //! owns is used again after a panic.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use arrow::record_batch::RecordBatch;
+use manyframe_core::contained;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::ParquetError;
 
@@ -20,11 +20,7 @@ pub(crate) struct RecordBatches {
 
 /// Runs code of the library.
 pub(crate) fn guarded<T>(read: impl FnOnce() -> Result<T, ParquetError>) -> Result<T, ParquetError> {
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-        let text = text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_default();
-        Err(ParquetError::General(format!("the file contradicts itself: {text}")))
-    })
+    contained(read).unwrap_or_else(|panic| Err(ParquetError::General(format!("the file contradicts itself: {panic}"))))
 }
 
 impl RecordBatches {

@@ -7,6 +7,7 @@
 //!
 //! **Invariant:** nothing here performs I/O, starts a thread, or knows a file format or a prompt format.
 
+mod contain;
 mod cost;
 mod digest;
 mod index;
@@ -15,6 +16,7 @@ mod record;
 mod reject;
 mod sample;
 
+pub use contain::{contained, is_contained};
 pub use cost::{Cost, Total};
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::IndexRow;

@@ -3,11 +3,9 @@
 //! What was decoded is what the prompt says: if a video gives fewer frames than its index promised, the text and the
 //! token counts follow the frames that exist.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use manyframe_core::{
     BlobRef, Grid, ImageFormat, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Sample, SampleImage,
-    SampleVisual, Visual, VisualKind,
+    SampleVisual, Visual, VisualKind, contained,
 };
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, tile_image};
@@ -32,11 +30,13 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
     }
     let record = planned.fit.cut(record);
     // A decoder that panics on hostile bytes costs the record, not the run.
-    match catch_unwind(AssertUnwindSafe(|| sample_from_record(context, source, record, planned))) {
+    match contained(|| sample_from_record(context, source, record, planned)) {
         Ok(Ok(sample)) => Ok(Ok(sample)),
         Ok(Err(MediaError::Bad { code, detail })) => Ok(Err((code, context.portable_text(detail)))),
         Ok(Err(storage @ MediaError::Storage { .. })) => Err(EngineError::Plan(PlanError::Storage(storage))),
-        Err(_panic) => Ok(Err((RejectCode::MediaCorrupt, "a decoder gave up on one of its images or videos".into()))),
+        Err(_text_of_the_panic) => {
+            Ok(Err((RejectCode::MediaCorrupt, "a decoder gave up on one of its images or videos".into())))
+        }
     }
 }
 

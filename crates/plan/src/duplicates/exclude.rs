@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_core::BlobRef;
+use manyframe_core::{BlobRef, RejectCode, contained};
 use manyframe_media::{Look, MediaError, decode_rgb, read_range};
 use manyframe_samplers::matches;
 use rustc_hash::FxHashMap;
@@ -70,7 +70,11 @@ fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excl
             Place::Blob(blob) => (blob.name(), media.blob_bytes(blob)),
         };
         let name = context.portable_text(name);
-        match bytes.and_then(|bytes| decode_rgb(&bytes, limits)) {
+        let decode = |bytes: Vec<u8>| {
+            contained(|| decode_rgb(&bytes, limits))
+                .unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)))
+        };
+        match bytes.and_then(decode) {
             Ok(pixels) => Ok(Some(Excluded { name, look: Look::of(&pixels.view()) })),
             // Beside images there are other files.
             Err(MediaError::Bad { detail, .. }) => {

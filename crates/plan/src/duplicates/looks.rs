@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
-use manyframe_core::{BlobRef, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record};
+use manyframe_core::{BlobRef, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, contained};
 use manyframe_media::{Look, MediaError, decode_rgb};
 use rustc_hash::FxHashMap;
 
@@ -148,7 +148,8 @@ fn look(
     let Ok(record) = open.parse(&raw) else { return Ok(None) };
     let record = fit.cut(record);
     let looks = record.media.iter().map(|medium| look_of_medium(context, &open.media, &record, medium));
-    match looks.collect::<Result<Vec<Look>, MediaError>>() {
+    let Ok(looks) = contained(|| looks.collect::<Result<Vec<Look>, MediaError>>()) else { return Ok(None) };
+    match looks {
         Ok(visuals) => Ok(Some(RecordLook { entry, text: first_bits(record.text_digest()), visuals })),
         Err(MediaError::Bad { .. }) => Ok(None),
         Err(storage) => Err(PlanError::Storage(storage)),

@@ -2,7 +2,7 @@
 
 use manyframe_core::{
     BlobRef, Cost, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, Reject, RejectCode, Visual,
-    VisualKind,
+    VisualKind, contained,
 };
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, plan_tiles};
@@ -51,7 +51,9 @@ pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Vec
         Ok(record) => record,
         Err(reject) => return Ok(vec![rejected(&open.table.name, raw, reject)]),
     };
-    let outcomes = match measure_visuals(context, source, &record) {
+    let measured = contained(|| measure_visuals(context, source, &record))
+        .unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)));
+    let outcomes = match measured {
         Ok(visuals) => over_long::fitted(context, source, &record, &visuals),
         Err(MediaError::Bad { code, detail }) => vec![Err((code, context.portable_text(detail)))],
         Err(storage) => return Err(storage),
