@@ -1,0 +1,1 @@
+//! The hybrid model that the data is for, run over samples.
