@@ -1,0 +1,6 @@
+//! The model against references that nobody here wrote, and against itself: packed, in windows, long.
+
+mod isolation;
+mod memory;
+mod parity;
+mod support;
