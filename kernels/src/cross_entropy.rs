@@ -101,7 +101,7 @@ impl pulp::NullaryFnOnce for LogSumExp<'_> {
             }
         }
         let most = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        if most == f32::NEG_INFINITY || most == f32::INFINITY {
+        if most.is_infinite() {
             return f32::NAN;
         }
         let mut lanes = [0.0_f32; 16];

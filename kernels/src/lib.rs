@@ -13,6 +13,12 @@
 //!
 //! It does no I/O and knows nothing of records or datasets. Errors are candle's: what fails is a shape or a device.
 
+#![expect(
+    clippy::inline_always,
+    reason = "what a vectorised loop calls has to be compiled into it, for the same vector unit"
+)]
+#![expect(clippy::many_single_char_names, reason = "the letters are those of the papers")]
+
 pub mod attention;
 pub mod conv;
 pub mod cross_entropy;

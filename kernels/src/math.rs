@@ -2,14 +2,16 @@
 //!
 //! NaN stays NaN: a validation must see it.
 
+/// 1.5·2²³: adding it rounds to an integer, which then stands in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
 /// `eˣ`; 1.2e-38 below −87.3 and 2.4e38 above 88.4, where `f32` ends. Relative error below 3e-7.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
     // Comparisons, not `clamp` or `max`: those would replace NaN.
     let x = if x < -87.3 { -87.3 } else { x };
     let x = if x > 88.37 { 88.37 } else { x };
-    // x = n·ln 2 + r. Adding 1.5·2²³ rounds to an integer, which then stands in the low bits.
-    const ROUND: f32 = 12_582_912.0;
+    // x = n·ln 2 + r.
     let shifted = x * std::f32::consts::LOG2_E + ROUND;
     let n = shifted - ROUND;
     let r = (x - n * 0.693_359_4) + n * 2.121_944_4e-4;

@@ -8,7 +8,7 @@ use crate::storage::values_of;
 /// Mean and deviation of each channel that CLIP (arXiv 2103.00020) was trained with.
 pub const CLIP: Normalization = Normalization {
     mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-    deviation: [0.268_629_54, 0.261_302_58, 0.275_777_11],
+    deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 
 /// What is subtracted from each channel, and what it is then divided by; levels run from 0 to 1.

@@ -111,7 +111,9 @@ fn pool_on_cpu(grids: &[f32], pool: Pool, num_channels: usize, num_values: usize
                 mean.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
             }
         }
-        mean.iter_mut().for_each(|sum| *sum *= scale);
+        for sum in mean {
+            *sum *= scale;
+        }
     });
     pooled
 }

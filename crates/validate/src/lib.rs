@@ -16,6 +16,7 @@ pub mod config;
 mod error;
 mod jamba;
 mod layers;
+pub mod measure;
 mod model;
 mod sequence;
 mod vision;

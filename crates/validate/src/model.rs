@@ -52,6 +52,14 @@ impl Features {
     pub fn none() -> Self {
         Self(None)
     }
+
+    /// So many images: these, again and again.
+    pub(crate) fn cycled(&self, num_images: usize) -> Result<Self> {
+        let Some(features) = &self.0 else { return Ok(Self(None)) };
+        let num_own = features.dim(0)?;
+        let nth: Vec<u32> = (0..num_images).map(|image| (image % num_own.max(1)) as u32).collect();
+        Ok(Self(Some(features.index_select(&Tensor::from_vec(nth, num_images, features.device())?, 0)?)))
+    }
 }
 
 /// The losses of a sample.

@@ -54,6 +54,19 @@ pub enum Unusable {
     NoTower,
 }
 
+impl Unusable {
+    /// The text in tables.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Empty => "empty",
+            Self::LabelCount => "label_count",
+            Self::ImageCount => "image_count",
+            Self::UnknownId => "unknown_id",
+            Self::NoTower => "no_tower",
+        }
+    }
+}
+
 /// A sample laid out: pieces of text and of images, and a target at each place.
 ///
 /// # Invariants

@@ -38,10 +38,10 @@ impl Case {
         let (q, k, v) = (values(&self.q), values(&self.k), values(&self.v));
         let (num_heads, per_group) = (q[0].len(), q[0].len() / k[0].len());
         let mut outputs = Vec::new();
-        for token in 0..q.len() {
+        for (token, queries) in q.iter().enumerate() {
             let first = packing.ends().iter().rev().find(|&&end| end <= token).copied().unwrap_or(0);
             for head in 0..num_heads {
-                let query = &q[token][head];
+                let query = &queries[head];
                 let score = |key: usize| -> f64 {
                     let product = query.iter().zip(&k[key][head / per_group]).map(|(a, b)| f64::from(a * b));
                     product.sum::<f64>() / (query.len() as f64).sqrt()

@@ -20,13 +20,14 @@ use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use candle_core::{DType, Device, Tensor};
+use manyframe_core::Digest;
 
 pub use preset::Preset;
 pub use random::write_random;
 pub use specs::{TensorSpec, num_parameters, specs};
 
 use crate::ValidateError;
-use crate::config::ModelConfig;
+use crate::config::{CONFIG_FILE, ModelConfig, read_json};
 use header::TensorFile;
 
 /// The tensors of a model on disk, known to be those of its configuration.
@@ -83,6 +84,20 @@ impl Checkpoint {
         &self.config
     }
 
+    /// Whether `config.json` says that the weights are random.
+    pub fn is_random(&self) -> bool {
+        read_json(&self.directory.join(CONFIG_FILE))
+            .is_ok_and(|config| config.get(random::RANDOM) == Some(&true.into()))
+    }
+
+    /// A digest of the configuration and of the tensors' names, types, shapes and places; not of their values.
+    pub fn digest(&self) -> Digest {
+        let config = serde_json::to_vec(&self.config).unwrap_or_default();
+        let tensors = self.tensors.iter().map(|(name, place)| format!("{name} {place:?}").into_bytes());
+        let fields: Vec<Vec<u8>> = std::iter::once(config).chain(tensors).collect();
+        Digest::of_fields(fields.iter().map(Vec::as_slice))
+    }
+
     /// The type that most parameters have on disk.
     pub fn dtype(&self) -> DType {
         let bytes_of = |dtype: DType| -> u64 {
@@ -112,7 +127,8 @@ impl Checkpoint {
     fn add_file(&mut self, path: &Path, part: names::Part, problems: &mut Vec<String>) -> Result<(), ValidateError> {
         let file = TensorFile::open(path)?;
         let index = self.files.len();
-        for (found_name, info) in file.metadata.tensors() {
+        let found: BTreeMap<String, _> = file.metadata.tensors().into_iter().collect();
+        for (found_name, info) in found {
             let Some(name) = names::canonical(&found_name, part) else { continue };
             let Some(dtype) = header::float_type(info.dtype) else {
                 problems.push(format!("not numbers of 16 to 64 bits: {found_name} is {:?}", info.dtype));
@@ -123,7 +139,7 @@ impl Checkpoint {
             let shape = info.shape.clone();
             let place = Place { file: index, dtype, shape, start: start_in_file, num_bytes: end - start };
             if self.tensors.insert(name, place).is_some() {
-                problems.push(format!("there twice: {found_name} in {path:?}"));
+                problems.push(format!("there twice: {found_name} in {}", path.display()));
             }
         }
         self.files.push(file);

@@ -15,9 +15,9 @@ pub(super) enum FeedForward {
 /// `down(silu(gate(x))·up(x))`.
 #[derive(Debug)]
 pub(super) struct Mlp {
-    gate_proj: Linear,
-    up_proj: Linear,
-    down_proj: Linear,
+    gate: Linear,
+    up: Linear,
+    down: Linear,
 }
 
 /// Experts, and the router that sends each token to the most probable few of them, weighted by their probabilities as
@@ -25,7 +25,7 @@ pub(super) struct Mlp {
 #[derive(Debug)]
 pub(super) struct Experts {
     router: Linear,
-    experts: Vec<Mlp>,
+    members: Vec<Mlp>,
     num_chosen: usize,
 }
 
@@ -42,7 +42,7 @@ impl FeedForward {
                 let experts = (0..config.num_experts).map(|expert| Mlp::read(&experts.below(expert)));
                 Ok(Self::Experts(Experts {
                     router: parameters.linear("router")?,
-                    experts: experts.collect::<std::result::Result<_, _>>()?,
+                    members: experts.collect::<std::result::Result<_, _>>()?,
                     num_chosen: config.num_experts_per_tok,
                 }))
             }
@@ -61,14 +61,14 @@ impl FeedForward {
 impl Mlp {
     fn read(parameters: &Parameters<'_>) -> std::result::Result<Self, ValidateError> {
         Ok(Self {
-            gate_proj: parameters.linear("gate_proj")?,
-            up_proj: parameters.linear("up_proj")?,
-            down_proj: parameters.linear("down_proj")?,
+            gate: parameters.linear("gate_proj")?,
+            up: parameters.linear("up_proj")?,
+            down: parameters.linear("down_proj")?,
         })
     }
 
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
-        self.down_proj.forward(&(self.gate_proj.forward(x)?.silu()? * self.up_proj.forward(x)?)?)
+        self.down.forward(&(self.gate.forward(x)?.silu()? * self.up.forward(x)?)?)
     }
 }
 
@@ -76,7 +76,7 @@ impl Experts {
     fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let logits = self.router.forward(x)?.to_dtype(DType::F32)?;
         let probabilities = candle_nn::ops::softmax_last_dim(&logits)?.to_vec2::<f32>()?;
-        let mut sent = vec![(Vec::new(), Vec::new()); self.experts.len()];
+        let mut sent = vec![(Vec::new(), Vec::new()); self.members.len()];
         for (token, probabilities) in probabilities.iter().enumerate() {
             for (expert, probability) in most_probable(probabilities, self.num_chosen) {
                 if let Some((tokens, weights)) = sent.get_mut(expert) {
@@ -86,14 +86,14 @@ impl Experts {
             }
         }
         let mut y = x.zeros_like()?;
-        for (expert, (tokens, weights)) in self.experts.iter().zip(sent) {
+        for (member, (tokens, weights)) in self.members.iter().zip(sent) {
             let num_tokens = tokens.len();
             if num_tokens == 0 {
                 continue;
             }
             let tokens = Tensor::from_vec(tokens, num_tokens, x.device())?;
             let weights = Tensor::from_vec(weights, (num_tokens, 1), x.device())?.to_dtype(x.dtype())?;
-            let given = expert.forward(&x.index_select(&tokens, 0)?)?.broadcast_mul(&weights)?;
+            let given = member.forward(&x.index_select(&tokens, 0)?)?.broadcast_mul(&weights)?;
             y = y.index_add(&tokens, &given, 0)?;
         }
         Ok(y)

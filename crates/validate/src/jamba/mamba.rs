@@ -36,9 +36,8 @@ pub(super) struct MambaState {
 
 impl Mamba {
     pub(super) fn read(parameters: &Parameters<'_>, config: &JambaConfig) -> std::result::Result<Self, ValidateError> {
-        let linear = |name: &str| match config.mamba_proj_bias {
-            true => parameters.linear_with_bias(name),
-            false => parameters.linear(name),
+        let linear = |name: &str| {
+            if config.mamba_proj_bias { parameters.linear_with_bias(name) } else { parameters.linear(name) }
         };
         let norm = |name: &str| parameters.rms_norm(name, config.rms_norm_eps);
         let compute = || ValidateError::compute("the parameters of a Mamba layer");
@@ -46,9 +45,10 @@ impl Mamba {
         let num_channels = config.num_channels();
         let a_log = parameters.tensor_f32("A_log")?;
         let conv_weight = parameters.tensor_f32("conv1d.weight")?.squeeze(1).map_err(compute())?;
-        let conv_bias = match config.mamba_conv_bias {
-            true => parameters.tensor_f32("conv1d.bias")?,
-            false => Tensor::zeros(num_channels, a_log.dtype(), a_log.device()).map_err(compute())?,
+        let conv_bias = if config.mamba_conv_bias {
+            parameters.tensor_f32("conv1d.bias")?
+        } else {
+            Tensor::zeros(num_channels, a_log.dtype(), a_log.device()).map_err(compute())?
         };
         let d = parameters.tensor("D")?;
         let history = (config.mamba_d_conv - 1, num_channels);
@@ -76,6 +76,7 @@ impl Mamba {
         Ok(MambaState { history: self.no_history.clone(), scan })
     }
 
+    #[expect(clippy::many_single_char_names, reason = "the letters are those of the paper")]
     pub(super) fn forward(&self, x: &Tensor, window: &Window, state: &mut MambaState) -> Result<Tensor> {
         let [u, z] = split_last(&self.in_proj.forward(x)?, [self.num_channels; 2])?;
         let conv = CausalConv { x: &u, history: &state.history, weight: &self.conv_weight, bias: &self.conv_bias };
