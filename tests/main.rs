@@ -16,3 +16,4 @@ mod samples;
 mod schemas;
 mod support;
 mod tokens;
+mod validate;

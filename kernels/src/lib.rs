@@ -22,6 +22,8 @@
 pub mod attention;
 pub mod conv;
 pub mod cross_entropy;
+#[cfg(feature = "cuda")]
+mod cuda;
 mod math;
 pub mod normalize;
 pub mod pool;

@@ -18,6 +18,7 @@ mod jamba;
 mod layers;
 pub mod measure;
 mod model;
+mod open;
 mod sequence;
 mod vision;
 
@@ -26,5 +27,6 @@ pub use config::{JambaConfig, ModelConfig, VisionConfig};
 pub use error::ValidateError;
 pub use jamba::{Jamba, State};
 pub use model::{Features, HybridModel, Losses, ModelOptions};
+pub use open::{DeviceChoice, OpenModel};
 pub use sequence::{IGNORED, IMAGE, Sequence, Tokens, Unusable, ValidationSample};
 pub use vision::{ImageTokens, Tower, preprocess};

@@ -103,7 +103,11 @@ fn check_towers(language: &Path, towers: &[PathBuf]) {
             fs::write(model.join("config.json"), text).unwrap();
             let checkpoint = Checkpoint::open(&model).unwrap();
             let model = HybridModel::read(&checkpoint, options(64)).unwrap();
-            let features = model.tower().unwrap().features(&expected["pixel_values"]).unwrap();
+            let features = model
+                .tower()
+                .unwrap()
+                .features(&expected["pixel_values"].to_device(&model.options().device).unwrap())
+                .unwrap();
             // Without the class token.
             let truth = expected[&format!("hidden.{state}")].i((.., 1.., ..)).unwrap();
             let difference = most_different(&features, &truth);
@@ -147,7 +151,7 @@ fn the_shared_references_are_reproduced() {
             let ours = logits(&model, &[sample[first..].to_vec()], usize::MAX);
             close(&ours[0], &expected["padded.logits"].i((row, first..)).unwrap(), "padded logits");
         }
-        let embeddings = expected["embeds.inputs_embeds"].get(0).unwrap();
+        let embeddings = expected["embeds.inputs_embeds"].get(0).unwrap().to_device(&model.options().device).unwrap();
         let (jamba, window) = (model.jamba(), Window::of_one(embeddings.dim(0).unwrap()));
         let hidden = jamba.forward(&embeddings, &window, &mut jamba.start().unwrap()).unwrap();
         close(&jamba.logits(&hidden).unwrap(), &expected["embeds.logits"].get(0).unwrap(), "logits of embeddings");

@@ -9,8 +9,8 @@ use manyframe_validate::measure::{
     SampleSource, Stages, Verdict,
 };
 use manyframe_validate::{
-    Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Tokens, Unusable, ValidateError, ValidationSample,
-    write_random,
+    Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Tokens, Unusable, ValidateError,
+    ValidationSample, write_random,
 };
 
 struct Samples {
@@ -61,7 +61,15 @@ fn sample(number: u64, num_images: usize, labels: &[i64]) -> ValidationSample {
     let images = (0..num_images).map(|image| RgbImage::gray(30, 20, (image * 90) as u8 + number as u8 * 20).unwrap());
     let layout = if num_images == 0 { Layout::Text } else { Layout::Image };
     let stated = Tokens { text: labels.len() as u64, visual: 36 * num_images as u64 };
-    ValidationSample { id, source: "s".to_owned(), layout, input_ids, labels: all_labels, images: images.collect(), stated }
+    ValidationSample {
+        id,
+        source: "s".to_owned(),
+        layout,
+        input_ids,
+        labels: all_labels,
+        images: images.collect(),
+        stated,
+    }
 }
 
 fn samples() -> Samples {
@@ -114,7 +122,10 @@ fn every_sample_is_measured_or_says_why_not() {
     assert_eq!(measures.iter().map(|measure| measure.num_labels).collect::<Vec<_>>(), [3, 2, 2, 0, 0, 1]);
     assert_eq!(measures[0].answers.iter().map(|answer| answer.num_labels).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(measures[4].unusable, Some(Unusable::UnknownId));
-    assert_eq!(measures.iter().map(SampleMeasure::is_as_stated).collect::<Vec<_>>(), [true, true, true, true, true, false]);
+    assert_eq!(
+        measures.iter().map(SampleMeasure::is_as_stated).collect::<Vec<_>>(),
+        [true, true, true, true, true, false]
+    );
     for (measure, has_images) in measures.iter().zip([false, true, true, false, false, false]) {
         assert_eq!(measure.gain_over_blank().is_some(), has_images);
         assert_eq!(measure.gain_over_other().is_some(), has_images);

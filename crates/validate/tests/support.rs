@@ -41,8 +41,20 @@ pub(crate) fn expected(model: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(model.join("expected.safetensors"), &Device::Cpu).unwrap()
 }
 
+/// Where models run: on the CPU, unless `kernels/gpu-check.sh` says otherwise.
+fn device() -> Device {
+    #[expect(clippy::disallowed_methods, reason = "the device is given by a script")]
+    let is_cuda = std::env::var("MANYFRAME_DEVICE").is_ok_and(|device| device == "cuda");
+    if is_cuda { Device::new_cuda(0).unwrap() } else { Device::Cpu }
+}
+
 pub(crate) fn options(window_tokens: usize) -> ModelOptions {
-    ModelOptions { window_tokens, image_tokens: ImageTokens::TwoD { edge: 4 }, ..ModelOptions::on(Device::Cpu) }
+    ModelOptions {
+        window_tokens,
+        image_tokens: ImageTokens::TwoD { edge: 4 },
+        dtype: DType::F32,
+        ..ModelOptions::on(device())
+    }
 }
 
 pub(crate) fn read(model: &Path, window_tokens: usize) -> HybridModel {
@@ -55,6 +67,7 @@ pub(crate) fn ids(tensor: &Tensor) -> Vec<i64> {
 
 /// The largest absolute difference; NaN counts as one.
 pub(crate) fn most_different(left: &Tensor, right: &Tensor) -> f32 {
+    let (left, right) = (left.to_device(&Device::Cpu).unwrap(), right.to_device(&Device::Cpu).unwrap());
     assert_eq!(left.dims(), right.dims());
     let difference = (left - right).unwrap().abs().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
     difference.into_iter().fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })

@@ -74,15 +74,15 @@ pub fn selective_scan(scan: Scan<'_>, window: &Window) -> Result<Scanned> {
 }
 
 /// The operation over u, dt and z. A candle operation has one result: outputs and then the state, flat, `f32`.
-struct ScanOp {
-    window: Window,
-    num_channels: usize,
-    num_states: usize,
-    a: Tensor,
-    b: Tensor,
-    c: Tensor,
-    d: Tensor,
-    state: Tensor,
+pub(crate) struct ScanOp {
+    pub(crate) window: Window,
+    pub(crate) num_channels: usize,
+    pub(crate) num_states: usize,
+    pub(crate) a: Tensor,
+    pub(crate) b: Tensor,
+    pub(crate) c: Tensor,
+    pub(crate) d: Tensor,
+    pub(crate) state: Tensor,
 }
 
 impl ScanOp {

@@ -50,7 +50,7 @@ pub struct Report {
     pub without_labels: Vec<RecordId>,
     /// Samples that lose least when their images are another sample's, 20 at most.
     pub least_dependent_on_images: Vec<RecordId>,
-    /// Bytes that the model takes.
+    /// Bytes that the model takes in 16 bits.
     pub footprint: Footprint,
     /// What fits on cards of 24, 40 and 80 GB; computed, not measured.
     pub forecasts: Vec<Forecast>,

@@ -30,13 +30,13 @@ pub trait SampleSource {
 }
 
 /// Measures time. Only whoever runs the program has a clock.
-pub trait Clock {
+pub trait Clock: Sync {
     /// Seconds since some moment.
     fn seconds(&self) -> f64;
 }
 
 /// Is told how far a run has come.
-pub trait Progress {
+pub trait Progress: Sync {
     /// Samples are done.
     fn advance(&self, num_samples: usize);
 }
