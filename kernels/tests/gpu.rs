@@ -59,7 +59,8 @@ fn scan_agrees() {
             let a = (noise(&[channels, num_states], 6).exp().unwrap() * -1.0).unwrap().to_device(device).unwrap();
             let d = noise(&[channels], 7).to_device(device).unwrap();
             let mut state = noise(&[channels, num_states], 8).to_device(device).unwrap();
-            let windows = packing().windows(128).map(|window| {
+            let packing = packing();
+            let windows = packing.windows(128).map(|window| {
                 let rows = |t: &Tensor| t.narrow(0, window.start(), window.num_tokens()).unwrap();
                 let (u, dt, z, b, c) = (rows(&t[0]), rows(&t[1]), rows(&t[2]), rows(&t[3]), rows(&t[4]));
                 let scan = Scan { u: &u, dt: &dt, z: &z, a: &a, b: &b, c: &c, d: &d, state: &state };
@@ -77,7 +78,8 @@ fn convolution_agrees() {
     let (channels, taps) = (70, 4);
     check(&[noise(&[500, channels], 1), noise(&[channels, taps], 2), noise(&[channels], 3)], |t| {
         let mut history = Tensor::zeros((taps - 1, channels), t[0].dtype(), t[0].device()).unwrap();
-        let windows = packing().windows(60).map(|window| {
+        let packing = packing();
+        let windows = packing.windows(60).map(|window| {
             let x = t[0].narrow(0, window.start(), window.num_tokens()).unwrap();
             let conv = CausalConv { x: &x, history: &history, weight: &t[1], bias: &t[2] };
             let (y, last) = causal_conv(conv, &window).unwrap();
