@@ -4,11 +4,12 @@
 CARGO ?= cargo
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test lint bench schemas clean
+.PHONY: help setup demo test parity lint bench schemas clean
 
 help:
 	@echo 'make demo    build, fetch real photos and videos, run the three stages on them, verify the result'
 	@echo 'make test    all tests, with the Python readers of the shards'
+	@echo 'make parity  the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
 	@echo 'make lint    formatting, clippy, dependency rules'
 	@echo 'make bench   speed and memory beside Python versions of the same jobs'
 	@echo 'make schemas write schemas/ from the types'
@@ -26,10 +27,22 @@ test: setup
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) test --workspace --locked
 
+# The development profile optimises what computes: gemm, candle and the kernels.
+parity: setup
+	tests/setup/python.sh .env/python parity
+	rm -rf .env/parity && mkdir -p .env/parity
+	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate parity
+	$(CARGO) build --locked -p manyframe-validate --example prefill
+	.env/python/parity/bin/python tests/parity/compare.py target/debug/examples/prefill
+
 lint: setup
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
 	$(CARGO) clippy --workspace --locked --no-default-features -- -D warnings
+	NVCC=$(CURDIR)/tests/setup/nvcc-stand-in.sh CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80 \
+	  $(CARGO) clippy --locked -p manyframe-kernels -p manyframe-validate --features manyframe-validate/cuda --all-targets \
+	  --target-dir target/cuda-check -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependency rules (deny.toml) not checked'; fi
 

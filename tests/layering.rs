@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The layer of each member; an import may only point to a lower one.
-const LAYERS: [(&str, u32); 11] = [
+const LAYERS: [(&str, u32); 12] = [
     ("manyframe-core", 0),
     ("manyframe-media", 1),
     ("manyframe-columnar", 1),
@@ -12,6 +12,7 @@ const LAYERS: [(&str, u32); 11] = [
     ("manyframe-format", 2),
     ("manyframe-shards", 2),
     ("manyframe-samplers", 2),
+    ("manyframe-validate", 2),
     ("manyframe-plan", 3),
     ("manyframe-engine", 4),
     ("manyframe", 5),

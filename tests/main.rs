@@ -21,3 +21,4 @@ mod samples;
 mod schemas;
 mod support;
 mod tokens;
+mod validate;

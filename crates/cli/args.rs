@@ -12,7 +12,8 @@ Exit codes:
   0  done
   1  failed; trying again may help
   2  wrong use, or an error in a pipeline file; trying again will not help
-  3  built, but a source is over its error budget (max_rejects)";
+  3  built, but a source is over its error budget (max_rejects)
+  4  validated, and something is over a limit of the policy that fails";
 
 /// Builds multi-image instruction datasets for vision-language models.
 #[derive(Debug, Parser)]
@@ -57,6 +58,11 @@ pub(crate) enum Command {
     Why(WhyArguments),
     /// Read a whole dataset back: digests, decodability, placeholders and images, ids and labels, the ledger.
     Verify(VerifyArguments),
+    /// Run a hybrid model over samples of a dataset: token counts, losses, whether answers depend on the images.
+    Validate(ValidateArguments),
+    /// Models to validate with.
+    #[command(subcommand)]
+    Model(ModelCommand),
     /// Pack the samples of a dataset anew: rewrites the pack index, and no shard.
     Pack(PackArguments),
     /// Write a dataset in a format of other trainers.
@@ -241,6 +247,81 @@ pub(crate) enum SingleImageForm {
 fn parse_layout(text: &str) -> Result<Layout, String> {
     let found = Layout::ALL.into_iter().find(|layout| layout.as_str() == text);
     found.ok_or_else(|| format!("expected one of {}", Layout::ALL.map(Layout::as_str).join(", ")))
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ValidateArguments {
+    /// The dataset's directory. The measures go to validation.json and validation.parquet in it.
+    pub(crate) dataset: PathBuf,
+    /// The model's directory: config.json and safetensors of Jamba or LongLLaVA. `manyframe model init` writes a small one.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) model: PathBuf,
+    /// How many samples are run: some of every source, layout and length.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    pub(crate) samples: usize,
+    /// Run every sample.
+    #[arg(long, conflicts_with = "samples")]
+    pub(crate) all: bool,
+    /// Which samples are run.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Where the model runs.
+    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
+    pub(crate) device: DeviceName,
+    /// Limits, as TOML: `mean_loss = { warn = 2.5, fail = 4.0 }`. By default, only what is broken fails.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) policy: Option<PathBuf>,
+    /// Run samples with their own images only, which takes a third of the time and shows less.
+    #[arg(long)]
+    pub(crate) no_controls: bool,
+    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceName {
+    /// A GPU where there is one.
+    Auto,
+    Cpu,
+    Cuda,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelCommand {
+    /// Write a model with random weights: it checks the wiring, and judges no data.
+    Init {
+        /// The directory, which must not exist.
+        directory: PathBuf,
+        /// Its shape. `9b` is LongLLaVA's, and takes 19 GB.
+        #[arg(long, value_enum, default_value_t = PresetName::Tiny)]
+        preset: PresetName,
+        /// Its weights.
+        #[arg(long, value_name = "N", default_value_t = 0)]
+        seed: u64,
+        /// Number of token ids, if not that of Jamba's tokenizer.
+        #[arg(long, value_name = "N")]
+        vocab_size: Option<usize>,
+        /// Write config.json to stdout, and nothing else.
+        #[arg(long)]
+        describe: bool,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum PresetName {
+    /// 64 wide, every kind of layer: runs anywhere.
+    Tiny,
+    /// 512 wide: for timing on a CPU.
+    Small,
+    /// The dense 9B model with CLIP ViT-L/14 at 336 px.
+    #[value(name = "9b")]
+    Dense9b,
 }
 
 #[derive(Debug, Args)]

@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use manyframe_engine::EngineError;
 use manyframe_plan::PlanError;
+use manyframe_validate::ValidateError;
 
 /// Failed; trying again may help.
 pub(crate) const FAILED: u8 = 1;
@@ -11,6 +12,8 @@ pub(crate) const FAILED: u8 = 1;
 pub(crate) const WRONG_USE: u8 = 2;
 /// Built, but a source is over its error budget.
 pub(crate) const OVER_BUDGET: u8 = 3;
+/// Validated, and something is over a limit of the policy that fails.
+pub(crate) const OVER_LIMIT: u8 = 4;
 
 /// Prints an error with its causes, and says which code it ends with.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
@@ -45,9 +48,25 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
                 | EngineError::Exists { .. }
                 | EngineError::NotADataset { .. }
                 | EngineError::SourceChanged { .. }
+                | EngineError::NoTokens { .. }
         )
     };
-    engine.is_some_and(is_wrong) || error.downcast_ref::<WrongUse>().is_some()
+    let model = match engine {
+        Some(EngineError::Model(error)) => Some(error),
+        _ => error.downcast_ref::<ValidateError>(),
+    };
+    let is_wrong_model = |error: &ValidateError| {
+        matches!(
+            error,
+            ValidateError::Config { .. }
+                | ValidateError::Json { .. }
+                | ValidateError::Tensors { .. }
+                | ValidateError::Damaged { .. }
+                | ValidateError::Occupied { .. }
+                | ValidateError::Unfit { .. }
+        )
+    };
+    model.is_some_and(is_wrong_model) || engine.is_some_and(is_wrong) || error.downcast_ref::<WrongUse>().is_some()
 }
 
 /// A request that cannot be met however often it is made.

@@ -31,6 +31,7 @@ fn name(step: Step) -> &'static str {
         Step::Run => "run",
         Step::Commit => "commit",
         Step::Verify => "verify",
+        Step::Validate => "validate",
         Step::Export => "export",
     }
 }

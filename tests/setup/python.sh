@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the Python environments that read what manyframe writes: python.sh DIR [bench]
+# Makes the Python environments that read what manyframe writes: python.sh DIR [bench|parity]
 # One environment per client: their dependencies exclude each other.
 set -eu
-directory=${1:?usage: python.sh DIR [bench]}
+directory=${1:?usage: python.sh DIR [bench|parity]}
 here=$(dirname "$0")
 
 environment() { # NAME REQUIREMENTS
@@ -18,6 +18,8 @@ environment() { # NAME REQUIREMENTS
 
 if [ "${2:-}" = bench ]; then
   environment bench "$here/../python/requirements-bench.txt"
+elif [ "${2:-}" = parity ]; then
+  environment parity "$here/../parity/requirements.txt"
 else
   environment readers "$here/../python/requirements-readers.txt"
   environment datasets "$here/../python/requirements-datasets.txt"

@@ -4,10 +4,12 @@ mod build;
 mod contract;
 mod export;
 mod inspect;
+mod model;
 mod pack;
 mod plan;
 mod stages;
 mod task;
+mod validate;
 mod verify;
 mod why;
 
@@ -34,6 +36,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global),
+        Command::Validate(validate) => validate::run(validate, global),
+        Command::Model(model) => model::run(model),
         Command::Pack(pack) => pack::run(pack),
         Command::Export(export) => export::run(export, global),
         Command::Task(task) => task::run(task, global),

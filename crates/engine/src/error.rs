@@ -95,6 +95,17 @@ pub enum EngineError {
         /// The names there are.
         known: String,
     },
+    /// A model cannot be used, or cannot run a sample.
+    #[error("the model cannot be used")]
+    Model(#[from] manyframe_validate::ValidateError),
+    /// The ids of samples cannot be made.
+    #[error("the samples of {path:?} have no token ids, and none can be made: {detail}")]
+    NoTokens {
+        /// The dataset.
+        path: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
     /// A directory is not a dataset, or a file in it is not what it should be.
     #[error("{path:?} is not a dataset of manyframe: {detail}")]
     NotADataset {

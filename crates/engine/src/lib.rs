@@ -21,6 +21,7 @@ mod manifest;
 mod packs;
 mod sample;
 mod task;
+mod validate;
 mod verify;
 
 pub use commit::{Committed, commit, committed_before, refuse_foreign};
@@ -32,4 +33,5 @@ pub use look::{find_rows, read_origin, read_sample};
 pub use manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary};
 pub use packs::{PackRow, pack_schema, read_packs, repack};
 pub use task::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, run_task};
+pub use validate::{ValidateRequest, Validated, validate};
 pub use verify::{Verification, verify};

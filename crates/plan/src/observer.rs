@@ -15,6 +15,8 @@ pub enum Step {
     Verify,
     /// A dataset is written in another format. Counted in bytes of shards.
     Export,
+    /// A model is run over samples. Counted in samples.
+    Validate,
 }
 
 /// Is told how far the work has come. Calls come from one thread at a time or from several.

@@ -1,6 +1,6 @@
 //! Reads a dataset back: digests, decodability, placeholders and images, ids and labels, and an account that adds up.
 
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -52,7 +52,8 @@ impl TokenCheck {
     }
 }
 
-fn open_formatter(
+/// The formatter of a dataset, or why there is none, in words.
+pub(crate) fn open_formatter(
     dataset: &Path,
     manifest: &Manifest,
     variables: &BTreeMap<String, String>,

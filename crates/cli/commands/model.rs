@@ -1,0 +1,37 @@
+//! `manyframe model`: models to validate with.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_validate::checkpoint::num_parameters;
+use manyframe_validate::{Preset, write_random};
+
+use crate::args::{ModelCommand, PresetName};
+use crate::output;
+use crate::table::{bytes, count};
+
+pub(super) fn run(command: &ModelCommand) -> Result<ExitCode> {
+    let ModelCommand::Init { directory, preset, seed, vocab_size, describe } = command;
+    let preset = match preset {
+        PresetName::Tiny => Preset::Tiny,
+        PresetName::Small => Preset::Small,
+        PresetName::Dense9b => Preset::Dense9b,
+    };
+    let mut config = preset.config();
+    if let Some(vocab_size) = vocab_size {
+        config.language.vocab_size = *vocab_size;
+    }
+    if *describe {
+        output::print(&(serde_json::to_string_pretty(&config)? + "\n"))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    write_random(directory, &config, *seed)?;
+    let num_parameters = num_parameters(&config);
+    output::print(&format!(
+        "{}: {} parameters with random weights ({})\nIts loss checks the wiring, and judges no data.\n",
+        directory.display(),
+        count(num_parameters),
+        bytes(2 * num_parameters),
+    ))?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,150 @@
+//! `manyframe validate`: a model run over samples of a dataset.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use manyframe_engine::{ValidateRequest, Validated};
+use manyframe_validate::DeviceChoice;
+use manyframe_validate::measure::{Choice, Clock, Controls, Finding, Group, Policy, Report, RunOptions, Verdict};
+
+use crate::args::{DeviceName, Global, ValidateArguments};
+use crate::table::{Table, bytes, count};
+use crate::{exit, output, progress};
+
+pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<ExitCode> {
+    let observer = progress::observer(global.quiet);
+    let pool = super::thread_pool(&arguments.threads)?;
+    let request = ValidateRequest {
+        dataset: arguments.dataset.clone(),
+        model: arguments.model.clone(),
+        choice: if arguments.all { Choice::All } else { Choice::Count(arguments.samples) },
+        seed: arguments.seed,
+        device: match arguments.device {
+            DeviceName::Auto => DeviceChoice::Auto,
+            DeviceName::Cpu => DeviceChoice::Cpu,
+            DeviceName::Cuda => DeviceChoice::Cuda,
+        },
+        options: RunOptions {
+            controls: if arguments.no_controls { Controls::None } else { Controls::All },
+            ..RunOptions::default()
+        },
+        policy: arguments.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
+        variables: arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
+    };
+    let validated = manyframe_engine::validate(&request, &WallClock(Instant::now()), &pool, observer.as_ref())?;
+    let text =
+        if arguments.json { serde_json::to_string_pretty(&validated.report)? + "\n" } else { render(&validated) };
+    output::print(&text)?;
+    let is_over = validated.report.verdict == Verdict::Fail;
+    Ok(if is_over { ExitCode::from(exit::OVER_LIMIT) } else { ExitCode::SUCCESS })
+}
+
+/// Seconds since the command began.
+struct WallClock(Instant);
+
+impl Clock for WallClock {
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+}
+
+fn read_policy(path: &Path) -> Result<Policy> {
+    let text = fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    toml::from_str(&text).map_err(|error| exit::WrongUse(format!("{}: {error}", path.display())).into())
+}
+
+fn render(validated: &Validated) -> String {
+    let report = &validated.report;
+    let model = &report.model;
+    let mut text = format!(
+        "{} samples through a model of {} parameters, {} on the {}\n",
+        count(report.total.num_samples),
+        count(model.num_parameters),
+        model.dtype,
+        if model.device == "cuda" { "GPU" } else { "CPU" },
+    );
+    if model.is_random {
+        text.push_str(&format!(
+            "Its weights are random: a loss near ln {} = {:.3} says that the wiring is right, and judges no data.\n",
+            model.vocab_size,
+            (model.vocab_size as f64).ln()
+        ));
+    }
+    text.push_str(&format!("\n{}\n", groups_table(report).render()));
+    for finding in &report.findings {
+        text.push_str(&render_finding(finding));
+    }
+    let stages = &report.stages;
+    let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| count(rate as u64));
+    text.push_str(&format!(
+        "\n{:.1} s reading, {:.1} s images ({} a second), {:.1} s language model ({} tokens a second), {} at most\n",
+        stages.read_s,
+        stages.images_s,
+        rate(stages.images_per_s),
+        stages.language_s,
+        rate(stages.tokens_per_s),
+        stages.peak_memory_bytes.map_or("-".to_owned(), bytes),
+    ));
+    for forecast in &report.forecasts {
+        text.push_str(&format!(
+            "on {} GiB (computed, not measured): {} tokens, or {} images at {}\n",
+            forecast.memory_gib,
+            count(forecast.most_tokens),
+            count(forecast.most_images),
+            forecast.tokens_per_image,
+        ));
+    }
+    let (table_path, report_path) = (validated.table_path.display(), validated.report_path.display());
+    text.push_str(&format!("\nsamples: {table_path}\nreport:  {report_path}\nverdict: {}\n", word(report.verdict)));
+    text
+}
+
+fn groups_table(report: &Report) -> Table {
+    let mut table =
+        Table::new(&["group", "samples", "tokens", "labels", "loss", "per sample", "over blank", "over other"]);
+    let mut push = |name: &str, group: &Group| {
+        let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
+        table.push(vec![
+            name.to_owned(),
+            count(group.num_samples),
+            count(group.num_tokens),
+            count(group.num_labels),
+            number(group.loss_mean),
+            number(group.loss_mean_of_samples),
+            number(group.gain_over_blank),
+            number(group.gain_over_other),
+        ]);
+    };
+    let named = [("source", &report.by_source), ("layout", &report.by_layout), ("images", &report.by_images)];
+    for (kind, groups) in named.into_iter().chain([("tokens", &report.by_length)]) {
+        for (name, group) in groups {
+            push(&format!("{kind} {name}"), group);
+        }
+    }
+    push("all", &report.total);
+    table
+}
+
+fn render_finding(finding: &Finding) -> String {
+    let limit = |name: &str, limit: Option<f64>| limit.map_or(String::new(), |limit| format!(", {name} over {limit}"));
+    let name = serde_json::to_value(finding.measure).ok().and_then(|name| name.as_str().map(str::to_owned));
+    format!(
+        "{:<5} {} {:.4}{}{}\n",
+        word(finding.verdict),
+        name.unwrap_or_default().replace('_', " "),
+        finding.value,
+        limit("warn", finding.limit.warn),
+        limit("fail", finding.limit.fail),
+    )
+}
+
+fn word(verdict: Verdict) -> &'static str {
+    match verdict {
+        Verdict::Pass => "pass",
+        Verdict::Warn => "warn",
+        Verdict::Fail => "FAIL",
+    }
+}

@@ -1,0 +1,130 @@
+//! Runs a model over samples of a dataset, and writes what it measured beside the shards.
+//!
+//! What is measured, and what it means, is the business of `manyframe-validate`; here samples are found and read.
+
+mod samples;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manyframe_core::Digest;
+use manyframe_plan::{Observer, Step};
+use manyframe_validate::measure::{
+    Choice, Clock, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure, choose, write_table,
+};
+use manyframe_validate::{DeviceChoice, OpenModel};
+
+use crate::manifest::Manifest;
+use crate::{EngineError, files};
+use samples::DatasetSamples;
+
+/// What is to be validated, and how.
+#[derive(Debug, Clone)]
+pub struct ValidateRequest {
+    /// The dataset's directory.
+    pub dataset: PathBuf,
+    /// The model's directory.
+    pub model: PathBuf,
+    /// How many samples are run.
+    pub choice: Choice,
+    /// Which samples are run.
+    pub seed: u64,
+    /// Where the model runs.
+    pub device: DeviceChoice,
+    /// How samples are run.
+    pub options: RunOptions,
+    /// What follows from the measures.
+    pub policy: Policy,
+    /// Where variables of the pipeline file are on this machine, if the dataset was built on another.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// A validation that was written.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Validated {
+    /// What was measured of all samples together.
+    pub report: Report,
+    /// `validation.json`.
+    pub report_path: PathBuf,
+    /// `validation.parquet`.
+    pub table_path: PathBuf,
+}
+
+/// Runs samples of a dataset through a model, and writes `validation.parquet` and `validation.json` into its directory.
+///
+/// A run that was cut off goes on where it stopped, if dataset, model, samples and options are the same.
+pub fn validate(
+    request: &ValidateRequest,
+    clock: &dyn Clock,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<Validated, EngineError> {
+    let dataset = &request.dataset;
+    let manifest = Manifest::read(dataset)?;
+    let tokens_per_image = manifest.pipeline_file(dataset)?.format.tokens_per_image as usize;
+    let all = samples::list_candidates(dataset, &manifest)?;
+    let candidates: Vec<_> = all.iter().map(|(candidate, _)| candidate.clone()).collect();
+    let chosen = choose(&candidates, request.choice, request.seed);
+    let chosen = chosen.into_iter().filter_map(|position| all.get(position).cloned()).collect();
+    let samples = DatasetSamples::open(dataset, &manifest, chosen, &request.variables)?;
+    let open = pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
+    let journal = journal_path(dataset, &samples, &open.facts, request.options)?;
+    observer.start(Step::Validate, samples.len() as u64);
+    let (measures, mut stages) = pool.install(|| {
+        let run = Run::new(&open.model, &samples, request.options, clock);
+        run.run(&journal, &Observed(observer))
+    })?;
+    observer.finish(Step::Validate);
+    stages.peak_memory_bytes = peak_memory_bytes();
+    let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
+    let (report_path, table_path) = write(dataset, &measures, &report)?;
+    fs::remove_file(&journal).map_err(EngineError::write(&journal))?;
+    Ok(Validated { report, report_path, table_path })
+}
+
+/// Passes progress on.
+struct Observed<'a>(&'a dyn Observer);
+
+impl Progress for Observed<'_> {
+    fn advance(&self, num_samples: usize) {
+        self.0.advance(num_samples as u64, num_samples as u64);
+    }
+}
+
+fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(PathBuf, PathBuf), EngineError> {
+    let table_path = dataset.join("validation.parquet");
+    let temporary = files::temporary_beside(&table_path)?;
+    write_table(&temporary, measures)?;
+    files::publish(&temporary, &table_path)?;
+    let report_path = dataset.join("validation.json");
+    files::write_json(&report_path, report)?;
+    Ok((report_path, table_path))
+}
+
+/// A journal beside the dataset, in its directory of work, named after everything that measures depend on.
+fn journal_path(
+    dataset: &Path,
+    samples: &DatasetSamples,
+    facts: &ModelFacts,
+    options: RunOptions,
+) -> Result<PathBuf, EngineError> {
+    let manifest = dataset.join("manifest.json");
+    let manifest = fs::read(&manifest).map_err(EngineError::read(&manifest))?;
+    let how = serde_json::json!([facts, options]).to_string();
+    let ids = samples.ids().map(|id| id.0).collect::<Vec<_>>().concat();
+    let Digest(key) = Digest::of_fields([&manifest[..], how.as_bytes(), &ids]);
+    let key: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let mut work = dataset.as_os_str().to_owned();
+    work.push(".work");
+    let work = PathBuf::from(work);
+    fs::create_dir_all(&work).map_err(EngineError::write(&work))?;
+    Ok(work.join(format!("validation-{key}.jsonl")))
+}
+
+/// Peak resident memory of this process; `None` where the system does not tell.
+fn peak_memory_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
+}

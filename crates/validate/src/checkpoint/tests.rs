@@ -1,0 +1,186 @@
+//! Checkpoints that are whole, and everything else.
+
+#![expect(clippy::disallowed_methods, reason = "half a file left by a crash is no harm in a test")]
+
+use std::fs;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::config::{JambaConfig, VisionConfig};
+
+/// A model of a few thousand parameters.
+fn minute() -> ModelConfig {
+    let language = JambaConfig {
+        vocab_size: 11,
+        hidden_size: 8,
+        intermediate_size: 4,
+        num_hidden_layers: 2,
+        num_attention_heads: 2,
+        num_key_value_heads: Some(1),
+        attn_layer_period: 2,
+        attn_layer_offset: 1,
+        num_experts: 2,
+        mamba_d_state: 2,
+        ..JambaConfig::default()
+    };
+    let vision = VisionConfig {
+        hidden_size: 4,
+        intermediate_size: 4,
+        num_hidden_layers: 1,
+        num_attention_heads: 1,
+        image_size: 4,
+        patch_size: 2,
+        ..VisionConfig::default()
+    };
+    ModelConfig { language, vision_config: Some(vision), mm_vision_select_layer: -1, mm_projector_type: None }
+}
+
+fn written_model() -> (TempDir, PathBuf) {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("model");
+    write_random(&directory, &minute(), 7).unwrap();
+    (parent, directory)
+}
+
+fn problems(error: ValidateError) -> Vec<String> {
+    match error {
+        ValidateError::Tensors { problems, .. } => problems,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// A change of this is a change of every random model.
+const FIRST_DIGITS: &str = "33bf301fa0f942f5";
+
+#[test]
+fn a_seed_gives_the_same_bytes_and_another_seed_does_not() {
+    let (parent, directory) = written_model();
+    let (again, other) = (parent.path().join("again"), parent.path().join("other"));
+    write_random(&again, &minute(), 7).unwrap();
+    write_random(&other, &minute(), 8).unwrap();
+    let bytes = |directory: &Path| fs::read(directory.join(files::SINGLE_FILE)).unwrap();
+    assert_eq!(bytes(&directory), bytes(&again));
+    assert_ne!(bytes(&directory), bytes(&other));
+    assert_eq!(Digest::of(&bytes(&directory)).to_string().get(..16), Some(FIRST_DIGITS));
+}
+
+#[test]
+fn a_written_model_is_whole() {
+    let (_parent, directory) = written_model();
+    let checkpoint = Checkpoint::open(&directory).unwrap();
+    assert_eq!(checkpoint.config(), &minute());
+    assert_eq!(checkpoint.dtype(), DType::BF16);
+    let a_log = checkpoint.tensor("model.layers.0.mamba.A_log", DType::F32, &Device::Cpu).unwrap();
+    assert_eq!(a_log.to_vec2::<f32>().unwrap()[3], [0.0, 0.691_406_25]);
+}
+
+#[test]
+fn an_existing_directory_is_left_alone() {
+    let (parent, _) = written_model();
+    assert!(matches!(write_random(parent.path(), &minute(), 1), Err(ValidateError::Occupied { .. })));
+}
+
+const CONFIG: &str = crate::config::CONFIG_FILE;
+
+#[test]
+fn all_differences_are_one_error() {
+    let (_parent, directory) = written_model();
+    let path = directory.join(CONFIG);
+    let text = fs::read_to_string(&path).unwrap();
+    // Another vocabulary, no experts, a bias more.
+    let text =
+        text.replace("\"vocab_size\": 11", "\"vocab_size\": 12").replace("\"num_experts\": 2", "\"num_experts\": 1");
+    let text = text.replace("\"mamba_proj_bias\": false", "\"mamba_proj_bias\": true");
+    fs::write(&path, text).unwrap();
+    let problems = problems(Checkpoint::open(&directory).unwrap_err());
+    let has = |start: &str| problems.iter().any(|problem| problem.starts_with(start));
+    assert!(has("lm_head.weight has the shape [11, 8], expected [12, 8]"), "{problems:?}");
+    assert!(has("missing: model.layers.0.mamba.in_proj.bias [32]"), "{problems:?}");
+    assert!(has("surplus: model.layers.1.feed_forward.experts.1.down_proj.weight"), "{problems:?}");
+}
+
+#[test]
+fn a_tower_may_stand_apart() {
+    let (_parent, directory) = written_model();
+    let whole = Checkpoint::open(&directory).unwrap();
+    // The same tensors in three files: language model, projector, and tower in a folder of its own.
+    let bytes = fs::read(directory.join(files::SINGLE_FILE)).unwrap();
+    let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
+    let split = tempfile::tempdir().unwrap();
+    let tower = split.path().join("vision_tower");
+    fs::create_dir(&tower).unwrap();
+    let write = |path: PathBuf, keep: &dyn Fn(&str) -> Option<String>| {
+        let kept = tensors.tensors().into_iter().filter_map(|(name, view)| Some((keep(&name)?, view)));
+        safetensors::serialize_to_file(kept.collect::<Vec<_>>(), None, &path).unwrap();
+    };
+    let prefix = "model.vision_tower.vision_tower.vision_model.";
+    let is_language = |name: &str| !name.starts_with(prefix) && !name.contains("mm_projector");
+    write(split.path().join(files::SINGLE_FILE), &|name| is_language(name).then(|| name.to_owned()));
+    write(split.path().join("mm_projector.safetensors"), &|name| {
+        name.contains("mm_projector").then(|| name.to_owned())
+    });
+    write(tower.join(files::SINGLE_FILE), &|name| name.strip_prefix(prefix).map(str::to_owned));
+    let mut config = serde_json::json!(minute());
+    let vision = config.as_object_mut().unwrap().remove("vision_config").unwrap();
+    fs::write(split.path().join(CONFIG), config.to_string()).unwrap();
+    fs::write(tower.join(CONFIG), serde_json::json!({ "vision_config": vision }).to_string()).unwrap();
+    let apart = Checkpoint::open(split.path()).unwrap();
+    assert_eq!(apart.config(), whole.config());
+    assert_eq!(apart.tensors.keys().collect::<Vec<_>>(), whole.tensors.keys().collect::<Vec<_>>());
+}
+
+#[test]
+fn an_index_names_files_beside_it_only() {
+    let (_parent, directory) = written_model();
+    let index = r#"{"weight_map": {"lm_head.weight": "../../secret"}}"#;
+    fs::write(directory.join("model.safetensors.index.json"), index).unwrap();
+    assert!(matches!(Checkpoint::open(&directory), Err(ValidateError::Damaged { .. })));
+}
+
+#[test]
+fn numbers_beyond_reason_are_refused_together() {
+    let (_parent, directory) = written_model();
+    fs::write(
+        directory.join(CONFIG),
+        r#"{"num_hidden_layers": 1000000000000, "hidden_size": 0, "num_key_value_heads": 0}"#,
+    )
+    .unwrap();
+    match Checkpoint::open(&directory) {
+        Err(ValidateError::Config { problems, .. }) => assert!(problems.len() >= 4, "{problems:?}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(256))]
+
+    /// Whatever happens to a file, opening it and reading its tensors gives a model or an error.
+    #[test]
+    fn damaged_files_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
+        cut in prop::option::of(any::<prop::sample::Index>()),
+        in_config in any::<bool>(),
+    ) {
+        let (_parent, directory) = written_model();
+        let path = directory.join(if in_config { CONFIG } else { files::SINGLE_FILE });
+        let mut bytes = fs::read(&path).unwrap();
+        // Half of the changes fall on the header, which is where they can do harm.
+        let header = bytes.len().min(600);
+        for (nth, (place, value)) in changes.iter().enumerate() {
+            let range = if nth % 2 == 0 { header } else { bytes.len() };
+            let at = place.index(range);
+            bytes[at] = *value;
+        }
+        if let Some(cut) = cut {
+            bytes.truncate(cut.index(bytes.len()));
+        }
+        fs::write(&path, &bytes).unwrap();
+        if let Ok(checkpoint) = Checkpoint::open(&directory) {
+            for name in checkpoint.tensors.keys() {
+                prop_assert!(checkpoint.tensor(name, DType::F32, &Device::Cpu).is_ok());
+            }
+        }
+    }
+}

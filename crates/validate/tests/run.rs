@@ -1,0 +1,174 @@
+//! A run over samples: what is measured, that it goes on where it stopped, and what a policy makes of it.
+
+use candle_core::Device;
+use manyframe_core::{Digest, Layout, RecordId};
+use manyframe_media::RgbImage;
+use manyframe_validate::checkpoint::Preset;
+use manyframe_validate::measure::{
+    Clock, Controls, Footprint, Measure, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure,
+    SampleSource, Stages, Verdict,
+};
+use manyframe_validate::{
+    Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Tokens, Unusable, ValidateError,
+    ValidationSample, write_random,
+};
+
+struct Samples {
+    samples: Vec<ValidationSample>,
+    lengths: Vec<u64>,
+    /// Samples that cannot be read.
+    broken_from: usize,
+}
+
+impl SampleSource for Samples {
+    type Error = ValidateError;
+
+    fn lengths(&self) -> &[u64] {
+        &self.lengths
+    }
+
+    fn has_images(&self, index: usize) -> bool {
+        !self.samples[index].images.is_empty()
+    }
+
+    fn read(&self, index: usize) -> Result<ValidationSample, ValidateError> {
+        if index >= self.broken_from {
+            return Err(ValidateError::Unfit { detail: "the disk is gone".to_owned() });
+        }
+        Ok(self.samples[index].clone())
+    }
+}
+
+/// Time stands still.
+struct Still;
+
+impl Clock for Still {
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+}
+
+impl Progress for Still {
+    fn advance(&self, _: usize) {}
+}
+
+fn sample(number: u64, num_images: usize, labels: &[i64]) -> ValidationSample {
+    let id = RecordId::from_digest(Digest::of(&number.to_le_bytes()));
+    let mut input_ids = vec![IMAGE; num_images];
+    input_ids.extend((0..labels.len() as i64).map(|place| (place * 7 + number as i64) % 100));
+    let mut all_labels = vec![IGNORED; num_images];
+    all_labels.extend(labels);
+    let images = (0..num_images).map(|image| RgbImage::gray(30, 20, (image * 90) as u8 + number as u8 * 20).unwrap());
+    let layout = if num_images == 0 { Layout::Text } else { Layout::Image };
+    let stated = Tokens { text: labels.len() as u64, visual: 36 * num_images as u64 };
+    ValidationSample {
+        id,
+        source: "s".to_owned(),
+        layout,
+        input_ids,
+        labels: all_labels,
+        images: images.collect(),
+        stated,
+    }
+}
+
+fn samples() -> Samples {
+    let samples = vec![
+        sample(0, 0, &[IGNORED, 5, 6, IGNORED, 7]),
+        sample(1, 1, &[IGNORED, 5, 6]),
+        sample(2, 2, &[IGNORED, 3, 4]),
+        sample(3, 0, &[IGNORED; 4]),
+        sample(4, 0, &[IGNORED, 100]),
+        ValidationSample { stated: Tokens { text: 9, visual: 0 }, ..sample(5, 0, &[IGNORED, 2]) },
+    ];
+    let lengths = samples.iter().map(|sample| sample.stated.text + sample.stated.visual).collect();
+    Samples { samples, lengths, broken_from: usize::MAX }
+}
+
+fn model() -> (HybridModel, Checkpoint) {
+    let parent = tempfile::tempdir().unwrap();
+    let directory = parent.path().join("model");
+    let mut config = Preset::Tiny.config();
+    config.language.vocab_size = 100;
+    write_random(&directory, &config, 5).unwrap();
+    let checkpoint = Checkpoint::open(&directory).unwrap();
+    assert!(checkpoint.is_random());
+    let options = ModelOptions { image_tokens: ImageTokens::TwoD { edge: 6 }, ..ModelOptions::on(Device::Cpu) };
+    (HybridModel::read(&checkpoint, options).unwrap(), checkpoint)
+}
+
+const OPTIONS: RunOptions = RunOptions { batch_tokens: 90, controls: Controls::All };
+
+fn report(measures: &[SampleMeasure], checkpoint: &Checkpoint) -> Report {
+    let model = ModelFacts {
+        digest: checkpoint.digest(),
+        num_parameters: 1,
+        vocab_size: 100,
+        tokens_per_image: 36,
+        is_random: true,
+        device: "cpu".to_owned(),
+        dtype: "f32".to_owned(),
+    };
+    let footprint = Footprint::of(checkpoint.config(), 4, 4096);
+    Report::new(measures, model, Policy::default(), footprint, Stages::default())
+}
+
+#[test]
+fn every_sample_is_measured_or_says_why_not() {
+    let (model, checkpoint) = model();
+    let (samples, folder) = (samples(), tempfile::tempdir().unwrap());
+    let run = Run::new(&model, &samples, OPTIONS, &Still);
+    let (measures, stages) = run.run(&folder.path().join("journal"), &Still).unwrap();
+    assert_eq!(measures.iter().map(|measure| measure.num_labels).collect::<Vec<_>>(), [3, 2, 2, 0, 0, 1]);
+    assert_eq!(measures[0].answers.iter().map(|answer| answer.num_labels).collect::<Vec<_>>(), [2, 1]);
+    assert_eq!(measures[4].unusable, Some(Unusable::UnknownId));
+    assert_eq!(
+        measures.iter().map(SampleMeasure::is_as_stated).collect::<Vec<_>>(),
+        [true, true, true, true, true, false]
+    );
+    for (measure, has_images) in measures.iter().zip([false, true, true, false, false, false]) {
+        assert_eq!(measure.gain_over_blank().is_some(), has_images);
+        assert_eq!(measure.gain_over_other().is_some(), has_images);
+    }
+    // Own images 3, one blank image for each batch, and a partner's for each of the two.
+    assert_eq!(stages.num_images, 3 + 2 + 3);
+    let report = report(&measures, &checkpoint);
+    assert_eq!(report.verdict, Verdict::Fail);
+    let failed: Vec<_> =
+        report.findings.iter().filter(|f| f.verdict == Verdict::Fail).map(|finding| finding.measure).collect();
+    assert_eq!(failed, [Measure::MismatchedTokens, Measure::Unusable, Measure::WithoutLabels]);
+    assert!(report.random_distance().unwrap() < 0.2);
+    assert_eq!(report.by_images.keys().collect::<Vec<_>>(), ["0", "1", "2-3"]);
+    assert_eq!(report.unusable, [samples.samples[4].id]);
+}
+
+#[test]
+fn a_run_that_was_cut_off_gives_what_a_whole_one_gives() {
+    let (model, _) = model();
+    let folder = tempfile::tempdir().unwrap();
+    let whole = Run::new(&model, &samples(), OPTIONS, &Still).run(&folder.path().join("whole"), &Still).unwrap().0;
+    let journal = folder.path().join("journal");
+    let broken = Samples { broken_from: 4, ..samples() };
+    assert!(Run::new(&model, &broken, OPTIONS, &Still).run(&journal, &Still).is_err());
+    let kept = std::fs::read(&journal).unwrap();
+    assert!(kept.len() > 100);
+    // Half a line at the end.
+    let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
+    std::io::Write::write_all(&mut file, br#"{"first": 3, "measures": [{"id""#).unwrap();
+    let (again, stages) = Run::new(&model, &samples(), OPTIONS, &Still).run(&journal, &Still).unwrap();
+    assert_eq!(again, whole);
+    // What was done was not done again.
+    assert!(stages.num_images < 8);
+}
+
+#[test]
+fn measures_become_a_table_of_a_row_each() {
+    let (model, _) = model();
+    let (samples, folder) = (samples(), tempfile::tempdir().unwrap());
+    let measures = Run::new(&model, &samples, OPTIONS, &Still).run(&folder.path().join("j"), &Still).unwrap().0;
+    let path = folder.path().join("validation.parquet");
+    manyframe_validate::measure::write_table(&path, &measures).unwrap();
+    let table = manyframe_columnar::TableReader::open(&path).unwrap();
+    assert_eq!(table.num_rows(), 6);
+    assert!(table.columns().iter().all(|column| !column.doc.is_empty()));
+}

@@ -1,0 +1,62 @@
+//! Promise: `manyframe validate` runs a model over a dataset, and its verdict is an exit code.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::support::{Workshop, llava, photo, run, stdout};
+
+fn workshop() -> Workshop {
+    let mut workshop = Workshop::new();
+    for number in 0..3 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 60, 40));
+    }
+    let mut records: Vec<_> = (0..3).map(|number| llava(&number.to_string(), &format!("{number}.jpg"))).collect();
+    records.push(json!({ "id": "text", "conversations": [
+        { "from": "human", "value": "What is two and two?" }, { "from": "gpt", "value": "Four." },
+    ] }));
+    workshop.add_source("s", "llava", &Value::from(records), "");
+    workshop.build();
+    workshop
+}
+
+#[test]
+fn a_dataset_is_validated_with_a_random_model() {
+    let workshop = workshop();
+    let (dataset, model) = (workshop.text("out"), workshop.text("model"));
+    run(&["model", "init", &model, "--seed", "4"], 0);
+    let arguments = ["validate", &dataset, "--model", &model, "--all", "--device", "cpu", "--quiet"];
+    let table = stdout(&arguments);
+    assert!(table.contains("verdict: pass") && table.contains("random"), "{table}");
+    let report: Value = serde_json::from_slice(&fs::read(workshop.path("out/validation.json")).unwrap()).unwrap();
+    assert_eq!(report["total"]["num_samples"], 4);
+    assert_eq!(report["total"]["num_mismatched"], 0);
+    assert_eq!(report["total"]["num_controlled"], 3);
+    assert!((report["total"]["loss_mean"].as_f64().unwrap() - 65_536_f64.ln()).abs() < 0.5);
+    // The same again, but for the clock.
+    let again: Value = serde_json::from_str(&stdout(&[&arguments[..], &["--json"]].concat())).unwrap();
+    assert_eq!(again["by_source"], report["by_source"]);
+    // A validation is no part of the dataset.
+    run(&["verify", &dataset, "--quiet"], 0);
+}
+
+#[test]
+fn what_a_policy_forbids_is_an_exit_code() {
+    let workshop = workshop();
+    let (dataset, model) = (workshop.text("out"), workshop.text("model"));
+    run(&["model", "init", &model], 0);
+    let policy = workshop.write("policy.toml", "mean_loss = { fail = 1.0 }\n").display().to_string();
+    let arguments = ["validate", &dataset, "--model", &model, "--samples", "2", "--no-controls", "--quiet", "--policy"];
+    run(&[&arguments[..], &[&policy]].concat(), 4);
+    let misspelled = workshop.write("misspelled.toml", "mean_los = { fail = 1.0 }\n").display().to_string();
+    run(&[&arguments[..], &[&misspelled]].concat(), 2);
+}
+
+#[test]
+fn a_model_that_is_none_is_wrong_use() {
+    let workshop = workshop();
+    let (dataset, model) = (workshop.text("out"), workshop.path("model"));
+    fs::create_dir(&model).unwrap();
+    fs::write(model.join("config.json"), r#"{"hidden_size": 0}"#).unwrap();
+    run(&["validate", &dataset, "--model", &model.display().to_string(), "--quiet"], 2);
+}
