@@ -14,7 +14,7 @@ use manyframe_validate::{
 };
 
 struct Samples {
-    samples: Vec<ValidationSample>,
+    all: Vec<ValidationSample>,
     lengths: Vec<u64>,
     /// Samples that cannot be read.
     broken_from: usize,
@@ -28,14 +28,14 @@ impl SampleSource for Samples {
     }
 
     fn has_images(&self, index: usize) -> bool {
-        !self.samples[index].images.is_empty()
+        !self.all[index].images.is_empty()
     }
 
     fn read(&self, index: usize) -> Result<ValidationSample, ValidateError> {
         if index >= self.broken_from {
             return Err(ValidateError::Unfit { detail: "the disk is gone".to_owned() });
         }
-        Ok(self.samples[index].clone())
+        Ok(self.all[index].clone())
     }
 }
 
@@ -82,7 +82,7 @@ fn samples() -> Samples {
         ValidationSample { stated: Tokens { text: 9, visual: 0 }, ..sample(5, 0, &[IGNORED, 2]) },
     ];
     let lengths = samples.iter().map(|sample| sample.stated.text + sample.stated.visual).collect();
-    Samples { samples, lengths, broken_from: usize::MAX }
+    Samples { all: samples, lengths, broken_from: usize::MAX }
 }
 
 fn model() -> (HybridModel, Checkpoint) {
@@ -139,7 +139,7 @@ fn every_sample_is_measured_or_says_why_not() {
     assert_eq!(failed, [Measure::MismatchedTokens, Measure::Unusable, Measure::WithoutLabels]);
     assert!(report.random_distance().unwrap() < 0.2);
     assert_eq!(report.by_images.keys().collect::<Vec<_>>(), ["0", "1", "2-3"]);
-    assert_eq!(report.unusable, [samples.samples[4].id]);
+    assert_eq!(report.unusable, [samples.all[4].id]);
 }
 
 #[test]

@@ -66,8 +66,8 @@ pub fn validate(
     let all = samples::list_candidates(dataset, &manifest)?;
     let candidates: Vec<_> = all.iter().map(|(candidate, _)| candidate.clone()).collect();
     let chosen = choose(&candidates, request.choice, request.seed);
-    let chosen = chosen.into_iter().filter_map(|position| all.get(position).cloned()).collect();
-    let samples = DatasetSamples::open(dataset, &manifest, chosen, &request.variables)?;
+    let chosen: Vec<_> = chosen.into_iter().filter_map(|position| all.get(position).cloned()).collect();
+    let samples = DatasetSamples::open(dataset, &manifest, &chosen, &request.variables)?;
     let open = pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let journal = journal_path(dataset, &samples, &open.facts, request.options)?;
     observer.start(Step::Validate, samples.len() as u64);
@@ -113,8 +113,8 @@ fn journal_path(
     let manifest = fs::read(&manifest).map_err(EngineError::read(&manifest))?;
     let how = serde_json::json!([facts, options]).to_string();
     let ids = samples.ids().map(|id| id.0).collect::<Vec<_>>().concat();
-    let Digest(key) = Digest::of_fields([&manifest[..], how.as_bytes(), &ids]);
-    let key: String = key.iter().take(8).map(|byte| format!("{byte:02x}")).collect();
+    let key = Digest::of_fields([&manifest[..], how.as_bytes(), &ids]).to_string();
+    let key = key.get(..16).unwrap_or_default();
     let mut work = dataset.as_os_str().to_owned();
     work.push(".work");
     let work = PathBuf::from(work);

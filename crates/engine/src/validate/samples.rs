@@ -55,7 +55,7 @@ impl DatasetSamples {
     pub(super) fn open(
         dataset: &Path,
         manifest: &Manifest,
-        chosen: Vec<Listed>,
+        chosen: &[Listed],
         variables: &BTreeMap<String, String>,
     ) -> Result<Self, EngineError> {
         let mut shards: BTreeMap<&str, (PathBuf, ShardFormat)> = BTreeMap::new();
@@ -78,7 +78,7 @@ impl DatasetSamples {
             }
         }
         let mut samples = Vec::with_capacity(chosen.len());
-        for (candidate, name) in &chosen {
+        for (candidate, name) in chosen {
             let Some((shard, format)) = shards.get(name.as_str()).cloned() else {
                 let detail = format!("the manifest has no shard {name:?}");
                 return Err(EngineError::NotADataset { path: dataset.to_owned(), detail });
