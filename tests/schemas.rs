@@ -5,6 +5,7 @@ use std::fs;
 use manyframe_engine::Manifest;
 use manyframe_plan::pipeline::PipelineFile;
 use manyframe_shards::{SampleJson, SampleMetadata};
+use manyframe_validate::measure::{Policy, Report, table_schema};
 use schemars::{JsonSchema, schema_for};
 
 use crate::support::root;
@@ -32,4 +33,7 @@ fn schemas_are_generated_from_the_types() {
     compare_type::<Manifest>("manifest.schema.json");
     compare("ledger.schema.json", &manyframe_engine::ledger_schema());
     compare("pack.schema.json", &manyframe_engine::pack_schema());
+    compare_type::<Report>("validation.schema.json");
+    compare_type::<Policy>("policy.schema.json");
+    compare("validation-row.schema.json", &table_schema());
 }

@@ -60,3 +60,26 @@ fn a_model_that_is_none_is_wrong_use() {
     fs::write(model.join("config.json"), r#"{"hidden_size": 0}"#).unwrap();
     run(&["validate", &dataset, "--model", &model.display().to_string(), "--quiet"], 2);
 }
+
+#[test]
+fn a_build_that_its_model_forbids_replaces_nothing() {
+    let workshop = workshop();
+    let model = workshop.text("model");
+    run(&["model", "init", &model], 0);
+    let strict = workshop.write("strict.toml", "mean_loss = { fail = 1.0 }\n").display().to_string();
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let validate = |policy: &str| {
+        format!(
+            "validate={{ model = {model:?}, samples = 3, device = \"cpu\", controls = false, policy = {policy:?} }}"
+        )
+    };
+    let before = fs::read(workshop.path("out/manifest.json")).unwrap();
+    let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--set", "source.s.take=3", "--set"];
+    let failed = run(&[&arguments[..], &[&validate(&strict)]].concat(), 4);
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("mean loss"), "{failed:?}");
+    assert_eq!(fs::read(workshop.path("out/manifest.json")).unwrap(), before);
+    let passed = run(&[&arguments[..], &[&validate("")]].concat(), 0);
+    assert!(String::from_utf8_lossy(&passed.stdout).contains("verdict: pass"), "{passed:?}");
+    assert_ne!(fs::read(workshop.path("out/manifest.json")).unwrap(), before);
+    assert!(workshop.path("out/validation.json").exists());
+}

@@ -13,7 +13,7 @@ Exit codes:
   1  failed; trying again may help
   2  wrong use, or an error in a pipeline file; trying again will not help
   3  built, but a source is over its error budget (max_rejects)
-  4  validated, and something is over a limit of the policy that fails";
+  4  validated, and something is over a limit of the policy that fails; a build replaces nothing then";
 
 /// Builds multi-image instruction datasets for vision-language models.
 #[derive(Debug, Parser)]
@@ -338,6 +338,8 @@ pub(crate) struct TaskArguments {
 pub(crate) struct CommitArguments {
     /// The plan's directory, as `manyframe plan` prints it.
     pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
 }
 
 #[cfg(test)]

@@ -24,6 +24,9 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let causes = error.chain().map(ToString::to_string).collect::<Vec<_>>();
     crate::output::print_error(&format!("error: {}", causes.join(": ")));
+    if let Some(EngineError::Invalid { .. }) = error.downcast_ref::<EngineError>() {
+        return ExitCode::from(OVER_LIMIT);
+    }
     ExitCode::from(if is_wrong_use(error) { WRONG_USE } else { FAILED })
 }
 

@@ -14,6 +14,11 @@ for recipe in longllava longvila; do
   tests/setup/recipe.sh "$manyframe" "$recipe" "out/demo/$recipe"
 done
 
+echo
+rm -rf out/demo/tiny-model
+"$manyframe" model init out/demo/tiny-model --preset tiny
+"$manyframe" validate out/demo/3-multi-image --model out/demo/tiny-model --samples 24
+
 sample=$("$manyframe" inspect out/demo/3-multi-image | sed -n 's/^one sample: .* //p')
 echo
 "$manyframe" inspect out/demo/3-multi-image "$sample" --images out/demo/images
@@ -23,6 +28,7 @@ Look at:
   out/demo/3-multi-image/README.md      the dataset card
   out/demo/3-multi-image/webdataset/    shards: temporal, spatial, image, text
   out/demo/longllava/, longvila/        the published recipes, in small
+  out/demo/3-multi-image/validation.json  what a model with random weights measured
   out/demo/images/                      the images of the sample above
   $manyframe inspect out/demo/3-multi-image
   $manyframe why out/demo/1-align allava_laion_cap_100000111

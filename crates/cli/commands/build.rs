@@ -1,5 +1,6 @@
 //! `manyframe build`: plan, run, commit.
 
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -10,7 +11,7 @@ use manyframe_plan::{Context, Observer, Plan};
 use manyframe_samplers::Difference;
 
 use super::plan::Work;
-use super::{contract, pack, stages};
+use super::{contract, pack, stages, validate};
 use crate::args::{BuildArguments, Global};
 use crate::table::{bytes, count};
 use crate::{exit, output, progress};
@@ -37,7 +38,7 @@ fn build(
 ) -> Result<Committed> {
     let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
     let context = Context::open(pipeline)?;
-    let dataset = std::path::PathBuf::from(&context.pipeline.file.output.directory);
+    let dataset = PathBuf::from(&context.pipeline.file.output.directory);
     if !arguments.pipeline.fresh {
         let key = work.plan_key(&context)?;
         if let Some(committed) = manyframe_engine::committed_before(&dataset, key)? {
@@ -53,7 +54,11 @@ fn build(
     let started = Instant::now();
     manyframe_engine::run_all(&context, &made.plan, &made.directory, pool, observer)?;
     let elapsed = started.elapsed();
-    let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer)?;
+    let check = |staged: &Path| match &context.pipeline.file.validate {
+        Some(table) => validate::check(table, staged, pool, observer),
+        None => Ok(()),
+    };
+    let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer, check)?;
     if committed.work.num_samples_reused == 0 {
         let num_bytes = made.plan.tasks.iter().map(|task| task.estimated_bytes).sum();
         work.keep_rate(num_bytes, pool.current_num_threads(), elapsed)?;

@@ -1,5 +1,6 @@
 //! `manyframe task` and `manyframe commit`: what a cluster engine calls.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -7,6 +8,7 @@ use manyframe_engine::OutcomeResult;
 use manyframe_plan::{Context, Plan};
 
 use super::build::Budget;
+use super::validate;
 use crate::args::{CommitArguments, Global, TaskArguments};
 use crate::{exit, output, progress};
 
@@ -34,7 +36,12 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let plan = Plan::read(&arguments.plan)?;
     let dataset = std::path::PathBuf::from(&plan.pipeline.output.directory);
     let context = Context::open(plan.pipeline())?;
-    let committed = manyframe_engine::commit(&context, &plan, &arguments.plan, &dataset, observer.as_ref())?;
+    let pool = super::thread_pool(&arguments.threads)?;
+    let check = |staged: &Path| match &plan.pipeline.validate {
+        Some(table) => validate::check(table, staged, &pool, observer.as_ref()),
+        None => Ok(()),
+    };
+    let committed = manyframe_engine::commit(&context, &plan, &arguments.plan, &dataset, observer.as_ref(), check)?;
     Ok(match super::build::report(&committed)? {
         Budget::Kept => ExitCode::SUCCESS,
         Budget::Exceeded => ExitCode::from(exit::OVER_BUDGET),

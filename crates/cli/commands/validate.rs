@@ -1,12 +1,15 @@
 //! `manyframe validate`: a model run over samples of a dataset.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
-use manyframe_engine::{ValidateRequest, Validated};
+use manyframe_engine::{EngineError, ValidateRequest, Validated};
+use manyframe_plan::Observer;
+use manyframe_plan::pipeline::{ValidateDevice, ValidateTable};
 use manyframe_validate::DeviceChoice;
 use manyframe_validate::measure::{Choice, Clock, Controls, Finding, Group, Policy, Report, RunOptions, Verdict};
 
@@ -40,6 +43,51 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     output::print(&text)?;
     let is_over = validated.report.verdict == Verdict::Fail;
     Ok(if is_over { ExitCode::from(exit::OVER_LIMIT) } else { ExitCode::SUCCESS })
+}
+
+/// Runs the model that a pipeline file names over a dataset that is not visible yet, and prints what it measured.
+pub(super) fn check(
+    table: &ValidateTable,
+    dataset: &Path,
+    pool: &rayon::ThreadPool,
+    observer: &dyn Observer,
+) -> Result<(), EngineError> {
+    let read_error = |source| EngineError::Read { path: table.policy.clone().into(), source };
+    let policy = if table.policy.is_empty() {
+        Policy::default()
+    } else {
+        let text = fs::read_to_string(&table.policy).map_err(read_error)?;
+        toml::from_str(&text).map_err(|error| EngineError::NotADataset {
+            path: table.policy.clone().into(),
+            detail: format!("as a policy, {error}"),
+        })?
+    };
+    let request = ValidateRequest {
+        dataset: dataset.to_owned(),
+        model: table.model.clone().into(),
+        choice: Choice::Count(table.samples.get() as usize),
+        seed: table.seed,
+        device: match table.device {
+            ValidateDevice::Auto => DeviceChoice::Auto,
+            ValidateDevice::Cpu => DeviceChoice::Cpu,
+            ValidateDevice::Cuda => DeviceChoice::Cuda,
+        },
+        options: RunOptions {
+            controls: if table.controls { Controls::All } else { Controls::None },
+            ..RunOptions::default()
+        },
+        policy,
+        variables: BTreeMap::new(),
+    };
+    let validated = manyframe_engine::validate(&request, &WallClock(Instant::now()), pool, observer)?;
+    // What cannot be printed can be read in the dataset.
+    _ = output::print(&render(&validated));
+    let failed = validated.report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+    let findings: Vec<String> = failed.map(|finding| render_finding(finding).trim().to_owned()).collect();
+    match validated.report.verdict {
+        Verdict::Fail => Err(EngineError::Invalid { findings: findings.join(", "), path: dataset.to_owned() }),
+        Verdict::Pass | Verdict::Warn => Ok(()),
+    }
 }
 
 /// Seconds since the command began.

@@ -39,12 +39,15 @@ pub struct Committed {
 }
 
 /// Makes `dataset` of the plan in `directory`, whose tasks are all done.
+///
+/// `check` looks at the dataset, whole but for its place, before it is made visible; an error of it leaves everything as it was.
 pub fn commit(
     context: &Context,
     plan: &Plan,
     directory: &Path,
     dataset: &Path,
     observer: &dyn Observer,
+    check: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
     refuse_foreign(dataset)?;
     let reports = read_reports(plan, directory)?;
@@ -68,6 +71,7 @@ pub fn commit(
     };
     files::write_json(&staged.join("build.json"), &facts)?;
     let text = files::write_json(&staged.join("manifest.json"), &manifest)?;
+    check(&staged)?;
     publish_dataset(&staged, dataset)?;
     Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text), work })
 }

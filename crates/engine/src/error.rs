@@ -75,6 +75,14 @@ pub enum EngineError {
         /// What is missing or too much.
         detail: String,
     },
+    /// The policy of a validation says that a dataset must not be used.
+    #[error("the validation fails: {findings}; nothing was replaced, the dataset is in {path:?}")]
+    Invalid {
+        /// What is over its limit.
+        findings: String,
+        /// Where the dataset is that was not made visible.
+        path: PathBuf,
+    },
     /// The output directory holds something else.
     #[error("{path:?} exists and is not a dataset of manyframe; move it away or choose another --output")]
     Occupied {

@@ -28,7 +28,7 @@ pub(crate) use resolve::{annotation_files, media_roots};
 pub use tables::{
     DuplicateRule, DuplicateText, DuplicatesTable, FilterTable, FormatTable, ImageShow, ImagesTable, Kind, MixTable,
     OutputTable, OverLongPolicy, OverLongTable, PipelineFile, SamplingRule, ShardSplit, SourceTable, StratifyBy,
-    TilesTable, VideoTable,
+    TilesTable, ValidateDevice, ValidateTable, VideoTable,
 };
 pub use values::{OneOrMany, Share, Take, TokenColumns};
 
@@ -53,8 +53,20 @@ struct Head {
     vars: BTreeMap<String, String>,
 }
 
-const TABLES: [&str; 11] =
-    ["output", "format", "images", "tiles", "video", "limits", "duplicates", "over_long", "mix", "pack", "source"];
+const TABLES: [&str; 12] = [
+    "output",
+    "format",
+    "images",
+    "tiles",
+    "video",
+    "limits",
+    "duplicates",
+    "over_long",
+    "mix",
+    "pack",
+    "validate",
+    "source",
+];
 
 /// Reads and checks a pipeline file. `path` is used for messages and for the variable `${here}`, its directory.
 pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline, Vec<Problem>> {
@@ -109,6 +121,7 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         over_long: check::read_table(table("over_long"), "over_long", problems),
         mix: check::read_table(table("mix"), "mix", problems),
         pack: tables.get("pack").map(|node| check::read_table(node, "pack", problems)),
+        validate: tables.get("validate").map(|node| check::read_table(node, "validate", problems)),
         source: Vec::new(),
     };
     let Some(sources) = tables.get("source").and_then(items) else {
@@ -162,6 +175,10 @@ fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>)
     if file.output.formats.is_empty() {
         let allowed = "one or more of \"webdataset\", \"parquet\"";
         problems.push(Problem::new(place(&["output", "formats"]), "output.formats is empty").with_allowed(allowed));
+    }
+    if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
+        let allowed = "the directory of a model; `manyframe model init` writes a small one";
+        problems.push(Problem::new(place(&["validate"]), "validate.model is missing").with_allowed(allowed));
     }
     file.output.formats.sort_unstable();
     file.output.formats.dedup();

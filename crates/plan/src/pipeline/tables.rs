@@ -61,6 +61,9 @@ pub struct PipelineFile {
     /// How samples are put together into training sequences.
     #[serde(default)]
     pub pack: Option<PackTable>,
+    /// A model that is run over samples before the dataset is made visible: `validate = { model = "DIR" }`.
+    #[serde(default)]
+    pub validate: Option<ValidateTable>,
     /// The sources, in order. Of duplicates, the earliest source's record is kept.
     pub source: Vec<SourceTable>,
 }
@@ -328,6 +331,51 @@ pub enum OverLongPolicy {
     FewerTiles,
     /// Its conversation is delivered as several samples, cut between rounds; each shows again what was shown before.
     SplitTurns,
+}
+
+/// A model that is run over samples before the dataset is made visible. If its policy says fail, nothing is replaced.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ValidateTable {
+    /// The model's directory: config.json and safetensors of Jamba or LongLLaVA.
+    pub model: String,
+    /// How many samples are run: some of every source, layout and length. Default: 100.
+    pub samples: NonZeroU32,
+    /// Which samples are run. Default: 0.
+    pub seed: u64,
+    /// Where the model runs. Default: `auto`.
+    pub device: ValidateDevice,
+    /// Whether samples are run with blank images and with those of another sample, too. Default: true.
+    pub controls: bool,
+    /// A file of limits, as TOML: `mean_loss = { warn = 2.5, fail = 4.0 }`. Default: only what is broken fails.
+    pub policy: String,
+}
+
+impl Default for ValidateTable {
+    fn default() -> Self {
+        const SAMPLES: NonZeroU32 = NonZeroU32::new(100).unwrap();
+        Self {
+            model: String::new(),
+            samples: SAMPLES,
+            seed: 0,
+            device: ValidateDevice::default(),
+            controls: true,
+            policy: String::new(),
+        }
+    }
+}
+
+/// Where a model runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ValidateDevice {
+    /// On a GPU where there is one.
+    #[default]
+    Auto,
+    /// On the CPU.
+    Cpu,
+    /// On a GPU.
+    Cuda,
 }
 
 /// How weighted sources share a total, and in which order samples are delivered.

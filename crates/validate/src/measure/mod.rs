@@ -20,4 +20,4 @@ pub use policy::{Finding, Limit, Measure, Policy, Verdict};
 pub use report::{Group, ModelFacts, Report, Stages};
 pub use run::{Clock, Controls, Progress, Run, RunOptions, SampleSource};
 pub use sample::{Answer, ControlLosses, POSITION_BOUNDS, PositionLoss, SampleMeasure};
-pub use table::write_table;
+pub use table::{table_schema, write_table};

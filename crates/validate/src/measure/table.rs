@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
 
-use manyframe_columnar::{RowColumn, RowWriter};
+use manyframe_columnar::{RowColumn, RowWriter, schema_of_rows};
 
 use super::sample::{POSITION_BOUNDS, SampleMeasure};
 use crate::ValidateError;
@@ -18,6 +18,11 @@ pub fn write_table(path: &Path, measures: &[SampleMeasure]) -> Result<(), Valida
         writer.write(measure.clone()).map_err(table)?;
     }
     writer.finish().map_err(table).map(|_file| ())
+}
+
+/// The JSON Schema of a row of `validation.parquet`.
+pub fn table_schema() -> serde_json::Value {
+    schema_of_rows("ValidationRow", "A row of validation.parquet: a sample that was run through a model.", &columns())
 }
 
 /// The columns, by name and description.
