@@ -103,7 +103,7 @@ fn only_filters_that_a_recipe_states_leave_records_out() {
 fn every_source_gives_what_is_asked_of_it() {
     for (recipe, stages) in recipes() {
         for source in stages.iter().flat_map(|built| &built.manifest.sources) {
-            let asked = serde_json::to_value(&source.asked).unwrap();
+            let asked = serde_json::to_value(source.asked).unwrap();
             assert_ne!(asked["difference"], "exhausted", "{recipe} {}: {asked}", source.name);
             if asked["unit"] == "records" {
                 assert_eq!(asked["amount"].as_f64(), asked["drawn"].as_f64(), "{recipe} {}: {asked}", source.name);

@@ -53,13 +53,12 @@ impl Fingerprints {
             .get(path)
             .filter(|known| (known.num_bytes, known.modified_ns) == (num_bytes, modified_ns))
             .cloned();
-        let digest = match before {
-            Some(known) => known.digest,
-            None => {
-                let digest = digest_of(path, num_bytes).map_err(read_error)?;
-                self.lock().insert(path.to_owned(), Known { num_bytes, modified_ns, digest });
-                digest
-            }
+        let digest = if let Some(known) = before {
+            known.digest
+        } else {
+            let digest = digest_of(path, num_bytes).map_err(read_error)?;
+            self.lock().insert(path.to_owned(), Known { num_bytes, modified_ns, digest });
+            digest
         };
         if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
             return Ok(format!("{num_bytes} {digest}"));
