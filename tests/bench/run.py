@@ -65,6 +65,9 @@ def pipeline(name: str, source: str, more: str = "") -> Path:
 
 
 def build(manyframe: str, path: Path, threads: int) -> list:
+    # A build takes over samples of the dataset that is already there.
+    for directory in (WORK / "out", WORK / "out.work"):
+        shutil.rmtree(directory, ignore_errors=True)
     return [manyframe, "build", path, "--output", WORK / "out", "--fresh", "--quiet", "--threads", threads]
 
 
@@ -98,11 +101,20 @@ def tiles_pipeline(times: int = 1) -> Path:
     return pipeline(f"tiles-{times}", source)
 
 
+def libjpeg_floor() -> Path:
+    """The same decoding and encoding with nothing around it: what no program that uses libjpeg-turbo can undercut."""
+    example = "libjpeg_floor"
+    subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", "manyframe-media", "--example", example], check=True, cwd=ROOT)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / example
+
+
 def job_tiles(manyframe: str) -> None:
     path = tiles_pipeline()
     folder, out = WORK / "photos", WORK / "python.tar"
+    floor = libjpeg_floor()
     contenders = {
         "manyframe": lambda: build(manyframe, path, 1),
+        "floor: libjpeg-turbo's decoding and encoding alone": lambda: [floor, folder, out],
         "Python: simplejpeg and OpenCV": lambda: [PYTHON, BENCH / "tiles.py", "simplejpeg", folder, out],
         "Python: Pillow": lambda: [PYTHON, BENCH / "tiles.py", "pillow", folder, out],
     }
@@ -130,26 +142,28 @@ def job_memory(manyframe: str) -> None:
 
 
 def job_video(manyframe: str) -> None:
+    seconds, repeats = 30, min(REPEATS, 3)
     rows = []
     for gop in (250, 30):
-        clip = WORK / f"gop{gop}.mp4"
+        clip = WORK / f"gop{gop}-{seconds}s.mp4"
         if not clip.exists():
-            source = "mandelbrot=size=640x360:rate=25:end_scale=0.001"
+            # Real footage, five seconds of it again and again: making a video must not take longer than reading it.
+            source = ["-stream_loop", "-1", "-i", MEDIA / "videochat2/nextqa/1164/2400000001.mp4", "-t", str(seconds), "-vf", "scale=640:360", "-an"]
             encoder = ["-c:v", "libx264", "-preset", "medium", "-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0", "-pix_fmt", "yuv420p"]
-            subprocess.run(["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-t", "60", *encoder, "-y", clip], check=True)
+            subprocess.run(["ffmpeg", "-v", "error", *source, *encoder, "-y", clip], check=True)
         annotations = WORK / f"gop{gop}.json"
-        annotations.write_text(json.dumps([{"video": clip.name, "QA": [{"q": "What?", "a": "A fractal."}]}]))
-        for number in (8, 16, 64):
+        annotations.write_text(json.dumps([{"video": clip.name, "QA": [{"q": "What?", "a": "A rabbit."}]}]))
+        for number in (4, 16, 64):
             source = f'kind = "videochat2"\nannotations = "{annotations}"\nmedia = "{WORK}"'
             path = pipeline(f"video-{gop}-{number}", source, f'[video]\nsampling = "uniform"\nnum_frames = {number}\n')
             out = WORK / "python.tar"
-            found = side_by_side({
-                "manyframe": lambda: build(manyframe, path, 1),
-                "scan": lambda: [PYTHON, BENCH / "frames.py", "scan", clip, number, out],
-                "seek": lambda: [PYTHON, BENCH / "frames.py", "seek", clip, number, out],
-            }, 3)
+            frames = lambda how: [PYTHON, BENCH / "frames.py", how, clip, number, out]
+            found = side_by_side({"manyframe": lambda: build(manyframe, path, 1), "scan": lambda: frames("scan")}, repeats)
+            # Seeking decodes up to 249 frames for each that is wanted, which takes up to a minute: it runs once.
+            found |= side_by_side({"seek": lambda: frames("seek")}, 1)
             rows.append([f"keyframe every {gop}, {number} frames"] + [f"{found[n].cpu_s:.2f}" for n in ("manyframe", "scan", "seek")])
-    table("Frames of a 60 s video, H.264, 640×360: CPU seconds", ["", "manyframe", "PyAV from the start", "PyAV seeking"], rows)
+    title = f"Frames of a video of {seconds} s, H.264, 640×360, 25 a second: CPU seconds (medians of {repeats}; seeking once)"
+    table(title, ["", "manyframe", "PyAV from the start", "PyAV seeking"], rows)
 
 
 def job_json(manyframe: str) -> None:

@@ -105,7 +105,17 @@ impl RecordId {
 }
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    // In one piece: ids are written for each record, more than once.
+    let mut digits = [0; 64];
+    for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
+        pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 0xF)]);
+    }
+    let digits = digits.get(..2 * bytes.len()).and_then(|digits| std::str::from_utf8(digits).ok());
+    f.write_str(digits.ok_or(fmt::Error)?)
+}
+
+fn hex_digit(value: u8) -> u8 {
+    if value < 10 { b'0' + value } else { b'a' - 10 + value }
 }
 
 fn bytes_from_hex<const N: usize>(text: &str) -> Result<[u8; N], ParseDigestError> {

@@ -70,25 +70,30 @@ impl Composer {
         spans: &mut Vec<VisualSpan>,
     ) -> Result<String, Unformattable> {
         let mut content = String::new();
-        let mut num_chars = 0;
+        // Characters are counted as far as the last visual; most turns have none.
+        let (mut num_chars, mut num_bytes_counted) = (0, 0);
+        let mut chars_of = |content: &str| {
+            num_chars += content.get(num_bytes_counted..).map_or(0, |written| written.chars().count());
+            num_bytes_counted = content.len();
+            num_chars
+        };
         let mut follows_visual = false;
         for piece in pieces {
-            let first_byte = content.len();
             match piece {
                 Piece::Text(text) => {
                     let text = if follows_visual { without_newline(text) } else { text };
                     self.write_text(text, message, &mut content)?;
                 }
-                Piece::Visual(visual) => self.dialect.write(*visual, &mut content),
+                Piece::Visual(visual) => {
+                    let start = chars_of(&content);
+                    self.dialect.write(*visual, &mut content);
+                    let end = chars_of(&content);
+                    let first_image = spans.last().map_or(0, |span| span.first_image + span.num_images);
+                    let num_images = usize::try_from(visual.num_images()).unwrap_or(usize::MAX);
+                    spans.push(VisualSpan { message, start, end, first_image, num_images });
+                }
             }
-            let start = num_chars;
-            num_chars += content.get(first_byte..).map_or(0, |written| written.chars().count());
             follows_visual = matches!(piece, Piece::Visual(_));
-            if let Piece::Visual(visual) = piece {
-                let first_image = spans.last().map_or(0, |span| span.first_image + span.num_images);
-                let num_images = usize::try_from(visual.num_images()).unwrap_or(usize::MAX);
-                spans.push(VisualSpan { message, start, end: num_chars, first_image, num_images });
-            }
         }
         Ok(content)
     }

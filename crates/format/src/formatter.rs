@@ -85,8 +85,8 @@ impl Formatter {
         let cost = self.cost_of(&prompt.text, visuals)?;
         Ok(Formatted {
             messages: composed.messages,
+            label_spans: prompt.label_spans(),
             prompt: prompt.text,
-            label_spans: prompt.label_spans,
             visual_spans: composed.visual_spans,
             cost,
         })

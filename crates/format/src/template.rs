@@ -75,9 +75,8 @@ pub enum SystemPlace {
 #[derive(Debug, Default)]
 pub(crate) struct Prompt {
     pub(crate) text: String,
-    /// Characters (first, one past last) of each answer with its end token.
-    pub(crate) label_spans: Vec<(usize, usize)>,
-    num_chars: usize,
+    /// Bytes (first, one past last) of each answer with its end token.
+    label_spans: Vec<(usize, usize)>,
 }
 
 impl Template {
@@ -181,10 +180,10 @@ impl TemplateText {
                 (Role::Assistant, _) => {
                     let is_last = index + 1 == messages.len();
                     prompt.push(&self.assistant_prefix);
-                    let start = prompt.num_chars;
+                    let start = prompt.text.len();
                     prompt.push(&message.content);
                     prompt.push(if is_last || turn_end == TurnEnd::Eos { &self.end } else { "\n" });
-                    prompt.label_spans.push((start, prompt.num_chars));
+                    prompt.label_spans.push((start, prompt.text.len()));
                     prompt.push(&self.after_end);
                 }
             }
@@ -199,9 +198,19 @@ impl TemplateText {
 }
 
 impl Prompt {
+    /// Characters (first, one past last) of each answer with its end token.
+    pub(crate) fn label_spans(&self) -> Vec<(usize, usize)> {
+        let (mut byte, mut num_chars) = (0, 0);
+        let mut chars_before = |end: usize| {
+            num_chars += self.text.get(byte..end).map_or(0, |text| text.chars().count());
+            byte = end;
+            num_chars
+        };
+        self.label_spans.iter().map(|&(start, end)| (chars_before(start), chars_before(end))).collect()
+    }
+
     fn push(&mut self, text: &str) {
         self.text.push_str(text);
-        self.num_chars += text.chars().count();
     }
 
     fn push_all<const N: usize>(&mut self, texts: [&str; N]) {
@@ -238,7 +247,7 @@ mod tests {
 
     fn labelled(prompt: &Prompt) -> Vec<String> {
         let chars: Vec<char> = prompt.text.chars().collect();
-        prompt.label_spans.iter().map(|&(start, end)| chars[start..end].iter().collect()).collect()
+        prompt.label_spans().into_iter().map(|(start, end)| chars[start..end].iter().collect()).collect()
     }
 
     #[test]

@@ -136,13 +136,15 @@ fn read_system<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Fault> 
 
 /// Who speaks. `chatgpt`, `bing` and `bard` answered in ShareGPT's conversations.
 fn role_of(role: &str) -> Result<Role, Fault> {
-    match role.to_ascii_lowercase().as_str() {
-        "human" | "user" => Ok(Role::User),
-        "gpt" | "assistant" | "chatgpt" | "bing" | "bard" | "model" => Ok(Role::Assistant),
-        "system" => Ok(Role::System),
-        _ => {
-            let detail = format!("the role is {}, expected one of user, assistant, system", quoted(role));
-            Err(Fault::new(RejectCode::UnknownRole, detail))
-        }
+    let is_any = |names: &[&str]| names.iter().any(|name| role.eq_ignore_ascii_case(name));
+    if is_any(&["human", "user"]) {
+        Ok(Role::User)
+    } else if is_any(&["gpt", "assistant", "chatgpt", "bing", "bard", "model"]) {
+        Ok(Role::Assistant)
+    } else if is_any(&["system"]) {
+        Ok(Role::System)
+    } else {
+        let detail = format!("the role is {}, expected one of user, assistant, system", quoted(role));
+        Err(Fault::new(RejectCode::UnknownRole, detail))
     }
 }

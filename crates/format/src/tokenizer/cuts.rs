@@ -71,6 +71,15 @@ impl Cuts {
         };
         cut.map_or(text.len(), |last_byte| last_byte + 1)
     }
+
+    /// Whether a space after a character that ends with this byte is the start of a word. False where that takes a look at
+    /// the whole character.
+    pub(super) fn are_before_space_after(&self, last: u8) -> bool {
+        match self {
+            Self::Pairs(PairTable { is_joined }) => !is_joined[usize::from(last)][usize::from(b' ')],
+            Self::Spaces | Self::SpacesAndLines => last.is_ascii() && starts_spaces(char::from(last), ' '),
+        }
+    }
 }
 
 /// The byte before the first place where two characters meet that should be parted.
