@@ -10,6 +10,8 @@ mod packing;
 mod problem;
 mod reference;
 mod resolve;
+mod selection;
+mod source;
 mod tables;
 mod values;
 
@@ -25,10 +27,13 @@ pub use problem::Problem;
 pub use reference::{ReadPipeline, list_stages, overrides_for, read};
 pub use resolve::display_name;
 pub(crate) use resolve::{annotation_files, media_roots};
+pub use selection::{
+    DuplicateRule, DuplicateText, DuplicatesTable, MixTable, OverLongPolicy, OverLongTable, ValidateDevice,
+    ValidateTable,
+};
+pub use source::{FilterTable, ImageShow, Kind, ReplayKind, SourceTable, StratifyBy};
 pub use tables::{
-    DuplicateRule, DuplicateText, DuplicatesTable, FilterTable, FormatTable, ImageShow, ImagesTable, Kind, MixTable,
-    OutputTable, OverLongPolicy, OverLongTable, PipelineFile, SamplingRule, ShardSplit, SourceTable, StratifyBy,
-    TilesTable, ValidateDevice, ValidateTable, VideoTable,
+    FormatTable, ImagesTable, OutputTable, PipelineFile, SamplingRule, ShardSplit, TilesTable, VideoTable,
 };
 pub use values::{OneOrMany, Share, Take, TokenColumns};
 
