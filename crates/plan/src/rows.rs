@@ -4,7 +4,7 @@ use manyframe_core::{IndexRow, Origin, RejectCode};
 use manyframe_samplers::make_ids_unique;
 
 use crate::fit::Fit;
-use crate::index::{Entry, IndexFile, Measurement, read_entries};
+use crate::index::{Entry, IndexFile, Measurement, num_entries, read_entries};
 use crate::plan::SourceBudget;
 use crate::{Context, PlanError};
 
@@ -41,6 +41,7 @@ impl Rows {
         };
         let budgets = context.sources.iter().map(budget).collect();
         let mut all = Self { index: Vec::new(), places: Vec::new(), first_records: Vec::new(), budgets };
+        all.reserve(files)?;
         let mut subsets: Vec<String> = Vec::new();
         let mut record = 0;
         for_each_entry(files, |file, source, entry| {
@@ -67,6 +68,18 @@ impl Rows {
         all.first_records.resize(files.len(), record);
         make_ids_unique(&mut all.index);
         Ok(all)
+    }
+
+    /// Makes room for all records at once: rows that grow as they are read are for a moment there twice.
+    fn reserve(&mut self, files: &[IndexFile]) -> Result<(), PlanError> {
+        let num_entries = files.iter().try_fold(0_usize, |sum, file| {
+            let index_error = |error| PlanError::Index { path: file.path.clone(), error };
+            num_entries(&file.path).map(|number| sum.saturating_add(number)).map_err(index_error)
+        })?;
+        // Only a wish: a footer that claims too many is found out when its rows are read.
+        _ = self.index.try_reserve_exact(num_entries);
+        _ = self.places.try_reserve_exact(num_entries);
+        Ok(())
     }
 
     /// Why a measured record is not drawn, counted.

@@ -25,7 +25,7 @@ pub(crate) use cache::recipe;
 pub use measure::in_visual;
 pub(crate) use measure::{Entry, Measurement, measure};
 pub use over_long::fewest_tiles;
-pub(crate) use table::{read_entries, write_entries};
+pub(crate) use table::{num_entries, read_entries, write_entries};
 
 use self::fingerprint::Fingerprints;
 use crate::parallel::ordered_map;

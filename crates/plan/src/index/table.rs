@@ -4,7 +4,7 @@ use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use manyframe_columnar::{ColumnarError, Cursor, RowColumn, RowWriter, read_rows};
+use manyframe_columnar::{ColumnarError, Cursor, RowColumn, RowWriter, TableReader, read_rows};
 use manyframe_core::{IndexRow, RejectCode};
 
 use super::Entry;
@@ -50,6 +50,11 @@ fn columns() -> Vec<RowColumn<Entry>> {
         fit("piece_num_turns", |fit| fit.piece.map(|piece| piece.num_turns)),
     ]);
     columns
+}
+
+/// The number of entries of an index file, from its footer.
+pub(crate) fn num_entries(path: &Path) -> Result<usize, ColumnarError> {
+    Ok(usize::try_from(TableReader::open(path)?.num_rows()).unwrap_or(usize::MAX))
 }
 
 /// Reads the entries of an index file in order, with `source` as the source of every row.
