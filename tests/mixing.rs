@@ -97,6 +97,8 @@ fn what_is_taken_over_has_the_bytes_that_would_be_made() {
     let taken_over = workshop.build_with(&["--set", "source.a.take=9"], 0);
     let anew = workshop.build_with(&["--set", "source.a.take=9", "--fresh"], 0);
     assert_eq!(taken_over.manifest, anew.manifest);
+    let done = |built: &Built| manyframe_plan::BuildFacts::read(&built.dataset).unwrap().unwrap().work;
+    assert_eq!((done(&anew).num_samples_made, done(&anew).num_samples_reused), (13, 0));
 }
 
 #[test]

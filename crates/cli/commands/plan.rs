@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use manyframe_core::{Cost, Digest, Layout};
 use manyframe_engine::EngineError;
 use manyframe_plan::pipeline::Pipeline;
-use manyframe_plan::{Context, MadePlan, Observer, Plan};
+use manyframe_plan::{Context, Earlier, MadePlan, Observer, Plan};
 use manyframe_samplers::parallel::Forecast;
 
 use super::{contract, pack, stages};
@@ -55,6 +55,7 @@ const ROUGH_RATE: f64 = 8e6;
 /// The directory of work in progress, held by one process at a time.
 pub(super) struct Work {
     directory: PathBuf,
+    earlier: Earlier,
     // Unlocked by the system when the process ends, however it ends.
     _lock: fs::File,
 }
@@ -77,7 +78,8 @@ impl Work {
                     .with_context(|| format!("cannot remove {}", entry.path().display()))?;
             }
         }
-        Ok(Self { directory, _lock: lock })
+        let earlier = if is_fresh { Earlier::Ignore } else { Earlier::TakeOver };
+        Ok(Self { directory, earlier, _lock: lock })
     }
 
     /// Makes the plan, or takes the one that an interrupted build left.
@@ -87,7 +89,7 @@ impl Work {
         pool: &rayon::ThreadPool,
         observer: &dyn Observer,
     ) -> Result<MadePlan> {
-        Ok(manyframe_plan::make(context, &self.directory, pool, observer)?)
+        Ok(manyframe_plan::make(context, &self.directory, self.earlier, pool, observer)?)
     }
 
     /// The key of the plan that would be made.

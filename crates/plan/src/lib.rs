@@ -33,7 +33,7 @@ pub use context::{Context, OpenSource, format_spec};
 pub use error::PlanError;
 pub use fit::{Fit, Piece};
 pub use index::{fewest_tiles, in_visual, plan_key};
-pub use make::{MadePlan, make};
+pub use make::{Earlier, MadePlan, make};
 #[cfg(feature = "video")]
 pub use media::ChosenFrames;
 pub use media::SourceMedia;

@@ -24,12 +24,22 @@ pub struct MadePlan {
     pub directory: PathBuf,
 }
 
+/// What a build does with the samples of the dataset that it replaces.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Earlier {
+    /// Those that would come out the same are taken over.
+    TakeOver,
+    /// Everything is made anew.
+    Ignore,
+}
+
 /// Makes the plan of an opened pipeline below a work directory, or takes the one that is there already.
 ///
 /// Index files are kept in `WORK/index`, the plan in `WORK/plan-KEY`. Nothing but these is written.
 pub fn make(
     context: &Context,
     work: &Path,
+    earlier: Earlier,
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<MadePlan, PlanError> {
@@ -51,7 +61,10 @@ pub fn make(
     }
     std::fs::create_dir_all(temporary.join("tasks")).map_err(|error| write_error(&temporary, error))?;
     write_records(&temporary, &files, &rows, &decisions)?;
-    let built = BuiltSamples::list(context)?;
+    let built = match earlier {
+        Earlier::TakeOver => BuiltSamples::list(context)?,
+        Earlier::Ignore => BuiltSamples::default(),
+    };
     write_tasks(&temporary, &rows, &decisions, &built)?;
     let text = serde_json::to_vec_pretty(&plan)
         .map_err(|error| PlanError::Damaged { path: temporary.clone(), detail: error.to_string() })?;
