@@ -1,11 +1,11 @@
 //! The floor of the sub-image job: libjpeg-turbo alone, with nothing of manyframe around it.
 //!
 //! ```text
-//! libjpeg_floor PHOTOS OUT    each *.jpg ──▶ decoded into a white canvas ──▶ every 336 × 336 tile encoded ──▶ OUT
+//! libjpeg_floor PHOTOS OUT    each *.jpg ──▶ decoded into a white canvas ──▶ every 336 × 336 tile jpeg ──▶ OUT
 //! ```
 //!
 //! Library, settings and sub-images are those of `manyframe build` (quality 90, 4:2:0, accurate DCT), on one thread. It
-//! does not scale: in the overview's place, a crop of the overview's size is encoded. It neither checks, formats, counts
+//! does not scale: in the overview's place, a crop of the overview's size is jpeg. It neither checks, formats, counts
 //! nor digests anything; JPEGs are written one after another.
 
 use std::error::Error;
@@ -42,7 +42,7 @@ fn photos_in(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
 struct Floor {
     decoder: Decompressor,
     encoder: Compressor,
-    encoded: OutputBuf<'static>,
+    jpeg: OutputBuf<'static>,
     canvas: Vec<u8>,
     out: BufWriter<File>,
 }
@@ -52,8 +52,8 @@ impl Floor {
         let mut encoder = Compressor::new()?;
         encoder.set_quality(QUALITY)?;
         encoder.set_subsamp(Subsamp::Sub2x2)?;
-        let (encoded, out) = (OutputBuf::new_owned(), BufWriter::new(File::create(out)?));
-        Ok(Self { decoder: Decompressor::new()?, encoder, encoded, canvas: Vec::new(), out })
+        let (jpeg, out) = (OutputBuf::new_owned(), BufWriter::new(File::create(out)?));
+        Ok(Self { decoder: Decompressor::new()?, encoder, jpeg, canvas: Vec::new(), out })
     }
 
     fn cut(&mut self, jpeg: &[u8]) -> Result<(), Box<dyn Error>> {
@@ -85,7 +85,7 @@ impl Floor {
     ) -> Result<(), Box<dyn Error>> {
         let pixels = self.canvas.get(top * pitch + left * RGB_BYTES..).unwrap_or_default();
         let image = Image { pixels, width, pitch, height, format: PixelFormat::RGB };
-        self.encoder.compress(image, &mut self.encoded)?;
-        Ok(self.out.write_all(&self.encoded)?)
+        self.encoder.compress(image, &mut self.jpeg)?;
+        Ok(self.out.write_all(&self.jpeg)?)
     }
 }
