@@ -216,7 +216,7 @@ fn losses_of<T: KernelType>(logits: Input<'_>, targets: Input<'_>) -> Result<Cud
 }
 
 /// The values that a contiguous layout picks out of a storage.
-fn view<'a, T: CudaDType>((storage, layout): Input<'a>) -> Result<CudaView<'a, T>> {
+fn view<T: CudaDType>((storage, layout): Input<'_>) -> Result<CudaView<'_, T>> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(storage.as_cuda_slice::<T>()?.slice(start..end)),
         None => bail!("a kernel wants contiguous values, found the layout {layout:?}"),
