@@ -1,6 +1,7 @@
 //! Every CUDA kernel agrees with its CPU reference. Needs the feature `cuda`, and says so where there is no GPU.
 #![cfg(feature = "cuda")]
 #![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests, which clippy does not take for tests")]
+#![expect(clippy::many_single_char_names, reason = "the letters are those of the papers")]
 
 use candle_core::{DType, Device, Tensor};
 use manyframe_kernels::{
