@@ -7,7 +7,7 @@ export CARGO_TERM_COLOR ?= auto
 .PHONY: help setup demo test parity lint bench schemas clean
 
 help:
-	@echo 'make demo    build, fetch real photos and videos, run the three stages on them, verify the result'
+	@echo 'make demo    build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test    all tests, with the Python readers of the shards'
 	@echo 'make parity  the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
 	@echo 'make lint    formatting, clippy, dependency rules'

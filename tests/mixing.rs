@@ -123,6 +123,21 @@ fn records_that_another_stage_delivered_can_be_left_out_or_asked_for() {
 }
 
 #[test]
+fn a_stage_that_is_built_anew_is_noticed_by_those_that_leave_out_what_it_delivered() {
+    let mut workshop = workshop(&[("a", 12, "take = 5")]);
+    let pipeline = std::fs::read_to_string(workshop.pipeline()).unwrap();
+    let pipeline = workshop.write("first.toml", pipeline).display().to_string();
+    let first = workshop.text("first");
+    run(&["build", &pipeline, "--output", &first, "--quiet"], 0);
+    let more = format!("not_delivered_in = {first:?}");
+    workshop.head.push_str("[duplicates]\nremove = \"nothing\"\n");
+    workshop.add_source_file("rest", "llava", "a.json", &more);
+    assert_eq!(num_delivered(&workshop.build(), "rest"), 7);
+    run(&["build", &pipeline, "--output", &first, "--quiet", "--set", "source.a.take=8"], 0);
+    assert_eq!(num_delivered(&workshop.build(), "rest"), 4);
+}
+
+#[test]
 fn stages_of_a_folder_are_built_in_the_order_in_which_they_name_each_other() {
     let workshop = workshop(&[("a", 6, "")]);
     let tokenizer = crate::support::demo_media().join("tokenizer.model");

@@ -78,6 +78,8 @@ fn a_build_that_its_model_forbids_replaces_nothing() {
     let failed = run(&[&arguments[..], &[&validate(&strict)]].concat(), 4);
     assert!(String::from_utf8_lossy(&failed.stderr).contains("mean loss"), "{failed:?}");
     assert_eq!(fs::read(workshop.path("out/manifest.json")).unwrap(), before);
+    let misspelled = workshop.write("misspelled.toml", "mean_los = { fail = 1.0 }\n").display().to_string();
+    run(&[&arguments[..], &[&validate(&misspelled)]].concat(), 2);
     let passed = run(&[&arguments[..], &[&validate("")]].concat(), 0);
     assert!(String::from_utf8_lossy(&passed.stdout).contains("verdict: pass"), "{passed:?}");
     assert_ne!(fs::read(workshop.path("out/manifest.json")).unwrap(), before);

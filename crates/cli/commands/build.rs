@@ -11,7 +11,8 @@ use manyframe_plan::{Context, Observer, Plan};
 use manyframe_samplers::Difference;
 
 use super::plan::Work;
-use super::{contract, pack, stages, validate};
+use super::validate::Check;
+use super::{contract, pack, stages};
 use crate::args::{BuildArguments, Global};
 use crate::table::{bytes, count};
 use crate::{exit, output, progress};
@@ -36,6 +37,7 @@ fn build(
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<Committed> {
+    let check = Check::prepare(pipeline.file.validate.as_ref())?;
     let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
     let context = Context::open(pipeline)?;
     let dataset = PathBuf::from(&context.pipeline.file.output.directory);
@@ -54,10 +56,7 @@ fn build(
     let started = Instant::now();
     manyframe_engine::run_all(&context, &made.plan, &made.directory, pool, observer)?;
     let elapsed = started.elapsed();
-    let check = |staged: &Path| match &context.pipeline.file.validate {
-        Some(table) => validate::check(table, staged, pool, observer),
-        None => Ok(()),
-    };
+    let check = |staged: &Path| check.run(staged, pool, observer);
     let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer, check)?;
     if committed.work.num_samples_reused == 0 {
         let num_bytes = made.plan.tasks.iter().map(|task| task.estimated_bytes).sum();

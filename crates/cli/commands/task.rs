@@ -8,7 +8,7 @@ use manyframe_engine::OutcomeResult;
 use manyframe_plan::{Context, Plan};
 
 use super::build::Budget;
-use super::validate;
+use super::validate::Check;
 use crate::args::{CommitArguments, Global, TaskArguments};
 use crate::{exit, output, progress};
 
@@ -35,12 +35,10 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let observer = progress::observer(global.quiet);
     let plan = Plan::read(&arguments.plan)?;
     let dataset = std::path::PathBuf::from(&plan.pipeline.output.directory);
+    let check = Check::prepare(plan.pipeline.validate.as_ref())?;
     let context = Context::open(plan.pipeline())?;
     let pool = super::thread_pool(&arguments.threads)?;
-    let check = |staged: &Path| match &plan.pipeline.validate {
-        Some(table) => validate::check(table, staged, &pool, observer.as_ref()),
-        None => Ok(()),
-    };
+    let check = |staged: &Path| check.run(staged, &pool, observer.as_ref());
     let committed = manyframe_engine::commit(&context, &plan, &arguments.plan, &dataset, observer.as_ref(), check)?;
     Ok(match super::build::report(&committed)? {
         Budget::Kept => ExitCode::SUCCESS,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -45,48 +45,54 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     Ok(if is_over { ExitCode::from(exit::OVER_LIMIT) } else { ExitCode::SUCCESS })
 }
 
-/// Runs the model that a pipeline file names over a dataset that is not visible yet, and prints what it measured.
-pub(super) fn check(
-    table: &ValidateTable,
-    dataset: &Path,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<(), EngineError> {
-    let read_error = |source| EngineError::Read { path: table.policy.clone().into(), source };
-    let policy = if table.policy.is_empty() {
-        Policy::default()
-    } else {
-        let text = fs::read_to_string(&table.policy).map_err(read_error)?;
-        toml::from_str(&text).map_err(|error| EngineError::NotADataset {
-            path: table.policy.clone().into(),
-            detail: format!("as a policy, {error}"),
-        })?
-    };
-    let request = ValidateRequest {
-        dataset: dataset.to_owned(),
-        model: table.model.clone().into(),
-        choice: Choice::Count(table.samples.get() as usize),
-        seed: table.seed,
-        device: match table.device {
-            ValidateDevice::Auto => DeviceChoice::Auto,
-            ValidateDevice::Cpu => DeviceChoice::Cpu,
-            ValidateDevice::Cuda => DeviceChoice::Cuda,
-        },
-        options: RunOptions {
-            controls: if table.controls { Controls::All } else { Controls::None },
-            ..RunOptions::default()
-        },
-        policy,
-        variables: BTreeMap::new(),
-    };
-    let validated = manyframe_engine::validate(&request, &WallClock(Instant::now()), pool, observer)?;
-    // What cannot be printed can be read in the dataset.
-    _ = output::print(&render(&validated));
-    let failed = validated.report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
-    let findings: Vec<String> = failed.map(|finding| render_finding(finding).trim().to_owned()).collect();
-    match validated.report.verdict {
-        Verdict::Fail => Err(EngineError::Invalid { findings: findings.join(", "), path: dataset.to_owned() }),
-        Verdict::Pass | Verdict::Warn => Ok(()),
+/// What a pipeline file says about validation, with its policy read: mistakes in it are told before hours of work.
+pub(super) struct Check(Option<ValidateRequest>);
+
+impl Check {
+    pub(super) fn prepare(table: Option<&ValidateTable>) -> Result<Self> {
+        let Some(table) = table else { return Ok(Self(None)) };
+        let model = PathBuf::from(&table.model);
+        if !model.join("config.json").exists() {
+            return Err(exit::WrongUse(format!("validate.model: {:?} holds no config.json", table.model)).into());
+        }
+        let policy = Some(table.policy.as_str()).filter(|path| !path.is_empty()).map(Path::new);
+        Ok(Self(Some(ValidateRequest {
+            dataset: PathBuf::new(),
+            model,
+            choice: Choice::Count(table.samples.get() as usize),
+            seed: table.seed,
+            device: match table.device {
+                ValidateDevice::Auto => DeviceChoice::Auto,
+                ValidateDevice::Cpu => DeviceChoice::Cpu,
+                ValidateDevice::Cuda => DeviceChoice::Cuda,
+            },
+            options: RunOptions {
+                controls: if table.controls { Controls::All } else { Controls::None },
+                ..RunOptions::default()
+            },
+            policy: policy.map(read_policy).transpose()?.unwrap_or_default(),
+            variables: BTreeMap::new(),
+        })))
+    }
+
+    /// Runs the model over a dataset that is not visible yet, and prints what it measured.
+    pub(super) fn run(
+        self,
+        staged: &Path,
+        pool: &rayon::ThreadPool,
+        observer: &dyn Observer,
+    ) -> Result<(), EngineError> {
+        let Some(request) = self.0 else { return Ok(()) };
+        let request = ValidateRequest { dataset: staged.to_owned(), ..request };
+        let validated = manyframe_engine::validate(&request, &WallClock(Instant::now()), pool, observer)?;
+        // What cannot be printed can be read in the dataset.
+        _ = output::print(&render(&validated));
+        let failed = validated.report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+        let findings: Vec<String> = failed.map(|finding| render_finding(finding).trim().to_owned()).collect();
+        match validated.report.verdict {
+            Verdict::Fail => Err(EngineError::Invalid { findings: findings.join(", "), path: staged.to_owned() }),
+            Verdict::Pass | Verdict::Warn => Ok(()),
+        }
     }
 }
 

@@ -64,6 +64,11 @@ impl Digest {
         Self(*blake3::hash(bytes).as_bytes())
     }
 
+    /// Its first 64 bits, for tables that need no more.
+    pub fn first_bits(&self) -> u64 {
+        self.0.first_chunk().map_or(0, |first: &[u8; 8]| u64::from_be_bytes(*first))
+    }
+
     /// The digest of a sequence of fields, each with its length, so that no two different sequences collide by joining.
     pub fn of_fields<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = blake3::Hasher::new();

@@ -19,6 +19,7 @@ mod local;
 mod look;
 mod manifest;
 mod packs;
+mod placed;
 mod sample;
 mod task;
 mod validate;

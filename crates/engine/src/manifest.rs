@@ -201,6 +201,8 @@ pub(crate) fn portable_pipeline(file: &PipelineFile, variables: &BTreeMap<String
             output.remove("directory");
             output.remove("root");
         }
+        // Which model looked at the samples, and where it is, changes none of them.
+        fields.remove("validate");
     }
     make_portable(&mut value, variables);
     value

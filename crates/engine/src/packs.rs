@@ -15,7 +15,7 @@ use manyframe_samplers::Boundaries;
 use crate::commit::digest_of_file;
 use crate::ledger::{LedgerRow, Status, read_ledger};
 use crate::manifest::{Manifest, PackEntry};
-use crate::{EngineError, files};
+use crate::{EngineError, card, files};
 
 /// A pack: the samples of one training sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,7 +88,8 @@ fn row_at(cursor: &mut Cursor) -> Option<PackRow> {
     })
 }
 
-/// Packs a committed dataset anew, with other settings. Shards and ledger stay as they are; the manifest names the new index.
+/// Packs a committed dataset anew, with other settings. Shards and ledger stay as they are; the manifest names the new
+/// index last. A crash before that leaves a dataset that `verify` complains of, and packing it again mends.
 pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError> {
     let mut manifest = Manifest::read(dataset)?;
     let mut file = manifest.pipeline_file(dataset)?;
@@ -98,6 +99,7 @@ pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError
         fields.insert("pack".to_owned(), serde_json::json!(table));
     }
     manifest.pipeline_digest = Digest::of(manifest.pipeline.to_string().as_bytes());
+    files::write_whole(&dataset.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
     files::write_json(&dataset.join("manifest.json"), &manifest)?;
     Ok(manifest)
 }

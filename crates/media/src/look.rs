@@ -3,6 +3,8 @@
 //!
 //! All arithmetic is in integers: the numbers are the same on every machine.
 
+use manyframe_core::Digest;
+
 use crate::RgbView;
 
 /// What an image looks like.
@@ -29,8 +31,7 @@ impl Look {
         for row in image.rows() {
             hasher.update(row);
         }
-        let digest = hasher.finalize();
-        let pixels = digest.as_bytes().iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte));
+        let pixels = Digest(*hasher.finalize().as_bytes()).first_bits();
         Self { pixels, hash: difference_hash(&brightness_of_areas(image)) }
     }
 }

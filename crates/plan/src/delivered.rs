@@ -92,6 +92,5 @@ fn place(origin: &Origin) -> u64 {
         Position::Row(row) => (1, row),
         Position::File => (2, 0),
     };
-    let digest = Digest::of_fields([origin.file.as_bytes(), &[kind], &number.to_le_bytes()]);
-    digest.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+    Digest::of_fields([origin.file.as_bytes(), &[kind], &number.to_le_bytes()]).first_bits()
 }

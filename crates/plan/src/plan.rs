@@ -98,11 +98,6 @@ pub struct Asked {
 }
 
 impl SourceBudget {
-    /// Records rejected before the draw.
-    pub fn num_rejected(&self) -> u64 {
-        self.rejected.values().sum()
-    }
-
     /// Records left out as duplicates.
     pub fn num_duplicates(&self) -> u64 {
         self.after_filters.num_samples - self.available.num_samples

@@ -2,6 +2,7 @@
 
 use manyframe_core::{IndexRow, Origin, RejectCode};
 use manyframe_samplers::make_ids_unique;
+use rustc_hash::FxHashMap;
 
 use crate::fit::Fit;
 use crate::index::{Entry, IndexFile, Measurement, num_entries, read_entries};
@@ -27,7 +28,7 @@ pub(crate) struct Place {
     pub(crate) origin: Origin,
     /// What it gives up to fit; few records do.
     pub(crate) fit: Option<Box<Fit>>,
-    /// Number of its subset within the source; the first one seen is 0.
+    /// Number of its subset among all that were seen, from 0.
     pub(crate) subset: u32,
 }
 
@@ -42,7 +43,7 @@ impl Rows {
         let budgets = context.sources.iter().map(budget).collect();
         let mut all = Self { index: Vec::new(), places: Vec::new(), first_records: Vec::new(), budgets };
         all.reserve(files)?;
-        let mut subsets: Vec<String> = Vec::new();
+        let mut subsets: FxHashMap<String, u32> = FxHashMap::default();
         let mut record = 0;
         for_each_entry(files, |file, source, entry| {
             while all.first_records.len() <= file {
@@ -55,7 +56,8 @@ impl Rows {
                     budget.readable.count(row.cost);
                     budget.num_pieces += u64::from(fit.piece.is_some_and(|piece| piece.number > 0));
                     let fit = (!fit.is_whole()).then(|| Box::new(fit));
-                    let subset = number_of(&mut subsets, entry.subset);
+                    let next_subset = subsets.len() as u32;
+                    let subset = *subsets.entry(entry.subset).or_insert(next_subset);
                     all.index.push(row);
                     all.places.push(Place { record, origin: entry.origin, fit, subset });
                 }
@@ -89,15 +91,6 @@ impl Rows {
             *budget.rejected.entry(code).or_insert(0) += 1;
         }
     }
-}
-
-/// Subsets are few, and repeat from row to row: the last ones are looked at first.
-fn number_of(subsets: &mut Vec<String>, subset: String) -> u32 {
-    let found = subsets.iter().rposition(|known| *known == subset);
-    found.unwrap_or_else(|| {
-        subsets.push(subset);
-        subsets.len() - 1
-    }) as u32
 }
 
 /// Every record seen, in the order of the sources, with the number of its index file and of its source.

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{BlobRef, RecordId, Sample, SampleImage, SampleTokens};
+use manyframe_core::{RecordId, Sample, SampleTokens};
 use manyframe_format::Formatter;
-use manyframe_media::{MediaError, MediaLimits, RgbImage, decode_rgb, read_range};
+use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
 use manyframe_shards::ShardFormat;
 use manyframe_validate::measure::{Candidate, SampleSource};
 use manyframe_validate::{Tokens, ValidationSample};
@@ -14,6 +14,7 @@ use rustc_hash::FxHashMap;
 use crate::EngineError;
 use crate::ledger::{Status, read_ledger};
 use crate::manifest::Manifest;
+use crate::placed::read_placed;
 use crate::verify::tokens::open_formatter;
 
 /// A candidate, and the shard that holds it, without format and extension.
@@ -149,22 +150,6 @@ impl SampleSource for DatasetSamples {
 }
 
 fn read_sample(place: &Place) -> Result<Option<Sample>, EngineError> {
-    let failed = |error| EngineError::Shard { path: place.shard.clone(), error };
-    let Some(position) = place.position else {
-        return manyframe_shards::read_one(place.format, &place.shard, place.id).map_err(failed);
-    };
-    let entry = manyframe_shards::entry_at(place.format, &place.shard, position).map_err(failed)?;
-    let mut sample = entry.sample;
-    for image in entry.images {
-        let BlobRef::Range { file, offset, num_bytes } = &image.blob else {
-            return manyframe_shards::read_one(place.format, &place.shard, place.id).map_err(failed);
-        };
-        let path = Path::new(file.as_ref());
-        let unreadable =
-            |error: MediaError| EngineError::NotADataset { path: path.to_owned(), detail: error.to_string() };
-        let bytes = read_range(path, *offset, *num_bytes).map_err(unreadable)?;
-        let (format, width_px, height_px) = (image.format, image.width_px, image.height_px);
-        sample.images.push(SampleImage { bytes, format, width_px, height_px });
-    }
-    Ok((sample.id == place.id).then_some(sample))
+    // Tables need no position.
+    read_placed(place.format, &place.shard, place.position.unwrap_or(0), place.id)
 }

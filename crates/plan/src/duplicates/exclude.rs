@@ -1,6 +1,7 @@
 //! The leakage guard: images that no sample may show, such as those of a benchmark.
 
 use std::path::{Path, PathBuf};
+use std::time::UNIX_EPOCH;
 
 use manyframe_core::{BlobRef, RejectCode, contained};
 use manyframe_media::{Look, MediaError, decode_rgb, read_range};
@@ -90,6 +91,28 @@ fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excl
         Ok::<_, PlanError>(())
     })?;
     Ok(excluded)
+}
+
+/// What tells whether the excluded images have changed: every file with its size and modification time.
+pub(crate) fn excluded_files(context: &Context) -> Result<Vec<String>, PlanError> {
+    let mut files = Vec::new();
+    for pattern in context.pipeline.file.duplicates.exclude.as_slice() {
+        let dataset = Path::new(pattern).join("manifest.json");
+        let mut places = Vec::new();
+        if dataset.exists() {
+            places.push(Place::File(dataset));
+        } else {
+            add_places(pattern, &mut places)?;
+        }
+        for place in places {
+            let Place::File(path) = place else { continue };
+            let read_error = |source| PlanError::Read { path: path.clone(), source };
+            let metadata = std::fs::metadata(&path).map_err(read_error)?;
+            let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+            files.push(format!("{} {} {}", path.display(), metadata.len(), modified.as_nanos()));
+        }
+    }
+    Ok(files)
 }
 
 fn file_size(path: &Path) -> Result<u64, PlanError> {

@@ -150,7 +150,7 @@ fn look(
     let looks = record.media.iter().map(|medium| look_of_medium(context, &open.media, &record, medium));
     let Ok(looks) = contained(|| looks.collect::<Result<Vec<Look>, MediaError>>()) else { return Ok(None) };
     match looks {
-        Ok(visuals) => Ok(Some(RecordLook { entry, text: first_bits(record.text_digest()), visuals })),
+        Ok(visuals) => Ok(Some(RecordLook { entry, text: record.text_digest().first_bits(), visuals })),
         Err(MediaError::Bad { .. }) => Ok(None),
         Err(storage) => Err(PlanError::Storage(storage)),
     }
@@ -170,7 +170,7 @@ fn look_of_medium(
             let clip = medium.clip.map(|clip| (clip.start_s.to_bits(), clip.end_s.map(f64::to_bits)));
             hasher.update(format!("{clip:?}").as_bytes());
             media.for_each_bytes(&record.subset, medium, |bytes| _ = hasher.update(bytes))?;
-            Ok(Look { pixels: first_bits(Digest(*hasher.finalize().as_bytes())), hash: None })
+            Ok(Look { pixels: Digest(*hasher.finalize().as_bytes()).first_bits(), hash: None })
         }
         _ => look_of_bytes(&media.image_bytes(&record.subset, medium)?),
     }
@@ -189,9 +189,5 @@ fn look_of_prepared(
         pixels.extend(look.pixels.to_le_bytes());
         hash = if number == 0 { look.hash } else { hash };
     }
-    Ok(Look { pixels: first_bits(Digest::of(&pixels)), hash })
-}
-
-fn first_bits(digest: Digest) -> u64 {
-    digest.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+    Ok(Look { pixels: Digest::of(&pixels).first_bits(), hash })
 }

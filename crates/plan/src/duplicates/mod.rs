@@ -20,6 +20,7 @@ use crate::pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 use crate::records::Decision;
 use crate::rows::Rows;
 use crate::{Context, Observer, PlanError};
+pub(crate) use exclude::excluded_files;
 use looks::Looks;
 
 /// Rejects rows that show what is excluded. They count as rejected, not as duplicates.

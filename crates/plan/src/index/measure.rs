@@ -205,8 +205,7 @@ fn signature(record: &Record, measured: &[Measured]) -> u64 {
     let sizes = measured.iter().flat_map(|visual| visual.signature.into_iter().chain(shown(visual)));
     let sizes = sizes.flat_map(u64::to_le_bytes);
     let sizes: Vec<u8> = sizes.collect();
-    let digest = Digest::of_fields([&text.0[..], &sizes]);
-    digest.0.iter().take(8).fold(0, |number, &byte| number << 8 | u64::from(byte))
+    Digest::of_fields([&text.0[..], &sizes]).first_bits()
 }
 
 fn rejected(source: &str, raw: &Raw, reject: Reject) -> Entry {

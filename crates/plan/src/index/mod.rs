@@ -59,6 +59,12 @@ pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
     for (number, split) in splits(context)? {
         fields.push(cache::file_name(context, &fingerprints, number, &split)?);
     }
+    for source in &context.sources {
+        for dataset in source.table.delivered_in.as_slice().iter().chain(source.table.not_delivered_in.as_slice()) {
+            fields.push(fingerprints.of(&Path::new(dataset).join("manifest.json"))?);
+        }
+    }
+    fields.extend(crate::duplicates::excluded_files(context)?);
     fingerprints.save()?;
     Ok(Digest::of_fields(fields.iter().map(String::as_bytes)))
 }

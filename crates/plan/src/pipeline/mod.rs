@@ -181,6 +181,12 @@ fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>)
         let allowed = "one or more of \"webdataset\", \"parquet\"";
         problems.push(Problem::new(place(&["output", "formats"]), "output.formats is empty").with_allowed(allowed));
     }
+    if file.duplicates.text == DuplicateText::Any && file.duplicates.remove == DuplicateRule::Exact {
+        let message = "duplicates.text = \"any\" has no effect with remove = \"exact\", which compares texts, too";
+        problems.push(
+            Problem::new(place(&["duplicates", "text"]), message).with_allowed("with remove = \"pixels\", \"near\""),
+        );
+    }
     if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
         problems.push(Problem::new(place(&["validate"]), "validate.model is missing").with_allowed(allowed));
