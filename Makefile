@@ -35,6 +35,12 @@ parity: setup
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate parity
 	$(CARGO) build --locked -p manyframe-validate --example prefill
 	.env/python/parity/bin/python tests/parity/compare.py target/debug/examples/prefill
+	python3 pipelines/demo/fetch.py .env/demo
+	$(CARGO) build --locked
+	target/debug/manyframe build pipelines/demo --fresh --quiet --set out=.env/parity/demo
+	target/debug/manyframe model init .env/parity/model --seed 7
+	target/debug/manyframe validate .env/parity/demo/3-multi-image --model .env/parity/model --samples 40 --no-controls --device cpu
+	.env/python/parity/bin/python tests/parity/dataset_loss.py .env/parity/demo/3-multi-image .env/parity/model .env/demo/tokenizer.model
 
 lint: setup
 	$(CARGO) fmt --all --check

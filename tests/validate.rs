@@ -1,10 +1,13 @@
 //! Promise: `manyframe validate` runs a model over a dataset, and its verdict is an exit code.
 
+use std::collections::BTreeMap;
 use std::fs;
 
+use manyframe_columnar::{Row, RowReader};
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, llava, photo, run, stdout};
+use crate::demo::stages;
+use crate::support::{Workshop, llava, photo, root, run, stdout};
 
 fn workshop() -> Workshop {
     let mut workshop = Workshop::new();
@@ -84,4 +87,24 @@ fn a_build_that_its_model_forbids_replaces_nothing() {
     assert!(String::from_utf8_lossy(&passed.stdout).contains("verdict: pass"), "{passed:?}");
     assert_ne!(fs::read(workshop.path("out/manifest.json")).unwrap(), before);
     assert!(workshop.path("out/validation.json").exists());
+}
+
+/// Made by `tests/parity/dataset_loss.py` with transformers, sentencepiece and Pillow from the shards of the same samples.
+#[test]
+fn losses_over_the_demo_are_those_of_the_reference_model() {
+    let golden = root().join("tests/golden/demo-losses.json");
+    let golden: BTreeMap<String, f64> = serde_json::from_slice(&fs::read(golden).unwrap()).unwrap();
+    let (dataset, directory) = (&stages()[2], tempfile::tempdir().unwrap());
+    let (dataset_text, model) = (dataset.display().to_string(), directory.path().join("model").display().to_string());
+    run(&["model", "init", &model, "--seed", "7"], 0);
+    let chosen = ["--samples", "16", "--no-controls", "--device", "cpu", "--quiet"];
+    run(&[&["validate", &dataset_text, "--model", &model][..], &chosen].concat(), 0);
+    let table = RowReader::open(&dataset.join("validation.parquet")).unwrap();
+    assert_eq!(table.num_rows(), golden.len() as u64);
+    for row in table.rows(0..table.num_rows()).unwrap() {
+        let (_, Row::Json(text)) = row.unwrap() else { panic!("a row is no JSON") };
+        let row: Value = serde_json::from_str(&text).unwrap();
+        let (loss, truth) = (row["loss_mean"].as_f64().unwrap(), golden[row["id"].as_str().unwrap()]);
+        assert!((loss - truth).abs() <= 1e-5, "{}: {loss}, the reference has {truth}", row["id"]);
+    }
 }

@@ -5,7 +5,10 @@
 //! Agreement with the CPU kernels is what `gpu-check.sh` tests, on a machine with a GPU.
 
 use candle_core::backend::BackendStorage as _;
-use candle_core::cuda_backend::cudarc::driver::{CudaSlice, CudaView, DeviceRepr, LaunchConfig, PushKernelArg};
+use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
+use candle_core::cuda_backend::cudarc::driver::{
+    CudaSlice, CudaView, DeviceRepr, LaunchConfig, PushKernelArg, result as driver,
+};
 use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use half::{bf16, f16};
@@ -53,6 +56,22 @@ macro_rules! by_type {
             other => bail!("no kernel for values of {other:?}"),
         }
     };
+}
+
+/// The most bytes that the device's pool ever held in use. Tensors are allocated from it, as every card since Volta can.
+#[expect(unsafe_code, reason = "the driver's own interface: a pool by its handle, a number by its address")]
+pub(crate) fn peak_bytes(device: &CudaDevice) -> Result<u64> {
+    let mut num_bytes = 0_u64;
+    let context = device.cuda_stream().context().clone();
+    context.bind_to_thread().w()?;
+    // SAFETY: the context is bound to this thread, so its device and the device's default pool exist; the attribute is a
+    // 64-bit number, and `num_bytes` outlives the call that writes it.
+    unsafe {
+        let pool = driver::device::get_default_mem_pool(context.cu_device()).w()?;
+        let attribute = CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
+        driver::mem_pool::get_attribute(pool, attribute, (&raw mut num_bytes).cast()).w()?;
+    }
+    Ok(num_bytes)
 }
 
 pub(crate) fn scan(op: &ScanOp, inputs: [Input<'_>; 3]) -> Result<CudaStorage> {

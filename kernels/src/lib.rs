@@ -25,6 +25,7 @@ pub mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod math;
+mod memory;
 pub mod normalize;
 pub mod pool;
 pub mod scan;
@@ -34,6 +35,7 @@ mod window;
 pub use attention::{attention, attention_in_blocks};
 pub use conv::{CausalConv, causal_conv};
 pub use cross_entropy::cross_entropy;
+pub use memory::peak_device_bytes;
 pub use normalize::normalize_images;
 pub use pool::{Pool, pool};
 pub use scan::{Scan, Scanned, selective_scan};

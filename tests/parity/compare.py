@@ -6,6 +6,7 @@ PREFILL is the built example of `manyframe-validate`. Fails if it is slower anyw
 """
 
 import argparse
+import json
 import os
 import pathlib
 import subprocess
@@ -52,8 +53,9 @@ def main():
                         model(input_ids=ids, use_cache=False)
                         best = min(best, time.perf_counter() - start)
                 environment = dict(os.environ, RAYON_NUM_THREADS=str(arguments.threads))
-                command = [arguments.prefill, str(path), str(tokens), str(arguments.repeats)]
-                ours = float(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+                command = [arguments.prefill, str(path), "cpu", str(arguments.repeats), str(tokens)]
+                ours = json.loads(subprocess.run(command, check=True, capture_output=True, text=True, env=environment).stdout)
+                ours = ours["seconds"]
                 print(f"{name:<8}{tokens:>8}{best:>10.4f}{ours:>10.4f}{best / ours:>8.1f}", flush=True)
                 if ours > best:
                     slower.append((name, tokens))

@@ -2,8 +2,9 @@
 """Writes small random models and what transformers computes with them: the references of `manyframe-validate`.
 
 Usage: make_golden.py OUT [--seed N] [--fresh]
-Each folder of OUT gets config.json, model.safetensors and expected.safetensors. Without --fresh: the shapes that are committed
-under tests/golden/models (seed 0). With --fresh: other shapes, drawn by the seed. Needs torch, transformers, safetensors.
+Each folder of OUT gets config.json, model.safetensors and expected.safetensors; `pictures` gets what Pillow makes of images.
+Without --fresh: the shapes that are committed under tests/golden/models (seed 0). With --fresh: other shapes, drawn by the seed.
+Needs torch, transformers, safetensors, Pillow.
 """
 
 import argparse
@@ -11,7 +12,9 @@ import json
 import pathlib
 import random
 
+import numpy
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 from transformers import CLIPVisionConfig, CLIPVisionModel, JambaConfig, JambaForCausalLM
 
@@ -98,6 +101,21 @@ def clip(directory, seed, shape):
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+def pictures(directory, sizes, side=28):
+    """Noise of these sizes, padded and scaled as LLaVA does it: `WIDTHxHEIGHT` is [side, side, 3]."""
+    expected = {}
+    for width, height in sizes:
+        index = numpy.arange(width * height * 3, dtype=numpy.uint64)
+        noise = Image.fromarray((index * 2654435761 % 2**32 >> 24).astype(numpy.uint8).reshape(height, width, 3))
+        long = max(width, height)
+        square = Image.new("RGB", (long, long), (122, 116, 104))
+        square.paste(noise, ((long - width) // 2, (long - height) // 2))
+        scaled = square.resize((side, side), Image.BICUBIC)
+        expected[f"{width}x{height}"] = torch.from_numpy(numpy.asarray(scaled).copy())
+    directory.mkdir(parents=True, exist_ok=True)
+    save(directory, expected)
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=pathlib.Path)
@@ -113,6 +131,10 @@ def main():
         summary[f"jamba-{name}"] = jamba(arguments.out / f"jamba-{name}", arguments.seed + 10 * nth, shape)
     for nth, (name, shape) in enumerate({"quick": {}, "gelu": dict(hidden_act="gelu", num_hidden_layers=2)}.items()):
         summary[f"clip-{name}"] = clip(arguments.out / f"clip-{name}", arguments.seed + 100 + nth, shape)
+    sizes = [(1, 1), (28, 28), (40, 40), (41, 17), (17, 41), (500, 3), (3, 500), (640, 427)]
+    if arguments.fresh:
+        sizes = [(rng.randint(1, 1500), rng.randint(1, 1500)) for _ in range(20)]
+    pictures(arguments.out / "pictures", sizes)
     for extra in arguments.out.glob("*/generation_config.json"):
         extra.unlink()
     print(json.dumps(summary, indent=1))

@@ -3,7 +3,8 @@
 usage: count_tokens.py TOKENIZER.model DATASET
 
 A prompt is split at the placeholders and at the template's special tokens, as far as the tokenizer has these as control
-tokens; what lies between is encoded on its own. Nothing of manyframe's own code is used.
+tokens; what lies between is encoded on its own. The delimiters of the dialect `longllava` are what a prompt has more than
+one with bare placeholders. Nothing of manyframe's own code is used.
 """
 
 import json
@@ -17,6 +18,8 @@ import sentencepiece
 PLACEHOLDER = "<image>"
 SPECIALS = ("<|startoftext|>", "<|endoftext|>")
 TOKENS_PER_IMAGE = 144
+IMAGE = f"<img>{PLACEHOLDER}</img>"
+VISUALS = re.compile(f"<vid>(?:{IMAGE}(?:<t>)?)+</vid>\n|(?:{IMAGE}\n?)+")
 
 
 def count(tokenizer: sentencepiece.SentencePieceProcessor, prompt: str) -> int:
@@ -38,11 +41,12 @@ def main() -> None:
                 sample = json.load(tar.extractfile(member))
                 num_samples += 1
                 expected = count(tokenizer, sample["prompt"])
+                delimiters = expected - count(tokenizer, VISUALS.sub(PLACEHOLDER, sample["prompt"]))
                 visual = len(sample["images"]) * TOKENS_PER_IMAGE
-                found = sample["text_tokens"], sample["visual_tokens"], sample["num_tokens"]
-                if found != (expected, visual, expected + visual):
+                found = tuple(sample[f"{kind}_tokens"] for kind in ("text", "delimiter", "visual")) + (sample["num_tokens"],)
+                if found != (expected, delimiters, visual, expected + visual):
                     num_different += 1
-                    print(f"{sample['id']}: {found}, sentencepiece gives {expected} of text")
+                    print(f"{sample['id']}: {found}, sentencepiece gives {expected} of text, {delimiters} of delimiters")
     print(f"{num_samples} prompts, {num_different} differ")
 
 

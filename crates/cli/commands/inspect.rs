@@ -94,9 +94,10 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
     line(
         "tokens",
         format!(
-            "{} ({} text, {} visual)",
+            "{} ({} text, {} of them delimiters; {} visual)",
             count(sample.cost.num_tokens()),
             count(sample.cost.text_tokens),
+            count(sample.cost.delimiter_tokens),
             count(sample.cost.visual_tokens)
         ),
     );

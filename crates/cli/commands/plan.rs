@@ -191,7 +191,17 @@ pub(super) fn render(made: &MadePlan) -> String {
 }
 
 fn shards_table(plan: &Plan) -> Table {
-    let mut table = Table::new(&["shards", "number", "samples", "tokens", "images", "bytes, about"]);
+    let mut table = Table::new(&[
+        "shards",
+        "number",
+        "samples",
+        "tokens",
+        "of text",
+        "delimiters",
+        "visual",
+        "images",
+        "bytes, about",
+    ]);
     let formats = plan.pipeline.output.formats.len() as u64;
     for layout in Layout::ALL.into_iter().map(Some).chain([None]) {
         let tasks = plan.tasks.iter().filter(|task| task.layout == layout).collect::<Vec<_>>();
@@ -206,7 +216,12 @@ fn shards_table(plan: &Plan) -> Table {
         let num_samples = tasks.iter().map(|task| task.num_samples).sum();
         let num_bytes: u64 = tasks.iter().map(|task| task.estimated_bytes).sum();
         let mut cells = vec![name.to_owned()];
-        cells.extend([tasks.len() as u64 * formats, num_samples, cost.num_tokens(), cost.num_images].map(count));
+        cells.extend([tasks.len() as u64 * formats, num_samples].map(count));
+        // Delimiters are text, and told apart here.
+        let text_tokens = cost.text_tokens - cost.delimiter_tokens;
+        cells.extend(
+            [cost.num_tokens(), text_tokens, cost.delimiter_tokens, cost.visual_tokens, cost.num_images].map(count),
+        );
         cells.push(bytes(num_bytes * formats));
         table.push(cells);
     }

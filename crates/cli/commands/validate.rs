@@ -128,19 +128,29 @@ fn render(validated: &Validated) -> String {
         ));
     }
     text.push_str(&format!("\n{}\n", groups_table(report).render()));
+    let total = &report.total;
+    text.push_str(&format!(
+        "the model saw {} tokens: {} of text, {} of delimiters, {} of images; {} samples differ from what the dataset says\n\n",
+        count(total.num_tokens),
+        count(total.num_tokens - total.num_visual_tokens - total.num_delimiter_tokens),
+        count(total.num_delimiter_tokens),
+        count(total.num_visual_tokens),
+        count(total.num_mismatched),
+    ));
     for finding in &report.findings {
         text.push_str(&render_finding(finding));
     }
     let stages = &report.stages;
     let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| count(rate as u64));
     text.push_str(&format!(
-        "\n{:.1} s reading, {:.1} s images ({} a second), {:.1} s language model ({} tokens a second), {} at most\n",
+        "\n{:.1} s reading, {:.1} s images ({} a second), {:.1} s language model ({} tokens a second), {} at most{}\n",
         stages.read_s,
         stages.images_s,
         rate(stages.images_per_s),
         stages.language_s,
         rate(stages.tokens_per_s),
         stages.peak_memory_bytes.map_or("-".to_owned(), bytes),
+        stages.peak_device_bytes.map_or(String::new(), |peak| format!(", {} on the GPU", bytes(peak))),
     ));
     for forecast in &report.forecasts {
         text.push_str(&format!(

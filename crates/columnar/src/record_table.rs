@@ -76,8 +76,8 @@ impl<R: 'static> RowColumn<R> {
         ]
     }
 
-    /// The layout and exact cost of a sample, as five columns; [`Cursor::measured`] reads them.
-    pub fn measured(of: fn(&R) -> Option<(Cost, Layout)>) -> [Self; 5] {
+    /// The layout and exact cost of a sample, as six columns; [`Cursor::measured`] reads them.
+    pub fn measured(of: fn(&R) -> Option<(Cost, Layout)>) -> [Self; 6] {
         let cost =
             |name, doc, get: fn(Cost) -> u64| Self::number(name, doc, move |row| of(row).map(|(cost, _)| get(cost)));
         [
@@ -85,6 +85,7 @@ impl<R: 'static> RowColumn<R> {
                 of(row).map(|(_, layout)| layout.as_str().to_owned())
             }),
             cost("text_tokens", "tokens of text, delimiters and template included", |cost| cost.text_tokens),
+            cost("delimiter_tokens", "those of text that the delimiters of visuals add", |cost| cost.delimiter_tokens),
             cost("visual_tokens", "tokens that stand for images", |cost| cost.visual_tokens),
             cost("num_images", "images; frames and sub-images count", |cost| cost.num_images),
             cost("num_frames", "those that are frames", |cost| cost.num_frames),
@@ -269,14 +270,17 @@ impl Cursor {
         Some(Origin { file: Arc::clone(&self.last_file), position })
     }
 
-    /// The next five columns, as [`RowColumn::measured`] writes them.
+    /// The next six columns, as [`RowColumn::measured`] writes them.
     pub fn measured(&mut self) -> Option<(Cost, Layout)> {
         let layout = self.text();
-        let numbers = [self.number(), self.number(), self.number(), self.number()];
+        let numbers = [self.number(), self.number(), self.number(), self.number(), self.number()];
         let layout = layout.and_then(|text| Layout::ALL.into_iter().find(|layout| layout.as_str() == text))?;
-        let [text_tokens, visual_tokens, num_images, num_frames] = numbers;
-        let (text_tokens, visual_tokens) = (text_tokens?, visual_tokens?);
-        Some((Cost { text_tokens, visual_tokens, num_images: num_images?, num_frames: num_frames? }, layout))
+        let [Some(text_tokens), Some(delimiter_tokens), Some(visual_tokens), Some(num_images), Some(num_frames)] =
+            numbers
+        else {
+            return None;
+        };
+        Some((Cost { text_tokens, delimiter_tokens, visual_tokens, num_images, num_frames }, layout))
     }
 
     fn next_column(&mut self) -> Option<&mut Column> {

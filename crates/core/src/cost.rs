@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// Tokens of text: turns, template headers, end tokens, and the delimiters around visuals.
     pub text_tokens: u64,
+    /// Those of `text_tokens` that the delimiters of visuals add: what the text with bare placeholders has fewer.
+    pub delimiter_tokens: u64,
     /// Tokens that stand for images: images × tokens per image.
     pub visual_tokens: u64,
     /// Placeholders, which is encoded images: single images, frames, overviews and sub-images alike.
@@ -26,6 +28,7 @@ impl Cost {
 impl std::ops::AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.text_tokens += other.text_tokens;
+        self.delimiter_tokens += other.delimiter_tokens;
         self.visual_tokens += other.visual_tokens;
         self.num_images += other.num_images;
         self.num_frames += other.num_frames;

@@ -47,10 +47,11 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     }
     writeln!(
         card,
-        "{} samples, {} tokens ({} of text, {} of images), {} images of which {} are frames of videos.\n",
+        "{} samples, {} tokens ({} of text, {} of them delimiters of images; {} of images), {} images of which {} are frames of videos.\n",
         total.num_samples,
         total.cost.num_tokens(),
         total.cost.text_tokens,
+        total.cost.delimiter_tokens,
         total.cost.visual_tokens,
         total.cost.num_images,
         total.cost.num_frames,

@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::EngineError;
 
 /// Raised whenever readers of an older version would misread a manifest.
-pub const MANIFEST_VERSION: u32 = 2;
+pub const MANIFEST_VERSION: u32 = 3;
 
 /// What a dataset is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -75,14 +75,14 @@ impl Formatter {
     ///
     /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
     pub fn cost(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
-        let (_, prompt) = self.render(turns, visuals)?;
-        self.cost_of(&prompt.text, visuals)
+        let (composed, prompt) = self.render(turns, visuals)?;
+        self.cost_of(&composed, &prompt.text, visuals)
     }
 
     /// A record as text. `visuals` as in [`Self::cost`].
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
         let (composed, prompt) = self.render(turns, visuals)?;
-        let cost = self.cost_of(&prompt.text, visuals)?;
+        let cost = self.cost_of(&composed, &prompt.text, visuals)?;
         Ok(Formatted {
             messages: composed.messages,
             label_spans: prompt.label_spans(),
@@ -98,23 +98,29 @@ impl Formatter {
         Ok((composed, prompt))
     }
 
-    /// Each stretch of text between placeholders is tokenised on its own, as LLaVA and its descendants do.
-    fn cost_of(&self, prompt: &str, visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
+    fn cost_of(&self, composed: &Composed, prompt: &str, visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
         let sum = |keep: fn(VisualKind) -> bool| -> u64 {
             visuals.iter().filter(|visual| keep(visual.kind())).map(|visual| visual.num_images()).sum()
         };
         let num_images = sum(|_| true);
-        let mut num_placeholders = 0;
-        let texts = texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
-        let text_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text)).map_err(|error| {
-            Unformattable::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
-        })?;
+        let (text_tokens, num_placeholders) = self.count_text(prompt)?;
         if num_placeholders != num_images {
             let detail = format!("the prompt has {num_placeholders} placeholders for {num_images} images");
             return Err(Unformattable::new(RejectCode::LiteralTag, detail));
         }
-        let visual_tokens = num_images * u64::from(self.tokens_per_image);
-        Ok(Cost { text_tokens, visual_tokens, num_images, num_frames: sum(|kind| kind == VisualKind::Video) })
+        let delimiter_tokens = if num_images == 0 {
+            0
+        } else {
+            let places = composed.visual_spans.iter().map(|span| (span.message, span.start, span.end));
+            text_tokens.saturating_sub(self.count_bare(&composed.messages, places)?)
+        };
+        Ok(Cost {
+            text_tokens,
+            delimiter_tokens,
+            visual_tokens: num_images * u64::from(self.tokens_per_image),
+            num_images,
+            num_frames: sum(|kind| kind == VisualKind::Video),
+        })
     }
 }
 

@@ -13,6 +13,7 @@
 //! Nothing here decodes media, draws records or writes files; the only I/O is reading a tokenizer's file.
 
 mod compose;
+mod delimiters;
 mod dialect;
 mod encode;
 mod error;
@@ -23,6 +24,7 @@ mod spec;
 mod template;
 mod tokenizer;
 
+pub use delimiters::VisualPlace;
 pub use dialect::{Dialect, ResolvedVisual};
 pub use error::{FormatError, Unformattable};
 pub use formatter::{Formatted, Formatter, VisualSpan};

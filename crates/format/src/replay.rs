@@ -64,7 +64,7 @@ fn push_text(text: &str, parts: &mut Vec<Part>) {
     }
 }
 
-fn split_at_char(text: &str, num_chars: usize) -> Option<(&str, &str)> {
+pub(crate) fn split_at_char(text: &str, num_chars: usize) -> Option<(&str, &str)> {
     let mut bytes = text.char_indices().map(|(byte, _)| byte).chain([text.len()]);
     text.split_at_checked(bytes.nth(num_chars)?)
 }

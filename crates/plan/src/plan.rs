@@ -25,7 +25,7 @@ use crate::packing::{PackSample, PackSummary, pack_samples};
 use crate::pipeline::{Pipeline, PipelineFile};
 
 /// Raised whenever a plan of an older version cannot be run.
-pub const PLAN_VERSION: u32 = 2;
+pub const PLAN_VERSION: u32 = 3;
 
 /// Every decision of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -42,6 +42,9 @@ pub struct SampleJson {
     pub num_tokens: u64,
     /// Tokens of text, delimiters included.
     pub text_tokens: u64,
+    /// Those of text that the delimiters of visuals add. 0 in shards of before they were told apart.
+    #[serde(default)]
+    pub delimiter_tokens: u64,
     /// Tokens that stand for images.
     pub visual_tokens: u64,
     /// How many of the images are frames of videos.
@@ -101,6 +104,9 @@ pub struct SampleMetadata {
     pub visuals: Vec<SampleVisual>,
     /// Tokens of text, delimiters included.
     pub text_tokens: u64,
+    /// Those of text that the delimiters of visuals add. 0 in shards of before they were told apart.
+    #[serde(default)]
+    pub delimiter_tokens: u64,
     /// Tokens that stand for images.
     pub visual_tokens: u64,
     /// How many of the images are frames of videos.
@@ -164,6 +170,7 @@ impl SampleJson {
             label_spans: sample.label_spans.clone(),
             num_tokens: sample.cost.num_tokens(),
             text_tokens: sample.cost.text_tokens,
+            delimiter_tokens: sample.cost.delimiter_tokens,
             visual_tokens: sample.cost.visual_tokens,
             num_frames: sample.cost.num_frames,
             origin: OriginJson::from_origin(&sample.origin),
@@ -199,6 +206,7 @@ impl SampleJson {
             tokens: None,
             cost: Cost {
                 text_tokens: self.text_tokens,
+                delimiter_tokens: self.delimiter_tokens,
                 visual_tokens: self.visual_tokens,
                 num_images: self.images.len() as u64,
                 num_frames: self.num_frames,
@@ -218,6 +226,7 @@ impl SampleMetadata {
             image_sizes: image_sizes(&sample.images),
             visuals: sample.visuals.clone(),
             text_tokens: sample.cost.text_tokens,
+            delimiter_tokens: sample.cost.delimiter_tokens,
             visual_tokens: sample.cost.visual_tokens,
             num_frames: sample.cost.num_frames,
             origin: OriginJson::from_origin(&sample.origin),

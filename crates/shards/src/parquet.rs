@@ -196,6 +196,7 @@ fn sample_from_row(row: SampleRow<'static>) -> Result<Found, String> {
         tokens: row.tokens.map(Cow::into_owned),
         cost: Cost {
             text_tokens: metadata.text_tokens,
+            delimiter_tokens: metadata.delimiter_tokens,
             visual_tokens: metadata.visual_tokens,
             num_images: names.len() as u64,
             num_frames: metadata.num_frames,

@@ -69,6 +69,7 @@ fn sample(n: u64, num_images: usize) -> Sample {
         tokens: None,
         cost: Cost {
             text_tokens: 7,
+            delimiter_tokens: 5,
             visual_tokens: 144 * num_images as u64,
             num_images: num_images as u64,
             num_frames: n % 2,
@@ -138,6 +139,7 @@ prop_compose! {
             label_spans: spans.into_iter().map(|(start, length)| (start, start + length as usize)).collect(),
             cost: Cost {
                 text_tokens: counts.0,
+                delimiter_tokens: counts.0 / 2,
                 visual_tokens: counts.1,
                 num_images: num_images as u64,
                 num_frames: counts.2,

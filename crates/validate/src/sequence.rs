@@ -25,8 +25,10 @@ pub struct ValidationSample {
     pub labels: Vec<i64>,
     /// The images, in order, decoded.
     pub images: Vec<RgbImage>,
-    /// Tokens that the dataset says it has: text, and images.
+    /// Tokens that the dataset says it has.
     pub stated: Tokens,
+    /// Tokens of its text with bare placeholders for its visuals; `None` where no tokenizer is at hand to count them.
+    pub bare_tokens: Option<u64>,
 }
 
 /// Tokens by kind.
@@ -34,6 +36,8 @@ pub struct ValidationSample {
 pub struct Tokens {
     /// Tokens of text, delimiters of visuals among them.
     pub text: u64,
+    /// Those of text that the delimiters of visuals add.
+    pub delimiters: u64,
     /// Tokens that stand for images.
     pub visual: u64,
 }
@@ -159,14 +163,14 @@ impl Sequence {
         self.pieces.iter().filter(|piece| matches!(piece.content, Content::Image(_))).count()
     }
 
-    /// Tokens by kind.
-    pub fn tokens(&self) -> Tokens {
+    /// Tokens by kind, of which so many of text are delimiters.
+    pub fn tokens(&self, delimiters: u64) -> Tokens {
         let text = self.pieces.iter().map(|piece| match &piece.content {
             Content::Text(ids) => ids.len() as u64,
             Content::Image(_) => 0,
         });
         let text = text.sum();
-        Tokens { text, visual: self.len() as u64 - text }
+        Tokens { text, delimiters, visual: self.len() as u64 - text }
     }
 
     /// What stands in a stretch, in order.
@@ -198,7 +202,7 @@ mod tests {
     fn a_place_predicts_the_label_after_it() {
         let sequence = sequence();
         assert_eq!(sequence.targets(), [None, None, None, None, Some(7), None]);
-        assert_eq!(sequence.tokens(), Tokens { text: 3, visual: 3 });
+        assert_eq!(sequence.tokens(1), Tokens { text: 3, delimiters: 1, visual: 3 });
         assert_eq!(sequence.num_images(), 1);
     }
 

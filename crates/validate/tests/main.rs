@@ -6,5 +6,6 @@
 mod isolation;
 mod memory;
 mod parity;
+mod pictures;
 mod run;
 mod support;

@@ -60,7 +60,7 @@ fn sample(number: u64, num_images: usize, labels: &[i64]) -> ValidationSample {
     all_labels.extend(labels);
     let images = (0..num_images).map(|image| RgbImage::gray(30, 20, (image * 90) as u8 + number as u8 * 20).unwrap());
     let layout = if num_images == 0 { Layout::Text } else { Layout::Image };
-    let stated = Tokens { text: labels.len() as u64, visual: 36 * num_images as u64 };
+    let stated = Tokens { text: labels.len() as u64, delimiters: num_images as u64, visual: 36 * num_images as u64 };
     ValidationSample {
         id,
         source: "s".to_owned(),
@@ -69,6 +69,7 @@ fn sample(number: u64, num_images: usize, labels: &[i64]) -> ValidationSample {
         labels: all_labels,
         images: images.collect(),
         stated,
+        bare_tokens: Some((labels.len() - num_images) as u64),
     }
 }
 
@@ -79,7 +80,7 @@ fn samples() -> Samples {
         sample(2, 2, &[IGNORED, 3, 4]),
         sample(3, 0, &[IGNORED; 4]),
         sample(4, 0, &[IGNORED, 100]),
-        ValidationSample { stated: Tokens { text: 9, visual: 0 }, ..sample(5, 0, &[IGNORED, 2]) },
+        ValidationSample { stated: Tokens { text: 9, ..Tokens::default() }, ..sample(5, 0, &[IGNORED, 2]) },
     ];
     let lengths = samples.iter().map(|sample| sample.stated.text + sample.stated.visual).collect();
     Samples { all: samples, lengths, broken_from: usize::MAX }

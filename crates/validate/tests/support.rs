@@ -6,16 +6,19 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use manyframe_validate::{Checkpoint, HybridModel, ImageTokens, ModelOptions};
 
-/// The workspace.
+/// The workspace: where cargo, or `kernels/gpu-check.sh`, says this crate is; where it was compiled otherwise.
 pub(crate) fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
+    told("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from).join("../..")
+}
+
+fn told(variable: &str) -> Option<String> {
+    #[expect(clippy::disallowed_methods, reason = "make and scripts say where things are, and what is checked")]
+    std::env::var(variable).ok()
 }
 
 /// Models with what transformers computes with them: the committed ones, and those in the folder that `make parity` fills.
 pub(crate) fn references() -> Vec<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "the folder is given by make")]
-    let fresh = std::env::var("MANYFRAME_PARITY").ok().map(PathBuf::from);
-    let folders = [Some(root().join("tests/golden/models")), fresh];
+    let folders = [Some(root().join("tests/golden/models")), told("MANYFRAME_PARITY").map(PathBuf::from)];
     let mut models: Vec<PathBuf> = folders
         .into_iter()
         .flatten()
@@ -27,8 +30,7 @@ pub(crate) fn references() -> Vec<PathBuf> {
 
 /// A folder of further references beside the workspace, or none, which is said.
 pub(crate) fn shared() -> Option<PathBuf> {
-    #[expect(clippy::disallowed_methods, reason = "where the folder is differs between machines")]
-    let folder = std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| root().join("../shared"), PathBuf::from);
+    let folder = told("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let parity = folder.join("parity");
     if parity.is_dir() {
         return Some(parity);
@@ -43,16 +45,20 @@ pub(crate) fn expected(model: &Path) -> HashMap<String, Tensor> {
 
 /// Where models run: on the CPU, unless `kernels/gpu-check.sh` says otherwise.
 fn device() -> Device {
-    #[expect(clippy::disallowed_methods, reason = "the device is given by a script")]
-    let is_cuda = std::env::var("MANYFRAME_DEVICE").is_ok_and(|device| device == "cuda");
+    let is_cuda = told("MANYFRAME_DEVICE").is_some_and(|device| device == "cuda");
     if is_cuda { Device::new_cuda(0).unwrap() } else { Device::Cpu }
+}
+
+/// What models compute in: `f32`, unless the script says otherwise.
+fn dtype() -> DType {
+    told("MANYFRAME_DTYPE").map_or(DType::F32, |dtype| dtype.parse().unwrap())
 }
 
 pub(crate) fn options(window_tokens: usize) -> ModelOptions {
     ModelOptions {
         window_tokens,
         image_tokens: ImageTokens::TwoD { edge: 4 },
-        dtype: DType::F32,
+        dtype: dtype(),
         ..ModelOptions::on(device())
     }
 }
@@ -65,10 +71,25 @@ pub(crate) fn ids(tensor: &Tensor) -> Vec<i64> {
     tensor.to_dtype(DType::I64).unwrap().to_vec1().unwrap()
 }
 
-/// The largest absolute difference; NaN counts as one.
-pub(crate) fn most_different(left: &Tensor, right: &Tensor) -> f32 {
-    let (left, right) = (left.to_device(&Device::Cpu).unwrap(), right.to_device(&Device::Cpu).unwrap());
-    assert_eq!(left.dims(), right.dims());
-    let difference = (left - right).unwrap().abs().unwrap().flatten_all().unwrap().to_vec1::<f32>().unwrap();
-    difference.into_iter().fold(0.0, |most, value| if value > most || value.is_nan() { value } else { most })
+/// Checks values against a reference in `f32`. In 16 bits each value is off, and a router may choose another expert where two
+/// are nearly alike: there, the differences are a tenth of the values, as root mean squares.
+pub(crate) fn assert_close(ours: &Tensor, truth: &Tensor, most: f32, what: &str) {
+    assert_eq!(ours.dims(), truth.dims(), "{what}");
+    let values = |tensor: &Tensor| -> Vec<f32> {
+        let there = tensor.to_device(&Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
+        there.flatten_all().unwrap().to_vec1().unwrap()
+    };
+    let (ours, truth) = (values(ours), values(truth));
+    let differences: Vec<f32> = ours.iter().zip(&truth).map(|(ours, truth)| (ours - truth).abs()).collect();
+    let largest =
+        differences.iter().fold(0.0, |most: f32, value| if value.is_nan() { *value } else { most.max(*value) });
+    if dtype() == DType::F32 {
+        println!("{what}: at most {largest:e} apart");
+        assert!(largest <= most, "{what} differs by {largest}");
+    } else {
+        let mean_square = |values: &[f32]| values.iter().map(|value| value * value).sum::<f32>() / values.len() as f32;
+        let ratio = (mean_square(&differences) / mean_square(&truth)).sqrt();
+        println!("{what}: {ratio:e} of its size apart");
+        assert!(ratio <= 0.1, "{what} differs by {ratio} of its size");
+    }
 }

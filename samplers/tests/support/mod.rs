@@ -56,6 +56,7 @@ pub(crate) fn row(generated: Generated, n: u64) -> IndexRow {
     high.copy_from_slice(&n.to_le_bytes());
     let cost = Cost {
         text_tokens: u64::from(generated.text_tokens),
+        delimiter_tokens: 7 * u64::from(generated.num_images),
         visual_tokens: 144 * u64::from(generated.num_images),
         num_images: u64::from(generated.num_images),
         num_frames: 0,

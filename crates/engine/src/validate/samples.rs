@@ -112,6 +112,11 @@ impl DatasetSamples {
         let formatter = self.formatter.as_ref().map_err(|detail| none(detail.clone()))?;
         formatter.encode(&sample.prompt, &sample.label_spans).map_err(|error| none(error.to_string()))
     }
+
+    fn bare_tokens(&self, sample: &Sample) -> Option<u64> {
+        let places = sample.visuals.iter().map(|visual| (visual.message, visual.start, visual.end));
+        self.formatter.as_ref().ok()?.count_bare(&sample.messages, places).ok()
+    }
 }
 
 impl SampleSource for DatasetSamples {
@@ -144,7 +149,12 @@ impl SampleSource for DatasetSamples {
             input_ids: tokens.input_ids.into_iter().map(i64::from).collect(),
             labels: tokens.labels.into_iter().map(i64::from).collect(),
             images,
-            stated: Tokens { text: sample.cost.text_tokens, visual: sample.cost.visual_tokens },
+            stated: Tokens {
+                text: sample.cost.text_tokens,
+                delimiters: sample.cost.delimiter_tokens,
+                visual: sample.cost.visual_tokens,
+            },
+            bare_tokens: self.bare_tokens(&sample),
         })
     }
 }

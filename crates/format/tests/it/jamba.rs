@@ -5,7 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use manyframe_core::{Grid, Part, Role, Turn, Visual};
+use manyframe_core::{Grid, Part, Role, Turn, Visual, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
 
 #[expect(clippy::disallowed_methods, reason = "tests may be told where large files are")]
@@ -113,5 +113,22 @@ fn runs_of_spaces_have_the_lengths_of_sentencepiece() {
         for num_spaces in 1..400_usize {
             assert_eq!(tokens(&tokenizer, &" ".repeat(num_spaces)), num_spaces.div_ceil(32) as u64, "{num_spaces}");
         }
+    }
+}
+
+#[test]
+fn delimiters_have_their_published_share_of_a_video() {
+    for tokenizer in tokenizers() {
+        let spec = FormatSpec { tokens_per_image: 36, ..FormatSpec::default() };
+        let formatter = Formatter::new(&spec, tokenizer).unwrap();
+        let video = Part::Visual(Visual { kind: VisualKind::Video, media: 0 });
+        let question = Part::Text("What happens?".into());
+        let turns = [
+            Turn { role: Role::User, parts: vec![video, question] },
+            Turn { role: Role::Assistant, parts: vec![Part::Text("It rains.".into())] },
+        ];
+        let cost = formatter.cost(&turns, &[ResolvedVisual::Video { num_frames: 1000 }]).unwrap();
+        // 43,003 tokens, of which 36,000 are the images; and the newline after the video.
+        assert_eq!((cost.visual_tokens, cost.delimiter_tokens), (36_000, 7_003 + 1));
     }
 }

@@ -84,6 +84,8 @@ pub struct Group {
     pub num_samples: u64,
     /// Tokens that the model saw.
     pub num_tokens: u64,
+    /// Those that are delimiters of visuals.
+    pub num_delimiter_tokens: u64,
     /// Those that stand for images.
     pub num_visual_tokens: u64,
     /// Labels that were predicted.
@@ -148,6 +150,8 @@ pub struct Stages {
     pub images_per_s: Option<f64>,
     /// Peak memory of the process, where the system tells.
     pub peak_memory_bytes: Option<u64>,
+    /// Peak memory of tensors on the GPU; absent on the CPU.
+    pub peak_device_bytes: Option<u64>,
 }
 
 impl Report {
@@ -202,6 +206,7 @@ impl Group {
         for measure in measures {
             group.num_samples += 1;
             group.num_tokens += measure.seen.text + measure.seen.visual;
+            group.num_delimiter_tokens += measure.seen.delimiters;
             group.num_visual_tokens += measure.seen.visual;
             group.num_mismatched += u64::from(!measure.is_as_stated());
             group.num_unusable += u64::from(measure.unusable.is_some());

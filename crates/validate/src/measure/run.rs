@@ -123,6 +123,8 @@ impl<'a, S: SampleSource> Run<'a, S> {
         let rate = |num: u64, seconds: f64| (seconds > 0.0).then(|| num as f64 / seconds);
         self.stages.tokens_per_s = rate(self.stages.num_tokens, self.stages.language_s);
         self.stages.images_per_s = rate(self.stages.num_images, self.stages.images_s);
+        let peak_device_bytes = manyframe_kernels::peak_device_bytes(&self.model.options().device);
+        self.stages.peak_device_bytes = peak_device_bytes.map_err(ValidateError::compute("the memory of the GPU"))?;
         Ok((measures, self.stages))
     }
 
@@ -135,7 +137,7 @@ impl<'a, S: SampleSource> Run<'a, S> {
             match self.lay_out(&sample) {
                 Err(reason) => measure.unusable = Some(reason),
                 Ok(sequence) => {
-                    measure.add_sequence(&sequence);
+                    measure.add_sequence(&sequence, sample.bare_tokens);
                     let features = self.encode(&sample.images)?;
                     ready.push((index, Ready { measure: measure.clone(), sequence, features }));
                 }

@@ -88,9 +88,12 @@ impl SampleMeasure {
         }
     }
 
-    /// Adds what the model saw.
-    pub(crate) fn add_sequence(&mut self, sequence: &Sequence) {
-        self.seen = sequence.tokens();
+    /// Adds what the model saw. Without a tokenizer, its delimiters are taken to be those that are stated.
+    pub(crate) fn add_sequence(&mut self, sequence: &Sequence, bare_tokens: Option<u64>) {
+        self.seen = sequence.tokens(self.stated.delimiters);
+        if let Some(bare_tokens) = bare_tokens {
+            self.seen.delimiters = self.seen.text.saturating_sub(bare_tokens);
+        }
         self.num_labels = sequence.targets().iter().flatten().count() as u64;
     }
 

@@ -36,10 +36,16 @@ fn columns() -> Vec<RowColumn<SampleMeasure>> {
         RowColumn::number("stated_text_tokens", "tokens of text that the dataset states", |row: &Row| {
             Some(row.stated.text)
         }),
+        RowColumn::number("stated_delimiter_tokens", "those of text that it says are delimiters", |row: &Row| {
+            Some(row.stated.delimiters)
+        }),
         RowColumn::number("stated_visual_tokens", "tokens of images that it states", |row: &Row| {
             Some(row.stated.visual)
         }),
         RowColumn::number("text_tokens", "tokens of text that the model saw", |row: &Row| Some(row.seen.text)),
+        RowColumn::number("delimiter_tokens", "those of text that are delimiters", |row: &Row| {
+            Some(row.seen.delimiters)
+        }),
         RowColumn::number("visual_tokens", "tokens of images that the model saw", |row: &Row| Some(row.seen.visual)),
         RowColumn::text("unusable", "why it could not be run", |row: &Row| {
             row.unusable.map(|reason| reason.as_str().to_owned())

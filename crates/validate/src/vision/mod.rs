@@ -102,7 +102,7 @@ impl Tower {
 
     /// The embeddings of images, `[images, tokens, hidden]`, from pixels of any size.
     pub fn encode(&self, images: &[RgbImage]) -> std::result::Result<Tensor, ValidateError> {
-        let squares = preprocess::squares(images, self.image_size)?;
+        let squares = preprocess::squares(images, self.image_size);
         let edge = self.image_size as usize;
         let compute = || {
             let pixels =
