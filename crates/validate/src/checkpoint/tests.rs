@@ -9,6 +9,7 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{JambaConfig, VisionConfig};
+use crate::{HybridModel, ImageTokens, ModelOptions};
 
 /// A model of a few thousand parameters.
 fn minute() -> ModelConfig {
@@ -183,4 +184,39 @@ proptest! {
             }
         }
     }
+
+    /// Whatever a configuration says, reading the model gives a model or an error.
+    #[test]
+    fn wrong_numbers_never_panic(
+        changes in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), wrong_value()), 1..4),
+    ) {
+        let (_parent, directory) = written_model();
+        let path = directory.join(CONFIG);
+        let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+        for (place, in_tower, value) in changes {
+            let fields = if in_tower { &mut config["vision_config"] } else { &mut config };
+            // An earlier change may have replaced the tower by a number.
+            let Some(fields) = fields.as_object_mut() else { continue };
+            let name = fields.keys().nth(place.index(fields.len())).unwrap().clone();
+            fields.insert(name, value);
+        }
+        fs::write(&path, config.to_string()).unwrap();
+        if let Ok(checkpoint) = Checkpoint::open(&directory) {
+            let options = ModelOptions { image_tokens: ImageTokens::TwoD { edge: 1 }, ..ModelOptions::on(Device::Cpu) };
+            _ = HybridModel::read(&checkpoint, options);
+        }
+    }
+}
+
+fn wrong_value() -> impl Strategy<Value = serde_json::Value> {
+    let numbers = [0_i64, 1, 2, 3, 5, 7, -1, 255, 65_537, i64::from(u32::MAX), i64::MAX];
+    let values = numbers.map(serde_json::Value::from).into_iter().chain([
+        serde_json::json!(1e300),
+        serde_json::json!(0.5),
+        serde_json::json!(null),
+        serde_json::json!("gelu"),
+        serde_json::json!([1, 2]),
+        serde_json::json!(true),
+    ]);
+    prop::sample::select(values.collect::<Vec<_>>())
 }

@@ -80,7 +80,8 @@ impl ModelConfig {
     pub fn num_vision_layers(&self) -> Option<usize> {
         let num_layers = self.vision_config.as_ref()?.num_hidden_layers;
         let selected = self.mm_vision_select_layer;
-        let from_front = if selected < 0 { i64::try_from(num_layers).ok()? + 1 + selected } else { selected };
+        let behind_last = i64::try_from(num_layers).ok()?.checked_add(1)?;
+        let from_front = if selected < 0 { behind_last.checked_add(selected)? } else { selected };
         usize::try_from(from_front).ok().filter(|layer| *layer <= num_layers)
     }
 }
@@ -135,5 +136,7 @@ mod tests {
         config.mm_vision_select_layer = -4;
         assert_eq!(config.num_vision_layers(), None);
         assert!(!config.problems().is_empty());
+        config.vision_config.as_mut().unwrap().num_hidden_layers = i64::MAX as usize;
+        assert_eq!(config.num_vision_layers(), None);
     }
 }
