@@ -11,7 +11,9 @@ use manyframe_engine::{EngineError, ValidateRequest, Validated};
 use manyframe_plan::Observer;
 use manyframe_plan::pipeline::{ValidateDevice, ValidateTable};
 use manyframe_validate::DeviceChoice;
-use manyframe_validate::measure::{Choice, Clock, Controls, Finding, Group, Policy, Report, RunOptions, Verdict};
+use manyframe_validate::measure::{
+    Choice, Controls, Finding, Group, Meter, Policy, Report, RunOptions, Stage, Stages, Verdict,
+};
 
 use crate::args::{DeviceName, Global, ValidateArguments};
 use crate::table::{Table, bytes, count};
@@ -37,7 +39,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
         policy: arguments.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
         variables: arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
     };
-    let validated = manyframe_engine::validate(&request, &WallClock(Instant::now()), &pool, observer.as_ref())?;
+    let validated = manyframe_engine::validate(&request, &Machine(Instant::now()), &pool, observer.as_ref())?;
     let text =
         if arguments.json { serde_json::to_string_pretty(&validated.report)? + "\n" } else { render(&validated) };
     output::print(&text)?;
@@ -84,7 +86,7 @@ impl Check {
     ) -> Result<(), EngineError> {
         let Some(request) = self.0 else { return Ok(()) };
         let request = ValidateRequest { dataset: staged.to_owned(), ..request };
-        let validated = manyframe_engine::validate(&request, &WallClock(Instant::now()), pool, observer)?;
+        let validated = manyframe_engine::validate(&request, &Machine(Instant::now()), pool, observer)?;
         // What cannot be printed can be read in the dataset.
         _ = output::print(&render(&validated));
         let failed = validated.report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
@@ -96,13 +98,27 @@ impl Check {
     }
 }
 
-/// Seconds since the command began.
-struct WallClock(Instant);
+/// This process: its time since the command began, and its memory as Linux tells it.
+struct Machine(Instant);
 
-impl Clock for WallClock {
+impl Meter for Machine {
     fn seconds(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        process_status("VmRSS:")
+    }
+
+    fn peak_memory_bytes(&self) -> Option<u64> {
+        process_status("VmHWM:")
+    }
+}
+
+fn process_status(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
+    kib.parse::<u64>().ok().map(|kib| kib << 10)
 }
 
 fn read_policy(path: &Path) -> Result<Policy> {
@@ -140,18 +156,7 @@ fn render(validated: &Validated) -> String {
     for finding in &report.findings {
         text.push_str(&render_finding(finding));
     }
-    let stages = &report.stages;
-    let rate = |rate: Option<f64>| rate.map_or("-".to_owned(), |rate| count(rate as u64));
-    text.push_str(&format!(
-        "\n{:.1} s reading, {:.1} s images ({} a second), {:.1} s language model ({} tokens a second), {} at most{}\n",
-        stages.read_s,
-        stages.images_s,
-        rate(stages.images_per_s),
-        stages.language_s,
-        rate(stages.tokens_per_s),
-        stages.peak_memory_bytes.map_or("-".to_owned(), bytes),
-        stages.peak_device_bytes.map_or(String::new(), |peak| format!(", {} on the GPU", bytes(peak))),
-    ));
+    text.push_str(&format!("\n{}\n", stages_table(&report.stages).render()));
     for forecast in &report.forecasts {
         text.push_str(&format!(
             "on {} GiB (computed, not measured): {} tokens, or {} images at {}\n",
@@ -164,6 +169,26 @@ fn render(validated: &Validated) -> String {
     let (table_path, report_path) = (validated.table_path.display(), validated.report_path.display());
     text.push_str(&format!("\nsamples: {table_path}\nreport:  {report_path}\nverdict: {}\n", word(report.verdict)));
     text
+}
+
+fn stages_table(stages: &Stages) -> Table {
+    let mut table = Table::new(&["stage", "seconds", "done", "a second", "memory at most"]);
+    let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
+    let mut push = |name: &str, seconds: String, done: String, rate: Option<f64>, memory: Option<u64>| {
+        let rate = or_none(rate.map(|rate| count(rate as u64)));
+        table.push(vec![name.to_owned(), seconds, done, rate, or_none(memory.map(bytes))]);
+    };
+    let seconds = |stage: Stage| format!("{:.1}", stage.seconds);
+    let (images, tokens) =
+        (format!("{} images", count(stages.num_images)), format!("{} tokens", count(stages.num_tokens)));
+    push("reading", seconds(stages.read), String::new(), None, stages.read.memory_bytes);
+    push("vision tower", seconds(stages.images), images, stages.images_per_s, stages.images.memory_bytes);
+    push("language model", seconds(stages.language), tokens, stages.tokens_per_s, stages.language.memory_bytes);
+    push("the whole process", String::new(), String::new(), None, stages.peak_memory_bytes);
+    if let Some(peak) = stages.peak_device_bytes {
+        push("on the GPU", String::new(), String::new(), None, Some(peak));
+    }
+    table
 }
 
 fn groups_table(report: &Report) -> Table {

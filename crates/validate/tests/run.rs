@@ -5,7 +5,7 @@ use manyframe_core::{Digest, Layout, RecordId};
 use manyframe_media::RgbImage;
 use manyframe_validate::checkpoint::Preset;
 use manyframe_validate::measure::{
-    Clock, Controls, Footprint, Measure, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure,
+    Controls, Footprint, Measure, Meter, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure,
     SampleSource, Stages, Verdict,
 };
 use manyframe_validate::{
@@ -42,9 +42,17 @@ impl SampleSource for Samples {
 /// Time stands still.
 struct Still;
 
-impl Clock for Still {
+impl Meter for Still {
     fn seconds(&self) -> f64 {
         0.0
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn peak_memory_bytes(&self) -> Option<u64> {
+        None
     }
 }
 

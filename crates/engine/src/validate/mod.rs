@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use manyframe_core::Digest;
 use manyframe_plan::{Observer, Step};
 use manyframe_validate::measure::{
-    Choice, Clock, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure, choose, write_table,
+    Choice, Meter, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure, choose, write_table,
 };
 use manyframe_validate::{DeviceChoice, OpenModel};
 
@@ -56,7 +56,7 @@ pub struct Validated {
 /// A run that was cut off goes on where it stopped, if dataset, model, samples and options are the same.
 pub fn validate(
     request: &ValidateRequest,
-    clock: &dyn Clock,
+    meter: &dyn Meter,
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
 ) -> Result<Validated, EngineError> {
@@ -71,12 +71,11 @@ pub fn validate(
     let open = pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let journal = journal_path(dataset, &samples, &open.facts, request.options)?;
     observer.start(Step::Validate, samples.len() as u64);
-    let (measures, mut stages) = pool.install(|| {
-        let run = Run::new(&open.model, &samples, request.options, clock);
+    let (measures, stages) = pool.install(|| {
+        let run = Run::new(&open.model, &samples, request.options, meter);
         run.run(&journal, &Observed(observer))
     })?;
     observer.finish(Step::Validate);
-    stages.peak_memory_bytes = peak_memory_bytes();
     let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
     let (report_path, table_path) = write(dataset, &measures, &report)?;
     fs::remove_file(&journal).map_err(EngineError::write(&journal))?;
@@ -120,11 +119,4 @@ fn journal_path(
     let work = PathBuf::from(work);
     fs::create_dir_all(&work).map_err(EngineError::write(&work))?;
     Ok(work.join(format!("validation-{key}.jsonl")))
-}
-
-/// Peak resident memory of this process; `None` where the system does not tell.
-fn peak_memory_bytes() -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
-    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kib| kib << 10)
 }

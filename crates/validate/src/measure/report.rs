@@ -131,22 +131,31 @@ pub struct Position {
     pub loss_mean: Option<f64>,
 }
 
-/// Time by stage, in seconds, and how much was done in it.
+/// A stage of a run, all its steps together.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Stage {
+    /// Time it took.
+    pub seconds: f64,
+    /// The most that the process had in memory at the end of a step, where the system tells. Model included.
+    pub memory_bytes: Option<u64>,
+}
+
+/// Time and memory by stage, and how much was done in it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Stages {
     /// Reading samples and decoding their images.
-    pub read_s: f64,
+    pub read: Stage,
     /// Preprocessing, vision tower and projector.
-    pub images_s: f64,
+    pub images: Stage,
     /// Language model and losses, controls included.
-    pub language_s: f64,
+    pub language: Stage,
     /// Images that went through the tower.
     pub num_images: u64,
     /// Tokens that went through the language model, controls included.
     pub num_tokens: u64,
-    /// `num_tokens / language_s`.
+    /// `num_tokens / language.seconds`.
     pub tokens_per_s: Option<f64>,
-    /// `num_images / images_s`.
+    /// `num_images / images.seconds`.
     pub images_per_s: Option<f64>,
     /// Peak memory of the process, where the system tells.
     pub peak_memory_bytes: Option<u64>,

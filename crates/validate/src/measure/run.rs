@@ -11,7 +11,7 @@ use std::path::Path;
 use manyframe_media::RgbImage;
 use serde::{Deserialize, Serialize};
 
-use super::report::Stages;
+use super::report::{Stage, Stages};
 use super::sample::{SampleMeasure, finite_mean};
 use crate::ValidateError;
 use crate::model::{Features, HybridModel};
@@ -29,10 +29,14 @@ pub trait SampleSource {
     fn read(&self, index: usize) -> Result<ValidationSample, Self::Error>;
 }
 
-/// Measures time. Only whoever runs the program has a clock.
-pub trait Clock: Sync {
+/// Measures time and memory. Only whoever runs the program has a clock.
+pub trait Meter: Sync {
     /// Seconds since some moment.
     fn seconds(&self) -> f64;
+    /// What the process has in memory; `None` where the system does not tell.
+    fn memory_bytes(&self) -> Option<u64>;
+    /// The most that it ever had.
+    fn peak_memory_bytes(&self) -> Option<u64>;
 }
 
 /// Is told how far a run has come.
@@ -71,7 +75,7 @@ pub struct Run<'a, S> {
     model: &'a HybridModel,
     samples: &'a S,
     options: RunOptions,
-    clock: &'a dyn Clock,
+    meter: &'a dyn Meter,
     stages: Stages,
 }
 
@@ -91,8 +95,8 @@ struct Done {
 
 impl<'a, S: SampleSource> Run<'a, S> {
     /// Gets ready to run samples.
-    pub fn new(model: &'a HybridModel, samples: &'a S, options: RunOptions, clock: &'a dyn Clock) -> Self {
-        Self { model, samples, options, clock, stages: Stages::default() }
+    pub fn new(model: &'a HybridModel, samples: &'a S, options: RunOptions, meter: &'a dyn Meter) -> Self {
+        Self { model, samples, options, meter, stages: Stages::default() }
     }
 
     /// Runs all samples that the journal does not have, and appends them to it. The journal is of these samples, model and
@@ -121,8 +125,9 @@ impl<'a, S: SampleSource> Run<'a, S> {
             progress.advance(num_samples);
         }
         let rate = |num: u64, seconds: f64| (seconds > 0.0).then(|| num as f64 / seconds);
-        self.stages.tokens_per_s = rate(self.stages.num_tokens, self.stages.language_s);
-        self.stages.images_per_s = rate(self.stages.num_images, self.stages.images_s);
+        self.stages.tokens_per_s = rate(self.stages.num_tokens, self.stages.language.seconds);
+        self.stages.images_per_s = rate(self.stages.num_images, self.stages.images.seconds);
+        self.stages.peak_memory_bytes = self.meter.peak_memory_bytes();
         let peak_device_bytes = manyframe_kernels::peak_device_bytes(&self.model.options().device);
         self.stages.peak_device_bytes = peak_device_bytes.map_err(ValidateError::compute("the memory of the GPU"))?;
         Ok((measures, self.stages))
@@ -206,9 +211,9 @@ impl<'a, S: SampleSource> Run<'a, S> {
     }
 
     fn read(&mut self, index: usize) -> Result<ValidationSample, S::Error> {
-        let start = self.clock.seconds();
+        let start = self.meter.seconds();
         let sample = self.samples.read(index)?;
-        self.stages.read_s += self.clock.seconds() - start;
+        self.stages.read.end_step(self.meter, start);
         Ok(sample)
     }
 
@@ -225,9 +230,9 @@ impl<'a, S: SampleSource> Run<'a, S> {
     }
 
     fn encode(&mut self, images: &[RgbImage]) -> Result<Features, S::Error> {
-        let start = self.clock.seconds();
+        let start = self.meter.seconds();
         let features = self.model.encode_images(images)?;
-        self.stages.images_s += self.clock.seconds() - start;
+        self.stages.images.end_step(self.meter, start);
         self.stages.num_images += images.len() as u64;
         Ok(features)
     }
@@ -239,11 +244,18 @@ impl<'a, S: SampleSource> Run<'a, S> {
     ) -> Result<Vec<crate::model::Losses>, S::Error> {
         let batch: Vec<_> =
             ready.iter().zip(features).map(|((_, ready), features)| (&ready.sequence, *features)).collect();
-        let start = self.clock.seconds();
+        let start = self.meter.seconds();
         let losses = self.model.losses(&batch)?;
-        self.stages.language_s += self.clock.seconds() - start;
+        self.stages.language.end_step(self.meter, start);
         self.stages.num_tokens += batch.iter().map(|(sequence, _)| sequence.len() as u64).sum::<u64>();
         Ok(losses)
+    }
+}
+
+impl Stage {
+    fn end_step(&mut self, meter: &dyn Meter, start_s: f64) {
+        self.seconds += meter.seconds() - start_s;
+        self.memory_bytes = self.memory_bytes.max(meter.memory_bytes());
     }
 }
 
