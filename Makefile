@@ -2,6 +2,7 @@
 # What is installed or downloaded goes to .env/ and target/; what is built goes to out/.
 
 CARGO ?= cargo
+TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
 .PHONY: help setup demo test parity lint bench schemas clean
@@ -20,7 +21,7 @@ setup:
 demo: setup
 	$(CARGO) build --release --locked
 	python3 pipelines/demo/fetch.py .env/demo
-	tests/setup/demo.sh target/release/manyframe
+	tests/setup/demo.sh $(TARGET)/release/manyframe
 
 test: setup
 	tests/setup/python.sh .env/python
@@ -34,12 +35,12 @@ parity: setup
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate parity
 	$(CARGO) build --locked -p manyframe-validate --example prefill
-	.env/python/parity/bin/python tests/parity/compare.py target/debug/examples/prefill
+	.env/python/parity/bin/python tests/parity/compare.py $(TARGET)/debug/examples/prefill
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) build --locked
-	target/debug/manyframe build pipelines/demo --fresh --quiet --set out=.env/parity/demo
-	target/debug/manyframe model init .env/parity/model --seed 7
-	target/debug/manyframe validate .env/parity/demo/3-multi-image --model .env/parity/model --samples 40 --no-controls --device cpu
+	$(TARGET)/debug/manyframe build pipelines/demo --fresh --quiet --set out=.env/parity/demo
+	$(TARGET)/debug/manyframe model init .env/parity/model --seed 7
+	$(TARGET)/debug/manyframe validate .env/parity/demo/3-multi-image --model .env/parity/model --samples 40 --no-controls --device cpu
 	.env/python/parity/bin/python tests/parity/dataset_loss.py .env/parity/demo/3-multi-image .env/parity/model .env/demo/tokenizer.model
 
 lint: setup
@@ -48,7 +49,7 @@ lint: setup
 	$(CARGO) clippy --workspace --locked --no-default-features -- -D warnings
 	NVCC=$(CURDIR)/tests/setup/nvcc-stand-in.sh CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80 \
 	  $(CARGO) clippy --locked -p manyframe-kernels -p manyframe-validate --features manyframe-validate/cuda --all-targets \
-	  --target-dir target/cuda-check -- -D warnings
+	  --target-dir $(TARGET)/cuda-check -- -D warnings
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependency rules (deny.toml) not checked'; fi
 
@@ -56,7 +57,7 @@ bench: setup
 	$(CARGO) build --release --locked
 	tests/setup/python.sh .env/python bench
 	python3 pipelines/demo/fetch.py .env/demo
-	python3 tests/bench/run.py target/release/manyframe
+	python3 tests/bench/run.py $(TARGET)/release/manyframe
 
 schemas:
 	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests schemas

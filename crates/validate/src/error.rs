@@ -97,6 +97,10 @@ impl ValidateError {
     }
 
     pub(crate) fn compute(what: &'static str) -> impl FnOnce(candle_core::Error) -> Self {
-        move |source| Self::Compute { what, source }
+        move |source| match source {
+            // A trace through candle tells users nothing.
+            candle_core::Error::WithBacktrace { inner, .. } => Self::Compute { what, source: *inner },
+            source => Self::Compute { what, source },
+        }
     }
 }
