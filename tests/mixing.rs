@@ -123,6 +123,30 @@ fn records_that_another_stage_delivered_can_be_left_out_or_asked_for() {
 }
 
 #[test]
+fn a_ledger_that_names_no_file_of_the_source_is_an_error() {
+    let mut workshop = workshop(&[("a", 12, "take = 5")]);
+    let first = workshop.text("first");
+    run(&["build", &workshop.pipeline(), "--output", &first, "--quiet"], 0);
+    std::fs::copy(workshop.path("a.json"), workshop.path("b.json")).unwrap();
+    workshop.add_source_file("rest", "llava", "b.json", &format!("not_delivered_in = {first:?}"));
+    let output = run(&["plan", &workshop.pipeline(), "--quiet"], 2);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.contains("write paths alike"), "{stderr}");
+}
+
+#[test]
+fn settings_without_effect_are_errors_of_the_file() {
+    let workshop = workshop(&[("a", 3, "")]);
+    for (set, expected) in
+        [("mix.total=30", "no source has a weight"), ("over_long.policy=[\"reject\", \"split_turns\"]", "never tried")]
+    {
+        let output = run(&["plan", &workshop.pipeline(), "--quiet", "--set", set], 2);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
 fn a_stage_that_is_built_anew_is_noticed_by_those_that_leave_out_what_it_delivered() {
     let mut workshop = workshop(&[("a", 12, "take = 5")]);
     let pipeline = std::fs::read_to_string(workshop.pipeline()).unwrap();

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use manyframe_engine::read_packs;
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, photo, stdout};
+use crate::support::{Built, Workshop, llava, photo, run, stdout};
 
 fn packed() -> (Workshop, Built) {
     let mut workshop = Workshop::new();
@@ -61,6 +61,19 @@ fn another_length_rewrites_the_index_and_no_shard() {
     assert_eq!(pack.summary.capacity_tokens, 2000);
     assert_eq!(pack.summary.pad_to_multiple, 8, "settings that are not given stay as they are");
     repacked.verify();
+}
+
+#[test]
+fn a_build_packs_as_its_file_says_whatever_was_packed_since() {
+    let (workshop, built) = packed();
+    let (dataset, manifest) = (built.dataset.display().to_string(), built.dataset.join("manifest.json"));
+    let before = std::fs::read(&manifest).unwrap();
+    run(&["pack", &dataset, "--set", "max_tokens=2000", "--set", "seed=9"], 0);
+    assert_ne!(std::fs::read(&manifest).unwrap(), before);
+    let text = stdout(&["build", &workshop.pipeline(), "--output", &dataset, "--quiet"]);
+    assert!(text.contains("packed anew"), "{text}");
+    assert_eq!(std::fs::read(&manifest).unwrap(), before);
+    Built::read(&built.dataset).verify();
 }
 
 #[test]

@@ -43,8 +43,15 @@ fn build(
     let dataset = PathBuf::from(&context.pipeline.file.output.directory);
     if !arguments.pipeline.fresh {
         let key = work.plan_key(&context)?;
-        if let Some(committed) = manyframe_engine::committed_before(&dataset, key)? {
+        if let Some(mut committed) = manyframe_engine::committed_before(&dataset, key)? {
             work.remove_plans()?;
+            let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
+            if let Some(table) = context.pipeline.file.pack.as_ref().filter(|table| packed != Some(table)) {
+                manyframe_engine::repack(&dataset, table)?;
+                output::print("packed anew, as the pipeline file says; the samples are those of the last build\n")?;
+                committed = manyframe_engine::committed_before(&dataset, key)?.unwrap_or(committed);
+                return Ok(committed);
+            }
             output::print(
                 "nothing to do: pipeline file and inputs are those of the last build (--fresh builds anew)\n",
             )?;

@@ -104,7 +104,7 @@ fn cells(line: &Line<'_>, shares: &Shares, is_run: bool) -> Vec<String> {
     }
     cells.extend([given.cost.num_tokens(), given.cost.num_images, given.cost.num_frames].map(count));
     cells.push(shares.asked(line).map_or_else(String::new, percent));
-    cells.push(shares.drawn(line).map_or_else(String::new, percent));
+    cells.push(shares.given(line).map_or_else(String::new, percent));
     cells.push(percent(ratio(given.cost.num_tokens() as f64, shares.tokens)));
     cells
 }
@@ -128,7 +128,7 @@ fn total_cells(lines: &[Line<'_>], is_run: bool) -> Vec<String> {
 /// What sources ask for and give, as parts of a whole. Units of different kinds have no common whole.
 struct Shares {
     asked: Option<f64>,
-    drawn: Option<f64>,
+    given: Option<f64>,
     tokens: f64,
 }
 
@@ -139,7 +139,7 @@ impl Shares {
         let sum = |get: fn(&Line<'_>) -> f64| is_one_unit.then(|| lines.iter().map(get).sum());
         Self {
             asked: sum(|line| line.asked.amount),
-            drawn: sum(|line| line.asked.drawn as f64),
+            given: sum(given_units),
             tokens: lines.iter().map(|line| line.delivered.unwrap_or(line.drawn).cost.num_tokens() as f64).sum(),
         }
     }
@@ -148,9 +148,21 @@ impl Shares {
         self.asked.map(|whole| ratio(line.asked.amount, whole))
     }
 
-    fn drawn(&self, line: &Line<'_>) -> Option<f64> {
-        self.drawn.map(|whole| ratio(line.asked.drawn as f64, whole))
+    fn given(&self, line: &Line<'_>) -> Option<f64> {
+        self.given.map(|whole| ratio(given_units(line), whole))
     }
+}
+
+/// What a source gives, in the unit in which it is asked: what was delivered, or drawn as long as nothing was.
+fn given_units(line: &Line<'_>) -> f64 {
+    let Some(Total { num_samples, cost }) = line.delivered else { return line.asked.drawn as f64 };
+    let units = match line.asked.unit {
+        Unit::Records => num_samples,
+        Unit::Tokens => cost.num_tokens(),
+        Unit::Images => cost.num_images,
+        Unit::Frames => cost.num_frames,
+    };
+    units as f64
 }
 
 fn ratio(part: f64, whole: f64) -> f64 {

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_plan::PackSummary;
 use manyframe_plan::pipeline::{self, PackTable, SequenceParallel};
+use manyframe_samplers::ConcatOptions;
 use manyframe_samplers::parallel::{Cluster, Forecast, Layout, SequenceLoad, forecast};
 
 use crate::args::{ForecastArguments, PackArguments};
@@ -89,10 +90,12 @@ pub(super) fn render(summary: &PackSummary) -> String {
         table.push(cells);
     }
     text.push_str(&format!(
-        "\n{}({}, {} full)\n",
+        "\n{}({}, {} full; packs of {} tokens as it counts them, of which a trainer keeps {})\n",
         table.render(),
         plural(audit.num_packs, "pack"),
-        percent(audit.fill)
+        percent(audit.fill),
+        count(ConcatOptions::default().limit_tokens),
+        count(u64::from(summary.capacity_tokens)),
     ));
     text
 }

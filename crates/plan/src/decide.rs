@@ -10,6 +10,7 @@ use std::num::NonZeroU64;
 
 use manyframe_core::{IndexRow, Layout, RejectCode};
 use manyframe_samplers::{CutLimits, Drawn, Share, Stratify, cut, mix, order};
+use rustc_hash::FxHashSet;
 
 use crate::delivered::Delivered;
 use crate::index::IndexFile;
@@ -51,7 +52,12 @@ pub(crate) fn decide(
 
 /// Rejects what is too long, or does not pass the filters of its source.
 fn leave_out(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<(), PlanError> {
-    let delivered = context.sources.iter().map(|source| Delivered::read(&source.table));
+    let delivered = (0_u32..).zip(&context.sources).map(|(number, source)| {
+        let rows = all.index.iter().zip(&all.places).filter(|(row, _)| row.source == number);
+        let is_asked = Delivered::is_asked(&source.table);
+        let files = if is_asked { rows.map(|(_, place)| &*place.origin.file).collect() } else { FxHashSet::default() };
+        Delivered::read(&source.table, &files)
+    });
     let delivered: Vec<Delivered> = delivered.collect::<Result<_, _>>()?;
     for (at, decision) in of_row.iter_mut().enumerate() {
         let (Some(row), Some(place)) = (all.index.get(at), all.places.get(at)) else { continue };

@@ -1,6 +1,7 @@
 //! Which records other datasets delivered, told by where they stand in upstream's files.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use manyframe_columnar::{Column, ColumnarError, TableReader};
 use manyframe_core::{Digest, Origin, Position, RejectCode};
@@ -16,13 +17,18 @@ pub(crate) struct Delivered {
 }
 
 impl Delivered {
-    /// Reads the ledgers of the datasets that the source names.
-    pub(crate) fn read(table: &SourceTable) -> Result<Self, PlanError> {
+    /// Reads the ledgers of the datasets that the source names. `files` are those that the source's records stand in.
+    pub(crate) fn read(table: &SourceTable, files: &FxHashSet<&str>) -> Result<Self, PlanError> {
         let only = table.delivered_in.as_slice();
         Ok(Self {
-            only: (!only.is_empty()).then(|| places(table, only)).transpose()?,
-            not: places(table, table.not_delivered_in.as_slice())?,
+            only: (!only.is_empty()).then(|| places(table, only, files)).transpose()?,
+            not: places(table, table.not_delivered_in.as_slice(), files)?,
         })
+    }
+
+    /// Whether the source asks for anything here.
+    pub(crate) fn is_asked(table: &SourceTable) -> bool {
+        !table.delivered_in.as_slice().is_empty() || !table.not_delivered_in.as_slice().is_empty()
     }
 
     /// Why a record from this place is left out.
@@ -37,24 +43,36 @@ impl Delivered {
     }
 }
 
-fn places(table: &SourceTable, datasets: &[String]) -> Result<FxHashSet<u64>, PlanError> {
+fn places(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> Result<FxHashSet<u64>, PlanError> {
+    let refuse = |path: &str, detail| PlanError::Replay { source_name: table.name.clone(), path: path.into(), detail };
     let mut places = FxHashSet::default();
+    let mut seen: FxHashSet<Arc<str>> = FxHashSet::default();
     for dataset in datasets {
         let path = Path::new(dataset).join("ledger.parquet");
-        add_places(&path, &mut places).map_err(|error| PlanError::Replay {
-            source_name: table.name.clone(),
-            path: dataset.into(),
-            detail: if Path::new(dataset).exists() {
+        add_places(&path, &mut places, &mut seen).map_err(|error| {
+            let detail = if Path::new(dataset).exists() {
                 format!("its ledger cannot be read ({error})")
             } else {
                 "it does not exist; build it first".to_owned()
-            },
+            };
+            refuse(dataset, detail)
         })?;
     }
-    Ok(places)
+    // Two spellings of a path would otherwise ask for nothing, and nobody would notice.
+    let is_known = files.is_empty() || files.iter().any(|file| seen.contains(*file));
+    match (datasets.first(), files.iter().min()) {
+        (Some(dataset), Some(file)) if !is_known => {
+            let other = seen.iter().min().map_or("no file", |file| file);
+            Err(refuse(
+                dataset,
+                format!("it was built from {other:?} and not from {file:?}; write paths alike in both files"),
+            ))
+        }
+        _ => Ok(places),
+    }
 }
 
-fn add_places(ledger: &Path, places: &mut FxHashSet<u64>) -> Result<(), ColumnarError> {
+fn add_places(ledger: &Path, places: &mut FxHashSet<u64>, seen: &mut FxHashSet<Arc<str>>) -> Result<(), ColumnarError> {
     let names = ["status", "file", "line", "offset", "num_bytes", "row"];
     for batch in TableReader::open(ledger)?.batches(&names)? {
         let [
@@ -76,6 +94,11 @@ fn add_places(ledger: &Path, places: &mut FxHashSet<u64>) -> Result<(), Columnar
                     _ => Position::File,
                 }
             });
+        for file in files.iter().flatten() {
+            if !seen.contains(file.as_str()) {
+                seen.insert(file.as_str().into());
+            }
+        }
         for ((status, file), position) in statuses.iter().zip(files).zip(positions) {
             if status.as_deref() == Some("delivered") {
                 places.insert(place(&Origin { file: file.as_deref().unwrap_or_default().into(), position }));

@@ -187,6 +187,16 @@ fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>)
             Problem::new(place(&["duplicates", "text"]), message).with_allowed("with remove = \"pixels\", \"near\""),
         );
     }
+    if file.mix.total.is_some() && !file.source.is_empty() && file.source.iter().all(|source| source.weight.is_none()) {
+        let message = "mix.total is what weighted sources share, and no source has a weight";
+        problems.push(Problem::new(place(&["mix", "total"]), message).with_allowed("with weight in a [[source]]"));
+    }
+    if file.over_long.never_used().is_some() {
+        let message = "over_long.policy: what follows \"reject\" is never tried";
+        problems.push(
+            Problem::new(place(&["over_long", "policy"]), message).with_allowed("\"reject\" alone, or not at all"),
+        );
+    }
     if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
         problems.push(Problem::new(place(&["validate"]), "validate.model is missing").with_allowed(allowed));

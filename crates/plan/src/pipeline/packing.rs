@@ -22,6 +22,8 @@ pub struct PackTable {
     /// Samples that are considered together, in the order of delivery: a curriculum survives to within a window.
     /// Default: all of them.
     pub window: Option<NonZeroUsize>,
+    /// Seed of the order of packs. Default: that of the file.
+    pub seed: Option<u64>,
     /// Data-parallel ranks: one pack for each makes a step. Default: 1.
     pub ranks: NonZeroU32,
     /// Lengths are padded to a multiple of this many tokens. Default: what `sequence_parallel` needs, or 1.
@@ -41,6 +43,7 @@ impl Default for PackTable {
             max_tokens: None,
             max_images: None,
             window: None,
+            seed: None,
             ranks: NonZeroU32::MIN,
             pad_to_multiple: None,
             padding: Padding::default(),
@@ -72,7 +75,7 @@ impl PackTable {
             padding: self.padding,
             window: self.window,
             ranks: self.ranks,
-            seed,
+            seed: self.seed.unwrap_or(seed),
         }
     }
 }

@@ -22,6 +22,7 @@ pub struct DuplicatesTable {
     pub max_distance: u32,
     /// Images that no sample may show, such as those of a benchmark: directories, files, patterns, or datasets that manyframe
     /// built. Records with an image that looks like one of them are rejected with the reason `excluded`.
+    /// Frames of videos are not looked at.
     pub exclude: OneOrMany,
 }
 
@@ -83,6 +84,12 @@ impl Default for OverLongTable {
 }
 
 impl OverLongTable {
+    /// A policy that stands behind `reject`.
+    pub(crate) fn never_used(&self) -> Option<OverLongPolicy> {
+        let mut from_reject = self.policy.iter().skip_while(|policy| **policy != OverLongPolicy::Reject);
+        from_reject.nth(1).copied()
+    }
+
     /// Whether nothing is done to make a record fit.
     pub fn rejects_all(&self) -> bool {
         self.policy.first().is_none_or(|policy| *policy == OverLongPolicy::Reject)
