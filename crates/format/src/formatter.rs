@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Message, RejectCode, Turn, VisualKind};
+use manyframe_core::{Cost, Message, Part, RejectCode, Turn, VisualKind};
 use memchr::memmem;
 
-use crate::compose::{Composed, Composer};
+use crate::compose::Composer;
 use crate::dialect::PLACEHOLDER;
 use crate::literals::Literals;
 use crate::template::{Prompt, TemplateText};
@@ -18,6 +18,8 @@ pub struct Formatter {
     pub(crate) template: TemplateText,
     pub(crate) turn_end: TurnEnd,
     composer: Composer,
+    /// Finds placeholders; made once.
+    images: memmem::Finder<'static>,
     tokens_per_image: u32,
 }
 
@@ -67,6 +69,7 @@ impl Formatter {
             tokenizer,
             template,
             turn_end: spec.turn_end,
+            images: memmem::Finder::new(PLACEHOLDER),
             tokens_per_image: spec.tokens_per_image,
         })
     }
@@ -75,13 +78,26 @@ impl Formatter {
     ///
     /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
     pub fn cost(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
-        let (_, prompt) = self.render(turns, visuals)?;
+        let mut writer = self.composer.writer(turns, visuals)?;
+        let roles = turns.iter().map(|turn| turn.role);
+        let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
+        // No message is needed by itself: what turns say is written where it stands in the prompt.
+        let prompt = self
+            .template
+            .render(roles, self.turn_end, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
         self.cost_of(&prompt.text, visuals)
     }
 
     /// A record as text. `visuals` as in [`Self::cost`].
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
-        let (composed, prompt) = self.render(turns, visuals)?;
+        let composed = self.composer.compose(turns, visuals)?;
+        let messages = &composed.messages;
+        let prompt = Prompt::with_capacity(messages.iter().map(|message| message.content.len()).sum(), messages.len());
+        let roles = messages.iter().map(|message| message.role);
+        let prompt = self.template.render(roles, self.turn_end, prompt, |index, text| {
+            text.push_str(messages.get(index).map_or("", |message| &message.content));
+            Ok(())
+        })?;
         let cost = self.cost_of(&prompt.text, visuals)?;
         Ok(Formatted {
             messages: composed.messages,
@@ -92,12 +108,6 @@ impl Formatter {
         })
     }
 
-    fn render(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<(Composed, Prompt), Unformattable> {
-        let composed = self.composer.compose(turns, visuals)?;
-        let prompt = self.template.render(&composed.messages, self.turn_end)?;
-        Ok((composed, prompt))
-    }
-
     /// Each stretch of text between placeholders is tokenised on its own, as LLaVA and its descendants do.
     fn cost_of(&self, prompt: &str, visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
         let sum = |keep: fn(VisualKind) -> bool| -> u64 {
@@ -105,7 +115,8 @@ impl Formatter {
         };
         let num_images = sum(|_| true);
         let mut num_placeholders = 0;
-        let texts = texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
+        let texts =
+            self.texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
         let text_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text)).map_err(|error| {
             Unformattable::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
         })?;
@@ -116,16 +127,20 @@ impl Formatter {
         let visual_tokens = num_images * u64::from(self.tokens_per_image);
         Ok(Cost { text_tokens, visual_tokens, num_images, num_frames: sum(|kind| kind == VisualKind::Video) })
     }
+
+    /// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
+    pub(crate) fn texts_between_images<'p>(&self, prompt: &'p str) -> impl Iterator<Item = (&'p str, Option<usize>)> {
+        let images = self.images.find_iter(prompt.as_bytes()).map(Some);
+        let mut start = 0;
+        images.chain([None]).map(move |image| {
+            let end = image.unwrap_or(prompt.len());
+            let text = prompt.get(start..end).unwrap_or_default();
+            start = end + PLACEHOLDER.len();
+            (text, image)
+        })
+    }
 }
 
-/// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
-pub(crate) fn texts_between_images(prompt: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
-    let images = memmem::find_iter(prompt.as_bytes(), PLACEHOLDER).map(Some);
-    let mut start = 0;
-    images.chain([None]).map(move |image| {
-        let end = image.unwrap_or(prompt.len());
-        let text = prompt.get(start..end).unwrap_or_default();
-        start = end + PLACEHOLDER.len();
-        (text, image)
-    })
+fn num_text_bytes(turn: &Turn) -> usize {
+    turn.parts.iter().map(|part| if let Part::Text(text) = part { text.len() } else { 0 }).sum()
 }
