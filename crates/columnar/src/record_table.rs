@@ -2,12 +2,17 @@
 //!
 //! It decides neither which columns a table has nor what its rows mean.
 
+use std::borrow::Cow;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef, AsArray, Float64Array, StringArray, UInt64Array};
+use arrow::datatypes::{Float64Type, UInt64Type};
+use arrow::error::ArrowError;
 use manyframe_core::{Cost, Layout, Origin, Position, RecordId};
 
+use crate::table_write::{BATCH_ROWS, cannot_encode};
 use crate::{Column, ColumnKind, ColumnSpec, ColumnarError, TableReader, TableWriter};
 
 /// A column of a table whose rows are `R`s.
@@ -15,13 +20,22 @@ pub struct RowColumn<R> {
     name: &'static str,
     doc: &'static str,
     values: Values<R>,
+    repeats: Repeats,
+}
+
+/// Whether values of a column are met again, so that a dictionary of them makes it shorter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Repeats {
+    Often,
+    Rarely,
 }
 
 type Get<R, T> = Box<dyn Fn(&R) -> T + Send>;
+type GetText<R> = Box<dyn for<'r> Fn(&'r R) -> Option<Cow<'r, str>> + Send>;
 
 enum Values<R> {
     Id(Get<R, Option<RecordId>>),
-    Text(Get<R, Option<String>>),
+    Text(GetText<R>),
     Number(Get<R, Option<u64>>),
     Real(Get<R, Option<f64>>),
     Numbers(Get<R, Vec<u64>>),
@@ -31,32 +45,46 @@ enum Values<R> {
 impl<R: 'static> RowColumn<R> {
     /// Record ids, as 16 bytes.
     pub fn id(name: &'static str, doc: &'static str, get: impl Fn(&R) -> RecordId + Send + 'static) -> Self {
-        Self { name, doc, values: Values::Id(Box::new(move |row| Some(get(row)))) }
+        Self { name, doc, values: Values::Id(Box::new(move |row| Some(get(row)))), repeats: Repeats::Often }
     }
 
     /// Texts.
     pub fn text(name: &'static str, doc: &'static str, get: impl Fn(&R) -> Option<String> + Send + 'static) -> Self {
-        Self { name, doc, values: Values::Text(Box::new(get)) }
+        Self { name, doc, values: Values::Text(Box::new(move |row| get(row).map(Cow::Owned))), repeats: Repeats::Often }
+    }
+
+    /// Texts that the row has, and need not be copied.
+    pub fn borrowed_text(
+        name: &'static str,
+        doc: &'static str,
+        get: impl for<'r> Fn(&'r R) -> Option<&'r str> + Send + 'static,
+    ) -> Self {
+        Self {
+            name,
+            doc,
+            values: Values::Text(Box::new(move |row| get(row).map(Cow::Borrowed))),
+            repeats: Repeats::Often,
+        }
     }
 
     /// Counts.
     pub fn number(name: &'static str, doc: &'static str, get: impl Fn(&R) -> Option<u64> + Send + 'static) -> Self {
-        Self { name, doc, values: Values::Number(Box::new(get)) }
+        Self { name, doc, values: Values::Number(Box::new(get)), repeats: Repeats::Often }
     }
 
     /// Measures.
     pub fn real(name: &'static str, doc: &'static str, get: impl Fn(&R) -> Option<f64> + Send + 'static) -> Self {
-        Self { name, doc, values: Values::Real(Box::new(get)) }
+        Self { name, doc, values: Values::Real(Box::new(get)), repeats: Repeats::Often }
     }
 
     /// Lists of counts.
     pub fn numbers(name: &'static str, doc: &'static str, get: impl Fn(&R) -> Vec<u64> + Send + 'static) -> Self {
-        Self { name, doc, values: Values::Numbers(Box::new(get)) }
+        Self { name, doc, values: Values::Numbers(Box::new(get)), repeats: Repeats::Often }
     }
 
     /// Lists of texts.
     pub fn texts(name: &'static str, doc: &'static str, get: impl Fn(&R) -> Vec<String> + Send + 'static) -> Self {
-        Self { name, doc, values: Values::Texts(Box::new(get)) }
+        Self { name, doc, values: Values::Texts(Box::new(get)), repeats: Repeats::Often }
     }
 
     /// Where a record stands in upstream's files, as five columns; [`Cursor::origin`] reads them.
@@ -66,9 +94,11 @@ impl<R: 'static> RowColumn<R> {
             Position::Row(_) | Position::File => None,
         };
         [
-            Self::text("file", "the annotation file", move |row| Some(of(row).file.to_string())),
-            Self::number("line", "line of its first byte, from 1", move |row| bytes(row).map(|(line, ..)| line)),
-            Self::number("offset", "its first byte", move |row| bytes(row).map(|(_, offset, _)| offset)),
+            Self::borrowed_text("file", "the annotation file", move |row| Some(&*of(row).file)),
+            Self::number("line", "line of its first byte, from 1", move |row| bytes(row).map(|(line, ..)| line))
+                .of_distinct_values(),
+            Self::number("offset", "its first byte", move |row| bytes(row).map(|(_, offset, _)| offset))
+                .of_distinct_values(),
             Self::number("num_bytes", "its number of bytes", move |row| bytes(row).map(|(.., num_bytes)| num_bytes)),
             Self::number("row", "its row, from 0", move |row| {
                 if let Position::Row(number) = of(row).position { Some(number) } else { None }
@@ -81,8 +111,8 @@ impl<R: 'static> RowColumn<R> {
         let cost =
             |name, doc, get: fn(Cost) -> u64| Self::number(name, doc, move |row| of(row).map(|(cost, _)| get(cost)));
         [
-            Self::text("layout", "temporal, spatial, image or text", move |row| {
-                of(row).map(|(_, layout)| layout.as_str().to_owned())
+            Self::borrowed_text("layout", "temporal, spatial, image or text", move |row| {
+                of(row).map(|(_, layout)| layout.as_str())
             }),
             cost("text_tokens", "tokens of text, delimiters and template included", |cost| cost.text_tokens),
             cost("delimiter_tokens", "those of text that the delimiters of visuals add", |cost| cost.delimiter_tokens),
@@ -90,6 +120,12 @@ impl<R: 'static> RowColumn<R> {
             cost("num_images", "images; frames and sub-images count", |cost| cost.num_images),
             cost("num_frames", "those that are frames", |cost| cost.num_frames),
         ]
+    }
+
+    /// The same column, stored without a dictionary, which takes time and room if hardly any two values are equal.
+    #[must_use]
+    pub fn of_distinct_values(self) -> Self {
+        Self { repeats: Repeats::Rarely, ..self }
     }
 
     fn spec(&self) -> ColumnSpec {
@@ -104,14 +140,14 @@ impl<R: 'static> RowColumn<R> {
         ColumnSpec::new(self.name, kind, self.doc)
     }
 
-    fn values(&self, rows: &[R]) -> Column {
+    fn values(&self, rows: &[R]) -> Result<ArrayRef, ArrowError> {
         match &self.values {
-            Values::Id(get) => Column::Id(rows.iter().map(get).collect()),
-            Values::Text(get) => Column::Text(rows.iter().map(get).collect()),
-            Values::Number(get) => Column::U64(rows.iter().map(get).collect()),
-            Values::Real(get) => Column::F64(rows.iter().map(get).collect()),
-            Values::Numbers(get) => Column::U64List(rows.iter().map(get).collect()),
-            Values::Texts(get) => Column::TextList(rows.iter().map(get).collect()),
+            Values::Text(get) => Ok(Arc::new(rows.iter().map(get).collect::<StringArray>())),
+            Values::Number(get) => Ok(Arc::new(rows.iter().map(get).collect::<UInt64Array>())),
+            Values::Real(get) => Ok(Arc::new(rows.iter().map(get).collect::<Float64Array>())),
+            Values::Id(get) => Column::Id(rows.iter().map(get).collect()).into_array(),
+            Values::Numbers(get) => Column::U64List(rows.iter().map(get).collect()).into_array(),
+            Values::Texts(get) => Column::TextList(rows.iter().map(get).collect()).into_array(),
         }
     }
 }
@@ -150,19 +186,19 @@ pub struct RowWriter<W: Write + Send, R> {
     waiting: Vec<R>,
 }
 
-const ROWS_PER_BATCH: usize = 4096;
-
 impl<W: Write + Send, R: 'static> RowWriter<W, R> {
     /// A table with these columns.
     pub fn new(sink: W, columns: Vec<RowColumn<R>>) -> Result<Self, ColumnarError> {
         let specs: Vec<ColumnSpec> = columns.iter().map(RowColumn::spec).collect();
-        Ok(Self { table: TableWriter::new(sink, &specs, &[])?, columns, waiting: Vec::new() })
+        let distinct = columns.iter().filter(|column| column.repeats == Repeats::Rarely).map(|column| column.name);
+        let table = TableWriter::without_dictionaries(sink, &specs, &[], distinct)?;
+        Ok(Self { table, columns, waiting: Vec::new() })
     }
 
     /// Appends a row.
     pub fn write(&mut self, row: R) -> Result<(), ColumnarError> {
         self.waiting.push(row);
-        if self.waiting.len() < ROWS_PER_BATCH { Ok(()) } else { self.flush() }
+        if self.waiting.len() < BATCH_ROWS { Ok(()) } else { self.flush() }
     }
 
     /// Writes the end of the table and gives the sink back.
@@ -172,11 +208,9 @@ impl<W: Write + Send, R: 'static> RowWriter<W, R> {
     }
 
     fn flush(&mut self) -> Result<(), ColumnarError> {
-        if self.waiting.is_empty() {
-            return Ok(());
-        }
-        let rows = std::mem::take(&mut self.waiting);
-        self.table.write(self.columns.iter().map(|column| column.values(&rows)).collect())
+        let arrays: Result<Vec<_>, _> = self.columns.iter().map(|column| column.values(&self.waiting)).collect();
+        self.waiting.clear();
+        self.table.write_arrays(arrays.map_err(cannot_encode)?)
     }
 }
 
@@ -188,30 +222,27 @@ pub fn read_rows<R: 'static, F: FnMut(&mut Cursor) -> Option<R>>(
     mut row: F,
 ) -> Result<impl Iterator<Item = Result<R, ColumnarError>> + use<R, F>, ColumnarError> {
     let names: Vec<&str> = columns.iter().map(|column| column.name).collect();
-    let batches = TableReader::open(path)?.batches(&names)?;
+    let mut batches = TableReader::open(path)?.batches(&names)?;
     let path = path.to_owned();
-    let mut last_file: Arc<str> = "".into();
-    Ok(batches.flat_map(move |batch| {
-        let columns = match batch {
-            Ok(columns) => columns,
-            Err(error) => return vec![Err(error)],
-        };
-        let num_rows = columns.first().map_or(0, Column::num_rows);
-        let mut cursor = Cursor { columns, row: 0, column: 0, last_file: Arc::clone(&last_file) };
-        let mut rows = Vec::with_capacity(num_rows);
-        for number in 0..num_rows {
-            (cursor.row, cursor.column) = (number, 0);
-            let incomplete = || ColumnarError::IncompleteRow { path: path.clone(), row: number as u64 };
-            rows.push(row(&mut cursor).ok_or_else(incomplete));
+    let mut cursor = Cursor { columns: Vec::new(), row: 0, column: 0, last_file: "".into() };
+    Ok(std::iter::from_fn(move || {
+        while cursor.row >= cursor.columns.first().map_or(0, Array::len) {
+            match batches.next_arrays()? {
+                Ok(arrays) => (cursor.columns, cursor.row) = (arrays, 0),
+                Err(error) => return Some(Err(error)),
+            }
         }
-        last_file = cursor.last_file;
-        rows
+        cursor.column = 0;
+        let incomplete = ColumnarError::IncompleteRow { path: path.clone(), row: cursor.row as u64 };
+        let read = row(&mut cursor).ok_or(incomplete);
+        cursor.row += 1;
+        Some(read)
     }))
 }
 
 /// Takes the values of a batch row by row, column by column.
 pub struct Cursor {
-    columns: Vec<Column>,
+    columns: Vec<ArrayRef>,
     row: usize,
     column: usize,
     // Files repeat from row to row; one allocation serves them all.
@@ -222,59 +253,74 @@ impl Cursor {
     /// The next column's record id.
     pub fn id(&mut self) -> Option<RecordId> {
         let row = self.row;
-        if let Column::Id(values) = self.next_column()? { values.get(row).copied().flatten() } else { None }
+        let values = self.next_column()?.as_fixed_size_binary_opt()?;
+        values.is_valid(row).then(|| values.value(row).try_into().ok().map(RecordId)).flatten()
     }
 
     /// The next column's text.
     pub fn text(&mut self) -> Option<String> {
+        self.borrowed_text().map(str::to_owned)
+    }
+
+    /// The next column's text, not copied.
+    pub fn borrowed_text(&mut self) -> Option<&str> {
         let row = self.row;
-        if let Column::Text(values) = self.next_column()? { values.get_mut(row).and_then(Option::take) } else { None }
+        let values = self.next_column()?.as_string_opt::<i32>()?;
+        values.is_valid(row).then(|| values.value(row))
     }
 
     /// The next column's count.
     pub fn number(&mut self) -> Option<u64> {
         let row = self.row;
-        if let Column::U64(values) = self.next_column()? { values.get(row).copied().flatten() } else { None }
+        let values = self.next_column()?.as_primitive_opt::<UInt64Type>()?;
+        values.is_valid(row).then(|| values.value(row))
     }
 
     /// The next column's measure.
     pub fn real(&mut self) -> Option<f64> {
         let row = self.row;
-        if let Column::F64(values) = self.next_column()? { values.get(row).copied().flatten() } else { None }
+        let values = self.next_column()?.as_primitive_opt::<Float64Type>()?;
+        values.is_valid(row).then(|| values.value(row))
     }
 
     /// The next column's list of counts.
     pub fn numbers(&mut self) -> Option<Vec<u64>> {
         let row = self.row;
-        if let Column::U64List(lists) = self.next_column()? { lists.get_mut(row).map(std::mem::take) } else { None }
+        let lists = self.next_column()?.as_list_opt::<i32>()?;
+        let list = lists.is_valid(row).then(|| lists.value(row));
+        Some(list.map(|list| list.as_primitive::<UInt64Type>().iter().flatten().collect()).unwrap_or_default())
     }
 
     /// The next column's list of texts.
     pub fn texts(&mut self) -> Option<Vec<String>> {
         let row = self.row;
-        if let Column::TextList(lists) = self.next_column()? { lists.get_mut(row).map(std::mem::take) } else { None }
+        let lists = self.next_column()?.as_list_opt::<i32>()?;
+        let list = lists.is_valid(row).then(|| lists.value(row));
+        let texts = |list: ArrayRef| list.as_string::<i32>().iter().flatten().map(str::to_owned).collect();
+        Some(list.map(texts).unwrap_or_default())
     }
 
     /// The next five columns, as [`RowColumn::origin`] writes them.
     pub fn origin(&mut self) -> Option<Origin> {
-        let file = self.text()?;
-        if *self.last_file != *file {
-            self.last_file = file.into();
-        }
+        let last_file = Arc::clone(&self.last_file);
+        let file = self.borrowed_text()?;
+        let file = if *last_file == *file { last_file } else { file.into() };
+        self.last_file = Arc::clone(&file);
         let (line, offset, num_bytes, row) = (self.number(), self.number(), self.number(), self.number());
         let position = match (line, offset, num_bytes, row) {
             (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { line, offset, num_bytes },
             (_, _, _, Some(row)) => Position::Row(row),
             _ => Position::File,
         };
-        Some(Origin { file: Arc::clone(&self.last_file), position })
+        Some(Origin { file, position })
     }
 
     /// The next six columns, as [`RowColumn::measured`] writes them.
     pub fn measured(&mut self) -> Option<(Cost, Layout)> {
-        let layout = self.text();
+        let layout =
+            self.borrowed_text().and_then(|text| Layout::ALL.into_iter().find(|layout| layout.as_str() == text));
         let numbers = [self.number(), self.number(), self.number(), self.number(), self.number()];
-        let layout = layout.and_then(|text| Layout::ALL.into_iter().find(|layout| layout.as_str() == text))?;
+        let layout = layout?;
         let [Some(text_tokens), Some(delimiter_tokens), Some(visual_tokens), Some(num_images), Some(num_frames)] =
             numbers
         else {
@@ -283,8 +329,8 @@ impl Cursor {
         Some((Cost { text_tokens, delimiter_tokens, visual_tokens, num_images, num_frames }, layout))
     }
 
-    fn next_column(&mut self) -> Option<&mut Column> {
+    fn next_column(&mut self) -> Option<&ArrayRef> {
         self.column += 1;
-        self.columns.get_mut(self.column - 1)
+        self.columns.get(self.column - 1)
     }
 }

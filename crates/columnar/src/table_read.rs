@@ -1,7 +1,9 @@
 //! Reading plain tables.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
+use arrow::array::{Array, ArrayRef};
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
@@ -108,9 +110,20 @@ impl TableReader {
 }
 
 impl Batches {
-    fn columns(&self, batch: &RecordBatch) -> Result<Vec<Column>, ColumnarError> {
+    /// The columns of the next batch, each of the type of its kind.
+    pub(crate) fn next_arrays(&mut self) -> Option<Result<Vec<ArrayRef>, ColumnarError>> {
+        let batch = self.records.next()?;
+        Some(batch.and_then(|batch| self.columns(&batch, |_, array| Some(Arc::clone(array)))))
+    }
+
+    fn columns<T>(
+        &self,
+        batch: &RecordBatch,
+        column_of: impl Fn(ColumnKind, &ArrayRef) -> Option<T>,
+    ) -> Result<Vec<T>, ColumnarError> {
         let columns = self.columns.iter().map(|(position, spec)| {
-            let column = batch.columns().get(*position).and_then(|array| Column::from_array(spec.kind, array));
+            let array = batch.columns().get(*position).filter(|array| *array.data_type() == spec.kind.data_type());
+            let column = array.and_then(|array| column_of(spec.kind, array));
             column.ok_or_else(|| ColumnarError::ColumnType {
                 path: self.path.clone(),
                 column: spec.name.clone(),
@@ -127,6 +140,6 @@ impl Iterator for Batches {
 
     fn next(&mut self) -> Option<Self::Item> {
         let batch = self.records.next()?;
-        Some(batch.and_then(|batch| self.columns(&batch)))
+        Some(batch.and_then(|batch| self.columns(&batch, Column::from_array)))
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::sync::Arc;
 
+use arrow::array::ArrayRef;
 use arrow::compute::BatchCoalescer;
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -13,6 +14,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::schema::types::ColumnPath;
 
 use crate::{Column, ColumnKind, ColumnSpec, ColumnarError};
 
@@ -21,7 +23,7 @@ const CREATED_BY: &str = "manyframe";
 /// Rows of a row group of a plain table.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Rows that are encoded at once: pages end between these, wherever the batches of the caller do.
-const BATCH_ROWS: usize = 8192;
+pub(crate) const BATCH_ROWS: usize = 8192;
 /// Key of a field's metadata that holds its description; `DuckDB`, `pyarrow` and others show it.
 pub(crate) const DESCRIPTION: &str = "description";
 
@@ -36,9 +38,23 @@ pub struct TableWriter<W: Write + Send> {
 impl<W: Write + Send> TableWriter<W> {
     /// Starts a table with these columns, and key-value pairs that are kept in its footer.
     pub fn new(sink: W, columns: &[ColumnSpec], metadata: &[(String, String)]) -> Result<Self, ColumnarError> {
+        Self::without_dictionaries(sink, columns, metadata, [])
+    }
+
+    /// Starts a table, some of whose columns are stored without a dictionary of their values.
+    pub(crate) fn without_dictionaries<'c>(
+        sink: W,
+        columns: &[ColumnSpec],
+        metadata: &[(String, String)],
+        names: impl IntoIterator<Item = &'c str>,
+    ) -> Result<Self, ColumnarError> {
         let fields: Vec<_> = columns.iter().map(field).collect();
         let schema = Arc::new(schema_with_metadata(Schema::new(fields), metadata));
-        let properties = fixed_properties(metadata)?.set_max_row_group_row_count(Some(ROW_GROUP_ROWS)).build();
+        let properties = fixed_properties(metadata)?.set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+        let without_dictionary = |properties: WriterPropertiesBuilder, name: &str| {
+            properties.set_column_dictionary_enabled(ColumnPath::from(name), false)
+        };
+        let properties = names.into_iter().fold(properties, without_dictionary).build();
         let writer = ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties)).map_err(cannot_write)?;
         let pending = BatchCoalescer::new(Arc::clone(&schema), BATCH_ROWS);
         Ok(Self { writer, pending, schema, kinds: columns.iter().map(|column| column.kind).collect() })
@@ -48,7 +64,12 @@ impl<W: Write + Send> TableWriter<W> {
     pub fn write(&mut self, batch: Vec<Column>) -> Result<(), ColumnarError> {
         self.check(&batch)?;
         let arrays = batch.into_iter().map(Column::into_array).collect::<Result<Vec<_>, _>>();
-        let batch = arrays.and_then(|arrays| RecordBatch::try_new(Arc::clone(&self.schema), arrays));
+        self.write_arrays(arrays.map_err(cannot_encode)?)
+    }
+
+    /// Appends rows whose columns have the types of this table.
+    pub(crate) fn write_arrays(&mut self, arrays: Vec<ArrayRef>) -> Result<(), ColumnarError> {
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays);
         batch.and_then(|batch| self.pending.push_batch(batch)).map_err(cannot_encode)?;
         self.write_completed()
     }

@@ -15,6 +15,7 @@ mod media;
 mod record;
 mod reject;
 mod sample;
+mod signature;
 
 pub use contain::{contained, is_contained};
 pub use cost::{Cost, Total};
@@ -24,3 +25,4 @@ pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
 pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind};
 pub use reject::{Reject, RejectCode};
 pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual};
+pub use signature::Signature;

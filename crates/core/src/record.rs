@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MediaKind, MediaLocation, MediaRef, RecordId};
+use crate::{Digest, MediaKind, MediaLocation, MediaRef, RecordId, Signature};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -198,11 +198,30 @@ impl Record {
         fields.digest()
     }
 
+    /// A signature of what [`Self::text_digest`] is a digest of, at a fraction of the time.
+    pub fn text_signature(&self) -> Signature {
+        let mut signature = Signature::default();
+        for turn in &self.turns {
+            signature.push_number(turn.role as u64);
+            for part in &turn.parts {
+                match part {
+                    Part::Text(text) => signature.push(text.as_bytes()),
+                    Part::Visual(visual) => signature.push_number(u64::from(visual.kind == VisualKind::Video)),
+                }
+            }
+        }
+        signature
+    }
+
     /// Number of characters of all text.
     pub fn num_text_chars(&self) -> usize {
         let texts = self.turns.iter().flat_map(|turn| &turn.parts);
-        texts.map(|part| if let Part::Text(text) = part { text.chars().count() } else { 0 }).sum()
+        texts.map(|part| if let Part::Text(text) = part { num_chars(text) } else { 0 }).sum()
     }
+}
+
+fn num_chars(text: &str) -> usize {
+    if text.is_ascii() { text.len() } else { text.chars().count() }
 }
 
 fn visuals_of(turns: &[Turn]) -> impl Iterator<Item = Visual> {

@@ -42,60 +42,52 @@ enum Piece<'t> {
     Visual(ResolvedVisual),
 }
 
+/// Writes the contents of a record's turns, in the order of its visuals.
+pub(crate) struct TurnWriter<'a> {
+    composer: &'a Composer,
+    turns: &'a [Turn],
+    visuals: std::slice::Iter<'a, ResolvedVisual>,
+    has_one_visual: bool,
+}
+
 impl Composer {
     pub(crate) fn compose(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Composed, Unformattable> {
+        let mut writer = self.writer(turns, visuals)?;
+        let mut composed = Composed { messages: Vec::with_capacity(turns.len()), visual_spans: Vec::new() };
+        for (index, turn) in turns.iter().enumerate() {
+            let mut content = String::new();
+            // Characters are counted as far as the last visual; most turns have none.
+            let (mut num_chars, mut num_bytes_counted) = (0, 0);
+            let spans = &mut composed.visual_spans;
+            writer.write(index, &mut content, |written, start_byte, num_images| {
+                let mut chars_to = |end: usize| {
+                    num_chars += written.get(num_bytes_counted..end).map_or(0, |text| text.chars().count());
+                    num_bytes_counted = end;
+                    num_chars
+                };
+                let (start, end) = (chars_to(start_byte), chars_to(written.len()));
+                let first_image = spans.last().map_or(0, |span: &VisualSpan| span.first_image + span.num_images);
+                spans.push(VisualSpan { message: index, start, end, first_image, num_images });
+            })?;
+            composed.messages.push(Message { role: turn.role, content });
+        }
+        Ok(composed)
+    }
+
+    /// A writer of these turns with these visuals.
+    pub(crate) fn writer<'a>(
+        &'a self,
+        turns: &'a [Turn],
+        visuals: &'a [ResolvedVisual],
+    ) -> Result<TurnWriter<'a>, Unformattable> {
         let num_visuals = turns.iter().map(num_visuals).sum::<usize>();
         if num_visuals != visuals.len() {
             let detail = format!("{num_visuals} visuals in the turns, {} resolved", visuals.len());
             return Err(Unformattable::new(RejectCode::PlaceholderMismatch, detail));
         }
         check_num_images(visuals)?;
-        let mut composed = Composed { messages: Vec::with_capacity(turns.len()), visual_spans: Vec::new() };
-        let mut remaining = visuals.iter().copied();
-        for (index, turn) in turns.iter().enumerate() {
-            let mut pieces = pieces_of(turn, &mut remaining);
-            if num_visuals == 1 && pieces.iter().any(|piece| matches!(piece, Piece::Visual(_))) {
-                pieces = front(pieces);
-            }
-            let content = self.write(&pieces, index, &mut composed.visual_spans)?;
-            composed.messages.push(Message { role: turn.role, content });
-        }
-        Ok(composed)
-    }
-
-    fn write(
-        &self,
-        pieces: &[Piece<'_>],
-        message: usize,
-        spans: &mut Vec<VisualSpan>,
-    ) -> Result<String, Unformattable> {
-        let mut content = String::new();
-        // Characters are counted as far as the last visual; most turns have none.
-        let (mut num_chars, mut num_bytes_counted) = (0, 0);
-        let mut chars_of = |content: &str| {
-            num_chars += content.get(num_bytes_counted..).map_or(0, |written| written.chars().count());
-            num_bytes_counted = content.len();
-            num_chars
-        };
-        let mut follows_visual = false;
-        for piece in pieces {
-            match piece {
-                Piece::Text(text) => {
-                    let text = if follows_visual { without_newline(text) } else { text };
-                    self.write_text(text, message, &mut content)?;
-                }
-                Piece::Visual(visual) => {
-                    let start = chars_of(&content);
-                    self.dialect.write(*visual, &mut content);
-                    let end = chars_of(&content);
-                    let first_image = spans.last().map_or(0, |span| span.first_image + span.num_images);
-                    let num_images = usize::try_from(visual.num_images()).unwrap_or(usize::MAX);
-                    spans.push(VisualSpan { message, start, end, first_image, num_images });
-                }
-            }
-            follows_visual = matches!(piece, Piece::Visual(_));
-        }
-        Ok(content)
+        let has_one_visual = num_visuals == 1;
+        Ok(TurnWriter { composer: self, turns, visuals: visuals.iter(), has_one_visual })
     }
 
     fn write_text(&self, text: &str, message: usize, content: &mut String) -> Result<(), Unformattable> {
@@ -117,6 +109,48 @@ impl Composer {
     }
 }
 
+impl TurnWriter<'_> {
+    /// Appends the content of a turn to `text`. `on_visual` is told of each visual: the content so far, the byte at which the
+    /// visual starts, and its number of images.
+    pub(crate) fn write(
+        &mut self,
+        index: usize,
+        text: &mut String,
+        mut on_visual: impl FnMut(&str, usize, usize),
+    ) -> Result<(), Unformattable> {
+        let Some(turn) = self.turns.get(index) else { return Ok(()) };
+        if let [Part::Text(only)] = turn.parts.as_slice() {
+            return self.composer.write_text(only, index, text);
+        }
+        let start = text.len();
+        let mut pieces = pieces_of(turn, &mut self.visuals);
+        if self.has_one_visual && pieces.iter().any(|piece| matches!(piece, Piece::Visual(_))) {
+            pieces = front(pieces);
+        }
+        let mut follows_visual = false;
+        for piece in &pieces {
+            match piece {
+                Piece::Text(piece) => {
+                    let piece = if follows_visual { without_newline(piece) } else { piece };
+                    self.composer.write_text(piece, index, text)?;
+                }
+                Piece::Visual(visual) => {
+                    let start_of_visual = text.len();
+                    self.composer.dialect.write(*visual, text);
+                    let written = text.get(start..).unwrap_or_default();
+                    on_visual(
+                        written,
+                        start_of_visual - start,
+                        usize::try_from(visual.num_images()).unwrap_or(usize::MAX),
+                    );
+                }
+            }
+            follows_visual = matches!(piece, Piece::Visual(_));
+        }
+        Ok(())
+    }
+}
+
 fn num_visuals(turn: &Turn) -> usize {
     turn.parts.iter().filter(|part| matches!(part, Part::Visual(_))).count()
 }
@@ -133,13 +167,13 @@ fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Unformattable> {
     Ok(())
 }
 
-fn pieces_of<'t>(turn: &'t Turn, visuals: &mut impl Iterator<Item = ResolvedVisual>) -> Vec<Piece<'t>> {
+fn pieces_of<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, ResolvedVisual>) -> Vec<Piece<'t>> {
     let mut pieces: Vec<Piece<'t>> = Vec::with_capacity(turn.parts.len());
     for part in &turn.parts {
         match (part, pieces.last_mut()) {
             (Part::Text(text), Some(Piece::Text(joined))) => joined.to_mut().push_str(text),
             (Part::Text(text), _) => pieces.push(Piece::Text(Cow::Borrowed(text))),
-            (Part::Visual(_), _) => pieces.extend(visuals.next().map(Piece::Visual)),
+            (Part::Visual(_), _) => pieces.extend(visuals.next().copied().map(Piece::Visual)),
         }
     }
     pieces

@@ -6,7 +6,6 @@
 use manyframe_core::{Message, RejectCode};
 
 use crate::dialect::PLACEHOLDER;
-use crate::formatter::texts_between_images;
 use crate::replay::split_at_char;
 use crate::{Formatter, Unformattable};
 
@@ -28,7 +27,7 @@ impl Formatter {
                 message.content = content;
             }
         }
-        let prompt = self.template.render(&bare, self.turn_end)?;
+        let prompt = self.render(&bare)?;
         self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
     }
 
@@ -36,7 +35,8 @@ impl Formatter {
     /// tokenised on its own, as LLaVA and its descendants do.
     pub(crate) fn count_text(&self, prompt: &str) -> Result<(u64, u64), Unformattable> {
         let mut num_placeholders = 0;
-        let texts = texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
+        let texts =
+            self.texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
         let num_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text)).map_err(|error| {
             Unformattable::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
         })?;

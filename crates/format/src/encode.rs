@@ -6,7 +6,6 @@
 use manyframe_core::SampleTokens;
 
 use crate::dialect::PLACEHOLDER;
-use crate::formatter::texts_between_images;
 use crate::tokenizer::TokenSpan;
 use crate::{FormatError, Formatter, TurnEnd};
 
@@ -46,7 +45,7 @@ impl Formatter {
     fn places(&self, prompt: &str) -> Result<Vec<Place>, FormatError> {
         let mut places = Vec::new();
         let mut text_start = 0;
-        for (text, image) in texts_between_images(prompt) {
+        for (text, image) in self.texts_between_images(prompt) {
             let spans = self.tokenizer.encode_prompt_spans(text)?;
             places.extend(spans.into_iter().map(|TokenSpan { id, start, end }| Place {
                 id: Some(id),

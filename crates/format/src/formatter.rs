@@ -1,8 +1,9 @@
 //! The formatter: a record's turns and resolved visuals to messages, prompt, label spans and exact cost.
 
+use std::borrow::Borrow;
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Message, RejectCode, Turn, VisualKind};
+use manyframe_core::{Cost, Message, Part, RejectCode, Turn, VisualKind};
 use memchr::memmem;
 
 use crate::compose::{Composed, Composer};
@@ -18,6 +19,8 @@ pub struct Formatter {
     pub(crate) template: TemplateText,
     pub(crate) turn_end: TurnEnd,
     composer: Composer,
+    /// Finds placeholders; made once.
+    images: memmem::Finder<'static>,
     tokens_per_image: u32,
 }
 
@@ -67,6 +70,7 @@ impl Formatter {
             tokenizer,
             template,
             turn_end: spec.turn_end,
+            images: memmem::Finder::new(PLACEHOLDER),
             tokens_per_image: spec.tokens_per_image,
         })
     }
@@ -75,14 +79,21 @@ impl Formatter {
     ///
     /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
     pub fn cost(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
-        let (composed, prompt) = self.render(turns, visuals)?;
-        self.cost_of(&composed, &prompt.text, visuals)
+        let mut writer = self.composer.writer(turns, visuals)?;
+        let roles = turns.iter().map(|turn| turn.role);
+        let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
+        // No message is needed by itself: what turns say is written where it stands in the prompt.
+        let prompt = self
+            .template
+            .render(roles, self.turn_end, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
+        self.cost_of(&prompt.text, visuals, || self.composer.compose(turns, visuals))
     }
 
     /// A record as text. `visuals` as in [`Self::cost`].
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
-        let (composed, prompt) = self.render(turns, visuals)?;
-        let cost = self.cost_of(&composed, &prompt.text, visuals)?;
+        let composed = self.composer.compose(turns, visuals)?;
+        let prompt = self.render(&composed.messages)?;
+        let cost = self.cost_of(&prompt.text, visuals, || Ok(&composed))?;
         Ok(Formatted {
             messages: composed.messages,
             label_spans: prompt.label_spans(),
@@ -92,13 +103,23 @@ impl Formatter {
         })
     }
 
-    fn render(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<(Composed, Prompt), Unformattable> {
-        let composed = self.composer.compose(turns, visuals)?;
-        let prompt = self.template.render(&composed.messages, self.turn_end)?;
-        Ok((composed, prompt))
+    /// The prompt of messages.
+    pub(crate) fn render(&self, messages: &[Message]) -> Result<Prompt, Unformattable> {
+        let prompt = Prompt::with_capacity(messages.iter().map(|message| message.content.len()).sum(), messages.len());
+        let roles = messages.iter().map(|message| message.role);
+        self.template.render(roles, self.turn_end, prompt, |index, text| {
+            text.push_str(messages.get(index).map_or("", |message| &message.content));
+            Ok(())
+        })
     }
 
-    fn cost_of(&self, composed: &Composed, prompt: &str, visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
+    /// `composed` gives the messages, which are needed if there are visuals.
+    fn cost_of<C: Borrow<Composed>>(
+        &self,
+        prompt: &str,
+        visuals: &[ResolvedVisual],
+        composed: impl FnOnce() -> Result<C, Unformattable>,
+    ) -> Result<Cost, Unformattable> {
         let sum = |keep: fn(VisualKind) -> bool| -> u64 {
             visuals.iter().filter(|visual| keep(visual.kind())).map(|visual| visual.num_images()).sum()
         };
@@ -111,8 +132,10 @@ impl Formatter {
         let delimiter_tokens = if num_images == 0 {
             0
         } else {
-            let places = composed.visual_spans.iter().map(|span| (span.message, span.start, span.end));
-            text_tokens.saturating_sub(self.count_bare(&composed.messages, places)?)
+            let composed = composed()?;
+            let Composed { messages, visual_spans } = composed.borrow();
+            let places = visual_spans.iter().map(|span| (span.message, span.start, span.end));
+            text_tokens.saturating_sub(self.count_bare(messages, places)?)
         };
         Ok(Cost {
             text_tokens,
@@ -122,16 +145,20 @@ impl Formatter {
             num_frames: sum(|kind| kind == VisualKind::Video),
         })
     }
+
+    /// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
+    pub(crate) fn texts_between_images<'p>(&self, prompt: &'p str) -> impl Iterator<Item = (&'p str, Option<usize>)> {
+        let images = self.images.find_iter(prompt.as_bytes()).map(Some);
+        let mut start = 0;
+        images.chain([None]).map(move |image| {
+            let end = image.unwrap_or(prompt.len());
+            let text = prompt.get(start..end).unwrap_or_default();
+            start = end + PLACEHOLDER.len();
+            (text, image)
+        })
+    }
 }
 
-/// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
-pub(crate) fn texts_between_images(prompt: &str) -> impl Iterator<Item = (&str, Option<usize>)> {
-    let images = memmem::find_iter(prompt.as_bytes(), PLACEHOLDER).map(Some);
-    let mut start = 0;
-    images.chain([None]).map(move |image| {
-        let end = image.unwrap_or(prompt.len());
-        let text = prompt.get(start..end).unwrap_or_default();
-        start = end + PLACEHOLDER.len();
-        (text, image)
-    })
+fn num_text_bytes(turn: &Turn) -> usize {
+    turn.parts.iter().map(|part| if let Part::Text(text) = part { text.len() } else { 0 }).sum()
 }

@@ -9,7 +9,7 @@
 //! | `vicuna` | LLaVA-1.5's `v1` conversation, with its system sentence |
 //! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
 
-use manyframe_core::{Message, RejectCode, Role};
+use manyframe_core::{RejectCode, Role};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -71,12 +71,22 @@ pub enum SystemPlace {
     FirstUserTurn,
 }
 
+/// Room for the strings of a template around a turn.
+const TURN_BYTES: usize = 64;
+
 /// A prompt and where in it the loss falls.
 #[derive(Debug, Default)]
 pub(crate) struct Prompt {
     pub(crate) text: String,
     /// Bytes (first, one past last) of each answer with its end token.
     label_spans: Vec<(usize, usize)>,
+}
+
+/// A system text that is still to be written.
+enum SystemText<'t> {
+    Default(&'t str),
+    /// The message of this number.
+    Message(usize),
 }
 
 impl Template {
@@ -150,54 +160,77 @@ impl TemplateText {
         ]
     }
 
-    /// The whole text of a conversation.
+    /// The whole text of a conversation, appended to an empty prompt. `write` appends the message of a number.
     ///
     /// A system turn that no user turn follows is an error if the template has no turn of its own for it.
-    pub(crate) fn render(&self, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Unformattable> {
-        let num_bytes: usize = messages.iter().map(|message| message.content.len() + 64).sum();
-        let mut prompt = Prompt { text: String::with_capacity(num_bytes), ..Prompt::default() };
+    pub(crate) fn render(
+        &self,
+        roles: impl ExactSizeIterator<Item = Role>,
+        turn_end: TurnEnd,
+        mut prompt: Prompt,
+        mut write: impl FnMut(usize, &mut String) -> Result<(), Unformattable>,
+    ) -> Result<Prompt, Unformattable> {
+        let num_messages = roles.len();
+        let mut roles = roles.enumerate().peekable();
+        let has_system = roles.peek().is_some_and(|&(_, role)| role == Role::System);
         prompt.push(&self.start);
-        let has_system = messages.first().is_some_and(|message| message.role == Role::System);
-        let mut pending = self.default_system.as_deref().filter(|_| !has_system);
+        let mut pending = self.default_system.as_deref().filter(|_| !has_system).map(SystemText::Default);
+        let push_system =
+            |system, prompt: &mut Prompt, write: &mut dyn FnMut(usize, &mut String) -> Result<(), Unformattable>| {
+                prompt.push(&self.system_prefix);
+                match system {
+                    SystemText::Default(text) => prompt.push(text),
+                    SystemText::Message(index) => write(index, &mut prompt.text)?,
+                }
+                prompt.push(&self.system_suffix);
+                Ok(())
+            };
         if self.system == SystemPlace::OwnTurn
             && let Some(system) = pending.take()
         {
-            prompt.push_all([&self.system_prefix, system, &self.system_suffix]);
+            push_system(system, &mut prompt, &mut write)?;
         }
-        for (index, message) in messages.iter().enumerate() {
-            match (message.role, self.system) {
+        for (index, role) in roles {
+            match (role, self.system) {
                 (Role::System, SystemPlace::OwnTurn) => {
-                    prompt.push_all([&self.system_prefix, &message.content, &self.system_suffix]);
+                    push_system(SystemText::Message(index), &mut prompt, &mut write)?;
                 }
-                (Role::System, SystemPlace::FirstUserTurn) => pending = Some(&message.content),
+                (Role::System, SystemPlace::FirstUserTurn) => pending = Some(SystemText::Message(index)),
                 (Role::User, _) => {
                     prompt.push(&self.user_prefix);
                     if let Some(system) = pending.take() {
-                        prompt.push_all([&self.system_prefix, system, &self.system_suffix]);
+                        push_system(system, &mut prompt, &mut write)?;
                     }
-                    prompt.push_all([&message.content, &self.user_suffix]);
+                    write(index, &mut prompt.text)?;
+                    prompt.push(&self.user_suffix);
                 }
                 (Role::Assistant, _) => {
-                    let is_last = index + 1 == messages.len();
+                    let is_last = index + 1 == num_messages;
                     prompt.push(&self.assistant_prefix);
                     let start = prompt.text.len();
-                    prompt.push(&message.content);
+                    write(index, &mut prompt.text)?;
                     prompt.push(if is_last || turn_end == TurnEnd::Eos { &self.end } else { "\n" });
                     prompt.label_spans.push((start, prompt.text.len()));
                     prompt.push(&self.after_end);
                 }
             }
         }
-        match pending {
-            Some(_) if has_system => {
-                Err(Unformattable::new(RejectCode::TurnOrder, "the system turn is not followed by a user turn"))
-            }
-            _ => Ok(prompt),
+        if pending.is_some() && has_system {
+            return Err(Unformattable::new(RejectCode::TurnOrder, "the system turn is not followed by a user turn"));
         }
+        Ok(prompt)
     }
 }
 
 impl Prompt {
+    /// An empty prompt with room for so many bytes of text, and as much again for each of so many turns as templates need.
+    pub(crate) fn with_capacity(num_bytes: usize, num_turns: usize) -> Self {
+        Self {
+            text: String::with_capacity(num_bytes + TURN_BYTES * num_turns),
+            label_spans: Vec::with_capacity(num_turns / 2),
+        }
+    }
+
     /// Characters (first, one past last) of each answer with its end token.
     pub(crate) fn label_spans(&self) -> Vec<(usize, usize)> {
         let (mut byte, mut num_chars) = (0, 0);
@@ -212,16 +245,12 @@ impl Prompt {
     fn push(&mut self, text: &str) {
         self.text.push_str(text);
     }
-
-    fn push_all<const N: usize>(&mut self, texts: [&str; N]) {
-        for text in texts {
-            self.push(text);
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Message;
+
     use super::*;
 
     fn message(role: Role, content: &str) -> Message {
@@ -241,8 +270,16 @@ mod tests {
         [message(Role::System, "be kind")].into_iter().chain(two_rounds()).collect()
     }
 
+    fn render(template: &Template, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Unformattable> {
+        let roles = messages.iter().map(|message| message.role);
+        template.text().render(roles, turn_end, Prompt::default(), |index, text| {
+            text.push_str(&messages[index].content);
+            Ok(())
+        })
+    }
+
     fn rendered(template: &Template, messages: &[Message]) -> String {
-        template.text().render(messages, TurnEnd::Eos).unwrap().text
+        render(template, messages, TurnEnd::Eos).unwrap().text
     }
 
     fn labelled(prompt: &Prompt) -> Vec<String> {
@@ -285,20 +322,20 @@ mod tests {
 
     #[test]
     fn the_loss_falls_on_answers_and_their_end_tokens() {
-        let prompt = Template::Chatml.text().render(&with_system(), TurnEnd::Eos).unwrap();
+        let prompt = render(&Template::Chatml, &with_system(), TurnEnd::Eos).unwrap();
         assert_eq!(labelled(&prompt), ["é1<|im_end|>", "a2<|im_end|>"]);
     }
 
     #[test]
     fn a_newline_may_end_all_answers_but_the_last() {
-        let prompt = Template::Longllava.text().render(&two_rounds(), TurnEnd::NewlineInEosLabel).unwrap();
+        let prompt = render(&Template::Longllava, &two_rounds(), TurnEnd::NewlineInEosLabel).unwrap();
         assert_eq!(labelled(&prompt), ["é1\n", "a2<|endoftext|>"]);
     }
 
     #[test]
     fn a_system_turn_without_a_user_turn_is_refused() {
         let messages = [message(Role::System, "be kind"), message(Role::Assistant, "a")];
-        let refused = Template::Longllava.text().render(&messages, TurnEnd::Eos).unwrap_err();
+        let refused = render(&Template::Longllava, &messages, TurnEnd::Eos).unwrap_err();
         assert_eq!(refused.code, RejectCode::TurnOrder);
     }
 }

@@ -56,29 +56,30 @@ const DUPLICATE: &str = "duplicate";
 
 fn columns() -> Vec<RowColumn<PlannedRecord>> {
     let mut columns = vec![
-        RowColumn::id("id", "", |record: &PlannedRecord| record.id),
+        RowColumn::id("id", "", |record: &PlannedRecord| record.id).of_distinct_values(),
         RowColumn::number("source", "", |record: &PlannedRecord| Some(u64::from(record.source))),
-        RowColumn::text("subset", "", |record: &PlannedRecord| Some(record.subset.clone())),
-        RowColumn::text("upstream_id", "", |record: &PlannedRecord| Some(record.upstream_id.clone())),
+        RowColumn::borrowed_text("subset", "", |record: &PlannedRecord| Some(record.subset.as_str())),
+        RowColumn::borrowed_text("upstream_id", "", |record: &PlannedRecord| Some(record.upstream_id.as_str()))
+            .of_distinct_values(),
     ];
     columns.extend(RowColumn::origin(|record: &PlannedRecord| &record.origin));
     columns.extend(RowColumn::measured(|record: &PlannedRecord| record.measured));
     columns.extend([
         RowColumn::number("num_turns", "", |record: &PlannedRecord| record.num_turns.map(u64::from)),
-        RowColumn::text("shortened", "", |record: &PlannedRecord| {
-            (!record.shortened.is_empty()).then(|| record.shortened.clone())
+        RowColumn::borrowed_text("shortened", "", |record: &PlannedRecord| {
+            (!record.shortened.is_empty()).then_some(record.shortened.as_str())
         }),
-        RowColumn::text("decision", "", |record: &PlannedRecord| {
+        RowColumn::borrowed_text("decision", "", |record: &PlannedRecord| {
             let text = match &record.decision {
                 Decision::Rejected(code, _) => code.as_str(),
                 Decision::Duplicate { .. } => DUPLICATE,
                 Decision::NotDrawn => NOT_DRAWN,
                 Decision::Drawn(_) => DRAWN,
             };
-            Some(text.to_owned())
+            Some(text)
         }),
-        RowColumn::text("detail", "", |record: &PlannedRecord| match &record.decision {
-            Decision::Rejected(_, detail) | Decision::Duplicate { detail, .. } => Some(detail.clone()),
+        RowColumn::borrowed_text("detail", "", |record: &PlannedRecord| match &record.decision {
+            Decision::Rejected(_, detail) | Decision::Duplicate { detail, .. } => Some(detail.as_str()),
             Decision::NotDrawn | Decision::Drawn(_) => None,
         }),
         RowColumn::number("times", "", |record: &PlannedRecord| {

@@ -36,13 +36,17 @@ impl Artefacts {
         Self { answers, leaks: LEAKS.map(Finder::new) }
     }
 
+    fn is_no_answer(&self, text: &str) -> bool {
+        self.answers.iter().any(|answer| answer == text)
+    }
+
     /// Finds a turn that is an artefact, or holds one.
     pub(crate) fn refuse(&self, turns: &[DraftTurn<'_>]) -> Result<(), Fault> {
         for (index, turn) in turns.iter().enumerate() {
             for piece in &turn.pieces {
                 let Piece::Text(text) = piece else { continue };
                 let is_answer = turn.role == Role::Assistant && turn.pieces.len() == 1;
-                let is_artefact = is_answer && self.answers.iter().any(|answer| answer == text.trim());
+                let is_artefact = is_answer && self.is_no_answer(text.trim());
                 if is_artefact || self.leaks.iter().any(|leak| leak.find(text.as_bytes()).is_some()) {
                     let detail = format!("turn {index} is an artefact, or holds one: {}", quoted(text));
                     return Err(Fault::new(RejectCode::ArtefactText, detail));

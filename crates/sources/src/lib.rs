@@ -27,6 +27,7 @@ mod placement;
 mod record;
 mod source;
 mod spec;
+mod syntax;
 mod value;
 
 pub use error::SourceError;

@@ -51,6 +51,9 @@ enum Slot<'a> {
 
 /// Turns with visuals, and the media in the order in which they appear.
 pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn>, Vec<MediaRef>), Fault> {
+    if let Some(turns) = turns_of_text(draft) {
+        return Ok((turns, Vec::new()));
+    }
     let mut turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, &draft.media)).collect();
     settle_roles(&mut turns, placement.swapped)?;
     let missing = count_missing(&mut turns, &draft.media, placement)?;
@@ -58,6 +61,20 @@ pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn
         first.slots.splice(0..0, missing.into_iter().map(Slot::Next));
     }
     Ok(fill(turns, &draft.media))
+}
+
+/// The turns of a record without media: whatever their text holds is text.
+fn turns_of_text(draft: &Draft<'_>) -> Option<Vec<Turn>> {
+    if !draft.media.is_empty() {
+        return None;
+    }
+    let turn_of_text = |turn: &DraftTurn<'_>| {
+        let texts = turn.pieces.iter().map(|piece| if let Piece::Text(text) = piece { Some(&**text) } else { None });
+        let text: String = texts.collect::<Option<_>>()?;
+        let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] };
+        Some(Turn { role: turn.role, parts })
+    };
+    draft.turns.iter().map(turn_of_text).collect()
 }
 
 fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {

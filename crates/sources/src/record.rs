@@ -10,6 +10,7 @@ use crate::fault::{Fault, quoted};
 use crate::fields::{TableRow, read_id};
 use crate::kinds::{self, Setting, videochat2};
 use crate::placement::{Placement, place};
+use crate::syntax;
 use crate::value::{Object, Value};
 use crate::{AnnotationFile, LeadingAnswer, Raw, RawBody, SourceKind, SourceOptions};
 
@@ -77,7 +78,7 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Fault> {
         RawBody::Json(text) => text,
         RawBody::Broken { detail, .. } => return Err(malformed(detail.clone())),
     };
-    match serde_json::from_slice(text) {
+    match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
         Ok(Value::Object(object)) => Ok(object),
         Ok(other) => Err(Fault::unexpected(format!("the record is {}, expected an object", other.kind()))),
         Err(error) => Err(malformed(describe(&error, text, &raw.origin))),

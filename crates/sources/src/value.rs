@@ -68,6 +68,11 @@ impl Value<'_> {
 }
 
 impl<'a> Object<'a> {
+    /// An object of these fields.
+    pub(crate) fn from_fields(fields: Vec<(Cow<'a, str>, Value<'a>)>) -> Self {
+        Self(fields)
+    }
+
     /// The field of this name, unless it is absent or null.
     pub(crate) fn get(&self, name: &str) -> Option<&Value<'a>> {
         let field = self.0.iter().rev().find(|(field, _)| field == name);

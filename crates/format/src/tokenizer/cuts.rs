@@ -72,12 +72,12 @@ impl Cuts {
         cut.map_or(text.len(), |last_byte| last_byte + 1)
     }
 
-    /// Whether a space after a character that ends with this byte is the start of a word. False where that takes a look at
-    /// the whole character.
-    pub(super) fn are_before_space_after(&self, last: u8) -> bool {
+    /// Whether a space or line end is the start of a word after a character that ends with this byte. False where that takes
+    /// a look at the whole character, or at what follows.
+    pub(super) fn are_before(&self, stop: u8, last: u8) -> bool {
         match self {
-            Self::Pairs(PairTable { is_joined }) => !is_joined[usize::from(last)][usize::from(b' ')],
-            Self::Spaces | Self::SpacesAndLines => last.is_ascii() && starts_spaces(char::from(last), ' '),
+            Self::Pairs(PairTable { is_joined }) => !is_joined[usize::from(last)][usize::from(stop)],
+            Self::Spaces | Self::SpacesAndLines => last.is_ascii() && starts_spaces(char::from(last), char::from(stop)),
         }
     }
 }

@@ -11,6 +11,7 @@ mod cuts;
 mod extents;
 mod json;
 mod sentencepiece;
+mod word_cache;
 mod words;
 
 use std::fs::File;
@@ -21,7 +22,8 @@ use manyframe_core::Digest;
 
 use crate::FormatError;
 use added::{AddedTokens, Gap};
-use words::{WordCache, Words};
+use word_cache::WordCache;
+use words::Words;
 
 /// A tokenizer that was read from a file. It may be shared by threads.
 #[derive(Debug)]

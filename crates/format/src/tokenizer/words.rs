@@ -7,69 +7,43 @@
 //!
 //! **Invariant:** the cache changes how long a count takes, never what it gives.
 
-use std::hash::Hasher;
 use std::sync::{Mutex, PoisonError};
 
-use rustc_hash::{FxHashMap, FxHasher};
+use memchr::memchr2;
 
 use super::Cause;
 use super::cuts::Cuts;
+use super::word_cache::{MAX_LONG_BYTES, WordCache};
 
 /// How texts are cut, and what is known of the pieces.
 #[derive(Debug)]
 pub(super) struct Words {
     cuts: Cuts,
-    /// By the last byte of a character: whether a space after it starts a word.
-    ends_before_space: Box<[bool; 256]>,
+    /// What most words end before: a space, and a line end where that may start a word.
+    stops: [Stop; 2],
     /// The space that the model puts before a text, or nothing.
     prefix: &'static str,
     /// Caches that no thread is using: as many as threads ever counted at the same time.
     idle: Mutex<Vec<WordCache>>,
 }
 
-/// Numbers of tokens of recent words: 512 KiB for short ones, and up to `MAX_LONG_WORDS` longer ones.
+/// A character before which words end.
 #[derive(Debug)]
-pub(super) struct WordCache {
-    short: Vec<Row>,
-    long: FxHashMap<Box<str>, u32>,
+struct Stop {
+    byte: u8,
+    /// By the last byte of a character: whether the stop after it starts a word.
+    starts_word: Box<[bool; 256]>,
 }
-
-/// Short words whose keys have nearly the same hash; one line of a processor's cache. Each has a place of its own, and is
-/// found in another one if a newer word has the same.
-#[derive(Debug, Clone, Copy, Default)]
-#[repr(align(64))]
-struct Row([ShortWord; PLACES]);
-
-/// A word and its number of tokens in 16 bytes: the bytes of the word, then zeros; in four bits each, how many they are and
-/// the tokens.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-struct ShortWord(u128);
-
-/// A [`ShortWord`] whose number of tokens is zero.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Key(u128);
-
-const MAX_SHORT_BYTES: usize = 15;
-const NUM_BYTES_SHIFT: u32 = 8 * MAX_SHORT_BYTES as u32;
-const NUM_TOKENS_SHIFT: u32 = NUM_BYTES_SHIFT + 4;
-const MAX_SHORT_TOKENS: usize = 15;
-const KEY_BITS: u128 = (1 << NUM_TOKENS_SHIFT) - 1;
-const NUM_ROWS: usize = 1 << 13;
-/// Words in a row.
-const PLACES: usize = 4;
-
-/// Longer words are not remembered.
-const MAX_LONG_BYTES: usize = 64;
-/// When there are as many, all are forgotten.
-const MAX_LONG_WORDS: usize = 1 << 14;
 
 impl Words {
     pub(super) fn new(cuts: Cuts, prefix: &'static str) -> Self {
-        let mut ends_before_space = Box::new([false; 256]);
-        for (last, ends) in (0..=u8::MAX).zip(ends_before_space.iter_mut()) {
-            *ends = cuts.are_before_space_after(last);
-        }
-        Self { cuts, ends_before_space, prefix, idle: Mutex::default() }
+        let line_end = if cuts.are_before(b'\n', b'a') { b'\n' } else { b' ' };
+        let stops = [b' ', line_end].map(|byte| {
+            let mut starts_word = Box::new([false; 256]);
+            (0..=u8::MAX).zip(starts_word.iter_mut()).for_each(|(last, starts)| *starts = cuts.are_before(byte, last));
+            Stop { byte, starts_word }
+        });
+        Self { cuts, stops, prefix, idle: Mutex::default() }
     }
 
     /// Lends a cache.
@@ -90,173 +64,79 @@ impl Words {
         count_word: impl Fn(&str) -> Result<usize, Cause>,
     ) -> Result<usize, Cause> {
         let mut num_tokens = 0;
-        let mut rest = text;
+        let mut at = 0;
         if !self.prefix.is_empty() && !text.is_empty() {
-            let (word, after) = text.split_at(self.cuts.word_len(text));
-            num_tokens += match Key::new(self.prefix, word).and_then(|key| cache.get(key)) {
-                Some(known) => known,
-                None => cache.get_or_count(&[self.prefix, word].concat(), &count_word)?,
-            };
-            rest = after;
+            let word = text.get(..self.cuts.word_len(text)).unwrap_or(text);
+            num_tokens += cache.first.get_or_count(word, |word| count_word(&[self.prefix, word].concat()))?;
+            at = word.len();
         }
-        while !rest.is_empty() {
-            let num_bytes = if let Some(key) = self.word_to_space(rest) {
-                num_tokens += match cache.get(key) {
-                    Some(known) => known,
-                    None => self.count_pieces(rest.get(..key.num_bytes()).unwrap_or(rest), key, cache, &count_word)?,
-                };
-                key.num_bytes()
-            } else {
-                let word = rest.get(..self.cuts.word_len(rest)).unwrap_or(rest);
-                num_tokens += cache.get_or_count(word, &count_word)?;
-                word.len()
+        while let Some(rest) = text.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
+            let (num_bytes, counted) = match cache.get_to_space(rest) {
+                Some(known) => known,
+                None => self.count_next(text.get(at..).unwrap_or_default(), cache, &count_word)?,
             };
-            rest = rest.get(num_bytes..).unwrap_or_default();
+            num_tokens += counted;
+            at += num_bytes;
         }
         Ok(num_tokens)
     }
 
-    /// The first word or words of a text, if a space follows them and they are short.
-    fn word_to_space(&self, text: &str) -> Option<Key> {
-        let start = u128::from_le_bytes(*text.as_bytes().first_chunk()?);
-        let num_bytes = position_of_space(start);
-        let last = text.as_bytes().get(num_bytes - 1)?;
-        let is_end = num_bytes <= MAX_SHORT_BYTES && self.ends_before_space[usize::from(*last)];
-        is_end.then(|| Key::from_start(start, num_bytes))
-    }
-
-    /// Counts what [`Self::word_to_space`] found, and remembers it as one word.
-    #[cold]
-    fn count_pieces(
+    /// The first words of a text that were not found at once: how many bytes they have, and how many tokens.
+    #[inline(never)]
+    fn count_next(
         &self,
         text: &str,
-        key: Key,
+        cache: &mut WordCache,
+        count_word: impl Fn(&str) -> Result<usize, Cause>,
+    ) -> Result<(usize, usize), Cause> {
+        let Some(words) = self.words_to_stop(text) else {
+            let word = text.get(..self.cuts.word_len(text)).unwrap_or(text);
+            return Ok((word.len(), cache.pieces.get_or_count(word, count_word)?));
+        };
+        let num_tokens = match cache.pieces.get(words) {
+            Some(known) => known,
+            None => self.count_pieces(words, cache, count_word)?,
+        };
+        // What a line end follows was not looked for among the words before a space, and would not be the next time.
+        if text.as_bytes().get(words.len()) != Some(&b'\n') && self.is_end(words, b' ') {
+            cache.insert_to_space(words, num_tokens);
+        }
+        Ok((words.len(), num_tokens))
+    }
+
+    /// Counts words, and remembers them as one.
+    fn count_pieces(
+        &self,
+        words: &str,
         cache: &mut WordCache,
         count_word: impl Fn(&str) -> Result<usize, Cause>,
     ) -> Result<usize, Cause> {
         let mut num_tokens = 0;
-        let mut rest = text;
+        let mut rest = words;
         while !rest.is_empty() {
             let (word, after) = rest.split_at_checked(self.cuts.word_len(rest)).unwrap_or((rest, ""));
-            if word.len() == text.len() {
-                return cache.get_or_count(word, count_word);
-            }
-            num_tokens += cache.get_or_count(word, &count_word)?;
+            num_tokens += cache.pieces.get_or_count(word, &count_word)?;
             rest = after;
         }
-        cache.insert(key, num_tokens);
-        Ok(num_tokens)
-    }
-}
-
-/// Position, from 1, of the first space after the first byte of 16 bytes in little-endian order; 16 if there is none.
-fn position_of_space(bytes: u128) -> usize {
-    const LOW_BITS: u128 = u128::from_le_bytes([0x7F; 16]);
-    // Zero where a space is.
-    let others = bytes ^ u128::from_le_bytes([b' '; 16]);
-    // The highest bit of each byte that is zero; no carry leaves its byte.
-    let spaces = !(((others & LOW_BITS) + LOW_BITS) | others | LOW_BITS);
-    (spaces & !0xFF).trailing_zeros() as usize / 8
-}
-
-impl WordCache {
-    /// The number of tokens of a word.
-    fn get_or_count(&mut self, word: &str, count: impl Fn(&str) -> Result<usize, Cause>) -> Result<usize, Cause> {
-        let Some(key) = Key::new("", word) else { return self.get_or_count_long(word, count) };
-        if let Some(known) = self.get(key) {
-            return Ok(known);
-        }
-        let num_tokens = count(word)?;
-        self.insert(key, num_tokens);
+        cache.pieces.insert(words, num_tokens);
         Ok(num_tokens)
     }
 
-    fn get(&self, key: Key) -> Option<usize> {
-        let (row, place) = key.row_and_place();
-        let Row(row) = self.short.get(row)?;
-        // Most words are in their own place: a guess of the processor that is nearly always right.
-        let known = (0..PLACES).map(|nth| row[place ^ nth]).find(|known| known.key() == key);
-        known.map(ShortWord::num_tokens)
-    }
-
-    fn insert(&mut self, key: Key, num_tokens: usize) {
-        let (row, place) = key.row_and_place();
-        if let (Some(Row(row)), Some(new)) = (self.short.get_mut(row), ShortWord::new(key, num_tokens)) {
-            // Who was there moves on to the next place, up to one that is free; who leaves the last one is forgotten.
-            let mut moved = new;
-            for nth in 0..PLACES {
-                moved = std::mem::replace(&mut row[place ^ nth], moved);
-                if moved == ShortWord::default() {
-                    break;
-                }
-            }
+    /// The first words of a text, up to a stop or the end of the text. `None` if no word ends there, or too far away.
+    fn words_to_stop<'t>(&self, text: &'t str) -> Option<&'t str> {
+        let [space, line_end] = self.stops.each_ref().map(|stop| stop.byte);
+        let searched = text.as_bytes().get(1..text.len().min(MAX_LONG_BYTES + 1)).unwrap_or_default();
+        if let Some(at) = memchr2(space, line_end, searched) {
+            let words = text.get(..=at)?;
+            return self.is_end(words, *searched.get(at)?).then_some(words);
         }
+        (text.len() <= MAX_LONG_BYTES).then_some(text)
     }
 
-    fn get_or_count_long(&mut self, word: &str, count: impl Fn(&str) -> Result<usize, Cause>) -> Result<usize, Cause> {
-        if let Some(num_tokens) = self.long.get(word) {
-            return Ok(*num_tokens as usize);
-        }
-        let num_tokens = count(word)?;
-        if word.len() <= MAX_LONG_BYTES {
-            if self.long.len() >= MAX_LONG_WORDS {
-                self.long.clear();
-            }
-            self.long.insert(word.into(), u32::try_from(num_tokens)?);
-        }
-        Ok(num_tokens)
-    }
-}
-
-impl Default for WordCache {
-    fn default() -> Self {
-        // The key of an empty place is that of an empty word, which is never looked up.
-        Self { short: vec![Row::default(); NUM_ROWS], long: FxHashMap::default() }
-    }
-}
-
-impl Key {
-    /// The key of a word behind a prefix, if both together are short.
-    fn new(prefix: &str, word: &str) -> Option<Self> {
-        let num_bytes = prefix.len() + word.len();
-        if num_bytes > MAX_SHORT_BYTES {
-            return None;
-        }
-        let mut bytes = [0; 16];
-        bytes.iter_mut().zip(prefix.bytes().chain(word.bytes())).for_each(|(to, from)| *to = from);
-        Some(Self::from_start(u128::from_le_bytes(bytes), num_bytes))
-    }
-
-    /// The key of the first `num_bytes` of some bytes in little-endian order, at most 15. What follows them does not matter.
-    fn from_start(bytes: u128, num_bytes: usize) -> Self {
-        let word = bytes & ((1 << (8 * num_bytes)) - 1);
-        Self(word | (num_bytes as u128) << NUM_BYTES_SHIFT)
-    }
-
-    fn num_bytes(self) -> usize {
-        (self.0 >> NUM_BYTES_SHIFT) as usize
-    }
-
-    /// The row of the word, and its own place there.
-    fn row_and_place(self) -> (usize, usize) {
-        let mut hasher = FxHasher::default();
-        hasher.write_u128(self.0);
-        let hash = hasher.finish() as usize;
-        (hash / PLACES % NUM_ROWS, hash % PLACES)
-    }
-}
-
-impl ShortWord {
-    fn new(key: Key, num_tokens: usize) -> Option<Self> {
-        (num_tokens <= MAX_SHORT_TOKENS).then_some(Self(key.0 | (num_tokens as u128) << NUM_TOKENS_SHIFT))
-    }
-
-    fn key(self) -> Key {
-        Key(self.0 & KEY_BITS)
-    }
-
-    fn num_tokens(self) -> usize {
-        (self.0 >> NUM_TOKENS_SHIFT) as usize
+    /// Whether a stop after these words starts another one.
+    fn is_end(&self, words: &str, stop: u8) -> bool {
+        let stop = self.stops.iter().find(|known| known.byte == stop);
+        stop.zip(words.as_bytes().last()).is_some_and(|(stop, &last)| stop.starts_word[usize::from(last)])
     }
 }
 
@@ -298,55 +178,23 @@ mod tests {
     }
 
     #[test]
-    fn words_that_differ_in_trailing_zeros_are_different() {
-        assert_ne!(Key::new("", "a"), Key::new("", "a\0"));
-        assert_eq!(Some(Key::from_start(u128::from_le_bytes(*b"a and what comes"), 1)), Key::new("", "a"));
-        assert_eq!(Key::new("", "abcdefghijklmnop"), None);
-    }
-
-    #[test]
-    fn a_number_of_tokens_is_kept_beside_its_key() {
-        let key = Key::new("", "abcdefghijklmno").unwrap();
-        let word = ShortWord::new(key, 15).unwrap();
-        assert_eq!((word.key(), word.num_tokens()), (key, 15));
-        assert!(ShortWord::new(key, 16).is_none());
-    }
-
-    #[test]
-    fn as_many_words_as_a_row_has_places_are_remembered() {
-        let mut cache = WordCache::default();
-        let key = |number: usize| Key::new("", &number.to_string()).unwrap();
-        let (row, _) = key(0).row_and_place();
-        let of_row: Vec<usize> = (0..1_000_000).filter(|&number| key(number).row_and_place().0 == row).collect();
-        for (index, &number) in of_row.iter().enumerate() {
-            cache.insert(key(number), 1);
-            let num_known = of_row.iter().filter(|&&number| cache.get(key(number)).is_some()).count();
-            assert_eq!(num_known, PLACES.min(index + 1));
-        }
-    }
-
-    #[test]
-    fn a_word_that_ends_at_a_space_is_remembered_with_what_touches_it() {
+    fn words_between_spaces_are_remembered_together() {
         let words = words("");
         let mut cache = WordCache::default();
-        let text = "abc.abc! abc and more of it";
+        let text = "abc.abc! abc and more of it and a-very-long-word.abc\nabc";
         assert_eq!(words.count(text, &mut cache, |word| Ok(word.len())).unwrap(), text.len());
-        let known = |word: &str| cache.get(Key::new("", word).unwrap());
-        assert_eq!((known("abc.abc!"), known("abc"), known("!")), (Some(8), Some(3), Some(1)));
+        assert_eq!(
+            (cache.pieces.get("abc.abc!"), cache.pieces.get("abc"), cache.pieces.get("!")),
+            (Some(8), Some(3), Some(1))
+        );
+        assert_eq!(cache.pieces.get(" a-very-long-word.abc"), Some(21), "a line ends a word");
+        assert_eq!(cache.pieces.get("\nabc"), Some(4), "the end of the text is the end of a word");
     }
 
     proptest! {
         #[test]
-        fn the_first_space_is_found(bytes: [u8; 16], spaces: [bool; 16]) {
-            let mut bytes = bytes;
-            bytes.iter_mut().zip(spaces).for_each(|(byte, is_space)| if is_space { *byte = b' ' });
-            let position = bytes.iter().skip(1).position(|&byte| byte == b' ').map_or(16, |position| position + 1);
-            prop_assert_eq!(position_of_space(u128::from_le_bytes(bytes)), position);
-        }
-
-        #[test]
         fn words_are_counted_as_their_pieces_are(text in r"[ab .!é\n▁ ]{0,60}") {
-            for cuts in [Cuts::Pairs(PairTable::from_tokens(["▁ab", "b.", "▁▁", "é."])), Cuts::Spaces, Cuts::SpacesAndLines] {
+            for cuts in [Cuts::Pairs(PairTable::from_tokens(["▁ab", "b.", "▁▁", "é."])), Cuts::Pairs(PairTable::from_tokens(["a\n", "\n\n", "b▁"])), Cuts::Spaces, Cuts::SpacesAndLines] {
                 let words = Words::new(cuts, "");
                 // No two pieces of different bytes have the same number of tokens.
                 let count = |word: &str| Ok(word.bytes().fold(1, |sum, byte| (sum * 31 + usize::from(byte)) % 9973));
@@ -362,16 +210,6 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn the_cache_of_long_words_is_bounded() {
-        let mut cache = WordCache::default();
-        for number in 0..=MAX_LONG_WORDS {
-            let word = format!("a long word, number {number}");
-            assert_eq!(cache.get_or_count(&word, |word| Ok(word.len())).unwrap(), word.len());
-        }
-        assert_eq!(cache.long.len(), 1);
     }
 
     #[test]

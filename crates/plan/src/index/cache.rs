@@ -13,8 +13,11 @@ use super::{is_about_media, measure, read_entries};
 use crate::pipeline::{Kind, SourceTable, annotation_files};
 use crate::{Context, PlanError};
 
-/// Raised whenever the same inputs would give other rows.
+/// Raised whenever the same inputs would give other samples.
 const INDEX_VERSION: &str = "3";
+
+/// Raised whenever the same inputs would give other rows, but the same samples.
+const ROWS_VERSION: &str = "1";
 
 /// A digest of every setting that a record's measures and its sample depend on, and of the places of media.
 pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
@@ -51,7 +54,7 @@ pub(super) fn file_name(
     let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
     let split_text = serde_json::json!(split).to_string();
     let (fingerprint, recipe) = (fingerprint(context, fingerprints, source, split)?, recipe(context, &open.table));
-    let digest = Digest::of_fields([split_text.as_bytes(), fingerprint.as_bytes(), &recipe.0]);
+    let digest = Digest::of_fields([split_text.as_bytes(), fingerprint.as_bytes(), &recipe.0, ROWS_VERSION.as_bytes()]);
     Ok(format!("{}-{}.parquet", open.table.name, digest.to_string().get(..24).unwrap_or_default()))
 }
 

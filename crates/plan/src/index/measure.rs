@@ -199,13 +199,12 @@ pub(super) fn row_from_parts(
 }
 
 fn signature(record: &Record, measured: &[Measured]) -> u64 {
-    let text = record.text_digest();
+    let mut signature = record.text_signature();
     // An image shown whole and the same image cut into sub-images are different samples.
     let shown = |visual: &Measured| [u64::from(visual.resolved.kind() == VisualKind::Tiled)];
     let sizes = measured.iter().flat_map(|visual| visual.signature.into_iter().chain(shown(visual)));
-    let sizes = sizes.flat_map(u64::to_le_bytes);
-    let sizes: Vec<u8> = sizes.collect();
-    Digest::of_fields([&text.0[..], &sizes]).first_bits()
+    sizes.for_each(|size| signature.push_number(size));
+    signature.bits()
 }
 
 fn rejected(source: &str, raw: &Raw, reject: Reject) -> Entry {

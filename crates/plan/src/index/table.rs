@@ -26,23 +26,26 @@ fn columns() -> Vec<RowColumn<Entry>> {
         RowColumn::number(name, "", move |entry: &Entry| get(&entry.outcome.as_ref().ok()?.fit).map(u64::from))
     };
     let mut columns = vec![
-        RowColumn::id("id", "", |entry: &Entry| entry.id),
-        RowColumn::text("subset", "", |entry: &Entry| Some(entry.subset.clone())),
-        RowColumn::text("upstream_id", "", |entry: &Entry| Some(entry.upstream_id.clone())),
+        RowColumn::id("id", "", |entry: &Entry| entry.id).of_distinct_values(),
+        RowColumn::borrowed_text("subset", "", |entry: &Entry| Some(entry.subset.as_str())),
+        RowColumn::borrowed_text("upstream_id", "", |entry: &Entry| Some(entry.upstream_id.as_str()))
+            .of_distinct_values(),
     ];
     columns.extend(RowColumn::origin(|entry: &Entry| &entry.origin));
     columns.extend([
-        RowColumn::text("reason", "", |entry: &Entry| {
-            entry.outcome.as_ref().err().map(|(code, _)| code.as_str().to_owned())
+        RowColumn::borrowed_text("reason", "", |entry: &Entry| {
+            entry.outcome.as_ref().err().map(|(code, _)| code.as_str())
         }),
-        RowColumn::text("detail", "", |entry: &Entry| entry.outcome.as_ref().err().map(|(_, detail)| detail.clone())),
+        RowColumn::borrowed_text("detail", "", |entry: &Entry| {
+            entry.outcome.as_ref().err().map(|(_, detail)| detail.as_str())
+        }),
     ]);
     columns.extend(RowColumn::measured(|entry: &Entry| entry.row().map(|row| (row.cost, row.layout))));
     columns.extend([
         row("num_turns", |row| u64::from(row.num_turns)),
         row("num_chars", |row| row.num_chars),
         row("estimated_bytes", |row| row.estimated_bytes),
-        row("signature", |row| row.signature),
+        row("signature", |row| row.signature).of_distinct_values(),
         fit("max_frames", |fit| fit.max_frames.map(NonZeroU32::get)),
         fit("max_tiles", |fit| fit.max_tiles.map(NonZeroU32::get)),
         fit("piece", |fit| fit.piece.map(|piece| piece.number)),
@@ -66,7 +69,8 @@ pub(crate) fn read_entries(
 }
 
 fn entry_at(cursor: &mut Cursor, source: u32) -> Option<Entry> {
-    let (id, subset, upstream_id, origin) = (cursor.id()?, cursor.text()?, cursor.text()?, cursor.origin()?);
+    let id = cursor.id()?;
+    let (subset, upstream_id, origin) = (cursor.text()?, cursor.text()?, cursor.origin()?);
     let (reason, detail, measured) = (cursor.text(), cursor.text(), cursor.measured());
     let mut next = || cursor.number();
     let sizes = [next(), next(), next(), next()];

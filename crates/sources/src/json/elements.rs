@@ -25,6 +25,8 @@ const MAX_BETWEEN_BYTES: usize = 4096;
 /// Reads the records of a file.
 pub(crate) struct Elements<R> {
     window: Window<R>,
+    /// What was between the last record and the one at the front of the window, or the first bytes of it.
+    between: Vec<u8>,
     anchors: Anchors,
     progress: Progress,
     brackets: Brackets,
@@ -62,6 +64,7 @@ impl<R: Read> Elements<R> {
     pub(crate) fn new(reader: R) -> Self {
         Self {
             window: Window::new(reader),
+            between: Vec::new(),
             anchors: Anchors::default(),
             progress: Progress::NotStarted,
             brackets: Brackets::None,
@@ -73,13 +76,13 @@ impl<R: Read> Elements<R> {
         if self.progress == Progress::Ended {
             return Ok(None);
         }
-        let between = self.consume_between()?;
+        self.consume_between()?;
         if self.window.bytes().is_empty() {
             self.progress = Progress::Ended;
             let end = Found { position: self.window.position(0), body: unclosed() };
             return Ok((self.brackets == Brackets::Open).then_some(end));
         }
-        self.learn(&between)?;
+        self.learn()?;
         let found = match self.extent()? {
             Extent::Whole(num_bytes) => {
                 self.progress = Progress::AfterRecord;
@@ -102,14 +105,14 @@ impl<R: Read> Elements<R> {
         Ok(Some(found))
     }
 
-    /// Moves to the next record, or the end of the file, and gives what was between.
-    fn consume_between(&mut self) -> io::Result<Vec<u8>> {
-        let mut between = Vec::new();
+    /// Moves to the next record, or the end of the file.
+    fn consume_between(&mut self) -> io::Result<()> {
+        self.between.clear();
         if self.progress == Progress::NotStarted {
             self.window.grow()?;
             self.window.consume(byte_order_mark_length(self.window.bytes()));
             // The start of the file is the start of a line.
-            between.push(b'\n');
+            self.between.push(b'\n');
         }
         loop {
             let bytes = self.window.bytes();
@@ -120,16 +123,16 @@ impl<R: Read> Elements<R> {
                 Some(_) => self.brackets = Brackets::Closed,
                 None => {}
             }
-            between.extend(passed.iter().take(MAX_BETWEEN_BYTES.saturating_sub(between.len())));
+            self.between.extend(passed.iter().take(MAX_BETWEEN_BYTES.saturating_sub(self.between.len())));
             let is_all = length == bytes.len();
             self.window.consume(length);
             if !is_all || !self.window.grow()? {
-                return Ok(between);
+                return Ok(());
             }
         }
     }
 
-    fn learn(&mut self, between: &[u8]) -> io::Result<()> {
+    fn learn(&mut self) -> io::Result<()> {
         let place = match self.progress {
             Progress::NotStarted => Place::First,
             Progress::AfterRecord => Place::AfterRecord,
@@ -137,10 +140,8 @@ impl<R: Read> Elements<R> {
         };
         while self.window.bytes().len() < OPENING_BYTES && self.window.grow()? {}
         let record = self.window.bytes();
-        let between = match between.iter().rposition(|&byte| byte == b'[') {
-            Some(bracket) => between.get(bracket + 1..).unwrap_or_default(),
-            None => between,
-        };
+        let bracket = self.between.iter().rposition(|&byte| byte == b'[');
+        let between = self.between.get(bracket.map_or(0, |at| at + 1)..).unwrap_or_default();
         self.anchors.learn(between, record.get(..OPENING_BYTES).unwrap_or(record), place);
         Ok(())
     }

@@ -5,17 +5,23 @@
 //!
 //! **Invariant:** every byte is looked at once, however the input is cut into chunks.
 
-use memchr::memchr3;
+use super::plain::plain_length;
 
 /// Deepest nesting that is followed; `serde_json` refuses what is deeper.
-const MAX_DEPTH: usize = 128;
+const MAX_DEPTH: usize = u128::BITS as usize;
 
 /// Follows one object through chunks of input.
 pub(crate) struct Grammar {
     at: usize,
     expected: Expected,
-    /// The containers that are open, outermost first.
-    open: Vec<Container>,
+    open: OpenContainers,
+}
+
+/// The containers that are open: a bit for each, the innermost lowest, set for objects.
+#[derive(Default)]
+struct OpenContainers {
+    are_objects: u128,
+    depth: usize,
 }
 
 /// How far a chunk led.
@@ -58,7 +64,7 @@ enum Text {
 impl Grammar {
     /// Before the opening brace of an object, which is the first byte of the input.
     pub(crate) fn new() -> Self {
-        Self { at: 0, expected: Expected::Value, open: Vec::new() }
+        Self { at: 0, expected: Expected::Value, open: OpenContainers::default() }
     }
 
     /// Goes on through `bytes`, which start where the object starts (unless told otherwise by [`Self::forget`]).
@@ -66,13 +72,12 @@ impl Grammar {
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
             let skipped = match self.expected {
-                Expected::InText(_) => memchr3(b'"', b'\\', b'\n', rest),
-                Expected::Escaped(_) => Some(0),
-                Expected::InLiteral => rest.iter().position(|&byte| !is_literal(byte)),
-                _ => rest.iter().position(|&byte| !is_space(byte)),
+                Expected::InText(_) => plain_length(rest),
+                Expected::Escaped(_) => 0,
+                Expected::InLiteral => rest.iter().take_while(|&&byte| is_literal(byte)).count(),
+                _ => rest.iter().take_while(|&&byte| is_space(byte)).count(),
             };
-            let next = skipped.and_then(|skipped| Some((skipped, *rest.get(skipped)?)));
-            let Some((skipped, byte)) = next else {
+            let Some(&byte) = rest.get(skipped) else {
                 self.at = bytes.len();
                 return Step::Unfinished;
             };
@@ -81,7 +86,8 @@ impl Grammar {
                 (Expected::InText(text), b'"') => Some(after_text(text)),
                 (Expected::InText(text), b'\\') => Some(Expected::Escaped(text)),
                 (Expected::InText(_) | Expected::Escaped(_), b'\n') => None,
-                (Expected::Escaped(text), _) => Some(Expected::InText(text)),
+                // Other control characters are left to the parser.
+                (Expected::Escaped(text) | Expected::InText(text), _) => Some(Expected::InText(text)),
                 (Expected::InLiteral, _) => {
                     // The byte is not part of the literal: it is looked at again.
                     self.at -= 1;
@@ -91,7 +97,7 @@ impl Grammar {
             };
             let Some(expected) = expected else { return Step::Broken };
             self.expected = expected;
-            if self.open.is_empty() {
+            if self.open.depth == 0 {
                 return Step::Complete(self.at);
             }
         }
@@ -104,7 +110,7 @@ impl Grammar {
 
     /// What may follow `byte`, which is outside of strings and not white space. `None` if it must not stand here.
     fn structure(&mut self, byte: u8) -> Option<Expected> {
-        let container = self.open.last().copied();
+        let container = self.open.innermost();
         match (self.expected, byte) {
             (Expected::Value | Expected::ItemOrEnd, b'{') => self.enter(Container::Object, Expected::KeyOrEnd),
             // The outermost value is an object.
@@ -122,12 +128,32 @@ impl Grammar {
     }
 
     fn enter(&mut self, container: Container, expected: Expected) -> Option<Expected> {
-        self.open.push(container);
-        (self.open.len() <= MAX_DEPTH).then_some(expected)
+        self.open.push(container).then_some(expected)
     }
 
     fn leave(&mut self, container: Container) -> Option<Expected> {
         (self.open.pop() == Some(container)).then_some(Expected::CommaOrEnd)
+    }
+}
+
+impl OpenContainers {
+    fn innermost(&self) -> Option<Container> {
+        let innermost = if self.are_objects & 1 == 1 { Container::Object } else { Container::List };
+        (self.depth > 0).then_some(innermost)
+    }
+
+    /// False if there are too many.
+    fn push(&mut self, container: Container) -> bool {
+        self.are_objects = self.are_objects << 1 | u128::from(container == Container::Object);
+        self.depth += 1;
+        self.depth <= MAX_DEPTH
+    }
+
+    fn pop(&mut self) -> Option<Container> {
+        let innermost = self.innermost()?;
+        self.are_objects >>= 1;
+        self.depth -= 1;
+        Some(innermost)
     }
 }
 

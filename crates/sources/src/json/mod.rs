@@ -14,6 +14,7 @@ mod anchor;
 mod elements;
 mod grammar;
 mod lines;
+mod plain;
 mod sniff;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use crate::RawBody;
 
 pub(crate) use elements::Elements;
 pub(crate) use lines::Lines;
+pub(crate) use plain::plain_length;
 pub(crate) use sniff::{Format, SNIFFED_BYTES, format_of};
 
 /// Largest record that is read, in bytes: 16 MiB. The largest known has 275 turns, well under 1 MiB; and a record made

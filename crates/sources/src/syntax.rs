@@ -1,0 +1,279 @@
+//! From the text of a record to its [`Value`]: in one pass, for what nearly all records are made of.
+//!
+//! Whatever is wrong or unusual is left to `serde_json`, whose messages name what is wrong.
+//!
+//! **Invariant:** where it gives a value, `serde_json` gives the same.
+
+use std::borrow::Cow;
+
+use crate::json::plain_length;
+use crate::value::{Object, Value};
+
+/// Deepest nesting that is read here.
+const MAX_DEPTH: usize = 64;
+
+/// The value that a text holds, white space around it aside. `None` if `serde_json` has to look at it.
+pub(crate) fn value_of(text: &[u8]) -> Option<Value<'_>> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut parser = Parser { text, at: 0, depth: 0, num_controls: 0 };
+    let value = parser.value()?;
+    let is_all = parser.next_byte().is_none();
+    // Strings are not searched for control characters one by one: all of the text's are to stand between tokens.
+    (is_all && num_controls(text.as_bytes()) == parser.num_controls).then_some(value)
+}
+
+fn num_controls(text: &[u8]) -> usize {
+    // In blocks whose number fits into a byte: the compiler counts many at once.
+    let (blocks, rest) = text.as_chunks::<128>();
+    let controls = |bytes: &[u8]| bytes.iter().fold(0_u8, |sum, &byte| sum + u8::from(byte < b' '));
+    blocks.iter().map(|block| usize::from(controls(block))).sum::<usize>() + usize::from(controls(rest))
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    /// Everything before it is read.
+    at: usize,
+    depth: usize,
+    /// How many control characters were between tokens.
+    num_controls: usize,
+}
+
+impl<'a> Parser<'a> {
+    /// The next byte that is not white space; it is not read yet. `None` at the end.
+    fn next_byte(&mut self) -> Option<u8> {
+        loop {
+            let byte = *self.text.as_bytes().get(self.at)?;
+            if !matches!(byte, b' ' | b'\n' | b'\r' | b'\t') {
+                return Some(byte);
+            }
+            self.num_controls += usize::from(byte != b' ');
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self) -> Option<Value<'a>> {
+        match self.next_byte()? {
+            b'"' => self.string().map(Value::Text),
+            b'{' => self.nested(Self::object),
+            b'[' => self.nested(Self::list),
+            b't' => self.word("true", Value::Bool(true)),
+            b'f' => self.word("false", Value::Bool(false)),
+            b'n' => self.word("null", Value::Null),
+            _ => self.number(),
+        }
+    }
+
+    fn nested(&mut self, read: fn(&mut Self) -> Option<Value<'a>>) -> Option<Value<'a>> {
+        self.at += 1;
+        self.depth += 1;
+        let value = (self.depth <= MAX_DEPTH).then(|| read(self)).flatten();
+        self.depth -= 1;
+        value
+    }
+
+    fn object(&mut self) -> Option<Value<'a>> {
+        let mut fields = Vec::new();
+        if self.next_byte()? == b'}' {
+            self.at += 1;
+            return Some(Value::Object(Object::from_fields(fields)));
+        }
+        loop {
+            if self.next_byte()? != b'"' {
+                return None;
+            }
+            let name = self.string()?;
+            if self.next_byte()? != b':' {
+                return None;
+            }
+            self.at += 1;
+            fields.push((name, self.value()?));
+            if self.is_last(b'}')? {
+                return Some(Value::Object(Object::from_fields(fields)));
+            }
+        }
+    }
+
+    fn list(&mut self) -> Option<Value<'a>> {
+        let mut items = Vec::new();
+        if self.next_byte()? == b']' {
+            self.at += 1;
+            return Some(Value::List(items));
+        }
+        loop {
+            items.push(self.value()?);
+            if self.is_last(b']')? {
+                return Some(Value::List(items));
+            }
+        }
+    }
+
+    /// Reads what follows a field or item: whether it is the end, and not a comma.
+    fn is_last(&mut self, end: u8) -> Option<bool> {
+        let byte = self.next_byte()?;
+        self.at += 1;
+        (byte == end || byte == b',').then_some(byte == end)
+    }
+
+    fn word(&mut self, word: &str, value: Value<'a>) -> Option<Value<'a>> {
+        let is_word = self.text.get(self.at..)?.starts_with(word);
+        self.at += word.len();
+        is_word.then_some(value)
+    }
+
+    fn number(&mut self) -> Option<Value<'a>> {
+        let rest = self.text.get(self.at..)?;
+        let is_part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        let number = rest.get(..rest.bytes().position(|byte| !is_part(byte)).unwrap_or(rest.len()))?;
+        self.at += number.len();
+        serde_json::from_str(number).ok()
+    }
+
+    /// Reads a string; its opening quote is next.
+    fn string(&mut self) -> Option<Cow<'a, str>> {
+        let start = self.at + 1;
+        self.at = start + plain_length(self.text.as_bytes().get(start..)?);
+        match self.text.as_bytes().get(self.at)? {
+            b'"' => {
+                self.at += 1;
+                self.text.get(start..self.at - 1).map(Cow::Borrowed)
+            }
+            b'\\' => self.escaped(start).map(Cow::Owned),
+            _ => None,
+        }
+    }
+
+    /// Reads on in a string that started at `start`; an escape is next.
+    fn escaped(&mut self, start: usize) -> Option<String> {
+        let mut string = self.text.get(start..self.at)?.to_owned();
+        loop {
+            let escape = *self.text.as_bytes().get(self.at + 1)?;
+            self.at += 2;
+            string.push(match escape {
+                b'"' | b'\\' | b'/' => char::from(escape),
+                b'n' => '\n',
+                b't' => '\t',
+                b'r' => '\r',
+                b'b' => '\u{8}',
+                b'f' => '\u{c}',
+                b'u' => self.code_point()?,
+                _ => return None,
+            });
+            let start = self.at;
+            self.at += plain_length(self.text.as_bytes().get(start..)?);
+            string.push_str(self.text.get(start..self.at)?);
+            match self.text.as_bytes().get(self.at)? {
+                b'"' => {
+                    self.at += 1;
+                    return Some(string);
+                }
+                b'\\' => {}
+                _ => return None,
+            }
+        }
+    }
+
+    /// Reads four hexadecimal digits. Halves of pairs are left to `serde_json`.
+    fn code_point(&mut self) -> Option<char> {
+        let digits =
+            self.text.get(self.at..self.at + 4).filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
+        self.at += 4;
+        char::from_u32(u32::from_str_radix(digits, 16).ok()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// The same, or nothing where `serde_json` has something to say.
+    fn check(text: &[u8]) -> Result<(), TestCaseError> {
+        if let Some(value) = value_of(text) {
+            let expected: Value<'_> =
+                serde_json::from_slice(text).map_err(|error| TestCaseError::fail(error.to_string()))?;
+            prop_assert_eq!(&value, &expected);
+            prop_assert_eq!(format!("{value:?}"), format!("{expected:?}"));
+        }
+        Ok(())
+    }
+
+    fn is_read(text: &str) -> bool {
+        check(text.as_bytes()).unwrap();
+        value_of(text.as_bytes()).is_some()
+    }
+
+    #[test]
+    fn what_records_are_made_of_is_read() {
+        assert!(is_read(
+            " {\"id\": 17, \"a\": [1, -2, 0, 1.50, -0, 1e3, 18446744073709551616], \"b\": [], \"c\": {}, \"a\": null} \n"
+        ));
+        assert!(is_read(
+            r#"["", "é\n\"\\\/\t\r\b\f\u00e9\u20AC x", true, false, "a string of more than thirty-two bytes \u0041"]"#
+        ));
+    }
+
+    #[test]
+    fn what_is_wrong_or_unusual_is_left_alone() {
+        let texts = [
+            "",
+            " ",
+            "{",
+            "{\"a\"}",
+            "{\"a\": 1,}",
+            "[1,]",
+            "[,1]",
+            "{,}",
+            "[1 2]",
+            "01",
+            "-",
+            "1.",
+            "+1",
+            "NaN",
+            "tru",
+            "nul",
+            "1e999",
+            "\"a\nb\"",
+            "\"\\ud800\"",
+            "\"\\ud83d\\ude00\"",
+            "\"\\x\"",
+            "\"\\u12\"",
+            "\"\\u+123\"",
+            "\"a",
+            "{} {}",
+            "'a'",
+            "{a: 1}",
+        ];
+        for text in texts {
+            assert!(!is_read(text), "{text}");
+        }
+        assert!(value_of(b"\"\xff\"").is_none());
+        assert!(value_of("[".repeat(1 << 20).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn a_string_ends_at_its_quote_wherever_that_stands() {
+        for num_bytes in 0..100 {
+            let text = format!("\"{}\"", "a".repeat(num_bytes));
+            assert_eq!(value_of(text.as_bytes()), Some(Value::Text("a".repeat(num_bytes).into())));
+            assert!(!is_read(&format!("\"{}\u{1f}\"", "a".repeat(num_bytes))));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_value_is_that_of_serde_json(pieces in prop::collection::vec(prop::sample::select(vec![
+            "{", "}", "[", "]", ",", ":", "\"", "\\", "\\n", "\\u0041", "\\ud83d", "a", "\"a\"", "\"k\": ", "1", "-1", "0", ".5", "e2", " ", "\n", "true", "null", "é", "\u{7f}",
+        ]), 0..24)) {
+            check(pieces.concat().as_bytes())?;
+        }
+
+        #[test]
+        fn a_written_value_is_read(text in ".{0,80}", number: i64, float: f64, depth in 0_usize..40) {
+            let written = serde_json::json!({ "text": text, "list": [number, float, null, { "k": text }] });
+            let written = "[".repeat(depth) + &written.to_string() + &"]".repeat(depth);
+            check(written.as_bytes())?;
+            prop_assert!(value_of(written.as_bytes()).is_some());
+        }
+    }
+}
