@@ -32,7 +32,9 @@ mod tests {
 
     fn bits<const N: usize>(fields: [&str; N]) -> u64 {
         let mut signature = Signature::default();
-        fields.iter().for_each(|field| signature.push(field.as_bytes()));
+        for field in fields {
+            signature.push(field.as_bytes());
+        }
         signature.bits()
     }
 

@@ -67,7 +67,7 @@ fn columns() -> Vec<RowColumn<PlannedRecord>> {
     columns.extend([
         RowColumn::number("num_turns", "", |record: &PlannedRecord| record.num_turns.map(u64::from)),
         RowColumn::borrowed_text("shortened", "", |record: &PlannedRecord| {
-            (!record.shortened.is_empty()).then(|| record.shortened.as_str())
+            (!record.shortened.is_empty()).then_some(record.shortened.as_str())
         }),
         RowColumn::borrowed_text("decision", "", |record: &PlannedRecord| {
             let text = match &record.decision {

@@ -150,7 +150,9 @@ impl Pieces {
 /// A text of less than 16 bytes and then spaces.
 fn padded(text: &[u8]) -> [u8; 16] {
     let mut bytes = [b' '; 16];
-    bytes.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+    for (to, from) in bytes.iter_mut().zip(text) {
+        *to = *from;
+    }
     bytes
 }
 
