@@ -101,11 +101,14 @@ def tiles_pipeline(times: int = 1) -> Path:
     return pipeline(f"tiles-{times}", source)
 
 
+def built_example(package: str, example: str) -> Path:
+    subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", package, "--example", example], check=True, cwd=ROOT)
+    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / example
+
+
 def libjpeg_floor() -> Path:
     """The same decoding and encoding with nothing around it: what no program that uses libjpeg-turbo can undercut."""
-    example = "libjpeg_floor"
-    subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", "manyframe-media", "--example", example], check=True, cwd=ROOT)
-    return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "examples" / example
+    return built_example("manyframe-media", "libjpeg_floor")
 
 
 def job_tiles(manyframe: str) -> None:
@@ -173,15 +176,18 @@ def job_json(manyframe: str) -> None:
         write_big_json(path, num_bytes)
     source = f'kind = "text"\nannotations = "{path}"'
     plan = pipeline("json", source, "[duplicates]\nremove = \"nothing\"\n")
-    rows = []
+    # The same reading, checking and digesting, without a tokenizer and without a plan from it.
+    index = built_example("manyframe-plan", "index_without_tokens")
+    contenders = {}
     for threads in (1, 2):
-        run = measure([manyframe, "plan", plan, "--output", WORK / "json-out", "--fresh", "--quiet", "--threads", threads])
-        rate = path.stat().st_size / 1e6
-        rows.append([f"{threads} threads", f"{rate / run.wall_s:.0f}", f"{rate / run.cpu_s:.0f}", f"{run.peak_mib:.0f}"])
-    reference = measure([PYTHON, "-c", f"import json; print(len(json.load(open({str(path)!r}))))"])
+        contenders[f"indexed, no tokens, {threads} threads"] = lambda n=threads: [index, path, WORK / "json.parquet", n]
+        options = ["--output", WORK / "json-out", "--fresh", "--quiet", "--threads", threads]
+        contenders[f"planned, all tokens counted, {threads} threads"] = lambda o=options: [manyframe, "plan", plan, *o]
+    contenders["Python: json.load, no tokens"] = lambda: [PYTHON, "-c", f"import json; print(len(json.load(open({str(path)!r}))))"]
+    found = side_by_side(contenders, min(REPEATS, 3))
     rate = path.stat().st_size / 1e6
-    rows.append(["Python: json.load, no tokens", f"{rate / reference.wall_s:.0f}", f"{rate / reference.cpu_s:.0f}", f"{reference.peak_mib:.0f}"])
-    table("A JSON array of 1 GiB, read, checked and its tokens counted", ["", "MB/s", "MB per CPU-second", "peak MiB"], rows)
+    rows = [[name, f"{rate / run.wall_s:.0f}", f"{rate / run.cpu_s:.0f}", f"{run.peak_mib:.0f}"] for name, run in found.items()]
+    table("A JSON array of 1 GiB", ["", "MB/s", "MB per CPU-second", "peak MiB"], rows)
 
 
 def job_plan(manyframe: str) -> None:

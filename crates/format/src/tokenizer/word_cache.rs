@@ -13,7 +13,7 @@ use super::Cause;
 /// Numbers of tokens of recent words.
 #[derive(Debug)]
 pub(super) struct WordCache {
-    shortest: Vec<ShortestWord>,
+    shortest: Vec<[ShortestWord; 2]>,
     short: Vec<Row>,
     /// Words, or pieces of them, of any length and wherever they stand.
     pub(super) pieces: Pieces,
@@ -41,7 +41,7 @@ struct Row([ShortWord; PLACES]);
 struct ShortWord(u128);
 
 const MAX_SHORTEST_BYTES: usize = 7;
-const NUM_SHORTEST: usize = 1 << 13;
+const NUM_PAIRS: usize = 1 << 12;
 const MAX_SHORT_BYTES: usize = 15;
 const NUM_BYTES_SHIFT: u32 = 8 * MAX_SHORT_BYTES as u32;
 const NUM_TOKENS_SHIFT: u32 = NUM_BYTES_SHIFT + 4;
@@ -64,10 +64,10 @@ impl WordCache {
         if let Some(&start) = text.first_chunk()
             && let Some(word) = ShortestWord::first_of(u64::from_le_bytes(start))
         {
-            let place = word.place();
-            let known = [place, place ^ 1].into_iter().filter_map(|place| self.shortest.get(place));
-            let known = known.into_iter().find(|known| known.is_same_word(word))?;
-            return Some((word.num_bytes(), known.num_tokens()));
+            // Without a branch between the two: which one it is cannot be guessed.
+            let &[newer, older] = self.shortest.get(word.pair())?;
+            let known = if newer.is_same_word(word) { newer } else { older };
+            return known.is_same_word(word).then(|| (word.num_bytes(), known.num_tokens()));
         }
         let word =
             ShortWord::first_of(u128::from_le_bytes(text.first_chunk().copied().unwrap_or_else(|| padded(text))))?;
@@ -82,13 +82,12 @@ impl WordCache {
     pub(super) fn insert_to_space(&mut self, word: &str, num_tokens: usize) {
         let Some(word) = ShortWord::new(word, num_tokens) else { return };
         // At the end of a text, the shortest words are looked for among the short ones.
-        if let Some(shortest) = word.shortest() {
-            let place = shortest.place();
-            let before = self.shortest.get_mut(place).map(|before| std::mem::replace(before, shortest));
-            // Who was there moves on to the second place.
-            if let (Some(before), Some(second)) = (before, self.shortest.get_mut(place ^ 1)) {
-                *second = if before.is_same_word(shortest) { *second } else { before };
-            }
+        if let Some(shortest) = word.shortest()
+            && let Some(pair) = self.shortest.get_mut(shortest.pair())
+            && !pair.iter().any(|known| known.is_same_word(shortest))
+        {
+            let [newer, _forgotten] = *pair;
+            *pair = [shortest, newer];
         }
         let (row, place) = word.row_and_place();
         if let Some(Row(row)) = self.short.get_mut(row)
@@ -110,7 +109,7 @@ impl Default for WordCache {
     fn default() -> Self {
         // An empty place is that of an empty word, which is never looked up.
         Self {
-            shortest: vec![ShortestWord::default(); NUM_SHORTEST],
+            shortest: vec![[ShortestWord::default(); 2]; NUM_PAIRS],
             short: vec![Row::default(); NUM_ROWS],
             pieces: Pieces::default(),
             first: Pieces::default(),
@@ -151,7 +150,9 @@ impl Pieces {
 /// A text of less than 16 bytes and then spaces.
 fn padded(text: &[u8]) -> [u8; 16] {
     let mut bytes = [b' '; 16];
-    bytes.iter_mut().zip(text).for_each(|(to, from)| *to = *from);
+    for (to, from) in bytes.iter_mut().zip(text) {
+        *to = *from;
+    }
     bytes
 }
 
@@ -180,8 +181,9 @@ impl ShortestWord {
         (self.0 >> 60) as usize
     }
 
-    fn place(self) -> usize {
-        ((self.0 << 4).wrapping_mul(MULTIPLIER) >> 32) as usize % NUM_SHORTEST
+    /// The pair of places of the word.
+    fn pair(self) -> usize {
+        ((self.0 << 4).wrapping_mul(MULTIPLIER) >> 32) as usize % NUM_PAIRS
     }
 }
 

@@ -1,0 +1,81 @@
+//! The part of a plan that depends on annotations alone: every record found, parsed, checked, digested and written to an
+//! index, and no token counted. `index_without_tokens ANNOTATIONS INDEX [THREADS]`
+//!
+//! For `tests/bench/run.py`, which shows what token counts add to it.
+
+use std::error::Error;
+use std::fs::File;
+use std::io::BufWriter;
+use std::sync::Arc;
+
+use manyframe_columnar::{RowColumn, RowWriter};
+use manyframe_core::{Record, Reject};
+use manyframe_plan::parallel::ordered_map;
+use manyframe_sources::{AnnotationFile, Raw, SourceKind, SourceOptions, SourceSpec, open};
+
+/// The allocator of the program.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const RECORDS_PER_BATCH: usize = 32;
+
+/// A row: what an index keeps of a record, tokens aside.
+struct Row {
+    outcome: Result<Record, Reject>,
+    num_chars: u64,
+    signature: u64,
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(annotations), Some(index)) = (arguments.next(), arguments.next()) else {
+        return Err("index_without_tokens ANNOTATIONS INDEX [THREADS]".into());
+    };
+    let num_threads = arguments.next().map_or(Ok(1), |number| number.parse())?;
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build()?;
+    let file = AnnotationFile { path: annotations.clone().into(), name: annotations.into(), subset: "".into() };
+    let options = SourceOptions::default();
+    let source = open(SourceSpec { name: Arc::from("s"), kind: SourceKind::Text, annotations: vec![file], options })?;
+    let mut writer = RowWriter::new(BufWriter::new(File::create(index)?), columns())?;
+    for split in source.splits()? {
+        let mut raws = source.read(&split)?;
+        let batches = std::iter::from_fn(|| {
+            let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
+            batch.map(|batch| (!batch.is_empty()).then_some(batch)).map_err(Box::<dyn Error>::from).transpose()
+        });
+        let measure = |batch: Vec<Raw>| batch.iter().map(|raw| row_of(source.parse(raw))).collect::<Vec<Row>>();
+        ordered_map(&pool, 8 * num_threads, batches, measure, |rows| {
+            rows.into_iter().try_for_each(|row| writer.write(row)).map_err(Box::from)
+        })?;
+    }
+    writer.finish()?.into_inner()?.sync_all()?;
+    Ok(())
+}
+
+fn row_of(outcome: Result<Record, Reject>) -> Row {
+    let num_chars = outcome.as_ref().map_or(0, |record| record.num_text_chars() as u64);
+    let signature = outcome.as_ref().map_or(0, |record| record.text_signature().bits());
+    // The text is not kept any longer than it is in a plan.
+    let outcome = outcome.map(|record| Record { turns: Vec::new(), ..record });
+    Row { outcome, num_chars, signature }
+}
+
+fn columns() -> Vec<RowColumn<Row>> {
+    let id = |row: &Row| row.outcome.as_ref().map_or_else(|_| manyframe_core::RecordId([0; 16]), |record| record.id);
+    let mut columns = vec![
+        RowColumn::id("id", "", id).of_distinct_values(),
+        RowColumn::borrowed_text("upstream_id", "", |row: &Row| match &row.outcome {
+            Ok(record) => Some(&record.upstream_id),
+            Err(reject) => Some(&reject.upstream_id),
+        })
+        .of_distinct_values(),
+        RowColumn::borrowed_text("detail", "", |row: &Row| row.outcome.as_ref().err().map(|reject| &*reject.detail)),
+        RowColumn::number("num_chars", "", |row: &Row| Some(row.num_chars)),
+        RowColumn::number("signature", "", |row: &Row| Some(row.signature)).of_distinct_values(),
+    ];
+    columns.extend(RowColumn::origin(|row: &Row| match &row.outcome {
+        Ok(record) => &record.origin,
+        Err(reject) => &reject.origin,
+    }));
+    columns
+}
