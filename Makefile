@@ -33,7 +33,7 @@ parity: setup
 	tests/setup/python.sh .env/python parity
 	rm -rf .env/parity && mkdir -p .env/parity
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
-	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate parity
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate -- parity pictures
 	$(CARGO) build --locked -p manyframe-validate --example prefill
 	.env/python/parity/bin/python tests/parity/compare.py $(TARGET)/debug/examples/prefill
 	python3 pipelines/demo/fetch.py .env/demo
