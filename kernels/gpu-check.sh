@@ -28,7 +28,7 @@ messages = (json.loads(line) for line in sys.stdin)
 made = [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == sys.argv[1]]
 shutil.copy(made[-1], sys.argv[2])' "${test#*:}" "$dir/test-${test%:*}"
   done
-  strip "$dir"/*
+  strip "$dir"/manyframe "$dir"/prefill "$dir"/test-*
   ls -l "$dir"
 }
 

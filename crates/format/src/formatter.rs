@@ -1,6 +1,5 @@
 //! The formatter: a record's turns and resolved visuals to messages, prompt, label spans and exact cost.
 
-use std::borrow::Borrow;
 use std::sync::Arc;
 
 use manyframe_core::{Cost, Message, Part, RejectCode, Turn, VisualKind};
@@ -86,14 +85,14 @@ impl Formatter {
         let prompt = self
             .template
             .render(roles, self.turn_end, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
-        self.cost_of(&prompt.text, visuals, || self.composer.compose(turns, visuals))
+        self.cost_of(&prompt.text, visuals, || self.count_bare_of(&self.composer.compose(turns, visuals)?))
     }
 
     /// A record as text. `visuals` as in [`Self::cost`].
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
         let composed = self.composer.compose(turns, visuals)?;
         let prompt = self.render(&composed.messages)?;
-        let cost = self.cost_of(&prompt.text, visuals, || Ok(&composed))?;
+        let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_of(&composed))?;
         Ok(Formatted {
             messages: composed.messages,
             label_spans: prompt.label_spans(),
@@ -113,12 +112,17 @@ impl Formatter {
         })
     }
 
-    /// `composed` gives the messages, which are needed if there are visuals.
-    fn cost_of<C: Borrow<Composed>>(
+    fn count_bare_of(&self, composed: &Composed) -> Result<u64, Unformattable> {
+        let places = composed.visual_spans.iter().map(|span| (span.message, span.start, span.end));
+        self.count_bare(&composed.messages, places)
+    }
+
+    /// `bare` gives the tokens without delimiters, which are counted if there are visuals.
+    fn cost_of(
         &self,
         prompt: &str,
         visuals: &[ResolvedVisual],
-        composed: impl FnOnce() -> Result<C, Unformattable>,
+        bare: impl FnOnce() -> Result<u64, Unformattable>,
     ) -> Result<Cost, Unformattable> {
         let sum = |keep: fn(VisualKind) -> bool| -> u64 {
             visuals.iter().filter(|visual| keep(visual.kind())).map(|visual| visual.num_images()).sum()
@@ -129,14 +133,7 @@ impl Formatter {
             let detail = format!("the prompt has {num_placeholders} placeholders for {num_images} images");
             return Err(Unformattable::new(RejectCode::LiteralTag, detail));
         }
-        let delimiter_tokens = if num_images == 0 {
-            0
-        } else {
-            let composed = composed()?;
-            let Composed { messages, visual_spans } = composed.borrow();
-            let places = visual_spans.iter().map(|span| (span.message, span.start, span.end));
-            text_tokens.saturating_sub(self.count_bare(messages, places)?)
-        };
+        let delimiter_tokens = if num_images == 0 { 0 } else { text_tokens.saturating_sub(bare()?) };
         Ok(Cost {
             text_tokens,
             delimiter_tokens,

@@ -191,7 +191,7 @@ fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>)
         let message = "mix.total is what weighted sources share, and no source has a weight";
         problems.push(Problem::new(place(&["mix", "total"]), message).with_allowed("with weight in a [[source]]"));
     }
-    if file.over_long.never_used().is_some() {
+    if file.over_long.goes_on_after_reject() {
         let message = "over_long.policy: what follows \"reject\" is never tried";
         problems.push(
             Problem::new(place(&["over_long", "policy"]), message).with_allowed("\"reject\" alone, or not at all"),

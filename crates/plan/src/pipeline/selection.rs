@@ -84,10 +84,9 @@ impl Default for OverLongTable {
 }
 
 impl OverLongTable {
-    /// A policy that stands behind `reject`.
-    pub(crate) fn never_used(&self) -> Option<OverLongPolicy> {
-        let mut from_reject = self.policy.iter().skip_while(|policy| **policy != OverLongPolicy::Reject);
-        from_reject.nth(1).copied()
+    /// Whether something stands behind `reject`, where it is never tried.
+    pub(crate) fn goes_on_after_reject(&self) -> bool {
+        self.policy.iter().rev().skip(1).any(|policy| *policy == OverLongPolicy::Reject)
     }
 
     /// Whether nothing is done to make a record fit.
