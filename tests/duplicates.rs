@@ -1,8 +1,12 @@
 //! Promise: look-alikes and excluded images are removed before ratios, and the ledger names what they duplicate.
 
+use std::collections::BTreeMap;
+use std::fs;
+
+use manyframe_engine::LedgerRow;
 use serde_json::json;
 
-use crate::support::{Workshop, encode, llava, photo};
+use crate::support::{Built, Workshop, demo_media, encode, llava, photo};
 
 /// The same picture as a PNG, and scaled down as another JPEG.
 fn variants(number: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
@@ -79,5 +83,125 @@ fn an_excluded_image_takes_every_record_that_shows_it() {
         .collect();
     assert_eq!(excluded, ["png", "bmp", "scaled", "asks"]);
     assert!(built.row("png").detail.as_deref().unwrap().contains("deep/down/1.png"));
+    built.verify();
+}
+
+/// A record in LLaVA-Video's form.
+fn video(id: &str, video: &str) -> serde_json::Value {
+    json!({ "id": id, "video": video, "data_source": "clips", "conversations": [
+        { "from": "human", "value": "<image>\nWhat happens?" }, { "from": "gpt", "value": "Something moves." },
+    ] })
+}
+
+/// Two videos of the demo, and three directories of frames, of which two show the same in other sizes.
+fn videos(more: &str) -> Workshop {
+    let clips = demo_media().join("sharegpt4video");
+    let mut workshop = Workshop::new();
+    let bunny = fs::read(clips.join("pixabay/bunny-900003_large.mp4")).unwrap();
+    workshop.write("media/bunny.mp4", &bunny);
+    workshop.write("media/other.mp4", fs::read(clips.join("panda/a1s2d3f4g5h_3_0_120.mp4")).unwrap());
+    for frame in 0..4 {
+        workshop.write(&format!("media/waves/{frame}.png"), variants(frame).0);
+        workshop.write(&format!("media/smaller/{frame}.jpg"), variants(frame).2);
+        workshop.write(&format!("media/strangers/{frame}.jpg"), variants(3 + 5 * frame).2);
+    }
+    let records = json!([
+        video("bunny", "bunny.mp4"),
+        video("other", "other.mp4"),
+        video("waves", "waves"),
+        video("smaller", "smaller"),
+        video("strangers", "strangers"),
+    ]);
+    workshop.add_source("v", "llava_video", &records, "");
+    workshop.write("benchmark/bunny, renamed.mp4", bunny);
+    workshop.head.push_str(more);
+    workshop
+}
+
+fn ids_with(built: &Built, is_wanted: impl Fn(&LedgerRow) -> bool) -> Vec<&str> {
+    built.ledger.iter().filter(|row| is_wanted(row)).map(|row| row.upstream_id.as_str()).collect()
+}
+
+fn is_excluded(row: &LedgerRow) -> bool {
+    row.reason.as_deref() == Some("excluded")
+}
+
+#[test]
+fn videos_are_excluded_by_their_bytes_or_by_their_frames() {
+    let mut by_bytes = videos("");
+    by_bytes.head.push_str(&format!("[duplicates]\nexclude = {:?}\n", by_bytes.text("benchmark")));
+    assert_eq!(ids_with(&by_bytes.build(), is_excluded), ["bunny"]);
+
+    // One frame of a video is enough, where frames are looked at.
+    let mut by_frames = videos("[mix]\ncheck = \"decode\"\n");
+    by_frames.write("benchmark/wave.bmp", variants(2).1);
+    by_frames.head.push_str(&format!("[duplicates]\nexclude = {:?}\n", by_frames.text("benchmark")));
+    let built = by_frames.build();
+    assert_eq!(ids_with(&built, is_excluded), ["bunny", "waves", "smaller"]);
+    assert!(built.row("waves").detail.as_deref().unwrap().contains("wave.bmp"));
+    built.verify();
+}
+
+#[test]
+fn videos_that_look_alike_frame_by_frame_are_duplicates_where_they_are_decoded() {
+    let is_duplicate = |row: &LedgerRow| row.duplicate_of.is_some();
+    let near = "[duplicates]\nremove = \"near\"\n";
+    assert_eq!(ids_with(&videos(near).build(), is_duplicate), [""; 0]);
+    let built = videos(&["[mix]\ncheck = \"decode\"\n", near].concat()).build();
+    assert_eq!(ids_with(&built, is_duplicate), ["smaller"]);
+    assert_eq!(built.row("smaller").duplicate_of, Some(built.row("waves").id));
+}
+
+#[test]
+fn damaged_media_are_found_before_the_draw_where_everything_is_decoded() {
+    let build = |check: &str| {
+        let mut workshop = Workshop::new();
+        let mut records = Vec::new();
+        for number in 0..8 {
+            let name = format!("{number}.jpg");
+            let mut bytes = photo(number, 200, 150);
+            if number % 2 == 0 {
+                bytes.truncate(bytes.len() / 2);
+            }
+            workshop.write(&format!("media/{name}"), bytes);
+            records.push(llava(&number.to_string(), &name));
+        }
+        workshop.add_source("s", "llava", &records.into(), "take = 4");
+        workshop.head.push_str(&format!("[mix]\ncheck = \"{check}\"\n"));
+        workshop
+    };
+    let late = build("header").build();
+    assert!(late.outcomes()["delivered"] < 4, "{:?}", late.outcomes());
+    let workshop = build("decode");
+    let built = workshop.build();
+    assert_eq!(built.outcomes(), BTreeMap::from([("delivered".into(), 4), ("media_corrupt".into(), 4)]));
+    built.verify();
+
+    // What was mended is drawn.
+    workshop.write("media/0.jpg", photo(0, 200, 150));
+    let again = workshop.build_with(&["--set", "source.s.take=5"], 0);
+    assert_eq!(again.outcomes(), BTreeMap::from([("delivered".into(), 5), ("media_corrupt".into(), 3)]));
+}
+
+#[test]
+fn a_replayed_record_is_a_duplicate_of_its_original() {
+    let mut workshop = Workshop::new();
+    let mut records: Vec<_> = (0..3).map(|number| llava(&number.to_string(), &format!("{number}.jpg"))).collect();
+    // Text around the only image is trimmed, and what looks like a tag is written in upper case.
+    records[1]["conversations"][0]["value"] = json!("  Where is the <image> placeholder </vid> ?\n");
+    records.push(json!({ "id": "text", "conversations": [
+        { "from": "human", "value": " <t> What is two and two? " }, { "from": "gpt", "value": "Four.\n" },
+    ] }));
+    for number in 0..3 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 90, 60));
+    }
+    workshop.add_source("s", "llava", &records.into(), "");
+    workshop.build();
+    fs::rename(workshop.path("out"), workshop.path("earlier")).unwrap();
+    workshop
+        .head
+        .push_str(&format!("[[source]]\nname = \"old\"\nkind = \"dataset\"\nfrom = {:?}\n", workshop.text("earlier")));
+    let built = workshop.build();
+    assert_eq!(built.outcomes(), BTreeMap::from([("delivered".into(), 4), ("duplicate".into(), 4)]));
     built.verify();
 }

@@ -8,8 +8,7 @@ datasets with its template; neither the column `prompt` nor `label_spans` is rea
 * A turn of the user is `<|startoftext|><|User|>\\n`, text, `\\n`; one of the assistant is `<|startoftext|><|Assistant|>\\n`,
   answer, `<|endoftext|>`. A system text opens the first turn of the user.
 * The prompt is split at `<image>`; each chunk is tokenised on its own. An image is the id -200.
-* The loss falls on answers and their end tokens; every other label is -100. A token belongs to what its last character
-  belongs to.
+* The loss falls on answers and their end tokens; every other label is -100. A token is trained if a character of it is.
 
 Prints how many samples were compared and how many differ; exits with 1 if one does.
 """
@@ -73,9 +72,9 @@ def reference(messages: list[dict], encode: Callable[[str], list[Token]]) -> tup
             continue
         for token, first, last in encode(chunk):
             # A token without characters is the mark that some models put before a text.
-            character = start + (last - 1 if last > first else first)
+            characters = is_trained[start + first : start + max(last, first + 1)]
             ids.append(token)
-            labels.append(token if is_trained[character] else IGNORED)
+            labels.append(token if any(characters) else IGNORED)
     return ids, labels
 
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MediaKind, MediaLocation, MediaRef, RecordId, Signature};
+use crate::{Digest, MediaKind, MediaLocation, MediaRef, RecordId};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -189,28 +189,6 @@ impl Record {
     /// The visuals in order of appearance.
     pub fn visuals(&self) -> impl Iterator<Item = Visual> {
         visuals_of(&self.turns)
-    }
-
-    /// A digest of roles, text and the places of visuals, without the media: equal for records that say the same.
-    pub fn text_digest(&self) -> Digest {
-        let mut fields = Fields::default();
-        fields.push_turns(&self.turns);
-        fields.digest()
-    }
-
-    /// A signature of what [`Self::text_digest`] is a digest of, at a fraction of the time.
-    pub fn text_signature(&self) -> Signature {
-        let mut signature = Signature::default();
-        for turn in &self.turns {
-            signature.push_number(turn.role as u64);
-            for part in &turn.parts {
-                match part {
-                    Part::Text(text) => signature.push(text.as_bytes()),
-                    Part::Visual(visual) => signature.push_number(u64::from(visual.kind == VisualKind::Video)),
-                }
-            }
-        }
-        signature
     }
 
     /// Number of characters of all text.

@@ -219,12 +219,10 @@ fn show_video(
     medium: &MediaRef,
     fit: &Fit,
 ) -> Result<Shown, MediaError> {
-    let sampling = fit.max_frames.map_or(context.sampling, |most| context.sampling.at_most(most.get()));
-    let chosen = source.media.choose_frames(&record.subset, medium, &sampling)?;
-    let frames = manyframe_media::video::decode_frames(&chosen.input, &chosen.index, &chosen.wanted, &context.frames)?;
+    let (index, frames) = context.frames(&source.media, &record.subset, medium, fit)?;
     let times_s = frames.iter().map(|frame| frame.time_s).collect();
     let images = frames.into_iter().map(|frame| frame.image).collect();
-    let (width_px, height_px) = (chosen.index.width_px, chosen.index.height_px);
+    let (width_px, height_px) = (index.width_px, index.height_px);
     Ok(Shown { kind: VisualKind::Video, images, grid: None, times_s, width_px, height_px })
 }
 

@@ -12,8 +12,9 @@ use crate::{FormatError, Formatter, TurnEnd};
 impl Formatter {
     /// Tokenises a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
     ///
-    /// A token is labelled if it ends in a span. One that begins before a span and ends in it is, which with Llama's
-    /// tokenizers is the first token of an answer: it takes the space before it. One that goes on after a span is not.
+    /// A token is labelled if anything of it lies in a span. One that begins before a span is the first token of an answer
+    /// under Llama's tokenizers: it takes the space before it. One that goes on after a span is the last of an end token
+    /// that the tokenizer takes for text: its `>` and the `<` of what the template writes next are one.
     /// Under [`TurnEnd::NewlineInEosLabel`] the label of the last token of each span but the last is the template's end
     /// token, if that is a single special token.
     pub fn encode(&self, prompt: &str, label_spans: &[(usize, usize)]) -> Result<SampleTokens, FormatError> {
@@ -25,7 +26,7 @@ impl Formatter {
         let spans = byte_spans(prompt, label_spans);
         for (index, &(start, end)) in spans.iter().enumerate() {
             let first = places.partition_point(|place| place.end <= start && place.start < start);
-            let last = places.partition_point(|place| place.end <= end && place.start < end);
+            let last = places.partition_point(|place| place.start < end);
             let inside = places.iter().zip(&mut labels).take(last).skip(first);
             let mut last_label = None;
             for (id, label) in inside.filter_map(|(place, label)| place.id.zip(Some(label))) {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Message, Part, RejectCode, Turn, VisualKind};
+use manyframe_core::{Cost, Digest, Message, Part, RejectCode, Role, Signature, Turn, VisualKind};
 use memchr::memmem;
 
 use crate::compose::{Composed, Composer};
@@ -37,6 +37,15 @@ pub struct Formatted {
     pub visual_spans: Vec<VisualSpan>,
     /// Exact tokens and images.
     pub cost: Cost,
+}
+
+/// What a record costs, and a short number for what it says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Measure {
+    /// Exact tokens and images.
+    pub cost: Cost,
+    /// A signature of the prompt.
+    pub signature: Signature,
 }
 
 /// Where a visual stands in the messages.
@@ -78,6 +87,12 @@ impl Formatter {
     ///
     /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
     pub fn cost(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
+        self.measure(turns, visuals).map(|measure| measure.cost)
+    }
+
+    /// The tokens and images of a record, and a signature of its prompt: equal for records that come to say the same.
+    /// `visuals` as in [`Self::cost`].
+    pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Measure, Unformattable> {
         let mut writer = self.composer.writer(turns, visuals)?;
         let roles = turns.iter().map(|turn| turn.role);
         let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
@@ -85,7 +100,29 @@ impl Formatter {
         let prompt = self
             .template
             .render(roles, self.turn_end, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
-        self.cost_of(&prompt.text, visuals, || self.count_bare_of(&self.composer.compose(turns, visuals)?))
+        let mut signature = Signature::default();
+        signature.push(prompt.text.as_bytes());
+        let bare = || self.count_bare_of(&self.composer.compose(turns, visuals)?);
+        Ok(Measure { cost: self.cost_of(&prompt.text, visuals, bare)?, signature })
+    }
+
+    /// A digest of what a record says once it is formatted, and of where its visuals stand; not of what they show.
+    pub fn text_digest(&self, turns: &[Turn]) -> Result<Digest, Unformattable> {
+        let visuals = turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
+            Part::Visual(visual) if visual.kind == VisualKind::Video => Some(ResolvedVisual::Video { num_frames: 1 }),
+            Part::Visual(_) => Some(ResolvedVisual::Image),
+            Part::Text(_) => None,
+        });
+        let composed = self.composer.compose(turns, &visuals.collect::<Vec<_>>())?;
+        let roles_and_texts = composed.messages.iter().flat_map(|message| {
+            let role: &[u8] = match message.role {
+                Role::System => b"system",
+                Role::User => b"user",
+                Role::Assistant => b"assistant",
+            };
+            [role, message.content.as_bytes()]
+        });
+        Ok(Digest::of_fields(roles_and_texts))
     }
 
     /// A record as text. `visuals` as in [`Self::cost`].

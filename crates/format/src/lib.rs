@@ -27,7 +27,7 @@ mod tokenizer;
 pub use delimiters::VisualPlace;
 pub use dialect::{Dialect, ResolvedVisual};
 pub use error::{FormatError, Unformattable};
-pub use formatter::{Formatted, Formatter, VisualSpan};
+pub use formatter::{Formatted, Formatter, Measure, VisualSpan};
 pub use replay::{ReplayError, turns_from_messages};
 pub use spec::{FormatSpec, LiteralTags, TurnEnd};
 pub use template::{SystemPlace, Template, TemplateText};

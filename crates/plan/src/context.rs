@@ -3,13 +3,20 @@
 use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "video")]
+use manyframe_core::MediaRef;
 use manyframe_core::{Digest, Origin, Record, Reject, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, Tokenizer};
-#[cfg(feature = "video")]
-use manyframe_media::video::Sampling;
 use manyframe_media::{ImagePolicy, MediaStore, TilePolicy};
+#[cfg(feature = "video")]
+use manyframe_media::{
+    MediaError,
+    video::{self, Sampling, VideoFrame, VideoIndex},
+};
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
+#[cfg(feature = "video")]
+use crate::fit::Fit;
 #[cfg(feature = "video")]
 use crate::pipeline::SamplingRule;
 use crate::pipeline::{
@@ -84,6 +91,21 @@ impl Context {
             names_of_paths: names_of_paths(&pipeline)?,
             pipeline,
         })
+    }
+
+    /// The frames of a video that are shown, decoded and encoded, and its index.
+    #[cfg(feature = "video")]
+    pub fn frames(
+        &self,
+        media: &SourceMedia,
+        subset: &str,
+        medium: &MediaRef,
+        fit: &Fit,
+    ) -> Result<(VideoIndex, Vec<VideoFrame>), MediaError> {
+        let sampling = fit.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()));
+        let chosen = media.choose_frames(subset, medium, &sampling)?;
+        let frames = video::decode_frames(&chosen.input, &chosen.index, &chosen.wanted, &self.frames)?;
+        Ok((chosen.index, frames))
     }
 
     /// A text in which paths of this machine are written as every machine knows them, for what goes into a dataset.

@@ -1,7 +1,7 @@
 //! Which records are delivered, how often, in which order, and in which shard.
 //!
 //! ```text
-//! rows ─▶ length, filters, exclusions ─▶ duplicates ─▶ mix ─▶ order ─▶ cut ─▶ tasks
+//! rows ─▶ length, filters, damage, exclusions ─▶ duplicates ─▶ mix ─▶ order ─▶ cut ─▶ tasks
 //! ```
 //!
 //! **Invariant:** rejects and duplicates are removed before anything is drawn, so that ratios stay true.
@@ -39,11 +39,11 @@ pub(crate) fn decide(
 ) -> Result<Decisions, PlanError> {
     let mut of_row = vec![Decision::NotDrawn; all.index.len()];
     leave_out(context, all, &mut of_row)?;
-    duplicates::exclude(context, all, files, &mut of_row, pool, observer)?;
+    let looks = duplicates::look(context, all, files, &mut of_row, pool, observer)?;
     for at in positions_not_drawn(&of_row) {
         count(all, at, |budget| &mut budget.after_filters);
     }
-    duplicates::decide(context, all, files, &mut of_row, pool, observer)?;
+    duplicates::decide(context, all, looks.as_ref(), &mut of_row, pool, observer)?;
     let drawn = draw(context, all, &mut of_row)?;
     let ordered = order(&all.index, &drawn, context.pipeline.file.mix.order, context.pipeline.file.seed);
     let tasks = cut_tasks(context, &all.index, &ordered);

@@ -140,11 +140,13 @@ fn signed(tokenizer: &Tokenizer, text: &str) -> Vec<i32> {
     tokenizer.encode_prompt(text).unwrap().into_iter().map(u32::cast_signed).collect()
 }
 
-/// The labels of a prompt, found by tokenising the text up to the start and to the end of each answer once more.
+/// The labels of a prompt, found by tokenising the text up to the start and to the end of each answer once more. A token in
+/// which an answer ends is labelled, whatever follows in it.
 fn labels_by_prefixes(case: &Case, formatted: &Formatted) -> Vec<i32> {
     let tokenizer = &TOKENIZERS[case.tokenizer];
     let chars: Vec<char> = formatted.prompt.chars().collect();
-    let num_places = |num_chars: usize, all: &[i32]| {
+    // Tokens that text up to here shares with the whole, and whether they are all of its tokens.
+    let shared = |num_chars: usize, all: &[i32]| {
         let before: String = chars[..num_chars].iter().collect();
         let (images, text) =
             before.rsplit_once("<image>").map_or(("", before.as_str()), |(images, text)| (images, text));
@@ -154,13 +156,17 @@ fn labels_by_prefixes(case: &Case, formatted: &Formatted) -> Vec<i32> {
             let texts: Vec<_> = images.split("<image>").map(|text| signed(tokenizer, text)).collect();
             texts.join(&SampleTokens::IMAGE).len() + 1
         };
-        first + signed(tokenizer, text).iter().zip(&all[first..]).take_while(|(left, right)| left == right).count()
+        let ids = signed(tokenizer, text);
+        let num_shared = ids.iter().zip(&all[first..]).take_while(|(left, right)| left == right).count();
+        (first + num_shared, num_shared == ids.len())
     };
     let texts: Vec<_> = formatted.prompt.split("<image>").map(|text| signed(tokenizer, text)).collect();
     let ids = texts.join(&SampleTokens::IMAGE);
     let mut labels = vec![SampleTokens::IGNORED; ids.len()];
     for (index, &(start, end)) in formatted.label_spans.iter().enumerate() {
-        let (first, last) = (num_places(start, &ids), num_places(end, &ids));
+        let (first, _) = shared(start, &ids);
+        let (last, is_whole) = shared(end, &ids);
+        let last = if is_whole { last } else { last + 1 };
         labels[first..last].copy_from_slice(&ids[first..last]);
         if case.spec.turn_end == TurnEnd::NewlineInEosLabel
             && index + 1 < formatted.label_spans.len()
@@ -247,6 +253,28 @@ proptest! {
         let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
         let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
         prop_assert_eq!(tokens.labels, labels_by_prefixes(&case, &formatted));
+    }
+
+    #[test]
+    fn every_character_of_an_answer_and_its_end_token_is_labelled(case in case()) {
+        let formatter = case.formatter();
+        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let byte_of = |place: usize| formatted.prompt.char_indices().nth(place).map_or(formatted.prompt.len(), |(byte, _)| byte);
+        let spans: Vec<_> = formatted.label_spans.iter().map(|&(start, end)| (byte_of(start), byte_of(end))).collect();
+        let mut labels = tokens.labels.iter();
+        let mut text_start = 0;
+        for text in formatted.prompt.split("<image>") {
+            for token in TOKENIZERS[case.tokenizer].encode_prompt_spans(text).unwrap() {
+                let (first, end) = (text_start + token.start, text_start + token.end);
+                let is_answer = spans.iter().any(|&(start, last)| first < last && end > start);
+                let is_labelled = *labels.next().unwrap() != SampleTokens::IGNORED;
+                prop_assert!(is_labelled || !is_answer, "{:?} is not labelled", formatted.prompt.get(first..end));
+                prop_assert!(!is_labelled || is_answer || first == end, "{:?} is labelled", formatted.prompt.get(first..end));
+            }
+            text_start += text.len() + "<image>".len();
+            _ = labels.next();
+        }
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Duplicates by what records show: the same pixels, or images that look alike.
 
-use manyframe_media::Look;
+use std::hash::Hash;
+
 use manyframe_samplers::{Duplicate, near_duplicates};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use super::looks::{Looks, RecordLook};
+use super::looks::{Looks, RecordLook, VisualLook};
 use crate::pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 
 /// The duplicates among the eligible rows; the first of each kind is kept.
@@ -33,12 +34,14 @@ fn groups<'a>(table: &DuplicatesTable, shown: impl Iterator<Item = (usize, &'a R
     groups
 }
 
-fn pixels(looks: &Looks, row: usize) -> Vec<u64> {
-    looks.of(row).map(|look| look.visuals.iter().map(|visual| visual.pixels).collect()).unwrap_or_default()
+/// The pixels of each image of each visual.
+fn pixels(looks: &Looks, row: usize) -> Vec<Vec<u64>> {
+    let of_visual = |visual: &VisualLook| visual.iter().map(|image| image.pixels).collect();
+    looks.of(row).map(|look| look.visuals.iter().map(of_visual).collect()).unwrap_or_default()
 }
 
-fn first_of_each(rows: &[usize], key: impl Fn(&usize) -> Vec<u64>) -> Vec<Duplicate> {
-    let mut kept: FxHashMap<Vec<u64>, usize> = FxHashMap::default();
+fn first_of_each<Key: Hash + Eq>(rows: &[usize], key: impl Fn(&usize) -> Key) -> Vec<Duplicate> {
+    let mut kept: FxHashMap<Key, usize> = FxHashMap::default();
     let mut found = Vec::new();
     for &row in rows {
         match kept.entry(key(&row)) {
@@ -60,7 +63,9 @@ fn look_alikes(rows: Vec<usize>, looks: &Looks, max_distance: u32) -> Vec<Duplic
     let mut waiting: Vec<usize> = rows;
     waiting.retain(|row| !removed.contains(row));
     loop {
-        let first_hash = |&row: &usize| Some((row, looks.of(row)?.visuals.first()?.hash?));
+        // A video often begins with a frame that is black.
+        let first_hash =
+            |&row: &usize| Some((row, looks.of(row)?.visuals.first()?.iter().find_map(|image| image.hash)?));
         let hashes: Vec<(usize, u64)> = waiting.iter().filter_map(first_hash).collect();
         let (alike, unlike): (Vec<Duplicate>, Vec<Duplicate>) = near_duplicates(&hashes, max_distance)
             .into_iter()
@@ -87,8 +92,14 @@ fn all_alike(looks: &Looks, duplicate: &Duplicate, max_distance: u32) -> bool {
     row.visuals.iter().zip(&kept.visuals).all(|(a, b)| are_alike(a, b, max_distance))
 }
 
-/// Whether two images look alike.
-pub(super) fn are_alike(a: &Look, b: &Look, max_distance: u32) -> bool {
-    let hashes = a.hash.zip(b.hash);
-    a.pixels == b.pixels || hashes.is_some_and(|(a, b)| (a ^ b).count_ones() <= max_distance)
+/// Whether two visuals look alike, image by image. Frames without contrast on both sides say nothing.
+fn are_alike(a: &VisualLook, b: &VisualLook, max_distance: u32) -> bool {
+    let is_near = |a: u64, b: u64| (a ^ b).count_ones() <= max_distance;
+    a.len() == b.len()
+        && a.iter().zip(b).all(|(a_image, b_image)| match (a_image.hash, b_image.hash) {
+            _ if a_image.pixels == b_image.pixels => true,
+            (Some(a_hash), Some(b_hash)) => is_near(a_hash, b_hash),
+            (None, None) => a.iter().any(|image| image.hash.is_some()),
+            _ => false,
+        })
 }

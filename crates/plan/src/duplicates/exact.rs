@@ -43,7 +43,8 @@ fn content_digest(context: &Context, all: &Rows, row: usize) -> Result<Option<Di
     let Ok(record) = open.parse(&raw) else { return Ok(None) };
     let record = place.fit.as_deref().copied().unwrap_or_default().cut(record);
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&record.text_digest().0);
+    let Ok(text) = context.formatter.text_digest(&record.turns) else { return Ok(None) };
+    hasher.update(&text.0);
     let tiled = |part: &Part| matches!(part, Part::Visual(visual) if visual.kind == VisualKind::Tiled);
     let num_tiled = record.turns.iter().flat_map(|turn| &turn.parts).filter(|part| tiled(part)).count();
     hasher.update(&(num_tiled as u64).to_le_bytes());

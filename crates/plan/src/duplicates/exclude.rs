@@ -1,21 +1,26 @@
-//! The leakage guard: images that no sample may show, such as those of a benchmark.
+//! The leakage guard: images and videos that no sample may show, such as those of a benchmark.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use manyframe_core::{BlobRef, RejectCode, contained};
-use manyframe_media::{Look, MediaError, decode_rgb, read_range};
+#[cfg(feature = "video")]
+use manyframe_media::video;
+use manyframe_media::{Look, MediaError, read_range};
 use manyframe_samplers::matches;
 use rustc_hash::FxHashMap;
 
-use super::looks::Looks;
+use super::looks::{Looks, look_of_bytes};
+#[cfg(feature = "video")]
+use super::looks::{decodes_videos, looks_of_video_bytes};
 use crate::dataset::list_shards;
 use crate::parallel::ordered_map;
 use crate::{Context, PlanError, SourceMedia};
 
-/// An excluded image.
+/// An excluded image, or an image of an excluded video.
 struct Excluded {
-    name: String,
+    name: Arc<str>,
     look: Look,
 }
 
@@ -25,7 +30,7 @@ enum Place {
     Blob(BlobRef),
 }
 
-/// The rows that show an excluded image, each with what it shows. Frames of videos are not compared.
+/// The rows that show an excluded image, each with what it shows.
 pub(super) fn find(
     context: &Context,
     looks: &Looks,
@@ -40,15 +45,16 @@ pub(super) fn find(
     let excluded_hashes: Vec<u64> = with_hash.iter().map(|(_, hash)| *hash).collect();
     let rows = looks.rows();
     let visuals = rows.iter().flat_map(|(row, look)| look.visuals.iter().enumerate().map(|visual| (*row, visual)));
-    let visuals: Vec<(usize, usize, &Look)> = visuals.map(|(row, (number, look))| (row, number, look)).collect();
+    let images = visuals.flat_map(|(row, (number, visual))| visual.iter().map(move |image| (row, number, image)));
+    let images: Vec<(usize, usize, &Look)> = images.collect();
     let hashes: Vec<(usize, u64)> =
-        visuals.iter().enumerate().filter_map(|(at, (_, _, look))| Some((at, look.hash?))).collect();
+        images.iter().enumerate().filter_map(|(at, (_, _, look))| Some((at, look.hash?))).collect();
     let alike: FxHashMap<usize, usize> = matches(&hashes, &excluded_hashes, max_distance)
         .into_iter()
         .filter_map(|found| Some((found.row, with_hash.get(found.excluded)?.0)))
         .collect();
     let mut found: Vec<(usize, String)> = Vec::new();
-    for (at, (row, number, look)) in visuals.iter().enumerate() {
+    for (at, (row, number, look)) in images.iter().enumerate() {
         let image = by_pixels.get(&look.pixels).or_else(|| alike.get(&at));
         let is_known = found.last().is_some_and(|(last, _)| last == row);
         if let Some(image) = image.and_then(|&image| excluded.get(image)).filter(|_| !is_known) {
@@ -63,34 +69,76 @@ fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excl
     for pattern in context.pipeline.file.duplicates.exclude.as_slice() {
         add_places(pattern, &mut places)?;
     }
-    let limits = &context.images.limits;
-    let media = SourceMedia::without_roots(limits.clone());
-    let look = |place: Place| -> Result<Option<Excluded>, PlanError> {
-        let (name, bytes) = match &place {
-            Place::File(path) => (path.display().to_string(), read_range(path, 0, file_size(path)?)),
-            Place::Blob(blob) => (blob.name(), media.blob_bytes(blob)),
+    let media = SourceMedia::without_roots(context.images.limits.clone());
+    let look = |place: Place| -> Result<Vec<Excluded>, PlanError> {
+        let (name, looks) = match &place {
+            Place::File(path) => (path.display().to_string(), looks_of_file(context, path)),
+            Place::Blob(blob) => {
+                let look = media.blob_bytes(blob).and_then(|bytes| look_of_bytes(context, &bytes));
+                (blob.name(), look.map(|look| vec![look]))
+            }
         };
-        let name = context.portable_text(name);
-        let decode = |bytes: Vec<u8>| {
-            contained(|| decode_rgb(&bytes, limits))
-                .unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)))
-        };
-        match bytes.and_then(decode) {
-            Ok(pixels) => Ok(Some(Excluded { name, look: Look::of(&pixels.view()) })),
+        let name: Arc<str> = context.portable_text(name).into();
+        match looks {
+            Ok(looks) => Ok(looks.into_iter().map(|look| Excluded { name: Arc::clone(&name), look }).collect()),
             // Beside images there are other files.
             Err(MediaError::Bad { detail, .. }) => {
-                tracing::warn!(file = %name, %detail, "not an image that could be excluded");
-                Ok(None)
+                tracing::warn!(file = %name, %detail, "neither an image nor a video that could be excluded");
+                Ok(Vec::new())
             }
             Err(storage) => Err(PlanError::Storage(storage)),
         }
     };
     let mut excluded = Vec::new();
-    ordered_map(pool, pool.current_num_threads() * 8, places.into_iter().map(Ok), look, |look| {
-        excluded.extend(look?);
+    ordered_map(pool, pool.current_num_threads() * 8, places.into_iter().map(Ok), look, |looks| {
+        excluded.extend(looks?);
         Ok::<_, PlanError>(())
     })?;
     Ok(excluded)
+}
+
+/// The look of an image file, or those of a video file.
+fn looks_of_file(context: &Context, path: &Path) -> Result<Vec<Look>, MediaError> {
+    let limits = &context.images.limits;
+    let num_bytes = std::fs::metadata(path).map_err(|error| MediaError::storage(path, error))?.len();
+    let look_of_image = || {
+        limits.check_bytes(num_bytes)?;
+        Ok(vec![look_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
+    };
+    let looks = contained(|| match look_of_image() {
+        Err(not_an_image @ MediaError::Bad { .. }) => {
+            looks_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
+        }
+        looks => looks,
+    });
+    looks.unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)))
+}
+
+/// `None` if it is not a video.
+#[cfg(feature = "video")]
+fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result<Option<Vec<Look>>, MediaError> {
+    let input = video::open_range(path, 0, num_bytes)?;
+    let index = match video::index_video(&input, &context.images.limits, None) {
+        Ok(index) => index,
+        Err(MediaError::Bad { .. }) => return Ok(None),
+        Err(storage) => return Err(storage),
+    };
+    if !decodes_videos(context) {
+        let mut hasher = blake3::Hasher::new();
+        let copied = std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hasher));
+        copied.map_err(|error| MediaError::storage(path, error))?;
+        return Ok(Some(looks_of_video_bytes(None, &hasher)));
+    }
+    let wanted = video::choose_frames(&index, None, &context.sampling)?;
+    let frames = video::decode_frames(&input, &index, &wanted, &context.frames)?;
+    let looks = frames.iter().map(|frame| look_of_bytes(context, &frame.image.bytes)).collect::<Result<Vec<_>, _>>()?;
+    // A frame without contrast, such as a black one, is that of many videos.
+    Ok(Some(looks.into_iter().filter(|look| look.hash.is_some()).collect()))
+}
+
+#[cfg(not(feature = "video"))]
+fn looks_of_video_file(_: &Context, _: &Path, _: u64) -> Result<Option<Vec<Look>>, MediaError> {
+    Ok(None)
 }
 
 /// What tells whether the excluded images have changed: every file with its size and modification time.
@@ -113,11 +161,6 @@ pub(crate) fn excluded_files(context: &Context) -> Result<Vec<String>, PlanError
         }
     }
     Ok(files)
-}
-
-fn file_size(path: &Path) -> Result<u64, PlanError> {
-    let metadata = std::fs::metadata(path);
-    Ok(metadata.map_err(|source| PlanError::Read { path: path.to_owned(), source })?.len())
 }
 
 fn add_places(pattern: &str, places: &mut Vec<Place>) -> Result<(), PlanError> {

@@ -1,34 +1,47 @@
-//! What the images of each record look like: decoded once per index file, and kept beside it.
+//! What the media of each record look like: decoded once per index file, and kept beside it. Media that cannot be decoded are
+//! found here, before anything is drawn.
 
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
-use manyframe_core::{BlobRef, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, contained};
-use manyframe_media::{Look, MediaError, decode_rgb};
+use manyframe_core::{Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RejectCode, contained};
+use manyframe_media::{Check, Look, MediaError, decode_rgb};
 use rustc_hash::FxHashMap;
 
 use crate::fit::Fit;
-use crate::index::IndexFile;
+use crate::index::{IndexFile, in_visual};
 use crate::parallel::ordered_map;
 use crate::rows::Rows;
-use crate::{Context, Observer, PlanError, SourceMedia, Step};
+use crate::{Context, Observer, OpenSource, PlanError, Step};
 
 /// What a record says and shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct RecordLook {
-    /// Position among the records of its index file.
-    entry: u64,
     /// Equal for records that say the same.
     pub(super) text: u64,
-    /// Its visuals, in order. A video has no hash; its pixels are its bytes.
-    pub(super) visuals: Vec<Look>,
+    /// Its visuals, in order.
+    pub(super) visuals: Vec<VisualLook>,
+}
+
+/// The looks of a visual's images: one of an image, those of all frames of a video that are shown.
+///
+/// A video that is not decoded has two looks without a hash: its clip and bytes, and its bytes.
+pub(super) type VisualLook = Vec<Look>;
+
+/// What was found in a record, by its position among the records of its index file.
+struct Found {
+    entry: u64,
+    /// What it shows, or why that cannot be decoded.
+    look: Result<RecordLook, (RejectCode, String)>,
 }
 
 /// The looks of all rows that show something.
-pub(super) struct Looks {
+pub(crate) struct Looks {
     of_row: FxHashMap<usize, RecordLook>,
+    /// Rows whose media cannot be decoded, and why.
+    pub(super) damaged: Vec<(usize, RejectCode, String)>,
 }
 
 impl Looks {
@@ -40,23 +53,32 @@ impl Looks {
         pool: &rayon::ThreadPool,
         observer: &dyn Observer,
     ) -> Result<Self, PlanError> {
-        let mut of_row = FxHashMap::default();
+        let mut looks = Self { of_row: FxHashMap::default(), damaged: Vec::new() };
         for (number, file) in files.iter().enumerate() {
-            let path = file.path.with_extension("looks.parquet");
+            let path =
+                file.path.with_extension(if decodes_videos(context) { "frames.parquet" } else { "looks.parquet" });
             let rows = rows_of_file(all, number);
-            if !path.exists() || file.was_read {
+            let is_kept = path.exists() && !file.was_read;
+            if !is_kept {
                 write(context, all, file.source, &rows, &path, pool, observer)?;
             }
             let index_error = |error| PlanError::Index { path: path.clone(), error };
             let row_of_entry: FxHashMap<u64, usize> = rows.iter().map(|&(entry, row)| (entry, row)).collect();
-            for look in read_rows(&path, &columns(), look_at).map_err(index_error)? {
-                let look = look.map_err(index_error)?;
-                if let Some(&row) = row_of_entry.get(&look.entry) {
-                    of_row.insert(row, look);
+            for found in read_rows(&path, &columns(), found_at).map_err(index_error)? {
+                let mut found = found.map_err(index_error)?;
+                let Some(&row) = row_of_entry.get(&found.entry) else { continue };
+                // Media that were damaged may have been mended since.
+                if let (Err(_), true, Some(place)) = (&found.look, is_kept, all.places.get(row)) {
+                    let fit = place.fit.as_deref().copied().unwrap_or_default();
+                    found.look = look(context, file.source, &place.origin, fit)?;
+                }
+                match found.look {
+                    Ok(look) => _ = looks.of_row.insert(row, look),
+                    Err((code, detail)) => looks.damaged.push((row, code, detail)),
                 }
             }
         }
-        Ok(Self { of_row })
+        Ok(looks)
     }
 
     pub(super) fn of(&self, row: usize) -> Option<&RecordLook> {
@@ -71,6 +93,11 @@ impl Looks {
     }
 }
 
+/// Whether frames of videos are looked at.
+pub(super) fn decodes_videos(context: &Context) -> bool {
+    cfg!(feature = "video") && context.pipeline.file.mix.check == Check::Decode
+}
+
 /// Rows of an index file that show something: position in the file, and row.
 fn rows_of_file(all: &Rows, number: usize) -> Vec<(u64, usize)> {
     let first = all.first_records.get(number).copied().unwrap_or(0);
@@ -81,26 +108,38 @@ fn rows_of_file(all: &Rows, number: usize) -> Vec<(u64, usize)> {
     places.filter(|(row, _)| shows(*row)).map(|(row, place)| (place.record - first, row)).collect()
 }
 
-fn columns() -> Vec<RowColumn<RecordLook>> {
+fn columns() -> Vec<RowColumn<Found>> {
+    fn images(found: &Found) -> impl Iterator<Item = &Look> {
+        found.look.iter().flat_map(|look| look.visuals.iter().flatten())
+    }
+    let damage = |found: &Found| found.look.as_ref().err().cloned();
     vec![
-        RowColumn::number("entry", "", |look: &RecordLook| Some(look.entry)),
-        RowColumn::number("text", "", |look: &RecordLook| Some(look.text)),
-        RowColumn::numbers("pixels", "", |look: &RecordLook| look.visuals.iter().map(|look| look.pixels).collect()),
-        RowColumn::numbers("hashes", "", |look: &RecordLook| {
-            look.visuals.iter().map(|look| look.hash.unwrap_or(0)).collect()
+        RowColumn::number("entry", "", |found: &Found| Some(found.entry)),
+        RowColumn::number("text", "", |found: &Found| found.look.as_ref().ok().map(|look| look.text)),
+        RowColumn::numbers("num_images", "", |found: &Found| {
+            found.look.iter().flat_map(|look| &look.visuals).map(|visual| visual.len() as u64).collect()
         }),
-        RowColumn::numbers("has_hash", "", |look: &RecordLook| {
-            look.visuals.iter().map(|look| u64::from(look.hash.is_some())).collect()
+        RowColumn::numbers("pixels", "", |found: &Found| images(found).map(|look| look.pixels).collect()),
+        RowColumn::numbers("hashes", "", |found: &Found| images(found).map(|look| look.hash.unwrap_or(0)).collect()),
+        RowColumn::numbers("has_hash", "", |found: &Found| {
+            images(found).map(|look| u64::from(look.hash.is_some())).collect()
         }),
+        RowColumn::text("damage", "", move |found: &Found| damage(found).map(|(code, _)| code.as_str().to_owned())),
+        RowColumn::text("detail", "", move |found: &Found| damage(found).map(|(_, detail)| detail)),
     ]
 }
 
-fn look_at(cursor: &mut Cursor) -> Option<RecordLook> {
-    let (entry, text) = (cursor.number()?, cursor.number()?);
+fn found_at(cursor: &mut Cursor) -> Option<Found> {
+    let (entry, text, num_images) = (cursor.number()?, cursor.number(), cursor.numbers()?);
     let (pixels, hashes, has_hash) = (cursor.numbers()?, cursor.numbers()?, cursor.numbers()?);
+    let damage = cursor.text().zip(cursor.text());
+    if let Some((code, detail)) = damage {
+        return Some(Found { entry, look: Err((RejectCode::from_text(&code)?, detail)) });
+    }
     let look = |((pixels, hash), has): ((u64, u64), u64)| Look { pixels, hash: (has == 1).then_some(hash) };
-    let visuals = pixels.into_iter().zip(hashes).zip(has_hash).map(look).collect();
-    Some(RecordLook { entry, text, visuals })
+    let mut images = pixels.into_iter().zip(hashes).zip(has_hash).map(look);
+    let visuals = num_images.into_iter().map(|num_images| images.by_ref().take(num_images as usize).collect());
+    Some(Found { entry, look: Ok(RecordLook { text: text?, visuals: visuals.collect() }) })
 }
 
 fn write(
@@ -122,10 +161,12 @@ fn write(
         let place = all.places.get(row)?;
         Some(Ok((entry, &place.origin, place.fit.as_deref().copied().unwrap_or_default())))
     });
-    let make = |(entry, origin, fit): (u64, &Origin, Fit)| look(context, source, entry, origin, fit);
-    ordered_map(pool, pool.current_num_threads() * 8, items, make, |look| {
+    let make = |(entry, origin, fit): (u64, &Origin, Fit)| {
+        look(context, source, origin, fit).map(|look| Found { entry, look })
+    };
+    ordered_map(pool, pool.current_num_threads() * 8, items, make, |found| {
         observer.advance(1, 1);
-        look?.map_or(Ok(()), |look| writer.write(look).map_err(index_error))
+        writer.write(found?).map_err(index_error)
     })?;
     observer.finish(Step::Compare);
     let sink = writer.finish().map_err(index_error)?;
@@ -134,60 +175,87 @@ fn write(
     std::fs::rename(&temporary, path).map_err(write_error)
 }
 
-/// `None` if its media cannot be decoded, which the run will tell.
+/// What a record shows, or why that cannot be decoded. `Err` is failing storage only.
 fn look(
     context: &Context,
     source: u32,
-    entry: u64,
     origin: &Origin,
     fit: Fit,
-) -> Result<Option<RecordLook>, PlanError> {
-    let Some(open) = context.sources.get(source as usize) else { return Ok(None) };
+) -> Result<Result<RecordLook, (RejectCode, String)>, PlanError> {
+    let unreadable = |detail: &str| Ok(Err((RejectCode::MalformedRecord, detail.to_owned())));
+    let Some(open) = context.sources.get(source as usize) else { return unreadable("its source is not there") };
     let raw = open.read_at(origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-    let Ok(record) = open.parse(&raw) else { return Ok(None) };
-    let record = fit.cut(record);
-    let looks = record.media.iter().map(|medium| look_of_medium(context, &open.media, &record, medium));
-    let Ok(looks) = contained(|| looks.collect::<Result<Vec<Look>, MediaError>>()) else { return Ok(None) };
-    match looks {
-        Ok(visuals) => Ok(Some(RecordLook { entry, text: record.text_digest().first_bits(), visuals })),
-        Err(MediaError::Bad { .. }) => Ok(None),
+    let record = match open.parse(&raw) {
+        Ok(record) => fit.cut(record),
+        Err(reject) => return Ok(Err((reject.code, reject.detail))),
+    };
+    let look = |(index, medium)| {
+        look_of_medium(context, open, &record, medium, &fit).map_err(|error| in_visual(error, &record, index))
+    };
+    let visuals = contained(|| record.media.iter().enumerate().map(look).collect())
+        .unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)));
+    let text = match context.formatter.text_digest(&record.turns) {
+        Ok(text) => text.first_bits(),
+        Err(unformattable) => return Ok(Err((unformattable.code, unformattable.detail))),
+    };
+    match visuals {
+        Ok(visuals) => Ok(Ok(RecordLook { text, visuals })),
+        Err(MediaError::Bad { code, detail }) => Ok(Err((code, context.portable_text(detail)))),
         Err(storage) => Err(PlanError::Storage(storage)),
     }
 }
 
 fn look_of_medium(
     context: &Context,
-    media: &SourceMedia,
+    open: &OpenSource,
     record: &Record,
     medium: &MediaRef,
-) -> Result<Look, MediaError> {
-    let look_of_bytes = |bytes: &[u8]| Ok(Look::of(&decode_rgb(bytes, &context.images.limits)?.view()));
+    fit: &Fit,
+) -> Result<VisualLook, MediaError> {
     match &medium.location {
-        MediaLocation::Prepared { images, .. } => look_of_prepared(images, media, look_of_bytes),
-        _ if medium.kind == MediaKind::Video => {
-            let mut hasher = blake3::Hasher::new();
-            let clip = medium.clip.map(|clip| (clip.start_s.to_bits(), clip.end_s.map(f64::to_bits)));
-            hasher.update(format!("{clip:?}").as_bytes());
-            media.for_each_bytes(&record.subset, medium, |bytes| _ = hasher.update(bytes))?;
-            Ok(Look { pixels: Digest(*hasher.finalize().as_bytes()).first_bits(), hash: None })
+        MediaLocation::Prepared { images, .. } => {
+            let looks = images.iter().map(|image| look_of_bytes(context, &open.media.blob_bytes(image)?));
+            let looks = looks.collect::<Result<Vec<Look>, _>>()?;
+            Ok(if medium.kind == MediaKind::Video { looks } else { vec![look_of_tiles(&looks)] })
         }
-        _ => look_of_bytes(&media.image_bytes(&record.subset, medium)?),
+        _ if medium.kind == MediaKind::Video => look_of_video(context, open, record, medium, fit),
+        _ => Ok(vec![look_of_bytes(context, &open.media.image_bytes(&record.subset, medium)?)?]),
     }
 }
 
-/// Frames and sub-images that an earlier build made look like all of them together; sub-images like their overview.
-fn look_of_prepared(
-    images: &[BlobRef],
-    media: &SourceMedia,
-    look_of_bytes: impl Fn(&[u8]) -> Result<Look, MediaError>,
-) -> Result<Look, MediaError> {
-    let mut pixels = Vec::new();
-    let mut hash = None;
-    for (number, image) in images.iter().enumerate() {
-        let look = look_of_bytes(&media.blob_bytes(image)?)?;
-        pixels.extend(look.pixels.to_le_bytes());
-        hash = if number == 0 { look.hash } else { hash };
+pub(super) fn look_of_bytes(context: &Context, bytes: &[u8]) -> Result<Look, MediaError> {
+    Ok(Look::of(&decode_rgb(bytes, &context.images.limits)?.view()))
+}
+
+/// Sub-images that an earlier build made look like all of them together, and resemble what their overview does.
+fn look_of_tiles(looks: &[Look]) -> Look {
+    let pixels: Vec<u8> = looks.iter().flat_map(|look| look.pixels.to_le_bytes()).collect();
+    Look { pixels: Digest::of(&pixels).first_bits(), hash: looks.first().and_then(|overview| overview.hash) }
+}
+
+fn look_of_video(
+    context: &Context,
+    open: &OpenSource,
+    record: &Record,
+    medium: &MediaRef,
+    fit: &Fit,
+) -> Result<VisualLook, MediaError> {
+    #[cfg(feature = "video")]
+    if decodes_videos(context) {
+        let (_, frames) = context.frames(&open.media, &record.subset, medium, fit)?;
+        return frames.iter().map(|frame| look_of_bytes(context, &frame.image.bytes)).collect();
     }
-    Ok(Look { pixels: Digest::of(&pixels).first_bits(), hash })
+    _ = (context, fit);
+    let mut hasher = blake3::Hasher::new();
+    open.media.for_each_bytes(&record.subset, medium, |bytes| _ = hasher.update(bytes))?;
+    Ok(looks_of_video_bytes(medium.clip, &hasher))
+}
+
+/// The looks of a video that is not decoded.
+pub(super) fn looks_of_video_bytes(clip: Option<Clip>, bytes: &blake3::Hasher) -> VisualLook {
+    let bytes = Digest(*bytes.finalize().as_bytes());
+    let clip = clip.map(|clip| (clip.start_s.to_bits(), clip.end_s.map(f64::to_bits)));
+    let shown = Digest::of_fields([bytes.0.as_slice(), format!("{clip:?}").as_bytes()]);
+    [shown, bytes].map(|digest| Look { pixels: digest.first_bits(), hash: None }).into()
 }

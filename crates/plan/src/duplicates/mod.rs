@@ -1,7 +1,7 @@
-//! Duplicates and excluded images: what is removed before anything is drawn.
+//! Damaged media, excluded images and duplicates: what is removed before anything is drawn.
 //!
 //! ```text
-//! eligible ─▶ excluded images (looks) ─▶ exact duplicates (bytes) ─▶ duplicates by pixels, or by perceptual hash (looks)
+//! eligible ─▶ damaged media, excluded images (looks) ─▶ exact duplicates (bytes) ─▶ duplicates by pixels, or by perceptual hash (looks)
 //! ```
 //!
 //! Looks are computed only if the pipeline file asks for them: they need every image decoded once, and are kept.
@@ -12,6 +12,7 @@ mod exclude;
 mod looks;
 
 use manyframe_core::RejectCode;
+use manyframe_media::Check;
 use manyframe_samplers::Duplicate;
 
 use crate::decide::positions_not_drawn;
@@ -21,38 +22,48 @@ use crate::records::Decision;
 use crate::rows::Rows;
 use crate::{Context, Observer, PlanError};
 pub(crate) use exclude::excluded_files;
-use looks::Looks;
+pub(crate) use looks::Looks;
 
-/// Rejects rows that show what is excluded. They count as rejected, not as duplicates.
-pub(crate) fn exclude(
+/// The looks of all rows, if the pipeline file asks for anything that needs them. Rows whose media turn out damaged, and those
+/// that show what is excluded, are rejected. They count as rejected, not as duplicates.
+pub(crate) fn look(
     context: &Context,
     all: &mut Rows,
     files: &[IndexFile],
     of_row: &mut [Decision],
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
-) -> Result<(), PlanError> {
-    if context.pipeline.file.duplicates.exclude.as_slice().is_empty() {
-        return Ok(());
+) -> Result<Option<Looks>, PlanError> {
+    let file = &context.pipeline.file;
+    let has_excluded = !file.duplicates.exclude.as_slice().is_empty();
+    let compares_looks = [DuplicateRule::Pixels, DuplicateRule::Near].contains(&file.duplicates.remove);
+    if !has_excluded && !compares_looks && file.mix.check == Check::Header {
+        return Ok(None);
     }
-    let looks = Looks::read(context, all, files, pool, observer)?;
-    for (row, detail) in exclude::find(context, &looks, pool)? {
-        match of_row.get_mut(row) {
-            Some(decision) if *decision == Decision::NotDrawn => {
-                *decision = Decision::Rejected(RejectCode::Excluded, detail);
-                all.count_rejected(row, RejectCode::Excluded);
-            }
-            _ => {}
+    let mut looks = Looks::read(context, all, files, pool, observer)?;
+    let mut reject = |row: usize, code: RejectCode, detail: String| match of_row.get_mut(row) {
+        Some(decision) if *decision == Decision::NotDrawn => {
+            *decision = Decision::Rejected(code, detail);
+            all.count_rejected(row, code);
+        }
+        _ => {}
+    };
+    for (row, code, detail) in std::mem::take(&mut looks.damaged) {
+        reject(row, code, detail);
+    }
+    if has_excluded {
+        for (row, detail) in exclude::find(context, &looks, pool)? {
+            reject(row, RejectCode::Excluded, detail);
         }
     }
-    Ok(())
+    Ok(Some(looks))
 }
 
 /// Decides which of the rows that are left are duplicates.
 pub(crate) fn decide(
     context: &Context,
     all: &Rows,
-    files: &[IndexFile],
+    looks: Option<&Looks>,
     of_row: &mut [Decision],
     pool: &rayon::ThreadPool,
     observer: &dyn Observer,
@@ -66,10 +77,9 @@ pub(crate) fn decide(
         let found = exact::find(context, all, &eligible, pool, observer)?;
         mark(all, of_row, &found, "same text, same bytes");
     }
-    if table.remove != DuplicateRule::Exact {
-        let looks = Looks::read(context, all, files, pool, observer)?;
+    if let Some(looks) = looks.filter(|_| table.remove != DuplicateRule::Exact) {
         let eligible = positions_not_drawn(of_row);
-        mark(all, of_row, &alike::find(table, &looks, &eligible), &rule_in_words(table));
+        mark(all, of_row, &alike::find(table, looks, &eligible), &rule_in_words(table));
     }
     Ok(())
 }

@@ -1,10 +1,10 @@
 //! One record's row: parsed, its media headers read, its tokens counted. No pixel is decoded.
 
 use manyframe_core::{
-    BlobRef, Cost, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, Reject, RejectCode, Visual,
+    BlobRef, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, Reject, RejectCode, Signature, Visual,
     VisualKind, contained,
 };
-use manyframe_format::ResolvedVisual;
+use manyframe_format::{Measure, ResolvedVisual};
 use manyframe_media::{MediaError, plan_tiles};
 use manyframe_sources::Raw;
 
@@ -180,9 +180,9 @@ pub(super) fn row_from_parts(
     measured: &[Measured],
 ) -> Result<IndexRow, (RejectCode, String)> {
     let resolved: Vec<ResolvedVisual> = measured.iter().map(|visual| visual.resolved).collect();
-    let cost: Cost = context
+    let Measure { cost, signature: text } = context
         .formatter
-        .cost(&record.turns, &resolved)
+        .measure(&record.turns, &resolved)
         .map_err(|unformattable| (unformattable.code, unformattable.detail))?;
     let num_chars = record.num_text_chars() as u64;
     Ok(IndexRow {
@@ -194,12 +194,11 @@ pub(super) fn row_from_parts(
         num_chars,
         // Text stands in a shard about twice, with markup around it.
         estimated_bytes: measured.iter().map(|visual| visual.estimated_bytes).sum::<u64>() + 2 * num_chars + 1024,
-        signature: signature(record, measured),
+        signature: signature(text, measured),
     })
 }
 
-fn signature(record: &Record, measured: &[Measured]) -> u64 {
-    let mut signature = record.text_signature();
+fn signature(mut signature: Signature, measured: &[Measured]) -> u64 {
     // An image shown whole and the same image cut into sub-images are different samples.
     let shown = |visual: &Measured| [u64::from(visual.resolved.kind() == VisualKind::Tiled)];
     let sizes = measured.iter().flat_map(|visual| visual.signature.into_iter().chain(shown(visual)));

@@ -2,6 +2,7 @@
 
 use std::num::{NonZeroU32, NonZeroU64};
 
+use manyframe_media::Check;
 use manyframe_samplers::{Order, Total};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -20,9 +21,9 @@ pub struct DuplicatesTable {
     /// Default: 4.
     #[schemars(range(max = 16))]
     pub max_distance: u32,
-    /// Images that no sample may show, such as those of a benchmark: directories, files, patterns, or datasets that manyframe
-    /// built. Records with an image that looks like one of them are rejected with the reason `excluded`.
-    /// Frames of videos are not looked at.
+    /// Images and videos that no sample may show, such as those of a benchmark: directories, files, patterns, or datasets that
+    /// manyframe built. Records with an image that looks like one of them are rejected with the reason `excluded`.
+    /// Frames of videos are looked at with `mix.check = "decode"`; otherwise videos are compared by their bytes.
     pub exclude: OneOrMany,
 }
 
@@ -46,8 +47,8 @@ pub enum DuplicateRule {
     Exact,
     /// Those with the same pixels of every image, however they are stored, besides `exact`. Decodes every image once.
     Pixels,
-    /// Those whose images all look alike by a perceptual hash, besides `exact`. Decodes every image once. Videos are compared by
-    /// their bytes.
+    /// Those whose images all look alike by a perceptual hash, besides `exact`. Decodes every image once. Videos are compared
+    /// frame by frame with `mix.check = "decode"`, otherwise by their bytes.
     Near,
     /// None.
     Nothing,
@@ -155,13 +156,24 @@ pub enum ValidateDevice {
 }
 
 /// How weighted sources share a total, and in which order samples are delivered.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixTable {
     /// What all sources with a `weight` give together, in their unit. Default: the most that asks of none more than it has.
     pub total: Option<NonZeroU64>,
     /// The order of samples. Default: `shuffled`.
     pub order: Order,
+    /// How far media are checked before anything is drawn. With `decode`, every image and video is decoded once, when its record
+    /// is first planned: what is damaged is rejected before ratios, and frames of videos are compared with each other and with
+    /// excluded images. With `header`, damage inside of a file is found by the build, and its source then delivers less than
+    /// was drawn. Default: `header`.
+    pub check: Check,
+}
+
+impl Default for MixTable {
+    fn default() -> Self {
+        Self { total: None, order: Order::default(), check: Check::Header }
+    }
 }
 
 impl MixTable {
