@@ -154,7 +154,7 @@ fn videos_that_look_alike_frame_by_frame_are_duplicates_where_they_are_decoded()
 
 #[test]
 fn damaged_media_are_found_before_the_draw_where_everything_is_decoded() {
-    let build = |check: &str| {
+    let prepare = |check: &str| {
         let mut workshop = Workshop::new();
         let mut records = Vec::new();
         for number in 0..8 {
@@ -170,9 +170,9 @@ fn damaged_media_are_found_before_the_draw_where_everything_is_decoded() {
         workshop.head.push_str(&format!("[mix]\ncheck = \"{check}\"\n"));
         workshop
     };
-    let late = build("header").build();
+    let late = prepare("header").build();
     assert!(late.outcomes()["delivered"] < 4, "{:?}", late.outcomes());
-    let workshop = build("decode");
+    let workshop = prepare("decode");
     let built = workshop.build();
     assert_eq!(built.outcomes(), BTreeMap::from([("delivered".into(), 4), ("media_corrupt".into(), 4)]));
     built.verify();

@@ -64,6 +64,39 @@ fn a_source_that_must_not_run_out_is_an_error() {
 }
 
 #[test]
+fn a_draw_with_replacement_gives_what_is_asked_and_never_runs_out() {
+    let mut workshop = workshop(&[("a", 3, "take = 8\nreplacement = \"with\"")]);
+    let built = workshop.build();
+    assert_eq!(num_delivered(&built, "a"), 8);
+    built.verify();
+    let fewer = workshop.build_with(&["--set", "source.a.take=5"], 0);
+    let delivered =
+        |built: &Built| built.ledger.iter().filter(|row| row.shard.is_some()).map(|row| row.id).collect::<Vec<_>>();
+    let first = delivered(&built);
+    assert!(delivered(&fewer).iter().all(|id| first.contains(id)));
+
+    workshop.add_source_file(
+        "b",
+        "llava",
+        "a.json",
+        "replacement = \"with\"\nstratify = \"turns\"\non_exhausted = \"stop\"",
+    );
+    let output = run(&["check", &workshop.pipeline()], 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    for expected in ["with take, weight or repeat", "without stratify", "without on_exhausted"] {
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+}
+
+#[test]
+fn frames_cannot_be_asked_of_a_source_without_videos() {
+    let workshop = workshop(&[("a", 3, "take = 5\nunit = \"frames\"")]);
+    let output = run(&["plan", &workshop.pipeline(), "--quiet"], 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("has records, but no frames"), "{stderr}");
+}
+
+#[test]
 fn two_laws_for_one_source_are_an_error_of_the_file() {
     let workshop = workshop(&[("a", 1, "take = 1\nweight = 2.0")]);
     let output = run(&["check", &workshop.pipeline()], 2);
@@ -184,6 +217,30 @@ fn stages_of_a_folder_are_built_in_the_order_in_which_they_name_each_other() {
     assert!(place("third") < place("second") && place("second") < place("last"), "{text}");
     assert_eq!(Built::read(&workshop.path("all/last")).manifest.total.num_samples, 3);
     run(&["build", &folder, "--output", &out, "--quiet", "--set", "source.nobody.take=3"], 2);
+}
+
+#[test]
+fn a_stage_that_replays_what_its_file_no_longer_says_is_warned_of() {
+    let mut workshop = workshop(&[("a", 6, "take = 5")]);
+    let out = workshop.text("stages");
+    workshop.head.push_str(&format!("[output]\nroot = {out:?}\n"));
+    let first = std::fs::read_to_string(workshop.pipeline()).unwrap();
+    let first = workshop.write("first.toml", first.replacen("name = \"t\"", "name = \"first\"", 1));
+    let first = first.display().to_string();
+    let mut second = Workshop::new();
+    second.head.push_str(&format!(
+        "[output]\nroot = {out:?}\n[[source]]\nname = \"r\"\nkind = \"dataset\"\nfrom = {first:?}\n"
+    ));
+    let warning = |second: &Workshop| {
+        let output = run(&["plan", &second.pipeline()], 0);
+        String::from_utf8_lossy(&output.stderr).contains("built from other settings")
+    };
+    run(&["build", &first, "--quiet"], 0);
+    assert!(!warning(&second));
+    run(&["pack", &format!("{out}/first"), "--set", "max_tokens=2000"], 0);
+    assert!(!warning(&second), "packs are no part of what is replayed");
+    run(&["build", &first, "--quiet", "--set", "source.a.take=4"], 0);
+    assert!(warning(&second));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, llava, photo};
+use crate::support::{Workshop, llava, photo, stdout};
 
 fn with_policy(policy: &str, max_tokens: u32) -> Workshop {
     let mut workshop = Workshop::new();
@@ -36,6 +36,9 @@ fn a_long_video_shows_as_many_frames_as_fit() {
     assert_eq!(row.shortened.as_deref(), Some(format!("at most {} frames a video", cost.num_frames).as_str()));
     let sample = built.sample("v0");
     assert_eq!(sample["num_tokens"].as_u64().unwrap_or(cost.num_tokens()), cost.num_tokens());
+    assert_eq!(built.manifest.sources[0].num_shortened, 1);
+    let text = stdout(&["plan", &workshop.pipeline(), "--quiet"]);
+    assert!(text.contains("v: 1 of those drawn show fewer frames or sub-images than they have"), "{text}");
     built.verify();
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_engine::read_packs;
+use manyframe_engine::{PackRow, read_packs};
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, llava, photo, run, stdout};
@@ -31,6 +31,7 @@ fn packs_cover_each_sample_once_with_its_true_length() {
         let row = row.unwrap();
         assert_eq!((row.step, row.rank), (row.pack / 2, row.pack % 2));
         assert!(row.padded_tokens <= 1000 && row.padded_tokens % 8 == 0);
+        check_ranks(&row);
         for (at, sample) in row.samples.iter().enumerate() {
             let (cost, shard) = &lengths[sample];
             assert_eq!(row.cu_seqlens[at + 1] - row.cu_seqlens[at], cost.num_tokens());
@@ -42,6 +43,59 @@ fn packs_cover_each_sample_once_with_its_true_length() {
     seen.sort_unstable();
     assert_eq!(seen, lengths.into_keys().collect::<Vec<_>>());
     built.verify();
+}
+
+/// Each of four ranks has two chunks, all of them tile the sequence, and the images of all follow each other.
+fn check_ranks(row: &PackRow) {
+    let chunks: Vec<(u64, u64)> = row.rank_tokens.chunks(2).map(|bounds| (bounds[0], bounds[1])).collect();
+    let size = row.padded_tokens / 8;
+    let expected = (0..4).flat_map(|rank| [rank, 7 - rank]).map(|chunk| (chunk * size, (chunk + 1) * size));
+    assert_eq!(chunks, expected.collect::<Vec<_>>());
+    assert_eq!((row.rank_images[0], row.rank_images.len()), (0, 5));
+    assert_eq!(row.rank_images[4], *row.cu_images.last().unwrap());
+    assert!(row.rank_images.windows(2).all(|pair| pair[1] - pair[0] <= row.rank_images[1]));
+}
+
+#[test]
+fn ranks_that_divide_each_sample_have_a_part_of_all_of_them() {
+    let (_workshop, built) = packed();
+    let dataset = built.dataset.display().to_string();
+    run(&["pack", &dataset, "--set", "padding=\"samples\""], 0);
+    for row in read_packs(&built.dataset.join("pack.parquet")).unwrap() {
+        let row = row.unwrap();
+        let mut chunks: Vec<(u64, u64)> = row.rank_tokens.chunks(2).map(|bounds| (bounds[0], bounds[1])).collect();
+        // Eight chunks of every sample, of the same size, which tile the pack.
+        assert_eq!(chunks.len(), 8 * row.samples.len());
+        chunks.sort_unstable();
+        assert!(chunks.windows(2).all(|pair| pair[0].1 == pair[1].0));
+        assert_eq!((chunks[0].0, chunks.last().unwrap().1), (0, row.padded_tokens));
+        for bounds in row.cu_seqlens.windows(2) {
+            let of_sample = chunks.iter().filter(|chunk| (bounds[0]..bounds[1]).contains(&chunk.0));
+            assert!(
+                of_sample.clone().count() == 8
+                    && of_sample.clone().all(|chunk| chunk.1 - chunk.0 == (bounds[1] - bounds[0]) / 8)
+            );
+        }
+    }
+}
+
+#[test]
+fn settings_of_packs_fit_each_other() {
+    let (workshop, built) = packed();
+    for (set, expected) in
+        [("pack.pad_to_multiple=12", "a multiple of 8"), ("pack.audit_max_tokens=0", "audit_max_tokens")]
+    {
+        let output = run(&["check", &workshop.pipeline(), "--set", set], 2);
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert!(stderr.contains(expected), "{stderr}");
+    }
+    let dataset = built.dataset.display().to_string();
+    let limited = stdout(&["pack", &dataset, "--set", "audit_max_tokens=1000", "--set", "max_tokens=200"]);
+    assert!(limited.contains("packs of 1,000 tokens as it counts them"), "{limited}");
+    // Forgotten settings are those of a file that sets nothing.
+    let anew = stdout(&["pack", &dataset, "--reset", "--set", "max_tokens=100"]);
+    assert!(anew.contains("too long for a pack, and in none: 23 samples (23 of a)"), "{anew}");
+    assert_eq!(Built::read(&built.dataset).manifest.pack.unwrap().summary.pad_to_multiple, 1);
 }
 
 #[test]

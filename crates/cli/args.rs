@@ -149,6 +149,9 @@ pub(crate) struct PackArguments {
     /// A setting of the table [pack], such as max_tokens=128000 or strategy=balanced. Those that are not given stay as they are.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
+    /// Forget the settings that the dataset is packed with: those that are not given have their defaults.
+    #[arg(long)]
+    pub(crate) reset: bool,
     #[command(flatten)]
     pub(crate) forecast: ForecastArguments,
     /// Print JSON.

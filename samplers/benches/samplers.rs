@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Drawn, Law, Length, OnExhausted, Order, PackOptions, Share, Strategy, Stratify,
-    StratumSplit, Total, Unit, audit_concat, mix, near_duplicates, order, pack,
+    ConcatOptions, ConcatSample, Drawn, Law, Length, OnExhausted, Order, PackOptions, Replacement, Share, Strategy,
+    Stratify, StratumSplit, Total, Unit, audit_concat, mix, near_duplicates, order, pack,
 };
 
 type Job = fn() -> Result<(Duration, String), Box<dyn Error>>;
@@ -100,6 +100,7 @@ fn mixed(num: u64, unit: Unit, num_strata: Option<u64>) -> Result<(Duration, Str
             law: Law::Weight(1.0),
             unit,
             on_exhausted: OnExhausted::Repeat,
+            replacement: Replacement::Without,
             seed: 1,
             stratify: num_strata.map(|_| Stratify { strata: Vec::new(), split: StratumSplit::Proportional }),
         })

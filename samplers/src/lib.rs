@@ -26,8 +26,8 @@ pub use cut::{CutLimits, cut};
 pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
 pub use identity::make_ids_unique;
 pub use mix::{
-    Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixError, Mixture, OnExhausted, Share, Stratify, StratumSplit,
-    Total, Unit, mix,
+    Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixError, Mixture, OnExhausted, Replacement, Share, Stratify,
+    StratumSplit, Total, Unit, mix,
 };
 pub use near::{Match, matches, near_duplicates};
 pub use order::{Order, order};

@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Difference, Drawn, Law, Length, OnExhausted, Order, PackOptions, Share, Strategy,
-    Total, Unit, audit_concat, mix, order, pack,
+    ConcatOptions, ConcatSample, Difference, Drawn, Law, Length, OnExhausted, Order, PackOptions, Replacement, Share,
+    Strategy, Total, Unit, audit_concat, mix, order, pack,
 };
 
 /// Four times what the recipe asks of each source.
@@ -36,6 +36,7 @@ fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<Share> {
         law: law(thousands),
         unit: Unit::Records,
         on_exhausted: OnExhausted::Error,
+        replacement: Replacement::Without,
         seed: 1,
         stratify: None,
     };

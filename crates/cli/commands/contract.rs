@@ -19,6 +19,8 @@ struct Line<'a> {
     asked: Asked,
     drawn: Total,
     num_repeats: u64,
+    num_pieces: u64,
+    num_shortened: u64,
     /// Known once the plan has run.
     delivered: Option<Total>,
 }
@@ -34,6 +36,8 @@ impl<'a> From<&'a SourceBudget> for Line<'a> {
             asked: budget.asked,
             drawn: budget.drawn,
             num_repeats: budget.num_repeats(),
+            num_pieces: budget.num_pieces,
+            num_shortened: budget.num_shortened,
             delivered: None,
         }
     }
@@ -50,6 +54,8 @@ impl<'a> From<&'a SourceSummary> for Line<'a> {
             asked: summary.asked,
             drawn: summary.drawn,
             num_repeats: summary.num_repeats,
+            num_pieces: summary.num_pieces,
+            num_shortened: summary.num_shortened,
             delivered: Some(summary.delivered),
         }
     }
@@ -194,6 +200,15 @@ fn note(line: &Line<'_>) -> Option<String> {
     }
     if line.num_repeats > 0 {
         reasons.push(format!("{} of its samples repeat a record", count(line.num_repeats)));
+    }
+    if line.num_shortened > 0 {
+        let drawn = count(line.num_shortened);
+        reasons
+            .push(format!("{drawn} of those drawn show fewer frames or sub-images than they have, so that they fit"));
+    }
+    if line.num_pieces > 0 {
+        let more = count(line.num_pieces);
+        reasons.push(format!("conversations that are too long were split, which made {more} records more"));
     }
     if let Some(delivered) = line.delivered
         && delivered.num_samples < line.drawn.num_samples

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_plan::PackSummary;
 use manyframe_plan::pipeline::{self, PackTable, SequenceParallel};
-use manyframe_samplers::ConcatOptions;
 use manyframe_samplers::parallel::{Cluster, Forecast, Layout, SequenceLoad, forecast};
 
 use crate::args::{ForecastArguments, PackArguments};
@@ -14,7 +13,7 @@ use crate::{exit, output};
 
 pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
     let manifest = manyframe_engine::Manifest::read(&arguments.dataset)?;
-    let before = manifest.pack.map(|pack| pack.summary.settings).unwrap_or_default();
+    let before = manifest.pack.filter(|_| !arguments.reset).map(|pack| pack.summary.settings).unwrap_or_default();
     let table = pipeline::pack_table_with(&before, &arguments.set).map_err(manyframe_plan::PlanError::Pipeline)?;
     let manifest = manyframe_engine::repack(&arguments.dataset, &table)?;
     let Some(pack) = manifest.pack else { return Ok(ExitCode::SUCCESS) };
@@ -41,7 +40,7 @@ pub(super) fn forecasts(
     arguments: &ForecastArguments,
 ) -> Result<Vec<Forecast>> {
     let scheme = arguments.sequence_parallel.or(table.sequence_parallel);
-    let layout = scheme.map_or_else(alone, |SequenceParallel(scheme)| Layout::new(scheme));
+    let layout = scheme.map_or_else(alone, SequenceParallel::layout);
     let cluster = |&num_gpus: &u32| {
         let degree = layout.degree();
         let message = format!("{num_gpus} GPUs cannot be divided into groups of {degree}, which share a sequence");
@@ -78,7 +77,13 @@ pub(super) fn render(summary: &PackSummary) -> String {
         ));
     }
     if report.num_too_long > 0 {
-        text.push_str(&format!("too long for a pack, and in none: {}\n", plural(report.num_too_long, "sample")));
+        let by_source: Vec<String> =
+            summary.too_long.iter().map(|(source, number)| format!("{} of {source}", count(*number))).collect();
+        text.push_str(&format!(
+            "too long for a pack, and in none: {} ({})\n",
+            plural(report.num_too_long, "sample"),
+            by_source.join(", ")
+        ));
     }
     let Some(audit) = &summary.audit else { return text };
     let mut table = Table::new(&["concatenating would lose", "samples", "of", "tokens", "of", "lost"]);
@@ -94,7 +99,7 @@ pub(super) fn render(summary: &PackSummary) -> String {
         table.render(),
         plural(audit.num_packs, "pack"),
         percent(audit.fill),
-        count(ConcatOptions::default().limit_tokens),
+        count(audit.limit_tokens),
         count(u64::from(summary.capacity_tokens)),
     ));
     text

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use manyframe_plan::pipeline::{self, Override, Pipeline};
+use manyframe_engine::Manifest;
+use manyframe_plan::pipeline::{self, Override, Pipeline, ReadPipeline};
 
 use crate::args::PipelineArguments;
 use crate::exit;
@@ -54,9 +55,28 @@ pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> 
 
 /// Reads a stage. `--output` of a single file is the directory of its dataset.
 pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipeline> {
-    let mut pipeline = pipeline::read(&stage.path, &stage.overrides)?.pipeline;
+    let ReadPipeline { mut pipeline, references } = pipeline::read(&stage.path, &stage.overrides)?;
+    for (path, dataset) in references {
+        warn_if_changed(&path, &dataset, &stage.overrides)?;
+    }
     if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
         pipeline.file.output.directory = output.display().to_string();
     }
     Ok(pipeline)
+}
+
+/// Says so if a dataset that is replayed is not what its pipeline file would build now. It may have been built with settings of
+/// the command line; those of this one count if they fit.
+fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result<()> {
+    // A dataset that is not there is an error of its own.
+    let Ok(manifest) = Manifest::read(Path::new(dataset)) else { return Ok(()) };
+    let all = pipeline::overrides_for(path, overrides)?;
+    let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();
+    for overrides in [all, variables] {
+        if manifest.is_built_by(&pipeline::read(path, &overrides)?.pipeline) {
+            return Ok(());
+        }
+    }
+    tracing::warn!(file = %path.display(), %dataset, "the dataset was built from other settings than its file has; build it again");
+    Ok(())
 }

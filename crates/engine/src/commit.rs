@@ -251,6 +251,7 @@ fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTab
         num_seen: budget.num_seen,
         num_pieces: budget.num_pieces,
         num_repeats: budget.num_repeats(),
+        num_shortened: budget.num_shortened,
         readable: budget.readable,
         after_filters: budget.after_filters,
         available: budget.available,

@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use manyframe_core::{Digest, Layout, RejectCode, Total};
-use manyframe_plan::pipeline::PipelineFile;
+use manyframe_plan::pipeline::{Pipeline, PipelineFile};
 use manyframe_plan::{Asked, PackSummary};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
@@ -17,7 +17,7 @@ use serde_json::Value;
 use crate::EngineError;
 
 /// Raised whenever readers of an older version would misread a manifest.
-pub const MANIFEST_VERSION: u32 = 3;
+pub const MANIFEST_VERSION: u32 = 4;
 
 /// What a dataset is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -84,6 +84,9 @@ pub struct SourceSummary {
     pub num_not_drawn: u64,
     /// Draws of a record beyond its first.
     pub num_repeats: u64,
+    /// Records drawn that show fewer frames or sub-images than they have, so that they fit.
+    #[serde(default)]
+    pub num_shortened: u64,
     /// Records that could be read and measured.
     pub readable: Total,
     /// Those that are short enough and pass the filters.
@@ -173,6 +176,16 @@ impl Manifest {
 }
 
 impl Manifest {
+    /// Whether the dataset was built by this pipeline, whatever packs it has been given since.
+    pub fn is_built_by(&self, pipeline: &Pipeline) -> bool {
+        let without_packs = |mut pipeline: Value| {
+            _ = pipeline.as_object_mut().and_then(|fields| fields.remove("pack"));
+            pipeline
+        };
+        let asked = portable_pipeline(&pipeline.file, &pipeline.variables);
+        without_packs(self.pipeline.clone()) == without_packs(asked)
+    }
+
     /// The pipeline file with its variables unfilled and without a place for its output.
     pub(crate) fn portable_pipeline(&self) -> Value {
         let mut pipeline = self.pipeline.clone();

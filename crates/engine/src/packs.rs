@@ -8,9 +8,10 @@ use std::path::Path;
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
 use manyframe_core::{Digest, RecordId};
-use manyframe_plan::pipeline::{PackTable, PipelineFile};
+use manyframe_plan::pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
-use manyframe_samplers::Boundaries;
+use manyframe_samplers::parallel::Layout;
+use manyframe_samplers::{Boundaries, Padding};
 
 use crate::commit::digest_of_file;
 use crate::ledger::{LedgerRow, Status, read_ledger};
@@ -40,6 +41,11 @@ pub struct PackRow {
     pub num_tokens: u64,
     /// Tokens of the sequence with its padding.
     pub padded_tokens: u64,
+    /// With sequence parallelism: its rank r encodes the images `rank_images[r] .. rank_images[r + 1]` of the sequence.
+    pub rank_images: Vec<u64>,
+    /// With sequence parallelism: first token, and one past the last, of each chunk, rank after rank and ascending in each.
+    /// Every rank has as many chunks.
+    pub rank_tokens: Vec<u64>,
 }
 
 fn columns() -> Vec<RowColumn<PackRow>> {
@@ -52,12 +58,24 @@ fn columns() -> Vec<RowColumn<PackRow>> {
         }),
         RowColumn::texts("shards", "shard of each, without format and extension", |row: &PackRow| row.shards.clone()),
         RowColumn::numbers("shard_rows", "number of each within its shard", |row: &PackRow| row.shard_rows.clone()),
-        RowColumn::numbers("cu_seqlens", "tokens before each sample, and of all", |row: &PackRow| {
-            row.cu_seqlens.clone()
-        }),
+        RowColumn::numbers(
+            "cu_seqlens",
+            "tokens before each sample, and of all; with padding = \"samples\", their padding included",
+            |row: &PackRow| row.cu_seqlens.clone(),
+        ),
         RowColumn::numbers("cu_images", "images before each sample, and of all", |row: &PackRow| row.cu_images.clone()),
         RowColumn::number("num_tokens", "tokens of its samples", |row: &PackRow| Some(row.num_tokens)),
         RowColumn::number("padded_tokens", "tokens with padding", |row: &PackRow| Some(row.padded_tokens)),
+        RowColumn::numbers(
+            "rank_images",
+            "images before each sequence-parallel rank, which encodes those up to the next, and of all; else empty",
+            |row: &PackRow| row.rank_images.clone(),
+        ),
+        RowColumn::numbers(
+            "rank_tokens",
+            "start and end of each chunk of tokens, sequence-parallel rank after rank; as many chunks each; else empty",
+            |row: &PackRow| row.rank_tokens.clone(),
+        ),
     ]
 }
 
@@ -85,6 +103,8 @@ fn row_at(cursor: &mut Cursor) -> Option<PackRow> {
         cu_images: cursor.numbers()?,
         num_tokens: cursor.number()?,
         padded_tokens: cursor.number()?,
+        rank_images: cursor.numbers()?,
+        rank_tokens: cursor.numbers()?,
     })
 }
 
@@ -169,10 +189,14 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered], shards: &
     let file = File::create(path).map_err(EngineError::write(path))?;
     let mut writer = RowWriter::new(BufWriter::new(file), columns()).map_err(EngineError::table(path))?;
     let ranks = u64::from(packing.options.ranks.get());
+    let layout = packing.summary.settings.sequence_parallel.map(SequenceParallel::layout);
+    let padding = packing.options.padding;
     for (number, members) in (0u64..).zip(packing.packs.iter()) {
         let of_pack = || members.iter().filter_map(|&member| delivered.get(member as usize));
-        let Boundaries { cu_seqlens, cu_images, padded_tokens } =
-            Boundaries::of(members, &packing.lengths, &packing.options);
+        let boundaries = Boundaries::of(members, &packing.lengths, &packing.options);
+        let (rank_images, rank_tokens) =
+            layout.map(|layout| of_ranks(&layout, &boundaries, padding)).unwrap_or_default();
+        let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
         let row = PackRow {
             pack: number,
             step: number / ranks,
@@ -184,10 +208,29 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered], shards: &
             cu_images: cu_images.into_iter().map(u64::from).collect(),
             num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
             padded_tokens: u64::from(padded_tokens),
+            rank_images,
+            rank_tokens,
         };
         writer.write(row).map_err(EngineError::table(path))?;
     }
     let sink = writer.finish().map_err(EngineError::table(path))?;
     let file = sink.into_inner().map_err(|error| EngineError::write(path)(error.into_error()))?;
     file.sync_all().map_err(EngineError::write(path))
+}
+
+/// What the ranks of a sequence-parallel group have of a pack: images before each and of all, and the bounds of each one's chunks.
+fn of_ranks(layout: &Layout, boundaries: &Boundaries, padding: Padding) -> (Vec<u64>, Vec<u64>) {
+    let num_images = u64::from(boundaries.cu_images.last().copied().unwrap_or(0));
+    let images = (0..=layout.degree()).map(|rank| layout.images_of_rank(num_images, rank).start).collect();
+    // Ranks divide the whole pack, or each sample of it.
+    let whole = [0, boundaries.padded_tokens];
+    let bounds = if padding == Padding::Samples { boundaries.cu_seqlens.as_slice() } else { &whole };
+    let sequences = || bounds.windows(2).filter_map(|pair| pair.first().copied().zip(pair.last().copied()));
+    let chunks = |rank: u64| {
+        sequences().flat_map(move |(start, end)| {
+            let tokens = layout.tokens_of_rank(u64::from(end - start), rank);
+            tokens.into_iter().flat_map(move |tokens| [tokens.start, tokens.end].map(|place| place + u64::from(start)))
+        })
+    };
+    (images, (0..layout.degree()).flat_map(chunks).collect())
 }

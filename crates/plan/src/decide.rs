@@ -13,6 +13,7 @@ use manyframe_samplers::{CutLimits, Drawn, Share, Stratify, cut, mix, order};
 use rustc_hash::FxHashSet;
 
 use crate::delivered::Delivered;
+use crate::fit::Fit;
 use crate::index::IndexFile;
 use crate::pipeline::{ShardSplit, SourceTable, StratifyBy};
 use crate::plan::Asked;
@@ -119,6 +120,8 @@ fn draw(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<Ve
             let Some(index) = all.index.get(row) else { continue };
             budget.drawn.count(index.cost);
             budget.num_drawn += u64::from(repetition == 0);
+            let fit = all.places.get(row).and_then(|place| place.fit.as_deref());
+            budget.num_shortened += u64::from(repetition == 0 && fit.is_some_and(Fit::is_shortened));
             budget.estimated_bytes += index.estimated_bytes;
             if let Some(decision) = of_row.get_mut(row) {
                 *decision = Decision::Drawn(repetition + 1);
@@ -143,6 +146,7 @@ fn share(table: &SourceTable, eligible: Vec<usize>, all: &Rows, seed: u64) -> Sh
         law: table.law(),
         unit: table.unit,
         on_exhausted: table.on_exhausted,
+        replacement: table.replacement,
         seed,
         stratify,
     }

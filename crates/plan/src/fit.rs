@@ -39,6 +39,11 @@ impl Fit {
         *self == Self::default()
     }
 
+    /// Whether it shows fewer frames or sub-images than it has.
+    pub(crate) fn is_shortened(&self) -> bool {
+        self.max_frames.is_some() || self.max_tiles.is_some()
+    }
+
     /// The record without the turns that are given up; frames and sub-images are given up when they are made.
     #[must_use]
     pub fn cut(&self, record: Record) -> Record {

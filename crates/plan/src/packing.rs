@@ -39,6 +39,9 @@ pub struct PackSummary {
     pub pad_to_multiple: u32,
     /// What the packs cost.
     pub report: PackReport,
+    /// Samples that fit into no pack, by source.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub too_long: BTreeMap<String, u64>,
     /// What another packer would have lost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<AuditSummary>,
@@ -47,6 +50,8 @@ pub struct PackSummary {
 /// What LongLLaVA's released packer would have made of the same samples, in the same order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditSummary {
+    /// Most tokens of a pack, as that packer counts them.
+    pub limit_tokens: u64,
     /// Packs that would reach the trainer.
     pub num_packs: u64,
     /// Tokens trained on, over the length of all packs, from 0 to 1.
@@ -76,17 +81,26 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
     let lengths: Vec<Length> = samples.iter().map(length).collect();
     let sources: Vec<u32> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
+    let mut too_long = BTreeMap::new();
+    for sample in packs.too_long.iter().filter_map(|&sample| samples.get(sample as usize)) {
+        *too_long.entry(source_name(file, sample.source)).or_insert(0) += 1;
+    }
     let summary = PackSummary {
         settings: table.clone(),
         capacity_tokens: options.capacity_tokens.get(),
         pad_to_multiple: options.pad_to_multiple.get(),
         report: packs.report(&lengths, &sources, &options),
-        audit: table.audit.map(|Audit::Concat| concat_audit(file, samples, &options)),
+        too_long,
+        audit: table.audit.map(|Audit::Concat| concat_audit(file, table, samples, &options)),
     };
     Ok(Some(Packing { options, lengths, packs, summary }))
 }
 
-fn concat_audit(file: &PipelineFile, samples: &[PackSample], options: &PackOptions) -> AuditSummary {
+fn source_name(file: &PipelineFile, source: u32) -> String {
+    file.source.get(source as usize).map(|table| table.name.clone()).unwrap_or_default()
+}
+
+fn concat_audit(file: &PipelineFile, table: &PackTable, samples: &[PackSample], options: &PackOptions) -> AuditSummary {
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let sample = |sample: &PackSample| ConcatSample {
         source: sample.source,
@@ -95,12 +109,13 @@ fn concat_audit(file: &PipelineFile, samples: &[PackSample], options: &PackOptio
         num_turns: sample.num_turns,
     };
     let samples: Vec<ConcatSample> = samples.iter().map(sample).collect();
+    let released = ConcatOptions::default().limit_tokens;
     let concat = ConcatOptions {
+        limit_tokens: table.audit_max_tokens.map_or(released, |tokens| u64::from(tokens.get())),
         sequence_tokens: u64::from(options.capacity_tokens.get()),
         tokens_per_image: u64::from(file.format.tokens_per_image),
-        ..ConcatOptions::default()
     };
     let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, &concat);
-    let name = |source: u32| file.source.get(source as usize).map(|table| table.name.clone()).unwrap_or_default();
-    AuditSummary { num_packs, fill, sources: sources.into_iter().map(|(source, loss)| (name(source), loss)).collect() }
+    let sources = sources.into_iter().map(|(source, loss)| (source_name(file, source), loss)).collect();
+    AuditSummary { limit_tokens: concat.limit_tokens, num_packs, fill, sources }
 }

@@ -25,7 +25,7 @@ use crate::packing::{PackSample, PackSummary, pack_samples};
 use crate::pipeline::{Pipeline, PipelineFile};
 
 /// Raised whenever a plan of an older version cannot be run.
-pub const PLAN_VERSION: u32 = 3;
+pub const PLAN_VERSION: u32 = 4;
 
 /// Every decision of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -76,6 +76,9 @@ pub struct SourceBudget {
     pub asked: Asked,
     /// Records that are drawn at least once.
     pub num_drawn: u64,
+    /// Those that show fewer frames or sub-images than they have, so that they fit.
+    #[serde(default)]
+    pub num_shortened: u64,
     /// What is drawn, repetitions included.
     pub drawn: Total,
     /// Bytes it takes in shards, roughly.

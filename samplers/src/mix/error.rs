@@ -37,6 +37,14 @@ pub enum MixError {
         /// The unit of the weighted sources.
         unit: Unit,
     },
+    /// Something is asked of records that have none of it: all of them would be drawn and nothing be achieved.
+    #[error("source {name:?} has records, but no {unit}; it is asked for in {unit}", unit = .unit.as_str())]
+    NothingOfUnit {
+        /// The source.
+        name: String,
+        /// Its unit.
+        unit: Unit,
+    },
     /// A source with `on_exhausted = "error"` has less than was asked.
     #[error("source {name:?} has {available} {unit}, {asked} are asked", unit = .unit.as_str())]
     Exhausted {

@@ -12,11 +12,15 @@
 //! * With `weight`, sources depend on one another through the size of their targets only: each draw is a longer or shorter
 //!   prefix of the same order. A total covers the weighted sources alone, so that changing a `take` leaves them as they are.
 //!
+//! With replacement ([`Replacement::With`]) the order is an endless one in which records come again; the same holds for its
+//! prefixes.
+//!
 //! It deliberately does not give what an exhausted source lacks to the others: the difference is reported instead.
 
 mod apportion;
 mod candidates;
 mod error;
+mod replacement;
 #[cfg(test)]
 mod tests;
 mod weights;
@@ -98,6 +102,17 @@ pub enum OnExhausted {
     Error,
 }
 
+/// Whether a record can be drawn again before every other one was drawn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Replacement {
+    /// It cannot: a record is drawn again only once all were, which `repeat` and `on_exhausted = "repeat"` ask for.
+    #[default]
+    Without,
+    /// It can: each draw is from the whole source, which is never exhausted.
+    With,
+}
+
 /// Units of all weighted sources together. Sources with another law stand beside it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -146,6 +161,8 @@ pub struct Share {
     pub unit: Unit,
     /// What happens if the source has less.
     pub on_exhausted: OnExhausted,
+    /// Whether records are put back once they are drawn. With [`Law::All`] and with strata they are not.
+    pub replacement: Replacement,
     /// Seed of its ranks.
     pub seed: u64,
     /// Strata to keep in proportion.
@@ -225,19 +242,34 @@ pub fn mix(rows: &[IndexRow], shares: &[Share], total: Total) -> Result<Mixture,
     let mut drawn_shares = Vec::with_capacity(shares.len());
     for (share, candidates) in shares.iter().zip(candidates) {
         let available = candidates.available();
-        let (asked, passes) = match share.law {
-            Law::All => (available as f64, Passes { num_whole: 1, rest: 0, is_short: false }),
-            Law::Repeat(factor) => (factor * available as f64, repeated(share, factor, available)?),
-            Law::Take(units) => {
-                (units as f64, passes(share, Target { asked: units as f64, whole_units: units }, available)?)
+        let whole = |units: u64| Target { asked: units as f64, whole_units: units };
+        let target = match share.law {
+            Law::All => whole(available),
+            Law::Repeat(factor) => {
+                let asked = checked_repeat(share, factor)? * available as f64;
+                Target { asked, whole_units: asked.round() as u64 }
             }
-            Law::Weight(_) => {
-                let target = weighted.next().unwrap_or(Target { asked: 0.0, whole_units: 0 });
-                (target.asked, passes(share, target, available)?)
-            }
+            Law::Take(units) => whole(units),
+            Law::Weight(_) => weighted.next().unwrap_or(whole(0)),
         };
-        let (drawn, achieved) = candidates.draw(passes);
-        let difference = if passes.is_short {
+        let asked = target.asked;
+        if target.whole_units > 0 && available == 0 && !share.eligible.is_empty() {
+            return Err(MixError::NothingOfUnit { name: share.name.clone(), unit: share.unit });
+        }
+        let is_put_back = share.replacement == Replacement::With && share.law != Law::All && share.stratify.is_none();
+        let (is_short, (drawn, achieved)) = if is_put_back && available > 0 {
+            let times = target.asked / available as f64;
+            check_repetitions(share, times)?;
+            (false, replacement::draw(rows, share, available, target.whole_units))
+        } else {
+            let passes = match share.law {
+                Law::All => Passes { num_whole: 1, rest: 0, is_short: false },
+                Law::Repeat(factor) => repeated(factor, available),
+                Law::Take(_) | Law::Weight(_) => passes(share, target, available)?,
+            };
+            (passes.is_short, candidates.draw(passes))
+        };
+        let difference = if is_short {
             Difference::Exhausted
         } else if (achieved as f64 - asked).abs() < 0.5 {
             Difference::None
@@ -249,14 +281,22 @@ pub fn mix(rows: &[IndexRow], shares: &[Share], total: Total) -> Result<Mixture,
     Ok(Mixture { shares: drawn_shares })
 }
 
-fn repeated(share: &Share, factor: f64, available: u64) -> Result<Passes, MixError> {
+fn checked_repeat(share: &Share, factor: f64) -> Result<f64, MixError> {
     let factor = checked_factor(share, factor)?;
-    if factor > f64::from(MAX_REPETITIONS) {
-        return Err(MixError::Repetitions { name: share.name.clone(), needed: factor });
+    check_repetitions(share, factor).map(|()| factor)
+}
+
+fn check_repetitions(share: &Share, times: f64) -> Result<(), MixError> {
+    if times > f64::from(MAX_REPETITIONS) {
+        return Err(MixError::Repetitions { name: share.name.clone(), needed: times });
     }
+    Ok(())
+}
+
+fn repeated(factor: f64, available: u64) -> Passes {
     let rest = (factor.fract() * available as f64).round() as u64;
     let (more, rest) = if rest >= available && factor.fract() > 0.5 { (1, 0) } else { (0, rest) };
-    Ok(Passes { num_whole: factor as u32 + more, rest, is_short: false })
+    Passes { num_whole: factor as u32 + more, rest, is_short: false }
 }
 
 fn passes(share: &Share, target: Target, available: u64) -> Result<Passes, MixError> {

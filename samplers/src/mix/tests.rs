@@ -25,6 +25,7 @@ fn share(name: &str, eligible: impl IntoIterator<Item = usize>, law: Law) -> Sha
         law,
         unit: Unit::Records,
         on_exhausted: OnExhausted::Stop,
+        replacement: Replacement::Without,
         seed: 7,
         stratify: None,
     }
@@ -74,8 +75,32 @@ proptest! {
     }
 
     #[test]
+    fn draws_with_replacement_are_met_and_nested(
+        num in 1usize..150, small in 0u64..3000, more in 0u64..2000, unit in any_unit(),
+    ) {
+        let rows = rows("x", num);
+        let most = rows.iter().map(|row| unit.amount(row)).max().unwrap();
+        let share = Share { unit, replacement: Replacement::With, ..share("x", 0..num, Law::All) };
+        let available: u64 = rows.iter().map(|row| unit.amount(row)).sum();
+        prop_assume!(available > 0 && small + more < available * 100);
+        let take = |units| mix_one(&rows, Share { law: Law::Take(units), ..share.clone() });
+        let (small_draw, large) = (take(small), take(small + more));
+        prop_assert!(contains(&large.drawn, &small_draw.drawn));
+        prop_assert!(small_draw.achieved <= small && (small - small_draw.achieved) < most.max(1));
+        prop_assert_eq!(small_draw.achieved, small_draw.drawn.iter().map(|drawn| unit.amount(&rows[drawn.row])).sum::<u64>());
+        prop_assert!(small_draw.drawn.is_sorted());
+        // A record that is left out changes no draw of another before its own draws are filled up by later ones.
+        let without = Share { eligible: (1..num).collect(), law: Law::Take(small), ..share };
+        if num > 1 && unit == Unit::Records {
+            let others = small_draw.drawn.iter().filter(|drawn| drawn.row > 0).copied().collect::<Vec<_>>();
+            prop_assert!(contains(&mix_one(&rows, without).drawn, &others));
+        }
+    }
+
+    #[test]
     fn a_take_is_met_to_within_one_record(num in 1usize..150, take in 0u64..3000, unit in any_unit()) {
         let rows = rows("x", num);
+        prop_assume!(rows.iter().any(|row| unit.amount(row) > 0));
         let drawn = mix_one(&rows, Share { unit, ..share("x", 0..num, Law::Take(take)) });
         let most = rows.iter().map(|row| unit.amount(row)).max().unwrap();
         let target = take.min(drawn.available);
@@ -227,14 +252,6 @@ fn an_exhausted_source_stops_repeats_or_fails_as_stated() {
 }
 
 #[test]
-fn a_source_without_the_unit_is_exhausted_at_once() {
-    let rows = [row("x")];
-    let images = Share { unit: Unit::Images, on_exhausted: OnExhausted::Repeat, ..share("x", [0], Law::Take(5)) };
-    let drawn = mix_one(&rows, images);
-    assert_eq!((drawn.drawn.len(), drawn.achieved, drawn.difference), (1, 0, Difference::Exhausted));
-}
-
-#[test]
 fn laws_that_make_no_sense_are_refused() {
     let rows = rows("x", 4);
     let refused = |shares: &[Share], total| mix(&rows, shares, total).unwrap_err();
@@ -257,4 +274,27 @@ fn laws_that_make_no_sense_are_refused() {
         refused(&[Share { stratify, ..share("x", 0..4, Law::All) }], Total::Largest),
         MixError::Strata { .. }
     ));
+}
+
+/// Of n draws from n records, a part of 1/e misses a record, as many meet it once, and half as many twice.
+#[test]
+fn draws_with_replacement_are_uniform() {
+    let rows = rows("x", 20_000);
+    let share = Share { replacement: Replacement::With, ..share("x", 0..20_000, Law::Take(20_000)) };
+    let mut times = vec![0usize; 20_000];
+    mix_one(&rows, share).drawn.iter().for_each(|drawn| times[drawn.row] += 1);
+    let part = |wanted: usize| times.iter().filter(|&&times| times == wanted).count() as f64 / 20_000.0;
+    for (wanted, expected) in [(0, 0.3679), (1, 0.3679), (2, 0.1839), (3, 0.0613)] {
+        assert!((part(wanted) - expected).abs() < 0.012, "{wanted} times: {}", part(wanted));
+    }
+}
+
+#[test]
+fn what_a_source_has_none_of_cannot_be_asked_of_it() {
+    let rows = rows("x", 10);
+    let asked = |law| mix(&rows, &[Share { unit: Unit::Frames, ..share("x", 0..10, law) }], Total::Units(5));
+    let nothing = Err(MixError::NothingOfUnit { name: "x".to_owned(), unit: Unit::Frames });
+    assert_eq!(asked(Law::Take(1)), nothing);
+    assert_eq!(asked(Law::Take(0)).unwrap().shares[0].drawn, []);
+    assert_eq!(asked(Law::All).unwrap().shares[0].drawn.len(), 10);
 }

@@ -18,6 +18,7 @@ mod values;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use manyframe_samplers::{Law, Replacement};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -102,6 +103,7 @@ pub fn pack_table_with(before: &PackTable, overrides: &[Override]) -> Result<Pac
     let mut problems: Vec<Problem> =
         overrides.iter().filter_map(|set| document::apply_override(&mut root, set).err()).collect();
     let table = check::read_table(&root, "pack", &mut problems);
+    check_pack(&table, &root, &mut problems);
     if problems.is_empty() { Ok(table) } else { Err(problems) }
 }
 
@@ -125,7 +127,11 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         duplicates: check::read_table(table("duplicates"), "duplicates", problems),
         over_long: check::read_table(table("over_long"), "over_long", problems),
         mix: check::read_table(table("mix"), "mix", problems),
-        pack: tables.get("pack").map(|node| check::read_table(node, "pack", problems)),
+        pack: tables.get("pack").map(|node| {
+            let table = check::read_table(node, "pack", problems);
+            check_pack(&table, node, problems);
+            table
+        }),
         validate: tables.get("validate").map(|node| check::read_table(node, "validate", problems)),
         source: Vec::new(),
     };
@@ -208,6 +214,26 @@ fn check_head(root: &Node, file: &mut PipelineFile, problems: &mut Vec<Problem>)
     }
 }
 
+fn check_pack(table: &PackTable, node: &Node, problems: &mut Vec<Problem>) {
+    let mut wrong = |key: &str, message: &str, allowed: &str| {
+        problems.push(Problem::new(place_of(node, &[key]), message).with_allowed(allowed));
+    };
+    if let (Some(parallel), Some(multiple)) = (table.sequence_parallel, table.pad_to_multiple)
+        && !u64::from(multiple.get()).is_multiple_of(parallel.num_chunks())
+    {
+        let message =
+            format!("pack.pad_to_multiple: sequences of {multiple} tokens cannot be divided as {parallel} asks");
+        wrong("pad_to_multiple", &message, &format!("a multiple of {}", parallel.num_chunks()));
+    }
+    if table.audit_max_tokens.is_some() && table.audit.is_none() {
+        wrong(
+            "audit_max_tokens",
+            "pack.audit_max_tokens is for an audit, and there is none",
+            "with audit = \"concat\"",
+        );
+    }
+}
+
 const NAME: &str = "1 to 64 letters, digits, '-' and '_'";
 
 fn is_name(text: &str) -> bool {
@@ -265,6 +291,18 @@ fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> Source
     }
     if has("strata") && !has("stratify") {
         wrong(place_of(node, &["strata"]), ".strata says how groups share a draw, and there are none", "with stratify");
+    }
+    if source.replacement == Replacement::With {
+        let place = || place_of(node, &["replacement"]);
+        if laws.is_empty() || source.law() == Law::All {
+            wrong(place(), ".replacement = \"with\" needs an amount to draw", "with take, weight or repeat");
+        }
+        if has("stratify") {
+            wrong(place(), ".replacement = \"with\" draws no groups in proportion", "without stratify");
+        }
+        if has("on_exhausted") {
+            wrong(place(), ".replacement = \"with\" never exhausts a source", "without on_exhausted");
+        }
     }
     let foreign: &[&str] = if is_replay {
         &["annotations", "annotation_root", "media", "media_by_subset"]

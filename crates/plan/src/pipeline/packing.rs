@@ -34,6 +34,8 @@ pub struct PackTable {
     pub sequence_parallel: Option<SequenceParallel>,
     /// Reports what another packer would have lost of the same samples. Default: none.
     pub audit: Option<Audit>,
+    /// Most tokens of a pack of the audited packer, as it counts them. Default: 128,000, as it was released.
+    pub audit_max_tokens: Option<NonZeroU32>,
 }
 
 impl Default for PackTable {
@@ -49,6 +51,7 @@ impl Default for PackTable {
             padding: Padding::default(),
             sequence_parallel: None,
             audit: None,
+            audit_max_tokens: None,
         }
     }
 }
@@ -65,8 +68,8 @@ impl PackTable {
     /// The settings of the packer, for samples of at most `max_tokens`.
     pub fn options(&self, max_tokens: u64, seed: u64) -> PackOptions {
         let longest = NonZeroU32::new(u32::try_from(max_tokens).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
-        let parallel = self.sequence_parallel.map(|parallel| Layout::new(parallel.0).num_chunks());
-        let needed = parallel.and_then(|chunks| NonZeroU32::new(u32::try_from(chunks).ok()?));
+        let chunks = self.sequence_parallel.map(SequenceParallel::num_chunks);
+        let needed = chunks.and_then(|chunks| NonZeroU32::new(u32::try_from(chunks).ok()?));
         PackOptions {
             strategy: self.strategy,
             capacity_tokens: self.max_tokens.unwrap_or(longest),
@@ -83,6 +86,18 @@ impl PackTable {
 /// How the ranks of a group share a sequence, as text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceParallel(pub Scheme);
+
+impl SequenceParallel {
+    /// Which images and tokens each rank has.
+    pub fn layout(self) -> Layout {
+        Layout::new(self.0)
+    }
+
+    /// Chunks that a sequence is cut into.
+    pub(crate) fn num_chunks(self) -> u64 {
+        self.layout().num_chunks()
+    }
+}
 
 impl FromStr for SequenceParallel {
     type Err = String;

@@ -14,8 +14,8 @@ use crate::PlanError;
 pub struct ReadPipeline {
     /// The pipeline, with datasets in the place of the files that build them.
     pub pipeline: Pipeline,
-    /// The files that it names.
-    pub references: Vec<PathBuf>,
+    /// The files that it names, and the datasets that they build.
+    pub references: BTreeMap<PathBuf, String>,
 }
 
 /// Reads and checks a pipeline file, and finds out where the pipeline files that it names put their datasets.
@@ -37,7 +37,7 @@ pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PlanErr
             output.clone_into(text);
         }
     }
-    Ok(ReadPipeline { pipeline, references: outputs.into_keys().collect() })
+    Ok(ReadPipeline { pipeline, references: outputs })
 }
 
 fn read_text(path: &Path) -> Result<String, PlanError> {
@@ -106,7 +106,7 @@ pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>
     let mut waiting = Vec::new();
     for path in files {
         let own: Vec<Override> = overrides_for(&path, overrides)?;
-        let references = read(&path, &own)?.references;
+        let references: Vec<PathBuf> = read(&path, &own)?.references.into_keys().collect();
         waiting.push((path, references));
     }
     let mut ordered: Vec<PathBuf> = Vec::new();

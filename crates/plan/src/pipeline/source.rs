@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use manyframe_core::{Layout, RejectCode};
-use manyframe_samplers::{Law, OnExhausted, StratumSplit, Unit};
+use manyframe_samplers::{Law, OnExhausted, Replacement, StratumSplit, Unit};
 use manyframe_sources::{SourceKind, SourceOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +48,9 @@ pub struct SourceTable {
     pub unit: Unit,
     /// What happens if the source has less than `take` or `weight` asks for. Default: `stop`.
     pub on_exhausted: OnExhausted,
+    /// Whether records are drawn with replacement: then one can come again before all others came once, and the source is never
+    /// exhausted. Default: `without`.
+    pub replacement: Replacement,
     /// Draw so that these groups of records keep their proportions. Default: none.
     pub stratify: Option<StratifyBy>,
     /// Whether the groups of `stratify` share the draw in proportion or equally. Default: `proportional`.
