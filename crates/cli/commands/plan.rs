@@ -65,9 +65,7 @@ impl Work {
     pub(super) fn enter(pipeline: &Pipeline, is_fresh: bool) -> Result<Self> {
         let dataset = Path::new(&pipeline.file.output.directory);
         manyframe_engine::refuse_foreign(dataset)?;
-        let mut name = dataset.as_os_str().to_owned();
-        name.push(".work");
-        let directory = PathBuf::from(name);
+        let directory = manyframe_plan::work_directory(dataset);
         fs::create_dir_all(&directory).map_err(|source| EngineError::Write { path: directory.clone(), source })?;
         let lock = fs::File::create(directory.join("lock"))
             .map_err(|source| EngineError::Write { path: directory.join("lock"), source })?;

@@ -355,3 +355,49 @@ fn crc32_of(bytes: &[u8]) -> u32 {
     crc.update(bytes);
     crc.sum()
 }
+
+#[test]
+fn the_listing_of_a_tar_is_kept_until_the_tar_changes() {
+    let root =
+        root("a.tar", &tar_bytes(&[("one.txt", b"1"), ("sub dir/two\nlines.txt", b"22"), ("three.txt", b"333")]));
+    let listings = root.path.with_file_name("listings");
+    let open = || MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
+    let sees_all = |store: &MediaStore| {
+        [("one.txt", 1), ("sub dir/two\nlines.txt", 2), ("three.txt", 3)]
+            .iter()
+            .all(|&(name, length)| read(store, name).is_ok_and(|bytes| bytes.len() == length))
+    };
+    assert!(sees_all(&open()));
+    let kept = fs::read_dir(&listings).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    assert_eq!(kept.len(), 1);
+
+    // The second header is destroyed behind the back of the listing: size and time stay as they are.
+    let modified = fs::metadata(&root.path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&root.path).unwrap();
+    bytes[1024..1536].fill(b'x');
+    write(&root.path, &bytes);
+    let set_modified = |time| fs::File::options().write(true).open(&root.path).unwrap().set_modified(time).unwrap();
+    set_modified(modified);
+    assert!(sees_all(&open()));
+    // A listing that is cut short is none, and neither is that of the tar as it was before.
+    write(&kept[0], &fs::read(&kept[0]).unwrap()[..40]);
+    assert!(!sees_all(&open()) && read(&open(), "one.txt").is_ok());
+    write(&root.path, tar_bytes(&[("other.txt", b"1"), ("sub dir/two\nlines.txt", b"22"), ("three.txt", b"333")]));
+    set_modified(modified + std::time::Duration::from_secs(1));
+    assert!(read(&open(), "other.txt").is_ok() && code(read(&open(), "one.txt")) == RejectCode::MediaMissing);
+}
+
+#[test]
+fn links_in_a_kept_listing_are_links_still() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(tar::EntryType::Symlink);
+    header.set_size(0);
+    builder.append_link(&mut header, "link.jpg", "/etc/passwd").unwrap();
+    let root = root("a.tar", &builder.into_inner().unwrap());
+    let listings = root.path.with_file_name("listings");
+    for _ in 0..2 {
+        let store = MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
+        assert_eq!(code(read(&store, "link.jpg")), RejectCode::UnsafePath);
+    }
+}

@@ -1,6 +1,6 @@
 //! Everything that a pipeline file names, opened: readers, media, tokenizer, policies. Planner and workers share it.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 #[cfg(feature = "video")]
@@ -15,6 +15,7 @@ use manyframe_media::{
 };
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
+use crate::dataset::work_directory;
 #[cfg(feature = "video")]
 use crate::fit::Fit;
 #[cfg(feature = "video")]
@@ -132,8 +133,12 @@ impl OpenSource {
             }
             Kind::Replay(_) => Box::new(ReplaySource::open(table, &pipeline.variables)?),
         };
-        let store = MediaStore::open(&media_roots(table)?)
-            .map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
+        let roots = media_roots(table)?;
+        let store = match work_directory_of(&pipeline.file) {
+            Some(work) => MediaStore::open_keeping(&roots, &work.join("listings")),
+            None => MediaStore::open(&roots),
+        };
+        let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
         let media = SourceMedia::new(store, pipeline.file.limits.clone());
         Ok(Self { table: table.clone(), media, reader })
     }
@@ -162,6 +167,12 @@ impl OpenSource {
     pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.reader.read_at(origin)
     }
+}
+
+/// Where work on the pipeline's dataset is in progress, if any is.
+fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
+    let dataset = Some(&file.output.directory).filter(|directory| !directory.is_empty())?;
+    Some(work_directory(Path::new(dataset))).filter(|work| work.is_dir())
 }
 
 /// Media roots, datasets to replay and variables, as they are given and with links resolved.

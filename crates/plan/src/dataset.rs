@@ -24,6 +24,13 @@ struct Entry {
     num_bytes: u64,
 }
 
+/// Where work on a dataset is in progress: `DATASET.work`, beside it.
+pub fn work_directory(dataset: &Path) -> PathBuf {
+    let mut name = dataset.as_os_str().to_owned();
+    name.push(".work");
+    PathBuf::from(name)
+}
+
 /// Lists the shards of one format: every format holds every sample, so that one of them is enough. What is wrong with a
 /// dataset is told in words.
 pub(crate) fn list_shards(dataset: &Path) -> Result<Vec<DatasetShard>, String> {

@@ -6,7 +6,8 @@
 //! ```
 //!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
-//! **Invariant:** no image and no frame is decoded here; media are read whole only to tell duplicates apart.
+//! **Invariant:** no image and no frame is decoded here, unless the pipeline file asks for looks or for a check of all media;
+//! media are read whole only to tell duplicates apart.
 
 mod built;
 mod context;
@@ -30,6 +31,7 @@ mod rows;
 
 pub use built::{BuildFacts, WorkDone};
 pub use context::{Context, OpenSource, format_spec};
+pub use dataset::work_directory;
 pub use error::PlanError;
 pub use fit::{Fit, Piece};
 pub use index::{fewest_tiles, in_visual, plan_key};

@@ -114,9 +114,7 @@ fn journal_path(
     let ids = samples.ids().map(|id| id.0).collect::<Vec<_>>().concat();
     let key = Digest::of_fields([&manifest[..], how.as_bytes(), &ids]).to_string();
     let key = key.get(..16).unwrap_or_default();
-    let mut work = dataset.as_os_str().to_owned();
-    work.push(".work");
-    let work = PathBuf::from(work);
+    let work = manyframe_plan::work_directory(dataset);
     fs::create_dir_all(&work).map_err(EngineError::write(&work))?;
     Ok(work.join(format!("validation-{key}.jsonl")))
 }

@@ -10,6 +10,7 @@ use manyframe_core::RejectCode;
 use tracing::debug;
 
 use super::index::{Member, MemberIndex, Packing, Place, base_name};
+use super::listing::kept_or_listed;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
 use crate::located::ArchiveFile;
@@ -27,17 +28,19 @@ pub(crate) struct Archive {
 const HEAD_BYTES: u64 = 512;
 
 impl Archive {
-    /// Opens a zip or tar file. `path` has its links resolved.
-    pub(crate) fn open(path: &Path) -> Result<Self, OpenError> {
+    /// Opens a zip or tar file. `path` has its links resolved. Listings of tars are kept in the directory.
+    pub(crate) fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let handle = File::open(path).map_err(failed)?;
-        let num_bytes = handle.metadata().map_err(failed)?.len();
+        let metadata = handle.metadata().map_err(failed)?;
+        let num_bytes = metadata.len();
         let mut head = vec![0; num_bytes.min(HEAD_BYTES) as usize];
         handle.read_exact_at(&mut head, 0).map_err(failed)?;
         refuse_split(path, &head)?;
 
         let members = if is_tar_header(&head) {
-            list_tar_members(&handle, path, num_bytes).map_err(failed)?
+            let list = || list_tar_members(&handle, path, num_bytes);
+            kept_or_listed(listings, path, &metadata, list).map_err(failed)?
         } else if head.starts_with(b"PK") || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip")) {
             list_zip_members(&handle).map_err(|error| zip_refused(path, &head, error))?
         } else {

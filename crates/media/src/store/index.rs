@@ -14,7 +14,7 @@ pub(crate) struct Member {
 }
 
 /// Where the bytes of a member are.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Place {
     /// A range of the archive (tar).
     Range { offset: u64, num_bytes: u64 },

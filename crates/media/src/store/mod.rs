@@ -10,6 +10,7 @@
 mod archive;
 mod directory;
 mod index;
+mod listing;
 mod natural;
 mod read;
 mod request;
@@ -63,9 +64,18 @@ impl MediaStore {
 
     /// Opens all roots, and lists the members of archives. Roots are searched in this order.
     pub fn open(roots: &[MediaRoot]) -> Result<Self, OpenError> {
+        Self::open_with(roots, None)
+    }
+
+    /// The same; listings of tars, which take a read for each member, are kept in a directory for the next time.
+    pub fn open_keeping(roots: &[MediaRoot], listings: &Path) -> Result<Self, OpenError> {
+        Self::open_with(roots, Some(listings))
+    }
+
+    fn open_with(roots: &[MediaRoot], listings: Option<&Path>) -> Result<Self, OpenError> {
         let roots = roots
             .iter()
-            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(&root.path)? }))
+            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(&root.path, listings)? }))
             .collect::<Result<_, OpenError>>()?;
         Ok(Self { roots })
     }
@@ -111,13 +121,13 @@ impl OpenRoot {
 }
 
 impl RootKind {
-    fn open(path: &Path) -> Result<Self, OpenError> {
+    fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
         // Resolved once: what is found later is compared with it.
         let resolved = path.canonicalize().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
         if resolved.is_dir() {
             return Ok(Self::Directory(DirectoryRoot::new(resolved)));
         }
-        Archive::open(&resolved).map(Self::Archive)
+        Archive::open(&resolved, listings).map(Self::Archive)
     }
 
     fn find(&self, name: &str) -> Result<Option<Located>, MediaError> {

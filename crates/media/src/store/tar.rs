@@ -21,6 +21,13 @@ const BLOCK_BYTES: u64 = 512;
 /// Longest name or pax block that is read; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
+/// The place of a member that is a link.
+pub(crate) const LINK: Place =
+    Place::Unreadable { code: RejectCode::UnsafePath, why: "is a link, and links in archives are not followed" };
+
+/// The place of a member that is a device, a part of a sparse file …
+pub(crate) const SPECIAL: Place = Place::Unreadable { code: RejectCode::UnsupportedMedia, why: "is not a plain file" };
+
 /// What the extension headers before a member say about it.
 #[derive(Default)]
 struct Extension {
@@ -93,10 +100,8 @@ fn member(name: &str, entry_type: EntryType, offset: u64, num_bytes: u64) -> Opt
     let place = match entry_type {
         EntryType::Regular | EntryType::Continuous => Place::Range { offset, num_bytes },
         EntryType::Directory => return None,
-        EntryType::Symlink | EntryType::Link => {
-            Place::Unreadable { code: RejectCode::UnsafePath, why: "is a link, and links in archives are not followed" }
-        }
-        _ => Place::Unreadable { code: RejectCode::UnsupportedMedia, why: "is not a plain file" },
+        EntryType::Symlink | EntryType::Link => LINK,
+        _ => SPECIAL,
     };
     // The first tar headers knew no types: there a directory is a name that ends with a slash.
     if name.ends_with('/') {
