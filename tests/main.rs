@@ -8,6 +8,7 @@ mod cli;
 mod demo;
 mod determinism;
 mod dirt;
+mod documents;
 mod duplicates;
 mod export;
 mod layering;

@@ -6,7 +6,8 @@ TOKENIZER is a SentencePiece .model or a tokenizer.json. Written from the descri
 datasets with its template; neither the column `prompt` nor `label_spans` is read, and nothing of manyframe's code is used:
 
 * A turn of the user is `<|startoftext|><|User|>\\n`, text, `\\n`; one of the assistant is `<|startoftext|><|Assistant|>\\n`,
-  answer, `<|endoftext|>`. A system text opens the first turn of the user.
+  answer, `<|endoftext|>`. A system text opens the first turn of the user. A document, which is one turn of the assistant by
+  itself, is `<|startoftext|>`, text, `<|endoftext|>`.
 * The prompt is split at `<image>`; each chunk is tokenised on its own. An image is the id -200.
 * The loss falls on answers and their end tokens; every other label is -100. A token is trained if a character of it is.
 
@@ -54,6 +55,10 @@ def reference(messages: list[dict], encode: Callable[[str], list[Token]]) -> tup
         prompt += text
         is_trained.extend([trained] * len(text))
 
+    if [message["role"] for message in messages] == ["assistant"]:
+        write(START)
+        write(messages[0]["content"] + END, trained=True)
+        messages = []
     for message in messages:
         if message["role"] == "system":
             system = message["content"] + "\n"

@@ -7,7 +7,7 @@ use manyframe_engine::ExportOptions;
 use manyframe_shards::SingleImage;
 
 use crate::args::{ExportArguments, ExportFormat, Global, SingleImageForm};
-use crate::table::{bytes, count};
+use crate::table::{bytes, count, plural};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCode> {
@@ -27,8 +27,12 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
             manyframe_engine::export_llava_json(&arguments.dataset, &arguments.output, &options, observer.as_ref())?
         }
     };
+    let left_out = match exported.num_documents {
+        0 => String::new(),
+        number => format!("{} left out: these trainers read conversations\n", plural(number, "document")),
+    };
     output::print(&format!(
-        "{} records, {} images ({})\nannotations: {}\n",
+        "{} records, {} images ({})\n{left_out}annotations: {}\n",
         count(exported.num_records),
         count(exported.num_images),
         bytes(exported.num_bytes),

@@ -22,7 +22,7 @@ pub use cost::{Cost, Total};
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::IndexRow;
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
-pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind};
+pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind, is_document};
 pub use reject::{Reject, RejectCode};
 pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual};
 pub use signature::Signature;

@@ -97,13 +97,14 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// One conversation of an upstream dataset, made canonical.
+/// One conversation or document of an upstream dataset, made canonical.
 ///
 /// # Invariants
 /// * Every visual points into `media`, and every medium is pointed at exactly once, in order of appearance.
 /// * Videos point at `MediaKind::Video`, images and tiled images at `MediaKind::Image`.
 /// * Turns alternate between user and assistant, with an optional system turn first; the last one is the assistant's.
 /// * Every answer has text; visuals stand in user turns only.
+/// * A document is a text by itself: one turn of the assistant's, which answers nothing.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
     /// Identity, derived from the other fields.
@@ -186,6 +187,24 @@ impl Record {
         Ok(Self { id, source, subset, upstream_id, turns, media, origin })
     }
 
+    /// The same, where an answer that is the only turn is a document.
+    pub fn try_document(
+        source: Arc<str>,
+        subset: Arc<str>,
+        upstream_id: String,
+        turns: Vec<Turn>,
+        media: Vec<MediaRef>,
+        origin: Origin,
+    ) -> Result<Self, RecordError> {
+        if !is_document(turns.iter().map(|turn| turn.role)) {
+            return Self::try_new(source, subset, upstream_id, turns, media, origin);
+        }
+        turns.iter().enumerate().try_for_each(|(index, turn)| check_turn(index, turn))?;
+        check_visuals(&turns, &media)?;
+        let id = record_id(&source, &subset, &upstream_id, &turns, &media);
+        Ok(Self { id, source, subset, upstream_id, turns, media, origin })
+    }
+
     /// The visuals in order of appearance.
     pub fn visuals(&self) -> impl Iterator<Item = Visual> {
         visuals_of(&self.turns)
@@ -196,6 +215,11 @@ impl Record {
         let texts = self.turns.iter().flat_map(|turn| &turn.parts);
         texts.map(|part| if let Part::Text(text) = part { num_chars(text) } else { 0 }).sum()
     }
+}
+
+/// Whether these are the roles of a document: a text that is trained on, and answers nothing.
+pub fn is_document(mut roles: impl Iterator<Item = Role>) -> bool {
+    roles.next() == Some(Role::Assistant) && roles.next().is_none()
 }
 
 fn num_chars(text: &str) -> usize {
@@ -221,19 +245,24 @@ fn check_turns(turns: &[Turn]) -> Result<(), RecordError> {
         if turn.role != expected {
             return Err(RecordError::TurnOrder { turn: index, found: turn.role, expected });
         }
-        let has_visual = turn.parts.iter().any(|part| matches!(part, Part::Visual(_)));
-        let has_text = turn.parts.iter().any(|part| matches!(part, Part::Text(text) if !text.trim().is_empty()));
-        if has_visual && turn.role != Role::User {
-            return Err(RecordError::VisualOutsideUserTurn { turn: index, role: turn.role });
-        }
-        if !has_text && !has_visual {
-            return Err(RecordError::EmptyTurn { turn: index, role: turn.role });
-        }
+        check_turn(index, turn)?;
     }
     match last.role {
         Role::Assistant => Ok(()),
         found => Err(RecordError::TurnOrder { turn: turns.len(), found, expected: Role::Assistant }),
     }
+}
+
+fn check_turn(index: usize, turn: &Turn) -> Result<(), RecordError> {
+    let has_visual = turn.parts.iter().any(|part| matches!(part, Part::Visual(_)));
+    let has_text = turn.parts.iter().any(|part| matches!(part, Part::Text(text) if !text.trim().is_empty()));
+    if has_visual && turn.role != Role::User {
+        return Err(RecordError::VisualOutsideUserTurn { turn: index, role: turn.role });
+    }
+    if !has_text && !has_visual {
+        return Err(RecordError::EmptyTurn { turn: index, role: turn.role });
+    }
+    Ok(())
 }
 
 fn check_visuals(turns: &[Turn], media: &[MediaRef]) -> Result<(), RecordError> {
@@ -346,6 +375,18 @@ mod tests {
             Err(RecordError::TurnOrder { turn: 0, found: Role::Assistant, expected: Role::User })
         );
         assert_eq!(record(vec![], 0), Err(RecordError::NoTurns));
+    }
+
+    #[test]
+    fn a_document_is_an_answer_to_nothing() {
+        let document = |turns| {
+            let origin = Origin { file: "a.json".into(), position: Position::File };
+            Record::try_document("s".into(), "".into(), "1".into(), turns, vec![], origin)
+        };
+        assert!(document(vec![turn(Role::Assistant, vec![text("Once.")])]).is_ok());
+        let empty = Err(RecordError::EmptyTurn { turn: 0, role: Role::Assistant });
+        assert_eq!(document(vec![turn(Role::Assistant, vec![text(" ")])]), empty);
+        assert!(record(vec![turn(Role::Assistant, vec![text("Once.")])], 0).is_err());
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Layout, Sample};
+use manyframe_core::{Layout, Sample, is_document};
 use manyframe_plan::{Observer, Step};
 use manyframe_shards::{LlavaRecord, ShardFormat, SingleImage};
 use rustix::fs::{CWD, RenameFlags};
@@ -44,6 +44,8 @@ pub struct ExportOptions {
 pub struct Exported {
     /// Records in `data.json`.
     pub num_records: u64,
+    /// Documents left out: these trainers read conversations.
+    pub num_documents: u64,
     /// Files below `images`.
     pub num_images: u64,
     /// Size of all files together.
@@ -96,7 +98,12 @@ fn write_staged(
         let in_shard = |error| EngineError::Shard { path: path.clone(), error };
         for sample in manyframe_shards::read(shard.format, &path).map_err(in_shard)? {
             let sample = sample.map_err(in_shard)?;
-            if is_wanted(&sample, options) {
+            if !is_wanted(&sample, options) {
+                continue;
+            }
+            if is_document(sample.messages.iter().map(|message| message.role)) {
+                export.done.num_documents += 1;
+            } else {
                 export.write(&sample)?;
             }
         }

@@ -1,6 +1,6 @@
 //! Chat templates: messages to one prompt, with the spans of it on which the loss falls.
 //!
-//! A template is eight strings around the texts of the turns. Where one of them contains a special token of the
+//! A template is a few strings around the texts of the turns, or around that of a document. Where one of them contains a special token of the
 //! tokenizer (`<|startoftext|>`, `</s>`), that is one token; under a tokenizer that lacks it, it is the text it looks like.
 //!
 //! | template | source |
@@ -9,7 +9,7 @@
 //! | `vicuna` | LLaVA-1.5's `v1` conversation, with its system sentence |
 //! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
 
-use manyframe_core::{RejectCode, Role};
+use manyframe_core::{RejectCode, Role, is_document};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -55,6 +55,11 @@ pub struct TemplateText {
     pub end: String,
     /// After `end`; not trained.
     pub after_end: String,
+    /// Before the text of a document, which is no conversation; after `start`.
+    pub document_prefix: String,
+    /// After the text of a document; trained. Unset: `end`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub document_end: Option<String>,
     /// Further strings by which a trainer or a model tells turns apart. No text may contain them. The tokenizer's special
     /// tokens need not be listed.
     pub markers: Vec<String>,
@@ -109,6 +114,7 @@ fn longllava() -> TemplateText {
         user_suffix: "\n".into(),
         assistant_prefix: "<|startoftext|><|Assistant|>\n".into(),
         end: "<|endoftext|>".into(),
+        document_prefix: "<|startoftext|>".into(),
         markers: ["<|startoftext|>", "<|endoftext|>", "<|User|>", "<|Assistant|>"].map(String::from).into(),
         ..TemplateText::default()
     }
@@ -139,6 +145,7 @@ fn chatml() -> TemplateText {
         assistant_prefix: "<|im_start|>assistant\n".into(),
         end: "<|im_end|>".into(),
         after_end: "\n".into(),
+        document_end: Some("<|endoftext|>".into()),
         markers: ["<|im_start|>", "<|im_end|>"].map(String::from).into(),
         ..TemplateText::default()
     }
@@ -146,7 +153,7 @@ fn chatml() -> TemplateText {
 
 impl TemplateText {
     /// The strings that are written into prompts, with the names of their fields.
-    pub(crate) fn written(&self) -> [(&'static str, &str); 9] {
+    pub(crate) fn written(&self) -> [(&'static str, &str); 11] {
         [
             ("start", &self.start),
             ("system_prefix", &self.system_prefix),
@@ -157,19 +164,30 @@ impl TemplateText {
             ("assistant_prefix", &self.assistant_prefix),
             ("end", &self.end),
             ("after_end", &self.after_end),
+            ("document_prefix", &self.document_prefix),
+            ("document_end", self.document_end.as_deref().unwrap_or_default()),
         ]
     }
 
-    /// The whole text of a conversation, appended to an empty prompt. `write` appends the message of a number.
+    /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message of a number.
     ///
     /// A system turn that no user turn follows is an error if the template has no turn of its own for it.
     pub(crate) fn render(
         &self,
-        roles: impl ExactSizeIterator<Item = Role>,
+        roles: impl ExactSizeIterator<Item = Role> + Clone,
         turn_end: TurnEnd,
         mut prompt: Prompt,
         mut write: impl FnMut(usize, &mut String) -> Result<(), Unformattable>,
     ) -> Result<Prompt, Unformattable> {
+        if is_document(roles.clone()) {
+            prompt.push(&self.start);
+            prompt.push(&self.document_prefix);
+            let start = prompt.text.len();
+            write(0, &mut prompt.text)?;
+            prompt.push(self.document_end.as_deref().unwrap_or(&self.end));
+            prompt.label_spans.push((start, prompt.text.len()));
+            return Ok(prompt);
+        }
         let num_messages = roles.len();
         let mut roles = roles.enumerate().peekable();
         let has_system = roles.peek().is_some_and(|&(_, role)| role == Role::System);

@@ -9,6 +9,7 @@ use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use manyframe_core::RejectCode;
 
+use crate::scratch::with_scratch;
 use crate::{MediaError, RgbImage, RgbView};
 
 thread_local! {
@@ -24,8 +25,10 @@ pub fn resize(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbI
     if width_px == source.width_px() || height_px == source.height_px() {
         return resize_pass(source, width_px, height_px);
     }
-    let narrowed = resize_pass(source, width_px, source.height_px())?;
-    resize_pass(narrowed.view(), width_px, height_px)
+    with_scratch(width_px, source.height_px(), |narrowed| {
+        resize_into(source, narrowed)?;
+        resize_pass(narrowed.view(), width_px, height_px)
+    })
 }
 
 /// The largest size with this aspect whose longest side is at most `edge_px`; a smaller image keeps its size.
@@ -51,15 +54,20 @@ fn resize_pass(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<Rgb
     let mut scaled = RgbImage::gray(width_px, height_px, 0).ok_or_else(|| {
         MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels is not a size to scale to"))
     })?;
-    resize_into(source, &mut scaled).map_err(|error| {
-        let (from_w, from_h) = (source.width_px(), source.height_px());
-        let detail = format!("cannot scale {from_w}×{from_h} to {width_px}×{height_px} pixels: {error}");
-        MediaError::bad(RejectCode::MediaShape, detail)
-    })?;
+    resize_into(source, &mut scaled)?;
     Ok(scaled)
 }
 
-fn resize_into(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box<dyn std::error::Error>> {
+fn resize_into(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), MediaError> {
+    let (to_w, to_h) = (scaled.width_px(), scaled.height_px());
+    convolve(source, scaled).map_err(|error| {
+        let (from_w, from_h) = (source.width_px(), source.height_px());
+        let detail = format!("cannot scale {from_w}×{from_h} to {to_w}×{to_h} pixels: {error}");
+        MediaError::bad(RejectCode::MediaShape, detail)
+    })
+}
+
+fn convolve(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box<dyn std::error::Error>> {
     let image = source.image();
     let whole = ImageRef::new(image.width_px(), image.height_px(), image.pixels(), PixelType::U8x3)?;
     let (left, top) = source.origin_px();

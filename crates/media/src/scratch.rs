@@ -1,6 +1,6 @@
-//! Memory for pixels that is used again: one buffer a thread, so that no image waits for fresh pages.
+//! Memory for pixels that is used again: a few buffers a thread, so that no image waits for fresh pages.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 
 use manyframe_core::RejectCode;
 
@@ -10,7 +10,8 @@ use crate::{MediaError, RgbImage};
 const MAX_KEPT_BYTES: usize = 72 << 20;
 
 thread_local! {
-    static MEMORY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+    /// As many as calls were ever nested; the buffer of the outermost one is the last.
+    static MEMORY: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Calls `work` with an image of this size, whose pixels hold whatever was there before.
@@ -19,13 +20,14 @@ pub(crate) fn with_scratch<T>(
     height_px: u32,
     work: impl FnOnce(&mut RgbImage) -> Result<T, MediaError>,
 ) -> Result<T, MediaError> {
-    let mut image = RgbImage::recycled(width_px, height_px, MEMORY.take()).ok_or_else(|| {
-        MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels cannot be held in memory"))
-    })?;
+    let mut image = RgbImage::recycled(width_px, height_px, MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default())
+        .ok_or_else(|| {
+            MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels cannot be held in memory"))
+        })?;
     let result = work(&mut image);
     let memory = image.into_pixels();
     if memory.capacity() <= MAX_KEPT_BYTES {
-        MEMORY.set(memory);
+        MEMORY.with_borrow_mut(|buffers| buffers.push(memory));
     }
     result
 }

@@ -116,7 +116,8 @@ impl Source for ReplaySource {
         let media = media.ok_or_else(|| reject("its visuals show images that it does not have".to_owned()))?;
         let upstream_id = replayed.sample.id.to_string();
         let (source, subset) = (Arc::clone(&self.name), Arc::clone(&raw.subset));
-        Record::try_new(source, subset, upstream_id, turns, media, raw.origin.clone())
+        // What another stage delivered was sound.
+        Record::try_document(source, subset, upstream_id, turns, media, raw.origin.clone())
             .map_err(|error| reject(error.to_string()))
     }
 }

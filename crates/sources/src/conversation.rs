@@ -25,6 +25,12 @@ const ANSWERS: &[&str] = &["response", "output", "completion", "answer"];
 const ROLES: &[&str] = &["from", "role"];
 const CONTENTS: &[&str] = &["value", "content", "text"];
 
+/// Whether a record has any of the known shapes.
+pub(crate) fn has_conversation(row: &Object<'_>) -> bool {
+    let is_answered = row.get_any(QUESTIONS).is_some() && row.get_any(ANSWERS).is_some();
+    is_answered || row.get_any(LISTS).is_some()
+}
+
 /// The turns of a record, in the first of the known shapes that it has.
 pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
     let mut turns = if let Some((name, list)) = row.get_any(LISTS) {

@@ -13,6 +13,8 @@ pub(crate) struct Draft<'a> {
     pub(crate) turns: Vec<DraftTurn<'a>>,
     /// The media that placeholders in the turns stand for.
     pub(crate) media: DraftMedia,
+    /// Whether it is no conversation but a text by itself, which is its only turn.
+    pub(crate) is_document: bool,
 }
 
 /// Media of a record, in upstream's order.

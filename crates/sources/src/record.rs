@@ -69,7 +69,8 @@ fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Resu
         _ => Arc::clone(&raw.subset),
     };
     let name = Arc::clone(context.name);
-    Ok(Record::try_new(name, subset, upstream_id.clone(), turns, media, raw.origin.clone())?)
+    let make = if draft.is_document { Record::try_document } else { Record::try_new };
+    Ok(make(name, subset, upstream_id.clone(), turns, media, raw.origin.clone())?)
 }
 
 fn read_object(raw: &Raw) -> Result<Object<'_>, Fault> {
@@ -105,7 +106,7 @@ fn describe(error: &serde_json::Error, text: &[u8], origin: &Origin) -> String {
 /// Applies the options that change turns and media, and drops system turns that say nothing.
 fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
     draft.turns.retain(|turn| turn.role != Role::System || !turn.is_blank());
-    if options.leading_answer == LeadingAnswer::Drop {
+    if options.leading_answer == LeadingAnswer::Drop && !draft.is_document {
         let mut is_asked = false;
         draft.turns.retain(|turn| {
             is_asked |= turn.role == Role::User;

@@ -45,7 +45,7 @@ source_kinds! {
     LlavaVideo = "llava_video",
     /// M4-Instruct: interleaved images of many datasets.
     M4Instruct = "m4_instruct",
-    /// Conversations without any image or video, in every shape in common use.
+    /// Conversations without any image or video, in every shape in common use; and documents.
     Text = "text",
 }
 

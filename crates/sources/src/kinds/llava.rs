@@ -28,5 +28,10 @@ pub(crate) const READER: Reader =
 /// A conversation, and media under their usual names.
 pub(crate) fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
     let turns = read_turns(row)?;
-    Ok(Draft { subset: read_text(row, "data_source")?, turns, media: read_media(row, setting.table)? })
+    Ok(Draft {
+        subset: read_text(row, "data_source")?,
+        turns,
+        media: read_media(row, setting.table)?,
+        ..Draft::default()
+    })
 }

@@ -35,5 +35,5 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
         }
         media.videos.iter_mut().for_each(|video| video.fps = Some(fps));
     }
-    Ok(Draft { subset: read_text(row, "data_source")?, turns, media })
+    Ok(Draft { subset: read_text(row, "data_source")?, turns, media, ..Draft::default() })
 }

@@ -26,5 +26,5 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
         Some(Value::Object(metadata)) => read_text(metadata, "dataset")?,
         Some(other) => return Err(Fault::wrong_type("metadata", other, "an object")),
     };
-    Ok(Draft { subset, turns: read_turns(row)?, media: read_media(row, setting.table)? })
+    Ok(Draft { subset, turns: read_turns(row)?, media: read_media(row, setting.table)?, ..Draft::default() })
 }

@@ -26,5 +26,10 @@ pub(crate) const READER: Reader = Reader { ids: &["id"], unplaced: Unplaced::IsM
 fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
     let turns = read_turns(row)?;
     let images = read_media_of_kind(row, &["images", "image"], MediaKind::Image, setting.table)?;
-    Ok(Draft { subset: read_text(row, "source")?, turns, media: DraftMedia { images, videos: Vec::new() } })
+    Ok(Draft {
+        subset: read_text(row, "source")?,
+        turns,
+        media: DraftMedia { images, videos: Vec::new() },
+        ..Draft::default()
+    })
 }

@@ -17,7 +17,7 @@ use manyframe_core::{Digest, MediaKind, Role};
 
 use super::{Reader, Setting, llava};
 use crate::Captions;
-use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
+use crate::draft::{Draft, DraftTurn, Piece};
 use crate::fault::{Fault, names_of};
 use crate::fields::{read_id, read_media_of_kind};
 use crate::placement::Unplaced;
@@ -53,7 +53,7 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
     let question = question_of(row, setting)?;
     let question = videos.into_iter().map(Piece::Medium).chain([Piece::Text(Cow::Owned(question))]).collect();
     let turns = vec![DraftTurn { role: Role::User, pieces: question }, DraftTurn::text(Role::Assistant, answer)];
-    Ok(Draft { subset: None, turns, media: DraftMedia::default() })
+    Ok(Draft { turns, ..Draft::default() })
 }
 
 /// The index of the caption of the whole video.

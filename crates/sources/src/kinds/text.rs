@@ -1,19 +1,21 @@
 //! Conversations without images and videos, for replay: ShareGPT, UltraChat, Magpie, Evol-Instruct, Alpaca and the
-//! like, in every shape of `conversation.rs`.
+//! like, in every shape of `conversation.rs`. And documents, for language modelling: SlimPajama, FineWeb, Dolma and the
+//! like.
 //!
+//! * A record without a conversation and with a string `text` is a document. SlimPajama says in `meta` from which set it is.
 //! * A placeholder in the text is text: the record has nothing that it could stand for.
 //! * A record that does have images, videos or audio is rejected: name the file as another kind of source.
 //! * A conversation that starts with an answer, as ShareGPT's often do, is rejected unless the option
 //!   `leading_answer = "drop"` leaves that answer out.
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Role};
 
 use super::{Reader, Setting};
-use crate::conversation::read_turns;
-use crate::draft::{Draft, DraftMedia, Piece};
+use crate::conversation::{has_conversation, read_turns};
+use crate::draft::{Draft, DraftTurn, Piece};
 use crate::fault::Fault;
 use crate::placement::Unplaced;
-use crate::value::Object;
+use crate::value::{Object, Value};
 
 pub(crate) const READER: Reader = Reader {
     ids: &["id", "idx", "uuid", "conversation_id", "prompt_id", "sample_id", "question_id"],
@@ -27,10 +29,33 @@ fn draft<'r>(row: &'r Object<'_>, _: &Setting<'_>) -> Result<Draft<'r>, Fault> {
     if let Some((name, _)) = row.get_filled(MEDIA) {
         return Err(Fault::new(RejectCode::UnsupportedMedia, format!("a text source, but the record has {name:?}")));
     }
+    if let Some(document) = document(row)? {
+        let subset = subset_of_document(row);
+        return Ok(Draft { subset, turns: vec![document], is_document: true, ..Draft::default() });
+    }
     let turns = read_turns(row)?;
     let is_text = turns.iter().flat_map(|turn| &turn.pieces).all(|piece| matches!(piece, Piece::Text(_)));
     if !is_text {
         return Err(Fault::new(RejectCode::UnsupportedMedia, "a text source, but a turn has an image or video"));
     }
-    Ok(Draft { subset: None, turns, media: DraftMedia::default() })
+    Ok(Draft { turns, ..Draft::default() })
+}
+
+/// The text of a document; `None` if the record is a conversation.
+fn document<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Fault> {
+    if has_conversation(row) {
+        return Ok(None);
+    }
+    match row.get("text") {
+        None => Ok(None),
+        Some(Value::Text(text)) => Ok(Some(DraftTurn::text(Role::Assistant, text.as_ref()))),
+        Some(other) => Err(Fault::wrong_type("text", other, "a string")),
+    }
+}
+
+fn subset_of_document(row: &Object<'_>) -> Option<String> {
+    match row.get("meta") {
+        Some(Value::Object(meta)) => meta.get("redpajama_set_name")?.as_text().map(str::to_owned),
+        _ => None,
+    }
 }

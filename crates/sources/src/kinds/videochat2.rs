@@ -20,7 +20,7 @@ use std::path::Path;
 use manyframe_core::{Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Role};
 
 use super::{Reader, Setting};
-use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
+use crate::draft::{Draft, DraftTurn, Piece};
 use crate::fault::{Fault, names_of};
 use crate::fields::{read_media_of_kind, read_number};
 use crate::placement::Unplaced;
@@ -44,7 +44,7 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
     if let Some(first) = turns.first_mut() {
         first.pieces.splice(0..0, media.into_iter().map(Piece::Medium));
     }
-    Ok(Draft { subset: None, turns, media: DraftMedia::default() })
+    Ok(Draft { turns, ..Draft::default() })
 }
 
 fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
