@@ -72,11 +72,12 @@ fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result
     let Ok(manifest) = Manifest::read(Path::new(dataset)) else { return Ok(()) };
     let all = pipeline::overrides_for(path, overrides)?;
     let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();
-    for overrides in [all, variables] {
-        if manifest.is_built_by(&pipeline::read(path, &overrides)?.pipeline) {
-            return Ok(());
-        }
+    // Mistakes of that file are told when it is built.
+    let is_built_with =
+        |overrides: &[Override]| pipeline::read(path, overrides).is_ok_and(|read| manifest.is_built_by(&read.pipeline));
+    if !is_built_with(&all) && !is_built_with(&variables) {
+        let message = "the dataset was built from other settings than its file has; build it again";
+        tracing::warn!(file = %path.display(), %dataset, "{message}");
     }
-    tracing::warn!(file = %path.display(), %dataset, "the dataset was built from other settings than its file has; build it again");
     Ok(())
 }
