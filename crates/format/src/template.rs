@@ -146,7 +146,7 @@ fn chatml() -> TemplateText {
         end: "<|im_end|>".into(),
         after_end: "\n".into(),
         document_end: Some("<|endoftext|>".into()),
-        markers: ["<|im_start|>", "<|im_end|>"].map(String::from).into(),
+        markers: ["<|im_start|>", "<|im_end|>", "<|endoftext|>"].map(String::from).into(),
         ..TemplateText::default()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use manyframe_core::{Grid, Part, Role, SampleTokens, SampleVisual, Turn, Visual, VisualKind};
+use manyframe_core::{Grid, Part, Role, SampleTokens, SampleVisual, Turn, Visual, VisualKind, is_document};
 use manyframe_format::{
     Dialect, FormatSpec, Formatted, Formatter, ResolvedVisual, Template, Tokenizer, TurnEnd, turns_from_messages,
 };
@@ -92,7 +92,8 @@ impl Case {
 prop_compose! {
     fn case()(
         system in prop::option::of(text()),
-        rounds in prop::collection::vec((parts(), text()), 1..4),
+        document in text(),
+        rounds in prop::collection::vec((parts(), text()), 0..4),
         dialect in prop::sample::select(vec![Dialect::Longllava, Dialect::Longllava202410, Dialect::Plain]),
         template in prop::sample::select(vec![Template::Longllava, Template::Vicuna, Template::Chatml]),
         turn_end in prop::sample::select(vec![TurnEnd::Eos, TurnEnd::NewlineInEosLabel]),
@@ -101,6 +102,9 @@ prop_compose! {
         let mut visuals = Vec::new();
         let mut turns: Vec<Turn> =
             system.into_iter().map(|text| Turn { role: Role::System, parts: vec![Part::Text(text)] }).collect();
+        if rounds.is_empty() {
+            turns = vec![Turn { role: Role::Assistant, parts: vec![Part::Text(document)] }];
+        }
         for (parts, answer) in rounds {
             let parts = parts.into_iter().map(|part| part.map_or_else(
                 |visual| {
@@ -210,7 +214,11 @@ proptest! {
         let num_answers = case.turns.iter().filter(|turn| turn.role == Role::Assistant).count();
         let num_ends = if case.spec.turn_end == TurnEnd::Eos { num_answers } else { 1 };
         let num_systems = usize::from(case.turns[0].role == Role::System);
+        let is_document = is_document(case.turns.iter().map(|turn| turn.role));
         let expected = match case.spec.template {
+            Template::Longllava if is_document => [("<|startoftext|>", 1), ("<|endoftext|>", 1), ("<|User|>", 0)],
+            Template::Vicuna if is_document => [("USER:", 0), ("</s>", 1), ("<s>", 1)],
+            _ if is_document => [("<|im_start|>", 0), ("<|im_end|>", 0), ("<|endoftext|>", 1)],
             Template::Longllava => [("<|startoftext|>", 2 * num_answers), ("<|endoftext|>", num_ends), ("<|User|>", num_answers)],
             Template::Vicuna => [("USER:", num_answers), ("</s>", num_ends), ("<s>", 1)],
             _ => [("<|im_start|>", 2 * num_answers + num_systems), ("<|im_end|>", num_answers + num_systems + num_ends), ("<s>", 0)],
