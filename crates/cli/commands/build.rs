@@ -14,7 +14,7 @@ use super::plan::Work;
 use super::validate::Check;
 use super::{contract, pack, stages};
 use crate::args::{BuildArguments, Global};
-use crate::table::{bytes, count};
+use crate::table::{bytes, count, plural};
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCode> {
@@ -100,11 +100,11 @@ pub(super) fn report(committed: &Committed) -> Result<Budget> {
     }
     let num_bytes = manifest.shards.iter().map(|shard| shard.num_bytes).sum();
     text.push_str(&format!(
-        "\n{} samples, {} tokens, {} images in {} shards ({})\ndataset:  {}\nmanifest: {}\n",
-        count(manifest.total.num_samples),
-        count(manifest.total.cost.num_tokens()),
-        count(manifest.total.cost.num_images),
-        count(manifest.shards.len() as u64),
+        "\n{}, {}, {} in {} ({})\ndataset:  {}\nmanifest: {}\n",
+        plural(manifest.total.num_samples, "sample"),
+        plural(manifest.total.cost.num_tokens(), "token"),
+        plural(manifest.total.cost.num_images, "image"),
+        plural(manifest.shards.len() as u64, "shard"),
         bytes(num_bytes),
         committed.dataset.display(),
         committed.manifest_digest,

@@ -106,6 +106,7 @@ fn looks_of_file(context: &Context, path: &Path) -> Result<Vec<Look>, MediaError
         Ok(vec![look_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
     };
     let looks = contained(|| match look_of_image() {
+        #[cfg(feature = "video")]
         Err(not_an_image @ MediaError::Bad { .. }) => {
             looks_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
         }
@@ -134,11 +135,6 @@ fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result
     let looks = frames.iter().map(|frame| look_of_bytes(context, &frame.image.bytes)).collect::<Result<Vec<_>, _>>()?;
     // A frame without contrast, such as a black one, is that of many videos.
     Ok(Some(looks.into_iter().filter(|look| look.hash.is_some()).collect()))
-}
-
-#[cfg(not(feature = "video"))]
-fn looks_of_video_file(_: &Context, _: &Path, _: u64) -> Result<Option<Vec<Look>>, MediaError> {
-    Ok(None)
 }
 
 /// What tells whether the excluded images have changed: every file with its size and modification time.
