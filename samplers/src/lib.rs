@@ -31,4 +31,6 @@ pub use mix::{
 };
 pub use near::{Match, matches, near_duplicates};
 pub use order::{Order, order};
-pub use pack::{Balance, Boundaries, Length, PackOptions, PackReport, Packs, Padding, Strategy, TooManySamples, pack};
+pub use pack::{
+    Balance, Boundaries, Length, OfRanks, PackOptions, PackReport, Packs, Padding, Strategy, TooManySamples, pack,
+};

@@ -181,10 +181,11 @@ impl Record {
         media: Vec<MediaRef>,
         origin: Origin,
     ) -> Result<Self, RecordError> {
-        check_turns(&turns)?;
-        check_visuals(&turns, &media)?;
-        let id = record_id(&source, &subset, &upstream_id, &turns, &media);
-        Ok(Self { id, source, subset, upstream_id, turns, media, origin })
+        // Only a reader knows that an answer to nothing is no conversation that lacks its question.
+        if is_document(turns.iter().map(|turn| turn.role)) {
+            check_turns(&turns)?;
+        }
+        Self::try_document(source, subset, upstream_id, turns, media, origin)
     }
 
     /// The same, where an answer that is the only turn is a document.
@@ -196,10 +197,11 @@ impl Record {
         media: Vec<MediaRef>,
         origin: Origin,
     ) -> Result<Self, RecordError> {
-        if !is_document(turns.iter().map(|turn| turn.role)) {
-            return Self::try_new(source, subset, upstream_id, turns, media, origin);
+        if is_document(turns.iter().map(|turn| turn.role)) {
+            turns.iter().enumerate().try_for_each(|(index, turn)| check_turn(index, turn))?;
+        } else {
+            check_turns(&turns)?;
         }
-        turns.iter().enumerate().try_for_each(|(index, turn)| check_turn(index, turn))?;
         check_visuals(&turns, &media)?;
         let id = record_id(&source, &subset, &upstream_id, &turns, &media);
         Ok(Self { id, source, subset, upstream_id, turns, media, origin })

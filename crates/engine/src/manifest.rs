@@ -173,9 +173,7 @@ impl Manifest {
             other => Err(damaged(format!("it has version {other}, expected {MANIFEST_VERSION}"))),
         }
     }
-}
 
-impl Manifest {
     /// Whether the dataset was built by this pipeline, whatever packs it has been given since.
     pub fn is_built_by(&self, pipeline: &Pipeline) -> bool {
         let without_packs = |mut pipeline: Value| {

@@ -10,8 +10,7 @@ use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows
 use manyframe_core::{Digest, RecordId};
 use manyframe_plan::pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
-use manyframe_samplers::parallel::Layout;
-use manyframe_samplers::{Boundaries, Padding};
+use manyframe_samplers::Boundaries;
 
 use crate::commit::digest_of_file;
 use crate::ledger::{LedgerRow, Status, read_ledger};
@@ -194,8 +193,7 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered], shards: &
     for (number, members) in (0u64..).zip(packing.packs.iter()) {
         let of_pack = || members.iter().filter_map(|&member| delivered.get(member as usize));
         let boundaries = Boundaries::of(members, &packing.lengths, &packing.options);
-        let (rank_images, rank_tokens) =
-            layout.map(|layout| of_ranks(&layout, &boundaries, padding)).unwrap_or_default();
+        let ranks_have = layout.map(|layout| boundaries.of_ranks(&layout, padding)).unwrap_or_default();
         let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
         let row = PackRow {
             pack: number,
@@ -208,29 +206,12 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered], shards: &
             cu_images: cu_images.into_iter().map(u64::from).collect(),
             num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
             padded_tokens: u64::from(padded_tokens),
-            rank_images,
-            rank_tokens,
+            rank_images: ranks_have.images,
+            rank_tokens: ranks_have.tokens,
         };
         writer.write(row).map_err(EngineError::table(path))?;
     }
     let sink = writer.finish().map_err(EngineError::table(path))?;
     let file = sink.into_inner().map_err(|error| EngineError::write(path)(error.into_error()))?;
     file.sync_all().map_err(EngineError::write(path))
-}
-
-/// What the ranks of a sequence-parallel group have of a pack: images before each and of all, and the bounds of each one's chunks.
-fn of_ranks(layout: &Layout, boundaries: &Boundaries, padding: Padding) -> (Vec<u64>, Vec<u64>) {
-    let num_images = u64::from(boundaries.cu_images.last().copied().unwrap_or(0));
-    let images = (0..=layout.degree()).map(|rank| layout.images_of_rank(num_images, rank).start).collect();
-    // Ranks divide the whole pack, or each sample of it.
-    let whole = [0, boundaries.padded_tokens];
-    let bounds = if padding == Padding::Samples { boundaries.cu_seqlens.as_slice() } else { &whole };
-    let sequences = || bounds.windows(2).filter_map(|pair| pair.first().copied().zip(pair.last().copied()));
-    let chunks = |rank: u64| {
-        sequences().flat_map(move |(start, end)| {
-            let tokens = layout.tokens_of_rank(u64::from(end - start), rank);
-            tokens.into_iter().flat_map(move |tokens| [tokens.start, tokens.end].map(|place| place + u64::from(start)))
-        })
-    };
-    (images, (0..layout.degree()).flat_map(chunks).collect())
 }

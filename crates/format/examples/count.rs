@@ -23,8 +23,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let encoded = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.encode(line)?.len() as u64)).sum())?;
     let counted = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.count(line)?)).sum())?;
     let costed = rate(&texts, || {
-        let costs = records.iter().map(|turns| formatter.cost(turns, &[ResolvedVisual::Image]));
-        costs.map(|cost| Ok(cost.map_err(|refused| refused.detail)?.text_tokens)).sum()
+        let measures = records.iter().map(|turns| formatter.measure(turns, &[ResolvedVisual::Image]));
+        measures.map(|measure| Ok(measure.map_err(|refused| refused.detail)?.cost.text_tokens)).sum()
     })?;
     let labelled = rate(&texts, || {
         let samples = records.iter().map(|turns| formatter.format(turns, &[ResolvedVisual::Image]));

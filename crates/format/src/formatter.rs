@@ -83,15 +83,10 @@ impl Formatter {
         })
     }
 
-    /// The tokens and images of a record: exactly those of [`Self::format`].
+    /// The tokens and images of a record, exactly those of [`Self::format`], and a signature of its prompt: equal for records
+    /// that come to say the same.
     ///
     /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
-    pub fn cost(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Cost, Unformattable> {
-        self.measure(turns, visuals).map(|measure| measure.cost)
-    }
-
-    /// The tokens and images of a record, and a signature of its prompt: equal for records that come to say the same.
-    /// `visuals` as in [`Self::cost`].
     pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Measure, Unformattable> {
         let mut writer = self.composer.writer(turns, visuals)?;
         let roles = turns.iter().map(|turn| turn.role);
@@ -125,7 +120,7 @@ impl Formatter {
         Ok(Digest::of_fields(roles_and_texts))
     }
 
-    /// A record as text. `visuals` as in [`Self::cost`].
+    /// A record as text. `visuals` as in [`Self::measure`].
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
         let composed = self.composer.compose(turns, visuals)?;
         let prompt = self.render(&composed.messages)?;

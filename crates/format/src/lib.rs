@@ -8,7 +8,7 @@
 //!
 //! **Invariant:** a delivered text holds the dialect's placeholder exactly once per image; what merely looks like a
 //! placeholder, a role marker or a special token is spelled differently, or the record is rejected.
-//! **Invariant:** [`Formatter::cost`] is the length of what [`Formatter::format`] gives, in tokens.
+//! **Invariant:** the cost in [`Formatter::measure`] is the length of what [`Formatter::format`] gives, in tokens.
 //!
 //! Nothing here decodes media, draws records or writes files; the only I/O is reading a tokenizer's file.
 

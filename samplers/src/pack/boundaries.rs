@@ -1,6 +1,7 @@
 //! Where samples begin and end in a pack, so that attention, position ids and the state of a recurrent model restart.
 
 use super::{Length, PackOptions, Padding};
+use crate::parallel::Layout;
 
 /// The boundaries of one pack.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,6 +13,16 @@ pub struct Boundaries {
     pub cu_images: Vec<u32>,
     /// Tokens of the pack, padding to the multiple included: at least the last of `cu_seqlens`.
     pub padded_tokens: u32,
+}
+
+/// What each rank of a sequence-parallel group has of a pack.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct OfRanks {
+    /// Images before each rank, and of all: rank r encodes `images[r] .. images[r + 1]`.
+    pub images: Vec<u64>,
+    /// First token, and one past the last, of each chunk: rank after rank, sample after sample if samples are divided. Every rank
+    /// has as many chunks.
+    pub tokens: Vec<u64>,
 }
 
 impl Boundaries {
@@ -32,6 +43,24 @@ impl Boundaries {
             Padding::Samples => tokens,
         };
         boundaries
+    }
+
+    /// What each rank has. Ranks divide the whole pack, or each sample of it if samples are padded.
+    pub fn of_ranks(&self, layout: &Layout, padding: Padding) -> OfRanks {
+        let num_images = u64::from(self.cu_images.last().copied().unwrap_or(0));
+        let whole = [0, self.padded_tokens];
+        let bounds = if padding == Padding::Samples { self.cu_seqlens.as_slice() } else { &whole };
+        let sequences = || bounds.windows(2).filter_map(|pair| pair.first().copied().zip(pair.last().copied()));
+        let chunks = |rank: u64| {
+            sequences().flat_map(move |(start, end)| {
+                let chunks = layout.tokens_of_rank(u64::from(end - start), rank);
+                chunks.into_iter().flat_map(move |chunk| [chunk.start, chunk.end].map(|at| at + u64::from(start)))
+            })
+        };
+        OfRanks {
+            images: (0..=layout.degree()).map(|rank| layout.images_of_rank(num_images, rank).start).collect(),
+            tokens: (0..layout.degree()).flat_map(chunks).collect(),
+        }
     }
 
     /// The position id of each token of the pack's samples: it restarts with each sample.

@@ -23,7 +23,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use best_fit::{OpenBins, best_fit_decreasing};
-pub use boundaries::Boundaries;
+pub use boundaries::{Boundaries, OfRanks};
 pub(crate) use report::Spread;
 pub use report::{Balance, PackReport};
 

@@ -58,8 +58,8 @@ fn visual_cost(tokenizer: &Arc<Tokenizer>, tokens_per_image: u32, visuals: &[Res
     };
     let numbered = visuals.iter().enumerate();
     let shown = numbered.map(|(media, visual)| Part::Visual(Visual { kind: visual.kind(), media })).collect();
-    let with = formatter.cost(&parts(shown), visuals).unwrap();
-    let without = formatter.cost(&parts(Vec::new()), &[]).unwrap();
+    let with = formatter.measure(&parts(shown), visuals).unwrap().cost;
+    let without = formatter.measure(&parts(Vec::new()), &[]).unwrap().cost;
     with.num_tokens() - without.num_tokens()
 }
 
@@ -127,7 +127,7 @@ fn delimiters_have_their_published_share_of_a_video() {
             Turn { role: Role::User, parts: vec![video, question] },
             Turn { role: Role::Assistant, parts: vec![Part::Text("It rains.".into())] },
         ];
-        let cost = formatter.cost(&turns, &[ResolvedVisual::Video { num_frames: 1000 }]).unwrap();
+        let cost = formatter.measure(&turns, &[ResolvedVisual::Video { num_frames: 1000 }]).unwrap().cost;
         // 43,003 tokens, of which 36,000 are the images; and the newline after the video.
         assert_eq!((cost.visual_tokens, cost.delimiter_tokens), (36_000, 7_003 + 1));
     }

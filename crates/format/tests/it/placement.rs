@@ -110,20 +110,20 @@ fn a_literal_tag_can_be_rejected() {
 
 #[test]
 fn visuals_that_were_not_resolved_are_a_mismatch() {
-    let refused = formatter(&FormatSpec::default()).cost(&round("@@"), &[IMAGE]).unwrap_err();
+    let refused = formatter(&FormatSpec::default()).measure(&round("@@"), &[IMAGE]).unwrap_err();
     assert_eq!(refused.code, RejectCode::PlaceholderMismatch);
 }
 
 #[test]
 fn a_video_without_frames_is_rejected() {
     let none = ResolvedVisual::Video { num_frames: 0 };
-    assert_eq!(formatter(&FormatSpec::default()).cost(&round("@"), &[none]).unwrap_err().code, RejectCode::NoFrames);
+    assert_eq!(formatter(&FormatSpec::default()).measure(&round("@"), &[none]).unwrap_err().code, RejectCode::NoFrames);
 }
 
 #[test]
 fn an_absurd_number_of_images_is_not_written_out() {
     let huge = ResolvedVisual::Tiled { grid: Grid { rows: u32::MAX, columns: u32::MAX } };
-    assert_eq!(formatter(&FormatSpec::default()).cost(&round("@"), &[huge]).unwrap_err().code, RejectCode::TooLong);
+    assert_eq!(formatter(&FormatSpec::default()).measure(&round("@"), &[huge]).unwrap_err().code, RejectCode::TooLong);
 }
 
 #[test]

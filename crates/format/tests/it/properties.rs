@@ -201,7 +201,7 @@ proptest! {
     fn the_cost_is_the_length_of_the_prompt(case in case()) {
         let formatter = case.formatter();
         let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        prop_assert_eq!(formatter.cost(&case.turns, &case.visuals).unwrap(), formatted.cost);
+        prop_assert_eq!(formatter.measure(&case.turns, &case.visuals).unwrap().cost, formatted.cost);
         let naive: usize = formatted.prompt.split("<image>")
             .map(|text| TOKENIZERS[case.tokenizer].encode_prompt(text).unwrap().len()).sum();
         prop_assert_eq!(formatted.cost.text_tokens, naive as u64);

@@ -16,6 +16,9 @@ use tracing::debug;
 use super::index::{Member, Place};
 use super::tar;
 
+/// Raised whenever a tar would be listed differently.
+const VERSION: u32 = 1;
+
 /// Kinds of members.
 const RANGE: u8 = 0;
 const LINK: u8 = 1;
@@ -43,7 +46,7 @@ pub(crate) fn kept_or_listed(
 
 fn file_name(archive: &Path, metadata: &Metadata) -> Option<String> {
     let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let told_by = format!("1 {} {} {}", archive.display(), metadata.len(), modified.as_nanos());
+    let told_by = format!("{VERSION} {} {} {}", archive.display(), metadata.len(), modified.as_nanos());
     Some(format!("{}.members", blake3::hash(told_by.as_bytes()).to_hex().get(..24)?))
 }
 
