@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use manyframe_core::RejectCode;
-use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp};
+use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvPlanesImage};
 
+use crate::ycbcr::{Area, Halved, Part, WHITE, Ycbcr};
 use crate::{JpegOptions, MediaError, RgbView, Subsampling};
 
 /// Longest side that libjpeg encodes, in pixels (`JPEG_MAX_DIMENSION`).
@@ -14,15 +15,28 @@ thread_local! {
     static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
 }
 
-/// A compressor with its output buffer, which grows to the largest image and is used again.
+/// A compressor with its buffers, which grow to the largest image and are used again.
 struct Encoder {
     compressor: Compressor,
     output: OutputBuf<'static>,
+    /// Channels in the resolution in which they are encoded.
+    channels: [Vec<u8>; 3],
 }
 
 /// The view as a JPEG. The same pixels and options give the same bytes.
 pub fn encode_jpeg(view: RgbView<'_>, options: JpegOptions) -> Result<Vec<u8>, MediaError> {
-    let (width_px, height_px) = (view.width_px(), view.height_px());
+    encode((view.width_px(), view.height_px()), |encoder| encoder.encode_rgb(view, options))
+}
+
+/// An area of an image as a JPEG, as [`encode_jpeg`] makes it of the same pixels, without the way to RGB and back.
+pub(crate) fn encode_ycbcr(image: Ycbcr<'_>, area: Area, options: JpegOptions) -> Result<Vec<u8>, MediaError> {
+    encode(area.size_px, |encoder| encoder.encode_ycbcr(image, area, options))
+}
+
+fn encode(
+    (width_px, height_px): (u32, u32),
+    work: impl FnOnce(&mut Encoder) -> turbojpeg::Result<Vec<u8>>,
+) -> Result<Vec<u8>, MediaError> {
     if width_px.max(height_px) > MAX_JPEG_EDGE_PX {
         let detail = format!("{width_px}×{height_px} pixels: a JPEG has at most {MAX_JPEG_EDGE_PX} on a side");
         return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
@@ -32,16 +46,16 @@ pub fn encode_jpeg(view: RgbView<'_>, options: JpegOptions) -> Result<Vec<u8>, M
             Some(encoder) => encoder,
             None => slot.insert(Encoder::new().map_err(|error| refused(width_px, height_px, &error))?),
         };
-        encoder.encode(view, options).map_err(|error| refused(width_px, height_px, &error))
+        work(encoder).map_err(|error| refused(width_px, height_px, &error))
     })
 }
 
 impl Encoder {
     fn new() -> turbojpeg::Result<Self> {
-        Ok(Self { compressor: Compressor::new()?, output: OutputBuf::new_owned() })
+        Ok(Self { compressor: Compressor::new()?, output: OutputBuf::new_owned(), channels: Default::default() })
     }
 
-    fn encode(&mut self, view: RgbView<'_>, options: JpegOptions) -> turbojpeg::Result<Vec<u8>> {
+    fn encode_rgb(&mut self, view: RgbView<'_>, options: JpegOptions) -> turbojpeg::Result<Vec<u8>> {
         self.compressor.set_quality(i32::from(options.quality.clamp(1, 100)))?;
         self.compressor.set_subsamp(subsamp(options.subsampling))?;
         let image = Image {
@@ -52,6 +66,30 @@ impl Encoder {
             format: PixelFormat::RGB,
         };
         self.compressor.compress(image, &mut self.output)?;
+        Ok(self.output.to_vec())
+    }
+
+    fn encode_ycbcr(&mut self, image: Ycbcr<'_>, area: Area, options: JpegOptions) -> turbojpeg::Result<Vec<u8>> {
+        self.compressor.set_quality(i32::from(options.quality.clamp(1, 100)))?;
+        let (width, height) = (area.size_px.0 as usize, area.size_px.1 as usize);
+        let halved = halved(options.subsampling);
+        let image_px = (image.width_px, image.height_px);
+        let parts = image.channels.into_iter().zip(WHITE).enumerate().map(|(number, (channel, around))| Part {
+            channel,
+            image_px,
+            area,
+            halved,
+            is_colour: number > 0,
+            around,
+        });
+        let mut planes = [(&[][..], 0); 3];
+        for ((part, memory), plane) in parts.zip(&mut self.channels).zip(&mut planes) {
+            *plane = part.samples(memory);
+        }
+        let [(y_plane, y_stride), (u_plane, u_stride), (v_plane, v_stride)] = planes;
+        let subsamp = subsamp(options.subsampling);
+        let image = YuvPlanesImage { y_plane, u_plane, v_plane, width, height, y_stride, u_stride, v_stride, subsamp };
+        self.compressor.compress_yuv_planes(&image, &mut self.output)?;
         Ok(self.output.to_vec())
     }
 }
@@ -66,6 +104,14 @@ fn subsamp(subsampling: Subsampling) -> Subsamp {
         Subsampling::S420 => Subsamp::Sub2x2,
         Subsampling::S422 => Subsamp::Sub2x1,
         Subsampling::S444 => Subsamp::None,
+    }
+}
+
+fn halved(subsampling: Subsampling) -> Halved {
+    match subsampling {
+        Subsampling::S420 => Halved { columns: true, rows: true },
+        Subsampling::S422 => Halved { columns: true, rows: false },
+        Subsampling::S444 => Halved::NOT,
     }
 }
 

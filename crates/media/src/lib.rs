@@ -3,6 +3,9 @@
 //! ```text
 //! MediaRoot ──▶ MediaStore ──locate──▶ Located ──read──▶ bytes ──prepare_image──▶ SampleImage
 //!  dir, zip, tar                          └─probe_image──▶ ImageHeader    └─tile_image──▶ TiledImage
+//!
+//! JPEG ──decode──▶ Ycbcr ──cut, resize──▶ encode ──▶ JPEG      no way through RGB, which loses levels and time
+//! PNG, WebP, …  ──▶ RgbImage ──┘    RgbImage ◀── video frames
 //! ```
 //!
 //! **Invariant:** paths are untrusted: nothing outside of a media root is ever opened.
@@ -26,6 +29,7 @@ mod store;
 mod tile;
 #[cfg(feature = "video")]
 pub mod video;
+mod ycbcr;
 
 pub use decode::decode_rgb;
 pub use encode::{MAX_JPEG_EDGE_PX, encode_jpeg};

@@ -62,23 +62,6 @@ impl RgbImage {
         self.width_px as usize * RGB_BYTES
     }
 
-    /// Copies a view to (left, top); what would lie outside is left out.
-    pub(crate) fn paste(&mut self, (left_px, top_px): (u32, u32), view: RgbView<'_>) {
-        let stride = self.stride();
-        let target = self.bytes_from_mut(left_px, top_px);
-        for (row, target_row) in view.rows().zip(target.chunks_mut(stride)) {
-            if let Some(target_row) = target_row.get_mut(..row.len()) {
-                target_row.copy_from_slice(row);
-            }
-        }
-    }
-
-    /// Bytes from a pixel to the end of the image, to be written; rows are [`Self::stride`] apart.
-    pub(crate) fn bytes_from_mut(&mut self, left_px: u32, top_px: u32) -> &mut [u8] {
-        let start = top_px as usize * self.stride() + left_px as usize * RGB_BYTES;
-        self.pixels.get_mut(start..).unwrap_or_default()
-    }
-
     /// The rows, from the top.
     pub fn pixels(&self) -> &[u8] {
         &self.pixels

@@ -2,10 +2,11 @@
 
 use manyframe_core::{ImageFormat, SampleImage};
 
-use crate::decode::decode_at;
+use crate::decode::{check_pixels, with_ycbcr};
+use crate::encode::encode_ycbcr;
 use crate::probe::{ImageHeader, Parsed, has_end_of_image, probe_whole};
-use crate::scratch::with_scratch;
 use crate::sniff::SourceFormat;
+use crate::ycbcr::Ycbcr;
 use crate::{Check, ImagePolicy, MediaError, RgbImage, encode_jpeg, resize};
 
 /// The image in the form in which it is delivered.
@@ -19,43 +20,39 @@ pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<SampleImage
     match delivered_format(&header) {
         Some(format) if is_unchanged => {
             match policy.check {
-                Check::Decode => with_pixels(&bytes, &header, &parsed, |_pixels| Ok(()))?,
+                Check::Decode => check_pixels(&bytes, &header, &parsed)?,
                 Check::Header => check_end(&bytes, &parsed)?,
             }
             Ok(SampleImage { bytes, format, width_px: header.width_px, height_px: header.height_px })
         }
-        _ => {
-            let bytes = with_pixels(&bytes, &header, &parsed, |pixels| encode_scaled(pixels, delivered_px, policy))?;
-            Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px: delivered_px.0, height_px: delivered_px.1 })
-        }
+        _ => with_ycbcr(&bytes, &header, &parsed, |image| encode_scaled(image, delivered_px, policy)),
     }
 }
 
 /// Pixels in the form in which they are delivered: at most `max_edge_px` on a side, as a JPEG.
 pub fn prepare_pixels(pixels: &RgbImage, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
     let (width_px, height_px) = policy.delivered_px(pixels.width_px(), pixels.height_px());
-    let bytes = encode_scaled(pixels, (width_px, height_px), policy)?;
+    let bytes = if (width_px, height_px) == (pixels.width_px(), pixels.height_px()) {
+        encode_jpeg(pixels.view(), policy.jpeg())?
+    } else {
+        encode_jpeg(resize(pixels.view(), width_px, height_px)?.view(), policy.jpeg())?
+    };
     Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
 }
 
-fn encode_scaled(pixels: &RgbImage, size_px: (u32, u32), policy: &ImagePolicy) -> Result<Vec<u8>, MediaError> {
-    if size_px == (pixels.width_px(), pixels.height_px()) {
-        return encode_jpeg(pixels.view(), policy.jpeg());
-    }
-    let scaled = resize(pixels.view(), size_px.0, size_px.1)?;
-    encode_jpeg(scaled.view(), policy.jpeg())
-}
-
-fn with_pixels<T>(
-    bytes: &[u8],
-    header: &ImageHeader,
-    parsed: &Parsed,
-    work: impl FnOnce(&RgbImage) -> Result<T, MediaError>,
-) -> Result<T, MediaError> {
-    with_scratch(header.width_px, header.height_px, |pixels| {
-        decode_at(bytes, header, parsed, pixels, (0, 0))?;
-        work(pixels)
-    })
+/// An image at a size, as a JPEG.
+pub(crate) fn encode_scaled(
+    image: Ycbcr<'_>,
+    (width_px, height_px): (u32, u32),
+    policy: &ImagePolicy,
+) -> Result<SampleImage, MediaError> {
+    let bytes = if (width_px, height_px) == (image.width_px, image.height_px) {
+        encode_ycbcr(image, image.whole(), policy.jpeg())?
+    } else {
+        let scaled = image.resized(width_px, height_px)?;
+        encode_ycbcr(scaled.channels(), scaled.channels().whole(), policy.jpeg())?
+    };
+    Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
 }
 
 fn delivered_format(header: &ImageHeader) -> Option<ImageFormat> {

@@ -6,7 +6,7 @@
 use std::cell::RefCell;
 
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
-use fast_image_resize::{FilterType, PixelType, ResizeAlg, ResizeOptions, Resizer};
+use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 use manyframe_core::RejectCode;
 
 use crate::scratch::with_scratch;
@@ -60,14 +60,11 @@ fn resize_pass(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<Rgb
 
 fn resize_into(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), MediaError> {
     let (to_w, to_h) = (scaled.width_px(), scaled.height_px());
-    convolve(source, scaled).map_err(|error| {
-        let (from_w, from_h) = (source.width_px(), source.height_px());
-        let detail = format!("cannot scale {from_w}×{from_h} to {to_w}×{to_h} pixels: {error}");
-        MediaError::bad(RejectCode::MediaShape, detail)
-    })
+    convolve_pixels(source, scaled)
+        .map_err(|error| cannot_scale((source.width_px(), source.height_px()), (to_w, to_h), &*error))
 }
 
-fn convolve(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box<dyn std::error::Error>> {
+fn convolve_pixels(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box<dyn std::error::Error>> {
     let image = source.image();
     let whole = ImageRef::new(image.width_px(), image.height_px(), image.pixels(), PixelType::U8x3)?;
     let (left, top) = source.origin_px();
@@ -75,9 +72,18 @@ fn convolve(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box<dyn st
     let cropped = CroppedImage::new(&whole, left, top, source.width_px(), source.height_px())?;
     let (width, height) = (scaled.width_px(), scaled.height_px());
     let mut target = Image::from_slice_u8(width, height, scaled.pixels_mut(), PixelType::U8x3)?;
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom));
-    RESIZER.with_borrow_mut(|resizer| resizer.resize(&cropped, &mut target, &options))?;
-    Ok(())
+    Ok(convolve(&cropped, &mut target)?)
+}
+
+/// Scales in whichever directions the two differ. Channels are independent of each other.
+pub(crate) fn convolve(source: &impl IntoImageView, target: &mut Image<'_>) -> Result<(), ResizeError> {
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom)).use_alpha(false);
+    RESIZER.with_borrow_mut(|resizer| resizer.resize(source, target, &options))
+}
+
+pub(crate) fn cannot_scale(from_px: (u32, u32), to_px: (u32, u32), error: &dyn std::error::Error) -> MediaError {
+    let detail = format!("cannot scale {}×{} to {}×{} pixels: {error}", from_px.0, from_px.1, to_px.0, to_px.1);
+    MediaError::bad(RejectCode::MediaShape, detail)
 }
 
 #[cfg(test)]

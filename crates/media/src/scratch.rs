@@ -20,12 +20,20 @@ pub(crate) fn with_scratch<T>(
     height_px: u32,
     work: impl FnOnce(&mut RgbImage) -> Result<T, MediaError>,
 ) -> Result<T, MediaError> {
-    let mut image = RgbImage::recycled(width_px, height_px, MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default())
-        .ok_or_else(|| {
+    with_memory(|memory| {
+        let mut image = RgbImage::recycled(width_px, height_px, std::mem::take(memory)).ok_or_else(|| {
             MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels cannot be held in memory"))
         })?;
-    let result = work(&mut image);
-    let memory = image.into_pixels();
+        let result = work(&mut image);
+        *memory = image.into_pixels();
+        result
+    })
+}
+
+/// Calls `work` with memory that holds whatever was there before.
+pub(crate) fn with_memory<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
+    let mut memory = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
+    let result = work(&mut memory);
     if memory.capacity() <= MAX_KEPT_BYTES {
         MEMORY.with_borrow_mut(|buffers| buffers.push(memory));
     }

@@ -12,15 +12,16 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_core::{Grid, ImageFormat, RejectCode, SampleImage};
+use manyframe_core::{Grid, ImageFormat, SampleImage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::decode_at;
-use crate::pixels::RGB_BYTES;
+use crate::decode::with_ycbcr;
+use crate::encode::encode_ycbcr;
+use crate::prepare::encode_scaled;
 use crate::probe::probe_whole;
-use crate::scratch::with_scratch;
-use crate::{ImagePolicy, MediaError, RgbImage, RgbView, encode_jpeg, fit_longest_edge, resize};
+use crate::ycbcr::{Area, Ycbcr};
+use crate::{ImagePolicy, MediaError, fit_longest_edge};
 
 /// How images are cut.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -108,28 +109,26 @@ pub fn tile_image(bytes: &[u8], policy: &ImagePolicy, tiles: &TilePolicy) -> Res
     let (header, parsed) = probe_whole(bytes, &policy.limits)?;
     let (width_px, height_px) = (header.width_px, header.height_px);
     let plan = plan_tiles(width_px, height_px, tiles);
-    let (padded_width, padded_height) = plan.padded_px;
-    let images = with_scratch(padded_width, padded_height, |canvas| {
-        paint_padding(canvas, &plan);
+    let images = with_ycbcr(bytes, &header, &parsed, |original| {
+        let overview = encode_scaled(original, plan.overview_px, policy)?;
         if plan.scaled_px == (width_px, height_px) {
-            decode_at(bytes, &header, &parsed, canvas, plan.offset_px)?;
-            let original = canvas.crop(plan.offset_px.0, plan.offset_px.1, width_px, height_px).ok_or_else(outside)?;
-            return cut(canvas, original, &plan, policy);
+            return cut(original, overview, &plan, policy);
         }
-        let mut original = RgbImage::gray(width_px, height_px, 0).ok_or_else(outside)?;
-        decode_at(bytes, &header, &parsed, &mut original, (0, 0))?;
-        let scaled = resize(original.view(), plan.scaled_px.0, plan.scaled_px.1)?;
-        canvas.paste(plan.offset_px, scaled.view());
-        cut(canvas, original.view(), &plan, policy)
+        let scaled = original.resized(plan.scaled_px.0, plan.scaled_px.1)?;
+        cut(scaled.channels(), overview, &plan, policy)
     })?;
     Ok(TiledImage { images, grid: plan.grid, width_px, height_px })
 }
 
 impl TilePlan {
-    /// Left, top, width and height of a tile in the padded image.
-    fn tile_px(&self, row: u32, column: u32) -> (u32, u32, u32, u32) {
+    /// Where a tile lies, relative to the image that is cut.
+    fn tile(&self, row: u32, column: u32) -> Area {
         let (left, top) = (column * self.edge_px, row * self.edge_px);
-        (left, top, self.edge_px.min(self.padded_px.0 - left), self.edge_px.min(self.padded_px.1 - top))
+        let (offset_left, offset_top) = self.offset_px;
+        Area {
+            origin_px: (i64::from(left) - i64::from(offset_left), i64::from(top) - i64::from(offset_top)),
+            size_px: (self.edge_px.min(self.padded_px.0 - left), self.edge_px.min(self.padded_px.1 - top)),
+        }
     }
 }
 
@@ -170,52 +169,21 @@ fn fit_tiles(width_px: u32, height_px: u32, edge_px: NonZeroU32, max_tiles: NonZ
     fit_longest_edge(width_px, height_px, fitting)
 }
 
-/// Paints white what the image will not cover.
-fn paint_padding(canvas: &mut RgbImage, plan: &TilePlan) {
-    const WHITE: u8 = 255;
-    let stride = canvas.stride();
-    let (left, top) = (plan.offset_px.0 as usize, plan.offset_px.1 as usize);
-    let (right, bottom) = (left + plan.scaled_px.0 as usize, top + plan.scaled_px.1 as usize);
-    for (y, row) in canvas.pixels_mut().chunks_mut(stride).enumerate() {
-        if !(top..bottom).contains(&y) {
-            row.fill(WHITE);
-            continue;
-        }
-        if let Some(before) = row.get_mut(..left * RGB_BYTES) {
-            before.fill(WHITE);
-        }
-        if let Some(after) = row.get_mut(right * RGB_BYTES..) {
-            after.fill(WHITE);
-        }
-    }
-}
-
 fn cut(
-    canvas: &RgbImage,
-    original: RgbView<'_>,
+    image: Ycbcr<'_>,
+    overview: SampleImage,
     plan: &TilePlan,
     policy: &ImagePolicy,
 ) -> Result<Vec<SampleImage>, MediaError> {
     let mut images = Vec::with_capacity(1 + usize::try_from(plan.grid.num_tiles()).unwrap_or_default());
-    images.push(if plan.overview_px == (original.width_px(), original.height_px()) {
-        encoded(original, policy)?
-    } else {
-        encoded(resize(original, plan.overview_px.0, plan.overview_px.1)?.view(), policy)?
-    });
+    images.push(overview);
     for row in 0..plan.grid.rows {
         for column in 0..plan.grid.columns {
-            let (left, top, width, height) = plan.tile_px(row, column);
-            images.push(encoded(canvas.crop(left, top, width, height).ok_or_else(outside)?, policy)?);
+            let tile = plan.tile(row, column);
+            let bytes = encode_ycbcr(image, tile, policy.jpeg())?;
+            let (width_px, height_px) = tile.size_px;
+            images.push(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px });
         }
     }
     Ok(images)
-}
-
-fn encoded(view: RgbView<'_>, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
-    let (width_px, height_px) = (view.width_px(), view.height_px());
-    Ok(SampleImage { bytes: encode_jpeg(view, policy.jpeg())?, format: ImageFormat::Jpeg, width_px, height_px })
-}
-
-fn outside() -> MediaError {
-    MediaError::bad(RejectCode::MediaShape, "the image cannot be cut into tiles: it is empty or too large for memory")
 }

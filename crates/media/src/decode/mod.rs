@@ -1,5 +1,7 @@
 //! Bytes to RGB pixels: any supported format, orientation applied, transparency on white.
 
+#[cfg(test)]
+mod agreement;
 mod jpeg;
 mod orient;
 mod other;
@@ -7,8 +9,9 @@ mod other;
 use manyframe_core::RejectCode;
 
 pub(crate) use self::orient::oriented;
-use crate::pixels::RGB_BYTES;
 use crate::probe::{ImageHeader, JpegColor, JpegHeader, Parsed, probe_whole};
+use crate::scratch::{with_memory, with_scratch};
+use crate::ycbcr::{Ycbcr, with_ycbcr_of};
 use crate::{MediaError, MediaLimits, RgbImage};
 
 /// The pixels of an image as it is shown, checked against the limits before they are allocated.
@@ -20,35 +23,54 @@ use crate::{MediaError, MediaLimits, RgbImage};
 pub fn decode_rgb(bytes: &[u8], limits: &MediaLimits) -> Result<RgbImage, MediaError> {
     let (header, parsed) = probe_whole(bytes, limits)?;
     let mut image = RgbImage::gray(header.width_px, header.height_px, 0).ok_or_else(no_pixels)?;
-    decode_at(bytes, &header, &parsed, &mut image, (0, 0))?;
+    decode_into(bytes, &header, &parsed, &mut image)?;
     Ok(image)
 }
 
-/// Decodes into a larger image: `header.width_px` × `header.height_px` pixels from (left, top) on.
-pub(crate) fn decode_at(
-    bytes: &[u8],
-    header: &ImageHeader,
-    parsed: &Parsed,
-    canvas: &mut RgbImage,
-    (left_px, top_px): (u32, u32),
-) -> Result<(), MediaError> {
-    let fits = left_px.checked_add(header.width_px).is_some_and(|right| right <= canvas.width_px())
-        && top_px.checked_add(header.height_px).is_some_and(|bottom| bottom <= canvas.height_px());
-    if !fits {
-        return Err(no_pixels());
-    }
+/// Decodes into an image of the size of `header`.
+fn decode_into(bytes: &[u8], header: &ImageHeader, parsed: &Parsed, image: &mut RgbImage) -> Result<(), MediaError> {
     // Most images are this case, which copies no pixel.
     if let Some(jpeg) = parsed.jpeg.as_ref().filter(|jpeg| header.orientation == 1 && jpeg.color != JpegColor::Cmyk) {
-        let stride = canvas.stride();
-        let target = canvas.bytes_from_mut(left_px, top_px);
-        return jpeg::decode_rgb_into(bytes, jpeg, parsed.stored_px, target, stride);
+        return jpeg::decode_rgb_into(bytes, jpeg, image);
     }
     let stored = match &parsed.jpeg {
         Some(jpeg) => decode_stored_jpeg(bytes, jpeg, parsed.stored_px)?,
         None => other::decode_rgb_image(bytes, parsed.format, parsed.stored_px)?,
     };
-    canvas.paste((left_px, top_px), oriented(stored, header.orientation).view());
+    *image = oriented(stored, header.orientation);
     Ok(())
+}
+
+/// Calls `work` with an image as it is shown: the channels of most JPEGs as they are stored, everything else from RGB.
+///
+/// In RGB, the channels show exactly the pixels that [`decode_rgb`] gives.
+pub(crate) fn with_ycbcr<T>(
+    bytes: &[u8],
+    header: &ImageHeader,
+    parsed: &Parsed,
+    work: impl FnOnce(Ycbcr<'_>) -> Result<T, MediaError>,
+) -> Result<T, MediaError> {
+    with_memory(|memory| {
+        if let Some(jpeg) = parsed.jpeg.as_ref().filter(|_| header.orientation == 1)
+            && let Some(image) = jpeg::decode_channels(bytes, jpeg, parsed.stored_px, memory)?
+        {
+            return work(image);
+        }
+        with_scratch(header.width_px, header.height_px, |rgb| {
+            decode_into(bytes, header, parsed, rgb)?;
+            with_ycbcr_of(rgb, work)
+        })
+    })
+}
+
+/// Decodes an image only to see whether that can be done.
+pub(crate) fn check_pixels(bytes: &[u8], header: &ImageHeader, parsed: &Parsed) -> Result<(), MediaError> {
+    if let Some(jpeg) = &parsed.jpeg
+        && with_memory(|memory| jpeg::decode_channels(bytes, jpeg, parsed.stored_px, memory).map(|it| it.is_some()))?
+    {
+        return Ok(());
+    }
+    with_scratch(header.width_px, header.height_px, |rgb| decode_into(bytes, header, parsed, rgb))
 }
 
 fn decode_stored_jpeg(bytes: &[u8], jpeg: &JpegHeader, stored_px: (u32, u32)) -> Result<RgbImage, MediaError> {
@@ -57,8 +79,7 @@ fn decode_stored_jpeg(bytes: &[u8], jpeg: &JpegHeader, stored_px: (u32, u32)) ->
         return jpeg::decode_cmyk(bytes, jpeg, stored_px);
     }
     let mut image = RgbImage::gray(width_px, height_px, 0).ok_or_else(no_pixels)?;
-    let stride = width_px as usize * RGB_BYTES;
-    jpeg::decode_rgb_into(bytes, jpeg, stored_px, image.pixels_mut(), stride)?;
+    jpeg::decode_rgb_into(bytes, jpeg, &mut image)?;
     Ok(image)
 }
 
