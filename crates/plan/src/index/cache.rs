@@ -14,7 +14,7 @@ use crate::pipeline::{Kind, SourceTable, annotation_files};
 use crate::{Context, PlanError};
 
 /// Raised whenever the same inputs would give other samples.
-const INDEX_VERSION: &str = "4";
+const INDEX_VERSION: &str = "5";
 
 /// Raised whenever the same inputs would give other rows, but the same samples.
 const ROWS_VERSION: &str = "1";
