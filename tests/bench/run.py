@@ -2,7 +2,8 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan pack.
+Jobs: tiles threads memory video json plan pack. BASELINES=DIR also runs other people's scripts of the sub-image job, as
+`DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
 
 import json
@@ -121,7 +122,13 @@ def job_tiles(manyframe: str) -> None:
         "Python: simplejpeg and OpenCV": lambda: [PYTHON, BENCH / "tiles.py", "simplejpeg", folder, out],
         "Python: Pillow": lambda: [PYTHON, BENCH / "tiles.py", "pillow", folder, out],
     }
+    other = Path(os.environ.get("BASELINES", "")).resolve() / "tiles_wds.py"
+    for variant in ("pil", "cv2", "simplejpeg") if other.is_file() else ():
+        shards = WORK / "baseline"
+        command = [PYTHON, other, variant, folder, shards, "--procs", 1, "--writer", "tar"]
+        contenders[f"{other.name} {variant}"] = lambda command=command: command
     found = side_by_side(contenders)
+    shutil.rmtree(WORK / "baseline", ignore_errors=True)
     ours = found["manyframe"].cpu_s
     rows = [
         [name, f"{PHOTOS / run.cpu_s:.0f}", f"{run.cpu_s / ours:.2f}×", f"{run.peak_mib:.0f}"] for name, run in found.items()

@@ -1,23 +1,25 @@
 //! The floor of the sub-image job: libjpeg-turbo alone, with nothing of manyframe around it.
 //!
 //! ```text
-//! libjpeg_floor PHOTOS OUT    each *.jpg ──▶ decoded into a white canvas ──▶ every 336 × 336 tile jpeg ──▶ OUT
+//! libjpeg_floor PHOTOS OUT    each *.jpg ──▶ channels, on white ──▶ every 336 × 336 tile jpeg ──▶ OUT
 //! ```
 //!
-//! Library, settings and sub-images are those of `manyframe build` (quality 90, 4:2:0, accurate DCT), on one thread. It
-//! does not scale: in the overview's place, a crop of the overview's size is jpeg. It neither checks, formats, counts
-//! nor digests anything; JPEGs are written one after another.
+//! Library, settings and sub-images are those of `manyframe build` (quality 90, 4:2:0, accurate DCT), on one thread, from
+//! channels to channels. It does not scale: in the overview's place, a part of the overview's size is jpeg. Colours are not
+//! interpolated: they are copied, or dropped where there are too many. It neither checks, formats, counts nor digests
+//! anything; JPEGs are written one after another.
 
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use turbojpeg::{Compressor, Decompressor, Image, OutputBuf, PixelFormat, Subsamp};
+use turbojpeg::{Compressor, Decompressor, OutputBuf, Subsamp, YuvImage, YuvPlanesImage, yuv_pixels_len};
 
 const EDGE_PX: usize = 336;
 const QUALITY: i32 = 90;
-const RGB_BYTES: usize = 3;
+/// Levels of white.
+const WHITE: [u8; 3] = [255, 128, 128];
 
 fn main() -> Result<(), Box<dyn Error>> {
     let mut arguments = std::env::args_os().skip(1);
@@ -43,7 +45,10 @@ struct Floor {
     decoder: Decompressor,
     encoder: Compressor,
     jpeg: OutputBuf<'static>,
-    canvas: Vec<u8>,
+    /// The channels as they are in the photo.
+    stored: Vec<u8>,
+    /// Brightness, and colours of half its resolution, with white around them.
+    canvas: [Vec<u8>; 3],
     out: BufWriter<File>,
 }
 
@@ -51,27 +56,39 @@ impl Floor {
     fn new(out: &Path) -> Result<Self, Box<dyn Error>> {
         let mut encoder = Compressor::new()?;
         encoder.set_quality(QUALITY)?;
-        encoder.set_subsamp(Subsamp::Sub2x2)?;
         let (jpeg, out) = (OutputBuf::new_owned(), BufWriter::new(File::create(out)?));
-        Ok(Self { decoder: Decompressor::new()?, encoder, jpeg, canvas: Vec::new(), out })
+        let (stored, canvas) = (Vec::new(), Default::default());
+        Ok(Self { decoder: Decompressor::new()?, encoder, jpeg, stored, canvas, out })
     }
 
     fn cut(&mut self, jpeg: &[u8]) -> Result<(), Box<dyn Error>> {
         let header = self.decoder.read_header(jpeg)?;
-        let padded = |side: usize| side.next_multiple_of(EDGE_PX);
-        let (padded_width, padded_height) = (padded(header.width), padded(header.height));
-        let pitch = padded_width * RGB_BYTES;
-        self.canvas.clear();
-        self.canvas.resize(pitch * padded_height, u8::MAX);
-        let (left, top) = ((padded_width - header.width) / 2, (padded_height - header.height) / 2);
-        let pixels = self.canvas.get_mut(top * pitch + left * RGB_BYTES..).unwrap_or_default();
-        let (width, height) = (header.width, header.height);
-        self.decoder.decompress(jpeg, Image { pixels, width, pitch, height, format: PixelFormat::RGB })?;
+        let (width, height, subsamp) = (header.width, header.height, header.subsamp);
+        self.stored.resize(yuv_pixels_len(width, 1, height, subsamp)?, 0);
+        let image = YuvImage { pixels: &mut self.stored[..], width, align: 1, height, subsamp };
+        let sizes = [image.y_size(), image.uv_size(), image.uv_size()];
+        self.decoder.decompress_to_yuv(jpeg, image)?;
+        let (padded_width, padded_height) = (width.next_multiple_of(EDGE_PX), height.next_multiple_of(EDGE_PX));
+        let (left, top) = ((padded_width - width) / 2, (padded_height - height) / 2);
+        let mut stored = &self.stored[..];
+        for (number, (canvas, (stored_width, stored_height))) in self.canvas.iter_mut().zip(sizes).enumerate() {
+            let (channel, rest) = stored.split_at_checked(stored_width * stored_height).ok_or("too few samples")?;
+            stored = rest;
+            let halves = 1 + usize::from(number > 0);
+            canvas.clear();
+            canvas.resize(padded_width * padded_height / (halves * halves), WHITE[number]);
+            let steps = if stored_width > width.next_multiple_of(2) / halves { 2 } else { 1 };
+            let rows = canvas.chunks_exact_mut(padded_width / halves).skip(top / halves);
+            for (target, row) in rows.zip(channel.chunks_exact(stored_width).step_by(steps)) {
+                let target = target.iter_mut().skip(left / halves);
+                target.zip(row.iter().step_by(steps)).for_each(|(target, &sample)| *target = sample);
+            }
+        }
         let overview = |side: usize| (side * EDGE_PX).div_ceil(width.max(height)).min(side);
-        self.encode(pitch, (left, top), (overview(width), overview(height)))?;
+        self.encode(padded_width, (left, top), (overview(width) & !1, overview(height) & !1))?;
         for top in (0..padded_height).step_by(EDGE_PX) {
             for left in (0..padded_width).step_by(EDGE_PX) {
-                self.encode(pitch, (left, top), (EDGE_PX, EDGE_PX))?;
+                self.encode(padded_width, (left, top), (EDGE_PX, EDGE_PX))?;
             }
         }
         Ok(())
@@ -79,13 +96,24 @@ impl Floor {
 
     fn encode(
         &mut self,
-        pitch: usize,
+        stride: usize,
         (left, top): (usize, usize),
         (width, height): (usize, usize),
     ) -> Result<(), Box<dyn Error>> {
-        let pixels = self.canvas.get(top * pitch + left * RGB_BYTES..).unwrap_or_default();
-        let image = Image { pixels, width, pitch, height, format: PixelFormat::RGB };
-        self.encoder.compress(image, &mut self.jpeg)?;
+        let [y, u, v] = &self.canvas;
+        let first_colour = top / 2 * (stride / 2) + left / 2;
+        let image = YuvPlanesImage {
+            y_plane: y.get(top * stride + left..).unwrap_or_default(),
+            u_plane: u.get(first_colour..).unwrap_or_default(),
+            v_plane: v.get(first_colour..).unwrap_or_default(),
+            width,
+            height,
+            y_stride: stride,
+            u_stride: stride / 2,
+            v_stride: stride / 2,
+            subsamp: Subsamp::Sub2x2,
+        };
+        self.encoder.compress_yuv_planes(&image, &mut self.jpeg)?;
         Ok(self.out.write_all(&self.jpeg)?)
     }
 }
