@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test parity lint bench schemas clean
+.PHONY: help setup demo test parity lint bench fuzz schemas clean
 
 help:
 	@echo 'make demo    build, fetch real photos and videos, build and verify the demo and the recipes in small'
@@ -13,6 +13,7 @@ help:
 	@echo 'make parity  the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
 	@echo 'make lint    formatting, clippy, dependency rules'
 	@echo 'make bench   speed and memory beside Python versions of the same jobs'
+	@echo 'make fuzz    parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
 	@echo 'make schemas write schemas/ from the types'
 
 setup:
@@ -58,6 +59,9 @@ bench: setup
 	tests/setup/python.sh .env/python bench
 	python3 pipelines/demo/fetch.py .env/demo
 	python3 tests/bench/run.py $(TARGET)/release/manyframe
+
+fuzz: setup
+	tests/fuzz/run.sh $(or $(SECONDS),60)
 
 schemas:
 	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests schemas

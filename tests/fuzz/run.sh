@@ -1,0 +1,48 @@
+#!/bin/sh
+# Fuzzes every parser of foreign bytes for some time each, from files that are at hand: run.sh [SECONDS]
+# What was found is kept in tests/fuzz/corpus/, what failed in tests/fuzz/artifacts/.
+set -eu
+seconds=${1:-60}
+cd "$(dirname "$0")/../.."
+if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
+  echo 'this needs: rustup toolchain install nightly; cargo install --locked cargo-fuzz' >&2
+  exit 2
+fi
+
+corpus=tests/fuzz/corpus
+mkdir -p $corpus/annotations $corpus/archives $corpus/images
+find crates/media/tests/data/images -type f ! -name '*.rgb' ! -name '*.json' -size -64k -exec cp {} $corpus/images/ \;
+python3 - $corpus <<'PYTHON'
+import io, sys, tarfile, zipfile
+from pathlib import Path
+
+corpus, kinds = Path(sys.argv[1]), 9
+for number, path in enumerate(sorted(Path("pipelines/demo/annotations").rglob("*.*"))):
+    content = path.read_bytes()[:16_384]
+    for kind in {number % kinds, (number + 4) % kinds}:
+        (corpus / "annotations" / f"{number:03}-{kind}").write_bytes(bytes([kind]) + content)
+
+names = ["a.jpg", "images/b.jpg", "../secret", "deep/er/c.png"]
+packed = io.BytesIO()
+with zipfile.ZipFile(packed, "w") as archive:
+    for name in names:
+        archive.writestr(name, name * 20, zipfile.ZIP_DEFLATED if "/" in name else zipfile.ZIP_STORED)
+(corpus / "archives" / "zip").write_bytes(b"images/b.jpg\n" + packed.getvalue())
+for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w", format=form) as archive:
+        for name in [*names, "long/" * 30 + "d.jpg"]:
+            member = tarfile.TarInfo(name)
+            member.size = len(name)
+            archive.addfile(member, io.BytesIO(name.encode()))
+        link = tarfile.TarInfo("link.jpg")
+        link.type, link.linkname = tarfile.SYMTYPE, "../secret"
+        archive.addfile(link)
+    (corpus / "archives" / f"tar-{form}").write_bytes(b"link.jpg\n" + packed.getvalue())
+PYTHON
+
+for target in annotations archives images; do
+  echo "$target: $seconds seconds"
+  cargo +nightly fuzz run --fuzz-dir tests/fuzz $target -- \
+    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1
+done

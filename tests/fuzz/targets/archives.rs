@@ -1,0 +1,31 @@
+//! Media roots that are archives of any bytes, asked for any path: found inside of the archive, or not at all.
+//!
+//! Up to the first line break stands the path; the rest is the archive.
+#![no_main]
+
+use std::fs;
+
+use libfuzzer_sys::fuzz_target;
+use manyframe_media::{MediaRoot, MediaStore};
+
+const MAX_BYTES: u64 = 1 << 20;
+
+fuzz_target!(|bytes: &[u8]| {
+    let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return };
+    let (Ok(wanted), archive) = (str::from_utf8(&bytes[..end]), &bytes[end + 1..]) else { return };
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    fs::write(folder.path().join("secret"), "outside").expect("space for it");
+    let root = folder.path().join("root");
+    fs::create_dir(&root).expect("a folder");
+    for name in ["a.zip", "a.tar"] {
+        let path = root.join(name);
+        fs::write(&path, archive).expect("space for it");
+        let Ok(store) = MediaStore::open(&[MediaRoot { subset: None, path }]) else { continue };
+        for wanted in [wanted, "a.jpg", "../secret", "/etc/hostname"] {
+            let Ok(located) = store.locate("", wanted) else { continue };
+            let Ok(found) = store.read(&located, MAX_BYTES) else { continue };
+            assert!(found.len() as u64 <= MAX_BYTES, "more than was allowed");
+            assert!(found != b"outside", "a file outside of the root was opened");
+        }
+    }
+});
