@@ -148,7 +148,7 @@ def job_memory(manyframe: str) -> None:
     for times in (1, 10):
         run = measure(build(manyframe, tiles_pipeline(times), 2))
         rows.append([f"{PHOTOS * times:,} photographs", f"{run.peak_mib:.0f}", f"{run.wall_s:.0f}"])
-    table("Memory does not grow with the dataset (2 threads)", ["", "peak MiB", "seconds"], rows)
+    table("Memory by the size of the dataset (2 threads)", ["", "peak MiB", "seconds"], rows)
 
 
 def job_video(manyframe: str) -> None:

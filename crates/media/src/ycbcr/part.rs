@@ -21,7 +21,7 @@ pub(crate) struct Part<'a> {
     /// Size of the image.
     pub(crate) image_px: (u32, u32),
     pub(crate) area: Area,
-    /// In which directions the encoder halves colours.
+    /// In which directions the encoder halves colours: both, columns only, or none.
     pub(crate) halved: Halved,
     /// Whether this is one of them.
     pub(crate) is_colour: bool,
