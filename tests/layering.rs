@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 /// The layer of each member; an import may only point to a lower one.
-const LAYERS: [(&str, u32); 12] = [
+const LAYERS: [(&str, u32); 13] = [
     ("manyframe-core", 0),
     ("manyframe-media", 1),
     ("manyframe-columnar", 1),
@@ -13,9 +13,10 @@ const LAYERS: [(&str, u32); 12] = [
     ("manyframe-shards", 2),
     ("manyframe-samplers", 2),
     ("manyframe-validate", 2),
-    ("manyframe-plan", 3),
-    ("manyframe-engine", 4),
-    ("manyframe", 5),
+    ("manyframe-pipeline", 3),
+    ("manyframe-plan", 5),
+    ("manyframe-engine", 6),
+    ("manyframe", 7),
 ];
 
 fn members() -> BTreeMap<String, Vec<String>> {

@@ -3,7 +3,7 @@
 use std::fs;
 
 use manyframe_engine::Manifest;
-use manyframe_plan::pipeline::PipelineFile;
+use manyframe_pipeline::PipelineFile;
 use manyframe_shards::{SampleJson, SampleMetadata};
 use manyframe_validate::measure::{Policy, Report, table_schema};
 use schemars::{JsonSchema, schema_for};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::Layout;
-use manyframe_plan::pipeline::{Override, SequenceParallel};
+use manyframe_pipeline::{Override, SequenceParallel};
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use manyframe_engine::EngineError;
+use manyframe_pipeline::PipelineError;
 use manyframe_plan::PlanError;
 use manyframe_validate::ValidateError;
 
@@ -17,7 +18,7 @@ pub(crate) const OVER_LIMIT: u8 = 4;
 
 /// Prints an error with its causes, and says which code it ends with.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    if let Some(PlanError::Pipeline(problems)) = plan_error(error) {
+    if let Some(PipelineError::Invalid(problems)) = pipeline_error(error) {
         for problem in problems {
             crate::output::print_error(&problem.to_string());
         }
@@ -30,6 +31,13 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if is_wrong_use(error) { WRONG_USE } else { FAILED })
 }
 
+fn pipeline_error(error: &anyhow::Error) -> Option<&PipelineError> {
+    match plan_error(error) {
+        Some(PlanError::Pipeline(error)) => Some(error),
+        _ => error.downcast_ref::<PipelineError>(),
+    }
+}
+
 fn plan_error(error: &anyhow::Error) -> Option<&PlanError> {
     match error.downcast_ref::<EngineError>() {
         Some(EngineError::Plan(error)) => Some(error),
@@ -38,6 +46,9 @@ fn plan_error(error: &anyhow::Error) -> Option<&PlanError> {
 }
 
 fn is_wrong_use(error: &anyhow::Error) -> bool {
+    if let Some(error) = pipeline_error(error) {
+        return !error.may_be_retried();
+    }
     if let Some(error) = plan_error(error) {
         return !error.may_be_retried();
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use anyhow::Result;
 use manyframe_engine::Committed;
-use manyframe_plan::pipeline::Pipeline;
+use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Observer, Plan};
 use manyframe_samplers::Difference;
 

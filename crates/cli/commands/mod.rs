@@ -20,8 +20,7 @@ use anyhow::{Context as _, Result};
 use clap::CommandFactory;
 use manyframe_core::RecordId;
 use manyframe_engine::LedgerRow;
-use manyframe_plan::PlanError;
-use manyframe_plan::pipeline::{self, Problem};
+use manyframe_pipeline::{PipelineError, Problem};
 
 use crate::args::{Arguments, CheckArguments, Command, Threads};
 use crate::{exit, output};
@@ -61,14 +60,14 @@ fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {
     let mut problems: Vec<Problem> = Vec::new();
     for path in &arguments.files {
         for stage in stages::list_for_check(path, arguments.files.len(), &arguments.overrides.set)? {
-            match pipeline::read(&stage.path, &stage.overrides) {
+            match manyframe_pipeline::read(&stage.path, &stage.overrides) {
                 Ok(_) => output::print(&format!("{}: ok\n", stage.path.display()))?,
-                Err(PlanError::Pipeline(found)) => problems.extend(found),
+                Err(PipelineError::Invalid(found)) => problems.extend(found),
                 Err(error) => return Err(error.into()),
             }
         }
     }
-    if problems.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(PlanError::Pipeline(problems).into()) }
+    if problems.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(PipelineError::Invalid(problems).into()) }
 }
 
 /// The worker threads that the arguments ask for.

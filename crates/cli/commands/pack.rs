@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_pipeline::{PackTable, PipelineError, SequenceParallel};
 use manyframe_plan::PackSummary;
-use manyframe_plan::pipeline::{self, PackTable, SequenceParallel};
 use manyframe_samplers::parallel::{Cluster, Forecast, Layout, SequenceLoad, forecast};
 
 use crate::args::{ForecastArguments, PackArguments};
@@ -14,7 +14,7 @@ use crate::{exit, output};
 pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
     let manifest = manyframe_engine::Manifest::read(&arguments.dataset)?;
     let before = manifest.pack.filter(|_| !arguments.reset).map(|pack| pack.summary.settings).unwrap_or_default();
-    let table = pipeline::pack_table_with(&before, &arguments.set).map_err(manyframe_plan::PlanError::Pipeline)?;
+    let table = manyframe_pipeline::pack_table_with(&before, &arguments.set).map_err(PipelineError::Invalid)?;
     let manifest = manyframe_engine::repack(&arguments.dataset, &table)?;
     let Some(pack) = manifest.pack else { return Ok(ExitCode::SUCCESS) };
     let sequences = manyframe_engine::read_packs(&arguments.dataset.join(&pack.path))?;

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use manyframe_core::{Cost, Digest, Layout};
 use manyframe_engine::EngineError;
-use manyframe_plan::pipeline::Pipeline;
+use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Earlier, MadePlan, Observer, Plan};
 use manyframe_samplers::parallel::Forecast;
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use manyframe_engine::Manifest;
-use manyframe_plan::pipeline::{self, Override, Pipeline, ReadPipeline};
+use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
 
 use crate::args::PipelineArguments;
 use crate::exit;
@@ -20,9 +20,9 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     if !path.is_dir() {
         return Ok(vec![Stage { path: path.to_owned(), overrides: overrides.to_vec() }]);
     }
-    let paths = pipeline::list_stages(path, overrides)?;
+    let paths = manyframe_pipeline::list_stages(path, overrides)?;
     let stages = paths.into_iter().map(|path| {
-        let overrides = pipeline::overrides_for(&path, overrides)?;
+        let overrides = manyframe_pipeline::overrides_for(&path, overrides)?;
         Ok(Stage { path, overrides })
     });
     let stages = stages.collect::<Result<Vec<Stage>>>()?;
@@ -40,7 +40,7 @@ pub(super) fn list_for_check(path: &Path, num_files: usize, overrides: &[Overrid
     if num_files == 1 || path.is_dir() {
         return list(path, overrides);
     }
-    Ok(vec![Stage { path: path.to_owned(), overrides: pipeline::overrides_for(path, overrides)? }])
+    Ok(vec![Stage { path: path.to_owned(), overrides: manyframe_pipeline::overrides_for(path, overrides)? }])
 }
 
 /// The stages that the arguments name, with `--output` applied, in the order in which they are built.
@@ -55,7 +55,7 @@ pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> 
 
 /// Reads a stage. `--output` of a single file is the directory of its dataset.
 pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipeline> {
-    let ReadPipeline { mut pipeline, references } = pipeline::read(&stage.path, &stage.overrides)?;
+    let ReadPipeline { mut pipeline, references } = manyframe_pipeline::read(&stage.path, &stage.overrides)?;
     for (path, dataset) in references {
         warn_if_changed(&path, &dataset, &stage.overrides)?;
     }
@@ -70,11 +70,12 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
 fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result<()> {
     // A dataset that is not there is an error of its own.
     let Ok(manifest) = Manifest::read(Path::new(dataset)) else { return Ok(()) };
-    let all = pipeline::overrides_for(path, overrides)?;
+    let all = manyframe_pipeline::overrides_for(path, overrides)?;
     let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();
     // Mistakes of that file are told when it is built.
-    let is_built_with =
-        |overrides: &[Override]| pipeline::read(path, overrides).is_ok_and(|read| manifest.is_built_by(&read.pipeline));
+    let is_built_with = |overrides: &[Override]| {
+        manyframe_pipeline::read(path, overrides).is_ok_and(|read| manifest.is_built_by(&read.pipeline))
+    };
     if !is_built_with(&all) && !is_built_with(&variables) {
         let message = "the dataset was built from other settings than its file has; build it again";
         tracing::warn!(file = %path.display(), %dataset, "{message}");

@@ -8,8 +8,8 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use manyframe_engine::{EngineError, ValidateRequest, Validated};
+use manyframe_pipeline::{ValidateDevice, ValidateTable};
 use manyframe_plan::Observer;
-use manyframe_plan::pipeline::{ValidateDevice, ValidateTable};
 use manyframe_validate::DeviceChoice;
 use manyframe_validate::measure::{
     Choice, Controls, Finding, Group, Meter, Policy, Report, RunOptions, Stage, Stages, Verdict,

@@ -243,7 +243,7 @@ fn outcomes_by_record<'a>(reports: &'a [TaskReport], names: &'a [String]) -> Vec
     all
 }
 
-fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTable)) -> SourceSummary {
+fn summary((budget, table): (&SourceBudget, &manyframe_pipeline::SourceTable)) -> SourceSummary {
     SourceSummary {
         name: budget.name.clone(),
         kind: budget.kind.clone(),
@@ -257,7 +257,7 @@ fn summary((budget, table): (&SourceBudget, &manyframe_plan::pipeline::SourceTab
         available: budget.available,
         asked: budget.asked,
         drawn: budget.drawn,
-        max_rejects: table.max_rejects.map(manyframe_plan::pipeline::Share::as_f64),
+        max_rejects: table.max_rejects.map(manyframe_pipeline::Share::as_f64),
         ..SourceSummary::default()
     }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use manyframe_core::Sample;
-use manyframe_plan::pipeline::{Pipeline, PipelineFile};
+use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_plan::{BuildFacts, OpenSource};
 use manyframe_sources::RawBody;
 use serde_json::Value;

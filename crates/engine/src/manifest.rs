@@ -7,7 +7,7 @@ use std::fs;
 use std::path::Path;
 
 use manyframe_core::{Digest, Layout, RejectCode, Total};
-use manyframe_plan::pipeline::{Pipeline, PipelineFile};
+use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_plan::{Asked, PackSummary};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
@@ -221,7 +221,7 @@ pub(crate) fn portable_pipeline(file: &PipelineFile, variables: &BTreeMap<String
 
 fn make_portable(value: &mut Value, variables: &BTreeMap<String, String>) {
     match value {
-        Value::String(text) => *text = manyframe_plan::pipeline::display_name(Path::new(text.as_str()), variables),
+        Value::String(text) => *text = manyframe_pipeline::display_name(Path::new(text.as_str()), variables),
         Value::Array(items) => items.iter_mut().for_each(|item| make_portable(item, variables)),
         Value::Object(fields) => fields.values_mut().for_each(|field| make_portable(field, variables)),
         Value::Null | Value::Bool(_) | Value::Number(_) => {}

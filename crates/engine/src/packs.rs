@@ -8,7 +8,7 @@ use std::path::Path;
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
 use manyframe_core::{Digest, RecordId};
-use manyframe_plan::pipeline::{PackTable, PipelineFile, SequenceParallel};
+use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
 

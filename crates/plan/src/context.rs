@@ -18,13 +18,13 @@ use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 use crate::dataset::work_directory;
 #[cfg(feature = "video")]
 use crate::fit::Fit;
-#[cfg(feature = "video")]
-use crate::pipeline::SamplingRule;
-use crate::pipeline::{
-    ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, display_name, media_roots,
-};
 use crate::replay::ReplaySource;
 use crate::{PlanError, SourceMedia};
+#[cfg(feature = "video")]
+use manyframe_pipeline::SamplingRule;
+use manyframe_pipeline::{
+    ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, display_name, media_roots,
+};
 
 /// An opened pipeline.
 pub struct Context {

@@ -8,7 +8,7 @@ use manyframe_core::{Digest, Origin, Position, RejectCode};
 use rustc_hash::FxHashSet;
 
 use crate::PlanError;
-use crate::pipeline::SourceTable;
+use manyframe_pipeline::SourceTable;
 
 /// What `delivered_in` and `not_delivered_in` of a source ask for.
 pub(crate) struct Delivered {

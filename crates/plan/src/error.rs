@@ -3,15 +3,15 @@
 use std::io;
 use std::path::PathBuf;
 
-use crate::pipeline::Problem;
+use manyframe_pipeline::PipelineError;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The pipeline file has errors; all of them are listed.
-    #[error("{} in the pipeline file", count(.0.len(), "error"))]
-    Pipeline(Vec<Problem>),
-    /// The pipeline file, or a directory on the way to it, cannot be read.
+    /// The pipeline file has errors, or names files that are not there.
+    #[error(transparent)]
+    Pipeline(#[from] PipelineError),
+    /// A file that is planned from cannot be read.
     #[error("cannot read {path:?}")]
     Read {
         /// The file.
@@ -26,38 +26,6 @@ pub enum PlanError {
         path: PathBuf,
         /// What the operating system said.
         source: io::Error,
-    },
-    /// A folder has no pipeline file.
-    #[error("{folder:?} holds no pipeline file (*.toml)")]
-    NoStages {
-        /// The folder.
-        folder: PathBuf,
-    },
-    /// Pipeline files name one another in a circle.
-    #[error("these pipeline files name one another in a circle: {files:?}")]
-    Circle {
-        /// The files.
-        files: Vec<PathBuf>,
-    },
-    /// No annotation file is where the pipeline file says.
-    #[error("source {source_name:?}: annotations {pattern:?}: {detail}")]
-    Annotations {
-        /// The source.
-        source_name: String,
-        /// The path or pattern.
-        pattern: String,
-        /// What is wrong with it.
-        detail: String,
-    },
-    /// No media root is where the pipeline file says.
-    #[error("source {source_name:?}: media {pattern:?}: {detail}")]
-    MediaRoot {
-        /// The source.
-        source_name: String,
-        /// The pattern.
-        pattern: String,
-        /// What is wrong with it.
-        detail: String,
     },
     /// A source cannot be read at all.
     #[error("source {source_name:?} cannot be read")]
@@ -134,6 +102,7 @@ impl PlanError {
     pub fn may_be_retried(&self) -> bool {
         use manyframe_sources::SourceError;
         match self {
+            Self::Pipeline(error) => error.may_be_retried(),
             Self::Read { source, .. } | Self::Source { error: SourceError::Read { source, .. }, .. } => {
                 source.kind() != io::ErrorKind::NotFound
             }
@@ -143,8 +112,4 @@ impl PlanError {
             _ => false,
         }
     }
-}
-
-fn count(number: usize, what: &str) -> String {
-    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }

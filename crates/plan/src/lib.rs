@@ -23,7 +23,6 @@ mod media;
 mod observer;
 mod packing;
 pub mod parallel;
-pub mod pipeline;
 mod plan;
 mod records;
 mod replay;

@@ -11,7 +11,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
-use crate::pipeline::{Audit, PackTable, PipelineFile};
+use manyframe_pipeline::{Audit, PackTable, PipelineFile};
 
 /// What the packer needs to know of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::PlanError;
 use crate::fit::Fit;
 use crate::packing::{PackSample, PackSummary, pack_samples};
-use crate::pipeline::{Pipeline, PipelineFile};
+use manyframe_pipeline::{Pipeline, PipelineFile};
 
 /// Raised whenever a plan of an older version cannot be run.
 pub const PLAN_VERSION: u32 = 4;

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use crate::dataset::{DatasetShard, list_shards};
-use crate::pipeline::{SourceTable, display_name};
+use manyframe_pipeline::{SourceTable, display_name};
 
 /// The shards of a committed dataset.
 pub(crate) struct ReplaySource {

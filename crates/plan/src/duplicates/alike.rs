@@ -6,7 +6,7 @@ use manyframe_samplers::{Duplicate, near_duplicates};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use super::looks::{Looks, RecordLook, VisualLook};
-use crate::pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
+use manyframe_pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 
 /// The duplicates among the eligible rows; the first of each kind is kept.
 pub(super) fn find(table: &DuplicatesTable, looks: &Looks, eligible: &[usize]) -> Vec<Duplicate> {

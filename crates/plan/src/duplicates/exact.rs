@@ -26,7 +26,7 @@ pub(super) fn find(
         Ok(duplicates_in_group(&digested))
     };
     let window = pool.current_num_threads() * 4;
-    ordered_map(pool, window, groups.into_iter().map(Ok), digests, |found| {
+    ordered_map(pool, window, groups.into_iter().map(Ok::<_, PlanError>), digests, |found| {
         duplicates.extend(found?);
         Ok(())
     })?;

@@ -17,12 +17,12 @@ use manyframe_samplers::Duplicate;
 
 use crate::decide::positions_not_drawn;
 use crate::index::IndexFile;
-use crate::pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 use crate::records::Decision;
 use crate::rows::Rows;
 use crate::{Context, Observer, PlanError};
 pub(crate) use exclude::excluded_files;
 pub(crate) use looks::Looks;
+use manyframe_pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 
 /// The looks of all rows, if the pipeline file asks for anything that needs them. Rows whose media turn out damaged, and those
 /// that show what is excluded, are rejected. They count as rejected, not as duplicates.

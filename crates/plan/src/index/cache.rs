@@ -10,8 +10,8 @@ use manyframe_sources::Split;
 
 use super::fingerprint::Fingerprints;
 use super::{is_about_media, measure, read_entries};
-use crate::pipeline::{Kind, SourceTable, annotation_files};
 use crate::{Context, PlanError};
+use manyframe_pipeline::{Kind, SourceTable, annotation_files};
 
 /// Raised whenever the same inputs would give other samples.
 const INDEX_VERSION: &str = "5";

@@ -12,7 +12,7 @@ use manyframe_media::{TilePolicy, plan_tiles};
 use super::measure::{Measured, Measurement, row_from_parts};
 use crate::Context;
 use crate::fit::{Fit, split_turns};
-use crate::pipeline::OverLongPolicy;
+use manyframe_pipeline::OverLongPolicy;
 
 type Outcome = Result<Measurement, (RejectCode, String)>;
 

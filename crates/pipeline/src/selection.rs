@@ -7,7 +7,7 @@ use manyframe_samplers::{Order, Total};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::OneOrMany;
+use crate::values::OneOrMany;
 
 /// What happens to records that say the same about the same images, and to those that show what they must not.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -7,8 +7,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::document::{Entry, Node, NodeKind};
-use super::problem::Problem;
+use crate::document::{Entry, Node, NodeKind};
+use crate::problem::Problem;
 
 /// The table as a `T`; keys that are wrong are left at their defaults and reported.
 pub(crate) fn read_table<T>(node: &Node, at: &str, problems: &mut Vec<Problem>) -> T

@@ -11,10 +11,10 @@ use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::packing::PackTable;
-use super::selection::{DuplicatesTable, MixTable, OverLongTable, ValidateTable};
-use super::source::SourceTable;
-use super::values::TokenColumns;
+use crate::packing::PackTable;
+use crate::selection::{DuplicatesTable, MixTable, OverLongTable, ValidateTable};
+use crate::source::SourceTable;
+use crate::values::TokenColumns;
 
 /// One build: sources to read, how to show and format them, and where the shards go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

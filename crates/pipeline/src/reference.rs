@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::document::{self, Node, Override};
-use super::{OneOrMany, Pipeline, PipelineFile, parse};
-use crate::PlanError;
+use crate::document::{self, Node, Override};
+use crate::error::PipelineError;
+use crate::{OneOrMany, Pipeline, PipelineFile, parse};
 
 /// A checked pipeline file, and the pipeline files that it names.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,9 +21,9 @@ pub struct ReadPipeline {
 /// Reads and checks a pipeline file, and finds out where the pipeline files that it names put their datasets.
 ///
 /// Of the overrides, those files take variables that they declare, and `output.root`.
-pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PlanError> {
+pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PipelineError> {
     let text = read_text(path)?;
-    let mut pipeline = parse(&text, path, overrides).map_err(PlanError::Pipeline)?;
+    let mut pipeline = parse(&text, path, overrides).map_err(PipelineError::Invalid)?;
     let mut outputs = BTreeMap::new();
     for text in references(&mut pipeline.file) {
         let path = PathBuf::from(text.as_str());
@@ -40,8 +40,8 @@ pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PlanErr
     Ok(ReadPipeline { pipeline, references: outputs })
 }
 
-fn read_text(path: &Path) -> Result<String, PlanError> {
-    std::fs::read_to_string(path).map_err(|source| PlanError::Read { path: path.to_owned(), source })
+fn read_text(path: &Path) -> Result<String, PipelineError> {
+    std::fs::read_to_string(path).map_err(|source| PipelineError::Read { path: path.to_owned(), source })
 }
 
 /// Every place of a file where a dataset is named by the pipeline file that builds it.
@@ -62,7 +62,7 @@ fn references(file: &mut PipelineFile) -> Vec<&mut String> {
 }
 
 /// The dataset that a pipeline file builds. Only what says so is read: its mistakes are told when it is built.
-fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PlanError> {
+fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PipelineError> {
     let text = read_text(path)?;
     let mut root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let declared: Vec<String> = keys(&root, "vars");
@@ -89,19 +89,19 @@ fn keys(root: &Node, table: &str) -> Vec<String> {
     table.into_iter().flat_map(|entries| entries.keys().cloned()).collect()
 }
 
-fn in_file(problems: Vec<super::Problem>, path: &Path) -> PlanError {
-    PlanError::Pipeline(problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect())
+fn in_file(problems: Vec<super::Problem>, path: &Path) -> PipelineError {
+    PipelineError::Invalid(problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect())
 }
 
 /// The pipeline files of a folder in an order in which each follows those that it names; otherwise by name.
-pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PlanError> {
+pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let entries = entries.map_err(|source| PlanError::Read { path: folder.to_owned(), source })?;
+    let entries = entries.map_err(|source| PipelineError::Read { path: folder.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
     if files.is_empty() {
-        return Err(PlanError::NoStages { folder: folder.to_owned() });
+        return Err(PipelineError::NoStages { folder: folder.to_owned() });
     }
     let mut waiting = Vec::new();
     for path in files {
@@ -118,7 +118,9 @@ pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>
             waiting.iter().position(|(_, references)| !references.iter().any(|path| is_waited_for(path, &waiting)));
         match ready {
             Some(ready) => ordered.push(waiting.remove(ready).0),
-            None => return Err(PlanError::Circle { files: waiting.into_iter().map(|(path, _)| path).collect() }),
+            None => {
+                return Err(PipelineError::CyclicStages { files: waiting.into_iter().map(|(path, _)| path).collect() });
+            }
         }
     }
     Ok(ordered)
@@ -130,7 +132,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
 
 /// Those of the overrides of several files that a file has a place for: settings of tables that every file may have, its own
 /// variables and sources.
-pub fn overrides_for(path: &Path, overrides: &[Override]) -> Result<Vec<Override>, PlanError> {
+pub fn overrides_for(path: &Path, overrides: &[Override]) -> Result<Vec<Override>, PipelineError> {
     let text = read_text(path)?;
     let root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let variables = keys(&root, "vars");

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use manyframe_media::MediaRoot;
 use manyframe_sources::AnnotationFile;
 
-use super::{Pipeline, SourceTable};
-use crate::PlanError;
+use crate::error::PipelineError;
+use crate::{Pipeline, SourceTable};
 
 /// The name of a path in origins and manifests: a variable's value at its front is written as the variable again,
 /// so that datasets do not depend on where a machine keeps its files.
@@ -22,7 +22,7 @@ pub fn display_name(path: &Path, variables: &BTreeMap<String, String>) -> String
 }
 
 /// The annotation files of a source, patterns expanded in sorted order.
-pub(crate) fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Result<Vec<AnnotationFile>, PlanError> {
+pub fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Result<Vec<AnnotationFile>, PipelineError> {
     let mut files = Vec::new();
     for pattern in source.annotations.as_slice() {
         for path in matching_paths(&source.name, pattern)? {
@@ -35,9 +35,12 @@ pub(crate) fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Res
     Ok(files)
 }
 
-fn matching_paths(source: &str, pattern: &str) -> Result<Vec<PathBuf>, PlanError> {
-    let wrong =
-        |detail: String| PlanError::Annotations { source_name: source.to_owned(), pattern: pattern.to_owned(), detail };
+fn matching_paths(source: &str, pattern: &str) -> Result<Vec<PathBuf>, PipelineError> {
+    let wrong = |detail: String| PipelineError::Annotations {
+        source_name: source.to_owned(),
+        pattern: pattern.to_owned(),
+        detail,
+    };
     expand(pattern).map_err(wrong)
 }
 
@@ -54,11 +57,11 @@ fn expand(pattern: &str) -> Result<Vec<PathBuf>, String> {
 }
 
 /// The media roots of a source, those of its subsets first, patterns expanded in sorted order.
-pub(crate) fn media_roots(source: &SourceTable) -> Result<Vec<MediaRoot>, PlanError> {
+pub fn media_roots(source: &SourceTable) -> Result<Vec<MediaRoot>, PipelineError> {
     let mut roots = Vec::new();
-    let mut add = |subset: Option<&String>, pattern: &String| -> Result<(), PlanError> {
+    let mut add = |subset: Option<&String>, pattern: &String| -> Result<(), PipelineError> {
         let wrong =
-            |detail| PlanError::MediaRoot { source_name: source.name.clone(), pattern: pattern.clone(), detail };
+            |detail| PipelineError::MediaRoot { source_name: source.name.clone(), pattern: pattern.clone(), detail };
         let paths = expand(pattern).map_err(wrong)?.into_iter();
         roots.extend(paths.map(|path| MediaRoot { subset: subset.cloned(), path }));
         Ok(())

@@ -6,6 +6,7 @@
 
 mod check;
 mod document;
+mod error;
 mod packing;
 mod problem;
 mod reference;
@@ -23,11 +24,11 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 
 pub use document::Override;
+pub use error::PipelineError;
 pub use packing::{Audit, PackTable, SequenceParallel};
 pub use problem::Problem;
 pub use reference::{ReadPipeline, list_stages, overrides_for, read};
-pub use resolve::display_name;
-pub(crate) use resolve::{annotation_files, media_roots};
+pub use resolve::{annotation_files, display_name, media_roots};
 pub use selection::{
     DuplicateRule, DuplicateText, DuplicatesTable, MixTable, OverLongPolicy, OverLongTable, ValidateDevice,
     ValidateTable,

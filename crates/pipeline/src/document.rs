@@ -1,6 +1,6 @@
 //! A TOML file as a tree in which every value knows its place, after `--set` and `${variables}` are applied.
 //!
-//! It does not know which keys are allowed: [`super::check`] does.
+//! It does not know which keys are allowed: [`crate::check`] does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,7 +9,7 @@ use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problem;
+use crate::problem::Problem;
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use manyframe_sources::{SourceKind, SourceOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::values::{OneOrMany, Share, Take};
+use crate::values::{OneOrMany, Share, Take};
 
 /// One `[[source]]`: a dataset as its publisher distributes it, or one that manyframe built.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::document::Place;
+use crate::document::Place;
 
 /// One thing that is wrong with a pipeline file.
 #[derive(Debug, Clone, PartialEq, Eq)]
