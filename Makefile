@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test parity lint bench fuzz schemas clean
+.PHONY: help setup demo test parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo    build, fetch real photos and videos, build and verify the demo and the recipes in small'
@@ -14,6 +14,7 @@ help:
 	@echo 'make lint    formatting, clippy, dependency rules'
 	@echo 'make bench   speed and memory beside Python versions of the same jobs'
 	@echo 'make fuzz    parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
+	@echo 'make structure circles between files, long functions, parameters, small files: a table, and LIST=1 names each'
 	@echo 'make schemas write schemas/ from the types'
 
 setup:
@@ -62,6 +63,9 @@ bench: setup
 
 fuzz: setup
 	tests/fuzz/run.sh $(or $(SECONDS),60)
+
+structure:
+	@$(CARGO) run --quiet --locked -p manyframe-structure -- $(if $(LIST),--list)
 
 schemas:
 	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests schemas

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 /// The layer of each member; an import may only point to a lower one.
-const LAYERS: [(&str, u32); 13] = [
+const LAYERS: &[(&str, u32)] = &[
+    // Measures the others and imports none of them.
+    ("manyframe-structure", 0),
     ("manyframe-core", 0),
     ("manyframe-media", 1),
     ("manyframe-columnar", 1),
@@ -36,7 +38,7 @@ fn members() -> BTreeMap<String, Vec<String>> {
 
 #[test]
 fn imports_point_down() {
-    let layers: BTreeMap<&str, u32> = LAYERS.into();
+    let layers: BTreeMap<&str, u32> = LAYERS.iter().copied().collect();
     for (member, dependencies) in members() {
         let layer = layers.get(member.as_str()).unwrap_or_else(|| panic!("{member} has no layer"));
         for dependency in dependencies.iter().filter(|name| name.starts_with("manyframe")) {

@@ -1,0 +1,38 @@
+//! Groups of modules that import each other, directly or through others.
+
+use std::collections::BTreeSet;
+
+use crate::imports::Imports;
+use crate::tree::ModuleIndex;
+
+/// The groups of two or more modules from each of which every other one can be reached.
+pub fn circles(num_modules: usize, imports: &Imports) -> Vec<BTreeSet<ModuleIndex>> {
+    let reached: Vec<BTreeSet<ModuleIndex>> = (0..num_modules).map(|from| reached_from(from, imports)).collect();
+    let reaches = |from: ModuleIndex, to: ModuleIndex| reached.get(from).is_some_and(|reached| reached.contains(&to));
+    let mut groups: Vec<BTreeSet<ModuleIndex>> = Vec::new();
+    for module in 0..num_modules {
+        if groups.iter().any(|group| group.contains(&module)) {
+            continue;
+        }
+        let group: BTreeSet<_> = (module..num_modules)
+            .filter(|&other| other == module || (reaches(module, other) && reaches(other, module)))
+            .collect();
+        if group.len() > 1 {
+            groups.push(group);
+        }
+    }
+    groups
+}
+
+fn reached_from(from: ModuleIndex, imports: &Imports) -> BTreeSet<ModuleIndex> {
+    let mut reached = BTreeSet::new();
+    let mut waiting = vec![from];
+    while let Some(module) = waiting.pop() {
+        for (_, target) in imports.arrows.keys().filter(|(source, _)| *source == module) {
+            if reached.insert(*target) {
+                waiting.push(*target);
+            }
+        }
+    }
+    reached
+}

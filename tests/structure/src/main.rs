@@ -1,0 +1,163 @@
+//! `cargo run -p manyframe-structure [-- ROOT] [--list]`: a table of measures, a row per crate; `--list` names what it counts.
+//! Ends with 1 if files import each other in a circle or through a facade above them.
+
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+
+use std::error::Error;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use manyframe_structure::circles::circles;
+use manyframe_structure::crate_roots;
+use manyframe_structure::imports::imports_of;
+use manyframe_structure::measure::{Function, Measures, measure};
+use manyframe_structure::tree::Tree;
+
+const LONG_FUNCTION_LINES: usize = 45;
+const MANY_PARAMETERS: usize = 3;
+const SMALL_FILE_LINES: usize = 40;
+const LARGE_FILE_LINES: usize = 600;
+
+const COLUMNS: [&str; 14] = [
+    "files",
+    "median",
+    "<40",
+    ">600",
+    "circles",
+    "facade",
+    "functions",
+    ">45 lines",
+    ">3 params",
+    "unwraps",
+    "expects",
+    ".get",
+    "default",
+    "skips",
+];
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints the table; whether the workspace is free of circles and of imports through facades.
+fn run() -> Result<bool, Box<dyn Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let is_listing = arguments.iter().any(|argument| argument == "--list");
+    let given = arguments.iter().find(|argument| !argument.starts_with('-'));
+    let root =
+        given.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), PathBuf::from).canonicalize()?;
+    let header: String = COLUMNS.iter().map(|column| format!("{column:>10}")).collect();
+    println!("{:<10}{header}", "crate");
+    let mut total = Row::default();
+    let mut details = Vec::new();
+    for file in crate_roots(&root)? {
+        let tree = Tree::read(&file)?;
+        let name = |path: &Path| path.strip_prefix(&root).unwrap_or(path).display().to_string();
+        let row = Row::of(&tree, &name, &mut details);
+        let directory =
+            file.strip_prefix(&root)?.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
+        let directory: Vec<String> = directory.filter(|part| part != "crates").collect();
+        row.print(directory.first().map_or("", String::as_str));
+        total.add(&row);
+    }
+    total.print("all");
+    let is_clean = total.num_circles == 0 && total.num_facade_imports == 0;
+    if is_listing || !is_clean {
+        details.retain(|detail| is_listing || detail.starts_with("circle") || detail.starts_with("facade"));
+        println!("\n{}", details.join("\n"));
+    }
+    Ok(is_clean)
+}
+
+/// The measures of a crate, or of all.
+#[derive(Default)]
+struct Row {
+    file_lines: Vec<usize>,
+    num_circles: usize,
+    num_facade_imports: usize,
+    functions: Vec<Function>,
+    counts: [usize; 5],
+}
+
+impl Row {
+    fn of(tree: &Tree, name: &dyn Fn(&Path) -> String, details: &mut Vec<String>) -> Self {
+        let imports = imports_of(tree);
+        let path_of = |module: usize| tree.modules.get(module).map_or_else(String::new, |module| name(&module.path));
+        let groups = circles(tree.modules.len(), &imports);
+        for group in &groups {
+            details.push(format!(
+                "circle: {}",
+                group.iter().map(|&module| path_of(module)).collect::<Vec<_>>().join(", ")
+            ));
+            for ((from, to), names) in &imports.arrows {
+                if group.contains(from) && group.contains(to) {
+                    let names: Vec<&str> = names.iter().map(String::as_str).collect();
+                    details.push(format!("circle:   {} -> {}: {}", path_of(*from), path_of(*to), names.join(", ")));
+                }
+            }
+        }
+        for (module, taken) in &imports.through_facades {
+            details
+                .push(format!("facade: {} takes {taken} from a module above it that re-exports it", path_of(*module)));
+        }
+        let Measures { functions, files, num_unwraps, num_expects, num_gets, num_defaults, num_skips } = measure(tree);
+        for function in &functions {
+            let at = format!("{}:{} {}", name(&function.path), function.line, function.name);
+            if function.num_lines > LONG_FUNCTION_LINES {
+                details.push(format!("long: {at}: {} lines", function.num_lines));
+            }
+            if function.num_parameters > MANY_PARAMETERS {
+                details.push(format!("parameters: {at}: {}", function.num_parameters));
+            }
+        }
+        for (path, num_lines) in &files {
+            if *num_lines < SMALL_FILE_LINES {
+                details.push(format!("small: {}: {num_lines} lines", name(path)));
+            }
+        }
+        Self {
+            file_lines: files.into_iter().map(|(_, num_lines)| num_lines).collect(),
+            num_circles: groups.len(),
+            num_facade_imports: imports.through_facades.len(),
+            functions,
+            counts: [num_unwraps, num_expects, num_gets, num_defaults, num_skips],
+        }
+    }
+
+    fn add(&mut self, other: &Self) {
+        self.file_lines.extend(&other.file_lines);
+        self.num_circles += other.num_circles;
+        self.num_facade_imports += other.num_facade_imports;
+        self.functions.extend(other.functions.iter().cloned());
+        for (count, more) in self.counts.iter_mut().zip(other.counts) {
+            *count += more;
+        }
+    }
+
+    fn print(&self, name: &str) {
+        let mut lines = self.file_lines.clone();
+        lines.sort_unstable();
+        let files = |is_counted: fn(usize) -> bool| lines.iter().filter(|lines| is_counted(**lines)).count();
+        let functions = |is_counted: fn(&Function) -> bool| self.functions.iter().filter(|f| is_counted(f)).count();
+        let mut cells = vec![
+            lines.len(),
+            lines.get(lines.len() / 2).copied().unwrap_or_default(),
+            files(|lines| lines < SMALL_FILE_LINES),
+            files(|lines| lines > LARGE_FILE_LINES),
+            self.num_circles,
+            self.num_facade_imports,
+            self.functions.len(),
+            functions(|function| function.num_lines > LONG_FUNCTION_LINES),
+            functions(|function| function.num_parameters > MANY_PARAMETERS),
+        ];
+        cells.extend(self.counts);
+        println!("{name:<10}{}", cells.iter().map(|cell| format!("{cell:>10}")).collect::<String>());
+    }
+}
