@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! Record (sources) ──▶ IndexRow (plan, samplers) ──▶ Sample (engine, shards)
-//!     └─ or Reject ──────────────────────────────────▶ ledger
+//!     └─ or RejectedRecord ──────────────────────────▶ ledger
 //! ```
 //!
 //! **Invariant:** nothing here performs I/O, starts a thread, or knows a file format or a prompt format.
@@ -23,6 +23,6 @@ pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::IndexRow;
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
 pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind, is_document};
-pub use reject::{Reject, RejectCode};
+pub use reject::{RejectCode, RejectedRecord, Rejection};
 pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual};
 pub use signature::Signature;

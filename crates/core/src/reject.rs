@@ -3,18 +3,58 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Origin;
+use crate::record::{Origin, RecordError};
 
-/// A record that will not be delivered.
+/// Why a record is not delivered: a code to count, and what was found and expected.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Reject {
-    /// The reason, for counting.
+pub struct Rejection {
+    /// The reason, from a closed list.
     pub code: RejectCode,
-    /// What was found and what was expected, in words.
+    /// What was found and what was expected: lower case, no final period.
     pub detail: String,
+}
+
+impl Rejection {
+    /// A rejection for a reason, with what was found and expected.
+    pub fn new(code: RejectCode, detail: impl Into<String>) -> Self {
+        Self { code, detail: detail.into() }
+    }
+
+    /// The same reason with another detail, which is made from the present one.
+    #[must_use]
+    pub fn map_detail(self, rewrite: impl FnOnce(String) -> String) -> Self {
+        Self { code: self.code, detail: rewrite(self.detail) }
+    }
+}
+
+impl std::fmt::Display for Rejection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.code, self.detail)
+    }
+}
+
+impl From<RecordError> for Rejection {
+    fn from(error: RecordError) -> Self {
+        let code = match error {
+            RecordError::NoTurns => RejectCode::EmptyConversation,
+            RecordError::TurnOrder { .. } => RejectCode::TurnOrder,
+            RecordError::EmptyTurn { .. } => RejectCode::EmptyTurn,
+            RecordError::VisualOutsideUserTurn { .. } => RejectCode::PlaceholderOutsideUserTurn,
+            RecordError::VisualsAndMedia { .. } => RejectCode::PlaceholderMismatch,
+            RecordError::VisualKind { .. } => RejectCode::UnexpectedSchema,
+        };
+        Self::new(code, error.to_string())
+    }
+}
+
+/// A record that was rejected while it was parsed: why, and what is known about it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RejectedRecord {
+    /// Why it is not delivered.
+    pub rejection: Rejection,
     /// Part of the source; may be empty.
     pub subset: String,
-    /// The id upstream gave it, as far as it could be read.
+    /// The id upstream gave it; empty if there is none, or if it could not be read.
     pub upstream_id: String,
     /// Where it was read.
     pub origin: Origin,

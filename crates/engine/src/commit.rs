@@ -287,14 +287,12 @@ fn ledger_row(
         measured: record.measured,
         origin: record.origin.clone(),
     };
-    let mut reject = |code: manyframe_core::RejectCode, detail: String| {
-        *source.rejected.entry(code).or_insert(0) += 1;
-        (Status::Rejected, Some(code.as_str().to_owned()), Some(detail))
-    };
     match (&record.decision, placed.map(|placed| (&placed.outcome.result, placed))) {
-        (Decision::Rejected(code, detail), None)
-        | (Decision::Drawn(_), Some((OutcomeResult::Rejected { code, detail }, _))) => {
-            (ledger_row.status, ledger_row.reason, ledger_row.detail) = reject(*code, detail.clone());
+        (Decision::Rejected(rejection), None) | (Decision::Drawn(_), Some((OutcomeResult::Rejected(rejection), _))) => {
+            *source.rejected.entry(rejection.code).or_insert(0) += 1;
+            ledger_row.status = Status::Rejected;
+            ledger_row.reason = Some(rejection.code.as_str().to_owned());
+            ledger_row.detail = Some(rejection.detail.clone());
         }
         (Decision::Duplicate { of, detail }, None) => {
             source.num_duplicates += 1;

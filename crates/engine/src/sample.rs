@@ -4,8 +4,8 @@
 //! token counts follow the frames that exist.
 
 use manyframe_core::{
-    BlobRef, Grid, ImageFormat, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Sample, SampleImage,
-    SampleVisual, Visual, VisualKind, contained,
+    BlobRef, Grid, ImageFormat, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, Sample,
+    SampleImage, SampleVisual, Visual, VisualKind, contained,
 };
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, tile_image};
@@ -14,7 +14,7 @@ use manyframe_plan::{Context, Fit, OpenSource, PlanError, PlannedSample, fewest_
 use crate::EngineError;
 
 /// A sample, or why its record cannot be delivered.
-pub(crate) type Outcome = Result<Sample, (RejectCode, String)>;
+pub(crate) type Outcome = Result<Sample, Rejection>;
 
 /// Makes a planned sample. `Err` is failing storage, or annotations that are not those of the plan.
 pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome, EngineError> {
@@ -32,10 +32,12 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
     // A decoder that panics on hostile bytes costs the record, not the run.
     match contained(|| sample_from_record(context, source, record, planned)) {
         Ok(Ok(sample)) => Ok(Ok(sample)),
-        Ok(Err(MediaError::Bad { code, detail })) => Ok(Err((code, context.portable_text(detail)))),
+        Ok(Err(MediaError::Rejected(rejection))) => {
+            Ok(Err(rejection.map_detail(|detail| context.portable_text(detail))))
+        }
         Ok(Err(storage @ MediaError::Storage { .. })) => Err(EngineError::Plan(PlanError::Storage(storage))),
         Err(_text_of_the_panic) => {
-            Ok(Err((RejectCode::MediaCorrupt, "a decoder gave up on one of its images or videos".into())))
+            Ok(Err(Rejection::new(RejectCode::MediaCorrupt, "a decoder gave up on one of its images or videos")))
         }
     }
 }
@@ -56,24 +58,22 @@ fn sample_from_record(
     let mut shown = Vec::new();
     for (index, visual) in record.visuals().enumerate() {
         let made = record.media.get(visual.media).map_or_else(
-            || Err(MediaError::bad(RejectCode::MediaMissing, "the record has no such medium")),
+            || Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium")),
             |medium| show(context, source, &record, visual, medium, &planned.fit),
         );
         shown.push(made.map_err(|error| in_visual(error, &record, index))?);
     }
     let resolved: Vec<ResolvedVisual> = shown.iter().map(Shown::resolved).collect();
-    let unformattable = |error: manyframe_format::Unformattable| MediaError::bad(error.code, error.detail);
-    let formatted = context.formatter.format(&record.turns, &resolved).map_err(unformattable)?;
+    let formatted = context.formatter.format(&record.turns, &resolved)?;
     let max_tokens = context.pipeline.file.format.max_tokens;
     if formatted.cost.num_tokens() > max_tokens {
         let detail = format!("{} tokens, at most {max_tokens} fit", formatted.cost.num_tokens());
-        return Err(MediaError::bad(RejectCode::TooLong, detail));
+        return Err(MediaError::rejected(RejectCode::TooLong, detail));
     }
     let encode = || context.formatter.encode(&formatted.prompt, &formatted.label_spans);
-    let tokens =
-        context.pipeline.file.output.has_tokens().then(encode).transpose().map_err(|error| {
-            MediaError::bad(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
-        })?;
+    let tokens = context.pipeline.file.output.has_tokens().then(encode).transpose().map_err(|error| {
+        MediaError::rejected(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
+    })?;
     let layout = Layout::of(resolved.iter().map(|visual| visual.kind()));
     let mut images = Vec::new();
     let mut visuals = Vec::new();
@@ -195,7 +195,7 @@ fn show_prepared(
             SourceFormat::Webp => ImageFormat::Webp,
             other => {
                 let detail = format!("{} holds {other:?}, which no dataset of manyframe does", blob.name());
-                return Err(MediaError::bad(RejectCode::MediaType, detail));
+                return Err(MediaError::rejected(RejectCode::MediaType, detail));
             }
         };
         images.push(SampleImage { bytes, format, width_px: header.width_px, height_px: header.height_px });
@@ -228,5 +228,5 @@ fn show_video(
 
 #[cfg(not(feature = "video"))]
 fn show_video(_: &Context, _: &OpenSource, _: &Record, _: &MediaRef, _: &Fit) -> Result<Shown, MediaError> {
-    Err(MediaError::bad(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
+    Err(MediaError::rejected(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
 }

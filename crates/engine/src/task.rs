@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Cost, Digest, Layout, RecordId, RejectCode, Sample};
+use manyframe_core::{Cost, Digest, Layout, RecordId, Rejection, Sample};
 use manyframe_plan::parallel::ordered_map;
 use manyframe_plan::{Context, Observer, Plan, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{ShardFormat, ShardWriter};
@@ -70,12 +70,7 @@ pub enum OutcomeResult {
         layout: Layout,
     },
     /// Decoding told that it cannot be delivered.
-    Rejected {
-        /// The reason.
-        code: RejectCode,
-        /// What was found and expected.
-        detail: String,
-    },
+    Rejected(Rejection),
 }
 
 /// The report of a task that is done.
@@ -126,7 +121,7 @@ pub fn run_task(
                 }
                 OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout }
             }
-            Err((code, detail)) => OutcomeResult::Rejected { code, detail },
+            Err(rejection) => OutcomeResult::Rejected(rejection),
         };
         outcomes.push(RecordOutcome { record, repetition, id, place: planned.place, result });
         observer.advance(1, 1);

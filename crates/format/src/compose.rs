@@ -13,10 +13,10 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{Message, Part, RejectCode, Turn};
+use manyframe_core::{Message, Part, RejectCode, Rejection, Turn};
 
 use crate::literals::Literals;
-use crate::{Dialect, LiteralTags, ResolvedVisual, Unformattable, VisualSpan};
+use crate::{Dialect, LiteralTags, ResolvedVisual, VisualSpan};
 
 /// More images than this in one sample are a mistake in the settings, not a sample: 9.4 million tokens at 144 each.
 const MAX_IMAGES: u64 = 1 << 16;
@@ -51,7 +51,7 @@ pub(crate) struct TurnWriter<'a> {
 }
 
 impl Composer {
-    pub(crate) fn compose(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Composed, Unformattable> {
+    pub(crate) fn compose(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Composed, Rejection> {
         let mut writer = self.writer(turns, visuals)?;
         let mut composed = Composed { messages: Vec::with_capacity(turns.len()), visual_spans: Vec::new() };
         for (index, turn) in turns.iter().enumerate() {
@@ -79,20 +79,20 @@ impl Composer {
         &'a self,
         turns: &'a [Turn],
         visuals: &'a [ResolvedVisual],
-    ) -> Result<TurnWriter<'a>, Unformattable> {
+    ) -> Result<TurnWriter<'a>, Rejection> {
         let num_visuals = turns.iter().map(num_visuals).sum::<usize>();
         if num_visuals != visuals.len() {
             let detail = format!("{num_visuals} visuals in the turns, {} resolved", visuals.len());
-            return Err(Unformattable::new(RejectCode::PlaceholderMismatch, detail));
+            return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
         }
         check_num_images(visuals)?;
         let has_one_visual = num_visuals == 1;
         Ok(TurnWriter { composer: self, turns, visuals: visuals.iter(), has_one_visual })
     }
 
-    fn write_text(&self, text: &str, message: usize, content: &mut String) -> Result<(), Unformattable> {
+    fn write_text(&self, text: &str, message: usize, content: &mut String) -> Result<(), Rejection> {
         let refuse = |literal: &str| {
-            Unformattable::new(RejectCode::LiteralTag, format!("the text of turn {message} contains {literal:?}"))
+            Rejection::new(RejectCode::LiteralTag, format!("the text of turn {message} contains {literal:?}"))
         };
         match self.literal_tags {
             LiteralTags::Reject => {
@@ -117,7 +117,7 @@ impl TurnWriter<'_> {
         index: usize,
         text: &mut String,
         mut on_visual: impl FnMut(&str, usize, usize),
-    ) -> Result<(), Unformattable> {
+    ) -> Result<(), Rejection> {
         let Some(turn) = self.turns.get(index) else { return Ok(()) };
         if let [Part::Text(only)] = turn.parts.as_slice() {
             return self.composer.write_text(only, index, text);
@@ -155,14 +155,14 @@ fn num_visuals(turn: &Turn) -> usize {
     turn.parts.iter().filter(|part| matches!(part, Part::Visual(_))).count()
 }
 
-fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Unformattable> {
+fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
     if visuals.iter().any(|visual| visual.num_images() == 0) {
-        return Err(Unformattable::new(RejectCode::NoFrames, "a video without frames"));
+        return Err(Rejection::new(RejectCode::NoFrames, "a video without frames"));
     }
     let num_images = visuals.iter().fold(0_u64, |sum, visual| sum.saturating_add(visual.num_images()));
     if num_images > MAX_IMAGES {
         let detail = format!("{num_images} images, at most {MAX_IMAGES} are possible");
-        return Err(Unformattable::new(RejectCode::TooLong, detail));
+        return Err(Rejection::new(RejectCode::TooLong, detail));
     }
     Ok(())
 }

@@ -3,11 +3,11 @@
 //! Tokens merge across tags, so a delimiter has no number of its own. A conversation is counted a second time, with a bare
 //! placeholder in the place of each visual; what it has fewer are its delimiter tokens.
 
-use manyframe_core::{Message, RejectCode};
+use manyframe_core::{Message, RejectCode, Rejection};
 
+use crate::Formatter;
 use crate::dialect::PLACEHOLDER;
 use crate::replay::split_at_char;
-use crate::{Formatter, Unformattable};
 
 /// Where a visual stands: the position of its message, its first character there, and one past its last.
 pub type VisualPlace = (usize, usize, usize);
@@ -18,7 +18,7 @@ impl Formatter {
         &self,
         messages: &[Message],
         places: impl IntoIterator<Item = VisualPlace>,
-    ) -> Result<u64, Unformattable> {
+    ) -> Result<u64, Rejection> {
         let mut bare = messages.to_vec();
         let mut places = places.into_iter().peekable();
         for (index, message) in bare.iter_mut().enumerate() {
@@ -33,13 +33,14 @@ impl Formatter {
 
     /// The tokens of the text of a prompt, and the number of its placeholders. Each stretch of text between placeholders is
     /// tokenised on its own, as LLaVA and its descendants do.
-    pub(crate) fn count_text(&self, prompt: &str) -> Result<(u64, u64), Unformattable> {
+    pub(crate) fn count_text(&self, prompt: &str) -> Result<(u64, u64), Rejection> {
         let mut num_placeholders = 0;
         let texts =
             self.texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
-        let num_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text)).map_err(|error| {
-            Unformattable::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
-        })?;
+        let num_tokens = self
+            .tokenizer
+            .count_prompt(texts.map(|(text, _)| text))
+            .map_err(|error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}")))?;
         Ok((num_tokens, num_placeholders))
     }
 }

@@ -1,10 +1,8 @@
-//! What can go wrong with a tokenizer or a template, and why a record cannot be formatted.
+//! What can go wrong with a tokenizer or a template.
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
-
-use manyframe_core::RejectCode;
 
 /// A tokenizer or a template that cannot be used. Nothing here is about a single record.
 #[derive(Debug, thiserror::Error)]
@@ -63,19 +61,4 @@ pub enum FormatError {
         /// The placeholder.
         placeholder: &'static str,
     },
-}
-
-/// Why a record cannot be formatted. The caller adds where it came from and makes it a reject.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Unformattable {
-    /// The reason, for counting.
-    pub code: RejectCode,
-    /// What was found and what was expected, in words.
-    pub detail: String,
-}
-
-impl Unformattable {
-    pub(crate) fn new(code: RejectCode, detail: impl Into<String>) -> Self {
-        Self { code, detail: detail.into() }
-    }
 }

@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Digest, Message, Part, RejectCode, Role, Signature, Turn, VisualKind};
+use manyframe_core::{Cost, Digest, Message, Part, RejectCode, Rejection, Role, Signature, Turn, VisualKind};
 use memchr::memmem;
 
 use crate::compose::{Composed, Composer};
 use crate::dialect::PLACEHOLDER;
 use crate::literals::Literals;
 use crate::template::{Prompt, TemplateText};
-use crate::{FormatError, FormatSpec, ResolvedVisual, Tokenizer, TurnEnd, Unformattable};
+use crate::{FormatError, FormatSpec, ResolvedVisual, Tokenizer, TurnEnd};
 
 /// Formats records in one dialect and template, and counts them with one tokenizer. It may be shared by threads.
 #[derive(Debug)]
@@ -87,7 +87,7 @@ impl Formatter {
     /// that come to say the same.
     ///
     /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
-    pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Measure, Unformattable> {
+    pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Measure, Rejection> {
         let mut writer = self.composer.writer(turns, visuals)?;
         let roles = turns.iter().map(|turn| turn.role);
         let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
@@ -102,7 +102,7 @@ impl Formatter {
     }
 
     /// A digest of what a record says once it is formatted, and of where its visuals stand; not of what they show.
-    pub fn text_digest(&self, turns: &[Turn]) -> Result<Digest, Unformattable> {
+    pub fn text_digest(&self, turns: &[Turn]) -> Result<Digest, Rejection> {
         let visuals = turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
             Part::Visual(visual) if visual.kind == VisualKind::Video => Some(ResolvedVisual::Video { num_frames: 1 }),
             Part::Visual(_) => Some(ResolvedVisual::Image),
@@ -121,7 +121,7 @@ impl Formatter {
     }
 
     /// A record as text. `visuals` as in [`Self::measure`].
-    pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Unformattable> {
+    pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Rejection> {
         let composed = self.composer.compose(turns, visuals)?;
         let prompt = self.render(&composed.messages)?;
         let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_of(&composed))?;
@@ -135,7 +135,7 @@ impl Formatter {
     }
 
     /// The prompt of messages.
-    pub(crate) fn render(&self, messages: &[Message]) -> Result<Prompt, Unformattable> {
+    pub(crate) fn render(&self, messages: &[Message]) -> Result<Prompt, Rejection> {
         let prompt = Prompt::with_capacity(messages.iter().map(|message| message.content.len()).sum(), messages.len());
         let roles = messages.iter().map(|message| message.role);
         self.template.render(roles, self.turn_end, prompt, |index, text| {
@@ -144,7 +144,7 @@ impl Formatter {
         })
     }
 
-    fn count_bare_of(&self, composed: &Composed) -> Result<u64, Unformattable> {
+    fn count_bare_of(&self, composed: &Composed) -> Result<u64, Rejection> {
         let places = composed.visual_spans.iter().map(|span| (span.message, span.start, span.end));
         self.count_bare(&composed.messages, places)
     }
@@ -154,8 +154,8 @@ impl Formatter {
         &self,
         prompt: &str,
         visuals: &[ResolvedVisual],
-        bare: impl FnOnce() -> Result<u64, Unformattable>,
-    ) -> Result<Cost, Unformattable> {
+        bare: impl FnOnce() -> Result<u64, Rejection>,
+    ) -> Result<Cost, Rejection> {
         let sum = |keep: fn(VisualKind) -> bool| -> u64 {
             visuals.iter().filter(|visual| keep(visual.kind())).map(|visual| visual.num_images()).sum()
         };
@@ -163,7 +163,7 @@ impl Formatter {
         let (text_tokens, num_placeholders) = self.count_text(prompt)?;
         if num_placeholders != num_images {
             let detail = format!("the prompt has {num_placeholders} placeholders for {num_images} images");
-            return Err(Unformattable::new(RejectCode::LiteralTag, detail));
+            return Err(Rejection::new(RejectCode::LiteralTag, detail));
         }
         let delimiter_tokens = if num_images == 0 { 0 } else { text_tokens.saturating_sub(bare()?) };
         Ok(Cost {

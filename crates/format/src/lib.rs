@@ -26,7 +26,7 @@ mod tokenizer;
 
 pub use delimiters::VisualPlace;
 pub use dialect::{Dialect, ResolvedVisual};
-pub use error::{FormatError, Unformattable};
+pub use error::FormatError;
 pub use formatter::{Formatted, Formatter, Measure, VisualSpan};
 pub use replay::{ReplayError, turns_from_messages};
 pub use spec::{FormatSpec, LiteralTags, TurnEnd};

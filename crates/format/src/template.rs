@@ -9,11 +9,11 @@
 //! | `vicuna` | LLaVA-1.5's `v1` conversation, with its system sentence |
 //! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
 
-use manyframe_core::{RejectCode, Role, is_document};
+use manyframe_core::{RejectCode, Rejection, Role, is_document};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{TurnEnd, Unformattable};
+use crate::TurnEnd;
 
 /// How the turns of a conversation are wrapped.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -177,8 +177,8 @@ impl TemplateText {
         roles: impl ExactSizeIterator<Item = Role> + Clone,
         turn_end: TurnEnd,
         mut prompt: Prompt,
-        mut write: impl FnMut(usize, &mut String) -> Result<(), Unformattable>,
-    ) -> Result<Prompt, Unformattable> {
+        mut write: impl FnMut(usize, &mut String) -> Result<(), Rejection>,
+    ) -> Result<Prompt, Rejection> {
         if is_document(roles.clone()) {
             prompt.push(&self.start);
             prompt.push(&self.document_prefix);
@@ -194,14 +194,14 @@ impl TemplateText {
         prompt.push(&self.start);
         let mut pending = self.default_system.as_deref().filter(|_| !has_system).map(SystemText::Default);
         let push_system =
-            |system, prompt: &mut Prompt, write: &mut dyn FnMut(usize, &mut String) -> Result<(), Unformattable>| {
+            |system, prompt: &mut Prompt, write: &mut dyn FnMut(usize, &mut String) -> Result<(), Rejection>| {
                 prompt.push(&self.system_prefix);
                 match system {
                     SystemText::Default(text) => prompt.push(text),
                     SystemText::Message(index) => write(index, &mut prompt.text)?,
                 }
                 prompt.push(&self.system_suffix);
-                Ok(())
+                Ok::<(), Rejection>(())
             };
         if self.system == SystemPlace::OwnTurn
             && let Some(system) = pending.take()
@@ -234,7 +234,7 @@ impl TemplateText {
             }
         }
         if pending.is_some() && has_system {
-            return Err(Unformattable::new(RejectCode::TurnOrder, "the system turn is not followed by a user turn"));
+            return Err(Rejection::new(RejectCode::TurnOrder, "the system turn is not followed by a user turn"));
         }
         Ok(prompt)
     }
@@ -288,7 +288,7 @@ mod tests {
         [message(Role::System, "be kind")].into_iter().chain(two_rounds()).collect()
     }
 
-    fn render(template: &Template, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Unformattable> {
+    fn render(template: &Template, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Rejection> {
         let roles = messages.iter().map(|message| message.role);
         template.text().render(roles, turn_end, Prompt::default(), |index, text| {
             text.push_str(&messages[index].content);

@@ -39,7 +39,7 @@ fn encode(
 ) -> Result<Vec<u8>, MediaError> {
     if width_px.max(height_px) > MAX_JPEG_EDGE_PX {
         let detail = format!("{width_px}×{height_px} pixels: a JPEG has at most {MAX_JPEG_EDGE_PX} on a side");
-        return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+        return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
     }
     ENCODER.with_borrow_mut(|slot| {
         let encoder = match slot {
@@ -96,7 +96,7 @@ impl Encoder {
 
 fn refused(width_px: u32, height_px: u32, error: &turbojpeg::Error) -> MediaError {
     let detail = format!("cannot encode {width_px}×{height_px} pixels as JPEG: {error}");
-    MediaError::bad(RejectCode::MediaTooLarge, detail)
+    MediaError::rejected(RejectCode::MediaTooLarge, detail)
 }
 
 fn subsamp(subsampling: Subsampling) -> Subsamp {
@@ -117,6 +117,8 @@ fn halved(subsampling: Subsampling) -> Halved {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Rejection;
+
     use super::*;
     use crate::RgbImage;
 
@@ -144,7 +146,7 @@ mod tests {
         let image = RgbImage::gray(MAX_JPEG_EDGE_PX + 1, 1, 0).unwrap();
         assert!(matches!(
             encode_jpeg(image.view(), JpegOptions::default()),
-            Err(MediaError::Bad { code: RejectCode::MediaTooLarge, .. })
+            Err(MediaError::Rejected(Rejection { code: RejectCode::MediaTooLarge, .. }))
         ));
     }
 }

@@ -6,19 +6,14 @@
 use std::io;
 use std::path::PathBuf;
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 
 /// Why a medium was not read, decoded or encoded.
 #[derive(Debug, thiserror::Error)]
 pub enum MediaError {
     /// The medium is bad: the record that shows it is rejected.
-    #[error("{detail}")]
-    Bad {
-        /// The reason, for counting.
-        code: RejectCode,
-        /// What was found and what was expected, in words.
-        detail: String,
-    },
+    #[error("{}", .0.detail)]
+    Rejected(Rejection),
     /// The storage failed (I/O error, stale handle, too many open files …): nothing is known about the medium.
     #[error("cannot read {path:?}")]
     Storage {
@@ -31,13 +26,19 @@ pub enum MediaError {
 
 impl MediaError {
     /// A bad medium, with what was found and what was expected.
-    pub fn bad(code: RejectCode, detail: impl Into<String>) -> Self {
-        Self::Bad { code, detail: detail.into() }
+    pub fn rejected(code: RejectCode, detail: impl Into<String>) -> Self {
+        Self::Rejected(Rejection::new(code, detail))
     }
 
     /// Failing storage at `path`.
     pub fn storage(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Storage { path: path.into(), source }
+    }
+}
+
+impl From<Rejection> for MediaError {
+    fn from(rejection: Rejection) -> Self {
+        Self::Rejected(rejection)
     }
 }
 

@@ -10,7 +10,7 @@
 //!
 //! **Invariant:** paths are untrusted: nothing outside of a media root is ever opened.
 //! **Invariant:** nothing is allocated because a header claims a size, before the limits have been checked.
-//! A bad medium is [`MediaError::Bad`], which rejects a record; failing storage is [`MediaError::Storage`].
+//! A bad medium is [`MediaError::Rejected`], which rejects a record; failing storage is [`MediaError::Storage`].
 
 mod decode;
 mod encode;

@@ -38,11 +38,11 @@ impl MediaLimits {
     /// Rejects an image whose encoded size is 0 or above the limit.
     pub fn check_bytes(&self, num_bytes: u64) -> Result<(), MediaError> {
         if num_bytes == 0 {
-            return Err(MediaError::bad(RejectCode::MediaEmpty, "the file has no bytes"));
+            return Err(MediaError::rejected(RejectCode::MediaEmpty, "the file has no bytes"));
         }
         if num_bytes > self.max_bytes {
             let detail = format!("the file has {num_bytes} bytes, at most {} are allowed", self.max_bytes);
-            return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
         Ok(())
     }
@@ -53,7 +53,7 @@ impl MediaLimits {
         if num_pixels > self.max_pixels {
             let detail =
                 format!("{width_px}×{height_px} is {num_pixels} pixels, at most {} are allowed", self.max_pixels);
-            return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
         let (short, long) = (width_px.min(height_px), width_px.max(height_px));
         if short < self.min_edge_px.max(1) {
@@ -61,14 +61,14 @@ impl MediaLimits {
                 "{width_px}×{height_px} pixels: the shortest side must have {} or more",
                 self.min_edge_px.max(1)
             );
-            return Err(MediaError::bad(RejectCode::MediaShape, detail));
+            return Err(MediaError::rejected(RejectCode::MediaShape, detail));
         }
         if f64::from(long) > f64::from(short) * self.max_aspect_ratio {
             let detail = format!(
                 "{width_px}×{height_px} pixels: the long side may be at most {} times the short one",
                 self.max_aspect_ratio
             );
-            return Err(MediaError::bad(RejectCode::MediaShape, detail));
+            return Err(MediaError::rejected(RejectCode::MediaShape, detail));
         }
         Ok(())
     }
@@ -76,11 +76,13 @@ impl MediaLimits {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Rejection;
+
     use super::*;
 
     fn code(result: &Result<(), MediaError>) -> Option<RejectCode> {
         match result {
-            Err(MediaError::Bad { code, .. }) => Some(*code),
+            Err(MediaError::Rejected(Rejection { code, .. })) => Some(*code),
             _ => None,
         }
     }

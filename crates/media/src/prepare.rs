@@ -80,5 +80,5 @@ fn check_end(bytes: &[u8], parsed: &Parsed) -> Result<(), MediaError> {
         return Ok(());
     }
     let detail = format!("the {:?} image is cut short after {} bytes", parsed.format, bytes.len());
-    Err(MediaError::bad(manyframe_core::RejectCode::MediaCorrupt, detail))
+    Err(MediaError::rejected(manyframe_core::RejectCode::MediaCorrupt, detail))
 }

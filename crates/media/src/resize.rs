@@ -52,7 +52,7 @@ fn scale_round(side: u32, numerator: u32, denominator: u32) -> u32 {
 
 fn resize_pass(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
     let mut scaled = RgbImage::gray(width_px, height_px, 0).ok_or_else(|| {
-        MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels is not a size to scale to"))
+        MediaError::rejected(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels is not a size to scale to"))
     })?;
     resize_into(source, &mut scaled)?;
     Ok(scaled)
@@ -83,7 +83,7 @@ pub(crate) fn convolve(source: &impl IntoImageView, target: &mut Image<'_>) -> R
 
 pub(crate) fn cannot_scale(from_px: (u32, u32), to_px: (u32, u32), error: &dyn std::error::Error) -> MediaError {
     let detail = format!("cannot scale {}×{} to {}×{} pixels: {error}", from_px.0, from_px.1, to_px.0, to_px.1);
-    MediaError::bad(RejectCode::MediaShape, detail)
+    MediaError::rejected(RejectCode::MediaShape, detail)
 }
 
 #[cfg(test)]

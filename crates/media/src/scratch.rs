@@ -22,7 +22,10 @@ pub(crate) fn with_scratch<T>(
 ) -> Result<T, MediaError> {
     with_memory(|memory| {
         let mut image = RgbImage::recycled(width_px, height_px, std::mem::take(memory)).ok_or_else(|| {
-            MediaError::bad(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels cannot be held in memory"))
+            MediaError::rejected(
+                RejectCode::MediaShape,
+                format!("{width_px}×{height_px} pixels cannot be held in memory"),
+            )
         })?;
         let result = work(&mut image);
         *memory = image.into_pixels();

@@ -27,7 +27,7 @@ pub(crate) const SNIFF_BYTES: usize = 512;
 /// The image format of some bytes; anything else is a reject that says what they look like.
 pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
     match bytes {
-        [] => Err(MediaError::bad(RejectCode::MediaEmpty, "the file has no bytes")),
+        [] => Err(MediaError::rejected(RejectCode::MediaEmpty, "the file has no bytes")),
         [0xff, 0xd8, 0xff, ..] => Ok(SourceFormat::Jpeg),
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(SourceFormat::Png),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(SourceFormat::Webp),
@@ -37,7 +37,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
             Ok(SourceFormat::Bmp)
         }
-        _ => Err(MediaError::bad(
+        _ => Err(MediaError::rejected(
             if is_audio(bytes) { RejectCode::UnsupportedMedia } else { RejectCode::MediaType },
             format!("the file is {}, expected a JPEG, PNG, WebP, GIF, BMP or TIFF image", describe(bytes)),
         )),
@@ -108,12 +108,14 @@ fn is_audio(bytes: &[u8]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Rejection;
+
     use super::*;
 
     #[track_caller]
     fn check(bytes: &[u8], expected: RejectCode, looks_like: &str) {
         match sniff(bytes) {
-            Err(MediaError::Bad { code, detail }) => {
+            Err(MediaError::Rejected(Rejection { code, detail })) => {
                 assert_eq!(code, expected, "{detail}");
                 assert!(detail.contains(looks_like), "{detail}");
             }

@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 use manyframe_media::{Located, MediaLimits, MediaStore};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
@@ -117,7 +117,7 @@ fn a_unique_base_name_is_the_last_resort_and_an_ambiguous_one_is_none() {
     let (_root, store) =
         zip_store(&[("p/1.jpg", b"1", stored()), ("p/2.jpg", b"2", stored()), ("q/2.jpg", b"3", stored())]);
     assert_eq!(read(&store, "allava_laion/images/1.jpg").unwrap(), b"1");
-    let (code, detail) = reject(store.locate("", "allava_laion/images/2.jpg"));
+    let Rejection { code, detail } = reject(store.locate("", "allava_laion/images/2.jpg"));
     assert_eq!(code, RejectCode::MediaMissing);
     assert!(detail.contains("p/2.jpg") && detail.contains("q/2.jpg"), "{detail}");
 }
@@ -202,10 +202,10 @@ fn encrypted_members_links_and_unknown_packings_say_why() {
         bytes[entry + offset] = value;
         root("a.zip", &bytes)
     };
-    let (code, detail) = reject(read(&store(&with(8, 1).path), "a.bin"));
+    let Rejection { code, detail } = reject(read(&store(&with(8, 1).path), "a.bin"));
     assert_eq!(code, RejectCode::UnsupportedMedia);
     assert!(detail.contains("is encrypted"), "{detail}");
-    let (code, detail) = reject(read(&store(&with(10, 14).path), "a.bin"));
+    let Rejection { code, detail } = reject(read(&store(&with(10, 14).path), "a.bin"));
     assert_eq!(code, RejectCode::UnsupportedMedia);
     assert!(detail.contains("neither stored nor deflated"), "{detail}");
 
@@ -321,7 +321,7 @@ fn of_a_truncated_tar_what_is_whole_is_there() {
     let root = root("a.tar", &whole[..4000]);
     let store = store(&root.path);
     assert_eq!(read(&store, "a.bin").unwrap(), [1; 1000]);
-    let (code, detail) = reject(read(&store, "b.bin"));
+    let Rejection { code, detail } = reject(read(&store, "b.bin"));
     assert_eq!(code, RejectCode::MediaCorrupt);
     assert!(detail.contains("cut short"), "{detail}");
     assert_eq!(self::code(store.locate("", "c.bin")), RejectCode::MediaMissing);

@@ -1,6 +1,6 @@
 //! Hostile and broken images: each is a reject with a reason, none a panic, a hang or a large allocation.
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 use manyframe_media::{
     Check, ImagePolicy, MediaLimits, TilePolicy, decode_rgb, prepare_image, probe_image_bytes, tile_image,
 };
@@ -97,10 +97,11 @@ fn a_progressive_file_with_endless_scans_is_refused() {
 
 #[test]
 fn what_is_no_image_is_said_to_be_what_it_is() {
-    let (code, detail) = reject(prepare_image(b"<!DOCTYPE html><html>404".to_vec(), &ImagePolicy::default()));
+    let Rejection { code, detail } =
+        reject(prepare_image(b"<!DOCTYPE html><html>404".to_vec(), &ImagePolicy::default()));
     assert_eq!(code, RejectCode::MediaType);
     assert!(detail.contains("an HTML page"), "{detail}");
-    let (code, _) = reject(prepare_image(Vec::new(), &ImagePolicy::default()));
+    let code = reject(prepare_image(Vec::new(), &ImagePolicy::default())).code;
     assert_eq!(code, RejectCode::MediaEmpty);
 }
 

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 use manyframe_media::{Located, MediaError, MediaRoot, MediaStore, read_range};
 use tempfile::TempDir;
 
@@ -54,14 +54,14 @@ fn upper_and_lower_case_are_different_files() {
 fn a_missing_file_is_reported_with_the_roots_that_were_tried() {
     let (first, second) = (folder(&["x"]), folder(&["y"]));
     let store = MediaStore::open(&[root_at(first.path()), root_at(second.path())]).unwrap();
-    let (code, detail) = reject(store.locate("", "coco/1.jpg"));
+    let Rejection { code, detail } = reject(store.locate("", "coco/1.jpg"));
     assert_eq!(code, RejectCode::MediaMissing);
     for part in ["coco/1.jpg", first.path().to_str().unwrap(), second.path().to_str().unwrap()] {
         assert!(detail.contains(part), "{detail}");
     }
     // A file where a directory is asked for, and names no file system has.
     for path in ["x/1.jpg", &"n".repeat(300), &"n/".repeat(3000)] {
-        assert_eq!(reject(store.locate("", path)).0, RejectCode::MediaMissing);
+        assert_eq!(reject(store.locate("", path)).code, RejectCode::MediaMissing);
     }
 }
 
@@ -132,7 +132,7 @@ fn a_root_of_a_subset_serves_that_subset_and_what_is_below_it() {
     assert!(store.locate("video/clevrer", "a.jpg").is_ok());
     assert!(store.locate("video/clevrer/qa", "a.jpg").is_ok());
     for subset in ["video", "video/clevrer2", ""] {
-        let (code, detail) = reject(store.locate(subset, "a.jpg"));
+        let Rejection { code, detail } = reject(store.locate(subset, "a.jpg"));
         assert_eq!(code, RejectCode::MediaMissing);
         assert!(detail.contains("no media root is given"), "{detail}");
     }

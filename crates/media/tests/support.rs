@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 use manyframe_media::{JpegOptions, Located, MediaError, MediaRoot, MediaStore, RgbImage, encode_jpeg};
 
 /// A fixture as the index describes it.
@@ -85,14 +85,14 @@ pub(crate) fn frame_names(located: &Located) -> Vec<String> {
 }
 
 #[track_caller]
-pub(crate) fn reject<T: std::fmt::Debug>(result: Result<T, MediaError>) -> (RejectCode, String) {
+pub(crate) fn reject<T: std::fmt::Debug>(result: Result<T, MediaError>) -> Rejection {
     match result {
-        Err(MediaError::Bad { code, detail }) => (code, detail),
+        Err(MediaError::Rejected(rejection)) => rejection,
         other => panic!("expected a reject, found {other:?}"),
     }
 }
 
 #[track_caller]
 pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, MediaError>) -> RejectCode {
-    reject(result).0
+    reject(result).code
 }

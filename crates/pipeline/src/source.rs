@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_core::{Layout, RejectCode};
+use manyframe_core::{Layout, RejectCode, Rejection};
 use manyframe_samplers::{Law, OnExhausted, Replacement, StratumSplit, Unit};
 use manyframe_sources::{SourceKind, SourceOptions};
 use schemars::JsonSchema;
@@ -176,7 +176,7 @@ pub struct FilterTable {
 
 impl FilterTable {
     /// The bound that a record misses, in words.
-    pub fn missed_bound(&self, row: &manyframe_core::IndexRow) -> Option<(RejectCode, String)> {
+    pub fn missed_bound(&self, row: &manyframe_core::IndexRow) -> Option<Rejection> {
         let bounds = [
             ("tokens", row.cost.num_tokens(), self.min_tokens, self.max_tokens),
             ("images", row.cost.num_images, self.min_images, self.max_images),
@@ -185,10 +185,10 @@ impl FilterTable {
         ];
         bounds.into_iter().find_map(|(what, found, min, max)| match (min, max) {
             (Some(min), _) if found < min => {
-                Some((RejectCode::Filtered, format!("{found} {what}, at least {min} wanted")))
+                Some(Rejection::new(RejectCode::Filtered, format!("{found} {what}, at least {min} wanted")))
             }
             (_, Some(max)) if found > max => {
-                Some((RejectCode::Filtered, format!("{found} {what}, at most {max} wanted")))
+                Some(Rejection::new(RejectCode::Filtered, format!("{found} {what}, at most {max} wanted")))
             }
             _ => None,
         })

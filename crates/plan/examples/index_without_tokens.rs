@@ -9,7 +9,7 @@ use std::io::BufWriter;
 use std::sync::Arc;
 
 use manyframe_columnar::{RowColumn, RowWriter};
-use manyframe_core::{Part, Record, Reject, Signature};
+use manyframe_core::{Part, Record, RejectedRecord, Signature};
 use manyframe_plan::parallel::ordered_map;
 use manyframe_sources::{AnnotationFile, Raw, SourceKind, SourceOptions, SourceSpec, open};
 
@@ -21,7 +21,7 @@ const RECORDS_PER_BATCH: usize = 32;
 
 /// A row: what an index keeps of a record, tokens aside.
 struct Row {
-    outcome: Result<Record, Reject>,
+    outcome: Result<Record, RejectedRecord>,
     num_chars: u64,
     signature: u64,
 }
@@ -52,7 +52,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-fn row_of(outcome: Result<Record, Reject>) -> Row {
+fn row_of(outcome: Result<Record, RejectedRecord>) -> Row {
     let num_chars = outcome.as_ref().map_or(0, |record| record.num_text_chars() as u64);
     let signature = outcome.as_ref().map_or(0, |record| signature_of(record).bits());
     // The text is not kept any longer than it is in a plan.
@@ -79,7 +79,9 @@ fn columns() -> Vec<RowColumn<Row>> {
             Err(reject) => Some(&reject.upstream_id),
         })
         .of_distinct_values(),
-        RowColumn::borrowed_text("detail", "", |row: &Row| row.outcome.as_ref().err().map(|reject| &*reject.detail)),
+        RowColumn::borrowed_text("detail", "", |row: &Row| {
+            row.outcome.as_ref().err().map(|reject| &*reject.rejection.detail)
+        }),
         RowColumn::number("num_chars", "", |row: &Row| Some(row.num_chars)),
         RowColumn::number("signature", "", |row: &Row| Some(row.signature)).of_distinct_values(),
     ];

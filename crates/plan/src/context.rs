@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 #[cfg(feature = "video")]
 use manyframe_core::MediaRef;
-use manyframe_core::{Digest, Origin, Record, Reject, VisualKind};
+use manyframe_core::{Digest, Origin, Record, RejectedRecord, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, Tokenizer};
 use manyframe_media::{ImagePolicy, MediaStore, TilePolicy};
 #[cfg(feature = "video")]
@@ -149,7 +149,7 @@ impl OpenSource {
     }
 
     /// The record in some annotation bytes, its images shown as the pipeline file says.
-    pub fn parse(&self, raw: &Raw) -> Result<Record, Reject> {
+    pub fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
         let mut record = self.reader.parse(raw)?;
         if self.table.visuals == ImageShow::Tiled {
             for part in record.turns.iter_mut().flat_map(|turn| &mut turn.parts) {

@@ -8,7 +8,7 @@
 
 use std::num::NonZeroU64;
 
-use manyframe_core::{IndexRow, Layout, RejectCode};
+use manyframe_core::{IndexRow, Layout, RejectCode, Rejection};
 use manyframe_samplers::{CutLimits, Drawn, Share, Stratify, cut, mix, order};
 use rustc_hash::FxHashSet;
 
@@ -66,18 +66,19 @@ fn leave_out(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Resu
         let missed = too_long(context, row)
             .or_else(|| source.table.filter.missed_bound(row))
             .or_else(|| delivered.get(row.source as usize)?.missed(&place.origin));
-        if let Some((code, detail)) = missed {
-            *decision = Decision::Rejected(code, detail);
-            all.count_rejected(at, code);
+        if let Some(rejection) = missed {
+            all.count_rejected(at, rejection.code);
+            *decision = Decision::Rejected(rejection);
         }
     }
     Ok(())
 }
 
-fn too_long(context: &Context, row: &IndexRow) -> Option<(RejectCode, String)> {
+fn too_long(context: &Context, row: &IndexRow) -> Option<Rejection> {
     let max_tokens = context.pipeline.file.format.max_tokens;
     let num_tokens = row.cost.num_tokens();
-    (num_tokens > max_tokens).then(|| (RejectCode::TooLong, format!("{num_tokens} tokens, at most {max_tokens} fit")))
+    (num_tokens > max_tokens)
+        .then(|| Rejection::new(RejectCode::TooLong, format!("{num_tokens} tokens, at most {max_tokens} fit")))
 }
 
 pub(crate) fn positions_not_drawn(of_row: &[Decision]) -> Vec<usize> {

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use manyframe_columnar::{Column, ColumnarError, TableReader};
-use manyframe_core::{Digest, Origin, Position, RejectCode};
+use manyframe_core::{Digest, Origin, Position, RejectCode, Rejection};
 use rustc_hash::FxHashSet;
 
 use crate::PlanError;
@@ -32,8 +32,8 @@ impl Delivered {
     }
 
     /// Why a record from this place is left out.
-    pub(crate) fn missed(&self, origin: &Origin) -> Option<(RejectCode, String)> {
-        let filtered = |detail: &str| Some((RejectCode::Filtered, detail.to_owned()));
+    pub(crate) fn missed(&self, origin: &Origin) -> Option<Rejection> {
+        let filtered = |detail: &str| Some(Rejection::new(RejectCode::Filtered, detail));
         match &self.only {
             None if self.not.is_empty() => None,
             Some(only) if !only.contains(&place(origin)) => filtered("no dataset of `delivered_in` delivered it"),

@@ -133,7 +133,7 @@ fn planned_record(source: u32, entry: Entry, readable: Option<(&IndexRow, &Decis
     let (id, measured, decision) = match (outcome, readable) {
         (Ok(_), Some((row, decision))) => (row.id, Some((row.cost, row.layout)), decision.clone()),
         (Ok(measured), None) => (id, Some((measured.row.cost, measured.row.layout)), Decision::NotDrawn),
-        (Err((code, detail)), _) => (id, None, Decision::Rejected(code, detail)),
+        (Err(rejection), _) => (id, None, Decision::Rejected(rejection)),
     };
     PlannedRecord { id, source, subset, upstream_id, origin, measured, num_turns, shortened, decision }
 }

@@ -47,8 +47,9 @@ impl SourceMedia {
             MediaLocation::Path(path) => self.store.read(&self.store.locate(subset, path)?, self.limits.max_bytes),
             MediaLocation::Blob(blob) => self.blob_bytes(blob),
             MediaLocation::Prepared { images, .. } => {
-                let first =
-                    images.first().ok_or_else(|| MediaError::bad(RejectCode::MediaMissing, "no image is listed"))?;
+                let first = images
+                    .first()
+                    .ok_or_else(|| MediaError::rejected(RejectCode::MediaMissing, "no image is listed"))?;
                 self.blob_bytes(first)
             }
         }
@@ -64,7 +65,8 @@ impl SourceMedia {
             BlobRef::Cell { file, column, row, index } => {
                 let cell = self.cells.read(Path::new(file.as_ref()), column, *row, *index);
                 let cell = cell.map_err(|error| MediaError::storage(file.as_ref(), std::io::Error::other(error)))?;
-                let missing = || MediaError::bad(RejectCode::MediaMissing, format!("{} holds no bytes", blob.name()));
+                let missing =
+                    || MediaError::rejected(RejectCode::MediaMissing, format!("{} holds no bytes", blob.name()));
                 let bytes = cell.ok_or_else(missing)?;
                 self.limits.check_bytes(bytes.len() as u64)?;
                 Ok(bytes)
@@ -126,7 +128,7 @@ impl SourceMedia {
     ) -> Result<ChosenFrames<'_>, MediaError> {
         let MediaLocation::Path(path) = &medium.location else {
             let detail = format!("{} is not a path to a video", medium.location.name());
-            return Err(MediaError::bad(RejectCode::UnsupportedMedia, detail));
+            return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
         };
         let located = self.store.locate(subset, path)?;
         let num_bytes = self.store.size(&located)?;

@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
-use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode};
+use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection};
 
 use crate::PlanError;
 
@@ -13,7 +13,7 @@ use crate::PlanError;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// It cannot be delivered.
-    Rejected(RejectCode, String),
+    Rejected(Rejection),
     /// It says the same as another record, which is kept.
     Duplicate {
         /// The record that is kept.
@@ -71,7 +71,7 @@ fn columns() -> Vec<RowColumn<PlannedRecord>> {
         }),
         RowColumn::borrowed_text("decision", "", |record: &PlannedRecord| {
             let text = match &record.decision {
-                Decision::Rejected(code, _) => code.as_str(),
+                Decision::Rejected(rejection) => rejection.code.as_str(),
                 Decision::Duplicate { .. } => DUPLICATE,
                 Decision::NotDrawn => NOT_DRAWN,
                 Decision::Drawn(_) => DRAWN,
@@ -79,7 +79,7 @@ fn columns() -> Vec<RowColumn<PlannedRecord>> {
             Some(text)
         }),
         RowColumn::borrowed_text("detail", "", |record: &PlannedRecord| match &record.decision {
-            Decision::Rejected(_, detail) | Decision::Duplicate { detail, .. } => Some(detail.as_str()),
+            Decision::Rejected(Rejection { detail, .. }) | Decision::Duplicate { detail, .. } => Some(detail.as_str()),
             Decision::NotDrawn | Decision::Drawn(_) => None,
         }),
         RowColumn::number("times", "", |record: &PlannedRecord| {
@@ -137,7 +137,7 @@ fn record_at(cursor: &mut Cursor) -> Option<PlannedRecord> {
         DUPLICATE => Decision::Duplicate { of: kept?.parse().ok()?, detail },
         NOT_DRAWN => Decision::NotDrawn,
         DRAWN => Decision::Drawn(u32::try_from(times?).ok()?),
-        code => Decision::Rejected(RejectCode::from_text(code)?, detail),
+        code => Decision::Rejected(Rejection { code: RejectCode::from_text(code)?, detail }),
     };
     Some(PlannedRecord { id, source, subset, upstream_id, origin, measured, num_turns, shortened, decision })
 }

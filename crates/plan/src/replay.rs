@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{
-    BlobRef, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, Reject, RejectCode, SampleVisual,
-    VisualKind,
+    BlobRef, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord,
+    Rejection, SampleVisual, VisualKind,
 };
 use manyframe_format::turns_from_messages;
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
@@ -96,10 +96,9 @@ impl Source for ReplaySource {
         Ok(raw_from_entry(shard, &entry.map_err(|error| read_error(shard, error))?))
     }
 
-    fn parse(&self, raw: &Raw) -> Result<Record, Reject> {
-        let reject = |detail: String| Reject {
-            code: RejectCode::MalformedRecord,
-            detail,
+    fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
+        let reject = |detail: String| RejectedRecord {
+            rejection: Rejection::new(RejectCode::MalformedRecord, detail),
             subset: raw.subset.to_string(),
             upstream_id: String::new(),
             origin: raw.origin.clone(),

@@ -61,7 +61,7 @@ impl Rows {
                     all.index.push(row);
                     all.places.push(Place { record, origin: entry.origin, fit, subset });
                 }
-                Err((code, _)) => *budget.rejected.entry(code).or_insert(0) += 1,
+                Err(rejection) => *budget.rejected.entry(rejection.code).or_insert(0) += 1,
             }
             record += 1;
             Ok(())

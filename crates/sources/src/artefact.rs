@@ -1,10 +1,10 @@
 //! Text that a dataset's generation left behind where an answer should be.
 
-use manyframe_core::{RejectCode, Role};
+use manyframe_core::{RejectCode, Rejection, Role};
 use memchr::memmem::Finder;
 
 use crate::draft::{DraftTurn, Piece};
-use crate::fault::{Fault, quoted};
+use crate::reject::quoted;
 
 /// Answers that are not answers, compared as a whole, without white space around them.
 const ANSWERS: [&str; 2] = [
@@ -41,7 +41,7 @@ impl Artefacts {
     }
 
     /// Finds a turn that is an artefact, or holds one.
-    pub(crate) fn refuse(&self, turns: &[DraftTurn<'_>]) -> Result<(), Fault> {
+    pub(crate) fn refuse(&self, turns: &[DraftTurn<'_>]) -> Result<(), Rejection> {
         for (index, turn) in turns.iter().enumerate() {
             for piece in &turn.pieces {
                 let Piece::Text(text) = piece else { continue };
@@ -49,7 +49,7 @@ impl Artefacts {
                 let is_artefact = is_answer && self.is_no_answer(text.trim());
                 if is_artefact || self.leaks.iter().any(|leak| leak.find(text.as_bytes()).is_some()) {
                     let detail = format!("turn {index} is an artefact, or holds one: {}", quoted(text));
-                    return Err(Fault::new(RejectCode::ArtefactText, detail));
+                    return Err(Rejection::new(RejectCode::ArtefactText, detail));
                 }
             }
         }

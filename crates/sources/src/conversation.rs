@@ -12,11 +12,11 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{RejectCode, Role};
+use manyframe_core::{RejectCode, Rejection, Role};
 
 use crate::content::read_content;
 use crate::draft::DraftTurn;
-use crate::fault::{Fault, names_of, quoted};
+use crate::reject::{names_of, quoted, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
 const LISTS: &[&str] = &["conversations", "conversation", "messages", "data"];
@@ -32,7 +32,7 @@ pub(crate) fn has_conversation(row: &Object<'_>) -> bool {
 }
 
 /// The turns of a record, in the first of the known shapes that it has.
-pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Rejection> {
     let mut turns = if let Some((name, list)) = row.get_any(LISTS) {
         read_list(name, list)?
     } else if let Some((name, question)) = row.get_any(QUESTIONS) {
@@ -46,26 +46,26 @@ pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, 
         turns.insert(0, system);
     }
     if turns.is_empty() {
-        return Err(Fault::new(RejectCode::EmptyConversation, "the conversation has no turn"));
+        return Err(Rejection::new(RejectCode::EmptyConversation, "the conversation has no turn"));
     }
     Ok(turns)
 }
 
-fn no_conversation(row: &Object<'_>) -> Fault {
+fn no_conversation(row: &Object<'_>) -> Rejection {
     let is_pretrain_metadata = row.get("blip_caption").is_some();
     let hint = if is_pretrain_metadata { "; this looks like the metadata file beside the annotations" } else { "" };
-    Fault::unexpected(format!("no conversation: found the fields {}, expected one of {LISTS:?}{hint}", names_of(row)))
+    unexpected_schema(format!("no conversation: found the fields {}, expected one of {LISTS:?}{hint}", names_of(row)))
 }
 
-fn read_list<'r>(name: &str, list: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
-    let Value::List(items) = list else { return Err(Fault::wrong_type(name, list, "a list of turns")) };
+fn read_list<'r>(name: &str, list: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Rejection> {
+    let Value::List(items) = list else { return Err(wrong_type(name, list, "a list of turns")) };
     let mut turns = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
         match item {
             Value::Object(turn) => read_turn(turn, &mut turns)?,
             Value::Text(text) => turns.push(DraftTurn::text(alternating(index), text.as_ref())),
             Value::List(pair) => read_pair(name, pair, &mut turns)?,
-            other => return Err(Fault::wrong_type(name, other, "a list of objects")),
+            other => return Err(wrong_type(name, other, "a list of objects")),
         }
     }
     Ok(turns)
@@ -75,9 +75,9 @@ fn alternating(index: usize) -> Role {
     if index.is_multiple_of(2) { Role::User } else { Role::Assistant }
 }
 
-fn read_turn<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Fault> {
+fn read_turn<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Rejection> {
     let Some((field, role)) = turn.get_any(ROLES) else { return read_exchange(turn, turns) };
-    let Some(role) = role.as_text() else { return Err(Fault::wrong_type(field, role, "a string")) };
+    let Some(role) = role.as_text() else { return Err(wrong_type(field, role, "a string")) };
     let (name, content) = turn.get_any(CONTENTS).unzip();
     let pieces = read_content(name.unwrap_or("value"), content)?;
     turns.push(DraftTurn { role: role_of(role)?, pieces });
@@ -85,21 +85,21 @@ fn read_turn<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result
 }
 
 /// Question and answer in one object.
-fn read_exchange<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Fault> {
+fn read_exchange<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Rejection> {
     let sides = [(Role::User, ["human", "user"]), (Role::Assistant, ["assistant", "gpt"])];
     for (role, names) in sides {
         let Some((name, content)) = turn.get_any(&names) else {
             let found = names_of(turn);
-            return Err(Fault::unexpected(format!("a turn has the fields {found}, expected a role and a text")));
+            return Err(unexpected_schema(format!("a turn has the fields {found}, expected a role and a text")));
         };
         turns.push(DraftTurn { role, pieces: read_content(name, Some(content))? });
     }
     Ok(())
 }
 
-fn read_pair<'r>(name: &str, pair: &'r [Value<'_>], turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Fault> {
+fn read_pair<'r>(name: &str, pair: &'r [Value<'_>], turns: &mut Vec<DraftTurn<'r>>) -> Result<(), Rejection> {
     let [question, answer] = pair else {
-        return Err(Fault::unexpected(format!("an entry of {name:?} has {} items, expected 2", pair.len())));
+        return Err(unexpected_schema(format!("an entry of {name:?} has {} items, expected 2", pair.len())));
     };
     turns.push(DraftTurn { role: Role::User, pieces: read_content(name, Some(question))? });
     turns.push(DraftTurn { role: Role::Assistant, pieces: read_content(name, Some(answer))? });
@@ -107,41 +107,45 @@ fn read_pair<'r>(name: &str, pair: &'r [Value<'_>], turns: &mut Vec<DraftTurn<'r
 }
 
 /// A single question and answer, with what came before.
-fn read_question<'r>(row: &'r Object<'_>, name: &str, question: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+fn read_question<'r>(
+    row: &'r Object<'_>,
+    name: &str,
+    question: &'r Value<'_>,
+) -> Result<Vec<DraftTurn<'r>>, Rejection> {
     let mut turns = Vec::new();
     match row.get("history") {
         None => {}
         Some(Value::List(pairs)) => {
             for pair in pairs {
-                let Value::List(pair) = pair else { return Err(Fault::wrong_type("history", pair, "a list of pairs")) };
+                let Value::List(pair) = pair else { return Err(wrong_type("history", pair, "a list of pairs")) };
                 read_pair("history", pair, &mut turns)?;
             }
         }
-        Some(other) => return Err(Fault::wrong_type("history", other, "a list of pairs")),
+        Some(other) => return Err(wrong_type("history", other, "a list of pairs")),
     }
     let mut pieces = read_content(name, Some(question))?;
     if let Some(input) = row.get("input").filter(|input| !input.is_blank()) {
-        let Some(input) = input.as_text() else { return Err(Fault::wrong_type("input", input, "a string")) };
+        let Some(input) = input.as_text() else { return Err(wrong_type("input", input, "a string")) };
         pieces.push(crate::draft::Piece::Text(Cow::Owned(format!("\n{input}"))));
     }
     turns.push(DraftTurn { role: Role::User, pieces });
     let Some((name, answer)) = row.get_any(ANSWERS) else {
-        return Err(Fault::unexpected(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
+        return Err(unexpected_schema(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
     };
     turns.push(DraftTurn { role: Role::Assistant, pieces: read_content(name, Some(answer))? });
     Ok(turns)
 }
 
-fn read_system<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Fault> {
+fn read_system<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Rejection> {
     match row.get_any(&["system", "system_prompt"]) {
         None => Ok(None),
         Some((_, Value::Text(text))) => Ok(Some(DraftTurn::text(Role::System, text.as_ref()))),
-        Some((name, other)) => Err(Fault::wrong_type(name, other, "a string")),
+        Some((name, other)) => Err(wrong_type(name, other, "a string")),
     }
 }
 
 /// Who speaks. `chatgpt`, `bing` and `bard` answered in ShareGPT's conversations.
-fn role_of(role: &str) -> Result<Role, Fault> {
+fn role_of(role: &str) -> Result<Role, Rejection> {
     let is_any = |names: &[&str]| names.iter().any(|name| role.eq_ignore_ascii_case(name));
     if is_any(&["human", "user"]) {
         Ok(Role::User)
@@ -151,6 +155,6 @@ fn role_of(role: &str) -> Result<Role, Fault> {
         Ok(Role::System)
     } else {
         let detail = format!("the role is {}, expected one of user, assistant, system", quoted(role));
-        Err(Fault::new(RejectCode::UnknownRole, detail))
+        Err(Rejection::new(RejectCode::UnknownRole, detail))
     }
 }

@@ -1,5 +1,5 @@
 //! Upstream datasets as records: one file per dataset in `kinds/`, all giving [`Record`](manyframe_core::Record) or
-//! [`Reject`](manyframe_core::Reject).
+//! [`RejectedRecord`](manyframe_core::RejectedRecord).
 //!
 //! ```text
 //! annotation files ── json/ | columnar ──▶ Raw ── value, fields, conversation, kinds/ ──▶ Draft ── placement ──▶ Record
@@ -18,13 +18,13 @@ mod content;
 mod conversation;
 mod draft;
 mod error;
-mod fault;
 mod fields;
 mod json;
 mod kinds;
 mod options;
 mod placement;
 mod record;
+mod reject;
 mod source;
 mod spec;
 mod syntax;

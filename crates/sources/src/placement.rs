@@ -12,10 +12,9 @@
 
 use std::collections::VecDeque;
 
-use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Role, Turn, Visual, VisualKind};
+use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Rejection, Role, Turn, Visual, VisualKind};
 
 use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
-use crate::fault::Fault;
 use crate::{MissingPlaceholders, SwappedRoles};
 
 /// What a dataset means by a record with media and no placeholder at all.
@@ -50,7 +49,7 @@ enum Slot<'a> {
 }
 
 /// Turns with visuals, and the media in the order in which they appear.
-pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn>, Vec<MediaRef>), Fault> {
+pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
     if let Some(turns) = turns_of_text(draft) {
         return Ok((turns, Vec::new()));
     }
@@ -122,7 +121,7 @@ impl SlottedTurn<'_> {
 }
 
 /// Visuals stand in user turns, or, where that is asked for and all stand in answers, the roles change places.
-fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<(), Fault> {
+fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<(), Rejection> {
     let Some(outside) = turns.iter().position(|turn| turn.role != Role::User && turn.has_visual()) else {
         return Ok(());
     };
@@ -140,7 +139,7 @@ fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<
         }
         SwappedRoles::Fix | SwappedRoles::Reject => {
             let detail = format!("turn {outside} is not the user's, but holds a placeholder");
-            Err(Fault::new(RejectCode::PlaceholderOutsideUserTurn, detail))
+            Err(Rejection::new(RejectCode::PlaceholderOutsideUserTurn, detail))
         }
     }
 }
@@ -150,7 +149,7 @@ fn count_missing(
     turns: &mut [SlottedTurn<'_>],
     media: &DraftMedia,
     placement: Placement,
-) -> Result<Vec<MediaKind>, Fault> {
+) -> Result<Vec<MediaKind>, Rejection> {
     let count = |turns: &[SlottedTurn<'_>], kind| {
         turns
             .iter()
@@ -169,7 +168,7 @@ fn count_missing(
     let mismatch = || {
         let found = format!("{num_images} image and {num_videos} video placeholders");
         let detail = format!("{found} for {} images and {} videos", media.images.len(), media.videos.len());
-        Fault::new(RejectCode::PlaceholderMismatch, detail)
+        Rejection::new(RejectCode::PlaceholderMismatch, detail)
     };
     let missing_images = media.images.len().checked_sub(num_images).ok_or_else(mismatch)?;
     let missing_videos = media.videos.len().checked_sub(num_videos).ok_or_else(mismatch)?;

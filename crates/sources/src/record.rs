@@ -1,15 +1,15 @@
-//! From the text of a record to a [`Record`] or a [`Reject`]: what all datasets share.
+//! From the text of a record to a [`Record`] or a [`RejectedRecord`]: what all datasets share.
 
 use std::sync::Arc;
 
-use manyframe_core::{MediaKind, MediaRef, Origin, Position, Record, Reject, RejectCode, Role};
+use manyframe_core::{MediaKind, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord, Rejection, Role};
 
 use crate::artefact::Artefacts;
 use crate::draft::{Draft, Piece};
-use crate::fault::{Fault, quoted};
 use crate::fields::{TableRow, read_id};
 use crate::kinds::{self, Setting, videochat2};
 use crate::placement::{Placement, place};
+use crate::reject::{quoted, unexpected_schema};
 use crate::syntax;
 use crate::value::{Object, Value};
 use crate::{AnnotationFile, LeadingAnswer, Raw, RawBody, SourceKind, SourceOptions};
@@ -34,11 +34,10 @@ pub(crate) fn subset_of_file(kind: SourceKind, annotation: &AnnotationFile) -> A
 }
 
 /// Understands a record.
-pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, Reject> {
+pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, RejectedRecord> {
     let mut upstream_id = String::new();
-    record_of(raw, context, &mut upstream_id).map_err(|Fault { code, detail }| Reject {
-        code,
-        detail,
+    record_of(raw, context, &mut upstream_id).map_err(|rejection| RejectedRecord {
+        rejection,
         subset: raw.subset.to_string(),
         upstream_id,
         origin: raw.origin.clone(),
@@ -46,7 +45,7 @@ pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, Reject> 
 }
 
 /// `upstream_id` is set as soon as it is known, so that a reject can name it.
-fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Result<Record, Fault> {
+fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Result<Record, Rejection> {
     let row = read_object(raw)?;
     let reader = kinds::reader_of(context.kind);
     *upstream_id = read_id(&row, reader.ids)?;
@@ -73,15 +72,15 @@ fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Resu
     Ok(make(name, subset, upstream_id.clone(), turns, media, raw.origin.clone())?)
 }
 
-fn read_object(raw: &Raw) -> Result<Object<'_>, Fault> {
-    let malformed = |detail| Fault::new(RejectCode::MalformedRecord, detail);
+fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
+    let malformed = |detail| Rejection::new(RejectCode::MalformedRecord, detail);
     let text = match &raw.body {
         RawBody::Json(text) => text,
         RawBody::Broken { detail, .. } => return Err(malformed(detail.clone())),
     };
     match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
         Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(Fault::unexpected(format!("the record is {}, expected an object", other.kind()))),
+        Ok(other) => Err(unexpected_schema(format!("the record is {}, expected an object", other.kind()))),
         Err(error) => Err(malformed(describe(&error, text, &raw.origin))),
     }
 }

@@ -1,7 +1,7 @@
 //! Reading the annotation files of a source, whatever their format.
 //!
 //! ```text
-//! splits() ──▶ read(split) ──▶ Raw ──▶ parse(raw) ──▶ Record | Reject
+//! splits() ──▶ read(split) ──▶ Raw ──▶ parse(raw) ──▶ Record | RejectedRecord
 //! planner       one thread       │       any thread
 //!                                └── origin ──▶ read_at(origin): the same Raw again
 //! ```
@@ -18,7 +18,7 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use manyframe_columnar::{Row, RowReader, Rows};
-use manyframe_core::{Origin, Position, Record, Reject};
+use manyframe_core::{Origin, Position, Record, RejectedRecord};
 
 use crate::artefact::Artefacts;
 use crate::json::{self, Elements, Format, Found, Lines, NextFound};
@@ -41,7 +41,7 @@ pub trait Source: Send + Sync {
     fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError>;
 
     /// Understands a record. Pure: the same `raw` gives the same answer, and no file is touched.
-    fn parse(&self, raw: &Raw) -> Result<Record, Reject>;
+    fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord>;
 }
 
 /// The records of a split.
@@ -159,7 +159,7 @@ impl Source for Annotations {
         Ok(file.raw(origin.position, body))
     }
 
-    fn parse(&self, raw: &Raw) -> Result<Record, Reject> {
+    fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
         let context = Context {
             name: &self.spec.name,
             kind: self.spec.kind,

@@ -97,10 +97,10 @@ fn decode<T>(
 ) -> Result<T, MediaError> {
     if header.precision_bits != 8 {
         let detail = format!("the JPEG has {} bits a channel, only 8 are supported", header.precision_bits);
-        return Err(MediaError::bad(RejectCode::MediaType, detail));
+        return Err(MediaError::rejected(RejectCode::MediaType, detail));
     }
     if !has_end_of_image(bytes, header.scan_start) {
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, "the JPEG is cut short: it has no end marker"));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, "the JPEG is cut short: it has no end marker"));
     }
     let outcome = DECODER.with_borrow_mut(|slot| {
         let decoder = match slot {
@@ -121,7 +121,8 @@ fn decode<T>(
         }
         decompress(decoder, bytes, found)
     });
-    outcome.map_err(|error| MediaError::bad(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}")))
+    outcome
+        .map_err(|error| MediaError::rejected(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}")))
 }
 
 /// Damage is an error; what loses nothing is not.

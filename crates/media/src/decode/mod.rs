@@ -84,5 +84,5 @@ fn decode_stored_jpeg(bytes: &[u8], jpeg: &JpegHeader, stored_px: (u32, u32)) ->
 }
 
 fn no_pixels() -> MediaError {
-    MediaError::bad(RejectCode::MediaShape, "the image has no pixels, or more than fit into memory")
+    MediaError::rejected(RejectCode::MediaShape, "the image has no pixels, or more than fit into memory")
 }

@@ -39,7 +39,7 @@ pub(super) fn decode_rgb_image(
     if (image.width(), image.height()) != size_px {
         let detail =
             format!("the {format:?} holds {}×{} pixels, not what its header says", image.width(), image.height());
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let (width_px, height_px) = size_px;
     RgbImage::try_new(width_px, height_px, rgb_on_white(image)).ok_or_else(super::no_pixels)
@@ -80,7 +80,7 @@ fn refused(format: SourceFormat, error: &ImageError) -> MediaError {
         ImageError::Limits(_) => RejectCode::MediaTooLarge,
         _ => RejectCode::MediaCorrupt,
     };
-    MediaError::bad(code, format!("the {format:?} cannot be decoded: {error}"))
+    MediaError::rejected(code, format!("the {format:?} cannot be decoded: {error}"))
 }
 
 #[cfg(test)]

@@ -126,10 +126,10 @@ fn reject(error: HeaderError, format: SourceFormat, num_bytes: u64) -> MediaErro
     match error {
         HeaderError::Incomplete => {
             let detail = format!("the {format:?} image ends inside of its header, after {num_bytes} bytes");
-            MediaError::bad(RejectCode::MediaCorrupt, detail)
+            MediaError::rejected(RejectCode::MediaCorrupt, detail)
         }
-        HeaderError::Bad(what) => MediaError::bad(RejectCode::MediaCorrupt, what),
-        HeaderError::Unsupported(what) => MediaError::bad(RejectCode::MediaType, what),
+        HeaderError::Bad(what) => MediaError::rejected(RejectCode::MediaCorrupt, what),
+        HeaderError::Unsupported(what) => MediaError::rejected(RejectCode::MediaType, what),
     }
 }
 

@@ -128,7 +128,7 @@ impl Archive {
     }
 
     fn bad(&self, member: &Member, code: RejectCode, why: &str) -> MediaError {
-        MediaError::bad(code, format!("{:?} in {} {why}", member.name, self.path().display()))
+        MediaError::rejected(code, format!("{:?} in {} {why}", member.name, self.path().display()))
     }
 }
 

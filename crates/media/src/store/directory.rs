@@ -41,7 +41,10 @@ impl DirectoryRoot {
             return self.list_frames(&path).map(|frames| Some(Located::Directory { frames }));
         }
         // Opening a pipe or a device would wait for ever, or worse.
-        Err(MediaError::bad(RejectCode::MediaType, format!("{} is neither a file nor a directory", path.display())))
+        Err(MediaError::rejected(
+            RejectCode::MediaType,
+            format!("{} is neither a file nor a directory", path.display()),
+        ))
     }
 
     /// The path without links; `None` if nothing is there, a reject if it leads outside.
@@ -57,7 +60,7 @@ impl DirectoryRoot {
                 path.display(),
                 resolved.display()
             );
-            return Err(MediaError::bad(RejectCode::UnsafePath, detail));
+            return Err(MediaError::rejected(RejectCode::UnsafePath, detail));
         }
         Ok(Some(resolved))
     }
@@ -78,7 +81,7 @@ impl DirectoryRoot {
                     "{} holds more than {MAX_FRAMES} files, expected the frames of one video",
                     directory.display()
                 );
-                return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+                return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
             }
         }
         if names.iter().any(|name| has_image_extension(name)) {

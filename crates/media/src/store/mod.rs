@@ -165,7 +165,7 @@ fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Op
             other.name,
             other_archive.path().display()
         );
-        return Err(MediaError::bad(RejectCode::MediaMissing, detail));
+        return Err(MediaError::rejected(RejectCode::MediaMissing, detail));
     }
     archive.located(member).map(Some)
 }
@@ -177,5 +177,5 @@ fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
         let tried: Vec<String> = roots.iter().map(|root| root.path().display().to_string()).collect();
         format!("{path:?} is in no media root (tried {})", tried.join(", "))
     };
-    MediaError::bad(RejectCode::MediaMissing, detail)
+    MediaError::rejected(RejectCode::MediaMissing, detail)
 }

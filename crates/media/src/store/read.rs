@@ -30,7 +30,7 @@ impl MediaStore {
         let num_bytes = size(located)?;
         if num_bytes > max_bytes {
             let detail = format!("the file has {num_bytes} bytes, at most {max_bytes} are allowed");
-            return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
         match located {
             Located::File(path) => read_file_head(path, max_bytes),
@@ -46,7 +46,7 @@ impl MediaStore {
                 let bytes = inflate_head(located, num_bytes.saturating_add(1))?;
                 if bytes.len() as u64 != *num_bytes {
                     let detail = format!("inflates to {} bytes or more, {num_bytes} were claimed", bytes.len());
-                    return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+                    return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
                 }
                 check_crc32(&bytes, *crc32).map(|()| bytes)
             }
@@ -114,7 +114,7 @@ pub fn read_range(file: &Path, offset: u64, num_bytes: u64) -> Result<Vec<u8>, M
             "{num_bytes} bytes at {offset} are beyond the end of {}, which has {file_bytes} bytes",
             file.display()
         );
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let mut bytes = vec![0; num_bytes as usize];
     handle.read_exact_at(&mut bytes, offset).map_err(failed)?;
@@ -162,7 +162,7 @@ fn inflate_head(located: &Located, max_bytes: u64) -> Result<Vec<u8>, MediaError
         (Ok(_), None) => Ok(bytes),
         (Err(error), None) => {
             let detail = format!("the compressed bytes are damaged after {} inflated ones: {error}", bytes.len());
-            Err(MediaError::bad(RejectCode::MediaCorrupt, detail))
+            Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
         }
     }
 }
@@ -202,9 +202,9 @@ fn check_crc32(bytes: &[u8], expected: u32) -> Result<(), MediaError> {
         return Ok(());
     }
     let detail = format!("the checksum of the archive's member is {:08x}, expected {expected:08x}", crc.sum());
-    Err(MediaError::bad(RejectCode::MediaCorrupt, detail))
+    Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
 }
 
 fn directory_found() -> MediaError {
-    MediaError::bad(RejectCode::MediaType, "a directory was found, expected a file")
+    MediaError::rejected(RejectCode::MediaType, "a directory was found, expected a file")
 }

@@ -21,8 +21,9 @@ pub(crate) struct Request {
 impl Request {
     /// Checks a path; one that leaves the roots is a reject.
     pub(crate) fn parse(path: &str) -> Result<Self, MediaError> {
-        let written = clean(path)
-            .map_err(|problem| MediaError::bad(problem.code(), format!("the path {path:?} {}", problem.as_str())))?;
+        let written = clean(path).map_err(|problem| {
+            MediaError::rejected(problem.code(), format!("the path {path:?} {}", problem.as_str()))
+        })?;
         let mut forms = vec![written];
         // Later forms are guesses: one that is not a safe path is no form at all.
         let mut guess = |form: String| {
@@ -116,11 +117,13 @@ pub(crate) fn member_name(name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Rejection;
+
     use super::*;
 
     fn code(path: &str) -> Option<RejectCode> {
         match Request::parse(path) {
-            Err(MediaError::Bad { code, .. }) => Some(code),
+            Err(MediaError::Rejected(Rejection { code, .. })) => Some(code),
             _ => None,
         }
     }

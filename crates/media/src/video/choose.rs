@@ -79,7 +79,7 @@ fn frames_in_clip(index: &VideoIndex, clip: Clip) -> Result<Vec<usize>, MediaErr
     if !(is_interval && start_s < duration_s) {
         let end = clip.end_s.map_or("the end".to_owned(), |end_s| format!("{end_s} s"));
         let detail = format!("a clip from {start_s} s to {end} of a video of {duration_s:.3} s");
-        return Err(MediaError::bad(RejectCode::ClipRange, detail));
+        return Err(MediaError::rejected(RejectCode::ClipRange, detail));
     }
     // Times do not fall, so the frames of a clip are neighbours.
     let first_after = |time_s: f64| {
@@ -127,6 +127,7 @@ fn spread(frames: &[usize], num_wanted: u32) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Rejection;
     use proptest::prelude::*;
 
     use super::*;
@@ -183,7 +184,10 @@ mod tests {
     fn a_clip_that_is_no_part_of_the_video_is_a_reject() {
         for (start_s, end_s) in [(2.0, 2.0), (3.0, 2.0), (-1.0, 2.0), (f64::NAN, 2.0), (0.0, f64::NAN), (10.0, 11.0)] {
             let result = choose_frames(&even(10, 100), Some(clip(start_s, end_s)), &interval(1.0, 128));
-            assert!(matches!(result, Err(MediaError::Bad { code: RejectCode::ClipRange, .. })), "{result:?}");
+            assert!(
+                matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::ClipRange, .. }))),
+                "{result:?}"
+            );
         }
     }
 

@@ -38,7 +38,7 @@ impl FrameConverter {
         let image = self.rgb(frame).map_err(|error| {
             let (width, height, format) = (frame.width(), frame.height(), frame.format());
             let detail = format!("cannot convert a frame of {width}×{height} pixels ({format:?}): {error}");
-            MediaError::bad(RejectCode::MediaCorrupt, detail)
+            MediaError::rejected(RejectCode::MediaCorrupt, detail)
         })?;
         policy.limits.check_dimensions(image.width_px(), image.height_px())?;
         prepare_pixels(&image, policy)

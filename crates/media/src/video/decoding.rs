@@ -67,7 +67,7 @@ impl<'i> Decoding<'i> {
         let codec = demuxer.codec();
         let decoder = open_decoder(&demuxer, index, max_pixels).map_err(|error| {
             let detail = format!("no decoder for {}: {error}", codec.name());
-            MediaError::bad(RejectCode::MediaType, detail)
+            MediaError::rejected(RejectCode::MediaType, detail)
         })?;
         Ok(Self { index, demuxer, decoder, codec, num_frames: 0, num_packets: 0, missing })
     }

@@ -84,7 +84,7 @@ impl Demuxer {
             ffi::read_stream_info(&mut input).map_err(fail)?;
         }
         let Some(stream_index) = choose_stream(&input).map(|stream| stream.index()) else {
-            return Err(MediaError::bad(RejectCode::NoFrames, no_video(&input)));
+            return Err(MediaError::rejected(RejectCode::NoFrames, no_video(&input)));
         };
         ffi::discard_other_streams(&mut input, stream_index);
         Ok(Self { input, stream_index, container, source: source.clone(), state })
@@ -214,7 +214,7 @@ fn refused(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> Med
             (true, true) => format!("an MP4 that is cut short: {error}"),
             (true, false) => format!("a damaged MP4: {error}"),
         };
-        return MediaError::bad(RejectCode::MediaCorrupt, detail);
+        return MediaError::rejected(RejectCode::MediaCorrupt, detail);
     }
     let mut head = [0; 16];
     let num_bytes = source.read_at(0, &mut head).unwrap_or(0);
@@ -224,9 +224,9 @@ fn refused(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> Med
             .iter()
             .any(|magic| head.starts_with(magic));
     if is_container {
-        MediaError::bad(RejectCode::MediaCorrupt, format!("a damaged video file: {error}"))
+        MediaError::rejected(RejectCode::MediaCorrupt, format!("a damaged video file: {error}"))
     } else {
         let start = head.escape_ascii();
-        MediaError::bad(RejectCode::MediaType, format!("not a video file: it starts with \"{start}\""))
+        MediaError::rejected(RejectCode::MediaType, format!("not a video file: it starts with \"{start}\""))
     }
 }

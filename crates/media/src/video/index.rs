@@ -74,7 +74,7 @@ pub(super) enum Identity {
 pub fn index_video(input: &VideoInput<'_>, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
     if let Some(fps) = fps.filter(|fps| !(fps.is_finite() && *fps > 0.0)) {
         let detail = format!("a video at {fps} frames per second, expected more than 0");
-        return Err(MediaError::bad(RejectCode::UnexpectedSchema, detail));
+        return Err(MediaError::rejected(RejectCode::UnexpectedSchema, detail));
     }
     match input {
         VideoInput::Container(file) => index_container(&file.0, limits, fps),
@@ -114,11 +114,11 @@ impl VideoIndex {
 
 fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
     if source.num_bytes == 0 {
-        return Err(MediaError::bad(RejectCode::MediaEmpty, "the file has no bytes"));
+        return Err(MediaError::rejected(RejectCode::MediaEmpty, "the file has no bytes"));
     }
     if source.num_bytes > limits.max_video_bytes {
         let (found, most) = (source.num_bytes, limits.max_video_bytes);
-        return Err(MediaError::bad(
+        return Err(MediaError::rejected(
             RejectCode::MediaTooLarge,
             format!("a video of {found} bytes, at most {most} are allowed"),
         ));
@@ -127,20 +127,20 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
     let codec = demuxer.codec();
     if decoder::find(codec).is_none() {
         let detail = format!("a video stream of a codec that cannot be decoded ({})", codec.name());
-        return Err(MediaError::bad(RejectCode::MediaType, detail));
+        return Err(MediaError::rejected(RejectCode::MediaType, detail));
     }
     let orientation = demuxer.orientation();
     let (width_px, height_px) = demuxer.stated_size_px();
     if width_px == 0 || height_px == 0 {
         let detail = format!("a video stream ({}) that does not say how large its frames are", codec.name());
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     limits.check_dimensions(width_px, height_px)?;
     let packets = scan_packets(&mut demuxer)?;
     let Presentation { frames, identity, is_timed } = Presentation::of(&packets);
     if frames.is_empty() {
         let detail = format!("a video stream ({}) without frames", codec.name());
-        return Err(MediaError::bad(RejectCode::NoFrames, detail));
+        return Err(MediaError::rejected(RejectCode::NoFrames, detail));
     }
     let stated_fps = demuxer.stated_fps();
     let timing = match fps.filter(|_| demuxer.container() == Container::Gif) {

@@ -56,7 +56,7 @@ pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput
     if offset.checked_add(num_bytes).is_none_or(|end| end > source.num_bytes) {
         let (path, found) = (file.display(), source.num_bytes);
         let detail = format!("{num_bytes} bytes at {offset} are beyond the end of {path}, which has {found} bytes");
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     Ok(VideoInput::Container(ContainerFile(ByteSource { offset, num_bytes, ..source })))
 }
@@ -81,7 +81,7 @@ fn unpack(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource,
     loop {
         let read = inflated.read(&mut buffer).map_err(|error| {
             packed.storage_error(&state).unwrap_or_else(|| {
-                MediaError::bad(RejectCode::MediaCorrupt, format!("the compressed bytes are damaged: {error}"))
+                MediaError::rejected(RejectCode::MediaCorrupt, format!("the compressed bytes are damaged: {error}"))
             })
         })?;
         let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
@@ -90,12 +90,12 @@ fn unpack(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource,
     let found = handle.metadata().map_err(failed)?.len();
     if found != num_bytes {
         let detail = format!("inflates to {found} bytes or more, {num_bytes} were claimed");
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let sum = inflated.crc().sum();
     if sum != crc32 {
         let detail = format!("the checksum of the archive's member is {sum:08x}, expected {crc32:08x}");
-        return Err(MediaError::bad(RejectCode::MediaCorrupt, detail));
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let file = Arc::new(ArchiveFile { path: packed.file.path().to_owned(), handle, num_bytes });
     Ok(ByteSource { file, offset: 0, num_bytes })

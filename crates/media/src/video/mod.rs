@@ -43,7 +43,7 @@ use crate::MediaError;
 /// None of the wanted frames could be decoded.
 fn no_frames(num_wanted: usize, reason: Option<&str>) -> MediaError {
     let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    MediaError::bad(RejectCode::NoFrames, format!("none of {num_wanted} frames could be decoded{reason}"))
+    MediaError::rejected(RejectCode::NoFrames, format!("none of {num_wanted} frames could be decoded{reason}"))
 }
 
 #[cfg(test)]

@@ -35,7 +35,7 @@ pub(super) fn scan_packets(demuxer: &mut Demuxer) -> Result<Vec<PacketEntry>, Me
     while let Some(packet) = demuxer.next_packet()? {
         if packets.len() == MAX_PACKETS {
             let detail = format!("a video of more than {MAX_PACKETS} packets");
-            return Err(MediaError::bad(RejectCode::MediaTooLarge, detail));
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
         packets.push(PacketEntry {
             pts: packet.pts(),

@@ -1,6 +1,6 @@
 //! A directory of images as a video: each file is a frame, in natural order of the names.
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 
 use super::index::{Clock, FrameEntry, Identity, VideoIndex};
 use super::rate::FrameRate;
@@ -19,7 +19,7 @@ pub(super) fn index_frames(
     for frame in frames {
         let header = match store.probe_image(frame, limits) {
             Ok(header) => header,
-            Err(MediaError::Bad { detail, .. }) => {
+            Err(MediaError::Rejected(Rejection { detail, .. })) => {
                 reason = format!("a directory of {} files without an image: {detail}", frames.len());
                 continue;
             }
@@ -39,7 +39,7 @@ pub(super) fn index_frames(
             identity: Identity::Order,
         });
     }
-    Err(MediaError::bad(RejectCode::NoFrames, reason))
+    Err(MediaError::rejected(RejectCode::NoFrames, reason))
 }
 
 /// The wanted images, prepared as any other image is. Those that cannot be decoded are left out.
@@ -57,7 +57,7 @@ pub(super) fn read_frames(
         let image = store.read(frame, policy.limits.max_bytes).and_then(|bytes| prepare_image(bytes, policy));
         match image {
             Ok(image) => read.push(VideoFrame { index: position, time_s: index.time_s(position), image }),
-            Err(MediaError::Bad { detail, .. }) => reason = reason.or(Some(detail)),
+            Err(MediaError::Rejected(Rejection { detail, .. })) => reason = reason.or(Some(detail)),
             Err(error) => return Err(error),
         }
     }

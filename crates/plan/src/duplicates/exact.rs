@@ -58,7 +58,7 @@ fn content_digest(context: &Context, all: &Rows, row: usize) -> Result<Option<Di
         });
         match read {
             Ok(()) => _ = hasher.update(&num_bytes.to_le_bytes()),
-            Err(MediaError::Bad { .. }) => return Ok(None),
+            Err(MediaError::Rejected(_)) => return Ok(None),
             Err(storage) => return Err(PlanError::Storage(storage)),
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
-use manyframe_core::{BlobRef, RejectCode, contained};
+use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
 #[cfg(feature = "video")]
 use manyframe_media::video;
 use manyframe_media::{Look, MediaError, read_range};
@@ -82,7 +82,7 @@ fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excl
         match looks {
             Ok(looks) => Ok(looks.into_iter().map(|look| Excluded { name: Arc::clone(&name), look }).collect()),
             // Beside images there are other files.
-            Err(MediaError::Bad { detail, .. }) => {
+            Err(MediaError::Rejected(Rejection { detail, .. })) => {
                 tracing::warn!(file = %name, %detail, "neither an image nor a video that could be excluded");
                 Ok(Vec::new())
             }
@@ -107,12 +107,12 @@ fn looks_of_file(context: &Context, path: &Path) -> Result<Vec<Look>, MediaError
     };
     let looks = contained(|| match look_of_image() {
         #[cfg(feature = "video")]
-        Err(not_an_image @ MediaError::Bad { .. }) => {
+        Err(not_an_image @ MediaError::Rejected(_)) => {
             looks_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
         }
         looks => looks,
     });
-    looks.unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)))
+    looks.unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)))
 }
 
 /// `None` if it is not a video.
@@ -121,7 +121,7 @@ fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result
     let input = video::open_range(path, 0, num_bytes)?;
     let index = match video::index_video(&input, &context.images.limits, None) {
         Ok(index) => index,
-        Err(MediaError::Bad { .. }) => return Ok(None),
+        Err(MediaError::Rejected(_)) => return Ok(None),
         Err(storage) => return Err(storage),
     };
     if !decodes_videos(context) {

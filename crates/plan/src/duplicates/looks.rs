@@ -6,7 +6,9 @@ use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
-use manyframe_core::{Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RejectCode, contained};
+use manyframe_core::{
+    Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RejectCode, Rejection, contained,
+};
 use manyframe_media::{Check, Look, MediaError, decode_rgb};
 use rustc_hash::FxHashMap;
 
@@ -34,14 +36,14 @@ pub(super) type VisualLook = Vec<Look>;
 struct Found {
     entry: u64,
     /// What it shows, or why that cannot be decoded.
-    look: Result<RecordLook, (RejectCode, String)>,
+    look: Result<RecordLook, Rejection>,
 }
 
 /// The looks of all rows that show something.
 pub(crate) struct Looks {
     of_row: FxHashMap<usize, RecordLook>,
     /// Rows whose media cannot be decoded, and why.
-    pub(super) damaged: Vec<(usize, RejectCode, String)>,
+    pub(super) damaged: Vec<(usize, Rejection)>,
 }
 
 impl Looks {
@@ -74,7 +76,7 @@ impl Looks {
                 }
                 match found.look {
                     Ok(look) => _ = looks.of_row.insert(row, look),
-                    Err((code, detail)) => looks.damaged.push((row, code, detail)),
+                    Err(rejection) => looks.damaged.push((row, rejection)),
                 }
             }
         }
@@ -124,8 +126,10 @@ fn columns() -> Vec<RowColumn<Found>> {
         RowColumn::numbers("has_hash", "", |found: &Found| {
             images(found).map(|look| u64::from(look.hash.is_some())).collect()
         }),
-        RowColumn::text("damage", "", move |found: &Found| damage(found).map(|(code, _)| code.as_str().to_owned())),
-        RowColumn::text("detail", "", move |found: &Found| damage(found).map(|(_, detail)| detail)),
+        RowColumn::text("damage", "", move |found: &Found| {
+            damage(found).map(|rejection| rejection.code.as_str().to_owned())
+        }),
+        RowColumn::text("detail", "", move |found: &Found| damage(found).map(|rejection| rejection.detail)),
     ]
 }
 
@@ -134,7 +138,7 @@ fn found_at(cursor: &mut Cursor) -> Option<Found> {
     let (pixels, hashes, has_hash) = (cursor.numbers()?, cursor.numbers()?, cursor.numbers()?);
     let damage = cursor.text().zip(cursor.text());
     if let Some((code, detail)) = damage {
-        return Some(Found { entry, look: Err((RejectCode::from_text(&code)?, detail)) });
+        return Some(Found { entry, look: Err(Rejection { code: RejectCode::from_text(&code)?, detail }) });
     }
     let look = |((pixels, hash), has): ((u64, u64), u64)| Look { pixels, hash: (has == 1).then_some(hash) };
     let mut images = pixels.into_iter().zip(hashes).zip(has_hash).map(look);
@@ -176,32 +180,27 @@ fn write(
 }
 
 /// What a record shows, or why that cannot be decoded. `Err` is failing storage only.
-fn look(
-    context: &Context,
-    source: u32,
-    origin: &Origin,
-    fit: Fit,
-) -> Result<Result<RecordLook, (RejectCode, String)>, PlanError> {
-    let unreadable = |detail: &str| Ok(Err((RejectCode::MalformedRecord, detail.to_owned())));
+fn look(context: &Context, source: u32, origin: &Origin, fit: Fit) -> Result<Result<RecordLook, Rejection>, PlanError> {
+    let unreadable = |detail: &str| Ok(Err(Rejection::new(RejectCode::MalformedRecord, detail)));
     let Some(open) = context.sources.get(source as usize) else { return unreadable("its source is not there") };
     let raw = open.read_at(origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
     let record = match open.parse(&raw) {
         Ok(record) => fit.cut(record),
-        Err(reject) => return Ok(Err((reject.code, reject.detail))),
+        Err(reject) => return Ok(Err(reject.rejection)),
     };
     let look = |(index, medium)| {
         look_of_medium(context, open, &record, medium, &fit).map_err(|error| in_visual(error, &record, index))
     };
     let visuals = contained(|| record.media.iter().enumerate().map(look).collect())
-        .unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)));
+        .unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)));
     let text = match context.formatter.text_digest(&record.turns) {
         Ok(text) => text.first_bits(),
-        Err(unformattable) => return Ok(Err((unformattable.code, unformattable.detail))),
+        Err(rejection) => return Ok(Err(rejection)),
     };
     match visuals {
         Ok(visuals) => Ok(Ok(RecordLook { text, visuals })),
-        Err(MediaError::Bad { code, detail }) => Ok(Err((code, context.portable_text(detail)))),
+        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
         Err(storage) => Err(PlanError::Storage(storage)),
     }
 }

@@ -11,7 +11,7 @@ mod exact;
 mod exclude;
 mod looks;
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 use manyframe_media::Check;
 use manyframe_samplers::Duplicate;
 
@@ -41,19 +41,19 @@ pub(crate) fn look(
         return Ok(None);
     }
     let mut looks = Looks::read(context, all, files, pool, observer)?;
-    let mut reject = |row: usize, code: RejectCode, detail: String| match of_row.get_mut(row) {
+    let mut reject = |row: usize, rejection: Rejection| match of_row.get_mut(row) {
         Some(decision) if *decision == Decision::NotDrawn => {
-            *decision = Decision::Rejected(code, detail);
-            all.count_rejected(row, code);
+            all.count_rejected(row, rejection.code);
+            *decision = Decision::Rejected(rejection);
         }
         _ => {}
     };
-    for (row, code, detail) in std::mem::take(&mut looks.damaged) {
-        reject(row, code, detail);
+    for (row, rejection) in std::mem::take(&mut looks.damaged) {
+        reject(row, rejection);
     }
     if has_excluded {
         for (row, detail) in exclude::find(context, &looks, pool)? {
-            reject(row, RejectCode::Excluded, detail);
+            reject(row, Rejection::new(RejectCode::Excluded, detail));
         }
     }
     Ok(Some(looks))

@@ -82,7 +82,7 @@ pub(super) fn is_current(context: &Context, source: usize, path: &Path) -> Resul
     let Some(open) = context.sources.get(source) else { return Ok(false) };
     for entry in read_entries(path, source as u32).map_err(index_error)? {
         let entry = entry.map_err(index_error)?;
-        if entry.outcome.as_ref().is_err_and(|(code, _)| is_about_media(*code)) {
+        if entry.outcome.as_ref().is_err_and(|rejection| is_about_media(rejection.code)) {
             let raw = open.read_at(&entry.origin);
             let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
             if measure(context, source, &raw).map_err(PlanError::Storage)? != [entry] {

@@ -1,8 +1,8 @@
 //! One record's row: parsed, its media headers read, its tokens counted. No pixel is decoded.
 
 use manyframe_core::{
-    BlobRef, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, Reject, RejectCode, Signature, Visual,
-    VisualKind, contained,
+    BlobRef, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, RejectCode, RejectedRecord, Rejection,
+    Signature, Visual, VisualKind, contained,
 };
 use manyframe_format::{Measure, ResolvedVisual};
 use manyframe_media::{MediaError, plan_tiles};
@@ -24,7 +24,7 @@ pub(crate) struct Entry {
     /// Where it was read.
     pub(crate) origin: Origin,
     /// Its row and what it gives up to fit, or why it cannot be delivered.
-    pub(crate) outcome: Result<Measurement, (RejectCode, String)>,
+    pub(crate) outcome: Result<Measurement, Rejection>,
 }
 
 /// A record's row, and what the record gives up so that it fits.
@@ -44,7 +44,7 @@ impl Entry {
 /// `Err` is failing storage only.
 pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Vec<Entry>, MediaError> {
     let Some(open) = context.sources.get(source) else {
-        let reject = (RejectCode::UnexpectedSchema, format!("there is no source number {source}"));
+        let reject = Rejection::new(RejectCode::UnexpectedSchema, format!("there is no source number {source}"));
         return Ok(vec![unreadable(raw, "", reject, String::new())]);
     };
     let record = match open.parse(raw) {
@@ -52,10 +52,12 @@ pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Vec
         Err(reject) => return Ok(vec![rejected(&open.table.name, raw, reject)]),
     };
     let measured = contained(|| measure_visuals(context, source, &record))
-        .unwrap_or_else(|panic| Err(MediaError::bad(RejectCode::MediaCorrupt, panic)));
+        .unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)));
     let outcomes = match measured {
         Ok(visuals) => over_long::fitted(context, source, &record, &visuals),
-        Err(MediaError::Bad { code, detail }) => vec![Err((code, context.portable_text(detail)))],
+        Err(MediaError::Rejected(rejection)) => {
+            vec![Err(rejection.map_detail(|detail| context.portable_text(detail)))]
+        }
         Err(storage) => return Err(storage),
     };
     let entry = |outcome: Result<Measurement, _>| Entry {
@@ -89,9 +91,9 @@ fn measure_visuals(context: &Context, source: usize, record: &Record) -> Result<
 /// Says which visual of the record is meant.
 pub fn in_visual(error: MediaError, record: &Record, index: usize) -> MediaError {
     match error {
-        MediaError::Bad { code, detail } => {
+        MediaError::Rejected(rejection) => {
             let name = record.media.get(index).map(|medium| medium.location.name()).unwrap_or_default();
-            MediaError::Bad { code, detail: format!("{} {name:?}: {detail}", ordinal(index)) }
+            MediaError::Rejected(rejection.map_detail(|detail| format!("{} {name:?}: {detail}", ordinal(index))))
         }
         storage @ MediaError::Storage { .. } => storage,
     }
@@ -102,7 +104,7 @@ fn ordinal(index: usize) -> String {
 }
 
 fn measure_visual(context: &Context, source: usize, record: &Record, visual: Visual) -> Result<Measured, MediaError> {
-    let missing = || MediaError::bad(RejectCode::MediaMissing, "the record has no such medium");
+    let missing = || MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium");
     let medium = record.media.get(visual.media).ok_or_else(missing)?;
     let media = &context.sources.get(source).ok_or_else(missing)?.media;
     if let MediaLocation::Prepared { images, grid } = &medium.location {
@@ -164,7 +166,7 @@ fn measure_video(
     _: &Record,
     _: &manyframe_core::MediaRef,
 ) -> Result<Measured, MediaError> {
-    Err(MediaError::bad(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
+    Err(MediaError::rejected(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
 }
 
 /// Bytes of a JPEG at quality 90, roughly: a quarter of a byte a pixel.
@@ -178,12 +180,9 @@ pub(super) fn row_from_parts(
     source: usize,
     record: &Record,
     measured: &[Measured],
-) -> Result<IndexRow, (RejectCode, String)> {
+) -> Result<IndexRow, Rejection> {
     let resolved: Vec<ResolvedVisual> = measured.iter().map(|visual| visual.resolved).collect();
-    let Measure { cost, signature: text } = context
-        .formatter
-        .measure(&record.turns, &resolved)
-        .map_err(|unformattable| (unformattable.code, unformattable.detail))?;
+    let Measure { cost, signature: text } = context.formatter.measure(&record.turns, &resolved)?;
     let num_chars = record.num_text_chars() as u64;
     Ok(IndexRow {
         id: record.id,
@@ -206,15 +205,14 @@ fn signature(mut signature: Signature, measured: &[Measured]) -> u64 {
     signature.bits()
 }
 
-fn rejected(source: &str, raw: &Raw, reject: Reject) -> Entry {
-    let entry = (reject.code, reject.detail);
-    Entry { subset: reject.subset, ..unreadable(raw, source, entry, reject.upstream_id) }
+fn rejected(source: &str, raw: &Raw, reject: RejectedRecord) -> Entry {
+    Entry { subset: reject.subset, ..unreadable(raw, source, reject.rejection, reject.upstream_id) }
 }
 
-fn unreadable(raw: &Raw, source: &str, outcome: (RejectCode, String), upstream_id: String) -> Entry {
+fn unreadable(raw: &Raw, source: &str, rejection: Rejection, upstream_id: String) -> Entry {
     let origin = raw.origin.clone();
     let place = format!("{:?}", origin.position);
     let fields = ["unreadable", source, &origin.file, &place, &upstream_id];
     let id = RecordId::from_digest(Digest::of_fields(fields.map(str::as_bytes)));
-    Entry { id, subset: raw.subset.to_string(), upstream_id, origin, outcome: Err(outcome) }
+    Entry { id, subset: raw.subset.to_string(), upstream_id, origin, outcome: Err(rejection) }
 }

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_core::{Grid, Record, RejectCode};
+use manyframe_core::{Grid, Record, Rejection};
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{TilePolicy, plan_tiles};
 
@@ -14,7 +14,7 @@ use crate::Context;
 use crate::fit::{Fit, split_turns};
 use manyframe_pipeline::OverLongPolicy;
 
-type Outcome = Result<Measurement, (RejectCode, String)>;
+type Outcome = Result<Measurement, Rejection>;
 
 /// The record as it is, made to fit, or in pieces that fit.
 pub(super) fn fitted(context: &Context, source: usize, record: &Record, visuals: &[Measured]) -> Vec<Outcome> {

@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use manyframe_columnar::{ColumnarError, Cursor, RowColumn, RowWriter, TableReader, read_rows};
-use manyframe_core::{IndexRow, RejectCode};
+use manyframe_core::{IndexRow, RejectCode, Rejection};
 
 use super::Entry;
 use super::measure::Measurement;
@@ -34,10 +34,10 @@ fn columns() -> Vec<RowColumn<Entry>> {
     columns.extend(RowColumn::origin(|entry: &Entry| &entry.origin));
     columns.extend([
         RowColumn::borrowed_text("reason", "", |entry: &Entry| {
-            entry.outcome.as_ref().err().map(|(code, _)| code.as_str())
+            entry.outcome.as_ref().err().map(|rejection| rejection.code.as_str())
         }),
         RowColumn::borrowed_text("detail", "", |entry: &Entry| {
-            entry.outcome.as_ref().err().map(|(_, detail)| detail.as_str())
+            entry.outcome.as_ref().err().map(|rejection| rejection.detail.as_str())
         }),
     ]);
     columns.extend(RowColumn::measured(|entry: &Entry| entry.row().map(|row| (row.cost, row.layout))));
@@ -76,7 +76,7 @@ fn entry_at(cursor: &mut Cursor, source: u32) -> Option<Entry> {
     let sizes = [next(), next(), next(), next()];
     let fits = [next(), next(), next(), next(), next()];
     let outcome = if let Some(reason) = reason {
-        Err((RejectCode::from_text(&reason)?, detail.unwrap_or_default()))
+        Err(Rejection { code: RejectCode::from_text(&reason)?, detail: detail.unwrap_or_default() })
     } else {
         let (cost, layout) = measured?;
         let [num_turns, num_chars, estimated_bytes, signature] = sizes;

@@ -10,21 +10,20 @@
 //! * An older revision lost the `image` field of its image records: a question that begins or ends with a placeholder,
 //!   in a record without image, is a mismatch here and not text.
 
-use manyframe_core::{RejectCode, Role};
+use manyframe_core::{RejectCode, Rejection, Role};
 
 use super::{Reader, Setting, llava};
 use crate::draft::{Draft, Piece};
-use crate::fault::Fault;
 use crate::placement::Unplaced;
 use crate::value::Object;
 
 pub(crate) const READER: Reader = Reader { ids: &["id", "idx"], unplaced: Unplaced::OneComesFirst, draft };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     let draft = llava::draft(row, setting)?;
     if draft.media.is_empty() && asks_about_an_image(&draft) {
         let detail = "the question has an image placeholder, but the record has no image";
-        return Err(Fault::new(RejectCode::PlaceholderMismatch, detail));
+        return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
     }
     Ok(draft)
 }

@@ -14,10 +14,11 @@
 //!
 //! LLaVA-Pretrain's `…_meta.json` has no conversations: each of its records is rejected with the reason.
 
+use manyframe_core::Rejection;
+
 use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::Draft;
-use crate::fault::Fault;
 use crate::fields::{read_media, read_text};
 use crate::placement::Unplaced;
 use crate::value::Object;
@@ -26,7 +27,7 @@ pub(crate) const READER: Reader =
     Reader { ids: &["id", "idx", "sample_id", "uuid"], unplaced: Unplaced::OneComesFirst, draft };
 
 /// A conversation, and media under their usual names.
-pub(crate) fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+pub(crate) fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     let turns = read_turns(row)?;
     Ok(Draft {
         subset: read_text(row, "data_source")?,

@@ -10,12 +10,11 @@
 //!   extracted.
 //! * `data_source` is the part of the source, unless the file tells.
 
-use manyframe_core::{MediaKind, RejectCode};
+use manyframe_core::{MediaKind, RejectCode, Rejection};
 
 use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::Draft;
-use crate::fault::Fault;
 use crate::fields::{read_media, read_media_of_kind, read_number, read_text};
 use crate::placement::Unplaced;
 use crate::value::Object;
@@ -23,7 +22,7 @@ use crate::value::Object;
 pub(crate) const READER: Reader =
     Reader { ids: &["id", "sample_id", "video_id"], unplaced: Unplaced::AllComeFirst, draft };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     let turns = read_turns(row)?;
     let mut media = read_media(row, setting.table)?;
     if media.is_empty() {
@@ -31,7 +30,10 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
     }
     if let Some(fps) = read_number(row, "fps")? {
         if !fps.is_finite() || fps <= 0.0 {
-            return Err(Fault::new(RejectCode::UnexpectedSchema, format!("\"fps\" is {fps}, expected more than 0")));
+            return Err(Rejection::new(
+                RejectCode::UnexpectedSchema,
+                format!("\"fps\" is {fps}, expected more than 0"),
+            ));
         }
         media.videos.iter_mut().for_each(|video| video.fps = Some(fps));
     }

@@ -10,21 +10,23 @@
 //! * In `twitter_post` user and assistant are swapped, so that placeholders stand in answers: the option
 //!   `swapped_roles = "fix"` changes them back.
 
+use manyframe_core::Rejection;
+
 use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::Draft;
-use crate::fault::Fault;
 use crate::fields::{read_media, read_text};
 use crate::placement::Unplaced;
+use crate::reject::wrong_type;
 use crate::value::{Object, Value};
 
 pub(crate) const READER: Reader = Reader { ids: &["sample_id", "id"], unplaced: Unplaced::IsMismatch, draft };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     let subset = match row.get("metadata") {
         None => None,
         Some(Value::Object(metadata)) => read_text(metadata, "dataset")?,
-        Some(other) => return Err(Fault::wrong_type("metadata", other, "an object")),
+        Some(other) => return Err(wrong_type("metadata", other, "an object")),
     };
     Ok(Draft { subset, turns: read_turns(row)?, media: read_media(row, setting.table)?, ..Draft::default() })
 }

@@ -11,19 +11,18 @@
 //!   a mismatch, unless the option `missing_placeholders = "prepend"` does what Mantis' own loader does.
 //! * `source` names the subset, sometimes by an older name; the subset given with the file has precedence.
 
-use manyframe_core::MediaKind;
+use manyframe_core::{MediaKind, Rejection};
 
 use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::{Draft, DraftMedia};
-use crate::fault::Fault;
 use crate::fields::{read_media_of_kind, read_text};
 use crate::placement::Unplaced;
 use crate::value::Object;
 
 pub(crate) const READER: Reader = Reader { ids: &["id"], unplaced: Unplaced::IsMismatch, draft };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     let turns = read_turns(row)?;
     let images = read_media_of_kind(row, &["images", "image"], MediaKind::Image, setting.table)?;
     Ok(Draft {

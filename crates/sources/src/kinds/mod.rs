@@ -13,8 +13,9 @@ pub(crate) mod sharegpt4video;
 pub(crate) mod text;
 pub(crate) mod videochat2;
 
+use manyframe_core::Rejection;
+
 use crate::draft::Draft;
-use crate::fault::Fault;
 use crate::fields::TableRow;
 use crate::placement::Unplaced;
 use crate::value::Object;
@@ -27,7 +28,7 @@ pub(crate) struct Reader {
     /// What it means by media without any placeholder.
     pub(crate) unplaced: Unplaced,
     /// Understands the fields of a record.
-    pub(crate) draft: for<'r> fn(&'r Object<'_>, &Setting<'_>) -> Result<Draft<'r>, Fault>,
+    pub(crate) draft: for<'r> fn(&'r Object<'_>, &Setting<'_>) -> Result<Draft<'r>, Rejection>,
 }
 
 /// What a reader knows besides the record's fields.

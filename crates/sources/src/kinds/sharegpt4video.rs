@@ -13,14 +13,14 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{Digest, MediaKind, Role};
+use manyframe_core::{Digest, MediaKind, Rejection, Role};
 
 use super::{Reader, Setting, llava};
 use crate::Captions;
 use crate::draft::{Draft, DraftTurn, Piece};
-use crate::fault::{Fault, names_of};
 use crate::fields::{read_id, read_media_of_kind};
 use crate::placement::Unplaced;
+use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
 /// Asked where the options give no question.
@@ -28,7 +28,7 @@ const DEFAULT_QUESTION: &str = "Describe this video in detail.";
 
 pub(crate) const READER: Reader = Reader { ids: &["video_id", "id"], unplaced: Unplaced::OneComesFirst, draft };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     if row.get("conversations").is_some() {
         return llava::draft(row, setting);
     }
@@ -44,11 +44,11 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
             Captions::Whole => "one of the whole video, with idx \"-1\"",
             Captions::Keyframes => "some of key frames",
         };
-        return Err(Fault::unexpected(format!("the captions lack {expected}")));
+        return Err(unexpected_schema(format!("the captions lack {expected}")));
     };
     let videos = read_media_of_kind(row, &["video_path", "video"], MediaKind::Video, setting.table)?;
     if videos.is_empty() {
-        return Err(Fault::unexpected("no \"video_path\""));
+        return Err(unexpected_schema("no \"video_path\""));
     }
     let question = question_of(row, setting)?;
     let question = videos.into_iter().map(Piece::Medium).chain([Piece::Text(Cow::Owned(question))]).collect();
@@ -64,25 +64,25 @@ struct Caption<'r> {
     text: &'r str,
 }
 
-fn read_captions<'r>(row: &'r Object<'_>) -> Result<Vec<Caption<'r>>, Fault> {
+fn read_captions<'r>(row: &'r Object<'_>) -> Result<Vec<Caption<'r>>, Rejection> {
     let captions = match row.get("captions") {
         Some(Value::List(captions)) => captions,
-        Some(other) => return Err(Fault::wrong_type("captions", other, "a list")),
+        Some(other) => return Err(wrong_type("captions", other, "a list")),
         None => {
             let found = names_of(row);
-            return Err(Fault::unexpected(format!(
+            return Err(unexpected_schema(format!(
                 "found the fields {found}, expected \"captions\" or \"conversations\""
             )));
         }
     };
     let caption = |caption: &'r Value<'_>| {
         let Value::Object(caption) = caption else {
-            return Err(Fault::wrong_type("captions", caption, "a list of objects"));
+            return Err(wrong_type("captions", caption, "a list of objects"));
         };
         let text = match caption.get("content") {
             Some(Value::Text(text)) => text,
-            Some(other) => return Err(Fault::wrong_type("content", other, "a string")),
-            None => return Err(Fault::unexpected("a caption has no \"content\"")),
+            Some(other) => return Err(wrong_type("content", other, "a string")),
+            None => return Err(unexpected_schema("a caption has no \"content\"")),
         };
         Ok(Caption { index: read_id(caption, &["idx"])?, text })
     };
@@ -99,7 +99,7 @@ fn join_keyframes<'r>(mut captions: Vec<Caption<'_>>) -> Option<Cow<'r, str>> {
 }
 
 /// One of the questions, chosen by what the record is, so that it is the same in every run and every subset.
-fn question_of(row: &Object<'_>, setting: &Setting<'_>) -> Result<String, Fault> {
+fn question_of(row: &Object<'_>, setting: &Setting<'_>) -> Result<String, Rejection> {
     let questions = &setting.options.questions;
     let path = read_id(row, &["video_path", "video"])?;
     let digest = Digest::of_fields([&b"question"[..], setting.upstream_id.as_bytes(), path.as_bytes()]);

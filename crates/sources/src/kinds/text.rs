@@ -8,13 +8,13 @@
 //! * A conversation that starts with an answer, as ShareGPT's often do, is rejected unless the option
 //!   `leading_answer = "drop"` leaves that answer out.
 
-use manyframe_core::{RejectCode, Role};
+use manyframe_core::{RejectCode, Rejection, Role};
 
 use super::{Reader, Setting};
 use crate::conversation::{has_conversation, read_turns};
 use crate::draft::{Draft, DraftTurn, Piece};
-use crate::fault::Fault;
 use crate::placement::Unplaced;
+use crate::reject::wrong_type;
 use crate::value::{Object, Value};
 
 pub(crate) const READER: Reader = Reader {
@@ -25,9 +25,12 @@ pub(crate) const READER: Reader = Reader {
 
 const MEDIA: &[&str] = &["image", "images", "video", "videos", "audio", "audios"];
 
-fn draft<'r>(row: &'r Object<'_>, _: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, _: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     if let Some((name, _)) = row.get_filled(MEDIA) {
-        return Err(Fault::new(RejectCode::UnsupportedMedia, format!("a text source, but the record has {name:?}")));
+        return Err(Rejection::new(
+            RejectCode::UnsupportedMedia,
+            format!("a text source, but the record has {name:?}"),
+        ));
     }
     if let Some(document) = document(row)? {
         let subset = subset_of_document(row);
@@ -36,20 +39,20 @@ fn draft<'r>(row: &'r Object<'_>, _: &Setting<'_>) -> Result<Draft<'r>, Fault> {
     let turns = read_turns(row)?;
     let is_text = turns.iter().flat_map(|turn| &turn.pieces).all(|piece| matches!(piece, Piece::Text(_)));
     if !is_text {
-        return Err(Fault::new(RejectCode::UnsupportedMedia, "a text source, but a turn has an image or video"));
+        return Err(Rejection::new(RejectCode::UnsupportedMedia, "a text source, but a turn has an image or video"));
     }
     Ok(Draft { turns, ..Draft::default() })
 }
 
 /// The text of a document; `None` if the record is a conversation.
-fn document<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Fault> {
+fn document<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Rejection> {
     if has_conversation(row) {
         return Ok(None);
     }
     match row.get("text") {
         None => Ok(None),
         Some(Value::Text(text)) => Ok(Some(DraftTurn::text(Role::Assistant, text.as_ref()))),
-        Some(other) => Err(Fault::wrong_type("text", other, "a string")),
+        Some(other) => Err(wrong_type("text", other, "a string")),
     }
 }
 

@@ -17,13 +17,13 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use manyframe_core::{Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Role};
+use manyframe_core::{Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection, Role};
 
 use super::{Reader, Setting};
 use crate::draft::{Draft, DraftTurn, Piece};
-use crate::fault::{Fault, names_of};
 use crate::fields::{read_media_of_kind, read_number};
 use crate::placement::Unplaced;
+use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
 /// Frames per second at which upstream reads animated GIFs.
@@ -38,7 +38,7 @@ pub(crate) fn subset_of_path(path: &Path) -> String {
     start.and_then(|start| directories.get(start..)).unwrap_or_default().join("/")
 }
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fault> {
+fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
     let mut turns = read_exchanges(row)?;
     let media = read_first_media(row, setting)?;
     if let Some(first) = turns.first_mut() {
@@ -47,25 +47,25 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Fa
     Ok(Draft { turns, ..Draft::default() })
 }
 
-fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> {
+fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Rejection> {
     let exchanges = match row.get("QA") {
         Some(Value::List(exchanges)) if !exchanges.is_empty() => exchanges,
-        Some(Value::List(_)) => return Err(Fault::new(RejectCode::EmptyConversation, "\"QA\" is empty")),
-        Some(other) => return Err(Fault::wrong_type("QA", other, "a list")),
+        Some(Value::List(_)) => return Err(Rejection::new(RejectCode::EmptyConversation, "\"QA\" is empty")),
+        Some(other) => return Err(wrong_type("QA", other, "a list")),
         None => {
             let found = names_of(row);
-            return Err(Fault::unexpected(format!("found the fields {found}, expected \"QA\"")));
+            return Err(unexpected_schema(format!("found the fields {found}, expected \"QA\"")));
         }
     };
     let mut turns = Vec::with_capacity(2 * exchanges.len());
     let mut said = "";
     for exchange in exchanges {
         let Value::Object(exchange) = exchange else {
-            return Err(Fault::wrong_type("QA", exchange, "a list of objects"));
+            return Err(wrong_type("QA", exchange, "a list of objects"));
         };
         let [instruction, question, answer] = ["i", "q", "a"].map(|name| match exchange.get(name) {
             None => Ok(""),
-            Some(value) => value.as_text().ok_or_else(|| Fault::wrong_type(name, value, "a string")),
+            Some(value) => value.as_text().ok_or_else(|| wrong_type(name, value, "a string")),
         });
         let (instruction, question) = (instruction?, question?);
         let text = match (instruction, question) {
@@ -81,11 +81,11 @@ fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Fault> 
     Ok(turns)
 }
 
-fn read_first_media(row: &Object<'_>, setting: &Setting<'_>) -> Result<Vec<MediaRef>, Fault> {
+fn read_first_media(row: &Object<'_>, setting: &Setting<'_>) -> Result<Vec<MediaRef>, Rejection> {
     let mut media = read_media_of_kind(row, &["image"], MediaKind::Image, setting.table)?;
     let mut videos = read_media_of_kind(row, &["video"], MediaKind::Video, setting.table)?;
     if media.is_empty() && videos.is_empty() && ["image", "video"].iter().any(|kind| is_below(setting.subset, kind)) {
-        return Err(Fault::unexpected(format!(
+        return Err(unexpected_schema(format!(
             "no medium in subset {:?}, expected \"image\" or \"video\"",
             setting.subset
         )));
@@ -107,7 +107,7 @@ fn is_gif(location: &MediaLocation) -> bool {
     matches!(location, MediaLocation::Path(path) if Path::new(path).extension().is_some_and(|it| it.eq_ignore_ascii_case("gif")))
 }
 
-fn read_clip(row: &Object<'_>) -> Result<Option<Clip>, Fault> {
+fn read_clip(row: &Object<'_>) -> Result<Option<Clip>, Rejection> {
     let (start, end) = (read_number(row, "start")?, read_number(row, "end")?);
     if start.is_none() && end.is_none() {
         return Ok(None);
@@ -116,7 +116,7 @@ fn read_clip(row: &Object<'_>) -> Result<Option<Clip>, Fault> {
     let is_in_order = start_s.is_finite() && start_s >= 0.0 && end.is_none_or(|end| end.is_finite() && end > start_s);
     if !is_in_order {
         let end = end.map_or_else(|| "the end".to_owned(), |end| end.to_string());
-        return Err(Fault::new(RejectCode::ClipRange, format!("the clip goes from {start_s} to {end} seconds")));
+        return Err(Rejection::new(RejectCode::ClipRange, format!("the clip goes from {start_s} to {end} seconds")));
     }
     Ok(Some(Clip { start_s, end_s: end }))
 }

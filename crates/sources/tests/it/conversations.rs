@@ -168,8 +168,12 @@ fn odd_types_are_a_schema_reject() {
         "{}",
     ] {
         let reject = parse(Text, text).unwrap_err();
-        assert_eq!(reject.code.as_str(), "unexpected_schema", "{text}: {}", reject.detail);
-        assert!(reject.detail.contains("expected") || reject.detail.contains("has no"), "{text}: {}", reject.detail);
+        assert_eq!(reject.rejection.code.as_str(), "unexpected_schema", "{text}: {}", reject.rejection.detail);
+        assert!(
+            reject.rejection.detail.contains("expected") || reject.rejection.detail.contains("has no"),
+            "{text}: {}",
+            reject.rejection.detail
+        );
     }
 }
 

@@ -36,7 +36,7 @@ fn a_damaged_record_costs_itself_and_says_where() {
     let parsed = parse_all(source.as_ref());
     assert_eq!(parsed.iter().map(shown).collect::<Vec<_>>(), ["malformed_record", r#"U "c" A "d""#]);
     let reject = parsed[0].as_ref().unwrap_err();
-    assert!(reject.detail.contains("in line 5 of the file"), "{}", reject.detail);
+    assert!(reject.rejection.detail.contains("in line 5 of the file"), "{}", reject.rejection.detail);
     assert_eq!(reject.origin.to_string(), "file:2");
 }
 

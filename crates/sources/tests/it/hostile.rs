@@ -145,7 +145,7 @@ proptest! {
                     let again = build(source, subset, upstream_id, turns, media, origin);
                     prop_assert_eq!(again.map(|again| again.id), Ok(id));
                 }
-                Err(reject) => prop_assert!(!reject.detail.is_empty() && reject.detail.len() < 2000, "{}", reject.detail),
+                Err(reject) => prop_assert!(!reject.rejection.detail.is_empty() && reject.rejection.detail.len() < 2000, "{}", reject.rejection.detail),
             }
         }
     }

@@ -83,7 +83,7 @@ fn fewer_or_more_placeholders_are_a_mismatch() {
         ],
     );
     let reject = parse(Mantis, &question("<image> what?")).unwrap_err();
-    assert_eq!(reject.detail, "1 image and 0 video placeholders for 2 images and 0 videos");
+    assert_eq!(reject.rejection.detail, "1 image and 0 video placeholders for 2 images and 0 videos");
 }
 
 #[test]
@@ -161,7 +161,7 @@ fn the_subset_comes_from_the_record() {
     assert_eq!(subset(Llava, r#""image": "a", "data_source": "coco""#), "coco");
     assert_eq!(subset(Sharegpt4v, r#""image": "a""#), "");
     assert_eq!(
-        parse(M4Instruct, &llava(r#""metadata": []"#, "a", "x")).unwrap_err().code.as_str(),
+        parse(M4Instruct, &llava(r#""metadata": []"#, "a", "x")).unwrap_err().rejection.code.as_str(),
         "unexpected_schema"
     );
 }
@@ -169,8 +169,8 @@ fn the_subset_comes_from_the_record() {
 #[test]
 fn metadata_beside_llava_pretrain_is_told() {
     let reject = parse(Llava, r#"{"id": "1", "image": "a.jpg", "url": "u", "blip_caption": "c"}"#).unwrap_err();
-    assert_eq!(reject.code.as_str(), "unexpected_schema");
-    assert!(reject.detail.contains("metadata file"), "{}", reject.detail);
+    assert_eq!(reject.rejection.code.as_str(), "unexpected_schema");
+    assert!(reject.rejection.detail.contains("metadata file"), "{}", reject.rejection.detail);
     assert_eq!(reject.upstream_id, "1");
 }
 

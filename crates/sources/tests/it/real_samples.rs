@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{MediaLocation, Record, Reject};
+use manyframe_core::{MediaLocation, Record, RejectedRecord};
 use manyframe_sources::{SourceKind, SourceOptions};
 
 use crate::support::{parse_all, shown, source_of, turns_of};
@@ -25,15 +25,15 @@ fn samples() -> Option<PathBuf> {
     Some(samples)
 }
 
-fn parse_file(samples: &Path, kind: SourceKind, file: &str) -> Vec<Result<Record, Reject>> {
+fn parse_file(samples: &Path, kind: SourceKind, file: &str) -> Vec<Result<Record, RejectedRecord>> {
     parse_all(source_of(kind, SourceOptions::default(), &samples.join(file), "").as_ref())
 }
 
 /// How many records, and how many rejects of each code, a file gives.
-fn counts(parsed: &[Result<Record, Reject>]) -> BTreeMap<String, usize> {
+fn counts(parsed: &[Result<Record, RejectedRecord>]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for one in parsed {
-        let outcome = one.as_ref().map_or_else(|reject| reject.code.to_string(), |_| "record".to_owned());
+        let outcome = one.as_ref().map_or_else(|reject| reject.rejection.code.to_string(), |_| "record".to_owned());
         *counts.entry(outcome).or_default() += 1;
     }
     counts

@@ -5,7 +5,7 @@ use std::io::Write as _;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{MediaKind, Part, Record, Reject, Role};
+use manyframe_core::{MediaKind, Part, Record, RejectedRecord, Role};
 use manyframe_sources::{AnnotationFile, Raw, Source, SourceKind, SourceOptions, SourceSpec, open};
 
 /// A source with one file.
@@ -27,7 +27,7 @@ pub(crate) fn read_all(source: &dyn Source) -> Vec<Raw> {
 }
 
 /// What a source makes of a file.
-pub(crate) fn parse_all(source: &dyn Source) -> Vec<Result<Record, Reject>> {
+pub(crate) fn parse_all(source: &dyn Source) -> Vec<Result<Record, RejectedRecord>> {
     read_all(source).iter().map(|raw| source.parse(raw)).collect()
 }
 
@@ -39,22 +39,22 @@ pub(crate) fn file_of(text: impl AsRef<[u8]>) -> tempfile::NamedTempFile {
 }
 
 /// What a kind of source makes of one JSON text.
-pub(crate) fn parse_with(kind: SourceKind, options: SourceOptions, text: &str) -> Result<Record, Reject> {
+pub(crate) fn parse_with(kind: SourceKind, options: SourceOptions, text: &str) -> Result<Record, RejectedRecord> {
     let file = file_of(text);
     let mut parsed = parse_all(source_of(kind, options, file.path(), "").as_ref());
     assert_eq!(parsed.len(), 1);
     parsed.remove(0)
 }
 
-pub(crate) fn parse(kind: SourceKind, text: &str) -> Result<Record, Reject> {
+pub(crate) fn parse(kind: SourceKind, text: &str) -> Result<Record, RejectedRecord> {
     parse_with(kind, SourceOptions::default(), text)
 }
 
 /// A record's turns in one line, such as `U [a.jpg] "what?" A "a cat"`; or its reason for rejection.
-pub(crate) fn shown(parsed: &Result<Record, Reject>) -> String {
+pub(crate) fn shown(parsed: &Result<Record, RejectedRecord>) -> String {
     match parsed {
         Ok(record) => turns_of(record),
-        Err(reject) => reject.code.to_string(),
+        Err(reject) => reject.rejection.code.to_string(),
     }
 }
 

@@ -44,7 +44,7 @@ fn videochat2_shows_its_medium_before_the_first_question() {
 fn a_clip_is_checked() {
     let clip = |fields: &str| {
         let text = format!(r#"{{"video": "v.mp4", {fields}, "QA": [{{"q": "a?", "a": "x"}}]}}"#);
-        parse(Videochat2, &text).map(|record| record.media[0].clip).map_err(|reject| reject.code.as_str())
+        parse(Videochat2, &text).map(|record| record.media[0].clip).map_err(|reject| reject.rejection.code.as_str())
     };
     assert_eq!(clip(r#""start": 1.5, "end": 4"#), Ok(Some(Clip { start_s: 1.5, end_s: Some(4.0) })));
     assert_eq!(clip(r#""end": "4.5""#), Ok(Some(Clip { start_s: 0.0, end_s: Some(4.5) })));

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 
 use super::clips::{Clips, PICTURE, index, open, write};
 use crate::video::{decode_frames, index_video};
@@ -10,7 +10,7 @@ use crate::{ImagePolicy, MediaError, MediaLimits};
 
 fn code_of(path: &Path) -> RejectCode {
     match index(path) {
-        Err(MediaError::Bad { code, .. }) => code,
+        Err(MediaError::Rejected(Rejection { code, .. })) => code,
         other => panic!("{path:?}: {other:?}"),
     }
 }
@@ -67,11 +67,17 @@ fn limits_hold_before_anything_is_decoded() {
         MediaLimits { max_video_bytes: 1000, ..MediaLimits::default() },
     ] {
         let result = index_video(&input, &limits, None);
-        assert!(matches!(result, Err(MediaError::Bad { code: RejectCode::MediaTooLarge, .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::MediaTooLarge, .. }))),
+            "{result:?}"
+        );
     }
     for fps in [0.0, -1.0, f64::NAN, f64::INFINITY] {
         let result = index_video(&input, &MediaLimits::default(), Some(fps));
-        assert!(matches!(result, Err(MediaError::Bad { code: RejectCode::UnexpectedSchema, .. })), "{result:?}");
+        assert!(
+            matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::UnexpectedSchema, .. }))),
+            "{result:?}"
+        );
     }
 }
 
@@ -87,7 +93,7 @@ fn an_index_needs_no_payload() {
     write(&blank, &bytes);
     assert_eq!(index(&blank).unwrap(), index(&path).unwrap());
     let result = num_decodable(&blank);
-    assert!(matches!(result, Err(MediaError::Bad { code: RejectCode::NoFrames, .. })), "{result:?}");
+    assert!(matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::NoFrames, .. }))), "{result:?}");
 }
 
 #[test]
@@ -129,7 +135,7 @@ fn damage_anywhere_never_ends_in_a_crash() {
             }
             write(&damaged, &copy);
             if let Err(error) = num_decodable(&damaged) {
-                assert!(matches!(error, MediaError::Bad { .. }), "{name}: {error:?}");
+                assert!(matches!(error, MediaError::Rejected(_)), "{name}: {error:?}");
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
-use manyframe_core::RejectCode;
+use manyframe_core::{RejectCode, Rejection};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
@@ -45,7 +45,10 @@ fn a_video_is_the_same_wherever_it_is() {
     let around = clips.path("around");
     write(&around, [b"xyz", &bytes[..], b"more"].concat());
     assert_eq!(some_frames(&open_range(&around, 3, bytes.len() as u64).unwrap()), expected);
-    assert!(matches!(open_range(&around, 5, u64::MAX), Err(MediaError::Bad { code: RejectCode::MediaCorrupt, .. })));
+    assert!(matches!(
+        open_range(&around, 5, u64::MAX),
+        Err(MediaError::Rejected(Rejection { code: RejectCode::MediaCorrupt, .. }))
+    ));
 }
 
 #[test]
@@ -88,5 +91,5 @@ fn a_directory_of_images_is_a_video_in_natural_order() {
     let expected = [1, 9].map(|position| std::fs::read(frames.join(format!("frame{}.jpg", position + 1))).unwrap());
     assert_eq!(decoded.iter().map(|frame| frame.image.bytes.clone()).collect::<Vec<_>>(), expected);
     let none = decode_frames(&input, &index, &[4], &ImagePolicy::default());
-    assert!(matches!(none, Err(MediaError::Bad { code: RejectCode::NoFrames, .. })));
+    assert!(matches!(none, Err(MediaError::Rejected(Rejection { code: RejectCode::NoFrames, .. }))));
 }
