@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 const LAYERS: &[(&str, u32)] = &[
     // Measures the others and imports none of them.
     ("manyframe-structure", 0),
+    ("manyframe-base", 0),
     ("manyframe-core", 0),
     ("manyframe-media", 1),
     ("manyframe-columnar", 1),

@@ -6,17 +6,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
-use manyframe_plan::{Observer, Step};
+use manyframe_base::{Progress, Step};
 
 use crate::output::print_error;
 
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The observer that the arguments ask for.
-pub(crate) fn observer(is_quiet: bool) -> Box<dyn Observer> {
+/// A bar on a terminal, lines elsewhere, nothing if it is to be quiet.
+pub(crate) fn on_stderr(is_quiet: bool) -> Box<dyn Progress> {
     if is_quiet {
-        Box::new(manyframe_plan::Unobserved)
+        Box::new(manyframe_base::NoProgress)
     } else if std::io::stderr().is_terminal() {
         Box::new(Bars { bar: Mutex::new(ProgressBar::hidden()), num_records: AtomicU64::new(0) })
     } else {
@@ -51,7 +51,7 @@ impl Bars {
     }
 }
 
-impl Observer for Bars {
+impl Progress for Bars {
     fn start(&self, step: Step, total: u64) {
         let count = if is_in_bytes(step) {
             "{bytes}/{total_bytes}  {bytes_per_sec}"
@@ -117,7 +117,7 @@ impl LineState {
     }
 }
 
-impl Observer for Lines {
+impl Progress for Lines {
     fn start(&self, step: Step, total: u64) {
         let now = Instant::now();
         let state = LineState { step, total, done: 0, num_records: 0, started: now, last_line: now };

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::Result;
+use manyframe_base::Executor;
 use manyframe_engine::Committed;
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, Observer, Plan};
+use manyframe_plan::{Context, Plan};
 use manyframe_samplers::Difference;
 
 use super::plan::Work;
@@ -18,12 +19,12 @@ use crate::table::{bytes, count, plural};
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCode> {
-    let observer = progress::observer(global.quiet);
+    let progress = progress::on_stderr(global.quiet);
     let pool = super::thread_pool(&arguments.pipeline.threads)?;
     let mut code = ExitCode::SUCCESS;
     for stage in stages::of_arguments(&arguments.pipeline)? {
         let pipeline = stages::read(&stage, &arguments.pipeline)?;
-        let committed = build(pipeline, arguments, &pool, observer.as_ref())?;
+        let committed = build(pipeline, arguments, Executor { pool: &pool, progress: progress.as_ref() })?;
         if report(&committed)? == Budget::Exceeded {
             code = ExitCode::from(exit::OVER_BUDGET);
         }
@@ -31,12 +32,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCod
     Ok(code)
 }
 
-fn build(
-    pipeline: Pipeline,
-    arguments: &BuildArguments,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<Committed> {
+fn build(pipeline: Pipeline, arguments: &BuildArguments, executor: Executor<'_>) -> Result<Committed> {
     let check = Check::prepare(pipeline.file.validate.as_ref())?;
     let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
     let context = Context::open(pipeline)?;
@@ -58,16 +54,17 @@ fn build(
             return Ok(committed);
         }
     }
-    let made = work.plan(&context, pool, observer)?;
+    let made = work.plan(&context, executor)?;
     warn_of_shortfalls(&made.plan);
     let started = Instant::now();
-    manyframe_engine::run_all(&context, &made.plan, &made.directory, pool, observer)?;
+    manyframe_engine::run_all(&context, &made.plan, &made.directory, executor)?;
     let elapsed = started.elapsed();
-    let check = |staged: &Path| check.run(staged, pool, observer);
-    let committed = manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, observer, check)?;
+    let check = |staged: &Path| check.run(staged, executor);
+    let committed =
+        manyframe_engine::commit(&context, &made.plan, &made.directory, &dataset, executor.progress, check)?;
     if committed.work.num_samples_reused == 0 {
         let num_bytes = made.plan.tasks.iter().map(|task| task.estimated_bytes).sum();
-        work.keep_rate(num_bytes, pool.current_num_threads(), elapsed)?;
+        work.keep_rate(num_bytes, executor.pool.current_num_threads(), elapsed)?;
     }
     work.remove_plans()?;
     Ok(committed)

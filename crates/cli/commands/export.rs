@@ -11,7 +11,7 @@ use crate::table::{bytes, count, plural};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCode> {
-    let observer = progress::observer(global.quiet);
+    let progress = progress::on_stderr(global.quiet);
     let options = ExportOptions {
         only_layouts: arguments.only_layout.clone(),
         only_sources: arguments.only_source.clone(),
@@ -24,7 +24,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     };
     let exported = match arguments.format {
         ExportFormat::LlavaJson => {
-            manyframe_engine::export_llava_json(&arguments.dataset, &arguments.output, &options, observer.as_ref())?
+            manyframe_engine::export_llava_json(&arguments.dataset, &arguments.output, &options, progress.as_ref())?
         }
     };
     let left_out = match exported.num_documents {

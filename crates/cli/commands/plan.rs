@@ -8,10 +8,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use manyframe_base::Executor;
 use manyframe_core::{Cost, Digest, Layout};
 use manyframe_engine::EngineError;
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, Earlier, MadePlan, Observer, Plan};
+use manyframe_plan::{Context, Earlier, MadePlan, Plan};
 use manyframe_samplers::parallel::Forecast;
 
 use super::{contract, pack, stages};
@@ -20,13 +21,13 @@ use crate::table::{Table, bytes, count};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode> {
-    let observer = progress::observer(global.quiet);
+    let progress = progress::on_stderr(global.quiet);
     let pool = super::thread_pool(&arguments.pipeline.threads)?;
     for stage in stages::of_arguments(&arguments.pipeline)? {
         let pipeline = stages::read(&stage, &arguments.pipeline)?;
         let work = Work::enter(&pipeline, arguments.pipeline.fresh)?;
         let context = Context::open(pipeline)?;
-        let made = work.plan(&context, &pool, observer.as_ref())?;
+        let made = work.plan(&context, Executor { pool: &pool, progress: progress.as_ref() })?;
         let forecasts = forecasts(&made, &arguments.forecast)?;
         let text = if arguments.json {
             serde_json::to_string_pretty(&json(&made, &forecasts))? + "\n"
@@ -81,13 +82,8 @@ impl Work {
     }
 
     /// Makes the plan, or takes the one that an interrupted build left.
-    pub(super) fn plan(
-        &self,
-        context: &Context,
-        pool: &rayon::ThreadPool,
-        observer: &dyn Observer,
-    ) -> Result<MadePlan> {
-        Ok(manyframe_plan::make(context, &self.directory, self.earlier, pool, observer)?)
+    pub(super) fn plan(&self, context: &Context, executor: Executor<'_>) -> Result<MadePlan> {
+        Ok(manyframe_plan::make(context, &self.directory, self.earlier, executor)?)
     }
 
     /// The key of the plan that would be made.

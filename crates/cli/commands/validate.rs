@@ -7,9 +7,9 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use manyframe_base::Executor;
 use manyframe_engine::{EngineError, ValidateRequest, Validated};
 use manyframe_pipeline::{ValidateDevice, ValidateTable};
-use manyframe_plan::Observer;
 use manyframe_validate::DeviceChoice;
 use manyframe_validate::measure::{
     Choice, Controls, Finding, Group, Meter, Policy, Report, RunOptions, Stage, Stages, Verdict,
@@ -20,7 +20,7 @@ use crate::table::{Table, bytes, count};
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<ExitCode> {
-    let observer = progress::observer(global.quiet);
+    let progress = progress::on_stderr(global.quiet);
     let pool = super::thread_pool(&arguments.threads)?;
     let request = ValidateRequest {
         dataset: arguments.dataset.clone(),
@@ -39,7 +39,8 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
         policy: arguments.policy.as_deref().map(read_policy).transpose()?.unwrap_or_default(),
         variables: arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
     };
-    let validated = manyframe_engine::validate(&request, &Machine(Instant::now()), &pool, observer.as_ref())?;
+    let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    let validated = manyframe_engine::validate(&request, &Machine(Instant::now()), executor)?;
     let text =
         if arguments.json { serde_json::to_string_pretty(&validated.report)? + "\n" } else { render(&validated) };
     output::print(&text)?;
@@ -78,15 +79,10 @@ impl Check {
     }
 
     /// Runs the model over a dataset that is not visible yet, and prints what it measured.
-    pub(super) fn run(
-        self,
-        staged: &Path,
-        pool: &rayon::ThreadPool,
-        observer: &dyn Observer,
-    ) -> Result<(), EngineError> {
+    pub(super) fn run(self, staged: &Path, executor: Executor<'_>) -> Result<(), EngineError> {
         let Some(request) = self.0 else { return Ok(()) };
         let request = ValidateRequest { dataset: staged.to_owned(), ..request };
-        let validated = manyframe_engine::validate(&request, &Machine(Instant::now()), pool, observer)?;
+        let validated = manyframe_engine::validate(&request, &Machine(Instant::now()), executor)?;
         // What cannot be printed can be read in the dataset.
         _ = output::print(&render(&validated));
         let failed = validated.report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);

@@ -3,16 +3,21 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_base::Executor;
 
 use crate::args::{Global, VerifyArguments};
 use crate::table::count;
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCode> {
-    let observer = progress::observer(global.quiet);
+    let progress = progress::on_stderr(global.quiet);
     let pool = super::thread_pool(&arguments.threads)?;
     let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
-    let found = manyframe_engine::verify(&arguments.dataset, &variables, &pool, observer.as_ref())?;
+    let found = manyframe_engine::verify(
+        &arguments.dataset,
+        &variables,
+        Executor { pool: &pool, progress: progress.as_ref() },
+    )?;
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));

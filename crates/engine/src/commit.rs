@@ -11,10 +11,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::{Progress, Step};
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_plan::{
-    BuildFacts, Context, Decision, Observer, Plan, PlannedRecord, SourceBudget, Step, WorkDone, read_records,
-    records_path, sample_id,
+    BuildFacts, Context, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path, sample_id,
 };
 use rustix::fs::{CWD, RenameFlags};
 
@@ -46,7 +46,7 @@ pub fn commit(
     plan: &Plan,
     directory: &Path,
     dataset: &Path,
-    observer: &dyn Observer,
+    progress: &dyn Progress,
     check: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
     refuse_foreign(dataset)?;
@@ -56,7 +56,7 @@ pub fn commit(
         fs::remove_dir_all(&staged).map_err(EngineError::write(&staged))?;
     }
     fs::create_dir_all(&staged).map_err(EngineError::write(&staged))?;
-    let (shards, names) = gather_shards(directory, &staged, &reports, observer)?;
+    let (shards, names) = gather_shards(directory, &staged, &reports, progress)?;
     let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
     let pack = packs::write(&plan.pipeline, &staged)?;
     let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
@@ -133,9 +133,9 @@ fn gather_shards(
     directory: &Path,
     staged: &Path,
     reports: &[TaskReport],
-    observer: &dyn Observer,
+    progress: &dyn Progress,
 ) -> Result<(Vec<ShardEntry>, Vec<String>), EngineError> {
-    observer.start(Step::Commit, reports.iter().map(|report| report.shards.len() as u64).sum());
+    progress.start(Step::Commit, reports.iter().map(|report| report.shards.len() as u64).sum());
     let mut next_number: BTreeMap<Option<Layout>, u64> = BTreeMap::new();
     let mut entries = Vec::new();
     let mut names = Vec::new();
@@ -153,11 +153,11 @@ fn gather_shards(
             link(&shard_path(directory, report.id, shard.format), &staged.join(&path))?;
             let (format, layout, num_bytes, digest) = (shard.format, report.layout, shard.num_bytes, shard.digest);
             entries.push(ShardEntry { path, format, layout, num_bytes, digest, total });
-            observer.advance(shard.num_samples, 1);
+            progress.advance(shard.num_samples, 1);
         }
         names.push(name);
     }
-    observer.finish(Step::Commit);
+    progress.finish(Step::Commit);
     entries.sort_by(|a, b| a.path.cmp(&b.path));
     Ok((entries, names))
 }

@@ -15,8 +15,8 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use manyframe_base::{Progress, Step};
 use manyframe_core::{Layout, Sample, is_document};
-use manyframe_plan::{Observer, Step};
 use manyframe_shards::{LlavaRecord, ShardFormat, SingleImage};
 use rustix::fs::{CWD, RenameFlags};
 
@@ -60,7 +60,7 @@ pub fn export_llava_json(
     dataset: &Path,
     output: &Path,
     options: &ExportOptions,
-    observer: &dyn Observer,
+    progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let manifest = Manifest::read(dataset)?;
     let sources: BTreeSet<&str> = manifest.sources.iter().map(|source| source.name.as_str()).collect();
@@ -72,7 +72,7 @@ pub fn export_llava_json(
         return Err(EngineError::Exists { path: output.to_owned() });
     }
     let staged = files::temporary_beside(output)?;
-    let exported = write_staged(dataset, &manifest, &staged, options, observer).and_then(|exported| {
+    let exported = write_staged(dataset, &manifest, &staged, options, progress).and_then(|exported| {
         publish_directory(&staged, output)?;
         Ok(exported)
     });
@@ -88,10 +88,10 @@ fn write_staged(
     manifest: &Manifest,
     staged: &Path,
     options: &ExportOptions,
-    observer: &dyn Observer,
+    progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let shards = shards_to_read(manifest, options);
-    observer.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
+    progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
     let mut export = Export::create(staged, options)?;
     for shard in shards {
         let path = dataset.join(&shard.path);
@@ -107,9 +107,9 @@ fn write_staged(
                 export.write(&sample)?;
             }
         }
-        observer.advance(shard.total.num_samples, shard.num_bytes);
+        progress.advance(shard.total.num_samples, shard.num_bytes);
     }
-    observer.finish(Step::Export);
+    progress.finish(Step::Export);
     export.finish()
 }
 

@@ -7,21 +7,16 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use manyframe_plan::{Context, Observer, Plan, Step};
+use manyframe_base::{Executor, Step};
+use manyframe_plan::{Context, Plan};
 
 use crate::{EngineError, run_task};
 
 const TASKS_AT_ONCE: usize = 2;
 
 /// Runs every task that is not done. Stops at the first error; what is done stays done.
-pub fn run_all(
-    context: &Context,
-    plan: &Plan,
-    directory: &Path,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<(), EngineError> {
-    observer.start(Step::Run, plan.tasks.iter().map(|task| task.num_samples).sum());
+pub fn run_all(context: &Context, plan: &Plan, directory: &Path, executor: Executor<'_>) -> Result<(), EngineError> {
+    executor.progress.start(Step::Run, plan.tasks.iter().map(|task| task.num_samples).sum());
     let next = AtomicU32::new(0);
     let failure = Mutex::new(None);
     let work = || {
@@ -30,7 +25,7 @@ pub fn run_all(
             if task as usize >= plan.tasks.len() || has_failed(&failure) {
                 return;
             }
-            if let Err(error) = run_task(context, plan, directory, task, pool, observer) {
+            if let Err(error) = run_task(context, plan, directory, task, executor) {
                 record_failure(&failure, error);
             }
         }
@@ -40,7 +35,7 @@ pub fn run_all(
             scope.spawn(work);
         }
     });
-    observer.finish(Step::Run);
+    executor.progress.finish(Step::Run);
     let failure = failure.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner);
     failure.map_or(Ok(()), Err)
 }

@@ -7,9 +7,9 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
+use manyframe_base::Executor;
 use manyframe_core::{Cost, Digest, Layout, RecordId, Rejection, Sample};
-use manyframe_plan::parallel::ordered_map;
-use manyframe_plan::{Context, Observer, Plan, PlannedSample, TaskHeader, read_task};
+use manyframe_plan::{Context, Plan, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{ShardFormat, ShardWriter};
 use serde::{Deserialize, Serialize};
 
@@ -90,27 +90,25 @@ pub fn run_task(
     plan: &Plan,
     directory: &Path,
     task: u32,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<TaskReport, EngineError> {
     let last = plan.tasks.len().saturating_sub(1) as u32;
     let header = plan.tasks.get(task as usize).ok_or(EngineError::NoSuchTask { task, last })?;
     if let Some(report) = read_report(directory, task)? {
-        observer.advance(header.num_samples, header.num_samples);
+        executor.progress.advance(header.num_samples, header.num_samples);
         return Ok(report);
     }
     let mut shards = OpenShards::create(directory, header, &plan.pipeline.output.formats)?;
     let mut outcomes = Vec::new();
     let mut num_reused = 0;
     let samples = read_task(directory, task)?.into_iter().map(Ok);
-    let window = pool.current_num_threads() * 4;
     let make = |planned: PlannedSample| {
         let reused = built::read(context, &planned);
         let is_reused = reused.is_some();
         let outcome = reused.map_or_else(|| sample::make(context, &planned), |sample| Ok(Ok(sample)));
         (outcome, is_reused, planned)
     };
-    ordered_map(pool, window, samples, make, |(outcome, is_reused, planned)| {
+    executor.ordered_map(4).run(samples, make, |(outcome, is_reused, planned)| {
         let (record, repetition, id) = (planned.record, planned.repetition, planned.id());
         let result = match outcome? {
             Ok(sample) => {
@@ -124,7 +122,7 @@ pub fn run_task(
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };
         outcomes.push(RecordOutcome { record, repetition, id, place: planned.place, result });
-        observer.advance(1, 1);
+        executor.progress.advance(1, 1);
         Ok::<_, EngineError>(())
     })?;
     let shards = shards.finish()?;

@@ -8,9 +8,9 @@ use std::fs::File;
 use std::io::BufWriter;
 use std::sync::Arc;
 
+use manyframe_base::OrderedMap;
 use manyframe_columnar::{RowColumn, RowWriter};
 use manyframe_core::{Part, Record, RejectedRecord, Signature};
-use manyframe_plan::parallel::ordered_map;
 use manyframe_sources::{AnnotationFile, Raw, SourceKind, SourceOptions, SourceSpec, open};
 
 /// The allocator of the program.
@@ -44,9 +44,8 @@ fn main() -> Result<(), Box<dyn Error>> {
             batch.map(|batch| (!batch.is_empty()).then_some(batch)).map_err(Box::<dyn Error>::from).transpose()
         });
         let measure = |batch: Vec<Raw>| batch.iter().map(|raw| row_of(source.parse(raw))).collect::<Vec<Row>>();
-        ordered_map(&pool, 8 * num_threads, batches, measure, |rows| {
-            rows.into_iter().try_for_each(|row| writer.write(row)).map_err(Box::from)
-        })?;
+        OrderedMap { pool: &pool, window: 8 * num_threads }
+            .run(batches, measure, |rows| rows.into_iter().try_for_each(|row| writer.write(row)).map_err(Box::from))?;
     }
     writer.finish()?.into_inner()?.sync_all()?;
     Ok(())

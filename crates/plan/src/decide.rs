@@ -18,8 +18,9 @@ use crate::index::IndexFile;
 use crate::plan::Asked;
 use crate::records::Decision;
 use crate::rows::{Place, Rows};
-use crate::{Context, Observer, PlanError, duplicates};
 use manyframe_pipeline::{ShardSplit, SourceTable, StratifyBy};
+use crate::{Context, PlanError, duplicates};
+use manyframe_base::Executor;
 
 /// What was decided about each row, and the samples of each task in order.
 pub(crate) struct Decisions {
@@ -35,16 +36,15 @@ pub(crate) fn decide(
     context: &Context,
     all: &mut Rows,
     files: &[IndexFile],
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<Decisions, PlanError> {
     let mut of_row = vec![Decision::NotDrawn; all.index.len()];
     leave_out(context, all, &mut of_row)?;
-    let looks = duplicates::look(context, all, files, &mut of_row, pool, observer)?;
+    let looks = duplicates::look(context, all, files, &mut of_row, executor)?;
     for at in positions_not_drawn(&of_row) {
         count(all, at, |budget| &mut budget.after_filters);
     }
-    duplicates::decide(context, all, looks.as_ref(), &mut of_row, pool, observer)?;
+    duplicates::decide(context, all, looks.as_ref(), &mut of_row, executor)?;
     let drawn = draw(context, all, &mut of_row)?;
     let ordered = order(&all.index, &drawn, context.pipeline.file.mix.order, context.pipeline.file.seed);
     let tasks = cut_tasks(context, &all.index, &ordered);

@@ -20,9 +20,7 @@ mod fit;
 mod index;
 mod make;
 mod media;
-mod observer;
 mod packing;
-pub mod parallel;
 mod plan;
 mod records;
 mod replay;
@@ -38,7 +36,6 @@ pub use make::{Earlier, MadePlan, make};
 #[cfg(feature = "video")]
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
-pub use observer::{Observer, Step, Unobserved};
 pub use packing::{AuditSummary, PackSample, PackSummary, Packing, pack_samples};
 pub use plan::{
     Asked, BuiltBefore, PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_sequences, read_task,

@@ -13,7 +13,8 @@ use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, sample_id, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::rows::{Rows, for_each_entry};
-use crate::{Context, Observer, PlanError};
+use crate::{Context, PlanError};
+use manyframe_base::Executor;
 
 /// A plan and the directory that holds it.
 #[derive(Debug, Clone)]
@@ -36,21 +37,15 @@ pub enum Earlier {
 /// Makes the plan of an opened pipeline below a work directory, or takes the one that is there already.
 ///
 /// Index files are kept in `WORK/index`, the plan in `WORK/plan-KEY`. Nothing but these is written.
-pub fn make(
-    context: &Context,
-    work: &Path,
-    earlier: Earlier,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<MadePlan, PlanError> {
+pub fn make(context: &Context, work: &Path, earlier: Earlier, executor: Executor<'_>) -> Result<MadePlan, PlanError> {
     let key = index::plan_key(context, work)?;
     let directory = work.join(format!("plan-{}", key.to_string().get(..16).unwrap_or_default()));
     if directory.join("plan.json").exists() {
         return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
     }
-    let files = index::build(context, work, pool, observer)?;
+    let files = index::build(context, work, executor)?;
     let mut rows = Rows::read(context, &files)?;
-    let decisions = decide(context, &mut rows, &files, pool, observer)?;
+    let decisions = decide(context, &mut rows, &files, executor)?;
     let plan = plan_from_decisions(context, key, &rows, &decisions, &files)?;
 
     // A plan appears at once and whole: it is written beside its place and then renamed.

@@ -1,12 +1,13 @@
 //! A run over samples: what is measured, that it goes on where it stopped, and what a policy makes of it.
 
 use candle_core::Device;
+use manyframe_base::NoProgress;
 use manyframe_core::{Digest, Layout, RecordId};
 use manyframe_media::RgbImage;
 use manyframe_validate::checkpoint::Preset;
 use manyframe_validate::measure::{
-    Controls, Footprint, Measure, Meter, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure,
-    SampleSource, Stages, Verdict,
+    Controls, Footprint, Measure, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, SampleSource,
+    Stages, Verdict,
 };
 use manyframe_validate::{
     Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Tokens, Unusable, ValidateError,
@@ -54,10 +55,6 @@ impl Meter for Still {
     fn peak_memory_bytes(&self) -> Option<u64> {
         None
     }
-}
-
-impl Progress for Still {
-    fn advance(&self, _: usize) {}
 }
 
 fn sample(number: u64, num_images: usize, labels: &[i64]) -> ValidationSample {
@@ -127,7 +124,7 @@ fn every_sample_is_measured_or_says_why_not() {
     let (model, checkpoint) = model();
     let (samples, folder) = (samples(), tempfile::tempdir().unwrap());
     let run = Run::new(&model, &samples, OPTIONS, &Still);
-    let (measures, stages) = run.run(&folder.path().join("journal"), &Still).unwrap();
+    let (measures, stages) = run.run(&folder.path().join("journal"), &NoProgress).unwrap();
     assert_eq!(measures.iter().map(|measure| measure.num_labels).collect::<Vec<_>>(), [3, 2, 2, 0, 0, 1]);
     assert_eq!(measures[0].answers.iter().map(|answer| answer.num_labels).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(measures[4].unusable, Some(Unusable::UnknownId));
@@ -155,16 +152,16 @@ fn every_sample_is_measured_or_says_why_not() {
 fn a_run_that_was_cut_off_gives_what_a_whole_one_gives() {
     let (model, _) = model();
     let folder = tempfile::tempdir().unwrap();
-    let whole = Run::new(&model, &samples(), OPTIONS, &Still).run(&folder.path().join("whole"), &Still).unwrap().0;
+    let whole = Run::new(&model, &samples(), OPTIONS, &Still).run(&folder.path().join("whole"), &NoProgress).unwrap().0;
     let journal = folder.path().join("journal");
     let broken = Samples { broken_from: 4, ..samples() };
-    assert!(Run::new(&model, &broken, OPTIONS, &Still).run(&journal, &Still).is_err());
+    assert!(Run::new(&model, &broken, OPTIONS, &Still).run(&journal, &NoProgress).is_err());
     let kept = std::fs::read(&journal).unwrap();
     assert!(kept.len() > 100);
     // Half a line at the end.
     let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
     std::io::Write::write_all(&mut file, br#"{"first": 3, "measures": [{"id""#).unwrap();
-    let (again, stages) = Run::new(&model, &samples(), OPTIONS, &Still).run(&journal, &Still).unwrap();
+    let (again, stages) = Run::new(&model, &samples(), OPTIONS, &Still).run(&journal, &NoProgress).unwrap();
     assert_eq!(again, whole);
     // What was done was not done again.
     assert!(stages.num_images < 8);
@@ -174,7 +171,7 @@ fn a_run_that_was_cut_off_gives_what_a_whole_one_gives() {
 fn measures_become_a_table_of_a_row_each() {
     let (model, _) = model();
     let (samples, folder) = (samples(), tempfile::tempdir().unwrap());
-    let measures = Run::new(&model, &samples, OPTIONS, &Still).run(&folder.path().join("j"), &Still).unwrap().0;
+    let measures = Run::new(&model, &samples, OPTIONS, &Still).run(&folder.path().join("j"), &NoProgress).unwrap().0;
     let path = folder.path().join("validation.parquet");
     manyframe_validate::measure::write_table(&path, &measures).unwrap();
     let table = manyframe_columnar::TableReader::open(&path).unwrap();

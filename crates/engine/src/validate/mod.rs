@@ -8,10 +8,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::{Executor, Step};
 use manyframe_core::Digest;
-use manyframe_plan::{Observer, Step};
 use manyframe_validate::measure::{
-    Choice, Meter, ModelFacts, Policy, Progress, Report, Run, RunOptions, SampleMeasure, choose, write_table,
+    Choice, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, choose, write_table,
 };
 use manyframe_validate::{DeviceChoice, OpenModel};
 
@@ -57,8 +57,7 @@ pub struct Validated {
 pub fn validate(
     request: &ValidateRequest,
     meter: &dyn Meter,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<Validated, EngineError> {
     let dataset = &request.dataset;
     let manifest = Manifest::read(dataset)?;
@@ -68,27 +67,18 @@ pub fn validate(
     let chosen = choose(&candidates, request.choice, request.seed);
     let chosen: Vec<_> = chosen.into_iter().filter_map(|position| all.get(position).cloned()).collect();
     let samples = DatasetSamples::open(dataset, &manifest, &chosen, &request.variables)?;
-    let open = pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
+    let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let journal = journal_path(dataset, &samples, &open.facts, request.options)?;
-    observer.start(Step::Validate, samples.len() as u64);
-    let (measures, stages) = pool.install(|| {
+    executor.progress.start(Step::Validate, samples.len() as u64);
+    let (measures, stages) = executor.pool.install(|| {
         let run = Run::new(&open.model, &samples, request.options, meter);
-        run.run(&journal, &Observed(observer))
+        run.run(&journal, executor.progress)
     })?;
-    observer.finish(Step::Validate);
+    executor.progress.finish(Step::Validate);
     let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
     let (report_path, table_path) = write(dataset, &measures, &report)?;
     fs::remove_file(&journal).map_err(EngineError::write(&journal))?;
     Ok(Validated { report, report_path, table_path })
-}
-
-/// Passes progress on.
-struct Observed<'a>(&'a dyn Observer);
-
-impl Progress for Observed<'_> {
-    fn advance(&self, num_samples: usize) {
-        self.0.advance(num_samples as u64, num_samples as u64);
-    }
 }
 
 fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(PathBuf, PathBuf), EngineError> {

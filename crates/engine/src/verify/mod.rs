@@ -5,10 +5,9 @@ pub(crate) mod tokens;
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use manyframe_base::{Executor, Step};
 use manyframe_core::{Cost, RecordId, Sample, Total};
 use manyframe_media::{MediaLimits, decode_rgb};
-use manyframe_plan::parallel::ordered_map;
-use manyframe_plan::{Observer, Step};
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::EngineError;
@@ -46,22 +45,21 @@ const MOST_PROBLEMS: usize = 100;
 pub fn verify(
     dataset: &Path,
     variables: &BTreeMap<String, String>,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<Verification, EngineError> {
     let manifest = Manifest::read(dataset)?;
     let tokens = TokenCheck::open(dataset, &manifest, variables);
     let mut found = Verification::default();
     let expected = verify_ledger(dataset, &manifest, &mut found)?;
     verify_packs(dataset, &manifest, &expected, &mut found)?;
-    observer.start(Step::Verify, manifest.shards.iter().map(|shard| shard.num_bytes).sum());
+    executor.progress.start(Step::Verify, manifest.shards.iter().map(|shard| shard.num_bytes).sum());
     let placeholder = manyframe_format::Dialect::default().placeholder();
     let promise = Promise { records: &expected, placeholder, tokens: &tokens };
     for shard in &manifest.shards {
-        verify_shard(dataset, shard, &promise, pool, &mut found)?;
-        observer.advance(shard.total.num_samples, shard.num_bytes);
+        verify_shard(dataset, shard, &promise, executor, &mut found)?;
+        executor.progress.advance(shard.total.num_samples, shard.num_bytes);
     }
-    observer.finish(Step::Verify);
+    executor.progress.finish(Step::Verify);
     Ok(found)
 }
 
@@ -196,7 +194,7 @@ fn verify_shard(
     dataset: &Path,
     shard: &ShardEntry,
     promise: &Promise<'_>,
-    pool: &rayon::ThreadPool,
+    executor: Executor<'_>,
     found: &mut Verification,
 ) -> Result<(), EngineError> {
     let path = dataset.join(&shard.path);
@@ -224,7 +222,7 @@ fn verify_shard(
         has_tokens: sample.tokens.is_some(),
         faults: [faults_of(&sample, promise.placeholder), promise.tokens.faults(&sample, shard.format)].concat(),
     };
-    let result = ordered_map(pool, pool.current_num_threads() * 4, samples, check, |checked| {
+    let result = executor.ordered_map(4).run(samples, check, |checked| {
         let Checked { id, cost, num_images, has_tokens, faults } = checked;
         total.count(cost);
         found.num_samples += 1;

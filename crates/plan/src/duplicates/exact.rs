@@ -4,33 +4,31 @@ use manyframe_core::{Digest, Part, VisualKind};
 use manyframe_media::MediaError;
 use manyframe_samplers::{Duplicate, candidate_groups, duplicates_in_group};
 
-use crate::parallel::ordered_map;
 use crate::rows::Rows;
-use crate::{Context, Observer, PlanError, Step};
+use crate::{Context, PlanError};
+use manyframe_base::{Executor, Step};
 
 /// The duplicates among the eligible rows.
 pub(super) fn find(
     context: &Context,
     all: &Rows,
     eligible: &[usize],
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<Vec<Duplicate>, PlanError> {
     let groups = candidate_groups(&all.index, eligible);
-    observer.start(Step::Compare, groups.iter().map(|group| group.len() as u64).sum());
+    executor.progress.start(Step::Compare, groups.iter().map(|group| group.len() as u64).sum());
     let mut duplicates = Vec::new();
     let digests = |group: Vec<usize>| -> Result<Vec<Duplicate>, PlanError> {
         let digest = |&row: &usize| Ok((row, content_digest(context, all, row)?));
         let digested = group.iter().map(digest).collect::<Result<Vec<_>, PlanError>>()?;
-        observer.advance(group.len() as u64, group.len() as u64);
+        executor.progress.advance(group.len() as u64, group.len() as u64);
         Ok(duplicates_in_group(&digested))
     };
-    let window = pool.current_num_threads() * 4;
-    ordered_map(pool, window, groups.into_iter().map(Ok::<_, PlanError>), digests, |found| {
+    executor.ordered_map(4).run(groups.into_iter().map(Ok::<_, PlanError>), digests, |found| {
         duplicates.extend(found?);
         Ok(())
     })?;
-    observer.finish(Step::Compare);
+    executor.progress.finish(Step::Compare);
     Ok(duplicates)
 }
 

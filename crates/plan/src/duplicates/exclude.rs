@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
+use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
 #[cfg(feature = "video")]
 use manyframe_media::video;
@@ -15,7 +16,6 @@ use super::looks::{Looks, look_of_bytes};
 #[cfg(feature = "video")]
 use super::looks::{decodes_videos, looks_of_video_bytes};
 use crate::dataset::list_shards;
-use crate::parallel::ordered_map;
 use crate::{Context, PlanError, SourceMedia};
 
 /// An excluded image, or an image of an excluded video.
@@ -34,9 +34,9 @@ enum Place {
 pub(super) fn find(
     context: &Context,
     looks: &Looks,
-    pool: &rayon::ThreadPool,
+    executor: Executor<'_>,
 ) -> Result<Vec<(usize, String)>, PlanError> {
-    let excluded = read_excluded(context, pool)?;
+    let excluded = read_excluded(context, executor)?;
     let max_distance = context.pipeline.file.duplicates.max_distance;
     let by_pixels: FxHashMap<u64, usize> =
         excluded.iter().enumerate().rev().map(|(number, image)| (image.look.pixels, number)).collect();
@@ -64,7 +64,7 @@ pub(super) fn find(
     Ok(found)
 }
 
-fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excluded>, PlanError> {
+fn read_excluded(context: &Context, executor: Executor<'_>) -> Result<Vec<Excluded>, PlanError> {
     let mut places = Vec::new();
     for pattern in context.pipeline.file.duplicates.exclude.as_slice() {
         add_places(pattern, &mut places)?;
@@ -90,7 +90,7 @@ fn read_excluded(context: &Context, pool: &rayon::ThreadPool) -> Result<Vec<Excl
         }
     };
     let mut excluded = Vec::new();
-    ordered_map(pool, pool.current_num_threads() * 8, places.into_iter().map(Ok), look, |looks| {
+    executor.ordered_map(8).run(places.into_iter().map(Ok), look, |looks| {
         excluded.extend(looks?);
         Ok::<_, PlanError>(())
     })?;

@@ -14,9 +14,9 @@ use rustc_hash::FxHashMap;
 
 use crate::fit::Fit;
 use crate::index::{IndexFile, in_visual};
-use crate::parallel::ordered_map;
 use crate::rows::Rows;
-use crate::{Context, Observer, OpenSource, PlanError, Step};
+use crate::{Context, OpenSource, PlanError};
+use manyframe_base::{Executor, Step};
 
 /// What a record says and shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,8 +52,7 @@ impl Looks {
         context: &Context,
         all: &Rows,
         files: &[IndexFile],
-        pool: &rayon::ThreadPool,
-        observer: &dyn Observer,
+        executor: Executor<'_>,
     ) -> Result<Self, PlanError> {
         let mut looks = Self { of_row: FxHashMap::default(), damaged: Vec::new() };
         for (number, file) in files.iter().enumerate() {
@@ -62,7 +61,7 @@ impl Looks {
             let rows = rows_of_file(all, number);
             let is_kept = path.exists() && !file.was_read;
             if !is_kept {
-                write(context, all, file.source, &rows, &path, pool, observer)?;
+                write(context, all, file.source, &rows, &path, executor)?;
             }
             let index_error = |error| PlanError::Index { path: path.clone(), error };
             let row_of_entry: FxHashMap<u64, usize> = rows.iter().map(|&(entry, row)| (entry, row)).collect();
@@ -152,15 +151,14 @@ fn write(
     source: u32,
     rows: &[(u64, usize)],
     path: &Path,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<(), PlanError> {
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
     let write_error = |source| PlanError::Write { path: path.to_owned(), source };
     let temporary: PathBuf = path.with_extension("tmp");
     let file = File::create(&temporary).map_err(write_error)?;
     let mut writer = RowWriter::new(BufWriter::new(file), columns()).map_err(index_error)?;
-    observer.start(Step::Compare, rows.len() as u64);
+    executor.progress.start(Step::Compare, rows.len() as u64);
     let items = rows.iter().filter_map(|&(entry, row)| {
         let place = all.places.get(row)?;
         Some(Ok((entry, &place.origin, place.fit.as_deref().copied().unwrap_or_default())))
@@ -168,11 +166,11 @@ fn write(
     let make = |(entry, origin, fit): (u64, &Origin, Fit)| {
         look(context, source, origin, fit).map(|look| Found { entry, look })
     };
-    ordered_map(pool, pool.current_num_threads() * 8, items, make, |found| {
-        observer.advance(1, 1);
+    executor.ordered_map(8).run(items, make, |found| {
+        executor.progress.advance(1, 1);
         writer.write(found?).map_err(index_error)
     })?;
-    observer.finish(Step::Compare);
+    executor.progress.finish(Step::Compare);
     let sink = writer.finish().map_err(index_error)?;
     let file = sink.into_inner().map_err(|error| write_error(error.into_error()))?;
     file.sync_all().map_err(write_error)?;

@@ -19,10 +19,11 @@ use crate::decide::positions_not_drawn;
 use crate::index::IndexFile;
 use crate::records::Decision;
 use crate::rows::Rows;
-use crate::{Context, Observer, PlanError};
+use crate::{Context, PlanError};
 pub(crate) use exclude::excluded_files;
 pub(crate) use looks::Looks;
 use manyframe_pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
+use manyframe_base::Executor;
 
 /// The looks of all rows, if the pipeline file asks for anything that needs them. Rows whose media turn out damaged, and those
 /// that show what is excluded, are rejected. They count as rejected, not as duplicates.
@@ -31,8 +32,7 @@ pub(crate) fn look(
     all: &mut Rows,
     files: &[IndexFile],
     of_row: &mut [Decision],
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<Option<Looks>, PlanError> {
     let file = &context.pipeline.file;
     let has_excluded = !file.duplicates.exclude.as_slice().is_empty();
@@ -40,7 +40,7 @@ pub(crate) fn look(
     if !has_excluded && !compares_looks && file.mix.check == Check::Header {
         return Ok(None);
     }
-    let mut looks = Looks::read(context, all, files, pool, observer)?;
+    let mut looks = Looks::read(context, all, files, executor)?;
     let mut reject = |row: usize, rejection: Rejection| match of_row.get_mut(row) {
         Some(decision) if *decision == Decision::NotDrawn => {
             all.count_rejected(row, rejection.code);
@@ -52,7 +52,7 @@ pub(crate) fn look(
         reject(row, rejection);
     }
     if has_excluded {
-        for (row, detail) in exclude::find(context, &looks, pool)? {
+        for (row, detail) in exclude::find(context, &looks, executor)? {
             reject(row, Rejection::new(RejectCode::Excluded, detail));
         }
     }
@@ -65,8 +65,7 @@ pub(crate) fn decide(
     all: &Rows,
     looks: Option<&Looks>,
     of_row: &mut [Decision],
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<(), PlanError> {
     let table = &context.pipeline.file.duplicates;
     if table.remove == DuplicateRule::Nothing {
@@ -74,7 +73,7 @@ pub(crate) fn decide(
     }
     if table.text == DuplicateText::Same || table.remove == DuplicateRule::Exact {
         let eligible = positions_not_drawn(of_row);
-        let found = exact::find(context, all, &eligible, pool, observer)?;
+        let found = exact::find(context, all, &eligible, executor)?;
         mark(all, of_row, &found, "same text, same bytes");
     }
     if let Some(looks) = looks.filter(|_| table.remove != DuplicateRule::Exact) {

@@ -28,8 +28,8 @@ pub use over_long::fewest_tiles;
 pub(crate) use table::{num_entries, read_entries, write_entries};
 
 use self::fingerprint::Fingerprints;
-use crate::parallel::ordered_map;
-use crate::{Context, Observer, PlanError, Step};
+use crate::{Context, PlanError};
+use manyframe_base::{Executor, Step};
 
 /// The index file of one split.
 #[derive(Debug, Clone)]
@@ -79,29 +79,24 @@ fn splits(context: &Context) -> Result<Vec<(usize, Split)>, PlanError> {
 }
 
 /// Makes or reuses the index of every split of every source.
-pub(crate) fn build(
-    context: &Context,
-    work: &Path,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
-) -> Result<Vec<IndexFile>, PlanError> {
+pub(crate) fn build(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Vec<IndexFile>, PlanError> {
     let directory = work.join(DIRECTORY);
     let fingerprints = Fingerprints::open(&directory);
     let splits = splits(context)?;
-    observer.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
+    executor.progress.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
     let mut files = Vec::new();
     for (number, split) in splits {
         let path = directory.join(cache::file_name(context, &fingerprints, number, &split)?);
         let is_reusable = path.exists() && cache::is_current(context, number, &path)?;
         if is_reusable {
             tracing::debug!(index = %path.display(), file = %split.file, "index reused");
-            observer.advance(0, split.num_bytes);
+            executor.progress.advance(0, split.num_bytes);
         } else {
-            build_split(context, number, &split, &path, pool, observer)?;
+            build_split(context, number, &split, &path, executor)?;
         }
         files.push(IndexFile { source: number as u32, path, was_read: !is_reusable });
     }
-    observer.finish(Step::Index);
+    executor.progress.finish(Step::Index);
     Ok(files)
 }
 
@@ -110,8 +105,7 @@ fn build_split(
     number: usize,
     split: &Split,
     path: &Path,
-    pool: &rayon::ThreadPool,
-    observer: &dyn Observer,
+    executor: Executor<'_>,
 ) -> Result<(), PlanError> {
     let Some(source) = context.sources.get(number) else { return Ok(()) };
     let source_error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
@@ -131,10 +125,9 @@ fn build_split(
             batch.iter().map(|raw| measure(context, number, raw)).collect();
         (num_bytes as u64, entries)
     };
-    let window = pool.current_num_threads() * BATCHES_PER_THREAD;
-    ordered_map(pool, window, batches, measure_batch, |(num_bytes, entries)| {
+    executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |(num_bytes, entries)| {
         let entries = entries.map_err(PlanError::Storage)?;
-        observer.advance(entries.len() as u64, num_bytes);
+        executor.progress.advance(entries.len() as u64, num_bytes);
         entries.into_iter().flatten().try_for_each(|entry| writer.write(entry)).map_err(index_error)
     })?;
     let sink = writer.finish().map_err(index_error)?;

@@ -18,6 +18,6 @@ pub use choose::{Candidate, Choice, choose};
 pub use forecast::{Footprint, Forecast, forecast};
 pub use policy::{Finding, Limit, Measure, Policy, Verdict};
 pub use report::{Group, ModelFacts, Report, Stage, Stages};
-pub use run::{Controls, Meter, Progress, Run, RunOptions, SampleSource};
+pub use run::{Controls, Meter, Run, RunOptions, SampleSource};
 pub use sample::{Answer, ControlLosses, POSITION_BOUNDS, PositionLoss, SampleMeasure};
 pub use table::{table_schema, write_table};

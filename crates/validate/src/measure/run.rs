@@ -8,6 +8,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
 use std::path::Path;
 
+use manyframe_base::Progress;
 use manyframe_media::RgbImage;
 use serde::{Deserialize, Serialize};
 
@@ -37,12 +38,6 @@ pub trait Meter: Sync {
     fn memory_bytes(&self) -> Option<u64>;
     /// The most that it ever had.
     fn peak_memory_bytes(&self) -> Option<u64>;
-}
-
-/// Is told how far a run has come.
-pub trait Progress: Sync {
-    /// Samples are done.
-    fn advance(&self, num_samples: usize);
 }
 
 /// Whether samples are run with other images, too.
@@ -122,7 +117,7 @@ impl<'a, S: SampleSource> Run<'a, S> {
                 of_batch.measures
             };
             measures.extend(of_batch);
-            progress.advance(num_samples);
+            progress.advance(num_samples as u64, num_samples as u64);
         }
         let rate = |num: u64, seconds: f64| (seconds > 0.0).then(|| num as f64 / seconds);
         self.stages.tokens_per_s = rate(self.stages.num_tokens, self.stages.language.seconds);

@@ -1,0 +1,396 @@
+//! Files and directories that appear whole or not at all: they are made under a temporary name, and then renamed.
+//!
+//! ```text
+//! write_atomic(path, bytes)     AtomicFile::create(path) ─ write … ─ publish()        one file
+//! StagedDirectory::beside(path) ─ files in it … ─ publish()                           a new directory
+//! replace_directory(staged, path)                                                     a directory that may exist already
+//! ```
+//!
+//! What is published is on the disk before its name is, and its name is on the disk when the call returns.
+//! It does not remove temporary files of processes that were killed: another host may still be writing them.
+
+use std::ffi::OsString;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{CWD, RenameFlags};
+use serde::Serialize;
+
+/// A file operation that failed.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot {action} {path:?}")]
+pub struct FileError {
+    /// What was to be done.
+    pub action: FileAction,
+    /// The file or directory.
+    pub path: PathBuf,
+    /// What the operating system said.
+    pub source: io::Error,
+}
+
+/// What is done with a file or directory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FileAction {
+    /// Its bytes, its entries or its metadata are read.
+    Read,
+    /// It is made, or its bytes are written.
+    Write,
+    /// It gets its final name.
+    Publish,
+    /// It is removed.
+    Remove,
+}
+
+impl fmt::Display for FileAction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Publish => "publish",
+            Self::Remove => "remove",
+        })
+    }
+}
+
+impl FileError {
+    /// Turns an error of the operating system into one that names the action and the path; for `map_err`.
+    pub fn when(action: FileAction, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self { action, path, source }
+    }
+
+    /// An error of reading a path; for `map_err`.
+    pub fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        Self::when(FileAction::Read, path)
+    }
+
+    /// An error of writing a path; for `map_err`.
+    pub fn write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        Self::when(FileAction::Write, path)
+    }
+}
+
+/// The directory that holds a path: `.` for a bare name.
+pub fn parent_directory(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// A name beside `path` for what is still being made, unique to this host, process and thread, because workers on several
+/// hosts may share a directory. The directory is made if it is missing.
+///
+/// # Errors
+///
+/// If `path` has no file name, or its directory cannot be made.
+pub fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
+    let no_name = || io::Error::new(io::ErrorKind::InvalidInput, "the path has no file name");
+    let name = path.file_name().ok_or_else(no_name).map_err(FileError::write(path))?;
+    let directory = parent_directory(path);
+    fs::create_dir_all(directory).map_err(FileError::write(directory))?;
+    let thread: String = format!("{:?}", std::thread::current().id()).chars().filter(char::is_ascii_digit).collect();
+    let host: String = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    let host: String = host.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
+    let mut temporary = OsString::from(".");
+    temporary.push(name);
+    temporary.push(format!(".{host}-{}-{thread}.tmp", std::process::id()));
+    Ok(directory.join(temporary))
+}
+
+/// A file that appears under its name when it is published. Dropped before that, it leaves nothing behind.
+///
+/// Writes are buffered. Two files with one path must not be written by one thread at a time.
+#[derive(Debug)]
+pub struct AtomicFile {
+    path: PathBuf,
+    temporary: PathBuf,
+    /// `None` once it is published.
+    file: Option<BufWriter<File>>,
+}
+
+/// Shards are written in large sequential pieces.
+const BUFFER_BYTES: usize = 1 << 20;
+
+impl AtomicFile {
+    /// Starts a file that will be `path`; its directory is made if it is missing.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be written beside `path`.
+    pub fn create(path: &Path) -> Result<Self, FileError> {
+        let temporary = temporary_beside(path)?;
+        let file = File::create(&temporary).map_err(FileError::write(&temporary))?;
+        Ok(Self { path: path.to_owned(), temporary, file: Some(BufWriter::with_capacity(BUFFER_BYTES, file)) })
+    }
+
+    /// The name that the file will have.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the file visible under its name, in the place of whatever file is there.
+    ///
+    /// # Errors
+    ///
+    /// If its last bytes cannot be written, or it cannot be renamed. Then nothing is left of it.
+    pub fn publish(mut self) -> Result<(), FileError> {
+        self.flush().map_err(FileError::write(&self.temporary))?;
+        publish_file(&self.temporary, &self.path)?;
+        self.file = None;
+        Ok(())
+    }
+}
+
+impl Write for AtomicFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.file.as_mut().ok_or_else(published)?.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.file.as_mut().ok_or_else(published)?.flush()
+    }
+}
+
+fn published() -> io::Error {
+    io::Error::other("the file is published")
+}
+
+impl Drop for AtomicFile {
+    fn drop(&mut self) {
+        if let Some(file) = self.file.take() {
+            // Nobody reads what is still in the buffer.
+            drop(file.into_parts());
+            // The error that ends the writing is reported; a file that cannot be removed either is in nobody's way.
+            _ = fs::remove_file(&self.temporary);
+        }
+    }
+}
+
+/// Writes a file whole, in the place of whatever file is there.
+///
+/// # Errors
+///
+/// If it cannot be written or renamed. Then the file that was there is unchanged.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(bytes).map_err(FileError::write(path))?;
+    file.publish()
+}
+
+/// Writes a value as indented JSON with a newline at its end; returns the text.
+///
+/// # Errors
+///
+/// As [`write_atomic`], or if the value is no JSON (a map with keys that are not texts).
+pub fn write_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| FileError::write(path)(io::Error::from(error)))?;
+    text.push(b'\n');
+    write_atomic(path, &text)?;
+    Ok(text)
+}
+
+/// Makes a finished file visible under its name. Its bytes are on the disk before its name is.
+///
+/// # Errors
+///
+/// If it cannot be flushed or renamed.
+pub fn publish_file(temporary: &Path, path: &Path) -> Result<(), FileError> {
+    let file = File::open(temporary).map_err(FileError::read(temporary))?;
+    file.sync_all().map_err(FileError::write(temporary))?;
+    fs::rename(temporary, path).map_err(FileError::when(FileAction::Publish, path))?;
+    sync_directory(parent_directory(path))
+}
+
+/// A directory that appears under its name, with all that is in it, when it is published. Dropped before that, it leaves
+/// nothing behind.
+#[derive(Debug)]
+pub struct StagedDirectory {
+    path: PathBuf,
+    /// `None` once it is published.
+    staged: Option<PathBuf>,
+}
+
+/// Whether the files of a staged directory are on the disk before its name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Flush {
+    /// Each was flushed when it was written, as [`AtomicFile`] does.
+    Done,
+    /// One flush of the whole file system: cheaper than one for each of a million small files.
+    FileSystem,
+}
+
+impl StagedDirectory {
+    /// Makes an empty directory that will be `path`. Parents are made if they are missing.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be made beside `path`.
+    pub fn beside(path: &Path) -> Result<Self, FileError> {
+        let staged = temporary_beside(path)?;
+        if staged.exists() {
+            // Of a process that had the number of this one, and was killed.
+            fs::remove_dir_all(&staged).map_err(FileError::when(FileAction::Remove, &staged))?;
+        }
+        fs::create_dir(&staged).map_err(FileError::write(&staged))?;
+        Ok(Self { path: path.to_owned(), staged: Some(staged) })
+    }
+
+    /// Where its files are written until it is published.
+    pub fn path(&self) -> &Path {
+        self.staged.as_deref().unwrap_or(&self.path)
+    }
+
+    /// Makes the directory visible under its name, which must be free.
+    ///
+    /// # Errors
+    ///
+    /// If something is there already ([`io::ErrorKind::AlreadyExists`]), or the directory cannot be flushed or renamed.
+    /// Then nothing is left of it.
+    pub fn publish(mut self, flush: Flush) -> Result<(), FileError> {
+        let staged = self.path();
+        let handle = File::open(staged).map_err(FileError::read(staged))?;
+        let flushed = match flush {
+            Flush::Done => handle.sync_all(),
+            Flush::FileSystem => rustix::fs::syncfs(&handle).map_err(io::Error::from),
+        };
+        flushed.map_err(FileError::write(staged))?;
+        let publish_error = |source| FileError::when(FileAction::Publish, &self.path)(source);
+        match rustix::fs::renameat_with(CWD, staged, CWD, &self.path, RenameFlags::NOREPLACE) {
+            Ok(()) => {}
+            Err(error @ rustix::io::Errno::EXIST) => return Err(publish_error(error.into())),
+            // Not every file system can promise it. A plain rename replaces an empty directory at most.
+            Err(_unsupported) => fs::rename(staged, &self.path).map_err(publish_error)?,
+        }
+        self.staged = None;
+        sync_directory(parent_directory(&self.path))
+    }
+}
+
+impl Drop for StagedDirectory {
+    fn drop(&mut self) {
+        if let Some(staged) = self.staged.take() {
+            // The error that ends the writing is reported; what is left of the attempt is in nobody's way.
+            _ = fs::remove_dir_all(staged);
+        }
+    }
+}
+
+/// Puts a finished directory in the place of another one, if there is one, in one step. The old one is then where the new
+/// one was, or at `replaced` where the file system cannot exchange two directories: there, a crash between two renames
+/// leaves nothing at `path`, and the old directory at `replaced`.
+///
+/// The files of `staged` must have been flushed.
+///
+/// # Errors
+///
+/// If the directories cannot be flushed or renamed.
+pub fn replace_directory(staged: &Path, path: &Path, replaced: &Path) -> Result<(), FileError> {
+    let publish_error = || FileError::when(FileAction::Publish, path);
+    if replaced.exists() {
+        fs::remove_dir_all(replaced).map_err(FileError::when(FileAction::Remove, replaced))?;
+    }
+    let parent = parent_directory(path);
+    fs::create_dir_all(parent).map_err(FileError::write(parent))?;
+    sync_directory(staged)?;
+    if !path.exists() {
+        fs::rename(staged, path).map_err(publish_error())?;
+    } else if rustix::fs::renameat_with(CWD, staged, CWD, path, RenameFlags::EXCHANGE).is_err() {
+        fs::rename(path, replaced).map_err(publish_error())?;
+        fs::rename(staged, path).map_err(publish_error())?;
+    }
+    sync_directory(parent)
+}
+
+/// Makes renames in a directory durable.
+///
+/// # Errors
+///
+/// If it cannot be opened or flushed.
+pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
+    let handle = File::open(directory).map_err(FileError::read(directory))?;
+    handle.sync_all().map_err(FileError::write(directory))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names_in(directory: &Path) -> Vec<String> {
+        let names = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<String> = names.collect();
+        names.sort_unstable();
+        names
+    }
+
+    #[test]
+    fn a_file_appears_when_it_is_published_and_replaces_the_old_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("new/a.txt");
+        write_atomic(&path, b"old").unwrap();
+        let mut file = AtomicFile::create(&path).unwrap();
+        file.write_all(b"new").unwrap();
+        file.flush().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"old");
+        file.publish().unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"new");
+        assert_eq!(names_in(&directory.path().join("new")), ["a.txt"]);
+    }
+
+    #[test]
+    fn a_file_or_directory_that_is_not_published_leaves_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut file = AtomicFile::create(&directory.path().join("a.txt")).unwrap();
+        file.write_all(b"half").unwrap();
+        let staged = StagedDirectory::beside(&directory.path().join("b")).unwrap();
+        write_atomic(&staged.path().join("c.txt"), b"whole").unwrap();
+        assert_eq!(names_in(directory.path()).len(), 2);
+        drop((file, staged));
+        assert!(names_in(directory.path()).is_empty());
+    }
+
+    #[test]
+    fn a_new_directory_replaces_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("output");
+        for flush in [Flush::Done, Flush::FileSystem] {
+            let staged = StagedDirectory::beside(&path).unwrap();
+            write_atomic(&staged.path().join("c.txt"), b"first").unwrap();
+            staged.publish(flush).unwrap();
+            let second = StagedDirectory::beside(&path).unwrap();
+            let error = second.publish(flush).unwrap_err();
+            assert_eq!((error.action, error.source.kind()), (FileAction::Publish, io::ErrorKind::AlreadyExists));
+            assert_eq!(error.to_string(), format!("cannot publish {path:?}"));
+            assert_eq!(names_in(directory.path()), ["output"]);
+            assert_eq!(fs::read(path.join("c.txt")).unwrap(), b"first");
+            fs::remove_dir_all(&path).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_directory_is_replaced_as_a_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let [staged, path, replaced] = ["staged", "output", "replaced"].map(|name| directory.path().join(name));
+        write_atomic(&staged.join("first"), b"").unwrap();
+        replace_directory(&staged, &path, &replaced).unwrap();
+        assert_eq!(names_in(&path), ["first"]);
+        write_atomic(&staged.join("second"), b"").unwrap();
+        replace_directory(&staged, &path, &replaced).unwrap();
+        assert_eq!(names_in(&path), ["second"]);
+    }
+
+    #[test]
+    fn temporary_names_of_two_threads_differ() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a.txt");
+        let other = std::thread::scope(|scope| scope.spawn(|| temporary_beside(&path).unwrap()).join().unwrap());
+        assert_ne!(temporary_beside(&path).unwrap(), other);
+        assert_eq!(other.parent(), path.parent());
+    }
+
+    #[test]
+    fn a_path_without_a_name_is_an_error() {
+        let error = write_atomic(Path::new(".."), b"").unwrap_err();
+        assert_eq!(error.to_string(), "cannot write \"..\"");
+        assert_eq!(error.source.to_string(), "the path has no file name");
+    }
+}
