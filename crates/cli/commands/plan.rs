@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use manyframe_base::Executor;
+use manyframe_base::{Executor, FileError, write_atomic};
 use manyframe_core::{Cost, Digest, Layout};
-use manyframe_engine::EngineError;
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Earlier, MadePlan, Plan};
 use manyframe_samplers::parallel::Forecast;
@@ -67,9 +65,8 @@ impl Work {
         let dataset = Path::new(&pipeline.file.output.directory);
         manyframe_engine::refuse_foreign(dataset)?;
         let directory = manyframe_plan::work_directory(dataset);
-        fs::create_dir_all(&directory).map_err(|source| EngineError::Write { path: directory.clone(), source })?;
-        let lock = fs::File::create(directory.join("lock"))
-            .map_err(|source| EngineError::Write { path: directory.join("lock"), source })?;
+        fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
+        let lock = fs::File::create(directory.join("lock")).map_err(FileError::write(directory.join("lock")))?;
         lock.try_lock().with_context(|| format!("another build of {} is running", dataset.display()))?;
         if is_fresh {
             for entry in fs::read_dir(&directory)?.filter_map(Result::ok).filter(|entry| entry.path().is_dir()) {
@@ -99,10 +96,8 @@ impl Work {
         }
         let bytes_per_thread_second = num_bytes as f64 / (threads as f64 * elapsed.as_secs_f64());
         let path = self.directory.join(RATE_FILE);
-        let temporary = path.with_extension("tmp");
         let text = serde_json::json!({ "bytes_per_thread_second": bytes_per_thread_second }).to_string();
-        let written = fs::File::create(&temporary).and_then(|mut file| file.write_all(text.as_bytes()));
-        written.and_then(|()| fs::rename(&temporary, &path)).with_context(|| format!("cannot write {}", path.display()))
+        Ok(write_atomic(&path, text.as_bytes())?)
     }
 
     /// Bytes of shards that a thread makes in a second: of the last build here, or else a rough figure.

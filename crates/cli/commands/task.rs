@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_base::Executor;
 use manyframe_engine::OutcomeResult;
 use manyframe_plan::{Context, Plan};
 

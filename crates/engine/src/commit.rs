@@ -11,19 +11,19 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{Progress, Step};
+use manyframe_base::files::{parent_directory, replace_directory};
+use manyframe_base::{FileError, Progress, Step, write_atomic, write_json};
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_plan::{
     BuildFacts, Context, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path, sample_id,
 };
-use rustix::fs::{CWD, RenameFlags};
 
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
 use crate::manifest::{
     LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary, portable_pipeline,
 };
 use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
-use crate::{EngineError, card, files, packs};
+use crate::{EngineError, card, packs};
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -53,14 +53,14 @@ pub fn commit(
     let reports = read_reports(plan, directory)?;
     let staged = directory.join("dataset");
     if staged.exists() {
-        fs::remove_dir_all(&staged).map_err(EngineError::write(&staged))?;
+        fs::remove_dir_all(&staged).map_err(FileError::write(&staged))?;
     }
-    fs::create_dir_all(&staged).map_err(EngineError::write(&staged))?;
+    fs::create_dir_all(&staged).map_err(FileError::write(&staged))?;
     let (shards, names) = gather_shards(directory, &staged, &reports, progress)?;
     let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
     let pack = packs::write(&plan.pipeline, &staged)?;
     let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
-    files::write_whole(&staged.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
+    write_atomic(&staged.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
     let work = work_done(plan, &reports);
     let facts = BuildFacts {
         plan_key: plan.key,
@@ -69,10 +69,11 @@ pub fn commit(
         recipes: BuildFacts::recipes(context),
         work,
     };
-    files::write_json(&staged.join("build.json"), &facts)?;
-    let text = files::write_json(&staged.join("manifest.json"), &manifest)?;
+    write_json(&staged.join("build.json"), &facts)?;
+    let text = write_json(&staged.join("manifest.json"), &manifest)?;
     check(&staged)?;
-    publish_dataset(&staged, dataset)?;
+    // Where directories cannot be exchanged there is a moment without a dataset; committing again heals a crash in it.
+    replace_directory(&staged, dataset, &directory.join("replaced"))?;
     Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text), work })
 }
 
@@ -84,7 +85,7 @@ pub fn committed_before(dataset: &Path, plan_key: Digest) -> Result<Option<Commi
     }
     let manifest = Manifest::read(dataset)?;
     let path = dataset.join("manifest.json");
-    let text = fs::read(&path).map_err(EngineError::read(&path))?;
+    let text = fs::read(&path).map_err(FileError::read(&path))?;
     let (dataset, manifest_digest) = (dataset.to_owned(), Digest::of(&text));
     Ok(Some(Committed { dataset, manifest, manifest_digest, work: WorkDone::default() }))
 }
@@ -108,7 +109,7 @@ pub fn refuse_foreign(dataset: &Path) -> Result<(), EngineError> {
         Ok(mut entries) => entries.next().map_or(Ok(()), |_| occupied()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => occupied(),
-        Err(error) => Err(EngineError::read(dataset)(error)),
+        Err(error) => Err(FileError::read(dataset)(error).into()),
     }
 }
 
@@ -174,14 +175,14 @@ fn delivered_total(report: &TaskReport) -> Total {
 
 /// A second name for a file where the file system can, else a copy: a commit that is interrupted must be able to start anew.
 fn link(from: &Path, to: &Path) -> Result<(), EngineError> {
-    let parent = to.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(EngineError::write(parent))?;
+    let parent = parent_directory(to);
+    fs::create_dir_all(parent).map_err(FileError::write(parent))?;
     if fs::hard_link(from, to).is_ok() {
         return Ok(());
     }
-    fs::copy(from, to).map_err(EngineError::write(to))?;
-    let copy = fs::File::open(to).map_err(EngineError::read(to))?;
-    copy.sync_all().map_err(EngineError::write(to))
+    fs::copy(from, to).map_err(FileError::write(to))?;
+    let copy = fs::File::open(to).map_err(FileError::read(to))?;
+    Ok(copy.sync_all().map_err(FileError::write(to))?)
 }
 
 fn write_ledger(
@@ -350,27 +351,8 @@ fn manifest_from_parts(
 
 /// BLAKE3 digest of a file, read in pieces.
 pub(crate) fn digest_of_file(path: &Path) -> Result<Digest, EngineError> {
-    let file = fs::File::open(path).map_err(EngineError::read(path))?;
+    let file = fs::File::open(path).map_err(FileError::read(path))?;
     let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(EngineError::read(path))?;
+    hasher.update_reader(file).map_err(FileError::read(path))?;
     Ok(Digest(*hasher.finalize().as_bytes()))
-}
-
-/// Puts the staged dataset in the place of the old one. Where the file system cannot exchange two directories, there is a
-/// moment without a dataset; a crash in it is healed by committing again.
-fn publish_dataset(staged: &Path, dataset: &Path) -> Result<(), EngineError> {
-    let replaced = staged.with_file_name("replaced");
-    if replaced.exists() {
-        fs::remove_dir_all(&replaced).map_err(EngineError::write(&replaced))?;
-    }
-    let parent = dataset.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(EngineError::write(parent))?;
-    files::sync_directory(staged)?;
-    if !dataset.exists() {
-        fs::rename(staged, dataset).map_err(EngineError::write(dataset))?;
-    } else if rustix::fs::renameat_with(CWD, staged, CWD, dataset, RenameFlags::EXCHANGE).is_err() {
-        fs::rename(dataset, &replaced).map_err(EngineError::write(dataset))?;
-        fs::rename(staged, dataset).map_err(EngineError::write(dataset))?;
-    }
-    files::sync_directory(parent)
 }

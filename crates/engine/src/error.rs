@@ -1,7 +1,8 @@
 //! What keeps a task or a commit from being done. A bad record is never an error.
 
-use std::io;
 use std::path::PathBuf;
+
+use manyframe_base::FileError;
 
 /// Why a task, a commit or a look at a dataset failed.
 #[derive(Debug, thiserror::Error)]
@@ -9,22 +10,9 @@ pub enum EngineError {
     /// The plan cannot be used.
     #[error("the plan cannot be used")]
     Plan(#[from] manyframe_plan::PlanError),
-    /// A file cannot be read.
-    #[error("cannot read {path:?}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {path:?}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A shard cannot be written or read.
     #[error("shard {path:?} cannot be used")]
     Shard {
@@ -128,15 +116,5 @@ impl EngineError {
     pub(crate) fn table(path: impl Into<PathBuf>) -> impl FnOnce(manyframe_columnar::ColumnarError) -> Self {
         let path = path.into();
         move |error| Self::Table { path, error }
-    }
-
-    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Read { path, source }
-    }
-
-    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Write { path, source }
     }
 }

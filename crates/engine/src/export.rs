@@ -12,16 +12,16 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{Progress, Step};
+use manyframe_base::files::Flush;
+use manyframe_base::{FileError, Progress, StagedDirectory, Step};
 use manyframe_core::{Layout, Sample, is_document};
 use manyframe_shards::{LlavaRecord, ShardFormat, SingleImage};
-use rustix::fs::{CWD, RenameFlags};
 
+use crate::EngineError;
 use crate::manifest::{Manifest, ShardEntry};
-use crate::{EngineError, files};
 
 /// What is exported, and in which form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -71,16 +71,14 @@ pub fn export_llava_json(
     if output.symlink_metadata().is_ok() {
         return Err(EngineError::Exists { path: output.to_owned() });
     }
-    let staged = files::temporary_beside(output)?;
-    let exported = write_staged(dataset, &manifest, &staged, options, progress).and_then(|exported| {
-        publish_directory(&staged, output)?;
-        Ok(exported)
-    });
-    if exported.is_err() {
-        // The error says what went wrong; what is left of the attempt is in nobody's way.
-        _ = fs::remove_dir_all(&staged);
-    }
-    exported
+    let staged = StagedDirectory::beside(output)?;
+    let exported = write_staged(dataset, &manifest, staged.path(), options, progress)?;
+    // One flush for a million small files.
+    staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
+        io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
+        _ => error.into(),
+    })?;
+    Ok(exported)
 }
 
 fn write_staged(
@@ -145,9 +143,9 @@ struct Export<'o> {
 impl<'o> Export<'o> {
     fn create(directory: &Path, options: &'o ExportOptions) -> Result<Self, EngineError> {
         let images = directory.join("images");
-        fs::create_dir_all(&images).map_err(EngineError::write(&images))?;
+        fs::create_dir_all(&images).map_err(FileError::write(&images))?;
         let json_path = directory.join("data.json");
-        let json = BufWriter::new(File::create(&json_path).map_err(EngineError::write(&json_path))?);
+        let json = BufWriter::new(File::create(&json_path).map_err(FileError::write(&json_path))?);
         Ok(Self { directory: directory.to_owned(), options, json, json_path, done: Exported::default() })
     }
 
@@ -159,12 +157,12 @@ impl<'o> Export<'o> {
             let folder = format!("images/{outer:04}/{inner:03}");
             if self.done.num_images.is_multiple_of(DIRECTORY_ENTRIES) {
                 let folder = self.directory.join(&folder);
-                fs::create_dir_all(&folder).map_err(EngineError::write(&folder))?;
+                fs::create_dir_all(&folder).map_err(FileError::write(&folder))?;
             }
             let name = format!("{folder}/{}.{index:03}.{}", sample.id, image.format.extension());
             let path = self.directory.join(&name);
             let written = File::create_new(&path).and_then(|mut file| file.write_all(&image.bytes));
-            written.map_err(EngineError::write(&path))?;
+            written.map_err(FileError::write(&path))?;
             self.done.num_images += 1;
             self.done.num_bytes += image.bytes.len() as u64;
             paths.push([&self.options.path_prefix, name.as_str()].concat());
@@ -172,7 +170,7 @@ impl<'o> Export<'o> {
         let record = LlavaRecord::from_sample(sample, paths, self.options.single_image);
         let start: &[u8] = if self.done.num_records == 0 { b"[\n" } else { b",\n" };
         let written = self.json.write_all(start).and_then(|()| Ok(serde_json::to_writer(&mut self.json, &record)?));
-        written.map_err(EngineError::write(&self.json_path))?;
+        written.map_err(FileError::write(&self.json_path))?;
         self.done.num_records += 1;
         Ok(())
     }
@@ -181,21 +179,7 @@ impl<'o> Export<'o> {
         let Self { mut json, json_path, mut done, .. } = self;
         let end: &[u8] = if done.num_records == 0 { b"[]\n" } else { b"\n]\n" };
         let written = json.write_all(end).and_then(|()| json.flush()).and_then(|()| json.get_ref().metadata());
-        done.num_bytes += written.map_err(EngineError::write(&json_path))?.len();
+        done.num_bytes += written.map_err(FileError::write(&json_path))?.len();
         Ok(done)
     }
-}
-
-/// Makes a finished directory visible under its name, unless something else came to be there.
-fn publish_directory(staged: &Path, output: &Path) -> Result<(), EngineError> {
-    let handle = File::open(staged).map_err(EngineError::read(staged))?;
-    // One flush for a million small files.
-    rustix::fs::syncfs(&handle).map_err(|error| EngineError::write(staged)(error.into()))?;
-    match rustix::fs::renameat_with(CWD, staged, CWD, output, RenameFlags::NOREPLACE) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::EXIST) => return Err(EngineError::Exists { path: output.to_owned() }),
-        // Not every file system can promise it. A plain rename replaces an empty directory at most.
-        Err(_unsupported) => fs::rename(staged, output).map_err(EngineError::write(output))?,
-    }
-    files::sync_directory(output.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
 }

@@ -1,9 +1,8 @@
 //! `ledger.parquet`: the account of all records. Its columns are described in `schemas/ledger.schema.json`.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::AtomicFile;
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
 use manyframe_core::{Cost, Layout, Origin, RecordId};
 use schemars::JsonSchema;
@@ -121,14 +120,13 @@ pub fn ledger_schema() -> serde_json::Value {
 
 /// Writes the ledger in batches.
 pub(crate) struct LedgerWriter {
-    rows: RowWriter<BufWriter<File>, LedgerRow>,
+    rows: RowWriter<AtomicFile, LedgerRow>,
     path: PathBuf,
 }
 
 impl LedgerWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, EngineError> {
-        let file = File::create(path).map_err(EngineError::write(path))?;
-        let rows = RowWriter::new(BufWriter::new(file), columns()).map_err(EngineError::table(path))?;
+        let rows = RowWriter::new(AtomicFile::create(path)?, columns()).map_err(EngineError::table(path))?;
         Ok(Self { rows, path: path.to_owned() })
     }
 
@@ -137,9 +135,7 @@ impl LedgerWriter {
     }
 
     pub(crate) fn finish(self) -> Result<(), EngineError> {
-        let sink = self.rows.finish().map_err(EngineError::table(&self.path))?;
-        let file = sink.into_inner().map_err(|error| EngineError::write(&self.path)(error.into_error()))?;
-        file.sync_all().map_err(EngineError::write(&self.path))
+        Ok(self.rows.finish().map_err(EngineError::table(&self.path))?.publish()?)
     }
 }
 

@@ -13,7 +13,6 @@ mod card;
 mod commit;
 mod error;
 mod export;
-mod files;
 mod ledger;
 mod local;
 mod look;

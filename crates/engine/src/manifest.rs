@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
+use manyframe_base::FileError;
 use manyframe_core::{Digest, Layout, RejectCode, Total};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_plan::{Asked, PackSummary};
@@ -165,7 +166,7 @@ impl Manifest {
             let detail = "it has no manifest.json".to_owned();
             return Err(EngineError::NotADataset { path: dataset.to_owned(), detail });
         }
-        let text = fs::read(&path).map_err(EngineError::read(&path))?;
+        let text = fs::read(&path).map_err(FileError::read(&path))?;
         let damaged = |detail: String| EngineError::NotADataset { path: path.clone(), detail };
         let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
         match manifest.manifest_version {

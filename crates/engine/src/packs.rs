@@ -2,10 +2,9 @@
 //!
 //! Made from the ledger alone, so that another length or strategy rewrites neither shards nor ledger.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::Path;
 
+use manyframe_base::{AtomicFile, write_atomic, write_json};
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
 use manyframe_core::{Digest, RecordId};
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
@@ -15,7 +14,7 @@ use manyframe_samplers::Boundaries;
 use crate::commit::digest_of_file;
 use crate::ledger::{LedgerRow, Status, read_ledger};
 use crate::manifest::{Manifest, PackEntry};
-use crate::{EngineError, card, files};
+use crate::{EngineError, card};
 
 /// A pack: the samples of one training sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -118,8 +117,8 @@ pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError
         fields.insert("pack".to_owned(), serde_json::json!(table));
     }
     manifest.pipeline_digest = Digest::of(manifest.pipeline.to_string().as_bytes());
-    files::write_whole(&dataset.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
-    files::write_json(&dataset.join("manifest.json"), &manifest)?;
+    write_atomic(&dataset.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
+    write_json(&dataset.join("manifest.json"), &manifest)?;
     Ok(manifest)
 }
 
@@ -142,9 +141,7 @@ pub(crate) fn write(file: &PipelineFile, directory: &Path) -> Result<Option<Pack
     let Some(packing) = pack_samples(file, &samples)? else { return Ok(None) };
     let name = "pack.parquet";
     let path = directory.join(name);
-    let temporary = files::temporary_beside(&path)?;
-    write_rows(&temporary, &packing, &delivered, &shards)?;
-    files::publish(&temporary, &path)?;
+    write_rows(&path, &packing, &delivered, &shards)?;
     Ok(Some(PackEntry { path: name.to_owned(), digest: digest_of_file(&path)?, summary: packing.summary }))
 }
 
@@ -185,8 +182,7 @@ fn delivered_from_row(file: &PipelineFile, row: LedgerRow, shards: &mut Vec<Stri
 }
 
 fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered], shards: &[String]) -> Result<(), EngineError> {
-    let file = File::create(path).map_err(EngineError::write(path))?;
-    let mut writer = RowWriter::new(BufWriter::new(file), columns()).map_err(EngineError::table(path))?;
+    let mut writer = RowWriter::new(AtomicFile::create(path)?, columns()).map_err(EngineError::table(path))?;
     let ranks = u64::from(packing.options.ranks.get());
     let layout = packing.summary.settings.sequence_parallel.map(SequenceParallel::layout);
     let padding = packing.options.padding;
@@ -211,7 +207,5 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered], shards: &
         };
         writer.write(row).map_err(EngineError::table(path))?;
     }
-    let sink = writer.finish().map_err(EngineError::table(path))?;
-    let file = sink.into_inner().map_err(|error| EngineError::write(path)(error.into_error()))?;
-    file.sync_all().map_err(EngineError::write(path))
+    Ok(writer.finish().map_err(EngineError::table(path))?.publish()?)
 }

@@ -7,13 +7,14 @@ use std::fs::{self, File};
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use manyframe_base::Executor;
+use manyframe_base::files::{publish_file, temporary_beside};
+use manyframe_base::{Executor, FileError, write_json};
 use manyframe_core::{Cost, Digest, Layout, RecordId, Rejection, Sample};
 use manyframe_plan::{Context, Plan, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{ShardFormat, ShardWriter};
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, built, files, sample};
+use crate::{EngineError, built, sample};
 
 /// What a task did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -79,7 +80,7 @@ pub(crate) fn read_report(directory: &Path, task: u32) -> Result<Option<TaskRepo
     if !path.exists() {
         return Ok(None);
     }
-    let text = fs::read(&path).map_err(EngineError::read(&path))?;
+    let text = fs::read(&path).map_err(FileError::read(&path))?;
     let damaged = |error: serde_json::Error| EngineError::NotADataset { path, detail: error.to_string() };
     serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
@@ -127,7 +128,7 @@ pub fn run_task(
     })?;
     let shards = shards.finish()?;
     let report = TaskReport { id: task, layout: header.layout, shards, outcomes, num_reused };
-    files::write_json(&report_path(directory, task), &report)?;
+    write_json(&report_path(directory, task), &report)?;
     tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)
 }
@@ -159,8 +160,8 @@ impl OpenShards {
     fn create(directory: &Path, header: &TaskHeader, formats: &[ShardFormat]) -> Result<Self, EngineError> {
         let open = |&format: &ShardFormat| {
             let path = shard_path(directory, header.id, format);
-            let temporary = files::temporary_beside(&path)?;
-            let file = File::create(&temporary).map_err(EngineError::write(&temporary))?;
+            let temporary = temporary_beside(&path)?;
+            let file = File::create(&temporary).map_err(FileError::write(&temporary))?;
             let sink: Box<dyn Write + Send> = Box::new(BufWriter::with_capacity(1 << 20, file));
             let writer = manyframe_shards::create(format, sink)
                 .map_err(|error| EngineError::Shard { path: temporary.clone(), error })?;
@@ -184,10 +185,10 @@ impl OpenShards {
             let summary = writer.finish().map_err(|error| EngineError::Shard { path: temporary.clone(), error })?;
             if is_empty {
                 // Readers stumble over shards without samples.
-                fs::remove_file(&temporary).map_err(EngineError::write(&temporary))?;
+                fs::remove_file(&temporary).map_err(FileError::write(&temporary))?;
                 continue;
             }
-            files::publish(&temporary, &path)?;
+            publish_file(&temporary, &path)?;
             let (num_samples, num_bytes, digest) = (summary.num_samples, summary.num_bytes, summary.digest);
             reports.push(ShardReport { format, num_samples, num_bytes, digest });
         }

@@ -18,9 +18,9 @@ use crate::index::IndexFile;
 use crate::plan::Asked;
 use crate::records::Decision;
 use crate::rows::{Place, Rows};
-use manyframe_pipeline::{ShardSplit, SourceTable, StratifyBy};
 use crate::{Context, PlanError, duplicates};
 use manyframe_base::Executor;
+use manyframe_pipeline::{ShardSplit, SourceTable, StratifyBy};
 
 /// What was decided about each row, and the samples of each task in order.
 pub(crate) struct Decisions {

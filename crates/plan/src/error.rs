@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use manyframe_base::{FileAction, FileError};
 use manyframe_pipeline::PipelineError;
 
 /// Why there is no plan.
@@ -27,6 +28,9 @@ pub enum PlanError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file that manyframe keeps cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A source cannot be read at all.
     #[error("source {source_name:?} cannot be read")]
     Source {
@@ -106,9 +110,13 @@ impl PlanError {
             Self::Read { source, .. } | Self::Source { error: SourceError::Read { source, .. }, .. } => {
                 source.kind() != io::ErrorKind::NotFound
             }
-            Self::Write { .. } | Self::Storage(_) | Self::Index { .. } | Self::Damaged { .. } | Self::Threads(_) => {
-                true
-            }
+            Self::File(FileError { action: FileAction::Read, source, .. }) => source.kind() != io::ErrorKind::NotFound,
+            Self::File(_)
+            | Self::Write { .. }
+            | Self::Storage(_)
+            | Self::Index { .. }
+            | Self::Damaged { .. }
+            | Self::Threads(_) => true,
             _ => false,
         }
     }

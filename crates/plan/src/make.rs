@@ -1,7 +1,6 @@
 //! Makes a plan: index, decisions, and the files that a worker needs.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{Cost, Digest, IndexRow, Layout};
@@ -14,7 +13,8 @@ use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, s
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::rows::{Rows, for_each_entry};
 use crate::{Context, PlanError};
-use manyframe_base::Executor;
+use manyframe_base::files::Flush;
+use manyframe_base::{AtomicFile, Executor, FileError, StagedDirectory, write_json};
 
 /// A plan and the directory that holds it.
 #[derive(Debug, Clone)]
@@ -48,23 +48,16 @@ pub fn make(context: &Context, work: &Path, earlier: Earlier, executor: Executor
     let decisions = decide(context, &mut rows, &files, executor)?;
     let plan = plan_from_decisions(context, key, &rows, &decisions, &files)?;
 
-    // A plan appears at once and whole: it is written beside its place and then renamed.
-    let temporary = work.join(format!(".plan-{}", std::process::id()));
-    let write_error = |path: &Path, source| PlanError::Write { path: path.to_owned(), source };
-    if temporary.exists() {
-        std::fs::remove_dir_all(&temporary).map_err(|error| write_error(&temporary, error))?;
-    }
-    std::fs::create_dir_all(temporary.join("tasks")).map_err(|error| write_error(&temporary, error))?;
-    write_records(&temporary, &files, &rows, &decisions)?;
+    // A plan appears at once and whole.
+    let staged = StagedDirectory::beside(&directory)?;
+    write_records(staged.path(), &files, &rows, &decisions)?;
     let built = match earlier {
         Earlier::TakeOver => BuiltSamples::list(context)?,
         Earlier::Ignore => BuiltSamples::default(),
     };
-    write_tasks(&temporary, &rows, &decisions, &built)?;
-    let text = serde_json::to_vec_pretty(&plan)
-        .map_err(|error| PlanError::Damaged { path: temporary.clone(), detail: error.to_string() })?;
-    write_whole(&temporary.join("plan.json"), &text)?;
-    std::fs::rename(&temporary, &directory).map_err(|error| write_error(&directory, error))?;
+    write_tasks(staged.path(), &rows, &decisions, &built)?;
+    write_json(&staged.path().join("plan.json"), &plan)?;
+    staged.publish(Flush::Done)?;
     Ok(MadePlan { plan, directory })
 }
 
@@ -136,8 +129,8 @@ fn planned_record(source: u32, entry: Entry, readable: Option<(&IndexRow, &Decis
 fn write_tasks(directory: &Path, all: &Rows, decisions: &Decisions, built: &BuiltSamples) -> Result<(), PlanError> {
     for (id, (_, places)) in decisions.tasks.iter().enumerate() {
         let path = task_path(directory, id as u32);
-        let write_error = |source| PlanError::Write { path: path.clone(), source };
-        let mut file = BufWriter::new(File::create(&path).map_err(write_error)?);
+        let mut file = AtomicFile::create(&path)?;
+        let write_error = |error| FileError::write(&path)(error);
         for &number in places {
             let Some(drawn) = decisions.ordered.get(number) else { continue };
             let (Some(row), Some(place)) = (all.index.get(drawn.row), all.places.get(drawn.row)) else { continue };
@@ -155,13 +148,7 @@ fn write_tasks(directory: &Path, all: &Rows, decisions: &Decisions, built: &Buil
             serde_json::to_writer(&mut file, &sample).map_err(|error| write_error(error.into()))?;
             file.write_all(b"\n").map_err(write_error)?;
         }
-        file.into_inner().map_err(|error| write_error(error.into_error()))?.sync_all().map_err(write_error)?;
+        file.publish()?;
     }
     Ok(())
-}
-
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), PlanError> {
-    let write_error = |source| PlanError::Write { path: path.to_owned(), source };
-    let mut file = File::create(path).map_err(write_error)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(write_error)
 }

@@ -1,9 +1,8 @@
 //! `records.parquet`: every record seen, in the order of the sources, and what was decided about it.
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::AtomicFile;
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
 use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection};
 
@@ -94,14 +93,13 @@ fn columns() -> Vec<RowColumn<PlannedRecord>> {
 
 /// Writes records in batches.
 pub(crate) struct RecordWriter {
-    rows: RowWriter<BufWriter<File>, PlannedRecord>,
+    rows: RowWriter<AtomicFile, PlannedRecord>,
     path: PathBuf,
 }
 
 impl RecordWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, PlanError> {
-        let file = File::create(path).map_err(|source| PlanError::Write { path: path.to_owned(), source })?;
-        let rows = RowWriter::new(BufWriter::new(file), columns());
+        let rows = RowWriter::new(AtomicFile::create(path)?, columns());
         let rows = rows.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;
         Ok(Self { rows, path: path.to_owned() })
     }
@@ -111,8 +109,7 @@ impl RecordWriter {
     }
 
     pub(crate) fn finish(self) -> Result<(), PlanError> {
-        self.rows.finish().map_err(|error| PlanError::Index { path: self.path, error })?;
-        Ok(())
+        Ok(self.rows.finish().map_err(|error| PlanError::Index { path: self.path, error })?.publish()?)
     }
 }
 

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::PathBuf;
 
+use manyframe_base::FileError;
+
 /// Why a model cannot be loaded, written or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidateError {
@@ -22,6 +24,9 @@ pub enum ValidateError {
         /// What the operating system said.
         source: io::Error,
     },
+    /// A file cannot be written whole.
+    #[error(transparent)]
+    File(#[from] FileError),
     /// A JSON file of the model has another form.
     #[error("cannot understand {path:?}")]
     Json {

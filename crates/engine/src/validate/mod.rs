@@ -8,15 +8,16 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{Executor, Step};
+use manyframe_base::files::{publish_file, temporary_beside};
+use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::Digest;
 use manyframe_validate::measure::{
     Choice, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, choose, write_table,
 };
 use manyframe_validate::{DeviceChoice, OpenModel};
 
+use crate::EngineError;
 use crate::manifest::Manifest;
-use crate::{EngineError, files};
 use samples::DatasetSamples;
 
 /// What is to be validated, and how.
@@ -77,17 +78,17 @@ pub fn validate(
     executor.progress.finish(Step::Validate);
     let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
     let (report_path, table_path) = write(dataset, &measures, &report)?;
-    fs::remove_file(&journal).map_err(EngineError::write(&journal))?;
+    fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(Validated { report, report_path, table_path })
 }
 
 fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(PathBuf, PathBuf), EngineError> {
     let table_path = dataset.join("validation.parquet");
-    let temporary = files::temporary_beside(&table_path)?;
+    let temporary = temporary_beside(&table_path)?;
     write_table(&temporary, measures)?;
-    files::publish(&temporary, &table_path)?;
+    publish_file(&temporary, &table_path)?;
     let report_path = dataset.join("validation.json");
-    files::write_json(&report_path, report)?;
+    write_json(&report_path, report)?;
     Ok((report_path, table_path))
 }
 
@@ -99,12 +100,12 @@ fn journal_path(
     options: RunOptions,
 ) -> Result<PathBuf, EngineError> {
     let manifest = dataset.join("manifest.json");
-    let manifest = fs::read(&manifest).map_err(EngineError::read(&manifest))?;
+    let manifest = fs::read(&manifest).map_err(FileError::read(&manifest))?;
     let how = serde_json::json!([facts, options]).to_string();
     let ids = samples.ids().map(|id| id.0).collect::<Vec<_>>().concat();
     let key = Digest::of_fields([&manifest[..], how.as_bytes(), &ids]).to_string();
     let key = key.get(..16).unwrap_or_default();
     let work = manyframe_plan::work_directory(dataset);
-    fs::create_dir_all(&work).map_err(EngineError::write(&work))?;
+    fs::create_dir_all(&work).map_err(FileError::write(&work))?;
     Ok(work.join(format!("validation-{key}.jsonl")))
 }

@@ -7,10 +7,11 @@
 //! ```
 
 use std::fs::Metadata;
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::path::Path;
 use std::time::UNIX_EPOCH;
 
+use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
 use super::index::{Member, Place};
@@ -50,22 +51,19 @@ fn file_name(archive: &Path, metadata: &Metadata) -> Option<String> {
     Some(format!("{}.members", blake3::hash(told_by.as_bytes()).to_hex().get(..24)?))
 }
 
-fn write(path: &Path, members: &[Member]) -> io::Result<()> {
-    let directory = path.parent().unwrap_or(Path::new("."));
-    std::fs::create_dir_all(directory)?;
-    let temporary = tempfile::NamedTempFile::new_in(directory)?;
-    let mut file = BufWriter::new(temporary);
+fn write(path: &Path, members: &[Member]) -> Result<(), FileError> {
+    let write_error = |error| FileError::write(path)(error);
+    let mut file = AtomicFile::create(path)?;
     for member in members {
         let (kind, offset, num_bytes) = match member.place {
             Place::Range { offset, num_bytes } => (RANGE, offset, num_bytes),
             place if place == tar::LINK => (LINK, 0, 0),
             _ => (SPECIAL, 0, 0),
         };
-        write!(file, "{kind} {offset} {num_bytes} {}\0", member.name)?;
+        write!(file, "{kind} {offset} {num_bytes} {}\0", member.name).map_err(write_error)?;
     }
-    write!(file, "end {}\0", members.len())?;
-    file.into_inner()?.persist(path)?;
-    Ok(())
+    write!(file, "end {}\0", members.len()).map_err(write_error)?;
+    file.publish()
 }
 
 /// `None` if it is not whole.

@@ -1,9 +1,7 @@
 //! What the media of each record look like: decoded once per index file, and kept beside it. Media that cannot be decoded are
 //! found here, before anything is drawn.
 
-use std::fs::File;
-use std::io::BufWriter;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
 use manyframe_core::{
@@ -16,7 +14,7 @@ use crate::fit::Fit;
 use crate::index::{IndexFile, in_visual};
 use crate::rows::Rows;
 use crate::{Context, OpenSource, PlanError};
-use manyframe_base::{Executor, Step};
+use manyframe_base::{AtomicFile, Executor, Step};
 
 /// What a record says and shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,10 +152,7 @@ fn write(
     executor: Executor<'_>,
 ) -> Result<(), PlanError> {
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let write_error = |source| PlanError::Write { path: path.to_owned(), source };
-    let temporary: PathBuf = path.with_extension("tmp");
-    let file = File::create(&temporary).map_err(write_error)?;
-    let mut writer = RowWriter::new(BufWriter::new(file), columns()).map_err(index_error)?;
+    let mut writer = RowWriter::new(AtomicFile::create(path)?, columns()).map_err(index_error)?;
     executor.progress.start(Step::Compare, rows.len() as u64);
     let items = rows.iter().filter_map(|&(entry, row)| {
         let place = all.places.get(row)?;
@@ -171,10 +166,7 @@ fn write(
         writer.write(found?).map_err(index_error)
     })?;
     executor.progress.finish(Step::Compare);
-    let sink = writer.finish().map_err(index_error)?;
-    let file = sink.into_inner().map_err(|error| write_error(error.into_error()))?;
-    file.sync_all().map_err(write_error)?;
-    std::fs::rename(&temporary, path).map_err(write_error)
+    Ok(writer.finish().map_err(index_error)?.publish()?)
 }
 
 /// What a record shows, or why that cannot be decoded. `Err` is failing storage only.

@@ -22,8 +22,8 @@ use crate::rows::Rows;
 use crate::{Context, PlanError};
 pub(crate) use exclude::excluded_files;
 pub(crate) use looks::Looks;
-use manyframe_pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 use manyframe_base::Executor;
+use manyframe_pipeline::{DuplicateRule, DuplicateText, DuplicatesTable};
 
 /// The looks of all rows, if the pipeline file asks for anything that needs them. Rows whose media turn out damaged, and those
 /// that show what is excluded, are rejected. They count as rejected, not as duplicates.

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
 
+use manyframe_base::{FileError, write_atomic};
 use manyframe_core::Digest;
 use serde::{Deserialize, Serialize};
 
@@ -68,12 +69,8 @@ impl Fingerprints {
 
     /// Keeps the digests for the next time.
     pub(crate) fn save(&self) -> Result<(), PlanError> {
-        let write_error = |source| PlanError::Write { path: self.path.clone(), source };
-        let text = serde_json::to_vec(&*self.lock()).map_err(|error| write_error(error.into()))?;
-        let temporary = self.path.with_extension(format!("{}.tmp", std::process::id()));
-        let mut file = File::create(&temporary).map_err(write_error)?;
-        std::io::Write::write_all(&mut file, &text).map_err(write_error)?;
-        std::fs::rename(&temporary, &self.path).map_err(write_error)
+        let text = serde_json::to_vec(&*self.lock()).map_err(|error| FileError::write(&self.path)(error.into()))?;
+        Ok(write_atomic(&self.path, &text)?)
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Known>> {

@@ -13,8 +13,6 @@ mod measure;
 mod over_long;
 mod table;
 
-use std::fs::File;
-use std::io::BufWriter;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{Digest, RejectCode};
@@ -29,7 +27,7 @@ pub(crate) use table::{num_entries, read_entries, write_entries};
 
 use self::fingerprint::Fingerprints;
 use crate::{Context, PlanError};
-use manyframe_base::{Executor, Step};
+use manyframe_base::{AtomicFile, Executor, Step};
 
 /// The index file of one split.
 #[derive(Debug, Clone)]
@@ -110,10 +108,7 @@ fn build_split(
     let Some(source) = context.sources.get(number) else { return Ok(()) };
     let source_error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let write_error = |source| PlanError::Write { path: path.to_owned(), source };
-    let temporary = path.with_extension("tmp");
-    let file = File::create(&temporary).map_err(write_error)?;
-    let mut writer = write_entries(BufWriter::new(file)).map_err(index_error)?;
+    let mut writer = write_entries(AtomicFile::create(path)?).map_err(index_error)?;
     let mut raws = source.reader().read(split).map_err(source_error)?;
     let batches = std::iter::from_fn(|| {
         let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
@@ -130,10 +125,7 @@ fn build_split(
         executor.progress.advance(entries.len() as u64, num_bytes);
         entries.into_iter().flatten().try_for_each(|entry| writer.write(entry)).map_err(index_error)
     })?;
-    let sink = writer.finish().map_err(index_error)?;
-    let file = sink.into_inner().map_err(|error| write_error(error.into_error()))?;
-    file.sync_all().map_err(write_error)?;
-    std::fs::rename(&temporary, path).map_err(write_error)
+    Ok(writer.finish().map_err(index_error)?.publish()?)
 }
 
 fn num_bytes_of(raw: &Raw) -> usize {

@@ -2,11 +2,12 @@
 //!
 //! With such a model a loss near the logarithm of the vocabulary says that the wiring is right. It judges no data.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::io::Write;
 use std::path::Path;
 
 use half::bf16;
+use manyframe_base::files::Flush;
+use manyframe_base::{AtomicFile, FileError, StagedDirectory, write_json};
 use manyframe_core::Digest;
 use serde_json::{Map, Value, json};
 
@@ -27,19 +28,13 @@ pub fn write_random(directory: &Path, config: &ModelConfig, seed: u64) -> Result
     if directory.exists() {
         return Err(ValidateError::Occupied { path: directory.to_owned() });
     }
-    let parent = directory.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent).map_err(ValidateError::write(parent))?;
-    let staging = tempfile::tempdir_in(parent).map_err(ValidateError::write(parent))?;
-    let text = serde_json::to_string_pretty(&described(config)).unwrap_or_default() + "\n";
-    let config_path = staging.path().join(CONFIG_FILE);
-    write_with(&config_path, |file| file.write_all(text.as_bytes())).map_err(ValidateError::write(&config_path))?;
-    let tensors_path = staging.path().join(SINGLE_FILE);
-    let write_tensors = |file: &mut dyn Write| write_safetensors(file, config, seed);
-    write_with(&tensors_path, write_tensors).map_err(ValidateError::write(&tensors_path))?;
-    fs::rename(staging.path(), directory).map_err(ValidateError::write(directory))?;
-    // The directory has moved away; there is nothing left to remove.
-    _ = staging.keep();
-    Ok(())
+    let staged = StagedDirectory::beside(directory)?;
+    write_json(&staged.path().join(CONFIG_FILE), &described(config))?;
+    let tensors_path = staged.path().join(SINGLE_FILE);
+    let mut tensors = AtomicFile::create(&tensors_path)?;
+    write_safetensors(&mut tensors, config, seed).map_err(FileError::write(&tensors_path))?;
+    tensors.publish()?;
+    Ok(staged.publish(Flush::Done)?)
 }
 
 /// The configuration as transformers reads it, with a note that the weights are random.
@@ -56,12 +51,6 @@ fn described(config: &ModelConfig) -> Value {
 
 /// The field of a configuration that says that its weights are random.
 pub(crate) const RANDOM: &str = "manyframe_random_weights";
-
-fn write_with(path: &Path, write: impl FnOnce(&mut dyn Write) -> std::io::Result<()>) -> std::io::Result<()> {
-    let mut file = BufWriter::with_capacity(1 << 20, File::create_new(path)?);
-    write(&mut file)?;
-    file.into_inner()?.sync_all()
-}
 
 fn write_safetensors(file: &mut dyn Write, config: &ModelConfig, seed: u64) -> std::io::Result<()> {
     let mut header = Map::new();
