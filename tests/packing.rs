@@ -139,5 +139,5 @@ fn a_plan_forecasts_the_packs_and_clusters() {
     assert_eq!(plan["pack"], json!(built.manifest.pack.as_ref().unwrap().summary));
     let clusters: Vec<_> = plan["forecast"].as_array().unwrap().iter().map(|row| row["num_gpus"].clone()).collect();
     assert_eq!(clusters, [4, 64, 1024]);
-    assert!(plan["pack"]["audit"]["sources"]["a"]["given"]["samples"] == 23);
+    assert!(plan["pack"]["audit"]["sources"]["a"]["all"]["samples"] == 23);
 }

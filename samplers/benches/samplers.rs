@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Drawn, Law, Length, OnExhausted, Order, PackOptions, Replacement, Share, Strategy,
-    Stratify, StratumSplit, Total, Unit, audit_concat, mix, near_duplicates, order, pack,
+    ConcatOptions, ConcatSample, Drawn, Law, SampleLength, OnExhausted, Order, PackOptions, Replacement, SourceShare, PackingStrategy,
+    Stratify, StratumSplit, MixTotal, Unit, audit_concat, mix, near_duplicates, order, pack,
 };
 
 type Job = fn() -> Result<(Duration, String), Box<dyn Error>>;
@@ -27,9 +27,9 @@ const JOBS: [(&str, Job); 10] = [
     ("mix 5M rows by weight, tokens", || mixed(5_000_000, Unit::Tokens, None)),
     ("mix 5M rows by weight, tokens, 16 strata", || mixed(5_000_000, Unit::Tokens, Some(16))),
     ("order 1M records, interleaved", || Ok(ordered())),
-    ("pack 10M lengths, best-fit decreasing", || packed(Strategy::BestFitDecreasing, None)),
-    ("pack 10M lengths, balanced, 8 ranks", || packed(Strategy::Balanced, None)),
-    ("pack 10M lengths, balanced, window of 100,000", || packed(Strategy::Balanced, NonZeroUsize::new(100_000))),
+    ("pack 10M lengths, best-fit decreasing", || packed(PackingStrategy::BestFitDecreasing, None)),
+    ("pack 10M lengths, balanced, 8 ranks", || packed(PackingStrategy::Balanced, None)),
+    ("pack 10M lengths, balanced, window of 100,000", || packed(PackingStrategy::Balanced, NonZeroUsize::new(100_000))),
     ("audit 10M lengths, released packer", || Ok(audited())),
     ("near-duplicates of 1M hashes, distance 4", || Ok(near())),
 ];
@@ -92,9 +92,9 @@ fn rows(num: u64) -> Vec<IndexRow> {
 
 fn mixed(num: u64, unit: Unit, num_strata: Option<u64>) -> Result<(Duration, String), Box<dyn Error>> {
     let rows = rows(num);
-    let mut shares: Vec<Share> = support::SOURCES
+    let mut shares: Vec<SourceShare> = support::SOURCES
         .into_iter()
-        .map(|(name, _)| Share {
+        .map(|(name, _)| SourceShare {
             name: name.to_owned(),
             eligible: Vec::new(),
             law: Law::Weight(1.0),
@@ -114,7 +114,7 @@ fn mixed(num: u64, unit: Unit, num_strata: Option<u64>) -> Result<(Duration, Str
     }
     let total = rows.iter().map(|row| unit.amount(row)).sum::<u64>() / 2;
     let start = Instant::now();
-    let mixture = mix(&rows, &shares, Total::Units(total))?;
+    let mixture = mix(&rows, &shares, MixTotal::Units(total))?;
     let time = start.elapsed();
     let achieved: u64 = mixture.shares.iter().map(|share| share.achieved).sum();
     Ok((time, format!("{achieved} of {total} {}", unit.as_str())))
@@ -128,10 +128,10 @@ fn ordered() -> (Duration, String) {
     (start.elapsed(), format!("{} records", ordered.len()))
 }
 
-fn packed(strategy: Strategy, window: Option<NonZeroUsize>) -> Result<(Duration, String), Box<dyn Error>> {
+fn packed(strategy: PackingStrategy, window: Option<NonZeroUsize>) -> Result<(Duration, String), Box<dyn Error>> {
     let generated = (0..10_000_000).map(of_mix);
-    let (lengths, sources): (Vec<Length>, Vec<u32>) = generated
-        .map(|of| (Length { tokens: 144 * of.num_images + of.text_tokens, images: of.num_images }, of.source))
+    let (lengths, sources): (Vec<SampleLength>, Vec<u32>) = generated
+        .map(|of| (SampleLength { tokens: 144 * of.num_images + of.text_tokens, images: of.num_images }, of.source))
         .unzip();
     let number = |number| NonZeroU32::new(number).ok_or("zero");
     let options = PackOptions { window, ranks: number(8)?, ..PackOptions::new(strategy, number(40_960)?) };
@@ -165,7 +165,7 @@ fn audited() -> (Duration, String) {
     let start = Instant::now();
     let audit = audit_concat(&samples, &options);
     let time = start.elapsed();
-    let (given, lost) = (audit.total().given, audit.total().lost());
+    let (given, lost) = (audit.total().all, audit.total().lost());
     let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole as f64;
     let (samples, tokens) = (percent(lost.samples, given.samples), percent(lost.tokens, given.tokens));
     (time, format!("{samples:.1} % of samples and {tokens:.1} % of tokens lost, fill {:.1} %", 100.0 * audit.fill))

@@ -1,14 +1,14 @@
-//! What a widely used packer would have lost: a replay of the rules of the one that LongLLaVA was released with, over the
-//! same samples.
+//! What a widely used packer would have lost: a replay of the rules of the packer that was released with LongLLaVA, over
+//! the same samples.
 //!
-//! Its rules, as released: records follow in a shuffled order. A record's length is counted as its text plus 144 tokens for
-//! each of its images *for each of its turns*. If the open pack would pass the limit with it, the pack is closed and
-//! *the record is dropped*. A pack without an image is discarded. What a pack's real tokens have beyond the trainer's
-//! sequence length is cut off.
+//! Its rules, as released: records follow in a shuffled order. The length of a record is counted as its text plus 144 tokens
+//! for each of its images *for each of its turns*. If a record would take the open pack over the limit, the pack is closed
+//! and *the record is dropped*. A pack without an image is discarded. Tokens of a pack beyond the trainer's sequence length
+//! are cut off.
 //!
-//! Three things are not released or not reproducible, and are decided in its favour or stated: the shuffle has no seed
-//! there, so that records come in the order given here; the last pack is closed and kept; nothing counts as lost because samples
-//! of a pack see one another.
+//! Three things are not released or not reproducible. They are decided in its favour or stated: its shuffle has no seed, so
+//! records come in the order of this dataset; the last pack is closed and kept; nothing counts as lost because samples of a
+//! pack can attend to one another.
 
 use std::collections::BTreeMap;
 
@@ -28,10 +28,10 @@ pub struct ConcatSample {
     pub num_turns: u32,
 }
 
-/// Its settings.
+/// Settings of that packer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConcatOptions {
-    /// Most tokens in a pack, as it counts them. Released default: 128,000.
+    /// Most tokens in a pack, as that packer counts them. Released default: 128,000.
     pub limit_tokens: u64,
     /// Most tokens that the trainer keeps of a pack. LongLLaVA's stages 2 and 3: 40,960.
     pub sequence_tokens: u64,
@@ -68,20 +68,20 @@ impl Amount {
 /// What became of the samples of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConcatLoss {
-    /// All of them.
-    pub given: Amount,
-    /// Dropped where a pack was closed, those longer than a pack among them.
+    /// All samples of the source.
+    pub all: Amount,
+    /// Dropped where a pack was closed, including those that are longer than a pack.
     pub dropped: Amount,
     /// Discarded with a pack that had no image.
     pub text_only: Amount,
-    /// Packed, but wholly beyond the sequence length.
+    /// Packed, but entirely beyond the sequence length.
     pub beyond_sequence: Amount,
-    /// Packed and cut off by the sequence length: samples of which a part remains, and the tokens of the other part.
+    /// Packed and truncated at the sequence length: samples of which a part remains, and the tokens that were cut off.
     pub cut: Amount,
 }
 
 impl ConcatLoss {
-    /// Samples of which nothing is trained on, and all tokens that are not, those of cut samples included.
+    /// Samples of which nothing is trained on, and all tokens that are not trained on, including those of truncated samples.
     pub fn lost(&self) -> Amount {
         let whole = self.dropped.plus(self.text_only).plus(self.beyond_sequence);
         Amount { tokens: whole.tokens.saturating_add(self.cut.tokens), ..whole }
@@ -93,17 +93,17 @@ impl ConcatLoss {
 pub struct ConcatAudit {
     /// Packs that reach the trainer.
     pub num_packs: u64,
-    /// Tokens trained on, over the sequence length of all packs, from 0 to 1.
+    /// Tokens trained on, over the sequence length of all packs. From 0 to 1.
     pub fill: f64,
     /// By source.
     pub sources: BTreeMap<u32, ConcatLoss>,
 }
 
 impl ConcatAudit {
-    /// All sources together.
+    /// The losses of all sources together.
     pub fn total(&self) -> ConcatLoss {
         self.sources.values().fold(ConcatLoss::default(), |sum, loss| ConcatLoss {
-            given: sum.given.plus(loss.given),
+            all: sum.all.plus(loss.all),
             dropped: sum.dropped.plus(loss.dropped),
             text_only: sum.text_only.plus(loss.text_only),
             beyond_sequence: sum.beyond_sequence.plus(loss.beyond_sequence),
@@ -139,7 +139,7 @@ impl Replay<'_> {
         let tokens = self.tokens(sample);
         let visual = u64::from(sample.num_images).saturating_mul(self.options.tokens_per_image);
         let counted = visual.saturating_mul(u64::from(sample.num_turns)).saturating_add(u64::from(sample.text_tokens));
-        self.loss(sample).given.add(tokens);
+        self.loss(sample).all.add(tokens);
         if self.counted.saturating_add(counted) > self.options.limit_tokens {
             self.close_pack();
             self.loss(sample).dropped.add(tokens);
@@ -239,8 +239,8 @@ mod tests {
             let audit = audit_concat(&samples, &options(limit, sequence));
             let trained = audit.fill * audit.num_packs as f64 * sequence as f64;
             let total = audit.total();
-            prop_assert_eq!(total.given.samples, samples.len() as u64);
-            prop_assert_eq!(total.given.tokens - total.lost().tokens, trained.round() as u64);
+            prop_assert_eq!(total.all.samples, samples.len() as u64);
+            prop_assert_eq!(total.all.tokens - total.lost().tokens, trained.round() as u64);
         }
     }
 }

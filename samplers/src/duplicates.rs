@@ -1,34 +1,38 @@
 //! Exact duplicates, in two steps: rows that may be duplicates by their signature, then those that are by their digest.
 //!
-//! Signatures come from text and media headers, so that media are read whole only for the few rows that share one.
+//! Signatures come from text and media headers, so media are read whole only for the few rows that share one.
 
 use manyframe_core::{Digest, IndexRow};
 use rustc_hash::FxHashMap;
 
-/// A row that says the same as one that is kept.
+/// A row with the same content as one that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Duplicate {
-    /// The row that is left out.
+    /// Position of the row that is removed.
     pub row: usize,
-    /// The row that is kept.
+    /// Position of the row that is kept.
     pub kept: usize,
 }
 
-/// Groups of two or more rows with one signature, each in the order of `eligible`, ordered by their first row.
+/// Groups of two or more eligible rows with one signature. Each is in the order of `eligible`; groups are ordered by their
+/// first row.
+///
+/// # Panics
+/// If something eligible is not one of `rows`.
+#[expect(clippy::indexing_slicing, reason = "the caller promises that eligible rows are rows")]
 pub fn candidate_groups(rows: &[IndexRow], eligible: &[usize]) -> Vec<Vec<usize>> {
     let mut by_signature: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
     for &index in eligible {
-        if let Some(row) = rows.get(index) {
-            by_signature.entry(row.signature).or_default().push(index);
-        }
+        by_signature.entry(rows[index].signature).or_default().push(index);
     }
     let mut groups: Vec<Vec<usize>> = by_signature.into_values().filter(|group| group.len() > 1).collect();
     groups.sort_unstable();
     groups
 }
 
-/// The duplicates in one group, given the digest of each row's content (`None` if it could not be read, which is no duplicate
-/// of anything). The first row with a digest is kept.
+/// The duplicates in one group, whose rows come with the digest of their content. The first row with a digest is kept.
+///
+/// A row has no digest if its content could not be read. It is a duplicate of nothing.
 pub fn duplicates_in_group(group: &[(usize, Option<Digest>)]) -> Vec<Duplicate> {
     let mut kept: FxHashMap<Digest, usize> = FxHashMap::default();
     let mut duplicates = Vec::new();
@@ -45,7 +49,7 @@ pub fn duplicates_in_group(group: &[(usize, Option<Digest>)]) -> Vec<Duplicate> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::tests::row;
+    use crate::reference::row;
 
     #[test]
     fn rows_are_grouped_by_signature() {

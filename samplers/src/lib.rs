@@ -2,35 +2,40 @@
 //!
 //! ```text
 //! rows ──make_ids_unique──▶ ──duplicates, near and exact──▶ ──mix──▶ ──order──▶ ──pack──▶ sequences ──forecast──▶ cluster
-//!                                                                       └──────cut──▶ tasks
+//!                                                                       └──cut_shards──▶ tasks
 //! ```
 //!
-//! **Invariant:** nothing here sees text or pixels, does I/O, or depends on the order of reading beyond what is stated.
-//! **Invariant:** draws are consistent: a larger share keeps what a smaller one chose, and one source's draw does not
-//! depend on another source, but through the size of its target where both are weighted.
+//! **Invariant:** nothing here sees text or pixels, performs I/O, or depends on the order of reading beyond what is stated.
+//! **Invariant:** draws are consistent: a larger share keeps what a smaller one chose, and the draw of one source depends on
+//! another only through the size of its target, where both are weighted.
+//!
+//! `samplers/README.md` describes the mixing laws, and where to add one.
 
 mod audit;
+mod balance;
 mod cut;
-#[cfg(test)]
-mod draw;
 mod duplicates;
 mod identity;
 mod mix;
-mod near;
+mod near_duplicates;
 mod order;
 mod pack;
-pub mod parallel;
+#[cfg(test)]
+mod reference;
+pub mod sequence_parallel;
 
 pub use audit::{Amount, ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, audit_concat};
-pub use cut::{CutLimits, cut};
+pub use balance::Balance;
+pub use cut::{ShardLimits, cut_shards};
 pub use duplicates::{Duplicate, candidate_groups, duplicates_in_group};
-pub use identity::make_ids_unique;
+pub use identity::{make_ids_unique, sample_id};
 pub use mix::{
-    Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixError, Mixture, OnExhausted, Replacement, Share, Stratify,
-    StratumSplit, Total, Unit, mix,
+    Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixError, MixTotal, Mixture, OnExhausted, Replacement,
+    SourceShare, Stratify, StratumSplit, Unit, mix,
 };
-pub use near::{Match, matches, near_duplicates};
+pub use near_duplicates::{ContaminatedRow, contaminated_rows, near_duplicates};
 pub use order::{Order, order};
 pub use pack::{
-    Balance, Boundaries, Length, OfRanks, PackOptions, PackReport, Packs, Padding, Strategy, TooManySamples, pack,
+    Boundaries, PackOptions, PackReport, PackingStrategy, Packs, Padding, RankBoundaries, SampleLength, TooManySamples,
+    pack,
 };

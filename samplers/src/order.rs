@@ -1,82 +1,86 @@
 //! The order in which drawn records are delivered: a shuffle, or a curriculum.
 //!
-//! **Invariant:** an order is a function of the seed and of what is drawn: neither of the order of reading (but where the
-//! file's own order is asked for) nor of the number of workers.
+//! **Invariant:** an order is a function of the seed and of what is drawn. It depends neither on the order of reading nor
+//! on the number of workers.
 
 use std::cmp::Ordering;
 
-use manyframe_core::{IndexRow, RecordId, rank};
+use manyframe_core::{IndexRow, rank};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::Drawn;
+use crate::identity::order_id;
+use crate::mix::Drawn;
 
-/// In which order drawn records are delivered.
+/// The order in which drawn records are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Shuffled: a place depends on (seed, record id, repetition) only, so that what else is drawn moves nothing past
-    /// anything.
+    /// Shuffled. The rank of a delivery depends on (seed, record id, repetition) only, so whatever else is drawn, two
+    /// deliveries never change places.
     #[default]
     Shuffled,
-    /// Shortest sequence first, in tokens; equal lengths shuffled.
+    /// Shortest sequence first, in tokens. Equal lengths are shuffled.
     ByLength,
-    /// Source after source, in the order of the pipeline file; shuffled within each.
+    /// Source after source, in the order of the pipeline file. Each is shuffled.
     BySource,
     /// Each source spread evenly over the whole, and shuffled within itself: every stretch from the start holds the sources
     /// in proportion, to within a record and half a record for each source.
     Interleaved,
 }
 
-/// Drawn records with what they are sorted by.
-struct Entry {
+/// A delivery with what it is sorted by.
+struct OrderKey {
     /// Sorts before the rank: length, source, or position on the whole.
     first: u64,
     rank: u64,
     drawn: Drawn,
 }
 
-/// The drawn records in this order. Those that name no row of `rows` are left out.
+/// The drawn records in this order.
 ///
-/// The k-th repetition of a record is placed as a record of its own, so that repetitions do not follow one another.
+/// Each repetition of a record is ranked as if it were a record of its own, so repetitions do not follow one another.
+///
+/// # Panics
+/// If something drawn is not one of `rows`.
 pub fn order(rows: &[IndexRow], drawn: &[Drawn], order: Order, seed: u64) -> Vec<Drawn> {
-    let entry = |&drawn: &Drawn| {
-        let row = rows.get(drawn.row)?;
+    let key = |&drawn: &Drawn| {
+        let row = row_of(rows, drawn);
         let first = match order {
             Order::Shuffled => 0,
             Order::ByLength => row.cost.text_tokens.saturating_add(row.cost.visual_tokens),
             Order::BySource | Order::Interleaved => u64::from(row.source),
         };
-        Some(Entry { first, rank: rank(seed, "order", placed_id(row.id, drawn.repetition)), drawn })
+        OrderKey { first, rank: rank(seed, "order", order_id(row.id, drawn.repetition)), drawn }
     };
-    let mut entries: Vec<Entry> = drawn.iter().filter_map(entry).collect();
-    entries.sort_unstable_by(|a, b| compare(rows, a, b));
+    let mut keys: Vec<OrderKey> = drawn.iter().map(key).collect();
+    keys.sort_unstable_by(|a, b| compare(rows, a, b));
     if order == Order::Interleaved {
-        spread_sources(&mut entries);
-        entries.sort_unstable_by(|a, b| compare(rows, a, b));
+        interleave_sources(&mut keys);
+        keys.sort_unstable_by(|a, b| compare(rows, a, b));
     }
-    entries.into_iter().map(|entry| entry.drawn).collect()
+    keys.into_iter().map(|key| key.drawn).collect()
 }
 
-/// A repetition has an identity of its own; the first is the record.
-fn placed_id(id: RecordId, repetition: u32) -> RecordId {
-    if repetition == 0 { id } else { id.occurrence(u64::from(repetition)) }
-}
-
-/// Replaces the source of each entry, sorted by source, by its position on the whole: that of its middle, (k + ½) / n.
-fn spread_sources(entries: &mut [Entry]) {
-    for of_source in entries.chunk_by_mut(|a, b| a.first == b.first) {
+/// Replaces the source of each key, sorted by source, by its position on the whole: the middle of its part, (k + ½) / n.
+fn interleave_sources(keys: &mut [OrderKey]) {
+    for of_source in keys.chunk_by_mut(|a, b| a.first == b.first) {
         let num = of_source.len() as u128;
-        for (place, entry) in of_source.iter_mut().enumerate() {
-            // In units of 2⁻⁶⁴ of the whole, which tell any two places of up to 2³² records apart.
-            entry.first = u64::try_from(((2 * place as u128 + 1) << 63) / num).unwrap_or(u64::MAX);
+        for (nth, key) in of_source.iter_mut().enumerate() {
+            // In units of 2⁻⁶⁴ of the whole, which tell any two positions among up to 2³² records apart.
+            key.first = u64::try_from(((2 * nth as u128 + 1) << 63) / num).unwrap_or(u64::MAX);
         }
     }
 }
 
-fn compare(rows: &[IndexRow], a: &Entry, b: &Entry) -> Ordering {
-    let id = |entry: &Entry| rows.get(entry.drawn.row).map(|row| row.id);
+fn compare(rows: &[IndexRow], a: &OrderKey, b: &OrderKey) -> Ordering {
+    let id = |key: &OrderKey| row_of(rows, key.drawn).id;
     (a.first, a.rank).cmp(&(b.first, b.rank)).then_with(|| (id(a), a.drawn).cmp(&(id(b), b.drawn)))
+}
+
+#[expect(clippy::indexing_slicing, reason = "the caller promises that what is drawn is among the rows")]
+fn row_of(rows: &[IndexRow], drawn: Drawn) -> &IndexRow {
+    &rows[drawn.row]
 }
 
 #[cfg(test)]
@@ -84,8 +88,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::draw::shuffle;
-    use crate::identity::tests::row;
+    use crate::reference::{row, shuffle};
 
     fn rows(sizes: &[usize]) -> Vec<IndexRow> {
         let of_source = |(source, &size): (usize, &usize)| {
@@ -118,7 +121,7 @@ mod tests {
         }
 
         #[test]
-        fn the_order_does_not_depend_on_where_records_stand(sizes in prop::collection::vec(0usize..30, 1..5), by in any_order(), seed: u64) {
+        fn the_order_does_not_depend_on_the_order_of_rows(sizes in prop::collection::vec(0usize..30, 1..5), by in any_order(), seed: u64) {
             let rows = rows(&sizes);
             let reversed: Vec<IndexRow> = rows.iter().rev().copied().collect();
             let ids = |rows: &[IndexRow]| order(rows, &once(rows.len()), by, seed).iter().map(|drawn| rows[drawn.row].id).collect::<Vec<_>>();

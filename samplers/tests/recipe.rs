@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Difference, Drawn, Law, Length, OnExhausted, Order, PackOptions, Replacement, Share,
-    Strategy, Total, Unit, audit_concat, mix, order, pack,
+    ConcatOptions, ConcatSample, Difference, Drawn, Law, SampleLength, OnExhausted, Order, PackOptions, Replacement, SourceShare,
+    PackingStrategy, MixTotal, Unit, audit_concat, mix, order, pack,
 };
 
 /// Four times what the recipe asks of each source.
@@ -25,12 +25,12 @@ fn index() -> Vec<IndexRow> {
     rows
 }
 
-fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<Share> {
+fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<SourceShare> {
     let mut eligible = vec![Vec::new(); support::SOURCES.len()];
     for (at, row) in rows.iter().enumerate() {
         eligible[row.source as usize].push(at);
     }
-    let share = |((name, thousands), eligible): ((&str, u64), Vec<usize>)| Share {
+    let share = |((name, thousands), eligible): ((&str, u64), Vec<usize>)| SourceShare {
         name: name.to_owned(),
         eligible,
         law: law(thousands),
@@ -44,12 +44,12 @@ fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<Share> {
 }
 
 fn delivered(rows: &[IndexRow]) -> Vec<Drawn> {
-    let mixture = mix(rows, &shares(rows, |thousands| Law::Take(1000 * thousands)), Total::Largest).unwrap();
+    let mixture = mix(rows, &shares(rows, |thousands| Law::Take(1000 * thousands)), MixTotal::Largest).unwrap();
     let drawn: Vec<Drawn> = mixture.shares.into_iter().flat_map(|share| share.drawn).collect();
     order(rows, &drawn, Order::Shuffled, 1)
 }
 
-fn options(strategy: Strategy) -> PackOptions {
+fn options(strategy: PackingStrategy) -> PackOptions {
     let number = |number| NonZeroU32::new(number).unwrap();
     PackOptions { ranks: number(8), ..PackOptions::new(strategy, number(40_960)) }
 }
@@ -57,7 +57,7 @@ fn options(strategy: Strategy) -> PackOptions {
 #[test]
 fn the_counts_of_the_recipe_are_met_exactly_and_its_weights_within_one_record() {
     let rows = index();
-    let taken = mix(&rows, &shares(&rows, |thousands| Law::Take(1000 * thousands)), Total::Largest).unwrap();
+    let taken = mix(&rows, &shares(&rows, |thousands| Law::Take(1000 * thousands)), MixTotal::Largest).unwrap();
     for (share, (_, thousands)) in taken.shares.iter().zip(support::SOURCES) {
         assert_eq!(
             (share.achieved, share.available, share.difference),
@@ -67,7 +67,7 @@ fn the_counts_of_the_recipe_are_met_exactly_and_its_weights_within_one_record() 
     }
     // One record less than the recipe: no share is a whole number of records.
     let weighted =
-        mix(&rows, &shares(&rows, |thousands| Law::Weight(thousands as f64)), Total::Units(749_999)).unwrap();
+        mix(&rows, &shares(&rows, |thousands| Law::Weight(thousands as f64)), MixTotal::Units(749_999)).unwrap();
     assert_eq!(weighted.shares.iter().map(|share| share.achieved).sum::<u64>(), 749_999);
     for (weighted, taken) in weighted.shares.iter().zip(&taken.shares) {
         assert!((weighted.achieved as f64 - weighted.asked).abs() < 1.0);
@@ -80,16 +80,16 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     let rows = index();
     let delivered = delivered(&rows);
     let of = |drawn: &Drawn| rows[drawn.row].cost;
-    let length = |drawn: &Drawn| Length { tokens: of(drawn).num_tokens() as u32, images: of(drawn).num_images as u32 };
-    let lengths: Vec<Length> = delivered.iter().map(length).collect();
+    let length = |drawn: &Drawn| SampleLength { tokens: of(drawn).num_tokens() as u32, images: of(drawn).num_images as u32 };
+    let lengths: Vec<SampleLength> = delivered.iter().map(length).collect();
     let sources: Vec<u32> = delivered.iter().map(|drawn| rows[drawn.row].source).collect();
 
-    let best_fit = options(Strategy::BestFitDecreasing);
+    let best_fit = options(PackingStrategy::BestFitDecreasing);
     let report = pack(&lengths, &best_fit).unwrap().report(&lengths, &sources, &best_fit);
     assert_eq!((report.num_samples, report.num_too_long), (750_000, 0));
     assert!(report.fill >= 0.999, "{}", report.fill);
 
-    let balanced = options(Strategy::Balanced);
+    let balanced = options(PackingStrategy::Balanced);
     let report = pack(&lengths, &balanced).unwrap().report(&lengths, &sources, &balanced);
     assert_eq!((report.num_samples, report.num_too_long, report.num_idle_ranks), (750_000, 0, 0));
     assert!(report.fill >= 0.97, "{}", report.fill);
@@ -103,7 +103,7 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     };
     let samples: Vec<ConcatSample> = delivered.iter().map(sample).collect();
     let audit = audit_concat(&samples, &ConcatOptions { limit_tokens: 40_960, ..ConcatOptions::default() });
-    let (given, lost) = (audit.total().given, audit.total().lost());
+    let (given, lost) = (audit.total().all, audit.total().lost());
     assert_eq!(given.samples, 750_000);
     assert!(lost.samples > given.samples / 20 && lost.tokens > given.tokens / 10, "{lost:?} of {given:?}");
     assert!(audit.fill < 0.7, "{}", audit.fill);

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_pipeline::{PackTable, PipelineError, SequenceParallel};
 use manyframe_plan::PackSummary;
-use manyframe_samplers::parallel::{Cluster, Forecast, Layout, SequenceLoad, forecast};
+use manyframe_samplers::sequence_parallel::{Cluster, ClusterForecast, RankLayout, SequenceLoad, forecast};
 
 use crate::args::{ForecastArguments, PackArguments};
 use crate::table::{Table, count, percent, plural};
@@ -38,7 +38,7 @@ pub(super) fn forecasts(
     sequences: &[SequenceLoad],
     table: &PackTable,
     arguments: &ForecastArguments,
-) -> Result<Vec<Forecast>> {
+) -> Result<Vec<ClusterForecast>> {
     let scheme = arguments.sequence_parallel.or(table.sequence_parallel);
     let layout = scheme.map_or_else(alone, SequenceParallel::layout);
     let cluster = |&num_gpus: &u32| {
@@ -51,8 +51,8 @@ pub(super) fn forecasts(
 }
 
 /// Every GPU has sequences of its own.
-fn alone() -> Layout {
-    Layout::new(manyframe_samplers::parallel::Scheme::Ring { degree: std::num::NonZeroU32::MIN })
+fn alone() -> RankLayout {
+    RankLayout::new(manyframe_samplers::sequence_parallel::Scheme::Ring { degree: std::num::NonZeroU32::MIN })
 }
 
 /// What the packs cost, and what another packer would have lost.
@@ -88,7 +88,7 @@ pub(super) fn render(summary: &PackSummary) -> String {
     let Some(audit) = &summary.audit else { return text };
     let mut table = Table::new(&["concatenating would lose", "samples", "of", "tokens", "of", "lost"]);
     for (source, loss) in &audit.sources {
-        let (lost, given) = (loss.lost(), loss.given);
+        let (lost, given) = (loss.lost(), loss.all);
         let mut cells = vec![source.clone()];
         cells.extend([lost.samples, given.samples, lost.tokens, given.tokens].map(count));
         cells.push(percent(if given.tokens > 0 { lost.tokens as f64 / given.tokens as f64 } else { 0.0 }));
@@ -106,7 +106,7 @@ pub(super) fn render(summary: &PackSummary) -> String {
 }
 
 /// One row per cluster; nothing if none was asked for.
-pub(super) fn render_forecasts(forecasts: &[Forecast]) -> String {
+pub(super) fn render_forecasts(forecasts: &[ClusterForecast]) -> String {
     if forecasts.is_empty() {
         return String::new();
     }

@@ -11,7 +11,7 @@ use manyframe_base::{Executor, FileError, write_atomic};
 use manyframe_core::{Cost, Digest, Layout};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Earlier, MadePlan, Plan};
-use manyframe_samplers::parallel::Forecast;
+use manyframe_samplers::sequence_parallel::ClusterForecast;
 
 use super::{contract, pack, stages};
 use crate::args::{ForecastArguments, Global, PlanArguments};
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode
 }
 
 /// An epoch on the clusters that the arguments name: over packs, or over samples if they are not packed.
-fn forecasts(made: &MadePlan, arguments: &ForecastArguments) -> Result<Vec<Forecast>> {
+fn forecasts(made: &MadePlan, arguments: &ForecastArguments) -> Result<Vec<ClusterForecast>> {
     if arguments.ranks.is_empty() {
         return Ok(Vec::new());
     }
@@ -133,7 +133,7 @@ impl Work {
     }
 }
 
-fn json(made: &MadePlan, forecasts: &[Forecast]) -> serde_json::Value {
+fn json(made: &MadePlan, forecasts: &[ClusterForecast]) -> serde_json::Value {
     let plan = &made.plan;
     serde_json::json!({
         "plan": made.directory,

@@ -15,8 +15,9 @@ use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{FileError, Progress, Step, write_atomic, write_json};
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_plan::{
-    BuildFacts, Context, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path, sample_id,
+    BuildFacts, Context, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path,
 };
+use manyframe_samplers::sample_id;
 
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
 use crate::manifest::{

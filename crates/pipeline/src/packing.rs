@@ -3,8 +3,8 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
-use manyframe_samplers::parallel::{Layout, Scheme};
-use manyframe_samplers::{PackOptions, Padding, Strategy};
+use manyframe_samplers::sequence_parallel::{RankLayout, Scheme};
+use manyframe_samplers::{PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 #[serde(default, deny_unknown_fields)]
 pub struct PackTable {
     /// How packs are filled. Default: `best_fit_decreasing`.
-    pub strategy: Strategy,
+    pub strategy: PackingStrategy,
     /// Longest pack, in tokens, padding included. Default: `format.max_tokens`.
     pub max_tokens: Option<NonZeroU32>,
     /// Most images of a pack. Default: no limit.
@@ -41,7 +41,7 @@ pub struct PackTable {
 impl Default for PackTable {
     fn default() -> Self {
         Self {
-            strategy: Strategy::default(),
+            strategy: PackingStrategy::default(),
             max_tokens: None,
             max_images: None,
             window: None,
@@ -89,8 +89,8 @@ pub struct SequenceParallel(pub Scheme);
 
 impl SequenceParallel {
     /// Which images and tokens each rank has.
-    pub fn layout(self) -> Layout {
-        Layout::new(self.0)
+    pub fn layout(self) -> RankLayout {
+        RankLayout::new(self.0)
     }
 
     /// Chunks that a sequence is cut into.
@@ -116,7 +116,7 @@ impl FromStr for SequenceParallel {
             }
             _ => return Err(wrong()),
         };
-        let degree = Layout::new(scheme).degree();
+        let degree = RankLayout::new(scheme).degree();
         if degree > MOST_RANKS {
             Err(format!("{text:?} has {degree} ranks, at most {MOST_RANKS} share a sequence"))
         } else {

@@ -3,7 +3,7 @@
 use std::num::{NonZeroU32, NonZeroU64};
 
 use manyframe_media::Check;
-use manyframe_samplers::{Order, Total};
+use manyframe_samplers::{MixTotal, Order};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -178,7 +178,7 @@ impl Default for MixTable {
 
 impl MixTable {
     /// The total of weighted sources.
-    pub fn total(&self) -> Total {
-        self.total.map_or(Total::Largest, |total| Total::Units(total.get()))
+    pub fn total(&self) -> MixTotal {
+        self.total.map_or(MixTotal::Largest, |total| MixTotal::Units(total.get()))
     }
 }

@@ -9,7 +9,7 @@
 use std::num::NonZeroU64;
 
 use manyframe_core::{IndexRow, Layout, RejectCode, Rejection};
-use manyframe_samplers::{CutLimits, Drawn, Share, Stratify, cut, mix, order};
+use manyframe_samplers::{Drawn, ShardLimits, SourceShare, Stratify, cut_shards, mix, order};
 use rustc_hash::FxHashSet;
 
 use crate::delivered::Delivered;
@@ -106,7 +106,7 @@ fn draw(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<Ve
     let file = &context.pipeline.file;
     let tables = context.sources.iter().map(|source| &source.table);
     let shares = tables.zip(eligible).map(|(table, eligible)| share(table, eligible, all, file.seed));
-    let shares: Vec<Share> = shares.collect();
+    let shares: Vec<SourceShare> = shares.collect();
     let mixture = mix(&all.index, &shares, file.mix.total()).map_err(PlanError::Mix)?;
     let mut drawn = Vec::new();
     for ((share, drawn_share), budget) in shares.iter().zip(mixture.shares).zip(&mut all.budgets) {
@@ -133,7 +133,7 @@ fn draw(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<Ve
     Ok(drawn)
 }
 
-fn share(table: &SourceTable, eligible: Vec<usize>, all: &Rows, seed: u64) -> Share {
+fn share(table: &SourceTable, eligible: Vec<usize>, all: &Rows, seed: u64) -> SourceShare {
     let stratum = |by: StratifyBy, at: usize| match (all.index.get(at), all.places.get(at)) {
         (Some(row), Some(place)) => stratum(by, row, place),
         _ => 0,
@@ -141,7 +141,7 @@ fn share(table: &SourceTable, eligible: Vec<usize>, all: &Rows, seed: u64) -> Sh
     let stratify = table
         .stratify
         .map(|by| Stratify { strata: eligible.iter().map(|&at| stratum(by, at)).collect(), split: table.strata });
-    Share {
+    SourceShare {
         name: table.name.clone(),
         eligible,
         law: table.law(),
@@ -180,14 +180,14 @@ fn cut_tasks(context: &Context, index: &[IndexRow], ordered: &[Drawn]) -> Vec<(O
             Layout::ALL.map(of_layout).into()
         }
     };
-    let limits = CutLimits {
+    let limits = ShardLimits {
         max_samples: NonZeroU64::new(output.max_shard_samples).unwrap_or(NonZeroU64::MIN),
         max_bytes: NonZeroU64::new(output.max_shard_mib << 20).unwrap_or(NonZeroU64::MIN),
     };
     let mut tasks = Vec::new();
     for (layout, places) in groups {
-        let rows: Vec<usize> = places.iter().map(row_at).collect();
-        let runs = cut(index, &rows, limits).into_iter();
+        let rows = places.iter().filter_map(|place| index.get(row_at(place)));
+        let runs = cut_shards(rows, limits).into_iter();
         tasks.extend(runs.map(|run| (layout, places.get(run).unwrap_or_default().to_vec())));
     }
     tasks

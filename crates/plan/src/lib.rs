@@ -39,6 +39,6 @@ pub use media::SourceMedia;
 pub use packing::{AuditSummary, PackSample, PackSummary, Packing, pack_samples};
 pub use plan::{
     Asked, BuiltBefore, PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_sequences, read_task,
-    records_path, sample_id,
+    records_path,
 };
 pub use records::{Decision, PlannedRecord, read_records};

@@ -4,12 +4,13 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{Cost, Digest, IndexRow, Layout};
+use manyframe_samplers::sample_id;
 
 use crate::built::BuiltSamples;
 use crate::decide::{Decisions, decide};
 use crate::index::{self, Entry, IndexFile};
 use crate::packing::{PackSample, pack_samples};
-use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, sample_id, task_path};
+use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::rows::{Rows, for_each_entry};
 use crate::{Context, PlanError};

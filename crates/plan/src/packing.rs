@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use manyframe_samplers::{
-    ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, Length, PackOptions, PackReport, Packs, audit_concat, pack,
+    ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, SampleLength, PackOptions, PackReport, Packs, audit_concat, pack,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -64,8 +64,8 @@ pub struct AuditSummary {
 pub struct Packing {
     /// The settings of the packer.
     pub options: PackOptions,
-    /// Length of each sample.
-    pub lengths: Vec<Length>,
+    /// SampleLength of each sample.
+    pub lengths: Vec<SampleLength>,
     /// The packs.
     pub packs: Packs,
     /// What they cost.
@@ -77,8 +77,8 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
     let Some(table) = &file.pack else { return Ok(None) };
     let options = table.options(file.format.max_tokens, file.seed);
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let length = |sample: &PackSample| Length { tokens: number(sample.num_tokens), images: number(sample.num_images) };
-    let lengths: Vec<Length> = samples.iter().map(length).collect();
+    let length = |sample: &PackSample| SampleLength { tokens: number(sample.num_tokens), images: number(sample.num_images) };
+    let lengths: Vec<SampleLength> = samples.iter().map(length).collect();
     let sources: Vec<u32> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
     let mut too_long = BTreeMap::new();

@@ -13,8 +13,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Total};
-use manyframe_samplers::parallel::SequenceLoad;
-use manyframe_samplers::{Difference, Law, Unit};
+use manyframe_samplers::sequence_parallel::SequenceLoad;
+use manyframe_samplers::{Difference, Law, Unit, sample_id};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -169,11 +169,6 @@ impl PlannedSample {
     pub fn id(&self) -> RecordId {
         sample_id(self.record_id, self.repetition)
     }
-}
-
-/// The id of a record's n-th delivery (from 0).
-pub fn sample_id(record_id: RecordId, repetition: u32) -> RecordId {
-    if repetition == 0 { record_id } else { record_id.repetition(u64::from(repetition)) }
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]

@@ -1,31 +1,37 @@
-//! The records of a share in the order in which they are drawn, and prefixes of it.
+//! The records of a share in the order in which they are drawn, and prefixes of that order.
 //!
-//! Nothing is sorted that need not be: a prefix is found by selection, and whole passes need no ranks at all.
+//! Nothing is sorted without need: a prefix is found by selection, and whole passes need no ranks at all.
 
 use std::cmp::Ordering;
 
-use manyframe_core::{IndexRow, RecordId, rank};
+use manyframe_core::{IndexRow, rank};
 
-use super::apportion::FairSequence;
-use super::{Drawn, MixError, Passes, Share, Stratify, StratumSplit};
+use super::error::MixError;
+use super::fair_sequence::FairSequence;
+use super::law::{Drawn, SourceShare, Stratify, StratumSplit};
+use super::target::Passes;
 
 /// A record that can be drawn.
 #[derive(Debug, Clone, Copy)]
-struct Candidate {
-    /// Its place in the order; ties are resolved by record id.
+struct DrawCandidate {
+    /// Sorts candidates. Ties are broken by record id.
     key: u64,
     row: usize,
     amount: u64,
 }
 
+/// The eligible rows of a share.
+///
+/// # Invariants
+/// Every eligible row is one of `rows`, and there is a stratum for each if the share is stratified.
 pub(super) struct Candidates<'a> {
     rows: &'a [IndexRow],
-    share: &'a Share,
+    share: &'a SourceShare,
     available: u64,
 }
 
 impl<'a> Candidates<'a> {
-    pub(super) fn try_new(rows: &'a [IndexRow], share: &'a Share) -> Result<Self, MixError> {
+    pub(super) fn try_new(rows: &'a [IndexRow], share: &'a SourceShare) -> Result<Self, MixError> {
         let name = || share.name.clone();
         if let Some(stratify) = &share.stratify
             && stratify.strata.len() != share.eligible.len()
@@ -43,12 +49,27 @@ impl<'a> Candidates<'a> {
         Ok(Self { rows, share, available })
     }
 
+    /// The share whose rows these are.
+    pub(super) fn share(&self) -> &'a SourceShare {
+        self.share
+    }
+
     /// Units of all candidates.
     pub(super) fn available(&self) -> u64 {
         self.available
     }
 
-    /// The drawn records, ascending, and their units.
+    /// Each eligible row with its position, in the order of the share.
+    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, &'a IndexRow)> {
+        self.share.eligible.iter().map(|&row| (row, self.row(row)))
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "eligible rows are rows, which the constructor checks")]
+    pub(super) fn row(&self, row: usize) -> &'a IndexRow {
+        &self.rows[row]
+    }
+
+    /// What these passes draw, ascending, and its units.
     pub(super) fn draw(&self, passes: Passes) -> (Vec<Drawn>, u64) {
         let num_whole = passes.num_whole;
         let mut drawn = Vec::with_capacity(self.share.eligible.len().saturating_mul(num_whole as usize));
@@ -71,7 +92,7 @@ impl<'a> Candidates<'a> {
     }
 
     /// Moves the longest prefix of the order that fits into a target to the front, and returns its length.
-    fn prefix(&self, candidates: &mut [Candidate], target: u64) -> usize {
+    fn prefix(&self, candidates: &mut [DrawCandidate], target: u64) -> usize {
         let mut num_taken = 0;
         let mut left = target;
         let mut undecided = candidates;
@@ -90,37 +111,35 @@ impl<'a> Candidates<'a> {
         num_taken
     }
 
-    fn in_order(&self) -> Vec<Candidate> {
-        let candidate = |&row: &usize| {
-            let record = self.rows.get(row)?;
-            Some(Candidate {
-                key: rank(self.share.seed, "draw", record.id),
-                row,
-                amount: self.share.unit.amount(record),
-            })
+    fn in_order(&self) -> Vec<DrawCandidate> {
+        let candidate = |(row, record): (usize, &IndexRow)| DrawCandidate {
+            key: rank(self.share.seed, "draw", record.id),
+            row,
+            amount: self.share.unit.amount(record),
         };
-        let mut candidates: Vec<Candidate> = self.share.eligible.iter().filter_map(candidate).collect();
+        let mut candidates: Vec<DrawCandidate> = self.rows().map(candidate).collect();
         if let Some(stratify) = &self.share.stratify {
-            self.spread_strata(&mut candidates, stratify);
+            self.interleave_strata(&mut candidates, stratify);
         }
         candidates
     }
 
     /// Orders candidates so that strata follow in proportion, and makes that order their key.
-    fn spread_strata(&self, candidates: &mut Vec<Candidate>, stratify: &Stratify) {
-        let mut of_stratum: Vec<(u32, Candidate)> =
+    fn interleave_strata(&self, candidates: &mut Vec<DrawCandidate>, stratify: &Stratify) {
+        let mut of_stratum: Vec<(u32, DrawCandidate)> =
             stratify.strata.iter().copied().zip(std::mem::take(candidates)).collect();
         of_stratum.sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| self.compare(&a.1, &b.1)));
-        let strata: Vec<&[(u32, Candidate)]> = of_stratum.chunk_by(|a, b| a.0 == b.0).collect();
+        let strata: Vec<&[(u32, DrawCandidate)]> = of_stratum.chunk_by(|a, b| a.0 == b.0).collect();
         let sizes: Vec<f64> = strata.iter().map(|stratum| stratum.len() as f64).collect();
         let mut members: Vec<_> = strata.iter().map(|stratum| stratum.iter()).collect();
         candidates.reserve(of_stratum.len());
         match stratify.split {
             StratumSplit::Proportional => {
                 for stratum in FairSequence::new(&sizes).take(of_stratum.len()) {
-                    candidates.extend(members.get_mut(stratum).and_then(Iterator::next).map(|member| member.1));
+                    #[expect(clippy::indexing_slicing, reason = "a fair sequence yields positions of its weights")]
+                    candidates.extend(members[stratum].next().map(|member| member.1));
                 }
-                // Floats may have let a stratum wait too long.
+                // A stratum that rounding of floats served too late has members left.
                 candidates.extend(members.into_iter().flatten().map(|member| member.1));
             }
             StratumSplit::Equal => {
@@ -134,8 +153,8 @@ impl<'a> Candidates<'a> {
         }
     }
 
-    fn compare(&self, a: &Candidate, b: &Candidate) -> Ordering {
-        let id = |candidate: &Candidate| -> Option<RecordId> { self.rows.get(candidate.row).map(|record| record.id) };
+    fn compare(&self, a: &DrawCandidate, b: &DrawCandidate) -> Ordering {
+        let id = |candidate: &DrawCandidate| self.row(candidate.row).id;
         a.key.cmp(&b.key).then_with(|| (id(a), a.row).cmp(&(id(b), b.row)))
     }
 }

@@ -1,11 +1,11 @@
 //! Why shares cannot be mixed: mistakes in a pipeline file, each with the values that show it.
 
-use super::{MAX_REPETITIONS, Unit};
+use super::law::{MAX_REPETITIONS, Unit};
 
 /// Why there is no mixture.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 pub enum MixError {
-    /// A weight or factor that is none.
+    /// A weight or factor is negative, infinite or not a number.
     #[error("source {name:?} has a factor or weight of {value}, which must be finite and at least 0")]
     Factor {
         /// The source.
@@ -13,14 +13,14 @@ pub enum MixError {
         /// The weight or factor.
         value: f64,
     },
-    /// Weights that add up to nothing, or to infinity.
+    /// The weights add up to zero or to infinity.
     #[error("the weights add up to {sum}")]
     Weights {
         /// Their sum.
         sum: f64,
     },
-    /// Weights are shares of one total, which has one unit.
-    #[error("source {name:?} is weighted in {found}, the sources before it in {expected}", found = .found.as_str(), expected = .expected.as_str())]
+    /// Weighted sources differ in their unit. They share one total, which has one unit.
+    #[error("source {name:?} is weighted in {found}, but the sources before it in {expected}", found = .found.as_str(), expected = .expected.as_str())]
     Units {
         /// The source.
         name: String,
@@ -29,32 +29,32 @@ pub enum MixError {
         /// The unit of the first weighted source.
         expected: Unit,
     },
-    /// A source without anything to draw makes the largest total zero.
-    #[error("source {name:?} has a weight but no {unit}, so that the total would be 0", unit = .unit.as_str())]
+    /// A weighted source has nothing to draw, so the largest total is 0.
+    #[error("source {name:?} has a weight but no {unit}, so the total would be 0", unit = .unit.as_str())]
     Empty {
         /// The source.
         name: String,
         /// The unit of the weighted sources.
         unit: Unit,
     },
-    /// Something is asked of records that have none of it: all of them would be drawn and nothing be achieved.
-    #[error("source {name:?} has records, but no {unit}; it is asked for in {unit}", unit = .unit.as_str())]
+    /// A source is asked for a unit of which its records have none: all of them would be drawn, for nothing.
+    #[error("source {name:?} has records but no {unit}, and is asked for {unit}", unit = .unit.as_str())]
     NothingOfUnit {
         /// The source.
         name: String,
         /// Its unit.
         unit: Unit,
     },
-    /// A source with `on_exhausted = "error"` has less than was asked.
-    #[error("source {name:?} has {available} {unit}, {asked} are asked", unit = .unit.as_str())]
+    /// A source with `on_exhausted = "error"` has less than it is asked for.
+    #[error("source {name:?} has {available} {unit}, but is asked for {asked}", unit = .unit.as_str())]
     Exhausted {
         /// The source.
         name: String,
         /// Its unit.
         unit: Unit,
-        /// Units asked for.
+        /// Units that it is asked for.
         asked: f64,
-        /// Units it has.
+        /// Units that it has.
         available: u64,
     },
     /// A source would be repeated more than [`MAX_REPETITIONS`] times.
@@ -65,7 +65,7 @@ pub enum MixError {
         /// Passes over the source that the law asks for.
         needed: f64,
     },
-    /// A total far beyond what there is.
+    /// The total is far beyond what the weighted sources have.
     #[error("a total of {total} is more than {MAX_REPETITIONS} times the {available} {unit} of the weighted sources", unit = .unit.as_str())]
     TotalTooLarge {
         /// The total.
@@ -75,8 +75,8 @@ pub enum MixError {
         /// Their unit.
         unit: Unit,
     },
-    /// A share names a row that is not there.
-    #[error("source {name:?} names row {row} of {num_rows}")]
+    /// A share names a row that does not exist.
+    #[error("source {name:?} names row {row}, but there are {num_rows} rows")]
     NoSuchRow {
         /// The source.
         name: String,
@@ -85,14 +85,14 @@ pub enum MixError {
         /// How many rows there are.
         num_rows: usize,
     },
-    /// Strata and eligible rows do not correspond.
+    /// The numbers of strata and of eligible rows differ.
     #[error("source {name:?} has {num_eligible} eligible rows but strata for {num_strata}")]
     Strata {
         /// The source.
         name: String,
-        /// Its rows.
+        /// Its eligible rows.
         num_eligible: usize,
-        /// Its strata.
+        /// Rows for which it has a stratum.
         num_strata: usize,
     },
 }

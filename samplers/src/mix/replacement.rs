@@ -1,17 +1,20 @@
-//! Draws with replacement: every draw is from all records of a source, so that one comes again before another came once.
+//! Draws with replacement: every draw is from all records of a source, so a record can be drawn twice before another is
+//! drawn once.
 //!
 //! ```text
 //! record ──(seed, id, n)──▶ n-th arrival, an exponential time after the one before ─┐
 //!                              arrivals of all records, in the order of their times ─┴─▶ a prefix is drawn
 //! ```
 //!
-//! Arrivals of rate 1 at each record are, in the order of time, independent and uniform draws of a record: those of many
-//! Poisson processes are those of one, each of which belongs to any of them alike. A record's times depend on its id alone, so
-//! that a larger draw keeps a smaller one, and a record that is added or removed changes no other's.
+//! If each record has arrivals of rate 1, then in the order of time they are independent, uniform draws of a record: the
+//! arrivals of many Poisson processes are those of one process, each of which belongs to any of the many with equal
+//! probability. The times of a record depend on its id alone, so a larger draw keeps a smaller one, and a record that is
+//! added or removed changes no other.
 
-use manyframe_core::{IndexRow, rank};
+use manyframe_core::rank;
 
-use super::{Drawn, Share};
+use super::candidates::Candidates;
+use super::law::Drawn;
 
 /// An arrival of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -21,18 +24,25 @@ struct Arrival {
     amount: u64,
 }
 
-/// The drawn records, ascending, and their units: as many as fit into `target`, of the `available` units, of which there are some.
-pub(super) fn draw(rows: &[IndexRow], share: &Share, available: u64, target: u64) -> (Vec<Drawn>, u64) {
-    // About as much arrives as is asked for; a little more time, and it is all there.
-    let mut horizon = 1.05 * target as f64 / available as f64 + 1e-3;
+/// How much longer than the expected time arrivals are collected, relative and absolute, so that a second round is rare.
+/// The choice decides about speed only.
+const HORIZON_MARGIN: (f64, f64) = (1.05, 1e-3);
+
+/// By how much the time grows for another round.
+const HORIZON_GROWTH: f64 = 1.5;
+
+/// The drawn records, ascending, and their units: as many as fit into `target`. The candidates must have some units.
+pub(super) fn draw(candidates: &Candidates<'_>, target: u64) -> (Vec<Drawn>, u64) {
+    let (relative, absolute) = HORIZON_MARGIN;
+    let mut horizon = relative * target as f64 / candidates.available() as f64 + absolute;
     loop {
-        let mut arrivals = arrivals_until(rows, share, horizon);
+        let mut arrivals = arrivals_until(candidates, horizon);
         let arrived = arrivals.iter().fold(0u64, |sum, arrival| sum.saturating_add(arrival.amount));
         if arrived <= target {
-            horizon *= 1.5;
+            horizon *= HORIZON_GROWTH;
             continue;
         }
-        let id = |arrival: &Arrival| rows.get(arrival.drawn.row).map(|row| row.id);
+        let id = |arrival: &Arrival| candidates.row(arrival.drawn.row).id;
         arrivals.sort_unstable_by(|a, b| a.time.total_cmp(&b.time).then_with(|| id(a).cmp(&id(b))));
         let mut achieved = 0u64;
         let fits = |arrival: &&Arrival| {
@@ -47,10 +57,10 @@ pub(super) fn draw(rows: &[IndexRow], share: &Share, available: u64, target: u64
     }
 }
 
-fn arrivals_until(rows: &[IndexRow], share: &Share, horizon: f64) -> Vec<Arrival> {
+fn arrivals_until(candidates: &Candidates<'_>, horizon: f64) -> Vec<Arrival> {
+    let share = candidates.share();
     let mut arrivals = Vec::new();
-    for &row in &share.eligible {
-        let Some(record) = rows.get(row) else { continue };
+    for (row, record) in candidates.rows() {
         let amount = share.unit.amount(record);
         let mut time = 0.0;
         for repetition in 0.. {
@@ -64,8 +74,9 @@ fn arrivals_until(rows: &[IndexRow], share: &Share, horizon: f64) -> Vec<Arrival
     arrivals
 }
 
-/// A uniform number as one that is distributed as the time between arrivals at rate 1.
+/// Turns a uniform number into one that is distributed as the time between arrivals of rate 1.
 fn exponential(uniform: u64) -> f64 {
+    // The bits of a float's mantissa: all that a number between 0 and 1 can hold.
     const BITS: u32 = 53;
     let above_zero = ((uniform >> (u64::BITS - BITS)) + 1) as f64 / (1u64 << BITS) as f64;
     // The logarithm of the standard library is that of the machine's C library.

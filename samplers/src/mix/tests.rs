@@ -2,9 +2,10 @@
 
 use proptest::prelude::*;
 
+use manyframe_core::IndexRow;
+
 use super::*;
-use crate::draw::draw;
-use crate::identity::tests::row;
+use crate::reference::{draw, row};
 
 /// Rows of several lengths, the ids of which depend on `name`.
 fn rows(name: &str, num: usize) -> Vec<IndexRow> {
@@ -18,8 +19,8 @@ fn rows(name: &str, num: usize) -> Vec<IndexRow> {
         .collect()
 }
 
-fn share(name: &str, eligible: impl IntoIterator<Item = usize>, law: Law) -> Share {
-    Share {
+fn share(name: &str, eligible: impl IntoIterator<Item = usize>, law: Law) -> SourceShare {
+    SourceShare {
         name: name.to_owned(),
         eligible: eligible.into_iter().collect(),
         law,
@@ -31,8 +32,8 @@ fn share(name: &str, eligible: impl IntoIterator<Item = usize>, law: Law) -> Sha
     }
 }
 
-fn mix_one(rows: &[IndexRow], share: Share) -> DrawnShare {
-    mix(rows, &[share], Total::Largest).unwrap().shares.remove(0)
+fn mix_one(rows: &[IndexRow], share: SourceShare) -> DrawnShare {
+    mix(rows, &[share], MixTotal::Largest).unwrap().shares.remove(0)
 }
 
 fn contains(large: &[Drawn], small: &[Drawn]) -> bool {
@@ -66,8 +67,8 @@ proptest! {
         small in 0u64..8000, more in 0u64..2000, unit in any_unit(),
     ) {
         let rows = rows("x", num);
-        let repeating = Share { unit, stratify, on_exhausted: OnExhausted::Repeat, ..share("x", 0..num, Law::All) };
-        let take = |units| mix_one(&rows, Share { law: Law::Take(units), ..repeating.clone() });
+        let repeating = SourceShare { unit, stratify, on_exhausted: OnExhausted::Repeat, ..share("x", 0..num, Law::All) };
+        let take = |units| mix_one(&rows, SourceShare { law: Law::Take(units), ..repeating.clone() });
         let available = mix_one(&rows, repeating.clone()).available;
         prop_assume!(available > 0 && small + more < available * 100);
         let (small, large) = (take(small), take(small + more));
@@ -80,17 +81,17 @@ proptest! {
     ) {
         let rows = rows("x", num);
         let most = rows.iter().map(|row| unit.amount(row)).max().unwrap();
-        let share = Share { unit, replacement: Replacement::With, ..share("x", 0..num, Law::All) };
+        let share = SourceShare { unit, replacement: Replacement::With, ..share("x", 0..num, Law::All) };
         let available: u64 = rows.iter().map(|row| unit.amount(row)).sum();
         prop_assume!(available > 0 && small + more < available * 100);
-        let take = |units| mix_one(&rows, Share { law: Law::Take(units), ..share.clone() });
+        let take = |units| mix_one(&rows, SourceShare { law: Law::Take(units), ..share.clone() });
         let (small_draw, large) = (take(small), take(small + more));
         prop_assert!(contains(&large.drawn, &small_draw.drawn));
         prop_assert!(small_draw.achieved <= small && (small - small_draw.achieved) < most.max(1));
         prop_assert_eq!(small_draw.achieved, small_draw.drawn.iter().map(|drawn| unit.amount(&rows[drawn.row])).sum::<u64>());
         prop_assert!(small_draw.drawn.is_sorted());
         // A record that is left out changes no draw of another before its own draws are filled up by later ones.
-        let without = Share { eligible: (1..num).collect(), law: Law::Take(small), ..share };
+        let without = SourceShare { eligible: (1..num).collect(), law: Law::Take(small), ..share };
         if num > 1 && unit == Unit::Records {
             let others = small_draw.drawn.iter().filter(|drawn| drawn.row > 0).copied().collect::<Vec<_>>();
             prop_assert!(contains(&mix_one(&rows, without).drawn, &others));
@@ -101,7 +102,7 @@ proptest! {
     fn a_take_is_met_to_within_one_record(num in 1usize..150, take in 0u64..3000, unit in any_unit()) {
         let rows = rows("x", num);
         prop_assume!(rows.iter().any(|row| unit.amount(row) > 0));
-        let drawn = mix_one(&rows, Share { unit, ..share("x", 0..num, Law::Take(take)) });
+        let drawn = mix_one(&rows, SourceShare { unit, ..share("x", 0..num, Law::Take(take)) });
         let most = rows.iter().map(|row| unit.amount(row)).max().unwrap();
         let target = take.min(drawn.available);
         prop_assert!(drawn.achieved <= target);
@@ -113,7 +114,7 @@ proptest! {
     #[test]
     fn a_larger_factor_keeps_the_smaller_one(num in 1usize..100, small in 0.0f64..3.0, more in 0.0f64..2.0, unit in any_unit()) {
         let rows = rows("x", num);
-        let repeat = |factor| mix_one(&rows, Share { unit, ..share("x", 0..num, Law::Repeat(factor)) });
+        let repeat = |factor| mix_one(&rows, SourceShare { unit, ..share("x", 0..num, Law::Repeat(factor)) });
         let (small, large) = (repeat(small), repeat(small + more));
         prop_assert!(contains(&large.drawn, &small.drawn));
     }
@@ -124,12 +125,12 @@ proptest! {
     ) {
         prop_assume!(weights.iter().sum::<f64>() > 0.1);
         let rows = rows("x", weights.len() * 40);
-        let shares: Vec<Share> = weights
+        let shares: Vec<SourceShare> = weights
             .iter()
             .enumerate()
-            .map(|(n, &weight)| Share { unit, ..share(&n.to_string(), n * 40..(n + 1) * 40, Law::Weight(weight)) })
+            .map(|(n, &weight)| SourceShare { unit, ..share(&n.to_string(), n * 40..(n + 1) * 40, Law::Weight(weight)) })
             .collect();
-        let (small, large) = (mix(&rows, &shares, Total::Units(small)).unwrap(), mix(&rows, &shares, Total::Units(small + more)).unwrap());
+        let (small, large) = (mix(&rows, &shares, MixTotal::Units(small)).unwrap(), mix(&rows, &shares, MixTotal::Units(small + more)).unwrap());
         for (small, large) in small.shares.iter().zip(&large.shares) {
             prop_assert!(contains(&large.drawn, &small.drawn));
         }
@@ -138,12 +139,12 @@ proptest! {
     #[test]
     fn weighted_records_add_up_and_are_within_one_record(weights in prop::collection::vec(0.01f64..5.0, 1..8), total in 0u64..200) {
         let rows = rows("x", weights.len() * 200);
-        let shares: Vec<Share> = weights
+        let shares: Vec<SourceShare> = weights
             .iter()
             .enumerate()
             .map(|(n, &weight)| share(&n.to_string(), n * 200..(n + 1) * 200, Law::Weight(weight)))
             .collect();
-        let mixture = mix(&rows, &shares, Total::Units(total)).unwrap();
+        let mixture = mix(&rows, &shares, MixTotal::Units(total)).unwrap();
         prop_assert_eq!(mixture.shares.iter().map(|share| share.achieved).sum::<u64>(), total);
         for share in &mixture.shares {
             prop_assert!((share.achieved as f64 - share.asked).abs() < 1.0 + 1e-9);
@@ -157,10 +158,10 @@ proptest! {
         let mut shares = Vec::new();
         for (n, &size) in sizes.iter().enumerate() {
             let weighted = share(&n.to_string(), start..start + size, Law::Weight((n + 1) as f64));
-            shares.push(Share { unit, on_exhausted: OnExhausted::Error, ..weighted });
+            shares.push(SourceShare { unit, on_exhausted: OnExhausted::Error, ..weighted });
             start += size;
         }
-        match mix(&rows, &shares, Total::Largest) {
+        match mix(&rows, &shares, MixTotal::Largest) {
             Err(error) => {
                 let is_empty = matches!(error, MixError::Empty { .. });
                 prop_assert!(is_empty && unit != Unit::Records);
@@ -183,7 +184,7 @@ proptest! {
                 share("weighted", 100..130, Law::Weight(weight)),
                 share("other", 130..150, Law::Weight(1.0)),
             ];
-            mix(&rows, &shares, Total::Largest).unwrap().shares.split_off(1)
+            mix(&rows, &shares, MixTotal::Largest).unwrap().shares.split_off(1)
         };
         prop_assert_eq!(with(first), with(second));
     }
@@ -192,9 +193,9 @@ proptest! {
     fn changing_a_weight_makes_other_draws_longer_or_shorter_only(first in 0.1f64..3.0, second in 0.1f64..3.0, total in 0u64..80, unit in any_unit()) {
         let rows = rows("x", 150);
         let with = |weight| {
-            let weighted = |name, range, weight| Share { unit, ..share(name, range, Law::Weight(weight)) };
+            let weighted = |name, range, weight| SourceShare { unit, ..share(name, range, Law::Weight(weight)) };
             let shares = [weighted("changed", 0..50, weight), weighted("one", 50..100, 1.0), weighted("two", 100..150, 2.0)];
-            mix(&rows, &shares, Total::Units(total)).unwrap().shares
+            mix(&rows, &shares, MixTotal::Units(total)).unwrap().shares
         };
         for (one, other) in with(first).iter().zip(&with(second)) {
             prop_assert!(contains(&one.drawn, &other.drawn) || contains(&other.drawn, &one.drawn));
@@ -207,7 +208,7 @@ proptest! {
         let take = take.min(num);
         let rows = rows("x", num);
         let stratify = Some(Stratify { strata: strata.clone(), split: StratumSplit::Proportional });
-        let drawn = mix_one(&rows, Share { stratify, ..share("x", 0..num, Law::Take(take as u64)) });
+        let drawn = mix_one(&rows, SourceShare { stratify, ..share("x", 0..num, Law::Take(take as u64)) });
         prop_assert_eq!(drawn.drawn.len(), take);
         for stratum in 0..5 {
             let size = strata.iter().filter(|&&of| of == stratum).count();
@@ -221,7 +222,7 @@ proptest! {
         let num = strata.len();
         let rows = rows("x", num);
         let stratify = Some(Stratify { strata: strata.clone(), split: StratumSplit::Equal });
-        let drawn = mix_one(&rows, Share { stratify, ..share("x", 0..num, Law::Take(take as u64)) });
+        let drawn = mix_one(&rows, SourceShare { stratify, ..share("x", 0..num, Law::Take(take as u64)) });
         let count = |stratum| drawn.drawn.iter().filter(|drawn| strata[drawn.row] == stratum).count();
         let size = |stratum| strata.iter().filter(|&&of| of == stratum).count();
         let most = (0..5).map(count).max().unwrap();
@@ -242,7 +243,7 @@ fn a_factor_of_1_7_draws_all_once_and_seven_tenths_again() {
 #[test]
 fn an_exhausted_source_stops_repeats_or_fails_as_stated() {
     let rows = rows("x", 10);
-    let with = |on_exhausted| mix(&rows, &[Share { on_exhausted, ..share("x", 0..10, Law::Take(25)) }], Total::Largest);
+    let with = |on_exhausted| mix(&rows, &[SourceShare { on_exhausted, ..share("x", 0..10, Law::Take(25)) }], MixTotal::Largest);
     let stopped = with(OnExhausted::Stop).unwrap().shares.remove(0);
     assert_eq!((stopped.achieved, stopped.difference), (10, Difference::Exhausted));
     let repeated = with(OnExhausted::Repeat).unwrap().shares.remove(0);
@@ -254,24 +255,24 @@ fn an_exhausted_source_stops_repeats_or_fails_as_stated() {
 #[test]
 fn laws_that_make_no_sense_are_refused() {
     let rows = rows("x", 4);
-    let refused = |shares: &[Share], total| mix(&rows, shares, total).unwrap_err();
+    let refused = |shares: &[SourceShare], total| mix(&rows, shares, total).unwrap_err();
     for factor in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(matches!(refused(&[share("x", 0..4, Law::Repeat(factor))], Total::Largest), MixError::Factor { .. }));
-        assert!(matches!(refused(&[share("x", 0..4, Law::Weight(factor))], Total::Largest), MixError::Factor { .. }));
+        assert!(matches!(refused(&[share("x", 0..4, Law::Repeat(factor))], MixTotal::Largest), MixError::Factor { .. }));
+        assert!(matches!(refused(&[share("x", 0..4, Law::Weight(factor))], MixTotal::Largest), MixError::Factor { .. }));
     }
-    assert!(matches!(refused(&[share("x", 0..4, Law::Repeat(1e9))], Total::Largest), MixError::Repetitions { .. }));
-    let repeating = Share { on_exhausted: OnExhausted::Repeat, ..share("x", 0..4, Law::Take(u64::MAX)) };
-    assert!(matches!(refused(&[repeating], Total::Largest), MixError::Repetitions { .. }));
+    assert!(matches!(refused(&[share("x", 0..4, Law::Repeat(1e9))], MixTotal::Largest), MixError::Repetitions { .. }));
+    let repeating = SourceShare { on_exhausted: OnExhausted::Repeat, ..share("x", 0..4, Law::Take(u64::MAX)) };
+    assert!(matches!(refused(&[repeating], MixTotal::Largest), MixError::Repetitions { .. }));
     let weighted = share("x", 0..4, Law::Weight(1.0));
-    assert!(matches!(refused(std::slice::from_ref(&weighted), Total::Units(u64::MAX)), MixError::TotalTooLarge { .. }));
-    let other = Share { unit: Unit::Tokens, ..weighted.clone() };
-    assert!(matches!(refused(&[weighted.clone(), other], Total::Largest), MixError::Units { .. }));
-    assert!(matches!(refused(&[share("x", [], Law::Weight(1.0)), weighted], Total::Largest), MixError::Empty { .. }));
-    assert!(matches!(refused(&[share("x", 0..4, Law::Weight(0.0))], Total::Largest), MixError::Weights { .. }));
-    assert!(matches!(refused(&[share("x", 0..5, Law::All)], Total::Largest), MixError::NoSuchRow { row: 4, .. }));
+    assert!(matches!(refused(std::slice::from_ref(&weighted), MixTotal::Units(u64::MAX)), MixError::TotalTooLarge { .. }));
+    let other = SourceShare { unit: Unit::Tokens, ..weighted.clone() };
+    assert!(matches!(refused(&[weighted.clone(), other], MixTotal::Largest), MixError::Units { .. }));
+    assert!(matches!(refused(&[share("x", [], Law::Weight(1.0)), weighted], MixTotal::Largest), MixError::Empty { .. }));
+    assert!(matches!(refused(&[share("x", 0..4, Law::Weight(0.0))], MixTotal::Largest), MixError::Weights { .. }));
+    assert!(matches!(refused(&[share("x", 0..5, Law::All)], MixTotal::Largest), MixError::NoSuchRow { row: 4, .. }));
     let stratify = Some(Stratify { strata: vec![1], split: StratumSplit::Equal });
     assert!(matches!(
-        refused(&[Share { stratify, ..share("x", 0..4, Law::All) }], Total::Largest),
+        refused(&[SourceShare { stratify, ..share("x", 0..4, Law::All) }], MixTotal::Largest),
         MixError::Strata { .. }
     ));
 }
@@ -280,7 +281,7 @@ fn laws_that_make_no_sense_are_refused() {
 #[test]
 fn draws_with_replacement_are_uniform() {
     let rows = rows("x", 20_000);
-    let share = Share { replacement: Replacement::With, ..share("x", 0..20_000, Law::Take(20_000)) };
+    let share = SourceShare { replacement: Replacement::With, ..share("x", 0..20_000, Law::Take(20_000)) };
     let mut times = vec![0usize; 20_000];
     mix_one(&rows, share).drawn.iter().for_each(|drawn| times[drawn.row] += 1);
     let part = |wanted: usize| times.iter().filter(|&&times| times == wanted).count() as f64 / 20_000.0;
@@ -292,7 +293,7 @@ fn draws_with_replacement_are_uniform() {
 #[test]
 fn what_a_source_has_none_of_cannot_be_asked_of_it() {
     let rows = rows("x", 10);
-    let asked = |law| mix(&rows, &[Share { unit: Unit::Frames, ..share("x", 0..10, law) }], Total::Units(5));
+    let asked = |law| mix(&rows, &[SourceShare { unit: Unit::Frames, ..share("x", 0..10, law) }], MixTotal::Units(5));
     let nothing = Err(MixError::NothingOfUnit { name: "x".to_owned(), unit: Unit::Frames });
     assert_eq!(asked(Law::Take(1)), nothing);
     assert_eq!(asked(Law::Take(0)).unwrap().shares[0].drawn, []);

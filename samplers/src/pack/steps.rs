@@ -3,31 +3,33 @@
 use std::cmp::Reverse;
 use std::num::NonZeroU32;
 
-use super::{Bins, Length, Load, PackOptions};
+use super::bins::{BinLoad, Bins, PackInput};
+use super::options::PackOptions;
 
-/// The bins of one window in an order that depends on the seed and on how many packs there are before it.
+/// The bins of one window in an order that depends on the seed and on how many packs come before it.
 pub(super) fn shuffled(num_bins: usize, num_before: usize, seed: u64) -> Vec<u32> {
     let mut order: Vec<u32> = (0..num_bins as u32).collect();
-    order.sort_by_cached_key(|&bin| place_of(seed, num_before as u64 + u64::from(bin)));
+    order.sort_by_cached_key(|&bin| shuffle_key(seed, num_before as u64 + u64::from(bin)));
     order
 }
 
-/// Bins in steps of equal work: neighbours by number of images form a step; steps are shuffled, and ranks within a step.
-pub(super) fn balanced(loads: &[Load], num_before: usize, options: &PackOptions) -> Vec<u32> {
+/// Bins in steps of equal work: neighbours by number of images form a step. Steps are shuffled, and ranks within a step.
+#[expect(clippy::indexing_slicing, reason = "bins are positions of loads")]
+pub(super) fn balanced(loads: &[BinLoad], num_before: usize, options: &PackOptions) -> Vec<u32> {
     let mut by_images: Vec<u32> = (0..loads.len() as u32).collect();
     by_images.sort_unstable_by_key(|&bin| {
-        let load = loads.get(bin as usize).copied().unwrap_or_default();
+        let load = loads[bin as usize];
         (Reverse(load.images), Reverse(load.slots), bin)
     });
     let ranks = options.ranks.get() as usize;
-    let key = |number: u64| place_of(options.seed, num_before as u64 + number);
+    let key = |number: u64| shuffle_key(options.seed, num_before as u64 + number);
     let mut steps: Vec<(bool, u64, &mut [u32])> = by_images
         .chunks_mut(ranks)
         .enumerate()
         .map(|(step, bins)| (bins.len() < ranks, key(step as u64), bins))
         .collect();
-    // The incomplete step, if there is one, stays the last: steps are counted off by their size.
-    steps.sort_unstable_by_key(|&(is_incomplete, place, _)| (is_incomplete, place));
+    // An incomplete step stays the last: steps are told apart by counting packs.
+    steps.sort_unstable_by_key(|&(is_incomplete, key, _)| (is_incomplete, key));
     let mut order = Vec::with_capacity(loads.len());
     for (_, _, bins) in steps {
         bins.sort_by_cached_key(|&bin| key(u64::from(bin)));
@@ -36,85 +38,78 @@ pub(super) fn balanced(loads: &[Load], num_before: usize, options: &PackOptions)
     order
 }
 
-/// Takes the emptiest bins out, as many as do not make a step, and returns their samples, ascending.
+/// Removes the emptiest bins, as many as do not make a step, and returns their samples, ascending.
+#[expect(clippy::indexing_slicing, reason = "bins are positions of loads")]
 pub(super) fn split_off_incomplete(bins: &mut Bins, ranks: NonZeroU32) -> Vec<u32> {
     let num_left_over = bins.loads.len() % ranks.get() as usize;
     let mut emptiest: Vec<u32> = (0..bins.loads.len() as u32).collect();
-    emptiest.sort_unstable_by_key(|&bin| (bins.loads.get(bin as usize).map(|load| load.slots), bin));
+    emptiest.sort_unstable_by_key(|&bin| (bins.loads[bin as usize].slots, bin));
     emptiest.truncate(num_left_over);
-    take_out(bins, emptiest)
+    remove_bins(bins, emptiest)
 }
 
-/// Spreads the samples of a few bins over more bins, so that the last step is complete. Too few samples are left as they are.
-pub(super) fn complete(bins: &mut Bins, at: impl Fn(u32) -> Length, options: &PackOptions) {
-    let ranks = options.ranks.get() as usize;
+/// Distributes the samples of a few bins over more bins, so that the last step is complete. Bins with too few samples for
+/// that are left as they are.
+#[expect(clippy::indexing_slicing, reason = "bins are positions of loads, and there is a bin for each sample")]
+pub(super) fn complete(bins: &mut Bins, input: PackInput<'_>) {
+    let ranks = input.options.ranks.get() as usize;
     let num_left_over = bins.loads.len() % ranks;
     if num_left_over == 0 {
         return;
     }
     // Bins with many samples are the easiest to divide evenly.
     let mut richest: Vec<u32> = (0..bins.loads.len() as u32).collect();
-    richest.sort_unstable_by_key(|&bin| (Reverse(bins.loads.get(bin as usize).map(|load| load.num_samples)), bin));
+    richest.sort_unstable_by_key(|&bin| (Reverse(bins.loads[bin as usize].num_samples), bin));
     richest.truncate(num_left_over);
     let mut is_emptied = vec![false; bins.loads.len()];
     for &bin in &richest {
-        if let Some(is_emptied) = is_emptied.get_mut(bin as usize) {
-            *is_emptied = true;
-        }
+        is_emptied[bin as usize] = true;
     }
-    let of_emptied = |(_, bin): &(usize, &u32)| is_emptied.get(**bin as usize).copied().unwrap_or_default();
-    let mut places: Vec<usize> = bins.of_sample.iter().enumerate().filter(of_emptied).map(|(place, _)| place).collect();
-    places.sort_unstable_by_key(|&place| {
-        let length = bins.samples.get(place).map(|&sample| at(sample)).unwrap_or_default();
-        (Reverse(length.images), Reverse(length.tokens), place)
+    // Positions of samples, the largest first.
+    let mut moved: Vec<usize> =
+        (0..bins.samples.len()).filter(|&position| is_emptied[bins.of_sample[position] as usize]).collect();
+    moved.sort_unstable_by_key(|&position| {
+        let length = input.length(bins.samples[position]);
+        (Reverse(length.images), Reverse(length.tokens), position)
     });
-    let samples: Vec<u32> = places.iter().filter_map(|&place| bins.samples.get(place).copied()).collect();
-    let Some((spread, loads)) = spread_over(&samples, ranks, at, options) else { return };
+    let samples: Vec<u32> = moved.iter().map(|&position| bins.samples[position]).collect();
+    let Some((bin_of_moved, loads)) = distribute(&samples, ranks, input) else { return };
     // The bins that were emptied come first, then new ones.
     let num_bins = bins.loads.len() as u32;
     let numbers: Vec<u32> = richest.into_iter().chain(num_bins..).take(ranks).collect();
-    bins.loads.resize(num_bins as usize + ranks - num_left_over, Load::default());
+    bins.loads.resize(num_bins as usize + ranks - num_left_over, BinLoad::default());
     for (&number, load) in numbers.iter().zip(loads) {
-        if let Some(known) = bins.loads.get_mut(number as usize) {
-            *known = load;
-        }
+        bins.loads[number as usize] = load;
     }
-    for (place, bin) in places.into_iter().zip(spread) {
-        if let (Some(known), Some(&number)) = (bins.of_sample.get_mut(place), numbers.get(bin)) {
-            *known = number;
-        }
+    for (position, bin) in moved.into_iter().zip(bin_of_moved) {
+        bins.of_sample[position] = numbers[bin];
     }
 }
 
-/// Puts each sample into the bin with the fewest images, then tokens: the bin of each, and what is in the bins. None if
-/// that leaves a bin empty or does not fit.
-fn spread_over(
-    samples: &[u32],
-    num_bins: usize,
-    at: impl Fn(u32) -> Length,
-    options: &PackOptions,
-) -> Option<(Vec<usize>, Vec<Load>)> {
+/// Puts each sample into the bin with the fewest images, then tokens: the bin of each, and what is in the bins. `None` if
+/// that leaves a bin empty, or if a sample fits nowhere.
+fn distribute(samples: &[u32], num_bins: usize, input: PackInput<'_>) -> Option<(Vec<usize>, Vec<BinLoad>)> {
     if samples.len() < num_bins {
         return None;
     }
-    let mut loads = vec![Load::default(); num_bins];
+    let mut loads = vec![BinLoad::default(); num_bins];
     let mut of_sample = Vec::with_capacity(samples.len());
     for &sample in samples {
-        let length = at(sample);
-        let with = |(bin, load): (usize, &Load)| Some((bin, load.with(length, options)?));
-        let (bin, load) =
-            loads.iter().enumerate().filter_map(with).min_by_key(|(bin, load)| (load.images, load.slots, *bin))?;
+        let length = input.length(sample);
+        let fitting = loads
+            .iter_mut()
+            .enumerate()
+            .filter_map(|(bin, load)| Some((load.with(length, input.options)?, bin, load)));
+        let (more, bin, load) = fitting.min_by_key(|(more, bin, _)| (more.images, more.slots, *bin))?;
+        *load = more;
         of_sample.push(bin);
-        if let Some(known) = loads.get_mut(bin) {
-            *known = load;
-        }
     }
     let is_complete = loads.iter().all(|load| load.num_samples > 0);
     is_complete.then_some((of_sample, loads))
 }
 
 /// Removes bins, renumbers the others, and returns the samples of the removed ones, ascending.
-fn take_out(bins: &mut Bins, mut removed: Vec<u32>) -> Vec<u32> {
+fn remove_bins(bins: &mut Bins, mut removed: Vec<u32>) -> Vec<u32> {
     if removed.is_empty() {
         return Vec::new();
     }
@@ -129,21 +124,22 @@ fn take_out(bins: &mut Bins, mut removed: Vec<u32>) -> Vec<u32> {
         }
     }
     let mut kept = Bins { loads: kept_loads, ..Bins::default() };
-    let mut out = Vec::new();
+    let mut samples = Vec::new();
     for (&sample, &bin) in bins.samples.iter().zip(&bins.of_sample) {
-        if let Some(bin) = new_number.get(bin as usize).copied().flatten() {
+        #[expect(clippy::indexing_slicing, reason = "every bin has a new number, or none")]
+        if let Some(bin) = new_number[bin as usize] {
             kept.samples.push(sample);
             kept.of_sample.push(bin);
         } else {
-            out.push(sample);
+            samples.push(sample);
         }
     }
     *bins = kept;
-    out
+    samples
 }
 
-/// A place for a number, as good as random: the finalizer of SplitMix64 (Steele, Lea and Flood 2014), twice.
-fn place_of(seed: u64, number: u64) -> u64 {
+/// A key for a number, as good as random: the finalizer of SplitMix64 (Steele, Lea and Flood 2014), twice.
+fn shuffle_key(seed: u64, number: u64) -> u64 {
     let finalize = |state: u64| {
         let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

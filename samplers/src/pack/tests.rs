@@ -1,20 +1,23 @@
 //! What packing promises: each sample once, no pack over its limits, steps complete and even.
 
-use proptest::prelude::{Strategy as _, any, prop, prop_assert, prop_assert_eq, proptest};
+use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
+
+use std::num::NonZeroU32;
+
 
 use super::*;
 
-fn options(strategy: Strategy, capacity: u32) -> PackOptions {
+fn options(strategy: PackingStrategy, capacity: u32) -> PackOptions {
     PackOptions::new(strategy, NonZeroU32::new(capacity).unwrap())
 }
 
-fn any_lengths() -> impl proptest::strategy::Strategy<Value = Vec<Length>> {
-    let length = (0u32..120, 0u32..6).prop_map(|(tokens, images)| Length { tokens, images });
+fn any_lengths() -> impl Strategy<Value = Vec<SampleLength>> {
+    let length = (0u32..120, 0u32..6).prop_map(|(tokens, images)| SampleLength { tokens, images });
     prop::collection::vec(length, 0..150)
 }
 
-fn any_options() -> impl proptest::strategy::Strategy<Value = PackOptions> {
-    let strategies = vec![Strategy::None, Strategy::NextFit, Strategy::BestFitDecreasing, Strategy::Balanced];
+fn any_options() -> impl Strategy<Value = PackOptions> {
+    let strategies = vec![PackingStrategy::None, PackingStrategy::NextFit, PackingStrategy::BestFitDecreasing, PackingStrategy::Balanced];
     let padding = prop::sample::select(vec![Padding::Packs, Padding::Samples]);
     let limits = (1u32..200, prop::option::of(1u32..9), 1u32..20);
     (prop::sample::select(strategies), limits, padding, prop::option::of(1usize..60), 1u32..6, any::<u64>()).prop_map(
@@ -64,20 +67,20 @@ proptest! {
 
     #[test]
     fn next_fit_keeps_the_delivered_order(lengths in any_lengths(), capacity in 1u32..200) {
-        let packs = pack(&lengths, &options(Strategy::NextFit, capacity)).unwrap();
+        let packs = pack(&lengths, &options(PackingStrategy::NextFit, capacity)).unwrap();
         prop_assert!(packs.members.is_sorted());
     }
 
     #[test]
     fn best_fit_is_never_worse_than_twice_the_least(lengths in any_lengths()) {
-        let packs = pack(&lengths, &options(Strategy::BestFitDecreasing, 120)).unwrap();
+        let packs = pack(&lengths, &options(PackingStrategy::BestFitDecreasing, 120)).unwrap();
         let tokens: u32 = lengths.iter().map(|length| length.tokens).sum();
         prop_assert!(packs.num_packs() <= 2 * tokens.div_ceil(120) as usize + 1);
     }
 
     #[test]
     fn best_fit_finds_the_packs_that_trying_all_finds(lengths in any_lengths(), capacity in 1u32..200) {
-        let packs = pack(&lengths, &options(Strategy::BestFitDecreasing, capacity)).unwrap();
+        let packs = pack(&lengths, &options(PackingStrategy::BestFitDecreasing, capacity)).unwrap();
         let mut sizes: Vec<u32> = lengths.iter().map(|length| length.tokens).filter(|&tokens| tokens <= capacity).collect();
         sizes.sort_unstable_by(|a, b| b.cmp(a));
         let mut left: Vec<u32> = Vec::new();
@@ -97,19 +100,19 @@ proptest! {
 
     #[test]
     fn balanced_steps_are_complete_where_samples_can_be_spread(num in 60u32..300, ranks in 1u32..9, window in prop::option::of(20usize..100)) {
-        let lengths: Vec<Length> = (0..num).map(|n| Length { tokens: 5 + n % 11, images: n % 3 }).collect();
-        let options = PackOptions { window: window.and_then(NonZeroUsize::new), ranks: NonZeroU32::new(ranks).unwrap(), ..options(Strategy::Balanced, 100) };
+        let lengths: Vec<SampleLength> = (0..num).map(|n| SampleLength { tokens: 5 + n % 11, images: n % 3 }).collect();
+        let options = PackOptions { window: window.and_then(NonZeroUsize::new), ranks: NonZeroU32::new(ranks).unwrap(), ..options(PackingStrategy::Balanced, 100) };
         prop_assert_eq!(pack(&lengths, &options).unwrap().num_packs() % ranks as usize, 0);
     }
 }
 
 #[test]
 fn positions_restart_with_each_sample() {
-    let lengths = [3, 2].map(|tokens| Length { tokens, images: 1 });
+    let lengths = [3, 2].map(|tokens| SampleLength { tokens, images: 1 });
     let samples = PackOptions {
         pad_to_multiple: NonZeroU32::new(4).unwrap(),
         padding: Padding::Samples,
-        ..options(Strategy::NextFit, 16)
+        ..options(PackingStrategy::NextFit, 16)
     };
     let padded = Boundaries::of(&[0, 1], &lengths, &samples);
     assert_eq!((padded.cu_seqlens.as_slice(), padded.padded_tokens), (&[0, 4, 8][..], 8));
@@ -122,16 +125,16 @@ fn positions_restart_with_each_sample() {
 
 #[test]
 fn a_capacity_of_billions_needs_no_table_of_billions() {
-    let lengths = [u32::MAX, 5, u32::MAX - 5000, 7].map(|tokens| Length { tokens, images: 0 });
-    let packs = pack(&lengths, &options(Strategy::BestFitDecreasing, u32::MAX)).unwrap();
+    let lengths = [u32::MAX, 5, u32::MAX - 5000, 7].map(|tokens| SampleLength { tokens, images: 0 });
+    let packs = pack(&lengths, &options(PackingStrategy::BestFitDecreasing, u32::MAX)).unwrap();
     assert!(packs.too_long.is_empty());
     assert_eq!(packs.num_packs(), 2);
 }
 
 #[test]
 fn the_report_counts_what_the_packs_hold() {
-    let lengths = [(60, 2), (40, 0), (50, 1), (500, 3)].map(|(tokens, images)| Length { tokens, images });
-    let options = PackOptions { ranks: NonZeroU32::new(2).unwrap(), ..options(Strategy::NextFit, 100) };
+    let lengths = [(60, 2), (40, 0), (50, 1), (500, 3)].map(|(tokens, images)| SampleLength { tokens, images });
+    let options = PackOptions { ranks: NonZeroU32::new(2).unwrap(), ..options(PackingStrategy::NextFit, 100) };
     let packs = pack(&lengths, &options).unwrap();
     let report = packs.report(&lengths, &[0, 1, 0, 0], &options);
     assert_eq!((report.num_packs, report.num_samples, report.num_too_long), (2, 3, 1));

@@ -9,7 +9,7 @@ use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
 #[cfg(feature = "video")]
 use manyframe_media::video;
 use manyframe_media::{Look, MediaError, read_range};
-use manyframe_samplers::matches;
+use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
 
 use super::looks::{Looks, look_of_bytes};
@@ -49,9 +49,9 @@ pub(super) fn find(
     let images: Vec<(usize, usize, &Look)> = images.collect();
     let hashes: Vec<(usize, u64)> =
         images.iter().enumerate().filter_map(|(at, (_, _, look))| Some((at, look.hash?))).collect();
-    let alike: FxHashMap<usize, usize> = matches(&hashes, &excluded_hashes, max_distance)
+    let alike: FxHashMap<usize, usize> = contaminated_rows(&hashes, &excluded_hashes, max_distance)
         .into_iter()
-        .filter_map(|found| Some((found.row, with_hash.get(found.excluded)?.0)))
+        .filter_map(|found| Some((found.row, with_hash.get(found.against)?.0)))
         .collect();
     let mut found: Vec<(usize, String)> = Vec::new();
     for (at, (row, number, look)) in images.iter().enumerate() {

@@ -1,16 +1,4 @@
-//! Sequence parallelism over images and tokens (MM-SP, LongVILA, arXiv 2408.10188): who encodes which images, and who holds
-//! which tokens, so that a dataset can be padded for it and its cost is known before a cluster is booked.
-//!
-//! ```text
-//! stage one: images of a sequence ──contiguous, sizes differing by at most one──▶ ranks (vision tower)
-//! stage two: tokens ──chunks, by scheme──▶ ranks (language model)
-//! ```
-//!
-//! **Invariant:** every chunk and every image belongs to exactly one rank.
-
-mod forecast;
-#[cfg(test)]
-mod tests;
+//! Which rank of a sequence-parallel group encodes which images and holds which tokens.
 
 use std::num::NonZeroU32;
 use std::ops::Range;
@@ -18,18 +6,16 @@ use std::ops::Range;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use forecast::{Cluster, Forecast, SequenceLoad, forecast};
-
 /// How the tokens of a sequence are divided over the ranks of a sequence-parallel group.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Scheme {
-    /// One contiguous chunk for each rank. Under causal attention, the last rank has almost twice the mean work.
+    /// One contiguous chunk per rank. Under causal attention, the last rank has almost twice the mean work.
     Ring {
         /// Ranks.
         degree: NonZeroU32,
     },
-    /// Two chunks for each rank, one from either end, so that all have the same causal work.
+    /// Two chunks per rank, one from either end, so that all ranks have the same causal work.
     Zigzag {
         /// Ranks.
         degree: NonZeroU32,
@@ -46,16 +32,16 @@ pub enum Scheme {
 
 /// Which images and tokens each rank of a sequence-parallel group has.
 ///
-/// Ranks are numbered with the Ulysses rank changing fastest: `rank = ring_rank · ulysses + ulysses_rank`, so that
-/// Ulysses groups, which exchange most, are neighbours.
+/// Ranks are numbered with the Ulysses rank changing fastest: `rank = ring_rank · ulysses + ulysses_rank`. So the ranks of a
+/// Ulysses group, which exchange most, are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Layout {
+pub struct RankLayout {
     scheme: Scheme,
     ring: u64,
     ulysses: u64,
 }
 
-impl Layout {
+impl RankLayout {
     /// The layout of a scheme.
     pub fn new(scheme: Scheme) -> Self {
         let (ring, ulysses) = match scheme {
@@ -70,12 +56,12 @@ impl Layout {
         self.scheme
     }
 
-    /// Ranks in a group: among so many is a sequence divided.
+    /// The sequence-parallel (SP) degree: the ranks of a group, among which a sequence is divided.
     pub fn degree(&self) -> u64 {
         self.ring * self.ulysses
     }
 
-    /// Chunks that a sequence is cut into; sequences are padded to a multiple of it.
+    /// Chunks into which a sequence is cut. Sequences are padded to a multiple of it.
     pub fn num_chunks(&self) -> u64 {
         match self.scheme {
             Scheme::Ring { .. } => self.degree(),
@@ -83,7 +69,7 @@ impl Layout {
         }
     }
 
-    /// Tokens of a sequence with the padding that the layout asks for.
+    /// Tokens of a sequence with the padding that the layout needs.
     pub fn padded_tokens(&self, num_tokens: u64) -> u64 {
         num_tokens.checked_next_multiple_of(self.num_chunks()).unwrap_or(u64::MAX)
     }
@@ -91,7 +77,7 @@ impl Layout {
     /// The chunks of a rank, ascending. A rank outside of the group has none.
     ///
     /// On a mesh, block u of 2·ring chunks belongs to Ulysses rank u, and ring rank r has the r-th chunk from either end of
-    /// the block: `offset + r` and `offset + 2·ring − 1 − r`, where `offset = u · 2 · ring`.
+    /// that block: `offset + r` and `offset + 2·ring − 1 − r`, where `offset = u · 2 · ring`.
     pub fn chunks_of_rank(&self, rank: u64) -> Vec<u64> {
         if rank >= self.degree() {
             return Vec::new();
@@ -110,8 +96,8 @@ impl Layout {
         self.chunks_of_rank(rank).into_iter().map(|chunk| chunk * size..(chunk + 1) * size).collect()
     }
 
-    /// The images that a rank encodes: a contiguous run; runs of ranks differ by at most one image, and the first are the
-    /// longer ones. Fewer images than ranks leave the last ranks without, and nothing is made up for them.
+    /// The images that a rank encodes: a contiguous run. Runs differ by at most one image, and the longer ones come first.
+    /// With fewer images than ranks, the last ranks have none, and no image is made up for them.
     pub fn images_of_rank(&self, num_images: u64, rank: u64) -> Range<u64> {
         let (each, more) = (num_images / self.degree(), num_images % self.degree());
         let start = |rank: u64| {
@@ -121,8 +107,8 @@ impl Layout {
         start(rank)..start(rank.saturating_add(1))
     }
 
-    /// Pairs of query and key that a rank computes under causal attention over a padded sequence, heads counted by their
-    /// part: a Ulysses group has the queries of all its ranks, and each of its ranks 1/ulysses of the heads.
+    /// Pairs of query and key that a rank computes under causal attention over a padded sequence, each weighted by the part
+    /// of the heads that the rank has: a Ulysses group has the queries of all its ranks, and each rank 1/ulysses of the heads.
     pub fn attention_pairs(&self, num_tokens: u64, rank: u64) -> f64 {
         let first_of_group = rank - rank % self.ulysses;
         let group = first_of_group..first_of_group.saturating_add(self.ulysses);
@@ -132,9 +118,10 @@ impl Layout {
         ranges.map(pairs).sum::<f64>() / self.ulysses as f64
     }
 
-    /// Causal attention work of the most loaded rank over the mean, for long sequences: 1 is even.
+    /// Causal attention work of the most loaded rank over the mean, for long sequences. 1 is even.
     ///
-    /// Of n contiguous chunks, the last sees 2n − 1 parts of n². A chunk from either end sees as much as any such pair.
+    /// Of n contiguous chunks, the last one has 2n − 1 of n² parts of the work. All pairs of chunks from either end have the
+    /// same.
     pub fn attention_imbalance(&self) -> f64 {
         match self.scheme {
             Scheme::Ring { .. } => (2 * self.degree() - 1) as f64 / self.degree() as f64,

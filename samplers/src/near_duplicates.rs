@@ -1,40 +1,43 @@
-//! Near-duplicates by 64-bit perceptual hash: pairs of hashes that differ in a few bits, found without comparing all pairs.
+//! Near-duplicates and decontamination by 64-bit perceptual hash: pairs of hashes that differ in a few bits, found without
+//! comparing all pairs.
 //!
-//! Hashes are cut into blocks. Two hashes that differ in d bits agree in all but d blocks at most, so that those who share
-//! some fixed number of blocks are the only candidates (Manku, Jain and Das Sarma 2007). There is one table for each
-//! choice of blocks; how many blocks is chosen by what it would cost for uniform hashes.
+//! Hashes are divided into blocks. Two hashes that differ in d bits agree in all but at most d blocks, so the only
+//! candidates are those that share a fixed number of blocks (Manku, Jain and Das Sarma 2007). There is one table for each
+//! choice of blocks; how many blocks to fix is decided by what it would cost for uniform hashes.
 //!
-//! It deliberately does not compute hashes, and knows nothing of images. Hashes that agree in many bits by nature, such as
-//! those of blank images, make it slower and never wrong.
+//! It deliberately computes no hashes and knows nothing of images. Hashes that agree in many bits by nature, such as those
+//! of blank images, make it slower and never wrong.
 
 use rustc_hash::FxHashMap;
 
-use crate::Duplicate;
+use crate::duplicates::Duplicate;
 
-/// A row whose image a list of excluded images holds.
+/// A row that shows an image of the set that the dataset is decontaminated against.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Match {
-    /// The row.
+pub struct ContaminatedRow {
+    /// Position of the row.
     pub row: usize,
-    /// Position of the first excluded hash within the distance.
-    pub excluded: usize,
+    /// Position of the first hash of that set within the distance.
+    pub against: usize,
 }
 
-/// Rows that are near-duplicates of a kept row, in the order of `hashes`.
+/// Rows that are near-duplicates of a kept row, in the order of `hashes`, which pairs rows with their hashes.
 ///
-/// The first of two that differ in at most `max_distance` bits is kept, unless it is itself a near-duplicate of one before
-/// it. So every removed row names a *kept* row within the distance, the first there is, and kept rows are all further apart.
+/// Of two rows whose hashes differ in at most `max_distance` bits, the first is kept, unless it is itself a near-duplicate
+/// of an earlier one. So every removed row names the first *kept* row within the distance, and any two kept rows are further
+/// apart than that.
 pub fn near_duplicates(hashes: &[(usize, u64)], max_distance: u32) -> Vec<Duplicate> {
-    let mut kept = NearIndex::new(hashes.len(), max_distance);
+    let mut kept = HammingIndex::new(hashes.len(), max_distance);
     let mut kept_rows = Vec::new();
-    // Equal hashes have equal answers; they are the most frequent case by far.
+    // Equal hashes have equal answers, and are by far the most frequent case.
     let mut answers: FxHashMap<u64, usize> = FxHashMap::default();
     let mut duplicates = Vec::new();
     for &(row, hash) in hashes {
         let known = answers.get(&hash).copied().or_else(|| kept.first_within(hash));
-        let place = known.unwrap_or(kept_rows.len());
-        answers.insert(hash, place);
-        if let Some(&kept) = kept_rows.get(place) {
+        let nth_kept = known.unwrap_or(kept_rows.len());
+        answers.insert(hash, nth_kept);
+        // A hash that is near none is kept: it gets the next position.
+        if let Some(&kept) = kept_rows.get(nth_kept) {
             duplicates.push(Duplicate { row, kept });
         } else {
             kept.push(hash);
@@ -44,83 +47,102 @@ pub fn near_duplicates(hashes: &[(usize, u64)], max_distance: u32) -> Vec<Duplic
     duplicates
 }
 
-/// Rows whose hash differs from an excluded one in at most `max_distance` bits, in the order of `hashes`.
-pub fn matches(hashes: &[(usize, u64)], excluded: &[u64], max_distance: u32) -> Vec<Match> {
-    let mut index = NearIndex::new(excluded.len(), max_distance);
-    for &hash in excluded {
+/// Rows whose hash differs from one of `against` in at most `max_distance` bits, in the order of `hashes`.
+pub fn contaminated_rows(hashes: &[(usize, u64)], against: &[u64], max_distance: u32) -> Vec<ContaminatedRow> {
+    let mut index = HammingIndex::new(against.len(), max_distance);
+    for &hash in against {
         index.push(hash);
     }
-    let found = |&(row, hash): &(usize, u64)| Some(Match { row, excluded: index.first_within(hash)? });
-    hashes.iter().filter_map(found).collect()
+    let nearest = |&(row, hash): &(usize, u64)| Some(ContaminatedRow { row, against: index.first_within(hash)? });
+    hashes.iter().filter_map(nearest).collect()
 }
 
+/// The end of a chain.
 const NONE: u32 = u32::MAX;
 
-/// Hashes that can be searched by distance.
-struct NearIndex {
+/// Most tables of an index. Each takes 8 bytes per hash.
+const MAX_TABLES: usize = 256;
+
+/// Most bits of a key: 2²⁶ chains take 256 MiB per table, and there are hardly more hashes.
+const MAX_KEY_BITS: u32 = 26;
+
+/// Most blocks that are fixed. With more, there are too many choices of blocks at any distance.
+const MAX_FIXED_BLOCKS: u32 = 4;
+
+/// An odd number without a pattern (2⁶⁴ over the golden ratio): the highest bits of a product with it depend on all bits of
+/// the other number.
+const MULTIPLIER: u64 = 0x9e37_79b9_7f4a_7c15;
+
+/// Hashes that can be searched by Hamming distance.
+struct HammingIndex {
     max_distance: u32,
     hashes: Vec<u64>,
-    tables: Vec<Table>,
+    tables: Vec<ChainTable>,
     /// A key is a number of this many bits.
     key_bits: u32,
 }
 
 /// Chains of hashes that agree in the bits of a mask.
-struct Table {
+///
+/// # Invariants
+/// `first_of_key` has an element for every key. `next_in_chain` has an element for every hash of the index.
+struct ChainTable {
     mask: u64,
     first_of_key: Vec<u32>,
     next_in_chain: Vec<u32>,
 }
 
-impl NearIndex {
+impl HammingIndex {
     fn new(num_hashes: usize, max_distance: u32) -> Self {
-        let key_bits = num_hashes.max(2).next_power_of_two().ilog2().min(26);
-        let table = |mask| Table { mask, first_of_key: vec![NONE; 1 << key_bits], next_in_chain: Vec::new() };
+        let key_bits = num_hashes.max(2).next_power_of_two().ilog2().min(MAX_KEY_BITS);
+        let table = |mask| ChainTable { mask, first_of_key: vec![NONE; 1 << key_bits], next_in_chain: Vec::new() };
         let tables = cheapest_masks(num_hashes, max_distance).into_iter().map(table).collect();
         Self { max_distance, hashes: Vec::new(), tables, key_bits }
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there is a chain for every key")]
     fn push(&mut self, hash: u64) {
         let number = self.hashes.len() as u32;
         self.hashes.push(hash);
         for table in &mut self.tables {
-            let next = table.first_of_key.get_mut(key(hash & table.mask, self.key_bits));
-            table.next_in_chain.push(next.map_or(NONE, |first| std::mem::replace(first, number)));
+            let first = &mut table.first_of_key[key(hash & table.mask, self.key_bits)];
+            table.next_in_chain.push(std::mem::replace(first, number));
         }
     }
 
     /// Position of the first hash within the distance.
+    #[expect(clippy::indexing_slicing, reason = "there is a chain for every key, and a next element for every hash")]
     fn first_within(&self, hash: u64) -> Option<usize> {
         let mut first = NONE;
         for table in &self.tables {
-            let mut at = table.first_of_key.get(key(hash & table.mask, self.key_bits)).copied().unwrap_or(NONE);
+            let mut at = table.first_of_key[key(hash & table.mask, self.key_bits)];
             while let Some(other) = self.hashes.get(at as usize) {
                 if at < first && (hash ^ other).count_ones() <= self.max_distance {
                     first = at;
                 }
-                at = table.next_in_chain.get(at as usize).copied().unwrap_or(NONE);
+                at = table.next_in_chain[at as usize];
             }
         }
         (first != NONE).then_some(first as usize)
     }
 }
 
-/// The upper bits of a product: masked hashes differ in few places, and all of them have to count.
+/// The upper bits of a product: masked hashes differ in few bits, and all of them have to count.
 fn key(masked: u64, bits: u32) -> usize {
-    (masked.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> (64 - bits)) as usize
+    (masked.wrapping_mul(MULTIPLIER) >> (64 - bits)) as usize
 }
 
 /// Masks such that any two hashes within the distance agree in all bits of at least one of them.
 fn cheapest_masks(num_hashes: usize, max_distance: u32) -> Vec<u64> {
-    // Fixing no block is a table with one chain: a search through all.
+    // Fixing no block is a table with one chain: a search through all hashes.
     let mut cheapest = (num_hashes as f64, vec![0]);
-    for num_fixed in 1..=4 {
+    for num_fixed in 1..=MAX_FIXED_BLOCKS {
         let num_blocks = max_distance.saturating_add(num_fixed);
         if num_blocks > 64 {
             break;
         }
         let masks = masks(&blocks(num_blocks), num_fixed as usize);
-        // One step for each table, and one for each hash in its chain by chance.
+        // One step for each table, and one for each hash that is in its chain by chance.
         let chain = |mask: &u64| 1.0 + num_hashes as f64 / f64::from(mask.count_ones()).exp2();
         let cost: f64 = masks.iter().map(chain).sum();
         if masks.len() <= MAX_TABLES && cost < cheapest.0 {
@@ -130,10 +152,7 @@ fn cheapest_masks(num_hashes: usize, max_distance: u32) -> Vec<u64> {
     cheapest.1
 }
 
-/// Tables take 8 bytes a hash each.
-const MAX_TABLES: usize = 256;
-
-/// The 64 bits in contiguous blocks, sizes differing by at most one.
+/// The 64 bits in contiguous blocks whose sizes differ by at most one.
 fn blocks(num_blocks: u32) -> Vec<u64> {
     let bits = |from: u32, to: u32| (from..to).fold(0, |mask, bit| mask | 1u64 << bit);
     (0..num_blocks).map(|block| bits(block * 64 / num_blocks, (block + 1) * 64 / num_blocks)).collect()
@@ -142,11 +161,13 @@ fn blocks(num_blocks: u32) -> Vec<u64> {
 /// The union of every choice of this many blocks.
 fn masks(blocks: &[u64], num_fixed: usize) -> Vec<u64> {
     let Some(fewer) = num_fixed.checked_sub(1) else { return vec![0] };
-    let with_first = |(at, &first): (usize, &u64)| {
-        let rest = masks(blocks.get(at + 1..).unwrap_or_default(), fewer);
-        rest.into_iter().map(move |mask| mask | first)
-    };
-    blocks.iter().enumerate().flat_map(with_first).collect()
+    let mut chosen = Vec::new();
+    let mut rest = blocks;
+    while let Some((&first, after)) = rest.split_first() {
+        chosen.extend(masks(after, fewer).into_iter().map(|mask| mask | first));
+        rest = after;
+    }
+    chosen
 }
 
 #[cfg(test)]
@@ -182,11 +203,11 @@ mod tests {
         }
 
         #[test]
-        fn matches_are_those_of_trying_all(hashes in any_hashes(), excluded in any_hashes(), max_distance in 0u32..12) {
-            let excluded: Vec<u64> = excluded.into_iter().map(|(_, hash)| hash).collect();
-            let within = |hash: u64| excluded.iter().position(|other| (hash ^ other).count_ones() <= max_distance);
-            let expected: Vec<Match> = hashes.iter().filter_map(|&(row, hash)| Some(Match { row, excluded: within(hash)? })).collect();
-            prop_assert_eq!(matches(&hashes, &excluded, max_distance), expected);
+        fn contaminated_rows_are_those_of_trying_all(hashes in any_hashes(), against in any_hashes(), max_distance in 0u32..12) {
+            let against: Vec<u64> = against.into_iter().map(|(_, hash)| hash).collect();
+            let within = |hash: u64| against.iter().position(|other| (hash ^ other).count_ones() <= max_distance);
+            let expected: Vec<ContaminatedRow> = hashes.iter().filter_map(|&(row, hash)| Some(ContaminatedRow { row, against: within(hash)? })).collect();
+            prop_assert_eq!(contaminated_rows(&hashes, &against, max_distance), expected);
         }
 
         #[test]
@@ -198,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn a_removed_row_names_a_kept_one_and_chains_end_there() {
+    fn a_removed_row_names_a_kept_one_even_in_a_chain() {
         // Each is one bit from the next; the third is two from the first, and is kept.
         let chain = [(10, 0b000), (11, 0b001), (12, 0b011), (13, 0b010)];
         let duplicates = near_duplicates(&chain, 1);

@@ -1,26 +1,31 @@
 //! A sequence over weighted members in which every prefix is in proportion.
 //!
-//! Largest remainders also give counts that add up and are within one of their share, but a larger total can then lower a
-//! count. Here, counts are those of a prefix of one sequence, which a larger total only extends.
+//! Largest remainders also yield counts that add up and are within one of their share, but there a larger total can lower
+//! a count. Here the counts are those of a prefix of one sequence, which a larger total only extends.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// An endless sequence of positions of weights: of the first t, each has its share of t, to within one.
+/// An endless sequence of positions of weights. Among the first t, each position has its share of t, to within one.
 ///
 /// The n-th turn (from 0) of a member with share s comes after time n/s and not later than ⌈(n+1)/s⌉. Such turns exist
 /// (Tijdeman 1980, the chairman assignment problem), and serving whoever is due first finds them. Members of weight 0 have
-/// no turn; ties go to the first.
+/// no turn. Ties go to the first member.
 #[derive(Debug, Clone)]
 pub(crate) struct FairSequence {
-    /// One over the share of each member.
-    intervals: Vec<f64>,
-    num_turns: Vec<u64>,
-    /// (time at which the next turn can come, member).
+    members: Vec<FairMember>,
+    /// (time from which the next turn can come, member).
     waiting: BinaryHeap<Reverse<(u64, usize)>>,
     /// (time by which the next turn must have come, member).
     ready: BinaryHeap<Reverse<(u64, usize)>>,
     time: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct FairMember {
+    /// One over its share: the mean time between turns.
+    interval: f64,
+    num_turns: u64,
 }
 
 impl FairSequence {
@@ -29,8 +34,7 @@ impl FairSequence {
         let sum: f64 = weights.iter().sum();
         let with_turns = weights.iter().enumerate().filter(|&(_, &weight)| weight > 0.0 && (sum / weight).is_finite());
         Self {
-            intervals: weights.iter().map(|weight| sum / weight).collect(),
-            num_turns: vec![0; weights.len()],
+            members: weights.iter().map(|weight| FairMember { interval: sum / weight, num_turns: 0 }).collect(),
             waiting: with_turns.map(|(member, _)| Reverse((1, member))).collect(),
             ready: BinaryHeap::with_capacity(weights.len()),
             time: 0,
@@ -41,21 +45,22 @@ impl FairSequence {
 impl Iterator for FairSequence {
     type Item = usize;
 
+    #[expect(clippy::indexing_slicing, reason = "both heaps hold positions of members only")]
     fn next(&mut self) -> Option<usize> {
         self.time += 1;
         while let Some(&Reverse((from, member))) = self.waiting.peek()
             && from <= self.time
         {
             self.waiting.pop();
-            let turn = *self.num_turns.get(member)?;
-            let due = ((turn + 1) as f64 * self.intervals.get(member)?).ceil() as u64;
+            let FairMember { interval, num_turns } = self.members[member];
+            let due = ((num_turns + 1) as f64 * interval).ceil() as u64;
             self.ready.push(Reverse((due, member)));
         }
-        // Somebody can always be served, but for the rounding of floats.
+        // One member can always be served. Rounding of floats can only make it one that is still waiting.
         let Reverse((_, member)) = self.ready.pop().or_else(|| self.waiting.pop())?;
-        let num_turns = self.num_turns.get_mut(member)?;
-        *num_turns += 1;
-        let from = (*num_turns as f64 * self.intervals.get(member)?).floor() as u64 + 1;
+        let served = &mut self.members[member];
+        served.num_turns += 1;
+        let from = (served.num_turns as f64 * served.interval).floor() as u64 + 1;
         self.waiting.push(Reverse((from, member)));
         Some(member)
     }

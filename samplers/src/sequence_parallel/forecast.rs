@@ -2,10 +2,11 @@
 
 use std::num::NonZeroU32;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Layout;
-use crate::pack::{Balance, Spread};
+use super::layout::RankLayout;
+use crate::balance::{Balance, BalanceSum};
 
 /// A sequence, which is a pack or a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,21 +17,21 @@ pub struct SequenceLoad {
     pub images: u64,
 }
 
-/// GPUs, as data-parallel groups each of which divides one sequence at a time.
+/// GPUs in data-parallel groups, each of which divides one sequence at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Cluster {
-    /// Groups: sequences in a step.
+    /// Number of groups, and of sequences in a step.
     pub num_groups: NonZeroU32,
-    /// What a group does with a sequence.
-    pub layout: Layout,
+    /// How a group divides a sequence.
+    pub layout: RankLayout,
 }
 
-/// An epoch on one cluster.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-pub struct Forecast {
+/// What an epoch costs on one cluster.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClusterForecast {
     /// GPUs in all.
     pub num_gpus: u64,
-    /// GPUs that share a sequence.
+    /// The sequence-parallel (SP) degree: GPUs that share a sequence.
     pub degree: u64,
     /// Sequences in a step.
     pub sequences_per_step: u64,
@@ -38,23 +39,23 @@ pub struct Forecast {
     pub steps_per_epoch: u64,
     /// GPUs without a sequence in the last step.
     pub num_idle_gpus: u64,
-    /// Mean tokens of a GPU in a step, padding included.
+    /// Mean tokens per GPU and step, including padding.
     pub tokens_per_gpu: f64,
     /// How evenly tokens are spread over GPUs.
     pub token_balance: Balance,
-    /// Mean images of a GPU in a step.
+    /// Mean images per GPU and step.
     pub images_per_gpu: f64,
-    /// How evenly images are spread over GPUs. A GPU has whole images: a few over many GPUs cannot be even.
+    /// How evenly images are spread over GPUs. A few images cannot be even over many GPUs, because images are not divided.
     pub image_balance: Balance,
-    /// Part of all tokens that is padding to the layout's multiple, from 0 to 1.
+    /// Part of all tokens that is padding to the multiple of the layout. From 0 to 1.
     pub padding_share: f64,
     /// Causal attention work of the most loaded GPU of a group over the mean.
     pub attention_imbalance: f64,
 }
 
 impl Cluster {
-    /// A cluster of this many GPUs, if the layout's degree divides it.
-    pub fn of_gpus(num_gpus: u32, layout: Layout) -> Option<Self> {
+    /// A cluster of this many GPUs, or `None` if the layout's degree does not divide it.
+    pub fn of_gpus(num_gpus: u32, layout: RankLayout) -> Option<Self> {
         let num_gpus = u64::from(num_gpus);
         if !num_gpus.is_multiple_of(layout.degree()) {
             return None;
@@ -64,39 +65,39 @@ impl Cluster {
     }
 }
 
-/// What an epoch over these sequences, in this order, costs on each cluster: one row for each.
-pub fn forecast(sequences: &[SequenceLoad], clusters: &[Cluster]) -> Vec<Forecast> {
+/// What an epoch over these sequences, in this order, costs on each cluster.
+pub fn forecast(sequences: &[SequenceLoad], clusters: &[Cluster]) -> Vec<ClusterForecast> {
     clusters.iter().map(|cluster| on_cluster(sequences, cluster)).collect()
 }
 
-fn on_cluster(sequences: &[SequenceLoad], cluster: &Cluster) -> Forecast {
+fn on_cluster(sequences: &[SequenceLoad], cluster: &Cluster) -> ClusterForecast {
     let layout = &cluster.layout;
     let (degree, num_groups) = (layout.degree(), u64::from(cluster.num_groups.get()));
     let (mut tokens, mut padded_tokens, mut images) = (0.0, 0.0, 0.0);
-    // Tokens are even within a group: groups stand for their ranks. Of images, the first rank of a group has most.
-    let mut token_spread = Spread::new(num_groups as usize, 1);
-    let mut image_spread = Spread::new(num_groups as usize, degree);
+    // Tokens are even within a group, so a group counts as one rank. The first rank of a group has the most images.
+    let mut token_balance = BalanceSum::new(num_groups as usize, 1);
+    let mut image_balance = BalanceSum::new(num_groups as usize, degree);
     for sequence in sequences {
         let padded = layout.padded_tokens(sequence.tokens);
-        let most_images = layout.images_of_rank(sequence.images, 0);
-        token_spread.add(padded / degree, padded / degree);
-        image_spread.add(most_images.end - most_images.start, sequence.images);
+        let images_of_first = layout.images_of_rank(sequence.images, 0);
+        token_balance.add(padded / degree, padded / degree);
+        image_balance.add(images_of_first.end - images_of_first.start, sequence.images);
         tokens += sequence.tokens as f64;
         padded_tokens += padded as f64;
         images += sequence.images as f64;
     }
     let steps_per_epoch = (sequences.len() as u64).div_ceil(num_groups);
     let num_shares = (steps_per_epoch * num_groups * degree).max(1) as f64;
-    Forecast {
+    ClusterForecast {
         num_gpus: degree * num_groups,
         degree,
         sequences_per_step: num_groups,
         steps_per_epoch,
         num_idle_gpus: (steps_per_epoch * num_groups - sequences.len() as u64) * degree,
         tokens_per_gpu: padded_tokens / num_shares,
-        token_balance: token_spread.finish(),
+        token_balance: token_balance.finish(),
         images_per_gpu: images / num_shares,
-        image_balance: image_spread.finish(),
+        image_balance: image_balance.finish(),
         padding_share: if padded_tokens > 0.0 { 1.0 - tokens / padded_tokens } else { 0.0 },
         attention_imbalance: layout.attention_imbalance(),
     }
