@@ -15,8 +15,8 @@ use std::time::{Duration, Instant};
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Drawn, Law, SampleLength, OnExhausted, Order, PackOptions, Replacement, SourceShare, PackingStrategy,
-    Stratify, StratumSplit, MixTotal, Unit, audit_concat, mix, near_duplicates, order, pack,
+    ConcatOptions, ConcatSample, Drawn, Law, MixTotal, OnExhausted, Order, PackOptions, PackingStrategy, Replacement,
+    SampleLength, SourceShare, Stratify, StratumSplit, Unit, audit_concat, mix, near_duplicates, order, pack,
 };
 
 type Job = fn() -> Result<(Duration, String), Box<dyn Error>>;

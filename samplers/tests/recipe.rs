@@ -9,8 +9,8 @@ use std::num::NonZeroU32;
 
 use manyframe_core::IndexRow;
 use manyframe_samplers::{
-    ConcatOptions, ConcatSample, Difference, Drawn, Law, SampleLength, OnExhausted, Order, PackOptions, Replacement, SourceShare,
-    PackingStrategy, MixTotal, Unit, audit_concat, mix, order, pack,
+    ConcatOptions, ConcatSample, Difference, Drawn, Law, MixTotal, OnExhausted, Order, PackOptions, PackingStrategy,
+    Replacement, SampleLength, SourceShare, Unit, audit_concat, mix, order, pack,
 };
 
 /// Four times what the recipe asks of each source.
@@ -80,7 +80,8 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     let rows = index();
     let delivered = delivered(&rows);
     let of = |drawn: &Drawn| rows[drawn.row].cost;
-    let length = |drawn: &Drawn| SampleLength { tokens: of(drawn).num_tokens() as u32, images: of(drawn).num_images as u32 };
+    let length =
+        |drawn: &Drawn| SampleLength { tokens: of(drawn).num_tokens() as u32, images: of(drawn).num_images as u32 };
     let lengths: Vec<SampleLength> = delivered.iter().map(length).collect();
     let sources: Vec<u32> = delivered.iter().map(|drawn| rows[drawn.row].source).collect();
 

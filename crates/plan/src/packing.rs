@@ -5,7 +5,8 @@
 use std::collections::BTreeMap;
 
 use manyframe_samplers::{
-    ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, SampleLength, PackOptions, PackReport, Packs, audit_concat, pack,
+    ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, PackOptions, PackReport, Packs, SampleLength, audit_concat,
+    pack,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -77,7 +78,8 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
     let Some(table) = &file.pack else { return Ok(None) };
     let options = table.options(file.format.max_tokens, file.seed);
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let length = |sample: &PackSample| SampleLength { tokens: number(sample.num_tokens), images: number(sample.num_images) };
+    let length =
+        |sample: &PackSample| SampleLength { tokens: number(sample.num_tokens), images: number(sample.num_images) };
     let lengths: Vec<SampleLength> = samples.iter().map(length).collect();
     let sources: Vec<u32> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;

@@ -53,7 +53,10 @@ pub(super) fn targets(shares: &[SourceShare], available: &[u64], total: MixTotal
             Ok(Target { asked, whole_units: asked.round() as u64 })
         }
         Law::Weight(_) => {
-            #[expect(clippy::expect_used, reason = "there is one target for each share with a weight, in the same order")]
+            #[expect(
+                clippy::expect_used,
+                reason = "there is one target for each share with a weight, in the same order"
+            )]
             let target = weighted.next().expect("a target for each weight");
             Ok(target)
         }

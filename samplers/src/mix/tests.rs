@@ -243,7 +243,9 @@ fn a_factor_of_1_7_draws_all_once_and_seven_tenths_again() {
 #[test]
 fn an_exhausted_source_stops_repeats_or_fails_as_stated() {
     let rows = rows("x", 10);
-    let with = |on_exhausted| mix(&rows, &[SourceShare { on_exhausted, ..share("x", 0..10, Law::Take(25)) }], MixTotal::Largest);
+    let with = |on_exhausted| {
+        mix(&rows, &[SourceShare { on_exhausted, ..share("x", 0..10, Law::Take(25)) }], MixTotal::Largest)
+    };
     let stopped = with(OnExhausted::Stop).unwrap().shares.remove(0);
     assert_eq!((stopped.achieved, stopped.difference), (10, Difference::Exhausted));
     let repeated = with(OnExhausted::Repeat).unwrap().shares.remove(0);
@@ -257,17 +259,29 @@ fn laws_that_make_no_sense_are_refused() {
     let rows = rows("x", 4);
     let refused = |shares: &[SourceShare], total| mix(&rows, shares, total).unwrap_err();
     for factor in [f64::NAN, f64::INFINITY, -1.0] {
-        assert!(matches!(refused(&[share("x", 0..4, Law::Repeat(factor))], MixTotal::Largest), MixError::Factor { .. }));
-        assert!(matches!(refused(&[share("x", 0..4, Law::Weight(factor))], MixTotal::Largest), MixError::Factor { .. }));
+        assert!(matches!(
+            refused(&[share("x", 0..4, Law::Repeat(factor))], MixTotal::Largest),
+            MixError::Factor { .. }
+        ));
+        assert!(matches!(
+            refused(&[share("x", 0..4, Law::Weight(factor))], MixTotal::Largest),
+            MixError::Factor { .. }
+        ));
     }
     assert!(matches!(refused(&[share("x", 0..4, Law::Repeat(1e9))], MixTotal::Largest), MixError::Repetitions { .. }));
     let repeating = SourceShare { on_exhausted: OnExhausted::Repeat, ..share("x", 0..4, Law::Take(u64::MAX)) };
     assert!(matches!(refused(&[repeating], MixTotal::Largest), MixError::Repetitions { .. }));
     let weighted = share("x", 0..4, Law::Weight(1.0));
-    assert!(matches!(refused(std::slice::from_ref(&weighted), MixTotal::Units(u64::MAX)), MixError::TotalTooLarge { .. }));
+    assert!(matches!(
+        refused(std::slice::from_ref(&weighted), MixTotal::Units(u64::MAX)),
+        MixError::TotalTooLarge { .. }
+    ));
     let other = SourceShare { unit: Unit::Tokens, ..weighted.clone() };
     assert!(matches!(refused(&[weighted.clone(), other], MixTotal::Largest), MixError::Units { .. }));
-    assert!(matches!(refused(&[share("x", [], Law::Weight(1.0)), weighted], MixTotal::Largest), MixError::Empty { .. }));
+    assert!(matches!(
+        refused(&[share("x", [], Law::Weight(1.0)), weighted], MixTotal::Largest),
+        MixError::Empty { .. }
+    ));
     assert!(matches!(refused(&[share("x", 0..4, Law::Weight(0.0))], MixTotal::Largest), MixError::Weights { .. }));
     assert!(matches!(refused(&[share("x", 0..5, Law::All)], MixTotal::Largest), MixError::NoSuchRow { row: 4, .. }));
     let stratify = Some(Stratify { strata: vec![1], split: StratumSplit::Equal });

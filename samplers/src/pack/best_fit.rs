@@ -45,7 +45,12 @@ impl OpenBins {
         // A shift by 8 leaves 24 bits of any capacity.
         let shift = (0..8).find(|shift| capacity >> shift < MAX_LISTS).unwrap_or(8);
         let num_lists = (capacity >> shift) as usize + 1;
-        Self { shift, lists: IntegerSet::new(num_lists), first_of_list: vec![NONE; num_lists], next_in_list: Vec::new() }
+        Self {
+            shift,
+            lists: IntegerSet::new(num_lists),
+            first_of_list: vec![NONE; num_lists],
+            next_in_list: Vec::new(),
+        }
     }
 
     /// Closes all bins.
@@ -116,7 +121,10 @@ impl Room {
 }
 
 /// Packs samples each of which fits into an empty bin. Among equal lengths, the first sample gets the first bin.
-#[expect(clippy::indexing_slicing, reason = "bins are positions of loads, and each class has a bin for each of its samples")]
+#[expect(
+    clippy::indexing_slicing,
+    reason = "bins are positions of loads, and each class has a bin for each of its samples"
+)]
 pub(super) fn best_fit_decreasing(open: &mut OpenBins, samples: Vec<u32>, input: PackInput<'_>) -> Bins {
     let (mut classes, class_of) = length_classes(&samples, input);
     let (bin_of, num_bins) = fill_bins(open, &mut classes, input);

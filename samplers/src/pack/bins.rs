@@ -51,7 +51,10 @@ impl BinLoad {
     }
 
     /// The load with one more sample, which is known to fit.
-    #[expect(clippy::expect_used, reason = "no bin gets a sample that does not fit, and none gets one that fits no bin")]
+    #[expect(
+        clippy::expect_used,
+        reason = "no bin gets a sample that does not fit, and none gets one that fits no bin"
+    )]
     pub(super) fn with_fitting(self, length: SampleLength, options: &PackOptions) -> Self {
         self.with(length, options).expect("a sample that fits")
     }

@@ -96,10 +96,8 @@ fn distribute(samples: &[u32], num_bins: usize, input: PackInput<'_>) -> Option<
     let mut of_sample = Vec::with_capacity(samples.len());
     for &sample in samples {
         let length = input.length(sample);
-        let fitting = loads
-            .iter_mut()
-            .enumerate()
-            .filter_map(|(bin, load)| Some((load.with(length, input.options)?, bin, load)));
+        let fitting =
+            loads.iter_mut().enumerate().filter_map(|(bin, load)| Some((load.with(length, input.options)?, bin, load)));
         let (more, bin, load) = fitting.min_by_key(|(more, bin, _)| (more.images, more.slots, *bin))?;
         *load = more;
         of_sample.push(bin);

@@ -4,7 +4,6 @@ use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, propte
 
 use std::num::NonZeroU32;
 
-
 use super::*;
 
 fn options(strategy: PackingStrategy, capacity: u32) -> PackOptions {
@@ -17,7 +16,12 @@ fn any_lengths() -> impl Strategy<Value = Vec<SampleLength>> {
 }
 
 fn any_options() -> impl Strategy<Value = PackOptions> {
-    let strategies = vec![PackingStrategy::None, PackingStrategy::NextFit, PackingStrategy::BestFitDecreasing, PackingStrategy::Balanced];
+    let strategies = vec![
+        PackingStrategy::None,
+        PackingStrategy::NextFit,
+        PackingStrategy::BestFitDecreasing,
+        PackingStrategy::Balanced,
+    ];
     let padding = prop::sample::select(vec![Padding::Packs, Padding::Samples]);
     let limits = (1u32..200, prop::option::of(1u32..9), 1u32..20);
     (prop::sample::select(strategies), limits, padding, prop::option::of(1usize..60), 1u32..6, any::<u64>()).prop_map(
