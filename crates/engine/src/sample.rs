@@ -8,7 +8,7 @@ use manyframe_core::{
     SampleImage, SampleVisual, Visual, VisualKind, contained,
 };
 use manyframe_format::ResolvedVisual;
-use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, tile_image};
+use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image};
 use manyframe_plan::{Context, Fit, OpenSource, PlanError, PlannedSample, fewest_tiles, in_visual};
 
 use crate::EngineError;
@@ -142,7 +142,7 @@ fn show(
     if let MediaLocation::Prepared { images, grid } = &medium.location {
         return match (visual.kind, fit.max_frames) {
             (VisualKind::Video, Some(most)) if images.len() > most.get() as usize => {
-                show_prepared(context, source, visual, &spread(images, most.get() as usize), *grid)
+                show_prepared(context, source, visual, &spread(images, most.get()), *grid)
             }
             _ => show_prepared(context, source, visual, images, *grid),
         };
@@ -204,14 +204,6 @@ fn show_prepared(
     Ok(Shown { kind: visual.kind, images, grid, times_s: Vec::new(), width_px, height_px })
 }
 
-/// As many of the images, evenly spread: positions `floor(i × (n − 1) / (most − 1))`.
-fn spread(images: &[BlobRef], most: usize) -> Vec<BlobRef> {
-    let last = images.len().saturating_sub(1);
-    let position = |i: usize| i * last / most.saturating_sub(1).max(1);
-    (0..most).filter_map(|i| images.get(position(i)).cloned()).collect()
-}
-
-#[cfg(feature = "video")]
 fn show_video(
     context: &Context,
     source: &OpenSource,
@@ -224,9 +216,4 @@ fn show_video(
     let images = frames.into_iter().map(|frame| frame.image).collect();
     let (width_px, height_px) = (index.width_px, index.height_px);
     Ok(Shown { kind: VisualKind::Video, images, grid: None, times_s, width_px, height_px })
-}
-
-#[cfg(not(feature = "video"))]
-fn show_video(_: &Context, _: &OpenSource, _: &Record, _: &MediaRef, _: &Fit) -> Result<Shown, MediaError> {
-    Err(MediaError::rejected(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
 }

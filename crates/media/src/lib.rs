@@ -23,11 +23,12 @@ mod policy;
 mod prepare;
 mod probe;
 mod resize;
+mod sampling;
 mod scratch;
 mod sniff;
 mod store;
 mod tile;
-#[cfg(feature = "video")]
+#[cfg_attr(not(feature = "video"), path = "video/disabled.rs")]
 pub mod video;
 mod ycbcr;
 
@@ -42,6 +43,7 @@ pub use policy::{Check, ImagePolicy, JpegOptions, Subsampling};
 pub use prepare::{prepare_image, prepare_pixels};
 pub use probe::{ImageHeader, probe_image_bytes};
 pub use resize::{fit_longest_edge, resize};
+pub use sampling::{Sampling, spread};
 pub use sniff::SourceFormat;
 pub use store::{MediaRoot, MediaStore, read_range};
 pub use tile::{OddPixel, TilePlan, TilePolicy, TiledImage, plan_tiles, tile_image};

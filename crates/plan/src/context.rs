@@ -3,27 +3,18 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-#[cfg(feature = "video")]
-use manyframe_core::MediaRef;
-use manyframe_core::{Digest, Origin, Record, RejectedRecord, VisualKind};
+use manyframe_core::{Digest, MediaRef, Origin, Record, RejectedRecord, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, Tokenizer};
-use manyframe_media::{ImagePolicy, MediaStore, TilePolicy};
-#[cfg(feature = "video")]
-use manyframe_media::{
-    MediaError,
-    video::{self, Sampling, VideoFrame, VideoIndex},
-};
+use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex};
+use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy};
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
 use crate::dataset::work_directory;
-#[cfg(feature = "video")]
 use crate::fit::Fit;
 use crate::replay::ReplaySource;
 use crate::{PlanError, SourceMedia};
-#[cfg(feature = "video")]
-use manyframe_pipeline::SamplingRule;
 use manyframe_pipeline::{
-    ImageShow, Kind, Pipeline, PipelineFile, SourceTable, annotation_files, display_name, media_roots,
+    ImageShow, Kind, Pipeline, PipelineFile, SamplingRule, SourceTable, annotation_files, display_name, media_roots,
 };
 
 /// An opened pipeline.
@@ -43,7 +34,6 @@ pub struct Context {
     /// How frames are delivered.
     pub frames: ImagePolicy,
     /// Which frames are shown.
-    #[cfg(feature = "video")]
     pub sampling: Sampling,
     /// Paths of this machine and their names on every machine, the longest first.
     names_of_paths: Vec<(String, String)>,
@@ -73,7 +63,6 @@ impl Context {
             odd_pixel: file.tiles.odd_pixel,
         };
         let frames = ImagePolicy { max_edge_px: Some(file.video.max_edge_px), ..images.clone() };
-        #[cfg(feature = "video")]
         let sampling = match file.video.sampling {
             SamplingRule::Interval => {
                 Sampling::Interval { interval_s: file.video.interval_s, max_frames: file.video.max_frames }
@@ -87,7 +76,6 @@ impl Context {
             images,
             tiles,
             frames,
-            #[cfg(feature = "video")]
             sampling,
             names_of_paths: names_of_paths(&pipeline)?,
             pipeline,
@@ -95,7 +83,6 @@ impl Context {
     }
 
     /// The frames of a video that are shown, decoded and encoded, and its index.
-    #[cfg(feature = "video")]
     pub fn frames(
         &self,
         media: &SourceMedia,
@@ -105,7 +92,8 @@ impl Context {
     ) -> Result<(VideoIndex, Vec<VideoFrame>), MediaError> {
         let sampling = fit.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()));
         let chosen = media.choose_frames(subset, medium, &sampling)?;
-        let frames = video::decode_frames(&chosen.input, &chosen.index, &chosen.wanted, &self.frames)?;
+        let selection = FrameSelection { index: &chosen.index, positions: &chosen.wanted };
+        let frames = video::decode_frames(&chosen.input, selection, &self.frames)?;
         Ok((chosen.index, frames))
     }
 

@@ -33,7 +33,6 @@ pub use error::PlanError;
 pub use fit::{Fit, Piece};
 pub use index::{fewest_tiles, in_visual, plan_key};
 pub use make::{Earlier, MadePlan, make};
-#[cfg(feature = "video")]
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
 pub use packing::{AuditSummary, PackSample, PackSummary, Packing, pack_samples};

@@ -6,9 +6,10 @@ use std::path::Path;
 
 use manyframe_columnar::CellReader;
 use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
-#[cfg(feature = "video")]
-use manyframe_media::video::{self, Sampling, VideoIndex, VideoInput};
-use manyframe_media::{ImageHeader, Located, MediaError, MediaLimits, MediaStore, probe_image_bytes, read_range};
+use manyframe_media::video::{self, VideoIndex, VideoInput};
+use manyframe_media::{
+    ImageHeader, Located, MediaError, MediaLimits, MediaStore, Sampling, probe_image_bytes, read_range,
+};
 
 /// Finds and reads the media of one source.
 pub struct SourceMedia {
@@ -18,7 +19,6 @@ pub struct SourceMedia {
 }
 
 /// A video and the frames of it that are shown.
-#[cfg(feature = "video")]
 pub struct ChosenFrames<'a> {
     /// The open video.
     pub input: VideoInput<'a>,
@@ -119,7 +119,6 @@ impl SourceMedia {
     }
 
     /// Opens a video and chooses its frames by its index; no pixel is decoded.
-    #[cfg(feature = "video")]
     pub fn choose_frames(
         &self,
         subset: &str,

@@ -1,17 +1,17 @@
 //! The outermost boxes of an MP4 or QuickTime file: where its payload is, and whether it has an index at all.
 //!
-//! Nothing inside of a box is read: that is FFmpeg's part.
+//! It reads nothing inside a box; FFmpeg does.
 
 use std::io;
 use std::ops::Range;
 
-use super::source::ByteSource;
+use super::input::ByteSource;
 
-/// Boxes that a file may start with; anything else is not an MP4.
+/// Boxes that an MP4 may start with. A file that starts otherwise is not an MP4.
 const FIRST_BOXES: [&[u8; 4]; 12] =
     [b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"moof", b"styp", b"sidx", b"uuid", b"emsg"];
 
-/// Most boxes that are looked at. A fragmented file has two or three per fragment, and one fragment per second or so.
+/// Upper bound on boxes read. A fragmented file has two or three per fragment, and about one fragment per second.
 const MAX_BOXES: usize = 1 << 18;
 
 /// The outermost boxes of an MP4.
@@ -21,11 +21,11 @@ pub(super) struct OuterBoxes {
     pub(super) payload: Vec<Range<u64>>,
     /// Whether there is a `moov` box, without which nothing can be decoded.
     pub(super) has_moov: bool,
-    /// Whether the last box reaches beyond the end of the file.
+    /// Whether the last box extends beyond the end of the file.
     pub(super) is_cut_short: bool,
 }
 
-/// The outermost boxes, or `None` if the file does not start like an MP4.
+/// Reads the outermost boxes; `None` if the file does not start like an MP4.
 pub(super) fn read_outer_boxes(source: &ByteSource) -> io::Result<Option<OuterBoxes>> {
     let mut boxes = OuterBoxes::default();
     let mut start = 0;

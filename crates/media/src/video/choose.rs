@@ -1,59 +1,25 @@
-//! Which frames of a video are shown: a rule over the index, before anything is decoded.
+//! Which frames of a video are shown: a rule applied to the index, before anything is decoded.
 
 use manyframe_core::{Clip, RejectCode};
-use serde::{Deserialize, Serialize};
 
-use super::{FrameRate, VideoIndex};
-use crate::MediaError;
-
-/// How frames are chosen.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
-#[serde(rename_all = "snake_case", deny_unknown_fields)]
-pub enum Sampling {
-    /// One frame per interval.
-    Interval {
-        /// Seconds from one frame to the next. Default: 1.
-        interval_s: f64,
-        /// Most frames; of more, this many are taken evenly, the first and the last among them. Default: 128.
-        max_frames: u32,
-    },
-    /// A fixed number of frames at even positions, the first and the last among them; all if there are fewer.
-    Uniform {
-        /// Number of frames.
-        num_frames: u32,
-    },
-}
-
-impl Sampling {
-    /// The same rule with no more frames than this.
-    #[must_use]
-    pub fn at_most(self, most: u32) -> Self {
-        match self {
-            Self::Interval { interval_s, max_frames } => {
-                Self::Interval { interval_s, max_frames: max_frames.min(most) }
-            }
-            Self::Uniform { num_frames } => Self::Uniform { num_frames: num_frames.min(most) },
-        }
-    }
-}
-
-impl Default for Sampling {
-    fn default() -> Self {
-        Self::Interval { interval_s: 1.0, max_frames: 128 }
-    }
-}
+use super::index::VideoIndex;
+use super::timing::FrameRate;
+use crate::error::MediaError;
+use crate::sampling::{Sampling, spread};
 
 /// Positions of the chosen frames in the index, strictly increasing, at least one.
 ///
-/// A clip leaves the frames whose time lies in it, or if it is too short for that, the frame that is on screen when it
-/// starts. An end beyond the video is cut; a clip that is no interval, or starts at or after the end, is a reject.
+/// A clip restricts the choice to frames whose time is in `start_s..end_s`, or to the frame on screen at its start if there
+/// are none. An end beyond the video is moved to its end.
 ///
-/// Of these frames, `Interval` keeps, as LongLLaVA's inference does, every `max(floor(fps × interval_s), 1)`-th, and of
-/// more than `max_frames` those at positions `floor(i × (n − 1) ÷ (max_frames − 1))`. A video of variable rate has no
-/// such step: there the first frame of each interval since the first frame is kept, and an interval without a frame
-/// gives none.
+/// Of these frames, `Interval` keeps every `max(floor(fps × interval_s), 1)`-th, as LongLLaVA's inference does, and spreads
+/// `max_frames` over them if they are more ([`spread`]). A video of variable rate has no such step: the first frame of each
+/// interval since the first frame is kept, and an interval without a frame is skipped.
 ///
-/// `Uniform` takes those same positions out of all frames. A single frame is the first one.
+/// `Uniform` spreads its frames over all of them.
+///
+/// # Errors
+/// The rejection `clip_range` for a clip that is no interval, or starts at or after the end of the video.
 pub fn choose_frames(index: &VideoIndex, clip: Option<Clip>, sampling: &Sampling) -> Result<Vec<usize>, MediaError> {
     let frames = match clip {
         Some(clip) => frames_in_clip(index, clip)?,
@@ -62,7 +28,7 @@ pub fn choose_frames(index: &VideoIndex, clip: Option<Clip>, sampling: &Sampling
     Ok(match *sampling {
         Sampling::Uniform { num_frames } => spread(&frames, num_frames),
         Sampling::Interval { interval_s, max_frames } => {
-            let kept = match index.rate {
+            let kept = match index.rate() {
                 FrameRate::Constant => every_nth(&frames, index.fps() * interval_s),
                 FrameRate::Variable => first_per_interval(index, &frames, interval_s),
             };
@@ -74,14 +40,14 @@ pub fn choose_frames(index: &VideoIndex, clip: Option<Clip>, sampling: &Sampling
 fn frames_in_clip(index: &VideoIndex, clip: Clip) -> Result<Vec<usize>, MediaError> {
     let duration_s = index.duration_s();
     let (start_s, end_s) = (clip.start_s, clip.end_s.unwrap_or(duration_s));
-    // NaN compares false, so each condition states what is right.
+    // NaN compares false, so each condition states what is valid.
     let is_interval = start_s >= 0.0 && end_s > start_s;
     if !(is_interval && start_s < duration_s) {
         let end = clip.end_s.map_or("the end".to_owned(), |end_s| format!("{end_s} s"));
         let detail = format!("a clip from {start_s} s to {end} of a video of {duration_s:.3} s");
         return Err(MediaError::rejected(RejectCode::ClipRange, detail));
     }
-    // Times do not fall, so the frames of a clip are neighbours.
+    // Times never decrease, so the frames of a clip are consecutive.
     let first_after = |time_s: f64| {
         let (mut low, mut high) = (0, index.num_frames());
         while low < high {
@@ -96,33 +62,21 @@ fn frames_in_clip(index: &VideoIndex, clip: Clip) -> Result<Vec<usize>, MediaErr
 
 /// Every n-th frame, n being the whole part of `step`, at least 1.
 fn every_nth(frames: &[usize], step: f64) -> Vec<usize> {
-    // The cast saturates, and makes 0 of NaN.
+    // The cast saturates, and turns NaN into 0.
     let step = (step.floor() as usize).max(1);
     frames.iter().copied().step_by(step).collect()
 }
 
-/// The first frame of each interval, counted from the first of the frames; all if the interval is no time at all.
+/// The first frame of each interval, counted from the first of the frames; all frames if the interval is 0 or less.
 fn first_per_interval(index: &VideoIndex, frames: &[usize], interval_s: f64) -> Vec<usize> {
     let start_s = frames.first().map_or(0.0, |&first| index.time_s(first));
     let mut last = None;
     let is_first = |frame: &usize| {
-        // The cast saturates: then intervals are too short to be counted, and no two frames share one.
+        // The cast saturates: intervals are then too short to count, and no two frames share one.
         let interval = ((index.time_s(*frame) - start_s) / interval_s) as u64;
         last.replace(interval) != Some(interval) || interval == u64::MAX
     };
     if interval_s > 0.0 { frames.iter().copied().filter(is_first).collect() } else { frames.to_vec() }
-}
-
-/// `num_wanted` of the frames at even positions; all if there are no more than that.
-fn spread(frames: &[usize], num_wanted: u32) -> Vec<usize> {
-    let (num_frames, num_wanted) = (frames.len(), num_wanted.max(1) as usize);
-    if num_frames <= num_wanted {
-        return frames.to_vec();
-    }
-    // In integers: the product of a position and a count below 2³² fits.
-    let last = num_frames as u128 - 1;
-    let positions = (0..num_wanted).map(|i| (i as u128 * last / (num_wanted as u128 - 1).max(1)) as usize);
-    positions.filter_map(|position| frames.get(position).copied()).collect()
 }
 
 #[cfg(test)]
@@ -131,7 +85,23 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::video::testing::index_at;
+    use crate::video::index::{FrameEntry, Identity};
+    use crate::video::orientation::Orientation;
+    use crate::video::timing::{Timestamps, Timing};
+
+    /// An index of frames at these times (strictly increasing), in ticks of `1 ÷ ticks_per_second` seconds.
+    fn index_at(times: &[i64], ticks_per_second: i32) -> VideoIndex {
+        let timestamps = Timestamps { times, time_base: (1, ticks_per_second), last_duration: 0 };
+        VideoIndex {
+            width_px: 64,
+            height_px: 48,
+            frames: (0..).zip(times).map(|(packet, &pts)| FrameEntry { pts, is_key: true, packet }).collect(),
+            timing: Timing::of(&timestamps, None),
+            orientation: Orientation::UPRIGHT,
+            packets: Vec::new(),
+            identity: Identity::Pts,
+        }
+    }
 
     fn even(fps: i32, num_frames: i64) -> VideoIndex {
         let times: Vec<i64> = (0..num_frames).map(|i| i * 1000).collect();
@@ -166,7 +136,7 @@ mod tests {
     #[test]
     fn a_variable_rate_is_sampled_by_time() {
         let index = index_at(&[0, 100, 200, 5000, 5100, 6050, 6900], 1000);
-        assert_eq!(index.rate, FrameRate::Variable);
+        assert_eq!(index.rate(), FrameRate::Variable);
         assert_eq!(choose_frames(&index, None, &interval(1.0, 128)).unwrap(), [0, 3, 5]);
     }
 
@@ -181,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clip_that_is_no_part_of_the_video_is_a_reject() {
+    fn a_clip_outside_of_the_video_is_rejected() {
         for (start_s, end_s) in [(2.0, 2.0), (3.0, 2.0), (-1.0, 2.0), (f64::NAN, 2.0), (0.0, f64::NAN), (10.0, 11.0)] {
             let result = choose_frames(&even(10, 100), Some(clip(start_s, end_s)), &interval(1.0, 128));
             assert!(

@@ -1,4 +1,4 @@
-//! From a decoded frame to a delivered image: RGB as `ffmpeg -pix_fmt rgb24` has it, upright, scaled, encoded.
+//! From a decoded frame to a delivered image: RGB as `ffmpeg -pix_fmt rgb24` returns it, upright, scaled, encoded.
 
 use ffmpeg_next::format::Pixel;
 use ffmpeg_next::software::scaling::{Context, Flags};
@@ -6,23 +6,26 @@ use ffmpeg_next::{Error, frame};
 use manyframe_core::{RejectCode, SampleImage};
 
 use super::ffi::{self, Colours};
-use super::rotate::Orientation;
-use crate::{ImagePolicy, MediaError, RgbImage, prepare_pixels};
+use super::orientation::Orientation;
+use crate::error::MediaError;
+use crate::pixels::RgbImage;
+use crate::policy::ImagePolicy;
+use crate::prepare::prepare_pixels;
 
 /// Bytes of a pixel in RGB24.
 const RGB_BYTES: usize = 3;
 
-/// Converts the frames of one video; what depends on their format is set up once.
+/// Converts the frames of one video; the scaler is set up once per format.
 pub(super) struct FrameConverter {
     orientation: Orientation,
-    scaler: Option<(Layout, Context)>,
+    scaler: Option<(FrameFormat, Context)>,
     rgb: frame::Video,
 }
 
-/// What a conversion depends on.
+/// Everything that the set-up of the scaler depends on.
 #[derive(Clone, Copy, PartialEq)]
-struct Layout {
-    format: Pixel,
+struct FrameFormat {
+    pixel: Pixel,
     width_px: u32,
     height_px: u32,
     colours: Colours,
@@ -46,21 +49,21 @@ impl FrameConverter {
 
     /// The frame in RGB, upright.
     pub(super) fn rgb(&mut self, frame: &frame::Video) -> Result<RgbImage, Error> {
-        let layout = Layout {
-            format: frame.format(),
+        let format = FrameFormat {
+            pixel: frame.format(),
             width_px: frame.width(),
             height_px: frame.height(),
             colours: ffi::stated_colours(frame),
         };
         let scaler = match &mut self.scaler {
-            Some((known, scaler)) if *known == layout => scaler,
+            Some((known, scaler)) if *known == format => scaler,
             slot => {
-                let (width, height) = (layout.width_px, layout.height_px);
+                let (width, height) = (format.width_px, format.height_px);
                 let mut scaler =
-                    Context::get(layout.format, width, height, Pixel::RGB24, width, height, Flags::BICUBIC)?;
-                ffi::set_source_colours(&mut scaler, layout.colours);
+                    Context::get(format.pixel, width, height, Pixel::RGB24, width, height, Flags::BICUBIC)?;
+                ffi::set_source_colours(&mut scaler, format.colours);
                 self.rgb = frame::Video::empty();
-                &mut slot.insert((layout, scaler)).1
+                &mut slot.insert((format, scaler)).1
             }
         };
         scaler.run(frame, &mut self.rgb)?;
@@ -68,11 +71,11 @@ impl FrameConverter {
         if self.rgb.planes() == 0 {
             return Err(Error::Other { errno: ffmpeg_next::error::ENOMEM });
         }
-        let row_bytes = layout.width_px as usize * RGB_BYTES;
-        let rows = self.rgb.data(0).chunks(self.rgb.stride(0)).take(layout.height_px as usize);
-        let mut pixels = Vec::with_capacity(row_bytes * layout.height_px as usize);
+        let row_bytes = format.width_px as usize * RGB_BYTES;
+        let rows = self.rgb.data(0).chunks(self.rgb.stride(0)).take(format.height_px as usize);
+        let mut pixels = Vec::with_capacity(row_bytes * format.height_px as usize);
         rows.filter_map(|row| row.get(..row_bytes)).for_each(|row| pixels.extend_from_slice(row));
-        let image = RgbImage::try_new(layout.width_px, layout.height_px, pixels).ok_or(Error::InvalidData)?;
+        let image = RgbImage::try_new(format.width_px, format.height_px, pixels).ok_or(Error::InvalidData)?;
         Ok(self.orientation.upright(image))
     }
 }

@@ -1,7 +1,7 @@
-//! An open container with one video stream chosen: facts from its header, and its packets in the order of decoding.
+//! An open container with one video stream selected: facts from its header, and its packets in decoding order.
 //!
-//! Containers that describe their streams in a header are opened by it alone. The others (MPEG, AVI, FLV …) are probed,
-//! which decodes a few frames.
+//! Containers whose header describes their streams are opened by it alone. The others (MPEG, AVI, FLV …) are probed, which
+//! decodes a few frames. Nothing else is decoded here.
 
 use std::sync::{Arc, Once};
 
@@ -15,18 +15,21 @@ use manyframe_core::RejectCode;
 
 use super::boxes::{OuterBoxes, read_outer_boxes};
 use super::ffi;
-use super::rotate::Orientation;
-use super::source::{ByteSource, ReadState};
-use crate::MediaError;
+use super::input::{ByteSource, ReadState};
+use super::orientation::Orientation;
+use crate::error::MediaError;
 
-/// Demuxers that may be used: containers of video. Play lists, which would open other files, are not among them.
+/// Demuxers that FFmpeg may use: video containers. Playlists, which would open other files, are not among them.
 const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpeg,mpegts,asf,ogg,mxf,ivf,rm,dv,mpegvideo,\
                         h264,hevc";
 
-/// Most times in a row that a demuxer may say "not now".
+/// Upper bound on packets of a video: 37 hours at 60 frames per second.
+const MAX_PACKETS: usize = 8_000_000;
+
+/// Upper bound on consecutive `EAGAIN` errors of a demuxer.
 const MAX_RETRIES: usize = 100;
 
-/// What is known about a container format.
+/// Container formats that differ in what their headers and tables tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Container {
     /// MP4, QuickTime: everything is in sample tables.
@@ -37,11 +40,28 @@ pub(super) enum Container {
     Avi,
     /// GIF.
     Gif,
-    /// Every other one: probed, and never sought in.
+    /// Any other: probed, and read without seeking.
     Other,
 }
 
-/// An open container, before its first packet.
+/// A packet of the video stream, as the container describes it. Times are in ticks of the stream.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct VideoPacket {
+    /// When its frame is shown.
+    pub(super) pts: Option<i64>,
+    /// When it is decoded.
+    pub(super) dts: Option<i64>,
+    /// How long its frame is shown; 0 if unknown.
+    pub(super) duration: i64,
+    /// First byte in the file; negative if unknown.
+    pub(super) position: i64,
+    /// Whether the container says that decoding can start here.
+    pub(super) is_key: bool,
+    /// Whether its frame is shown: some frames are for reference only, or outside of an edit list.
+    pub(super) is_shown: bool,
+}
+
+/// An open container with its video stream selected.
 pub(super) struct Demuxer {
     input: Input,
     stream_index: usize,
@@ -68,39 +88,64 @@ impl Container {
 }
 
 impl Demuxer {
-    /// Opens a container and chooses its video stream.
+    /// Opens a container and selects its video stream.
     pub(super) fn open(source: &ByteSource) -> Result<Self, MediaError> {
         set_up_ffmpeg();
         let boxes = read_outer_boxes(source).map_err(|error| MediaError::storage(source.file.path(), error))?;
         let (reader, state) = source.reader(boxes.as_ref().map(|boxes| boxes.payload.clone()).unwrap_or_default());
-        let fail = |error| source.storage_error(&state).unwrap_or_else(|| refused(source, boxes.as_ref(), error));
+        let fail = |error| source.storage_error(&state).unwrap_or_else(|| not_opened(source, boxes.as_ref(), error));
         let options = Dictionary::from_iter([("format_whitelist", DEMUXERS), ("protocol_whitelist", "none")]);
         let mut input = StreamIo::from_read_seek(reader).and_then(|io| ffi::open_header(io, options)).map_err(fail)?;
         let container = Container::from_name(input.format().name());
-        let described = choose_stream(&input).is_some_and(|stream| is_described(&stream));
+        let described = select_stream(&input).is_some_and(|stream| is_described(&stream));
         if container.has_full_header() && described {
             ffi::disable_parsers(&mut input);
         } else {
             ffi::read_stream_info(&mut input).map_err(fail)?;
         }
-        let Some(stream_index) = choose_stream(&input).map(|stream| stream.index()) else {
+        let Some(stream_index) = select_stream(&input).map(|stream| stream.index()) else {
             return Err(MediaError::rejected(RejectCode::NoFrames, no_video(&input)));
         };
         ffi::discard_other_streams(&mut input, stream_index);
         Ok(Self { input, stream_index, container, source: source.clone(), state })
     }
 
-    /// From now on packets come without their contents where the container's tables allow it, and nothing is read for them.
-    pub(super) fn skip_payload(&mut self) {
+    /// Reads all packets of the video stream and returns what the container says about them. Nothing is decoded.
+    pub(super) fn scan_packets(&mut self) -> Result<Vec<VideoPacket>, MediaError> {
+        let codec = self.codec();
+        self.skip_payload();
+        let mut packets = Vec::new();
+        while let Some(packet) = self.next_packet()? {
+            if packets.len() == MAX_PACKETS {
+                let detail = format!("a video of more than {MAX_PACKETS} packets");
+                return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+            }
+            packets.push(VideoPacket {
+                pts: packet.pts(),
+                dts: packet.dts(),
+                duration: packet.duration().max(0),
+                position: packet.position() as i64,
+                is_key: packet.is_key(),
+                is_shown: !ffi::is_discarded(&packet) && shows_frame(codec, &packet),
+            });
+        }
+        if needs_keyframe(codec) {
+            hide_before_first_key(&mut packets);
+        }
+        Ok(packets)
+    }
+
+    /// From now on packets arrive without their contents where the container's tables suffice, and nothing is read for them.
+    fn skip_payload(&mut self) {
         use codec::Id;
-        // The contents of other codecs' packets tell whether they show a frame.
+        // For other codecs, the contents of a packet tell whether it shows a frame.
         let tables_suffice = matches!(self.codec(), Id::H264 | Id::HEVC | Id::AV1 | Id::VP9 | Id::MJPEG | Id::PRORES);
         if self.container == Container::Mp4 && tables_suffice {
             self.state.hide_payload();
         }
     }
 
-    /// The next packet of the video stream; `None` at the end, or where the container is damaged beyond recovery.
+    /// The next packet of the video stream; `None` at the end, or where the container is too damaged to go on.
     pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
         let mut packet = Packet::empty();
         let mut num_retries = 0;
@@ -114,7 +159,7 @@ impl Demuxer {
         }
     }
 
-    /// Moves to the last keyframe at or before a time in ticks: decoding time in MP4 and AVI, else presentation time.
+    /// Seeks to the last keyframe at or before a time in ticks: decoding time in MP4 and AVI, else presentation time.
     pub(super) fn seek_to_key(&mut self, ticks: i64) -> Result<(), Error> {
         ffi::seek_to_key(&mut self.input, self.stream_index, ticks)
     }
@@ -126,45 +171,46 @@ impl Demuxer {
 
     /// The codec of the video stream.
     pub(super) fn codec(&self) -> codec::Id {
-        self.parameters().map_or(codec::Id::None, |parameters| parameters.id())
+        self.parameters().id()
     }
 
-    /// What a decoder needs to know.
-    pub(super) fn parameters(&self) -> Option<Parameters> {
-        Some(self.stream()?.parameters())
+    /// The codec parameters that a decoder is opened with.
+    pub(super) fn parameters(&self) -> Parameters {
+        self.stream().parameters()
     }
 
     /// Width and height in pixels as the container states them, before rotation.
     pub(super) fn stated_size_px(&self) -> (u32, u32) {
-        self.parameters().map_or((0, 0), |parameters| ffi::stated_size_px(&parameters))
+        ffi::stated_size_px(&self.parameters())
     }
 
     /// Seconds per tick.
     pub(super) fn time_base(&self) -> Rational {
-        self.stream().map_or(Rational::new(1, 1), |stream| stream.time_base())
+        self.stream().time_base()
     }
 
     /// Frames per second as the container states them.
     pub(super) fn stated_fps(&self) -> Option<f64> {
-        let stream = self.stream()?;
+        let stream = self.stream();
         [stream.avg_frame_rate(), stream.rate()]
             .into_iter()
             .find_map(|rate| (rate.numerator() > 0 && rate.denominator() > 0).then(|| f64::from(rate)))
     }
 
-    /// How the frames have to be turned to be shown upright.
+    /// How decoded frames are turned upright.
     pub(super) fn orientation(&self) -> Orientation {
-        let Some(stream) = self.stream() else { return Orientation::UPRIGHT };
+        let stream = self.stream();
         let matrix = stream.side_data().find(|side_data| side_data.kind() == SideDataType::DisplayMatrix);
         matrix.map_or(Orientation::UPRIGHT, |matrix| Orientation::from_display_matrix(matrix.data()))
     }
 
-    fn stream(&self) -> Option<Stream<'_>> {
-        self.input.stream(self.stream_index)
+    #[expect(clippy::expect_used, reason = "`open` took the index from the input, and FFmpeg never removes a stream")]
+    fn stream(&self) -> Stream<'_> {
+        self.input.stream(self.stream_index).expect("the selected stream")
     }
 }
 
-/// Silences FFmpeg and bounds its allocations, once per process.
+/// Silences FFmpeg and limits its allocations, once per process.
 fn set_up_ffmpeg() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -173,24 +219,24 @@ fn set_up_ffmpeg() {
     });
 }
 
-/// The largest video stream, one marked as default before all others, the first of equals: what `ffmpeg` chooses.
+/// The stream that `ffmpeg` would select: the largest video stream, but one marked as default first; of equals the first.
 /// Cover pictures of audio files are not video.
-fn choose_stream(input: &Input) -> Option<Stream<'_>> {
-    let mut chosen: Option<(u64, Stream<'_>)> = None;
+fn select_stream(input: &Input) -> Option<Stream<'_>> {
+    let mut selected: Option<(u64, Stream<'_>)> = None;
     for stream in input.streams().filter(|stream| {
         stream.parameters().medium() == media::Type::Video && !stream.disposition().contains(Disposition::ATTACHED_PIC)
     }) {
         let (width, height) = ffi::stated_size_px(&stream.parameters());
         let preference = if stream.disposition().contains(Disposition::DEFAULT) { 5_000_000 } else { 0 };
         let score = u64::from(width) * u64::from(height) + preference;
-        if chosen.as_ref().is_none_or(|(best, _)| score > *best) {
-            chosen = Some((score, stream));
+        if selected.as_ref().is_none_or(|(best, _)| score > *best) {
+            selected = Some((score, stream));
         }
     }
-    chosen.map(|(_, stream)| stream)
+    selected.map(|(_, stream)| stream)
 }
 
-/// Whether the header tells what a decoder must know.
+/// Whether the header says what a decoder needs.
 fn is_described(stream: &Stream<'_>) -> bool {
     let parameters = stream.parameters();
     let (width, height) = ffi::stated_size_px(&parameters);
@@ -205,8 +251,8 @@ fn no_video(input: &Input) -> String {
     format!("no video stream, only {}", codecs.join(", "))
 }
 
-/// Why FFmpeg could not open it: not a video at all, or a damaged one.
-fn refused(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> MediaError {
+/// Why FFmpeg could not open a file: it is not a video, or it is damaged.
+fn not_opened(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> MediaError {
     if let Some(boxes) = boxes {
         let detail = match (boxes.has_moov, boxes.is_cut_short) {
             (false, true) => "an MP4 that is cut short, without its index (moov)".to_owned(),
@@ -216,9 +262,11 @@ fn refused(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> Med
         };
         return MediaError::rejected(RejectCode::MediaCorrupt, detail);
     }
-    let mut head = [0; 16];
-    let num_bytes = source.read_at(0, &mut head).unwrap_or(0);
-    let head = head.get(..num_bytes).unwrap_or_default();
+    let mut head = vec![0; 16];
+    match source.read_at(0, &mut head) {
+        Ok(num_bytes) => head.truncate(num_bytes),
+        Err(failure) => return MediaError::storage(source.file.path(), failure),
+    }
     let is_container =
         [&b"\x1a\x45\xdf\xa3"[..], b"RIFF", b"GIF8", b"FLV", b"OggS", b"\x30\x26\xb2\x75", b"\0\0\x01\xba"]
             .iter()
@@ -228,5 +276,37 @@ fn refused(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> Med
     } else {
         let start = head.escape_ascii();
         MediaError::rejected(RejectCode::MediaType, format!("not a video file: it starts with \"{start}\""))
+    }
+}
+
+/// Whether decoders of this codec output no frame before the first keyframe.
+fn needs_keyframe(codec: codec::Id) -> bool {
+    matches!(codec, codec::Id::H264 | codec::Id::HEVC | codec::Id::VP8 | codec::Id::VP9 | codec::Id::AV1)
+}
+
+/// A recording that begins between keyframes shows nothing before the first one. Without any keyframe it may still decode.
+fn hide_before_first_key(packets: &mut [VideoPacket]) {
+    let first_key = packets.iter().position(|packet| packet.is_key).unwrap_or(0);
+    packets.iter_mut().take(first_key).for_each(|packet| packet.is_shown = false);
+}
+
+/// Whether a packet of this codec shows a frame, judging by its first byte.
+fn shows_frame(codec: codec::Id, packet: &Packet) -> bool {
+    // VP8 has packets for frames that are reference only (RFC 6386, section 9.1: `show_frame`).
+    match (codec, packet.data().and_then(<[u8]>::first)) {
+        (codec::Id::VP8, Some(first)) => first & 0x10 != 0,
+        _ => packet.size() > 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_vp8_reference_frame_is_not_shown() {
+        assert!(!shows_frame(codec::Id::VP8, &Packet::copy(&[0x81, 0, 0])));
+        assert!(shows_frame(codec::Id::VP8, &Packet::copy(&[0x91, 0, 0])));
+        assert!(shows_frame(codec::Id::H264, &Packet::copy(&[0x81])));
     }
 }

@@ -1,76 +1,63 @@
-//! What there is to see in a video: its frames in the order of presentation, and their times. No pixel is decoded.
+//! The frames of a video in presentation order, and their times. No pixel is decoded.
 //!
-//! Frame `i` of an index is the frame that FFmpeg's `select=eq(n\,i)` shows. A file may hold less than its tables say;
-//! what [`super::decode_frames`] cannot decode, it leaves out.
+//! Frame `i` of an index is the frame that FFmpeg's `select=eq(n\,i)` shows. A file may hold less than its tables claim;
+//! decoding leaves out the frames that are not there.
 
-use ffmpeg_next::{Rational, decoder};
-use manyframe_core::RejectCode;
+use ffmpeg_next::decoder;
+use manyframe_core::{RejectCode, Rejection};
 
-use super::VideoInput;
-use super::demux::{Container, Demuxer};
-use super::packets::{PacketEntry, scan_packets};
-use super::rate::{FrameRate, average_fps, frame_rate};
-use super::rotate::Orientation;
-use super::source::ByteSource;
-use super::stills;
-use crate::{MediaError, MediaLimits};
-
-/// Frames per second of a directory of frames for which nobody knows it.
-pub const UNKNOWN_FPS: f64 = 1.0;
+use super::demux::{Container, Demuxer, VideoPacket};
+use super::input::{ByteSource, ImageDirectory, VideoInput};
+use super::orientation::Orientation;
+use super::timing::{Clock, FrameRate, Timestamps, Timing, UNKNOWN_FPS};
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
 
 /// A frame of a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FrameEntry {
+pub(super) struct FrameEntry {
     /// When it is shown, in ticks of the container.
-    pub pts: i64,
+    pub(super) pts: i64,
     /// Whether the container says that decoding can start here.
-    pub is_key: bool,
-    /// Its packet, in the order of decoding.
+    pub(super) is_key: bool,
+    /// Position of its packet in decoding order.
     pub(super) packet: usize,
 }
 
-/// The frames of a video, in the order of presentation.
+/// The frames of a video in presentation order.
+///
+/// # Invariants
+/// * There is at least one frame.
+/// * Every `FrameEntry::packet` is a position in `packets`, unless the frames are image files.
 #[derive(Debug, Clone, PartialEq)]
 pub struct VideoIndex {
-    /// Width of the frames in pixels, as shown: rotation is applied, the aspect of pixels is not.
+    /// Width of the frames in pixels as shown: rotation is applied, the pixel aspect ratio is not.
     pub width_px: u32,
     /// Height of the frames in pixels, as shown.
     pub height_px: u32,
-    /// The frames. There is at least one.
-    pub frames: Vec<FrameEntry>,
-    /// Whether the frames come at even times.
-    pub rate: FrameRate,
-    pub(super) fps: f64,
-    pub(super) clock: Clock,
-    /// How long the last frame is shown, in seconds.
-    pub(super) last_frame_s: f64,
+    pub(super) frames: Vec<FrameEntry>,
+    pub(super) timing: Timing,
     pub(super) orientation: Orientation,
-    pub(super) packets: Vec<PacketEntry>,
+    pub(super) packets: Vec<VideoPacket>,
     pub(super) identity: Identity,
-}
-
-/// What a frame's time comes from.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Clock {
-    /// Timestamps: seconds per tick as a fraction.
-    Ticks { numerator: i32, denominator: i32 },
-    /// The frame's position, at this many frames per second.
-    Even { fps: f64 },
 }
 
 /// How a decoded frame is found in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// By its presentation time: every frame has one of its own.
+    /// By its presentation time, which no two frames share.
     Pts,
-    /// By counting what the decoder gives: the container does not say when frames are shown.
+    /// By counting decoded frames: the container does not say when they are shown.
     Order,
 }
 
 /// Reads the index of a video.
 ///
-/// `fps` is for media that cannot say it: it times the frames of directories (without it [`UNKNOWN_FPS`]) and of GIFs
-/// (without it their own delays count). Containers with timestamps ignore it.
+/// `fps` times the frames of directories (default: 1) and of GIFs (default: their own delays). Containers with
+/// timestamps ignore it.
+///
+/// # Errors
+/// A rejection if there is no frame that could be decoded or a limit is exceeded, or [`MediaError::Storage`].
 pub fn index_video(input: &VideoInput<'_>, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
     if let Some(fps) = fps.filter(|fps| !(fps.is_finite() && *fps > 0.0)) {
         let detail = format!("a video at {fps} frames per second, expected more than 0");
@@ -78,7 +65,7 @@ pub fn index_video(input: &VideoInput<'_>, limits: &MediaLimits, fps: Option<f64
     }
     match input {
         VideoInput::Container(file) => index_container(&file.0, limits, fps),
-        VideoInput::Frames { store, frames } => stills::index_frames(store, frames, limits, fps.unwrap_or(UNKNOWN_FPS)),
+        VideoInput::Frames(directory) => index_images(directory, limits, fps.unwrap_or(UNKNOWN_FPS)),
     }
 }
 
@@ -89,13 +76,13 @@ impl VideoIndex {
     }
 
     /// When a frame is shown, in seconds from the first one. Beyond the last frame: the time of the last one.
+    #[expect(clippy::indexing_slicing, reason = "there is a first frame, and positions end at the last one")]
     pub fn time_s(&self, frame: usize) -> f64 {
-        let frame = frame.min(self.frames.len().saturating_sub(1));
-        match self.clock {
+        let frame = frame.min(self.frames.len() - 1);
+        match self.timing.clock {
             Clock::Even { fps } => frame as f64 / fps,
             Clock::Ticks { numerator, denominator } => {
-                let pts = |frame: usize| self.frames.get(frame).map_or(0, |entry| entry.pts);
-                let ticks = i128::from(pts(frame)) - i128::from(pts(0));
+                let ticks = i128::from(self.frames[frame].pts) - i128::from(self.frames[0].pts);
                 (ticks * i128::from(numerator)) as f64 / f64::from(denominator)
             }
         }
@@ -103,80 +90,118 @@ impl VideoIndex {
 
     /// Average frames per second.
     pub fn fps(&self) -> f64 {
-        self.fps
+        self.timing.fps
+    }
+
+    /// Whether the frames are shown at even intervals.
+    pub fn rate(&self) -> FrameRate {
+        self.timing.rate
     }
 
     /// Seconds from the start of the first frame to the end of the last one.
     pub fn duration_s(&self) -> f64 {
-        self.time_s(usize::MAX) + self.last_frame_s
+        self.time_s(usize::MAX) + self.timing.last_frame_s
     }
 }
 
 fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
+    check_file_size(source, limits)?;
+    let mut demuxer = Demuxer::open(source)?;
+    let (width_px, height_px) = decodable_px(&demuxer)?;
+    limits.check_dimensions(width_px, height_px)?;
+    let orientation = demuxer.orientation();
+    let packets = demuxer.scan_packets()?;
+    let Presentation { frames, identity, is_timed } = Presentation::of(&packets);
+    if frames.is_empty() {
+        let detail = format!("a video stream ({}) without frames", demuxer.codec().name());
+        return Err(MediaError::rejected(RejectCode::NoFrames, detail));
+    }
+    let timing = match fps.filter(|_| demuxer.container() == Container::Gif) {
+        Some(fps) => Timing::even(fps),
+        None if is_timed => timing_by_timestamps(&frames, &packets, &demuxer),
+        None => Timing::even(demuxer.stated_fps().unwrap_or(UNKNOWN_FPS)),
+    };
+    let (width_px, height_px) = orientation.upright_px(width_px, height_px);
+    Ok(VideoIndex { width_px, height_px, frames, timing, orientation, packets, identity })
+}
+
+fn check_file_size(source: &ByteSource, limits: &MediaLimits) -> Result<(), MediaError> {
     if source.num_bytes == 0 {
         return Err(MediaError::rejected(RejectCode::MediaEmpty, "the file has no bytes"));
     }
     if source.num_bytes > limits.max_video_bytes {
-        let (found, most) = (source.num_bytes, limits.max_video_bytes);
-        return Err(MediaError::rejected(
-            RejectCode::MediaTooLarge,
-            format!("a video of {found} bytes, at most {most} are allowed"),
-        ));
+        let detail = format!("a video of {} bytes, at most {} are allowed", source.num_bytes, limits.max_video_bytes);
+        return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
     }
-    let mut demuxer = Demuxer::open(source)?;
+    Ok(())
+}
+
+/// Width and height of the frames as the container states them, if they can be decoded.
+fn decodable_px(demuxer: &Demuxer) -> Result<(u32, u32), MediaError> {
     let codec = demuxer.codec();
     if decoder::find(codec).is_none() {
         let detail = format!("a video stream of a codec that cannot be decoded ({})", codec.name());
         return Err(MediaError::rejected(RejectCode::MediaType, detail));
     }
-    let orientation = demuxer.orientation();
     let (width_px, height_px) = demuxer.stated_size_px();
     if width_px == 0 || height_px == 0 {
-        let detail = format!("a video stream ({}) that does not say how large its frames are", codec.name());
+        let detail = format!("a video stream ({}) that does not state the size of its frames", codec.name());
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
-    limits.check_dimensions(width_px, height_px)?;
-    let packets = scan_packets(&mut demuxer)?;
-    let Presentation { frames, identity, is_timed } = Presentation::of(&packets);
-    if frames.is_empty() {
-        let detail = format!("a video stream ({}) without frames", codec.name());
-        return Err(MediaError::rejected(RejectCode::NoFrames, detail));
-    }
-    let stated_fps = demuxer.stated_fps();
-    let timing = match fps.filter(|_| demuxer.container() == Container::Gif) {
-        Some(fps) => Timing::even(fps),
-        None if is_timed => Timing::of(&frames, &packets, demuxer.time_base(), stated_fps),
-        None => Timing::even(stated_fps.unwrap_or(UNKNOWN_FPS)),
-    };
-    let (width_px, height_px) = orientation.upright_px(width_px, height_px);
-    Ok(VideoIndex {
-        width_px,
-        height_px,
-        frames,
-        rate: timing.rate,
-        fps: timing.fps,
-        clock: timing.clock,
-        last_frame_s: timing.last_frame_s,
-        orientation,
-        packets,
-        identity,
-    })
+    Ok((width_px, height_px))
 }
 
-/// The frames that packets give, in the order of presentation.
+/// Timing of the frames of a container with timestamps.
+#[expect(clippy::indexing_slicing, reason = "frames are made from the packets")]
+fn timing_by_timestamps(frames: &[FrameEntry], packets: &[VideoPacket], demuxer: &Demuxer) -> Timing {
+    let times: Vec<i64> = frames.iter().map(|frame| frame.pts).collect();
+    let last_duration = frames.last().map_or(0, |frame| packets[frame.packet].duration);
+    let time_base = demuxer.time_base();
+    let time_base = (time_base.numerator(), time_base.denominator());
+    Timing::of(&Timestamps { times: &times, time_base, last_duration }, demuxer.stated_fps())
+}
+
+/// The index of a directory of images. Its size is that of the first image whose header can be read.
+fn index_images(directory: &ImageDirectory<'_>, limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
+    let frames = &directory.frames;
+    let mut reason = "a directory without files".to_owned();
+    for frame in frames {
+        match directory.store.probe_image(frame, limits) {
+            Ok(header) => {
+                let entry = |(pts, packet)| FrameEntry { pts, is_key: true, packet };
+                return Ok(VideoIndex {
+                    width_px: header.width_px,
+                    height_px: header.height_px,
+                    frames: (0..).zip(0..frames.len()).map(entry).collect(),
+                    timing: Timing::even(fps),
+                    orientation: Orientation::UPRIGHT,
+                    packets: Vec::new(),
+                    identity: Identity::Order,
+                });
+            }
+            Err(MediaError::Rejected(Rejection { detail, .. })) => {
+                reason = format!("a directory of {} files without an image: {detail}", frames.len());
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Err(MediaError::rejected(RejectCode::NoFrames, reason))
+}
+
+/// The frames of a stream in presentation order.
 struct Presentation {
     frames: Vec<FrameEntry>,
     /// How to find a decoded frame among them.
     identity: Identity,
-    /// Whether their times are known; if not, each has its position for a time.
+    /// Whether their times are known; if not, the time of each is its position.
     is_timed: bool,
 }
 
 impl Presentation {
-    fn of(packets: &[PacketEntry]) -> Self {
+    fn of(packets: &[VideoPacket]) -> Self {
         let shown = || packets.iter().enumerate().filter(|(_, packet)| packet.is_shown);
         let entry =
-            |(index, packet): (usize, &PacketEntry), pts| FrameEntry { pts, is_key: packet.is_key, packet: index };
+            |(index, packet): (usize, &VideoPacket), pts| FrameEntry { pts, is_key: packet.is_key, packet: index };
         let with_pts: Option<Vec<FrameEntry>> = shown().map(|shown| shown.1.pts.map(|pts| entry(shown, pts))).collect();
         if let Some(mut frames) = with_pts {
             frames.sort_by_key(|frame| frame.pts);
@@ -184,7 +209,7 @@ impl Presentation {
                 return Self { frames, identity: Identity::Pts, is_timed: true };
             }
         }
-        // The n-th frame to be shown comes a constant time after the n-th to be decoded.
+        // The n-th frame to be shown follows the n-th to be decoded after a constant time.
         let dts: Option<Vec<i64>> = shown().map(|(_, packet)| packet.dts).collect();
         let dts = dts.filter(|times| times.is_sorted_by(|a, b| a < b));
         let is_timed = dts.is_some();
@@ -194,42 +219,12 @@ impl Presentation {
     }
 }
 
-/// When frames are shown.
-struct Timing {
-    clock: Clock,
-    fps: f64,
-    rate: FrameRate,
-    last_frame_s: f64,
-}
-
-impl Timing {
-    fn even(fps: f64) -> Self {
-        Self { clock: Clock::Even { fps }, fps, rate: FrameRate::Constant, last_frame_s: 1.0 / fps }
-    }
-
-    fn of(frames: &[FrameEntry], packets: &[PacketEntry], time_base: Rational, stated_fps: Option<f64>) -> Self {
-        let (numerator, denominator) = (time_base.numerator().max(1), time_base.denominator().max(1));
-        let tick_s = f64::from(numerator) / f64::from(denominator);
-        let times: Vec<i64> = frames.iter().map(|frame| frame.pts).collect();
-        let Some(fps) = average_fps(&times, tick_s, stated_fps) else {
-            return Self::even(stated_fps.unwrap_or(UNKNOWN_FPS));
-        };
-        let rate = frame_rate(&times, tick_s, fps);
-        let last = frames.last().and_then(|frame| packets.get(frame.packet)).map_or(0, |packet| packet.duration);
-        let last_frame_s = match rate {
-            FrameRate::Variable if last > 0 => last as f64 * tick_s,
-            _ => 1.0 / fps,
-        };
-        Self { clock: Clock::Ticks { numerator, denominator }, fps, rate, last_frame_s }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn packet(pts: Option<i64>, dts: i64) -> PacketEntry {
-        PacketEntry { pts, dts: Some(dts), duration: 1, position: dts, is_key: dts == 0, is_shown: true }
+    fn packet(pts: Option<i64>, dts: i64) -> VideoPacket {
+        VideoPacket { pts, dts: Some(dts), duration: 1, position: dts, is_key: dts == 0, is_shown: true }
     }
 
     fn pts(presentation: &Presentation) -> Vec<i64> {
@@ -237,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_are_in_order_of_presentation() {
+    fn frames_are_in_presentation_order() {
         let packets = [packet(Some(0), 0), packet(Some(3), 1), packet(Some(1), 2), packet(Some(2), 3)];
         let presentation = Presentation::of(&packets);
         assert_eq!((pts(&presentation), presentation.identity), (vec![0, 1, 2, 3], Identity::Pts));
@@ -246,7 +241,7 @@ mod tests {
 
     #[test]
     fn packets_that_show_nothing_are_not_frames() {
-        let hidden = PacketEntry { is_shown: false, ..packet(Some(1), 1) };
+        let hidden = VideoPacket { is_shown: false, ..packet(Some(1), 1) };
         assert_eq!(pts(&Presentation::of(&[packet(Some(0), 0), hidden, packet(Some(2), 2)])), [0, 2]);
     }
 

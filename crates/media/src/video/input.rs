@@ -1,40 +1,70 @@
-//! From where a video was found to something that can be decoded, often enough.
+//! From a located video to bytes that FFmpeg can read, as often as needed and from any thread.
+//!
+//! ```text
+//! Located ──open_input──▶ VideoInput::Container(ByteSource) ──reader──▶ SourceReader ──▶ FFmpeg
+//!                         VideoInput::Frames      (a directory of images: FFmpeg takes no part)
+//! ```
+//!
+//! A [`ByteSource`] is a range of a file that is read by position: there is no shared seek position. FFmpeg never opens a path
+//! itself, so whatever a file refers to by name or address stays closed.
+//!
+//! While an index is built, the payload of an MP4 is not read. Its sample tables hold everything that an index needs; where
+//! the demuxer passes over payload it gets zeros, without touching the disk.
 
 use std::fs::File;
-use std::io::{Read, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use manyframe_core::RejectCode;
 
-use super::source::ByteSource;
-use crate::located::ArchiveFile;
-use crate::{Located, MediaError, MediaStore};
+use crate::error::MediaError;
+use crate::located::{ArchiveFile, Located};
+use crate::store::MediaStore;
 
-/// Bytes that are unpacked at a time.
+/// Size of the buffer for inflating, in bytes.
 const COPY_BYTES: usize = 1 << 16;
 
-/// A video that was found. It may be indexed and decoded any number of times, from any thread.
+/// An open video. It may be indexed and decoded any number of times, from any thread.
 #[derive(Debug, Clone)]
 pub enum VideoInput<'s> {
     /// A container file: MP4, WebM, AVI, GIF …
     Container(ContainerFile),
-    /// A directory of images, one per frame, in natural order.
-    Frames {
-        /// The store that found them.
-        store: &'s MediaStore,
-        /// The images.
-        frames: Vec<Located>,
-    },
+    /// A directory of images, one per frame.
+    Frames(ImageDirectory<'s>),
+}
+
+/// A directory of images as a video.
+#[derive(Debug, Clone)]
+pub struct ImageDirectory<'s> {
+    /// The store that located the images.
+    pub(super) store: &'s MediaStore,
+    /// The images in natural order.
+    pub(super) frames: Vec<Located>,
 }
 
 /// The bytes of a container file, wherever they are.
 #[derive(Debug, Clone)]
 pub struct ContainerFile(pub(super) ByteSource);
 
-/// Opens a video. A compressed member of a zip is unpacked to a temporary file, which lives as long as the input.
+/// A range of a file: a whole file, a member stored in an archive, or a member that was inflated.
+#[derive(Debug, Clone)]
+pub(super) struct ByteSource {
+    pub(super) file: Arc<ArchiveFile>,
+    /// First byte in `file`.
+    pub(super) offset: u64,
+    pub(super) num_bytes: u64,
+}
+
+/// Opens a video. A compressed member of a zip is inflated to a temporary file, which lives as long as the input.
+///
+/// # Errors
+/// [`MediaError::Storage`] if a file cannot be opened, or a rejection if a compressed member is damaged.
 pub fn open_input<'s>(store: &'s MediaStore, located: &Located) -> Result<VideoInput<'s>, MediaError> {
     let source = match located {
         Located::File(path) => source_of_file(path)?,
@@ -43,14 +73,19 @@ pub fn open_input<'s>(store: &'s MediaStore, located: &Located) -> Result<VideoI
         }
         Located::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 } => {
             let packed = ByteSource { file: Arc::clone(archive), offset: *offset, num_bytes: *num_compressed_bytes };
-            unpack(&packed, *num_bytes, *crc32)?
+            inflate(&packed, *num_bytes, *crc32)?
         }
-        Located::Directory { frames } => return Ok(VideoInput::Frames { store, frames: frames.clone() }),
+        Located::Directory { frames } => {
+            return Ok(VideoInput::Frames(ImageDirectory { store, frames: frames.clone() }));
+        }
     };
     Ok(VideoInput::Container(ContainerFile(source)))
 }
 
-/// Opens a video inside of a file that a source named itself. A range that reaches beyond its end is a reject.
+/// Opens a video that is a range of a file. `file` must be trusted: it is not checked against any media root.
+///
+/// # Errors
+/// A rejection if the range reaches beyond the end of the file, or [`MediaError::Storage`].
 pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput<'static>, MediaError> {
     let source = source_of_file(file)?;
     if offset.checked_add(num_bytes).is_none_or(|end| end > source.num_bytes) {
@@ -69,13 +104,14 @@ fn source_of_file(path: &Path) -> Result<ByteSource, MediaError> {
     Ok(ByteSource { file, offset: 0, num_bytes })
 }
 
-/// Inflates a member into a temporary file that has no name, so that it is gone when the last handle is.
-fn unpack(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource, MediaError> {
+/// Inflates a member into a temporary file without a name, which disappears with its last handle.
+#[expect(clippy::indexing_slicing, reason = "`read` never returns more than the length of the buffer")]
+fn inflate(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource, MediaError> {
     let directory = std::env::temp_dir();
     let failed = |error| MediaError::storage(&directory, error);
     let mut handle = tempfile::tempfile().map_err(failed)?;
     let (reader, state) = packed.reader(Vec::new());
-    // One byte more than claimed tells a member that lies about its size.
+    // Reading one byte more than claimed exposes a member that lies about its size.
     let mut inflated = CrcReader::new(DeflateDecoder::new(reader).take(num_bytes.saturating_add(1)));
     let mut buffer = vec![0; COPY_BYTES];
     loop {
@@ -84,8 +120,10 @@ fn unpack(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource,
                 MediaError::rejected(RejectCode::MediaCorrupt, format!("the compressed bytes are damaged: {error}"))
             })
         })?;
-        let Some(bytes) = buffer.get(..read).filter(|bytes| !bytes.is_empty()) else { break };
-        handle.write_all(bytes).map_err(failed)?;
+        if read == 0 {
+            break;
+        }
+        handle.write_all(&buffer[..read]).map_err(failed)?;
     }
     let found = handle.metadata().map_err(failed)?.len();
     if found != num_bytes {
@@ -99,4 +137,163 @@ fn unpack(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource,
     }
     let file = Arc::new(ArchiveFile { path: packed.file.path().to_owned(), handle, num_bytes });
     Ok(ByteSource { file, offset: 0, num_bytes })
+}
+
+impl ByteSource {
+    /// Fills `buffer` from `position` on, as far as there are bytes. Returns the number of bytes read.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "`filled` never exceeds `wanted`, nor `wanted` the length of the buffer"
+    )]
+    pub(super) fn read_at(&self, position: u64, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.num_bytes.saturating_sub(position);
+        let wanted = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let mut filled = 0;
+        while filled < wanted {
+            match self.file.handle.read_at(&mut buffer[filled..wanted], self.offset + position + filled as u64) {
+                Ok(0) => break,
+                Ok(n) => filled += n,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(filled)
+    }
+
+    /// A reader whose `payload` ranges (ascending, disjoint) can be hidden, and the state shared with it.
+    pub(super) fn reader(&self, payload: Vec<Range<u64>>) -> (SourceReader, Arc<ReadState>) {
+        let state = Arc::new(ReadState::default());
+        let reader = SourceReader { source: self.clone(), position: 0, payload, state: Arc::clone(&state) };
+        (reader, state)
+    }
+
+    /// The storage failure behind an error that FFmpeg reported, if there was one.
+    pub(super) fn storage_error(&self, state: &ReadState) -> Option<MediaError> {
+        Some(MediaError::storage(self.file.path(), copy_of(state.failure.get()?)))
+    }
+}
+
+/// An `io::Error` cannot be cloned; its number or its kind is what matters.
+fn copy_of(error: &io::Error) -> io::Error {
+    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+}
+
+/// State that a reader shares with its owner while FFmpeg holds the reader.
+#[derive(Debug, Default)]
+pub(super) struct ReadState {
+    /// The first storage failure. FFmpeg would report it as bad data.
+    failure: OnceLock<io::Error>,
+    hides_payload: AtomicBool,
+}
+
+impl ReadState {
+    /// From now on payload ranges read as zeros.
+    pub(super) fn hide_payload(&self) {
+        self.hides_payload.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A reader over a [`ByteSource`], for FFmpeg.
+pub(super) struct SourceReader {
+    source: ByteSource,
+    position: u64,
+    /// Ranges that read as zeros once the payload is hidden, ascending and disjoint.
+    payload: Vec<Range<u64>>,
+    state: Arc<ReadState>,
+}
+
+impl SourceReader {
+    /// Number of bytes from the position to the end of the hidden payload range around it; 0 outside of hidden payload.
+    fn num_hidden_bytes(&self) -> u64 {
+        if !self.state.hides_payload.load(Ordering::Relaxed) {
+            return 0;
+        }
+        let next = self.payload.partition_point(|range| range.end <= self.position);
+        match self.payload.get(next) {
+            Some(range) if range.start <= self.position => range.end - self.position,
+            _ => 0,
+        }
+    }
+}
+
+impl Read for SourceReader {
+    #[expect(clippy::indexing_slicing, reason = "`num_hidden` is cut to the length of the buffer")]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let num_hidden = usize::try_from(self.num_hidden_bytes()).unwrap_or(usize::MAX).min(buffer.len());
+        let num_bytes = if num_hidden > 0 {
+            buffer[..num_hidden].fill(0);
+            num_hidden
+        } else {
+            self.source.read_at(self.position, buffer).inspect_err(|error| {
+                // Only the first failure is kept: FFmpeg may go on reading after it.
+                let _ = self.state.failure.set(copy_of(error));
+            })?
+        };
+        self.position += num_bytes as u64;
+        Ok(num_bytes)
+    }
+}
+
+impl Seek for SourceReader {
+    fn seek(&mut self, to: SeekFrom) -> io::Result<u64> {
+        let target = match to {
+            SeekFrom::Start(position) => Some(position),
+            SeekFrom::Current(delta) => self.position.checked_add_signed(delta),
+            SeekFrom::End(delta) => self.source.num_bytes.checked_add_signed(delta),
+        };
+        self.position = target.ok_or(io::ErrorKind::InvalidInput)?;
+        Ok(self.position)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn source(bytes: &[u8], offset: u64, num_bytes: u64) -> ByteSource {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(bytes).unwrap();
+        let file = ArchiveFile { path: "x".into(), handle: file, num_bytes: bytes.len() as u64 };
+        ByteSource { file: Arc::new(file), offset, num_bytes }
+    }
+
+    #[test]
+    fn a_reader_sees_its_range_only() {
+        let (mut reader, _) = source(b"0123456789", 3, 4).reader(vec![]);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"3456");
+        assert_eq!(reader.seek(SeekFrom::End(-1)).unwrap(), 3);
+        assert_eq!(reader.read(&mut [0; 9]).unwrap(), 1);
+        reader.seek(SeekFrom::Start(100)).unwrap();
+        assert_eq!(reader.read(&mut [0; 9]).unwrap(), 0);
+    }
+
+    #[test]
+    fn hidden_payload_reads_as_zeros() {
+        let (mut reader, state) = source(b"abcdefgh", 0, 8).reader(vec![2..4, 6..8]);
+        let mut read = [1; 2];
+        reader.seek(SeekFrom::Start(2)).unwrap();
+        reader.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"cd");
+        state.hide_payload();
+        reader.seek(SeekFrom::Start(0)).unwrap();
+        let mut all = Vec::new();
+        while all.len() < 8 {
+            let mut one = [9];
+            reader.read_exact(&mut one).unwrap();
+            all.extend(one);
+        }
+        assert_eq!(all, b"ab\0\0ef\0\0");
+    }
+
+    #[test]
+    fn a_file_shorter_than_its_range_just_ends() {
+        let (mut reader, _) = source(b"abc", 1, 100).reader(vec![]);
+        let mut read = Vec::new();
+        reader.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"bc");
+    }
 }

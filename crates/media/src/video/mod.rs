@@ -2,49 +2,43 @@
 //!
 //! ```text
 //! Located ──open_input──▶ VideoInput ──index_video──▶ VideoIndex ──choose_frames──▶ positions ──decode_frames──▶ VideoFrame
-//!                                      (no decoding)                                           (seeks where that is cheaper)
+//!                                      (no decoding)                                           (seeks where that is faster)
 //! ```
 //!
-//! Containers go through FFmpeg's libraries, which read them through this crate: no path and no address inside of a file
-//! is ever opened. A directory of images is a video too.
+//! Containers are read by FFmpeg's libraries through this crate's own reader: FFmpeg never opens a path or an address named
+//! inside a file. A directory of images is a video too.
 //!
 //! **Invariant:** decoded pixels are those of decoding from the start, however they were reached.
 //! **Invariant:** FFmpeg prints nothing.
+//!
+//! Without the feature `video`, `disabled.rs` takes the place of this module, with the same public interface.
 
 mod boxes;
 mod choose;
 mod convert;
 mod decode;
-mod decoder;
-mod decoding;
 mod demux;
 mod ffi;
 mod index;
 mod input;
-mod packets;
-mod rate;
-mod rotate;
+mod orientation;
 mod runs;
-mod source;
-mod stills;
+mod timing;
+
+pub use choose::choose_frames;
+pub use decode::{FrameSelection, VideoFrame, decode_frames};
+pub use index::{VideoIndex, index_video};
+pub use input::{VideoInput, open_input, open_range};
+
+/// Whether this build can decode video.
+pub const IS_ENABLED: bool = true;
+
 #[cfg(test)]
-mod testing;
+mod tests {
+    //! Agreement with the `ffmpeg` program on clips that it makes, and behaviour on bad files.
 
-pub use choose::{Sampling, choose_frames};
-pub use decode::{VideoFrame, decode_frames};
-pub use index::{FrameEntry, UNKNOWN_FPS, VideoIndex, index_video};
-pub use input::{ContainerFile, VideoInput, open_input, open_range};
-pub use rate::FrameRate;
-
-use manyframe_core::RejectCode;
-
-use crate::MediaError;
-
-/// None of the wanted frames could be decoded.
-fn no_frames(num_wanted: usize, reason: Option<&str>) -> MediaError {
-    let reason = reason.map(|reason| format!(": {reason}")).unwrap_or_default();
-    MediaError::rejected(RejectCode::NoFrames, format!("none of {num_wanted} frames could be decoded{reason}"))
+    mod agreement;
+    mod clips;
+    mod hostile;
+    mod inputs;
 }
-
-#[cfg(test)]
-mod tests;

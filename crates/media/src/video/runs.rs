@@ -1,4 +1,4 @@
-//! Which packets to decode for some frames: runs that each start at a keyframe, as few packets as possible.
+//! Which packets to decode for the wanted frames: runs that start at keyframes, with as few packets as possible.
 //!
 //! ```text
 //! packets   K . . . . . K . . . . . K . . . . . K . . . . .
@@ -6,24 +6,24 @@
 //! runs      [─────────]             [───────]
 //! ```
 //!
-//! **Invariant:** runs never decode more packets than decoding from the start to the last wanted one.
+//! **Invariant:** runs never hold more packets than decoding from the start to the last wanted one would.
 
-use super::packets::PacketEntry;
+use super::demux::VideoPacket;
 
-/// What a seek costs, in packets decoded: instead of seeking past fewer packets than this, they are decoded.
+/// Cost of a seek, in decoded packets: fewer packets than this are decoded instead of being skipped by a seek.
 const SEEK_COST_PACKETS: usize = 4;
 
-/// Packets to decode without a gap, in the order of decoding.
+/// Consecutive packets to decode, as positions in decoding order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Run {
     /// A keyframe, or the first packet of the video.
     pub(super) first: usize,
-    /// The last packet that some wanted frame needs.
+    /// The last packet that a wanted frame needs.
     pub(super) last: usize,
 }
 
-/// The runs that decode the wanted packets, given in ascending order.
-pub(super) fn plan_runs(packets: &[PacketEntry], wanted: &[usize]) -> Vec<Run> {
+/// The runs that decode the wanted packets (positions in `packets`, ascending).
+pub(super) fn plan_runs(packets: &[VideoPacket], wanted: &[usize]) -> Vec<Run> {
     let keys: Vec<usize> = (0..).zip(packets).filter(|(_, packet)| packet.is_key).map(|(index, _)| index).collect();
     let mut runs: Vec<Run> = Vec::new();
     for &packet in wanted {
@@ -37,15 +37,13 @@ pub(super) fn plan_runs(packets: &[PacketEntry], wanted: &[usize]) -> Vec<Run> {
     runs
 }
 
-/// The last packet from which decoding gives this packet's frame: a keyframe that is neither decoded nor shown after it.
-/// A frame that is shown before its keyframe may need frames from before that.
-fn entry_point(packets: &[PacketEntry], keys: &[usize], packet: usize) -> usize {
-    let Some(wanted) = packets.get(packet) else { return 0 };
-    let num_before = keys.partition_point(|&key| key <= packet);
-    let before = keys.get(..num_before).unwrap_or_default();
-    let is_shown_first =
-        |key: &&usize| packets.get(**key).is_some_and(|entry| entry.is_shown && entry.pts <= wanted.pts);
-    before.iter().rev().find(is_shown_first).copied().unwrap_or(0)
+/// The last packet from which this packet's frame can be decoded: a keyframe that is neither decoded nor shown after it.
+/// A frame that is shown before its keyframe may refer to frames before that keyframe.
+#[expect(clippy::indexing_slicing, reason = "`packet` and `keys` are positions in `packets`")]
+fn entry_point(packets: &[VideoPacket], keys: &[usize], packet: usize) -> usize {
+    let before = &keys[..keys.partition_point(|&key| key <= packet)];
+    let is_shown_first = |key: usize| packets[key].is_shown && packets[key].pts <= packets[packet].pts;
+    before.iter().copied().rev().find(|&key| is_shown_first(key)).unwrap_or(0)
 }
 
 #[cfg(test)]
@@ -55,8 +53,8 @@ mod tests {
     use super::*;
 
     /// Packets with these presentation times; those in `keys` are keyframes.
-    fn packets(pts: &[i64], keys: &[usize]) -> Vec<PacketEntry> {
-        let entry = |((index, &pts), dts): ((usize, &i64), i64)| PacketEntry {
+    fn packets(pts: &[i64], keys: &[usize]) -> Vec<VideoPacket> {
+        let entry = |((index, &pts), dts): ((usize, &i64), i64)| VideoPacket {
             pts: Some(pts),
             dts: Some(dts),
             duration: 1,
@@ -67,7 +65,7 @@ mod tests {
         pts.iter().enumerate().zip(0..).map(entry).collect()
     }
 
-    fn runs(packets: &[PacketEntry], wanted: &[usize]) -> Vec<(usize, usize)> {
+    fn runs(packets: &[VideoPacket], wanted: &[usize]) -> Vec<(usize, usize)> {
         plan_runs(packets, wanted).iter().map(|run| (run.first, run.last)).collect()
     }
 

@@ -6,15 +6,12 @@ use std::time::UNIX_EPOCH;
 
 use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
-#[cfg(feature = "video")]
-use manyframe_media::video;
+use manyframe_media::video::{self, FrameSelection};
 use manyframe_media::{Look, MediaError, read_range};
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
 
-use super::looks::{Looks, look_of_bytes};
-#[cfg(feature = "video")]
-use super::looks::{decodes_videos, looks_of_video_bytes};
+use super::looks::{Looks, decodes_videos, look_of_bytes, looks_of_video_bytes};
 use crate::dataset::list_shards;
 use crate::{Context, PlanError, SourceMedia};
 
@@ -106,7 +103,6 @@ fn looks_of_file(context: &Context, path: &Path) -> Result<Vec<Look>, MediaError
         Ok(vec![look_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
     };
     let looks = contained(|| match look_of_image() {
-        #[cfg(feature = "video")]
         Err(not_an_image @ MediaError::Rejected(_)) => {
             looks_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
         }
@@ -116,11 +112,13 @@ fn looks_of_file(context: &Context, path: &Path) -> Result<Vec<Look>, MediaError
 }
 
 /// `None` if it is not a video.
-#[cfg(feature = "video")]
 fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result<Option<Vec<Look>>, MediaError> {
-    let input = video::open_range(path, 0, num_bytes)?;
-    let index = match video::index_video(&input, &context.images.limits, None) {
-        Ok(index) => index,
+    let opened = video::open_range(path, 0, num_bytes).and_then(|input| {
+        let index = video::index_video(&input, &context.images.limits, None)?;
+        Ok((input, index))
+    });
+    let (input, index) = match opened {
+        Ok(opened) => opened,
         Err(MediaError::Rejected(_)) => return Ok(None),
         Err(storage) => return Err(storage),
     };
@@ -131,7 +129,7 @@ fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result
         return Ok(Some(looks_of_video_bytes(None, &hasher)));
     }
     let wanted = video::choose_frames(&index, None, &context.sampling)?;
-    let frames = video::decode_frames(&input, &index, &wanted, &context.frames)?;
+    let frames = video::decode_frames(&input, FrameSelection { index: &index, positions: &wanted }, &context.frames)?;
     let looks = frames.iter().map(|frame| look_of_bytes(context, &frame.image.bytes)).collect::<Result<Vec<_>, _>>()?;
     // A frame without contrast, such as a black one, is that of many videos.
     Ok(Some(looks.into_iter().filter(|look| look.hash.is_some()).collect()))

@@ -7,7 +7,7 @@ use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
 use manyframe_core::{
     Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RejectCode, Rejection, contained,
 };
-use manyframe_media::{Check, Look, MediaError, decode_rgb};
+use manyframe_media::{Check, Look, MediaError, decode_rgb, video};
 use rustc_hash::FxHashMap;
 
 use crate::fit::Fit;
@@ -94,7 +94,7 @@ impl Looks {
 
 /// Whether frames of videos are looked at.
 pub(super) fn decodes_videos(context: &Context) -> bool {
-    cfg!(feature = "video") && context.pipeline.file.mix.check == Check::Decode
+    video::IS_ENABLED && context.pipeline.file.mix.check == Check::Decode
 }
 
 /// Rows of an index file that show something: position in the file, and row.
@@ -230,12 +230,10 @@ fn look_of_video(
     medium: &MediaRef,
     fit: &Fit,
 ) -> Result<VisualLook, MediaError> {
-    #[cfg(feature = "video")]
     if decodes_videos(context) {
         let (_, frames) = context.frames(&open.media, &record.subset, medium, fit)?;
         return frames.iter().map(|frame| look_of_bytes(context, &frame.image.bytes)).collect();
     }
-    _ = (context, fit);
     let mut hasher = blake3::Hasher::new();
     open.media.for_each_bytes(&record.subset, medium, |bytes| _ = hasher.update(bytes))?;
     Ok(looks_of_video_bytes(medium.clip, &hasher))

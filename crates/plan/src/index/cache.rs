@@ -24,7 +24,7 @@ pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
     let file = &context.pipeline.file;
     let settings = serde_json::json!({
         "version": INDEX_VERSION,
-        "video": cfg!(feature = "video"),
+        "video": manyframe_media::video::IS_ENABLED,
         "source": (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals),
         "replay": (&table.from, &table.only_sources, &table.only_layouts),
         "options": &table.options,

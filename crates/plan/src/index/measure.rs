@@ -139,7 +139,6 @@ fn measure_visual(context: &Context, source: usize, record: &Record, visual: Vis
     Ok(Measured { resolved: ResolvedVisual::Image, estimated_bytes, cut_from_px: None, signature })
 }
 
-#[cfg(feature = "video")]
 fn measure_video(
     context: &Context,
     media: &crate::SourceMedia,
@@ -157,16 +156,6 @@ fn measure_video(
         cut_from_px: None,
         signature: [chosen.num_bytes, num_frames, clip_start],
     })
-}
-
-#[cfg(not(feature = "video"))]
-fn measure_video(
-    _: &Context,
-    _: &crate::SourceMedia,
-    _: &Record,
-    _: &manyframe_core::MediaRef,
-) -> Result<Measured, MediaError> {
-    Err(MediaError::rejected(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`"))
 }
 
 /// Bytes of a JPEG at quality 90, roughly: a quarter of a byte a pixel.

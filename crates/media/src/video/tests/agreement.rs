@@ -5,11 +5,13 @@ use std::io::Read;
 use std::path::Path;
 
 use super::clips::{Clips, PICTURE, ffmpeg_frames, open, source, write};
+use crate::limits::MediaLimits;
+use crate::pixels::RgbImage;
 use crate::video::convert::FrameConverter;
-use crate::video::decode::visit_frames;
+use crate::video::decode::ContainerVideo;
 use crate::video::index::{Identity, VideoIndex, index_video};
-use crate::video::{FrameRate, VideoInput};
-use crate::{MediaLimits, RgbImage};
+use crate::video::input::VideoInput;
+use crate::video::timing::FrameRate;
 
 const MAX_PIXELS: u64 = 1 << 24;
 
@@ -17,7 +19,8 @@ const MAX_PIXELS: u64 = 1 << 24;
 fn decode(input: &VideoInput<'_>, index: &VideoIndex, wanted: &[usize]) -> (BTreeMap<usize, RgbImage>, usize) {
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = BTreeMap::new();
-    let num_packets = visit_frames(source(input), index, wanted, MAX_PIXELS, &mut |position, frame| {
+    let video = ContainerVideo { source: source(input), index, max_pixels: MAX_PIXELS };
+    let num_packets = video.visit_frames(wanted, &mut |position, frame| {
         let known = frames.insert(position, converter.rgb(frame).unwrap());
         assert_eq!(known, None, "frame {position} came twice");
         Ok(())
@@ -65,7 +68,7 @@ fn check_remuxed(name: &str, before_input: &str, arguments: &str) -> Option<Vide
 #[test]
 fn h264_with_reordered_frames_agrees() {
     let Some(index) = check_encoded("a.mp4", "-c:v libx264 -g 30 -bf 3 -pix_fmt yuv420p") else { return };
-    assert_eq!((index.num_frames(), index.fps(), index.rate), (90, 30.0, FrameRate::Constant));
+    assert_eq!((index.num_frames(), index.fps(), index.rate()), (90, 30.0, FrameRate::Constant));
     assert_eq!(index.identity, Identity::Pts);
     assert!((index.duration_s() - 3.0).abs() < 1e-9);
 }
@@ -159,7 +162,7 @@ fn rotated_video_is_upright() {
 fn uneven_times_are_told_from_even_ones() {
     let skip = r"-vf select=lt(mod(n\,30)\,9) -vsync vfr -c:v libx264 -g 30 -pix_fmt yuv420p";
     let Some(index) = check_encoded("a.mp4", skip) else { return };
-    assert_eq!((index.rate, index.num_frames()), (FrameRate::Variable, 27));
+    assert_eq!((index.rate(), index.num_frames()), (FrameRate::Variable, 27));
     assert!((index.time_s(9) - 1.0).abs() < 1e-9);
 }
 

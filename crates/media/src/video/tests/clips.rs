@@ -6,10 +6,12 @@ use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::located::Located;
+use crate::store::MediaStore;
 use crate::video::index::{VideoIndex, index_video};
-use crate::video::input::{VideoInput, open_input};
-use crate::video::source::ByteSource;
-use crate::{Located, MediaError, MediaLimits, MediaStore};
+use crate::video::input::{ByteSource, VideoInput, open_input};
 
 /// A moving picture, 90 frames of 96×64 pixels at 30 frames per second.
 pub(super) const PICTURE: &str = "-f lavfi -i testsrc2=size=96x64:rate=30:duration=3 -threads 1";
@@ -75,6 +77,6 @@ pub(super) fn index(path: &Path) -> Result<VideoIndex, MediaError> {
 pub(super) fn source<'i>(input: &'i VideoInput<'_>) -> &'i ByteSource {
     match input {
         VideoInput::Container(file) => &file.0,
-        VideoInput::Frames { .. } => panic!("a directory of frames"),
+        VideoInput::Frames(_) => panic!("a directory of frames"),
     }
 }

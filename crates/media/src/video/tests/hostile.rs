@@ -5,8 +5,11 @@ use std::path::Path;
 use manyframe_core::{RejectCode, Rejection};
 
 use super::clips::{Clips, PICTURE, index, open, write};
-use crate::video::{decode_frames, index_video};
-use crate::{ImagePolicy, MediaError, MediaLimits};
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::policy::ImagePolicy;
+use crate::video::decode::{FrameSelection, decode_frames};
+use crate::video::index::index_video;
 
 fn code_of(path: &Path) -> RejectCode {
     match index(path) {
@@ -26,7 +29,7 @@ fn num_decodable(path: &Path) -> Result<usize, MediaError> {
     let input = open(path)?;
     let index = index_video(&input, &MediaLimits::default(), None)?;
     let all: Vec<usize> = (0..index.num_frames()).collect();
-    Ok(decode_frames(&input, &index, &all, &ImagePolicy::default())?.len())
+    Ok(decode_frames(&input, FrameSelection { index: &index, positions: &all }, &ImagePolicy::default())?.len())
 }
 
 #[test]

@@ -9,12 +9,19 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::clips::{Clips, PICTURE, open, write};
-use crate::video::{VideoFrame, VideoInput, decode_frames, index_video, open_input, open_range};
-use crate::{ImagePolicy, JpegOptions, MediaError, MediaLimits, MediaRoot, MediaStore, RgbImage, encode_jpeg};
+use crate::encode::encode_jpeg;
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::pixels::RgbImage;
+use crate::policy::{ImagePolicy, JpegOptions};
+use crate::store::{MediaRoot, MediaStore};
+use crate::video::decode::{FrameSelection, VideoFrame, decode_frames};
+use crate::video::index::index_video;
+use crate::video::input::{VideoInput, open_input, open_range};
 
 fn some_frames(input: &VideoInput<'_>) -> Vec<VideoFrame> {
     let index = index_video(input, &MediaLimits::default(), None).unwrap();
-    decode_frames(input, &index, &[3, 40, 80], &ImagePolicy::default()).unwrap()
+    decode_frames(input, FrameSelection { index: &index, positions: &[3, 40, 80] }, &ImagePolicy::default()).unwrap()
 }
 
 fn store(root: &Path) -> MediaStore {
@@ -58,7 +65,8 @@ fn a_scaled_frame_fits_the_policy() {
     let input = open(&path).unwrap();
     let index = index_video(&input, &MediaLimits::default(), None).unwrap();
     let policy = ImagePolicy { max_edge_px: Some(48), ..ImagePolicy::default() };
-    let frames = decode_frames(&input, &index, &[89, 5, 5, 1000], &policy).unwrap();
+    let frames =
+        decode_frames(&input, FrameSelection { index: &index, positions: &[89, 5, 5, 1000] }, &policy).unwrap();
     let sizes: Vec<_> = frames.iter().map(|frame| (frame.index, frame.image.width_px, frame.image.height_px)).collect();
     assert_eq!(sizes, [(5, 48, 32), (89, 48, 32)]);
     assert!((frames[1].time_s - 89.0 / 30.0).abs() < 1e-9);
@@ -87,9 +95,11 @@ fn a_directory_of_images_is_a_video_in_natural_order() {
     let input = open_input(&store, &store.locate("", "clip").unwrap()).unwrap();
     let index = index_video(&input, &MediaLimits::default(), Some(2.0)).unwrap();
     assert_eq!((index.num_frames(), index.width_px, index.height_px, index.duration_s()), (12, 32, 24, 6.0));
-    let decoded = decode_frames(&input, &index, &[1, 4, 9], &ImagePolicy::default()).unwrap();
+    let decoded =
+        decode_frames(&input, FrameSelection { index: &index, positions: &[1, 4, 9] }, &ImagePolicy::default())
+            .unwrap();
     let expected = [1, 9].map(|position| std::fs::read(frames.join(format!("frame{}.jpg", position + 1))).unwrap());
     assert_eq!(decoded.iter().map(|frame| frame.image.bytes.clone()).collect::<Vec<_>>(), expected);
-    let none = decode_frames(&input, &index, &[4], &ImagePolicy::default());
+    let none = decode_frames(&input, FrameSelection { index: &index, positions: &[4] }, &ImagePolicy::default());
     assert!(matches!(none, Err(MediaError::Rejected(Rejection { code: RejectCode::NoFrames, .. }))));
 }

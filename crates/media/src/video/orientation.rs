@@ -1,18 +1,18 @@
-//! Turning frames upright, as the display matrix of a stream asks for.
+//! How frames are turned upright, according to the display matrix of their stream.
 
 use std::array;
 
-use crate::RgbImage;
 use crate::decode::oriented;
+use crate::pixels::RgbImage;
 
-/// How a frame is turned and mirrored to be shown upright, as an EXIF orientation from 1 (as it is) to 8.
+/// How a frame is rotated and mirrored for display, as an EXIF orientation from 1 (unchanged) to 8.
 ///
-/// Matrices that are not made of quarter turns and mirrors leave frames as they are.
+/// Display matrices other than quarter turns and mirrors leave frames unchanged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Orientation(u8);
 
 impl Orientation {
-    /// Shown as it is decoded.
+    /// Displayed as decoded.
     pub(super) const UPRIGHT: Self = Self(1);
 
     /// The orientation of a display matrix: nine 32-bit numbers in native order, the rows of `[a b u; c d v; x y w]`,
@@ -33,12 +33,12 @@ impl Orientation {
         })
     }
 
-    /// The size of a frame of this size once it is upright.
+    /// Width and height of an upright frame whose decoded size is `width_px` × `height_px`.
     pub(super) fn upright_px(self, width_px: u32, height_px: u32) -> (u32, u32) {
         if self.0 >= 5 { (height_px, width_px) } else { (width_px, height_px) }
     }
 
-    /// The image, upright.
+    /// Turns a decoded image upright.
     pub(super) fn upright(self, image: RgbImage) -> RgbImage {
         oriented(image, self.0)
     }
@@ -78,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn other_matrices_leave_frames_alone() {
+    fn other_matrices_leave_frames_unchanged() {
         assert_eq!(upright(ONE, ONE, -ONE, ONE), "ab cd ef");
         assert_eq!(Orientation::from_display_matrix(b"short"), Orientation::UPRIGHT);
     }

@@ -1,0 +1,128 @@
+//! The public interface of the module `video` in builds without the feature of that name: opening a video is a rejection.
+//!
+//! **Invariant:** no [`VideoInput`] exists, so nothing that takes one is ever called.
+
+use std::convert::Infallible;
+use std::marker::PhantomData;
+use std::path::Path;
+
+use manyframe_core::{Clip, RejectCode, SampleImage};
+
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::located::Located;
+use crate::policy::ImagePolicy;
+use crate::sampling::Sampling;
+use crate::store::MediaStore;
+
+/// Whether this build can decode video.
+pub const IS_ENABLED: bool = false;
+
+/// An open video; there is none in this build.
+#[derive(Debug, Clone)]
+pub struct VideoInput<'s> {
+    never: Infallible,
+    store: PhantomData<&'s MediaStore>,
+}
+
+/// The frames of a video; there are none in this build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoIndex {
+    /// Width of the frames in pixels.
+    pub width_px: u32,
+    /// Height of the frames in pixels.
+    pub height_px: u32,
+    never: Infallible,
+}
+
+/// Frames to decode.
+#[derive(Debug, Clone, Copy)]
+pub struct FrameSelection<'i> {
+    /// The index of their video.
+    pub index: &'i VideoIndex,
+    /// Their positions in the index.
+    pub positions: &'i [usize],
+}
+
+/// A decoded frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VideoFrame {
+    /// Its position in the index.
+    pub index: usize,
+    /// When it is shown, in seconds from the first frame.
+    pub time_s: f64,
+    /// The frame as a JPEG.
+    pub image: SampleImage,
+}
+
+/// Always the rejection `unsupported_media`.
+pub fn open_input<'s>(_: &'s MediaStore, _: &Located) -> Result<VideoInput<'s>, MediaError> {
+    Err(unsupported())
+}
+
+/// Always the rejection `unsupported_media`.
+pub fn open_range(_: &Path, _: u64, _: u64) -> Result<VideoInput<'static>, MediaError> {
+    Err(unsupported())
+}
+
+/// Never called.
+pub fn index_video(input: &VideoInput<'_>, _: &MediaLimits, _: Option<f64>) -> Result<VideoIndex, MediaError> {
+    match input.never {}
+}
+
+/// Never called.
+pub fn choose_frames(index: &VideoIndex, _: Option<Clip>, _: &Sampling) -> Result<Vec<usize>, MediaError> {
+    match index.never {}
+}
+
+/// Never called.
+pub fn decode_frames(
+    input: &VideoInput<'_>,
+    _: FrameSelection<'_>,
+    _: &ImagePolicy,
+) -> Result<Vec<VideoFrame>, MediaError> {
+    match input.never {}
+}
+
+impl VideoIndex {
+    /// Number of frames.
+    pub fn num_frames(&self) -> usize {
+        match self.never {}
+    }
+
+    /// When a frame is shown, in seconds from the first one.
+    pub fn time_s(&self, _: usize) -> f64 {
+        match self.never {}
+    }
+
+    /// Average frames per second.
+    pub fn fps(&self) -> f64 {
+        match self.never {}
+    }
+
+    /// Seconds from the start of the first frame to the end of the last one.
+    pub fn duration_s(&self) -> f64 {
+        match self.never {}
+    }
+}
+
+fn unsupported() -> MediaError {
+    MediaError::rejected(RejectCode::UnsupportedMedia, "this manyframe was built without the feature `video`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manyframe_core::Rejection;
+
+    #[test]
+    fn a_video_is_rejected_as_unsupported() {
+        let store = MediaStore::empty();
+        for result in [open_input(&store, &Located::File("a.mp4".into())), open_range(Path::new("a.mp4"), 0, 1)] {
+            assert!(
+                matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))),
+                "{result:?}"
+            );
+        }
+    }
+}
