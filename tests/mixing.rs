@@ -116,7 +116,7 @@ fn a_changed_ratio_reads_no_annotation_and_makes_only_what_is_new() {
     let before = built.row("a0").id;
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
     let text = stdout(&["build", &pipeline, "--output", &out, "--quiet", "--set", "source.a.take=15"]);
-    assert!(text.contains("taken over: the index of 2 of 2 annotation files, 18 of 25 samples"), "{text}");
+    assert!(text.contains("reused: the index of 2 of 2 annotation files, 18 of 25 samples"), "{text}");
     let rebuilt = Built::read(&workshop.path("out"));
     assert_eq!(rebuilt.row("a0").id, before);
     assert_eq!(num_delivered(&rebuilt, "a"), 15);
@@ -233,7 +233,7 @@ fn a_stage_that_replays_what_its_file_no_longer_says_is_warned_of() {
     ));
     let warning = |second: &Workshop| {
         let output = run(&["plan", &second.pipeline()], 0);
-        String::from_utf8_lossy(&output.stderr).contains("built from other settings")
+        String::from_utf8_lossy(&output.stderr).contains("built with settings other than those in its pipeline file")
     };
     run(&["build", &first, "--quiet"], 0);
     assert!(!warning(&second));

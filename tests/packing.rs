@@ -91,10 +91,13 @@ fn settings_of_packs_fit_each_other() {
     }
     let dataset = built.dataset.display().to_string();
     let limited = stdout(&["pack", &dataset, "--set", "audit_max_tokens=1000", "--set", "max_tokens=200"]);
-    assert!(limited.contains("packs of 1,000 tokens as it counts them"), "{limited}");
-    // Forgotten settings are those of a file that sets nothing.
-    let anew = stdout(&["pack", &dataset, "--reset", "--set", "max_tokens=100"]);
-    assert!(anew.contains("too long for a pack, and in none: 23 samples (23 of a)"), "{anew}");
+    assert!(
+        limited.contains("its packs have 1,000 tokens by its own count, of which a trainer keeps 200"),
+        "{limited}"
+    );
+    // With --reset, settings that are not set here have their defaults.
+    let again = stdout(&["pack", &dataset, "--reset", "--set", "max_tokens=100"]);
+    assert!(again.contains("too long for any pack: 23 samples (23 of a)"), "{again}");
     assert_eq!(Built::read(&built.dataset).manifest.pack.unwrap().summary.pad_to_multiple, 1);
 }
 
@@ -125,7 +128,7 @@ fn a_build_packs_as_its_file_says_whatever_was_packed_since() {
     run(&["pack", &dataset, "--set", "max_tokens=2000", "--set", "seed=9"], 0);
     assert_ne!(std::fs::read(&manifest).unwrap(), before);
     let text = stdout(&["build", &workshop.pipeline(), "--output", &dataset, "--quiet"]);
-    assert!(text.contains("packed anew"), "{text}");
+    assert!(text.contains("packed again"), "{text}");
     assert_eq!(std::fs::read(&manifest).unwrap(), before);
     Built::read(&built.dataset).verify();
 }

@@ -1,4 +1,4 @@
-//! Arguments as they are typed.
+//! The arguments as typed. Nothing here is opened or checked against a pipeline file.
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
@@ -9,11 +9,11 @@ use manyframe_pipeline::{Override, SequenceParallel};
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  done
-  1  failed; trying again may help
-  2  wrong use, or an error in a pipeline file; trying again will not help
+  0  success
+  1  failure; trying again may help
+  2  wrong usage, or an error in a pipeline file; trying again will not help
   3  built, but a source is over its error budget (max_rejects)
-  4  validated, and something is over a limit of the policy that fails; a build replaces nothing then";
+  4  the validation failed: a measure is over a limit of the policy; a build then publishes nothing";
 
 /// Builds multi-image instruction datasets for vision-language models.
 #[derive(Debug, Parser)]
@@ -27,13 +27,13 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// How logs on stderr are written.
+    /// Format of the logs on stderr.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Output")]
     pub(crate) log_format: LogFormat,
-    /// Log more: once for debug, twice for trace.
+    /// Log more: -v for debug messages, -vv for trace messages.
     #[arg(short, long, global = true, action = clap::ArgAction::Count, help_heading = "Output")]
     pub(crate) verbose: u8,
-    /// Show neither progress nor logs below warnings.
+    /// Show no progress, and only log warnings and errors.
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
 }
@@ -46,43 +46,43 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Check pipeline files: every error at once, with line, value and what is allowed.
+    /// Check pipeline files; reports all errors at once, with line, value and what is allowed.
     Check(CheckArguments),
-    /// Show what a build would give: reads annotations and media headers only.
+    /// Show what a build would deliver; reads annotations and media headers only.
     Plan(PlanArguments),
-    /// Plan, run and commit; goes on where an earlier build stopped.
+    /// Build a dataset: plan, run, commit. Resumes an interrupted build.
     Build(BuildArguments),
-    /// Show a dataset, or one sample: its text as the trainer sees it, its images written out.
+    /// Show a dataset, or one sample: its text as the trainer sees it, and its images.
     Inspect(InspectArguments),
-    /// Show what became of a record, why, and the text it came from.
+    /// Show what became of a record and why, with its original annotation.
     Why(WhyArguments),
-    /// Read a whole dataset back: digests, decodability, placeholders and images, ids and labels, the ledger.
+    /// Verify a dataset: digests, images, placeholders, token ids and labels, packs and the ledger.
     Verify(VerifyArguments),
-    /// Run a hybrid model over samples of a dataset: token counts, losses, whether answers depend on the images.
+    /// Run a hybrid Mamba-Transformer model over samples: token counts, losses, and whether answers depend on the images.
     Validate(ValidateArguments),
-    /// Models to validate with.
+    /// Create models to validate with.
     #[command(subcommand)]
     Model(ModelCommand),
-    /// Pack the samples of a dataset anew: rewrites the pack index, and no shard.
+    /// Pack the samples of a dataset into training sequences again; rewrites the pack index, but no shard.
     Pack(PackArguments),
-    /// Write a dataset in a format of other trainers.
+    /// Export a dataset to a format that other trainers read.
     Export(ExportArguments),
-    /// Run one task of a plan; what a cluster engine calls. Idempotent and atomic.
+    /// Run one task of a plan, as a job of a cluster does. Idempotent and atomic.
     Task(TaskArguments),
-    /// Make a dataset of a plan whose tasks are all done.
+    /// Publish the dataset of a plan whose tasks are all done.
     Commit(CommitArguments),
-    /// Write the completions of a shell to stdout.
+    /// Print completions for a shell.
     Completions {
-        /// The shell.
+        /// The shell to complete for.
         shell: clap_complete::Shell,
     },
-    /// Write the man page to stdout.
+    /// Print the man page.
     Man,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Pipeline files.
+    /// Pipeline files, or folders of them.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -91,32 +91,33 @@ pub(crate) struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Overrides {
-    /// Replace a variable, or a setting by its dotted path: data=/mnt/data, format.max_tokens=2048, source.NAME.take=100.
+    /// Replace a variable or a setting, by its dotted path: data=/mnt/data, format.max_tokens=2048, source.NAME.take=100.
+    /// May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct Threads {
-    /// Worker threads. Default: one per core.
+    /// Number of worker threads. Default: one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArguments {
-    /// The pipeline file, or a folder of them: stages, each after those that it names.
+    /// The pipeline file, or a folder of pipeline files: stages, each of which is built after those that it refers to.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// The dataset's directory, in place of the one in the file; of a folder, the directory of all datasets. Work in progress
-    /// goes to DIR.work beside it.
+    /// Directory of the dataset; replaces the one in the file. For a folder: the directory that holds the datasets of all
+    /// stages. Work in progress is kept beside the dataset, in a directory with the suffix `.work`.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
-    /// Forget the index, the plan and the finished tasks of earlier builds, and read everything anew.
+    /// Start from scratch: ignore the index, the plan, the finished tasks and the samples of earlier builds.
     #[arg(long)]
     pub(crate) fresh: bool,
 }
@@ -134,10 +135,10 @@ pub(crate) struct PlanArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct ForecastArguments {
-    /// Forecast an epoch on clusters of so many GPUs: 8,64,512.
+    /// Forecast an epoch on clusters with these numbers of GPUs, such as 8,64,512.
     #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=65536))]
     pub(crate) ranks: Vec<u32>,
-    /// How GPUs share a sequence in the forecast, in place of pack.sequence_parallel: ring:8, zigzag:8 or 2d:4x2.
+    /// Sequence parallelism in the forecast: ring:8, zigzag:8 or 2d:4x2. Default: pack.sequence_parallel.
     #[arg(long, value_name = "SCHEME", requires = "ranks")]
     pub(crate) sequence_parallel: Option<SequenceParallel>,
 }
@@ -146,10 +147,11 @@ pub(crate) struct ForecastArguments {
 pub(crate) struct PackArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// A setting of the table [pack], such as max_tokens=128000 or strategy=balanced. Those that are not given stay as they are.
+    /// Change a setting of the table [pack], such as max_tokens=128000 or strategy=balanced. The others stay as they are.
+    /// May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
-    /// Forget the settings that the dataset is packed with: those that are not given have their defaults.
+    /// Reset the settings that are not set here to their defaults, instead of those the dataset is packed with.
     #[arg(long)]
     pub(crate) reset: bool,
     #[command(flatten)]
@@ -169,9 +171,9 @@ pub(crate) struct BuildArguments {
 pub(crate) struct InspectArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// A record id or the first 6 or more of its digits, or an upstream id.
+    /// A record id, its first 6 or more digits, or an upstream id.
     pub(crate) id: Option<String>,
-    /// Write the images of the sample into this directory.
+    /// Write the images of the sample to this directory.
     #[arg(long, value_name = "DIR", requires = "id")]
     pub(crate) images: Option<PathBuf>,
     /// Print JSON.
@@ -183,9 +185,9 @@ pub(crate) struct InspectArguments {
 pub(crate) struct WhyArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// A record id or the first 6 or more of its digits, or an upstream id.
+    /// A record id, its first 6 or more digits, or an upstream id.
     pub(crate) id: String,
-    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another.
+    /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
 }
@@ -194,7 +196,7 @@ pub(crate) struct WhyArguments {
 pub(crate) struct VerifyArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another: its tokenizer is needed.
+    /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: the tokenizer is needed.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
     #[command(flatten)]
@@ -205,36 +207,36 @@ pub(crate) struct VerifyArguments {
 pub(crate) struct ExportArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// The format.
+    /// The format to write.
     #[arg(long, value_enum)]
     pub(crate) format: ExportFormat,
-    /// The directory to make. Nothing may be there yet.
+    /// Directory to create; it must not exist.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
-    /// Only samples of this layout; may be given more than once.
+    /// Export only samples of this layout. May be repeated.
     #[arg(long, value_name = "LAYOUT", value_parser = parse_layout)]
     pub(crate) only_layout: Vec<Layout>,
-    /// Only samples of this source; may be given more than once.
+    /// Export only samples of this source. May be repeated.
     #[arg(long, value_name = "NAME")]
     pub(crate) only_source: Vec<String>,
-    /// Only samples with at most so many images; frames and sub-images count. LLaVA-1.5 can read 1.
+    /// Export only samples with at most this many images; frames and tiles count. LLaVA-1.5 reads at most 1.
     #[arg(long, value_name = "N")]
     pub(crate) max_images: Option<usize>,
-    /// How the image of a record that has exactly one is written.
+    /// How to write the image of a record that has exactly one.
     #[arg(long, value_enum, default_value_t = SingleImageForm::List, value_name = "FORM")]
     pub(crate) single_image: SingleImageForm,
-    /// What stands before the path of each image. By default paths are relative to DIR: LLaVA and LLaVA-NeXT take DIR as
-    /// their image folder, LongLLaVA has none and must run in DIR, or be given "DIR/" here.
+    /// Prefix for the path of each image. By default, paths are relative to DIR: LLaVA and LLaVA-NeXT take DIR as their
+    /// image folder; LongLLaVA has none and must either run in DIR or be given "DIR/" here.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) path_prefix: String,
 }
 
-/// A format of other trainers.
+/// A format that other trainers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
 pub(crate) enum ExportFormat {
-    /// One JSON array, and images as files, as the loaders of LongLLaVA, LLaVA-NeXT and LLaVA-1.5 read it. Frames and
-    /// sub-images are images; texts keep the dialect of the dataset.
+    /// One JSON array and image files, as LongLLaVA, LLaVA-NeXT and LLaVA-1.5 read them. Frames and tiles become images;
+    /// texts keep the dialect of the dataset.
     LlavaJson,
 }
 
@@ -243,7 +245,7 @@ pub(crate) enum ExportFormat {
 pub(crate) enum SingleImageForm {
     /// A list of one path, for LongLLaVA and LLaVA-NeXT.
     List,
-    /// A path, for LLaVA-1.5 (together with --max-images 1) and LLaVA-NeXT.
+    /// A path, for LLaVA-1.5 (with --max-images 1) and LLaVA-NeXT.
     String,
 }
 
@@ -254,30 +256,30 @@ fn parse_layout(text: &str) -> Result<Layout, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArguments {
-    /// The dataset's directory. The measures go to validation.json and validation.parquet in it.
+    /// The dataset's directory. Results are written to validation.json and validation.parquet in it.
     pub(crate) dataset: PathBuf,
-    /// The model's directory: config.json and safetensors of Jamba or LongLLaVA. `manyframe model init` writes a small one.
+    /// The model's directory: config.json and safetensors of Jamba or LongLLaVA. `manyframe model init` creates a small one.
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
-    /// How many samples are run: some of every source, layout and length.
+    /// Number of samples to run, spread over sources, layouts and lengths.
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) samples: usize,
-    /// Run every sample.
+    /// Run all samples.
     #[arg(long, conflicts_with = "samples")]
     pub(crate) all: bool,
-    /// Which samples are run.
+    /// Seed of the choice of samples.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
-    /// Where the model runs.
+    /// Device that the model runs on.
     #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
     pub(crate) device: DeviceName,
-    /// Limits, as TOML: `mean_loss = { warn = 2.5, fail = 4.0 }`. By default, only what is broken fails.
+    /// TOML file with limits, such as `mean_loss = { warn = 2.5, fail = 4.0 }`. By default, only broken samples fail.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
-    /// Run samples with their own images only, which takes a third of the time and shows less.
+    /// Skip the runs with blank and swapped images: three times as fast, but does not show whether answers depend on the images.
     #[arg(long)]
     pub(crate) no_controls: bool,
-    /// Where a variable of the pipeline file is on this machine, if the dataset was built on another.
+    /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
     /// Print JSON.
@@ -289,28 +291,30 @@ pub(crate) struct ValidateArguments {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum DeviceName {
-    /// A GPU where there is one.
+    /// A GPU if there is one, otherwise the CPU.
     Auto,
+    /// The CPU.
     Cpu,
+    /// An NVIDIA GPU.
     Cuda,
 }
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelCommand {
-    /// Write a model with random weights: it checks the wiring, and judges no data.
+    /// Create a model with random weights, for smoke tests only: its losses say nothing about data quality.
     Init {
-        /// The directory, which must not exist.
+        /// Directory to create; it must not exist.
         directory: PathBuf,
-        /// Its shape. `9b` is LongLLaVA's, and takes 19 GB.
+        /// Size and architecture. `9b` is LongLLaVA's and takes 19 GB.
         #[arg(long, value_enum, default_value_t = PresetName::Tiny)]
         preset: PresetName,
-        /// Its weights.
+        /// Seed of the weights.
         #[arg(long, value_name = "N", default_value_t = 0)]
         seed: u64,
-        /// Number of token ids, if not that of Jamba's tokenizer.
+        /// Vocabulary size. Default: that of Jamba's tokenizer.
         #[arg(long, value_name = "N")]
         vocab_size: Option<usize>,
-        /// Write config.json to stdout, and nothing else.
+        /// Print config.json and create nothing.
         #[arg(long)]
         describe: bool,
     },
@@ -318,20 +322,20 @@ pub(crate) enum ModelCommand {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum PresetName {
-    /// 64 wide, every kind of layer: runs anywhere.
+    /// Width 64, with every kind of layer; runs anywhere.
     Tiny,
-    /// 512 wide: for timing on a CPU.
+    /// Width 512, for timing on a CPU.
     Small,
-    /// The dense 9B model with CLIP ViT-L/14 at 336 px.
+    /// LongLLaVA's dense 9B model, with CLIP ViT-L/14 at 336 px.
     #[value(name = "9b")]
     Dense9b,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct TaskArguments {
-    /// The plan's directory, as `manyframe plan` prints it.
+    /// The plan's directory, as printed by `manyframe plan`.
     pub(crate) plan: PathBuf,
-    /// The task's number.
+    /// Number of the task, from 0.
     pub(crate) id: u32,
     #[command(flatten)]
     pub(crate) threads: Threads,
@@ -339,7 +343,7 @@ pub(crate) struct TaskArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct CommitArguments {
-    /// The plan's directory, as `manyframe plan` prints it.
+    /// The plan's directory, as printed by `manyframe plan`.
     pub(crate) plan: PathBuf,
     #[command(flatten)]
     pub(crate) threads: Threads,

@@ -1,4 +1,4 @@
-//! Exit codes. They are documented in `--help` and stable.
+//! Exit codes. They are stable and documented in `--help`.
 
 use std::process::ExitCode;
 
@@ -7,16 +7,16 @@ use manyframe_pipeline::PipelineError;
 use manyframe_plan::PlanError;
 use manyframe_validate::ValidateError;
 
-/// Failed; trying again may help.
+/// Failure; trying again may help.
 pub(crate) const FAILED: u8 = 1;
-/// Wrong use, or an error in a pipeline file; trying again will not help. Also clap's code.
+/// Wrong usage, or an error in a pipeline file; trying again will not help. clap uses the same code.
 pub(crate) const WRONG_USE: u8 = 2;
 /// Built, but a source is over its error budget.
 pub(crate) const OVER_BUDGET: u8 = 3;
-/// Validated, and something is over a limit of the policy that fails.
+/// A measure of a validation is over a limit of the policy.
 pub(crate) const OVER_LIMIT: u8 = 4;
 
-/// Prints an error with its causes, and says which code it ends with.
+/// Prints an error with its causes; returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(PipelineError::Invalid(problems)) = pipeline_error(error) {
         for problem in problems {
@@ -63,6 +63,8 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
                 | EngineError::NotADataset { .. }
                 | EngineError::SourceChanged { .. }
                 | EngineError::NoTokens { .. }
+                | EngineError::NoModel { .. }
+                | EngineError::Policy { .. }
         )
     };
     let model = match engine {
@@ -83,7 +85,7 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
     model.is_some_and(is_wrong_model) || engine.is_some_and(is_wrong) || error.downcast_ref::<WrongUse>().is_some()
 }
 
-/// A request that cannot be met however often it is made.
+/// A request that no retry can satisfy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct WrongUse(pub(crate) String);

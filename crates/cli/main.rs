@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod exit;
+mod machine;
 mod output;
 mod progress;
 mod table;

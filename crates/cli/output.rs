@@ -1,4 +1,4 @@
-//! stdout for results, stderr for everything else.
+//! Results go to stdout, everything else to stderr.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -6,7 +6,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::args::{Global, LogFormat};
 
-/// Writes a result. A reader that closes the pipe early, such as `head`, is no error.
+/// Writes a result. A reader that closes the pipe early, such as `head`, is not an error.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
@@ -20,7 +20,7 @@ pub(crate) fn print_error(line: &str) {
     _ = writeln!(io::stderr().lock(), "{line}");
 }
 
-/// Sends logs to stderr. `RUST_LOG` goes before `-v` and `-q`.
+/// Sends logs to stderr. `RUST_LOG` overrides `-v` and `-q`.
 pub(crate) fn start_logging(global: &Global) {
     let level = match (global.quiet, global.verbose) {
         (true, _) => "warn",
@@ -36,14 +36,14 @@ pub(crate) fn start_logging(global: &Global) {
     }
 }
 
-/// A decoder that panics on a hostile file costs a record, which the ledger tells; there is no need to shout.
+/// A decoder that panics on a hostile file costs one record, and the ledger says so; such panics are only logged.
 pub(crate) fn quiet_contained_panics() {
-    let shout = std::panic::take_hook();
+    let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
         if manyframe_core::is_contained() {
             tracing::debug!(%panic, "a panic was contained");
         } else {
-            shout(panic);
+            report(panic);
         }
     }));
 }

@@ -1,4 +1,4 @@
-//! Progress on stderr: a bar per step on a terminal, a plain line now and then anywhere else.
+//! Progress on stderr: a bar per step on a terminal, a line every few seconds anywhere else.
 
 use std::io::IsTerminal;
 use std::sync::Mutex;
@@ -138,7 +138,7 @@ impl Progress for Lines {
     fn finish(&self, _: Step) {
         let mut state = self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         if let Some(mut state) = state.take().filter(|state| state.total > 0) {
-            // White space between records is no record's, but it has been read.
+            // The space between records counts towards the total, but belongs to no record.
             state.done = state.total;
             state.print(true);
         }

@@ -1,4 +1,4 @@
-//! Plain-text tables: the first column to the left, numbers to the right.
+//! Plain-text tables: the first column is aligned left, numbers right. And numbers as people read them.
 
 /// Rows of cells under a header.
 pub(crate) struct Table {
@@ -48,12 +48,12 @@ pub(crate) fn count(number: u64) -> String {
     indicatif::HumanCount(number).to_string()
 }
 
-/// A number of things.
+/// A number of things, such as `1 shard` or `2,000 shards`.
 pub(crate) fn plural(number: u64, thing: &str) -> String {
     if number == 1 { format!("1 {thing}") } else { format!("{} {thing}s", count(number)) }
 }
 
-/// A part of a whole, from 0 to 1, in percent.
+/// A share, from 0 to 1, in percent.
 pub(crate) fn percent(part: f64) -> String {
     format!("{:.2} %", 100.0 * part)
 }
@@ -68,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_stand_right_and_words_left() {
+    fn numbers_are_aligned_right_and_words_left() {
         let mut table = Table::new(&["source", "n", "why"]);
         table.push(vec!["a".into(), "1,000".into(), "x".into()]);
         table.push(vec!["longer".into(), "7".into(), "yy".into()]);

@@ -27,12 +27,12 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
             manyframe_engine::export_llava_json(&arguments.dataset, &arguments.output, &options, progress.as_ref())?
         }
     };
-    let left_out = match exported.num_documents {
+    let skipped = match exported.num_documents {
         0 => String::new(),
-        number => format!("{} left out: these trainers read conversations\n", plural(number, "document")),
+        number => format!("skipped: {}, because these trainers read conversations only\n", plural(number, "document")),
     };
     output::print(&format!(
-        "{} records, {} images ({})\n{left_out}annotations: {}\n",
+        "{} records, {} images ({})\n{skipped}annotations: {}\n",
         count(exported.num_records),
         count(exported.num_images),
         bytes(exported.num_bytes),

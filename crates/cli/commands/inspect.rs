@@ -1,4 +1,4 @@
-//! `manyframe inspect`: a dataset, or one sample of it.
+//! `manyframe inspect`: shows a dataset, or one sample of it.
 
 use std::fs;
 use std::io::Write as _;
@@ -10,6 +10,7 @@ use manyframe_core::{Sample, VisualKind};
 use manyframe_engine::{LedgerRow, Manifest, Status};
 
 use super::contract;
+use super::why::find_one;
 use crate::args::InspectArguments;
 use crate::table::{Table, bytes, count};
 use crate::{exit, output};
@@ -55,10 +56,10 @@ fn first_delivered(dataset: &Path, manifest: &Manifest) -> Result<Option<LedgerR
 }
 
 fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
-    let row = super::find_one(&arguments.dataset, id)?;
+    let row = find_one(&arguments.dataset, id)?;
     let Some(sample) = manyframe_engine::read_sample(&arguments.dataset, &row)? else {
         let message = format!(
-            "record {} was not delivered ({}); `manyframe why {} {}` tells more",
+            "record {} was not delivered ({}); see `manyframe why {} {}`",
             row.id,
             row.status.as_str(),
             arguments.dataset.display(),
@@ -108,13 +109,13 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
                 format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s))
             }
             (VisualKind::Tiled, Some(grid)) => {
-                format!("overview and {} rows × {} columns of sub-images, {size}", grid.rows, grid.columns)
+                format!("overview and {} × {} tiles (rows × columns), {size}", grid.rows, grid.columns)
             }
             _ => format!("image, {size}"),
         };
         line("visual", join(&[&what, &visual.path]));
     }
-    text.push_str("\n--- the text as the trainer sees it; the loss falls on what stands between ⟦ and ⟧ ---\n");
+    text.push_str("\n--- the text as the trainer sees it; the loss is computed on the text between ⟦ and ⟧ ---\n");
     text.push_str(&marked_prompt(sample));
     text.push_str("\n---\n");
     for name in written.into_iter().flatten() {

@@ -1,4 +1,4 @@
-//! `manyframe model`: models to validate with.
+//! `manyframe model`: creates models to validate with.
 
 use std::process::ExitCode;
 
@@ -28,7 +28,7 @@ pub(super) fn run(command: &ModelCommand) -> Result<ExitCode> {
     write_random(directory, &config, *seed)?;
     let num_parameters = num_parameters(&config);
     output::print(&format!(
-        "{}: {} parameters with random weights ({})\nIts loss checks the wiring, and judges no data.\n",
+        "{}: {} parameters with random weights ({})\nFor smoke tests only; its loss says nothing about data quality.\n",
         directory.display(),
         count(num_parameters),
         bytes(2 * num_parameters),

@@ -1,4 +1,4 @@
-//! `manyframe pack`: the pack index of a dataset, written anew; and the tables that show packs and clusters.
+//! `manyframe pack`: rewrites the pack index of a dataset. Also the tables of packs and of clusters.
 
 use std::process::ExitCode;
 
@@ -33,33 +33,33 @@ pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// An epoch over these sequences on each cluster that the arguments name.
+/// Forecasts of an epoch over these sequences on each cluster.
 pub(super) fn forecasts(
     sequences: &[SequenceLoad],
     table: &PackTable,
     arguments: &ForecastArguments,
 ) -> Result<Vec<ClusterForecast>> {
     let scheme = arguments.sequence_parallel.or(table.sequence_parallel);
-    let layout = scheme.map_or_else(alone, SequenceParallel::layout);
+    let layout = scheme.map_or_else(without_sequence_parallel, SequenceParallel::layout);
     let cluster = |&num_gpus: &u32| {
         let degree = layout.degree();
-        let message = format!("{num_gpus} GPUs cannot be divided into groups of {degree}, which share a sequence");
+        let message = format!("{num_gpus} GPUs cannot be divided into sequence-parallel groups of {degree}");
         Cluster::of_gpus(num_gpus, layout).ok_or_else(|| exit::WrongUse(message).into())
     };
     let clusters = arguments.ranks.iter().map(cluster).collect::<Result<Vec<_>>>()?;
     Ok(forecast(sequences, &clusters))
 }
 
-/// Every GPU has sequences of its own.
-fn alone() -> RankLayout {
+/// No sequence parallelism: every GPU has sequences of its own.
+fn without_sequence_parallel() -> RankLayout {
     RankLayout::new(manyframe_samplers::sequence_parallel::Scheme::Ring { degree: std::num::NonZeroU32::MIN })
 }
 
-/// What the packs cost, and what another packer would have lost.
+/// How well the packs are filled, and what packing by concatenation would have lost.
 pub(super) fn render(summary: &PackSummary) -> String {
     let report = &summary.report;
     let mut text = format!(
-        "{} of at most {} tokens: {} full, {:.1} samples and {:.1} sources each, {} tokens of padding\n",
+        "{} of at most {} tokens: {} full, {:.1} samples and {:.1} sources per pack, {} padding tokens\n",
         plural(report.num_packs, "pack"),
         count(u64::from(summary.capacity_tokens)),
         percent(report.fill),
@@ -69,7 +69,7 @@ pub(super) fn render(summary: &PackSummary) -> String {
     );
     if summary.settings.ranks.get() > 1 {
         text.push_str(&format!(
-            "{} of {} ranks: the fullest rank has {:.3} times the mean of tokens and {:.3} times that of images\n",
+            "{} on {} ranks: the fullest rank has {:.3} times the mean tokens and {:.3} times the mean images\n",
             plural(report.num_steps, "step"),
             summary.settings.ranks,
             report.token_balance.max_over_mean,
@@ -80,13 +80,13 @@ pub(super) fn render(summary: &PackSummary) -> String {
         let by_source: Vec<String> =
             summary.too_long.iter().map(|(source, number)| format!("{} of {source}", count(*number))).collect();
         text.push_str(&format!(
-            "too long for a pack, and in none: {} ({})\n",
+            "too long for any pack: {} ({})\n",
             plural(report.num_too_long, "sample"),
             by_source.join(", ")
         ));
     }
     let Some(audit) = &summary.audit else { return text };
-    let mut table = Table::new(&["concatenating would lose", "samples", "of", "tokens", "of", "lost"]);
+    let mut table = Table::new(&["lost if concatenated", "samples", "of", "tokens", "of", "tokens %"]);
     for (source, loss) in &audit.sources {
         let (lost, given) = (loss.lost(), loss.all);
         let mut cells = vec![source.clone()];
@@ -95,7 +95,7 @@ pub(super) fn render(summary: &PackSummary) -> String {
         table.push(cells);
     }
     text.push_str(&format!(
-        "\n{}({}, {} full; packs of {} tokens as it counts them, of which a trainer keeps {})\n",
+        "\n{}({}, {} full; its packs have {} tokens by its own count, of which a trainer keeps {})\n",
         table.render(),
         plural(audit.num_packs, "pack"),
         percent(audit.fill),
@@ -105,19 +105,19 @@ pub(super) fn render(summary: &PackSummary) -> String {
     text
 }
 
-/// One row per cluster; nothing if none was asked for.
+/// A table with a row per cluster; empty without clusters.
 pub(super) fn render_forecasts(forecasts: &[ClusterForecast]) -> String {
     if forecasts.is_empty() {
         return String::new();
     }
     let mut table = Table::new(&[
         "GPUs",
-        "share a sequence",
-        "sequences a step",
+        "SP degree",
+        "sequences/step",
         "steps",
-        "tokens a GPU",
+        "tokens/GPU",
         "max/mean",
-        "images a GPU",
+        "images/GPU",
         "max/mean",
         "padding",
         "attention max/mean",

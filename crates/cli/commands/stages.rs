@@ -1,4 +1,4 @@
-//! A pipeline file, or a folder of them: the stages of a training recipe, each after those that it names.
+//! A pipeline file, or a folder of them: the stages of a training recipe, each after those that it refers to.
 
 use std::path::{Path, PathBuf};
 
@@ -9,13 +9,13 @@ use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
 use crate::args::PipelineArguments;
 use crate::exit;
 
-/// A pipeline file and the overrides that concern it.
+/// A pipeline file and the overrides that apply to it.
 pub(super) struct Stage {
     pub(super) path: PathBuf,
     pub(super) overrides: Vec<Override>,
 }
 
-/// The stages of a file or folder, in the order in which they are built.
+/// The stages of a file or folder, in build order.
 pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     if !path.is_dir() {
         return Ok(vec![Stage { path: path.to_owned(), overrides: overrides.to_vec() }]);
@@ -26,16 +26,14 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
         Ok(Stage { path, overrides })
     });
     let stages = stages.collect::<Result<Vec<Stage>>>()?;
-    // In one file, an override without a place is an error; in a folder, one stage must have a place for it.
+    // In one file, an override of an unknown setting is an error; in a folder, at least one stage must know it.
     match overrides.iter().find(|set| !stages.iter().any(|stage| stage.overrides.contains(set))) {
         None => Ok(stages),
-        Some(set) => {
-            Err(exit::WrongUse(format!("no stage of {} has a place for {:?}", path.display(), set.key)).into())
-        }
+        Some(set) => Err(exit::WrongUse(format!("no stage of {} has a setting {:?}", path.display(), set.key)).into()),
     }
 }
 
-/// The stages of one of several files. Of several, each takes the overrides that it has a place for.
+/// The stages of one of several files. With several, each takes the overrides that it knows.
 pub(super) fn list_for_check(path: &Path, num_files: usize, overrides: &[Override]) -> Result<Vec<Stage>> {
     if num_files == 1 || path.is_dir() {
         return list(path, overrides);
@@ -43,7 +41,7 @@ pub(super) fn list_for_check(path: &Path, num_files: usize, overrides: &[Overrid
     Ok(vec![Stage { path: path.to_owned(), overrides: manyframe_pipeline::overrides_for(path, overrides)? }])
 }
 
-/// The stages that the arguments name, with `--output` applied, in the order in which they are built.
+/// The stages of the arguments in build order, with `--output` applied if they are a folder.
 pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> {
     let mut overrides = arguments.overrides.set.clone();
     if let Some(output) = arguments.output.as_ref().filter(|_| arguments.file.is_dir()) {
@@ -53,7 +51,7 @@ pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> 
     list(&arguments.file, &overrides)
 }
 
-/// Reads a stage. `--output` of a single file is the directory of its dataset.
+/// Reads a stage. For a single file, `--output` is the directory of its dataset.
 pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipeline> {
     let ReadPipeline { mut pipeline, references } = manyframe_pipeline::read(&stage.path, &stage.overrides)?;
     for (path, dataset) in references {
@@ -65,19 +63,19 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
     Ok(pipeline)
 }
 
-/// Says so if a dataset that is replayed is not what its pipeline file would build now. It may have been built with settings of
-/// the command line; those of this one count if they fit.
+/// Warns if a dataset that is replayed differs from what its pipeline file would build now. It may have been built with
+/// overrides: those of this command are tried, all of them and then variables only.
 fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result<()> {
-    // A dataset that is not there is an error of its own.
+    // A missing dataset is reported when its source is opened.
     let Ok(manifest) = Manifest::read(Path::new(dataset)) else { return Ok(()) };
     let all = manyframe_pipeline::overrides_for(path, overrides)?;
     let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();
-    // Mistakes of that file are told when it is built.
+    // Errors in that file are reported when it is built.
     let is_built_with = |overrides: &[Override]| {
         manyframe_pipeline::read(path, overrides).is_ok_and(|read| manifest.is_built_by(&read.pipeline))
     };
     if !is_built_with(&all) && !is_built_with(&variables) {
-        let message = "the dataset was built from other settings than its file has; build it again";
+        let message = "the dataset was built with settings other than those in its pipeline file; build it again";
         tracing::warn!(file = %path.display(), %dataset, "{message}");
     }
     Ok(())

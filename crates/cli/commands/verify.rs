@@ -1,4 +1,4 @@
-//! `manyframe verify`: a dataset read back.
+//! `manyframe verify`: reads a dataset back.
 
 use std::process::ExitCode;
 
@@ -6,12 +6,13 @@ use anyhow::Result;
 use manyframe_base::Executor;
 
 use crate::args::{Global, VerifyArguments};
+use crate::machine::thread_pool;
 use crate::table::count;
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
-    let pool = super::thread_pool(&arguments.threads)?;
+    let pool = thread_pool(&arguments.threads)?;
     let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
     let found = manyframe_engine::verify(
         &arguments.dataset,
@@ -24,8 +25,8 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
     }
     if let Some(obstacle) = &found.not_tokenised {
         text.push_str(&format!(
-            "ids and labels were not compared with the prompts: {obstacle}\n\
-             (--set NAME=PATH says where a variable of the pipeline file is)\n"
+            "token ids and labels were not compared with the prompts: {obstacle}\n\
+             (--set NAME=PATH sets a variable of the pipeline file)\n"
         ));
     }
     let verdict = if found.problems.is_empty() { "ok" } else { "NOT OK" };

@@ -1,25 +1,27 @@
-//! `manyframe why`: what became of a record, why, and the very text it came from.
+//! `manyframe why`: what became of a record and why, with its original annotation.
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_core::RecordId;
 use manyframe_engine::{LedgerRow, Status};
 
 use crate::args::WhyArguments;
-use crate::output;
 use crate::table::count;
+use crate::{exit, output};
 
 pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
-    let row = super::find_one(&arguments.dataset, &arguments.id)?;
+    let row = find_one(&arguments.dataset, &arguments.id)?;
     let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
     let mut text = render(&row);
     match manyframe_engine::read_origin(&arguments.dataset, &row, &variables) {
         Ok(record) => text.push_str(&format!("\n{}\n", record.trim_end())),
         Err(error) => {
-            // The verdict is known even where the annotations are not: on another machine, say.
+            // The outcome is in the ledger, even where the annotations are missing, such as on another machine.
             let causes: Vec<String> = anyhow::Error::from(error).chain().map(ToString::to_string).collect();
             text.push_str(&format!(
-                "\nits text cannot be shown: {}\n(--set NAME=PATH says where a variable of the pipeline file is)\n",
+                "\nits annotation cannot be shown: {}\n(--set NAME=PATH sets a variable of the pipeline file)\n",
                 causes.join(": ")
             ));
         }
@@ -43,9 +45,11 @@ fn render(row: &LedgerRow) -> String {
         Status::Rejected => format!("rejected: {}", row.reason.as_deref().unwrap_or_default()),
         Status::Duplicate => {
             let kept = row.duplicate_of.map(|id| id.to_string()).unwrap_or_default();
-            format!("left out as a duplicate of record {kept}, which is kept")
+            format!("dropped as a duplicate of record {kept}")
         }
-        Status::NotDrawn => "not drawn: its source gave as many as the pipeline file asks for without it".to_owned(),
+        Status::NotDrawn => {
+            "not drawn: its source had enough other records for what the pipeline file asks for".to_owned()
+        }
     };
     line("outcome", &became);
     line("because", row.detail.as_deref().unwrap_or_default());
@@ -55,4 +59,28 @@ fn render(row: &LedgerRow) -> String {
         line("tokens", &tokens);
     }
     text
+}
+
+/// The record that a text identifies; an error lists the candidates if there are several.
+pub(super) fn find_one(dataset: &Path, id: &str) -> Result<LedgerRow> {
+    const MOST_SHOWN: usize = 10;
+    let rows = manyframe_engine::find_rows(dataset, id, MOST_SHOWN + 1)?;
+    let exact = id.parse::<RecordId>().ok();
+    if let Some(row) = rows.iter().find(|row| Some(row.id) == exact) {
+        return Ok(row.clone());
+    }
+    match rows.as_slice() {
+        [] => Err(exit::WrongUse(format!(
+            "no record matches {id:?}; expected a record id, its first 6 or more digits, or an upstream id"
+        ))
+        .into()),
+        [row] => Ok(row.clone()),
+        several => {
+            let shown =
+                several.iter().take(MOST_SHOWN).map(|row| format!("\n  {}  {}  {}", row.id, row.source, row.origin));
+            let more = if several.len() > MOST_SHOWN { "\n  …" } else { "" };
+            let list: String = shown.collect();
+            Err(exit::WrongUse(format!("more than one record matches {id:?}:{list}{more}")).into())
+        }
+    }
 }

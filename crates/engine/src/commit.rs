@@ -12,19 +12,19 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{parent_directory, replace_directory};
-use manyframe_base::{FileError, Progress, Step, write_atomic, write_json};
+use manyframe_base::{Executor, FileError, Progress, Step, write_atomic, write_json};
 use manyframe_core::{Digest, Layout, Total};
-use manyframe_plan::{
-    BuildFacts, Context, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path,
-};
+use manyframe_plan::{BuildFacts, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path};
 use manyframe_samplers::sample_id;
 
+use crate::error::EngineError;
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
 use crate::manifest::{
     LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary, portable_pipeline,
 };
+use crate::open_plan::OpenPlan;
 use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
-use crate::{EngineError, card, packs};
+use crate::{card, packs};
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -39,25 +39,30 @@ pub struct Committed {
     pub work: WorkDone,
 }
 
-/// Makes `dataset` of the plan in `directory`, whose tasks are all done.
+/// Makes the dataset of a plan whose tasks are all done, and publishes it at the pipeline's output.
 ///
-/// `check` looks at the dataset, whole but for its place, before it is made visible; an error of it leaves everything as it was.
+/// `check` sees the dataset, complete but in a directory of its own, before it is published.
+///
+/// # Errors
+///
+/// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
+/// [`EngineError::Occupied`] if the output is something else than a dataset, and every error of `check`. The output is
+/// unchanged then, and committing again starts over.
 pub fn commit(
-    context: &Context,
-    plan: &Plan,
-    directory: &Path,
-    dataset: &Path,
-    progress: &dyn Progress,
+    open: &OpenPlan,
+    executor: Executor<'_>,
     check: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
-    refuse_foreign(dataset)?;
+    let OpenPlan { context, plan, directory } = open;
+    let dataset = open.dataset();
+    ensure_replaceable(dataset)?;
     let reports = read_reports(plan, directory)?;
     let staged = directory.join("dataset");
     if staged.exists() {
         fs::remove_dir_all(&staged).map_err(FileError::write(&staged))?;
     }
     fs::create_dir_all(&staged).map_err(FileError::write(&staged))?;
-    let (shards, names) = gather_shards(directory, &staged, &reports, progress)?;
+    let (shards, names) = gather_shards(directory, &staged, &reports, executor.progress)?;
     let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
     let pack = packs::write(&plan.pipeline, &staged)?;
     let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
@@ -78,17 +83,21 @@ pub fn commit(
     Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text), work })
 }
 
-/// The dataset that is there already, if it was built from the same plan.
-pub fn committed_before(dataset: &Path, plan_key: Digest) -> Result<Option<Committed>, EngineError> {
-    let facts = BuildFacts::read(dataset)?.filter(|facts| facts.plan_key == plan_key);
-    if facts.is_none() || !dataset.join("manifest.json").exists() {
-        return Ok(None);
+impl Committed {
+    /// Reads a dataset that is there already.
+    pub(crate) fn read(dataset: &Path) -> Result<Self, EngineError> {
+        let manifest = Manifest::read(dataset)?;
+        let path = dataset.join("manifest.json");
+        let text = fs::read(&path).map_err(FileError::read(&path))?;
+        let (dataset, manifest_digest) = (dataset.to_owned(), Digest::of(&text));
+        Ok(Self { dataset, manifest, manifest_digest, work: WorkDone::default() })
     }
-    let manifest = Manifest::read(dataset)?;
-    let path = dataset.join("manifest.json");
-    let text = fs::read(&path).map_err(FileError::read(&path))?;
-    let (dataset, manifest_digest) = (dataset.to_owned(), Digest::of(&text));
-    Ok(Some(Committed { dataset, manifest, manifest_digest, work: WorkDone::default() }))
+
+    /// Reads a dataset if it is there and was built from the plan with this key.
+    pub(crate) fn read_if_built_from(dataset: &Path, plan_key: Digest) -> Result<Option<Self>, EngineError> {
+        let is_built = BuildFacts::read(dataset)?.is_some_and(|facts| facts.plan_key == plan_key);
+        if is_built && dataset.join("manifest.json").exists() { Self::read(dataset).map(Some) } else { Ok(None) }
+    }
 }
 
 fn work_done(plan: &Plan, reports: &[TaskReport]) -> WorkDone {
@@ -102,8 +111,8 @@ fn work_done(plan: &Plan, reports: &[TaskReport]) -> WorkDone {
     }
 }
 
-/// Refuses to replace a directory that manyframe did not make.
-pub fn refuse_foreign(dataset: &Path) -> Result<(), EngineError> {
+/// Makes sure that the output is free or a dataset, which may be replaced.
+pub(crate) fn ensure_replaceable(dataset: &Path) -> Result<(), EngineError> {
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     match fs::read_dir(dataset) {
         Ok(_) if dataset.join("manifest.json").exists() => Ok(()),

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use manyframe_base::FileError;
+use manyframe_validate::measure::Report;
 
 /// Why a task, a commit or a look at a dataset failed.
 #[derive(Debug, thiserror::Error)]
@@ -68,8 +69,30 @@ pub enum EngineError {
     Invalid {
         /// What is over its limit.
         findings: String,
-        /// Where the dataset is that was not made visible.
+        /// All that was measured.
+        report: Box<Report>,
+        /// Where the dataset is that was not published, with `validation.json` in it.
         path: PathBuf,
+    },
+    /// Another process builds the same output.
+    #[error("another build of {dataset:?} is running")]
+    Locked {
+        /// The output.
+        dataset: PathBuf,
+    },
+    /// The pipeline file names a model for its validation that is not there.
+    #[error("validate.model: {path:?} holds no config.json")]
+    NoModel {
+        /// The model's directory.
+        path: PathBuf,
+    },
+    /// The file with the limits of a validation has an error.
+    #[error("the policy {path:?} cannot be used")]
+    Policy {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and in which line.
+        source: toml::de::Error,
     },
     /// The output directory holds something else.
     #[error("{path:?} exists and is not a dataset of manyframe; move it away or choose another --output")]

@@ -20,7 +20,7 @@ use manyframe_base::{FileError, Progress, StagedDirectory, Step};
 use manyframe_core::{Layout, Sample, is_document};
 use manyframe_shards::{LlavaRecord, ShardFormat, SingleImage};
 
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::manifest::{Manifest, ShardEntry};
 
 /// What is exported, and in which form.

@@ -8,7 +8,7 @@ use manyframe_core::{Cost, Layout, Origin, RecordId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// What became of a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

@@ -1,37 +1,84 @@
-//! Runs a plan: tasks to shards, then the commit that makes them a dataset; and reads datasets back.
+//! Builds datasets: plans, runs tasks, commits; and reads datasets back.
 //!
 //! ```text
-//! plan ──run_task, on any engine──▶ shards + reports ──commit──▶ dataset ──verify, find_rows, read_sample──▶ people
-//!                                                                     └────export_llava_json──▶ other trainers
+//! Build::open ──plan──▶ PlannedBuild ──run, on an Engine──▶ shards + reports ──commit──▶ dataset
+//!                                                                                          ├── verify, validate, repack
+//!                                                                                          ├── find_rows, read_sample, read_origin
+//!                                                                                          └── export_llava_json ──▶ other trainers
 //! ```
 //!
-//! **Invariant:** nothing is visible before commit; a crash leaves nothing that a later run takes for finished.
+//! **Invariant:** nothing is visible before commit; a later run never mistakes what a crash left for something finished.
 //! **Invariant:** records in = delivered + rejected + duplicate + not drawn, or there is no commit.
 
+//!
+//! Tasks run anywhere, as long as they see the directory of their plan:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! use manyframe_base::{Executor, NoProgress};
+//! use manyframe_engine::{Build, BuildOptions, OpenPlan, commit, run_task};
+//!
+//! # let directory = tempfile::tempdir()?;
+//! # let annotations = directory.path().join("a.json");
+//! # std::fs::write(&annotations, r#"[{"id": "1", "conversations": [
+//! #     {"from": "human", "value": "What is two and two?"}, {"from": "gpt", "value": "Four."}]}]"#)?;
+//! # let file = directory.path().join("pipeline.toml");
+//! # let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/../format/tests/golden/jamba.model");
+//! # std::fs::write(&file, format!(
+//! #     "name = 'small'\n[output]\ndirectory = {:?}\n[format]\ntokenizer = {tokenizer:?}\n\
+//! #      [[source]]\nname = 'a'\nkind = 'text'\nannotations = {annotations:?}\n",
+//! #     directory.path().join("dataset"),
+//! # ))?;
+//! let pipeline = manyframe_pipeline::read(&file, &[])?.pipeline;
+//! let pool = rayon::ThreadPoolBuilder::new().build()?;
+//! let executor = Executor { pool: &pool, progress: &NoProgress };
+//! let planned = Build::open(pipeline, BuildOptions::default())?.plan(executor)?;
+//!
+//! // On any machine: open the plan, run a task.
+//! let open = OpenPlan::open(&planned.open_plan().directory)?;
+//! for task in open.unfinished_tasks() {
+//!     let report = run_task(&open, task, executor)?;
+//!     assert_eq!(report.outcomes.len(), 1);
+//! }
+//!
+//! // Once, when all tasks are done. The closure could inspect the dataset before it is published.
+//! let committed = commit(&open, executor, |_staged| Ok(()))?;
+//! assert_eq!(committed.manifest.total.num_samples, 1);
+//! assert!(committed.dataset.join("manifest.json").exists());
+//! # Ok(())
+//! # }
+//! ```
+
+mod build;
 mod built;
 mod card;
 mod commit;
+mod engine;
 mod error;
 mod export;
 mod ledger;
-mod local;
 mod look;
 mod manifest;
+mod open_plan;
 mod packs;
 mod placed;
 mod sample;
 mod task;
 mod validate;
 mod verify;
+mod work;
 
-pub use commit::{Committed, commit, committed_before, refuse_foreign};
+pub use build::{Build, BuildAction, BuildOptions, BuildOutcome, PlannedBuild, TimeEstimate, commit_plan};
+pub use commit::{Committed, commit};
+pub use engine::{Engine, LocalEngine};
 pub use error::EngineError;
 pub use export::{ExportOptions, Exported, export_llava_json};
 pub use ledger::{LedgerRow, Status, ledger_schema, read_ledger};
-pub use local::run_all;
 pub use look::{find_rows, read_origin, read_sample};
 pub use manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary};
+pub use open_plan::OpenPlan;
 pub use packs::{PackRow, pack_schema, read_packs, repack};
 pub use task::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, run_task};
-pub use validate::{ValidateRequest, Validated, validate};
+pub use validate::{ValidateRequest, finding_text, read_policy, validate};
 pub use verify::{Verification, verify};
+pub use work::RateBasis;

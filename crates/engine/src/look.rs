@@ -9,7 +9,7 @@ use manyframe_plan::{BuildFacts, OpenSource};
 use manyframe_sources::RawBody;
 use serde_json::Value;
 
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::ledger::{LedgerRow, read_ledger};
 use crate::manifest::Manifest;
 

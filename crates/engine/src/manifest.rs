@@ -15,7 +15,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// Raised whenever readers of an older version would misread a manifest.
 pub const MANIFEST_VERSION: u32 = 4;

@@ -11,10 +11,11 @@ use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
 
+use crate::card;
 use crate::commit::digest_of_file;
+use crate::error::EngineError;
 use crate::ledger::{LedgerRow, Status, read_ledger};
 use crate::manifest::{Manifest, PackEntry};
-use crate::{EngineError, card};
 
 /// A pack: the samples of one training sequence.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
 use manyframe_media::{MediaError, read_range};
 use manyframe_shards::{ShardError, ShardFormat};
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// The sample with this id; `None` if it is not there. A tar has it at `position`, a table finds it by its id.
 pub(crate) fn read_placed(

@@ -11,7 +11,7 @@ use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image};
 use manyframe_plan::{Context, Fit, OpenSource, PlanError, PlannedSample, fewest_tiles, in_visual};
 
-use crate::EngineError;
+use crate::error::EngineError;
 
 /// A sample, or why its record cannot be delivered.
 pub(crate) type Outcome = Result<Sample, Rejection>;

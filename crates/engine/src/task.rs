@@ -10,11 +10,13 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, write_json};
 use manyframe_core::{Cost, Digest, Layout, RecordId, Rejection, Sample};
-use manyframe_plan::{Context, Plan, PlannedSample, TaskHeader, read_task};
+use manyframe_plan::{PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{ShardFormat, ShardWriter};
 use serde::{Deserialize, Serialize};
 
-use crate::{EngineError, built, sample};
+use crate::error::EngineError;
+use crate::open_plan::OpenPlan;
+use crate::{built, sample};
 
 /// What a task did.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -85,18 +87,19 @@ pub(crate) fn read_report(directory: &Path, task: u32) -> Result<Option<TaskRepo
     serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
 
-/// Runs a task of the plan in `directory`, unless it is done already.
-pub fn run_task(
-    context: &Context,
-    plan: &Plan,
-    directory: &Path,
-    task: u32,
-    executor: Executor<'_>,
-) -> Result<TaskReport, EngineError> {
+/// Runs a task, unless it is done already; returns its report.
+///
+/// # Errors
+///
+/// [`EngineError::NoSuchTask`] for a number that the plan does not have, [`EngineError::SourceChanged`] if a record is not
+/// where the plan saw it, and failing storage. A record that cannot be delivered is no error: the report says why.
+pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<TaskReport, EngineError> {
+    let OpenPlan { context, plan, directory } = open;
+    let progress = executor.progress;
     let last = plan.tasks.len().saturating_sub(1) as u32;
     let header = plan.tasks.get(task as usize).ok_or(EngineError::NoSuchTask { task, last })?;
     if let Some(report) = read_report(directory, task)? {
-        executor.progress.advance(header.num_samples, header.num_samples);
+        progress.advance(header.num_samples, header.num_samples);
         return Ok(report);
     }
     let mut shards = OpenShards::create(directory, header, &plan.pipeline.output.formats)?;
@@ -123,7 +126,7 @@ pub fn run_task(
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };
         outcomes.push(RecordOutcome { record, repetition, id, place: planned.place, result });
-        executor.progress.advance(1, 1);
+        progress.advance(1, 1);
         Ok::<_, EngineError>(())
     })?;
     let shards = shards.finish()?;
@@ -131,6 +134,11 @@ pub fn run_task(
     write_json(&report_path(directory, task), &report)?;
     tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)
+}
+
+/// Whether a task has a report.
+pub(crate) fn is_done(directory: &Path, task: u32) -> bool {
+    report_path(directory, task).exists()
 }
 
 /// Where the report of a task is: its presence says that the task is done.

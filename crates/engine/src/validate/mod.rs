@@ -11,12 +11,14 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::Digest;
+use manyframe_pipeline::{ValidateDevice, ValidateTable};
 use manyframe_validate::measure::{
-    Choice, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, choose, write_table,
+    Choice, Controls, Finding, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, Verdict, choose,
+    write_table,
 };
 use manyframe_validate::{DeviceChoice, OpenModel};
 
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::manifest::Manifest;
 use samples::DatasetSamples;
 
@@ -41,25 +43,79 @@ pub struct ValidateRequest {
     pub variables: BTreeMap<String, String>,
 }
 
-/// A validation that was written.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Validated {
-    /// What was measured of all samples together.
-    pub report: Report,
-    /// `validation.json`.
-    pub report_path: PathBuf,
-    /// `validation.parquet`.
-    pub table_path: PathBuf,
+impl ValidateRequest {
+    /// What the table `[validate]` asks for; the dataset is set when there is one. Mistakes in the policy show here, before
+    /// hours of work.
+    pub(crate) fn from_table(table: &ValidateTable) -> Result<Self, EngineError> {
+        let model = PathBuf::from(&table.model);
+        if !model.join("config.json").exists() {
+            return Err(EngineError::NoModel { path: model });
+        }
+        let policy = if table.policy.is_empty() { Policy::default() } else { read_policy(Path::new(&table.policy))? };
+        Ok(Self {
+            dataset: PathBuf::new(),
+            model,
+            choice: Choice::Count(table.samples.get() as usize),
+            seed: table.seed,
+            device: match table.device {
+                ValidateDevice::Auto => DeviceChoice::Auto,
+                ValidateDevice::Cpu => DeviceChoice::Cpu,
+                ValidateDevice::Cuda => DeviceChoice::Cuda,
+            },
+            options: RunOptions {
+                controls: if table.controls { Controls::All } else { Controls::None },
+                ..RunOptions::default()
+            },
+            policy,
+            variables: BTreeMap::new(),
+        })
+    }
+}
+
+/// Reads the limits of a validation from a TOML file.
+///
+/// # Errors
+///
+/// [`EngineError::File`] if it cannot be read, [`EngineError::Policy`] if it is no policy.
+pub fn read_policy(path: &Path) -> Result<Policy, EngineError> {
+    let text = fs::read_to_string(path).map_err(FileError::read(path))?;
+    toml::from_str(&text).map_err(|source| EngineError::Policy { path: path.to_owned(), source })
+}
+
+/// A measure beside the limits that it has, such as `mean loss 4.2000, warn over 2.5, fail over 4`.
+pub fn finding_text(finding: &Finding) -> String {
+    let name = serde_json::to_value(finding.measure).ok().and_then(|name| name.as_str().map(str::to_owned));
+    let limit = |name: &str, limit: Option<f64>| limit.map_or(String::new(), |limit| format!(", {name} over {limit}"));
+    format!(
+        "{} {:.4}{}{}",
+        name.unwrap_or_default().replace('_', " "),
+        finding.value,
+        limit("warn", finding.limit.warn),
+        limit("fail", finding.limit.fail),
+    )
+}
+
+/// Validates a dataset that is not published yet. The worst verdict is an error, which keeps it from being published.
+pub(crate) fn validate_staged(
+    request: &ValidateRequest,
+    staged: &Path,
+    executor: Executor<'_>,
+    meter: &dyn Meter,
+) -> Result<Report, EngineError> {
+    let request = ValidateRequest { dataset: staged.to_owned(), ..request.clone() };
+    let report = validate(&request, executor, meter)?;
+    if report.verdict != Verdict::Fail {
+        return Ok(report);
+    }
+    let failed = report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
+    let findings = failed.map(finding_text).collect::<Vec<_>>().join("; ");
+    Err(EngineError::Invalid { findings, report: Box::new(report), path: staged.to_owned() })
 }
 
 /// Runs samples of a dataset through a model, and writes `validation.parquet` and `validation.json` into its directory.
 ///
 /// A run that was cut off goes on where it stopped, if dataset, model, samples and options are the same.
-pub fn validate(
-    request: &ValidateRequest,
-    meter: &dyn Meter,
-    executor: Executor<'_>,
-) -> Result<Validated, EngineError> {
+pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
     let dataset = &request.dataset;
     let manifest = Manifest::read(dataset)?;
     let tokens_per_image = manifest.pipeline_file(dataset)?.format.tokens_per_image as usize;
@@ -77,19 +133,18 @@ pub fn validate(
     })?;
     executor.progress.finish(Step::Validate);
     let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
-    let (report_path, table_path) = write(dataset, &measures, &report)?;
+    write(dataset, &measures, &report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
-    Ok(Validated { report, report_path, table_path })
+    Ok(report)
 }
 
-fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(PathBuf, PathBuf), EngineError> {
+fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(), EngineError> {
     let table_path = dataset.join("validation.parquet");
     let temporary = temporary_beside(&table_path)?;
     write_table(&temporary, measures)?;
     publish_file(&temporary, &table_path)?;
-    let report_path = dataset.join("validation.json");
-    write_json(&report_path, report)?;
-    Ok((report_path, table_path))
+    write_json(&dataset.join("validation.json"), report)?;
+    Ok(())
 }
 
 /// A journal beside the dataset, in its directory of work, named after everything that measures depend on.

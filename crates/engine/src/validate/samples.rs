@@ -11,7 +11,7 @@ use manyframe_validate::measure::{Candidate, SampleSource};
 use manyframe_validate::{Tokens, ValidationSample};
 use rustc_hash::FxHashMap;
 
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::ledger::{Status, read_ledger};
 use crate::manifest::Manifest;
 use crate::placed::read_placed;

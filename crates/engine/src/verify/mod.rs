@@ -10,8 +10,8 @@ use manyframe_core::{Cost, RecordId, Sample, Total};
 use manyframe_media::{MediaLimits, decode_rgb};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::EngineError;
 use crate::commit::digest_of_file;
+use crate::error::EngineError;
 use crate::ledger::{Status, read_ledger};
 use crate::manifest::{Manifest, ShardEntry, SourceSummary};
 use crate::packs::read_packs;

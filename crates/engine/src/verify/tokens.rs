@@ -11,7 +11,7 @@ use manyframe_format::{Formatter, Tokenizer};
 use manyframe_plan::format_spec;
 use manyframe_shards::ShardFormat;
 
-use crate::EngineError;
+use crate::error::EngineError;
 use crate::look::read_pipeline;
 use crate::manifest::Manifest;
 

@@ -1,0 +1,47 @@
+//! What the program has of this machine: worker threads, a clock, and memory.
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::time::Instant;
+
+use anyhow::{Context as _, Result};
+use manyframe_validate::measure::Meter;
+
+use crate::args::Threads;
+
+/// The worker threads of the arguments.
+pub(crate) fn thread_pool(threads: &Threads) -> Result<rayon::ThreadPool> {
+    let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    let num_threads = threads.threads.map_or_else(available, NonZeroUsize::get);
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(num_threads);
+    builder.thread_name(|number| format!("worker-{number}")).build().context("cannot start worker threads")
+}
+
+/// This process since some moment.
+pub(crate) struct Machine(Instant);
+
+impl Machine {
+    pub(crate) fn start() -> Self {
+        Self(Instant::now())
+    }
+}
+
+impl Meter for Machine {
+    fn seconds(&self) -> f64 {
+        self.0.elapsed().as_secs_f64()
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        process_status("VmRSS:")
+    }
+
+    fn peak_memory_bytes(&self) -> Option<u64> {
+        process_status("VmHWM:")
+    }
+}
+
+fn process_status(name: &str) -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
+    kib.parse::<u64>().ok().map(|kib| kib << 10)
+}

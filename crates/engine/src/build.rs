@@ -1,0 +1,309 @@
+//! The life of a build, from a pipeline to a dataset.
+//!
+//! ```text
+//! Build::open ──plan──▶ PlannedBuild ──run──▶ (all tasks done) ──commit──▶ BuildOutcome
+//!    └── finish: all of it in one call, or nothing if the dataset is up to date
+//! ```
+//!
+//! **Invariant:** a build may be interrupted at any time; opening it again continues where it stopped.
+
+use std::path::Path;
+
+use manyframe_base::{Executor, Step};
+use manyframe_pipeline::Pipeline;
+use manyframe_plan::{Context, Earlier, MadePlan};
+use manyframe_samplers::Difference;
+use manyframe_validate::measure::{Meter, Report};
+
+use crate::commit::{Committed, commit, ensure_replaceable};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use crate::open_plan::OpenPlan;
+use crate::packs::repack;
+use crate::validate::{ValidateRequest, validate_staged};
+use crate::work::{RateBasis, WorkDirectory};
+
+/// How a build treats what earlier builds left.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct BuildOptions {
+    /// Forgets the index, the plan, finished tasks and the samples of earlier builds. Default: reuse them.
+    pub is_fresh: bool,
+}
+
+/// A build of one dataset. As long as it exists, no other process can open one with the same output.
+pub struct Build {
+    context: Context,
+    work: WorkDirectory,
+    validation: Option<ValidateRequest>,
+    options: BuildOptions,
+}
+
+/// A build whose plan is made.
+pub struct PlannedBuild {
+    open: OpenPlan,
+    work: WorkDirectory,
+    validation: Option<ValidateRequest>,
+    run: Option<TimedRun>,
+}
+
+/// What a run took, as far as it says how fast this machine is.
+struct TimedRun {
+    estimated_bytes: u64,
+    thread_seconds: f64,
+    seconds: f64,
+}
+
+/// What a build came to.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BuildOutcome {
+    /// The dataset.
+    pub committed: Committed,
+    /// What was done for it.
+    pub action: BuildAction,
+    /// What a model measured before the dataset was published, if the pipeline file has a table `[validate]`.
+    pub validation: Option<Report>,
+}
+
+/// What a build had to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BuildAction {
+    /// Tasks were run and committed.
+    Built,
+    /// Only the pack index was rewritten.
+    Repacked,
+    /// Nothing: pipeline file and inputs are those of the last build.
+    Nothing,
+}
+
+/// How long a build will take, roughly.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TimeEstimate {
+    /// Seconds.
+    pub seconds: f64,
+    /// What the estimate rests on.
+    pub basis: RateBasis,
+}
+
+impl Build {
+    /// Locks the work directory of the pipeline's output and opens sources, media and tokenizer. Reads no annotation.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Occupied`] if the output is something else than a dataset, [`EngineError::Locked`] if another process
+    /// builds it; [`EngineError::NoModel`] or [`EngineError::Policy`] if its validation could not run; [`EngineError::Plan`]
+    /// if a source, its media or the tokenizer cannot be opened.
+    pub fn open(pipeline: Pipeline, options: BuildOptions) -> Result<Self, EngineError> {
+        let validation = pipeline.file.validate.as_ref().map(ValidateRequest::from_table).transpose()?;
+        let dataset = Path::new(&pipeline.file.output.directory);
+        ensure_replaceable(dataset)?;
+        let work = WorkDirectory::lock(dataset)?;
+        if options.is_fresh {
+            work.clear()?;
+        }
+        Ok(Self { context: Context::open(pipeline)?, work, validation, options })
+    }
+
+    /// Does everything that is left to do: nothing, packing again, or planning, running and committing.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::plan`], [`PlannedBuild::run`] and [`PlannedBuild::commit`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// use manyframe_base::{Executor, NoProgress};
+    /// use manyframe_engine::{Build, BuildAction, BuildOptions, LocalEngine};
+    /// use manyframe_validate::measure::Meter;
+    ///
+    /// struct Clock(std::time::Instant);
+    ///
+    /// impl Meter for Clock {
+    ///     fn seconds(&self) -> f64 {
+    ///         self.0.elapsed().as_secs_f64()
+    ///     }
+    ///     fn memory_bytes(&self) -> Option<u64> {
+    ///         None
+    ///     }
+    ///     fn peak_memory_bytes(&self) -> Option<u64> {
+    ///         None
+    ///     }
+    /// }
+    ///
+    /// # let directory = tempfile::tempdir()?;
+    /// # let annotations = directory.path().join("a.json");
+    /// # std::fs::write(&annotations, r#"[{"id": "1", "conversations": [
+    /// #     {"from": "human", "value": "What is two and two?"}, {"from": "gpt", "value": "Four."}]}]"#)?;
+    /// # let file = directory.path().join("pipeline.toml");
+    /// # let tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/../format/tests/golden/jamba.model");
+    /// # std::fs::write(&file, format!(
+    /// #     "name = 'small'\n[output]\ndirectory = {:?}\n[format]\ntokenizer = {tokenizer:?}\n\
+    /// #      [[source]]\nname = 'a'\nkind = 'text'\nannotations = {annotations:?}\n",
+    /// #     directory.path().join("dataset"),
+    /// # ))?;
+    /// let pool = rayon::ThreadPoolBuilder::new().build()?;
+    /// let executor = Executor { pool: &pool, progress: &NoProgress };
+    /// for action in [BuildAction::Built, BuildAction::Nothing] {
+    ///     let pipeline = manyframe_pipeline::read(&file, &[])?.pipeline;
+    ///     let build = Build::open(pipeline, BuildOptions::default())?;
+    ///     let outcome = build.finish(&LocalEngine, executor, &Clock(std::time::Instant::now()))?;
+    ///     assert_eq!(outcome.action, action);
+    ///     assert_eq!(outcome.committed.manifest.total.num_samples, 1);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn finish(
+        self,
+        engine: &dyn Engine,
+        executor: Executor<'_>,
+        meter: &dyn Meter,
+    ) -> Result<BuildOutcome, EngineError> {
+        if let Some(outcome) = self.up_to_date()? {
+            return Ok(outcome);
+        }
+        let mut planned = self.plan(executor)?;
+        planned.run(engine, executor, meter)?;
+        planned.commit(executor, meter)
+    }
+
+    /// The dataset that is there already, if this build would make the same; packed again if only `[pack]` changed.
+    /// `None` for a fresh build.
+    ///
+    /// # Errors
+    ///
+    /// An error if the inputs of the pipeline cannot be listed, or the dataset cannot be read or packed.
+    pub fn up_to_date(&self) -> Result<Option<BuildOutcome>, EngineError> {
+        if self.options.is_fresh {
+            return Ok(None);
+        }
+        let dataset = Path::new(&self.context.pipeline.file.output.directory);
+        let key = manyframe_plan::plan_key(&self.context, self.work.path())?;
+        let Some(committed) = Committed::read_if_built_from(dataset, key)? else { return Ok(None) };
+        self.work.remove_plans()?;
+        let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
+        let (committed, action) = match &self.context.pipeline.file.pack {
+            Some(table) if packed != Some(table) => {
+                repack(dataset, table)?;
+                (Committed::read(dataset)?, BuildAction::Repacked)
+            }
+            _ => (committed, BuildAction::Nothing),
+        };
+        Ok(Some(BuildOutcome { committed, action, validation: None }))
+    }
+
+    /// Makes the plan, or reads the one that an interrupted build left.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plan`] if annotations cannot be read, or the pipeline asks for what its sources do not have.
+    pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
+        let Self { context, work, validation, options } = self;
+        let earlier = if options.is_fresh { Earlier::Ignore } else { Earlier::TakeOver };
+        let MadePlan { plan, directory } = manyframe_plan::make(&context, work.path(), earlier, executor)?;
+        Ok(PlannedBuild { open: OpenPlan { context, plan, directory }, work, validation, run: None })
+    }
+}
+
+impl PlannedBuild {
+    /// The plan and its directory.
+    pub fn open_plan(&self) -> &OpenPlan {
+        &self.open
+    }
+
+    /// How long its tasks take on so many threads, all of them counted.
+    pub fn time_estimate(&self, num_threads: usize) -> TimeEstimate {
+        let num_bytes: u64 = self.open.plan.tasks.iter().map(|task| task.estimated_bytes).sum();
+        let rate = self.work.rate();
+        let seconds = (num_bytes as f64 / (rate.bytes_per_thread_second * num_threads as f64)).ceil();
+        TimeEstimate { seconds, basis: rate.basis }
+    }
+
+    /// Runs the tasks that are not done. A source that has less than the pipeline asks for is logged as a warning first.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task; running again continues with the tasks that are not done.
+    pub fn run(&mut self, engine: &dyn Engine, executor: Executor<'_>, meter: &dyn Meter) -> Result<(), EngineError> {
+        self.warn_of_shortfalls();
+        let tasks = &self.open.plan.tasks;
+        let unfinished = self.open.unfinished_tasks();
+        let is_unfinished = |task: u32| unfinished.binary_search(&task).is_ok();
+        let num_done = tasks.iter().filter(|task| !is_unfinished(task.id)).map(|task| task.num_samples).sum();
+        let estimated_bytes = tasks.iter().filter(|task| is_unfinished(task.id)).map(|task| task.estimated_bytes).sum();
+        executor.progress.start(Step::Run, tasks.iter().map(|task| task.num_samples).sum());
+        executor.progress.advance(num_done, num_done);
+        let started = meter.seconds();
+        let result = engine.run(&self.open, &unfinished, executor);
+        let seconds = meter.seconds() - started;
+        executor.progress.finish(Step::Run);
+        let thread_seconds = seconds * executor.pool.current_num_threads() as f64;
+        self.run = Some(TimedRun { estimated_bytes, thread_seconds, seconds });
+        result
+    }
+
+    /// Makes the dataset of the finished tasks, has it validated if the pipeline asks for that, publishes it at the
+    /// pipeline's output, and removes the plan.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
+    /// [`EngineError::Invalid`] if the validation fails. Nothing is published then, and committing again is possible.
+    pub fn commit(&self, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
+        let (committed, validation) = commit_validated(&self.open, self.validation.as_ref(), executor, meter)?;
+        if committed.work.num_samples_reused == 0 {
+            self.keep_rate()?;
+        }
+        self.work.remove_plans()?;
+        Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
+    }
+
+    /// A short run says little about the speed of a long one.
+    fn keep_rate(&self) -> Result<(), EngineError> {
+        const LEAST_SECONDS: f64 = 2.0;
+        match &self.run {
+            Some(run) if run.seconds >= LEAST_SECONDS => {
+                self.work.write_rate(run.estimated_bytes as f64 / run.thread_seconds)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn warn_of_shortfalls(&self) {
+        for source in &self.open.plan.sources {
+            let asked = &source.asked;
+            if asked.difference == Difference::Exhausted {
+                let (unit, amount) = (asked.unit.as_str(), asked.amount.round());
+                tracing::warn!(source = %source.name, asked = amount, drawn = asked.drawn, unit, "less than asked for");
+            }
+        }
+    }
+}
+
+/// Commits a plan that some engine has run, as [`PlannedBuild::commit`] does, but removes nothing.
+///
+/// # Errors
+///
+/// Those of [`PlannedBuild::commit`].
+pub fn commit_plan(open: &OpenPlan, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
+    let validation = open.plan.pipeline.validate.as_ref().map(ValidateRequest::from_table).transpose()?;
+    let (committed, validation) = commit_validated(open, validation.as_ref(), executor, meter)?;
+    Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
+}
+
+/// Makes the dataset of a finished plan, and publishes it once the validation that its pipeline asks for has passed.
+fn commit_validated(
+    open: &OpenPlan,
+    request: Option<&ValidateRequest>,
+    executor: Executor<'_>,
+    meter: &dyn Meter,
+) -> Result<(Committed, Option<Report>), EngineError> {
+    let mut report = None;
+    let check = |staged: &Path| {
+        report = request.map(|request| validate_staged(request, staged, executor, meter)).transpose()?;
+        Ok(())
+    };
+    let committed = commit(open, executor, check)?;
+    Ok((committed, report))
+}

@@ -1,0 +1,142 @@
+//! `OUTPUT.work`: what a build keeps beside its dataset, used by one process at a time.
+//!
+//! ```text
+//! OUTPUT.work/lock          held while a build is open
+//! OUTPUT.work/index/        what was read of annotations; outlives builds
+//! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the dataset in the making; removed once it is committed
+//! OUTPUT.work/rate.json     how fast the last build was
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manyframe_base::{FileError, write_json};
+
+use crate::error::EngineError;
+
+/// The work directory of a dataset, locked. The system unlocks it when the process ends, however it ends.
+pub(crate) struct WorkDirectory {
+    path: PathBuf,
+    _lock: fs::File,
+}
+
+/// Bytes of shards that one thread makes in a second, and how that is known.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Rate {
+    pub(crate) bytes_per_thread_second: f64,
+    pub(crate) basis: RateBasis,
+}
+
+/// What an estimate of time rests on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RateBasis {
+    /// The speed of the last build of this output.
+    LastBuild,
+    /// A constant: nothing was built here yet.
+    RoughGuess,
+}
+
+/// Tiles of photographs from a fast disk, measured once on one core; videos are slower, text is faster.
+const ROUGH_BYTES_PER_THREAD_SECOND: f64 = 8e6;
+
+impl WorkDirectory {
+    /// Creates and locks the work directory of a dataset. Does not wait for another process that holds it.
+    pub(crate) fn lock(dataset: &Path) -> Result<Self, EngineError> {
+        let path = manyframe_plan::work_directory(dataset);
+        fs::create_dir_all(&path).map_err(FileError::write(&path))?;
+        let lock_path = path.join("lock");
+        let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => Ok(Self { path, _lock: lock }),
+            Err(fs::TryLockError::WouldBlock) => Err(EngineError::Locked { dataset: dataset.to_owned() }),
+            Err(fs::TryLockError::Error(error)) => Err(FileError::write(&lock_path)(error).into()),
+        }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Removes the index, all plans and their finished tasks.
+    pub(crate) fn clear(&self) -> Result<(), EngineError> {
+        self.remove_directories(|_name| true)
+    }
+
+    /// Removes plans and their finished tasks; the index stays for the next build.
+    pub(crate) fn remove_plans(&self) -> Result<(), EngineError> {
+        self.remove_directories(|name| name.trim_start_matches('.').starts_with("plan-"))
+    }
+
+    fn remove_directories(&self, is_removed: impl Fn(&str) -> bool) -> Result<(), EngineError> {
+        for entry in fs::read_dir(&self.path).map_err(FileError::read(&self.path))? {
+            let entry = entry.map_err(FileError::read(&self.path))?;
+            let path = entry.path();
+            if path.is_dir() && is_removed(&entry.file_name().to_string_lossy()) {
+                fs::remove_dir_all(&path).map_err(FileError::write(&path))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The rate of the last build, or a rough guess if there was none.
+    pub(crate) fn rate(&self) -> Rate {
+        let text = fs::read(self.rate_path()).ok();
+        let value = text.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
+        let known = value.and_then(|rate| rate.get("bytes_per_thread_second")?.as_f64()).filter(|rate| *rate > 0.0);
+        match known {
+            Some(rate) => Rate { bytes_per_thread_second: rate, basis: RateBasis::LastBuild },
+            None => Rate { bytes_per_thread_second: ROUGH_BYTES_PER_THREAD_SECOND, basis: RateBasis::RoughGuess },
+        }
+    }
+
+    /// Keeps a rate for the estimates of later plans.
+    pub(crate) fn write_rate(&self, bytes_per_thread_second: f64) -> Result<(), EngineError> {
+        let value = serde_json::json!({ "bytes_per_thread_second": bytes_per_thread_second });
+        write_json(&self.rate_path(), &value)?;
+        Ok(())
+    }
+
+    fn rate_path(&self) -> PathBuf {
+        self.path.join("rate.json")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_second_build_of_one_output_is_refused_until_the_first_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let dataset = directory.path().join("out");
+        let first = WorkDirectory::lock(&dataset).unwrap();
+        assert!(matches!(WorkDirectory::lock(&dataset), Err(EngineError::Locked { .. })));
+        drop(first);
+        WorkDirectory::lock(&dataset).unwrap();
+    }
+
+    #[test]
+    fn removing_plans_keeps_the_index_and_the_rate() {
+        let directory = tempfile::tempdir().unwrap();
+        let work = WorkDirectory::lock(&directory.path().join("out")).unwrap();
+        for name in ["index", "plan-0123", ".plan-77"] {
+            fs::create_dir(work.path().join(name)).unwrap();
+        }
+        work.write_rate(5.0).unwrap();
+        work.remove_plans().unwrap();
+        let exists = |name: &str| work.path().join(name).exists();
+        assert!(exists("index") && !exists("plan-0123") && !exists(".plan-77"));
+        assert_eq!(work.rate(), Rate { bytes_per_thread_second: 5.0, basis: RateBasis::LastBuild });
+        work.clear().unwrap();
+        assert!(!exists("index"));
+    }
+
+    #[test]
+    fn without_a_readable_rate_there_is_a_guess() {
+        let directory = tempfile::tempdir().unwrap();
+        let work = WorkDirectory::lock(&directory.path().join("out")).unwrap();
+        assert_eq!(work.rate().basis, RateBasis::RoughGuess);
+        work.write_rate(-1.0).unwrap();
+        assert_eq!(work.rate().basis, RateBasis::RoughGuess);
+    }
+}
