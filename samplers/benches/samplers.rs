@@ -13,7 +13,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use manyframe_core::IndexRow;
+use manyframe_core::{IndexRow, SourceIndex, TypedIndex};
 use manyframe_samplers::{
     ConcatOptions, ConcatSample, Drawn, Law, MixTotal, OnExhausted, Order, PackOptions, PackingStrategy, Replacement,
     SampleLength, SourceShare, Stratify, StratumSplit, Unit, audit_concat, mix, near_duplicates, order, pack,
@@ -106,7 +106,7 @@ fn mixed(num: u64, unit: Unit, num_strata: Option<u64>) -> Result<(Duration, Str
         })
         .collect();
     for (at, row) in rows.iter().enumerate() {
-        let share = shares.get_mut(row.source as usize).ok_or("no such source")?;
+        let share = shares.get_mut(row.source.position()).ok_or("no such source")?;
         share.eligible.push(at);
         if let (Some(stratify), Some(num_strata)) = (&mut share.stratify, num_strata) {
             stratify.strata.push((support::splitmix64(at as u64) % num_strata) as u32);
@@ -130,7 +130,7 @@ fn ordered() -> (Duration, String) {
 
 fn packed(strategy: PackingStrategy, window: Option<NonZeroUsize>) -> Result<(Duration, String), Box<dyn Error>> {
     let generated = (0..10_000_000).map(of_mix);
-    let (lengths, sources): (Vec<SampleLength>, Vec<u32>) = generated
+    let (lengths, sources): (Vec<SampleLength>, Vec<SourceIndex>) = generated
         .map(|of| (SampleLength { tokens: 144 * of.num_images + of.text_tokens, images: of.num_images }, of.source))
         .unzip();
     let number = |number| NonZeroU32::new(number).ok_or("zero");

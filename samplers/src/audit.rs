@@ -12,14 +12,15 @@
 
 use std::collections::BTreeMap;
 
+use manyframe_core::SourceIndex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A sample as that packer sees it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConcatSample {
-    /// Position of its source in the pipeline file.
-    pub source: u32,
+    /// Its source.
+    pub source: SourceIndex,
     /// Encoded images.
     pub num_images: u32,
     /// Tokens of text, delimiters and template included.
@@ -96,7 +97,7 @@ pub struct ConcatAudit {
     /// Tokens trained on, over the sequence length of all packs. From 0 to 1.
     pub fill: f64,
     /// By source.
-    pub sources: BTreeMap<u32, ConcatLoss>,
+    pub sources: BTreeMap<SourceIndex, ConcatLoss>,
 }
 
 impl ConcatAudit {
@@ -192,7 +193,7 @@ mod tests {
     use super::*;
 
     fn sample(num_images: u32, text_tokens: u32, num_turns: u32) -> ConcatSample {
-        ConcatSample { source: 0, num_images, text_tokens, num_turns }
+        ConcatSample { source: SourceIndex(0), num_images, text_tokens, num_turns }
     }
 
     fn options(limit_tokens: u64, sequence_tokens: u64) -> ConcatOptions {
@@ -234,7 +235,7 @@ mod tests {
         fn tokens_are_trained_on_or_lost(of in prop::collection::vec((0u32..4, 0u32..80, 1u32..6, 0u32..3), 0..100), limit in 1u64..300, sequence in 1u64..300) {
             let samples: Vec<ConcatSample> = of
                 .into_iter()
-                .map(|(num_images, text_tokens, num_turns, source)| ConcatSample { source, num_images, text_tokens, num_turns })
+                .map(|(num_images, text_tokens, num_turns, source)| ConcatSample { source: SourceIndex(source), num_images, text_tokens, num_turns })
                 .collect();
             let audit = audit_concat(&samples, &options(limit, sequence));
             let trained = audit.fill * audit.num_packs as f64 * sequence as f64;

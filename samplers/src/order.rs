@@ -49,7 +49,7 @@ pub fn order(rows: &[IndexRow], drawn: &[Drawn], order: Order, seed: u64) -> Vec
         let first = match order {
             Order::Shuffled => 0,
             Order::ByLength => row.cost.text_tokens.saturating_add(row.cost.visual_tokens),
-            Order::BySource | Order::Interleaved => u64::from(row.source),
+            Order::BySource | Order::Interleaved => u64::from(row.source.0),
         };
         OrderKey { first, rank: rank(seed, "order", order_id(row.id, drawn.repetition)), drawn }
     };
@@ -85,6 +85,7 @@ fn row_of(rows: &[IndexRow], drawn: Drawn) -> &IndexRow {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::{SourceIndex, TypedIndex};
     use proptest::prelude::*;
 
     use super::*;
@@ -94,7 +95,7 @@ mod tests {
         let of_source = |(source, &size): (usize, &usize)| {
             (0..size).map(move |n| {
                 let mut row = row(&format!("{source} {n}"));
-                row.source = source as u32;
+                row.source = SourceIndex::from_position(source);
                 row.cost.text_tokens = (n * 7 % 13) as u64;
                 row
             })
@@ -142,7 +143,7 @@ mod tests {
             let ordered = order(&rows, &once(rows.len()), Order::Interleaved, 3);
             let mut counts = vec![0.0; sizes.len()];
             for (at, drawn) in ordered.iter().enumerate() {
-                counts[rows[drawn.row].source as usize] += 1.0;
+                counts[rows[drawn.row].source.position()] += 1.0;
                 for (count, &size) in counts.iter().zip(&sizes) {
                     let share = ((at + 1) * size) as f64 / rows.len() as f64;
                     prop_assert!((count - share).abs() <= 1.0 + sizes.len() as f64 / 2.0);

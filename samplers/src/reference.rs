@@ -1,13 +1,13 @@
 //! For tests: rows, and the simplest draw and shuffle by rank, which the laws and orders are compared with.
 
-use manyframe_core::{Cost, Digest, IndexRow, Layout, RecordId, rank};
+use manyframe_core::{Cost, Digest, IndexRow, Layout, RecordId, SourceIndex, rank};
 
 /// A row whose id depends on `name` only.
 pub(crate) fn row(name: &str) -> IndexRow {
     let digest = Digest::of(name.as_bytes());
     IndexRow {
         id: RecordId::from_digest(digest),
-        source: 0,
+        source: SourceIndex(0),
         cost: Cost::default(),
         layout: Layout::Text,
         num_turns: 2,

@@ -7,7 +7,7 @@ mod support;
 
 use std::num::NonZeroU32;
 
-use manyframe_core::IndexRow;
+use manyframe_core::{IndexRow, SourceIndex, TypedIndex};
 use manyframe_samplers::{
     ConcatOptions, ConcatSample, Difference, Drawn, Law, MixTotal, OnExhausted, Order, PackOptions, PackingStrategy,
     Replacement, SampleLength, SourceShare, Unit, audit_concat, mix, order, pack,
@@ -28,7 +28,7 @@ fn index() -> Vec<IndexRow> {
 fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<SourceShare> {
     let mut eligible = vec![Vec::new(); support::SOURCES.len()];
     for (at, row) in rows.iter().enumerate() {
-        eligible[row.source as usize].push(at);
+        eligible[row.source.position()].push(at);
     }
     let share = |((name, thousands), eligible): ((&str, u64), Vec<usize>)| SourceShare {
         name: name.to_owned(),
@@ -83,7 +83,7 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     let length =
         |drawn: &Drawn| SampleLength { tokens: of(drawn).num_tokens() as u32, images: of(drawn).num_images as u32 };
     let lengths: Vec<SampleLength> = delivered.iter().map(length).collect();
-    let sources: Vec<u32> = delivered.iter().map(|drawn| rows[drawn.row].source).collect();
+    let sources: Vec<SourceIndex> = delivered.iter().map(|drawn| rows[drawn.row].source).collect();
 
     let best_fit = options(PackingStrategy::BestFitDecreasing);
     let report = pack(&lengths, &best_fit).unwrap().report(&lengths, &sources, &best_fit);

@@ -20,7 +20,7 @@ mod signature;
 pub use contain::{contained, is_contained};
 pub use cost::{Cost, Total};
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
-pub use index::IndexRow;
+pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
 pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind, is_document};
 pub use reject::{RejectCode, RejectedRecord, Rejection};

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileError, Progress, Step, write_atomic, write_json};
-use manyframe_core::{Digest, Layout, Total};
+use manyframe_core::{Digest, IndexVec, Layout, RecordIndex, SourceIndex, Total};
 use manyframe_plan::{BuildFacts, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path};
 use manyframe_samplers::sample_id;
 
@@ -203,18 +203,18 @@ fn write_ledger(
     names: &[String],
 ) -> Result<Vec<SourceSummary>, EngineError> {
     let mut outcomes = outcomes_by_record(reports, names).into_iter().peekable();
-    let mut sources: Vec<SourceSummary> = plan.sources.iter().zip(&plan.pipeline.source).map(summary).collect();
+    let mut sources: IndexVec<SourceIndex, SourceSummary> =
+        plan.sources.iter().zip(&plan.pipeline.source).map(summary).collect();
     let mut writer = LedgerWriter::create(path)?;
     let unaccounted = |detail: String| EngineError::Unaccounted { detail };
-    for (position, record) in read_records(&records_path(directory))?.enumerate() {
+    for (position, record) in (0..).zip(read_records(&records_path(directory))?) {
         let record = record?;
-        let source = sources
-            .get_mut(record.source as usize)
-            .ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
+        let source =
+            sources.get_mut(record.source).ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
         let times = if let Decision::Drawn(times) = record.decision { times } else { 1 };
         for repetition in 0..times {
             let is_its = |placed: &Placed<'_>| {
-                (placed.outcome.record, placed.outcome.repetition) == (position as u64, repetition)
+                (placed.outcome.record, placed.outcome.repetition) == (RecordIndex(position), repetition)
             };
             let outcome = outcomes.next_if(is_its);
             writer.write(ledger_row(&record, repetition, outcome.as_ref(), source).map_err(unaccounted)?)?;
@@ -225,7 +225,7 @@ fn write_ledger(
     }
     writer.finish()?;
     match sources.iter().find(|source| !source.adds_up()) {
-        None => Ok(sources),
+        None => Ok(sources.into_vec()),
         Some(source) => {
             let detail = format!("source {:?}: {} records seen, but the outcomes differ", source.name, source.num_seen);
             Err(EngineError::Unaccounted { detail })

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use manyframe_base::{AtomicFile, write_atomic, write_json};
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
-use manyframe_core::{Digest, RecordId};
+use manyframe_core::{Digest, RecordId, SourceIndex, TypedIndex};
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
@@ -173,7 +173,7 @@ fn delivered_from_row(file: &PipelineFile, row: LedgerRow, shards: &mut Vec<Stri
         shards.len() - 1
     });
     let sample = PackSample {
-        source: source as u32,
+        source: SourceIndex::from_position(source),
         num_tokens: cost.num_tokens(),
         text_tokens: cost.text_tokens,
         num_images: cost.num_images,

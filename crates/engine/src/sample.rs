@@ -20,7 +20,7 @@ pub(crate) type Outcome = Result<Sample, Rejection>;
 pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome, EngineError> {
     let changed =
         || EngineError::SourceChanged { id: planned.record_id.to_string(), origin: planned.origin.to_string() };
-    let source = context.sources.get(planned.source as usize).ok_or_else(changed)?;
+    let source = context.sources.get(planned.source).ok_or_else(changed)?;
     let raw = source
         .read_at(&planned.origin)
         .map_err(|error| EngineError::Plan(PlanError::Source { source_name: source.table.name.clone(), error }))?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, write_json};
-use manyframe_core::{Cost, Digest, Layout, RecordId, Rejection, Sample};
+use manyframe_core::{Cost, Digest, Layout, RecordId, RecordIndex, Rejection, Sample};
 use manyframe_plan::{PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{ShardFormat, ShardWriter};
 use serde::{Deserialize, Serialize};
@@ -50,7 +50,7 @@ pub struct ShardReport {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordOutcome {
     /// Position of the record in the plan's `records.parquet`.
-    pub record: u64,
+    pub record: RecordIndex,
     /// How many times the record is delivered before: 0 is the first.
     pub repetition: u32,
     /// The identity of the sample.

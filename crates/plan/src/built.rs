@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{Digest, RecordId};
+use manyframe_core::{Digest, IndexVec, RecordId, SourceIndex};
 use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
@@ -73,7 +73,7 @@ pub(crate) struct BuiltSamples {
     /// Shard and position of each.
     places: FxHashMap<RecordId, (u32, u64)>,
     /// Whether the source with this position has the same recipe.
-    same_recipe: Vec<bool>,
+    same_recipe: IndexVec<SourceIndex, bool>,
 }
 
 impl BuiltSamples {
@@ -83,9 +83,10 @@ impl BuiltSamples {
         let Some(facts) = BuildFacts::read(dataset)? else { return Ok(Self::default()) };
         let recipes = BuildFacts::recipes(context);
         let is_same = |name: &String| facts.recipes.contains_key(name) && facts.recipes.get(name) == recipes.get(name);
-        let same_recipe: Vec<bool> = context.sources.iter().map(|source| is_same(&source.table.name)).collect();
+        let same_recipe: IndexVec<SourceIndex, bool> =
+            context.sources.iter().map(|source| is_same(&source.table.name)).collect();
         let is_same_version = facts.manyframe_version == env!("CARGO_PKG_VERSION");
-        if !is_same_version || !same_recipe.contains(&true) {
+        if !is_same_version || !same_recipe.as_slice().contains(&true) {
             return Ok(Self::default());
         }
         let mut built = Self { same_recipe, ..Self::default() };
@@ -106,8 +107,8 @@ impl BuiltSamples {
     }
 
     /// Where the sample is, if it would come out the same.
-    pub(crate) fn find(&self, source: u32, id: RecordId) -> Option<BuiltBefore> {
-        self.same_recipe.get(source as usize).filter(|is_same| **is_same)?;
+    pub(crate) fn find(&self, source: SourceIndex, id: RecordId) -> Option<BuiltBefore> {
+        self.same_recipe.get(source).filter(|is_same| **is_same)?;
         let &(shard, position) = self.places.get(&id)?;
         let (path, format) = self.shards.get(shard as usize)?;
         Some(BuiltBefore { shard: Arc::clone(path), format: *format, position })

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{Digest, MediaRef, Origin, Record, RejectedRecord, VisualKind};
+use manyframe_core::{Digest, IndexVec, MediaRef, Origin, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, Tokenizer};
 use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex};
 use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy};
@@ -22,7 +22,7 @@ pub struct Context {
     /// The pipeline.
     pub pipeline: Pipeline,
     /// Its sources, in the order of the file.
-    pub sources: Vec<OpenSource>,
+    pub sources: IndexVec<SourceIndex, OpenSource>,
     /// Turns to text and token counts.
     pub formatter: Formatter,
     /// Digest of the tokenizer's file.

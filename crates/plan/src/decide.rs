@@ -8,7 +8,7 @@
 
 use std::num::NonZeroU64;
 
-use manyframe_core::{IndexRow, Layout, RejectCode, Rejection};
+use manyframe_core::{IndexRow, IndexVec, Layout, RejectCode, Rejection, SourceIndex};
 use manyframe_samplers::{Drawn, ShardLimits, SourceShare, Stratify, cut_shards, mix, order};
 use rustc_hash::FxHashSet;
 
@@ -53,19 +53,18 @@ pub(crate) fn decide(
 
 /// Rejects what is too long, or does not pass the filters of its source.
 fn leave_out(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<(), PlanError> {
-    let delivered = (0_u32..).zip(&context.sources).map(|(number, source)| {
+    let delivered = context.sources.iter_enumerated().map(|(number, source)| {
         let rows = all.index.iter().zip(&all.places).filter(|(row, _)| row.source == number);
         let is_asked = Delivered::is_asked(&source.table);
         let files = if is_asked { rows.map(|(_, place)| &*place.origin.file).collect() } else { FxHashSet::default() };
         Delivered::read(&source.table, &files)
     });
-    let delivered: Vec<Delivered> = delivered.collect::<Result<_, _>>()?;
+    let delivered: IndexVec<SourceIndex, Delivered> = delivered.collect::<Result<_, _>>()?;
     for (at, decision) in of_row.iter_mut().enumerate() {
         let (Some(row), Some(place)) = (all.index.get(at), all.places.get(at)) else { continue };
-        let Some(source) = context.sources.get(row.source as usize) else { continue };
         let missed = too_long(context, row)
-            .or_else(|| source.table.filter.missed_bound(row))
-            .or_else(|| delivered.get(row.source as usize)?.missed(&place.origin));
+            .or_else(|| context.sources[row.source].table.filter.missed_bound(row))
+            .or_else(|| delivered[row.source].missed(&place.origin));
         if let Some(rejection) = missed {
             all.count_rejected(at, rejection.code);
             *decision = Decision::Rejected(rejection);
@@ -88,19 +87,16 @@ pub(crate) fn positions_not_drawn(of_row: &[Decision]) -> Vec<usize> {
 
 fn count(all: &mut Rows, at: usize, of: fn(&mut crate::SourceBudget) -> &mut manyframe_core::Total) {
     let Some(row) = all.index.get(at) else { return };
-    if let Some(budget) = all.budgets.get_mut(row.source as usize) {
-        of(budget).count(row.cost);
-    }
+    of(&mut all.budgets[row.source]).count(row.cost);
 }
 
 /// Draws from each source by its law.
 fn draw(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<Vec<Drawn>, PlanError> {
-    let mut eligible: Vec<Vec<usize>> = vec![Vec::new(); context.sources.len()];
+    let mut eligible: IndexVec<SourceIndex, Vec<usize>> = IndexVec::filled(Vec::new(), context.sources.len());
     for at in positions_not_drawn(of_row) {
         count(all, at, |budget| &mut budget.available);
-        let source = all.index.get(at).map_or(usize::MAX, |row| row.source as usize);
-        if let Some(eligible) = eligible.get_mut(source) {
-            eligible.push(at);
+        if let Some(row) = all.index.get(at) {
+            eligible[row.source].push(at);
         }
     }
     let file = &context.pipeline.file;

@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Cost, Digest, IndexRow, Layout};
+use manyframe_core::{Cost, Digest, IndexRow, Layout, SourceIndex};
 use manyframe_samplers::sample_id;
 
 use crate::built::BuiltSamples;
@@ -89,7 +89,7 @@ fn plan_from_decisions(
         tokenizer_digest: context.tokenizer_digest,
         num_splits: files.len() as u64,
         num_splits_read: files.iter().filter(|file| file.was_read).count() as u64,
-        sources: all.budgets.clone(),
+        sources: all.budgets.as_slice().to_vec(),
         pack: pack_samples(&context.pipeline.file, &samples)?.map(|packing| packing.summary),
         tasks: decisions.tasks.iter().enumerate().map(header).collect(),
     })
@@ -115,7 +115,7 @@ fn write_records(directory: &Path, files: &[IndexFile], all: &Rows, decisions: &
     writer.finish()
 }
 
-fn planned_record(source: u32, entry: Entry, readable: Option<(&IndexRow, &Decision)>) -> PlannedRecord {
+fn planned_record(source: SourceIndex, entry: Entry, readable: Option<(&IndexRow, &Decision)>) -> PlannedRecord {
     let Entry { id, subset, upstream_id, origin, outcome } = entry;
     let num_turns = outcome.as_ref().ok().map(|measured| measured.row.num_turns);
     let shortened = outcome.as_ref().map_or_else(|_| String::new(), |measured| measured.fit.in_words());

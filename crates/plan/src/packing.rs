@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use manyframe_core::{SourceIndex, TypedIndex};
 use manyframe_samplers::{
     ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, PackOptions, PackReport, Packs, SampleLength, audit_concat,
     pack,
@@ -17,8 +18,8 @@ use manyframe_pipeline::{Audit, PackTable, PipelineFile};
 /// What the packer needs to know of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackSample {
-    /// Position of its source in the pipeline file.
-    pub source: u32,
+    /// Its source.
+    pub source: SourceIndex,
     /// Tokens, visual ones included.
     pub num_tokens: u64,
     /// Those that are text.
@@ -81,7 +82,7 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
     let length =
         |sample: &PackSample| SampleLength { tokens: number(sample.num_tokens), images: number(sample.num_images) };
     let lengths: Vec<SampleLength> = samples.iter().map(length).collect();
-    let sources: Vec<u32> = samples.iter().map(|sample| sample.source).collect();
+    let sources: Vec<SourceIndex> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
     let mut too_long = BTreeMap::new();
     for sample in packs.too_long.iter().filter_map(|&sample| samples.get(sample as usize)) {
@@ -98,8 +99,8 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
     Ok(Some(Packing { options, lengths, packs, summary }))
 }
 
-fn source_name(file: &PipelineFile, source: u32) -> String {
-    file.source.get(source as usize).map(|table| table.name.clone()).unwrap_or_default()
+fn source_name(file: &PipelineFile, source: SourceIndex) -> String {
+    file.source.get(source.position()).map(|table| table.name.clone()).unwrap_or_default()
 }
 
 fn concat_audit(file: &PipelineFile, table: &PackTable, samples: &[PackSample], options: &PackOptions) -> AuditSummary {

@@ -12,7 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Total};
+use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RecordIndex, RejectCode, SourceIndex, Total};
 use manyframe_samplers::sequence_parallel::SequenceLoad;
 use manyframe_samplers::{Difference, Law, Unit, sample_id};
 use manyframe_shards::ShardFormat;
@@ -133,14 +133,14 @@ pub struct PlannedSample {
     /// Its place in the order of delivery, from 0.
     pub place: u64,
     /// Position of its record in `records.parquet`.
-    pub record: u64,
+    pub record: RecordIndex,
     /// Identity of its record.
     pub record_id: RecordId,
     /// How many times the record is delivered before: 0 is the first.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub repetition: u32,
-    /// Position of its source.
-    pub source: u32,
+    /// Its source.
+    pub source: SourceIndex,
     /// Where its record stands.
     pub origin: Origin,
     /// What it should cost.
@@ -238,7 +238,7 @@ pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>
         planned.extend(samples.into_iter().map(|sample| (sample.place, sample.source, sample.cost)));
     }
     planned.sort_unstable_by_key(|(place, ..)| *place);
-    let sample = |&(_, source, cost): &(u64, u32, Cost)| PackSample {
+    let sample = |&(_, source, cost): &(u64, SourceIndex, Cost)| PackSample {
         source,
         num_tokens: cost.num_tokens(),
         text_tokens: cost.text_tokens,

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::AtomicFile;
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
-use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection};
+use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection, SourceIndex};
 
 use crate::PlanError;
 
@@ -31,8 +31,8 @@ pub enum Decision {
 pub struct PlannedRecord {
     /// Identity; unique in the plan.
     pub id: RecordId,
-    /// Position of its source in the pipeline file.
-    pub source: u32,
+    /// Its source.
+    pub source: SourceIndex,
     /// Part of the source; may be empty.
     pub subset: String,
     /// The id upstream gave it; may be empty.
@@ -56,7 +56,7 @@ const DUPLICATE: &str = "duplicate";
 fn columns() -> Vec<RowColumn<PlannedRecord>> {
     let mut columns = vec![
         RowColumn::id("id", "", |record: &PlannedRecord| record.id).of_distinct_values(),
-        RowColumn::number("source", "", |record: &PlannedRecord| Some(u64::from(record.source))),
+        RowColumn::number("source", "", |record: &PlannedRecord| Some(u64::from(record.source.0))),
         RowColumn::borrowed_text("subset", "", |record: &PlannedRecord| Some(record.subset.as_str())),
         RowColumn::borrowed_text("upstream_id", "", |record: &PlannedRecord| Some(record.upstream_id.as_str()))
             .of_distinct_values(),
@@ -123,7 +123,7 @@ pub fn read_records(path: &Path) -> Result<impl Iterator<Item = Result<PlannedRe
 
 fn record_at(cursor: &mut Cursor) -> Option<PlannedRecord> {
     let id = cursor.id()?;
-    let source = u32::try_from(cursor.number()?).ok()?;
+    let source = SourceIndex(u32::try_from(cursor.number()?).ok()?);
     let (subset, upstream_id, origin) = (cursor.text()?, cursor.text()?, cursor.origin()?);
     let measured = cursor.measured();
     let num_turns = cursor.number().and_then(|number| u32::try_from(number).ok());

@@ -1,6 +1,6 @@
 //! The rows of all sources in memory: what samplers see, and where each record stands.
 
-use manyframe_core::{IndexRow, Origin, RejectCode};
+use manyframe_core::{IndexRow, IndexVec, Origin, RecordIndex, RejectCode, SourceIndex};
 use manyframe_samplers::make_ids_unique;
 use rustc_hash::FxHashMap;
 
@@ -16,15 +16,15 @@ pub(crate) struct Rows {
     /// The same records.
     pub(crate) places: Vec<Place>,
     /// Position of the first record of each index file among all records seen.
-    pub(crate) first_records: Vec<u64>,
+    pub(crate) first_records: Vec<RecordIndex>,
     /// What was seen of each source.
-    pub(crate) budgets: Vec<SourceBudget>,
+    pub(crate) budgets: IndexVec<SourceIndex, SourceBudget>,
 }
 
 /// Where a record stands, and what a sampler need not know of it.
 pub(crate) struct Place {
     /// Position among all records seen.
-    pub(crate) record: u64,
+    pub(crate) record: RecordIndex,
     pub(crate) origin: Origin,
     /// What it gives up to fit; few records do.
     pub(crate) fit: Option<Box<Fit>>,
@@ -44,12 +44,12 @@ impl Rows {
         let mut all = Self { index: Vec::new(), places: Vec::new(), first_records: Vec::new(), budgets };
         all.reserve(files)?;
         let mut subsets: FxHashMap<String, u32> = FxHashMap::default();
-        let mut record = 0;
+        let mut record = RecordIndex(0);
         for_each_entry(files, |file, source, entry| {
             while all.first_records.len() <= file {
                 all.first_records.push(record);
             }
-            let Some(budget) = all.budgets.get_mut(source as usize) else { return Ok(()) };
+            let budget = &mut all.budgets[source];
             budget.num_seen += 1;
             match entry.outcome {
                 Ok(Measurement { row, fit }) => {
@@ -63,7 +63,7 @@ impl Rows {
                 }
                 Err(rejection) => *budget.rejected.entry(rejection.code).or_insert(0) += 1,
             }
-            record += 1;
+            record.0 += 1;
             Ok(())
         })?;
         // Files without records at the end begin where everything ends.
@@ -86,9 +86,8 @@ impl Rows {
 
     /// Why a measured record is not drawn, counted.
     pub(crate) fn count_rejected(&mut self, row: usize, code: RejectCode) {
-        let source = self.index.get(row).map_or(usize::MAX, |row| row.source as usize);
-        if let Some(budget) = self.budgets.get_mut(source) {
-            *budget.rejected.entry(code).or_insert(0) += 1;
+        if let Some(row) = self.index.get(row) {
+            *self.budgets[row.source].rejected.entry(code).or_insert(0) += 1;
         }
     }
 }
@@ -96,7 +95,7 @@ impl Rows {
 /// Every record seen, in the order of the sources, with the number of its index file and of its source.
 pub(crate) fn for_each_entry(
     files: &[IndexFile],
-    mut visit: impl FnMut(usize, u32, Entry) -> Result<(), PlanError>,
+    mut visit: impl FnMut(usize, SourceIndex, Entry) -> Result<(), PlanError>,
 ) -> Result<(), PlanError> {
     for (number, file) in files.iter().enumerate() {
         let index_error = |error| PlanError::Index { path: file.path.clone(), error };

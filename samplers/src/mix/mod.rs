@@ -48,12 +48,12 @@ use target::{Target, check_repetitions, passes, targets};
 /// A [`MixError`] names the source and the value in the pipeline file that ask for something impossible.
 ///
 /// ```
-/// use manyframe_core::{Cost, IndexRow, Layout, RecordId};
+/// use manyframe_core::{Cost, IndexRow, Layout, RecordId, SourceIndex};
 /// use manyframe_samplers::{Law, MixTotal, OnExhausted, Replacement, SourceShare, Unit, mix};
 ///
 /// let row = |n: u8| IndexRow {
 ///     id: RecordId([n; 16]),
-///     source: 0,
+///     source: SourceIndex(0),
 ///     cost: Cost::default(),
 ///     layout: Layout::Text,
 ///     num_turns: 2,

@@ -1,5 +1,6 @@
 //! What packs cost: how full they are, how mixed, and how evenly they load data-parallel ranks.
 
+use manyframe_core::SourceIndex;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -45,11 +46,11 @@ impl Packs {
     /// # Panics
     /// If a sample is not a position of both.
     #[expect(clippy::indexing_slicing, reason = "the caller promises a length and a source for each sample")]
-    pub fn report(&self, lengths: &[SampleLength], sources: &[u32], options: &PackOptions) -> PackReport {
+    pub fn report(&self, lengths: &[SampleLength], sources: &[SourceIndex], options: &PackOptions) -> PackReport {
         let ranks = options.ranks.get() as usize;
         let (mut num_tokens, mut num_padding_tokens, mut num_images, mut num_sources) = (0u64, 0u64, 0u64, 0u64);
         let (mut token_balance, mut image_balance) = (BalanceSum::new(ranks, 1), BalanceSum::new(ranks, 1));
-        let mut of_pack: Vec<u32> = Vec::new();
+        let mut of_pack: Vec<SourceIndex> = Vec::new();
         for pack in self.iter() {
             let length = |&sample: &u32| lengths[sample as usize];
             let tokens: u64 = pack.iter().map(|sample| u64::from(length(sample).tokens)).sum();

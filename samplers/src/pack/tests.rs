@@ -1,5 +1,6 @@
 //! What packing promises: each sample once, no pack over its limits, steps complete and even.
 
+use manyframe_core::SourceIndex;
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
 use std::num::NonZeroU32;
@@ -140,7 +141,7 @@ fn the_report_counts_what_the_packs_hold() {
     let lengths = [(60, 2), (40, 0), (50, 1), (500, 3)].map(|(tokens, images)| SampleLength { tokens, images });
     let options = PackOptions { ranks: NonZeroU32::new(2).unwrap(), ..options(PackingStrategy::NextFit, 100) };
     let packs = pack(&lengths, &options).unwrap();
-    let report = packs.report(&lengths, &[0, 1, 0, 0], &options);
+    let report = packs.report(&lengths, &[0, 1, 0, 0].map(SourceIndex), &options);
     assert_eq!((report.num_packs, report.num_samples, report.num_too_long), (2, 3, 1));
     assert_eq!((report.num_tokens, report.num_images, report.num_idle_ranks), (150, 3, 0));
     let close = |a: f64, b: f64| (a - b).abs() < 1e-9;

@@ -1,7 +1,7 @@
 //! A generated index in the proportions of LongLLaVA's third stage, by a formula of integers that `tests/bench/pack.py`
 //! computes too. It is synthetic: real lengths differ, and no figure from it is one about a real dataset.
 
-use manyframe_core::{Cost, IndexRow, Layout, RecordId};
+use manyframe_core::{Cost, IndexRow, Layout, RecordId, SourceIndex, TypedIndex};
 
 /// The sources of stage 3, and how many records of each it has, in thousands.
 pub(crate) const SOURCES: [(&str, u64); 6] =
@@ -10,7 +10,7 @@ pub(crate) const SOURCES: [(&str, u64); 6] =
 /// What a record of the mix takes.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Generated {
-    pub(crate) source: u32,
+    pub(crate) source: SourceIndex,
     pub(crate) num_images: u32,
     /// Delimiters included.
     pub(crate) text_tokens: u32,
@@ -41,7 +41,7 @@ pub(crate) fn of_source(source: usize, n: u64) -> Generated {
     // 7 tokens around each image, 14 for the headers of each question and answer.
     let text_tokens = text + 7 * num_images + 7 * turns;
     Generated {
-        source: source as u32,
+        source: SourceIndex::from_position(source),
         num_images: num_images as u32,
         text_tokens: text_tokens as u32,
         num_turns: turns as u32,

@@ -35,7 +35,7 @@ pub(super) fn find(
 /// A digest of all that the record says and shows; `None` if its media cannot be read, which the run will tell.
 fn content_digest(context: &Context, all: &Rows, row: usize) -> Result<Option<Digest>, PlanError> {
     let (Some(row), Some(place)) = (all.index.get(row), all.places.get(row)) else { return Ok(None) };
-    let Some(open) = context.sources.get(row.source as usize) else { return Ok(None) };
+    let open = &context.sources[row.source];
     let raw = open.read_at(&place.origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
     let Ok(record) = open.parse(&raw) else { return Ok(None) };

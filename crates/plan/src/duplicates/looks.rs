@@ -5,7 +5,8 @@ use std::path::Path;
 
 use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
 use manyframe_core::{
-    Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RejectCode, Rejection, contained,
+    Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordIndex, RejectCode, Rejection, SourceIndex,
+    contained,
 };
 use manyframe_media::{Check, Look, MediaError, decode_rgb, video};
 use rustc_hash::FxHashMap;
@@ -99,12 +100,12 @@ pub(super) fn decodes_videos(context: &Context) -> bool {
 
 /// Rows of an index file that show something: position in the file, and row.
 fn rows_of_file(all: &Rows, number: usize) -> Vec<(u64, usize)> {
-    let first = all.first_records.get(number).copied().unwrap_or(0);
-    let end = all.first_records.get(number + 1).copied().unwrap_or(u64::MAX);
+    let first = all.first_records.get(number).copied().unwrap_or_default();
+    let end = all.first_records.get(number + 1).copied().unwrap_or(RecordIndex(u64::MAX));
     let start = all.places.partition_point(|place| place.record < first);
     let places = all.places.iter().enumerate().skip(start).take_while(|(_, place)| place.record < end);
     let shows = |row: usize| all.index.get(row).is_some_and(|row| row.cost.num_images > 0);
-    places.filter(|(row, _)| shows(*row)).map(|(row, place)| (place.record - first, row)).collect()
+    places.filter(|(row, _)| shows(*row)).map(|(row, place)| (place.record.0 - first.0, row)).collect()
 }
 
 fn columns() -> Vec<RowColumn<Found>> {
@@ -146,7 +147,7 @@ fn found_at(cursor: &mut Cursor) -> Option<Found> {
 fn write(
     context: &Context,
     all: &Rows,
-    source: u32,
+    source: SourceIndex,
     rows: &[(u64, usize)],
     path: &Path,
     executor: Executor<'_>,
@@ -170,9 +171,13 @@ fn write(
 }
 
 /// What a record shows, or why that cannot be decoded. `Err` is failing storage only.
-fn look(context: &Context, source: u32, origin: &Origin, fit: Fit) -> Result<Result<RecordLook, Rejection>, PlanError> {
-    let unreadable = |detail: &str| Ok(Err(Rejection::new(RejectCode::MalformedRecord, detail)));
-    let Some(open) = context.sources.get(source as usize) else { return unreadable("its source is not there") };
+fn look(
+    context: &Context,
+    source: SourceIndex,
+    origin: &Origin,
+    fit: Fit,
+) -> Result<Result<RecordLook, Rejection>, PlanError> {
+    let open = &context.sources[source];
     let raw = open.read_at(origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
     let record = match open.parse(&raw) {

@@ -5,7 +5,7 @@
 
 use std::path::Path;
 
-use manyframe_core::Digest;
+use manyframe_core::{Digest, SourceIndex};
 use manyframe_sources::Split;
 
 use super::fingerprint::Fingerprints;
@@ -48,10 +48,10 @@ pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
 pub(super) fn file_name(
     context: &Context,
     fingerprints: &Fingerprints,
-    source: usize,
+    source: SourceIndex,
     split: &Split,
 ) -> Result<String, PlanError> {
-    let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
+    let open = &context.sources[source];
     let split_text = serde_json::json!(split).to_string();
     let (fingerprint, recipe) = (fingerprint(context, fingerprints, source, split)?, recipe(context, &open.table));
     let digest = Digest::of_fields([split_text.as_bytes(), fingerprint.as_bytes(), &recipe.0, ROWS_VERSION.as_bytes()]);
@@ -62,10 +62,10 @@ pub(super) fn file_name(
 fn fingerprint(
     context: &Context,
     fingerprints: &Fingerprints,
-    source: usize,
+    source: SourceIndex,
     split: &Split,
 ) -> Result<String, PlanError> {
-    let Some(open) = context.sources.get(source) else { return Ok(String::new()) };
+    let open = &context.sources[source];
     let path = match open.table.kind {
         Kind::Replay(_) => Path::new(&open.table.from).join("manifest.json"),
         Kind::Upstream(_) => {
@@ -77,10 +77,10 @@ fn fingerprint(
 }
 
 /// Whether every record that was rejected for its media would be rejected still.
-pub(super) fn is_current(context: &Context, source: usize, path: &Path) -> Result<bool, PlanError> {
+pub(super) fn is_current(context: &Context, source: SourceIndex, path: &Path) -> Result<bool, PlanError> {
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let Some(open) = context.sources.get(source) else { return Ok(false) };
-    for entry in read_entries(path, source as u32).map_err(index_error)? {
+    let open = &context.sources[source];
+    for entry in read_entries(path, source).map_err(index_error)? {
         let entry = entry.map_err(index_error)?;
         if entry.outcome.as_ref().is_err_and(|rejection| is_about_media(rejection.code)) {
             let raw = open.read_at(&entry.origin);

@@ -2,7 +2,7 @@
 
 use manyframe_core::{
     BlobRef, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, RejectCode, RejectedRecord, Rejection,
-    Signature, Visual, VisualKind, contained,
+    Signature, SourceIndex, Visual, VisualKind, contained,
 };
 use manyframe_format::{Measure, ResolvedVisual};
 use manyframe_media::{MediaError, plan_tiles};
@@ -42,11 +42,8 @@ impl Entry {
 
 /// Measures the record in some annotation bytes: one entry, or one for each piece of a record that is too long.
 /// `Err` is failing storage only.
-pub(crate) fn measure(context: &Context, source: usize, raw: &Raw) -> Result<Vec<Entry>, MediaError> {
-    let Some(open) = context.sources.get(source) else {
-        let reject = Rejection::new(RejectCode::UnexpectedSchema, format!("there is no source number {source}"));
-        return Ok(vec![unreadable(raw, "", reject, String::new())]);
-    };
+pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Result<Vec<Entry>, MediaError> {
+    let open = &context.sources[source];
     let record = match open.parse(raw) {
         Ok(record) => record,
         Err(reject) => return Ok(vec![rejected(&open.table.name, raw, reject)]),
@@ -81,7 +78,7 @@ pub(super) struct Measured {
     signature: [u64; 3],
 }
 
-fn measure_visuals(context: &Context, source: usize, record: &Record) -> Result<Vec<Measured>, MediaError> {
+fn measure_visuals(context: &Context, source: SourceIndex, record: &Record) -> Result<Vec<Measured>, MediaError> {
     let at = |(index, visual): (usize, Visual)| {
         measure_visual(context, source, record, visual).map_err(|error| in_visual(error, record, index))
     };
@@ -103,10 +100,15 @@ fn ordinal(index: usize) -> String {
     format!("medium {}", index + 1)
 }
 
-fn measure_visual(context: &Context, source: usize, record: &Record, visual: Visual) -> Result<Measured, MediaError> {
+fn measure_visual(
+    context: &Context,
+    source: SourceIndex,
+    record: &Record,
+    visual: Visual,
+) -> Result<Measured, MediaError> {
     let missing = || MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium");
     let medium = record.media.get(visual.media).ok_or_else(missing)?;
-    let media = &context.sources.get(source).ok_or_else(missing)?.media;
+    let media = &context.sources[source].media;
     if let MediaLocation::Prepared { images, grid } = &medium.location {
         let sizes =
             images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
@@ -166,7 +168,7 @@ fn encoded_bytes(num_pixels: u64) -> u64 {
 /// The row of a record as it is shown.
 pub(super) fn row_from_parts(
     context: &Context,
-    source: usize,
+    source: SourceIndex,
     record: &Record,
     measured: &[Measured],
 ) -> Result<IndexRow, Rejection> {
@@ -175,7 +177,7 @@ pub(super) fn row_from_parts(
     let num_chars = record.num_text_chars() as u64;
     Ok(IndexRow {
         id: record.id,
-        source: source as u32,
+        source,
         cost,
         layout: Layout::of(resolved.iter().map(|visual| visual.kind())),
         num_turns: record.turns.len() as u32,

@@ -15,7 +15,7 @@ mod table;
 
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Digest, RejectCode};
+use manyframe_core::{Digest, RejectCode, SourceIndex};
 use manyframe_media::MediaError;
 use manyframe_sources::{Raw, RawBody, Split};
 
@@ -32,8 +32,7 @@ use manyframe_base::{AtomicFile, Executor, Step};
 /// The index file of one split.
 #[derive(Debug, Clone)]
 pub(crate) struct IndexFile {
-    /// Position of the source in the pipeline file.
-    pub(crate) source: u32,
+    pub(crate) source: SourceIndex,
     pub(crate) path: PathBuf,
     /// Whether it was made now.
     pub(crate) was_read: bool,
@@ -67,9 +66,9 @@ pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
     Ok(Digest::of_fields(fields.iter().map(String::as_bytes)))
 }
 
-fn splits(context: &Context) -> Result<Vec<(usize, Split)>, PlanError> {
+fn splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
     let mut splits = Vec::new();
-    for (number, source) in context.sources.iter().enumerate() {
+    for (number, source) in context.sources.iter_enumerated() {
         let error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
         splits.extend(source.reader().splits().map_err(error)?.into_iter().map(|split| (number, split)));
     }
@@ -92,7 +91,7 @@ pub(crate) fn build(context: &Context, work: &Path, executor: Executor<'_>) -> R
         } else {
             build_split(context, number, &split, &path, executor)?;
         }
-        files.push(IndexFile { source: number as u32, path, was_read: !is_reusable });
+        files.push(IndexFile { source: number, path, was_read: !is_reusable });
     }
     executor.progress.finish(Step::Index);
     Ok(files)
@@ -100,12 +99,12 @@ pub(crate) fn build(context: &Context, work: &Path, executor: Executor<'_>) -> R
 
 fn build_split(
     context: &Context,
-    number: usize,
+    number: SourceIndex,
     split: &Split,
     path: &Path,
     executor: Executor<'_>,
 ) -> Result<(), PlanError> {
-    let Some(source) = context.sources.get(number) else { return Ok(()) };
+    let source = &context.sources[number];
     let source_error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
     let mut writer = write_entries(AtomicFile::create(path)?).map_err(index_error)?;

@@ -5,7 +5,7 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_core::{Grid, Record, Rejection};
+use manyframe_core::{Grid, Record, Rejection, SourceIndex};
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{TilePolicy, plan_tiles};
 
@@ -17,7 +17,7 @@ use manyframe_pipeline::OverLongPolicy;
 type Outcome = Result<Measurement, Rejection>;
 
 /// The record as it is, made to fit, or in pieces that fit.
-pub(super) fn fitted(context: &Context, source: usize, record: &Record, visuals: &[Measured]) -> Vec<Outcome> {
+pub(super) fn fitted(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured]) -> Vec<Outcome> {
     let whole = measurement(context, source, record, visuals, Fit::default());
     match &whole {
         Ok(measured) if measured.row.cost.num_tokens() > context.pipeline.file.format.max_tokens => {}
@@ -41,7 +41,7 @@ pub(super) fn fitted(context: &Context, source: usize, record: &Record, visuals:
 }
 
 /// The row of a record that gives something up. A piece has an id of its own.
-fn measurement(context: &Context, source: usize, record: &Record, visuals: &[Measured], fit: Fit) -> Outcome {
+fn measurement(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured], fit: Fit) -> Outcome {
     if fit == Fit::default() {
         let row = row_from_parts(context, source, record, visuals)?;
         return Ok(Measurement { row, fit });
@@ -56,12 +56,12 @@ fn measurement(context: &Context, source: usize, record: &Record, visuals: &[Mea
     Ok(Measurement { row, fit })
 }
 
-fn does_fit(context: &Context, source: usize, record: &Record, visuals: &[Measured], fit: Fit) -> bool {
+fn does_fit(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured], fit: Fit) -> bool {
     let measured = measurement(context, source, record, visuals, fit);
     measured.is_ok_and(|measured| measured.row.cost.num_tokens() <= context.pipeline.file.format.max_tokens)
 }
 
-fn fewer_frames(context: &Context, source: usize, record: &Record, visuals: &[Measured]) -> Option<Fit> {
+fn fewer_frames(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured]) -> Option<Fit> {
     let frames = visuals.iter().filter_map(|visual| match visual.resolved {
         ResolvedVisual::Video { num_frames } => Some(num_frames),
         _ => None,
@@ -71,7 +71,7 @@ fn fewer_frames(context: &Context, source: usize, record: &Record, visuals: &[Me
     largest(context.pipeline.file.over_long.min_frames, frames.max()?, fits).map(fit)
 }
 
-fn fewer_tiles(context: &Context, source: usize, record: &Record, visuals: &[Measured]) -> Option<Fit> {
+fn fewer_tiles(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured]) -> Option<Fit> {
     let tiles = visuals.iter().filter_map(|visual| match visual.resolved {
         ResolvedVisual::Tiled { grid } => visual.cut_from_px.map(|_| grid.num_tiles() as u32),
         _ => None,
@@ -81,7 +81,7 @@ fn fewer_tiles(context: &Context, source: usize, record: &Record, visuals: &[Mea
     largest(context.pipeline.file.over_long.min_tiles, tiles.max()?, fits).map(fit)
 }
 
-fn pieces(context: &Context, source: usize, record: &Record, visuals: &[Measured]) -> Option<Vec<Fit>> {
+fn pieces(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured]) -> Option<Vec<Fit>> {
     let fit = |piece| Fit { piece: Some(piece), ..Fit::default() };
     let pieces = split_turns(record, |piece| does_fit(context, source, record, visuals, fit(*piece)))?;
     Some(pieces.into_iter().map(fit).collect())

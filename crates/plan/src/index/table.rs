@@ -5,7 +5,7 @@ use std::num::NonZeroU32;
 use std::path::Path;
 
 use manyframe_columnar::{ColumnarError, Cursor, RowColumn, RowWriter, TableReader, read_rows};
-use manyframe_core::{IndexRow, RejectCode, Rejection};
+use manyframe_core::{IndexRow, RejectCode, Rejection, SourceIndex};
 
 use super::Entry;
 use super::measure::Measurement;
@@ -63,12 +63,12 @@ pub(crate) fn num_entries(path: &Path) -> Result<usize, ColumnarError> {
 /// Reads the entries of an index file in order, with `source` as the source of every row.
 pub(crate) fn read_entries(
     path: &Path,
-    source: u32,
+    source: SourceIndex,
 ) -> Result<impl Iterator<Item = Result<Entry, ColumnarError>>, ColumnarError> {
     read_rows(path, &columns(), move |cursor| entry_at(cursor, source))
 }
 
-fn entry_at(cursor: &mut Cursor, source: u32) -> Option<Entry> {
+fn entry_at(cursor: &mut Cursor, source: SourceIndex) -> Option<Entry> {
     let id = cursor.id()?;
     let (subset, upstream_id, origin) = (cursor.text()?, cursor.text()?, cursor.origin()?);
     let (reason, detail, measured) = (cursor.text(), cursor.text(), cursor.measured());
