@@ -3,9 +3,11 @@
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::Layout;
 use manyframe_pipeline::{Override, SequenceParallel};
+use manyframe_validate::{DeviceChoice, Preset};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -271,8 +273,8 @@ pub(crate) struct ValidateArguments {
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
     /// Device that the model runs on.
-    #[arg(long, value_enum, default_value_t = DeviceName::Auto)]
-    pub(crate) device: DeviceName,
+    #[arg(long, default_value_t = DeviceChoice::Auto, value_parser = device_parser())]
+    pub(crate) device: DeviceChoice,
     /// TOML file with limits, such as `mean_loss = { warn = 2.5, fail = 4.0 }`. By default, only broken samples fail.
     #[arg(long, value_name = "FILE")]
     pub(crate) policy: Option<PathBuf>,
@@ -289,14 +291,9 @@ pub(crate) struct ValidateArguments {
     pub(crate) threads: Threads,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum DeviceName {
-    /// A GPU if there is one, otherwise the CPU.
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// An NVIDIA GPU.
-    Cuda,
+fn device_parser() -> impl TypedValueParser<Value = DeviceChoice> {
+    let values = DeviceChoice::ALL.map(|choice| PossibleValue::new(choice.as_str()).help(choice.description()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse())
 }
 
 #[derive(Debug, Subcommand)]
@@ -306,8 +303,8 @@ pub(crate) enum ModelCommand {
         /// Directory to create; it must not exist.
         directory: PathBuf,
         /// Size and architecture. `9b` is LongLLaVA's and takes 19 GB.
-        #[arg(long, value_enum, default_value_t = PresetName::Tiny)]
-        preset: PresetName,
+        #[arg(long, default_value_t = Preset::Tiny, value_parser = preset_parser())]
+        preset: Preset,
         /// Seed of the weights.
         #[arg(long, value_name = "N", default_value_t = 0)]
         seed: u64,
@@ -320,15 +317,9 @@ pub(crate) enum ModelCommand {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PresetName {
-    /// Width 64, with every kind of layer; runs anywhere.
-    Tiny,
-    /// Width 512, for timing on a CPU.
-    Small,
-    /// LongLLaVA's dense 9B model, with CLIP ViT-L/14 at 336 px.
-    #[value(name = "9b")]
-    Dense9b,
+fn preset_parser() -> impl TypedValueParser<Value = Preset> {
+    let values = Preset::ALL.map(|preset| PossibleValue::new(preset.as_str()).help(preset.description()));
+    PossibleValuesParser::new(values).try_map(|name| name.parse())
 }
 
 #[derive(Debug, Args)]

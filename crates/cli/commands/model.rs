@@ -4,19 +4,14 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_validate::checkpoint::num_parameters;
-use manyframe_validate::{Preset, write_random};
+use manyframe_validate::write_random;
 
-use crate::args::{ModelCommand, PresetName};
+use crate::args::ModelCommand;
 use crate::output;
 use crate::table::{bytes, count};
 
 pub(super) fn run(command: &ModelCommand) -> Result<ExitCode> {
     let ModelCommand::Init { directory, preset, seed, vocab_size, describe } = command;
-    let preset = match preset {
-        PresetName::Tiny => Preset::Tiny,
-        PresetName::Small => Preset::Small,
-        PresetName::Dense9b => Preset::Dense9b,
-    };
     let mut config = preset.config();
     if let Some(vocab_size) = vocab_size {
         config.language.vocab_size = *vocab_size;

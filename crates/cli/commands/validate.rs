@@ -6,10 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::{ValidateRequest, finding_text};
-use manyframe_validate::DeviceChoice;
 use manyframe_validate::measure::{Choice, Controls, Group, Report, RunOptions, Stage, Stages, Verdict};
 
-use crate::args::{DeviceName, Global, ValidateArguments};
+use crate::args::{Global, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count};
 use crate::{exit, output, progress};
@@ -22,11 +21,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
         model: arguments.model.clone(),
         choice: if arguments.all { Choice::All } else { Choice::Count(arguments.samples) },
         seed: arguments.seed,
-        device: match arguments.device {
-            DeviceName::Auto => DeviceChoice::Auto,
-            DeviceName::Cpu => DeviceChoice::Cpu,
-            DeviceName::Cuda => DeviceChoice::Cuda,
-        },
+        device: arguments.device,
         options: RunOptions {
             controls: if arguments.no_controls { Controls::None } else { Controls::All },
             ..RunOptions::default()

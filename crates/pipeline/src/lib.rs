@@ -30,8 +30,7 @@ pub use problem::Problem;
 pub use reference::{ReadPipeline, list_stages, overrides_for, read};
 pub use resolve::{annotation_files, display_name, media_roots};
 pub use selection::{
-    DuplicateRule, DuplicateText, DuplicatesTable, MixTable, OverLongPolicy, OverLongTable, ValidateDevice,
-    ValidateTable,
+    DuplicateRule, DuplicateText, DuplicatesTable, MixTable, OverLongPolicy, OverLongTable, ValidateTable,
 };
 pub use source::{FilterTable, ImageShow, Kind, ReplayKind, SourceTable, StratifyBy};
 pub use tables::{

@@ -4,6 +4,7 @@ use std::num::{NonZeroU32, NonZeroU64};
 
 use manyframe_media::Check;
 use manyframe_samplers::{MixTotal, Order};
+use manyframe_validate::DeviceChoice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -121,7 +122,7 @@ pub struct ValidateTable {
     /// Which samples are run. Default: 0.
     pub seed: u64,
     /// Where the model runs. Default: `auto`.
-    pub device: ValidateDevice,
+    pub device: DeviceChoice,
     /// Whether samples are run with blank images and with those of another sample, too. Default: true.
     pub controls: bool,
     /// A file of limits, as TOML: `mean_loss = { warn = 2.5, fail = 4.0 }`. Default: only what is broken fails.
@@ -135,24 +136,11 @@ impl Default for ValidateTable {
             model: String::new(),
             samples: SAMPLES,
             seed: 0,
-            device: ValidateDevice::default(),
+            device: DeviceChoice::default(),
             controls: true,
             policy: String::new(),
         }
     }
-}
-
-/// Where a model runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ValidateDevice {
-    /// On a GPU where there is one.
-    #[default]
-    Auto,
-    /// On the CPU.
-    Cpu,
-    /// On a GPU.
-    Cuda,
 }
 
 /// How weighted sources share a total, and in which order samples are delivered.

@@ -13,6 +13,7 @@
 
 pub mod checkpoint;
 pub mod config;
+mod device;
 mod error;
 mod jamba;
 mod layers;
@@ -24,9 +25,10 @@ mod vision;
 
 pub use checkpoint::{Checkpoint, Preset, write_random};
 pub use config::{JambaConfig, ModelConfig, VisionConfig};
+pub use device::DeviceChoice;
 pub use error::ValidateError;
 pub use jamba::{Jamba, State};
 pub use model::{Features, HybridModel, Losses, ModelOptions};
-pub use open::{DeviceChoice, OpenModel};
+pub use open::OpenModel;
 pub use sequence::{IGNORED, IMAGE, Sequence, Tokens, Unusable, ValidationSample};
 pub use vision::{ImageTokens, Tower, preprocess};

@@ -2,25 +2,14 @@
 
 use std::path::Path;
 
-use candle_core::{DType, Device};
+use candle_core::DType;
 
 use crate::ValidateError;
 use crate::checkpoint::{Checkpoint, num_parameters};
+use crate::device::DeviceChoice;
 use crate::measure::{Footprint, ModelFacts};
 use crate::model::{HybridModel, ModelOptions};
 use crate::vision::ImageTokens;
-
-/// Where a model runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum DeviceChoice {
-    /// On the first GPU where there is one that this program was built for, on the CPU otherwise.
-    #[default]
-    Auto,
-    /// On the CPU.
-    Cpu,
-    /// On the first GPU, or not at all.
-    Cuda,
-}
 
 /// A model that is ready to run, and what reports say of it.
 #[derive(Debug)]
@@ -31,22 +20,6 @@ pub struct OpenModel {
     pub facts: ModelFacts,
     /// What it takes.
     pub footprint: Footprint,
-}
-
-impl DeviceChoice {
-    /// Opens the device.
-    pub fn open(self) -> Result<Device, ValidateError> {
-        let cuda = || Device::new_cuda(0).map_err(ValidateError::compute("on the GPU"));
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda => cuda(),
-            Self::Auto if !candle_core::utils::cuda_is_available() => Ok(Device::Cpu),
-            Self::Auto => cuda().or_else(|error| {
-                tracing::info!(%error, "no GPU; the model runs on the CPU");
-                Ok(Device::Cpu)
-            }),
-        }
-    }
 }
 
 impl OpenModel {

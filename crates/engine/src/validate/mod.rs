@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::Digest;
-use manyframe_pipeline::{ValidateDevice, ValidateTable};
+use manyframe_pipeline::ValidateTable;
 use manyframe_validate::measure::{
     Choice, Controls, Finding, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, Verdict, choose,
     write_table,
@@ -57,11 +57,7 @@ impl ValidateRequest {
             model,
             choice: Choice::Count(table.samples.get() as usize),
             seed: table.seed,
-            device: match table.device {
-                ValidateDevice::Auto => DeviceChoice::Auto,
-                ValidateDevice::Cpu => DeviceChoice::Cpu,
-                ValidateDevice::Cuda => DeviceChoice::Cuda,
-            },
+            device: table.device,
             options: RunOptions {
                 controls: if table.controls { Controls::All } else { Controls::None },
                 ..RunOptions::default()

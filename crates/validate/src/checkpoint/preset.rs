@@ -1,23 +1,44 @@
-//! Models to start from: one that runs anywhere, and the shape of the published one.
+//! Model shapes by name: two that run on any machine, and the published one.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 use crate::config::{DtRank, JambaConfig, ModelConfig, VisionConfig};
 
-/// A model by name.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// A named model shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Preset {
-    /// Every kind of layer, 64 wide: for checks of the wiring on any machine.
+    /// 4 layers, 64 wide, with every kind of layer.
     Tiny,
-    /// Like `Tiny`, 512 wide: for timing on a CPU.
+    /// 8 layers, 512 wide, with every kind of layer.
     Small,
-    /// LongLLaVA's dense 9B (arXiv 2409.02889): 32 layers, 4096 wide, CLIP ViT-L/14 at 336 px.
+    /// LongLLaVA's dense 9B model (arXiv 2409.02889): 32 layers, 4096 wide, CLIP ViT-L/14 at 336 px.
     Dense9b,
 }
 
 impl Preset {
-    /// What the model looks like.
+    /// Every preset, smallest first.
+    pub const ALL: [Self; 3] = [Self::Tiny, Self::Small, Self::Dense9b];
+
+    /// The name on the command line.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Tiny => "tiny",
+            Self::Small => "small",
+            Self::Dense9b => "9b",
+        }
+    }
+
+    /// What it is for, for help texts.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::Tiny => "Width 64, with every kind of layer; runs anywhere",
+            Self::Small => "Width 512, for timing on a CPU",
+            Self::Dense9b => "LongLLaVA's dense 9B model, with CLIP ViT-L/14 at 336 px",
+        }
+    }
+
+    /// The configuration of the model.
     pub fn config(self) -> ModelConfig {
         let (language, vision) = match self {
             Self::Tiny => (small_language(64, 96, 4), small_vision(64, 128, 2)),
@@ -33,7 +54,22 @@ impl Preset {
     }
 }
 
-/// Mamba, attention, an MLP and experts: with 4 layers each kind is there.
+impl fmt::Display for Preset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Preset {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let preset = Self::ALL.into_iter().find(|preset| preset.as_str() == text);
+        preset.ok_or_else(|| format!("{text:?}: expected tiny, small or 9b"))
+    }
+}
+
+/// Four layers or more hold Mamba, attention, an MLP and experts.
 fn small_language(hidden_size: usize, intermediate_size: usize, num_hidden_layers: usize) -> JambaConfig {
     JambaConfig {
         hidden_size,
@@ -80,12 +116,13 @@ fn clip_l_336() -> VisionConfig {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::checkpoint::{num_parameters, specs};
+    use crate::checkpoint::specs::{num_parameters, specs};
 
     #[test]
-    fn every_preset_is_a_model() {
-        for preset in [Preset::Tiny, Preset::Small, Preset::Dense9b] {
-            assert!(preset.config().problems().is_empty());
+    fn every_preset_is_a_valid_model_with_a_name_of_its_own() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.config().problems(), Vec::<String>::new());
+            assert_eq!(preset.as_str().parse(), Ok(preset));
         }
     }
 
