@@ -81,7 +81,7 @@ fn documents_are_replayed_as_documents_and_exported_to_nobody_who_reads_conversa
 #[test]
 fn a_document_that_is_too_long_is_rejected_and_not_cut() {
     let mut workshop = Workshop::new();
-    workshop.head.push_str("max_tokens = 20\n[over_long]\npolicy = [\"split_turns\"]\n");
+    workshop.head.push_str("max_tokens = 20\n[overlength]\npolicy = [\"split_turns\"]\n");
     workshop.write("documents.jsonl", json!({ "id": "long", "text": "River. ".repeat(40) }).to_string());
     workshop.add_source_file("d", "text", "documents.jsonl", "");
     run(&["build", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"], 0);

@@ -73,7 +73,7 @@ fn an_excluded_image_takes_every_record_that_shows_it() {
     workshop.write("benchmark/deep/down/1.png", variants(1).0);
     workshop.write("benchmark/notes.txt", "not an image");
     workshop.write("media/e.jpg", photo(5, 90, 90));
-    workshop.head.push_str(&format!("[duplicates]\nexclude = {:?}\n", workshop.text("benchmark")));
+    workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
     let built = workshop.build();
     let excluded: Vec<&str> = built
         .ledger
@@ -129,13 +129,13 @@ fn is_excluded(row: &LedgerRow) -> bool {
 #[test]
 fn videos_are_excluded_by_their_bytes_or_by_their_frames() {
     let mut by_bytes = videos("");
-    by_bytes.head.push_str(&format!("[duplicates]\nexclude = {:?}\n", by_bytes.text("benchmark")));
+    by_bytes.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", by_bytes.text("benchmark")));
     assert_eq!(ids_with(&by_bytes.build(), is_excluded), ["bunny"]);
 
     // One frame of a video is enough, where frames are looked at.
     let mut by_frames = videos("[mix]\ncheck = \"decode\"\n");
     by_frames.write("benchmark/wave.bmp", variants(2).1);
-    by_frames.head.push_str(&format!("[duplicates]\nexclude = {:?}\n", by_frames.text("benchmark")));
+    by_frames.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", by_frames.text("benchmark")));
     let built = by_frames.build();
     assert_eq!(ids_with(&built, is_excluded), ["bunny", "waves", "smaller"]);
     assert!(built.row("waves").detail.as_deref().unwrap().contains("wave.bmp"));

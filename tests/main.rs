@@ -13,7 +13,7 @@ mod duplicates;
 mod export;
 mod layering;
 mod mixing;
-mod over_long;
+mod overlength;
 mod packing;
 mod pipelines;
 mod readme;

@@ -171,7 +171,7 @@ fn a_ledger_that_names_no_file_of_the_source_is_an_error() {
 fn settings_without_effect_are_errors_of_the_file() {
     let workshop = workshop(&[("a", 3, "")]);
     for (set, expected) in
-        [("mix.total=30", "no source has a weight"), ("over_long.policy=[\"reject\", \"split_turns\"]", "never tried")]
+        [("mix.total=30", "no source has a weight"), ("overlength.policy=[\"reject\", \"split_turns\"]", "never tried")]
     {
         let output = run(&["plan", &workshop.pipeline(), "--quiet", "--set", set], 2);
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -19,9 +19,7 @@ use manyframe_samplers::sample_id;
 
 use crate::error::EngineError;
 use crate::ledger::{LedgerRow, LedgerWriter, Status};
-use crate::manifest::{
-    LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary, portable_pipeline,
-};
+use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary};
 use crate::open_plan::OpenPlan;
 use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
 use crate::{card, packs};
@@ -338,7 +336,7 @@ fn manifest_from_parts(
         digest: digest_of_file(&path)?,
         num_records: sources.iter().map(|source| source.num_seen + source.num_repeats).sum(),
     };
-    let pipeline = portable_pipeline(&plan.pipeline, &plan.variables);
+    let pipeline = manyframe_pipeline::portable_settings(&plan.pipeline());
     let mut total = Total::default();
     for source in &sources {
         total += source.delivered;

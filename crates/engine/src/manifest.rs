@@ -8,7 +8,7 @@ use std::path::Path;
 
 use manyframe_base::FileError;
 use manyframe_core::{Digest, Layout, RejectCode, Total};
-use manyframe_pipeline::{Pipeline, PipelineFile};
+use manyframe_pipeline::{Pipeline, PipelineFile, portable_settings};
 use manyframe_plan::{Asked, PackSummary};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
@@ -181,7 +181,7 @@ impl Manifest {
             _ = pipeline.as_object_mut().and_then(|fields| fields.remove("pack"));
             pipeline
         };
-        let asked = portable_pipeline(&pipeline.file, &pipeline.variables);
+        let asked = portable_settings(pipeline);
         without_packs(self.pipeline.clone()) == without_packs(asked)
     }
 
@@ -200,31 +200,5 @@ impl Manifest {
         let path = dataset.join("manifest.json");
         let damaged = |error: serde_json::Error| EngineError::NotADataset { path, detail: error.to_string() };
         serde_json::from_value(self.portable_pipeline()).map_err(damaged)
-    }
-}
-
-/// The pipeline file as every machine sees it: values of variables at the front of strings become the variables again, and
-/// neither their values nor the place of the output are kept.
-pub(crate) fn portable_pipeline(file: &PipelineFile, variables: &BTreeMap<String, String>) -> Value {
-    let mut value = serde_json::json!(file);
-    if let Value::Object(fields) = &mut value {
-        fields.insert("vars".to_owned(), Value::Object(serde_json::Map::new()));
-        if let Some(Value::Object(output)) = fields.get_mut("output") {
-            output.remove("directory");
-            output.remove("root");
-        }
-        // Which model looked at the samples, and where it is, changes none of them.
-        fields.remove("validate");
-    }
-    make_portable(&mut value, variables);
-    value
-}
-
-fn make_portable(value: &mut Value, variables: &BTreeMap<String, String>) {
-    match value {
-        Value::String(text) => *text = manyframe_pipeline::display_name(Path::new(text.as_str()), variables),
-        Value::Array(items) => items.iter_mut().for_each(|item| make_portable(item, variables)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| make_portable(field, variables)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

@@ -17,6 +17,7 @@ pub struct FormatSpec {
     pub turn_end: TurnEnd,
     /// Tokens that take the place of each placeholder. Default: 144, which is 24×24 patches of CLIP ViT-L/14 at 336 px,
     /// pooled 2×2 (LongLLaVA, arXiv 2409.02889). LongVILA uses 196 or 256 (arXiv 2408.10188).
+    #[schemars(range(min = 1, max = 65536))]
     pub tokens_per_image: u32,
     /// What happens to texts that contain a placeholder, a role marker or a special token. Default: `uppercase`.
     pub literal_tags: LiteralTags,

@@ -28,6 +28,7 @@ use crate::{ImagePolicy, MediaError, fit_longest_edge};
 #[serde(default, deny_unknown_fields)]
 pub struct TilePolicy {
     /// Side of a tile, and longest side of the overview, in pixels. Default: 336.
+    #[schemars(range(min = 14, max = 4096))]
     pub edge_px: NonZeroU32,
     /// Most tiles of one image, the overview not counted. An image that needs more is scaled down, its aspect kept,
     /// to the largest size that needs no more. Default: no limit.

@@ -3,42 +3,32 @@
 //! It does not know which keys are allowed: [`crate::check`] does.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde_json::{Map, Number, Value};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use crate::problem::Problem;
+use crate::problem::{Problem, ValueLocation};
 
-/// Where a value was written.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Place {
-    /// Line and column of the file, from 1.
-    File { line: usize, column: usize },
-    /// A `--set` of the command line.
-    CommandLine,
-}
-
-/// A value with its place.
+/// A value with its location.
 #[derive(Debug, Clone)]
 pub(crate) struct Node {
-    pub(crate) place: Place,
+    pub(crate) location: ValueLocation,
     pub(crate) kind: NodeKind,
 }
 
 #[derive(Debug, Clone)]
 pub(crate) enum NodeKind {
-    Table(BTreeMap<String, Entry>),
+    Table(BTreeMap<String, TableEntry>),
     Array(Vec<Node>),
     /// A string, number, boolean or date.
     Scalar(Value),
 }
 
-/// A value and the place of its key, at which unknown keys are reported.
+/// A value and the location of its key, where an unknown key is reported.
 #[derive(Debug, Clone)]
-pub(crate) struct Entry {
-    pub(crate) key_place: Place,
+pub(crate) struct TableEntry {
+    pub(crate) key_location: ValueLocation,
     pub(crate) node: Node,
 }
 
@@ -47,7 +37,7 @@ pub(crate) struct Entry {
 pub struct Override {
     /// A variable, or a dotted path such as `format.max_tokens` or `source.NAME.take`.
     pub key: String,
-    /// A TOML value; anything that is not one is taken as a string.
+    /// A TOML value. Anything else is a string.
     pub value: String,
 }
 
@@ -64,17 +54,8 @@ impl std::str::FromStr for Override {
     }
 }
 
-impl fmt::Display for Place {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File { line, column } => write!(f, "{line}:{column}"),
-            Self::CommandLine => f.write_str("--set"),
-        }
-    }
-}
-
 impl Node {
-    /// The value without places, as serde reads it.
+    /// The value without locations, as serde reads it.
     pub(crate) fn to_json(&self) -> Value {
         match &self.kind {
             NodeKind::Table(entries) => {
@@ -86,8 +67,42 @@ impl Node {
         }
     }
 
-    /// The entries, if it is a table.
-    pub(crate) fn entries(&self) -> Option<&BTreeMap<String, Entry>> {
+    /// The value of a key, if this is a table that has it.
+    pub(crate) fn get(&self, key: &str) -> Option<&Node> {
+        Some(&self.entries()?.get(key)?.node)
+    }
+
+    /// Whether this is a table that has the key.
+    pub(crate) fn has(&self, key: &str) -> bool {
+        self.get(key).is_some()
+    }
+
+    /// The location of the value at a path of keys; where a key is missing, that of the table that lacks it.
+    pub(crate) fn location_of(&self, path: &[&str]) -> ValueLocation {
+        let mut node = self;
+        for key in path {
+            match node.get(key) {
+                Some(inner) => node = inner,
+                None => break,
+            }
+        }
+        node.location.clone()
+    }
+
+    /// The table without one of its keys, and the value of that key.
+    pub(crate) fn without(&self, key: &str) -> (Node, Option<Node>) {
+        let mut rest = self.clone();
+        let taken = if let NodeKind::Table(entries) = &mut rest.kind { entries.remove(key) } else { None };
+        (rest, taken.map(|entry| entry.node))
+    }
+
+    /// The elements, if this is an array.
+    pub(crate) fn elements(&self) -> Option<&[Node]> {
+        if let NodeKind::Array(elements) = &self.kind { Some(elements) } else { None }
+    }
+
+    /// The entries, if this is a table.
+    pub(crate) fn entries(&self) -> Option<&BTreeMap<String, TableEntry>> {
         if let NodeKind::Table(entries) = &self.kind { Some(entries) } else { None }
     }
 }
@@ -102,47 +117,40 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
     }
     Err(errors
         .iter()
-        .map(|error| Problem::new(lines.place(error.span().map_or(0, |s| s.start)), error.message()))
+        .map(|error| Problem::new(lines.location(error.span().map_or(0, |s| s.start)), error.message()))
         .collect())
 }
 
 /// Puts an override into the tree: a declared variable, or a dotted path.
 pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Problem> {
     let node = scalar_from_text(&set.value);
-    let is_variable = |root: &Node| {
-        root.entries()
-            .and_then(|e| e.get("vars"))
-            .and_then(|vars| vars.node.entries())
-            .is_some_and(|v| v.contains_key(&set.key))
-    };
-    let path: Vec<&str> = if is_variable(root) { vec!["vars", &set.key] } else { set.key.split('.').collect() };
+    let is_variable = root.get("vars").is_some_and(|variables| variables.has(&set.key));
+    let path: Vec<&str> = if is_variable { vec!["vars", &set.key] } else { set.key.split('.').collect() };
     insert(root, &path, node).map_err(|reason| {
-        Problem::new(Place::CommandLine, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value)
+        Problem::new(ValueLocation::CommandLine, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value)
     })
 }
 
 /// Whether an array of tables has an element of this name.
 pub(crate) fn has_element(root: &Node, array: &str, name: &str) -> bool {
-    let array = root.entries().and_then(|entries| entries.get(array)).map(|entry| &entry.node.kind);
-    let Some(NodeKind::Array(items)) = array else { return false };
-    let is_named = |item: &Node| item.entries()?.get("name").map(|entry| entry.node.to_json() == *name);
-    items.iter().any(|item| is_named(item) == Some(true))
+    let elements = root.get(array).and_then(Node::elements).unwrap_or_default();
+    elements.iter().any(|element| element.get("name").is_some_and(|found| found.to_json() == *name))
 }
 
-/// Replaces every `${name}` in every string. Variables may use variables that come before them by name resolution, not in circles.
+/// Replaces every `${name}` in every string, and returns the variables with their values. Variables may refer to each other, but
+/// not in a cycle.
 pub(crate) fn substitute(
     root: &mut Node,
     built_in: &[(&str, String)],
 ) -> Result<BTreeMap<String, String>, Vec<Problem>> {
     let mut variables: BTreeMap<String, String> = built_in.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
     let mut problems = Vec::new();
-    let declared = root.entries().and_then(|entries| entries.get("vars")).map(|entry| entry.node.clone());
-    for (name, entry) in declared.as_ref().and_then(Node::entries).into_iter().flatten() {
+    for (name, entry) in root.get("vars").and_then(Node::entries).into_iter().flatten() {
         if let NodeKind::Scalar(Value::String(value)) = &entry.node.kind {
             variables.insert(name.clone(), value.clone());
         }
     }
-    // A variable may name another one; as many rounds as there are variables resolve every chain that is not a circle.
+    // A variable may refer to another one. As many rounds as there are variables resolve every chain without a cycle.
     for _ in 0..variables.len() {
         let before = variables.clone();
         for value in variables.values_mut() {
@@ -164,7 +172,7 @@ fn expand_all(node: &mut Node, variables: &BTreeMap<String, String>, problems: &
             Err(unknown) => {
                 let message = format!("the variable {unknown:?} is not declared, or refers to itself");
                 let allowed = variables.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                problems.push(Problem::new(node.place.clone(), &message).with_value(text).with_allowed(&allowed));
+                problems.push(Problem::new(node.location.clone(), &message).with_value(text).with_allowed(&allowed));
             }
         },
         NodeKind::Scalar(_) => {}
@@ -193,36 +201,36 @@ fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {
     };
     match &mut node.kind {
         NodeKind::Table(entries) => {
-            let empty = || Entry {
-                key_place: Place::CommandLine,
-                node: Node { place: Place::CommandLine, kind: NodeKind::Table(BTreeMap::new()) },
+            let empty = || TableEntry {
+                key_location: ValueLocation::CommandLine,
+                node: Node { location: ValueLocation::CommandLine, kind: NodeKind::Table(BTreeMap::new()) },
             };
             insert(&mut entries.entry(first.to_owned()).or_insert_with(empty).node, rest, value)
         }
-        // An element of `[[source]]` is named by its `name`.
+        // An element of `[[source]]` is identified by its `name`.
         NodeKind::Array(items) => {
-            let named = |item: &Node| item.entries()?.get("name").map(|entry| entry.node.to_json());
-            let found = items.iter_mut().find(|item| named(item) == Some(Value::from(first)));
+            let is_named = |item: &Node| item.get("name").is_some_and(|name| name.to_json() == *first);
+            let found = items.iter_mut().find(|item| is_named(item));
             insert(found.ok_or_else(|| format!("no element has the name {first:?}"))?, rest, value)
         }
-        NodeKind::Scalar(_) => Err(format!("{first:?} lies inside a plain value")),
+        NodeKind::Scalar(_) => Err(format!("{first:?} is inside a plain value")),
     }
 }
 
 fn scalar_from_text(text: &str) -> Node {
     let mut node = match DeValue::parse(text) {
         Ok(value) => Lines::new(text).node(&value),
-        Err(_not_toml) => Node { place: Place::CommandLine, kind: NodeKind::Scalar(Value::from(text)) },
+        Err(_not_toml) => Node { location: ValueLocation::CommandLine, kind: NodeKind::Scalar(Value::from(text)) },
     };
-    set_place(&mut node);
+    mark_as_override(&mut node);
     node
 }
 
-fn set_place(node: &mut Node) {
-    node.place = Place::CommandLine;
+fn mark_as_override(node: &mut Node) {
+    node.location = ValueLocation::CommandLine;
     match &mut node.kind {
-        NodeKind::Table(entries) => entries.values_mut().for_each(|entry| set_place(&mut entry.node)),
-        NodeKind::Array(items) => items.iter_mut().for_each(set_place),
+        NodeKind::Table(entries) => entries.values_mut().for_each(|entry| mark_as_override(&mut entry.node)),
+        NodeKind::Array(items) => items.iter_mut().for_each(mark_as_override),
         NodeKind::Scalar(_) => {}
     }
 }
@@ -238,10 +246,11 @@ impl Lines {
         Self { starts: std::iter::once(0).chain(breaks).collect() }
     }
 
-    fn place(&self, offset: usize) -> Place {
+    fn location(&self, offset: usize) -> ValueLocation {
         let line = self.starts.partition_point(|&start| start <= offset);
-        let start = line.checked_sub(1).and_then(|index| self.starts.get(index)).copied().unwrap_or(0);
-        Place::File { line, column: offset - start + 1 }
+        // The first line starts at 0, so at least one start is not after the offset.
+        let start = self.starts.iter().take(line).next_back().copied().unwrap_or(0);
+        ValueLocation::File { line, column: offset - start + 1 }
     }
 
     fn node(&self, value: &Spanned<DeValue<'_>>) -> Node {
@@ -262,12 +271,12 @@ impl Lines {
             DeValue::Table(table) => {
                 let entry = |(key, node): (&Spanned<_>, &Spanned<DeValue<'_>>)| {
                     let name: &std::borrow::Cow<'_, str> = key.get_ref();
-                    let entry = Entry { key_place: self.place(key.span().start), node: self.node(node) };
+                    let entry = TableEntry { key_location: self.location(key.span().start), node: self.node(node) };
                     (name.to_string(), entry)
                 };
                 NodeKind::Table(table.iter().map(entry).collect())
             }
         };
-        Node { place: self.place(value.span().start), kind }
+        Node { location: self.location(value.span().start), kind }
     }
 }

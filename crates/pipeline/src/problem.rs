@@ -1,24 +1,31 @@
-//! What is wrong with a pipeline file: the place, the value, and what is allowed there.
+//! One error of a pipeline file: its location, the value, and what is allowed instead.
 
 use std::fmt;
 
-use crate::document::Place;
+/// Where a value was written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum ValueLocation {
+    /// Line and column of the file, from 1.
+    File { line: usize, column: usize },
+    /// A `--set` of the command line.
+    CommandLine,
+}
 
-/// One thing that is wrong with a pipeline file.
+/// One error of a pipeline file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     file: String,
-    place: Place,
+    location: ValueLocation,
     message: String,
     value: Option<String>,
     allowed: Option<String>,
 }
 
 impl Problem {
-    pub(crate) fn new(place: Place, message: &str) -> Self {
-        // The TOML parser spreads some messages over several lines.
+    pub(crate) fn new(location: ValueLocation, message: &str) -> Self {
+        // The TOML parser breaks some messages over several lines.
         let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
-        Self { file: String::new(), place, message, value: None, allowed: None }
+        Self { file: String::new(), location, message, value: None, allowed: None }
     }
 
     pub(crate) fn with_value(mut self, value: &str) -> Self {
@@ -40,19 +47,24 @@ impl Problem {
         self
     }
 
-    pub(crate) fn place(&self) -> &Place {
-        &self.place
-    }
-
     /// Line of the file, from 1; `None` for a `--set`.
     pub fn line(&self) -> Option<usize> {
-        if let Place::File { line, .. } = self.place { Some(line) } else { None }
+        if let ValueLocation::File { line, .. } = self.location { Some(line) } else { None }
+    }
+}
+
+impl fmt::Display for ValueLocation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File { line, column } => write!(f, "{line}:{column}"),
+            Self::CommandLine => f.write_str("--set"),
+        }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.place, self.message)?;
+        write!(f, "{}:{}: {}", self.file, self.location, self.message)?;
         if let Some(value) = &self.value {
             write!(f, "\n    value:   {value}")?;
         }

@@ -1,8 +1,10 @@
-//! What pipeline files may say, and what is said about those that say something else.
+//! What pipeline files may contain, and the messages about those that contain something else.
 
 use std::path::Path;
 
-use super::*;
+use crate::document::Override;
+use crate::parse::{Pipeline, parse};
+use crate::settings::values::{Share, Take};
 
 const GOOD: &str = r#"
 name = "x"
@@ -69,6 +71,8 @@ fn a_typo_in_any_table_is_an_error_with_a_suggestion() {
         ("video", "max_frame", "max_frames"),
         ("limits", "max_pixel", "max_pixels"),
         ("duplicates", "removes", "remove"),
+        ("decontamination", "againts", "against"),
+        ("overlength", "policies", "policy"),
     ] {
         let text = if table == "format" {
             GOOD.replace("[format]", &format!("[format]\n{wrong} = 1"))
@@ -122,7 +126,7 @@ fn two_sources_of_one_name_are_refused() {
 }
 
 #[test]
-fn an_unknown_variable_is_refused_where_it_stands() {
+fn an_unknown_variable_is_reported_where_it_is_used() {
     let found = problems(&GOOD.replace("${data}/a.json", "${dat}/a.json")).join("\n");
     assert!(found.contains("dir/p.toml:11:") && found.contains("\"dat\""), "{found}");
 }
@@ -148,11 +152,4 @@ fn a_wrong_override_is_an_error_of_the_command_line() {
     let found = check_with(GOOD, &["format.max_token=1", "source.b.take=1"]).unwrap_err().join("\n");
     assert!(found.contains("--set: format.max_token is not a setting"), "{found}");
     assert!(found.contains("no element has the name \"b\""), "{found}");
-}
-
-#[test]
-fn paths_are_shown_with_their_variable() {
-    let pipeline = check(GOOD).unwrap();
-    assert_eq!(display_name(Path::new("/data/x/y.json"), &pipeline.variables), "${data}/x/y.json");
-    assert_eq!(display_name(Path::new("/database/y.json"), &pipeline.variables), "/database/y.json");
 }

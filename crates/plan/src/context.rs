@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{Digest, IndexVec, MediaRef, Origin, Record, RejectedRecord, SourceIndex, VisualKind};
-use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+use manyframe_format::{Formatter, Tokenizer};
 use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex};
 use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy};
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
@@ -14,7 +14,7 @@ use crate::fit::Fit;
 use crate::replay::ReplaySource;
 use crate::{PlanError, SourceMedia};
 use manyframe_pipeline::{
-    ImageShow, Kind, Pipeline, PipelineFile, SamplingRule, SourceTable, annotation_files, display_name, media_roots,
+    ImageShow, Kind, Pipeline, PipelineFile, PortablePaths, SamplingRule, SourceTable, annotation_files, media_roots,
 };
 
 /// An opened pipeline.
@@ -35,8 +35,7 @@ pub struct Context {
     pub frames: ImagePolicy,
     /// Which frames are shown.
     pub sampling: Sampling,
-    /// Paths of this machine and their names on every machine, the longest first.
-    names_of_paths: Vec<(String, String)>,
+    paths: PortablePaths,
 }
 
 /// A source that is ready to be read.
@@ -54,14 +53,10 @@ impl Context {
         let file = &pipeline.file;
         let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
         let tokenizer_digest = tokenizer.digest();
-        let formatter = Formatter::new(&format_spec(file), Arc::new(tokenizer)).map_err(PlanError::Format)?;
+        let formatter = Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(PlanError::Format)?;
         let sources = file.source.iter().map(|table| OpenSource::open(&pipeline, table)).collect::<Result<_, _>>()?;
-        let images = image_policy(file);
-        let tiles = TilePolicy {
-            edge_px: file.tiles.edge_px,
-            max_tiles: file.tiles.max_tiles,
-            odd_pixel: file.tiles.odd_pixel,
-        };
+        let images = file.images.policy(&file.limits);
+        let tiles = file.tiles;
         let frames = ImagePolicy { max_edge_px: Some(file.video.max_edge_px), ..images.clone() };
         let sampling = match file.video.sampling {
             SamplingRule::Interval => {
@@ -77,7 +72,7 @@ impl Context {
             tiles,
             frames,
             sampling,
-            names_of_paths: names_of_paths(&pipeline)?,
+            paths: PortablePaths::of(&pipeline)?,
             pipeline,
         })
     }
@@ -98,13 +93,8 @@ impl Context {
     }
 
     /// A text in which paths of this machine are written as every machine knows them, for what goes into a dataset.
-    pub fn portable_text(&self, mut text: String) -> String {
-        for (path, name) in &self.names_of_paths {
-            if text.contains(path.as_str()) {
-                text = text.replace(path.as_str(), name);
-            }
-        }
-        text
+    pub fn portable_text(&self, text: String) -> String {
+        self.paths.in_text(text)
     }
 }
 
@@ -161,48 +151,4 @@ impl OpenSource {
 fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
     let dataset = Some(&file.output.directory).filter(|directory| !directory.is_empty())?;
     Some(work_directory(Path::new(dataset))).filter(|work| work.is_dir())
-}
-
-/// Media roots, datasets to replay and variables, as they are given and with links resolved.
-fn names_of_paths(pipeline: &Pipeline) -> Result<Vec<(String, String)>, PlanError> {
-    let mut names = Vec::new();
-    let mut add = |path: &Path, name: String| {
-        let resolved = path.canonicalize().ok().map(|resolved| resolved.display().to_string());
-        let forms = [Some(path.display().to_string()), resolved].into_iter().flatten();
-        // A short path such as "." is part of too much text that is no path.
-        names.extend(forms.filter(|form| form.len() > 3 && *form != name).map(|form| (form, name.clone())));
-    };
-    for table in &pipeline.file.source {
-        let roots = media_roots(table)?.into_iter().map(|root| root.path);
-        for path in roots.chain((!table.from.is_empty()).then(|| table.from.clone().into())) {
-            add(&path, display_name(&path, &pipeline.variables));
-        }
-    }
-    for (name, value) in &pipeline.variables {
-        add(Path::new(value), format!("${{{name}}}"));
-    }
-    names.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
-    names.dedup();
-    Ok(names)
-}
-
-/// What a pipeline file says about the format of its dataset.
-pub fn format_spec(file: &PipelineFile) -> FormatSpec {
-    FormatSpec {
-        dialect: file.format.dialect,
-        template: file.format.template.clone(),
-        turn_end: file.format.turn_end,
-        tokens_per_image: file.format.tokens_per_image,
-        literal_tags: file.format.literal_tags,
-    }
-}
-
-fn image_policy(file: &PipelineFile) -> ImagePolicy {
-    ImagePolicy {
-        limits: file.limits.clone(),
-        max_edge_px: file.images.max_edge_px,
-        quality: file.images.quality,
-        subsampling: file.images.subsampling,
-        check: file.images.check,
-    }
 }

@@ -83,7 +83,7 @@ pub enum PlanError {
         detail: String,
     },
     /// Images that are to be excluded cannot be found.
-    #[error("duplicates.exclude {pattern:?}: {detail}")]
+    #[error("decontamination.against {pattern:?}: {detail}")]
     Exclude {
         /// The path or pattern.
         pattern: String,

@@ -27,7 +27,7 @@ mod replay;
 mod rows;
 
 pub use built::{BuildFacts, WorkDone};
-pub use context::{Context, OpenSource, format_spec};
+pub use context::{Context, OpenSource};
 pub use dataset::work_directory;
 pub use error::PlanError;
 pub use fit::{Fit, Piece};

@@ -116,7 +116,7 @@ fn concat_audit(file: &PipelineFile, table: &PackTable, samples: &[PackSample], 
     let concat = ConcatOptions {
         limit_tokens: table.audit_max_tokens.map_or(released, |tokens| u64::from(tokens.get())),
         sequence_tokens: u64::from(options.capacity_tokens.get()),
-        tokens_per_image: u64::from(file.format.tokens_per_image),
+        tokens_per_image: u64::from(file.format.spec.tokens_per_image),
     };
     let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, &concat);
     let sources = sources.into_iter().map(|(source, loss)| (source_name(file, source), loss)).collect();

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use crate::dataset::{DatasetShard, list_shards};
-use manyframe_pipeline::{SourceTable, display_name};
+use manyframe_pipeline::{SourceTable, portable_path};
 
 /// The shards of a committed dataset.
 pub(crate) struct ReplaySource {
@@ -49,7 +49,7 @@ impl ReplaySource {
         let unusable =
             |detail: String| PlanError::Replay { source_name: table.name.clone(), path: dataset.to_owned(), detail };
         let shard = |shard: DatasetShard| {
-            let name = display_name(&shard.path, variables).into();
+            let name = portable_path(&shard.path, variables).into();
             Shard { name, path: shard.path, format: shard.format, num_bytes: shard.num_bytes }
         };
         Ok(Self {

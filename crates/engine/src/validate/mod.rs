@@ -114,7 +114,7 @@ pub(crate) fn validate_staged(
 pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
     let dataset = &request.dataset;
     let manifest = Manifest::read(dataset)?;
-    let tokens_per_image = manifest.pipeline_file(dataset)?.format.tokens_per_image as usize;
+    let tokens_per_image = manifest.pipeline_file(dataset)?.format.spec.tokens_per_image as usize;
     let all = samples::list_candidates(dataset, &manifest)?;
     let candidates: Vec<_> = all.iter().map(|(candidate, _)| candidate.clone()).collect();
     let chosen = choose(&candidates, request.choice, request.seed);

@@ -8,7 +8,6 @@ use std::sync::Arc;
 
 use manyframe_core::{Sample, SampleTokens};
 use manyframe_format::{Formatter, Tokenizer};
-use manyframe_plan::format_spec;
 use manyframe_shards::ShardFormat;
 
 use crate::error::EngineError;
@@ -65,7 +64,7 @@ pub(crate) fn open_formatter(
     if tokenizer.digest() != manifest.tokenizer_digest {
         return Err(format!("{} is not the tokenizer that the manifest names", path.display()));
     }
-    Formatter::new(&format_spec(&file), Arc::new(tokenizer)).map_err(|error| error.to_string())
+    Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(|error| error.to_string())
 }
 
 fn shape_faults(tokens: &SampleTokens, sample: &Sample) -> Vec<String> {

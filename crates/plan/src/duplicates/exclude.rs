@@ -8,6 +8,7 @@ use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
 use manyframe_media::video::{self, FrameSelection};
 use manyframe_media::{Look, MediaError, read_range};
+use manyframe_pipeline::expand_pattern;
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
 
@@ -34,7 +35,7 @@ pub(super) fn find(
     executor: Executor<'_>,
 ) -> Result<Vec<(usize, String)>, PlanError> {
     let excluded = read_excluded(context, executor)?;
-    let max_distance = context.pipeline.file.duplicates.max_distance;
+    let max_distance = context.pipeline.file.decontamination.max_distance;
     let by_pixels: FxHashMap<u64, usize> =
         excluded.iter().enumerate().rev().map(|(number, image)| (image.look.pixels, number)).collect();
     let with_hash: Vec<(usize, u64)> =
@@ -63,7 +64,7 @@ pub(super) fn find(
 
 fn read_excluded(context: &Context, executor: Executor<'_>) -> Result<Vec<Excluded>, PlanError> {
     let mut places = Vec::new();
-    for pattern in context.pipeline.file.duplicates.exclude.as_slice() {
+    for pattern in context.pipeline.file.decontamination.against.as_slice() {
         add_places(pattern, &mut places)?;
     }
     let media = SourceMedia::without_roots(context.images.limits.clone());
@@ -138,7 +139,7 @@ fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result
 /// What tells whether the excluded images have changed: every file with its size and modification time.
 pub(crate) fn excluded_files(context: &Context) -> Result<Vec<String>, PlanError> {
     let mut files = Vec::new();
-    for pattern in context.pipeline.file.duplicates.exclude.as_slice() {
+    for pattern in context.pipeline.file.decontamination.against.as_slice() {
         let dataset = Path::new(pattern).join("manifest.json");
         let mut places = Vec::new();
         if dataset.exists() {
@@ -163,16 +164,10 @@ fn add_places(pattern: &str, places: &mut Vec<Place>) -> Result<(), PlanError> {
     if path.join("manifest.json").exists() {
         return add_dataset(path, places).map_err(|error| exclude_error(error.to_string()));
     }
-    let mut paths: Vec<PathBuf> = if path.exists() {
-        vec![path.to_owned()]
-    } else {
-        let matched = glob::glob(pattern).map_err(|error| exclude_error(error.to_string()))?;
-        matched.collect::<Result<_, _>>().map_err(|error| exclude_error(error.to_string()))?
-    };
-    if paths.is_empty() {
-        return Err(exclude_error("no file or directory matches".to_owned()));
+    let paths = expand_pattern(pattern).map_err(exclude_error)?;
+    if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+        return Err(exclude_error(format!("{missing:?} does not exist")));
     }
-    paths.sort();
     paths.iter().try_for_each(|path| add_files(path, places))
 }
 

@@ -35,7 +35,7 @@ pub(crate) fn look(
     executor: Executor<'_>,
 ) -> Result<Option<Looks>, PlanError> {
     let file = &context.pipeline.file;
-    let has_excluded = !file.duplicates.exclude.as_slice().is_empty();
+    let has_excluded = file.decontamination.is_active();
     let compares_looks = [DuplicateRule::Pixels, DuplicateRule::Near].contains(&file.duplicates.remove);
     if !has_excluded && !compares_looks && file.mix.check == Check::Header {
         return Ok(None);

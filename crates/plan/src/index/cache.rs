@@ -28,18 +28,14 @@ pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
         "source": (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals),
         "replay": (&table.from, &table.only_sources, &table.only_layouts),
         "options": &table.options,
-        "format": &file.format.dialect,
-        "template": &file.format.template,
-        "turn_end": &file.format.turn_end,
-        "tokens_per_image": file.format.tokens_per_image,
-        "literal_tags": &file.format.literal_tags,
+        "format": &file.format.spec,
         "tokenizer": context.tokenizer_digest,
         "images": &file.images,
         "tiles": &file.tiles,
         "frames": &file.video,
         "limits": &file.limits,
-        // What fits matters only where an over-long record is made to fit.
-        "over_long": (!file.over_long.rejects_all()).then_some((&file.over_long, file.format.max_tokens)),
+        // The greatest length matters only where an overlong record is shortened.
+        "overlength": (!file.overlength.rejects_all()).then_some((&file.overlength, file.format.max_tokens)),
     });
     Digest::of(settings.to_string().as_bytes())
 }

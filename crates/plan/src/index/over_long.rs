@@ -12,7 +12,7 @@ use manyframe_media::{TilePolicy, plan_tiles};
 use super::measure::{Measured, Measurement, row_from_parts};
 use crate::Context;
 use crate::fit::{Fit, split_turns};
-use manyframe_pipeline::OverLongPolicy;
+use manyframe_pipeline::OverlengthPolicy;
 
 type Outcome = Result<Measurement, Rejection>;
 
@@ -23,17 +23,17 @@ pub(super) fn fitted(context: &Context, source: SourceIndex, record: &Record, vi
         Ok(measured) if measured.row.cost.num_tokens() > context.pipeline.file.format.max_tokens => {}
         _ => return vec![whole],
     }
-    for policy in &context.pipeline.file.over_long.policy {
+    for policy in &context.pipeline.file.overlength.policy {
         let pieces = match policy {
-            OverLongPolicy::Reject => None,
-            OverLongPolicy::FewerFrames => fewer_frames(context, source, record, visuals).map(|fit| vec![fit]),
-            OverLongPolicy::FewerTiles => fewer_tiles(context, source, record, visuals).map(|fit| vec![fit]),
-            OverLongPolicy::SplitTurns => pieces(context, source, record, visuals),
+            OverlengthPolicy::Reject => None,
+            OverlengthPolicy::FewerFrames => fewer_frames(context, source, record, visuals).map(|fit| vec![fit]),
+            OverlengthPolicy::FewerTiles => fewer_tiles(context, source, record, visuals).map(|fit| vec![fit]),
+            OverlengthPolicy::SplitTurns => pieces(context, source, record, visuals),
         };
         if let Some(fits) = pieces {
             return fits.into_iter().map(|fit| measurement(context, source, record, visuals, fit)).collect();
         }
-        if *policy == OverLongPolicy::Reject {
+        if *policy == OverlengthPolicy::Reject {
             break;
         }
     }
@@ -68,7 +68,7 @@ fn fewer_frames(context: &Context, source: SourceIndex, record: &Record, visuals
     });
     let fit = |max_frames| Fit { max_frames: Some(max_frames), ..Fit::default() };
     let fits = |max_frames| does_fit(context, source, record, visuals, fit(max_frames));
-    largest(context.pipeline.file.over_long.min_frames, frames.max()?, fits).map(fit)
+    largest(context.pipeline.file.overlength.min_frames, frames.max()?, fits).map(fit)
 }
 
 fn fewer_tiles(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured]) -> Option<Fit> {
@@ -78,7 +78,7 @@ fn fewer_tiles(context: &Context, source: SourceIndex, record: &Record, visuals:
     });
     let fit = |max_tiles| Fit { max_tiles: Some(max_tiles), ..Fit::default() };
     let fits = |max_tiles| does_fit(context, source, record, visuals, fit(max_tiles));
-    largest(context.pipeline.file.over_long.min_tiles, tiles.max()?, fits).map(fit)
+    largest(context.pipeline.file.overlength.min_tiles, tiles.max()?, fits).map(fit)
 }
 
 fn pieces(context: &Context, source: SourceIndex, record: &Record, visuals: &[Measured]) -> Option<Vec<Fit>> {

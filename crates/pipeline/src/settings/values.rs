@@ -1,4 +1,4 @@
-//! Small value types of pipeline files: a string or a list, a count or "all", a share in percent.
+//! Values of settings that TOML has no type for: a string or a list, a count or "all", a share in percent.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -33,7 +33,7 @@ impl OneOrMany {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "bool", into = "bool")]
 pub enum TokenColumns {
-    /// In columns of their own.
+    /// Written to columns of their own.
     #[default]
     Written,
     /// The columns are null.
@@ -52,13 +52,13 @@ impl From<TokenColumns> for bool {
     }
 }
 
-/// How many records to draw.
+/// How much to draw.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Take {
-    /// Every record that is left after rejects, filters and duplicates.
+    /// Every record that is not rejected, filtered out or a duplicate.
     #[default]
     All,
-    /// This many, or all if there are fewer.
+    /// This much, or everything if there is less.
     Count(u64),
 }
 
@@ -97,12 +97,12 @@ impl JsonSchema for Take {
     }
 }
 
-/// A part of a whole, from 0 to 1; written as a number or in percent (`"0.5 %"`).
+/// A share from 0 to 1, written as a number or in percent (`"0.5 %"`).
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Share(f64);
 
 impl Share {
-    /// From 0 to 1.
+    /// The share, from 0 to 1.
     pub fn as_f64(self) -> f64 {
         self.0
     }

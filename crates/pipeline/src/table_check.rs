@@ -1,24 +1,25 @@
-//! Reads one table of a pipeline file into a type, and reports every wrong key and value of it, not only the first.
+//! Reads one table of a pipeline file into its type, and reports every wrong key and value, not only the first.
 //!
 //! The type's own JSON Schema says which keys there are, their ranges and their choices, so that the committed schema, the
-//! check and the messages cannot disagree. Keys are tried one at a time: an error belongs to the key it came from.
+//! check and the messages cannot disagree. Keys are tried one at a time, so that each error belongs to one key.
 
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use crate::document::{Entry, Node, NodeKind};
+use crate::document::{Node, NodeKind, TableEntry};
 use crate::problem::Problem;
 
-/// The table as a `T`; keys that are wrong are left at their defaults and reported.
+/// The table as a `T`. Wrong keys are reported and keep their defaults.
 pub(crate) fn read_table<T>(node: &Node, at: &str, problems: &mut Vec<Problem>) -> T
 where
     T: DeserializeOwned + Default + JsonSchema,
 {
     let Some(entries) = node.entries() else {
-        problems.push(Problem::new(node.place.clone(), &format!("{at} is not a table")).with_value(&shown(node)));
+        problems.push(Problem::new(node.location.clone(), &format!("{at} is not a table")).with_value(&shown(node)));
         return T::default();
     };
+    let num_problems_before = problems.len();
     let schema = TableSchema::of::<T>();
     let mut accepted = Map::new();
     for (key, entry) in entries {
@@ -30,13 +31,22 @@ where
     for key in &schema.required {
         if !entries.contains_key(key) {
             let message = format!("{} is missing", path_of(at, key));
-            problems.push(Problem::new(node.place.clone(), &message).with_allowed(&schema.allowed_for(key)));
+            problems.push(Problem::new(node.location.clone(), &message).with_allowed(&schema.allowed_for(key)));
         }
     }
-    serde_json::from_value(Value::Object(accepted)).unwrap_or_default()
+    match serde_json::from_value(Value::Object(accepted)) {
+        Ok(table) => table,
+        Err(error) => {
+            // Without its required keys a table cannot be read. They were reported above.
+            if problems.len() == num_problems_before {
+                problems.push(Problem::new(node.location.clone(), &format!("{at}: {error}")));
+            }
+            T::default()
+        }
+    }
 }
 
-/// The keys of a table, as its type's JSON Schema gives them.
+/// The keys of a table, from the JSON Schema of its type.
 struct TableSchema {
     properties: Map<String, Value>,
     required: Vec<String>,
@@ -55,18 +65,18 @@ impl TableSchema {
         }
     }
 
-    fn check<T: DeserializeOwned>(&self, key: &str, entry: &Entry, at: &str) -> Result<Value, Problem> {
+    fn check<T: DeserializeOwned>(&self, key: &str, entry: &TableEntry, at: &str) -> Result<Value, Problem> {
         let Some(property) = self.properties.get(key) else {
             let mut message = format!("{} is not a setting", path_of(at, key));
             if let Some(near) = nearest(key, self.properties.keys()) {
                 message.push_str(&format!("; did you mean {near:?}?"));
             }
             let keys = self.properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Problem::new(entry.key_place.clone(), &message).with_allowed(&keys));
+            return Err(Problem::new(entry.key_location.clone(), &message).with_allowed(&keys));
         };
         let value = entry.node.to_json();
         let wrong = |reason: &str| {
-            Problem::new(entry.node.place.clone(), &format!("{}: {reason}", path_of(at, key)))
+            Problem::new(entry.node.location.clone(), &format!("{}: {reason}", path_of(at, key)))
                 .with_value(&shown(&entry.node))
                 .with_allowed(&self.allowed_for(key))
         };
@@ -74,9 +84,9 @@ impl TableSchema {
             return Err(wrong(&reason));
         }
         let mut alone = Map::new();
-        // Required keys have no default; stand-ins let each key be tried alone.
+        // Required keys have no default. Placeholders for them let each key be tried alone.
         for other in self.required.iter().filter(|other| *other != key) {
-            alone.insert(other.clone(), self.stand_in(other));
+            alone.insert(other.clone(), self.placeholder(other));
         }
         alone.insert(key.to_owned(), value.clone());
         match serde_json::from_value::<T>(Value::Object(alone)) {
@@ -85,7 +95,7 @@ impl TableSchema {
         }
     }
 
-    /// serde's words, with a suggestion where a choice was mistyped.
+    /// The message of serde, with a suggestion where a choice was mistyped.
     fn reason(&self, error: &str, property: &Value, value: &Value) -> String {
         let error =
             if error.starts_with("data did not match any variant") { "not of a form that is allowed" } else { error };
@@ -106,12 +116,12 @@ impl TableSchema {
         }
     }
 
-    fn stand_in(&self, key: &str) -> Value {
+    fn placeholder(&self, key: &str) -> Value {
         let property = self.properties.get(key).unwrap_or(&Value::Null);
         self.choices(property).first().map_or_else(|| Value::from("x"), |choice| Value::from(choice.as_str()))
     }
 
-    /// Follows references and optional wrappers to the schema that says something.
+    /// Follows references and optional wrappers to the schema with the contents.
     fn resolve<'a>(&'a self, property: &'a Value) -> &'a Value {
         if let Some(name) = property.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
             return self.definitions.get(name).map_or(property, |definition| self.resolve(definition));
@@ -136,27 +146,27 @@ impl TableSchema {
         direct.chain(constants).map(str::to_owned).collect()
     }
 
-    /// What may stand at a key, in words: its choices or type, its range, and its description.
+    /// What a key accepts: its choices or type, its range, and its description.
     fn allowed_for(&self, key: &str) -> String {
         let Some(property) = self.properties.get(key) else { return String::new() };
         let schema = self.resolve(property);
         let choices = self.choices(property);
-        let mut words = if choices.is_empty() {
+        let mut allowed = if choices.is_empty() {
             type_of(schema)
         } else {
             choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ")
         };
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         match (bound("minimum"), bound("maximum")) {
-            (Some(minimum), Some(maximum)) => words.push_str(&format!(" from {minimum} to {maximum}")),
-            (Some(minimum), None) => words.push_str(&format!(", at least {minimum}")),
-            (None, Some(maximum)) => words.push_str(&format!(", at most {maximum}")),
+            (Some(minimum), Some(maximum)) => allowed.push_str(&format!(" from {minimum} to {maximum}")),
+            (Some(minimum), None) => allowed.push_str(&format!(", at least {minimum}")),
+            (None, Some(maximum)) => allowed.push_str(&format!(", at most {maximum}")),
             (None, None) => {}
         }
         let description = property.get("description").or_else(|| schema.get("description")).and_then(Value::as_str);
         match description.and_then(|text| text.lines().next()) {
-            Some(line) => format!("{words} ({})", line.trim_end_matches('.')),
-            None => words,
+            Some(line) => format!("{allowed} ({})", line.trim_end_matches('.')),
+            None => allowed,
         }
     }
 }
@@ -184,7 +194,7 @@ fn type_of(schema: &Value) -> String {
     }
 }
 
-/// The name nearest to a mistyped one, if it is near enough to be what was meant.
+/// The name most similar to a mistyped one, if it is similar enough to be what was meant.
 fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
     let scored = names.map(|name| (strsim::jaro_winkler(wrong, name), name.as_str()));
     scored

@@ -1,4 +1,4 @@
-//! Pipeline files that name other pipeline files: what another file builds is replayed, and must be built before.
+//! Pipeline files that name other pipeline files: the datasets that those build are replayed, and must be built before.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::path::{Path, PathBuf};
@@ -7,12 +7,15 @@ use serde_json::Value;
 
 use crate::document::{self, Node, Override};
 use crate::error::PipelineError;
-use crate::{OneOrMany, Pipeline, PipelineFile, parse};
+use crate::parse::{Pipeline, directory_of, parse};
+use crate::problem::Problem;
+use crate::settings::file::PipelineFile;
+use crate::settings::values::OneOrMany;
 
 /// A checked pipeline file, and the pipeline files that it names.
 #[derive(Debug, Clone, PartialEq)]
 pub struct ReadPipeline {
-    /// The pipeline, with datasets in the place of the files that build them.
+    /// The pipeline, with datasets in place of the files that build them.
     pub pipeline: Pipeline,
     /// The files that it names, and the datasets that they build.
     pub references: BTreeMap<PathBuf, String>,
@@ -21,21 +24,24 @@ pub struct ReadPipeline {
 /// Reads and checks a pipeline file, and finds out where the pipeline files that it names put their datasets.
 ///
 /// Of the overrides, those files take variables that they declare, and `output.root`.
+///
+/// # Errors
+///
+/// [`PipelineError::Invalid`] with every error of the file, [`PipelineError::Read`] if it or a file that it names cannot be
+/// read.
 pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PipelineError> {
     let text = read_text(path)?;
     let mut pipeline = parse(&text, path, overrides).map_err(PipelineError::Invalid)?;
     let mut outputs = BTreeMap::new();
     for text in references(&mut pipeline.file) {
-        let path = PathBuf::from(text.as_str());
-        if let Entry::Vacant(place) = outputs.entry(path) {
-            let output = output_of(place.key(), overrides)?;
-            place.insert(output);
-        }
-    }
-    for text in references(&mut pipeline.file) {
-        if let Some(output) = outputs.get(Path::new(text.as_str())) {
-            output.clone_into(text);
-        }
+        let output = match outputs.entry(PathBuf::from(text.as_str())) {
+            Entry::Occupied(output) => output.into_mut(),
+            Entry::Vacant(missing) => {
+                let output = output_of(missing.key(), overrides)?;
+                missing.insert(output)
+            }
+        };
+        output.clone_into(text);
     }
     Ok(ReadPipeline { pipeline, references: outputs })
 }
@@ -44,7 +50,7 @@ fn read_text(path: &Path) -> Result<String, PipelineError> {
     std::fs::read_to_string(path).map_err(|source| PipelineError::Read { path: path.to_owned(), source })
 }
 
-/// Every place of a file where a dataset is named by the pipeline file that builds it.
+/// Every setting that names a dataset by the pipeline file that builds it.
 fn references(file: &mut PipelineFile) -> Vec<&mut String> {
     let mut named: Vec<&mut String> = Vec::new();
     let mut add = |text| named.push(text);
@@ -61,19 +67,18 @@ fn references(file: &mut PipelineFile) -> Vec<&mut String> {
     named
 }
 
-/// The dataset that a pipeline file builds. Only what says so is read: its mistakes are told when it is built.
+/// The dataset that a pipeline file builds. Nothing else of the file is checked: its errors are reported when it is built.
 fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PipelineError> {
     let text = read_text(path)?;
     let mut root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let declared: Vec<String> = keys(&root, "vars");
-    // An empty directory stands for the one below the root; any other is that of the file that is built.
+    // An empty directory means the default one below the root. Any other one is meant for the file that is built.
     let concerns_output =
         |set: &Override| set.key == "output.root" || (set.key == "output.directory" && set.value == "\"\"");
     for set in overrides.iter().filter(|set| concerns_output(set) || declared.contains(&set.key)) {
         document::apply_override(&mut root, set).map_err(|problem| in_file(vec![problem], path))?;
     }
-    let here = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    document::substitute(&mut root, &[("here", here.display().to_string())])
+    document::substitute(&mut root, &[("here", directory_of(path).display().to_string())])
         .map_err(|problems| in_file(problems, path))?;
     let json = root.to_json();
     let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
@@ -85,15 +90,19 @@ fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PipelineErro
 }
 
 fn keys(root: &Node, table: &str) -> Vec<String> {
-    let table = root.entries().and_then(|entries| entries.get(table)).and_then(|entry| entry.node.entries());
-    table.into_iter().flat_map(|entries| entries.keys().cloned()).collect()
+    root.get(table).and_then(Node::entries).into_iter().flat_map(|entries| entries.keys().cloned()).collect()
 }
 
-fn in_file(problems: Vec<super::Problem>, path: &Path) -> PipelineError {
+fn in_file(problems: Vec<Problem>, path: &Path) -> PipelineError {
     PipelineError::Invalid(problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect())
 }
 
-/// The pipeline files of a folder in an order in which each follows those that it names; otherwise by name.
+/// The pipeline files of a folder, each after those that it names, otherwise by name.
+///
+/// # Errors
+///
+/// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they name each other in a cycle, and
+/// those of [`read`].
 pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(|source| PipelineError::Read { path: folder.to_owned(), source })?;
@@ -130,16 +139,20 @@ fn is_same(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// Those of the overrides of several files that a file has a place for: settings of tables that every file may have, its own
+/// The overrides, given for several files, that apply to this one: settings of tables that every file may have, its own
 /// variables and sources.
+///
+/// # Errors
+///
+/// [`PipelineError::Read`] or [`PipelineError::Invalid`] if it is not a readable TOML file.
 pub fn overrides_for(path: &Path, overrides: &[Override]) -> Result<Vec<Override>, PipelineError> {
     let text = read_text(path)?;
     let root = document::parse(&text).map_err(|problems| in_file(problems, path))?;
     let variables = keys(&root, "vars");
-    let has_place = |set: &&Override| match set.key.split('.').collect::<Vec<_>>()[..] {
-        [key] => variables.iter().any(|name| name == key) || root.entries().is_some_and(|all| all.contains_key(key)),
+    let applies = |set: &&Override| match set.key.split('.').collect::<Vec<_>>()[..] {
+        [key] => variables.iter().any(|name| name == key) || root.has(key),
         ["source", name, ..] => document::has_element(&root, "source", name),
         _ => true,
     };
-    Ok(overrides.iter().filter(has_place).cloned().collect())
+    Ok(overrides.iter().filter(applies).cloned().collect())
 }

@@ -6,7 +6,7 @@ use crate::support::{Workshop, llava, photo, stdout};
 
 fn with_policy(policy: &str, max_tokens: u32) -> Workshop {
     let mut workshop = Workshop::new();
-    workshop.head.push_str(&format!("max_tokens = {max_tokens}\n[over_long]\npolicy = [{policy}]\nmin_frames = 2\n"));
+    workshop.head.push_str(&format!("max_tokens = {max_tokens}\n[overlength]\npolicy = [{policy}]\nmin_frames = 2\n"));
     workshop
 }
 

@@ -1,4 +1,4 @@
-//! The `[pack]` table: how samples become training sequences.
+//! The `[pack]` table: how samples are packed into training sequences.
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
@@ -8,33 +8,33 @@ use manyframe_samplers::{PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How samples are put together into training sequences: `pack.parquet`, an index over samples. Other settings rewrite the
-/// index and no shard. Without this table there is none.
+/// How samples are packed into training sequences. The packs are an index over samples, `pack.parquet`: a change of these
+/// settings rewrites the index and no shard.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PackTable {
     /// How packs are filled. Default: `best_fit_decreasing`.
     pub strategy: PackingStrategy,
-    /// Longest pack, in tokens, padding included. Default: `format.max_tokens`.
+    /// Longest pack in tokens, padding included. Default: `format.max_tokens`.
     pub max_tokens: Option<NonZeroU32>,
-    /// Most images of a pack. Default: no limit.
+    /// Most images in a pack. Default: no limit.
     pub max_images: Option<NonZeroU32>,
-    /// Samples that are considered together, in the order of delivery: a curriculum survives to within a window.
-    /// Default: all of them.
+    /// How many samples are considered together, in the order of delivery. A curriculum is kept to within a window.
+    /// Default: all samples.
     pub window: Option<NonZeroUsize>,
-    /// Seed of the order of packs. Default: that of the file.
+    /// Seed of the order of packs. Default: `seed` of the file.
     pub seed: Option<u64>,
-    /// Data-parallel ranks: one pack for each makes a step. Default: 1.
+    /// Number of data-parallel ranks. A step has one pack for each rank. Default: 1.
     pub ranks: NonZeroU32,
-    /// Lengths are padded to a multiple of this many tokens. Default: what `sequence_parallel` needs, or 1.
+    /// Lengths are padded to a multiple of this many tokens. Default: as `sequence_parallel` needs, otherwise 1.
     pub pad_to_multiple: Option<NonZeroU32>,
-    /// Whether packs are padded, or each sample in them. Default: `packs`.
+    /// Whether each pack is padded, or each sample in it. Default: `packs`.
     pub padding: Padding,
-    /// How ranks share a sequence: `ring:8`, `zigzag:8`, or `2d:4x2` (ring × Ulysses). Default: they do not.
+    /// Sequence parallelism (SP): `ring:8`, `zigzag:8`, or `2d:4x2` (ring × Ulysses). Default: none.
     pub sequence_parallel: Option<SequenceParallel>,
-    /// Reports what another packer would have lost of the same samples. Default: none.
+    /// Reports what another packer would have lost of the same samples. Default: no report.
     pub audit: Option<Audit>,
-    /// Most tokens of a pack of the audited packer, as it counts them. Default: 128,000, as it was released.
+    /// Most tokens in a pack of the audited packer, as it counts them. Default: 128,000, as released.
     pub audit_max_tokens: Option<NonZeroU32>,
 }
 
@@ -60,12 +60,13 @@ impl Default for PackTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Audit {
-    /// LongLLaVA's released packer: concatenates in order, drops the sample at hand when a pack is full, and text-only packs.
+    /// LongLLaVA's released packer: it concatenates samples in order, and drops text-only packs and the sample that overflows a
+    /// pack.
     Concat,
 }
 
 impl PackTable {
-    /// The settings of the packer, for samples of at most `max_tokens`.
+    /// Options of the packer. `max_tokens` and `seed` are those of the file, for what the table leaves open.
     pub fn options(&self, max_tokens: u64, seed: u64) -> PackOptions {
         let longest = NonZeroU32::new(u32::try_from(max_tokens).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         let chunks = self.sequence_parallel.map(SequenceParallel::num_chunks);
@@ -83,17 +84,17 @@ impl PackTable {
     }
 }
 
-/// How the ranks of a group share a sequence, as text.
+/// How the ranks of a sequence-parallel group share a sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceParallel(pub Scheme);
 
 impl SequenceParallel {
-    /// Which images and tokens each rank has.
+    /// Which images and tokens each rank holds.
     pub fn layout(self) -> RankLayout {
         RankLayout::new(self.0)
     }
 
-    /// Chunks that a sequence is cut into.
+    /// Number of chunks that a sequence is cut into.
     pub(crate) fn num_chunks(self) -> u64 {
         self.layout().num_chunks()
     }

@@ -1,4 +1,4 @@
-//! `[[source]]`: where records come from, how many of them, and how they are shown.
+//! The `[[source]]` table: where records come from, how many are drawn, and how they are shown.
 
 use std::collections::BTreeMap;
 
@@ -8,62 +8,65 @@ use manyframe_sources::{SourceKind, SourceOptions};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::values::{OneOrMany, Share, Take};
+use crate::settings::values::{OneOrMany, Share, Take};
 
-/// One `[[source]]`: a dataset as its publisher distributes it, or one that manyframe built.
+/// A dataset as its publisher distributes it, or one that manyframe built.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
 pub struct SourceTable {
-    /// Its name in ledgers and tables; unique. Letters, digits, `-` and `_`.
+    /// Its unique name in ledgers and tables. Letters, digits, `-` and `_`.
     pub name: String,
-    /// Which reader it takes: the dataset's published layout.
+    /// Which reader is used: the layout in which the dataset was published.
     pub kind: Kind,
     /// Annotation files: a path, a pattern such as `data/*/train*.parquet`, or a list of them.
     pub annotations: OneOrMany,
-    /// The directory below which an annotation file's path names its subset. Default: the reader decides.
+    /// The directory below which the path of an annotation file names its subset. Default: the reader decides.
     pub annotation_root: String,
-    /// Where images and videos are: directories, zip or tar files, or patterns such as `data/*.zip`, tried in order.
+    /// Where images and videos are: directories, zip or tar files, or patterns such as `data/*.zip`, searched in order.
     pub media: OneOrMany,
-    /// Further places for the records of one subset, or of all subsets below it; tried before `media`.
+    /// Further media roots for the records of one subset, or of all subsets below it. Searched before `media`.
     pub media_by_subset: BTreeMap<String, OneOrMany>,
     /// For `kind = "dataset"`: the directory of a dataset that manyframe built, or the pipeline file that builds it.
     pub from: String,
-    /// For `kind = "dataset"`: only samples that came from these sources of it. Default: all.
+    /// For `kind = "dataset"`: only samples from these sources of it. Default: all.
     pub only_sources: Vec<String>,
     /// For `kind = "dataset"`: only samples of these layouts. Default: all.
     pub only_layouts: Vec<Layout>,
-    /// Only records that one of these datasets, or pipeline files, delivered from the same place of the same file.
+    /// Only records that one of these datasets, or pipeline files, delivered from the same position of the same file. Default:
+    /// no restriction.
     pub delivered_in: OneOrMany,
-    /// Only records that none of these datasets, or pipeline files, delivered from the same place of the same file.
+    /// Only records that none of these datasets, or pipeline files, delivered from the same position of the same file. Default:
+    /// no restriction.
     pub not_delivered_in: OneOrMany,
-    /// How much to draw, or `"all"`. Default: all.
+    /// How much to draw, in units of `unit`, or `"all"`. Default: `"all"`.
     pub take: Take,
-    /// In place of `take`: its part of `mix.total`, relative to the other sources that have a weight.
+    /// Instead of `take`: its part of `mix.total`, relative to the other sources that have a weight.
     #[schemars(range(min = 0))]
     pub weight: Option<f64>,
-    /// In place of `take`: what it has, times this; 1.7 is every record once and the 70 % of lowest rank once more.
+    /// Instead of `take`: the number of epochs. 1.7 delivers every record once, and the 70 % of lowest rank a second time.
     #[schemars(range(min = 0, max = 1000))]
     pub repeat: Option<f64>,
-    /// What `take`, `weight` and `repeat` count: a record more would pass the target. Default: `records`.
+    /// What `take`, `weight` and `repeat` count. One more record would exceed the target. Default: `records`.
     pub unit: Unit,
     /// What happens if the source has less than `take` or `weight` asks for. Default: `stop`.
     pub on_exhausted: OnExhausted,
-    /// Whether records are drawn with replacement: then one can come again before all others came once, and the source is never
-    /// exhausted. Default: `without`.
+    /// Whether records are drawn with replacement. If so, a record may be drawn twice before every other was drawn once, and the
+    /// source is never exhausted. Default: `without`.
     pub replacement: Replacement,
-    /// Draw so that these groups of records keep their proportions. Default: none.
+    /// Groups of records that keep their proportions in the draw. Default: none.
     pub stratify: Option<StratifyBy>,
-    /// Whether the groups of `stratify` share the draw in proportion or equally. Default: `proportional`.
+    /// Whether the groups of `stratify` share the draw in proportion to their size or equally. Default: `proportional`.
     pub strata: StratumSplit,
-    /// How images are shown. Default: whole.
+    /// How images are shown. Default: `whole`.
     pub visuals: ImageShow,
-    /// Which records are left out before the draw.
+    /// Bounds on records; those outside are left out before the draw. Default: none.
     pub filter: FilterTable,
-    /// The share of its records that may be rejected before `build` ends with exit code 3, such as `"0.5 %"`. Default: any.
+    /// The largest share of its records that may be rejected, such as `"0.5 %"`; beyond it `build` ends with exit code 3.
+    /// Default: no limit.
     pub max_rejects: Option<Share>,
-    /// The licence under which its publisher gives it; goes into the dataset card.
+    /// The licence under which it was published. Goes into the data card.
     pub license: String,
-    /// Settings of particular readers.
+    /// Settings of individual readers.
     #[serde(flatten)]
     pub options: SourceOptions,
 }
@@ -84,9 +87,9 @@ impl SourceTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum StratifyBy {
-    /// Subsets as the reader names them: of a dataset, the source that a sample came from first; of VideoChat2, its task.
+    /// Subset, as the reader names it: for `kind = "dataset"` the original source of a sample, for VideoChat2 its task.
     Subset,
-    /// Temporal, spatial, image, text.
+    /// Layout: temporal, spatial, image or text.
     Layout,
     /// Number of images: 0, 1, 2, 3 to 4, 5 to 8 and so on.
     Images,
@@ -96,13 +99,13 @@ pub enum StratifyBy {
     Turns,
 }
 
-/// Which reader a source takes.
+/// Which reader a source uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Kind {
     /// A published dataset.
     Upstream(SourceKind),
-    /// A dataset that manyframe built: replay.
+    /// A dataset that manyframe built, for replay.
     Replay(ReplayKind),
 }
 
@@ -148,11 +151,11 @@ pub enum ImageShow {
     /// Each image as one image.
     #[default]
     Whole,
-    /// Each image as an overview and rows of sub-images.
+    /// Each image as an overview followed by rows of tiles (AnyRes).
     Tiled,
 }
 
-/// Bounds on a record; those outside are left out with the reason `filtered`.
+/// Bounds on records. Those outside are left out with the reason `filtered`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterTable {
@@ -160,9 +163,9 @@ pub struct FilterTable {
     pub min_tokens: Option<u64>,
     /// Most tokens.
     pub max_tokens: Option<u64>,
-    /// Fewest images; frames and sub-images count.
+    /// Fewest images. Frames and tiles count.
     pub min_images: Option<u64>,
-    /// Most images; frames and sub-images count.
+    /// Most images. Frames and tiles count.
     pub max_images: Option<u64>,
     /// Fewest turns.
     pub min_turns: Option<u64>,
@@ -175,7 +178,7 @@ pub struct FilterTable {
 }
 
 impl FilterTable {
-    /// The bound that a record misses, in words.
+    /// The bound that a record misses, if it misses one.
     pub fn missed_bound(&self, row: &manyframe_core::IndexRow) -> Option<Rejection> {
         let bounds = [
             ("tokens", row.cost.num_tokens(), self.min_tokens, self.max_tokens),

@@ -1,0 +1,184 @@
+//! Text to a checked [`Pipeline`].
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+
+use crate::document::{self, Node, NodeKind, Override};
+use crate::problem::{Problem, ValueLocation};
+use crate::rules::{check_file, check_pack, check_source, source_path};
+use crate::settings::file::PipelineFile;
+use crate::settings::packing::PackTable;
+use crate::settings::source::SourceTable;
+use crate::table_check::read_table;
+
+/// A checked pipeline file with its variables filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The settings.
+    pub file: PipelineFile,
+    /// The variables and their values, the built-in `here` and `root` included: what differs between machines.
+    pub variables: BTreeMap<String, String>,
+}
+
+/// Reads and checks a pipeline file. `path` is used in messages, and its directory is the variable `${here}`.
+///
+/// # Errors
+///
+/// Every error of the file and of the overrides, each with its location.
+pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline, Vec<Problem>> {
+    let in_file = |problems: Vec<Problem>| -> Vec<Problem> {
+        problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect()
+    };
+    let mut root = document::parse(text).map_err(in_file)?;
+    let mut problems = Vec::new();
+    for set in overrides {
+        problems.extend(document::apply_override(&mut root, set).err());
+    }
+    let variables = document::substitute(&mut root, &[("here", directory_of(path).display().to_string())]);
+    let mut variables = variables.unwrap_or_else(|unknown| {
+        problems.extend(unknown);
+        BTreeMap::new()
+    });
+    let file = read_root(&root, &mut problems);
+    // Datasets below the root have names that do not depend on where it is.
+    variables.entry("root".to_owned()).or_insert_with(|| file.output.root.clone());
+    if problems.is_empty() { Ok(Pipeline { file, variables }) } else { Err(in_file(problems)) }
+}
+
+/// The directory of a file, `.` for a bare name.
+pub(crate) fn directory_of(path: &Path) -> &Path {
+    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+}
+
+/// The table `[pack]` with some of its settings replaced: `max_tokens=128000`.
+///
+/// # Errors
+///
+/// Every error of the overrides.
+pub fn pack_table_with(before: &PackTable, overrides: &[Override]) -> Result<PackTable, Vec<Problem>> {
+    let text =
+        toml::to_string(before).map_err(|error| vec![Problem::new(ValueLocation::CommandLine, &error.to_string())])?;
+    let mut root = document::parse(&text)?;
+    let mut problems: Vec<Problem> =
+        overrides.iter().filter_map(|set| document::apply_override(&mut root, set).err()).collect();
+    let table = read_table(&root, "pack", &mut problems);
+    check_pack(&table, &root, &mut problems);
+    if problems.is_empty() { Ok(table) } else { Err(problems) }
+}
+
+/// The settings at the top of the file, outside of any table.
+#[derive(Default, Deserialize, JsonSchema)]
+#[serde(default)]
+struct Head {
+    name: String,
+    description: String,
+    seed: u64,
+    vars: BTreeMap<String, String>,
+}
+
+/// The tables that were taken out of a file, by name.
+struct Tables {
+    tables: BTreeMap<&'static str, Node>,
+    missing: Node,
+}
+
+impl Tables {
+    const NAMES: [&'static str; 13] = [
+        "output",
+        "format",
+        "images",
+        "tiles",
+        "video",
+        "limits",
+        "duplicates",
+        "decontamination",
+        "overlength",
+        "mix",
+        "pack",
+        "validate",
+        "source",
+    ];
+
+    /// The tables of a file, and the rest of it.
+    fn split_off(root: &Node) -> (Self, Node) {
+        let mut head = root.clone();
+        let mut tables = BTreeMap::new();
+        for name in Self::NAMES {
+            let (rest, table) = head.without(name);
+            tables.extend(table.map(|table| (name, table)));
+            head = rest;
+        }
+        let missing = Node { location: root.location.clone(), kind: NodeKind::Table(BTreeMap::new()) };
+        (Self { tables, missing }, head)
+    }
+
+    fn get(&self, name: &str) -> Option<&Node> {
+        self.tables.get(name)
+    }
+
+    /// The table, or its defaults if the file does not have it.
+    fn read<T: DeserializeOwned + Default + JsonSchema>(&self, name: &str, problems: &mut Vec<Problem>) -> T {
+        read_table(self.get(name).unwrap_or(&self.missing), name, problems)
+    }
+}
+
+fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
+    let (tables, head) = Tables::split_off(root);
+    let Head { name, description, seed, vars } = read_table(&head, "", problems);
+    let mut file = PipelineFile {
+        name,
+        description,
+        seed,
+        vars,
+        output: tables.read("output", problems),
+        format: tables.read("format", problems),
+        images: tables.read("images", problems),
+        tiles: tables.read("tiles", problems),
+        video: tables.read("video", problems),
+        limits: tables.read("limits", problems),
+        duplicates: tables.read("duplicates", problems),
+        decontamination: tables.read("decontamination", problems),
+        overlength: tables.read("overlength", problems),
+        mix: tables.read("mix", problems),
+        pack: tables.get("pack").map(|node| read_table(node, "pack", problems)),
+        validate: tables.get("validate").map(|node| read_table(node, "validate", problems)),
+        source: tables.get("source").map_or_else(Vec::new, |node| read_sources(node, problems)),
+    };
+    check_file(&file, root, problems);
+    file.output.formats.sort_unstable();
+    file.output.formats.dedup();
+    if file.output.directory.is_empty() {
+        file.output.directory = format!("{}/{}", file.output.root, file.name);
+    }
+    file
+}
+
+fn read_sources(array: &Node, problems: &mut Vec<Problem>) -> Vec<SourceTable> {
+    let mut names = BTreeSet::new();
+    let mut sources = Vec::new();
+    for (index, node) in array.elements().unwrap_or_default().iter().enumerate() {
+        let source = read_source(node, index, problems);
+        if !names.insert(source.name.clone()) {
+            let message = format!("the source name {:?} is used twice", source.name);
+            problems.push(Problem::new(node.location.clone(), &message).with_allowed("a unique name for every source"));
+        }
+        sources.push(source);
+    }
+    sources
+}
+
+fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> SourceTable {
+    let at = source_path(node, index);
+    // A filter is reported key by key instead of as a whole.
+    let (rest, filter) = node.without("filter");
+    let mut source: SourceTable = read_table(&rest, &at, problems);
+    if let Some(filter) = filter {
+        source.filter = read_table(&filter, &format!("{at}.filter"), problems);
+    }
+    check_source(&source, node, &at, problems);
+    source
+}

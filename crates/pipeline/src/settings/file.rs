@@ -1,0 +1,146 @@
+//! The file as a whole, and the tables that say where the dataset goes and how conversations become text.
+
+use std::collections::BTreeMap;
+
+use manyframe_format::FormatSpec;
+use manyframe_media::{MediaLimits, TilePolicy};
+use manyframe_shards::ShardFormat;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::settings::media::{ImagesTable, VideoTable};
+use crate::settings::packing::PackTable;
+use crate::settings::selection::{DecontaminationTable, DuplicatesTable, MixTable, OverlengthTable};
+use crate::settings::source::SourceTable;
+use crate::settings::validation::ValidateTable;
+use crate::settings::values::TokenColumns;
+
+/// One build: which sources are read, how their records are shown and formatted, and where the shards go.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(title = "manyframe pipeline file")]
+pub struct PipelineFile {
+    /// Name of the dataset. Letters, digits, `-` and `_`.
+    pub name: String,
+    /// What the dataset is for, in a sentence. Goes into the data card.
+    #[serde(default)]
+    pub description: String,
+    /// Seed of every draw and shuffle. Default: 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Variables: `${name}` in any string below is replaced by the value. `--set name=value` overrides one.
+    #[serde(default)]
+    pub vars: BTreeMap<String, String>,
+    /// Where the dataset goes and how it is sharded.
+    pub output: OutputTable,
+    /// How conversations become text, and how tokens are counted.
+    pub format: FormatTable,
+    /// How single images are delivered.
+    #[serde(default)]
+    pub images: ImagesTable,
+    /// How images are cut into tiles (AnyRes), where a source says `visuals = "tiled"`.
+    #[serde(default)]
+    pub tiles: TilePolicy,
+    /// Which frames of videos are shown.
+    #[serde(default)]
+    pub video: VideoTable,
+    /// Which images and videos are accepted at all.
+    #[serde(default)]
+    pub limits: MediaLimits,
+    /// Which duplicates and near-duplicates are removed.
+    #[serde(default)]
+    pub duplicates: DuplicatesTable,
+    /// Which images and videos no sample may show, such as those of a benchmark.
+    #[serde(default)]
+    pub decontamination: DecontaminationTable,
+    /// How records longer than `format.max_tokens` are shortened.
+    #[serde(default)]
+    pub overlength: OverlengthTable,
+    /// How weighted sources share a total, and in which order samples are delivered.
+    #[serde(default)]
+    pub mix: MixTable,
+    /// How samples are packed into training sequences. Default: they are not packed.
+    #[serde(default)]
+    pub pack: Option<PackTable>,
+    /// A model that runs over some samples before the dataset becomes visible: `validate = { model = "DIR" }`. Default: none.
+    #[serde(default)]
+    pub validate: Option<ValidateTable>,
+    /// The sources, in order. Of duplicates, the record of the earliest source is kept.
+    pub source: Vec<SourceTable>,
+}
+
+/// Where the dataset goes and how it is sharded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct OutputTable {
+    /// The dataset's directory, relative to the current directory. `--output` overrides it. Default: `ROOT/NAME`.
+    pub directory: String,
+    /// The directory of all datasets that name no `directory` of their own. Default: `out`.
+    pub root: String,
+    /// The shard formats to write. Default: WebDataset only.
+    pub formats: Vec<ShardFormat>,
+    /// Whether a shard contains samples of one layout (temporal, spatial, image, text) or of all. Default: `by_layout`.
+    pub shards: ShardSplit,
+    /// Most samples in a shard. Default: 10,000.
+    #[schemars(range(min = 1))]
+    pub max_shard_samples: u64,
+    /// Size at which a shard is closed, in MiB, estimated from media headers. Default: 256.
+    #[schemars(range(min = 1))]
+    pub max_shard_mib: u64,
+    /// Whether Parquet shards contain the token ids and labels of each prompt: `input_ids` (−200 for each image), `labels`
+    /// (−100 where no loss is computed) and `image_positions`. WebDataset shards never do. Default: true.
+    #[schemars(with = "bool")]
+    pub tokens: TokenColumns,
+}
+
+impl OutputTable {
+    /// Whether any of the formats needs the ids and labels of samples.
+    pub fn has_tokens(&self) -> bool {
+        self.tokens == TokenColumns::Written && self.formats.contains(&ShardFormat::Parquet)
+    }
+}
+
+impl Default for OutputTable {
+    fn default() -> Self {
+        Self {
+            directory: String::new(),
+            root: "out".to_owned(),
+            formats: vec![ShardFormat::Webdataset],
+            shards: ShardSplit::default(),
+            max_shard_samples: 10_000,
+            max_shard_mib: 256,
+            tokens: TokenColumns::default(),
+        }
+    }
+}
+
+/// How samples are divided among shards.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ShardSplit {
+    /// Each shard contains samples of one layout.
+    #[default]
+    ByLayout,
+    /// Shards contain all samples in one order.
+    Mixed,
+}
+
+/// How conversations become text, and how tokens are counted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct FormatTable {
+    /// Path of the tokenizer: a SentencePiece `.model` or a `tokenizer.json`.
+    pub tokenizer: String,
+    /// Longest sample, in tokens. Default: 40,960.
+    #[schemars(range(min = 1))]
+    pub max_tokens: u64,
+    /// How turns and visuals are written.
+    #[serde(flatten)]
+    pub spec: FormatSpec,
+}
+
+impl Default for FormatTable {
+    fn default() -> Self {
+        Self { tokenizer: String::new(), max_tokens: 40_960, spec: FormatSpec::default() }
+    }
+}

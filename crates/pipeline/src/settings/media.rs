@@ -1,0 +1,77 @@
+//! How images and frames are delivered. How they are cut into tiles is [`manyframe_media::TilePolicy`].
+
+use manyframe_media::{Check, ImagePolicy, MediaLimits, Subsampling};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// How single images are delivered. An image that needs no change is delivered byte for byte.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ImagesTable {
+    /// Longest side in pixels; larger images are scaled down. Default: no limit.
+    #[schemars(range(min = 14, max = 65500))]
+    pub max_edge_px: Option<u32>,
+    /// JPEG quality of everything that is re-encoded, frames and tiles included. Default: 90.
+    #[schemars(range(min = 1, max = 100))]
+    pub quality: u8,
+    /// JPEG chroma subsampling of everything that is re-encoded. Default: `4:2:0`.
+    pub subsampling: Subsampling,
+    /// How an image that is delivered byte for byte is checked. Default: `decode`.
+    pub check: Check,
+}
+
+impl Default for ImagesTable {
+    fn default() -> Self {
+        Self { max_edge_px: None, quality: 90, subsampling: Subsampling::default(), check: Check::default() }
+    }
+}
+
+impl ImagesTable {
+    /// How an image within `limits` is delivered.
+    pub fn policy(&self, limits: &MediaLimits) -> ImagePolicy {
+        ImagePolicy {
+            limits: limits.clone(),
+            max_edge_px: self.max_edge_px,
+            quality: self.quality,
+            subsampling: self.subsampling,
+            check: self.check,
+        }
+    }
+}
+
+/// Which frames of videos are shown.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct VideoTable {
+    /// How frames are chosen. Default: `interval`.
+    pub sampling: SamplingRule,
+    /// Seconds between frames, with `interval`. Default: 1.
+    #[schemars(range(min = 0.001))]
+    pub interval_s: f64,
+    /// Most frames of a video, with `interval`. Default: 128.
+    #[schemars(range(min = 1, max = 65536))]
+    pub max_frames: u32,
+    /// Frames of a video, with `uniform`. Default: 8.
+    #[schemars(range(min = 1, max = 65536))]
+    pub num_frames: u32,
+    /// Longest side of a frame in pixels; larger frames are scaled down. Default: 336, the input size of the vision tower.
+    #[schemars(range(min = 14, max = 65500))]
+    pub max_edge_px: u32,
+}
+
+impl Default for VideoTable {
+    fn default() -> Self {
+        Self { sampling: SamplingRule::default(), interval_s: 1.0, max_frames: 128, num_frames: 8, max_edge_px: 336 }
+    }
+}
+
+/// How frames of a video are chosen.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum SamplingRule {
+    /// One frame every `interval_s`. If these are more than `max_frames`, that many of them, evenly spaced.
+    #[default]
+    Interval,
+    /// `num_frames` frames, evenly spaced over the whole video.
+    Uniform,
+}
