@@ -244,7 +244,7 @@ fn a_stage_that_replays_what_its_file_no_longer_says_is_warned_of() {
 }
 
 #[test]
-fn stages_that_name_each_other_in_a_circle_are_an_error() {
+fn stages_that_depend_on_each_other_in_a_cycle_are_an_error() {
     let workshop = Workshop::new();
     let stage = |name: &str, other: &str| {
         format!(
@@ -254,5 +254,5 @@ fn stages_that_name_each_other_in_a_circle_are_an_error() {
     workshop.write("stages/a.toml", stage("a", "b"));
     workshop.write("stages/b.toml", stage("b", "a"));
     let output = run(&["check", &workshop.text("stages")], 2);
-    assert!(String::from_utf8_lossy(&output.stderr).contains("in a circle"));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("in a cycle"));
 }
