@@ -309,6 +309,6 @@ fn a_build_goes_on_past_an_image_that_appears_later() {
     assert_eq!(workshop.build_with(&["--set", "seed=4"], 0).manifest.total.num_samples, 2);
 }
 
-fn line_of(row: &manyframe_engine::LedgerRow) -> Option<u64> {
+fn line_of(row: &manyframe_dataset::LedgerRow) -> Option<u64> {
     if let manyframe_core::Position::Bytes { line, .. } = row.origin.position { Some(line) } else { None }
 }

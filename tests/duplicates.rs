@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use manyframe_engine::LedgerRow;
+use manyframe_dataset::LedgerRow;
 use serde_json::json;
 
 use crate::support::{Built, Workshop, demo_media, encode, llava, photo};

@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use manyframe_engine::Manifest;
+use manyframe_core::Layout;
+use manyframe_dataset::Manifest;
 use serde_json::{Value, json};
 
 use crate::demo::stages;
@@ -162,8 +163,8 @@ fn layouts_sources_and_paths_are_as_asked_for() {
     let workshop = Workshop::new();
     let built = Built::read(&stages()[2]);
     let out = export(&workshop, &built.dataset, "temporal", &["--only-layout", "temporal", "--only-layout", "text"]);
-    let expected = built.ledger.iter().filter_map(|row| row.shard.as_deref());
-    let expected = expected.filter(|shard| shard.starts_with("temporal/") || shard.starts_with("text/")).count();
+    let expected = built.ledger.iter().filter_map(|row| row.shard?.layout);
+    let expected = expected.filter(|layout| matches!(layout, Layout::Temporal | Layout::Text)).count();
     assert_eq!(records(&out).len(), expected);
     let more = ["--only-source", "replay", "--only-source", "mantis", "--path-prefix", "/data/"];
     let out = export(&workshop, &built.dataset, "sources", &more);

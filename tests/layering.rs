@@ -17,6 +17,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("manyframe-samplers", 2),
     ("manyframe-validate", 2),
     ("manyframe-pipeline", 3),
+    ("manyframe-dataset", 4),
     ("manyframe-plan", 5),
     ("manyframe-engine", 6),
     ("manyframe", 7),

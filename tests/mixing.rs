@@ -130,7 +130,9 @@ fn what_is_taken_over_has_the_bytes_that_would_be_made() {
     let taken_over = workshop.build_with(&["--set", "source.a.take=9"], 0);
     let anew = workshop.build_with(&["--set", "source.a.take=9", "--fresh"], 0);
     assert_eq!(taken_over.manifest, anew.manifest);
-    let done = |built: &Built| manyframe_plan::BuildFacts::read(&built.dataset).unwrap().unwrap().work;
+    let done = |built: &Built| {
+        manyframe_dataset::DatasetReader::open(&built.dataset).unwrap().build_facts().unwrap().unwrap().work
+    };
     assert_eq!((done(&anew).num_samples_made, done(&anew).num_samples_reused), (13, 0));
 }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_engine::{PackRow, read_packs};
+use manyframe_dataset::{PackRow, read_packs};
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, llava, photo, run, stdout};
@@ -25,7 +25,7 @@ fn packed() -> (Workshop, Built) {
 fn packs_cover_each_sample_once_with_its_true_length() {
     let (_workshop, built) = packed();
     let lengths: BTreeMap<_, _> =
-        built.ledger.iter().map(|row| (row.id, (row.measured.unwrap().0, row.shard.clone()))).collect();
+        built.ledger.iter().map(|row| (row.id, (row.measured.unwrap().0, row.shard))).collect();
     let mut seen = Vec::new();
     for row in read_packs(&built.dataset.join("pack.parquet")).unwrap() {
         let row = row.unwrap();
@@ -36,7 +36,7 @@ fn packs_cover_each_sample_once_with_its_true_length() {
             let (cost, shard) = &lengths[sample];
             assert_eq!(row.cu_seqlens[at + 1] - row.cu_seqlens[at], cost.num_tokens());
             assert_eq!(row.cu_images[at + 1] - row.cu_images[at], cost.num_images);
-            assert_eq!(shard.as_deref(), Some(row.shards[at].as_str()));
+            assert_eq!(*shard, Some(row.shards[at]));
             seen.push(*sample);
         }
     }
@@ -107,7 +107,7 @@ fn another_length_rewrites_the_index_and_no_shard() {
     let dataset = built.dataset.display().to_string();
     let modified = |built: &Built| {
         let time = |path: &str| std::fs::metadata(built.dataset.join(path)).unwrap().modified().unwrap();
-        built.manifest.shards.iter().map(|shard| (shard.digest, time(&shard.path))).collect::<Vec<_>>()
+        built.manifest.shards.iter().map(|shard| (shard.digest, time(&shard.path.to_string()))).collect::<Vec<_>>()
     };
     let before = modified(&built);
     let text = stdout(&["pack", &dataset, "--set", "max_tokens=2000", "--set", "strategy=balanced", "--ranks", "4,16"]);

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use manyframe_engine::Manifest;
+use manyframe_dataset::Manifest;
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::{SampleJson, SampleMetadata};
 use manyframe_validate::measure::{Policy, Report, table_schema};
@@ -31,8 +31,8 @@ fn schemas_are_generated_from_the_types() {
     compare_type::<SampleJson>("sample.schema.json");
     compare_type::<SampleMetadata>("sample-metadata.schema.json");
     compare_type::<Manifest>("manifest.schema.json");
-    compare("ledger.schema.json", &manyframe_engine::ledger_schema());
-    compare("pack.schema.json", &manyframe_engine::pack_schema());
+    compare("ledger.schema.json", &manyframe_dataset::ledger_schema());
+    compare("pack.schema.json", &manyframe_dataset::pack_schema());
     compare_type::<Report>("validation.schema.json");
     compare_type::<Policy>("policy.schema.json");
     compare("validation-row.schema.json", &table_schema());

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use manyframe_engine::{LedgerRow, Manifest, read_ledger};
+use manyframe_dataset::{LedgerRow, Manifest, read_ledger};
 use serde_json::Value;
 
 /// The root of the repository.

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use manyframe_dataset::DatasetError;
 use manyframe_engine::EngineError;
 use manyframe_pipeline::PipelineError;
 use manyframe_plan::PlanError;
@@ -60,7 +61,7 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
                 | EngineError::NoSuchSource { .. }
                 | EngineError::Occupied { .. }
                 | EngineError::Exists { .. }
-                | EngineError::NotADataset { .. }
+                | EngineError::Dataset(DatasetError::NotADataset { .. })
                 | EngineError::SourceChanged { .. }
                 | EngineError::NoTokens { .. }
                 | EngineError::NoModel { .. }
@@ -82,7 +83,9 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
                 | ValidateError::Unfit { .. }
         )
     };
-    model.is_some_and(is_wrong_model) || engine.is_some_and(is_wrong) || error.downcast_ref::<WrongUse>().is_some()
+    let is_no_dataset = matches!(error.downcast_ref::<DatasetError>(), Some(DatasetError::NotADataset { .. }));
+    let is_request = is_no_dataset || error.downcast_ref::<WrongUse>().is_some();
+    is_request || model.is_some_and(is_wrong_model) || engine.is_some_and(is_wrong)
 }
 
 /// A request that no retry can satisfy.

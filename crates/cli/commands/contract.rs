@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use manyframe_core::{RejectCode, Total};
-use manyframe_engine::{Manifest, SourceSummary};
-use manyframe_plan::{Asked, Plan, SourceBudget};
+use manyframe_dataset::{Asked, Manifest, SourceSummary};
+use manyframe_plan::{Plan, SourceBudget};
 use manyframe_samplers::{Difference, Law, Unit};
 
 use crate::table::{Table, count, percent};

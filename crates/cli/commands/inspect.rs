@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use manyframe_core::{Sample, VisualKind};
-use manyframe_engine::{LedgerRow, Manifest, Status};
+use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
 use super::contract;
 use super::why::find_one;
@@ -25,39 +25,40 @@ pub(super) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
 }
 
 fn show_dataset(dataset: &Path, is_json: bool) -> Result<String> {
-    let manifest = Manifest::read(dataset)?;
+    let dataset = DatasetReader::open(dataset)?;
+    let manifest = dataset.manifest();
     if is_json {
-        return Ok(serde_json::to_string_pretty(&manifest)? + "\n");
+        return Ok(serde_json::to_string_pretty(manifest)? + "\n");
     }
     let mut text = format!("{}\n", manifest.name);
     if !manifest.description.is_empty() {
         text.push_str(&format!("{}\n", manifest.description));
     }
-    text.push_str(&format!("\n{}\n", contract::of_dataset(&manifest)));
+    text.push_str(&format!("\n{}\n", contract::of_dataset(manifest)));
     let mut table = Table::new(&["shard", "samples", "tokens", "images", "bytes"]);
     for shard in &manifest.shards {
         let cost = shard.total.cost;
-        let mut cells = vec![shard.path.clone()];
+        let mut cells = vec![shard.path.to_string()];
         cells.extend([shard.total.num_samples, cost.num_tokens(), cost.num_images].map(count));
         cells.push(bytes(shard.num_bytes));
         table.push(cells);
     }
     text.push_str(&table.render());
-    if let Some(row) = first_delivered(dataset, &manifest)? {
-        text.push_str(&format!("\none sample: manyframe inspect {} {}\n", dataset.display(), row.id));
+    if let Some(row) = first_delivered(&dataset)? {
+        text.push_str(&format!("\none sample: manyframe inspect {} {}\n", dataset.location().display(), row.id));
     }
     Ok(text)
 }
 
-fn first_delivered(dataset: &Path, manifest: &Manifest) -> Result<Option<LedgerRow>> {
-    let mut rows = manyframe_engine::read_ledger(&dataset.join(&manifest.ledger.path))?;
-    let is_delivered = |row: &Result<LedgerRow, _>| row.as_ref().is_ok_and(|row| row.status == Status::Delivered);
-    Ok(rows.find(is_delivered).transpose()?)
+fn first_delivered(dataset: &DatasetReader) -> Result<Option<LedgerRow>> {
+    let is_wanted = |row: &Result<LedgerRow, _>| row.as_ref().map_or(true, |row| row.status == Status::Delivered);
+    Ok(dataset.ledger()?.find(is_wanted).transpose()?)
 }
 
 fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
-    let row = find_one(&arguments.dataset, id)?;
-    let Some(sample) = manyframe_engine::read_sample(&arguments.dataset, &row)? else {
+    let dataset = DatasetReader::open(&arguments.dataset)?;
+    let row = find_one(&dataset, id)?;
+    let Some(sample) = dataset.read_sample(&row)? else {
         let message = format!(
             "record {} was not delivered ({}); see `manyframe why {} {}`",
             row.id,
@@ -91,7 +92,7 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
     let mut line = |name: &str, value: String| text.push_str(&format!("{name:<9} {value}\n"));
     line("source", join(&[&sample.source, &sample.subset, &sample.upstream_id]));
     line("from", row.origin.to_string());
-    line("shard", row.shard.clone().unwrap_or_default());
+    line("shard", row.shard.map(|shard| shard.to_string()).unwrap_or_default());
     line(
         "tokens",
         format!(

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_dataset::{Manifest, PackRow, PackSummary};
 use manyframe_pipeline::{PackTable, PipelineError, SequenceParallel};
-use manyframe_plan::PackSummary;
 use manyframe_samplers::sequence_parallel::{Cluster, ClusterForecast, RankLayout, SequenceLoad, forecast};
 
 use crate::args::{ForecastArguments, PackArguments};
@@ -12,13 +12,13 @@ use crate::table::{Table, count, percent, plural};
 use crate::{exit, output};
 
 pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
-    let manifest = manyframe_engine::Manifest::read(&arguments.dataset)?;
+    let manifest = Manifest::read(&arguments.dataset)?;
     let before = manifest.pack.filter(|_| !arguments.reset).map(|pack| pack.summary.settings).unwrap_or_default();
     let table = manyframe_pipeline::pack_table_with(&before, &arguments.set).map_err(PipelineError::Invalid)?;
     let manifest = manyframe_engine::repack(&arguments.dataset, &table)?;
     let Some(pack) = manifest.pack else { return Ok(ExitCode::SUCCESS) };
-    let sequences = manyframe_engine::read_packs(&arguments.dataset.join(&pack.path))?;
-    let load = |row: Result<manyframe_engine::PackRow, _>| {
+    let sequences = manyframe_dataset::read_packs(&arguments.dataset.join(&pack.path))?;
+    let load = |row: Result<PackRow, _>| {
         row.map(|row| SequenceLoad { tokens: row.num_tokens, images: row.cu_images.last().copied().unwrap_or(0) })
     };
     let sequences = sequences.map(load).collect::<Result<Vec<_>, _>>()?;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use manyframe_engine::Manifest;
+use manyframe_dataset::Manifest;
 use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
 
 use crate::args::PipelineArguments;

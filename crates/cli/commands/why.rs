@@ -1,21 +1,21 @@
 //! `manyframe why`: what became of a record and why, with its original annotation.
 
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_core::RecordId;
-use manyframe_engine::{LedgerRow, Status};
+use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
 use crate::args::WhyArguments;
 use crate::table::count;
 use crate::{exit, output};
 
 pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
-    let row = find_one(&arguments.dataset, &arguments.id)?;
+    let dataset = DatasetReader::open(&arguments.dataset)?;
+    let row = find_one(&dataset, &arguments.id)?;
     let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
     let mut text = render(&row);
-    match manyframe_engine::read_origin(&arguments.dataset, &row, &variables) {
+    match manyframe_engine::read_origin(&dataset, &row, &variables) {
         Ok(record) => text.push_str(&format!("\n{}\n", record.trim_end())),
         Err(error) => {
             // The outcome is in the ledger, even where the annotations are missing, such as on another machine.
@@ -41,7 +41,9 @@ fn render(row: &LedgerRow) -> String {
     line("upstream", &row.upstream_id);
     line("from", &row.origin.to_string());
     let became = match row.status {
-        Status::Delivered => format!("delivered in shard {}", row.shard.as_deref().unwrap_or_default()),
+        Status::Delivered => {
+            format!("delivered in shard {}", row.shard.map(|shard| shard.to_string()).unwrap_or_default())
+        }
         Status::Rejected => format!("rejected: {}", row.reason.as_deref().unwrap_or_default()),
         Status::Duplicate => {
             let kept = row.duplicate_of.map(|id| id.to_string()).unwrap_or_default();
@@ -62,9 +64,9 @@ fn render(row: &LedgerRow) -> String {
 }
 
 /// The record that a text identifies; an error lists the candidates if there are several.
-pub(super) fn find_one(dataset: &Path, id: &str) -> Result<LedgerRow> {
+pub(super) fn find_one(dataset: &DatasetReader, id: &str) -> Result<LedgerRow> {
     const MOST_SHOWN: usize = 10;
-    let rows = manyframe_engine::find_rows(dataset, id, MOST_SHOWN + 1)?;
+    let rows = dataset.find_rows(id, MOST_SHOWN + 1)?;
     let exact = id.parse::<RecordId>().ok();
     if let Some(row) = rows.iter().find(|row| Some(row.id) == exact) {
         return Ok(row.clone());

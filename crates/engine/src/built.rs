@@ -5,12 +5,10 @@
 use manyframe_core::Sample;
 use manyframe_plan::{Context, PlannedSample};
 
-use crate::placed::read_placed;
-
 /// The sample, if it was built before and is still where the planner saw it.
 pub(crate) fn read(context: &Context, planned: &PlannedSample) -> Option<Sample> {
-    let built = planned.built_before.as_ref()?;
-    let mut sample = read_placed(built.format, &built.shard, built.position, planned.id()).ok().flatten()?;
+    let location = planned.reused_from.as_ref()?;
+    let mut sample = location.read(planned.id()).ok().flatten()?;
     // Only some shard formats hold tokens; which are written is no part of what a sample is.
     let is_wanted = context.pipeline.file.output.has_tokens();
     sample.tokens = match sample.tokens.filter(|_| is_wanted) {

@@ -14,15 +14,20 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileError, Progress, Step, write_atomic, write_json};
 use manyframe_core::{Digest, IndexVec, Layout, RecordIndex, SourceIndex, Total};
-use manyframe_plan::{BuildFacts, Decision, Plan, PlannedRecord, SourceBudget, WorkDone, read_records, records_path};
+use manyframe_dataset::{
+    BUILD_FACTS_FILE, BuildFacts, CARD_FILE, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LedgerRow,
+    LedgerWriter, LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName,
+    SourceSummary, Status, Storage, WorkDone, dataset_card,
+};
+use manyframe_plan::{
+    Decision, Plan, PlannedRecord, SourceBudget, read_records, records_path, source_settings_digests,
+};
 use manyframe_samplers::sample_id;
 
 use crate::error::EngineError;
-use crate::ledger::{LedgerRow, LedgerWriter, Status};
-use crate::manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary};
 use crate::open_plan::OpenPlan;
+use crate::packs;
 use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
-use crate::{card, packs};
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -61,20 +66,20 @@ pub fn commit(
     }
     fs::create_dir_all(&staged).map_err(FileError::write(&staged))?;
     let (shards, names) = gather_shards(directory, &staged, &reports, executor.progress)?;
-    let sources = write_ledger(plan, directory, &staged.join("ledger.parquet"), &reports, &names)?;
+    let sources = write_ledger(plan, directory, &staged.join(LEDGER_FILE), &reports, &names)?;
     let pack = packs::write(&plan.pipeline, &staged)?;
     let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
-    write_atomic(&staged.join("README.md"), card::dataset_card(&manifest).as_bytes())?;
+    write_atomic(&staged.join(CARD_FILE), dataset_card(&manifest).as_bytes())?;
     let work = work_done(plan, &reports);
     let facts = BuildFacts {
         plan_key: plan.key,
         variables: plan.variables.clone(),
         manyframe_version: manifest.manyframe_version.clone(),
-        recipes: BuildFacts::recipes(context),
+        source_settings_digests: source_settings_digests(context),
         work,
     };
-    write_json(&staged.join("build.json"), &facts)?;
-    let text = write_json(&staged.join("manifest.json"), &manifest)?;
+    write_json(&staged.join(BUILD_FACTS_FILE), &facts)?;
+    let text = write_json(&staged.join(MANIFEST_FILE), &manifest)?;
     check(&staged)?;
     // Where directories cannot be exchanged there is a moment without a dataset; committing again heals a crash in it.
     replace_directory(&staged, dataset, &directory.join("replaced"))?;
@@ -84,17 +89,28 @@ pub fn commit(
 impl Committed {
     /// Reads a dataset that is there already.
     pub(crate) fn read(dataset: &Path) -> Result<Self, EngineError> {
-        let manifest = Manifest::read(dataset)?;
-        let path = dataset.join("manifest.json");
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        let (dataset, manifest_digest) = (dataset.to_owned(), Digest::of(&text));
-        Ok(Self { dataset, manifest, manifest_digest, work: WorkDone::default() })
+        Ok(Self::from_reader(dataset, &DatasetReader::open(dataset)?))
     }
 
-    /// Reads a dataset if it is there and was built from the plan with this key.
+    /// Reads a dataset if it is there and was built from the plan with this key. One that this version cannot read was not.
     pub(crate) fn read_if_built_from(dataset: &Path, plan_key: Digest) -> Result<Option<Self>, EngineError> {
-        let is_built = BuildFacts::read(dataset)?.is_some_and(|facts| facts.plan_key == plan_key);
-        if is_built && dataset.join("manifest.json").exists() { Self::read(dataset).map(Some) } else { Ok(None) }
+        if !dataset.join(MANIFEST_FILE).exists() {
+            return Ok(None);
+        }
+        match DatasetReader::open(dataset).and_then(|reader| Ok((reader.build_facts()?, reader))) {
+            Ok((Some(facts), reader)) if facts.plan_key == plan_key => Ok(Some(Self::from_reader(dataset, &reader))),
+            Ok(_) => Ok(None),
+            Err(DatasetError::File(error)) => Err(error.into()),
+            Err(error) => {
+                tracing::info!(dataset = %dataset.display(), %error, "the dataset is built again");
+                Ok(None)
+            }
+        }
+    }
+
+    fn from_reader(dataset: &Path, reader: &DatasetReader) -> Self {
+        let (manifest, manifest_digest) = (reader.manifest().clone(), reader.manifest_digest());
+        Self { dataset: dataset.to_owned(), manifest, manifest_digest, work: WorkDone::default() }
     }
 }
 
@@ -113,7 +129,7 @@ fn work_done(plan: &Plan, reports: &[TaskReport]) -> WorkDone {
 pub(crate) fn ensure_replaceable(dataset: &Path) -> Result<(), EngineError> {
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     match fs::read_dir(dataset) {
-        Ok(_) if dataset.join("manifest.json").exists() => Ok(()),
+        Ok(_) if dataset.join(MANIFEST_FILE).exists() => Ok(()),
         Ok(mut entries) => entries.next().map_or(Ok(()), |_| occupied()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => occupied(),
@@ -143,31 +159,31 @@ fn gather_shards(
     staged: &Path,
     reports: &[TaskReport],
     progress: &dyn Progress,
-) -> Result<(Vec<ShardEntry>, Vec<String>), EngineError> {
+) -> Result<(Vec<ShardEntry>, Vec<Option<ShardName>>), EngineError> {
     progress.start(Step::Commit, reports.iter().map(|report| report.shards.len() as u64).sum());
     let mut next_number: BTreeMap<Option<Layout>, u64> = BTreeMap::new();
     let mut entries = Vec::new();
     let mut names = Vec::new();
     for report in reports {
         if report.shards.is_empty() {
-            names.push(String::new());
+            names.push(None);
             continue;
         }
         let number = next_number.entry(report.layout).or_insert(0);
-        let name = format!("{}/{number:06}", report.layout.map_or("mixed", Layout::as_str));
+        let name = ShardName { layout: report.layout, number: *number };
         *number += 1;
         let total = delivered_total(report);
         for shard in &report.shards {
-            let path = format!("{}/{name}.{}", shard.format.as_str(), shard.format.extension());
-            link(&shard_path(directory, report.id, shard.format), &staged.join(&path))?;
+            let path = name.path(shard.format);
+            link(&shard_path(directory, report.id, shard.format), &staged.join(path.to_string()))?;
             let (format, layout, num_bytes, digest) = (shard.format, report.layout, shard.num_bytes, shard.digest);
             entries.push(ShardEntry { path, format, layout, num_bytes, digest, total });
             progress.advance(shard.num_samples, 1);
         }
-        names.push(name);
+        names.push(Some(name));
     }
     progress.finish(Step::Commit);
-    entries.sort_by(|a, b| a.path.cmp(&b.path));
+    entries.sort_by_key(|entry| entry.path);
     Ok((entries, names))
 }
 
@@ -198,7 +214,7 @@ fn write_ledger(
     directory: &Path,
     path: &Path,
     reports: &[TaskReport],
-    names: &[String],
+    names: &[Option<ShardName>],
 ) -> Result<Vec<SourceSummary>, EngineError> {
     let mut outcomes = outcomes_by_record(reports, names).into_iter().peekable();
     let mut sources: IndexVec<SourceIndex, SourceSummary> =
@@ -234,14 +250,15 @@ fn write_ledger(
 /// An outcome and where its sample stands.
 struct Placed<'a> {
     outcome: &'a RecordOutcome,
-    shard: &'a str,
+    /// `None` if its task delivered nothing.
+    shard: Option<ShardName>,
     shard_row: u64,
 }
 
 /// The outcomes of all tasks in the order of the records.
-fn outcomes_by_record<'a>(reports: &'a [TaskReport], names: &'a [String]) -> Vec<Placed<'a>> {
+fn outcomes_by_record<'a>(reports: &'a [TaskReport], names: &[Option<ShardName>]) -> Vec<Placed<'a>> {
     let mut all = Vec::new();
-    for (report, shard) in reports.iter().zip(names) {
+    for (report, &shard) in reports.iter().zip(names) {
         let mut shard_row = 0;
         for outcome in &report.outcomes {
             all.push(Placed { outcome, shard, shard_row });
@@ -312,7 +329,7 @@ fn ledger_row(
         (Decision::Drawn(_), Some((OutcomeResult::Delivered { cost, layout }, placed))) => {
             source.delivered.count(*cost);
             ledger_row.status = Status::Delivered;
-            (ledger_row.shard, ledger_row.shard_row) = (Some(placed.shard.to_owned()), Some(placed.shard_row));
+            (ledger_row.shard, ledger_row.shard_row) = (placed.shard, Some(placed.shard_row));
             ledger_row.measured = Some((*cost, *layout));
         }
         (Decision::Drawn(_), None) => {
@@ -330,10 +347,9 @@ fn manifest_from_parts(
     sources: Vec<SourceSummary>,
     pack: Option<PackEntry>,
 ) -> Result<Manifest, EngineError> {
-    let path = staged.join("ledger.parquet");
     let ledger = LedgerEntry {
-        path: "ledger.parquet".to_owned(),
-        digest: digest_of_file(&path)?,
+        path: LEDGER_FILE.to_owned(),
+        digest: LocalDirectory::new(staged).digest(LEDGER_FILE)?,
         num_records: sources.iter().map(|source| source.num_seen + source.num_repeats).sum(),
     };
     let pipeline = manyframe_pipeline::portable_settings(&plan.pipeline());
@@ -355,12 +371,4 @@ fn manifest_from_parts(
         ledger,
         pack,
     })
-}
-
-/// BLAKE3 digest of a file, read in pieces.
-pub(crate) fn digest_of_file(path: &Path) -> Result<Digest, EngineError> {
-    let file = fs::File::open(path).map_err(FileError::read(path))?;
-    let mut hasher = blake3::Hasher::new();
-    hasher.update_reader(file).map_err(FileError::read(path))?;
-    Ok(Digest(*hasher.finalize().as_bytes()))
 }

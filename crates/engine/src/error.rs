@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use manyframe_base::FileError;
+use manyframe_dataset::DatasetError;
 use manyframe_validate::measure::Report;
 
 /// Why a task, a commit or a look at a dataset failed.
@@ -23,15 +24,9 @@ pub enum EngineError {
         #[source]
         error: manyframe_shards::ShardError,
     },
-    /// A table of a dataset (ledger, packs) cannot be written or read.
-    #[error("the table {path:?} cannot be used")]
-    Table {
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        error: manyframe_columnar::ColumnarError,
-    },
+    /// A dataset, or a part of it, cannot be read or written.
+    #[error(transparent)]
+    Dataset(#[from] DatasetError),
     /// The plan has no such task.
     #[error("the plan has no task {task}; its tasks are 0 to {last}")]
     NoSuchTask {
@@ -125,19 +120,12 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
-    /// A directory is not a dataset, or a file in it is not what it should be.
-    #[error("{path:?} is not a dataset of manyframe: {detail}")]
-    NotADataset {
-        /// The directory or file.
+    /// A file of the work directory does not hold what it should.
+    #[error("{path:?} is not what this version of manyframe writes: {detail}")]
+    Damaged {
+        /// The file.
         path: PathBuf,
         /// What was found and what was expected.
         detail: String,
     },
-}
-
-impl EngineError {
-    pub(crate) fn table(path: impl Into<PathBuf>) -> impl FnOnce(manyframe_columnar::ColumnarError) -> Self {
-        let path = path.into();
-        move |error| Self::Table { path, error }
-    }
 }

@@ -18,10 +18,10 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::Flush;
 use manyframe_base::{FileError, Progress, StagedDirectory, Step};
 use manyframe_core::{Layout, Sample, is_document};
-use manyframe_shards::{LlavaRecord, ShardFormat, SingleImage};
+use manyframe_dataset::{DatasetReader, ShardEntry};
+use manyframe_shards::{LlavaRecord, SingleImage};
 
 use crate::error::EngineError;
-use crate::manifest::{Manifest, ShardEntry};
 
 /// What is exported, and in which form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -62,8 +62,8 @@ pub fn export_llava_json(
     options: &ExportOptions,
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
-    let manifest = Manifest::read(dataset)?;
-    let sources: BTreeSet<&str> = manifest.sources.iter().map(|source| source.name.as_str()).collect();
+    let dataset = DatasetReader::open(dataset)?;
+    let sources: BTreeSet<&str> = dataset.manifest().sources.iter().map(|source| source.name.as_str()).collect();
     if let Some(unknown) = options.only_sources.iter().find(|name| !sources.contains(name.as_str())) {
         let known = sources.into_iter().collect::<Vec<_>>().join(", ");
         return Err(EngineError::NoSuchSource { name: unknown.clone(), known });
@@ -72,7 +72,7 @@ pub fn export_llava_json(
         return Err(EngineError::Exists { path: output.to_owned() });
     }
     let staged = StagedDirectory::beside(output)?;
-    let exported = write_staged(dataset, &manifest, staged.path(), options, progress)?;
+    let exported = write_staged(&dataset, staged.path(), options, progress)?;
     // One flush for a million small files.
     staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
         io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
@@ -82,20 +82,17 @@ pub fn export_llava_json(
 }
 
 fn write_staged(
-    dataset: &Path,
-    manifest: &Manifest,
+    dataset: &DatasetReader,
     staged: &Path,
     options: &ExportOptions,
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
-    let shards = shards_to_read(manifest, options);
+    let shards = shards_to_read(dataset, options);
     progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
     let mut export = Export::create(staged, options)?;
     for shard in shards {
-        let path = dataset.join(&shard.path);
-        let in_shard = |error| EngineError::Shard { path: path.clone(), error };
-        for sample in manyframe_shards::read(shard.format, &path).map_err(in_shard)? {
-            let sample = sample.map_err(in_shard)?;
+        for sample in dataset.samples(shard)? {
+            let sample = sample?;
             if !is_wanted(&sample, options) {
                 continue;
             }
@@ -112,13 +109,9 @@ fn write_staged(
 }
 
 /// The shards that can hold wanted samples, in one of the formats: every format holds all samples.
-fn shards_to_read<'m>(manifest: &'m Manifest, options: &ExportOptions) -> Vec<&'m ShardEntry> {
-    let formats: BTreeSet<ShardFormat> = manifest.shards.iter().map(|shard| shard.format).collect();
-    let can_hold = |shard: &&ShardEntry| {
-        let is_format = formats.first() == Some(&shard.format);
-        is_format && shard.layout.is_none_or(|layout| is_among(layout, &options.only_layouts))
-    };
-    manifest.shards.iter().filter(can_hold).collect()
+fn shards_to_read<'d>(dataset: &'d DatasetReader, options: &ExportOptions) -> Vec<&'d ShardEntry> {
+    let can_hold = |shard: &&ShardEntry| shard.layout.is_none_or(|layout| is_among(layout, &options.only_layouts));
+    dataset.shards_of_one_format().filter(can_hold).collect()
 }
 
 fn is_wanted(sample: &Sample, options: &ExportOptions) -> bool {

@@ -2,8 +2,7 @@
 //!
 //! ```text
 //! Build::open ──plan──▶ PlannedBuild ──run, on an Engine──▶ shards + reports ──commit──▶ dataset
-//!                                                                                          ├── verify, validate, repack
-//!                                                                                          ├── find_rows, read_sample, read_origin
+//!                                                                                          ├── verify, validate, repack, read_origin
 //!                                                                                          └── export_llava_json ──▶ other trainers
 //! ```
 //!
@@ -51,17 +50,13 @@
 
 mod build;
 mod built;
-mod card;
 mod commit;
 mod engine;
 mod error;
 mod export;
-mod ledger;
 mod look;
-mod manifest;
 mod open_plan;
 mod packs;
-mod placed;
 mod sample;
 mod task;
 mod validate;
@@ -73,11 +68,9 @@ pub use commit::{Committed, commit};
 pub use engine::{Engine, LocalEngine};
 pub use error::EngineError;
 pub use export::{ExportOptions, Exported, export_llava_json};
-pub use ledger::{LedgerRow, Status, ledger_schema, read_ledger};
-pub use look::{find_rows, read_origin, read_sample};
-pub use manifest::{LedgerEntry, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary};
+pub use look::read_origin;
 pub use open_plan::OpenPlan;
-pub use packs::{PackRow, pack_schema, read_packs, repack};
+pub use packs::repack;
 pub use task::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, run_task};
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
 pub use verify::{Verification, verify};

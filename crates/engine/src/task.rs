@@ -83,7 +83,7 @@ pub(crate) fn read_report(directory: &Path, task: u32) -> Result<Option<TaskRepo
         return Ok(None);
     }
     let text = fs::read(&path).map_err(FileError::read(&path))?;
-    let damaged = |error: serde_json::Error| EngineError::NotADataset { path, detail: error.to_string() };
+    let damaged = |error: serde_json::Error| EngineError::Damaged { path, detail: error.to_string() };
     serde_json::from_slice(&text).map(Some).map_err(damaged)
 }
 

@@ -42,7 +42,7 @@ const ROUGH_BYTES_PER_THREAD_SECOND: f64 = 8e6;
 impl WorkDirectory {
     /// Creates and locks the work directory of a dataset. Does not wait for another process that holds it.
     pub(crate) fn lock(dataset: &Path) -> Result<Self, EngineError> {
-        let path = manyframe_plan::work_directory(dataset);
+        let path = manyframe_dataset::work_directory(dataset);
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
         let lock_path = path.join("lock");
         let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;

@@ -9,10 +9,10 @@ use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex};
 use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy};
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
-use crate::dataset::work_directory;
 use crate::fit::Fit;
 use crate::replay::ReplaySource;
 use crate::{PlanError, SourceMedia};
+use manyframe_dataset::work_directory;
 use manyframe_pipeline::{
     ImageShow, Kind, Pipeline, PipelineFile, PortablePaths, SamplingRule, SourceTable, annotation_files, media_roots,
 };

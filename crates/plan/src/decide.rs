@@ -15,11 +15,11 @@ use rustc_hash::FxHashSet;
 use crate::delivered::Delivered;
 use crate::fit::Fit;
 use crate::index::IndexFile;
-use crate::plan::Asked;
 use crate::records::Decision;
 use crate::rows::{Place, Rows};
 use crate::{Context, PlanError, duplicates};
 use manyframe_base::Executor;
+use manyframe_dataset::Asked;
 use manyframe_pipeline::{ShardSplit, SourceTable, StratifyBy};
 
 /// What was decided about each row, and the samples of each task in order.

@@ -3,8 +3,8 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_columnar::{Column, ColumnarError, TableReader};
 use manyframe_core::{Digest, Origin, Position, RejectCode, Rejection};
+use manyframe_dataset::{DatasetError, DatasetReader, Status};
 use rustc_hash::FxHashSet;
 
 use crate::PlanError;
@@ -48,15 +48,8 @@ fn places(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> 
     let mut places = FxHashSet::default();
     let mut seen: FxHashSet<Arc<str>> = FxHashSet::default();
     for dataset in datasets {
-        let path = Path::new(dataset).join("ledger.parquet");
-        add_places(&path, &mut places, &mut seen).map_err(|error| {
-            let detail = if Path::new(dataset).exists() {
-                format!("its ledger cannot be read ({error})")
-            } else {
-                "it does not exist; build it first".to_owned()
-            };
-            refuse(dataset, detail)
-        })?;
+        let unusable = |error| PlanError::Dataset { source_name: table.name.clone(), error };
+        add_places(Path::new(dataset), &mut places, &mut seen).map_err(unusable)?;
     }
     // Two spellings of a path would otherwise ask for nothing, and nobody would notice.
     let is_known = files.is_empty() || files.iter().any(|file| seen.contains(*file));
@@ -72,37 +65,14 @@ fn places(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> 
     }
 }
 
-fn add_places(ledger: &Path, places: &mut FxHashSet<u64>, seen: &mut FxHashSet<Arc<str>>) -> Result<(), ColumnarError> {
-    let names = ["status", "file", "line", "offset", "num_bytes", "row"];
-    for batch in TableReader::open(ledger)?.batches(&names)? {
-        let [
-            Column::Text(statuses),
-            Column::Text(files),
-            Column::U64(lines),
-            Column::U64(offsets),
-            Column::U64(sizes),
-            Column::U64(rows),
-        ] = &batch?[..]
-        else {
-            continue;
-        };
-        let positions =
-            lines.iter().zip(offsets).zip(sizes).zip(rows).map(|(((line, offset), num_bytes), row)| {
-                match (*line, *offset, *num_bytes, *row) {
-                    (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { line, offset, num_bytes },
-                    (_, _, _, Some(row)) => Position::Row(row),
-                    _ => Position::File,
-                }
-            });
-        for file in files.iter().flatten() {
-            if !seen.contains(file.as_str()) {
-                seen.insert(file.as_str().into());
-            }
+fn add_places(dataset: &Path, places: &mut FxHashSet<u64>, seen: &mut FxHashSet<Arc<str>>) -> Result<(), DatasetError> {
+    for row in DatasetReader::open(dataset)?.origins()? {
+        let (status, origin) = row?;
+        if status == Status::Delivered {
+            places.insert(place(&origin));
         }
-        for ((status, file), position) in statuses.iter().zip(files).zip(positions) {
-            if status.as_deref() == Some("delivered") {
-                places.insert(place(&Origin { file: file.as_deref().unwrap_or_default().into(), position }));
-            }
+        if !seen.contains(&origin.file) {
+            seen.insert(origin.file);
         }
     }
     Ok(())

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use manyframe_base::{FileAction, FileError};
+use manyframe_dataset::DatasetError;
 use manyframe_pipeline::PipelineError;
 
 /// Why there is no plan.
@@ -81,6 +82,15 @@ pub enum PlanError {
         path: PathBuf,
         /// What is missing.
         detail: String,
+    },
+    /// A dataset named by a source cannot be read.
+    #[error("source {source_name:?} names a dataset that cannot be used")]
+    Dataset {
+        /// The source.
+        source_name: String,
+        /// What is wrong.
+        #[source]
+        error: DatasetError,
     },
     /// Images that are to be excluded cannot be found.
     #[error("decontamination.against {pattern:?}: {detail}")]

@@ -11,7 +11,6 @@
 
 mod built;
 mod context;
-mod dataset;
 mod decide;
 mod delivered;
 mod duplicates;
@@ -26,18 +25,14 @@ mod records;
 mod replay;
 mod rows;
 
-pub use built::{BuildFacts, WorkDone};
+pub use built::source_settings_digests;
 pub use context::{Context, OpenSource};
-pub use dataset::work_directory;
 pub use error::PlanError;
 pub use fit::{Fit, Piece};
 pub use index::{fewest_tiles, in_visual, plan_key};
 pub use make::{Earlier, MadePlan, make};
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
-pub use packing::{AuditSummary, PackSample, PackSummary, Packing, pack_samples};
-pub use plan::{
-    Asked, BuiltBefore, PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_sequences, read_task,
-    records_path,
-};
+pub use packing::{PackSample, Packing, pack_samples};
+pub use plan::{PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_sequences, read_task, records_path};
 pub use records::{Decision, PlannedRecord, read_records};

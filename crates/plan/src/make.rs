@@ -53,7 +53,7 @@ pub fn make(context: &Context, work: &Path, earlier: Earlier, executor: Executor
     let staged = StagedDirectory::beside(&directory)?;
     write_records(staged.path(), &files, &rows, &decisions)?;
     let built = match earlier {
-        Earlier::TakeOver => BuiltSamples::list(context)?,
+        Earlier::TakeOver => BuiltSamples::list(context),
         Earlier::Ignore => BuiltSamples::default(),
     };
     write_tasks(staged.path(), &rows, &decisions, &built)?;
@@ -144,7 +144,7 @@ fn write_tasks(directory: &Path, all: &Rows, decisions: &Decisions, built: &Buil
                 origin: place.origin.clone(),
                 cost: row.cost,
                 fit: place.fit.as_deref().copied().unwrap_or_default(),
-                built_before: built.find(row.source, sample_id(row.id, drawn.repetition)),
+                reused_from: built.find(row.source, sample_id(row.id, drawn.repetition)),
             };
             serde_json::to_writer(&mut file, &sample).map_err(|error| write_error(error.into()))?;
             file.write_all(b"\n").map_err(write_error)?;

@@ -5,12 +5,10 @@
 use std::collections::BTreeMap;
 
 use manyframe_core::{SourceIndex, TypedIndex};
+use manyframe_dataset::{AuditSummary, PackSummary};
 use manyframe_samplers::{
-    ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, PackOptions, PackReport, Packs, SampleLength, audit_concat,
-    pack,
+    ConcatAudit, ConcatOptions, ConcatSample, PackOptions, Packs, SampleLength, audit_concat, pack,
 };
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use manyframe_pipeline::{Audit, PackTable, PipelineFile};
@@ -28,38 +26,6 @@ pub struct PackSample {
     pub num_images: u64,
     /// Turns of its conversation.
     pub num_turns: u32,
-}
-
-/// How samples are packed, and what that costs.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct PackSummary {
-    /// The settings.
-    pub settings: PackTable,
-    /// Longest pack, in tokens.
-    pub capacity_tokens: u32,
-    /// Lengths are padded to a multiple of this.
-    pub pad_to_multiple: u32,
-    /// What the packs cost.
-    pub report: PackReport,
-    /// Samples that fit into no pack, by source.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub too_long: BTreeMap<String, u64>,
-    /// What another packer would have lost.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub audit: Option<AuditSummary>,
-}
-
-/// What LongLLaVA's released packer would have made of the same samples, in the same order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct AuditSummary {
-    /// Most tokens of a pack, as that packer counts them.
-    pub limit_tokens: u64,
-    /// Packs that would reach the trainer.
-    pub num_packs: u64,
-    /// Tokens trained on, over the length of all packs, from 0 to 1.
-    pub fill: f64,
-    /// What would be lost of each source.
-    pub sources: BTreeMap<String, ConcatLoss>,
 }
 
 /// Packs over samples, in their order.

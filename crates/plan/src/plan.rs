@@ -10,19 +10,17 @@ use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RecordIndex, RejectCode, SourceIndex, Total};
+use manyframe_dataset::{Asked, PackSummary, SampleLocation};
+use manyframe_pipeline::{Pipeline, PipelineFile};
+use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
-use manyframe_samplers::{Difference, Law, Unit, sample_id};
-use manyframe_shards::ShardFormat;
-use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
 use crate::fit::Fit;
-use crate::packing::{PackSample, PackSummary, pack_samples};
-use manyframe_pipeline::{Pipeline, PipelineFile};
+use crate::packing::{PackSample, pack_samples};
 
 /// Raised whenever a plan of an older version cannot be run.
 pub const PLAN_VERSION: u32 = 4;
@@ -85,21 +83,6 @@ pub struct SourceBudget {
     pub estimated_bytes: u64,
 }
 
-/// What the pipeline file asks of a source, and how far the draw meets it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Asked {
-    /// The law.
-    pub law: Law,
-    /// In what it counts.
-    pub unit: Unit,
-    /// How much that is, in this unit.
-    pub amount: f64,
-    /// How much was drawn, in this unit.
-    pub drawn: u64,
-    /// Why the two differ.
-    pub difference: Difference,
-}
-
 impl SourceBudget {
     /// Records left out as duplicates.
     pub fn num_duplicates(&self) -> u64 {
@@ -150,18 +133,7 @@ pub struct PlannedSample {
     pub fit: Fit,
     /// Where the dataset that is being replaced holds the very sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub built_before: Option<BuiltBefore>,
-}
-
-/// A sample in a shard of an earlier build.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BuiltBefore {
-    /// The shard.
-    pub shard: Arc<Path>,
-    /// Its format.
-    pub format: ShardFormat,
-    /// Where it stands in the shard.
-    pub position: u64,
+    pub reused_from: Option<SampleLocation>,
 }
 
 impl PlannedSample {

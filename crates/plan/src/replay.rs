@@ -11,13 +11,13 @@ use manyframe_core::{
     BlobRef, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord,
     Rejection, SampleVisual, VisualKind,
 };
+use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::PlanError;
-use crate::dataset::{DatasetShard, list_shards};
 use manyframe_pipeline::{SourceTable, portable_path};
 
 /// The shards of a committed dataset.
@@ -45,18 +45,18 @@ struct Replayed {
 
 impl ReplaySource {
     pub(crate) fn open(table: &SourceTable, variables: &BTreeMap<String, String>) -> Result<Self, PlanError> {
-        let dataset = Path::new(&table.from);
-        let unusable =
-            |detail: String| PlanError::Replay { source_name: table.name.clone(), path: dataset.to_owned(), detail };
-        let shard = |shard: DatasetShard| {
-            let name = portable_path(&shard.path, variables).into();
-            Shard { name, path: shard.path, format: shard.format, num_bytes: shard.num_bytes }
+        let unusable = |error| PlanError::Dataset { source_name: table.name.clone(), error };
+        let dataset = DatasetReader::open(Path::new(&table.from)).map_err(unusable)?;
+        let shard = |shard: &ShardEntry| {
+            let path = dataset.shard_file(shard)?;
+            let name = portable_path(&path, variables).into();
+            Ok(Shard { name, path, format: shard.format, num_bytes: shard.num_bytes })
         };
         Ok(Self {
             name: table.name.as_str().into(),
             only_sources: table.only_sources.clone(),
             only_layouts: table.only_layouts.clone(),
-            shards: list_shards(dataset).map_err(unusable)?.into_iter().map(shard).collect(),
+            shards: dataset.shards_of_one_format().map(shard).collect::<Result<_, DatasetError>>().map_err(unusable)?,
         })
     }
 

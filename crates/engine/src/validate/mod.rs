@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::Digest;
+use manyframe_dataset::{DatasetReader, work_directory};
 use manyframe_pipeline::ValidateTable;
 use manyframe_validate::measure::{
     Choice, Controls, Finding, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, Verdict, choose,
@@ -19,7 +20,6 @@ use manyframe_validate::measure::{
 use manyframe_validate::{DeviceChoice, OpenModel};
 
 use crate::error::EngineError;
-use crate::manifest::Manifest;
 use samples::DatasetSamples;
 
 /// What is to be validated, and how.
@@ -112,16 +112,16 @@ pub(crate) fn validate_staged(
 ///
 /// A run that was cut off goes on where it stopped, if dataset, model, samples and options are the same.
 pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
-    let dataset = &request.dataset;
-    let manifest = Manifest::read(dataset)?;
-    let tokens_per_image = manifest.pipeline_file(dataset)?.format.spec.tokens_per_image as usize;
-    let all = samples::list_candidates(dataset, &manifest)?;
+    let dataset = DatasetReader::open(&request.dataset)?;
+    let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
+    let tokens_per_image = pipeline.file.format.spec.tokens_per_image as usize;
+    let all = samples::list_candidates(&dataset)?;
     let candidates: Vec<_> = all.iter().map(|(candidate, _)| candidate.clone()).collect();
     let chosen = choose(&candidates, request.choice, request.seed);
     let chosen: Vec<_> = chosen.into_iter().filter_map(|position| all.get(position).cloned()).collect();
-    let samples = DatasetSamples::open(dataset, &manifest, &chosen, &request.variables)?;
+    let samples = DatasetSamples::open(&dataset, &chosen, &request.variables)?;
     let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
-    let journal = journal_path(dataset, &samples, &open.facts, request.options)?;
+    let journal = journal_path(&dataset, &samples, &open.facts, request.options)?;
     executor.progress.start(Step::Validate, samples.len() as u64);
     let (measures, stages) = executor.pool.install(|| {
         let run = Run::new(&open.model, &samples, request.options, meter);
@@ -129,7 +129,7 @@ pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn M
     })?;
     executor.progress.finish(Step::Validate);
     let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
-    write(dataset, &measures, &report)?;
+    write(&request.dataset, &measures, &report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)
 }
@@ -145,18 +145,16 @@ fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<
 
 /// A journal beside the dataset, in its directory of work, named after everything that measures depend on.
 fn journal_path(
-    dataset: &Path,
+    dataset: &DatasetReader,
     samples: &DatasetSamples,
     facts: &ModelFacts,
     options: RunOptions,
 ) -> Result<PathBuf, EngineError> {
-    let manifest = dataset.join("manifest.json");
-    let manifest = fs::read(&manifest).map_err(FileError::read(&manifest))?;
     let how = serde_json::json!([facts, options]).to_string();
     let ids = samples.ids().map(|id| id.0).collect::<Vec<_>>().concat();
-    let key = Digest::of_fields([&manifest[..], how.as_bytes(), &ids]).to_string();
+    let key = Digest::of_fields([&dataset.manifest_digest().0[..], how.as_bytes(), &ids]).to_string();
     let key = key.get(..16).unwrap_or_default();
-    let work = manyframe_plan::work_directory(dataset);
+    let work = work_directory(dataset.location());
     fs::create_dir_all(&work).map_err(FileError::write(&work))?;
     Ok(work.join(format!("validation-{key}.jsonl")))
 }

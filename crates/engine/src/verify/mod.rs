@@ -7,14 +7,11 @@ use std::path::Path;
 
 use manyframe_base::{Executor, Step};
 use manyframe_core::{Cost, RecordId, Sample, Total};
+use manyframe_dataset::{DatasetReader, ShardEntry, ShardName, SourceSummary, Status};
 use manyframe_media::{MediaLimits, decode_rgb};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::commit::digest_of_file;
 use crate::error::EngineError;
-use crate::ledger::{Status, read_ledger};
-use crate::manifest::{Manifest, ShardEntry, SourceSummary};
-use crate::packs::read_packs;
 use tokens::TokenCheck;
 
 /// What reading a dataset back showed.
@@ -47,16 +44,17 @@ pub fn verify(
     variables: &BTreeMap<String, String>,
     executor: Executor<'_>,
 ) -> Result<Verification, EngineError> {
-    let manifest = Manifest::read(dataset)?;
-    let tokens = TokenCheck::open(dataset, &manifest, variables);
+    let dataset = DatasetReader::open(dataset)?;
+    let shards = &dataset.manifest().shards;
+    let tokens = TokenCheck::open(&dataset, variables);
     let mut found = Verification::default();
-    let expected = verify_ledger(dataset, &manifest, &mut found)?;
-    verify_packs(dataset, &manifest, &expected, &mut found)?;
-    executor.progress.start(Step::Verify, manifest.shards.iter().map(|shard| shard.num_bytes).sum());
+    let expected = verify_ledger(&dataset, &mut found)?;
+    verify_packs(&dataset, &expected, &mut found)?;
+    executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());
     let placeholder = manyframe_format::Dialect::default().placeholder();
     let promise = Promise { records: &expected, placeholder, tokens: &tokens };
-    for shard in &manifest.shards {
-        verify_shard(dataset, shard, &promise, executor, &mut found)?;
+    for shard in shards {
+        verify_shard(&dataset, shard, &promise, executor, &mut found)?;
         executor.progress.advance(shard.total.num_samples, shard.num_bytes);
     }
     executor.progress.finish(Step::Verify);
@@ -75,21 +73,20 @@ impl Verification {
 
 /// Checks the ledger against the manifest; gives the records of each shard.
 fn verify_ledger(
-    dataset: &Path,
-    manifest: &Manifest,
+    dataset: &DatasetReader,
     found: &mut Verification,
-) -> Result<FxHashMap<RecordId, String>, EngineError> {
-    let path = dataset.join(&manifest.ledger.path);
-    if !path.exists() {
+) -> Result<FxHashMap<RecordId, ShardName>, EngineError> {
+    let manifest = dataset.manifest();
+    if dataset.storage().num_bytes(&manifest.ledger.path)?.is_none() {
         found.problem(format!("{} is missing", manifest.ledger.path));
         return Ok(FxHashMap::default());
     }
-    if digest_of_file(&path)? != manifest.ledger.digest {
+    if dataset.storage().digest(&manifest.ledger.path)? != manifest.ledger.digest {
         found.problem(format!("{} is not the file that the manifest names", manifest.ledger.path));
     }
     let mut expected = FxHashMap::default();
     let mut counted: BTreeMap<String, SourceSummary> = BTreeMap::new();
-    let rows = match read_ledger(&path) {
+    let rows = match dataset.ledger() {
         Ok(rows) => rows,
         Err(error) => {
             found.problem(format!("{}: {error}", manifest.ledger.path));
@@ -107,8 +104,12 @@ fn verify_ledger(
         }
         match row.status {
             Status::Delivered => {
-                source.delivered.count(row.measured.map(|(cost, _)| cost).unwrap_or_default());
-                if expected.insert(row.id, row.shard.unwrap_or_default()).is_some() {
+                let (Some((cost, _)), Some(shard)) = (row.measured, row.shard) else {
+                    found.problem(format!("ledger: record {} is delivered without a cost or a shard", row.id));
+                    continue;
+                };
+                source.delivered.count(cost);
+                if expected.insert(row.id, shard).is_some() {
                     found.problem(format!("ledger: record {} is delivered twice", row.id));
                 }
             }
@@ -143,19 +144,18 @@ fn verify_ledger(
 
 /// Checks that the packs hold every delivered sample once, but for those that are too long, and none too many.
 fn verify_packs(
-    dataset: &Path,
-    manifest: &Manifest,
-    expected: &FxHashMap<RecordId, String>,
+    dataset: &DatasetReader,
+    expected: &FxHashMap<RecordId, ShardName>,
     found: &mut Verification,
 ) -> Result<(), EngineError> {
-    let Some(pack) = &manifest.pack else { return Ok(()) };
-    let path = dataset.join(&pack.path);
-    if !path.exists() || digest_of_file(&path)? != pack.digest {
+    let Some(pack) = &dataset.manifest().pack else { return Ok(()) };
+    let storage = dataset.storage();
+    if storage.num_bytes(&pack.path)?.is_none() || storage.digest(&pack.path)? != pack.digest {
         found.problem(format!("{} is not the file that the manifest names", pack.path));
         return Ok(());
     }
     let mut packed = FxHashSet::default();
-    for row in read_packs(&path)? {
+    for row in dataset.packs()? {
         let row = row?;
         if row.padded_tokens > u64::from(pack.summary.capacity_tokens) {
             found.problem(format!("{}: pack {} has {} tokens", pack.path, row.pack, row.padded_tokens));
@@ -176,7 +176,7 @@ fn verify_packs(
 /// What the rest of a dataset says about the samples of its shards.
 struct Promise<'a> {
     /// The shard of each record that was delivered.
-    records: &'a FxHashMap<RecordId, String>,
+    records: &'a FxHashMap<RecordId, ShardName>,
     placeholder: &'a str,
     tokens: &'a TokenCheck,
 }
@@ -191,29 +191,28 @@ struct Checked {
 }
 
 fn verify_shard(
-    dataset: &Path,
+    dataset: &DatasetReader,
     shard: &ShardEntry,
     promise: &Promise<'_>,
     executor: Executor<'_>,
     found: &mut Verification,
 ) -> Result<(), EngineError> {
-    let path = dataset.join(&shard.path);
-    let Ok(metadata) = std::fs::metadata(&path) else {
-        found.problem(format!("{} is missing", shard.path));
+    let (storage, path) = (dataset.storage(), shard.path.to_string());
+    let Some(num_bytes) = storage.num_bytes(&path)? else {
+        found.problem(format!("{path} is missing"));
         return Ok(());
     };
     found.num_shards += 1;
-    if metadata.len() != shard.num_bytes || digest_of_file(&path)? != shard.digest {
+    if num_bytes != shard.num_bytes || storage.digest(&path)? != shard.digest {
         found.problem(format!("{} is not the file that the manifest names", shard.path));
     }
-    let samples = match manyframe_shards::read(shard.format, &path) {
+    let samples = match dataset.samples(shard) {
         Ok(samples) => samples,
         Err(error) => {
             found.problem(format!("{}: {error}", shard.path));
             return Ok(());
         }
     };
-    let name = shard_name(&shard.path);
     let mut total = Total::default();
     let check = |sample: Sample| Checked {
         id: sample.id,
@@ -234,7 +233,7 @@ fn verify_shard(
         for fault in faults {
             found.problem(format!("{}: sample {id}: {fault}", shard.path));
         }
-        if promise.records.get(&id).map(String::as_str) != Some(name) {
+        if promise.records.get(&id) != Some(&shard.path.name) {
             found.problem(format!("{}: sample {id} is not delivered here by the ledger", shard.path));
         }
         Ok(())
@@ -246,12 +245,6 @@ fn verify_shard(
         found.problem(format!("{}: holds {total:?}, the manifest says {:?}", shard.path, shard.total));
     }
     Ok(())
-}
-
-/// A shard's path without format and extension, as the ledger names it.
-fn shard_name(path: &str) -> &str {
-    let name = path.split_once('/').map_or(path, |(_, name)| name);
-    name.rsplit_once('.').map_or(name, |(name, _)| name)
 }
 
 fn faults_of(sample: &Sample, placeholder: &str) -> Vec<String> {

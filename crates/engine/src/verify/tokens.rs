@@ -7,12 +7,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use manyframe_core::{Sample, SampleTokens};
+use manyframe_dataset::DatasetReader;
 use manyframe_format::{Formatter, Tokenizer};
 use manyframe_shards::ShardFormat;
-
-use crate::error::EngineError;
-use crate::look::read_pipeline;
-use crate::manifest::Manifest;
 
 /// Makes the ids and labels of every sample once more: it costs little beside decoding its images.
 pub(super) struct TokenCheck {
@@ -23,9 +20,9 @@ pub(super) struct TokenCheck {
 
 impl TokenCheck {
     /// Opens the tokenizer of a dataset, if it is at hand.
-    pub(super) fn open(dataset: &Path, manifest: &Manifest, variables: &BTreeMap<String, String>) -> Self {
-        let is_promised = manifest.pipeline.pointer("/output/tokens").is_some_and(|tokens| *tokens == true);
-        Self { formatter: open_formatter(dataset, manifest, variables), is_promised }
+    pub(super) fn open(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Self {
+        let is_promised = dataset.manifest().pipeline.pointer("/output/tokens").is_some_and(|tokens| *tokens == true);
+        Self { formatter: open_formatter(dataset, variables), is_promised }
     }
 
     /// Why ids and labels cannot be made once more.
@@ -53,15 +50,13 @@ impl TokenCheck {
 
 /// The formatter of a dataset, or why there is none, in words.
 pub(crate) fn open_formatter(
-    dataset: &Path,
-    manifest: &Manifest,
+    dataset: &DatasetReader,
     variables: &BTreeMap<String, String>,
 ) -> Result<Formatter, String> {
-    let in_words = |error: EngineError| error.to_string();
-    let file = read_pipeline(dataset, variables).map_err(in_words)?.file;
+    let file = dataset.pipeline(variables).map_err(|error| error.to_string())?.file;
     let path = Path::new(&file.format.tokenizer);
     let tokenizer = Tokenizer::open(path).map_err(|error| error.to_string())?;
-    if tokenizer.digest() != manifest.tokenizer_digest {
+    if tokenizer.digest() != dataset.manifest().tokenizer_digest {
         return Err(format!("{} is not the tokenizer that the manifest names", path.display()));
     }
     Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(|error| error.to_string())

@@ -6,6 +6,7 @@ use std::time::UNIX_EPOCH;
 
 use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
+use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
 use manyframe_media::{Look, MediaError, read_range};
 use manyframe_pipeline::expand_pattern;
@@ -13,7 +14,6 @@ use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
 
 use super::looks::{Looks, decodes_videos, look_of_bytes, looks_of_video_bytes};
-use crate::dataset::list_shards;
 use crate::{Context, PlanError, SourceMedia};
 
 /// An excluded image, or an image of an excluded video.
@@ -140,7 +140,7 @@ fn looks_of_video_file(context: &Context, path: &Path, num_bytes: u64) -> Result
 pub(crate) fn excluded_files(context: &Context) -> Result<Vec<String>, PlanError> {
     let mut files = Vec::new();
     for pattern in context.pipeline.file.decontamination.against.as_slice() {
-        let dataset = Path::new(pattern).join("manifest.json");
+        let dataset = Path::new(pattern).join(MANIFEST_FILE);
         let mut places = Vec::new();
         if dataset.exists() {
             places.push(Place::File(dataset));
@@ -161,7 +161,7 @@ pub(crate) fn excluded_files(context: &Context) -> Result<Vec<String>, PlanError
 fn add_places(pattern: &str, places: &mut Vec<Place>) -> Result<(), PlanError> {
     let exclude_error = |detail: String| PlanError::Exclude { pattern: pattern.to_owned(), detail };
     let path = Path::new(pattern);
-    if path.join("manifest.json").exists() {
+    if path.join(MANIFEST_FILE).exists() {
         return add_dataset(path, places).map_err(|error| exclude_error(error.to_string()));
     }
     let paths = expand_pattern(pattern).map_err(exclude_error)?;
@@ -183,9 +183,10 @@ fn add_files(path: &Path, places: &mut Vec<Place>) -> Result<(), PlanError> {
     paths.iter().try_for_each(|path| add_files(path, places))
 }
 
-fn add_dataset(dataset: &Path, places: &mut Vec<Place>) -> Result<(), Box<dyn std::error::Error>> {
-    for shard in list_shards(dataset)? {
-        for entry in shard.samples()? {
+fn add_dataset(dataset: &Path, places: &mut Vec<Place>) -> Result<(), DatasetError> {
+    let dataset = DatasetReader::open(dataset)?;
+    for shard in dataset.shards_of_one_format() {
+        for entry in dataset.sample_entries(shard)? {
             places.extend(entry?.images.into_iter().map(|image| Place::Blob(image.blob)));
         }
     }

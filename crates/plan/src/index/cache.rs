@@ -63,7 +63,7 @@ fn fingerprint(
 ) -> Result<String, PlanError> {
     let open = &context.sources[source];
     let path = match open.table.kind {
-        Kind::Replay(_) => Path::new(&open.table.from).join("manifest.json"),
+        Kind::Replay(_) => Path::new(&open.table.from).join(manyframe_dataset::MANIFEST_FILE),
         Kind::Upstream(_) => {
             let files = annotation_files(&context.pipeline, &open.table)?;
             files.into_iter().find(|file| file.name == split.file).map(|file| file.path).unwrap_or_default()

@@ -58,7 +58,7 @@ pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
     }
     for source in &context.sources {
         for dataset in source.table.delivered_in.as_slice().iter().chain(source.table.not_delivered_in.as_slice()) {
-            fields.push(fingerprints.of(&Path::new(dataset).join("manifest.json"))?);
+            fields.push(fingerprints.of(&Path::new(dataset).join(manyframe_dataset::MANIFEST_FILE))?);
         }
     }
     fields.extend(crate::duplicates::excluded_files(context)?);

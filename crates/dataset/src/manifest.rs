@@ -3,20 +3,24 @@
 //! **Invariant:** nothing in it differs between machines, runs, thread counts or engines; its digest names the dataset.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fmt;
 use std::path::Path;
 
-use manyframe_base::FileError;
 use manyframe_core::{Digest, Layout, RejectCode, Total};
 use manyframe_pipeline::{Pipeline, PipelineFile, portable_settings};
-use manyframe_plan::{Asked, PackSummary};
+use manyframe_samplers::{Difference, Law, Unit};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::error::EngineError;
+use crate::error::DatasetError;
+use crate::packs::PackSummary;
+use crate::shard_name::ShardPath;
+use crate::storage::{LocalDirectory, Storage};
 
+/// The manifest's file name.
+pub const MANIFEST_FILE: &str = "manifest.json";
 /// Raised whenever readers of an older version would misread a manifest.
 pub const MANIFEST_VERSION: u32 = 4;
 
@@ -62,7 +66,7 @@ pub struct PackEntry {
     pub summary: PackSummary,
 }
 
-/// What became of a source's records, from what was seen to what was delivered.
+/// What became of the records of a source, from those that were seen to those that were delivered.
 ///
 /// `num_seen + num_repeats` is the sum of `rejected`, `num_duplicates`, `num_not_drawn` and `delivered.num_samples`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -79,13 +83,13 @@ pub struct SourceSummary {
     pub num_pieces: u64,
     /// Records rejected, by reason; each repetition of a record counts.
     pub rejected: BTreeMap<RejectCode, u64>,
-    /// Records left out because another one says or shows the same.
+    /// Records left out because another one has the same text or images.
     pub num_duplicates: u64,
     /// Records that could have been drawn, but were not.
     pub num_not_drawn: u64,
     /// Draws of a record beyond its first.
     pub num_repeats: u64,
-    /// Records drawn that show fewer frames or sub-images than they have, so that they fit.
+    /// Records drawn with fewer frames or tiles than they have, so that they fit the length limit.
     #[serde(default)]
     pub num_shortened: u64,
     /// Records that could be read and measured.
@@ -105,11 +109,26 @@ pub struct SourceSummary {
     pub max_rejects: Option<f64>,
 }
 
+/// What the pipeline file asks of a source, and how far the draw meets it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Asked {
+    /// The law.
+    pub law: Law,
+    /// In what it counts.
+    pub unit: Unit,
+    /// How much that is, in this unit.
+    pub amount: f64,
+    /// How much was drawn, in this unit.
+    pub drawn: u64,
+    /// Why the two differ.
+    pub difference: Difference,
+}
+
 /// A shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShardEntry {
     /// Path below the dataset's directory.
-    pub path: String,
+    pub path: ShardPath,
     /// Its format.
     pub format: ShardFormat,
     /// The layout of all of its samples; absent if they are mixed.
@@ -159,23 +178,34 @@ impl SourceSummary {
 }
 
 impl Manifest {
-    /// Reads the manifest of a dataset.
-    pub fn read(dataset: &Path) -> Result<Self, EngineError> {
-        let path = dataset.join("manifest.json");
-        if !path.exists() {
-            let detail = "it has no manifest.json".to_owned();
-            return Err(EngineError::NotADataset { path: dataset.to_owned(), detail });
-        }
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        let damaged = |detail: String| EngineError::NotADataset { path: path.clone(), detail };
-        let manifest: Self = serde_json::from_slice(&text).map_err(|error| damaged(error.to_string()))?;
-        match manifest.manifest_version {
-            MANIFEST_VERSION => Ok(manifest),
-            other => Err(damaged(format!("it has version {other}, expected {MANIFEST_VERSION}"))),
-        }
+    /// Reads the manifest of a dataset in a directory.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it is not what this version writes.
+    pub fn read(dataset: &Path) -> Result<Self, DatasetError> {
+        Ok(Self::read_from(&LocalDirectory::new(dataset))?.0)
     }
 
-    /// Whether the dataset was built by this pipeline, whatever packs it has been given since.
+    /// The manifest of a dataset, and the digest of its text, which names the dataset.
+    pub(crate) fn read_from(storage: &dyn Storage) -> Result<(Self, Digest), DatasetError> {
+        let damaged = |detail: &dyn fmt::Display| DatasetError::damaged(storage.location().join(MANIFEST_FILE), detail);
+        if storage.num_bytes(MANIFEST_FILE)?.is_none() {
+            return Err(DatasetError::damaged(
+                storage.location(),
+                format!("it has no {MANIFEST_FILE}; build it first"),
+            ));
+        }
+        let text = storage.read(MANIFEST_FILE)?;
+        let Version { manifest_version } = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+        if manifest_version != MANIFEST_VERSION {
+            return Err(damaged(&format!("it has version {manifest_version}, expected {MANIFEST_VERSION}")));
+        }
+        let manifest = serde_json::from_slice(&text).map_err(|error| damaged(&error))?;
+        Ok((manifest, Digest::of(&text)))
+    }
+
+    /// Whether the dataset was built by this pipeline, even if it was packed again since.
     pub fn is_built_by(&self, pipeline: &Pipeline) -> bool {
         let without_packs = |mut pipeline: Value| {
             _ = pipeline.as_object_mut().and_then(|fields| fields.remove("pack"));
@@ -185,20 +215,41 @@ impl Manifest {
         without_packs(self.pipeline.clone()) == without_packs(asked)
     }
 
-    /// The pipeline file with its variables unfilled and without a place for its output.
-    pub(crate) fn portable_pipeline(&self) -> Value {
-        let mut pipeline = self.pipeline.clone();
-        if let Some(output) = pipeline.get_mut("output").and_then(Value::as_object_mut) {
+    /// The pipeline file, with its variables filled in and without a directory for its output. A variable without a value
+    /// stays as it is, `${name}`.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest holds no pipeline file of this version.
+    pub fn pipeline_with(&self, variables: &BTreeMap<String, String>) -> Result<Pipeline, DatasetError> {
+        let mut value = self.pipeline.clone();
+        if let Some(output) = value.get_mut("output").and_then(Value::as_object_mut) {
             output.insert("directory".to_owned(), Value::from(""));
             output.insert("root".to_owned(), Value::from(""));
         }
-        pipeline
+        fill_in(&mut value, variables);
+        let file: PipelineFile =
+            serde_json::from_value(value).map_err(|error| DatasetError::damaged(MANIFEST_FILE, error))?;
+        Ok(Pipeline { file, variables: variables.clone() })
     }
+}
 
-    /// The pipeline file with its variables unfilled.
-    pub fn pipeline_file(&self, dataset: &Path) -> Result<PipelineFile, EngineError> {
-        let path = dataset.join("manifest.json");
-        let damaged = |error: serde_json::Error| EngineError::NotADataset { path, detail: error.to_string() };
-        serde_json::from_value(self.portable_pipeline()).map_err(damaged)
+/// What tells whether the rest can be read.
+#[derive(Deserialize)]
+struct Version {
+    manifest_version: u32,
+}
+
+/// Replaces `${name}` by the variable's value, in every string.
+fn fill_in(value: &mut Value, variables: &BTreeMap<String, String>) {
+    match value {
+        Value::String(text) => {
+            for (name, replacement) in variables {
+                *text = text.replace(&format!("${{{name}}}"), replacement);
+            }
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, variables)),
+        Value::Object(fields) => fields.values_mut().for_each(|field| fill_in(field, variables)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
     }
 }

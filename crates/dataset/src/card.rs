@@ -1,4 +1,4 @@
-//! The dataset card: `README.md` of a dataset, with the front matter by which Hugging Face `datasets` reads its Parquet shards.
+//! The data card: `README.md` of a dataset, with the front matter by which Hugging Face `datasets` reads its Parquet shards.
 
 use std::fmt::Write;
 
@@ -6,9 +6,13 @@ use manyframe_core::Layout;
 use manyframe_shards::{CardConfig, ShardFormat};
 
 use crate::manifest::Manifest;
+use crate::shard_name::ShardName;
+
+/// The data card's file name.
+pub const CARD_FILE: &str = "README.md";
 
 /// The text of the card. It holds nothing that differs between machines.
-pub(crate) fn dataset_card(manifest: &Manifest) -> String {
+pub fn dataset_card(manifest: &Manifest) -> String {
     let mut card = String::new();
     let has_parquet = manifest.shards.iter().any(|shard| shard.format == ShardFormat::Parquet);
     if has_parquet {
@@ -36,7 +40,7 @@ fn layouts(manifest: &Manifest) -> Vec<&'static str> {
         shards.any(|shard| shard.format == ShardFormat::Parquet && shard.layout == layout)
     };
     let layouts = Layout::ALL.into_iter().map(Some).chain([None]).filter(|layout| is_parquet(*layout));
-    layouts.map(|layout| layout.map_or("mixed", Layout::as_str)).collect()
+    layouts.map(|layout| ShardName::directory(layout)).collect()
 }
 
 fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {

@@ -1,0 +1,57 @@
+//! What keeps a dataset from being read or written.
+
+use std::path::PathBuf;
+
+use manyframe_base::FileError;
+use manyframe_columnar::ColumnarError;
+use manyframe_shards::ShardError;
+
+/// Why a dataset, or a part of it, cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum DatasetError {
+    /// A file cannot be read or written.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// A table (ledger, packs) cannot be read or written.
+    #[error("the table {path:?} cannot be used")]
+    Table {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: ColumnarError,
+    },
+    /// A shard cannot be read.
+    #[error("shard {path:?} cannot be used")]
+    Shard {
+        /// The shard.
+        path: PathBuf,
+        /// What is wrong.
+        #[source]
+        error: ShardError,
+    },
+    /// A directory is not a dataset, or a file in it is not what it should be.
+    #[error("{path:?} is not a dataset of manyframe: {detail}")]
+    NotADataset {
+        /// The directory or file.
+        path: PathBuf,
+        /// What was found and what was expected.
+        detail: String,
+    },
+}
+
+impl DatasetError {
+    pub(crate) fn table(path: impl Into<PathBuf>) -> impl FnOnce(ColumnarError) -> Self {
+        let path = path.into();
+        move |error| Self::Table { path, error }
+    }
+
+    pub(crate) fn shard(path: impl Into<PathBuf>) -> impl FnOnce(ShardError) -> Self {
+        let path = path.into();
+        move |error| Self::Shard { path, error }
+    }
+
+    pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl ToString) -> Self {
+        Self::NotADataset { path: path.into(), detail: detail.to_string() }
+    }
+}

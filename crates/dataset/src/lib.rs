@@ -1,0 +1,71 @@
+//! What a dataset is made of, and how it is read.
+//!
+//! ```text
+//! DATASET/manifest.json                     shards with sizes and digests, sources, totals, the pipeline file
+//! DATASET/ledger.parquet                    every record seen: delivered where, or why not
+//! DATASET/pack.parquet                      training sequences over the samples, if the pipeline file asks for them
+//! DATASET/{webdataset,parquet}/LAYOUT/…     the shards
+//! DATASET/README.md                         the data card
+//! DATASET/build.json                        facts about the build that differ between machines
+//! ```
+//!
+//! Reading one:
+//!
+//! ```
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # mod fixture { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixture/mod.rs")); }
+//! # let directory = tempfile::tempdir()?;
+//! # let path = directory.path();
+//! # fixture::write_dataset(path)?;
+//! use manyframe_dataset::{DatasetReader, Status};
+//!
+//! let dataset = DatasetReader::open(path)?;
+//! println!("{}: {} samples", dataset.manifest().name, dataset.manifest().total.num_samples);
+//!
+//! // All samples, one at a time.
+//! let mut num_images = 0;
+//! for shard in dataset.shards_of_one_format() {
+//!     for sample in dataset.samples(shard)? {
+//!         num_images += sample?.images.len();
+//!     }
+//! }
+//! assert_eq!(num_images, 1);
+//!
+//! // What became of each record, and the sample of one of them.
+//! for row in dataset.ledger()? {
+//!     let row = row?;
+//!     match row.status {
+//!         Status::Rejected => println!("{}: {}", row.origin, row.reason.unwrap_or_default()),
+//!         _ => println!("{}: {}", row.origin, row.status.as_str()),
+//!     }
+//! }
+//! let row = dataset.find_rows("hello", 1)?.remove(0);
+//! let sample = dataset.read_sample(&row)?.ok_or("it was delivered")?;
+//! assert_eq!(sample.messages[1].content, "hello");
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! **Invariant:** nothing here decides what is in a dataset; it is written as it is handed over, and read back.
+
+mod build_facts;
+mod card;
+mod error;
+mod ledger;
+mod manifest;
+mod packs;
+mod reader;
+mod shard_name;
+mod storage;
+
+pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
+pub use card::{CARD_FILE, dataset_card};
+pub use error::DatasetError;
+pub use ledger::{LEDGER_FILE, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger, read_origins};
+pub use manifest::{
+    Asked, LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary,
+};
+pub use packs::{AuditSummary, PACK_FILE, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
+pub use reader::{DatasetReader, SampleLocation, work_directory};
+pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
+pub use storage::{LocalDirectory, Storage, StoredFile};

@@ -1,0 +1,292 @@
+//! Reads a dataset: what is in it, what became of each record, and the samples of its shards.
+//!
+//! ```text
+//! DatasetReader::open ─▶ manifest ─▶ ledger(), packs(), shards ─▶ samples(), find_rows() ─▶ read_sample()
+//! ```
+//!
+//! Manifest, build facts and digests are read through [`Storage`]. Tables and shards need a local file; whoever reads a
+//! dataset from elsewhere has to copy them first. Nothing is written here.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use manyframe_core::{BlobRef, Digest, Origin, RecordId, Sample, SampleImage};
+use manyframe_media::{MediaError, read_range};
+use manyframe_pipeline::Pipeline;
+use manyframe_shards::{SampleEntry, ShardFormat};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+
+use crate::build_facts::BuildFacts;
+use crate::error::DatasetError;
+use crate::ledger::{LedgerRow, Status, read_ledger, read_origins};
+use crate::manifest::{Manifest, ShardEntry};
+use crate::packs::{PackRow, read_packs};
+use crate::shard_name::ShardName;
+use crate::storage::{LocalDirectory, Storage};
+
+/// Where work on a dataset is in progress: `DATASET.work`, beside it.
+pub fn work_directory(dataset: &Path) -> PathBuf {
+    let mut name = dataset.as_os_str().to_owned();
+    name.push(".work");
+    PathBuf::from(name)
+}
+
+/// A committed dataset, open for reading.
+#[derive(Debug, Clone)]
+pub struct DatasetReader {
+    storage: Arc<dyn Storage>,
+    manifest: Manifest,
+    manifest_digest: Digest,
+    /// Position in the manifest of each shard's file in the first format that it has.
+    first_files: BTreeMap<ShardName, usize>,
+}
+
+/// Where a sample is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SampleLocation {
+    /// The file of the shard.
+    pub shard: Arc<Path>,
+    /// Its format.
+    pub format: ShardFormat,
+    /// Its position in a tar, as [`manyframe_shards::list`] returns it; `None` if it is searched by its id, which is how
+    /// tables find it anyway.
+    pub position: Option<u64>,
+}
+
+/// Begins of ids shorter than this many digits name too many records.
+const LEAST_ID_DIGITS: usize = 6;
+
+impl DatasetReader {
+    /// Opens the dataset in a local directory. Its manifest is read.
+    ///
+    /// # Errors
+    ///
+    /// If there is no dataset, or its manifest is not what this version writes.
+    pub fn open(dataset: &Path) -> Result<Self, DatasetError> {
+        Self::open_in(Arc::new(LocalDirectory::new(dataset)))
+    }
+
+    /// Opens the dataset in a storage. Its manifest is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatasetReader::open`].
+    pub fn open_in(storage: Arc<dyn Storage>) -> Result<Self, DatasetError> {
+        let (manifest, manifest_digest) = Manifest::read_from(&*storage)?;
+        let mut first_files = BTreeMap::new();
+        for (position, shard) in manifest.shards.iter().enumerate() {
+            first_files.entry(shard.path.name).or_insert(position);
+        }
+        Ok(Self { storage, manifest, manifest_digest, first_files })
+    }
+
+    /// What the dataset is made of.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The digest of its manifest, which names the dataset.
+    pub fn manifest_digest(&self) -> Digest {
+        self.manifest_digest
+    }
+
+    /// Where its files are.
+    pub fn storage(&self) -> &dyn Storage {
+        &*self.storage
+    }
+
+    /// Its directory or URL, for messages.
+    pub fn location(&self) -> &Path {
+        self.storage.location()
+    }
+
+    /// Facts about its build on the machine that made it; `None` if they were not kept.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or are not what this version writes.
+    pub fn build_facts(&self) -> Result<Option<BuildFacts>, DatasetError> {
+        BuildFacts::read_from(&*self.storage)
+    }
+
+    /// The pipeline that it was built from, with the variables of its build; those in `variables` replace them, for a dataset
+    /// that was built on another machine.
+    ///
+    /// # Errors
+    ///
+    /// If its build facts cannot be read, or its manifest holds no pipeline file of this version.
+    pub fn pipeline(&self, variables: &BTreeMap<String, String>) -> Result<Pipeline, DatasetError> {
+        let mut known = self.build_facts()?.map(|facts| facts.variables).unwrap_or_default();
+        known.extend(variables.clone());
+        self.manifest.pipeline_with(&known)
+    }
+
+    /// The account of all records, in the order of the sources.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_ledger`].
+    pub fn ledger(&self) -> Result<impl Iterator<Item = Result<LedgerRow, DatasetError>> + use<>, DatasetError> {
+        read_ledger(&self.storage.local_path(&self.manifest.ledger.path)?)
+    }
+
+    /// What became of each record, and where it was read: faster than whole rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_ledger`].
+    pub fn origins(
+        &self,
+    ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
+        read_origins(&self.storage.local_path(&self.manifest.ledger.path)?)
+    }
+
+    /// Its training sequences, in order; none if the samples are not packed.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_packs`].
+    pub fn packs(&self) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
+        let pack = self.manifest.pack.as_ref();
+        let packs = pack.map(|pack| read_packs(&self.storage.local_path(&pack.path)?)).transpose()?;
+        Ok(packs.into_iter().flatten())
+    }
+
+    /// The files that hold every sample once: those of the first format, because every format holds all samples.
+    pub fn shards_of_one_format(&self) -> impl Iterator<Item = &ShardEntry> {
+        let format = self.manifest.shards.iter().map(|shard| shard.format).min();
+        self.manifest.shards.iter().filter(move |shard| Some(shard.format) == format)
+    }
+
+    /// The file of a shard, in the first format that it has.
+    ///
+    /// # Errors
+    ///
+    /// If the dataset has no such shard.
+    pub fn shard(&self, name: ShardName) -> Result<&ShardEntry, DatasetError> {
+        let position = self.first_files.get(&name);
+        let shard = position.and_then(|&position| self.manifest.shards.get(position));
+        shard.ok_or_else(|| DatasetError::damaged(self.location(), format!("the manifest has no shard {name}")))
+    }
+
+    /// Where the file of a shard is on this machine.
+    ///
+    /// # Errors
+    ///
+    /// If the storage has no local files.
+    pub fn shard_file(&self, shard: &ShardEntry) -> Result<PathBuf, DatasetError> {
+        Ok(self.storage.local_path(&shard.path.to_string())?)
+    }
+
+    /// The samples of a shard, one at a time.
+    ///
+    /// # Errors
+    ///
+    /// If the shard cannot be read; there are no samples after an error.
+    pub fn samples(
+        &self,
+        shard: &ShardEntry,
+    ) -> Result<impl Iterator<Item = Result<Sample, DatasetError>> + use<>, DatasetError> {
+        let path = self.shard_file(shard)?;
+        let samples = manyframe_shards::read(shard.format, &path).map_err(DatasetError::shard(&path))?;
+        Ok(samples.map(move |sample| sample.map_err(DatasetError::shard(&path))))
+    }
+
+    /// The samples of a shard without the bytes of their images.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatasetReader::samples`].
+    pub fn sample_entries(
+        &self,
+        shard: &ShardEntry,
+    ) -> Result<impl Iterator<Item = Result<SampleEntry, DatasetError>> + use<>, DatasetError> {
+        let path = self.shard_file(shard)?;
+        let entries = manyframe_shards::list(shard.format, &path).map_err(DatasetError::shard(&path))?;
+        Ok(entries.map(move |entry| entry.map_err(DatasetError::shard(&path))))
+    }
+
+    /// The ledger rows that a text names: a record id or the beginning of one (6 digits or more), or an upstream id.
+    /// At most `limit` rows.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_ledger`].
+    pub fn find_rows(&self, text: &str, limit: usize) -> Result<Vec<LedgerRow>, DatasetError> {
+        let prefix = text.to_ascii_lowercase();
+        let is_prefix = prefix.len() >= LEAST_ID_DIGITS && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_named =
+            |row: &LedgerRow| row.upstream_id == text || (is_prefix && row.id.to_string().starts_with(&prefix));
+        let named = self.ledger()?.filter(|row| row.as_ref().map_or(true, is_named));
+        named.take(limit).collect()
+    }
+
+    /// The sample of a record; `None` if it was not delivered.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest has no such shard, or the shard cannot be read, or does not hold the sample.
+    pub fn read_sample(&self, row: &LedgerRow) -> Result<Option<Sample>, DatasetError> {
+        let Some(name) = row.shard else { return Ok(None) };
+        let shard = self.shard(name)?;
+        let path = self.shard_file(shard)?;
+        let sample = manyframe_shards::read_one(shard.format, &path, row.id).map_err(DatasetError::shard(&path))?;
+        let missing = || DatasetError::damaged(&path, format!("it has no sample {}", row.id));
+        sample.map(Some).ok_or_else(missing)
+    }
+
+    /// Finds samples in their shards. Heads of samples are read, and no image.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest has no such shard, or a shard cannot be read.
+    pub fn locate(&self, samples: &[(RecordId, ShardName)]) -> Result<Vec<SampleLocation>, DatasetError> {
+        let mut positions: FxHashMap<RecordId, u64> = FxHashMap::default();
+        let mut files = BTreeMap::new();
+        for name in samples.iter().map(|(_, name)| *name).collect::<BTreeSet<_>>() {
+            let shard = self.shard(name)?;
+            if shard.format == ShardFormat::Webdataset {
+                for entry in self.sample_entries(shard)? {
+                    let entry = entry?;
+                    positions.entry(entry.sample.id).or_insert(entry.position);
+                }
+            }
+            files.insert(name, (Arc::from(self.shard_file(shard)?), shard.format));
+        }
+        let missing = |name| DatasetError::damaged(self.location(), format!("the manifest has no shard {name}"));
+        let location = |&(id, name): &(RecordId, ShardName)| {
+            let (shard, format) = files.get(&name).ok_or_else(|| missing(name))?;
+            Ok(SampleLocation { shard: Arc::clone(shard), format: *format, position: positions.get(&id).copied() })
+        };
+        samples.iter().map(location).collect()
+    }
+}
+
+impl SampleLocation {
+    /// Reads the sample with this id; `None` if another one, or none, is there. What precedes it in a tar is not read.
+    ///
+    /// # Errors
+    ///
+    /// If the shard cannot be read.
+    pub fn read(&self, id: RecordId) -> Result<Option<Sample>, DatasetError> {
+        let (ShardFormat::Webdataset, Some(position)) = (self.format, self.position) else {
+            return manyframe_shards::read_one(self.format, &self.shard, id).map_err(DatasetError::shard(&*self.shard));
+        };
+        let entry = manyframe_shards::entry_at(self.format, &self.shard, position);
+        let entry = entry.map_err(DatasetError::shard(&*self.shard))?;
+        let mut sample = entry.sample;
+        for image in entry.images {
+            let BlobRef::Range { file, offset, num_bytes } = &image.blob else {
+                return Err(DatasetError::damaged(&*self.shard, format!("an image of sample {id} is not in the tar")));
+            };
+            let path = Path::new(file.as_ref());
+            let unreadable = |error: MediaError| DatasetError::damaged(path, error);
+            let bytes = read_range(path, *offset, *num_bytes).map_err(unreadable)?;
+            let (format, width_px, height_px) = (image.format, image.width_px, image.height_px);
+            sample.images.push(SampleImage { bytes, format, width_px, height_px });
+        }
+        Ok((sample.id == id).then_some(sample))
+    }
+}
