@@ -5,8 +5,10 @@ use std::cell::RefCell;
 use manyframe_core::RejectCode;
 use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvPlanesImage};
 
+use crate::error::MediaError;
+use crate::pixels::RgbView;
+use crate::policy::{JpegOptions, Subsampling};
 use crate::ycbcr::{Area, Halved, Part, WHITE, Ycbcr};
-use crate::{JpegOptions, MediaError, RgbView, Subsampling};
 
 /// Longest side that libjpeg encodes, in pixels (`JPEG_MAX_DIMENSION`).
 pub const MAX_JPEG_EDGE_PX: u32 = 65_500;
@@ -15,20 +17,24 @@ thread_local! {
     static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
 }
 
-/// A compressor with its buffers, which grow to the largest image and are used again.
+/// A compressor with its buffers, which grow to the largest image and are reused.
 struct Encoder {
     compressor: Compressor,
     output: OutputBuf<'static>,
-    /// Channels in the resolution in which they are encoded.
+    /// Channels at the resolution at which they are encoded.
     channels: [Vec<u8>; 3],
 }
 
-/// The view as a JPEG. The same pixels and options give the same bytes.
+/// Encodes a view as a JPEG. The same pixels and options lead to the same bytes.
+///
+/// # Errors
+/// A rejection if a side is longer than [`MAX_JPEG_EDGE_PX`].
 pub fn encode_jpeg(view: RgbView<'_>, options: JpegOptions) -> Result<Vec<u8>, MediaError> {
     encode((view.width_px(), view.height_px()), |encoder| encoder.encode_rgb(view, options))
 }
 
-/// An area of an image as a JPEG, as [`encode_jpeg`] makes it of the same pixels, without the way to RGB and back.
+/// Encodes an area of an image as a JPEG: the bytes that [`encode_jpeg`] returns for the same pixels, without converting to RGB
+/// and back.
 pub(crate) fn encode_ycbcr(image: Ycbcr<'_>, area: Area, options: JpegOptions) -> Result<Vec<u8>, MediaError> {
     encode(area.size_px, |encoder| encoder.encode_ycbcr(image, area, options))
 }
@@ -44,9 +50,9 @@ fn encode(
     ENCODER.with_borrow_mut(|slot| {
         let encoder = match slot {
             Some(encoder) => encoder,
-            None => slot.insert(Encoder::new().map_err(|error| refused(width_px, height_px, &error))?),
+            None => slot.insert(Encoder::new().map_err(|error| not_encoded(width_px, height_px, &error))?),
         };
-        work(encoder).map_err(|error| refused(width_px, height_px, &error))
+        work(encoder).map_err(|error| not_encoded(width_px, height_px, &error))
     })
 }
 
@@ -94,7 +100,7 @@ impl Encoder {
     }
 }
 
-fn refused(width_px: u32, height_px: u32, error: &turbojpeg::Error) -> MediaError {
+fn not_encoded(width_px: u32, height_px: u32, error: &turbojpeg::Error) -> MediaError {
     let detail = format!("cannot encode {width_px}×{height_px} pixels as JPEG: {error}");
     MediaError::rejected(RejectCode::MediaTooLarge, detail)
 }
@@ -120,7 +126,7 @@ mod tests {
     use manyframe_core::Rejection;
 
     use super::*;
-    use crate::RgbImage;
+    use crate::pixels::RgbImage;
 
     #[test]
     fn encoding_is_reproducible_and_independent_of_what_came_before() {
@@ -135,14 +141,14 @@ mod tests {
     #[test]
     fn a_view_is_encoded_like_its_copy() {
         let image = RgbImage::try_new(64, 48, (0..64 * 48 * 3).map(|i| (i % 251) as u8).collect()).unwrap();
-        let view = image.crop(13, 5, 30, 20).unwrap();
+        let view = image.crop((13, 5), (30, 20)).unwrap();
         let copy = view.to_image();
         let options = JpegOptions { quality: 80, subsampling: Subsampling::S444 };
         assert_eq!(encode_jpeg(view, options).unwrap(), encode_jpeg(copy.view(), options).unwrap());
     }
 
     #[test]
-    fn an_edge_beyond_the_format_is_a_reject() {
+    fn an_edge_beyond_the_format_is_rejected() {
         let image = RgbImage::gray(MAX_JPEG_EDGE_PX + 1, 1, 0).unwrap();
         assert!(matches!(
             encode_jpeg(image.view(), JpegOptions::default()),

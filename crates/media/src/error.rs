@@ -1,7 +1,7 @@
-//! What can go wrong with a medium, and with a media root.
+//! Errors of a medium, and of a media root.
 //!
-//! The two are kept apart because they end differently: a bad medium rejects one record, failing storage fails a task
-//! that may be tried again, and a root that cannot be opened stops a run before it starts.
+//! They are separate because their consequences differ: a bad medium rejects one record, failing storage fails a task that may
+//! be retried, and a media root that cannot be opened stops a run before it starts.
 
 use std::io;
 use std::path::PathBuf;
@@ -14,7 +14,7 @@ pub enum MediaError {
     /// The medium is bad: the record that shows it is rejected.
     #[error("{}", .0.detail)]
     Rejected(Rejection),
-    /// The storage failed (I/O error, stale handle, too many open files …): nothing is known about the medium.
+    /// The storage failed (I/O error, stale handle, too many open files …); nothing is known about the medium.
     #[error("cannot read {path:?}")]
     Storage {
         /// The file that was being read.
@@ -25,12 +25,12 @@ pub enum MediaError {
 }
 
 impl MediaError {
-    /// A bad medium, with what was found and what was expected.
+    /// A bad medium: what was found and what was expected.
     pub fn rejected(code: RejectCode, detail: impl Into<String>) -> Self {
         Self::Rejected(Rejection::new(code, detail))
     }
 
-    /// Failing storage at `path`.
+    /// A storage failure at `path`.
     pub fn storage(path: impl Into<PathBuf>, source: io::Error) -> Self {
         Self::Storage { path: path.into(), source }
     }
@@ -45,7 +45,7 @@ impl From<Rejection> for MediaError {
 /// Why a media root was not opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// There is nothing at the path, or it may not be read.
+    /// There is nothing at the path, or it is not readable.
     #[error("cannot open media root {path:?}")]
     Open {
         /// The root.
@@ -53,17 +53,17 @@ pub enum OpenError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// The file is no archive, or one of a kind that gives no access to single members.
+    /// The file is not an archive, or one without access to single members.
     #[error("media root {path:?} is {found}; {advice}")]
     Unsupported {
         /// The root.
         path: PathBuf,
-        /// What it looks like, with an article.
+        /// A description of the file, with an article.
         found: &'static str,
-        /// What to do about it, such as a command line.
+        /// What to do about it, for example a command line.
         advice: String,
     },
-    /// The file is a zip archive whose directory of members, at its end, cannot be read.
+    /// The file is a zip archive whose central directory, at its end, cannot be read.
     #[error("media root {path:?} is a damaged zip archive, perhaps cut short; download it again")]
     Damaged {
         /// The root.

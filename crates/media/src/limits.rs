@@ -1,24 +1,24 @@
-//! How large and how odd a medium may be, checked on headers before anything is decoded.
+//! How large and how elongated a medium may be, checked by its header before anything is decoded.
 
 use manyframe_core::RejectCode;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::MediaError;
+use crate::error::MediaError;
 
-/// What a medium may cost. Everything beyond is rejected with a reason, before its pixels are allocated.
+/// Limits on media. Everything beyond them is rejected with a reason, before its pixels are allocated.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MediaLimits {
-    /// Most bytes of an encoded image. Default: 256 MiB.
+    /// Maximum size of an encoded image, in bytes. Default: 256 MiB.
     pub max_bytes: u64,
-    /// Most bytes of a video file. Default: 64 GiB.
+    /// Maximum size of a video file, in bytes. Default: 64 GiB.
     pub max_video_bytes: u64,
-    /// Most pixels of an image or video frame. Default: 89,478,485, where Pillow begins to warn of a decompression bomb.
+    /// Maximum pixels of an image or video frame. Default: 89,478,485, above which Pillow warns of a decompression bomb.
     pub max_pixels: u64,
-    /// Shortest side that an image must have, in pixels. Default: 4.
+    /// Minimum length of the shortest side, in pixels. Default: 4.
     pub min_edge_px: u32,
-    /// Most times that the long side may exceed the short side. Default: 200.
+    /// Maximum ratio of the long side to the short side. Default: 200.
     pub max_aspect_ratio: f64,
 }
 
@@ -36,6 +36,9 @@ impl Default for MediaLimits {
 
 impl MediaLimits {
     /// Rejects an image whose encoded size is 0 or above the limit.
+    ///
+    /// # Errors
+    /// The rejections `media_empty` and `media_too_large`.
     pub fn check_bytes(&self, num_bytes: u64) -> Result<(), MediaError> {
         if num_bytes == 0 {
             return Err(MediaError::rejected(RejectCode::MediaEmpty, "the file has no bytes"));
@@ -48,6 +51,9 @@ impl MediaLimits {
     }
 
     /// Rejects dimensions that are too large, too small or too elongated.
+    ///
+    /// # Errors
+    /// The rejections `media_too_large` and `media_shape`.
     pub fn check_dimensions(&self, width_px: u32, height_px: u32) -> Result<(), MediaError> {
         let num_pixels = u64::from(width_px) * u64::from(height_px);
         if num_pixels > self.max_pixels {

@@ -1,21 +1,37 @@
-//! A medium that was found: where its bytes are, without having read them.
+//! A medium that was found: where its bytes are, and reading them. Claimed sizes are checked before memory is allocated.
 
 use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// Where the bytes of a medium are. [`crate::MediaStore::locate`] makes them, so they lie inside of a root.
+use flate2::Crc;
+use flate2::read::DeflateDecoder;
+use manyframe_core::RejectCode;
+
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::probe::{ImageHeader, probe_growing};
+
+/// Initial capacity for a member whose size is only claimed; it grows with the bytes that arrive.
+const INITIAL_BYTES: u64 = 1 << 20;
+
+/// Size of the chunks that a medium is read in, in bytes.
+const CHUNK_BYTES: usize = 1 << 20;
+
+/// Where the bytes of a medium are. [`crate::MediaStore::locate`] returns it, so the bytes are inside a media root.
 #[derive(Debug, Clone)]
 pub enum Located {
     /// A file below a directory root, links resolved.
     File(PathBuf),
-    /// Bytes of an archive that are stored as they are: a member of a tar, or an uncompressed member of a zip.
+    /// An uncompressed range of an archive: a member of a tar, or an uncompressed member of a zip.
     Range {
         /// The archive.
         archive: Arc<ArchiveFile>,
         /// First byte of the member.
         offset: u64,
-        /// Size of the member; it lies inside of the archive.
+        /// Size of the member, which is inside the archive.
         num_bytes: u64,
         /// CRC-32 of the member where the archive has one; checked when the whole member is read.
         crc32: Option<u32>,
@@ -26,7 +42,7 @@ pub enum Located {
         archive: Arc<ArchiveFile>,
         /// First byte of the compressed bytes.
         offset: u64,
-        /// Number of compressed bytes; they lie inside of the archive.
+        /// Number of compressed bytes, which are inside the archive.
         num_compressed_bytes: u64,
         /// Size of the member as the archive claims it; more is never inflated.
         num_bytes: u64,
@@ -35,12 +51,12 @@ pub enum Located {
     },
     /// A directory of frames.
     Directory {
-        /// The frames in natural order, `frame2` before `frame10`; none is a directory itself.
+        /// The frames in natural order, `frame2` before `frame10`; none of them is a directory.
         frames: Vec<Located>,
     },
 }
 
-/// An open archive. Reading names a position each time, so that threads share it without a lock.
+/// An open archive. Every read states its position, so threads share it without a lock.
 #[derive(Debug)]
 pub struct ArchiveFile {
     pub(crate) path: PathBuf,
@@ -54,8 +70,208 @@ impl ArchiveFile {
         &self.path
     }
 
-    /// Its size when it was opened.
+    /// Its size in bytes when it was opened.
     pub fn num_bytes(&self) -> u64 {
         self.num_bytes
     }
+}
+
+impl Located {
+    /// Size in bytes; of a directory of frames, the sum over its frames.
+    ///
+    /// # Errors
+    /// [`MediaError::Storage`] if a file is gone or cannot be inspected.
+    pub fn num_bytes(&self) -> Result<u64, MediaError> {
+        match self {
+            Self::File(path) => {
+                path.metadata().map(|metadata| metadata.len()).map_err(|source| MediaError::storage(path, source))
+            }
+            Self::Range { num_bytes, .. } | Self::Deflated { num_bytes, .. } => Ok(*num_bytes),
+            Self::Directory { frames } => {
+                frames.iter().try_fold(0_u64, |sum, frame| Ok(sum.saturating_add(frame.num_bytes()?)))
+            }
+        }
+    }
+
+    /// Reads all bytes and verifies the checksum of an archive's member.
+    ///
+    /// # Errors
+    /// A rejection if there are more than `max_bytes` or they are damaged, or [`MediaError::Storage`].
+    pub fn read(&self, max_bytes: u64) -> Result<Vec<u8>, MediaError> {
+        let num_bytes = self.num_bytes()?;
+        if num_bytes > max_bytes {
+            let detail = format!("the file has {num_bytes} bytes, at most {max_bytes} are allowed");
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+        }
+        match self {
+            Self::File(path) => read_file_head(path, max_bytes),
+            Self::Range { archive, offset, num_bytes, crc32 } => {
+                let bytes = read_archive(archive, *offset, *num_bytes)?;
+                match crc32 {
+                    Some(crc32) => check_crc32(&bytes, *crc32).map(|()| bytes),
+                    None => Ok(bytes),
+                }
+            }
+            Self::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 } => {
+                let member = DeflatedMember { archive, offset: *offset, num_compressed_bytes: *num_compressed_bytes };
+                // Reading one byte more than claimed exposes a member that lies about its size.
+                let bytes = member.inflate_head(num_bytes.saturating_add(1), *num_bytes)?;
+                if bytes.len() as u64 != *num_bytes {
+                    let detail = format!("inflates to {} bytes or more, {num_bytes} were claimed", bytes.len());
+                    return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+                }
+                check_crc32(&bytes, *crc32).map(|()| bytes)
+            }
+            Self::Directory { .. } => Err(directory_found()),
+        }
+    }
+
+    /// Reads the first `num_bytes` bytes, or all if there are fewer. Checksums are not verified.
+    pub fn read_head(&self, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
+        match self {
+            Self::File(path) => read_file_head(path, num_bytes),
+            Self::Range { archive, offset, num_bytes: all, .. } => read_archive(archive, *offset, num_bytes.min(*all)),
+            Self::Deflated { archive, offset, num_compressed_bytes, num_bytes: all, .. } => {
+                let member = DeflatedMember { archive, offset: *offset, num_compressed_bytes: *num_compressed_bytes };
+                member.inflate_head(num_bytes, *all)
+            }
+            Self::Directory { .. } => Err(directory_found()),
+        }
+    }
+
+    /// Passes all bytes to `consume`, chunk by chunk and at most `max_bytes`: memory grows with the size of a compressed
+    /// member only. Checksums are verified for compressed members only.
+    #[expect(clippy::indexing_slicing, reason = "`read` never returns more than the length of the buffer")]
+    pub fn read_chunks(&self, max_bytes: u64, consume: &mut dyn FnMut(&[u8])) -> Result<(), MediaError> {
+        let (path, reader): (&Path, &mut dyn Read) = match self {
+            Self::File(path) => {
+                (path, &mut File::open(path).map_err(|source| MediaError::storage(path, source))?.take(max_bytes))
+            }
+            Self::Range { archive, offset, num_bytes, .. } => {
+                let end = offset + num_bytes.min(&max_bytes);
+                (archive.path(), &mut ArchiveReader { archive, position: *offset, end, failure: None })
+            }
+            Self::Deflated { .. } => return self.read(max_bytes).map(|bytes| consume(&bytes)),
+            Self::Directory { .. } => return Err(directory_found()),
+        };
+        let mut chunk = vec![0; CHUNK_BYTES];
+        loop {
+            match reader.read(&mut chunk) {
+                Ok(0) => return Ok(()),
+                Ok(num_bytes) => consume(&chunk[..num_bytes]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(MediaError::storage(path, source)),
+            }
+        }
+    }
+
+    /// Reads the header of an image: the first 64 KiB, and more only if the header is longer.
+    pub fn probe_image(&self, limits: &MediaLimits) -> Result<ImageHeader, MediaError> {
+        let num_bytes = self.num_bytes()?;
+        limits.check_bytes(num_bytes)?;
+        probe_growing(num_bytes, limits, |head_bytes| self.read_head(head_bytes))
+    }
+}
+
+/// Reads a range of a file. `file` must be trusted: it is not checked against any media root.
+///
+/// # Errors
+/// A rejection if the range reaches beyond the end of the file, or [`MediaError::Storage`].
+pub fn read_range(file: &Path, offset: u64, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
+    let failed = |source| MediaError::storage(file, source);
+    let handle = File::open(file).map_err(failed)?;
+    let file_bytes = handle.metadata().map_err(failed)?.len();
+    if offset.checked_add(num_bytes).is_none_or(|end| end > file_bytes) {
+        let detail = format!(
+            "{num_bytes} bytes at {offset} are beyond the end of {}, which has {file_bytes} bytes",
+            file.display()
+        );
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+    }
+    let mut bytes = vec![0; num_bytes as usize];
+    handle.read_exact_at(&mut bytes, offset).map_err(failed)?;
+    Ok(bytes)
+}
+
+fn read_file_head(path: &Path, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
+    let failed = |source| MediaError::storage(path, source);
+    let handle = File::open(path).map_err(failed)?;
+    let file_bytes = handle.metadata().map_err(failed)?.len();
+    let mut bytes = Vec::with_capacity(file_bytes.min(num_bytes) as usize);
+    handle.take(num_bytes).read_to_end(&mut bytes).map_err(failed)?;
+    Ok(bytes)
+}
+
+/// Reads a range of an archive, which must be inside it.
+fn read_archive(archive: &ArchiveFile, offset: u64, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
+    let mut bytes = vec![0; num_bytes as usize];
+    archive.handle.read_exact_at(&mut bytes, offset).map_err(|source| MediaError::storage(archive.path(), source))?;
+    Ok(bytes)
+}
+
+/// A compressed member of a zip.
+struct DeflatedMember<'a> {
+    archive: &'a ArchiveFile,
+    offset: u64,
+    num_compressed_bytes: u64,
+}
+
+impl DeflatedMember<'_> {
+    /// Inflates the first `max_bytes` bytes, of `num_claimed_bytes` according to the archive.
+    fn inflate_head(&self, max_bytes: u64, num_claimed_bytes: u64) -> Result<Vec<u8>, MediaError> {
+        let (position, end) = (self.offset, self.offset + self.num_compressed_bytes);
+        let mut source = ArchiveReader { archive: self.archive, position, end, failure: None };
+        let mut bytes = Vec::with_capacity(max_bytes.min(num_claimed_bytes).min(INITIAL_BYTES) as usize);
+        let inflated = DeflateDecoder::new(&mut source).take(max_bytes).read_to_end(&mut bytes);
+        match (inflated, source.failure) {
+            (_, Some(failure)) => Err(MediaError::storage(self.archive.path(), failure)),
+            (Ok(_), None) => Ok(bytes),
+            (Err(error), None) => {
+                let detail = format!("the compressed bytes are damaged after {} inflated ones: {error}", bytes.len());
+                Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
+            }
+        }
+    }
+}
+
+/// Reads a range of an archive sequentially and records storage failures, so that they are not taken for bad data.
+struct ArchiveReader<'a> {
+    archive: &'a ArchiveFile,
+    position: u64,
+    end: u64,
+    failure: Option<io::Error>,
+}
+
+impl Read for ArchiveReader<'_> {
+    #[expect(clippy::indexing_slicing, reason = "`wanted` is at most the length of the buffer")]
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
+        let wanted = buffer.len().min(left);
+        match self.archive.handle.read_at(&mut buffer[..wanted], self.position) {
+            Ok(num_bytes) => {
+                self.position += num_bytes as u64;
+                Ok(num_bytes)
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Err(error),
+            Err(error) => {
+                let kind = error.kind();
+                self.failure = Some(error);
+                Err(kind.into())
+            }
+        }
+    }
+}
+
+fn check_crc32(bytes: &[u8], expected: u32) -> Result<(), MediaError> {
+    let mut crc = Crc::new();
+    crc.update(bytes);
+    if crc.sum() == expected {
+        return Ok(());
+    }
+    let detail = format!("the checksum of the archive's member is {:08x}, expected {expected:08x}", crc.sum());
+    Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
+}
+
+fn directory_found() -> MediaError {
+    MediaError::rejected(RejectCode::MediaType, "a directory was found, expected a file")
 }

@@ -1,5 +1,9 @@
 //! Pixels in memory: 8-bit RGB, and rectangles of it that are read in place.
 
+use manyframe_core::RejectCode;
+
+use crate::error::MediaError;
+
 /// An image of 8-bit RGB pixels.
 ///
 /// # Invariants
@@ -14,7 +18,7 @@ pub struct RgbImage {
 /// A rectangle of an [`RgbImage`], read in place.
 ///
 /// # Invariants
-/// * The rectangle lies inside of the image and is not empty.
+/// * The rectangle is inside the image and not empty.
 #[derive(Debug, Clone, Copy)]
 pub struct RgbView<'a> {
     image: &'a RgbImage,
@@ -24,7 +28,7 @@ pub struct RgbView<'a> {
     height_px: u32,
 }
 
-/// Bytes of one pixel.
+/// Number of bytes of a pixel.
 pub(crate) const RGB_BYTES: usize = 3;
 
 impl RgbImage {
@@ -40,7 +44,7 @@ impl RgbImage {
         Some(Self { width_px, height_px, pixels: vec![level; num_bytes] })
     }
 
-    /// An image over memory that was used before: its pixels are whatever was there. `None` as in [`Self::gray`].
+    /// An image over reused memory, whose pixels are whatever was there. `None` as in [`Self::gray`].
     pub(crate) fn recycled(width_px: u32, height_px: u32, mut memory: Vec<u8>) -> Option<Self> {
         let num_bytes = num_rgb_bytes(width_px, height_px).filter(|&bytes| bytes != 0)?;
         memory.resize(num_bytes, 0);
@@ -57,7 +61,7 @@ impl RgbImage {
         self.height_px
     }
 
-    /// Bytes from one row to the next.
+    /// Number of bytes from one row to the next.
     pub fn stride(&self) -> usize {
         self.width_px as usize * RGB_BYTES
     }
@@ -67,12 +71,12 @@ impl RgbImage {
         &self.pixels
     }
 
-    /// The rows, from the top, to be written.
+    /// The rows, from the top, for writing.
     pub fn pixels_mut(&mut self) -> &mut [u8] {
         &mut self.pixels
     }
 
-    /// The rows, from the top, without the image around them.
+    /// The rows, from the top, as a vector.
     pub fn into_pixels(self) -> Vec<u8> {
         self.pixels
     }
@@ -82,8 +86,8 @@ impl RgbImage {
         RgbView { image: self, left_px: 0, top_px: 0, width_px: self.width_px, height_px: self.height_px }
     }
 
-    /// A rectangle; `None` if it is empty or reaches beyond the image.
-    pub fn crop(&self, left_px: u32, top_px: u32, width_px: u32, height_px: u32) -> Option<RgbView<'_>> {
+    /// A rectangle, by its left and top and its width and height; `None` if it is empty or extends beyond the image.
+    pub fn crop(&self, (left_px, top_px): (u32, u32), (width_px, height_px): (u32, u32)) -> Option<RgbView<'_>> {
         let inside = width_px > 0
             && height_px > 0
             && left_px.checked_add(width_px)? <= self.width_px
@@ -103,21 +107,23 @@ impl<'a> RgbView<'a> {
         self.height_px
     }
 
-    /// Bytes from one row to the next.
+    /// Number of bytes from one row to the next.
     pub fn stride(&self) -> usize {
         self.image.stride()
     }
 
     /// Bytes from the first pixel to the end of the image; rows are [`Self::stride`] apart.
+    #[expect(clippy::indexing_slicing, reason = "the rectangle is inside the image")]
     pub fn bytes(&self) -> &'a [u8] {
         let start = self.top_px as usize * self.stride() + self.left_px as usize * RGB_BYTES;
-        self.image.pixels.get(start..).unwrap_or_default()
+        &self.image.pixels[start..]
     }
 
-    /// The rows from the top, each `width_px` × 3 bytes.
+    /// The rows, from the top, of `width_px` × 3 bytes each.
+    #[expect(clippy::indexing_slicing, reason = "from its left on, every row has the width of the rectangle")]
     pub fn rows(&self) -> impl Iterator<Item = &'a [u8]> {
         let num_bytes = self.width_px as usize * RGB_BYTES;
-        self.bytes().chunks(self.stride()).take(self.height_px as usize).filter_map(move |row| row.get(..num_bytes))
+        self.bytes().chunks(self.stride()).take(self.height_px as usize).map(move |row| &row[..num_bytes])
     }
 
     /// A copy of the rectangle.
@@ -140,9 +146,14 @@ impl<'a> RgbView<'a> {
     }
 }
 
-/// Bytes of an RGB image; `None` beyond the address space.
+/// Number of bytes of an RGB image; `None` beyond the address space.
 pub(crate) fn num_rgb_bytes(width_px: u32, height_px: u32) -> Option<usize> {
     (width_px as usize).checked_mul(height_px as usize)?.checked_mul(RGB_BYTES)
+}
+
+/// The rejection of an image that [`RgbImage`] cannot hold.
+pub(crate) fn no_pixels() -> MediaError {
+    MediaError::rejected(RejectCode::MediaShape, "the image has no pixels, or more than fit into memory")
 }
 
 #[cfg(test)]
@@ -160,16 +171,16 @@ mod tests {
     #[test]
     fn a_view_reads_its_rectangle() {
         let image = RgbImage::try_new(3, 2, (0..18).collect()).unwrap();
-        let view = image.crop(1, 1, 2, 1).unwrap();
+        let view = image.crop((1, 1), (2, 1)).unwrap();
         assert_eq!(view.rows().collect::<Vec<_>>(), [&[12, 13, 14, 15, 16, 17]]);
-        assert_eq!(image.crop(0, 0, 1, 2).unwrap().to_image().into_pixels(), [0, 1, 2, 9, 10, 11]);
+        assert_eq!(image.crop((0, 0), (1, 2)).unwrap().to_image().into_pixels(), [0, 1, 2, 9, 10, 11]);
     }
 
     #[test]
     fn a_rectangle_beyond_the_image_is_none() {
         let image = RgbImage::gray(3, 2, 255).unwrap();
-        assert!(image.crop(2, 0, 2, 1).is_none());
-        assert!(image.crop(u32::MAX, 0, 2, 1).is_none());
-        assert!(image.crop(0, 0, 0, 1).is_none());
+        assert!(image.crop((2, 0), (2, 1)).is_none());
+        assert!(image.crop((u32::MAX, 0), (2, 1)).is_none());
+        assert!(image.crop((0, 0), (0, 1)).is_none());
     }
 }

@@ -1,24 +1,25 @@
-//! How images are delivered: whether they are made smaller, and how they are encoded if they must be.
+//! How images are delivered: to which size they are scaled down, and how they are encoded if they must be.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::MediaLimits;
+use crate::limits::MediaLimits;
+use crate::resize::fit_longest_edge;
 
 /// What is done to an image before it is delivered.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImagePolicy {
-    /// What is accepted at all.
+    /// Which images are accepted.
     pub limits: MediaLimits,
-    /// Longest side after resizing, in pixels. Smaller images are left alone. Default: no limit.
+    /// Longest side after scaling down, in pixels. Smaller images keep their size. Default: no limit.
     pub max_edge_px: Option<u32>,
-    /// Quality of what is encoded anew, on libjpeg's scale from 1 to 100. Default: 90.
+    /// Quality of re-encoded images, on libjpeg's scale from 1 to 100. Default: 90.
     #[schemars(range(min = 1, max = 100))]
     pub quality: u8,
-    /// Resolution of the colour channels of what is encoded anew. Default: 4:2:0.
+    /// Chroma subsampling of re-encoded images. Default: 4:2:0.
     pub subsampling: Subsampling,
-    /// How far images that are delivered as they are get checked. Default: they are decoded.
+    /// How images that are delivered unchanged are checked. Default: they are decoded.
     pub check: Check,
 }
 
@@ -27,11 +28,11 @@ pub struct ImagePolicy {
 pub struct JpegOptions {
     /// Quality on libjpeg's scale, 1 to 100.
     pub quality: u8,
-    /// Resolution of the colour channels.
+    /// Chroma subsampling.
     pub subsampling: Subsampling,
 }
 
-/// Resolution of the colour channels of a JPEG, relative to its brightness channel.
+/// Chroma subsampling: resolution of the colour channels of a JPEG, relative to its brightness channel.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum Subsampling {
     /// Half in both directions.
@@ -46,14 +47,14 @@ pub enum Subsampling {
     S444,
 }
 
-/// How far an image is checked that is delivered byte for byte.
+/// How an image that is delivered byte for byte is checked.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Check {
-    /// It is decoded, and rejected if that fails: truncated and corrupt files are found.
+    /// It is decoded, and rejected if that fails: truncated and corrupt files are detected.
     #[default]
     Decode,
-    /// Only its header is read, and its end is looked at: a file that is damaged in the middle is delivered.
+    /// Only its header and its end are checked: a file that is damaged in between is delivered.
     Header,
 }
 
@@ -76,15 +77,15 @@ impl Default for ImagePolicy {
 }
 
 impl ImagePolicy {
-    /// How what is encoded anew is encoded.
+    /// How images are re-encoded.
     pub fn jpeg(&self) -> JpegOptions {
         JpegOptions { quality: self.quality, subsampling: self.subsampling }
     }
 
-    /// The size at which an image of this size is delivered: the longest side at most `max_edge_px`, the aspect kept.
+    /// The delivered size of an image of this size: its longest side is at most `max_edge_px`, its aspect ratio is kept.
     pub fn delivered_px(&self, width_px: u32, height_px: u32) -> (u32, u32) {
         match self.max_edge_px {
-            Some(max_edge_px) => crate::resize::fit_longest_edge(width_px, height_px, max_edge_px),
+            Some(max_edge_px) => fit_longest_edge(width_px, height_px, max_edge_px),
             None => (width_px, height_px),
         }
     }
@@ -95,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_has_its_default_and_what_is_unknown_is_refused() {
+    fn omitted_settings_have_defaults_and_unknown_ones_are_rejected() {
         let policy: ImagePolicy = serde_json::from_str(r#"{"quality": 80, "subsampling": "4:4:4"}"#).unwrap();
         let expected = ImagePolicy { quality: 80, subsampling: Subsampling::S444, ..ImagePolicy::default() };
         assert_eq!(policy, expected);

@@ -1,35 +1,42 @@
-//! One image, ready to be delivered: as it is where that is possible, else decoded, scaled and encoded.
+//! One image, ready for delivery: unchanged where possible, otherwise decoded, scaled and encoded.
 
-use manyframe_core::{ImageFormat, SampleImage};
+use manyframe_core::{ImageFormat, RejectCode, SampleImage};
 
 use crate::decode::{check_pixels, with_ycbcr};
-use crate::encode::encode_ycbcr;
-use crate::probe::{ImageHeader, Parsed, has_end_of_image, probe_whole};
+use crate::encode::{encode_jpeg, encode_ycbcr};
+use crate::error::MediaError;
+use crate::pixels::RgbImage;
+use crate::policy::{Check, ImagePolicy};
+use crate::probe::{ImageHeader, ProbedImage, has_end_of_image, probe_whole};
+use crate::resize::resize;
 use crate::sniff::SourceFormat;
 use crate::ycbcr::Ycbcr;
-use crate::{Check, ImagePolicy, MediaError, RgbImage, encode_jpeg, resize};
 
-/// The image in the form in which it is delivered.
+/// Prepares an image for delivery.
 ///
-/// An image that [`ImageHeader::deliverable_as_is`] says so and that needs no scaling keeps its very bytes. Every other
-/// becomes a JPEG.
+/// An image that is [`ImageHeader::deliverable_as_is`] and needs no scaling keeps its bytes. Any other becomes a JPEG.
+///
+/// # Errors
+/// A rejection if the bytes are no image, a damaged one, or exceed the limits.
 pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
-    let (header, parsed) = probe_whole(&bytes, &policy.limits)?;
+    let source = probe_whole(&bytes, &policy.limits)?;
+    let header = &source.header;
     let delivered_px = policy.delivered_px(header.width_px, header.height_px);
     let is_unchanged = delivered_px == (header.width_px, header.height_px);
-    match delivered_format(&header) {
+    match delivered_format(header) {
         Some(format) if is_unchanged => {
             match policy.check {
-                Check::Decode => check_pixels(&bytes, &header, &parsed)?,
-                Check::Header => check_end(&bytes, &parsed)?,
+                Check::Decode => check_pixels(&source)?,
+                Check::Header => check_end(&source)?,
             }
-            Ok(SampleImage { bytes, format, width_px: header.width_px, height_px: header.height_px })
+            let (width_px, height_px) = delivered_px;
+            Ok(SampleImage { bytes, format, width_px, height_px })
         }
-        _ => with_ycbcr(&bytes, &header, &parsed, |image| encode_scaled(image, delivered_px, policy)),
+        _ => with_ycbcr(&source, |image| encode_scaled(image, delivered_px, policy)),
     }
 }
 
-/// Pixels in the form in which they are delivered: at most `max_edge_px` on a side, as a JPEG.
+/// Prepares pixels for delivery: scaled down to `max_edge_px` and encoded as a JPEG.
 pub fn prepare_pixels(pixels: &RgbImage, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
     let (width_px, height_px) = policy.delivered_px(pixels.width_px(), pixels.height_px());
     let bytes = if (width_px, height_px) == (pixels.width_px(), pixels.height_px()) {
@@ -40,7 +47,7 @@ pub fn prepare_pixels(pixels: &RgbImage, policy: &ImagePolicy) -> Result<SampleI
     Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
 }
 
-/// An image at a size, as a JPEG.
+/// Scales an image to a size and encodes it as a JPEG.
 pub(crate) fn encode_scaled(
     image: Ycbcr<'_>,
     (width_px, height_px): (u32, u32),
@@ -65,13 +72,16 @@ fn delivered_format(header: &ImageHeader) -> Option<ImageFormat> {
     }
 }
 
-/// Whether the end of the file is there, which costs nothing to see.
-fn check_end(bytes: &[u8], parsed: &Parsed) -> Result<(), MediaError> {
+/// Rejects a file whose end is missing, without decoding it.
+fn check_end(source: &ProbedImage<'_>) -> Result<(), MediaError> {
+    let ProbedImage { bytes, parsed, .. } = source;
     let is_whole = match (parsed.format, &parsed.jpeg) {
         (SourceFormat::Jpeg, Some(jpeg)) => has_end_of_image(bytes, jpeg.scan_start),
         (SourceFormat::Png, _) => memchr::memmem::rfind(bytes, b"IEND").is_some(),
-        (SourceFormat::Webp, _) => match bytes.get(4..8).map(<[u8; 4]>::try_from) {
-            Some(Ok(riff_bytes)) => u64::from(u32::from_le_bytes(riff_bytes)) + 8 <= bytes.len() as u64,
+        (SourceFormat::Webp, _) => match **bytes {
+            [_, _, _, _, s0, s1, s2, s3, ..] => {
+                u64::from(u32::from_le_bytes([s0, s1, s2, s3])) + 8 <= bytes.len() as u64
+            }
             _ => false,
         },
         _ => true,
@@ -80,5 +90,5 @@ fn check_end(bytes: &[u8], parsed: &Parsed) -> Result<(), MediaError> {
         return Ok(());
     }
     let detail = format!("the {:?} image is cut short after {} bytes", parsed.format, bytes.len());
-    Err(MediaError::rejected(manyframe_core::RejectCode::MediaCorrupt, detail))
+    Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
 }

@@ -1,7 +1,7 @@
-//! Scaling: bicubic (Catmull-Rom, a = −0.5) with antialiasing, the way Pillow's `BICUBIC` does it.
+//! Scaling: bicubic (Catmull-Rom, a = −0.5) with antialiasing, like Pillow's `BICUBIC`.
 //!
-//! Pixels are computed in integers, so every machine gives the same ones. They differ from Pillow's by at most two
-//! levels: of 1.1 million samples of photos, drawings and noise, 99.7 % were equal and all but three within one level.
+//! Pixels are computed in integers, so they are the same on every machine. They differ from Pillow's by at most two levels:
+//! of 1.1 million samples of photos, drawings and noise, 99.7 % were equal and all but three within one level.
 
 use std::cell::RefCell;
 
@@ -9,19 +9,23 @@ use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeError, ResizeOptions, Resizer};
 use manyframe_core::RejectCode;
 
+use crate::error::MediaError;
+use crate::pixels::{RgbImage, RgbView};
 use crate::scratch::with_scratch;
-use crate::{MediaError, RgbImage, RgbView};
 
 thread_local! {
     static RESIZER: RefCell<Resizer> = RefCell::new(Resizer::new());
 }
 
-/// The view at another size. The same size is a copy.
+/// Scales a view to another size. The same size is a copy.
 ///
-/// Pixels outside of the view do not shine in at its border.
+/// Pixels outside the view have no influence.
+///
+/// # Errors
+/// A rejection if the size has no pixels, or more than can be addressed.
 pub fn resize(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
-    // Columns first, then rows, with 8 bits between the two, as in Pillow. The resizer would begin with the rows, which
-    // gives other pixels where a pass overshoots, and is no faster.
+    // Columns first, then rows, with 8 bits in between, as in Pillow. The resizer would begin with the rows, which leads to
+    // other pixels where a pass overshoots, and is no faster.
     if width_px == source.width_px() || height_px == source.height_px() {
         return resize_pass(source, width_px, height_px);
     }
@@ -31,7 +35,7 @@ pub fn resize(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbI
     })
 }
 
-/// The largest size with this aspect whose longest side is at most `edge_px`; a smaller image keeps its size.
+/// The largest size with this aspect ratio whose longest side is at most `edge_px`; a smaller image keeps its size.
 ///
 /// The short side is rounded to the nearest pixel, halves up, and is at least 1.
 pub fn fit_longest_edge(width_px: u32, height_px: u32, edge_px: u32) -> (u32, u32) {
@@ -68,14 +72,14 @@ fn convolve_pixels(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box
     let image = source.image();
     let whole = ImageRef::new(image.width_px(), image.height_px(), image.pixels(), PixelType::U8x3)?;
     let (left, top) = source.origin_px();
-    // A crop *of the image*, not the resizer's own crop option, which samples pixels beyond the border.
+    // A crop *of the image*: the resizer's own crop option samples pixels beyond the border.
     let cropped = CroppedImage::new(&whole, left, top, source.width_px(), source.height_px())?;
     let (width, height) = (scaled.width_px(), scaled.height_px());
     let mut target = Image::from_slice_u8(width, height, scaled.pixels_mut(), PixelType::U8x3)?;
     Ok(convolve(&cropped, &mut target)?)
 }
 
-/// Scales in whichever directions the two differ. Channels are independent of each other.
+/// Scales in the directions in which the two sizes differ. Channels are independent of each other.
 pub(crate) fn convolve(source: &impl IntoImageView, target: &mut Image<'_>) -> Result<(), ResizeError> {
     let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom)).use_alpha(false);
     RESIZER.with_borrow_mut(|resizer| resizer.resize(source, target, &options))
@@ -98,17 +102,17 @@ mod tests {
     }
 
     #[test]
-    fn what_is_outside_of_a_view_does_not_shine_in() {
+    fn pixels_outside_of_a_view_have_no_influence() {
         let mut image = RgbImage::gray(40, 40, 255).unwrap();
         for row in 10..30 {
             image.pixels_mut()[(row * 40 + 10) * 3..(row * 40 + 30) * 3].fill(0);
         }
-        let scaled = resize(image.crop(10, 10, 20, 20).unwrap(), 9, 9).unwrap();
+        let scaled = resize(image.crop((10, 10), (20, 20)).unwrap(), 9, 9).unwrap();
         assert!(scaled.pixels().iter().all(|&level| level == 0));
     }
 
     #[test]
-    fn the_longest_side_fits_and_the_aspect_is_kept() {
+    fn the_longest_side_fits_and_the_aspect_ratio_is_kept() {
         assert_eq!(fit_longest_edge(1000, 500, 336), (336, 168));
         assert_eq!(fit_longest_edge(640, 427, 336), (336, 224));
         assert_eq!(fit_longest_edge(300, 200, 336), (300, 200));
@@ -117,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pixels_is_not_a_size() {
+    fn a_size_without_pixels_is_rejected() {
         let image = RgbImage::gray(5, 5, 0).unwrap();
         assert!(resize(image.view(), 0, 5).is_err());
     }

@@ -1,20 +1,21 @@
-//! Memory for pixels that is used again: a few buffers a thread, so that no image waits for fresh pages.
+//! Reused memory for pixels: a few buffers per thread, so that no image waits for fresh pages.
 
 use std::cell::RefCell;
 
 use manyframe_core::RejectCode;
 
-use crate::{MediaError, RgbImage};
+use crate::error::MediaError;
+use crate::pixels::RgbImage;
 
-/// Largest buffer that is kept between images: 24 megapixels of RGB. Larger ones are given back.
+/// Largest buffer kept between images, in bytes: 24 megapixels of RGB. Larger ones are freed.
 const MAX_KEPT_BYTES: usize = 72 << 20;
 
 thread_local! {
-    /// As many as calls were ever nested; the buffer of the outermost one is the last.
+    /// As many buffers as calls were ever nested; the last one is that of the outermost call.
     static MEMORY: RefCell<Vec<Vec<u8>>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Calls `work` with an image of this size, whose pixels hold whatever was there before.
+/// Calls `work` with an image of this size whose pixels are arbitrary.
 pub(crate) fn with_scratch<T>(
     width_px: u32,
     height_px: u32,
@@ -33,7 +34,7 @@ pub(crate) fn with_scratch<T>(
     })
 }
 
-/// Calls `work` with memory that holds whatever was there before.
+/// Calls `work` with memory of arbitrary content.
 pub(crate) fn with_memory<T>(work: impl FnOnce(&mut Vec<u8>) -> T) -> T {
     let mut memory = MEMORY.with_borrow_mut(Vec::pop).unwrap_or_default();
     let result = work(&mut memory);

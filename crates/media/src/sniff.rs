@@ -1,19 +1,19 @@
-//! What bytes are, told by their first ones. File names never decide.
+//! Identifies files by their first bytes. File names do not count.
 
 use manyframe_core::RejectCode;
 
-use crate::MediaError;
+use crate::error::MediaError;
 
-/// The encoding of an image as upstream has it.
+/// The encoding of an upstream image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum SourceFormat {
-    /// JPEG, also as the first image of an MPO.
+    /// JPEG, including the first image of an MPO.
     Jpeg,
-    /// PNG, also animated.
+    /// PNG, including animated ones.
     Png,
-    /// WebP, also animated.
+    /// WebP, including animated ones.
     Webp,
-    /// GIF, also animated.
+    /// GIF, including animated ones.
     Gif,
     /// Windows or OS/2 bitmap.
     Bmp,
@@ -21,10 +21,10 @@ pub enum SourceFormat {
     Tiff,
 }
 
-/// Bytes that [`sniff`] and [`describe`] look at.
-pub(crate) const SNIFF_BYTES: usize = 512;
+/// Number of bytes that [`describe`] examines.
+const SNIFF_BYTES: usize = 512;
 
-/// The image format of some bytes; anything else is a reject that says what they look like.
+/// The image format of some bytes; anything else is a rejection that says what they are.
 pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
     match bytes {
         [] => Err(MediaError::rejected(RejectCode::MediaEmpty, "the file has no bytes")),
@@ -33,7 +33,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(SourceFormat::Webp),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(SourceFormat::Gif),
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(SourceFormat::Tiff),
-        // Two letters are no evidence: the four reserved bytes and the size of the second header are.
+        // Two letters are no evidence; the four reserved bytes and the size of the second header are.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
             Ok(SourceFormat::Bmp)
         }
@@ -44,7 +44,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
     }
 }
 
-/// What bytes look like that are none of the supported images, with an article.
+/// A description, with an article, of bytes that are not a supported image.
 pub(crate) fn describe(bytes: &[u8]) -> &'static str {
     if is_audio(bytes) {
         return "an audio file";
@@ -70,7 +70,7 @@ pub(crate) fn describe(bytes: &[u8]) -> &'static str {
 }
 
 fn describe_text(bytes: &[u8]) -> &'static str {
-    let head = bytes.get(..SNIFF_BYTES.min(bytes.len())).unwrap_or_default();
+    let (head, _) = bytes.split_at(SNIFF_BYTES.min(bytes.len()));
     if head.iter().all(|&byte| byte == 0) {
         return "nothing but zero bytes";
     }
@@ -113,18 +113,18 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check(bytes: &[u8], expected: RejectCode, looks_like: &str) {
+    fn check(bytes: &[u8], expected: RejectCode, description: &str) {
         match sniff(bytes) {
             Err(MediaError::Rejected(Rejection { code, detail })) => {
                 assert_eq!(code, expected, "{detail}");
-                assert!(detail.contains(looks_like), "{detail}");
+                assert!(detail.contains(description), "{detail}");
             }
             other => panic!("{other:?}"),
         }
     }
 
     #[test]
-    fn what_is_no_image_is_named() {
+    fn a_file_that_is_no_image_is_described() {
         check(b"", RejectCode::MediaEmpty, "no bytes");
         check(b"\n<!DOCTYPE html><html>404", RejectCode::MediaType, "an HTML page");
         check(b"version https://git-lfs.github.com/spec/v1\noid sha256:", RejectCode::MediaType, "a git-lfs pointer");

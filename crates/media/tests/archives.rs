@@ -80,10 +80,10 @@ fn stored_and_deflated_members_are_read_and_probed_in_place() {
     for path in ["d/s.jpg", "d/z.jpg"] {
         assert_eq!(read(&store, path).unwrap(), image);
         let located = store.locate("", path).unwrap();
-        assert_eq!(store.size(&located).unwrap(), image.len() as u64);
-        let header = store.probe_image(&located, &MediaLimits::default()).unwrap();
+        assert_eq!(located.num_bytes().unwrap(), image.len() as u64);
+        let header = located.probe_image(&MediaLimits::default()).unwrap();
         assert_eq!((header.width_px, header.height_px), (300, 200));
-        assert_eq!(code(store.read(&located, 10)), RejectCode::MediaTooLarge);
+        assert_eq!(code(located.read(10)), RejectCode::MediaTooLarge);
     }
 }
 
@@ -137,7 +137,7 @@ fn a_directory_of_frames_in_an_archive_is_in_natural_order() {
         root("v.tar", &tar_bytes(&[("v/f10.jpg", b"10"), ("v/f9.jpg", b"9"), ("v/.hidden", b""), ("w.jpg", b"")]));
     let store = store(&root.path);
     let Located::Directory { frames } = store.locate("", "v").unwrap() else { panic!() };
-    let contents: Vec<Vec<u8>> = frames.iter().map(|frame| store.read(frame, 10).unwrap()).collect();
+    let contents: Vec<Vec<u8>> = frames.iter().map(|frame| frame.read(10).unwrap()).collect();
     assert_eq!(contents, [b"9".to_vec(), b"10".to_vec()]);
 }
 
@@ -171,8 +171,8 @@ fn a_member_that_inflates_to_more_or_less_than_it_claims_is_corrupt() {
         let root = root("a.zip", &bytes);
         let store = store(&root.path);
         let located = store.locate("", "a.bin").unwrap();
-        assert_eq!(code(store.read(&located, u64::MAX)), RejectCode::MediaCorrupt, "{claimed}");
-        assert!(store.read_head(&located, 5).is_ok(), "{claimed}");
+        assert_eq!(code(located.read(u64::MAX)), RejectCode::MediaCorrupt, "{claimed}");
+        assert!(located.read_head(5).is_ok(), "{claimed}");
     }
 }
 

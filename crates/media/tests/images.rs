@@ -82,7 +82,7 @@ fn a_header_longer_than_the_first_read_is_followed() {
     write(folder.path().join("long.jpg"), &bytes);
     let store = store(folder.path());
     let located = store.locate("", "long.jpg").unwrap();
-    let header = store.probe_image(&located, &MediaLimits::default()).unwrap();
+    let header = located.probe_image(&MediaLimits::default()).unwrap();
     assert_eq!((header.width_px, header.height_px, header.num_bytes), (40, 30, bytes.len() as u64));
 }
 

@@ -145,9 +145,9 @@ fn a_directory_is_its_frames_in_natural_order() {
     let store = store(folder.path());
     let frames = store.locate("", "v/").unwrap();
     assert_eq!(frame_names(&frames), ["frame1.png", "frame2.JPG", "frame10.jpg"]);
-    assert_eq!(store.size(&frames).unwrap(), "v/frame10.jpgv/frame2.JPGv/frame1.png".len() as u64);
+    assert_eq!(frames.num_bytes().unwrap(), "v/frame10.jpgv/frame2.JPGv/frame1.png".len() as u64);
     assert_eq!(frame_names(&store.locate("", "w").unwrap()), ["1", "2"]);
-    assert_eq!(code(store.read(&frames, 1000)), RejectCode::MediaType);
+    assert_eq!(code(frames.read(1000)), RejectCode::MediaType);
 }
 
 #[test]
@@ -155,9 +155,9 @@ fn a_file_larger_than_allowed_is_not_read() {
     let folder = folder(&["a.jpg"]);
     let store = store(folder.path());
     let located = store.locate("", "a.jpg").unwrap();
-    assert_eq!(store.read(&located, 5).unwrap(), b"a.jpg");
-    assert_eq!(code(store.read(&located, 4)), RejectCode::MediaTooLarge);
-    assert_eq!(store.read_head(&located, 2).unwrap(), b"a.");
+    assert_eq!(located.read(5).unwrap(), b"a.jpg");
+    assert_eq!(code(located.read(4)), RejectCode::MediaTooLarge);
+    assert_eq!(located.read_head(2).unwrap(), b"a.");
 }
 
 #[test]
@@ -167,7 +167,7 @@ fn a_file_that_vanished_is_a_failure_of_the_storage() {
     let located = store.locate("", "a.jpg").unwrap();
     assert!(matches!(&located, Located::File(_)));
     fs::remove_file(folder.path().join("a.jpg")).unwrap();
-    assert!(matches!(store.read(&located, 100), Err(MediaError::Storage { .. })));
+    assert!(matches!(located.read(100), Err(MediaError::Storage { .. })));
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub(crate) fn root_at(path: &Path) -> MediaRoot {
 
 /// What is found under a path, as bytes.
 pub(crate) fn read(store: &MediaStore, path: &str) -> Result<Vec<u8>, MediaError> {
-    store.read(&store.locate("", path)?, 1 << 30)
+    store.locate("", path)?.read(1 << 30)
 }
 
 /// The files of a located directory.

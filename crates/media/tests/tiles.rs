@@ -80,11 +80,11 @@ fn overview_and_tiles_show_the_image_on_white() {
         for y in 0..edge {
             for x in 0..edge {
                 let (image_x, image_y) = ((column * edge + x).wrapping_sub(10), (row * edge + y).wrapping_sub(7));
-                let expected = match decoded.crop(image_x, image_y, 1, 1) {
+                let expected = match decoded.crop((image_x, image_y), (1, 1)) {
                     Some(pixel) => pixel.to_image().into_pixels(),
                     None => vec![255; 3],
                 };
-                let found = pixels.crop(x, y, 1, 1).unwrap().to_image().into_pixels();
+                let found = pixels.crop((x, y), (1, 1)).unwrap().to_image().into_pixels();
                 let difference = found.iter().zip(&expected).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
                 assert!(difference <= 4, "tile {position} at {x},{y}: {found:?}, expected {expected:?}");
             }

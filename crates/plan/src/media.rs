@@ -19,9 +19,9 @@ pub struct SourceMedia {
 }
 
 /// A video and the frames of it that are shown.
-pub struct ChosenFrames<'a> {
+pub struct ChosenFrames {
     /// The open video.
-    pub input: VideoInput<'a>,
+    pub input: VideoInput,
     /// All of its frames.
     pub index: VideoIndex,
     /// Positions in the index, ascending.
@@ -44,7 +44,7 @@ impl SourceMedia {
     /// The encoded bytes of an image.
     pub fn image_bytes(&self, subset: &str, medium: &MediaRef) -> Result<Vec<u8>, MediaError> {
         match &medium.location {
-            MediaLocation::Path(path) => self.store.read(&self.store.locate(subset, path)?, self.limits.max_bytes),
+            MediaLocation::Path(path) => self.store.locate(subset, path)?.read(self.limits.max_bytes),
             MediaLocation::Blob(blob) => self.blob_bytes(blob),
             MediaLocation::Prepared { images, .. } => {
                 let first = images
@@ -77,7 +77,7 @@ impl SourceMedia {
     /// What an image's header says.
     pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
         match &medium.location {
-            MediaLocation::Path(path) => self.store.probe_image(&self.store.locate(subset, path)?, &self.limits),
+            MediaLocation::Path(path) => self.store.locate(subset, path)?.probe_image(&self.limits),
             MediaLocation::Blob(_) | MediaLocation::Prepared { .. } => {
                 probe_image_bytes(&self.image_bytes(subset, medium)?, &self.limits)
             }
@@ -115,7 +115,7 @@ impl SourceMedia {
         if let Located::Directory { frames } = located {
             return frames.iter().try_for_each(|frame| self.for_each_located(frame, self.limits.max_bytes, consume));
         }
-        self.store.read_chunks(located, max_bytes, consume)
+        located.read_chunks(max_bytes, consume)
     }
 
     /// Opens a video and chooses its frames by its index; no pixel is decoded.
@@ -124,14 +124,14 @@ impl SourceMedia {
         subset: &str,
         medium: &MediaRef,
         sampling: &Sampling,
-    ) -> Result<ChosenFrames<'_>, MediaError> {
+    ) -> Result<ChosenFrames, MediaError> {
         let MediaLocation::Path(path) = &medium.location else {
             let detail = format!("{} is not a path to a video", medium.location.name());
             return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
         };
         let located = self.store.locate(subset, path)?;
-        let num_bytes = self.store.size(&located)?;
-        let input = video::open_input(&self.store, &located)?;
+        let num_bytes = located.num_bytes()?;
+        let input = video::open_input(&located)?;
         let index = video::index_video(&input, &self.limits, medium.fps)?;
         let wanted = video::choose_frames(&index, medium.clip, sampling)?;
         Ok(ChosenFrames { input, index, wanted, num_bytes })

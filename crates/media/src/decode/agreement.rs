@@ -1,15 +1,17 @@
-//! Channels that are taken as they are show what libjpeg makes of them, and are encoded as libjpeg encodes pixels.
+//! Channels used as stored show the pixels of libjpeg, and are encoded as libjpeg encodes those pixels.
 
 use proptest::prelude::*;
 use turbojpeg::{Compressor, Image, PixelFormat, Subsamp};
 
-use super::{decode_rgb, with_ycbcr};
-use crate::encode::encode_ycbcr;
+use crate::decode::{decode_rgb, with_ycbcr};
+use crate::encode::{encode_jpeg, encode_ycbcr};
+use crate::limits::MediaLimits;
+use crate::pixels::RgbImage;
+use crate::policy::{JpegOptions, Subsampling};
 use crate::probe::probe_whole;
 use crate::ycbcr::{Area, Channel, Ycbcr, with_ycbcr_of};
-use crate::{JpegOptions, MediaLimits, RgbImage, Subsampling, encode_jpeg};
 
-const TAKEN: [Subsamp; 5] = [Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub1x2, Subsamp::Sub2x2, Subsamp::Gray];
+const STORED: [Subsamp; 5] = [Subsamp::None, Subsamp::Sub2x1, Subsamp::Sub1x2, Subsamp::Sub2x2, Subsamp::Gray];
 
 fn any_size() -> MediaLimits {
     MediaLimits { min_edge_px: 1, max_aspect_ratio: 1000.0, ..MediaLimits::default() }
@@ -37,17 +39,18 @@ fn jpeg(picture: &RgbImage, subsampling: Subsamp, is_progressive: bool) -> Vec<u
 
 /// The channels of a JPEG at full resolution.
 fn channels(bytes: &[u8]) -> [Vec<u8>; 3] {
-    let (header, parsed) = probe_whole(bytes, &any_size()).unwrap();
+    let source = probe_whole(bytes, &any_size()).unwrap();
+    let header = &source.header;
     let in_full = |channel: Channel<'_>| {
         let mut samples = vec![0; header.width_px as usize * header.height_px as usize];
         let rows = samples.chunks_exact_mut(header.width_px as usize);
-        rows.enumerate().for_each(|(y, row)| channel.write_row(y, 0, row, &mut Vec::new()));
+        rows.enumerate().for_each(|(y, row)| channel.write_row((0, y), row, &mut Vec::new()));
         samples
     };
-    with_ycbcr(bytes, &header, &parsed, |image| Ok(image.channels.map(in_full))).unwrap()
+    with_ycbcr(&source, |image| Ok(image.channels.map(in_full))).unwrap()
 }
 
-/// `jdcolor.c` in words of its tables.
+/// The conversion of `jdcolor.c`.
 fn rgb_from_ycbcr([y, cb, cr]: &[Vec<u8>; 3]) -> Vec<u8> {
     let fraction = |weight: f64| (weight * 65536.0 + 0.5) as i32;
     let pixel = |((&y, &cb), &cr): ((&u8, &u8), &u8)| {
@@ -62,9 +65,9 @@ fn rgb_from_ycbcr([y, cb, cr]: &[Vec<u8>; 3]) -> Vec<u8> {
 
 proptest! {
     #[test]
-    fn in_rgb_taken_channels_are_the_pixels_that_libjpeg_gives(
+    fn stored_channels_converted_to_rgb_are_the_pixels_of_libjpeg(
         (width_px, height_px) in (1_u32..70, 1_u32..50),
-        subsampling in prop::sample::select(&TAKEN[..]),
+        subsampling in prop::sample::select(&STORED[..]),
         is_progressive: bool,
         seed: u32,
     ) {
@@ -86,13 +89,13 @@ proptest! {
         let options = JpegOptions { quality: 90, subsampling };
         let area = Area { origin_px: (left.into(), top.into()), size_px: (width_px, height_px) };
         let of_channels = with_ycbcr_of(&pixels, |image| encode_ycbcr(image, area, options)).unwrap();
-        let of_pixels = encode_jpeg(pixels.crop(left, top, width_px, height_px).unwrap(), options).unwrap();
+        let of_pixels = encode_jpeg(pixels.crop((left, top), (width_px, height_px)).unwrap(), options).unwrap();
         prop_assert!(of_channels == of_pixels);
     }
 }
 
 #[test]
-fn a_width_that_does_not_fill_the_last_block_is_encoded_too() {
+fn every_width_is_encoded_whether_or_not_it_fills_the_last_block() {
     for width_px in 1..40 {
         let pixels = RgbImage::gray(width_px, 21, 90).unwrap();
         let encode = |subsampling| {
@@ -106,7 +109,7 @@ fn a_width_that_does_not_fill_the_last_block_is_encoded_too() {
 }
 
 #[test]
-fn what_is_coded_in_another_way_is_converted_from_rgb() {
+fn a_jpeg_with_other_subsampling_is_converted_from_rgb() {
     let bytes = jpeg(&picture(45, 30, 7), Subsamp::Sub4x1, false);
     let pixels = decode_rgb(&bytes, &any_size()).unwrap();
     let of_pixels = |image: Ycbcr<'_>| Ok(image.channels.map(|channel| channel.samples.to_vec()));

@@ -1,19 +1,20 @@
-//! JPEG to RGB, or to its channels as they are stored, through libjpeg-turbo: accurate DCT and smooth upsampling, as libjpeg
-//! and Pillow do it by default.
+//! JPEG to RGB, or to its channels as stored, through libjpeg-turbo: accurate DCT and smooth upsampling, the defaults of
+//! libjpeg and Pillow.
 //!
-//! libjpeg goes on after damage and only warns. Here a warning that means lost picture is an error, and so is a file
-//! without its end marker; warnings about oddities that lose nothing are not.
+//! libjpeg continues after damage and only warns. Here, a warning that means lost pixels is an error, and so is a missing end
+//! marker; warnings about harmless oddities are not.
 
 use std::cell::RefCell;
 
 use manyframe_core::RejectCode;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, Subsamp, YuvImage, yuv_pixels_len};
 
-use crate::probe::{JpegHeader, has_end_of_image, without_application_data};
+use crate::error::MediaError;
+use crate::pixels::{RgbImage, no_pixels};
+use crate::probe::{JpegHeader, ProbedImage, has_end_of_image, without_application_data};
 use crate::ycbcr::{Channel, Halved, Ycbcr};
-use crate::{MediaError, RgbImage};
 
-/// Most scans of a progressive file. Encoders write about ten; thousands are an attack on time.
+/// Upper bound on scans of a progressive file. Encoders write about ten; thousands are a denial-of-service attack.
 const MAX_SCANS: u32 = 100;
 
 const CMYK_BYTES: usize = 4;
@@ -22,56 +23,116 @@ thread_local! {
     static DECODER: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
 }
 
-/// Decodes into an image of the size that the header has.
-pub(super) fn decode_rgb_into(bytes: &[u8], header: &JpegHeader, image: &mut RgbImage) -> Result<(), MediaError> {
-    let (width, height, pitch) = (image.width_px() as usize, image.height_px() as usize, image.stride());
-    decode_into(bytes, header, Image { pixels: image.pixels_mut(), width, pitch, height, format: PixelFormat::RGB })
+/// A JPEG whose header was parsed.
+#[derive(Clone, Copy)]
+pub(super) struct JpegFile<'a> {
+    pub(super) bytes: &'a [u8],
+    pub(super) header: &'a JpegHeader,
+    /// Width and height as stored, in pixels.
+    pub(super) size_px: (u32, u32),
 }
 
-/// Decodes CMYK and YCCK, and converts it as Pillow does: without a profile, and taken to be stored inverted, as Adobe
-/// writes it, whether its marker is there or not.
-pub(super) fn decode_cmyk(bytes: &[u8], header: &JpegHeader, size_px: (u32, u32)) -> Result<RgbImage, MediaError> {
-    let (width, height) = (size_px.0 as usize, size_px.1 as usize);
-    let pitch = width * CMYK_BYTES;
-    let mut cmyk = vec![0; pitch * height];
-    decode_into(bytes, header, Image { pixels: &mut cmyk, width, pitch, height, format: PixelFormat::CMYK })?;
-    let (cmyk, _) = cmyk.as_chunks::<CMYK_BYTES>();
-    let pixels = cmyk.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| multiply(ink, k))).collect();
-    RgbImage::try_new(size_px.0, size_px.1, pixels).ok_or_else(super::no_pixels)
+impl<'a> JpegFile<'a> {
+    /// `None` if the image is not a JPEG.
+    pub(super) fn of(source: &'a ProbedImage<'a>) -> Option<Self> {
+        let header = source.parsed.jpeg.as_ref()?;
+        Some(Self { bytes: source.bytes, header, size_px: source.parsed.stored_px })
+    }
+
+    /// Decodes into an image of the size in the header.
+    pub(super) fn decode_rgb_into(self, image: &mut RgbImage) -> Result<(), MediaError> {
+        let (width, height, pitch) = (image.width_px() as usize, image.height_px() as usize, image.stride());
+        self.decode_into(Image { pixels: image.pixels_mut(), width, pitch, height, format: PixelFormat::RGB })
+    }
+
+    /// Decodes CMYK and YCCK, and converts it as Pillow does: without a profile, and assuming that it is stored inverted, as
+    /// Adobe writes it, whether or not its marker is there.
+    pub(super) fn decode_cmyk(self) -> Result<RgbImage, MediaError> {
+        let (width, height) = (self.size_px.0 as usize, self.size_px.1 as usize);
+        let pitch = width * CMYK_BYTES;
+        let mut cmyk = vec![0; pitch * height];
+        self.decode_into(Image { pixels: &mut cmyk, width, pitch, height, format: PixelFormat::CMYK })?;
+        let (cmyk, _) = cmyk.as_chunks::<CMYK_BYTES>();
+        let pixels = cmyk.iter().flat_map(|&[c, m, y, k]| [c, m, y].map(|ink| multiply(ink, k))).collect();
+        RgbImage::try_new(self.size_px.0, self.size_px.1, pixels).ok_or_else(no_pixels)
+    }
+
+    /// Decodes brightness and colours as stored, into `memory`. `None` if the image is coded differently: in RGB, in CMYK,
+    /// lossless, or with less than half the resolution of colours.
+    pub(super) fn decode_channels(self, memory: &mut Vec<u8>) -> Result<Option<Ycbcr<'_>>, MediaError> {
+        let size = (self.size_px.0 as usize, self.size_px.1 as usize);
+        let layout = self.decode(size, |decoder, bytes, found| {
+            let DecompressHeader { width, height, subsamp, .. } = found;
+            let is_ycbcr = matches!(found.colorspace, Colorspace::YCbCr | Colorspace::Gray);
+            let Some(halved) = halved(subsamp).filter(|_| is_ycbcr && !found.is_lossless) else { return Ok(None) };
+            memory.resize(yuv_pixels_len(width, 1, height, subsamp)?, 0);
+            let image = YuvImage { pixels: &mut memory[..], width, align: 1, height, subsamp };
+            // A gray image has no colour planes, whatever size the binding computes for them.
+            let colour_size = if subsamp == Subsamp::Gray { (0, 0) } else { image.uv_size() };
+            let y_size = image.y_size();
+            unless_harmless(decoder.decompress_to_yuv(bytes, image))?;
+            Ok(Some((y_size, colour_size, halved)))
+        })?;
+        Ok(layout.map(|(y_size, colour_size, halved)| {
+            let (y, colours) = memory.split_at(y_size.0 * y_size.1);
+            let (cb, cr) = colours.split_at(colour_size.0 * colour_size.1);
+            let [cb, cr] = [cb, cr].map(|samples| Channel { samples, width: colour_size.0, halved });
+            let y = Channel { samples: y, width: y_size.0, halved: Halved::NOT };
+            Ycbcr { width_px: self.size_px.0, height_px: self.size_px.1, channels: [y, cb, cr] }
+        }))
+    }
+
+    fn decode_into(self, target: Image<&mut [u8]>) -> Result<(), MediaError> {
+        self.decode((target.width, target.height), |decoder, bytes, _| {
+            unless_harmless(decoder.decompress(bytes, target))
+        })
+    }
+
+    /// Calls `decompress` with a file whose header causes no warning, and with libjpeg's view of that header: the binding
+    /// would stop at a warning and leave its target unchanged.
+    fn decode<T>(
+        self,
+        target_px: (usize, usize),
+        decompress: impl FnOnce(&mut Decompressor, &[u8], DecompressHeader) -> turbojpeg::Result<T>,
+    ) -> Result<T, MediaError> {
+        let Self { bytes, header, .. } = self;
+        if header.precision_bits != 8 {
+            let detail = format!("the JPEG has {} bits a channel, only 8 are supported", header.precision_bits);
+            return Err(MediaError::rejected(RejectCode::MediaType, detail));
+        }
+        if !has_end_of_image(bytes, header.scan_start) {
+            let detail = "the JPEG is cut short: it has no end marker";
+            return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+        }
+        let outcome = DECODER.with_borrow_mut(|slot| {
+            let decoder = match slot {
+                Some(decoder) => decoder,
+                None => slot.insert(new_decoder()?),
+            };
+            let plain;
+            let (bytes, found) = match decoder.read_header(bytes) {
+                Err(error) if is_harmless(&error) => {
+                    plain = without_application_data(bytes, header);
+                    (&plain[..], decoder.read_header(&plain)?)
+                }
+                found => (bytes, found?),
+            };
+            // Fewer pixels than the header parser saw would leave old ones in the target; more do not fit.
+            if (found.width, found.height) != target_px {
+                return Err(turbojpeg::Error::TurboJpegError("it has two different sizes".to_owned()));
+            }
+            decompress(decoder, bytes, found)
+        });
+        outcome.map_err(|error| {
+            MediaError::rejected(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}"))
+        })
+    }
 }
 
-/// Decodes brightness and colours as they are stored, which `memory` then holds. `None` if the picture is coded in another
-/// way: in RGB, in CMYK, without loss, or with less than half the resolution of colours.
-pub(super) fn decode_channels<'a>(
-    bytes: &[u8],
-    header: &JpegHeader,
-    size_px: (u32, u32),
-    memory: &'a mut Vec<u8>,
-) -> Result<Option<Ycbcr<'a>>, MediaError> {
-    let size = (size_px.0 as usize, size_px.1 as usize);
-    let layout = decode(bytes, header, size, |decoder, bytes, found| {
-        let DecompressHeader { width, height, subsamp, .. } = found;
-        let is_ycbcr = matches!(found.colorspace, Colorspace::YCbCr | Colorspace::Gray);
-        let Some(halved) = halved(subsamp).filter(|_| is_ycbcr && !found.is_lossless) else { return Ok(None) };
-        memory.resize(yuv_pixels_len(width, 1, height, subsamp)?, 0);
-        let image = YuvImage { pixels: &mut memory[..], width, align: 1, height, subsamp };
-        let (y_size, colour_size) = (image.y_size(), image.uv_size());
-        unless_harmless(decoder.decompress_to_yuv(bytes, image))?;
-        Ok(Some((y_size, colour_size, halved)))
-    })?;
-    Ok(layout.map(|(y_size, colour_size, halved)| {
-        let (y, colours) = memory.split_at_checked(y_size.0 * y_size.1).unwrap_or_default();
-        let (cb, cr) = colours.split_at_checked(colour_size.0 * colour_size.1).unwrap_or_default();
-        let [cb, cr] = [cb, cr].map(|samples| Channel { samples, width: colour_size.0, halved });
-        let y = Channel { samples: y, width: y_size.0, halved: Halved::NOT };
-        Ycbcr { width_px: size_px.0, height_px: size_px.1, channels: [y, cb, cr] }
-    }))
-}
-
-/// How colours are stored; `None` if they have less than half the resolution.
+/// How colours are stored; `None` if they have less than half the resolution of the image.
 fn halved(subsamp: Subsamp) -> Option<Halved> {
     let (columns, rows) = match subsamp {
-        // There are none, so that their resolution does not matter.
+        // Gray has no colours, so their resolution does not matter.
         Subsamp::Gray | Subsamp::None => (false, false),
         Subsamp::Sub2x1 => (true, false),
         Subsamp::Sub1x2 => (false, true),
@@ -81,51 +142,7 @@ fn halved(subsamp: Subsamp) -> Option<Halved> {
     Some(Halved { columns, rows })
 }
 
-fn decode_into(bytes: &[u8], header: &JpegHeader, target: Image<&mut [u8]>) -> Result<(), MediaError> {
-    decode(bytes, header, (target.width, target.height), |decoder, bytes, _| {
-        unless_harmless(decoder.decompress(bytes, target))
-    })
-}
-
-/// Calls `decompress` with a file whose header causes no warning, and with what the header says: the binding would stop at
-/// a warning, and leave its target as it was.
-fn decode<T>(
-    bytes: &[u8],
-    header: &JpegHeader,
-    size_px: (usize, usize),
-    decompress: impl FnOnce(&mut Decompressor, &[u8], DecompressHeader) -> turbojpeg::Result<T>,
-) -> Result<T, MediaError> {
-    if header.precision_bits != 8 {
-        let detail = format!("the JPEG has {} bits a channel, only 8 are supported", header.precision_bits);
-        return Err(MediaError::rejected(RejectCode::MediaType, detail));
-    }
-    if !has_end_of_image(bytes, header.scan_start) {
-        return Err(MediaError::rejected(RejectCode::MediaCorrupt, "the JPEG is cut short: it has no end marker"));
-    }
-    let outcome = DECODER.with_borrow_mut(|slot| {
-        let decoder = match slot {
-            Some(decoder) => decoder,
-            None => slot.insert(new_decoder()?),
-        };
-        let plain;
-        let (bytes, found) = match decoder.read_header(bytes) {
-            Err(error) if is_harmless(&error) => {
-                plain = without_application_data(bytes, header);
-                (&plain[..], decoder.read_header(&plain)?)
-            }
-            found => (bytes, found?),
-        };
-        // Fewer pixels than the header parser saw would leave old ones in the target; more do not fit.
-        if (found.width, found.height) != size_px {
-            return Err(turbojpeg::Error::TurboJpegError("it has two different sizes".to_owned()));
-        }
-        decompress(decoder, bytes, found)
-    });
-    outcome
-        .map_err(|error| MediaError::rejected(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}")))
-}
-
-/// Damage is an error; what loses nothing is not.
+/// Ignores the warnings after which the image is complete.
 fn unless_harmless(outcome: turbojpeg::Result<()>) -> turbojpeg::Result<()> {
     match outcome {
         Err(error) if is_harmless(&error) => Ok(()),
@@ -139,7 +156,7 @@ fn new_decoder() -> turbojpeg::Result<Decompressor> {
     Ok(decoder)
 }
 
-/// Whether an error is one of libjpeg's warnings (`jerror.h`, `JWRN_…`) after which the picture is whole.
+/// Whether an error is one of libjpeg's warnings (`jerror.h`, `JWRN_…`) after which the image is complete.
 fn is_harmless(error: &turbojpeg::Error) -> bool {
     const WARNINGS: [&str; 6] = [
         "extraneous bytes before marker",

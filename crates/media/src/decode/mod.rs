@@ -6,83 +6,82 @@ mod jpeg;
 mod orient;
 mod other;
 
-use manyframe_core::RejectCode;
-
+use self::jpeg::JpegFile;
 pub(crate) use self::orient::oriented;
-use crate::probe::{ImageHeader, JpegColor, JpegHeader, Parsed, probe_whole};
+use crate::error::MediaError;
+use crate::limits::MediaLimits;
+use crate::pixels::{RgbImage, no_pixels};
+use crate::probe::{JpegColor, ProbedImage, probe_whole};
 use crate::scratch::{with_memory, with_scratch};
 use crate::ycbcr::{Ycbcr, with_ycbcr_of};
-use crate::{MediaError, MediaLimits, RgbImage};
 
-/// The pixels of an image as it is shown, checked against the limits before they are allocated.
+/// Decodes an image as it is shown. Its size is checked against the limits before pixels are allocated.
 ///
-/// Of an animation the first frame is taken. Transparent pixels are blended with white. 16-bit channels are rounded to
-/// 8 bits, CMYK is converted without a colour profile, and colour profiles of RGB images are ignored: all as in
-/// Pillow's `convert("RGB")`, within two levels, except that Pillow ignores the transparency of palettes and clips
-/// 16-bit gray.
+/// Only the first frame of an animation is decoded. Transparent pixels are blended with white. 16-bit channels are rounded to
+/// 8 bits, CMYK is converted without a colour profile, and colour profiles of RGB images are ignored: all as in Pillow's
+/// `convert("RGB")`, within two levels, except that Pillow ignores the transparency of palettes and clips 16-bit gray.
+///
+/// # Errors
+/// A rejection if the bytes are no image, a damaged one, or exceed the limits.
 pub fn decode_rgb(bytes: &[u8], limits: &MediaLimits) -> Result<RgbImage, MediaError> {
-    let (header, parsed) = probe_whole(bytes, limits)?;
-    let mut image = RgbImage::gray(header.width_px, header.height_px, 0).ok_or_else(no_pixels)?;
-    decode_into(bytes, &header, &parsed, &mut image)?;
+    let source = probe_whole(bytes, limits)?;
+    let mut image = RgbImage::gray(source.header.width_px, source.header.height_px, 0).ok_or_else(no_pixels)?;
+    decode_into(&source, &mut image)?;
     Ok(image)
 }
 
-/// Decodes into an image of the size of `header`.
-fn decode_into(bytes: &[u8], header: &ImageHeader, parsed: &Parsed, image: &mut RgbImage) -> Result<(), MediaError> {
-    // Most images are this case, which copies no pixel.
-    if let Some(jpeg) = parsed.jpeg.as_ref().filter(|jpeg| header.orientation == 1 && jpeg.color != JpegColor::Cmyk) {
-        return jpeg::decode_rgb_into(bytes, jpeg, image);
+/// Decodes into an image of the size in the header.
+fn decode_into(source: &ProbedImage<'_>, image: &mut RgbImage) -> Result<(), MediaError> {
+    let orientation = source.header.orientation;
+    let jpeg = JpegFile::of(source);
+    // Most images take this path, which copies no pixel.
+    if let Some(jpeg) = jpeg.filter(|jpeg| orientation == 1 && jpeg.header.color != JpegColor::Cmyk) {
+        return jpeg.decode_rgb_into(image);
     }
-    let stored = match &parsed.jpeg {
-        Some(jpeg) => decode_stored_jpeg(bytes, jpeg, parsed.stored_px)?,
-        None => other::decode_rgb_image(bytes, parsed.format, parsed.stored_px)?,
+    let stored = match jpeg {
+        Some(jpeg) => decode_stored_jpeg(jpeg)?,
+        None => other::decode_rgb_image(source.bytes, source.parsed.format, source.parsed.stored_px)?,
     };
-    *image = oriented(stored, header.orientation);
+    *image = oriented(stored, orientation);
     Ok(())
 }
 
-/// Calls `work` with an image as it is shown: the channels of most JPEGs as they are stored, everything else from RGB.
+/// Calls `work` with the channels of an image as it is shown: as stored for most JPEGs, converted from RGB for all others.
 ///
-/// In RGB, the channels show exactly the pixels that [`decode_rgb`] gives.
+/// Converted to RGB, the channels are exactly the pixels of [`decode_rgb`].
 pub(crate) fn with_ycbcr<T>(
-    bytes: &[u8],
-    header: &ImageHeader,
-    parsed: &Parsed,
+    source: &ProbedImage<'_>,
     work: impl FnOnce(Ycbcr<'_>) -> Result<T, MediaError>,
 ) -> Result<T, MediaError> {
     with_memory(|memory| {
-        if let Some(jpeg) = parsed.jpeg.as_ref().filter(|_| header.orientation == 1)
-            && let Some(image) = jpeg::decode_channels(bytes, jpeg, parsed.stored_px, memory)?
+        if let Some(jpeg) = JpegFile::of(source).filter(|_| source.header.orientation == 1)
+            && let Some(image) = jpeg.decode_channels(memory)?
         {
             return work(image);
         }
-        with_scratch(header.width_px, header.height_px, |rgb| {
-            decode_into(bytes, header, parsed, rgb)?;
+        with_scratch(source.header.width_px, source.header.height_px, |rgb| {
+            decode_into(source, rgb)?;
             with_ycbcr_of(rgb, work)
         })
     })
 }
 
-/// Decodes an image only to see whether that can be done.
-pub(crate) fn check_pixels(bytes: &[u8], header: &ImageHeader, parsed: &Parsed) -> Result<(), MediaError> {
-    if let Some(jpeg) = &parsed.jpeg
-        && with_memory(|memory| jpeg::decode_channels(bytes, jpeg, parsed.stored_px, memory).map(|it| it.is_some()))?
+/// Decodes an image only to check that it can be decoded.
+pub(crate) fn check_pixels(source: &ProbedImage<'_>) -> Result<(), MediaError> {
+    if let Some(jpeg) = JpegFile::of(source)
+        && with_memory(|memory| jpeg.decode_channels(memory).map(|channels| channels.is_some()))?
     {
         return Ok(());
     }
-    with_scratch(header.width_px, header.height_px, |rgb| decode_into(bytes, header, parsed, rgb))
+    with_scratch(source.header.width_px, source.header.height_px, |rgb| decode_into(source, rgb))
 }
 
-fn decode_stored_jpeg(bytes: &[u8], jpeg: &JpegHeader, stored_px: (u32, u32)) -> Result<RgbImage, MediaError> {
-    let (width_px, height_px) = stored_px;
-    if jpeg.color == JpegColor::Cmyk {
-        return jpeg::decode_cmyk(bytes, jpeg, stored_px);
+fn decode_stored_jpeg(jpeg: JpegFile<'_>) -> Result<RgbImage, MediaError> {
+    if jpeg.header.color == JpegColor::Cmyk {
+        return jpeg.decode_cmyk();
     }
+    let (width_px, height_px) = jpeg.size_px;
     let mut image = RgbImage::gray(width_px, height_px, 0).ok_or_else(no_pixels)?;
-    jpeg::decode_rgb_into(bytes, jpeg, &mut image)?;
+    jpeg.decode_rgb_into(&mut image)?;
     Ok(image)
-}
-
-fn no_pixels() -> MediaError {
-    MediaError::rejected(RejectCode::MediaShape, "the image has no pixels, or more than fit into memory")
 }

@@ -1,15 +1,15 @@
-//! EXIF orientation: pixels as they are stored, turned into pixels as they are shown.
+//! EXIF orientation: from pixels as stored to pixels as shown.
 
-use crate::RgbImage;
-use crate::pixels::RGB_BYTES;
+use crate::pixels::{RGB_BYTES, RgbImage};
 
-/// The image turned and mirrored as an EXIF orientation from 1 to 8 says; any other value leaves it alone.
+/// Turns and mirrors an image by an EXIF orientation from 1 to 8; any other value leaves it unchanged.
 ///
 /// Source: CIPA DC-008 (Exif 2.32), tag 0x0112.
+#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "each position of the stored image is visited once")]
 pub(crate) fn oriented(stored: RgbImage, orientation: u8) -> RgbImage {
     let (width, height) = (i64::from(stored.width_px()), i64::from(stored.height_px()));
     let (last_x, last_y) = (width - 1, height - 1);
-    // Pixel positions in the stored image: of the first pixel shown, and the steps to its right and lower neighbour.
+    // In the stored image: the position of the first pixel shown, and the steps to its right and lower neighbours.
     let (first, right, down) = match orientation {
         2 => (last_x, -1, width),
         3 => (last_y * width + last_x, -1, -width),
@@ -25,16 +25,10 @@ pub(crate) fn oriented(stored: RgbImage, orientation: u8) -> RgbImage {
     let mut shown = Vec::with_capacity(stored.pixels().len());
     for y in 0..shown_height {
         for x in 0..shown_width {
-            let position = first + x * right + y * down;
-            let pixel = usize::try_from(position).ok().and_then(|position| pixels.get(position));
-            shown.extend_from_slice(pixel.unwrap_or(&[0; RGB_BYTES]));
+            shown.extend_from_slice(&pixels[(first + x * right + y * down) as usize]);
         }
     }
-    let size = (u32::try_from(shown_width).ok(), u32::try_from(shown_height).ok());
-    match size {
-        (Some(width_px), Some(height_px)) => RgbImage::try_new(width_px, height_px, shown).unwrap_or(stored),
-        _ => stored,
-    }
+    RgbImage::try_new(shown_width as u32, shown_height as u32, shown).expect("the same number of pixels")
 }
 
 #[cfg(test)]

@@ -11,16 +11,17 @@ use image::error::{ImageError, ImageResult};
 use image::{DynamicImage, ImageDecoder, Limits, RgbaImage};
 use manyframe_core::RejectCode;
 
+use crate::error::MediaError;
+use crate::pixels::{RgbImage, no_pixels};
 use crate::sniff::SourceFormat;
-use crate::{MediaError, RgbImage};
 
-/// Bytes a decoder may take for a pixel: 16-bit RGBA, twice.
+/// Number of bytes that a decoder may allocate per pixel: 16-bit RGBA, twice.
 const MAX_BYTES_PER_PIXEL: u64 = 16;
 
-/// Bytes a decoder may take on top of its pixels, for tables and colour profiles.
+/// Number of bytes that a decoder may allocate besides pixels, for tables and colour profiles.
 const MAX_EXTRA_BYTES: u64 = 32 << 20;
 
-/// The pixels as they are stored; they must be as many as the header says.
+/// Decodes the pixels as stored. Their number must be that of the header.
 pub(super) fn decode_rgb_image(
     bytes: &[u8],
     format: SourceFormat,
@@ -33,16 +34,16 @@ pub(super) fn decode_rgb_image(
         SourceFormat::Gif => GifDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
         SourceFormat::Bmp => BmpDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
         SourceFormat::Tiff => TiffDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
-        SourceFormat::Jpeg => return Err(super::no_pixels()),
+        SourceFormat::Jpeg => return Err(no_pixels()),
     };
-    let image = decoded.map_err(|error| refused(format, &error))?;
+    let image = decoded.map_err(|error| not_decoded(format, &error))?;
     if (image.width(), image.height()) != size_px {
         let detail =
             format!("the {format:?} holds {}×{} pixels, not what its header says", image.width(), image.height());
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let (width_px, height_px) = size_px;
-    RgbImage::try_new(width_px, height_px, rgb_on_white(image)).ok_or_else(super::no_pixels)
+    RgbImage::try_new(width_px, height_px, rgb_on_white(image)).ok_or_else(no_pixels)
 }
 
 fn pixels(mut decoder: impl ImageDecoder, size_px: (u32, u32)) -> ImageResult<DynamicImage> {
@@ -74,7 +75,7 @@ fn over_white(level: u8, alpha: u8) -> u8 {
     ((level * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }
 
-fn refused(format: SourceFormat, error: &ImageError) -> MediaError {
+fn not_decoded(format: SourceFormat, error: &ImageError) -> MediaError {
     let code = match error {
         ImageError::Unsupported(_) => RejectCode::MediaType,
         ImageError::Limits(_) => RejectCode::MediaTooLarge,

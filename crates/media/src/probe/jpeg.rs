@@ -2,29 +2,8 @@
 
 use memchr::memchr;
 
-use super::{HeaderError, Parsed, array, orientation_from_exif, part};
+use super::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, array, orientation_from_exif, part};
 use crate::sniff::SourceFormat;
-
-/// What the decoder needs to know.
-#[derive(Debug, Clone)]
-pub(crate) struct JpegHeader {
-    /// How colours are coded.
-    pub color: JpegColor,
-    /// Bits of a sample; the decoder handles 8.
-    pub precision_bits: u8,
-    /// Position of the first scan's marker.
-    pub scan_start: usize,
-}
-
-/// How the colours of a JPEG are coded, by libjpeg's rules.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum JpegColor {
-    Gray,
-    YCbCr,
-    Rgb,
-    /// CMYK or YCCK.
-    Cmyk,
-}
 
 /// A start-of-frame segment.
 struct Frame {
@@ -43,7 +22,7 @@ const APP14: u8 = 0xee;
 const APP15: u8 = 0xef;
 const COMMENT: u8 = 0xfe;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     let (mut frame, mut orientation, mut adobe_transform, mut has_jfif) = (None, None, None, false);
     let scan_start = for_each_segment(bytes, |marker, segment| {
         match marker {
@@ -60,7 +39,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     let frame = frame.ok_or_else(|| HeaderError::Bad("the JPEG has no frame header before its scan".to_owned()))?;
     let color = color(&frame.component_ids, has_jfif, adobe_transform)?;
     let is_common_coding = matches!(frame.marker, 0xc0..=0xc2) && frame.precision_bits == 8;
-    Ok(Parsed {
+    Ok(ParsedHeader {
         format: SourceFormat::Jpeg,
         stored_px: (frame.width_px, frame.height_px),
         orientation: orientation.unwrap_or(1),
@@ -70,7 +49,8 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     })
 }
 
-/// The same picture without application data, comments and bytes between segments; colours are understood as before.
+/// A copy of the file without application data, comments and bytes between segments; its colours mean the same.
+#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "`header` was parsed from these bytes")]
 pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec<u8> {
     /// JFIF 1.01 without density and thumbnail: it makes three components `YCbCr`.
     const JFIF: &[u8] = b"\xff\xe0\0\x10JFIF\0\x01\x01\0\0\x01\0\x01\0\0";
@@ -78,23 +58,23 @@ pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec
     if header.color == JpegColor::YCbCr {
         plain.extend_from_slice(JFIF);
     }
-    let tells_color = matches!(header.color, JpegColor::Rgb | JpegColor::Cmyk);
+    let needs_adobe_marker = matches!(header.color, JpegColor::Rgb | JpegColor::Cmyk);
     let walked = for_each_segment(bytes, |marker, segment| {
         let is_application_data = matches!(marker, APP0..=APP15 | COMMENT);
-        if !is_application_data || (marker == APP14 && tells_color) {
-            let length = u16::try_from(segment.len() + 2).unwrap_or(u16::MAX);
+        if !is_application_data || (marker == APP14 && needs_adobe_marker) {
+            // The length was read from two bytes.
+            let length = (segment.len() + 2) as u16;
             plain.extend_from_slice(&[0xff, marker]);
             plain.extend_from_slice(&length.to_be_bytes());
             plain.extend_from_slice(segment);
         }
         Ok(())
     });
-    // The header was walked before, so it is whole.
-    plain.extend_from_slice(walked.ok().and_then(|scan_start| bytes.get(scan_start..)).unwrap_or_default());
+    plain.extend_from_slice(&bytes[walked.expect("the header was parsed before")..]);
     plain
 }
 
-/// Calls `visit` with marker and content of every segment before the first scan, whose position is returned.
+/// Calls `visit` with the marker and content of every segment before the first scan, and returns the position of the scan.
 fn for_each_segment<'a>(
     bytes: &'a [u8],
     mut visit: impl FnMut(u8, &'a [u8]) -> Result<(), HeaderError>,
@@ -119,10 +99,11 @@ fn for_each_segment<'a>(
     }
 }
 
-/// Whether the end marker follows the first scan: a file that was cut short has none.
+/// Whether the end marker follows the first scan; a truncated file has none.
+#[expect(clippy::indexing_slicing, reason = "the header, up to its scan, was parsed from these bytes")]
 pub(crate) fn has_end_of_image(bytes: &[u8], scan_start: usize) -> bool {
-    // In coded data 0xff is followed by zero or a restart number, so the two bytes are always the marker.
-    memchr::memmem::rfind(bytes.get(scan_start..).unwrap_or_default(), &[0xff, END_OF_IMAGE]).is_some()
+    // In coded data, 0xff is followed by zero or a restart number, so these two bytes are always the marker.
+    memchr::memmem::rfind(&bytes[scan_start..], &[0xff, END_OF_IMAGE]).is_some()
 }
 
 /// The next marker and the position of its 0xff; bytes between segments and fill bytes are skipped, as in libjpeg.
@@ -143,8 +124,8 @@ fn parse_frame(marker: u8, segment: &[u8]) -> Result<Frame, HeaderError> {
     let broken = || HeaderError::Bad("the frame header of the JPEG is too short".to_owned());
     let (&[precision_bits, h0, h1, w0, w1, num_components], components) =
         segment.split_first_chunk::<6>().ok_or_else(broken)?;
-    let component_ids: Vec<u8> =
-        components.chunks_exact(3).filter_map(|component| component.first().copied()).collect();
+    let (components, _) = components.as_chunks::<3>();
+    let component_ids: Vec<u8> = components.iter().map(|&[id, ..]| id).collect();
     if component_ids.len() != usize::from(num_components) {
         return Err(broken());
     }

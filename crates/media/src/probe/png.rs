@@ -1,6 +1,6 @@
 //! The header of a PNG: the chunks before the pixels.
 
-use super::{HeaderError, Parsed, array, orientation_from_exif, part};
+use super::header::{HeaderError, ParsedHeader, array, orientation_from_exif, part};
 use crate::sniff::SourceFormat;
 
 const SIGNATURE_BYTES: usize = 8;
@@ -8,7 +8,7 @@ const SIGNATURE_BYTES: usize = 8;
 /// Length, type and checksum of a chunk.
 const CHUNK_FRAME_BYTES: usize = 12;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     let (length, kind) = chunk(bytes, SIGNATURE_BYTES)?;
     if &kind != b"IHDR" || length < 13 {
         return Err(HeaderError::Bad("the PNG does not start with its header chunk".to_owned()));
@@ -21,7 +21,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
 
     let (mut orientation, mut is_animated, mut has_transparency) = (1, false, has_alpha_channel);
     let mut position = SIGNATURE_BYTES + CHUNK_FRAME_BYTES + length;
-    // What follows the pixels is not read: an orientation there is ignored, in the header and in decoding alike.
+    // Chunks after the pixels are not read: an orientation there is ignored, here and by the decoder.
     loop {
         let (length, kind) = chunk(bytes, position)?;
         match &kind {
@@ -36,7 +36,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
             .and_then(|end| end.checked_add(length))
             .ok_or_else(|| HeaderError::Bad("a PNG chunk claims an impossible length".to_owned()))?;
     }
-    Ok(Parsed {
+    Ok(ParsedHeader {
         format: SourceFormat::Png,
         stored_px: (width_px, height_px),
         orientation,

@@ -1,6 +1,6 @@
-//! The header of a WebP: the first chunk, and in the extended format the EXIF chunk, wherever it is.
+//! The header of a WebP: its first chunk and, in the extended format, the EXIF chunk, wherever it is.
 
-use super::{HeaderError, Parsed, array, orientation_from_exif, part};
+use super::header::{HeaderError, ParsedHeader, array, orientation_from_exif, part};
 use crate::sniff::SourceFormat;
 
 /// First byte of the first chunk.
@@ -10,7 +10,7 @@ const FLAG_ANIMATION: u8 = 0x02;
 const FLAG_EXIF: u8 = 0x08;
 const FLAG_ALPHA: u8 = 0x10;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
+pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     let kind: [u8; 4] = array(bytes, FIRST_CHUNK)?;
     let start = FIRST_CHUNK + 8;
     match &kind {
@@ -36,15 +36,15 @@ pub(super) fn parse(bytes: &[u8]) -> Result<Parsed, HeaderError> {
     }
 }
 
-fn parse_extended(bytes: &[u8], start: usize) -> Result<Parsed, HeaderError> {
+fn parse_extended(bytes: &[u8], start: usize) -> Result<ParsedHeader, HeaderError> {
     let [flags, _, _, _, w0, w1, w2, h0, h1, h2] = array(bytes, start)?;
     let stored_px = (u32::from_le_bytes([w0, w1, w2, 0]) + 1, u32::from_le_bytes([h0, h1, h2, 0]) + 1);
     let is_animated = flags & FLAG_ANIMATION != 0;
     let orientation = if flags & FLAG_EXIF == 0 { 1 } else { exif_orientation(bytes)? };
-    Ok(Parsed { orientation, is_animated, ..still(stored_px, flags & FLAG_ALPHA == 0) })
+    Ok(ParsedHeader { orientation, is_animated, ..still(stored_px, flags & FLAG_ALPHA == 0) })
 }
 
-/// Orientation of the EXIF chunk, which comes last; 1 if the file promises one and has none.
+/// Orientation in the EXIF chunk, which comes last; 1 if the file announces one and has none.
 fn exif_orientation(bytes: &[u8]) -> Result<u8, HeaderError> {
     let riff_bytes = u32::from_le_bytes(array(bytes, 4)?) as usize;
     let mut position = FIRST_CHUNK;
@@ -60,6 +60,6 @@ fn exif_orientation(bytes: &[u8]) -> Result<u8, HeaderError> {
     Ok(1)
 }
 
-fn still(stored_px: (u32, u32), is_plain: bool) -> Parsed {
-    Parsed { format: SourceFormat::Webp, stored_px, orientation: 1, is_animated: false, is_plain, jpeg: None }
+fn still(stored_px: (u32, u32), is_plain: bool) -> ParsedHeader {
+    ParsedHeader { format: SourceFormat::Webp, stored_px, orientation: 1, is_animated: false, is_plain, jpeg: None }
 }

@@ -1,4 +1,4 @@
-//! An archive as a media root: told apart by its first bytes, its members listed once.
+//! An archive as a media root: identified by its first bytes, its members listed once.
 
 use std::fs::File;
 use std::io;
@@ -9,13 +9,13 @@ use std::sync::Arc;
 use manyframe_core::RejectCode;
 use tracing::debug;
 
-use super::index::{Member, MemberIndex, Packing, Place, base_name};
-use super::listing::kept_or_listed;
+use super::index::{Member, MemberIndex, MemberLocation, Packing, base_name};
+use super::listing::ListingCache;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
-use crate::located::ArchiveFile;
+use crate::error::{MediaError, OpenError};
+use crate::located::{ArchiveFile, Located};
 use crate::sniff::describe;
-use crate::{Located, MediaError, OpenError};
 
 /// An archive and where its members are.
 #[derive(Debug)]
@@ -24,11 +24,11 @@ pub(crate) struct Archive {
     index: MemberIndex,
 }
 
-/// Bytes from the start of a root that tell what it is.
+/// Number of bytes at the start of a file that identify it.
 const HEAD_BYTES: u64 = 512;
 
 impl Archive {
-    /// Opens a zip or tar file. `path` has its links resolved. Listings of tars are kept in the directory.
+    /// Opens a zip or tar file. Links in `path` are resolved. Listings of tars are cached in the directory `listings`.
     pub(crate) fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let handle = File::open(path).map_err(failed)?;
@@ -36,13 +36,14 @@ impl Archive {
         let num_bytes = metadata.len();
         let mut head = vec![0; num_bytes.min(HEAD_BYTES) as usize];
         handle.read_exact_at(&mut head, 0).map_err(failed)?;
-        refuse_split(path, &head)?;
+        check_whole(path, &head)?;
 
         let members = if is_tar_header(&head) {
             let list = || list_tar_members(&handle, path, num_bytes);
-            kept_or_listed(listings, path, &metadata, list).map_err(failed)?
+            let cache = listings.and_then(|listings| ListingCache::of(listings, path, &metadata));
+            cache.map_or_else(list, |cache| cache.members_or(list)).map_err(failed)?
         } else if head.starts_with(b"PK") || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip")) {
-            list_zip_members(&handle).map_err(|error| zip_refused(path, &head, error))?
+            list_zip_members(&handle).map_err(|error| zip_not_opened(path, &head, error))?
         } else {
             let (found, advice) = other_kind(path, &head);
             return Err(OpenError::Unsupported { path: path.to_owned(), found, advice });
@@ -74,7 +75,7 @@ impl Archive {
         Ok(Some(Located::Directory { frames }))
     }
 
-    /// The same below the one directory that all members are in.
+    /// Like [`Self::find`], below the directory that contains all members.
     pub(crate) fn find_below_common_directory(&self, name: &str) -> Result<Option<Located>, MediaError> {
         match self.index.below_common_directory(name) {
             Some(name) => self.find(&name),
@@ -87,16 +88,16 @@ impl Archive {
         self.index.with_base_name(name)
     }
 
-    /// Where exactly a member of this archive is.
+    /// Where the bytes of a member of this archive are.
     pub(crate) fn located(&self, member: &Member) -> Result<Located, MediaError> {
         let archive = Arc::clone(&self.file);
-        match member.place {
-            Place::Unreadable { code, why } => Err(self.bad(member, code, why)),
-            Place::Range { offset, num_bytes } => {
+        match member.location {
+            MemberLocation::Unreadable { code, reason } => Err(self.rejected(member, code, reason)),
+            MemberLocation::Range { offset, num_bytes } => {
                 self.check_range(member, offset, num_bytes)?;
                 Ok(Located::Range { archive, offset, num_bytes, crc32: None })
             }
-            Place::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, packing } => {
+            MemberLocation::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, packing } => {
                 let offset = self.data_offset(member, header_offset)?;
                 self.check_range(member, offset, num_compressed_bytes)?;
                 Ok(match packing {
@@ -107,7 +108,7 @@ impl Archive {
         }
     }
 
-    /// First byte of a zip member: its local header may be longer than the central directory tells.
+    /// First byte of a zip member: its local header may be longer than the central directory says.
     fn data_offset(&self, member: &Member, header_offset: u64) -> Result<u64, MediaError> {
         self.check_range(member, header_offset, LOCAL_HEADER_BYTES as u64)?;
         let mut header = [0; LOCAL_HEADER_BYTES];
@@ -117,23 +118,23 @@ impl Archive {
             .map_err(|source| MediaError::storage(self.path(), source))?;
         local_header_length(&header)
             .map(|length| header_offset + length)
-            .ok_or_else(|| self.bad(member, RejectCode::MediaCorrupt, "has a damaged local header"))
+            .ok_or_else(|| self.rejected(member, RejectCode::MediaCorrupt, "has a damaged local header"))
     }
 
     fn check_range(&self, member: &Member, offset: u64, num_bytes: u64) -> Result<(), MediaError> {
         if offset.checked_add(num_bytes).is_some_and(|end| end <= self.file.num_bytes) {
             return Ok(());
         }
-        Err(self.bad(member, RejectCode::MediaCorrupt, "lies beyond the end of the archive, which is cut short"))
+        Err(self.rejected(member, RejectCode::MediaCorrupt, "lies beyond the end of the archive, which is cut short"))
     }
 
-    fn bad(&self, member: &Member, code: RejectCode, why: &str) -> MediaError {
-        MediaError::rejected(code, format!("{:?} in {} {why}", member.name, self.path().display()))
+    fn rejected(&self, member: &Member, code: RejectCode, reason: &str) -> MediaError {
+        MediaError::rejected(code, format!("{:?} in {} {reason}", member.name, self.path().display()))
     }
 }
 
-/// Split archives have their members in several files, of which this is at most one.
-fn refuse_split(path: &Path, head: &[u8]) -> Result<(), OpenError> {
+/// Rejects parts of split archives, whose members are in several files.
+fn check_whole(path: &Path, head: &[u8]) -> Result<(), OpenError> {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     let is_part = extension.strip_prefix('z').is_some_and(|number| number.parse::<u32>().is_ok())
         || head.starts_with(b"PK\x07\x08");
@@ -155,10 +156,10 @@ fn split(path: &Path) -> OpenError {
     OpenError::Unsupported { path: path.to_owned(), found: "part of a split zip archive", advice }
 }
 
-fn zip_refused(path: &Path, head: &[u8], error: zip::result::ZipError) -> OpenError {
+fn zip_not_opened(path: &Path, head: &[u8], error: zip::result::ZipError) -> OpenError {
     let path = path.to_owned();
     match error {
-        // The reader meets the end of the file early in a damaged archive; that is not the storage's fault.
+        // In a damaged archive the reader reaches the end of the file early; that is no storage failure.
         zip::result::ZipError::Io(source) if source.kind() != io::ErrorKind::UnexpectedEof => {
             OpenError::Open { path, source }
         }

@@ -1,4 +1,4 @@
-//! A directory as a media root. Links are followed as long as they stay inside of it.
+//! A directory as a media root. Links are followed as long as they stay inside it.
 
 use std::fs;
 use std::io;
@@ -7,9 +7,10 @@ use std::path::{Path, PathBuf};
 use manyframe_core::RejectCode;
 
 use super::natural::natural_order;
-use crate::{Located, MediaError};
+use crate::error::MediaError;
+use crate::located::Located;
 
-/// Most files that a directory of frames may hold: ten hours at 30 frames a second.
+/// Upper bound on files in a directory of frames: ten hours at 30 frames per second.
 const MAX_FRAMES: usize = 1 << 20;
 
 /// A directory root.
@@ -30,7 +31,7 @@ impl DirectoryRoot {
         &self.path
     }
 
-    /// The file or directory of frames of this name. `name` is a form of a [`super::request::Request`].
+    /// The file or directory of frames of this name. `name` is a spelling of a [`super::request::Request`].
     pub(crate) fn find(&self, name: &str) -> Result<Option<Located>, MediaError> {
         let Some(path) = self.resolve(&self.path.join(name))? else { return Ok(None) };
         let metadata = fs::metadata(&path).map_err(|source| MediaError::storage(&path, source))?;
@@ -40,14 +41,14 @@ impl DirectoryRoot {
         if metadata.is_dir() {
             return self.list_frames(&path).map(|frames| Some(Located::Directory { frames }));
         }
-        // Opening a pipe or a device would wait for ever, or worse.
+        // Opening a pipe or a device could block forever.
         Err(MediaError::rejected(
             RejectCode::MediaType,
             format!("{} is neither a file nor a directory", path.display()),
         ))
     }
 
-    /// The path without links; `None` if nothing is there, a reject if it leads outside.
+    /// The path with its links resolved; `None` if nothing is there, a rejection if it leads outside the root.
     fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, MediaError> {
         let resolved = match path.canonicalize() {
             Ok(resolved) => resolved,
@@ -65,12 +66,12 @@ impl DirectoryRoot {
         Ok(Some(resolved))
     }
 
-    /// The frames in a directory: its image files by extension or, if it has none, all its files; hidden ones never.
+    /// The frames in a directory: files with an image extension or, if there are none, all files. Hidden files are ignored.
     fn list_frames(&self, directory: &Path) -> Result<Vec<Located>, MediaError> {
         let failed = |source| MediaError::storage(directory, source);
         let mut names = Vec::new();
         for entry in fs::read_dir(directory).map_err(failed)? {
-            // A name that is not UTF-8 cannot be ordered or reported faithfully; upstream cannot have meant it.
+            // A name that is not UTF-8 cannot be ordered or reported faithfully; no upstream path refers to it.
             if let Ok(name) = entry.map_err(failed)?.file_name().into_string()
                 && !name.starts_with('.')
             {
@@ -100,10 +101,10 @@ impl DirectoryRoot {
     }
 }
 
-/// Whether an error says that there is nothing of this name, as opposed to failing storage.
+/// Whether an error means that nothing has this name, as opposed to failing storage.
 fn is_absence(error: &io::Error) -> bool {
     use io::ErrorKind::{InvalidFilename, InvalidInput, NotADirectory, NotFound};
-    /// A link that leads to itself, on Linux; the standard library has no stable name for it.
+    /// A link that leads to itself; the standard library has no stable name for it.
     const ELOOP: i32 = 40;
     matches!(error.kind(), NotFound | NotADirectory | InvalidFilename | InvalidInput)
         || error.raw_os_error() == Some(ELOOP)

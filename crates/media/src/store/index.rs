@@ -1,4 +1,4 @@
-//! The members of an archive by name: exact, below the archive's one directory, or by a unique base name.
+//! The members of an archive by name: exact, below the archive's only top directory, or by a unique base name.
 
 use manyframe_core::RejectCode;
 
@@ -7,21 +7,21 @@ use super::natural::natural_order;
 /// A member of an archive.
 #[derive(Debug, Clone)]
 pub(crate) struct Member {
-    /// The name in the form of [`super::request::member_name`].
+    /// The name as normalised by [`super::request::member_name`].
     pub name: Box<str>,
     /// Where its bytes are.
-    pub place: Place,
+    pub location: MemberLocation,
 }
 
 /// Where the bytes of a member are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum MemberLocation {
     /// A range of the archive (tar).
     Range { offset: u64, num_bytes: u64 },
-    /// After a local header (zip), which says where exactly.
+    /// After a local header (zip), whose length is known once it is read.
     AfterHeader { header_offset: u64, num_compressed_bytes: u64, num_bytes: u64, crc32: u32, packing: Packing },
-    /// Nowhere that could be read: a link, an encrypted member …
-    Unreadable { code: RejectCode, why: &'static str },
+    /// Not readable: a link, an encrypted member …
+    Unreadable { code: RejectCode, reason: &'static str },
 }
 
 /// How the bytes of a zip member are stored.
@@ -35,30 +35,31 @@ pub(crate) enum Packing {
 ///
 /// # Invariants
 /// * Members are sorted by name, and no name occurs twice.
-/// * `by_base_name` holds every position once, sorted by base name.
+/// * `by_base_name` is a permutation of the positions in `members`, sorted by base name.
 #[derive(Debug)]
 pub(crate) struct MemberIndex {
     members: Vec<Member>,
     by_base_name: Vec<u32>,
-    /// The directory that all members are in, with its slash; empty if there is none.
+    /// The directory that contains all members, with its slash; empty if there is none.
     common_directory: Box<str>,
 }
 
 impl MemberIndex {
-    /// An index of these members. Of several with one name the last is meant, as when an archive is extracted.
+    /// An index of these members. Of members with the same name the last one counts, as when an archive is extracted.
+    #[expect(clippy::expect_used, clippy::indexing_slicing, reason = "2³² members would not fit into memory")]
     pub(crate) fn new(mut members: Vec<Member>) -> Self {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         members.dedup_by(|later, kept| {
-            let same = later.name == kept.name;
-            if same {
+            let is_same = later.name == kept.name;
+            if is_same {
                 std::mem::swap(later, kept);
             }
-            same
+            is_same
         });
         let common_directory = common_directory(&members);
-        let mut by_base_name: Vec<u32> = (0..u32::try_from(members.len()).unwrap_or(u32::MAX)).collect();
-        let base = |&position: &u32| members.get(position as usize).map_or("", |member| base_name(&member.name));
-        by_base_name.sort_by(|a, b| base(a).cmp(base(b)));
+        let num_members = u32::try_from(members.len()).expect("an archive of fewer than 2³² members");
+        let mut by_base_name: Vec<u32> = (0..num_members).collect();
+        by_base_name.sort_by_key(|&position| base_name(&members[position as usize].name));
         Self { members, by_base_name, common_directory }
     }
 
@@ -68,46 +69,42 @@ impl MemberIndex {
     }
 
     /// The member of exactly this name.
+    #[expect(clippy::indexing_slicing, reason = "a search that succeeds returns a position")]
     pub(crate) fn exact(&self, name: &str) -> Option<&Member> {
-        let position = self.members.binary_search_by(|member| (*member.name).cmp(name)).ok()?;
-        self.members.get(position)
+        self.members.binary_search_by(|member| (*member.name).cmp(name)).ok().map(|position| &self.members[position])
     }
 
-    /// The name with the archive's one top directory before it; `None` if the archive has no such directory.
+    /// The name below the archive's only top directory; `None` if the archive has no such directory.
     pub(crate) fn below_common_directory(&self, name: &str) -> Option<String> {
         (!self.common_directory.is_empty()).then(|| format!("{}{name}", self.common_directory))
     }
 
-    /// The members right below a directory, in natural order; none if it is not a directory.
+    /// The direct members of a directory, in natural order; none if it is not a directory.
     pub(crate) fn directory(&self, name: &str) -> Vec<&Member> {
         let prefix = format!("{name}/");
-        let start = self.members.partition_point(|member| *member.name < *prefix);
-        let below = self.members.get(start..).unwrap_or_default().iter();
-        let mut found: Vec<&Member> = below
-            .take_while(|member| member.name.starts_with(&prefix))
-            .filter(|member| member.name.get(prefix.len()..).is_some_and(|rest| !rest.contains('/')))
-            .collect();
+        let (_, from_prefix) = self.members.split_at(self.members.partition_point(|member| *member.name < *prefix));
+        let below = from_prefix.iter().map_while(|member| Some((member, member.name.strip_prefix(&prefix)?)));
+        let mut found: Vec<&Member> = below.filter(|(_, rest)| !rest.contains('/')).map(|(member, _)| member).collect();
         found.sort_by(|a, b| natural_order(&a.name, &b.name));
         found
     }
 
-    /// All members whose last name is this one.
+    /// All members with this base name.
+    #[expect(clippy::indexing_slicing, reason = "`by_base_name` holds positions in `members`")]
     pub(crate) fn with_base_name<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Member> {
-        let members = self.by_base_name.iter().filter_map(|&position| self.members.get(position as usize));
-        let start = self.by_base_name.partition_point(|&position| {
-            self.members.get(position as usize).is_some_and(|member| base_name(&member.name) < wanted)
-        });
-        members.skip(start).take_while(move |member| base_name(&member.name) == wanted)
+        let member = |&position: &u32| &self.members[position as usize];
+        let start = self.by_base_name.partition_point(|position| base_name(&member(position).name) < wanted);
+        self.by_base_name.iter().skip(start).map(member).take_while(move |member| base_name(&member.name) == wanted)
     }
 }
 
 /// The last name of a path.
 pub(crate) fn base_name(path: &str) -> &str {
-    path.rsplit('/').next().unwrap_or(path)
+    path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
 fn common_directory(members: &[Member]) -> Box<str> {
-    // Members are sorted: what the first and the last share at the start, all share.
+    // Members are sorted: a prefix shared by the first and the last is shared by all.
     let (Some(first), Some(last)) = (members.first(), members.last()) else { return "".into() };
     match first.name.split_once('/') {
         Some((directory, _)) if last.name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/')) => {
@@ -124,16 +121,16 @@ mod tests {
     fn index(names: &[&str]) -> MemberIndex {
         let member = |(i, name): (usize, &&str)| Member {
             name: (*name).into(),
-            place: Place::Range { offset: i as u64, num_bytes: 0 },
+            location: MemberLocation::Range { offset: i as u64, num_bytes: 0 },
         };
         MemberIndex::new(names.iter().enumerate().map(member).collect())
     }
 
     #[test]
-    fn of_equal_names_the_last_is_meant() {
+    fn of_equal_names_the_last_one_counts() {
         let index = index(&["a", "b", "a", "a"]);
         assert_eq!(index.len(), 2);
-        assert!(matches!(index.exact("a").unwrap().place, Place::Range { offset: 3, .. }));
+        assert!(matches!(index.exact("a").unwrap().location, MemberLocation::Range { offset: 3, .. }));
     }
 
     #[test]
@@ -146,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_lists_what_is_right_below_it_in_natural_order() {
+    fn a_directory_lists_its_direct_members_in_natural_order() {
         let index = index(&["v/f10", "v/f2", "v/deep/f1", "v2/f1", "v-/f"]);
         let names: Vec<&str> = index.directory("v").iter().map(|member| &*member.name).collect();
         assert_eq!(names, ["v/f2", "v/f10"]);
@@ -154,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn base_names_find_every_holder() {
+    fn a_base_name_finds_every_member_that_has_it() {
         let index = index(&["a/x.jpg", "b/x.jpg", "b/y.jpg", "ax.jpg"]);
         let names: Vec<&str> = index.with_base_name("x.jpg").map(|member| &*member.name).collect();
         assert_eq!(names, ["a/x.jpg", "b/x.jpg"]);

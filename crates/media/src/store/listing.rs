@@ -1,6 +1,7 @@
-//! Listings of tars that are kept: a tar has no directory of its members, and to find them all takes a read for each.
+//! Cached listings of tars: a tar has no central directory, and listing its members takes a read for each.
 //!
-//! A listing is told by the path, size and modification time of its archive. One that cannot be kept or read costs time only.
+//! A listing is identified by path, size and modification time of its archive. One that cannot be written or read costs only
+//! time.
 //!
 //! ```text
 //! kind offset num_bytes name ␀ … ␀ end number_of_members ␀
@@ -8,16 +9,16 @@
 
 use std::fs::Metadata;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
 use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
-use super::index::{Member, Place};
+use super::index::{Member, MemberLocation};
 use super::tar;
 
-/// Raised whenever a tar would be listed differently.
+/// Incremented whenever the listing of a tar changes.
 const VERSION: u32 = 1;
 
 /// Kinds of members.
@@ -25,39 +26,40 @@ const RANGE: u8 = 0;
 const LINK: u8 = 1;
 const SPECIAL: u8 = 2;
 
-/// The members of a tar as they are kept in a directory; listed, and then kept, if they are not.
-pub(crate) fn kept_or_listed(
-    directory: Option<&Path>,
-    archive: &Path,
-    metadata: &Metadata,
-    list: impl FnOnce() -> io::Result<Vec<Member>>,
-) -> io::Result<Vec<Member>> {
-    let Some(path) = directory.and_then(|directory| Some(directory.join(file_name(archive, metadata)?))) else {
-        return list();
-    };
-    if let Some(members) = std::fs::read(&path).ok().and_then(|bytes| read(&bytes)) {
-        return Ok(members);
-    }
-    let members = list()?;
-    if let Err(error) = write(&path, &members) {
-        debug!(?path, %error, "the listing of a tar is not kept");
-    }
-    Ok(members)
+/// A file that caches the listing of a tar.
+pub(crate) struct ListingCache {
+    path: PathBuf,
 }
 
-fn file_name(archive: &Path, metadata: &Metadata) -> Option<String> {
-    let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-    let told_by = format!("{VERSION} {} {} {}", archive.display(), metadata.len(), modified.as_nanos());
-    Some(format!("{}.members", blake3::hash(told_by.as_bytes()).to_hex().get(..24)?))
+impl ListingCache {
+    /// The file for an archive in a directory of listings; `None` if the file system has no modification times.
+    pub(crate) fn of(directory: &Path, archive: &Path, metadata: &Metadata) -> Option<Self> {
+        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        let identity = format!("{VERSION} {} {} {}", archive.display(), metadata.len(), modified.as_nanos());
+        let digest = blake3::hash(identity.as_bytes()).to_hex();
+        Some(Self { path: directory.join(format!("{digest:.24}.members")) })
+    }
+
+    /// The cached members, or those that `list` returns, which are then cached.
+    pub(crate) fn members_or(self, list: impl FnOnce() -> io::Result<Vec<Member>>) -> io::Result<Vec<Member>> {
+        if let Some(members) = std::fs::read(&self.path).ok().and_then(|bytes| read(&bytes)) {
+            return Ok(members);
+        }
+        let members = list()?;
+        if let Err(error) = write(&self.path, &members) {
+            debug!(path = ?self.path, %error, "the listing of a tar is not cached");
+        }
+        Ok(members)
+    }
 }
 
 fn write(path: &Path, members: &[Member]) -> Result<(), FileError> {
     let write_error = |error| FileError::write(path)(error);
     let mut file = AtomicFile::create(path)?;
     for member in members {
-        let (kind, offset, num_bytes) = match member.place {
-            Place::Range { offset, num_bytes } => (RANGE, offset, num_bytes),
-            place if place == tar::LINK => (LINK, 0, 0),
+        let (kind, offset, num_bytes) = match member.location {
+            MemberLocation::Range { offset, num_bytes } => (RANGE, offset, num_bytes),
+            location if location == tar::LINK => (LINK, 0, 0),
             _ => (SPECIAL, 0, 0),
         };
         write!(file, "{kind} {offset} {num_bytes} {}\0", member.name).map_err(write_error)?;
@@ -66,7 +68,7 @@ fn write(path: &Path, members: &[Member]) -> Result<(), FileError> {
     file.publish()
 }
 
-/// `None` if it is not whole.
+/// Parses a listing; `None` if it is damaged.
 fn read(bytes: &[u8]) -> Option<Vec<Member>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (listing, end) = text.strip_suffix('\0')?.rsplit_once("end ")?;
@@ -79,11 +81,11 @@ fn member(line: &str) -> Option<Member> {
     let mut fields = line.splitn(4, ' ');
     let kind = fields.next()?.parse().ok()?;
     let (offset, num_bytes) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
-    let place = match kind {
-        RANGE => Place::Range { offset, num_bytes },
+    let location = match kind {
+        RANGE => MemberLocation::Range { offset, num_bytes },
         LINK => tar::LINK,
         SPECIAL => tar::SPECIAL,
         _ => return None,
     };
-    Some(Member { name: fields.next()?.into(), place })
+    Some(Member { name: fields.next()?.into(), location })
 }

@@ -1,18 +1,17 @@
 //! The media of a source: directories, zips and tars, looked up by the paths that upstream wrote.
 //!
 //! ```text
-//! path ──▶ Request ──▶ exact name in each root ──▶ below an archive's one directory ──▶ unique base name in an archive
+//! path ──▶ Request ──▶ exact name in each root ──▶ below an archive's top directory ──▶ unique base name in an archive
 //!          (checked)   (as written, then guesses)
 //! ```
 //!
-//! Nothing is unpacked: members of archives are read in place.
+//! Nothing is unpacked; members of archives are read in place.
 
 mod archive;
 mod directory;
 mod index;
 mod listing;
 mod natural;
-mod read;
 mod request;
 mod tar;
 mod zip;
@@ -25,20 +24,19 @@ use self::archive::Archive;
 use self::directory::DirectoryRoot;
 use self::index::base_name;
 use self::request::Request;
-use crate::{Located, MediaError, OpenError};
+use crate::error::{MediaError, OpenError};
+use crate::located::Located;
 
-pub use read::read_range;
-
-/// A place where media are: a directory, a zip (also Zip64) or a tar.
+/// A directory, a zip (including Zip64) or a tar with media.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaRoot {
-    /// Only records whose subset is this, or lies below it (`coco` holds `coco/train2017`), are looked up here.
+    /// Serves only records of this subset and those below it (`coco` includes `coco/train2017`). `None`: serves all.
     pub subset: Option<String>,
-    /// The directory or archive. It is trusted, and may be a link.
+    /// The directory or archive. It is trusted and may be a link.
     pub path: PathBuf,
 }
 
-/// Open media roots. It may be shared by any number of threads.
+/// Open media roots. May be shared by any number of threads.
 #[derive(Debug)]
 pub struct MediaStore {
     roots: Vec<OpenRoot>,
@@ -57,17 +55,20 @@ enum RootKind {
 }
 
 impl MediaStore {
-    /// A store without roots, which has nothing.
+    /// A store without roots.
     pub fn empty() -> Self {
         Self { roots: Vec::new() }
     }
 
-    /// Opens all roots, and lists the members of archives. Roots are searched in this order.
+    /// Opens all roots and lists the members of archives. Roots are searched in this order.
+    ///
+    /// # Errors
+    /// If a root is missing, not readable, or an archive of an unsupported kind.
     pub fn open(roots: &[MediaRoot]) -> Result<Self, OpenError> {
         Self::open_with(roots, None)
     }
 
-    /// The same; listings of tars, which take a read for each member, are kept in a directory for the next time.
+    /// Like [`Self::open`], but caches listings of tars, which take a read per member, in the directory `listings`.
     pub fn open_keeping(roots: &[MediaRoot], listings: &Path) -> Result<Self, OpenError> {
         Self::open_with(roots, Some(listings))
     }
@@ -82,30 +83,33 @@ impl MediaStore {
 
     /// Finds a medium by the path that upstream wrote.
     ///
-    /// The path is tried as it is in every root, then with `\` as `/`, percent-decoded, and in both Unicode
-    /// normalisation forms; then below the one top directory of an archive; then as the base name of a member, if
-    /// exactly one member of all archives has it. Upper and lower case always differ.
+    /// The path is tried unchanged in every root, then with `\` as `/`, percent-decoded, and in both Unicode normalisation
+    /// forms; then below the only top directory of an archive; then as the base name of a member, if exactly one member of all
+    /// archives has it. Case is significant.
+    ///
+    /// # Errors
+    /// A rejection if the path is unsafe or nothing is found, or [`MediaError::Storage`].
     pub fn locate(&self, subset: &str, path: &str) -> Result<Located, MediaError> {
         let request = Request::parse(path)?;
         let roots: Vec<&RootKind> =
             self.roots.iter().filter(|root| root.serves(subset)).map(|root| &root.kind).collect();
-        for form in &request.forms {
+        for spelling in &request.spellings {
             for root in &roots {
-                if let Some(found) = root.find(form)? {
+                if let Some(found) = root.find(spelling)? {
                     return Ok(found);
                 }
             }
         }
         let archives: Vec<&Archive> = roots.iter().filter_map(|root| root.archive()).collect();
-        for form in &request.forms {
+        for spelling in &request.spellings {
             for archive in &archives {
-                if let Some(found) = archive.find_below_common_directory(form)? {
+                if let Some(found) = archive.find_below_common_directory(spelling)? {
                     return Ok(found);
                 }
             }
         }
-        for form in &request.forms {
-            if let Some(found) = find_by_base_name(&archives, path, base_name(form))? {
+        for spelling in &request.spellings {
+            if let Some(found) = find_by_base_name(&archives, path, base_name(spelling))? {
                 return Ok(found);
             }
         }
@@ -122,7 +126,7 @@ impl OpenRoot {
 
 impl RootKind {
     fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
-        // Resolved once: what is found later is compared with it.
+        // Resolved once: paths found later are compared with it.
         let resolved = path.canonicalize().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
         if resolved.is_dir() {
             return Ok(Self::Directory(DirectoryRoot::new(resolved)));
@@ -152,7 +156,7 @@ impl RootKind {
     }
 }
 
-/// The one member of all archives with this base name; several are a reject, because any of them may be the wrong one.
+/// The only member of all archives with this base name. Several are a rejection, because any of them may be the wrong one.
 fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Option<Located>, MediaError> {
     let mut found =
         archives.iter().flat_map(|archive| archive.with_base_name(name).map(move |member| (*archive, member)));

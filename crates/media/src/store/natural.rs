@@ -1,19 +1,19 @@
-//! Natural order: runs of digits compare as numbers, so that `frame2` comes before `frame10`.
+//! Natural order: runs of digits compare as numbers, so `frame2` comes before `frame10`.
 
 use std::cmp::Ordering;
 
-/// Compares two names; equal numbers with different leading zeros are told apart by their bytes.
+/// Compares two names. Numbers that differ only in leading zeros compare by their bytes.
 pub(crate) fn natural_order(left: &str, right: &str) -> Ordering {
     let (mut a, mut b) = (left.as_bytes(), right.as_bytes());
-    while let ([x, ..], [y, ..]) = (a, b) {
+    while let ([x, rest_a @ ..], [y, rest_b @ ..]) = (a, b) {
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {
             let (number_a, number_b);
             (number_a, a) = split_number(a);
             (number_b, b) = split_number(b);
-            // Without leading zeros the longer number is the larger one; no number is too long for this.
+            // Without leading zeros, the longer number is the larger one.
             number_a.len().cmp(&number_b.len()).then_with(|| number_a.cmp(number_b))
         } else {
-            (a, b) = (a.get(1..).unwrap_or_default(), b.get(1..).unwrap_or_default());
+            (a, b) = (rest_a, rest_b);
             x.cmp(y)
         };
         if order != Ordering::Equal {
@@ -23,12 +23,12 @@ pub(crate) fn natural_order(left: &str, right: &str) -> Ordering {
     a.len().cmp(&b.len()).then_with(|| left.cmp(right))
 }
 
-/// The digits at the start, without leading zeros, and what follows.
+/// Splits off the digits at the start, without leading zeros.
 fn split_number(text: &[u8]) -> (&[u8], &[u8]) {
     let num_digits = text.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = text.split_at(num_digits);
     let num_zeros = digits.iter().take_while(|&&digit| digit == b'0').count();
-    (digits.get(num_zeros..).unwrap_or_default(), rest)
+    (digits.split_at(num_zeros).1, rest)
 }
 
 #[cfg(test)]

@@ -1,36 +1,36 @@
-//! The path of a medium as upstream wrote it: checked, and put into the forms in which it may be stored.
+//! The path of a medium as upstream wrote it: checked, and expanded to the spellings under which it may be stored.
 //!
-//! **Invariant:** no form is absolute, climbs with `..`, or names another place than a file below a root.
+//! **Invariant:** no spelling is absolute, contains `..`, or names anything but a file below a root.
 
 use manyframe_core::RejectCode;
 use percent_encoding::percent_decode_str;
 use unicode_normalization::UnicodeNormalization;
 
-use crate::MediaError;
+use crate::error::MediaError;
 
-/// Places that upstream paths are known to name by a prefix without `//`: object stores and inline data.
+/// Schemes that upstream paths are known to use without `//`: object stores and inline data.
 const SCHEMES: [&str; 10] = ["data", "file", "ftp", "gs", "hdfs", "http", "https", "oss", "p2", "s3"];
 
-/// The forms under which a path is looked up, the one upstream wrote first.
+/// The spellings under which a path is looked up, beginning with that of upstream.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Request {
-    /// Relative paths with `/` between names, each without empty names, `.` and `..`; at least one.
-    pub forms: Vec<String>,
+    /// Relative paths with `/` between names, without empty names, `.` and `..`; at least one.
+    pub spellings: Vec<String>,
 }
 
 impl Request {
-    /// Checks a path; one that leaves the roots is a reject.
+    /// Checks a path; one that leaves the roots is rejected.
     pub(crate) fn parse(path: &str) -> Result<Self, MediaError> {
         let written = clean(path).map_err(|problem| {
             MediaError::rejected(problem.code(), format!("the path {path:?} {}", problem.as_str()))
         })?;
-        let mut forms = vec![written];
-        // Later forms are guesses: one that is not a safe path is no form at all.
-        let mut guess = |form: String| {
-            if let Ok(form) = clean(&form)
-                && !forms.contains(&form)
+        let mut spellings = vec![written];
+        // Later spellings are guesses; one that is not a safe path is dropped.
+        let mut guess = |spelling: String| {
+            if let Ok(spelling) = clean(&spelling)
+                && !spellings.contains(&spelling)
             {
-                forms.push(form);
+                spellings.push(spelling);
             }
         };
         if path.contains('\\') {
@@ -44,11 +44,11 @@ impl Request {
                 guess(base.nfd().collect());
             }
         }
-        Ok(Self { forms })
+        Ok(Self { spellings })
     }
 }
 
-/// What is wrong with a path.
+/// Why a path is rejected.
 #[derive(Debug, Clone, Copy)]
 enum Problem {
     Empty,
@@ -77,7 +77,7 @@ impl Problem {
     }
 }
 
-/// The path without `.` and doubled slashes. Backslashes count as separators in the checks and stay as they are.
+/// The path without `.` and doubled slashes. Backslashes count as separators in the checks and are kept.
 fn clean(path: &str) -> Result<String, Problem> {
     if path.contains('\0') {
         return Err(Problem::Nul);
@@ -105,7 +105,7 @@ fn clean(path: &str) -> Result<String, Problem> {
     Ok(names.join("/"))
 }
 
-/// The name of an archive's member in the same form; `None` for directories and what may never be matched.
+/// The name of a member of an archive in the same spelling; `None` for directories and unsafe names.
 pub(crate) fn member_name(name: &str) -> Option<String> {
     // Archives made on Windows hold backslashes, against the specification (APPNOTE 4.4.17).
     let name = name.replace('\\', "/");
@@ -128,8 +128,8 @@ mod tests {
         }
     }
 
-    fn forms(path: &str) -> Vec<String> {
-        Request::parse(path).unwrap().forms
+    fn spellings(path: &str) -> Vec<String> {
+        Request::parse(path).unwrap().spellings
     }
 
     #[test]
@@ -161,28 +161,28 @@ mod tests {
 
     #[test]
     fn dots_and_doubled_slashes_are_tolerated() {
-        assert_eq!(forms("./a//b/./c.jpg"), ["a/b/c.jpg"]);
-        assert_eq!(forms("a..b/..c"), ["a..b/..c"]);
-        assert_eq!(forms("12:30.jpg"), ["12:30.jpg"]);
+        assert_eq!(spellings("./a//b/./c.jpg"), ["a/b/c.jpg"]);
+        assert_eq!(spellings("a..b/..c"), ["a..b/..c"]);
+        assert_eq!(spellings("12:30.jpg"), ["12:30.jpg"]);
     }
 
     #[test]
     fn what_upstream_wrote_comes_before_every_guess() {
-        assert_eq!(forms("a%20b.jpg"), ["a%20b.jpg", "a b.jpg"]);
-        assert_eq!(forms("a\\b.jpg"), ["a\\b.jpg", "a/b.jpg"]);
-        assert_eq!(forms("e\u{301}.jpg"), ["e\u{301}.jpg", "\u{e9}.jpg"]);
-        assert_eq!(forms("\u{e9}.jpg"), ["\u{e9}.jpg", "e\u{301}.jpg"]);
+        assert_eq!(spellings("a%20b.jpg"), ["a%20b.jpg", "a b.jpg"]);
+        assert_eq!(spellings("a\\b.jpg"), ["a\\b.jpg", "a/b.jpg"]);
+        assert_eq!(spellings("e\u{301}.jpg"), ["e\u{301}.jpg", "\u{e9}.jpg"]);
+        assert_eq!(spellings("\u{e9}.jpg"), ["\u{e9}.jpg", "e\u{301}.jpg"]);
     }
 
     #[test]
-    fn an_encoded_climb_is_no_form() {
-        assert_eq!(forms("%2e%2e/a.jpg"), ["%2e%2e/a.jpg"]);
-        assert_eq!(forms("%2Fetc%2Fpasswd"), ["%2Fetc%2Fpasswd"]);
-        assert_eq!(forms("a%00.jpg"), ["a%00.jpg"]);
+    fn an_encoded_climb_is_not_decoded() {
+        assert_eq!(spellings("%2e%2e/a.jpg"), ["%2e%2e/a.jpg"]);
+        assert_eq!(spellings("%2Fetc%2Fpasswd"), ["%2Fetc%2Fpasswd"]);
+        assert_eq!(spellings("a%00.jpg"), ["a%00.jpg"]);
     }
 
     #[test]
-    fn slipping_members_are_never_matched() {
+    fn members_outside_of_the_archive_are_never_matched() {
         assert_eq!(member_name("../../etc/passwd"), None);
         assert_eq!(member_name("/etc/passwd"), None);
         assert_eq!(member_name("a\\b\\"), None);
@@ -193,10 +193,10 @@ mod tests {
         #[test]
         fn no_form_of_any_path_can_leave_a_root(path in "(\\.|/|\\\\|%2e|%2f|%5c|:|a|\u{e9}|%00){0,12}") {
             if let Ok(request) = Request::parse(&path) {
-                for form in request.forms {
-                    proptest::prop_assert!(!form.starts_with('/') && !form.contains('\0'));
-                    proptest::prop_assert!(form.split(['/', '\\']).all(|name| name != ".."));
-                    proptest::prop_assert!(form.split('/').all(|name| !matches!(name, "" | ".")));
+                for spelling in request.spellings {
+                    proptest::prop_assert!(!spelling.starts_with('/') && !spelling.contains('\0'));
+                    proptest::prop_assert!(spelling.split(['/', '\\']).all(|name| name != ".."));
+                    proptest::prop_assert!(spelling.split('/').all(|name| !matches!(name, "" | ".")));
                 }
             }
         }

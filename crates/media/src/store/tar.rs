@@ -1,7 +1,7 @@
-//! The members of a tar archive, found by reading its headers and skipping what lies between them.
+//! The members of a tar archive, found by reading its headers and skipping the contents between them.
 //!
-//! ustar, GNU long names and pax `path` and `size` are understood. A pax or long-name block is read up to a limit, so
-//! that a header cannot claim memory. What follows a damaged header is not listed.
+//! It supports ustar, GNU long names, and pax `path` and `size`. A pax or long-name block is read up to a limit, so a header
+//! cannot claim memory. Members after a damaged header are not listed.
 
 use std::fs::File;
 use std::io;
@@ -12,31 +12,26 @@ use manyframe_core::RejectCode;
 use tar::{EntryType, Header, PaxExtensions};
 use tracing::warn;
 
-use super::index::{Member, Place};
+use super::index::{Member, MemberLocation};
 use super::request::member_name;
 
 /// Headers and members start at multiples of this.
 const BLOCK_BYTES: u64 = 512;
 
-/// Longest name or pax block that is read; longer ones are damage or an attack.
+/// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
-/// The place of a member that is a link.
-pub(crate) const LINK: Place =
-    Place::Unreadable { code: RejectCode::UnsafePath, why: "is a link, and links in archives are not followed" };
+/// The location of a member that is a link.
+pub(crate) const LINK: MemberLocation = MemberLocation::Unreadable {
+    code: RejectCode::UnsafePath,
+    reason: "is a link, and links in archives are not followed",
+};
 
-/// The place of a member that is a device, a part of a sparse file …
-pub(crate) const SPECIAL: Place = Place::Unreadable { code: RejectCode::UnsupportedMedia, why: "is not a plain file" };
+/// The location of a member that is a device, a part of a sparse file …
+pub(crate) const SPECIAL: MemberLocation =
+    MemberLocation::Unreadable { code: RejectCode::UnsupportedMedia, reason: "is not a plain file" };
 
-/// What the extension headers before a member say about it.
-#[derive(Default)]
-struct Extension {
-    name: Option<String>,
-    num_bytes: Option<u64>,
-    is_sparse: bool,
-}
-
-/// Lists the members of a tar; an error is one of the storage.
+/// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<Member>> {
     let mut members = Vec::new();
     let mut extension = Extension::default();
@@ -53,33 +48,28 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
             break;
         };
         let offset = position + BLOCK_BYTES;
-        let entry_type = header.entry_type();
-        let num_bytes = match entry_type {
-            EntryType::GNULongName | EntryType::XHeader => {
+        let num_bytes = match header.entry_type() {
+            kind @ (EntryType::GNULongName | EntryType::XHeader) => {
                 if claimed_bytes > MAX_EXTENSION_BYTES || offset + claimed_bytes > file_bytes {
                     warn!(?path, position, "oversized tar extension: members after it are not listed");
                     break;
                 }
                 let mut bytes = vec![0; claimed_bytes as usize];
                 file.read_exact_at(&mut bytes, offset)?;
-                extension.read(entry_type, &bytes);
+                extension.read(kind, &bytes);
                 claimed_bytes
             }
             EntryType::GNULongLink | EntryType::XGlobalHeader => claimed_bytes,
             _ => {
-                let Extension { name, num_bytes, is_sparse } = std::mem::take(&mut extension);
-                let entry_type = if is_sparse { EntryType::GNUSparse } else { entry_type };
-                let num_bytes = num_bytes.unwrap_or(claimed_bytes);
-                let name = name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
-                members.extend(member(&name, entry_type, offset, num_bytes));
+                let extension = std::mem::take(&mut extension);
+                let num_bytes = extension.num_bytes.unwrap_or(claimed_bytes);
+                members.extend(extension.member(header, MemberLocation::Range { offset, num_bytes }));
                 num_bytes
             }
         };
-        let Some(next) = num_bytes.checked_next_multiple_of(BLOCK_BYTES).and_then(|length| offset.checked_add(length))
-        else {
-            break;
-        };
-        position = next;
+        let end = num_bytes.checked_next_multiple_of(BLOCK_BYTES).and_then(|length| offset.checked_add(length));
+        let Some(end) = end else { break };
+        position = end;
     }
     Ok(members)
 }
@@ -96,21 +86,29 @@ fn is_intact(header: &Header, block: &[u8; BLOCK_BYTES as usize]) -> bool {
     header.cksum().is_ok_and(|claimed| claimed == sum)
 }
 
-fn member(name: &str, entry_type: EntryType, offset: u64, num_bytes: u64) -> Option<Member> {
-    let place = match entry_type {
-        EntryType::Regular | EntryType::Continuous => Place::Range { offset, num_bytes },
-        EntryType::Directory => return None,
-        EntryType::Symlink | EntryType::Link => LINK,
-        _ => SPECIAL,
-    };
-    // The first tar headers knew no types: there a directory is a name that ends with a slash.
-    if name.ends_with('/') {
-        return None;
-    }
-    Some(Member { name: member_name(name)?.into(), place })
+/// Fields of the extension headers before a member.
+#[derive(Default)]
+struct Extension {
+    name: Option<String>,
+    num_bytes: Option<u64>,
+    is_sparse: bool,
 }
 
 impl Extension {
+    /// The member with these extensions, whose contents follow its header; `None` for directories.
+    fn member(self, header: &Header, contents: MemberLocation) -> Option<Member> {
+        let location = match header.entry_type() {
+            _ if self.is_sparse => SPECIAL,
+            EntryType::Regular | EntryType::Continuous => contents,
+            EntryType::Directory => return None,
+            EntryType::Symlink | EntryType::Link => LINK,
+            _ => SPECIAL,
+        };
+        let name = self.name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+        // `member_name` knows that in the first tar headers, which had no types, a directory is a name that ends with a slash.
+        Some(Member { name: member_name(&name)?.into(), location })
+    }
+
     fn read(&mut self, entry_type: EntryType, bytes: &[u8]) {
         if entry_type == EntryType::GNULongName {
             let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
@@ -119,7 +117,7 @@ impl Extension {
         }
         for record in PaxExtensions::new(bytes).flatten() {
             match record.key_bytes() {
-                // Only parts of a sparse file are stored; they say nothing about its bytes on their own.
+                // Only parts of a sparse file are stored, which are not its bytes.
                 b"GNU.sparse.name" => {
                     self.is_sparse = true;
                     self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());

@@ -7,13 +7,13 @@ use manyframe_core::RejectCode;
 use zip::read::ZipFileEntry;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::index::{Member, Packing, Place};
+use super::index::{Member, MemberLocation, Packing};
 use super::request::member_name;
 
 /// Size of a local file header without its name and extra field (APPNOTE 4.3.7).
 pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
 
-/// Lists the members of a zip; the error says in words what is wrong with the archive.
+/// Lists the members of a zip.
 pub(crate) fn list_zip_members(file: &File) -> Result<Vec<Member>, zip::result::ZipError> {
     let archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file))?;
     let mut members = Vec::with_capacity(archive.len());
@@ -22,9 +22,9 @@ pub(crate) fn list_zip_members(file: &File) -> Result<Vec<Member>, zip::result::
         if entry.is_dir() {
             continue;
         }
-        // A name that cannot be decoded or that slips out of the archive is never asked for.
+        // A name that cannot be decoded or leaves the archive is never requested.
         if let Some(name) = entry.name().ok().and_then(|name| member_name(&name)) {
-            members.push(Member { name: name.into(), place: place(&entry) });
+            members.push(Member { name: name.into(), location: location(&entry) });
         }
     }
     Ok(members)
@@ -37,8 +37,8 @@ pub(crate) fn local_header_length(header: &[u8; LOCAL_HEADER_BYTES]) -> Option<u
     Some(LOCAL_HEADER_BYTES as u64 + variable)
 }
 
-fn place(entry: &ZipFileEntry<'_>) -> Place {
-    let unreadable = |code, why| Place::Unreadable { code, why };
+fn location(entry: &ZipFileEntry<'_>) -> MemberLocation {
+    let unreadable = |code, reason| MemberLocation::Unreadable { code, reason };
     if entry.encrypted() {
         return unreadable(RejectCode::UnsupportedMedia, "is encrypted");
     }
@@ -51,7 +51,7 @@ fn place(entry: &ZipFileEntry<'_>) -> Place {
         CompressionMethod::Deflated => Packing::Deflated,
         _ => return unreadable(RejectCode::UnsupportedMedia, "is neither stored nor deflated; repack the archive"),
     };
-    Place::AfterHeader {
+    MemberLocation::AfterHeader {
         header_offset: entry.header_start(),
         num_compressed_bytes: entry.compressed_size(),
         num_bytes: entry.size(),

@@ -61,7 +61,7 @@ pub struct FrameSelection<'i> {
 /// # Errors
 /// The rejection `no_frames` if none is left, or [`MediaError::Storage`].
 pub fn decode_frames(
-    input: &VideoInput<'_>,
+    input: &VideoInput,
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
 ) -> Result<Vec<VideoFrame>, MediaError> {
@@ -93,14 +93,14 @@ pub fn decode_frames(
 /// Prepares the selected images of a directory like any other image. Those that cannot be decoded are left out.
 #[expect(clippy::indexing_slicing, reason = "an index of a directory has as many frames as the directory has images")]
 fn read_images(
-    directory: &ImageDirectory<'_>,
+    directory: &ImageDirectory,
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
 ) -> Result<Vec<VideoFrame>, MediaError> {
     let mut read = Vec::with_capacity(selection.positions.len());
     let mut reason = None;
     for &position in selection.positions {
-        let bytes = directory.store.read(&directory.frames[position], policy.limits.max_bytes);
+        let bytes = directory.frames[position].read(policy.limits.max_bytes);
         match bytes.and_then(|bytes| prepare_image(bytes, policy)) {
             Ok(image) => read.push(VideoFrame { index: position, time_s: selection.index.time_s(position), image }),
             Err(MediaError::Rejected(Rejection { detail, .. })) => reason = reason.or(Some(detail)),

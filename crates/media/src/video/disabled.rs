@@ -3,7 +3,6 @@
 //! **Invariant:** no [`VideoInput`] exists, so nothing that takes one is ever called.
 
 use std::convert::Infallible;
-use std::marker::PhantomData;
 use std::path::Path;
 
 use manyframe_core::{Clip, RejectCode, SampleImage};
@@ -13,16 +12,14 @@ use crate::limits::MediaLimits;
 use crate::located::Located;
 use crate::policy::ImagePolicy;
 use crate::sampling::Sampling;
-use crate::store::MediaStore;
 
 /// Whether this build can decode video.
 pub const IS_ENABLED: bool = false;
 
 /// An open video; there is none in this build.
 #[derive(Debug, Clone)]
-pub struct VideoInput<'s> {
+pub struct VideoInput {
     never: Infallible,
-    store: PhantomData<&'s MediaStore>,
 }
 
 /// The frames of a video; there are none in this build.
@@ -56,17 +53,17 @@ pub struct VideoFrame {
 }
 
 /// Always the rejection `unsupported_media`.
-pub fn open_input<'s>(_: &'s MediaStore, _: &Located) -> Result<VideoInput<'s>, MediaError> {
+pub fn open_input(_: &Located) -> Result<VideoInput, MediaError> {
     Err(unsupported())
 }
 
 /// Always the rejection `unsupported_media`.
-pub fn open_range(_: &Path, _: u64, _: u64) -> Result<VideoInput<'static>, MediaError> {
+pub fn open_range(_: &Path, _: u64, _: u64) -> Result<VideoInput, MediaError> {
     Err(unsupported())
 }
 
 /// Never called.
-pub fn index_video(input: &VideoInput<'_>, _: &MediaLimits, _: Option<f64>) -> Result<VideoIndex, MediaError> {
+pub fn index_video(input: &VideoInput, _: &MediaLimits, _: Option<f64>) -> Result<VideoIndex, MediaError> {
     match input.never {}
 }
 
@@ -77,7 +74,7 @@ pub fn choose_frames(index: &VideoIndex, _: Option<Clip>, _: &Sampling) -> Resul
 
 /// Never called.
 pub fn decode_frames(
-    input: &VideoInput<'_>,
+    input: &VideoInput,
     _: FrameSelection<'_>,
     _: &ImagePolicy,
 ) -> Result<Vec<VideoFrame>, MediaError> {
@@ -117,8 +114,7 @@ mod tests {
 
     #[test]
     fn a_video_is_rejected_as_unsupported() {
-        let store = MediaStore::empty();
-        for result in [open_input(&store, &Located::File("a.mp4".into())), open_range(Path::new("a.mp4"), 0, 1)] {
+        for result in [open_input(&Located::File("a.mp4".into())), open_range(Path::new("a.mp4"), 0, 1)] {
             assert!(
                 matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))),
                 "{result:?}"

@@ -58,7 +58,7 @@ pub(super) enum Identity {
 ///
 /// # Errors
 /// A rejection if there is no frame that could be decoded or a limit is exceeded, or [`MediaError::Storage`].
-pub fn index_video(input: &VideoInput<'_>, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
+pub fn index_video(input: &VideoInput, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
     if let Some(fps) = fps.filter(|fps| !(fps.is_finite() && *fps > 0.0)) {
         let detail = format!("a video at {fps} frames per second, expected more than 0");
         return Err(MediaError::rejected(RejectCode::UnexpectedSchema, detail));
@@ -162,11 +162,11 @@ fn timing_by_timestamps(frames: &[FrameEntry], packets: &[VideoPacket], demuxer:
 }
 
 /// The index of a directory of images. Its size is that of the first image whose header can be read.
-fn index_images(directory: &ImageDirectory<'_>, limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
+fn index_images(directory: &ImageDirectory, limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
     let frames = &directory.frames;
     let mut reason = "a directory without files".to_owned();
     for frame in frames {
-        match directory.store.probe_image(frame, limits) {
+        match frame.probe_image(limits) {
             Ok(header) => {
                 let entry = |(pts, packet)| FrameEntry { pts, is_key: true, packet };
                 return Ok(VideoIndex {

@@ -25,25 +25,22 @@ use manyframe_core::RejectCode;
 
 use crate::error::MediaError;
 use crate::located::{ArchiveFile, Located};
-use crate::store::MediaStore;
 
 /// Size of the buffer for inflating, in bytes.
 const COPY_BYTES: usize = 1 << 16;
 
 /// An open video. It may be indexed and decoded any number of times, from any thread.
 #[derive(Debug, Clone)]
-pub enum VideoInput<'s> {
+pub enum VideoInput {
     /// A container file: MP4, WebM, AVI, GIF …
     Container(ContainerFile),
     /// A directory of images, one per frame.
-    Frames(ImageDirectory<'s>),
+    Frames(ImageDirectory),
 }
 
 /// A directory of images as a video.
 #[derive(Debug, Clone)]
-pub struct ImageDirectory<'s> {
-    /// The store that located the images.
-    pub(super) store: &'s MediaStore,
+pub struct ImageDirectory {
     /// The images in natural order.
     pub(super) frames: Vec<Located>,
 }
@@ -65,7 +62,7 @@ pub(super) struct ByteSource {
 ///
 /// # Errors
 /// [`MediaError::Storage`] if a file cannot be opened, or a rejection if a compressed member is damaged.
-pub fn open_input<'s>(store: &'s MediaStore, located: &Located) -> Result<VideoInput<'s>, MediaError> {
+pub fn open_input(located: &Located) -> Result<VideoInput, MediaError> {
     let source = match located {
         Located::File(path) => source_of_file(path)?,
         Located::Range { archive, offset, num_bytes, .. } => {
@@ -76,7 +73,7 @@ pub fn open_input<'s>(store: &'s MediaStore, located: &Located) -> Result<VideoI
             inflate(&packed, *num_bytes, *crc32)?
         }
         Located::Directory { frames } => {
-            return Ok(VideoInput::Frames(ImageDirectory { store, frames: frames.clone() }));
+            return Ok(VideoInput::Frames(ImageDirectory { frames: frames.clone() }));
         }
     };
     Ok(VideoInput::Container(ContainerFile(source)))
@@ -86,7 +83,7 @@ pub fn open_input<'s>(store: &'s MediaStore, located: &Located) -> Result<VideoI
 ///
 /// # Errors
 /// A rejection if the range reaches beyond the end of the file, or [`MediaError::Storage`].
-pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput<'static>, MediaError> {
+pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput, MediaError> {
     let source = source_of_file(file)?;
     if offset.checked_add(num_bytes).is_none_or(|end| end > source.num_bytes) {
         let (path, found) = (file.display(), source.num_bytes);

@@ -1,6 +1,10 @@
-//! A channel as it is stored, and its rows at full resolution, sample for sample as libjpeg computes them.
+//! A channel as stored, and its rows at full resolution, sample for sample as in libjpeg.
 
-use super::NO_COLOUR;
+/// White, which is also the background of transparent pixels.
+pub(crate) const WHITE: [u8; 3] = [255, NO_COLOUR, NO_COLOUR];
+
+/// Level of the colour channels where there is no colour.
+const NO_COLOUR: u8 = 128;
 
 /// In which directions a channel has half the resolution of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -9,7 +13,7 @@ pub(crate) struct Halved {
     pub(crate) rows: bool,
 }
 
-/// A channel as it is stored: rows from the top, no padding between them. A channel without samples has no colour.
+/// A channel as stored: rows from the top, no padding between them. A channel without samples has no colour.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Channel<'a> {
     pub(crate) samples: &'a [u8],
@@ -26,12 +30,12 @@ impl Halved {
 }
 
 impl<'a> Channel<'a> {
-    /// Writes a row of the image from column `left` on, which must be inside of the image. `sums` is any memory.
+    /// Writes a part of row `y` of the image, from column `left` on, which must be inside the image. `sums` is scratch memory.
     ///
-    /// Between neighbours, the nearer one has three quarters of the weight (`jdsample.c`, "fancy" upsampling: a triangle
-    /// filter; halves are rounded up and down in turn). To be compiled by `pulp`.
+    /// The nearer of two neighbours has three quarters of the weight (`jdsample.c`, "fancy" upsampling: a triangle filter;
+    /// halves are rounded up and down alternately). Must be compiled into a dispatch of `pulp`.
     #[inline(always)]
-    pub(crate) fn write_row(&self, y: usize, left: usize, target: &mut [u8], sums: &mut Vec<u16>) {
+    pub(crate) fn write_row(&self, (left, y): (usize, usize), target: &mut [u8], sums: &mut Vec<u16>) {
         let (near, far, above) = self.rows_around(y);
         let Some(last) = near.len().checked_sub(1).filter(|_| !target.is_empty()) else {
             target.fill(NO_COLOUR);
@@ -39,15 +43,7 @@ impl<'a> Channel<'a> {
         };
         if !self.halved.columns {
             let (near, far) = (near.get(left..).unwrap_or_default(), far.get(left..).unwrap_or_default());
-            if !self.halved.rows {
-                target.iter_mut().zip(near).for_each(|(target, &near)| *target = near);
-                return;
-            }
-            let bias = if above { 1 } else { 2 };
-            for (target, (&near, &far)) in target.iter_mut().zip(near.iter().zip(far)) {
-                *target = ((weighted(near, far) + bias) >> 2) as u8;
-            }
-            return;
+            return self.write_full_columns(near, (far, above), target);
         }
         let (first_column, last_column) = (left / 2, ((left + target.len() - 1) / 2).min(last));
         if near.len() <= MAX_PLAIN_WIDTH {
@@ -56,7 +52,7 @@ impl<'a> Channel<'a> {
             }
             return;
         }
-        // The columns that are needed, and one more on either side, which at the border is the last one again.
+        // The columns needed, and one more on either side; at the border, the outermost one is repeated.
         let columns = first_column.saturating_sub(1)..(last_column + 2).min(near.len());
         let (near, far) = (near.get(columns.clone()).unwrap_or_default(), far.get(columns).unwrap_or_default());
         sums.clear();
@@ -78,7 +74,20 @@ impl<'a> Channel<'a> {
         }
     }
 
-    /// The stored rows on which a row of the image depends: the nearest one, the next nearest one, and whether that is above.
+    /// The samples of a channel with all columns.
+    #[inline(always)]
+    fn write_full_columns(&self, near: &[u8], (far, is_above): (&[u8], bool), target: &mut [u8]) {
+        if !self.halved.rows {
+            target.iter_mut().zip(near).for_each(|(target, &near)| *target = near);
+            return;
+        }
+        let bias = if is_above { 1 } else { 2 };
+        for (target, (&near, &far)) in target.iter_mut().zip(near.iter().zip(far)) {
+            *target = ((weighted(near, far) + bias) >> 2) as u8;
+        }
+    }
+
+    /// The stored rows that determine a row of the image: the nearest, the second nearest, and whether the latter is above.
     #[inline(always)]
     fn rows_around(&self, y: usize) -> (&'a [u8], &'a [u8], bool) {
         let row_of = |row: usize| self.samples.get(row * self.width..(row + 1) * self.width).unwrap_or_default();
@@ -91,14 +100,14 @@ impl<'a> Channel<'a> {
     }
 }
 
-/// Four times the level between two rows, three quarters of the way to the nearer one.
+/// Four times the level between two rows, of which the nearer has three quarters of the weight.
 #[inline(always)]
 fn weighted(near: u8, far: u8) -> u16 {
     3 * u16::from(near) + u16::from(far)
 }
 
-/// Two samples for each of `sums` but the first and the last: a quarter of the way to the left one, and to the right one.
-/// `is_right` leaves out the very first.
+/// Two samples for each of `sums` but the first and the last: a quarter of the way to its left and to its right neighbour.
+/// `is_right` skips the very first sample.
 #[inline(always)]
 fn interpolate_columns<const SHIFT: u16, const LEFT_BIAS: u16, const RIGHT_BIAS: u16>(
     sums: &[u16],
@@ -131,7 +140,7 @@ mod tests {
 
     fn row(samples: &[u8], width: usize, halved: Halved, y: usize, columns: std::ops::Range<usize>) -> Vec<u8> {
         let mut row = vec![0; columns.len()];
-        Channel { samples, width, halved }.write_row(y, columns.start, &mut row, &mut Vec::new());
+        Channel { samples, width, halved }.write_row((columns.start, y), &mut row, &mut Vec::new());
         row
     }
 

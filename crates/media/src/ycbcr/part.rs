@@ -1,8 +1,8 @@
-//! A part of an image as an encoder takes it: channels at the resolution in which they are encoded, white around the image.
+//! A part of an image as the encoder takes it: channels at the resolution at which they are encoded, white around the image.
 
-use super::{Channel, Halved};
+use super::channel::{Channel, Halved};
 
-/// A rectangle relative to an image. What reaches beyond the image is white.
+/// A rectangle relative to an image. Outside of the image it is white.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Area {
     /// Left and top.
@@ -11,19 +11,19 @@ pub(crate) struct Area {
     pub(crate) size_px: (u32, u32),
 }
 
-/// An area of a channel as it is encoded: at full resolution, or means of pixels.
+/// An area of a channel as it is encoded: at full resolution, or downsampled.
 ///
-/// Means are those of libjpeg (`jcsample.c`): halves are rounded down and up in turn; the last column or row of an odd number
-/// counts twice, and is repeated where a channel that is not halved goes beside halved ones.
+/// Downsampling is libjpeg's (`jcsample.c`): halves are rounded down and up alternately; the last column or row of an odd
+/// number counts twice, and is repeated in a full channel beside downsampled ones.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Part<'a> {
     pub(crate) channel: Channel<'a>,
     /// Size of the image.
     pub(crate) image_px: (u32, u32),
     pub(crate) area: Area,
-    /// In which directions the encoder halves colours: both, columns only, or none.
+    /// Directions in which the encoder halves colours: both, columns only, or none.
     pub(crate) halved: Halved,
-    /// Whether this is one of them.
+    /// Whether this channel is a colour channel.
     pub(crate) is_colour: bool,
     /// The level around the image.
     pub(crate) around: u8,
@@ -36,7 +36,8 @@ struct Gather<'a> {
 }
 
 impl<'a> Part<'a> {
-    /// The samples, and by how many of them rows are apart. `memory` holds them if they are not in the channel as they are.
+    /// The samples, and the number of samples from one row to the next. They are written to `memory` unless the channel
+    /// stores them in this form.
     pub(crate) fn samples<'b>(self, memory: &'b mut Vec<u8>) -> (&'b [u8], usize)
     where
         'a: 'b,
@@ -49,7 +50,7 @@ impl<'a> Part<'a> {
         (memory, self.stride())
     }
 
-    /// The samples from the first one on, if they are in the channel as they are.
+    /// The samples from the first one on, if the channel stores them in this form.
     fn stored(&self) -> Option<&'a [u8]> {
         let Area { origin_px, size_px: (width_px, height_px) } = self.area;
         let (left, top) = (u32::try_from(origin_px.0).ok()?, u32::try_from(origin_px.1).ok()?);
@@ -64,7 +65,7 @@ impl<'a> Part<'a> {
         (!samples.is_empty()).then_some(samples)
     }
 
-    /// Samples of a row.
+    /// Number of samples of a row.
     fn stride(&self) -> usize {
         let width = self.area.size_px.0 as usize;
         match (self.halved.columns, self.is_colour) {
@@ -100,7 +101,7 @@ impl<'a> Part<'a> {
         }
         let Some((before, inside)) = target.split_at_mut_checked(before) else { return };
         before.fill(self.around);
-        self.channel.write_row(y as usize, from_zero(self.area.origin_px.0), inside, sums);
+        self.channel.write_row((from_zero(self.area.origin_px.0), y as usize), inside, sums);
     }
 }
 
@@ -121,18 +122,18 @@ impl pulp::NullaryFnOnce for Gather<'_> {
             } else if part.halved.rows {
                 part.write_row(last_row.min(2 * number), &mut upper, &mut sums);
                 part.write_row(last_row.min(2 * number + 1), &mut lower, &mut sums);
-                halve(&upper, &lower, row, |upper, lower, odd| (upper + lower + 1 + odd) >> 2);
+                halve([&upper, &lower], row, |upper, lower, odd| (upper + lower + 1 + odd) >> 2);
             } else {
                 part.write_row(number, &mut upper, &mut sums);
-                halve(&upper, &upper, row, |upper, _, odd| (upper + odd) >> 1);
+                halve([&upper, &upper], row, |upper, _, odd| (upper + odd) >> 1);
             }
         }
     }
 }
 
-/// One sample for two columns of two rows: `mean` of the sums of the upper and the lower pair, and the column modulo 2.
+/// One sample for two columns of two rows: `mean` of the sums of the upper and the lower pair, given the column modulo 2.
 #[inline(always)]
-fn halve(upper: &[u8], lower: &[u8], target: &mut [u8], mean: impl Fn(u16, u16, u16) -> u16) {
+fn halve([upper, lower]: [&[u8]; 2], target: &mut [u8], mean: impl Fn(u16, u16, u16) -> u16) {
     let ((uppers, upper_odd), (lowers, lower_odd)) = (upper.as_chunks::<2>(), lower.as_chunks::<2>());
     let sum = |pair: &[u8; 2]| {
         let pair = u16::from_le_bytes(*pair);
@@ -174,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn means_are_rounded_down_and_up_in_turn_and_the_last_of_an_odd_number_counts_twice() {
+    fn means_are_rounded_down_and_up_alternately_and_the_last_of_an_odd_number_counts_twice() {
         let rows = [0, 1, 0, 1, 7, 0, 1, 0, 1, 9];
         assert_eq!(gathered(&rows, 5, (0, 0, 5, 2), BOTH, true), [0, 1, 8]);
         assert_eq!(gathered(&rows[..5], 5, (0, 0, 4, 1), Halved { columns: true, rows: false }, true), [0, 1]);
@@ -182,13 +183,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_halved_beside_what_is_has_even_numbers_of_rows_and_columns() {
+    fn a_full_channel_beside_halved_ones_has_even_numbers_of_rows_and_columns() {
         assert_eq!(gathered(&[1, 2, 3], 3, (0, 0, 3, 1), BOTH, false), [1, 2, 3, 3, 1, 2, 3, 3]);
         assert_eq!(gathered(&[1, 2, 3], 3, (0, 0, 3, 1), Halved::NOT, false), [1, 2, 3]);
     }
 
     #[test]
-    fn around_the_image_is_the_level_around_it() {
+    fn outside_of_the_image_every_sample_is_the_level_around_it() {
         let at = |left, top| gathered(&[1, 2, 3, 4], 2, (left, top, 2, 2), Halved::NOT, true);
         assert_eq!(at(-1, -1), [200, 200, 200, 1]);
         assert_eq!(at(1, 1), [4, 200, 200, 200]);

@@ -1,20 +1,21 @@
-//! Scaling of channels: by the same resizer, and to the same levels, as that of gray images.
+//! Scaling of channels: with the same resizer, and to the same levels, as gray images.
 
 use fast_image_resize::PixelType;
 use fast_image_resize::images::{Image, ImageRef};
 
-use super::{Channel, Ycbcr, YcbcrImage};
-use crate::MediaError;
+use super::channel::Channel;
+use super::image::{Ycbcr, YcbcrImage};
+use crate::error::MediaError;
 use crate::resize::{cannot_scale, convolve};
 use crate::scratch::with_memory;
 
-type Outcome = Result<(), Box<dyn std::error::Error>>;
+type ScaleResult = Result<(), Box<dyn std::error::Error>>;
 
-/// Rows that the resizer takes as channels of one.
+/// Number of rows that are passed to the resizer as channels of one row.
 const NUM_LANES: usize = 4;
 
 impl Ycbcr<'_> {
-    /// The image at another size.
+    /// Scales the image to another size.
     pub(crate) fn resized(&self, width_px: u32, height_px: u32) -> Result<YcbcrImage, MediaError> {
         let samples = self.samples_at(width_px, height_px);
         let samples =
@@ -33,14 +34,14 @@ impl Ycbcr<'_> {
                 self.narrow(channel, width_px, narrowed)?;
                 let source = ImageRef::new(width_px, self.height_px, narrowed, PixelType::U8)?;
                 let mut target = Image::from_slice_u8(width_px, height_px, target, PixelType::U8)?;
-                Outcome::Ok(convolve(&source, &mut target)?)
+                ScaleResult::Ok(convolve(&source, &mut target)?)
             })?;
         }
         Ok(samples)
     }
 
-    /// Scales the columns of a channel. Four rows go as four channels of one: the resizer is twice as fast with those.
-    fn narrow(&self, channel: &Channel<'_>, width_px: u32, target: &mut [u8]) -> Outcome {
+    /// Scales the columns of a channel. Four rows are passed as four channels of one, with which the resizer is twice as fast.
+    fn narrow(&self, channel: &Channel<'_>, width_px: u32, target: &mut [u8]) -> ScaleResult {
         let num_groups = self.height_px.div_ceil(NUM_LANES as u32);
         let group_bytes = self.width_px as usize * NUM_LANES;
         with_memory(|interleaved| {
@@ -59,7 +60,7 @@ impl Ycbcr<'_> {
     }
 }
 
-/// Groups of rows, of each a column after the other.
+/// Interleaves groups of rows, column by column.
 struct Interleave<'a> {
     image: &'a Ycbcr<'a>,
     channel: &'a Channel<'a>,
@@ -75,9 +76,9 @@ impl pulp::NullaryFnOnce for Interleave<'_> {
         let (mut written, mut sums) = ([(); NUM_LANES].map(|()| vec![0; width]), Vec::new());
         for (group, columns) in self.columns.chunks_exact_mut(width).enumerate() {
             for (lane, written) in written.iter_mut().enumerate() {
-                // Lanes of the last group that have no row are never looked at.
+                // Lanes of the last group without a row are never read.
                 let y = (group * NUM_LANES + lane).min(last_row);
-                self.channel.write_row(y, 0, written, &mut sums);
+                self.channel.write_row((0, y), written, &mut sums);
             }
             let [first, second, third, fourth] = &written;
             let samples = first.iter().zip(second).zip(third).zip(fourth);
@@ -88,7 +89,7 @@ impl pulp::NullaryFnOnce for Interleave<'_> {
     }
 }
 
-/// Rows one after the other again.
+/// Separates interleaved rows again.
 struct Separate<'a> {
     columns: &'a [[u8; NUM_LANES]],
     width: usize,
@@ -114,7 +115,8 @@ impl pulp::NullaryFnOnce for Separate<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RgbImage, resize};
+    use crate::pixels::RgbImage;
+    use crate::resize::resize;
 
     #[test]
     fn channels_are_scaled_like_gray_images() {
@@ -136,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn no_pixels_is_not_a_size() {
+    fn a_size_without_pixels_is_rejected() {
         assert!(Ycbcr::of_planes(5, 5, &[0; 75]).resized(0, 5).is_err());
     }
 }

@@ -8,7 +8,7 @@ use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
-use manyframe_media::{Look, MediaError, read_range};
+use manyframe_media::{ImageFingerprint as Look, MediaError, read_range};
 use manyframe_pipeline::expand_pattern;
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;

@@ -8,7 +8,7 @@ use manyframe_core::{
     Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordIndex, RejectCode, Rejection, SourceIndex,
     contained,
 };
-use manyframe_media::{Check, Look, MediaError, decode_rgb, video};
+use manyframe_media::{Check, ImageFingerprint as Look, MediaError, decode_rgb, video};
 use rustc_hash::FxHashMap;
 
 use crate::fit::Fit;

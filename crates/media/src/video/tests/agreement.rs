@@ -16,7 +16,7 @@ use crate::video::timing::FrameRate;
 const MAX_PIXELS: u64 = 1 << 24;
 
 /// The wanted frames, and how many packets were decoded for them.
-fn decode(input: &VideoInput<'_>, index: &VideoIndex, wanted: &[usize]) -> (BTreeMap<usize, RgbImage>, usize) {
+fn decode(input: &VideoInput, index: &VideoIndex, wanted: &[usize]) -> (BTreeMap<usize, RgbImage>, usize) {
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = BTreeMap::new();
     let video = ContainerVideo { source: source(input), index, max_pixels: MAX_PIXELS };

@@ -2,21 +2,17 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::LazyLock;
 
 use tempfile::TempDir;
 
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::located::Located;
-use crate::store::MediaStore;
 use crate::video::index::{VideoIndex, index_video};
 use crate::video::input::{ByteSource, VideoInput, open_input};
 
 /// A moving picture, 90 frames of 96×64 pixels at 30 frames per second.
 pub(super) const PICTURE: &str = "-f lavfi -i testsrc2=size=96x64:rate=30:duration=3 -threads 1";
-
-static NO_ROOTS: LazyLock<MediaStore> = LazyLock::new(|| MediaStore::open(&[]).unwrap());
 
 /// A directory for clips.
 pub(super) struct Clips(TempDir);
@@ -65,8 +61,8 @@ pub(super) fn ffmpeg_frames(path: &Path) -> std::process::Child {
     command.stdout(Stdio::piped()).spawn().unwrap()
 }
 
-pub(super) fn open(path: &Path) -> Result<VideoInput<'static>, MediaError> {
-    open_input(&NO_ROOTS, &Located::File(path.to_owned()))
+pub(super) fn open(path: &Path) -> Result<VideoInput, MediaError> {
+    open_input(&Located::File(path.to_owned()))
 }
 
 pub(super) fn index(path: &Path) -> Result<VideoIndex, MediaError> {
@@ -74,7 +70,7 @@ pub(super) fn index(path: &Path) -> Result<VideoIndex, MediaError> {
 }
 
 /// The bytes behind an input.
-pub(super) fn source<'i>(input: &'i VideoInput<'_>) -> &'i ByteSource {
+pub(super) fn source(input: &VideoInput) -> &ByteSource {
     match input {
         VideoInput::Container(file) => &file.0,
         VideoInput::Frames(_) => panic!("a directory of frames"),

@@ -19,7 +19,7 @@ use crate::video::decode::{FrameSelection, VideoFrame, decode_frames};
 use crate::video::index::index_video;
 use crate::video::input::{VideoInput, open_input, open_range};
 
-fn some_frames(input: &VideoInput<'_>) -> Vec<VideoFrame> {
+fn some_frames(input: &VideoInput) -> Vec<VideoFrame> {
     let index = index_video(input, &MediaLimits::default(), None).unwrap();
     decode_frames(input, FrameSelection { index: &index, positions: &[3, 40, 80] }, &ImagePolicy::default()).unwrap()
 }
@@ -46,7 +46,7 @@ fn a_video_is_the_same_wherever_it_is() {
     let store = store(&packed);
     for name in ["stored.mp4", "deflated.mp4"] {
         let located = store.locate("", name).unwrap();
-        assert_eq!(some_frames(&open_input(&store, &located).unwrap()), expected, "{name}");
+        assert_eq!(some_frames(&open_input(&located).unwrap()), expected, "{name}");
     }
 
     let around = clips.path("around");
@@ -92,7 +92,7 @@ fn a_directory_of_images_is_a_video_in_natural_order() {
     }
     write(frames.join("frame5.jpg"), b"broken");
     let store = store(directory.path());
-    let input = open_input(&store, &store.locate("", "clip").unwrap()).unwrap();
+    let input = open_input(&store.locate("", "clip").unwrap()).unwrap();
     let index = index_video(&input, &MediaLimits::default(), Some(2.0)).unwrap();
     assert_eq!((index.num_frames(), index.width_px, index.height_px, index.duration_s()), (12, 32, 24, 6.0));
     let decoded =

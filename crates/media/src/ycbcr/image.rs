@@ -1,18 +1,58 @@
-//! From RGB to YCbCr, level for level as libjpeg does it.
+//! An image of channels, and its conversion from RGB, level for level like libjpeg's.
 
-use super::Ycbcr;
-use crate::pixels::RGB_BYTES;
+use super::channel::{Channel, Halved};
+use super::part::Area;
+use crate::error::MediaError;
+use crate::pixels::{RGB_BYTES, RgbImage};
 use crate::scratch::with_memory;
-use crate::{MediaError, RgbImage};
 
 /// Weights are in 65536ths, and are rounded so that gray stays gray.
 const SHIFT: i32 = 16;
 const HALF: i32 = 1 << (SHIFT - 1);
-/// Colour is stored around 128; what lies halfway between two levels is rounded down (`jccolor.c`).
+/// Colour is stored with an offset of 128; halves are rounded down (`jccolor.c`).
 const CENTRE: i32 = (128 << SHIFT) + HALF - 1;
-/// Weights of red, green and blue, and what is added, for Y, Cb and Cr.
+/// For Y, Cb and Cr: the weights of red, green and blue, and the offset.
 const CHANNELS: [([i32; 3], i32); 3] =
     [([19_595, 38_470, 7_471], HALF), ([-11_059, -21_709, 32_768], CENTRE), ([32_768, -27_439, -5_329], CENTRE)];
+
+/// An image of 8-bit YCbCr samples as JFIF defines them (BT.601, full range), read in place.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ycbcr<'a> {
+    pub(crate) width_px: u32,
+    pub(crate) height_px: u32,
+    /// Brightness (Y), then the colour channels Cb and Cr.
+    pub(crate) channels: [Channel<'a>; 3],
+}
+
+/// An image of three consecutive planes at full resolution.
+pub(crate) struct YcbcrImage {
+    pub(super) width_px: u32,
+    pub(super) height_px: u32,
+    pub(super) samples: Vec<u8>,
+}
+
+impl<'a> Ycbcr<'a> {
+    /// An image of three consecutive planes at full resolution.
+    pub(super) fn of_planes(width_px: u32, height_px: u32, samples: &'a [u8]) -> Self {
+        let plane_bytes = width_px as usize * height_px as usize;
+        let ((y, colours), width) = (samples.split_at(plane_bytes), width_px as usize);
+        let (cb, cr) = colours.split_at(plane_bytes);
+        let channels = [y, cb, cr].map(|samples| Channel { samples, width, halved: Halved::NOT });
+        Self { width_px, height_px, channels }
+    }
+
+    /// The area of the whole image.
+    pub(crate) fn whole(&self) -> Area {
+        Area { origin_px: (0, 0), size_px: (self.width_px, self.height_px) }
+    }
+}
+
+impl YcbcrImage {
+    /// The image, read in place.
+    pub(crate) fn channels(&self) -> Ycbcr<'_> {
+        Ycbcr::of_planes(self.width_px, self.height_px, &self.samples)
+    }
+}
 
 /// Calls `work` with the image in YCbCr.
 pub(crate) fn with_ycbcr_of<T>(

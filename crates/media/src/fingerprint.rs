@@ -1,29 +1,29 @@
-//! What an image looks like, as two numbers: a digest of its pixels, and a perceptual hash that survives scaling and
-//! recompression.
+//! Fingerprints of images: a digest of the pixels, and a perceptual hash that survives scaling and recompression.
 //!
-//! All arithmetic is in integers: the numbers are the same on every machine.
+//! All arithmetic is in integers, so fingerprints are the same on every machine.
 
 use manyframe_core::Digest;
 
-use crate::RgbView;
+use crate::pixels::{RGB_BYTES, RgbView};
 
-/// What an image looks like.
+/// The fingerprint of an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Look {
-    /// The first 64 bits of a digest of its size and pixels.
+pub struct ImageFingerprint {
+    /// The first 64 bits of a digest of size and pixels.
     pub pixels: u64,
-    /// A difference hash: one bit for each of 8×8 neighbouring pairs of areas, set if it gets brighter from left to right.
-    /// Images that differ in few bits look alike. `None` for images with too little contrast to say so.
+    /// A difference hash: one bit for each of 8×8 pairs of neighbouring areas, set if the right one is brighter.
+    /// Near-duplicates differ in few bits. `None` for images with too little contrast.
     pub hash: Option<u64>,
 }
 
 const COLUMNS: u32 = 9;
 const ROWS: u32 = 8;
-/// Images whose areas all have about the same brightness would look alike whatever they show.
+
+/// Minimum range of brightness, in levels. The hashes of images below it would be equal whatever they show.
 const MIN_CONTRAST: u64 = 8;
 
-impl Look {
-    /// The look of an image.
+impl ImageFingerprint {
+    /// Computes the fingerprint of an image.
     pub fn of(image: &RgbView<'_>) -> Self {
         let mut hasher = blake3::Hasher::new();
         hasher.update(&image.width_px().to_le_bytes());
@@ -36,7 +36,8 @@ impl Look {
     }
 }
 
-/// Mean brightness of 9×8 areas, row by row, in 256ths of a level. Small images have areas of one pixel, some of them twice.
+/// Mean brightness of 9×8 areas, row by row, in 256ths of a level. In small images, areas are single pixels and may repeat.
+#[expect(clippy::indexing_slicing, reason = "bounds end at the width and the height")]
 fn brightness_of_areas(image: &RgbView<'_>) -> Vec<u64> {
     let (width, height) = (image.width_px(), image.height_px());
     let bounds = |area: u32, number: u32, length: u32| {
@@ -49,22 +50,18 @@ fn brightness_of_areas(image: &RgbView<'_>) -> Vec<u64> {
     let mut areas = Vec::with_capacity((COLUMNS * ROWS) as usize);
     for (first_row, last_row) in (0..ROWS).map(|row| bounds(row, ROWS, height)) {
         for &(first, last) in &columns {
-            let of_area = rows.get(first_row..last_row).unwrap_or_default();
-            let pixels =
-                of_area.iter().flat_map(|row| row.get(3 * first..3 * last).unwrap_or_default().chunks_exact(3));
-            let (sum, num) = pixels.fold((0, 0), |(sum, num), pixel| (sum + brightness(pixel), num + 1));
-            areas.push(256 * sum / u64::max(1000 * num, 1));
+            let of_area = rows[first_row..last_row].iter();
+            let pixels = of_area.flat_map(|row| row[RGB_BYTES * first..RGB_BYTES * last].as_chunks::<RGB_BYTES>().0);
+            let (sum, num) = pixels.fold((0, 0), |(sum, num), &pixel| (sum + brightness(pixel), num + 1));
+            areas.push(256 * sum / (1000 * num));
         }
     }
     areas
 }
 
 /// ITU-R BT.601 luma in thousandths of a level.
-fn brightness(pixel: &[u8]) -> u64 {
-    match *pixel {
-        [red, green, blue] => 299 * u64::from(red) + 587 * u64::from(green) + 114 * u64::from(blue),
-        _ => 0,
-    }
+fn brightness([red, green, blue]: [u8; RGB_BYTES]) -> u64 {
+    299 * u64::from(red) + 587 * u64::from(green) + 114 * u64::from(blue)
 }
 
 fn difference_hash(areas: &[u64]) -> Option<u64> {
@@ -79,7 +76,8 @@ fn difference_hash(areas: &[u64]) -> Option<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{RgbImage, resize};
+    use crate::pixels::RgbImage;
+    use crate::resize::resize;
 
     /// Waves that are not symmetric, so that no two areas are equal.
     fn waves(width_px: u32, height_px: u32, phase: f64) -> RgbImage {
@@ -93,28 +91,29 @@ mod tests {
     }
 
     fn distance(a: &RgbImage, b: &RgbImage) -> u32 {
-        (Look::of(&a.view()).hash.unwrap() ^ Look::of(&b.view()).hash.unwrap()).count_ones()
+        (ImageFingerprint::of(&a.view()).hash.unwrap() ^ ImageFingerprint::of(&b.view()).hash.unwrap()).count_ones()
     }
 
     #[test]
-    fn a_scaled_image_looks_the_same_and_another_one_does_not() {
+    fn a_scaled_image_has_nearly_the_same_hash_and_another_image_has_not() {
         let image = waves(640, 480, 0.0);
         let scaled = resize(image.view(), 200, 150).unwrap();
         assert!(distance(&image, &scaled) <= 2);
-        assert_ne!(Look::of(&image.view()).pixels, Look::of(&scaled.view()).pixels);
+        assert_ne!(ImageFingerprint::of(&image.view()).pixels, ImageFingerprint::of(&scaled.view()).pixels);
         assert!(distance(&image, &waves(640, 480, 2.0)) > 10);
     }
 
     #[test]
     fn an_image_without_contrast_has_no_hash() {
-        assert_eq!(Look::of(&RgbImage::gray(50, 50, 200).unwrap().view()).hash, None);
-        assert_eq!(Look::of(&RgbImage::gray(1, 1, 0).unwrap().view()).hash, None);
+        assert_eq!(ImageFingerprint::of(&RgbImage::gray(50, 50, 200).unwrap().view()).hash, None);
+        assert_eq!(ImageFingerprint::of(&RgbImage::gray(1, 1, 0).unwrap().view()).hash, None);
     }
 
     #[test]
     fn equal_pixels_have_equal_digests_and_sizes_count() {
-        let look = |width_px, height_px| Look::of(&RgbImage::gray(width_px, height_px, 9).unwrap().view());
-        assert_eq!(look(4, 6), look(4, 6));
-        assert_ne!(look(4, 6).pixels, look(6, 4).pixels);
+        let fingerprint =
+            |width_px, height_px| ImageFingerprint::of(&RgbImage::gray(width_px, height_px, 9).unwrap().view());
+        assert_eq!(fingerprint(4, 6), fingerprint(4, 6));
+        assert_ne!(fingerprint(4, 6).pixels, fingerprint(6, 4).pixels);
     }
 }
