@@ -1,11 +1,11 @@
-//! Compiles `cuda/*.cu` to PTX, with the feature `cuda` only. PTX is portable: a driver compiles it for the card it finds.
+//! Compiles `cuda/*.cu` to PTX if the feature `cuda` is on. PTX is portable: the driver compiles it for its card.
 //!
-//! `NVCC` is the compiler (default: `nvcc` of `CUDA_HOME`, or of the path); `KERNEL_ARCH` the oldest architecture (default
-//! `compute_80`, Ampere).
+//! `NVCC` is the compiler (default: `bin/nvcc` in `CUDA_HOME`, or `nvcc` on the path); `KERNEL_ARCH` is the oldest supported
+//! architecture (default: `compute_80`, Ampere).
 
 #![expect(
     clippy::disallowed_methods,
-    reason = "a build script is told everything by its environment, and starts afresh"
+    reason = "a build script is configured by its environment, and its output is rewritten if it is cut off"
 )]
 
 use std::env;

@@ -72,17 +72,7 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
         Some(EngineError::Model(error)) => Some(error),
         _ => error.downcast_ref::<ValidateError>(),
     };
-    let is_wrong_model = |error: &ValidateError| {
-        matches!(
-            error,
-            ValidateError::Config { .. }
-                | ValidateError::Json { .. }
-                | ValidateError::Tensors { .. }
-                | ValidateError::Damaged { .. }
-                | ValidateError::Occupied { .. }
-                | ValidateError::Unfit { .. }
-        )
-    };
+    let is_wrong_model = |error: &ValidateError| !error.may_be_retried();
     let is_no_dataset = matches!(error.downcast_ref::<DatasetError>(), Some(DatasetError::NotADataset { .. }));
     let is_request = is_no_dataset || error.downcast_ref::<WrongUse>().is_some();
     is_request || model.is_some_and(is_wrong_model) || engine.is_some_and(is_wrong)

@@ -1,4 +1,4 @@
-// The causal convolution with its SiLU: src/conv/cpu.rs is its reference.
+// The causal convolution with SiLU (reference: src/conv.rs).
 #include "common.cuh"
 
 template <typename T>

@@ -1,4 +1,4 @@
-// Values of every type as f32 and back.
+// Conversions between f32 and the types of activations.
 #pragma once
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -14,5 +14,5 @@ template <> __device__ __forceinline__ __nv_bfloat16 from_float<__nv_bfloat16>(f
 __device__ __forceinline__ float silu(float x) { return x / (1.f + expf(-x)); }
 __device__ __forceinline__ float softplus(float x) { return fmaxf(x, 0.f) + log1pf(expf(-fabsf(x))); }
 
-// One kernel for each type: NAME_f32, NAME_f16, NAME_bf16.
+// One kernel per type: NAME_f32, NAME_f16, NAME_bf16.
 #define FOR_EACH_TYPE(DEFINE) DEFINE(float, f32) DEFINE(__half, f16) DEFINE(__nv_bfloat16, bf16)

@@ -1,4 +1,4 @@
-// The loss of each row of logits: src/cross_entropy.rs has its reference. One block of 256 threads for each row.
+// The loss of each row of logits (reference: src/cross_entropy.rs). One block of 256 threads per row.
 #include "common.cuh"
 
 #define THREADS 256

@@ -1,4 +1,4 @@
-// Bytes of pixels to normalised planes: src/normalize.rs has its reference.
+// Pixel bytes to normalised planes (reference: src/normalize.rs).
 #include "common.cuh"
 
 template <typename T>

@@ -1,4 +1,4 @@
-// Mean pooling of grids: src/pool.rs has its reference.
+// Mean pooling of grids (reference: src/pool.rs).
 #include "common.cuh"
 
 template <typename T>

@@ -1,9 +1,9 @@
-// The selective scan: src/scan/cpu.rs is its reference. A thread carries one channel through time; neighbours in a warp
-// read neighbouring channels. Outputs and the final state are f32, one after the other.
+// The selective scan (reference: src/scan/cpu.rs). A thread carries one channel through time, so that the threads of a warp
+// read neighbouring channels. The output is f32: the activations, then the final state.
 #include "common.cuh"
 
-// Most states of a channel.
-#define MOST_STATES 64
+// Most states per channel, as in src/cuda.rs.
+#define MAX_STATES 64
 
 template <typename T, int STATES>
 __device__ void scan(const T *u, const T *dt, const T *z, const float *a, const float *b, const float *c, const float *d,
@@ -12,7 +12,7 @@ __device__ void scan(const T *u, const T *dt, const T *z, const float *a, const 
   const uint32_t channel = blockIdx.x * blockDim.x + threadIdx.x;
   if (channel >= channels) return;
   const uint32_t n = STATES > 0 ? STATES : states;
-  float h[STATES > 0 ? STATES : MOST_STATES], decay[STATES > 0 ? STATES : MOST_STATES];
+  float h[STATES > 0 ? STATES : MAX_STATES], decay[STATES > 0 ? STATES : MAX_STATES];
 #pragma unroll
   for (uint32_t i = 0; i < n; i++) {
     decay[i] = a[(size_t)channel * n + i];
@@ -26,7 +26,7 @@ __device__ void scan(const T *u, const T *dt, const T *z, const float *a, const 
     float y = skip * x;
 #pragma unroll
     for (uint32_t i = 0; i < n; i++) {
-      // Not `keep * h`: what a sample left behind may be infinite.
+      // Not `keep * h`: the state of the sample before may be infinite.
       const float before = keep > 0.f ? h[i] : 0.f;
       h[i] = expf(step * decay[i]) * before + step * x * b[(size_t)t * n + i];
       y += h[i] * c[(size_t)t * n + i];

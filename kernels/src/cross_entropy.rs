@@ -1,27 +1,42 @@
-//! The loss of next-token prediction, without the logits of a whole sequence ever existing.
+//! The loss of next-token prediction, without ever holding the logits of a whole sequence.
 //!
-//! Rows of hidden states are multiplied with the head a few at a time; of their logits only the loss is kept.
+//! Hidden states are multiplied with the head a few rows at a time, and only the loss of each row is kept.
 
 use candle_core::{CpuStorage, CustomOp2, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::math::exp;
-use crate::storage::{prepared, values, values_of};
+use crate::storage::{contiguous, prepared, values};
 
-/// Most logits that exist at a time: 64 Mi, which is 256 MiB in `f32`.
-const MOST_LOGITS: usize = 64 << 20;
+/// Most logits held at a time: 64 Mi, which is 256 MiB in `f32`.
+const MAX_LOGITS: usize = 64 << 20;
+/// Partial sums that run side by side. Fixed, so that the rounding is the same on every machine.
+const LANES: usize = 16;
+
+/// Inputs of [`cross_entropy`]: n rows, H hidden values, V token ids.
+#[derive(Debug, Clone, Copy)]
+pub struct CrossEntropyInputs<'a> {
+    /// Hidden states, `[n, H]`.
+    pub hidden: &'a Tensor,
+    /// The output head, `[V, H]`.
+    pub head: &'a Tensor,
+    /// The correct token id of each row, `n` ids below V.
+    pub targets: &'a [u32],
+}
 
 /// `−ln p(target)` of each row, `[n]`, `f32`.
 ///
-/// `hidden` is `[n, H]`, `head` is `[V, H]`, `targets` are `n` ids below V. The result does not depend on the size of the
-/// pieces in which rows are worked on.
-pub fn cross_entropy(hidden: &Tensor, head: &Tensor, targets: &[u32]) -> Result<Tensor> {
-    let num_tokens = head.dim(0)?.max(1);
-    cross_entropy_in_pieces(hidden, head, targets, (MOST_LOGITS / num_tokens).max(1))
+/// # Errors
+///
+/// A shape that does not fit, or a target that is not below V (on CUDA, its loss is NaN instead).
+pub fn cross_entropy(inputs: CrossEntropyInputs<'_>) -> Result<Tensor> {
+    let vocab_size = inputs.head.dim(0)?.max(1);
+    in_chunks(inputs, (MAX_LOGITS / vocab_size).max(1))
 }
 
-/// [`cross_entropy`], at most so many rows (at least 1) at a time.
-pub fn cross_entropy_in_pieces(hidden: &Tensor, head: &Tensor, targets: &[u32], max_rows: usize) -> Result<Tensor> {
+/// [`cross_entropy`] over at most `max_rows` rows at a time.
+fn in_chunks(inputs: CrossEntropyInputs<'_>, max_rows: usize) -> Result<Tensor> {
+    let CrossEntropyInputs { hidden, head, targets } = inputs;
     let (num_rows, _) = hidden.dims2()?;
     if num_rows != targets.len() {
         bail!("{num_rows} rows of hidden states have {} targets", targets.len());
@@ -31,20 +46,20 @@ pub fn cross_entropy_in_pieces(hidden: &Tensor, head: &Tensor, targets: &[u32], 
     }
     let head = head.t()?;
     let mut losses = Vec::new();
-    for (piece, targets) in targets.chunks(max_rows.max(1)).enumerate() {
-        let rows = hidden.narrow(0, piece * max_rows.max(1), targets.len())?;
+    for (chunk, targets) in targets.chunks(max_rows).enumerate() {
+        let rows = hidden.narrow(0, chunk * max_rows, targets.len())?;
         let targets = Tensor::from_slice(targets, targets.len(), hidden.device())?;
         losses.push(losses_of_logits(&rows.matmul(&head)?, &targets)?);
     }
     Tensor::cat(&losses, 0)
 }
 
-/// `−ln p(target)` of each row of logits, `[n, V]`, for targets `[n]` (`u32`, below V).
-pub fn losses_of_logits(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+/// `−ln p(target)` of each row of logits `[n, V]`, for targets `[n]` of type `u32`.
+fn losses_of_logits(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     prepared(logits)?.apply_op2_no_bwd(&targets.contiguous()?, &LossOp)
 }
 
-pub(crate) struct LossOp;
+struct LossOp;
 
 impl CustomOp2 for LossOp {
     fn name(&self) -> &'static str {
@@ -58,16 +73,16 @@ impl CustomOp2 for LossOp {
         targets: &CpuStorage,
         targets_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        let (num_rows, num_tokens) = logits_layout.shape().dims2()?;
+        let (num_rows, vocab_size) = logits_layout.shape().dims2()?;
         let logits = values(logits, logits_layout)?;
-        let targets = values_of(targets.as_slice::<u32>()?, targets_layout)?;
+        let targets = contiguous(targets.as_slice::<u32>()?, targets_layout)?;
         if targets.len() != num_rows {
             bail!("{num_rows} rows of logits have {} targets", targets.len());
         }
-        let rows: Vec<_> = logits.chunks_exact(num_tokens.max(1)).zip(targets).collect();
+        let rows: Vec<_> = logits.chunks_exact(vocab_size.max(1)).zip(targets).collect();
         let losses = rows.into_par_iter().map(|(logits, &target)| {
-            let Some(chosen) = logits.get(target as usize) else { bail!("target {target} is not below {num_tokens}") };
-            Ok(pulp::Arch::new().dispatch(LogSumExp(logits)) - chosen)
+            let Some(logit) = logits.get(target as usize) else { bail!("target {target} is not below {vocab_size}") };
+            Ok(pulp::Arch::new().dispatch(LogSumExp(logits)) - logit)
         });
         Ok((CpuStorage::F32(losses.collect::<Result<_>>()?), num_rows.into()))
     }
@@ -85,7 +100,7 @@ impl CustomOp2 for LossOp {
     }
 }
 
-/// `ln Σ eˣ`, summed in 16 lanes whatever the machine, so that every machine gives the same.
+/// `ln Σ eˣ`; NaN if a value is NaN or ∞, or all are −∞.
 struct LogSumExp<'a>(&'a [f32]);
 
 impl pulp::NullaryFnOnce for LogSumExp<'_> {
@@ -93,25 +108,25 @@ impl pulp::NullaryFnOnce for LogSumExp<'_> {
 
     #[inline(always)]
     fn call(self) -> f32 {
-        // NaN does not win a maximum, but any sum it is in is NaN.
-        let mut lanes = [f32::NEG_INFINITY; 16];
-        for piece in self.0.chunks(16) {
-            for (most, &x) in lanes.iter_mut().zip(piece) {
-                *most = if x > *most { x } else { *most };
+        // NaN never becomes the maximum, but makes the sum below NaN.
+        let mut lanes = [f32::NEG_INFINITY; LANES];
+        for chunk in self.0.chunks(LANES) {
+            for (max, &x) in lanes.iter_mut().zip(chunk) {
+                *max = if x > *max { x } else { *max };
             }
         }
-        let most = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
-        if most.is_infinite() {
+        let max = lanes.into_iter().fold(f32::NEG_INFINITY, f32::max);
+        if max.is_infinite() {
             return f32::NAN;
         }
-        let mut lanes = [0.0_f32; 16];
-        for piece in self.0.chunks(16) {
-            for (sum, x) in lanes.iter_mut().zip(piece) {
-                *sum += exp(x - most);
+        let mut lanes = [0.0_f32; LANES];
+        for chunk in self.0.chunks(LANES) {
+            for (sum, x) in lanes.iter_mut().zip(chunk) {
+                *sum += exp(x - max);
             }
         }
         let sum: f64 = lanes.iter().map(|&sum| f64::from(sum)).sum();
-        most + sum.ln() as f32
+        max + sum.ln() as f32
     }
 }
 
@@ -137,9 +152,12 @@ mod tests {
     }
 
     #[test]
-    fn a_target_beyond_the_vocabulary_is_an_error() {
-        assert!(cross_entropy(&tensor(1, 4, 1.0), &tensor(3, 4, 1.0), &[3]).is_err());
-        assert!(cross_entropy(&tensor(1, 4, 1.0), &tensor(3, 4, 1.0), &[0, 1]).is_err());
+    fn a_target_outside_the_vocabulary_is_an_error() {
+        let (hidden, head) = (tensor(1, 4, 1.0), tensor(3, 4, 1.0));
+        let losses = |targets: &[u32]| cross_entropy(CrossEntropyInputs { hidden: &hidden, head: &head, targets });
+        assert!(losses(&[2]).is_ok());
+        assert!(losses(&[3]).is_err());
+        assert!(losses(&[0, 1]).is_err());
     }
 
     #[test]
@@ -153,13 +171,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn pieces_do_not_change_the_losses(num_rows in 1_usize..20, max_rows in 1_usize..20) {
+        fn chunks_do_not_change_the_losses(num_rows in 1_usize..20, max_rows in 1_usize..20) {
             let (hidden, head) = (tensor(num_rows, 8, 3.0), tensor(50, 8, 2.0));
             let targets: Vec<u32> = (0..num_rows as u32).map(|row| row * 13 % 50).collect();
-            let whole = cross_entropy(&hidden, &head, &targets).unwrap().to_vec1::<f32>().unwrap();
-            let pieces = cross_entropy_in_pieces(&hidden, &head, &targets, max_rows).unwrap();
-            for (whole, piece) in whole.iter().zip(pieces.to_vec1::<f32>().unwrap()) {
-                prop_assert!((whole - piece).abs() < 1e-5);
+            let inputs = CrossEntropyInputs { hidden: &hidden, head: &head, targets: &targets };
+            let whole = cross_entropy(inputs).unwrap().to_vec1::<f32>().unwrap();
+            let chunked = in_chunks(inputs, max_rows).unwrap().to_vec1::<f32>().unwrap();
+            prop_assert_eq!(whole.len(), chunked.len());
+            for (whole, chunked) in whole.iter().zip(chunked) {
+                prop_assert!((whole - chunked).abs() < 1e-5);
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Launches the CUDA kernels of `cuda/*.cu`. The rest of the crate checks shapes; here numbers become launches.
+//! Launches the CUDA kernels of `cuda/*.cu`. Shapes are checked by the callers.
 //!
-//! **Invariant:** every launch is given buffers of the sizes that its kernel reads and writes, as the comment beside it says.
+//! **Invariant:** every launch is given buffers of the sizes that its kernel reads and writes; each `SAFETY` comment lists them.
 //!
-//! Agreement with the CPU kernels is what `gpu-check.sh` tests, on a machine with a GPU.
+//! `tests/gpu.rs` compares every kernel with its CPU version; `gpu-check.sh` runs it on a machine with a GPU.
 
 use candle_core::backend::BackendStorage as _;
 use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
@@ -13,24 +13,65 @@ use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorageSlice, WrapErr
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use half::{bf16, f16};
 
-use crate::conv::ConvOp;
-use crate::normalize::{Normalization, NormalizeOp};
-use crate::pool::PoolOp;
-use crate::scan::ScanOp;
+use crate::window::TokenWindow;
 
 mod ptx {
     include!(concat!(env!("OUT_DIR"), "/ptx.rs"));
 }
 
-/// A storage and what of it is meant.
+/// A storage, and the part of it that belongs to a tensor.
 pub(crate) type Input<'a> = (&'a CudaStorage, &'a Layout);
 
-/// Most states of a channel that the scan has room for; `MOST_STATES` in `selective_scan.cu`.
-const MOST_STATES: usize = 64;
+/// Arguments of [`scan`]; shapes as in [`crate::ScanInputs`].
+pub(crate) struct ScanArguments<'a> {
+    pub(crate) window: &'a TokenWindow,
+    pub(crate) num_channels: usize,
+    pub(crate) num_states: usize,
+    /// u, dt and z.
+    pub(crate) inputs: [Input<'a>; 3],
+    /// a, b, c, d and the state, `f32`.
+    pub(crate) held: &'a [Tensor; 5],
+}
+
+/// Arguments of [`convolve`]; shapes as in [`crate::ConvInputs`].
+pub(crate) struct ConvArguments<'a> {
+    pub(crate) window: &'a TokenWindow,
+    /// Activations and history.
+    pub(crate) inputs: [Input<'a>; 2],
+    /// `f32`.
+    pub(crate) weight: &'a Tensor,
+    /// `f32`.
+    pub(crate) bias: &'a Tensor,
+}
+
+/// Arguments of [`pool`].
+pub(crate) struct PoolArguments<'a> {
+    /// `[grids, rows × columns, channels]`.
+    pub(crate) grids: Input<'a>,
+    /// Rows and columns of a grid, then of a block; blocks fill the grid.
+    pub(crate) sizes: [usize; 4],
+    /// Shape of the result, `[grids, blocks, channels]`.
+    pub(crate) shape: &'a Shape,
+}
+
+/// Arguments of [`normalize`].
+pub(crate) struct NormalizeArguments<'a> {
+    /// Bytes, `[images, height, width, 3]`.
+    pub(crate) pixels: Input<'a>,
+    pub(crate) mean: [f32; 3],
+    pub(crate) deviation: [f32; 3],
+    /// Type of the result.
+    pub(crate) dtype: DType,
+    /// Shape of the result, `[images, 3, height, width]`.
+    pub(crate) shape: &'a Shape,
+}
+
+/// Most states per channel that the scan has room for; `MAX_STATES` in `selective_scan.cu`.
+const MAX_STATES: usize = 64;
 
 /// A type that kernels are compiled for.
 trait KernelType: CudaDType + DeviceRepr {
-    /// The end of the names of its kernels.
+    /// The suffix of its kernels' names.
     const NAME: &'static str;
 }
 
@@ -46,7 +87,7 @@ impl KernelType for bf16 {
     const NAME: &'static str = "bf16";
 }
 
-/// Runs a generic function for the type of values.
+/// Calls a generic function with the Rust type of a `DType`.
 macro_rules! by_type {
     ($dtype:expr, $function:ident($($argument:expr),*)) => {
         match $dtype {
@@ -58,8 +99,8 @@ macro_rules! by_type {
     };
 }
 
-/// The most bytes that the device's pool ever held in use. Tensors are allocated from it, as every card since Volta can.
-#[expect(unsafe_code, reason = "the driver's own interface: a pool by its handle, a number by its address")]
+/// Peak bytes in use in the device's default memory pool, from which tensors are allocated (every card since Volta has one).
+#[expect(unsafe_code, reason = "the driver's C interface: a pool by its handle, a number by its address")]
 pub(crate) fn peak_bytes(device: &CudaDevice) -> Result<u64> {
     let mut num_bytes = 0_u64;
     let context = device.cuda_stream().context().clone();
@@ -74,27 +115,25 @@ pub(crate) fn peak_bytes(device: &CudaDevice) -> Result<u64> {
     Ok(num_bytes)
 }
 
-pub(crate) fn scan(op: &ScanOp, inputs: [Input<'_>; 3]) -> Result<CudaStorage> {
-    by_type!(inputs[0].0.dtype(), scan_of(op, inputs))
+pub(crate) fn scan(arguments: &ScanArguments<'_>) -> Result<CudaStorage> {
+    let [u, ..] = arguments.inputs;
+    by_type!(u.0.dtype(), scan_of(arguments))
 }
 
-#[expect(unsafe_code, reason = "a launch runs code that no compiler has checked against its buffers")]
-fn scan_of<T: KernelType>(op: &ScanOp, [u, dt, z]: [Input<'_>; 3]) -> Result<CudaStorage> {
-    if op.num_states > MOST_STATES {
-        bail!("{} states of a channel; the kernel has room for {MOST_STATES}", op.num_states);
+#[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
+fn scan_of<T: KernelType>(arguments: &ScanArguments<'_>) -> Result<CudaStorage> {
+    let ScanArguments { window, num_channels, num_states, inputs: [u, dt, z], held } = *arguments;
+    if num_states > MAX_STATES {
+        bail!("{num_states} states per channel, expected at most {MAX_STATES}");
     }
     let device = u.0.device().clone();
-    let (num_tokens, num_channels) = (op.window.num_tokens(), op.num_channels);
-    let mut is_first = vec![0_u8; num_tokens];
-    for (tokens, num_before) in op.window.samples() {
-        is_first[tokens.start] = u8::from(num_before == 0);
-    }
-    let is_first = device.clone_htod(&is_first)?;
+    let num_tokens = window.num_tokens();
+    let is_first = device.clone_htod(&sample_starts(window))?;
     let inputs = [view::<T>(u)?, view::<T>(dt)?, view::<T>(z)?];
-    let held = [&op.a, &op.b, &op.c, &op.d, &op.state].map(Tensor::storage_and_layout);
+    let held = held.each_ref().map(Tensor::storage_and_layout);
     let held = held.iter().map(view_f32).collect::<Result<Vec<_>>>()?;
-    let out = output::<f32>(&device, num_channels * (num_tokens + op.num_states))?;
-    let numbers = numbers([num_tokens, num_channels, op.num_states])?;
+    let out = output::<f32>(&device, num_channels * (num_tokens + num_states))?;
+    let numbers = numbers([num_tokens, num_channels, num_states])?;
     let name = format!("selective_scan_{}", T::NAME);
     let function = device.get_or_load_custom_func(&name, "selective_scan", ptx::SELECTIVE_SCAN)?;
     let mut launch = function.builder();
@@ -109,27 +148,39 @@ fn scan_of<T: KernelType>(op: &ScanOp, [u, dt, z]: [Input<'_>; 3]) -> Result<Cud
         launch.arg(number);
     }
     // SAFETY: `selective_scan` checked the shapes: u, dt, z are tokens × channels; a and state channels × states; b and c
-    // tokens × states; d channels; is_first has a byte for each token; out is (tokens + states) × channels.
+    // tokens × states; d channels; is_first has a byte per token; out is (tokens + states) × channels.
     unsafe { launch.launch(blocks_of(num_channels, 64)?) }.w()?;
     Ok(CudaStorage { slice: CudaStorageSlice::F32(out), device })
 }
 
-pub(crate) fn convolve(op: &ConvOp, x: Input<'_>, history: Input<'_>) -> Result<CudaStorage> {
-    by_type!(x.0.dtype(), convolve_of(op, x, history))
+/// For each token of a window, 1 if it is the first of its sample.
+fn sample_starts(window: &TokenWindow) -> Vec<u8> {
+    let mut is_first = Vec::with_capacity(window.num_tokens());
+    for (tokens, num_before) in window.samples() {
+        is_first.extend(tokens.clone().map(|token| u8::from(token == tokens.start && num_before == 0)));
+    }
+    is_first
 }
 
-#[expect(unsafe_code, reason = "a launch runs code that no compiler has checked against its buffers")]
-fn convolve_of<T: KernelType>(op: &ConvOp, x: Input<'_>, history: Input<'_>) -> Result<CudaStorage> {
+pub(crate) fn convolve(arguments: &ConvArguments<'_>) -> Result<CudaStorage> {
+    let [x, _] = arguments.inputs;
+    by_type!(x.0.dtype(), convolve_of(arguments))
+}
+
+#[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
+fn convolve_of<T: KernelType>(arguments: &ConvArguments<'_>) -> Result<CudaStorage> {
+    let ConvArguments { window, inputs: [x, history], weight, bias } = *arguments;
     let device = x.0.device().clone();
-    let (num_channels, num_taps) = op.weight.dims2()?;
-    let num_tokens = op.window.num_tokens();
+    let (num_channels, num_taps) = weight.dims2()?;
+    let num_tokens = window.num_tokens();
     let mut num_earlier = Vec::with_capacity(num_tokens);
-    for (tokens, num_before) in op.window.samples() {
-        num_earlier.extend((num_before..).take(tokens.len()).map(|earlier| u32::try_from(earlier).unwrap_or(u32::MAX)));
+    for (tokens, num_before) in window.samples() {
+        // No tap looks further back than there are taps.
+        num_earlier.extend((num_before..).take(tokens.len()).map(|earlier| earlier.min(num_taps) as u32));
     }
     let num_earlier = device.clone_htod(&num_earlier)?;
     let inputs = [view::<T>(x)?, view::<T>(history)?];
-    let held = [&op.weight, &op.bias].map(Tensor::storage_and_layout);
+    let held = [weight, bias].map(Tensor::storage_and_layout);
     let held = held.iter().map(view_f32).collect::<Result<Vec<_>>>()?;
     let out = output::<T>(&device, num_tokens * num_channels)?;
     let numbers = numbers([num_tokens, num_channels, num_taps])?;
@@ -147,20 +198,20 @@ fn convolve_of<T: KernelType>(op: &ConvOp, x: Input<'_>, history: Input<'_>) -> 
         launch.arg(number);
     }
     // SAFETY: `causal_conv` checked the shapes: x is tokens × channels, history (taps − 1) × channels, weight channels × taps,
-    // bias channels; num_earlier has a number for each token; out is tokens × channels.
+    // bias channels; num_earlier has a number per token; out is tokens × channels.
     unsafe { launch.launch(blocks_of(num_tokens * num_channels, 256)?) }.w()?;
     Ok(T::wrap_cuda_slice(out, device))
 }
 
-pub(crate) fn pool(op: &PoolOp, storage: &CudaStorage, layout: &Layout, shape: &Shape) -> Result<CudaStorage> {
-    by_type!(storage.dtype(), pool_of(op, (storage, layout), shape))
+pub(crate) fn pool(arguments: &PoolArguments<'_>) -> Result<CudaStorage> {
+    by_type!(arguments.grids.0.dtype(), pool_of(arguments))
 }
 
-#[expect(unsafe_code, reason = "a launch runs code that no compiler has checked against its buffers")]
-fn pool_of<T: KernelType>(op: &PoolOp, grids: Input<'_>, shape: &Shape) -> Result<CudaStorage> {
+#[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
+fn pool_of<T: KernelType>(arguments: &PoolArguments<'_>) -> Result<CudaStorage> {
+    let PoolArguments { grids, sizes: [rows, columns, window_rows, window_columns], shape } = *arguments;
     let device = grids.0.device().clone();
     let (num_grids, _, num_channels) = shape.dims3()?;
-    let [rows, columns, window_rows, window_columns] = op.0.numbers();
     let input = view::<T>(grids)?;
     let out = output::<T>(&device, shape.elem_count())?;
     let numbers = numbers([num_grids, rows, columns, window_rows, window_columns, num_channels])?;
@@ -172,28 +223,23 @@ fn pool_of<T: KernelType>(op: &PoolOp, grids: Input<'_>, shape: &Shape) -> Resul
         launch.arg(number);
     }
     // SAFETY: the operation checked that input is grids × (rows × columns) × channels, and `Pool` that blocks fill the grid;
-    // out has one value for each block and channel.
+    // out has one value per block and channel.
     unsafe { launch.launch(blocks_of(shape.elem_count(), 256)?) }.w()?;
     Ok(T::wrap_cuda_slice(out, device))
 }
 
-pub(crate) fn normalize(
-    op: &NormalizeOp,
-    storage: &CudaStorage,
-    layout: &Layout,
-    shape: &Shape,
-) -> Result<CudaStorage> {
-    by_type!(op.dtype, normalize_of(op, (storage, layout), shape))
+pub(crate) fn normalize(arguments: &NormalizeArguments<'_>) -> Result<CudaStorage> {
+    by_type!(arguments.dtype, normalize_of(arguments))
 }
 
-#[expect(unsafe_code, reason = "a launch runs code that no compiler has checked against its buffers")]
-fn normalize_of<T: KernelType>(op: &NormalizeOp, pixels: Input<'_>, shape: &Shape) -> Result<CudaStorage> {
+#[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
+fn normalize_of<T: KernelType>(arguments: &NormalizeArguments<'_>) -> Result<CudaStorage> {
+    let NormalizeArguments { pixels, mean, deviation, shape, .. } = *arguments;
     let device = pixels.0.device().clone();
     let (num_images, _, height_px, width_px) = shape.dims4()?;
     let input = view::<u8>(pixels)?;
     let out = output::<T>(&device, shape.elem_count())?;
     let numbers = numbers([num_images, height_px * width_px])?;
-    let Normalization { mean, deviation } = op.normalization;
     let name = format!("normalize_{}", T::NAME);
     let function = device.get_or_load_custom_func(&name, "normalize", ptx::NORMALIZE)?;
     let mut launch = function.builder();
@@ -209,67 +255,68 @@ fn normalize_of<T: KernelType>(op: &NormalizeOp, pixels: Input<'_>, shape: &Shap
     Ok(T::wrap_cuda_slice(out, device))
 }
 
+/// Losses of logits `[rows, vocabulary]` for targets `[rows]`, `u32`.
 pub(crate) fn losses(logits: Input<'_>, targets: Input<'_>) -> Result<CudaStorage> {
     by_type!(logits.0.dtype(), losses_of(logits, targets))
 }
 
-#[expect(unsafe_code, reason = "a launch runs code that no compiler has checked against its buffers")]
+#[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
 fn losses_of<T: KernelType>(logits: Input<'_>, targets: Input<'_>) -> Result<CudaStorage> {
     let device = logits.0.device().clone();
-    let (num_rows, num_tokens) = logits.1.shape().dims2()?;
+    let (num_rows, vocab_size) = logits.1.shape().dims2()?;
     if targets.1.shape().elem_count() != num_rows {
         bail!("{num_rows} rows of logits have {} targets", targets.1.shape().elem_count());
     }
     let (logits, targets) = (view::<T>(logits)?, view::<u32>(targets)?);
     let out = output::<f32>(&device, num_rows)?;
-    let [grid, num_tokens] = numbers([num_rows, num_tokens])?;
+    let [grid, vocab_size] = numbers([num_rows, vocab_size])?;
     let name = format!("cross_entropy_{}", T::NAME);
     let function = device.get_or_load_custom_func(&name, "cross_entropy", ptx::CROSS_ENTROPY)?;
     let mut launch = function.builder();
-    launch.arg(&logits).arg(&targets).arg(&out).arg(&num_tokens);
+    launch.arg(&logits).arg(&targets).arg(&out).arg(&vocab_size);
     let config = LaunchConfig { grid_dim: (grid, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 };
-    // SAFETY: logits are rows × tokens; targets and out have one entry for each row; there is one block for each row, of as
-    // many threads as the kernel has places in shared memory. The kernel itself checks targets against the number of tokens.
+    // SAFETY: logits are rows × vocabulary; targets and out have one entry per row; there is one block per row, of as many
+    // threads as the kernel has slots in shared memory. The kernel itself checks targets against the vocabulary.
     unsafe { launch.launch(config) }.w()?;
     Ok(CudaStorage { slice: CudaStorageSlice::F32(out), device })
 }
 
-/// The values that a contiguous layout picks out of a storage.
+/// The part of a storage that a contiguous layout covers.
 fn view<T: CudaDType>((storage, layout): Input<'_>) -> Result<CudaView<'_, T>> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(storage.as_cuda_slice::<T>()?.slice(start..end)),
-        None => bail!("a kernel wants contiguous values, found the layout {layout:?}"),
+        None => bail!("a kernel needs contiguous values, found the layout {layout:?}"),
     }
 }
 
-/// The `f32` values of a tensor that an operation holds.
+/// The values of an `f32` tensor.
 fn view_f32<'a>((storage, layout): &'a (StorageRef<'_>, &Layout)) -> Result<CudaView<'a, f32>> {
     match &**storage {
         Storage::Cuda(storage) => view((storage, layout)),
-        _ => bail!("a kernel wants all of its tensors on one device"),
+        _ => bail!("a kernel needs all of its tensors on one device"),
     }
 }
 
-/// Memory that a kernel will write.
-#[expect(unsafe_code, reason = "zeroing what is written at once anyway would cost as much as some kernels")]
+/// Uninitialised memory for a kernel's output.
+#[expect(unsafe_code, reason = "zeroing memory that is written at once would cost as much as some kernels")]
 fn output<T: DeviceRepr>(device: &CudaDevice, num_values: usize) -> Result<CudaSlice<T>> {
-    // SAFETY: every kernel here writes each value of its output before anyone reads it.
+    // SAFETY: every kernel here writes each value of its output before anything reads it.
     unsafe { device.alloc::<T>(num_values) }
 }
 
-/// Enough blocks for one thread each.
+/// Enough blocks for this many threads.
 fn blocks_of(num_threads: usize, threads_per_block: u32) -> Result<LaunchConfig> {
     let [num_blocks] = numbers([num_threads.div_ceil(threads_per_block as usize)])?;
     Ok(LaunchConfig { grid_dim: (num_blocks, 1, 1), block_dim: (threads_per_block, 1, 1), shared_mem_bytes: 0 })
 }
 
-/// Numbers as kernels take them.
+/// Numbers in the 32 bits that kernels take.
 fn numbers<const N: usize>(values: [usize; N]) -> Result<[u32; N]> {
     let mut numbers = [0; N];
     for (number, value) in numbers.iter_mut().zip(values) {
         match u32::try_from(value) {
             Ok(value) => *number = value,
-            Err(_) => bail!("{value} is more than a kernel can count"),
+            Err(_) => bail!("{value} does not fit into the 32 bits of a kernel's argument"),
         }
     }
     Ok(numbers)

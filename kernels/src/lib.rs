@@ -1,21 +1,21 @@
-//! Kernels of the hybrid model that the data is for: each works on packed samples and has a CPU version that is always
-//! there, and is the reference of the CUDA version beside it (feature `cuda`).
+//! Kernels of the hybrid model, for samples packed into one sequence: a CPU version that is always built, and a CUDA version
+//! behind the feature `cuda` that is tested against it.
 //!
 //! ```text
-//! Packing ──windows──▶ Window ─┬─ causal_conv ── selective_scan     carry their state from window to window
-//!                              ├─ attention                         carries keys and values of the open sample
-//!                              └─ cross_entropy, pool, normalize_images
+//! PackedSamples ──windows──▶ TokenWindow ─┬─ causal_conv ── selective_scan   state is carried from window to window
+//!                                         ├─ attention                       keys and values of the unfinished sample are carried
+//!                                         └─ cross_entropy, pool, normalize_images
 //! ```
 //!
-//! **Invariant:** nothing flows from one sample of a packing into another: convolution, scan and attention start afresh
-//! at every boundary.
-//! **Invariant:** a sequence gives the same result in one window as in many, up to rounding.
+//! **Invariant:** nothing leaks from one sample of a packing into another: convolution, scan and attention restart at every
+//! sample boundary.
+//! **Invariant:** a sequence has the same result in one window as in many, up to rounding.
 //!
-//! It does no I/O and knows nothing of records or datasets. Errors are candle's: what fails is a shape or a device.
+//! The crate does no I/O and knows nothing of records or datasets. Errors are candle's: a shape or a device that does not fit.
 
 #![expect(
     clippy::inline_always,
-    reason = "what a vectorised loop calls has to be compiled into it, for the same vector unit"
+    reason = "everything that a vectorised loop calls must be inlined to be compiled for the same vector unit"
 )]
 #![expect(clippy::many_single_char_names, reason = "the letters are those of the papers")]
 
@@ -25,18 +25,17 @@ pub mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod math;
-mod memory;
 pub mod normalize;
 pub mod pool;
 pub mod scan;
 mod storage;
 mod window;
 
-pub use attention::{attention, attention_in_blocks};
-pub use conv::{CausalConv, causal_conv};
-pub use cross_entropy::cross_entropy;
-pub use memory::peak_device_bytes;
+pub use attention::{AttentionInputs, attention};
+pub use conv::{ConvInputs, ConvOutputs, causal_conv};
+pub use cross_entropy::{CrossEntropyInputs, cross_entropy};
 pub use normalize::normalize_images;
 pub use pool::{Pool, pool};
-pub use scan::{Scan, Scanned, selective_scan};
-pub use window::{Packing, Window};
+pub use scan::{ScanInputs, ScanOutputs, selective_scan};
+pub use storage::peak_device_bytes;
+pub use window::{PackedSamples, TokenWindow};

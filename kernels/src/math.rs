@@ -1,14 +1,14 @@
-//! Exponentials that compilers turn into vector code, accurate to a few units in the last place.
+//! `exp`, `softplus` and `silu` in a form that compilers vectorise, accurate to a few units in the last place.
 //!
-//! NaN stays NaN: a validation must see it.
+//! NaN stays NaN, so that a validation can report it.
 
-/// 1.5·2²³: adding it rounds to an integer, which then stands in the low bits.
+/// 1.5·2²³: adding it rounds to an integer, which is then in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
-/// `eˣ`; 1.2e-38 below −87.3 and 2.4e38 above 88.4, where `f32` ends. Relative error below 3e-7.
+/// `eˣ`, relative error below 3e-7. The argument is clamped to the range of `f32`: 1.2e-38 below −87.3, 2.4e38 above 88.4.
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    // Comparisons, not `clamp` or `max`: those would replace NaN.
+    // Comparisons, because `clamp` and `max` would replace NaN.
     let x = if x < -87.3 { -87.3 } else { x };
     let x = if x > 88.37 { 88.37 } else { x };
     // x = n·ln 2 + r.
@@ -30,7 +30,7 @@ pub(crate) fn exp(x: f32) -> f32 {
 #[inline(always)]
 pub(crate) fn softplus(x: f32) -> f32 {
     let y = exp(-x.abs());
-    // ln(1 + y) = 2·artanh(y / (2 + y)), an argument of at most 1/3.
+    // ln(1 + y) = 2·artanh(y / (2 + y)), whose argument is at most 1/3.
     let s = y / (2.0 + y);
     let q = s * s;
     let mut p = 1.0 / 15.0;
@@ -63,7 +63,7 @@ mod tests {
     }
 
     #[test]
-    fn far_ends_neither_overflow_nor_become_negative() {
+    fn extreme_arguments_neither_overflow_nor_become_negative() {
         assert!(exp(-1e30) < 1e-37 && exp(-1e30) >= 0.0);
         assert!(exp(1e30).is_finite());
         assert!((softplus(1e5) - 1e5).abs() < 1.0 && softplus(-1e5) < 1e-37);

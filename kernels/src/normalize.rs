@@ -1,26 +1,26 @@
-//! Pixels as a vision tower reads them: bytes to `(level / 255 − mean) / deviation`, rows of pixels to planes of channels.
+//! Pixels as a vision tower takes them: `(level / 255 − mean) / deviation`, interleaved channels to one plane per channel.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
-use crate::storage::values_of;
+use crate::storage::contiguous;
 
-/// Mean and deviation of each channel that CLIP (arXiv 2103.00020) was trained with.
+/// Mean and standard deviation of each channel in CLIP's training (arXiv 2103.00020).
 pub const CLIP: Normalization = Normalization {
     mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
     deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
 };
 
-/// What is subtracted from each channel, and what it is then divided by; levels run from 0 to 1.
+/// Mean and standard deviation of red, green and blue, for levels from 0 to 1.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Normalization {
-    /// Subtracted.
+    /// Subtracted from each level.
     pub mean: [f32; 3],
-    /// Divided by.
+    /// What the difference is divided by.
     pub deviation: [f32; 3],
 }
 
-/// `[B, H, W, 3]` bytes to `[B, 3, H, W]` values of this type.
+/// Normalises `[B, H, W, 3]` bytes to `[B, 3, H, W]` values of this type.
 pub fn normalize_images(pixels: &Tensor, normalization: Normalization, dtype: DType) -> Result<Tensor> {
     if pixels.dtype() != DType::U8 {
         bail!("pixels are {:?}, expected bytes", pixels.dtype());
@@ -29,11 +29,11 @@ pub fn normalize_images(pixels: &Tensor, normalization: Normalization, dtype: DT
     pixels.contiguous()?.apply_op1_no_bwd(&op)?.to_dtype(dtype)
 }
 
-pub(crate) struct NormalizeOp {
-    pub(crate) normalization: Normalization,
-    /// Read by the CUDA version; the CPU version gives `f32`.
-    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "the CPU version gives f32"))]
-    pub(crate) dtype: DType,
+struct NormalizeOp {
+    normalization: Normalization,
+    /// The type that the CUDA version writes; the CPU version writes `f32`.
+    #[cfg_attr(not(feature = "cuda"), expect(dead_code, reason = "only the CUDA version reads it"))]
+    dtype: DType,
 }
 
 fn shape(layout: &Layout) -> Result<Shape> {
@@ -50,18 +50,20 @@ impl CustomOp1 for NormalizeOp {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let shape = shape(layout)?;
-        let pixels = values_of(storage.as_slice::<u8>()?, layout)?;
+        let pixels = contiguous(storage.as_slice::<u8>()?, layout)?;
         let mut planes = vec![0.0; pixels.len()];
         let (_, _, height_px, width_px) = shape.dims4()?;
         let plane_len = height_px * width_px;
         if plane_len > 0 {
-            planes.par_chunks_mut(plane_len).enumerate().for_each(|(plane, values)| {
-                let (image, channel) = (plane / 3, plane % 3);
-                let Normalization { mean, deviation } = self.normalization;
-                let levels = pixels.iter().skip(image * 3 * plane_len + channel).step_by(3);
-                for (value, level) in values.iter_mut().zip(levels) {
-                    *value = (f32::from(*level) / 255.0 - mean[channel]) / deviation[channel];
-                }
+            let Normalization { mean, deviation } = self.normalization;
+            planes.par_chunks_mut(3 * plane_len).zip(pixels.par_chunks(3 * plane_len)).for_each(|(planes, pixels)| {
+                let channels = planes.par_chunks_mut(plane_len).zip(mean).zip(deviation).enumerate();
+                channels.for_each(|(channel, ((plane, mean), deviation))| {
+                    let levels = pixels.iter().skip(channel).step_by(3);
+                    for (value, level) in plane.iter_mut().zip(levels) {
+                        *value = (f32::from(*level) / 255.0 - mean) / deviation;
+                    }
+                });
             });
         }
         Ok((CpuStorage::F32(planes), shape))
@@ -74,7 +76,10 @@ impl CustomOp1 for NormalizeOp {
         layout: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
         let shape = shape(layout)?;
-        Ok((crate::cuda::normalize(self, storage, layout, &shape)?, shape))
+        let Normalization { mean, deviation } = self.normalization;
+        let pixels = (storage, layout);
+        let arguments = crate::cuda::NormalizeArguments { pixels, mean, deviation, dtype: self.dtype, shape: &shape };
+        Ok((crate::cuda::normalize(&arguments)?, shape))
     }
 }
 
@@ -95,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn other_numbers_of_channels_are_refused() {
+    fn other_numbers_of_channels_are_rejected() {
         let pixels = Tensor::zeros((1, 2, 2, 4), DType::U8, &Device::Cpu).unwrap();
         assert!(normalize_images(&pixels, CLIP, DType::F32).is_err());
     }

@@ -1,17 +1,17 @@
-//! Mean pooling of grids of feature vectors: how many tokens an image takes.
+//! Mean pooling of grids of feature vectors, which sets the number of tokens per image.
 //!
-//! LongLLaVA (arXiv 2409.02889) pools the 24×24 vectors of CLIP ViT-L/14 at 336 px by 2×2 to 12×12, which is 144 tokens
-//! an image, and by 4×4 to 6×6, which is 36. Its first training stage pools runs of 4 along the sequence instead.
+//! LongLLaVA (arXiv 2409.02889) pools the 24×24 vectors of CLIP ViT-L/14 at 336 px by 2×2 to 12×12 = 144 tokens, or by 4×4 to
+//! 6×6 = 36 tokens. Its first training stage pools runs of 4 along the sequence instead.
 
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
 
 use crate::storage::{prepared, values};
 
-/// A grid and the blocks whose vectors are averaged.
+/// A grid of vectors, and the size of the blocks that are averaged.
 ///
 /// # Invariants
-/// * All numbers are positive, and the grid holds a whole number of blocks in both directions.
+/// * All sizes are positive, and the grid holds a whole number of blocks in both directions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pool {
     rows: usize,
@@ -21,12 +21,12 @@ pub struct Pool {
 }
 
 impl Pool {
-    /// Blocks of `window × window` on a grid of `edge × edge`; `None` if they do not fill it.
+    /// Blocks of `window × window` on a grid of `edge × edge`; `None` unless they fill it.
     pub fn two_d(edge: usize, window: usize) -> Option<Self> {
         Self::new((edge, edge), (window, window))
     }
 
-    /// Runs of `window` in a sequence of `num_vectors`; `None` if they do not fill it.
+    /// Runs of `window` in a sequence of `num_vectors`; `None` unless they fill it.
     pub fn one_d(num_vectors: usize, window: usize) -> Option<Self> {
         Self::new((1, num_vectors), (1, window))
     }
@@ -37,35 +37,56 @@ impl Pool {
         is_whole.then_some(Self { rows, columns, window_rows, window_columns })
     }
 
-    /// Vectors of the grid.
+    /// Vectors of a grid before pooling.
     pub fn num_inputs(self) -> usize {
         self.rows * self.columns
     }
 
-    /// Vectors after pooling.
+    /// Vectors of a grid after pooling.
     pub fn num_outputs(self) -> usize {
         self.num_inputs() / (self.window_rows * self.window_columns)
     }
 
-    /// The numbers that a CUDA kernel takes: rows, columns, rows and columns of a block.
+    /// Rows and columns of the grid, then of a block.
     #[cfg(feature = "cuda")]
-    pub(crate) fn numbers(self) -> [usize; 4] {
+    pub(crate) fn sizes(self) -> [usize; 4] {
         [self.rows, self.columns, self.window_rows, self.window_columns]
+    }
+
+    /// Averages blocks of grids, `[B, inputs, num_channels]`, into zeros, `[B, outputs, num_channels]`. Neither is empty.
+    #[expect(clippy::indexing_slicing, reason = "the operation has checked the shape, and blocks fill the grid")]
+    fn average(self, grids: &[f32], pooled: &mut [f32], num_channels: usize) {
+        let scale = 1.0 / (self.window_rows * self.window_columns) as f32;
+        let blocks_per_row = self.columns / self.window_columns;
+        pooled.par_chunks_mut(num_channels).enumerate().for_each(|(output, mean)| {
+            let (grid, block) = (output / self.num_outputs(), output % self.num_outputs());
+            let (top, left) = (block / blocks_per_row * self.window_rows, block % blocks_per_row * self.window_columns);
+            for row in top..top + self.window_rows {
+                let first = grid * self.num_inputs() + row * self.columns + left;
+                let vectors = &grids[first * num_channels..][..self.window_columns * num_channels];
+                for vector in vectors.chunks_exact(num_channels) {
+                    mean.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
+                }
+            }
+            for sum in mean {
+                *sum *= scale;
+            }
+        });
     }
 }
 
-/// The means of the blocks, row by row: `[B, inputs, C]` becomes `[B, outputs, C]`. Sums are `f32`.
+/// The mean of each block, row by row: `[B, inputs, C]` to `[B, outputs, C]`, summed in `f32`.
 pub fn pool(grids: &Tensor, pool: Pool) -> Result<Tensor> {
     prepared(grids)?.apply_op1_no_bwd(&PoolOp(pool))?.to_dtype(grids.dtype())
 }
 
-pub(crate) struct PoolOp(pub(crate) Pool);
+struct PoolOp(Pool);
 
 impl PoolOp {
     fn shape(&self, layout: &Layout) -> Result<Shape> {
         let (num_grids, num_vectors, num_channels) = layout.shape().dims3()?;
         if num_vectors != self.0.num_inputs() {
-            bail!("a grid to be pooled has {num_vectors} vectors, expected {}", self.0.num_inputs());
+            bail!("a grid has {num_vectors} vectors, expected {}", self.0.num_inputs());
         }
         Ok((num_grids, self.0.num_outputs(), num_channels).into())
     }
@@ -78,8 +99,11 @@ impl CustomOp1 for PoolOp {
 
     fn cpu_fwd(&self, storage: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let shape = self.shape(layout)?;
-        let num_channels = layout.dims().last().copied().unwrap_or(0);
-        let pooled = pool_on_cpu(values(storage, layout)?, self.0, num_channels, shape.elem_count());
+        let (_, _, num_channels) = shape.dims3()?;
+        let mut pooled = vec![0.0; shape.elem_count()];
+        if !pooled.is_empty() {
+            self.0.average(values(storage, layout)?, &mut pooled, num_channels);
+        }
         Ok((CpuStorage::F32(pooled), shape))
     }
 
@@ -90,32 +114,9 @@ impl CustomOp1 for PoolOp {
         layout: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
         let shape = self.shape(layout)?;
-        Ok((crate::cuda::pool(self, storage, layout, &shape)?, shape))
+        let arguments = crate::cuda::PoolArguments { grids: (storage, layout), sizes: self.0.sizes(), shape: &shape };
+        Ok((crate::cuda::pool(&arguments)?, shape))
     }
-}
-
-fn pool_on_cpu(grids: &[f32], pool: Pool, num_channels: usize, num_values: usize) -> Vec<f32> {
-    let mut pooled = vec![0.0; num_values];
-    if num_values == 0 {
-        return pooled;
-    }
-    let scale = 1.0 / (pool.window_rows * pool.window_columns) as f32;
-    let blocks_per_row = pool.columns / pool.window_columns;
-    pooled.par_chunks_mut(num_channels).enumerate().for_each(|(output, mean)| {
-        let (grid, block) = (output / pool.num_outputs(), output % pool.num_outputs());
-        let (top, left) = (block / blocks_per_row * pool.window_rows, block % blocks_per_row * pool.window_columns);
-        for row in top..top + pool.window_rows {
-            let first = grid * pool.num_inputs() + row * pool.columns + left;
-            let vectors = &grids[first * num_channels..][..pool.window_columns * num_channels];
-            for vector in vectors.chunks_exact(num_channels) {
-                mean.iter_mut().zip(vector).for_each(|(sum, value)| *sum += value);
-            }
-        }
-        for sum in mean {
-            *sum *= scale;
-        }
-    });
-    pooled
 }
 
 #[cfg(test)]
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn blocks_that_do_not_fill_the_grid_are_refused() {
+    fn blocks_that_do_not_fill_the_grid_are_rejected() {
         assert_eq!(Pool::two_d(3, 2), None);
         assert_eq!(Pool::two_d(3, 0), None);
         assert_eq!(Pool::two_d(0, 1), None);
@@ -158,7 +159,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn the_mean_of_the_whole_is_kept(values in prop::collection::vec(-1.0_f32..1.0, 36)) {
+        fn pooling_keeps_the_mean(values in prop::collection::vec(-1.0_f32..1.0, 36)) {
             let mean = |values: &[f32]| values.iter().sum::<f32>() / values.len() as f32;
             prop_assert!((mean(&values) - mean(&pooled(&values, 1, Pool::two_d(6, 3).unwrap()))).abs() < 1e-5);
         }

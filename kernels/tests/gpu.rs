@@ -1,15 +1,19 @@
-//! Every CUDA kernel agrees with its CPU reference. Needs the feature `cuda`, and says so where there is no GPU.
+//! Every CUDA kernel agrees with its CPU version. Needs the feature `cuda`; without a GPU, tests say that they are skipped.
 #![cfg(feature = "cuda")]
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests, which clippy does not take for tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests, which clippy does not recognise as tests"
+)]
 #![expect(clippy::many_single_char_names, reason = "the letters are those of the papers")]
 
 use candle_core::{DType, Device, Tensor};
 use manyframe_kernels::{
-    CausalConv, Packing, Pool, Scan, attention, causal_conv, cross_entropy, normalize, normalize_images, pool,
-    selective_scan,
+    AttentionInputs, ConvInputs, CrossEntropyInputs, PackedSamples, Pool, ScanInputs, attention, causal_conv,
+    cross_entropy, normalize, normalize_images, pool, selective_scan,
 };
 
-/// The types that kernels are compiled for, and how far a result of about 1 may be off.
+/// The types that kernels are compiled for, and the tolerance for results of about 1.
 const TYPES: [(DType, f32); 3] = [(DType::F32, 1e-5), (DType::F16, 4e-3), (DType::BF16, 4e-2)];
 
 fn gpu() -> Option<Device> {
@@ -45,8 +49,8 @@ fn check(inputs: &[Tensor], run: impl Fn(&[Tensor]) -> Tensor) {
     }
 }
 
-fn packing() -> Packing {
-    Packing::from_lengths([100, 1, 300, 99])
+fn packing() -> PackedSamples {
+    PackedSamples::from_lengths([100, 1, 300, 99])
 }
 
 #[test]
@@ -64,7 +68,7 @@ fn scan_agrees() {
             let windows = packing.windows(128).map(|window| {
                 let rows = |t: &Tensor| t.narrow(0, window.start(), window.num_tokens()).unwrap();
                 let (u, dt, z, b, c) = (rows(&t[0]), rows(&t[1]), rows(&t[2]), rows(&t[3]), rows(&t[4]));
-                let scan = Scan { u: &u, dt: &dt, z: &z, a: &a, b: &b, c: &c, d: &d, state: &state };
+                let scan = ScanInputs { u: &u, dt: &dt, z: &z, a: &a, b: &b, c: &c, d: &d, state: &state };
                 let scanned = selective_scan(scan, &window).unwrap();
                 state = scanned.state;
                 scanned.y
@@ -82,10 +86,10 @@ fn convolution_agrees() {
         let packing = packing();
         let windows = packing.windows(60).map(|window| {
             let x = t[0].narrow(0, window.start(), window.num_tokens()).unwrap();
-            let conv = CausalConv { x: &x, history: &history, weight: &t[1], bias: &t[2] };
-            let (y, last) = causal_conv(conv, &window).unwrap();
-            history = last;
-            y
+            let conv = ConvInputs { x: &x, history: &history, weight: &t[1], bias: &t[2] };
+            let convolved = causal_conv(conv, &window).unwrap();
+            history = convolved.history;
+            convolved.y
         });
         Tensor::cat(&windows.collect::<Vec<_>>(), 0).unwrap()
     });
@@ -94,7 +98,8 @@ fn convolution_agrees() {
 #[test]
 fn attention_agrees() {
     check(&[noise(&[500, 8, 64], 1), noise(&[500, 2, 64], 2), noise(&[500, 2, 64], 3)], |t| {
-        attention(&t[0], &t[1], &t[2], &packing().window(0..500)).unwrap()
+        let inputs = AttentionInputs { q: &t[0], k: &t[1], v: &t[2] };
+        attention(inputs, &packing().window(0..500)).unwrap()
     });
 }
 
@@ -107,7 +112,9 @@ fn pooling_agrees() {
 #[test]
 fn losses_agree() {
     let targets: Vec<u32> = (0..50).map(|row| row * 17 % 1000).collect();
-    check(&[noise(&[50, 64], 1), noise(&[1000, 64], 2)], |t| cross_entropy(&t[0], &t[1], &targets).unwrap());
+    check(&[noise(&[50, 64], 1), noise(&[1000, 64], 2)], |t| {
+        cross_entropy(CrossEntropyInputs { hidden: &t[0], head: &t[1], targets: &targets }).unwrap()
+    });
 }
 
 #[test]

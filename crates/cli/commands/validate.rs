@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::{ValidateRequest, finding_text};
-use manyframe_validate::measure::{Choice, Controls, Group, Report, RunOptions, Stage, Stages, Verdict};
+use manyframe_validate::measure::{
+    Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
+};
 
 use crate::args::{Global, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
@@ -19,7 +21,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     let request = ValidateRequest {
         dataset: arguments.dataset.clone(),
         model: arguments.model.clone(),
-        choice: if arguments.all { Choice::All } else { Choice::Count(arguments.samples) },
+        choice: if arguments.all { SampleChoice::All } else { SampleChoice::Count(arguments.samples) },
         seed: arguments.seed,
         device: arguments.device,
         options: RunOptions {
@@ -90,14 +92,14 @@ pub(super) fn render(report: &Report, dataset: &Path) -> String {
     text
 }
 
-fn stages_table(stages: &Stages) -> Table {
+fn stages_table(stages: &RunUsage) -> Table {
     let mut table = Table::new(&["stage", "seconds", "processed", "per second", "peak memory"]);
     let or_none = |value: Option<String>| value.unwrap_or_else(|| "-".to_owned());
     let mut push = |name: &str, seconds: String, done: String, rate: Option<f64>, memory: Option<u64>| {
         let rate = or_none(rate.map(|rate| count(rate as u64)));
         table.push(vec![name.to_owned(), seconds, done, rate, or_none(memory.map(bytes))]);
     };
-    let seconds = |stage: Stage| format!("{:.1}", stage.seconds);
+    let seconds = |stage: StageUsage| format!("{:.1}", stage.seconds);
     let (images, tokens) =
         (format!("{} images", count(stages.num_images)), format!("{} tokens", count(stages.num_tokens)));
     push("reading", seconds(stages.read), String::new(), None, stages.read.memory_bytes);
@@ -113,7 +115,7 @@ fn stages_table(stages: &Stages) -> Table {
 fn groups_table(report: &Report) -> Table {
     let mut table =
         Table::new(&["group", "samples", "tokens", "labels", "loss", "loss/sample", "Δ vs blank", "Δ vs other"]);
-    let mut push = |name: &str, group: &Group| {
+    let mut push = |name: &str, group: &GroupMeasures| {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
         table.push(vec![
             name.to_owned(),

@@ -1,20 +1,20 @@
-//! Times one long sequence: `prefill MODEL DEVICE REPEATS WORK…`; prints a line of JSON for each piece of work.
+//! Times one long sequence: `prefill MODEL DEVICE REPEATS WORK…`. Prints one line of JSON per WORK.
 //!
-//! WORK is `8192` for so many tokens of text, or `1000x144` for so many images at so many tokens each, with LongLLaVA's seven
-//! tokens of delimiters around each. DEVICE is `cpu` or `cuda`. Times are the best of the repeats. On the CPU the text runs in
-//! one window and has all its logits computed, as `tests/parity/compare.py` makes PyTorch do on the same checkpoint; on a GPU it
-//! runs in windows, as in a validation, and only the last logits are computed.
+//! WORK is `8192` for that many tokens of text, or `1000x144` for 1000 images at 144 tokens each with LongLLaVA's seven delimiter
+//! tokens per image. DEVICE is `cpu` or `cuda`. Times are the best of REPEATS. On the CPU, text runs in one window with all its
+//! logits, as `tests/parity/compare.py` makes PyTorch run the same checkpoint; on a GPU it runs in windows, as in a validation,
+//! with the last logits only.
 
 use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
 use candle_core::DType;
-use manyframe_kernels::{Packing, peak_device_bytes};
+use manyframe_kernels::{PackedSamples, peak_device_bytes};
 use manyframe_media::RgbImage;
 use manyframe_validate::{Checkpoint, DeviceChoice, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Sequence};
 
-/// Tokens of `</img><t><img>` in Jamba's tokenizer.
+/// Text tokens between two images, `</img><t><img>`, in Jamba's tokenizer.
 const DELIMITER_TOKENS: usize = 7;
 
 type Failed = Box<dyn Error>;
@@ -24,31 +24,27 @@ fn main() -> Result<(), Failed> {
     let [model, device, repeats, work @ ..] = arguments.as_slice() else {
         return Err("usage: prefill MODEL cpu|cuda REPEATS WORK…".into());
     };
-    let choice = match device.as_str() {
-        "cpu" => DeviceChoice::Cpu,
-        "cuda" => DeviceChoice::Cuda,
-        other => return Err(format!("{other}: expected cpu or cuda").into()),
-    };
+    let choice: DeviceChoice = device.parse()?;
     let (checkpoint, repeats) = (Checkpoint::open(Path::new(model))?, repeats.parse()?);
     let mut options = ModelOptions::on(choice.open()?);
     let mut open = HybridModel::read(&checkpoint, options.clone())?;
     for work in work {
-        let found = match work.split_once('x') {
+        let timing = match work.split_once('x') {
             None => text(&open, work.parse()?, repeats)?,
             Some((num_images, per_image)) => {
                 let per_image: usize = per_image.parse()?;
                 if options.image_tokens.num_tokens() != per_image {
                     options.image_tokens = ImageTokens::square(per_image).ok_or("not a square number of tokens")?;
-                    // Weights are read once more rather than kept twice.
+                    // Read again, because memory may not hold the weights twice.
                     drop(open);
                     open = HybridModel::read(&checkpoint, options.clone())?;
                 }
-                images(&open, num_images.parse()?, per_image, repeats)?
+                images(&open, num_images.parse()?, repeats)?
             }
         };
         #[expect(clippy::print_stdout, reason = "the result of the example")]
         {
-            println!("{found}");
+            println!("{timing}");
         }
     }
     Ok(())
@@ -57,16 +53,17 @@ fn main() -> Result<(), Failed> {
 /// Seconds of a sequence of text.
 fn text(model: &HybridModel, num_tokens: usize, repeats: usize) -> Result<serde_json::Value, Failed> {
     let is_cpu = model.options().device.is_cpu();
-    let ids: Vec<u32> = (0..num_tokens).map(|place| (place * 31 % model.vocab_size().min(300)) as u32).collect();
+    let ids: Vec<u32> =
+        (0..num_tokens).map(|position| (position * 31 % model.sequence_sizes().vocab_size.min(300)) as u32).collect();
     let window_tokens = if is_cpu { num_tokens } else { model.options().window_tokens };
     let seconds = best(repeats, || {
         let mut state = model.jamba().start()?;
-        for window in Packing::from_lengths([num_tokens]).windows(window_tokens) {
+        for window in PackedSamples::from_lengths([num_tokens]).windows(window_tokens) {
             let num_here = window.num_tokens();
-            let ids = ids.get(window.start()..window.start() + num_here).unwrap_or_default();
+            let ids = ids.get(window.start()..window.start() + num_here).ok_or("a window beyond the sequence")?;
             let hidden = model.jamba().forward(&model.jamba().embed(ids)?, &window, &mut state)?;
             let wanted = if is_cpu { hidden } else { hidden.narrow(0, num_here - 1, 1)? };
-            // Reading a number waits for the device.
+            // Reading a number back waits for the device.
             model.jamba().logits(&wanted)?.sum_all()?.to_dtype(DType::F32)?.to_scalar::<f32>()?;
         }
         Ok(())
@@ -80,12 +77,8 @@ fn text(model: &HybridModel, num_tokens: usize, repeats: usize) -> Result<serde_
 }
 
 /// Seconds of images through the tower, and of their sequence through the language model with one loss at its end.
-fn images(
-    model: &HybridModel,
-    num_images: usize,
-    per_image: usize,
-    repeats: usize,
-) -> Result<serde_json::Value, Failed> {
+fn images(model: &HybridModel, num_images: usize, repeats: usize) -> Result<serde_json::Value, Failed> {
+    let sizes = model.sequence_sizes();
     let shades = (0..num_images).map(|image| RgbImage::gray(336, 336, (image % 251) as u8));
     let shades: Vec<RgbImage> = shades.collect::<Option<_>>().ok_or("no image")?;
     let mut ids = Vec::new();
@@ -94,11 +87,10 @@ fn images(
         ids.extend((1..).take(DELIMITER_TOKENS));
     }
     let mut labels = vec![IGNORED; ids.len()];
-    if let (Some(id), Some(label)) = (ids.last(), labels.last_mut()) {
-        *label = *id;
-    }
-    let sequence = Sequence::try_new(&ids, &labels, per_image, model.vocab_size())
-        .map_err(|reason| format!("no sequence: {}", reason.as_str()))?;
+    let (Some(id), Some(label)) = (ids.last(), labels.last_mut()) else { return Err("no image".into()) };
+    *label = *id;
+    let sequence =
+        Sequence::try_new(&ids, &labels, sizes).map_err(|reason| format!("no sequence: {}", reason.as_str()))?;
     let mut features = None;
     let tower_s = best(repeats, || {
         let encoded = model.encode_images(&shades)?;
@@ -110,7 +102,7 @@ fn images(
     let language_s = best(repeats, || model.losses(&[(&sequence, &features)]).map(|_| ()).map_err(Into::into))?;
     Ok(serde_json::json!({
         "images": num_images,
-        "tokens_per_image": per_image,
+        "tokens_per_image": sizes.tokens_per_image,
         "tokens": sequence.len(),
         "tower_seconds": tower_s,
         "images_per_s": num_images as f64 / tower_s,

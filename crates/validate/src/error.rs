@@ -1,74 +1,57 @@
-//! What keeps a model from being loaded or run. A bad sample is never an error: it is counted.
+//! Why a model cannot be opened, written or run. A bad sample is never an error: it is counted.
 
-use std::io;
 use std::path::PathBuf;
 
 use manyframe_base::FileError;
 
-/// Why a model cannot be loaded, written or run.
+/// Why a model cannot be opened, written or run.
 #[derive(Debug, thiserror::Error)]
 pub enum ValidateError {
-    /// A file of the model cannot be read.
-    #[error("cannot read {path:?}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file cannot be written.
-    #[error("cannot write {path:?}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
-    /// A file cannot be written whole.
+    /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A JSON file of the model has another form.
-    #[error("cannot understand {path:?}")]
+    /// A JSON file of the model cannot be parsed.
+    #[error("cannot parse {path:?}")]
     Json {
         /// The file.
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
     },
-    /// A configuration asks for what no model can be.
+    /// A configuration has values that no model can have.
     #[error("{path:?} does not describe a model: {}", problems.join("; "))]
     Config {
         /// The file.
         path: PathBuf,
-        /// Everything that is wrong.
+        /// Every value that is wrong.
         problems: Vec<String>,
     },
     /// A file of tensors is damaged.
-    #[error("{path:?} is not a whole safetensors file: {detail}")]
+    #[error("{path:?} is not a complete safetensors file: {detail}")]
     Damaged {
         /// The file.
         path: PathBuf,
         /// What was found and what was expected.
         detail: String,
     },
-    /// The tensors are not those that the configuration asks for.
-    #[error("the tensors in {path:?} are not those of its configuration:\n  {}", problems.join("\n  "))]
+    /// The tensors do not match the configuration.
+    #[error("the tensors in {path:?} do not match its configuration:\n  {}", problems.join("\n  "))]
     Tensors {
-        /// The directory.
+        /// The model's directory.
         path: PathBuf,
-        /// Everything missing, surplus or misshapen, in the order of names.
+        /// Every tensor that is missing, unexpected or of another shape, sorted.
         problems: Vec<String>,
     },
-    /// The directory is not empty.
-    #[error("{path:?} exists; a model is written into a new directory only")]
+    /// A directory that is to be created exists.
+    #[error("{path:?} exists; a model is only written into a new directory")]
     Occupied {
         /// The directory.
         path: PathBuf,
     },
-    /// The model cannot do what a sample asks for.
-    #[error("the model cannot take these samples: {detail}")]
+    /// The samples need something that the model does not have.
+    #[error("the model cannot run these samples: {detail}")]
     Unfit {
-        /// What was asked and what it can do.
+        /// What is needed and what there is.
         detail: String,
     },
     /// A computation failed: memory, a device, a shape.
@@ -79,8 +62,8 @@ pub enum ValidateError {
         /// Why.
         source: candle_core::Error,
     },
-    /// The table of measures cannot be written or read.
-    #[error("cannot write or read the measures in {path:?}")]
+    /// The table of measures cannot be written.
+    #[error("cannot write the table {path:?}")]
     Table {
         /// The file.
         path: PathBuf,
@@ -91,19 +74,22 @@ pub enum ValidateError {
 }
 
 impl ValidateError {
-    pub(crate) fn read(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Read { path, source }
-    }
-
-    pub(crate) fn write(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
-        let path = path.into();
-        move |source| Self::Write { path, source }
+    /// Whether the same call may succeed later: a disk or a device failed, and neither model nor samples are to blame.
+    pub fn may_be_retried(&self) -> bool {
+        match self {
+            Self::File(_) | Self::Compute { .. } | Self::Table { .. } => true,
+            Self::Json { .. }
+            | Self::Config { .. }
+            | Self::Damaged { .. }
+            | Self::Tensors { .. }
+            | Self::Occupied { .. }
+            | Self::Unfit { .. } => false,
+        }
     }
 
     pub(crate) fn compute(what: &'static str) -> impl FnOnce(candle_core::Error) -> Self {
         move |source| match source {
-            // A trace through candle tells users nothing.
+            // A backtrace through candle does not help users.
             candle_core::Error::WithBacktrace { inner, .. } => Self::Compute { what, source: *inner },
             source => Self::Compute { what, source },
         }

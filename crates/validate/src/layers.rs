@@ -1,11 +1,11 @@
-//! The layers that every part of the model is made of, and how they get their parameters.
+//! Linear and norm layers, and how layers read their parameters from a checkpoint.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-use crate::ValidateError;
 use crate::checkpoint::Checkpoint;
+use crate::error::ValidateError;
 
-/// Reads parameters below a prefix, as values of one type on one device.
+/// Reads the parameters whose names begin with a prefix, in one type and onto one device.
 #[derive(Clone)]
 pub(crate) struct Parameters<'a> {
     checkpoint: &'a Checkpoint,
@@ -19,16 +19,26 @@ impl<'a> Parameters<'a> {
         Self { checkpoint, prefix: String::new(), dtype, device }
     }
 
-    /// The parameters below `prefix.name`.
+    /// The parameters whose names go on with `name.`.
     pub(crate) fn below(&self, name: impl std::fmt::Display) -> Self {
         Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
+    }
+
+    /// The type that parameters are read in.
+    pub(crate) fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// The device that parameters are read onto.
+    pub(crate) fn device(&self) -> &'a Device {
+        self.device
     }
 
     pub(crate) fn tensor(&self, name: &str) -> std::result::Result<Tensor, ValidateError> {
         self.checkpoint.tensor(&format!("{}{name}", self.prefix), self.dtype, self.device)
     }
 
-    /// A tensor that kernels read as `f32` whatever the type of the rest.
+    /// A tensor in `f32`, as kernels take some parameters whatever the type of the rest.
     pub(crate) fn tensor_f32(&self, name: &str) -> std::result::Result<Tensor, ValidateError> {
         self.checkpoint.tensor(&format!("{}{name}", self.prefix), DType::F32, self.device)
     }
@@ -62,11 +72,9 @@ impl Linear {
     /// `[…, inputs]` to `[…, outputs]`.
     pub(crate) fn forward(&self, x: &Tensor) -> Result<Tensor> {
         let (num_outputs, num_inputs) = self.weight.dims2()?;
-        let mut shape = x.dims().to_vec();
-        if let Some(last) = shape.last_mut() {
-            *last = num_outputs;
-        }
-        // One matrix product over all rows: a batched one would multiply each of them on its own.
+        let [outer @ .., _] = x.dims() else { bail!("a linear layer needs at least one axis") };
+        let shape = [outer, &[num_outputs]].concat();
+        // One matrix product over all rows, because a batched one would multiply them one by one.
         let rows = x.reshape(((), num_inputs))?.matmul(&self.weight.t()?)?;
         let rows = self.bias.as_ref().map_or(Ok(rows.clone()), |bias| rows.broadcast_add(bias))?;
         rows.reshape(shape)
@@ -100,15 +108,14 @@ impl LayerNorm {
     }
 }
 
-/// Splits the last axis.
+/// Splits the last axis into parts of these widths.
 pub(crate) fn split_last<const N: usize>(x: &Tensor, widths: [usize; N]) -> Result<[Tensor; N]> {
+    // Handles of the whole, each replaced by its part.
+    let mut parts = widths.map(|_| x.clone());
     let mut start = 0;
-    let mut parts = Vec::with_capacity(N);
-    for width in widths {
-        parts.push(x.narrow(D::Minus1, start, width)?);
+    for (part, width) in parts.iter_mut().zip(widths) {
+        *part = x.narrow(D::Minus1, start, width)?;
         start += width;
     }
-    parts
-        .try_into()
-        .map_err(|_parts| candle_core::Error::Msg("an axis was split into another number of parts".to_owned()))
+    Ok(parts)
 }

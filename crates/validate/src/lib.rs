@@ -1,15 +1,15 @@
-//! The hybrid model that the data is for, run over samples: what a training run would have found out too late.
+//! The hybrid model that the data is for, run over samples of a dataset before anybody trains on it.
 //!
 //! ```text
 //! pixels ─ preprocess ─ CLIP tower ─ pool ─ projector ─┐
 //! ids, −200 for an image ─────────────── embedding ────┴▶ packed sequence ─ Jamba, window by window ─▶ loss of each label
 //! ```
 //!
-//! **Invariant:** samples that share a sequence do not see each other.
-//! **Invariant:** memory grows with the length of a sequence, not with its square, and no sequence's logits exist whole.
+//! **Invariant:** samples that share a packed sequence do not see each other.
+//! **Invariant:** memory grows linearly with the length of a sequence, and its logits never exist all at once.
 //!
-//! It takes samples as ids, labels and pixels: it reads no dataset, knows no prompt format, and judges nothing by itself; a
-//! policy does. It generates no text and trains nothing.
+//! It takes samples as ids, labels and pixels: it reads no dataset and knows no prompt format. It generates no text and trains
+//! nothing.
 
 pub mod checkpoint;
 pub mod config;
@@ -27,8 +27,8 @@ pub use checkpoint::{Checkpoint, Preset, write_random};
 pub use config::{JambaConfig, ModelConfig, VisionConfig};
 pub use device::DeviceChoice;
 pub use error::ValidateError;
-pub use jamba::{Jamba, State};
-pub use model::{Features, HybridModel, Losses, ModelOptions};
+pub use jamba::{Jamba, JambaState};
+pub use model::{HybridModel, ImageFeatures, ModelOptions, TokenLosses};
 pub use open::OpenModel;
-pub use sequence::{IGNORED, IMAGE, Sequence, Tokens, Unusable, ValidationSample};
+pub use sequence::{IGNORED, IMAGE, Sequence, SequenceSizes, TokenCounts, Unusable, ValidationSample};
 pub use vision::{ImageTokens, Tower, preprocess};

@@ -1,32 +1,35 @@
 //! The whole model: packed samples in, the loss of every label out.
 
-use candle_core::{DType, Device, Result, Tensor};
-use manyframe_kernels::{Packing, cross_entropy};
+use std::ops::Range;
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+use manyframe_kernels::{CrossEntropyInputs, PackedSamples, TokenWindow, cross_entropy};
 use manyframe_media::RgbImage;
 
-use crate::ValidateError;
 use crate::checkpoint::Checkpoint;
+use crate::error::ValidateError;
 use crate::jamba::Jamba;
-use crate::sequence::{Part, Sequence};
+use crate::layers::Parameters;
+use crate::sequence::{Sequence, SequenceSizes, SpanTokens};
 use crate::vision::{ImageTokens, Tower};
 
-/// How a model is run.
+/// How a model runs.
 #[derive(Debug, Clone)]
 pub struct ModelOptions {
     /// Where.
     pub device: Device,
-    /// In which type: `F32`, `BF16` or `F16`.
+    /// The number type: `F32`, `BF16` or `F16`.
     pub dtype: DType,
     /// How images become tokens.
     pub image_tokens: ImageTokens,
-    /// Tokens of a window: what runs through the layers at a time. Default: 4096.
+    /// Tokens that run through the layers at a time. Default: 4096.
     pub window_tokens: usize,
-    /// Images that run through the tower at a time. Default: 8.
+    /// Images that run through the vision tower at a time. Default: 8.
     pub batch_images: usize,
 }
 
 impl ModelOptions {
-    /// The defaults on a device: `f32` on the CPU, `bf16` elsewhere; 144 tokens an image.
+    /// The defaults for a device: `f32` on the CPU, `bf16` elsewhere, 144 tokens per image.
     pub fn on(device: Device) -> Self {
         let dtype = if device.is_cpu() { DType::F32 } else { DType::BF16 };
         let image_tokens = ImageTokens::TwoD { edge: 12 };
@@ -43,42 +46,47 @@ pub struct HybridModel {
     options: ModelOptions,
 }
 
-/// The embeddings of images, `[images, tokens, hidden]`.
+/// The embeddings of a sample's images, `[images, tokens, hidden]`.
 #[derive(Debug, Clone)]
-pub struct Features(Option<Tensor>);
+pub struct ImageFeatures(Option<Tensor>);
 
-impl Features {
-    /// Those of no images.
+impl ImageFeatures {
+    /// The features of a sample without images.
     pub fn none() -> Self {
         Self(None)
     }
 
-    /// So many images: these, again and again.
+    /// Features of this many images, by repeating these in turn. Of none, none.
     pub(crate) fn cycled(&self, num_images: usize) -> Result<Self> {
         let Some(features) = &self.0 else { return Ok(Self(None)) };
-        let num_own = features.dim(0)?;
-        let nth: Vec<u32> = (0..num_images).map(|image| (image % num_own.max(1)) as u32).collect();
-        Ok(Self(Some(features.index_select(&Tensor::from_vec(nth, num_images, features.device())?, 0)?)))
+        let num_own = features.dim(0)?.max(1);
+        let images: Vec<u32> = (0..num_images).map(|image| (image % num_own) as u32).collect();
+        Ok(Self(Some(features.index_select(&Tensor::from_vec(images, num_images, features.device())?, 0)?)))
     }
 }
 
 /// The losses of a sample.
 #[derive(Debug, Clone, Default, PartialEq)]
-pub struct Losses {
-    /// The place of each label that is predicted: that of the token before it.
-    pub places: Vec<usize>,
-    /// `−ln p` of each, in the same order.
+pub struct TokenLosses {
+    /// The position that predicts each label: the one before the label, increasing.
+    pub positions: Vec<usize>,
+    /// `−ln p` of each label, in the same order.
     pub values: Vec<f32>,
 }
 
 impl HybridModel {
     /// Reads a model onto its device.
+    ///
+    /// # Errors
+    ///
+    /// A tensor cannot be read, the device has too little memory, or patches cannot be averaged to the tokens asked for.
     pub fn read(checkpoint: &Checkpoint, options: ModelOptions) -> std::result::Result<Self, ValidateError> {
-        let ModelOptions { device, dtype, image_tokens, .. } = &options;
+        let config = checkpoint.config();
+        let parameters = Parameters::new(checkpoint, options.dtype, &options.device);
         Ok(Self {
-            jamba: Jamba::read(checkpoint, *dtype, device)?,
-            tower: Tower::read(checkpoint, *image_tokens, *dtype, device)?,
-            vocab_size: checkpoint.config().language.vocab_size,
+            jamba: Jamba::read(&parameters, &config.language)?,
+            tower: Tower::read(&parameters, config, options.image_tokens)?,
+            vocab_size: config.language.vocab_size,
             options,
         })
     }
@@ -88,25 +96,29 @@ impl HybridModel {
         &self.jamba
     }
 
-    /// The vision tower, unless the model is for text only.
+    /// The vision tower; `None` if the model is text-only.
     pub fn tower(&self) -> Option<&Tower> {
         self.tower.as_ref()
     }
 
-    /// Number of token ids.
-    pub fn vocab_size(&self) -> usize {
-        self.vocab_size
+    /// What sequences for this model are laid out with.
+    pub fn sequence_sizes(&self) -> SequenceSizes {
+        SequenceSizes { tokens_per_image: self.options.image_tokens.num_tokens(), vocab_size: self.vocab_size }
     }
 
-    /// How it is run.
+    /// How it runs.
     pub fn options(&self) -> &ModelOptions {
         &self.options
     }
 
-    /// The embeddings of images, in order.
-    pub fn encode_images(&self, images: &[RgbImage]) -> std::result::Result<Features, ValidateError> {
+    /// The features of images, in order.
+    ///
+    /// # Errors
+    ///
+    /// There are images and the model is text-only, or the computation fails.
+    pub fn encode_images(&self, images: &[RgbImage]) -> std::result::Result<ImageFeatures, ValidateError> {
         if images.is_empty() {
-            return Ok(Features(None));
+            return Ok(ImageFeatures(None));
         }
         let Some(tower) = &self.tower else {
             return Err(ValidateError::Unfit { detail: "it has no vision tower".to_owned() });
@@ -114,68 +126,87 @@ impl HybridModel {
         let batches = images.chunks(self.options.batch_images.max(1)).map(|batch| tower.encode(batch));
         let batches = batches.collect::<std::result::Result<Vec<_>, _>>()?;
         let features = Tensor::cat(&batches, 0).map_err(ValidateError::compute("the embeddings of images"))?;
-        Ok(Features(Some(features)))
+        Ok(ImageFeatures(Some(features)))
     }
 
-    /// The losses of samples that share one packed sequence. Each has its own images.
-    pub fn losses(&self, batch: &[(&Sequence, &Features)]) -> std::result::Result<Vec<Losses>, ValidateError> {
+    /// The losses of samples, each with the features of its images, packed into one sequence.
+    ///
+    /// # Errors
+    ///
+    /// The computation fails, or a sample has fewer features than images.
+    pub fn losses(
+        &self,
+        batch: &[(&Sequence, &ImageFeatures)],
+    ) -> std::result::Result<Vec<TokenLosses>, ValidateError> {
         self.compute_losses(batch).map_err(ValidateError::compute("the losses of samples"))
     }
 
-    fn compute_losses(&self, batch: &[(&Sequence, &Features)]) -> Result<Vec<Losses>> {
-        let packing = Packing::from_lengths(batch.iter().map(|(sequence, _)| sequence.len()));
-        let mut losses = vec![Losses::default(); batch.len()];
+    fn compute_losses(&self, batch: &[(&Sequence, &ImageFeatures)]) -> Result<Vec<TokenLosses>> {
+        let packed = PackedSamples::from_lengths(batch.iter().map(|(sequence, _)| sequence.len()));
+        let mut losses = vec![TokenLosses::default(); batch.len()];
         let mut state = self.jamba.start()?;
-        for window in packing.windows(self.options.window_tokens) {
-            let (from, to) = (window.start(), window.start() + window.num_tokens());
-            let mut rows = Vec::new();
-            let (mut predicting, mut targets) = (Vec::new(), Vec::new());
-            let mut start = 0;
-            for ((sequence, features), losses) in batch.iter().zip(&mut losses) {
-                let end = start + sequence.len();
-                let places = from.clamp(start, end) - start..to.clamp(start, end) - start;
-                self.embed(sequence, features, places.clone(), &mut rows)?;
-                for place in places {
-                    if let Some(Some(target)) = sequence.targets().get(place) {
-                        predicting.push((start + place - from) as u32);
-                        targets.push(*target);
-                        losses.places.push(place);
-                    }
-                }
-                start = end;
-            }
-            let hidden = self.jamba.forward(&Tensor::cat(&rows, 0)?, &window, &mut state)?;
-            if targets.is_empty() {
+        for window in packed.windows(self.options.window_tokens) {
+            let inputs = self.inputs(batch, &window)?;
+            let hidden = self.jamba.forward(&inputs.embeddings, &window, &mut state)?;
+            if inputs.targets.is_empty() {
                 continue;
             }
-            let predicting = Tensor::from_slice(&predicting, predicting.len(), hidden.device())?;
+            let predicting = Tensor::from_slice(&inputs.predicting, inputs.predicting.len(), hidden.device())?;
             let hidden = hidden.index_select(&predicting, 0)?;
-            let mut values = cross_entropy(&hidden, self.jamba.head(), &targets)?.to_vec1::<f32>()?.into_iter();
-            for losses in &mut losses {
-                let num_open = losses.places.len() - losses.values.len();
-                losses.values.extend(values.by_ref().take(num_open));
+            let head = self.jamba.head();
+            let values = cross_entropy(CrossEntropyInputs { hidden: &hidden, head, targets: &inputs.targets })?;
+            let mut values = values.to_vec1::<f32>()?.into_iter();
+            for (losses, positions) in losses.iter_mut().zip(inputs.positions) {
+                losses.values.extend(values.by_ref().take(positions.len()));
+                losses.positions.extend(positions);
             }
         }
         Ok(losses)
     }
 
-    /// Appends the embeddings of a stretch of a sequence.
-    fn embed(
-        &self,
-        sequence: &Sequence,
-        features: &Features,
-        places: std::ops::Range<usize>,
-        rows: &mut Vec<Tensor>,
-    ) -> Result<()> {
-        for part in sequence.parts(places) {
-            rows.push(match (part, &features.0) {
-                (Part::Text(ids), _) => self.jamba.embed(ids)?,
-                (Part::Image(image, tokens), Some(features)) => {
-                    features.get(image)?.narrow(0, tokens.start, tokens.len())?
-                }
-                (Part::Image(..), None) => candle_core::bail!("a sample with images has no embeddings of them"),
-            });
+    /// Embeds the tokens of a window, and lists its targets.
+    fn inputs(&self, batch: &[(&Sequence, &ImageFeatures)], window: &TokenWindow) -> Result<WindowInputs> {
+        let (from, to) = (window.start(), window.start() + window.num_tokens());
+        let mut embeddings = Vec::new();
+        let (mut predicting, mut targets, mut positions) = (Vec::new(), Vec::new(), Vec::new());
+        let mut start = 0;
+        for (sequence, features) in batch {
+            let end = start + sequence.len();
+            let within = from.clamp(start, end) - start..to.clamp(start, end) - start;
+            embeddings.extend(self.embed(sequence, features, within.clone())?);
+            let mut predicting_here = Vec::new();
+            for (position, target) in sequence.targets_within(within) {
+                predicting.push((start + position - from) as u32);
+                targets.push(target);
+                predicting_here.push(position);
+            }
+            positions.push(predicting_here);
+            start = end;
         }
-        Ok(())
+        Ok(WindowInputs { embeddings: Tensor::cat(&embeddings, 0)?, predicting, targets, positions })
     }
+
+    /// The embeddings of a range of positions, span by span.
+    fn embed(&self, sequence: &Sequence, features: &ImageFeatures, positions: Range<usize>) -> Result<Vec<Tensor>> {
+        let spans = sequence.spans_within(positions).map(|span| match (span, &features.0) {
+            (SpanTokens::Text(ids), _) => self.jamba.embed(ids),
+            (SpanTokens::Image(image, tokens), Some(features)) => {
+                features.get(image)?.narrow(0, tokens.start, tokens.len())
+            }
+            (SpanTokens::Image(..), None) => bail!("a sample has images, and no features of them"),
+        });
+        spans.collect()
+    }
+}
+
+/// The tokens of a window, and what is to be predicted in it.
+struct WindowInputs {
+    /// `[T, hidden]`.
+    embeddings: Tensor,
+    /// Rows of the window that predict something.
+    predicting: Vec<u32>,
+    /// The id that each of them predicts.
+    targets: Vec<u32>,
+    /// By sample, their positions in the sample.
+    positions: Vec<Vec<usize>>,
 }

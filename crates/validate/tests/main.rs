@@ -1,6 +1,10 @@
-//! The model against references that nobody here wrote, and against itself: packed, in windows, long.
+//! The model against reference outputs of transformers and Pillow, and against itself: packed, in windows, long.
 
-#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of tests, which clippy does not take for tests")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::print_stdout,
+    reason = "helpers of tests, which clippy does not recognise as tests"
+)]
 #![expect(clippy::cast_possible_wrap, reason = "lengths of some thousands")]
 
 mod isolation;

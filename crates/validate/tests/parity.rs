@@ -1,17 +1,17 @@
-//! Logits, losses and hidden states equal those of transformers. `tests/parity/make_golden.py` makes the references.
+//! Logits, losses and hidden states equal those of transformers, as `tests/parity/make_golden.py` recorded them.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use candle_core::{Device, IndexOp, Tensor};
-use manyframe_kernels::{Packing, Window};
-use manyframe_validate::{Checkpoint, Features, HybridModel, Sequence};
+use manyframe_kernels::{PackedSamples, TokenWindow};
+use manyframe_validate::{Checkpoint, HybridModel, ImageFeatures, Sequence, SequenceSizes};
 
 use crate::support::{assert_close, expected, ids, options, read, references, shared};
 
-/// All samples of a reference in one packed sequence.
+/// The logits of samples that are packed into one sequence, by sample.
 fn logits(model: &HybridModel, samples: &[Vec<i64>], window_tokens: usize) -> Vec<Tensor> {
-    let packing = Packing::from_lengths(samples.iter().map(Vec::len));
+    let packing = PackedSamples::from_lengths(samples.iter().map(Vec::len));
     let all: Vec<u32> = samples.iter().flatten().map(|&id| id as u32).collect();
     let jamba = model.jamba();
     let embeddings = jamba.embed(&all).unwrap();
@@ -25,7 +25,7 @@ fn logits(model: &HybridModel, samples: &[Vec<i64>], window_tokens: usize) -> Ve
     starts.zip(samples).map(|(start, sample)| all.narrow(0, start, sample.len()).unwrap()).collect()
 }
 
-/// A tensor as a model takes it.
+/// A tensor in the type and on the device of a model.
 fn input(tensor: &Tensor, model: &HybridModel) -> Tensor {
     tensor.to_device(&model.options().device).unwrap().to_dtype(model.options().dtype).unwrap()
 }
@@ -52,15 +52,16 @@ fn logits_and_losses_of_packed_samples_are_those_of_each_sample_alone() {
                 .enumerate()
                 .map(|(nth, sample)| {
                     let labels = ids(&expected[&format!("{nth}.labels")]);
-                    Sequence::try_new(sample, &labels, 1, model.vocab_size()).unwrap()
+                    let sizes = SequenceSizes { tokens_per_image: 1, ..model.sequence_sizes() };
+                    Sequence::try_new(sample, &labels, sizes).unwrap()
                 })
                 .collect();
-            let none = Features::none();
+            let none = ImageFeatures::none();
             let batch: Vec<_> = sequences.iter().map(|sequence| (sequence, &none)).collect();
             for (nth, losses) in model.losses(&batch).unwrap().iter().enumerate() {
                 let expected: Vec<f32> = expected[&format!("{nth}.losses")].to_vec1().unwrap();
                 assert_eq!(losses.values.len(), expected.iter().filter(|loss| **loss != 0.0).count());
-                let truth: Vec<f32> = losses.places.iter().map(|place| expected[*place]).collect();
+                let truth: Vec<f32> = losses.positions.iter().map(|position| expected[*position]).collect();
                 let [ours, truth] =
                     [&losses.values, &truth].map(|losses| Tensor::new(&losses[..], &Device::Cpu).unwrap());
                 if truth.elem_count() > 0 {
@@ -72,7 +73,7 @@ fn logits_and_losses_of_packed_samples_are_those_of_each_sample_alone() {
     assert!(num_models >= 3);
 }
 
-/// A model of a language model, a vision tower that transformers wrote, and a projector of zeros.
+/// Puts together a language model, a vision tower that transformers wrote, and a projector of zeros.
 fn with_tower(language: &Path, tower: &Path, parent: &Path) -> PathBuf {
     let model = parent.join(tower.file_name().unwrap());
     fs::create_dir_all(model.join("vision_tower")).unwrap();
@@ -105,9 +106,13 @@ fn check_towers(language: &Path, towers: &[PathBuf]) {
         let model = with_tower(language, tower, parent.path());
         let text = fs::read_to_string(model.join("config.json")).unwrap();
         let num_states = expected.keys().filter(|name| name.starts_with("hidden.")).count();
+        assert!(num_states >= 2, "{}", tower.display());
         for state in 0..num_states {
             let text = text.replacen('{', &format!("{{\"mm_vision_select_layer\": {state},"), 1);
-            #[expect(clippy::disallowed_methods, reason = "half a file left by a crash is no harm in a test")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "a file that a crash leaves incomplete does no harm in a test"
+            )]
             fs::write(model.join("config.json"), text).unwrap();
             let checkpoint = Checkpoint::open(&model).unwrap();
             let model = HybridModel::read(&checkpoint, options(64)).unwrap();
@@ -145,7 +150,7 @@ fn the_shared_references_are_reproduced() {
         for (row, ours) in logits(&model, &samples, 7).iter().enumerate() {
             close(ours, &expected["logits"].get(row).unwrap(), "logits");
         }
-        // What is padded on the left there begins later here.
+        // Those are padded on the left; here, samples begin where the padding ends.
         for (row, sample) in rows("padded.input_ids").enumerate() {
             let mask = ids(&expected["padded.attention_mask"].get(row).unwrap());
             let first = mask.iter().take_while(|kept| **kept == 0).count();
@@ -153,7 +158,7 @@ fn the_shared_references_are_reproduced() {
             close(&ours[0], &expected["padded.logits"].i((row, first..)).unwrap(), "padded logits");
         }
         let embeddings = input(&expected["embeds.inputs_embeds"].get(0).unwrap(), &model);
-        let (jamba, window) = (model.jamba(), Window::of_one(embeddings.dim(0).unwrap()));
+        let (jamba, window) = (model.jamba(), TokenWindow::of_one(embeddings.dim(0).unwrap()));
         let hidden = jamba.forward(&embeddings, &window, &mut jamba.start().unwrap()).unwrap();
         close(&jamba.logits(&hidden).unwrap(), &expected["embeds.logits"].get(0).unwrap(), "logits of embeddings");
         let greedy: Vec<_> = rows("greedy.tokens").collect();

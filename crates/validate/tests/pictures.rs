@@ -1,4 +1,4 @@
-//! Images are padded and scaled to the bytes that Pillow gives.
+//! Images are padded and scaled to Pillow's bytes.
 
 use manyframe_media::RgbImage;
 use manyframe_validate::preprocess;
@@ -11,7 +11,7 @@ fn noise(width_px: u32, height_px: u32) -> RgbImage {
 }
 
 #[test]
-fn squares_are_those_of_pillow() {
+fn preprocessed_images_have_the_bytes_of_pillow() {
     let pictures: Vec<_> = references().into_iter().filter(|path| path.ends_with("pictures")).collect();
     assert!(!pictures.is_empty());
     for (size, truth) in pictures.iter().flat_map(|path| expected(path)) {
@@ -22,7 +22,7 @@ fn squares_are_those_of_pillow() {
 }
 
 #[test]
-fn a_thread_of_pixels_needs_no_square() {
+fn a_line_of_pixels_is_not_padded_in_memory() {
     let square = preprocess(&RgbImage::gray(1, 65_535, 255).unwrap(), 28);
     assert_eq!((square.len(), square.get(..3)), (28 * 28 * 3, Some(&[122, 116, 104][..])));
 }

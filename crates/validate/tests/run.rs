@@ -1,4 +1,6 @@
-//! A run over samples: what is measured, that it goes on where it stopped, and what a policy makes of it.
+//! A run over samples: what is measured, that it goes on where it stopped, and the verdict of the policy.
+
+use std::path::Path;
 
 use candle_core::Device;
 use manyframe_base::NoProgress;
@@ -6,18 +8,18 @@ use manyframe_core::{Digest, Layout, RecordId};
 use manyframe_media::RgbImage;
 use manyframe_validate::checkpoint::Preset;
 use manyframe_validate::measure::{
-    Controls, Footprint, Measure, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, SampleSource,
-    Stages, Verdict,
+    Controls, Footprint, LimitedMeasure, Meter, ModelFacts, POSITION_BOUNDS, Policy, Report, ReportContext, RunOptions,
+    RunUsage, SampleMeasure, SampleSource, ValidationRun, Verdict,
 };
 use manyframe_validate::{
-    Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Tokens, Unusable, ValidateError,
+    Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, TokenCounts, Unusable, ValidateError,
     ValidationSample, write_random,
 };
 
 struct Samples {
     all: Vec<ValidationSample>,
     lengths: Vec<u64>,
-    /// Samples that cannot be read.
+    /// The first sample that cannot be read.
     broken_from: usize,
 }
 
@@ -40,10 +42,10 @@ impl SampleSource for Samples {
     }
 }
 
-/// Time stands still.
-struct Still;
+/// A clock that never moves, and no memory.
+struct StoppedMeter;
 
-impl Meter for Still {
+impl Meter for StoppedMeter {
     fn seconds(&self) -> f64 {
         0.0
     }
@@ -60,12 +62,13 @@ impl Meter for Still {
 fn sample(number: u64, num_images: usize, labels: &[i64]) -> ValidationSample {
     let id = RecordId::from_digest(Digest::of(&number.to_le_bytes()));
     let mut input_ids = vec![IMAGE; num_images];
-    input_ids.extend((0..labels.len() as i64).map(|place| (place * 7 + number as i64) % 100));
+    input_ids.extend((0..labels.len() as i64).map(|position| (position * 7 + number as i64) % 100));
     let mut all_labels = vec![IGNORED; num_images];
     all_labels.extend(labels);
     let images = (0..num_images).map(|image| RgbImage::gray(30, 20, (image * 90) as u8 + number as u8 * 20).unwrap());
     let layout = if num_images == 0 { Layout::Text } else { Layout::Image };
-    let stated = Tokens { text: labels.len() as u64, delimiters: num_images as u64, visual: 36 * num_images as u64 };
+    let stated =
+        TokenCounts { text: labels.len() as u64, delimiters: num_images as u64, visual: 36 * num_images as u64 };
     ValidationSample {
         id,
         source: "s".to_owned(),
@@ -85,7 +88,7 @@ fn samples() -> Samples {
         sample(2, 2, &[IGNORED, 3, 4]),
         sample(3, 0, &[IGNORED; 4]),
         sample(4, 0, &[IGNORED, 100]),
-        ValidationSample { stated: Tokens { text: 9, ..Tokens::default() }, ..sample(5, 0, &[IGNORED, 2]) },
+        ValidationSample { stated: TokenCounts { text: 9, ..TokenCounts::default() }, ..sample(5, 0, &[IGNORED, 2]) },
     ];
     let lengths = samples.iter().map(|sample| sample.stated.text + sample.stated.visual).collect();
     Samples { all: samples, lengths, broken_from: usize::MAX }
@@ -116,15 +119,23 @@ fn report(measures: &[SampleMeasure], checkpoint: &Checkpoint) -> Report {
         dtype: "f32".to_owned(),
     };
     let footprint = Footprint::of(checkpoint.config(), 4, 4096);
-    Report::new(measures, model, Policy::default(), footprint, Stages::default())
+    let (policy, usage) = (Policy::default(), RunUsage::default());
+    Report::new(measures, ReportContext { model, footprint, policy, usage })
+}
+
+fn run(
+    model: &HybridModel,
+    samples: &Samples,
+    journal: &Path,
+) -> Result<(Vec<SampleMeasure>, RunUsage), ValidateError> {
+    ValidationRun { model, samples, options: OPTIONS, meter: &StoppedMeter }.run(journal, &NoProgress)
 }
 
 #[test]
 fn every_sample_is_measured_or_says_why_not() {
     let (model, checkpoint) = model();
     let (samples, folder) = (samples(), tempfile::tempdir().unwrap());
-    let run = Run::new(&model, &samples, OPTIONS, &Still);
-    let (measures, stages) = run.run(&folder.path().join("journal"), &NoProgress).unwrap();
+    let (measures, usage) = run(&model, &samples, &folder.path().join("journal")).unwrap();
     assert_eq!(measures.iter().map(|measure| measure.num_labels).collect::<Vec<_>>(), [3, 2, 2, 0, 0, 1]);
     assert_eq!(measures[0].answers.iter().map(|answer| answer.num_labels).collect::<Vec<_>>(), [2, 1]);
     assert_eq!(measures[4].unusable, Some(Unusable::UnknownId));
@@ -136,45 +147,47 @@ fn every_sample_is_measured_or_says_why_not() {
         assert_eq!(measure.gain_over_blank().is_some(), has_images);
         assert_eq!(measure.gain_over_other().is_some(), has_images);
     }
-    // Own images 3, one blank image for each batch, and a partner's for each of the two.
-    assert_eq!(stages.num_images, 3 + 2 + 3);
+    // 3 of their own, a blank one per batch, and those of a partner for each of the two samples with images.
+    assert_eq!(usage.num_images, 3 + 2 + 3);
     let report = report(&measures, &checkpoint);
     assert_eq!(report.verdict, Verdict::Fail);
     let failed: Vec<_> =
         report.findings.iter().filter(|f| f.verdict == Verdict::Fail).map(|finding| finding.measure).collect();
-    assert_eq!(failed, [Measure::MismatchedTokens, Measure::Unusable, Measure::WithoutLabels]);
+    assert_eq!(failed, [LimitedMeasure::MismatchedTokens, LimitedMeasure::Unusable, LimitedMeasure::WithoutLabels]);
     assert!(report.random_distance().unwrap() < 0.2);
     assert_eq!(report.by_images.keys().collect::<Vec<_>>(), ["0", "1", "2-3"]);
     assert_eq!(report.unusable, [samples.all[4].id]);
 }
 
 #[test]
-fn a_run_that_was_cut_off_gives_what_a_whole_one_gives() {
+fn a_run_that_was_cut_off_and_continued_measures_the_same() {
     let (model, _) = model();
     let folder = tempfile::tempdir().unwrap();
-    let whole = Run::new(&model, &samples(), OPTIONS, &Still).run(&folder.path().join("whole"), &NoProgress).unwrap().0;
+    let whole = run(&model, &samples(), &folder.path().join("whole")).unwrap().0;
     let journal = folder.path().join("journal");
     let broken = Samples { broken_from: 4, ..samples() };
-    assert!(Run::new(&model, &broken, OPTIONS, &Still).run(&journal, &NoProgress).is_err());
-    let kept = std::fs::read(&journal).unwrap();
-    assert!(kept.len() > 100);
+    assert!(run(&model, &broken, &journal).is_err());
+    let kept = std::fs::read_to_string(&journal).unwrap();
+    assert_eq!(kept.lines().filter(|line| line.starts_with('{')).count(), 1, "the first batch is done");
     // Half a line at the end.
     let mut file = std::fs::OpenOptions::new().append(true).open(&journal).unwrap();
     std::io::Write::write_all(&mut file, br#"{"first": 3, "measures": [{"id""#).unwrap();
-    let (again, stages) = Run::new(&model, &samples(), OPTIONS, &Still).run(&journal, &NoProgress).unwrap();
+    let (again, usage) = run(&model, &samples(), &journal).unwrap();
     assert_eq!(again, whole);
-    // What was done was not done again.
-    assert!(stages.num_images < 8);
+    // The first batch was not run again.
+    assert!(usage.num_images < 8);
 }
 
 #[test]
-fn measures_become_a_table_of_a_row_each() {
+fn the_table_has_a_row_per_sample_and_describes_its_columns() {
     let (model, _) = model();
     let (samples, folder) = (samples(), tempfile::tempdir().unwrap());
-    let measures = Run::new(&model, &samples, OPTIONS, &Still).run(&folder.path().join("j"), &NoProgress).unwrap().0;
+    let measures = run(&model, &samples, &folder.path().join("journal")).unwrap().0;
     let path = folder.path().join("validation.parquet");
     manyframe_validate::measure::write_table(&path, &measures).unwrap();
     let table = manyframe_columnar::TableReader::open(&path).unwrap();
     assert_eq!(table.num_rows(), 6);
     assert!(table.columns().iter().all(|column| !column.doc.is_empty()));
+    let by_position = table.columns().iter().map(|column| &column.name).filter(|name| name.starts_with("loss_from"));
+    assert!(by_position.eq(&POSITION_BOUNDS.map(|from| format!("loss_from_{from}"))));
 }

@@ -1,4 +1,4 @@
-//! Where references are, and models put together from them.
+//! Where reference outputs are, and how they are compared.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,24 @@ use std::path::{Path, PathBuf};
 use candle_core::{DType, Device, Tensor};
 use manyframe_validate::{Checkpoint, HybridModel, ImageTokens, ModelOptions};
 
-/// The workspace: where cargo, or `kernels/gpu-check.sh`, says this crate is; where it was compiled otherwise.
+/// The root of the workspace: `CARGO_MANIFEST_DIR` as set by cargo or `kernels/gpu-check.sh`, or else where this was compiled.
 pub(crate) fn root() -> PathBuf {
-    told("CARGO_MANIFEST_DIR").map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from).join("../..")
+    variable("CARGO_MANIFEST_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")), PathBuf::from)
+        .join("../..")
 }
 
-fn told(variable: &str) -> Option<String> {
-    #[expect(clippy::disallowed_methods, reason = "make and scripts say where things are, and what is checked")]
-    std::env::var(variable).ok()
+fn variable(name: &str) -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "make and scripts choose references, device and type through the environment"
+    )]
+    std::env::var(name).ok()
 }
 
-/// Models with what transformers computes with them: the committed ones, and those in the folder that `make parity` fills.
+/// Models with the outputs of transformers: the committed ones, and those in the folder that `make parity` fills.
 pub(crate) fn references() -> Vec<PathBuf> {
-    let folders = [Some(root().join("tests/golden/models")), told("MANYFRAME_PARITY").map(PathBuf::from)];
+    let folders = [Some(root().join("tests/golden/models")), variable("MANYFRAME_PARITY").map(PathBuf::from)];
     let mut models: Vec<PathBuf> = folders
         .into_iter()
         .flatten()
@@ -28,14 +33,14 @@ pub(crate) fn references() -> Vec<PathBuf> {
     models
 }
 
-/// A folder of further references beside the workspace, or none, which is said.
+/// A folder of further references beside the workspace; without it, the test says that it is skipped.
 pub(crate) fn shared() -> Option<PathBuf> {
-    let folder = told("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
+    let folder = variable("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let parity = folder.join("parity");
     if parity.is_dir() {
         return Some(parity);
     }
-    println!("skipped: {} is not there", parity.display());
+    println!("skipped: {} does not exist", parity.display());
     None
 }
 
@@ -43,15 +48,15 @@ pub(crate) fn expected(model: &Path) -> HashMap<String, Tensor> {
     candle_core::safetensors::load(model.join("expected.safetensors"), &Device::Cpu).unwrap()
 }
 
-/// Where models run: on the CPU, unless `kernels/gpu-check.sh` says otherwise.
+/// Where models run: the CPU, unless `kernels/gpu-check.sh` sets another device.
 fn device() -> Device {
-    let is_cuda = told("MANYFRAME_DEVICE").is_some_and(|device| device == "cuda");
+    let is_cuda = variable("MANYFRAME_DEVICE").is_some_and(|device| device == "cuda");
     if is_cuda { Device::new_cuda(0).unwrap() } else { Device::Cpu }
 }
 
-/// What models compute in: `f32`, unless the script says otherwise.
+/// The number type of models: `f32`, unless the script sets another one.
 fn dtype() -> DType {
-    told("MANYFRAME_DTYPE").map_or(DType::F32, |dtype| dtype.parse().unwrap())
+    variable("MANYFRAME_DTYPE").map_or(DType::F32, |dtype| dtype.parse().unwrap())
 }
 
 pub(crate) fn options(window_tokens: usize) -> ModelOptions {
@@ -71,9 +76,9 @@ pub(crate) fn ids(tensor: &Tensor) -> Vec<i64> {
     tensor.to_dtype(DType::I64).unwrap().to_vec1().unwrap()
 }
 
-/// Checks values against a reference in `f32`. In 16 bits each value is off, and a router may choose another expert where two
-/// are nearly alike: there, differences are at most a tenth of the values, as root mean squares; those of PyTorch in `bf16` on
-/// the committed models reach a twentieth.
+/// Compares values with a reference in `f32`. In 16 bits, where rounding may also make a router choose another of two experts with
+/// nearly equal scores, the root mean square of the differences may be a tenth of that of the values; PyTorch in `bf16` reaches a
+/// twentieth on the committed models.
 pub(crate) fn assert_close(ours: &Tensor, truth: &Tensor, most: f32, what: &str) {
     assert_eq!(ours.dims(), truth.dims(), "{what}");
     let values = |tensor: &Tensor| -> Vec<f32> {

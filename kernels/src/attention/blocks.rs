@@ -1,109 +1,136 @@
-//! Attention made of candle's matrix products, block by block: for devices that multiply matrices faster than we could.
+//! Attention made of candle's matrix products, block by block, for devices whose own matrix products are the fastest.
 
-use candle_core::{D, DType, Device, Result, Tensor};
+use std::ops::Range;
 
-use super::Sizes;
-use crate::Window;
+use candle_core::{D, DType, Device, Result, Tensor, bail};
 
-/// Queries of a block.
-const QUERIES: usize = 1024;
-/// Keys of a block: 1 Gi scores at 128 heads, 256 MiB in `f32` at the 8 heads of a small model.
-const KEYS: usize = 4096;
+use super::inputs::{AttentionInputs, HeadSizes, QueryBlock};
+use crate::window::TokenWindow;
 
-/// As [`super::attention`], on any device.
-pub fn attention_in_blocks(q: &Tensor, k: &Tensor, v: &Tensor, window: &Window) -> Result<Tensor> {
-    in_blocks_of((QUERIES, KEYS), q, k, v, window)
+/// Sizes of the blocks that scores are computed in, at least 1 each.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct BlockSizes {
+    pub(super) num_queries: usize,
+    pub(super) num_keys: usize,
 }
 
-pub(super) fn in_blocks_of(
-    (block_queries, block_keys): (usize, usize),
-    q: &Tensor,
-    k: &Tensor,
-    v: &Tensor,
-    window: &Window,
-) -> Result<Tensor> {
-    let sizes = Sizes::of(q, k, v, window)?;
-    let mut outputs = Vec::new();
-    for (tokens, num_before) in window.samples() {
-        let first_key = tokens.start + window.num_before() - num_before;
-        for first_query in tokens.clone().step_by(block_queries.max(1)) {
-            let num_queries = block_queries.max(1).min(tokens.end - first_query);
-            let num_earlier = num_before + first_query - tokens.start;
-            let queries = grouped(&q.narrow(0, first_query, num_queries)?, sizes)?;
-            let mut running: Option<Running> = None;
-            let num_keys = num_earlier + num_queries;
-            for first in (0..num_keys).step_by(block_keys.max(1)) {
-                let num = block_keys.max(1).min(num_keys - first);
-                let by_group = |t: &Tensor| t.narrow(0, first_key + first, num)?.transpose(0, 1)?.contiguous();
-                let (keys, values) = (by_group(k)?, by_group(v)?);
-                let scores = queries.matmul(&keys.t()?)?.to_dtype(DType::F32)?;
-                let scores = match mask(num_earlier, num_queries, first, num, q.device())? {
-                    None => scores,
-                    Some(mask) => {
-                        let shape = (sizes.num_groups, sizes.heads_per_group(), num_queries, num);
-                        scores.reshape(shape)?.broadcast_add(&mask)?.reshape(scores.shape())?
-                    }
-                };
-                running = Some(Running::join(running, &scores, &values)?);
-            }
-            if let Some(running) = running {
-                outputs.push(ungrouped(&running.values.broadcast_div(&running.sum)?, num_queries, sizes)?);
-            }
+/// 4 Mi scores per head: at 32 heads, 512 MiB in `f32`.
+const DEFAULT_SIZES: BlockSizes = BlockSizes { num_queries: 1024, num_keys: 4096 };
+
+/// [`attention`](super::attention) on any device.
+pub(super) fn attention_in_blocks(inputs: AttentionInputs<'_>, window: &TokenWindow) -> Result<Tensor> {
+    in_blocks_of(DEFAULT_SIZES, inputs, window)
+}
+
+pub(super) fn in_blocks_of(blocks: BlockSizes, inputs: AttentionInputs<'_>, window: &TokenWindow) -> Result<Tensor> {
+    let sizes = inputs.check(window)?;
+    let blockwise = BlockwiseAttention { inputs, sizes, max_keys: blocks.num_keys };
+    let blocks = QueryBlock::all(window, blocks.num_queries).into_iter();
+    let outputs: Vec<Tensor> = blocks.map(|block| blockwise.attend(block)).collect::<Result<_>>()?;
+    match outputs.as_slice() {
+        [] => inputs.q.zeros_like(),
+        outputs => Tensor::cat(outputs, 0)?.to_dtype(inputs.q.dtype()),
+    }
+}
+
+/// Attention over at most `max_keys` keys at a time.
+struct BlockwiseAttention<'a> {
+    inputs: AttentionInputs<'a>,
+    sizes: HeadSizes,
+    max_keys: usize,
+}
+
+impl BlockwiseAttention<'_> {
+    /// The outputs of a block of queries, `[queries, heads, width]`, `f32`.
+    fn attend(&self, block: QueryBlock) -> Result<Tensor> {
+        let queries = grouped(&self.inputs.q.narrow(0, block.first_query, block.num_queries)?, self.sizes)?;
+        let mut blocks_of_keys = (0..block.num_keys()).step_by(self.max_keys).map(|first| -> Result<_> {
+            let keys = first..block.num_keys().min(first + self.max_keys);
+            let values = self.by_group(self.inputs.v, block, &keys)?;
+            Ok((self.scores(&queries, block, keys)?, values))
+        });
+        let Some(first) = blocks_of_keys.next() else { bail!("a block of queries sees no key") };
+        let (scores, values) = first?;
+        let mut running = RunningSoftmax::new(&scores, &values)?;
+        for next in blocks_of_keys {
+            let (scores, values) = next?;
+            running = running.join(&scores, &values)?;
+        }
+        ungrouped(&running.values.broadcast_div(&running.sum)?, block.num_queries, self.sizes)
+    }
+
+    /// Scores of a range of the sample's keys, −∞ for keys that come after their query:
+    /// `[groups, heads per group × queries, keys]`, `f32`.
+    fn scores(&self, queries: &Tensor, block: QueryBlock, keys: Range<usize>) -> Result<Tensor> {
+        let scores = queries.matmul(&self.by_group(self.inputs.k, block, &keys)?.t()?)?.to_dtype(DType::F32)?;
+        let shape = (self.sizes.num_groups, self.sizes.heads_per_group(), block.num_queries, keys.len());
+        match mask(block, keys, queries.device())? {
+            None => Ok(scores),
+            Some(mask) => scores.reshape(shape)?.broadcast_add(&mask)?.reshape(scores.shape()),
         }
     }
-    match outputs.as_slice() {
-        [] => q.zeros_like(),
-        outputs => Tensor::cat(outputs, 0)?.to_dtype(q.dtype()),
+
+    /// A range of the sample's keys or values, `[groups, keys, width]`.
+    fn by_group(&self, tensor: &Tensor, block: QueryBlock, keys: &Range<usize>) -> Result<Tensor> {
+        tensor.narrow(0, block.first_key + keys.start, keys.len())?.transpose(0, 1)?.contiguous()
     }
 }
 
-/// What has been seen of the keys: `[groups, heads per group × queries, ·]`, `f32`.
-struct Running {
-    most: Tensor,
+/// Softmax over the keys so far, `[groups, heads per group × queries, ·]`, `f32`.
+struct RunningSoftmax {
+    max: Tensor,
     sum: Tensor,
+    /// Weighted sums of values.
     values: Tensor,
 }
 
-impl Running {
-    fn join(before: Option<Self>, scores: &Tensor, values: &Tensor) -> Result<Self> {
-        let most = scores.max_keepdim(D::Minus1)?;
-        let most = before.as_ref().map_or(Ok(most.clone()), |before| before.most.maximum(&most))?;
-        let weights = scores.broadcast_sub(&most)?.exp()?;
+impl RunningSoftmax {
+    fn new(scores: &Tensor, values: &Tensor) -> Result<Self> {
+        Self::with_max(scores.max_keepdim(D::Minus1)?, scores, values)
+    }
+
+    fn with_max(max: Tensor, scores: &Tensor, values: &Tensor) -> Result<Self> {
+        let weights = scores.broadcast_sub(&max)?.exp()?;
         let sum = weights.sum_keepdim(D::Minus1)?;
         let values = weights.to_dtype(values.dtype())?.matmul(values)?.to_dtype(DType::F32)?;
-        let Some(before) = before else { return Ok(Self { most, sum, values }) };
-        let scale = (before.most - &most)?.exp()?;
+        Ok(Self { max, sum, values })
+    }
+
+    /// Adds the scores of further keys; earlier sums are rescaled to the new maximum.
+    fn join(self, scores: &Tensor, values: &Tensor) -> Result<Self> {
+        let max = self.max.maximum(&scores.max_keepdim(D::Minus1)?)?;
+        let scale = (self.max - &max)?.exp()?;
+        let new = Self::with_max(max, scores, values)?;
         Ok(Self {
-            sum: ((before.sum * &scale)? + sum)?,
-            values: (before.values.broadcast_mul(&scale)? + values)?,
-            most,
+            max: new.max,
+            sum: ((self.sum * &scale)? + new.sum)?,
+            values: (self.values.broadcast_mul(&scale)? + new.values)?,
         })
     }
 }
 
-/// `[queries, heads, width]` as `[groups, heads per group × queries, width]`, scaled.
-fn grouped(q: &Tensor, sizes: Sizes) -> Result<Tensor> {
+/// `[queries, heads, width]` as `[groups, heads per group × queries, width]`, multiplied by the scale of scores.
+fn grouped(q: &Tensor, sizes: HeadSizes) -> Result<Tensor> {
     let num_queries = q.dim(0)?;
     let rows = sizes.heads_per_group() * num_queries;
     (q.transpose(0, 1)?.contiguous()? * f64::from(sizes.scale()))?.reshape((sizes.num_groups, rows, sizes.width))
 }
 
-/// The way back.
-fn ungrouped(values: &Tensor, num_queries: usize, sizes: Sizes) -> Result<Tensor> {
+/// `[groups, heads per group × queries, width]` as `[queries, heads, width]`.
+fn ungrouped(values: &Tensor, num_queries: usize, sizes: HeadSizes) -> Result<Tensor> {
     values.reshape((sizes.num_heads, num_queries, sizes.width))?.transpose(0, 1)?.contiguous()
 }
 
-/// −∞ where a key stands after a query, `[queries, keys]`; `None` if no key does.
+/// −∞ where a key comes after its query, `[queries, keys]`; `None` if none does.
 ///
-/// Every query of a block sees the first key of each block of keys but those that begin after it; such a row is all −∞ only
-/// together with an earlier block that it did see, so that its maximum is finite.
-fn mask(num_earlier: usize, num_queries: usize, first: usize, num: usize, device: &Device) -> Result<Option<Tensor>> {
-    if first + num <= num_earlier + 1 {
+/// A row may be all −∞ for a later range of keys, but never for the first one, so that the running maximum is finite.
+fn mask(block: QueryBlock, keys: Range<usize>, device: &Device) -> Result<Option<Tensor>> {
+    if keys.end <= block.num_earlier + 1 {
         return Ok(None);
     }
-    let rows = (0..num_queries).flat_map(|query| {
-        let num_seen = (num_earlier + query + 1).saturating_sub(first);
-        (0..num).map(move |key| if key < num_seen { 0.0_f32 } else { f32::NEG_INFINITY })
+    let rows = (0..block.num_queries).flat_map(|query| {
+        let num_seen = block.num_seen(query, &keys);
+        (0..keys.len()).map(move |key| if key < num_seen { 0.0_f32 } else { f32::NEG_INFINITY })
     });
-    Tensor::from_vec(rows.collect(), (num_queries, num), device).map(Some)
+    Tensor::from_vec(rows.collect(), (block.num_queries, keys.len()), device).map(Some)
 }

@@ -1,85 +1,111 @@
-//! The scan on the CPU: blocks of channels in parallel, a channel to each lane of the vector units.
+//! The scan on the CPU: blocks of channels in parallel, one channel per lane of the vector unit.
+
+#![expect(
+    clippy::indexing_slicing,
+    reason = "positions follow from shapes that `selective_scan` has checked, and bounds checks on whole rows cost nothing"
+)]
 
 use rayon::prelude::*;
 
-use crate::Window;
 use crate::math::{exp, silu, softplus};
+use crate::window::TokenWindow;
 
-/// Channels of a block: what one thread carries through time, side by side.
+/// Channels of a block, which one thread carries through time together.
 const LANES: usize = 32;
-/// Tokens after which outputs are put in their place: two blocks of them fit into the fast caches.
-const STEP: usize = 128;
+/// Tokens between two copies of a block's outputs to their rows; the outputs of two blocks fit into the fast caches.
+const TOKENS_PER_STEP: usize = 128;
 
-/// The values of a scan; shapes are those of [`super::Scan`], and have been checked.
-pub(super) struct Inputs<'a> {
+/// The values of the scan's inputs: T tokens, D channels, N states per channel.
+pub(super) struct ScanValues<'a> {
+    /// D.
+    pub(super) num_channels: usize,
+    /// N.
+    pub(super) num_states: usize,
+    /// `[T, D]`.
     pub(super) u: &'a [f32],
+    /// `[T, D]`.
     pub(super) dt: &'a [f32],
+    /// `[T, D]`.
     pub(super) z: &'a [f32],
+    /// `[D, N]`.
     pub(super) a: &'a [f32],
+    /// `[T, N]`.
     pub(super) b: &'a [f32],
+    /// `[T, N]`.
     pub(super) c: &'a [f32],
+    /// `[D]`.
     pub(super) d: &'a [f32],
+    /// `[D, N]`.
     pub(super) state: &'a [f32],
 }
 
-/// The outputs, then the state.
-pub(super) fn scan(inputs: &Inputs<'_>, window: &Window, num_channels: usize, num_states: usize) -> Vec<f32> {
-    let num_tokens = window.num_tokens();
-    let mut result = vec![0.0; num_channels * (num_tokens + num_states)];
-    if result.is_empty() {
-        return result;
-    }
-    let (outputs, state) = result.split_at_mut(num_channels * num_tokens);
-    let is_continued = window.num_before() > 0;
-    let mut blocks: Vec<Block> = (0..num_channels)
-        .step_by(LANES)
-        .map(|first| Block::new(inputs, first, LANES.min(num_channels - first), num_states, is_continued))
-        .collect();
-    let is_first = starts(window, num_tokens);
-    for (step, rows) in outputs.chunks_mut(STEP * num_channels).enumerate() {
-        let first_token = step * STEP;
-        let last_token = first_token + rows.len() / num_channels;
-        blocks.par_iter_mut().for_each(|block| {
-            let walk = Walk { block, inputs, num_channels, is_first: &is_first, first_token, last_token };
-            pulp::Arch::new().dispatch(walk);
-        });
-        rows.par_chunks_mut(num_channels).enumerate().for_each(|(row, values)| {
-            for (block, values) in blocks.iter().zip(values.chunks_mut(LANES)) {
-                values.copy_from_slice(&block.outputs[row][..values.len()]);
-            }
-        });
-    }
-    for (block, state) in blocks.iter().zip(state.chunks_mut(LANES * num_states)) {
-        for (lane, values) in state.chunks_exact_mut(num_states).enumerate() {
-            for (value, states) in values.iter_mut().zip(&block.states) {
-                *value = states[lane];
+impl ScanValues<'_> {
+    /// The outputs, `[T, D]`, followed by the state, `[D, N]`.
+    pub(super) fn scan(&self, window: &TokenWindow) -> Vec<f32> {
+        let (num_channels, num_states) = (self.num_channels, self.num_states);
+        let num_tokens = window.num_tokens();
+        let mut result = vec![0.0; num_channels * (num_tokens + num_states)];
+        if result.is_empty() {
+            return result;
+        }
+        let (outputs, state) = result.split_at_mut(num_channels * num_tokens);
+        let is_continued = window.num_before() > 0;
+        let first_channels = (0..num_channels).step_by(LANES);
+        let mut blocks: Vec<_> = first_channels.map(|first| ChannelBlock::new(self, first, is_continued)).collect();
+        let is_first = sample_starts(window);
+        for (step, rows) in outputs.chunks_mut(TOKENS_PER_STEP * num_channels).enumerate() {
+            let first_token = step * TOKENS_PER_STEP;
+            let last_token = first_token + rows.len() / num_channels;
+            blocks.par_iter_mut().for_each(|block| {
+                let step = ScanStep { block, inputs: self, is_first: &is_first, first_token, last_token };
+                pulp::Arch::new().dispatch(step);
+            });
+            rows.par_chunks_mut(num_channels).enumerate().for_each(|(row, values)| {
+                for (block, values) in blocks.iter().zip(values.chunks_mut(LANES)) {
+                    values.copy_from_slice(&block.outputs[row][..values.len()]);
+                }
+            });
+        }
+        for (block, state) in blocks.iter().zip(state.chunks_mut(LANES * num_states)) {
+            for (lane, values) in state.chunks_exact_mut(num_states).enumerate() {
+                for (value, states) in values.iter_mut().zip(&block.states) {
+                    *value = states[lane];
+                }
             }
         }
+        result
     }
-    result
 }
 
-/// For each token whether it is the first of a sample.
-fn starts(window: &Window, num_tokens: usize) -> Vec<bool> {
-    let mut is_first = vec![false; num_tokens];
+/// For each token of a window, whether it is the first of its sample.
+fn sample_starts(window: &TokenWindow) -> Vec<bool> {
+    let mut is_first = vec![false; window.num_tokens()];
     for (tokens, num_before) in window.samples() {
         is_first[tokens.start] = num_before == 0;
     }
     is_first
 }
 
-/// Channels that one thread carries through time. `states` and `decays` are by state, then by channel.
-struct Block {
+/// Neighbouring channels that one thread carries through time.
+struct ChannelBlock {
+    /// The first of the channels.
     first: usize,
+    /// Their number: [`LANES`], or fewer in the last block.
     width: usize,
+    /// By state, then by channel.
     states: Vec<[f32; LANES]>,
+    /// By state, then by channel.
     decays: Vec<[f32; LANES]>,
+    /// By channel.
     skip: [f32; LANES],
+    /// Of the current step, by token, then by channel.
     outputs: Vec<[f32; LANES]>,
 }
 
-impl Block {
-    fn new(inputs: &Inputs<'_>, first: usize, width: usize, num_states: usize, is_continued: bool) -> Self {
+impl ChannelBlock {
+    fn new(inputs: &ScanValues<'_>, first: usize, is_continued: bool) -> Self {
+        let num_states = inputs.num_states;
+        let width = LANES.min(inputs.num_channels - first);
         let by_state = |values: &[f32]| {
             let mut lanes = vec![[0.0; LANES]; num_states];
             for (state, lanes) in lanes.iter_mut().enumerate() {
@@ -96,11 +122,12 @@ impl Block {
             states,
             decays: by_state(inputs.a),
             skip: lanes_of(inputs.d, first, width),
-            outputs: vec![[0.0; LANES]; STEP],
+            outputs: vec![[0.0; LANES]; TOKENS_PER_STEP],
         }
     }
 }
 
+/// `width` values from `first` on, padded with zeros.
 #[inline(always)]
 fn lanes_of(values: &[f32], first: usize, width: usize) -> [f32; LANES] {
     let mut lanes = [0.0; LANES];
@@ -108,28 +135,27 @@ fn lanes_of(values: &[f32], first: usize, width: usize) -> [f32; LANES] {
     lanes
 }
 
-/// A block's way through the tokens from `first_token` to `last_token`.
-struct Walk<'a> {
-    block: &'a mut Block,
-    inputs: &'a Inputs<'a>,
-    num_channels: usize,
+/// The tokens from `first_token` to before `last_token`, for one block of channels.
+struct ScanStep<'a> {
+    block: &'a mut ChannelBlock,
+    inputs: &'a ScanValues<'a>,
     is_first: &'a [bool],
     first_token: usize,
     last_token: usize,
 }
 
-impl pulp::NullaryFnOnce for Walk<'_> {
+impl pulp::NullaryFnOnce for ScanStep<'_> {
     type Output = ();
 
     #[inline(always)]
     fn call(self) {
-        let Block { first, width, states, decays, skip, outputs } = self.block;
-        let num_states = states.len();
+        let ChannelBlock { first, width, states, decays, skip, outputs } = self.block;
+        let ScanValues { num_channels, num_states, .. } = *self.inputs;
         for token in self.first_token..self.last_token {
             if self.is_first[token] {
                 states.fill([0.0; LANES]);
             }
-            let at = token * self.num_channels + *first;
+            let at = token * num_channels + *first;
             let u = lanes_of(self.inputs.u, at, *width);
             let mut dt = lanes_of(self.inputs.dt, at, *width);
             let mut input = [0.0; LANES];

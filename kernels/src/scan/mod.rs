@@ -4,26 +4,27 @@
 //! Δ = softplus(dt)     hₜ = exp(Δₜ·A)·hₜ₋₁ + Δₜ·uₜ·Bₜ     yₜ = (hₜ·Cₜ + D·uₜ)·silu(zₜ)
 //! ```
 //!
-//! Time runs along the rows. The state is `f32` whatever the values are, starts at zero with every sample, and is handed
-//! from window to window, so that memory does not grow with the length of a sequence.
+//! A row is a token. The state is always `f32`, is zero at the start of every sample, and is carried from window to window, so
+//! that memory does not grow with the length of a sequence.
 
 mod cpu;
 
-use candle_core::{CpuStorage, CustomOp3, DType, Layout, Result, Shape, Tensor};
+use candle_core::{CpuStorage, CustomOp3, DType, Device, Layout, Result, Shape, Tensor};
 
-use crate::Window;
-use crate::storage::{expect_shape, held, prepared, prepared_f32, values};
+use crate::storage::{borrowed, expect_shape, prepared, prepared_f32, values};
+use crate::window::TokenWindow;
+use cpu::ScanValues;
 
-/// What a scan reads. T tokens, D channels, N states of a channel.
+/// Inputs of [`selective_scan`]: T tokens, D channels, N states per channel.
 #[derive(Debug, Clone, Copy)]
-pub struct Scan<'a> {
-    /// Inputs, `[T, D]`.
+pub struct ScanInputs<'a> {
+    /// Activations, `[T, D]`.
     pub u: &'a Tensor,
-    /// Step widths before softplus, `[T, D]`.
+    /// Step sizes before softplus, `[T, D]`.
     pub dt: &'a Tensor,
     /// Gates before SiLU, `[T, D]`.
     pub z: &'a Tensor,
-    /// Decay, `[D, N]`: negative numbers.
+    /// Decay rates, `[D, N]`, negative.
     pub a: &'a Tensor,
     /// Input weights, `[T, N]`.
     pub b: &'a Tensor,
@@ -31,21 +32,25 @@ pub struct Scan<'a> {
     pub c: &'a Tensor,
     /// Skip weights, `[D]`.
     pub d: &'a Tensor,
-    /// The state after the window before this one, `[D, N]`; not read if the window begins with a new sample.
+    /// The state after the previous window, `[D, N]`; ignored if the window begins with a new sample.
     pub state: &'a Tensor,
 }
 
-/// What a scan gives.
+/// Result of [`selective_scan`].
 #[derive(Debug, Clone)]
-pub struct Scanned {
-    /// Outputs, `[T, D]`, in the type of the inputs.
+pub struct ScanOutputs {
+    /// Activations, `[T, D]`, in the type of `u`.
     pub y: Tensor,
     /// The state after the last token, `[D, N]`, `f32`.
     pub state: Tensor,
 }
 
-/// Runs the scan over a window.
-pub fn selective_scan(scan: Scan<'_>, window: &Window) -> Result<Scanned> {
+/// Scans the tokens of a window.
+///
+/// # Errors
+///
+/// A shape that does not fit; on CUDA also more than 64 states per channel.
+pub fn selective_scan(scan: ScanInputs<'_>, window: &TokenWindow) -> Result<ScanOutputs> {
     let (num_channels, num_states) = scan.a.dims2()?;
     let num_tokens = window.num_tokens();
     for (name, tensor) in [("u", scan.u), ("dt", scan.dt), ("z", scan.z)] {
@@ -55,34 +60,30 @@ pub fn selective_scan(scan: Scan<'_>, window: &Window) -> Result<Scanned> {
     expect_shape("c", scan.c, &[num_tokens, num_states])?;
     expect_shape("d", scan.d, &[num_channels])?;
     expect_shape("state", scan.state, &[num_channels, num_states])?;
-    let op = ScanOp {
-        window: window.clone(),
-        num_channels,
-        num_states,
-        a: prepared_f32(scan.a)?,
-        b: prepared_f32(scan.b)?,
-        c: prepared_f32(scan.c)?,
-        d: prepared_f32(scan.d)?,
-        state: prepared_f32(scan.state)?,
-    };
+    let [a, b, c] = [prepared_f32(scan.a)?, prepared_f32(scan.b)?, prepared_f32(scan.c)?];
+    let [d, state] = [prepared_f32(scan.d)?, prepared_f32(scan.state)?];
+    let op = ScanOp { window: window.clone(), num_channels, num_states, held: [a, b, c, d, state] };
     let both = prepared(scan.u)?.apply_op3_no_bwd(&prepared(scan.dt)?, &prepared(scan.z)?, &op)?;
     let num_outputs = num_tokens * num_channels;
     let y = both.narrow(0, 0, num_outputs)?.reshape((num_tokens, num_channels))?.to_dtype(scan.u.dtype())?;
-    // A copy: a view would keep the outputs alive as long as the state.
+    // A copy, because a view would keep the outputs in memory as long as the state.
     let state = both.narrow(0, num_outputs, num_channels * num_states)?.copy()?.reshape((num_channels, num_states))?;
-    Ok(Scanned { y, state })
+    Ok(ScanOutputs { y, state })
 }
 
-/// The operation over u, dt and z. A candle operation has one result: outputs and then the state, flat, `f32`.
-pub(crate) struct ScanOp {
-    pub(crate) window: Window,
-    pub(crate) num_channels: usize,
-    pub(crate) num_states: usize,
-    pub(crate) a: Tensor,
-    pub(crate) b: Tensor,
-    pub(crate) c: Tensor,
-    pub(crate) d: Tensor,
-    pub(crate) state: Tensor,
+/// The state before the first token of a sequence: `[D, N]` zeros.
+pub fn initial_state(num_channels: usize, num_states: usize, device: &Device) -> Result<Tensor> {
+    Tensor::zeros((num_channels, num_states), DType::F32, device)
+}
+
+/// The operation over u, dt and z. As a candle operation has one result, it returns the outputs followed by the state, flat,
+/// as `f32`.
+struct ScanOp {
+    window: TokenWindow,
+    num_channels: usize,
+    num_states: usize,
+    /// a, b, c, d and the state, contiguous `f32`.
+    held: [Tensor; 5],
 }
 
 impl ScanOp {
@@ -106,12 +107,11 @@ impl CustomOp3 for ScanOp {
         z_layout: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let (u, dt, z) = (values(u, u_layout)?, values(dt, dt_layout)?, values(z, z_layout)?);
-        let [a, b, c] = [held(&self.a), held(&self.b), held(&self.c)];
-        let [d, state] = [held(&self.d), held(&self.state)];
+        let [a, b, c, d, state] = self.held.each_ref().map(borrowed);
         let (a, b, c, d, state) = (a.values()?, b.values()?, c.values()?, d.values()?, state.values()?);
-        let inputs = cpu::Inputs { u, dt, z, a, b, c, d, state };
-        let result = cpu::scan(&inputs, &self.window, self.num_channels, self.num_states);
-        Ok((CpuStorage::F32(result), self.shape()))
+        let (num_channels, num_states) = (self.num_channels, self.num_states);
+        let inputs = ScanValues { num_channels, num_states, u, dt, z, a, b, c, d, state };
+        Ok((CpuStorage::F32(inputs.scan(&self.window)), self.shape()))
     }
 
     #[cfg(feature = "cuda")]
@@ -124,13 +124,15 @@ impl CustomOp3 for ScanOp {
         z: &candle_core::CudaStorage,
         z_layout: &Layout,
     ) -> Result<(candle_core::CudaStorage, Shape)> {
-        Ok((crate::cuda::scan(self, [(u, u_layout), (dt, dt_layout), (z, z_layout)])?, self.shape()))
+        let arguments = crate::cuda::ScanArguments {
+            window: &self.window,
+            num_channels: self.num_channels,
+            num_states: self.num_states,
+            inputs: [(u, u_layout), (dt, dt_layout), (z, z_layout)],
+            held: &self.held,
+        };
+        Ok((crate::cuda::scan(&arguments)?, self.shape()))
     }
-}
-
-/// The state before the first token of a sample.
-pub fn initial_state(num_channels: usize, num_states: usize, device: &candle_core::Device) -> Result<Tensor> {
-    Tensor::zeros((num_channels, num_states), DType::F32, device)
 }
 
 #[cfg(test)]

@@ -1,19 +1,20 @@
-//! The scan against its definition in double precision, across windows and across boundaries.
+//! The scan against its definition in double precision, across windows and sample boundaries.
 
 use candle_core::{Device, IndexOp};
 use proptest::prelude::*;
 
 use super::*;
-use crate::Packing;
+use crate::window::PackedSamples;
 
 const CHANNELS: usize = 37;
 const STATES: usize = 5;
 
 struct Case {
+    /// u, dt, z, b, c, a, d.
     tensors: Vec<Tensor>,
 }
 
-/// Values that look random and are the same everywhere.
+/// Pseudo-random values from −1 to 1, the same on every machine.
 fn noise(num: usize, seed: u64) -> Vec<f32> {
     let mut state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut next = || {
@@ -37,15 +38,15 @@ impl Case {
         Self { tensors: vec![wide(1), wide(2), wide(3), narrow(4), narrow(7), a, d] }
     }
 
-    fn run(&self, packing: &Packing, window: &Window, state: &Tensor) -> Scanned {
+    fn run(&self, packing: &PackedSamples, window: &TokenWindow, state: &Tensor) -> ScanOutputs {
         assert!(window.start() + window.num_tokens() <= packing.num_tokens());
         let rows = |index: usize| self.tensors[index].narrow(0, window.start(), window.num_tokens()).unwrap();
         let (u, dt, z, b, c) = (rows(0), rows(1), rows(2), rows(3), rows(4));
-        let scan = Scan { u: &u, dt: &dt, z: &z, a: &self.tensors[5], b: &b, c: &c, d: &self.tensors[6], state };
+        let scan = ScanInputs { u: &u, dt: &dt, z: &z, a: &self.tensors[5], b: &b, c: &c, d: &self.tensors[6], state };
         selective_scan(scan, window).unwrap()
     }
 
-    fn in_windows(&self, packing: &Packing, max_tokens: usize) -> Vec<Vec<f32>> {
+    fn in_windows(&self, packing: &PackedSamples, max_tokens: usize) -> Vec<Vec<f32>> {
         let mut state = initial_state(CHANNELS, STATES, &Device::Cpu).unwrap();
         let mut rows = Vec::new();
         for window in packing.windows(max_tokens) {
@@ -57,7 +58,7 @@ impl Case {
     }
 
     /// The definition, one channel and one token at a time.
-    fn by_definition(&self, packing: &Packing) -> Vec<Vec<f64>> {
+    fn by_definition(&self, packing: &PackedSamples) -> Vec<Vec<f64>> {
         let rows: Vec<Vec<Vec<f32>>> = self.tensors[..6].iter().map(|t| t.to_vec2().unwrap()).collect();
         let d: Vec<f32> = self.tensors[6].to_vec1().unwrap();
         let mut h = vec![[0.0_f64; STATES]; CHANNELS];
@@ -87,30 +88,33 @@ impl Case {
 }
 
 #[test]
-fn it_follows_its_definition() {
-    let (case, packing) = (Case::new(300, 1), Packing::from_lengths([100, 1, 199]));
+fn the_scan_follows_its_definition() {
+    let (case, packing) = (Case::new(300, 1), PackedSamples::from_lengths([100, 1, 199]));
     let ours = case.in_windows(&packing, 300);
     let truth = case.by_definition(&packing);
+    assert_eq!(ours.len(), truth.len());
     let differences = ours.iter().flatten().zip(truth.iter().flatten()).map(|(a, b)| (f64::from(*a) - b).abs());
     assert!(differences.fold(0.0, f64::max) < 1e-5);
 }
 
 #[test]
-fn half_precision_values_are_taken_and_given_back() {
+fn outputs_have_the_type_of_the_inputs_and_the_state_is_f32() {
     let case = Case::new(4, 3);
-    let window = Window::of_one(4);
+    let window = TokenWindow::of_one(4);
     let state = initial_state(CHANNELS, STATES, &Device::Cpu).unwrap();
     let half = |index: usize| case.tensors[index].to_dtype(DType::BF16).unwrap();
     let (u, dt, z, b, c) = (half(0), half(1), half(2), half(3), half(4));
-    let scan = Scan { u: &u, dt: &dt, z: &z, a: &case.tensors[5], b: &b, c: &c, d: &case.tensors[6], state: &state };
-    assert_eq!(selective_scan(scan, &window).unwrap().y.dtype(), DType::BF16);
+    let scan =
+        ScanInputs { u: &u, dt: &dt, z: &z, a: &case.tensors[5], b: &b, c: &c, d: &case.tensors[6], state: &state };
+    let scanned = selective_scan(scan, &window).unwrap();
+    assert_eq!((scanned.y.dtype(), scanned.state.dtype()), (DType::BF16, DType::F32));
 }
 
 #[test]
-fn nan_is_not_hidden() {
+fn nan_reaches_the_outputs() {
     let mut case = Case::new(3, 9);
     case.tensors[0] = (&case.tensors[0] * f64::NAN).unwrap();
-    let scanned = case.in_windows(&Packing::from_lengths([3]), 3);
+    let scanned = case.in_windows(&PackedSamples::from_lengths([3]), 3);
     assert!(scanned.iter().flatten().all(|y| y.is_nan()));
 }
 
@@ -119,8 +123,10 @@ fn another_shape_is_an_error() {
     let case = Case::new(4, 3);
     let state = initial_state(CHANNELS, STATES, &Device::Cpu).unwrap();
     let t = &case.tensors;
-    let scan = Scan { u: &t[0], dt: &t[1], z: &t[2], a: &t[5], b: &t[4], c: &t[0], d: &t[6], state: &state };
-    assert!(selective_scan(scan, &Window::of_one(4)).is_err());
+    let scan = ScanInputs { u: &t[0], dt: &t[1], z: &t[2], a: &t[5], b: &t[3], c: &t[4], d: &t[6], state: &state };
+    assert!(selective_scan(scan, &TokenWindow::of_one(4)).is_ok());
+    assert!(selective_scan(ScanInputs { c: &t[0], ..scan }, &TokenWindow::of_one(4)).is_err());
+    assert!(selective_scan(scan, &TokenWindow::of_one(3)).is_err());
 }
 
 proptest! {
@@ -128,7 +134,7 @@ proptest! {
 
     #[test]
     fn windows_do_not_change_the_result(lengths in prop::collection::vec(1_usize..60, 1..5), step in 1_usize..70) {
-        let packing = Packing::from_lengths(lengths);
+        let packing = PackedSamples::from_lengths(lengths);
         let case = Case::new(packing.num_tokens(), 2);
         prop_assert_eq!(case.in_windows(&packing, usize::MAX), case.in_windows(&packing, step));
     }
@@ -136,10 +142,10 @@ proptest! {
     #[test]
     fn a_sample_does_not_see_the_one_before(first in 1_usize..40, second in 1_usize..40) {
         let case = Case::new(first + second, 4);
-        let packed = case.in_windows(&Packing::from_lengths([first, second]), 16);
+        let packed = case.in_windows(&PackedSamples::from_lengths([first, second]), 16);
         let alone = Case { tensors: case.tensors.iter().enumerate().map(|(index, tensor)| {
             if index < 5 { tensor.i(first..).unwrap() } else { tensor.clone() }
         }).collect() };
-        prop_assert_eq!(&packed[first..], &alone.in_windows(&Packing::from_lengths([second]), 16)[..]);
+        prop_assert_eq!(&packed[first..], &alone.in_windows(&PackedSamples::from_lengths([second]), 16)[..]);
     }
 }

@@ -14,8 +14,8 @@ use manyframe_core::Digest;
 use manyframe_dataset::{DatasetReader, work_directory};
 use manyframe_pipeline::ValidateTable;
 use manyframe_validate::measure::{
-    Choice, Controls, Finding, Meter, ModelFacts, Policy, Report, Run, RunOptions, SampleMeasure, Verdict, choose,
-    write_table,
+    Controls, Finding, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, SampleChoice, SampleMeasure,
+    ValidationRun, Verdict, choose, write_table,
 };
 use manyframe_validate::{DeviceChoice, OpenModel};
 
@@ -30,7 +30,7 @@ pub struct ValidateRequest {
     /// The model's directory.
     pub model: PathBuf,
     /// How many samples are run.
-    pub choice: Choice,
+    pub choice: SampleChoice,
     /// Which samples are run.
     pub seed: u64,
     /// Where the model runs.
@@ -55,7 +55,7 @@ impl ValidateRequest {
         Ok(Self {
             dataset: PathBuf::new(),
             model,
-            choice: Choice::Count(table.samples.get() as usize),
+            choice: SampleChoice::Count(table.samples.get() as usize),
             seed: table.seed,
             device: table.device,
             options: RunOptions {
@@ -123,12 +123,13 @@ pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn M
     let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let journal = journal_path(&dataset, &samples, &open.facts, request.options)?;
     executor.progress.start(Step::Validate, samples.len() as u64);
-    let (measures, stages) = executor.pool.install(|| {
-        let run = Run::new(&open.model, &samples, request.options, meter);
+    let (measures, usage) = executor.pool.install(|| {
+        let run = ValidationRun { model: &open.model, samples: &samples, options: request.options, meter };
         run.run(&journal, executor.progress)
     })?;
     executor.progress.finish(Step::Validate);
-    let report = Report::new(&measures, open.facts, request.policy, open.footprint, stages);
+    let context = ReportContext { model: open.facts, footprint: open.footprint, policy: request.policy, usage };
+    let report = Report::new(&measures, context);
     write(&request.dataset, &measures, &report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)

@@ -7,14 +7,14 @@ use manyframe_core::{Layout, RecordId, Sample, SampleTokens};
 use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, ShardName, Status};
 use manyframe_format::Formatter;
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
-use manyframe_validate::measure::{Candidate, SampleSource};
-use manyframe_validate::{Tokens, ValidationSample};
+use manyframe_validate::measure::{SampleCandidate, SampleSource};
+use manyframe_validate::{TokenCounts, ValidationSample};
 
 use crate::error::EngineError;
 use crate::verify::tokens::open_formatter;
 
 /// A candidate, and the shard that holds it.
-pub(super) type Listed = (Candidate, ShardName);
+pub(super) type Listed = (SampleCandidate, ShardName);
 
 /// The samples of a run, in its order.
 pub(super) struct DatasetSamples {
@@ -37,7 +37,10 @@ pub(super) fn list_candidates(dataset: &DatasetReader) -> Result<Vec<Listed>, En
         let row = row?;
         let is_first = row.status == Status::Delivered && row.repetition == 0;
         if let (true, Some((cost, layout)), Some(shard)) = (is_first, row.measured, row.shard) {
-            listed.push((Candidate { id: row.id, source: row.source, layout, num_tokens: cost.num_tokens() }, shard));
+            listed.push((
+                SampleCandidate { id: row.id, source: row.source, layout, num_tokens: cost.num_tokens() },
+                shard,
+            ));
         }
     }
     Ok(listed)
@@ -121,7 +124,7 @@ impl SampleSource for DatasetSamples {
             input_ids: tokens.input_ids.into_iter().map(i64::from).collect(),
             labels: tokens.labels.into_iter().map(i64::from).collect(),
             images,
-            stated: Tokens {
+            stated: TokenCounts {
                 text: sample.cost.text_tokens,
                 delimiters: sample.cost.delimiter_tokens,
                 visual: sample.cost.visual_tokens,

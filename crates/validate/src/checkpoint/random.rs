@@ -1,6 +1,7 @@
-//! A model with random weights, the same from the same seed on every machine.
+//! Models with random weights, the same from the same seed on every machine.
 //!
-//! With such a model a loss near the logarithm of the vocabulary says that the wiring is right. It judges no data.
+//! They are smoke tests only: a loss near the logarithm of the vocabulary shows that data and code fit together, and says nothing
+//! about data quality.
 
 use std::io::Write;
 use std::path::Path;
@@ -9,17 +10,25 @@ use half::bf16;
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, FileError, StagedDirectory, write_json};
 use manyframe_core::Digest;
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::files::SINGLE_FILE;
 use super::names::written;
-use super::specs::{Start, TensorSpec, specs};
-use crate::ValidateError;
+use super::specs::{InitialValues, TensorSpec, specs};
 use crate::config::{CONFIG_FILE, ModelConfig};
+use crate::error::ValidateError;
 
-/// Writes a model of random `bf16` weights into a new directory: `config.json` and `model.safetensors`.
+/// The field of a configuration that marks its weights as random.
+pub(super) const RANDOM_FIELD: &str = "manyframe_random_weights";
+
+/// Writes a model of random `bf16` weights: a new directory with `config.json` and `model.safetensors`.
 ///
-/// Nothing is kept in memory but one row at a time, and nothing is there under its name before it is whole.
+/// The directory appears under its name when it is complete. One row of one tensor is in memory at a time.
+///
+/// # Errors
+///
+/// The configuration has problems, the directory exists, or it cannot be written.
 pub fn write_random(directory: &Path, config: &ModelConfig, seed: u64) -> Result<(), ValidateError> {
     let problems = config.problems();
     if !problems.is_empty() {
@@ -29,7 +38,7 @@ pub fn write_random(directory: &Path, config: &ModelConfig, seed: u64) -> Result
         return Err(ValidateError::Occupied { path: directory.to_owned() });
     }
     let staged = StagedDirectory::beside(directory)?;
-    write_json(&staged.path().join(CONFIG_FILE), &described(config))?;
+    write_json(&staged.path().join(CONFIG_FILE), &written_config(config))?;
     let tensors_path = staged.path().join(SINGLE_FILE);
     let mut tensors = AtomicFile::create(&tensors_path)?;
     write_safetensors(&mut tensors, config, seed).map_err(FileError::write(&tensors_path))?;
@@ -37,20 +46,28 @@ pub fn write_random(directory: &Path, config: &ModelConfig, seed: u64) -> Result
     Ok(staged.publish(Flush::Done)?)
 }
 
-/// The configuration as transformers reads it, with a note that the weights are random.
-fn described(config: &ModelConfig) -> Value {
-    let mut value = json!(config);
-    if let Value::Object(fields) = &mut value {
-        fields.insert("model_type".to_owned(), json!("jamba"));
-        fields.insert("architectures".to_owned(), json!(["JambaForCausalLM"]));
-        fields.insert("dtype".to_owned(), json!("bfloat16"));
-        fields.insert(RANDOM.to_owned(), json!(true));
-    }
-    value
+/// A configuration as transformers reads it, and that its weights are random.
+#[derive(Serialize)]
+struct WrittenConfig<'a> {
+    #[serde(flatten)]
+    config: &'a ModelConfig,
+    model_type: &'static str,
+    architectures: [&'static str; 1],
+    dtype: &'static str,
+    #[serde(rename = "manyframe_random_weights")]
+    has_random_weights: bool,
 }
 
-/// The field of a configuration that says that its weights are random.
-pub(crate) const RANDOM: &str = "manyframe_random_weights";
+/// The fields of `config.json`, sorted.
+fn written_config(config: &ModelConfig) -> Value {
+    json!(WrittenConfig {
+        config,
+        model_type: "jamba",
+        architectures: ["JambaForCausalLM"],
+        dtype: "bfloat16",
+        has_random_weights: true,
+    })
+}
 
 fn write_safetensors(file: &mut dyn Write, config: &ModelConfig, seed: u64) -> std::io::Result<()> {
     let mut header = Map::new();
@@ -63,7 +80,7 @@ fn write_safetensors(file: &mut dyn Write, config: &ModelConfig, seed: u64) -> s
             .insert(written(&spec.name), json!({ "dtype": "BF16", "shape": spec.shape, "data_offsets": [start, end] }));
     }
     let mut text = serde_json::to_vec(&header)?;
-    // Tensors begin at a multiple of 8 bytes.
+    // Tensors start at a multiple of 8 bytes.
     text.resize(text.len().next_multiple_of(8), b' ');
     file.write_all(&(text.len() as u64).to_le_bytes())?;
     file.write_all(&text)?;
@@ -71,23 +88,23 @@ fn write_safetensors(file: &mut dyn Write, config: &ModelConfig, seed: u64) -> s
 }
 
 fn write_values(file: &mut dyn Write, spec: &TensorSpec, seed: u64) -> std::io::Result<()> {
-    let row_len = spec.shape.last().copied().unwrap_or(1).max(1);
+    let row_len = spec.shape.last().map_or(1, |columns| (*columns).max(1));
     let num_inputs: usize = spec.shape.iter().skip(1).product();
-    let mut numbers = Numbers::new(seed, &spec.name);
+    let mut numbers = RandomNumbers::new(seed, &spec.name);
     let mut row = Vec::with_capacity(2 * row_len);
     for _ in 0..spec.num_values() / row_len as u64 {
         row.clear();
         for column in 0..row_len {
-            let value = match spec.start {
-                Start::Scaled => numbers.normal() / (num_inputs as f64).sqrt(),
-                Start::Small => 0.02 * numbers.normal(),
-                Start::Zeros => 0.0,
-                Start::Ones => 1.0,
-                Start::LogCount => (column as f64 + 1.0).ln(),
-                Start::StepWidths => {
-                    let width = (numbers.uniform() * (0.1_f64.ln() - 0.001_f64.ln()) + 0.001_f64.ln()).exp();
+            let value = match spec.initial {
+                InitialValues::Scaled => numbers.normal() / (num_inputs as f64).sqrt(),
+                InitialValues::Small => 0.02 * numbers.normal(),
+                InitialValues::Zeros => 0.0,
+                InitialValues::Ones => 1.0,
+                InitialValues::LogCount => (column as f64 + 1.0).ln(),
+                InitialValues::StepSizes => {
+                    let size = (numbers.uniform() * (0.1_f64.ln() - 0.001_f64.ln()) + 0.001_f64.ln()).exp();
                     // The inverse of softplus.
-                    width + (-(-width).exp_m1()).ln()
+                    size + (-(-size).exp_m1()).ln()
                 }
             };
             row.extend_from_slice(&bf16::from_f64(value).to_le_bytes());
@@ -97,15 +114,14 @@ fn write_values(file: &mut dyn Write, spec: &TensorSpec, seed: u64) -> std::io::
     Ok(())
 }
 
-/// Random numbers of a tensor: SplitMix64 (Steele and others, 2014), started by seed and name.
-struct Numbers(u64);
+/// The random numbers of a tensor: SplitMix64 (Steele, Lea and Flood, OOPSLA 2014), seeded with seed and name.
+struct RandomNumbers(u64);
 
-impl Numbers {
+impl RandomNumbers {
     fn new(seed: u64, name: &str) -> Self {
         let Digest(bytes) = Digest::of_fields([&seed.to_le_bytes()[..], name.as_bytes()]);
-        let mut first = [0; 8];
-        first.iter_mut().zip(bytes).for_each(|(to, from)| *to = from);
-        Self(u64::from_le_bytes(first))
+        let [a, b, c, d, e, f, g, h, ..] = bytes;
+        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
     }
 
     fn bits(&mut self) -> u64 {
@@ -116,16 +132,16 @@ impl Numbers {
         z ^ (z >> 31)
     }
 
-    /// Evenly from 0 to 1.
+    /// Uniform from 0 to 1.
     fn uniform(&mut self) -> f64 {
         (self.bits() >> 11) as f64 / (1_u64 << 53) as f64
     }
 
-    /// Close to a standard normal number: twelve uniform ones less six. Sums only, so that every machine gets the same.
+    /// Approximately standard normal: the sum of twelve uniform numbers less 6. Additions round the same on every machine.
     fn normal(&mut self) -> f64 {
         let mut sum = -6.0;
         for _ in 0..3 {
-            // Four numbers of 16 bits from each draw; their steps vanish in `bf16`.
+            // Four numbers of 16 bits per draw: `bf16` has fewer bits.
             let bits = self.bits();
             for shift in [0, 16, 32, 48] {
                 sum += (((bits >> shift) & 0xffff) as f64 + 0.5) / 65_536.0;

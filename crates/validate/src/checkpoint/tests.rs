@@ -1,6 +1,6 @@
-//! Checkpoints that are whole, and everything else.
+//! Complete checkpoints, and damaged ones.
 
-#![expect(clippy::disallowed_methods, reason = "half a file left by a crash is no harm in a test")]
+#![expect(clippy::disallowed_methods, reason = "a file that a crash leaves incomplete does no harm in a test")]
 
 use std::fs;
 
@@ -9,10 +9,11 @@ use tempfile::TempDir;
 
 use super::*;
 use crate::config::{JambaConfig, VisionConfig};
-use crate::{HybridModel, ImageTokens, ModelOptions};
+use crate::model::{HybridModel, ModelOptions};
+use crate::vision::ImageTokens;
 
 /// A model of a few thousand parameters.
-fn minute() -> ModelConfig {
+fn smallest() -> ModelConfig {
     let language = JambaConfig {
         vocab_size: 11,
         hidden_size: 8,
@@ -41,7 +42,7 @@ fn minute() -> ModelConfig {
 fn written_model() -> (TempDir, PathBuf) {
     let parent = tempfile::tempdir().unwrap();
     let directory = parent.path().join("model");
-    write_random(&directory, &minute(), 7).unwrap();
+    write_random(&directory, &smallest(), 7).unwrap();
     (parent, directory)
 }
 
@@ -52,27 +53,28 @@ fn problems(error: ValidateError) -> Vec<String> {
     }
 }
 
-/// A change of this is a change of every random model.
+/// If this changes, every random model changes.
 const FIRST_DIGITS: &str = "33bf301fa0f942f5";
 
 #[test]
-fn a_seed_gives_the_same_bytes_and_another_seed_does_not() {
+fn the_same_seed_writes_the_same_bytes_and_another_seed_others() {
     let (parent, directory) = written_model();
     let (again, other) = (parent.path().join("again"), parent.path().join("other"));
-    write_random(&again, &minute(), 7).unwrap();
-    write_random(&other, &minute(), 8).unwrap();
+    write_random(&again, &smallest(), 7).unwrap();
+    write_random(&other, &smallest(), 8).unwrap();
     let bytes = |directory: &Path| fs::read(directory.join(files::SINGLE_FILE)).unwrap();
     assert_eq!(bytes(&directory), bytes(&again));
     assert_ne!(bytes(&directory), bytes(&other));
-    assert_eq!(Digest::of(&bytes(&directory)).to_string().get(..16), Some(FIRST_DIGITS));
+    assert!(Digest::of(&bytes(&directory)).to_string().starts_with(FIRST_DIGITS));
 }
 
 #[test]
-fn a_written_model_is_whole() {
+fn a_written_model_is_complete() {
     let (_parent, directory) = written_model();
     let checkpoint = Checkpoint::open(&directory).unwrap();
-    assert_eq!(checkpoint.config(), &minute());
+    assert_eq!(checkpoint.config(), &smallest());
     assert_eq!(checkpoint.dtype(), DType::BF16);
+    assert!(checkpoint.is_random());
     let a_log = checkpoint.tensor("model.layers.0.mamba.A_log", DType::F32, &Device::Cpu).unwrap();
     assert_eq!(a_log.to_vec2::<f32>().unwrap()[3], [0.0, 0.691_406_25]);
 }
@@ -80,17 +82,20 @@ fn a_written_model_is_whole() {
 #[test]
 fn an_existing_directory_is_left_alone() {
     let (parent, _) = written_model();
-    assert!(matches!(write_random(parent.path(), &minute(), 1), Err(ValidateError::Occupied { .. })));
+    let result = write_random(parent.path(), &smallest(), 1);
+    assert!(matches!(result, Err(ValidateError::Occupied { .. })));
+    let left: Vec<_> = fs::read_dir(parent.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["model"]);
 }
 
 const CONFIG: &str = crate::config::CONFIG_FILE;
 
 #[test]
-fn all_differences_are_one_error() {
+fn all_differences_from_the_configuration_are_listed_together() {
     let (_parent, directory) = written_model();
     let path = directory.join(CONFIG);
     let text = fs::read_to_string(&path).unwrap();
-    // Another vocabulary, no experts, a bias more.
+    // Another vocabulary, no experts, and one more bias.
     let text =
         text.replace("\"vocab_size\": 11", "\"vocab_size\": 12").replace("\"num_experts\": 2", "\"num_experts\": 1");
     let text = text.replace("\"mamba_proj_bias\": false", "\"mamba_proj_bias\": true");
@@ -99,11 +104,11 @@ fn all_differences_are_one_error() {
     let has = |start: &str| problems.iter().any(|problem| problem.starts_with(start));
     assert!(has("lm_head.weight has the shape [11, 8], expected [12, 8]"), "{problems:?}");
     assert!(has("missing: model.layers.0.mamba.in_proj.bias [32]"), "{problems:?}");
-    assert!(has("surplus: model.layers.1.feed_forward.experts.1.down_proj.weight"), "{problems:?}");
+    assert!(has("unexpected: model.layers.1.feed_forward.experts.1.down_proj.weight"), "{problems:?}");
 }
 
 #[test]
-fn a_tower_may_stand_apart() {
+fn a_tower_may_be_stored_in_a_folder_of_its_own() {
     let (_parent, directory) = written_model();
     let whole = Checkpoint::open(&directory).unwrap();
     // The same tensors in three files: language model, projector, and tower in a folder of its own.
@@ -123,7 +128,7 @@ fn a_tower_may_stand_apart() {
         name.contains("mm_projector").then(|| name.to_owned())
     });
     write(tower.join(files::SINGLE_FILE), &|name| name.strip_prefix(prefix).map(str::to_owned));
-    let mut config = serde_json::json!(minute());
+    let mut config = serde_json::json!(smallest());
     let vision = config.as_object_mut().unwrap().remove("vision_config").unwrap();
     fs::write(split.path().join(CONFIG), config.to_string()).unwrap();
     fs::write(tower.join(CONFIG), serde_json::json!({ "vision_config": vision }).to_string()).unwrap();
@@ -133,7 +138,7 @@ fn a_tower_may_stand_apart() {
 }
 
 #[test]
-fn an_index_names_files_beside_it_only() {
+fn an_index_may_only_name_files_in_its_directory() {
     let (_parent, directory) = written_model();
     let index = r#"{"weight_map": {"lm_head.weight": "../../secret"}}"#;
     fs::write(directory.join("model.safetensors.index.json"), index).unwrap();
@@ -141,7 +146,7 @@ fn an_index_names_files_beside_it_only() {
 }
 
 #[test]
-fn numbers_beyond_reason_are_refused_together() {
+fn values_out_of_range_are_listed_together() {
     let (_parent, directory) = written_model();
     fs::write(
         directory.join(CONFIG),
@@ -149,7 +154,11 @@ fn numbers_beyond_reason_are_refused_together() {
     )
     .unwrap();
     match Checkpoint::open(&directory) {
-        Err(ValidateError::Config { problems, .. }) => assert!(problems.len() >= 4, "{problems:?}"),
+        Err(ValidateError::Config { problems, .. }) => {
+            for name in ["num_hidden_layers is", "hidden_size is", "num_key_value_heads is"] {
+                assert!(problems.iter().any(|problem| problem.starts_with(name)), "{name}: {problems:?}");
+            }
+        }
         other => panic!("{other:?}"),
     }
 }
@@ -157,7 +166,7 @@ fn numbers_beyond_reason_are_refused_together() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(256))]
 
-    /// Whatever happens to a file, opening it and reading its tensors gives a model or an error.
+    /// However a file is damaged, opening it and reading its tensors ends in a model or an error.
     #[test]
     fn damaged_files_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 0..6),
@@ -167,12 +176,11 @@ proptest! {
         let (_parent, directory) = written_model();
         let path = directory.join(if in_config { CONFIG } else { files::SINGLE_FILE });
         let mut bytes = fs::read(&path).unwrap();
-        // Half of the changes fall on the header, which is where they can do harm.
+        // Half of the changes are in the header, where they do most harm.
         let header = bytes.len().min(600);
-        for (nth, (place, value)) in changes.iter().enumerate() {
+        for (nth, (position, value)) in changes.iter().enumerate() {
             let range = if nth % 2 == 0 { header } else { bytes.len() };
-            let at = place.index(range);
-            bytes[at] = *value;
+            bytes[position.index(range)] = *value;
         }
         if let Some(cut) = cut {
             bytes.truncate(cut.index(bytes.len()));
@@ -185,7 +193,7 @@ proptest! {
         }
     }
 
-    /// Whatever a configuration says, reading the model gives a model or an error.
+    /// Whatever a configuration says, reading the model ends in a model or an error.
     #[test]
     fn wrong_numbers_never_panic(
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<bool>(), wrong_value()), 1..4),
@@ -193,11 +201,11 @@ proptest! {
         let (_parent, directory) = written_model();
         let path = directory.join(CONFIG);
         let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
-        for (place, in_tower, value) in changes {
+        for (position, in_tower, value) in changes {
             let fields = if in_tower { &mut config["vision_config"] } else { &mut config };
             // An earlier change may have replaced the tower by a number.
             let Some(fields) = fields.as_object_mut() else { continue };
-            let name = fields.keys().nth(place.index(fields.len())).unwrap().clone();
+            let name = fields.keys().nth(position.index(fields.len())).unwrap().clone();
             fields.insert(name, value);
         }
         fs::write(&path, config.to_string()).unwrap();

@@ -1,8 +1,11 @@
 //! The vision tower: CLIP's vision transformer (arXiv 2103.00020).
 
+use std::path::Path;
+
 use serde::{Deserialize, Serialize};
 
-use super::Bounds;
+use super::untrusted::{Bounds, divides, parse, read_json};
+use crate::error::ValidateError;
 
 /// A CLIP vision tower. Defaults are those of Hugging Face's `CLIPVisionConfig`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -10,13 +13,13 @@ use super::Bounds;
 pub struct VisionConfig {
     /// Width of the residual stream.
     pub hidden_size: usize,
-    /// Width inside of a feed-forward layer.
+    /// Width inside a feed-forward layer.
     pub intermediate_size: usize,
-    /// Layers.
+    /// Number of layers.
     pub num_hidden_layers: usize,
-    /// Heads.
+    /// Attention heads.
     pub num_attention_heads: usize,
-    /// Channels of an image; only 3 exist.
+    /// Channels of an image; only 3 is supported.
     pub num_channels: usize,
     /// Side of an image in pixels.
     pub image_size: usize,
@@ -24,7 +27,7 @@ pub struct VisionConfig {
     pub patch_size: usize,
     /// The activation of feed-forward layers.
     pub hidden_act: Activation,
-    /// What is added to the variance before its root.
+    /// Added to the variance under the root.
     pub layer_norm_eps: f64,
 }
 
@@ -55,33 +58,41 @@ impl Default for VisionConfig {
 }
 
 impl VisionConfig {
+    /// Reads the configuration of a vision tower: that of CLIP's vision model, or of a whole CLIP.
+    pub(super) fn read(path: &Path) -> Result<Self, ValidateError> {
+        let mut value = read_json(path)?;
+        if let Some(inner) = value.get_mut("vision_config") {
+            value = inner.take();
+        }
+        parse(value, path)
+    }
+
     /// Everything that is out of range or does not fit together.
     pub fn problems(&self) -> Vec<String> {
         let mut bounds = Bounds(Vec::new());
-        bounds.check("vision hidden_size", self.hidden_size, 1 << 15);
-        bounds.check("vision intermediate_size", self.intermediate_size, 1 << 17);
-        bounds.check("vision num_hidden_layers", self.num_hidden_layers, 256);
-        bounds.check("vision num_attention_heads", self.num_attention_heads, 256);
-        bounds.check("image_size", self.image_size, 4096);
-        bounds.check("patch_size", self.patch_size, 256);
-        let fits = |whole: usize, part: usize| part > 0 && whole.is_multiple_of(part);
-        bounds.check_that(fits(self.hidden_size, self.num_attention_heads), || {
-            format!(
-                "vision hidden_size {} is not a multiple of its heads {}",
-                self.hidden_size, self.num_attention_heads
-            )
+        bounds.within([
+            ("vision hidden_size", self.hidden_size, 1 << 15),
+            ("vision intermediate_size", self.intermediate_size, 1 << 17),
+            ("vision num_hidden_layers", self.num_hidden_layers, 256),
+            ("vision num_attention_heads", self.num_attention_heads, 256),
+            ("image_size", self.image_size, 4096),
+            ("patch_size", self.patch_size, 256),
+        ]);
+        let (hidden, heads) = (self.hidden_size, self.num_attention_heads);
+        bounds.expect(divides(heads, hidden), || {
+            format!("vision hidden_size {hidden} is not a multiple of vision num_attention_heads {heads}")
         });
-        bounds.check_that(fits(self.image_size, self.patch_size), || {
+        bounds.expect(divides(self.patch_size, self.image_size), || {
             format!("image_size {} is not a multiple of patch_size {}", self.image_size, self.patch_size)
         });
-        bounds.check_that(self.num_channels == 3, || format!("num_channels is {}, expected 3", self.num_channels));
-        bounds.check_that(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0, || {
+        bounds.expect(self.num_channels == 3, || format!("num_channels is {}, expected 3", self.num_channels));
+        bounds.expect(self.layer_norm_eps > 0.0 && self.layer_norm_eps < 1.0, || {
             format!("layer_norm_eps is {}, expected a number between 0 and 1", self.layer_norm_eps)
         });
         bounds.0
     }
 
-    /// Patches along a side of an image.
+    /// Patches along each side of an image.
     pub fn grid_edge(&self) -> usize {
         self.image_size / self.patch_size.max(1)
     }

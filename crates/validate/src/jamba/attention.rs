@@ -1,10 +1,10 @@
-//! Grouped-query attention without positions.
+//! The attention mixer: grouped-query attention without positional encoding.
 
 use candle_core::{Result, Tensor};
-use manyframe_kernels::{Window, attention};
+use manyframe_kernels::{AttentionInputs, TokenWindow, attention};
 
-use crate::ValidateError;
 use crate::config::JambaConfig;
+use crate::error::ValidateError;
 use crate::layers::{Linear, Parameters};
 
 #[derive(Debug)]
@@ -18,7 +18,7 @@ pub(super) struct Attention {
     width: usize,
 }
 
-/// Keys and values of the sample that is open at the end of the last window, `[tokens, groups, width]`.
+/// Keys and values of the sample that is unfinished at the end of the last window, `[tokens, groups, width]` each.
 #[derive(Debug, Clone, Default)]
 pub(super) struct AttentionState(Option<(Tensor, Tensor)>);
 
@@ -35,7 +35,8 @@ impl Attention {
         })
     }
 
-    pub(super) fn forward(&self, x: &Tensor, window: &Window, state: &mut AttentionState) -> Result<Tensor> {
+    /// `[T, hidden]` to `[T, hidden]`.
+    pub(super) fn forward(&self, x: &Tensor, window: &TokenWindow, state: &mut AttentionState) -> Result<Tensor> {
         let num_tokens = x.dim(0)?;
         let q = self.q_proj.forward(x)?.reshape((num_tokens, self.num_heads, self.width))?;
         let by_group = |linear: &Linear| linear.forward(x)?.reshape((num_tokens, self.num_groups, self.width));
@@ -44,8 +45,8 @@ impl Attention {
             k = Tensor::cat(&[earlier_k, &k], 0)?;
             v = Tensor::cat(&[earlier_v, &v], 0)?;
         }
-        let mixed = attention(&q, &k, &v, window)?;
-        // Whole samples are over; only the open one is looked back on. A copy, as a view would keep all of the rest.
+        let mixed = attention(AttentionInputs { q: &q, k: &k, v: &v }, window)?;
+        // Only the unfinished sample is needed again. A copy, because a view would keep the rest in memory.
         let num_open = window.num_open();
         let first_open = k.dim(0)? - num_open;
         let open = |t: &Tensor| if first_open == 0 { Ok(t.clone()) } else { t.narrow(0, first_open, num_open)?.copy() };

@@ -1,48 +1,47 @@
-//! The language model: Jamba (arXiv 2403.19887), over packed samples and window by window.
+//! The language model, Jamba (arXiv 2403.19887), over packed samples, window by window.
 //!
 //! ```text
 //! x ─ norm ─ Mamba or attention ─⊕─ norm ─ MLP or experts ─⊕─▶ … ─ norm ─▶ hidden states ─ head ─▶ logits
 //! ```
 //!
-//! A long sequence runs through all layers one window at a time; what a layer has to remember is in [`State`]: a few
-//! rows for Mamba, keys and values of the open sample for attention.
+//! A long sequence runs through all layers one window at a time. What layers remember between windows is in [`JambaState`]: a
+//! few rows for Mamba, keys and values of the unfinished sample for attention.
 
 mod attention;
 mod feed_forward;
 mod mamba;
 
-use candle_core::{DType, Device, Result, Tensor};
-use manyframe_kernels::Window;
+use candle_core::{Result, Tensor, bail};
+use manyframe_kernels::TokenWindow;
 
-use crate::ValidateError;
-use crate::checkpoint::Checkpoint;
 use crate::config::{JambaConfig, MixerKind};
+use crate::error::ValidateError;
 use crate::layers::{Parameters, RmsNorm};
-use attention::Attention;
+use attention::{Attention, AttentionState};
 use feed_forward::FeedForward;
-use mamba::Mamba;
+use mamba::{Mamba, MambaState};
 
 /// A Jamba model, ready to run.
 #[derive(Debug)]
 pub struct Jamba {
     embedding: Tensor,
-    layers: Vec<Layer>,
+    layers: Vec<JambaLayer>,
     final_norm: RmsNorm,
     head: Tensor,
 }
 
-/// What the layers of a model remember of the windows before.
+/// What the layers remember of the windows so far.
 #[derive(Debug, Clone)]
-pub struct State(Vec<LayerState>);
+pub struct JambaState(Vec<LayerState>);
 
 #[derive(Debug, Clone)]
 enum LayerState {
-    Mamba(mamba::MambaState),
-    Attention(attention::AttentionState),
+    Mamba(MambaState),
+    Attention(AttentionState),
 }
 
 #[derive(Debug)]
-struct Layer {
+struct JambaLayer {
     mixer_norm: RmsNorm,
     mixer: Mixer,
     feed_forward_norm: RmsNorm,
@@ -57,36 +56,41 @@ enum Mixer {
 
 impl Jamba {
     /// Reads the language model of a checkpoint.
-    pub fn read(checkpoint: &Checkpoint, dtype: DType, device: &Device) -> std::result::Result<Self, ValidateError> {
-        let config = &checkpoint.config().language;
-        let parameters = Parameters::new(checkpoint, dtype, device);
+    pub(crate) fn read(parameters: &Parameters<'_>, config: &JambaConfig) -> std::result::Result<Self, ValidateError> {
         let model = parameters.below("model");
-        let layers =
-            (0..config.num_hidden_layers).map(|layer| Layer::read(&model.below("layers").below(layer), config, layer));
+        let layers = model.below("layers");
+        let layers = (0..config.num_hidden_layers).map(|layer| JambaLayer::read(&layers.below(layer), config, layer));
         let embedding = model.tensor("embed_tokens.weight")?;
         let head = if config.tie_word_embeddings { embedding.clone() } else { parameters.tensor("lm_head.weight")? };
         let final_norm = model.rms_norm("final_layernorm", config.rms_norm_eps)?;
         Ok(Self { layers: layers.collect::<std::result::Result<_, _>>()?, embedding, final_norm, head })
     }
 
-    /// The embeddings of ids, `[n, hidden]`.
+    /// The embeddings of token ids, `[n, hidden]`.
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.embedding.index_select(&Tensor::from_slice(ids, ids.len(), self.embedding.device())?, 0)
     }
 
-    /// What the layers remember before the first window.
-    pub fn start(&self) -> Result<State> {
+    /// The state before the first window.
+    pub fn start(&self) -> Result<JambaState> {
         let states = self.layers.iter().map(|layer| match &layer.mixer {
             Mixer::Mamba(mamba) => mamba.start().map(LayerState::Mamba),
-            Mixer::Attention(_) => Ok(LayerState::Attention(attention::AttentionState::default())),
+            Mixer::Attention(_) => Ok(LayerState::Attention(AttentionState::default())),
         });
-        states.collect::<Result<_>>().map(State)
+        states.collect::<Result<_>>().map(JambaState)
     }
 
-    /// The hidden states of a window, `[T, hidden]`, from its embeddings, after the final norm.
+    /// The hidden states of a window after the final norm, `[T, hidden]`, from its embeddings, `[T, hidden]`.
     ///
-    /// Windows are given in order, each with the state that the one before left.
-    pub fn forward(&self, embeddings: &Tensor, window: &Window, state: &mut State) -> Result<Tensor> {
+    /// Windows must be run in order, all with the same state, which each of them updates.
+    ///
+    /// # Errors
+    ///
+    /// A shape that does not fit the window, a state of another model, or too little memory.
+    pub fn forward(&self, embeddings: &Tensor, window: &TokenWindow, state: &mut JambaState) -> Result<Tensor> {
+        if state.0.len() != self.layers.len() {
+            bail!("the state is that of another model");
+        }
         let mut x = embeddings.clone();
         for (layer, state) in self.layers.iter().zip(&mut state.0) {
             x = layer.forward(&x, window, state)?;
@@ -94,18 +98,19 @@ impl Jamba {
         self.final_norm.forward(&x)
     }
 
-    /// The head, `[vocabulary, hidden]`.
+    /// The output head, `[vocabulary, hidden]`.
     pub fn head(&self) -> &Tensor {
         &self.head
     }
 
-    /// The logits of hidden states, `[n, vocabulary]`. For a long sequence take [`manyframe_kernels::cross_entropy`].
+    /// The logits of hidden states, `[n, vocabulary]`. [`manyframe_kernels::cross_entropy`] needs less memory if only losses are
+    /// wanted.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         hidden.matmul(&self.head.t()?)
     }
 }
 
-impl Layer {
+impl JambaLayer {
     fn read(
         parameters: &Parameters<'_>,
         config: &JambaConfig,
@@ -123,12 +128,12 @@ impl Layer {
         })
     }
 
-    fn forward(&self, x: &Tensor, window: &Window, state: &mut LayerState) -> Result<Tensor> {
+    fn forward(&self, x: &Tensor, window: &TokenWindow, state: &mut LayerState) -> Result<Tensor> {
         let normed = self.mixer_norm.forward(x)?;
         let mixed = match (&self.mixer, state) {
             (Mixer::Mamba(mamba), LayerState::Mamba(state)) => mamba.forward(&normed, window, state)?,
             (Mixer::Attention(attention), LayerState::Attention(state)) => attention.forward(&normed, window, state)?,
-            _ => candle_core::bail!("the state is that of another model"),
+            _ => bail!("the state is that of another model"),
         };
         let x = (x + mixed)?;
         let fed = self.feed_forward.forward(&self.feed_forward_norm.forward(&x)?)?;

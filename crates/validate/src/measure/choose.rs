@@ -1,75 +1,87 @@
-//! Which samples are run: some of every kind, the same from the same seed.
+//! Which samples are run: some of every kind, and the same ones for the same seed.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use manyframe_core::{Layout, RecordId, rank};
 
 /// A sample that could be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Candidate {
-    /// Identity.
+pub struct SampleCandidate {
+    /// The record that it was made from.
     pub id: RecordId,
     /// Name of its source.
     pub source: String,
     /// What kind of visuals it holds.
     pub layout: Layout,
-    /// Its length in tokens.
+    /// Length in tokens.
     pub num_tokens: u64,
 }
 
-/// How many are run.
+/// How many samples are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Choice {
+pub enum SampleChoice {
     /// All.
     All,
-    /// So many, or all if there are fewer.
+    /// This many, or all if there are fewer.
     Count(usize),
 }
 
-/// Positions of the chosen candidates, the shortest first, so that samples of a batch are of one length.
+/// Indices of the chosen candidates, the shortest first, so that the samples of a batch are of similar length.
 ///
-/// Candidates are divided by source, layout and power of two of their length. Each stratum gives its share, and one at
-/// least as long as there are places; which ones it gives is a function of seed and id, so that a larger number keeps
-/// most of what a smaller one chose.
-pub fn choose(candidates: &[Candidate], choice: Choice, seed: u64) -> Vec<usize> {
-    let mut chosen: Vec<usize> = match choice {
-        Choice::Count(count) if count < candidates.len() => of_strata(candidates, count, seed),
-        _ => (0..candidates.len()).collect(),
+/// Candidates are stratified by source, layout and power of two of their length. Each stratum contributes in proportion to its
+/// size, and at least one sample as long as the count allows. Which samples it contributes is a function of seed and id, so that
+/// a larger count keeps most of what a smaller one chose.
+pub fn choose(candidates: &[SampleCandidate], choice: SampleChoice, seed: u64) -> Vec<usize> {
+    let all = candidates.iter().enumerate().map(|(index, candidate)| IndexedCandidate { index, candidate });
+    let mut chosen: Vec<IndexedCandidate<'_>> = match choice {
+        SampleChoice::Count(count) if count < candidates.len() => stratified(all.collect(), count, seed),
+        _ => all.collect(),
     };
-    chosen.sort_by_key(|&position| candidates.get(position).map(|candidate| (candidate.num_tokens, candidate.id)));
-    chosen
+    chosen.sort_by_key(|chosen| (chosen.candidate.num_tokens, chosen.candidate.id));
+    chosen.into_iter().map(|chosen| chosen.index).collect()
+}
+
+/// A candidate and its index.
+#[derive(Clone, Copy)]
+struct IndexedCandidate<'a> {
+    index: usize,
+    candidate: &'a SampleCandidate,
 }
 
 /// Source, layout, and power of two of the length.
-type Stratum<'a> = (&'a str, Layout, u32);
+type StratumKey<'a> = (&'a str, Layout, u32);
 
-fn of_strata(candidates: &[Candidate], count: usize, seed: u64) -> Vec<usize> {
-    let mut strata: BTreeMap<Stratum<'_>, Vec<(u64, usize)>> = BTreeMap::new();
-    for (position, candidate) in candidates.iter().enumerate() {
-        let key = (candidate.source.as_str(), candidate.layout, candidate.num_tokens.max(1).ilog2());
-        strata.entry(key).or_default().push((rank(seed, "validate", candidate.id), position));
+struct Stratum<'a> {
+    /// By rank.
+    members: Vec<IndexedCandidate<'a>>,
+    /// How many of them are chosen.
+    share: usize,
+}
+
+/// `count` of more candidates.
+fn stratified(candidates: Vec<IndexedCandidate<'_>>, count: usize, seed: u64) -> Vec<IndexedCandidate<'_>> {
+    let num_candidates = candidates.len();
+    let mut members: BTreeMap<StratumKey<'_>, Vec<IndexedCandidate<'_>>> = BTreeMap::new();
+    for indexed in candidates {
+        let SampleCandidate { source, layout, num_tokens, .. } = indexed.candidate;
+        members.entry((source, *layout, num_tokens.max(&1).ilog2())).or_default().push(indexed);
     }
-    let mut strata: Vec<_> = strata.into_values().collect();
-    for stratum in &mut strata {
-        stratum.sort_unstable();
-    }
-    let mut shares: Vec<usize> = strata.iter().map(|stratum| stratum.len() * count / candidates.len()).collect();
-    // What rounding left over goes to strata without a place, the largest first, then to the largest remainders.
-    let mut order: Vec<usize> = (0..strata.len()).collect();
-    let need = |stratum: usize| {
-        let (share, len) = (shares.get(stratum).copied().unwrap_or(0), strata.get(stratum).map_or(0, Vec::len));
-        (share > 0, std::cmp::Reverse(if share == 0 { len } else { len * count % candidates.len() }), stratum)
-    };
-    order.sort_by_key(|&stratum| need(stratum));
-    let mut left = count - shares.iter().sum::<usize>();
-    for stratum in order {
-        if let (Some(share), true) = (shares.get_mut(stratum), left > 0) {
-            *share += 1;
-            left -= 1;
-        }
-    }
-    let drawn = strata.iter().zip(shares).flat_map(|(stratum, share)| stratum.iter().take(share));
-    drawn.map(|(_, position)| *position).collect()
+    let mut strata: Vec<Stratum<'_>> = members
+        .into_values()
+        .map(|mut members| {
+            members.sort_by_key(|indexed| (rank(seed, "validate", indexed.candidate.id), indexed.index));
+            Stratum { share: members.len() * count / num_candidates, members }
+        })
+        .collect();
+    // What rounding left over goes to strata without a share, the largest first, then to the largest remainders.
+    let left = count - strata.iter().map(|stratum| stratum.share).sum::<usize>();
+    strata.sort_by_key(|stratum| {
+        let (has_share, size) = (stratum.share > 0, stratum.members.len());
+        (has_share, Reverse(if has_share { size * count % num_candidates } else { size }))
+    });
+    strata.iter_mut().take(left).for_each(|stratum| stratum.share += 1);
+    strata.iter().flat_map(|stratum| stratum.members.iter().take(stratum.share).copied()).collect()
 }
 
 #[cfg(test)]
@@ -79,9 +91,9 @@ mod tests {
 
     use super::*;
 
-    fn candidates(num: usize) -> Vec<Candidate> {
+    fn candidates(num: usize) -> Vec<SampleCandidate> {
         (0..num)
-            .map(|n| Candidate {
+            .map(|n| SampleCandidate {
                 id: RecordId::from_digest(Digest::of(&n.to_le_bytes())),
                 source: if n % 50 == 0 { "rare" } else { "common" }.to_owned(),
                 layout: if n % 3 == 0 { Layout::Temporal } else { Layout::Image },
@@ -91,20 +103,29 @@ mod tests {
     }
 
     #[test]
-    fn rare_sources_are_there() {
+    fn rare_sources_are_among_the_chosen_and_the_seed_decides() {
         let all = candidates(1000);
-        let chosen = choose(&all, Choice::Count(60), 1);
-        assert!(chosen.iter().any(|&position| all[position].source == "rare"));
-        assert_ne!(chosen, choose(&all, Choice::Count(60), 2));
+        let chosen = choose(&all, SampleChoice::Count(60), 1);
+        assert!(chosen.iter().any(|&index| all[index].source == "rare"));
+        assert_eq!(chosen, choose(&all, SampleChoice::Count(60), 1));
+        assert_ne!(chosen, choose(&all, SampleChoice::Count(60), 2));
+    }
+
+    #[test]
+    fn a_larger_count_keeps_most_of_what_a_smaller_one_chose() {
+        let all = candidates(1000);
+        let [few, many] = [60, 120].map(|count| choose(&all, SampleChoice::Count(count), 1));
+        let num_kept = few.iter().filter(|index| many.contains(index)).count();
+        assert!(num_kept * 10 >= few.len() * 9, "{num_kept} of {}", few.len());
     }
 
     proptest! {
         #[test]
         fn as_many_as_asked_for_are_chosen_once_each_and_by_length(num in 0_usize..300, count in 0_usize..300) {
             let all = candidates(num);
-            let chosen = choose(&all, Choice::Count(count), 9);
+            let chosen = choose(&all, SampleChoice::Count(count), 9);
             prop_assert_eq!(chosen.len(), count.min(num));
-            let lengths: Vec<_> = chosen.iter().map(|&position| all[position].num_tokens).collect();
+            let lengths: Vec<_> = chosen.iter().map(|&index| all[index].num_tokens).collect();
             prop_assert!(lengths.is_sorted());
             let mut unique = chosen;
             unique.sort_unstable();

@@ -1,23 +1,24 @@
-//! What a validation measures: of each sample, of all of them, and what a policy makes of it.
+//! What a validation measures, of each sample and of all of them, and the verdict of a policy on it.
 //!
 //! ```text
-//! candidates ─ choose ─▶ samples by length ─ Run ─▶ SampleMeasure … ─ Report ─▶ Policy ─▶ pass, warn, fail
+//! candidates ─ choose ─▶ samples by length ─ ValidationRun ─▶ SampleMeasure … ─ Report + Policy ─▶ pass, warn, fail
 //! ```
 //!
-//! Measures judge nothing: limits are in the policy.
+//! Measures judge nothing; limits are in the policy alone.
 
 mod choose;
 mod forecast;
+mod journal;
 mod policy;
 mod report;
 mod run;
 mod sample;
 mod table;
 
-pub use choose::{Candidate, Choice, choose};
-pub use forecast::{Footprint, Forecast, forecast};
-pub use policy::{Finding, Limit, Measure, Policy, Verdict};
-pub use report::{Group, ModelFacts, Report, Stage, Stages};
-pub use run::{Controls, Meter, Run, RunOptions, SampleSource};
-pub use sample::{Answer, ControlLosses, POSITION_BOUNDS, PositionLoss, SampleMeasure};
+pub use choose::{SampleCandidate, SampleChoice, choose};
+pub use forecast::{Footprint, MemoryForecast, forecast};
+pub use policy::{Finding, Limit, LimitedMeasure, Policy, Verdict};
+pub use report::{GroupMeasures, ModelFacts, PositionMeasures, Report, ReportContext, RunUsage, StageUsage};
+pub use run::{Controls, Meter, RunOptions, SampleSource, ValidationRun};
+pub use sample::{ControlLosses, LossSum, POSITION_BOUNDS, SampleMeasure};
 pub use table::{table_schema, write_table};

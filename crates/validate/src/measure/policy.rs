@@ -1,61 +1,60 @@
-//! A policy turns measures into a verdict.
+//! Limits for measures, and the verdict that follows from them.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::report::Report;
-
-/// What follows from a measure, or from all of them.
+/// The result of comparing measures with their limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Nothing is over a limit.
+    /// No limit is exceeded.
     Pass,
-    /// Something is over a limit that only warns.
+    /// A limit that warns is exceeded, and none that fails.
     Warn,
-    /// Something is over a limit.
+    /// A limit that fails is exceeded.
     Fail,
 }
 
-/// The limits of a measure: what is *over* a limit is over it, and equal is not.
+/// The limits of a measure. A value equal to a limit does not exceed it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limit {
-    /// Over this, warn. Default: never.
+    /// Warns above this value. Default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub warn: Option<f64>,
-    /// Over this, fail. Default: never.
+    /// Fails above this value. Default: never.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail: Option<f64>,
 }
 
-/// Limits. Shares run from 0 to 1 and are of all samples run, unless it says otherwise.
+/// Limits on what was measured. Shares are from 0 to 1, of all samples that were chosen unless another base is named.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Policy {
-    /// Share of samples of which the model saw another number of tokens than the dataset states. Default: fail over 0.
+    /// Share of samples for which the model saw other numbers of tokens than the dataset states. Default: fails above 0.
     pub mismatched_tokens: Limit,
-    /// Share of samples that could not be run. Default: fail over 0.
+    /// Share of samples that could not be run. Default: fails above 0.
     pub unusable: Limit,
-    /// Share of samples without a label. Default: fail over 0.
+    /// Share of samples without labels. Default: fails above 0.
     pub without_labels: Limit,
-    /// Share of samples with a loss that is not a finite number. Default: fail over 0.
+    /// Share of samples with a loss that is NaN or infinite. Default: fails above 0.
     pub not_finite: Limit,
-    /// Mean loss of a label, in nats. Default: none.
+    /// Mean loss of a label, in nats. Default: no limit.
     pub mean_loss: Limit,
-    /// Mean loss of a label of the worst source. Default: none.
+    /// Mean loss of a label in the source where it is highest, in nats. Default: no limit.
     pub worst_source_loss: Limit,
-    /// Share of the samples with images whose loss with the right images is no lower than with another sample's. Default: none.
+    /// Share of samples whose loss is no lower with their own images than with another sample's, of the samples with images.
+    /// Default: no limit.
     pub image_independent: Limit,
-    /// With random weights: distance of the mean loss from the logarithm of the vocabulary, in nats. Default: warn over 0.5,
-    /// fail over 2.
+    /// With random weights only: difference between the mean loss and ln(vocabulary size), in nats. Default: warns above 0.5,
+    /// fails above 2.
     pub random_distance: Limit,
 }
 
-/// A measure that a policy limits.
+/// A measure that a policy has limits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum Measure {
+pub enum LimitedMeasure {
     /// [`Policy::mismatched_tokens`].
     MismatchedTokens,
     /// [`Policy::unusable`].
@@ -74,16 +73,16 @@ pub enum Measure {
     RandomDistance,
 }
 
-/// A measure beside its limits.
+/// A measure compared with its limits.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// What was measured.
-    pub measure: Measure,
-    /// What came out.
+    /// The measure.
+    pub measure: LimitedMeasure,
+    /// Its value.
     pub value: f64,
     /// Its limits.
     pub limit: Limit,
-    /// What follows.
+    /// The result.
     pub verdict: Verdict,
 }
 
@@ -105,10 +104,10 @@ impl Default for Policy {
 }
 
 impl Limit {
-    /// What follows from a value. NaN is over every limit.
+    /// Compares a value with the limits. NaN exceeds every limit.
     pub fn verdict(self, value: f64) -> Verdict {
-        let is_over = |limit: Option<f64>| limit.is_some_and(|limit| value > limit || value.is_nan());
-        match (is_over(self.fail), is_over(self.warn)) {
+        let exceeds = |limit: Option<f64>| limit.is_some_and(|limit| value > limit || value.is_nan());
+        match (exceeds(self.fail), exceeds(self.warn)) {
             (true, _) => Verdict::Fail,
             (false, true) => Verdict::Warn,
             (false, false) => Verdict::Pass,
@@ -117,29 +116,29 @@ impl Limit {
 }
 
 impl Policy {
-    /// Every measure that could be taken, beside its limits. The worst of their verdicts is that of the whole.
-    pub fn judge(&self, report: &Report) -> (Verdict, Vec<Finding>) {
-        let worst = report.by_source.values().filter_map(|group| group.loss_mean).reduce(f64::max);
-        let total = &report.total;
-        let measures = [
-            (Measure::MismatchedTokens, self.mismatched_tokens, total.share(total.num_mismatched)),
-            (Measure::Unusable, self.unusable, total.share(total.num_unusable)),
-            (Measure::WithoutLabels, self.without_labels, total.share(total.num_without_labels)),
-            (Measure::NotFinite, self.not_finite, total.share(total.num_not_finite)),
-            (Measure::MeanLoss, self.mean_loss, total.loss_mean),
-            (Measure::WorstSourceLoss, self.worst_source_loss, worst),
-            (Measure::ImageIndependent, self.image_independent, total.image_independent_share()),
-            (Measure::RandomDistance, self.random_distance, report.random_distance()),
-        ];
-        let findings: Vec<_> = measures
-            .into_iter()
-            .filter_map(|(measure, limit, value)| {
-                let value = value?;
-                Some(Finding { measure, value, limit, verdict: limit.verdict(value) })
-            })
-            .collect();
-        let verdict = findings.iter().map(|finding| finding.verdict).max().unwrap_or(Verdict::Pass);
-        (verdict, findings)
+    /// The limits of a measure.
+    pub fn limit(&self, measure: LimitedMeasure) -> Limit {
+        match measure {
+            LimitedMeasure::MismatchedTokens => self.mismatched_tokens,
+            LimitedMeasure::Unusable => self.unusable,
+            LimitedMeasure::WithoutLabels => self.without_labels,
+            LimitedMeasure::NotFinite => self.not_finite,
+            LimitedMeasure::MeanLoss => self.mean_loss,
+            LimitedMeasure::WorstSourceLoss => self.worst_source_loss,
+            LimitedMeasure::ImageIndependent => self.image_independent,
+            LimitedMeasure::RandomDistance => self.random_distance,
+        }
+    }
+
+    /// Compares each measure that has a value with its limits; the verdict is the worst of all.
+    pub fn judge(&self, values: &[(LimitedMeasure, Option<f64>)]) -> (Verdict, Vec<Finding>) {
+        let findings = values.iter().filter_map(|(measure, value)| {
+            let (measure, value, limit) = (*measure, (*value)?, self.limit(*measure));
+            Some(Finding { measure, value, limit, verdict: limit.verdict(value) })
+        });
+        let findings: Vec<_> = findings.collect();
+        let worst = findings.iter().map(|finding| finding.verdict).fold(Verdict::Pass, Verdict::max);
+        (worst, findings)
     }
 }
 
@@ -148,10 +147,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_over_a_limit_is_over_it() {
+    fn only_values_above_a_limit_exceed_it() {
         let limit = Limit { warn: Some(0.0), fail: Some(0.5) };
         let verdicts = [0.0, 0.1, 0.5, 0.6, f64::NAN].map(|value| limit.verdict(value));
         assert_eq!(verdicts, [Verdict::Pass, Verdict::Warn, Verdict::Warn, Verdict::Fail, Verdict::Fail]);
         assert_eq!(Limit::default().verdict(1e9), Verdict::Pass);
+    }
+
+    #[test]
+    fn the_worst_finding_decides_and_measures_without_a_value_are_left_out() {
+        let policy = Policy { mean_loss: Limit { warn: Some(2.0), fail: None }, ..Policy::default() };
+        let values = [(LimitedMeasure::MeanLoss, Some(3.0)), (LimitedMeasure::Unusable, None)];
+        let (verdict, findings) = policy.judge(&values);
+        assert_eq!((verdict, findings.len()), (Verdict::Warn, 1));
+        assert_eq!(policy.judge(&[(LimitedMeasure::NotFinite, Some(0.1))]).0, Verdict::Fail);
+        assert_eq!(policy.judge(&[]).0, Verdict::Pass);
     }
 }

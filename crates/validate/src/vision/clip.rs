@@ -1,24 +1,26 @@
-//! CLIP's vision transformer (arXiv 2103.00020), up to the hidden state that is used.
+//! CLIP's vision transformer (arXiv 2103.00020), up to the hidden state that the projector takes.
 
 use candle_core::{Result, Tensor};
 
-use crate::ValidateError;
 use crate::config::{Activation, VisionConfig};
+use crate::error::ValidateError;
 use crate::layers::{LayerNorm, Linear, Parameters};
 
 #[derive(Debug)]
-pub(super) struct Clip {
-    /// The convolution over patches as a matrix, `[3 × side × side, hidden]`.
+pub(super) struct ClipEncoder {
+    /// The convolution over patches as a matrix, `[3 × patch × patch, hidden]`.
     patch_weight: Tensor,
+    /// `[hidden]`.
     class_embedding: Tensor,
+    /// `[1 + patches, hidden]`.
     position_embedding: Tensor,
     pre_norm: LayerNorm,
-    layers: Vec<Layer>,
+    layers: Vec<ClipLayer>,
     patch_size: usize,
 }
 
 #[derive(Debug)]
-struct Layer {
+struct ClipLayer {
     attention_norm: LayerNorm,
     /// Queries, keys and values.
     inputs: [Linear; 3],
@@ -29,7 +31,8 @@ struct Layer {
     num_heads: usize,
 }
 
-impl Clip {
+impl ClipEncoder {
+    /// Reads the embeddings and the first `num_layers` layers.
     pub(super) fn read(
         parameters: &Parameters<'_>,
         config: &VisionConfig,
@@ -39,19 +42,19 @@ impl Clip {
         let weight = embeddings.tensor("patch_embedding.weight")?;
         let as_matrix = || weight.flatten_from(1)?.t()?.contiguous();
         let layers = parameters.below("encoder").below("layers");
-        let layers = (0..num_layers).map(|layer| Layer::read(&layers.below(layer), config));
+        let layers = (0..num_layers).map(|layer| ClipLayer::read(&layers.below(layer), config));
         Ok(Self {
             patch_weight: as_matrix().map_err(ValidateError::compute("the parameters of the vision tower"))?,
             class_embedding: embeddings.tensor("class_embedding")?,
             position_embedding: embeddings.tensor("position_embedding.weight")?,
-            // The name is misspelled in every checkpoint there is.
+            // The name is misspelled in every checkpoint.
             pre_norm: parameters.layer_norm("pre_layrnorm", config.layer_norm_eps)?,
             layers: layers.collect::<std::result::Result<_, _>>()?,
             patch_size: config.patch_size,
         })
     }
 
-    /// `[images, 3, side, side]` to `[images, 1 + patches, hidden]`.
+    /// `[images, 3, side, side]` to `[images, 1 + patches, hidden]`, the class token first.
     pub(super) fn forward(&self, pixels: &Tensor) -> Result<Tensor> {
         let (num_images, channels, height, width) = pixels.dims4()?;
         let (rows, columns) = (height / self.patch_size, width / self.patch_size);
@@ -72,7 +75,7 @@ impl Clip {
     }
 }
 
-impl Layer {
+impl ClipLayer {
     fn read(parameters: &Parameters<'_>, config: &VisionConfig) -> std::result::Result<Self, ValidateError> {
         let (attention, mlp) = (parameters.below("self_attn"), parameters.below("mlp"));
         let input = |name| attention.linear_with_bias(name);
@@ -98,7 +101,7 @@ impl Layer {
         x + second.forward(&inner)?
     }
 
-    /// Every patch sees every other: an image is short enough for all pairs.
+    /// Attention of every token to every other: an image is short enough for a matrix of all pairs.
     fn attend(&self, x: &Tensor) -> Result<Tensor> {
         let (num_images, num_tokens, hidden) = x.dims3()?;
         let width = hidden / self.num_heads;
