@@ -1,13 +1,13 @@
-//! The floor of the sub-image job: libjpeg-turbo alone, with nothing of manyframe around it.
+//! The lower bound of the tiling job: libjpeg-turbo alone, without manyframe around it.
 //!
 //! ```text
 //! libjpeg_floor PHOTOS OUT    each *.jpg ──▶ channels, on white ──▶ every 336 × 336 tile jpeg ──▶ OUT
 //! ```
 //!
-//! Library, settings and sub-images are those of `manyframe build` (quality 90, 4:2:0, accurate DCT), on one thread, from
-//! channels to channels. It does not scale: in the overview's place, a part of the overview's size is jpeg. Colours are not
-//! interpolated: they are copied, or dropped where there are too many. It neither checks, formats, counts nor digests
-//! anything; JPEGs are written one after another.
+//! Library, settings and tiles are those of `manyframe build` (quality 90, 4:2:0, accurate DCT), on one thread, from channels
+//! to channels. It does not scale: instead of the overview, it encodes a part of the same size. Colours are not interpolated
+//! but copied, or dropped where there are too many. It checks, formats, counts and digests nothing, and writes the JPEGs one
+//! after another.
 
 use std::error::Error;
 use std::fs::File;
@@ -45,7 +45,7 @@ struct Floor {
     decoder: Decompressor,
     encoder: Compressor,
     jpeg: OutputBuf<'static>,
-    /// The channels as they are in the photo.
+    /// The channels as stored in the photo.
     stored: Vec<u8>,
     /// Brightness, and colours of half its resolution, with white around them.
     canvas: [Vec<u8>; 3],
@@ -71,12 +71,13 @@ impl Floor {
         let (padded_width, padded_height) = (width.next_multiple_of(EDGE_PX), height.next_multiple_of(EDGE_PX));
         let (left, top) = ((padded_width - width) / 2, (padded_height - height) / 2);
         let mut stored = &self.stored[..];
-        for (number, (canvas, (stored_width, stored_height))) in self.canvas.iter_mut().zip(sizes).enumerate() {
+        let channels = self.canvas.iter_mut().zip(sizes).zip(WHITE).enumerate();
+        for (number, ((canvas, (stored_width, stored_height)), white)) in channels {
             let (channel, rest) = stored.split_at_checked(stored_width * stored_height).ok_or("too few samples")?;
             stored = rest;
             let halves = 1 + usize::from(number > 0);
             canvas.clear();
-            canvas.resize(padded_width * padded_height / (halves * halves), WHITE[number]);
+            canvas.resize(padded_width * padded_height / (halves * halves), white);
             let steps = if stored_width > width.next_multiple_of(2) / halves { 2 } else { 1 };
             let rows = canvas.chunks_exact_mut(padded_width / halves).skip(top / halves);
             for (target, row) in rows.zip(channel.chunks_exact(stored_width).step_by(steps)) {
@@ -103,9 +104,9 @@ impl Floor {
         let [y, u, v] = &self.canvas;
         let first_colour = top / 2 * (stride / 2) + left / 2;
         let image = YuvPlanesImage {
-            y_plane: y.get(top * stride + left..).unwrap_or_default(),
-            u_plane: u.get(first_colour..).unwrap_or_default(),
-            v_plane: v.get(first_colour..).unwrap_or_default(),
+            y_plane: y.get(top * stride + left..).ok_or("too little brightness")?,
+            u_plane: u.get(first_colour..).ok_or("too few colours")?,
+            v_plane: v.get(first_colour..).ok_or("too few colours")?,
             width,
             height,
             y_stride: stride,

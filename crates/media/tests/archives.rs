@@ -107,7 +107,7 @@ fn zip64_and_prepended_bytes_are_no_obstacle() {
 }
 
 #[test]
-fn a_member_is_found_below_the_one_directory_of_its_archive() {
+fn a_member_is_found_below_the_only_directory_of_its_archive() {
     let (_root, store) = zip_store(&[("images/x/1.jpg", b"1", stored()), ("images/x/2.jpg", b"2", stored())]);
     assert_eq!(read(&store, "x/1.jpg").unwrap(), b"1");
 }
@@ -142,7 +142,7 @@ fn a_directory_of_frames_in_an_archive_is_in_natural_order() {
 }
 
 #[test]
-fn slipping_members_are_never_found() {
+fn members_outside_of_the_archive_are_never_found() {
     let (_root, store) = zip_store(&[("../secret.jpg", b"1", stored()), ("/etc/other.jpg", b"2", stored())]);
     for path in ["secret.jpg", "x/secret.jpg", "other.jpg", "etc/other.jpg"] {
         assert_eq!(code(store.locate("", path)), RejectCode::MediaMissing, "{path}");
@@ -216,7 +216,7 @@ fn encrypted_members_links_and_unknown_packings_say_why() {
 }
 
 #[test]
-fn a_truncated_zip_is_refused_when_it_is_opened() {
+fn a_truncated_zip_is_rejected_when_it_is_opened() {
     let whole = zip_bytes(&[("a.bin", &[1; 9000], stored())]);
     let message = open_error(&root("a.zip", &whole[..5000]));
     assert!(message.contains("damaged zip archive") && message.contains("download it again"), "{message}");
@@ -287,7 +287,7 @@ fn pax_names_and_sizes_count() {
 }
 
 #[test]
-fn a_sparse_file_in_a_tar_is_refused_under_its_own_name() {
+fn a_sparse_file_in_a_tar_is_rejected_under_its_own_name() {
     let mut builder = tar::Builder::new(Vec::new());
     builder
         .append_pax_extensions([("GNU.sparse.name", b"s.bin".as_slice()), ("path", b"GNUSparseFile.7/s.bin")])
@@ -301,7 +301,7 @@ fn a_sparse_file_in_a_tar_is_refused_under_its_own_name() {
 }
 
 #[test]
-fn links_in_a_tar_are_refused() {
+fn links_in_a_tar_are_rejected() {
     let mut builder = tar::Builder::new(Vec::new());
     for (name, entry_type) in [("soft.jpg", tar::EntryType::Symlink), ("hard.jpg", tar::EntryType::Link)] {
         let mut header = tar::Header::new_gnu();
@@ -316,7 +316,7 @@ fn links_in_a_tar_are_refused() {
 }
 
 #[test]
-fn of_a_truncated_tar_what_is_whole_is_there() {
+fn complete_members_of_a_truncated_tar_are_found() {
     let whole = tar_bytes(&[("a.bin", &[1; 1000]), ("b.bin", &[2; 5000]), ("c.bin", b"3")]);
     let root = root("a.tar", &whole[..4000]);
     let store = store(&root.path);
@@ -328,7 +328,7 @@ fn of_a_truncated_tar_what_is_whole_is_there() {
 }
 
 #[test]
-fn a_tar_is_known_by_its_header_whatever_its_name() {
+fn a_tar_is_identified_by_its_header_whatever_its_name() {
     let root = root("images", &tar_bytes(&[("a.bin", b"1")]));
     assert_eq!(read(&store(&root.path), "a.bin").unwrap(), b"1");
 }
@@ -357,7 +357,7 @@ fn crc32_of(bytes: &[u8]) -> u32 {
 }
 
 #[test]
-fn the_listing_of_a_tar_is_kept_until_the_tar_changes() {
+fn the_listing_of_a_tar_is_cached_until_the_tar_changes() {
     let root =
         root("a.tar", &tar_bytes(&[("one.txt", b"1"), ("sub dir/two\nlines.txt", b"22"), ("three.txt", b"333")]));
     let listings = root.path.with_file_name("listings");
@@ -371,7 +371,7 @@ fn the_listing_of_a_tar_is_kept_until_the_tar_changes() {
     let kept = fs::read_dir(&listings).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
     assert_eq!(kept.len(), 1);
 
-    // The second header is destroyed behind the back of the listing: size and time stay as they are.
+    // The second header is destroyed behind the back of the listing: size and time do not change.
     let modified = fs::metadata(&root.path).unwrap().modified().unwrap();
     let mut bytes = fs::read(&root.path).unwrap();
     bytes[1024..1536].fill(b'x');
@@ -388,7 +388,7 @@ fn the_listing_of_a_tar_is_kept_until_the_tar_changes() {
 }
 
 #[test]
-fn links_in_a_kept_listing_are_links_still() {
+fn links_in_a_cached_listing_are_still_links() {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
     header.set_entry_type(tar::EntryType::Symlink);

@@ -1,4 +1,4 @@
-//! Hostile and broken images: each is a reject with a reason, none a panic, a hang or a large allocation.
+//! Hostile and broken images: each is rejected with a reason, none causes a panic, a hang or a large allocation.
 
 use manyframe_core::{RejectCode, Rejection};
 use manyframe_media::{
@@ -62,7 +62,7 @@ fn a_jpeg_with_broken_codes_is_corrupt() {
 }
 
 #[test]
-fn a_decompression_bomb_is_refused_by_its_header() {
+fn a_decompression_bomb_is_rejected_by_its_header() {
     assert_eq!(code(probe_image_bytes(&png_claiming(100_000, 100_000), &limits())), RejectCode::MediaTooLarge);
     assert_eq!(code(decode_rgb(&png_claiming(9_460, 9_460), &limits())), RejectCode::MediaTooLarge);
     assert_eq!(code(decode_rgb(&png_claiming(u32::MAX, u32::MAX), &limits())), RejectCode::MediaTooLarge);
@@ -80,13 +80,13 @@ fn slivers_and_specks_have_the_wrong_shape() {
 }
 
 #[test]
-fn more_bytes_than_allowed_are_refused_unread() {
+fn more_bytes_than_allowed_are_rejected() {
     let limits = MediaLimits { max_bytes: 100, ..limits() };
     assert_eq!(code(probe_image_bytes(&jpeg(64, 64), &limits)), RejectCode::MediaTooLarge);
 }
 
 #[test]
-fn a_progressive_file_with_endless_scans_is_refused() {
+fn a_progressive_file_with_endless_scans_is_rejected() {
     let bytes = fixture("progressive.jpg");
     let last_scan = bytes.windows(2).rposition(|pair| pair == [0xff, 0xda]).unwrap();
     let (head, tail) = bytes.split_at(last_scan);
@@ -96,7 +96,7 @@ fn a_progressive_file_with_endless_scans_is_refused() {
 }
 
 #[test]
-fn what_is_no_image_is_said_to_be_what_it_is() {
+fn a_file_that_is_no_image_is_described() {
     let Rejection { code, detail } =
         reject(prepare_image(b"<!DOCTYPE html><html>404".to_vec(), &ImagePolicy::default()));
     assert_eq!(code, RejectCode::MediaType);
@@ -121,9 +121,9 @@ proptest! {
     fn damage_never_panics(which in 0_usize..64, edits in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
         let fixtures = fixtures();
         let mut bytes = fixtures[which % fixtures.len()].bytes.clone();
-        for (place, value) in edits {
-            let place = place.index(bytes.len());
-            bytes[place] = value;
+        for (position, value) in edits {
+            let position = position.index(bytes.len());
+            bytes[position] = value;
         }
         let header = probe_image_bytes(&bytes, &limits());
         let image = decode_rgb(&bytes, &limits());

@@ -1,4 +1,4 @@
-//! Looking paths up in directories: what is found, what is refused, what is said when nothing is there.
+//! Looking up paths in directories: what is found, what is rejected, and the message when nothing is there.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -66,7 +66,7 @@ fn a_missing_file_is_reported_with_the_roots_that_were_tried() {
 }
 
 #[test]
-fn links_are_followed_inside_of_a_root_and_refused_outside() {
+fn links_are_followed_inside_a_root_and_rejected_outside() {
     let (inside, outside) = (folder(&["real/a.jpg"]), folder(&["secret.jpg"]));
     let link = |target: &Path, name: &str| symlink(target, inside.path().join(name)).unwrap();
     link(Path::new("real/a.jpg"), "good.jpg");
@@ -85,7 +85,7 @@ fn links_are_followed_inside_of_a_root_and_refused_outside() {
 }
 
 #[test]
-fn a_frame_that_links_out_of_the_root_refuses_the_directory() {
+fn a_frame_that_links_out_of_the_root_rejects_the_directory() {
     let (inside, outside) = (folder(&["video/1.jpg"]), folder(&["secret.jpg"]));
     symlink(outside.path().join("secret.jpg"), inside.path().join("video/2.jpg")).unwrap();
     assert_eq!(code(store(inside.path()).locate("", "video")), RejectCode::UnsafePath);
@@ -134,7 +134,7 @@ fn a_root_of_a_subset_serves_that_subset_and_what_is_below_it() {
     for subset in ["video", "video/clevrer2", ""] {
         let Rejection { code, detail } = reject(store.locate(subset, "a.jpg"));
         assert_eq!(code, RejectCode::MediaMissing);
-        assert!(detail.contains("no media root is given"), "{detail}");
+        assert!(detail.contains("no media root serves"), "{detail}");
     }
 }
 
@@ -161,7 +161,7 @@ fn a_file_larger_than_allowed_is_not_read() {
 }
 
 #[test]
-fn a_file_that_vanished_is_a_failure_of_the_storage() {
+fn a_file_that_vanished_is_a_storage_failure() {
     let folder = folder(&["a.jpg"]);
     let store = store(folder.path());
     let located = store.locate("", "a.jpg").unwrap();
@@ -171,7 +171,7 @@ fn a_file_that_vanished_is_a_failure_of_the_storage() {
 }
 
 #[test]
-fn a_range_of_a_file_is_read_and_one_beyond_its_end_is_a_reject() {
+fn a_range_of_a_file_is_read_and_one_beyond_its_end_is_rejected() {
     let folder = folder(&["0123456789"]);
     let file = folder.path().join("0123456789");
     assert_eq!(read_range(&file, 3, 4).unwrap(), b"3456");

@@ -1,4 +1,4 @@
-//! What the tests share: fixtures, small generated images, reject codes.
+//! Shared by the tests: fixtures, small generated images, reject codes.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -69,7 +69,7 @@ pub(crate) fn root_at(path: &Path) -> MediaRoot {
     MediaRoot { subset: None, path: PathBuf::from(path) }
 }
 
-/// What is found under a path, as bytes.
+/// The bytes of the medium at a path.
 pub(crate) fn read(store: &MediaStore, path: &str) -> Result<Vec<u8>, MediaError> {
     store.locate("", path)?.read(1 << 30)
 }
@@ -88,7 +88,7 @@ pub(crate) fn frame_names(located: &Located) -> Vec<String> {
 pub(crate) fn reject<T: std::fmt::Debug>(result: Result<T, MediaError>) -> Rejection {
     match result {
         Err(MediaError::Rejected(rejection)) => rejection,
-        other => panic!("expected a reject, found {other:?}"),
+        other => panic!("expected a rejection, found {other:?}"),
     }
 }
 

@@ -1,10 +1,11 @@
-//! Sub-images: the arithmetic, and that tiles show the image.
+//! Tiling: the arithmetic, and that tiles show the image.
 
 use std::num::NonZeroU32;
 
 use manyframe_core::Grid;
 use manyframe_media::{
-    ImagePolicy, OddPixel, Subsampling, TilePolicy, decode_rgb, encode_jpeg, plan_tiles, tile_image,
+    ImagePolicy, MediaLimits, OddPixel, Subsampling, TilePolicy, decode_rgb, encode_jpeg, plan_tiles, resize,
+    tile_image,
 };
 use proptest::prelude::*;
 
@@ -93,7 +94,7 @@ fn overview_and_tiles_show_the_image_on_white() {
 }
 
 #[test]
-fn padding_is_white_whatever_was_in_memory_before() {
+fn tiles_do_not_depend_on_what_was_in_memory_before() {
     let (policy, tiles) = (precise(), strict(32));
     let before = tile_image(&jpeg(40, 40), &policy, &tiles).unwrap();
     tile_image(&fixture("rgb.png"), &policy, &strict(400)).unwrap();
@@ -102,7 +103,7 @@ fn padding_is_white_whatever_was_in_memory_before() {
 }
 
 #[test]
-fn every_kind_of_image_is_tiled_as_it_is_shown() {
+fn every_kind_of_image_is_tiled_at_its_upright_size() {
     for name in ["orientation_6.jpg", "rgba.png", "cmyk_adobe.jpg", "animated.webp", "gray.jpg"] {
         let tiled = tile_image(&fixture(name), &ImagePolicy::default(), &strict(10)).unwrap();
         let (rows, columns) = if name.starts_with("orientation") { (3, 2) } else { (2, 3) };
@@ -114,12 +115,20 @@ fn every_kind_of_image_is_tiled_as_it_is_shown() {
 #[test]
 fn a_scaled_image_is_cut_from_its_scaled_pixels() {
     let policy = tiles_of(32, Some(8), OddPixel::RightBottom);
-    let tiled = tile_image(&jpeg(200, 100), &precise(), &policy).unwrap();
+    let bytes = jpeg(200, 100);
+    let tiled = tile_image(&bytes, &precise(), &policy).unwrap();
     let plan = plan_tiles(200, 100, &policy);
     assert_eq!(plan.scaled_px, (128, 64));
     assert_eq!(tiled.images.len() as u64, 1 + plan.grid.num_tiles());
-    assert!(tiled.images[1..].iter().all(|tile| (tile.width_px, tile.height_px) == (32, 32)));
     assert_eq!((tiled.width_px, tiled.height_px), (200, 100));
+    let scaled = resize(decode_rgb(&bytes, &MediaLimits::default()).unwrap().view(), 128, 64).unwrap();
+    for (position, tile) in (0..).zip(&tiled.images[1..]) {
+        let expected = scaled.crop((position % 4 * 32, position / 4 * 32), (32, 32)).unwrap().to_image();
+        let found = decode_rgb(&tile.bytes, &MediaLimits::default()).unwrap();
+        assert_eq!((found.width_px(), found.height_px()), (32, 32));
+        let difference = found.pixels().iter().zip(expected.pixels()).map(|(a, b)| a.abs_diff(*b)).max().unwrap();
+        assert!(difference <= 6, "tile {position}: {difference} levels");
+    }
 }
 
 fn precise() -> ImagePolicy {

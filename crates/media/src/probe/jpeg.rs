@@ -31,7 +31,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
             APP1 if orientation.is_none() => {
                 orientation = segment.strip_prefix(b"Exif\0\0").map(orientation_from_exif);
             }
-            APP14 if segment.starts_with(b"Adobe") => adobe_transform = segment.get(11).copied().or(Some(0)),
+            APP14 if segment.starts_with(b"Adobe") => adobe_transform = Some(segment.get(11).copied().unwrap_or(0)),
             _ => {}
         }
         Ok(())

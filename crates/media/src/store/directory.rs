@@ -57,7 +57,7 @@ impl DirectoryRoot {
         };
         if !resolved.starts_with(&self.path) {
             let detail = format!(
-                "{} is a link that leads out of its media root to {}; add that place as a media root",
+                "{} is a link that leads out of its media root to {}; add that directory as a media root",
                 path.display(),
                 resolved.display()
             );

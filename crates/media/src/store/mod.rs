@@ -176,7 +176,7 @@ fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Op
 
 fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
     let detail = if roots.is_empty() {
-        format!("{path:?}: no media root is given for subset {subset:?}")
+        format!("{path:?}: no media root serves subset {subset:?}")
     } else {
         let tried: Vec<String> = roots.iter().map(|root| root.path().display().to_string()).collect();
         format!("{path:?} is in no media root (tried {})", tried.join(", "))

@@ -70,7 +70,7 @@ impl Problem {
         match self {
             Self::Empty => "names no file",
             Self::Nul => "holds a NUL character",
-            Self::Scheme => "names another place, expected a path below the media roots",
+            Self::Scheme => "names a location outside the media roots, expected a path below them",
             Self::Absolute => "is absolute, expected a path relative to the media roots",
             Self::Climbs => "climbs out of its directory with \"..\"",
         }

@@ -111,8 +111,8 @@ impl Extension {
 
     fn read(&mut self, entry_type: EntryType, bytes: &[u8]) {
         if entry_type == EntryType::GNULongName {
-            let name = bytes.split(|&byte| byte == 0).next().unwrap_or_default();
-            self.name = Some(String::from_utf8_lossy(name).into_owned());
+            let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+            self.name = Some(String::from_utf8_lossy(bytes.split_at(length).0).into_owned());
             return;
         }
         for record in PaxExtensions::new(bytes).flatten() {

@@ -36,7 +36,7 @@ impl FrameConverter {
         Self { orientation, scaler: None, rgb: frame::Video::empty() }
     }
 
-    /// The frame as it is delivered.
+    /// Converts and encodes a frame for delivery.
     pub(super) fn encode(&mut self, frame: &frame::Video, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
         let image = self.rgb(frame).map_err(|error| {
             let (width, height, format) = (frame.width(), frame.height(), frame.format());
@@ -47,7 +47,8 @@ impl FrameConverter {
         prepare_pixels(&image, policy)
     }
 
-    /// The frame in RGB, upright.
+    /// Converts a frame to upright RGB.
+    #[expect(clippy::indexing_slicing, reason = "FFmpeg's rows are at least as long as the pixels in them")]
     pub(super) fn rgb(&mut self, frame: &frame::Video) -> Result<RgbImage, Error> {
         let format = FrameFormat {
             pixel: frame.format(),
@@ -67,14 +68,14 @@ impl FrameConverter {
             }
         };
         scaler.run(frame, &mut self.rgb)?;
-        // Without memory the frame has no plane, and asking for one would panic.
+        // If memory ran out, the frame has no plane, and accessing one would panic.
         if self.rgb.planes() == 0 {
             return Err(Error::Other { errno: ffmpeg_next::error::ENOMEM });
         }
         let row_bytes = format.width_px as usize * RGB_BYTES;
         let rows = self.rgb.data(0).chunks(self.rgb.stride(0)).take(format.height_px as usize);
         let mut pixels = Vec::with_capacity(row_bytes * format.height_px as usize);
-        rows.filter_map(|row| row.get(..row_bytes)).for_each(|row| pixels.extend_from_slice(row));
+        rows.for_each(|row| pixels.extend_from_slice(&row[..row_bytes]));
         let image = RgbImage::try_new(format.width_px, format.height_px, pixels).ok_or(Error::InvalidData)?;
         Ok(self.orientation.upright(image))
     }

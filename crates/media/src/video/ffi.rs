@@ -1,9 +1,9 @@
-//! The few calls into FFmpeg that `ffmpeg-next` does not wrap. Nothing outside of this file is unsafe.
+//! The few calls into FFmpeg that `ffmpeg-next` does not wrap. Nothing outside this file is unsafe.
 //!
 //! `ffmpeg-next` reads stream information (and so decodes) on every opening; here an input is opened by its header
 //! alone, which is all that containers with a full header need.
 //!
-//! **Invariant:** every function keeps to one object that the caller owns or borrows, and leaves it valid.
+//! **Invariant:** every function touches one object, which the caller owns or borrows, and leaves it valid.
 
 #![expect(unsafe_code, reason = "FFmpeg is a C library; each block names what makes it sound")]
 
@@ -17,7 +17,7 @@ use ffmpeg_next::packet::Ref as _;
 use ffmpeg_next::software::scaling;
 use ffmpeg_next::{Dictionary, Error, Packet, frame};
 
-/// Most bytes that FFmpeg may allocate at once: a sample table or a frame, never what a header merely claims.
+/// Upper bound on a single allocation of FFmpeg, in bytes: a sample table or a frame, but not whatever a header claims.
 const MAX_ALLOCATION_BYTES: usize = 1 << 30;
 
 /// Colour matrices that swscale knows, as numbers of ITU-T H.273; others are read as BT.601, as `ffmpeg` does.
@@ -30,7 +30,7 @@ const FULL_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int;
 
 const LIMITED_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_MPEG as c_int;
 
-/// Bounds single allocations inside of FFmpeg, for the whole process.
+/// Limits single allocations of FFmpeg, for the whole process.
 pub(super) fn limit_allocations() {
     // SAFETY: sets one atomic number; no pointer is involved.
     unsafe { ffi::av_max_alloc(MAX_ALLOCATION_BYTES) };
@@ -49,7 +49,7 @@ pub(super) fn open_header(mut io: StreamIo, options: Dictionary) -> Result<Input
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
     }
-    // SAFETY: gives up ownership of the dictionary, which is taken back below.
+    // SAFETY: releases ownership of the dictionary, which is taken back below.
     let mut entries = unsafe { options.disown() };
     // SAFETY: all pointers are valid or null as the function allows; on failure it frees `context`.
     let status = unsafe { ffi::avformat_open_input(&raw mut context, ptr::null(), ptr::null(), &raw mut entries) };
@@ -64,20 +64,20 @@ pub(super) fn open_header(mut io: StreamIo, options: Dictionary) -> Result<Input
 
 /// Reads packets, and decodes some, until the streams are known: for containers whose header does not describe them.
 pub(super) fn read_stream_info(input: &mut Input) -> Result<(), Error> {
-    // SAFETY: the context is open; no per-stream options are given.
+    // SAFETY: the context is open; no per-stream options are passed.
     match unsafe { ffi::avformat_find_stream_info(input.as_mut_ptr(), ptr::null_mut()) } {
         0.. => Ok(()),
         code => Err(Error::from(code)),
     }
 }
 
-/// Has packets delivered as the container stores them: timestamps and keyframes are the container's own.
+/// Makes FFmpeg deliver packets as the container stores them: timestamps and keyframes are the container's own.
 pub(super) fn disable_parsers(input: &mut Input) {
     // SAFETY: the context is open; the flag is read at the next packet.
     unsafe { (*input.as_mut_ptr()).flags |= ffi::AVFMT_FLAG_NOPARSE };
 }
 
-/// Has the demuxer skip every stream but one.
+/// Makes the demuxer skip every stream but one.
 pub(super) fn discard_other_streams(input: &mut Input, wanted: usize) {
     let num_streams = input.nb_streams() as usize;
     for index in (0..num_streams).filter(|&index| index != wanted) {
@@ -108,7 +108,7 @@ pub(super) fn is_discarded(packet: &Packet) -> bool {
     unsafe { (*packet.as_ptr()).flags & ffi::AV_PKT_FLAG_DISCARD != 0 }
 }
 
-/// Moves the demuxer to the last keyframe at or before `timestamp`, in ticks of the stream.
+/// Seeks to the last keyframe at or before `timestamp`, in ticks of the stream.
 pub(super) fn seek_to_key(input: &mut Input, stream: usize, timestamp: i64) -> Result<(), Error> {
     let stream = c_int::try_from(stream).map_err(|_range| Error::StreamNotFound)?;
     // SAFETY: the context is open; FFmpeg checks the stream's number.
@@ -139,7 +139,7 @@ pub(super) fn stated_colours(frame: &frame::Video) -> Colours {
     }
 }
 
-/// Sets matrix and range of the source; what a frame does not state keeps swscale's default, BT.601 and limited range.
+/// Sets matrix and range of the source. Where a frame does not state them, swscale's defaults remain: BT.601, limited range.
 pub(super) fn set_source_colours(scaler: &mut scaling::Context, colours: Colours) {
     let is_known = KNOWN_MATRICES.contains(&colours.matrix) && colours.matrix != YCGCO;
     let matrix = if is_known { colours.matrix } else { ffi::SWS_CS_DEFAULT };

@@ -1,7 +1,5 @@
 //! How frames are turned upright, according to the display matrix of their stream.
 
-use std::array;
-
 use crate::decode::oriented;
 use crate::pixels::RgbImage;
 
@@ -18,9 +16,9 @@ impl Orientation {
     /// The orientation of a display matrix: nine 32-bit numbers in native order, the rows of `[a b u; c d v; x y w]`,
     /// which map a point (p, q) of the frame to (a·p + c·q + x, b·p + d·q + y).
     pub(super) fn from_display_matrix(bytes: &[u8]) -> Self {
-        let mut numbers = bytes.chunks_exact(4).map(|four| four.try_into().map_or(0, i32::from_ne_bytes));
-        let matrix: [i32; 9] = array::from_fn(|_| numbers.next().unwrap_or(0));
-        let [a, b, _, c, d, ..] = matrix.map(i32::signum);
+        let (numbers, _) = bytes.as_chunks::<4>();
+        let &[a, b, _, c, d, _, _, _, _, ..] = numbers else { return Self::UPRIGHT };
+        let [a, b, c, d] = [a, b, c, d].map(|number| i32::from_ne_bytes(number).signum());
         Self(match (a, d, b, c) {
             (-1, 1, 0, 0) => 2,
             (-1, -1, 0, 0) => 3,
