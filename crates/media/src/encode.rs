@@ -8,17 +8,17 @@ use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvPlanesIma
 use crate::error::MediaError;
 use crate::pixels::RgbView;
 use crate::policy::{JpegOptions, Subsampling};
-use crate::ycbcr::{Area, Halved, Part, WHITE, Ycbcr};
+use crate::ycbcr::{Area, ChannelPart, Halved, WHITE, Ycbcr};
 
 /// Longest side that libjpeg encodes, in pixels (`JPEG_MAX_DIMENSION`).
 pub const MAX_JPEG_EDGE_PX: u32 = 65_500;
 
 thread_local! {
-    static ENCODER: RefCell<Option<Encoder>> = const { RefCell::new(None) };
+    static ENCODER: RefCell<Option<JpegEncoder>> = const { RefCell::new(None) };
 }
 
 /// A compressor with its buffers, which grow to the largest image and are reused.
-struct Encoder {
+struct JpegEncoder {
     compressor: Compressor,
     output: OutputBuf<'static>,
     /// Channels at the resolution at which they are encoded.
@@ -41,7 +41,7 @@ pub(crate) fn encode_ycbcr(image: Ycbcr<'_>, area: Area, options: JpegOptions) -
 
 fn encode(
     (width_px, height_px): (u32, u32),
-    work: impl FnOnce(&mut Encoder) -> turbojpeg::Result<Vec<u8>>,
+    work: impl FnOnce(&mut JpegEncoder) -> turbojpeg::Result<Vec<u8>>,
 ) -> Result<Vec<u8>, MediaError> {
     if width_px.max(height_px) > MAX_JPEG_EDGE_PX {
         let detail = format!("{width_px}×{height_px} pixels: a JPEG has at most {MAX_JPEG_EDGE_PX} on a side");
@@ -50,13 +50,13 @@ fn encode(
     ENCODER.with_borrow_mut(|slot| {
         let encoder = match slot {
             Some(encoder) => encoder,
-            None => slot.insert(Encoder::new().map_err(|error| not_encoded(width_px, height_px, &error))?),
+            None => slot.insert(JpegEncoder::new().map_err(|error| not_encoded(width_px, height_px, &error))?),
         };
         work(encoder).map_err(|error| not_encoded(width_px, height_px, &error))
     })
 }
 
-impl Encoder {
+impl JpegEncoder {
     fn new() -> turbojpeg::Result<Self> {
         Ok(Self { compressor: Compressor::new()?, output: OutputBuf::new_owned(), channels: Default::default() })
     }
@@ -80,7 +80,7 @@ impl Encoder {
         let (width, height) = (area.size_px.0 as usize, area.size_px.1 as usize);
         let halved = halved(options.subsampling);
         let image_px = (image.width_px, image.height_px);
-        let parts = image.channels.into_iter().zip(WHITE).enumerate().map(|(number, (channel, around))| Part {
+        let parts = image.channels.into_iter().zip(WHITE).enumerate().map(|(number, (channel, around))| ChannelPart {
             channel,
             image_px,
             area,

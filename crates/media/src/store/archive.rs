@@ -9,7 +9,7 @@ use std::sync::Arc;
 use manyframe_core::RejectCode;
 use tracing::debug;
 
-use super::index::{Member, MemberIndex, MemberLocation, Packing, base_name};
+use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
 use super::listing::ListingCache;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
@@ -84,12 +84,12 @@ impl Archive {
     }
 
     /// All members of this base name.
-    pub(crate) fn with_base_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Member> {
+    pub(crate) fn with_base_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a ArchiveMember> {
         self.index.with_base_name(name)
     }
 
     /// Where the bytes of a member of this archive are.
-    pub(crate) fn located(&self, member: &Member) -> Result<Located, MediaError> {
+    pub(crate) fn located(&self, member: &ArchiveMember) -> Result<Located, MediaError> {
         let archive = Arc::clone(&self.file);
         match member.location {
             MemberLocation::Unreadable { code, reason } => Err(self.rejected(member, code, reason)),
@@ -97,19 +97,21 @@ impl Archive {
                 self.check_range(member, offset, num_bytes)?;
                 Ok(Located::Range { archive, offset, num_bytes, crc32: None })
             }
-            MemberLocation::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, packing } => {
+            MemberLocation::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, compression } => {
                 let offset = self.data_offset(member, header_offset)?;
                 self.check_range(member, offset, num_compressed_bytes)?;
-                Ok(match packing {
-                    Packing::Stored => Located::Range { archive, offset, num_bytes, crc32: Some(crc32) },
-                    Packing::Deflated => Located::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 },
+                Ok(match compression {
+                    MemberCompression::Stored => Located::Range { archive, offset, num_bytes, crc32: Some(crc32) },
+                    MemberCompression::Deflated => {
+                        Located::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 }
+                    }
                 })
             }
         }
     }
 
     /// First byte of a zip member: its local header may be longer than the central directory says.
-    fn data_offset(&self, member: &Member, header_offset: u64) -> Result<u64, MediaError> {
+    fn data_offset(&self, member: &ArchiveMember, header_offset: u64) -> Result<u64, MediaError> {
         self.check_range(member, header_offset, LOCAL_HEADER_BYTES as u64)?;
         let mut header = [0; LOCAL_HEADER_BYTES];
         self.file
@@ -121,14 +123,14 @@ impl Archive {
             .ok_or_else(|| self.rejected(member, RejectCode::MediaCorrupt, "has a damaged local header"))
     }
 
-    fn check_range(&self, member: &Member, offset: u64, num_bytes: u64) -> Result<(), MediaError> {
+    fn check_range(&self, member: &ArchiveMember, offset: u64, num_bytes: u64) -> Result<(), MediaError> {
         if offset.checked_add(num_bytes).is_some_and(|end| end <= self.file.num_bytes) {
             return Ok(());
         }
         Err(self.rejected(member, RejectCode::MediaCorrupt, "lies beyond the end of the archive, which is cut short"))
     }
 
-    fn rejected(&self, member: &Member, code: RejectCode, reason: &str) -> MediaError {
+    fn rejected(&self, member: &ArchiveMember, code: RejectCode, reason: &str) -> MediaError {
         MediaError::rejected(code, format!("{:?} in {} {reason}", member.name, self.path().display()))
     }
 }

@@ -6,7 +6,7 @@ use super::natural::natural_order;
 
 /// A member of an archive.
 #[derive(Debug, Clone)]
-pub(crate) struct Member {
+pub(crate) struct ArchiveMember {
     /// The name as normalised by [`super::request::member_name`].
     pub name: Box<str>,
     /// Where its bytes are.
@@ -19,14 +19,20 @@ pub(crate) enum MemberLocation {
     /// A range of the archive (tar).
     Range { offset: u64, num_bytes: u64 },
     /// After a local header (zip), whose length is known once it is read.
-    AfterHeader { header_offset: u64, num_compressed_bytes: u64, num_bytes: u64, crc32: u32, packing: Packing },
+    AfterHeader {
+        header_offset: u64,
+        num_compressed_bytes: u64,
+        num_bytes: u64,
+        crc32: u32,
+        compression: MemberCompression,
+    },
     /// Not readable: a link, an encrypted member …
     Unreadable { code: RejectCode, reason: &'static str },
 }
 
 /// How the bytes of a zip member are stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Packing {
+pub(crate) enum MemberCompression {
     Stored,
     Deflated,
 }
@@ -38,7 +44,7 @@ pub(crate) enum Packing {
 /// * `by_base_name` is a permutation of the positions in `members`, sorted by base name.
 #[derive(Debug)]
 pub(crate) struct MemberIndex {
-    members: Vec<Member>,
+    members: Vec<ArchiveMember>,
     by_base_name: Vec<u32>,
     /// The directory that contains all members, with its slash; empty if there is none.
     common_directory: Box<str>,
@@ -47,7 +53,7 @@ pub(crate) struct MemberIndex {
 impl MemberIndex {
     /// An index of these members. Of members with the same name the last one counts, as when an archive is extracted.
     #[expect(clippy::expect_used, clippy::indexing_slicing, reason = "2³² members would not fit into memory")]
-    pub(crate) fn new(mut members: Vec<Member>) -> Self {
+    pub(crate) fn new(mut members: Vec<ArchiveMember>) -> Self {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         members.dedup_by(|later, kept| {
             let is_same = later.name == kept.name;
@@ -70,7 +76,7 @@ impl MemberIndex {
 
     /// The member of exactly this name.
     #[expect(clippy::indexing_slicing, reason = "a search that succeeds returns a position")]
-    pub(crate) fn exact(&self, name: &str) -> Option<&Member> {
+    pub(crate) fn exact(&self, name: &str) -> Option<&ArchiveMember> {
         self.members.binary_search_by(|member| (*member.name).cmp(name)).ok().map(|position| &self.members[position])
     }
 
@@ -80,18 +86,19 @@ impl MemberIndex {
     }
 
     /// The direct members of a directory, in natural order; none if it is not a directory.
-    pub(crate) fn directory(&self, name: &str) -> Vec<&Member> {
+    pub(crate) fn directory(&self, name: &str) -> Vec<&ArchiveMember> {
         let prefix = format!("{name}/");
         let (_, from_prefix) = self.members.split_at(self.members.partition_point(|member| *member.name < *prefix));
         let below = from_prefix.iter().map_while(|member| Some((member, member.name.strip_prefix(&prefix)?)));
-        let mut found: Vec<&Member> = below.filter(|(_, rest)| !rest.contains('/')).map(|(member, _)| member).collect();
+        let mut found: Vec<&ArchiveMember> =
+            below.filter(|(_, rest)| !rest.contains('/')).map(|(member, _)| member).collect();
         found.sort_by(|a, b| natural_order(&a.name, &b.name));
         found
     }
 
     /// All members with this base name.
     #[expect(clippy::indexing_slicing, reason = "`by_base_name` holds positions in `members`")]
-    pub(crate) fn with_base_name<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a Member> {
+    pub(crate) fn with_base_name<'a>(&'a self, wanted: &'a str) -> impl Iterator<Item = &'a ArchiveMember> {
         let member = |&position: &u32| &self.members[position as usize];
         let start = self.by_base_name.partition_point(|position| base_name(&member(position).name) < wanted);
         self.by_base_name.iter().skip(start).map(member).take_while(move |member| base_name(&member.name) == wanted)
@@ -103,7 +110,7 @@ pub(crate) fn base_name(path: &str) -> &str {
     path.rsplit_once('/').map_or(path, |(_, name)| name)
 }
 
-fn common_directory(members: &[Member]) -> Box<str> {
+fn common_directory(members: &[ArchiveMember]) -> Box<str> {
     // Members are sorted: a prefix shared by the first and the last is shared by all.
     let (Some(first), Some(last)) = (members.first(), members.last()) else { return "".into() };
     match first.name.split_once('/') {
@@ -119,7 +126,7 @@ mod tests {
     use super::*;
 
     fn index(names: &[&str]) -> MemberIndex {
-        let member = |(i, name): (usize, &&str)| Member {
+        let member = |(i, name): (usize, &&str)| ArchiveMember {
             name: (*name).into(),
             location: MemberLocation::Range { offset: i as u64, num_bytes: 0 },
         };

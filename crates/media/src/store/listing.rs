@@ -15,7 +15,7 @@ use std::time::UNIX_EPOCH;
 use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
-use super::index::{Member, MemberLocation};
+use super::index::{ArchiveMember, MemberLocation};
 use super::tar;
 
 /// Incremented whenever the listing of a tar changes.
@@ -41,7 +41,10 @@ impl ListingCache {
     }
 
     /// The cached members, or those that `list` returns, which are then cached.
-    pub(crate) fn members_or(self, list: impl FnOnce() -> io::Result<Vec<Member>>) -> io::Result<Vec<Member>> {
+    pub(crate) fn members_or(
+        self,
+        list: impl FnOnce() -> io::Result<Vec<ArchiveMember>>,
+    ) -> io::Result<Vec<ArchiveMember>> {
         if let Some(members) = std::fs::read(&self.path).ok().and_then(|bytes| read(&bytes)) {
             return Ok(members);
         }
@@ -53,7 +56,7 @@ impl ListingCache {
     }
 }
 
-fn write(path: &Path, members: &[Member]) -> Result<(), FileError> {
+fn write(path: &Path, members: &[ArchiveMember]) -> Result<(), FileError> {
     let write_error = |error| FileError::write(path)(error);
     let mut file = AtomicFile::create(path)?;
     for member in members {
@@ -69,15 +72,15 @@ fn write(path: &Path, members: &[Member]) -> Result<(), FileError> {
 }
 
 /// Parses a listing; `None` if it is damaged.
-fn read(bytes: &[u8]) -> Option<Vec<Member>> {
+fn read(bytes: &[u8]) -> Option<Vec<ArchiveMember>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (listing, end) = text.strip_suffix('\0')?.rsplit_once("end ")?;
     let lines = listing.split_terminator('\0');
-    let members: Vec<Member> = lines.map(member).collect::<Option<_>>()?;
+    let members: Vec<ArchiveMember> = lines.map(member).collect::<Option<_>>()?;
     (members.len() == end.parse::<usize>().ok()?).then_some(members)
 }
 
-fn member(line: &str) -> Option<Member> {
+fn member(line: &str) -> Option<ArchiveMember> {
     let mut fields = line.splitn(4, ' ');
     let kind = fields.next()?.parse().ok()?;
     let (offset, num_bytes) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
@@ -87,5 +90,5 @@ fn member(line: &str) -> Option<Member> {
         SPECIAL => tar::SPECIAL,
         _ => return None,
     };
-    Some(Member { name: fields.next()?.into(), location })
+    Some(ArchiveMember { name: fields.next()?.into(), location })
 }

@@ -50,7 +50,7 @@ impl Request {
 
 /// Why a path is rejected.
 #[derive(Debug, Clone, Copy)]
-enum Problem {
+enum PathProblem {
     Empty,
     Nul,
     Scheme,
@@ -58,7 +58,7 @@ enum Problem {
     Climbs,
 }
 
-impl Problem {
+impl PathProblem {
     fn code(self) -> RejectCode {
         match self {
             Self::Empty => RejectCode::MediaMissing,
@@ -78,29 +78,29 @@ impl Problem {
 }
 
 /// The path without `.` and doubled slashes. Backslashes count as separators in the checks and are kept.
-fn clean(path: &str) -> Result<String, Problem> {
+fn clean(path: &str) -> Result<String, PathProblem> {
     if path.contains('\0') {
-        return Err(Problem::Nul);
+        return Err(PathProblem::Nul);
     }
     if let Some((before, after)) = path.split_once(':') {
         let is_drive = before.len() == 1 && before.starts_with(|c: char| c.is_ascii_alphabetic());
         if is_drive && after.starts_with(['/', '\\']) {
-            return Err(Problem::Absolute);
+            return Err(PathProblem::Absolute);
         }
         let is_scheme = SCHEMES.iter().any(|scheme| before.eq_ignore_ascii_case(scheme));
         if is_scheme || (after.starts_with("//") && !before.contains(['/', '\\'])) {
-            return Err(Problem::Scheme);
+            return Err(PathProblem::Scheme);
         }
     }
     if path.starts_with(['/', '\\']) {
-        return Err(Problem::Absolute);
+        return Err(PathProblem::Absolute);
     }
     if path.split(['/', '\\']).any(|name| name == "..") {
-        return Err(Problem::Climbs);
+        return Err(PathProblem::Climbs);
     }
     let names: Vec<&str> = path.split('/').filter(|name| !matches!(*name, "" | ".")).collect();
     if names.is_empty() {
-        return Err(Problem::Empty);
+        return Err(PathProblem::Empty);
     }
     Ok(names.join("/"))
 }

@@ -12,7 +12,7 @@ use manyframe_core::RejectCode;
 use tar::{EntryType, Header, PaxExtensions};
 use tracing::warn;
 
-use super::index::{Member, MemberLocation};
+use super::index::{ArchiveMember, MemberLocation};
 use super::request::member_name;
 
 /// Headers and members start at multiples of this.
@@ -32,7 +32,7 @@ pub(crate) const SPECIAL: MemberLocation =
     MemberLocation::Unreadable { code: RejectCode::UnsupportedMedia, reason: "is not a plain file" };
 
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
-pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<Member>> {
+pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
     let mut members = Vec::new();
     let mut extension = Extension::default();
     let mut position = 0;
@@ -96,7 +96,7 @@ struct Extension {
 
 impl Extension {
     /// The member with these extensions, whose contents follow its header; `None` for directories.
-    fn member(self, header: &Header, contents: MemberLocation) -> Option<Member> {
+    fn member(self, header: &Header, contents: MemberLocation) -> Option<ArchiveMember> {
         let location = match header.entry_type() {
             _ if self.is_sparse => SPECIAL,
             EntryType::Regular | EntryType::Continuous => contents,
@@ -106,7 +106,7 @@ impl Extension {
         };
         let name = self.name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
         // `member_name` knows that in the first tar headers, which had no types, a directory is a name that ends with a slash.
-        Some(Member { name: member_name(&name)?.into(), location })
+        Some(ArchiveMember { name: member_name(&name)?.into(), location })
     }
 
     fn read(&mut self, entry_type: EntryType, bytes: &[u8]) {

@@ -7,14 +7,14 @@ use manyframe_core::RejectCode;
 use zip::read::ZipFileEntry;
 use zip::{CompressionMethod, ZipArchive};
 
-use super::index::{Member, MemberLocation, Packing};
+use super::index::{ArchiveMember, MemberCompression, MemberLocation};
 use super::request::member_name;
 
 /// Size of a local file header without its name and extra field (APPNOTE 4.3.7).
 pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
 
 /// Lists the members of a zip.
-pub(crate) fn list_zip_members(file: &File) -> Result<Vec<Member>, zip::result::ZipError> {
+pub(crate) fn list_zip_members(file: &File) -> Result<Vec<ArchiveMember>, zip::result::ZipError> {
     let archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file))?;
     let mut members = Vec::with_capacity(archive.len());
     for position in 0..archive.len() {
@@ -24,7 +24,7 @@ pub(crate) fn list_zip_members(file: &File) -> Result<Vec<Member>, zip::result::
         }
         // A name that cannot be decoded or leaves the archive is never requested.
         if let Some(name) = entry.name().ok().and_then(|name| member_name(&name)) {
-            members.push(Member { name: name.into(), location: location(&entry) });
+            members.push(ArchiveMember { name: name.into(), location: location(&entry) });
         }
     }
     Ok(members)
@@ -45,10 +45,10 @@ fn location(entry: &ZipFileEntry<'_>) -> MemberLocation {
     if entry.is_symlink() {
         return unreadable(RejectCode::UnsafePath, "is a link, and links in archives are not followed");
     }
-    let packing = match entry.compression() {
-        CompressionMethod::Stored if entry.compressed_size() == entry.size() => Packing::Stored,
+    let compression = match entry.compression() {
+        CompressionMethod::Stored if entry.compressed_size() == entry.size() => MemberCompression::Stored,
         CompressionMethod::Stored => return unreadable(RejectCode::MediaCorrupt, "has two different sizes"),
-        CompressionMethod::Deflated => Packing::Deflated,
+        CompressionMethod::Deflated => MemberCompression::Deflated,
         _ => return unreadable(RejectCode::UnsupportedMedia, "is neither stored nor deflated; repack the archive"),
     };
     MemberLocation::AfterHeader {
@@ -56,6 +56,6 @@ fn location(entry: &ZipFileEntry<'_>) -> MemberLocation {
         num_compressed_bytes: entry.compressed_size(),
         num_bytes: entry.size(),
         crc32: entry.crc32(),
-        packing,
+        compression,
     }
 }

@@ -16,11 +16,11 @@ use ffmpeg_next::{Dictionary, Discard, Error, Packet, decoder, frame};
 use manyframe_core::{RejectCode, Rejection, SampleImage};
 
 use super::convert::FrameConverter;
-use super::demux::{Container, Demuxer, VideoPacket};
+use super::demux::{ContainerFormat, Demuxer, VideoPacket};
 use super::ffi;
 use super::index::{Identity, VideoIndex};
 use super::input::{ByteSource, ImageDirectory, VideoInput};
-use super::runs::{Run, plan_runs};
+use super::runs::{PacketRun, plan_runs};
 use crate::error::MediaError;
 use crate::policy::ImagePolicy;
 use crate::prepare::prepare_image;
@@ -199,7 +199,7 @@ impl<'i> Decoding<'i> {
     fn can_seek(&self) -> bool {
         let container = self.demuxer.container();
         self.index.identity == Identity::Pts
-            && matches!(container, Container::Mp4 | Container::Matroska | Container::Avi)
+            && matches!(container, ContainerFormat::Mp4 | ContainerFormat::Matroska | ContainerFormat::Avi)
     }
 
     /// Decodes the runs of packets that the missing frames need, until one cannot be trusted.
@@ -213,7 +213,7 @@ impl<'i> Decoding<'i> {
     }
 
     #[expect(clippy::indexing_slicing, reason = "runs are made of positions of packets")]
-    fn decode_run(&mut self, run: Run, visit: &mut Visit<'_>) -> Result<RunOutcome, MediaError> {
+    fn decode_run(&mut self, run: PacketRun, visit: &mut Visit<'_>) -> Result<RunOutcome, MediaError> {
         let mut state = RunState::new(true);
         let mut first = None;
         if run.first > 0 {
@@ -309,7 +309,7 @@ impl<'i> Decoding<'i> {
     fn seek_to(&mut self, key: usize) -> Result<Option<Packet>, MediaError> {
         let wanted = self.index.packets[key];
         let ticks = match self.demuxer.container() {
-            Container::Matroska => wanted.pts,
+            ContainerFormat::Matroska => wanted.pts,
             _ => wanted.dts,
         };
         if ticks.is_none_or(|ticks| self.demuxer.seek_to_key(ticks).is_err()) {

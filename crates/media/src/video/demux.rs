@@ -31,7 +31,7 @@ const MAX_RETRIES: usize = 100;
 
 /// Container formats that differ in what their headers and tables tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Container {
+pub(super) enum ContainerFormat {
     /// MP4, QuickTime: everything is in sample tables.
     Mp4,
     /// Matroska, WebM.
@@ -65,12 +65,12 @@ pub(super) struct VideoPacket {
 pub(super) struct Demuxer {
     input: Input,
     stream_index: usize,
-    container: Container,
+    container: ContainerFormat,
     source: ByteSource,
     state: Arc<ReadState>,
 }
 
-impl Container {
+impl ContainerFormat {
     fn from_name(name: &str) -> Self {
         match name.split(',').next() {
             Some("mov") => Self::Mp4,
@@ -96,7 +96,7 @@ impl Demuxer {
         let fail = |error| source.storage_error(&state).unwrap_or_else(|| not_opened(source, boxes.as_ref(), error));
         let options = Dictionary::from_iter([("format_whitelist", DEMUXERS), ("protocol_whitelist", "none")]);
         let mut input = StreamIo::from_read_seek(reader).and_then(|io| ffi::open_header(io, options)).map_err(fail)?;
-        let container = Container::from_name(input.format().name());
+        let container = ContainerFormat::from_name(input.format().name());
         let described = select_stream(&input).is_some_and(|stream| is_described(&stream));
         if container.has_full_header() && described {
             ffi::disable_parsers(&mut input);
@@ -140,7 +140,7 @@ impl Demuxer {
         use codec::Id;
         // For other codecs, the contents of a packet tell whether it shows a frame.
         let tables_suffice = matches!(self.codec(), Id::H264 | Id::HEVC | Id::AV1 | Id::VP9 | Id::MJPEG | Id::PRORES);
-        if self.container == Container::Mp4 && tables_suffice {
+        if self.container == ContainerFormat::Mp4 && tables_suffice {
             self.state.hide_payload();
         }
     }
@@ -165,7 +165,7 @@ impl Demuxer {
     }
 
     /// The format of the container.
-    pub(super) fn container(&self) -> Container {
+    pub(super) fn container(&self) -> ContainerFormat {
         self.container
     }
 

@@ -6,7 +6,7 @@
 use ffmpeg_next::decoder;
 use manyframe_core::{RejectCode, Rejection};
 
-use super::demux::{Container, Demuxer, VideoPacket};
+use super::demux::{ContainerFormat, Demuxer, VideoPacket};
 use super::input::{ByteSource, ImageDirectory, VideoInput};
 use super::orientation::Orientation;
 use super::timing::{Clock, FrameRate, Timestamps, Timing, UNKNOWN_FPS};
@@ -116,7 +116,7 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
         let detail = format!("a video stream ({}) without frames", demuxer.codec().name());
         return Err(MediaError::rejected(RejectCode::NoFrames, detail));
     }
-    let timing = match fps.filter(|_| demuxer.container() == Container::Gif) {
+    let timing = match fps.filter(|_| demuxer.container() == ContainerFormat::Gif) {
         Some(fps) => Timing::even(fps),
         None if is_timed => timing_by_timestamps(&frames, &packets, &demuxer),
         None => Timing::even(demuxer.stated_fps().unwrap_or(UNKNOWN_FPS)),

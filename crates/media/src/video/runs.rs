@@ -15,7 +15,7 @@ const SEEK_COST_PACKETS: usize = 4;
 
 /// Consecutive packets to decode, as positions in decoding order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Run {
+pub(super) struct PacketRun {
     /// A keyframe, or the first packet of the video.
     pub(super) first: usize,
     /// The last packet that a wanted frame needs.
@@ -23,15 +23,15 @@ pub(super) struct Run {
 }
 
 /// The runs that decode the wanted packets (positions in `packets`, ascending).
-pub(super) fn plan_runs(packets: &[VideoPacket], wanted: &[usize]) -> Vec<Run> {
+pub(super) fn plan_runs(packets: &[VideoPacket], wanted: &[usize]) -> Vec<PacketRun> {
     let keys: Vec<usize> = (0..).zip(packets).filter(|(_, packet)| packet.is_key).map(|(index, _)| index).collect();
-    let mut runs: Vec<Run> = Vec::new();
+    let mut runs: Vec<PacketRun> = Vec::new();
     for &packet in wanted {
         let first = entry_point(packets, &keys, packet);
         match runs.last_mut() {
             Some(run) if first <= run.last + SEEK_COST_PACKETS => run.last = run.last.max(packet),
-            None if first <= SEEK_COST_PACKETS => runs.push(Run { first: 0, last: packet }),
-            _ => runs.push(Run { first, last: packet }),
+            None if first <= SEEK_COST_PACKETS => runs.push(PacketRun { first: 0, last: packet }),
+            _ => runs.push(PacketRun { first, last: packet }),
         }
     }
     runs

@@ -20,4 +20,4 @@ mod resize;
 
 pub(crate) use self::channel::{Channel, Halved, WHITE};
 pub(crate) use self::image::{Ycbcr, with_ycbcr_of};
-pub(crate) use self::part::{Area, Part};
+pub(crate) use self::part::{Area, ChannelPart};

@@ -16,7 +16,7 @@ pub(crate) struct Area {
 /// Downsampling is libjpeg's (`jcsample.c`): halves are rounded down and up alternately; the last column or row of an odd
 /// number counts twice, and is repeated in a full channel beside downsampled ones.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Part<'a> {
+pub(crate) struct ChannelPart<'a> {
     pub(crate) channel: Channel<'a>,
     /// Size of the image.
     pub(crate) image_px: (u32, u32),
@@ -31,11 +31,11 @@ pub(crate) struct Part<'a> {
 
 /// Appends the rows of a part.
 struct Gather<'a> {
-    part: Part<'a>,
+    part: ChannelPart<'a>,
     target: &'a mut Vec<u8>,
 }
 
-impl<'a> Part<'a> {
+impl<'a> ChannelPart<'a> {
     /// The samples, and the number of samples from one row to the next. They are written to `memory` unless the channel
     /// stores them in this form.
     pub(crate) fn samples<'b>(self, memory: &'b mut Vec<u8>) -> (&'b [u8], usize)
@@ -158,7 +158,7 @@ mod tests {
     /// An area of an image, `width` samples wide and `area` wide and high.
     fn gathered(samples: &[u8], width: usize, area: (i64, i64, u32, u32), halved: Halved, is_colour: bool) -> Vec<u8> {
         let (left, top, width_px, height_px) = area;
-        let part = Part {
+        let part = ChannelPart {
             channel: Channel { samples, width, halved: Halved::NOT },
             image_px: (width as u32, (samples.len() / width) as u32),
             area: Area { origin_px: (left, top), size_px: (width_px, height_px) },
