@@ -1,13 +1,14 @@
-//! Turns to messages: where each visual stands in its turn, and what becomes of the text around it.
+//! Turns to messages: the position of each visual in its turn, and the text around it.
 //!
-//! * Texts that touch are one text. Then literal tags are neutralised, so that no two pieces of text join into one.
-//! * **A record with exactly one visual** shows it first: the visual goes to the front of its turn, and the turn's text
-//!   is trimmed at both ends, as LLaVA's preprocessing does. Where the placeholder was cut out of the middle of a text,
-//!   the white space around it becomes one newline if it had one, else one space if it had any.
-//!   `…in the photo.↵<image>` gives `<Image>↵…in the photo.`
-//! * **A record with several visuals** keeps each where it is in the conversation. The newline that the dialect puts
-//!   after a visual takes the place of *one* newline there: `<image>↵What…` gives `<Image>↵What…`, and
-//!   `<image><image>` gives `<Image>↵<Image>↵`. A dialect that puts none after a video drops the newline.
+//! * Texts without a visual between them become one text. Literal tags are neutralised after that, so that no two texts can
+//!   join into a tag.
+//! * **A record with exactly one visual** shows it first: the visual moves to the front of its turn, and the text of the turn
+//!   is trimmed at both ends, as in LLaVA's preprocessing. Where the placeholder was cut out of the middle of a text, the
+//!   white space around it becomes one newline if it contained one, otherwise one space if there was any.
+//!   `…in the photo.↵<image>` becomes `<Image>↵…in the photo.`
+//! * **A record with several visuals** keeps each of them where it is in the conversation. The newline that the dialect
+//!   writes after a visual replaces *one* newline there: `<image>↵What…` becomes `<Image>↵What…`, and `<image><image>`
+//!   becomes `<Image>↵<Image>↵`. A dialect that writes no newline after a video drops that newline.
 //!
 //! Sources: LongLLaVA (arXiv 2409.02889), figure 2; the released inference code; `preprocess_multimodal` of LLaVA.
 
@@ -15,10 +16,11 @@ use std::borrow::Cow;
 
 use manyframe_core::{Message, Part, RejectCode, Rejection, Turn};
 
-use crate::literals::Literals;
-use crate::{Dialect, LiteralTags, ResolvedVisual, VisualSpan};
+use crate::dialect::{Dialect, ResolvedVisual};
+use crate::literals::{LiteralTags, Literals};
+use crate::messages::VisualRange;
 
-/// More images than this in one sample are a mistake in the settings, not a sample: 9.4 million tokens at 144 each.
+/// Most images of a sample. More are a mistake in the settings: they would be 9.4 million tokens at 144 each.
 const MAX_IMAGES: u64 = 1 << 16;
 
 /// How turns are written.
@@ -29,20 +31,35 @@ pub(crate) struct Composer {
     pub(crate) literal_tags: LiteralTags,
 }
 
-/// The messages of a record, and where its visuals stand in them.
+/// Where a visual is in the messages, and which images it shows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VisualSpan {
+    /// Position of its message.
+    pub message: usize,
+    /// First character of its text in the message.
+    pub start: usize,
+    /// One past the last character, including the newline that the dialect wrote after it.
+    pub end: usize,
+    /// Position of its first image among the images of the record.
+    pub first_image: usize,
+    /// How many images it shows.
+    pub num_images: usize,
+}
+
+/// The messages of a record, and where its visuals are in them.
 #[derive(Debug)]
 pub(crate) struct Composed {
     pub(crate) messages: Vec<Message>,
     pub(crate) visual_spans: Vec<VisualSpan>,
 }
 
-/// A part of a turn, its visuals resolved and its neighbouring texts joined.
-enum Piece<'t> {
+/// A part of a turn, with visuals resolved and neighbouring texts joined.
+enum ResolvedPart<'t> {
     Text(Cow<'t, str>),
     Visual(ResolvedVisual),
 }
 
-/// Writes the contents of a record's turns, in the order of its visuals.
+/// Writes the contents of the turns of a record, one after another: each turn takes the next of the visuals.
 pub(crate) struct TurnWriter<'a> {
     composer: &'a Composer,
     turns: &'a [Turn],
@@ -50,18 +67,26 @@ pub(crate) struct TurnWriter<'a> {
     has_one_visual: bool,
 }
 
+impl VisualSpan {
+    /// Where the visual is.
+    pub fn range(&self) -> VisualRange {
+        VisualRange { message: self.message, start: self.start, end: self.end }
+    }
+}
+
 impl Composer {
+    #[expect(clippy::string_slice, reason = "a visual starts and ends between characters, after the one before it")]
     pub(crate) fn compose(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Composed, Rejection> {
         let mut writer = self.writer(turns, visuals)?;
         let mut composed = Composed { messages: Vec::with_capacity(turns.len()), visual_spans: Vec::new() };
         for (index, turn) in turns.iter().enumerate() {
             let mut content = String::new();
-            // Characters are counted as far as the last visual; most turns have none.
+            // Characters are counted up to the last visual; most turns have none.
             let (mut num_chars, mut num_bytes_counted) = (0, 0);
             let spans = &mut composed.visual_spans;
             writer.write(index, &mut content, |written, start_byte, num_images| {
                 let mut chars_to = |end: usize| {
-                    num_chars += written.get(num_bytes_counted..end).map_or(0, |text| text.chars().count());
+                    num_chars += written[num_bytes_counted..end].chars().count();
                     num_bytes_counted = end;
                     num_chars
                 };
@@ -74,7 +99,7 @@ impl Composer {
         Ok(composed)
     }
 
-    /// A writer of these turns with these visuals.
+    /// A writer of these turns, with these visuals.
     pub(crate) fn writer<'a>(
         &'a self,
         turns: &'a [Turn],
@@ -110,42 +135,39 @@ impl Composer {
 }
 
 impl TurnWriter<'_> {
-    /// Appends the content of a turn to `text`. `on_visual` is told of each visual: the content so far, the byte at which the
-    /// visual starts, and its number of images.
+    /// Appends the content of the turn at a position to `text`. `on_visual` is called for each visual, with the content so
+    /// far, the byte at which the visual starts, and its number of images.
+    #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "callers write each turn once; text only grows")]
     pub(crate) fn write(
         &mut self,
         index: usize,
         text: &mut String,
         mut on_visual: impl FnMut(&str, usize, usize),
     ) -> Result<(), Rejection> {
-        let Some(turn) = self.turns.get(index) else { return Ok(()) };
+        let turn = &self.turns[index];
         if let [Part::Text(only)] = turn.parts.as_slice() {
             return self.composer.write_text(only, index, text);
         }
         let start = text.len();
-        let mut pieces = pieces_of(turn, &mut self.visuals);
-        if self.has_one_visual && pieces.iter().any(|piece| matches!(piece, Piece::Visual(_))) {
-            pieces = front(pieces);
+        let mut parts = resolved_parts(turn, &mut self.visuals);
+        if self.has_one_visual && parts.iter().any(|part| matches!(part, ResolvedPart::Visual(_))) {
+            parts = with_visual_first(parts);
         }
         let mut follows_visual = false;
-        for piece in &pieces {
-            match piece {
-                Piece::Text(piece) => {
-                    let piece = if follows_visual { without_newline(piece) } else { piece };
-                    self.composer.write_text(piece, index, text)?;
+        for part in &parts {
+            match part {
+                ResolvedPart::Text(of_turn) => {
+                    let of_turn = if follows_visual { without_newline(of_turn) } else { of_turn };
+                    self.composer.write_text(of_turn, index, text)?;
                 }
-                Piece::Visual(visual) => {
+                ResolvedPart::Visual(visual) => {
                     let start_of_visual = text.len();
                     self.composer.dialect.write(*visual, text);
-                    let written = text.get(start..).unwrap_or_default();
-                    on_visual(
-                        written,
-                        start_of_visual - start,
-                        usize::try_from(visual.num_images()).unwrap_or(usize::MAX),
-                    );
+                    let num_images = usize::try_from(visual.num_images()).unwrap_or(usize::MAX);
+                    on_visual(&text[start..], start_of_visual - start, num_images);
                 }
             }
-            follows_visual = matches!(piece, Piece::Visual(_));
+            follows_visual = matches!(part, ResolvedPart::Visual(_));
         }
         Ok(())
     }
@@ -167,37 +189,41 @@ fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn pieces_of<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, ResolvedVisual>) -> Vec<Piece<'t>> {
-    let mut pieces: Vec<Piece<'t>> = Vec::with_capacity(turn.parts.len());
+fn resolved_parts<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, ResolvedVisual>) -> Vec<ResolvedPart<'t>> {
+    let mut parts: Vec<ResolvedPart<'t>> = Vec::with_capacity(turn.parts.len());
     for part in &turn.parts {
-        match (part, pieces.last_mut()) {
-            (Part::Text(text), Some(Piece::Text(joined))) => joined.to_mut().push_str(text),
-            (Part::Text(text), _) => pieces.push(Piece::Text(Cow::Borrowed(text))),
-            (Part::Visual(_), _) => pieces.extend(visuals.next().copied().map(Piece::Visual)),
+        match (part, parts.last_mut()) {
+            (Part::Text(text), Some(ResolvedPart::Text(joined))) => joined.to_mut().push_str(text),
+            (Part::Text(text), _) => parts.push(ResolvedPart::Text(Cow::Borrowed(text))),
+            (Part::Visual(_), _) => {
+                #[expect(clippy::expect_used, reason = "there are as many as visuals in the turns, each of which is written once")]
+                let visual = visuals.next().expect("a resolved visual for each visual");
+                parts.push(ResolvedPart::Visual(*visual));
+            }
         }
     }
-    pieces
+    parts
 }
 
-/// The turn with its only visual first, and its text trimmed.
-fn front(pieces: Vec<Piece<'_>>) -> Vec<Piece<'_>> {
-    let mut visuals = Vec::with_capacity(2);
+/// The parts of a turn with its only visual first, and its text trimmed.
+fn with_visual_first(parts: Vec<ResolvedPart<'_>>) -> Vec<ResolvedPart<'_>> {
+    let mut reordered = Vec::with_capacity(2);
     let mut text = Cow::Borrowed("");
-    for piece in pieces {
-        match piece {
-            Piece::Visual(_) => visuals.push(piece),
-            Piece::Text(after) if text.is_empty() => text = after,
-            Piece::Text(after) => text = Cow::Owned(joined(&text, &after)),
+    for part in parts {
+        match part {
+            ResolvedPart::Visual(_) => reordered.push(part),
+            ResolvedPart::Text(after) if text.is_empty() => text = after,
+            ResolvedPart::Text(after) => text = Cow::Owned(joined(&text, &after)),
         }
     }
-    visuals.push(Piece::Text(match text {
+    reordered.push(ResolvedPart::Text(match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
         Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
     }));
-    visuals
+    reordered
 }
 
-/// Two texts between which a placeholder was cut out.
+/// Joins two texts between which a placeholder was cut out.
 fn joined(before: &str, after: &str) -> String {
     let (kept, rest) = (before.trim_end(), after.trim_start());
     let is_gap = |c: &char| c.is_whitespace();

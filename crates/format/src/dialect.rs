@@ -4,15 +4,16 @@
 //! |---|---|---|---|
 //! | image | `<Image>↵` | `<Image>↵` | `<image>↵` |
 //! | video | `<vid><Image><t><Image>…<Image></vid>↵` | `<vid><Image><t>…<img><image></img</vid>` | `<image>↵<image>↵…<image>↵` |
-//! | tiled | `<Image>↵`, then a line of `<Image><Image>…` per row | as `longllava` | `<image>↵` for the overview and each tile |
+//! | tiled (AnyRes) | `<Image>↵`, then a line of `<Image><Image>…` per row | as `longllava` | `<image>↵` for the overview and each tile |
 //!
-//! `<Image>` stands for `<img><image></img>` and `↵` for a newline. `<image>` is the placeholder that a trainer replaces
-//! by the image; `<img>`, `</img>`, `<vid>`, `</vid>` and `<t>` are ordinary text. Sources: LongLLaVA (arXiv 2409.02889),
-//! figure 2, for the strict form; its released inference code of October 2024 for the compatible one, which strips the
-//! characters `<`, `t`, `>` from the end of the frames before it closes the video, and puts no newline after it; LLaVA and
-//! VILA for the plain one.
+//! `<Image>` stands for `<img><image></img>`, and `↵` for a newline. `<image>` is the placeholder that a trainer replaces
+//! with the image; `<img>`, `</img>`, `<vid>`, `</vid>` and `<t>` are ordinary text.
 //!
-//! Where a visual stands in its turn is decided in `compose`, not here.
+//! Sources: LongLLaVA (arXiv 2409.02889), figure 2, for `longllava`; its released inference code of October 2024 for
+//! `longllava-2024-10`, which strips the characters `<`, `t`, `>` from the end of the frames before it closes the video, and
+//! writes no newline after it; LLaVA and VILA for `plain`.
+//!
+//! The position of a visual in its turn is decided in `compose`, not here.
 
 use std::iter::repeat_n;
 
@@ -24,34 +25,34 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Dialect {
-    /// LongLLaVA as published: every visual ends with a newline of its own.
+    /// LongLLaVA as published: a newline follows every visual.
     #[default]
     Longllava,
-    /// LongLLaVA as its released inference code of October 2024 writes it, for models that were trained with it.
+    /// LongLLaVA as its inference code of October 2024 writes it, for models that were trained with that code.
     #[serde(rename = "longllava-2024-10")]
     Longllava202410,
-    /// LLaVA and VILA: one `<image>` and a newline per image, whatever it is a part of.
+    /// LLaVA and VILA: one `<image>` and a newline per image, including frames and tiles.
     Plain,
 }
 
-/// A visual whose number of images is known: frames were chosen, tiles were counted.
+/// A visual whose number of images is known, because its frames were chosen or its tiles counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ResolvedVisual {
     /// One image.
     Image,
-    /// Frames in time.
+    /// Frames of a video, in time.
     Video {
         /// How many, at least 1.
         num_frames: u32,
     },
-    /// An overview, then sub-images row by row.
+    /// An image cut into tiles (AnyRes): an overview, then the tiles row by row.
     Tiled {
-        /// Rows and columns of sub-images, the overview not counted.
+        /// Rows and columns of tiles, without the overview.
         grid: Grid,
     },
 }
 
-/// The string that a trainer replaces by an image, in every dialect.
+/// The string that a trainer replaces with an image, in every dialect.
 pub(crate) const PLACEHOLDER: &str = "<image>";
 
 const IMAGE: &str = "<img><image></img>";
@@ -66,7 +67,7 @@ impl ResolvedVisual {
         }
     }
 
-    /// How many images it is made of: frames, or the overview and all sub-images.
+    /// How many images it consists of: frames, or the overview and all tiles.
     pub fn num_images(self) -> u64 {
         match self {
             Self::Image => 1,
@@ -82,7 +83,7 @@ impl Dialect {
         PLACEHOLDER
     }
 
-    /// Strings that trainers of this dialect replace by images or videos: no user's text may contain them.
+    /// Strings that trainers of this dialect replace with images or videos. No text of a record may contain them.
     pub(crate) fn reserved(self) -> &'static [&'static str] {
         match self {
             Self::Longllava | Self::Longllava202410 => &[PLACEHOLDER],
@@ -90,9 +91,7 @@ impl Dialect {
         }
     }
 
-    /// Writes a visual with the separator that follows it.
-    ///
-    /// The length grows with `num_images`, which the caller bounds.
+    /// Writes a visual and the separator that follows it. The length grows with `num_images`, which the caller bounds.
     pub(crate) fn write(self, visual: ResolvedVisual, text: &mut String) {
         match (self, visual) {
             (Self::Plain, _) => {
@@ -153,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn the_released_code_eats_the_last_bracket_and_the_newline_of_a_video() {
+    fn the_released_code_drops_the_last_bracket_and_the_newline_of_a_video() {
         let dialect = Dialect::Longllava202410;
         assert_eq!(written(dialect, VIDEO), "<vid>I<t>I<t><img><image></img</vid>");
         assert_eq!(written(dialect, ResolvedVisual::Image), "I\n");
@@ -167,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn a_visual_holds_as_many_placeholders_as_images() {
+    fn a_visual_has_as_many_placeholders_as_images() {
         for dialect in [Dialect::Longllava, Dialect::Longllava202410, Dialect::Plain] {
             for visual in [ResolvedVisual::Image, VIDEO, TILED] {
                 let mut text = String::new();

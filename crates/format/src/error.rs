@@ -1,13 +1,16 @@
-//! What can go wrong with a tokenizer or a template.
+//! Why a tokenizer or a template cannot be used. Why a record cannot is a [`Rejection`](manyframe_core::Rejection).
 
 use std::error::Error;
 use std::io;
 use std::path::PathBuf;
 
+/// Why a tokenizer's library cannot do something.
+pub(crate) type Cause = Box<dyn Error + Send + Sync>;
+
 /// A tokenizer or a template that cannot be used. Nothing here is about a single record.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
-    /// The tokenizer's file cannot be read.
+    /// The file of the tokenizer cannot be read.
     #[error("cannot read the tokenizer {path:?}")]
     ReadTokenizer {
         /// The file.
@@ -21,13 +24,13 @@ pub enum FormatError {
     ParseTokenizer {
         /// The file.
         path: PathBuf,
-        /// What its first bytes say that it is.
+        /// What it should be, judging by its first bytes.
         expected: &'static str,
         /// The cause.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Cause,
     },
-    /// The tokenizer has a property with which counts would not be exact.
+    /// Token counts would not be exact, because of a property of the tokenizer.
     #[error("the tokenizer {path:?} {property}, which is not supported")]
     UnsupportedTokenizer {
         /// The file.
@@ -42,18 +45,18 @@ pub enum FormatError {
         num_bytes: usize,
         /// The cause.
         #[source]
-        source: Box<dyn Error + Send + Sync>,
+        source: Cause,
     },
-    /// The matcher for literal tags or special tokens cannot be built.
+    /// The matcher that finds literal tags or special tokens cannot be built.
     #[error("cannot build the matcher for {num_literals} literals")]
     BuildMatcher {
-        /// How many strings it should find.
+        /// How many strings it would find.
         num_literals: usize,
         /// The cause.
         #[source]
         source: aho_corasick::BuildError,
     },
-    /// A custom template contains the dialect's placeholder: every turn would show an image that does not exist.
+    /// A custom template contains the placeholder of an image, so that every turn would show one that does not exist.
     #[error("the template's {field} contains the placeholder {placeholder:?}")]
     PlaceholderInTemplate {
         /// Name of the field.

@@ -1,107 +1,124 @@
-//! The formatter: a record's turns and resolved visuals to messages, prompt, label spans and exact cost.
+//! The formatter: from a record's turns and resolved visuals to messages, prompt, label spans and exact cost.
 
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Digest, Message, Part, RejectCode, Rejection, Role, Signature, Turn, VisualKind};
-use memchr::memmem;
+use manyframe_core::{
+    Cost, Digest, Message, Part, RejectCode, Rejection, Role, SampleTokens, Signature, Turn, VisualKind,
+};
 
-use crate::compose::{Composed, Composer};
-use crate::dialect::PLACEHOLDER;
+use crate::compose::{Composed, Composer, VisualSpan};
+use crate::dialect::{PLACEHOLDER, ResolvedVisual};
+use crate::encode::{LabelRules, PromptTokenizer};
+use crate::error::FormatError;
 use crate::literals::Literals;
-use crate::template::{Prompt, TemplateText};
-use crate::{FormatError, FormatSpec, ResolvedVisual, Tokenizer, TurnEnd};
+use crate::messages::{VisualRange, message_parts, write_bare};
+use crate::spec::FormatSpec;
+use crate::template::{ChatTemplate, Prompt, TurnEnd};
+use crate::tokenizer::Tokenizer;
 
-/// Formats records in one dialect and template, and counts them with one tokenizer. It may be shared by threads.
+/// Formats records in one dialect and template, and counts them with one tokenizer. Threads may share it.
+///
+/// ```
+/// use std::sync::Arc;
+/// use manyframe_core::{Part, Role, Turn, Visual, VisualKind};
+/// use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
+///
+/// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/jamba.model");
+/// let formatter = Formatter::new(&FormatSpec::default(), Arc::new(Tokenizer::open(path.as_ref())?))?;
+/// let image = Part::Visual(Visual { kind: VisualKind::Image, media: 0 });
+/// let turns = [
+///     Turn { role: Role::User, parts: vec![Part::Text("What is it? ".into()), image] },
+///     Turn { role: Role::Assistant, parts: vec![Part::Text("A cat.".into())] },
+/// ];
+/// let sample = formatter.format(&turns, &[ResolvedVisual::Image]).map_err(|rejection| rejection.to_string())?;
+/// assert_eq!(sample.messages[0].content, "<img><image></img>\nWhat is it?");
+/// assert_eq!((sample.cost.num_images, sample.cost.visual_tokens), (1, 144));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug)]
 pub struct Formatter {
-    pub(crate) tokenizer: Arc<Tokenizer>,
-    pub(crate) template: TemplateText,
-    pub(crate) turn_end: TurnEnd,
     composer: Composer,
-    /// Finds placeholders; made once.
-    images: memmem::Finder<'static>,
+    template: ChatTemplate,
+    prompts: PromptTokenizer,
     tokens_per_image: u32,
+    /// The label of the newline that ends an answer, where a newline does.
+    turn_end_label: Option<u32>,
 }
 
 /// A record as text.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Formatted {
-    /// The conversation; each placeholder stands for the next image.
+    /// The conversation. Its placeholders show the images of the record, in order.
     pub messages: Vec<Message>,
     /// The conversation in the chat template, as a trainer tokenises it.
     pub prompt: String,
     /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token. In order and
     /// disjoint.
     pub label_spans: Vec<(usize, usize)>,
-    /// Where the visuals stand in the messages, in order.
+    /// Where the visuals are in the messages, in order.
     pub visual_spans: Vec<VisualSpan>,
     /// Exact tokens and images.
     pub cost: Cost,
 }
 
-/// What a record costs, and a short number for what it says.
+/// What the prompt of a record costs, and a short number for its text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Measure {
+pub struct PromptMeasure {
     /// Exact tokens and images.
     pub cost: Cost,
-    /// A signature of the prompt.
+    /// Equal for equal prompts.
     pub signature: Signature,
 }
 
-/// Where a visual stands in the messages.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VisualSpan {
-    /// Position of its message.
-    pub message: usize,
-    /// First character of its text in the message.
-    pub start: usize,
-    /// One past the last character, the newline that the dialect put there included.
-    pub end: usize,
-    /// Its first image.
-    pub first_image: usize,
-    /// How many images it shows.
-    pub num_images: usize,
-}
-
 impl Formatter {
-    /// A formatter for these settings. Special tokens of the tokenizer become literals that no text may contain.
+    /// A formatter with these settings. No text of a record may contain a special token of the tokenizer.
+    ///
+    /// # Errors
+    /// If a custom template contains a placeholder.
     pub fn new(spec: &FormatSpec, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
-        let template = spec.template.text();
-        if let Some((field, _)) = template.written().into_iter().find(|(_, text)| text.contains(PLACEHOLDER)) {
+        let text = spec.template.text();
+        if let Some((field, _)) = text.written().into_iter().find(|(_, text)| text.contains(PLACEHOLDER)) {
             return Err(FormatError::PlaceholderInTemplate { field, placeholder: PLACEHOLDER });
         }
-        let markers = template.markers.iter().map(String::as_str);
+        let markers = text.markers.iter().map(String::as_str);
         let reserved = spec.dialect.reserved().iter().copied();
         let literals = Literals::new(reserved.chain(markers).chain(tokenizer.specials()))?;
+        let prompts = PromptTokenizer::new(tokenizer);
+        let turn_end_label = match spec.turn_end {
+            TurnEnd::Eos => None,
+            TurnEnd::NewlineInEosLabel => prompts.special(&text.end),
+        };
         Ok(Self {
             composer: Composer { dialect: spec.dialect, literals, literal_tags: spec.literal_tags },
-            tokenizer,
-            template,
-            turn_end: spec.turn_end,
-            images: memmem::Finder::new(PLACEHOLDER),
+            template: ChatTemplate { text, turn_end: spec.turn_end },
+            prompts,
             tokens_per_image: spec.tokens_per_image,
+            turn_end_label,
         })
     }
 
-    /// The tokens and images of a record, exactly those of [`Self::format`], and a signature of its prompt: equal for records
-    /// that come to say the same.
+    /// The cost of a record, exactly that of [`Self::format`], and the signature of its prompt.
     ///
-    /// `visuals` are those of the turns, in order of appearance; their kinds prevail over the kinds in the turns.
-    pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Measure, Rejection> {
+    /// `visuals` are those of the turns, in order of appearance. Their kinds take precedence over the kinds in the turns.
+    ///
+    /// # Errors
+    /// The reason to reject the record.
+    pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<PromptMeasure, Rejection> {
         let mut writer = self.composer.writer(turns, visuals)?;
         let roles = turns.iter().map(|turn| turn.role);
         let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
-        // No message is needed by itself: what turns say is written where it stands in the prompt.
-        let prompt = self
-            .template
-            .render(roles, self.turn_end, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
+        // No message is made: turns are written directly into the prompt.
+        let prompt = self.template.render(roles, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
         let mut signature = Signature::default();
         signature.push(prompt.text.as_bytes());
         let bare = || self.count_bare_of(&self.composer.compose(turns, visuals)?);
-        Ok(Measure { cost: self.cost_of(&prompt.text, visuals, bare)?, signature })
+        Ok(PromptMeasure { cost: self.cost_of(&prompt.text, visuals, bare)?, signature })
     }
 
-    /// A digest of what a record says once it is formatted, and of where its visuals stand; not of what they show.
+    /// A digest of the text of a record once it is formatted, and of the positions of its visuals, but not of what they show.
+    ///
+    /// # Errors
+    /// The reason to reject the record.
     pub fn text_digest(&self, turns: &[Turn]) -> Result<Digest, Rejection> {
         let visuals = turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
             Part::Visual(visual) if visual.kind == VisualKind::Video => Some(ResolvedVisual::Video { num_frames: 1 }),
@@ -121,35 +138,74 @@ impl Formatter {
     }
 
     /// A record as text. `visuals` as in [`Self::measure`].
+    ///
+    /// # Errors
+    /// The reason to reject the record.
+    #[expect(clippy::indexing_slicing, reason = "a template writes each of the messages whose roles it has")]
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Rejection> {
         let composed = self.composer.compose(turns, visuals)?;
-        let prompt = self.render(&composed.messages)?;
+        let messages = &composed.messages;
+        let prompt = self.render(messages, |index, text| text.push_str(&messages[index].content))?;
         let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_of(&composed))?;
         Ok(Formatted {
-            messages: composed.messages,
             label_spans: prompt.label_spans(),
             prompt: prompt.text,
+            messages: composed.messages,
             visual_spans: composed.visual_spans,
             cost,
         })
     }
 
-    /// The prompt of messages.
-    pub(crate) fn render(&self, messages: &[Message]) -> Result<Prompt, Rejection> {
+    /// Tokenises a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
+    ///
+    /// A token is labelled if any part of it is in a span. A token can begin before a span: under Llama's tokenizers, the
+    /// first token of an answer takes the space before it. It can end after a span: where the tokenizer reads an end token as
+    /// text, the `>` of that token and the `<` of what the template writes next are one token.
+    /// Under [`TurnEnd::NewlineInEosLabel`], the label of the last token of each span except the last is the template's end
+    /// token, if that is a single special token.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot encode the prompt.
+    pub fn encode(&self, prompt: &str, label_spans: &[(usize, usize)]) -> Result<SampleTokens, FormatError> {
+        self.prompts.encode(prompt, LabelRules { spans: label_spans, turn_end_label: self.turn_end_label })
+    }
+
+    /// Text tokens of a conversation with a bare placeholder in the place of each visual.
+    ///
+    /// What the conversation has beyond that are its delimiter tokens. Tokens merge across tags, so the tokens of a delimiter
+    /// cannot be counted by themselves.
+    ///
+    /// `visuals` are in order and disjoint.
+    ///
+    /// # Errors
+    /// If a visual is not where it says, or if the conversation cannot be formatted.
+    #[expect(clippy::indexing_slicing, reason = "a template writes each of the messages whose roles it has")]
+    pub fn count_bare(
+        &self,
+        messages: &[Message],
+        visuals: impl IntoIterator<Item = VisualRange>,
+    ) -> Result<u64, Rejection> {
+        let parts = message_parts(messages, visuals)
+            .map_err(|misplaced| Rejection::new(RejectCode::PlaceholderMismatch, misplaced.to_string()))?;
+        let prompt = self.render(messages, |index, text| write_bare(&parts[index], text))?;
+        self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
+    }
+
+    fn count_bare_of(&self, composed: &Composed) -> Result<u64, Rejection> {
+        self.count_bare(&composed.messages, composed.visual_spans.iter().map(VisualSpan::range))
+    }
+
+    /// The prompt of messages. `write` appends the content of the message at a position.
+    fn render(&self, messages: &[Message], write: impl Fn(usize, &mut String)) -> Result<Prompt, Rejection> {
         let prompt = Prompt::with_capacity(messages.iter().map(|message| message.content.len()).sum(), messages.len());
         let roles = messages.iter().map(|message| message.role);
-        self.template.render(roles, self.turn_end, prompt, |index, text| {
-            text.push_str(messages.get(index).map_or("", |message| &message.content));
+        self.template.render(roles, prompt, |index, text| {
+            write(index, text);
             Ok(())
         })
     }
 
-    fn count_bare_of(&self, composed: &Composed) -> Result<u64, Rejection> {
-        let places = composed.visual_spans.iter().map(|span| (span.message, span.start, span.end));
-        self.count_bare(&composed.messages, places)
-    }
-
-    /// `bare` gives the tokens without delimiters, which are counted if there are visuals.
+    /// `bare` returns the tokens without delimiters. It is called only if there are visuals.
     fn cost_of(
         &self,
         prompt: &str,
@@ -175,16 +231,9 @@ impl Formatter {
         })
     }
 
-    /// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
-    pub(crate) fn texts_between_images<'p>(&self, prompt: &'p str) -> impl Iterator<Item = (&'p str, Option<usize>)> {
-        let images = self.images.find_iter(prompt.as_bytes()).map(Some);
-        let mut start = 0;
-        images.chain([None]).map(move |image| {
-            let end = image.unwrap_or(prompt.len());
-            let text = prompt.get(start..end).unwrap_or_default();
-            start = end + PLACEHOLDER.len();
-            (text, image)
-        })
+    fn count_text(&self, prompt: &str) -> Result<(u64, u64), Rejection> {
+        let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
+        self.prompts.count(prompt).map_err(no_tokens)
     }
 }
 

@@ -3,32 +3,32 @@
 //! ```text
 //! turns + resolved visuals ──compose──▶ messages ──template──▶ prompt ──split at placeholders──▶ tokens ──▶ cost
 //!           ▲                              │
-//!           └────────── replay ────────────┘
+//!           └───── turns_from_messages ────┘
 //! ```
 //!
-//! **Invariant:** a delivered text holds the dialect's placeholder exactly once per image; what merely looks like a
-//! placeholder, a role marker or a special token is spelled differently, or the record is rejected.
-//! **Invariant:** the cost in [`Formatter::measure`] is the length of what [`Formatter::format`] gives, in tokens.
+//! **Invariant:** a delivered text contains the placeholder exactly once per image. Whatever else looks like a placeholder,
+//! a role marker or a special token is spelled differently, or the record is rejected.
+//! **Invariant:** the cost that [`Formatter::measure`] returns is the length in tokens of what [`Formatter::format`] returns.
 //!
-//! Nothing here decodes media, draws records or writes files; the only I/O is reading a tokenizer's file.
+//! Nothing here decodes media, draws records or writes files. The only I/O is reading the file of a tokenizer.
 
 mod compose;
-mod delimiters;
 mod dialect;
 mod encode;
 mod error;
 mod formatter;
 mod literals;
-mod replay;
+mod messages;
 mod spec;
 mod template;
 mod tokenizer;
 
-pub use delimiters::VisualPlace;
+pub use compose::VisualSpan;
 pub use dialect::{Dialect, ResolvedVisual};
 pub use error::FormatError;
-pub use formatter::{Formatted, Formatter, Measure, VisualSpan};
-pub use replay::{ReplayError, turns_from_messages};
-pub use spec::{FormatSpec, LiteralTags, TurnEnd};
-pub use template::{SystemPlace, Template, TemplateText};
+pub use formatter::{Formatted, Formatter, PromptMeasure};
+pub use literals::LiteralTags;
+pub use messages::{MisplacedVisual, VisualRange, turns_from_messages};
+pub use spec::FormatSpec;
+pub use template::{SystemPlacement, Template, TemplateText, TurnEnd};
 pub use tokenizer::{TokenSpan, Tokenizer};

@@ -1,31 +1,45 @@
 //! Literal tags: text that looks like a placeholder, a role marker or a special token stays text.
 //!
-//! A trainer splits a prompt at placeholders, and its tokenizer at special tokens, wherever they come from. So a user who
-//! writes about `<image>` would move every image after it. The literal is spelled in upper case (`<IMAGE>`), the way VILA
-//! treats web captions, or with a space after its first character where there is nothing to change (`[ INST]`).
+//! A trainer splits a prompt at placeholders, and its tokenizer at special tokens, wherever they come from. A user who writes
+//! about `<image>` would therefore shift every image after it. The literal is spelled in upper case (`<IMAGE>`), as VILA
+//! does with web captions, or with a space after its first character if it has no lower-case letter (`[ INST]`).
 //!
-//! **Invariant:** what [`Literals::neutralise`] gives holds no literal, whatever it was given.
+//! **Invariant:** what [`Literals::neutralise`] returns contains no literal.
 
 use std::borrow::Cow;
 
 use aho_corasick::{AhoCorasick, MatchKind};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
-use crate::FormatError;
+use crate::error::FormatError;
+
+/// What happens to a text that contains what only the dialect, the template or the tokenizer may write.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LiteralTags {
+    /// The literal is written in upper case (`<IMAGE>`), as VILA does with web captions. A literal without a lower-case
+    /// letter gets a space after its first character (`[ INST]`).
+    #[default]
+    Uppercase,
+    /// The record is rejected with the code `literal_tag`.
+    Reject,
+}
 
 /// The strings that no text of a record may contain.
 #[derive(Debug)]
 pub(crate) struct Literals {
     matcher: AhoCorasick,
-    /// What is written instead, in the order of the matcher's patterns.
+    /// What is written instead, by pattern of the matcher.
     replacements: Vec<String>,
 }
 
-/// A replacement can itself form a literal with what stands around it; texts that still do after this many rounds are
-/// made for it, and are given up.
+/// A replacement can form a literal with the text around it, and is then replaced again. A text that still contains a
+/// literal after this many rounds was made to, and its record is rejected.
 const MAX_ROUNDS: usize = 8;
 
 impl Literals {
-    /// Literals without a letter cannot be spelled differently, and are left out: `special` tokens such as runs of spaces.
+    /// Literals without a letter, such as special tokens of spaces, cannot be spelled differently and are ignored.
     pub(crate) fn new<'a>(literals: impl IntoIterator<Item = &'a str>) -> Result<Self, FormatError> {
         let mut literals: Vec<&str> =
             literals.into_iter().filter(|literal| literal.len() > 1 && literal.contains(char::is_alphabetic)).collect();
@@ -39,8 +53,9 @@ impl Literals {
     }
 
     /// The first literal in a text.
+    #[expect(clippy::string_slice, reason = "matches of whole strings begin and end between characters")]
     pub(crate) fn find<'t>(&self, text: &'t str) -> Option<&'t str> {
-        self.matcher.find(text).and_then(|found| text.get(found.range()))
+        self.matcher.find(text).map(|found| &text[found.range()])
     }
 
     /// The text without literals, or the literal that could not be removed.
@@ -64,8 +79,7 @@ fn respelled(literal: &str) -> String {
         return literal.to_uppercase();
     }
     let mut chars = literal.chars();
-    let first = chars.next().map(String::from).unwrap_or_default();
-    format!("{first} {}", chars.as_str())
+    chars.next().map_or_else(String::new, |first| format!("{first} {}", chars.as_str()))
 }
 
 #[cfg(test)]
@@ -100,17 +114,17 @@ mod tests {
     }
 
     #[test]
-    fn a_literal_that_always_comes_back_is_given_up() {
-        let endless =
-            Literals::new(["AB", "A B", "A  B", "A   B", "A    B", "A     B", "A      B", "A       B"]).unwrap();
-        assert_eq!(endless.neutralise("xAB").unwrap(), "xA        B");
-        let endless = Literals::new(["A A", "AA"]).unwrap();
-        assert!(endless.neutralise("AA").is_ok());
+    fn a_literal_that_comes_back_is_replaced_in_eight_rounds_at_most() {
+        // Each replacement is the next of these literals.
+        let literals: Vec<String> = (0..9).map(|num_spaces| format!("A{}B", " ".repeat(num_spaces))).collect();
+        let of_rounds = |num: usize| Literals::new(literals[..num].iter().map(String::as_str)).unwrap();
+        assert_eq!(of_rounds(MAX_ROUNDS).neutralise("xAB").unwrap(), "xA        B");
+        assert_eq!(of_rounds(MAX_ROUNDS + 1).neutralise("xAB").unwrap_err(), literals[MAX_ROUNDS]);
     }
 
     proptest! {
         #[test]
-        fn nothing_neutral_contains_a_literal(pieces in prop::collection::vec(
+        fn a_neutralised_text_contains_no_literal(pieces in prop::collection::vec(
             prop::sample::select(vec!["<", "image", ">", "im", "age>", "<image", "[", "INST", "]", "</s", "|", "<|endoftext|>", " ", "s"]), 0..20,
         )) {
             let literals = literals();

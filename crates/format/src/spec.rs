@@ -1,9 +1,11 @@
-//! What a pipeline file says about the format of a dataset.
+//! The settings of a format, as they appear in a pipeline file.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Dialect, Template};
+use crate::dialect::Dialect;
+use crate::literals::LiteralTags;
+use crate::template::{Template, TurnEnd};
 
 /// The format of a dataset: how visuals and turns are written, and what an image costs.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -13,10 +15,10 @@ pub struct FormatSpec {
     pub dialect: Dialect,
     /// How turns are wrapped. Default: `longllava`.
     pub template: Template,
-    /// What stands after an answer that is not the last one. Default: `eos`.
+    /// What follows an answer that is not the last one. Default: `eos`.
     pub turn_end: TurnEnd,
-    /// Tokens that take the place of each placeholder. Default: 144, which is 24×24 patches of CLIP ViT-L/14 at 336 px,
-    /// pooled 2×2 (LongLLaVA, arXiv 2409.02889). LongVILA uses 196 or 256 (arXiv 2408.10188).
+    /// Tokens that one image takes. Default: 144, which is 24×24 patches of CLIP ViT-L/14 at 336 px, pooled 2×2
+    /// (LongLLaVA, arXiv 2409.02889). LongVILA uses 196 or 256 (arXiv 2408.10188).
     #[schemars(range(min = 1, max = 65536))]
     pub tokens_per_image: u32,
     /// What happens to texts that contain a placeholder, a role marker or a special token. Default: `uppercase`.
@@ -35,35 +37,10 @@ impl Default for FormatSpec {
     }
 }
 
-/// What stands after an answer that is not the last one of its conversation.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum TurnEnd {
-    /// The template's end token, as after the last answer.
-    #[default]
-    Eos,
-    /// A newline, which the trainer *feeds*, while the *label* at its position is the end token: what LongLLaVA's
-    /// released code does. A label span then ends with the newline of each answer but the last, and a trainer that
-    /// honours this setting puts the end token's id there.
-    NewlineInEosLabel,
-}
-
-/// What happens to a text that contains what only the dialect, the template or the tokenizer may write.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum LiteralTags {
-    /// The literal is written in upper case (`<IMAGE>`), as VILA does with web captions. One without a lower-case letter
-    /// gets a space after its first character (`[ INST]`).
-    #[default]
-    Uppercase,
-    /// The record is rejected with the code `literal_tag`.
-    Reject,
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::TemplateText;
+    use crate::template::TemplateText;
 
     #[test]
     fn an_empty_table_is_the_default() {
@@ -96,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_setting_is_refused() {
+    fn an_unknown_setting_is_an_error() {
         assert!(toml::from_str::<FormatSpec>("tokens = 3").is_err());
     }
 }

@@ -1,11 +1,11 @@
 //! Chat templates: messages to one prompt, with the spans of it on which the loss falls.
 //!
-//! A template is a few strings around the texts of the turns, or around that of a document. Where one of them contains a special token of the
-//! tokenizer (`<|startoftext|>`, `</s>`), that is one token; under a tokenizer that lacks it, it is the text it looks like.
+//! A template is a few strings around the texts of the turns, or around the text of a document. If a string contains a special
+//! token of the tokenizer (`<|startoftext|>`, `</s>`), that is one token. Under a tokenizer without that token it is text.
 //!
 //! | template | source |
 //! |---|---|
-//! | `longllava` | LongLLaVA (arXiv 2409.02889) on Jamba: no system prompt; a system turn opens the first user turn |
+//! | `longllava` | LongLLaVA (arXiv 2409.02889) on Jamba: no system prompt; a system turn begins the first user turn |
 //! | `vicuna` | LLaVA-1.5's `v1` conversation, with its system sentence |
 //! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
 
@@ -13,9 +13,7 @@ use manyframe_core::{RejectCode, Rejection, Role, is_document};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::TurnEnd;
-
-/// How the turns of a conversation are wrapped.
+/// How the turns of a conversation are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Template {
@@ -26,49 +24,49 @@ pub enum Template {
     Vicuna,
     /// ChatML.
     Chatml,
-    /// Strings of one's own.
+    /// Your own strings.
     Custom(Box<TemplateText>),
 }
 
-/// The strings of a template. Each is empty unless it is set.
+/// The strings of a template. Each is empty by default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateText {
-    /// Stands once, before everything.
+    /// Once, before everything else.
     pub start: String,
     /// Where a system turn goes.
-    pub system: SystemPlace,
+    pub system: SystemPlacement,
     /// Before the text of a system turn.
     pub system_prefix: String,
     /// After the text of a system turn.
     pub system_suffix: String,
-    /// The system text of records that have none. Unset: nothing is written for them.
+    /// The system text of records that have none. Default: nothing is written for them.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub default_system: Option<String>,
-    /// Before what the user says.
+    /// Before the text of a user turn.
     pub user_prefix: String,
-    /// After what the user says.
+    /// After the text of a user turn.
     pub user_suffix: String,
     /// Before an answer. Not trained.
     pub assistant_prefix: String,
-    /// After an answer; trained.
+    /// After an answer. Trained.
     pub end: String,
-    /// After `end`; not trained.
+    /// After `end`. Not trained.
     pub after_end: String,
-    /// Before the text of a document, which is no conversation; after `start`.
+    /// Before the text of a document, after `start`. A document is a text without a conversation.
     pub document_prefix: String,
-    /// After the text of a document; trained. Unset: `end`.
+    /// After the text of a document. Trained. Default: `end`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document_end: Option<String>,
-    /// Further strings by which a trainer or a model tells turns apart. No text may contain them. The tokenizer's special
-    /// tokens need not be listed.
+    /// Other strings by which a trainer or a model recognises turns. No text of a record may contain them. Special tokens of
+    /// the tokenizer need not be listed.
     pub markers: Vec<String>,
 }
 
-/// Where the text of a system turn stands.
+/// Where the text of a system turn is written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
-pub enum SystemPlace {
+pub enum SystemPlacement {
     /// In a turn of its own, before the first user turn.
     #[default]
     OwnTurn,
@@ -76,8 +74,25 @@ pub enum SystemPlace {
     FirstUserTurn,
 }
 
-/// Room for the strings of a template around a turn.
-const TURN_BYTES: usize = 64;
+/// What follows an answer that is not the last one of its conversation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum TurnEnd {
+    /// The end token of the template, as after the last answer.
+    #[default]
+    Eos,
+    /// A newline, which the trainer *feeds*, while the *label* at its position is the end token. LongLLaVA's released code
+    /// does this. The label span of every answer except the last then ends with that newline, and a trainer that honours this
+    /// setting puts the id of the end token there.
+    NewlineInEosLabel,
+}
+
+/// A template with what follows its answers: turns to a prompt.
+#[derive(Debug)]
+pub(crate) struct ChatTemplate {
+    pub(crate) text: TemplateText,
+    pub(crate) turn_end: TurnEnd,
+}
 
 /// A prompt and where in it the loss falls.
 #[derive(Debug, Default)]
@@ -87,12 +102,8 @@ pub(crate) struct Prompt {
     label_spans: Vec<(usize, usize)>,
 }
 
-/// A system text that is still to be written.
-enum SystemText<'t> {
-    Default(&'t str),
-    /// The message of this number.
-    Message(usize),
-}
+/// Bytes to reserve for the strings of a template around a turn. The built-in templates need about 60.
+const TURN_BYTES: usize = 64;
 
 impl Template {
     /// The strings of the template.
@@ -108,7 +119,7 @@ impl Template {
 
 fn longllava() -> TemplateText {
     TemplateText {
-        system: SystemPlace::FirstUserTurn,
+        system: SystemPlacement::FirstUserTurn,
         system_suffix: "\n".into(),
         user_prefix: "<|startoftext|><|User|>\n".into(),
         user_suffix: "\n".into(),
@@ -168,80 +179,116 @@ impl TemplateText {
             ("document_end", self.document_end.as_deref().unwrap_or_default()),
         ]
     }
+}
 
-    /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message of a number.
+impl ChatTemplate {
+    /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message at a position.
     ///
-    /// A system turn that no user turn follows is an error if the template has no turn of its own for it.
+    /// A system turn that no user turn follows is rejected if the template has no turn of its own for it.
     pub(crate) fn render(
         &self,
         roles: impl ExactSizeIterator<Item = Role> + Clone,
-        turn_end: TurnEnd,
-        mut prompt: Prompt,
-        mut write: impl FnMut(usize, &mut String) -> Result<(), Rejection>,
+        prompt: Prompt,
+        write: impl FnMut(usize, &mut String) -> Result<(), Rejection>,
     ) -> Result<Prompt, Rejection> {
+        let mut writer = PromptWriter { template: &self.text, prompt, write };
+        writer.push(&self.text.start);
         if is_document(roles.clone()) {
-            prompt.push(&self.start);
-            prompt.push(&self.document_prefix);
-            let start = prompt.text.len();
-            write(0, &mut prompt.text)?;
-            prompt.push(self.document_end.as_deref().unwrap_or(&self.end));
-            prompt.label_spans.push((start, prompt.text.len()));
-            return Ok(prompt);
+            writer.push_document()?;
+            return Ok(writer.prompt);
         }
         let num_messages = roles.len();
-        let mut roles = roles.enumerate().peekable();
-        let has_system = roles.peek().is_some_and(|&(_, role)| role == Role::System);
-        prompt.push(&self.start);
-        let mut pending = self.default_system.as_deref().filter(|_| !has_system).map(SystemText::Default);
-        let push_system =
-            |system, prompt: &mut Prompt, write: &mut dyn FnMut(usize, &mut String) -> Result<(), Rejection>| {
-                prompt.push(&self.system_prefix);
-                match system {
-                    SystemText::Default(text) => prompt.push(text),
-                    SystemText::Message(index) => write(index, &mut prompt.text)?,
-                }
-                prompt.push(&self.system_suffix);
-                Ok::<(), Rejection>(())
-            };
-        if self.system == SystemPlace::OwnTurn
-            && let Some(system) = pending.take()
-        {
-            push_system(system, &mut prompt, &mut write)?;
+        let has_system = roles.clone().next() == Some(Role::System);
+        let default_system = self.text.default_system.as_deref().filter(|_| !has_system);
+        let mut pending = default_system.map(SystemText::Default);
+        if self.text.system == SystemPlacement::OwnTurn {
+            writer.push_system(pending.take())?;
         }
-        for (index, role) in roles {
-            match (role, self.system) {
-                (Role::System, SystemPlace::OwnTurn) => {
-                    push_system(SystemText::Message(index), &mut prompt, &mut write)?;
-                }
-                (Role::System, SystemPlace::FirstUserTurn) => pending = Some(SystemText::Message(index)),
-                (Role::User, _) => {
-                    prompt.push(&self.user_prefix);
-                    if let Some(system) = pending.take() {
-                        push_system(system, &mut prompt, &mut write)?;
-                    }
-                    write(index, &mut prompt.text)?;
-                    prompt.push(&self.user_suffix);
-                }
+        for (index, role) in roles.enumerate() {
+            match (role, self.text.system) {
+                (Role::System, SystemPlacement::OwnTurn) => writer.push_system(Some(SystemText::Message(index)))?,
+                (Role::System, SystemPlacement::FirstUserTurn) => pending = Some(SystemText::Message(index)),
+                (Role::User, _) => writer.push_user(index, pending.take())?,
                 (Role::Assistant, _) => {
                     let is_last = index + 1 == num_messages;
-                    prompt.push(&self.assistant_prefix);
-                    let start = prompt.text.len();
-                    write(index, &mut prompt.text)?;
-                    prompt.push(if is_last || turn_end == TurnEnd::Eos { &self.end } else { "\n" });
-                    prompt.label_spans.push((start, prompt.text.len()));
-                    prompt.push(&self.after_end);
+                    let ends_with_token = is_last || self.turn_end == TurnEnd::Eos;
+                    writer.push_answer(index, if ends_with_token { &self.text.end } else { "\n" })?;
                 }
             }
         }
         if pending.is_some() && has_system {
             return Err(Rejection::new(RejectCode::TurnOrder, "the system turn is not followed by a user turn"));
         }
-        Ok(prompt)
+        Ok(writer.prompt)
+    }
+}
+
+/// The text of a system turn.
+enum SystemText<'t> {
+    Default(&'t str),
+    /// The message at this position.
+    Message(usize),
+}
+
+/// A prompt that is being written. `write` appends the message at a position.
+struct PromptWriter<'t, Write> {
+    template: &'t TemplateText,
+    prompt: Prompt,
+    write: Write,
+}
+
+impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_, Write> {
+    fn push(&mut self, text: &str) {
+        self.prompt.text.push_str(text);
+    }
+
+    fn push_message(&mut self, index: usize) -> Result<(), Rejection> {
+        (self.write)(index, &mut self.prompt.text)
+    }
+
+    fn push_document(&mut self) -> Result<(), Rejection> {
+        self.push(&self.template.document_prefix);
+        self.push_labelled(0, self.template.document_end.as_deref().unwrap_or(&self.template.end))
+    }
+
+    fn push_system(&mut self, system: Option<SystemText<'_>>) -> Result<(), Rejection> {
+        let Some(system) = system else { return Ok(()) };
+        self.push(&self.template.system_prefix);
+        match system {
+            SystemText::Default(text) => self.push(text),
+            SystemText::Message(index) => self.push_message(index)?,
+        }
+        self.push(&self.template.system_suffix);
+        Ok(())
+    }
+
+    fn push_user(&mut self, index: usize, system: Option<SystemText<'_>>) -> Result<(), Rejection> {
+        self.push(&self.template.user_prefix);
+        self.push_system(system)?;
+        self.push_message(index)?;
+        self.push(&self.template.user_suffix);
+        Ok(())
+    }
+
+    fn push_answer(&mut self, index: usize, end: &str) -> Result<(), Rejection> {
+        self.push(&self.template.assistant_prefix);
+        self.push_labelled(index, end)?;
+        self.push(&self.template.after_end);
+        Ok(())
+    }
+
+    /// A message and its end, on which the loss falls.
+    fn push_labelled(&mut self, index: usize, end: &str) -> Result<(), Rejection> {
+        let start = self.prompt.text.len();
+        self.push_message(index)?;
+        self.push(end);
+        self.prompt.label_spans.push((start, self.prompt.text.len()));
+        Ok(())
     }
 }
 
 impl Prompt {
-    /// An empty prompt with room for so many bytes of text, and as much again for each of so many turns as templates need.
+    /// An empty prompt with room for this many bytes of text and this many turns of a template.
     pub(crate) fn with_capacity(num_bytes: usize, num_turns: usize) -> Self {
         Self {
             text: String::with_capacity(num_bytes + TURN_BYTES * num_turns),
@@ -250,18 +297,15 @@ impl Prompt {
     }
 
     /// Characters (first, one past last) of each answer with its end token.
+    #[expect(clippy::string_slice, reason = "spans begin and end between characters, in order")]
     pub(crate) fn label_spans(&self) -> Vec<(usize, usize)> {
         let (mut byte, mut num_chars) = (0, 0);
         let mut chars_before = |end: usize| {
-            num_chars += self.text.get(byte..end).map_or(0, |text| text.chars().count());
+            num_chars += self.text[byte..end].chars().count();
             byte = end;
             num_chars
         };
         self.label_spans.iter().map(|&(start, end)| (chars_before(start), chars_before(end))).collect()
-    }
-
-    fn push(&mut self, text: &str) {
-        self.text.push_str(text);
     }
 }
 
@@ -290,7 +334,7 @@ mod tests {
 
     fn render(template: &Template, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Rejection> {
         let roles = messages.iter().map(|message| message.role);
-        template.text().render(roles, turn_end, Prompt::default(), |index, text| {
+        ChatTemplate { text: template.text(), turn_end }.render(roles, Prompt::default(), |index, text| {
             text.push_str(&messages[index].content);
             Ok(())
         })
@@ -351,9 +395,9 @@ mod tests {
     }
 
     #[test]
-    fn a_system_turn_without_a_user_turn_is_refused() {
+    fn a_system_turn_without_a_user_turn_is_rejected() {
         let messages = [message(Role::System, "be kind"), message(Role::Assistant, "a")];
-        let refused = render(&Template::Longllava, &messages, TurnEnd::Eos).unwrap_err();
-        assert_eq!(refused.code, RejectCode::TurnOrder);
+        let rejection = render(&Template::Longllava, &messages, TurnEnd::Eos).unwrap_err();
+        assert_eq!(rejection.code, RejectCode::TurnOrder);
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use manyframe_core::{Layout, RecordId, Sample, SampleTokens};
 use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, ShardName, Status};
-use manyframe_format::Formatter;
+use manyframe_format::{Formatter, VisualRange};
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
 use manyframe_validate::measure::{SampleCandidate, SampleSource};
 use manyframe_validate::{TokenCounts, ValidationSample};
@@ -88,8 +88,8 @@ impl DatasetSamples {
     }
 
     fn bare_tokens(&self, sample: &Sample) -> Option<u64> {
-        let places = sample.visuals.iter().map(|visual| (visual.message, visual.start, visual.end));
-        self.formatter.as_ref().ok()?.count_bare(&sample.messages, places).ok()
+        let visuals = sample.visuals.iter().map(VisualRange::from);
+        self.formatter.as_ref().ok()?.count_bare(&sample.messages, visuals).ok()
     }
 }
 

@@ -1,11 +1,19 @@
-//! Tokens that stand outside of a tokenizer's model: special tokens, and others that were added to it.
+//! Tokens that are not part of a tokenizer's model: special tokens, and others that were added to it.
 
 use std::collections::BTreeMap;
 
 use aho_corasick::{AhoCorasick, MatchKind};
 
-use super::Specials;
-use crate::FormatError;
+use crate::error::FormatError;
+
+/// How strings that spell special tokens are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum SpecialTokens {
+    /// As one token each, the way a trainer's tokenizer reads them in a prompt.
+    AsTokens,
+    /// As text like any other.
+    AsText,
+}
 
 /// A token that is found in a text before the model sees it.
 #[derive(Debug, Clone)]
@@ -19,14 +27,14 @@ pub(super) struct AddedToken {
 #[derive(Debug, Clone)]
 pub(super) struct AddedTokens {
     matcher: AhoCorasick,
-    /// In the order of the matcher's patterns.
+    /// By pattern of the matcher.
     tokens: Vec<AddedToken>,
     specials: BTreeMap<String, u32>,
 }
 
-/// A stretch of a prompt.
+/// A part of a prompt.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Gap<'t> {
+pub(super) enum PromptPart<'t> {
     /// An added token.
     Token,
     /// Text between added tokens, not empty.
@@ -52,23 +60,25 @@ impl AddedTokens {
         self.specials.keys().map(String::as_str)
     }
 
-    /// A text cut at its added tokens, each given with its id by [`Self::parts`].
-    pub(super) fn gaps<'t>(&self, text: &'t str, specials: Specials) -> impl Iterator<Item = Gap<'t>> {
-        self.parts(text, specials).flat_map(|(before, token)| {
-            let before = (!before.is_empty()).then_some(Gap::Text(before));
-            before.into_iter().chain(token.map(|_id| Gap::Token))
+    /// A text cut at its added tokens.
+    pub(super) fn parts<'t>(&self, text: &'t str, specials: SpecialTokens) -> impl Iterator<Item = PromptPart<'t>> {
+        self.split(text, specials).flat_map(|(before, token)| {
+            let before = (!before.is_empty()).then_some(PromptPart::Text(before));
+            before.into_iter().chain(token.map(|_id| PromptPart::Token))
         })
     }
 
-    /// Texts, which may be empty, each with the id of the added token that follows it.
-    pub(super) fn parts<'t>(&self, text: &'t str, specials: Specials) -> impl Iterator<Item = (&'t str, Option<u32>)> {
+    /// The texts between added tokens, which may be empty, each with the id of the added token that follows it.
+    #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "there is a token for each pattern; strings match strings")]
+    pub(super) fn split<'t>(&self, text: &'t str, specials: SpecialTokens) -> impl Iterator<Item = (&'t str, Option<u32>)> {
         let mut end_of_last = 0;
         let matches = self.matcher.find_iter(text).filter_map(move |found| {
-            let token = self.tokens.get(found.pattern().as_usize())?;
-            (specials == Specials::Tokens || !token.is_special).then_some((found.range(), Some(token.id)))
+            let token = &self.tokens[found.pattern().as_usize()];
+            let is_token = specials == SpecialTokens::AsTokens || !token.is_special;
+            is_token.then_some((found.range(), Some(token.id)))
         });
         matches.chain([(text.len()..text.len(), None)]).map(move |(range, id)| {
-            let before = text.get(end_of_last..range.start).unwrap_or_default();
+            let before = &text[end_of_last..range.start];
             end_of_last = range.end;
             (before, id)
         })
@@ -86,14 +96,14 @@ mod tests {
 
     #[test]
     fn a_prompt_is_cut_at_its_added_tokens() {
-        let gaps: Vec<_> = added().gaps("<s>a,b</s>", Specials::Tokens).collect();
-        assert_eq!(gaps, [Gap::Token, Gap::Text("a"), Gap::Token, Gap::Text("b"), Gap::Token]);
+        let parts: Vec<_> = added().parts("<s>a,b</s>", SpecialTokens::AsTokens).collect();
+        assert_eq!(parts, [PromptPart::Token, PromptPart::Text("a"), PromptPart::Token, PromptPart::Text("b"), PromptPart::Token]);
     }
 
     #[test]
     fn special_tokens_can_be_text() {
         let added = added();
-        let parts: Vec<_> = added.parts("<s>a,b", Specials::Text).collect();
+        let parts: Vec<_> = added.split("<s>a,b", SpecialTokens::AsText).collect();
         assert_eq!(parts, [("<s>a", Some(9)), ("b", None)]);
     }
 }

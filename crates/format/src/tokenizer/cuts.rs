@@ -1,30 +1,30 @@
 //! Where a text can be cut so that no token spans the cut.
 //!
-//! A BPE model only ever makes tokens that are in its vocabulary. If no token of the vocabulary holds two
-//! characters side by side, then no token spans a place where they meet, and the texts on both sides can be tokenised
-//! on their own. In vocabularies that split words this holds before every run of spaces, around newlines and digits, and
-//! in many other places; it is read off the vocabulary, not assumed.
+//! A BPE model only makes tokens that are in its vocabulary. If no token of the vocabulary contains two characters side by
+//! side, then no token spans a position where they meet, and the texts on both sides can be tokenised on their own. In
+//! vocabularies that split words this is true before every run of spaces, around newlines and digits, and in many other
+//! positions. It is read off the vocabulary, not assumed.
 
-/// Which pairs of neighbouring characters some token holds. All characters beyond ASCII count as one.
+/// The pairs of neighbouring characters that some token contains. All characters beyond ASCII count as one.
 #[derive(Clone)]
 pub(super) struct PairTable {
-    /// By the last byte of the first character, and the first byte of the second. The bytes within a character are joined.
+    /// By the last byte of the first character and the first byte of the second. The bytes within a character are joined.
     is_joined: Box<[[bool; 256]; 256]>,
 }
 
 /// Where texts are cut.
 #[derive(Debug, Clone)]
 pub(super) enum Cuts {
-    /// Where two characters meet that no token holds side by side.
+    /// Where two characters meet that no token contains side by side.
     Pairs(PairTable),
     /// Before each run of spaces that follows something else: where GPT-2's pre-tokenizer starts a new word.
     Spaces,
-    /// There, and after each newline that something other than white space follows: where the pre-tokenizers of
-    /// Llama 3 and Qwen start one.
+    /// As [`Self::Spaces`], and after each newline that is followed by something other than white space: where the
+    /// pre-tokenizers of Llama 3 and Qwen start a word.
     SpacesAndLines,
 }
 
-/// The class of all characters beyond ASCII, and of DEL; that of any other is the character itself.
+/// The class of all characters beyond ASCII, and of DEL. The class of any other character is its code.
 const BEYOND_ASCII: usize = 127;
 
 impl PairTable {
@@ -57,7 +57,7 @@ impl std::fmt::Debug for PairTable {
 }
 
 impl Cuts {
-    /// The length of the text's first word in bytes; 0 only if the text is empty.
+    /// The length of the first word of a text in bytes. 0 only if the text is empty.
     pub(super) fn word_len(&self, text: &str) -> usize {
         let cut = match self {
             Self::Pairs(PairTable { is_joined }) => {
@@ -72,8 +72,8 @@ impl Cuts {
         cut.map_or(text.len(), |last_byte| last_byte + 1)
     }
 
-    /// Whether a space or line end is the start of a word after a character that ends with this byte. False where that takes
-    /// a look at the whole character, or at what follows.
+    /// Whether a space or line end starts a word after a character that ends with byte `last`. False where that depends on
+    /// the whole character, or on what follows.
     pub(super) fn are_before(&self, stop: u8, last: u8) -> bool {
         match self {
             Self::Pairs(PairTable { is_joined }) => !is_joined[usize::from(last)][usize::from(stop)],
@@ -82,7 +82,7 @@ impl Cuts {
     }
 }
 
-/// The byte before the first place where two characters meet that should be parted.
+/// The byte before the first position where two characters meet that are to be separated.
 fn position_between(text: &str, is_cut: impl Fn(char, char) -> bool) -> Option<usize> {
     let mut pairs = text.chars().zip(text.char_indices().skip(1));
     pairs.find(|&(last, (_, c))| is_cut(last, c)).map(|(_, (index, _))| index - 1)
@@ -92,12 +92,12 @@ fn starts_spaces(last: char, c: char) -> bool {
     c == ' ' && !last.is_whitespace()
 }
 
-/// The class of a character of a token as it stands in texts: U+2581 is a space.
+/// The class of a character of a token as it appears in texts: U+2581 is a space.
 fn class(c: char) -> usize {
     if c == '\u{2581}' { usize::from(b' ') } else { spelled(c) }
 }
 
-/// The class of a character as it is written. Texts may hold U+2581 itself.
+/// The class of a character as it is written. Texts may contain U+2581 itself.
 fn spelled(c: char) -> usize {
     (c as usize).min(BEYOND_ASCII)
 }

@@ -1,36 +1,44 @@
 //! Which part of a text each token of a SentencePiece model stands for.
 //!
-//! The library gives ids only. A model that leaves its text as it is makes a token of as many characters as its piece has,
-//! a byte piece of one byte, and the unknown piece of the characters that no piece spells: so ids and text are walked side
-//! by side, and nothing is tokenised a second time.
+//! The library returns ids only. In a model that leaves its text as it is, a token has as many characters as its piece, a
+//! byte piece is one byte, and the unknown piece is the characters that no piece spells. So ids and text are walked side by
+//! side, and nothing is tokenised a second time.
 
 use rustc_hash::FxHashSet;
 use sentencepiece_model::Type;
 
-use super::TokenSpan;
+use super::model::TokenSpan;
 
 /// What the pieces of a model stand for.
 #[derive(Debug)]
 pub(super) struct Extents {
     /// By id.
-    pieces: Vec<Piece>,
-    /// The characters that have a piece of their own. Any other is unknown, where there are no byte pieces.
+    pieces: Vec<PieceExtent>,
+    /// The characters that are pieces by themselves. Any other character is unknown if there are no byte pieces.
     chars: FxHashSet<char>,
 }
 
+/// A text with the prefix that the model puts before it.
 #[derive(Debug, Clone, Copy)]
-struct Piece {
-    num_bytes: usize,
-    extent: Extent,
+pub(super) struct PrefixedText<'t> {
+    pub(super) prefix: &'t str,
+    pub(super) text: &'t str,
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Extent {
-    /// As many characters; U+2581 stands for a space, too.
+struct PieceExtent {
+    /// Bytes of the piece as it is spelled.
+    num_bytes: usize,
+    unit: ExtentUnit,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum ExtentUnit {
+    /// This many characters. U+2581 also stands for a space.
     Chars(usize),
     /// One byte of a character.
     Byte,
-    /// All characters up to the next that is known.
+    /// All characters up to the next one that is known.
     Unknown,
 }
 
@@ -39,46 +47,51 @@ impl Extents {
     pub(super) fn from_pieces<'a>(pieces: impl IntoIterator<Item = (&'a str, Type)>) -> Self {
         let mut chars: FxHashSet<char> = [' '].into_iter().collect();
         let pieces = pieces.into_iter().map(|(text, kind)| {
-            let extent = match kind {
-                Type::Byte => Extent::Byte,
-                Type::Unknown => Extent::Unknown,
-                _ => Extent::Chars(text.chars().count()),
+            let unit = match kind {
+                Type::Byte => ExtentUnit::Byte,
+                Type::Unknown => ExtentUnit::Unknown,
+                _ => ExtentUnit::Chars(text.chars().count()),
             };
-            if let (Extent::Chars(1), Some(char)) = (extent, text.chars().next()) {
+            if let (ExtentUnit::Chars(1), Some(char)) = (unit, text.chars().next()) {
                 chars.insert(char);
             }
-            Piece { num_bytes: text.len(), extent }
+            PieceExtent { num_bytes: text.len(), unit }
         });
         Self { pieces: pieces.collect(), chars }
     }
 
-    /// Bytes of a piece as it is written.
+    /// Bytes of a piece as it is spelled.
     pub(super) fn num_bytes(&self, id: u32) -> usize {
-        self.pieces.get(id as usize).map_or(0, |piece| piece.num_bytes)
+        self.piece(id).num_bytes
     }
 
-    /// The tokens of a prefix and a text, with their places in the text.
-    pub(super) fn place(&self, ids: &[u32], prefix: &str, text: &str) -> impl Iterator<Item = TokenSpan> {
-        let at = |position: usize| position.saturating_sub(prefix.len()).min(text.len());
+    /// The tokens of a text, with their spans in it. The prefix has no bytes there.
+    pub(super) fn spans(&self, ids: &[u32], input: PrefixedText<'_>) -> impl Iterator<Item = TokenSpan> {
+        let in_text = move |position: usize| position.saturating_sub(input.prefix.len()).min(input.text.len());
         let mut position = 0;
         ids.iter().map(move |&id| {
             let start = position;
-            position += self.len_of(id, prefix, text, position);
-            TokenSpan { id, start: at(start), end: at(position) }
+            position += self.len_at(id, input, position);
+            TokenSpan { id, start: in_text(start), end: in_text(position) }
         })
     }
 
-    /// How many bytes of prefix and text a token takes that begins at a byte of them.
-    fn len_of(&self, id: u32, prefix: &str, text: &str, position: usize) -> usize {
-        let before = prefix.get(position..).unwrap_or_default();
-        let rest = text.get(position.saturating_sub(prefix.len())..).unwrap_or_default();
-        let chars = || before.chars().chain(rest.chars());
-        let extent = self.pieces.get(id as usize).map_or(Extent::Unknown, |piece| piece.extent);
-        match extent {
-            Extent::Byte => 1,
-            Extent::Chars(num_chars) => chars().take(num_chars).map(char::len_utf8).sum(),
-            Extent::Unknown => chars().take_while(|char| !self.chars.contains(char)).map(char::len_utf8).sum(),
+    /// How many bytes a token takes that begins at this position of prefix and text.
+    fn len_at(&self, id: u32, input: PrefixedText<'_>, position: usize) -> usize {
+        // Inside a character that is cut into bytes there is no text to read; all its tokens are bytes.
+        let of_prefix = input.prefix.get(position..).unwrap_or_default();
+        let of_text = input.text.get(position.saturating_sub(input.prefix.len())..).unwrap_or_default();
+        let chars = || of_prefix.chars().chain(of_text.chars());
+        match self.piece(id).unit {
+            ExtentUnit::Byte => 1,
+            ExtentUnit::Chars(num_chars) => chars().take(num_chars).map(char::len_utf8).sum(),
+            ExtentUnit::Unknown => chars().take_while(|char| !self.chars.contains(char)).map(char::len_utf8).sum(),
         }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "ids of a model are those of its pieces")]
+    fn piece(&self, id: u32) -> PieceExtent {
+        self.pieces[id as usize]
     }
 }
 
@@ -95,28 +108,29 @@ mod tests {
         ("aé", Type::Normal),
     ];
 
-    fn places(ids: &[u32], prefix: &str, text: &str) -> Vec<(usize, usize)> {
-        Extents::from_pieces(PIECES).place(ids, prefix, text).map(|span| (span.start, span.end)).collect()
+    fn spans(ids: &[u32], prefix: &str, text: &str) -> Vec<(usize, usize)> {
+        let spans = Extents::from_pieces(PIECES);
+        spans.spans(ids, PrefixedText { prefix, text }).map(|span| (span.start, span.end)).collect()
     }
 
     #[test]
     fn a_token_takes_the_characters_of_its_piece() {
-        assert_eq!(places(&[5, 4, 2, 3], "", "aé a \u{2581}"), [(0, 3), (3, 5), (5, 6), (6, 9)]);
+        assert_eq!(spans(&[5, 4, 2, 3], "", "aé a \u{2581}"), [(0, 3), (3, 5), (5, 6), (6, 9)]);
     }
 
     #[test]
-    fn bytes_of_a_character_are_parted() {
-        assert_eq!(places(&[3, 1, 1, 3], "", "aña"), [(0, 1), (1, 2), (2, 3), (3, 4)]);
+    fn each_byte_of_a_character_has_a_span() {
+        assert_eq!(spans(&[3, 1, 1, 3], "", "aña"), [(0, 1), (1, 2), (2, 3), (3, 4)]);
     }
 
     #[test]
     fn the_prefix_takes_nothing_of_the_text() {
-        assert_eq!(places(&[2, 3], " ", "a"), [(0, 0), (0, 1)]);
-        assert_eq!(places(&[4, 3], " ", "aa"), [(0, 1), (1, 2)]);
+        assert_eq!(spans(&[2, 3], " ", "a"), [(0, 0), (0, 1)]);
+        assert_eq!(spans(&[4, 3], " ", "aa"), [(0, 1), (1, 2)]);
     }
 
     #[test]
     fn unknown_characters_are_one_token() {
-        assert_eq!(places(&[3, 0, 3], "", "a日本a"), [(0, 1), (1, 7), (7, 8)]);
+        assert_eq!(spans(&[3, 0, 3], "", "a日本a"), [(0, 1), (1, 7), (7, 8)]);
     }
 }

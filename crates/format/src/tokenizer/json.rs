@@ -10,70 +10,74 @@ use tokenizers::{
     PostProcessorWrapper, PreTokenizedString, PreTokenizer as _,
 };
 
-use super::added::{self, AddedTokens};
+use super::added::{self, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
+use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile};
 use super::words::Words;
-use super::{Cause, Model, Parsed, Specials, TokenSpan};
-use crate::FormatError;
+use crate::error::{Cause, FormatError};
 
 #[derive(Debug)]
 struct TokenizerJson {
     tokenizer: tokenizers::Tokenizer,
-    /// The same, blind to special tokens. Made when it is first asked for.
-    blind: OnceLock<Box<tokenizers::Tokenizer>>,
-    pieces: Pieces,
+    /// The same, but it reads special tokens as text. Made when it is first needed.
+    specials_as_text: OnceLock<Box<tokenizers::Tokenizer>>,
+    word_encoding: WordEncoding,
 }
 
-/// How a piece of text that was cut off is tokenised.
+/// How a word that was cut off a text is tokenised.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Pieces {
-    /// By normaliser, pre-tokenizer and model, as a text is between added tokens.
-    Words,
-    /// By the model alone; the normaliser's two steps, a prefix and a mark for spaces, are done here.
-    Marked,
+enum WordEncoding {
+    /// By normaliser, pre-tokenizer and model, as the library tokenises texts between added tokens.
+    FullPipeline,
+    /// By the model alone. The two steps of the normaliser, a prefix and a mark for spaces, are done here.
+    ModelOnly,
 }
 
-const EXPECTED: &str = "a tokenizer.json";
+/// How texts are cut into words for counting.
+struct WordRules {
+    encoding: WordEncoding,
+    cuts: Cuts,
+    prefix: &'static str,
+}
 
-/// The regular expressions of Llama 3 and Qwen. GPT-2's is built into the byte-level pre-tokenizer.
+/// The regular expressions of Llama 3 and of Qwen. That of GPT-2 is built into the byte-level pre-tokenizer.
 const WORD_REGEXES: [&str; 2] = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 ];
 
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
-    let unreadable = |source: Cause| FormatError::ParseTokenizer { path: path.to_owned(), expected: EXPECTED, source };
-    let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(unreadable)?;
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
+    let file = TokenizerFile { path, expected: "a tokenizer.json" };
+    let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(|source| file.unreadable(source))?;
     if let ModelWrapper::BPE(bpe) = tokenizer.get_model()
         && bpe.dropout.is_some_and(|rate| rate > 0.0)
     {
-        let property = "drops merges at random".to_owned();
-        return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
+        return Err(file.unsupported("drops merges at random".to_owned()));
     }
-    tokenizer.with_truncation(None).map_err(unreadable)?;
+    tokenizer.with_truncation(None).map_err(|source| file.unreadable(source))?;
     tokenizer.with_padding(None);
-    // It would add special tokens, which is not asked for, and take white space out of the places of tokens.
+    // It would add special tokens, which nobody asked for, and remove white space from the spans of tokens.
     tokenizer.with_post_processor(None::<PostProcessorWrapper>);
-    // A model that cannot express unknown characters shows it here, not in the middle of a dataset.
-    tokenizer.encode_fast("\u{E000}\0a", false).map_err(unreadable)?;
+    // A model that cannot express unknown characters fails here, not in the middle of a dataset.
+    tokenizer.encode_fast("\u{E000}\0a", false).map_err(|source| file.unreadable(source))?;
     let num_ids = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest.saturating_add(1));
-    let shape = shape(&tokenizer);
-    let (pieces, words) = match shape {
-        Some((pieces, cuts, prefix)) => (pieces, Some(Words::new(cuts, prefix))),
-        None => (Pieces::Words, None),
+    let (word_encoding, words) = match word_rules(&tokenizer) {
+        Some(WordRules { encoding, cuts, prefix }) => (encoding, Some(Words::new(cuts, prefix))),
+        None => (WordEncoding::FullPipeline, None),
     };
     let added = AddedTokens::new(added_tokens(&tokenizer))?;
-    Ok(Parsed { model: Box::new(TokenizerJson { tokenizer, blind: OnceLock::new(), pieces }), added, words, num_ids })
+    let model = TokenizerJson { tokenizer, specials_as_text: OnceLock::new(), word_encoding };
+    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids })
 }
 
 impl Model for TokenizerJson {
-    fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, Cause> {
+    fn encode(&self, text: &str, specials: SpecialTokens) -> Result<Vec<u32>, Cause> {
         let tokenizer = match specials {
-            Specials::Tokens => &self.tokenizer,
-            Specials::Text => self.blind.get_or_init(|| {
-                let mut blind = self.tokenizer.clone();
-                blind.set_encode_special_tokens(true);
-                Box::new(blind)
+            SpecialTokens::AsTokens => &self.tokenizer,
+            SpecialTokens::AsText => self.specials_as_text.get_or_init(|| {
+                let mut tokenizer = self.tokenizer.clone();
+                tokenizer.set_encode_special_tokens(true);
+                Box::new(tokenizer)
             }),
         };
         Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec())
@@ -86,9 +90,9 @@ impl Model for TokenizerJson {
     }
 
     fn count_word(&self, word: &str) -> Result<usize, Cause> {
-        match (self.pieces, self.tokenizer.get_model()) {
-            (Pieces::Marked, model) => Ok(model.tokenize(&word.replace(' ', "\u{2581}"))?.len()),
-            (Pieces::Words, model) => {
+        match (self.word_encoding, self.tokenizer.get_model()) {
+            (WordEncoding::ModelOnly, model) => Ok(model.tokenize(&word.replace(' ', "\u{2581}"))?.len()),
+            (WordEncoding::FullPipeline, model) => {
                 let mut normalised = NormalizedString::from(word);
                 if let Some(normaliser) = self.tokenizer.get_normalizer() {
                     normaliser.normalize(&mut normalised)?;
@@ -114,8 +118,8 @@ fn added_tokens(tokenizer: &tokenizers::Tokenizer) -> Vec<added::AddedToken> {
         .collect()
 }
 
-/// How texts are cut for counting, if this is one of the families for which that is known to be exact.
-fn shape(tokenizer: &tokenizers::Tokenizer) -> Option<(Pieces, Cuts, &'static str)> {
+/// How texts are cut for counting, if the tokenizer is of a family for which that is known to be exact.
+fn word_rules(tokenizer: &tokenizers::Tokenizer) -> Option<WordRules> {
     let ModelWrapper::BPE(bpe) = tokenizer.get_model() else { return None };
     let normaliser = serde_json::to_value(tokenizer.get_normalizer()).ok()?;
     let marks_words = [&bpe.continuing_subword_prefix, &bpe.end_of_word_suffix];
@@ -126,14 +130,15 @@ fn shape(tokenizer: &tokenizers::Tokenizer) -> Option<(Pieces, Cuts, &'static st
     let pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer()).ok()?;
     if pre_tokenizer.is_null() {
         let prefix = marking_prefix(&normaliser)?;
-        return Some((Pieces::Marked, Cuts::Pairs(byte_fallback_pairs(bpe)?), prefix));
+        let cuts = Cuts::Pairs(byte_fallback_pairs(bpe)?);
+        return Some(WordRules { encoding: WordEncoding::ModelOnly, cuts, prefix });
     }
     let keeps_spaces = normaliser.is_null() || normaliser["type"] == "NFC";
     let cuts = byte_level_cuts(&pre_tokenizer).filter(|_| keeps_spaces)?;
-    Some((Pieces::Words, cuts, ""))
+    Some(WordRules { encoding: WordEncoding::FullPipeline, cuts, prefix: "" })
 }
 
-/// Added tokens that are found as they are written, in one search, and take nothing of what stands around them.
+/// Whether added tokens are found as they are written, in one search, and take nothing of the text around them.
 fn added_tokens_are_plain(tokenizer: &tokenizers::Tokenizer, normaliser: &Value) -> bool {
     let tokens = tokenizer.get_added_tokens_decoder();
     let all = |is_plain: fn(&AddedToken) -> bool| tokens.values().all(is_plain);
@@ -141,7 +146,7 @@ fn added_tokens_are_plain(tokenizer: &tokenizers::Tokenizer, normaliser: &Value)
     is_one_search && all(|token| !token.lstrip && !token.rstrip && !token.single_word)
 }
 
-/// The prefix of a normaliser that does nothing but put a mark in front and in the place of spaces.
+/// The prefix of a normaliser that only puts a mark before the text and in the place of spaces.
 fn marking_prefix(normaliser: &Value) -> Option<&'static str> {
     let mark = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" });
     let prepend = json!({ "type": "Prepend", "prepend": "\u{2581}" });
@@ -151,7 +156,7 @@ fn marking_prefix(normaliser: &Value) -> Option<&'static str> {
     (*normaliser == json!({ "type": "Sequence", "normalizers": [prepend, mark] })).then_some(" ")
 }
 
-/// The pairs of a model that has tokens for all bytes, none of which merge, and that makes every word by merging.
+/// The pairs of a model that has tokens for all bytes, never merges those, and makes every word by merging.
 fn byte_fallback_pairs(bpe: &BPE) -> Option<PairTable> {
     let vocab = bpe.get_vocab();
     let has_bytes = bpe.byte_fallback && (0..=255).all(|byte| vocab.contains_key(&format!("<0x{byte:02X}>")));

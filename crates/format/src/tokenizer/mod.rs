@@ -1,15 +1,17 @@
 //! Tokenizers: SentencePiece models and Hugging Face `tokenizer.json` files, with exact and fast counts.
 //!
-//! A text is *counted* by cutting it where no token can span the cut, and looking each piece up in a cache; a file with
-//! properties that forbid this is counted by encoding. Either way the count is the number of tokens of [`Tokenizer::encode`].
+//! A text is *counted* by cutting it where no token can span the cut, and looking each word up in a cache. Where properties
+//! of a file forbid this, a text is counted by encoding it. Either way the count is the number of tokens of
+//! [`Tokenizer::encode`].
 //!
-//! What Hugging Face's tokenizers do around special tokens is followed: a prompt is cut at them, and each text between
-//! is tokenised on its own, with the prefix that the model puts before texts, if any.
+//! Special tokens are treated as by Hugging Face's tokenizers: a prompt is cut at them, and each text between two of them is
+//! tokenised on its own, with the prefix that the model puts before texts, if any.
 
 mod added;
 mod cuts;
 mod extents;
 mod json;
+mod model;
 mod sentencepiece;
 mod word_cache;
 mod words;
@@ -20,12 +22,14 @@ use std::path::Path;
 
 use manyframe_core::Digest;
 
-use crate::FormatError;
-use added::{AddedTokens, Gap};
-use word_cache::WordCache;
+use crate::error::{Cause, FormatError};
+use added::{AddedTokens, PromptPart, SpecialTokens};
+use model::{Model, ParsedTokenizer};
 use words::Words;
 
-/// A tokenizer that was read from a file. It may be shared by threads.
+pub use model::TokenSpan;
+
+/// A tokenizer that was read from a file. Threads may share it.
 #[derive(Debug)]
 pub struct Tokenizer {
     model: Box<dyn Model>,
@@ -35,67 +39,32 @@ pub struct Tokenizer {
     num_ids: u32,
 }
 
-/// Longest tokenizer file that is read, in bytes. The largest vocabularies in use take 35 MB.
+/// Size of the largest tokenizer file that is read, in bytes. The largest vocabularies in use take 35 MB.
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
-/// Why a model has no tokens for a text.
-type Cause = Box<dyn std::error::Error + Send + Sync>;
-
-/// What strings that spell special tokens are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Specials {
-    /// One token each, as a trainer's tokenizer sees them in a prompt.
-    Tokens,
-    /// Text like any other.
-    Text,
-}
-
-/// A token and the text it is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct TokenSpan {
-    /// Its id, below 2³¹.
-    pub id: u32,
-    /// First byte of its text. That of the prefix that some models put before texts is empty; several tokens that share a
-    /// character have all of it, or the bytes of it.
-    pub start: usize,
-    /// One past the last byte.
-    pub end: usize,
-}
-
-/// What the two kinds of files have in common.
-trait Model: std::fmt::Debug + Send + Sync {
-    /// The tokens of a whole text.
-    fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, Cause>;
-
-    /// The tokens of a piece of a prompt and what text each is made of. Special tokens are tokens.
-    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause>;
-
-    /// The number of tokens of a piece of text that [`Words`] cut off.
-    fn count_word(&self, word: &str) -> Result<usize, Cause>;
-}
-
-/// A file, parsed.
-struct Parsed {
-    model: Box<dyn Model>,
-    added: AddedTokens,
-    /// How texts are cut for counting; `None` where only encoding is exact.
-    words: Option<Words>,
-    /// One more than the largest id.
-    num_ids: u32,
-}
-
 impl Tokenizer {
-    /// Reads a SentencePiece `.model` or a `tokenizer.json`, told apart by content.
+    /// Reads a SentencePiece `.model` or a `tokenizer.json`. The content of the file tells which it is.
     ///
-    /// Files with which counts would not be exact are refused: SentencePiece models that normalise their text, and
-    /// tokenizers with dropout. So are ids of 2³¹ and more: trainers have them as signed numbers.
+    /// # Errors
+    /// If the file cannot be read or parsed, or if it has a property with which counts would not be exact: a SentencePiece
+    /// model that normalises its text, a tokenizer with dropout, an id of 2³¹ or more, which trainers cannot represent.
+    ///
+    /// ```
+    /// use manyframe_format::Tokenizer;
+    ///
+    /// let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/jamba.model");
+    /// let tokenizer = Tokenizer::open(path.as_ref())?;
+    /// let ids = tokenizer.encode("The red cat")?;
+    /// assert_eq!(tokenizer.count("The red cat")?, ids.len() as u64);
+    /// # Ok::<(), manyframe_format::FormatError>(())
+    /// ```
     pub fn open(path: &Path) -> Result<Self, FormatError> {
         let bytes = read(path).map_err(|source| FormatError::ReadTokenizer { path: path.to_owned(), source })?;
         let parsed = match bytes.trim_ascii_start().first() {
             Some(b'{') => json::parse(path, &bytes)?,
             _ => sentencepiece::parse(path, &bytes)?,
         };
-        let Parsed { model, added, words, num_ids } = parsed;
+        let ParsedTokenizer { model, added, words, num_ids } = parsed;
         if i32::try_from(num_ids).is_err() {
             let property = format!("has the id {}", num_ids.saturating_sub(1));
             return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
@@ -105,27 +74,27 @@ impl Tokenizer {
 
     /// The tokens of a text by itself. Strings that spell special tokens are text.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
-        self.model.encode(text, Specials::Text).map_err(|source| encode_error(text, source))
+        self.model.encode(text, SpecialTokens::AsText).map_err(|source| encode_error(text, source))
     }
 
     /// The number of tokens of [`Self::encode`].
     pub fn count(&self, text: &str) -> Result<u64, FormatError> {
-        self.count_all([text], Specials::Text)
+        self.count_all([text], SpecialTokens::AsText)
     }
 
-    /// The tokens of a piece of a prompt. Strings that spell special tokens are those tokens; none are added.
+    /// The tokens of a part of a prompt. Strings that spell special tokens are those tokens; no others are added.
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, FormatError> {
-        self.model.encode(text, Specials::Tokens).map_err(|source| encode_error(text, source))
+        self.model.encode(text, SpecialTokens::AsTokens).map_err(|source| encode_error(text, source))
     }
 
-    /// The tokens of [`Self::encode_prompt`], each with its place in the text.
+    /// The tokens of [`Self::encode_prompt`], each with its span in the text.
     pub fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, FormatError> {
         self.model.encode_prompt_spans(text).map_err(|source| encode_error(text, source))
     }
 
-    /// The sum of the numbers of tokens of [`Self::encode_prompt`] over some pieces of a prompt.
+    /// The number of tokens of [`Self::encode_prompt`], summed over the parts of a prompt.
     pub fn count_prompt<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<u64, FormatError> {
-        self.count_all(texts, Specials::Tokens)
+        self.count_all(texts, SpecialTokens::AsTokens)
     }
 
     /// The id of a special token, if the tokenizer has it.
@@ -148,26 +117,29 @@ impl Tokenizer {
         self.num_ids
     }
 
-    fn count_all<'t>(&self, texts: impl IntoIterator<Item = &'t str>, specials: Specials) -> Result<u64, FormatError> {
+    fn count_all<'t>(
+        &self,
+        texts: impl IntoIterator<Item = &'t str>,
+        specials: SpecialTokens,
+    ) -> Result<u64, FormatError> {
         let counted = |text: &str, num_tokens: Result<usize, Cause>| {
             num_tokens.map(|num_tokens| num_tokens as u64).map_err(|source| encode_error(text, source))
         };
         let texts = texts.into_iter();
-        match &self.words {
-            None => texts.map(|text| counted(text, self.model.encode(text, specials).map(|ids| ids.len()))).sum(),
-            Some(words) => words.with_cache(|cache| {
-                texts.map(|text| counted(text, self.count_gaps(text, specials, words, cache))).sum()
-            }),
-        }
-    }
-
-    fn count_gaps(&self, text: &str, specials: Specials, words: &Words, cache: &mut WordCache) -> Result<usize, Cause> {
-        let gaps = self.added.gaps(text, specials);
-        gaps.map(|gap| match gap {
-            Gap::Token => Ok(1),
-            Gap::Text(text) => words.count(text, cache, |word| self.model.count_word(word)),
+        let Some(words) = &self.words else {
+            return texts.map(|text| counted(text, self.model.encode(text, specials).map(|ids| ids.len()))).sum();
+        };
+        words.with_cache(|cache| {
+            let mut count_text = |text| {
+                let parts = self.added.parts(text, specials);
+                let num_tokens = parts.map(|part| match part {
+                    PromptPart::Token => Ok(1),
+                    PromptPart::Text(text) => words.count(text, cache, |word| self.model.count_word(word)),
+                });
+                num_tokens.sum()
+            };
+            texts.map(|text| counted(text, count_text(text))).sum()
         })
-        .sum()
     }
 }
 

@@ -1,12 +1,12 @@
 //! SentencePiece `.model` files, tokenised by kitoken with the counts of the sentencepiece library itself.
 //!
-//! Control pieces (`<s>`, `<|startoftext|>`, …) never come from text, as in sentencepiece; a prompt is cut at them, and
-//! each text between is tokenised on its own, as Hugging Face's slow tokenizers do. User-defined pieces are part of the
-//! model.
+//! As in sentencepiece, control pieces (`<s>`, `<|startoftext|>`, …) never come from text. A prompt is cut at them, and
+//! each text between two of them is tokenised on its own, as Hugging Face's slow tokenizers do. User-defined pieces are part
+//! of the model.
 //!
-//! Only BPE models that leave their text as it is are read, which those of Llama, Vicuna, Mistral and Jamba are. Models
-//! that normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies that were put together by hand
-//! are refused: kitoken's results for them differ from sentencepiece's in corner cases. Their `tokenizer.json` can be used.
+//! Only BPE models that leave their text as it is can be read, such as those of Llama, Vicuna, Mistral and Jamba. Models that
+//! normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies that were put together by hand are
+//! refused, because kitoken's results for them differ from sentencepiece's in corner cases. Use their `tokenizer.json`.
 
 use std::path::Path;
 
@@ -14,12 +14,12 @@ use kitoken::convert::convert_sentencepiece;
 use kitoken::{Definition, Fallback, Kitoken, Normalization, Processing, SpecialTokenKind};
 use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
 
-use super::added::{AddedToken, AddedTokens};
+use super::added::{AddedToken, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
-use super::extents::Extents;
+use super::extents::{Extents, PrefixedText};
+use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile};
 use super::words::Words;
-use super::{Cause, Model, Parsed, Specials, TokenSpan};
-use crate::FormatError;
+use crate::error::{Cause, FormatError};
 
 #[derive(Debug)]
 struct SentencePiece {
@@ -30,37 +30,35 @@ struct SentencePiece {
     prefix: &'static str,
 }
 
-const EXPECTED: &str = "a SentencePiece model";
-
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<Parsed, FormatError> {
-    let unreadable = |source: Cause| FormatError::ParseTokenizer { path: path.to_owned(), expected: EXPECTED, source };
-    let unsupported = |property: String| FormatError::UnsupportedTokenizer { path: path.to_owned(), property };
-    let file = SentencePieceModel::from_slice(bytes).map_err(|source| unreadable(source.into()))?;
-    check_settings(&file).map_err(unsupported)?;
-    check_scores(&file).map_err(unsupported)?;
-    let mut definition = convert_sentencepiece(bytes).map_err(|source| unreadable(Box::new(source)))?;
+pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
+    let file = TokenizerFile { path, expected: "a SentencePiece model" };
+    let unsupported = |property: String| file.unsupported(property);
+    let proto = SentencePieceModel::from_slice(bytes).map_err(|source| file.unreadable(source))?;
+    check_settings(&proto).map_err(unsupported)?;
+    check_scores(&proto).map_err(unsupported)?;
+    let mut definition = convert_sentencepiece(bytes).map_err(|source| file.unreadable(source))?;
     if definition.model.vocab().is_empty() {
-        return Err(unreadable("it has no pieces".into()));
+        return Err(file.unreadable("it has no pieces"));
     }
-    let prefix = if file.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
-    let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&file)), prefix));
-    adapt(&mut definition, &file);
-    let kitoken = Kitoken::from_definition(definition).map_err(|source| unreadable(Box::new(source)))?;
-    let control = AddedTokens::new(control_pieces(&file))?;
-    let extents = Extents::from_pieces(pieces(&file).map(|(_, text, kind)| (text, kind)));
+    let prefix = if proto.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
+    let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&proto)), prefix));
+    adapt(&mut definition, &proto);
+    let kitoken = Kitoken::from_definition(definition).map_err(|source| file.unreadable(source))?;
+    let control = AddedTokens::new(control_pieces(&proto))?;
+    let extents = Extents::from_pieces(pieces(&proto).map(|(_, text, kind)| (text, kind)));
     let model = SentencePiece { kitoken, control: control.clone(), extents, prefix };
-    check_pieces(&file, &model).map_err(unsupported)?;
-    let num_ids = u32::try_from(file.pieces().len()).unwrap_or(u32::MAX);
-    Ok(Parsed { model: Box::new(model), added: control, words, num_ids })
+    check_pieces(&proto, &model).map_err(unsupported)?;
+    let num_ids = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
+    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids })
 }
 
 impl Model for SentencePiece {
-    fn encode(&self, text: &str, specials: Specials) -> Result<Vec<u32>, Cause> {
-        if specials == Specials::Text {
+    fn encode(&self, text: &str, specials: SpecialTokens) -> Result<Vec<u32>, Cause> {
+        if specials == SpecialTokens::AsText {
             return self.encode_text(text);
         }
         let mut ids = Vec::new();
-        for (before, control) in self.control.parts(text, specials) {
+        for (before, control) in self.control.split(text, specials) {
             ids.extend(self.encode_text(before)?);
             ids.extend(control);
         }
@@ -70,13 +68,10 @@ impl Model for SentencePiece {
     fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause> {
         let mut spans = Vec::new();
         let mut start = 0;
-        for (before, control) in self.control.parts(text, Specials::Tokens) {
+        for (before, control) in self.control.split(text, SpecialTokens::AsTokens) {
             let ids = self.encode_text(before)?;
-            spans.extend(self.extents.place(&ids, self.prefix, before).map(|span| TokenSpan {
-                start: start + span.start,
-                end: start + span.end,
-                ..span
-            }));
+            let of_text = self.extents.spans(&ids, PrefixedText { prefix: self.prefix, text: before });
+            spans.extend(of_text.map(|span| TokenSpan { start: start + span.start, end: start + span.end, ..span }));
             start += before.len();
             if let Some(id) = control {
                 let end = start + self.extents.num_bytes(id);
@@ -88,7 +83,7 @@ impl Model for SentencePiece {
     }
 
     fn count_word(&self, word: &str) -> Result<usize, Cause> {
-        Ok(self.encode_pieces(word)?.len())
+        Ok(self.encode_as_is(word)?.len())
     }
 }
 
@@ -96,23 +91,23 @@ impl SentencePiece {
     fn encode_text(&self, text: &str) -> Result<Vec<u32>, Cause> {
         match text {
             "" => Ok(Vec::new()),
-            _ if self.prefix.is_empty() => self.encode_pieces(text),
-            _ => self.encode_pieces(&[self.prefix, text].concat()),
+            _ if self.prefix.is_empty() => self.encode_as_is(text),
+            _ => self.encode_as_is(&[self.prefix, text].concat()),
         }
     }
 
-    fn encode_pieces(&self, text: &str) -> Result<Vec<u32>, Cause> {
+    fn encode_as_is(&self, text: &str) -> Result<Vec<u32>, Cause> {
         // User-defined pieces only: a string that spells a control piece is text.
         let kinds: &[SpecialTokenKind] = &[SpecialTokenKind::Priority];
         self.kitoken.encode(text, kinds).map_err(|source| Box::new(source) as Cause)
     }
 }
 
-/// What the file does that is not supported, as a verb phrase.
-fn check_settings(file: &SentencePieceModel) -> Result<(), String> {
-    // What a file leaves out has the default of the format: Unigram, and white space is collapsed.
-    let trainer = file.trainer().cloned().unwrap_or_default();
-    let normaliser = file.normalizer().cloned().unwrap_or_default();
+/// Fails with what the file does that is not supported, as a verb phrase.
+fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
+    // What a file leaves out has the default of the format: it is Unigram and collapses white space.
+    let trainer = proto.trainer().cloned().unwrap_or_default();
+    let normaliser = proto.normalizer().cloned().unwrap_or_default();
     if trainer.model_type() != ModelType::Bpe {
         return Err(format!("is of the type {}", trainer.model_type().as_str_name()));
     }
@@ -128,14 +123,15 @@ fn check_settings(file: &SentencePieceModel) -> Result<(), String> {
     Ok(())
 }
 
-/// Of two merges of equal score sentencepiece makes the left one first, kitoken the one with the smaller id.
+/// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, kitoken the one with
+/// the smaller id.
 ///
-/// Jamba's runs of spaces have one score for all. Runs of more than 35 spaces can thus be divided differently (16 + 20
-/// spaces, not 32 + 4), into as many tokens.
-fn check_scores(file: &SentencePieceModel) -> Result<(), String> {
+/// Pieces of spaces only are exempt: in Jamba they all have one score. Runs of more than 35 spaces can therefore be divided
+/// differently (16 + 20 spaces, not 32 + 4), into the same number of tokens.
+fn check_scores(proto: &SentencePieceModel) -> Result<(), String> {
     let is_spaces = |text: &str| text.chars().all(|c| c == '\u{2581}');
-    let words = merged_pieces(file).filter(|(_, text)| !is_spaces(text));
-    let mut scores: Vec<f32> = words.filter_map(|(id, _)| Some(file.pieces().get(id as usize)?.score())).collect();
+    let words = proto.pieces().iter().filter(|piece| is_merged(piece.piece(), piece.r#type()) && !is_spaces(piece.piece()));
+    let mut scores: Vec<f32> = words.map(|piece| piece.score()).collect();
     scores.sort_unstable_by(f32::total_cmp);
     match scores.array_windows().find(|[left, right]| left.total_cmp(right).is_eq()) {
         Some([score, _]) => Err(format!("has two pieces of the score {score}")),
@@ -143,15 +139,15 @@ fn check_scores(file: &SentencePieceModel) -> Result<(), String> {
     }
 }
 
-/// kitoken takes a word that is a piece for that piece; sentencepiece only if merging leads there. In a vocabulary that was
-/// trained, it always does.
-fn check_pieces(file: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
+/// Fails if there is a piece to which no merges lead: kitoken takes a word with its spelling for that piece, sentencepiece does
+/// not. Vocabularies that were trained have no such piece.
+fn check_pieces(proto: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
     let defined: Vec<&str> =
-        pieces(file).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text).collect();
-    for (id, text) in merged_pieces(file).filter(|(_, text)| !defined.iter().any(|defined| text.contains(defined))) {
-        // With a character that is in no piece, the word itself is none.
+        pieces(proto).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text).collect();
+    for (id, text) in merged_pieces(proto).filter(|(_, text)| !defined.iter().any(|defined| text.contains(defined))) {
+        // With a character that is in no piece, the word itself is no piece.
         let word = [text, "\0"].concat();
-        let ids = model.encode_pieces(&word).map_err(|cause| format!("cannot encode {text:?}: {cause}"))?;
+        let ids = model.encode_as_is(&word).map_err(|cause| format!("cannot encode {text:?}: {cause}"))?;
         if ids.first() != Some(&id) {
             return Err(format!("has the piece {text:?}, to which no merges lead"));
         }
@@ -159,46 +155,49 @@ fn check_pieces(file: &SentencePieceModel, model: &SentencePiece) -> Result<(), 
     Ok(())
 }
 
-/// The pieces that can come of merging others.
-fn merged_pieces(file: &SentencePieceModel) -> impl Iterator<Item = (u32, &str)> {
-    let is_merged = |text: &str, kind| kind == Type::Normal && text.chars().nth(1).is_some();
-    pieces(file).filter(move |(_, text, kind)| is_merged(text, *kind)).map(|(id, text, _)| (id, text))
+/// The pieces that can result from merging others.
+fn merged_pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (u32, &str)> {
+    pieces(proto).filter(move |(_, text, kind)| is_merged(text, *kind)).map(|(id, text, _)| (id, text))
 }
 
-fn pieces(file: &SentencePieceModel) -> impl Iterator<Item = (u32, &str, Type)> {
-    (0..).zip(file.pieces()).map(|(id, piece)| (id, piece.piece(), piece.r#type()))
+fn is_merged(text: &str, kind: Type) -> bool {
+    kind == Type::Normal && text.chars().nth(1).is_some()
 }
 
-/// The pieces that text is never made of. Hugging Face's tokenizers find their spellings in prompts.
-fn control_pieces(file: &SentencePieceModel) -> Vec<AddedToken> {
-    pieces(file)
+fn pieces(proto: &SentencePieceModel) -> impl Iterator<Item = (u32, &str, Type)> {
+    (0..).zip(proto.pieces()).map(|(id, piece)| (id, piece.piece(), piece.r#type()))
+}
+
+/// The pieces that never come from text. Hugging Face's tokenizers find their spellings in prompts.
+fn control_pieces(proto: &SentencePieceModel) -> Vec<AddedToken> {
+    pieces(proto)
         .filter(|(_, text, kind)| matches!(kind, Type::Control | Type::Unknown) && !text.is_empty())
         .map(|(id, text, _)| AddedToken { text: text.to_owned(), id, is_special: true })
         .collect()
 }
 
-/// Cuts are exact if no text is unknown: neighbouring unknown characters are one token.
+/// Whether no text is unknown. Only then are cuts exact, because neighbouring unknown characters are one token.
 fn has_all_bytes(definition: &Definition) -> bool {
     let num_bytes = definition.model.vocab().iter().filter(|token| token.bytes.len() == 1).count();
     definition.config.fallback.first() == Some(&Fallback::Bytes) && num_bytes == 256
 }
 
-fn pairs(file: &SentencePieceModel) -> PairTable {
-    let texts = pieces(file).filter(|(.., kind)| matches!(kind, Type::Normal | Type::UserDefined | Type::Unused));
+fn pairs(proto: &SentencePieceModel) -> PairTable {
+    let texts = pieces(proto).filter(|(.., kind)| matches!(kind, Type::Normal | Type::UserDefined | Type::Unused));
     PairTable::from_tokens(texts.map(|(_, text, _)| text))
 }
 
-/// Takes from kitoken's reading of the file what is done here, and corrects it where sentencepiece differs.
-fn adapt(definition: &mut Definition, file: &SentencePieceModel) {
+/// Removes from kitoken's reading of the file what is done here, and corrects it where sentencepiece differs.
+fn adapt(definition: &mut Definition, proto: &SentencePieceModel) {
     let config = &mut definition.config;
-    // A text reaches kitoken with its prefix, so that a word can be tokenised by itself.
+    // A text has its prefix before it reaches kitoken, so that a word can be tokenised by itself.
     config.normalization.retain(|step| !matches!(step, Normalization::Extend { .. }));
-    // kitoken starts a new word at each run of spaces. A model with a piece across such a place does not.
+    // kitoken starts a new word at each run of spaces. A model with a piece across such a position does not.
     let spans_words = |text: &str| text.trim_start_matches('\u{2581}').contains('\u{2581}');
-    if pieces(file).any(|(_, text, kind)| kind != Type::Control && spans_words(text)) {
+    if pieces(proto).any(|(_, text, kind)| kind != Type::Control && spans_words(text)) {
         config.split.clear();
     }
-    // Control pieces are found here, and cost kitoken a search in every word.
+    // Control pieces are found here. Finding them would cost kitoken a search in every word.
     definition.specials.retain(|special| special.kind != SpecialTokenKind::Control);
     for special in &mut definition.specials {
         if special.kind == SpecialTokenKind::Unknown {
@@ -209,6 +208,6 @@ fn adapt(definition: &mut Definition, file: &SentencePieceModel) {
             }
         }
     }
-    // Of user-defined pieces the longest counts.
+    // Of several user-defined pieces, the longest wins.
     definition.specials.sort_by_key(|special| std::cmp::Reverse(special.bytes.len()));
 }

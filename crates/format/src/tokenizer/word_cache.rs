@@ -1,102 +1,110 @@
-//! What is known of words: their numbers of tokens.
+//! The cache of word counts: how many tokens recent words have.
 //!
 //! ```text
-//! words before a space   up to  7 bytes    a table of 64 KiB, two places each
-//!                        up to 15 bytes    a table of 512 KiB, four places each
-//! any pieces of texts    up to 64 bytes    hash maps of bounded size
+//! words before a space   up to  7 bytes    a table of 64 KiB, two-way associative
+//!                        up to 15 bytes    a table of 512 KiB, four-way associative
+//! any parts of texts     up to 64 bytes    hash maps of bounded size
 //! ```
+//!
+//! The tables fit into the caches of a processor; a look-up touches one cache line.
 
 use rustc_hash::FxHashMap;
 
-use super::Cause;
+use crate::error::Cause;
 
 /// Numbers of tokens of recent words.
 #[derive(Debug)]
 pub(super) struct WordCache {
     shortest: Vec<[ShortestWord; 2]>,
-    short: Vec<Row>,
-    /// Words, or pieces of them, of any length and wherever they stand.
-    pub(super) pieces: Pieces,
+    short: Vec<CacheLine>,
+    /// Words and parts of them, of any length and anywhere in a text.
+    pub(super) parts: PartCounts,
     /// First words of texts, without the prefix that the model puts before them.
-    pub(super) first: Pieces,
+    pub(super) first: PartCounts,
 }
 
-/// Numbers of tokens of pieces of texts.
+/// Numbers of tokens of parts of texts.
 #[derive(Debug, Default)]
-pub(super) struct Pieces(FxHashMap<Box<str>, u32>);
+pub(super) struct PartCounts(FxHashMap<Box<str>, u32>);
 
-/// A word before a space and its number of tokens in 8 bytes: the bytes of the word, then zeros; in four bits each, how many
-/// they are and the tokens.
+/// A word before a space and its number of tokens in 8 bytes: the bytes of the word, then zeros, then the number of bytes and
+/// the number of tokens in four bits each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct ShortestWord(u64);
 
-/// Short words before a space whose keys have nearly the same hash; one line of a processor's cache. Each has a place of its own, and is
-/// found in another one if a newer word has the same.
+/// Short words before a space whose hashes are nearly the same, in one line of a processor's cache. Each word has a way of
+/// its own, and moves to another when a newer word has the same.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
-struct Row([ShortWord; PLACES]);
+struct CacheLine([ShortWord; NUM_WAYS]);
 
 /// A word and its number of tokens in 16 bytes, as in a [`ShortestWord`].
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct ShortWord(u128);
 
+/// Bytes of a word that leave one of 8 bytes for its counts.
 const MAX_SHORTEST_BYTES: usize = 7;
+/// 64 KiB of pairs of the shortest words.
 const NUM_PAIRS: usize = 1 << 12;
+/// Bytes of a word that leave one of 16 bytes for its counts.
 const MAX_SHORT_BYTES: usize = 15;
 const NUM_BYTES_SHIFT: u32 = 8 * MAX_SHORT_BYTES as u32;
 const NUM_TOKENS_SHIFT: u32 = NUM_BYTES_SHIFT + 4;
+/// The largest number of tokens in four bits.
 const MAX_SHORT_TOKENS: usize = 15;
-const NUM_ROWS: usize = 1 << 13;
-/// Words in a row.
-const PLACES: usize = 4;
-/// An odd number without a pattern: the highest bits of a product with it depend on all bits of the other number.
+/// 512 KiB of lines of short words.
+const NUM_LINES: usize = 1 << 13;
+/// Words in a line.
+const NUM_WAYS: usize = 4;
+/// An odd number without a pattern (2⁶⁴ over the golden ratio): the highest bits of a product with it depend on all bits of
+/// the other number.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Longer words are not remembered.
+/// Longer parts of texts are hardly ever seen twice, and are not remembered.
 pub(super) const MAX_LONG_BYTES: usize = 64;
-/// When there are as many, all are forgotten.
-const MAX_PIECES: usize = 1 << 14;
+/// When a hash map has this many parts, all are forgotten: about a megabyte.
+const MAX_PARTS: usize = 1 << 14;
 
+#[expect(clippy::indexing_slicing, reason = "pairs, lines and ways are taken modulo their number")]
 impl WordCache {
-    /// How many bytes the first word of a text has, and how many tokens, if it is known as one before a space.
+    /// How many bytes the first word of a text has, and how many tokens, if it is known as a word before a space.
     #[inline]
     pub(super) fn get_to_space(&self, text: &[u8]) -> Option<(usize, usize)> {
         if let Some(&start) = text.first_chunk()
             && let Some(word) = ShortestWord::first_of(u64::from_le_bytes(start))
         {
-            // Without a branch between the two: which one it is cannot be guessed.
-            let &[newer, older] = self.shortest.get(word.pair())?;
+            // Without a branch between the two: the processor could not predict it.
+            let [newer, older] = self.shortest[word.pair()];
             let known = if newer.is_same_word(word) { newer } else { older };
             return known.is_same_word(word).then(|| (word.num_bytes(), known.num_tokens()));
         }
         let word =
             ShortWord::first_of(u128::from_le_bytes(text.first_chunk().copied().unwrap_or_else(|| padded(text))))?;
-        let (row, place) = word.row_and_place();
-        let Row(row) = self.short.get(row)?;
-        // Most words are in their own place: a guess of the processor that is nearly always right.
-        let known = (0..PLACES).map(|nth| row[place ^ nth]).find(|known| known.is_same_word(word))?;
+        let (line, way) = word.line_and_way();
+        let CacheLine(line) = &self.short[line];
+        // Most words are in their own way, so the processor predicts the first comparison nearly always right.
+        let known = (0..NUM_WAYS).map(|nth| line[way ^ nth]).find(|known| known.is_same_word(word))?;
         Some((word.num_bytes(), known.num_tokens()))
     }
 
     /// Remembers a word after which a space would start another one, if it is short.
     pub(super) fn insert_to_space(&mut self, word: &str, num_tokens: usize) {
         let Some(word) = ShortWord::new(word, num_tokens) else { return };
-        // At the end of a text, the shortest words are looked for among the short ones.
-        if let Some(shortest) = word.shortest()
-            && let Some(pair) = self.shortest.get_mut(shortest.pair())
-            && !pair.iter().any(|known| known.is_same_word(shortest))
-        {
-            let [newer, _forgotten] = *pair;
-            *pair = [shortest, newer];
+        // At the end of a text, the shortest words are looked for among the short ones, so they are in both tables.
+        if let Some(shortest) = word.shortest() {
+            let pair = &mut self.shortest[shortest.pair()];
+            if !pair.iter().any(|known| known.is_same_word(shortest)) {
+                let [newer, _forgotten] = *pair;
+                *pair = [shortest, newer];
+            }
         }
-        let (row, place) = word.row_and_place();
-        if let Some(Row(row)) = self.short.get_mut(row)
-            && !row.iter().any(|known| known.is_same_word(word))
-        {
-            // Who was there moves on to the next place, up to one that is free; who leaves the last one is forgotten.
+        let (line, way) = word.line_and_way();
+        let CacheLine(line) = &mut self.short[line];
+        if !line.iter().any(|known| known.is_same_word(word)) {
+            // The word that was there moves on to the next way, until one is free. The last one is forgotten.
             let mut moved = word;
-            for nth in 0..PLACES {
-                moved = std::mem::replace(&mut row[place ^ nth], moved);
+            for nth in 0..NUM_WAYS {
+                moved = std::mem::replace(&mut line[way ^ nth], moved);
                 if moved == ShortWord::default() {
                     break;
                 }
@@ -107,47 +115,47 @@ impl WordCache {
 
 impl Default for WordCache {
     fn default() -> Self {
-        // An empty place is that of an empty word, which is never looked up.
+        // A free way holds the empty word, which is never looked up.
         Self {
             shortest: vec![[ShortestWord::default(); 2]; NUM_PAIRS],
-            short: vec![Row::default(); NUM_ROWS],
-            pieces: Pieces::default(),
-            first: Pieces::default(),
+            short: vec![CacheLine::default(); NUM_LINES],
+            parts: PartCounts::default(),
+            first: PartCounts::default(),
         }
     }
 }
 
-impl Pieces {
-    pub(super) fn get(&self, piece: &str) -> Option<usize> {
-        self.0.get(piece).map(|&num_tokens| num_tokens as usize)
+impl PartCounts {
+    pub(super) fn get(&self, part: &str) -> Option<usize> {
+        self.0.get(part).map(|&num_tokens| num_tokens as usize)
     }
 
-    /// Remembers a piece, if it is not too long.
-    pub(super) fn insert(&mut self, piece: &str, num_tokens: usize) {
-        if let (Ok(num_tokens), ..=MAX_LONG_BYTES) = (u32::try_from(num_tokens), piece.len()) {
-            if self.0.len() >= MAX_PIECES {
+    /// Remembers the count of a part, if the part is not too long.
+    pub(super) fn insert(&mut self, part: &str, num_tokens: usize) {
+        if let (Ok(num_tokens), ..=MAX_LONG_BYTES) = (u32::try_from(num_tokens), part.len()) {
+            if self.0.len() >= MAX_PARTS {
                 self.0.clear();
             }
-            self.0.insert(piece.into(), num_tokens);
+            self.0.insert(part.into(), num_tokens);
         }
     }
 
-    /// The number of tokens of a piece.
+    /// The number of tokens of a part.
     pub(super) fn get_or_count(
         &mut self,
-        piece: &str,
+        part: &str,
         count: impl FnOnce(&str) -> Result<usize, Cause>,
     ) -> Result<usize, Cause> {
-        if let Some(known) = self.get(piece) {
+        if let Some(known) = self.get(part) {
             return Ok(known);
         }
-        let num_tokens = count(piece)?;
-        self.insert(piece, num_tokens);
+        let num_tokens = count(part)?;
+        self.insert(part, num_tokens);
         Ok(num_tokens)
     }
 }
 
-/// A text of less than 16 bytes and then spaces.
+/// A text of less than 16 bytes, followed by spaces.
 fn padded(text: &[u8]) -> [u8; 16] {
     let mut bytes = [b' '; 16];
     for (to, from) in bytes.iter_mut().zip(text) {
@@ -157,7 +165,7 @@ fn padded(text: &[u8]) -> [u8; 16] {
 }
 
 impl ShortestWord {
-    /// The first word of 8 bytes in little-endian order, without tokens: up to the first space after the first byte.
+    /// The first word of 8 bytes in little-endian order, without tokens. It ends before the first space after the first byte.
     fn first_of(bytes: u64) -> Option<Self> {
         const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
         // Zero where a space is, but not in the first byte.
@@ -181,7 +189,7 @@ impl ShortestWord {
         (self.0 >> 60) as usize
     }
 
-    /// The pair of places of the word.
+    /// The pair that can hold the word.
     fn pair(self) -> usize {
         ((self.0 << 4).wrapping_mul(MULTIPLIER) >> 32) as usize % NUM_PAIRS
     }
@@ -190,13 +198,13 @@ impl ShortestWord {
 impl ShortWord {
     fn new(word: &str, num_tokens: usize) -> Option<Self> {
         let mut bytes = [0; 16];
-        let place = bytes.get_mut(..word.len()).filter(|_| (1..=MAX_SHORT_BYTES).contains(&word.len()))?;
-        place.copy_from_slice(word.as_bytes());
+        let of_word = bytes.get_mut(..word.len()).filter(|_| (1..=MAX_SHORT_BYTES).contains(&word.len()))?;
+        of_word.copy_from_slice(word.as_bytes());
         let counts = (word.len() as u128) << NUM_BYTES_SHIFT | (num_tokens as u128) << NUM_TOKENS_SHIFT;
         (num_tokens <= MAX_SHORT_TOKENS).then_some(Self(u128::from_le_bytes(bytes) | counts))
     }
 
-    /// The first word of 16 bytes in little-endian order, without tokens: up to the first space after the first byte.
+    /// The first word of 16 bytes in little-endian order, without tokens. It ends before the first space after the first byte.
     fn first_of(bytes: u128) -> Option<Self> {
         const LOWEST_BITS: u128 = u128::from_le_bytes([1; 16]);
         let others = (bytes ^ u128::from_le_bytes([b' '; 16])) | 0xFF;
@@ -223,13 +231,13 @@ impl ShortWord {
         (self.0 >> NUM_TOKENS_SHIFT) as usize
     }
 
-    /// The row of the word, and its own place there.
-    fn row_and_place(self) -> (usize, usize) {
+    /// The line of the word, and its own way there.
+    fn line_and_way(self) -> (usize, usize) {
         let word = self.0 << 4;
         let start = (word as u64).wrapping_mul(MULTIPLIER);
         let end = ((word >> 64) as u64).wrapping_mul(MULTIPLIER.rotate_left(32));
         let hash = (start.wrapping_add(end) >> 32) as usize;
-        (hash / PLACES % NUM_ROWS, hash % PLACES)
+        (hash / NUM_WAYS % NUM_LINES, hash % NUM_WAYS)
     }
 }
 
@@ -258,26 +266,30 @@ mod tests {
     }
 
     #[test]
-    fn as_many_words_as_a_row_has_places_are_remembered() {
+    fn as_many_words_as_a_line_has_ways_are_remembered() {
         let mut cache = WordCache::default();
         let word = |number: usize| format!(" {number:08}");
-        let row_of = |number| ShortWord::new(&word(number), 0).unwrap().row_and_place().0;
-        let of_row: Vec<usize> = (0..1_000_000).filter(|&number| row_of(number) == row_of(0)).collect();
-        for (index, &number) in of_row.iter().enumerate() {
+        let line_of = |number| ShortWord::new(&word(number), 0).unwrap().line_and_way().0;
+        let of_line: Vec<usize> = (0..1_000_000).filter(|&number| line_of(number) == line_of(0)).collect();
+        assert!(of_line.len() > NUM_WAYS);
+        for (index, &number) in of_line.iter().enumerate() {
             cache.insert_to_space(&word(number), 1);
             let is_known = |number| cache.get_to_space(word(number).as_bytes()).is_some();
-            assert_eq!(of_row.iter().filter(|&&number| is_known(number)).count(), PLACES.min(index + 1));
+            assert_eq!(of_line.iter().filter(|&&number| is_known(number)).count(), NUM_WAYS.min(index + 1));
         }
     }
 
     #[test]
-    fn pieces_are_bounded() {
-        let mut pieces = Pieces::default();
-        for number in 0..=MAX_PIECES {
-            let piece = format!("number {number}");
-            assert_eq!(pieces.get_or_count(&piece, |piece| Ok(piece.len())).unwrap(), piece.len());
+    fn parts_are_bounded_and_long_ones_are_not_kept() {
+        let mut parts = PartCounts::default();
+        for number in 0..=MAX_PARTS {
+            let part = format!("number {number}");
+            assert_eq!(parts.get_or_count(&part, |part| Ok(part.len())).unwrap(), part.len());
         }
-        assert_eq!(pieces.0.len(), 1);
+        assert_eq!(parts.0.len(), 1);
+        let long = "a".repeat(MAX_LONG_BYTES + 1);
+        assert_eq!(parts.get_or_count(&long, |part| Ok(part.len())).unwrap(), long.len());
+        assert_eq!(parts.get(&long), None);
     }
 
     #[test]

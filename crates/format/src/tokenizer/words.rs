@@ -1,29 +1,29 @@
-//! Counting by words: texts are cut, and the number of tokens of each piece is remembered.
+//! Counting by words: texts are cut, and the number of tokens of each part is remembered.
 //!
 //! ```text
-//! "…, it is late.\nBut"   most words end at a space near by: found without a look at their letters, and looked up whole
-//!     ╵  ╵  ╵     ╵╵      all places where words end: a word that is not known yet is counted by these pieces
+//! "…, it is late.\nBut"   most words end at the next space: found without a look at their letters, and looked up whole
+//!     ╵  ╵  ╵     ╵╵      all positions where words end: a word that is not known yet is counted part by part
 //! ```
 //!
-//! **Invariant:** the cache changes how long a count takes, never what it gives.
+//! **Invariant:** the cache changes how long a count takes, never its result.
 
 use std::sync::{Mutex, PoisonError};
 
 use memchr::memchr2;
 
-use super::Cause;
 use super::cuts::Cuts;
 use super::word_cache::{MAX_LONG_BYTES, WordCache};
+use crate::error::Cause;
 
-/// How texts are cut, and what is known of the pieces.
+/// How texts are cut, and the caches of the counts of their parts.
 #[derive(Debug)]
 pub(super) struct Words {
     cuts: Cuts,
-    /// What most words end before: a space, and a line end where that may start a word.
+    /// What most words end before: a space, and a line end if that can start a word.
     stops: [Stop; 2],
     /// The space that the model puts before a text, or nothing.
     prefix: &'static str,
-    /// Caches that no thread is using: as many as threads ever counted at the same time.
+    /// Caches that no thread is using. There are as many caches as threads ever counted at the same time.
     idle: Mutex<Vec<WordCache>>,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Words {
 #[derive(Debug)]
 struct Stop {
     byte: u8,
-    /// By the last byte of a character: whether the stop after it starts a word.
+    /// By the last byte of a character: whether the stop after that character starts a word.
     starts_word: Box<[bool; 256]>,
 }
 
@@ -56,7 +56,7 @@ impl Words {
         counted
     }
 
-    /// The number of tokens of a text that starts where the model would put its prefix.
+    /// The number of tokens of a text that starts where the model puts its prefix.
     pub(super) fn count(
         &self,
         text: &str,
@@ -91,13 +91,13 @@ impl Words {
     ) -> Result<(usize, usize), Cause> {
         let Some(words) = self.words_to_stop(text) else {
             let word = text.get(..self.cuts.word_len(text)).unwrap_or(text);
-            return Ok((word.len(), cache.pieces.get_or_count(word, count_word)?));
+            return Ok((word.len(), cache.parts.get_or_count(word, count_word)?));
         };
-        let num_tokens = match cache.pieces.get(words) {
+        let num_tokens = match cache.parts.get(words) {
             Some(known) => known,
-            None => self.count_pieces(words, cache, count_word)?,
+            None => self.count_parts(words, cache, count_word)?,
         };
-        // What a line end follows was not looked for among the words before a space, and would not be the next time.
+        // Words before a line end are not looked for among the words before a space, neither now nor the next time.
         if text.as_bytes().get(words.len()) != Some(&b'\n') && self.is_end(words, b' ') {
             cache.insert_to_space(words, num_tokens);
         }
@@ -105,7 +105,7 @@ impl Words {
     }
 
     /// Counts words, and remembers them as one.
-    fn count_pieces(
+    fn count_parts(
         &self,
         words: &str,
         cache: &mut WordCache,
@@ -115,14 +115,14 @@ impl Words {
         let mut rest = words;
         while !rest.is_empty() {
             let (word, after) = rest.split_at_checked(self.cuts.word_len(rest)).unwrap_or((rest, ""));
-            num_tokens += cache.pieces.get_or_count(word, &count_word)?;
+            num_tokens += cache.parts.get_or_count(word, &count_word)?;
             rest = after;
         }
-        cache.pieces.insert(words, num_tokens);
+        cache.parts.insert(words, num_tokens);
         Ok(num_tokens)
     }
 
-    /// The first words of a text, up to a stop or the end of the text. `None` if no word ends there, or too far away.
+    /// The first words of a text, up to a stop or the end of the text. `None` if no word ends there, or if it is too far away.
     fn words_to_stop<'t>(&self, text: &'t str) -> Option<&'t str> {
         let [space, line_end] = self.stops.each_ref().map(|stop| stop.byte);
         let searched = text.as_bytes().get(1..text.len().min(MAX_LONG_BYTES + 1)).unwrap_or_default();
@@ -133,7 +133,7 @@ impl Words {
         (text.len() <= MAX_LONG_BYTES).then_some(text)
     }
 
-    /// Whether a stop after these words starts another one.
+    /// Whether a stop after these words starts another word.
     fn is_end(&self, words: &str, stop: u8) -> bool {
         let stop = self.stops.iter().find(|known| known.byte == stop);
         stop.zip(words.as_bytes().last()).is_some_and(|(stop, &last)| stop.starts_word[usize::from(last)])
@@ -146,8 +146,8 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::super::cuts::PairTable;
     use super::*;
+    use crate::tokenizer::cuts::PairTable;
 
     fn words(prefix: &'static str) -> Words {
         Words::new(Cuts::Pairs(PairTable::from_tokens(["▁abc"])), prefix)
@@ -155,16 +155,16 @@ mod tests {
 
     #[test]
     fn a_word_is_counted_once() {
-        let asked = Cell::new(0);
+        let num_counted = Cell::new(0);
         let count = |word: &str| {
-            asked.set(asked.get() + 1);
+            num_counted.set(num_counted.get() + 1);
             Ok(word.len())
         };
         let words = words("");
         let num_tokens = words.with_cache(|cache| words.count("abc abc abc abc", cache, count)).unwrap();
-        assert_eq!((num_tokens, asked.get()), (15, 2));
+        assert_eq!((num_tokens, num_counted.get()), (15, 2));
         words.with_cache(|cache| words.count(" abc", cache, count)).unwrap();
-        assert_eq!(asked.get(), 2, "a cache that was given back is lent again");
+        assert_eq!(num_counted.get(), 2, "a cache that was returned is lent again");
     }
 
     #[test]
@@ -184,19 +184,19 @@ mod tests {
         let text = "abc.abc! abc and more of it and a-very-long-word.abc\nabc";
         assert_eq!(words.count(text, &mut cache, |word| Ok(word.len())).unwrap(), text.len());
         assert_eq!(
-            (cache.pieces.get("abc.abc!"), cache.pieces.get("abc"), cache.pieces.get("!")),
+            (cache.parts.get("abc.abc!"), cache.parts.get("abc"), cache.parts.get("!")),
             (Some(8), Some(3), Some(1))
         );
-        assert_eq!(cache.pieces.get(" a-very-long-word.abc"), Some(21), "a line ends a word");
-        assert_eq!(cache.pieces.get("\nabc"), Some(4), "the end of the text is the end of a word");
+        assert_eq!(cache.parts.get(" a-very-long-word.abc"), Some(21), "a line ends a word");
+        assert_eq!(cache.parts.get("\nabc"), Some(4), "the end of the text is the end of a word");
     }
 
     proptest! {
         #[test]
-        fn words_are_counted_as_their_pieces_are(text in r"[ab .!é\n▁ ]{0,60}") {
+        fn words_are_counted_as_their_parts_are(text in r"[ab .!é\n▁ ]{0,60}") {
             for cuts in [Cuts::Pairs(PairTable::from_tokens(["▁ab", "b.", "▁▁", "é."])), Cuts::Pairs(PairTable::from_tokens(["a\n", "\n\n", "b▁"])), Cuts::Spaces, Cuts::SpacesAndLines] {
                 let words = Words::new(cuts, "");
-                // No two pieces of different bytes have the same number of tokens.
+                // Parts of different bytes hardly ever have the same number of tokens.
                 let count = |word: &str| Ok(word.bytes().fold(1, |sum, byte| (sum * 31 + usize::from(byte)) % 9973));
                 let (mut expected, mut rest) = (0, text.as_str());
                 while !rest.is_empty() {

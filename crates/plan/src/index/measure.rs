@@ -4,7 +4,7 @@ use manyframe_core::{
     BlobRef, Digest, IndexRow, Layout, MediaLocation, Origin, Record, RecordId, RejectCode, RejectedRecord, Rejection,
     Signature, SourceIndex, Visual, VisualKind, contained,
 };
-use manyframe_format::{Measure, ResolvedVisual};
+use manyframe_format::{PromptMeasure, ResolvedVisual};
 use manyframe_media::{MediaError, plan_tiles};
 use manyframe_sources::Raw;
 
@@ -173,7 +173,7 @@ pub(super) fn row_from_parts(
     measured: &[Measured],
 ) -> Result<IndexRow, Rejection> {
     let resolved: Vec<ResolvedVisual> = measured.iter().map(|visual| visual.resolved).collect();
-    let Measure { cost, signature: text } = context.formatter.measure(&record.turns, &resolved)?;
+    let PromptMeasure { cost, signature: text } = context.formatter.measure(&record.turns, &resolved)?;
     let num_chars = record.num_text_chars() as u64;
     Ok(IndexRow {
         id: record.id,

@@ -1,0 +1,60 @@
+//! What the two kinds of tokenizer files have in common once they are parsed.
+
+use std::path::Path;
+
+use super::added::{AddedTokens, SpecialTokens};
+use super::words::Words;
+use crate::error::{Cause, FormatError};
+
+/// A token and the text it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct TokenSpan {
+    /// Its id, below 2³¹.
+    pub id: u32,
+    /// First byte of its text. The prefix that some models put before texts has no bytes. Several tokens that share a
+    /// character have all of it each, or its bytes.
+    pub start: usize,
+    /// One past the last byte.
+    pub end: usize,
+}
+
+/// The model of a tokenizer: texts to tokens.
+pub(super) trait Model: std::fmt::Debug + Send + Sync {
+    /// The tokens of a whole text.
+    fn encode(&self, text: &str, specials: SpecialTokens) -> Result<Vec<u32>, Cause>;
+
+    /// The tokens of a part of a prompt, and the text that each is made of. Special tokens are tokens.
+    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause>;
+
+    /// The number of tokens of a part of a text that [`Words`] cut off.
+    fn count_word(&self, word: &str) -> Result<usize, Cause>;
+}
+
+/// A tokenizer file, parsed.
+pub(super) struct ParsedTokenizer {
+    pub(super) model: Box<dyn Model>,
+    pub(super) added: AddedTokens,
+    /// How texts are cut for counting. `None` where only encoding is exact.
+    pub(super) words: Option<Words>,
+    /// One more than the largest id.
+    pub(super) num_ids: u32,
+}
+
+/// A tokenizer file that is being parsed: makes errors that name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct TokenizerFile<'p> {
+    pub(super) path: &'p Path,
+    /// What its first bytes say that it is.
+    pub(super) expected: &'static str,
+}
+
+impl TokenizerFile<'_> {
+    pub(super) fn unreadable(&self, source: impl Into<Cause>) -> FormatError {
+        FormatError::ParseTokenizer { path: self.path.to_owned(), expected: self.expected, source: source.into() }
+    }
+
+    /// `property` is a verb phrase: what the tokenizer does that is not supported.
+    pub(super) fn unsupported(&self, property: String) -> FormatError {
+        FormatError::UnsupportedTokenizer { path: self.path.to_owned(), property }
+    }
+}
