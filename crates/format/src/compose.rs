@@ -196,7 +196,10 @@ fn resolved_parts<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, Resolve
             (Part::Text(text), Some(ResolvedPart::Text(joined))) => joined.to_mut().push_str(text),
             (Part::Text(text), _) => parts.push(ResolvedPart::Text(Cow::Borrowed(text))),
             (Part::Visual(_), _) => {
-                #[expect(clippy::expect_used, reason = "there are as many as visuals in the turns, each of which is written once")]
+                #[expect(
+                    clippy::expect_used,
+                    reason = "there are as many as visuals in the turns, each of which is written once"
+                )]
                 let visual = visuals.next().expect("a resolved visual for each visual");
                 parts.push(ResolvedPart::Visual(*visual));
             }

@@ -85,7 +85,10 @@ impl PromptTokenizer {
     }
 
     /// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
-    #[expect(clippy::string_slice, reason = "a placeholder is found between characters, and begins after the one before it")]
+    #[expect(
+        clippy::string_slice,
+        reason = "a placeholder is found between characters, and begins after the one before it"
+    )]
     fn texts_between_images<'p>(&self, prompt: &'p str) -> impl Iterator<Item = (&'p str, Option<usize>)> {
         let images = self.images.find_iter(prompt.as_bytes()).map(Some);
         let mut start = 0;

@@ -80,8 +80,8 @@ pub(crate) fn message_parts<'m, V: Copy + Into<VisualRange>>(
         let mut parts = Vec::new();
         let (mut rest, mut num_chars_read) = (message.content.as_str(), 0);
         while let Some((number, (visual, range))) = remaining.next_if(|(_, (_, range))| range.message == index) {
-            let (before, after) = cut_out(rest, num_chars_read, range)
-                .ok_or(MisplacedVisual { visual: number, range })?;
+            let (before, after) =
+                cut_out(rest, num_chars_read, range).ok_or(MisplacedVisual { visual: number, range })?;
             parts.extend((!before.is_empty()).then_some(MessagePart::Text(before)));
             parts.push(MessagePart::Visual(number, visual));
             (rest, num_chars_read) = (after, range.end);

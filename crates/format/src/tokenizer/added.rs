@@ -69,8 +69,16 @@ impl AddedTokens {
     }
 
     /// The texts between added tokens, which may be empty, each with the id of the added token that follows it.
-    #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "there is a token for each pattern; strings match strings")]
-    pub(super) fn split<'t>(&self, text: &'t str, specials: SpecialTokens) -> impl Iterator<Item = (&'t str, Option<u32>)> {
+    #[expect(
+        clippy::indexing_slicing,
+        clippy::string_slice,
+        reason = "there is a token for each pattern; strings match strings"
+    )]
+    pub(super) fn split<'t>(
+        &self,
+        text: &'t str,
+        specials: SpecialTokens,
+    ) -> impl Iterator<Item = (&'t str, Option<u32>)> {
         let mut end_of_last = 0;
         let matches = self.matcher.find_iter(text).filter_map(move |found| {
             let token = &self.tokens[found.pattern().as_usize()];
@@ -97,7 +105,10 @@ mod tests {
     #[test]
     fn a_prompt_is_cut_at_its_added_tokens() {
         let parts: Vec<_> = added().parts("<s>a,b</s>", SpecialTokens::AsTokens).collect();
-        assert_eq!(parts, [PromptPart::Token, PromptPart::Text("a"), PromptPart::Token, PromptPart::Text("b"), PromptPart::Token]);
+        assert_eq!(
+            parts,
+            [PromptPart::Token, PromptPart::Text("a"), PromptPart::Token, PromptPart::Text("b"), PromptPart::Token]
+        );
     }
 
     #[test]
