@@ -308,3 +308,46 @@ fn a_sample_whose_cost_counts_other_images_is_refused() {
         assert!(matches!(writer.write(&wrong), Err(ShardError::Sample { id, .. }) if id == wrong.id));
     }
 }
+
+/// Samples that fill several row groups, by their number and by their bytes, with and without tokens.
+fn fixed_samples() -> Vec<Sample> {
+    let mut samples: Vec<Sample> = (0..230).map(|n| sample(n, n as usize % 5)).collect();
+    for (n, sample) in samples.iter_mut().enumerate() {
+        sample.layout = Layout::ALL[n % 4];
+        sample.tokens = (n % 3 > 0).then(|| SampleTokens {
+            input_ids: (0..n as i32 * 7).collect(),
+            labels: (0..n as i32 * 7).map(|id| if id % 2 == 0 { -100 } else { id }).collect(),
+            image_positions: (0..n as u32 % 5).collect(),
+        });
+        sample.prompt = "Describe <image> in détail.".repeat(n % 11);
+        sample.label_spans = vec![(n, n + 2); n % 4];
+        sample.origin.position = [
+            Position::Bytes { offset: n as u64, num_bytes: 9, line: 2 },
+            Position::Row(n as u64),
+            Position::File,
+        ][n % 3];
+        // Bytes that no codec makes smaller, some of them many.
+        let num_bytes = if n % 50 == 49 { 9 << 20 } else { 1000 + n };
+        let mut state = n as u64;
+        for image in &mut sample.images {
+            image.bytes = std::iter::repeat_with(|| {
+                state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+                (state >> 56) as u8
+            })
+            .take(num_bytes)
+            .collect();
+        }
+    }
+    samples
+}
+
+#[test]
+fn shards_have_the_bytes_that_they_always_had() {
+    let samples = fixed_samples();
+    let digests = ShardFormat::ALL.map(|format| (format, written(format, &samples).1.digest.to_string()));
+    let expected = [
+        (ShardFormat::Webdataset, "81edc4c9d0ce3a0dc017eeceb2bdad5956aa94caf3485650861bc5a824e6020c"),
+        (ShardFormat::Parquet, "fe0478cf22e85b1c7b7fb8df9e77dd562766e6434722bc30731ce1b4ad15ab7a"),
+    ];
+    assert_eq!(digests, expected.map(|(format, digest)| (format, digest.to_owned())));
+}
