@@ -30,6 +30,7 @@ fn schemas_are_generated_from_the_types() {
     compare_type::<PipelineFile>("pipeline.schema.json");
     compare_type::<SampleJson>("sample.schema.json");
     compare_type::<SampleMetadata>("sample-metadata.schema.json");
+    compare("sample-row.schema.json", &manyframe_shards::sample_row_schema());
     compare_type::<Manifest>("manifest.schema.json");
     compare("ledger.schema.json", &manyframe_dataset::ledger_schema());
     compare("pack.schema.json", &manyframe_dataset::pack_schema());

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 
-use crate::ColumnarError;
+use crate::error::ColumnarError;
 use crate::file::{GroupPart, ParquetFile};
 use crate::guard::RecordBatches;
 use crate::shape::{LeafKind, Shape};

@@ -6,8 +6,6 @@ use std::path::PathBuf;
 use arrow::error::ArrowError;
 use parquet::errors::ParquetError;
 
-use crate::ColumnKind;
-
 /// What could not be done with a Parquet file.
 #[derive(Debug, thiserror::Error)]
 pub enum ColumnarError {
@@ -57,14 +55,6 @@ pub enum ColumnarError {
         /// The type expected.
         expected: String,
     },
-    /// A row lacks a value that every row has.
-    #[error("row {row} of a batch of {path:?} is not complete")]
-    IncompleteRow {
-        /// The file.
-        path: PathBuf,
-        /// The row within its batch, from 0.
-        row: u64,
-    },
     /// A row that was asked for is not in the file.
     #[error("{path:?} has no row {row}; it has {num_rows} rows")]
     RowMissing {
@@ -75,41 +65,15 @@ pub enum ColumnarError {
         /// How many rows it has.
         num_rows: u64,
     },
-    /// A row of a table of samples does not hold a sample.
-    #[error("row {row} of {path:?} is not a sample: {detail}")]
+    /// A row of a table does not hold what its rows hold.
+    #[error("row {row} of {path:?} cannot be used: {detail}")]
     Row {
         /// The file.
         path: PathBuf,
         /// The row, from 0.
         row: u64,
-        /// What was found, in words.
+        /// What was found.
         detail: String,
-    },
-    /// A batch given to a table writer does not fit the table's columns.
-    #[error(
-        "column {index} of the batch is {found:?} with {num_rows} rows, expected {expected:?} with {expected_rows}"
-    )]
-    BatchShape {
-        /// Position of the column.
-        index: usize,
-        /// Kind of the column given; `None` if there is none.
-        found: Option<ColumnKind>,
-        /// Number of its rows.
-        num_rows: usize,
-        /// Kind of the table's column; `None` if it has none.
-        expected: Option<ColumnKind>,
-        /// Number of rows of the first column of the batch.
-        expected_rows: usize,
-    },
-    /// A row is too large for one row group.
-    #[error("row {id:?} has {num_bytes} bytes, at most {max_bytes} are possible")]
-    RowTooLarge {
-        /// Id of the row.
-        id: String,
-        /// Its size in bytes.
-        num_bytes: usize,
-        /// The most that are possible.
-        max_bytes: usize,
     },
     /// Values could not be written.
     #[error("cannot write Parquet")]

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
@@ -12,11 +13,11 @@ use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::Length;
 
-use crate::ColumnarError;
 use crate::chunks::FileChunks;
+use crate::error::ColumnarError;
 use crate::guard::{RecordBatches, guarded};
 use crate::nesting::check_nesting;
-use crate::shape::{Shape, schema_without_text, shapes};
+use crate::shape::{Shape, leaf_types, schema_without_text, shapes};
 
 /// An open Parquet file, read with [`schema_without_text`].
 #[derive(Debug)]
@@ -24,6 +25,7 @@ pub(crate) struct ParquetFile {
     pub(crate) path: PathBuf,
     pub(crate) columns: Vec<(String, Shape)>,
     pub(crate) num_rows: u64,
+    leaf_types: Vec<DataType>,
     chunks: FileChunks,
     metadata: ArrowReaderMetadata,
     /// First row of each row group.
@@ -58,8 +60,9 @@ impl ParquetFile {
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
         check_chunks(metadata.metadata(), chunks.len())?;
         let columns = shapes(typed, metadata.schema().fields())?;
+        let leaf_types = leaf_types(metadata.schema().fields());
         let (starts, num_rows) = row_group_starts(metadata.metadata())?;
-        Ok(Self { path: path.to_owned(), columns, num_rows, chunks, metadata, starts })
+        Ok(Self { path: path.to_owned(), columns, num_rows, leaf_types, chunks, metadata, starts })
     }
 
     pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
@@ -73,6 +76,11 @@ impl ParquetFile {
             column: column.to_owned(),
             found: self.column_names().map(str::to_owned).collect(),
         })
+    }
+
+    /// The Arrow type that a leaf is read as.
+    pub(crate) fn leaf_type(&self, leaf: usize) -> Option<&DataType> {
+        self.leaf_types.get(leaf)
     }
 
     pub(crate) fn footer(&self) -> &ParquetMetaData {

@@ -10,7 +10,7 @@ use manyframe_core::contained;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReader;
 use parquet::errors::ParquetError;
 
-use crate::ColumnarError;
+use crate::error::ColumnarError;
 
 /// Batches of rows. After an error there are no more.
 pub(crate) struct RecordBatches {

@@ -11,9 +11,23 @@ use arrow::datatypes::{DataType, Float32Type, Float64Type, Int64Type, UInt64Type
 use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
-use crate::Row;
 use crate::plan::GroupPlan;
 use crate::shape::{LeafKind, Shape};
+
+/// A row of a foreign file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Row {
+    /// One JSON object in one line: every column in the order of the file, nulls included.
+    ///
+    /// A binary value, however deep, is `true` if it is there and `null` if not. A map is a list of its entries, and
+    /// a time is its ISO 8601 text.
+    Json(String),
+    /// The row cannot be expressed as JSON, such as a string that is not UTF-8. Its neighbours can.
+    Broken {
+        /// What was found, in words.
+        detail: String,
+    },
+}
 
 /// Writes the rows of one batch.
 pub(crate) struct RowEncoder {

@@ -6,26 +6,11 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
-use crate::ColumnarError;
+use crate::error::ColumnarError;
 use crate::file::{GroupPart, ParquetFile};
 use crate::guard::RecordBatches;
-use crate::json::RowEncoder;
+use crate::json::{Row, RowEncoder};
 use crate::plan::GroupPlan;
-
-/// A row of a foreign file.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Row {
-    /// One JSON object in one line: every column in the order of the file, nulls included.
-    ///
-    /// A binary value, however deep, is `true` if it is there and `null` if not. A map is a list of its entries, and
-    /// a time is its ISO 8601 text.
-    Json(String),
-    /// The row cannot be expressed as JSON, such as a string that is not UTF-8. Its neighbours can.
-    Broken {
-        /// What was found, in words.
-        detail: String,
-    },
-}
 
 /// An open Parquet file whose rows can be listed. Opening reads the footer only; clones share it.
 #[derive(Debug, Clone)]

@@ -80,6 +80,20 @@ pub(crate) fn shapes(typed: &SchemaDescriptor, fields: &Fields) -> Result<Vec<(S
     Ok(shapes)
 }
 
+/// The types of all leaves.
+pub(crate) fn leaf_types(fields: &Fields) -> Vec<DataType> {
+    fn collect(data_type: &DataType, leaves: &mut Vec<DataType>) {
+        match data_type {
+            DataType::Struct(fields) => fields.iter().for_each(|field| collect(field.data_type(), leaves)),
+            DataType::List(field) | DataType::Map(field, _) => collect(field.data_type(), leaves),
+            leaf => leaves.push(leaf.clone()),
+        }
+    }
+    let mut leaves = Vec::new();
+    fields.iter().for_each(|field| collect(field.data_type(), &mut leaves));
+    leaves
+}
+
 fn struct_shape(
     typed: &SchemaDescriptor,
     fields: &Fields,

@@ -1,145 +1,201 @@
-//! Reading plain tables.
+//! Reading tables. Columns are found by name, so that a table to which others added columns, or whose columns they
+//! reordered, can still be read.
 
-use std::path::{Path, PathBuf};
+use std::marker::PhantomData;
+use std::ops::Range;
+use std::path::Path;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef};
-use arrow::record_batch::RecordBatch;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
-use parquet::file::reader::Length;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
 
-use crate::chunks::FileChunks;
-use crate::file::check_chunks;
-use crate::guard::{RecordBatches, guarded};
-use crate::nesting::check_nesting;
-use crate::table_write::DESCRIPTION;
-use crate::{Column, ColumnKind, ColumnSpec, ColumnarError};
+use crate::cells::{ColumnCells, RowCells};
+use crate::column::{Column, ColumnType};
+use crate::columns::{Columns, columns_of};
+use crate::error::ColumnarError;
+use crate::file::{GroupPart, ParquetFile};
+use crate::guard::RecordBatches;
+use crate::shape::{LeafKind, Shape};
+use crate::table_write::BATCH_ROWS;
 
-/// Rows of a batch.
-const BATCH_ROWS: usize = 8192;
+/// An open table. Opening reads the footer only; clones share it.
+pub struct TableReader<T> {
+    file: Arc<ParquetFile>,
+    table: PhantomData<fn() -> T>,
+}
 
-/// An open table. Opening reads the footer only.
+/// Which part of a table is read.
 #[derive(Debug, Clone)]
-pub struct TableReader {
-    path: PathBuf,
-    chunks: FileChunks,
-    metadata: ArrowReaderMetadata,
-    columns: Vec<ColumnSpec>,
+pub struct Selection<'a> {
+    /// Its rows, cut at the end of the table.
+    pub rows: Range<u64>,
+    /// Columns that are not read and need not exist, such as `images`, or `images.bytes` for a field of its elements.
+    /// They must be optional, or lists of structs.
+    pub without: &'a [&'a str],
+    /// How many rows are decoded at once.
+    pub batch_rows: usize,
 }
 
-/// Batches of rows in order, each with the columns asked for, in the order asked for. After an error there are no more.
-pub struct Batches {
-    path: PathBuf,
-    /// For each column asked for: its position in a batch, and itself.
-    columns: Vec<(usize, ColumnSpec)>,
-    records: RecordBatches,
+/// Rows in order. After an error there are no more.
+pub struct TableRows<T> {
+    file: Arc<ParquetFile>,
+    columns: Vec<Column>,
+    leaves: Vec<usize>,
+    batch_rows: usize,
+    /// Rows that were not returned yet.
+    rows: Range<u64>,
+    group: Option<(usize, RecordBatches)>,
+    batch: Option<(Vec<ColumnCells>, Range<usize>)>,
+    table: PhantomData<fn() -> T>,
 }
 
-impl TableReader {
-    /// Opens a table and reads its footer. Columns of other types than [`ColumnKind`] has are an error.
+impl<T> Clone for TableReader<T> {
+    fn clone(&self) -> Self {
+        Self { file: Arc::clone(&self.file), table: PhantomData }
+    }
+}
+
+impl<T: Columns> TableReader<T> {
+    /// Opens a table and reads its footer.
     pub fn open(path: &Path) -> Result<Self, ColumnarError> {
-        let chunks = FileChunks::open(path).map_err(|source| ColumnarError::Open { path: path.to_owned(), source })?;
-        let load = || {
-            check_nesting(&chunks)?;
-            let metadata = ArrowReaderMetadata::load(&chunks, ArrowReaderOptions::new())?;
-            check_chunks(metadata.metadata(), chunks.len())?;
-            Ok(metadata)
-        };
-        let metadata = guarded(load).map_err(|source| ColumnarError::Read { path: path.to_owned(), source })?;
-        let columns = metadata
-            .schema()
-            .fields()
-            .iter()
-            .map(|field| {
-                let kind = ColumnKind::of(field.data_type()).ok_or_else(|| ColumnarError::ColumnType {
-                    path: path.to_owned(),
-                    column: field.name().clone(),
-                    found: field.data_type().to_string(),
-                    expected: "text, an integer of 64 bits, a double, a truth value or 16 bytes".to_owned(),
-                })?;
-                let doc = field.metadata().get(DESCRIPTION).cloned().unwrap_or_default();
-                Ok(ColumnSpec { name: field.name().clone(), kind, doc })
-            })
-            .collect::<Result<_, ColumnarError>>()?;
-        Ok(Self { path: path.to_owned(), chunks, metadata, columns })
-    }
-
-    /// The columns.
-    pub fn columns(&self) -> &[ColumnSpec] {
-        &self.columns
-    }
-
-    /// A value of the footer's key-value pairs.
-    pub fn metadata(&self, key: &str) -> Option<&str> {
-        let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
-        pairs.iter().find(|pair| pair.key == key)?.value.as_deref()
+        Ok(Self { file: Arc::new(ParquetFile::open(path)?), table: PhantomData })
     }
 
     /// Number of rows.
     pub fn num_rows(&self) -> u64 {
-        u64::try_from(self.metadata.metadata().file_metadata().num_rows()).unwrap_or_default()
+        self.file.num_rows
     }
 
-    /// All rows, with the named columns only.
-    pub fn batches(&self, columns: &[&str]) -> Result<Batches, ColumnarError> {
-        let positions = columns.iter().map(|name| self.position(name)).collect::<Result<Vec<_>, _>>()?;
-        let mut read = positions.clone();
-        read.sort_unstable();
-        read.dedup();
-        let columns = positions
-            .iter()
-            .filter_map(|position| Some((read.binary_search(position).ok()?, self.columns.get(*position)?.clone())))
-            .collect();
-        let roots = ProjectionMask::roots(self.metadata.parquet_schema(), read);
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.metadata.clone())
-            .with_projection(roots)
-            .with_batch_size(BATCH_ROWS);
-        let reader =
-            guarded(|| builder.build()).map_err(|source| ColumnarError::Read { path: self.path.clone(), source })?;
-        Ok(Batches { path: self.path.clone(), columns, records: RecordBatches::new(&self.path, reader) })
+    /// Names of the columns that the file has, in its order.
+    pub fn column_names(&self) -> impl Iterator<Item = &str> {
+        self.file.column_names()
     }
 
-    fn position(&self, column: &str) -> Result<usize, ColumnarError> {
-        self.columns.iter().position(|spec| spec.name == column).ok_or_else(|| ColumnarError::ColumnMissing {
-            path: self.path.clone(),
-            column: column.to_owned(),
-            found: self.columns.iter().map(|spec| spec.name.clone()).collect(),
+    /// Every row with all of its columns.
+    pub fn all_rows(&self) -> Result<TableRows<T>, ColumnarError> {
+        self.rows(&Selection { rows: 0..u64::MAX, without: &[], batch_rows: BATCH_ROWS })
+    }
+
+    /// The rows of a selection.
+    ///
+    /// # Errors
+    /// If the file lacks a column of the table, or has one of another type.
+    pub fn rows(&self, selection: &Selection<'_>) -> Result<TableRows<T>, ColumnarError> {
+        let end = selection.rows.end.min(self.num_rows());
+        let columns = columns_of::<T>();
+        let mut leaves = Vec::new();
+        for column in columns.iter().filter(|column| !selection.without.contains(&column.name)) {
+            let shape = self.file.column(column.name)?;
+            let part = Part { column_type: &column.column_type, shape, path: column.name, without: selection.without };
+            self.leaves(&part, &mut leaves).ok_or_else(|| ColumnarError::ColumnType {
+                path: self.file.path.clone(),
+                column: column.name.to_owned(),
+                found: shape.to_string(),
+                expected: column.column_type.to_string(),
+            })?;
+        }
+        Ok(TableRows {
+            file: Arc::clone(&self.file),
+            columns,
+            leaves,
+            batch_rows: selection.batch_rows,
+            rows: selection.rows.start.min(end)..end,
+            group: None,
+            batch: None,
+            table: PhantomData,
         })
     }
+
+    /// Collects the leaves of a column. `None` if the file has another type there.
+    fn leaves(&self, part: &Part<'_>, leaves: &mut Vec<usize>) -> Option<()> {
+        match (part.column_type, part.shape) {
+            (ColumnType::List { element, .. }, Shape::List(shape)) => {
+                self.leaves(&Part { column_type: element, shape, ..*part }, leaves)
+            }
+            (ColumnType::Struct(fields), Shape::Struct(shapes)) => fields.iter().try_for_each(|field| {
+                let path = format!("{}.{}", part.path, field.name);
+                if part.without.contains(&path.as_str()) {
+                    return Some(());
+                }
+                let (_, shape) = shapes.iter().find(|(name, _)| name == field.name)?;
+                self.leaves(&Part { column_type: &field.column_type, shape, path: &path, ..*part }, leaves)
+            }),
+            (plain, &Shape::Leaf { leaf, kind }) => {
+                let fits = match plain {
+                    ColumnType::Text => kind == LeafKind::Text,
+                    ColumnType::Bytes => {
+                        kind == LeafKind::Binary && self.file.leaf_type(leaf) == Some(&DataType::Binary)
+                    }
+                    plain => self.file.leaf_type(leaf) == Some(&plain.arrow_type()),
+                };
+                fits.then(|| leaves.push(leaf))
+            }
+            _ => None,
+        }
+    }
 }
 
-impl Batches {
-    /// The columns of the next batch, each of the type of its kind.
-    pub(crate) fn next_arrays(&mut self) -> Option<Result<Vec<ArrayRef>, ColumnarError>> {
-        let batch = self.records.next()?;
-        Some(batch.and_then(|batch| self.columns(&batch, |_, array| Some(Arc::clone(array)))))
+/// A part of a column: as the table defines it, and as the file has it.
+#[derive(Clone, Copy)]
+struct Part<'a> {
+    column_type: &'a ColumnType,
+    shape: &'a Shape,
+    /// Its name, after those of the columns around it.
+    path: &'a str,
+    /// Paths that are not read.
+    without: &'a [&'a str],
+}
+
+impl<T: Columns> TableRows<T> {
+    fn read_row(&mut self) -> Result<T::Output, ColumnarError> {
+        loop {
+            if let Some((columns, rows)) = &mut self.batch
+                && let Some(row) = rows.next()
+            {
+                let position = self.rows.start;
+                self.rows.start += 1;
+                let path = &self.file.path;
+                return T::read(&mut RowCells::new(columns, row)).map_err(|detail| ColumnarError::Row {
+                    path: path.clone(),
+                    row: position,
+                    detail,
+                });
+            }
+            self.batch = Some(self.read_batch()?);
+        }
     }
 
-    fn columns<T>(
-        &self,
-        batch: &RecordBatch,
-        column_of: impl Fn(ColumnKind, &ArrayRef) -> Option<T>,
-    ) -> Result<Vec<T>, ColumnarError> {
-        let columns = self.columns.iter().map(|(position, spec)| {
-            let array = batch.columns().get(*position).filter(|array| *array.data_type() == spec.kind.data_type());
-            let column = array.and_then(|array| column_of(spec.kind, array));
-            column.ok_or_else(|| ColumnarError::ColumnType {
-                path: self.path.clone(),
-                column: spec.name.clone(),
-                found: batch.schema().to_string(),
-                expected: format!("{:?}", spec.kind),
-            })
-        });
-        columns.collect()
+    fn read_batch(&mut self) -> Result<(Vec<ColumnCells>, Range<usize>), ColumnarError> {
+        let group = self.file.group_of(self.rows.start);
+        let open = self.group.take().filter(|(open, _)| *open == group);
+        let mut reader = open.map_or_else(|| self.open_group(group), |(_, reader)| Ok(reader))?;
+        let batch = reader.next().ok_or_else(|| self.file.ended_early(group))??;
+        self.group = Some((group, reader));
+        let cells = self.columns.iter().map(|column| ColumnCells::new(column, batch.column_by_name(column.name)));
+        let cells = cells.collect::<Result<_, _>>().map_err(|found| {
+            self.file.cannot_decode(ArrowError::SchemaError(format!("{found}, which the footer does not say")))
+        })?;
+        Ok((cells, 0..batch.num_rows()))
+    }
+
+    fn open_group(&self, group: usize) -> Result<RecordBatches, ColumnarError> {
+        let rows = self.file.group_rows(group);
+        let range = self.rows.start - rows.start..self.rows.end.min(rows.end) - rows.start;
+        self.file.read(&GroupPart { group, leaves: &self.leaves, rows: range, batch_rows: self.batch_rows })
     }
 }
 
-impl Iterator for Batches {
-    type Item = Result<Vec<Column>, ColumnarError>;
+impl<T: Columns> Iterator for TableRows<T> {
+    type Item = Result<T::Output, ColumnarError>;
 
     fn next(&mut self) -> Option<Self::Item> {
-        let batch = self.records.next()?;
-        Some(batch.and_then(|batch| self.columns(&batch, Column::from_array)))
+        if self.rows.is_empty() {
+            return None;
+        }
+        let row = self.read_row();
+        if row.is_err() {
+            self.rows = 0..0;
+        }
+        Some(row)
     }
 }

@@ -1,140 +1,157 @@
-//! Writing plain tables.
+//! Writing tables. The same rows give the same bytes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::compute::BatchCoalescer;
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Schema, SchemaRef};
 use arrow::error::ArrowError;
 use arrow::record_batch::RecordBatch;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
-use parquet::file::properties::{WriterProperties, WriterPropertiesBuilder};
+use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesBuilder};
 use parquet::schema::types::ColumnPath;
 
-use crate::{Column, ColumnKind, ColumnSpec, ColumnarError};
+use crate::builder::{Builder, CellWriter};
+use crate::column::{Column, Storage};
+use crate::columns::{Columns, columns_of};
+use crate::error::ColumnarError;
 
 /// Who wrote the file, as its footer says. Without a version: the same table is the same bytes.
 const CREATED_BY: &str = "manyframe";
-/// Rows of a row group of a plain table.
+/// Most rows of a row group.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
-/// Rows that are encoded at once: pages end between these, wherever the batches of the caller do.
+/// Rows that are encoded at once: pages end between these.
 pub(crate) const BATCH_ROWS: usize = 8192;
-/// Key of a field's metadata that holds its description; `DuckDB`, `pyarrow` and others show it.
-pub(crate) const DESCRIPTION: &str = "description";
 
-/// Writes a table. The same rows give the same bytes, however they are cut into batches.
-pub struct TableWriter<W: Write + Send> {
+/// What a table has besides its columns.
+#[derive(Debug, Clone, Default)]
+pub struct TableOptions {
+    /// Key-value pairs that are kept in its footer.
+    pub metadata: Vec<(String, String)>,
+    /// Whether the descriptions of columns are kept in the file.
+    pub descriptions: Descriptions,
+    /// The size of a page is checked after so many values; `None` is the library's default. Smaller pages make single
+    /// large values cheap to read.
+    pub page_check_values: Option<usize>,
+}
+
+/// Whether a file holds the descriptions of its columns.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Descriptions {
+    /// It does, as the `description` of each field.
+    #[default]
+    Kept,
+    /// It does not.
+    Omitted,
+}
+
+/// Writes a table row by row. At most one batch of 8192 rows and one encoded row group are held in memory.
+pub struct TableWriter<T, W: Write + Send> {
     writer: ArrowWriter<W>,
-    pending: BatchCoalescer,
     schema: SchemaRef,
-    kinds: Vec<ColumnKind>,
+    builders: Vec<Builder>,
+    num_waiting: usize,
+    table: PhantomData<fn(T)>,
 }
 
-impl<W: Write + Send> TableWriter<W> {
-    /// Starts a table with these columns, and key-value pairs that are kept in its footer.
-    pub fn new(sink: W, columns: &[ColumnSpec], metadata: &[(String, String)]) -> Result<Self, ColumnarError> {
-        Self::without_dictionaries(sink, columns, metadata, [])
+impl<T: Columns, W: Write + Send> TableWriter<T, W> {
+    /// Starts a table that has its columns and their descriptions only.
+    pub fn new(sink: W) -> Result<Self, ColumnarError> {
+        Self::with_options(sink, &TableOptions::default())
     }
 
-    /// Starts a table, some of whose columns are stored without a dictionary of their values.
-    pub(crate) fn without_dictionaries<'c>(
-        sink: W,
-        columns: &[ColumnSpec],
-        metadata: &[(String, String)],
-        names: impl IntoIterator<Item = &'c str>,
-    ) -> Result<Self, ColumnarError> {
-        let fields: Vec<_> = columns.iter().map(field).collect();
-        let schema = Arc::new(schema_with_metadata(Schema::new(fields), metadata));
-        let properties = fixed_properties(metadata)?.set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-        let without_dictionary = |properties: WriterPropertiesBuilder, name: &str| {
-            properties.set_column_dictionary_enabled(ColumnPath::from(name), false)
-        };
-        let properties = names.into_iter().fold(properties, without_dictionary).build();
+    /// Starts a table.
+    pub fn with_options(sink: W, options: &TableOptions) -> Result<Self, ColumnarError> {
+        let columns = columns_of::<T>();
+        let schema = Arc::new(schema(&columns, options));
+        let properties = properties(&columns, options)?;
         let writer = ArrowWriter::try_new(sink, Arc::clone(&schema), Some(properties)).map_err(cannot_write)?;
-        let pending = BatchCoalescer::new(Arc::clone(&schema), BATCH_ROWS);
-        Ok(Self { writer, pending, schema, kinds: columns.iter().map(|column| column.kind).collect() })
+        Ok(Self { writer, schema, builders: Builder::of_columns(&columns), num_waiting: 0, table: PhantomData })
     }
 
-    /// Appends rows: one value list per column, in the order of the columns, all of one length.
-    pub fn write(&mut self, batch: Vec<Column>) -> Result<(), ColumnarError> {
-        self.check(&batch)?;
-        let arrays = batch.into_iter().map(Column::into_array).collect::<Result<Vec<_>, _>>();
-        self.write_arrays(arrays.map_err(cannot_encode)?)
+    /// Appends a row.
+    pub fn write(&mut self, row: T::Input<'_>) -> Result<(), ColumnarError> {
+        T::write(row, &mut CellWriter::new(&mut self.builders));
+        self.num_waiting += 1;
+        if self.num_waiting < BATCH_ROWS { Ok(()) } else { self.write_waiting() }
     }
 
-    /// Appends rows whose columns have the types of this table.
-    pub(crate) fn write_arrays(&mut self, arrays: Vec<ArrayRef>) -> Result<(), ColumnarError> {
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), arrays);
-        batch.and_then(|batch| self.pending.push_batch(batch)).map_err(cannot_encode)?;
-        self.write_completed()
+    /// Ends the row group that the last row belongs to. Without it, row groups have 131072 rows.
+    pub fn end_row_group(&mut self) -> Result<(), ColumnarError> {
+        self.write_waiting()?;
+        self.writer.flush().map_err(cannot_write)
     }
 
-    /// Writes the footer, flushes, and gives the sink back.
+    /// Writes the footer, flushes, and returns the sink.
     pub fn finish(mut self) -> Result<W, ColumnarError> {
-        self.pending.finish_buffered_batch().map_err(cannot_encode)?;
-        self.write_completed()?;
-        flushed(self.writer)
+        self.write_waiting()?;
+        let mut sink = self.writer.into_inner().map_err(cannot_write)?;
+        sink.flush().map_err(|error| cannot_write(error.into()))?;
+        Ok(sink)
     }
 
-    fn write_completed(&mut self) -> Result<(), ColumnarError> {
-        while let Some(batch) = self.pending.next_completed_batch() {
-            self.writer.write(&batch).map_err(cannot_write)?;
+    fn write_waiting(&mut self) -> Result<(), ColumnarError> {
+        if self.num_waiting == 0 {
+            return Ok(());
         }
-        Ok(())
+        self.num_waiting = 0;
+        let arrays = Builder::finish_all(&mut self.builders);
+        let batch = arrays.and_then(|arrays| RecordBatch::try_new(Arc::clone(&self.schema), arrays));
+        self.writer.write(&batch.map_err(cannot_encode)?).map_err(cannot_write)
     }
-
-    fn check(&self, batch: &[Column]) -> Result<(), ColumnarError> {
-        let expected_rows = batch.first().map_or(0, Column::num_rows);
-        for index in 0..batch.len().max(self.kinds.len()) {
-            let (column, expected) = (batch.get(index), self.kinds.get(index).copied());
-            let (found, num_rows) = (column.map(Column::kind), column.map_or(0, Column::num_rows));
-            if found != expected || num_rows != expected_rows {
-                return Err(ColumnarError::BatchShape { index, found, num_rows, expected, expected_rows });
-            }
-        }
-        Ok(())
-    }
-}
-
-fn field(column: &ColumnSpec) -> Field {
-    let field = Field::new(&column.name, column.kind.data_type(), true);
-    if column.doc.is_empty() {
-        return field;
-    }
-    field.with_metadata([(DESCRIPTION.to_owned(), column.doc.clone())])
 }
 
 /// The schema that is embedded in the file. pyarrow, and through it `datasets`, looks for key-value pairs here rather
 /// than in the footer.
-pub(crate) fn schema_with_metadata(schema: Schema, metadata: &[(String, String)]) -> Schema {
-    schema.with_metadata(metadata.iter().cloned().collect::<BTreeMap<_, _>>())
+fn schema(columns: &[Column], options: &TableOptions) -> Schema {
+    let field = match options.descriptions {
+        Descriptions::Kept => Column::described_field,
+        Descriptions::Omitted => Column::arrow_field,
+    };
+    let fields: Vec<_> = columns.iter().map(field).collect();
+    Schema::new(fields).with_metadata(options.metadata.iter().cloned().collect::<BTreeMap<_, _>>())
 }
 
-/// What all files written here share: everything that could change the bytes is set, not left to a default.
-pub(crate) fn fixed_properties(metadata: &[(String, String)]) -> Result<WriterPropertiesBuilder, ColumnarError> {
-    let pairs = metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
-    Ok(WriterProperties::builder()
+/// Everything that could change the bytes is set, not left to a default.
+fn properties(columns: &[Column], options: &TableOptions) -> Result<WriterProperties, ColumnarError> {
+    let pairs = options.metadata.iter().map(|(key, value)| KeyValue::new(key.clone(), value.clone())).collect();
+    let mut properties = WriterProperties::builder()
         .set_created_by(CREATED_BY.to_owned())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(3).map_err(cannot_write)?))
-        .set_key_value_metadata(Some(pairs)))
+        .set_key_value_metadata(Some(pairs))
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
+    if let Some(num_values) = options.page_check_values {
+        properties = properties.set_write_batch_size(num_values);
+    }
+    let mut leaves = Vec::new();
+    for column in columns {
+        column.for_each_leaf(&[], &mut |path, storage| leaves.push((path, storage)));
+    }
+    Ok(leaves.into_iter().fold(properties, with_storage).build())
 }
 
-/// The sink of a finished file.
-pub(crate) fn flushed<W: Write + Send>(writer: ArrowWriter<W>) -> Result<W, ColumnarError> {
-    let mut sink = writer.into_inner().map_err(cannot_write)?;
-    sink.flush().map_err(|error| cannot_write(error.into()))?;
-    Ok(sink)
+fn with_storage(
+    properties: WriterPropertiesBuilder,
+    (path, storage): (ColumnPath, Storage),
+) -> WriterPropertiesBuilder {
+    match storage {
+        Storage::Repeating => properties,
+        Storage::Distinct => properties.set_column_dictionary_enabled(path, false),
+        Storage::Raw => properties
+            .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
+            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_statistics_enabled(path, EnabledStatistics::Chunk),
+    }
 }
 
-pub(crate) fn cannot_encode(source: ArrowError) -> ColumnarError {
+fn cannot_encode(source: ArrowError) -> ColumnarError {
     cannot_write(source.into())
 }
 
-pub(crate) fn cannot_write(source: ParquetError) -> ColumnarError {
+fn cannot_write(source: ParquetError) -> ColumnarError {
     ColumnarError::Write { source }
 }

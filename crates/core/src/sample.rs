@@ -45,6 +45,11 @@ impl Layout {
             Self::Text => "text",
         }
     }
+
+    /// The layout with a name.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|layout| layout.as_str() == text)
+    }
 }
 
 /// The encoding of a delivered image.

@@ -1,46 +1,51 @@
 //! The data card: `README.md` of a dataset, with the front matter by which Hugging Face `datasets` reads its Parquet shards.
 
 use std::fmt::Write;
+use std::path::Path;
 
-use manyframe_core::Layout;
-use manyframe_shards::{CardConfig, ShardFormat};
+use manyframe_base::write_atomic;
+use manyframe_shards::{BesideShards, FinishedShard, ShardFormat};
 
+use crate::error::DatasetError;
 use crate::manifest::Manifest;
-use crate::shard_name::ShardName;
 
 /// The data card's file name.
 pub const CARD_FILE: &str = "README.md";
 
-/// The text of the card. It holds nothing that differs between machines.
-pub fn dataset_card(manifest: &Manifest) -> String {
-    let mut card = String::new();
-    let has_parquet = manifest.shards.iter().any(|shard| shard.format == ShardFormat::Parquet);
-    if has_parquet {
-        card.push_str("---\n");
-        card.push_str(&manyframe_shards::hugging_face_card_yaml(&configs(manifest)));
-        card.push_str("---\n\n");
+/// Writes the data card of a dataset, and what else its formats put beside their shards.
+///
+/// # Errors
+///
+/// If a file cannot be written.
+pub fn write_card(manifest: &Manifest, dataset: &Path) -> Result<(), DatasetError> {
+    let beside = beside_shards(manifest);
+    for (path, bytes) in beside.iter().flat_map(|beside| &beside.files) {
+        write_atomic(&dataset.join(path), bytes)?;
     }
+    Ok(write_atomic(&dataset.join(CARD_FILE), dataset_card(manifest, &beside).as_bytes())?)
+}
+
+fn beside_shards(manifest: &Manifest) -> Vec<BesideShards> {
+    let of_format = |format: ShardFormat| {
+        let shards = manifest.shards.iter().filter(|shard| shard.format == format);
+        let shards = shards.map(|shard| FinishedShard {
+            path: shard.path.to_string(),
+            layout: shard.layout,
+            num_samples: shard.total.num_samples,
+            num_bytes: shard.num_bytes,
+        });
+        format.finish_dataset(&shards.collect::<Vec<_>>())
+    };
+    ShardFormat::ALL.into_iter().map(of_format).collect()
+}
+
+/// The text of the card. It holds nothing that differs between machines.
+fn dataset_card(manifest: &Manifest, beside: &[BesideShards]) -> String {
+    let front_matter: String = beside.iter().map(|beside| beside.card_yaml.as_str()).collect();
+    let mut card = if front_matter.is_empty() { String::new() } else { format!("---\n{front_matter}---\n\n") };
     // Writing to a string cannot fail.
     _ = write_body(&mut card, manifest);
     card
-}
-
-/// What `load_dataset` can be asked for: everything, or one layout.
-fn configs(manifest: &Manifest) -> Vec<CardConfig> {
-    let config = |name: &str, files: &str| CardConfig { name: name.to_owned(), data_files: format!("parquet/{files}") };
-    let all = config("default", "*/*.parquet");
-    let layouts = layouts(manifest).into_iter().map(|layout| config(layout, &format!("{layout}/*.parquet")));
-    std::iter::once(all).chain(layouts).collect()
-}
-
-/// The layouts that have Parquet shards, as directories below `parquet/`.
-fn layouts(manifest: &Manifest) -> Vec<&'static str> {
-    let is_parquet = |layout: Option<Layout>| {
-        let mut shards = manifest.shards.iter();
-        shards.any(|shard| shard.format == ShardFormat::Parquet && shard.layout == layout)
-    };
-    let layouts = Layout::ALL.into_iter().map(Some).chain([None]).filter(|layout| is_parquet(*layout));
-    layouts.map(|layout| ShardName::directory(layout)).collect()
 }
 
 fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {

@@ -1,15 +1,16 @@
 //! `ledger.parquet`: the account of all records. Its columns are described in `schemas/ledger.schema.json`.
 
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
-use std::sync::Arc;
 
 use manyframe_base::AtomicFile;
-use manyframe_columnar::{Column, Cursor, RowColumn, RowWriter, TableReader, read_rows, schema_of_rows};
-use manyframe_core::{Cost, Layout, Origin, Position, RecordId};
+use manyframe_columnar::{TableReader, TableWriter, columns_of, schema_of_row, table};
+use manyframe_core::{Cost, Layout, Origin, RecordId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::columns::{MeasuredColumns, OriginColumns};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
 
@@ -81,45 +82,97 @@ pub struct LedgerRow {
     pub origin: Origin,
 }
 
-/// The columns of the ledger; `schemas/ledger.schema.json` describes them.
-fn columns() -> Vec<RowColumn<LedgerRow>> {
-    let mut columns = vec![
-        RowColumn::text("id", "identity, the key of its sample in shards", |row: &LedgerRow| Some(row.id.to_string())),
-        RowColumn::text("source", "name of its source", |row: &LedgerRow| Some(row.source.clone())),
-        RowColumn::text("subset", "part of the source", |row: &LedgerRow| Some(row.subset.clone())),
-        RowColumn::text("upstream_id", "the id upstream gave it", |row: &LedgerRow| Some(row.upstream_id.clone())),
-        RowColumn::text("status", "delivered, rejected, duplicate or not_drawn", |row: &LedgerRow| {
-            Some(row.status.as_str().to_owned())
-        }),
-        RowColumn::text("reason", "why it was rejected: a stable code", |row: &LedgerRow| row.reason.clone()),
-        RowColumn::text("detail", "why it was rejected, or what it shares, in words", |row: &LedgerRow| {
-            row.detail.clone()
-        }),
-        RowColumn::text("duplicate_of", "the record that is kept in its place", |row: &LedgerRow| {
-            row.duplicate_of.map(|id| id.to_string())
-        }),
-        RowColumn::text("shortened", "what it gave up so that it fits", |row: &LedgerRow| row.shortened.clone()),
-        RowColumn::number("repetition", "how many times it was delivered before", |row: &LedgerRow| {
-            Some(u64::from(row.repetition))
-        }),
-        RowColumn::text("shard", "the shard that holds it, without format and extension", |row: &LedgerRow| {
-            row.shard.map(|shard| shard.to_string())
-        }),
-        RowColumn::number("shard_row", "its number among the samples of the shard", |row: &LedgerRow| row.shard_row),
-        RowColumn::number("place", "its place in the order of delivery", |row: &LedgerRow| row.place),
-        RowColumn::number("num_turns", "turns of its conversation", |row: &LedgerRow| row.num_turns.map(u64::from)),
-        RowColumn::number("num_tokens", "tokens of its sample", |row: &LedgerRow| {
-            row.measured.map(|(cost, _)| cost.num_tokens())
-        }),
-    ];
-    columns.extend(RowColumn::measured(|row: &LedgerRow| row.measured));
-    columns.extend(RowColumn::origin(|row: &LedgerRow| &row.origin));
-    columns
+table! {
+    /// The columns of the ledger.
+    struct LedgerTable<'r>(record: &'r LedgerRow) -> LedgerRow {
+        /// identity, the key of its sample in shards
+        id: String = &record.id.to_string(),
+        /// name of its source
+        source: String = &record.source,
+        /// part of the source
+        subset: String = &record.subset,
+        /// the id upstream gave it
+        upstream_id: String = &record.upstream_id,
+        /// delivered, rejected, duplicate or not_drawn
+        status: String = record.status.as_str(),
+        /// why it was rejected: a stable code
+        reason: Option<String> = record.reason.as_deref(),
+        /// why it was rejected, or what it shares, in words
+        detail: Option<String> = record.detail.as_deref(),
+        /// the record that is kept in its place
+        duplicate_of: Option<String> = record.duplicate_of.map(|id| id.to_string()).as_deref(),
+        /// what it gave up so that it fits
+        shortened: Option<String> = record.shortened.as_deref(),
+        /// how many times it was delivered before
+        repetition: u32 = record.repetition,
+        /// the shard that holds it, without format and extension
+        shard: Option<String> = record.shard.map(|shard| shard.to_string()).as_deref(),
+        /// its number among the samples of the shard
+        shard_row: Option<u64> = record.shard_row,
+        /// its place in the order of delivery
+        place: Option<u64> = record.place,
+        /// turns of its conversation
+        num_turns: Option<u32> = record.num_turns,
+        /// tokens of its sample
+        num_tokens: Option<u64> = record.num_tokens(),
+        measured: MeasuredColumns = record.measured,
+        origin: OriginColumns = &record.origin,
+    }
+    read {
+        let row = LedgerRow {
+            id: parsed(&id)?,
+            source,
+            subset,
+            upstream_id,
+            status: status_from_text(&status)?,
+            reason,
+            detail,
+            duplicate_of: duplicate_of.as_deref().map(parsed).transpose()?,
+            shortened,
+            repetition,
+            shard: shard.as_deref().map(parsed).transpose()?,
+            shard_row,
+            place,
+            num_turns,
+            measured,
+            origin,
+        };
+        if num_tokens != row.num_tokens() {
+            return Err(format!("{num_tokens:?} tokens, expected {:?} by its cost", row.num_tokens()));
+        }
+        Ok(row)
+    }
+}
+
+table! {
+    /// The columns of the ledger that say what became of a record, and where it was read.
+    struct StatusTable<'r>(record: &'r (Status, Origin)) -> (Status, Origin) {
+        status: String = record.0.as_str(),
+        origin: OriginColumns = &record.1,
+    }
+    read { Ok((status_from_text(&status)?, origin)) }
+}
+
+impl LedgerRow {
+    fn num_tokens(&self) -> Option<u64> {
+        let (cost, _) = self.measured?;
+        // What is read may be any number.
+        Some(cost.text_tokens.saturating_add(cost.visual_tokens))
+    }
+}
+
+fn status_from_text(text: &str) -> Result<Status, String> {
+    Status::from_text(text).ok_or_else(|| format!("unknown status {text:?}"))
+}
+
+fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
+    text.parse().map_err(|error| format!("{text:?}: {error}"))
 }
 
 /// The JSON Schema of a row of the ledger.
 pub fn ledger_schema() -> serde_json::Value {
-    schema_of_rows("LedgerRow", "A row of ledger.parquet: a record seen, or a further delivery of it.", &columns())
+    let description = "A row of ledger.parquet: a record seen, or a further delivery of it.";
+    schema_of_row("LedgerRow", description, &columns_of::<LedgerTable>())
 }
 
 /// The ledger's file name.
@@ -127,7 +180,7 @@ pub const LEDGER_FILE: &str = "ledger.parquet";
 
 /// Writes a ledger row by row. It appears under its name when it is finished.
 pub struct LedgerWriter {
-    rows: RowWriter<AtomicFile, LedgerRow>,
+    table: TableWriter<LedgerTable, AtomicFile>,
     path: PathBuf,
 }
 
@@ -138,8 +191,8 @@ impl LedgerWriter {
     ///
     /// If nothing can be written there.
     pub fn create(path: &Path) -> Result<Self, DatasetError> {
-        let rows = RowWriter::new(AtomicFile::create(path)?, columns()).map_err(DatasetError::table(path))?;
-        Ok(Self { rows, path: path.to_owned() })
+        let table = TableWriter::new(AtomicFile::create(path)?).map_err(DatasetError::table(path))?;
+        Ok(Self { table, path: path.to_owned() })
     }
 
     /// Appends a row.
@@ -147,8 +200,8 @@ impl LedgerWriter {
     /// # Errors
     ///
     /// If the file cannot be written.
-    pub fn write(&mut self, row: LedgerRow) -> Result<(), DatasetError> {
-        self.rows.write(row).map_err(DatasetError::table(&self.path))
+    pub fn write(&mut self, row: &LedgerRow) -> Result<(), DatasetError> {
+        self.table.write(row).map_err(DatasetError::table(&self.path))
     }
 
     /// Makes the ledger visible under its name.
@@ -157,7 +210,7 @@ impl LedgerWriter {
     ///
     /// If the file cannot be written.
     pub fn finish(self) -> Result<(), DatasetError> {
-        Ok(self.rows.finish().map_err(DatasetError::table(&self.path))?.publish()?)
+        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish()?)
     }
 }
 
@@ -167,7 +220,8 @@ impl LedgerWriter {
 ///
 /// If the file cannot be read, or a row is not what a ledger holds; there are no rows after an error.
 pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow, DatasetError>> + use<>, DatasetError> {
-    let rows = read_rows(path, &columns(), row_at).map_err(DatasetError::table(path))?;
+    let rows = TableReader::<LedgerTable>::open(path).and_then(|table| table.all_rows());
+    let rows = rows.map_err(DatasetError::table(path))?;
     let path = path.to_owned();
     Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
 }
@@ -180,83 +234,59 @@ pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow,
 pub fn read_origins(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
-    let names = ["status", "file", "line", "offset", "num_bytes", "row"];
-    let table = TableReader::open(path).map_err(DatasetError::table(path))?;
-    let batches = table.batches(&names).map_err(DatasetError::table(path))?;
+    let rows = TableReader::<StatusTable>::open(path).and_then(|table| table.all_rows());
+    let rows = rows.map_err(DatasetError::table(path))?;
     let path = path.to_owned();
-    Ok(batches.flat_map(move |batch| {
-        let damaged = || DatasetError::damaged(&path, "a row has no status or no origin");
-        let rows = match batch.map_err(DatasetError::table(&path)) {
-            Ok(batch) => origins_of(&batch).ok_or_else(damaged),
-            Err(error) => Err(error),
-        };
-        let (rows, error) = rows.map_or_else(|error| (Vec::new(), Some(error)), |rows| (rows, None));
-        rows.into_iter().map(Ok).chain(error.map(Err))
-    }))
+    Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
 }
 
-fn origins_of(batch: &[Column]) -> Option<Vec<(Status, Origin)>> {
-    let [
-        Column::Text(statuses),
-        Column::Text(files),
-        Column::U64(lines),
-        Column::U64(offsets),
-        Column::U64(sizes),
-        Column::U64(rows),
-    ] = batch
-    else {
-        return None;
-    };
-    // Neighbouring records come from one file.
-    let mut last: Arc<str> = Arc::from("");
-    let mut origins = Vec::with_capacity(statuses.len());
-    let positions = lines.iter().zip(offsets).zip(sizes).zip(rows);
-    for ((status, file), (((line, offset), num_bytes), row)) in statuses.iter().zip(files).zip(positions) {
-        let file = file.as_deref()?;
-        if *last != *file {
-            last = file.into();
-        }
-        let position = match (*line, *offset, *num_bytes, *row) {
-            (Some(line), Some(offset), Some(num_bytes), _) => Position::Bytes { line, offset, num_bytes },
-            (_, _, _, Some(row)) => Position::Row(row),
-            _ => Position::File,
+#[cfg(test)]
+mod tests {
+    use manyframe_columnar::check_round_trip;
+    use manyframe_core::Position;
+
+    use super::*;
+
+    #[test]
+    fn every_column_holds_its_own_field() {
+        let delivered = LedgerRow {
+            id: RecordId([1; 16]),
+            source: "source".into(),
+            subset: "subset".into(),
+            upstream_id: "upstream".into(),
+            status: Status::Delivered,
+            reason: None,
+            detail: None,
+            duplicate_of: None,
+            shortened: Some("2 turns".into()),
+            repetition: 1,
+            shard: Some("image/000001".parse().unwrap()),
+            shard_row: Some(2),
+            place: Some(3),
+            num_turns: Some(4),
+            measured: Some((
+                Cost { text_tokens: 10, delimiter_tokens: 5, visual_tokens: 20, num_images: 7, num_frames: 6 },
+                Layout::Image,
+            )),
+            origin: Origin { file: "a.json".into(), position: Position::Bytes { line: 8, offset: 9, num_bytes: 11 } },
         };
-        origins.push((Status::from_text(status.as_deref()?)?, Origin { file: Arc::clone(&last), position }));
+        let rejected = LedgerRow {
+            id: RecordId([2; 16]),
+            status: Status::Duplicate,
+            reason: Some("reason".into()),
+            detail: Some("detail".into()),
+            duplicate_of: Some(RecordId([3; 16])),
+            shortened: None,
+            repetition: 0,
+            shard: None,
+            shard_row: None,
+            place: None,
+            num_turns: None,
+            measured: None,
+            origin: Origin { file: "b.json".into(), position: Position::Row(12) },
+            ..delivered.clone()
+        };
+        let folder = tempfile::tempdir().unwrap();
+        check_round_trip::<LedgerTable, _>(folder.path(), &[delivered, rejected]).unwrap();
     }
-    Some(origins)
-}
-
-/// A value that may be absent, but must be readable if it is there.
-fn parsed<T: FromStr>(text: Option<String>) -> Option<Option<T>> {
-    text.map(|text| text.parse()).transpose().ok()
-}
-
-fn row_at(cursor: &mut Cursor) -> Option<LedgerRow> {
-    let id = cursor.text()?.parse().ok()?;
-    let (source, subset, upstream_id) = (cursor.text()?, cursor.text()?, cursor.text()?);
-    let status = Status::from_text(&cursor.text()?)?;
-    let (reason, detail) = (cursor.text(), cursor.text());
-    let (duplicate_of, shortened) = (parsed(cursor.text())?, cursor.text());
-    let repetition = u32::try_from(cursor.number()?).ok()?;
-    let (shard, shard_row, place) = (parsed(cursor.text())?, cursor.number(), cursor.number());
-    let num_turns = cursor.number().map(u32::try_from).transpose().ok()?;
-    let _num_tokens = cursor.number();
-    Some(LedgerRow {
-        id,
-        source,
-        subset,
-        upstream_id,
-        status,
-        reason,
-        detail,
-        duplicate_of,
-        shortened,
-        repetition,
-        shard,
-        shard_row,
-        place,
-        num_turns,
-        measured: cursor.measured(),
-        origin: cursor.origin()?,
-    })
 }

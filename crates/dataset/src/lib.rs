@@ -50,6 +50,7 @@
 
 mod build_facts;
 mod card;
+pub mod columns;
 mod error;
 mod ledger;
 mod manifest;
@@ -59,7 +60,7 @@ mod shard_name;
 mod storage;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
-pub use card::{CARD_FILE, dataset_card};
+pub use card::{CARD_FILE, write_card};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger, read_origins};
 pub use manifest::{

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::AtomicFile;
-use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows, schema_of_rows};
+use manyframe_columnar::{TableReader, TableWriter, columns_of, schema_of_row, table};
 use manyframe_core::RecordId;
 use manyframe_pipeline::PackTable;
 use manyframe_samplers::{ConcatLoss, PackReport};
@@ -81,47 +81,55 @@ pub struct PackRow {
     pub rank_tokens: Vec<u64>,
 }
 
-fn columns() -> Vec<RowColumn<PackRow>> {
-    vec![
-        RowColumn::number("pack", "number of the pack, from 0", |row: &PackRow| Some(row.pack)),
-        RowColumn::number("step", "training step that it belongs to", |row: &PackRow| Some(row.step)),
-        RowColumn::number("rank", "data-parallel rank that trains on it", |row: &PackRow| Some(row.rank)),
-        RowColumn::texts("samples", "ids of its samples, in order", |row: &PackRow| {
-            row.samples.iter().map(ToString::to_string).collect()
-        }),
-        RowColumn::texts("shards", "shard of each, without format and extension", |row: &PackRow| {
-            row.shards.iter().map(ToString::to_string).collect()
-        }),
-        RowColumn::numbers("shard_rows", "number of each within its shard", |row: &PackRow| row.shard_rows.clone()),
-        RowColumn::numbers(
-            "cu_seqlens",
-            "tokens before each sample, and of all; with padding = \"samples\", their padding included",
-            |row: &PackRow| row.cu_seqlens.clone(),
-        ),
-        RowColumn::numbers("cu_images", "images before each sample, and of all", |row: &PackRow| row.cu_images.clone()),
-        RowColumn::number("num_tokens", "tokens of its samples", |row: &PackRow| Some(row.num_tokens)),
-        RowColumn::number("padded_tokens", "tokens with padding", |row: &PackRow| Some(row.padded_tokens)),
-        RowColumn::numbers(
-            "rank_images",
-            "images before each sequence-parallel rank, which encodes those up to the next, and of all; else empty",
-            |row: &PackRow| row.rank_images.clone(),
-        ),
-        RowColumn::numbers(
-            "rank_tokens",
-            "start and end of each chunk of tokens, sequence-parallel rank after rank; as many chunks each; else empty",
-            |row: &PackRow| row.rank_tokens.clone(),
-        ),
-    ]
+table! {
+    /// The columns of the pack index.
+    struct PackIndexTable<'r>(row: &'r PackRow) -> PackRow {
+        /// number of the pack, from 0
+        pack: u64 = row.pack,
+        /// training step that it belongs to
+        step: u64 = row.step,
+        /// data-parallel rank that trains on it
+        rank: u64 = row.rank,
+        /// ids of its samples, in order
+        samples: Vec<String> = &row.samples.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        /// shard of each, without format and extension
+        shards: Vec<String> = &row.shards.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        /// number of each within its shard
+        shard_rows: Vec<u64> = &row.shard_rows,
+        /// tokens before each sample, and of all; with padding = "samples", their padding included
+        cu_seqlens: Vec<u64> = &row.cu_seqlens,
+        /// images before each sample, and of all
+        cu_images: Vec<u64> = &row.cu_images,
+        /// tokens of its samples
+        num_tokens: u64 = row.num_tokens,
+        /// tokens with padding
+        padded_tokens: u64 = row.padded_tokens,
+        /// images before each sequence-parallel rank, which encodes those up to the next, and of all; else empty
+        rank_images: Vec<u64> = &row.rank_images,
+        /// start and end of each chunk of tokens, sequence-parallel rank after rank; as many chunks each; else empty
+        rank_tokens: Vec<u64> = &row.rank_tokens,
+    }
+    read {
+        let id = |text: &String| text.parse().map_err(|error| format!("{text:?} is no record id: {error}"));
+        let samples = samples.iter().map(id).collect::<Result<_, String>>()?;
+        let name = |text: &String| text.parse().map_err(|error| format!("{text:?} is no shard: {error}"));
+        let shards = shards.iter().map(name).collect::<Result<_, String>>()?;
+        Ok(PackRow {
+            pack, step, rank, samples, shards, shard_rows, cu_seqlens, cu_images, num_tokens, padded_tokens,
+            rank_images, rank_tokens,
+        })
+    }
 }
 
 /// The JSON Schema of a row of the pack index.
 pub fn pack_schema() -> serde_json::Value {
-    schema_of_rows("PackRow", "A row of pack.parquet: the samples of one training sequence.", &columns())
+    let description = "A row of pack.parquet: the samples of one training sequence.";
+    schema_of_row("PackRow", description, &columns_of::<PackIndexTable>())
 }
 
 /// Writes packs row by row. They appear under their name when they are finished.
 pub struct PackWriter {
-    rows: RowWriter<AtomicFile, PackRow>,
+    table: TableWriter<PackIndexTable, AtomicFile>,
     path: PathBuf,
 }
 
@@ -132,8 +140,8 @@ impl PackWriter {
     ///
     /// If nothing can be written there.
     pub fn create(path: &Path) -> Result<Self, DatasetError> {
-        let rows = RowWriter::new(AtomicFile::create(path)?, columns()).map_err(DatasetError::table(path))?;
-        Ok(Self { rows, path: path.to_owned() })
+        let table = TableWriter::new(AtomicFile::create(path)?).map_err(DatasetError::table(path))?;
+        Ok(Self { table, path: path.to_owned() })
     }
 
     /// Appends a pack.
@@ -141,8 +149,8 @@ impl PackWriter {
     /// # Errors
     ///
     /// If the file cannot be written.
-    pub fn write(&mut self, row: PackRow) -> Result<(), DatasetError> {
-        self.rows.write(row).map_err(DatasetError::table(&self.path))
+    pub fn write(&mut self, row: &PackRow) -> Result<(), DatasetError> {
+        self.table.write(row).map_err(DatasetError::table(&self.path))
     }
 
     /// Makes the packs visible under their name.
@@ -151,7 +159,7 @@ impl PackWriter {
     ///
     /// If the file cannot be written.
     pub fn finish(self) -> Result<(), DatasetError> {
-        Ok(self.rows.finish().map_err(DatasetError::table(&self.path))?.publish()?)
+        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish()?)
     }
 }
 
@@ -161,24 +169,35 @@ impl PackWriter {
 ///
 /// If the file cannot be read, or a row is no pack; there are no rows after an error.
 pub fn read_packs(path: &Path) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
-    let rows = read_rows(path, &columns(), row_at).map_err(DatasetError::table(path))?;
+    let rows = TableReader::<PackIndexTable>::open(path).and_then(|table| table.all_rows());
+    let rows = rows.map_err(DatasetError::table(path))?;
     let path = path.to_owned();
     Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
 }
 
-fn row_at(cursor: &mut Cursor) -> Option<PackRow> {
-    Some(PackRow {
-        pack: cursor.number()?,
-        step: cursor.number()?,
-        rank: cursor.number()?,
-        samples: cursor.texts()?.iter().map(|id| id.parse().ok()).collect::<Option<_>>()?,
-        shards: cursor.texts()?.iter().map(|name| name.parse().ok()).collect::<Option<_>>()?,
-        shard_rows: cursor.numbers()?,
-        cu_seqlens: cursor.numbers()?,
-        cu_images: cursor.numbers()?,
-        num_tokens: cursor.number()?,
-        padded_tokens: cursor.number()?,
-        rank_images: cursor.numbers()?,
-        rank_tokens: cursor.numbers()?,
-    })
+#[cfg(test)]
+mod tests {
+    use manyframe_columnar::check_round_trip;
+
+    use super::*;
+
+    #[test]
+    fn every_column_holds_its_own_field() {
+        let row = PackRow {
+            pack: 1,
+            step: 2,
+            rank: 3,
+            samples: vec![RecordId([4; 16])],
+            shards: vec!["image/000000".parse().unwrap()],
+            shard_rows: vec![5],
+            cu_seqlens: vec![0, 6],
+            cu_images: vec![0, 7],
+            num_tokens: 8,
+            padded_tokens: 9,
+            rank_images: vec![0, 10],
+            rank_tokens: vec![0, 11],
+        };
+        let folder = tempfile::tempdir().unwrap();
+        check_round_trip::<PackIndexTable, _>(folder.path(), &[row]).unwrap();
+    }
 }

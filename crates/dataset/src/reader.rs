@@ -11,8 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{BlobRef, Digest, Origin, RecordId, Sample, SampleImage};
-use manyframe_media::{MediaError, read_range};
+use manyframe_core::{Digest, Origin, RecordId, Sample};
 use manyframe_pipeline::Pipeline;
 use manyframe_shards::{SampleEntry, ShardFormat};
 use rustc_hash::FxHashMap;
@@ -274,19 +273,8 @@ impl SampleLocation {
         let (ShardFormat::Webdataset, Some(position)) = (self.format, self.position) else {
             return manyframe_shards::read_one(self.format, &self.shard, id).map_err(DatasetError::shard(&*self.shard));
         };
-        let entry = manyframe_shards::entry_at(self.format, &self.shard, position);
-        let entry = entry.map_err(DatasetError::shard(&*self.shard))?;
-        let mut sample = entry.sample;
-        for image in entry.images {
-            let BlobRef::Range { file, offset, num_bytes } = &image.blob else {
-                return Err(DatasetError::damaged(&*self.shard, format!("an image of sample {id} is not in the tar")));
-            };
-            let path = Path::new(file.as_ref());
-            let unreadable = |error: MediaError| DatasetError::damaged(path, error);
-            let bytes = read_range(path, *offset, *num_bytes).map_err(unreadable)?;
-            let (format, width_px, height_px) = (image.format, image.width_px, image.height_px);
-            sample.images.push(SampleImage { bytes, format, width_px, height_px });
-        }
+        let sample = manyframe_shards::read_at(self.format, &self.shard, position);
+        let sample = sample.map_err(DatasetError::shard(&*self.shard))?;
         Ok((sample.id == id).then_some(sample))
     }
 }

@@ -12,12 +12,12 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{parent_directory, replace_directory};
-use manyframe_base::{Executor, FileError, Progress, Step, write_atomic, write_json};
+use manyframe_base::{Executor, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, IndexVec, Layout, RecordIndex, SourceIndex, Total};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, BuildFacts, CARD_FILE, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LedgerRow,
-    LedgerWriter, LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName,
-    SourceSummary, Status, Storage, WorkDone, dataset_card,
+    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LedgerRow, LedgerWriter,
+    LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName, SourceSummary, Status,
+    Storage, WorkDone, write_card,
 };
 use manyframe_plan::{
     Decision, Plan, PlannedRecord, SourceBudget, read_records, records_path, source_settings_digests,
@@ -69,7 +69,7 @@ pub fn commit(
     let sources = write_ledger(plan, directory, &staged.join(LEDGER_FILE), &reports, &names)?;
     let pack = packs::write(&plan.pipeline, &staged)?;
     let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
-    write_atomic(&staged.join(CARD_FILE), dataset_card(&manifest).as_bytes())?;
+    write_card(&manifest, &staged)?;
     let work = work_done(plan, &reports);
     let facts = BuildFacts {
         plan_key: plan.key,
@@ -231,7 +231,8 @@ fn write_ledger(
                 (placed.outcome.record, placed.outcome.repetition) == (RecordIndex(position), repetition)
             };
             let outcome = outcomes.next_if(is_its);
-            writer.write(ledger_row(&record, repetition, outcome.as_ref(), source).map_err(unaccounted)?)?;
+            let row = ledger_row(&record, repetition, outcome.as_ref(), source).map_err(unaccounted)?;
+            writer.write(&row)?;
         }
     }
     if let Some(placed) = outcomes.next() {

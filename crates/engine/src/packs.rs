@@ -5,11 +5,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manyframe_base::{write_atomic, write_json};
+use manyframe_base::write_json;
 use manyframe_core::{Digest, RecordId, SourceIndex, TypedIndex};
 use manyframe_dataset::{
-    CARD_FILE, DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, LocalDirectory, MANIFEST_FILE, Manifest, PACK_FILE,
-    PackEntry, PackRow, PackWriter, ShardName, Status, Storage, dataset_card, read_ledger,
+    DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, LocalDirectory, MANIFEST_FILE, Manifest, PACK_FILE, PackEntry,
+    PackRow, PackWriter, ShardName, Status, Storage, read_ledger, write_card,
 };
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
@@ -28,7 +28,7 @@ pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError
         fields.insert("pack".to_owned(), serde_json::json!(table));
     }
     manifest.pipeline_digest = Digest::of(manifest.pipeline.to_string().as_bytes());
-    write_atomic(&dataset.join(CARD_FILE), dataset_card(&manifest).as_bytes())?;
+    write_card(&manifest, dataset)?;
     write_json(&dataset.join(MANIFEST_FILE), &manifest)?;
     Ok(manifest)
 }
@@ -109,7 +109,7 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered]) -> Result
             rank_images: ranks_have.images,
             rank_tokens: ranks_have.tokens,
         };
-        writer.write(row)?;
+        writer.write(&row)?;
     }
     Ok(writer.finish()?)
 }

@@ -9,8 +9,9 @@ use std::io::BufWriter;
 use std::sync::Arc;
 
 use manyframe_base::OrderedMap;
-use manyframe_columnar::{RowColumn, RowWriter};
+use manyframe_columnar::{TableWriter, table};
 use manyframe_core::{Part, Record, RejectedRecord, Signature};
+use manyframe_dataset::columns::OriginColumns;
 use manyframe_sources::{AnnotationFile, Raw, SourceKind, SourceOptions, SourceSpec, open};
 
 /// The allocator of the program.
@@ -36,7 +37,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let file = AnnotationFile { path: annotations.clone().into(), name: annotations.into(), subset: "".into() };
     let options = SourceOptions::default();
     let source = open(SourceSpec { name: Arc::from("s"), kind: SourceKind::Text, annotations: vec![file], options })?;
-    let mut writer = RowWriter::new(BufWriter::new(File::create(index)?), columns())?;
+    let mut writer = TableWriter::<RowTable, _>::new(BufWriter::new(File::create(index)?))?;
     for split in source.splits()? {
         let mut raws = source.read(&split)?;
         let batches = std::iter::from_fn(|| {
@@ -45,7 +46,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         let measure = |batch: Vec<Raw>| batch.iter().map(|raw| row_of(source.parse(raw))).collect::<Vec<Row>>();
         OrderedMap { pool: &pool, window: 8 * num_threads }
-            .run(batches, measure, |rows| rows.into_iter().try_for_each(|row| writer.write(row)).map_err(Box::from))?;
+            .run(batches, measure, |rows| rows.into_iter().try_for_each(|row| writer.write(&row)).map_err(Box::from))?;
     }
     writer.finish()?.into_inner()?.sync_all()?;
     Ok(())
@@ -69,24 +70,24 @@ fn signature_of(record: &Record) -> Signature {
     signature
 }
 
-fn columns() -> Vec<RowColumn<Row>> {
-    let id = |row: &Row| row.outcome.as_ref().map_or_else(|_| manyframe_core::RecordId([0; 16]), |record| record.id);
-    let mut columns = vec![
-        RowColumn::id("id", "", id).of_distinct_values(),
-        RowColumn::borrowed_text("upstream_id", "", |row: &Row| match &row.outcome {
-            Ok(record) => Some(&record.upstream_id),
-            Err(reject) => Some(&reject.upstream_id),
-        })
-        .of_distinct_values(),
-        RowColumn::borrowed_text("detail", "", |row: &Row| {
-            row.outcome.as_ref().err().map(|reject| &*reject.rejection.detail)
-        }),
-        RowColumn::number("num_chars", "", |row: &Row| Some(row.num_chars)),
-        RowColumn::number("signature", "", |row: &Row| Some(row.signature)).of_distinct_values(),
-    ];
-    columns.extend(RowColumn::origin(|row: &Row| match &row.outcome {
-        Ok(record) => &record.origin,
-        Err(reject) => &reject.origin,
-    }));
-    columns
+table! {
+    /// The columns of the index. It is not read.
+    struct RowTable<'r>(row: &'r Row) -> () {
+        id: [u8; 16] as Distinct = row.outcome.as_ref().map_or([0; 16], |record| record.id.0),
+        upstream_id: String as Distinct = match &row.outcome {
+            Ok(record) => &record.upstream_id,
+            Err(reject) => &reject.upstream_id,
+        },
+        detail: Option<String> = row.outcome.as_ref().err().map(|reject| &*reject.rejection.detail),
+        num_chars: u64 = row.num_chars,
+        signature: u64 as Distinct = row.signature,
+        origin: OriginColumns = match &row.outcome {
+            Ok(record) => &record.origin,
+            Err(reject) => &reject.origin,
+        },
+    }
+    read {
+        _ = (id, upstream_id, detail, num_chars, signature, origin);
+        Ok(())
+    }
 }

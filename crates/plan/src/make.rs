@@ -110,7 +110,7 @@ fn write_records(directory: &Path, files: &[IndexFile], all: &Rows, decisions: &
     let mut readable = all.index.iter().zip(&decisions.of_row);
     for_each_entry(files, |_, source, entry| {
         let next = if entry.outcome.is_ok() { readable.next() } else { None };
-        writer.write(planned_record(source, entry, next))
+        writer.write(&planned_record(source, entry, next))
     })?;
     writer.finish()
 }

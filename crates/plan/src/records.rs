@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_base::AtomicFile;
-use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
+use manyframe_columnar::{TableReader, TableWriter, table};
 use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection, SourceIndex};
+use manyframe_dataset::columns::{MeasuredColumns, OriginColumns};
 
 use crate::PlanError;
 
@@ -53,88 +54,136 @@ const DRAWN: &str = "drawn";
 const NOT_DRAWN: &str = "not_drawn";
 const DUPLICATE: &str = "duplicate";
 
-fn columns() -> Vec<RowColumn<PlannedRecord>> {
-    let mut columns = vec![
-        RowColumn::id("id", "", |record: &PlannedRecord| record.id).of_distinct_values(),
-        RowColumn::number("source", "", |record: &PlannedRecord| Some(u64::from(record.source.0))),
-        RowColumn::borrowed_text("subset", "", |record: &PlannedRecord| Some(record.subset.as_str())),
-        RowColumn::borrowed_text("upstream_id", "", |record: &PlannedRecord| Some(record.upstream_id.as_str()))
-            .of_distinct_values(),
-    ];
-    columns.extend(RowColumn::origin(|record: &PlannedRecord| &record.origin));
-    columns.extend(RowColumn::measured(|record: &PlannedRecord| record.measured));
-    columns.extend([
-        RowColumn::number("num_turns", "", |record: &PlannedRecord| record.num_turns.map(u64::from)),
-        RowColumn::borrowed_text("shortened", "", |record: &PlannedRecord| {
-            (!record.shortened.is_empty()).then_some(record.shortened.as_str())
-        }),
-        RowColumn::borrowed_text("decision", "", |record: &PlannedRecord| {
-            let text = match &record.decision {
-                Decision::Rejected(rejection) => rejection.code.as_str(),
-                Decision::Duplicate { .. } => DUPLICATE,
-                Decision::NotDrawn => NOT_DRAWN,
-                Decision::Drawn(_) => DRAWN,
-            };
-            Some(text)
-        }),
-        RowColumn::borrowed_text("detail", "", |record: &PlannedRecord| match &record.decision {
-            Decision::Rejected(Rejection { detail, .. }) | Decision::Duplicate { detail, .. } => Some(detail.as_str()),
+table! {
+    /// The columns of `records.parquet`.
+    struct RecordTable<'r>(record: &'r PlannedRecord) -> PlannedRecord {
+        id: [u8; 16] as Distinct = record.id.0,
+        source: u32 = record.source.0,
+        subset: String = &record.subset,
+        upstream_id: String as Distinct = &record.upstream_id,
+        origin: OriginColumns = &record.origin,
+        measured: MeasuredColumns = record.measured,
+        num_turns: Option<u32> = record.num_turns,
+        shortened: Option<String> = (!record.shortened.is_empty()).then_some(&*record.shortened),
+        decision: DecisionColumns = &record.decision,
+    }
+    read {
+        Ok(PlannedRecord {
+            id: RecordId(id),
+            source: SourceIndex(source),
+            subset,
+            upstream_id,
+            origin,
+            measured,
+            num_turns,
+            // Absent where nothing was shortened.
+            shortened: shortened.unwrap_or_default(),
+            decision,
+        })
+    }
+}
+
+table! {
+    /// What was decided: a name of its own, or the code of a reject; and what belongs to it.
+    struct DecisionColumns<'r>(decision: &'r Decision) -> Decision {
+        decision: String = match decision {
+            Decision::Rejected(rejection) => rejection.code.as_str(),
+            Decision::Duplicate { .. } => DUPLICATE,
+            Decision::NotDrawn => NOT_DRAWN,
+            Decision::Drawn(_) => DRAWN,
+        },
+        detail: Option<String> = match decision {
+            Decision::Rejected(Rejection { detail, .. }) | Decision::Duplicate { detail, .. } => Some(detail),
             Decision::NotDrawn | Decision::Drawn(_) => None,
-        }),
-        RowColumn::number("times", "", |record: &PlannedRecord| {
-            if let Decision::Drawn(times) = record.decision { Some(u64::from(times)) } else { None }
-        }),
-        RowColumn::text("kept", "", |record: &PlannedRecord| {
-            if let Decision::Duplicate { of, .. } = &record.decision { Some(of.to_string()) } else { None }
-        }),
-    ]);
-    columns
+        },
+        times: Option<u32> = if let Decision::Drawn(times) = decision { Some(*times) } else { None },
+        kept: Option<String> = if let Decision::Duplicate { of, .. } = decision { Some(of.to_string()) } else { None }
+            .as_deref(),
+    }
+    read {
+        match (decision.as_str(), detail, times, kept) {
+            (DUPLICATE, Some(detail), None, Some(kept)) => {
+                let of = kept.parse().map_err(|error| format!("{kept:?} is no record id: {error}"))?;
+                Ok(Decision::Duplicate { of, detail })
+            }
+            (NOT_DRAWN, None, None, None) => Ok(Decision::NotDrawn),
+            (DRAWN, None, Some(times), None) => Ok(Decision::Drawn(times)),
+            (code, Some(detail), None, None) => {
+                let code = RejectCode::from_text(code).ok_or_else(|| format!("unknown decision {code:?}"))?;
+                Ok(Decision::Rejected(Rejection { code, detail }))
+            }
+            (decision, ..) => Err(format!("decision {decision:?} has columns that do not belong to it")),
+        }
+    }
 }
 
 /// Writes records in batches.
 pub(crate) struct RecordWriter {
-    rows: RowWriter<AtomicFile, PlannedRecord>,
+    table: TableWriter<RecordTable, AtomicFile>,
     path: PathBuf,
 }
 
 impl RecordWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, PlanError> {
-        let rows = RowWriter::new(AtomicFile::create(path)?, columns());
-        let rows = rows.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;
-        Ok(Self { rows, path: path.to_owned() })
+        let table = TableWriter::new(AtomicFile::create(path)?);
+        let table = table.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;
+        Ok(Self { table, path: path.to_owned() })
     }
 
-    pub(crate) fn write(&mut self, record: PlannedRecord) -> Result<(), PlanError> {
-        self.rows.write(record).map_err(|error| PlanError::Index { path: self.path.clone(), error })
+    pub(crate) fn write(&mut self, record: &PlannedRecord) -> Result<(), PlanError> {
+        self.table.write(record).map_err(|error| PlanError::Index { path: self.path.clone(), error })
     }
 
     pub(crate) fn finish(self) -> Result<(), PlanError> {
-        Ok(self.rows.finish().map_err(|error| PlanError::Index { path: self.path, error })?.publish()?)
+        Ok(self.table.finish().map_err(|error| PlanError::Index { path: self.path, error })?.publish()?)
     }
 }
 
 /// Reads every record of a plan, in order.
 pub fn read_records(path: &Path) -> Result<impl Iterator<Item = Result<PlannedRecord, PlanError>>, PlanError> {
-    let rows = read_rows(path, &columns(), record_at);
+    let rows = TableReader::<RecordTable>::open(path).and_then(|table| table.all_rows());
     let rows = rows.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;
     let path = path.to_owned();
     Ok(rows.map(move |record| record.map_err(|error| PlanError::Index { path: path.clone(), error })))
 }
 
-fn record_at(cursor: &mut Cursor) -> Option<PlannedRecord> {
-    let id = cursor.id()?;
-    let source = SourceIndex(u32::try_from(cursor.number()?).ok()?);
-    let (subset, upstream_id, origin) = (cursor.text()?, cursor.text()?, cursor.origin()?);
-    let measured = cursor.measured();
-    let num_turns = cursor.number().and_then(|number| u32::try_from(number).ok());
-    let shortened = cursor.text().unwrap_or_default();
-    let (decision, detail, times, kept) = (cursor.text()?, cursor.text(), cursor.number(), cursor.text());
-    let detail = detail.unwrap_or_default();
-    let decision = match decision.as_str() {
-        DUPLICATE => Decision::Duplicate { of: kept?.parse().ok()?, detail },
-        NOT_DRAWN => Decision::NotDrawn,
-        DRAWN => Decision::Drawn(u32::try_from(times?).ok()?),
-        code => Decision::Rejected(Rejection { code: RejectCode::from_text(code)?, detail }),
-    };
-    Some(PlannedRecord { id, source, subset, upstream_id, origin, measured, num_turns, shortened, decision })
+#[cfg(test)]
+mod tests {
+    use manyframe_columnar::check_round_trip;
+    use manyframe_core::Position;
+
+    use super::*;
+
+    #[test]
+    fn every_column_holds_its_own_field() {
+        let record = |decision| PlannedRecord {
+            id: RecordId([1; 16]),
+            source: SourceIndex(1),
+            subset: "subset".into(),
+            upstream_id: "upstream".into(),
+            origin: Origin { file: "a.json".into(), position: Position::Bytes { line: 2, offset: 3, num_bytes: 4 } },
+            measured: Some((
+                Cost { text_tokens: 10, delimiter_tokens: 5, visual_tokens: 20, num_images: 7, num_frames: 6 },
+                Layout::Temporal,
+            )),
+            num_turns: Some(8),
+            shortened: "2 turns".into(),
+            decision,
+        };
+        let other = PlannedRecord {
+            origin: Origin { file: "a.json".into(), position: Position::Row(9) },
+            measured: None,
+            num_turns: None,
+            shortened: String::new(),
+            ..record(Decision::NotDrawn)
+        };
+        let records = [
+            record(Decision::Drawn(11)),
+            record(Decision::Duplicate { of: RecordId([2; 16]), detail: "pixels".into() }),
+            record(Decision::Rejected(Rejection::new(RejectCode::MalformedRecord, "no turns"))),
+            other,
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        check_round_trip::<RecordTable, _>(folder.path(), &records).unwrap();
+    }
 }

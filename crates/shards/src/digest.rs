@@ -4,7 +4,8 @@ use std::io::{self, BufWriter, Write};
 
 use manyframe_core::Digest;
 
-use crate::{ShardError, ShardSummary};
+use crate::error::ShardError;
+use crate::format::ShardSummary;
 
 /// Bytes gathered before the sink is written to.
 const BUFFER_BYTES: usize = 1 << 20;

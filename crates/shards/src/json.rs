@@ -11,12 +11,12 @@ use manyframe_core::{
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SampleEntry;
+use crate::format::SampleEntry;
 
 /// A sample as the JSON member of a WebDataset shard has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleJson {
-    /// Identity: 32 hexadecimal digits, the key of the sample's members.
+    /// Identity: 32 hexadecimal digits; in a tar, the key of the sample's members.
     pub id: RecordId,
     /// Name of the source in the pipeline file.
     pub source: Arc<str>,
@@ -131,13 +131,13 @@ pub(crate) fn image_names(formats: &[ImageFormat]) -> Vec<String> {
     names.map(|(index, format)| format!("{index:0num_digits$}.{}", format.extension())).collect()
 }
 
-/// File names of a sample's images, as [`image_names`] gives them.
+/// File names of a sample's images, as [`image_names`] returns them.
 pub(crate) fn names_of(images: &[SampleImage]) -> Vec<String> {
     image_names(&images.iter().map(|image| image.format).collect::<Vec<_>>())
 }
 
 /// Formats by the names' extensions, and sizes. The error says what does not fit.
-pub(crate) fn image_shapes(names: &[String], sizes: &[(u32, u32)]) -> Result<Vec<ImageShape>, String> {
+pub(crate) fn image_shapes(names: &[impl AsRef<str>], sizes: &[(u32, u32)]) -> Result<Vec<ImageShape>, String> {
     if names.len() != sizes.len() {
         return Err(format!("{} images but {} image sizes", names.len(), sizes.len()));
     }
@@ -145,6 +145,7 @@ pub(crate) fn image_shapes(names: &[String], sizes: &[(u32, u32)]) -> Result<Vec
         .iter()
         .zip(sizes)
         .map(|(name, &(width_px, height_px))| {
+            let name = name.as_ref();
             let extension = name.rsplit_once('.').map(|(_, extension)| extension);
             let format = extension.and_then(ImageFormat::from_extension);
             let format = format.ok_or_else(|| format!("image {name:?} has no known extension"))?;

@@ -2,168 +2,128 @@
 //!
 //! ```text
 //! Sample ──▶ ShardWriter ──▶ one file ──▶ read      whole samples, images included
-//!                                    ├──▶ list      everything but the bytes of images, which are given as places
+//!                                    ├──▶ list      everything but the bytes of images, whose positions are listed
+//!                                    ├──▶ read_at   the sample at a position of the list
 //!                                    └──▶ read_one  the sample with an id
+//! finished shards ──▶ finish_dataset ──▶ what readers expect beside them, such as lines of the data card
 //! ```
 //!
-//! One file per format. A format stores a sample completely: what is read back equals what was written. Token ids and
-//! labels alone, which follow from the rest, are in Parquet only.
+//! A format is one file and one line of the list of [`ShardFormat`]. It stores a sample completely: what is read back
+//! equals what was written. Token ids and labels alone, which follow from the rest, are in Parquet only.
 //! Nothing here names files, renames them, or decides which sample goes into which shard.
 //!
-//! **Invariant:** the same samples in the same order give the same bytes. A damaged shard gives an error that names
-//! the shard and the place; nothing in it is trusted.
+//! **Invariant:** the same samples in the same order are the same bytes. A damaged shard is an error that names the shard
+//! and the place; nothing in it is trusted.
 
-mod card;
 mod digest;
 mod error;
+mod format;
+mod hugging_face;
 mod json;
 mod llava_json;
 mod parquet;
+mod sample_table;
 mod tar;
 mod webdataset;
 
 use std::io::Write;
 use std::path::Path;
 
-use manyframe_core::{BlobRef, Digest, ImageFormat, RecordId, Sample};
+use manyframe_core::{RecordId, Sample};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use card::{CardConfig, hugging_face_card_yaml};
 pub use error::ShardError;
+pub use format::{
+    BesideShards, FinishedShard, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter,
+};
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
 pub use llava_json::{LlavaImage, LlavaRecord, SingleImage};
+pub use sample_table::sample_row_schema;
 
-/// The format of a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ShardFormat {
+/// Lists the formats: the name in pipeline files, and what implements it.
+macro_rules! shard_formats {
+    ($($(#[doc = $doc:literal])* $variant:ident => $format:expr,)*) => {
+        /// The format of a shard.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "snake_case")]
+        pub enum ShardFormat {
+            $($(#[doc = $doc])* $variant,)*
+        }
+
+        impl ShardFormat {
+            /// Every format.
+            pub const ALL: [Self; [$(Self::$variant),*].len()] = [$(Self::$variant),*];
+
+            fn implementation(self) -> &'static dyn format::Format {
+                match self {
+                    $(Self::$variant => &$format,)*
+                }
+            }
+        }
+    };
+}
+
+shard_formats! {
     /// A tar of `KEY.json`, `KEY.000.jpg`, `KEY.001.jpg` … for each sample, as `webdataset` and Megatron-Energon read it.
-    Webdataset,
+    Webdataset => webdataset::Webdataset,
     /// A Parquet table with one row per sample, as Hugging Face `datasets`, DuckDB and Daft read it.
-    Parquet,
+    Parquet => parquet::Parquet,
 }
-
-/// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.
-pub trait ShardWriter: Send {
-    /// Appends a sample.
-    fn write(&mut self, sample: &Sample) -> Result<(), ShardError>;
-
-    /// Writes the end of the file, flushes, and closes the sink.
-    fn finish(self: Box<Self>) -> Result<ShardSummary, ShardError>;
-}
-
-/// What was written to a shard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ShardSummary {
-    /// Number of samples.
-    pub num_samples: u64,
-    /// Size of the file.
-    pub num_bytes: u64,
-    /// BLAKE3 digest of the file, computed while it was written.
-    pub digest: Digest,
-}
-
-/// A sample of a shard without the bytes of its images.
-#[derive(Debug, Clone, PartialEq)]
-pub struct SampleEntry {
-    /// Where it stands in the shard: first byte of a tar, row of a table. [`entry_at`] finds it again.
-    pub position: u64,
-    /// The sample, with `images` empty. Its cost still counts them.
-    pub sample: Sample,
-    /// Its images in placeholder order.
-    pub images: Vec<ImageEntry>,
-}
-
-/// Where an image of a shard is, and what it is.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ImageEntry {
-    /// Where its bytes are.
-    pub blob: BlobRef,
-    /// Their encoding.
-    pub format: ImageFormat,
-    /// Width in pixels.
-    pub width_px: u32,
-    /// Height in pixels.
-    pub height_px: u32,
-}
-
-/// Samples of a shard in order. After an error there are no more.
-pub type Samples = Box<dyn Iterator<Item = Result<Sample, ShardError>> + Send>;
-/// Entries of a shard in order. After an error there are no more.
-pub type SampleEntries = Box<dyn Iterator<Item = Result<SampleEntry, ShardError>> + Send>;
 
 impl ShardFormat {
-    /// Every format.
-    pub const ALL: [Self; 2] = [Self::Webdataset, Self::Parquet];
-
     /// The name in paths and pipeline files.
     pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Webdataset => "webdataset",
-            Self::Parquet => "parquet",
-        }
+        self.implementation().name()
     }
 
     /// File name extension, without a dot.
     pub fn extension(self) -> &'static str {
-        match self {
-            Self::Webdataset => "tar",
-            Self::Parquet => "parquet",
-        }
+        self.implementation().extension()
     }
 
-    /// The format of a file name extension that [`Self::extension`] gives.
+    /// The format whose files have this extension.
     pub fn from_extension(extension: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|format| format.extension() == extension)
+    }
+
+    /// Whether shards store token ids and labels, which follow from the rest of a sample.
+    pub fn stores_tokens(self) -> bool {
+        self.implementation().stores_tokens()
+    }
+
+    /// What readers of the format expect beside these shards, which are all of a dataset that have the format.
+    pub fn finish_dataset(self, shards: &[FinishedShard]) -> BesideShards {
+        self.implementation().finish_dataset(shards)
     }
 }
 
 /// Starts a shard. The caller owns the file: a temporary name before, a rename after. Writes are buffered here.
 pub fn create(format: ShardFormat, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
-    Ok(match format {
-        ShardFormat::Webdataset => Box::new(webdataset::Writer::new(sink)),
-        ShardFormat::Parquet => Box::new(parquet::Writer::new(sink)?),
-    })
+    format.implementation().create(sink)
 }
 
 /// Whole samples, one at a time: memory is bounded by the largest sample.
 pub fn read(format: ShardFormat, path: &Path) -> Result<Samples, ShardError> {
-    Ok(match format {
-        ShardFormat::Webdataset => Box::new(webdataset::read(path)?),
-        ShardFormat::Parquet => Box::new(parquet::read(path)?),
-    })
+    format.implementation().read(path)
 }
 
 /// Samples without the bytes of their images, which stay on the disk.
 pub fn list(format: ShardFormat, path: &Path) -> Result<SampleEntries, ShardError> {
-    Ok(match format {
-        ShardFormat::Webdataset => Box::new(webdataset::list(path)?),
-        ShardFormat::Parquet => Box::new(parquet::list(path)?),
-    })
+    format.implementation().list(path)
 }
 
-/// One entry, at a position that [`list`] gave. Costs no scan.
+/// One entry, at a position that [`list`] returned. Costs no scan.
 pub fn entry_at(format: ShardFormat, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-    match format {
-        ShardFormat::Webdataset => webdataset::entry_at(path, position),
-        ShardFormat::Parquet => parquet::entry_at(path, position),
-    }
+    format.implementation().entry_at(path, position)
+}
+
+/// One sample, images included, at a position that [`list`] returned. Costs no scan.
+pub fn read_at(format: ShardFormat, path: &Path, position: u64) -> Result<Sample, ShardError> {
+    format.implementation().read_at(path, position)
 }
 
 /// The sample with an id; `None` if the shard does not have it. Costs a scan of the ids.
 pub fn read_one(format: ShardFormat, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-    match format {
-        ShardFormat::Webdataset => webdataset::read_one(path, id),
-        ShardFormat::Parquet => parquet::read_one(path, id),
-    }
-}
-
-/// Readers count images by their number, so a cost that says otherwise would not come back.
-fn check_counts(sample: &Sample) -> Result<(), ShardError> {
-    let (counted, found) = (sample.cost.num_images, sample.images.len() as u64);
-    if counted == found {
-        return Ok(());
-    }
-    Err(ShardError::Sample { id: sample.id, detail: format!("its cost counts {counted} images, it has {found}") })
+    format.implementation().read_one(path, id)
 }

@@ -15,7 +15,7 @@
 use manyframe_core::{RecordId, Role, Sample};
 use serde::{Deserialize, Serialize};
 
-use crate::{ConversationTurn, Speaker};
+use crate::json::{ConversationTurn, Speaker};
 
 /// A record of LLaVA's JSON array.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,221 +1,355 @@
 //! Parquet shards: a table with one row per sample, whose images Hugging Face `datasets` decodes by itself.
 //!
-//! The columns are those of [`manyframe_columnar::SampleRow`]. What they do not hold is JSON in `metadata`
-//! ([`SampleMetadata`]), so that a sample is read back whole.
+//! The columns are those of `sample_table`. What they do not hold is JSON in `metadata` ([`SampleMetadata`]), so that a
+//! sample is read back whole.
 
-use std::borrow::Cow;
 use std::io::Write;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_columnar::{ImageBytes, ImageCell, SampleRow, SampleTableReader, SampleTableWriter};
+use manyframe_columnar::{
+    ColumnarError, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
+};
 use manyframe_core::{BlobRef, Cost, Layout, Message, RecordId, Role, Sample, SampleImage};
 
-use crate::card::FEATURES_JSON;
 use crate::digest::DigestWriter;
-use crate::json::{ImageShape, image_shapes, names_of};
-use crate::{ImageEntry, SampleEntry, SampleMetadata, ShardError, ShardSummary, ShardWriter, check_counts};
+use crate::error::ShardError;
+use crate::format::{
+    BesideShards, FinishedShard, Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter,
+    check_counts, until_error,
+};
+use crate::hugging_face::{CardConfig, card_yaml, features_json};
+use crate::json::{ImageShape, SampleMetadata, image_shapes, names_of};
+use crate::sample_table::{
+    IMAGE_BYTES, IMAGES, IdTable, SampleParts, SampleRow, SampleTable, StoredImage, TOKEN_COLUMNS, role_text,
+};
 
-/// The column that images are read from.
-const IMAGES: &str = "images";
+/// A row group is closed when its rows have this many bytes, nearly all of them in images or in texts.
+const ROW_GROUP_BYTES: usize = 32 << 20;
+/// A row group is closed when it has this many rows.
+const ROW_GROUP_ROWS: usize = 100;
+/// Most bytes of one row; offsets within a row group are 32-bit numbers.
+const MAX_ROW_BYTES: usize = 1 << 30;
+/// Rows decoded at once where images are not read.
+const BATCH_ROWS: usize = 64;
+/// Page limits are checked after so many values: small pages make single images cheap to read.
+const PAGE_CHECK_VALUES: usize = 16;
 
-/// Writes a table.
-pub(crate) struct Writer {
-    table: SampleTableWriter<DigestWriter>,
-    num_samples: u64,
-}
+/// The format.
+pub(crate) struct Parquet;
 
-impl Writer {
-    pub(crate) fn new(sink: Box<dyn Write + Send>) -> Result<Self, ShardError> {
-        let metadata = [("huggingface".to_owned(), FEATURES_JSON.to_owned())];
-        let table = SampleTableWriter::new(DigestWriter::new(sink), &metadata)
-            .map_err(|source| ShardError::WriteTable { source })?;
-        Ok(Self { table, num_samples: 0 })
+impl Format for Parquet {
+    fn name(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn extension(&self) -> &'static str {
+        "parquet"
+    }
+
+    fn stores_tokens(&self) -> bool {
+        true
+    }
+
+    fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
+        let options = TableOptions {
+            metadata: vec![("huggingface".to_owned(), features_json(&columns_of::<SampleTable>()))],
+            descriptions: Descriptions::Omitted,
+            page_check_values: Some(PAGE_CHECK_VALUES),
+        };
+        let table = TableWriter::with_options(DigestWriter::new(sink), &options).map_err(cannot_write)?;
+        Ok(Box::new(TableShardWriter { table, num_samples: 0, group_rows: 0, group_bytes: 0 }))
+    }
+
+    fn read(&self, path: &Path) -> Result<Samples, ShardError> {
+        let table = SampleRows::open(path)?;
+        let mut rows = table.rows(0..u64::MAX, ImageBytes::Read)?;
+        Ok(Box::new(until_error(move || table.next(&mut rows)?.map(|row| table.whole_sample(row)).transpose())))
+    }
+
+    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
+        let table = SampleRows::open(path)?;
+        let file = file_text(path)?;
+        let mut rows = table.rows(0..u64::MAX, ImageBytes::Skip)?;
+        let mut position = 0;
+        Ok(Box::new(until_error(move || {
+            let Some(row) = table.next(&mut rows)? else { return Ok(None) };
+            let entry = table.entry(&file, position, row)?;
+            position += 1;
+            Ok(Some(entry))
+        })))
+    }
+
+    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
+        let table = SampleRows::open(path)?;
+        let row = table.row_at(position, ImageBytes::Skip)?;
+        table.entry(&file_text(path)?, position, row)
+    }
+
+    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
+        let table = SampleRows::open(path)?;
+        table.whole_sample(table.row_at(position, ImageBytes::Read)?)
+    }
+
+    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
+        let cannot_read = |source| ShardError::ReadTable { path: path.to_owned(), source };
+        let wanted = id.to_string();
+        let ids = TableReader::<IdTable>::open(path).and_then(|table| table.all_rows()).map_err(cannot_read)?;
+        for (position, found) in (0..).zip(ids) {
+            if found.map_err(cannot_read)? == wanted {
+                return self.read_at(path, position).map(Some);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Lines of the card for everything, and for each layout: `load_dataset(DIR, "temporal")`.
+    fn finish_dataset(&self, shards: &[FinishedShard]) -> BesideShards {
+        let mut directories: Vec<(usize, &str)> = Vec::new();
+        for shard in shards {
+            let order = shard.layout.and_then(|layout| Layout::ALL.iter().position(|other| *other == layout));
+            let directory = shard.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+            directories.push((order.unwrap_or(Layout::ALL.len()), directory));
+        }
+        directories.sort_unstable();
+        directories.dedup();
+        if directories.is_empty() {
+            return BesideShards::default();
+        }
+        let config = |name: &str, data_files| CardConfig { name: name.to_owned(), data_files };
+        let all = config("default", "parquet/*/*.parquet".to_owned());
+        let by_layout = directories.into_iter().map(|(_, directory)| {
+            let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
+            config(name, format!("{directory}/*.parquet"))
+        });
+        let configs: Vec<_> = std::iter::once(all).chain(by_layout).collect();
+        BesideShards { card_yaml: card_yaml(&configs, &columns_of::<SampleTable>()), files: Vec::new() }
     }
 }
 
-impl ShardWriter for Writer {
+/// Writes a table in row groups of bounded size.
+struct TableShardWriter {
+    table: TableWriter<SampleTable, DigestWriter>,
+    num_samples: u64,
+    group_rows: usize,
+    group_bytes: usize,
+}
+
+impl ShardWriter for TableShardWriter {
     fn write(&mut self, sample: &Sample) -> Result<(), ShardError> {
         check_counts(sample)?;
-        let row = row_from_sample(sample).map_err(|detail| ShardError::Sample { id: sample.id, detail })?;
-        self.table.write(&row).map_err(|source| ShardError::WriteTable { source })?;
+        let refuse = |detail| ShardError::Sample { id: sample.id, detail };
+        let integer = |n: u64| i64::try_from(n).map_err(|_large| refuse(format!("{n} is too large a number")));
+        let span = |&(start, end): &(usize, usize)| Ok((integer(start as u64)?, integer(end as u64)?));
+        let label_spans = sample.label_spans.iter().map(span).collect::<Result<Vec<_>, ShardError>>()?;
+        let metadata = serde_json::to_string(&SampleMetadata::from_sample(sample));
+        let row = SampleParts {
+            sample,
+            names: &names_of(&sample.images),
+            label_spans: &label_spans,
+            num_tokens: integer(sample.cost.num_tokens())?,
+            num_images: integer(sample.images.len() as u64)?,
+            metadata: &metadata.map_err(|error| refuse(error.to_string()))?,
+        };
+        let num_bytes = num_bytes(&row);
+        if num_bytes > MAX_ROW_BYTES {
+            return Err(refuse(format!("it has {num_bytes} bytes, at most {MAX_ROW_BYTES} are possible")));
+        }
+        self.table.write(row).map_err(cannot_write)?;
         self.num_samples += 1;
+        self.group_rows += 1;
+        self.group_bytes += num_bytes;
+        if self.group_rows >= ROW_GROUP_ROWS || self.group_bytes >= ROW_GROUP_BYTES {
+            (self.group_rows, self.group_bytes) = (0, 0);
+            self.table.end_row_group().map_err(cannot_write)?;
+        }
         Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<ShardSummary, ShardError> {
-        let sink = self.table.finish().map_err(|source| ShardError::WriteTable { source })?;
-        sink.finish(self.num_samples)
+        self.table.finish().map_err(cannot_write)?.finish(self.num_samples)
     }
 }
 
-pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Sample, ShardError>> + Send + use<>, ShardError> {
-    let rows = rows(path, ImageBytes::Read)?;
-    Ok(rows.map(|row| {
-        let (sample, images) = row?;
-        Ok(with_images(sample, images))
-    }))
-}
-
-pub(crate) fn list(
-    path: &Path,
-) -> Result<impl Iterator<Item = Result<SampleEntry, ShardError>> + Send + use<>, ShardError> {
-    let (file, column) = cell_names(path)?;
-    let rows = rows(path, ImageBytes::Skip)?;
-    Ok((0..).zip(rows).map(move |(row, found)| Ok(entry(&file, &column, row, found?))))
-}
-
-pub(crate) fn entry_at(path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-    let cannot_read = |source| ShardError::ReadTable { path: path.to_owned(), source };
-    let table = SampleTableReader::open(path).map_err(cannot_read)?;
-    let rows = table.rows(position..position.saturating_add(1), ImageBytes::Skip);
-    let row = rows.and_then(|mut rows| rows.next().transpose()).map_err(cannot_read)?;
-    let missing = || ShardError::Member {
-        path: path.to_owned(),
-        member: format!("row {position}"),
-        detail: "the table has no such row".to_owned(),
-    };
-    let (file, column) = cell_names(path)?;
-    Ok(entry(&file, &column, position, sample_at(path, row.ok_or_else(missing)?)?))
-}
-
-/// The file and the column in which cells are.
-fn cell_names(path: &Path) -> Result<(Arc<str>, Arc<str>), ShardError> {
-    let text = path.to_str().ok_or_else(|| ShardError::PathText { path: path.to_owned() })?;
-    Ok((text.into(), IMAGES.into()))
-}
-
-fn entry(file: &Arc<str>, column: &Arc<str>, row: u64, (sample, images): Found) -> SampleEntry {
-    let images = (0..).zip(images).map(|(index, (_, shape))| ImageEntry {
-        blob: BlobRef::Cell { file: Arc::clone(file), column: Arc::clone(column), row, index },
-        format: shape.format,
-        width_px: shape.width_px,
-        height_px: shape.height_px,
+/// The size of a row, without its numbers of 64 bits.
+fn num_bytes(row: &SampleParts<'_>) -> usize {
+    let sample = row.sample;
+    let id = 2 * sample.id.0.len();
+    let texts = [&*sample.source, &*sample.subset, sample.layout.as_str(), &sample.prompt, row.metadata];
+    let texts: usize = texts.iter().map(|text| text.len()).sum();
+    let messages: usize =
+        sample.messages.iter().map(|message| role_text(message.role).len() + message.content.len()).sum();
+    let images: usize = sample.images.iter().map(|image| image.bytes.len()).sum();
+    let names: usize = row.names.iter().map(String::len).sum();
+    let tokens = sample.tokens.as_ref().map_or(0, |tokens| {
+        let num_integers = tokens.input_ids.len() + tokens.labels.len() + tokens.image_positions.len();
+        num_integers * size_of::<i32>()
     });
-    SampleEntry { position: row, sample, images: images.collect() }
+    id + texts + messages + images + names + tokens
 }
 
-pub(crate) fn read_one(path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-    let cannot_read = |source| ShardError::ReadTable { path: path.to_owned(), source };
-    let table = SampleTableReader::open(path).map_err(cannot_read)?;
-    let Some(row) = table.find(&id.to_string()).map_err(cannot_read)? else {
-        return Ok(None);
-    };
-    let mut rows = table.rows(row..row + 1, ImageBytes::Read).map_err(cannot_read)?;
-    let Some(row) = rows.next().transpose().map_err(cannot_read)? else {
-        return Ok(None);
-    };
-    let (sample, images) = sample_at(path, row)?;
-    Ok(Some(with_images(sample, images)))
+fn cannot_write(source: ColumnarError) -> ShardError {
+    ShardError::WriteTable { source }
+}
+
+fn file_text(path: &Path) -> Result<Arc<str>, ShardError> {
+    path.to_str().map(Arc::from).ok_or_else(|| ShardError::PathText { path: path.to_owned() })
+}
+
+/// Whether the bytes of images are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum ImageBytes {
+    Read,
+    Skip,
+}
+
+/// The rows of an open shard.
+struct SampleRows {
+    path: PathBuf,
+    table: TableReader<SampleTable>,
 }
 
 /// A sample without its images, and these.
-type Found = (Sample, Vec<(Cow<'static, [u8]>, ImageShape)>);
+struct RowSample {
+    sample: Sample,
+    images: Vec<(StoredImage, ImageShape)>,
+}
 
-fn rows(
-    path: &Path,
-    images: ImageBytes,
-) -> Result<impl Iterator<Item = Result<Found, ShardError>> + Send + use<>, ShardError> {
-    let path = path.to_owned();
-    let table = SampleTableReader::open(&path).and_then(|table| table.rows(0..u64::MAX, images));
-    let mut rows = table.map_err(|source| ShardError::ReadTable { path: path.clone(), source })?.fuse();
-    let mut over = false;
-    Ok(std::iter::from_fn(move || {
-        if over {
-            return None;
+impl SampleRows {
+    fn open(path: &Path) -> Result<Self, ShardError> {
+        let table =
+            TableReader::open(path).map_err(|source| ShardError::ReadTable { path: path.to_owned(), source })?;
+        Ok(Self { path: path.to_owned(), table })
+    }
+
+    fn cannot_read(&self, source: ColumnarError) -> ShardError {
+        ShardError::ReadTable { path: self.path.clone(), source }
+    }
+
+    fn rows(&self, rows: Range<u64>, images: ImageBytes) -> Result<TableRows<SampleTable>, ShardError> {
+        let mut without = Vec::new();
+        if images == ImageBytes::Skip {
+            without.push(IMAGE_BYTES);
         }
-        let row = rows.next()?.map_err(|source| ShardError::ReadTable { path: path.clone(), source });
-        let found = row.and_then(|row| sample_at(&path, row));
-        over = found.is_err();
-        Some(found)
-    }))
+        // Tables of earlier versions have none of these columns.
+        if !self.table.column_names().any(|name| TOKEN_COLUMNS.contains(&name)) {
+            without.extend(TOKEN_COLUMNS);
+        }
+        let batch_rows = match images {
+            ImageBytes::Read => 1,
+            ImageBytes::Skip => BATCH_ROWS,
+        };
+        let selection = Selection { rows, without: &without, batch_rows };
+        self.table.rows(&selection).map_err(|source| self.cannot_read(source))
+    }
+
+    fn next(&self, rows: &mut TableRows<SampleTable>) -> Result<Option<RowSample>, ShardError> {
+        let Some(row) = rows.next().transpose().map_err(|source| self.cannot_read(source))? else { return Ok(None) };
+        let id = row.id.clone();
+        sample_from_row(row).map(Some).map_err(|detail| self.damaged(id, detail))
+    }
+
+    fn row_at(&self, position: u64, images: ImageBytes) -> Result<RowSample, ShardError> {
+        let mut rows = self.rows(position..position.saturating_add(1), images)?;
+        let missing = || self.damaged(format!("row {position}"), "the table has no such row".to_owned());
+        self.next(&mut rows)?.ok_or_else(missing)
+    }
+
+    fn damaged(&self, member: String, detail: String) -> ShardError {
+        ShardError::Member { path: self.path.clone(), member, detail }
+    }
+
+    fn entry(&self, file: &Arc<str>, row: u64, found: RowSample) -> Result<SampleEntry, ShardError> {
+        let column: Arc<str> = IMAGES.into();
+        let image = |(index, (_, shape)): (usize, (StoredImage, ImageShape))| {
+            let index =
+                u32::try_from(index).map_err(|large| self.damaged(found.sample.id.to_string(), large.to_string()))?;
+            Ok(ImageEntry {
+                blob: BlobRef::Cell { file: Arc::clone(file), column: Arc::clone(&column), row, index },
+                format: shape.format,
+                width_px: shape.width_px,
+                height_px: shape.height_px,
+            })
+        };
+        let images = found.images.into_iter().enumerate().map(image).collect::<Result<_, ShardError>>()?;
+        Ok(SampleEntry { position: row, sample: found.sample, images })
+    }
+
+    fn whole_sample(&self, RowSample { mut sample, images }: RowSample) -> Result<Sample, ShardError> {
+        for (StoredImage { bytes, name }, ImageShape { format, width_px, height_px }) in images {
+            let missing = || self.damaged(sample.id.to_string(), format!("image {name:?} has no bytes"));
+            sample.images.push(SampleImage { bytes: bytes.ok_or_else(missing)?, format, width_px, height_px });
+        }
+        Ok(sample)
+    }
 }
 
-fn with_images(mut sample: Sample, images: Vec<(Cow<'static, [u8]>, ImageShape)>) -> Sample {
-    let images = images.into_iter().map(|(bytes, ImageShape { format, width_px, height_px })| SampleImage {
-        bytes: bytes.into_owned(),
-        format,
-        width_px,
-        height_px,
-    });
-    sample.images = images.collect();
-    sample
-}
-
-fn row_from_sample(sample: &Sample) -> Result<SampleRow<'_>, String> {
-    let integer = |n: u64| i64::try_from(n).map_err(|_large| format!("{n} is too large a number"));
-    let span = |&(start, end): &(usize, usize)| Ok((integer(start as u64)?, integer(end as u64)?));
-    let images = names_of(&sample.images).into_iter().zip(&sample.images);
-    Ok(SampleRow {
-        id: sample.id.to_string(),
-        source: sample.source.to_string(),
-        subset: sample.subset.to_string(),
-        layout: sample.layout.as_str().to_owned(),
-        messages: sample.messages.iter().map(|m| (role_text(m.role).to_owned(), m.content.clone())).collect(),
-        images: images.map(|(path, image)| ImageCell { bytes: Cow::Borrowed(&image.bytes), path }).collect(),
-        prompt: sample.prompt.clone(),
-        label_spans: sample.label_spans.iter().map(span).collect::<Result<_, String>>()?,
-        tokens: sample.tokens.as_ref().map(Cow::Borrowed),
-        num_tokens: integer(sample.cost.num_tokens())?,
-        num_images: integer(sample.images.len() as u64)?,
-        metadata: serde_json::to_string(&SampleMetadata::from_sample(sample)).map_err(|error| error.to_string())?,
-    })
-}
-
-fn sample_at(path: &Path, row: SampleRow<'static>) -> Result<Found, ShardError> {
-    let member = row.id.clone();
-    sample_from_row(row).map_err(|detail| ShardError::Member { path: path.to_owned(), member, detail })
-}
-
-fn sample_from_row(row: SampleRow<'static>) -> Result<Found, String> {
+fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
     let metadata: SampleMetadata = serde_json::from_str(&row.metadata)
         .map_err(|error| format!("its metadata is not that of a sample: {error}"))?;
-    let layout = Layout::ALL.into_iter().find(|layout| layout.as_str() == row.layout);
-    let message = |(role, content): (String, String)| {
-        let role = role_from_text(&role).ok_or_else(|| format!("unknown role {role:?}"))?;
-        Ok(Message { role, content })
-    };
+    let message = |(role, content): (String, String)| Ok(Message { role: role_from_text(&role)?, content });
     let span = |(start, end): (i64, i64)| {
         let span = usize::try_from(start).ok().zip(usize::try_from(end).ok());
         span.ok_or_else(|| format!("label span ({start}, {end}) is negative"))
     };
-    let (bytes, names): (Vec<_>, Vec<_>) = row.images.into_iter().map(|image| (image.bytes, image.path)).unzip();
-    if usize::try_from(row.num_images) != Ok(names.len()) {
-        return Err(format!("{} images, expected {}", names.len(), row.num_images));
+    if usize::try_from(row.num_images) != Ok(row.images.len()) {
+        return Err(format!("{} images, expected {}", row.images.len(), row.num_images));
     }
+    let names: Vec<&str> = row.images.iter().map(|image| image.name.as_str()).collect();
     let shapes = image_shapes(&names, &metadata.image_sizes)?;
+    let cost = Cost {
+        text_tokens: metadata.text_tokens,
+        delimiter_tokens: metadata.delimiter_tokens,
+        visual_tokens: metadata.visual_tokens,
+        num_images: row.images.len() as u64,
+        num_frames: metadata.num_frames,
+    };
+    // What is read may be any number.
+    let num_tokens = cost.text_tokens.saturating_add(cost.visual_tokens);
+    if u64::try_from(row.num_tokens) != Ok(num_tokens) {
+        return Err(format!("{} tokens, expected the {num_tokens} of its metadata", row.num_tokens));
+    }
     let sample = Sample {
         id: row.id.parse().map_err(|error| format!("its id is wrong: {error}"))?,
-        source: row.source.into(),
-        subset: row.subset.into(),
+        source: row.source,
+        subset: row.subset,
         upstream_id: metadata.upstream_id,
-        layout: layout.ok_or_else(|| format!("unknown layout {:?}", row.layout))?,
+        layout: Layout::from_text(&row.layout).ok_or_else(|| format!("unknown layout {:?}", row.layout))?,
         messages: row.messages.into_iter().map(message).collect::<Result<_, String>>()?,
         prompt: row.prompt,
         label_spans: row.label_spans.into_iter().map(span).collect::<Result<_, String>>()?,
-        tokens: row.tokens.map(Cow::into_owned),
-        cost: Cost {
-            text_tokens: metadata.text_tokens,
-            delimiter_tokens: metadata.delimiter_tokens,
-            visual_tokens: metadata.visual_tokens,
-            num_images: names.len() as u64,
-            num_frames: metadata.num_frames,
-        },
+        tokens: row.tokens,
+        cost,
         images: Vec::new(),
         visuals: metadata.visuals,
         origin: metadata.origin.into_origin(),
     };
-    Ok((sample, bytes.into_iter().zip(shapes).collect()))
+    Ok(RowSample { sample, images: row.images.into_iter().zip(shapes).collect() })
 }
 
-fn role_text(role: Role) -> &'static str {
-    match role {
-        Role::System => "system",
-        Role::User => "user",
-        Role::Assistant => "assistant",
+fn role_from_text(text: &str) -> Result<Role, String> {
+    let role = [Role::System, Role::User, Role::Assistant].into_iter().find(|&role| role_text(role) == text);
+    role.ok_or_else(|| format!("unknown role {text:?}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_card_has_all_samples_first_and_then_the_layouts_in_order() {
+        let shard = |path: &str, layout| FinishedShard { path: path.to_owned(), layout, num_samples: 1, num_bytes: 1 };
+        let shards = [
+            shard("parquet/mixed/000000.parquet", None),
+            shard("parquet/image/000000.parquet", Some(Layout::Image)),
+            shard("parquet/temporal/000000.parquet", Some(Layout::Temporal)),
+            shard("parquet/temporal/000001.parquet", Some(Layout::Temporal)),
+        ];
+        let card = Parquet.finish_dataset(&shards).card_yaml;
+        let names: Vec<_> = card.lines().filter_map(|line| line.strip_prefix("- config_name: ")).collect();
+        assert_eq!(names[..4], ["\"default\"", "\"temporal\"", "\"image\"", "\"mixed\""]);
+        assert!(card.contains("path: \"parquet/temporal/*.parquet\"\n"));
+        assert_eq!(Parquet.finish_dataset(&[]), BesideShards::default());
     }
-}
-
-fn role_from_text(text: &str) -> Option<Role> {
-    [Role::System, Role::User, Role::Assistant].into_iter().find(|&role| role_text(role) == text)
 }

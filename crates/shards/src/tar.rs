@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 
-use crate::ShardError;
+use crate::error::ShardError;
 
 const BLOCK: usize = 512;
 /// Largest size that eleven octal digits hold: 8 GiB − 1.

@@ -1,4 +1,4 @@
-//! WebDataset shards: a tar in which the members of a sample stand together, its JSON first.
+//! WebDataset shards: a tar in which the members of a sample follow each other, its JSON first.
 //!
 //! ```text
 //! 0123…ef.json       SampleJson
@@ -16,27 +16,81 @@ use std::sync::Arc;
 use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
 
 use crate::digest::DigestWriter;
-use crate::json::{ImageShape, image_shapes, names_of};
+use crate::error::ShardError;
+use crate::format::{
+    Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts, until_error,
+};
+use crate::json::{ImageShape, SampleJson, image_shapes, names_of};
 use crate::tar::{Member, TarReader, write_end, write_member};
-use crate::{ImageEntry, SampleEntry, SampleJson, ShardError, ShardSummary, ShardWriter, check_counts};
+
+/// The format.
+pub(crate) struct Webdataset;
+
+impl Format for Webdataset {
+    fn name(&self) -> &'static str {
+        "webdataset"
+    }
+
+    fn extension(&self) -> &'static str {
+        "tar"
+    }
+
+    fn stores_tokens(&self) -> bool {
+        false
+    }
+
+    fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
+        Ok(Box::new(TarShardWriter { sink: DigestWriter::new(sink), num_samples: 0 }))
+    }
+
+    fn read(&self, path: &Path) -> Result<Samples, ShardError> {
+        let mut tar = TarReader::open(path)?;
+        Ok(Box::new(until_error(move || next_sample(&mut tar)?.map(|found| with_images(&mut tar, found)).transpose())))
+    }
+
+    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
+        let mut tar = TarReader::open(path)?;
+        let file = file_text(path)?;
+        Ok(Box::new(until_error(move || Ok(next_sample(&mut tar)?.map(|found| entry(&file, found))))))
+    }
+
+    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
+        let found = sample_at_position(&mut TarReader::open(path)?, position)?;
+        Ok(entry(&file_text(path)?, found))
+    }
+
+    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
+        let mut tar = TarReader::open(path)?;
+        let found = sample_at_position(&mut tar, position)?;
+        with_images(&mut tar, found)
+    }
+
+    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
+        let mut tar = TarReader::open(path)?;
+        let wanted = format!("{id}.json");
+        while let Some(member) = tar.next_member()? {
+            if member.name == wanted {
+                let found = sample_after(&mut tar, &member)?;
+                return with_images(&mut tar, found).map(Some);
+            }
+        }
+        Ok(None)
+    }
+}
 
 /// Writes a tar.
-pub(crate) struct Writer {
+struct TarShardWriter {
     sink: DigestWriter,
     num_samples: u64,
 }
 
-impl Writer {
-    pub(crate) fn new(sink: Box<dyn Write + Send>) -> Self {
-        Self { sink: DigestWriter::new(sink), num_samples: 0 }
-    }
-
+impl TarShardWriter {
     fn write_member(&mut self, name: &str, content: &[u8]) -> Result<(), ShardError> {
         write_member(&mut self.sink, name, content).map_err(|source| ShardError::Write { source })
     }
 }
 
-impl ShardWriter for Writer {
+impl ShardWriter for TarShardWriter {
     fn write(&mut self, sample: &Sample) -> Result<(), ShardError> {
         check_counts(sample)?;
         let json = serde_json::to_vec(&SampleJson::from_sample(sample))
@@ -56,44 +110,17 @@ impl ShardWriter for Writer {
 }
 
 /// A sample whose images have been found but not read.
-struct Found {
+struct TarSample {
     position: u64,
     sample: Sample,
     images: Vec<(Member, ImageShape)>,
-}
-
-pub(crate) fn read(path: &Path) -> Result<impl Iterator<Item = Result<Sample, ShardError>> + Send + use<>, ShardError> {
-    let mut tar = TarReader::open(path)?;
-    Ok(until_error(move || {
-        let Some(found) = next_sample(&mut tar)? else {
-            return Ok(None);
-        };
-        with_images(&mut tar, found).map(Some)
-    }))
-}
-
-pub(crate) fn list(
-    path: &Path,
-) -> Result<impl Iterator<Item = Result<SampleEntry, ShardError>> + Send + use<>, ShardError> {
-    let mut tar = TarReader::open(path)?;
-    let file = file_text(path)?;
-    Ok(until_error(move || Ok(next_sample(&mut tar)?.map(|found| entry(&file, found)))))
-}
-
-pub(crate) fn entry_at(path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-    let mut tar = TarReader::open(path)?;
-    tar.go_to(position);
-    let missing =
-        || ShardError::Tar { path: path.to_owned(), offset: position, detail: "no sample begins here".into() };
-    let found = next_sample(&mut tar)?.ok_or_else(missing)?;
-    Ok(entry(&file_text(path)?, found))
 }
 
 fn file_text(path: &Path) -> Result<Arc<str>, ShardError> {
     path.to_str().map(Arc::from).ok_or_else(|| ShardError::PathText { path: path.to_owned() })
 }
 
-fn entry(file: &Arc<str>, found: Found) -> SampleEntry {
+fn entry(file: &Arc<str>, found: TarSample) -> SampleEntry {
     let images = found.images.into_iter().map(|(member, shape)| ImageEntry {
         blob: BlobRef::Range { file: Arc::clone(file), offset: member.offset, num_bytes: member.num_bytes },
         format: shape.format,
@@ -103,27 +130,22 @@ fn entry(file: &Arc<str>, found: Found) -> SampleEntry {
     SampleEntry { position: found.position, sample: found.sample, images: images.collect() }
 }
 
-pub(crate) fn read_one(path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-    let mut tar = TarReader::open(path)?;
-    let wanted = format!("{id}.json");
-    while let Some(member) = tar.next_member()? {
-        if member.name == wanted {
-            let found = sample_at(&mut tar, &member)?;
-            return with_images(&mut tar, found).map(Some);
-        }
-    }
-    Ok(None)
-}
-
-fn next_sample(tar: &mut TarReader) -> Result<Option<Found>, ShardError> {
+fn next_sample(tar: &mut TarReader) -> Result<Option<TarSample>, ShardError> {
     match tar.next_member()? {
-        Some(member) => sample_at(tar, &member).map(Some),
+        Some(member) => sample_after(tar, &member).map(Some),
         None => Ok(None),
     }
 }
 
-/// The sample whose JSON is the member at hand; its images must follow.
-fn sample_at(tar: &mut TarReader, member: &Member) -> Result<Found, ShardError> {
+fn sample_at_position(tar: &mut TarReader, position: u64) -> Result<TarSample, ShardError> {
+    tar.go_to(position);
+    let path = tar.path().to_owned();
+    let missing = || ShardError::Tar { path, offset: position, detail: "no sample begins here".into() };
+    next_sample(tar)?.ok_or_else(missing)
+}
+
+/// The sample whose JSON is this member, which was the last one read; its images must follow.
+fn sample_after(tar: &mut TarReader, member: &Member) -> Result<TarSample, ShardError> {
     let path = tar.path().to_owned();
     let damaged = |detail: String| ShardError::Member { path: path.clone(), member: member.name.clone(), detail };
     let Some(key) = member.name.strip_suffix(".json") else {
@@ -144,28 +166,13 @@ fn sample_at(tar: &mut TarReader, member: &Member) -> Result<Found, ShardError> 
             None => return Err(damaged(format!("{expected:?} must follow, the archive ends"))),
         }
     }
-    Ok(Found { position: member.header_offset(), sample: json.into_sample(), images })
+    Ok(TarSample { position: member.header_offset(), sample: json.into_sample(), images })
 }
 
-fn with_images(tar: &mut TarReader, found: Found) -> Result<Sample, ShardError> {
-    let Found { mut sample, images, .. } = found;
+fn with_images(tar: &mut TarReader, found: TarSample) -> Result<Sample, ShardError> {
+    let TarSample { mut sample, images, .. } = found;
     for (member, ImageShape { format, width_px, height_px }) in images {
         sample.images.push(SampleImage { bytes: tar.read(&member)?, format, width_px, height_px });
     }
     Ok(sample)
-}
-
-/// An iterator over what a function gives, up to the first `None` or error.
-fn until_error<T>(
-    mut next: impl FnMut() -> Result<Option<T>, ShardError>,
-) -> impl Iterator<Item = Result<T, ShardError>> {
-    let mut over = false;
-    std::iter::from_fn(move || {
-        if over {
-            return None;
-        }
-        let item = next().transpose();
-        over = !matches!(item, Some(Ok(_)));
-        item
-    })
 }

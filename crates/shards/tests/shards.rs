@@ -321,11 +321,9 @@ fn fixed_samples() -> Vec<Sample> {
         });
         sample.prompt = "Describe <image> in détail.".repeat(n % 11);
         sample.label_spans = vec![(n, n + 2); n % 4];
-        sample.origin.position = [
-            Position::Bytes { offset: n as u64, num_bytes: 9, line: 2 },
-            Position::Row(n as u64),
-            Position::File,
-        ][n % 3];
+        sample.origin.position =
+            [Position::Bytes { offset: n as u64, num_bytes: 9, line: 2 }, Position::Row(n as u64), Position::File]
+                [n % 3];
         // Bytes that no codec makes smaller, some of them many.
         let num_bytes = if n % 50 == 49 { 9 << 20 } else { 1000 + n };
         let mut state = n as u64;

@@ -185,9 +185,13 @@ fn the_table_has_a_row_per_sample_and_describes_its_columns() {
     let measures = run(&model, &samples, &folder.path().join("journal")).unwrap().0;
     let path = folder.path().join("validation.parquet");
     manyframe_validate::measure::write_table(&path, &measures).unwrap();
-    let table = manyframe_columnar::TableReader::open(&path).unwrap();
+    let table = manyframe_columnar::RowReader::open(&path).unwrap();
     assert_eq!(table.num_rows(), 6);
-    assert!(table.columns().iter().all(|column| !column.doc.is_empty()));
-    let by_position = table.columns().iter().map(|column| &column.name).filter(|name| name.starts_with("loss_from"));
+    let schema = manyframe_validate::measure::table_schema();
+    let described =
+        schema["properties"].as_object().unwrap().iter().filter(|(_, property)| property["description"].is_string());
+    let described: std::collections::BTreeSet<_> = described.map(|(name, _)| name.as_str()).collect();
+    assert_eq!(table.column_names().into_iter().collect::<std::collections::BTreeSet<_>>(), described);
+    let by_position = table.column_names().into_iter().filter(|name| name.starts_with("loss_from"));
     assert!(by_position.eq(&POSITION_BOUNDS.map(|from| format!("loss_from_{from}"))));
 }

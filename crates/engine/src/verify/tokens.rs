@@ -33,7 +33,7 @@ impl TokenCheck {
     /// What is wrong with a sample's ids and labels, in words.
     pub(super) fn faults(&self, sample: &Sample, format: ShardFormat) -> Vec<String> {
         let Some(tokens) = &sample.tokens else {
-            let is_missing = self.is_promised && format == ShardFormat::Parquet;
+            let is_missing = self.is_promised && format.stores_tokens();
             return if is_missing { vec!["it has no ids and labels".to_owned()] } else { Vec::new() };
         };
         let mut faults = shape_faults(tokens, sample);

@@ -96,7 +96,7 @@ pub struct OutputTable {
 impl OutputTable {
     /// Whether any of the formats needs the ids and labels of samples.
     pub fn has_tokens(&self) -> bool {
-        self.tokens == TokenColumns::Written && self.formats.contains(&ShardFormat::Parquet)
+        self.tokens == TokenColumns::Written && self.formats.iter().any(|format| format.stores_tokens())
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use manyframe_columnar::{Cursor, RowColumn, RowWriter, read_rows};
+use manyframe_columnar::{TableReader, TableWriter, table};
 use manyframe_core::{
     Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordIndex, RejectCode, Rejection, SourceIndex,
     contained,
@@ -32,6 +32,7 @@ pub(super) struct RecordLook {
 pub(super) type VisualLook = Vec<Look>;
 
 /// What was found in a record, by its position among the records of its index file.
+#[derive(Debug, PartialEq, Eq)]
 struct Found {
     entry: u64,
     /// What it shows, or why that cannot be decoded.
@@ -64,7 +65,9 @@ impl Looks {
             }
             let index_error = |error| PlanError::Index { path: path.clone(), error };
             let row_of_entry: FxHashMap<u64, usize> = rows.iter().map(|&(entry, row)| (entry, row)).collect();
-            for found in read_rows(&path, &columns(), found_at).map_err(index_error)? {
+            for found in
+                TableReader::<LookTable>::open(&path).and_then(|table| table.all_rows()).map_err(index_error)?
+            {
                 let mut found = found.map_err(index_error)?;
                 let Some(&row) = row_of_entry.get(&found.entry) else { continue };
                 // Media that were damaged may have been mended since.
@@ -108,40 +111,49 @@ fn rows_of_file(all: &Rows, number: usize) -> Vec<(u64, usize)> {
     places.filter(|(row, _)| shows(*row)).map(|(row, place)| (place.record.0 - first.0, row)).collect()
 }
 
-fn columns() -> Vec<RowColumn<Found>> {
-    fn images(found: &Found) -> impl Iterator<Item = &Look> {
-        found.look.iter().flat_map(|look| look.visuals.iter().flatten())
+table! {
+    /// The columns of a file of looks. Those of the images of all visuals of a record are in one list.
+    struct LookTable<'r>(found: &'r Found) -> Found {
+        entry: u64 = found.entry,
+        text: Option<u64> = found.look.as_ref().ok().map(|look| look.text),
+        num_images: Vec<u64> = &found.visuals().map(|visual| visual.len() as u64).collect::<Vec<_>>(),
+        pixels: Vec<u64> = &found.images().map(|look| look.pixels).collect::<Vec<_>>(),
+        hashes: Vec<u64> = &found.images().map(|look| look.hash.unwrap_or(0)).collect::<Vec<_>>(),
+        has_hash: Vec<u64> = &found.images().map(|look| u64::from(look.hash.is_some())).collect::<Vec<_>>(),
+        damage: Option<String> = found.look.as_ref().err().map(|rejection| rejection.code.as_str()),
+        detail: Option<String> = found.look.as_ref().err().map(|rejection| &*rejection.detail),
     }
-    let damage = |found: &Found| found.look.as_ref().err().cloned();
-    vec![
-        RowColumn::number("entry", "", |found: &Found| Some(found.entry)),
-        RowColumn::number("text", "", |found: &Found| found.look.as_ref().ok().map(|look| look.text)),
-        RowColumn::numbers("num_images", "", |found: &Found| {
-            found.look.iter().flat_map(|look| &look.visuals).map(|visual| visual.len() as u64).collect()
-        }),
-        RowColumn::numbers("pixels", "", |found: &Found| images(found).map(|look| look.pixels).collect()),
-        RowColumn::numbers("hashes", "", |found: &Found| images(found).map(|look| look.hash.unwrap_or(0)).collect()),
-        RowColumn::numbers("has_hash", "", |found: &Found| {
-            images(found).map(|look| u64::from(look.hash.is_some())).collect()
-        }),
-        RowColumn::text("damage", "", move |found: &Found| {
-            damage(found).map(|rejection| rejection.code.as_str().to_owned())
-        }),
-        RowColumn::text("detail", "", move |found: &Found| damage(found).map(|rejection| rejection.detail)),
-    ]
+    read {
+        let look = match (text, damage, detail) {
+            (None, Some(damage), Some(detail)) => {
+                let code = RejectCode::from_text(&damage).ok_or_else(|| format!("unknown reject code {damage:?}"))?;
+                Err(Rejection { code, detail })
+            }
+            (Some(text), None, None) => {
+                let number = num_images.iter().fold(0_u64, |sum, number| sum.saturating_add(*number));
+                let lengths = [pixels.len(), hashes.len(), has_hash.len()];
+                if lengths.iter().any(|length| *length as u64 != number) {
+                    return Err("its lists differ in length".to_owned());
+                }
+                let look = |((pixels, hash), has): ((u64, u64), u64)| Look { pixels, hash: (has == 1).then_some(hash) };
+                let mut images = pixels.into_iter().zip(hashes).zip(has_hash).map(look);
+                let visuals = num_images.into_iter().map(|number| images.by_ref().take(number as usize).collect());
+                Ok(RecordLook { text, visuals: visuals.collect() })
+            }
+            _ => return Err("it has neither looks nor damage".to_owned()),
+        };
+        Ok(Found { entry, look })
+    }
 }
 
-fn found_at(cursor: &mut Cursor) -> Option<Found> {
-    let (entry, text, num_images) = (cursor.number()?, cursor.number(), cursor.numbers()?);
-    let (pixels, hashes, has_hash) = (cursor.numbers()?, cursor.numbers()?, cursor.numbers()?);
-    let damage = cursor.text().zip(cursor.text());
-    if let Some((code, detail)) = damage {
-        return Some(Found { entry, look: Err(Rejection { code: RejectCode::from_text(&code)?, detail }) });
+impl Found {
+    fn visuals(&self) -> impl Iterator<Item = &VisualLook> {
+        self.look.iter().flat_map(|look| &look.visuals)
     }
-    let look = |((pixels, hash), has): ((u64, u64), u64)| Look { pixels, hash: (has == 1).then_some(hash) };
-    let mut images = pixels.into_iter().zip(hashes).zip(has_hash).map(look);
-    let visuals = num_images.into_iter().map(|num_images| images.by_ref().take(num_images as usize).collect());
-    Some(Found { entry, look: Ok(RecordLook { text: text?, visuals: visuals.collect() }) })
+
+    fn images(&self) -> impl Iterator<Item = &Look> {
+        self.visuals().flatten()
+    }
 }
 
 fn write(
@@ -153,7 +165,7 @@ fn write(
     executor: Executor<'_>,
 ) -> Result<(), PlanError> {
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let mut writer = RowWriter::new(AtomicFile::create(path)?, columns()).map_err(index_error)?;
+    let mut writer = TableWriter::<LookTable, _>::new(AtomicFile::create(path)?).map_err(index_error)?;
     executor.progress.start(Step::Compare, rows.len() as u64);
     let items = rows.iter().filter_map(|&(entry, row)| {
         let place = all.places.get(row)?;
@@ -164,7 +176,7 @@ fn write(
     };
     executor.ordered_map(8).run(items, make, |found| {
         executor.progress.advance(1, 1);
-        writer.write(found?).map_err(index_error)
+        writer.write(&found?).map_err(index_error)
     })?;
     executor.progress.finish(Step::Compare);
     Ok(writer.finish().map_err(index_error)?.publish()?)
@@ -250,4 +262,23 @@ pub(super) fn looks_of_video_bytes(clip: Option<Clip>, bytes: &blake3::Hasher) -
     let clip = clip.map(|clip| (clip.start_s.to_bits(), clip.end_s.map(f64::to_bits)));
     let shown = Digest::of_fields([bytes.0.as_slice(), format!("{clip:?}").as_bytes()]);
     [shown, bytes].map(|digest| Look { pixels: digest.first_bits(), hash: None }).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_columnar::check_round_trip;
+
+    use super::*;
+
+    #[test]
+    fn every_column_holds_its_own_field() {
+        let look = |pixels, hash| Look { pixels, hash };
+        let visuals = vec![vec![look(1, Some(2)), look(3, None)], vec![look(4, Some(5))]];
+        let found = [
+            Found { entry: 6, look: Ok(RecordLook { text: 7, visuals }) },
+            Found { entry: 8, look: Err(Rejection::new(RejectCode::MediaCorrupt, "cut short")) },
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        check_round_trip::<LookTable, _>(folder.path(), &found).unwrap();
+    }
 }

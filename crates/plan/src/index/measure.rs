@@ -38,6 +38,10 @@ impl Entry {
     pub(crate) fn row(&self) -> Option<&IndexRow> {
         self.outcome.as_ref().ok().map(|measured| &measured.row)
     }
+
+    pub(crate) fn rejection(&self) -> Option<&Rejection> {
+        self.outcome.as_ref().err()
+    }
 }
 
 /// Measures the record in some annotation bytes: one entry, or one for each piece of a record that is too long.

@@ -122,7 +122,7 @@ fn build_split(
     executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |(num_bytes, entries)| {
         let entries = entries.map_err(PlanError::Storage)?;
         executor.progress.advance(entries.len() as u64, num_bytes);
-        entries.into_iter().flatten().try_for_each(|entry| writer.write(entry)).map_err(index_error)
+        entries.into_iter().flatten().try_for_each(|entry| writer.write(&entry)).map_err(index_error)
     })?;
     Ok(writer.finish().map_err(index_error)?.publish()?)
 }

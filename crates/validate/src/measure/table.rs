@@ -5,7 +5,7 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use manyframe_base::FileError;
-use manyframe_columnar::{RowColumn, RowWriter, schema_of_rows};
+use manyframe_columnar::{TableWriter, columns_of, schema_of_row, table};
 
 use super::sample::{POSITION_BOUNDS, SampleMeasure};
 use crate::error::ValidateError;
@@ -18,80 +18,91 @@ use crate::error::ValidateError;
 pub fn write_table(path: &Path, measures: &[SampleMeasure]) -> Result<(), ValidateError> {
     let file = BufWriter::new(File::create(path).map_err(FileError::write(path))?);
     let table = |error| ValidateError::Table { path: path.to_owned(), error };
-    let mut writer = RowWriter::new(file, columns()).map_err(table)?;
+    let mut writer = TableWriter::<MeasureTable, _>::new(file).map_err(table)?;
     for measure in measures {
-        writer.write(measure.clone()).map_err(table)?;
+        writer.write(measure).map_err(table)?;
     }
     writer.finish().map_err(table).map(|_file| ())
 }
 
 /// The JSON Schema of a row of `validation.parquet`.
 pub fn table_schema() -> serde_json::Value {
-    schema_of_rows(
-        "ValidationRow",
-        "A row of validation.parquet: a sample that was chosen to be run through a model.",
-        &columns(),
-    )
+    let description = "A row of validation.parquet: a sample that was chosen to be run through a model.";
+    schema_of_row("ValidationRow", description, &columns_of::<MeasureTable>())
 }
 
-type Column = RowColumn<SampleMeasure>;
-
-/// The columns, each with its description and where its values come from.
-fn columns() -> Vec<Column> {
-    let mut columns = sample_columns();
-    columns.extend(token_columns());
-    columns.extend(loss_columns());
-    columns
+table! {
+    /// The columns of `validation.parquet`, which nothing here reads.
+    struct MeasureTable<'r>(measure: &'r SampleMeasure) -> () {
+        /// id of the record, the sample's key in shards
+        id: String = &measure.id.to_string(),
+        /// name of its source
+        source: String = &measure.source,
+        /// temporal, spatial, image or text
+        layout: String = measure.layout.as_str(),
+        /// number of images
+        num_images: u64 = measure.num_images,
+        /// text tokens that the dataset states
+        stated_text_tokens: u64 = measure.stated.text,
+        /// of these, tokens of delimiters
+        stated_delimiter_tokens: u64 = measure.stated.delimiters,
+        /// image tokens that the dataset states
+        stated_visual_tokens: u64 = measure.stated.visual,
+        /// text tokens that the model saw
+        text_tokens: u64 = measure.seen.text,
+        /// of these, tokens of delimiters
+        delimiter_tokens: u64 = measure.seen.delimiters,
+        /// image tokens that the model saw
+        visual_tokens: u64 = measure.seen.visual,
+        /// why it could not be run
+        unusable: Option<String> = measure.unusable.map(|reason| reason.as_str()),
+        /// labels that were predicted
+        num_labels: u64 = measure.num_labels,
+        /// labels whose loss is NaN or infinite
+        num_not_finite: u64 = measure.num_not_finite,
+        /// mean loss of a label, in nats
+        loss_mean: Option<f64> = measure.loss_mean(),
+        /// sum of the finite losses, in nats
+        loss_sum: f64 = measure.loss_sum,
+        /// labels of each answer
+        answer_labels: Vec<u64> = &measure.answers.iter().map(|answer| answer.num_labels).collect::<Vec<_>>(),
+        /// sum of the losses of each answer, in nats, as a JSON list
+        answer_losses: String = &answer_losses(measure),
+        /// mean loss with blank images, in nats
+        loss_blank: Option<f64> = measure.controls.blank,
+        /// mean loss with another sample's images, in nats
+        loss_other: Option<f64> = measure.controls.other,
+        /// labels from position 0, 1024, 4096, 16384 and 65536 on
+        position_labels: Vec<u64> = &measure.positions.map(|range| range.num_labels),
+        positions: PositionColumns = measure.positions.map(|range| range.mean()),
+    }
+    read {
+        _ = (id, source, layout, num_images, stated_text_tokens, stated_delimiter_tokens, stated_visual_tokens);
+        _ = (text_tokens, delimiter_tokens, visual_tokens, unusable, num_labels, num_not_finite, loss_mean, loss_sum);
+        _ = (answer_labels, answer_losses, loss_blank, loss_other, position_labels, positions);
+        Ok(())
+    }
 }
 
-fn sample_columns() -> Vec<Column> {
-    vec![
-        Column::text("id", "id of the record, the sample's key in shards", |row| Some(row.id.to_string())),
-        Column::text("source", "name of its source", |row| Some(row.source.clone())),
-        Column::text("layout", "temporal, spatial, image or text", |row| Some(row.layout.as_str().to_owned())),
-        Column::number("num_images", "number of images", |row| Some(row.num_images)),
-    ]
+table! {
+    /// Losses by position: a column for each of `POSITION_BOUNDS`.
+    struct PositionColumns<'r>(means: [Option<f64>; POSITION_BOUNDS.len()]) -> [Option<f64>; POSITION_BOUNDS.len()] {
+        /// mean loss of the labels from this position to the next bound, in nats
+        loss_from_0: Option<f64> = means[0],
+        /// mean loss of the labels from this position to the next bound, in nats
+        loss_from_1024: Option<f64> = means[1],
+        /// mean loss of the labels from this position to the next bound, in nats
+        loss_from_4096: Option<f64> = means[2],
+        /// mean loss of the labels from this position to the next bound, in nats
+        loss_from_16384: Option<f64> = means[3],
+        /// mean loss of the labels from this position to the next bound, in nats
+        loss_from_65536: Option<f64> = means[4],
+    }
+    read { Ok([loss_from_0, loss_from_1024, loss_from_4096, loss_from_16384, loss_from_65536]) }
 }
 
-fn token_columns() -> Vec<Column> {
-    vec![
-        Column::number("stated_text_tokens", "text tokens that the dataset states", |row| Some(row.stated.text)),
-        Column::number("stated_delimiter_tokens", "of these, tokens of delimiters", |row| Some(row.stated.delimiters)),
-        Column::number("stated_visual_tokens", "image tokens that the dataset states", |row| Some(row.stated.visual)),
-        Column::number("text_tokens", "text tokens that the model saw", |row| Some(row.seen.text)),
-        Column::number("delimiter_tokens", "of these, tokens of delimiters", |row| Some(row.seen.delimiters)),
-        Column::number("visual_tokens", "image tokens that the model saw", |row| Some(row.seen.visual)),
-        Column::text("unusable", "why it could not be run", |row| {
-            row.unusable.map(|reason| reason.as_str().to_owned())
-        }),
-    ]
-}
-
-fn loss_columns() -> Vec<Column> {
-    let mut columns = vec![
-        Column::number("num_labels", "labels that were predicted", |row| Some(row.num_labels)),
-        Column::number("num_not_finite", "labels whose loss is NaN or infinite", |row| Some(row.num_not_finite)),
-        Column::real("loss_mean", "mean loss of a label, in nats", SampleMeasure::loss_mean),
-        Column::real("loss_sum", "sum of the finite losses, in nats", |row| Some(row.loss_sum)),
-        Column::numbers("answer_labels", "labels of each answer", |row| {
-            row.answers.iter().map(|answer| answer.num_labels).collect()
-        }),
-        Column::text("answer_losses", "sum of the losses of each answer, in nats, as a JSON list", |row| {
-            let sums: Vec<f64> = row.answers.iter().map(|answer| answer.loss_sum).collect();
-            Some(serde_json::json!(sums).to_string())
-        }),
-        Column::real("loss_blank", "mean loss with blank images, in nats", |row| row.controls.blank),
-        Column::real("loss_other", "mean loss with another sample's images, in nats", |row| row.controls.other),
-        Column::numbers("position_labels", "labels from position 0, 1024, 4096, 16384 and 65536 on", |row| {
-            row.positions.iter().map(|range| range.num_labels).collect()
-        }),
-    ];
-    let names: [_; POSITION_BOUNDS.len()] =
-        ["loss_from_0", "loss_from_1024", "loss_from_4096", "loss_from_16384", "loss_from_65536"];
-    columns.extend(names.into_iter().enumerate().map(|(index, name)| {
-        let doc = "mean loss of the labels from this position to the next bound, in nats";
-        #[expect(clippy::indexing_slicing, reason = "there are as many names as ranges of positions")]
-        Column::real(name, doc, move |row| row.positions[index].mean())
-    }));
-    columns
+/// Numbers are JSON, so that lists of them always are, too.
+fn answer_losses(measure: &SampleMeasure) -> String {
+    let losses: Vec<f64> = measure.answers.iter().map(|answer| answer.loss_sum).collect();
+    serde_json::json!(losses).to_string()
 }

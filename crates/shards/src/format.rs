@@ -1,0 +1,144 @@
+//! What a shard format is: it writes samples to one file and reads them back, whole, listed, or picked, and may put
+//! something beside the shards of a dataset.
+
+use std::io::Write;
+use std::path::Path;
+
+use manyframe_core::{BlobRef, Digest, ImageFormat, Layout, RecordId, Sample};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::error::ShardError;
+
+/// A shard format.
+pub(crate) trait Format: Sync {
+    /// The name in paths and pipeline files.
+    fn name(&self) -> &'static str;
+
+    /// File name extension, without a dot.
+    fn extension(&self) -> &'static str;
+
+    /// Whether token ids and labels, which follow from the rest of a sample, are stored.
+    fn stores_tokens(&self) -> bool;
+
+    /// Starts a shard.
+    fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError>;
+
+    /// Whole samples, one at a time.
+    fn read(&self, path: &Path) -> Result<Samples, ShardError>;
+
+    /// Samples without the bytes of their images.
+    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError>;
+
+    /// The entry at a position that [`Self::list`] returned.
+    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError>;
+
+    /// The sample at a position that [`Self::list`] returned.
+    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError>;
+
+    /// The sample with an id; `None` if the shard does not have it.
+    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError>;
+
+    /// What readers of the format expect beside the shards of a finished dataset: nothing, by default.
+    fn finish_dataset(&self, _shards: &[FinishedShard]) -> BesideShards {
+        BesideShards::default()
+    }
+}
+
+/// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.
+pub trait ShardWriter: Send {
+    /// Appends a sample.
+    ///
+    /// # Errors
+    /// If the sample contradicts itself or is too large, or the sink fails. The shard is of no use afterwards.
+    fn write(&mut self, sample: &Sample) -> Result<(), ShardError>;
+
+    /// Writes the end of the file, flushes, and closes the sink.
+    fn finish(self: Box<Self>) -> Result<ShardSummary, ShardError>;
+}
+
+/// What was written to a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShardSummary {
+    /// Number of samples.
+    pub num_samples: u64,
+    /// Size of the file.
+    pub num_bytes: u64,
+    /// BLAKE3 digest of the file, computed while it was written.
+    pub digest: Digest,
+}
+
+/// A sample of a shard without the bytes of its images.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SampleEntry {
+    /// Where it is in the shard: first byte of a tar, row of a table. [`entry_at`](crate::entry_at) finds it again.
+    pub position: u64,
+    /// The sample, with `images` empty. Its cost still counts them.
+    pub sample: Sample,
+    /// Its images in placeholder order.
+    pub images: Vec<ImageEntry>,
+}
+
+/// Where an image of a shard is, and what it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageEntry {
+    /// Where its bytes are.
+    pub blob: BlobRef,
+    /// Their encoding.
+    pub format: ImageFormat,
+    /// Width in pixels.
+    pub width_px: u32,
+    /// Height in pixels.
+    pub height_px: u32,
+}
+
+/// Samples of a shard in order. After an error there are no more.
+pub type Samples = Box<dyn Iterator<Item = Result<Sample, ShardError>> + Send>;
+/// Entries of a shard in order. After an error there are no more.
+pub type SampleEntries = Box<dyn Iterator<Item = Result<SampleEntry, ShardError>> + Send>;
+
+/// A shard of a dataset that is complete.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FinishedShard {
+    /// Its path, relative to the dataset: `parquet/temporal/000003.parquet`.
+    pub path: String,
+    /// The layout of its samples; `None` if shards are not split by layout.
+    pub layout: Option<Layout>,
+    /// Number of its samples.
+    pub num_samples: u64,
+    /// Size of the file.
+    pub num_bytes: u64,
+}
+
+/// What is beside the shards of one format.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct BesideShards {
+    /// Lines for the front matter of the data card; empty if the format asks for none.
+    pub card_yaml: String,
+    /// Files, each with its path relative to the dataset.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// Readers count images by their number, so a cost that says otherwise would not come back.
+pub(crate) fn check_counts(sample: &Sample) -> Result<(), ShardError> {
+    let (counted, found) = (sample.cost.num_images, sample.images.len() as u64);
+    if counted == found {
+        return Ok(());
+    }
+    Err(ShardError::Sample { id: sample.id, detail: format!("its cost counts {counted} images, it has {found}") })
+}
+
+/// An iterator over what a function returns, up to the first `None` or error.
+pub(crate) fn until_error<T>(
+    mut next: impl FnMut() -> Result<Option<T>, ShardError>,
+) -> impl Iterator<Item = Result<T, ShardError>> {
+    let mut is_over = false;
+    std::iter::from_fn(move || {
+        if is_over {
+            return None;
+        }
+        let item = next().transpose();
+        is_over = !matches!(item, Some(Ok(_)));
+        item
+    })
+}

@@ -1,0 +1,188 @@
+//! The one schema of samples as rows: its columns, from which come the Arrow schema of Parquet shards, their features for
+//! Hugging Face, and a JSON Schema.
+//!
+//! What the columns do not hold is JSON in `metadata`.
+
+use std::sync::Arc;
+
+use manyframe_columnar::{List, columns_of, schema_of_row, table};
+use manyframe_core::{Message, Role, Sample, SampleImage, SampleTokens};
+
+/// A sample as it is written.
+#[derive(Clone, Copy)]
+pub(crate) struct SampleParts<'a> {
+    pub(crate) sample: &'a Sample,
+    /// File names of its images.
+    pub(crate) names: &'a [String],
+    pub(crate) label_spans: &'a [(i64, i64)],
+    pub(crate) num_tokens: i64,
+    pub(crate) num_images: i64,
+    /// JSON of `SampleMetadata`.
+    pub(crate) metadata: &'a str,
+}
+
+/// A sample as it is read, nothing in it checked but types.
+pub(crate) struct SampleRow {
+    pub(crate) id: String,
+    pub(crate) source: Arc<str>,
+    pub(crate) subset: Arc<str>,
+    pub(crate) layout: String,
+    /// Role and content of each message.
+    pub(crate) messages: Vec<(String, String)>,
+    pub(crate) images: Vec<StoredImage>,
+    pub(crate) prompt: String,
+    pub(crate) label_spans: Vec<(i64, i64)>,
+    pub(crate) tokens: Option<SampleTokens>,
+    pub(crate) num_tokens: i64,
+    /// Number of images, also where `images` lacks their bytes.
+    pub(crate) num_images: i64,
+    pub(crate) metadata: String,
+}
+
+/// An encoded image of a row.
+pub(crate) struct StoredImage {
+    /// `None` where they are absent or were not read.
+    pub(crate) bytes: Option<Vec<u8>>,
+    pub(crate) name: String,
+}
+
+/// The columns of tokens, which tables of earlier versions do not have.
+pub(crate) const TOKEN_COLUMNS: [&str; 3] = ["input_ids", "labels", "image_positions"];
+/// The column of images.
+pub(crate) const IMAGES: &str = "images";
+/// The field of [`IMAGES`] that takes nearly all the space.
+pub(crate) const IMAGE_BYTES: &str = "images.bytes";
+
+table! {
+    /// A row of a Parquet shard.
+    pub(crate) struct SampleTable<'r>(row: SampleParts<'r>) -> SampleRow {
+        /// Identity: 32 hexadecimal digits; in a tar, the key of the sample's members.
+        id: String as Distinct = &row.sample.id.to_string(),
+        /// Name of the source in the pipeline file.
+        source: Arc<str> = &row.sample.source,
+        /// Part of the source; may be empty.
+        subset: Arc<str> = &row.sample.subset,
+        /// What kind of visuals it holds.
+        layout: String = row.sample.layout.as_str(),
+        /// The conversation: role and content of each message, with placeholders.
+        messages: List<MessageTable> = row.sample.messages.iter().collect(),
+        /// The images in placeholder order, as Hugging Face `datasets` stores images.
+        images: List<ImageTable> = row.names.iter().zip(&row.sample.images).collect(),
+        /// The whole text as the trainer sees it, chat template included.
+        prompt: String = &row.sample.prompt,
+        /// Where in `prompt` the loss falls: (first, one past last) character, counted in Unicode scalar values.
+        label_spans: List<SpanTable> = row.label_spans.to_vec(),
+        tokens: TokenColumns = row.sample.tokens.as_ref(),
+        /// Length of the sequence in tokens: `text_tokens` and `visual_tokens`.
+        num_tokens: i64 = row.num_tokens,
+        /// Number of images.
+        num_images: i64 = row.num_images,
+        /// JSON with everything else: see `sample-metadata.schema.json`.
+        metadata: String = row.metadata,
+    }
+    read {
+        Ok(SampleRow {
+            id, source, subset, layout, messages, images, prompt, label_spans, tokens, num_tokens, num_images, metadata,
+        })
+    }
+}
+
+table! {
+    /// An element of `messages`.
+    pub(crate) struct MessageTable<'r>(message: &'r Message) -> (String, String) {
+        /// Who speaks: system, user or assistant.
+        role: String = role_text(message.role),
+        /// What is said.
+        content: String = &message.content,
+    }
+    read { Ok((role, content)) }
+}
+
+table! {
+    /// An element of `images`.
+    pub(crate) struct ImageTable<'r>(image: (&'r String, &'r SampleImage)) -> StoredImage {
+        /// The encoded image.
+        bytes: Option<Vec<u8>> as Raw = Some(&image.1.bytes),
+        /// File name within the sample, such as `000.jpg`.
+        path: String = image.0,
+    }
+    read { Ok(StoredImage { bytes, name: path }) }
+}
+
+table! {
+    /// An element of `label_spans`.
+    pub(crate) struct SpanTable<'r>(span: (i64, i64)) -> (i64, i64) {
+        /// First character.
+        start: i64 = span.0,
+        /// One past the last character.
+        end: i64 = span.1,
+    }
+    read { Ok((start, end)) }
+}
+
+table! {
+    /// The prompt as token ids, and what is to be predicted; all absent where it was not tokenised.
+    pub(crate) struct TokenColumns<'r>(tokens: Option<&'r SampleTokens>) -> Option<SampleTokens> {
+        /// Ids of tokens; −200 for each image.
+        input_ids: Option<Vec<i32>> = tokens.map(|tokens| &*tokens.input_ids),
+        /// The id to be predicted at each position, not shifted; −100 where there is no loss.
+        labels: Option<Vec<i32>> = tokens.map(|tokens| &*tokens.labels),
+        /// Positions of the images in `input_ids`.
+        image_positions: Option<Vec<i32>> = signed_positions(tokens).as_deref(),
+    }
+    read {
+        match (input_ids, labels, image_positions) {
+            (Some(input_ids), Some(labels), Some(positions)) => {
+                let position = |n: i32| u32::try_from(n).map_err(|_negative| format!("image position {n} is negative"));
+                let image_positions = positions.into_iter().map(position).collect::<Result<_, _>>()?;
+                Ok(Some(SampleTokens { input_ids, labels, image_positions }))
+            }
+            (None, None, None) => Ok(None),
+            _ => Err(format!("only some of {TOKEN_COLUMNS:?} are absent")),
+        }
+    }
+}
+
+table! {
+    /// The column that finds a sample.
+    pub(crate) struct IdTable<'r>(id: &'r str) -> String {
+        id: String = id,
+    }
+    read { Ok(id) }
+}
+
+pub(crate) fn role_text(role: Role) -> &'static str {
+    match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    }
+}
+
+/// A row has less than 2³¹ tokens.
+fn signed_positions(tokens: Option<&SampleTokens>) -> Option<Vec<i32>> {
+    tokens.map(|tokens| tokens.image_positions.iter().map(|position| position.cast_signed()).collect())
+}
+
+/// The JSON Schema of a row of a Parquet shard.
+pub fn sample_row_schema() -> serde_json::Value {
+    let columns = columns_of::<SampleTable>();
+    schema_of_row("SampleRow", "A row of a Parquet shard: a sample.", &columns)
+}
+
+#[cfg(test)]
+mod tests {
+    use schemars::schema_for;
+
+    use super::*;
+    use crate::json::SampleJson;
+
+    #[test]
+    fn rows_and_json_describe_what_they_share_alike() {
+        let (row, json) = (sample_row_schema(), schema_for!(SampleJson));
+        for name in ["id", "source", "subset", "layout", "prompt", "label_spans", "num_tokens"] {
+            let of_row = &row["properties"][name]["description"];
+            assert!(of_row.is_string() && *of_row == json.as_value()["properties"][name]["description"], "{name}");
+        }
+    }
+}
