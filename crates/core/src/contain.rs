@@ -1,4 +1,4 @@
-//! Runs code of others, such as decoders, that may panic on hostile bytes: such a panic costs a record, not the run.
+//! Runs third-party code that may panic on hostile bytes, such as decoders: a panic costs a record, not the run.
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -7,18 +7,18 @@ thread_local! {
     static IS_CONTAINED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// What the code returns, or the text of its panic. What it was working on must not be used after a panic.
+/// What the code returns, or the text of its panic. After a panic, do not use what the code was working on.
 pub fn contained<T>(code: impl FnOnce() -> T) -> Result<T, String> {
     let before = IS_CONTAINED.replace(true);
     let result = catch_unwind(AssertUnwindSafe(code));
     IS_CONTAINED.set(before);
     result.map_err(|panic| {
         let text = panic.downcast_ref::<&str>().copied().or_else(|| panic.downcast_ref::<String>().map(String::as_str));
-        text.unwrap_or("it gave up").to_owned()
+        text.unwrap_or("a panic without a message").to_owned()
     })
 }
 
-/// Whether a panic of this thread would be contained; a panic hook need not shout then.
+/// Whether a panic of this thread would be contained: a panic hook then has nothing to report.
 pub fn is_contained() -> bool {
     IS_CONTAINED.get()
 }

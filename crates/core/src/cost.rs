@@ -3,18 +3,18 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The exact cost of a sample under one dialect and tokenizer. Costs add up.
+/// The exact cost of a sample under one dialect and tokenizer. Costs can be added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
     /// Tokens of text: turns, template headers, end tokens, and the delimiters around visuals.
     pub text_tokens: u64,
-    /// Those of `text_tokens` that the delimiters of visuals add: what the text with bare placeholders has fewer.
+    /// The part of `text_tokens` that is due to the delimiters of visuals: bare placeholders would have so many fewer.
     pub delimiter_tokens: u64,
-    /// Tokens that stand for images: images × tokens per image.
+    /// Tokens of images: images × tokens per image.
     pub visual_tokens: u64,
-    /// Placeholders, which is encoded images: single images, frames, overviews and sub-images alike.
+    /// Encoded images, each with a placeholder: single images, frames, overviews and tiles alike.
     pub num_images: u64,
-    /// Those of `num_images` that are frames of videos.
+    /// The part of `num_images` that is frames of videos.
     pub num_frames: u64,
 }
 
@@ -35,7 +35,7 @@ impl std::ops::AddAssign for Cost {
     }
 }
 
-/// Samples and what they cost together. Totals add up.
+/// A number of samples and their cost together. Totals can be added.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Total {
     /// Number of samples.
@@ -46,7 +46,7 @@ pub struct Total {
 }
 
 impl Total {
-    /// Counts one sample more.
+    /// Adds one sample.
     pub fn count(&mut self, cost: Cost) {
         self.num_samples += 1;
         self.cost += cost;

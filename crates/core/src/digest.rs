@@ -14,8 +14,8 @@ pub struct Digest(pub [u8; 32]);
 
 /// The identity of a record: the first 16 bytes of a BLAKE3 digest over its source, upstream id, text and media paths.
 ///
-/// It is written as 32 lower-case hexadecimal digits and doubles as the sample key in shards.
-/// It does not depend on where the record stands in its file, nor on where the files are on this machine.
+/// It is written as 32 lower-case hexadecimal digits, and is the sample key in shards.
+/// It does not depend on the record's position in its file, nor on where the files are on this machine.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct RecordId(pub [u8; 16]);
 
@@ -23,29 +23,31 @@ pub struct RecordId(pub [u8; 16]);
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 #[error("{text:?} is not {expected} hexadecimal digits")]
 pub struct ParseDigestError {
-    /// The string that was given.
+    /// The string.
     pub text: String,
     /// How many hexadecimal digits were expected.
     pub expected: usize,
 }
 
-/// The position of a record in a draw: a uniform 64-bit number from (seed, purpose, record id).
+/// The rank of a record in a draw: a uniform 64-bit number from (seed, purpose, record id).
 ///
 /// Taking the N records of lowest rank is consistent: a larger N keeps all that a smaller one chose.
-/// `purpose` keeps draws apart, so that being drawn early does not mean being placed early.
+/// `purpose` keeps draws independent: a record that is drawn early is not therefore delivered early.
 pub fn rank(seed: u64, purpose: &str, id: RecordId) -> u64 {
     let mut bytes = [0; 64];
     let fields = [&seed.to_le_bytes()[..], &(purpose.len() as u64).to_le_bytes(), purpose.as_bytes(), &id.0];
-    let mut end = 0;
+    let mut rest = bytes.as_mut_slice();
     for field in fields {
-        let Some(place) = bytes.get_mut(end..end + field.len()) else { return rank_of_long_purpose(fields) };
-        place.copy_from_slice(field);
-        end += field.len();
+        let Some((front, back)) = rest.split_at_mut_checked(field.len()) else { return rank_of_long_purpose(fields) };
+        front.copy_from_slice(field);
+        rest = back;
     }
-    first_bits(&blake3::hash(bytes.get(..end).unwrap_or_default()))
+    let num_unused = rest.len();
+    let (used, _) = bytes.split_at(bytes.len() - num_unused);
+    first_bits(&blake3::hash(used))
 }
 
-/// Hashing once from one buffer is what makes ranks cheap; a purpose that does not fit into it is hashed piece by piece.
+/// One hash over one buffer makes ranks cheap. A purpose that does not fit into the buffer is hashed field by field.
 fn rank_of_long_purpose(fields: [&[u8]; 4]) -> u64 {
     let mut hasher = blake3::Hasher::new();
     for field in fields {
@@ -55,7 +57,8 @@ fn rank_of_long_purpose(fields: [&[u8]; 4]) -> u64 {
 }
 
 fn first_bits(hash: &blake3::Hash) -> u64 {
-    hash.as_bytes().first_chunk().map_or(0, |first: &[u8; 8]| u64::from_le_bytes(*first))
+    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 impl Digest {
@@ -66,10 +69,11 @@ impl Digest {
 
     /// Its first 64 bits, for tables that need no more.
     pub fn first_bits(&self) -> u64 {
-        self.0.first_chunk().map_or(0, |first: &[u8; 8]| u64::from_be_bytes(*first))
+        let [a, b, c, d, e, f, g, h, ..] = self.0;
+        u64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 
-    /// The digest of a sequence of fields, each with its length, so that no two different sequences collide by joining.
+    /// The digest of a sequence of fields, each with its length: where a field ends matters.
     pub fn of_fields<'a>(fields: impl IntoIterator<Item = &'a [u8]>) -> Self {
         let mut hasher = blake3::Hasher::new();
         for field in fields {
@@ -81,28 +85,26 @@ impl Digest {
 }
 
 impl RecordId {
-    /// The record id made of a digest's first half.
+    /// The record id that is the first half of a digest.
     pub fn from_digest(digest: Digest) -> Self {
         let mut half = [0; 16];
         half.copy_from_slice(digest.0.split_at(16).0);
         Self(half)
     }
 
-    /// The id of the n-th (n ≥ 1) further record that is identical to this one in every field.
+    /// The id of the n-th (n ≥ 1) further record with the same content.
     #[must_use]
     pub fn occurrence(self, n: u64) -> Self {
         Self::from_digest(Digest::of_fields([&self.0[..], b"occurrence", &n.to_le_bytes()]))
     }
-}
 
-impl RecordId {
-    /// The id of the n-th piece (from 0) of a record that is delivered as several samples.
+    /// The id of the n-th part (from 0) of a record that is split into several samples.
     #[must_use]
     pub fn piece(self, n: u64) -> Self {
         Self::from_digest(Digest::of_fields([&self.0[..], b"piece", &n.to_le_bytes()]))
     }
 
-    /// The id of the n-th (n ≥ 1) further time that a record is delivered.
+    /// The id of the n-th (n ≥ 1) further delivery of a record.
     #[must_use]
     pub fn repetition(self, n: u64) -> Self {
         Self::from_digest(Digest::of_fields([&self.0[..], b"repetition", &n.to_le_bytes()]))
@@ -110,7 +112,7 @@ impl RecordId {
 }
 
 fn write_hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    // In one piece: ids are written for each record, more than once.
+    // One write for all digits: ids are written several times for each record.
     let mut digits = [0; 64];
     for (pair, byte) in digits.chunks_exact_mut(2).zip(bytes) {
         pair.copy_from_slice(&[hex_digit(byte >> 4), hex_digit(byte & 0xF)]);
@@ -192,12 +194,25 @@ mod tests {
     fn a_record_id_survives_its_text_form() {
         let id = RecordId::from_digest(Digest::of(b"x"));
         assert_eq!(id.to_string().parse::<RecordId>(), Ok(id));
-        assert!("xyz".parse::<RecordId>().is_err());
+        for text in ["xyz".to_owned(), id.to_string() + "0", "g".repeat(32)] {
+            assert_eq!(text.parse::<RecordId>(), Err(ParseDigestError { text, expected: 32 }));
+        }
     }
 
     #[test]
     fn fields_are_kept_apart() {
         assert_ne!(Digest::of_fields([&b"ab"[..], b"c"]), Digest::of_fields([&b"a"[..], b"bc"]));
+    }
+
+    #[test]
+    fn a_long_purpose_is_ranked_as_a_short_one() {
+        // BLAKE3 of seed, length of the purpose, purpose and id, whether they fit into the buffer or not.
+        let id = RecordId::from_digest(Digest::of(b"x"));
+        for purpose in ["p", &"p".repeat(32), &"p".repeat(33), &"p".repeat(100)] {
+            let fields = [&7_u64.to_le_bytes()[..], &(purpose.len() as u64).to_le_bytes(), purpose.as_bytes(), &id.0];
+            let first = *blake3::hash(&fields.concat()).as_bytes().first_chunk().unwrap();
+            assert_eq!(rank(7, purpose, id), u64::from_le_bytes(first), "{}", purpose.len());
+        }
     }
 
     #[test]

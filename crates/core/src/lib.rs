@@ -1,4 +1,4 @@
-//! The vocabulary of manyframe: records and their visuals, rejects, costs, digests, samples.
+//! The vocabulary of manyframe: records and their visuals, rejections, costs, digests, index rows, samples.
 //!
 //! ```text
 //! Record (sources) ──▶ IndexRow (plan, samplers) ──▶ Sample (engine, shards)
@@ -22,7 +22,9 @@ pub use cost::{Cost, Total};
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
-pub use record::{Origin, Part, Position, Record, RecordError, Role, Turn, Visual, VisualKind, is_document};
+pub use record::{
+    Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,
+};
 pub use reject::{RejectCode, RejectedRecord, Rejection};
 pub use sample::{ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual};
 pub use signature::Signature;

@@ -1,14 +1,14 @@
-//! Where the media of a record are. Nothing here opens them: paths are as upstream wrote them, and untrusted.
+//! Where the media of a record are. Paths are as upstream wrote them, untrusted; nothing here opens them.
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-/// What a reference points at, as far as the annotation tells.
+/// Whether a reference is to an image or a video, according to the annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaKind {
-    /// A still image. Of an animated file the first frame is meant.
+    /// A still image. Of an animated file, the first frame.
     Image,
     /// A video file, an animated GIF, or a directory of frames.
     Video,
@@ -17,14 +17,14 @@ pub enum MediaKind {
 /// A reference to an image or a video.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct MediaRef {
-    /// What is expected there.
+    /// What it should be.
     pub kind: MediaKind,
     /// Where it is.
     pub location: MediaLocation,
-    /// The part of a video that is meant; `None` is all of it.
+    /// The part of a video that the record is about; `None` is all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
-    /// Frames per second where the media cannot say it: frame directories, and GIFs that upstream reads at a fixed rate.
+    /// Frames per second of media that do not have it: frame directories, and GIFs that upstream reads at a fixed rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
 }
@@ -32,9 +32,9 @@ pub struct MediaRef {
 /// A part of a video, in seconds from its first frame.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Clip {
-    /// First moment that belongs to the clip.
+    /// Where the clip starts.
     pub start_s: f64,
-    /// First moment that no longer does. `None` is the end of the video.
+    /// Where it ends. `None` is the end of the video.
     pub end_s: Option<f64>,
 }
 
@@ -46,8 +46,8 @@ pub enum MediaLocation {
     Path(String),
     /// Encoded bytes inside a file that the source itself named.
     Blob(BlobRef),
-    /// Images that were sampled or cut before, in placeholder order: the frames of a video, or the overview and
-    /// sub-images of a tiled image (then with its grid).
+    /// Images that an earlier build sampled or cut, in placeholder order: the frames of a video, or the overview and
+    /// tiles of an image (with its grid).
     Prepared {
         /// The encoded images.
         images: Vec<BlobRef>,
@@ -82,7 +82,7 @@ pub enum BlobRef {
     },
 }
 
-/// Rows and columns of sub-images, in reading order.
+/// Rows and columns of tiles, in reading order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
 pub struct Grid {
     /// Number of rows, at least 1.
@@ -92,7 +92,7 @@ pub struct Grid {
 }
 
 impl Grid {
-    /// Number of sub-images.
+    /// Number of tiles, without the overview.
     pub fn num_tiles(self) -> u64 {
         u64::from(self.rows) * u64::from(self.columns)
     }

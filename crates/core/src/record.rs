@@ -1,11 +1,12 @@
-//! A conversation whose visuals are typed, so that no code below `sources` and above `format` sees a placeholder string.
+//! A conversation whose visuals are typed: between `sources` and `format`, no code sees a placeholder string.
 
 use std::sync::Arc;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Digest, MediaKind, MediaLocation, MediaRef, RecordId};
+use crate::digest::{Digest, RecordId};
+use crate::media::{MediaKind, MediaLocation, MediaRef};
 
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
@@ -27,7 +28,7 @@ pub enum VisualKind {
     Image,
     /// Frames in time.
     Video,
-    /// An overview and rows of sub-images in space.
+    /// An overview and rows of tiles.
     Tiled,
 }
 
@@ -40,11 +41,11 @@ pub struct Visual {
     pub media: usize,
 }
 
-/// A piece of a turn.
+/// Text or a visual: what a turn consists of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Part {
-    /// Text exactly as upstream has it, without its placeholders. It may contain strings that look like tags: they are text.
+    /// Upstream's text, unchanged but for its placeholders. Strings in it that look like tags are text.
     Text(String),
     /// A visual.
     Visual(Visual),
@@ -59,16 +60,16 @@ pub struct Turn {
     pub parts: Vec<Part>,
 }
 
-/// Where a record came from, so that `manyframe why` can show the very line.
+/// Where a record was read, so that `manyframe why` can show the line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
     /// The annotation file.
     pub file: Arc<str>,
-    /// The place in it.
+    /// The position in it.
     pub position: Position,
 }
 
-/// A place in an annotation file.
+/// A position in an annotation file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Position {
@@ -97,14 +98,14 @@ impl std::fmt::Display for Origin {
     }
 }
 
-/// One conversation or document of an upstream dataset, made canonical.
+/// One conversation or document of an upstream dataset, in one form for all datasets.
 ///
 /// # Invariants
 /// * Every visual points into `media`, and every medium is pointed at exactly once, in order of appearance.
 /// * Videos point at `MediaKind::Video`, images and tiled images at `MediaKind::Image`.
 /// * Turns alternate between user and assistant, with an optional system turn first; the last one is the assistant's.
-/// * Every answer has text; visuals stand in user turns only.
-/// * A document is a text by itself: one turn of the assistant's, which answers nothing.
+/// * Every answer has text; visuals are in user turns only.
+/// * A document is a single assistant turn, without a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
     /// Identity, derived from the other fields.
@@ -123,7 +124,24 @@ pub struct Record {
     pub origin: Origin,
 }
 
-/// Why turns and media do not make a record. Sources turn each into a reject.
+/// The fields of a record that nobody has checked yet. The identity follows from them.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UncheckedRecord {
+    /// Name of the source in the pipeline file.
+    pub source: Arc<str>,
+    /// Part of the source; may be empty.
+    pub subset: Arc<str>,
+    /// The id upstream gave it; may be empty.
+    pub upstream_id: String,
+    /// The conversation or document.
+    pub turns: Vec<Turn>,
+    /// Its images and videos, in order of appearance.
+    pub media: Vec<MediaRef>,
+    /// Where it was read.
+    pub origin: Origin,
+}
+
+/// Why turns and media do not make a record; a [`Rejection`](crate::Rejection) is made from each.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum RecordError {
     /// There is no turn at all.
@@ -147,7 +165,7 @@ pub enum RecordError {
         /// Who should have spoken.
         role: Role,
     },
-    /// A visual stands in a turn that is not the user's.
+    /// A visual is in a turn that is not the user's.
     #[error("turn {turn} ({role:?}) contains an image or video")]
     VisualOutsideUserTurn {
         /// Position of the turn, from 0.
@@ -155,7 +173,7 @@ pub enum RecordError {
         /// Whose turn it is.
         role: Role,
     },
-    /// Visuals and media do not correspond one to one and in order.
+    /// Visuals do not refer to the media one by one and in order.
     #[error("{num_visuals} placeholders for {num_media} images or videos")]
     VisualsAndMedia {
         /// Visuals in the turns.
@@ -164,7 +182,7 @@ pub enum RecordError {
         num_media: usize,
     },
     /// A visual shows a medium of the wrong kind.
-    #[error("visual {visual} does not fit the kind of its medium")]
+    #[error("visual {visual} is of another kind than its medium")]
     VisualKind {
         /// Position of the visual, from 0.
         visual: usize,
@@ -172,38 +190,33 @@ pub enum RecordError {
 }
 
 impl Record {
-    /// Checks the invariants and derives the identity, in which media count by the paths upstream gave them.
-    pub fn try_new(
-        source: Arc<str>,
-        subset: Arc<str>,
-        upstream_id: String,
-        turns: Vec<Turn>,
-        media: Vec<MediaRef>,
-        origin: Origin,
-    ) -> Result<Self, RecordError> {
-        // Only a reader knows that an answer to nothing is no conversation that lacks its question.
-        if is_document(turns.iter().map(|turn| turn.role)) {
-            check_turns(&turns)?;
-        }
-        Self::try_document(source, subset, upstream_id, turns, media, origin)
+    /// Checks the invariants and derives the identity, in which media count by the paths that upstream wrote.
+    ///
+    /// # Errors
+    /// Names the first invariant that does not hold. An answer that is the only turn lacks its question.
+    pub fn try_new(record: UncheckedRecord) -> Result<Self, RecordError> {
+        check_turns(&record.turns)?;
+        Self::with_checked_turns(record)
     }
 
-    /// The same, where an answer that is the only turn is a document.
-    pub fn try_document(
-        source: Arc<str>,
-        subset: Arc<str>,
-        upstream_id: String,
-        turns: Vec<Turn>,
-        media: Vec<MediaRef>,
-        origin: Origin,
-    ) -> Result<Self, RecordError> {
-        if is_document(turns.iter().map(|turn| turn.role)) {
-            turns.iter().enumerate().try_for_each(|(index, turn)| check_turn(index, turn))?;
+    /// As [`Self::try_new`], but an answer that is the only turn is a document. Only the reader of a dataset knows that
+    /// such a record is not a conversation without its question.
+    ///
+    /// # Errors
+    /// Names the first invariant that does not hold.
+    pub fn try_document(record: UncheckedRecord) -> Result<Self, RecordError> {
+        if is_document(record.turns.iter().map(|turn| turn.role)) {
+            record.turns.iter().enumerate().try_for_each(|(index, turn)| check_turn(index, turn))?;
         } else {
-            check_turns(&turns)?;
+            check_turns(&record.turns)?;
         }
-        check_visuals(&turns, &media)?;
-        let id = record_id(&source, &subset, &upstream_id, &turns, &media);
+        Self::with_checked_turns(record)
+    }
+
+    fn with_checked_turns(record: UncheckedRecord) -> Result<Self, RecordError> {
+        check_visuals(&record.turns, &record.media)?;
+        let id = record_id(&record);
+        let UncheckedRecord { source, subset, upstream_id, turns, media, origin } = record;
         Ok(Self { id, source, subset, upstream_id, turns, media, origin })
     }
 
@@ -219,7 +232,7 @@ impl Record {
     }
 }
 
-/// Whether these are the roles of a document: a text that is trained on, and answers nothing.
+/// Whether these are the roles of a document: one assistant turn, which is trained on without a question.
 pub fn is_document(mut roles: impl Iterator<Item = Role>) -> bool {
     roles.next() == Some(Role::Assistant) && roles.next().is_none()
 }
@@ -284,7 +297,7 @@ fn check_visuals(turns: &[Turn], media: &[MediaRef]) -> Result<(), RecordError> 
     Ok(())
 }
 
-/// Fields, each behind its length, in one buffer: hashing it at once is faster than hashing many short pieces.
+/// Fields, each after its length, in one buffer: one long hash is faster than many short ones.
 #[derive(Default)]
 struct Fields(Vec<u8>);
 
@@ -317,14 +330,14 @@ impl Fields {
     }
 }
 
-fn record_id(source: &str, subset: &str, upstream_id: &str, turns: &[Turn], media: &[MediaRef]) -> RecordId {
+fn record_id(record: &UncheckedRecord) -> RecordId {
     let mut fields = Fields::default();
-    for text in [source, subset, upstream_id] {
+    for text in [&record.source, &record.subset, record.upstream_id.as_str()] {
         fields.push(text.as_bytes());
     }
-    fields.push_turns(turns);
-    for medium in media {
-        // Where this machine keeps a file is no part of a record's identity: only upstream's own paths are.
+    fields.push_turns(&record.turns);
+    for medium in &record.media {
+        // Upstream's own paths identify a record; where this machine keeps a file does not.
         match &medium.location {
             MediaLocation::Path(path) => fields.push(path.as_bytes()),
             MediaLocation::Blob(_) | MediaLocation::Prepared { .. } => fields.push(b"\0embedded"),
@@ -352,6 +365,11 @@ mod tests {
         Part::Visual(Visual { kind: VisualKind::Image, media })
     }
 
+    fn unchecked(turns: Vec<Turn>, media: Vec<MediaRef>) -> UncheckedRecord {
+        let origin = Origin { file: "a.json".into(), position: Position::File };
+        UncheckedRecord { source: "s".into(), subset: "".into(), upstream_id: "1".into(), turns, media, origin }
+    }
+
     fn record(turns: Vec<Turn>, num_media: usize) -> Result<Record, RecordError> {
         let medium = |i| MediaRef {
             kind: MediaKind::Image,
@@ -359,8 +377,7 @@ mod tests {
             clip: None,
             fps: None,
         };
-        let origin = Origin { file: "a.json".into(), position: Position::File };
-        Record::try_new("s".into(), "".into(), "1".into(), turns, (0..num_media).map(medium).collect(), origin)
+        Record::try_new(unchecked(turns, (0..num_media).map(medium).collect()))
     }
 
     #[test]
@@ -380,15 +397,13 @@ mod tests {
     }
 
     #[test]
-    fn a_document_is_an_answer_to_nothing() {
-        let document = |turns| {
-            let origin = Origin { file: "a.json".into(), position: Position::File };
-            Record::try_document("s".into(), "".into(), "1".into(), turns, vec![], origin)
-        };
+    fn a_single_answer_is_a_document_only_where_a_reader_says_so() {
+        let document = |turns| Record::try_document(unchecked(turns, vec![]));
         assert!(document(vec![turn(Role::Assistant, vec![text("Once.")])]).is_ok());
         let empty = Err(RecordError::EmptyTurn { turn: 0, role: Role::Assistant });
         assert_eq!(document(vec![turn(Role::Assistant, vec![text(" ")])]), empty);
-        assert!(record(vec![turn(Role::Assistant, vec![text("Once.")])], 0).is_err());
+        let unasked = Err(RecordError::TurnOrder { turn: 0, found: Role::Assistant, expected: Role::User });
+        assert_eq!(record(vec![turn(Role::Assistant, vec![text("Once.")])], 0), unasked);
     }
 
     #[test]
@@ -401,24 +416,16 @@ mod tests {
     fn every_medium_is_shown_once_and_in_order() {
         let turns = |a, b| vec![turn(Role::User, vec![image(a), image(b)]), turn(Role::Assistant, vec![text("x")])];
         assert!(record(turns(0, 1), 2).is_ok());
-        assert!(record(turns(1, 0), 2).is_err());
+        assert_eq!(record(turns(1, 0), 2), Err(RecordError::VisualsAndMedia { num_visuals: 2, num_media: 2 }));
         assert_eq!(record(turns(0, 1), 3), Err(RecordError::VisualsAndMedia { num_visuals: 2, num_media: 3 }));
     }
 
     #[test]
-    fn the_identity_ignores_where_the_record_stands() {
+    fn the_identity_ignores_where_the_record_was_read() {
         let turns = vec![turn(Role::User, vec![text("hi")]), turn(Role::Assistant, vec![text("ho")])];
-        let here = record(turns, 0).unwrap();
+        let here = unchecked(turns, vec![]);
         let mut there = here.clone();
-        there.origin.position = Position::Row(7);
-        let again = Record::try_new(
-            there.source.clone(),
-            there.subset.clone(),
-            there.upstream_id.clone(),
-            there.turns,
-            vec![],
-            there.origin,
-        );
-        assert_eq!(here.id, again.unwrap().id);
+        there.origin = Origin { file: "b.json".into(), position: Position::Row(7) };
+        assert_eq!(Record::try_new(here).unwrap().id, Record::try_new(there).unwrap().id);
     }
 }

@@ -1,4 +1,4 @@
-//! Records that will not be delivered, and why. A reject is data to be counted, not an error.
+//! Why a record is not delivered. A rejection is data to be counted, not an error.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,9 +87,9 @@ macro_rules! reject_codes {
 reject_codes! {
     /// The bytes of the record are not JSON, or not valid UTF-8.
     MalformedRecord = "malformed_record",
-    /// The record is JSON but lacks what the source's schema asks for, or has it in another shape.
+    /// The record is JSON, but lacks what its dataset always has, or has it in another shape.
     UnexpectedSchema = "unexpected_schema",
-    /// There is no conversation, or no turn in it.
+    /// The conversation is missing or has no turn.
     EmptyConversation = "empty_conversation",
     /// A role that is neither user, assistant nor system.
     UnknownRole = "unknown_role",
@@ -101,13 +101,13 @@ reject_codes! {
     ArtefactText = "artefact_text",
     /// Fewer placeholders than images, or more.
     PlaceholderMismatch = "placeholder_mismatch",
-    /// A placeholder stands in an answer or system text.
+    /// A placeholder is in an answer or in system text.
     PlaceholderOutsideUserTurn = "placeholder_outside_user_turn",
     /// The record refers to a kind of media that is not supported, such as audio.
     UnsupportedMedia = "unsupported_media",
     /// Start and end of a clip are not times in order, or lie outside of the video.
     ClipRange = "clip_range",
-    /// A path that leaves the media roots: absolute, `..`, a link that points outside, another scheme.
+    /// A path that leaves the media roots: absolute, `..`, a link to the outside, another scheme.
     UnsafePath = "unsafe_path",
     /// No media root has the file.
     MediaMissing = "media_missing",
@@ -119,17 +119,17 @@ reject_codes! {
     MediaTooLarge = "media_too_large",
     /// The image is smaller, or more elongated, than allowed.
     MediaShape = "media_shape",
-    /// The bytes claim a type but cannot be decoded.
+    /// The bytes are of a supported type but cannot be decoded.
     MediaCorrupt = "media_corrupt",
     /// The video has no frame that can be decoded.
     NoFrames = "no_frames",
     /// The sample is longer than the sequence length.
     TooLong = "too_long",
-    /// A filter of the source left it out.
+    /// A filter of its source left it out.
     Filtered = "filtered",
-    /// One of its images looks like one that no sample may show.
+    /// Decontamination: one of its images is a near-duplicate of one that no sample may show.
     Excluded = "excluded",
-    /// The text holds a placeholder or template token, and the pipeline file asks to reject such records.
+    /// The text contains a placeholder or template token, and the pipeline file asks to reject such records.
     LiteralTag = "literal_tag",
 }
 
@@ -147,15 +147,15 @@ mod tests {
     fn codes_and_texts_correspond() {
         for &code in RejectCode::ALL {
             assert_eq!(RejectCode::from_text(code.as_str()), Some(code));
-            assert_eq!(serde_json_text(code), code.as_str());
+            assert_eq!(code_of_serde(code.as_str()), code);
         }
     }
 
-    // The serde form must be the text form; derived names would drift from the literals silently.
-    fn serde_json_text(code: RejectCode) -> String {
+    // The serde form must be the text form; names that serde derives would drift from the literals silently.
+    fn code_of_serde(text: &str) -> RejectCode {
         use serde::de::IntoDeserializer;
         use serde::de::value::{Error, StrDeserializer};
-        let text: StrDeserializer<'_, Error> = code.as_str().into_deserializer();
-        RejectCode::deserialize(text).map(|code| code.as_str().to_owned()).unwrap_or_default()
+        let text: StrDeserializer<'_, Error> = text.into_deserializer();
+        RejectCode::deserialize(text).unwrap()
     }
 }

@@ -5,15 +5,18 @@ use std::sync::Arc;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{Cost, Grid, Origin, RecordId, Role, VisualKind};
+use crate::cost::Cost;
+use crate::digest::RecordId;
+use crate::media::Grid;
+use crate::record::{Origin, Role, VisualKind};
 
-/// What kind of visuals a sample holds; shards can be split by it.
+/// Which kinds of visuals a sample has; shards can be split by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Layout {
     /// At least one video: frames in time.
     Temporal,
-    /// No video, at least one tiled image: sub-images in space.
+    /// No video, at least one tiled image.
     Spatial,
     /// Plain images only.
     Image,
@@ -74,7 +77,7 @@ impl ImageFormat {
         }
     }
 
-    /// The format of a file name extension that [`Self::extension`] gives.
+    /// The format whose [`Self::extension`] this is.
     pub fn from_extension(extension: &str) -> Option<Self> {
         [Self::Jpeg, Self::Png, Self::Webp].into_iter().find(|format| format.extension() == extension)
     }
@@ -98,11 +101,11 @@ pub struct SampleImage {
 pub struct Message {
     /// Who speaks.
     pub role: Role,
-    /// Text in the dialect of the dataset: each placeholder stands for the next image.
+    /// Text in the dialect of the dataset, with a placeholder for each image.
     pub content: String,
 }
 
-/// Where a visual stands in the messages, and which images it shows; enough to undo the dialect when a sample is replayed.
+/// Where a visual is in the messages, and which images it shows: enough to undo the dialect when a sample is replayed.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleVisual {
     /// How it is shown.
@@ -123,7 +126,7 @@ pub struct SampleVisual {
     /// Times of the frames in seconds from the first frame of the video, as far as known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times_s: Vec<f64>,
-    /// The path upstream gave it.
+    /// The path upstream wrote; empty if its bytes were embedded.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub path: String,
     /// Width of the original in pixels, as shown.
@@ -132,32 +135,32 @@ pub struct SampleVisual {
     pub height_px: u32,
 }
 
-/// A prompt as a trainer feeds it: token ids in which an image takes one place, and the label at each place.
+/// A prompt as a trainer feeds it: token ids, with one id for each image, and a label for each id.
 ///
 /// # Invariants
 /// * `input_ids` and `labels` are equally long.
-/// * `image_positions` are the places of [`Self::IMAGE`] in `input_ids`, in order; no image has a label.
+/// * `image_positions` are the positions of [`Self::IMAGE`] in `input_ids`, in order; no image has a label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SampleTokens {
-    /// Ids of tokens; [`Self::IMAGE`] for each image, however many tokens it takes in the model.
+    /// Token ids; one [`Self::IMAGE`] for each image, however many tokens it takes in the model.
     pub input_ids: Vec<i32>,
-    /// The id that is to be predicted at each place of `input_ids`, not shifted; [`Self::IGNORED`] where there is no loss.
+    /// The id to predict at each position of `input_ids`, not shifted; [`Self::IGNORED`] where there is no loss.
     pub labels: Vec<i32>,
-    /// Where the images stand in `input_ids`.
+    /// Positions of the images in `input_ids`.
     pub image_positions: Vec<u32>,
 }
 
 impl SampleTokens {
-    /// Stands for an image among ids: −200, the number that LLaVA uses.
+    /// The id of an image: −200, as in LLaVA.
     pub const IMAGE: i32 = -200;
-    /// Stands for "no loss" among labels: −100, the number that PyTorch uses.
+    /// The label without a loss: −100, as in PyTorch.
     pub const IGNORED: i32 = -100;
 }
 
 /// A record as it is delivered.
 ///
 /// # Invariants
-/// * The messages hold as many placeholders as there are images, and `visuals` cover all images in order.
+/// * The messages have as many placeholders as there are images, and `visuals` cover all images in order.
 /// * `label_spans` are ranges of characters in `prompt`, in order, disjoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -169,7 +172,7 @@ pub struct Sample {
     pub subset: Arc<str>,
     /// The id upstream gave it; may be empty.
     pub upstream_id: String,
-    /// What kind of visuals it holds.
+    /// Which kinds of visuals it has.
     pub layout: Layout,
     /// The conversation, with placeholders.
     pub messages: Vec<Message>,
@@ -177,7 +180,7 @@ pub struct Sample {
     pub prompt: String,
     /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token.
     pub label_spans: Vec<(usize, usize)>,
-    /// The ids and labels of `prompt`; absent if the pipeline file leaves them out, or the shard does not hold them.
+    /// The ids and labels of `prompt`; absent if the pipeline file does not ask for them, or the shard does not have them.
     pub tokens: Option<SampleTokens>,
     /// Exact tokens and images.
     pub cost: Cost,

@@ -1,6 +1,6 @@
 //! Signatures: short numbers that are equal for equal things, and different for nearly all others.
 //!
-//! They find what may be equal; whether it is must be looked at. Identities are digests: see `digest.rs`.
+//! They find candidates; whether two things are equal must be checked. Identities are digests: see `digest.rs`.
 
 use twox_hash::XxHash3_64;
 

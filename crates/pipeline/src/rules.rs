@@ -133,7 +133,7 @@ impl Rules<'_> {
                 if source.annotations.as_slice().is_empty() {
                     self.broken(&[], ".annotations is missing", "a path, a pattern, or a list of them");
                 }
-                for problem in source.options.problems(kind) {
+                for problem in kind.option_problems(&source.options) {
                     let message = format!(".{}: {}", problem.option, problem.problem);
                     self.broken(&[problem.option], &message, "");
                 }

@@ -131,7 +131,7 @@ fn round_starts(turns: &[Turn]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{MediaKind, MediaLocation, MediaRef, Origin, Position, Visual, VisualKind};
+    use manyframe_core::{MediaKind, MediaLocation, MediaRef, Origin, Position, UncheckedRecord, Visual, VisualKind};
     use proptest::prelude::*;
 
     use super::*;
@@ -147,7 +147,8 @@ mod tests {
         let medium =
             MediaRef { kind: MediaKind::Image, location: MediaLocation::Path("a.jpg".into()), clip: None, fps: None };
         let origin = Origin { file: "f".into(), position: Position::File };
-        Record::try_new("s".into(), "".into(), String::new(), turns, vec![medium], origin).unwrap()
+        let (source, subset, media) = ("s".into(), "".into(), vec![medium]);
+        Record::try_new(UncheckedRecord { source, subset, upstream_id: String::new(), turns, media, origin }).unwrap()
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use manyframe_core::{
     BlobRef, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord,
-    Rejection, SampleVisual, VisualKind,
+    Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
 use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
@@ -113,11 +113,16 @@ impl Source for ReplaySource {
         let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(error.to_string()))?;
         let media = visuals.iter().map(|visual| medium(visual, &replayed.images)).collect::<Option<_>>();
         let media = media.ok_or_else(|| reject("its visuals show images that it does not have".to_owned()))?;
-        let upstream_id = replayed.sample.id.to_string();
-        let (source, subset) = (Arc::clone(&self.name), Arc::clone(&raw.subset));
         // What another stage delivered was sound.
-        Record::try_document(source, subset, upstream_id, turns, media, raw.origin.clone())
-            .map_err(|error| reject(error.to_string()))
+        Record::try_document(UncheckedRecord {
+            source: Arc::clone(&self.name),
+            subset: Arc::clone(&raw.subset),
+            upstream_id: replayed.sample.id.to_string(),
+            turns,
+            media,
+            origin: raw.origin.clone(),
+        })
+        .map_err(|error| reject(error.to_string()))
     }
 }
 

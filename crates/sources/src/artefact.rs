@@ -1,9 +1,9 @@
-//! Text that a dataset's generation left behind where an answer should be.
+//! Text that the generation of a dataset left where an answer should be.
 
 use manyframe_core::{RejectCode, Rejection, Role};
 use memchr::memmem::Finder;
 
-use crate::draft::{DraftTurn, Piece};
+use crate::draft::{DraftPart, DraftTurn};
 use crate::reject::quoted;
 
 /// Answers that are not answers, compared as a whole, without white space around them.
@@ -14,7 +14,7 @@ const ANSWERS: [&str; 2] = [
     "message is empty",
 ];
 
-/// Names of internal files and formats that leaked into turns, wherever they stand.
+/// Names of internal files and formats that leaked into turns, anywhere in the text.
 const LEAKS: [&str; 2] = [
     // VideoInstruct-100K; LLaVA-NeXT's trainer removes it.
     "QA_GT_caption_based_noisy",
@@ -29,7 +29,7 @@ pub(crate) struct Artefacts {
 }
 
 impl Artefacts {
-    /// The known artefacts, and answers that a source names besides.
+    /// The known artefacts, and those that the options of a source add.
     pub(crate) fn with_answers(more: &[String]) -> Self {
         let more = more.iter().map(String::as_str);
         let answers = ANSWERS.into_iter().chain(more).map(|answer| answer.trim().to_owned()).collect();
@@ -40,15 +40,15 @@ impl Artefacts {
         self.answers.iter().any(|answer| answer == text)
     }
 
-    /// Finds a turn that is an artefact, or holds one.
-    pub(crate) fn refuse(&self, turns: &[DraftTurn<'_>]) -> Result<(), Rejection> {
+    /// Rejects a record if one of its turns is an artefact, or contains one.
+    pub(crate) fn reject_in(&self, turns: &[DraftTurn<'_>]) -> Result<(), Rejection> {
         for (index, turn) in turns.iter().enumerate() {
-            for piece in &turn.pieces {
-                let Piece::Text(text) = piece else { continue };
-                let is_answer = turn.role == Role::Assistant && turn.pieces.len() == 1;
+            for part in &turn.parts {
+                let DraftPart::Text(text) = part else { continue };
+                let is_answer = turn.role == Role::Assistant && turn.parts.len() == 1;
                 let is_artefact = is_answer && self.is_no_answer(text.trim());
                 if is_artefact || self.leaks.iter().any(|leak| leak.find(text.as_bytes()).is_some()) {
-                    let detail = format!("turn {index} is an artefact, or holds one: {}", quoted(text));
+                    let detail = format!("turn {index} is an artefact, or contains one: {}", quoted(text));
                     return Err(Rejection::new(RejectCode::ArtefactText, detail));
                 }
             }

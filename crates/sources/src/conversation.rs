@@ -1,6 +1,6 @@
 //! Conversations in every shape in common use.
 //!
-//! | shape | met in |
+//! | shape | used by |
 //! |---|---|
 //! | `conversations`, `conversation`, `messages`: `[{from or role, value or content or text}]` | LLaVA, Mantis, most chat sets |
 //! | the same, of `{human, assistant}` pairs, of `[question, answer]` pairs, or of strings in turn | ms-swift, UltraChat |
@@ -8,14 +8,15 @@
 //! | `query`, `instruction` (+ `input`), `prompt`, `question` with `response`, `output`, `completion`, `answer` | Alpaca, ms-swift |
 //! | … and `history`: `[[question, answer]]`, `system`: text | ms-swift, LLaMA-Factory |
 //!
-//! Text is not changed, and the order of turns is not checked here.
+//! What a turn says is a string, or a list of typed parts as chat interfaces write it. Text is not changed, and the
+//! order of turns is not checked here.
 
 use std::borrow::Cow;
 
-use manyframe_core::{RejectCode, Rejection, Role};
+use manyframe_core::{MediaKind, RejectCode, Rejection, Role};
 
-use crate::content::read_content;
-use crate::draft::DraftTurn;
+use crate::draft::{DraftPart, DraftTurn};
+use crate::fields::{medium, read_location};
 use crate::reject::{names_of, quoted, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
@@ -79,8 +80,8 @@ fn read_turn<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Result
     let Some((field, role)) = turn.get_any(ROLES) else { return read_exchange(turn, turns) };
     let Some(role) = role.as_text() else { return Err(wrong_type(field, role, "a string")) };
     let (name, content) = turn.get_any(CONTENTS).unzip();
-    let pieces = read_content(name.unwrap_or("value"), content)?;
-    turns.push(DraftTurn { role: role_of(role)?, pieces });
+    let parts = read_content(name.unwrap_or("value"), content)?;
+    turns.push(DraftTurn { role: role_of(role)?, parts });
     Ok(())
 }
 
@@ -92,7 +93,7 @@ fn read_exchange<'r>(turn: &'r Object<'_>, turns: &mut Vec<DraftTurn<'r>>) -> Re
             let found = names_of(turn);
             return Err(unexpected_schema(format!("a turn has the fields {found}, expected a role and a text")));
         };
-        turns.push(DraftTurn { role, pieces: read_content(name, Some(content))? });
+        turns.push(DraftTurn { role, parts: read_content(name, Some(content))? });
     }
     Ok(())
 }
@@ -101,8 +102,8 @@ fn read_pair<'r>(name: &str, pair: &'r [Value<'_>], turns: &mut Vec<DraftTurn<'r
     let [question, answer] = pair else {
         return Err(unexpected_schema(format!("an entry of {name:?} has {} items, expected 2", pair.len())));
     };
-    turns.push(DraftTurn { role: Role::User, pieces: read_content(name, Some(question))? });
-    turns.push(DraftTurn { role: Role::Assistant, pieces: read_content(name, Some(answer))? });
+    turns.push(DraftTurn { role: Role::User, parts: read_content(name, Some(question))? });
+    turns.push(DraftTurn { role: Role::Assistant, parts: read_content(name, Some(answer))? });
     Ok(())
 }
 
@@ -123,16 +124,16 @@ fn read_question<'r>(
         }
         Some(other) => return Err(wrong_type("history", other, "a list of pairs")),
     }
-    let mut pieces = read_content(name, Some(question))?;
+    let mut parts = read_content(name, Some(question))?;
     if let Some(input) = row.get("input").filter(|input| !input.is_blank()) {
         let Some(input) = input.as_text() else { return Err(wrong_type("input", input, "a string")) };
-        pieces.push(crate::draft::Piece::Text(Cow::Owned(format!("\n{input}"))));
+        parts.push(DraftPart::Text(Cow::Owned(format!("\n{input}"))));
     }
-    turns.push(DraftTurn { role: Role::User, pieces });
+    turns.push(DraftTurn { role: Role::User, parts });
     let Some((name, answer)) = row.get_any(ANSWERS) else {
         return Err(unexpected_schema(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
     };
-    turns.push(DraftTurn { role: Role::Assistant, pieces: read_content(name, Some(answer))? });
+    turns.push(DraftTurn { role: Role::Assistant, parts: read_content(name, Some(answer))? });
     Ok(turns)
 }
 
@@ -156,5 +157,54 @@ fn role_of(role: &str) -> Result<Role, Rejection> {
     } else {
         let detail = format!("the role is {}, expected one of user, assistant, system", quoted(role));
         Err(Rejection::new(RejectCode::UnknownRole, detail))
+    }
+}
+
+/// The parts of a turn's content. `None` is a turn without content: it says nothing.
+fn read_content<'r>(name: &str, content: Option<&'r Value<'_>>) -> Result<Vec<DraftPart<'r>>, Rejection> {
+    match content {
+        None => Ok(Vec::new()),
+        Some(Value::Text(text)) => Ok(vec![DraftPart::Text(Cow::Borrowed(text))]),
+        Some(Value::List(parts)) => parts.iter().map(|part| read_part(name, part)).collect(),
+        Some(other) => Err(wrong_type(name, other, "a string or a list of parts")),
+    }
+}
+
+fn read_part<'r>(name: &str, part: &'r Value<'_>) -> Result<DraftPart<'r>, Rejection> {
+    let part = match part {
+        Value::Text(text) => return Ok(DraftPart::Text(Cow::Borrowed(text))),
+        Value::Object(part) => part,
+        other => return Err(wrong_type(name, other, "a string or an object with a type")),
+    };
+    match part.get("type").and_then(Value::as_text) {
+        Some("text" | "input_text" | "output_text") | None => read_text_part(name, part),
+        Some("image" | "image_url" | "input_image") => {
+            read_medium(part, MediaKind::Image, &["image", "image_url", "value", "url", "path"])
+        }
+        Some("video" | "video_url" | "input_video") => {
+            read_medium(part, MediaKind::Video, &["video", "video_url", "value", "url", "path"])
+        }
+        Some(kind @ ("audio" | "audio_url" | "input_audio")) => {
+            Err(Rejection::new(RejectCode::UnsupportedMedia, format!("a part of {name:?} is of type {kind:?}")))
+        }
+        Some(other) => {
+            let found = format!("a part of {name:?} is of type {}, expected text, image or video", quoted(other));
+            Err(unexpected_schema(found))
+        }
+    }
+}
+
+fn read_text_part<'r>(name: &str, part: &'r Object<'_>) -> Result<DraftPart<'r>, Rejection> {
+    match part.get_any(&["text", "value", "content"]) {
+        Some((_, Value::Text(text))) => Ok(DraftPart::Text(Cow::Borrowed(text))),
+        Some((field, other)) => Err(wrong_type(field, other, "a string")),
+        None => Err(unexpected_schema(format!("a part of {name:?} has no text"))),
+    }
+}
+
+fn read_medium<'r>(part: &Object<'_>, kind: MediaKind, fields: &[&str]) -> Result<DraftPart<'r>, Rejection> {
+    match part.get_any(fields) {
+        Some((field, value)) => Ok(DraftPart::Medium(medium(kind, read_location(field, value, None)?))),
+        None => Ok(DraftPart::Placeholder(kind)),
     }
 }

@@ -1,4 +1,4 @@
-//! A record half made: turns with their text as upstream has it, and media that are not yet placed.
+//! A record before its visuals are placed: turns with upstream's text, and media.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,13 @@ use manyframe_core::{MediaKind, MediaRef, Role};
 /// What a dataset's reader makes of a record.
 #[derive(Debug, Default)]
 pub(crate) struct Draft<'a> {
-    /// Part of the source, as the record itself tells; used where the file does not.
+    /// Part of the source according to the record itself; used if the file does not decide it.
     pub(crate) subset: Option<String>,
     /// The conversation.
     pub(crate) turns: Vec<DraftTurn<'a>>,
-    /// The media that placeholders in the turns stand for.
+    /// The media to which placeholders in the turns refer.
     pub(crate) media: DraftMedia,
-    /// Whether it is no conversation but a text by itself, which is its only turn.
+    /// Whether it is a document, which is its only turn, and not a conversation.
     pub(crate) is_document: bool,
 }
 
@@ -24,32 +24,32 @@ pub(crate) struct DraftMedia {
     pub(crate) videos: Vec<MediaRef>,
 }
 
-/// A turn whose text may hold placeholders.
+/// A turn whose text may contain placeholders.
 #[derive(Debug, PartialEq)]
 pub(crate) struct DraftTurn<'a> {
     pub(crate) role: Role,
-    pub(crate) pieces: Vec<Piece<'a>>,
+    pub(crate) parts: Vec<DraftPart<'a>>,
 }
 
-/// A piece of a turn.
+/// A part of a turn.
 #[derive(Debug, PartialEq)]
-pub(crate) enum Piece<'a> {
-    /// Text; it may hold placeholders.
+pub(crate) enum DraftPart<'a> {
+    /// Text, which may contain placeholders.
     Text(Cow<'a, str>),
-    /// A medium that is named where it stands.
+    /// A medium that is named at its place in the text.
     Medium(MediaRef),
-    /// Typed as a medium, but not named: the next one of the record.
+    /// A part of the type of a medium that names none: the next medium of the record.
     Placeholder(MediaKind),
 }
 
 impl<'a> DraftTurn<'a> {
     pub(crate) fn text(role: Role, text: impl Into<Cow<'a, str>>) -> Self {
-        Self { role, pieces: vec![Piece::Text(text.into())] }
+        Self { role, parts: vec![DraftPart::Text(text.into())] }
     }
 
-    /// Whether it has nothing but white space.
+    /// Whether there is only white space in it.
     pub(crate) fn is_blank(&self) -> bool {
-        self.pieces.iter().all(|piece| matches!(piece, Piece::Text(text) if text.trim().is_empty()))
+        self.parts.iter().all(|part| matches!(part, DraftPart::Text(text) if text.trim().is_empty()))
     }
 }
 

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use manyframe_columnar::ColumnarError;
 use manyframe_core::Origin;
 
-use crate::OptionProblem;
+use crate::options::OptionProblem;
 
 /// What could not be done with a source.
 #[derive(Debug, thiserror::Error)]
@@ -18,7 +18,7 @@ pub enum SourceError {
         /// Name of the source.
         name: Arc<str>,
     },
-    /// Two files would give the same origins.
+    /// Two files would have the same origins.
     #[error("source {name:?} has two annotation files that are called {file:?}")]
     RepeatedName {
         /// Name of the source.
@@ -32,12 +32,12 @@ pub enum SourceError {
         /// The path.
         path: PathBuf,
     },
-    /// An option that cannot be used; [`crate::SourceOptions::problems`] gives all of them.
+    /// An option cannot be used; [`SourceKind::option_problems`](crate::SourceKind::option_problems) returns all of them.
     #[error("source {name:?} cannot be read as configured")]
     Options {
         /// Name of the source.
         name: Arc<str>,
-        /// What is wrong, and with which option.
+        /// The first problem.
         #[source]
         problem: OptionProblem,
     },
@@ -57,7 +57,7 @@ pub enum SourceError {
         /// Why.
         source: ColumnarError,
     },
-    /// The file does not hold records.
+    /// The file does not contain records.
     #[error("{path:?} is {found}; expected a JSON array, JSON lines or Parquet: {advice}")]
     NotRecords {
         /// The file.
@@ -75,12 +75,12 @@ pub enum SourceError {
         /// The name asked for.
         file: Arc<str>,
     },
-    /// An origin does not lie in its file.
+    /// The file has no record at an origin.
     #[error("{path:?} has no record at {origin}; the file is not the one that was read before")]
     UnknownOrigin {
         /// The file.
         path: PathBuf,
-        /// The place asked for.
+        /// The origin asked for.
         origin: Origin,
     },
 }

@@ -1,5 +1,5 @@
-//! Fields that name things: ids, images, videos. Each is met as a string, a list, an object, a number, null or not at
-//! all.
+//! Fields with ids, images and videos. In upstream files each can be a string, a list, an object, a number, null or
+//! absent.
 
 use std::sync::Arc;
 
@@ -9,14 +9,14 @@ use crate::draft::DraftMedia;
 use crate::reject::{unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
-/// Where a record stands in a Parquet file, so that its media can be cells of it.
+/// The row of a record in a Parquet file: its media can be cells of this row.
 #[derive(Debug, Clone)]
 pub(crate) struct TableRow {
     pub(crate) file: Arc<str>,
     pub(crate) row: u64,
 }
 
-/// The id that upstream gave a record: the first of these fields that is there, a string or a number. Else empty.
+/// The upstream id of a record: the first of these fields that is there, a string or a number; else empty.
 pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Rejection> {
     match row.get_any(names) {
         None => Ok(String::new()),
@@ -37,41 +37,52 @@ pub(crate) fn read_text(row: &Object<'_>, name: &str) -> Result<Option<String>, 
     }
 }
 
-/// A number that may be absent; a string that holds one is as good.
+/// A number that may be absent, or be written as a string.
 pub(crate) fn read_number(row: &Object<'_>, name: &str) -> Result<Option<f64>, Rejection> {
     let Some(value) = row.get(name) else { return Ok(None) };
     let number = value.as_f64().or_else(|| value.as_text()?.trim().parse().ok());
     number.map(Some).ok_or_else(|| wrong_type(name, value, "a number"))
 }
 
-/// All images and videos that a record names in `image` or `images`, and in `video` or `videos`.
+/// The images and videos of a record in the usual fields: `image` or `images`, `video` or `videos`.
 pub(crate) fn read_media(row: &Object<'_>, table: Option<&TableRow>) -> Result<DraftMedia, Rejection> {
-    refuse_audio(row)?;
+    reject_audio(row)?;
     Ok(DraftMedia {
-        images: read_media_of_kind(row, &["image", "images"], MediaKind::Image, table)?,
-        videos: read_media_of_kind(row, &["video", "videos"], MediaKind::Video, table)?,
+        images: MediaFields::images(&["image", "images"]).read(row, table)?,
+        videos: MediaFields::videos(&["video", "videos"]).read(row, table)?,
     })
 }
 
-/// The media of the first of these fields that is not blank.
-pub(crate) fn read_media_of_kind(
-    row: &Object<'_>,
-    names: &[&str],
+/// Fields that name media of one kind, best first.
+pub(crate) struct MediaFields<'n> {
+    names: &'n [&'n str],
     kind: MediaKind,
-    table: Option<&TableRow>,
-) -> Result<Vec<MediaRef>, Rejection> {
-    let Some((name, value)) = row.get_filled(names) else { return Ok(Vec::new()) };
-    let items = if let Value::List(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
-    let located = items.iter().enumerate().map(|(index, item)| {
-        let cell = table.map(|table| BlobRef::Cell {
-            file: Arc::clone(&table.file),
-            column: name.into(),
-            row: table.row,
-            index: index as u32,
+}
+
+impl<'n> MediaFields<'n> {
+    pub(crate) fn images(names: &'n [&'n str]) -> Self {
+        Self { names, kind: MediaKind::Image }
+    }
+
+    pub(crate) fn videos(names: &'n [&'n str]) -> Self {
+        Self { names, kind: MediaKind::Video }
+    }
+
+    /// The media of the first of these fields that is not blank. Without a `table`, embedded bytes are rejected.
+    pub(crate) fn read(&self, row: &Object<'_>, table: Option<&TableRow>) -> Result<Vec<MediaRef>, Rejection> {
+        let Some((name, value)) = row.get_filled(self.names) else { return Ok(Vec::new()) };
+        let items = if let Value::List(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
+        let located = items.iter().enumerate().map(|(index, item)| {
+            let cell = table.map(|table| BlobRef::Cell {
+                file: Arc::clone(&table.file),
+                column: name.into(),
+                row: table.row,
+                index: index as u32,
+            });
+            read_location(name, item, cell).map(|location| medium(self.kind, location))
         });
-        read_location(name, item, cell).map(|location| medium(kind, location))
-    });
-    located.collect()
+        located.collect()
+    }
 }
 
 /// A whole medium.
@@ -79,7 +90,7 @@ pub(crate) fn medium(kind: MediaKind, location: MediaLocation) -> MediaRef {
     MediaRef { kind, location, clip: None, fps: None }
 }
 
-/// One entry: a path, an object with one, or bytes that are in the table itself (`true` stands for them).
+/// One item: a path, an object with a path, or bytes in the table itself (which `true` stands for).
 pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>) -> Result<MediaLocation, Rejection> {
     match (item, cell) {
         (Value::Text(path), _) if !path.is_empty() => Ok(MediaLocation::Path(path.clone().into_owned())),
@@ -98,7 +109,7 @@ pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>)
     }
 }
 
-fn refuse_audio(row: &Object<'_>) -> Result<(), Rejection> {
+fn reject_audio(row: &Object<'_>) -> Result<(), Rejection> {
     match row.get_filled(&["audio", "audios"]) {
         Some((name, _)) => Err(Rejection::new(RejectCode::UnsupportedMedia, format!("the record has {name:?}"))),
         None => Ok(()),

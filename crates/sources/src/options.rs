@@ -1,31 +1,33 @@
-//! The choices that upstream files leave open. Every default is the strict one: reject rather than repair.
+//! Options of readers, for what upstream files leave open. Every default is strict: reject rather than repair.
+//!
+//! An option that only some kinds of source read is named by the readers of these kinds: see [`KindReader`].
+//!
+//! [`KindReader`]: crate::reader::KindReader
 
 use std::collections::BTreeSet;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::SourceKind;
-
-/// How a reader decides where upstream leaves a choice.
+/// How a reader decides what upstream leaves open.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceOptions {
     /// What happens to a record with fewer placeholders than images or videos.
     pub missing_placeholders: MissingPlaceholders,
-    /// What happens to a record whose placeholders stand in the answers, as in M4-Instruct's `twitter_post`.
+    /// What happens to a record whose placeholders are in its answers, as in M4-Instruct's `twitter_post`.
     pub swapped_roles: SwappedRoles,
     /// What happens to a conversation that starts with an answer, as ShareGPT's often do.
     pub leading_answer: LeadingAnswer,
-    /// Questions for captions that have none (`sharegpt4video`). With several, each record takes one by a hash of its
-    /// id and path. Default: one sentence.
+    /// Questions for captions that have none (`sharegpt4video`). Of several, a hash of its id and path chooses one for
+    /// each record. Default: one sentence.
     pub questions: Vec<String>,
-    /// Which captions answer (`sharegpt4video`).
+    /// Which captions are the answer (`sharegpt4video`).
     pub captions: Captions,
-    /// Answers that are artefacts of upstream's generation, besides the known ones: a record with an answer equal to
-    /// one of them, white space around it aside, is rejected.
+    /// Artefacts of upstream's generation, besides the known ones: a record is rejected if one of its answers, without
+    /// the white space around it, equals one of them.
     pub artefacts: Vec<String>,
-    /// Frames per second of videos that cannot say it themselves, such as directories of frames. Greater than 0.
+    /// Frames per second of videos that do not have it, such as directories of frames. Greater than 0.
     pub fps: Option<f64>,
 }
 
@@ -36,18 +38,18 @@ pub enum MissingPlaceholders {
     /// The record is rejected.
     #[default]
     Reject,
-    /// The missing ones are put before the first user turn, as Mantis' own loader does.
+    /// The missing placeholders are put before the first user turn, as Mantis' own loader does.
     Prepend,
 }
 
-/// What happens to a record whose placeholders stand in the answers and nowhere else.
+/// What happens to a record whose placeholders are all in its answers.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SwappedRoles {
     /// The record is rejected.
     #[default]
     Reject,
-    /// User and assistant change places in all of its turns.
+    /// User and assistant are exchanged in all of its turns.
     Fix,
 }
 
@@ -58,11 +60,11 @@ pub enum LeadingAnswer {
     /// The record is rejected.
     #[default]
     Reject,
-    /// The answers before the first question are left out.
+    /// The answers before the first question are dropped.
     Drop,
 }
 
-/// Which captions of a video answer.
+/// Which captions of a video are the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Captions {
@@ -79,14 +81,28 @@ pub enum Captions {
 pub struct OptionProblem {
     /// Name of the option in pipeline files.
     pub option: &'static str,
-    /// What was found and what is allowed.
+    /// What was found and what is allowed, to be read after the name.
     pub problem: String,
 }
 
 impl SourceOptions {
-    /// Everything that is wrong with these options for a kind of source: values out of range, and options that are set
-    /// although the kind does not read them. Empty if they can be used.
-    pub fn problems(&self, kind: SourceKind) -> Vec<OptionProblem> {
+    /// The options that are not at their default, by their name in pipeline files.
+    pub(crate) fn set_options(&self) -> Vec<&'static str> {
+        let default = Self::default();
+        let is_set = [
+            ("missing_placeholders", self.missing_placeholders != default.missing_placeholders),
+            ("swapped_roles", self.swapped_roles != default.swapped_roles),
+            ("leading_answer", self.leading_answer != default.leading_answer),
+            ("questions", self.questions != default.questions),
+            ("captions", self.captions != default.captions),
+            ("artefacts", self.artefacts != default.artefacts),
+            ("fps", self.fps != default.fps),
+        ];
+        is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option).collect()
+    }
+
+    /// Values that no kind of source accepts. Empty if there are none.
+    pub(crate) fn value_problems(&self) -> Vec<OptionProblem> {
         let mut problems = Vec::new();
         if let Some(fps) = self.fps.filter(|fps| !fps.is_finite() || *fps <= 0.0) {
             problems.push(OptionProblem { option: "fps", problem: format!("is {fps}, expected a number above 0") });
@@ -99,14 +115,6 @@ impl SourceOptions {
                 problems.push(OptionProblem { option, problem: "has the same text twice".to_owned() });
             }
         }
-        let default = Self::default();
-        let only_captions =
-            [("questions", self.questions != default.questions), ("captions", self.captions != default.captions)];
-        for (option, _) in only_captions.into_iter().filter(|(_, is_set)| *is_set && kind != SourceKind::Sharegpt4video)
-        {
-            let problem = format!("is not read by kind {:?}, only by \"sharegpt4video\"", kind.as_str());
-            problems.push(OptionProblem { option, problem });
-        }
         problems
     }
 }
@@ -116,22 +124,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn defaults_fit_every_kind() {
-        for &kind in SourceKind::ALL {
-            assert_eq!(SourceOptions::default().problems(kind), []);
-        }
-    }
-
-    #[test]
-    fn all_problems_are_named_together() {
-        let options = SourceOptions {
-            fps: Some(f64::NAN),
-            artefacts: vec!["x".into(), "x".into()],
-            questions: vec![" ".into()],
-            ..SourceOptions::default()
+    fn every_option_counts_as_set_once_it_differs_from_its_default() {
+        let all = SourceOptions {
+            missing_placeholders: MissingPlaceholders::Prepend,
+            swapped_roles: SwappedRoles::Fix,
+            leading_answer: LeadingAnswer::Drop,
+            questions: vec!["q".into()],
+            captions: Captions::Keyframes,
+            artefacts: vec!["a".into()],
+            fps: Some(1.0),
         };
-        let named: Vec<_> = options.problems(SourceKind::Llava).iter().map(|problem| problem.option).collect();
-        assert_eq!(named, ["fps", "questions", "artefacts", "questions"]);
+        let json = serde_json::to_value(&all).unwrap();
+        let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();
+        let mut set = all.set_options();
+        names.sort_unstable();
+        set.sort_unstable();
+        assert_eq!(set, names);
+        assert!(SourceOptions::default().set_options().is_empty());
     }
 
     #[test]

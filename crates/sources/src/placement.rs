@@ -1,23 +1,22 @@
-//! Which visual stands where: placeholders in texts become visuals, and media come into their order of appearance.
+//! Placement of visuals: placeholders in text become visuals, and media are put into their order of appearance.
 //!
 //! Rules:
-//! * In a record without media, `<image>` and `<video>` are text: they stand for nothing. `<video>` is also text where
-//!   a record has images only.
-//! * Each `<image>` takes the record's next image, each `<video>` its next video. Where a record has videos only and no
-//!   `<video>`, each `<image>` takes the next video, as LLaVA-Video writes it.
+//! * In a record without media, `<image>` and `<video>` are text. `<video>` is also text in a record with images only.
+//! * Each `<image>` takes the record's next image, each `<video>` its next video. In a record with videos only and
+//!   without `<video>`, each `<image>` takes the next video, as in LLaVA-Video.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
-//! * No placeholder at all can be normal, and then puts the media before the first question: [`Unplaced`].
-//! * A placeholder in an answer is never repaired, unless all are there and the roles were swapped: [`SwappedRoles`].
+//! * In some datasets it is normal that there is no placeholder; media then come before the first question: [`Unplaced`].
+//! * A placeholder in an answer is not repaired, unless all are in answers because roles were swapped: [`SwappedRoles`].
 //! * The text around placeholders stays as it is.
 
 use std::collections::VecDeque;
 
 use manyframe_core::{MediaKind, MediaRef, Part, RejectCode, Rejection, Role, Turn, Visual, VisualKind};
 
-use crate::draft::{Draft, DraftMedia, DraftTurn, Piece};
-use crate::{MissingPlaceholders, SwappedRoles};
+use crate::draft::{Draft, DraftMedia, DraftPart, DraftTurn};
+use crate::options::{MissingPlaceholders, SwappedRoles};
 
-/// What a dataset means by a record with media and no placeholder at all.
+/// What a record with media and without any placeholder means in a dataset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unplaced {
     /// Placeholders are missing.
@@ -59,7 +58,7 @@ pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn
     if let Some(first) = turns.iter_mut().find(|turn| turn.role == Role::User) {
         first.slots.splice(0..0, missing.into_iter().map(Slot::Next));
     }
-    Ok(fill(turns, &draft.media))
+    fill(turns, &draft.media)
 }
 
 /// The turns of a record without media: whatever their text holds is text.
@@ -68,7 +67,7 @@ fn turns_of_text(draft: &Draft<'_>) -> Option<Vec<Turn>> {
         return None;
     }
     let turn_of_text = |turn: &DraftTurn<'_>| {
-        let texts = turn.pieces.iter().map(|piece| if let Piece::Text(text) = piece { Some(&**text) } else { None });
+        let texts = turn.parts.iter().map(|part| if let DraftPart::Text(text) = part { Some(&**text) } else { None });
         let text: String = texts.collect::<Option<_>>()?;
         let parts = if text.is_empty() { Vec::new() } else { vec![Part::Text(text)] };
         Some(Turn { role: turn.role, parts })
@@ -78,11 +77,11 @@ fn turns_of_text(draft: &Draft<'_>) -> Option<Vec<Turn>> {
 
 fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {
     let mut slots = Vec::new();
-    for piece in &turn.pieces {
-        match piece {
-            Piece::Text(text) => slots_of_text(text, media, &mut slots),
-            Piece::Medium(medium) => slots.push(Slot::Own(medium)),
-            Piece::Placeholder(kind) => slots.push(Slot::Next(*kind)),
+    for part in &turn.parts {
+        match part {
+            DraftPart::Text(text) => slots_of_text(text, media, &mut slots),
+            DraftPart::Medium(medium) => slots.push(Slot::Own(medium)),
+            DraftPart::Placeholder(kind) => slots.push(Slot::Next(*kind)),
         }
     }
     SlottedTurn { role: turn.role, slots }
@@ -104,7 +103,7 @@ fn slots_of_text<'a>(text: &'a str, media: &DraftMedia, slots: &mut Vec<Slot<'a>
     slots.extend((!rest.is_empty()).then_some(Slot::Text(rest)));
 }
 
-/// What a text that begins with a placeholder goes on with, if the record has something that it can stand for.
+/// Splits off the placeholder at the start of a text, if the record has a medium for it.
 fn strip_placeholder<'a>(text: &'a str, media: &DraftMedia) -> Option<(MediaKind, &'a str)> {
     if media.is_empty() {
         return None;
@@ -120,7 +119,7 @@ impl SlottedTurn<'_> {
     }
 }
 
-/// Visuals stand in user turns, or, where that is asked for and all stand in answers, the roles change places.
+/// Visuals belong in user turns. If all are in answers, an option lets the roles be exchanged.
 fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<(), Rejection> {
     let Some(outside) = turns.iter().position(|turn| turn.role != Role::User && turn.has_visual()) else {
         return Ok(());
@@ -138,7 +137,7 @@ fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<
             Ok(())
         }
         SwappedRoles::Fix | SwappedRoles::Reject => {
-            let detail = format!("turn {outside} is not the user's, but holds a placeholder");
+            let detail = format!("turn {outside} is not the user's, but contains a placeholder");
             Err(Rejection::new(RejectCode::PlaceholderOutsideUserTurn, detail))
         }
     }
@@ -187,8 +186,8 @@ fn count_missing(
     Ok(images.chain(std::iter::repeat_n(MediaKind::Video, missing_videos)).collect())
 }
 
-/// Gives every slot its medium. Media that no slot takes are left over at the end, for the record's check to find.
-fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> (Vec<Turn>, Vec<MediaRef>) {
+/// Puts a medium into every slot. Media without a slot come last, where the record's own check finds them.
+fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
     let mut images: VecDeque<_> = media.images.iter().collect();
     let mut videos: VecDeque<_> = media.videos.iter().collect();
     let mut placed: Vec<MediaRef> = Vec::with_capacity(media.len());
@@ -209,7 +208,9 @@ fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> (Vec<Turn>, Vec<Medi
                 (Slot::Next(MediaKind::Image), _) => images.pop_front(),
                 (Slot::Next(MediaKind::Video), _) => videos.pop_front(),
             };
-            let Some(medium) = medium else { continue };
+            let medium = medium.ok_or_else(|| {
+                Rejection::new(RejectCode::PlaceholderMismatch, "a placeholder is left without an image or video")
+            })?;
             let kind = match medium.kind {
                 MediaKind::Image => VisualKind::Image,
                 MediaKind::Video => VisualKind::Video,
@@ -220,5 +221,5 @@ fn fill(turns: Vec<SlottedTurn<'_>>, media: &DraftMedia) -> (Vec<Turn>, Vec<Medi
         filled.push(Turn { role: turn.role, parts });
     }
     placed.extend(images.into_iter().chain(videos).cloned());
-    (filled, placed)
+    Ok((filled, placed))
 }

@@ -2,39 +2,35 @@
 
 use std::sync::Arc;
 
-use manyframe_core::{MediaKind, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord, Rejection, Role};
+use manyframe_core::{
+    MediaKind, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord, Rejection, Role, UncheckedRecord,
+};
 
 use crate::artefact::Artefacts;
-use crate::draft::{Draft, Piece};
+use crate::draft::{Draft, DraftPart};
 use crate::fields::{TableRow, read_id};
-use crate::kinds::{self, Setting, videochat2};
+use crate::kinds::SourceKind;
+use crate::options::{LeadingAnswer, SourceOptions};
 use crate::placement::{Placement, place};
+use crate::raw::{Raw, RawBody};
+use crate::reader::RecordContext;
 use crate::reject::{quoted, unexpected_schema};
 use crate::syntax;
 use crate::value::{Object, Value};
-use crate::{AnnotationFile, LeadingAnswer, Raw, RawBody, SourceKind, SourceOptions};
 
-/// What is known about a record before it is read.
-pub(crate) struct Context<'a> {
+/// What the readers of a source's records share.
+pub(crate) struct ParseContext<'a> {
     /// Name of the source.
     pub(crate) name: &'a Arc<str>,
     pub(crate) kind: SourceKind,
     pub(crate) options: &'a SourceOptions,
     pub(crate) artefacts: &'a Artefacts,
-    /// Path of the file, in case it is a table and the record's media are its cells.
+    /// Path of the annotation file: if it is a table, media can be its cells.
     pub(crate) table: Option<&'a Arc<str>>,
 }
 
-/// The part of the source that a file belongs to: as given, or as its path tells.
-pub(crate) fn subset_of_file(kind: SourceKind, annotation: &AnnotationFile) -> Arc<str> {
-    match kind {
-        SourceKind::Videochat2 if annotation.subset.is_empty() => videochat2::subset_of_path(&annotation.path).into(),
-        _ => Arc::clone(&annotation.subset),
-    }
-}
-
 /// Understands a record.
-pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, RejectedRecord> {
+pub(crate) fn parse(raw: &Raw, context: &ParseContext<'_>) -> Result<Record, RejectedRecord> {
     let mut upstream_id = String::new();
     record_of(raw, context, &mut upstream_id).map_err(|rejection| RejectedRecord {
         rejection,
@@ -44,19 +40,20 @@ pub(crate) fn parse(raw: &Raw, context: &Context<'_>) -> Result<Record, Rejected
     })
 }
 
-/// `upstream_id` is set as soon as it is known, so that a reject can name it.
-fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Result<Record, Rejection> {
+/// Sets `upstream_id` as soon as it is known, so that a rejected record has it.
+fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) -> Result<Record, Rejection> {
     let row = read_object(raw)?;
-    let reader = kinds::reader_of(context.kind);
+    let reader = context.kind.reader();
     *upstream_id = read_id(&row, reader.ids)?;
     let table = match (raw.origin.position, context.table) {
         (Position::Row(row), Some(file)) => Some(TableRow { file: Arc::clone(file), row }),
         _ => None,
     };
-    let setting = Setting { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
-    let mut draft = (reader.draft)(&row, &setting)?;
+    let record_context =
+        RecordContext { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
+    let mut draft = (reader.draft)(&row, &record_context)?;
     tidy(&mut draft, context.options);
-    context.artefacts.refuse(&draft.turns)?;
+    context.artefacts.reject_in(&draft.turns)?;
     let placement = Placement {
         unplaced: reader.unplaced,
         missing: context.options.missing_placeholders,
@@ -67,9 +64,15 @@ fn record_of(raw: &Raw, context: &Context<'_>, upstream_id: &mut String) -> Resu
         Some(subset) if raw.subset.is_empty() => subset.into(),
         _ => Arc::clone(&raw.subset),
     };
-    let name = Arc::clone(context.name);
-    let make = if draft.is_document { Record::try_document } else { Record::try_new };
-    Ok(make(name, subset, upstream_id.clone(), turns, media, raw.origin.clone())?)
+    let record = UncheckedRecord {
+        source: Arc::clone(context.name),
+        subset,
+        upstream_id: upstream_id.clone(),
+        turns,
+        media,
+        origin: raw.origin.clone(),
+    };
+    Ok(if draft.is_document { Record::try_document(record)? } else { Record::try_new(record)? })
 }
 
 fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
@@ -88,7 +91,7 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
 /// The parser's message, with the line of the file instead of the line of the record.
 fn describe(error: &serde_json::Error, text: &[u8], origin: &Origin) -> String {
     let message = error.to_string();
-    let reason = message.split(" at line ").next().unwrap_or_default();
+    let reason = message.split_once(" at line ").map_or(message.as_str(), |(reason, _)| reason);
     let line_of_record = text.split(|&byte| byte == b'\n').nth(error.line().saturating_sub(1)).unwrap_or_default();
     let start = error.column().saturating_sub(20);
     let near = line_of_record.get(start..(start + 40).min(line_of_record.len())).unwrap_or_default();
@@ -102,7 +105,7 @@ fn describe(error: &serde_json::Error, text: &[u8], origin: &Origin) -> String {
     }
 }
 
-/// Applies the options that change turns and media, and drops system turns that say nothing.
+/// Applies the options that change turns and media, and drops empty system turns.
 fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
     draft.turns.retain(|turn| turn.role != Role::System || !turn.is_blank());
     if options.leading_answer == LeadingAnswer::Drop && !draft.is_document {
@@ -113,9 +116,9 @@ fn tidy(draft: &mut Draft<'_>, options: &SourceOptions) {
         });
     }
     if let Some(fps) = options.fps {
-        let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.pieces).filter_map(|piece| match piece {
-            Piece::Medium(medium) => Some(medium),
-            Piece::Text(_) | Piece::Placeholder(_) => None,
+        let in_turns = draft.turns.iter_mut().flat_map(|turn| &mut turn.parts).filter_map(|part| match part {
+            DraftPart::Medium(medium) => Some(medium),
+            DraftPart::Text(_) | DraftPart::Placeholder(_) => None,
         });
         let videos = in_turns.chain(&mut draft.media.videos).filter(|medium| medium.kind == MediaKind::Video);
         videos.for_each(|video: &mut MediaRef| video.fps = video.fps.or(Some(fps)));

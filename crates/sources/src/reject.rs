@@ -4,7 +4,7 @@ use manyframe_core::{RejectCode, Rejection};
 
 use crate::value::{Object, Value};
 
-/// Longest piece of upstream text that a detail quotes, in characters.
+/// Longest part of upstream text that a detail quotes, in characters.
 const MAX_QUOTED_CHARS: usize = 80;
 
 /// A field has a type that is not known there.
@@ -20,7 +20,7 @@ pub(crate) fn unexpected_schema(detail: impl Into<String>) -> Rejection {
 /// Upstream text as a detail quotes it: escaped, and cut if it is long.
 pub(crate) fn quoted(text: &str) -> String {
     match text.char_indices().nth(MAX_QUOTED_CHARS) {
-        Some((end, _)) => format!("{:?}…", text.get(..end).unwrap_or_default()),
+        Some((end, _)) => format!("{:?}…", text.split_at(end).0),
         None => format!("{text:?}"),
     }
 }

@@ -6,9 +6,9 @@
 //!                                └── origin ──▶ read_at(origin): the same Raw again
 //! ```
 //!
-//! What a record means is not decided here: see `record.rs` and the files of `kinds/`.
+//! What a record means is decided elsewhere: in `record.rs` and the files of `kinds/`.
 //!
-//! **Invariant:** `read_at(raw.origin)` gives `raw`, as long as the file does not change.
+//! **Invariant:** `read_at(raw.origin)` returns `raw`, as long as the file does not change.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -19,38 +19,69 @@ use std::sync::{Arc, OnceLock};
 
 use manyframe_columnar::{Row, RowReader, Rows};
 use manyframe_core::{Origin, Position, Record, RejectedRecord};
+use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefacts;
-use crate::json::{self, Elements, Format, Found, Lines, NextFound};
-use crate::record::{self, Context};
-use crate::{AnnotationFile, Raw, RawBody, SourceError, SourceSpec, Split};
+use crate::error::SourceError;
+use crate::json::{self, Elements, FileFormat, Lines, LocatedRecord, NextRecord};
+use crate::kinds::SourceKind;
+use crate::options::SourceOptions;
+use crate::raw::{AnnotationFile, Raw, RawBody, Split};
+use crate::record::{self, ParseContext};
 
 /// How many rows of a Parquet file make a split.
 const ROWS_PER_SPLIT: u64 = 16_384;
 
+/// A source of records: annotation files of one upstream dataset, and how to read them. Plain data, as a plan has it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SourceSpec {
+    /// Name of the source in the pipeline file; part of every record's identity.
+    pub name: Arc<str>,
+    /// Which reader understands the files.
+    pub kind: SourceKind,
+    /// The files, in the order in which they are read.
+    pub annotations: Vec<AnnotationFile>,
+    /// How the reader decides what upstream leaves open.
+    pub options: SourceOptions,
+}
+
 /// An upstream dataset, read record by record. Every method may be called from any thread.
 pub trait Source: Send + Sync {
-    /// The pieces that can be read independently, in order. Looks at the start of each file and at no record.
+    /// The parts that can be read independently, in order. Reads the start of each file, and no record.
+    ///
+    /// # Errors
+    /// If a file cannot be read or does not contain records.
     fn splits(&self) -> Result<Vec<Split>, SourceError>;
 
-    /// The records of a split in order, found but not understood. Cheap, and in constant memory.
-    /// After an error there are no more.
+    /// The records of a split in order, not yet understood. Cheap, and in constant memory. Ends after an error.
+    ///
+    /// # Errors
+    /// If the split names no file of the source, or the file cannot be read.
     fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError>;
 
-    /// The one record at an origin that [`Self::read`] gave.
+    /// The one record at an origin that [`Self::read`] returned.
+    ///
+    /// # Errors
+    /// If the file is not of this source, cannot be read, or has no such record any more.
     fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError>;
 
-    /// Understands a record. Pure: the same `raw` gives the same answer, and no file is touched.
+    /// Understands a record. Pure: the same `raw` has the same result, and no file is touched.
+    ///
+    /// # Errors
+    /// Not an error of the source: the record cannot be delivered, and is counted as rejected.
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord>;
 }
 
 /// The records of a split.
 pub type RawRecords<'a> = Box<dyn Iterator<Item = Result<Raw, SourceError>> + Send + 'a>;
 
-/// Opens a source. Options are checked here; files are first touched by [`Source::splits`].
+/// Opens a source. Checks its options; files are first touched by [`Source::splits`].
+///
+/// # Errors
+/// If an option cannot be used, or the annotation files are missing, are not valid Unicode, or share a name.
 pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
     let name = || Arc::clone(&spec.name);
-    if let Some(problem) = spec.options.problems(spec.kind).into_iter().next() {
+    if let Some(problem) = spec.kind.option_problems(&spec.options).into_iter().next() {
         return Err(SourceError::Options { name: name(), problem });
     }
     if spec.annotations.is_empty() {
@@ -60,7 +91,7 @@ pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
     for annotation in &spec.annotations {
         let path = annotation.path.to_str().map(Arc::from);
         let path = path.ok_or_else(|| SourceError::PathEncoding { path: annotation.path.clone() })?;
-        let subset = record::subset_of_file(spec.kind, annotation);
+        let subset = subset_of_file(spec.kind, annotation);
         let file = AnnotatedFile { annotation: annotation.clone(), path, subset, opened: OnceLock::new() };
         if files.insert(Arc::clone(&annotation.name), file).is_some() {
             return Err(SourceError::RepeatedName { name: name(), file: Arc::clone(&annotation.name) });
@@ -68,6 +99,14 @@ pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
     }
     let artefacts = Artefacts::with_answers(&spec.options.artefacts);
     Ok(Box::new(Annotations { spec, files, artefacts }))
+}
+
+/// The part of the source that a file belongs to: as configured, or as its path names it.
+fn subset_of_file(kind: SourceKind, annotation: &AnnotationFile) -> Arc<str> {
+    match &*annotation.subset {
+        "" => (kind.reader().subset_of_path)(&annotation.path).into(),
+        _ => Arc::clone(&annotation.subset),
+    }
 }
 
 struct Annotations {
@@ -98,7 +137,7 @@ impl Source for Annotations {
             let num_bytes = path.metadata().map_err(|source| read_error(path, source))?.len();
             let split = |rows, num_bytes| Split { file: Arc::clone(&annotation.name), rows, num_bytes };
             match format_of_file(path)? {
-                Format::Rows => {
+                FileFormat::Rows => {
                     let num_rows = open_rows(path)?.num_rows();
                     let share =
                         |rows: u64| (u128::from(num_bytes) * u128::from(rows) / u128::from(num_rows.max(1))) as u64;
@@ -108,7 +147,7 @@ impl Source for Annotations {
                         split(Some(start..end), share(end - start))
                     }));
                 }
-                Format::Array | Format::Objects | Format::Lines => splits.push(split(None, num_bytes)),
+                FileFormat::Array | FileFormat::Objects | FileFormat::Lines => splits.push(split(None, num_bytes)),
             }
         }
         Ok(splits)
@@ -119,15 +158,15 @@ impl Source for Annotations {
         let path = &file.annotation.path;
         let open = || File::open(path).map_err(|source| read_error(path, source));
         Ok(match format_of_file(path)? {
-            Format::Array | Format::Objects => {
+            FileFormat::Array | FileFormat::Objects => {
                 let mut elements = Elements::new(open()?);
-                Box::new(file.found(move || elements.next_found()))
+                Box::new(file.found(move || elements.next_record()))
             }
-            Format::Lines => {
+            FileFormat::Lines => {
                 let mut lines = Lines::new(open()?);
-                Box::new(file.found(move || lines.next_found()))
+                Box::new(file.found(move || lines.next_record()))
             }
-            Format::Rows => {
+            FileFormat::Rows => {
                 let reader = open_rows(path)?;
                 let rows = split.rows.clone().unwrap_or(0..reader.num_rows());
                 let rows: Rows = reader.rows(rows).map_err(|source| rows_error(path, source))?;
@@ -160,7 +199,7 @@ impl Source for Annotations {
     }
 
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
-        let context = Context {
+        let context = ParseContext {
             name: &self.spec.name,
             kind: self.spec.kind,
             options: &self.spec.options,
@@ -187,7 +226,7 @@ impl AnnotatedFile {
     /// Records of a JSON file as an iterator that ends after an error.
     fn found<'a>(
         &'a self,
-        mut next: impl FnMut() -> NextFound + Send + 'a,
+        mut next: impl FnMut() -> NextRecord + Send + 'a,
     ) -> impl Iterator<Item = Result<Raw, SourceError>> {
         let mut has_failed = false;
         std::iter::from_fn(move || {
@@ -197,7 +236,7 @@ impl AnnotatedFile {
             let found = next();
             has_failed = found.is_err();
             match found {
-                Ok(found) => found.map(|Found { position, body }| Ok(self.raw(position, body))),
+                Ok(found) => found.map(|LocatedRecord { position, body }| Ok(self.raw(position, body))),
                 Err(source) => Some(Err(read_error(&self.annotation.path, source))),
             }
         })
@@ -209,8 +248,8 @@ impl AnnotatedFile {
         }
         let path = &self.annotation.path;
         let opened = match format_of_file(path)? {
-            Format::Rows => Opened::Rows(open_rows(path)?),
-            Format::Array | Format::Objects | Format::Lines => {
+            FileFormat::Rows => Opened::Rows(open_rows(path)?),
+            FileFormat::Array | FileFormat::Objects | FileFormat::Lines => {
                 Opened::Bytes(File::open(path).map_err(|source| read_error(path, source))?)
             }
         };
@@ -218,7 +257,7 @@ impl AnnotatedFile {
     }
 }
 
-/// The record at a range of bytes, as it was found there. `None` if the file is shorter than that.
+/// The record at a range of bytes. `None` if the file is too short.
 fn body_at(file: &File, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
     let file_bytes = file.metadata()?.len();
     let Some(end) = offset.checked_add(num_bytes).filter(|&end| end <= file_bytes) else { return Ok(None) };
@@ -241,7 +280,7 @@ fn body_of_row(row: Row) -> RawBody {
     }
 }
 
-fn format_of_file(path: &Path) -> Result<Format, SourceError> {
+fn format_of_file(path: &Path) -> Result<FileFormat, SourceError> {
     let mut head = Vec::new();
     let file = File::open(path).map_err(|source| read_error(path, source))?;
     file.take(json::SNIFFED_BYTES).read_to_end(&mut head).map_err(|source| read_error(path, source))?;

@@ -1,8 +1,8 @@
-//! From the text of a record to its [`Value`]: in one pass, for what nearly all records are made of.
+//! Parses the text of a record into a [`Value`] in one pass, for what nearly all records consist of.
 //!
-//! Whatever is wrong or unusual is left to `serde_json`, whose messages name what is wrong.
+//! Everything wrong or unusual is left to `serde_json` and its messages.
 //!
-//! **Invariant:** where it gives a value, `serde_json` gives the same.
+//! **Invariant:** if it returns a value, `serde_json` returns the same.
 
 use std::borrow::Cow;
 

@@ -1,5 +1,5 @@
-//! JSON values that borrow their text, and stay as they are: the types of fields differ within one upstream file, so
-//! readers ask what a field is instead of declaring it.
+//! JSON values that borrow their text. The type of a field can change within one upstream file, so readers look at the
+//! value instead of declaring a type.
 //!
 //! It is not `serde_json::Value`: that copies every string, and sorts keys.
 

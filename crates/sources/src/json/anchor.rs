@@ -5,12 +5,12 @@
 //! [{"image": …}, {"image": …}]                 all in one line: what stands between records, and their first key
 //! ```
 //!
-//! It only guesses: text may look like the start of a record. A wrong guess costs the damaged record's own bytes a
-//! second look, and at most the records up to the next right guess.
+//! It only guesses: text may look like the start of a record. A wrong guess costs at most the records up to the next
+//! right guess.
 
 use memchr::memmem;
 
-use super::grammar::is_space;
+use crate::json::grammar::is_space;
 
 /// Keys with which records begin differ within a file, but not much.
 const MAX_OPENINGS: usize = 16;
@@ -31,7 +31,7 @@ pub(crate) struct Anchors {
 impl Anchors {
     /// Learns from a record: the bytes `between` the last one (or the start of the file) and it, and how it begins.
     /// The byte where its brace belongs is not looked at: it may be damaged.
-    pub(crate) fn learn(&mut self, between: &[u8], record: &[u8], place: Place) {
+    pub(crate) fn learn(&mut self, between: &[u8], record: &[u8], place: LearnedFrom) {
         if !self.is_settled {
             self.learn_lead(between, record, place);
         }
@@ -47,13 +47,13 @@ impl Anchors {
         }
     }
 
-    fn learn_lead(&mut self, between: &[u8], record: &[u8], place: Place) {
+    fn learn_lead(&mut self, between: &[u8], record: &[u8], place: LearnedFrom) {
         let last_line = memchr::memrchr(b'\n', between).and_then(|at| between.get(at..));
-        self.is_settled = last_line.is_some() || place == Place::AfterRecord;
+        self.is_settled = last_line.is_some() || place == LearnedFrom::AfterRecord;
         self.lead = match (last_line, place) {
             (Some(line), _) => line.to_vec(),
-            (None, Place::AfterRecord) => between.to_vec(),
-            (None, Place::First) => Vec::new(),
+            (None, LearnedFrom::AfterRecord) => between.to_vec(),
+            (None, LearnedFrom::First) => Vec::new(),
         };
         let Some(line) = last_line else { return };
         // In an indented file nothing else begins so; in others, what is inside of records may begin lines as well.
@@ -90,9 +90,9 @@ impl Anchors {
     }
 }
 
-/// Where a record stands that is learned from.
+/// The position of a record to learn from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub(crate) enum LearnedFrom {
     /// First in the file.
     First,
     /// After a whole record.
@@ -117,7 +117,7 @@ mod tests {
 
     fn anchors(between: &[u8], record: &[u8]) -> Anchors {
         let mut anchors = Anchors::default();
-        anchors.learn(between, record, Place::First);
+        anchors.learn(between, record, LearnedFrom::First);
         anchors
     }
 
@@ -134,7 +134,7 @@ mod tests {
         let mut anchors = anchors(b"[", b"{\"image\": \"x\", \"QA\": [{\"q\": 1}, {\"q\": 2}]");
         let text = b"{\"image\": \"x\", \"QA\": [{\"q\": 1}, {\"q\": 2}]}, {\"image\": \"y\"";
         assert_eq!(anchors.find(text, 1), Some(44));
-        anchors.learn(b", ", b"{\"video\": 1", Place::AfterRecord);
+        anchors.learn(b", ", b"{\"video\": 1", LearnedFrom::AfterRecord);
         assert_eq!(anchors.find(text, 1), Some(44));
         assert_eq!(anchors.find(b"{\"image\": {\"video\": 1}, {\"video\": 2}", 1), Some(24), "commas are part of it");
     }

@@ -1,20 +1,20 @@
-//! Records of an array, or objects one after another: where each begins and ends, also after damage.
+//! The records of an array, or objects one after another: where each begins and ends, also after damage.
 //!
-//! Rules, for files that are not as they should be:
+//! Rules for damaged files:
 //! * A record ends at its closing brace, if a comma, a bracket, another brace or the end of the file follows.
-//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`]. Its bytes are given as they
-//!   are, and fail to parse.
+//! * Otherwise it is damaged. It then ends where the next record begins: see [`Anchors`]. Its bytes are kept, and
+//!   fail to parse.
 //! * Without a known start of records, damage goes on to the end of the file.
 //! * Brackets and commas between records are not checked, so that arrays written one after another can be read; but a
 //!   file that begins with a bracket must end with one.
 
 use std::io::{self, Read};
 
-use super::anchor::{Anchors, Place};
-use super::grammar::{Grammar, Step, is_space};
-use super::sniff::byte_order_mark_length;
-use super::window::Window;
-use super::{Found, NextFound, is_overlong, last, overlong, unclosed, whole};
+use crate::json::anchor::{Anchors, LearnedFrom};
+use crate::json::grammar::{Grammar, ScanStep, is_space};
+use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, unclosed, whole};
+use crate::json::sniff::byte_order_mark_length;
+use crate::json::window::ByteWindow;
 
 /// How many bytes from its brace a record shows how records begin.
 const OPENING_BYTES: usize = 4096;
@@ -24,16 +24,16 @@ const MAX_BETWEEN_BYTES: usize = 4096;
 
 /// Reads the records of a file.
 pub(crate) struct Elements<R> {
-    window: Window<R>,
+    window: ByteWindow<R>,
     /// What was between the last record and the one at the front of the window, or the first bytes of it.
     between: Vec<u8>,
     anchors: Anchors,
-    progress: Progress,
+    state: ReadState,
     brackets: Brackets,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Progress {
+enum ReadState {
     NotStarted,
     AfterRecord,
     AfterDamage,
@@ -63,42 +63,42 @@ enum Extent {
 impl<R: Read> Elements<R> {
     pub(crate) fn new(reader: R) -> Self {
         Self {
-            window: Window::new(reader),
+            window: ByteWindow::new(reader),
             between: Vec::new(),
             anchors: Anchors::default(),
-            progress: Progress::NotStarted,
+            state: ReadState::NotStarted,
             brackets: Brackets::None,
         }
     }
 
     /// The next record.
-    pub(crate) fn next_found(&mut self) -> NextFound {
-        if self.progress == Progress::Ended {
+    pub(crate) fn next_record(&mut self) -> NextRecord {
+        if self.state == ReadState::Ended {
             return Ok(None);
         }
         self.consume_between()?;
         if self.window.bytes().is_empty() {
-            self.progress = Progress::Ended;
-            let end = Found { position: self.window.position(0), body: unclosed() };
+            self.state = ReadState::Ended;
+            let end = LocatedRecord { position: self.window.position(0), body: unclosed() };
             return Ok((self.brackets == Brackets::Open).then_some(end));
         }
         self.learn()?;
         let found = match self.extent()? {
             Extent::Whole(num_bytes) => {
-                self.progress = Progress::AfterRecord;
+                self.state = ReadState::AfterRecord;
                 self.take(num_bytes)
             }
             Extent::Damaged(num_bytes) => {
-                self.progress = Progress::AfterDamage;
+                self.state = ReadState::AfterDamage;
                 self.take(num_bytes)
             }
             Extent::CutOff => {
-                self.progress = Progress::Ended;
+                self.state = ReadState::Ended;
                 let bytes = self.window.bytes();
-                Found { position: self.window.position(bytes.len() as u64), body: last(bytes) }
+                LocatedRecord { position: self.window.position(bytes.len() as u64), body: last(bytes) }
             }
             Extent::TooLong(grammar) => {
-                self.progress = Progress::AfterDamage;
+                self.state = ReadState::AfterDamage;
                 self.skip(grammar)?
             }
         };
@@ -108,7 +108,7 @@ impl<R: Read> Elements<R> {
     /// Moves to the next record, or the end of the file.
     fn consume_between(&mut self) -> io::Result<()> {
         self.between.clear();
-        if self.progress == Progress::NotStarted {
+        if self.state == ReadState::NotStarted {
             self.window.grow()?;
             self.window.consume(byte_order_mark_length(self.window.bytes()));
             // The start of the file is the start of a line.
@@ -133,10 +133,10 @@ impl<R: Read> Elements<R> {
     }
 
     fn learn(&mut self) -> io::Result<()> {
-        let place = match self.progress {
-            Progress::NotStarted => Place::First,
-            Progress::AfterRecord => Place::AfterRecord,
-            Progress::AfterDamage | Progress::Ended => return Ok(()),
+        let place = match self.state {
+            ReadState::NotStarted => LearnedFrom::First,
+            ReadState::AfterRecord => LearnedFrom::AfterRecord,
+            ReadState::AfterDamage | ReadState::Ended => return Ok(()),
         };
         while self.window.bytes().len() < OPENING_BYTES && self.window.grow()? {}
         let record = self.window.bytes();
@@ -151,12 +151,12 @@ impl<R: Read> Elements<R> {
         let mut grammar = Grammar::new();
         loop {
             match grammar.advance(self.window.bytes()) {
-                Step::Complete(end) if self.may_follow(end)? => return Ok(Extent::Whole(end)),
-                Step::Complete(_) | Step::Broken => return self.damaged_extent(),
-                Step::Unfinished if is_overlong(self.window.bytes().len()) => {
+                ScanStep::Complete(end) if self.may_follow(end)? => return Ok(Extent::Whole(end)),
+                ScanStep::Complete(_) | ScanStep::Broken => return self.damaged_extent(),
+                ScanStep::Unfinished if is_overlong(self.window.bytes().len()) => {
                     return Ok(Extent::TooLong(Some(grammar)));
                 }
-                Step::Unfinished => {}
+                ScanStep::Unfinished => {}
             }
             if !self.window.grow()? {
                 // A quote too many can hide all that follows; only what holds no other record was cut off.
@@ -168,7 +168,7 @@ impl<R: Read> Elements<R> {
         }
     }
 
-    /// Whether what stands at `end` shows that a record ended there.
+    /// Whether the bytes from `end` on show that a record ended there.
     fn may_follow(&mut self, end: usize) -> io::Result<bool> {
         let mut from = end;
         loop {
@@ -217,30 +217,30 @@ impl<R: Read> Elements<R> {
         bytes.len().max(1)
     }
 
-    fn take(&mut self, num_bytes: usize) -> Found {
+    fn take(&mut self, num_bytes: usize) -> LocatedRecord {
         let bytes = self.window.bytes();
         let bytes = bytes.get(..num_bytes).unwrap_or(bytes);
         let (position, body) = (self.window.position(bytes.len() as u64), whole(bytes));
         self.window.consume(num_bytes);
-        Found { position, body }
+        LocatedRecord { position, body }
     }
 
     /// Drops a record that is too large while following it to its end, or to the next record if it is damaged.
-    fn skip(&mut self, mut whole: Option<Grammar>) -> io::Result<Found> {
+    fn skip(&mut self, mut whole: Option<Grammar>) -> io::Result<LocatedRecord> {
         let start = self.window.position(0);
         let body = overlong(self.window.bytes());
         loop {
             let length = self.window.bytes().len();
-            let step = whole.as_mut().map_or(Step::Broken, |grammar| grammar.advance(self.window.bytes()));
+            let step = whole.as_mut().map_or(ScanStep::Broken, |grammar| grammar.advance(self.window.bytes()));
             let (end, is_end) = match step {
-                Step::Complete(end) => (end, true),
-                Step::Unfinished => (length, false),
-                Step::Broken => match self.anchors.find(self.window.bytes(), 1) {
+                ScanStep::Complete(end) => (end, true),
+                ScanStep::Unfinished => (length, false),
+                ScanStep::Broken => match self.anchors.find(self.window.bytes(), 1) {
                     Some(next) => (self.end_before(next), true),
                     None => (length.saturating_sub(self.anchors.max_length()), false),
                 },
             };
-            whole = whole.filter(|_| step == Step::Unfinished);
+            whole = whole.filter(|_| step == ScanStep::Unfinished);
             if let Some(grammar) = &mut whole {
                 grammar.forget(end);
             }
@@ -253,7 +253,7 @@ impl<R: Read> Elements<R> {
                 break;
             }
         }
-        Ok(Found { position: self.window.consumed_since(start), body })
+        Ok(LocatedRecord { position: self.window.consumed_since(start), body })
     }
 }
 

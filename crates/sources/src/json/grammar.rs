@@ -5,7 +5,7 @@
 //!
 //! **Invariant:** every byte is looked at once, however the input is cut into chunks.
 
-use super::plain::plain_length;
+use crate::json::plain::plain_length;
 
 /// Deepest nesting that is followed; `serde_json` refuses what is deeper.
 const MAX_DEPTH: usize = u128::BITS as usize;
@@ -24,14 +24,14 @@ struct OpenContainers {
     depth: usize,
 }
 
-/// How far a chunk led.
+/// The state after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Step {
+pub(crate) enum ScanStep {
     /// The object goes on after the chunk.
     Unfinished,
     /// The object ends before this position.
     Complete(usize),
-    /// The byte at this position cannot stand there.
+    /// A byte is out of place.
     Broken,
 }
 
@@ -68,7 +68,7 @@ impl Grammar {
     }
 
     /// Goes on through `bytes`, which start where the object starts (unless told otherwise by [`Self::forget`]).
-    pub(crate) fn advance(&mut self, bytes: &[u8]) -> Step {
+    pub(crate) fn advance(&mut self, bytes: &[u8]) -> ScanStep {
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
             let skipped = match self.expected {
@@ -79,7 +79,7 @@ impl Grammar {
             };
             let Some(&byte) = rest.get(skipped) else {
                 self.at = bytes.len();
-                return Step::Unfinished;
+                return ScanStep::Unfinished;
             };
             self.at += skipped + 1;
             let expected = match (self.expected, byte) {
@@ -95,15 +95,15 @@ impl Grammar {
                 }
                 _ => self.structure(byte),
             };
-            let Some(expected) = expected else { return Step::Broken };
+            let Some(expected) = expected else { return ScanStep::Broken };
             self.expected = expected;
             if self.open.depth == 0 {
-                return Step::Complete(self.at);
+                return ScanStep::Complete(self.at);
             }
         }
     }
 
-    /// The first `num_bytes` of the input will not be given again.
+    /// The first `num_bytes` of the input are no longer part of it.
     pub(crate) fn forget(&mut self, num_bytes: usize) {
         self.at = self.at.saturating_sub(num_bytes);
     }
@@ -184,15 +184,15 @@ mod tests {
 
     use super::*;
 
-    fn end_of(text: &str) -> Step {
+    fn end_of(text: &str) -> ScanStep {
         Grammar::new().advance(text.as_bytes())
     }
 
     #[test]
     fn an_object_ends_at_its_own_brace() {
-        assert_eq!(end_of(r#"{"a": {"b": [1, "}", {}]}, "c": "\"}"} , {"#), Step::Complete(38));
-        assert_eq!(end_of("{}"), Step::Complete(2));
-        assert_eq!(end_of(r#"{"a": NaN}x"#), Step::Complete(10));
+        assert_eq!(end_of(r#"{"a": {"b": [1, "}", {}]}, "c": "\"}"} , {"#), ScanStep::Complete(38));
+        assert_eq!(end_of("{}"), ScanStep::Complete(2));
+        assert_eq!(end_of(r#"{"a": NaN}x"#), ScanStep::Complete(10));
     }
 
     #[test]
@@ -210,14 +210,14 @@ mod tests {
             "x",
             "[1]",
         ] {
-            assert_eq!(end_of(text), Step::Broken, "{text}");
+            assert_eq!(end_of(text), ScanStep::Broken, "{text}");
         }
     }
 
     #[test]
     fn endless_nesting_is_refused() {
-        assert_eq!(end_of(&r#"{"a":"#.repeat(100)), Step::Unfinished);
-        assert_eq!(end_of(&r#"{"a":"#.repeat(1_000_000)), Step::Broken);
+        assert_eq!(end_of(&r#"{"a":"#.repeat(100)), ScanStep::Unfinished);
+        assert_eq!(end_of(&r#"{"a":"#.repeat(1_000_000)), ScanStep::Broken);
     }
 
     proptest! {
@@ -226,7 +226,7 @@ mod tests {
             let whole = end_of(&text);
             let mut grammar = Grammar::new();
             let first = grammar.advance(text.as_bytes().get(..cut).unwrap_or(text.as_bytes()));
-            let in_two = if first == Step::Unfinished { grammar.advance(text.as_bytes()) } else { first };
+            let in_two = if first == ScanStep::Unfinished { grammar.advance(text.as_bytes()) } else { first };
             prop_assert_eq!(in_two, whole);
         }
 
@@ -234,7 +234,7 @@ mod tests {
         fn valid_objects_are_complete_to_the_byte(value in json_value()) {
             let object = serde_json::json!({ "a": value });
             for text in [object.to_string(), serde_json::to_string_pretty(&object).unwrap()] {
-                prop_assert_eq!(end_of(&format!("{text}, {text}")), Step::Complete(text.len()));
+                prop_assert_eq!(end_of(&format!("{text}, {text}")), ScanStep::Complete(text.len()));
             }
         }
     }

@@ -4,24 +4,25 @@ use std::io::Read;
 
 use memchr::memchr;
 
-use super::sniff::byte_order_mark_length;
-use super::window::Window;
-use super::{Found, NextFound, grammar, is_overlong, last, overlong, whole};
-use crate::RawBody;
+use crate::json::grammar;
+use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, whole};
+use crate::json::sniff::byte_order_mark_length;
+use crate::json::window::ByteWindow;
+use crate::raw::RawBody;
 
 /// Reads the lines of a file that are not blank.
 pub(crate) struct Lines<R> {
-    window: Window<R>,
+    window: ByteWindow<R>,
     is_started: bool,
 }
 
 impl<R: Read> Lines<R> {
     pub(crate) fn new(reader: R) -> Self {
-        Self { window: Window::new(reader), is_started: false }
+        Self { window: ByteWindow::new(reader), is_started: false }
     }
 
     /// The next line that is not blank.
-    pub(crate) fn next_found(&mut self) -> NextFound {
+    pub(crate) fn next_record(&mut self) -> NextRecord {
         if !self.is_started {
             self.window.grow()?;
             self.window.consume(byte_order_mark_length(self.window.bytes()));
@@ -49,16 +50,16 @@ impl<R: Read> Lines<R> {
         }
     }
 
-    fn take(&mut self, num_bytes: usize, body: RawBody) -> Found {
+    fn take(&mut self, num_bytes: usize, body: RawBody) -> LocatedRecord {
         let position = self.window.position(num_bytes as u64);
         self.window.consume(num_bytes);
-        Found { position, body }
+        LocatedRecord { position, body }
     }
 
-    fn skip_line(&mut self) -> NextFound {
+    fn skip_line(&mut self) -> NextRecord {
         let body = overlong(self.window.bytes());
         let start = self.window.position(0);
         self.window.consume_while(|byte| byte != b'\n')?;
-        Ok(Some(Found { position: self.window.consumed_since(start), body }))
+        Ok(Some(LocatedRecord { position: self.window.consumed_since(start), body }))
     }
 }

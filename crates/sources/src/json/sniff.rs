@@ -1,14 +1,14 @@
-//! What a file is, told by how it begins. Names are not looked at: `.json` files hold JSON lines, and the other way
-//! round.
+//! Identifies the format of a file by its first bytes. Names do not matter: `.json` files contain JSON lines, and vice
+//! versa.
 
 use serde::de::IgnoredAny;
 
-/// How many bytes of a file are looked at.
+/// How many bytes of a file are examined.
 pub(crate) const SNIFFED_BYTES: u64 = 1 << 16;
 
 /// How records are laid out in a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Format {
+pub(crate) enum FileFormat {
     /// One array of objects.
     Array,
     /// One object after another, each over several lines.
@@ -19,7 +19,7 @@ pub(crate) enum Format {
     Rows,
 }
 
-/// A file that does not hold records.
+/// A file without records.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct NotRecords {
     /// What it looks like.
@@ -28,7 +28,7 @@ pub(crate) struct NotRecords {
     pub(crate) advice: &'static str,
 }
 
-/// Starts of files that are often met where annotations belong.
+/// Starts of files that are often found in place of annotations.
 const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"version https://git-lfs", "a git-lfs pointer", "run `git lfs pull`, or download the file itself"),
     (b"\x1f\x8b", "compressed with gzip", "unpack it first: `gunzip FILE`"),
@@ -44,7 +44,7 @@ const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"{\"error\"", "an error message", "the download failed or needs a login; download it again"),
 ];
 
-/// Names of fields that hold a list of objects inside a record.
+/// Names of fields with a list of objects that a record can begin with, of any kind of source.
 const LISTS_OF_A_RECORD: &[&[u8]] =
     &[b"conversations", b"conversation", b"messages", b"QA", b"captions", b"images", b"image", b"videos"];
 
@@ -53,10 +53,10 @@ pub(crate) fn byte_order_mark_length(head: &[u8]) -> usize {
     if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }
 }
 
-/// Tells the format of a file from its first bytes: all of it, or at least [`SNIFFED_BYTES`].
-pub(crate) fn format_of(head: &[u8]) -> Result<Format, NotRecords> {
+/// The format of a file, from its first bytes: all of it, or at least [`SNIFFED_BYTES`].
+pub(crate) fn format_of(head: &[u8]) -> Result<FileFormat, NotRecords> {
     if head.starts_with(b"PAR1") {
-        return Ok(Format::Rows);
+        return Ok(FileFormat::Rows);
     }
     let text = head.get(byte_order_mark_length(head)..).unwrap_or_default();
     let text = text.trim_ascii_start();
@@ -82,24 +82,24 @@ pub(crate) fn format_of(head: &[u8]) -> Result<Format, NotRecords> {
 
 const BINARY: NotRecords = NotRecords { found: "binary data of no known kind", advice: "download it again" };
 
-fn format_of_array(items: &[u8]) -> Result<Format, NotRecords> {
+fn format_of_array(items: &[u8]) -> Result<FileFormat, NotRecords> {
     match items.trim_ascii_start().first() {
         // Anything else than an object may be damage; but nothing can be learned from it about where objects start.
         Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => Err(NotRecords {
             found: "an array whose first element is not an object",
             advice: "name the annotation file, one object a record",
         }),
-        _ => Ok(Format::Array),
+        _ => Ok(FileFormat::Array),
     }
 }
 
-fn format_of_objects(text: &[u8]) -> Result<Format, NotRecords> {
+fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let is_object = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_ok();
     // Two lines are looked at, so that damage in one of them does not make the file something else.
     if second.starts_with(b"{") && (is_object(first) || is_object(second)) {
-        return Ok(Format::Lines);
+        return Ok(FileFormat::Lines);
     }
     if wraps_an_array(text).unwrap_or(false) {
         return Err(NotRecords {
@@ -107,7 +107,7 @@ fn format_of_objects(text: &[u8]) -> Result<Format, NotRecords> {
             advice: "write the array to a file of its own: `jq -c '.NAME[]' FILE > FILE.jsonl`",
         });
     }
-    Ok(if second.is_empty() || is_object(first) { Format::Lines } else { Format::Objects })
+    Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects })
 }
 
 /// Whether an object begins with a field that is an array of objects, and that is not one of a record's.
@@ -128,21 +128,21 @@ fn after(text: &[u8], byte: u8) -> Option<&[u8]> {
 mod tests {
     use super::*;
 
-    fn format(head: &str) -> Result<Format, &'static str> {
+    fn format(head: &str) -> Result<FileFormat, &'static str> {
         format_of(head.as_bytes()).map_err(|not_records| not_records.found)
     }
 
     #[test]
     fn content_decides() {
-        assert_eq!(format("[\n {\"id\": 1}"), Ok(Format::Array));
-        assert_eq!(format("\u{feff} [{"), Ok(Format::Array));
-        assert_eq!(format("[]"), Ok(Format::Array));
-        assert_eq!(format("\n{\"id\": 1}\n{\"id\": 2}"), Ok(Format::Lines));
-        assert_eq!(format("{\"id\": 1, \n{\"id\": 2}\n"), Ok(Format::Lines));
-        assert_eq!(format("{\"id\": [1, 2"), Ok(Format::Lines));
-        assert_eq!(format("{\n \"id\": 1\n}\n{\n \"id\": 2\n}"), Ok(Format::Objects));
-        assert_eq!(format("PAR1\x15"), Ok(Format::Rows));
-        assert_eq!(format("{\"QA\": [{\"q\": \"\"}]}"), Ok(Format::Lines));
+        assert_eq!(format("[\n {\"id\": 1}"), Ok(FileFormat::Array));
+        assert_eq!(format("\u{feff} [{"), Ok(FileFormat::Array));
+        assert_eq!(format("[]"), Ok(FileFormat::Array));
+        assert_eq!(format("\n{\"id\": 1}\n{\"id\": 2}"), Ok(FileFormat::Lines));
+        assert_eq!(format("{\"id\": 1, \n{\"id\": 2}\n"), Ok(FileFormat::Lines));
+        assert_eq!(format("{\"id\": [1, 2"), Ok(FileFormat::Lines));
+        assert_eq!(format("{\n \"id\": 1\n}\n{\n \"id\": 2\n}"), Ok(FileFormat::Objects));
+        assert_eq!(format("PAR1\x15"), Ok(FileFormat::Rows));
+        assert_eq!(format("{\"QA\": [{\"q\": \"\"}]}"), Ok(FileFormat::Lines));
     }
 
     #[test]

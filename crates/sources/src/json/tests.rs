@@ -3,11 +3,14 @@
 use proptest::prelude::*;
 use serde_json::json;
 
-use super::*;
+use manyframe_core::Position;
+
+use crate::json::{Elements, FileFormat, Lines, LocatedRecord, MAX_RECORD_BYTES, SNIFFED_BYTES, format_of, unclosed};
+use crate::raw::RawBody;
 
 /// How a file is written.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Layout {
+enum FileLayout {
     /// As `json.dump(records, indent=n)` does.
     Pretty(usize),
     /// As `json.dump(records)` does, or with `separators=(",", ":")`.
@@ -26,15 +29,15 @@ struct File {
     records: Vec<std::ops::Range<usize>>,
 }
 
-fn file(records: &[serde_json::Value], layout: Layout) -> File {
+fn file(records: &[serde_json::Value], layout: FileLayout) -> File {
     let (before, between, after) = match layout {
-        Layout::Pretty(indent) => {
+        FileLayout::Pretty(indent) => {
             let line = format!("\n{}", " ".repeat(indent));
             (format!("[{line}"), format!(",{line}"), "\n]\n".to_owned())
         }
-        Layout::OneLine(between) => ("[".to_owned(), between.to_owned(), "]".to_owned()),
-        Layout::LinePerItem => ("[\n".to_owned(), ",\n".to_owned(), "\n]".to_owned()),
-        Layout::Lines | Layout::Objects(_) => (String::new(), "\n".to_owned(), "\n".to_owned()),
+        FileLayout::OneLine(between) => ("[".to_owned(), between.to_owned(), "]".to_owned()),
+        FileLayout::LinePerItem => ("[\n".to_owned(), ",\n".to_owned(), "\n]".to_owned()),
+        FileLayout::Lines | FileLayout::Objects(_) => (String::new(), "\n".to_owned(), "\n".to_owned()),
     };
     let mut bytes = before.into_bytes();
     let mut ranges = Vec::new();
@@ -50,7 +53,7 @@ fn file(records: &[serde_json::Value], layout: Layout) -> File {
     File { bytes, records: ranges }
 }
 
-fn record_text(record: &serde_json::Value, layout: Layout) -> String {
+fn record_text(record: &serde_json::Value, layout: FileLayout) -> String {
     let pretty = |indent: usize, outer: usize| {
         let indent = " ".repeat(indent);
         let formatter = serde_json::ser::PrettyFormatter::with_indent(indent.as_bytes());
@@ -59,41 +62,41 @@ fn record_text(record: &serde_json::Value, layout: Layout) -> String {
         String::from_utf8(text).unwrap().replace('\n', &format!("\n{}", indent.repeat(outer)))
     };
     match layout {
-        Layout::Pretty(indent) => pretty(indent, 1),
-        Layout::Objects(indent) => pretty(indent, 0),
-        Layout::OneLine(_) | Layout::LinePerItem | Layout::Lines => record.to_string(),
+        FileLayout::Pretty(indent) => pretty(indent, 1),
+        FileLayout::Objects(indent) => pretty(indent, 0),
+        FileLayout::OneLine(_) | FileLayout::LinePerItem | FileLayout::Lines => record.to_string(),
     }
 }
 
-fn read(bytes: &[u8]) -> Vec<Found> {
+fn read(bytes: &[u8]) -> Vec<LocatedRecord> {
     let mut found = Vec::new();
     match format_of(&bytes[..bytes.len().min(SNIFFED_BYTES as usize)]) {
-        Ok(Format::Lines) => {
+        Ok(FileFormat::Lines) => {
             let mut lines = Lines::new(bytes);
-            found.extend(std::iter::from_fn(|| lines.next_found().unwrap()));
+            found.extend(std::iter::from_fn(|| lines.next_record().unwrap()));
         }
         Ok(_) => {
             let mut elements = Elements::new(bytes);
-            found.extend(std::iter::from_fn(|| elements.next_found().unwrap()));
+            found.extend(std::iter::from_fn(|| elements.next_record().unwrap()));
         }
         Err(_) => {}
     }
     found
 }
 
-fn range_of(found: &Found) -> std::ops::Range<usize> {
+fn range_of(found: &LocatedRecord) -> std::ops::Range<usize> {
     let Position::Bytes { offset, num_bytes, .. } = found.position else { panic!("not bytes") };
     offset as usize..(offset + num_bytes) as usize
 }
 
-fn layouts() -> impl Strategy<Value = Layout> {
+fn layouts() -> impl Strategy<Value = FileLayout> {
     prop_oneof![
-        (0_usize..5).prop_map(Layout::Pretty),
-        Just(Layout::OneLine(", ")),
-        Just(Layout::OneLine(",")),
-        Just(Layout::LinePerItem),
-        Just(Layout::Lines),
-        (1_usize..5).prop_map(Layout::Objects),
+        (0_usize..5).prop_map(FileLayout::Pretty),
+        Just(FileLayout::OneLine(", ")),
+        Just(FileLayout::OneLine(",")),
+        Just(FileLayout::LinePerItem),
+        Just(FileLayout::Lines),
+        (1_usize..5).prop_map(FileLayout::Objects),
     ]
 }
 
@@ -106,7 +109,7 @@ fn records() -> impl Strategy<Value = Vec<serde_json::Value>> {
 }
 
 /// Every found record is where it says, in order, and the bytes between are no one's.
-fn check_places(bytes: &[u8], found: &[Found]) {
+fn check_places(bytes: &[u8], found: &[LocatedRecord]) {
     let mut end = 0;
     for one in found {
         let range = range_of(one);
@@ -132,11 +135,14 @@ fn arrays_written_one_after_another_are_read_as_one() {
 fn an_array_that_is_not_closed_is_told() {
     let found = read(b"[{\"a\": 1},\n");
     assert_eq!(found.len(), 2);
-    assert_eq!(found[1], Found { position: Position::Bytes { offset: 11, num_bytes: 0, line: 2 }, body: unclosed() });
+    assert_eq!(
+        found[1],
+        LocatedRecord { position: Position::Bytes { offset: 11, num_bytes: 0, line: 2 }, body: unclosed() }
+    );
     assert_eq!(read(b"[]"), []);
     assert_eq!(
         read(b"["),
-        [Found { position: Position::Bytes { offset: 1, num_bytes: 0, line: 1 }, body: unclosed() }]
+        [LocatedRecord { position: Position::Bytes { offset: 1, num_bytes: 0, line: 1 }, body: unclosed() }]
     );
 }
 
@@ -208,7 +214,7 @@ proptest! {
     fn no_bytes_make_it_panic_or_lose_bytes(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
         for bytes in [bytes.clone(), [b"[".as_slice(), &bytes].concat(), [b"{".as_slice(), &bytes].concat()] {
             let mut elements = Elements::new(bytes.as_slice());
-            let found: Vec<_> = std::iter::from_fn(|| elements.next_found().unwrap()).collect();
+            let found: Vec<_> = std::iter::from_fn(|| elements.next_record().unwrap()).collect();
             check_places(&bytes, &found);
         }
     }
@@ -216,7 +222,7 @@ proptest! {
     #[test]
     fn near_json_does_not_make_it_panic_or_lose_bytes(text in r#"[\[{][{}\[\]",:a1 \\\n]{0,80}"#) {
         let mut elements = Elements::new(text.as_bytes());
-        let found: Vec<_> = std::iter::from_fn(|| elements.next_found().unwrap()).collect();
+        let found: Vec<_> = std::iter::from_fn(|| elements.next_record().unwrap()).collect();
         check_places(text.as_bytes(), &found);
     }
 
@@ -242,7 +248,7 @@ proptest! {
         let damaged = record.index(records.len());
         let at = records[damaged].start + at.index(records[damaged].len());
         // Without lines of their own, records are told by the first key; so is what a file of objects is.
-        let has_lines = matches!(layout, Layout::Pretty(1..) | Layout::LinePerItem);
+        let has_lines = matches!(layout, FileLayout::Pretty(1..) | FileLayout::LinePerItem);
         let is_first_key = bytes[..at].iter().all(|&byte| byte != b':');
         prop_assume!(at != records[0].start);
         prop_assume!(!is_first_key || has_lines);
@@ -251,7 +257,7 @@ proptest! {
         check_places(&bytes, &found);
         let found: Vec<_> = found.iter().map(range_of).collect();
         let lost: Vec<_> = (0..records.len()).filter(|&index| index != damaged && !found.contains(&records[index])).collect();
-        if !has_lines && layout != Layout::Lines {
+        if !has_lines && layout != FileLayout::Lines {
             prop_assert!(lost.iter().all(|&index| index.abs_diff(damaged) <= 1), "lost {lost:?} for {damaged}");
         } else {
             prop_assert_eq!(lost, Vec::<usize>::new());

@@ -1,6 +1,6 @@
 //! A window that moves over a file: bytes are added at its end, and consumed at its front.
 //!
-//! It knows where it stands (byte and line) but nothing about JSON.
+//! It knows its position (byte and line) but nothing about JSON.
 //!
 //! **Invariant:** it holds what has been added and not consumed, and no more than one chunk besides.
 
@@ -12,7 +12,7 @@ use manyframe_core::Position;
 const CHUNK_BYTES: u64 = 1 << 20;
 
 /// A part of a file in memory. Positions in it count from its first unconsumed byte.
-pub(crate) struct Window<R> {
+pub(crate) struct ByteWindow<R> {
     reader: R,
     buffer: Vec<u8>,
     consumed: usize,
@@ -22,7 +22,7 @@ pub(crate) struct Window<R> {
     line: u64,
 }
 
-impl<R: Read> Window<R> {
+impl<R: Read> ByteWindow<R> {
     /// An empty window at the start of a file.
     pub(crate) fn new(reader: R) -> Self {
         Self { reader, buffer: Vec::new(), consumed: 0, offset: 0, line: 1 }
@@ -30,7 +30,7 @@ impl<R: Read> Window<R> {
 
     /// The bytes in the window.
     pub(crate) fn bytes(&self) -> &[u8] {
-        self.buffer.get(self.consumed..).unwrap_or_default()
+        self.buffer.split_at(self.consumed).1
     }
 
     /// Adds the next chunk of the file. False at its end.
@@ -67,12 +67,12 @@ impl<R: Read> Window<R> {
         }
     }
 
-    /// The place of the first `num_bytes` bytes.
+    /// The position of the first `num_bytes` bytes.
     pub(crate) fn position(&self, num_bytes: u64) -> Position {
         Position::Bytes { offset: self.offset, num_bytes, line: self.line }
     }
 
-    /// The place of the bytes consumed since the front was at `start`.
+    /// The position of the bytes consumed since the front was at `start`.
     pub(crate) fn consumed_since(&self, start: Position) -> Position {
         match start {
             Position::Bytes { offset, line, .. } => Position::Bytes { offset, num_bytes: self.offset - offset, line },
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn a_window_knows_its_line() {
-        let mut window = Window::new(&b"a\n\n  b\nc"[..]);
+        let mut window = ByteWindow::new(&b"a\n\n  b\nc"[..]);
         assert!(window.consume_while(|byte| byte != b'b').unwrap());
         assert_eq!(window.position(1), Position::Bytes { offset: 5, num_bytes: 1, line: 3 });
         assert!(!window.consume_while(|_| true).unwrap());
@@ -96,7 +96,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded_by_what_is_not_consumed() {
-        let mut window = Window::new(io::repeat(b'x'));
+        let mut window = ByteWindow::new(io::repeat(b'x'));
         for _ in 0..40 {
             assert!(window.grow().unwrap());
             window.consume(usize::MAX);

@@ -12,15 +12,17 @@
 
 use manyframe_core::{RejectCode, Rejection, Role};
 
-use super::{Reader, Setting, llava};
-use crate::draft::{Draft, Piece};
+use crate::draft::{Draft, DraftPart};
+use crate::kinds::llava;
 use crate::placement::Unplaced;
+use crate::reader::{KindReader, RecordContext};
 use crate::value::Object;
 
-pub(crate) const READER: Reader = Reader { ids: &["id", "idx"], unplaced: Unplaced::OneComesFirst, draft };
+pub(crate) const READER: KindReader =
+    KindReader { unplaced: Unplaced::OneComesFirst, ..KindReader::new(&["id", "idx"], draft) };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
-    let draft = llava::draft(row, setting)?;
+fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
+    let draft = llava::draft(row, context)?;
     if draft.media.is_empty() && asks_about_an_image(&draft) {
         let detail = "the question has an image placeholder, but the record has no image";
         return Err(Rejection::new(RejectCode::PlaceholderMismatch, detail));
@@ -30,8 +32,8 @@ fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Re
 
 fn asks_about_an_image(draft: &Draft<'_>) -> bool {
     let first = draft.turns.iter().find(|turn| turn.role == Role::User);
-    first.is_some_and(|turn| match turn.pieces.as_slice() {
-        [Piece::Text(text)] => text.trim_start().starts_with("<image>\n") || text.trim_end().ends_with("\n<image>"),
+    first.is_some_and(|turn| match turn.parts.as_slice() {
+        [DraftPart::Text(text)] => text.trim_start().starts_with("<image>\n") || text.trim_end().ends_with("\n<image>"),
         _ => false,
     })
 }

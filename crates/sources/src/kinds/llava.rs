@@ -7,32 +7,32 @@
 //!
 //! * `id` is a string or a number, and repeats across the sets that a mix is made of.
 //! * Text-only records have no `image` (or null, or `""`), and may have a `model`, which is not used.
-//! * `<image>` stands first, last, or not at all in records with one image; elsewhere its absence is a mismatch.
+//! * In records with one image, `<image>` comes first, last, or not at all; elsewhere its absence is a mismatch.
 //! * `image` may be a list, an object with a path, or bytes of a Parquet file; `images`, `video` and `videos` are read
 //!   too.
-//! * LLaVA-NeXT's `data_source` is the part of the source, unless the file tells.
+//! * LLaVA-NeXT's `data_source` is the subset, unless the file decides it.
 //!
 //! LLaVA-Pretrain's `…_meta.json` has no conversations: each of its records is rejected with the reason.
 
 use manyframe_core::Rejection;
 
-use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::Draft;
 use crate::fields::{read_media, read_text};
 use crate::placement::Unplaced;
+use crate::reader::{KindReader, RecordContext};
 use crate::value::Object;
 
-pub(crate) const READER: Reader =
-    Reader { ids: &["id", "idx", "sample_id", "uuid"], unplaced: Unplaced::OneComesFirst, draft };
+pub(crate) const READER: KindReader =
+    KindReader { unplaced: Unplaced::OneComesFirst, ..KindReader::new(&["id", "idx", "sample_id", "uuid"], draft) };
 
 /// A conversation, and media under their usual names.
-pub(crate) fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
+pub(crate) fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     let turns = read_turns(row)?;
     Ok(Draft {
         subset: read_text(row, "data_source")?,
         turns,
-        media: read_media(row, setting.table)?,
+        media: read_media(row, context.table)?,
         ..Draft::default()
     })
 }

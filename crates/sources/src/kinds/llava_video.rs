@@ -6,27 +6,27 @@
 //! ```
 //!
 //! * One `<image>` stands for the video; `<video>` does as well, and nothing at all puts it first.
-//! * LongVILA names the video in `video_id` where `video` is absent, and may give `fps`, for frames that were
-//!   extracted.
-//! * `data_source` is the part of the source, unless the file tells.
+//! * LongVILA names the video in `video_id` where `video` is absent, and may have `fps`, for extracted
+//!   frames.
+//! * `data_source` is the subset, unless the file decides it.
 
-use manyframe_core::{MediaKind, RejectCode, Rejection};
+use manyframe_core::{RejectCode, Rejection};
 
-use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::Draft;
-use crate::fields::{read_media, read_media_of_kind, read_number, read_text};
+use crate::fields::{MediaFields, read_media, read_number, read_text};
 use crate::placement::Unplaced;
+use crate::reader::{KindReader, RecordContext};
 use crate::value::Object;
 
-pub(crate) const READER: Reader =
-    Reader { ids: &["id", "sample_id", "video_id"], unplaced: Unplaced::AllComeFirst, draft };
+pub(crate) const READER: KindReader =
+    KindReader { unplaced: Unplaced::AllComeFirst, ..KindReader::new(&["id", "sample_id", "video_id"], draft) };
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
+fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     let turns = read_turns(row)?;
-    let mut media = read_media(row, setting.table)?;
+    let mut media = read_media(row, context.table)?;
     if media.is_empty() {
-        media.videos = read_media_of_kind(row, &["video_id"], MediaKind::Video, None)?;
+        media.videos = MediaFields::videos(&["video_id"]).read(row, None)?;
     }
     if let Some(fps) = read_number(row, "fps")? {
         if !fps.is_finite() || fps <= 0.0 {

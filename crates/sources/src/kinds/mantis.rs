@@ -5,26 +5,25 @@
 //!  "conversation": [{"role": "user", "content": "<image> <image> Is …?"}, {"role": "assistant", "content": "…"}]}
 //! ```
 //!
-//! * `images` is null in text-only records; in JSON it is a list of paths. Bytes in the table are used where they are
-//!   there.
-//! * Placeholders stand anywhere. Records cut from longer ones (`…_partN`) keep all images but not all placeholders:
+//! * `images` is null in text-only records; in JSON it is a list of paths. Bytes in the table are used if there
+//!   are any.
+//! * Placeholders can be anywhere. Records cut from longer ones (`…_partN`) keep all images but not all placeholders:
 //!   a mismatch, unless the option `missing_placeholders = "prepend"` does what Mantis' own loader does.
-//! * `source` names the subset, sometimes by an older name; the subset given with the file has precedence.
+//! * `source` names the subset, sometimes by an older name; a subset that the file decides has precedence.
 
-use manyframe_core::{MediaKind, Rejection};
+use manyframe_core::Rejection;
 
-use super::{Reader, Setting};
 use crate::conversation::read_turns;
 use crate::draft::{Draft, DraftMedia};
-use crate::fields::{read_media_of_kind, read_text};
-use crate::placement::Unplaced;
+use crate::fields::{MediaFields, read_text};
+use crate::reader::{KindReader, RecordContext};
 use crate::value::Object;
 
-pub(crate) const READER: Reader = Reader { ids: &["id"], unplaced: Unplaced::IsMismatch, draft };
+pub(crate) const READER: KindReader = KindReader::new(&["id"], draft);
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
+fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     let turns = read_turns(row)?;
-    let images = read_media_of_kind(row, &["images", "image"], MediaKind::Image, setting.table)?;
+    let images = MediaFields::images(&["images", "image"]).read(row, context.table)?;
     Ok(Draft {
         subset: read_text(row, "source")?,
         turns,

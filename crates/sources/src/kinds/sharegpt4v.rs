@@ -5,10 +5,12 @@
 //!  "conversations": [{"from": "human", "value": "What do you see happening in this image?\n<image>"}, …]}
 //! ```
 //!
-//! The placeholder stands at the end of the question as often as at its start; it stays where it is.
-//! Its mixes hold text-only records as LLaVA's do. The images come from eight and more other downloads.
+//! The placeholder is at the end of the question as often as at its start, and stays there.
+//! Its mixes contain text-only records, as LLaVA's do. The images are in eight or more other downloads.
 
-use super::{Reader, llava};
+use crate::kinds::llava;
 use crate::placement::Unplaced;
+use crate::reader::KindReader;
 
-pub(crate) const READER: Reader = Reader { ids: &["id"], unplaced: Unplaced::OneComesFirst, draft: llava::draft };
+pub(crate) const READER: KindReader =
+    KindReader { unplaced: Unplaced::OneComesFirst, ..KindReader::new(&["id"], llava::draft) };

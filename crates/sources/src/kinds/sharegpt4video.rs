@@ -6,53 +6,58 @@
 //! ```
 //!
 //! * The caption with `idx` −1 (a string or a number) is that of the whole video; the others are of key frames.
-//!   The option `captions` chooses, `questions` gives the question. A record without the chosen caption is rejected.
+//!   The option `captions` chooses, `questions` sets the question. A record without the chosen caption is rejected.
 //! * `video_path` begins with the collection (`panda/`, `pexels/` …), and `zip_folder` names the archive that has it:
-//!   give the archives, or the folders they are unpacked to, as media roots.
+//!   use the archives, or the folders they are unpacked to, as media roots.
 //! * Records with `conversations` are in LLaVA's format, with `video` or `image`.
 
 use std::borrow::Cow;
 
-use manyframe_core::{Digest, MediaKind, Rejection, Role};
+use manyframe_core::{Digest, Rejection, Role};
 
-use super::{Reader, Setting, llava};
-use crate::Captions;
-use crate::draft::{Draft, DraftTurn, Piece};
-use crate::fields::{read_id, read_media_of_kind};
+use crate::draft::{Draft, DraftPart, DraftTurn};
+use crate::fields::{MediaFields, read_id};
+use crate::kinds::llava;
+use crate::options::Captions;
 use crate::placement::Unplaced;
+use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
-/// Asked where the options give no question.
+/// The question if the options set none.
 const DEFAULT_QUESTION: &str = "Describe this video in detail.";
 
-pub(crate) const READER: Reader = Reader { ids: &["video_id", "id"], unplaced: Unplaced::OneComesFirst, draft };
+pub(crate) const READER: KindReader = KindReader {
+    unplaced: Unplaced::OneComesFirst,
+    own_options: &["questions", "captions"],
+    ..KindReader::new(&["video_id", "id"], draft)
+};
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
+fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     if row.get("conversations").is_some() {
-        return llava::draft(row, setting);
+        return llava::draft(row, context);
     }
     let captions = read_captions(row)?;
-    let answer = match setting.options.captions {
+    let answer = match context.options.captions {
         Captions::Whole => {
             captions.iter().find(|caption| caption.index == WHOLE_VIDEO).map(|it| Cow::Borrowed(it.text))
         }
         Captions::Keyframes => join_keyframes(captions),
     };
     let Some(answer) = answer else {
-        let expected = match setting.options.captions {
+        let expected = match context.options.captions {
             Captions::Whole => "one of the whole video, with idx \"-1\"",
             Captions::Keyframes => "some of key frames",
         };
         return Err(unexpected_schema(format!("the captions lack {expected}")));
     };
-    let videos = read_media_of_kind(row, &["video_path", "video"], MediaKind::Video, setting.table)?;
+    let videos = MediaFields::videos(&["video_path", "video"]).read(row, context.table)?;
     if videos.is_empty() {
         return Err(unexpected_schema("no \"video_path\""));
     }
-    let question = question_of(row, setting)?;
-    let question = videos.into_iter().map(Piece::Medium).chain([Piece::Text(Cow::Owned(question))]).collect();
-    let turns = vec![DraftTurn { role: Role::User, pieces: question }, DraftTurn::text(Role::Assistant, answer)];
+    let question = question_of(row, context)?;
+    let question = videos.into_iter().map(DraftPart::Medium).chain([DraftPart::Text(Cow::Owned(question))]).collect();
+    let turns = vec![DraftTurn { role: Role::User, parts: question }, DraftTurn::text(Role::Assistant, answer)];
     Ok(Draft { turns, ..Draft::default() })
 }
 
@@ -92,19 +97,21 @@ fn read_captions<'r>(row: &'r Object<'_>) -> Result<Vec<Caption<'r>>, Rejection>
 /// The captions of key frames in the order of their numbers. `None` if there are none.
 fn join_keyframes<'r>(mut captions: Vec<Caption<'_>>) -> Option<Cow<'r, str>> {
     captions.retain(|caption| caption.index != WHOLE_VIDEO);
-    // Captions of pairs ("0-1") sort by the first frame; the sort is stable.
+    // Captions of pairs ("0-1") sort by the first frame, those without a number first; the sort is stable.
     captions.sort_by_key(|caption| caption.index.split('-').next().and_then(|first| first.parse::<u64>().ok()));
     let texts: Vec<_> = captions.iter().map(|caption| caption.text).collect();
     (!texts.is_empty()).then(|| Cow::Owned(texts.join("\n\n")))
 }
 
-/// One of the questions, chosen by what the record is, so that it is the same in every run and every subset.
-fn question_of(row: &Object<'_>, setting: &Setting<'_>) -> Result<String, Rejection> {
-    let questions = &setting.options.questions;
+/// One of the questions, chosen by the identity of the record: the same in every run and every subset.
+fn question_of(row: &Object<'_>, context: &RecordContext<'_>) -> Result<String, Rejection> {
+    let questions = &context.options.questions;
     let path = read_id(row, &["video_path", "video"])?;
-    let digest = Digest::of_fields([&b"question"[..], setting.upstream_id.as_bytes(), path.as_bytes()]);
+    let digest = Digest::of_fields([&b"question"[..], context.upstream_id.as_bytes(), path.as_bytes()]);
     let [first, second, third, fourth, ..] = digest.0;
     let number = u32::from_le_bytes([first, second, third, fourth]) as usize;
-    let question = questions.get(number.checked_rem(questions.len()).unwrap_or(0));
-    Ok(question.map_or(DEFAULT_QUESTION, String::as_str).to_owned())
+    let Some(index) = number.checked_rem(questions.len()) else { return Ok(DEFAULT_QUESTION.to_owned()) };
+    #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
+    let question = questions[index].clone();
+    Ok(question)
 }

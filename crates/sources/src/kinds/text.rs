@@ -1,31 +1,26 @@
-//! Conversations without images and videos, for replay: ShareGPT, UltraChat, Magpie, Evol-Instruct, Alpaca and the
-//! like, in every shape of `conversation.rs`. And documents, for language modelling: SlimPajama, FineWeb, Dolma and the
-//! like.
+//! Conversations without images and videos, for replay: ShareGPT, UltraChat, Magpie, Evol-Instruct, Alpaca and others,
+//! in every shape of `conversation.rs`. And documents for language modelling: SlimPajama, FineWeb, Dolma and others.
 //!
-//! * A record without a conversation and with a string `text` is a document. SlimPajama says in `meta` from which set it is.
-//! * A placeholder in the text is text: the record has nothing that it could stand for.
-//! * A record that does have images, videos or audio is rejected: name the file as another kind of source.
+//! * A record without a conversation and with a string `text` is a document. SlimPajama names its subset in `meta`.
+//! * A placeholder in the text is text, because there is no medium for it.
+//! * A record with images, videos or audio is rejected: read the file as another kind of source.
 //! * A conversation that starts with an answer, as ShareGPT's often do, is rejected unless the option
-//!   `leading_answer = "drop"` leaves that answer out.
+//!   `leading_answer = "drop"` removes that answer.
 
 use manyframe_core::{RejectCode, Rejection, Role};
 
-use super::{Reader, Setting};
 use crate::conversation::{has_conversation, read_turns};
-use crate::draft::{Draft, DraftTurn, Piece};
-use crate::placement::Unplaced;
+use crate::draft::{Draft, DraftPart, DraftTurn};
+use crate::reader::{KindReader, RecordContext};
 use crate::reject::wrong_type;
 use crate::value::{Object, Value};
 
-pub(crate) const READER: Reader = Reader {
-    ids: &["id", "idx", "uuid", "conversation_id", "prompt_id", "sample_id", "question_id"],
-    unplaced: Unplaced::IsMismatch,
-    draft,
-};
+pub(crate) const READER: KindReader =
+    KindReader::new(&["id", "idx", "uuid", "conversation_id", "prompt_id", "sample_id", "question_id"], draft);
 
 const MEDIA: &[&str] = &["image", "images", "video", "videos", "audio", "audios"];
 
-fn draft<'r>(row: &'r Object<'_>, _: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
+fn draft<'r>(row: &'r Object<'_>, _: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     if let Some((name, _)) = row.get_filled(MEDIA) {
         return Err(Rejection::new(
             RejectCode::UnsupportedMedia,
@@ -37,7 +32,7 @@ fn draft<'r>(row: &'r Object<'_>, _: &Setting<'_>) -> Result<Draft<'r>, Rejectio
         return Ok(Draft { subset, turns: vec![document], is_document: true, ..Draft::default() });
     }
     let turns = read_turns(row)?;
-    let is_text = turns.iter().flat_map(|turn| &turn.pieces).all(|piece| matches!(piece, Piece::Text(_)));
+    let is_text = turns.iter().flat_map(|turn| &turn.parts).all(|part| matches!(part, DraftPart::Text(_)));
     if !is_text {
         return Err(Rejection::new(RejectCode::UnsupportedMedia, "a text source, but a turn has an image or video"));
     }

@@ -8,7 +8,7 @@
 //! * There are no ids and no placeholders: the medium comes before the first question, and text that looks like a
 //!   placeholder is text.
 //! * A question is the instruction `i`, a line feed, and `q`; either may be absent or empty. An instruction that
-//!   repeats from one question to the next is said once, as upstream's loader does.
+//!   repeats from one question to the next is written once, as upstream's loader does.
 //! * The text subsets have `QA` only. Where media are depends on the subset, which is the file's path from `image`,
 //!   `video` or `text` on, such as `video/reasoning/clevrer_qa`.
 //! * `start` and `end` cut a clip out of the video, in seconds.
@@ -17,32 +17,33 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use manyframe_core::{Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection, Role};
+use manyframe_core::{Clip, MediaLocation, MediaRef, RejectCode, Rejection, Role};
 
-use super::{Reader, Setting};
-use crate::draft::{Draft, DraftTurn, Piece};
-use crate::fields::{read_media_of_kind, read_number};
+use crate::draft::{Draft, DraftPart, DraftTurn};
+use crate::fields::{MediaFields, read_number};
 use crate::placement::Unplaced;
+use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
 /// Frames per second at which upstream reads animated GIFs.
 const GIF_FPS: f64 = 25.0;
 
-pub(crate) const READER: Reader = Reader { ids: &["id"], unplaced: Unplaced::AllComeFirst, draft };
+pub(crate) const READER: KindReader =
+    KindReader { unplaced: Unplaced::AllComeFirst, subset_of_path, ..KindReader::new(&["id"], draft) };
 
-/// The subset that a file's path tells: its directories from the last `image`, `video` or `text` on. Else empty.
+/// The subset in the path of a file: its directories from the last `image`, `video` or `text` on; else empty.
 pub(crate) fn subset_of_path(path: &Path) -> String {
     let directories: Vec<_> = path.parent().into_iter().flat_map(Path::iter).filter_map(|name| name.to_str()).collect();
     let start = directories.iter().rposition(|name| matches!(*name, "image" | "video" | "text"));
     start.and_then(|start| directories.get(start..)).unwrap_or_default().join("/")
 }
 
-fn draft<'r>(row: &'r Object<'_>, setting: &Setting<'_>) -> Result<Draft<'r>, Rejection> {
+fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     let mut turns = read_exchanges(row)?;
-    let media = read_first_media(row, setting)?;
+    let media = read_first_media(row, context)?;
     if let Some(first) = turns.first_mut() {
-        first.pieces.splice(0..0, media.into_iter().map(Piece::Medium));
+        first.parts.splice(0..0, media.into_iter().map(DraftPart::Medium));
     }
     Ok(Draft { turns, ..Draft::default() })
 }
@@ -75,19 +76,19 @@ fn read_exchanges<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Rejecti
             (instruction, question) => Cow::Owned(format!("{instruction}\n{question}")),
         };
         said = instruction;
-        turns.push(DraftTurn { role: Role::User, pieces: vec![Piece::Text(text)] });
+        turns.push(DraftTurn { role: Role::User, parts: vec![DraftPart::Text(text)] });
         turns.push(DraftTurn::text(Role::Assistant, answer?));
     }
     Ok(turns)
 }
 
-fn read_first_media(row: &Object<'_>, setting: &Setting<'_>) -> Result<Vec<MediaRef>, Rejection> {
-    let mut media = read_media_of_kind(row, &["image"], MediaKind::Image, setting.table)?;
-    let mut videos = read_media_of_kind(row, &["video"], MediaKind::Video, setting.table)?;
-    if media.is_empty() && videos.is_empty() && ["image", "video"].iter().any(|kind| is_below(setting.subset, kind)) {
+fn read_first_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<Vec<MediaRef>, Rejection> {
+    let mut media = MediaFields::images(&["image"]).read(row, context.table)?;
+    let mut videos = MediaFields::videos(&["video"]).read(row, context.table)?;
+    if media.is_empty() && videos.is_empty() && ["image", "video"].iter().any(|kind| is_below(context.subset, kind)) {
         return Err(unexpected_schema(format!(
             "no medium in subset {:?}, expected \"image\" or \"video\"",
-            setting.subset
+            context.subset
         )));
     }
     let clip = read_clip(row)?;

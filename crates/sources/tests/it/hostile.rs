@@ -1,6 +1,6 @@
 //! Records that no upstream wrote: every reader answers all of them, and what it accepts is sound.
 
-use manyframe_core::Record;
+use manyframe_core::{Record, UncheckedRecord};
 use manyframe_sources::{Captions, LeadingAnswer, MissingPlaceholders, SourceKind, SourceOptions, SwappedRoles};
 use proptest::prelude::*;
 use serde_json::{Map, Value, json};
@@ -142,7 +142,7 @@ proptest! {
                 Ok(Record { id, source, subset, upstream_id, turns, media, origin }) => {
                     // Documents are found in text alone.
                     let build = if kind == SourceKind::Text { Record::try_document } else { Record::try_new };
-                    let again = build(source, subset, upstream_id, turns, media, origin);
+                    let again = build(UncheckedRecord { source, subset, upstream_id, turns, media, origin });
                     prop_assert_eq!(again.map(|again| again.id), Ok(id));
                 }
                 Err(reject) => prop_assert!(!reject.rejection.detail.is_empty() && reject.rejection.detail.len() < 2000, "{}", reject.rejection.detail),

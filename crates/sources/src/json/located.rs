@@ -1,0 +1,58 @@
+//! One record of a JSON file: where it is, and its bytes; and what is said of records that are damaged.
+
+use std::io;
+
+use manyframe_core::Position;
+use serde::de::IgnoredAny;
+
+use crate::raw::RawBody;
+
+/// Largest record that is read, in bytes: 16 MiB. The largest known has 275 turns, well under 1 MiB; and a record made
+/// of nothing but brackets takes ten times its size in memory.
+pub const MAX_RECORD_BYTES: u64 = 16 << 20;
+
+/// How many bytes of a damaged record are kept, to show them.
+pub const MAX_HEAD_BYTES: usize = 256;
+
+/// A record and its position in the file.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct LocatedRecord {
+    pub(crate) position: Position,
+    pub(crate) body: RawBody,
+}
+
+/// What a reader of records returns next; `None` at the end of the file.
+pub(crate) type NextRecord = io::Result<Option<LocatedRecord>>;
+
+/// A record whose end was found.
+pub(crate) fn whole(bytes: &[u8]) -> RawBody {
+    if is_overlong(bytes.len()) { overlong(bytes) } else { RawBody::Json(bytes.to_vec()) }
+}
+
+/// The bytes before the end of the file: a record if they are whole, else one that was cut off.
+pub(crate) fn last(bytes: &[u8]) -> RawBody {
+    match serde_json::from_slice::<IgnoredAny>(bytes) {
+        Err(error) if error.is_eof() => broken("the file ends inside a record", bytes),
+        _ => whole(bytes),
+    }
+}
+
+/// The end of a file that ends between two records, with its array still open.
+pub(crate) fn unclosed() -> RawBody {
+    broken("the file ends before its array is closed; records may be missing", &[])
+}
+
+/// A record that is too large to be read; `head` is its first bytes.
+pub(crate) fn overlong(head: &[u8]) -> RawBody {
+    broken(&format!("the record has more than {MAX_RECORD_BYTES} bytes"), head)
+}
+
+fn broken(detail: &str, bytes: &[u8]) -> RawBody {
+    let head = bytes.get(..MAX_HEAD_BYTES).unwrap_or(bytes);
+    RawBody::Broken { detail: detail.to_owned(), head: head.to_vec() }
+}
+
+/// Whether a record of so many bytes is too large to be read.
+pub(super) fn is_overlong(num_bytes: usize) -> bool {
+    num_bytes as u64 > MAX_RECORD_BYTES
+}

@@ -1,0 +1,55 @@
+//! Annotation files, and their records as they are found: bytes and origin, not yet understood.
+
+use std::ops::Range;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use manyframe_core::Origin;
+use serde::{Deserialize, Serialize};
+
+/// One annotation file. Its content decides its format (JSON array, JSON lines, Parquet), not its name.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnnotationFile {
+    /// Its path on this machine. Must be valid Unicode.
+    pub path: PathBuf,
+    /// Its name in origins: unique in its source, and best the same on every machine.
+    pub name: Arc<str>,
+    /// The part of the source that its records belong to. If empty, the path or the record decides.
+    pub subset: Arc<str>,
+}
+
+/// A part of a source that can be read independently.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Split {
+    /// Name of the annotation file.
+    pub file: Arc<str>,
+    /// Rows of a Parquet file; `None` is all of a JSON file.
+    pub rows: Option<Range<u64>>,
+    /// Size in bytes, for progress and balance: of the file, or the rows' share of it.
+    pub num_bytes: u64,
+}
+
+/// A record as it is in its file, not yet understood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Raw {
+    /// Where it was read.
+    pub origin: Origin,
+    /// Part of the source, if the file decides it; else empty.
+    pub subset: Arc<str>,
+    /// Its content.
+    pub body: RawBody,
+}
+
+/// The content of a record in its file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RawBody {
+    /// The text of one JSON value, which may still be malformed.
+    Json(Vec<u8>),
+    /// Known to be damaged: a record cut off by the end of the file, one without an end, an invalid table row.
+    Broken {
+        /// What was found and expected.
+        detail: String,
+        /// Its first bytes, at most [`MAX_HEAD_BYTES`](crate::MAX_HEAD_BYTES).
+        head: Vec<u8>,
+    },
+}
