@@ -68,7 +68,7 @@ structure:
 	@$(CARGO) run --quiet --locked -p manyframe-structure -- $(if $(LIST),--list)
 
 schemas:
-	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests schemas
+	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas settings
 
 clean:
 	$(CARGO) clean

@@ -1,7 +1,8 @@
 //! Promise: the same inputs give the same bytes, at any number of threads, on any engine, after any crash.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -53,24 +54,40 @@ fn one_two_and_four_threads_give_the_same_bytes() {
     }
 }
 
+/// The reports of finished tasks below a directory of work.
+fn num_done(work: &Path) -> usize {
+    let plans = std::fs::read_dir(work).into_iter().flatten().map(|entry| entry.unwrap().path());
+    let done = plans.filter_map(|plan| std::fs::read_dir(plan.join("done")).ok());
+    done.map(|done| done.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json")).count()).sum()
+}
+
 #[test]
 fn a_build_that_is_killed_ten_times_ends_with_the_same_bytes() {
     let workshop = workshop(60);
     let expected = files_of(&workshop.build().dataset);
     let (pipeline, out) = (workshop.pipeline(), workshop.text("killed"));
+    let work = workshop.path("killed.work");
     let mut num_killed = 0;
-    // Moments spread over the length of a build; a build that ends before its moment just ends.
     for step in 0..10_u64 {
+        let num_done_before = num_done(&work);
         let mut child = manyframe(&["build", &pipeline, "--output", &out, "--quiet", "--threads", "2"])
             .stdout(std::process::Stdio::null())
             .spawn()
             .unwrap();
-        std::thread::sleep(Duration::from_millis(20 + 67 * step * (step + 3) % 800));
+        // Five are killed while they start, index and plan; the other five as soon as one more task is done.
+        let is_time = |started: Instant| match step {
+            0..5 => started.elapsed() >= Duration::from_millis(2 + 23 * step),
+            _ => num_done(&work) > num_done_before,
+        };
+        let started = Instant::now();
+        while child.try_wait().unwrap().is_none() && !is_time(started) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         num_killed += usize::from(child.try_wait().unwrap().is_none());
         child.kill().unwrap();
         child.wait().unwrap();
     }
-    println!("{num_killed} of 10 builds were killed while they ran");
+    assert!(num_killed >= 5, "only {num_killed} of 10 builds were killed while they ran");
     run(&["build", &pipeline, "--output", &out, "--quiet"], 0);
     assert_eq!(files_of(&workshop.path("killed")), expected);
     Built::read(&workshop.path("killed")).verify();
@@ -79,20 +96,39 @@ fn a_build_that_is_killed_ten_times_ends_with_the_same_bytes() {
 #[test]
 fn finished_tasks_are_not_done_again() {
     let workshop = workshop(60);
-    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let calm = workshop.build();
+    let expected = files_of(&calm.dataset);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("resumed"));
     let plan: Value =
         serde_json::from_str(&stdout(&["plan", &pipeline, "--output", &out, "--json", "--quiet"])).unwrap();
-    let directory = plan["plan"].as_str().unwrap();
-    run(&["task", directory, "0", "--quiet"], 0);
-    // With the pictures of the finished task gone, a build can only succeed without doing it again.
-    let report = std::fs::read_to_string(Path::new(directory).join("done/000000.json")).unwrap();
+    let directory = Path::new(plan["plan"].as_str().unwrap());
+    let last = plan["tasks"].as_array().unwrap().len() - 1;
+    for task in 0..last {
+        run(&["task", &directory.display().to_string(), &task.to_string(), "--quiet"], 0);
+    }
+    let shard = directory.join("shards/000000.tar");
     let modified = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
-    let shard = Path::new(directory).join("shards/000000.tar");
     let before = modified(&shard);
-    run(&["task", directory, "0", "--quiet"], 0);
+    // Only the pictures of the last task are left: a task that is done again would reject its records.
+    let tasks = std::fs::read_to_string(directory.join(format!("tasks/{last:06}.jsonl"))).unwrap();
+    let planned: Vec<Value> = tasks.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let is_planned = |id: &str| planned.iter().any(|sample| sample["record_id"] == id);
+    let rows = calm.ledger.iter().filter(|row| is_planned(&row.id.to_string()));
+    let number = |upstream_id: &str| upstream_id[1..].parse::<u32>().unwrap() % (60 / 2 + 3);
+    let kept: BTreeSet<String> = rows.map(|row| format!("{}.jpg", number(&row.upstream_id))).collect();
+    assert!(!kept.is_empty());
+    let mut num_removed = 0;
+    for picture in std::fs::read_dir(workshop.path("media")).unwrap().map(|entry| entry.unwrap()) {
+        if !kept.contains(picture.file_name().to_str().unwrap()) {
+            std::fs::remove_file(picture.path()).unwrap();
+            num_removed += 1;
+        }
+    }
+    assert!(num_removed > 5, "{kept:?}");
+    run(&["task", &directory.display().to_string(), "0", "--quiet"], 0);
     assert_eq!(modified(&shard), before);
-    assert_eq!(std::fs::read_to_string(Path::new(directory).join("done/000000.json")).unwrap(), report);
     run(&["build", &pipeline, "--output", &out, "--quiet"], 0);
+    assert_eq!(files_of(&workshop.path("resumed")), expected);
 }
 
 #[test]

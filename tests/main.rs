@@ -1,6 +1,6 @@
 //! Integration tests: one file per promise. They run the program that users run.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails where it stands")]
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
 #![expect(clippy::print_stdout, reason = "a test that was skipped must say so")]
 #![expect(clippy::disallowed_methods, reason = "tests write fixtures and read their own settings")]
 
@@ -20,6 +20,7 @@ mod readme;
 mod recipes;
 mod samples;
 mod schemas;
+mod settings;
 mod support;
 mod tokens;
 mod validate;

@@ -1,26 +1,30 @@
-//! Promise: what the README shows runs.
+//! Promise: what README and the pages beside it show runs.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use crate::demo::stages;
-use crate::support::{python, root};
+use crate::support::{Built, photo, python, root, run, stdout};
 
-/// The Python blocks of the README, with the environment that each names.
-fn python_blocks() -> Vec<(String, String)> {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let marked = readme.split("<!-- python: ").skip(1);
+fn page(name: &str) -> String {
+    std::fs::read_to_string(root().join(name)).unwrap()
+}
+
+/// The blocks of code that follow a marked comment, `<!-- MARK: NAME -->`, with the name that each comment has.
+fn marked_blocks(page: &str, mark: &str) -> Vec<(String, String)> {
+    let marked = page.split(&format!("<!-- {mark}: ")).skip(1);
     marked
         .map(|rest| {
-            let (environment, rest) = rest.split_once(" -->").unwrap();
-            let code = rest.split_once("```python\n").unwrap().1.split_once("```").unwrap().0;
-            (environment.to_owned(), code.to_owned())
+            let (name, rest) = rest.split_once(" -->").unwrap();
+            let code = rest.split_once("```").unwrap().1.split_once('\n').unwrap().1.split_once("```").unwrap().0;
+            (name.to_owned(), code.to_owned())
         })
         .collect()
 }
 
 #[test]
-fn the_python_of_the_readme_reads_the_demo() {
-    let blocks = python_blocks();
+fn the_python_of_the_pages_reads_the_demo() {
+    let blocks = marked_blocks(&page("schemas/README.md"), "python");
     assert_eq!(blocks.len(), 2);
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("out")).unwrap();
@@ -40,13 +44,62 @@ fn the_python_of_the_readme_reads_the_demo() {
 }
 
 #[test]
-fn the_pipeline_file_of_the_readme_is_made_of_lines_of_the_demo() {
-    let readme = std::fs::read_to_string(root().join("README.md")).unwrap();
-    let demo = std::fs::read_to_string(root().join("pipelines/demo/3-multi-image.toml")).unwrap();
-    let shown = readme.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
+fn your_own_data_is_built_as_the_readme_says() {
+    let files: BTreeMap<String, String> = marked_blocks(&page("README.md"), "own data").into_iter().collect();
+    let directory = tempfile::tempdir().unwrap();
+    let mine = directory.path().join("mine");
+    std::fs::create_dir_all(mine.join("images")).unwrap();
+    for (name, text) in &files {
+        std::fs::write(mine.join(name), text).unwrap();
+    }
+    std::fs::write(mine.join("images/cat.jpg"), photo(1, 640, 480)).unwrap();
+    std::fs::copy(root().join("crates/format/tests/golden/jamba.model"), mine.join("tokenizer.model")).unwrap();
+    let pipeline = mine.join("pipeline.toml").display().to_string();
+    let dataset = directory.path().join("out/mine").display().to_string();
+    run(&["check", &pipeline], 0);
+    run(&["build", &pipeline, "--quiet", "--output", &dataset], 0);
+    assert_eq!(Built::read(dataset.as_ref()).row("1").shard.as_deref(), Some("image/000000"));
+    assert!(stdout(&["inspect", &dataset, "1"]).contains("⟦A grey cat, asleep."));
+    assert!(stdout(&["why", &dataset, "1"]).contains("delivered in shard image/000000"));
+}
+
+#[test]
+fn the_pipeline_file_of_the_page_is_made_of_lines_of_the_demo() {
+    let page = page("pipelines/README.md");
+    let demo = self::page("pipelines/demo/3-multi-image.toml");
+    let shown = page.split_once("```toml\n").unwrap().1.split_once("```").unwrap().0;
     let setting = |line: &str| line.split('#').next().unwrap_or_default().trim().to_owned();
     let known: Vec<String> = demo.lines().map(setting).collect();
     for line in shown.lines().map(setting).filter(|line| !line.is_empty()) {
         assert!(known.contains(&line), "{line:?} is not in the demo");
     }
+}
+
+#[test]
+fn links_of_the_pages_lead_somewhere() {
+    let pages = [
+        "README.md",
+        "CONTRIBUTING.md",
+        "CHANGELOG.md",
+        "crates/README.md",
+        "kernels/README.md",
+        "pipelines/README.md",
+        "pipelines/demo/README.md",
+        "pipelines/settings.md",
+        "samplers/README.md",
+        "schemas/README.md",
+        "tests/bench/README.md",
+    ];
+    let mut num_links = 0;
+    for name in pages {
+        let directory = root().join(name).parent().unwrap().to_owned();
+        for target in page(name).split("](").skip(1).map(|rest| rest.split_once(')').unwrap().0.to_owned()) {
+            if !target.contains("://") {
+                let path = target.split('#').next().unwrap();
+                assert!(directory.join(path).exists(), "{name} links to {target:?}");
+                num_links += 1;
+            }
+        }
+    }
+    assert!(num_links > 30, "{num_links}");
 }

@@ -1,4 +1,4 @@
-//! Promise: `schemas/` is what the types say. `make schemas` writes it anew.
+//! Promise: `schemas/` is what the types say. `make schemas` writes it again.
 
 use std::fs;
 
@@ -15,11 +15,15 @@ fn compare_type<T: JsonSchema>(name: &str) {
 }
 
 fn compare(name: &str, schema: &serde_json::Value) {
-    let path = root().join("schemas").join(name);
-    let generated = serde_json::to_string_pretty(schema).unwrap() + "\n";
+    compare_text(&format!("schemas/{name}"), &(serde_json::to_string_pretty(schema).unwrap() + "\n"));
+}
+
+/// Compares a committed file with what it is generated from, or writes it where that is asked for.
+pub(crate) fn compare_text(name: &str, generated: &str) {
+    let path = root().join(name);
     if std::env::var_os("MANYFRAME_UPDATE").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        fs::write(&path, &generated).unwrap();
+        fs::write(&path, generated).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
     assert!(committed == generated, "{} is not what the types say: run `make schemas`", path.display());

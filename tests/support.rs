@@ -81,7 +81,8 @@ pub(crate) struct Workshop {
 
 impl Workshop {
     pub(crate) fn new() -> Self {
-        let tokenizer = demo_media().join("tokenizer.model");
+        // A small tokenizer with Jamba's special tokens, which is committed: these tests need no download.
+        let tokenizer = root().join("crates/format/tests/golden/jamba.model");
         let head = format!("name = \"t\"\nseed = 3\n[format]\ntokenizer = {:?}\n", tokenizer.display().to_string());
         Self { directory: tempfile::tempdir().unwrap(), sources: String::new(), head }
     }

@@ -1,0 +1,89 @@
+//! Promise: `pipelines/settings.md` lists every setting of a pipeline file, as the types have it. `make schemas` writes it again.
+
+use std::fmt::Write as _;
+
+use manyframe_pipeline::PipelineFile;
+use schemars::schema_for;
+use serde_json::{Map, Value};
+
+use crate::schemas::compare_text;
+
+#[test]
+fn the_page_of_settings_is_generated_from_the_types() {
+    compare_text("pipelines/settings.md", &page(schema_for!(PipelineFile).as_value()));
+}
+
+/// The order in which a reader meets the tables; `""` is the top of the file.
+fn tables(schema: &Value) -> Vec<(String, &Value)> {
+    let properties = schema["properties"].as_object().unwrap();
+    let is_table = |property: &Value| definition(schema, property).is_some_and(|found| found.get("properties").is_some());
+    let tables = properties.iter().filter(|(_, property)| is_table(property));
+    let mut tables: Vec<(String, &Value)> =
+        tables.map(|(name, property)| (name.clone(), definition(schema, property).unwrap())).collect();
+    let source = ("source".to_owned(), &schema["$defs"]["SourceTable"]);
+    let filter = ("source.filter".to_owned(), &schema["$defs"]["FilterTable"]);
+    tables.retain(|(name, _)| name != "source");
+    tables.extend([source, filter, ("format.template.custom".to_owned(), &schema["$defs"]["TemplateText"])]);
+    tables
+}
+
+fn page(schema: &Value) -> String {
+    let mut page = "# Settings of a pipeline file\n\n\
+        Written by `make schemas` from the types; [`pipeline.schema.json`](../schemas/pipeline.schema.json) is the same for editors.\n\
+        [`README.md`](README.md) explains how they work together.\n\n## At the top of the file\n\n"
+        .to_owned();
+    let is_plain = |(_, property): &(&String, &Value)| {
+        definition(schema, property).is_none_or(|found| found.get("properties").is_none())
+            && property["items"].get("$ref").is_none()
+    };
+    let top: Map<String, Value> = schema["properties"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .filter(is_plain)
+        .map(|(name, property)| (name.clone(), property.clone()))
+        .collect();
+    write_settings(&mut page, schema, &top);
+    for (name, table) in tables(schema) {
+        let brackets = if name == "source" { format!("[[{name}]]") } else { format!("[{name}]") };
+        write!(page, "\n## `{brackets}`\n\n{}\n\n", lines(&table["description"])).unwrap();
+        write_settings(&mut page, schema, table["properties"].as_object().unwrap());
+    }
+    page
+}
+
+fn write_settings(page: &mut String, schema: &Value, settings: &Map<String, Value>) {
+    page.push_str("| setting | default | meaning |\n|---|---|---|\n");
+    for (name, property) in settings {
+        let default = match property.get("default") {
+            None | Some(Value::Null | Value::Object(_)) => String::new(),
+            Some(Value::String(text)) if text.is_empty() => String::new(),
+            Some(default) => format!("`{default}`"),
+        };
+        let mut meaning = lines(&property["description"]);
+        for (value, description) in choices(schema, property) {
+            write!(meaning, "<br>`{value}`: {description}").unwrap();
+        }
+        writeln!(page, "| `{name}` | {default} | {} |", meaning.replace('|', "\\|")).unwrap();
+    }
+}
+
+/// The type that a property refers to, also where it may be absent.
+fn definition<'s>(schema: &'s Value, property: &'s Value) -> Option<&'s Value> {
+    let optional = property["anyOf"].as_array().into_iter().flatten();
+    let reference = std::iter::once(property).chain(optional).find_map(|candidate| candidate["$ref"].as_str())?;
+    schema["$defs"].get(reference.strip_prefix("#/$defs/")?)
+}
+
+/// The values among which a setting chooses, with their descriptions.
+fn choices<'s>(schema: &'s Value, property: &'s Value) -> Vec<(&'s str, String)> {
+    let found = definition(schema, property).or_else(|| definition(schema, &property["items"]));
+    let variants = found.and_then(|found| found["oneOf"].as_array()).into_iter().flatten();
+    let choice = |variant: &'s Value| Some((variant["const"].as_str()?, lines(&variant["description"])));
+    variants.filter_map(choice).collect()
+}
+
+/// A description on one line.
+fn lines(description: &Value) -> String {
+    description.as_str().unwrap_or_default().split_whitespace().collect::<Vec<_>>().join(" ")
+}
