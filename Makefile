@@ -1,4 +1,4 @@
-# Every target does its own set-up on a fresh Debian machine that has Rust, a C compiler and Python.
+# For Linux. Every target does its own set-up on a fresh Debian machine that has Rust, a C compiler and Python.
 # What is installed or downloaded goes to .env/ and target/; what is built goes to out/.
 
 CARGO ?= cargo
@@ -11,7 +11,7 @@ help:
 	@echo 'make demo    build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test    all tests, with the Python readers of the shards'
 	@echo 'make parity  the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
-	@echo 'make lint    formatting, clippy, dependency rules'
+	@echo 'make lint    formatting, clippy, documentation, dependency rules'
 	@echo 'make bench   speed and memory beside Python versions of the same jobs'
 	@echo 'make fuzz    parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
 	@echo 'make structure circles between files, long functions, parameters, small files: a table, and LIST=1 names each'
@@ -29,6 +29,7 @@ test: setup
 	tests/setup/python.sh .env/python
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) test --workspace --locked
+	$(CARGO) test --locked --no-default-features --test tests without_video
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup
@@ -52,6 +53,7 @@ lint: setup
 	NVCC=$(CURDIR)/tests/setup/nvcc-stand-in.sh CUDARC_CUDA_VERSION=13000 CUDA_COMPUTE_CAP=80 \
 	  $(CARGO) clippy --locked -p manyframe-kernels -p manyframe-validate --features manyframe-validate/cuda --all-targets \
 	  --target-dir $(TARGET)/cuda-check -- -D warnings
+	RUSTDOCFLAGS='-D warnings' $(CARGO) doc --workspace --no-deps --locked --quiet
 	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check bans licenses sources; \
 	else echo 'cargo-deny is not installed: dependency rules (deny.toml) not checked'; fi
 

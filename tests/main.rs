@@ -24,3 +24,5 @@ mod settings;
 mod support;
 mod tokens;
 mod validate;
+#[cfg(not(feature = "video"))]
+mod without_video;

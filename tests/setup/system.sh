@@ -1,21 +1,42 @@
 #!/bin/sh
-# Installs the system packages that the build and the tests need, if they are missing. Debian and its relatives only.
+# Installs the system packages that the build and the tests need, if they are missing: with apt-get, on Debian and its relatives.
+# Where nothing is missing, it needs neither apt-get nor root.
 set -eu
 
-packages="pkg-config cmake nasm libclang1-14 libclang-common-14-dev ffmpeg
-  libavcodec-dev libavformat-dev libavutil-dev libswscale-dev libswresample-dev"
 missing=""
-python3 -c "import ensurepip" 2>/dev/null || packages="$packages python3-venv"
-python3 -c "import pip" 2>/dev/null || packages="$packages python3-pip"
-for package in $packages; do
-  dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing="$missing $package"
+need() { # PACKAGES CHECK…: the packages are missing if the check fails
+  packages=$1
+  shift
+  "$@" >/dev/null 2>&1 || missing="$missing $packages"
+}
+has_file() { # PATTERN…: at least one file matches
+  for file in "$@"; do
+    [ -e "$file" ] && return 0
+  done
+  return 1
+}
+
+for tool in pkg-config cmake nasm ffmpeg; do
+  need "$tool" command -v "$tool"
 done
+for library in libavcodec libavformat libavutil libswscale libswresample; do
+  need "$library-dev" pkg-config --exists "$library"
+done
+# Rust bindings of FFmpeg are made with libclang and its headers.
+need libclang1 has_file /usr/lib/llvm*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib*/libclang*.so*
+need libclang-common has_file /usr/lib/llvm*/lib/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h
+need python3-venv python3 -c 'import ensurepip'
+need python3-pip python3 -c 'import pip'
 [ -z "$missing" ] && exit 0
 
-echo "installing:$missing"
+command -v apt-get >/dev/null || { echo "missing:$missing; install them with this system's package manager" >&2; exit 1; }
 sudo=""
 [ "$(id -u)" = 0 ] || sudo=sudo
 export DEBIAN_FRONTEND=noninteractive
 $sudo apt-get update -qq
+# The headers have the version of the default libclang in their name.
+version=$(apt-cache depends libclang1 | sed -n 's/.*libclang1-\([0-9]*\).*/\1/p' | head -n 1)
+missing=$(echo "$missing" | sed "s/libclang-common/libclang-common-$version-dev/")
+echo "installing:$missing"
 # shellcheck disable=SC2086 # a list of words
 $sudo apt-get install -y -qq --no-install-recommends $missing >/dev/null
