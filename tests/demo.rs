@@ -1,4 +1,4 @@
-//! Promise: the demo gives what its page says, and readers that others wrote read it.
+//! Promise: the demo has the outcomes that its page promises, and readers that others wrote read it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

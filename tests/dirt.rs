@@ -9,7 +9,7 @@ fn png(width_px: u32, height_px: u32) -> Vec<u8> {
     encode(&image::RgbImage::from_pixel(width_px, height_px, image::Rgb([9, 99, 199])), image::ImageFormat::Png)
 }
 
-/// Builds records of one image each; gives the reason or status of each.
+/// Builds records of one image each; returns the reason or status of each.
 fn outcome_of_images(files: &[(&str, Vec<u8>)]) -> (Workshop, Built) {
     let mut workshop = Workshop::new();
     for (name, bytes) in files {

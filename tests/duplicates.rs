@@ -1,4 +1,4 @@
-//! Promise: look-alikes and excluded images are removed before ratios, and the ledger names what they duplicate.
+//! Promise: near-duplicates and decontaminated images are removed before ratios, and the ledger names what they duplicate.
 
 use std::collections::BTreeMap;
 use std::fs;

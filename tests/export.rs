@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::demo::stages;
 use crate::support::{Built, Workshop, llava, photo, run, run_python};
 
-/// Exports a dataset; gives the directory as text.
+/// Exports a dataset; returns the directory as text.
 fn export(workshop: &Workshop, dataset: &Path, name: &str, more: &[&str]) -> String {
     let (dataset, out) = (dataset.display().to_string(), workshop.text(name));
     let mut arguments = vec!["export", &dataset, "--format", "llava_json", "--output", &out, "--quiet"];

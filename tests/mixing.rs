@@ -124,16 +124,16 @@ fn a_changed_ratio_reads_no_annotation_and_makes_only_what_is_new() {
 }
 
 #[test]
-fn what_is_taken_over_has_the_bytes_that_would_be_made() {
+fn what_is_reused_has_the_bytes_that_would_be_made() {
     let workshop = workshop(&[("a", 12, "take = 5"), ("b", 4, "")]);
     workshop.build();
-    let taken_over = workshop.build_with(&["--set", "source.a.take=9"], 0);
-    let anew = workshop.build_with(&["--set", "source.a.take=9", "--fresh"], 0);
-    assert_eq!(taken_over.manifest, anew.manifest);
+    let reused = workshop.build_with(&["--set", "source.a.take=9"], 0);
+    let fresh = workshop.build_with(&["--set", "source.a.take=9", "--fresh"], 0);
+    assert_eq!(reused.manifest, fresh.manifest);
     let done = |built: &Built| {
         manyframe_dataset::DatasetReader::open(&built.dataset).unwrap().build_facts().unwrap().unwrap().work
     };
-    assert_eq!((done(&anew).num_samples_made, done(&anew).num_samples_reused), (13, 0));
+    assert_eq!((done(&fresh).num_samples_made, done(&fresh).num_samples_reused), (13, 0));
 }
 
 #[test]

@@ -18,7 +18,7 @@ fn replaced(recipe: &str) -> Vec<String> {
     lines.map(str::to_owned).collect()
 }
 
-/// Builds a recipe with one command; gives its datasets.
+/// Builds a recipe with one command; returns its datasets.
 fn build(recipe: &str, out: &Path) -> Vec<PathBuf> {
     demo_media();
     let folder = format!("pipelines/{recipe}");

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use crate::support::{Built, Workshop, shared};
 
-/// Builds one source of real samples; gives the dataset.
+/// Builds one source of real samples; returns the dataset.
 fn build(name: &str, kind: &str, annotations: &Path, media: &[&Path], more: &str) -> (Workshop, Built) {
     let workshop = Workshop::new();
     let media: Vec<String> = media.iter().map(|path| format!("{:?}", path.display().to_string())).collect();

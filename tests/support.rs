@@ -57,7 +57,7 @@ pub(crate) fn python(environment: &str) -> PathBuf {
     path
 }
 
-/// Runs a Python script that must succeed; gives its stdout.
+/// Runs a Python script that must succeed; returns its stdout.
 pub(crate) fn run_python(environment: &str, script: &str, arguments: &[&str]) -> String {
     let output = Command::new(python(environment))
         .current_dir(root())
@@ -126,7 +126,7 @@ impl Workshop {
         path.display().to_string()
     }
 
-    /// Builds into `out`; gives the manifest and the ledger.
+    /// Builds into `out`; returns the manifest and the ledger.
     pub(crate) fn build(&self) -> Built {
         self.build_with(&[], 0)
     }

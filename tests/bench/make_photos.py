@@ -1,7 +1,7 @@
 """Cuts many different photographs out of a few: make_photos.py OUT NUMBER PHOTO…
 
 Sizes from 640×480 to 2000×1500 in several aspect ratios, qualities and subsamplings, one in ten progressive, as web
-photographs are. The same arguments give the same files.
+photographs are. The same arguments make the same files.
 """
 
 import random

@@ -2,7 +2,7 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan pack. BASELINES=DIR also runs other people's scripts of the sub-image job, as
+Jobs: tiles threads memory video json plan pack. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
 
@@ -66,7 +66,7 @@ def pipeline(name: str, source: str, more: str = "") -> Path:
 
 
 def build(manyframe: str, path: Path, threads: int) -> list:
-    # A build takes over samples of the dataset that is already there.
+    # A build reuses samples of the dataset that is already there.
     for directory in (WORK / "out", WORK / "out.work"):
         shutil.rmtree(directory, ignore_errors=True)
     return [manyframe, "build", path, "--output", WORK / "out", "--fresh", "--quiet", "--threads", threads]

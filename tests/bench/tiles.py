@@ -1,7 +1,7 @@
-"""The sub-image job with the libraries that a Python user would take: tiles.py LIBRARY PHOTOS OUT.tar [--limit N]
+"""The tiling job with the libraries that a Python user would take: tiles.py LIBRARY PHOTOS OUT.tar [--limit N]
 
 LIBRARY is `pillow` or `simplejpeg` (libjpeg-turbo by simplejpeg, scaling by OpenCV). Each photograph is decoded, padded with
-white to multiples of 336, cut into 336×336 sub-images, and encoded with an overview of 336 pixels as JPEG of quality 90,
+white to multiples of 336, cut into 336×336 tiles, and encoded with an overview of 336 pixels as JPEG of quality 90,
 4:2:0, into a tar. Single process.
 """
 

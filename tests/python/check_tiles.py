@@ -1,9 +1,9 @@
-"""Compares delivered sub-images with Pillow's: check_tiles.py SPATIAL_DATASET REPLAYED_DATASET
+"""Compares delivered tiles with Pillow's: check_tiles.py SPATIAL_DATASET REPLAYED_DATASET
 
-Every image that the first dataset cut into sub-images was delivered whole by the second, whose bytes Pillow opens, pads with
+Every image that the first dataset cut into tiles was delivered whole by the second, whose bytes Pillow opens, pads with
 white, crops and encodes with the same quality. Pillow, too, takes the channels of a JPEG without making RGB of them: an image
 is encoded with its colours, not with what two conversions leave of them. Both JPEGs are decoded by Pillow and compared.
-Prints the largest difference of any pixel of any sub-image, in levels of 255, and for overviews, which both scaled, the
+Prints the largest difference of any pixel of any tile, in levels of 255, and for overviews, which both scaled, the
 largest mean difference of one of them.
 """
 

@@ -46,7 +46,7 @@ def main() -> None:
                 found = tuple(sample[f"{kind}_tokens"] for kind in ("text", "delimiter", "visual")) + (sample["num_tokens"],)
                 if found != (expected, delimiters, visual, expected + visual):
                     num_different += 1
-                    print(f"{sample['id']}: {found}, sentencepiece gives {expected} of text, {delimiters} of delimiters")
+                    print(f"{sample['id']}: {found}, sentencepiece counts {expected} of text, {delimiters} of delimiters")
     print(f"{num_samples} prompts, {num_different} differ")
 
 

@@ -1,6 +1,6 @@
 //! Media roots that are archives of any bytes, asked for any path: found inside of the archive, or not at all.
 //!
-//! Up to the first line break stands the path; the rest is the archive.
+//! The path is everything up to the first line break; the rest is the archive.
 #![no_main]
 
 use std::fs;
