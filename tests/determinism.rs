@@ -58,7 +58,10 @@ fn one_two_and_four_threads_give_the_same_bytes() {
 fn num_done(work: &Path) -> usize {
     let plans = std::fs::read_dir(work).into_iter().flatten().map(|entry| entry.unwrap().path());
     let done = plans.filter_map(|plan| std::fs::read_dir(plan.join("done")).ok());
-    done.map(|done| done.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json")).count()).sum()
+    done.map(|done| {
+        done.filter(|entry| entry.as_ref().unwrap().path().extension().is_some_and(|e| e == "json")).count()
+    })
+    .sum()
 }
 
 #[test]

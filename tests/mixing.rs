@@ -182,7 +182,7 @@ fn settings_without_effect_are_errors_of_the_file() {
 }
 
 #[test]
-fn a_stage_that_is_built_anew_is_noticed_by_those_that_leave_out_what_it_delivered() {
+fn a_stage_that_is_built_again_is_noticed_by_those_that_leave_out_what_it_delivered() {
     let mut workshop = workshop(&[("a", 12, "take = 5")]);
     let pipeline = std::fs::read_to_string(workshop.pipeline()).unwrap();
     let pipeline = workshop.write("first.toml", pipeline).display().to_string();

@@ -16,7 +16,8 @@ fn the_page_of_settings_is_generated_from_the_types() {
 /// The order in which a reader meets the tables; `""` is the top of the file.
 fn tables(schema: &Value) -> Vec<(String, &Value)> {
     let properties = schema["properties"].as_object().unwrap();
-    let is_table = |property: &Value| definition(schema, property).is_some_and(|found| found.get("properties").is_some());
+    let is_table =
+        |property: &Value| definition(schema, property).is_some_and(|found| found.get("properties").is_some());
     let tables = properties.iter().filter(|(_, property)| is_table(property));
     let mut tables: Vec<(String, &Value)> =
         tables.map(|(name, property)| (name.clone(), definition(schema, property).unwrap())).collect();
