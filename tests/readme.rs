@@ -12,8 +12,9 @@ fn page(name: &str) -> String {
 
 /// The blocks of code that follow a marked comment, `<!-- MARK: NAME -->`, with the name that each comment has.
 fn marked_blocks(page: &str, mark: &str) -> Vec<(String, String)> {
-    let marked = page.split(&format!("<!-- {mark}: ")).skip(1);
-    marked
+    let comment = format!("<!-- {mark}: ");
+    page.split(&comment)
+        .skip(1)
         .map(|rest| {
             let (name, rest) = rest.split_once(" -->").unwrap();
             let code = rest.split_once("```").unwrap().1.split_once('\n').unwrap().1.split_once("```").unwrap().0;
@@ -58,7 +59,10 @@ fn your_own_data_is_built_as_the_readme_says() {
     let dataset = directory.path().join("out/mine").display().to_string();
     run(&["check", &pipeline], 0);
     run(&["build", &pipeline, "--quiet", "--output", &dataset], 0);
-    assert_eq!(Built::read(dataset.as_ref()).row("1").shard.as_deref(), Some("image/000000"));
+    assert_eq!(
+        Built::read(dataset.as_ref()).row("1").shard.map(|shard| shard.to_string()).as_deref(),
+        Some("image/000000")
+    );
     assert!(stdout(&["inspect", &dataset, "1"]).contains("⟦A grey cat, asleep."));
     assert!(stdout(&["why", &dataset, "1"]).contains("delivered in shard image/000000"));
 }

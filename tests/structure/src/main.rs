@@ -1,9 +1,10 @@
 //! `cargo run -p manyframe-structure [-- ROOT] [--list]`: a table of measures, a row per crate; `--list` names what it counts.
 //! Ends with 1 if files import each other in a circle or through a facade above them.
 
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "a program for the terminal")]
+#![expect(clippy::print_stderr, reason = "a program for the terminal")]
 
 use std::error::Error;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -54,7 +55,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let root =
         given.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), PathBuf::from).canonicalize()?;
     let header: String = COLUMNS.iter().map(|column| format!("{column:>10}")).collect();
-    println!("{:<10}{header}", "crate");
+    let mut table = format!("{:<10}{header}\n", "crate");
     let mut total = Row::default();
     let mut details = Vec::new();
     for file in crate_roots(&root)? {
@@ -64,14 +65,19 @@ fn run() -> Result<bool, Box<dyn Error>> {
         let directory =
             file.strip_prefix(&root)?.components().map(|part| part.as_os_str().to_string_lossy().into_owned());
         let directory: Vec<String> = directory.filter(|part| part != "crates").collect();
-        row.print(directory.first().map_or("", String::as_str));
+        table.push_str(&row.line(directory.first().map_or("", String::as_str)));
         total.add(&row);
     }
-    total.print("all");
+    table.push_str(&total.line("all"));
     let is_clean = total.num_circles == 0 && total.num_facade_imports == 0;
     if is_listing || !is_clean {
         details.retain(|detail| is_listing || detail.starts_with("circle") || detail.starts_with("facade"));
-        println!("\n{}", details.join("\n"));
+        table.push_str(&format!("\n{}\n", details.join("\n")));
+    }
+    match std::io::stdout().write_all(table.as_bytes()) {
+        // `| head` has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
+        written => written?,
     }
     Ok(is_clean)
 }
@@ -141,7 +147,7 @@ impl Row {
         }
     }
 
-    fn print(&self, name: &str) {
+    fn line(&self, name: &str) -> String {
         let mut lines = self.file_lines.clone();
         lines.sort_unstable();
         let files = |is_counted: fn(usize) -> bool| lines.iter().filter(|lines| is_counted(**lines)).count();
@@ -158,6 +164,6 @@ impl Row {
             functions(|function| function.num_parameters > MANY_PARAMETERS),
         ];
         cells.extend(self.counts);
-        println!("{name:<10}{}", cells.iter().map(|cell| format!("{cell:>10}")).collect::<String>());
+        format!("{name:<10}{}\n", cells.iter().map(|cell| format!("{cell:>10}")).collect::<String>())
     }
 }
