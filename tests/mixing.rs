@@ -93,7 +93,7 @@ fn frames_cannot_be_asked_of_a_source_without_videos() {
     let workshop = workshop(&[("a", 3, "take = 5\nunit = \"frames\"")]);
     let output = run(&["plan", &workshop.pipeline(), "--quiet"], 2);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("has records, but no frames"), "{stderr}");
+    assert!(stderr.contains("has records but no frames"), "{stderr}");
 }
 
 #[test]
