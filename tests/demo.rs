@@ -54,7 +54,7 @@ fn the_third_stage_has_samples_in_time_and_in_space_and_replays_the_second() {
     let layouts: std::collections::BTreeSet<_> =
         built.manifest.shards.iter().filter_map(|shard| shard.layout).collect();
     assert_eq!(layouts.len(), 4, "{layouts:?}");
-    let source = |name: &str| built.manifest.sources.iter().find(|source| source.name == name).unwrap();
+    let source = |name: &str| built.manifest.sources.iter().find(|source| source.budget.name == name).unwrap();
     assert_eq!(source("replay").delivered.num_samples, 12);
     assert_eq!(source("sub-images").delivered.num_samples, 8);
     assert!(source("videochat2").delivered.cost.num_frames > 20);

@@ -168,7 +168,8 @@ fn layouts_sources_and_paths_are_as_asked_for() {
     assert_eq!(records(&out).len(), expected);
     let more = ["--only-source", "replay", "--only-source", "mantis", "--path-prefix", "/data/"];
     let out = export(&workshop, &built.dataset, "sources", &more);
-    let expected = built.manifest.sources.iter().filter(|source| ["replay", "mantis"].contains(&source.name.as_str()));
+    let expected =
+        built.manifest.sources.iter().filter(|source| ["replay", "mantis"].contains(&source.budget.name.as_str()));
     assert_eq!(records(&out).len() as u64, expected.map(|source| source.delivered.num_samples).sum::<u64>());
     let paths = records(&out).into_iter().flat_map(|record| record["image"].as_array().cloned().unwrap_or_default());
     assert!(paths.map(|path| path.as_str().unwrap().to_owned()).all(|path| path.starts_with("/data/images/0000/000/")));

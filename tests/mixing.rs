@@ -19,7 +19,7 @@ fn workshop(sources: &[(&str, u32, &str)]) -> Workshop {
 }
 
 fn num_delivered(built: &Built, source: &str) -> u64 {
-    built.manifest.sources.iter().find(|s| s.name == source).unwrap().delivered.num_samples
+    built.manifest.sources.iter().find(|s| s.budget.name == source).unwrap().delivered.num_samples
 }
 
 #[test]
@@ -47,7 +47,7 @@ fn a_record_that_is_repeated_is_delivered_under_ids_of_its_own() {
     let built = workshop.build();
     assert_eq!(num_delivered(&built, "a"), 23);
     let summary = &built.manifest.sources[0];
-    assert_eq!((summary.num_seen, summary.num_repeats, built.ledger.len()), (10, 13, 23));
+    assert_eq!((summary.budget.num_seen, summary.budget.num_repeats(), built.ledger.len()), (10, 13, 23));
     let mut ids: Vec<_> = built.ledger.iter().map(|row| row.id).collect();
     ids.sort_unstable();
     ids.dedup();

@@ -36,7 +36,7 @@ fn a_long_video_shows_as_many_frames_as_fit() {
     assert_eq!(row.shortened.as_deref(), Some(format!("at most {} frames a video", cost.num_frames).as_str()));
     let sample = built.sample("v0");
     assert_eq!(sample["num_tokens"].as_u64().unwrap_or(cost.num_tokens()), cost.num_tokens());
-    assert_eq!(built.manifest.sources[0].num_shortened, 1);
+    assert_eq!(built.manifest.sources[0].budget.num_shortened, 1);
     let text = stdout(&["plan", &workshop.pipeline(), "--quiet"]);
     assert!(text.contains("v: 1 of those drawn show fewer frames or tiles than they have"), "{text}");
     built.verify();
@@ -81,7 +81,7 @@ fn a_long_conversation_is_delivered_in_pieces_that_each_show_the_image() {
         (0..12).map(|round| format!("Answer number {round}, which is about waves in it.")).collect();
     assert_eq!(answers, expected);
     assert_eq!(built.row("short").shortened, None);
-    assert_eq!(built.manifest.sources[0].num_pieces, pieces.len() as u64 - 1);
+    assert_eq!(built.manifest.sources[0].budget.num_pieces, pieces.len() as u64 - 1);
     built.verify();
 }
 

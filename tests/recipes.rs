@@ -103,12 +103,17 @@ fn only_filters_that_a_recipe_states_leave_records_out() {
 fn every_source_gives_what_is_asked_of_it() {
     for (recipe, stages) in recipes() {
         for source in stages.iter().flat_map(|built| &built.manifest.sources) {
-            let asked = serde_json::to_value(source.asked).unwrap();
-            assert_ne!(asked["difference"], "exhausted", "{recipe} {}: {asked}", source.name);
+            let asked = serde_json::to_value(source.budget.asked).unwrap();
+            assert_ne!(asked["difference"], "exhausted", "{recipe} {}: {asked}", source.budget.name);
             if asked["unit"] == "records" {
-                assert_eq!(asked["amount"].as_f64(), asked["drawn"].as_f64(), "{recipe} {}: {asked}", source.name);
+                assert_eq!(
+                    asked["amount"].as_f64(),
+                    asked["drawn"].as_f64(),
+                    "{recipe} {}: {asked}",
+                    source.budget.name
+                );
             }
-            assert!(source.delivered.num_samples > 0, "{recipe} {}", source.name);
+            assert!(source.delivered.num_samples > 0, "{recipe} {}", source.budget.name);
         }
     }
 }
@@ -126,7 +131,7 @@ fn the_third_stage_of_longllava_asks_for_the_published_750_thousand() {
 #[test]
 fn the_third_stage_of_longllava_shows_time_space_and_replay_and_is_packed() {
     let built = stage("longllava", 3);
-    let source = |name: &str| built.manifest.sources.iter().find(|source| source.name == name).unwrap();
+    let source = |name: &str| built.manifest.sources.iter().find(|source| source.budget.name == name).unwrap();
     assert!(source("videochat2").delivered.cost.num_frames > 20);
     let sub_images = source("sub-images").delivered;
     assert!(sub_images.cost.num_images > 2 * sub_images.num_samples, "{sub_images:?}");

@@ -89,10 +89,10 @@ fn report_dataset(committed: &Committed) -> Result<Budget> {
     let mut budget = Budget::Kept;
     for source in manifest.sources.iter().filter(|source| source.is_over_budget()) {
         budget = Budget::Exceeded;
-        let share = 100.0 * source.num_faulty() as f64 / source.num_seen as f64;
+        let share = 100.0 * source.num_faulty() as f64 / source.budget.num_seen as f64;
         let allowed = 100.0 * source.max_rejects.unwrap_or_default();
         tracing::error!(
-            source = %source.name,
+            source = %source.budget.name,
             rejected = source.num_faulty(),
             "over its error budget: {share:.2} % of the records were rejected, {allowed} % are allowed"
         );

@@ -1,74 +1,30 @@
 //! The contract: what the pipeline file asks of each source, and what was seen, drawn and delivered of it.
 
-use std::collections::BTreeMap;
-
 use manyframe_core::{RejectCode, Total};
-use manyframe_dataset::{Asked, Manifest, SourceSummary};
-use manyframe_plan::{Plan, SourceBudget};
+use manyframe_dataset::{Asked, Manifest, SourceBudget};
+use manyframe_plan::Plan;
 use manyframe_samplers::{Difference, Law, Unit};
 
 use crate::table::{Table, count, percent};
 
 /// A row of the table: one source.
 struct SourceLine<'a> {
-    name: &'a str,
-    num_seen: u64,
-    rejected: &'a BTreeMap<RejectCode, u64>,
-    num_duplicates: u64,
-    available: Total,
-    asked: Asked,
-    drawn: Total,
-    num_repeats: u64,
-    num_pieces: u64,
-    num_shortened: u64,
+    budget: &'a SourceBudget,
     /// Known once the plan has run.
     delivered: Option<Total>,
 }
 
-impl<'a> From<&'a SourceBudget> for SourceLine<'a> {
-    fn from(budget: &'a SourceBudget) -> Self {
-        Self {
-            name: &budget.name,
-            num_seen: budget.num_seen,
-            rejected: &budget.rejected,
-            num_duplicates: budget.num_duplicates(),
-            available: budget.available,
-            asked: budget.asked,
-            drawn: budget.drawn,
-            num_repeats: budget.num_repeats(),
-            num_pieces: budget.num_pieces,
-            num_shortened: budget.num_shortened,
-            delivered: None,
-        }
-    }
-}
-
-impl<'a> From<&'a SourceSummary> for SourceLine<'a> {
-    fn from(summary: &'a SourceSummary) -> Self {
-        Self {
-            name: &summary.name,
-            num_seen: summary.num_seen,
-            rejected: &summary.rejected,
-            num_duplicates: summary.num_duplicates,
-            available: summary.available,
-            asked: summary.asked,
-            drawn: summary.drawn,
-            num_repeats: summary.num_repeats,
-            num_pieces: summary.num_pieces,
-            num_shortened: summary.num_shortened,
-            delivered: Some(summary.delivered),
-        }
-    }
-}
-
 /// The contract of a plan.
 pub(super) fn of_plan(plan: &Plan) -> String {
-    render(&plan.sources.iter().map(SourceLine::from).collect::<Vec<_>>())
+    let line = |budget| SourceLine { budget, delivered: None };
+    render(&plan.sources.iter().map(line).collect::<Vec<_>>())
 }
 
 /// The contract of a dataset.
 pub(super) fn of_dataset(manifest: &Manifest) -> String {
-    render(&manifest.sources.iter().map(SourceLine::from).collect::<Vec<_>>())
+    let lines = manifest.sources.iter();
+    let lines = lines.map(|source| SourceLine { budget: &source.budget, delivered: Some(source.delivered) });
+    render(&lines.collect::<Vec<_>>())
 }
 
 fn render(lines: &[SourceLine<'_>]) -> String {
@@ -90,21 +46,21 @@ fn render(lines: &[SourceLine<'_>]) -> String {
 }
 
 fn num_filtered(line: &SourceLine<'_>) -> u64 {
-    line.rejected.get(&RejectCode::Filtered).copied().unwrap_or(0)
+    line.budget.rejected.get(&RejectCode::Filtered).copied().unwrap_or(0)
 }
 
 fn num_rejected(line: &SourceLine<'_>) -> u64 {
-    line.rejected.values().sum::<u64>() - num_filtered(line)
+    line.budget.rejected.values().sum::<u64>() - num_filtered(line)
 }
 
 fn cells(line: &SourceLine<'_>, shares: &Shares, is_run: bool) -> Vec<String> {
-    let actual = line.delivered.unwrap_or(line.drawn);
-    let mut cells = vec![line.name.to_owned()];
-    let counts = [line.num_seen, num_rejected(line), num_filtered(line), line.num_duplicates];
+    let actual = line.delivered.unwrap_or(line.budget.drawn);
+    let mut cells = vec![line.budget.name.to_owned()];
+    let counts = [line.budget.num_seen, num_rejected(line), num_filtered(line), line.budget.num_duplicates()];
     cells.extend(counts.map(count));
-    cells.push(count(line.available.num_samples));
-    cells.push(asked_text(&line.asked));
-    cells.push(count(line.drawn.num_samples));
+    cells.push(count(line.budget.available.num_samples));
+    cells.push(asked_text(&line.budget.asked));
+    cells.push(count(line.budget.drawn.num_samples));
     if is_run {
         cells.push(count(actual.num_samples));
     }
@@ -117,10 +73,14 @@ fn cells(line: &SourceLine<'_>, shares: &Shares, is_run: bool) -> Vec<String> {
 
 fn total_cells(lines: &[SourceLine<'_>], is_run: bool) -> Vec<String> {
     let sum = |get: &dyn Fn(&SourceLine<'_>) -> u64| count(lines.iter().map(get).sum());
-    let actual = |line: &SourceLine<'_>| line.delivered.unwrap_or(line.drawn);
-    let mut cells = vec!["total".to_owned(), sum(&|line| line.num_seen), sum(&num_rejected), sum(&num_filtered)];
-    cells.extend([sum(&|line| line.num_duplicates), sum(&|line| line.available.num_samples), String::new()]);
-    cells.push(sum(&|line| line.drawn.num_samples));
+    let actual = |line: &SourceLine<'_>| line.delivered.unwrap_or(line.budget.drawn);
+    let mut cells = vec!["total".to_owned(), sum(&|line| line.budget.num_seen), sum(&num_rejected), sum(&num_filtered)];
+    cells.extend([
+        sum(&|line| line.budget.num_duplicates()),
+        sum(&|line| line.budget.available.num_samples),
+        String::new(),
+    ]);
+    cells.push(sum(&|line| line.budget.drawn.num_samples));
     if is_run {
         cells.push(sum(&|line| actual(line).num_samples));
     }
@@ -140,18 +100,18 @@ struct Shares {
 
 impl Shares {
     fn of(lines: &[SourceLine<'_>]) -> Self {
-        let unit = lines.first().map(|line| line.asked.unit);
-        let is_one_unit = lines.iter().all(|line| Some(line.asked.unit) == unit);
+        let unit = lines.first().map(|line| line.budget.asked.unit);
+        let is_one_unit = lines.iter().all(|line| Some(line.budget.asked.unit) == unit);
         let sum = |get: fn(&SourceLine<'_>) -> f64| is_one_unit.then(|| lines.iter().map(get).sum());
         Self {
-            asked: sum(|line| line.asked.amount),
+            asked: sum(|line| line.budget.asked.amount),
             actual: sum(actual_units),
-            tokens: lines.iter().map(|line| line.delivered.unwrap_or(line.drawn).cost.num_tokens() as f64).sum(),
+            tokens: lines.iter().map(|line| line.delivered.unwrap_or(line.budget.drawn).cost.num_tokens() as f64).sum(),
         }
     }
 
     fn asked(&self, line: &SourceLine<'_>) -> Option<f64> {
-        self.asked.map(|whole| ratio(line.asked.amount, whole))
+        self.asked.map(|whole| ratio(line.budget.asked.amount, whole))
     }
 
     fn actual(&self, line: &SourceLine<'_>) -> Option<f64> {
@@ -161,8 +121,8 @@ impl Shares {
 
 /// What was delivered of a source, or drawn if nothing was run yet, in the unit in which it is asked for.
 fn actual_units(line: &SourceLine<'_>) -> f64 {
-    let Some(Total { num_samples, cost }) = line.delivered else { return line.asked.drawn as f64 };
-    let units = match line.asked.unit {
+    let Some(Total { num_samples, cost }) = line.delivered else { return line.budget.asked.drawn as f64 };
+    let units = match line.budget.asked.unit {
         Unit::Records => num_samples,
         Unit::Tokens => cost.num_tokens(),
         Unit::Images => cost.num_images,
@@ -188,7 +148,7 @@ fn asked_text(asked: &Asked) -> String {
 /// Why a source does not deliver exactly what was asked for; `None` if it does.
 fn note(line: &SourceLine<'_>) -> Option<String> {
     let mut reasons = Vec::new();
-    let asked = &line.asked;
+    let asked = &line.budget.asked;
     let (amount, drawn, unit) = (count(asked.amount.round() as u64), count(asked.drawn), asked.unit.as_str());
     match asked.difference {
         Difference::None => {}
@@ -198,30 +158,32 @@ fn note(line: &SourceLine<'_>) -> Option<String> {
         }
         Difference::Exhausted => reasons.push(format!("{drawn} of {amount} {unit} drawn: the source has no more")),
     }
-    if line.num_repeats > 0 {
-        reasons.push(format!("{} of its samples repeat a record", count(line.num_repeats)));
+    if line.budget.num_repeats() > 0 {
+        reasons.push(format!("{} of its samples repeat a record", count(line.budget.num_repeats())));
     }
-    if line.num_shortened > 0 {
-        let drawn = count(line.num_shortened);
+    if line.budget.num_shortened > 0 {
+        let drawn = count(line.budget.num_shortened);
         reasons.push(format!(
             "{drawn} of those drawn show fewer frames or tiles than they have, to fit into format.max_tokens"
         ));
     }
-    if line.num_pieces > 0 {
-        let more = count(line.num_pieces);
+    if line.budget.num_pieces > 0 {
+        let more = count(line.budget.num_pieces);
         reasons.push(format!("over-length conversations were split, which added {more} records"));
     }
     if let Some(delivered) = line.delivered
-        && delivered.num_samples < line.drawn.num_samples
+        && delivered.num_samples < line.budget.drawn.num_samples
     {
-        let lost = line.drawn.num_samples - delivered.num_samples;
+        let lost = line.budget.drawn.num_samples - delivered.num_samples;
         reasons.push(format!("{} drawn but rejected while decoding; see the ledger", count(lost)));
     }
-    (!reasons.is_empty()).then(|| format!("{}: {}", line.name, reasons.join("; ")))
+    (!reasons.is_empty()).then(|| format!("{}: {}", line.budget.name, reasons.join("; ")))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use manyframe_core::Cost;
 
     use super::*;
@@ -230,20 +192,21 @@ mod tests {
         Total { num_samples, cost: Cost { text_tokens, ..Cost::default() } }
     }
 
-    fn line<'a>(name: &'a str, rejected: &'a BTreeMap<RejectCode, u64>, asked: Asked) -> SourceLine<'a> {
-        SourceLine {
-            name,
+    fn budget(name: &str, asked: Asked) -> SourceBudget {
+        SourceBudget {
+            name: name.to_owned(),
             num_seen: 12,
-            rejected,
-            num_duplicates: 1,
+            after_filters: total(9, 90),
             available: total(8, 80),
             asked,
+            num_drawn: asked.drawn,
             drawn: total(asked.drawn, 10 * asked.drawn),
-            num_repeats: 0,
-            num_pieces: 0,
-            num_shortened: 0,
-            delivered: None,
+            ..SourceBudget::default()
         }
+    }
+
+    fn line(budget: &SourceBudget) -> SourceLine<'_> {
+        SourceLine { budget, delivered: None }
     }
 
     fn take(unit: Unit, units: u64, drawn: u64) -> Asked {
@@ -254,14 +217,14 @@ mod tests {
     #[test]
     fn filtered_records_are_not_counted_as_rejected() {
         let rejected = BTreeMap::from([(RejectCode::Filtered, 2), (RejectCode::MediaMissing, 1)]);
-        let line = line("a", &rejected, take(Unit::Records, 4, 4));
-        assert_eq!((num_rejected(&line), num_filtered(&line)), (1, 2));
+        let budget = SourceBudget { rejected, ..budget("a", take(Unit::Records, 4, 4)) };
+        assert_eq!((num_rejected(&line(&budget)), num_filtered(&line(&budget))), (1, 2));
     }
 
     #[test]
     fn shares_are_of_the_sum_of_all_sources() {
-        let none = BTreeMap::new();
-        let lines = [line("a", &none, take(Unit::Records, 6, 6)), line("b", &none, take(Unit::Records, 2, 2))];
+        let budgets = [budget("a", take(Unit::Records, 6, 6)), budget("b", take(Unit::Records, 2, 2))];
+        let lines = budgets.each_ref().map(line);
         let shares = Shares::of(&lines);
         assert_eq!(lines.each_ref().map(|line| shares.asked(line)), [Some(0.75), Some(0.25)]);
         assert_eq!(lines.each_ref().map(|line| shares.actual(line)), [Some(0.75), Some(0.25)]);
@@ -269,25 +232,23 @@ mod tests {
 
     #[test]
     fn sources_with_different_units_have_no_shares() {
-        let none = BTreeMap::new();
-        let lines = [line("a", &none, take(Unit::Records, 6, 6)), line("b", &none, take(Unit::Tokens, 2, 2))];
+        let budgets = [budget("a", take(Unit::Records, 6, 6)), budget("b", take(Unit::Tokens, 2, 2))];
+        let lines = budgets.each_ref().map(line);
         let shares = Shares::of(&lines);
         assert_eq!(lines.each_ref().map(|line| shares.asked(line)), [None, None]);
     }
 
     #[test]
     fn a_source_that_has_too_little_is_explained() {
-        let none = BTreeMap::new();
-        assert_eq!(note(&line("a", &none, take(Unit::Images, 4, 4))), None);
-        let note = note(&line("a", &none, take(Unit::Images, 9, 8)));
+        assert_eq!(note(&line(&budget("a", take(Unit::Images, 4, 4)))), None);
+        let note = note(&line(&budget("a", take(Unit::Images, 9, 8))));
         assert_eq!(note.as_deref(), Some("a: 8 of 9 images drawn: the source has no more"));
     }
 
     #[test]
     fn delivered_samples_replace_drawn_ones_once_they_are_known() {
-        let none = BTreeMap::new();
-        let drawn = line("a", &none, take(Unit::Tokens, 70, 70));
-        let delivered = SourceLine { delivered: Some(total(5, 55)), ..line("a", &none, take(Unit::Tokens, 70, 70)) };
+        let budget = budget("a", take(Unit::Tokens, 70, 70));
+        let (drawn, delivered) = (line(&budget), SourceLine { budget: &budget, delivered: Some(total(5, 55)) });
         assert_eq!((actual_units(&drawn), actual_units(&delivered)), (70.0, 55.0));
         let note = note(&delivered).unwrap();
         assert!(note.contains("65 drawn but rejected while decoding"), "{note}");

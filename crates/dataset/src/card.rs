@@ -72,10 +72,10 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
         writeln!(
             card,
             "| {} | {} | {} | {} | {} | {} | {} | {} |",
-            source.name,
-            source.kind,
+            source.budget.name,
+            source.budget.kind,
             if source.license.is_empty() { "not stated" } else { &source.license },
-            source.num_seen,
+            source.budget.num_seen,
             source.num_rejected(),
             source.num_duplicates,
             source.num_not_drawn,

@@ -57,16 +57,16 @@ mod manifest;
 mod packs;
 mod reader;
 mod shard_name;
+mod source;
 mod storage;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use card::{CARD_FILE, write_card};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger, read_origins};
-pub use manifest::{
-    Asked, LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, SourceSummary,
-};
+pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry};
 pub use packs::{AuditSummary, PACK_FILE, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
 pub use reader::{DatasetReader, SampleLocation, work_directory};
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
+pub use source::{Asked, SourceBudget, SourceSummary};
 pub use storage::{LocalDirectory, Storage, StoredFile};

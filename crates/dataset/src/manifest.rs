@@ -6,9 +6,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path;
 
-use manyframe_core::{Digest, Layout, RejectCode, Total};
+use manyframe_core::{Digest, Layout, Total};
 use manyframe_pipeline::{Pipeline, PipelineFile, portable_settings};
-use manyframe_samplers::{Difference, Law, Unit};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -17,12 +16,13 @@ use serde_json::Value;
 use crate::error::DatasetError;
 use crate::packs::PackSummary;
 use crate::shard_name::ShardPath;
+use crate::source::SourceSummary;
 use crate::storage::{LocalDirectory, Storage};
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";
 /// Raised whenever readers of an older version would misread a manifest.
-pub const MANIFEST_VERSION: u32 = 4;
+pub const MANIFEST_VERSION: u32 = 5;
 
 /// What a dataset is made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -66,64 +66,6 @@ pub struct PackEntry {
     pub summary: PackSummary,
 }
 
-/// What became of the records of a source, from those that were seen to those that were delivered.
-///
-/// `num_seen + num_repeats` is the sum of `rejected`, `num_duplicates`, `num_not_drawn` and `delivered.num_samples`.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct SourceSummary {
-    /// Its name.
-    pub name: String,
-    /// Its reader.
-    pub kind: String,
-    /// The licence that the pipeline file states.
-    pub license: String,
-    /// Records seen; the pieces of a record that was split count one each.
-    pub num_seen: u64,
-    /// Those that are further pieces of a record that was split.
-    pub num_pieces: u64,
-    /// Records rejected, by reason; each repetition of a record counts.
-    pub rejected: BTreeMap<RejectCode, u64>,
-    /// Records left out because another one has the same text or images.
-    pub num_duplicates: u64,
-    /// Records that could have been drawn, but were not.
-    pub num_not_drawn: u64,
-    /// Draws of a record beyond its first.
-    pub num_repeats: u64,
-    /// Records drawn with fewer frames or tiles than they have, so that they fit the length limit.
-    #[serde(default)]
-    pub num_shortened: u64,
-    /// Records that could be read and measured.
-    pub readable: Total,
-    /// Those that are short enough and pass the filters.
-    pub after_filters: Total,
-    /// Those that are no duplicates: what could be drawn.
-    pub available: Total,
-    /// What the pipeline file asks for, and how much was drawn of it.
-    pub asked: Asked,
-    /// What was drawn, repetitions included.
-    pub drawn: Total,
-    /// What was delivered.
-    pub delivered: Total,
-    /// The share of its records that may be rejected.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub max_rejects: Option<f64>,
-}
-
-/// What the pipeline file asks of a source, and how far the draw meets it.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct Asked {
-    /// The law.
-    pub law: Law,
-    /// In what it counts.
-    pub unit: Unit,
-    /// How much that is, in this unit.
-    pub amount: f64,
-    /// How much was drawn, in this unit.
-    pub drawn: u64,
-    /// Why the two differ.
-    pub difference: Difference,
-}
-
 /// A shard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct ShardEntry {
@@ -152,29 +94,6 @@ pub struct LedgerEntry {
     pub digest: Digest,
     /// Number of rows: records seen, and repetitions.
     pub num_records: u64,
-}
-
-impl SourceSummary {
-    /// Records rejected for any reason but the source's own filters, which are no fault of its data.
-    pub fn num_faulty(&self) -> u64 {
-        self.rejected.iter().filter(|(code, _)| **code != RejectCode::Filtered).map(|(_, count)| count).sum()
-    }
-
-    /// Records rejected for any reason.
-    pub fn num_rejected(&self) -> u64 {
-        self.rejected.values().sum()
-    }
-
-    /// Whether more of its records were rejected than its pipeline file allows.
-    pub fn is_over_budget(&self) -> bool {
-        self.max_rejects.is_some_and(|share| self.num_faulty() as f64 > share * self.num_seen as f64)
-    }
-
-    /// Whether every record seen has one outcome.
-    pub fn adds_up(&self) -> bool {
-        let outcomes = self.num_rejected() + self.num_duplicates + self.num_not_drawn + self.delivered.num_samples;
-        outcomes == self.num_seen + self.num_repeats
-    }
 }
 
 impl Manifest {

@@ -16,12 +16,10 @@ use manyframe_base::{Executor, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, IndexVec, Layout, RecordIndex, SourceIndex, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LedgerRow, LedgerWriter,
-    LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName, SourceSummary, Status,
-    Storage, WorkDone, write_card,
+    LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName, SourceBudget,
+    SourceSummary, Status, Storage, WorkDone, write_card,
 };
-use manyframe_plan::{
-    Decision, Plan, PlannedRecord, SourceBudget, read_records, records_path, source_settings_digests,
-};
+use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path, source_settings_digests};
 use manyframe_samplers::sample_id;
 
 use crate::error::EngineError;
@@ -242,7 +240,10 @@ fn write_ledger(
     match sources.iter().find(|source| !source.adds_up()) {
         None => Ok(sources.into_vec()),
         Some(source) => {
-            let detail = format!("source {:?}: {} records seen, but the outcomes differ", source.name, source.num_seen);
+            let detail = format!(
+                "source {:?}: {} records seen, but the outcomes differ",
+                source.budget.name, source.budget.num_seen
+            );
             Err(EngineError::Unaccounted { detail })
         }
     }
@@ -272,18 +273,9 @@ fn outcomes_by_record<'a>(reports: &'a [TaskReport], names: &[Option<ShardName>]
 
 fn summary((budget, table): (&SourceBudget, &manyframe_pipeline::SourceTable)) -> SourceSummary {
     SourceSummary {
-        name: budget.name.clone(),
-        kind: budget.kind.clone(),
+        // Rejects are counted once more, in the ledger.
+        budget: SourceBudget { rejected: BTreeMap::new(), ..budget.clone() },
         license: table.license.clone(),
-        num_seen: budget.num_seen,
-        num_pieces: budget.num_pieces,
-        num_repeats: budget.num_repeats(),
-        num_shortened: budget.num_shortened,
-        readable: budget.readable,
-        after_filters: budget.after_filters,
-        available: budget.available,
-        asked: budget.asked,
-        drawn: budget.drawn,
         max_rejects: table.max_rejects.map(manyframe_pipeline::Share::as_f64),
         ..SourceSummary::default()
     }
@@ -298,7 +290,7 @@ fn ledger_row(
 ) -> Result<LedgerRow, String> {
     let mut ledger_row = LedgerRow {
         id: sample_id(record.id, repetition),
-        source: source.name.clone(),
+        source: source.budget.name.clone(),
         subset: record.subset.clone(),
         upstream_id: record.upstream_id.clone(),
         status: Status::NotDrawn,
@@ -316,7 +308,7 @@ fn ledger_row(
     };
     match (&record.decision, placed.map(|placed| (&placed.outcome.result, placed))) {
         (Decision::Rejected(rejection), None) | (Decision::Drawn(_), Some((OutcomeResult::Rejected(rejection), _))) => {
-            *source.rejected.entry(rejection.code).or_insert(0) += 1;
+            *source.budget.rejected.entry(rejection.code).or_insert(0) += 1;
             ledger_row.status = Status::Rejected;
             ledger_row.reason = Some(rejection.code.as_str().to_owned());
             ledger_row.detail = Some(rejection.detail.clone());
@@ -351,7 +343,7 @@ fn manifest_from_parts(
     let ledger = LedgerEntry {
         path: LEDGER_FILE.to_owned(),
         digest: LocalDirectory::new(staged).digest(LEDGER_FILE)?,
-        num_records: sources.iter().map(|source| source.num_seen + source.num_repeats).sum(),
+        num_records: sources.iter().map(|source| source.budget.num_seen + source.budget.num_repeats()).sum(),
     };
     let pipeline = manyframe_pipeline::portable_settings(&plan.pipeline());
     let mut total = Total::default();

@@ -63,7 +63,7 @@ pub fn export_llava_json(
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
     let dataset = DatasetReader::open(dataset)?;
-    let sources: BTreeSet<&str> = dataset.manifest().sources.iter().map(|source| source.name.as_str()).collect();
+    let sources: BTreeSet<&str> = dataset.manifest().sources.iter().map(|source| source.budget.name.as_str()).collect();
     if let Some(unknown) = options.only_sources.iter().find(|name| !sources.contains(name.as_str())) {
         let known = sources.into_iter().collect::<Vec<_>>().join(", ");
         return Err(EngineError::NoSuchSource { name: unknown.clone(), known });

@@ -19,7 +19,7 @@ use crate::records::Decision;
 use crate::rows::{Place, Rows};
 use crate::{Context, PlanError, duplicates};
 use manyframe_base::Executor;
-use manyframe_dataset::Asked;
+use manyframe_dataset::{Asked, SourceBudget};
 use manyframe_pipeline::{ShardSplit, SourceTable, StratifyBy};
 
 /// What was decided about each row, and the samples of each task in order.
@@ -85,7 +85,7 @@ pub(crate) fn positions_not_drawn(of_row: &[Decision]) -> Vec<usize> {
     undecided.map(|(at, _)| at).collect()
 }
 
-fn count(all: &mut Rows, at: usize, of: fn(&mut crate::SourceBudget) -> &mut manyframe_core::Total) {
+fn count(all: &mut Rows, at: usize, of: fn(&mut SourceBudget) -> &mut manyframe_core::Total) {
     let Some(row) = all.index.get(at) else { return };
     of(&mut all.budgets[row.source]).count(row.cost);
 }
@@ -119,7 +119,6 @@ fn draw(context: &Context, all: &mut Rows, of_row: &mut [Decision]) -> Result<Ve
             budget.num_drawn += u64::from(repetition == 0);
             let fit = all.places.get(row).and_then(|place| place.fit.as_deref());
             budget.num_shortened += u64::from(repetition == 0 && fit.is_some_and(Fit::is_shortened));
-            budget.estimated_bytes += index.estimated_bytes;
             if let Some(decision) = of_row.get_mut(row) {
                 *decision = Decision::Drawn(repetition + 1);
             }

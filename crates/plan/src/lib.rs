@@ -34,5 +34,5 @@ pub use make::{Earlier, MadePlan, make};
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
 pub use packing::{PackSample, Packing, pack_samples};
-pub use plan::{PLAN_VERSION, Plan, PlannedSample, SourceBudget, TaskHeader, read_sequences, read_task, records_path};
+pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, read_task, records_path};
 pub use records::{Decision, PlannedRecord, read_records};

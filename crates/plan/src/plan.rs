@@ -11,8 +11,8 @@ use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RecordIndex, RejectCode, SourceIndex, Total};
-use manyframe_dataset::{Asked, PackSummary, SampleLocation};
+use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RecordIndex, SourceIndex, Total};
+use manyframe_dataset::{PackSummary, SampleLocation, SourceBudget};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
@@ -49,50 +49,6 @@ pub struct Plan {
     pub pack: Option<PackSummary>,
     /// The tasks; each makes one shard per format.
     pub tasks: Vec<TaskHeader>,
-}
-
-/// What a source gives, from what was seen to what is drawn.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct SourceBudget {
-    /// Its name.
-    pub name: String,
-    /// Its kind.
-    pub kind: String,
-    /// Records seen; the pieces of a record that was split count one each.
-    pub num_seen: u64,
-    /// Those that are further pieces of a record that was split.
-    pub num_pieces: u64,
-    /// Records rejected before the draw, by reason; `too_long` and `filtered` included.
-    pub rejected: BTreeMap<RejectCode, u64>,
-    /// Records that could be read and measured.
-    pub readable: Total,
-    /// Those that are short enough and pass the filters.
-    pub after_filters: Total,
-    /// Those that are no duplicates: what can be drawn.
-    pub available: Total,
-    /// What the pipeline file asks for.
-    pub asked: Asked,
-    /// Records that are drawn at least once.
-    pub num_drawn: u64,
-    /// Those that show fewer frames or sub-images than they have, so that they fit.
-    #[serde(default)]
-    pub num_shortened: u64,
-    /// What is drawn, repetitions included.
-    pub drawn: Total,
-    /// Bytes it takes in shards, roughly.
-    pub estimated_bytes: u64,
-}
-
-impl SourceBudget {
-    /// Records left out as duplicates.
-    pub fn num_duplicates(&self) -> u64 {
-        self.after_filters.num_samples - self.available.num_samples
-    }
-
-    /// Deliveries of a record beyond its first.
-    pub fn num_repeats(&self) -> u64 {
-        self.drawn.num_samples - self.num_drawn
-    }
 }
 
 /// A task without its samples.

@@ -6,8 +6,8 @@ use rustc_hash::FxHashMap;
 
 use crate::fit::Fit;
 use crate::index::{Entry, IndexFile, Measurement, num_entries, read_entries};
-use crate::plan::SourceBudget;
 use crate::{Context, PlanError};
+use manyframe_dataset::SourceBudget;
 
 /// The rows of all sources.
 pub(crate) struct Rows {

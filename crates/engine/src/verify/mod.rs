@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use manyframe_base::{Executor, Step};
-use manyframe_core::{Cost, RecordId, Sample, Total};
+use manyframe_core::{Cost, RecordId, RejectCode, Sample, Total};
 use manyframe_dataset::{DatasetReader, ShardEntry, ShardName, SourceSummary, Status};
 use manyframe_media::{MediaLimits, decode_rgb};
 use rustc_hash::{FxHashMap, FxHashSet};
@@ -71,6 +71,30 @@ impl Verification {
     }
 }
 
+/// What the ledger says of a source, and the manifest repeats.
+#[derive(Default, PartialEq)]
+struct SourceCounts {
+    num_seen: u64,
+    num_repeats: u64,
+    rejected: BTreeMap<RejectCode, u64>,
+    num_duplicates: u64,
+    num_not_drawn: u64,
+    delivered: Total,
+}
+
+impl SourceCounts {
+    fn of(source: &SourceSummary) -> Self {
+        Self {
+            num_seen: source.budget.num_seen,
+            num_repeats: source.budget.num_repeats(),
+            rejected: source.budget.rejected.clone(),
+            num_duplicates: source.num_duplicates,
+            num_not_drawn: source.num_not_drawn,
+            delivered: source.delivered,
+        }
+    }
+}
+
 /// Checks the ledger against the manifest; gives the records of each shard.
 fn verify_ledger(
     dataset: &DatasetReader,
@@ -85,7 +109,7 @@ fn verify_ledger(
         found.problem(format!("{} is not the file that the manifest names", manifest.ledger.path));
     }
     let mut expected = FxHashMap::default();
-    let mut counted: BTreeMap<String, SourceSummary> = BTreeMap::new();
+    let mut counted: BTreeMap<String, SourceCounts> = BTreeMap::new();
     let rows = match dataset.ledger() {
         Ok(rows) => rows,
         Err(error) => {
@@ -114,7 +138,7 @@ fn verify_ledger(
                 }
             }
             Status::Rejected => {
-                let code = row.reason.as_deref().and_then(manyframe_core::RejectCode::from_text);
+                let code = row.reason.as_deref().and_then(RejectCode::from_text);
                 match code {
                     Some(code) => *source.rejected.entry(code).or_insert(0) += 1,
                     None => found.problem(format!("ledger: record {} is rejected for no known reason", row.id)),
@@ -125,15 +149,12 @@ fn verify_ledger(
         }
     }
     for source in &manifest.sources {
-        let counted = counted.remove(&source.name).unwrap_or_default();
-        let numbers = |s: &SourceSummary| {
-            (s.num_seen, s.num_repeats, s.rejected.clone(), s.num_duplicates, s.num_not_drawn, s.delivered)
-        };
-        if numbers(&counted) != numbers(source) {
-            found.problem(format!("source {:?}: ledger and manifest count differently", source.name));
+        let counted = counted.remove(&source.budget.name).unwrap_or_default();
+        if counted != SourceCounts::of(source) {
+            found.problem(format!("source {:?}: ledger and manifest count differently", source.budget.name));
         }
         if !source.adds_up() {
-            found.problem(format!("source {:?}: records seen and their outcomes do not add up", source.name));
+            found.problem(format!("source {:?}: records seen and their outcomes do not add up", source.budget.name));
         }
     }
     for name in counted.keys() {
