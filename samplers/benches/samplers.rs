@@ -1,7 +1,7 @@
 //! Speed and memory of mixing, ordering, packing and near-duplicates: `cargo bench -p manyframe-samplers`.
 //!
-//! Each job runs three times, in a process of its own, so that peak memory is that of the job and its input. Times are of the job,
-//! without making its input; the table has their median. An argument is a part of the names of the jobs to run.
+//! Each job runs three times, in a process of its own, so that peak memory is that of the job and its input. Times are those of
+//! the job without its input; the table has their median. An argument selects the jobs whose names contain it.
 #![expect(clippy::print_stdout, reason = "a bench prints a table")]
 
 #[path = "../tests/support/mod.rs"]
@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use manyframe_core::{IndexRow, SourceIndex, TypedIndex};
 use manyframe_samplers::{
     ConcatOptions, ConcatSample, Drawn, Law, MixTotal, OnExhausted, Order, PackOptions, PackingStrategy, Replacement,
-    SampleLength, SourceShare, Stratify, StratumSplit, Unit, audit_concat, mix, near_duplicates, order, pack,
+    SampleLength, SourceShare, Stratify, StratumSplit, Unit, audit_concat, mix, near_duplicates, pack,
 };
 
 type Job = fn() -> Result<(Duration, String), Box<dyn Error>>;
@@ -124,7 +124,7 @@ fn ordered() -> (Duration, String) {
     let rows = rows(1_000_000);
     let drawn: Vec<Drawn> = (0..rows.len()).map(|row| Drawn { row, repetition: 0 }).collect();
     let start = Instant::now();
-    let ordered = black_box(order(&rows, &drawn, Order::Interleaved, 1));
+    let ordered = black_box(Order::Interleaved.arrange(&rows, &drawn, 1));
     (start.elapsed(), format!("{} records", ordered.len()))
 }
 

@@ -34,7 +34,7 @@ pub use mix::{
     SourceShare, Stratify, StratumSplit, Unit, mix,
 };
 pub use near_duplicates::{ContaminatedRow, contaminated_rows, near_duplicates};
-pub use order::{Order, order};
+pub use order::Order;
 pub use pack::{
     Boundaries, PackOptions, PackReport, PackingStrategy, Packs, Padding, RankBoundaries, SampleLength, TooManySamples,
     pack,

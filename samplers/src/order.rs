@@ -37,29 +37,31 @@ struct OrderKey {
     drawn: Drawn,
 }
 
-/// The drawn records in this order.
-///
-/// Each repetition of a record is ranked as if it were a record of its own, so repetitions do not follow one another.
-///
-/// # Panics
-/// If something drawn is not one of `rows`.
-pub fn order(rows: &[IndexRow], drawn: &[Drawn], order: Order, seed: u64) -> Vec<Drawn> {
-    let key = |&drawn: &Drawn| {
-        let row = row_of(rows, drawn);
-        let first = match order {
-            Order::Shuffled => 0,
-            Order::ByLength => row.cost.text_tokens.saturating_add(row.cost.visual_tokens),
-            Order::BySource | Order::Interleaved => u64::from(row.source.0),
+impl Order {
+    /// The drawn records in this order.
+    ///
+    /// Each repetition of a record is ranked as if it were a record of its own, so repetitions do not follow one another.
+    ///
+    /// # Panics
+    /// If something drawn is not one of `rows`.
+    pub fn arrange(self, rows: &[IndexRow], drawn: &[Drawn], seed: u64) -> Vec<Drawn> {
+        let key = |&drawn: &Drawn| {
+            let row = row_of(rows, drawn);
+            let first = match self {
+                Order::Shuffled => 0,
+                Order::ByLength => row.cost.text_tokens.saturating_add(row.cost.visual_tokens),
+                Order::BySource | Order::Interleaved => u64::from(row.source.0),
+            };
+            OrderKey { first, rank: rank(seed, "order", order_id(row.id, drawn.repetition)), drawn }
         };
-        OrderKey { first, rank: rank(seed, "order", order_id(row.id, drawn.repetition)), drawn }
-    };
-    let mut keys: Vec<OrderKey> = drawn.iter().map(key).collect();
-    keys.sort_unstable_by(|a, b| compare(rows, a, b));
-    if order == Order::Interleaved {
-        interleave_sources(&mut keys);
+        let mut keys: Vec<OrderKey> = drawn.iter().map(key).collect();
         keys.sort_unstable_by(|a, b| compare(rows, a, b));
+        if self == Order::Interleaved {
+            interleave_sources(&mut keys);
+            keys.sort_unstable_by(|a, b| compare(rows, a, b));
+        }
+        keys.into_iter().map(|key| key.drawn).collect()
     }
-    keys.into_iter().map(|key| key.drawn).collect()
 }
 
 /// Replaces the source of each key, sorted by source, by its position on the whole: the middle of its part, (k + ½) / n.
@@ -67,8 +69,8 @@ fn interleave_sources(keys: &mut [OrderKey]) {
     for of_source in keys.chunk_by_mut(|a, b| a.first == b.first) {
         let num = of_source.len() as u128;
         for (nth, key) in of_source.iter_mut().enumerate() {
-            // In units of 2⁻⁶⁴ of the whole, which tell any two positions among up to 2³² records apart.
-            key.first = u64::try_from(((2 * nth as u128 + 1) << 63) / num).unwrap_or(u64::MAX);
+            // In units of 2⁻⁶⁴ of the whole, so it is below 2⁶⁴. Any two positions among up to 2³² records differ.
+            key.first = (((2 * nth as u128 + 1) << 63) / num) as u64;
         }
     }
 }
@@ -116,7 +118,7 @@ mod tests {
         fn every_drawn_record_is_delivered_once(sizes in prop::collection::vec(0usize..30, 1..5), by in any_order(), repetitions in 1u32..4, seed: u64) {
             let rows = rows(&sizes);
             let drawn: Vec<Drawn> = (0..rows.len()).flat_map(|row| (0..repetitions).map(move |repetition| Drawn { row, repetition })).collect();
-            let mut ordered = order(&rows, &drawn, by, seed);
+            let mut ordered = by.arrange(&rows, &drawn, seed);
             ordered.sort_unstable();
             prop_assert_eq!(ordered, drawn);
         }
@@ -125,7 +127,7 @@ mod tests {
         fn the_order_does_not_depend_on_the_order_of_rows(sizes in prop::collection::vec(0usize..30, 1..5), by in any_order(), seed: u64) {
             let rows = rows(&sizes);
             let reversed: Vec<IndexRow> = rows.iter().rev().copied().collect();
-            let ids = |rows: &[IndexRow]| order(rows, &once(rows.len()), by, seed).iter().map(|drawn| rows[drawn.row].id).collect::<Vec<_>>();
+            let ids = |rows: &[IndexRow]| by.arrange(rows, &once(rows.len()), seed).iter().map(|drawn| rows[drawn.row].id).collect::<Vec<_>>();
             prop_assert_eq!(ids(&rows), ids(&reversed));
         }
 
@@ -133,14 +135,14 @@ mod tests {
         fn a_shuffle_without_repetitions_is_the_shuffle_of_rows(num in 0usize..100, seed: u64) {
             let rows = rows(&[num]);
             let all: Vec<usize> = (0..num).collect();
-            let ordered: Vec<usize> = order(&rows, &once(num), Order::Shuffled, seed).iter().map(|drawn| drawn.row).collect();
+            let ordered: Vec<usize> = Order::Shuffled.arrange(&rows, &once(num), seed).iter().map(|drawn| drawn.row).collect();
             prop_assert_eq!(ordered, shuffle(&rows, &all, seed));
         }
 
         #[test]
         fn interleaved_sources_are_in_proportion_everywhere(sizes in prop::collection::vec(1usize..60, 1..5)) {
             let rows = rows(&sizes);
-            let ordered = order(&rows, &once(rows.len()), Order::Interleaved, 3);
+            let ordered = Order::Interleaved.arrange(&rows, &once(rows.len()), 3);
             let mut counts = vec![0.0; sizes.len()];
             for (at, drawn) in ordered.iter().enumerate() {
                 counts[rows[drawn.row].source.position()] += 1.0;
@@ -156,7 +158,7 @@ mod tests {
     fn lengths_ascend_and_sources_follow_one_another() {
         let rows = rows(&[20, 10]);
         let length = |drawn: &Drawn| rows[drawn.row].cost.num_tokens();
-        assert!(order(&rows, &once(30), Order::ByLength, 1).is_sorted_by_key(length));
-        assert!(order(&rows, &once(30), Order::BySource, 1).is_sorted_by_key(|drawn| rows[drawn.row].source));
+        assert!(Order::ByLength.arrange(&rows, &once(30), 1).is_sorted_by_key(length));
+        assert!(Order::BySource.arrange(&rows, &once(30), 1).is_sorted_by_key(|drawn| rows[drawn.row].source));
     }
 }

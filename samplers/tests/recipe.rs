@@ -1,5 +1,5 @@
-//! LongLLaVA's third stage at its published size, over a generated index of three million records: what is asked is what is
-//! drawn, packing loses nothing, and the released packer would have.
+//! LongLLaVA's third stage at its published size, over a generated index of three million records: what is asked for is drawn,
+//! packing loses nothing, and the released packer would have lost samples.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,10 +10,10 @@ use std::num::NonZeroU32;
 use manyframe_core::{IndexRow, SourceIndex, TypedIndex};
 use manyframe_samplers::{
     ConcatOptions, ConcatSample, Difference, Drawn, Law, MixTotal, OnExhausted, Order, PackOptions, PackingStrategy,
-    Replacement, SampleLength, SourceShare, Unit, audit_concat, mix, order, pack,
+    Replacement, SampleLength, SourceShare, Unit, audit_concat, mix, pack,
 };
 
-/// Four times what the recipe asks of each source.
+/// Four times as many records as the recipe asks of each source.
 fn index() -> Vec<IndexRow> {
     let mut rows = Vec::new();
     for (source, (_, thousands)) in support::SOURCES.into_iter().enumerate() {
@@ -46,7 +46,7 @@ fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<SourceShare> {
 fn delivered(rows: &[IndexRow]) -> Vec<Drawn> {
     let mixture = mix(rows, &shares(rows, |thousands| Law::Take(1000 * thousands)), MixTotal::Largest).unwrap();
     let drawn: Vec<Drawn> = mixture.shares.into_iter().flat_map(|share| share.drawn).collect();
-    order(rows, &drawn, Order::Shuffled, 1)
+    Order::Shuffled.arrange(rows, &drawn, 1)
 }
 
 fn options(strategy: PackingStrategy) -> PackOptions {

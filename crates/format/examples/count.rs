@@ -1,8 +1,8 @@
-//! How fast a tokenizer counts: `cargo run --release -p manyframe-format --example count -- TOKENIZER TEXT_FILE`.
+//! The speed of counting tokens: `cargo run --release -p manyframe-format --example count -- TOKENIZER TEXT_FILE`.
 //!
-//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image, whose ids
-//! and labels are then made. The second of two rounds is reported, with warm caches; the counts of both rounds, of the
-//! first two ways and of the last two must agree.
+//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image, whose ids and
+//! labels are then made. The second of two rounds is reported, so caches are warm. The counts of both rounds must agree, and
+//! so must those of the first two ways and of the last two.
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use std::error::Error;
@@ -24,12 +24,12 @@ fn main() -> Result<(), Box<dyn Error>> {
     let counted = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.count(line)?)).sum())?;
     let costed = rate(&texts, || {
         let measures = records.iter().map(|turns| formatter.measure(turns, &[ResolvedVisual::Image]));
-        measures.map(|measure| Ok(measure.map_err(|refused| refused.detail)?.cost.text_tokens)).sum()
+        measures.map(|measure| Ok(measure.map_err(|rejection| rejection.detail)?.cost.text_tokens)).sum()
     })?;
     let labelled = rate(&texts, || {
         let samples = records.iter().map(|turns| formatter.format(turns, &[ResolvedVisual::Image]));
         let tokens = samples.map(|sample| {
-            let sample = sample.map_err(|refused| refused.detail)?;
+            let sample = sample.map_err(|rejection| rejection.detail)?;
             let tokens = formatter.encode(&sample.prompt, &sample.label_spans)?;
             Ok((tokens.labels.len() - tokens.image_positions.len()) as u64)
         });

@@ -9,7 +9,7 @@
 use std::num::NonZeroU64;
 
 use manyframe_core::{IndexRow, IndexVec, Layout, RejectCode, Rejection, SourceIndex};
-use manyframe_samplers::{Drawn, ShardLimits, SourceShare, Stratify, cut_shards, mix, order};
+use manyframe_samplers::{Drawn, ShardLimits, SourceShare, Stratify, cut_shards, mix};
 use rustc_hash::FxHashSet;
 
 use crate::delivered::Delivered;
@@ -46,7 +46,7 @@ pub(crate) fn decide(
     }
     duplicates::decide(context, all, looks.as_ref(), &mut of_row, executor)?;
     let drawn = draw(context, all, &mut of_row)?;
-    let ordered = order(&all.index, &drawn, context.pipeline.file.mix.order, context.pipeline.file.seed);
+    let ordered = context.pipeline.file.mix.order.arrange(&all.index, &drawn, context.pipeline.file.seed);
     let tasks = cut_tasks(context, &all.index, &ordered);
     Ok(Decisions { of_row, ordered, tasks })
 }

@@ -54,7 +54,7 @@ impl IntegerSet {
             let word = level.get(at >> 6)? & (u64::MAX << (at & 63));
             if word != 0 {
                 let position = (at & !63) | word.trailing_zeros() as usize;
-                return self.first_below(height, position);
+                return Some(self.first_below(height, position));
             }
             at = (at >> 6) + 1;
         }
@@ -62,11 +62,10 @@ impl IntegerSet {
     }
 
     /// The smallest member below a bit of a level that is set.
-    fn first_below(&self, height: usize, position: usize) -> Option<usize> {
-        let levels = self.levels.get(..height)?.iter().rev();
-        levels.into_iter().try_fold(position, |position, level| {
-            Some((position << 6) | level.get(position)?.trailing_zeros() as usize)
-        })
+    #[expect(clippy::indexing_slicing, reason = "below a bit that is set there is a word that is not zero")]
+    fn first_below(&self, height: usize, position: usize) -> usize {
+        let levels = self.levels[..height].iter().rev();
+        levels.fold(position, |position, level| (position << 6) | level[position].trailing_zeros() as usize)
     }
 }
 

@@ -1,5 +1,5 @@
 //! A generated index in the proportions of LongLLaVA's third stage, by a formula of integers that `tests/bench/pack.py`
-//! computes too. It is synthetic: real lengths differ, and no figure from it is one about a real dataset.
+//! also computes. It is synthetic: real lengths differ, and no figure from it says anything about a real dataset.
 
 use manyframe_core::{Cost, IndexRow, Layout, RecordId, SourceIndex, TypedIndex};
 
@@ -7,7 +7,7 @@ use manyframe_core::{Cost, IndexRow, Layout, RecordId, SourceIndex, TypedIndex};
 pub(crate) const SOURCES: [(&str, u64); 6] =
     [("mantis", 200), ("videochat2", 200), ("replay", 200), ("sharegpt4video", 50), ("text", 50), ("sub_images", 50)];
 
-/// What a record of the mix takes.
+/// The lengths of a record of the mix.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Generated {
     pub(crate) source: SourceIndex,
@@ -25,7 +25,7 @@ pub(crate) fn splitmix64(n: u64) -> u64 {
     z ^ (z >> 31)
 }
 
-/// The n-th record, given its source. Lengths are skewed by the product of two uniform numbers below 1000.
+/// The n-th record, of a source. Lengths are skewed: they grow with the product of two uniform numbers below 1000.
 pub(crate) fn of_source(source: usize, n: u64) -> Generated {
     let (r, s) = (splitmix64(3 * n + 1), splitmix64(3 * n + 2));
     let skewed = |most: u64| (r % 1000) * (r / 1000 % 1000) * most / 1_000_000;

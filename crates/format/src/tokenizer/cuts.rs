@@ -57,6 +57,11 @@ impl std::fmt::Debug for PairTable {
 }
 
 impl Cuts {
+    /// The first word of a text, and the rest. The word is empty only if the text is.
+    pub(super) fn split_word<'t>(&self, text: &'t str) -> (&'t str, &'t str) {
+        text.split_at(self.word_len(text))
+    }
+
     /// The length of the first word of a text in bytes. 0 only if the text is empty.
     pub(super) fn word_len(&self, text: &str) -> usize {
         let cut = match self {
@@ -109,7 +114,7 @@ mod tests {
     fn words<'t>(cuts: &Cuts, mut text: &'t str) -> Vec<&'t str> {
         let mut words = Vec::new();
         while !text.is_empty() {
-            let (word, rest) = text.split_at(cuts.word_len(text));
+            let (word, rest) = cuts.split_word(text);
             words.push(word);
             text = rest;
         }

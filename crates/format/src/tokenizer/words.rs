@@ -57,6 +57,7 @@ impl Words {
     }
 
     /// The number of tokens of a text that starts where the model puts its prefix.
+    #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "words end between characters of the text")]
     pub(super) fn count(
         &self,
         text: &str,
@@ -66,14 +67,14 @@ impl Words {
         let mut num_tokens = 0;
         let mut at = 0;
         if !self.prefix.is_empty() && !text.is_empty() {
-            let word = text.get(..self.cuts.word_len(text)).unwrap_or(text);
+            let (word, _) = self.cuts.split_word(text);
             num_tokens += cache.first.get_or_count(word, |word| count_word(&[self.prefix, word].concat()))?;
             at = word.len();
         }
-        while let Some(rest) = text.as_bytes().get(at..).filter(|rest| !rest.is_empty()) {
-            let (num_bytes, counted) = match cache.get_to_space(rest) {
+        while at < text.len() {
+            let (num_bytes, counted) = match cache.get_to_space(&text.as_bytes()[at..]) {
                 Some(known) => known,
-                None => self.count_next(text.get(at..).unwrap_or_default(), cache, &count_word)?,
+                None => self.count_next(&text[at..], cache, &count_word)?,
             };
             num_tokens += counted;
             at += num_bytes;
@@ -90,7 +91,7 @@ impl Words {
         count_word: impl Fn(&str) -> Result<usize, Cause>,
     ) -> Result<(usize, usize), Cause> {
         let Some(words) = self.words_to_stop(text) else {
-            let word = text.get(..self.cuts.word_len(text)).unwrap_or(text);
+            let (word, _) = self.cuts.split_word(text);
             return Ok((word.len(), cache.parts.get_or_count(word, count_word)?));
         };
         let num_tokens = match cache.parts.get(words) {
@@ -114,7 +115,7 @@ impl Words {
         let mut num_tokens = 0;
         let mut rest = words;
         while !rest.is_empty() {
-            let (word, after) = rest.split_at_checked(self.cuts.word_len(rest)).unwrap_or((rest, ""));
+            let (word, after) = self.cuts.split_word(rest);
             num_tokens += cache.parts.get_or_count(word, &count_word)?;
             rest = after;
         }
@@ -122,13 +123,15 @@ impl Words {
         Ok(num_tokens)
     }
 
-    /// The first words of a text, up to a stop or the end of the text. `None` if no word ends there, or if it is too far away.
+    /// The first words of a text that is not empty, up to a stop or the end of the text. `None` if no word ends there, or if it
+    /// is too far away.
+    #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "a stop is one byte, so text ends before it")]
     fn words_to_stop<'t>(&self, text: &'t str) -> Option<&'t str> {
         let [space, line_end] = self.stops.each_ref().map(|stop| stop.byte);
-        let searched = text.as_bytes().get(1..text.len().min(MAX_LONG_BYTES + 1)).unwrap_or_default();
+        let searched = &text.as_bytes()[1..text.len().min(MAX_LONG_BYTES + 1)];
         if let Some(at) = memchr2(space, line_end, searched) {
-            let words = text.get(..=at)?;
-            return self.is_end(words, *searched.get(at)?).then_some(words);
+            let words = &text[..=at];
+            return self.is_end(words, searched[at]).then_some(words);
         }
         (text.len() <= MAX_LONG_BYTES).then_some(text)
     }
@@ -200,7 +203,7 @@ mod tests {
                 let count = |word: &str| Ok(word.bytes().fold(1, |sum, byte| (sum * 31 + usize::from(byte)) % 9973));
                 let (mut expected, mut rest) = (0, text.as_str());
                 while !rest.is_empty() {
-                    let (word, after) = rest.split_at(words.cuts.word_len(rest));
+                    let (word, after) = words.cuts.split_word(rest);
                     expected += count(word).unwrap();
                     rest = after;
                 }

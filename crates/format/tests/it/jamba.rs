@@ -1,6 +1,7 @@
-//! The token arithmetic of LongLLaVA with Jamba's own tokenizer, computed with the sentencepiece library.
+//! The token counts that LongLLaVA publishes, with Jamba's own tokenizer and its 65,536 tokens.
 //!
-//! The tokenizer is not part of this repository: without it these tests say that they were skipped.
+//! That tokenizer is not part of this repository. Without it these tests print that they were skipped; the tokenizers in
+//! `tests/golden` are smaller and have other counts.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use manyframe_core::{Grid, Part, Role, Turn, Visual, VisualKind};
 use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
 
-#[expect(clippy::disallowed_methods, reason = "tests may be told where large files are")]
+#[expect(clippy::disallowed_methods, reason = "the environment says where large files are")]
 fn shared() -> PathBuf {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
     std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from)
@@ -31,10 +32,10 @@ fn tokens(tokenizer: &Tokenizer, text: &str) -> u64 {
 }
 
 #[test]
-fn pieces_have_their_published_lengths() {
+fn markers_and_delimiters_have_their_published_lengths() {
     for tokenizer in tokenizers() {
         assert_eq!(tokenizer.vocab_size(), 65_536);
-        let pieces = [
+        let texts = [
             ("<|startoftext|><|User|>\n", 6),
             ("\n<|startoftext|><|Assistant|>\n", 7),
             ("<|endoftext|>", 1),
@@ -43,8 +44,8 @@ fn pieces_have_their_published_lengths() {
             ("<vid><img>", 5),
             ("</img></vid>", 5),
         ];
-        for (piece, expected) in pieces {
-            assert_eq!(tokens(&tokenizer, piece), expected, "{piece:?}");
+        for (text, expected) in texts {
+            assert_eq!(tokens(&tokenizer, text), expected, "{text:?}");
         }
     }
 }

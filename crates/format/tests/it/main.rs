@@ -1,4 +1,4 @@
-//! Tests of the format crate through its public API, against numbers that other implementations gave.
+//! Tests of the format crate through its public API, against numbers from other implementations.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 

@@ -1,4 +1,4 @@
-//! Where visuals stand in the delivered text, and what becomes of the text around them.
+//! Where visuals are in the delivered text, and what happens to the text around them.
 
 use manyframe_core::{Grid, Message, RejectCode, Role};
 use manyframe_format::{
@@ -58,7 +58,7 @@ fn an_only_image_stays_in_its_turn() {
 }
 
 #[test]
-fn several_images_stand_where_they_are() {
+fn several_images_stay_where_they_are() {
     assert_eq!(strict("Is @ like @?", 2), "Is I\n like I\n?");
 }
 
@@ -77,7 +77,7 @@ fn a_tiled_image_is_an_overview_and_rows() {
 }
 
 #[test]
-fn spans_hold_each_visual_with_its_newline() {
+fn spans_contain_each_visual_with_its_newline() {
     let formatted = formatted(&FormatSpec::default(), "é @ b @\nc", &[IMAGE, VIDEO]);
     let content: Vec<char> = formatted.messages[0].content.chars().collect();
     let texts: Vec<String> =
@@ -103,15 +103,15 @@ fn texts_that_meet_do_not_form_a_tag() {
 fn a_literal_tag_can_be_rejected() {
     let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
     let turns = vec![turn(Role::User, "Hi"), turn(Role::Assistant, "an <image>")];
-    let refused = formatter(&spec).format(&turns, &[]).unwrap_err();
-    assert_eq!(refused.code, RejectCode::LiteralTag);
-    assert_eq!(refused.detail, "the text of turn 1 contains \"<image>\"");
+    let rejection = formatter(&spec).format(&turns, &[]).unwrap_err();
+    assert_eq!(rejection.code, RejectCode::LiteralTag);
+    assert_eq!(rejection.detail, "the text of turn 1 contains \"<image>\"");
 }
 
 #[test]
 fn visuals_that_were_not_resolved_are_a_mismatch() {
-    let refused = formatter(&FormatSpec::default()).measure(&round("@@"), &[IMAGE]).unwrap_err();
-    assert_eq!(refused.code, RejectCode::PlaceholderMismatch);
+    let rejection = formatter(&FormatSpec::default()).measure(&round("@@"), &[IMAGE]).unwrap_err();
+    assert_eq!(rejection.code, RejectCode::PlaceholderMismatch);
 }
 
 #[test]
@@ -127,7 +127,7 @@ fn an_absurd_number_of_images_is_not_written_out() {
 }
 
 #[test]
-fn a_template_with_a_placeholder_is_refused() {
+fn a_template_with_a_placeholder_is_an_error() {
     let text = TemplateText { user_prefix: "<image>".into(), ..TemplateText::default() };
     let spec = FormatSpec { template: Template::Custom(Box::new(text)), ..FormatSpec::default() };
     let error = Formatter::new(&spec, tokenizer("jamba.model")).unwrap_err();

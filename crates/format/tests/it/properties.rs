@@ -1,4 +1,4 @@
-//! What holds for every record, however hostile its texts.
+//! Properties of every record, however hostile its texts.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,7 +13,7 @@ use crate::tokenizer;
 static TOKENIZERS: LazyLock<Vec<Arc<Tokenizer>>> =
     LazyLock::new(|| ["jamba.model", "llama.model", "bytes.json"].map(tokenizer).into());
 
-const PIECES: &[&str] = &[
+const FRAGMENTS: &[&str] = &[
     "<image>",
     "<",
     "ima",
@@ -59,7 +59,7 @@ const PIECES: &[&str] = &[
 ];
 
 fn text() -> impl Strategy<Value = String> {
-    prop::collection::vec(prop::sample::select(PIECES), 0..8).prop_map(|pieces| pieces.concat())
+    prop::collection::vec(prop::sample::select(FRAGMENTS), 0..8).prop_map(|fragments| fragments.concat())
 }
 
 fn visual() -> impl Strategy<Value = ResolvedVisual> {
@@ -249,9 +249,9 @@ proptest! {
         prop_assert_eq!(&tokens.input_ids, &texts.join(&SampleTokens::IMAGE));
         prop_assert_eq!(tokens.labels.len(), tokens.input_ids.len());
         prop_assert_eq!(tokens.image_positions.len() as u64, formatted.cost.num_images);
-        for &place in &tokens.image_positions {
-            prop_assert_eq!(tokens.input_ids[place as usize], SampleTokens::IMAGE);
-            prop_assert_eq!(tokens.labels[place as usize], SampleTokens::IGNORED);
+        for &position in &tokens.image_positions {
+            prop_assert_eq!(tokens.input_ids[position as usize], SampleTokens::IMAGE);
+            prop_assert_eq!(tokens.labels[position as usize], SampleTokens::IGNORED);
         }
     }
 
@@ -268,7 +268,7 @@ proptest! {
         let formatter = case.formatter();
         let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
         let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
-        let byte_of = |place: usize| formatted.prompt.char_indices().nth(place).map_or(formatted.prompt.len(), |(byte, _)| byte);
+        let byte_of = |char_index: usize| formatted.prompt.char_indices().nth(char_index).map_or(formatted.prompt.len(), |(byte, _)| byte);
         let spans: Vec<_> = formatted.label_spans.iter().map(|&(start, end)| (byte_of(start), byte_of(end))).collect();
         let mut labels = tokens.labels.iter();
         let mut text_start = 0;
@@ -302,9 +302,9 @@ proptest! {
     }
 
     #[test]
-    fn tokens_cover_the_text(pieces in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
+    fn tokens_cover_the_text(fragments in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
         let tokenizer = &TOKENIZERS[which];
-        let text = pieces.concat();
+        let text = fragments.concat();
         let spans = tokenizer.encode_prompt_spans(&text).unwrap();
         let ids: Vec<u32> = spans.iter().map(|span| span.id).collect();
         prop_assert_eq!(ids, tokenizer.encode_prompt(&text).unwrap());
@@ -317,9 +317,9 @@ proptest! {
     }
 
     #[test]
-    fn counting_is_encoding(pieces in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
+    fn counting_is_encoding(fragments in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
         let tokenizer = &TOKENIZERS[which];
-        let text = pieces.concat();
+        let text = fragments.concat();
         prop_assert_eq!(tokenizer.count(&text).unwrap(), tokenizer.encode(&text).unwrap().len() as u64);
         let prompt = tokenizer.encode_prompt(&text).unwrap();
         prop_assert_eq!(tokenizer.count_prompt([text.as_str()]).unwrap(), prompt.len() as u64);

@@ -1,4 +1,4 @@
-//! Tokenizers give what sentencepiece and Hugging Face's tokenizers give.
+//! Tokenizers agree with sentencepiece and with Hugging Face's tokenizers.
 
 use std::fs;
 
@@ -28,17 +28,17 @@ fn check(name: &str, ids: impl Fn(&Expected) -> &Vec<u32>) {
 }
 
 #[test]
-fn a_model_without_prefix_gives_the_ids_of_sentencepiece() {
+fn a_model_without_prefix_has_the_ids_of_sentencepiece() {
     check("jamba.model", |row| &row.jamba);
 }
 
 #[test]
-fn a_model_with_prefix_gives_the_ids_of_sentencepiece() {
+fn a_model_with_prefix_has_the_ids_of_sentencepiece() {
     check("llama.model", |row| &row.llama);
 }
 
 #[test]
-fn a_byte_level_tokenizer_gives_the_ids_of_hugging_face() {
+fn a_byte_level_tokenizer_has_the_ids_of_hugging_face() {
     check("bytes.json", |row| &row.bytes);
 }
 
@@ -55,7 +55,7 @@ fn special_tokens_are_tokens_in_prompts_only() {
 }
 
 #[test]
-fn the_properties_of_a_file_are_known() {
+fn the_vocabulary_and_special_tokens_of_a_file_are_read() {
     let jamba = tokenizer("jamba.model");
     assert_eq!(jamba.vocab_size(), 700);
     assert_eq!(jamba.specials().collect::<Vec<_>>(), ["<|endoftext|>", "<|pad|>", "<|startoftext|>", "<|unk|>"]);
@@ -63,7 +63,7 @@ fn the_properties_of_a_file_are_known() {
 }
 
 #[test]
-fn a_file_that_is_no_tokenizer_is_refused() {
+fn a_file_that_is_not_a_tokenizer_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer");
     assert!(matches!(Tokenizer::open(&path), Err(FormatError::ReadTokenizer { .. })));
@@ -89,6 +89,8 @@ fn a_damaged_model_never_panics() {
             if let Ok(tokenizer) = Tokenizer::open(&path) {
                 let text = "The red cat, 12\n<img>é";
                 assert_eq!(tokenizer.encode(text).unwrap().len() as u64, tokenizer.count(text).unwrap());
+                let ids = tokenizer.encode_prompt_spans(text).unwrap().into_iter().map(|span| span.id);
+                assert!(ids.eq(tokenizer.encode_prompt(text).unwrap()));
             }
         }
     }
