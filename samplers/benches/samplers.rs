@@ -165,9 +165,9 @@ fn audited() -> (Duration, String) {
     let start = Instant::now();
     let audit = audit_concat(&samples, &options);
     let time = start.elapsed();
-    let (given, lost) = (audit.total().all, audit.total().lost());
+    let (all, lost) = (audit.total().all, audit.total().lost());
     let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole as f64;
-    let (samples, tokens) = (percent(lost.samples, given.samples), percent(lost.tokens, given.tokens));
+    let (samples, tokens) = (percent(lost.samples, all.samples), percent(lost.tokens, all.tokens));
     (time, format!("{samples:.1} % of samples and {tokens:.1} % of tokens lost, fill {:.1} %", 100.0 * audit.fill))
 }
 

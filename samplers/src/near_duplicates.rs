@@ -66,7 +66,7 @@ const MAX_TABLES: usize = 256;
 /// Most bits of a key: 2²⁶ chains take 256 MiB per table, and there are hardly more hashes.
 const MAX_KEY_BITS: u32 = 26;
 
-/// Most blocks that are fixed. With more, there are too many choices of blocks at any distance.
+/// Most blocks that are fixed. Four fix half of the bits at distance 4, and chains are short by then.
 const MAX_FIXED_BLOCKS: u32 = 4;
 
 /// An odd number without a pattern (2⁶⁴ over the golden ratio): the highest bits of a product with it depend on all bits of

@@ -24,8 +24,8 @@ pub enum Order {
     ByLength,
     /// Source after source, in the order of the pipeline file. Each is shuffled.
     BySource,
-    /// Each source spread evenly over the whole, and shuffled within itself: every stretch from the start holds the sources
-    /// in proportion, to within a record and half a record for each source.
+    /// Each source spread evenly over the whole, and shuffled within itself: every prefix has the sources in
+    /// proportion, to within a record and half a record for each source.
     Interleaved,
 }
 

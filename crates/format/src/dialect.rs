@@ -6,7 +6,7 @@
 //! | video | `<vid><Image><t><Image>…<Image></vid>↵` | `<vid><Image><t>…<img><image></img</vid>` | `<image>↵<image>↵…<image>↵` |
 //! | tiled (AnyRes) | `<Image>↵`, then a line of `<Image><Image>…` per row | as `longllava` | `<image>↵` for the overview and each tile |
 //!
-//! `<Image>` stands for `<img><image></img>`, and `↵` for a newline. `<image>` is the placeholder that a trainer replaces
+//! Here, `<Image>` is `<img><image></img>`, and `↵` is a newline. `<image>` is the placeholder that a trainer replaces
 //! with the image; `<img>`, `</img>`, `<vid>`, `</vid>` and `<t>` are ordinary text.
 //!
 //! Sources: LongLLaVA (arXiv 2409.02889), figure 2, for `longllava`; its released inference code of October 2024 for
@@ -78,7 +78,7 @@ impl ResolvedVisual {
 }
 
 impl Dialect {
-    /// The string that stands for one image: `<image>` in every dialect.
+    /// The placeholder of one image: `<image>` in every dialect.
     pub fn placeholder(self) -> &'static str {
         PLACEHOLDER
     }

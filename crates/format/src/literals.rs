@@ -124,11 +124,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_neutralised_text_contains_no_literal(pieces in prop::collection::vec(
+        fn a_neutralised_text_contains_no_literal(fragments in prop::collection::vec(
             prop::sample::select(vec!["<", "image", ">", "im", "age>", "<image", "[", "INST", "]", "</s", "|", "<|endoftext|>", " ", "s"]), 0..20,
         )) {
             let literals = literals();
-            let text = pieces.concat();
+            let text = fragments.concat();
             let neutral = literals.neutralise(&text).unwrap();
             prop_assert_eq!(literals.find(&neutral), None);
             prop_assert_eq!(neutral.to_lowercase().replace(' ', ""), text.to_lowercase().replace(' ', ""));

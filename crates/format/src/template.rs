@@ -102,7 +102,7 @@ pub(crate) struct Prompt {
     label_spans: Vec<(usize, usize)>,
 }
 
-/// Bytes to reserve for the strings of a template around a turn. The built-in templates need about 60.
+/// Bytes to reserve for the strings of a template around a turn. The built-in templates need less.
 const TURN_BYTES: usize = 64;
 
 impl Template {

@@ -45,7 +45,7 @@ impl FairSequence {
 impl Iterator for FairSequence {
     type Item = usize;
 
-    #[expect(clippy::indexing_slicing, reason = "both heaps hold positions of members only")]
+    #[expect(clippy::indexing_slicing, reason = "both heaps contain positions of members only")]
     fn next(&mut self) -> Option<usize> {
         self.time += 1;
         while let Some(&Reverse((from, member))) = self.waiting.peek()

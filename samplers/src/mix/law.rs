@@ -4,8 +4,8 @@ use manyframe_core::IndexRow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How often a record can be drawn at most. A law that asks for more is a mistake in the pipeline file: 1000 epochs are
-/// two orders of magnitude more than any published recipe has.
+/// How often a record can be drawn at most. A law that asks for more is a mistake in the pipeline file: published recipes
+/// repeat a source a few times.
 pub const MAX_REPETITIONS: u32 = 1000;
 
 /// The unit in which a share is counted.
@@ -108,9 +108,9 @@ pub enum StratumSplit {
     Equal,
 }
 
-/// A draw that is stratified by subset, layout, length or the like.
+/// A draw that is stratified by subset, layout, length or another property.
 ///
-/// Records are put into an order in which every prefix has the asked proportions; the unit says where the order is cut.
+/// Records are put into an order in which every prefix has these proportions; the unit says where the order is cut.
 /// So draws are as consistent as without strata. Within a stratum, records follow by rank. The order depends on the sizes
 /// of the strata: a record that is added to or removed from the source can change a few other choices.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -12,7 +12,7 @@
 //! * With `weight`, sources depend on one another only through the size of their targets: each draw is a longer or shorter
 //!   prefix of the same order. A total covers the weighted sources alone, so changing a `take` leaves them as they are.
 //!
-//! With replacement ([`Replacement::With`]) the order is endless and records recur in it. The same holds for its prefixes.
+//! With replacement ([`Replacement::With`]) the order is endless and records recur in it. The same is true of its prefixes.
 //!
 //! What an exhausted source lacks is deliberately not made up for by the others; the difference is reported instead.
 //!

@@ -76,7 +76,7 @@ fn arrivals_until(candidates: &Candidates<'_>, horizon: f64) -> Vec<Arrival> {
 
 /// Turns a uniform number into one that is distributed as the time between arrivals of rate 1.
 fn exponential(uniform: u64) -> f64 {
-    // The bits of a float's mantissa: all that a number between 0 and 1 can hold.
+    // The bits of a float's mantissa: the precision of a number between 0 and 1.
     const BITS: u32 = 53;
     let above_zero = ((uniform >> (u64::BITS - BITS)) + 1) as f64 / (1u64 << BITS) as f64;
     // The logarithm of the standard library is that of the machine's C library.

@@ -53,7 +53,7 @@ fn any_stratify(num: usize) -> impl Strategy<Value = Option<Stratify>> {
 
 proptest! {
     #[test]
-    fn a_take_of_records_is_what_draw_gives(num in 0usize..200, take in 0u64..250) {
+    fn a_take_of_records_is_the_reference_draw(num in 0usize..200, take in 0u64..250) {
         let rows = rows("x", num);
         let all: Vec<usize> = (0..num).collect();
         let drawn = mix_one(&rows, share("x", 0..num, Law::Take(take)));
@@ -241,7 +241,7 @@ fn a_factor_of_1_7_draws_all_once_and_seven_tenths_again() {
 }
 
 #[test]
-fn an_exhausted_source_stops_repeats_or_fails_as_stated() {
+fn an_exhausted_source_stops_repeats_or_fails() {
     let rows = rows("x", 10);
     let with = |on_exhausted| {
         mix(&rows, &[SourceShare { on_exhausted, ..share("x", 0..10, Law::Take(25)) }], MixTotal::Largest)
@@ -255,7 +255,7 @@ fn an_exhausted_source_stops_repeats_or_fails_as_stated() {
 }
 
 #[test]
-fn laws_that_make_no_sense_are_refused() {
+fn laws_that_ask_for_the_impossible_are_errors() {
     let rows = rows("x", 4);
     let refused = |shares: &[SourceShare], total| mix(&rows, shares, total).unwrap_err();
     for factor in [f64::NAN, f64::INFINITY, -1.0] {
@@ -305,7 +305,7 @@ fn draws_with_replacement_are_uniform() {
 }
 
 #[test]
-fn what_a_source_has_none_of_cannot_be_asked_of_it() {
+fn a_unit_of_which_a_source_has_none_is_an_error() {
     let rows = rows("x", 10);
     let asked = |law| mix(&rows, &[SourceShare { unit: Unit::Frames, ..share("x", 0..10, law) }], MixTotal::Units(5));
     let nothing = Err(MixError::NothingOfUnit { name: "x".to_owned(), unit: Unit::Frames });
