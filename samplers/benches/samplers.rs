@@ -1,7 +1,7 @@
 //! Speed and memory of mixing, ordering, packing and near-duplicates: `cargo bench -p manyframe-samplers`.
 //!
-//! Each job runs three times, in a process of its own, so that peak memory is that of the job and its input. Times are those of
-//! the job without its input; the table has their median. An argument selects the jobs whose names contain it.
+//! Each job runs three times, in a process of its own, so that peak memory is that of the job and its input. Times are
+//! those of the job without its input; the table has their median. An argument selects the jobs whose names contain it.
 #![expect(clippy::print_stdout, reason = "a bench prints a table")]
 
 #[path = "../tests/support/mod.rs"]

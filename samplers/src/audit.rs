@@ -1,10 +1,10 @@
 //! What a widely used packer would have lost: a replay of the rules of the packer that was released with LongLLaVA, over
 //! the same samples.
 //!
-//! Its rules, as released: records follow in a shuffled order. The length of a record is counted as its text plus 144 tokens
-//! for each of its images *for each of its turns*. If a record would take the open pack over the limit, the pack is closed
-//! and *the record is dropped*. A pack without an image is discarded. Tokens of a pack beyond the trainer's sequence length
-//! are cut off.
+//! Its rules, as released: records follow in a shuffled order. The length of a record is counted as its text plus 144
+//! tokens for each of its images *for each of its turns*. If a record would take the open pack over the limit, the pack
+//! is closed and *the record is dropped*. A pack without an image is discarded. Tokens of a pack beyond the trainer's
+//! sequence length are cut off.
 //!
 //! Three things are not released or not reproducible. They are decided in its favour or stated: its shuffle has no seed, so
 //! records come in the order of this dataset; the last pack is closed and kept; nothing counts as lost because samples of a
@@ -82,7 +82,8 @@ pub struct ConcatLoss {
 }
 
 impl ConcatLoss {
-    /// Samples of which nothing is trained on, and all tokens that are not trained on, including those of truncated samples.
+    /// Samples of which nothing is trained on, and all tokens that are not trained on, including those of truncated
+    /// samples.
     pub fn lost(&self) -> Amount {
         let whole = self.dropped.plus(self.text_only).plus(self.beyond_sequence);
         Amount { tokens: whole.tokens.saturating_add(self.cut.tokens), ..whole }

@@ -6,8 +6,8 @@
 //! ```
 //!
 //! **Invariant:** nothing here sees text or pixels, performs I/O, or depends on the order of reading beyond what is stated.
-//! **Invariant:** draws are consistent: a larger share keeps what a smaller one chose, and the draw of one source depends on
-//! another only through the size of its target, where both are weighted.
+//! **Invariant:** draws are consistent: a larger share keeps what a smaller one chose, and the draw of one source
+//! depends on another only through the size of its target, where both are weighted.
 //!
 //! `samplers/README.md` describes the mixing laws, and where to add one.
 

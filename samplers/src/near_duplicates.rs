@@ -23,9 +23,9 @@ pub struct ContaminatedRow {
 
 /// Rows that are near-duplicates of a kept row, in the order of `hashes`, which pairs rows with their hashes.
 ///
-/// Of two rows whose hashes differ in at most `max_distance` bits, the first is kept, unless it is itself a near-duplicate
-/// of an earlier one. So every removed row names the first *kept* row within the distance, and any two kept rows are further
-/// apart than that.
+/// Of two rows whose hashes differ in at most `max_distance` bits, the first is kept, unless it is itself a
+/// near-duplicate of an earlier one. So every removed row names the first *kept* row within the distance, and any two
+/// kept rows are further apart than that.
 pub fn near_duplicates(hashes: &[(usize, u64)], max_distance: u32) -> Vec<Duplicate> {
     let mut kept = HammingIndex::new(hashes.len(), max_distance);
     let mut kept_rows = Vec::new();

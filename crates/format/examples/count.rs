@@ -1,8 +1,8 @@
 //! The speed of counting tokens: `cargo run --release -p manyframe-format --example count -- TOKENIZER TEXT_FILE`.
 //!
-//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image, whose ids and
-//! labels are then made. The second of two rounds is reported, so caches are warm. The counts of both rounds must agree, and
-//! so must those of the first two ways and of the last two.
+//! Each line of the file is counted by encoding it, by words, and as the question of a record with one image, whose ids
+//! and labels are then made. The second of two rounds is reported, so caches are warm. The counts of both rounds must
+//! agree, and so must those of the first two ways and of the last two.
 #![expect(clippy::print_stdout, reason = "the result of the program")]
 
 use std::error::Error;

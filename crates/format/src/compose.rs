@@ -2,9 +2,9 @@
 //!
 //! * Texts without a visual between them become one text. Literal tags are neutralised after that, so that no two texts can
 //!   join into a tag.
-//! * **A record with exactly one visual** shows it first: the visual moves to the front of its turn, and the text of the turn
-//!   is trimmed at both ends, as in LLaVA's preprocessing. Where the placeholder was cut out of the middle of a text, the
-//!   white space around it becomes one newline if it contained one, otherwise one space if there was any.
+//! * **A record with exactly one visual** shows it first: the visual moves to the front of its turn, and the text of
+//!   the turn is trimmed at both ends, as in LLaVA's preprocessing. Where the placeholder was cut out of the middle of
+//!   a text, the white space around it becomes one newline if it contained one, otherwise one space if there was any.
 //!   `…in the photo.↵<image>` becomes `<Image>↵…in the photo.`
 //! * **A record with several visuals** keeps each of them where it is in the conversation. The newline that the dialect
 //!   writes after a visual replaces *one* newline there: `<image>↵What…` becomes `<Image>↵What…`, and `<image><image>`

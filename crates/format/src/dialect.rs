@@ -10,8 +10,8 @@
 //! with the image; `<img>`, `</img>`, `<vid>`, `</vid>` and `<t>` are ordinary text.
 //!
 //! Sources: LongLLaVA (arXiv 2409.02889), figure 2, for `longllava`; its released inference code of October 2024 for
-//! `longllava-2024-10`, which strips the characters `<`, `t`, `>` from the end of the frames before it closes the video, and
-//! writes no newline after it; LLaVA and VILA for `plain`.
+//! `longllava-2024-10`, which strips the characters `<`, `t`, `>` from the end of the frames before it closes the
+//! video, and writes no newline after it; LLaVA and VILA for `plain`.
 //!
 //! The position of a visual in its turn is decided in `compose`, not here.
 

@@ -1,7 +1,7 @@
 //! A prompt as a trainer feeds it: token ids, with images marked, and labels.
 //!
-//! Each text between images is tokenised once, on its own, as LLaVA and its descendants do. Labels follow from the positions
-//! of its tokens in the prompt. Nothing here writes or changes a prompt.
+//! Each text between images is tokenised once, on its own, as LLaVA and its descendants do. Labels follow from the
+//! positions of its tokens in the prompt. Nothing here writes or changes a prompt.
 
 use std::sync::Arc;
 

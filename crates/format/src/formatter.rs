@@ -115,7 +115,8 @@ impl Formatter {
         Ok(PromptMeasure { cost: self.cost_of(&prompt.text, visuals, bare)?, signature })
     }
 
-    /// A digest of the text of a record once it is formatted, and of the positions of its visuals, but not of what they show.
+    /// A digest of the text of a record once it is formatted, and of the positions of its visuals, but not of what they
+    /// show.
     ///
     /// # Errors
     /// The reason to reject the record.
@@ -158,10 +159,10 @@ impl Formatter {
 
     /// Tokenises a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
     ///
-    /// A token is labelled if any part of it is in a span. A token can begin before a span: under Llama's tokenizers, the
-    /// first token of an answer takes the space before it. It can end after a span: where the tokenizer reads an end token as
-    /// text, the `>` of that token and the `<` of what the template writes next are one token.
-    /// Under [`TurnEnd::NewlineInEosLabel`], the label of the last token of each span except the last is the template's end
+    /// A token is labelled if any part of it is in a span. A token can begin before a span: under Llama's tokenizers,
+    /// the first token of an answer takes the space before it. It can end after a span: where the tokenizer reads an
+    /// end token as text, the `>` of that token and the `<` of what the template writes next are one token. Under
+    /// [`TurnEnd::NewlineInEosLabel`], the label of the last token of each span except the last is the template's end
     /// token, if that is a single special token.
     ///
     /// # Errors
@@ -172,8 +173,8 @@ impl Formatter {
 
     /// Text tokens of a conversation with a bare placeholder in the place of each visual.
     ///
-    /// What the conversation has beyond that are its delimiter tokens. Tokens merge across tags, so the tokens of a delimiter
-    /// cannot be counted by themselves.
+    /// What the conversation has beyond that are its delimiter tokens. Tokens merge across tags, so the tokens of a
+    /// delimiter cannot be counted by themselves.
     ///
     /// `visuals` are in order and disjoint.
     ///

@@ -8,7 +8,8 @@
 //!
 //! **Invariant:** a delivered text contains the placeholder exactly once per image. Whatever else looks like a placeholder,
 //! a role marker or a special token is spelled differently, or the record is rejected.
-//! **Invariant:** the cost that [`Formatter::measure`] returns is the length in tokens of what [`Formatter::format`] returns.
+//! **Invariant:** the cost that [`Formatter::measure`] returns is the length in tokens of what [`Formatter::format`]
+//! returns.
 //!
 //! Nothing here decodes media, draws records or writes files. The only I/O is reading the file of a tokenizer.
 

@@ -1,8 +1,9 @@
 //! Literal tags: text that looks like a placeholder, a role marker or a special token stays text.
 //!
-//! A trainer splits a prompt at placeholders, and its tokenizer at special tokens, wherever they come from. A user who writes
-//! about `<image>` would therefore shift every image after it. The literal is spelled in upper case (`<IMAGE>`), as VILA
-//! does with web captions, or with a space after its first character if it has no lower-case letter (`[ INST]`).
+//! A trainer splits a prompt at placeholders, and its tokenizer at special tokens, wherever they come from. A user who
+//! writes about `<image>` would therefore shift every image after it. The literal is spelled in upper case (`<IMAGE>`),
+//! as VILA does with web captions, or with a space after its first character if it has no lower-case letter
+//! (`[ INST]`).
 //!
 //! **Invariant:** what [`Literals::neutralise`] returns contains no literal.
 

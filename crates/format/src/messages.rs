@@ -45,8 +45,8 @@ pub(crate) enum MessagePart<'m, V> {
     Visual(usize, V),
 }
 
-/// The turns of a sample: the ranges of its visuals are visuals, and everything else is text. The visual at position n shows
-/// medium n.
+/// The turns of a sample: the ranges of its visuals are visuals, and everything else is text. The visual at position n
+/// shows medium n.
 ///
 /// `visuals` are in order and disjoint.
 ///

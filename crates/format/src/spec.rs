@@ -13,7 +13,7 @@ use crate::template::{Template, TurnEnd};
 pub struct FormatSpec {
     /// How visuals are written. Default: `longllava`.
     pub dialect: Dialect,
-    /// How turns are wrapped. Default: `longllava`.
+    /// How turns are written. Default: `longllava`.
     pub template: Template,
     /// What follows an answer that is not the last one. Default: `eos`.
     pub turn_end: TurnEnd,

@@ -1,7 +1,8 @@
 //! Chat templates: messages to one prompt, with the spans of it on which the loss falls.
 //!
-//! A template is a few strings around the texts of the turns, or around the text of a document. If a string contains a special
-//! token of the tokenizer (`<|startoftext|>`, `</s>`), that is one token. Under a tokenizer without that token it is text.
+//! A template is a few strings around the texts of the turns, or around the text of a document. If a string contains a
+//! special token of the tokenizer (`<|startoftext|>`, `</s>`), that is one token. Under a tokenizer without that token
+//! it is text.
 //!
 //! | template | source |
 //! |---|---|
@@ -58,8 +59,8 @@ pub struct TemplateText {
     /// After the text of a document. Trained. Default: `end`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub document_end: Option<String>,
-    /// Other strings by which a trainer or a model recognises turns. No text of a record may contain them. Special tokens of
-    /// the tokenizer need not be listed.
+    /// Other strings by which a trainer or a model recognises turns. No text of a record may contain them. Special
+    /// tokens of the tokenizer need not be listed.
     pub markers: Vec<String>,
 }
 
@@ -81,9 +82,9 @@ pub enum TurnEnd {
     /// The end token of the template, as after the last answer.
     #[default]
     Eos,
-    /// A newline, which the trainer *feeds*, while the *label* at its position is the end token. LongLLaVA's released code
-    /// does this. The label span of every answer except the last then ends with that newline, and a trainer that honours this
-    /// setting puts the id of the end token there.
+    /// A newline, which the trainer *feeds*, while the *label* at its position is the end token. LongLLaVA's released
+    /// code does this. The label span of every answer except the last then ends with that newline, and a trainer that
+    /// honours this setting puts the id of the end token there.
     NewlineInEosLabel,
 }
 
@@ -182,7 +183,8 @@ impl TemplateText {
 }
 
 impl ChatTemplate {
-    /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message at a position.
+    /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message at a
+    /// position.
     ///
     /// A system turn that no user turn follows is rejected if the template has no turn of its own for it.
     pub(crate) fn render(

@@ -15,8 +15,8 @@ use rustc_hash::FxHashMap;
 use super::bins::{BinLoad, Bins, PackInput};
 use super::integer_set::IntegerSet;
 
-/// How many bins with enough tokens left are tried, in case the images of a sample do not fit, before a bin is opened. It bounds the
-/// time for each sample.
+/// How many bins with enough tokens left are tried, in case the images of a sample do not fit, before a bin is opened.
+/// It bounds the time for each sample.
 const MAX_PROBES: usize = 32;
 
 /// Most lists: 64 MiB of them. With a larger capacity, one list holds bins that differ by a few tokens.
@@ -141,8 +141,8 @@ pub(super) fn best_fit_decreasing(open: &mut OpenBins, samples: Vec<u32>, input:
     Bins { samples, of_sample, loads }
 }
 
-/// The bins of the samples of all classes, one class after another, and how many bins there are. Sets where the bins of each
-/// class begin.
+/// The bins of the samples of all classes, one class after another, and how many bins there are. Sets where the bins of
+/// each class begin.
 #[expect(clippy::indexing_slicing, reason = "classes are sorted by position, and bins are positions of what is left")]
 fn fill_bins(open: &mut OpenBins, classes: &mut [LengthClass], input: PackInput<'_>) -> (Vec<u32>, usize) {
     let options = input.options;

@@ -32,8 +32,8 @@ pub enum Scheme {
 
 /// Which images and tokens each rank of a sequence-parallel group has.
 ///
-/// Ranks are numbered with the Ulysses rank changing fastest: `rank = ring_rank · ulysses + ulysses_rank`. So the ranks of a
-/// Ulysses group, which exchange most, are neighbours.
+/// Ranks are numbered with the Ulysses rank changing fastest: `rank = ring_rank · ulysses + ulysses_rank`. So the ranks
+/// of a Ulysses group, which exchange most, are neighbours.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RankLayout {
     scheme: Scheme,
@@ -107,8 +107,9 @@ impl RankLayout {
         start(rank)..start(rank.saturating_add(1))
     }
 
-    /// Pairs of query and key that a rank computes under causal attention over a padded sequence, each weighted by the part
-    /// of the heads that the rank has: a Ulysses group has the queries of all its ranks, and each rank 1/ulysses of the heads.
+    /// Pairs of query and key that a rank computes under causal attention over a padded sequence, each weighted by the
+    /// part of the heads that the rank has: a Ulysses group has the queries of all its ranks, and each rank 1/ulysses
+    /// of the heads.
     pub fn attention_pairs(&self, num_tokens: u64, rank: u64) -> f64 {
         let first_of_group = rank - rank % self.ulysses;
         let group = first_of_group..first_of_group.saturating_add(self.ulysses);
@@ -120,8 +121,8 @@ impl RankLayout {
 
     /// Causal attention work of the most loaded rank over the mean, for long sequences. 1 is even.
     ///
-    /// Of n contiguous chunks, the last one has 2n − 1 of n² parts of the work. All pairs of chunks from either end have the
-    /// same.
+    /// Of n contiguous chunks, the last one has 2n − 1 of n² parts of the work. All pairs of chunks from either end
+    /// have the same.
     pub fn attention_imbalance(&self) -> f64 {
         match self.scheme {
             Scheme::Ring { .. } => (2 * self.degree() - 1) as f64 / self.degree() as f64,

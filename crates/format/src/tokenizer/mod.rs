@@ -4,8 +4,8 @@
 //! of a file forbid this, a text is counted by encoding it. Either way the count is the number of tokens of
 //! [`Tokenizer::encode`].
 //!
-//! Special tokens are treated as by Hugging Face's tokenizers: a prompt is cut at them, and each text between two of them is
-//! tokenised on its own, with the prefix that the model puts before texts, if any.
+//! Special tokens are treated as by Hugging Face's tokenizers: a prompt is cut at them, and each text between two of
+//! them is tokenised on its own, with the prefix that the model puts before texts, if any.
 
 mod added;
 mod cuts;

@@ -1,12 +1,13 @@
 //! SentencePiece `.model` files, tokenised by kitoken with the counts of the sentencepiece library itself.
 //!
 //! As in sentencepiece, control pieces (`<s>`, `<|startoftext|>`, …) never come from text. A prompt is cut at them, and
-//! each text between two of them is tokenised on its own, as Hugging Face's slow tokenizers do. User-defined pieces are part
-//! of the model.
+//! each text between two of them is tokenised on its own, as Hugging Face's slow tokenizers do. User-defined pieces are
+//! part of the model.
 //!
-//! Only BPE models that leave their text as it is can be read, such as those of Llama, Vicuna, Mistral and Jamba. Models that
-//! normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies that were put together by hand are
-//! refused, because kitoken's results for them differ from sentencepiece's in corner cases. Use their `tokenizer.json`.
+//! Only BPE models that leave their text as it is can be read, such as those of Llama, Vicuna, Mistral and Jamba.
+//! Models that normalise (`nmt_nfkc` …) or collapse white space, Unigram models, and vocabularies that were put
+//! together by hand are refused, because kitoken's results for them differ from sentencepiece's in corner cases. Use
+//! their `tokenizer.json`.
 
 use std::path::Path;
 
@@ -123,8 +124,8 @@ fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
     Ok(())
 }
 
-/// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, kitoken the one with
-/// the smaller id.
+/// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, kitoken the one
+/// with the smaller id.
 ///
 /// Pieces of spaces only are exempt: in Jamba they all have one score. Runs of more than 35 spaces can therefore be divided
 /// differently (16 + 20 spaces, not 32 + 4), into the same number of tokens.
@@ -140,8 +141,8 @@ fn check_scores(proto: &SentencePieceModel) -> Result<(), String> {
     }
 }
 
-/// Fails if there is a piece to which no merges lead: kitoken takes a word with its spelling for that piece, sentencepiece does
-/// not. Vocabularies that were trained have no such piece.
+/// Fails if there is a piece to which no merges lead: kitoken takes a word with its spelling for that piece,
+/// sentencepiece does not. Vocabularies that were trained have no such piece.
 fn check_pieces(proto: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
     let defined: Vec<&str> =
         pieces(proto).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text).collect();

@@ -27,8 +27,8 @@ pub(super) struct WordCache {
 #[derive(Debug, Default)]
 pub(super) struct PartCounts(FxHashMap<Box<str>, u32>);
 
-/// A word before a space and its number of tokens in 8 bytes: the bytes of the word, then zeros, then the number of bytes and
-/// the number of tokens in four bits each.
+/// A word before a space and its number of tokens in 8 bytes: the bytes of the word, then zeros, then the number of
+/// bytes and the number of tokens in four bits each.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct ShortestWord(u64);
 
@@ -165,7 +165,8 @@ fn padded(text: &[u8]) -> [u8; 16] {
 }
 
 impl ShortestWord {
-    /// The first word of 8 bytes in little-endian order, without tokens. It ends before the first space after the first byte.
+    /// The first word of 8 bytes in little-endian order, without tokens. It ends before the first space after the first
+    /// byte.
     fn first_of(bytes: u64) -> Option<Self> {
         const LOWEST_BITS: u64 = u64::from_le_bytes([1; 8]);
         // Zero where a space is, but not in the first byte.
@@ -204,7 +205,8 @@ impl ShortWord {
         (num_tokens <= MAX_SHORT_TOKENS).then_some(Self(u128::from_le_bytes(bytes) | counts))
     }
 
-    /// The first word of 16 bytes in little-endian order, without tokens. It ends before the first space after the first byte.
+    /// The first word of 16 bytes in little-endian order, without tokens. It ends before the first space after the
+    /// first byte.
     fn first_of(bytes: u128) -> Option<Self> {
         const LOWEST_BITS: u128 = u128::from_le_bytes([1; 16]);
         let others = (bytes ^ u128::from_le_bytes([b' '; 16])) | 0xFF;

@@ -123,8 +123,8 @@ impl Words {
         Ok(num_tokens)
     }
 
-    /// The first words of a text that is not empty, up to a stop or the end of the text. `None` if no word ends there, or if it
-    /// is too far away.
+    /// The first words of a text that is not empty, up to a stop or the end of the text. `None` if no word ends there,
+    /// or if it is too far away.
     #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "a stop is one byte, so text ends before it")]
     fn words_to_stop<'t>(&self, text: &'t str) -> Option<&'t str> {
         let [space, line_end] = self.stops.each_ref().map(|stop| stop.byte);
