@@ -73,26 +73,41 @@ impl Tokenizer {
     }
 
     /// The tokens of a text by itself. Strings that spell special tokens are text.
+    ///
+    /// # Errors
+    /// If the model has no tokens for a part of the text. Models with tokens for all bytes never fail.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
         self.model.encode(text, SpecialTokens::AsText).map_err(|source| encode_error(text, source))
     }
 
     /// The number of tokens of [`Self::encode`].
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn count(&self, text: &str) -> Result<u64, FormatError> {
         self.count_all([text], SpecialTokens::AsText)
     }
 
     /// The tokens of a part of a prompt. Strings that spell special tokens are those tokens; no others are added.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, FormatError> {
         self.model.encode(text, SpecialTokens::AsTokens).map_err(|source| encode_error(text, source))
     }
 
     /// The tokens of [`Self::encode_prompt`], each with its span in the text.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, FormatError> {
         self.model.encode_prompt_spans(text).map_err(|source| encode_error(text, source))
     }
 
     /// The number of tokens of [`Self::encode_prompt`], summed over the parts of a prompt.
+    ///
+    /// # Errors
+    /// As [`Self::encode`].
     pub fn count_prompt<'t>(&self, texts: impl IntoIterator<Item = &'t str>) -> Result<u64, FormatError> {
         self.count_all(texts, SpecialTokens::AsTokens)
     }
