@@ -28,6 +28,7 @@ pub(super) enum Cuts {
 const BEYOND_ASCII: usize = 127;
 
 impl PairTable {
+    #[expect(clippy::indexing_slicing, reason = "classes are at most that of characters beyond ASCII")]
     pub(super) fn from_tokens<'a>(tokens: impl IntoIterator<Item = &'a str>) -> Self {
         // A bit per class of the right character, by the class of the left one.
         let mut joined_classes = [0_u128; BEYOND_ASCII + 1];
@@ -47,6 +48,13 @@ impl PairTable {
         }
         Self { is_joined }
     }
+
+    /// Whether some token contains a character that ends with `left` before one that begins with `right`.
+    #[inline]
+    #[expect(clippy::indexing_slicing, reason = "the table has an element for every two bytes")]
+    fn joins(&self, left: u8, right: u8) -> bool {
+        self.is_joined[usize::from(left)][usize::from(right)]
+    }
 }
 
 impl std::fmt::Debug for PairTable {
@@ -65,9 +73,9 @@ impl Cuts {
     /// The length of the first word of a text in bytes. 0 only if the text is empty.
     pub(super) fn word_len(&self, text: &str) -> usize {
         let cut = match self {
-            Self::Pairs(PairTable { is_joined }) => {
+            Self::Pairs(pairs) => {
                 let mut neighbours = text.as_bytes().array_windows();
-                neighbours.position(|&[left, right]| !is_joined[usize::from(left)][usize::from(right)])
+                neighbours.position(|&[left, right]| !pairs.joins(left, right))
             }
             Self::Spaces => position_between(text, starts_spaces),
             Self::SpacesAndLines => {
@@ -81,7 +89,7 @@ impl Cuts {
     /// the whole character, or on what follows.
     pub(super) fn are_before(&self, stop: u8, last: u8) -> bool {
         match self {
-            Self::Pairs(PairTable { is_joined }) => !is_joined[usize::from(last)][usize::from(stop)],
+            Self::Pairs(pairs) => !pairs.joins(last, stop),
             Self::Spaces | Self::SpacesAndLines => last.is_ascii() && starts_spaces(char::from(last), char::from(stop)),
         }
     }

@@ -137,6 +137,7 @@ impl Words {
     }
 
     /// Whether a stop after these words starts another word.
+    #[expect(clippy::indexing_slicing, reason = "the table has an element for every byte")]
     fn is_end(&self, words: &str, stop: u8) -> bool {
         let stop = self.stops.iter().find(|known| known.byte == stop);
         stop.zip(words.as_bytes().last()).is_some_and(|(stop, &last)| stop.starts_word[usize::from(last)])
