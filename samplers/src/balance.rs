@@ -86,7 +86,9 @@ mod tests {
     #[test]
     fn an_incomplete_step_counts_with_its_idle_ranks_but_not_as_the_worst() {
         let mut sum = BalanceSum::new(2, 1);
-        [6, 2, 4].into_iter().for_each(|load| sum.add(load, load));
+        for load in [6, 2, 4] {
+            sum.add(load, load);
+        }
         // Means of 4 and 2, largest loads of 6 and 4.
         assert_eq!(sum.finish(), Balance { max_over_mean: 10.0 / 6.0, worst_excess: 0.5 });
     }

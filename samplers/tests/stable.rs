@@ -30,7 +30,7 @@ fn shares(rows: &[IndexRow], law: Law, unit: Unit) -> Vec<SourceShare> {
         seed: 7,
         stratify: None,
     };
-    (0..6).map(share).collect()
+    (0..support::SOURCES.len()).map(share).collect()
 }
 
 fn with_strata(mut shares: Vec<SourceShare>, split: StratumSplit) -> Vec<SourceShare> {
@@ -42,7 +42,9 @@ fn with_strata(mut shares: Vec<SourceShare>, split: StratumSplit) -> Vec<SourceS
 }
 
 fn with_replacement(mut shares: Vec<SourceShare>) -> Vec<SourceShare> {
-    shares.iter_mut().for_each(|share| share.replacement = Replacement::With);
+    for share in &mut shares {
+        share.replacement = Replacement::With;
+    }
     shares
 }
 

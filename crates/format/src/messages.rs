@@ -70,10 +70,10 @@ pub fn turns_from_messages(messages: &[Message], visuals: &[SampleVisual]) -> Re
 }
 
 /// The parts of each message. `visuals` are in order and disjoint.
-pub(crate) fn message_parts<'m, V: Copy + Into<VisualRange>>(
-    messages: &'m [Message],
+pub(crate) fn message_parts<V: Copy + Into<VisualRange>>(
+    messages: &[Message],
     visuals: impl IntoIterator<Item = V>,
-) -> Result<Vec<Vec<MessagePart<'m, V>>>, MisplacedVisual> {
+) -> Result<Vec<Vec<MessagePart<'_, V>>>, MisplacedVisual> {
     let mut remaining = visuals.into_iter().map(|visual| (visual, visual.into())).enumerate().peekable();
     let mut of_messages = Vec::with_capacity(messages.len());
     for (index, message) in messages.iter().enumerate() {
@@ -160,7 +160,9 @@ mod tests {
         let messages = [Message { role: Role::User, content: content.into() }];
         let ranges = visuals.iter().map(|&(start, end)| VisualRange { message: 0, start, end });
         let mut text = String::new();
-        message_parts(&messages, ranges)?.iter().for_each(|parts| write_bare(parts, &mut text));
+        for parts in message_parts(&messages, ranges)? {
+            write_bare(&parts, &mut text);
+        }
         Ok(text)
     }
 

@@ -119,6 +119,7 @@ fn added_tokens(tokenizer: &tokenizers::Tokenizer) -> Vec<added::AddedToken> {
 }
 
 /// How texts are cut for counting, if the tokenizer is of a family for which that is known to be exact.
+#[expect(clippy::indexing_slicing, reason = "a JSON value without the key is null")]
 fn word_rules(tokenizer: &tokenizers::Tokenizer) -> Option<WordRules> {
     let ModelWrapper::BPE(bpe) = tokenizer.get_model() else { return None };
     let normaliser = serde_json::to_value(tokenizer.get_normalizer()).ok()?;
@@ -164,6 +165,7 @@ fn byte_fallback_pairs(bpe: &BPE) -> Option<PairTable> {
     (has_bytes && !merges_bytes && !bpe.ignore_merges).then(|| PairTable::from_tokens(vocab.keys().map(String::as_str)))
 }
 
+#[expect(clippy::indexing_slicing, reason = "a JSON value without the key is null")]
 fn byte_level_cuts(pre_tokenizer: &Value) -> Option<Cuts> {
     let is_bytes = |step: &Value, uses_regex: bool| {
         step["type"] == "ByteLevel" && step["add_prefix_space"] == false && step["use_regex"] == uses_regex

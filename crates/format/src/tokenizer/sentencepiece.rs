@@ -133,7 +133,7 @@ fn check_scores(proto: &SentencePieceModel) -> Result<(), String> {
     let is_spaces = |text: &str| text.chars().all(|c| c == '\u{2581}');
     let words =
         proto.pieces().iter().filter(|piece| is_merged(piece.piece(), piece.r#type()) && !is_spaces(piece.piece()));
-    let mut scores: Vec<f32> = words.map(|piece| piece.score()).collect();
+    let mut scores: Vec<f32> = words.map(sentencepiece_model::SentencePiece::score).collect();
     scores.sort_unstable_by(f32::total_cmp);
     match scores.array_windows().find(|[left, right]| left.total_cmp(right).is_eq()) {
         Some([score, _]) => Err(format!("has two pieces of the score {score}")),
