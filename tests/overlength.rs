@@ -33,7 +33,7 @@ fn a_long_video_shows_as_many_frames_as_fit() {
     let (cost, _) = row.measured.unwrap();
     // One frame more, of 144 tokens and 7 of delimiters, would not fit.
     assert!(cost.num_tokens() <= 1500 && cost.num_tokens() + 151 > 1500, "{cost:?}");
-    assert_eq!(row.shortened.as_deref(), Some(format!("at most {} frames a video", cost.num_frames).as_str()));
+    assert_eq!(row.shortened.as_deref(), Some(format!("at most {} frames per video", cost.num_frames).as_str()));
     let sample = built.sample("v0");
     assert_eq!(sample["num_tokens"].as_u64().unwrap_or(cost.num_tokens()), cost.num_tokens());
     assert_eq!(built.manifest.sources[0].budget.num_shortened, 1);

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use manyframe_core::Layout;
+use manyframe_core::{DeviceChoice, Layout};
 use manyframe_pipeline::{Override, SequenceParallel};
-use manyframe_validate::{DeviceChoice, Preset};
+use manyframe_validate::Preset;
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -9,6 +9,7 @@
 
 mod contain;
 mod cost;
+mod device;
 mod digest;
 mod index;
 mod media;
@@ -19,6 +20,7 @@ mod signature;
 
 pub use contain::{contained, is_contained};
 pub use cost::{Cost, Total};
+pub use device::DeviceChoice;
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
 pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};

@@ -11,7 +11,7 @@ use std::path::Path;
 
 use manyframe_base::{Executor, Step};
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, Earlier, MadePlan};
+use manyframe_plan::{Context, MadePlan, PlanRequest, Reuse};
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
@@ -200,8 +200,9 @@ impl Build {
     /// [`EngineError::Plan`] if annotations cannot be read, or the pipeline asks for what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
         let Self { context, work, validation, options } = self;
-        let earlier = if options.is_fresh { Earlier::Ignore } else { Earlier::TakeOver };
-        let MadePlan { plan, directory } = manyframe_plan::make(&context, work.path(), earlier, executor)?;
+        let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
+        let MadePlan { plan, directory } =
+            manyframe_plan::make(&context, PlanRequest { work: work.path(), reuse }, executor)?;
         Ok(PlannedBuild { open: OpenPlan { context, plan, directory }, work, validation, run: None })
     }
 }

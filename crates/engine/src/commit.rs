@@ -19,7 +19,7 @@ use manyframe_dataset::{
     LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName, SourceBudget,
     SourceSummary, Status, Storage, WorkDone, write_card,
 };
-use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path, source_settings_digests};
+use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path};
 use manyframe_samplers::sample_id;
 
 use crate::error::EngineError;
@@ -73,7 +73,7 @@ pub fn commit(
         plan_key: plan.key,
         variables: plan.variables.clone(),
         manyframe_version: manifest.manyframe_version.clone(),
-        source_settings_digests: source_settings_digests(context),
+        source_settings_digests: context.named_source_settings_digests().collect(),
         work,
     };
     write_json(&staged.join(BUILD_FACTS_FILE), &facts)?;

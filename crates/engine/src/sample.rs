@@ -9,7 +9,7 @@ use manyframe_core::{
 };
 use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image};
-use manyframe_plan::{Context, Fit, OpenSource, PlanError, PlannedSample, fewest_tiles, in_visual};
+use manyframe_plan::{Context, LengthReduction, OpenSource, PlanError, PlannedSample, in_visual};
 
 use crate::error::EngineError;
 
@@ -28,7 +28,7 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
     if !is_same_record(record.id, planned) {
         return Err(changed());
     }
-    let record = planned.fit.cut(record);
+    let record = planned.reduction.split_turns(record);
     // A decoder that panics on hostile bytes costs the record, not the run.
     match contained(|| sample_from_record(context, source, record, planned)) {
         Ok(Ok(sample)) => Ok(Ok(sample)),
@@ -45,7 +45,7 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
 /// Pieces, and records that upstream lists more than once, have ids of their own.
 fn is_same_record(found: RecordId, planned: &PlannedSample) -> bool {
     const MOST_OCCURRENCES: u64 = 100_000;
-    let found = planned.fit.piece.map_or(found, |piece| found.piece(u64::from(piece.number)));
+    let found = planned.reduction.split.map_or(found, |split| found.piece(u64::from(split.piece)));
     found == planned.record_id || (1..MOST_OCCURRENCES).any(|n| found.occurrence(n) == planned.record_id)
 }
 
@@ -59,7 +59,7 @@ fn sample_from_record(
     for (index, visual) in record.visuals().enumerate() {
         let made = record.media.get(visual.media).map_or_else(
             || Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium")),
-            |medium| show(context, source, &record, visual, medium, &planned.fit),
+            |medium| show(context, source, &record, visual, medium, &planned.reduction),
         );
         shown.push(made.map_err(|error| in_visual(error, &record, index))?);
     }
@@ -137,10 +137,10 @@ fn show(
     record: &Record,
     visual: Visual,
     medium: &MediaRef,
-    fit: &Fit,
+    reduction: &LengthReduction,
 ) -> Result<Shown, MediaError> {
     if let MediaLocation::Prepared { images, grid } = &medium.location {
-        return match (visual.kind, fit.max_frames) {
+        return match (visual.kind, reduction.max_frames) {
             (VisualKind::Video, Some(most)) if images.len() > most.get() as usize => {
                 show_prepared(context, source, visual, &spread(images, most.get()), *grid)
             }
@@ -148,10 +148,10 @@ fn show(
         };
     }
     match visual.kind {
-        VisualKind::Video => show_video(context, source, record, medium, fit),
+        VisualKind::Video => show_video(context, source, record, medium, reduction),
         VisualKind::Tiled => {
             let bytes = source.media.image_bytes(&record.subset, medium)?;
-            let tiled = tile_image(&bytes, &context.images, &fewest_tiles(&context.tiles, fit.max_tiles))?;
+            let tiled = tile_image(&bytes, &context.images, &reduction.tile_policy(&context.tiles))?;
             Ok(Shown {
                 kind: visual.kind,
                 images: tiled.images,
@@ -209,11 +209,12 @@ fn show_video(
     source: &OpenSource,
     record: &Record,
     medium: &MediaRef,
-    fit: &Fit,
+    reduction: &LengthReduction,
 ) -> Result<Shown, MediaError> {
-    let (index, frames) = context.frames(&source.media, &record.subset, medium, fit)?;
+    let chosen = source.media.choose_frames(&record.subset, medium, &context.sampling_for(reduction))?;
+    let frames = chosen.decode(&context.frames)?;
     let times_s = frames.iter().map(|frame| frame.time_s).collect();
     let images = frames.into_iter().map(|frame| frame.image).collect();
-    let (width_px, height_px) = (index.width_px, index.height_px);
+    let (width_px, height_px) = (chosen.index.width_px, chosen.index.height_px);
     Ok(Shown { kind: VisualKind::Video, images, grid: None, times_s, width_px, height_px })
 }

@@ -125,7 +125,7 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
             }
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };
-        outcomes.push(RecordOutcome { record, repetition, id, place: planned.place, result });
+        outcomes.push(RecordOutcome { record, repetition, id, place: planned.position, result });
         progress.advance(1, 1);
         Ok::<_, EngineError>(())
     })?;

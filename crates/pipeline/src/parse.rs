@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::document::{self, Node, NodeKind, Override};
 use crate::problem::{Problem, ValueLocation};
-use crate::rules::{check_file, check_pack, check_source, source_path};
+use crate::rules::{Rules, check_file, check_pack, check_source, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
@@ -179,6 +179,6 @@ fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> Source
     if let Some(filter) = filter {
         source.filter = read_table(&filter, &format!("{at}.filter"), problems);
     }
-    check_source(&source, node, &at, problems);
+    check_source(&source, Rules { table: node, name: &at, problems });
     source
 }

@@ -17,11 +17,11 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Collects the broken rules of one table.
-struct Rules<'a> {
-    table: &'a Node,
+pub(crate) struct Rules<'a> {
+    pub(crate) table: &'a Node,
     /// The table as messages call it: `source.NAME`; empty for the whole file.
-    name: &'a str,
-    problems: &'a mut Vec<Problem>,
+    pub(crate) name: &'a str,
+    pub(crate) problems: &'a mut Vec<Problem>,
 }
 
 impl Rules<'_> {
@@ -101,12 +101,11 @@ pub(crate) fn source_path(node: &Node, index: usize) -> String {
 }
 
 /// The rules of a `[[source]]`.
-pub(crate) fn check_source(source: &SourceTable, node: &Node, at: &str, problems: &mut Vec<Problem>) {
-    let mut rules = Rules { table: node, name: at, problems };
+pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
     if !is_name(&source.name) {
         rules.broken(&["name"], ".name: missing, or not a name", NAME);
     }
-    let Some(kind) = node.get("kind") else {
+    let Some(kind) = rules.table.get("kind") else {
         let kinds = SourceKind::ALL.iter().map(|kind| kind.as_str()).chain(["dataset"]);
         rules.broken(&[], ".kind is missing", &kinds.collect::<Vec<_>>().join(", "));
         return;

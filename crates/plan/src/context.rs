@@ -1,21 +1,25 @@
 //! Everything that a pipeline file names, opened: readers, media, tokenizer, policies. Planner and workers share it.
+//! It also says which settings a sample depends on.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{Digest, IndexVec, MediaRef, Origin, Record, RejectedRecord, SourceIndex, VisualKind};
-use manyframe_format::{Formatter, Tokenizer};
-use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex};
-use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy};
-use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
-
-use crate::fit::Fit;
-use crate::replay::ReplaySource;
-use crate::{PlanError, SourceMedia};
+use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
+use manyframe_format::{Formatter, Tokenizer};
+use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
     ImageShow, Kind, Pipeline, PipelineFile, PortablePaths, SamplingRule, SourceTable, annotation_files, media_roots,
 };
+use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
+
+use crate::error::PlanError;
+use crate::media::SourceMedia;
+use crate::reduction::LengthReduction;
+use crate::replay::ReplaySource;
+
+/// Raised whenever the same inputs would have other samples.
+const SAMPLES_VERSION: &str = "6";
 
 /// An opened pipeline.
 pub struct Context {
@@ -29,7 +33,7 @@ pub struct Context {
     pub tokenizer_digest: Digest,
     /// How single images are delivered.
     pub images: ImagePolicy,
-    /// How images are cut into sub-images.
+    /// How images are cut into tiles.
     pub tiles: TilePolicy,
     /// How frames are delivered.
     pub frames: ImagePolicy,
@@ -49,6 +53,10 @@ pub struct OpenSource {
 
 impl Context {
     /// Opens every source, its media roots, and the tokenizer. Reads no annotation.
+    ///
+    /// # Errors
+    ///
+    /// If anything that the pipeline file names is missing or cannot be used.
     pub fn open(pipeline: Pipeline) -> Result<Self, PlanError> {
         let file = &pipeline.file;
         let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
@@ -77,29 +85,51 @@ impl Context {
         })
     }
 
-    /// The frames of a video that are shown, decoded and encoded, and its index.
-    pub fn frames(
-        &self,
-        media: &SourceMedia,
-        subset: &str,
-        medium: &MediaRef,
-        fit: &Fit,
-    ) -> Result<(VideoIndex, Vec<VideoFrame>), MediaError> {
-        let sampling = fit.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()));
-        let chosen = media.choose_frames(subset, medium, &sampling)?;
-        let selection = FrameSelection { index: &chosen.index, positions: &chosen.wanted };
-        let frames = video::decode_frames(&chosen.input, selection, &self.frames)?;
-        Ok((chosen.index, frames))
+    /// Which frames of videos are shown of a record that is shortened.
+    pub fn sampling_for(&self, reduction: &LengthReduction) -> Sampling {
+        reduction.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()))
     }
 
-    /// A text in which paths of this machine are written as every machine knows them, for what goes into a dataset.
+    /// A text with paths of this machine as every machine writes them, for what goes into a dataset.
     pub fn portable_text(&self, text: String) -> String {
         self.paths.in_text(text)
+    }
+
+    /// A digest of every setting that a source's records are measured by and its samples depend on, the locations of media
+    /// included.
+    pub(crate) fn source_settings_digest(&self, table: &SourceTable) -> Digest {
+        let file = &self.pipeline.file;
+        let settings = serde_json::json!({
+            "version": SAMPLES_VERSION,
+            "video": video::IS_ENABLED,
+            "source": (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals),
+            "replay": (&table.from, &table.only_sources, &table.only_layouts),
+            "options": &table.options,
+            "format": &file.format.spec,
+            "tokenizer": self.tokenizer_digest,
+            "images": &file.images,
+            "tiles": &file.tiles,
+            "frames": &file.video,
+            "limits": &file.limits,
+            // The greatest length matters only where an overlong record is shortened.
+            "overlength": (!file.overlength.rejects_all()).then_some((&file.overlength, file.format.max_tokens)),
+        });
+        Digest::of(settings.to_string().as_bytes())
+    }
+
+    /// The sources in order, each by its name with the digest of every setting that its samples depend on.
+    pub fn named_source_settings_digests(&self) -> impl Iterator<Item = (String, Digest)> {
+        let tables = self.sources.iter().map(|source| &source.table);
+        tables.map(|table| (table.name.clone(), self.source_settings_digest(table)))
     }
 }
 
 impl OpenSource {
     /// Opens a source of a pipeline: its annotations and media roots.
+    ///
+    /// # Errors
+    ///
+    /// If either is missing or cannot be used.
     pub fn open(pipeline: &Pipeline, table: &SourceTable) -> Result<Self, PlanError> {
         let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
         let reader: Box<dyn Source> = match table.kind {
@@ -127,11 +157,15 @@ impl OpenSource {
     }
 
     /// The record in some annotation bytes, its images shown as the pipeline file says.
+    ///
+    /// # Errors
+    ///
+    /// Why the record cannot be delivered.
     pub fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
         let mut record = self.reader.parse(raw)?;
         if self.table.visuals == ImageShow::Tiled {
             for part in record.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
-                if let manyframe_core::Part::Visual(visual) = part
+                if let Part::Visual(visual) = part
                     && visual.kind == VisualKind::Image
                 {
                     visual.kind = VisualKind::Tiled;
@@ -141,13 +175,17 @@ impl OpenSource {
         Ok(record)
     }
 
-    /// Reads one record again, from where it was read before.
+    /// Reads one record again.
+    ///
+    /// # Errors
+    ///
+    /// If the annotations cannot be read, or changed since.
     pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.reader.read_at(origin)
     }
 }
 
-/// Where work on the pipeline's dataset is in progress, if any is.
+/// The work directory of the pipeline's dataset, if there is one.
 fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
     let dataset = Some(&file.output.directory).filter(|directory| !directory.is_empty())?;
     Some(work_directory(Path::new(dataset))).filter(|work| work.is_dir())

@@ -1,13 +1,14 @@
-//! What keeps a plan from being made.
+//! Why a plan cannot be made.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileAction, FileError};
+use manyframe_core::SourceIndex;
 use manyframe_dataset::DatasetError;
 use manyframe_pipeline::PipelineError;
 
-/// Why there is no plan.
+/// Why a plan cannot be made, or a made one cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
     /// The pipeline file has errors, or names files that are not there.
@@ -18,7 +19,7 @@ pub enum PlanError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The cause.
         source: io::Error,
     },
     /// A file of the work directory cannot be written.
@@ -26,7 +27,7 @@ pub enum PlanError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the operating system said.
+        /// The cause.
         source: io::Error,
     },
     /// A file that manyframe keeps cannot be read or written.
@@ -37,7 +38,7 @@ pub enum PlanError {
     Source {
         /// The source.
         source_name: String,
-        /// What is wrong.
+        /// The cause.
         #[source]
         error: manyframe_sources::SourceError,
     },
@@ -46,7 +47,7 @@ pub enum PlanError {
     Media {
         /// The source.
         source_name: String,
-        /// What is wrong.
+        /// The cause.
         #[source]
         error: manyframe_media::OpenError,
     },
@@ -61,7 +62,7 @@ pub enum PlanError {
     Index {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The cause.
         #[source]
         error: manyframe_columnar::ColumnarError,
     },
@@ -73,6 +74,15 @@ pub enum PlanError {
         /// What was found and what was expected.
         detail: String,
     },
+    /// A dataset named by a source cannot be read.
+    #[error("source {source_name:?} names a dataset that cannot be used")]
+    Dataset {
+        /// The source.
+        source_name: String,
+        /// The cause.
+        #[source]
+        error: DatasetError,
+    },
     /// A dataset named by a source cannot be used.
     #[error("source {source_name:?}: {path:?} cannot be used as a dataset of manyframe: {detail}")]
     Replay {
@@ -83,18 +93,9 @@ pub enum PlanError {
         /// What is missing.
         detail: String,
     },
-    /// A dataset named by a source cannot be read.
-    #[error("source {source_name:?} names a dataset that cannot be used")]
-    Dataset {
-        /// The source.
-        source_name: String,
-        /// What is wrong.
-        #[source]
-        error: DatasetError,
-    },
-    /// Images that are to be excluded cannot be found.
+    /// Images that no sample may show cannot be found.
     #[error("decontamination.against {pattern:?}: {detail}")]
-    Exclude {
+    Decontamination {
         /// The path or pattern.
         pattern: String,
         /// What is wrong with it.
@@ -103,6 +104,12 @@ pub enum PlanError {
     /// The sources cannot be mixed as the pipeline file asks.
     #[error("the sources cannot be mixed as the pipeline file asks")]
     Mix(#[source] manyframe_samplers::MixError),
+    /// A sample is of a source that the pipeline file does not have.
+    #[error("a sample is of source number {source_index}, which the pipeline file does not have")]
+    NoSuchSource {
+        /// The source.
+        source_index: SourceIndex,
+    },
     /// There are more samples than can be packed.
     #[error("the samples cannot be packed")]
     Pack(#[source] manyframe_samplers::TooManySamples),
@@ -112,7 +119,11 @@ pub enum PlanError {
 }
 
 impl PlanError {
-    /// Whether trying again without a change of the pipeline file or its inputs may succeed.
+    pub(crate) fn damaged(path: &Path, detail: impl Into<String>) -> Self {
+        Self::Damaged { path: path.to_owned(), detail: detail.into() }
+    }
+
+    /// Whether another attempt may succeed although neither the pipeline file nor its inputs changed.
     pub fn may_be_retried(&self) -> bool {
         use manyframe_sources::SourceError;
         match self {

@@ -1,38 +1,84 @@
-//! Pipeline file to plan: everything that is decided before a pixel is decoded.
+//! Pipeline to plan: everything that is decided before a sample is made.
 //!
 //! ```text
-//! pipeline.toml ──parse──▶ Pipeline ──Context::open──▶ Context ──make──▶ Plan, records, tasks
-//!                                                        index → duplicates → draw → shuffle → cut
+//! Pipeline ──Context::open──▶ Context ──make──▶ index/ ──▶ decisions/ ──▶ Plan, records, tasks
 //! ```
 //!
+//! | module | what it does |
+//! |---|---|
+//! | `context`, `media`, `replay` | opens what a pipeline file names: readers, media, tokenizer, datasets to replay |
+//! | `index/` | one row per record, from annotations and media headers; kept and reused |
+//! | `reduction` | how an overlong record is shortened |
+//! | `decisions/` | filters, decontamination, duplicates, draw, order, tasks |
+//! | `plan`, `records`, `make` | the plan as plain data, and how it is made and found again |
+//! | `packing`, `reuse` | the forecast of packs; samples of an earlier build that are reused |
+//!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
-//! **Invariant:** no image and no frame is decoded here, unless the pipeline file asks for looks or for a check of all media;
-//! media are read whole only to tell duplicates apart.
+//! **Invariant:** no image and no frame is decoded here, unless the pipeline file asks for fingerprints or for a check of all media.
+//! Media are read whole only to find duplicates.
+//!
+//! # Example
+//!
+//! Plan a file:
+//!
+//! ```
+//! use manyframe_base::{Executor, NoProgress};
+//! use manyframe_plan::{Context, PlanRequest, Reuse, make};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let folder = tempfile::tempdir()?;
+//! let annotations = folder.path().join("questions.json");
+//! let conversation = r#"[{"from": "human", "value": "Why?"}, {"from": "gpt", "value": "Because."}]"#;
+//! manyframe_base::write_atomic(
+//!     &annotations,
+//!     format!(r#"[{{"id": "1", "conversations": {conversation}}}]"#).as_bytes(),
+//! )?;
+//! let text = format!(
+//!     r#"
+//!     name = "questions"
+//!     [format]
+//!     tokenizer = "{tokenizer}"
+//!     [[source]]
+//!     name = "mine"
+//!     kind = "text"
+//!     annotations = {annotations:?}
+//!     "#,
+//!     tokenizer = concat!(env!("CARGO_MANIFEST_DIR"), "/../format/tests/golden/llama.model"),
+//! );
+//! let pipeline = manyframe_pipeline::parse(&text, "questions.toml".as_ref(), &[]).map_err(|problems| format!("{problems:?}"))?;
+//!
+//! let context = Context::open(pipeline)?;
+//! let pool = rayon::ThreadPoolBuilder::new().build()?;
+//! let executor = Executor { pool: &pool, progress: &NoProgress };
+//! let work = folder.path().join("questions.work");
+//! let made = make(&context, PlanRequest { work: &work, reuse: Reuse::Unchanged }, executor)?;
+//! assert_eq!(made.plan.total().num_samples, 1);
+//! assert_eq!(made.plan.tasks.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
-mod built;
 mod context;
-mod decide;
-mod delivered;
-mod duplicates;
+mod decisions;
 mod error;
-mod fit;
 mod index;
 mod make;
 mod media;
 mod packing;
 mod plan;
 mod records;
+mod reduction;
 mod replay;
-mod rows;
+mod reuse;
 
-pub use built::source_settings_digests;
 pub use context::{Context, OpenSource};
 pub use error::PlanError;
-pub use fit::{Fit, Piece};
-pub use index::{fewest_tiles, in_visual, plan_key};
-pub use make::{Earlier, MadePlan, make};
+pub use index::visuals::in_visual;
+pub use make::{MadePlan, PlanRequest, make, plan_key};
 pub use media::ChosenFrames;
 pub use media::SourceMedia;
 pub use packing::{PackSample, Packing, pack_samples};
 pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, read_task, records_path};
 pub use records::{Decision, PlannedRecord, read_records};
+pub use reduction::{LengthReduction, TurnSplit};
+pub use reuse::Reuse;

@@ -3,21 +3,36 @@
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use manyframe_core::{Cost, Digest, IndexRow, Layout, SourceIndex};
+use manyframe_base::files::Flush;
+use manyframe_base::{AtomicFile, Executor, FileError, StagedDirectory, write_json};
+use manyframe_core::{Cost, Digest, IndexRow, SourceIndex};
+use manyframe_dataset::MANIFEST_FILE;
 use manyframe_samplers::sample_id;
 
-use crate::built::BuiltSamples;
-use crate::decide::{Decisions, decide};
-use crate::index::{self, Entry, IndexFile};
+use crate::context::Context;
+use crate::decisions::candidates::Candidates;
+use crate::decisions::decontamination::list_unwanted_files;
+use crate::decisions::tasks::TaskSamples;
+use crate::decisions::{DecidedSamples, decide};
+use crate::error::PlanError;
+use crate::index::build::{IndexFile, build_index, list_splits};
+use crate::index::cache::IndexCache;
+use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
-use crate::rows::{Rows, for_each_entry};
-use crate::{Context, PlanError};
-use manyframe_base::files::Flush;
-use manyframe_base::{AtomicFile, Executor, FileError, StagedDirectory, write_json};
+use crate::reuse::{ReusableSamples, Reuse};
 
-/// A plan and the directory that holds it.
+/// What to plan, besides the pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct PlanRequest<'a> {
+    /// The work directory. Index files are kept in `WORK/index`, the plan in `WORK/plan-KEY`.
+    pub work: &'a Path,
+    /// What happens to the samples of the dataset that the build replaces.
+    pub reuse: Reuse,
+}
+
+/// A plan and the directory that it is kept in.
 #[derive(Debug, Clone)]
 pub struct MadePlan {
     /// The plan.
@@ -26,72 +41,184 @@ pub struct MadePlan {
     pub directory: PathBuf,
 }
 
-/// What a build does with the samples of the dataset that it replaces.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Earlier {
-    /// Those that would come out the same are taken over.
-    TakeOver,
-    /// Everything is made anew.
-    Ignore,
-}
-
-/// Makes the plan of an opened pipeline below a work directory, or takes the one that is there already.
+/// Makes the plan of an opened pipeline, or reads it if it is in the work directory already. Nothing is written elsewhere.
 ///
-/// Index files are kept in `WORK/index`, the plan in `WORK/plan-KEY`. Nothing but these is written.
-pub fn make(context: &Context, work: &Path, earlier: Earlier, executor: Executor<'_>) -> Result<MadePlan, PlanError> {
-    let key = index::plan_key(context, work)?;
-    let directory = work.join(format!("plan-{}", key.to_string().get(..16).unwrap_or_default()));
+/// # Errors
+///
+/// If an input cannot be read, the work directory cannot be written, or the sources cannot be mixed as the pipeline file asks.
+/// A record that cannot be delivered is not an error.
+pub fn make(context: &Context, request: PlanRequest<'_>, executor: Executor<'_>) -> Result<MadePlan, PlanError> {
+    let PlanRequest { work, reuse } = request;
+    let key = plan_key(context, work)?;
+    let digits = key.to_string();
+    let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.join("plan.json").exists() {
         return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
     }
-    let files = index::build(context, work, executor)?;
-    let mut rows = Rows::read(context, &files)?;
-    let decisions = decide(context, &mut rows, &files, executor)?;
-    let plan = plan_from_decisions(context, key, &rows, &decisions, &files)?;
+    let files = build_index(context, work, executor)?;
+    let mut candidates = Candidates::read(context, &files)?;
+    let samples = decide(context, &mut candidates, executor)?;
+    let draft = Draft { context, candidates: &candidates, samples: &samples };
+    let plan = draft.plan(key, &files)?;
 
     // A plan appears at once and whole.
     let staged = StagedDirectory::beside(&directory)?;
-    write_records(staged.path(), &files, &rows, &decisions)?;
-    let built = match earlier {
-        Earlier::TakeOver => BuiltSamples::list(context),
-        Earlier::Ignore => BuiltSamples::default(),
-    };
-    write_tasks(staged.path(), &rows, &decisions, &built)?;
+    draft.write_records(staged.path())?;
+    draft.write_tasks(staged.path(), &ReusableSamples::list(context, reuse))?;
     write_json(&staged.path().join("plan.json"), &plan)?;
     staged.publish(Flush::Done)?;
     Ok(MadePlan { plan, directory })
 }
 
-fn plan_from_decisions(
-    context: &Context,
-    key: Digest,
-    all: &Rows,
-    decisions: &Decisions,
-    files: &[IndexFile],
-) -> Result<Plan, PlanError> {
-    let row_at = |place: usize| all.index.get(decisions.ordered.get(place)?.row);
-    let header = |(id, (layout, places)): (usize, &(Option<Layout>, Vec<usize>))| {
-        let mut header =
-            TaskHeader { id: id as u32, layout: *layout, num_samples: 0, cost: Cost::default(), estimated_bytes: 0 };
-        for row in places.iter().filter_map(|&place| row_at(place)) {
-            header.num_samples += 1;
-            header.cost += row.cost;
-            header.estimated_bytes += row.estimated_bytes;
+/// The key of a plan, equal for builds that produce the same bytes on this machine: a digest of the settings and of the contents of all inputs. The location of the output is not part of it.
+///
+/// # Errors
+///
+/// If an input cannot be read, or digests cannot be kept in the work directory.
+pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
+    let cache = IndexCache::open(context, work)?;
+    let mut settings = context.pipeline.file.clone();
+    settings.output.directory.clear();
+    settings.output.root.clear();
+    let mut fields = vec![serde_json::json!(settings).to_string(), PLAN_VERSION.to_string()];
+    for (source, split) in list_splits(context)? {
+        fields.push(cache.file_name(source, &split)?);
+    }
+    for source in &context.sources {
+        for dataset in source.table.delivered_in.as_slice().iter().chain(source.table.not_delivered_in.as_slice()) {
+            fields.push(cache.digest_of(&Path::new(dataset).join(MANIFEST_FILE))?);
         }
-        header
-    };
-    let samples: Vec<PackSample> = (0..decisions.ordered.len()).filter_map(row_at).map(pack_sample).collect();
-    Ok(Plan {
-        version: PLAN_VERSION,
-        key,
-        pipeline: context.pipeline.file.clone(),
-        variables: context.pipeline.variables.clone(),
-        tokenizer_digest: context.tokenizer_digest,
-        num_splits: files.len() as u64,
-        num_splits_read: files.iter().filter(|file| file.was_read).count() as u64,
-        sources: all.budgets.as_slice().to_vec(),
-        pack: pack_samples(&context.pipeline.file, &samples)?.map(|packing| packing.summary),
-        tasks: decisions.tasks.iter().enumerate().map(header).collect(),
+    }
+    fields.extend(list_unwanted_files(context)?);
+    cache.save()?;
+    Ok(Digest::of_fields(fields.iter().map(String::as_bytes)))
+}
+
+/// Everything that is decided, before it is written.
+struct Draft<'a> {
+    context: &'a Context,
+    candidates: &'a Candidates,
+    samples: &'a DecidedSamples,
+}
+
+impl Draft<'_> {
+    fn plan(&self, key: Digest, files: &[IndexFile]) -> Result<Plan, PlanError> {
+        let Self { context, candidates, samples } = self;
+        let pipeline = &context.pipeline;
+        let lengths: Vec<PackSample> =
+            samples.ordered.iter().map(|drawn| pack_sample(candidates.row(drawn.row))).collect();
+        Ok(Plan {
+            version: PLAN_VERSION,
+            key,
+            pipeline: pipeline.file.clone(),
+            variables: pipeline.variables.clone(),
+            tokenizer_digest: context.tokenizer_digest,
+            num_splits: files.len() as u64,
+            num_splits_read: files.iter().filter(|file| file.was_read).count() as u64,
+            sources: candidates.budgets.as_slice().to_vec(),
+            pack: pack_samples(&pipeline.file, &lengths)?.map(|packing| packing.summary),
+            tasks: self.task_headers(),
+        })
+    }
+
+    fn task_headers(&self) -> Vec<TaskHeader> {
+        let header = |(id, task): (u32, &TaskSamples)| {
+            let mut header = TaskHeader {
+                id,
+                layout: task.layout,
+                num_samples: task.positions.len() as u64,
+                cost: Cost::default(),
+                estimated_bytes: 0,
+            };
+            for &position in &task.positions {
+                let row = self.candidates.row(self.samples.at(position).row);
+                header.cost += row.cost;
+                header.estimated_bytes += row.estimated_bytes;
+            }
+            header
+        };
+        (0..).zip(&self.samples.tasks).map(header).collect()
+    }
+
+    fn write_records(&self, directory: &Path) -> Result<(), PlanError> {
+        let mut writer = RecordWriter::create(&records_path(directory))?;
+        let mut measured = self.candidates.decided();
+        for file in self.candidates.files() {
+            let (path, source) = (&file.file.path, file.file.source);
+            let index_error = |error| PlanError::Index { path: path.clone(), error };
+            for entry in read_entries(path, source).map_err(index_error)? {
+                let record = planned_record(entry.map_err(index_error)?, source, &mut measured);
+                let too_many = || PlanError::damaged(path, "it has more records than when it was read before");
+                writer.write(&record.ok_or_else(too_many)?)?;
+            }
+        }
+        writer.finish()
+    }
+
+    fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<(), PlanError> {
+        for (id, task) in (0..).zip(&self.samples.tasks) {
+            let path = task_path(directory, id);
+            let mut file = AtomicFile::create(&path)?;
+            for &position in &task.positions {
+                let sample = self.planned_sample(position, reusable);
+                serde_json::to_writer(&mut file, &sample).map_err(|error| FileError::write(&path)(error.into()))?;
+                file.write_all(b"\n").map_err(FileError::write(&path))?;
+            }
+            file.publish()?;
+        }
+        Ok(())
+    }
+
+    fn planned_sample(&self, position: usize, reusable: &ReusableSamples) -> PlannedSample {
+        let drawn = self.samples.at(position);
+        let (row, location) = (self.candidates.row(drawn.row), self.candidates.location(drawn.row));
+        PlannedSample {
+            position: position as u64,
+            record: location.record,
+            record_id: row.id,
+            repetition: drawn.repetition,
+            source: row.source,
+            origin: location.origin.clone(),
+            cost: row.cost,
+            reduction: location.reduction(),
+            reused_from: reusable.find(row.source, sample_id(row.id, drawn.repetition)),
+        }
+    }
+}
+
+/// The record of an index entry. `None` if it was measured and no candidate is left for it.
+fn planned_record<'a>(
+    entry: IndexEntry,
+    source: SourceIndex,
+    measured: &mut impl Iterator<Item = (&'a IndexRow, &'a Decision)>,
+) -> Option<PlannedRecord> {
+    let IndexEntry { id, subset, upstream_id, origin, outcome } = entry;
+    Some(match outcome {
+        Ok(MeasuredRecord { reduction, .. }) => {
+            let (row, decision) = measured.next()?;
+            PlannedRecord {
+                id: row.id,
+                source,
+                subset,
+                upstream_id,
+                origin,
+                measured: Some((row.cost, row.layout)),
+                num_turns: Some(row.num_turns),
+                shortened: reduction.to_string(),
+                decision: decision.clone(),
+            }
+        }
+        Err(rejection) => PlannedRecord {
+            id,
+            source,
+            subset,
+            upstream_id,
+            origin,
+            measured: None,
+            num_turns: None,
+            shortened: String::new(),
+            decision: Decision::Rejected(rejection),
+        },
     })
 }
 
@@ -103,53 +230,4 @@ fn pack_sample(row: &IndexRow) -> PackSample {
         num_images: row.cost.num_images,
         num_turns: row.num_turns,
     }
-}
-
-fn write_records(directory: &Path, files: &[IndexFile], all: &Rows, decisions: &Decisions) -> Result<(), PlanError> {
-    let mut writer = RecordWriter::create(&records_path(directory))?;
-    let mut readable = all.index.iter().zip(&decisions.of_row);
-    for_each_entry(files, |_, source, entry| {
-        let next = if entry.outcome.is_ok() { readable.next() } else { None };
-        writer.write(&planned_record(source, entry, next))
-    })?;
-    writer.finish()
-}
-
-fn planned_record(source: SourceIndex, entry: Entry, readable: Option<(&IndexRow, &Decision)>) -> PlannedRecord {
-    let Entry { id, subset, upstream_id, origin, outcome } = entry;
-    let num_turns = outcome.as_ref().ok().map(|measured| measured.row.num_turns);
-    let shortened = outcome.as_ref().map_or_else(|_| String::new(), |measured| measured.fit.in_words());
-    let (id, measured, decision) = match (outcome, readable) {
-        (Ok(_), Some((row, decision))) => (row.id, Some((row.cost, row.layout)), decision.clone()),
-        (Ok(measured), None) => (id, Some((measured.row.cost, measured.row.layout)), Decision::NotDrawn),
-        (Err(rejection), _) => (id, None, Decision::Rejected(rejection)),
-    };
-    PlannedRecord { id, source, subset, upstream_id, origin, measured, num_turns, shortened, decision }
-}
-
-fn write_tasks(directory: &Path, all: &Rows, decisions: &Decisions, built: &BuiltSamples) -> Result<(), PlanError> {
-    for (id, (_, places)) in decisions.tasks.iter().enumerate() {
-        let path = task_path(directory, id as u32);
-        let mut file = AtomicFile::create(&path)?;
-        let write_error = |error| FileError::write(&path)(error);
-        for &number in places {
-            let Some(drawn) = decisions.ordered.get(number) else { continue };
-            let (Some(row), Some(place)) = (all.index.get(drawn.row), all.places.get(drawn.row)) else { continue };
-            let sample = PlannedSample {
-                place: number as u64,
-                record: place.record,
-                record_id: row.id,
-                repetition: drawn.repetition,
-                source: row.source,
-                origin: place.origin.clone(),
-                cost: row.cost,
-                fit: place.fit.as_deref().copied().unwrap_or_default(),
-                reused_from: built.find(row.source, sample_id(row.id, drawn.repetition)),
-            };
-            serde_json::to_writer(&mut file, &sample).map_err(|error| write_error(error.into()))?;
-            file.write_all(b"\n").map_err(write_error)?;
-        }
-        file.publish()?;
-    }
-    Ok(())
 }

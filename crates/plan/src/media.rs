@@ -1,14 +1,14 @@
 //! The media of a source: archives and directories, bytes inside shards and Parquet files, headers and frame indices.
 //!
-//! It joins `media` and `columnar`, which do not know each other. It decodes nothing.
+//! It joins `media` and `columnar`, which do not know each other. Only [`ChosenFrames::decode`] decodes anything.
 
 use std::path::Path;
 
 use manyframe_columnar::CellReader;
 use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
-use manyframe_media::video::{self, VideoIndex, VideoInput};
+use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex, VideoInput};
 use manyframe_media::{
-    ImageHeader, Located, MediaError, MediaLimits, MediaStore, Sampling, probe_image_bytes, read_range,
+    ImageHeader, ImagePolicy, Located, MediaError, MediaLimits, MediaStore, Sampling, probe_image_bytes, read_range,
 };
 
 /// Finds and reads the media of one source.
@@ -30,18 +30,33 @@ pub struct ChosenFrames {
     pub num_bytes: u64,
 }
 
+impl ChosenFrames {
+    /// Decodes the frames, and encodes them as they are delivered.
+    ///
+    /// # Errors
+    ///
+    /// If a frame cannot be decoded, or storage fails.
+    pub fn decode(&self, policy: &ImagePolicy) -> Result<Vec<VideoFrame>, MediaError> {
+        video::decode_frames(&self.input, FrameSelection { index: &self.index, positions: &self.wanted }, policy)
+    }
+}
+
 impl SourceMedia {
     /// The media below a source's roots.
     pub fn new(store: MediaStore, limits: MediaLimits) -> Self {
         Self { store, cells: CellReader::new(), limits }
     }
 
-    /// Reads bytes inside larger files only.
+    /// Media without roots: only bytes inside larger files can be read.
     pub(crate) fn without_roots(limits: MediaLimits) -> Self {
         Self { store: MediaStore::empty(), cells: CellReader::new(), limits }
     }
 
-    /// The encoded bytes of an image.
+    /// The encoded bytes of an image; of tiles or frames made by an earlier build, those of the first.
+    ///
+    /// # Errors
+    ///
+    /// If the image is missing or too large, or storage fails.
     pub fn image_bytes(&self, subset: &str, medium: &MediaRef) -> Result<Vec<u8>, MediaError> {
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.read(self.limits.max_bytes),
@@ -56,6 +71,10 @@ impl SourceMedia {
     }
 
     /// The bytes inside a larger file.
+    ///
+    /// # Errors
+    ///
+    /// If they are missing or too many, or storage fails.
     pub fn blob_bytes(&self, blob: &BlobRef) -> Result<Vec<u8>, MediaError> {
         match blob {
             BlobRef::Range { file, offset, num_bytes } => {
@@ -74,7 +93,11 @@ impl SourceMedia {
         }
     }
 
-    /// What an image's header says.
+    /// The header of an image.
+    ///
+    /// # Errors
+    ///
+    /// If the image is missing or outside of the limits, or storage fails.
     pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.probe_image(&self.limits),
@@ -84,7 +107,11 @@ impl SourceMedia {
         }
     }
 
-    /// Every byte of a medium, in order, given to `consume` piece by piece.
+    /// Passes every byte of a medium to `consume`, in order, in chunks.
+    ///
+    /// # Errors
+    ///
+    /// If the medium is missing or too large, or storage fails.
     pub fn for_each_bytes(
         &self,
         subset: &str,
@@ -118,7 +145,11 @@ impl SourceMedia {
         located.read_chunks(max_bytes, consume)
     }
 
-    /// Opens a video and chooses its frames by its index; no pixel is decoded.
+    /// Opens a video and chooses its frames by its index. No pixel is decoded.
+    ///
+    /// # Errors
+    ///
+    /// If it is missing or not a video, has no frames to choose from, or storage fails.
     pub fn choose_frames(
         &self,
         subset: &str,

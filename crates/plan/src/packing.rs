@@ -1,17 +1,18 @@
-//! Packs samples into training sequences: from exact lengths alone, before or after the run.
+//! Sequence packing: samples to training sequences, from exact lengths alone, before or after the run.
 //!
-//! The planner forecasts with it what the commit will write; a committed dataset is packed anew with it.
+//! With it the planner forecasts what the commit will write, and a committed dataset is packed again.
 
 use std::collections::BTreeMap;
 
 use manyframe_core::{SourceIndex, TypedIndex};
 use manyframe_dataset::{AuditSummary, PackSummary};
+use manyframe_pipeline::{Audit, PipelineFile};
+use manyframe_samplers::sequence_parallel::SequenceLoad;
 use manyframe_samplers::{
     ConcatAudit, ConcatOptions, ConcatSample, PackOptions, Packs, SampleLength, audit_concat, pack,
 };
 
-use crate::PlanError;
-use manyframe_pipeline::{Audit, PackTable, PipelineFile};
+use crate::error::PlanError;
 
 /// What the packer needs to know of a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub struct PackSample {
     pub source: SourceIndex,
     /// Tokens, visual ones included.
     pub num_tokens: u64,
-    /// Those that are text.
+    /// Text tokens among them.
     pub text_tokens: u64,
-    /// Images; frames and sub-images count.
+    /// Images. Frames and tiles count.
     pub num_images: u64,
     /// Turns of its conversation.
     pub num_turns: u32,
@@ -32,7 +33,7 @@ pub struct PackSample {
 pub struct Packing {
     /// The settings of the packer.
     pub options: PackOptions,
-    /// SampleLength of each sample.
+    /// Length of each sample.
     pub lengths: Vec<SampleLength>,
     /// The packs.
     pub packs: Packs,
@@ -40,9 +41,29 @@ pub struct Packing {
     pub summary: PackSummary,
 }
 
-/// Packs samples, given in the order of delivery, as the pipeline file says; `None` if it says nothing.
+impl Packing {
+    /// What a trainer loads for a pack.
+    #[expect(clippy::indexing_slicing, reason = "packs hold positions of the samples that were packed")]
+    pub(crate) fn load(&self, pack: &[u32]) -> SequenceLoad {
+        let mut load = SequenceLoad { tokens: 0, images: 0 };
+        for &sample in pack {
+            let length = &self.lengths[sample as usize];
+            load.tokens += u64::from(length.tokens);
+            load.images += u64::from(length.images);
+        }
+        load
+    }
+}
+
+/// Packs samples as the pipeline file says; `None` if it has no `[pack]`. The samples must be in the order of delivery.
+///
+/// # Errors
+///
+/// [`PlanError::Pack`] if there are too many samples, [`PlanError::NoSuchSource`] if a sample is of a source that the file does
+/// not have.
 pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Option<Packing>, PlanError> {
     let Some(table) = &file.pack else { return Ok(None) };
+    let names = SourceNames::of(file, samples)?;
     let options = table.options(file.format.max_tokens, file.seed);
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let length =
@@ -51,8 +72,10 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
     let sources: Vec<SourceIndex> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
     let mut too_long = BTreeMap::new();
-    for sample in packs.too_long.iter().filter_map(|&sample| samples.get(sample as usize)) {
-        *too_long.entry(source_name(file, sample.source)).or_insert(0) += 1;
+    for &sample in &packs.too_long {
+        #[expect(clippy::indexing_slicing, reason = "the packer numbers the samples that it was given")]
+        let source = sources[sample as usize];
+        *too_long.entry(names.name(source)).or_insert(0) += 1;
     }
     let summary = PackSummary {
         settings: table.clone(),
@@ -60,16 +83,41 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
         pad_to_multiple: options.pad_to_multiple.get(),
         report: packs.report(&lengths, &sources, &options),
         too_long,
-        audit: table.audit.map(|Audit::Concat| concat_audit(file, table, samples, &options)),
+        audit: table.audit.map(|Audit::Concat| {
+            let released = ConcatOptions::default().limit_tokens;
+            let concat = ConcatOptions {
+                limit_tokens: table.audit_max_tokens.map_or(released, |tokens| u64::from(tokens.get())),
+                sequence_tokens: u64::from(options.capacity_tokens.get()),
+                tokens_per_image: u64::from(file.format.spec.tokens_per_image),
+            };
+            concat_audit(&names, samples, &concat)
+        }),
     };
     Ok(Some(Packing { options, lengths, packs, summary }))
 }
 
-fn source_name(file: &PipelineFile, source: SourceIndex) -> String {
-    file.source.get(source.position()).map(|table| table.name.clone()).unwrap_or_default()
+/// The names of the sources of a file.
+struct SourceNames<'a>(&'a PipelineFile);
+
+impl<'a> SourceNames<'a> {
+    /// # Errors
+    ///
+    /// If a sample is of a source that the file does not have.
+    fn of(file: &'a PipelineFile, samples: &[PackSample]) -> Result<Self, PlanError> {
+        match samples.iter().find(|sample| sample.source.position() >= file.source.len()) {
+            None => Ok(Self(file)),
+            Some(sample) => Err(PlanError::NoSuchSource { source_index: sample.source }),
+        }
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "the sources of all samples were checked")]
+    fn name(&self, source: SourceIndex) -> String {
+        self.0.source[source.position()].name.clone()
+    }
 }
 
-fn concat_audit(file: &PipelineFile, table: &PackTable, samples: &[PackSample], options: &PackOptions) -> AuditSummary {
+/// What LongLLaVA's released packer would have lost of the samples.
+fn concat_audit(names: &SourceNames<'_>, samples: &[PackSample], options: &ConcatOptions) -> AuditSummary {
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let sample = |sample: &PackSample| ConcatSample {
         source: sample.source,
@@ -78,13 +126,7 @@ fn concat_audit(file: &PipelineFile, table: &PackTable, samples: &[PackSample], 
         num_turns: sample.num_turns,
     };
     let samples: Vec<ConcatSample> = samples.iter().map(sample).collect();
-    let released = ConcatOptions::default().limit_tokens;
-    let concat = ConcatOptions {
-        limit_tokens: table.audit_max_tokens.map_or(released, |tokens| u64::from(tokens.get())),
-        sequence_tokens: u64::from(options.capacity_tokens.get()),
-        tokens_per_image: u64::from(file.format.spec.tokens_per_image),
-    };
-    let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, &concat);
-    let sources = sources.into_iter().map(|(source, loss)| (source_name(file, source), loss)).collect();
-    AuditSummary { limit_tokens: concat.limit_tokens, num_packs, fill, sources }
+    let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, options);
+    let sources = sources.into_iter().map(|(source, loss)| (names.name(source), loss)).collect();
+    AuditSummary { limit_tokens: options.limit_tokens, num_packs, fill, sources }
 }

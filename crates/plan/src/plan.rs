@@ -3,7 +3,7 @@
 //! ```text
 //! plan-KEY/plan.json          settings, budgets, the list of tasks
 //! plan-KEY/records.parquet    every record seen, and what was decided about it
-//! plan-KEY/tasks/000000.jsonl the samples of a task: where each record stands, and what it should cost
+//! plan-KEY/tasks/000000.jsonl the samples of a task: where each record is, and what it should cost
 //! ```
 
 use std::collections::BTreeMap;
@@ -18,19 +18,19 @@ use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
 use serde::{Deserialize, Serialize};
 
-use crate::PlanError;
-use crate::fit::Fit;
+use crate::error::PlanError;
 use crate::packing::{PackSample, pack_samples};
+use crate::reduction::LengthReduction;
 
 /// Raised whenever a plan of an older version cannot be run.
-pub const PLAN_VERSION: u32 = 4;
+pub const PLAN_VERSION: u32 = 5;
 
 /// Every decision of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Plan {
     /// [`PLAN_VERSION`] of the program that made it.
     pub version: u32,
-    /// Digest of the settings and inputs; equal for builds that give the same bytes on this machine.
+    /// Digest of the settings and inputs; equal for builds that produce the same bytes on this machine.
     pub key: Digest,
     /// The pipeline file.
     pub pipeline: PipelineFile,
@@ -38,13 +38,13 @@ pub struct Plan {
     pub variables: BTreeMap<String, String>,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
-    /// Annotation files, or parts of them.
+    /// Number of annotation files, or of the parts that they are read in.
     pub num_splits: u64,
-    /// Those that were read; the index of the others was there already.
+    /// How many of them were read; the index of the others was reused.
     pub num_splits_read: u64,
-    /// What each source gives, in the order of the pipeline file.
+    /// The budget of each source, in the order of the pipeline file.
     pub sources: Vec<SourceBudget>,
-    /// How the samples will be packed, if nothing turns out to be undecodable.
+    /// How the samples will be packed, if all media can be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackSummary>,
     /// The tasks; each makes one shard per format.
@@ -60,17 +60,17 @@ pub struct TaskHeader {
     pub layout: Option<Layout>,
     /// Number of samples.
     pub num_samples: u64,
-    /// Exact cost of all of them, if nothing turns out to be undecodable.
+    /// Exact cost of all of them, if all media can be decoded.
     pub cost: Cost,
-    /// Bytes of its shard, roughly.
+    /// Bytes of its shard, estimated from media headers.
     pub estimated_bytes: u64,
 }
 
 /// A sample to be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct PlannedSample {
-    /// Its place in the order of delivery, from 0.
-    pub place: u64,
+    /// Position in the order of delivery, from 0.
+    pub position: u64,
     /// Position of its record in `records.parquet`.
     pub record: RecordIndex,
     /// Identity of its record.
@@ -80,14 +80,14 @@ pub struct PlannedSample {
     pub repetition: u32,
     /// Its source.
     pub source: SourceIndex,
-    /// Where its record stands.
+    /// Where its record was read.
     pub origin: Origin,
     /// What it should cost.
     pub cost: Cost,
-    /// What the record gives up so that it fits.
-    #[serde(default, skip_serializing_if = "Fit::is_whole")]
-    pub fit: Fit,
-    /// Where the dataset that is being replaced holds the very sample.
+    /// How its record is shortened.
+    #[serde(default, skip_serializing_if = "LengthReduction::is_none")]
+    pub reduction: LengthReduction,
+    /// Where the dataset that is being replaced has the very same sample.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reused_from: Option<SampleLocation>,
 }
@@ -106,19 +106,22 @@ fn is_zero(number: &u32) -> bool {
 
 impl Plan {
     /// Reads the plan in a directory.
+    ///
+    /// # Errors
+    ///
+    /// If there is none that this version of manyframe can run.
     pub fn read(directory: &Path) -> Result<Self, PlanError> {
         let path = directory.join("plan.json");
         let text = std::fs::read(&path).map_err(|source| PlanError::Read { path: path.clone(), source })?;
-        let plan: Self = serde_json::from_slice(&text)
-            .map_err(|error| PlanError::Damaged { path: path.clone(), detail: error.to_string() })?;
+        let plan: Self = serde_json::from_slice(&text).map_err(|error| PlanError::damaged(&path, error.to_string()))?;
         if plan.version == PLAN_VERSION {
             return Ok(plan);
         }
         let detail = format!("it has version {}, expected {PLAN_VERSION}", plan.version);
-        Err(PlanError::Damaged { path, detail })
+        Err(PlanError::damaged(&path, detail))
     }
 
-    /// The pipeline as it was checked.
+    /// The pipeline that it was made from.
     pub fn pipeline(&self) -> Pipeline {
         Pipeline { file: self.pipeline.clone(), variables: self.variables.clone() }
     }
@@ -144,28 +147,32 @@ pub fn records_path(directory: &Path) -> PathBuf {
 }
 
 /// The samples of a task, in order.
+///
+/// # Errors
+///
+/// If the list cannot be read, or this version of manyframe did not write it.
 pub fn read_task(directory: &Path, task: u32) -> Result<Vec<PlannedSample>, PlanError> {
     let path = task_path(directory, task);
     let read_error = |source| PlanError::Read { path: path.clone(), source };
     let lines = BufReader::new(File::open(&path).map_err(read_error)?).lines();
-    lines
-        .map(|line| {
-            let line = line.map_err(read_error)?;
-            let damaged =
-                |error: serde_json::Error| PlanError::Damaged { path: path.clone(), detail: error.to_string() };
-            serde_json::from_str(&line).map_err(damaged)
-        })
-        .collect()
+    let sample = |line: std::io::Result<String>| {
+        serde_json::from_str(&line.map_err(read_error)?).map_err(|error| PlanError::damaged(&path, error.to_string()))
+    };
+    lines.map(sample).collect()
 }
 
 /// The training sequences of a plan, in order: its packs, or its samples if they are not packed.
+///
+/// # Errors
+///
+/// As [`read_task`].
 pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>, PlanError> {
     let mut planned = Vec::new();
     for task in &plan.tasks {
         let samples = read_task(directory, task.id)?;
-        planned.extend(samples.into_iter().map(|sample| (sample.place, sample.source, sample.cost)));
+        planned.extend(samples.into_iter().map(|sample| (sample.position, sample.source, sample.cost)));
     }
-    planned.sort_unstable_by_key(|(place, ..)| *place);
+    planned.sort_unstable_by_key(|(position, ..)| *position);
     let sample = |&(_, source, cost): &(u64, SourceIndex, Cost)| PackSample {
         source,
         num_tokens: cost.num_tokens(),
@@ -178,13 +185,5 @@ pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>
         let load = |sample: &PackSample| SequenceLoad { tokens: sample.num_tokens, images: sample.num_images };
         return Ok(samples.iter().map(load).collect());
     };
-    let load = |pack: &[u32]| {
-        let mut load = SequenceLoad { tokens: 0, images: 0 };
-        for length in pack.iter().filter_map(|&sample| packing.lengths.get(sample as usize)) {
-            load.tokens += u64::from(length.tokens);
-            load.images += u64::from(length.images);
-        }
-        load
-    };
-    Ok(packing.packs.iter().map(load).collect())
+    Ok(packing.packs.iter().map(|pack| packing.load(pack)).collect())
 }

@@ -7,18 +7,18 @@ use manyframe_columnar::{TableReader, TableWriter, table};
 use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection, SourceIndex};
 use manyframe_dataset::columns::{MeasuredColumns, OriginColumns};
 
-use crate::PlanError;
+use crate::error::PlanError;
 
 /// What was decided about a record before the run.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Decision {
     /// It cannot be delivered.
     Rejected(Rejection),
-    /// It says the same as another record, which is kept.
+    /// It is a duplicate of another record, which is kept.
     Duplicate {
         /// The record that is kept.
         of: RecordId,
-        /// What they share, in words.
+        /// What they have in common.
         detail: String,
     },
     /// It could have been drawn, but was not.
@@ -36,7 +36,7 @@ pub struct PlannedRecord {
     pub source: SourceIndex,
     /// Part of the source; may be empty.
     pub subset: String,
-    /// The id upstream gave it; may be empty.
+    /// Its id upstream; may be empty.
     pub upstream_id: String,
     /// Where it was read.
     pub origin: Origin,
@@ -44,7 +44,7 @@ pub struct PlannedRecord {
     pub measured: Option<(Cost, Layout)>,
     /// Turns of its conversation, if it could be measured.
     pub num_turns: Option<u32>,
-    /// What was given up so that it fits, in words; empty if nothing was.
+    /// How it was shortened; empty if it was not.
     pub shortened: String,
     /// What was decided.
     pub decision: Decision,
@@ -140,6 +140,10 @@ impl RecordWriter {
 }
 
 /// Reads every record of a plan, in order.
+///
+/// # Errors
+///
+/// If the file cannot be read, or this version of manyframe did not write it.
 pub fn read_records(path: &Path) -> Result<impl Iterator<Item = Result<PlannedRecord, PlanError>>, PlanError> {
     let rows = TableReader::<RecordTable>::open(path).and_then(|table| table.all_rows());
     let rows = rows.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;

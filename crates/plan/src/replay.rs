@@ -17,7 +17,7 @@ use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
 
-use crate::PlanError;
+use crate::error::PlanError;
 use manyframe_pipeline::{SourceTable, portable_path};
 
 /// The shards of a committed dataset.

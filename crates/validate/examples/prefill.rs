@@ -10,9 +10,10 @@ use std::path::Path;
 use std::time::Instant;
 
 use candle_core::DType;
+use manyframe_core::DeviceChoice;
 use manyframe_kernels::{PackedSamples, peak_device_bytes};
 use manyframe_media::RgbImage;
-use manyframe_validate::{Checkpoint, DeviceChoice, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Sequence};
+use manyframe_validate::{Checkpoint, HybridModel, IGNORED, IMAGE, ImageTokens, ModelOptions, Sequence, open_device};
 
 /// Text tokens between two images, `</img><t><img>`, in Jamba's tokenizer.
 const DELIMITER_TOKENS: usize = 7;
@@ -26,7 +27,7 @@ fn main() -> Result<(), Failed> {
     };
     let choice: DeviceChoice = device.parse()?;
     let (checkpoint, repeats) = (Checkpoint::open(Path::new(model))?, repeats.parse()?);
-    let mut options = ModelOptions::on(choice.open()?);
+    let mut options = ModelOptions::on(open_device(choice)?);
     let mut open = HybridModel::read(&checkpoint, options.clone())?;
     for work in work {
         let timing = match work.split_once('x') {

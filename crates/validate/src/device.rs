@@ -1,82 +1,27 @@
-//! The device a model runs on, as pipeline files and the command line name it.
+//! Opens the device a model runs on: the CPU, or the first GPU.
 //!
-//! It opens devices and nothing else: it does not choose a number type, and never more than one GPU.
-
-use std::fmt;
-use std::str::FromStr;
+//! It does not choose a number type, and never opens more than one GPU.
 
 use candle_core::Device;
-use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use manyframe_core::DeviceChoice;
 
 use crate::error::ValidateError;
 
-/// Where a model runs.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum DeviceChoice {
-    /// The first CUDA GPU if there is one and the program was built with CUDA, otherwise the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// The first CUDA GPU; an error if there is none.
-    Cuda,
-}
-
-impl DeviceChoice {
-    /// Every choice, in the order in which help lists them.
-    pub const ALL: [Self; 3] = [Self::Auto, Self::Cpu, Self::Cuda];
-
-    /// The name in pipeline files and on the command line.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Cpu => "cpu",
-            Self::Cuda => "cuda",
-        }
-    }
-
-    /// What it means, for help texts.
-    pub fn description(self) -> &'static str {
-        match self {
-            Self::Auto => "The first CUDA GPU if there is one, otherwise the CPU",
-            Self::Cpu => "The CPU",
-            Self::Cuda => "The first CUDA GPU",
-        }
-    }
-
-    /// Opens the device. `Auto` falls back to the CPU and logs why.
-    ///
-    /// # Errors
-    ///
-    /// [`ValidateError::Compute`] if a GPU was asked for and none can be opened.
-    pub fn open(self) -> Result<Device, ValidateError> {
-        let cuda = || Device::new_cuda(0).map_err(ValidateError::compute("on the GPU"));
-        match self {
-            Self::Cpu => Ok(Device::Cpu),
-            Self::Cuda => cuda(),
-            Self::Auto if !candle_core::utils::cuda_is_available() => Ok(Device::Cpu),
-            Self::Auto => cuda().or_else(|error| {
-                tracing::info!(%error, "no GPU; the model runs on the CPU");
-                Ok(Device::Cpu)
-            }),
-        }
-    }
-}
-
-impl fmt::Display for DeviceChoice {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
-
-impl FromStr for DeviceChoice {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let choice = Self::ALL.into_iter().find(|choice| choice.as_str() == text);
-        choice.ok_or_else(|| format!("{text:?}: expected auto, cpu or cuda"))
+/// Opens the device. `Auto` falls back to the CPU and logs why.
+///
+/// # Errors
+///
+/// [`ValidateError::Compute`] if a GPU was asked for and none can be opened.
+pub fn open_device(choice: DeviceChoice) -> Result<Device, ValidateError> {
+    let cuda = || Device::new_cuda(0).map_err(ValidateError::compute("on the GPU"));
+    match choice {
+        DeviceChoice::Cpu => Ok(Device::Cpu),
+        DeviceChoice::Cuda => cuda(),
+        DeviceChoice::Auto if !candle_core::utils::cuda_is_available() => Ok(Device::Cpu),
+        DeviceChoice::Auto => cuda().or_else(|error| {
+            tracing::info!(%error, "no GPU; the model runs on the CPU");
+            Ok(Device::Cpu)
+        }),
     }
 }
 
@@ -85,17 +30,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_choice_has_the_same_name_in_files_and_on_the_command_line() {
-        for choice in DeviceChoice::ALL {
-            assert_eq!(choice.as_str().parse(), Ok(choice));
-            assert_eq!(serde_json::to_value(choice).unwrap(), choice.as_str());
-        }
-        assert!("gpu".parse::<DeviceChoice>().is_err());
-    }
-
-    #[test]
     fn the_cpu_is_always_there() {
-        assert!(DeviceChoice::Cpu.open().unwrap().is_cpu());
-        assert_eq!(DeviceChoice::Cuda.open().is_ok(), candle_core::utils::cuda_is_available());
+        assert!(open_device(DeviceChoice::Cpu).unwrap().is_cpu());
+        assert_eq!(open_device(DeviceChoice::Cuda).is_ok(), candle_core::utils::cuda_is_available());
     }
 }

@@ -25,7 +25,7 @@ mod vision;
 
 pub use checkpoint::{Checkpoint, Preset, write_random};
 pub use config::{JambaConfig, ModelConfig, VisionConfig};
-pub use device::DeviceChoice;
+pub use device::open_device;
 pub use error::ValidateError;
 pub use jamba::{Jamba, JambaState};
 pub use model::{HybridModel, ImageFeatures, ModelOptions, TokenLosses};

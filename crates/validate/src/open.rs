@@ -3,9 +3,10 @@
 use std::path::Path;
 
 use candle_core::DType;
+use manyframe_core::DeviceChoice;
 
 use crate::checkpoint::{Checkpoint, num_parameters};
-use crate::device::DeviceChoice;
+use crate::device::open_device;
 use crate::error::ValidateError;
 use crate::measure::{Footprint, ModelFacts};
 use crate::model::{HybridModel, ModelOptions};
@@ -34,7 +35,7 @@ impl OpenModel {
         let checkpoint = Checkpoint::open(directory)?;
         let in_runs = ImageTokens::OneD { num_tokens: tokens_per_image };
         let image_tokens = ImageTokens::square(tokens_per_image).unwrap_or(in_runs);
-        let options = ModelOptions { image_tokens, ..ModelOptions::on(choice.open()?) };
+        let options = ModelOptions { image_tokens, ..ModelOptions::on(open_device(choice)?) };
         let (dtype, window_tokens) = (options.dtype, options.window_tokens as u64);
         let facts = ModelFacts {
             digest: checkpoint.digest(),

@@ -10,14 +10,14 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, Step, write_json};
-use manyframe_core::Digest;
+use manyframe_core::{DeviceChoice, Digest};
 use manyframe_dataset::{DatasetReader, work_directory};
 use manyframe_pipeline::ValidateTable;
+use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
     Controls, Finding, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, SampleChoice, SampleMeasure,
     ValidationRun, Verdict, choose, write_table,
 };
-use manyframe_validate::{DeviceChoice, OpenModel};
 
 use crate::error::EngineError;
 use samples::DatasetSamples;

@@ -1,6 +1,7 @@
 //! The file as a whole, and the tables that say where the dataset goes and how conversations become text.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU64;
 
 use manyframe_format::FormatSpec;
 use manyframe_media::{MediaLimits, TilePolicy};
@@ -82,11 +83,9 @@ pub struct OutputTable {
     /// Whether a shard contains samples of one layout (temporal, spatial, image, text) or of all. Default: `by_layout`.
     pub shards: ShardSplit,
     /// Most samples in a shard. Default: 10,000.
-    #[schemars(range(min = 1))]
-    pub max_shard_samples: u64,
+    pub max_shard_samples: NonZeroU64,
     /// Size at which a shard is closed, in MiB, estimated from media headers. Default: 256.
-    #[schemars(range(min = 1))]
-    pub max_shard_mib: u64,
+    pub max_shard_mib: NonZeroU64,
     /// Whether Parquet shards contain the token ids and labels of each prompt: `input_ids` (−200 for each image), `labels`
     /// (−100 where no loss is computed) and `image_positions`. WebDataset shards never do. Default: true.
     #[schemars(with = "bool")]
@@ -102,13 +101,15 @@ impl OutputTable {
 
 impl Default for OutputTable {
     fn default() -> Self {
+        const MAX_SHARD_SAMPLES: NonZeroU64 = NonZeroU64::new(10_000).unwrap();
+        const MAX_SHARD_MIB: NonZeroU64 = NonZeroU64::new(256).unwrap();
         Self {
             directory: String::new(),
             root: "out".to_owned(),
             formats: vec![ShardFormat::Webdataset],
             shards: ShardSplit::default(),
-            max_shard_samples: 10_000,
-            max_shard_mib: 256,
+            max_shard_samples: MAX_SHARD_SAMPLES,
+            max_shard_mib: MAX_SHARD_MIB,
             tokens: TokenColumns::default(),
         }
     }

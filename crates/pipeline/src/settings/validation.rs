@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_validate::DeviceChoice;
+use manyframe_core::DeviceChoice;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 

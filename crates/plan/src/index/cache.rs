@@ -1,90 +1,106 @@
-//! When an index file may be used again: its name is a digest of all it depends on, and rejects about media are looked at anew.
+//! When an index file can be reused: its name is a digest of all it depends on, and records that were rejected for their media
+//! are measured again.
 //!
-//! It notices a change of the annotation file by its content, and media that have come since; it does not notice that an
-//! image which was good has been replaced. `--fresh` builds everything anew.
+//! It notices a change of the annotation file by its contents, and media that were added since. It does not notice that an
+//! image which was good has been replaced; `--fresh` builds everything again.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use manyframe_core::{Digest, SourceIndex};
-use manyframe_sources::Split;
+use manyframe_base::FileError;
+use manyframe_core::{Digest, RejectCode, SourceIndex};
+use manyframe_dataset::MANIFEST_FILE;
+use manyframe_pipeline::{Kind, annotation_files};
+use manyframe_sources::{SourceError, Split};
 
-use super::fingerprint::Fingerprints;
-use super::{is_about_media, measure, read_entries};
-use crate::{Context, PlanError};
-use manyframe_pipeline::{Kind, SourceTable, annotation_files};
+use crate::context::Context;
+use crate::error::PlanError;
+use crate::index::file_digests::FileDigests;
+use crate::index::measure::measure;
+use crate::index::table::read_entries;
 
-/// Raised whenever the same inputs would give other samples.
-const INDEX_VERSION: &str = "5";
+/// Where index files are, below the work directory.
+const DIRECTORY: &str = "index";
 
-/// Raised whenever the same inputs would give other rows, but the same samples.
-const ROWS_VERSION: &str = "1";
+/// Raised whenever the same inputs would have other rows, but the same samples.
+const ROWS_VERSION: &str = "2";
 
-/// A digest of every setting that a record's measures and its sample depend on, and of the places of media.
-pub(crate) fn recipe(context: &Context, table: &SourceTable) -> Digest {
-    let file = &context.pipeline.file;
-    let settings = serde_json::json!({
-        "version": INDEX_VERSION,
-        "video": manyframe_media::video::IS_ENABLED,
-        "source": (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals),
-        "replay": (&table.from, &table.only_sources, &table.only_layouts),
-        "options": &table.options,
-        "format": &file.format.spec,
-        "tokenizer": context.tokenizer_digest,
-        "images": &file.images,
-        "tiles": &file.tiles,
-        "frames": &file.video,
-        "limits": &file.limits,
-        // The greatest length matters only where an overlong record is shortened.
-        "overlength": (!file.overlength.rejects_all()).then_some((&file.overlength, file.format.max_tokens)),
-    });
-    Digest::of(settings.to_string().as_bytes())
+/// The index files of a pipeline that are kept in a work directory.
+pub(crate) struct IndexCache<'a> {
+    context: &'a Context,
+    directory: PathBuf,
+    digests: FileDigests,
 }
 
-/// The name of a split's index file.
-pub(super) fn file_name(
-    context: &Context,
-    fingerprints: &Fingerprints,
-    source: SourceIndex,
-    split: &Split,
-) -> Result<String, PlanError> {
-    let open = &context.sources[source];
-    let split_text = serde_json::json!(split).to_string();
-    let (fingerprint, recipe) = (fingerprint(context, fingerprints, source, split)?, recipe(context, &open.table));
-    let digest = Digest::of_fields([split_text.as_bytes(), fingerprint.as_bytes(), &recipe.0, ROWS_VERSION.as_bytes()]);
-    Ok(format!("{}-{}.parquet", open.table.name, digest.to_string().get(..24).unwrap_or_default()))
-}
+impl<'a> IndexCache<'a> {
+    /// The index files below a work directory, which is created if it is missing.
+    pub(crate) fn open(context: &'a Context, work: &Path) -> Result<Self, PlanError> {
+        let directory = work.join(DIRECTORY);
+        std::fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
+        let digests = FileDigests::open(&directory);
+        Ok(Self { context, directory, digests })
+    }
 
-/// What the split's file holds.
-fn fingerprint(
-    context: &Context,
-    fingerprints: &Fingerprints,
-    source: SourceIndex,
-    split: &Split,
-) -> Result<String, PlanError> {
-    let open = &context.sources[source];
-    let path = match open.table.kind {
-        Kind::Replay(_) => Path::new(&open.table.from).join(manyframe_dataset::MANIFEST_FILE),
-        Kind::Upstream(_) => {
-            let files = annotation_files(&context.pipeline, &open.table)?;
-            files.into_iter().find(|file| file.name == split.file).map(|file| file.path).unwrap_or_default()
+    /// Keeps the digests of input files for the next build.
+    pub(crate) fn save(&self) -> Result<(), PlanError> {
+        self.digests.save()
+    }
+
+    /// A text that is equal for files with equal contents.
+    pub(crate) fn digest_of(&self, path: &Path) -> Result<String, PlanError> {
+        self.digests.of(path)
+    }
+
+    /// The index file of a split.
+    pub(crate) fn path(&self, source: SourceIndex, split: &Split) -> Result<PathBuf, PlanError> {
+        Ok(self.directory.join(self.file_name(source, split)?))
+    }
+
+    /// The name of the index file of a split: equal for equal settings and contents.
+    pub(crate) fn file_name(&self, source: SourceIndex, split: &Split) -> Result<String, PlanError> {
+        let open = &self.context.sources[source];
+        let split_text = serde_json::json!(split).to_string();
+        let contents = self.digests.of(&self.input_file(source, split)?)?;
+        let settings = self.context.source_settings_digest(&open.table);
+        let fields = [split_text.as_bytes(), contents.as_bytes(), &settings.0, ROWS_VERSION.as_bytes()];
+        let digest = Digest::of_fields(fields).to_string();
+        Ok(format!("{}-{}.parquet", open.table.name, digest.get(..24).unwrap_or(&digest)))
+    }
+
+    /// The file whose contents decide what the records of a split are.
+    fn input_file(&self, source: SourceIndex, split: &Split) -> Result<PathBuf, PlanError> {
+        let table = &self.context.sources[source].table;
+        if let Kind::Replay(_) = table.kind {
+            return Ok(Path::new(&table.from).join(MANIFEST_FILE));
         }
-    };
-    fingerprints.of(&path)
-}
+        let files = annotation_files(&self.context.pipeline, table)?;
+        let file = files.into_iter().find(|file| file.name == split.file);
+        let unknown = || SourceError::UnknownFile { name: table.name.as_str().into(), file: split.file.clone() };
+        let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
+        Ok(file.ok_or_else(unknown).map_err(source_error)?.path)
+    }
 
-/// Whether every record that was rejected for its media would be rejected still.
-pub(super) fn is_current(context: &Context, source: SourceIndex, path: &Path) -> Result<bool, PlanError> {
-    let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let open = &context.sources[source];
-    for entry in read_entries(path, source).map_err(index_error)? {
-        let entry = entry.map_err(index_error)?;
-        if entry.outcome.as_ref().is_err_and(|rejection| is_about_media(rejection.code)) {
-            let raw = open.read_at(&entry.origin);
-            let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-            if measure(context, source, &raw).map_err(PlanError::Storage)? != [entry] {
-                return Ok(false);
+    /// Whether every record that was rejected for its media would still be rejected.
+    pub(crate) fn is_current(&self, source: SourceIndex, path: &Path) -> Result<bool, PlanError> {
+        let index_error = |error| PlanError::Index { path: path.to_owned(), error };
+        let open = &self.context.sources[source];
+        for entry in read_entries(path, source).map_err(index_error)? {
+            let entry = entry.map_err(index_error)?;
+            if entry.outcome.as_ref().is_err_and(|rejection| is_about_media(rejection.code)) {
+                let raw = open.read_at(&entry.origin);
+                let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
+                if measure(self.context, source, &raw).map_err(PlanError::Storage)? != [entry] {
+                    return Ok(false);
+                }
             }
         }
+        Ok(true)
     }
-    Ok(true)
+}
+
+/// Whether a change of the media, and not of the annotations, could make the record deliverable.
+fn is_about_media(code: RejectCode) -> bool {
+    use RejectCode::{
+        MediaCorrupt, MediaEmpty, MediaMissing, MediaShape, MediaTooLarge, MediaType, NoFrames, UnsafePath,
+    };
+    [MediaMissing, MediaEmpty, MediaType, MediaTooLarge, MediaShape, MediaCorrupt, NoFrames, UnsafePath].contains(&code)
 }

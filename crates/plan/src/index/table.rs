@@ -1,15 +1,50 @@
-//! Index files: one Parquet table per split, one row per record seen, written as it is measured.
+//! Index files: one Parquet table per split of an annotation file, one row per record seen, written as it is measured.
 
 use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
 use manyframe_columnar::{ColumnarError, TableReader, TableWriter, table};
-use manyframe_core::{IndexRow, RecordId, RejectCode, Rejection, SourceIndex};
+use manyframe_core::{IndexRow, Origin, RecordId, RejectCode, Rejection, SourceIndex};
 use manyframe_dataset::columns::{MeasuredColumns, OriginColumns};
 
-use super::measure::{Entry, Measurement};
-use crate::fit::{Fit, Piece};
+use crate::reduction::{LengthReduction, TurnSplit};
+
+/// What is known about a record before anything is decoded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct IndexEntry {
+    /// Identity; that of an unreadable record is derived from its position.
+    pub(crate) id: RecordId,
+    /// Part of the source; may be empty.
+    pub(crate) subset: String,
+    /// Its id upstream; may be empty.
+    pub(crate) upstream_id: String,
+    /// Where it was read.
+    pub(crate) origin: Origin,
+    /// Its measures, or why it cannot be delivered.
+    pub(crate) outcome: Result<MeasuredRecord, Rejection>,
+}
+
+/// What a record costs, and how it is shortened.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MeasuredRecord {
+    pub(crate) row: IndexRow,
+    pub(crate) reduction: LengthReduction,
+}
+
+impl IndexEntry {
+    fn row(&self) -> Option<&IndexRow> {
+        self.outcome.as_ref().ok().map(|measured| &measured.row)
+    }
+
+    fn reduction(&self) -> LengthReduction {
+        self.outcome.as_ref().map_or(LengthReduction::default(), |measured| measured.reduction)
+    }
+
+    fn rejection(&self) -> Option<&Rejection> {
+        self.outcome.as_ref().err()
+    }
+}
 
 /// Writes entries in batches.
 pub(crate) type EntryWriter<W> = TableWriter<IndexTable, W>;
@@ -21,7 +56,7 @@ pub(crate) fn write_entries<W: Write + Send>(sink: W) -> Result<EntryWriter<W>, 
 
 table! {
     /// The columns of an index file. The source is that of the file, and no column.
-    pub(crate) struct IndexTable<'r>(entry: &'r Entry) -> Entry {
+    pub(crate) struct IndexTable<'r>(entry: &'r IndexEntry) -> IndexEntry {
         id: [u8; 16] as Distinct = entry.id.0,
         subset: String = &entry.subset,
         upstream_id: String as Distinct = &entry.upstream_id,
@@ -33,7 +68,7 @@ table! {
         num_chars: Option<u64> = entry.row().map(|row| row.num_chars),
         estimated_bytes: Option<u64> = entry.row().map(|row| row.estimated_bytes),
         signature: Option<u64> as Distinct = entry.row().map(|row| row.signature),
-        fit: FitColumns = entry.outcome.as_ref().map_or(Fit::default(), |measurement| measurement.fit),
+        reduction: ReductionColumns = entry.reduction(),
     }
     read {
         let id = RecordId(id);
@@ -45,30 +80,30 @@ table! {
             (None, None, Some(measured), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some(signature)) => {
                 let (cost, layout) = measured;
                 let row = IndexRow { id, source: SourceIndex(0), cost, layout, num_turns, num_chars, estimated_bytes, signature };
-                Ok(Measurement { row, fit })
+                Ok(MeasuredRecord { row, reduction })
             }
             _ => return Err("it is neither rejected nor measured".to_owned()),
         };
-        Ok(Entry { id, subset, upstream_id, origin, outcome })
+        Ok(IndexEntry { id, subset, upstream_id, origin, outcome })
     }
 }
 
 table! {
     /// How a record is shortened; all absent where it is not.
-    struct FitColumns<'r>(fit: Fit) -> Fit {
-        max_frames: Option<u32> = fit.max_frames.map(NonZeroU32::get),
-        max_tiles: Option<u32> = fit.max_tiles.map(NonZeroU32::get),
-        piece: Option<u32> = fit.piece.map(|piece| piece.number),
-        piece_first_turn: Option<u32> = fit.piece.map(|piece| piece.first_turn),
-        piece_num_turns: Option<u32> = fit.piece.map(|piece| piece.num_turns),
+    struct ReductionColumns<'r>(reduction: LengthReduction) -> LengthReduction {
+        max_frames: Option<u32> = reduction.max_frames.map(NonZeroU32::get),
+        max_tiles: Option<u32> = reduction.max_tiles.map(NonZeroU32::get),
+        piece: Option<u32> = reduction.split.map(|split| split.piece),
+        piece_first_turn: Option<u32> = reduction.split.map(|split| split.first_turn),
+        piece_num_turns: Option<u32> = reduction.split.map(|split| split.num_turns),
     }
     read {
-        let piece = match (piece, piece_first_turn, piece_num_turns) {
-            (Some(number), Some(first_turn), Some(num_turns)) => Some(Piece { number, first_turn, num_turns }),
+        let split = match (piece, piece_first_turn, piece_num_turns) {
+            (Some(piece), Some(first_turn), Some(num_turns)) => Some(TurnSplit { piece, first_turn, num_turns }),
             (None, None, None) => None,
-            other => return Err(format!("{other:?} are number, first turn and turns of its piece")),
+            other => return Err(format!("piece, first turn and number of turns are {other:?}")),
         };
-        Ok(Fit { max_frames: nonzero(max_frames)?, max_tiles: nonzero(max_tiles)?, piece })
+        Ok(LengthReduction { max_frames: nonzero(max_frames)?, max_tiles: nonzero(max_tiles)?, split })
     }
 }
 
@@ -85,12 +120,12 @@ pub(crate) fn num_entries(path: &Path) -> Result<usize, ColumnarError> {
 pub(crate) fn read_entries(
     path: &Path,
     source: SourceIndex,
-) -> Result<impl Iterator<Item = Result<Entry, ColumnarError>> + use<>, ColumnarError> {
+) -> Result<impl Iterator<Item = Result<IndexEntry, ColumnarError>> + use<>, ColumnarError> {
     let entries = TableReader::<IndexTable>::open(path)?.all_rows()?;
     Ok(entries.map(move |entry| {
         let mut entry = entry?;
-        if let Ok(measurement) = &mut entry.outcome {
-            measurement.row.source = source;
+        if let Ok(measured) = &mut entry.outcome {
+            measured.row.source = source;
         }
         Ok(entry)
     }))
@@ -116,19 +151,19 @@ mod tests {
             estimated_bytes: 11,
             signature: 12,
         };
-        let fit = Fit {
+        let reduction = LengthReduction {
             max_frames: NonZeroU32::new(13),
             max_tiles: NonZeroU32::new(14),
-            piece: Some(Piece { number: 15, first_turn: 16, num_turns: 17 }),
+            split: Some(TurnSplit { piece: 15, first_turn: 16, num_turns: 17 }),
         };
-        let measured = Entry {
+        let measured = IndexEntry {
             id,
             subset: "subset".into(),
             upstream_id: "upstream".into(),
             origin: Origin { file: "a.json".into(), position: Position::Bytes { line: 2, offset: 3, num_bytes: 4 } },
-            outcome: Ok(Measurement { row, fit }),
+            outcome: Ok(MeasuredRecord { row, reduction }),
         };
-        let rejected = Entry {
+        let rejected = IndexEntry {
             origin: Origin { file: "a.json".into(), position: Position::Row(18) },
             outcome: Err(Rejection::new(RejectCode::MalformedRecord, "no turns")),
             ..measured.clone()

@@ -1,57 +1,59 @@
-//! Which records other datasets delivered, told by where they stand in upstream's files.
+//! Which records other datasets delivered, identified by their position in upstream's files.
 
 use std::path::Path;
 use std::sync::Arc;
 
 use manyframe_core::{Digest, Origin, Position, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, Status};
+use manyframe_pipeline::SourceTable;
 use rustc_hash::FxHashSet;
 
-use crate::PlanError;
-use manyframe_pipeline::SourceTable;
+use crate::error::PlanError;
 
-/// What `delivered_in` and `not_delivered_in` of a source ask for.
-pub(crate) struct Delivered {
+/// What `delivered_in` and `not_delivered_in` of a source ask for, as digests of origins.
+pub(crate) struct DeliveredElsewhere {
     only: Option<FxHashSet<u64>>,
     not: FxHashSet<u64>,
 }
 
-impl Delivered {
-    /// Reads the ledgers of the datasets that the source names. `files` are those that the source's records stand in.
+impl DeliveredElsewhere {
+    /// Reads the ledgers of the datasets that the source names. `files` are the files of the source's records.
     pub(crate) fn read(table: &SourceTable, files: &FxHashSet<&str>) -> Result<Self, PlanError> {
         let only = table.delivered_in.as_slice();
         Ok(Self {
-            only: (!only.is_empty()).then(|| places(table, only, files)).transpose()?,
-            not: places(table, table.not_delivered_in.as_slice(), files)?,
+            only: (!only.is_empty()).then(|| origins_of(table, only, files)).transpose()?,
+            not: origins_of(table, table.not_delivered_in.as_slice(), files)?,
         })
     }
 
-    /// Whether the source asks for anything here.
+    /// Whether the source asks for either.
     pub(crate) fn is_asked(table: &SourceTable) -> bool {
         !table.delivered_in.as_slice().is_empty() || !table.not_delivered_in.as_slice().is_empty()
     }
 
-    /// Why a record from this place is left out.
-    pub(crate) fn missed(&self, origin: &Origin) -> Option<Rejection> {
+    /// Why the record of this origin is left out.
+    pub(crate) fn rejection(&self, origin: &Origin) -> Option<Rejection> {
         let filtered = |detail: &str| Some(Rejection::new(RejectCode::Filtered, detail));
         match &self.only {
             None if self.not.is_empty() => None,
-            Some(only) if !only.contains(&place(origin)) => filtered("no dataset of `delivered_in` delivered it"),
-            _ if self.not.contains(&place(origin)) => filtered("a dataset of `not_delivered_in` delivered it"),
+            Some(only) if !only.contains(&origin_digest(origin)) => {
+                filtered("no dataset of `delivered_in` delivered it")
+            }
+            _ if self.not.contains(&origin_digest(origin)) => filtered("a dataset of `not_delivered_in` delivered it"),
             _ => None,
         }
     }
 }
 
-fn places(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> Result<FxHashSet<u64>, PlanError> {
+fn origins_of(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> Result<FxHashSet<u64>, PlanError> {
     let refuse = |path: &str, detail| PlanError::Replay { source_name: table.name.clone(), path: path.into(), detail };
-    let mut places = FxHashSet::default();
+    let mut origins = FxHashSet::default();
     let mut seen: FxHashSet<Arc<str>> = FxHashSet::default();
     for dataset in datasets {
         let unusable = |error| PlanError::Dataset { source_name: table.name.clone(), error };
-        add_places(Path::new(dataset), &mut places, &mut seen).map_err(unusable)?;
+        add_origins(Path::new(dataset), &mut origins, &mut seen).map_err(unusable)?;
     }
-    // Two spellings of a path would otherwise ask for nothing, and nobody would notice.
+    // Two spellings of a path would otherwise match nothing, and nobody would notice.
     let is_known = files.is_empty() || files.iter().any(|file| seen.contains(*file));
     match (datasets.first(), files.iter().min()) {
         (Some(dataset), Some(file)) if !is_known => {
@@ -61,15 +63,19 @@ fn places(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> 
                 format!("it was built from {other:?} and not from {file:?}; write paths alike in both files"),
             ))
         }
-        _ => Ok(places),
+        _ => Ok(origins),
     }
 }
 
-fn add_places(dataset: &Path, places: &mut FxHashSet<u64>, seen: &mut FxHashSet<Arc<str>>) -> Result<(), DatasetError> {
+fn add_origins(
+    dataset: &Path,
+    origins: &mut FxHashSet<u64>,
+    seen: &mut FxHashSet<Arc<str>>,
+) -> Result<(), DatasetError> {
     for row in DatasetReader::open(dataset)?.origins()? {
         let (status, origin) = row?;
         if status == Status::Delivered {
-            places.insert(place(&origin));
+            origins.insert(origin_digest(&origin));
         }
         if !seen.contains(&origin.file) {
             seen.insert(origin.file);
@@ -78,8 +84,8 @@ fn add_places(dataset: &Path, places: &mut FxHashSet<u64>, seen: &mut FxHashSet<
     Ok(())
 }
 
-/// A digest of a place, cut to 64 bits.
-fn place(origin: &Origin) -> u64 {
+/// A digest of an origin, cut to 64 bits.
+fn origin_digest(origin: &Origin) -> u64 {
     let (kind, number) = match origin.position {
         Position::Bytes { offset, .. } => (0u8, offset),
         Position::Row(row) => (1, row),

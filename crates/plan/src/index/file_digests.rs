@@ -1,7 +1,7 @@
-//! What a file holds, as a short text: an index is reused as long as it is the same, wherever and whenever the file was copied.
+//! Digests of input files: an index is reused as long as the contents of its file are the same, wherever the file is copied.
 //!
 //! The digest of a file is computed once, and kept with its size and modification time. Files too large to be read for that
-//! alone, such as Parquet with images in it, are told by size, modification time, and both of their ends.
+//! alone, such as Parquet with images in it, are identified by size, modification time, and the bytes at both ends.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,28 +14,28 @@ use manyframe_base::{FileError, write_atomic};
 use manyframe_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::PlanError;
+use crate::error::PlanError;
 
-/// Reading more than this takes longer than an index is worth.
+/// Reading more than this would take longer than making the index.
 const MOST_DIGESTED_BYTES: u64 = 4 << 30;
 /// Bytes at either end of a larger file.
 const END_BYTES: u64 = 1 << 20;
 
 /// The digests of files that were read before.
-pub(crate) struct Fingerprints {
+pub(crate) struct FileDigests {
     path: PathBuf,
-    known: Mutex<BTreeMap<PathBuf, Known>>,
+    known: Mutex<BTreeMap<PathBuf, KnownDigest>>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-struct Known {
+struct KnownDigest {
     num_bytes: u64,
     modified_ns: u128,
     digest: Digest,
 }
 
-impl Fingerprints {
-    /// Those that are kept in a directory. A file that cannot be read keeps none.
+impl FileDigests {
+    /// The digests that are kept in a directory. A damaged file of digests counts as empty: digests can be computed again.
     pub(crate) fn open(directory: &Path) -> Self {
         let path = directory.join("digests.json");
         let text = std::fs::read(&path).ok();
@@ -43,7 +43,7 @@ impl Fingerprints {
         Self { path, known: Mutex::new(known) }
     }
 
-    /// What the file holds.
+    /// A text that is equal for equal contents.
     pub(crate) fn of(&self, path: &Path) -> Result<String, PlanError> {
         let read_error = |source| PlanError::Read { path: path.to_owned(), source };
         let metadata = std::fs::metadata(path).map_err(read_error)?;
@@ -58,7 +58,7 @@ impl Fingerprints {
             known.digest
         } else {
             let digest = digest_of(path, num_bytes).map_err(read_error)?;
-            self.lock().insert(path.to_owned(), Known { num_bytes, modified_ns, digest });
+            self.lock().insert(path.to_owned(), KnownDigest { num_bytes, modified_ns, digest });
             digest
         };
         if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
@@ -67,13 +67,13 @@ impl Fingerprints {
         Ok(format!("{num_bytes} {modified_ns} {digest}"))
     }
 
-    /// Keeps the digests for the next time.
+    /// Keeps the digests for the next build.
     pub(crate) fn save(&self) -> Result<(), PlanError> {
         let text = serde_json::to_vec(&*self.lock()).map_err(|error| FileError::write(&self.path)(error.into()))?;
         Ok(write_atomic(&self.path, &text)?)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, Known>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, BTreeMap<PathBuf, KnownDigest>> {
         self.known.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
@@ -107,11 +107,11 @@ mod tests {
             std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes)).unwrap();
             path
         };
-        let fingerprints = Fingerprints::open(directory.path());
-        let first = fingerprints.of(&write("a.json", b"[1]")).unwrap();
-        assert_eq!(fingerprints.of(&write("b.json", b"[1]")).unwrap(), first);
-        assert_ne!(fingerprints.of(&write("c.json", b"[2]")).unwrap(), first);
-        fingerprints.save().unwrap();
-        assert_eq!(*Fingerprints::open(directory.path()).lock(), *fingerprints.lock());
+        let digests = FileDigests::open(directory.path());
+        let first = digests.of(&write("a.json", b"[1]")).unwrap();
+        assert_eq!(digests.of(&write("b.json", b"[1]")).unwrap(), first);
+        assert_ne!(digests.of(&write("c.json", b"[2]")).unwrap(), first);
+        digests.save().unwrap();
+        assert_eq!(*FileDigests::open(directory.path()).lock(), *digests.lock());
     }
 }

@@ -1,77 +1,90 @@
-//! What an over-long record gives up so that it fits: fewer frames, fewer sub-images, or its turns in several samples.
+//! How an overlong record is shortened: fewer frames, fewer tiles, or its turns divided among several samples.
 //!
-//! Decided once, by the planner; the worker applies what was decided. Nothing is cut silently, nothing through an image or
-//! past the last answer.
+//! The planner decides it once, and the worker applies it. Nothing is truncated silently: no cut goes through an image, and none
+//! falls after a question.
 
+use std::fmt;
 use std::num::NonZeroU32;
 
 use manyframe_core::{Part, Record, Role, Turn};
+use manyframe_media::TilePolicy;
 use serde::{Deserialize, Serialize};
 
-/// What a record gives up. Nothing, by default.
+/// How a record is shortened. By default it is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Fit {
+pub struct LengthReduction {
     /// Most frames of each of its videos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_frames: Option<NonZeroU32>,
-    /// Most sub-images of each of its tiled images, the overview not counted.
+    /// Most tiles of each of its tiled images, the overview not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tiles: Option<NonZeroU32>,
     /// The turns of it that are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub piece: Option<Piece>,
+    pub split: Option<TurnSplit>,
 }
 
-/// Some consecutive turns of a record that is delivered as several samples.
+/// One piece of a conversation that becomes several samples: some consecutive turns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Piece {
+pub struct TurnSplit {
     /// Its number among the pieces of the record, from 0.
-    pub number: u32,
+    pub piece: u32,
     /// Its first turn, from 0.
     pub first_turn: u32,
-    /// How many turns it has.
+    /// Its number of turns.
     pub num_turns: u32,
 }
 
-impl Fit {
-    /// Whether the record is delivered whole.
-    pub fn is_whole(&self) -> bool {
+impl LengthReduction {
+    /// Whether the record is delivered as it is.
+    pub fn is_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Whether it shows fewer frames or sub-images than it has.
-    pub(crate) fn is_shortened(&self) -> bool {
+    /// Whether the record shows fewer frames or tiles than it has.
+    pub(crate) fn drops_images(&self) -> bool {
         self.max_frames.is_some() || self.max_tiles.is_some()
     }
 
-    /// The record without the turns that are given up; frames and sub-images are given up when they are made.
+    /// How images are cut so that none has more tiles than the reduction keeps.
+    pub fn tile_policy(&self, tiles: &TilePolicy) -> TilePolicy {
+        let max_tiles = match (tiles.max_tiles, self.max_tiles) {
+            (Some(configured), Some(most)) => Some(configured.min(most)),
+            (configured, most) => configured.or(most),
+        };
+        TilePolicy { max_tiles, ..*tiles }
+    }
+
+    /// The record with only the turns that are shown. Frames and tiles are left out later, when they are made.
     #[must_use]
-    pub fn cut(&self, record: Record) -> Record {
-        match self.piece {
-            Some(piece) => piece.cut(record),
+    pub fn split_turns(&self, record: Record) -> Record {
+        match self.split {
+            Some(split) => split.apply(record),
             None => record,
         }
     }
+}
 
-    /// What is given up, in words; empty if nothing is.
-    pub fn in_words(&self) -> String {
-        let frames = self.max_frames.map(|most| format!("at most {most} frames a video"));
-        let tiles = self.max_tiles.map(|most| format!("at most {most} sub-images an image"));
-        let piece = self.piece.map(|piece| {
-            let (first, last) = (piece.first_turn + 1, piece.first_turn + piece.num_turns);
-            format!("piece {} of the conversation: turns {first} to {last}", piece.number + 1)
+/// What the ledger says about it: empty if the record is delivered as it is.
+impl fmt::Display for LengthReduction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let frames = self.max_frames.map(|most| format!("at most {most} frames per video"));
+        let tiles = self.max_tiles.map(|most| format!("at most {most} tiles per image"));
+        let split = self.split.map(|split| {
+            let (first, last) = (split.first_turn + 1, split.first_turn + split.num_turns);
+            format!("piece {} of the conversation: turns {first} to {last}", split.piece + 1)
         });
-        [frames, tiles, piece].into_iter().flatten().collect::<Vec<_>>().join("; ")
+        f.write_str(&[frames, tiles, split].into_iter().flatten().collect::<Vec<_>>().join("; "))
     }
 }
 
-impl Piece {
-    /// The piece as a record of its own, under the id of the whole.
+impl TurnSplit {
+    /// The piece as a record of its own, under the id of the whole record.
     ///
-    /// Questions of later pieces are about visuals that were shown before: these stand at the beginning of the piece's first
-    /// user turn. A system turn at the beginning of the record belongs to every piece.
+    /// Later pieces ask about visuals that were shown before: these are repeated at the beginning of the piece's first user
+    /// turn. A system turn at the beginning of the record is part of every piece.
     #[must_use]
-    pub fn cut(&self, mut record: Record) -> Record {
+    pub fn apply(&self, mut record: Record) -> Record {
         record.turns = self.turns(&record.turns);
         let num_media = record.visuals().count();
         record.media.truncate(num_media);
@@ -96,26 +109,26 @@ impl Piece {
     }
 }
 
-/// The pieces of a record, each as long as `fits` allows, together all of its turns. `None` if a single round does not fit,
-/// or if there is only one round.
-pub(crate) fn split_turns(record: &Record, mut fits: impl FnMut(&Piece) -> bool) -> Option<Vec<Piece>> {
+/// The pieces of a record, each as long as `fits` allows, which together have all of its turns. `None` if a single round does
+/// not fit, or if there is only one round.
+pub(crate) fn split_into_pieces(record: &Record, mut fits: impl FnMut(&TurnSplit) -> bool) -> Option<Vec<TurnSplit>> {
     let starts = round_starts(&record.turns);
-    let ends: Vec<usize> = starts.iter().skip(1).copied().chain([record.turns.len()]).collect();
-    let piece = |number: usize, first: usize, end: usize| Piece {
-        number: number as u32,
+    let ends = starts.iter().skip(1).copied().chain([record.turns.len()]);
+    let rounds: Vec<(usize, usize)> = starts.iter().copied().zip(ends).collect();
+    let split = |piece: usize, first: usize, end: usize| TurnSplit {
+        piece: piece as u32,
         first_turn: first as u32,
         num_turns: (end - first) as u32,
     };
-    let mut pieces: Vec<Piece> = Vec::new();
-    let mut round = 0;
-    while round < starts.len() {
-        let first = *starts.get(round)?;
-        let fitting = |&end: &usize| fits(&piece(pieces.len(), first, end));
-        // Costs grow with every round: the longest piece that fits is found by halving.
-        let num_fitting = ends.get(round..)?.partition_point(fitting);
-        let last = round.checked_add(num_fitting).filter(|_| num_fitting > 0)?;
-        pieces.push(piece(pieces.len(), first, *ends.get(last - 1)?));
-        round = last;
+    let mut pieces: Vec<TurnSplit> = Vec::new();
+    let mut rest = rounds.as_slice();
+    while let Some(&(first, _)) = rest.first() {
+        // Costs grow with every round: the longest piece that fits is found by bisection.
+        let num_fitting = rest.partition_point(|&(_, end)| fits(&split(pieces.len(), first, end)));
+        let (piece, later) = rest.split_at(num_fitting);
+        let &(_, end) = piece.last()?;
+        pieces.push(split(pieces.len(), first, end));
+        rest = later;
     }
     (pieces.len() > 1).then_some(pieces)
 }
@@ -154,8 +167,8 @@ mod tests {
     #[test]
     fn pieces_are_as_long_as_they_may_be_and_together_whole() {
         let record = record(5);
-        let pieces = split_turns(&record, |piece| piece.num_turns <= 4).unwrap();
-        let ranges: Vec<_> = pieces.iter().map(|piece| (piece.number, piece.first_turn, piece.num_turns)).collect();
+        let pieces = split_into_pieces(&record, |piece| piece.num_turns <= 4).unwrap();
+        let ranges: Vec<_> = pieces.iter().map(|piece| (piece.piece, piece.first_turn, piece.num_turns)).collect();
         assert_eq!(ranges, [(0, 1, 4), (1, 5, 4), (2, 9, 2)]);
     }
 
@@ -163,23 +176,23 @@ mod tests {
         #[test]
         fn pieces_fit_and_cover_every_turn_once(lengths in prop::collection::vec(1usize..50, 1..20), most in 1usize..120) {
             let record = record(lengths.len());
-            let length = |piece: &Piece| {
+            let length = |piece: &TurnSplit| {
                 let first = (piece.first_turn as usize - 1) / 2;
                 lengths[first..first + piece.num_turns as usize / 2].iter().sum::<usize>()
             };
-            match split_turns(&record, |piece| length(piece) <= most) {
+            match split_into_pieces(&record, |piece| length(piece) <= most) {
                 Some(pieces) => {
                     prop_assert!(pieces.iter().all(|piece| length(piece) <= most));
                     // Without the system turn, and without what a later piece shows again.
-                    let turns: Vec<Turn> = pieces.iter().flat_map(|piece| piece.cut(record.clone()).turns.split_off(1)).collect();
+                    let turns: Vec<Turn> = pieces.iter().flat_map(|piece| piece.apply(record.clone()).turns.split_off(1)).collect();
                     let texts = |turns: &[Turn]| {
                         let parts = turns.iter().flat_map(|turn| turn.parts.clone());
                         parts.filter(|part| matches!(part, Part::Text(_))).collect::<Vec<_>>()
                     };
                     prop_assert_eq!(texts(&turns), texts(&record.turns[1..]));
                     for (number, piece) in pieces.iter().enumerate() {
-                        prop_assert_eq!(piece.number as usize, number);
-                        prop_assert_eq!(piece.cut(record.clone()).media.len(), 1);
+                        prop_assert_eq!(piece.piece as usize, number);
+                        prop_assert_eq!(piece.apply(record.clone()).media.len(), 1);
                     }
                 }
                 None => prop_assert!(lengths.len() == 1 || lengths.iter().any(|&length| length > most) || lengths.iter().sum::<usize>() <= most),
@@ -189,18 +202,18 @@ mod tests {
 
     #[test]
     fn a_round_that_does_not_fit_alone_cannot_be_split() {
-        assert_eq!(split_turns(&record(3), |piece| piece.first_turn != 3), None);
-        assert_eq!(split_turns(&record(1), |_| true), None);
+        assert_eq!(split_into_pieces(&record(3), |piece| piece.first_turn != 3), None);
+        assert_eq!(split_into_pieces(&record(1), |_| true), None);
     }
 
     #[test]
     fn later_pieces_begin_with_what_was_shown_before() {
-        let turns = Piece { number: 1, first_turn: 3, num_turns: 2 }.cut(record(2)).turns;
+        let turns = TurnSplit { piece: 1, first_turn: 3, num_turns: 2 }.apply(record(2)).turns;
         assert_eq!(turns.len(), 3);
         assert_eq!(turns[0].role, Role::System);
         assert!(matches!(turns[1].parts[..], [Part::Visual(Visual { media: 0, .. }), Part::Text(_)]));
         assert_eq!(turns[2].parts, [Part::Text("a1".into())]);
-        let first = Piece { number: 0, first_turn: 1, num_turns: 2 }.cut(record(2));
+        let first = TurnSplit { piece: 0, first_turn: 1, num_turns: 2 }.apply(record(2));
         assert_eq!(first.turns, record(2).turns[..3]);
     }
 }

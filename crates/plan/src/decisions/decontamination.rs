@@ -1,0 +1,246 @@
+//! Decontamination: finds records that show an image or video which no sample may show, such as those of a benchmark.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::UNIX_EPOCH;
+
+use manyframe_base::Executor;
+use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
+use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
+use manyframe_media::video::{self, FrameSelection};
+use manyframe_media::{ImageFingerprint, MediaError, read_range};
+use manyframe_pipeline::expand_pattern;
+use manyframe_samplers::contaminated_rows;
+use rustc_hash::FxHashMap;
+
+use crate::context::Context;
+use crate::decisions::fingerprints::{Fingerprints, decodes_videos, fingerprint_of_bytes, fingerprints_of_video_bytes};
+use crate::error::PlanError;
+use crate::media::SourceMedia;
+
+/// An image that no sample may show, or one of a video that no sample may show.
+struct UnwantedImage {
+    name: Arc<str>,
+    fingerprint: ImageFingerprint,
+}
+
+/// Where an unwanted image is.
+enum UnwantedFile {
+    File(PathBuf),
+    /// Bytes inside a shard of a dataset.
+    Blob(BlobRef),
+}
+
+/// An image of a candidate.
+struct CandidateImage<'a> {
+    row: usize,
+    /// Number of its visual in the record, from 0.
+    visual: usize,
+    fingerprint: &'a ImageFingerprint,
+}
+
+/// The rows that show an unwanted image, and why they are rejected: one rejection for each row, rows ascending.
+pub(crate) fn find_contaminated(
+    context: &Context,
+    fingerprints: &Fingerprints,
+    executor: Executor<'_>,
+) -> Result<Vec<(usize, Rejection)>, PlanError> {
+    let table = &context.pipeline.file.decontamination;
+    if !table.is_active() {
+        return Ok(Vec::new());
+    }
+    let unwanted = UnwantedImages::read(context, executor)?;
+    let rows = fingerprints.rows();
+    let visuals = rows.iter().flat_map(|(row, record)| record.visuals.iter().enumerate().map(|visual| (*row, visual)));
+    let images: Vec<CandidateImage<'_>> = visuals
+        .flat_map(|(row, (visual, images))| {
+            images.iter().map(move |fingerprint| CandidateImage { row, visual, fingerprint })
+        })
+        .collect();
+    let mut found: Vec<(usize, Rejection)> = Vec::new();
+    for (image, name) in images.iter().zip(unwanted.names_of_matches(&images, table.max_distance)) {
+        let Some(name) = name.filter(|_| found.last().is_none_or(|(row, _)| *row != image.row)) else { continue };
+        let detail = format!("medium {} is a near-duplicate of {name:?}, which no sample may show", image.visual + 1);
+        found.push((image.row, Rejection::new(RejectCode::Excluded, detail)));
+    }
+    Ok(found)
+}
+
+/// All images that no sample may show, in the order of the pipeline file.
+struct UnwantedImages(Vec<UnwantedImage>);
+
+impl UnwantedImages {
+    fn read(context: &Context, executor: Executor<'_>) -> Result<Self, PlanError> {
+        let mut files = Vec::new();
+        for pattern in context.pipeline.file.decontamination.against.as_slice() {
+            add_pattern(pattern, &mut files)?;
+        }
+        let media = SourceMedia::without_roots(context.images.limits.clone());
+        let mut images = Vec::new();
+        let fingerprint = |file: UnwantedFile| images_of_file(context, &media, &file);
+        executor.ordered_map(8).run(files.into_iter().map(Ok), fingerprint, |found| {
+            images.extend(found?);
+            Ok::<_, PlanError>(())
+        })?;
+        Ok(Self(images))
+    }
+
+    /// For each image, the name of the first unwanted one with the same pixels, or of the first near-duplicate.
+    fn names_of_matches(&self, images: &[CandidateImage<'_>], max_distance: u32) -> Vec<Option<&str>> {
+        let by_pixels: FxHashMap<u64, &str> =
+            self.0.iter().rev().map(|unwanted| (unwanted.fingerprint.pixels, &*unwanted.name)).collect();
+        let (names, hashes): (Vec<&str>, Vec<u64>) =
+            self.0.iter().filter_map(|unwanted| Some((&*unwanted.name, unwanted.fingerprint.hash?))).unzip();
+        let candidates: Vec<(usize, u64)> =
+            images.iter().enumerate().filter_map(|(number, image)| Some((number, image.fingerprint.hash?))).collect();
+        let near = contaminated_rows(&candidates, &hashes, max_distance).into_iter();
+        #[expect(clippy::indexing_slicing, reason = "hashes and names have one order")]
+        let near: FxHashMap<usize, &str> = near.map(|found| (found.row, names[found.against])).collect();
+        let name = |(number, image): (usize, &CandidateImage<'_>)| {
+            let same = by_pixels.get(&image.fingerprint.pixels);
+            same.or_else(|| near.get(&number)).copied()
+        };
+        images.iter().enumerate().map(name).collect()
+    }
+}
+
+/// The images of an unwanted file. A file that is neither an image nor a video has none, and is reported.
+fn images_of_file(
+    context: &Context,
+    media: &SourceMedia,
+    file: &UnwantedFile,
+) -> Result<Vec<UnwantedImage>, PlanError> {
+    let (name, fingerprints) = match file {
+        UnwantedFile::File(path) => (path.display().to_string(), fingerprints_of_file(context, path)),
+        UnwantedFile::Blob(blob) => {
+            let fingerprint = media.blob_bytes(blob).and_then(|bytes| fingerprint_of_bytes(context, &bytes));
+            (blob.name(), fingerprint.map(|fingerprint| vec![fingerprint]))
+        }
+    };
+    let name: Arc<str> = context.portable_text(name).into();
+    match fingerprints {
+        Ok(all) => Ok(all.into_iter().map(|f| UnwantedImage { name: Arc::clone(&name), fingerprint: f }).collect()),
+        // Folders of images contain other files, too.
+        Err(MediaError::Rejected(rejection)) => {
+            let detail = rejection.detail;
+            tracing::warn!(file = %name, %detail, "neither an image nor a video; decontamination ignores it");
+            Ok(Vec::new())
+        }
+        Err(storage) => Err(PlanError::Storage(storage)),
+    }
+}
+
+/// The fingerprint of an image file, or those of a video file.
+fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec<ImageFingerprint>, MediaError> {
+    let limits = &context.images.limits;
+    let num_bytes = std::fs::metadata(path).map_err(|error| MediaError::storage(path, error))?.len();
+    let of_image = || {
+        limits.check_bytes(num_bytes)?;
+        Ok(vec![fingerprint_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
+    };
+    let fingerprints = contained(|| match of_image() {
+        Err(not_an_image @ MediaError::Rejected(_)) => {
+            fingerprints_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
+        }
+        fingerprints => fingerprints,
+    });
+    fingerprints.unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)))
+}
+
+/// `None` if it is not a video.
+fn fingerprints_of_video_file(
+    context: &Context,
+    path: &Path,
+    num_bytes: u64,
+) -> Result<Option<Vec<ImageFingerprint>>, MediaError> {
+    let opened = video::open_range(path, 0, num_bytes).and_then(|input| {
+        let index = video::index_video(&input, &context.images.limits, None)?;
+        Ok((input, index))
+    });
+    let (input, index) = match opened {
+        Ok(opened) => opened,
+        Err(MediaError::Rejected(_)) => return Ok(None),
+        Err(storage) => return Err(storage),
+    };
+    if !decodes_videos(context) {
+        let mut hasher = blake3::Hasher::new();
+        let copied = std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hasher));
+        copied.map_err(|error| MediaError::storage(path, error))?;
+        return Ok(Some(fingerprints_of_video_bytes(None, &hasher)));
+    }
+    let wanted = video::choose_frames(&index, None, &context.sampling)?;
+    let frames = video::decode_frames(&input, FrameSelection { index: &index, positions: &wanted }, &context.frames)?;
+    let of_frame = |frame: &video::VideoFrame| fingerprint_of_bytes(context, &frame.image.bytes);
+    let fingerprints = frames.iter().map(of_frame).collect::<Result<Vec<_>, _>>()?;
+    // A frame without contrast, such as a black one, occurs in many videos.
+    Ok(Some(fingerprints.into_iter().filter(|fingerprint| fingerprint.hash.is_some()).collect()))
+}
+
+/// Every unwanted file with its size and modification time, by which the key of a plan notices a change.
+pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, PlanError> {
+    let mut paths = Vec::new();
+    for pattern in context.pipeline.file.decontamination.against.as_slice() {
+        let manifest = Path::new(pattern).join(MANIFEST_FILE);
+        if manifest.exists() {
+            paths.push(manifest);
+        } else {
+            add_paths(pattern, &mut paths)?;
+        }
+    }
+    let describe = |path: PathBuf| {
+        let read_error = |source| PlanError::Read { path: path.clone(), source };
+        let metadata = std::fs::metadata(&path).map_err(read_error)?;
+        // A time before 1970 is as good as any other that is the same the next time.
+        let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(format!("{} {} {}", path.display(), metadata.len(), modified.as_nanos()))
+    };
+    paths.into_iter().map(describe).collect()
+}
+
+fn add_pattern(pattern: &str, files: &mut Vec<UnwantedFile>) -> Result<(), PlanError> {
+    let dataset = Path::new(pattern);
+    if dataset.join(MANIFEST_FILE).exists() {
+        return add_dataset(dataset, files).map_err(|error| unusable(pattern, error.to_string()));
+    }
+    let mut paths = Vec::new();
+    add_paths(pattern, &mut paths)?;
+    files.extend(paths.into_iter().map(UnwantedFile::File));
+    Ok(())
+}
+
+fn unusable(pattern: &str, detail: String) -> PlanError {
+    PlanError::Decontamination { pattern: pattern.to_owned(), detail }
+}
+
+fn add_paths(pattern: &str, paths: &mut Vec<PathBuf>) -> Result<(), PlanError> {
+    for path in expand_pattern(pattern).map_err(|detail| unusable(pattern, detail))? {
+        if !path.exists() {
+            return Err(unusable(pattern, "it does not exist".to_owned()));
+        }
+        add_tree(&path, paths)?;
+    }
+    Ok(())
+}
+
+/// A file, or all files below a directory, in sorted order.
+fn add_tree(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), PlanError> {
+    if !path.is_dir() {
+        paths.push(path.to_owned());
+        return Ok(());
+    }
+    let read_error = |source| PlanError::Read { path: path.to_owned(), source };
+    let entries = std::fs::read_dir(path).and_then(Iterator::collect::<std::io::Result<Vec<_>>>).map_err(read_error)?;
+    let mut inside: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    inside.sort();
+    inside.iter().try_for_each(|path| add_tree(path, paths))
+}
+
+fn add_dataset(dataset: &Path, files: &mut Vec<UnwantedFile>) -> Result<(), DatasetError> {
+    let dataset = DatasetReader::open(dataset)?;
+    for shard in dataset.shards_of_one_format() {
+        for entry in dataset.sample_entries(shard)? {
+            files.extend(entry?.images.into_iter().map(|image| UnwantedFile::Blob(image.blob)));
+        }
+    }
+    Ok(())
+}

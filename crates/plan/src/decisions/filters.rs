@@ -1,0 +1,42 @@
+//! Rejects records that are too long, or that the filters of their source leave out.
+
+use manyframe_core::{IndexRow, IndexVec, RejectCode, Rejection, SourceIndex};
+use rustc_hash::FxHashSet;
+
+use crate::context::Context;
+use crate::decisions::candidates::{Candidates, RecordLocation};
+use crate::decisions::delivered::DeliveredElsewhere;
+use crate::error::PlanError;
+
+/// Rejects every candidate that is too long, or that a filter of its source leaves out.
+pub(crate) fn apply_filters(context: &Context, candidates: &mut Candidates) -> Result<(), PlanError> {
+    let delivered = context.sources.iter_enumerated().map(|(index, source)| {
+        let files = if DeliveredElsewhere::is_asked(&source.table) {
+            let of_source = candidates.located().filter(|(row, _)| row.source == index);
+            of_source.map(|(_, location)| &*location.origin.file).collect()
+        } else {
+            FxHashSet::default()
+        };
+        DeliveredElsewhere::read(&source.table, &files)
+    });
+    let delivered: IndexVec<SourceIndex, DeliveredElsewhere> = delivered.collect::<Result<_, _>>()?;
+    let rejection = |(row, (candidate, location)): (usize, (&IndexRow, &RecordLocation))| {
+        let source = candidate.source;
+        let rejection = too_long(context, candidate)
+            .or_else(|| context.sources[source].table.filter.missed_bound(candidate))
+            .or_else(|| delivered[source].rejection(&location.origin))?;
+        Some((row, rejection))
+    };
+    let rejected: Vec<(usize, Rejection)> = candidates.located().enumerate().filter_map(rejection).collect();
+    for (row, rejection) in rejected {
+        candidates.reject(row, rejection);
+    }
+    Ok(())
+}
+
+fn too_long(context: &Context, row: &IndexRow) -> Option<Rejection> {
+    let max_tokens = context.pipeline.file.format.max_tokens;
+    let num_tokens = row.cost.num_tokens();
+    let detail = || format!("{num_tokens} tokens, at most {max_tokens} fit");
+    (num_tokens > max_tokens).then(|| Rejection::new(RejectCode::TooLong, detail()))
+}

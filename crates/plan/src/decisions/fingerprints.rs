@@ -1,0 +1,322 @@
+//! Fingerprints of what records show: every image decoded once per index file, and kept beside it. Media that cannot be decoded
+//! are found here, before anything is drawn.
+//!
+//! Perceptual hashing is opt-in because it decodes every image.
+
+use std::path::Path;
+
+use manyframe_base::{AtomicFile, Executor, Step};
+use manyframe_columnar::{TableReader, TableWriter, table};
+use manyframe_core::{
+    Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RejectCode, Rejection, SourceIndex, contained,
+};
+use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
+use manyframe_pipeline::DuplicateRule;
+use rustc_hash::FxHashMap;
+
+use crate::context::{Context, OpenSource};
+use crate::decisions::candidates::{Candidates, FileRows, RecordLocation};
+use crate::error::PlanError;
+use crate::index::build::DerivedFile;
+use crate::index::visuals::in_visual;
+use crate::reduction::LengthReduction;
+
+/// What a record says and shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RecordFingerprint {
+    /// Equal for records that say the same.
+    pub(crate) text: u64,
+    /// Its visuals, in order.
+    pub(crate) visuals: Vec<VisualFingerprint>,
+}
+
+/// The fingerprints of a visual's images: one of an image, those of all frames of a video that are shown.
+///
+/// A video that is not decoded has two without a hash: one of its clip and bytes, one of its bytes.
+pub(crate) type VisualFingerprint = Vec<ImageFingerprint>;
+
+/// The fingerprints of all candidates that show something.
+pub(crate) struct Fingerprints {
+    of_row: FxHashMap<usize, RecordFingerprint>,
+    /// Rows whose media cannot be decoded, and why.
+    pub(crate) damaged: Vec<(usize, Rejection)>,
+}
+
+/// Whether the pipeline file asks for anything that needs every image decoded.
+pub(crate) fn needs_fingerprints(context: &Context) -> bool {
+    let file = &context.pipeline.file;
+    file.decontamination.is_active()
+        || [DuplicateRule::Pixels, DuplicateRule::Near].contains(&file.duplicates.remove)
+        || file.mix.check == Check::Decode
+}
+
+/// Whether frames of videos have fingerprints.
+pub(crate) fn decodes_videos(context: &Context) -> bool {
+    video::IS_ENABLED && context.pipeline.file.mix.check == Check::Decode
+}
+
+impl Fingerprints {
+    /// Reads the fingerprints of every index file, or makes them.
+    pub(crate) fn read_or_make(
+        context: &Context,
+        candidates: &Candidates,
+        executor: Executor<'_>,
+    ) -> Result<Self, PlanError> {
+        let kind =
+            if decodes_videos(context) { DerivedFile::FrameFingerprints } else { DerivedFile::ImageFingerprints };
+        let mut fingerprints = Self { of_row: FxHashMap::default(), damaged: Vec::new() };
+        for file in candidates.files() {
+            let shown = ShownRecords::of_file(context, candidates, file);
+            let path = kind.beside(&file.file.path);
+            let is_kept = path.exists() && !file.file.was_read;
+            if !is_kept {
+                shown.write(&path, executor)?;
+            }
+            fingerprints.add_file(&shown, &path, is_kept)?;
+        }
+        Ok(fingerprints)
+    }
+
+    fn add_file(&mut self, shown: &ShownRecords<'_>, path: &Path, is_kept: bool) -> Result<(), PlanError> {
+        let index_error = |error| PlanError::Index { path: path.to_owned(), error };
+        let mut records = shown.records.iter();
+        let rows = TableReader::<FingerprintTable>::open(path).and_then(|table| table.all_rows());
+        for row in rows.map_err(index_error)? {
+            let FingerprintRow { entry, mut outcome } = row.map_err(index_error)?;
+            let record = records.next().filter(|record| record.entry == entry);
+            let unexpected =
+                || PlanError::damaged(path, format!("it has a row of entry {entry}, which was not expected"));
+            let record = record.ok_or_else(unexpected)?;
+            // Media that were damaged may have been repaired since.
+            if outcome.is_err() && is_kept {
+                outcome = shown.fingerprint(record)?;
+            }
+            match outcome {
+                Ok(fingerprint) => _ = self.of_row.insert(record.row, fingerprint),
+                Err(rejection) => self.damaged.push((record.row, rejection)),
+            }
+        }
+        match records.next() {
+            None => Ok(()),
+            Some(record) => Err(PlanError::damaged(path, format!("it has no row of entry {}", record.entry))),
+        }
+    }
+
+    /// The fingerprint of a row, if the record shows something that can be decoded.
+    pub(crate) fn of(&self, row: usize) -> Option<&RecordFingerprint> {
+        self.of_row.get(&row)
+    }
+
+    /// Rows in order, with their fingerprints.
+    pub(crate) fn rows(&self) -> Vec<(usize, &RecordFingerprint)> {
+        let mut rows: Vec<_> = self.of_row.iter().map(|(&row, fingerprint)| (row, fingerprint)).collect();
+        rows.sort_unstable_by_key(|(row, _)| *row);
+        rows
+    }
+}
+
+/// The records of an index file that show something.
+struct ShownRecords<'a> {
+    context: &'a Context,
+    source: SourceIndex,
+    records: Vec<ShownRecord<'a>>,
+}
+
+struct ShownRecord<'a> {
+    /// Position in the index file.
+    entry: u64,
+    row: usize,
+    location: &'a RecordLocation,
+}
+
+impl<'a> ShownRecords<'a> {
+    fn of_file(context: &'a Context, candidates: &'a Candidates, file: &FileRows) -> Self {
+        let record = |row: usize| {
+            let location = candidates.location(row);
+            ShownRecord { entry: location.record.0 - file.first_record.0, row, location }
+        };
+        let shown = file.rows.clone().filter(|&row| candidates.row(row).cost.num_images > 0);
+        Self { context, source: file.file.source, records: shown.map(record).collect() }
+    }
+
+    fn write(&self, path: &Path, executor: Executor<'_>) -> Result<(), PlanError> {
+        let index_error = |error| PlanError::Index { path: path.to_owned(), error };
+        let mut writer = TableWriter::<FingerprintTable, _>::new(AtomicFile::create(path)?).map_err(index_error)?;
+        executor.progress.start(Step::Compare, self.records.len() as u64);
+        let make = |record: &ShownRecord<'_>| {
+            let outcome = self.fingerprint(record)?;
+            Ok(FingerprintRow { entry: record.entry, outcome })
+        };
+        executor.ordered_map(8).run(self.records.iter().map(Ok), make, |row: Result<FingerprintRow, PlanError>| {
+            executor.progress.advance(1, 1);
+            writer.write(&row?).map_err(index_error)
+        })?;
+        executor.progress.finish(Step::Compare);
+        Ok(writer.finish().map_err(index_error)?.publish()?)
+    }
+
+    /// What a record shows, or why that cannot be decoded.
+    ///
+    /// # Errors
+    ///
+    /// Failing storage only.
+    fn fingerprint(&self, record: &ShownRecord<'_>) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
+        let (context, open) = (self.context, &self.context.sources[self.source]);
+        let raw = open.read_at(&record.location.origin);
+        let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
+        let reduction = record.location.reduction();
+        let record = match open.parse(&raw) {
+            Ok(record) => reduction.split_turns(record),
+            Err(rejected) => return Ok(Err(rejected.rejection)),
+        };
+        let text = match context.formatter.text_digest(&record.turns) {
+            Ok(text) => text.first_bits(),
+            Err(rejection) => return Ok(Err(rejection)),
+        };
+        let shown = ShownMedia { context, open, record: &record, reduction: &reduction };
+        let visuals = contained(|| shown.fingerprints())
+            .unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)));
+        match visuals {
+            Ok(visuals) => Ok(Ok(RecordFingerprint { text, visuals })),
+            Err(MediaError::Rejected(rejection)) => {
+                Ok(Err(rejection.map_detail(|detail| context.portable_text(detail))))
+            }
+            Err(storage) => Err(PlanError::Storage(storage)),
+        }
+    }
+}
+
+/// The media of a record, as they are shown.
+struct ShownMedia<'a> {
+    context: &'a Context,
+    open: &'a OpenSource,
+    record: &'a Record,
+    reduction: &'a LengthReduction,
+}
+
+impl ShownMedia<'_> {
+    fn fingerprints(&self) -> Result<Vec<VisualFingerprint>, MediaError> {
+        let fingerprint =
+            |(index, medium)| self.fingerprint_of(medium).map_err(|error| in_visual(error, self.record, index));
+        self.record.media.iter().enumerate().map(fingerprint).collect()
+    }
+
+    fn fingerprint_of(&self, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
+        let Self { context, open, record, .. } = self;
+        match &medium.location {
+            MediaLocation::Prepared { images, .. } => {
+                let of_image = |image| fingerprint_of_bytes(context, &open.media.blob_bytes(image)?);
+                let images = images.iter().map(of_image).collect::<Result<Vec<_>, _>>()?;
+                Ok(if medium.kind == MediaKind::Video { images } else { vec![fingerprint_of_tiles(&images)] })
+            }
+            _ if medium.kind == MediaKind::Video => self.fingerprints_of_video(medium),
+            _ => Ok(vec![fingerprint_of_bytes(context, &open.media.image_bytes(&record.subset, medium)?)?]),
+        }
+    }
+
+    fn fingerprints_of_video(&self, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
+        if decodes_videos(self.context) {
+            let sampling = self.context.sampling_for(self.reduction);
+            let chosen = self.open.media.choose_frames(&self.record.subset, medium, &sampling)?;
+            let frames = chosen.decode(&self.context.frames)?;
+            return frames.iter().map(|frame| fingerprint_of_bytes(self.context, &frame.image.bytes)).collect();
+        }
+        let mut hasher = blake3::Hasher::new();
+        self.open.media.for_each_bytes(&self.record.subset, medium, |bytes| _ = hasher.update(bytes))?;
+        Ok(fingerprints_of_video_bytes(medium.clip, &hasher))
+    }
+}
+
+pub(crate) fn fingerprint_of_bytes(context: &Context, bytes: &[u8]) -> Result<ImageFingerprint, MediaError> {
+    Ok(ImageFingerprint::of(&decode_rgb(bytes, &context.images.limits)?.view()))
+}
+
+/// Tiles that an earlier build made have the pixels of all of them together, and the hash of their overview.
+fn fingerprint_of_tiles(tiles: &[ImageFingerprint]) -> ImageFingerprint {
+    let pixels: Vec<u8> = tiles.iter().flat_map(|tile| tile.pixels.to_le_bytes()).collect();
+    ImageFingerprint {
+        pixels: Digest::of(&pixels).first_bits(),
+        hash: tiles.first().and_then(|overview| overview.hash),
+    }
+}
+
+/// The fingerprints of a video that is not decoded.
+pub(crate) fn fingerprints_of_video_bytes(clip: Option<Clip>, bytes: &blake3::Hasher) -> VisualFingerprint {
+    let bytes = Digest(*bytes.finalize().as_bytes());
+    let clip = clip.map(|clip| (clip.start_s.to_bits(), clip.end_s.map(f64::to_bits)));
+    let shown = Digest::of_fields([bytes.0.as_slice(), format!("{clip:?}").as_bytes()]);
+    [shown, bytes].map(|digest| ImageFingerprint { pixels: digest.first_bits(), hash: None }).into()
+}
+
+/// A row of a file of fingerprints.
+#[derive(Debug, PartialEq, Eq)]
+struct FingerprintRow {
+    /// Position of the record in its index file.
+    entry: u64,
+    /// What the record shows, or why that cannot be decoded.
+    outcome: Result<RecordFingerprint, Rejection>,
+}
+
+table! {
+    /// The columns of a file of fingerprints. Those of the images of all visuals of a record are in one list.
+    struct FingerprintTable<'r>(row: &'r FingerprintRow) -> FingerprintRow {
+        entry: u64 = row.entry,
+        text: Option<u64> = row.outcome.as_ref().ok().map(|shown| shown.text),
+        num_images: Vec<u64> = &row.visuals().map(|visual| visual.len() as u64).collect::<Vec<_>>(),
+        pixels: Vec<u64> = &row.images().map(|image| image.pixels).collect::<Vec<_>>(),
+        hashes: Vec<u64> = &row.images().map(|image| image.hash.unwrap_or(0)).collect::<Vec<_>>(),
+        has_hash: Vec<u64> = &row.images().map(|image| u64::from(image.hash.is_some())).collect::<Vec<_>>(),
+        damage: Option<String> = row.outcome.as_ref().err().map(|rejection| rejection.code.as_str()),
+        detail: Option<String> = row.outcome.as_ref().err().map(|rejection| &*rejection.detail),
+    }
+    read {
+        let outcome = match (text, damage, detail) {
+            (None, Some(damage), Some(detail)) => {
+                let code = RejectCode::from_text(&damage).ok_or_else(|| format!("unknown reject code {damage:?}"))?;
+                Err(Rejection { code, detail })
+            }
+            (Some(text), None, None) => {
+                let number = num_images.iter().fold(0_u64, |sum, number| sum.saturating_add(*number));
+                let lengths = [pixels.len(), hashes.len(), has_hash.len()];
+                if lengths.iter().any(|length| *length as u64 != number) {
+                    return Err("its lists differ in length".to_owned());
+                }
+                let image = |((pixels, hash), has): ((u64, u64), u64)| ImageFingerprint { pixels, hash: (has == 1).then_some(hash) };
+                let mut images = pixels.into_iter().zip(hashes).zip(has_hash).map(image);
+                let visuals = num_images.into_iter().map(|number| images.by_ref().take(number as usize).collect());
+                Ok(RecordFingerprint { text, visuals: visuals.collect() })
+            }
+            _ => return Err("it has neither fingerprints nor damage".to_owned()),
+        };
+        Ok(FingerprintRow { entry, outcome })
+    }
+}
+
+impl FingerprintRow {
+    fn visuals(&self) -> impl Iterator<Item = &VisualFingerprint> {
+        self.outcome.iter().flat_map(|shown| &shown.visuals)
+    }
+
+    fn images(&self) -> impl Iterator<Item = &ImageFingerprint> {
+        self.visuals().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_columnar::check_round_trip;
+
+    use super::*;
+
+    #[test]
+    fn every_column_holds_its_own_field() {
+        let image = |pixels, hash| ImageFingerprint { pixels, hash };
+        let visuals = vec![vec![image(1, Some(2)), image(3, None)], vec![image(4, Some(5))]];
+        let row = [
+            FingerprintRow { entry: 6, outcome: Ok(RecordFingerprint { text: 7, visuals }) },
+            FingerprintRow { entry: 8, outcome: Err(Rejection::new(RejectCode::MediaCorrupt, "cut short")) },
+        ];
+        let folder = tempfile::tempdir().unwrap();
+        check_round_trip::<FingerprintTable, _>(folder.path(), &row).unwrap();
+    }
+}

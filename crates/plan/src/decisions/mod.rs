@@ -1,0 +1,79 @@
+//! Which records are delivered, how often, in which order, and in which shard.
+//!
+//! ```text
+//! candidates ─▶ filters ─▶ damage, decontamination ─▶ duplicates ─▶ draw ─▶ order ─▶ tasks
+//! ```
+//!
+//! **Invariant:** rejects and duplicates are removed before anything is drawn, so that ratios are those asked for.
+
+pub(crate) mod candidates;
+pub(crate) mod decontamination;
+mod delivered;
+mod draw;
+mod duplicates;
+mod exact;
+mod filters;
+mod fingerprints;
+mod near;
+pub(crate) mod tasks;
+
+use manyframe_base::Executor;
+use manyframe_samplers::Drawn;
+
+use crate::context::Context;
+use crate::decisions::candidates::Candidates;
+use crate::decisions::decontamination::find_contaminated;
+use crate::decisions::draw::draw;
+use crate::decisions::duplicates::{remove_exact_duplicates, remove_near_duplicates};
+use crate::decisions::filters::apply_filters;
+use crate::decisions::fingerprints::{Fingerprints, needs_fingerprints};
+use crate::decisions::tasks::{TaskSamples, cut_tasks};
+use crate::error::PlanError;
+
+/// The samples of a plan.
+pub(crate) struct DecidedSamples {
+    /// Every sample, in the order of delivery.
+    pub(crate) ordered: Vec<Drawn>,
+    /// The samples of each task.
+    pub(crate) tasks: Vec<TaskSamples>,
+}
+
+impl DecidedSamples {
+    /// The sample at a position in the order of delivery.
+    #[expect(clippy::indexing_slicing, reason = "tasks hold positions in `ordered` only")]
+    pub(crate) fn at(&self, position: usize) -> Drawn {
+        self.ordered[position]
+    }
+}
+
+/// Decides about every candidate, and completes the budgets of the sources.
+pub(crate) fn decide(
+    context: &Context,
+    candidates: &mut Candidates,
+    executor: Executor<'_>,
+) -> Result<DecidedSamples, PlanError> {
+    apply_filters(context, candidates)?;
+    let fingerprints = if needs_fingerprints(context) {
+        let mut fingerprints = Fingerprints::read_or_make(context, candidates, executor)?;
+        for (row, rejection) in std::mem::take(&mut fingerprints.damaged) {
+            candidates.reject(row, rejection);
+        }
+        for (row, rejection) in find_contaminated(context, &fingerprints, executor)? {
+            candidates.reject(row, rejection);
+        }
+        Some(fingerprints)
+    } else {
+        None
+    };
+    candidates.count_undecided(|budget| &mut budget.after_filters);
+    remove_exact_duplicates(context, candidates, executor)?;
+    if let Some(fingerprints) = &fingerprints {
+        remove_near_duplicates(&context.pipeline.file.duplicates, candidates, fingerprints);
+    }
+    candidates.count_undecided(|budget| &mut budget.available);
+    let drawn = draw(context, candidates)?;
+    let file = &context.pipeline.file;
+    let ordered = file.mix.order.arrange(candidates.rows(), &drawn, file.seed);
+    let tasks = cut_tasks(&file.output, candidates, &ordered);
+    Ok(DecidedSamples { ordered, tasks })
+}

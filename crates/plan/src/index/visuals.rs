@@ -1,0 +1,133 @@
+//! The visuals of a record as their headers describe them. No pixel is decoded.
+
+use manyframe_core::{BlobRef, Grid, MediaLocation, MediaRef, Record, RejectCode, Visual, VisualKind};
+use manyframe_format::ResolvedVisual;
+use manyframe_media::{MediaError, TilePolicy, plan_tiles};
+
+use crate::context::{Context, OpenSource};
+use crate::reduction::LengthReduction;
+
+/// A visual as its header describes it.
+#[derive(Debug, Clone)]
+pub(super) struct MeasuredVisual {
+    pub(super) resolved: ResolvedVisual,
+    /// Bytes that its images take in a shard, roughly.
+    pub(super) estimated_bytes: u64,
+    /// Width and height of an image that is cut into tiles here, so that there could be fewer of them.
+    pub(super) cut_from_px: Option<(u32, u32)>,
+    /// Equal for equal media; different for most others.
+    pub(super) signature: [u64; 3],
+}
+
+impl MeasuredVisual {
+    /// The visual with no more frames and tiles than the reduction keeps.
+    pub(super) fn reduced(&self, reduction: &LengthReduction, tiles: &TilePolicy) -> Self {
+        let resolved = match (self.resolved, reduction.max_frames, reduction.max_tiles, self.cut_from_px) {
+            (ResolvedVisual::Video { num_frames }, Some(most), ..) => {
+                ResolvedVisual::Video { num_frames: num_frames.min(most.get()) }
+            }
+            (ResolvedVisual::Tiled { .. }, _, Some(_), Some((width_px, height_px))) => {
+                ResolvedVisual::Tiled { grid: plan_tiles(width_px, height_px, &reduction.tile_policy(tiles)).grid }
+            }
+            (as_it_is, ..) => as_it_is,
+        };
+        let (before, after) = (self.resolved.num_images().max(1), resolved.num_images());
+        Self { resolved, estimated_bytes: self.estimated_bytes * after / before, ..self.clone() }
+    }
+}
+
+/// Measures the visuals of one record.
+pub(super) struct VisualMeter<'a> {
+    pub(super) context: &'a Context,
+    pub(super) open: &'a OpenSource,
+    pub(super) record: &'a Record,
+}
+
+impl VisualMeter<'_> {
+    /// Measures all visuals, in order.
+    ///
+    /// # Errors
+    ///
+    /// The first visual that cannot be shown, or failing storage.
+    pub(super) fn measure_all(&self) -> Result<Vec<MeasuredVisual>, MediaError> {
+        let measure = |(index, visual): (usize, Visual)| {
+            self.measure(visual).map_err(|error| in_visual(error, self.record, index))
+        };
+        self.record.visuals().enumerate().map(measure).collect()
+    }
+
+    fn measure(&self, visual: Visual) -> Result<MeasuredVisual, MediaError> {
+        let Self { context, open, record } = self;
+        let missing = || MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium");
+        let medium = record.media.get(visual.media).ok_or_else(missing)?;
+        if let MediaLocation::Prepared { images, grid } = &medium.location {
+            return Ok(measure_prepared(visual.kind, images, *grid));
+        }
+        if visual.kind == VisualKind::Video {
+            return self.measure_video(medium);
+        }
+        let header = open.media.image_header(&record.subset, medium)?;
+        let signature = [header.num_bytes, u64::from(header.width_px), u64::from(header.height_px)];
+        if visual.kind == VisualKind::Tiled {
+            let plan = plan_tiles(header.width_px, header.height_px, &context.tiles);
+            let edge_px = u64::from(context.tiles.edge_px.get());
+            let tile_pixels = plan.grid.num_tiles() * edge_px * edge_px;
+            let resolved = ResolvedVisual::Tiled { grid: plan.grid };
+            let cut_from_px = Some((header.width_px, header.height_px));
+            return Ok(MeasuredVisual {
+                resolved,
+                estimated_bytes: encoded_bytes(tile_pixels),
+                cut_from_px,
+                signature,
+            });
+        }
+        let (width_px, height_px) = context.images.delivered_px(header.width_px, header.height_px);
+        let is_unchanged = header.deliverable_as_is && (width_px, height_px) == (header.width_px, header.height_px);
+        let estimated_bytes =
+            if is_unchanged { header.num_bytes } else { encoded_bytes(u64::from(width_px) * u64::from(height_px)) };
+        Ok(MeasuredVisual { resolved: ResolvedVisual::Image, estimated_bytes, cut_from_px: None, signature })
+    }
+
+    fn measure_video(&self, medium: &MediaRef) -> Result<MeasuredVisual, MediaError> {
+        let chosen = self.open.media.choose_frames(&self.record.subset, medium, &self.context.sampling)?;
+        let (width_px, height_px) = self.context.frames.delivered_px(chosen.index.width_px, chosen.index.height_px);
+        let num_frames = chosen.wanted.len() as u64;
+        let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());
+        Ok(MeasuredVisual {
+            resolved: ResolvedVisual::Video { num_frames: num_frames as u32 },
+            estimated_bytes: encoded_bytes(num_frames * u64::from(width_px) * u64::from(height_px)),
+            cut_from_px: None,
+            signature: [chosen.num_bytes, num_frames, clip_start],
+        })
+    }
+}
+
+/// Names the visual of the record in the error.
+pub fn in_visual(error: MediaError, record: &Record, index: usize) -> MediaError {
+    match error {
+        MediaError::Rejected(rejection) => {
+            let name = record.media.get(index).map(|medium| format!(" {:?}", medium.location.name()));
+            let name = format!("medium {}{}", index + 1, name.unwrap_or_default());
+            MediaError::Rejected(rejection.map_detail(|detail| format!("{name}: {detail}")))
+        }
+        storage @ MediaError::Storage { .. } => storage,
+    }
+}
+
+/// Frames or tiles that an earlier build made are shown as they are.
+fn measure_prepared(kind: VisualKind, images: &[BlobRef], grid: Option<Grid>) -> MeasuredVisual {
+    let sizes = images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
+    let num_bytes: u64 = sizes.sum();
+    let resolved = match (kind, grid) {
+        (VisualKind::Video, _) => ResolvedVisual::Video { num_frames: images.len() as u32 },
+        (_, Some(grid)) => ResolvedVisual::Tiled { grid },
+        (_, None) => ResolvedVisual::Image,
+    };
+    let signature = [num_bytes, images.len() as u64, 0];
+    MeasuredVisual { resolved, estimated_bytes: num_bytes, cut_from_px: None, signature }
+}
+
+/// Bytes of a JPEG at quality 90, roughly: a quarter of a byte per pixel.
+fn encoded_bytes(num_pixels: u64) -> u64 {
+    num_pixels / 4
+}
