@@ -1,12 +1,13 @@
 #!/bin/sh
-# Puts together what a build with the feature `cuda` needs, from PyPI, on a machine without CUDA or GPU: cuda-toolkit.sh DIR
-# Then: . DIR/env && cargo build --features cuda. Such a program starts on any machine, and finds CUDA where there is a driver.
+# Installs from PyPI into DIR what a build with the feature `cuda` needs; the machine needs no GPU.
+# usage: cuda-toolkit.sh DIR, then: . DIR/env && cargo build --features cuda
+# The program starts on any machine, and uses CUDA where there is a driver.
 set -eu
 [ $# -eq 1 ] || { echo 'usage: cuda-toolkit.sh DIR' >&2; exit 2; }
 mkdir -p "$1/lib64"
 dir=$(cd "$1" && pwd)
 here=$(cd "$(dirname "$0")" && pwd)
-# A driver runs PTX of its own version of CUDA or of an older one: 13.0 is what drivers from 580 on run.
+# A driver runs PTX of its own version of CUDA or an older one; drivers from 580 on run 13.0.
 python3 -m pip install --quiet --no-deps --upgrade --target "$dir/wheels" nvidia-cuda-nvcc==13.0.88 nvidia-cuda-crt==13.0.88 \
   nvidia-nvvm==13.0.88 nvidia-cuda-runtime==13.0.96 nvidia-cuda-cccl==13.0.85 nvidia-curand==10.4.0.35
 cuda=$dir/wheels/nvidia/cu13

@@ -1,11 +1,11 @@
 #!/bin/bash
-# Checks and times everything that runs on a GPU of NVIDIA, where there is one.
+# Tests and times everything that runs on an NVIDIA GPU.
 #
-#   gpu-check.sh build DIR        builds the programs into DIR, on any machine with nvcc (kernels/cuda-toolkit.sh brings it)
-#   gpu-check.sh run DIR [OUT]    runs them from a checkout, and writes what it measured to OUT (default: out/gpu)
+#   gpu-check.sh build DIR        builds the programs into DIR, on any machine with nvcc (kernels/cuda-toolkit.sh installs it)
+#   gpu-check.sh run DIR [OUT]    runs them in a checkout, and writes the results to OUT (default: out/gpu)
 #
-# `run` needs a driver, CUDA's cuBLAS and cuRAND, and Python with torch and transformers for the comparison.
-# DEVICE=cpu and MODEL=DIRECTORY run the same script elsewhere, over a model that fits there.
+# `run` needs a driver, cuBLAS and cuRAND, and Python with torch and transformers.
+# DEVICE=cpu and MODEL=DIRECTORY run it without a GPU, on a smaller model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -15,7 +15,7 @@ mode=$1 dir=$2
 build() {
   features=${FEATURES-cuda}
   mkdir -p "$dir"
-  # Without video: FFmpeg's libraries cannot be taken along.
+  # Without video, because FFmpeg's libraries cannot be copied along.
   cargo build --release --locked --no-default-features --features "$features"
   cargo build --release --locked -p manyframe-validate --features "$features" --example prefill
   target=${CARGO_TARGET_DIR:-target}/release
@@ -36,19 +36,19 @@ run() {
   out=${1:-out/gpu}
   mkdir -p "$out"
   device=${DEVICE:-cuda}
-  # PyTorch's wheels bring CUDA's libraries, where the system has none.
+  # PyTorch's wheels contain CUDA's libraries, in case the system has none.
   wheels=$(python3 -c 'import importlib.util as u; s = u.find_spec("nvidia.cu13"); print(s.submodule_search_locations[0] + "/lib")' \
     2>/dev/null || true)
   export LD_LIBRARY_PATH="${wheels:+$wheels:}${LD_LIBRARY_PATH:-}"
   nvidia-smi --query-gpu=name,driver_version,memory.total --format=csv | tee "$out/card.csv" || [ "$device" = cpu ]
 
-  echo '== every CUDA kernel beside its CPU reference'
+  echo '== every CUDA kernel compared with its CPU version'
   "$dir/test-kernels" --nocapture --test-threads 1 | tee "$out/kernels.txt"
 
   for dtype in f32 bf16; do
-    # The CPU multiplies no bf16.
+    # On the CPU, f16 takes the place of bf16.
     [ "$device-$dtype" != cpu-bf16 ] || dtype=f16
-    echo "== the model beside transformers, in $dtype"
+    echo "== the model compared with transformers, in $dtype"
     CARGO_MANIFEST_DIR=$PWD/crates/validate MANYFRAME_DEVICE=$device MANYFRAME_DTYPE=$dtype \
       "$dir/test-validate" parity --nocapture --test-threads 1 | tee "$out/parity-$dtype.txt"
   done
@@ -58,7 +58,7 @@ run() {
     echo '== random weights in the shape of the 9B model: 19 GB on disk'
     "$dir/manyframe" model init "$model" --preset 9b
   fi
-  echo '== text, then images at 36 and at 144 tokens each: time, and the most memory so far'
+  echo '== text, then images at 36 and at 144 tokens each: time, and peak memory so far'
   "$dir/prefill" "$model" "$device" "${REPEATS:-3}" ${WORK:-8192 40960 102400 1000x36 1000x144} | tee "$out/ours.jsonl"
 
   echo "== PyTorch's Jamba of the same shape on the same device"

@@ -1,10 +1,10 @@
-"""Writes static libraries with every function of CUDA that cudarc names, so that one program runs with and without CUDA.
+"""Writes static libraries that stand in for CUDA's, so that one program runs with and without CUDA.
 
 usage: stand_ins.py DIR
 
-A program that is linked with the real libraries does not start where they are missing. One that is linked with these looks
-for them when it starts, beginning with the driver: where there is none, nothing else is opened, and each function returns
-its library's code for "no device". Each function is one jump through a table. For x86-64 Linux.
+A program linked with CUDA's libraries does not start where they are missing. These stand-ins define every function that cudarc
+names as a jump through a table. When the program starts, they load the real libraries and fill the table; without a driver,
+each function returns its library's code for "no device". For x86-64 Linux.
 """
 
 import json
@@ -13,7 +13,7 @@ import re
 import subprocess
 import sys
 
-# Library, module of cudarc that names its functions, files that hold it, and its code for "there is nothing".
+# Library, module of cudarc that names its functions, file names, and its code for "no device".
 LIBRARIES = [
     ("cuda", "driver", ["libcuda.so.1"], 100),  # CUDA_ERROR_NO_DEVICE
     ("cublas", "cublas", ["libcublas.so.13", "libcublas.so.12"], 1),  # CUBLAS_STATUS_NOT_INITIALIZED
@@ -71,11 +71,11 @@ def main() -> None:
         source = directory / f"{library}.c"
         source.write_text(SOURCE.format(code=code, names=quoted(names), files=quoted(files), number=len(names), library=library,
                                         jumps="\n".join(jumps)))
-        made = source.with_suffix(".o")
-        subprocess.run(["cc", "-O2", "-fPIC", "-c", source, "-o", made], check=True)
+        compiled = source.with_suffix(".o")
+        subprocess.run(["cc", "-O2", "-fPIC", "-c", source, "-o", compiled], check=True)
         archive = directory / f"lib{library}.a"
         archive.unlink(missing_ok=True)
-        subprocess.run(["ar", "rcs", archive, made], check=True)
+        subprocess.run(["ar", "rcs", archive, compiled], check=True)
         print(f"{archive.name}: {len(names)} functions")
 
 
