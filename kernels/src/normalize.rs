@@ -21,6 +21,10 @@ pub struct Normalization {
 }
 
 /// Normalises `[B, H, W, 3]` bytes to `[B, 3, H, W]` values of this type.
+///
+/// # Errors
+///
+/// Pixels that are not bytes, or do not have three channels.
 pub fn normalize_images(pixels: &Tensor, normalization: Normalization, dtype: DType) -> Result<Tensor> {
     if pixels.dtype() != DType::U8 {
         bail!("pixels are {:?}, expected bytes", pixels.dtype());

@@ -76,6 +76,10 @@ impl Pool {
 }
 
 /// The mean of each block, row by row: `[B, inputs, C]` to `[B, outputs, C]`, summed in `f32`.
+///
+/// # Errors
+///
+/// Grids of another size.
 pub fn pool(grids: &Tensor, pool: Pool) -> Result<Tensor> {
     prepared(grids)?.apply_op1_no_bwd(&PoolOp(pool))?.to_dtype(grids.dtype())
 }

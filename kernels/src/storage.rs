@@ -59,6 +59,10 @@ pub(crate) fn expect_shape(name: &str, tensor: &Tensor, expected: &[usize]) -> R
 
 /// The peak number of bytes in use in a GPU's default memory pool, from which tensors are allocated; `None` on the CPU, where
 /// the operating system keeps count.
+///
+/// # Errors
+///
+/// The driver does not answer.
 pub fn peak_device_bytes(device: &Device) -> Result<Option<u64>> {
     match device {
         #[cfg(feature = "cuda")]

@@ -5,6 +5,7 @@
     clippy::print_stdout,
     reason = "helpers of tests, which clippy does not recognise as tests"
 )]
+#![expect(clippy::indexing_slicing, reason = "as above; a wrong index fails the test")]
 #![expect(clippy::cast_possible_wrap, reason = "lengths of some thousands")]
 
 mod isolation;

@@ -46,7 +46,7 @@ impl BlockwiseAttention<'_> {
         let queries = grouped(&self.inputs.q.narrow(0, block.first_query, block.num_queries)?, self.sizes)?;
         let mut blocks_of_keys = (0..block.num_keys()).step_by(self.max_keys).map(|first| -> Result<_> {
             let keys = first..block.num_keys().min(first + self.max_keys);
-            let values = self.by_group(self.inputs.v, block, &keys)?;
+            let values = by_group(self.inputs.v, block, &keys)?;
             Ok((self.scores(&queries, block, keys)?, values))
         });
         let Some(first) = blocks_of_keys.next() else { bail!("a block of queries sees no key") };
@@ -62,18 +62,18 @@ impl BlockwiseAttention<'_> {
     /// Scores of a range of the sample's keys, −∞ for keys that come after their query:
     /// `[groups, heads per group × queries, keys]`, `f32`.
     fn scores(&self, queries: &Tensor, block: QueryBlock, keys: Range<usize>) -> Result<Tensor> {
-        let scores = queries.matmul(&self.by_group(self.inputs.k, block, &keys)?.t()?)?.to_dtype(DType::F32)?;
+        let scores = queries.matmul(&by_group(self.inputs.k, block, &keys)?.t()?)?.to_dtype(DType::F32)?;
         let shape = (self.sizes.num_groups, self.sizes.heads_per_group(), block.num_queries, keys.len());
         match mask(block, keys, queries.device())? {
             None => Ok(scores),
             Some(mask) => scores.reshape(shape)?.broadcast_add(&mask)?.reshape(scores.shape()),
         }
     }
+}
 
-    /// A range of the sample's keys or values, `[groups, keys, width]`.
-    fn by_group(&self, tensor: &Tensor, block: QueryBlock, keys: &Range<usize>) -> Result<Tensor> {
-        tensor.narrow(0, block.first_key + keys.start, keys.len())?.transpose(0, 1)?.contiguous()
-    }
+/// A range of the sample's keys or values, `[groups, keys, width]`.
+fn by_group(tensor: &Tensor, block: QueryBlock, keys: &Range<usize>) -> Result<Tensor> {
+    tensor.narrow(0, block.first_key + keys.start, keys.len())?.transpose(0, 1)?.contiguous()
 }
 
 /// Softmax over the keys so far, `[groups, heads per group × queries, ·]`, `f32`.

@@ -13,13 +13,13 @@ fn tensor(shape: (usize, usize, usize), salt: usize) -> Tensor {
     Tensor::from_vec(values.collect::<Vec<_>>(), shape, &Device::Cpu).unwrap()
 }
 
-struct Case {
+struct AttentionCase {
     q: Tensor,
     k: Tensor,
     v: Tensor,
 }
 
-impl Case {
+impl AttentionCase {
     fn new(num_tokens: usize, (num_heads, num_groups, width): (usize, usize, usize)) -> Self {
         let keys = (num_tokens, num_groups, width);
         Self { q: tensor((num_tokens, num_heads, width), 1), k: tensor(keys, 500), v: tensor(keys, 900) }
@@ -89,7 +89,7 @@ fn max_difference(left: &[f32], right: &[f32]) -> f32 {
 #[test]
 fn both_versions_follow_the_definition() {
     let packing = PackedSamples::from_lengths([150, 1, 70, 33]);
-    let case = Case::new(254, (6, 2, 24));
+    let case = AttentionCase::new(254, (6, 2, 24));
     let truth = case.by_definition(&packing);
     assert!(max_difference(&case.run(&packing, 254, on_cpu), &truth) < 2e-6);
     let blocks = case.run(&packing, 254, in_blocks(16, 40));
@@ -98,7 +98,7 @@ fn both_versions_follow_the_definition() {
 
 #[test]
 fn nan_reaches_exactly_the_tokens_that_see_it() {
-    let mut case = Case::new(80, (2, 1, 8));
+    let mut case = AttentionCase::new(80, (2, 1, 8));
     let poison = Tensor::full(f32::NAN, (1, 1, 8), &Device::Cpu).unwrap();
     case.k = Tensor::cat(&[&case.k.narrow(0, 0, 70).unwrap(), &poison, &case.k.narrow(0, 71, 9).unwrap()], 0).unwrap();
     let outputs = case.run(&PackedSamples::from_lengths([40, 40]), 80, on_cpu);
@@ -109,9 +109,9 @@ fn nan_reaches_exactly_the_tokens_that_see_it() {
 
 #[test]
 fn shapes_that_do_not_fit_are_rejected() {
-    let case = Case::new(4, (3, 2, 8));
+    let case = AttentionCase::new(4, (3, 2, 8));
     assert!(attention(case.inputs(), &TokenWindow::of_one(4)).is_err(), "3 heads share 2 groups");
-    let case = Case::new(4, (4, 2, 8));
+    let case = AttentionCase::new(4, (4, 2, 8));
     assert!(attention(case.inputs(), &TokenWindow::of_one(3)).is_err(), "4 tokens in a window of 3");
     let other = tensor((4, 2, 16), 1);
     assert!(
@@ -131,7 +131,7 @@ proptest! {
         sizes in prop::sample::select(vec![(1, 1, 4), (4, 2, 16), (4, 1, 20)]),
     ) {
         let packing = PackedSamples::from_lengths(lengths);
-        let case = Case::new(packing.num_tokens(), sizes);
+        let case = AttentionCase::new(packing.num_tokens(), sizes);
         let whole = case.run(&packing, usize::MAX, on_cpu);
         prop_assert!(max_difference(&whole, &case.run(&packing, step, on_cpu)) < 2e-6);
         prop_assert!(max_difference(&whole, &case.run(&packing, step, in_blocks(7, 9))) < 4e-6);

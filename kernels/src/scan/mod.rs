@@ -72,6 +72,10 @@ pub fn selective_scan(scan: ScanInputs<'_>, window: &TokenWindow) -> Result<Scan
 }
 
 /// The state before the first token of a sequence: `[D, N]` zeros.
+///
+/// # Errors
+///
+/// Too little memory.
 pub fn initial_state(num_channels: usize, num_states: usize, device: &Device) -> Result<Tensor> {
     Tensor::zeros((num_channels, num_states), DType::F32, device)
 }

@@ -71,7 +71,7 @@ impl Checkpoint {
         let mut checkpoint = Self { directory: directory.to_owned(), config, is_random, tensors: BTreeMap::new() };
         let mut problems = Vec::new();
         for (path, contents) in files::list(directory)? {
-            checkpoint.add_file(Arc::new(TensorFile::open(&path)?), contents, &mut problems);
+            checkpoint.add_file(&Arc::new(TensorFile::open(&path)?), contents, &mut problems);
         }
         checkpoint.compare(&mut problems);
         if problems.is_empty() {
@@ -134,7 +134,7 @@ impl Checkpoint {
         convert().map_err(ValidateError::compute("a tensor of the model"))
     }
 
-    fn add_file(&mut self, file: Arc<TensorFile>, contents: FileContents, problems: &mut Vec<String>) {
+    fn add_file(&mut self, file: &Arc<TensorFile>, contents: FileContents, problems: &mut Vec<String>) {
         // Sorted, so that problems are listed in a fixed order.
         let tensors: BTreeMap<String, _> = file.metadata.tensors().into_iter().collect();
         for (written_name, info) in tensors {
@@ -146,7 +146,7 @@ impl Checkpoint {
             let (start, end) = info.data_offsets;
             let shape = info.shape.clone();
             let (start, num_bytes) = (start as u64, end - start);
-            let location = TensorLocation { file: Arc::clone(&file), dtype, shape, start, num_bytes };
+            let location = TensorLocation { file: Arc::clone(file), dtype, shape, start, num_bytes };
             if self.tensors.insert(name, location).is_some() {
                 problems.push(format!("there twice: {written_name} in {}", file.path.display()));
             }

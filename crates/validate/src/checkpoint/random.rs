@@ -120,8 +120,8 @@ struct RandomNumbers(u64);
 impl RandomNumbers {
     fn new(seed: u64, name: &str) -> Self {
         let Digest(bytes) = Digest::of_fields([&seed.to_le_bytes()[..], name.as_bytes()]);
-        let [a, b, c, d, e, f, g, h, ..] = bytes;
-        Self(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+        // The first 8 bytes, little-endian.
+        Self(bytes.into_iter().take(8).rev().fold(0, |seed, byte| seed << 8 | u64::from(byte)))
     }
 
     fn bits(&mut self) -> u64 {

@@ -67,11 +67,19 @@ impl Jamba {
     }
 
     /// The embeddings of token ids, `[n, hidden]`.
+    ///
+    /// # Errors
+    ///
+    /// An id that is not in the vocabulary, or too little memory.
     pub fn embed(&self, ids: &[u32]) -> Result<Tensor> {
         self.embedding.index_select(&Tensor::from_slice(ids, ids.len(), self.embedding.device())?, 0)
     }
 
     /// The state before the first window.
+    ///
+    /// # Errors
+    ///
+    /// Too little memory.
     pub fn start(&self) -> Result<JambaState> {
         let states = self.layers.iter().map(|layer| match &layer.mixer {
             Mixer::Mamba(mamba) => mamba.start().map(LayerState::Mamba),
@@ -105,6 +113,10 @@ impl Jamba {
 
     /// The logits of hidden states, `[n, vocabulary]`. [`manyframe_kernels::cross_entropy`] needs less memory if only losses are
     /// wanted.
+    ///
+    /// # Errors
+    ///
+    /// Another width, or too little memory.
     pub fn logits(&self, hidden: &Tensor) -> Result<Tensor> {
         hidden.matmul(&self.head.t()?)
     }
