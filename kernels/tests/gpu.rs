@@ -33,14 +33,14 @@ fn noise(shape: &[usize], salt: usize) -> Tensor {
 }
 
 /// Runs a computation on the CPU in `f32` and on the GPU in every type, and compares.
-fn check(inputs: &[Tensor], run: impl Fn(&[Tensor]) -> Tensor) {
+fn check<const N: usize>(inputs: &[Tensor; N], run: impl Fn(&[Tensor; N]) -> Tensor) {
     let Some(gpu) = gpu() else { return };
     for (dtype, tolerance) in TYPES {
         // Rounded first, so that both see the same numbers.
-        let rounded: Vec<Tensor> = inputs.iter().map(|t| t.to_dtype(dtype).unwrap()).collect();
-        let wide: Vec<Tensor> = rounded.iter().map(|t| t.to_dtype(DType::F32).unwrap()).collect();
+        let rounded = inputs.each_ref().map(|t| t.to_dtype(dtype).unwrap());
+        let wide = rounded.each_ref().map(|t| t.to_dtype(DType::F32).unwrap());
         let truth = run(&wide);
-        let there: Vec<Tensor> = rounded.iter().map(|t| t.to_device(&gpu).unwrap()).collect();
+        let there = rounded.each_ref().map(|t| t.to_device(&gpu).unwrap());
         let ours = run(&there).to_device(&Device::Cpu).unwrap().to_dtype(DType::F32).unwrap();
         let scale = truth.abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap().max(1.0);
         let difference = (ours - truth).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
@@ -59,15 +59,15 @@ fn scan_agrees() {
         let (tokens, channels) = (500, 130);
         let wide = |salt| noise(&[tokens, channels], salt);
         let narrow = |salt| noise(&[tokens, num_states], salt);
-        check(&[wide(1), wide(2), wide(3), narrow(4), narrow(5)], |t| {
-            let device = t[0].device();
+        check(&[wide(1), wide(2), wide(3), narrow(4), narrow(5)], |[u, dt, z, b, c]| {
+            let device = u.device();
             let a = (noise(&[channels, num_states], 6).exp().unwrap() * -1.0).unwrap().to_device(device).unwrap();
             let d = noise(&[channels], 7).to_device(device).unwrap();
             let mut state = noise(&[channels, num_states], 8).to_device(device).unwrap();
             let packing = packing();
             let windows = packing.windows(128).map(|window| {
                 let rows = |t: &Tensor| t.narrow(0, window.start(), window.num_tokens()).unwrap();
-                let (u, dt, z, b, c) = (rows(&t[0]), rows(&t[1]), rows(&t[2]), rows(&t[3]), rows(&t[4]));
+                let (u, dt, z, b, c) = (rows(u), rows(dt), rows(z), rows(b), rows(c));
                 let scan = ScanInputs { u: &u, dt: &dt, z: &z, a: &a, b: &b, c: &c, d: &d, state: &state };
                 let scanned = selective_scan(scan, &window).unwrap();
                 state = scanned.state;
@@ -81,12 +81,12 @@ fn scan_agrees() {
 #[test]
 fn convolution_agrees() {
     let (channels, taps) = (70, 4);
-    check(&[noise(&[500, channels], 1), noise(&[channels, taps], 2), noise(&[channels], 3)], |t| {
-        let mut history = Tensor::zeros((taps - 1, channels), t[0].dtype(), t[0].device()).unwrap();
+    check(&[noise(&[500, channels], 1), noise(&[channels, taps], 2), noise(&[channels], 3)], |[x, weight, bias]| {
+        let mut history = Tensor::zeros((taps - 1, channels), x.dtype(), x.device()).unwrap();
         let packing = packing();
         let windows = packing.windows(60).map(|window| {
-            let x = t[0].narrow(0, window.start(), window.num_tokens()).unwrap();
-            let conv = ConvInputs { x: &x, history: &history, weight: &t[1], bias: &t[2] };
+            let x = x.narrow(0, window.start(), window.num_tokens()).unwrap();
+            let conv = ConvInputs { x: &x, history: &history, weight, bias };
             let convolved = causal_conv(conv, &window).unwrap();
             history = convolved.history;
             convolved.y
@@ -97,23 +97,22 @@ fn convolution_agrees() {
 
 #[test]
 fn attention_agrees() {
-    check(&[noise(&[500, 8, 64], 1), noise(&[500, 2, 64], 2), noise(&[500, 2, 64], 3)], |t| {
-        let inputs = AttentionInputs { q: &t[0], k: &t[1], v: &t[2] };
-        attention(inputs, &packing().window(0..500)).unwrap()
+    check(&[noise(&[500, 8, 64], 1), noise(&[500, 2, 64], 2), noise(&[500, 2, 64], 3)], |[q, k, v]| {
+        attention(AttentionInputs { q, k, v }, &packing().window(0..500)).unwrap()
     });
 }
 
 #[test]
 fn pooling_agrees() {
-    check(&[noise(&[3, 576, 40], 1)], |t| pool(&t[0], Pool::two_d(24, 2).unwrap()).unwrap());
-    check(&[noise(&[3, 576, 40], 1)], |t| pool(&t[0], Pool::one_d(576, 4).unwrap()).unwrap());
+    check(&[noise(&[3, 576, 40], 1)], |[grids]| pool(grids, Pool::two_d(24, 2).unwrap()).unwrap());
+    check(&[noise(&[3, 576, 40], 1)], |[grids]| pool(grids, Pool::one_d(576, 4).unwrap()).unwrap());
 }
 
 #[test]
 fn losses_agree() {
     let targets: Vec<u32> = (0..50).map(|row| row * 17 % 1000).collect();
-    check(&[noise(&[50, 64], 1), noise(&[1000, 64], 2)], |t| {
-        cross_entropy(CrossEntropyInputs { hidden: &t[0], head: &t[1], targets: &targets }).unwrap()
+    check(&[noise(&[50, 64], 1), noise(&[1000, 64], 2)], |[hidden, head]| {
+        cross_entropy(CrossEntropyInputs { hidden, head, targets: &targets }).unwrap()
     });
 }
 
