@@ -57,8 +57,13 @@ fn rank_of_long_purpose(fields: [&[u8]; 4]) -> u64 {
 }
 
 fn first_bits(hash: &blake3::Hash) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = *hash.as_bytes();
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+    u64::from_le_bytes(first_eight(hash.as_bytes()))
+}
+
+fn first_eight(digest: &[u8; 32]) -> [u8; 8] {
+    let mut first = [0; 8];
+    first.copy_from_slice(digest.split_at(8).0);
+    first
 }
 
 impl Digest {
@@ -69,8 +74,7 @@ impl Digest {
 
     /// Its first 64 bits, for tables that need no more.
     pub fn first_bits(&self) -> u64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        u64::from_be_bytes([a, b, c, d, e, f, g, h])
+        u64::from_be_bytes(first_eight(&self.0))
     }
 
     /// The digest of a sequence of fields, each with its length: where a field ends matters.

@@ -43,6 +43,9 @@ pub trait TypedIndex: Copy {
     fn from_position(position: usize) -> Self;
 
     /// The position that it counts.
+    ///
+    /// # Panics
+    /// Where memory could not hold so many of them.
     fn position(self) -> usize;
 }
 
@@ -55,13 +58,12 @@ macro_rules! typed_index {
         #[serde(transparent)]
         pub struct $name(pub $number);
 
+        // Both panics are documented: no build has so many sources or records.
         impl TypedIndex for $name {
-            #[expect(clippy::expect_used, reason = "documented; no build has so many sources or records")]
             fn from_position(position: usize) -> Self {
                 Self(<$number>::try_from(position).expect("the position is in the range of the index"))
             }
 
-            #[expect(clippy::expect_used, reason = "documented; indices count things that are in memory")]
             fn position(self) -> usize {
                 usize::try_from(self.0).expect("the index is in the range of the address space")
             }

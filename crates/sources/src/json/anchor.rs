@@ -58,7 +58,7 @@ impl Anchors {
         let Some(line) = last_line else { return };
         // In an indented file nothing else begins so; in others, what is inside of records may begin lines as well.
         let inner = record.get(1..).unwrap_or_default();
-        let inner = inner.get(..inner.iter().take_while(|&&byte| is_space(byte)).count()).unwrap_or_default();
+        let (inner, _) = inner.split_at(inner.iter().take_while(|&&byte| is_space(byte)).count());
         let inner_line = memchr::memrchr(b'\n', inner).and_then(|at| inner.get(at..));
         if line.len() > 1 || inner_line.is_none_or(|inner| inner.len() > line.len()) {
             self.openings = vec![b"{".to_vec()];

@@ -117,14 +117,14 @@ impl<R: Read> Elements<R> {
         loop {
             let bytes = self.window.bytes();
             let length = bytes.iter().position(|&byte| !is_between(byte)).unwrap_or(bytes.len());
-            let passed = bytes.get(..length).unwrap_or_default();
+            let (passed, rest) = bytes.split_at(length);
             match passed.iter().rfind(|byte| matches!(byte, b'[' | b']')) {
                 Some(b'[') => self.brackets = Brackets::Open,
                 Some(_) => self.brackets = Brackets::Closed,
                 None => {}
             }
             self.between.extend(passed.iter().take(MAX_BETWEEN_BYTES.saturating_sub(self.between.len())));
-            let is_all = length == bytes.len();
+            let is_all = rest.is_empty();
             self.window.consume(length);
             if !is_all || !self.window.grow()? {
                 return Ok(());
@@ -141,7 +141,7 @@ impl<R: Read> Elements<R> {
         while self.window.bytes().len() < OPENING_BYTES && self.window.grow()? {}
         let record = self.window.bytes();
         let bracket = self.between.iter().rposition(|&byte| byte == b'[');
-        let between = self.between.get(bracket.map_or(0, |at| at + 1)..).unwrap_or_default();
+        let between = self.between.split_at(bracket.map_or(0, |at| at + 1)).1;
         self.anchors.learn(between, record.get(..OPENING_BYTES).unwrap_or(record), place);
         Ok(())
     }
@@ -172,7 +172,7 @@ impl<R: Read> Elements<R> {
     fn may_follow(&mut self, end: usize) -> io::Result<bool> {
         let mut from = end;
         loop {
-            let rest = self.window.bytes().get(from..).unwrap_or_default();
+            let rest = self.window.bytes().split_at(from).1;
             if let Some(byte) = rest.iter().find(|&&byte| !is_space(byte)) {
                 return Ok(matches!(byte, b',' | b']' | b'[' | b'{'));
             }
@@ -203,7 +203,7 @@ impl<R: Read> Elements<R> {
 
     /// The end of a damaged record before another: white space and commas between them are not part of it.
     fn end_before(&self, next: usize) -> usize {
-        let bytes = self.window.bytes().get(..next).unwrap_or_default();
+        let bytes = self.window.bytes().split_at(next).0;
         bytes.iter().rposition(|&byte| !is_space(byte) && byte != b',').map_or(1, |last| last + 1)
     }
 

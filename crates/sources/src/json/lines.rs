@@ -34,8 +34,8 @@ impl<R: Read> Lines<R> {
         let mut searched = 0;
         loop {
             let bytes = self.window.bytes();
-            if let Some(at) = bytes.get(searched..).and_then(|rest| memchr(b'\n', rest)) {
-                let line = bytes.get(..searched + at).unwrap_or_default().trim_ascii_end();
+            if let Some(at) = memchr(b'\n', bytes.split_at(searched).1) {
+                let line = bytes.split_at(searched + at).0.trim_ascii_end();
                 let (num_bytes, body) = (line.len(), whole(line));
                 return Ok(Some(self.take(num_bytes, body)));
             }

@@ -58,7 +58,7 @@ pub(crate) fn format_of(head: &[u8]) -> Result<FileFormat, NotRecords> {
     if head.starts_with(b"PAR1") {
         return Ok(FileFormat::Rows);
     }
-    let text = head.get(byte_order_mark_length(head)..).unwrap_or_default();
+    let text = head.split_at(byte_order_mark_length(head)).1;
     let text = text.trim_ascii_start();
     if let Some(&(_, found, advice)) = KNOWN.iter().find(|(start, ..)| text.starts_with(start)) {
         return Err(NotRecords { found, advice });
@@ -69,14 +69,14 @@ pub(crate) fn format_of(head: &[u8]) -> Result<FileFormat, NotRecords> {
             advice: "unpack it first, and name the annotation file in it",
         });
     }
-    match text.first() {
-        None => Err(NotRecords { found: "empty", advice: "download it again, or leave it out" }),
-        Some(b'[') => format_of_array(text.get(1..).unwrap_or_default()),
-        Some(b'{') => format_of_objects(text),
-        Some(byte) if byte.is_ascii_graphic() => {
+    match text {
+        [] => Err(NotRecords { found: "empty", advice: "download it again, or leave it out" }),
+        [b'[', items @ ..] => format_of_array(items),
+        [b'{', ..] => format_of_objects(text),
+        [byte, ..] if byte.is_ascii_graphic() => {
             Err(NotRecords { found: "text, but not JSON", advice: "convert it to JSON lines" })
         }
-        Some(_) => Err(BINARY),
+        [_, ..] => Err(BINARY),
     }
 }
 

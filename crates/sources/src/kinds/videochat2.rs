@@ -36,7 +36,7 @@ pub(crate) const READER: KindReader =
 pub(crate) fn subset_of_path(path: &Path) -> String {
     let directories: Vec<_> = path.parent().into_iter().flat_map(Path::iter).filter_map(|name| name.to_str()).collect();
     let start = directories.iter().rposition(|name| matches!(*name, "image" | "video" | "text"));
-    start.and_then(|start| directories.get(start..)).unwrap_or_default().join("/")
+    start.map_or_else(String::new, |start| directories.split_at(start).1.join("/"))
 }
 
 fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
