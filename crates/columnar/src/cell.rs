@@ -1,7 +1,7 @@
 //! Single binary cells of Parquet files, such as the bytes of one image.
 //!
-//! Reading on from where the last cell was costs one row; jumping costs one page where the file has a page index, and
-//! a scan from the beginning of the row group where it has none.
+//! Reading the next row costs one row. Jumping costs one page if the file has a page index, and a scan from the
+//! beginning of the row group if it has none.
 
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,42 +12,55 @@ use arrow::datatypes::DataType;
 use crate::error::ColumnarError;
 use crate::file::{GroupPart, ParquetFile};
 use crate::guard::RecordBatches;
-use crate::shape::{LeafKind, Shape};
+use crate::shape::{LeafKind, Shape, list_bounds};
 
-/// Most files whose footers are kept, and most cursors that stand ready within them.
+/// Most files whose footers are kept, and most idle cursors in them.
 const MAX_OPEN: usize = 16;
-/// Most memory of the cursors that stand ready, in bytes, by estimate. One may stand ready whatever it takes.
+/// Most memory of idle cursors, in bytes, by estimate. One may be idle whatever it takes.
 const MAX_IDLE_BYTES: u64 = 1 << 30;
-/// How many rows are read over rather than jumped over.
-const MAX_READ_OVER: u64 = 64;
+/// How many rows are read and dropped rather than jumped over.
+const MAX_DROPPED_ROWS: u64 = 64;
 
-/// Reads binary cells, and keeps open what it reads: up to 16 files and 1 GiB. Meant to be shared by threads.
+/// Reads binary cells, and keeps files open: up to 16 files and 1 GiB. Threads share it.
 ///
-/// Cells are best asked for in the order of the file. A cursor holds a page, and a page may be as large as its writer
+/// Cells are read fastest in the order of the file. A cursor holds a page, and a page may be as large as its writer
 /// made it: Arrow's writers put up to 1024 images into one.
 #[derive(Debug, Default)]
 pub struct CellReader {
-    open: Mutex<Open>,
+    open: Mutex<OpenFiles>,
+}
+
+/// Where a cell is.
+#[derive(Debug, Clone, Copy)]
+pub struct CellLocation<'a> {
+    /// The file.
+    pub file: &'a Path,
+    /// The column.
+    pub column: &'a str,
+    /// The row, from 0.
+    pub row: u64,
+    /// The element of the list; 0 if the column is not a list.
+    pub index: u32,
 }
 
 /// What is open and not in use by a thread; the most recently used last.
 #[derive(Debug, Default)]
-struct Open {
+struct OpenFiles {
     files: Vec<Arc<ParquetFile>>,
-    cursors: Vec<Cursor>,
+    cursors: Vec<CellCursor>,
 }
 
-/// A place in a column from which rows can be read on.
-struct Cursor {
+/// A position in a column, from which its rows can be read.
+struct CellCursor {
     file: Arc<ParquetFile>,
     leaf: usize,
     group: usize,
     batches: RecordBatches,
     /// Memory it takes, by estimate.
     num_bytes: u64,
-    /// Row that `batches` gives next.
+    /// Row that `batches` returns next.
     next_row: u64,
-    /// The row before it, if it was read: its images are often asked for one by one.
+    /// The row before it, if it was read: its images are often read one by one.
     last: Option<ArrayRef>,
 }
 
@@ -57,11 +70,13 @@ impl CellReader {
         Self::default()
     }
 
-    /// The bytes of a cell: of a column that is `list<struct<bytes, …>>`, `struct<bytes, …>`, `list<binary>` or `binary`.
+    /// The bytes of a cell in a column that is `list<struct<bytes, …>>`, `struct<bytes, …>`, `list<binary>` or `binary`.
+    /// `None` if the cell is null, or its list has fewer elements.
     ///
-    /// `index` is the element of the list, and must be 0 where the column is not a list.
-    /// `None`: the cell is null, or the list has fewer elements. A row or column that the file does not have is an error.
-    pub fn read(&self, file: &Path, column: &str, row: u64, index: u32) -> Result<Option<Vec<u8>>, ColumnarError> {
+    /// # Errors
+    /// If the file cannot be read, or has no such row or column, or the column is of another type.
+    pub fn read(&self, location: &CellLocation<'_>) -> Result<Option<Vec<u8>>, ColumnarError> {
+        let &CellLocation { file, column, row, index } = location;
         let file = self.file(file)?;
         let leaf = bytes_leaf(&file, column)?;
         if row >= file.num_rows {
@@ -69,7 +84,7 @@ impl CellReader {
         }
         let mut cursor = match self.take_cursor(&file, leaf, row) {
             Some(cursor) => cursor,
-            None => Cursor::open(file, leaf, row)?,
+            None => CellCursor::open(file, leaf, row)?,
         };
         let bytes = cell(&cursor.row(row)?, 0, index).map(<[u8]>::to_vec);
         self.put_back(cursor);
@@ -97,8 +112,8 @@ impl CellReader {
         Ok(file)
     }
 
-    /// The cursor that stands at the row or closest before it.
-    fn take_cursor(&self, file: &ParquetFile, leaf: usize, row: u64) -> Option<Cursor> {
+    /// The cursor that is at the row or closest before it.
+    fn take_cursor(&self, file: &ParquetFile, leaf: usize, row: u64) -> Option<CellCursor> {
         self.with_open(|open| {
             let candidates = open.cursors.iter().enumerate();
             let (position, _) = candidates
@@ -108,33 +123,33 @@ impl CellReader {
         })
     }
 
-    fn put_back(&self, cursor: Cursor) {
+    fn put_back(&self, cursor: CellCursor) {
         self.with_open(|open| {
             open.cursors.push(cursor);
             let idle_bytes =
-                |open: &Open| open.cursors.iter().map(|cursor| cursor.num_bytes).fold(0, u64::saturating_add);
+                |open: &OpenFiles| open.cursors.iter().map(|cursor| cursor.num_bytes).fold(0, u64::saturating_add);
             while open.cursors.len() > MAX_OPEN || (open.cursors.len() > 1 && idle_bytes(open) > MAX_IDLE_BYTES) {
                 open.cursors.remove(0);
             }
         });
     }
 
-    fn with_open<T>(&self, use_open: impl FnOnce(&mut Open) -> T) -> T {
+    fn with_open<T>(&self, use_open: impl FnOnce(&mut OpenFiles) -> T) -> T {
         // A thread that panicked left whole cursors behind: they are moved in and out, never changed in place.
         use_open(&mut self.open.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-impl std::fmt::Debug for Cursor {
+impl std::fmt::Debug for CellCursor {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Cursor")
+        f.debug_struct("CellCursor")
             .field("file", &self.file.path)
             .field("next_row", &self.next_row)
             .finish_non_exhaustive()
     }
 }
 
-impl Cursor {
+impl CellCursor {
     fn open(file: Arc<ParquetFile>, leaf: usize, row: u64) -> Result<Self, ColumnarError> {
         let group = file.group_of(row);
         let rows = file.group_rows(group);
@@ -144,7 +159,7 @@ impl Cursor {
         Ok(Self { file, leaf, group, batches, num_bytes, next_row: row, last: None })
     }
 
-    /// How many rows lie before the one asked for; `None` if opening another cursor is better.
+    /// How many rows are before this one; `None` if opening another cursor is better.
     fn distance(&self, file: &ParquetFile, leaf: usize, row: u64) -> Option<u64> {
         if self.file.path != file.path || self.leaf != leaf || self.group != file.group_of(row) {
             return None;
@@ -153,7 +168,7 @@ impl Cursor {
             return Some(0);
         }
         let distance = row.checked_sub(self.next_row)?;
-        (distance <= MAX_READ_OVER || !file.has_page_index(self.group)).then_some(distance)
+        (distance <= MAX_DROPPED_ROWS || !file.has_page_index(self.group)).then_some(distance)
     }
 
     fn row(&mut self, row: u64) -> Result<ArrayRef, ColumnarError> {
@@ -177,7 +192,7 @@ fn bytes_leaf(file: &ParquetFile, column: &str) -> Result<usize, ColumnarError> 
         element => Some(element),
     };
     match value {
-        // Where all bytes are absent, writers give the column Arrow's type `null`.
+        // If all bytes are absent, writers declare the column as Arrow's type `null`.
         Some(Shape::Leaf { leaf, kind: LeafKind::Binary | LeafKind::Absent }) => Ok(*leaf),
         _ => Err(ColumnarError::ColumnType {
             path: file.path.clone(),
@@ -196,7 +211,7 @@ fn cell(array: &dyn Array, row: usize, index: u32) -> Option<&[u8]> {
     match array.data_type() {
         DataType::List(_) => {
             let list = array.as_list::<i32>();
-            let (start, end) = (*list.offsets().get(row)?, *list.offsets().get(row + 1)?);
+            let (start, end) = list_bounds(list, row);
             let element = i32::try_from(index).ok().and_then(|index| start.checked_add(index))?;
             if element >= end {
                 return None;

@@ -12,6 +12,7 @@ use arrow::array::{
 use arrow::datatypes::{Float64Type, Int32Type, Int64Type, UInt64Type};
 
 use crate::column::{Column, ColumnType};
+use crate::shape::list_bounds;
 
 /// Hands out the cells of one row, in the order of the columns.
 ///
@@ -198,8 +199,8 @@ impl<'a> RowCells<'a> {
         let column = self.next_column();
         let value = match &column.values {
             Values::List(lists, elements) if lists.is_valid(self.row) => {
-                let range = lists.offsets().get(self.row).zip(lists.offsets().get(self.row + 1));
-                range.map(|(&start, &end)| ListCells { elements, range: start as usize..end as usize })
+                let (start, end) = list_bounds(lists, self.row);
+                Some(ListCells { elements, range: start as usize..end as usize })
             }
             _ => None,
         };

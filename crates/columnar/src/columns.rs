@@ -28,7 +28,7 @@ pub trait Columns {
     /// Writes one cell for each column, in their order.
     fn write(value: Self::Input<'_>, cells: &mut CellWriter<'_>);
 
-    /// Reads one cell for each column, in their order. The error says what is wrong with the row.
+    /// Reads one cell for each column, in their order. The error explains why the row cannot be used.
     fn read(cells: &mut RowCells<'_>) -> Result<Self::Output, String>;
 }
 
@@ -53,7 +53,7 @@ pub fn columns_of<T: Columns>() -> Vec<Column> {
 /// Defines the columns of a table, and how a row is written to them and read back.
 ///
 /// The description of a column is its doc comment. `as Distinct` and `as Raw` choose a [`Storage`]. The block `read` has a
-/// variable for each column, and makes a row of them or says what is wrong with it.
+/// variable for each column, and makes a row from them or explains why it cannot.
 ///
 /// ```
 /// use manyframe_columnar::{TableReader, TableWriter, table};
@@ -234,11 +234,11 @@ single_column!(
 
 /// Implements [`Columns`] for lists of plain values. The elements of plain tables are called `item`, as Arrow calls them.
 macro_rules! list_column {
-    ($element:ty, $element_name:literal, |$builder:pat_param, $list:ident| $append:expr) => {
+    ($element:ty, $element_type:expr, $element_name:literal, |$builder:pat_param, $list:ident| $append:expr) => {
         single_column!(
             Vec<$element>,
             &'r [$element],
-            list_type::<$element>($element_name),
+            ColumnType::List { element_name: $element_name, element: Box::new($element_type) },
             |Builder::List(lists), list| match list {
                 Some($list) => {
                     match &mut lists.elements {
@@ -256,15 +256,11 @@ macro_rules! list_column {
     };
 }
 
-/// The type of lists of single values.
-fn list_type<T: Columns>(element_name: &'static str) -> ColumnType {
-    let element = columns_of::<T>().pop().map_or(ColumnType::Text, |column| column.column_type);
-    ColumnType::List { element_name, element: Box::new(element) }
-}
-
-list_column!(u64, "item", |Builder::U64(elements), list| elements.append_slice(list));
-list_column!(i32, "element", |Builder::I32(elements), list| elements.append_slice(list));
-list_column!(String, "item", |Builder::Text(elements), list| list.iter().for_each(|text| elements.append_value(text)));
+list_column!(u64, ColumnType::U64, "item", |Builder::U64(elements), list| elements.append_slice(list));
+list_column!(i32, ColumnType::I32, "element", |Builder::I32(elements), list| elements.append_slice(list));
+list_column!(String, ColumnType::Text, "item", |Builder::Text(elements), list| list
+    .iter()
+    .for_each(|text| elements.append_value(text)));
 
 impl<T: Columns> Columns for List<T> {
     type Input<'r> = Vec<T::Input<'r>>;

@@ -17,7 +17,7 @@ pub enum ColumnarError {
         /// Why.
         source: io::Error,
     },
-    /// The file is not Parquet, or what was asked for could not be read from it.
+    /// The file is not Parquet, or a part of it could not be read.
     #[error("cannot read {path:?} as Parquet")]
     Read {
         /// The file.
@@ -33,34 +33,34 @@ pub enum ColumnarError {
         /// Why.
         source: ArrowError,
     },
-    /// A column that was asked for is not in the file.
+    /// The file lacks a column.
     #[error("{path:?} has no column {column:?}; it has {found:?}")]
     ColumnMissing {
         /// The file.
         path: PathBuf,
-        /// The column asked for.
+        /// The column.
         column: String,
         /// The columns it has.
         found: Vec<String>,
     },
-    /// A column has another type than the one asked for.
+    /// A column has another type than expected.
     #[error("column {column:?} of {path:?} is {found}, expected {expected}")]
     ColumnType {
         /// The file.
         path: PathBuf,
-        /// The column asked for.
+        /// The column.
         column: String,
         /// Its type.
         found: String,
         /// The type expected.
         expected: String,
     },
-    /// A row that was asked for is not in the file.
+    /// The file lacks a row.
     #[error("{path:?} has no row {row}; it has {num_rows} rows")]
     RowMissing {
         /// The file.
         path: PathBuf,
-        /// The row asked for, from 0.
+        /// The row, from 0.
         row: u64,
         /// How many rows it has.
         num_rows: u64,

@@ -28,8 +28,8 @@ pub(crate) struct ParquetFile {
     leaf_types: Vec<DataType>,
     chunks: FileChunks,
     metadata: ArrowReaderMetadata,
-    /// First row of each row group.
-    starts: Vec<u64>,
+    /// First row of each row group, and the end of the last one.
+    bounds: Vec<u64>,
 }
 
 /// A part of a row group.
@@ -61,8 +61,8 @@ impl ParquetFile {
         check_chunks(metadata.metadata(), chunks.len())?;
         let columns = shapes(typed, metadata.schema().fields())?;
         let leaf_types = leaf_types(metadata.schema().fields());
-        let (starts, num_rows) = row_group_starts(metadata.metadata())?;
-        Ok(Self { path: path.to_owned(), columns, num_rows, leaf_types, chunks, metadata, starts })
+        let (bounds, num_rows) = row_group_bounds(metadata.metadata())?;
+        Ok(Self { path: path.to_owned(), columns, num_rows, leaf_types, chunks, metadata, bounds })
     }
 
     pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
@@ -88,18 +88,18 @@ impl ParquetFile {
     }
 
     pub(crate) fn num_groups(&self) -> usize {
-        self.starts.len()
+        self.bounds.len() - 1
     }
 
     /// The rows of a group, as positions in the file.
+    #[expect(clippy::indexing_slicing, reason = "groups are numbered by `num_groups` and `group_of` alone")]
     pub(crate) fn group_rows(&self, group: usize) -> Range<u64> {
-        let start = self.starts.get(group).copied().unwrap_or(self.num_rows);
-        start..self.starts.get(group + 1).copied().unwrap_or(self.num_rows)
+        self.bounds[group]..self.bounds[group + 1]
     }
 
-    /// The group that holds a row of the file.
+    /// The group that holds a row, which the file must have.
     pub(crate) fn group_of(&self, row: u64) -> usize {
-        self.starts.partition_point(|&start| start <= row).saturating_sub(1)
+        self.bounds.partition_point(|&start| start <= row).saturating_sub(1)
     }
 
     /// Whether single pages of a group can be found without reading the ones before.
@@ -151,18 +151,18 @@ impl ParquetFile {
     }
 }
 
-fn row_group_starts(metadata: &ParquetMetaData) -> Result<(Vec<u64>, u64), ParquetError> {
+fn row_group_bounds(metadata: &ParquetMetaData) -> Result<(Vec<u64>, u64), ParquetError> {
     let mut next = 0_u64;
-    let mut starts = Vec::new();
+    let mut bounds = vec![0];
     for group in metadata.row_groups() {
-        starts.push(next);
         let end = u64::try_from(group.num_rows()).ok().and_then(|num_rows| next.checked_add(num_rows));
         next = end.ok_or_else(|| ParquetError::General(format!("a row group claims {} rows", group.num_rows())))?;
+        bounds.push(next);
     }
-    Ok((starts, next))
+    Ok((bounds, next))
 }
 
-/// Checks that every column chunk lies within the file: the library takes that for granted.
+/// Checks that every column chunk lies within the file, which the library assumes.
 pub(crate) fn check_chunks(metadata: &ParquetMetaData, num_bytes: u64) -> Result<(), ParquetError> {
     for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());

@@ -1,4 +1,4 @@
-//! Arrays as JSON texts, one row at a time, so that a value that cannot be shown breaks its own row only.
+//! Arrays as JSON texts, one row at a time, so that a value without a JSON form breaks its own row only.
 
 use std::io::Write;
 
@@ -24,7 +24,7 @@ pub enum Row {
     Json(String),
     /// The row cannot be expressed as JSON, such as a string that is not UTF-8. Its neighbours can.
     Broken {
-        /// What was found, in words.
+        /// What was found, as text for people.
         detail: String,
     },
 }
@@ -215,9 +215,8 @@ impl Encoder {
             Self::Decimal(array) => write!(out, "{}", display(array, row)?).map_err(|error| error.to_string())?,
             Self::Display(array) => write_json(&display(array, row)?, out)?,
             Self::List { offsets, values, .. } => {
-                let (Some(&start), Some(&end)) = (offsets.get(row), offsets.get(row + 1)) else {
-                    return Err("the list has no bounds".to_owned());
-                };
+                #[expect(clippy::indexing_slicing, reason = "there is one offset more than there are rows")]
+                let (start, end) = (offsets[row], offsets[row + 1]);
                 out.push(b'[');
                 for index in start..end {
                     if index > start {

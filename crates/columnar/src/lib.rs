@@ -31,7 +31,7 @@ mod table_read;
 mod table_write;
 
 pub use builder::CellWriter;
-pub use cell::CellReader;
+pub use cell::{CellLocation, CellReader};
 pub use cells::RowCells;
 pub use column::{Column, ColumnType, Storage, schema_of_row};
 pub use columns::{Columns, Definition, List, columns_of};

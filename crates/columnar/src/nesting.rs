@@ -2,7 +2,7 @@
 //!
 //! The library builds the schema by recursion without a limit: a footer of 8 KiB can make it overflow the stack, which
 //! no error handling survives. This walks over the footer (Thrift compact protocol, `FileMetaData` of `parquet.thrift`)
-//! and looks at the numbers of children in field 2 only. Whether the rest makes sense is left to the library.
+//! and looks at the numbers of children in field 2 only. The library checks the rest.
 
 use bytes::Bytes;
 use parquet::errors::ParquetError;

@@ -21,7 +21,7 @@ const BATCH_ROWS: u64 = 1024;
 pub(crate) struct GroupPlan {
     /// Leaves to read, in order.
     pub(crate) leaves: Vec<usize>,
-    /// Binary leaves that are not read, with what stands for each of their values.
+    /// Binary leaves that are not read, with the JSON of each of their values: `true` or `null`.
     pub(crate) constants: Vec<(usize, &'static str)>,
     /// Rows to decode at once.
     pub(crate) batch_rows: usize,

@@ -23,7 +23,9 @@ where
 {
     let columns = columns_of::<T>();
     let mut builders = Builder::of_columns(&columns);
-    rows.iter().for_each(|row| T::write(row, &mut CellWriter::new(&mut builders)));
+    for row in rows {
+        T::write(row, &mut CellWriter::new(&mut builders));
+    }
     let arrays = Builder::finish_all(&mut builders).map_err(|error| error.to_string())?;
     let named: Vec<_> = columns.iter().zip(&arrays).collect();
     for (number, (column, array)) in named.iter().enumerate() {

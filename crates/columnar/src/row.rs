@@ -28,7 +28,7 @@ struct Inner {
 /// Rows in order, with their position in the file. After an error there are no more.
 pub struct Rows {
     inner: Arc<Inner>,
-    /// Rows not handed out yet.
+    /// Rows that were not returned yet.
     range: Range<u64>,
     open: Option<OpenGroup>,
     batch: Option<OpenBatch>,

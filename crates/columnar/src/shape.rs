@@ -1,4 +1,4 @@
-//! The tree of a foreign file's columns, and a reading of its schema in which no value can be refused.
+//! The tree of a file's columns, and a reading of its schema in which no value can be refused.
 //!
 //! Strings are read as plain bytes: the library would refuse a whole page for one string that is not UTF-8.
 //! Which leaves are text is remembered here instead. The Arrow schema that writers embed is ignored, so that large,
@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::ListArray;
 use arrow::datatypes::{DataType, Fields};
 use parquet::basic::{ConvertedType, LogicalType, Type as PhysicalType};
 use parquet::errors::ParquetError;
@@ -27,7 +28,7 @@ pub(crate) enum Shape {
 pub(crate) enum LeafKind {
     /// Bytes that should be UTF-8.
     Text,
-    /// Bytes that mean nothing here.
+    /// Bytes of any kind.
     Binary,
     /// Nothing: the type of the column is `null`.
     Absent,
@@ -35,7 +36,7 @@ pub(crate) enum LeafKind {
     Plain,
 }
 
-/// The file's schema with the claim taken away that byte arrays are text.
+/// The file's schema without the claim that byte arrays are text.
 pub(crate) fn schema_without_text(schema: &SchemaDescriptor) -> Result<SchemaDescriptor, ParquetError> {
     let root = schema.root_schema();
     let fields = root.get_fields().iter().map(type_without_text).collect::<Result<Vec<_>, _>>()?;
@@ -132,6 +133,12 @@ fn leaf_kind(column: &ColumnDescriptor, data_type: &DataType) -> LeafKind {
         DataType::FixedSizeBinary(_) if column.logical_type_ref() != Some(&LogicalType::Uuid) => LeafKind::Binary,
         _ => LeafKind::Plain,
     }
+}
+
+/// Where the elements of a list begin and end among those of all lists.
+#[expect(clippy::indexing_slicing, reason = "an array of lists has one offset more than it has rows")]
+pub(crate) fn list_bounds(lists: &ListArray, row: usize) -> (i32, i32) {
+    (lists.offsets()[row], lists.offsets()[row + 1])
 }
 
 impl std::fmt::Display for Shape {

@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_columnar::{CellReader, ColumnarError, Row, RowReader};
+use manyframe_columnar::{CellLocation, CellReader, ColumnarError, Row, RowReader};
 use serde_json::{Value, json};
 
 /// Damaged copies of each fixture.
@@ -109,11 +109,12 @@ fn text_that_is_not_utf8_breaks_its_own_row_only() {
 }
 
 #[test]
-fn cells_give_the_bytes_of_every_kind_of_column() {
+fn cells_of_every_kind_of_column_are_read() {
     let cells = CellReader::new();
     for name in ["images", "images_indexed"] {
         let file = fixture(name);
-        let read = |column, row, index| cells.read(&file, column, row, index).unwrap();
+        let read = |column, row, index| cells.read(&CellLocation { file: &file, column, row, index }).unwrap();
+        let fail = |column, row| cells.read(&CellLocation { file: &file, column, row, index: 0 }).unwrap_err();
         let a = Some(b"A".to_vec());
         // Out of order on purpose: cursors are reused, passed over and reopened.
         for row in [9, 0, 5, 1, 1, 8, 0] {
@@ -131,9 +132,9 @@ fn cells_give_the_bytes_of_every_kind_of_column() {
         assert_eq!(read("images", 6, 0), None, "an empty list");
         assert_eq!(read("no_bytes", 0, 0), None, "a column of type null");
         assert_eq!(read("image", 0, 1), None, "not a list");
-        assert!(matches!(cells.read(&file, "id", 0, 0), Err(ColumnarError::ColumnType { .. })));
-        assert!(matches!(cells.read(&file, "x", 0, 0), Err(ColumnarError::ColumnMissing { .. })));
-        assert!(matches!(cells.read(&file, "blob", 10, 0), Err(ColumnarError::RowMissing { .. })));
+        assert!(matches!(fail("id", 0), ColumnarError::ColumnType { .. }));
+        assert!(matches!(fail("x", 0), ColumnarError::ColumnMissing { .. }));
+        assert!(matches!(fail("blob", 10), ColumnarError::RowMissing { .. }));
     }
 }
 
@@ -147,7 +148,10 @@ fn cells_can_be_read_by_many_threads() {
             scope.spawn(move || {
                 for step in 0..50 {
                     let row = [0, 1, 5, 8, 9][((thread * 7 + step * 3) % 5) as usize];
-                    assert_eq!(cells.read(file, "images", row, 0).unwrap(), Some(b"A".to_vec()));
+                    assert_eq!(
+                        cells.read(&CellLocation { file, column: "images", row, index: 0 }).unwrap(),
+                        Some(b"A".to_vec())
+                    );
                 }
             });
         }
@@ -161,7 +165,7 @@ fn read_everything(path: &Path) -> Result<(), ColumnarError> {
     let cells = CellReader::new();
     for column in columns {
         for row in 0..reader.num_rows().min(12) {
-            drop(cells.read(path, &column, row, 0));
+            drop(cells.read(&CellLocation { file: path, column: &column, row, index: 0 }));
         }
     }
     // A damaged footer may claim any number of rows.
@@ -170,7 +174,7 @@ fn read_everything(path: &Path) -> Result<(), ColumnarError> {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "the files are damaged on purpose")]
-fn damaged_files_give_errors() {
+fn damaged_files_are_errors() {
     let folder = tempfile::tempdir().unwrap();
     for name in ["types", "images", "images_indexed", "invalid_utf8"] {
         let whole = std::fs::read(fixture(name)).unwrap();

@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use manyframe_columnar::{
-    CellReader, ColumnarError, List, RowReader, Selection, TableOptions, TableReader, TableWriter, check_round_trip,
-    columns_of, schema_of_row, table,
+    CellLocation, CellReader, ColumnarError, List, RowReader, Selection, TableOptions, TableReader, TableWriter,
+    check_round_trip, columns_of, schema_of_row, table,
 };
 use manyframe_core::Digest;
 use serde_json::json;
@@ -61,19 +61,19 @@ table! {
 }
 
 fn row(n: u64) -> Everything {
-    let part = |k: u64| (format!("part {k}"), (k % 2 == 0).then(|| vec![n as u8; k as usize]));
+    let part = |k: u64| (format!("part {k}"), (k.is_multiple_of(2)).then(|| vec![n as u8; k as usize]));
     Everything {
         id: std::array::from_fn(|index| (n >> (index % 8)) as u8),
         text: format!("text {n}"),
         shared: format!("shared {}", n / 1000).into(),
-        maybe: (n % 3 > 0).then(|| format!("é{n}")),
+        maybe: (!n.is_multiple_of(3)).then(|| format!("é{n}")),
         count: u64::MAX - n,
-        small: (n % 5 > 0).then_some(n as u32),
+        small: (!n.is_multiple_of(5)).then_some(n as u32),
         signed: i64::MIN + n.cast_signed(),
-        real: (n % 2 > 0).then_some(n as f64 / 3.0),
+        real: (!n.is_multiple_of(2)).then_some(n as f64 / 3.0),
         numbers: (0..n % 4).collect(),
         texts: (0..n % 3).map(|k| format!("{k} of {n}")).collect(),
-        integers: (n % 3 > 0).then(|| (0..(n % 7) as i32).map(|k| -k).collect()),
+        integers: (!n.is_multiple_of(3)).then(|| (0..(n % 7) as i32).map(|k| -k).collect()),
         parts: (0..n % 3).map(part).collect(),
     }
 }
@@ -149,7 +149,7 @@ fn columns_that_are_left_out_are_absent_or_empty() {
         assert_eq!(*bare, Everything { integers: None, parts, ..whole.clone() });
     }
     assert!(read(&["parts"]).iter().all(|row| row.parts.is_empty()));
-    let cell = CellReader::new().read(&path, "parts", 2, 0).unwrap();
+    let cell = CellReader::new().read(&CellLocation { file: &path, column: "parts", row: 2, index: 0 }).unwrap();
     assert_eq!(cell, rows[2].parts[0].1);
 }
 
@@ -230,7 +230,7 @@ fn a_schema_says_what_may_be_absent() {
 }
 
 #[test]
-fn a_damaged_table_gives_errors() {
+fn a_damaged_table_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let whole = written((0..50).map(row));
     let path = folder.path().join("damaged.parquet");
@@ -256,11 +256,11 @@ table! {
         id: [u8; 16] as Distinct = std::array::from_fn(|index| Digest::of(&n.to_le_bytes()).0[index]),
         /// a name, doc
         name: String = &format!("n{}", n % 100),
-        maybe: Option<String> = (n % 3 > 0).then(|| format!("m{n}")).as_deref(),
+        maybe: Option<String> = (!n.is_multiple_of(3)).then(|| format!("m{n}")).as_deref(),
         /// a count
         count: u64 as Distinct = n * n,
-        small: Option<u64> = (n % 2 > 0).then_some(n % 7),
-        real: Option<f64> = (n % 2 > 0).then_some(n as f64 / 3.0),
+        small: Option<u64> = (!n.is_multiple_of(2)).then_some(n % 7),
+        real: Option<f64> = (!n.is_multiple_of(2)).then_some(n as f64 / 3.0),
         numbers: Vec<u64> = &(0..n % 4).collect::<Vec<_>>(),
         texts: Vec<String> = &(0..n % 4).map(|k| format!("t{k}")).collect::<Vec<_>>(),
         nothing: Option<u64> = None,

@@ -4,7 +4,7 @@
 
 use std::path::Path;
 
-use manyframe_columnar::CellReader;
+use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
 use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex, VideoInput};
 use manyframe_media::{
@@ -82,7 +82,8 @@ impl SourceMedia {
                 read_range(Path::new(file.as_ref()), *offset, *num_bytes)
             }
             BlobRef::Cell { file, column, row, index } => {
-                let cell = self.cells.read(Path::new(file.as_ref()), column, *row, *index);
+                let cell =
+                    self.cells.read(&CellLocation { file: Path::new(file.as_ref()), column, row: *row, index: *index });
                 let cell = cell.map_err(|error| MediaError::storage(file.as_ref(), std::io::Error::other(error)))?;
                 let missing =
                     || MediaError::rejected(RejectCode::MediaMissing, format!("{} holds no bytes", blob.name()));

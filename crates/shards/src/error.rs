@@ -72,7 +72,7 @@ pub enum ShardError {
     Sample {
         /// The sample.
         id: RecordId,
-        /// What is wrong with it.
+        /// Why.
         detail: String,
     },
     /// The path is not UTF-8, so that images in it cannot be referred to.

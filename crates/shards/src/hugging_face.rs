@@ -80,19 +80,26 @@ fn feature_json(column_type: &ColumnType) -> String {
 fn push_yaml(columns: &[Column], indent: &str, yaml: &mut String) {
     for column in columns {
         yaml.extend([indent, "- name: ", column.name, "\n"]);
-        let (key, column_type) = match &column.column_type {
-            ColumnType::List { element, .. } => ("list", &**element),
-            single => ("dtype", single),
-        };
-        match Feature::of(column_type) {
-            Feature::Value(dtype) => yaml.extend([indent, "  ", key, ": ", dtype, "\n"]),
-            Feature::Image => yaml.extend([indent, "  ", key, ": image\n"]),
-            Feature::Fields(fields) => {
-                yaml.extend([indent, "  ", key, ":\n"]);
-                push_yaml(fields, &format!("{indent}  "), yaml);
-            }
-            // The table has no lists of lists.
-            Feature::List(_) => {}
+        let indent = format!("{indent}  ");
+        match Feature::of(&column.column_type) {
+            Feature::List(element) => push_feature("list", element, &indent, yaml),
+            _ => push_feature("dtype", &column.column_type, &indent, yaml),
+        }
+    }
+}
+
+fn push_feature(key: &str, column_type: &ColumnType, indent: &str, yaml: &mut String) {
+    yaml.extend([indent, key, ":"]);
+    match Feature::of(column_type) {
+        Feature::Value(dtype) => yaml.extend([" ", dtype, "\n"]),
+        Feature::Image => yaml.push_str(" image\n"),
+        Feature::Fields(fields) => {
+            yaml.push('\n');
+            push_yaml(fields, indent, yaml);
+        }
+        Feature::List(element) => {
+            yaml.push('\n');
+            push_feature("list", element, &format!("{indent}  "), yaml);
         }
     }
 }

@@ -22,17 +22,17 @@ pub struct SampleJson {
     pub source: Arc<str>,
     /// Part of the source; may be empty.
     pub subset: Arc<str>,
-    /// The id upstream gave it; may be empty.
+    /// Its id in the upstream dataset; may be empty.
     pub upstream_id: String,
     /// What kind of visuals it holds.
     pub layout: Layout,
-    /// The conversation in LLaVA's form: each `<image>` stands for the next image.
+    /// The conversation in LLaVA's form: each `<image>` is the place of the next image.
     pub conversations: Vec<ConversationTurn>,
     /// Members with the images, in placeholder order: `000.jpg` is the member `KEY.000.jpg`.
     pub images: Vec<String>,
     /// Width and height of each image in pixels.
     pub image_sizes: Vec<(u32, u32)>,
-    /// What the images are: frames of videos, overviews and sub-images, or images.
+    /// What the images are: frames of videos, overviews and tiles, or images.
     pub visuals: Vec<SampleVisual>,
     /// The whole text as the trainer sees it, chat template included.
     pub prompt: String,
@@ -42,14 +42,14 @@ pub struct SampleJson {
     pub num_tokens: u64,
     /// Tokens of text, delimiters included.
     pub text_tokens: u64,
-    /// Those of text that the delimiters of visuals add. 0 in shards of before they were told apart.
+    /// Of these, tokens that the delimiters of visuals add. 0 in shards of versions that did not count them.
     #[serde(default)]
     pub delimiter_tokens: u64,
-    /// Tokens that stand for images.
+    /// Tokens of images.
     pub visual_tokens: u64,
     /// How many of the images are frames of videos.
     pub num_frames: u64,
-    /// Where the record was read.
+    /// Where the record was read from.
     pub origin: OriginJson,
 }
 
@@ -74,7 +74,7 @@ pub enum Speaker {
     System,
 }
 
-/// A place in an annotation file: bytes of a JSON file, a row of a table, or the file as a whole.
+/// A position in an annotation file: bytes of a JSON file, a row of a table, or the file as a whole.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct OriginJson {
     /// The annotation file.
@@ -96,7 +96,7 @@ pub struct OriginJson {
 /// What a Parquet shard keeps of a sample besides its columns.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SampleMetadata {
-    /// The id upstream gave it; may be empty.
+    /// Its id in the upstream dataset; may be empty.
     pub upstream_id: String,
     /// Width and height of each image in pixels.
     pub image_sizes: Vec<(u32, u32)>,
@@ -104,14 +104,14 @@ pub struct SampleMetadata {
     pub visuals: Vec<SampleVisual>,
     /// Tokens of text, delimiters included.
     pub text_tokens: u64,
-    /// Those of text that the delimiters of visuals add. 0 in shards of before they were told apart.
+    /// Of these, tokens that the delimiters of visuals add. 0 in shards of versions that did not count them.
     #[serde(default)]
     pub delimiter_tokens: u64,
-    /// Tokens that stand for images.
+    /// Tokens of images.
     pub visual_tokens: u64,
     /// How many of the images are frames of videos.
     pub num_frames: u64,
-    /// Where the record was read.
+    /// Where the record was read from.
     pub origin: OriginJson,
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn names_of(images: &[SampleImage]) -> Vec<String> {
     image_names(&images.iter().map(|image| image.format).collect::<Vec<_>>())
 }
 
-/// Formats by the names' extensions, and sizes. The error says what does not fit.
+/// Formats by the extensions of the names, and sizes. The error explains what does not fit.
 pub(crate) fn image_shapes(names: &[impl AsRef<str>], sizes: &[(u32, u32)]) -> Result<Vec<ImageShape>, String> {
     if names.len() != sizes.len() {
         return Err(format!("{} images but {} image sizes", names.len(), sizes.len()));
@@ -273,7 +273,7 @@ impl OriginJson {
         }
     }
 
-    /// The origin. A place that is given in part only is the whole file.
+    /// The origin. A position of which a part is missing is the whole file.
     pub fn into_origin(self) -> Origin {
         let position = match self {
             Self { offset: Some(offset), num_bytes: Some(num_bytes), line: Some(line), .. } => {

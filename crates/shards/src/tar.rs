@@ -23,7 +23,8 @@ pub(crate) fn write_member(sink: &mut impl Write, name: &str, content: &[u8]) ->
     sink.write_all(&header(name, content.len() as u64)?)?;
     sink.write_all(content)?;
     let padding = content.len().next_multiple_of(BLOCK) - content.len();
-    sink.write_all([0; BLOCK].get(..padding).unwrap_or_default())
+    #[expect(clippy::indexing_slicing, reason = "padding is shorter than a block")]
+    sink.write_all(&[0; BLOCK][..padding])
 }
 
 /// Writes the end of the archive.
@@ -63,7 +64,7 @@ fn put(header: &mut [u8; BLOCK], start: usize, text: &str) -> Option<()> {
     Some(())
 }
 
-/// The sum of a header's bytes, its checksum field taken as blanks.
+/// The sum of a header's bytes, with blanks for its checksum field.
 fn checksum(header: &[u8; BLOCK]) -> u64 {
     let bytes = header.iter().enumerate();
     bytes.map(|(index, &byte)| u64::from(if CHECKSUM.contains(&index) { b' ' } else { byte })).sum()
@@ -78,7 +79,7 @@ pub(crate) struct Member {
     pub(crate) num_bytes: u64,
 }
 
-/// Goes through the members of a tar in order. Contents are read only when asked for.
+/// Goes through the members of a tar in order. The content of a member is read on request.
 pub(crate) struct TarReader {
     path: PathBuf,
     file: BufReader<File>,
@@ -104,7 +105,7 @@ impl TarReader {
         open().map_err(|source| ShardError::Open { path: path.to_owned(), source })
     }
 
-    /// Goes on with the member whose header begins at a position.
+    /// Continues with the member whose header begins at a position.
     pub(crate) fn go_to(&mut self, position: u64) {
         self.next = position;
     }
@@ -174,17 +175,20 @@ impl TarReader {
     }
 }
 
+/// The name and the size of a member.
+#[expect(clippy::indexing_slicing, reason = "the fields of a header lie within its block")]
 fn parse(header: &[u8; BLOCK]) -> Result<(String, u64), String> {
-    let field = |range: std::ops::Range<usize>| header.get(range).unwrap_or_default();
+    let field = |range: std::ops::Range<usize>| &header[range];
     if octal(field(CHECKSUM)) != Some(checksum(header)) {
         return Err("not a tar header: its checksum is wrong".to_owned());
     }
-    let kind = header.get(KIND).copied().unwrap_or_default();
+    let kind = header[KIND];
     if !matches!(kind, b'0' | 0) {
         return Err(format!("a member of kind {:?}, expected a regular file", char::from(kind)));
     }
-    let name = field(NAME).split(|&byte| byte == 0).next().unwrap_or_default();
-    let name = std::str::from_utf8(name).map_err(|utf8| format!("a name that is not UTF-8: {utf8}"))?;
+    let name = field(NAME);
+    let end = name.iter().position(|&byte| byte == 0).unwrap_or(name.len());
+    let name = std::str::from_utf8(&name[..end]).map_err(|utf8| format!("a name that is not UTF-8: {utf8}"))?;
     let num_bytes = octal(field(SIZE)).ok_or("a size that is not octal digits")?;
     Ok((name.to_owned(), num_bytes))
 }

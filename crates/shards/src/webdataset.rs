@@ -109,7 +109,7 @@ impl ShardWriter for TarShardWriter {
     }
 }
 
-/// A sample whose images have been found but not read.
+/// A sample whose images were found but not read.
 struct TarSample {
     position: u64,
     sample: Sample,

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_columnar::CellReader;
+use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef};
 use manyframe_sources::SourceKind::{self, Llava, Mantis, Text};
 use manyframe_sources::SourceOptions;
@@ -30,7 +30,8 @@ fn shown_table(kind: SourceKind, name: &str) -> Vec<String> {
 
 fn bytes_of(medium: &MediaRef, cells: &CellReader) -> Option<String> {
     let MediaLocation::Blob(BlobRef::Cell { file, column, row, index }) = &medium.location else { return None };
-    let bytes = cells.read(Path::new(&**file), column, *row, *index).unwrap();
+    let location = CellLocation { file: Path::new(&**file), column, row: *row, index: *index };
+    let bytes = cells.read(&location).unwrap();
     Some(String::from_utf8(bytes.unwrap()).unwrap())
 }
 
