@@ -26,7 +26,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let causes = error.chain().map(ToString::to_string).collect::<Vec<_>>();
     crate::output::print_error(&format!("error: {}", causes.join(": ")));
-    if let Some(EngineError::Invalid { .. }) = error.downcast_ref::<EngineError>() {
+    if let Some(EngineError::Invalid { .. }) = error.downcast_ref() {
         return ExitCode::from(OVER_LIMIT);
     }
     ExitCode::from(if is_wrong_use(error) { WRONG_USE } else { FAILED })
@@ -47,38 +47,47 @@ fn plan_error(error: &anyhow::Error) -> Option<&PlanError> {
 }
 
 fn is_wrong_use(error: &anyhow::Error) -> bool {
-    if let Some(error) = pipeline_error(error) {
-        return !error.may_be_retried();
-    }
-    if let Some(error) = plan_error(error) {
-        return !error.may_be_retried();
-    }
-    let engine = error.downcast_ref::<EngineError>();
-    let is_wrong = |error: &EngineError| {
-        matches!(
-            error,
-            EngineError::NoSuchTask { .. }
-                | EngineError::NoSuchSource { .. }
-                | EngineError::Occupied { .. }
-                | EngineError::Exists { .. }
-                | EngineError::Dataset(DatasetError::NotADataset { .. })
-                | EngineError::SourceChanged { .. }
-                | EngineError::NoTokens { .. }
-                | EngineError::NoModel { .. }
-                | EngineError::Policy { .. }
-        )
+    let may_be_retried = if let Some(error) = error.downcast_ref::<EngineError>() {
+        error.may_be_retried()
+    } else if let Some(error) = error.downcast_ref::<PlanError>() {
+        error.may_be_retried()
+    } else if let Some(error) = error.downcast_ref::<PipelineError>() {
+        error.may_be_retried()
+    } else if let Some(error) = error.downcast_ref::<ValidateError>() {
+        error.may_be_retried()
+    } else {
+        !error.is::<WrongUse>() && !matches!(error.downcast_ref(), Some(DatasetError::NotADataset { .. }))
     };
-    let model = match engine {
-        Some(EngineError::Model(error)) => Some(error),
-        _ => error.downcast_ref::<ValidateError>(),
-    };
-    let is_wrong_model = |error: &ValidateError| !error.may_be_retried();
-    let is_no_dataset = matches!(error.downcast_ref::<DatasetError>(), Some(DatasetError::NotADataset { .. }));
-    let is_request = is_no_dataset || error.downcast_ref::<WrongUse>().is_some();
-    is_request || model.is_some_and(is_wrong_model) || engine.is_some_and(is_wrong)
+    !may_be_retried
 }
 
 /// A request that no retry can satisfy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub(crate) struct WrongUse(pub(crate) String);
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use manyframe_base::FileError;
+
+    use super::*;
+
+    #[test]
+    fn what_a_retry_cannot_mend_is_wrong_use() {
+        let missing = EngineError::NoSuchTask { task: 7, last: 2 };
+        assert!(is_wrong_use(&missing.into()));
+        assert!(is_wrong_use(&WrongUse("no".to_owned()).into()));
+        assert!(is_wrong_use(&DatasetError::NotADataset { path: "x".into(), detail: String::new() }.into()));
+        let full = EngineError::File(FileError::write("x")(io::ErrorKind::StorageFull.into()));
+        assert!(!is_wrong_use(&full.into()));
+        assert!(!is_wrong_use(&anyhow::anyhow!("cannot start worker threads")));
+    }
+
+    #[test]
+    fn causes_keep_their_verdict_below_a_context() {
+        let error = anyhow::Error::from(EngineError::NoSuchTask { task: 7, last: 2 }).context("while planning");
+        assert!(is_wrong_use(&error));
+    }
+}

@@ -1,6 +1,6 @@
-//! The command line: arguments in, results on stdout, progress and logs on stderr, an exit code that says what to do next.
+//! The command line: arguments in, results on stdout, progress and logs on stderr, and a documented exit code.
 //!
-//! It is the only place that reads the environment, measures time, prints, and uses `anyhow`.
+//! **Invariant:** only this crate reads the environment, measures time, prints, and uses `anyhow`.
 
 mod args;
 mod commands;
@@ -15,7 +15,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
-/// Records are read by one thread and dropped by another, in small pieces: what glibc's allocator is slow at.
+/// Records are allocated by one thread and freed by another, in small blocks, which glibc's allocator is slow at.
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 

@@ -1,46 +1,57 @@
 //! Plain-text tables: the first column is aligned left, numbers right. And numbers as people read them.
 
-/// Rows of cells under a header.
+/// Rows of cells under a header. A row with fewer cells than the header is empty at its end.
 pub(crate) struct Table {
-    rows: Vec<Vec<String>>,
+    columns: Vec<Column>,
+}
+
+struct Column {
+    header: String,
+    cells: Vec<String>,
 }
 
 impl Table {
     pub(crate) fn new(header: &[&str]) -> Self {
-        Self { rows: vec![header.iter().map(|cell| (*cell).to_owned()).collect()] }
+        let column = |header: &&str| Column { header: (*header).to_owned(), cells: Vec::new() };
+        Self { columns: header.iter().map(column).collect() }
     }
 
     pub(crate) fn push(&mut self, row: Vec<String>) {
-        self.rows.push(row);
+        let mut cells = row.into_iter();
+        for column in &mut self.columns {
+            column.cells.push(cells.next().unwrap_or_default());
+        }
+        debug_assert!(cells.next().is_none(), "a row has more cells than the header");
     }
 
-    /// A column is aligned right if every cell under its header is a number.
     pub(crate) fn render(&self) -> String {
-        let num_columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
-        let cell = |row: &'_ Vec<String>, column: usize| row.get(column).cloned().unwrap_or_default();
-        let columns: Vec<(usize, bool)> = (0..num_columns)
-            .map(|column| {
-                let width = self.rows.iter().map(|row| cell(row, column).chars().count()).max().unwrap_or(0);
-                let is_number = |text: &str| {
-                    text.is_empty() || text.chars().any(|c| c.is_ascii_digit()) || text == "all" || text == "-"
-                };
-                (width, column > 0 && self.rows.iter().skip(1).all(|row| is_number(&cell(row, column))))
-            })
-            .collect();
+        let columns = self.columns.iter().enumerate().map(|(index, column)| column.render(index > 0));
+        let mut columns: Vec<_> = columns.map(Vec::into_iter).collect();
         let mut text = String::new();
-        for row in &self.rows {
-            let mut line = String::new();
-            for (column, (width, is_right)) in columns.iter().enumerate() {
-                let content = cell(row, column);
-                let padded = if *is_right { format!("{content:>width$}") } else { format!("{content:<width$}") };
-                line.push_str(&padded);
-                line.push_str("  ");
-            }
-            text.push_str(line.trim_end());
+        let num_lines = self.columns.first().map_or(0, |column| column.cells.len() + 1);
+        for _ in 0..num_lines {
+            let line: Vec<String> = columns.iter_mut().filter_map(Iterator::next).collect();
+            text.push_str(line.join("  ").trim_end());
             text.push('\n');
         }
         text
     }
+}
+
+impl Column {
+    /// Header and cells, padded to one width. Aligned right if that may be and every cell is a number.
+    fn render(&self, may_align_right: bool) -> Vec<String> {
+        let lines = || std::iter::once(&self.header).chain(&self.cells);
+        let width = lines().map(|cell| cell.chars().count()).max().unwrap_or(0);
+        let is_right = may_align_right && self.cells.iter().all(|cell| is_number(cell));
+        let pad = |cell: &String| if is_right { format!("{cell:>width$}") } else { format!("{cell:<width$}") };
+        lines().map(pad).collect()
+    }
+}
+
+/// Whether a cell is aligned like a number.
+fn is_number(cell: &str) -> bool {
+    cell.is_empty() || cell.chars().any(|c| c.is_ascii_digit()) || cell == "all" || cell == "-"
 }
 
 /// A whole number with commas between thousands.

@@ -88,9 +88,10 @@ fn report_dataset(committed: &Committed) -> Result<Budget> {
     output::print(&text)?;
     let mut budget = Budget::Kept;
     for source in manifest.sources.iter().filter(|source| source.is_over_budget()) {
+        let Some(allowed) = source.max_rejects else { continue };
         budget = Budget::Exceeded;
         let share = 100.0 * source.num_faulty() as f64 / source.budget.num_seen as f64;
-        let allowed = 100.0 * source.max_rejects.unwrap_or_default();
+        let allowed = 100.0 * allowed;
         tracing::error!(
             source = %source.budget.name,
             rejected = source.num_faulty(),

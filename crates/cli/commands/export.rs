@@ -1,9 +1,10 @@
-//! `manyframe export`: a dataset in a format of other trainers.
+//! `manyframe export`: writes a dataset in a format that other trainers read.
 
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_engine::ExportOptions;
+use manyframe_dataset::DatasetReader;
+use manyframe_engine::{ExportOptions, LlavaExport};
 use manyframe_shards::SingleImage;
 
 use crate::args::{ExportArguments, ExportFormat, Global, SingleImageForm};
@@ -24,7 +25,9 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     };
     let exported = match arguments.format {
         ExportFormat::LlavaJson => {
-            manyframe_engine::export_llava_json(&arguments.dataset, &arguments.output, &options, progress.as_ref())?
+            let dataset = DatasetReader::open(&arguments.dataset)?;
+            let export = LlavaExport { dataset: &dataset, options: &options, progress: progress.as_ref() };
+            export.write(&arguments.output)?
         }
     };
     let skipped = match exported.num_documents {

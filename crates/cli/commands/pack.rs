@@ -88,10 +88,10 @@ pub(super) fn render(summary: &PackSummary) -> String {
     let Some(audit) = &summary.audit else { return text };
     let mut table = Table::new(&["lost if concatenated", "samples", "of", "tokens", "of", "tokens %"]);
     for (source, loss) in &audit.sources {
-        let (lost, given) = (loss.lost(), loss.all);
+        let (lost, all) = (loss.lost(), loss.all);
         let mut cells = vec![source.clone()];
-        cells.extend([lost.samples, given.samples, lost.tokens, given.tokens].map(count));
-        cells.push(percent(if given.tokens > 0 { lost.tokens as f64 / given.tokens as f64 } else { 0.0 }));
+        cells.extend([lost.samples, all.samples, lost.tokens, all.tokens].map(count));
+        cells.push(percent(if all.tokens > 0 { lost.tokens as f64 / all.tokens as f64 } else { 0.0 }));
         table.push(cells);
     }
     text.push_str(&format!(

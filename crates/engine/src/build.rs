@@ -46,14 +46,14 @@ pub struct PlannedBuild {
     run: Option<TimedRun>,
 }
 
-/// What a run took, as far as it says how fast this machine is.
+/// How long the tasks took that were run.
 struct TimedRun {
     estimated_bytes: u64,
     thread_seconds: f64,
     seconds: f64,
 }
 
-/// What a build came to.
+/// What a build resulted in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BuildOutcome {
     /// The dataset.
@@ -252,7 +252,7 @@ impl PlannedBuild {
     /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
     /// [`EngineError::Invalid`] if the validation fails. Nothing is published then, and committing again is possible.
     pub fn commit(&self, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
-        let (committed, validation) = commit_validated(&self.open, self.validation.as_ref(), executor, meter)?;
+        let (committed, validation) = self.open.commit_validated(self.validation.as_ref(), executor, meter)?;
         if committed.work.num_samples_reused == 0 {
             self.keep_rate()?;
         }
@@ -289,22 +289,27 @@ impl PlannedBuild {
 /// Those of [`PlannedBuild::commit`].
 pub fn commit_plan(open: &OpenPlan, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
     let validation = open.plan.pipeline.validate.as_ref().map(ValidateRequest::from_table).transpose()?;
-    let (committed, validation) = commit_validated(open, validation.as_ref(), executor, meter)?;
+    let (committed, validation) = open.commit_validated(validation.as_ref(), executor, meter)?;
     Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
 }
 
-/// Makes the dataset of a finished plan, and publishes it once the validation that its pipeline asks for has passed.
-fn commit_validated(
-    open: &OpenPlan,
-    request: Option<&ValidateRequest>,
-    executor: Executor<'_>,
-    meter: &dyn Meter,
-) -> Result<(Committed, Option<Report>), EngineError> {
-    let mut report = None;
-    let check = |staged: &Path| {
-        report = request.map(|request| validate_staged(request, staged, executor, meter)).transpose()?;
-        Ok(())
-    };
-    let committed = commit(open, executor, check)?;
-    Ok((committed, report))
+impl OpenPlan {
+    /// Makes the dataset of a finished plan, and publishes it once the validation that is requested has passed.
+    fn commit_validated(
+        &self,
+        request: Option<&ValidateRequest>,
+        executor: Executor<'_>,
+        meter: &dyn Meter,
+    ) -> Result<(Committed, Option<Report>), EngineError> {
+        let mut report = None;
+        let check = |staged: &Path| {
+            if let Some(request) = request {
+                let request = ValidateRequest { dataset: staged.to_owned(), ..request.clone() };
+                report = Some(validate_staged(&request, executor, meter)?);
+            }
+            Ok(())
+        };
+        let committed = commit(self, executor, check)?;
+        Ok((committed, report))
+    }
 }

@@ -1,4 +1,4 @@
-//! Commit: from finished tasks to a dataset, visible in one step and only if every record is accounted for.
+//! Commit: turns the finished tasks of a plan into a dataset, visible in one step and only if every record is accounted for.
 //!
 //! ```text
 //! PLAN/done, PLAN/shards ──▶ PLAN/dataset/{FORMAT/LAYOUT/NNNNNN.EXT, ledger.parquet, README.md, build.json, manifest.json}
@@ -13,19 +13,18 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileError, Progress, Step, write_json};
-use manyframe_core::{Digest, IndexVec, Layout, RecordIndex, SourceIndex, Total};
+use manyframe_core::{Digest, Layout, Total};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LedgerRow, LedgerWriter,
-    LocalDirectory, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry, ShardName, SourceBudget,
-    SourceSummary, Status, Storage, WorkDone, write_card,
+    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
+    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, write_card,
 };
-use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path};
-use manyframe_samplers::sample_id;
+use manyframe_plan::Plan;
 
+use crate::account::{FinishedTask, write_ledger};
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs;
-use crate::task::{OutcomeResult, RecordOutcome, TaskReport, read_report, shard_path};
+use crate::report::{TaskReport, shard_path};
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -34,9 +33,9 @@ pub struct Committed {
     pub dataset: PathBuf,
     /// What it is made of.
     pub manifest: Manifest,
-    /// Digest of its `manifest.json`, which names it.
+    /// Digest of its `manifest.json`, which identifies it.
     pub manifest_digest: Digest,
-    /// What the build did, and what it took over from the one before.
+    /// What the build did, and what it reused.
     pub work: WorkDone,
 }
 
@@ -54,34 +53,20 @@ pub fn commit(
     executor: Executor<'_>,
     check: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
-    let OpenPlan { context, plan, directory } = open;
-    let dataset = open.dataset();
-    ensure_replaceable(dataset)?;
-    let reports = read_reports(plan, directory)?;
-    let staged = directory.join("dataset");
-    if staged.exists() {
-        fs::remove_dir_all(&staged).map_err(FileError::write(&staged))?;
-    }
-    fs::create_dir_all(&staged).map_err(FileError::write(&staged))?;
-    let (shards, names) = gather_shards(directory, &staged, &reports, executor.progress)?;
-    let sources = write_ledger(plan, directory, &staged.join(LEDGER_FILE), &reports, &names)?;
-    let pack = packs::write(&plan.pipeline, &staged)?;
-    let manifest = manifest_from_parts(plan, &staged, shards, sources, pack)?;
-    write_card(&manifest, &staged)?;
-    let work = work_done(plan, &reports);
-    let facts = BuildFacts {
-        plan_key: plan.key,
-        variables: plan.variables.clone(),
-        manyframe_version: manifest.manyframe_version.clone(),
-        source_settings_digests: context.named_source_settings_digests().collect(),
-        work,
-    };
-    write_json(&staged.join(BUILD_FACTS_FILE), &facts)?;
-    let text = write_json(&staged.join(MANIFEST_FILE), &manifest)?;
-    check(&staged)?;
-    // Where directories cannot be exchanged there is a moment without a dataset; committing again heals a crash in it.
-    replace_directory(&staged, dataset, &directory.join("replaced"))?;
-    Ok(Committed { dataset: dataset.to_owned(), manifest, manifest_digest: Digest::of(&text), work })
+    let dataset = open.dataset().to_owned();
+    ensure_replaceable(&dataset)?;
+    let staging = Staging::create(open)?;
+    let shards = staging.link_shards(executor.progress)?;
+    let sources = write_ledger(open, &staging.tasks, &staging.directory.join(LEDGER_FILE))?;
+    let manifest = staging.manifest(shards, sources)?;
+    let work = staging.work_done();
+    write_card(&manifest, &staging.directory)?;
+    write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work))?;
+    let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
+    check(&staging.directory)?;
+    // Where directories cannot be exchanged there is a moment without a dataset; committing again recovers from a crash in it.
+    replace_directory(&staging.directory, &dataset, &open.directory.join("replaced"))?;
+    Ok(Committed { dataset, manifest, manifest_digest: Digest::of(&text), work })
 }
 
 impl Committed {
@@ -112,17 +97,6 @@ impl Committed {
     }
 }
 
-fn work_done(plan: &Plan, reports: &[TaskReport]) -> WorkDone {
-    let num_delivered: u64 = reports.iter().map(|report| delivered_total(report).num_samples).sum();
-    let num_samples_reused = reports.iter().map(|report| report.num_reused).sum();
-    WorkDone {
-        num_splits_read: plan.num_splits_read,
-        num_splits_reused: plan.num_splits - plan.num_splits_read,
-        num_samples_made: num_delivered - num_samples_reused,
-        num_samples_reused,
-    }
-}
-
 /// Makes sure that the output is free or a dataset, which may be replaced.
 pub(crate) fn ensure_replaceable(dataset: &Path) -> Result<(), EngineError> {
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
@@ -135,11 +109,106 @@ pub(crate) fn ensure_replaceable(dataset: &Path) -> Result<(), EngineError> {
     }
 }
 
+/// The dataset while it is put together, in a directory of its own.
+struct Staging<'a> {
+    open: &'a OpenPlan,
+    directory: PathBuf,
+    tasks: Vec<FinishedTask>,
+}
+
+impl<'a> Staging<'a> {
+    /// Starts with an empty directory, whatever an interrupted commit left there.
+    fn create(open: &'a OpenPlan) -> Result<Self, EngineError> {
+        let tasks = name_shards(read_reports(&open.plan, &open.directory)?);
+        let directory = open.directory.join("dataset");
+        if directory.exists() {
+            fs::remove_dir_all(&directory).map_err(FileError::write(&directory))?;
+        }
+        fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
+        Ok(Self { open, directory, tasks })
+    }
+
+    /// Puts the shards of all tasks under their final names; returns their entries in the manifest.
+    fn link_shards(&self, progress: &dyn Progress) -> Result<Vec<ShardEntry>, EngineError> {
+        progress.start(Step::Commit, self.tasks.iter().map(|task| task.report.shards.len() as u64).sum());
+        let mut entries = Vec::new();
+        for FinishedTask { report, shard: name } in &self.tasks {
+            let Some(name) = name else { continue };
+            let total = report.delivered();
+            for shard in &report.shards {
+                let path = name.path(shard.format);
+                link(
+                    &shard_path(&self.open.directory, report.id, shard.format),
+                    &self.directory.join(path.to_string()),
+                )?;
+                let (format, layout, num_bytes, digest) = (shard.format, report.layout, shard.num_bytes, shard.digest);
+                entries.push(ShardEntry { path, format, layout, num_bytes, digest, total });
+                progress.advance(shard.num_samples, 1);
+            }
+        }
+        progress.finish(Step::Commit);
+        entries.sort_by_key(|entry| entry.path);
+        Ok(entries)
+    }
+
+    /// Packs the samples if the pipeline asks for it, and describes everything that is staged.
+    fn manifest(&self, shards: Vec<ShardEntry>, sources: Vec<SourceSummary>) -> Result<Manifest, EngineError> {
+        let plan = &self.open.plan;
+        let ledger = LedgerEntry {
+            path: LEDGER_FILE.to_owned(),
+            digest: LocalDirectory::new(&self.directory).digest(LEDGER_FILE)?,
+            num_records: sources.iter().map(|source| source.budget.num_seen + source.budget.num_repeats()).sum(),
+        };
+        let pipeline = manyframe_pipeline::portable_settings(&plan.pipeline());
+        let mut total = Total::default();
+        for source in &sources {
+            total += source.delivered;
+        }
+        Ok(Manifest {
+            manifest_version: MANIFEST_VERSION,
+            manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
+            name: plan.pipeline.name.clone(),
+            description: plan.pipeline.description.clone(),
+            pipeline_digest: Digest::of(pipeline.to_string().as_bytes()),
+            pipeline,
+            tokenizer_digest: plan.tokenizer_digest,
+            total,
+            sources,
+            shards,
+            ledger,
+            pack: packs::write(&plan.pipeline, &self.directory)?,
+        })
+    }
+
+    fn work_done(&self) -> WorkDone {
+        let plan = &self.open.plan;
+        let num_delivered: u64 = self.tasks.iter().map(|task| task.report.delivered().num_samples).sum();
+        let num_samples_reused = self.tasks.iter().map(|task| task.report.num_reused).sum();
+        WorkDone {
+            num_splits_read: plan.num_splits_read,
+            num_splits_reused: plan.num_splits - plan.num_splits_read,
+            num_samples_made: num_delivered - num_samples_reused,
+            num_samples_reused,
+        }
+    }
+
+    fn build_facts(&self, work: WorkDone) -> BuildFacts {
+        let plan = &self.open.plan;
+        BuildFacts {
+            plan_key: plan.key,
+            variables: plan.variables.clone(),
+            manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
+            source_settings_digests: self.open.context.named_source_settings_digests().collect(),
+            work,
+        }
+    }
+}
+
 fn read_reports(plan: &Plan, directory: &Path) -> Result<Vec<TaskReport>, EngineError> {
     let mut reports = Vec::new();
     let mut missing = Vec::new();
     for task in &plan.tasks {
-        match read_report(directory, task.id)? {
+        match TaskReport::read(directory, task.id)? {
             Some(report) => reports.push(report),
             None => missing.push(task.id),
         }
@@ -150,52 +219,22 @@ fn read_reports(plan: &Plan, directory: &Path) -> Result<Vec<TaskReport>, Engine
     }
 }
 
-/// Puts the shards of all tasks under their final names, numbered without gaps within each layout. Gives the entries of the
-/// manifest, and the name of each task's shard for the ledger.
-fn gather_shards(
-    directory: &Path,
-    staged: &Path,
-    reports: &[TaskReport],
-    progress: &dyn Progress,
-) -> Result<(Vec<ShardEntry>, Vec<Option<ShardName>>), EngineError> {
-    progress.start(Step::Commit, reports.iter().map(|report| report.shards.len() as u64).sum());
+/// Numbers the shards without gaps within each layout.
+fn name_shards(reports: Vec<TaskReport>) -> Vec<FinishedTask> {
     let mut next_number: BTreeMap<Option<Layout>, u64> = BTreeMap::new();
-    let mut entries = Vec::new();
-    let mut names = Vec::new();
-    for report in reports {
+    let name = |report: TaskReport| {
         if report.shards.is_empty() {
-            names.push(None);
-            continue;
+            return FinishedTask { report, shard: None };
         }
         let number = next_number.entry(report.layout).or_insert(0);
-        let name = ShardName { layout: report.layout, number: *number };
+        let shard = Some(ShardName { layout: report.layout, number: *number });
         *number += 1;
-        let total = delivered_total(report);
-        for shard in &report.shards {
-            let path = name.path(shard.format);
-            link(&shard_path(directory, report.id, shard.format), &staged.join(path.to_string()))?;
-            let (format, layout, num_bytes, digest) = (shard.format, report.layout, shard.num_bytes, shard.digest);
-            entries.push(ShardEntry { path, format, layout, num_bytes, digest, total });
-            progress.advance(shard.num_samples, 1);
-        }
-        names.push(Some(name));
-    }
-    progress.finish(Step::Commit);
-    entries.sort_by_key(|entry| entry.path);
-    Ok((entries, names))
+        FinishedTask { report, shard }
+    };
+    reports.into_iter().map(name).collect()
 }
 
-fn delivered_total(report: &TaskReport) -> Total {
-    let mut total = Total::default();
-    for outcome in &report.outcomes {
-        if let OutcomeResult::Delivered { cost, .. } = &outcome.result {
-            total.count(*cost);
-        }
-    }
-    total
-}
-
-/// A second name for a file where the file system can, else a copy: a commit that is interrupted must be able to start anew.
+/// A second name for a file where the file system can, otherwise a copy: an interrupted commit must be able to start over.
 fn link(from: &Path, to: &Path) -> Result<(), EngineError> {
     let parent = parent_directory(to);
     fs::create_dir_all(parent).map_err(FileError::write(parent))?;
@@ -205,163 +244,4 @@ fn link(from: &Path, to: &Path) -> Result<(), EngineError> {
     fs::copy(from, to).map_err(FileError::write(to))?;
     let copy = fs::File::open(to).map_err(FileError::read(to))?;
     Ok(copy.sync_all().map_err(FileError::write(to))?)
-}
-
-fn write_ledger(
-    plan: &Plan,
-    directory: &Path,
-    path: &Path,
-    reports: &[TaskReport],
-    names: &[Option<ShardName>],
-) -> Result<Vec<SourceSummary>, EngineError> {
-    let mut outcomes = outcomes_by_record(reports, names).into_iter().peekable();
-    let mut sources: IndexVec<SourceIndex, SourceSummary> =
-        plan.sources.iter().zip(&plan.pipeline.source).map(summary).collect();
-    let mut writer = LedgerWriter::create(path)?;
-    let unaccounted = |detail: String| EngineError::Unaccounted { detail };
-    for (position, record) in (0..).zip(read_records(&records_path(directory))?) {
-        let record = record?;
-        let source =
-            sources.get_mut(record.source).ok_or_else(|| unaccounted(format!("record {} has no source", record.id)))?;
-        let times = if let Decision::Drawn(times) = record.decision { times } else { 1 };
-        for repetition in 0..times {
-            let is_its = |placed: &Placed<'_>| {
-                (placed.outcome.record, placed.outcome.repetition) == (RecordIndex(position), repetition)
-            };
-            let outcome = outcomes.next_if(is_its);
-            let row = ledger_row(&record, repetition, outcome.as_ref(), source).map_err(unaccounted)?;
-            writer.write(&row)?;
-        }
-    }
-    if let Some(placed) = outcomes.next() {
-        return Err(unaccounted(format!("a task delivered sample {}, which was not planned", placed.outcome.id)));
-    }
-    writer.finish()?;
-    match sources.iter().find(|source| !source.adds_up()) {
-        None => Ok(sources.into_vec()),
-        Some(source) => {
-            let detail = format!(
-                "source {:?}: {} records seen, but the outcomes differ",
-                source.budget.name, source.budget.num_seen
-            );
-            Err(EngineError::Unaccounted { detail })
-        }
-    }
-}
-
-/// An outcome and where its sample stands.
-struct Placed<'a> {
-    outcome: &'a RecordOutcome,
-    /// `None` if its task delivered nothing.
-    shard: Option<ShardName>,
-    shard_row: u64,
-}
-
-/// The outcomes of all tasks in the order of the records.
-fn outcomes_by_record<'a>(reports: &'a [TaskReport], names: &[Option<ShardName>]) -> Vec<Placed<'a>> {
-    let mut all = Vec::new();
-    for (report, &shard) in reports.iter().zip(names) {
-        let mut shard_row = 0;
-        for outcome in &report.outcomes {
-            all.push(Placed { outcome, shard, shard_row });
-            shard_row += u64::from(matches!(outcome.result, OutcomeResult::Delivered { .. }));
-        }
-    }
-    all.sort_unstable_by_key(|placed| (placed.outcome.record, placed.outcome.repetition));
-    all
-}
-
-fn summary((budget, table): (&SourceBudget, &manyframe_pipeline::SourceTable)) -> SourceSummary {
-    SourceSummary {
-        // Rejects are counted once more, in the ledger.
-        budget: SourceBudget { rejected: BTreeMap::new(), ..budget.clone() },
-        license: table.license.clone(),
-        max_rejects: table.max_rejects.map(manyframe_pipeline::Share::as_f64),
-        ..SourceSummary::default()
-    }
-}
-
-/// The row of a record's n-th delivery, counted into its source's summary.
-fn ledger_row(
-    record: &PlannedRecord,
-    repetition: u32,
-    placed: Option<&Placed<'_>>,
-    source: &mut SourceSummary,
-) -> Result<LedgerRow, String> {
-    let mut ledger_row = LedgerRow {
-        id: sample_id(record.id, repetition),
-        source: source.budget.name.clone(),
-        subset: record.subset.clone(),
-        upstream_id: record.upstream_id.clone(),
-        status: Status::NotDrawn,
-        reason: None,
-        detail: None,
-        duplicate_of: None,
-        shortened: (!record.shortened.is_empty()).then(|| record.shortened.clone()),
-        repetition,
-        shard: None,
-        shard_row: None,
-        place: placed.map(|placed| placed.outcome.place),
-        num_turns: record.num_turns,
-        measured: record.measured,
-        origin: record.origin.clone(),
-    };
-    match (&record.decision, placed.map(|placed| (&placed.outcome.result, placed))) {
-        (Decision::Rejected(rejection), None) | (Decision::Drawn(_), Some((OutcomeResult::Rejected(rejection), _))) => {
-            *source.budget.rejected.entry(rejection.code).or_insert(0) += 1;
-            ledger_row.status = Status::Rejected;
-            ledger_row.reason = Some(rejection.code.as_str().to_owned());
-            ledger_row.detail = Some(rejection.detail.clone());
-        }
-        (Decision::Duplicate { of, detail }, None) => {
-            source.num_duplicates += 1;
-            ledger_row.status = Status::Duplicate;
-            (ledger_row.duplicate_of, ledger_row.detail) = (Some(*of), Some(detail.clone()));
-        }
-        (Decision::NotDrawn, None) => source.num_not_drawn += 1,
-        (Decision::Drawn(_), Some((OutcomeResult::Delivered { cost, layout }, placed))) => {
-            source.delivered.count(*cost);
-            ledger_row.status = Status::Delivered;
-            (ledger_row.shard, ledger_row.shard_row) = (placed.shard, Some(placed.shard_row));
-            ledger_row.measured = Some((*cost, *layout));
-        }
-        (Decision::Drawn(_), None) => {
-            return Err(format!("no task tells of sample {}, which one was given", ledger_row.id));
-        }
-        (_, Some(_)) => return Err(format!("a task tells of record {}, which no task was given", ledger_row.id)),
-    }
-    Ok(ledger_row)
-}
-
-fn manifest_from_parts(
-    plan: &Plan,
-    staged: &Path,
-    shards: Vec<ShardEntry>,
-    sources: Vec<SourceSummary>,
-    pack: Option<PackEntry>,
-) -> Result<Manifest, EngineError> {
-    let ledger = LedgerEntry {
-        path: LEDGER_FILE.to_owned(),
-        digest: LocalDirectory::new(staged).digest(LEDGER_FILE)?,
-        num_records: sources.iter().map(|source| source.budget.num_seen + source.budget.num_repeats()).sum(),
-    };
-    let pipeline = manyframe_pipeline::portable_settings(&plan.pipeline());
-    let mut total = Total::default();
-    for source in &sources {
-        total += source.delivered;
-    }
-    Ok(Manifest {
-        manifest_version: MANIFEST_VERSION,
-        manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
-        name: plan.pipeline.name.clone(),
-        description: plan.pipeline.description.clone(),
-        pipeline_digest: Digest::of(pipeline.to_string().as_bytes()),
-        pipeline,
-        tokenizer_digest: plan.tokenizer_digest,
-        total,
-        sources,
-        shards,
-        ledger,
-        pack,
-    })
 }

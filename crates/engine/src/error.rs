@@ -1,4 +1,4 @@
-//! What keeps a task or a commit from being done. A bad record is never an error.
+//! What keeps a build, a task or a commit from being done. A bad record is never an error.
 
 use std::path::PathBuf;
 
@@ -6,7 +6,7 @@ use manyframe_base::FileError;
 use manyframe_dataset::DatasetError;
 use manyframe_validate::measure::Report;
 
-/// Why a task, a commit or a look at a dataset failed.
+/// Why a build, a task, a commit, or reading a dataset back failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
     /// The plan cannot be used.
@@ -30,37 +30,37 @@ pub enum EngineError {
     /// The plan has no such task.
     #[error("the plan has no task {task}; its tasks are 0 to {last}")]
     NoSuchTask {
-        /// The number asked for.
+        /// The number of the task.
         task: u32,
-        /// The last task there is.
+        /// The last task of the plan.
         last: u32,
     },
-    /// A record is not where it was when the plan was made.
+    /// A record is not where the plan found it.
     #[error("the annotations have changed since the plan was made: record {id} of {origin}; plan again")]
     SourceChanged {
         /// The record.
         id: String,
-        /// Where it stood.
+        /// Where it was.
         origin: String,
     },
-    /// Tasks are missing, so nothing can be committed.
+    /// Tasks are not done, so nothing can be committed.
     #[error("{num_missing} of {num_tasks} tasks are not done, the first is task {first}; run them, then commit again")]
     Unfinished {
-        /// How many are missing.
+        /// How many are not done.
         num_missing: usize,
         /// How many there are.
         num_tasks: usize,
-        /// The first one missing.
+        /// The first of them.
         first: u32,
     },
-    /// The account of records does not add up; nothing was committed.
+    /// Records are missing from the account, or too many; nothing was committed.
     #[error("the ledger does not add up: {detail}")]
     Unaccounted {
-        /// What is missing or too much.
+        /// Which record or source.
         detail: String,
     },
-    /// The policy of a validation says that a dataset must not be used.
-    #[error("the validation fails: {findings}; nothing was replaced, the dataset is in {path:?}")]
+    /// A measure of the validation is over a limit of its policy.
+    #[error("the validation failed: {findings}; nothing was published, the dataset is in {path:?}")]
     Invalid {
         /// What is over its limit.
         findings: String,
@@ -89,31 +89,31 @@ pub enum EngineError {
         /// What is wrong, and in which line.
         source: toml::de::Error,
     },
-    /// The output directory holds something else.
-    #[error("{path:?} exists and is not a dataset of manyframe; move it away or choose another --output")]
+    /// The output is something else than a dataset.
+    #[error("{path:?} exists and is not a dataset of manyframe; move it away or choose another output")]
     Occupied {
         /// The directory.
         path: PathBuf,
     },
-    /// There is something already where something new should be made.
-    #[error("{path:?} exists; move it away or choose another --output")]
+    /// The output exists already.
+    #[error("{path:?} exists; move it away or choose another output")]
     Exists {
-        /// What is there.
+        /// The output.
         path: PathBuf,
     },
     /// The dataset has no such source.
     #[error("the dataset has no source {name:?}; its sources are {known}")]
     NoSuchSource {
-        /// The name asked for.
+        /// The name.
         name: String,
-        /// The names there are.
+        /// The sources that it has.
         known: String,
     },
     /// A model cannot be used, or cannot run a sample.
     #[error("the model cannot be used")]
     Model(#[from] manyframe_validate::ValidateError),
-    /// The ids of samples cannot be made.
-    #[error("the samples of {path:?} have no token ids, and none can be made: {detail}")]
+    /// Samples have no token ids, and cannot be tokenised.
+    #[error("the samples of {path:?} have no token ids, and cannot be tokenised: {detail}")]
     NoTokens {
         /// The dataset.
         path: PathBuf,
@@ -128,4 +128,30 @@ pub enum EngineError {
         /// What was found and what was expected.
         detail: String,
     },
+}
+
+impl EngineError {
+    /// Whether the same call may succeed later. If not, a person has to change the request, the pipeline file or the inputs.
+    pub fn may_be_retried(&self) -> bool {
+        match self {
+            Self::Plan(error) => error.may_be_retried(),
+            Self::Model(error) => error.may_be_retried(),
+            Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. }),
+            Self::File(_)
+            | Self::Shard { .. }
+            | Self::Unfinished { .. }
+            | Self::Unaccounted { .. }
+            | Self::Locked { .. }
+            | Self::Damaged { .. } => true,
+            Self::NoSuchTask { .. }
+            | Self::NoSuchSource { .. }
+            | Self::Occupied { .. }
+            | Self::Exists { .. }
+            | Self::SourceChanged { .. }
+            | Self::NoTokens { .. }
+            | Self::NoModel { .. }
+            | Self::Policy { .. }
+            | Self::Invalid { .. } => false,
+        }
+    }
 }

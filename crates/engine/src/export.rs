@@ -1,14 +1,14 @@
-//! Exports a dataset for trainers that read LLaVA's JSON: one array, and the images as files.
+//! Exports a dataset as LLaVA's JSON: one array of records, and the images as files.
 //!
 //! ```text
-//! OUTPUT/data.json                      a record a line, in the order of the shards
-//! OUTPUT/images/0000/000/KEY.000.jpg    the n-th image in directory n / 1,000,000, n / 1,000 % 1,000
+//! OUTPUT/data.json                      one record per line, in the order of the shards
+//! OUTPUT/images/0000/000/KEY.000.jpg    image n is in directory (n / 1,000,000)/(n / 1,000 % 1,000)
 //! ```
 //!
-//! Images are the bytes of the shards. One sample is in memory at a time.
+//! Images are copied byte for byte. One sample is in memory at a time.
 //!
-//! **Invariant:** OUTPUT appears whole or not at all, and nothing that is there is replaced. The same dataset and options
-//! give the same files.
+//! **Invariant:** OUTPUT appears whole or not at all, and never replaces anything. The same dataset and options always
+//! result in the same files.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -23,19 +23,19 @@ use manyframe_shards::{LlavaRecord, SingleImage};
 
 use crate::error::EngineError;
 
-/// What is exported, and in which form.
+/// What to export, and in which form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportOptions {
-    /// Samples of these layouts only; all if empty.
+    /// Only samples of these layouts; all if empty.
     pub only_layouts: Vec<Layout>,
-    /// Samples of these sources only; all if empty.
+    /// Only samples of these sources; all if empty.
     pub only_sources: Vec<String>,
-    /// Samples with at most so many images only: 1 for LLaVA-1.5.
+    /// Only samples with at most this many images: 1 for LLaVA-1.5.
     pub max_images: Option<usize>,
-    /// How the image of a record that has exactly one is written.
+    /// How to write the image of a record that has exactly one.
     pub single_image: SingleImage,
-    /// Stands before the path of each image, which is relative to the output: the output with a slash at its end, say, for
-    /// trainers that run elsewhere.
+    /// Prefix of each image's path, which is relative to the output: for example the output with a trailing slash, for
+    /// trainers that run in another directory.
     pub path_prefix: String,
 }
 
@@ -44,7 +44,7 @@ pub struct ExportOptions {
 pub struct Exported {
     /// Records in `data.json`.
     pub num_records: u64,
-    /// Documents left out: these trainers read conversations.
+    /// Documents skipped: these trainers read conversations only.
     pub num_documents: u64,
     /// Files below `images`.
     pub num_images: u64,
@@ -52,60 +52,68 @@ pub struct Exported {
     pub num_bytes: u64,
 }
 
-/// Most entries of a directory of images.
+/// Most entries in a directory of images.
 const DIRECTORY_ENTRIES: u64 = 1_000;
 
-/// Exports a dataset as LLaVA's JSON.
-pub fn export_llava_json(
-    dataset: &Path,
-    output: &Path,
-    options: &ExportOptions,
-    progress: &dyn Progress,
-) -> Result<Exported, EngineError> {
-    let dataset = DatasetReader::open(dataset)?;
-    let sources: BTreeSet<&str> = dataset.manifest().sources.iter().map(|source| source.budget.name.as_str()).collect();
-    if let Some(unknown) = options.only_sources.iter().find(|name| !sources.contains(name.as_str())) {
-        let known = sources.into_iter().collect::<Vec<_>>().join(", ");
-        return Err(EngineError::NoSuchSource { name: unknown.clone(), known });
-    }
-    if output.symlink_metadata().is_ok() {
-        return Err(EngineError::Exists { path: output.to_owned() });
-    }
-    let staged = StagedDirectory::beside(output)?;
-    let exported = write_staged(&dataset, staged.path(), options, progress)?;
-    // One flush for a million small files.
-    staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
-        io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
-        _ => error.into(),
-    })?;
-    Ok(exported)
+/// An export of a dataset as LLaVA's JSON.
+#[derive(Clone, Copy)]
+pub struct LlavaExport<'a> {
+    /// The dataset.
+    pub dataset: &'a DatasetReader,
+    /// What to export, and in which form.
+    pub options: &'a ExportOptions,
+    /// Receives how far the export has come.
+    pub progress: &'a dyn Progress,
 }
 
-fn write_staged(
-    dataset: &DatasetReader,
-    staged: &Path,
-    options: &ExportOptions,
-    progress: &dyn Progress,
-) -> Result<Exported, EngineError> {
-    let shards = shards_to_read(dataset, options);
-    progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
-    let mut export = Export::create(staged, options)?;
-    for shard in shards {
-        for sample in dataset.samples(shard)? {
-            let sample = sample?;
-            if !is_wanted(&sample, options) {
-                continue;
-            }
-            if is_document(sample.messages.iter().map(|message| message.role)) {
-                export.done.num_documents += 1;
-            } else {
-                export.write(&sample)?;
-            }
+impl LlavaExport<'_> {
+    /// Writes the export to `output`, which must not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::NoSuchSource`] if the options name a source that the dataset does not have, [`EngineError::Exists`]
+    /// if something is at `output` already. After an error, nothing is left of the export.
+    pub fn write(self, output: &Path) -> Result<Exported, EngineError> {
+        let sources = &self.dataset.manifest().sources;
+        let known: BTreeSet<&str> = sources.iter().map(|source| source.budget.name.as_str()).collect();
+        if let Some(unknown) = self.options.only_sources.iter().find(|name| !known.contains(name.as_str())) {
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(EngineError::NoSuchSource { name: unknown.clone(), known });
         }
-        progress.advance(shard.total.num_samples, shard.num_bytes);
+        if output.symlink_metadata().is_ok() {
+            return Err(EngineError::Exists { path: output.to_owned() });
+        }
+        let staged = StagedDirectory::beside(output)?;
+        let exported = self.write_staged(staged.path())?;
+        // One flush for a million small files.
+        staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
+            io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
+            _ => error.into(),
+        })?;
+        Ok(exported)
     }
-    progress.finish(Step::Export);
-    export.finish()
+
+    fn write_staged(self, staged: &Path) -> Result<Exported, EngineError> {
+        let shards = shards_to_read(self.dataset, self.options);
+        self.progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
+        let mut writer = LlavaWriter::create(staged, self.options)?;
+        for shard in shards {
+            for sample in self.dataset.samples(shard)? {
+                let sample = sample?;
+                if !is_wanted(&sample, self.options) {
+                    continue;
+                }
+                if is_document(sample.messages.iter().map(|message| message.role)) {
+                    writer.done.num_documents += 1;
+                } else {
+                    writer.write(&sample)?;
+                }
+            }
+            self.progress.advance(shard.total.num_samples, shard.num_bytes);
+        }
+        self.progress.finish(Step::Export);
+        writer.finish()
+    }
 }
 
 /// The shards that can hold wanted samples, in one of the formats: every format holds all samples.
@@ -124,8 +132,8 @@ fn is_among(layout: Layout, layouts: &[Layout]) -> bool {
     layouts.is_empty() || layouts.contains(&layout)
 }
 
-/// An export while it is written.
-struct Export<'o> {
+/// The files of an export while they are written.
+struct LlavaWriter<'o> {
     directory: PathBuf,
     options: &'o ExportOptions,
     json: BufWriter<File>,
@@ -133,7 +141,7 @@ struct Export<'o> {
     done: Exported,
 }
 
-impl<'o> Export<'o> {
+impl<'o> LlavaWriter<'o> {
     fn create(directory: &Path, options: &'o ExportOptions) -> Result<Self, EngineError> {
         let images = directory.join("images");
         fs::create_dir_all(&images).map_err(FileError::write(&images))?;

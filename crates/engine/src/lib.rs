@@ -1,14 +1,14 @@
-//! Builds datasets: plans, runs tasks, commits; and reads datasets back.
+//! Builds datasets: plans, runs tasks, commits; and works on datasets that were built.
 //!
 //! ```text
 //! Build::open ──plan──▶ PlannedBuild ──run, on an Engine──▶ shards + reports ──commit──▶ dataset
-//!                                                                                          ├── verify, validate, repack, read_origin
-//!                                                                                          └── export_llava_json ──▶ other trainers
+//!                                                                                          ├── verify, validate
+//!                                                                                          ├── repack, read_origin
+//!                                                                                          └── LlavaExport ──▶ other trainers
 //! ```
 //!
 //! **Invariant:** nothing is visible before commit; a later run never mistakes what a crash left for something finished.
 //! **Invariant:** records in = delivered + rejected + duplicate + not drawn, or there is no commit.
-
 //!
 //! Tasks run anywhere, as long as they see the directory of their plan:
 //!
@@ -48,15 +48,17 @@
 //! # }
 //! ```
 
+mod account;
 mod build;
-mod built;
 mod commit;
 mod engine;
 mod error;
 mod export;
-mod look;
 mod open_plan;
+mod origin;
 mod packs;
+mod report;
+mod reuse;
 mod sample;
 mod task;
 mod validate;
@@ -67,11 +69,12 @@ pub use build::{Build, BuildAction, BuildOptions, BuildOutcome, PlannedBuild, Ti
 pub use commit::{Committed, commit};
 pub use engine::{Engine, LocalEngine};
 pub use error::EngineError;
-pub use export::{ExportOptions, Exported, export_llava_json};
-pub use look::read_origin;
+pub use export::{ExportOptions, Exported, LlavaExport};
 pub use open_plan::OpenPlan;
+pub use origin::read_origin;
 pub use packs::repack;
-pub use task::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, run_task};
+pub use report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
+pub use task::run_task;
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
 pub use verify::{Verification, verify};
 pub use work::RateBasis;

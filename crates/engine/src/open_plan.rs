@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use manyframe_plan::{Context, Plan};
 
 use crate::error::EngineError;
-use crate::task::is_done;
+use crate::report::is_done;
 
 /// A plan, ready to run. Every engine starts from one: this process, or one on another machine that sees the directory.
 pub struct OpenPlan {

@@ -17,8 +17,12 @@ use manyframe_samplers::Boundaries;
 
 use crate::error::EngineError;
 
-/// Packs a committed dataset anew, with other settings. Shards and ledger stay as they are; the manifest names the new
-/// index last. A crash before that leaves a dataset that `verify` complains of, and packing it again mends.
+/// Packs a committed dataset again, with other settings. Shards and ledger stay as they are. The manifest is written last:
+/// `verify` reports a crash before that, and packing again repairs it.
+///
+/// # Errors
+///
+/// [`EngineError::Dataset`] if there is no dataset, or it cannot be written.
 pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError> {
     let mut manifest = DatasetReader::open(dataset)?.manifest().clone();
     let mut file = manifest.pipeline_with(&BTreeMap::new())?.file;
@@ -33,16 +37,16 @@ pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError
     Ok(manifest)
 }
 
-/// A delivered sample, as the ledger has it.
-struct Delivered {
+/// A delivered sample, as the ledger lists it.
+struct DeliveredSample {
     id: RecordId,
-    place: u64,
+    position: u64,
     shard: ShardName,
     shard_row: u64,
     sample: PackSample,
 }
 
-/// Packs the samples of the dataset in `directory` by its ledger, and writes the index beside it.
+/// Packs the samples in the ledger of a dataset's directory, and writes the index beside it.
 pub(crate) fn write(file: &PipelineFile, directory: &Path) -> Result<Option<PackEntry>, EngineError> {
     if file.pack.is_none() {
         return Ok(None);
@@ -56,7 +60,7 @@ pub(crate) fn write(file: &PipelineFile, directory: &Path) -> Result<Option<Pack
 }
 
 /// Delivered samples in the order of delivery.
-fn read_delivered(file: &PipelineFile, ledger: &Path) -> Result<Vec<Delivered>, EngineError> {
+fn read_delivered(file: &PipelineFile, ledger: &Path) -> Result<Vec<DeliveredSample>, EngineError> {
     let mut delivered = Vec::new();
     for row in read_ledger(ledger)? {
         let row = row?;
@@ -68,11 +72,11 @@ fn read_delivered(file: &PipelineFile, ledger: &Path) -> Result<Vec<Delivered>, 
             delivered.push(delivered_from_row(file, row).ok_or_else(incomplete)?);
         }
     }
-    delivered.sort_unstable_by_key(|delivered| delivered.place);
+    delivered.sort_unstable_by_key(|delivered| delivered.position);
     Ok(delivered)
 }
 
-fn delivered_from_row(file: &PipelineFile, row: LedgerRow) -> Option<Delivered> {
+fn delivered_from_row(file: &PipelineFile, row: LedgerRow) -> Option<DeliveredSample> {
     let (cost, _) = row.measured?;
     let source = file.source.iter().position(|table| table.name == row.source)?;
     let sample = PackSample {
@@ -82,18 +86,20 @@ fn delivered_from_row(file: &PipelineFile, row: LedgerRow) -> Option<Delivered> 
         num_images: cost.num_images,
         num_turns: row.num_turns?,
     };
-    Some(Delivered { id: row.id, place: row.place?, shard: row.shard?, shard_row: row.shard_row?, sample })
+    Some(DeliveredSample { id: row.id, position: row.place?, shard: row.shard?, shard_row: row.shard_row?, sample })
 }
 
-fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered]) -> Result<(), EngineError> {
+fn write_rows(path: &Path, packing: &Packing, delivered: &[DeliveredSample]) -> Result<(), EngineError> {
     let mut writer = PackWriter::create(path)?;
     let ranks = u64::from(packing.options.ranks.get());
     let layout = packing.summary.settings.sequence_parallel.map(SequenceParallel::layout);
     let padding = packing.options.padding;
     for (number, members) in (0u64..).zip(packing.packs.iter()) {
-        let of_pack = || members.iter().filter_map(|&member| delivered.get(member as usize));
+        #[expect(clippy::indexing_slicing, reason = "the packer saw as many samples, in the same order")]
+        let of_pack = || members.iter().map(|&member| &delivered[member as usize]);
         let boundaries = Boundaries::of(members, &packing.lengths, &packing.options);
-        let ranks_have = layout.map(|layout| boundaries.of_ranks(&layout, padding)).unwrap_or_default();
+        // Without sequence parallelism, no rank has a part of its own.
+        let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, padding)).unwrap_or_default();
         let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
         let row = PackRow {
             pack: number,
@@ -106,8 +112,8 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[Delivered]) -> Result
             cu_images: cu_images.into_iter().map(u64::from).collect(),
             num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
             padded_tokens: u64::from(padded_tokens),
-            rank_images: ranks_have.images,
-            rank_tokens: ranks_have.tokens,
+            rank_images: of_ranks.images,
+            rank_tokens: of_ranks.tokens,
         };
         writer.write(&row)?;
     }

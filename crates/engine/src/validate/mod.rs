@@ -1,6 +1,6 @@
 //! Runs a model over samples of a dataset, and writes what it measured beside the shards.
 //!
-//! What is measured, and what it means, is the business of `manyframe-validate`; here samples are found and read.
+//! `manyframe-validate` decides what is measured and what it means; here, samples are found and read.
 
 mod samples;
 
@@ -20,7 +20,7 @@ use manyframe_validate::measure::{
 };
 
 use crate::error::EngineError;
-use samples::DatasetSamples;
+use samples::{DatasetSamples, ListedSample, list_samples};
 
 /// What is to be validated, and how.
 #[derive(Debug, Clone)]
@@ -29,23 +29,23 @@ pub struct ValidateRequest {
     pub dataset: PathBuf,
     /// The model's directory.
     pub model: PathBuf,
-    /// How many samples are run.
+    /// How many samples to run.
     pub choice: SampleChoice,
-    /// Which samples are run.
+    /// Seed of the choice of samples.
     pub seed: u64,
-    /// Where the model runs.
+    /// Device that the model runs on.
     pub device: DeviceChoice,
-    /// How samples are run.
+    /// How to run them.
     pub options: RunOptions,
-    /// What follows from the measures.
+    /// Limits of the measures.
     pub policy: Policy,
-    /// Where variables of the pipeline file are on this machine, if the dataset was built on another.
+    /// Values of the pipeline file's variables on this machine, if the dataset was built on another.
     pub variables: BTreeMap<String, String>,
 }
 
 impl ValidateRequest {
-    /// What the table `[validate]` asks for; the dataset is set when there is one. Mistakes in the policy show here, before
-    /// hours of work.
+    /// The request of the table `[validate]`, whose dataset is set later. Its policy is read here, so that errors in it show
+    /// before hours of work.
     pub(crate) fn from_table(table: &ValidateTable) -> Result<Self, EngineError> {
         let model = PathBuf::from(&table.model);
         if !model.join("config.json").exists() {
@@ -78,7 +78,7 @@ pub fn read_policy(path: &Path) -> Result<Policy, EngineError> {
     toml::from_str(&text).map_err(|source| EngineError::Policy { path: path.to_owned(), source })
 }
 
-/// A measure beside the limits that it has, such as `mean loss 4.2000, warn over 2.5, fail over 4`.
+/// A measure and its limits, such as `mean loss 4.2000, warn over 2.5, fail over 4`.
 pub fn finding_text(finding: &Finding) -> String {
     let name = serde_json::to_value(finding.measure).ok().and_then(|name| name.as_str().map(str::to_owned));
     let limit = |name: &str, limit: Option<f64>| limit.map_or(String::new(), |limit| format!(", {name} over {limit}"));
@@ -91,37 +91,36 @@ pub fn finding_text(finding: &Finding) -> String {
     )
 }
 
-/// Validates a dataset that is not published yet. The worst verdict is an error, which keeps it from being published.
+/// Validates a dataset that is not published yet. A failed validation is an error, so that it is not published.
 pub(crate) fn validate_staged(
     request: &ValidateRequest,
-    staged: &Path,
     executor: Executor<'_>,
     meter: &dyn Meter,
 ) -> Result<Report, EngineError> {
-    let request = ValidateRequest { dataset: staged.to_owned(), ..request.clone() };
-    let report = validate(&request, executor, meter)?;
+    let report = validate(request, executor, meter)?;
     if report.verdict != Verdict::Fail {
         return Ok(report);
     }
     let failed = report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
     let findings = failed.map(finding_text).collect::<Vec<_>>().join("; ");
-    Err(EngineError::Invalid { findings, report: Box::new(report), path: staged.to_owned() })
+    Err(EngineError::Invalid { findings, report: Box::new(report), path: request.dataset.clone() })
 }
 
 /// Runs samples of a dataset through a model, and writes `validation.parquet` and `validation.json` into its directory.
 ///
-/// A run that was cut off goes on where it stopped, if dataset, model, samples and options are the same.
+/// An interrupted run resumes if dataset, model, samples and options are the same.
+///
+/// # Errors
+///
+/// [`EngineError::Model`] if the model cannot be opened or run, [`EngineError::NoTokens`] if the samples have no token ids
+/// and the tokenizer is missing, [`EngineError::Dataset`] if the dataset cannot be read.
 pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
     let dataset = DatasetReader::open(&request.dataset)?;
     let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
     let tokens_per_image = pipeline.file.format.spec.tokens_per_image as usize;
-    let all = samples::list_candidates(&dataset)?;
-    let candidates: Vec<_> = all.iter().map(|(candidate, _)| candidate.clone()).collect();
-    let chosen = choose(&candidates, request.choice, request.seed);
-    let chosen: Vec<_> = chosen.into_iter().filter_map(|position| all.get(position).cloned()).collect();
-    let samples = DatasetSamples::open(&dataset, &chosen, &request.variables)?;
+    let samples = DatasetSamples::open(&dataset, &choose_samples(&dataset, request)?, &request.variables)?;
     let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
-    let journal = journal_path(&dataset, &samples, &open.facts, request.options)?;
+    let journal = journal_path(&samples, &open.facts, request.options)?;
     executor.progress.start(Step::Validate, samples.len() as u64);
     let (measures, usage) = executor.pool.install(|| {
         let run = ValidationRun { model: &open.model, samples: &samples, options: request.options, meter };
@@ -135,6 +134,15 @@ pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn M
     Ok(report)
 }
 
+fn choose_samples(dataset: &DatasetReader, request: &ValidateRequest) -> Result<Vec<ListedSample>, EngineError> {
+    let all = list_samples(dataset)?;
+    let candidates: Vec<_> = all.iter().map(|listed| listed.candidate.clone()).collect();
+    let chosen = choose(&candidates, request.choice, request.seed);
+    #[expect(clippy::indexing_slicing, reason = "`choose` returns positions among its candidates")]
+    let chosen = chosen.into_iter().map(|position| all[position].clone()).collect();
+    Ok(chosen)
+}
+
 fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(), EngineError> {
     let table_path = dataset.join("validation.parquet");
     let temporary = temporary_beside(&table_path)?;
@@ -144,18 +152,11 @@ fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<
     Ok(())
 }
 
-/// A journal beside the dataset, in its directory of work, named after everything that measures depend on.
-fn journal_path(
-    dataset: &DatasetReader,
-    samples: &DatasetSamples,
-    facts: &ModelFacts,
-    options: RunOptions,
-) -> Result<PathBuf, EngineError> {
+/// A journal in the work directory of the dataset, named after everything that the measures depend on.
+fn journal_path(samples: &DatasetSamples, facts: &ModelFacts, options: RunOptions) -> Result<PathBuf, EngineError> {
     let how = serde_json::json!([facts, options]).to_string();
-    let ids = samples.ids().map(|id| id.0).collect::<Vec<_>>().concat();
-    let key = Digest::of_fields([&dataset.manifest_digest().0[..], how.as_bytes(), &ids]).to_string();
-    let key = key.get(..16).unwrap_or_default();
-    let work = work_directory(dataset.location());
+    let key = Digest::of_fields([&samples.digest().0[..], how.as_bytes()]).first_bits();
+    let work = work_directory(samples.location());
     fs::create_dir_all(&work).map_err(FileError::write(&work))?;
-    Ok(work.join(format!("validation-{key}.jsonl")))
+    Ok(work.join(format!("validation-{key:016x}.jsonl")))
 }

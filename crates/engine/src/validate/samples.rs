@@ -1,9 +1,9 @@
-//! The samples of a dataset as a model takes them: found in the ledger, read from their shards, decoded.
+//! The samples of a dataset as a model takes them: listed in the ledger, read from their shards, decoded.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::Path;
 
-use manyframe_core::{Layout, RecordId, Sample, SampleTokens};
+use manyframe_core::{Digest, Layout, RecordId, Sample, SampleTokens};
 use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, ShardName, Status};
 use manyframe_format::{Formatter, VisualRange};
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
@@ -13,12 +13,17 @@ use manyframe_validate::{TokenCounts, ValidationSample};
 use crate::error::EngineError;
 use crate::verify::tokens::open_formatter;
 
-/// A candidate, and the shard that holds it.
-pub(super) type Listed = (SampleCandidate, ShardName);
+/// A delivered sample, as the ledger lists it.
+#[derive(Clone)]
+pub(super) struct ListedSample {
+    pub(super) candidate: SampleCandidate,
+    /// The shard that holds it.
+    pub(super) shard: ShardName,
+}
 
-/// The samples of a run, in its order.
+/// The samples of a run, in order.
 pub(super) struct DatasetSamples {
-    dataset: PathBuf,
+    dataset: DatasetReader,
     samples: Vec<LocatedSample>,
     lengths: Vec<u64>,
     formatter: Result<Formatter, String>,
@@ -31,38 +36,40 @@ struct LocatedSample {
 }
 
 /// Every delivered record, once.
-pub(super) fn list_candidates(dataset: &DatasetReader) -> Result<Vec<Listed>, EngineError> {
+pub(super) fn list_samples(dataset: &DatasetReader) -> Result<Vec<ListedSample>, EngineError> {
     let mut listed = Vec::new();
     for row in dataset.ledger()? {
         let row = row?;
-        let is_first = row.status == Status::Delivered && row.repetition == 0;
-        if let (true, Some((cost, layout)), Some(shard)) = (is_first, row.measured, row.shard) {
-            listed.push((
-                SampleCandidate { id: row.id, source: row.source, layout, num_tokens: cost.num_tokens() },
-                shard,
-            ));
+        if row.status != Status::Delivered || row.repetition > 0 {
+            continue;
         }
+        let (Some((cost, layout)), Some(shard)) = (row.measured, row.shard) else {
+            let detail = format!("ledger: record {} is delivered without a cost or a shard", row.id);
+            return Err(DatasetError::NotADataset { path: dataset.location().to_owned(), detail }.into());
+        };
+        let candidate = SampleCandidate { id: row.id, source: row.source, layout, num_tokens: cost.num_tokens() };
+        listed.push(ListedSample { candidate, shard });
     }
     Ok(listed)
 }
 
 impl DatasetSamples {
-    /// Finds the chosen samples in their shards. The heads of samples are read, and no image.
+    /// Finds the chosen samples in their shards. Reads no image.
     pub(super) fn open(
         dataset: &DatasetReader,
-        chosen: &[Listed],
+        chosen: &[ListedSample],
         variables: &BTreeMap<String, String>,
     ) -> Result<Self, EngineError> {
-        let ids: Vec<(RecordId, ShardName)> = chosen.iter().map(|(candidate, shard)| (candidate.id, *shard)).collect();
-        let located = |((candidate, _), location): (&Listed, SampleLocation)| LocatedSample {
-            id: candidate.id,
+        let ids: Vec<(RecordId, ShardName)> = chosen.iter().map(|listed| (listed.candidate.id, listed.shard)).collect();
+        let located = |(listed, location): (&ListedSample, SampleLocation)| LocatedSample {
+            id: listed.candidate.id,
             location,
-            has_images: candidate.layout != Layout::Text,
+            has_images: listed.candidate.layout != Layout::Text,
         };
         Ok(Self {
-            dataset: dataset.location().to_owned(),
+            dataset: dataset.clone(),
             samples: chosen.iter().zip(dataset.locate(&ids)?).map(located).collect(),
-            lengths: chosen.iter().map(|(candidate, _)| candidate.num_tokens).collect(),
+            lengths: chosen.iter().map(|listed| listed.candidate.num_tokens).collect(),
             formatter: open_formatter(dataset, variables),
         })
     }
@@ -72,17 +79,23 @@ impl DatasetSamples {
         self.samples.len()
     }
 
-    /// Their identities.
-    pub(super) fn ids(&self) -> impl Iterator<Item = RecordId> {
-        self.samples.iter().map(|sample| sample.id)
+    /// Identifies the dataset and the samples of it.
+    pub(super) fn digest(&self) -> Digest {
+        let ids = self.samples.iter().map(|sample| sample.id.0).collect::<Vec<_>>().concat();
+        Digest::of_fields([&self.dataset.manifest_digest().0[..], &ids])
     }
 
-    /// The ids and labels that the shard holds, which are what a trainer reads; or else those of the prompt.
+    /// Where the dataset is.
+    pub(super) fn location(&self) -> &Path {
+        self.dataset.location()
+    }
+
+    /// The token ids and labels in the shard, which a trainer reads; otherwise those of the prompt.
     fn tokens(&self, sample: &Sample) -> Result<SampleTokens, EngineError> {
         if let Some(tokens) = &sample.tokens {
             return Ok(tokens.clone());
         }
-        let none = |detail: String| EngineError::NoTokens { path: self.dataset.clone(), detail };
+        let none = |detail: String| EngineError::NoTokens { path: self.dataset.location().to_owned(), detail };
         let formatter = self.formatter.as_ref().map_err(|detail| none(detail.clone()))?;
         formatter.encode(&sample.prompt, &sample.label_spans).map_err(|error| none(error.to_string()))
     }
@@ -100,19 +113,20 @@ impl SampleSource for DatasetSamples {
         &self.lengths
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are as many samples as lengths")]
     fn has_images(&self, index: usize) -> bool {
-        self.samples.get(index).is_some_and(|sample| sample.has_images)
+        self.samples[index].has_images
     }
 
+    #[expect(clippy::indexing_slicing, reason = "there are as many samples as lengths")]
     fn read(&self, index: usize) -> Result<ValidationSample, EngineError> {
-        let located = self.samples.get(index);
-        let sample = located.map(|located| located.location.read(located.id)).transpose()?.flatten();
-        let Some(sample) = sample else {
-            let detail = format!("sample {index} of the run is not in its shard");
-            return Err(DatasetError::NotADataset { path: self.dataset.clone(), detail }.into());
+        let LocatedSample { id, location, .. } = &self.samples[index];
+        let Some(sample) = location.read(*id)? else {
+            let detail = format!("sample {id} is not in its shard");
+            return Err(DatasetError::NotADataset { path: self.dataset.location().to_owned(), detail }.into());
         };
         let tokens = self.tokens(&sample)?;
-        // An image that cannot be decoded leaves the sample with fewer than its places; it is then counted as unusable.
+        // A sample with an image that cannot be decoded has fewer images than placeholders, and is counted as unusable.
         let images: Vec<RgbImage> = {
             let limits = MediaLimits::default();
             sample.images.iter().filter_map(|image| decode_rgb(&image.bytes, &limits).ok()).collect()

@@ -1,6 +1,6 @@
-//! Checks the ids and labels of samples: that they fit the sample, and that they are those of its prompt.
+//! Checks the token ids and labels of samples: that they fit the sample, and that its prompt tokenises to them.
 //!
-//! Nothing here reads shards; the only file that is read is the dataset's tokenizer.
+//! Reads the dataset's tokenizer, and no shard.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,26 +11,26 @@ use manyframe_dataset::DatasetReader;
 use manyframe_format::{Formatter, Tokenizer};
 use manyframe_shards::ShardFormat;
 
-/// Makes the ids and labels of every sample once more: it costs little beside decoding its images.
+/// Tokenises every sample again, which costs little compared with decoding its images.
 pub(super) struct TokenCheck {
     formatter: Result<Formatter, String>,
-    /// Whether the manifest says that Parquet shards hold ids and labels. Those of version 0.1.0 say nothing.
+    /// Whether the manifest says that Parquet shards hold token ids and labels.
     is_promised: bool,
 }
 
 impl TokenCheck {
-    /// Opens the tokenizer of a dataset, if it is at hand.
+    /// Opens the tokenizer of a dataset, if it is on this machine.
     pub(super) fn open(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Self {
         let is_promised = dataset.manifest().pipeline.pointer("/output/tokens").is_some_and(|tokens| *tokens == true);
         Self { formatter: open_formatter(dataset, variables), is_promised }
     }
 
-    /// Why ids and labels cannot be made once more.
+    /// Why samples cannot be tokenised again; `None` if they can.
     pub(super) fn obstacle(&self) -> Option<&str> {
         self.formatter.as_ref().err().map(String::as_str)
     }
 
-    /// What is wrong with a sample's ids and labels, in words.
+    /// What is wrong with a sample's token ids and labels.
     pub(super) fn faults(&self, sample: &Sample, format: ShardFormat) -> Vec<String> {
         let Some(tokens) = &sample.tokens else {
             let is_missing = self.is_promised && format.stores_tokens();
@@ -48,7 +48,7 @@ impl TokenCheck {
     }
 }
 
-/// The formatter of a dataset, or why there is none, in words.
+/// The formatter of a dataset, or why there is none on this machine.
 pub(crate) fn open_formatter(
     dataset: &DatasetReader,
     variables: &BTreeMap<String, String>,
@@ -83,17 +83,16 @@ fn shape_faults(tokens: &SampleTokens, sample: &Sample) -> Vec<String> {
     faults
 }
 
-fn difference(found: &SampleTokens, expected: &SampleTokens) -> String {
-    let first =
-        |found: &[i32], expected: &[i32]| found.iter().zip(expected).position(|(found, expected)| found != expected);
-    let place = |place: Option<usize>| place.map_or("the end".to_owned(), |place| format!("place {place}"));
-    if found.input_ids == expected.input_ids {
-        return format!(
-            "its labels differ from those of its prompt at {}",
-            place(first(&found.labels, &expected.labels))
-        );
-    }
-    format!("its ids differ from those of its prompt at {}", place(first(&found.input_ids, &expected.input_ids)))
+/// Where stored ids and labels first differ from those of the prompt.
+fn difference(stored: &SampleTokens, expected: &SampleTokens) -> String {
+    let (name, stored, expected) = if stored.input_ids == expected.input_ids {
+        ("labels", &stored.labels, &expected.labels)
+    } else {
+        ("ids", &stored.input_ids, &expected.input_ids)
+    };
+    let first = stored.iter().zip(expected).position(|(stored, expected)| stored != expected);
+    let first = first.map_or("the end".to_owned(), |position| format!("position {position}"));
+    format!("its {name} differ from those of its prompt at {first}")
 }
 
 #[cfg(test)]
@@ -156,10 +155,10 @@ mod tests {
         assert_eq!(faults(tokens.clone()), Vec::<String>::new());
         let mut wrong = tokens.clone();
         wrong.labels[0] = wrong.input_ids[0];
-        assert_eq!(faults(wrong), ["its labels differ from those of its prompt at place 0"]);
+        assert_eq!(faults(wrong), ["its labels differ from those of its prompt at position 0"]);
         let mut wrong = tokens;
         wrong.input_ids[1] += 1;
-        assert_eq!(faults(wrong), ["its ids differ from those of its prompt at place 1"]);
+        assert_eq!(faults(wrong), ["its ids differ from those of its prompt at position 1"]);
     }
 
     #[test]

@@ -1,0 +1,35 @@
+//! Finds the annotation that a record of a dataset was read from.
+
+use std::collections::BTreeMap;
+
+use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE};
+use manyframe_plan::{OpenSource, PlanError};
+use manyframe_sources::RawBody;
+
+use crate::error::EngineError;
+
+/// The text of a record in its annotation file.
+///
+/// `variables` replace those of the build, for a dataset that was built on another machine.
+///
+/// # Errors
+///
+/// [`EngineError::Dataset`] if the row is not of this dataset; [`EngineError::Plan`] if its annotations cannot be read.
+pub fn read_origin(
+    dataset: &DatasetReader,
+    row: &LedgerRow,
+    variables: &BTreeMap<String, String>,
+) -> Result<String, EngineError> {
+    let pipeline = dataset.pipeline(variables)?;
+    let Some(table) = pipeline.file.source.iter().find(|table| table.name == row.source) else {
+        let detail = format!("there is no source {:?}", row.source);
+        return Err(DatasetError::NotADataset { path: dataset.location().join(MANIFEST_FILE), detail }.into());
+    };
+    let source = OpenSource::open(&pipeline, table)?;
+    let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
+    let bytes = match source.read_at(&row.origin).map_err(unreadable)?.body {
+        RawBody::Json(text) => text,
+        RawBody::Broken { head, .. } => head,
+    };
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}

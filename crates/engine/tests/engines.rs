@@ -1,0 +1,176 @@
+//! Promise: every engine builds the same dataset, and a build continues where an engine stopped.
+
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use manyframe_base::{Executor, NoProgress};
+use manyframe_engine::{
+    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, OpenPlan, run_task,
+};
+use manyframe_validate::measure::Meter;
+
+/// Time that stands still.
+struct StoppedClock;
+
+impl Meter for StoppedClock {
+    fn seconds(&self) -> f64 {
+        0.0
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn peak_memory_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Runs at most so many tasks, the last one first, each from the plan's directory alone, as a cluster would. Then it fails.
+struct BackwardsEngine {
+    most_tasks: usize,
+    ran: Mutex<Vec<u32>>,
+}
+
+impl BackwardsEngine {
+    fn new(most_tasks: usize) -> Self {
+        Self { most_tasks, ran: Mutex::new(Vec::new()) }
+    }
+}
+
+impl Engine for BackwardsEngine {
+    fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
+        for &task in tasks.iter().rev().take(self.most_tasks) {
+            run_task(&OpenPlan::open(&plan.directory)?, task, executor)?;
+            self.ran.lock().unwrap().push(task);
+        }
+        if tasks.len() > self.most_tasks {
+            let num_missing = tasks.len() - self.most_tasks;
+            return Err(EngineError::Unfinished { num_missing, num_tasks: tasks.len(), first: 0 });
+        }
+        Ok(())
+    }
+}
+
+/// Six conversations in three shards.
+struct Workshop {
+    directory: tempfile::TempDir,
+}
+
+impl Workshop {
+    fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let record = |number: u32| {
+            serde_json::json!({ "id": number.to_string(), "conversations": [
+                { "from": "human", "value": format!("What is {number} and {number}?") },
+                { "from": "gpt", "value": format!("{}.", 2 * number) },
+            ] })
+        };
+        let records: Vec<_> = (0..6).map(record).collect();
+        std::fs::write(directory.path().join("a.json"), serde_json::to_vec(&records).unwrap()).unwrap();
+        Self { directory }
+    }
+
+    fn open(&self, output: &str, more: &str, options: BuildOptions) -> Result<Build, EngineError> {
+        let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
+        let annotations = self.directory.path().join("a.json");
+        let text = format!(
+            "name = 'small'\n[output]\ndirectory = {:?}\nmax_shard_samples = 2\n[format]\ntokenizer = {tokenizer:?}\n\
+             {more}[[source]]\nname = 'a'\nkind = 'text'\nannotations = {annotations:?}\n",
+            self.path(output),
+        );
+        let file = self.directory.path().join("pipeline.toml");
+        std::fs::write(&file, text).unwrap();
+        Build::open(manyframe_pipeline::read(&file, &[]).unwrap().pipeline, options)
+    }
+
+    fn build(&self, output: &str, engine: &dyn Engine) -> Result<BuildOutcome, EngineError> {
+        let build = self.open(output, "", BuildOptions::default())?;
+        with_executor(|executor| build.finish(engine, executor, &StoppedClock))
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+}
+
+fn with_executor<T>(act: impl FnOnce(Executor<'_>) -> T) -> T {
+    let pool = rayon::ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+    act(Executor { pool: &pool, progress: &NoProgress })
+}
+
+#[test]
+fn two_engines_build_the_same_dataset() {
+    let workshop = Workshop::new();
+    let local = workshop.build("local", &LocalEngine).unwrap();
+    let backwards = workshop.build("backwards", &BackwardsEngine::new(usize::MAX)).unwrap();
+    assert_eq!(local.committed.manifest.total.num_samples, 6);
+    assert_eq!(local.committed.manifest.shards.len(), 3);
+    assert_eq!(local.committed.manifest_digest, backwards.committed.manifest_digest);
+}
+
+#[test]
+fn a_build_continues_with_the_tasks_that_are_not_done() {
+    let workshop = Workshop::new();
+    let failing = BackwardsEngine::new(1);
+    assert!(matches!(workshop.build("out", &failing), Err(EngineError::Unfinished { num_missing: 2, .. })));
+    assert_eq!(*failing.ran.lock().unwrap(), [2]);
+    assert!(!workshop.path("out").exists(), "nothing is visible before commit");
+    let second = BackwardsEngine::new(usize::MAX);
+    let outcome = workshop.build("out", &second).unwrap();
+    assert_eq!(*second.ran.lock().unwrap(), [1, 0]);
+    assert_eq!((outcome.action, outcome.committed.manifest.total.num_samples), (BuildAction::Built, 6));
+    let names = |directory: &str| {
+        let entries = std::fs::read_dir(workshop.path(directory)).unwrap();
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect::<Vec<_>>()
+    };
+    assert!(names("out.work").iter().all(|name| !name.contains("plan-")), "a committed plan is removed");
+}
+
+#[test]
+fn an_unfinished_plan_is_not_committed() {
+    let workshop = Workshop::new();
+    let build = workshop.open("out", "", BuildOptions::default()).unwrap();
+    let result = with_executor(|executor| build.plan(executor).unwrap().commit(executor, &StoppedClock));
+    assert!(matches!(result, Err(EngineError::Unfinished { num_missing: 3, num_tasks: 3, first: 0 })));
+    assert!(!workshop.path("out").exists());
+}
+
+#[test]
+fn a_build_does_no_more_than_it_must() {
+    let workshop = Workshop::new();
+    let finish = |more: &str, is_fresh: bool| {
+        let build = workshop.open("out", more, BuildOptions { is_fresh }).unwrap();
+        with_executor(|executor| build.finish(&LocalEngine, executor, &StoppedClock)).unwrap()
+    };
+    assert_eq!(finish("", false).action, BuildAction::Built);
+    assert_eq!(finish("", false).action, BuildAction::Nothing);
+    let fresh = finish("", true);
+    assert_eq!((fresh.action, fresh.committed.work.num_samples_reused), (BuildAction::Built, 0));
+}
+
+#[test]
+fn other_packs_need_no_other_shards() {
+    let workshop = Workshop::new();
+    let finish = |more: &str| {
+        let build = workshop.open("out", more, BuildOptions::default()).unwrap();
+        with_executor(|executor| build.finish(&LocalEngine, executor, &StoppedClock)).unwrap()
+    };
+    assert_eq!(finish("[pack]\nmax_tokens = 64\n").action, BuildAction::Built);
+    let shard = workshop.path("out/webdataset/text/000000.tar");
+    let before = std::fs::metadata(&shard).unwrap().modified().unwrap();
+    let repacked = finish("[pack]\nmax_tokens = 128\n");
+    assert_eq!(repacked.action, BuildAction::Repacked);
+    let pack = repacked.committed.manifest.pack.unwrap();
+    assert_eq!(pack.summary.capacity_tokens, 128);
+    assert_eq!(std::fs::metadata(&shard).unwrap().modified().unwrap(), before);
+}
+
+#[test]
+fn an_output_has_one_build_at_a_time() {
+    let workshop = Workshop::new();
+    let first = workshop.open("out", "", BuildOptions::default()).unwrap();
+    assert!(matches!(workshop.open("out", "", BuildOptions::default()), Err(EngineError::Locked { .. })));
+    drop(first);
+    workshop.open("out", "", BuildOptions::default()).unwrap();
+}
