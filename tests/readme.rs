@@ -1,6 +1,7 @@
 //! Promise: what README and the pages beside it show runs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::process::Command;
 
 use crate::demo::stages;
@@ -106,4 +107,20 @@ fn links_of_the_pages_lead_somewhere() {
         }
     }
     assert!(num_links > 30, "{num_links}");
+}
+
+#[test]
+fn files_that_the_maps_name_exist() {
+    let mut num_files = 0;
+    for (name, directories) in [("crates/README.md", ["", ""]), ("samplers/README.md", ["samplers", ""])] {
+        for text in page(name).split('`').skip(1).step_by(2) {
+            let is_path = text.ends_with('/') || Path::new(text).extension().is_some_and(|e| e == "rs");
+            if is_path && text.contains('/') && !text.contains(' ') {
+                let exists = directories.iter().any(|directory| root().join(directory).join(text).exists());
+                assert!(exists, "{name} names {text:?}");
+                num_files += 1;
+            }
+        }
+    }
+    assert!(num_files > 40, "{num_files}");
 }
