@@ -13,7 +13,7 @@ use crate::rules::{Rules, check_file, check_pack, check_source, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
-use crate::table_check::read_table;
+use crate::table_check::{read_table, without_unknown_keys};
 
 /// A checked pipeline file with its variables filled in.
 #[derive(Debug, Clone, PartialEq)]
@@ -127,7 +127,8 @@ impl Tables {
 }
 
 fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
-    let (tables, head) = Tables::split_off(root);
+    // The head alone does not know the names of tables, and could not suggest them.
+    let (tables, head) = Tables::split_off(&without_unknown_keys::<PipelineFile>(root, problems));
     let Head { name, description, seed, vars } = read_table(&head, "", problems);
     let mut file = PipelineFile {
         name,

@@ -46,6 +46,19 @@ where
     }
 }
 
+/// Reports the keys of a table that its type does not have, and returns the table without them.
+pub(crate) fn without_unknown_keys<T: JsonSchema>(node: &Node, problems: &mut Vec<Problem>) -> Node {
+    let schema = TableSchema::of::<T>();
+    let mut known = node.clone();
+    for (key, entry) in node.entries().into_iter().flatten() {
+        if !schema.properties.contains_key(key) {
+            problems.push(schema.unknown_key(key, entry, ""));
+            known = known.without(key).0;
+        }
+    }
+    known
+}
+
 /// The keys of a table, from the JSON Schema of its type.
 struct TableSchema {
     properties: Map<String, Value>,
@@ -66,14 +79,7 @@ impl TableSchema {
     }
 
     fn check<T: DeserializeOwned>(&self, key: &str, entry: &TableEntry, at: &str) -> Result<Value, Problem> {
-        let Some(property) = self.properties.get(key) else {
-            let mut message = format!("{} is not a setting", path_of(at, key));
-            if let Some(near) = nearest(key, self.properties.keys()) {
-                message.push_str(&format!("; did you mean {near:?}?"));
-            }
-            let keys = self.properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            return Err(Problem::new(entry.key_location.clone(), &message).with_allowed(&keys));
-        };
+        let property = self.properties.get(key).ok_or_else(|| self.unknown_key(key, entry, at))?;
         let value = entry.node.to_json();
         let wrong = |reason: &str| {
             Problem::new(entry.node.location.clone(), &format!("{}: {reason}", path_of(at, key)))
@@ -93,6 +99,15 @@ impl TableSchema {
             Ok(_) => Ok(value),
             Err(error) => Err(wrong(&self.reason(&error.to_string(), property, &value))),
         }
+    }
+
+    fn unknown_key(&self, key: &str, entry: &TableEntry, at: &str) -> Problem {
+        let mut message = format!("{} is not a setting", path_of(at, key));
+        if let Some(near) = nearest(key, self.properties.keys()) {
+            message.push_str(&format!("; did you mean {near:?}?"));
+        }
+        let keys = self.properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
+        Problem::new(entry.key_location.clone(), &message).with_allowed(&keys)
     }
 
     /// The message of serde, with a suggestion where a choice was mistyped.

@@ -116,7 +116,30 @@ fn settings_of_another_kind_are_refused() {
     let found = problems(replay).join("\n");
     assert!(found.contains("source.r.from is missing") && found.contains("source.r.media does not fit"), "{found}");
     let captions = GOOD.replace("take = 5", "captions = \"keyframes\"");
-    assert!(problems(&captions).join("\n").contains("captions"), "captions are read by sharegpt4video only");
+    let found = problems(&captions);
+    assert!(found.iter().any(|problem| problem.contains("source.a.captions: ")), "{found:#?}");
+}
+
+#[test]
+fn a_source_that_is_no_list_is_refused() {
+    let found = problems(&GOOD.replace("[[source]]", "[source]")).join("\n");
+    assert!(found.contains("there is no [[source]]"), "{found}");
+}
+
+#[test]
+fn two_laws_for_one_source_are_refused() {
+    let found = problems(&GOOD.replace("take = 5", "take = 5\nweight = 1")).join("\n");
+    assert!(found.contains("source.a.weight and .take exclude each other"), "{found}");
+}
+
+#[test]
+fn decontamination_and_overlength_are_tables_of_their_own() {
+    let text = format!("{GOOD}\n[decontamination]\nagainst = \"b/*.jpg\"\n[overlength]\npolicy = [\"split_turns\"]\n");
+    let file = check(&text).unwrap().file;
+    assert!(file.decontamination.is_active() && !file.overlength.rejects_all());
+    let found = problems(&format!("{GOOD}\n[duplicates]\nexclude = \"b\"\n[over_long]\n")).join("\n");
+    assert!(found.contains("duplicates.exclude is not a setting"), "{found}");
+    assert!(found.contains("over_long is not a setting; did you mean \"overlength\"?"), "{found}");
 }
 
 #[test]
@@ -133,8 +156,10 @@ fn an_unknown_variable_is_reported_where_it_is_used() {
 
 #[test]
 fn every_syntax_error_is_reported() {
-    let found = problems("name = \nseed = 'x\n");
-    assert!(!found.is_empty() && found[0].starts_with("dir/p.toml:1:"), "{found:#?}");
+    let found = problems("name = \nseed = = 1\n");
+    for line in ["dir/p.toml:1:", "dir/p.toml:2:"] {
+        assert!(found.iter().any(|problem| problem.starts_with(line)), "{line} {found:#?}");
+    }
 }
 
 #[test]
@@ -152,4 +177,6 @@ fn a_wrong_override_is_an_error_of_the_command_line() {
     let found = check_with(GOOD, &["format.max_token=1", "source.b.take=1"]).unwrap_err().join("\n");
     assert!(found.contains("--set: format.max_token is not a setting"), "{found}");
     assert!(found.contains("no element has the name \"b\""), "{found}");
+    let found = check_with(GOOD, &["format.max_token=1", "source.a.filter={min_token=1}"]).unwrap_err();
+    assert_eq!(found.len(), 2, "{found:#?}");
 }
