@@ -85,6 +85,15 @@ impl Context {
         })
     }
 
+    /// A source of the pipeline.
+    #[expect(
+        clippy::indexing_slicing,
+        reason = "indices of sources are made from this list, or checked where they are read"
+    )]
+    pub(crate) fn source(&self, index: SourceIndex) -> &OpenSource {
+        &self.sources[index]
+    }
+
     /// Which frames of videos are shown of a record that is shortened.
     pub fn sampling_for(&self, reduction: &LengthReduction) -> Sampling {
         reduction.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()))

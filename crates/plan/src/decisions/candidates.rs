@@ -129,6 +129,11 @@ impl Candidates {
     /// The budget of the source of a row.
     pub(crate) fn budget_of(&mut self, row: usize) -> &mut SourceBudget {
         let source = self.row(row).source;
+        self.budget_mut(source)
+    }
+
+    #[expect(clippy::indexing_slicing, reason = "there is a budget for each source")]
+    pub(crate) fn budget_mut(&mut self, source: SourceIndex) -> &mut SourceBudget {
         &mut self.budgets[source]
     }
 
@@ -192,7 +197,7 @@ impl Reading {
     fn add(&mut self, source: SourceIndex, entry: IndexEntry) {
         let record = self.next_record;
         self.next_record.0 += 1;
-        let budget = &mut self.candidates.budgets[source];
+        let budget = self.candidates.budget_mut(source);
         budget.num_seen += 1;
         match entry.outcome {
             Ok(MeasuredRecord { row, reduction }) => {

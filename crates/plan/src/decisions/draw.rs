@@ -13,7 +13,9 @@ use crate::error::PlanError;
 pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec<Drawn>, PlanError> {
     let mut eligible: IndexVec<SourceIndex, Vec<usize>> = IndexVec::filled(Vec::new(), context.sources.len());
     for row in candidates.undecided() {
-        eligible[candidates.row(row).source].push(row);
+        #[expect(clippy::indexing_slicing, reason = "there is a list for each source")]
+        let of_source = &mut eligible[candidates.row(row).source];
+        of_source.push(row);
     }
     let file = &context.pipeline.file;
     let tables = context.sources.iter().map(|source| &source.table);
@@ -34,7 +36,7 @@ pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec
     let mixture = mix(candidates.rows(), &shares, file.mix.total()).map_err(PlanError::Mix)?;
     let mut drawn = Vec::new();
     for ((source, share), drawn_share) in context.sources.indices().zip(&shares).zip(mixture.shares) {
-        candidates.budgets[source].asked = Asked {
+        candidates.budget_mut(source).asked = Asked {
             law: share.law,
             unit: share.unit,
             amount: drawn_share.asked,

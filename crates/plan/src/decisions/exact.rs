@@ -36,7 +36,7 @@ pub(crate) fn find_exact_duplicates(
 /// then rejects it.
 fn content_digest(context: &Context, candidates: &Candidates, row: usize) -> Result<Option<Digest>, PlanError> {
     let location = candidates.location(row);
-    let open = &context.sources[candidates.row(row).source];
+    let open = context.source(candidates.row(row).source);
     let raw = open.read_at(&location.origin);
     let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
     let Ok(record) = open.parse(&raw) else { return Ok(None) };

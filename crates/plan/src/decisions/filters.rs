@@ -21,10 +21,11 @@ pub(crate) fn apply_filters(context: &Context, candidates: &mut Candidates) -> R
     });
     let delivered: IndexVec<SourceIndex, DeliveredElsewhere> = delivered.collect::<Result<_, _>>()?;
     let rejection = |(row, (candidate, location)): (usize, (&IndexRow, &RecordLocation))| {
-        let source = candidate.source;
+        #[expect(clippy::indexing_slicing, reason = "there is one for each source")]
+        let delivered = &delivered[candidate.source];
         let rejection = too_long(context, candidate)
-            .or_else(|| context.sources[source].table.filter.missed_bound(candidate))
-            .or_else(|| delivered[source].rejection(&location.origin))?;
+            .or_else(|| context.source(candidate.source).table.filter.missed_bound(candidate))
+            .or_else(|| delivered.rejection(&location.origin))?;
         Some((row, rejection))
     };
     let rejected: Vec<(usize, Rejection)> = candidates.located().enumerate().filter_map(rejection).collect();

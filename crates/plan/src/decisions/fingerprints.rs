@@ -161,7 +161,7 @@ impl<'a> ShownRecords<'a> {
     ///
     /// Failing storage only.
     fn fingerprint(&self, record: &ShownRecord<'_>) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
-        let (context, open) = (self.context, &self.context.sources[self.source]);
+        let (context, open) = (self.context, self.context.source(self.source));
         let raw = open.read_at(&record.location.origin);
         let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
         let reduction = record.location.reduction();

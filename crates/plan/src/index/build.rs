@@ -90,7 +90,7 @@ struct SplitIndex<'a> {
 
 fn build_split(context: &Context, made: &SplitIndex<'_>, executor: Executor<'_>) -> Result<(), PlanError> {
     let &SplitIndex { source, split, path } = made;
-    let open = &context.sources[source];
+    let open = context.source(source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
     let mut writer = write_entries(AtomicFile::create(path)?).map_err(index_error)?;

@@ -57,7 +57,7 @@ impl<'a> IndexCache<'a> {
 
     /// The name of the index file of a split: equal for equal settings and contents.
     pub(crate) fn file_name(&self, source: SourceIndex, split: &Split) -> Result<String, PlanError> {
-        let open = &self.context.sources[source];
+        let open = self.context.source(source);
         let split_text = serde_json::json!(split).to_string();
         let contents = self.digests.of(&self.input_file(source, split)?)?;
         let settings = self.context.source_settings_digest(&open.table);
@@ -68,7 +68,7 @@ impl<'a> IndexCache<'a> {
 
     /// The file whose contents decide what the records of a split are.
     fn input_file(&self, source: SourceIndex, split: &Split) -> Result<PathBuf, PlanError> {
-        let table = &self.context.sources[source].table;
+        let table = &self.context.source(source).table;
         if let Kind::Replay(_) = table.kind {
             return Ok(Path::new(&table.from).join(MANIFEST_FILE));
         }
@@ -82,7 +82,7 @@ impl<'a> IndexCache<'a> {
     /// Whether every record that was rejected for its media would still be rejected.
     pub(crate) fn is_current(&self, source: SourceIndex, path: &Path) -> Result<bool, PlanError> {
         let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-        let open = &self.context.sources[source];
+        let open = self.context.source(source);
         for entry in read_entries(path, source).map_err(index_error)? {
             let entry = entry.map_err(index_error)?;
             if entry.outcome.as_ref().is_err_and(|rejection| is_about_media(rejection.code)) {

@@ -15,7 +15,7 @@ use crate::index::visuals::VisualMeter;
 ///
 /// Failing storage only. A bad record is an entry.
 pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Result<Vec<IndexEntry>, MediaError> {
-    let open = &context.sources[source];
+    let open = context.source(source);
     let record = match open.parse(raw) {
         Ok(record) => record,
         Err(rejected) => return Ok(vec![rejected_entry(&open.table.name, raw, rejected)]),
