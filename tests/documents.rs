@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, demo_media, run, run_python, stdout};
+use crate::support::{Built, Workshop, root, run, run_python, stdout};
 
 /// Records of SlimPajama, Wikipedia and Cosmopedia, and two conversations, one of which lacks its question.
 const LINES: [&str; 6] = [
@@ -51,7 +51,7 @@ fn documents_are_delivered_without_headers() {
 #[test]
 fn ids_and_labels_of_documents_are_those_of_the_reference() {
     let (_workshop, built) = built();
-    let tokenizer = demo_media().join("tokenizer.model").display().to_string();
+    let tokenizer = root().join("crates/format/tests/golden/jamba.model").display().to_string();
     let dataset = built.dataset.display().to_string();
     let text = run_python("readers", "tests/python/reference_tokens.py", &[&tokenizer, &dataset]);
     assert!(text.contains("4 samples") && text.contains("0 differ"), "{text}");
