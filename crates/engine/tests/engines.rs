@@ -1,5 +1,7 @@
 //! Promise: every engine builds the same dataset, and a build continues where an engine stopped.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test writes its inputs, and fails at once")]
+
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -75,9 +77,11 @@ impl Workshop {
         let tokenizer = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
         let annotations = self.directory.path().join("a.json");
         let text = format!(
-            "name = 'small'\n[output]\ndirectory = {:?}\nmax_shard_samples = 2\n[format]\ntokenizer = {tokenizer:?}\n\
-             {more}[[source]]\nname = 'a'\nkind = 'text'\nannotations = {annotations:?}\n",
-            self.path(output),
+            "name = 'small'\n[output]\ndirectory = '{}'\nmax_shard_samples = 2\n[format]\ntokenizer = '{}'\n\
+             {more}[[source]]\nname = 'a'\nkind = 'text'\nannotations = '{}'\n",
+            self.path(output).display(),
+            tokenizer.display(),
+            annotations.display(),
         );
         let file = self.directory.path().join("pipeline.toml");
         std::fs::write(&file, text).unwrap();

@@ -1,7 +1,7 @@
 //! What every shard format promises: samples come back whole, the same samples are the same bytes, and damage is an
 //! error.
 
-#![expect(clippy::unwrap_used, reason = "a shard that cannot be read fails the test")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a shard that cannot be read fails the test")]
 
 use std::io::{self, Write};
 use std::path::PathBuf;

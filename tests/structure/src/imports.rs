@@ -31,13 +31,13 @@ pub fn imports_of(tree: &Tree) -> Imports {
         }
         for path in paths.found {
             let resolver = Resolver { tree, re_exports: &re_exports };
-            let Some(resolved) = resolver.resolve(module, &path, MOST_RE_EXPORTS) else { continue };
-            if resolved.module == module {
+            let Some(target) = resolver.resolve(module, &path, MOST_RE_EXPORTS) else { continue };
+            if target.module == module {
                 continue;
             }
-            imports.arrows.entry((module, resolved.module)).or_default().insert(resolved.name.clone());
-            if resolved.facades.iter().any(|&facade| tree.is_ancestor(facade, module)) {
-                imports.through_facades.insert((module, resolved.name));
+            imports.arrows.entry((module, target.module)).or_default().insert(target.name.clone());
+            if target.facades.iter().any(|&facade| tree.is_ancestor(facade, module)) {
+                imports.through_facades.insert((module, target.name));
             }
         }
     }
@@ -160,13 +160,13 @@ impl Resolver<'_> {
         if is_first && module == from && !self.re_exports.get(from)?.contains_key(&name) {
             return None;
         }
-        if let Some(target) = self.re_exports.get(module)?.get(&name)
+        if let Some(re_exported) = self.re_exports.get(module)?.get(&name)
             && most_re_exports > 0
             && !defines(&self.tree.modules.get(module)?.items, &name)
             // What a `use` of the file itself brings in is an arrow of that declaration.
             && module != from
         {
-            let mut resolved = self.resolve(module, target, most_re_exports - 1)?;
+            let mut resolved = self.resolve(module, re_exported, most_re_exports - 1)?;
             resolved.facades.push(module);
             return Some(resolved);
         }

@@ -54,8 +54,11 @@ fn run() -> Result<bool, Box<dyn Error>> {
     let given = arguments.iter().find(|argument| !argument.starts_with('-'));
     let root =
         given.map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."), PathBuf::from).canonicalize()?;
-    let header: String = COLUMNS.iter().map(|column| format!("{column:>10}")).collect();
-    let mut table = format!("{:<10}{header}\n", "crate");
+    let mut table = format!("{:<10}", "crate");
+    for column in COLUMNS {
+        table.push_str(&format!("{column:>10}"));
+    }
+    table.push('\n');
     let mut total = Row::default();
     let mut details = Vec::new();
     for file in crate_roots(&root)? {
@@ -164,6 +167,11 @@ impl Row {
             functions(|function| function.num_parameters > MANY_PARAMETERS),
         ];
         cells.extend(self.counts);
-        format!("{name:<10}{}\n", cells.iter().map(|cell| format!("{cell:>10}")).collect::<String>())
+        let mut line = format!("{name:<10}");
+        for cell in cells {
+            line.push_str(&format!("{cell:>10}"));
+        }
+        line.push('\n');
+        line
     }
 }

@@ -1,6 +1,11 @@
 //! What the measures find in small crates that are written on the spot.
 
-#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test that cannot go on fails at once")]
+#![expect(
+    clippy::disallowed_methods,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test that cannot go on fails at once"
+)]
 
 use std::collections::BTreeSet;
 

@@ -56,7 +56,9 @@ pub fn verify(
     let tokens = TokenCheck::open(&dataset, variables);
     let AccountCheck { delivered, num_records, problems } = AccountCheck::of(&dataset)?;
     let mut found = Verification { num_records, ..Verification::default() };
-    problems.into_iter().for_each(|problem| found.add(problem));
+    for problem in problems {
+        found.add(problem);
+    }
     let shards = &dataset.manifest().shards;
     let verifier = ShardVerifier { dataset: &dataset, delivered, tokens };
     executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());

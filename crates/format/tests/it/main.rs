@@ -1,6 +1,6 @@
 //! Tests of the format crate through its public API, against numbers from other implementations.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod jamba;
 mod labels;

@@ -1,5 +1,5 @@
 //! What readers make of files, through the public interface only.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod conversations;
 mod files;
