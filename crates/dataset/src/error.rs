@@ -51,6 +51,7 @@ impl DatasetError {
         move |error| Self::Shard { path, error }
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "callers pass errors and texts that they need no more")]
     pub(crate) fn damaged(path: impl Into<PathBuf>, detail: impl ToString) -> Self {
         Self::NotADataset { path: path.into(), detail: detail.to_string() }
     }
