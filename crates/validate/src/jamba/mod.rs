@@ -111,7 +111,7 @@ impl Jamba {
         &self.head
     }
 
-    /// The logits of hidden states, `[n, vocabulary]`. [`manyframe_kernels::cross_entropy`] needs less memory if only losses are
+    /// The logits of hidden states, `[n, vocabulary]`. [`manyframe_kernels::cross_entropy()`] needs less memory if only losses are
     /// wanted.
     ///
     /// # Errors
