@@ -69,7 +69,7 @@ pub struct BuildOutcome {
 pub enum BuildAction {
     /// Tasks were run and committed.
     Built,
-    /// Only the pack index was rewritten.
+    /// Only the pack index was rewritten: the dataset had been packed with other settings since the last build.
     Repacked,
     /// Nothing: pipeline file and inputs are those of the last build.
     Nothing,
@@ -168,8 +168,8 @@ impl Build {
         planned.commit(executor, meter)
     }
 
-    /// The dataset that is there already, if this build would make the same; packed again if only `[pack]` changed.
-    /// `None` for a fresh build.
+    /// The dataset that is there already, if this build would make the same. It is packed again if it was packed with other
+    /// settings since. `None` for a fresh build.
     ///
     /// # Errors
     ///
