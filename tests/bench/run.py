@@ -2,7 +2,8 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan pack. BASELINES=DIR also runs other people's scripts of the tiling job, as
+Jobs: tiles threads memory video json plan pack; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
+plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
 
@@ -133,7 +134,7 @@ def job_tiles(manyframe: str) -> None:
     rows = [
         [name, f"{PHOTOS / run.cpu_s:.0f}", f"{run.cpu_s / ours:.2f}×", f"{run.peak_mib:.0f}"] for name, run in found.items()
     ]
-    table(f"Sub-images of {PHOTOS} photographs", ["", "images per CPU-second", "CPU time, relative", "peak MiB"], rows)
+    table(f"Tiles of {PHOTOS} photographs", ["", "images per CPU-second", "CPU time, relative", "peak MiB"], rows)
 
 
 def job_threads(manyframe: str) -> None:
@@ -151,38 +152,60 @@ def job_memory(manyframe: str) -> None:
     table("Memory by the size of the dataset (2 threads)", ["", "peak MiB", "seconds"], rows)
 
 
-def job_video(manyframe: str) -> None:
-    seconds, repeats = 30, min(REPEATS, 3)
-    rows = []
+VIDEO_SECONDS = 30
+
+
+def video_clips() -> list:
+    """Two clips: a keyframe every 250 frames, and every 30."""
+    clips = []
     for gop in (250, 30):
-        clip = WORK / f"gop{gop}-{seconds}s.mp4"
+        clip = WORK / f"gop{gop}-{VIDEO_SECONDS}s.mp4"
         if not clip.exists():
             # Real footage, five seconds of it again and again: making a video must not take longer than reading it.
-            source = ["-stream_loop", "-1", "-i", MEDIA / "videochat2/nextqa/1164/2400000001.mp4", "-t", str(seconds), "-vf", "scale=640:360", "-an"]
+            source = ["-stream_loop", "-1", "-i", MEDIA / "videochat2/nextqa/1164/2400000001.mp4", "-t", str(VIDEO_SECONDS), "-vf", "scale=640:360", "-an"]
             encoder = ["-c:v", "libx264", "-preset", "medium", "-g", str(gop), "-keyint_min", str(gop), "-sc_threshold", "0", "-pix_fmt", "yuv420p"]
             subprocess.run(["ffmpeg", "-v", "error", *source, *encoder, "-y", clip], check=True)
-        annotations = WORK / f"gop{gop}.json"
-        annotations.write_text(json.dumps([{"video": clip.name, "QA": [{"q": "What?", "a": "A rabbit."}]}]))
+        clips.append(clip)
+    return clips
+
+
+def video_pipeline(clip: Path, num_frames: int) -> Path:
+    annotations = WORK / f"{clip.stem}.json"
+    annotations.write_text(json.dumps([{"video": clip.name, "QA": [{"q": "What?", "a": "A rabbit."}]}]))
+    source = f'kind = "videochat2"\nannotations = "{annotations}"\nmedia = "{WORK}"'
+    return pipeline(f"video-{clip.stem}-{num_frames}", source, f'[video]\nsampling = "uniform"\nnum_frames = {num_frames}\n')
+
+
+def job_video(manyframe: str) -> None:
+    repeats = min(REPEATS, 3)
+    rows = []
+    for clip in video_clips():
+        gop = clip.stem.removeprefix("gop").split("-")[0]
         for number in (4, 16, 64):
-            source = f'kind = "videochat2"\nannotations = "{annotations}"\nmedia = "{WORK}"'
-            path = pipeline(f"video-{gop}-{number}", source, f'[video]\nsampling = "uniform"\nnum_frames = {number}\n')
+            path = video_pipeline(clip, number)
             out = WORK / "python.tar"
             frames = lambda how: [PYTHON, BENCH / "frames.py", how, clip, number, out]
             found = side_by_side({"manyframe": lambda: build(manyframe, path, 1), "scan": lambda: frames("scan")}, repeats)
             # Seeking decodes up to 249 frames for each that is wanted, which takes up to a minute: it runs once.
             found |= side_by_side({"seek": lambda: frames("seek")}, 1)
             rows.append([f"keyframe every {gop}, {number} frames"] + [f"{found[n].cpu_s:.2f}" for n in ("manyframe", "scan", "seek")])
-    title = f"Frames of a video of {seconds} s, H.264, 640×360, 25 a second: CPU seconds (medians of {repeats}; seeking once)"
+    title = f"Frames of a video of {VIDEO_SECONDS} s, H.264, 640×360, 25 a second: CPU seconds (medians of {repeats}; seeking once)"
     table(title, ["", "manyframe", "PyAV from the start", "PyAV seeking"], rows)
 
 
-def job_json(manyframe: str) -> None:
-    path = WORK / "big.json"
+BIG_JSON = WORK / "big.json"
+
+
+def json_pipeline() -> Path:
     num_bytes = 1 << 30
-    if not path.exists() or path.stat().st_size < num_bytes:
-        write_big_json(path, num_bytes)
-    source = f'kind = "text"\nannotations = "{path}"'
-    plan = pipeline("json", source, "[duplicates]\nremove = \"nothing\"\n")
+    if not BIG_JSON.exists() or BIG_JSON.stat().st_size < num_bytes:
+        write_big_json(BIG_JSON, num_bytes)
+    source = f'kind = "text"\nannotations = "{BIG_JSON}"'
+    return pipeline("json", source, "[duplicates]\nremove = \"nothing\"\n")
+
+
+def job_json(manyframe: str) -> None:
+    plan, path = json_pipeline(), BIG_JSON
     # The same reading, checking and digesting, without a tokenizer and without a plan from it.
     index = built_example("manyframe-plan", "index_without_tokens")
     contenders = {}
@@ -197,8 +220,7 @@ def job_json(manyframe: str) -> None:
     table("A JSON array of 1 GiB", ["", "MB/s", "MB per CPU-second", "peak MiB"], rows)
 
 
-def job_plan(manyframe: str) -> None:
-    """A change of the mix over a million indexed records: nothing is read but the index."""
+def million_pipeline() -> Path:
     sources, per_source = 5, 200_000
     body = ""
     for number in range(sources):
@@ -208,6 +230,12 @@ def job_plan(manyframe: str) -> None:
         body += f'\n[[source]]\nname = "s{number}"\nkind = "text"\nannotations = "{path}"\ntake = 120_000\n'
     pipeline = WORK / "million.toml"
     pipeline.write_text(f'name = "million"\n[format]\ntokenizer = "{MEDIA / "tokenizer.model"}"\n[pack]\naudit = "concat"\n{body}')
+    return pipeline
+
+
+def job_plan(manyframe: str) -> None:
+    """A change of the mix over a million indexed records: nothing is read but the index."""
+    pipeline = million_pipeline()
     out, counter = WORK / "million-out", iter(range(1, 1000))
     plan = lambda: [manyframe, "plan", pipeline, "--output", out, "--quiet", "--threads", 1, "--set", f"seed={next(counter)}"]
     indexing = measure(plan())
@@ -217,6 +245,40 @@ def job_plan(manyframe: str) -> None:
     rows.append(["(the first plan, which reads the annotations)", f"{indexing.wall_s:.1f}", f"{indexing.cpu_s:.1f}", f"{indexing.peak_mib:.0f}"])
     table("A plan over 1,000,000 indexed records, 600,000 of them drawn, on one core", ["", "seconds", "CPU seconds", "peak MiB"], rows)
     shutil.rmtree(f"{out}.work", ignore_errors=True)
+
+
+def job_before(manyframe: str) -> None:
+    """The same jobs with another version of the program, in turn: what a change did to speed and memory."""
+    before = str(Path(os.environ["BEFORE"]).resolve())
+    programs = {"before": before, "now": manyframe}
+    rows = []
+
+    def compare(title: str, command, repeats: int = REPEATS) -> None:
+        found = side_by_side({name: lambda program=program: command(program) for name, program in programs.items()}, repeats)
+        ratio = found["now"].cpu_s / found["before"].cpu_s
+        cells = [f"{found[name].cpu_s:.2f}" for name in programs] + [f"{ratio:.3f}"]
+        rows.append([title, *cells] + [f"{found[name].peak_mib:.0f}" for name in programs])
+
+    path = tiles_pipeline()
+    compare(f"tiles of {PHOTOS} photographs, 1 thread", lambda program: build(program, path, 1))
+    for clip in video_clips():
+        for number in (4, 64):
+            frames = video_pipeline(clip, number)
+            compare(f"{number} frames of {clip.stem}, 1 thread", lambda program: build(program, frames, 1))
+    plan = json_pipeline()
+    options = ["--output", WORK / "json-out", "--fresh", "--quiet", "--threads", 1]
+    compare("plan of 1 GiB of JSON, 1 thread", lambda program: [program, "plan", plan, *options], min(REPEATS, 3))
+    million, counter = million_pipeline(), iter(range(1, 1000))
+    mixed = lambda program: [
+        program, "plan", million, "--output", WORK / f"million-{Path(program).parent.name}", "--quiet", "--threads", 1,
+        "--set", f"seed={next(counter)}",
+    ]
+    for program in programs.values():
+        measure(mixed(program))
+    compare("plan of 1,000,000 indexed records, 1 thread", mixed, min(REPEATS, 3))
+    for program in programs.values():
+        shutil.rmtree(WORK / f"million-{Path(program).parent.name}.work", ignore_errors=True)
+    table("Before and now: CPU seconds", ["", "before", "now", "ratio", "MiB before", "MiB now"], rows)
 
 
 def write_short_conversations(path: Path, seed: int, number: int) -> None:
@@ -264,6 +326,8 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 def main() -> None:
     jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "pack": job_pack}
     manyframe = str(Path(sys.argv[1]).resolve())
+    if "BEFORE" in os.environ:
+        jobs["before"] = job_before
     wanted = sys.argv[2:] or list(jobs)
     WORK.mkdir(parents=True, exist_ok=True)
     for name in wanted:
