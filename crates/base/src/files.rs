@@ -97,6 +97,28 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     Ok(directory.join(temporary))
 }
 
+/// Removes what killed processes left in a directory under names of [`temporary_beside`]. Only for a directory in which nobody
+/// else is writing. A directory that does not exist has no leftovers.
+///
+/// # Errors
+///
+/// If the directory cannot be listed, or a leftover cannot be removed.
+pub fn remove_leftovers(directory: &Path) -> Result<(), FileError> {
+    let entries = match fs::read_dir(directory) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        entries => entries.map_err(FileError::read(directory))?,
+    };
+    for entry in entries {
+        let path = entry.map_err(FileError::read(directory))?.path();
+        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
+        if is_hidden && path.extension().is_some_and(|extension| extension == "tmp") {
+            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+            removed.map_err(FileError::write(&path))?;
+        }
+    }
+    Ok(())
+}
+
 /// A file that appears under its name when it is published. Dropped before that, it leaves nothing behind.
 ///
 /// Writes are buffered. Two files with one path must not be written by one thread at a time.
@@ -334,6 +356,19 @@ mod tests {
         file.publish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"new");
         assert_eq!(names_in(&directory.path().join("new")), ["a.txt"]);
+    }
+
+    #[test]
+    fn leftovers_of_killed_processes_are_removed_and_nothing_else() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path();
+        fs::create_dir(temporary_beside(&path.join("plan-1")).unwrap()).unwrap();
+        fs::create_dir(path.join("index")).unwrap();
+        File::create(temporary_beside(&path.join("a.parquet")).unwrap()).unwrap();
+        write_atomic(&path.join("a.tmp"), b"").unwrap();
+        remove_leftovers(path).unwrap();
+        assert_eq!(names_in(path), ["a.tmp", "index"]);
+        remove_leftovers(&path.join("absent")).unwrap();
     }
 
     #[test]

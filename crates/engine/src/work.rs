@@ -10,6 +10,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::files::remove_leftovers;
 use manyframe_base::{FileError, write_json};
 
 use crate::error::EngineError;
@@ -40,14 +41,20 @@ pub enum RateBasis {
 const ROUGH_BYTES_PER_THREAD_SECOND: f64 = 8e6;
 
 impl WorkDirectory {
-    /// Creates and locks the work directory of a dataset. Does not wait for another process that holds it.
+    /// Creates and locks the work directory of a dataset, and removes what killed processes left in it. Does not wait for
+    /// another process that holds it.
     pub(crate) fn lock(dataset: &Path) -> Result<Self, EngineError> {
         let path = manyframe_dataset::work_directory(dataset);
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
         let lock_path = path.join("lock");
         let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self { path, _lock: lock }),
+            Ok(()) => {
+                for directory in [path.clone(), path.join("index")] {
+                    remove_leftovers(&directory)?;
+                }
+                Ok(Self { path, _lock: lock })
+            }
             Err(fs::TryLockError::WouldBlock) => Err(EngineError::Locked { dataset: dataset.to_owned() }),
             Err(fs::TryLockError::Error(error)) => Err(FileError::write(&lock_path)(error).into()),
         }
@@ -113,6 +120,19 @@ mod tests {
         assert!(matches!(WorkDirectory::lock(&dataset), Err(EngineError::Locked { .. })));
         drop(first);
         WorkDirectory::lock(&dataset).unwrap();
+    }
+
+    #[test]
+    fn what_a_killed_build_left_half_written_is_removed_by_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let dataset = directory.path().join("out");
+        let index = directory.path().join("out.work/index");
+        fs::create_dir_all(&index).unwrap();
+        let leftover = index.join(".split-0.parquet.host-1-1.tmp");
+        fs::File::create(&leftover).unwrap();
+        fs::File::create(index.join("split-1.parquet")).unwrap();
+        WorkDirectory::lock(&dataset).unwrap();
+        assert!(!leftover.exists() && index.join("split-1.parquet").exists());
     }
 
     #[test]
