@@ -1,4 +1,4 @@
-//! Promise: bad input costs the record it belongs to, with the right reason, and nothing else; nothing outside of a source's
+//! Promise: bad input costs the record it belongs to, with the right reason, and nothing else; nothing outside a source's
 //! roots is ever opened.
 
 use serde_json::{Value, json};

@@ -11,11 +11,11 @@ use manyframe_validate::Preset;
 
 const EXIT_CODES: &str = "\
 Exit codes:
-  0  success
-  1  failure; trying again may help
-  2  wrong usage, or an error in a pipeline file; trying again will not help
+  0  done
+  1  failed; trying again may help
+  2  usage error, or a mistake in the pipeline file; trying again will not help
   3  built, but a source is over its error budget (max_rejects)
-  4  the validation failed: a measure is over a limit of the policy; a build then publishes nothing";
+  4  validation failed: a measure exceeds a policy limit; a build then publishes nothing";
 
 /// Builds multi-image instruction datasets for vision-language models.
 #[derive(Debug, Parser)]
@@ -56,7 +56,7 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Show a dataset, or one sample: its text as the trainer sees it, and its images.
     Inspect(InspectArguments),
-    /// Show what became of a record and why, with its original annotation.
+    /// Show what happened to a record and why, with its original annotation.
     Why(WhyArguments),
     /// Verify a dataset: digests, images, placeholders, token ids and labels, packs and the ledger.
     Verify(VerifyArguments),
@@ -173,7 +173,7 @@ pub(crate) struct BuildArguments {
 pub(crate) struct InspectArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// A record id, its first 6 or more digits, or an upstream id.
+    /// A record id, a prefix of at least 6 hex digits, or an upstream id.
     pub(crate) id: Option<String>,
     /// Write the images of the sample to this directory.
     #[arg(long, value_name = "DIR", requires = "id")]
@@ -187,7 +187,7 @@ pub(crate) struct InspectArguments {
 pub(crate) struct WhyArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// A record id, its first 6 or more digits, or an upstream id.
+    /// A record id, a prefix of at least 6 hex digits, or an upstream id.
     pub(crate) id: String,
     /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data.
     #[arg(long = "set", value_name = "KEY=VALUE")]
@@ -228,7 +228,7 @@ pub(crate) struct ExportArguments {
     #[arg(long, value_enum, default_value_t = SingleImageForm::List, value_name = "FORM")]
     pub(crate) single_image: SingleImageForm,
     /// Prefix for the path of each image. By default, paths are relative to DIR: LLaVA and LLaVA-NeXT take DIR as their
-    /// image folder; LongLLaVA has none and must either run in DIR or be given "DIR/" here.
+    /// image folder; LongLLaVA has none and must either run in DIR or get "DIR/" here.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) path_prefix: String,
 }

@@ -8,13 +8,13 @@ use manyframe_pipeline::PipelineError;
 use manyframe_plan::PlanError;
 use manyframe_validate::ValidateError;
 
-/// Failure; trying again may help.
+/// Failed; trying again may help.
 pub(crate) const FAILED: u8 = 1;
-/// Wrong usage, or an error in a pipeline file; trying again will not help. clap uses the same code.
+/// Usage error, or a mistake in the pipeline file; trying again will not help. clap uses the same code.
 pub(crate) const WRONG_USE: u8 = 2;
 /// Built, but a source is over its error budget.
 pub(crate) const OVER_BUDGET: u8 = 3;
-/// A measure of a validation is over a limit of the policy.
+/// Validation failed: a measure exceeds a policy limit.
 pub(crate) const OVER_LIMIT: u8 = 4;
 
 /// Prints an error with its causes; returns the exit code for it.

@@ -1,4 +1,4 @@
-//! What the program has of this machine: worker threads, a clock, and memory.
+//! What the program uses of this machine: worker threads, a clock, and memory.
 
 use std::fs;
 use std::num::NonZeroUsize;

@@ -13,7 +13,7 @@ use crate::output::print_error;
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
 
-/// A bar on a terminal, lines elsewhere, nothing if it is to be quiet.
+/// A bar on a terminal, lines elsewhere, nothing if quiet.
 pub(crate) fn on_stderr(is_quiet: bool) -> Box<dyn Progress> {
     if is_quiet {
         Box::new(manyframe_base::NoProgress)

@@ -1,4 +1,4 @@
-//! Plain-text tables: the first column is aligned left, numbers right. And numbers as people read them.
+//! Plain-text tables, with the first column aligned left and numbers right; and human-readable numbers.
 
 /// Rows of cells under a header. A row with fewer cells than the header is empty at its end.
 pub(crate) struct Table {

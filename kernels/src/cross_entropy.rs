@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use crate::math::exp;
 use crate::storage::{contiguous, prepared, values};
 
-/// Most logits held at a time: 64 Mi, which is 256 MiB in `f32`.
+/// Maximum number of logits held at a time: 64 Mi, which is 256 MiB in `f32`.
 const MAX_LOGITS: usize = 64 << 20;
 /// Partial sums that run side by side. Fixed, so that the rounding is the same on every machine.
 const LANES: usize = 16;

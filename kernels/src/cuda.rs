@@ -1,6 +1,7 @@
 //! Launches the CUDA kernels of `cuda/*.cu`. Shapes are checked by the callers.
 //!
-//! **Invariant:** every launch is given buffers of the sizes that its kernel reads and writes; each `SAFETY` comment lists them.
+//! **Invariant:** every launch gets buffers of the sizes that its kernel reads and writes; each `SAFETY` comment lists
+//! them.
 //!
 //! `tests/gpu.rs` compares every kernel with its CPU version; `gpu-check.sh` runs it on a machine with a GPU.
 
@@ -66,7 +67,7 @@ pub(crate) struct NormalizeArguments<'a> {
     pub(crate) shape: &'a Shape,
 }
 
-/// Most states per channel that the scan has room for; `MAX_STATES` in `selective_scan.cu`.
+/// Maximum number of states per channel that the scan has room for; `MAX_STATES` in `selective_scan.cu`.
 const MAX_STATES: usize = 64;
 
 /// A type that kernels are compiled for.
@@ -250,7 +251,7 @@ fn normalize_of<T: KernelType>(arguments: &NormalizeArguments<'_>) -> Result<Cud
     for number in mean.iter().chain(&deviation) {
         launch.arg(number);
     }
-    // SAFETY: the operation checked that pixels are images × height × width × 3 bytes; out has as many values.
+    // SAFETY: the operation checked that pixels are images × height × width × 3 bytes; out has the same number of values.
     unsafe { launch.launch(blocks_of(num_images * height_px * width_px, 256)?) }.w()?;
     Ok(T::wrap_cuda_slice(out, device))
 }

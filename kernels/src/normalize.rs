@@ -1,4 +1,5 @@
-//! Pixels as a vision tower takes them: `(level / 255 − mean) / deviation`, interleaved channels to one plane per channel.
+//! Pixels as a vision tower reads them: `(level / 255 − mean) / deviation`, interleaved channels to one plane per
+//! channel.
 
 use candle_core::{CpuStorage, CustomOp1, DType, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;

@@ -1,7 +1,8 @@
 //! Speed and memory of mixing, ordering, packing and near-duplicates: `cargo bench -p manyframe-samplers`.
 //!
-//! Each job runs three times, in a process of its own, so that peak memory is that of the job and its input. Times are
-//! those of the job without its input; the table has their median. An argument selects the jobs whose names contain it.
+//! Each job runs three times, each time in a separate process, so that peak memory is that of the job and its input.
+//! Times are those of the job without its input; the table has their median. An argument selects the jobs whose names
+//! contain it.
 #![expect(clippy::print_stdout, reason = "a bench prints a table")]
 
 #[path = "../tests/support/mod.rs"]
@@ -57,7 +58,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Seconds, peak MiB and result of a job in a process of its own.
+/// Seconds, peak MiB and result of a job in a separate process.
 fn run(name: &str) -> Result<(f64, u64, String), Box<dyn Error>> {
     let output = Command::new(std::env::current_exe()?).args(["--job", name]).output()?;
     let text = String::from_utf8(output.stdout)?;

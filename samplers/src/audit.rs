@@ -32,9 +32,9 @@ pub struct ConcatSample {
 /// Settings of that packer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConcatOptions {
-    /// Most tokens in a pack, as that packer counts them. Released default: 128,000.
+    /// Maximum number of tokens in a pack, as that packer counts them. Released default: 128,000.
     pub limit_tokens: u64,
-    /// Most tokens that the trainer keeps of a pack. LongLLaVA's stages 2 and 3: 40,960.
+    /// Maximum number of tokens that the trainer keeps of a pack. LongLLaVA's stages 2 and 3: 40,960.
     pub sequence_tokens: u64,
     /// Tokens of an image. LongLLaVA: 144.
     pub tokens_per_image: u64,
@@ -66,7 +66,7 @@ impl Amount {
     }
 }
 
-/// What became of the samples of a source.
+/// What happened to the samples of a source.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ConcatLoss {
     /// All samples of the source.
@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn images_are_counted_once_for_each_turn() {
-        // 2 images × 10 tokens × 6 turns pass a limit that the 40 real tokens are far below.
+        // 2 images × 10 tokens × 6 turns exceed a limit that the 40 real tokens are far below.
         let audit = audit_concat(&[sample(2, 20, 6)], &options(100, 100));
         assert_eq!(audit.total().lost(), Amount { samples: 1, tokens: 40 });
         assert_eq!(audit.num_packs, 0);

@@ -8,9 +8,9 @@ use manyframe_core::IndexRow;
 /// Upper bounds on a shard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ShardLimits {
-    /// Most samples.
+    /// Maximum number of samples.
     pub max_samples: NonZeroU64,
-    /// Most estimated bytes. A single sample that is larger still gets a shard.
+    /// Maximum estimated size in bytes. A single sample that is larger still gets a shard.
     pub max_bytes: NonZeroU64,
 }
 

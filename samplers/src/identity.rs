@@ -13,7 +13,7 @@
 use manyframe_core::{IndexRow, RecordId};
 use rustc_hash::FxHashMap;
 
-/// Gives the second and any later row with the same id an id of its own. Rows keep their order, and the first keeps its
+/// Assigns a new id to the second and any later row with the same id. Rows keep their order, and the first keeps its
 /// id.
 ///
 /// Record ids are digests of contents, so a record that upstream lists twice has the same id twice. Keys must be unique.

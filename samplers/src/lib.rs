@@ -1,4 +1,5 @@
-//! Which records are chosen, in which order, and which share a sequence or a shard: pure functions over index rows.
+//! Which records are chosen, in which order, and which of them share a sequence or a shard: pure functions over index
+//! rows.
 //!
 //! ```text
 //! rows ──make_ids_unique──▶ ──duplicates, near and exact──▶ ──mix──▶ ──order──▶ ──pack──▶ sequences ──forecast──▶ cluster

@@ -3,10 +3,10 @@
 //!
 //! Hashes are divided into blocks. Two hashes that differ in d bits agree in all but at most d blocks, so the only
 //! candidates are those that share a fixed number of blocks (Manku, Jain and Das Sarma 2007). There is one table for each
-//! choice of blocks; how many blocks to fix is decided by what it would cost for uniform hashes.
+//! choice of blocks; the number of blocks to fix is the cheapest one for uniform hashes.
 //!
 //! It deliberately computes no hashes and knows nothing of images. Hashes that agree in many bits by nature, such as those
-//! of blank images, make it slower and never wrong.
+//! of blank images, make it slower, but never wrong.
 
 use rustc_hash::FxHashMap;
 
@@ -60,13 +60,13 @@ pub fn contaminated_rows(hashes: &[(usize, u64)], against: &[u64], max_distance:
 /// The end of a chain.
 const NONE: u32 = u32::MAX;
 
-/// Most tables of an index. Each takes 8 bytes per hash.
+/// Maximum number of tables of an index. Each takes 8 bytes per hash.
 const MAX_TABLES: usize = 256;
 
-/// Most bits of a key: 2²⁶ chains take 256 MiB per table, and there are hardly more hashes.
+/// Maximum number of bits of a key: 2²⁶ chains take 256 MiB per table, and there are hardly more hashes.
 const MAX_KEY_BITS: u32 = 26;
 
-/// Most blocks that are fixed. Four fix half of the bits at distance 4, and chains are short by then.
+/// Maximum number of blocks that are fixed. Four fix half of the bits at distance 4, and chains are short by then.
 const MAX_FIXED_BLOCKS: u32 = 4;
 
 /// An odd number without a pattern (2⁶⁴ over the golden ratio): the highest bits of a product with it depend on all bits of

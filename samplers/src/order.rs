@@ -16,20 +16,20 @@ use crate::mix::Drawn;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Order {
-    /// Shuffled. The rank of a delivery depends on (seed, record id, repetition) only, so whatever else is drawn, two
-    /// deliveries never change places.
+    /// Shuffled. The rank of a sample depends only on (seed, record id, repetition), so the relative order of two samples
+    /// never changes, whatever else is drawn.
     #[default]
     Shuffled,
     /// Shortest sequence first, in tokens. Equal lengths are shuffled.
     ByLength,
     /// Source after source, in the order of the pipeline file. Each is shuffled.
     BySource,
-    /// Each source spread evenly over the whole, and shuffled within itself: every prefix has the sources in
-    /// proportion, to within a record and half a record for each source.
+    /// Each source spread evenly over the whole, and shuffled within itself: every prefix contains the sources in
+    /// proportion, to within one record plus half a record per source.
     Interleaved,
 }
 
-/// A delivery with what it is sorted by.
+/// A delivery with its sort key.
 struct OrderKey {
     /// Sorts before the rank: length, source, or position on the whole.
     first: u64,
@@ -40,7 +40,7 @@ struct OrderKey {
 impl Order {
     /// The drawn records in this order.
     ///
-    /// Each repetition of a record is ranked as if it were a record of its own, so repetitions do not follow one another.
+    /// Each repetition of a record is ranked as if it were a separate record, so repetitions do not follow one another.
     ///
     /// # Panics
     /// If something drawn is not one of `rows`.

@@ -1,4 +1,4 @@
-//! For tests: rows, and the simplest draw and shuffle by rank, which the laws and orders are compared with.
+//! For tests: rows, and the simplest draw and shuffle by rank, as a reference for laws and orders.
 
 use manyframe_core::{Cost, Digest, IndexRow, Layout, RecordId, SourceIndex, rank};
 

@@ -1,4 +1,4 @@
-//! Files and directories that appear whole or not at all: they are made under a temporary name, and then renamed.
+//! Files and directories that appear whole or not at all: they are written under a temporary name, then renamed.
 //!
 //! ```text
 //! write_atomic(path, bytes)     AtomicFile::create(path) ─ write … ─ publish()        one file
@@ -77,7 +77,7 @@ pub fn parent_directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
-/// A name beside `path` for what is still being made, unique to this host, process and thread, because workers on several
+/// A name beside `path` for an unfinished file, unique to this host, process and thread, because workers on several
 /// hosts may share a directory. The directory is made if it is missing.
 ///
 /// # Errors
@@ -150,11 +150,11 @@ impl AtomicFile {
         &self.path
     }
 
-    /// Makes the file visible under its name, in the place of whatever file is there.
+    /// Makes the file visible under its name, replacing any existing file.
     ///
     /// # Errors
     ///
-    /// If its last bytes cannot be written, or it cannot be renamed. Then nothing is left of it.
+    /// If its last bytes cannot be written, or it cannot be renamed; nothing is then left of it.
     pub fn publish(mut self) -> Result<(), FileError> {
         self.flush().map_err(FileError::write(&self.temporary))?;
         publish_file(&self.temporary, &self.path)?;
@@ -182,17 +182,17 @@ impl Drop for AtomicFile {
         if let Some(file) = self.file.take() {
             // Nobody reads what is still in the buffer.
             drop(file.into_parts());
-            // The error that ends the writing is reported; a file that cannot be removed either is in nobody's way.
+            // The error that ends the writing is reported; a file that cannot be removed either does no harm.
             _ = fs::remove_file(&self.temporary);
         }
     }
 }
 
-/// Writes a file whole, in the place of whatever file is there.
+/// Writes a file atomically, replacing any existing file.
 ///
 /// # Errors
 ///
-/// If it cannot be written or renamed. Then the file that was there is unchanged.
+/// If it cannot be written or renamed; an existing file is then unchanged.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut file = AtomicFile::create(path)?;
     file.write_all(bytes).map_err(FileError::write(path))?;
@@ -266,7 +266,7 @@ impl StagedDirectory {
     ///
     /// # Errors
     ///
-    /// If something is there already ([`io::ErrorKind::AlreadyExists`]), or the directory cannot be flushed or renamed.
+    /// If the name is already taken ([`io::ErrorKind::AlreadyExists`]), or the directory cannot be flushed or renamed.
     /// Then nothing is left of it.
     pub fn publish(mut self, flush: Flush) -> Result<(), FileError> {
         let staged = self.path();
@@ -291,13 +291,13 @@ impl StagedDirectory {
 impl Drop for StagedDirectory {
     fn drop(&mut self) {
         if let Some(staged) = self.staged.take() {
-            // The error that ends the writing is reported; what is left of the attempt is in nobody's way.
+            // The error that ends the writing is reported; what is left of the attempt does no harm.
             _ = fs::remove_dir_all(staged);
         }
     }
 }
 
-/// Puts a finished directory in the place of another one, if there is one, in one step. The old one is then where the new
+/// Replaces a directory, if there is one, with a finished one, in one step. The old one is then where the new
 /// one was, or at `replaced` where the file system cannot exchange two directories: there, a crash between two renames
 /// leaves nothing at `path`, and the old directory at `replaced`.
 ///

@@ -1,4 +1,4 @@
-//! What every crate that does work needs: files that appear whole, parallel work in order, and progress.
+//! What every crate that does work needs: atomic file writes, ordered parallel work, and progress.
 //!
 //! **Invariant:** nothing here knows of records, datasets or any other part of the domain.
 

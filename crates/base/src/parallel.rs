@@ -1,4 +1,4 @@
-//! Maps a stream in parallel and hands the results on in order, in bounded memory.
+//! Maps a stream in parallel and passes the results on in order, in bounded memory.
 //!
 //! ```text
 //! items (calling thread) ──▶ pool: map, out of order ──▶ reorder ──▶ sink (calling thread, in order)
@@ -40,7 +40,7 @@ impl<'a> Executor<'a> {
 pub struct OrderedMap<'a> {
     /// The threads.
     pub pool: &'a rayon::ThreadPool,
-    /// Most items that are held at a time, results that wait for their turn included; at least one is.
+    /// Maximum number of items that are held at a time, including results that wait for their turn; at least 1.
     pub window: usize,
 }
 
@@ -77,7 +77,7 @@ impl OrderedMap<'_> {
                         break;
                     };
                     let (sender, position) = (sender.clone(), num_started);
-                    // A panic is carried over to the calling thread, which would otherwise wait for the result for ever.
+                    // A panic is carried over to the calling thread, which would otherwise wait for the result forever.
                     // The receiver outlives the scope; a failed send can only mean that the run is over.
                     scope.spawn(move |_| {
                         let result = catch_unwind(AssertUnwindSafe(|| map(item)));

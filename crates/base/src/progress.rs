@@ -1,4 +1,4 @@
-//! Progress, reported to whoever started the work. Nothing here prints.
+//! Progress, reported to the caller that started the work. Nothing here prints.
 
 /// A step of a build that takes time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ pub enum Step {
     Validate,
 }
 
-/// Receives how far the work has come. Several threads may call it at a time.
+/// Receives the progress of work. Several threads may call it at the same time.
 pub trait Progress: Sync {
     /// A step begins; `total` is its size in the step's unit.
     fn start(&self, step: Step, total: u64);

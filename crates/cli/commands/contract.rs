@@ -1,4 +1,4 @@
-//! The contract: what the pipeline file asks of each source, and what was seen, drawn and delivered of it.
+//! The contract: what the pipeline file requests from each source, and what was seen, drawn and delivered.
 
 use manyframe_core::{RejectCode, Total};
 use manyframe_dataset::{Asked, Manifest, SourceBudget};
@@ -91,7 +91,7 @@ fn total_cells(lines: &[SourceLine<'_>], is_run: bool) -> Vec<String> {
     cells
 }
 
-/// The sums that shares are relative to; `None` if sources are asked for in different units.
+/// The sums that shares are relative to; `None` if sources are requested in different units.
 struct Shares {
     asked: Option<f64>,
     actual: Option<f64>,
@@ -119,7 +119,7 @@ impl Shares {
     }
 }
 
-/// What was delivered of a source, or drawn if nothing was run yet, in the unit in which it is asked for.
+/// What was delivered of a source, or drawn if nothing was run yet, in the unit in which it is requested.
 fn actual_units(line: &SourceLine<'_>) -> f64 {
     let Some(Total { num_samples, cost }) = line.delivered else { return line.budget.asked.drawn as f64 };
     let units = match line.budget.asked.unit {

@@ -50,7 +50,7 @@ pub(super) fn forecasts(
     Ok(forecast(sequences, &clusters))
 }
 
-/// No sequence parallelism: every GPU has sequences of its own.
+/// No sequence parallelism: every GPU has its own sequences.
 fn without_sequence_parallel() -> RankLayout {
     RankLayout::new(manyframe_samplers::sequence_parallel::Scheme::Ring { degree: std::num::NonZeroU32::MIN })
 }

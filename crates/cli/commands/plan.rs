@@ -123,7 +123,7 @@ fn shards_table(plan: &Plan) -> Table {
         let num_bytes: u64 = tasks.iter().map(|task| task.estimated_bytes).sum();
         let mut cells = vec![name.to_owned()];
         cells.extend([tasks.len() as u64 * formats, num_samples].map(count));
-        // Delimiters count as text tokens; they have a column of their own here.
+        // Delimiters count as text tokens; they have their own column here.
         let text_tokens = cost.text_tokens - cost.delimiter_tokens;
         cells.extend(
             [cost.num_tokens(), text_tokens, cost.delimiter_tokens, cost.visual_tokens, cost.num_images].map(count),

@@ -31,7 +31,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
     }
     let verdict = if found.problems.is_empty() { "ok" } else { "NOT OK" };
     text.push_str(&format!(
-        "{verdict}: {} shards, {} samples, {} images decoded, {} prompts tokenised, {} records in the ledger\n",
+        "{verdict}: {} shards, {} samples, {} images decoded, {} prompts tokenized, {} records in the ledger\n",
         count(found.num_shards),
         count(found.num_samples),
         count(found.num_images),

@@ -1,4 +1,4 @@
-//! `manyframe why`: what became of a record and why, with its original annotation.
+//! `manyframe why`: what happened to a record and why, with its original annotation.
 
 use std::process::ExitCode;
 
@@ -73,7 +73,7 @@ pub(super) fn find_one(dataset: &DatasetReader, id: &str) -> Result<LedgerRow> {
     }
     match rows.as_slice() {
         [] => Err(exit::WrongUse(format!(
-            "no record matches {id:?}; expected a record id, its first 6 or more digits, or an upstream id"
+            "no record matches {id:?}; expected a record id, a prefix of at least 6 hex digits, or an upstream id"
         ))
         .into()),
         [row] => Ok(row.clone()),

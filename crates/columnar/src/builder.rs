@@ -1,4 +1,4 @@
-//! The values of a batch while it is filled, one cell at a time.
+//! The values of a batch that is being filled, one cell at a time.
 //!
 //! ```text
 //! CellWriter ──▶ Builder of the next column ──▶ Arrow array
@@ -109,7 +109,7 @@ impl Builder {
 }
 
 impl ListBuilder {
-    /// Ends a list of so many elements, which were appended to [`Self::elements`].
+    /// Ends a list of this many elements, which were appended to [`Self::elements`].
     pub(crate) fn end_list(&mut self, length: usize) {
         self.lengths.push(length);
         self.validity.append_non_null();

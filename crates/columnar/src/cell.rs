@@ -16,7 +16,7 @@ use crate::shape::{LeafKind, Shape, list_bounds};
 
 /// Most files whose footers are kept, and most idle cursors in them.
 const MAX_OPEN: usize = 16;
-/// Most memory of idle cursors, in bytes, by estimate. One may be idle whatever it takes.
+/// Maximum memory of idle cursors, in bytes, by estimate. One may be idle, whatever its size.
 const MAX_IDLE_BYTES: u64 = 1 << 30;
 /// How many rows are read and dropped rather than jumped over.
 const MAX_DROPPED_ROWS: u64 = 64;

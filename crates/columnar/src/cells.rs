@@ -46,7 +46,7 @@ enum Values {
 
 /// The elements of lists.
 enum Elements {
-    /// Values without a name of their own.
+    /// Values without a name.
     Plain(ColumnCells),
     /// Structs of these fields.
     Structs(Vec<ColumnCells>),

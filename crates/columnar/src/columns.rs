@@ -28,7 +28,7 @@ pub trait Columns {
     /// Writes one cell for each column, in their order.
     fn write(value: Self::Input<'_>, cells: &mut CellWriter<'_>);
 
-    /// Reads one cell for each column, in their order. The error explains why the row cannot be used.
+    /// Reads one cell for each column, in their order. The error explains what is wrong with the row.
     fn read(cells: &mut RowCells<'_>) -> Result<Self::Output, String>;
 }
 

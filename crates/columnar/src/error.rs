@@ -1,4 +1,4 @@
-//! What can go wrong with a Parquet file.
+//! Errors of reading and writing Parquet files.
 
 use std::io;
 use std::path::PathBuf;
@@ -66,7 +66,7 @@ pub enum ColumnarError {
         num_rows: u64,
     },
     /// A row of a table does not hold what its rows hold.
-    #[error("row {row} of {path:?} cannot be used: {detail}")]
+    #[error("cannot read row {row} of {path:?}: {detail}")]
     Row {
         /// The file.
         path: PathBuf,

@@ -1,7 +1,7 @@
-//! The border to the Parquet library: what panics there on a damaged file is an error here.
+//! The boundary to the Parquet library: a panic there on a damaged file becomes an error here.
 //!
-//! The library checks much and not all; the tests in `tests/foreign.rs` find files on which it panics. Nothing it
-//! owns is used again after a panic.
+//! The library checks much, but not everything; the tests in `tests/foreign.rs` find files on which it panics. Nothing
+//! that it owns is used again after a panic.
 
 use std::path::{Path, PathBuf};
 

@@ -1,9 +1,9 @@
-//! Parquet: rows of foreign files as JSON, single cells of them, and tables of one's own.
+//! Parquet: rows of foreign files as JSON, single cells of such files, and tables that manyframe defines itself.
 //!
 //! ```text
 //! foreign file ──▶ RowReader  ──▶ one JSON text per row (binary cells as `true`)
 //!              └─▶ CellReader ──▶ the bytes of one binary cell
-//! table! { … } ──▶ TableWriter ──▶ file ──▶ TableReader     rows of one's own, each column defined once
+//! table! { … } ──▶ TableWriter ──▶ file ──▶ TableReader     our own tables, each column defined once
 //! ```
 //!
 //! It is the only crate that names Arrow or Parquet, and neither appears in its interface. It knows nothing of records

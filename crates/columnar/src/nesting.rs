@@ -10,7 +10,7 @@ use parquet::file::reader::{ChunkReader, Length};
 
 use crate::chunks::FileChunks;
 
-/// Deepest nesting that is read. Real datasets stay below 10.
+/// Maximum nesting that is read. Real datasets stay below 10.
 const MAX_DEPTH: usize = 64;
 /// Field of `FileMetaData` with the list of `SchemaElement`s, parents before children.
 const SCHEMA: i64 = 2;
@@ -89,7 +89,7 @@ fn num_children(thrift: &mut Compact<'_>) -> Result<i64, ParquetError> {
 /// How a value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// A truth value; as a field it has no bytes of its own.
+    /// A boolean; as a field it takes no bytes.
     Bool,
     Byte,
     /// Of 16, 32 or 64 bits, all stored alike.

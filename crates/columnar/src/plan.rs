@@ -1,6 +1,6 @@
 //! Which leaves of a row group must be read to list its rows, so that the bytes of images stay on the disk.
 //!
-//! A row shows of a binary value only whether it is there. Where the footer's count of nulls settles that for a whole
+//! Of a binary value, a row shows only whether it is present. Where the footer's count of nulls settles that for a whole
 //! row group, the leaf is not read: `true` or `null` is written from the values beside it.
 
 use std::ops::Range;
@@ -13,7 +13,7 @@ use crate::shape::{LeafKind, Shape};
 
 /// Aim of a batch in bytes before encoding. A batch holds at least one row, whatever its size.
 const BATCH_BYTES: u64 = 4 << 20;
-/// Most rows of a batch.
+/// Maximum number of rows of a batch.
 const BATCH_ROWS: u64 = 1024;
 
 /// How the rows of a row group are listed.

@@ -1,4 +1,4 @@
-//! Checks a table's definition: what is written is read back, by each column on its own.
+//! Checks a table's definition: what is written is read back, column by column.
 
 use std::fmt::Debug;
 use std::fs::File;

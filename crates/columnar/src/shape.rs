@@ -32,7 +32,7 @@ pub(crate) enum LeafKind {
     Binary,
     /// Nothing: the type of the column is `null`.
     Absent,
-    /// Everything else: numbers, truth values, times.
+    /// Everything else: numbers, booleans, times.
     Plain,
 }
 

@@ -1,4 +1,4 @@
-//! Writing tables. The same rows give the same bytes.
+//! Writing tables. The same rows always produce the same bytes.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -22,7 +22,7 @@ use crate::error::ColumnarError;
 
 /// Who wrote the file, as its footer says. Without a version: the same table is the same bytes.
 const CREATED_BY: &str = "manyframe";
-/// Most rows of a row group.
+/// Maximum number of rows of a row group.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Rows that are encoded at once: pages end between these.
 pub(crate) const BATCH_ROWS: usize = 8192;
@@ -34,7 +34,7 @@ pub struct TableOptions {
     pub metadata: Vec<(String, String)>,
     /// Whether the descriptions of columns are kept in the file.
     pub descriptions: Descriptions,
-    /// The size of a page is checked after so many values; `None` is the library's default. Smaller pages make single
+    /// The size of a page is checked after this many values; `None` is the library's default. Smaller pages make single
     /// large values cheap to read.
     pub page_check_values: Option<usize>,
 }

@@ -1,4 +1,4 @@
-//! Tables of one's own: what is written is read back, the same rows are the same bytes, and damage is an error.
+//! Tables that manyframe defines: what is written is read back, the same rows are the same bytes, and damage is an error.
 
 #![expect(clippy::unwrap_used, reason = "a table that cannot be read fails the test")]
 

@@ -1,4 +1,4 @@
-//! What a sample costs a trainer: tokens by kind, images, frames.
+//! What a sample costs in training: tokens by kind, images, frames.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,8 @@ use serde::{Deserialize, Serialize};
 pub struct Cost {
     /// Tokens of text: turns, template headers, end tokens, and the delimiters around visuals.
     pub text_tokens: u64,
-    /// The part of `text_tokens` that is due to the delimiters of visuals: bare placeholders would have so many fewer.
+    /// The part of `text_tokens` that is due to the delimiters of visuals: with bare placeholders, `text_tokens` would be
+    /// smaller by this much.
     pub delimiter_tokens: u64,
     /// Tokens of images: images × tokens per image.
     pub visual_tokens: u64,

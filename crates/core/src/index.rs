@@ -1,4 +1,4 @@
-//! The index of a build: one row per record that could be read, and the numbers by which sources and records are known.
+//! The index of a build: one row per record that could be read, and the numbers that identify sources and records.
 //!
 //! Samplers see rows only: metadata of a fixed size, no text and no pixels.
 
@@ -39,13 +39,13 @@ pub trait TypedIndex: Copy {
     /// The index of the thing at this position.
     ///
     /// # Panics
-    /// Where there cannot be so many of them.
+    /// If there cannot be that many of them.
     fn from_position(position: usize) -> Self;
 
     /// The position that it counts.
     ///
     /// # Panics
-    /// Where memory could not hold so many of them.
+    /// If memory could not hold that many of them.
     fn position(self) -> usize;
 }
 
@@ -58,7 +58,7 @@ macro_rules! typed_index {
         #[serde(transparent)]
         pub struct $name(pub $number);
 
-        // Both panics are documented: no build has so many sources or records.
+        // Both panics are documented: no build has that many sources or records.
         impl TypedIndex for $name {
             fn from_position(position: usize) -> Self {
                 Self(<$number>::try_from(position).expect("the position is in the range of the index"))
@@ -89,7 +89,7 @@ typed_index! {
 
 /// A vector that is indexed by its own type of index.
 ///
-/// Indexing panics outside of the vector, as that of a slice does. It is meant for vectors that are made whole, with one
+/// Indexing panics outside the vector, as that of a slice does. It is meant for vectors that are made whole, with one
 /// item for each index that exists; an index from elsewhere is looked up with [`Self::get`].
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -1,4 +1,4 @@
-//! Where the media of a record are. Paths are as upstream wrote them, untrusted; nothing here opens them.
+//! Where the media of a record are. Paths are untrusted, as upstream wrote them; nothing here opens them.
 
 use std::sync::Arc;
 
@@ -24,7 +24,7 @@ pub struct MediaRef {
     /// The part of a video that the record is about; `None` is all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<Clip>,
-    /// Frames per second of media that do not have it: frame directories, and GIFs that upstream reads at a fixed rate.
+    /// Frames per second of media that do not state it: frame directories, and GIFs that upstream reads at a fixed rate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub fps: Option<f64>,
 }

@@ -114,7 +114,7 @@ pub struct Record {
     pub source: Arc<str>,
     /// Part of the source, such as `video/reasoning/clevrer_qa`; may be empty.
     pub subset: Arc<str>,
-    /// The id upstream gave it; may be empty, and may repeat.
+    /// Its id in the upstream dataset; may be empty, and may repeat.
     pub upstream_id: String,
     /// The conversation.
     pub turns: Vec<Turn>,
@@ -131,7 +131,7 @@ pub struct UncheckedRecord {
     pub source: Arc<str>,
     /// Part of the source; may be empty.
     pub subset: Arc<str>,
-    /// The id upstream gave it; may be empty.
+    /// Its id in the upstream dataset; may be empty.
     pub upstream_id: String,
     /// The conversation or document.
     pub turns: Vec<Turn>,
@@ -182,7 +182,7 @@ pub enum RecordError {
         num_media: usize,
     },
     /// A visual shows a medium of the wrong kind.
-    #[error("visual {visual} is of another kind than its medium")]
+    #[error("visual {visual} is of a different kind from its medium")]
     VisualKind {
         /// Position of the visual, from 0.
         visual: usize,

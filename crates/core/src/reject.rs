@@ -54,7 +54,7 @@ pub struct RejectedRecord {
     pub rejection: Rejection,
     /// Part of the source; may be empty.
     pub subset: String,
-    /// The id upstream gave it; empty if there is none, or if it could not be read.
+    /// Its id in the upstream dataset; empty if there is none, or if it could not be read.
     pub upstream_id: String,
     /// Where it was read.
     pub origin: Origin,
@@ -105,7 +105,7 @@ reject_codes! {
     PlaceholderOutsideUserTurn = "placeholder_outside_user_turn",
     /// The record refers to a kind of media that is not supported, such as audio.
     UnsupportedMedia = "unsupported_media",
-    /// Start and end of a clip are not times in order, or lie outside of the video.
+    /// Start and end of a clip are not times in order, or lie outside the video.
     ClipRange = "clip_range",
     /// A path that leaves the media roots: absolute, `..`, a link to the outside, another scheme.
     UnsafePath = "unsafe_path",

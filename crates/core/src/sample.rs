@@ -160,7 +160,7 @@ impl SampleTokens {
 /// A record as it is delivered.
 ///
 /// # Invariants
-/// * The messages have as many placeholders as there are images, and `visuals` cover all images in order.
+/// * The messages have one placeholder per image, and `visuals` cover all images in order.
 /// * `label_spans` are ranges of characters in `prompt`, in order, disjoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -170,7 +170,7 @@ pub struct Sample {
     pub source: Arc<str>,
     /// Part of the source; may be empty.
     pub subset: Arc<str>,
-    /// The id upstream gave it; may be empty.
+    /// Its id in the upstream dataset; may be empty.
     pub upstream_id: String,
     /// Which kinds of visuals it has.
     pub layout: Layout,
@@ -178,9 +178,10 @@ pub struct Sample {
     pub messages: Vec<Message>,
     /// The whole text as the trainer sees it, chat template included.
     pub prompt: String,
-    /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token.
+    /// Where in `prompt` the loss is computed: (first, one past last) character of each answer with its end token.
     pub label_spans: Vec<(usize, usize)>,
-    /// The ids and labels of `prompt`; absent if the pipeline file does not ask for them, or the shard does not have them.
+    /// The ids and labels of `prompt`; absent if the pipeline file does not request them, or the shard does not have
+    /// them.
     pub tokens: Option<SampleTokens>,
     /// Exact tokens and images.
     pub cost: Cost,

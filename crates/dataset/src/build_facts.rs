@@ -31,7 +31,7 @@ pub struct BuildFacts {
 pub struct WorkDone {
     /// Annotation files, or parts of them, that were read.
     pub num_splits_read: u64,
-    /// Annotation files, or parts of them, whose index was there already.
+    /// Annotation files, or parts of them, whose index already existed.
     pub num_splits_reused: u64,
     /// Samples that were made: read, decoded, encoded.
     pub num_samples_made: u64,

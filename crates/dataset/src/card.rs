@@ -39,7 +39,7 @@ fn beside_shards(manifest: &Manifest) -> Vec<BesideShards> {
     ShardFormat::ALL.into_iter().map(of_format).collect()
 }
 
-/// The text of the card. It holds nothing that differs between machines.
+/// The text of the card. It contains nothing that differs between machines.
 fn dataset_card(manifest: &Manifest, beside: &[BesideShards]) -> String {
     let front_matter: String = beside.iter().map(|beside| beside.card_yaml.as_str()).collect();
     let mut card = if front_matter.is_empty() { String::new() } else { format!("---\n{front_matter}---\n\n") };

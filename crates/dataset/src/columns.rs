@@ -1,6 +1,6 @@
 //! Groups of columns that several tables share: where a record was read, and what its sample costs.
 //!
-//! The ledger has them, and so have the tables of a plan. They are here because `columnar` knows nothing of records, and
+//! The ledger has them, and so do the tables of a plan. They are here because `columnar` knows nothing of records, and
 //! `core` nothing of tables.
 
 use std::sync::Arc;

@@ -1,4 +1,4 @@
-//! What keeps a dataset from being read or written.
+//! Errors of reading and writing a dataset.
 
 use std::path::PathBuf;
 
@@ -13,7 +13,7 @@ pub enum DatasetError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A table (ledger, packs) cannot be read or written.
-    #[error("the table {path:?} cannot be used")]
+    #[error("cannot read or write the table {path:?}")]
     Table {
         /// The file.
         path: PathBuf,
@@ -22,7 +22,7 @@ pub enum DatasetError {
         error: ColumnarError,
     },
     /// A shard cannot be read.
-    #[error("shard {path:?} cannot be used")]
+    #[error("cannot read shard {path:?}")]
     Shard {
         /// The shard.
         path: PathBuf,
@@ -31,7 +31,7 @@ pub enum DatasetError {
         error: ShardError,
     },
     /// A directory is not a dataset, or a file in it is not what it should be.
-    #[error("{path:?} is not a dataset of manyframe: {detail}")]
+    #[error("{path:?} is not a manyframe dataset: {detail}")]
     NotADataset {
         /// The directory or file.
         path: PathBuf,

@@ -14,7 +14,7 @@ use crate::columns::{MeasuredColumns, OriginColumns};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
 
-/// What became of a record.
+/// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
@@ -55,13 +55,13 @@ pub struct LedgerRow {
     pub subset: String,
     /// Its id in the upstream dataset; may be empty.
     pub upstream_id: String,
-    /// What became of it.
+    /// What happened to it.
     pub status: Status,
     /// Why it was rejected: a stable code.
     pub reason: Option<String>,
     /// Why it was rejected, or what it shares with the record that is kept, as text for people.
     pub detail: Option<String>,
-    /// The record that is kept in its place.
+    /// The record that is kept instead.
     pub duplicate_of: Option<RecordId>,
     /// How it was shortened to fit the length limit, as text for people.
     pub shortened: Option<String>,
@@ -91,17 +91,17 @@ table! {
         source: String = &record.source,
         /// part of the source
         subset: String = &record.subset,
-        /// the id upstream gave it
+        /// its id in the upstream dataset
         upstream_id: String = &record.upstream_id,
         /// delivered, rejected, duplicate or not_drawn
         status: String = record.status.as_str(),
         /// why it was rejected: a stable code
         reason: Option<String> = record.reason.as_deref(),
-        /// why it was rejected, or what it shares, in words
+        /// why it was rejected, or what it shares with the record that is kept, as text
         detail: Option<String> = record.detail.as_deref(),
-        /// the record that is kept in its place
+        /// the record that is kept instead
         duplicate_of: Option<String> = record.duplicate_of.map(|id| id.to_string()).as_deref(),
-        /// what it gave up so that it fits
+        /// how it was shortened to fit
         shortened: Option<String> = record.shortened.as_deref(),
         /// how many times it was delivered before
         repetition: u32 = record.repetition,
@@ -145,7 +145,7 @@ table! {
 }
 
 table! {
-    /// The columns of the ledger that say what became of a record, and where it was read.
+    /// The columns of the ledger that say what happened to a record, and where it was read.
     struct StatusTable<'r>(record: &'r (Status, Origin)) -> (Status, Origin) {
         status: String = record.0.as_str(),
         origin: OriginColumns = &record.1,
@@ -214,7 +214,7 @@ impl LedgerWriter {
     }
 }
 
-/// Reads a ledger, in the order of the sources. Rows are read as they are asked for.
+/// Reads a ledger, in the order of the sources. Rows are read on demand.
 ///
 /// # Errors
 ///
@@ -226,7 +226,8 @@ pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow,
     Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
 }
 
-/// Reads what became of each record, and where it was read: a few columns of a ledger, many times as fast as whole rows.
+/// Reads what happened to each record, and where it was read: a few columns of a ledger, many times as fast as whole
+/// rows.
 ///
 /// # Errors
 ///

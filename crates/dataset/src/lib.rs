@@ -31,7 +31,7 @@
 //! }
 //! assert_eq!(num_images, 1);
 //!
-//! // What became of each record, and the sample of one of them.
+//! // What happened to each record, and the sample of one of them.
 //! for row in dataset.ledger()? {
 //!     let row = row?;
 //!     match row.status {
@@ -46,7 +46,7 @@
 //! # }
 //! ```
 //!
-//! **Invariant:** nothing here decides what is in a dataset; it is written as it is handed over, and read back.
+//! **Invariant:** nothing here decides what is in a dataset; it is written as passed in, and read back.
 
 mod build_facts;
 mod card;

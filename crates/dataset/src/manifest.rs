@@ -43,13 +43,13 @@ pub struct Manifest {
     pub tokenizer_digest: Digest,
     /// All samples together.
     pub total: Total,
-    /// What became of each source's records, in the order of the pipeline file.
+    /// What happened to each source's records, in the order of the pipeline file.
     pub sources: Vec<SourceSummary>,
     /// The shards.
     pub shards: Vec<ShardEntry>,
     /// The account of all records.
     pub ledger: LedgerEntry,
-    /// The samples as training sequences, if the pipeline file asks for them.
+    /// The samples as training sequences, if the pipeline file requests them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackEntry>,
 }
@@ -153,7 +153,7 @@ impl Manifest {
     }
 }
 
-/// What tells whether the rest can be read.
+/// The part that decides whether the rest can be read.
 #[derive(Deserialize)]
 struct Version {
     manifest_version: u32,

@@ -24,7 +24,7 @@ pub const PACK_FILE: &str = "pack.parquet";
 pub struct PackSummary {
     /// The settings.
     pub settings: PackTable,
-    /// Longest pack, in tokens.
+    /// Maximum pack length in tokens.
     pub capacity_tokens: u32,
     /// Lengths are padded to a multiple of this.
     pub pad_to_multiple: u32,
@@ -41,7 +41,7 @@ pub struct PackSummary {
 /// What LongLLaVA's released packer would have made of the same samples, in the same order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditSummary {
-    /// Most tokens of a pack, as that packer counts them.
+    /// Maximum number of tokens of a pack, as that packer counts them.
     pub limit_tokens: u64,
     /// Packs that would reach the trainer.
     pub num_packs: u64,
@@ -77,7 +77,7 @@ pub struct PackRow {
     /// With sequence parallelism: its rank r encodes the images `rank_images[r] .. rank_images[r + 1]` of the sequence.
     pub rank_images: Vec<u64>,
     /// With sequence parallelism: first token, and one past the last, of each chunk, rank after rank and ascending in each.
-    /// Every rank has as many chunks.
+    /// Every rank has the same number of chunks.
     pub rank_tokens: Vec<u64>,
 }
 
@@ -106,7 +106,7 @@ table! {
         padded_tokens: u64 = row.padded_tokens,
         /// images before each sequence-parallel rank, which encodes those up to the next, and of all; else empty
         rank_images: Vec<u64> = &row.rank_images,
-        /// start and end of each chunk of tokens, sequence-parallel rank after rank; as many chunks each; else empty
+        /// start and end of each chunk of tokens, sequence-parallel rank after rank, the same number each; else empty
         rank_tokens: Vec<u64> = &row.rank_tokens,
     }
     read {

@@ -1,11 +1,11 @@
-//! Reads a dataset: what is in it, what became of each record, and the samples of its shards.
+//! Reads a dataset: what is in it, what happened to each record, and the samples of its shards.
 //!
 //! ```text
 //! DatasetReader::open ─▶ manifest ─▶ ledger(), packs(), shards ─▶ samples(), find_rows() ─▶ read_sample()
 //! ```
 //!
-//! Manifest, build facts and digests are read through [`Storage`]. Tables and shards need a local file; whoever reads a
-//! dataset from elsewhere has to copy them first. Nothing is written here.
+//! Manifest, build facts and digests are read through [`Storage`]. Tables and shards need a local file; to read a
+//! dataset from elsewhere, copy them first. Nothing is written here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -54,7 +54,7 @@ pub struct SampleLocation {
     pub position: Option<u64>,
 }
 
-/// Begins of ids shorter than this many digits name too many records.
+/// Prefixes of ids shorter than this many digits match too many records.
 const LEAST_ID_DIGITS: usize = 6;
 
 impl DatasetReader {
@@ -131,7 +131,7 @@ impl DatasetReader {
         read_ledger(&self.storage.local_path(&self.manifest.ledger.path)?)
     }
 
-    /// What became of each record, and where it was read: faster than whole rows.
+    /// What happened to each record, and where it was read: faster than whole rows.
     ///
     /// # Errors
     ///
@@ -207,7 +207,7 @@ impl DatasetReader {
         Ok(entries.map(move |entry| entry.map_err(DatasetError::shard(&path))))
     }
 
-    /// The ledger rows that a text names: a record id or the beginning of one (6 digits or more), or an upstream id.
+    /// The ledger rows that a text names: a record id, a prefix of one (at least 6 hex digits), or an upstream id.
     /// At most `limit` rows.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ impl ShardName {
             MIXED => None,
             _ => Some(Layout::ALL.into_iter().find(|layout| layout.as_str() == directory)?),
         };
-        // One name has one text: neither fewer digits, nor more, nor a sign.
+        // Each name has exactly one spelling: no fewer digits, no more, and no sign.
         let is_padded = digits.len() == 6 || (digits.len() > 6 && !digits.starts_with('0'));
         let is_number = is_padded && digits.bytes().all(|byte| byte.is_ascii_digit());
         is_number.then_some(Self { layout, number: digits.parse().ok()? })

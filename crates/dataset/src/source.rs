@@ -27,7 +27,7 @@ pub struct SourceBudget {
     pub after_filters: Total,
     /// Those that are no duplicates: what can be drawn.
     pub available: Total,
-    /// What the pipeline file asks for, and how much is drawn of it.
+    /// What the pipeline file requests, and how much of it is drawn.
     pub asked: Asked,
     /// Records that are drawn at least once.
     pub num_drawn: u64,
@@ -52,7 +52,7 @@ pub struct Asked {
     pub difference: Difference,
 }
 
-/// What became of the records of a source, from those that were seen to those that were delivered.
+/// What happened to the records of a source, from those that were seen to those that were delivered.
 ///
 /// # Invariants
 ///

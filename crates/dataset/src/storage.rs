@@ -1,8 +1,8 @@
 //! Where the files of a dataset are: a local directory today.
 //!
-//! Files are named by paths relative to the dataset, with `/` between their parts, which are keys of objects as well as they
-//! are paths. Reads may ask for a range, and a write makes a whole file visible at once: all that object stores can do, and
-//! nothing more. Calls block.
+//! Files are named by paths relative to the dataset, with `/` between their parts, so they work both as paths and
+//! as object keys. Reads may ask for a range, and a write makes a whole file visible at once:
+//! no more than what object stores can do. Calls block.
 //!
 //! Tables and shards are read by readers that need a file: for those, [`Storage::local_path`] says where it is. A store
 //! that has no local files will have to fetch a copy there first.
@@ -38,7 +38,7 @@ pub trait Storage: fmt::Debug + Send + Sync {
     ///
     /// # Errors
     ///
-    /// If it is not there ([`io::ErrorKind::NotFound`]), or cannot be read.
+    /// If it does not exist ([`io::ErrorKind::NotFound`]), or cannot be read.
     fn read(&self, path: &str) -> Result<Vec<u8>, FileError>;
 
     /// Reads the bytes of a range.
@@ -63,14 +63,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// If they cannot be listed.
     fn list(&self, directory: &str) -> Result<Vec<StoredFile>, FileError>;
 
-    /// Writes a file, in the place of whatever file is there. Readers see the old file or the new one, never a part of one.
+    /// Writes a file, replacing any existing one. Readers see the old file or the new one, never a part of one.
     ///
     /// # Errors
     ///
-    /// If it cannot be written. Then the file that was there is unchanged.
+    /// If it cannot be written; an existing file is then unchanged.
     fn write(&self, path: &str, bytes: &[u8]) -> Result<(), FileError>;
 
-    /// Makes a finished local file a file of the storage, in the place of whatever file is there. The local file is gone then.
+    /// Makes a finished local file a file of the storage, replacing any existing one. The local file no longer
+    /// exists afterwards.
     ///
     /// # Errors
     ///

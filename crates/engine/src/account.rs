@@ -23,7 +23,7 @@ pub(crate) struct FinishedTask {
     pub(crate) shard: Option<ShardName>,
 }
 
-/// Writes the ledger of a plan whose tasks are done; returns what became of the records of each source.
+/// Writes the ledger of a plan whose tasks are done; returns what happened to the records of each source.
 ///
 /// # Errors
 ///
@@ -57,7 +57,7 @@ struct LocatedOutcome<'a> {
 /// The account while records are entered in order.
 struct Account<'a> {
     sources: IndexVec<SourceIndex, SourceSummary>,
-    /// The outcomes that were not entered yet, in the order of their records.
+    /// The outcomes not entered yet, in the order of their records.
     outcomes: Peekable<std::vec::IntoIter<LocatedOutcome<'a>>>,
 }
 

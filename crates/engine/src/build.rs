@@ -103,7 +103,7 @@ impl Build {
         Ok(Self { context: Context::open(pipeline)?, work, validation, options })
     }
 
-    /// Does everything that is left to do: nothing, packing again, or planning, running and committing.
+    /// Does all remaining work: nothing, repacking, or planning, running and committing.
     ///
     /// # Errors
     ///
@@ -168,7 +168,7 @@ impl Build {
         planned.commit(executor, meter)
     }
 
-    /// The dataset that is there already, if this build would make the same. It is packed again if it was packed with other
+    /// The existing dataset, if this build would make the same one. It is repacked if it was packed with other
     /// settings since. `None` for a fresh build.
     ///
     /// # Errors
@@ -197,7 +197,7 @@ impl Build {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Plan`] if annotations cannot be read, or the pipeline asks for what its sources do not have.
+    /// [`EngineError::Plan`] if annotations cannot be read, or the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
         let Self { context, work, validation, options } = self;
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
@@ -213,7 +213,7 @@ impl PlannedBuild {
         &self.open
     }
 
-    /// How long its tasks take on so many threads, all of them counted.
+    /// How long its tasks take on this many threads, summed over all of them.
     pub fn time_estimate(&self, num_threads: usize) -> TimeEstimate {
         let num_bytes: u64 = self.open.plan.tasks.iter().map(|task| task.estimated_bytes).sum();
         let rate = self.work.rate();
@@ -221,7 +221,7 @@ impl PlannedBuild {
         TimeEstimate { seconds, basis: rate.basis }
     }
 
-    /// Runs the tasks that are not done. A source that has less than the pipeline asks for is logged as a warning first.
+    /// Runs the tasks that are not done. First logs a warning for each source that has less than the pipeline requests.
     ///
     /// # Errors
     ///
@@ -244,7 +244,7 @@ impl PlannedBuild {
         result
     }
 
-    /// Makes the dataset of the finished tasks, has it validated if the pipeline asks for that, publishes it at the
+    /// Makes the dataset from the finished tasks, validates it if the pipeline requests that, publishes it at the
     /// pipeline's output, and removes the plan.
     ///
     /// # Errors
@@ -276,7 +276,9 @@ impl PlannedBuild {
             let asked = &source.asked;
             if asked.difference == Difference::Exhausted {
                 let (unit, amount) = (asked.unit.as_str(), asked.amount.round());
-                tracing::warn!(source = %source.name, asked = amount, drawn = asked.drawn, unit, "less than asked for");
+                let drawn = asked.drawn;
+                let name = &source.name;
+                tracing::warn!(source = %name, asked = amount, drawn, unit, "the source has fewer {unit} than requested");
             }
         }
     }

@@ -41,7 +41,7 @@ pub struct Committed {
 
 /// Makes the dataset of a plan whose tasks are all done, and publishes it at the pipeline's output.
 ///
-/// `check` sees the dataset, complete but in a directory of its own, before it is published.
+/// `check` sees the dataset, complete but in a staging directory, before it is published.
 ///
 /// # Errors
 ///
@@ -70,12 +70,12 @@ pub fn commit(
 }
 
 impl Committed {
-    /// Reads a dataset that is there already.
+    /// Reads an existing dataset.
     pub(crate) fn read(dataset: &Path) -> Result<Self, EngineError> {
         Ok(Self::from_reader(dataset, &DatasetReader::open(dataset)?))
     }
 
-    /// Reads a dataset if it is there and was built from the plan with this key. One that this version cannot read was not.
+    /// Reads a dataset if it exists and was built from the plan with this key. One that this version cannot read was not.
     pub(crate) fn read_if_built_from(dataset: &Path, plan_key: Digest) -> Result<Option<Self>, EngineError> {
         if !dataset.join(MANIFEST_FILE).exists() {
             return Ok(None);
@@ -109,7 +109,7 @@ pub(crate) fn ensure_replaceable(dataset: &Path) -> Result<(), EngineError> {
     }
 }
 
-/// The dataset while it is put together, in a directory of its own.
+/// The dataset while it is assembled, in a staging directory.
 struct Staging<'a> {
     open: &'a OpenPlan,
     directory: PathBuf,
@@ -151,7 +151,7 @@ impl<'a> Staging<'a> {
         Ok(entries)
     }
 
-    /// Packs the samples if the pipeline asks for it, and describes everything that is staged.
+    /// Packs the samples if the pipeline requests it, and describes everything that is staged.
     fn manifest(&self, shards: Vec<ShardEntry>, sources: Vec<SourceSummary>) -> Result<Manifest, EngineError> {
         let plan = &self.open.plan;
         let ledger = LedgerEntry {

@@ -20,7 +20,7 @@ pub trait Engine {
     ///
     /// # Errors
     ///
-    /// The first error of a task. Finished tasks stay finished, and calling it with the others goes on from there.
+    /// The first error of a task. Finished tasks stay finished; a call with the remaining tasks continues from there.
     fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError>;
 }
 

@@ -1,4 +1,4 @@
-//! What keeps a build, a task or a commit from being done. A bad record is never an error.
+//! Errors of a build, a task or a commit. A bad record is never an error.
 
 use std::path::PathBuf;
 
@@ -9,14 +9,14 @@ use manyframe_validate::measure::Report;
 /// Why a build, a task, a commit, or reading a dataset back failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
-    /// The plan cannot be used.
-    #[error("the plan cannot be used")]
+    /// The plan cannot be made or read.
+    #[error("cannot make or read the plan")]
     Plan(#[from] manyframe_plan::PlanError),
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
     /// A shard cannot be written or read.
-    #[error("shard {path:?} cannot be used")]
+    #[error("cannot read or write shard {path:?}")]
     Shard {
         /// The shard.
         path: PathBuf,
@@ -75,22 +75,22 @@ pub enum EngineError {
         /// The output.
         dataset: PathBuf,
     },
-    /// The pipeline file names a model for its validation that is not there.
-    #[error("validate.model: {path:?} holds no config.json")]
+    /// The pipeline file names a model for its validation that does not exist.
+    #[error("validate.model: {path:?} contains no config.json")]
     NoModel {
         /// The model's directory.
         path: PathBuf,
     },
     /// The file with the limits of a validation has an error.
-    #[error("the policy {path:?} cannot be used")]
+    #[error("cannot read the policy {path:?}")]
     Policy {
         /// The file.
         path: PathBuf,
         /// What is wrong, and in which line.
         source: toml::de::Error,
     },
-    /// The output is something else than a dataset.
-    #[error("{path:?} exists and is not a dataset of manyframe; move it away or choose another output")]
+    /// The output exists and is not a dataset.
+    #[error("{path:?} exists and is not a manyframe dataset; move it away or choose another output")]
     Occupied {
         /// The directory.
         path: PathBuf,
@@ -109,11 +109,11 @@ pub enum EngineError {
         /// The sources that it has.
         known: String,
     },
-    /// A model cannot be used, or cannot run a sample.
-    #[error("the model cannot be used")]
+    /// A model cannot be opened, written or run.
+    #[error("cannot open or run the model")]
     Model(#[from] manyframe_validate::ValidateError),
-    /// Samples have no token ids, and cannot be tokenised.
-    #[error("the samples of {path:?} have no token ids, and cannot be tokenised: {detail}")]
+    /// Samples have no token ids and cannot be tokenized.
+    #[error("the samples of {path:?} have no token ids and cannot be tokenized: {detail}")]
     NoTokens {
         /// The dataset.
         path: PathBuf,

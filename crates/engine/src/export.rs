@@ -52,7 +52,7 @@ pub struct Exported {
     pub num_bytes: u64,
 }
 
-/// Most entries in a directory of images.
+/// Maximum number of entries in a directory of images.
 const DIRECTORY_ENTRIES: u64 = 1_000;
 
 /// An export of a dataset as LLaVA's JSON.

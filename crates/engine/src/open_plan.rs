@@ -1,4 +1,4 @@
-//! A plan on disk with everything open that its tasks need.
+//! A plan on disk, with everything opened that its tasks need.
 
 use std::path::{Path, PathBuf};
 

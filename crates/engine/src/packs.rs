@@ -95,10 +95,10 @@ fn write_rows(path: &Path, packing: &Packing, delivered: &[DeliveredSample]) -> 
     let layout = packing.summary.settings.sequence_parallel.map(SequenceParallel::layout);
     let padding = packing.options.padding;
     for (number, members) in (0u64..).zip(packing.packs.iter()) {
-        #[expect(clippy::indexing_slicing, reason = "the packer saw as many samples, in the same order")]
+        #[expect(clippy::indexing_slicing, reason = "the packer saw the same samples, in the same order")]
         let of_pack = || members.iter().map(|&member| &delivered[member as usize]);
         let boundaries = Boundaries::of(members, &packing.lengths, &packing.options);
-        // Without sequence parallelism, no rank has a part of its own.
+        // Without sequence parallelism, no rank has a separate part.
         let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, padding)).unwrap_or_default();
         let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
         let row = PackRow {

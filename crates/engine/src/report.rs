@@ -24,7 +24,7 @@ pub struct TaskReport {
     pub layout: Option<Layout>,
     /// Its shards; empty if no sample could be delivered.
     pub shards: Vec<ShardReport>,
-    /// What became of each of its records, in the order of the task.
+    /// What happened to each of its records, in the order of the task.
     pub outcomes: Vec<RecordOutcome>,
     /// Samples that were reused from the dataset that the build replaces.
     pub num_reused: u64,
@@ -43,7 +43,7 @@ pub struct ShardReport {
     pub digest: Digest,
 }
 
-/// What became of a drawn record.
+/// What happened to a drawn record.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RecordOutcome {
     /// Position of the record in the plan's `records.parquet`.
@@ -54,7 +54,7 @@ pub struct RecordOutcome {
     pub id: RecordId,
     /// Its position in the order of delivery, from 0.
     pub position: u64,
-    /// What became of it.
+    /// What happened to it.
     pub result: OutcomeResult,
 }
 

@@ -1,6 +1,6 @@
 //! Reuses a sample from a shard of the dataset that is being replaced.
 //!
-//! The planner found that it would come out the same. Whatever is wrong with the old shard, the sample can be made again.
+//! The planner found that the sample would be the same. Whatever is wrong with the old shard, it can be made again.
 
 use manyframe_core::Sample;
 use manyframe_plan::{Context, PlannedSample};

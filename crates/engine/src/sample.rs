@@ -1,4 +1,4 @@
-//! From a planned record to a sample: read again, media decoded and encoded, text formatted, tokens counted.
+//! Turns a planned record into a sample: reads it again, decodes and encodes media, formats text, counts tokens.
 //!
 //! The prompt describes what was decoded: if a video has fewer frames than its index says, text and token counts follow the
 //! frames that exist.
@@ -42,7 +42,7 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
     }
 }
 
-/// The parts of a split record, and records that upstream lists more than once, have ids of their own.
+/// The parts of a split record, and records that upstream lists more than once, have distinct ids.
 fn is_same_record(read: RecordId, planned: &PlannedSample) -> bool {
     const MOST_OCCURRENCES: u64 = 100_000;
     let read = planned.reduction.split.map_or(read, |split| read.piece(u64::from(split.piece)));

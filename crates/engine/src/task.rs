@@ -69,7 +69,7 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     Ok(report)
 }
 
-/// What became of a planned sample, before it is written.
+/// What happened to a planned sample, before it is written.
 struct MadeSample {
     planned: PlannedSample,
     outcome: Result<Outcome, EngineError>,

@@ -1,9 +1,9 @@
-//! `OUTPUT.work`: what a build keeps beside its dataset, used by one process at a time.
+//! `OUTPUT.work`: the directory that a build keeps beside its dataset, used by one process at a time.
 //!
 //! ```text
 //! OUTPUT.work/lock          held while a build is open
 //! OUTPUT.work/index/        what was read of annotations; outlives builds
-//! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the dataset in the making; removed once it is committed
+//! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the unfinished dataset; removed once it is committed
 //! OUTPUT.work/rate.json     how fast the last build was
 //! ```
 

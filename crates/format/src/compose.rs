@@ -1,7 +1,7 @@
-//! Turns to messages: the position of each visual in its turn, and the text around it.
+//! From turns to messages: the position of each visual in its turn, and the text around it.
 //!
-//! * Texts without a visual between them become one text. Literal tags are neutralised after that, so that no two texts can
-//!   join into a tag.
+//! * Texts without a visual between them become one text. Literal tags are neutralised afterwards, so that no two texts
+//!   can join into a tag.
 //! * **A record with exactly one visual** shows it first: the visual moves to the front of its turn, and the text of
 //!   the turn is trimmed at both ends, as in LLaVA's preprocessing. Where the placeholder was cut out of the middle of
 //!   a text, the white space around it becomes one newline if it contained one, otherwise one space if there was any.
@@ -20,7 +20,8 @@ use crate::dialect::{Dialect, ResolvedVisual};
 use crate::literals::{LiteralTags, Literals};
 use crate::messages::VisualRange;
 
-/// Most images of a sample. More are a mistake in the settings: they would be 9.4 million tokens at 144 each.
+/// Maximum number of images of a sample. More are a mistake in the settings: they would be 9.4 million tokens at 144
+/// each.
 const MAX_IMAGES: u64 = 1 << 16;
 
 /// How turns are written.
@@ -198,7 +199,7 @@ fn resolved_parts<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, Resolve
             (Part::Visual(_), _) => {
                 #[expect(
                     clippy::expect_used,
-                    reason = "there are as many as visuals in the turns, each of which is written once"
+                    reason = "there is one for each visual in the turns, and each visual is written once"
                 )]
                 let visual = visuals.next().expect("a resolved visual for each visual");
                 parts.push(ResolvedPart::Visual(*visual));

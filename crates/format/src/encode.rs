@@ -1,6 +1,6 @@
-//! A prompt as a trainer feeds it: token ids, with images marked, and labels.
+//! A prompt as it is fed to the model: token ids, with images marked, and labels.
 //!
-//! Each text between images is tokenised once, on its own, as LLaVA and its descendants do. Labels follow from the
+//! Each text between images is tokenized once, on its own, as LLaVA and its descendants do. Labels follow from the
 //! positions of its tokens in the prompt. Nothing here writes or changes a prompt.
 
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::dialect::PLACEHOLDER;
 use crate::error::FormatError;
 use crate::tokenizer::{TokenSpan, Tokenizer};
 
-/// Tokenises prompts that contain placeholders.
+/// Tokenizes prompts that contain placeholders.
 #[derive(Debug)]
 pub(crate) struct PromptTokenizer {
     tokenizer: Arc<Tokenizer>,

@@ -1,4 +1,5 @@
-//! Why a tokenizer or a template cannot be used. Why a record cannot is a [`Rejection`](manyframe_core::Rejection).
+//! Why a tokenizer or a template cannot be loaded. A record that cannot be formatted is a
+//! [`Rejection`](manyframe_core::Rejection) instead.
 
 use std::error::Error;
 use std::io;
@@ -7,7 +8,7 @@ use std::path::PathBuf;
 /// Why a tokenizer's library cannot do something.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 
-/// A tokenizer or a template that cannot be used. Nothing here is about a single record.
+/// A tokenizer or a template that cannot be loaded. Nothing here is about a single record.
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The file of the tokenizer cannot be read.
@@ -39,7 +40,7 @@ pub enum FormatError {
         property: String,
     },
     /// A text has no tokens under this tokenizer.
-    #[error("cannot tokenise a text of {num_bytes} bytes")]
+    #[error("cannot tokenize a text of {num_bytes} bytes")]
     Encode {
         /// Length of the text.
         num_bytes: usize,

@@ -50,10 +50,10 @@ pub struct Formatter {
 pub struct Formatted {
     /// The conversation. Its placeholders show the images of the record, in order.
     pub messages: Vec<Message>,
-    /// The conversation in the chat template, as a trainer tokenises it.
+    /// The conversation in the chat template, as a trainer tokenizes it.
     pub prompt: String,
-    /// Where in `prompt` the loss falls: (first, one past last) character of each answer with its end token. In order and
-    /// disjoint.
+    /// Where in `prompt` the loss is computed: (first, one past last) character of each answer with its end token. In
+    /// order and disjoint.
     pub label_spans: Vec<(usize, usize)>,
     /// Where the visuals are in the messages, in order.
     pub visual_spans: Vec<VisualSpan>,
@@ -157,7 +157,7 @@ impl Formatter {
         })
     }
 
-    /// Tokenises a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
+    /// Tokenizes a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
     ///
     /// A token is labelled if any part of it is in a span. A token can begin before a span: under Llama's tokenizers,
     /// the first token of an answer takes the space before it. It can end after a span: where the tokenizer reads an
@@ -171,7 +171,7 @@ impl Formatter {
         self.prompts.encode(prompt, LabelRules { spans: label_spans, turn_end_label: self.turn_end_label })
     }
 
-    /// Text tokens of a conversation with a bare placeholder in the place of each visual.
+    /// Text tokens of a conversation with a bare placeholder in place of each visual.
     ///
     /// What the conversation has beyond that are its delimiter tokens. Tokens merge across tags, so the tokens of a
     /// delimiter cannot be counted by themselves.

@@ -1,4 +1,4 @@
-//! Messages cut at their visuals: back to turns, so that a delivered sample can be formatted again, and with bare
+//! Messages split at their visuals: back to turns, so that a delivered sample can be formatted again, and with bare
 //! placeholders, so that its delimiters can be counted.
 //!
 //! Turns that are formatted in the same dialect become the same messages. In another dialect they become what the record
@@ -19,7 +19,7 @@ pub struct VisualRange {
     pub end: usize,
 }
 
-/// A visual is said to be where it cannot be: its range does not exist, or begins before the end of the previous visual.
+/// A visual has an impossible position: its range does not exist, or begins before the end of the previous visual.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error(
     "visual {visual} is not at characters {start}..{end} of message {message}, after the one before it",
@@ -95,7 +95,7 @@ pub(crate) fn message_parts<V: Copy + Into<VisualRange>>(
     }
 }
 
-/// Appends a message to a text, with a bare placeholder in the place of each visual.
+/// Appends a message to a text, with a bare placeholder in place of each visual.
 pub(crate) fn write_bare<V>(parts: &[MessagePart<'_, V>], text: &mut String) {
     for part in parts {
         text.push_str(match part {

@@ -1,4 +1,4 @@
-//! The settings of a format, as they appear in a pipeline file.
+//! The format settings, as they appear in a pipeline file.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Chat templates: messages to one prompt, with the spans of it on which the loss falls.
+//! Chat templates: from messages to one prompt, with the spans on which the loss is computed.
 //!
 //! A template is a few strings around the texts of the turns, or around the text of a document. If a string contains a
 //! special token of the tokenizer (`<|startoftext|>`, `</s>`), that is one token. Under a tokenizer without that token
@@ -33,7 +33,7 @@ pub enum Template {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct TemplateText {
-    /// Once, before everything else.
+    /// Written once, before everything else.
     pub start: String,
     /// Where a system turn goes.
     pub system: SystemPlacement,
@@ -68,7 +68,7 @@ pub struct TemplateText {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SystemPlacement {
-    /// In a turn of its own, before the first user turn.
+    /// In a separate turn, before the first user turn.
     #[default]
     OwnTurn,
     /// In the first user turn, after `user_prefix` and before the user's own text.
@@ -88,14 +88,14 @@ pub enum TurnEnd {
     NewlineInEosLabel,
 }
 
-/// A template with what follows its answers: turns to a prompt.
+/// A template and what follows its answers: makes turns into a prompt.
 #[derive(Debug)]
 pub(crate) struct ChatTemplate {
     pub(crate) text: TemplateText,
     pub(crate) turn_end: TurnEnd,
 }
 
-/// A prompt and where in it the loss falls.
+/// A prompt, and where in it the loss is computed.
 #[derive(Debug, Default)]
 pub(crate) struct Prompt {
     pub(crate) text: String,
@@ -186,7 +186,7 @@ impl ChatTemplate {
     /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message at a
     /// position.
     ///
-    /// A system turn that no user turn follows is rejected if the template has no turn of its own for it.
+    /// A system turn that no user turn follows is rejected if the template has no separate turn for it.
     pub(crate) fn render(
         &self,
         roles: impl ExactSizeIterator<Item = Role> + Clone,
@@ -279,7 +279,7 @@ impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_,
         Ok(())
     }
 
-    /// A message and its end, on which the loss falls.
+    /// A message and its end, on which the loss is computed.
     fn push_labelled(&mut self, index: usize, end: &str) -> Result<(), Rejection> {
         let start = self.prompt.text.len();
         self.push_message(index)?;

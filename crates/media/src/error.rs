@@ -1,7 +1,7 @@
-//! Errors of a medium, and of a media root.
+//! Errors of media and of media roots.
 //!
-//! They are separate because their consequences differ: a bad medium rejects one record, failing storage fails a task that may
-//! be retried, and a media root that cannot be opened stops a run before it starts.
+//! They are separate because their consequences differ: a bad medium rejects one record, a storage error fails a task
+//! that may be retried, and a media root that cannot be opened stops a run before it starts.
 
 use std::io;
 use std::path::PathBuf;

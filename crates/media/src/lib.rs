@@ -10,7 +10,7 @@
 //!
 //! **Invariant:** paths are untrusted: nothing outside a media root is ever opened.
 //! **Invariant:** no memory is allocated for a size that a header claims before that size is checked against the limits.
-//! A bad medium is [`MediaError::Rejected`], which rejects a record; failing storage is [`MediaError::Storage`].
+//! A bad medium is [`MediaError::Rejected`], which rejects a record; a storage error is [`MediaError::Storage`].
 
 mod decode;
 mod encode;

@@ -1,4 +1,4 @@
-//! How large and how elongated a medium may be, checked by its header before anything is decoded.
+//! How large and how elongated a medium may be, checked from its header before anything is decoded.
 
 use manyframe_core::RejectCode;
 use schemars::JsonSchema;
@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::MediaError;
 
-/// Limits on media. Everything beyond them is rejected with a reason, before its pixels are allocated.
+/// Limits on media. Media that exceed them are rejected before any pixel is decoded.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MediaLimits {

@@ -1,4 +1,5 @@
-//! A medium that was found: where its bytes are, and reading them. Claimed sizes are checked before memory is allocated.
+//! A medium that was located: where its bytes are, and how to read them. Claimed sizes are checked before memory is
+//! allocated.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,4 +1,4 @@
-//! How images are delivered: to which size they are scaled down, and how they are encoded if they must be.
+//! How images are delivered: the size to which they are scaled down, and how they are re-encoded if necessary.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! How many frames of a video are shown, and at which positions: rules that need no decoder.
+//! How many frames of a video are shown, and at which positions. These rules need no decoder.
 
 /// How frames are chosen.
 #[derive(Debug, Clone, Copy, PartialEq)]

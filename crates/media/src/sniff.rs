@@ -33,7 +33,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(SourceFormat::Webp),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(SourceFormat::Gif),
         [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(SourceFormat::Tiff),
-        // Two letters are no evidence; the four reserved bytes and the size of the second header are.
+        // Two letters prove nothing; the four reserved bytes and the size of the second header do.
         [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
             Ok(SourceFormat::Bmp)
         }

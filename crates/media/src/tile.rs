@@ -47,7 +47,8 @@ pub enum OddPixel {
     /// To the right, and to the bottom: every tile is exactly square.
     #[default]
     RightBottom,
-    /// Nowhere: the last column of tiles is one pixel narrower, the last row one pixel lower, as in LongLLaVA's released code.
+    /// Nowhere: the last column of tiles is one pixel narrower, the last row one pixel shorter, as in LongLLaVA's
+    /// released code.
     Dropped,
 }
 

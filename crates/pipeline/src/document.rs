@@ -1,4 +1,4 @@
-//! A TOML file as a tree in which every value knows its place, after `--set` and `${variables}` are applied.
+//! A TOML file as a tree in which every value knows its location, after `--set` and `${variables}` are applied.
 //!
 //! It does not know which keys are allowed: [`crate::check`] does.
 
@@ -150,7 +150,7 @@ pub(crate) fn substitute(
             variables.insert(name.clone(), value.clone());
         }
     }
-    // A variable may refer to another one. As many rounds as there are variables resolve every chain without a cycle.
+    // A variable may refer to another one. One round per variable resolves every chain without a cycle.
     for _ in 0..variables.len() {
         let before = variables.clone();
         for value in variables.values_mut() {

@@ -25,7 +25,7 @@ pub enum PipelineError {
         /// The folder.
         folder: PathBuf,
     },
-    /// Pipeline files name one another in a cycle, so none of them can be built first.
+    /// Pipeline files refer to one another in a cycle, so none of them can be built first.
     #[error("these pipeline files depend on each other in a cycle: {files:?}")]
     CyclicStages {
         /// The files.

@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `settings` | the tables of a pipeline file as types; their doc comments are the reference and the JSON Schema |
 //! | `document` | a TOML text in which every value knows its location; `--set` and `${variables}` |
-//! | `table_check`, `rules` | what one table allows, and what settings demand of each other |
+//! | `table_check`, `rules` | what one table allows, and what settings require of each other |
 //! | `parse` | text to [`Pipeline`] |
 //! | `stages` | pipeline files that name other pipeline files |
 //! | `paths` | patterns to files, and paths of this machine as every machine writes them |

@@ -70,7 +70,7 @@ pub fn pack_table_with(before: &PackTable, overrides: &[Override]) -> Result<Pac
     if problems.is_empty() { Ok(table) } else { Err(problems) }
 }
 
-/// The settings at the top of the file, outside of any table.
+/// The settings at the top of the file, outside any table.
 #[derive(Default, Deserialize, JsonSchema)]
 #[serde(default)]
 struct Head {

@@ -19,7 +19,7 @@ use crate::settings::source::SourceTable;
 ///
 /// # Errors
 ///
-/// What is wrong, if the pattern is malformed, a directory cannot be listed, or nothing matches.
+/// If the pattern is malformed, a directory cannot be listed, or nothing matches.
 pub fn expand_pattern(pattern: &str) -> Result<Vec<PathBuf>, String> {
     let literal = PathBuf::from(pattern);
     if literal.exists() || !pattern.contains(['*', '?', '[']) {
@@ -52,7 +52,7 @@ pub fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Result<Vec
     Ok(files)
 }
 
-/// The directory of an annotation file below the root, as the name of its subset; empty outside of the root.
+/// The directory of an annotation file below the root, as the name of its subset; empty outside the root.
 fn subset_of(path: &Path, annotation_root: &str) -> Arc<str> {
     let below = path.strip_prefix(annotation_root).ok().filter(|_| !annotation_root.is_empty());
     below.and_then(Path::parent).map_or_else(|| Arc::from(""), |parent| Arc::from(parent.display().to_string()))

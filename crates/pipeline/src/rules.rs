@@ -1,4 +1,4 @@
-//! What settings demand of each other: rules that no single key can break.
+//! What settings require of each other: rules that involve more than one key.
 
 use manyframe_samplers::{Law, Replacement};
 use manyframe_sources::SourceKind;
@@ -83,11 +83,12 @@ pub(crate) fn check_pack(table: &PackTable, node: &Node, problems: &mut Vec<Prob
     if let (Some(parallel), Some(multiple)) = (table.sequence_parallel, table.pad_to_multiple)
         && !u64::from(multiple.get()).is_multiple_of(parallel.num_chunks())
     {
-        let message = format!(".pad_to_multiple: sequences of {multiple} tokens cannot be divided as {parallel} asks");
+        let message =
+            format!(".pad_to_multiple: sequences of {multiple} tokens cannot be divided as {parallel} requires");
         rules.broken(&["pad_to_multiple"], &message, &format!("a multiple of {}", parallel.num_chunks()));
     }
     if table.audit_max_tokens.is_some() && table.audit.is_none() {
-        let message = ".audit_max_tokens is a setting of the audit, and there is none";
+        let message = ".audit_max_tokens has no effect without audit";
         rules.broken(&["audit_max_tokens"], message, "with audit = \"concat\"");
     }
 }
@@ -119,7 +120,7 @@ pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
 }
 
 impl Rules<'_> {
-    /// Each kind needs some keys and has no use for others.
+    /// Each kind requires some keys and does not read others.
     fn check_kind(&mut self, source: &SourceTable) {
         let foreign: &[&str] = match source.kind {
             Kind::Replay(_) => {
@@ -156,7 +157,7 @@ impl Rules<'_> {
             self.broken(&[second], &message, "one of take, weight and repeat");
         }
         if self.has("strata") && !self.has("stratify") {
-            let message = ".strata says how groups share a draw, and there are no groups";
+            let message = ".strata has no effect without stratify";
             self.broken(&["strata"], message, "with stratify");
         }
         if source.replacement != Replacement::With {

@@ -1,4 +1,5 @@
-//! Pipeline files that name other pipeline files: the datasets that those build are replayed, and must be built before.
+//! Pipeline files that name other pipeline files: the datasets that those build are replayed, so they must be built
+//! first.
 
 use std::collections::btree_map::{BTreeMap, Entry};
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub struct ReadPipeline {
     pub references: BTreeMap<PathBuf, String>,
 }
 
-/// Reads and checks a pipeline file, and finds out where the pipeline files that it names put their datasets.
+/// Reads and checks a pipeline file, and determines where the pipeline files that it names put their datasets.
 ///
 /// Of the overrides, those files take variables that they declare, and `output.root`.
 ///
@@ -101,8 +102,8 @@ fn in_file(problems: Vec<Problem>, path: &Path) -> PipelineError {
 ///
 /// # Errors
 ///
-/// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they name each other in a cycle, and
-/// those of [`read`].
+/// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they refer to each other in a
+/// cycle, and those of [`read`].
 pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
     let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(|source| PipelineError::Read { path: folder.to_owned(), source })?;
@@ -139,7 +140,7 @@ fn is_same(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
-/// The overrides, given for several files, that apply to this one: settings of tables that every file may have, its own
+/// Of the overrides for several files, those that apply to this one: settings of tables that every file may have, its own
 /// variables and sources.
 ///
 /// # Errors

@@ -136,7 +136,7 @@ impl TableSchema {
         self.choices(property).first().map_or_else(|| Value::from("x"), |choice| Value::from(choice.as_str()))
     }
 
-    /// Follows references and optional wrappers to the schema with the contents.
+    /// Follows references and optional wrappers to the actual schema.
     fn resolve<'a>(&'a self, property: &'a Value) -> &'a Value {
         if let Some(name) = property.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next()) {
             return self.definitions.get(name).map_or(property, |definition| self.resolve(definition));

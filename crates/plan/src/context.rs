@@ -56,7 +56,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// If anything that the pipeline file names is missing or cannot be used.
+    /// If anything that the pipeline file names is missing or cannot be opened.
     pub fn open(pipeline: Pipeline) -> Result<Self, PlanError> {
         let file = &pipeline.file;
         let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
@@ -138,7 +138,7 @@ impl OpenSource {
     ///
     /// # Errors
     ///
-    /// If either is missing or cannot be used.
+    /// If either is missing or cannot be opened.
     pub fn open(pipeline: &Pipeline, table: &SourceTable) -> Result<Self, PlanError> {
         let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
         let reader: Box<dyn Source> = match table.kind {

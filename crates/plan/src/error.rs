@@ -11,7 +11,7 @@ use manyframe_pipeline::PipelineError;
 /// Why a plan cannot be made, or a made one cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum PlanError {
-    /// The pipeline file has errors, or names files that are not there.
+    /// The pipeline file has errors, or names files that do not exist.
     #[error(transparent)]
     Pipeline(#[from] PipelineError),
     /// A file that is planned from cannot be read.
@@ -34,7 +34,7 @@ pub enum PlanError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A source cannot be read at all.
-    #[error("source {source_name:?} cannot be read")]
+    #[error("cannot read source {source_name:?}")]
     Source {
         /// The source.
         source_name: String,
@@ -42,8 +42,8 @@ pub enum PlanError {
         #[source]
         error: manyframe_sources::SourceError,
     },
-    /// A media root cannot be used.
-    #[error("source {source_name:?}: its media cannot be opened")]
+    /// A media root cannot be opened.
+    #[error("source {source_name:?}: cannot open its media")]
     Media {
         /// The source.
         source_name: String,
@@ -51,14 +51,14 @@ pub enum PlanError {
         #[source]
         error: manyframe_media::OpenError,
     },
-    /// The disk that holds the media fails.
-    #[error("storage fails while reading media")]
+    /// Storage failed while media were read.
+    #[error("storage error while reading media")]
     Storage(#[source] manyframe_media::MediaError),
     /// The tokenizer cannot be loaded, or does not fit the format.
-    #[error("the text format cannot be set up")]
+    #[error("cannot set up the text format")]
     Format(#[source] manyframe_format::FormatError),
     /// An index file cannot be written or read.
-    #[error("the index file {path:?} cannot be used")]
+    #[error("cannot read or write the index file {path:?}")]
     Index {
         /// The file.
         path: PathBuf,
@@ -75,7 +75,7 @@ pub enum PlanError {
         detail: String,
     },
     /// A dataset named by a source cannot be read.
-    #[error("source {source_name:?} names a dataset that cannot be used")]
+    #[error("source {source_name:?}: cannot read the dataset that it names")]
     Dataset {
         /// The source.
         source_name: String,
@@ -83,8 +83,8 @@ pub enum PlanError {
         #[source]
         error: DatasetError,
     },
-    /// A dataset named by a source cannot be used.
-    #[error("source {source_name:?}: {path:?} cannot be used as a dataset of manyframe: {detail}")]
+    /// A dataset named by a source cannot be replayed.
+    #[error("source {source_name:?}: cannot read {path:?} as a manyframe dataset: {detail}")]
     Replay {
         /// The source.
         source_name: String,
@@ -102,7 +102,7 @@ pub enum PlanError {
         detail: String,
     },
     /// The sources cannot be mixed as the pipeline file asks.
-    #[error("the sources cannot be mixed as the pipeline file asks")]
+    #[error("cannot mix the sources as the pipeline file specifies")]
     Mix(#[source] manyframe_samplers::MixError),
     /// A sample is of a source that the pipeline file does not have.
     #[error("a sample is of source number {source_index}, which the pipeline file does not have")]
@@ -111,7 +111,7 @@ pub enum PlanError {
         source_index: SourceIndex,
     },
     /// There are more samples than can be packed.
-    #[error("the samples cannot be packed")]
+    #[error("cannot pack the samples")]
     Pack(#[source] manyframe_samplers::TooManySamples),
     /// The worker threads cannot be started.
     #[error("cannot start worker threads")]

@@ -41,12 +41,13 @@ pub struct MadePlan {
     pub directory: PathBuf,
 }
 
-/// Makes the plan of an opened pipeline, or reads it if it is in the work directory already. Nothing is written elsewhere.
+/// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
+/// elsewhere.
 ///
 /// # Errors
 ///
-/// If an input cannot be read, the work directory cannot be written, or the sources cannot be mixed as the pipeline file asks.
-/// A record that cannot be delivered is not an error.
+/// If an input cannot be read, the work directory cannot be written, or the sources cannot be mixed as the pipeline
+/// file specifies. A record that cannot be delivered is not an error.
 pub fn make(context: &Context, request: PlanRequest<'_>, executor: Executor<'_>) -> Result<MadePlan, PlanError> {
     let PlanRequest { work, reuse } = request;
     let key = plan_key(context, work)?;

@@ -1,6 +1,6 @@
 //! The media of a source: archives and directories, bytes inside shards and Parquet files, headers and frame indices.
 //!
-//! It joins `media` and `columnar`, which do not know each other. Only [`ChosenFrames::decode`] decodes anything.
+//! It connects `media` and `columnar`, which do not depend on each other. Only [`ChosenFrames::decode`] decodes anything.
 
 use std::path::Path;
 
@@ -35,7 +35,7 @@ impl ChosenFrames {
     ///
     /// # Errors
     ///
-    /// If a frame cannot be decoded, or storage fails.
+    /// If a frame cannot be decoded, or on a storage error.
     pub fn decode(&self, policy: &ImagePolicy) -> Result<Vec<VideoFrame>, MediaError> {
         video::decode_frames(&self.input, FrameSelection { index: &self.index, positions: &self.wanted }, policy)
     }
@@ -56,7 +56,7 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If the image is missing or too large, or storage fails.
+    /// If the image is missing or too large, or on a storage error.
     pub fn image_bytes(&self, subset: &str, medium: &MediaRef) -> Result<Vec<u8>, MediaError> {
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.read(self.limits.max_bytes),
@@ -74,7 +74,7 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If they are missing or too many, or storage fails.
+    /// If they are missing or too many, or on a storage error.
     pub fn blob_bytes(&self, blob: &BlobRef) -> Result<Vec<u8>, MediaError> {
         match blob {
             BlobRef::Range { file, offset, num_bytes } => {
@@ -98,7 +98,7 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If the image is missing or outside of the limits, or storage fails.
+    /// If the image is missing or outside the limits, or on a storage error.
     pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.probe_image(&self.limits),
@@ -112,7 +112,7 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If the medium is missing or too large, or storage fails.
+    /// If the medium is missing or too large, or on a storage error.
     pub fn for_each_bytes(
         &self,
         subset: &str,
@@ -150,7 +150,7 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If it is missing or not a video, has no frames to choose from, or storage fails.
+    /// If it is missing or not a video, has no frames to choose from, or on a storage error.
     pub fn choose_frames(
         &self,
         subset: &str,

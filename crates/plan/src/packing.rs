@@ -1,6 +1,6 @@
 //! Sequence packing: samples to training sequences, from exact lengths alone, before or after the run.
 //!
-//! With it the planner forecasts what the commit will write, and a committed dataset is packed again.
+//! The planner uses it to forecast what the commit will write; a committed dataset is repacked with it.
 
 use std::collections::BTreeMap;
 

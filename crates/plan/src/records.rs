@@ -84,7 +84,7 @@ table! {
 }
 
 table! {
-    /// What was decided: a name of its own, or the code of a reject; and what belongs to it.
+    /// What was decided: the name of the decision, or the code of a reject; and its details.
     struct DecisionColumns<'r>(decision: &'r Decision) -> Decision {
         decision: String = match decision {
             Decision::Rejected(rejection) => rejection.code.as_str(),

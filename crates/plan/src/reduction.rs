@@ -13,10 +13,10 @@ use serde::{Deserialize, Serialize};
 /// How a record is shortened. By default it is not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LengthReduction {
-    /// Most frames of each of its videos.
+    /// Maximum number of frames of each of its videos.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_frames: Option<NonZeroU32>,
-    /// Most tiles of each of its tiled images, the overview not counted.
+    /// Maximum number of tiles of each of its tiled images, the overview not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tiles: Option<NonZeroU32>,
     /// The turns of it that are shown.
@@ -79,7 +79,7 @@ impl fmt::Display for LengthReduction {
 }
 
 impl TurnSplit {
-    /// The piece as a record of its own, under the id of the whole record.
+    /// The piece as a separate record, under the id of the whole record.
     ///
     /// Later pieces ask about visuals that were shown before: these are repeated at the beginning of the piece's first user
     /// turn. A system turn at the beginning of the record is part of every piece.

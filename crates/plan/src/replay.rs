@@ -1,7 +1,7 @@
 //! Replay: a dataset that manyframe built, read as a source.
 //!
-//! Its samples become records again: frames and sub-images that were made before are delivered as they are, whole images can be
-//! cut into sub-images, and the text is formatted anew.
+//! Its samples become records again: existing frames and tiles are delivered as they are, whole images can be cut
+//! into tiles, and the text is formatted again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

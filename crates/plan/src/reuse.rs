@@ -1,6 +1,6 @@
-//! Reuse: samples of the dataset that a build replaces are copied if they would come out the same.
+//! Reuse: samples of the dataset that a build replaces are copied if they would be the same.
 //!
-//! A sample would come out the same if its record has the same id (the same text and paths) and the settings of its source are
+//! A sample would be the same if its record has the same id (the same text and paths) and the settings of its source are
 //! the same: every setting that a sample depends on, and the locations of media. Like the index, this does not notice that an
 //! image was replaced under its name; `--fresh` makes everything again.
 
@@ -17,7 +17,7 @@ use crate::context::Context;
 /// What a build does with the samples of the dataset that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reuse {
-    /// Those that would come out the same are reused.
+    /// Samples that would be the same are reused.
     Unchanged,
     /// None is reused.
     Nothing,
@@ -36,7 +36,7 @@ pub(crate) struct ReusableSamples {
 impl ReusableSamples {
     /// The samples of the dataset at the pipeline's output, as far as the settings of their sources are the same.
     ///
-    /// A dataset that cannot be read is no reason not to replace it: nothing is reused then.
+    /// A dataset that cannot be read may still be replaced; nothing is then reused.
     pub(crate) fn list(context: &Context, reuse: Reuse) -> Self {
         let dataset = Path::new(&context.pipeline.file.output.directory);
         if reuse == Reuse::Nothing || !dataset.join(MANIFEST_FILE).exists() {
@@ -70,7 +70,7 @@ impl ReusableSamples {
         Ok(reusable)
     }
 
-    /// Where the sample is, if it would come out the same.
+    /// Where the sample is, if it would be the same.
     pub(crate) fn find(&self, source: SourceIndex, id: RecordId) -> Option<SampleLocation> {
         self.has_same_settings.get(source).filter(|is_same| **is_same)?;
         let &(shard, position) = self.locations.get(&id)?;

@@ -1,4 +1,4 @@
-//! What can go wrong with a shard.
+//! Errors of reading and writing shards.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,5 +1,5 @@
-//! What a shard format is: it writes samples to one file and reads them back, whole, listed, or picked, and may put
-//! something beside the shards of a dataset.
+//! What a shard format does: it writes samples to one file, reads them back all at once, as a list, or one by one, and
+//! may add files beside the shards of a dataset.
 
 use std::io::Write;
 use std::path::Path;
@@ -113,7 +113,7 @@ pub struct FinishedShard {
 /// What is beside the shards of one format.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BesideShards {
-    /// Lines for the front matter of the data card; empty if the format asks for none.
+    /// Lines for the front matter of the data card; empty if the format needs none.
     pub card_yaml: String,
     /// Files, each with its path relative to the dataset.
     pub files: Vec<(String, Vec<u8>)>,

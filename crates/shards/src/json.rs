@@ -36,7 +36,7 @@ pub struct SampleJson {
     pub visuals: Vec<SampleVisual>,
     /// The whole text as the trainer sees it, chat template included.
     pub prompt: String,
-    /// Where in `prompt` the loss falls: (first, one past last) character, counted in Unicode scalar values.
+    /// Where in `prompt` the loss is computed: (first, one past last) character, counted in Unicode scalar values.
     pub label_spans: Vec<(usize, usize)>,
     /// Length of the sequence in tokens: `text_tokens` and `visual_tokens`.
     pub num_tokens: u64,

@@ -1,4 +1,4 @@
-//! Shard formats: how samples are written to one file, and read back whole, listed, or picked.
+//! Shard formats: how samples are written to one file, and read back all at once, as a list, or one by one.
 //!
 //! ```text
 //! Sample ──▶ ShardWriter ──▶ one file ──▶ read      whole samples, images included
@@ -13,7 +13,7 @@
 //! Nothing here names files, renames them, or decides which sample goes into which shard.
 //!
 //! **Invariant:** the same samples in the same order are the same bytes. A damaged shard is an error that names the shard
-//! and the place; nothing in it is trusted.
+//! and the location; nothing in it is trusted.
 
 mod digest;
 mod error;

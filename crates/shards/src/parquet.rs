@@ -29,11 +29,11 @@ use crate::sample_table::{
 const ROW_GROUP_BYTES: usize = 32 << 20;
 /// A row group is closed when it has this many rows.
 const ROW_GROUP_ROWS: usize = 100;
-/// Most bytes of one row; offsets within a row group are 32-bit numbers.
+/// Maximum number of bytes of one row; offsets within a row group are 32-bit numbers.
 const MAX_ROW_BYTES: usize = 1 << 30;
 /// Rows decoded at once where images are not read.
 const BATCH_ROWS: usize = 64;
-/// Page limits are checked after so many values: small pages make single images cheap to read.
+/// Page limits are checked after this many values: small pages make single images cheap to read.
 const PAGE_CHECK_VALUES: usize = 16;
 
 /// The format.

@@ -70,7 +70,7 @@ table! {
         images: List<ImageTable> = row.names.iter().zip(&row.sample.images).collect(),
         /// The whole text as the trainer sees it, chat template included.
         prompt: String = &row.sample.prompt,
-        /// Where in `prompt` the loss falls: (first, one past last) character, counted in Unicode scalar values.
+        /// Where in `prompt` the loss is computed: (first, one past last) character, counted in Unicode scalar values.
         label_spans: List<SpanTable> = row.label_spans.to_vec(),
         tokens: TokenColumns = row.sample.tokens.as_ref(),
         /// Length of the sequence in tokens: `text_tokens` and `visual_tokens`.
@@ -121,7 +121,7 @@ table! {
 }
 
 table! {
-    /// The prompt as token ids, and what is to be predicted; all absent where it was not tokenised.
+    /// The prompt as token ids, and what is to be predicted; all absent where it was not tokenized.
     pub(crate) struct TokenColumns<'r>(tokens: Option<&'r SampleTokens>) -> Option<SampleTokens> {
         /// Ids of tokens; −200 for each image.
         input_ids: Option<Vec<i32>> = tokens.map(|tokens| &*tokens.input_ids),

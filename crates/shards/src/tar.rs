@@ -1,8 +1,8 @@
-//! Tar as far as shards need it: regular files in POSIX ustar.
+//! The subset of tar that shards need: regular files in POSIX ustar.
 //!
-//! Written headers hold nothing of the machine: time 0, owner 0, mode 0444, no names of users. The end is two blocks of
-//! zeros, without the padding to 20 blocks that `tar` adds. What is read may also come from another `tar`, as long as
-//! it holds plain files with short names. IEEE Std 1003.1-2017, pax, "ustar Interchange Format".
+//! Written headers contain nothing about the machine: time 0, owner 0, mode 0444, no names of users. The end is two
+//! blocks of zeros, without the padding to 20 blocks that `tar` adds. What is read may also come from another `tar`, as
+//! long as it holds plain files with short names. IEEE Std 1003.1-2017, pax, "ustar Interchange Format".
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
@@ -141,7 +141,7 @@ impl TarReader {
 
     /// The content of a member.
     pub(crate) fn read(&mut self, member: &Member) -> Result<Vec<u8>, ShardError> {
-        // `next_member` has checked that the file has as many bytes.
+        // `next_member` has checked that the file has this many bytes.
         let mut content = vec![0; member.num_bytes as usize];
         self.read_at(member.offset, &mut content)?;
         Ok(content)

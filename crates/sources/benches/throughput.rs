@@ -1,6 +1,6 @@
-//! How fast records are found and understood, in MB per second that a core really worked (Linux counts it per thread).
+//! How fast records are found and parsed, in MB per second of CPU time (which Linux counts per thread).
 //!
-//! `cargo bench -p manyframe-sources [-- FILE KIND]`: without a file, 256 MiB in LLaVA's format are made up.
+//! `cargo bench -p manyframe-sources [-- FILE KIND]`: without a file, 256 MiB in LLaVA's format are generated.
 
 use std::error::Error;
 use std::io::Write;

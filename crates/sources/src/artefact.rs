@@ -1,4 +1,4 @@
-//! Text that the generation of a dataset left where an answer should be.
+//! Text left over from the generation of a dataset, where an answer should be.
 
 use manyframe_core::{RejectCode, Rejection, Role};
 use memchr::memmem::Finder;

@@ -1,9 +1,9 @@
-//! Conversations in every shape in common use.
+//! Conversations in every commonly used shape.
 //!
 //! | shape | used by |
 //! |---|---|
 //! | `conversations`, `conversation`, `messages`: `[{from or role, value or content or text}]` | LLaVA, Mantis, most chat sets |
-//! | the same, of `{human, assistant}` pairs, of `[question, answer]` pairs, or of strings in turn | ms-swift, UltraChat |
+//! | the same, of `{human, assistant}` pairs, of `[question, answer]` pairs, or of alternating strings | ms-swift, UltraChat |
 //! | `data`: `[question, answer, …]` | UltraChat |
 //! | `query`, `instruction` (+ `input`), `prompt`, `question` with `response`, `output`, `completion`, `answer` | Alpaca, ms-swift |
 //! | … and `history`: `[[question, answer]]`, `system`: text | ms-swift, LLaMA-Factory |

@@ -36,7 +36,7 @@ pub(crate) struct DraftTurn<'a> {
 pub(crate) enum DraftPart<'a> {
     /// Text, which may contain placeholders.
     Text(Cow<'a, str>),
-    /// A medium that is named at its place in the text.
+    /// A medium that is named at its position in the text.
     Medium(MediaRef),
     /// A part of the type of a medium that names none: the next medium of the record.
     Placeholder(MediaKind),

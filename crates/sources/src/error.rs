@@ -19,7 +19,7 @@ pub enum SourceError {
         name: Arc<str>,
     },
     /// Two files would have the same origins.
-    #[error("source {name:?} has two annotation files that are called {file:?}")]
+    #[error("source {name:?} has two annotation files named {file:?}")]
     RepeatedName {
         /// Name of the source.
         name: Arc<str>,
@@ -32,8 +32,8 @@ pub enum SourceError {
         /// The path.
         path: PathBuf,
     },
-    /// An option cannot be used; [`SourceKind::option_problems`](crate::SourceKind::option_problems) returns all of them.
-    #[error("source {name:?} cannot be read as configured")]
+    /// An option is not allowed; [`SourceKind::option_problems`](crate::SourceKind::option_problems) returns all of them.
+    #[error("cannot read source {name:?} as configured")]
     Options {
         /// Name of the source.
         name: Arc<str>,
@@ -41,7 +41,7 @@ pub enum SourceError {
         #[source]
         problem: OptionProblem,
     },
-    /// An annotation file could not be read from its disk.
+    /// An annotation file could not be read from disk.
     #[error("cannot read {path:?}")]
     Read {
         /// The file.

@@ -16,7 +16,7 @@ pub(crate) struct TableRow {
     pub(crate) row: u64,
 }
 
-/// The upstream id of a record: the first of these fields that is there, a string or a number; else empty.
+/// The upstream id of a record: the first of these fields that is present, a string or a number; otherwise empty.
 pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Rejection> {
     match row.get_any(names) {
         None => Ok(String::new()),
@@ -53,7 +53,7 @@ pub(crate) fn read_media(row: &Object<'_>, table: Option<&TableRow>) -> Result<D
     })
 }
 
-/// Fields that name media of one kind, best first.
+/// Fields that name media of one kind, in order of preference.
 pub(crate) struct MediaFields<'n> {
     names: &'n [&'n str],
     kind: MediaKind,
@@ -90,7 +90,7 @@ pub(crate) fn medium(kind: MediaKind, location: MediaLocation) -> MediaRef {
     MediaRef { kind, location, clip: None, fps: None }
 }
 
-/// One item: a path, an object with a path, or bytes in the table itself (which `true` stands for).
+/// One item: a path, an object with a path, or bytes in the table itself (represented by `true`).
 pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>) -> Result<MediaLocation, Rejection> {
     match (item, cell) {
         (Value::Text(path), _) if !path.is_empty() => Ok(MediaLocation::Path(path.clone().into_owned())),

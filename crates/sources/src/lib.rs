@@ -6,11 +6,12 @@
 //!  array, lines, Parquet    bytes, origin          fields                                  visuals in turns
 //! ```
 //!
-//! Media are not touched: a record refers to them by the path that upstream wrote, or by a cell of its own table.
+//! Media are not touched: a record refers to them by the path that upstream wrote, or by a cell of the table that
+//! contains it.
 //!
 //! **Invariant:** no placeholder string leaves this crate as a placeholder. One without a medium remains text.
 //!
-//! **Invariant:** a bad record is rejected with a reason. Only failing storage and files without any record are errors.
+//! **Invariant:** a bad record is rejected with a reason. Only storage errors and files without any record are errors.
 
 mod artefact;
 mod conversation;

@@ -1,4 +1,4 @@
-//! Options of readers, for what upstream files leave open. Every default is strict: reject rather than repair.
+//! Options of readers, for what upstream files leave undecided. Every default is strict: reject rather than repair.
 //!
 //! An option that only some kinds of source read is named by the readers of these kinds: see [`KindReader`].
 //!
@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How a reader decides what upstream leaves open.
+/// How a reader decides what upstream leaves undecided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceOptions {
@@ -19,15 +19,15 @@ pub struct SourceOptions {
     pub swapped_roles: SwappedRoles,
     /// What happens to a conversation that starts with an answer, as ShareGPT's often do.
     pub leading_answer: LeadingAnswer,
-    /// Questions for captions that have none (`sharegpt4video`). Of several, a hash of its id and path chooses one for
-    /// each record. Default: one sentence.
+    /// Questions for captions that have none (`sharegpt4video`). If there are several, each record gets one,
+    /// chosen by a hash of its id and path. Default: one sentence.
     pub questions: Vec<String>,
-    /// Which captions are the answer (`sharegpt4video`).
+    /// Which captions are used as the answer (`sharegpt4video`).
     pub captions: Captions,
     /// Artefacts of upstream's generation, besides the known ones: a record is rejected if one of its answers, without
     /// the white space around it, equals one of them.
     pub artefacts: Vec<String>,
-    /// Frames per second of videos that do not have it, such as directories of frames. Greater than 0.
+    /// Frames per second of videos without a frame rate, such as directories of frames. Greater than 0.
     pub fps: Option<f64>,
 }
 
@@ -49,7 +49,7 @@ pub enum SwappedRoles {
     /// The record is rejected.
     #[default]
     Reject,
-    /// User and assistant are exchanged in all of its turns.
+    /// User and assistant are swapped in all of its turns.
     Fix,
 }
 
@@ -64,7 +64,7 @@ pub enum LeadingAnswer {
     Drop,
 }
 
-/// Which captions of a video are the answer.
+/// Which captions of a video are used as the answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Captions {
@@ -75,7 +75,7 @@ pub enum Captions {
     Keyframes,
 }
 
-/// An option that cannot be used as it is.
+/// An option with a value that is not allowed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("option {option:?} {problem}")]
 pub struct OptionProblem {

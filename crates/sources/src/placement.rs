@@ -119,7 +119,7 @@ impl SlottedTurn<'_> {
     }
 }
 
-/// Visuals belong in user turns. If all are in answers, an option lets the roles be exchanged.
+/// Visuals belong in user turns. If all are in answers, an option allows the roles to be swapped.
 fn settle_roles(turns: &mut [SlottedTurn<'_>], swapped: SwappedRoles) -> Result<(), Rejection> {
     let Some(outside) = turns.iter().position(|turn| turn.role != Role::User && turn.has_visual()) else {
         return Ok(());

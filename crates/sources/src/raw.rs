@@ -1,4 +1,4 @@
-//! Annotation files, and their records as they are found: bytes and origin, not yet understood.
+//! Annotation files, and their records as they are found: bytes and origin, not yet parsed.
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -29,12 +29,12 @@ pub struct Split {
     pub num_bytes: u64,
 }
 
-/// A record as it is in its file, not yet understood.
+/// A record as it is in its file, not yet parsed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Raw {
     /// Where it was read.
     pub origin: Origin,
-    /// Part of the source, if the file decides it; else empty.
+    /// Part of the source, if the file decides it; otherwise empty.
     pub subset: Arc<str>,
     /// Its content.
     pub body: RawBody,

@@ -1,4 +1,4 @@
-//! What the file of a dataset in `kinds/` provides, and what it is told.
+//! What the file of a dataset in `kinds/` provides, and what is passed to it.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(crate) struct KindReader {
     pub(crate) draft: for<'r> fn(&'r Object<'_>, &RecordContext<'_>) -> Result<Draft<'r>, Rejection>,
 }
 
-/// What a reader is told besides the fields of a record.
+/// What a reader is passed besides the fields of a record.
 pub(crate) struct RecordContext<'a> {
     pub(crate) options: &'a SourceOptions,
     /// The record's row, if it is in a Parquet file.
@@ -36,7 +36,7 @@ pub(crate) struct RecordContext<'a> {
 }
 
 impl KindReader {
-    /// A reader without options of its own, of files whose paths name no subset, where a record with media always has
+    /// A reader without additional options, of files whose paths name no subset, where a record with media always has
     /// placeholders.
     pub(crate) const fn new(
         ids: &'static [&'static str],

@@ -1,4 +1,4 @@
-//! From the text of a record to a [`Record`] or a [`RejectedRecord`]: what all datasets share.
+//! From the text of a record to a [`Record`] or a [`RejectedRecord`]: the part that all datasets share.
 
 use std::sync::Arc;
 

@@ -41,7 +41,7 @@ pub struct SourceSpec {
     pub kind: SourceKind,
     /// The files, in the order in which they are read.
     pub annotations: Vec<AnnotationFile>,
-    /// How the reader decides what upstream leaves open.
+    /// How the reader decides what upstream leaves undecided.
     pub options: SourceOptions,
 }
 
@@ -65,7 +65,7 @@ pub trait Source: Send + Sync {
     /// If the file is not of this source, cannot be read, or has no such record any more.
     fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError>;
 
-    /// Understands a record. Pure: the same `raw` has the same result, and no file is touched.
+    /// Parses a record. Pure: the same `raw` has the same result, and no file is touched.
     ///
     /// # Errors
     /// Not an error of the source: the record cannot be delivered, and is counted as rejected.
@@ -78,7 +78,7 @@ pub type RawRecords<'a> = Box<dyn Iterator<Item = Result<Raw, SourceError>> + Se
 /// Opens a source. Checks its options; files are first touched by [`Source::splits`].
 ///
 /// # Errors
-/// If an option cannot be used, or the annotation files are missing, are not valid Unicode, or share a name.
+/// If an option is not allowed, or the annotation files are missing, are not valid Unicode, or share a name.
 pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
     let name = || Arc::clone(&spec.name);
     if let Some(problem) = spec.kind.option_problems(&spec.options).into_iter().next() {

@@ -12,13 +12,13 @@ use crate::value::{Object, Value};
 /// Deepest nesting that is read here.
 const MAX_DEPTH: usize = 64;
 
-/// The value that a text holds, white space around it aside. `None` if `serde_json` has to look at it.
+/// The value that a text holds, white space around it aside. `None` if `serde_json` has to parse it.
 pub(crate) fn value_of(text: &[u8]) -> Option<Value<'_>> {
     let text = std::str::from_utf8(text).ok()?;
     let mut parser = Parser { text, at: 0, depth: 0, num_controls: 0 };
     let value = parser.value()?;
     let is_all = parser.next_byte().is_none();
-    // Strings are not searched for control characters one by one: all of the text's are to stand between tokens.
+    // Strings are not searched for control characters one by one: all of those in the text must be between tokens.
     (is_all && num_controls(text.as_bytes()) == parser.num_controls).then_some(value)
 }
 
@@ -142,7 +142,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads on in a string that started at `start`; an escape is next.
+    /// Continues in a string that started at `start`; an escape is next.
     fn escaped(&mut self, start: usize) -> Option<String> {
         let mut string = self.text.get(start..self.at)?.to_owned();
         loop {

@@ -23,7 +23,7 @@ pub(crate) enum Value<'a> {
     Object(Object<'a>),
 }
 
-/// A JSON object: fields in order. Of a name that repeats the last field counts, as in Python.
+/// A JSON object: fields in order. If a name repeats, the last field counts, as in Python.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub(crate) struct Object<'a>(Vec<(Cow<'a, str>, Value<'a>)>);
 
@@ -79,12 +79,12 @@ impl<'a> Object<'a> {
         field.map(|(_, value)| value).filter(|value| **value != Value::Null)
     }
 
-    /// The first of these fields that is there and not null, with its name.
+    /// The first of these fields that is present and not null, with its name.
     pub(crate) fn get_any<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &Value<'a>)> {
         names.iter().find_map(|&name| self.get(name).map(|value| (name, value)))
     }
 
-    /// The first of these fields that is there and not blank, with its name.
+    /// The first of these fields that is present and not blank, with its name.
     pub(crate) fn get_filled<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &Value<'a>)> {
         let filled = |name: &&'n str| self.get(name).filter(|value| !value.is_blank()).map(|value| (*name, value));
         names.iter().find_map(filled)

@@ -19,7 +19,7 @@ impl<'a> Parameters<'a> {
         Self { checkpoint, prefix: String::new(), dtype, device }
     }
 
-    /// The parameters whose names go on with `name.`.
+    /// The parameters whose names continue with `name.`.
     pub(crate) fn below(&self, name: impl std::fmt::Display) -> Self {
         Self { prefix: format!("{}{name}.", self.prefix), ..self.clone() }
     }

@@ -1,4 +1,4 @@
-//! The hybrid model that the data is for, run over samples of a dataset before anybody trains on it.
+//! The hybrid model that the data is meant for, run over samples of a dataset before any training.
 //!
 //! ```text
 //! pixels ─ preprocess ─ CLIP tower ─ pool ─ projector ─┐

@@ -79,7 +79,8 @@ impl HybridModel {
     ///
     /// # Errors
     ///
-    /// A tensor cannot be read, the device has too little memory, or patches cannot be averaged to the tokens asked for.
+    /// A tensor cannot be read, the device has too little memory, or patches cannot be averaged to the requested number
+    /// of tokens.
     pub fn read(checkpoint: &Checkpoint, options: ModelOptions) -> std::result::Result<Self, ValidateError> {
         let config = checkpoint.config();
         let parameters = Parameters::new(checkpoint, options.dtype, &options.device);
@@ -193,7 +194,7 @@ impl HybridModel {
             (SpanTokens::Image(image, tokens), Some(features)) => {
                 features.get(image)?.narrow(0, tokens.start, tokens.len())
             }
-            (SpanTokens::Image(..), None) => bail!("a sample has images, and no features of them"),
+            (SpanTokens::Image(..), None) => bail!("no image features for a sample that has images"),
         });
         spans.collect()
     }

@@ -1,4 +1,4 @@
-//! A sample as the model takes it: token ids, images among them, and the labels to predict.
+//! A sample as the model reads it: token ids, with images among them, and the labels to predict.
 
 use std::ops::Range;
 
@@ -38,13 +38,13 @@ pub struct ValidationSample {
 pub struct TokenCounts {
     /// Text tokens, including delimiters.
     pub text: u64,
-    /// Text tokens that are there only because of the delimiters around visuals.
+    /// Text tokens that are due to the delimiters around visuals.
     pub delimiters: u64,
     /// Tokens of images.
     pub visual: u64,
 }
 
-/// Why a sample cannot be run. It is counted; the run goes on.
+/// Why a sample cannot be run. It is counted, and the run continues.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unusable {

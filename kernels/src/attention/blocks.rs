@@ -1,4 +1,4 @@
-//! Attention made of candle's matrix products, block by block, for devices whose own matrix products are the fastest.
+//! Attention built from candle's matrix products, block by block, for devices where those are fastest.
 
 use std::ops::Range;
 

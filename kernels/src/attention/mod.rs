@@ -3,7 +3,7 @@
 //! Scores exist for one block of queries and one block of keys at a time; blocks are joined by their running maximum and sum
 //! ("online softmax", FlashAttention, arXiv 2205.14135). There is no positional encoding, as in Jamba (arXiv 2403.19887).
 //!
-//! `cpu.rs` is a kernel of its own; `blocks.rs` is made of candle's matrix products, which are cuBLAS on CUDA.
+//! `cpu.rs` is a separate kernel; `blocks.rs` is built from candle's matrix products, which are cuBLAS on CUDA.
 
 mod blocks;
 mod cpu;

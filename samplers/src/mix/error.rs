@@ -1,4 +1,4 @@
-//! Why shares cannot be mixed: mistakes in a pipeline file, each with the values that show it.
+//! Why shares cannot be mixed: mistakes in a pipeline file, each with the values that cause it.
 
 use super::law::{MAX_REPETITIONS, Unit};
 
@@ -37,7 +37,7 @@ pub enum MixError {
         /// The unit of the weighted sources.
         unit: Unit,
     },
-    /// A source is asked for a unit of which its records have none: all of them would be drawn, for nothing.
+    /// A source is drawn in a unit that none of its records has: all of them would be drawn without getting any closer.
     #[error("source {name:?} has records but no {unit}, and is asked for {unit}", unit = .unit.as_str())]
     NothingOfUnit {
         /// The source.
@@ -45,14 +45,14 @@ pub enum MixError {
         /// Its unit.
         unit: Unit,
     },
-    /// A source with `on_exhausted = "error"` has less than it is asked for.
+    /// A source with `on_exhausted = "error"` has less than requested.
     #[error("source {name:?} has {available} {unit}, but is asked for {asked}", unit = .unit.as_str())]
     Exhausted {
         /// The source.
         name: String,
         /// Its unit.
         unit: Unit,
-        /// Units that it is asked for.
+        /// Units requested of it.
         asked: f64,
         /// Units that it has.
         available: u64,
@@ -62,7 +62,7 @@ pub enum MixError {
     Repetitions {
         /// The source.
         name: String,
-        /// Passes over the source that the law asks for.
+        /// Passes over the source that the law requires.
         needed: f64,
     },
     /// The total is far beyond what the weighted sources have.

@@ -9,8 +9,8 @@ use std::collections::BinaryHeap;
 /// An endless sequence of positions of weights. Among the first t, each position has its share of t, to within one.
 ///
 /// The n-th turn (from 0) of a member with share s comes after time n/s and not later than ⌈(n+1)/s⌉. Such turns exist
-/// (Tijdeman 1980, the chairman assignment problem), and serving whoever is due first finds them. Members of weight 0 have
-/// no turn. Ties go to the first member.
+/// (Tijdeman 1980, the chairman assignment problem), and serving the member that is due first finds them. Members of
+/// weight 0 have no turn. Ties go to the first member.
 #[derive(Debug, Clone)]
 pub(crate) struct FairSequence {
     members: Vec<FairMember>,

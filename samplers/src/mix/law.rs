@@ -1,11 +1,11 @@
-//! What a mixture is asked for and what comes out: laws, units, strata, and the draw of each source.
+//! The input and output of mixing: laws, units, strata, and the draw of each source.
 
 use manyframe_core::IndexRow;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How often a record can be drawn at most. A law that asks for more is a mistake in the pipeline file: published recipes
-/// repeat a source a few times.
+/// The maximum number of times that a record can be drawn. A law that requires more is a mistake in the pipeline file:
+/// published recipes repeat a source a few times.
 pub const MAX_REPETITIONS: u32 = 1000;
 
 /// The unit in which a share is counted.
@@ -69,9 +69,9 @@ pub enum OnExhausted {
     /// Every record is drawn once, and the plan reports the shortfall.
     #[default]
     Stop,
-    /// Records are drawn again: as many whole passes as fit, then those of lowest rank. At most [`MAX_REPETITIONS`] times.
+    /// Records are drawn again: as many whole passes as fit, then those of lowest rank. At most 1000 times.
     Repeat,
-    /// The mixture fails.
+    /// The plan fails.
     Error,
 }
 
@@ -104,7 +104,7 @@ pub enum StratumSplit {
     /// In proportion to their sizes: each stratum has its share of the drawn records, to within one record.
     #[default]
     Proportional,
-    /// Equally: as many records of each, as long as it has any left.
+    /// The same number of records from each stratum, until it runs out.
     Equal,
 }
 
@@ -170,7 +170,7 @@ pub enum Difference {
 pub struct DrawnShare {
     /// The deliveries, ascending by row, then by repetition.
     pub drawn: Vec<Drawn>,
-    /// Units asked for. A weight need not ask for a whole number.
+    /// Units requested. With a weight, this need not be a whole number.
     pub asked: f64,
     /// Units that the source has.
     pub available: u64,

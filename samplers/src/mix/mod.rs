@@ -14,7 +14,7 @@
 //!
 //! With replacement ([`Replacement::With`]) the order is endless and records recur in it. The same is true of its prefixes.
 //!
-//! What an exhausted source lacks is deliberately not made up for by the others; the difference is reported instead.
+//! The other sources deliberately do not make up for an exhausted one; the difference is reported instead.
 //!
 //! `samplers/README.md` explains each law, and where to add another.
 
@@ -45,7 +45,7 @@ use target::{Target, check_repetitions, passes, targets};
 /// each within one record of its share.
 ///
 /// # Errors
-/// A [`MixError`] names the source and the value in the pipeline file that ask for something impossible.
+/// A [`MixError`] names the source and the value in the pipeline file that require something impossible.
 ///
 /// ```
 /// use manyframe_core::{Cost, IndexRow, Layout, RecordId, SourceIndex};

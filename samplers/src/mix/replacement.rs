@@ -25,7 +25,7 @@ struct Arrival {
 }
 
 /// How much longer than the expected time arrivals are collected, relative and absolute, so that a second round is rare.
-/// The choice decides about speed only.
+/// The choice affects speed only.
 const HORIZON_MARGIN: (f64, f64) = (1.05, 1e-3);
 
 /// By how much the time grows for another round.

@@ -1,4 +1,4 @@
-//! From laws to targets: how many units each share is asked for, and as how many passes over its source.
+//! From laws to targets: how many units each share must provide, and in how many passes over its source.
 //!
 //! It looks at what the sources have in total, never at a single record.
 
@@ -6,7 +6,7 @@ use super::error::MixError;
 use super::fair_sequence::FairSequence;
 use super::law::{Law, MAX_REPETITIONS, MixTotal, OnExhausted, SourceShare, Unit};
 
-/// What a share is asked for, in its unit.
+/// The amount requested of a share, in its unit.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Target {
     /// As the law says. It need not be a whole number.
@@ -22,7 +22,7 @@ pub(super) struct Passes {
     pub(super) num_whole: u32,
     /// Units of the prefix that is drawn once more. Less than the source has.
     pub(super) rest: u64,
-    /// Whether the source has less than was asked for.
+    /// Whether the source has less than was requested.
     pub(super) is_short: bool,
 }
 
@@ -93,7 +93,7 @@ pub(super) fn passes(share: &SourceShare, target: Target, available: u64) -> Res
     }
 }
 
-/// Fails if records would be drawn this many times and that is too often.
+/// Fails if drawing records this many times exceeds the limit.
 pub(super) fn check_repetitions(share: &SourceShare, times: f64) -> Result<(), MixError> {
     if times > f64::from(MAX_REPETITIONS) {
         return Err(MixError::Repetitions { name: share.name.clone(), needed: times });

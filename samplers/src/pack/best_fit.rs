@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Samples of one length are interchangeable, and there are far fewer lengths than samples, so only lengths are sorted.
-//! Bins are kept in lists by the room that is left, and a bitmap finds the first list that will do.
+//! Bins are kept in lists by the room that is left, and a bitmap finds the first list with enough room.
 
 use std::cmp::Reverse;
 use std::num::NonZeroU32;
@@ -19,7 +19,7 @@ use super::integer_set::IntegerSet;
 /// It bounds the time for each sample.
 const MAX_PROBES: usize = 32;
 
-/// Most lists: 64 MiB of them. With a larger capacity, one list holds bins that differ by a few tokens.
+/// Maximum number of lists: 64 MiB of them. With a larger capacity, one list holds bins that differ by a few tokens.
 const MAX_LISTS: u32 = 1 << 24;
 
 /// The end of a list.

@@ -1,4 +1,4 @@
-//! Bins: packs in the making, of the samples of one window.
+//! Bins: packs being filled with the samples of one window.
 
 use super::options::{PackOptions, SampleLength};
 

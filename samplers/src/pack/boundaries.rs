@@ -1,4 +1,4 @@
-//! Where samples begin and end in a pack, so that attention, position ids and the state of a recurrent model restart.
+//! Where samples begin and end in a pack, so that attention, position ids and recurrent state can be reset there.
 
 use super::options::{PackOptions, Padding, SampleLength};
 use crate::sequence_parallel::RankLayout;

@@ -7,8 +7,8 @@
 //!
 //! **Invariant:** every sample is in exactly one pack or in `too_long`; no pack exceeds the capacity.
 //!
-//! It deliberately knows how many tokens there are, not which: another length or strategy is another index over the same
-//! shards.
+//! It deliberately knows only the number of tokens, not the tokens: another length or strategy is another index over
+//! the same shards.
 
 mod best_fit;
 mod bins;

@@ -18,7 +18,7 @@ pub struct SampleLength {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PackingStrategy {
-    /// Every sample is a pack of its own.
+    /// Every sample is a pack by itself.
     None,
     /// In delivered order. A sample that does not fit closes the pack and opens the next.
     NextFit,
@@ -47,9 +47,9 @@ pub enum Padding {
 pub struct PackOptions {
     /// How samples are packed.
     pub strategy: PackingStrategy,
-    /// Most tokens in a pack, including padding.
+    /// Maximum number of tokens in a pack, including padding.
     pub capacity_tokens: NonZeroU32,
-    /// Most images in a pack. Default: no limit.
+    /// Maximum number of images in a pack. Default: no limit.
     pub max_images: Option<NonZeroU32>,
     /// Lengths are padded to a multiple of this many tokens. Default: 1, which pads nothing.
     pub pad_to_multiple: NonZeroU32,
@@ -80,7 +80,8 @@ impl PackOptions {
         }
     }
 
-    /// Most tokens that packs hold: the capacity, without a rest that padding to a multiple can never use.
+    /// Maximum number of tokens that packs hold: the capacity, without a remainder that padding to a multiple can never
+    /// use.
     pub fn usable_tokens(&self) -> u32 {
         self.capacity_tokens.get() - self.capacity_tokens.get() % self.pad_to_multiple
     }

@@ -38,7 +38,7 @@ pub(super) fn balanced(loads: &[BinLoad], num_before: usize, options: &PackOptio
     order
 }
 
-/// Removes the emptiest bins, as many as do not make a step, and returns their samples, ascending.
+/// Removes the emptiest bins, those that do not fill a complete step, and returns their samples, ascending.
 #[expect(clippy::indexing_slicing, reason = "bins are positions of loads")]
 pub(super) fn split_off_incomplete(bins: &mut Bins, ranks: NonZeroU32) -> Vec<u32> {
     let num_left_over = bins.loads.len() % ranks.get() as usize;

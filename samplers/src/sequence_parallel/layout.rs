@@ -74,7 +74,7 @@ impl RankLayout {
         num_tokens.checked_next_multiple_of(self.num_chunks()).unwrap_or(u64::MAX)
     }
 
-    /// The chunks of a rank, ascending. A rank outside of the group has none.
+    /// The chunks of a rank, ascending. A rank outside the group has none.
     ///
     /// On a mesh, block u of 2·ring chunks belongs to Ulysses rank u, and ring rank r has the r-th chunk from either end of
     /// that block: `offset + r` and `offset + 2·ring − 1 − r`, where `offset = u · 2 · ring`.
@@ -97,7 +97,7 @@ impl RankLayout {
     }
 
     /// The images that a rank encodes: a contiguous run. Runs differ by at most one image, and the longer ones come first.
-    /// With fewer images than ranks, the last ranks have none, and no image is made up for them.
+    /// With fewer images than ranks, the last ranks have none, and no image is invented for them.
     pub fn images_of_rank(&self, num_images: u64, rank: u64) -> Range<u64> {
         let (each, more) = (num_images / self.degree(), num_images % self.degree());
         let start = |rank: u64| {

@@ -1,5 +1,6 @@
-//! Sequence parallelism over images and tokens (MM-SP, LongVILA, arXiv 2408.10188): who encodes which images, and who holds
-//! which tokens, so that a dataset can be padded for it and its cost is known before a cluster is booked.
+//! Sequence parallelism over images and tokens (MM-SP, LongVILA, arXiv 2408.10188): which rank encodes which images, and
+//! which rank holds which tokens, so that a dataset can be padded for it and its cost is known before a cluster is
+//! booked.
 //!
 //! ```text
 //! stage one: images of a sequence ──contiguous, sizes differing by at most one──▶ ranks (vision tower)

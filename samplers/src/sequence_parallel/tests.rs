@@ -103,7 +103,7 @@ fn a_forecast_counts_steps_padding_and_idle_gpus() {
     // Padded to 104, 96 and 64.
     assert!((row.padding_share - (1.0 - 254.0 / 264.0)).abs() < 1e-9);
     assert!((row.tokens_per_gpu - 264.0 / 16.0).abs() < 1e-9);
-    // The most of a GPU: 26 and 16 tokens; the means over 8 GPUs are 25 and 8.
+    // The maximum of a GPU: 26 and 16 tokens; the means over 8 GPUs are 25 and 8.
     assert!((row.token_balance.max_over_mean - 42.0 / 33.0).abs() < 1e-9);
     // Step one: 1 image at most, 6 over 8 GPUs.
     assert!((row.image_balance.max_over_mean - 1.0 / 0.75).abs() < 1e-9);

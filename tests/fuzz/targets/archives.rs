@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
             let Ok(located) = store.locate("", wanted) else { continue };
             let Ok(found) = located.read(MAX_BYTES) else { continue };
             assert!(found.len() as u64 <= MAX_BYTES, "more than was allowed");
-            assert!(found != b"outside", "a file outside of the root was opened");
+            assert!(found != b"outside", "a file outside the root was opened");
         }
     }
 });

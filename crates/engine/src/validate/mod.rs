@@ -1,6 +1,6 @@
 //! Runs a model over samples of a dataset, and writes what it measured beside the shards.
 //!
-//! `manyframe-validate` decides what is measured and what it means; here, samples are found and read.
+//! `manyframe-validate` decides what is measured and what it means; here, samples are located and read.
 
 mod samples;
 

@@ -1,4 +1,4 @@
-//! The samples of a dataset as a model takes them: listed in the ledger, read from their shards, decoded.
+//! The samples of a dataset as a model reads them: listed from the ledger, read from their shards, decoded.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -113,12 +113,12 @@ impl SampleSource for DatasetSamples {
         &self.lengths
     }
 
-    #[expect(clippy::indexing_slicing, reason = "there are as many samples as lengths")]
+    #[expect(clippy::indexing_slicing, reason = "there is one length per sample")]
     fn has_images(&self, index: usize) -> bool {
         self.samples[index].has_images
     }
 
-    #[expect(clippy::indexing_slicing, reason = "there are as many samples as lengths")]
+    #[expect(clippy::indexing_slicing, reason = "there is one length per sample")]
     fn read(&self, index: usize) -> Result<ValidationSample, EngineError> {
         let LocatedSample { id, location, .. } = &self.samples[index];
         let Some(sample) = location.read(*id)? else {

@@ -46,7 +46,7 @@ const MOST_PROBLEMS: usize = 100;
 ///
 /// # Errors
 ///
-/// [`EngineError::Dataset`] if there is no manifest that this version reads, or the storage fails.
+/// [`EngineError::Dataset`] if there is no manifest that this version reads, or on a storage error.
 pub fn verify(
     dataset: &Path,
     variables: &BTreeMap<String, String>,

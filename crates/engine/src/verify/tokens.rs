@@ -1,4 +1,4 @@
-//! Checks the token ids and labels of samples: that they fit the sample, and that its prompt tokenises to them.
+//! Checks the token ids and labels of samples: that they fit the sample, and that its prompt tokenizes to them.
 //!
 //! Reads the dataset's tokenizer, and no shard.
 
@@ -11,7 +11,7 @@ use manyframe_dataset::DatasetReader;
 use manyframe_format::{Formatter, Tokenizer};
 use manyframe_shards::ShardFormat;
 
-/// Tokenises every sample again, which costs little compared with decoding its images.
+/// Tokenizes every sample again, which costs little compared with decoding its images.
 pub(super) struct TokenCheck {
     formatter: Result<Formatter, String>,
     /// Whether the manifest says that Parquet shards hold token ids and labels.
@@ -25,7 +25,7 @@ impl TokenCheck {
         Self { formatter: open_formatter(dataset, variables), is_promised }
     }
 
-    /// Why samples cannot be tokenised again; `None` if they can.
+    /// Why samples cannot be tokenized again; `None` if they can.
     pub(super) fn obstacle(&self) -> Option<&str> {
         self.formatter.as_ref().err().map(String::as_str)
     }

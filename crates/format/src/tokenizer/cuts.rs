@@ -1,9 +1,9 @@
 //! Where a text can be cut so that no token spans the cut.
 //!
 //! A BPE model only makes tokens that are in its vocabulary. If no token of the vocabulary contains two characters side by
-//! side, then no token spans a position where they meet, and the texts on both sides can be tokenised on their own. In
+//! side, then no token spans a position where they meet, and the texts on both sides can be tokenized on their own. In
 //! vocabularies that split words this is true before every run of spaces, around newlines and digits, and in many other
-//! positions. It is read off the vocabulary, not assumed.
+//! positions. It is derived from the vocabulary, not assumed.
 
 /// The pairs of neighbouring characters that some token contains. All characters beyond ASCII count as one.
 #[derive(Clone)]

@@ -1,15 +1,15 @@
-//! Which part of a text each token of a SentencePiece model stands for.
+//! Which part of a text each token of a SentencePiece model represents.
 //!
 //! The library returns ids only. In a model that leaves its text as it is, a token has as many characters as its piece, a
 //! byte piece is one byte, and the unknown piece is the characters that no piece spells. So ids and text are walked side by
-//! side, and nothing is tokenised a second time.
+//! side, and nothing is tokenized a second time.
 
 use rustc_hash::FxHashSet;
 use sentencepiece_model::Type;
 
 use super::model::TokenSpan;
 
-/// What the pieces of a model stand for.
+/// What the pieces of a model represent.
 #[derive(Debug)]
 pub(super) struct Extents {
     /// By id.

@@ -1,4 +1,4 @@
-//! Hugging Face `tokenizer.json` files, tokenised by the `tokenizers` crate.
+//! Hugging Face `tokenizer.json` files, tokenized by the `tokenizers` crate.
 
 use std::path::Path;
 use std::sync::OnceLock;
@@ -24,10 +24,10 @@ struct TokenizerJson {
     word_encoding: WordEncoding,
 }
 
-/// How a word that was cut off a text is tokenised.
+/// How a word that was cut off a text is tokenized.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum WordEncoding {
-    /// By normaliser, pre-tokenizer and model, as the library tokenises texts between added tokens.
+    /// By normaliser, pre-tokenizer and model, as the library tokenizes texts between added tokens.
     FullPipeline,
     /// By the model alone. The two steps of the normaliser, a prefix and a mark for spaces, are done here.
     ModelOnly,
@@ -56,7 +56,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     }
     tokenizer.with_truncation(None).map_err(|source| file.unreadable(source))?;
     tokenizer.with_padding(None);
-    // It would add special tokens, which nobody asked for, and remove white space from the spans of tokens.
+    // It would add unwanted special tokens, and remove white space from the spans of tokens.
     tokenizer.with_post_processor(None::<PostProcessorWrapper>);
     // A model that cannot express unknown characters fails here, not in the middle of a dataset.
     tokenizer.encode_fast("\u{E000}\0a", false).map_err(|source| file.unreadable(source))?;
@@ -147,7 +147,7 @@ fn added_tokens_are_plain(tokenizer: &tokenizers::Tokenizer, normaliser: &Value)
     is_one_search && all(|token| !token.lstrip && !token.rstrip && !token.single_word)
 }
 
-/// The prefix of a normaliser that only puts a mark before the text and in the place of spaces.
+/// The prefix of a normaliser that only puts a mark before the text and in place of spaces.
 fn marking_prefix(normaliser: &Value) -> Option<&'static str> {
     let mark = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" });
     let prepend = json!({ "type": "Prepend", "prepend": "\u{2581}" });

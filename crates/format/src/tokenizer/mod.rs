@@ -5,7 +5,7 @@
 //! [`Tokenizer::encode`].
 //!
 //! Special tokens are treated as by Hugging Face's tokenizers: a prompt is cut at them, and each text between two of
-//! them is tokenised on its own, with the prefix that the model puts before texts, if any.
+//! them is tokenized on its own, with the prefix that the model puts before texts, if any.
 
 mod added;
 mod cuts;
@@ -43,7 +43,7 @@ pub struct Tokenizer {
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 impl Tokenizer {
-    /// Reads a SentencePiece `.model` or a `tokenizer.json`. The content of the file tells which it is.
+    /// Reads a SentencePiece `.model` or a `tokenizer.json`. Which of them it is follows from the content of the file.
     ///
     /// # Errors
     /// If the file cannot be read or parsed, or if it has a property with which counts would not be exact: a SentencePiece

@@ -1,7 +1,7 @@
-//! SentencePiece `.model` files, tokenised by kitoken with the counts of the sentencepiece library itself.
+//! SentencePiece `.model` files, tokenized by kitoken with the counts of the sentencepiece library itself.
 //!
 //! As in sentencepiece, control pieces (`<s>`, `<|startoftext|>`, …) never come from text. A prompt is cut at them, and
-//! each text between two of them is tokenised on its own, as Hugging Face's slow tokenizers do. User-defined pieces are
+//! each text between two of them is tokenized on its own, as Hugging Face's slow tokenizers do. User-defined pieces are
 //! part of the model.
 //!
 //! Only BPE models that leave their text as it is can be read, such as those of Llama, Vicuna, Mistral and Jamba.
@@ -104,9 +104,9 @@ impl SentencePiece {
     }
 }
 
-/// Fails with what the file does that is not supported, as a verb phrase.
+/// Fails with the unsupported feature of the file, as a verb phrase.
 fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
-    // What a file leaves out has the default of the format: it is Unigram and collapses white space.
+    // Whatever a file omits has the default of the format: it is Unigram and collapses white space.
     let trainer = proto.trainer().cloned().unwrap_or_default();
     let normaliser = proto.normalizer().cloned().unwrap_or_default();
     if trainer.model_type() != ModelType::Bpe {
@@ -192,7 +192,7 @@ fn pairs(proto: &SentencePieceModel) -> PairTable {
 /// Removes from kitoken's reading of the file what is done here, and corrects it where sentencepiece differs.
 fn adapt(definition: &mut Definition, proto: &SentencePieceModel) {
     let config = &mut definition.config;
-    // A text has its prefix before it reaches kitoken, so that a word can be tokenised by itself.
+    // A text has its prefix before it reaches kitoken, so that a word can be tokenized by itself.
     config.normalization.retain(|step| !matches!(step, Normalization::Extend { .. }));
     // kitoken starts a new word at each run of spaces. A model with a piece across such a position does not.
     let spans_words = |text: &str| text.trim_start_matches('\u{2581}').contains('\u{2581}');
@@ -203,7 +203,7 @@ fn adapt(definition: &mut Definition, proto: &SentencePieceModel) {
     definition.specials.retain(|special| special.kind != SpecialTokenKind::Control);
     for special in &mut definition.specials {
         if special.kind == SpecialTokenKind::Unknown {
-            // kitoken looks for the *surface* of the unknown token (" ⁇ ") in texts; sentencepiece does not.
+            // kitoken searches for the *surface* of the unknown token (" ⁇ ") in texts; sentencepiece does not.
             special.bytes = "\u{10FFFF}\u{10FFFE}".into();
             if !config.fallback.contains(&Fallback::Bytes) {
                 config.processing = vec![Processing::Collapse { id: special.id }];

@@ -60,7 +60,7 @@ const NUM_WAYS: usize = 4;
 /// the other number.
 const MULTIPLIER: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// Longer parts of texts are hardly ever seen twice, and are not remembered.
+/// Longer parts of texts are hardly ever seen twice, and are not cached.
 pub(super) const MAX_LONG_BYTES: usize = 64;
 /// When a hash map has this many parts, all are forgotten: about a megabyte.
 const MAX_PARTS: usize = 1 << 14;
@@ -82,7 +82,7 @@ impl WordCache {
             ShortWord::first_of(u128::from_le_bytes(text.first_chunk().copied().unwrap_or_else(|| padded(text))))?;
         let (line, way) = word.line_and_way();
         let CacheLine(line) = &self.short[line];
-        // Most words are in their own way, so the processor predicts the first comparison nearly always right.
+        // Most words are in their own way, so the processor nearly always predicts the first comparison correctly.
         let known = (0..NUM_WAYS).map(|nth| line[way ^ nth]).find(|known| known.is_same_word(word))?;
         Some((word.num_bytes(), known.num_tokens()))
     }
@@ -90,7 +90,7 @@ impl WordCache {
     /// Remembers a word after which a space would start another one, if it is short.
     pub(super) fn insert_to_space(&mut self, word: &str, num_tokens: usize) {
         let Some(word) = ShortWord::new(word, num_tokens) else { return };
-        // At the end of a text, the shortest words are looked for among the short ones, so they are in both tables.
+        // At the end of a text, the shortest words are looked up among the short ones, so they are in both tables.
         if let Some(shortest) = word.shortest() {
             let pair = &mut self.shortest[shortest.pair()];
             if !pair.iter().any(|known| known.is_same_word(shortest)) {

@@ -1,7 +1,7 @@
-//! Counting by words: texts are cut, and the number of tokens of each part is remembered.
+//! Counting by words: texts are cut, and the number of tokens of each part is cached.
 //!
 //! ```text
-//! "…, it is late.\nBut"   most words end at the next space: found without a look at their letters, and looked up whole
+//! "…, it is late.\nBut"   most words end at the next space: found without inspecting their letters, and looked up whole
 //!     ╵  ╵  ╵     ╵╵      all positions where words end: a word that is not known yet is counted part by part
 //! ```
 //!
@@ -23,7 +23,7 @@ pub(super) struct Words {
     stops: [Stop; 2],
     /// The space that the model puts before a text, or nothing.
     prefix: &'static str,
-    /// Caches that no thread is using. There are as many caches as threads ever counted at the same time.
+    /// Caches that no thread is using. There are as many caches as there were ever threads counting at the same time.
     idle: Mutex<Vec<WordCache>>,
 }
 
@@ -98,7 +98,7 @@ impl Words {
             Some(known) => known,
             None => self.count_parts(words, cache, count_word)?,
         };
-        // Words before a line end are not looked for among the words before a space, neither now nor the next time.
+        // Words before a line end are not looked up among the words before a space, neither now nor later.
         if text.as_bytes().get(words.len()) != Some(&b'\n') && self.is_end(words, b' ') {
             cache.insert_to_space(words, num_tokens);
         }

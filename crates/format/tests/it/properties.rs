@@ -144,8 +144,8 @@ fn signed(tokenizer: &Tokenizer, text: &str) -> Vec<i32> {
     tokenizer.encode_prompt(text).unwrap().into_iter().map(u32::cast_signed).collect()
 }
 
-/// The labels of a prompt, found by tokenising the text up to the start and to the end of each answer once more. A token in
-/// which an answer ends is labelled, whatever follows in it.
+/// The labels of a prompt, found by tokenizing the text up to the start and to the end of each answer once more. A
+/// token in which an answer ends is labelled, whatever follows in it.
 fn labels_by_prefixes(case: &Case, formatted: &Formatted) -> Vec<i32> {
     let tokenizer = &TOKENIZERS[case.tokenizer];
     let chars: Vec<char> = formatted.prompt.chars().collect();

@@ -55,7 +55,7 @@ pub(super) fn orientation_from_exif(exif: &[u8]) -> u8 {
     image::metadata::Orientation::from_exif_chunk(exif).map_or(1, image::metadata::Orientation::to_exif)
 }
 
-/// A range of a header; beyond the end it asks for more bytes.
+/// A range of a header; beyond the end it requests more bytes.
 pub(super) fn part(bytes: &[u8], start: usize, length: usize) -> Result<&[u8], HeaderError> {
     start.checked_add(length).and_then(|end| bytes.get(start..end)).ok_or(HeaderError::Incomplete)
 }

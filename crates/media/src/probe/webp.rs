@@ -44,7 +44,7 @@ fn parse_extended(bytes: &[u8], start: usize) -> Result<ParsedHeader, HeaderErro
     Ok(ParsedHeader { orientation, is_animated, ..still(stored_px, flags & FLAG_ALPHA == 0) })
 }
 
-/// Orientation in the EXIF chunk, which comes last; 1 if the file announces one and has none.
+/// Orientation in the EXIF chunk, which comes last; 1 if the file announces one but has none.
 fn exif_orientation(bytes: &[u8]) -> Result<u8, HeaderError> {
     let riff_bytes = u32::from_le_bytes(array(bytes, 4)?) as usize;
     let mut position = FIRST_CHUNK;

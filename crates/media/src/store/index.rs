@@ -1,4 +1,4 @@
-//! The members of an archive by name: exact, below the archive's only top directory, or by a unique base name.
+//! The members of an archive by name: exact, below the archive's only top-level directory, or by a unique base name.
 
 use manyframe_core::RejectCode;
 
@@ -80,7 +80,7 @@ impl MemberIndex {
         self.members.binary_search_by(|member| (*member.name).cmp(name)).ok().map(|position| &self.members[position])
     }
 
-    /// The name below the archive's only top directory; `None` if the archive has no such directory.
+    /// The name below the archive's only top-level directory; `None` if the archive has no such directory.
     pub(crate) fn below_common_directory(&self, name: &str) -> Option<String> {
         (!self.common_directory.is_empty()).then(|| format!("{}{name}", self.common_directory))
     }

@@ -1,4 +1,4 @@
-//! Cached listings of tars: a tar has no central directory, and listing its members takes a read for each.
+//! Cached listings of tars: a tar has no central directory, so listing its members takes one read per member.
 //!
 //! A listing is identified by path, size and modification time of its archive. One that cannot be written or read costs only
 //! time.

@@ -1,4 +1,4 @@
-//! Decoding the wanted frames of a video, and as little else as possible.
+//! Decodes the wanted frames of a video, and as little else as possible.
 //!
 //! ```text
 //! FrameSelection ──plan_runs──▶ runs ──seek, decode, drain──▶ frames ──FrameConverter──▶ VideoFrame
@@ -25,7 +25,7 @@ use crate::error::MediaError;
 use crate::policy::ImagePolicy;
 use crate::prepare::prepare_image;
 
-/// Upper bound on errors of a decoder before it is asked for no more frames of a packet.
+/// Maximum number of decoder errors before the remaining frames of a packet are skipped.
 const MAX_DECODER_ERRORS: usize = 100;
 
 /// Number of packets after that of a frame within which its decoder must have returned it: more than any decoder holds back.
@@ -91,7 +91,7 @@ pub fn decode_frames(
 }
 
 /// Prepares the selected images of a directory like any other image. Those that cannot be decoded are left out.
-#[expect(clippy::indexing_slicing, reason = "an index of a directory has as many frames as the directory has images")]
+#[expect(clippy::indexing_slicing, reason = "an index of a directory has one frame per image in it")]
 fn read_images(
     directory: &ImageDirectory,
     selection: FrameSelection<'_>,

@@ -1,7 +1,7 @@
 //! An open container with one video stream selected: facts from its header, and its packets in decoding order.
 //!
-//! Containers whose header describes their streams are opened by it alone. The others (MPEG, AVI, FLV …) are probed, which
-//! decodes a few frames. Nothing else is decoded here.
+//! Containers whose header describes their streams are opened from the header alone. The others (MPEG, AVI, FLV …) are
+//! probed, which decodes a few frames. Nothing else is decoded here.
 
 use std::sync::{Arc, Once};
 
@@ -29,7 +29,7 @@ const MAX_PACKETS: usize = 8_000_000;
 /// Upper bound on consecutive `EAGAIN` errors of a demuxer.
 const MAX_RETRIES: usize = 100;
 
-/// Container formats that differ in what their headers and tables tell.
+/// Container formats that differ in the contents of their headers and tables.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ContainerFormat {
     /// MP4, QuickTime: everything is in sample tables.
@@ -57,7 +57,7 @@ pub(super) struct VideoPacket {
     pub(super) position: i64,
     /// Whether the container says that decoding can start here.
     pub(super) is_key: bool,
-    /// Whether its frame is shown: some frames are for reference only, or outside of an edit list.
+    /// Whether its frame is shown: some frames are for reference only, or outside an edit list.
     pub(super) is_shown: bool,
 }
 
@@ -145,7 +145,7 @@ impl Demuxer {
         }
     }
 
-    /// The next packet of the video stream; `None` at the end, or where the container is too damaged to go on.
+    /// The next packet of the video stream; `None` at the end, or where the container is too damaged to continue.
     pub(super) fn next_packet(&mut self) -> Result<Option<Packet>, MediaError> {
         let mut packet = Packet::empty();
         let mut num_retries = 0;

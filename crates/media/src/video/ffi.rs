@@ -1,7 +1,7 @@
 //! The few calls into FFmpeg that `ffmpeg-next` does not wrap. Nothing outside this file is unsafe.
 //!
-//! `ffmpeg-next` reads stream information (and so decodes) on every opening; here an input is opened by its header
-//! alone, which is all that containers with a full header need.
+//! `ffmpeg-next` reads stream information (and so decodes) on every opening; here, an input is opened from its header
+//! alone, which is enough for containers with a full header.
 //!
 //! **Invariant:** every function touches one object, which the caller owns or borrows, and leaves it valid.
 
@@ -149,7 +149,7 @@ pub(super) fn set_source_colours(scaler: &mut scaling::Context, colours: Colours
     let [source_table, target_table] = &mut tables;
     let [source_range, target_range] = &mut ranges;
     let [brightness, contrast, saturation] = &mut levels;
-    // SAFETY: the context is valid, and every pointer is to a variable of its own.
+    // SAFETY: the context is valid, and every pointer is to a separate variable.
     let status = unsafe {
         ffi::sws_getColorspaceDetails(
             scaler.as_mut_ptr(),

@@ -200,7 +200,7 @@ pub(super) struct SourceReader {
 }
 
 impl SourceReader {
-    /// Number of bytes from the position to the end of the hidden payload range around it; 0 outside of hidden payload.
+    /// Number of bytes from the position to the end of the hidden payload range around it; 0 outside hidden payload.
     fn num_hidden_bytes(&self) -> u64 {
         if !self.state.hides_payload.load(Ordering::Relaxed) {
             return 0;
@@ -222,7 +222,7 @@ impl Read for SourceReader {
             num_hidden
         } else {
             self.source.read_at(self.position, buffer).inspect_err(|error| {
-                // Only the first failure is kept: FFmpeg may go on reading after it.
+                // Only the first failure is kept: FFmpeg may continue reading after it.
                 let _ = self.state.failure.set(copy_of(error));
             })?
         };

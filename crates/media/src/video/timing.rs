@@ -1,4 +1,4 @@
-//! When the frames of a video are shown: its frames per second, and whether it keeps to that rate.
+//! When the frames of a video are shown: its frame rate, and whether that rate is constant.
 //!
 //! Containers round timestamps, some to milliseconds, so an average over timestamps is known up to one tick. Within that
 //! uncertainty the rate stated by the container counts, or else the nearest common rate: 30 and not 29.998, because the

@@ -1,4 +1,4 @@
-//! An image of channels, and its conversion from RGB, level for level like libjpeg's.
+//! An image stored as channels, and its conversion from RGB, level for level as libjpeg does it.
 
 use super::channel::{Channel, Halved};
 use super::part::Area;

@@ -1,8 +1,9 @@
-//! A part of an image as the encoder takes it: channels at the resolution at which they are encoded, white around the image.
+//! A part of an image as passed to the encoder: channels at the resolution at which they are encoded, with white around
+//! the image.
 
 use super::channel::{Channel, Halved};
 
-/// A rectangle relative to an image. Outside of the image it is white.
+/// A rectangle relative to an image. Outside the image it is white.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Area {
     /// Left and top.
@@ -131,7 +132,7 @@ impl pulp::NullaryFnOnce for Gather<'_> {
     }
 }
 
-/// One sample for two columns of two rows: `mean` of the sums of the upper and the lower pair, given the column modulo 2.
+/// One sample for two columns of two rows: `mean` of the sums of the upper and the lower pair and of the column modulo 2.
 #[inline(always)]
 fn halve([upper, lower]: [&[u8]; 2], target: &mut [u8], mean: impl Fn(u16, u16, u16) -> u16) {
     let ((uppers, upper_odd), (lowers, lower_odd)) = (upper.as_chunks::<2>(), lower.as_chunks::<2>());

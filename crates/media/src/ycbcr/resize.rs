@@ -1,4 +1,4 @@
-//! Scaling of channels: with the same resizer, and to the same levels, as gray images.
+//! Scales channels with the same resizer, and to the same levels, as gray images.
 
 use fast_image_resize::PixelType;
 use fast_image_resize::images::{Image, ImageRef};

@@ -76,13 +76,13 @@ pub struct PipelineFile {
 pub struct OutputTable {
     /// The dataset's directory, relative to the current directory. `--output` overrides it. Default: `ROOT/NAME`.
     pub directory: String,
-    /// The directory of all datasets that name no `directory` of their own. Default: `out`.
+    /// The directory of all datasets that do not set `directory`. Default: `out`.
     pub root: String,
     /// The shard formats to write. Default: WebDataset only.
     pub formats: Vec<ShardFormat>,
     /// Whether a shard contains samples of one layout (temporal, spatial, image, text) or of all. Default: `by_layout`.
     pub shards: ShardSplit,
-    /// Most samples in a shard. Default: 10,000.
+    /// Maximum number of samples in a shard. Default: 10,000.
     pub max_shard_samples: NonZeroU64,
     /// Size at which a shard is closed, in MiB, estimated from media headers. Default: 256.
     pub max_shard_mib: NonZeroU64,
@@ -132,7 +132,7 @@ pub enum ShardSplit {
 pub struct FormatTable {
     /// Path of the tokenizer: a SentencePiece `.model` or a `tokenizer.json`.
     pub tokenizer: String,
-    /// Longest sample, in tokens. Default: 40,960.
+    /// Maximum sample length in tokens. Default: 40,960.
     #[schemars(range(min = 1))]
     pub max_tokens: u64,
     /// How turns and visuals are written.

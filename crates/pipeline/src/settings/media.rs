@@ -48,7 +48,7 @@ pub struct VideoTable {
     /// Seconds between frames, with `interval`. Default: 1.
     #[schemars(range(min = 0.001))]
     pub interval_s: f64,
-    /// Most frames of a video, with `interval`. Default: 128.
+    /// Maximum number of frames of a video, with `interval`. Default: 128.
     #[schemars(range(min = 1, max = 65536))]
     pub max_frames: u32,
     /// Frames of a video, with `uniform`. Default: 8.

@@ -8,16 +8,16 @@ use manyframe_samplers::{PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// How samples are packed into training sequences. The packs are an index over samples, `pack.parquet`: a change of these
-/// settings rewrites the index and no shard.
+/// How samples are packed into training sequences. The packs are an index over samples, `pack.parquet`:
+/// changing these settings rewrites only the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct PackTable {
     /// How packs are filled. Default: `best_fit_decreasing`.
     pub strategy: PackingStrategy,
-    /// Longest pack in tokens, padding included. Default: `format.max_tokens`.
+    /// Maximum pack length in tokens, padding included. Default: `format.max_tokens`.
     pub max_tokens: Option<NonZeroU32>,
-    /// Most images in a pack. Default: no limit.
+    /// Maximum number of images in a pack. Default: no limit.
     pub max_images: Option<NonZeroU32>,
     /// How many samples are considered together, in the order of delivery. A curriculum is kept to within a window.
     /// Default: all samples.
@@ -34,7 +34,7 @@ pub struct PackTable {
     pub sequence_parallel: Option<SequenceParallel>,
     /// Reports what another packer would have lost of the same samples. Default: no report.
     pub audit: Option<Audit>,
-    /// Most tokens in a pack of the audited packer, as it counts them. Default: 128,000, as released.
+    /// Maximum number of tokens in a pack of the audited packer, as it counts them. Default: 128,000, as released.
     pub audit_max_tokens: Option<NonZeroU32>,
 }
 

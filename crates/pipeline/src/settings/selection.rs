@@ -89,9 +89,9 @@ pub struct OverlengthTable {
     /// Ways to shorten a record, tried in this order; a record that none of them makes short enough is rejected as `too_long`.
     /// Default: `["reject"]`.
     pub policy: Vec<OverlengthPolicy>,
-    /// Fewest frames of a video that `fewer_frames` keeps. Default: 8.
+    /// Minimum number of frames of a video that `fewer_frames` keeps. Default: 8.
     pub min_frames: NonZeroU32,
-    /// Fewest tiles of an image that `fewer_tiles` keeps, the overview not counted. Default: 1.
+    /// Minimum number of tiles of an image that `fewer_tiles` keeps, the overview not counted. Default: 1.
     pub min_tiles: NonZeroU32,
 }
 
@@ -132,8 +132,8 @@ pub enum OverlengthPolicy {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MixTable {
-    /// What all sources with a `weight` contribute together, in their unit. Default: the largest total that no source is too
-    /// small for.
+    /// What all sources with a `weight` contribute together, in their unit. Default: the largest total that every source
+    /// can supply.
     pub total: Option<NonZeroU64>,
     /// The order of samples. Default: `shuffled`.
     pub order: Order,

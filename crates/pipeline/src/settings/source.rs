@@ -16,7 +16,7 @@ use crate::settings::values::{OneOrMany, Share, Take};
 pub struct SourceTable {
     /// Its unique name in ledgers and tables. Letters, digits, `-` and `_`.
     pub name: String,
-    /// Which reader is used: the layout in which the dataset was published.
+    /// Which reader is used: the format in which the dataset was published.
     pub kind: Kind,
     /// Annotation files: a path, a pattern such as `data/*/train*.parquet`, or a list of them.
     pub annotations: OneOrMany,
@@ -46,7 +46,8 @@ pub struct SourceTable {
     /// Instead of `take`: the number of epochs. 1.7 delivers every record once, and the 70 % of lowest rank a second time.
     #[schemars(range(min = 0, max = 1000))]
     pub repeat: Option<f64>,
-    /// What `take`, `weight` and `repeat` count. One more record would exceed the target. Default: `records`.
+    /// What `take`, `weight` and `repeat` count. A draw ends before the record that would exceed the
+    /// target. Default: `records`.
     pub unit: Unit,
     /// What happens if the source has less than `take` or `weight` asks for. Default: `stop`.
     pub on_exhausted: OnExhausted,
@@ -159,21 +160,21 @@ pub enum ImageShow {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FilterTable {
-    /// Fewest tokens.
+    /// Minimum number of tokens.
     pub min_tokens: Option<u64>,
-    /// Most tokens.
+    /// Maximum number of tokens.
     pub max_tokens: Option<u64>,
-    /// Fewest images. Frames and tiles count.
+    /// Minimum number of images. Frames and tiles count.
     pub min_images: Option<u64>,
-    /// Most images. Frames and tiles count.
+    /// Maximum number of images. Frames and tiles count.
     pub max_images: Option<u64>,
-    /// Fewest turns.
+    /// Minimum number of turns.
     pub min_turns: Option<u64>,
-    /// Most turns.
+    /// Maximum number of turns.
     pub max_turns: Option<u64>,
-    /// Fewest characters of text.
+    /// Minimum number of characters of text.
     pub min_chars: Option<u64>,
-    /// Most characters of text.
+    /// Maximum number of characters of text.
     pub max_chars: Option<u64>,
 }
 

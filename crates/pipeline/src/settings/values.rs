@@ -33,7 +33,7 @@ impl OneOrMany {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(from = "bool", into = "bool")]
 pub enum TokenColumns {
-    /// Written to columns of their own.
+    /// Written to separate columns.
     #[default]
     Written,
     /// The columns are null.
@@ -58,7 +58,7 @@ pub enum Take {
     /// Every record that is not rejected, filtered out or a duplicate.
     #[default]
     All,
-    /// This much, or everything if there is less.
+    /// This amount, or everything if there is less.
     Count(u64),
 }
 

@@ -24,7 +24,7 @@ pub(crate) struct Candidates {
     locations: Vec<RecordLocation>,
     decisions: Vec<Decision>,
     files: Vec<FileRows>,
-    /// What was seen of each source, and what became of it.
+    /// What was seen of each source, and what happened to its records.
     pub(crate) budgets: IndexVec<SourceIndex, SourceBudget>,
 }
 
@@ -106,7 +106,7 @@ impl Candidates {
         self.rows.iter().zip(&self.locations)
     }
 
-    /// The rows with what is decided about them.
+    /// The rows with the decisions about them.
     pub(crate) fn decided(&self) -> impl ExactSizeIterator<Item = (&IndexRow, &Decision)> {
         self.rows.iter().zip(&self.decisions)
     }
@@ -143,7 +143,7 @@ impl Candidates {
         decisions.filter(|(_, decision)| **decision == Decision::NotDrawn).map(|(row, _)| row).collect()
     }
 
-    /// Adds every row that nothing is decided about yet to a total of its source.
+    /// Adds every row without a decision to a total of its source.
     pub(crate) fn count_undecided(&mut self, total: fn(&mut SourceBudget) -> &mut Total) {
         for row in self.undecided() {
             let cost = self.row(row).cost;
@@ -151,7 +151,7 @@ impl Candidates {
         }
     }
 
-    /// Rejects a row, unless something is decided about it already.
+    /// Rejects a row, unless it has a decision already.
     pub(crate) fn reject(&mut self, row: usize, rejection: Rejection) {
         if *self.decision_mut(row) == Decision::NotDrawn {
             count_rejected(self.budget_of(row), rejection.code);

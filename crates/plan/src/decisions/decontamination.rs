@@ -190,7 +190,7 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
     let describe = |path: PathBuf| {
         let read_error = |source| PlanError::Read { path: path.clone(), source };
         let metadata = std::fs::metadata(&path).map_err(read_error)?;
-        // A time before 1970 is as good as any other that is the same the next time.
+        // A time before 1970 is as good as any other, as long as it does not change.
         let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
         Ok(format!("{} {} {}", path.display(), metadata.len(), modified.as_nanos()))
     };

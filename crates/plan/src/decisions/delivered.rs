@@ -1,4 +1,4 @@
-//! Which records other datasets delivered, identified by their position in upstream's files.
+//! Which records other datasets delivered, identified by their position in the upstream files.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ impl DeliveredElsewhere {
         })
     }
 
-    /// Whether the source asks for either.
+    /// Whether the source sets either.
     pub(crate) fn is_asked(table: &SourceTable) -> bool {
         !table.delivered_in.as_slice().is_empty() || !table.not_delivered_in.as_slice().is_empty()
     }

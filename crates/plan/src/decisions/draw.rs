@@ -1,4 +1,4 @@
-//! Draws from each source what the pipeline file asks for.
+//! Draws from each source what the pipeline file requests.
 
 use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_dataset::Asked;

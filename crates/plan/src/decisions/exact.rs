@@ -60,7 +60,7 @@ fn num_tiled(record: &Record) -> usize {
     record.turns.iter().flat_map(|turn| &turn.parts).filter(is_tiled).count()
 }
 
-/// A digest in the making.
+/// A digest that is being computed.
 struct ContentDigest<'a> {
     open: &'a OpenSource,
     record: &'a Record,

@@ -1,4 +1,4 @@
-//! Rejects records that are too long, or that the filters of their source leave out.
+//! Rejects records that are too long, or that the filters of their source exclude.
 
 use manyframe_core::{IndexRow, IndexVec, RejectCode, Rejection, SourceIndex};
 use rustc_hash::FxHashSet;

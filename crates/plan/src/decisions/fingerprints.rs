@@ -42,7 +42,7 @@ pub(crate) struct Fingerprints {
     pub(crate) damaged: Vec<(usize, Rejection)>,
 }
 
-/// Whether the pipeline file asks for anything that needs every image decoded.
+/// Whether the pipeline file requests anything that needs every image decoded.
 pub(crate) fn needs_fingerprints(context: &Context) -> bool {
     let file = &context.pipeline.file;
     file.decontamination.is_active()

@@ -4,7 +4,7 @@
 //! candidates ─▶ filters ─▶ damage, decontamination ─▶ duplicates ─▶ draw ─▶ order ─▶ tasks
 //! ```
 //!
-//! **Invariant:** rejects and duplicates are removed before anything is drawn, so that ratios are those asked for.
+//! **Invariant:** rejects and duplicates are removed before anything is drawn, so that ratios are those requested.
 
 pub(crate) mod candidates;
 pub(crate) mod decontamination;

@@ -10,7 +10,7 @@ use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::decisions::fingerprints::{Fingerprints, RecordFingerprint, VisualFingerprint};
 
-/// A row that shows something, and its fingerprint.
+/// A row with visuals, and its fingerprint.
 #[derive(Clone, Copy)]
 struct ShownRow<'a> {
     row: usize,
@@ -35,7 +35,7 @@ pub(crate) fn find_near_duplicates(
     found
 }
 
-/// Rows that may be duplicates of one another: with as many visuals, and the same text if that matters.
+/// Rows that may be duplicates of one another: with the same number of visuals, and the same text if that matters.
 fn groups<'a>(table: &DuplicatesTable, shown: impl Iterator<Item = ShownRow<'a>>) -> Vec<Vec<ShownRow<'a>>> {
     let mut groups: FxHashMap<(u64, usize), Vec<ShownRow<'a>>> = FxHashMap::default();
     for shown in shown {

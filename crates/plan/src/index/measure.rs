@@ -13,7 +13,7 @@ use crate::index::visuals::VisualMeter;
 ///
 /// # Errors
 ///
-/// Failing storage only. A bad record is an entry.
+/// Only on a storage error. A bad record is an entry.
 pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Result<Vec<IndexEntry>, MediaError> {
     let open = context.source(source);
     let record = match open.parse(raw) {

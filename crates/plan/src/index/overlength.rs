@@ -81,7 +81,7 @@ impl ResolvedRecord<'_> {
         Some(pieces.into_iter().map(reduction).collect())
     }
 
-    /// The record with a reduction. A piece has an id of its own.
+    /// The record with a reduction. Each piece has a distinct id.
     fn reduced(&self, reduction: LengthReduction) -> Outcome {
         if reduction.is_none() {
             return Ok(MeasuredRecord { row: self.row(self.record, &self.visuals)?, reduction });

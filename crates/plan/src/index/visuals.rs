@@ -48,7 +48,7 @@ impl VisualMeter<'_> {
     ///
     /// # Errors
     ///
-    /// The first visual that cannot be shown, or failing storage.
+    /// The first visual that cannot be shown, or a storage error.
     pub(super) fn measure_all(&self) -> Result<Vec<MeasuredVisual>, MediaError> {
         let measure = |(index, visual): (usize, Visual)| {
             self.measure(visual).map_err(|error| in_visual(error, self.record, index))

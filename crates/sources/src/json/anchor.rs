@@ -1,8 +1,8 @@
-//! How the records of a file begin, so that reading can go on at the next one after a record that is damaged.
+//! How the records of a file begin, so that reading can continue at the next record after a damaged one.
 //!
 //! ```text
 //! [\n  {\n    "id": …},\n  {\n    "id": …      a line that begins like the lines on which records begin: `\n  {`
-//! [{"image": …}, {"image": …}]                 all in one line: what stands between records, and their first key
+//! [{"image": …}, {"image": …}]                 all in one line: the text between records, and their first key
 //! ```
 //!
 //! It only guesses: text may look like the start of a record. A wrong guess costs at most the records up to the next
@@ -15,7 +15,7 @@ use crate::json::grammar::is_space;
 /// Keys with which records begin differ within a file, but not much.
 const MAX_OPENINGS: usize = 16;
 
-/// How far the next record is looked for at first.
+/// How far the next record is searched for at first.
 const FIRST_SEARCHED_BYTES: usize = 4096;
 
 /// What the start of a record looks like in a file.
@@ -56,7 +56,7 @@ impl Anchors {
             (None, LearnedFrom::First) => Vec::new(),
         };
         let Some(line) = last_line else { return };
-        // In an indented file nothing else begins so; in others, what is inside of records may begin lines as well.
+        // In an indented file nothing else begins like this; in others, lines inside records may begin the same way.
         let inner = record.get(1..).unwrap_or_default();
         let (inner, _) = inner.split_at(inner.iter().take_while(|&&byte| is_space(byte)).count());
         let inner_line = memchr::memrchr(b'\n', inner).and_then(|at| inner.get(at..));
@@ -65,12 +65,12 @@ impl Anchors {
         }
     }
 
-    /// Position of the brace of the first record whose start (what stands before it included) lies after `from`.
+    /// Position of the brace of the first record whose start (the text before it included) lies after `from`.
     pub(crate) fn find(&self, bytes: &[u8], from: usize) -> Option<usize> {
         let searched = bytes.get(from..)?;
         let starts = self.openings.iter().map(|opening| [self.lead.as_slice(), opening].concat());
         let finders: Vec<_> = starts.map(|start| memmem::Finder::new(&start).into_owned()).collect();
-        // In growing parts: of many openings, one that does not come again must not be looked for in everything.
+        // In growing parts: one of many openings may never occur again, and must not be searched for in the whole buffer.
         let mut length = FIRST_SEARCHED_BYTES;
         loop {
             let part = searched.get(..length).unwrap_or(searched);
@@ -84,7 +84,7 @@ impl Anchors {
         }
     }
 
-    /// How many bytes the start of a record takes at most.
+    /// Maximum length of the start of a record, in bytes.
     pub(crate) fn max_length(&self) -> usize {
         self.lead.len() + self.openings.iter().map(Vec::len).max().unwrap_or(0)
     }
@@ -99,7 +99,7 @@ pub(crate) enum LearnedFrom {
     AfterRecord,
 }
 
-/// From the brace to the colon after the first key. `None` if that is not what is there.
+/// From the brace to the colon after the first key. `None` if something else is there.
 fn opening_of(record: &[u8]) -> Option<Vec<u8>> {
     let spaces = record.get(1..)?.iter().take_while(|&&byte| is_space(byte)).count();
     let key = record.get(spaces + 1..)?.strip_prefix(b"\"")?;

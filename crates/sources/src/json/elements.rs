@@ -1,4 +1,4 @@
-//! The records of an array, or objects one after another: where each begins and ends, also after damage.
+//! The records of an array, or a sequence of objects: where each begins and ends, even after damage.
 //!
 //! Rules for damaged files:
 //! * A record ends at its closing brace, if a comma, a bracket, another brace or the end of the file follows.
@@ -19,7 +19,7 @@ use crate::json::window::ByteWindow;
 /// How many bytes from its brace a record shows how records begin.
 const OPENING_BYTES: usize = 4096;
 
-/// Most bytes between two records that are kept to learn from.
+/// Maximum number of bytes between two records that are kept to learn from.
 const MAX_BETWEEN_BYTES: usize = 4096;
 
 /// Reads the records of a file.
@@ -48,7 +48,7 @@ enum Brackets {
     Closed,
 }
 
-/// How the record at the front of the window goes on.
+/// How the record at the front of the window continues.
 enum Extent {
     /// It is whole.
     Whole(usize),
@@ -159,7 +159,7 @@ impl<R: Read> Elements<R> {
                 ScanStep::Unfinished => {}
             }
             if !self.window.grow()? {
-                // A quote too many can hide all that follows; only what holds no other record was cut off.
+                // An extra quote can hide everything after it; only what contains no other record was cut off.
                 return Ok(match self.anchors.find(self.window.bytes(), 1) {
                     Some(next) => Extent::Damaged(self.end_before(next)),
                     None => Extent::CutOff,
@@ -257,7 +257,7 @@ impl<R: Read> Elements<R> {
     }
 }
 
-/// Whether a byte may stand between records: white space, commas, and the brackets around them.
+/// Whether a byte may occur between records: white space, commas, and the brackets around them.
 fn is_between(byte: u8) -> bool {
     is_space(byte) || matches!(byte, b',' | b'[' | b']')
 }

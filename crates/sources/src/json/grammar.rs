@@ -1,13 +1,13 @@
-//! Where a JSON object ends, without understanding it: the order of tokens is checked, their content is not.
+//! Finds where a JSON object ends without parsing it: the order of tokens is checked, but not their content.
 //!
-//! Checking the order is what makes recovery precise: a quote or brace too many is noticed a few tokens later, not at
+//! Checking the order is what makes recovery precise: an extra quote or brace is noticed a few tokens later, not at
 //! the end of the file. Numbers, literals and escapes are left to the parser; they cannot move a boundary.
 //!
 //! **Invariant:** every byte is looked at once, however the input is cut into chunks.
 
 use crate::json::plain::plain_length;
 
-/// Deepest nesting that is followed; `serde_json` refuses what is deeper.
+/// Maximum nesting that is followed; `serde_json` refuses anything deeper.
 const MAX_DEPTH: usize = u128::BITS as usize;
 
 /// Follows one object through chunks of input.
@@ -27,7 +27,7 @@ struct OpenContainers {
 /// The state after a chunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ScanStep {
-    /// The object goes on after the chunk.
+    /// The object continues after the chunk.
     Unfinished,
     /// The object ends before this position.
     Complete(usize),
@@ -67,7 +67,7 @@ impl Grammar {
         Self { at: 0, expected: Expected::Value, open: OpenContainers::default() }
     }
 
-    /// Goes on through `bytes`, which start where the object starts (unless told otherwise by [`Self::forget`]).
+    /// Continues through `bytes`, which start where the object starts (unless [`Self::forget`] was called).
     pub(crate) fn advance(&mut self, bytes: &[u8]) -> ScanStep {
         loop {
             let rest = bytes.get(self.at..).unwrap_or_default();
@@ -108,7 +108,7 @@ impl Grammar {
         self.at = self.at.saturating_sub(num_bytes);
     }
 
-    /// What may follow `byte`, which is outside of strings and not white space. `None` if it must not stand here.
+    /// What may follow `byte`, which is outside strings and not white space. `None` if it must not occur here.
     fn structure(&mut self, byte: u8) -> Option<Expected> {
         let container = self.open.innermost();
         match (self.expected, byte) {

@@ -1,4 +1,4 @@
-//! JSON lines: a line is a record, whatever it holds.
+//! JSON lines: each line is a record, whatever it contains.
 
 use std::io::Read;
 

@@ -1,4 +1,4 @@
-//! One record of a JSON file: where it is, and its bytes; and what is said of records that are damaged.
+//! One record of a JSON file: its location and its bytes; and the messages about damaged records.
 
 use std::io;
 
@@ -42,7 +42,7 @@ pub(crate) fn unclosed() -> RawBody {
     broken("the file ends before its array is closed; records may be missing", &[])
 }
 
-/// A record that is too large to be read; `head` is its first bytes.
+/// A record that is too large to read; `head` is its first bytes.
 pub(crate) fn overlong(head: &[u8]) -> RawBody {
     broken(&format!("the record has more than {MAX_RECORD_BYTES} bytes"), head)
 }
@@ -52,7 +52,7 @@ fn broken(detail: &str, bytes: &[u8]) -> RawBody {
     RawBody::Broken { detail: detail.to_owned(), head: head.to_vec() }
 }
 
-/// Whether a record of so many bytes is too large to be read.
+/// Whether a record of this many bytes is too large to read.
 pub(super) fn is_overlong(num_bytes: usize) -> bool {
     num_bytes as u64 > MAX_RECORD_BYTES
 }

@@ -1,4 +1,4 @@
-//! Finds the records of JSON files without understanding them: arrays, lines, objects one after another.
+//! Finds the records of JSON files without parsing them: arrays, lines, sequences of objects.
 //!
 //! ```text
 //! file ──▶ ByteWindow ──▶ lines | elements ──▶ LocatedRecord: position and bytes of one record

@@ -1,4 +1,4 @@
-//! Where the plain part of a string ends: the one search that goes over every byte of annotations, twice.
+//! Where the plain part of a string ends: the only search that scans every byte of annotations, twice.
 
 use memchr::memchr3;
 

@@ -84,10 +84,10 @@ const BINARY: NotRecords = NotRecords { found: "binary data of no known kind", a
 
 fn format_of_array(items: &[u8]) -> Result<FileFormat, NotRecords> {
     match items.trim_ascii_start().first() {
-        // Anything else than an object may be damage; but nothing can be learned from it about where objects start.
+        // Anything other than an object may be damage, but says nothing about where objects start.
         Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => Err(NotRecords {
             found: "an array whose first element is not an object",
-            advice: "name the annotation file, one object a record",
+            advice: "name the annotation file, which has one object per record",
         }),
         _ => Ok(FileFormat::Array),
     }
@@ -97,14 +97,14 @@ fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
     let is_object = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_ok();
-    // Two lines are looked at, so that damage in one of them does not make the file something else.
+    // Two lines are checked, so that damage in one of them does not make the file something else.
     if second.starts_with(b"{") && (is_object(first) || is_object(second)) {
         return Ok(FileFormat::Lines);
     }
     if wraps_an_array(text).unwrap_or(false) {
         return Err(NotRecords {
             found: "one object around an array",
-            advice: "write the array to a file of its own: `jq -c '.NAME[]' FILE > FILE.jsonl`",
+            advice: "write the array to a separate file: `jq -c '.NAME[]' FILE > FILE.jsonl`",
         });
     }
     Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects })

@@ -25,7 +25,7 @@ enum FileLayout {
 
 struct File {
     bytes: Vec<u8>,
-    /// Where each record stands.
+    /// Where each record is.
     records: Vec<std::ops::Range<usize>>,
 }
 
@@ -247,7 +247,7 @@ proptest! {
         let File { mut bytes, records } = file(&records, layout);
         let damaged = record.index(records.len());
         let at = records[damaged].start + at.index(records[damaged].len());
-        // Without lines of their own, records are told by the first key; so is what a file of objects is.
+        // Where records share a line, they are recognised by their first key; so is a file of objects.
         let has_lines = matches!(layout, FileLayout::Pretty(1..) | FileLayout::LinePerItem);
         let is_first_key = bytes[..at].iter().all(|&byte| byte != b':');
         prop_assume!(at != records[0].start);

@@ -5,7 +5,7 @@
 //!  "conversations": [{"from": "human", "value": "<image>\nWhat …?"}, {"from": "gpt", "value": "…"}]}
 //! ```
 //!
-//! * One `<image>` stands for the video; `<video>` does as well, and nothing at all puts it first.
+//! * One `<image>` or `<video>` marks the position of the video; without either, the video comes first.
 //! * LongVILA names the video in `video_id` where `video` is absent, and may have `fps`, for extracted
 //!   frames.
 //! * `data_source` is the subset, unless the file decides it.

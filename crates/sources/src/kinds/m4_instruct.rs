@@ -8,7 +8,7 @@
 //! * `sample_id` counts within a dataset; `metadata.dataset` is the subset, unless the file decides it.
 //! * Some records have fewer placeholders than images: a mismatch.
 //! * In `twitter_post`, user and assistant are swapped, and placeholders are in answers: the option
-//!   `swapped_roles = "fix"` exchanges them.
+//!   `swapped_roles = "fix"` swaps them back.
 
 use manyframe_core::Rejection;
 

@@ -1,7 +1,7 @@
 //! The kinds of sources: one file per upstream dataset, which knows its fields and what they mean.
 //!
 //! A reader makes a draft from the fields of a record. What datasets share (shapes of conversations, placement of
-//! visuals, checks) is outside of this folder.
+//! visuals, checks) is outside this folder.
 //!
 //! **To add a dataset:** a file here with a `READER`, its `mod`, and its line in the list below. The pipeline schema
 //! follows.
@@ -24,7 +24,7 @@ use crate::reader::KindReader;
 
 macro_rules! source_kinds {
     ($($(#[$doc:meta])* $name:ident = $module:ident,)*) => {
-        /// Which reader understands a dataset. The text form is the `kind` of a pipeline file.
+        /// Which reader parses a dataset. The text form is the `kind` of a pipeline file.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
         pub enum SourceKind { $($(#[$doc])* $name,)* }
@@ -64,7 +64,7 @@ source_kinds! {
     LlavaVideo = llava_video,
     /// M4-Instruct: interleaved images of many datasets.
     M4Instruct = m4_instruct,
-    /// Conversations without any image or video, in every shape in common use; and documents.
+    /// Conversations without any image or video, in every commonly used shape; and documents.
     Text = text,
 }
 

@@ -1,4 +1,4 @@
-//! Files: formats told by content, damage, point reads, and what is refused.
+//! Files: formats recognised by content, damage, point reads, and what is refused.
 
 use std::path::PathBuf;
 

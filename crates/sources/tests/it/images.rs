@@ -1,4 +1,4 @@
-//! Images: where they are named, where they stand, and records whose placeholders and images do not agree.
+//! Images: where they are named, where they are placed, and records whose placeholders and images do not agree.
 
 use manyframe_sources::SourceKind::{Allava, Llava, M4Instruct, Mantis, Sharegpt4v, Text};
 use manyframe_sources::{MissingPlaceholders, SourceOptions, SwappedRoles};

@@ -29,7 +29,7 @@ fn parse_file(samples: &Path, kind: SourceKind, file: &str) -> Vec<Result<Record
     parse_all(source_of(kind, SourceOptions::default(), &samples.join(file), "").as_ref())
 }
 
-/// How many records, and how many rejects of each code, a file gives.
+/// How many records, and how many rejects of each code, a file yields.
 fn counts(parsed: &[Result<Record, RejectedRecord>]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for one in parsed {
@@ -39,7 +39,7 @@ fn counts(parsed: &[Result<Record, RejectedRecord>]) -> BTreeMap<String, usize> 
     counts
 }
 
-/// A file, the kind of source it is read as, and how many records and rejects it gives.
+/// A file, the kind of source it is read as, and how many records and rejects it yields.
 type Sample = (SourceKind, &'static str, &'static [(&'static str, usize)]);
 
 #[test]

@@ -1,4 +1,5 @@
-//! The files that make up a model, and their safetensors headers, checked against the file's size before they are believed.
+//! The files that make up a model, and their safetensors headers, checked against the file's size before they are
+//! trusted.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -18,7 +19,7 @@ use crate::error::ValidateError;
 pub(super) const SINGLE_FILE: &str = "model.safetensors";
 /// Names the files of a model that is stored in several.
 const INDEX_FILE: &str = "model.safetensors.index.json";
-/// The projector, if it is stored in a file of its own.
+/// The projector, if it is stored in a separate file.
 const PROJECTOR_FILE: &str = "mm_projector.safetensors";
 /// Largest header that is read, in bytes; the limit of the format.
 const MAX_HEADER_BYTES: u64 = 100_000_000;

@@ -33,7 +33,7 @@ use names::FileContents;
 /// The tensors of a model on disk.
 ///
 /// # Invariants
-/// * Every tensor that the configuration asks for is there once, with its shape, and no other.
+/// * Every tensor that the configuration requires is present once, with its shape, and there is no other.
 #[derive(Debug)]
 pub struct Checkpoint {
     directory: PathBuf,

@@ -1,4 +1,4 @@
-//! One name per tensor, whichever of the usual spellings a checkpoint has.
+//! One name per tensor, whichever common spelling a checkpoint uses.
 //!
 //! | here | Hugging Face Jamba and CLIP | LongLLaVA and LLaVA |
 //! |---|---|---|

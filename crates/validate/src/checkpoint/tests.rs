@@ -111,7 +111,7 @@ fn all_differences_from_the_configuration_are_listed_together() {
 fn a_tower_may_be_stored_in_a_folder_of_its_own() {
     let (_parent, directory) = written_model();
     let whole = Checkpoint::open(&directory).unwrap();
-    // The same tensors in three files: language model, projector, and tower in a folder of its own.
+    // The same tensors in three files: language model, projector, and tower in a separate folder.
     let bytes = fs::read(directory.join(files::SINGLE_FILE)).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let split = tempfile::tempdir().unwrap();
@@ -176,7 +176,7 @@ proptest! {
         let (_parent, directory) = written_model();
         let path = directory.join(if in_config { CONFIG } else { files::SINGLE_FILE });
         let mut bytes = fs::read(&path).unwrap();
-        // Half of the changes are in the header, where they do most harm.
+        // Half of the changes are in the header, where they do the most harm.
         let header = bytes.len().min(600);
         for (nth, (position, value)) in changes.iter().enumerate() {
             let range = if nth % 2 == 0 { header } else { bytes.len() };

@@ -18,7 +18,7 @@ pub struct JambaConfig {
     pub num_hidden_layers: usize,
     /// Query heads.
     pub num_attention_heads: usize,
-    /// Key and value heads, which divide the query heads; as many as query heads if `null`.
+    /// Key and value heads, which divide the query heads; the same number as query heads if `null`.
     pub num_key_value_heads: Option<usize>,
     /// Every how many layers the mixer is attention.
     pub attn_layer_period: usize,

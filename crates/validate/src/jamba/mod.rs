@@ -97,7 +97,7 @@ impl Jamba {
     /// A shape that does not fit the window, a state of another model, or too little memory.
     pub fn forward(&self, embeddings: &Tensor, window: &TokenWindow, state: &mut JambaState) -> Result<Tensor> {
         if state.0.len() != self.layers.len() {
-            bail!("the state is that of another model");
+            bail!("the state belongs to a different model");
         }
         let mut x = embeddings.clone();
         for (layer, state) in self.layers.iter().zip(&mut state.0) {
@@ -145,7 +145,7 @@ impl JambaLayer {
         let mixed = match (&self.mixer, state) {
             (Mixer::Mamba(mamba), LayerState::Mamba(state)) => mamba.forward(&normed, window, state)?,
             (Mixer::Attention(attention), LayerState::Attention(state)) => attention.forward(&normed, window, state)?,
-            _ => bail!("the state is that of another model"),
+            _ => bail!("the state belongs to a different model"),
         };
         let x = (x + mixed)?;
         let fed = self.feed_forward.forward(&self.feed_forward_norm.forward(&x)?)?;

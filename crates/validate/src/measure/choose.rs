@@ -1,4 +1,4 @@
-//! Which samples are run: some of every kind, and the same ones for the same seed.
+//! Chooses the samples to run: some of every kind, and always the same ones for the same seed.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;

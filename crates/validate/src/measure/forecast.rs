@@ -27,7 +27,7 @@ pub struct MemoryForecast {
     /// Longest sequence of text, in tokens; 0 if the parameters do not fit, or if nothing grows with length because
     /// the model has no attention.
     pub most_tokens: u64,
-    /// Most images in one sequence, at `tokens_per_image` and 7 tokens of delimiters each.
+    /// Maximum number of images in one sequence, at `tokens_per_image` and 7 tokens of delimiters each.
     pub most_images: u64,
     /// Tokens per image.
     pub tokens_per_image: u64,
@@ -52,7 +52,8 @@ impl Footprint {
         let mamba = channels * (4 * bytes_per_value + 4);
         let mlp = 3 * language.intermediate_size as u64 * bytes_per_value;
         let window = window_tokens * (mamba.max(mlp) + 3 * hidden * bytes_per_value);
-        // Twice the most logits that exist at a time, and thrice the scores of a block of queries and keys, in f32.
+        // Twice the maximum number of logits that exist at a time, and three times the scores of a block of queries and
+        // keys, in f32.
         let logits = 2 * (64 << 20) * 4;
         let scores = 3 * 4 * 1024 * 4096 * language.num_attention_heads as u64;
         Self {

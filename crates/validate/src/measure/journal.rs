@@ -1,6 +1,6 @@
-//! The journal of a run: a line of JSON for each batch that is done, so that a run that was cut off goes on where it stopped.
+//! The journal of a run: one line of JSON per finished batch, so that an interrupted run continues where it stopped.
 //!
-//! A batch is in the journal or not: a line that was cut off counts as no batch, and its batch runs again.
+//! A batch is in the journal or not: a truncated line does not count, and its batch runs again.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -30,7 +30,7 @@ struct FinishedBatch {
 }
 
 impl Journal {
-    /// Opens a journal, and creates it if there is none.
+    /// Opens a journal; creates it if it does not exist.
     pub(super) fn open(path: &Path) -> Result<Self, ValidateError> {
         let mut file = File::options().create(true).append(true).open(path).map_err(FileError::write(path))?;
         let mut batches = Vec::new();
@@ -38,7 +38,7 @@ impl Journal {
             // Lines that were cut off do not parse.
             batches.extend(serde_json::from_slice::<FinishedBatch>(&line.map_err(FileError::read(path))?));
         }
-        // After a line that was cut off, the next batch needs a line of its own.
+        // After a line that was cut off, the next batch needs a new line.
         file.write_all(b"\n").map_err(FileError::write(path))?;
         Ok(Self { path: path.to_owned(), file, batches })
     }

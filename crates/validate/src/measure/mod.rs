@@ -4,7 +4,7 @@
 //! candidates ─ choose ─▶ samples by length ─ ValidationRun ─▶ SampleMeasure … ─ Report + Policy ─▶ pass, warn, fail
 //! ```
 //!
-//! Measures judge nothing; limits are in the policy alone.
+//! Measures do not judge; only the policy has limits.
 
 mod choose;
 mod forecast;

@@ -12,7 +12,7 @@ use super::sample::{LossSum, POSITION_BOUNDS, SampleMeasure};
 
 /// Raised whenever a reader of an older version would misread a report.
 const REPORT_VERSION: u32 = 1;
-/// Most samples that are listed by id.
+/// Maximum number of samples that are listed by id.
 const MAX_LISTED: usize = 20;
 
 /// A validation of a dataset. The same samples, model, device type and options yield the same report, except for `stages`.
@@ -136,7 +136,7 @@ pub struct PositionMeasures {
 pub struct StageUsage {
     /// Time, in seconds.
     pub seconds: f64,
-    /// Most memory of the process at the end of a step, including the model, in bytes; absent where it is not known.
+    /// Maximum memory of the process at the end of a step, including the model, in bytes; absent where it is not known.
     pub memory_bytes: Option<u64>,
 }
 

@@ -1,7 +1,7 @@
-//! Runs samples through a model, batch by batch, and goes on where an earlier run stopped.
+//! Runs samples through a model, batch by batch, and continues where an earlier run stopped.
 //!
-//! Batches depend on the chosen samples alone, and each is done or not done. So a run that was cut off and continued has the same
-//! results as one that was not.
+//! Batches depend on the chosen samples alone, and each is done or not done. So an interrupted and resumed run has the
+//! same results as an uninterrupted one.
 
 use std::ops::Range;
 use std::path::Path;
@@ -37,7 +37,7 @@ pub trait SampleSource {
     fn read(&self, index: usize) -> Result<ValidationSample, Self::Error>;
 }
 
-/// Measures time and memory of the process; a program has a clock, this crate has none.
+/// Measures time and memory of the process. The caller provides it, because this crate has no clock.
 pub trait Meter: Sync {
     /// Seconds since a fixed moment.
     fn seconds(&self) -> f64;
@@ -62,7 +62,7 @@ pub enum Controls {
 /// How samples are run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunOptions {
-    /// Most tokens of a batch; a longer sample is a batch of its own. Default: 16,384.
+    /// Maximum number of tokens of a batch; a longer sample is a batch by itself. Default: 16,384.
     pub batch_tokens: u64,
     /// Whether samples are also run with other images than their own. Default: all controls.
     pub controls: Controls,

@@ -1,4 +1,4 @@
-//! What is measured of each sample.
+//! What is measured for each sample.
 
 use manyframe_core::{Layout, RecordId};
 use schemars::JsonSchema;
@@ -129,7 +129,8 @@ impl SampleMeasure {
             .then(|| self.loss_sum / self.num_labels as f64)
     }
 
-    /// Whether the model saw as many tokens of each kind as the dataset says. True of a sample that was not run.
+    /// Whether the number of tokens of each kind that the model saw is the number in the dataset. True of a sample that
+    /// was not run.
     pub fn is_as_stated(&self) -> bool {
         self.unusable.is_some() || self.seen == self.stated
     }

@@ -1,4 +1,4 @@
-//! CLIP's vision transformer (arXiv 2103.00020), up to the hidden state that the projector takes.
+//! CLIP's vision transformer (arXiv 2103.00020), up to the hidden state that the projector reads.
 
 use candle_core::{Result, Tensor};
 

@@ -1,8 +1,9 @@
 //! LLaVA's preprocessing: the image is centred in a square padded with CLIP's mean colour, and scaled as Pillow does it.
 //!
-//! Every byte is that of Pillow's `Image.resize` with `BICUBIC`: along the rows, then along the columns, with bytes in between
-//! and fixed-point weights. Faster libraries differ by a level or two in some pixels, which changes a loss in the fourth digit.
-//! As the padding is of one colour, its weights are summed up and the padded square is never in memory.
+//! Every byte equals that of Pillow's `Image.resize` with `BICUBIC`: along the rows, then along the columns, rounded to
+//! bytes in between, with fixed-point weights. Faster libraries differ by a level or two in some pixels, which changes
+//! a loss in the fourth digit. As the padding is of one colour, its weights are summed up and the padded square is
+//! never in memory.
 
 use manyframe_media::RgbImage;
 use rayon::prelude::*;
@@ -82,7 +83,7 @@ fn to_level(sum: i32) -> u8 {
 /// The weights of each of `num_outputs` pixels over a line of `long_px`, of which the middle `num_pixels` are the image's.
 fn weights(num_pixels: u32, long_px: u32, num_outputs: u32) -> Vec<PixelWeights> {
     let scale = f64::from(long_px) / f64::from(num_outputs);
-    // Scaling down, an output pixel covers as many more input pixels.
+    // When scaling down, an output pixel covers correspondingly more input pixels.
     let stretch = scale.max(1.0);
     let left = ((long_px - num_pixels) / 2) as usize;
     let image = left..left + num_pixels as usize;
