@@ -7,7 +7,7 @@ use manyframe_core::RecordId;
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
 use crate::args::WhyArguments;
-use crate::table::count;
+use crate::table::{count, plural};
 use crate::{exit, output};
 
 pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
@@ -57,7 +57,7 @@ fn render(row: &LedgerRow) -> String {
     line("because", row.detail.as_deref().unwrap_or_default());
     line("shortened", row.shortened.as_deref().unwrap_or_default());
     if let Some((cost, _)) = row.measured {
-        let tokens = format!("{} ({} images)", count(cost.num_tokens()), count(cost.num_images));
+        let tokens = format!("{} ({})", count(cost.num_tokens()), plural(cost.num_images, "image"));
         line("tokens", &tokens);
     }
     text
