@@ -133,6 +133,39 @@ reject_codes! {
     LiteralTag = "literal_tag",
 }
 
+impl RejectCode {
+    /// Whether a change of the media alone, and not of the annotations, could make the record deliverable.
+    pub fn depends_on_media(self) -> bool {
+        match self {
+            Self::UnsafePath
+            | Self::MediaMissing
+            | Self::MediaEmpty
+            | Self::MediaType
+            | Self::MediaTooLarge
+            | Self::MediaShape
+            | Self::MediaCorrupt
+            | Self::NoFrames
+            // The video may have been cut short.
+            | Self::ClipRange => true,
+            Self::MalformedRecord
+            | Self::UnexpectedSchema
+            | Self::EmptyConversation
+            | Self::UnknownRole
+            | Self::TurnOrder
+            | Self::EmptyTurn
+            | Self::ArtefactText
+            | Self::PlaceholderMismatch
+            | Self::PlaceholderOutsideUserTurn
+            | Self::UnsupportedMedia
+            | Self::LiteralTag
+            // Their media are good, and good media are not read again.
+            | Self::TooLong
+            | Self::Filtered
+            | Self::Excluded => false,
+        }
+    }
+}
+
 impl std::fmt::Display for RejectCode {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
@@ -149,6 +182,13 @@ mod tests {
             assert_eq!(RejectCode::from_text(code.as_str()), Some(code));
             assert_eq!(code_of_serde(code.as_str()), code);
         }
+    }
+
+    #[test]
+    fn a_clip_outside_of_its_video_is_a_matter_of_the_video() {
+        assert!(RejectCode::ClipRange.depends_on_media());
+        assert!(RejectCode::MediaMissing.depends_on_media());
+        assert!(!RejectCode::TurnOrder.depends_on_media());
     }
 
     // The serde form must be the text form; names that serde derives would drift from the literals silently.

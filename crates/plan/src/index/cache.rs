@@ -7,7 +7,7 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_base::FileError;
-use manyframe_core::{Digest, RejectCode, SourceIndex};
+use manyframe_core::{Digest, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::{Kind, annotation_files};
 use manyframe_sources::{SourceError, Split};
@@ -85,7 +85,7 @@ impl<'a> IndexCache<'a> {
         let open = self.context.source(source);
         for entry in read_entries(path, source).map_err(index_error)? {
             let entry = entry.map_err(index_error)?;
-            if entry.outcome.as_ref().is_err_and(|rejection| is_about_media(rejection.code)) {
+            if entry.outcome.as_ref().is_err_and(|rejection| rejection.code.depends_on_media()) {
                 let raw = open.read_at(&entry.origin);
                 let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
                 if measure(self.context, source, &raw).map_err(PlanError::Storage)? != [entry] {
@@ -95,12 +95,4 @@ impl<'a> IndexCache<'a> {
         }
         Ok(true)
     }
-}
-
-/// Whether a change of the media, and not of the annotations, could make the record deliverable.
-fn is_about_media(code: RejectCode) -> bool {
-    use RejectCode::{
-        MediaCorrupt, MediaEmpty, MediaMissing, MediaShape, MediaTooLarge, MediaType, NoFrames, UnsafePath,
-    };
-    [MediaMissing, MediaEmpty, MediaType, MediaTooLarge, MediaShape, MediaCorrupt, NoFrames, UnsafePath].contains(&code)
 }
