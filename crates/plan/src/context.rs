@@ -9,7 +9,8 @@ use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, Tokenizer};
 use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
-    ImageShow, Kind, Pipeline, PipelineFile, PortablePaths, SamplingRule, SourceTable, annotation_files, media_roots,
+    FormatTable, ImageShow, Kind, MixTable, OutputTable, Pipeline, PipelineFile, PortablePaths, SamplingRule,
+    SourceTable, annotation_files, media_roots,
 };
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
@@ -106,22 +107,103 @@ impl Context {
 
     /// A digest of every setting that a source's records are measured by and its samples depend on, the locations of media
     /// included.
+    ///
+    /// Settings are listed without `..`, so that a new one does not compile until it is classified here.
     pub(crate) fn source_settings_digest(&self, table: &SourceTable) -> Digest {
-        let file = &self.pipeline.file;
+        let PipelineFile {
+            format,
+            images,
+            tiles,
+            video: frames,
+            limits,
+            overlength,
+            output,
+            mix,
+            // Describe the dataset.
+            name: _,
+            description: _,
+            // Decides which records are drawn, and their order.
+            seed: _,
+            // Replaced in the other settings before they get here.
+            vars: _,
+            // Leave records out, and change none.
+            duplicates: _,
+            decontamination: _,
+            // Refers to finished samples.
+            pack: _,
+            validate: _,
+            // This source is `table`; the others do not change its samples.
+            source: _,
+        } = &self.pipeline.file;
+        let FormatTable {
+            spec,
+            max_tokens,
+            // Its contents matter, not its path.
+            tokenizer: _,
+        } = format;
+        let OutputTable {
+            // Where shards go.
+            directory: _,
+            root: _,
+            // How samples are divided among shards.
+            shards: _,
+            max_shard_samples: _,
+            max_shard_mib: _,
+            // How samples are stored. Token ids follow from a sample, and are made where an old shard has none.
+            formats: _,
+            tokens: _,
+        } = output;
+        let MixTable {
+            // Decide which records are drawn, and their order.
+            total: _,
+            order: _,
+            // Leaves records out, and changes none.
+            check: _,
+        } = mix;
+        let SourceTable {
+            name,
+            kind,
+            annotation_root,
+            media,
+            media_by_subset,
+            visuals,
+            from,
+            only_sources,
+            only_layouts,
+            options,
+            // Counted by their contents, file by file; the path of a file is part of a record's origin.
+            annotations: _,
+            // Leave records out, and change none.
+            delivered_in: _,
+            not_delivered_in: _,
+            filter: _,
+            // Decide how many records are drawn, and which.
+            take: _,
+            weight: _,
+            repeat: _,
+            unit: _,
+            on_exhausted: _,
+            replacement: _,
+            stratify: _,
+            strata: _,
+            // Judge the finished source, or describe it.
+            max_rejects: _,
+            license: _,
+        } = table;
         let settings = serde_json::json!({
             "version": SAMPLES_VERSION,
             "video": video::IS_ENABLED,
-            "source": (&table.name, table.kind, &table.media, &table.media_by_subset, table.visuals),
-            "replay": (&table.from, &table.only_sources, &table.only_layouts),
-            "options": &table.options,
-            "format": &file.format.spec,
+            "source": (name, kind, annotation_root, media, media_by_subset, visuals),
+            "replay": (from, only_sources, only_layouts),
+            "options": options,
+            "format": spec,
             "tokenizer": self.tokenizer_digest,
-            "images": &file.images,
-            "tiles": &file.tiles,
-            "frames": &file.video,
-            "limits": &file.limits,
+            "images": images,
+            "tiles": tiles,
+            "frames": frames,
+            "limits": limits,
             // The greatest length matters only where an overlong record is shortened.
-            "overlength": (!file.overlength.rejects_all()).then_some((&file.overlength, file.format.max_tokens)),
+            "overlength": (!overlength.rejects_all()).then_some((overlength, max_tokens)),
         });
         Digest::of(settings.to_string().as_bytes())
     }
