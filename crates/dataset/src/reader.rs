@@ -49,8 +49,8 @@ pub struct SampleLocation {
     pub shard: Arc<Path>,
     /// Its format.
     pub format: ShardFormat,
-    /// Its position in a tar, as [`manyframe_shards::list`] returns it; `None` if it is searched by its id, which is how
-    /// tables find it anyway.
+    /// Its position, as [`manyframe_shards::list`] returns it, if the format [finds](ShardFormat::finds_by_position) samples by
+    /// it; `None` if the sample is searched by its id.
     pub position: Option<u64>,
 }
 
@@ -246,7 +246,7 @@ impl DatasetReader {
         let mut files = BTreeMap::new();
         for name in samples.iter().map(|(_, name)| *name).collect::<BTreeSet<_>>() {
             let shard = self.shard(name)?;
-            if shard.format == ShardFormat::Webdataset {
+            if shard.format.finds_by_position() {
                 for entry in self.sample_entries(shard)? {
                     let entry = entry?;
                     positions.entry(entry.sample.id).or_insert(entry.position);
@@ -264,13 +264,14 @@ impl DatasetReader {
 }
 
 impl SampleLocation {
-    /// Reads the sample with this id; `None` if another one, or none, is there. What precedes it in a tar is not read.
+    /// Reads the sample with this id; `None` if another one, or none, is there. If its position is known, nothing
+    /// else is read.
     ///
     /// # Errors
     ///
     /// If the shard cannot be read.
     pub fn read(&self, id: RecordId) -> Result<Option<Sample>, DatasetError> {
-        let (ShardFormat::Webdataset, Some(position)) = (self.format, self.position) else {
+        let Some(position) = self.position.filter(|_| self.format.finds_by_position()) else {
             return manyframe_shards::read_one(self.format, &self.shard, id).map_err(DatasetError::shard(&*self.shard));
         };
         let sample = manyframe_shards::read_at(self.format, &self.shard, position);

@@ -21,6 +21,9 @@ pub(crate) trait Format: Sync {
     /// Whether token ids and labels, which follow from the rest of a sample, are stored.
     fn stores_tokens(&self) -> bool;
 
+    /// Whether a sample is read at its position, because finding its id means to read what precedes it.
+    fn finds_by_position(&self) -> bool;
+
     /// Starts a shard.
     fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError>;
 

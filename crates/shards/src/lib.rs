@@ -82,14 +82,14 @@ impl ShardFormat {
         self.implementation().extension()
     }
 
-    /// The format whose files have this extension.
-    pub fn from_extension(extension: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|format| format.extension() == extension)
-    }
-
     /// Whether shards store token ids and labels, which follow from the rest of a sample.
     pub fn stores_tokens(self) -> bool {
         self.implementation().stores_tokens()
+    }
+
+    /// Whether a sample is read at its position, because finding its id means to read what precedes it.
+    pub fn finds_by_position(self) -> bool {
+        self.implementation().finds_by_position()
     }
 
     /// What readers of the format expect beside these shards, which are all of a dataset that have the format.

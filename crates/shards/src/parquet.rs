@@ -52,6 +52,10 @@ impl Format for Parquet {
         true
     }
 
+    fn finds_by_position(&self) -> bool {
+        false
+    }
+
     fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
         let options = TableOptions {
             metadata: vec![("huggingface".to_owned(), features_json(&columns_of::<SampleTable>()))],

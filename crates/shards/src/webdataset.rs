@@ -39,6 +39,10 @@ impl Format for Webdataset {
         false
     }
 
+    fn finds_by_position(&self) -> bool {
+        true
+    }
+
     fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
         Ok(Box::new(TarShardWriter { sink: DigestWriter::new(sink), num_samples: 0 }))
     }
