@@ -1,6 +1,7 @@
 //! What settings require of each other: rules that involve more than one key.
 
 use manyframe_samplers::{Law, Replacement};
+use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
 
 use crate::document::Node;
@@ -55,8 +56,8 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
         rules.broken(&["format"], "format.tokenizer is missing", allowed);
     }
     if file.output.formats.is_empty() {
-        let allowed = "one or more of \"webdataset\", \"parquet\"";
-        rules.broken(&["output", "formats"], "output.formats is empty", allowed);
+        let formats = ShardFormat::ALL.map(|format| format!("{:?}", format.as_str())).join(", ");
+        rules.broken(&["output", "formats"], "output.formats is empty", &format!("one or more of {formats}"));
     }
     if file.duplicates.text == DuplicateText::Any && file.duplicates.remove == DuplicateRule::Exact {
         let message = "duplicates.text = \"any\" has no effect with remove = \"exact\", which compares texts, too";
@@ -151,10 +152,10 @@ impl Rules<'_> {
 
     /// One law says how much is drawn; further settings depend on it.
     fn check_law(&mut self, source: &SourceTable) {
-        let laws: Vec<&str> = ["take", "weight", "repeat"].into_iter().filter(|law| self.has(law)).collect();
+        let laws: Vec<&str> = Law::SETTINGS.into_iter().filter(|law| self.has(law)).collect();
         if let [first, second, ..] = laws[..] {
             let message = format!(".{second} and .{first} exclude each other");
-            self.broken(&[second], &message, "one of take, weight and repeat");
+            self.broken(&[second], &message, &format!("one of {}", Law::SETTINGS.join(", ")));
         }
         if self.has("strata") && !self.has("stratify") {
             let message = ".strata has no effect without stratify";
@@ -165,7 +166,7 @@ impl Rules<'_> {
         }
         if laws.is_empty() || source.law() == Law::All {
             let message = ".replacement = \"with\" needs an amount to draw";
-            self.broken(&["replacement"], message, "with take, weight or repeat");
+            self.broken(&["replacement"], message, &format!("with one of {}", Law::SETTINGS.join(", ")));
         }
         if self.has("stratify") {
             let message = ".replacement = \"with\" cannot keep groups in proportion";

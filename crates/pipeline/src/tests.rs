@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use manyframe_samplers::Law;
+
 use crate::document::Override;
 use crate::parse::{Pipeline, parse};
 use crate::settings::values::{Share, Take};
@@ -130,6 +132,21 @@ fn a_source_that_is_no_list_is_refused() {
 fn two_laws_for_one_source_are_refused() {
     let found = problems(&GOOD.replace("take = 5", "take = 5\nweight = 1")).join("\n");
     assert!(found.contains("source.a.weight and .take exclude each other"), "{found}");
+}
+
+#[test]
+fn every_law_is_chosen_by_its_setting() {
+    for setting in Law::SETTINGS {
+        let file = check(&GOOD.replace("take = 5", &format!("{setting} = 5"))).unwrap().file;
+        assert_eq!(file.source[0].law().setting(), setting);
+    }
+}
+
+#[test]
+fn shards_have_one_format_at_least() {
+    let found = problems(&format!("{GOOD}\n[output]\nformats = []\n")).join("\n");
+    let allowed = "one or more of \"webdataset\", \"parquet\"";
+    assert!(found.contains("output.formats is empty") && found.contains(allowed), "{found}");
 }
 
 #[test]

@@ -61,6 +61,24 @@ pub enum Law {
     Repeat(f64),
 }
 
+impl Law {
+    /// The settings that choose a law; each excludes the others.
+    pub const SETTINGS: [&'static str; 3] = [Self::TAKE, Self::WEIGHT, Self::REPEAT];
+
+    const TAKE: &'static str = "take";
+    const WEIGHT: &'static str = "weight";
+    const REPEAT: &'static str = "repeat";
+
+    /// The setting that chooses it, one of [`Self::SETTINGS`].
+    pub const fn setting(self) -> &'static str {
+        match self {
+            Self::All | Self::Take(_) => Self::TAKE,
+            Self::Weight(_) => Self::WEIGHT,
+            Self::Repeat(_) => Self::REPEAT,
+        }
+    }
+}
+
 /// What happens when a source has less than `take` or `weight` asks for. `all` and `repeat` never ask for more than
 /// there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
