@@ -4,7 +4,7 @@
 //! from which the row is rebuilt; the type of the column is the Rust type of the value. Tables nest: one may be a group of
 //! columns of another, or the element of a list ([`List`]).
 //!
-//! A cell that every row must have is an error where it is absent; `Option` says that it may be.
+//! A cell that every row must have is an error where it is absent; `Option` says that it may be, and so may the column.
 
 use std::marker::PhantomData;
 use std::sync::Arc;

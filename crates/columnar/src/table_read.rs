@@ -1,5 +1,6 @@
 //! Reading tables. Columns are found by name, so that a table to which others added columns, or whose columns they
-//! reordered, can still be read.
+//! reordered, can still be read. An optional column that the file lacks is absent in every row: tables may gain such
+//! columns, and older files stay readable.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -79,13 +80,16 @@ impl<T: Columns> TableReader<T> {
     /// The rows of a selection.
     ///
     /// # Errors
-    /// If the file lacks a column of the table, or has one of another type.
+    /// If the file lacks a column of the table that is not optional, or has one of another type.
     pub fn rows(&self, selection: &Selection<'_>) -> Result<TableRows<T>, ColumnarError> {
         let end = selection.rows.end.min(self.num_rows());
         let columns = columns_of::<T>();
         let mut leaves = Vec::new();
         for column in columns.iter().filter(|column| !selection.without.contains(&column.name)) {
-            let shape = self.file.column(column.name)?;
+            let shape = match self.file.column(column.name) {
+                Err(ColumnarError::ColumnMissing { .. }) if column.is_optional => continue,
+                found => found?,
+            };
             let part = Part { column_type: &column.column_type, shape, path: column.name, without: selection.without };
             self.leaves(&part, &mut leaves).ok_or_else(|| ColumnarError::ColumnType {
                 path: self.file.path.clone(),
@@ -112,13 +116,23 @@ impl<T: Columns> TableReader<T> {
             (ColumnType::List { element, .. }, Shape::List(shape)) => {
                 self.leaves(&Part { column_type: element, shape, ..*part }, leaves)
             }
+            // Without any of its fields, elements could not be counted.
+            (ColumnType::Struct(fields), Shape::Struct(shapes))
+                if !fields.iter().any(|field| shapes.iter().any(|(name, _)| name == field.name)) =>
+            {
+                None
+            }
             (ColumnType::Struct(fields), Shape::Struct(shapes)) => fields.iter().try_for_each(|field| {
                 let path = format!("{}.{}", part.path, field.name);
                 if part.without.contains(&path.as_str()) {
                     return Some(());
                 }
-                let (_, shape) = shapes.iter().find(|(name, _)| name == field.name)?;
-                self.leaves(&Part { column_type: &field.column_type, shape, path: &path, ..*part }, leaves)
+                match shapes.iter().find(|(name, _)| name == field.name) {
+                    Some((_, shape)) => {
+                        self.leaves(&Part { column_type: &field.column_type, shape, path: &path, ..*part }, leaves)
+                    }
+                    None => field.is_optional.then_some(()),
+                }
             }),
             (plain, &Shape::Leaf { leaf, kind }) => {
                 let fits = match plain {

@@ -211,6 +211,51 @@ fn a_table_of_something_else_is_refused() {
     assert!(matches!(missing, Err(ColumnarError::ColumnMissing { column, .. }) if column == "missing"));
 }
 
+table! {
+    /// The elements of `parts`, with a field that was added since.
+    struct NewerElement<'r>(name: &'r str) -> (String, Option<u64>) {
+        name: String = name,
+        added: Option<u64> = None,
+    }
+    read { Ok((name, added)) }
+}
+
+table! {
+    /// Some columns of `Everything`, and some that were added since.
+    struct NewerTable<'r>(text: &'r str) -> (String, Option<u64>, Option<Vec<i32>>, Vec<(String, Option<u64>)>) {
+        added: Option<u64> = None,
+        text: String = text,
+        added_list: Option<Vec<i32>> = None,
+        parts: List<NewerElement> = Vec::new(),
+    }
+    read { Ok((text, added, added_list, parts)) }
+}
+
+table! {
+    /// Nothing but columns that were added since.
+    struct AddedTable<'r>(added: Option<u64>) -> Option<u64> {
+        added: Option<u64> = added,
+    }
+    read { Ok(added) }
+}
+
+#[test]
+fn optional_columns_that_an_older_file_lacks_are_absent() {
+    let folder = tempfile::tempdir().unwrap();
+    let rows: Vec<_> = (0..20).map(row).collect();
+    let path = file(&folder, &written(rows.clone()));
+    let newer: Vec<_> =
+        TableReader::<NewerTable>::open(&path).unwrap().all_rows().unwrap().map(Result::unwrap).collect();
+    let older = rows.iter().map(|row| {
+        let parts = row.parts.iter().map(|(name, _)| (name.clone(), None)).collect();
+        (row.text.clone(), None, None, parts)
+    });
+    assert_eq!(newer, older.collect::<Vec<_>>());
+    let added: Vec<_> =
+        TableReader::<AddedTable>::open(&path).unwrap().all_rows().unwrap().map(Result::unwrap).collect();
+    assert_eq!(added, vec![None; 20]);
+}
+
 #[test]
 fn a_value_that_every_row_has_is_missed_in_its_row() {
     let folder = tempfile::tempdir().unwrap();
