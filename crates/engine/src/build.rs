@@ -46,7 +46,7 @@ pub struct PlannedBuild {
     run: Option<TimedRun>,
 }
 
-/// How long the tasks took that were run.
+/// How long the tasks took that the threads of this process ran.
 struct TimedRun {
     estimated_bytes: u64,
     thread_seconds: f64,
@@ -240,7 +240,8 @@ impl PlannedBuild {
         let seconds = meter.seconds() - started;
         executor.progress.finish(Step::Run);
         let thread_seconds = seconds * executor.pool.current_num_threads() as f64;
-        self.run = Some(TimedRun { estimated_bytes, thread_seconds, seconds });
+        let timed = TimedRun { estimated_bytes, thread_seconds, seconds };
+        self.run = engine.works_on_executor().then_some(timed);
         result
     }
 

@@ -22,6 +22,12 @@ pub trait Engine {
     ///
     /// The first error of a task. Finished tasks stay finished; a call with the remaining tasks continues from there.
     fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError>;
+
+    /// Whether the threads of the executor do all the work, so that the time of a run is their speed. It is kept for the
+    /// time estimates of later builds. Default: no.
+    fn works_on_executor(&self) -> bool {
+        false
+    }
 }
 
 /// Runs tasks on the cores of this machine.
@@ -51,6 +57,10 @@ impl Engine for LocalEngine {
             }
         });
         failure.into_result()
+    }
+
+    fn works_on_executor(&self) -> bool {
+        true
     }
 }
 

@@ -5,10 +5,12 @@
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use manyframe_base::{Executor, NoProgress};
 use manyframe_engine::{
-    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, OpenPlan, repack, run_task,
+    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, OpenPlan, RateBasis, repack,
+    run_task,
 };
 use manyframe_pipeline::PackTable;
 use manyframe_validate::measure::Meter;
@@ -19,6 +21,24 @@ struct StoppedClock;
 impl Meter for StoppedClock {
     fn seconds(&self) -> f64 {
         0.0
+    }
+
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
+
+    fn peak_memory_bytes(&self) -> Option<u64> {
+        None
+    }
+}
+
+/// Time that moves on by ten seconds whenever someone looks.
+#[derive(Default)]
+struct JumpingClock(AtomicU32);
+
+impl Meter for JumpingClock {
+    fn seconds(&self) -> f64 {
+        10.0 * f64::from(self.0.fetch_add(1, Ordering::Relaxed))
     }
 
     fn memory_bytes(&self) -> Option<u64> {
@@ -113,6 +133,20 @@ fn two_engines_build_the_same_dataset() {
     assert_eq!(local.committed.manifest.total.num_samples, 6);
     assert_eq!(local.committed.manifest.shards.len(), 3);
     assert_eq!(local.committed.manifest_digest, backwards.committed.manifest_digest);
+}
+
+#[test]
+fn only_work_of_these_threads_says_how_fast_they_are() {
+    let workshop = Workshop::new();
+    let basis_after = |output: &str, engine: &dyn Engine| {
+        let open = || workshop.open(output, "", BuildOptions { is_fresh: true }).unwrap();
+        with_executor(|executor| {
+            open().finish(engine, executor, &JumpingClock::default()).unwrap();
+            open().plan(executor).unwrap().time_estimate(2).basis
+        })
+    };
+    assert_eq!(basis_after("local", &LocalEngine), RateBasis::LastBuild);
+    assert_eq!(basis_after("elsewhere", &BackwardsEngine::new(usize::MAX)), RateBasis::RoughGuess);
 }
 
 #[test]
