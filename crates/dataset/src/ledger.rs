@@ -73,7 +73,7 @@ pub struct LedgerRow {
     pub shard_row: Option<u64>,
     /// Its position in the order of delivery, from 0, in which samples are packed. A sample that could not be delivered has a
     /// position, too.
-    pub place: Option<u64>,
+    pub position: Option<u64>,
     /// Turns of its conversation; `None` if it was rejected before it was measured.
     pub num_turns: Option<u32>,
     /// Cost and layout of its sample; `None` if it was rejected before it was measured.
@@ -109,8 +109,8 @@ table! {
         shard: Option<String> = record.shard.map(|shard| shard.to_string()).as_deref(),
         /// its number among the samples of the shard
         shard_row: Option<u64> = record.shard_row,
-        /// its place in the order of delivery
-        place: Option<u64> = record.place,
+        /// its position in the order of delivery
+        position: Option<u64> = record.position,
         /// turns of its conversation
         num_turns: Option<u32> = record.num_turns,
         /// tokens of its sample
@@ -132,7 +132,7 @@ table! {
             repetition,
             shard: shard.as_deref().map(parsed).transpose()?,
             shard_row,
-            place,
+            position,
             num_turns,
             measured,
             origin,
@@ -263,7 +263,7 @@ mod tests {
             repetition: 1,
             shard: Some("image/000001".parse().unwrap()),
             shard_row: Some(2),
-            place: Some(3),
+            position: Some(3),
             num_turns: Some(4),
             measured: Some((
                 Cost { text_tokens: 10, delimiter_tokens: 5, visual_tokens: 20, num_images: 7, num_frames: 6 },
@@ -281,7 +281,7 @@ mod tests {
             repetition: 0,
             shard: None,
             shard_row: None,
-            place: None,
+            position: None,
             num_turns: None,
             measured: None,
             origin: Origin { file: "b.json".into(), position: Position::Row(12) },

@@ -79,7 +79,7 @@ impl<'a> Account<'a> {
             return Err(unaccounted(format!("record {} has no source", record.id)));
         };
         let mut row = row_before_run(record, repetition, &source.budget.name);
-        row.place = located.as_ref().map(|located| located.outcome.position);
+        row.position = located.as_ref().map(|located| located.outcome.position);
         let Some(located) = located else {
             match &record.decision {
                 Decision::Rejected(rejection) => reject(&mut row, source, rejection),
@@ -165,7 +165,7 @@ fn row_before_run(record: &PlannedRecord, repetition: u32, source: &str) -> Ledg
         repetition,
         shard: None,
         shard_row: None,
-        place: None,
+        position: None,
         num_turns: record.num_turns,
         measured: record.measured,
         origin: record.origin.clone(),
@@ -230,7 +230,7 @@ mod tests {
         let tasks = [task(vec![delivered(), rejected, delivered()], SHARD)];
         let mut account = account(&tasks, 3);
         let mut row = |index| account.row(&record(Decision::Drawn(1)), RecordIndex(index), 0).unwrap();
-        let rows = [row(0), row(1), row(2)].map(|row| (row.status, row.shard_row, row.place));
+        let rows = [row(0), row(1), row(2)].map(|row| (row.status, row.shard_row, row.position));
         let expected = [
             (Status::Delivered, Some(0), Some(0)),
             (Status::Rejected, None, Some(1)),

@@ -67,7 +67,7 @@ fn read_delivered(file: &PipelineFile, ledger: &Path) -> Result<Vec<DeliveredSam
         if row.status == Status::Delivered {
             let incomplete = || DatasetError::NotADataset {
                 path: ledger.to_owned(),
-                detail: "a delivered record lacks its source, cost, shard or place".to_owned(),
+                detail: "a delivered record lacks its source, cost, shard or position".to_owned(),
             };
             delivered.push(delivered_from_row(file, row).ok_or_else(incomplete)?);
         }
@@ -86,7 +86,7 @@ fn delivered_from_row(file: &PipelineFile, row: LedgerRow) -> Option<DeliveredSa
         num_images: cost.num_images,
         num_turns: row.num_turns?,
     };
-    Some(DeliveredSample { id: row.id, position: row.place?, shard: row.shard?, shard_row: row.shard_row?, sample })
+    Some(DeliveredSample { id: row.id, position: row.position?, shard: row.shard?, shard_row: row.shard_row?, sample })
 }
 
 fn write_rows(path: &Path, packing: &Packing, delivered: &[DeliveredSample]) -> Result<(), EngineError> {
