@@ -20,7 +20,7 @@ pub(crate) fn on_stderr(is_quiet: bool) -> Box<dyn Progress> {
     } else if std::io::stderr().is_terminal() {
         Box::new(Bars { bar: Mutex::new(ProgressBar::hidden()), num_records: AtomicU64::new(0) })
     } else {
-        Box::new(Lines { state: Mutex::new(None) })
+        Box::new(ProgressLines { state: Mutex::new(None) })
     }
 }
 
@@ -79,7 +79,7 @@ impl Progress for Bars {
     }
 }
 
-struct Lines {
+struct ProgressLines {
     state: Mutex<Option<LineState>>,
 }
 
@@ -117,7 +117,7 @@ impl LineState {
     }
 }
 
-impl Progress for Lines {
+impl Progress for ProgressLines {
     fn start(&self, step: Step, total: u64) {
         let now = Instant::now();
         let state = LineState { step, total, done: 0, num_records: 0, started: now, last_line: now };

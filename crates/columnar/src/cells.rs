@@ -41,11 +41,11 @@ enum Values {
     F64(Float64Array),
     Bytes(BinaryArray),
     Bytes16(FixedSizeBinaryArray),
-    List(ListArray, Box<Elements>),
+    List(ListArray, Box<ElementCells>),
 }
 
 /// The elements of lists.
-enum Elements {
+enum ElementCells {
     /// Values without a name.
     Plain(ColumnCells),
     /// Structs of these fields.
@@ -54,7 +54,7 @@ enum Elements {
 
 /// The elements of one list.
 pub(crate) struct ListCells<'a> {
-    elements: &'a Elements,
+    elements: &'a ElementCells,
     range: std::ops::Range<usize>,
 }
 
@@ -101,14 +101,14 @@ impl Values {
             ColumnType::Bytes16 => Self::Bytes16(array.as_fixed_size_binary_opt()?.clone()),
             ColumnType::List { element, .. } => {
                 let lists = array.as_list_opt::<i32>()?;
-                Self::List(lists.clone(), Box::new(Elements::new(element, lists.values())?))
+                Self::List(lists.clone(), Box::new(ElementCells::new(element, lists.values())?))
             }
             ColumnType::Struct(_) => return None,
         })
     }
 }
 
-impl Elements {
+impl ElementCells {
     fn new(element: &ColumnType, array: &ArrayRef) -> Option<Self> {
         let ColumnType::Struct(fields) = element else {
             let values = Values::new(element, array)?;
@@ -212,8 +212,8 @@ impl<'a> ListCells<'a> {
     /// Every element, as the cells of its fields; an element that is no struct is a single cell.
     pub(crate) fn rows(self) -> impl Iterator<Item = RowCells<'a>> {
         let columns = match self.elements {
-            Elements::Plain(values) => std::slice::from_ref(values),
-            Elements::Structs(fields) => fields,
+            ElementCells::Plain(values) => std::slice::from_ref(values),
+            ElementCells::Structs(fields) => fields,
         };
         self.range.map(|row| RowCells::new(columns, row))
     }

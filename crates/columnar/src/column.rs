@@ -25,7 +25,7 @@ pub struct Column {
     /// What it holds, for people; may be empty.
     pub doc: &'static str,
     /// How its values are stored.
-    pub storage: Storage,
+    pub storage: ColumnStorage,
 }
 
 /// The type of a column's values.
@@ -58,7 +58,7 @@ pub enum ColumnType {
 
 /// How the values of a column are stored.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Storage {
+pub enum ColumnStorage {
     /// With a dictionary, for values that occur more than once, and compressed.
     #[default]
     Repeating,
@@ -82,7 +82,7 @@ impl Column {
     }
 
     /// Calls a function with the Parquet path and the storage of every leaf.
-    pub(crate) fn for_each_leaf(&self, above: &[String], visit: &mut impl FnMut(ColumnPath, Storage)) {
+    pub(crate) fn for_each_leaf(&self, above: &[String], visit: &mut impl FnMut(ColumnPath, ColumnStorage)) {
         let mut path = above.to_vec();
         path.push(self.name.to_owned());
         let mut column_type = &self.column_type;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::builder::{Builder, CellWriter};
 use crate::cells::RowCells;
-use crate::column::{Column, ColumnType, Storage};
+use crate::column::{Column, ColumnStorage, ColumnType};
 
 /// One or several columns and the value that they hold together. Implemented by types of single cells, and by
 /// [`table!`](crate::table).
@@ -40,7 +40,7 @@ pub struct Definition {
     /// What it holds, for people; may be empty.
     pub doc: &'static str,
     /// How its values are stored.
-    pub storage: Storage,
+    pub storage: ColumnStorage,
 }
 
 /// The columns of a table.
@@ -52,8 +52,8 @@ pub fn columns_of<T: Columns>() -> Vec<Column> {
 
 /// Defines the columns of a table, and how a row is written to them and read back.
 ///
-/// The description of a column is its doc comment. `as Distinct` and `as Raw` choose a [`Storage`]. The block `read` has a
-/// variable for each column, and makes a row from them or explains why it cannot.
+/// The description of a column is its doc comment. `as Distinct` and `as Raw` choose a [`ColumnStorage`]. The block `read`
+/// has a variable for each column, and makes a row from them or explains why it cannot.
 ///
 /// ```
 /// use manyframe_columnar::{TableReader, TableWriter, table};
@@ -122,8 +122,8 @@ macro_rules! table {
             }
         }
     };
-    (@storage) => { $crate::Storage::Repeating };
-    (@storage $storage:ident) => { $crate::Storage::$storage };
+    (@storage) => { $crate::ColumnStorage::Repeating };
+    (@storage $storage:ident) => { $crate::ColumnStorage::$storage };
 }
 
 /// A column of lists whose elements are rows of another table. A list that is absent is read as an empty one.

@@ -33,7 +33,7 @@ mod table_write;
 pub use builder::CellWriter;
 pub use cell::{CellLocation, CellReader};
 pub use cells::RowCells;
-pub use column::{Column, ColumnType, Storage, schema_of_row};
+pub use column::{Column, ColumnStorage, ColumnType, schema_of_row};
 pub use columns::{Columns, Definition, List, columns_of};
 pub use error::ColumnarError;
 pub use json::Row;

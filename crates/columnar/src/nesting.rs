@@ -42,7 +42,7 @@ fn check_footer(thrift: &mut Compact<'_>) -> Result<(), ParquetError> {
     let mut field = 0;
     while let Some(kind) = thrift.field(&mut field)? {
         match (field, kind) {
-            (SCHEMA, Kind::List) => check_schema(thrift)?,
+            (SCHEMA, ThriftType::List) => check_schema(thrift)?,
             _ => thrift.skip(kind, MAX_DEPTH)?,
         }
     }
@@ -51,7 +51,7 @@ fn check_footer(thrift: &mut Compact<'_>) -> Result<(), ParquetError> {
 
 fn check_schema(thrift: &mut Compact<'_>) -> Result<(), ParquetError> {
     let (num_elements, kind) = thrift.list()?;
-    if kind != Kind::Struct {
+    if kind != ThriftType::Struct {
         return Err(malformed());
     }
     // For each open group, how many children are still to come.
@@ -79,7 +79,7 @@ fn num_children(thrift: &mut Compact<'_>) -> Result<i64, ParquetError> {
     let mut field = 0;
     while let Some(kind) = thrift.field(&mut field)? {
         match (field, kind) {
-            (NUM_CHILDREN, Kind::Integer) => num_children = thrift.signed()?,
+            (NUM_CHILDREN, ThriftType::Integer) => num_children = thrift.signed()?,
             _ => thrift.skip(kind, MAX_DEPTH)?,
         }
     }
@@ -88,7 +88,7 @@ fn num_children(thrift: &mut Compact<'_>) -> Result<i64, ParquetError> {
 
 /// How a value is stored.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum ThriftType {
     /// A boolean; as a field it takes no bytes.
     Bool,
     Byte,
@@ -111,7 +111,7 @@ fn malformed() -> ParquetError {
     ParquetError::General("the footer is not Thrift".to_owned())
 }
 
-impl Kind {
+impl ThriftType {
     fn from_code(code: u8) -> Result<Self, ParquetError> {
         Ok(match code {
             1 | 2 => Self::Bool,
@@ -159,7 +159,7 @@ impl Compact<'_> {
     }
 
     /// The kind of the next field, whose number replaces that of the field before; `None` at the end of the struct.
-    fn field(&mut self, number: &mut i64) -> Result<Option<Kind>, ParquetError> {
+    fn field(&mut self, number: &mut i64) -> Result<Option<ThriftType>, ParquetError> {
         let header = self.byte()?;
         if header == 0 {
             return Ok(None);
@@ -168,48 +168,48 @@ impl Compact<'_> {
             0 => self.signed()?,
             step => number.saturating_add(i64::from(step)),
         };
-        Kind::from_code(header & 0xf).map(Some)
+        ThriftType::from_code(header & 0xf).map(Some)
     }
 
-    fn list(&mut self) -> Result<(u64, Kind), ParquetError> {
+    fn list(&mut self) -> Result<(u64, ThriftType), ParquetError> {
         let header = self.byte()?;
         let num_elements = match header >> 4 {
             15 => self.unsigned()?,
             few => u64::from(few),
         };
-        Ok((num_elements, Kind::from_code(header & 0xf)?))
+        Ok((num_elements, ThriftType::from_code(header & 0xf)?))
     }
 
-    fn skip(&mut self, kind: Kind, depth: usize) -> Result<(), ParquetError> {
+    fn skip(&mut self, kind: ThriftType, depth: usize) -> Result<(), ParquetError> {
         let inner = depth.checked_sub(1).ok_or_else(malformed)?;
         match kind {
-            Kind::Bool => {}
-            Kind::Byte => self.take(1)?,
-            Kind::Integer => drop(self.unsigned()?),
-            Kind::Double => self.take(8)?,
-            Kind::Uuid => self.take(16)?,
-            Kind::Binary => {
+            ThriftType::Bool => {}
+            ThriftType::Byte => self.take(1)?,
+            ThriftType::Integer => drop(self.unsigned()?),
+            ThriftType::Double => self.take(8)?,
+            ThriftType::Uuid => self.take(16)?,
+            ThriftType::Binary => {
                 let num_bytes = self.unsigned()?;
                 self.take(num_bytes)?;
             }
-            Kind::List => {
+            ThriftType::List => {
                 let (num_elements, kind) = self.list()?;
                 for _ in 0..num_elements {
                     self.skip_element(kind, inner)?;
                 }
             }
-            Kind::Map => {
+            ThriftType::Map => {
                 let num_entries = self.unsigned()?;
                 if num_entries > 0 {
                     let kinds = self.byte()?;
-                    let (key, value) = (Kind::from_code(kinds >> 4)?, Kind::from_code(kinds & 0xf)?);
+                    let (key, value) = (ThriftType::from_code(kinds >> 4)?, ThriftType::from_code(kinds & 0xf)?);
                     for _ in 0..num_entries {
                         self.skip_element(key, inner)?;
                         self.skip_element(value, inner)?;
                     }
                 }
             }
-            Kind::Struct => {
+            ThriftType::Struct => {
                 let mut field = 0;
                 while let Some(kind) = self.field(&mut field)? {
                     self.skip(kind, inner)?;
@@ -220,9 +220,9 @@ impl Compact<'_> {
     }
 
     /// Every element takes at least one byte, so that no count, however large, keeps this busy for long.
-    fn skip_element(&mut self, kind: Kind, depth: usize) -> Result<(), ParquetError> {
+    fn skip_element(&mut self, kind: ThriftType, depth: usize) -> Result<(), ParquetError> {
         match kind {
-            Kind::Bool => self.take(1),
+            ThriftType::Bool => self.take(1),
             kind => self.skip(kind, depth),
         }
     }

@@ -90,7 +90,8 @@ impl<T: Columns> TableReader<T> {
                 Err(ColumnarError::ColumnMissing { .. }) if column.is_optional => continue,
                 found => found?,
             };
-            let part = Part { column_type: &column.column_type, shape, path: column.name, without: selection.without };
+            let part =
+                ColumnPart { column_type: &column.column_type, shape, path: column.name, without: selection.without };
             self.leaves(&part, &mut leaves).ok_or_else(|| ColumnarError::ColumnType {
                 path: self.file.path.clone(),
                 column: column.name.to_owned(),
@@ -111,10 +112,10 @@ impl<T: Columns> TableReader<T> {
     }
 
     /// Collects the leaves of a column. `None` if the file has another type there.
-    fn leaves(&self, part: &Part<'_>, leaves: &mut Vec<usize>) -> Option<()> {
+    fn leaves(&self, part: &ColumnPart<'_>, leaves: &mut Vec<usize>) -> Option<()> {
         match (part.column_type, part.shape) {
             (ColumnType::List { element, .. }, Shape::List(shape)) => {
-                self.leaves(&Part { column_type: element, shape, ..*part }, leaves)
+                self.leaves(&ColumnPart { column_type: element, shape, ..*part }, leaves)
             }
             // Without any of its fields, elements could not be counted.
             (ColumnType::Struct(fields), Shape::Struct(shapes))
@@ -128,9 +129,8 @@ impl<T: Columns> TableReader<T> {
                     return Some(());
                 }
                 match shapes.iter().find(|(name, _)| name == field.name) {
-                    Some((_, shape)) => {
-                        self.leaves(&Part { column_type: &field.column_type, shape, path: &path, ..*part }, leaves)
-                    }
+                    Some((_, shape)) => self
+                        .leaves(&ColumnPart { column_type: &field.column_type, shape, path: &path, ..*part }, leaves),
                     None => field.is_optional.then_some(()),
                 }
             }),
@@ -151,7 +151,7 @@ impl<T: Columns> TableReader<T> {
 
 /// A part of a column: as the table defines it, and as the file has it.
 #[derive(Clone, Copy)]
-struct Part<'a> {
+struct ColumnPart<'a> {
     column_type: &'a ColumnType,
     shape: &'a Shape,
     /// Its name, after those of the columns around it.

@@ -16,7 +16,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPrope
 use parquet::schema::types::ColumnPath;
 
 use crate::builder::{Builder, CellWriter};
-use crate::column::{Column, Storage};
+use crate::column::{Column, ColumnStorage};
 use crate::columns::{Columns, columns_of};
 use crate::error::ColumnarError;
 
@@ -136,12 +136,12 @@ fn properties(columns: &[Column], options: &TableOptions) -> Result<WriterProper
 
 fn with_storage(
     properties: WriterPropertiesBuilder,
-    (path, storage): (ColumnPath, Storage),
+    (path, storage): (ColumnPath, ColumnStorage),
 ) -> WriterPropertiesBuilder {
     match storage {
-        Storage::Repeating => properties,
-        Storage::Distinct => properties.set_column_dictionary_enabled(path, false),
-        Storage::Raw => properties
+        ColumnStorage::Repeating => properties,
+        ColumnStorage::Distinct => properties.set_column_dictionary_enabled(path, false),
+        ColumnStorage::Raw => properties
             .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
             .set_column_dictionary_enabled(path.clone(), false)
             .set_column_statistics_enabled(path, EnabledStatistics::Chunk),

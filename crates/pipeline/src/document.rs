@@ -109,7 +109,7 @@ impl Node {
 
 /// Reads a TOML text. Every syntax error is reported.
 pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
-    let lines = Lines::new(text);
+    let lines = LineStarts::new(text);
     let (root, errors) = DeTable::parse_recoverable(text);
     if errors.is_empty() {
         let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
@@ -219,7 +219,7 @@ fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {
 
 fn scalar_from_text(text: &str) -> Node {
     let mut node = match DeValue::parse(text) {
-        Ok(value) => Lines::new(text).node(&value),
+        Ok(value) => LineStarts::new(text).node(&value),
         Err(_not_toml) => Node { location: ValueLocation::CommandLine, kind: NodeKind::Scalar(Value::from(text)) },
     };
     mark_as_override(&mut node);
@@ -236,11 +236,11 @@ fn mark_as_override(node: &mut Node) {
 }
 
 /// Byte offsets to lines and columns.
-struct Lines {
+struct LineStarts {
     starts: Vec<usize>,
 }
 
-impl Lines {
+impl LineStarts {
     fn new(text: &str) -> Self {
         let breaks = text.bytes().enumerate().filter(|&(_, byte)| byte == b'\n').map(|(at, _)| at + 1);
         Self { starts: std::iter::once(0).chain(breaks).collect() }

@@ -59,7 +59,7 @@ pub fn make(context: &Context, request: PlanRequest<'_>, executor: Executor<'_>)
     let files = build_index(context, work, executor)?;
     let mut candidates = Candidates::read(context, &files)?;
     let samples = decide(context, &mut candidates, executor)?;
-    let draft = Draft { context, candidates: &candidates, samples: &samples };
+    let draft = DecidedPlan { context, candidates: &candidates, samples: &samples };
     let plan = draft.plan(key, &files)?;
 
     // A plan appears at once and whole.
@@ -96,13 +96,13 @@ pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
 }
 
 /// Everything that is decided, before it is written.
-struct Draft<'a> {
+struct DecidedPlan<'a> {
     context: &'a Context,
     candidates: &'a Candidates,
     samples: &'a DecidedSamples,
 }
 
-impl Draft<'_> {
+impl DecidedPlan<'_> {
     fn plan(&self, key: Digest, files: &[IndexFile]) -> Result<Plan, PlanError> {
         let Self { context, candidates, samples } = self;
         let pipeline = &context.pipeline;

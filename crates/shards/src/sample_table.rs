@@ -72,7 +72,7 @@ table! {
         prompt: String = &row.sample.prompt,
         /// Where in `prompt` the loss is computed: (first, one past last) character, counted in Unicode scalar values.
         label_spans: List<SpanTable> = row.label_spans.to_vec(),
-        tokens: TokenColumns = row.sample.tokens.as_ref(),
+        tokens: SampleTokensTable = row.sample.tokens.as_ref(),
         /// Length of the sequence in tokens: `text_tokens` and `visual_tokens`.
         num_tokens: i64 = row.num_tokens,
         /// Number of images.
@@ -122,7 +122,7 @@ table! {
 
 table! {
     /// The prompt as token ids, and what is to be predicted; all absent where it was not tokenized.
-    pub(crate) struct TokenColumns<'r>(tokens: Option<&'r SampleTokens>) -> Option<SampleTokens> {
+    pub(crate) struct SampleTokensTable<'r>(tokens: Option<&'r SampleTokens>) -> Option<SampleTokens> {
         /// Ids of tokens; −200 for each image.
         input_ids: Option<Vec<i32>> = tokens.map(|tokens| &*tokens.input_ids),
         /// The id to be predicted at each position, not shifted; −100 where there is no loss.

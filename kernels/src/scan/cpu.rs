@@ -57,7 +57,7 @@ impl ScanValues<'_> {
             let first_token = step * TOKENS_PER_STEP;
             let last_token = first_token + rows.len() / num_channels;
             blocks.par_iter_mut().for_each(|block| {
-                let step = ScanStep { block, inputs: self, is_first: &is_first, first_token, last_token };
+                let step = BlockScan { block, inputs: self, is_first: &is_first, first_token, last_token };
                 pulp::Arch::new().dispatch(step);
             });
             rows.par_chunks_mut(num_channels).enumerate().for_each(|(row, values)| {
@@ -136,7 +136,7 @@ fn lanes_of(values: &[f32], first: usize, width: usize) -> [f32; LANES] {
 }
 
 /// The tokens from `first_token` to before `last_token`, for one block of channels.
-struct ScanStep<'a> {
+struct BlockScan<'a> {
     block: &'a mut ChannelBlock,
     inputs: &'a ScanValues<'a>,
     is_first: &'a [bool],
@@ -144,7 +144,7 @@ struct ScanStep<'a> {
     last_token: usize,
 }
 
-impl pulp::NullaryFnOnce for ScanStep<'_> {
+impl pulp::NullaryFnOnce for BlockScan<'_> {
     type Output = ();
 
     #[inline(always)]

@@ -24,13 +24,13 @@ struct DrawCandidate {
 ///
 /// # Invariants
 /// Every eligible row is one of `rows`, and there is a stratum for each if the share is stratified.
-pub(super) struct Candidates<'a> {
+pub(super) struct EligibleRows<'a> {
     rows: &'a [IndexRow],
     share: &'a SourceShare,
     available: u64,
 }
 
-impl<'a> Candidates<'a> {
+impl<'a> EligibleRows<'a> {
     pub(super) fn try_new(rows: &'a [IndexRow], share: &'a SourceShare) -> Result<Self, MixError> {
         let name = || share.name.clone();
         if let Some(stratify) = &share.stratify

@@ -35,7 +35,7 @@ pub use law::{
     Stratify, StratumSplit, Unit,
 };
 
-use candidates::Candidates;
+use candidates::EligibleRows;
 use target::{Target, check_repetitions, passes, targets};
 
 /// Draws the records of each share.
@@ -81,14 +81,14 @@ use target::{Target, check_repetitions, passes, targets};
 /// # Ok::<(), manyframe_samplers::MixError>(())
 /// ```
 pub fn mix(rows: &[IndexRow], shares: &[SourceShare], total: MixTotal) -> Result<Mixture, MixError> {
-    let candidates = shares.iter().map(|share| Candidates::try_new(rows, share)).collect::<Result<Vec<_>, _>>()?;
-    let available: Vec<u64> = candidates.iter().map(Candidates::available).collect();
+    let candidates = shares.iter().map(|share| EligibleRows::try_new(rows, share)).collect::<Result<Vec<_>, _>>()?;
+    let available: Vec<u64> = candidates.iter().map(EligibleRows::available).collect();
     let targets = targets(shares, &available, total)?;
     let drawn = candidates.iter().zip(targets).map(|(candidates, target)| draw(candidates, target));
     Ok(Mixture { shares: drawn.collect::<Result<_, _>>()? })
 }
 
-fn draw(candidates: &Candidates<'_>, target: Target) -> Result<DrawnShare, MixError> {
+fn draw(candidates: &EligibleRows<'_>, target: Target) -> Result<DrawnShare, MixError> {
     let (share, available, asked) = (candidates.share(), candidates.available(), target.asked);
     if target.whole_units > 0 && available == 0 && !share.eligible.is_empty() {
         return Err(MixError::NothingOfUnit { name: share.name.clone(), unit: share.unit });

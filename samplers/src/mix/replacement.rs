@@ -13,7 +13,7 @@
 
 use manyframe_core::rank;
 
-use super::candidates::Candidates;
+use super::candidates::EligibleRows;
 use super::law::Drawn;
 
 /// An arrival of a record.
@@ -32,7 +32,7 @@ const HORIZON_MARGIN: (f64, f64) = (1.05, 1e-3);
 const HORIZON_GROWTH: f64 = 1.5;
 
 /// The drawn records, ascending, and their units: as many as fit into `target`. The candidates must have some units.
-pub(super) fn draw(candidates: &Candidates<'_>, target: u64) -> (Vec<Drawn>, u64) {
+pub(super) fn draw(candidates: &EligibleRows<'_>, target: u64) -> (Vec<Drawn>, u64) {
     let (relative, absolute) = HORIZON_MARGIN;
     let mut horizon = relative * target as f64 / candidates.available() as f64 + absolute;
     loop {
@@ -57,7 +57,7 @@ pub(super) fn draw(candidates: &Candidates<'_>, target: u64) -> (Vec<Drawn>, u64
     }
 }
 
-fn arrivals_until(candidates: &Candidates<'_>, horizon: f64) -> Vec<Arrival> {
+fn arrivals_until(candidates: &EligibleRows<'_>, horizon: f64) -> Vec<Arrival> {
     let share = candidates.share();
     let mut arrivals = Vec::new();
     for (row, record) in candidates.rows() {

@@ -14,7 +14,7 @@ use crate::index::table::MeasuredRecord;
 use crate::index::visuals::MeasuredVisual;
 use crate::reduction::{LengthReduction, split_into_pieces};
 
-type Outcome = Result<MeasuredRecord, Rejection>;
+type MeasureResult = Result<MeasuredRecord, Rejection>;
 
 /// A record whose visuals are measured: all that its rows are made from.
 pub(super) struct ResolvedRecord<'a> {
@@ -27,7 +27,7 @@ pub(super) struct ResolvedRecord<'a> {
 
 impl ResolvedRecord<'_> {
     /// The record as it is, shortened, or in pieces that are short enough.
-    pub(super) fn measure(&self) -> Vec<Outcome> {
+    pub(super) fn measure(&self) -> Vec<MeasureResult> {
         let whole = self.reduced(LengthReduction::default());
         match &whole {
             Ok(measured) if !self.is_short_enough(measured) => {}
@@ -82,7 +82,7 @@ impl ResolvedRecord<'_> {
     }
 
     /// The record with a reduction. Each piece has a distinct id.
-    fn reduced(&self, reduction: LengthReduction) -> Outcome {
+    fn reduced(&self, reduction: LengthReduction) -> MeasureResult {
         if reduction.is_none() {
             return Ok(MeasuredRecord { row: self.row(self.record, &self.visuals)?, reduction });
         }

@@ -28,12 +28,12 @@ pub(crate) struct Elements<R> {
     /// What was between the last record and the one at the front of the window, or the first bytes of it.
     between: Vec<u8>,
     anchors: Anchors,
-    state: ReadState,
+    state: ReaderState,
     brackets: Brackets,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum ReadState {
+enum ReaderState {
     NotStarted,
     AfterRecord,
     AfterDamage,
@@ -66,39 +66,39 @@ impl<R: Read> Elements<R> {
             window: ByteWindow::new(reader),
             between: Vec::new(),
             anchors: Anchors::default(),
-            state: ReadState::NotStarted,
+            state: ReaderState::NotStarted,
             brackets: Brackets::None,
         }
     }
 
     /// The next record.
     pub(crate) fn next_record(&mut self) -> NextRecord {
-        if self.state == ReadState::Ended {
+        if self.state == ReaderState::Ended {
             return Ok(None);
         }
         self.consume_between()?;
         if self.window.bytes().is_empty() {
-            self.state = ReadState::Ended;
+            self.state = ReaderState::Ended;
             let end = LocatedRecord { position: self.window.position(0), body: unclosed() };
             return Ok((self.brackets == Brackets::Open).then_some(end));
         }
         self.learn()?;
         let found = match self.extent()? {
             Extent::Whole(num_bytes) => {
-                self.state = ReadState::AfterRecord;
+                self.state = ReaderState::AfterRecord;
                 self.take(num_bytes)
             }
             Extent::Damaged(num_bytes) => {
-                self.state = ReadState::AfterDamage;
+                self.state = ReaderState::AfterDamage;
                 self.take(num_bytes)
             }
             Extent::CutOff => {
-                self.state = ReadState::Ended;
+                self.state = ReaderState::Ended;
                 let bytes = self.window.bytes();
                 LocatedRecord { position: self.window.position(bytes.len() as u64), body: last(bytes) }
             }
             Extent::TooLong(grammar) => {
-                self.state = ReadState::AfterDamage;
+                self.state = ReaderState::AfterDamage;
                 self.skip(grammar)?
             }
         };
@@ -108,7 +108,7 @@ impl<R: Read> Elements<R> {
     /// Moves to the next record, or the end of the file.
     fn consume_between(&mut self) -> io::Result<()> {
         self.between.clear();
-        if self.state == ReadState::NotStarted {
+        if self.state == ReaderState::NotStarted {
             self.window.grow()?;
             self.window.consume(byte_order_mark_length(self.window.bytes()));
             // The start of the file is the start of a line.
@@ -134,9 +134,9 @@ impl<R: Read> Elements<R> {
 
     fn learn(&mut self) -> io::Result<()> {
         let place = match self.state {
-            ReadState::NotStarted => LearnedFrom::First,
-            ReadState::AfterRecord => LearnedFrom::AfterRecord,
-            ReadState::AfterDamage | ReadState::Ended => return Ok(()),
+            ReaderState::NotStarted => LearnedFrom::First,
+            ReaderState::AfterRecord => LearnedFrom::AfterRecord,
+            ReaderState::AfterDamage | ReaderState::Ended => return Ok(()),
         };
         while self.window.bytes().len() < OPENING_BYTES && self.window.grow()? {}
         let record = self.window.bytes();
