@@ -17,6 +17,14 @@ fn is_name(text: &str) -> bool {
     (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
 }
 
+/// Names as a sentence lists them: `a, b and c`.
+fn enumeration(names: &[&str], conjunction: &str) -> String {
+    match names {
+        [first @ .., last] if !first.is_empty() => format!("{} {conjunction} {last}", first.join(", ")),
+        _ => names.concat(),
+    }
+}
+
 /// Collects the broken rules of one table.
 pub(crate) struct Rules<'a> {
     pub(crate) table: &'a Node,
@@ -155,7 +163,7 @@ impl Rules<'_> {
         let laws: Vec<&str> = Law::SETTINGS.into_iter().filter(|law| self.has(law)).collect();
         if let [first, second, ..] = laws[..] {
             let message = format!(".{second} and .{first} exclude each other");
-            self.broken(&[second], &message, &format!("one of {}", Law::SETTINGS.join(", ")));
+            self.broken(&[second], &message, &format!("one of {}", enumeration(&Law::SETTINGS, "and")));
         }
         if self.has("strata") && !self.has("stratify") {
             let message = ".strata has no effect without stratify";
@@ -166,7 +174,7 @@ impl Rules<'_> {
         }
         if laws.is_empty() || source.law() == Law::All {
             let message = ".replacement = \"with\" needs an amount to draw";
-            self.broken(&["replacement"], message, &format!("with one of {}", Law::SETTINGS.join(", ")));
+            self.broken(&["replacement"], message, &format!("with {}", enumeration(&Law::SETTINGS, "or")));
         }
         if self.has("stratify") {
             let message = ".replacement = \"with\" cannot keep groups in proportion";
