@@ -149,7 +149,7 @@ pub(crate) struct ForecastArguments {
 pub(crate) struct PackArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// Change a setting of the table [pack], such as max_tokens=128000 or strategy=balanced. The others stay as they are.
+    /// Change a setting of the table `[pack]`, such as max_tokens=128000 or strategy=balanced. The others stay as they are.
     /// May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,

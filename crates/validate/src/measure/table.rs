@@ -9,6 +9,7 @@ use manyframe_columnar::{TableWriter, columns_of, schema_of_row, table};
 
 use super::sample::{POSITION_BOUNDS, SampleMeasure};
 use crate::error::ValidateError;
+use crate::sequence::Unusable;
 
 /// Writes the measures of samples, in order, to a file that the caller publishes.
 ///
@@ -55,7 +56,7 @@ table! {
         /// image tokens that the model saw
         visual_tokens: u64 = measure.seen.visual,
         /// why it could not be run
-        unusable: Option<String> = measure.unusable.map(|reason| reason.as_str()),
+        unusable: Option<String> = measure.unusable.map(Unusable::as_str),
         /// labels that were predicted
         num_labels: u64 = measure.num_labels,
         /// labels whose loss is NaN or infinite
