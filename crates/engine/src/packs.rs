@@ -69,14 +69,14 @@ fn read_delivered(file: &PipelineFile, ledger: &Path) -> Result<Vec<DeliveredSam
                 path: ledger.to_owned(),
                 detail: "a delivered record lacks its source, cost, shard or position".to_owned(),
             };
-            delivered.push(delivered_from_row(file, row).ok_or_else(incomplete)?);
+            delivered.push(delivered_from_row(file, &row).ok_or_else(incomplete)?);
         }
     }
     delivered.sort_unstable_by_key(|delivered| delivered.position);
     Ok(delivered)
 }
 
-fn delivered_from_row(file: &PipelineFile, row: LedgerRow) -> Option<DeliveredSample> {
+fn delivered_from_row(file: &PipelineFile, row: &LedgerRow) -> Option<DeliveredSample> {
     let (cost, _) = row.measured?;
     let source = file.source.iter().position(|table| table.name == row.source)?;
     let sample = PackSample {
