@@ -55,7 +55,7 @@ fn num_rejected(line: &SourceLine<'_>) -> u64 {
 
 fn cells(line: &SourceLine<'_>, shares: &Shares, is_run: bool) -> Vec<String> {
     let actual = line.delivered.unwrap_or(line.budget.drawn);
-    let mut cells = vec![line.budget.name.to_owned()];
+    let mut cells = vec![line.budget.name.clone()];
     let counts = [line.budget.num_seen, num_rejected(line), num_filtered(line), line.budget.num_duplicates()];
     cells.extend(counts.map(count));
     cells.push(count(line.budget.available.num_samples));
