@@ -1,7 +1,7 @@
 //! LongLLaVA's third stage at its published size, over a generated index of three million records: what is asked for is
 //! drawn, packing loses nothing, and the released packer would have lost samples.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,7 +1,7 @@
 //! What is drawn from a generated index, and how it is ordered and packed, does not change from version to version: it
 //! determines the bytes of datasets. A digest that must change here changes every dataset that uses the feature.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod support;
 

@@ -1,6 +1,6 @@
 //! Tables that manyframe defines: what is written is read back, the same rows are the same bytes, and damage is an error.
 
-#![expect(clippy::unwrap_used, reason = "a table that cannot be read fails the test")]
+#![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a table that cannot be read fails the test")]
 
 use std::fs::File;
 use std::io::Write;

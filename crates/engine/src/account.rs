@@ -211,7 +211,7 @@ mod tests {
         FinishedTask { report: TaskReport { id: 0, layout: None, shards: Vec::new(), outcomes, num_reused: 0 }, shard }
     }
 
-    fn account<'a>(tasks: &'a [FinishedTask], num_seen: u64) -> Account<'a> {
+    fn account(tasks: &[FinishedTask], num_seen: u64) -> Account<'_> {
         let outcomes: Vec<_> = tasks.iter().flat_map(locate_outcomes).collect();
         let budget = SourceBudget { num_seen, ..SourceBudget::default() };
         let source = SourceSummary { budget, ..SourceSummary::default() };
