@@ -115,7 +115,11 @@ fn specifications_that_cannot_work_are_refused() {
     };
     assert_eq!(opened(vec![file("a"), file("b")], SourceOptions::default()), None);
     assert!(opened(vec![], SourceOptions::default()).unwrap().contains("no annotation file"));
-    assert!(opened(vec![file("a"), file("a")], SourceOptions::default()).unwrap().contains("two annotation files named \"a\""));
+    assert!(
+        opened(vec![file("a"), file("a")], SourceOptions::default())
+            .unwrap()
+            .contains("two annotation files named \"a\"")
+    );
     let options = SourceOptions { fps: Some(0.0), ..SourceOptions::default() };
     assert!(opened(vec![file("a")], options).unwrap().contains("as configured"));
 }
