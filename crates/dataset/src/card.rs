@@ -66,7 +66,7 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
         total.cost.num_frames,
     )?;
     writeln!(card, "## Sources\n")?;
-    writeln!(card, "| source | kind | licence | seen | rejected | duplicates | not drawn | delivered |")?;
+    writeln!(card, "| source | kind | license | seen | rejected | duplicates | not drawn | delivered |")?;
     writeln!(card, "|---|---|---|--:|--:|--:|--:|--:|")?;
     for source in &manifest.sources {
         writeln!(
@@ -82,7 +82,7 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
             source.delivered.num_samples,
         )?;
     }
-    writeln!(card, "\nThe licences are those of the annotations; images and videos keep terms of their own.\n")?;
+    writeln!(card, "\nThe licenses are those of the annotations; images and videos keep terms of their own.\n")?;
     writeln!(card, "## Files\n")?;
     writeln!(card, "| path | what |\n|---|---|")?;
     writeln!(card, "| `manifest.json` | shards with sizes and digests, sources, totals, the pipeline file |")?;

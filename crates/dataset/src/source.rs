@@ -62,7 +62,7 @@ pub struct SourceSummary {
     /// What it offered and what was drawn.
     #[serde(flatten)]
     pub budget: SourceBudget,
-    /// The licence that the pipeline file states.
+    /// The license that the pipeline file states.
     pub license: String,
     /// Records left out because another one has the same text or images.
     pub num_duplicates: u64,

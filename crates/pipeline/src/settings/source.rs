@@ -65,7 +65,7 @@ pub struct SourceTable {
     /// The largest share of its records that may be rejected, such as `"0.5 %"`; beyond it `build` ends with exit code 3.
     /// Default: no limit.
     pub max_rejects: Option<Share>,
-    /// The licence under which it was published. Goes into the data card.
+    /// The license under which it was published. Goes into the data card.
     pub license: String,
     /// Settings of individual readers.
     #[serde(flatten)]
