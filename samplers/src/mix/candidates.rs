@@ -1,6 +1,6 @@
 //! The records of a share in the order in which they are drawn, and prefixes of that order.
 //!
-//! Nothing is sorted without need: a prefix is found by selection, and whole passes need no ranks at all.
+//! Nothing is sorted without need: a prefix is found by selection, and whole epochs need no ranks at all.
 
 use std::cmp::Ordering;
 
@@ -9,7 +9,7 @@ use manyframe_core::{IndexRow, rank};
 use super::error::MixError;
 use super::fair_sequence::FairSequence;
 use super::law::{Drawn, SourceShare, Stratify, StratumSplit};
-use super::target::Passes;
+use super::target::Epochs;
 
 /// A record that can be drawn.
 #[derive(Debug, Clone, Copy)]
@@ -69,17 +69,17 @@ impl<'a> EligibleRows<'a> {
         &self.rows[row]
     }
 
-    /// What these passes draw, ascending, and its units.
-    pub(super) fn draw(&self, passes: Passes) -> (Vec<Drawn>, u64) {
-        let num_whole = passes.num_whole;
+    /// What these epochs draw, ascending, and its units.
+    pub(super) fn draw(&self, epochs: Epochs) -> (Vec<Drawn>, u64) {
+        let num_whole = epochs.num_whole;
         let mut drawn = Vec::with_capacity(self.share.eligible.len().saturating_mul(num_whole as usize));
         for &row in &self.share.eligible {
             drawn.extend((0..num_whole).map(|repetition| Drawn { row, repetition }));
         }
         let mut achieved = self.available.saturating_mul(u64::from(num_whole));
-        if passes.rest > 0 {
+        if epochs.rest > 0 {
             let mut ordered = self.in_order();
-            let num_taken = self.prefix(&mut ordered, passes.rest);
+            let num_taken = self.prefix(&mut ordered, epochs.rest);
             for candidate in ordered.iter().take(num_taken) {
                 drawn.push(Drawn { row: candidate.row, repetition: num_whole });
                 achieved = achieved.saturating_add(candidate.amount);

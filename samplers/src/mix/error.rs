@@ -62,7 +62,7 @@ pub enum MixError {
     Repetitions {
         /// The source.
         name: String,
-        /// Passes over the source that the law requires.
+        /// Epochs of the source that the law requires.
         needed: f64,
     },
     /// The total is far beyond what the weighted sources have.

@@ -87,7 +87,7 @@ pub enum OnExhausted {
     /// Every record is drawn once, and the plan reports the shortfall.
     #[default]
     Stop,
-    /// Records are drawn again: as many whole passes as fit, then those of lowest rank. At most 1000 times.
+    /// Records are drawn again: as many whole epochs as fit, then those of lowest rank. At most 1000 times.
     Repeat,
     /// The plan fails.
     Error,

@@ -1,7 +1,7 @@
 //! Mixing laws: how much of each source is drawn, in records, tokens, images or frames, and which records these are.
 //!
 //! ```text
-//! share ──law──▶ target, in units ──order by rank, or by stratum──▶ whole passes + a prefix of the order ──▶ drawn
+//! share ──law──▶ target, in units ──order by rank, or by stratum──▶ whole epochs + a prefix of the order ──▶ drawn
 //! ```
 //!
 //! Each share has one order of its records, which neither its law nor another share changes, and every law takes a prefix
@@ -36,7 +36,7 @@ pub use law::{
 };
 
 use candidates::EligibleRows;
-use target::{Target, check_repetitions, passes, targets};
+use target::{Target, check_repetitions, epochs, targets};
 
 /// Draws the records of each share.
 ///
@@ -98,8 +98,8 @@ fn draw(candidates: &EligibleRows<'_>, target: Target) -> Result<DrawnShare, Mix
         check_repetitions(share, asked / available as f64)?;
         (false, replacement::draw(candidates, target.whole_units))
     } else {
-        let passes = passes(share, target, available)?;
-        (passes.is_short, candidates.draw(passes))
+        let epochs = epochs(share, target, available)?;
+        (epochs.is_short, candidates.draw(epochs))
     };
     let difference = if is_short {
         Difference::Exhausted

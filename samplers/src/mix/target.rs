@@ -1,4 +1,4 @@
-//! From laws to targets: how many units each share must provide, and in how many passes over its source.
+//! From laws to targets: how many units each share must provide, and in how many epochs of it.
 //!
 //! It looks at what the sources have in total, never at a single record.
 
@@ -15,9 +15,9 @@ pub(super) struct Target {
     pub(super) whole_units: u64,
 }
 
-/// A target as passes over a source.
+/// A target as epochs of a source.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Passes {
+pub(super) struct Epochs {
     /// How often every record is drawn.
     pub(super) num_whole: u32,
     /// Units of the prefix that is drawn once more. Less than the source has.
@@ -64,17 +64,17 @@ pub(super) fn targets(shares: &[SourceShare], available: &[u64], total: MixTotal
     shares.iter().zip(available).map(target).collect()
 }
 
-/// The passes over a source with `available` units that come closest to a target.
-pub(super) fn passes(share: &SourceShare, target: Target, available: u64) -> Result<Passes, MixError> {
-    let once = Passes { num_whole: 1, rest: 0, is_short: false };
+/// The epochs of a source with `available` units that come closest to a target.
+pub(super) fn epochs(share: &SourceShare, target: Target, available: u64) -> Result<Epochs, MixError> {
+    let once = Epochs { num_whole: 1, rest: 0, is_short: false };
     let units = target.whole_units;
     match share.law {
         Law::All => return Ok(once),
-        Law::Repeat(factor) => return Ok(passes_of_factor(factor, available)),
+        Law::Repeat(factor) => return Ok(epochs_of_factor(factor, available)),
         Law::Take(_) | Law::Weight(_) => {}
     }
     if units < available || units == 0 {
-        return Ok(Passes { num_whole: 0, rest: units, is_short: false });
+        return Ok(Epochs { num_whole: 0, rest: units, is_short: false });
     }
     if units == available {
         return Ok(once);
@@ -85,11 +85,11 @@ pub(super) fn passes(share: &SourceShare, target: Target, available: u64) -> Res
         }
         OnExhausted::Repeat if available > 0 => match u32::try_from(units / available) {
             Ok(num_whole) if num_whole < MAX_REPETITIONS => {
-                Ok(Passes { num_whole, rest: units % available, is_short: false })
+                Ok(Epochs { num_whole, rest: units % available, is_short: false })
             }
             _ => Err(MixError::Repetitions { name: share.name.clone(), needed: units as f64 / available as f64 }),
         },
-        OnExhausted::Stop | OnExhausted::Repeat => Ok(Passes { is_short: true, ..once }),
+        OnExhausted::Stop | OnExhausted::Repeat => Ok(Epochs { is_short: true, ..once }),
     }
 }
 
@@ -101,10 +101,10 @@ pub(super) fn check_repetitions(share: &SourceShare, times: f64) -> Result<(), M
     Ok(())
 }
 
-fn passes_of_factor(factor: f64, available: u64) -> Passes {
+fn epochs_of_factor(factor: f64, available: u64) -> Epochs {
     let rest = (factor.fract() * available as f64).round() as u64;
     let (more, rest) = if rest >= available && factor.fract() > 0.5 { (1, 0) } else { (0, rest) };
-    Passes { num_whole: factor as u32 + more, rest, is_short: false }
+    Epochs { num_whole: factor as u32 + more, rest, is_short: false }
 }
 
 fn checked_factor(share: &SourceShare, value: f64) -> Result<f64, MixError> {
