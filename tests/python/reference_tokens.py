@@ -8,7 +8,7 @@ datasets with its template; neither the column `prompt` nor `label_spans` is rea
 * A turn of the user is `<|startoftext|><|User|>\\n`, text, `\\n`; one of the assistant is `<|startoftext|><|Assistant|>\\n`,
   answer, `<|endoftext|>`. A system text opens the first turn of the user. A document, which is one turn of the assistant by
   itself, is `<|startoftext|>`, text, `<|endoftext|>`.
-* The prompt is split at `<image>`; each chunk is tokenised on its own. An image is the id -200.
+* The prompt is split at `<image>`; each chunk is tokenized on its own. An image is the id -200.
 * The loss falls on answers and their end tokens; every other label is -100. A token is trained if a character of it is.
 
 Prints how many samples were compared and how many differ; exits with 1 if one does.

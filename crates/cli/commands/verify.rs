@@ -23,7 +23,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
     }
-    if let Some(obstacle) = &found.not_tokenised {
+    if let Some(obstacle) = &found.not_tokenized {
         text.push_str(&format!(
             "token ids and labels were not compared with the prompts: {obstacle}\n\
              (--set NAME=PATH sets a variable of the pipeline file)\n"
@@ -35,7 +35,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
         count(found.num_shards),
         count(found.num_samples),
         count(found.num_images),
-        count(found.num_tokenised),
+        count(found.num_tokenized),
         count(found.num_records),
     ));
     output::print(&text)?;

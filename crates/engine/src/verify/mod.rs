@@ -30,9 +30,9 @@ pub struct Verification {
     /// Images decoded.
     pub num_images: u64,
     /// Samples whose token ids and labels were computed again and compared.
-    pub num_tokenised: u64,
+    pub num_tokenized: u64,
     /// Why token ids and labels could not be compared although there are some, such as a missing tokenizer.
-    pub not_tokenised: Option<String>,
+    pub not_tokenized: Option<String>,
     /// Records in the ledger.
     pub num_records: u64,
 }
@@ -150,8 +150,8 @@ impl ShardVerifier<'_> {
         found.num_samples += 1;
         found.num_images += checked.num_images as u64;
         match self.tokens.obstacle() {
-            Some(obstacle) if checked.has_tokens => found.not_tokenised = Some(obstacle.to_owned()),
-            _ => found.num_tokenised += u64::from(checked.has_tokens),
+            Some(obstacle) if checked.has_tokens => found.not_tokenized = Some(obstacle.to_owned()),
+            _ => found.num_tokenized += u64::from(checked.has_tokens),
         }
         let (path, id) = (shard.path, checked.id);
         for fault in &checked.faults {

@@ -256,7 +256,7 @@ proptest! {
     }
 
     #[test]
-    fn labels_are_those_of_tokenising_up_to_each_end_of_an_answer(case in case()) {
+    fn labels_are_those_of_tokenizing_up_to_each_end_of_an_answer(case in case()) {
         let formatter = case.formatter();
         let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
         let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
