@@ -1,7 +1,7 @@
 //! Mamba's causal depthwise convolution followed by SiLU (arXiv 2312.00752), over packed samples.
 //!
-//! `yₜ = silu(bias + Σₖ weightₖ·xₜ₋ₖ)` for k from 0 to K − 1: a token sees itself and the K − 1 tokens before it, as far as they
-//! belong to its sample.
+//! `yₜ = silu(bias + Σₖ wₖ·xₜ₋ₖ)` for k from 0 to K − 1, where w₀ is the last tap: a token sees itself and the K − 1 tokens before
+//! it, as far as they belong to its sample.
 
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use rayon::prelude::*;
@@ -115,11 +115,7 @@ impl ConvValues<'_> {
         let num_taps = self.weight.len() / num_channels;
         let taps: Vec<Vec<f32>> =
             (0..num_taps).map(|tap| self.weight.iter().skip(tap).step_by(num_taps).copied().collect()).collect();
-        // For each token, the number of tokens of its sample before it.
-        let mut num_earlier = Vec::with_capacity(window.num_tokens());
-        for (tokens, num_before) in window.samples() {
-            num_earlier.extend((num_before..).take(tokens.len()));
-        }
+        let num_earlier: Vec<usize> = window.num_earlier().collect();
         outputs.par_chunks_mut(TOKENS_PER_STEP * num_channels).enumerate().for_each(|(step, rows)| {
             let first_token = step * TOKENS_PER_STEP;
             let step = ConvStep { inputs: self, taps: &taps, num_earlier: &num_earlier, first_token, rows };
@@ -134,6 +130,7 @@ struct ConvStep<'a> {
     inputs: &'a ConvValues<'a>,
     /// Weights by tap, then by channel.
     taps: &'a [Vec<f32>],
+    /// For each token of the window, the tokens of its sample before it.
     num_earlier: &'a [usize],
     first_token: usize,
     rows: &'a mut [f32],

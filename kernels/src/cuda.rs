@@ -129,7 +129,8 @@ fn scan_of<T: KernelType>(arguments: &ScanArguments<'_>) -> Result<CudaStorage> 
     }
     let device = u.0.device().clone();
     let num_tokens = window.num_tokens();
-    let is_first = device.clone_htod(&sample_starts(window))?;
+    let is_first: Vec<u8> = window.num_earlier().map(|num_earlier| u8::from(num_earlier == 0)).collect();
+    let is_first = device.clone_htod(&is_first)?;
     let inputs = [view::<T>(u)?, view::<T>(dt)?, view::<T>(z)?];
     let held = held.each_ref().map(Tensor::storage_and_layout);
     let held = held.iter().map(view_f32).collect::<Result<Vec<_>>>()?;
@@ -154,15 +155,6 @@ fn scan_of<T: KernelType>(arguments: &ScanArguments<'_>) -> Result<CudaStorage> 
     Ok(CudaStorage { slice: CudaStorageSlice::F32(out), device })
 }
 
-/// For each token of a window, 1 if it is the first of its sample.
-fn sample_starts(window: &TokenWindow) -> Vec<u8> {
-    let mut is_first = Vec::with_capacity(window.num_tokens());
-    for (tokens, num_before) in window.samples() {
-        is_first.extend(tokens.clone().map(|token| u8::from(token == tokens.start && num_before == 0)));
-    }
-    is_first
-}
-
 pub(crate) fn convolve(arguments: &ConvArguments<'_>) -> Result<CudaStorage> {
     let [x, _] = arguments.inputs;
     by_type!(x.0.dtype(), convolve_of(arguments))
@@ -174,11 +166,8 @@ fn convolve_of<T: KernelType>(arguments: &ConvArguments<'_>) -> Result<CudaStora
     let device = x.0.device().clone();
     let (num_channels, num_taps) = weight.dims2()?;
     let num_tokens = window.num_tokens();
-    let mut num_earlier = Vec::with_capacity(num_tokens);
-    for (tokens, num_before) in window.samples() {
-        // No tap looks further back than there are taps.
-        num_earlier.extend((num_before..).take(tokens.len()).map(|earlier| earlier.min(num_taps) as u32));
-    }
+    // No tap looks further back than there are taps.
+    let num_earlier: Vec<u32> = window.num_earlier().map(|num_earlier| num_earlier.min(num_taps) as u32).collect();
     let num_earlier = device.clone_htod(&num_earlier)?;
     let inputs = [view::<T>(x)?, view::<T>(history)?];
     let held = [weight, bias].map(Tensor::storage_and_layout);

@@ -109,6 +109,11 @@ impl TokenWindow {
             (range, if index == 0 { self.num_before } else { 0 })
         })
     }
+
+    /// For each token of the window, the tokens of its sample before it; 0 for the first token of a sample.
+    pub(crate) fn num_earlier(&self) -> impl Iterator<Item = usize> {
+        self.samples().flat_map(|(tokens, num_before)| (num_before..).take(tokens.len()))
+    }
 }
 
 #[cfg(test)]
@@ -123,6 +128,7 @@ mod tests {
         assert_eq!(packing.ends(), [3, 8, 10]);
         let window = packing.window(5..9);
         assert_eq!((window.start(), window.num_before(), window.lengths()), (5, 2, &[3, 1][..]));
+        assert_eq!(window.num_earlier().collect::<Vec<_>>(), [2, 3, 4, 0]);
         assert_eq!(window.num_open(), 1);
         assert_eq!(packing.window(4..6).num_open(), 3);
         assert_eq!(window.samples().collect::<Vec<_>>(), [(0..3, 2), (3..4, 0)]);

@@ -52,7 +52,7 @@ impl ScanValues<'_> {
         let is_continued = window.num_before() > 0;
         let first_channels = (0..num_channels).step_by(LANES);
         let mut blocks: Vec<_> = first_channels.map(|first| ChannelBlock::new(self, first, is_continued)).collect();
-        let is_first = sample_starts(window);
+        let is_first: Vec<bool> = window.num_earlier().map(|num_earlier| num_earlier == 0).collect();
         for (step, rows) in outputs.chunks_mut(TOKENS_PER_STEP * num_channels).enumerate() {
             let first_token = step * TOKENS_PER_STEP;
             let last_token = first_token + rows.len() / num_channels;
@@ -75,15 +75,6 @@ impl ScanValues<'_> {
         }
         result
     }
-}
-
-/// For each token of a window, whether it is the first of its sample.
-fn sample_starts(window: &TokenWindow) -> Vec<bool> {
-    let mut is_first = vec![false; window.num_tokens()];
-    for (tokens, num_before) in window.samples() {
-        is_first[tokens.start] = num_before == 0;
-    }
-    is_first
 }
 
 /// Neighbouring channels that one thread carries through time.
@@ -139,6 +130,7 @@ fn lanes_of(values: &[f32], first: usize, width: usize) -> [f32; LANES] {
 struct BlockScan<'a> {
     block: &'a mut ChannelBlock,
     inputs: &'a ScanValues<'a>,
+    /// For each token of the window, whether it is the first of its sample.
     is_first: &'a [bool],
     first_token: usize,
     last_token: usize,
