@@ -20,7 +20,7 @@ pub(crate) struct PromptTokenizer {
     images: memmem::Finder<'static>,
 }
 
-/// The loss of a prompt: where it falls, and what the label of a newline that ends an answer is.
+/// The loss of a prompt: where it is computed, and the label of a newline that ends an answer.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct LabelRules<'a> {
     /// Characters of the prompt (first, one past last), in order and disjoint.

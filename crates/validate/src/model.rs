@@ -102,7 +102,7 @@ impl HybridModel {
         self.tower.as_ref()
     }
 
-    /// What sequences for this model are laid out with.
+    /// The sizes that sequences for this model are laid out with.
     pub fn sequence_sizes(&self) -> SequenceSizes {
         SequenceSizes { tokens_per_image: self.options.image_tokens.num_tokens(), vocab_size: self.vocab_size }
     }

@@ -73,7 +73,7 @@ impl Unusable {
     }
 }
 
-/// What a model makes of token ids.
+/// The sizes of a model that decide how a sample is laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SequenceSizes {
     /// Tokens of an image.

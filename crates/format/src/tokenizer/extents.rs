@@ -34,7 +34,7 @@ struct PieceExtent {
 
 #[derive(Debug, Clone, Copy)]
 enum ExtentUnit {
-    /// This many characters. U+2581 also stands for a space.
+    /// This many characters. U+2581 represents a space.
     Chars(usize),
     /// One byte of a character.
     Byte,
@@ -109,8 +109,8 @@ mod tests {
     ];
 
     fn spans(ids: &[u32], prefix: &str, text: &str) -> Vec<(usize, usize)> {
-        let spans = Extents::from_pieces(PIECES);
-        spans.spans(ids, PrefixedText { prefix, text }).map(|span| (span.start, span.end)).collect()
+        let extents = Extents::from_pieces(PIECES);
+        extents.spans(ids, PrefixedText { prefix, text }).map(|span| (span.start, span.end)).collect()
     }
 
     #[test]
