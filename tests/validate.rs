@@ -56,7 +56,7 @@ fn what_a_policy_forbids_is_an_exit_code() {
 }
 
 #[test]
-fn a_model_that_is_none_is_wrong_use() {
+fn a_directory_without_a_model_is_a_usage_error() {
     let workshop = workshop();
     let (dataset, model) = (workshop.text("out"), workshop.path("model"));
     fs::create_dir(&model).unwrap();

@@ -11,7 +11,7 @@ use manyframe_validate::ValidateError;
 /// Failed; trying again may help.
 pub(crate) const FAILED: u8 = 1;
 /// Usage error, or a mistake in the pipeline file; trying again will not help. clap uses the same code.
-pub(crate) const WRONG_USE: u8 = 2;
+pub(crate) const USAGE_ERROR: u8 = 2;
 /// Built, but a source is over its error budget.
 pub(crate) const OVER_BUDGET: u8 = 3;
 /// Validation failed: a measure exceeds a policy limit.
@@ -29,7 +29,7 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(EngineError::Invalid { .. }) = error.downcast_ref() {
         return ExitCode::from(OVER_LIMIT);
     }
-    ExitCode::from(if is_wrong_use(error) { WRONG_USE } else { FAILED })
+    ExitCode::from(if is_usage_error(error) { USAGE_ERROR } else { FAILED })
 }
 
 fn pipeline_error(error: &anyhow::Error) -> Option<&PipelineError> {
@@ -46,7 +46,7 @@ fn plan_error(error: &anyhow::Error) -> Option<&PlanError> {
     }
 }
 
-fn is_wrong_use(error: &anyhow::Error) -> bool {
+fn is_usage_error(error: &anyhow::Error) -> bool {
     let may_be_retried = if let Some(error) = error.downcast_ref::<EngineError>() {
         error.may_be_retried()
     } else if let Some(error) = error.downcast_ref::<PlanError>() {
@@ -56,7 +56,7 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
     } else if let Some(error) = error.downcast_ref::<ValidateError>() {
         error.may_be_retried()
     } else {
-        !error.is::<WrongUse>() && !matches!(error.downcast_ref(), Some(DatasetError::NotADataset { .. }))
+        !error.is::<UsageError>() && !matches!(error.downcast_ref(), Some(DatasetError::NotADataset { .. }))
     };
     !may_be_retried
 }
@@ -64,7 +64,7 @@ fn is_wrong_use(error: &anyhow::Error) -> bool {
 /// A request that no retry can satisfy.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub(crate) struct WrongUse(pub(crate) String);
+pub(crate) struct UsageError(pub(crate) String);
 
 #[cfg(test)]
 mod tests {
@@ -75,19 +75,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_a_retry_cannot_mend_is_wrong_use() {
+    fn what_a_retry_cannot_mend_is_a_usage_error() {
         let missing = EngineError::NoSuchTask { task: 7, last: 2 };
-        assert!(is_wrong_use(&missing.into()));
-        assert!(is_wrong_use(&WrongUse("no".to_owned()).into()));
-        assert!(is_wrong_use(&DatasetError::NotADataset { path: "x".into(), detail: String::new() }.into()));
+        assert!(is_usage_error(&missing.into()));
+        assert!(is_usage_error(&UsageError("no".to_owned()).into()));
+        assert!(is_usage_error(&DatasetError::NotADataset { path: "x".into(), detail: String::new() }.into()));
         let full = EngineError::File(FileError::write("x")(io::ErrorKind::StorageFull.into()));
-        assert!(!is_wrong_use(&full.into()));
-        assert!(!is_wrong_use(&anyhow::anyhow!("cannot start worker threads")));
+        assert!(!is_usage_error(&full.into()));
+        assert!(!is_usage_error(&anyhow::anyhow!("cannot start worker threads")));
     }
 
     #[test]
     fn causes_keep_their_verdict_below_a_context() {
         let error = anyhow::Error::from(EngineError::NoSuchTask { task: 7, last: 2 }).context("while planning");
-        assert!(is_wrong_use(&error));
+        assert!(is_usage_error(&error));
     }
 }

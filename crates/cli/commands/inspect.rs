@@ -66,7 +66,7 @@ fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
             arguments.dataset.display(),
             row.id
         );
-        return Err(exit::WrongUse(message).into());
+        return Err(exit::UsageError(message).into());
     };
     let written = arguments.images.as_deref().map(|directory| write_images(directory, &sample)).transpose()?;
     if arguments.json {

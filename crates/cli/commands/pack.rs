@@ -44,7 +44,7 @@ pub(super) fn forecasts(
     let cluster = |&num_gpus: &u32| {
         let degree = layout.degree();
         let message = format!("{num_gpus} GPUs cannot be divided into sequence-parallel groups of {degree}");
-        Cluster::of_gpus(num_gpus, layout).ok_or_else(|| exit::WrongUse(message).into())
+        Cluster::of_gpus(num_gpus, layout).ok_or_else(|| exit::UsageError(message).into())
     };
     let clusters = arguments.ranks.iter().map(cluster).collect::<Result<Vec<_>>>()?;
     Ok(forecast(sequences, &clusters))

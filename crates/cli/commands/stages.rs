@@ -29,7 +29,9 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     // In one file, an override of an unknown setting is an error; in a folder, at least one stage must know it.
     match overrides.iter().find(|set| !stages.iter().any(|stage| stage.overrides.contains(set))) {
         None => Ok(stages),
-        Some(set) => Err(exit::WrongUse(format!("no stage of {} has a setting {:?}", path.display(), set.key)).into()),
+        Some(set) => {
+            Err(exit::UsageError(format!("no stage of {} has a setting {:?}", path.display(), set.key)).into())
+        }
     }
 }
 

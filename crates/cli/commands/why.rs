@@ -72,7 +72,7 @@ pub(super) fn find_one(dataset: &DatasetReader, id: &str) -> Result<LedgerRow> {
         return Ok(row.clone());
     }
     match rows.as_slice() {
-        [] => Err(exit::WrongUse(format!(
+        [] => Err(exit::UsageError(format!(
             "no record matches {id:?}; expected a record id, a prefix of at least 6 hex digits, or an upstream id"
         ))
         .into()),
@@ -82,7 +82,7 @@ pub(super) fn find_one(dataset: &DatasetReader, id: &str) -> Result<LedgerRow> {
                 several.iter().take(MOST_SHOWN).map(|row| format!("\n  {}  {}  {}", row.id, row.source, row.origin));
             let more = if several.len() > MOST_SHOWN { "\n  …" } else { "" };
             let list: String = shown.collect();
-            Err(exit::WrongUse(format!("more than one record matches {id:?}:{list}{more}")).into())
+            Err(exit::UsageError(format!("more than one record matches {id:?}:{list}{more}")).into())
         }
     }
 }
