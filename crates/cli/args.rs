@@ -84,7 +84,7 @@ pub(crate) enum Command {
 
 #[derive(Debug, Args)]
 pub(crate) struct CheckArguments {
-    /// Pipeline files, or folders of them.
+    /// Pipeline files, or directories of them.
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
@@ -108,11 +108,11 @@ pub(crate) struct Threads {
 
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArguments {
-    /// The pipeline file, or a folder of pipeline files: stages, each of which is built after those that it refers to.
+    /// The pipeline file, or a directory of pipeline files: stages, each of which is built after those that it refers to.
     #[arg(value_name = "FILE")]
     pub(crate) file: PathBuf,
-    /// Directory of the dataset; replaces the one in the file. For a folder: the directory that holds the datasets of all
-    /// stages. Work in progress is kept beside the dataset, in a directory with the suffix `.work`.
+    /// Directory of the dataset; replaces the one in the file. If FILE is a directory: the one that holds the datasets of
+    /// all stages. Work in progress is kept beside the dataset, in a directory with the suffix `.work`.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]

@@ -2,7 +2,7 @@
 """Writes small random models and what transformers computes with them: the references of `manyframe-validate`.
 
 Usage: make_golden.py OUT [--seed N] [--fresh]
-Each folder of OUT gets config.json, model.safetensors and expected.safetensors; `pictures` gets what Pillow makes of images.
+Each directory in OUT gets config.json, model.safetensors and expected.safetensors; `pictures` gets what Pillow makes of images.
 Without --fresh: the shapes that are committed under tests/golden/models (seed 0). With --fresh: other shapes, drawn by the seed.
 Needs torch, transformers, safetensors, Pillow.
 """

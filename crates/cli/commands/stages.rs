@@ -1,4 +1,4 @@
-//! A pipeline file, or a folder of them: the stages of a training recipe, each after those that it refers to.
+//! A pipeline file, or a directory of them: the stages of a training recipe, each after those that it refers to.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub(super) struct Stage {
     pub(super) overrides: Vec<Override>,
 }
 
-/// The stages of a file or folder, in build order.
+/// The stages of a file or directory, in build order.
 pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     if !path.is_dir() {
         return Ok(vec![Stage { path: path.to_owned(), overrides: overrides.to_vec() }]);
@@ -26,7 +26,7 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
         Ok(Stage { path, overrides })
     });
     let stages = stages.collect::<Result<Vec<Stage>>>()?;
-    // In one file, an override of an unknown setting is an error; in a folder, at least one stage must know it.
+    // In one file, an override of an unknown setting is an error; in a directory, at least one stage must know it.
     match overrides.iter().find(|set| !stages.iter().any(|stage| stage.overrides.contains(set))) {
         None => Ok(stages),
         Some(set) => {
@@ -43,7 +43,7 @@ pub(super) fn list_for_check(path: &Path, num_files: usize, overrides: &[Overrid
     Ok(vec![Stage { path: path.to_owned(), overrides: manyframe_pipeline::overrides_for(path, overrides)? }])
 }
 
-/// The stages of the arguments in build order, with `--output` applied if they are a folder.
+/// The stages of the arguments in build order, with `--output` applied if they are a directory.
 pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> {
     let mut overrides = arguments.overrides.set.clone();
     if let Some(output) = arguments.output.as_ref().filter(|_| arguments.file.is_dir()) {

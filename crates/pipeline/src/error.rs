@@ -11,19 +11,19 @@ pub enum PipelineError {
     /// The pipeline file has errors. All of them are listed.
     #[error("{} in the pipeline file", count_errors(.0.len()))]
     Invalid(Vec<Problem>),
-    /// A pipeline file, or a folder of them, cannot be read.
+    /// A pipeline file, or a directory of them, cannot be read.
     #[error("cannot read {path:?}")]
     Read {
-        /// The file or folder.
+        /// The file or directory.
         path: PathBuf,
         /// The cause.
         source: io::Error,
     },
-    /// A folder contains no pipeline file.
-    #[error("{folder:?} contains no pipeline file (*.toml)")]
+    /// A directory contains no pipeline file.
+    #[error("{directory:?} contains no pipeline file (*.toml)")]
     NoStages {
-        /// The folder.
-        folder: PathBuf,
+        /// The directory.
+        directory: PathBuf,
     },
     /// Pipeline files refer to one another in a cycle, so none of them can be built first.
     #[error("these pipeline files depend on each other in a cycle: {files:?}")]

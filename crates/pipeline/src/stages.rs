@@ -98,20 +98,20 @@ fn in_file(problems: Vec<Problem>, path: &Path) -> PipelineError {
     PipelineError::Invalid(problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect())
 }
 
-/// The pipeline files of a folder, each after those that it names, otherwise by name.
+/// The pipeline files of a directory, each after those that it names, otherwise by name.
 ///
 /// # Errors
 ///
 /// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they refer to each other in a
 /// cycle, and those of [`read`].
-pub fn list_stages(folder: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
-    let entries = std::fs::read_dir(folder).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let entries = entries.map_err(|source| PipelineError::Read { path: folder.to_owned(), source })?;
+pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
+    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| PipelineError::Read { path: directory.to_owned(), source })?;
     let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
     files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
     files.sort();
     if files.is_empty() {
-        return Err(PipelineError::NoStages { folder: folder.to_owned() });
+        return Err(PipelineError::NoStages { directory: directory.to_owned() });
     }
     let mut waiting = Vec::new();
     for path in files {

@@ -21,7 +21,7 @@ fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok()
 }
 
-/// Models with the outputs of transformers: the committed ones, and those in the folder that `make parity` fills.
+/// Models with the outputs of transformers: the committed ones, and those in the directory that `make parity` fills.
 pub(crate) fn references() -> Vec<PathBuf> {
     let folders = [Some(root().join("tests/golden/models")), variable("MANYFRAME_PARITY").map(PathBuf::from)];
     let mut models: Vec<PathBuf> = folders
@@ -33,7 +33,7 @@ pub(crate) fn references() -> Vec<PathBuf> {
     models
 }
 
-/// A folder of further references beside the workspace; without it, the test says that it is skipped.
+/// A directory of further references beside the workspace; without it, the test says that it is skipped.
 pub(crate) fn shared() -> Option<PathBuf> {
     let folder = variable("MANYFRAME_SHARED").map_or_else(|| root().join("../shared"), PathBuf::from);
     let parity = folder.join("parity");

@@ -1,4 +1,4 @@
-"""Makes the files of this folder with the sentencepiece and tokenizers packages: `python make.py`.
+"""Makes the files of this directory with the sentencepiece and tokenizers packages: `python make.py`.
 
 Two tiny BPE models of the shapes in use, trained on sentences that this script puts together:
   jamba.model   no prefix, single digits, runs of spaces, start and end tokens, a user-defined comma

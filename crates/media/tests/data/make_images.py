@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the image fixtures of this folder, and what Pillow decodes from them.
+"""Makes the image fixtures of this directory, and what Pillow decodes from them.
 
 Usage: python3 make_images.py images/      (needs Pillow; the committed files were made with Pillow 13.0.0)
 

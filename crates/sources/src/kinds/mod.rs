@@ -1,7 +1,7 @@
 //! The kinds of sources: one file per upstream dataset, which knows its fields and what they mean.
 //!
 //! A reader makes a draft from the fields of a record. What datasets share (shapes of conversations, placement of
-//! visuals, checks) is outside this folder.
+//! visuals, checks) is outside this directory.
 //!
 //! **To add a dataset:** a file here with a `READER`, its `mod`, and its line in the list below. The pipeline schema
 //! follows.

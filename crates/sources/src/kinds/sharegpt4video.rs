@@ -8,7 +8,7 @@
 //! * The caption with `idx` −1 (a string or a number) is that of the whole video; the others are of key frames.
 //!   The option `captions` chooses, `questions` sets the question. A record without the chosen caption is rejected.
 //! * `video_path` begins with the collection (`panda/`, `pexels/` …), and `zip_folder` names the archive that has it:
-//!   use the archives, or the folders they are unpacked to, as media roots.
+//!   use the archives, or the directories they are unpacked to, as media roots.
 //! * Records with `conversations` are in LLaVA's format, with `video` or `image`.
 
 use std::borrow::Cow;

@@ -57,8 +57,8 @@ struct TensorLocation {
 const MAX_LISTED: usize = 200;
 
 impl Checkpoint {
-    /// Opens the model in a directory: `config.json` and safetensors files. The vision tower is among them, in a folder
-    /// `vision_tower`, or absent. Only configurations and headers are read.
+    /// Opens the model in a directory: `config.json` and safetensors files. The vision tower is among them, in the
+    /// subdirectory `vision_tower`, or absent. Only configurations and headers are read.
     ///
     /// # Errors
     ///

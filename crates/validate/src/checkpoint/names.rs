@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | `model.layers.0…`, `lm_head.weight` | the same | the same, or after `language_model.` |
 //! | `projector.0.weight`, `projector.2.weight` | `multi_modal_projector.linear_1.weight` … | `model.mm_projector.0.weight` … |
-//! | `vision.encoder…` | `vision_model.encoder…`, or `encoder…` in the folder `vision_tower` | `model.vision_tower.vision_tower.vision_model.encoder…` |
+//! | `vision.encoder…` | `vision_model.encoder…`, or `encoder…` in `vision_tower/` | `model.vision_tower.vision_tower.vision_model.encoder…` |
 
 /// What a file holds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

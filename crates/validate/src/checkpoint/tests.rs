@@ -111,7 +111,7 @@ fn all_differences_from_the_configuration_are_listed_together() {
 fn a_tower_may_be_stored_in_a_folder_of_its_own() {
     let (_parent, directory) = written_model();
     let whole = Checkpoint::open(&directory).unwrap();
-    // The same tensors in three files: language model, projector, and tower in a separate folder.
+    // The same tensors in three files: language model, projector, and tower in a separate directory.
     let bytes = fs::read(directory.join(files::SINGLE_FILE)).unwrap();
     let tensors = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     let split = tempfile::tempdir().unwrap();

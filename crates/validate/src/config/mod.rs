@@ -18,7 +18,7 @@ use crate::error::ValidateError;
 
 /// Name of a configuration file.
 pub(crate) const CONFIG_FILE: &str = "config.json";
-/// Folder of a vision tower that is stored apart from its language model.
+/// Directory of a vision tower that is stored apart from its language model.
 pub(crate) const VISION_DIR: &str = "vision_tower";
 
 /// A whole model: a language model, and a vision tower with its projector unless the model is text-only.
@@ -27,7 +27,7 @@ pub struct ModelConfig {
     /// The language model.
     #[serde(flatten)]
     pub language: JambaConfig,
-    /// The vision tower. Default: none, or the one in the folder `vision_tower`.
+    /// The vision tower. Default: none, or the one in the subdirectory `vision_tower`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub vision_config: Option<VisionConfig>,
     /// The hidden state of the tower that the projector takes; negative numbers count from the last. Default: −2.
@@ -44,7 +44,7 @@ fn select_layer() -> i64 {
 }
 
 impl ModelConfig {
-    /// Reads `config.json` in a model's directory, and the one in its folder `vision_tower` if it has one.
+    /// Reads `config.json` in a model's directory, and the one in its subdirectory `vision_tower` if it has one.
     ///
     /// # Errors
     ///
