@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manyframe_core::{Digest, Layout, RecordId, Sample, SampleTokens};
+use manyframe_core::{Digest, Layout, Message, RecordId, Sample, SampleTokens, SampleVisual};
 use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, ShardName, Status};
 use manyframe_format::{Formatter, VisualRange};
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
@@ -99,11 +99,12 @@ impl DatasetSamples {
         let formatter = self.formatter.as_ref().map_err(|detail| none(detail.clone()))?;
         formatter.encode(&sample.prompt, &sample.label_spans).map_err(|error| none(error.to_string()))
     }
+}
 
-    fn bare_tokens(&self, sample: &Sample) -> Option<u64> {
-        let visuals = sample.visuals.iter().map(VisualRange::from);
-        self.formatter.as_ref().ok()?.count_bare(&sample.messages, visuals).ok()
-    }
+/// The text tokens of a sample without its delimiters. 0 if its visuals are not where it says, so that the tokens of
+/// delimiters are not those that it states.
+fn bare_tokens(formatter: &Formatter, messages: &[Message], visuals: &[SampleVisual]) -> u64 {
+    formatter.count_bare(messages, visuals.iter().map(VisualRange::from)).unwrap_or(0)
 }
 
 impl SampleSource for DatasetSamples {
@@ -131,6 +132,7 @@ impl SampleSource for DatasetSamples {
             let limits = MediaLimits::default();
             sample.images.iter().filter_map(|image| decode_rgb(&image.bytes, &limits).ok()).collect()
         };
+        let formatter = self.formatter.as_ref().ok();
         Ok(ValidationSample {
             id: sample.id,
             source: sample.source.to_string(),
@@ -143,7 +145,45 @@ impl SampleSource for DatasetSamples {
                 delimiters: sample.cost.delimiter_tokens,
                 visual: sample.cost.visual_tokens,
             },
-            bare_tokens: self.bare_tokens(&sample),
+            bare_tokens: formatter.map(|formatter| bare_tokens(formatter, &sample.messages, &sample.visuals)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use manyframe_core::{Role, VisualKind};
+    use manyframe_format::{FormatSpec, Tokenizer};
+
+    use super::*;
+
+    #[test]
+    fn a_sample_with_a_misplaced_visual_has_no_bare_tokens() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
+        let formatter = Formatter::new(&FormatSpec::default(), Arc::new(Tokenizer::open(&path).unwrap())).unwrap();
+        let messages = [
+            Message { role: Role::User, content: "<img><image></img>\nred".into() },
+            Message { role: Role::Assistant, content: "cat".into() },
+        ];
+        let bare = |end| {
+            let visual = SampleVisual {
+                kind: VisualKind::Image,
+                message: 0,
+                start: 0,
+                end,
+                first_image: 0,
+                num_images: 1,
+                grid: None,
+                times_s: Vec::new(),
+                path: String::new(),
+                width_px: 1,
+                height_px: 1,
+            };
+            bare_tokens(&formatter, &messages, &[visual])
+        };
+        assert!(bare(19) > 0);
+        assert_eq!(bare(99), 0);
     }
 }
