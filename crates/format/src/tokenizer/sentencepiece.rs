@@ -37,13 +37,14 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     let proto = SentencePieceModel::from_slice(bytes).map_err(|source| file.unreadable(source))?;
     check_settings(&proto).map_err(unsupported)?;
     check_scores(&proto).map_err(unsupported)?;
+    let unknown_id = unknown_piece(&proto).map_err(unsupported)?;
     let mut definition = convert_sentencepiece(bytes).map_err(|source| file.unreadable(source))?;
     if definition.model.vocab().is_empty() {
         return Err(file.unreadable("it has no pieces"));
     }
     let prefix = if proto.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
     let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&proto)), prefix));
-    adapt(&mut definition, &proto);
+    adapt(&mut definition, &proto, unknown_id);
     let kitoken = Kitoken::from_definition(definition).map_err(|source| file.unreadable(source))?;
     let control = AddedTokens::new(control_pieces(&proto))?;
     let extents = Extents::from_pieces(pieces(&proto).map(|(_, text, kind)| (text, kind)));
@@ -141,6 +142,15 @@ fn check_scores(proto: &SentencePieceModel) -> Result<(), String> {
     }
 }
 
+/// The id of the unknown piece. Fails unless there is exactly one, as sentencepiece does.
+fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
+    let unknown: Vec<u32> = pieces(proto).filter(|(.., kind)| *kind == Type::Unknown).map(|(id, ..)| id).collect();
+    match unknown.as_slice() {
+        [id] => Ok(*id),
+        _ => Err(format!("has {} unknown pieces", unknown.len())),
+    }
+}
+
 /// Fails if there is a piece to which no merges lead: kitoken takes a word with its spelling for that piece,
 /// sentencepiece does not. Vocabularies that were trained have no such piece.
 fn check_pieces(proto: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
@@ -190,7 +200,7 @@ fn pairs(proto: &SentencePieceModel) -> PairTable {
 }
 
 /// Removes from kitoken's reading of the file what is done here, and corrects it where sentencepiece differs.
-fn adapt(definition: &mut Definition, proto: &SentencePieceModel) {
+fn adapt(definition: &mut Definition, proto: &SentencePieceModel, unknown_id: u32) {
     let config = &mut definition.config;
     // A text has its prefix before it reaches kitoken, so that a word can be tokenized by itself.
     config.normalization.retain(|step| !matches!(step, Normalization::Extend { .. }));
@@ -205,6 +215,8 @@ fn adapt(definition: &mut Definition, proto: &SentencePieceModel) {
         if special.kind == SpecialTokenKind::Unknown {
             // kitoken searches for the *surface* of the unknown token (" ⁇ ") in texts; sentencepiece does not.
             special.bytes = "\u{10FFFF}\u{10FFFE}".into();
+            // kitoken takes the id from the settings of the trainer, which need not be that of a piece.
+            special.id = unknown_id;
             if !config.fallback.contains(&Fallback::Bytes) {
                 config.processing = vec![Processing::Collapse { id: special.id }];
             }

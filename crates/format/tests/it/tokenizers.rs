@@ -97,6 +97,20 @@ fn a_damaged_model_never_panics() {
 }
 
 #[test]
+fn the_unknown_token_is_the_unknown_piece_whatever_the_trainer_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    // A second `trainer_spec` overrides fields of the first: `byte_fallback` is false, `unk_id` is 5000.
+    let trainer = [0x12, 7, 0x98, 0x02, 0, 0xC0, 0x02, 0x88, 0x27];
+    let model = [&fs::read(golden("jamba.model")).unwrap()[..], &trainer].concat();
+    std::io::copy(&mut &*model, &mut fs::File::create(&path).unwrap()).unwrap();
+    let tokenizer = Tokenizer::open(&path).unwrap();
+    let unknown = tokenizer.special("<|unk|>").unwrap();
+    let spans = tokenizer.encode_prompt_spans("The \u{10348}cat").unwrap();
+    assert!(spans.iter().any(|span| (span.id, span.start, span.end) == (unknown, 4, 8)), "{spans:?}");
+}
+
+#[test]
 fn a_tokenizer_is_shared_by_threads() {
     let tokenizer = tokenizer("jamba.model");
     let text = "The green cat stands behind 3 houses. ".repeat(40);
