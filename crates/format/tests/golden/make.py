@@ -4,7 +4,7 @@ Two tiny BPE models of the shapes in use, trained on sentences that this script 
   jamba.model   no prefix, single digits, runs of spaces, start and end tokens, a user-defined comma
   llama.model   a space before every text, as Llama and Mistral have it
   bytes.json    a byte-level tokenizer.json of Llama 3's shape
-and, for each, expected.json: texts with the ids that the package itself gives.
+and, for each, expected.json: texts with the ids from the package itself.
 Made with sentencepiece 0.2.3 and tokenizers 0.23.3.
 """
 
