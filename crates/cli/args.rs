@@ -252,7 +252,7 @@ pub(crate) enum SingleImageForm {
 }
 
 fn parse_layout(text: &str) -> Result<Layout, String> {
-    let found = Layout::ALL.into_iter().find(|layout| layout.as_str() == text);
+    let found = Layout::from_text(text);
     found.ok_or_else(|| format!("expected one of {}", Layout::ALL.map(Layout::as_str).join(", ")))
 }
 

@@ -91,11 +91,9 @@ typed_index! {
 ///
 /// Indexing panics outside the vector, as that of a slice does. It is meant for vectors that are made whole, with one
 /// item for each index that exists; an index from elsewhere is looked up with [`Self::get`].
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct IndexVec<I, T> {
     items: Vec<T>,
-    #[serde(skip)]
     index: PhantomData<fn(I) -> I>,
 }
 
@@ -151,11 +149,6 @@ impl<I: TypedIndex, T> IndexVec<I, T> {
     /// The items in order.
     pub fn iter(&self) -> std::slice::Iter<'_, T> {
         self.items.iter()
-    }
-
-    /// The items in order, to be changed.
-    pub fn iter_mut(&mut self) -> std::slice::IterMut<'_, T> {
-        self.items.iter_mut()
     }
 
     /// The items in order, each with its index.
@@ -217,30 +210,12 @@ impl<I: TypedIndex, T> FromIterator<T> for IndexVec<I, T> {
     }
 }
 
-impl<I, T> IntoIterator for IndexVec<I, T> {
-    type Item = T;
-    type IntoIter = std::vec::IntoIter<T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.items.into_iter()
-    }
-}
-
 impl<'a, I, T> IntoIterator for &'a IndexVec<I, T> {
     type Item = &'a T;
     type IntoIter = std::slice::Iter<'a, T>;
 
     fn into_iter(self) -> Self::IntoIter {
         self.items.iter()
-    }
-}
-
-impl<'a, I, T> IntoIterator for &'a mut IndexVec<I, T> {
-    type Item = &'a mut T;
-    type IntoIter = std::slice::IterMut<'a, T>;
-
-    fn into_iter(self) -> Self::IntoIter {
-        self.items.iter_mut()
     }
 }
 

@@ -17,6 +17,7 @@ mod record;
 mod reject;
 mod sample;
 mod signature;
+mod text_form;
 
 pub use contain::{contained, is_contained};
 pub use cost::{Cost, Total};

@@ -5,14 +5,11 @@
 //! webdataset/temporal/000003.tar       ShardPath: one file of the dataset; as the manifest writes it
 //! ```
 
-use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
-use manyframe_core::Layout;
+use manyframe_core::{Layout, text_form};
 use manyframe_shards::ShardFormat;
-use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The directory of shards that hold samples of several layouts.
 const MIXED: &str = "mixed";
@@ -60,7 +57,7 @@ impl ShardName {
         let (directory, digits) = text.split_once('/')?;
         let layout = match directory {
             MIXED => None,
-            _ => Some(Layout::ALL.into_iter().find(|layout| layout.as_str() == directory)?),
+            _ => Some(Layout::from_text(directory)?),
         };
         // Each name has exactly one spelling: no fewer digits, no more, and no sign.
         let is_padded = digits.len() == 6 || (digits.len() > 6 && !digits.starts_with('0'));
@@ -133,33 +130,7 @@ impl PartialOrd for ShardPath {
     }
 }
 
-macro_rules! as_text {
-    ($($name:ident: $pattern:literal),*) => {$(
-        impl Serialize for $name {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.collect_str(self)
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $name {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-            }
-        }
-
-        impl JsonSchema for $name {
-            fn schema_name() -> Cow<'static, str> {
-                stringify!($name).into()
-            }
-
-            fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern })
-            }
-        }
-    )*};
-}
-
-as_text!(
+text_form!(
     ShardName: "^[a-z]+/[0-9]{6,}$",
     ShardPath: "^[a-z]+/[a-z]+/[0-9]{6,}\\.[a-z]+$"
 );

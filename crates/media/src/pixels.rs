@@ -147,7 +147,7 @@ impl<'a> RgbView<'a> {
 }
 
 /// Number of bytes of an RGB image; `None` beyond the address space.
-pub(crate) fn num_rgb_bytes(width_px: u32, height_px: u32) -> Option<usize> {
+fn num_rgb_bytes(width_px: u32, height_px: u32) -> Option<usize> {
     (width_px as usize).checked_mul(height_px as usize)?.checked_mul(RGB_BYTES)
 }
 

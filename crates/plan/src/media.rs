@@ -150,13 +150,15 @@ impl SourceMedia {
     ///
     /// # Errors
     ///
-    /// If it is missing or not a video, has no frames to choose from, or on a storage error.
+    /// If this build cannot decode video, if the video is missing or not a video, if it has no frames to choose from, or on a
+    /// storage error.
     pub fn choose_frames(
         &self,
         subset: &str,
         medium: &MediaRef,
         sampling: &Sampling,
     ) -> Result<ChosenFrames, MediaError> {
+        video::ensure_enabled()?;
         let MediaLocation::Path(path) = &medium.location else {
             let detail = format!("{} is not a path to a video", medium.location.name());
             return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));

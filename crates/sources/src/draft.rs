@@ -38,7 +38,7 @@ pub(crate) enum DraftPart<'a> {
     Text(Cow<'a, str>),
     /// A medium that is named at its position in the text.
     Medium(MediaRef),
-    /// A part of the type of a medium that names none: the next medium of the record.
+    /// A part that is typed as a medium but names none: the next medium of the record.
     Placeholder(MediaKind),
 }
 

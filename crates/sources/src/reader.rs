@@ -16,7 +16,7 @@ pub(crate) struct KindReader {
     pub(crate) ids: &'static [&'static str],
     /// What a record with media and without any placeholder means.
     pub(crate) unplaced: Unplaced,
-    /// Options that only this kind, and others that name them as well, read. All kinds read the other options.
+    /// Options that only the kinds which list them read. Options that no kind lists are read by all.
     pub(crate) own_options: &'static [&'static str],
     /// The part of the source that the path of an annotation file names; may be empty.
     pub(crate) subset_of_path: fn(&Path) -> String,

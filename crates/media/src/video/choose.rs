@@ -28,7 +28,7 @@ pub fn choose_frames(index: &VideoIndex, clip: Option<Clip>, sampling: &Sampling
     Ok(match *sampling {
         Sampling::Uniform { num_frames } => spread(&frames, num_frames),
         Sampling::Interval { interval_s, max_frames } => {
-            let kept = match index.rate() {
+            let kept = match index.timing.rate {
                 FrameRate::Constant => every_nth(&frames, index.fps() * interval_s),
                 FrameRate::Variable => first_per_interval(index, &frames, interval_s),
             };
@@ -95,7 +95,7 @@ mod tests {
         VideoIndex {
             width_px: 64,
             height_px: 48,
-            frames: (0..).zip(times).map(|(packet, &pts)| FrameEntry { pts, is_key: true, packet }).collect(),
+            frames: (0..).zip(times).map(|(packet, &pts)| FrameEntry { pts, packet }).collect(),
             timing: Timing::of(&timestamps, None),
             orientation: Orientation::UPRIGHT,
             packets: Vec::new(),
@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn a_variable_rate_is_sampled_by_time() {
         let index = index_at(&[0, 100, 200, 5000, 5100, 6050, 6900], 1000);
-        assert_eq!(index.rate(), FrameRate::Variable);
+        assert_eq!(index.timing.rate, FrameRate::Variable);
         assert_eq!(choose_frames(&index, None, &interval(1.0, 128)).unwrap(), [0, 3, 5]);
     }
 

@@ -19,9 +19,10 @@ use super::convert::FrameConverter;
 use super::demux::{ContainerFormat, Demuxer, VideoPacket};
 use super::ffi;
 use super::index::{Identity, VideoIndex};
-use super::input::{ByteSource, ImageDirectory, VideoInput};
+use super::input::{ByteSource, VideoInput};
 use super::runs::{PacketRun, plan_runs};
 use crate::error::MediaError;
+use crate::located::Located;
 use crate::policy::ImagePolicy;
 use crate::prepare::prepare_image;
 
@@ -70,9 +71,9 @@ pub fn decode_frames(
     wanted.sort_unstable();
     wanted.dedup();
     let source = match input {
-        VideoInput::Container(file) => &file.0,
-        VideoInput::Frames(directory) => {
-            return read_images(directory, FrameSelection { index, positions: &wanted }, policy);
+        VideoInput::Container(source) => source,
+        VideoInput::Frames(frames) => {
+            return read_images(frames, FrameSelection { index, positions: &wanted }, policy);
         }
     };
     let mut converter = FrameConverter::new(index.orientation);
@@ -93,14 +94,14 @@ pub fn decode_frames(
 /// Prepares the selected images of a directory like any other image. Those that cannot be decoded are left out.
 #[expect(clippy::indexing_slicing, reason = "an index of a directory has one frame per image in it")]
 fn read_images(
-    directory: &ImageDirectory,
+    frames: &[Located],
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
 ) -> Result<Vec<VideoFrame>, MediaError> {
     let mut read = Vec::with_capacity(selection.positions.len());
     let mut reason = None;
     for &position in selection.positions {
-        let bytes = directory.frames[position].read(policy.limits.max_bytes);
+        let bytes = frames[position].read(policy.limits.max_bytes);
         match bytes.and_then(|bytes| prepare_image(bytes, policy)) {
             Ok(image) => read.push(VideoFrame { index: position, time_s: selection.index.time_s(position), image }),
             Err(MediaError::Rejected(Rejection { detail, .. })) => reason = reason.or(Some(detail)),
@@ -137,7 +138,8 @@ impl ContainerVideo<'_> {
                 return Ok(decoding.num_packets);
             }
             num_packets = decoding.num_packets;
-            decoding = Decoding::open(self, decoding.missing)?;
+            let missing = decoding.into_missing();
+            decoding = Decoding::open(self, missing)?;
         }
         decoding.decode_from_start(visit)?;
         Ok(num_packets + decoding.num_packets)
@@ -193,6 +195,11 @@ impl<'i> Decoding<'i> {
             MediaError::rejected(RejectCode::MediaType, detail)
         })?;
         Ok(Self { index, demuxer, decoder, codec, num_frames: 0, num_packets: 0, missing })
+    }
+
+    /// Closes the video and returns the positions that are still missing.
+    fn into_missing(self) -> Vec<usize> {
+        self.missing
     }
 
     /// Whether packets can be left out: frames are identified by their times, and the container supports seeking.

@@ -16,6 +16,11 @@ use crate::sampling::Sampling;
 /// Whether this build can decode video.
 pub const IS_ENABLED: bool = false;
 
+/// Always the rejection `unsupported_media`.
+pub fn ensure_enabled() -> Result<(), MediaError> {
+    Err(unsupported())
+}
+
 /// An open video; there is none in this build.
 #[derive(Debug, Clone)]
 pub struct VideoInput {
@@ -114,6 +119,7 @@ mod tests {
 
     #[test]
     fn a_video_is_rejected_as_unsupported() {
+        assert!(matches!(ensure_enabled(), Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))));
         for result in [open_input(&Located::File("a.mp4".into())), open_range(Path::new("a.mp4"), 0, 1)] {
             assert!(
                 matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))),

@@ -7,19 +7,18 @@ use ffmpeg_next::decoder;
 use manyframe_core::{RejectCode, Rejection};
 
 use super::demux::{ContainerFormat, Demuxer, VideoPacket};
-use super::input::{ByteSource, ImageDirectory, VideoInput};
+use super::input::{ByteSource, VideoInput};
 use super::orientation::Orientation;
-use super::timing::{Clock, FrameRate, Timestamps, Timing, UNKNOWN_FPS};
+use super::timing::{Clock, Timestamps, Timing, UNKNOWN_FPS};
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
+use crate::located::Located;
 
 /// A frame of a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameEntry {
     /// When it is shown, in ticks of the container.
     pub(super) pts: i64,
-    /// Whether the container says that decoding can start here.
-    pub(super) is_key: bool,
     /// Position of its packet in decoding order.
     pub(super) packet: usize,
 }
@@ -64,8 +63,8 @@ pub fn index_video(input: &VideoInput, limits: &MediaLimits, fps: Option<f64>) -
         return Err(MediaError::rejected(RejectCode::UnexpectedSchema, detail));
     }
     match input {
-        VideoInput::Container(file) => index_container(&file.0, limits, fps),
-        VideoInput::Frames(directory) => index_images(directory, limits, fps.unwrap_or(UNKNOWN_FPS)),
+        VideoInput::Container(source) => index_container(source, limits, fps),
+        VideoInput::Frames(frames) => index_images(frames, limits, fps.unwrap_or(UNKNOWN_FPS)),
     }
 }
 
@@ -91,11 +90,6 @@ impl VideoIndex {
     /// Average frames per second.
     pub fn fps(&self) -> f64 {
         self.timing.fps
-    }
-
-    /// Whether the frames are shown at even intervals.
-    pub fn rate(&self) -> FrameRate {
-        self.timing.rate
     }
 
     /// Seconds from the start of the first frame to the end of the last one.
@@ -162,13 +156,12 @@ fn timing_by_timestamps(frames: &[FrameEntry], packets: &[VideoPacket], demuxer:
 }
 
 /// The index of a directory of images. Its size is that of the first image whose header can be read.
-fn index_images(directory: &ImageDirectory, limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
-    let frames = &directory.frames;
+fn index_images(frames: &[Located], limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
     let mut reason = "a directory without files".to_owned();
     for frame in frames {
         match frame.probe_image(limits) {
             Ok(header) => {
-                let entry = |(pts, packet)| FrameEntry { pts, is_key: true, packet };
+                let entry = |(pts, packet)| FrameEntry { pts, packet };
                 return Ok(VideoIndex {
                     width_px: header.width_px,
                     height_px: header.height_px,
@@ -200,8 +193,7 @@ struct Presentation {
 impl Presentation {
     fn of(packets: &[VideoPacket]) -> Self {
         let shown = || packets.iter().enumerate().filter(|(_, packet)| packet.is_shown);
-        let entry =
-            |(index, packet): (usize, &VideoPacket), pts| FrameEntry { pts, is_key: packet.is_key, packet: index };
+        let entry = |(packet, _): (usize, &VideoPacket), pts| FrameEntry { pts, packet };
         let with_pts: Option<Vec<FrameEntry>> = shown().map(|shown| shown.1.pts.map(|pts| entry(shown, pts))).collect();
         if let Some(mut frames) = with_pts {
             frames.sort_by_key(|frame| frame.pts);

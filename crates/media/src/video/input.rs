@@ -33,25 +33,14 @@ const COPY_BYTES: usize = 1 << 16;
 #[derive(Debug, Clone)]
 pub enum VideoInput {
     /// A container file: MP4, WebM, AVI, GIF …
-    Container(ContainerFile),
-    /// A directory of images, one per frame.
-    Frames(ImageDirectory),
+    Container(ByteSource),
+    /// A directory of images, one per frame, in natural order.
+    Frames(Vec<Located>),
 }
 
-/// A directory of images as a video.
+/// The bytes of a container file, which are a range of a file: a whole file, a member stored in an archive, or a member that was inflated.
 #[derive(Debug, Clone)]
-pub struct ImageDirectory {
-    /// The images in natural order.
-    pub(super) frames: Vec<Located>,
-}
-
-/// The bytes of a container file, wherever they are.
-#[derive(Debug, Clone)]
-pub struct ContainerFile(pub(super) ByteSource);
-
-/// A range of a file: a whole file, a member stored in an archive, or a member that was inflated.
-#[derive(Debug, Clone)]
-pub(super) struct ByteSource {
+pub struct ByteSource {
     pub(super) file: Arc<ArchiveFile>,
     /// First byte in `file`.
     pub(super) offset: u64,
@@ -72,11 +61,9 @@ pub fn open_input(located: &Located) -> Result<VideoInput, MediaError> {
             let packed = ByteSource { file: Arc::clone(archive), offset: *offset, num_bytes: *num_compressed_bytes };
             inflate(&packed, *num_bytes, *crc32)?
         }
-        Located::Directory { frames } => {
-            return Ok(VideoInput::Frames(ImageDirectory { frames: frames.clone() }));
-        }
+        Located::Directory { frames } => return Ok(VideoInput::Frames(frames.clone())),
     };
-    Ok(VideoInput::Container(ContainerFile(source)))
+    Ok(VideoInput::Container(source))
 }
 
 /// Opens a video that is a range of a file. `file` must be trusted: it is not checked against any media root.
@@ -90,7 +77,7 @@ pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput
         let detail = format!("{num_bytes} bytes at {offset} are beyond the end of {path}, which has {found} bytes");
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
-    Ok(VideoInput::Container(ContainerFile(ByteSource { offset, num_bytes, ..source })))
+    Ok(VideoInput::Container(ByteSource { offset, num_bytes, ..source }))
 }
 
 fn source_of_file(path: &Path) -> Result<ByteSource, MediaError> {

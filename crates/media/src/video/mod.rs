@@ -30,8 +30,19 @@ pub use decode::{FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_input, open_range};
 
+use crate::error::MediaError;
+
 /// Whether this build can decode video.
 pub const IS_ENABLED: bool = true;
+
+/// Checks that this build can decode video, before a video is looked for: in a build without the feature, even a missing one
+/// is rejected as `unsupported_media`.
+///
+/// # Errors
+/// None in this build.
+pub fn ensure_enabled() -> Result<(), MediaError> {
+    Ok(())
+}
 
 #[cfg(test)]
 mod tests {

@@ -12,7 +12,7 @@ const STATED_TOLERANCE: f64 = 1e-6;
 
 /// Whether frames are shown at even intervals.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum FrameRate {
+pub(super) enum FrameRate {
     /// Every frame is within one frame's time (and one tick) of its time at a constant rate.
     Constant,
     /// Some frame is further off.

@@ -3,10 +3,11 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::str::FromStr;
 
+use manyframe_core::text_form;
 use manyframe_samplers::sequence_parallel::{RankLayout, Scheme};
 use manyframe_samplers::{PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 
 /// How samples are packed into training sequences. The packs are an index over samples, `pack.parquet`:
 /// changing these settings rewrites only the index.
@@ -136,27 +137,7 @@ impl std::fmt::Display for SequenceParallel {
     }
 }
 
-impl Serialize for SequenceParallel {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for SequenceParallel {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
-    }
-}
-
-impl JsonSchema for SequenceParallel {
-    fn schema_name() -> std::borrow::Cow<'static, str> {
-        "SequenceParallel".into()
-    }
-
-    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "type": "string", "pattern": "^(ring:[0-9]+|zigzag:[0-9]+|2d:[0-9]+x[0-9]+)$" })
-    }
-}
+text_form!(SequenceParallel: "^(ring:[0-9]+|zigzag:[0-9]+|2d:[0-9]+x[0-9]+)$");
 
 #[cfg(test)]
 mod tests {

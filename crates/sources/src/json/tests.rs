@@ -132,7 +132,7 @@ fn arrays_written_one_after_another_are_read_as_one() {
 }
 
 #[test]
-fn an_array_that_is_not_closed_is_told() {
+fn an_array_that_is_not_closed_is_reported() {
     let found = read(b"[{\"a\": 1},\n");
     assert_eq!(found.len(), 2);
     assert_eq!(

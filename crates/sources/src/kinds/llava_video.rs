@@ -10,13 +10,14 @@
 //!   frames.
 //! * `data_source` is the subset, unless the file decides it.
 
-use manyframe_core::{RejectCode, Rejection};
+use manyframe_core::Rejection;
 
 use crate::conversation::read_turns;
 use crate::draft::Draft;
 use crate::fields::{MediaFields, read_media, read_number, read_text};
 use crate::placement::Unplaced;
 use crate::reader::{KindReader, RecordContext};
+use crate::reject::unexpected_schema;
 use crate::value::Object;
 
 pub(crate) const READER: KindReader =
@@ -30,10 +31,7 @@ fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'
     }
     if let Some(fps) = read_number(row, "fps")? {
         if !fps.is_finite() || fps <= 0.0 {
-            return Err(Rejection::new(
-                RejectCode::UnexpectedSchema,
-                format!("\"fps\" is {fps}, expected more than 0"),
-            ));
+            return Err(unexpected_schema(format!("\"fps\" is {fps}, expected more than 0")));
         }
         media.videos.iter_mut().for_each(|video| video.fps = Some(fps));
     }

@@ -74,9 +74,9 @@ impl SourceKind {
     pub fn option_problems(self, options: &SourceOptions) -> Vec<OptionProblem> {
         let mut problems = options.value_problems();
         for option in options.set_options() {
-            let mut readers = Self::ALL.iter().filter(|kind| kind.reader().own_options.contains(&option)).peekable();
-            if readers.peek().is_some() && !self.reader().own_options.contains(&option) {
-                let readers: Vec<_> = readers.map(|kind| format!("{:?}", kind.as_str())).collect();
+            let readers: Vec<_> = Self::ALL.iter().filter(|kind| kind.reader().own_options.contains(&option)).collect();
+            if !readers.is_empty() && !readers.contains(&&self) {
+                let readers: Vec<_> = readers.iter().map(|kind| format!("{:?}", kind.as_str())).collect();
                 let problem = format!("is not read by kind {:?}, only by {}", self.as_str(), readers.join(", "));
                 problems.push(OptionProblem { option, problem });
             }

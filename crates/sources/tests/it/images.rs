@@ -167,7 +167,7 @@ fn the_subset_comes_from_the_record() {
 }
 
 #[test]
-fn metadata_beside_llava_pretrain_is_told() {
+fn metadata_beside_llava_pretrain_is_named() {
     let reject = parse(Llava, r#"{"id": "1", "image": "a.jpg", "url": "u", "blip_caption": "c"}"#).unwrap_err();
     assert_eq!(reject.rejection.code.as_str(), "unexpected_schema");
     assert!(reject.rejection.detail.contains("metadata file"), "{}", reject.rejection.detail);

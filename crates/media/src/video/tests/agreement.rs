@@ -68,7 +68,7 @@ fn check_remuxed(name: &str, before_input: &str, arguments: &str) -> VideoIndex 
 #[test]
 fn h264_with_reordered_frames_agrees() {
     let index = check_encoded("a.mp4", "-c:v libx264 -g 30 -bf 3 -pix_fmt yuv420p");
-    assert_eq!((index.num_frames(), index.fps(), index.rate()), (90, 30.0, FrameRate::Constant));
+    assert_eq!((index.num_frames(), index.fps(), index.timing.rate), (90, 30.0, FrameRate::Constant));
     assert_eq!(index.identity, Identity::Pts);
     assert!((index.duration_s() - 3.0).abs() < 1e-9);
 }
@@ -162,7 +162,7 @@ fn rotated_video_is_upright() {
 fn uneven_times_are_a_variable_rate() {
     let skip = r"-vf select=lt(mod(n\,30)\,9) -vsync vfr -c:v libx264 -g 30 -pix_fmt yuv420p";
     let index = check_encoded("a.mp4", skip);
-    assert_eq!((index.rate(), index.num_frames()), (FrameRate::Variable, 27));
+    assert_eq!((index.timing.rate, index.num_frames()), (FrameRate::Variable, 27));
     assert!((index.time_s(9) - 1.0).abs() < 1e-9);
 }
 
@@ -205,7 +205,7 @@ fn a_wrong_seek_table_costs_time_but_not_pixels() {
     let wrong = clips.path("wrong.mp4");
     write(&wrong, &bytes);
     let index = check(&wrong);
-    assert!(index.frames.iter().all(|frame| frame.is_key));
+    assert!(index.packets.iter().all(|packet| packet.is_key));
     let input = open(&wrong).unwrap();
     let (_, num_packets) = decode(&input, &index, &[60]);
     assert!((61..80).contains(&num_packets), "{num_packets} packets");

@@ -65,7 +65,7 @@ pub(super) fn index(path: &Path) -> Result<VideoIndex, MediaError> {
 /// The bytes behind an input.
 pub(super) fn source(input: &VideoInput) -> &ByteSource {
     match input {
-        VideoInput::Container(file) => &file.0,
+        VideoInput::Container(source) => source,
         VideoInput::Frames(_) => panic!("a directory of frames"),
     }
 }
