@@ -60,7 +60,7 @@ impl ShardName {
         let (directory, digits) = text.split_once('/')?;
         let layout = match directory {
             MIXED => None,
-            _ => Some(Layout::ALL.into_iter().find(|layout| layout.as_str() == directory)?),
+            _ => Some(Layout::from_text(directory)?),
         };
         // Each name has exactly one spelling: no fewer digits, no more, and no sign.
         let is_padded = digits.len() == 6 || (digits.len() > 6 && !digits.starts_with('0'));
