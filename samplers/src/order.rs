@@ -49,7 +49,7 @@ impl Order {
             let row = row_of(rows, drawn);
             let first = match self {
                 Order::Shuffled => 0,
-                Order::ByLength => row.cost.text_tokens.saturating_add(row.cost.visual_tokens),
+                Order::ByLength => row.cost.num_tokens(),
                 Order::BySource | Order::Interleaved => u64::from(row.source.0),
             };
             OrderKey { first, rank: rank(seed, "order", order_id(row.id, drawn.repetition)), drawn }

@@ -113,7 +113,7 @@ pub fn remove_leftovers(directory: &Path) -> Result<(), FileError> {
         let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
         if is_hidden && path.extension().is_some_and(|extension| extension == "tmp") {
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.map_err(FileError::write(&path))?;
+            removed.map_err(FileError::when(FileAction::Remove, &path))?;
         }
     }
     Ok(())
@@ -250,7 +250,7 @@ impl StagedDirectory {
     pub fn beside(path: &Path) -> Result<Self, FileError> {
         let staged = temporary_beside(path)?;
         if staged.exists() {
-            // Of a process that had the number of this one, and was killed.
+            // Left by a killed process that had the same process id.
             fs::remove_dir_all(&staged).map_err(FileError::when(FileAction::Remove, &staged))?;
         }
         fs::create_dir(&staged).map_err(FileError::write(&staged))?;
@@ -324,11 +324,7 @@ pub fn replace_directory(staged: &Path, path: &Path, replaced: &Path) -> Result<
 }
 
 /// Makes renames in a directory durable.
-///
-/// # Errors
-///
-/// If it cannot be opened or flushed.
-pub fn sync_directory(directory: &Path) -> Result<(), FileError> {
+fn sync_directory(directory: &Path) -> Result<(), FileError> {
     let handle = File::open(directory).map_err(FileError::read(directory))?;
     handle.sync_all().map_err(FileError::write(directory))
 }

@@ -120,6 +120,20 @@ impl ElementCells {
     }
 }
 
+/// Defines a method of [`RowCells`] for each type of numbers, named after it: the next cell as such a number.
+macro_rules! number_cells {
+    ($($number:ident: $variant:ident),*) => {$(
+        pub(crate) fn $number(&mut self) -> Cell<$number> {
+            let column = self.next_column();
+            let value = match &column.values {
+                Values::$variant(values) => values.is_valid(self.row).then(|| values.value(self.row)),
+                _ => None,
+            };
+            Cell { name: column.name, value }
+        }
+    )*};
+}
+
 impl<'a> RowCells<'a> {
     pub(crate) fn new(columns: &'a [ColumnCells], row: usize) -> Self {
         Self { columns: columns.iter(), row }
@@ -158,41 +172,7 @@ impl<'a> RowCells<'a> {
         Ok(Cell { name: column.name, value })
     }
 
-    pub(crate) fn u64(&mut self) -> Cell<u64> {
-        let column = self.next_column();
-        let value = match &column.values {
-            Values::U64(values) => values.is_valid(self.row).then(|| values.value(self.row)),
-            _ => None,
-        };
-        Cell { name: column.name, value }
-    }
-
-    pub(crate) fn i64(&mut self) -> Cell<i64> {
-        let column = self.next_column();
-        let value = match &column.values {
-            Values::I64(values) => values.is_valid(self.row).then(|| values.value(self.row)),
-            _ => None,
-        };
-        Cell { name: column.name, value }
-    }
-
-    pub(crate) fn i32(&mut self) -> Cell<i32> {
-        let column = self.next_column();
-        let value = match &column.values {
-            Values::I32(values) => values.is_valid(self.row).then(|| values.value(self.row)),
-            _ => None,
-        };
-        Cell { name: column.name, value }
-    }
-
-    pub(crate) fn f64(&mut self) -> Cell<f64> {
-        let column = self.next_column();
-        let value = match &column.values {
-            Values::F64(values) => values.is_valid(self.row).then(|| values.value(self.row)),
-            _ => None,
-        };
-        Cell { name: column.name, value }
-    }
+    number_cells!(u64: U64, i64: I64, i32: I32, f64: F64);
 
     /// The elements of the next cell.
     pub(crate) fn list(&mut self) -> Cell<ListCells<'a>> {

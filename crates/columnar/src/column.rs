@@ -121,7 +121,11 @@ impl ColumnType {
             Self::Bytes => json!({ "type": "string", "contentEncoding": "bytes" }),
             Self::Bytes16 => json!({ "type": "string", "contentEncoding": "16 bytes" }),
             Self::List { element, .. } => json!({ "type": "array", "items": element.json_schema() }),
-            Self::Struct(columns) => object_schema(columns),
+            Self::Struct(columns) => json!({
+                "type": "object",
+                "properties": properties(columns),
+                "required": names(columns),
+            }),
         }
     }
 }
@@ -156,21 +160,17 @@ pub(crate) fn struct_fields(columns: &[Column]) -> Fields {
 
 /// The JSON Schema of a row with these columns, for people and tests: Parquet itself knows names and types.
 pub fn schema_of_row(title: &str, description: &str, columns: &[Column]) -> Value {
-    let head = json!({
+    json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": title,
         "description": description,
-    });
-    match (head, object_schema(columns)) {
-        (Value::Object(mut schema), Value::Object(object)) => {
-            schema.extend(object);
-            schema.into()
-        }
-        (_, object) => object,
-    }
+        "type": "object",
+        "properties": properties(columns),
+        "required": names(columns),
+    })
 }
 
-fn object_schema(columns: &[Column]) -> Value {
+fn properties(columns: &[Column]) -> Map<String, Value> {
     let property = |column: &Column| {
         let mut schema = column.column_type.json_schema();
         if let Value::Object(fields) = &mut schema {
@@ -183,9 +183,9 @@ fn object_schema(columns: &[Column]) -> Value {
         }
         (column.name.to_owned(), schema)
     };
-    json!({
-        "type": "object",
-        "properties": columns.iter().map(property).collect::<Map<_, _>>(),
-        "required": columns.iter().map(|column| column.name).collect::<Vec<_>>(),
-    })
+    columns.iter().map(property).collect()
+}
+
+fn names(columns: &[Column]) -> Vec<&str> {
+    columns.iter().map(|column| column.name).collect()
 }

@@ -180,14 +180,20 @@ fn wrong_column(value: &str) -> ! {
     unreachable!("a {value} is written to a column of another type")
 }
 
-single_column!(u64, u64, ColumnType::U64, |Builder::U64(column), value| column.append_option(value), |cells| cells
-    .u64());
-single_column!(i64, i64, ColumnType::I64, |Builder::I64(column), value| column.append_option(value), |cells| cells
-    .i64());
-single_column!(i32, i32, ColumnType::I32, |Builder::I32(column), value| column.append_option(value), |cells| cells
-    .i32());
-single_column!(f64, f64, ColumnType::F64, |Builder::F64(column), value| column.append_option(value), |cells| cells
-    .f64());
+/// Implements [`Columns`] for numbers that have a type of column of their own.
+macro_rules! number_columns {
+    ($($number:ident: $variant:ident),*) => {$(
+        single_column!(
+            $number,
+            $number,
+            ColumnType::$variant,
+            |Builder::$variant(column), value| column.append_option(value),
+            |cells| cells.$number()
+        );
+    )*};
+}
+
+number_columns!(u64: U64, i64: I64, i32: I32, f64: F64);
 single_column!(
     u32,
     u32,

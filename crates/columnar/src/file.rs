@@ -163,7 +163,7 @@ fn row_group_bounds(metadata: &ParquetMetaData) -> Result<(Vec<u64>, u64), Parqu
 }
 
 /// Checks that every column chunk lies within the file, which the library assumes.
-pub(crate) fn check_chunks(metadata: &ParquetMetaData, num_bytes: u64) -> Result<(), ParquetError> {
+fn check_chunks(metadata: &ParquetMetaData, num_bytes: u64) -> Result<(), ParquetError> {
     for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
         let start = column.dictionary_page_offset().unwrap_or(column.data_page_offset());
         let end = u64::try_from(start).ok().zip(u64::try_from(column.compressed_size()).ok());

@@ -20,9 +20,9 @@ pub struct Cost {
 }
 
 impl Cost {
-    /// Length of the sequence in tokens.
+    /// Length of the sequence in tokens. What is read from a file may be any number, so the sum saturates.
     pub fn num_tokens(&self) -> u64 {
-        self.text_tokens + self.visual_tokens
+        self.text_tokens.saturating_add(self.visual_tokens)
     }
 }
 

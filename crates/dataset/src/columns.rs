@@ -55,7 +55,7 @@ table! {
         text_tokens: Option<u64> = measured.map(|(cost, _)| cost.text_tokens),
         /// those of text that the delimiters of visuals add
         delimiter_tokens: Option<u64> = measured.map(|(cost, _)| cost.delimiter_tokens),
-        /// tokens that stand for images
+        /// tokens of images
         visual_tokens: Option<u64> = measured.map(|(cost, _)| cost.visual_tokens),
         /// images; frames and tiles count
         num_images: Option<u64> = measured.map(|(cost, _)| cost.num_images),

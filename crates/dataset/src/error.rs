@@ -12,7 +12,7 @@ pub enum DatasetError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
-    /// A table (ledger, packs) cannot be read or written.
+    /// A table, such as the ledger, cannot be read or written.
     #[error("cannot read or write the table {path:?}")]
     Table {
         /// The file.

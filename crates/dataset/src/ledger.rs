@@ -1,11 +1,10 @@
 //! `ledger.parquet`: the account of all records. Its columns are described in `schemas/ledger.schema.json`.
 
 use std::fmt::Display;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::str::FromStr;
 
-use manyframe_base::AtomicFile;
-use manyframe_columnar::{TableReader, TableWriter, columns_of, schema_of_row, table};
+use manyframe_columnar::{columns_of, schema_of_row, table};
 use manyframe_core::{Cost, Layout, Origin, RecordId};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{MeasuredColumns, OriginColumns};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
+use crate::table_file::{TableFileWriter, read_table_file};
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -84,7 +84,7 @@ pub struct LedgerRow {
 
 table! {
     /// The columns of the ledger.
-    struct LedgerTable<'r>(record: &'r LedgerRow) -> LedgerRow {
+    pub struct LedgerTable<'r>(record: &'r LedgerRow) -> LedgerRow {
         /// identity, the key of its sample in shards
         id: String = &record.id.to_string(),
         /// name of its source
@@ -155,9 +155,7 @@ table! {
 
 impl LedgerRow {
     fn num_tokens(&self) -> Option<u64> {
-        let (cost, _) = self.measured?;
-        // What is read may be any number.
-        Some(cost.text_tokens.saturating_add(cost.visual_tokens))
+        self.measured.map(|(cost, _)| cost.num_tokens())
     }
 }
 
@@ -178,41 +176,8 @@ pub fn ledger_schema() -> serde_json::Value {
 /// The ledger's file name.
 pub const LEDGER_FILE: &str = "ledger.parquet";
 
-/// Writes a ledger row by row. It appears under its name when it is finished.
-pub struct LedgerWriter {
-    table: TableWriter<LedgerTable, AtomicFile>,
-    path: PathBuf,
-}
-
-impl LedgerWriter {
-    /// Starts a ledger that will be `path`.
-    ///
-    /// # Errors
-    ///
-    /// If nothing can be written there.
-    pub fn create(path: &Path) -> Result<Self, DatasetError> {
-        let table = TableWriter::new(AtomicFile::create(path)?).map_err(DatasetError::table(path))?;
-        Ok(Self { table, path: path.to_owned() })
-    }
-
-    /// Appends a row.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
-    pub fn write(&mut self, row: &LedgerRow) -> Result<(), DatasetError> {
-        self.table.write(row).map_err(DatasetError::table(&self.path))
-    }
-
-    /// Makes the ledger visible under its name.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
-    pub fn finish(self) -> Result<(), DatasetError> {
-        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish()?)
-    }
-}
+/// Writes a ledger.
+pub type LedgerWriter = TableFileWriter<LedgerTable>;
 
 /// Reads a ledger, in the order of the sources. Rows are read on demand.
 ///
@@ -220,10 +185,7 @@ impl LedgerWriter {
 ///
 /// If the file cannot be read, or a row is not what a ledger holds; there are no rows after an error.
 pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow, DatasetError>> + use<>, DatasetError> {
-    let rows = TableReader::<LedgerTable>::open(path).and_then(|table| table.all_rows());
-    let rows = rows.map_err(DatasetError::table(path))?;
-    let path = path.to_owned();
-    Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
+    read_table_file::<LedgerTable>(path)
 }
 
 /// Reads what happened to each record, and where it was read: a few columns of a ledger, many times as fast as whole
@@ -235,10 +197,7 @@ pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow,
 pub fn read_origins(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
-    let rows = TableReader::<StatusTable>::open(path).and_then(|table| table.all_rows());
-    let rows = rows.map_err(DatasetError::table(path))?;
-    let path = path.to_owned();
-    Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
+    read_table_file::<StatusTable>(path)
 }
 
 #[cfg(test)]

@@ -59,6 +59,7 @@ mod reader;
 mod shard_name;
 mod source;
 mod storage;
+mod table_file;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use card::{CARD_FILE, write_card};
@@ -70,3 +71,4 @@ pub use reader::{DatasetReader, SampleLocation, work_directory};
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
 pub use source::{Asked, SourceBudget, SourceSummary};
 pub use storage::{LocalDirectory, Storage, StoredFile};
+pub use table_file::{TableFileWriter, read_table_file};

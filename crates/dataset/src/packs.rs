@@ -3,10 +3,9 @@
 //! It does not decide which samples form a sequence.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use manyframe_base::AtomicFile;
-use manyframe_columnar::{TableReader, TableWriter, columns_of, schema_of_row, table};
+use manyframe_columnar::{columns_of, schema_of_row, table};
 use manyframe_core::RecordId;
 use manyframe_pipeline::PackTable;
 use manyframe_samplers::{ConcatLoss, PackReport};
@@ -15,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
+use crate::table_file::{TableFileWriter, read_table_file};
 
 /// The file name of a dataset's packs.
 pub const PACK_FILE: &str = "pack.parquet";
@@ -83,7 +83,7 @@ pub struct PackRow {
 
 table! {
     /// The columns of the pack index.
-    struct PackIndexTable<'r>(row: &'r PackRow) -> PackRow {
+    pub struct PackIndexTable<'r>(row: &'r PackRow) -> PackRow {
         /// number of the pack, from 0
         pack: u64 = row.pack,
         /// training step that it belongs to
@@ -127,41 +127,8 @@ pub fn pack_schema() -> serde_json::Value {
     schema_of_row("PackRow", description, &columns_of::<PackIndexTable>())
 }
 
-/// Writes packs row by row. They appear under their name when they are finished.
-pub struct PackWriter {
-    table: TableWriter<PackIndexTable, AtomicFile>,
-    path: PathBuf,
-}
-
-impl PackWriter {
-    /// Starts a table of packs that will be `path`.
-    ///
-    /// # Errors
-    ///
-    /// If nothing can be written there.
-    pub fn create(path: &Path) -> Result<Self, DatasetError> {
-        let table = TableWriter::new(AtomicFile::create(path)?).map_err(DatasetError::table(path))?;
-        Ok(Self { table, path: path.to_owned() })
-    }
-
-    /// Appends a pack.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
-    pub fn write(&mut self, row: &PackRow) -> Result<(), DatasetError> {
-        self.table.write(row).map_err(DatasetError::table(&self.path))
-    }
-
-    /// Makes the packs visible under their name.
-    ///
-    /// # Errors
-    ///
-    /// If the file cannot be written.
-    pub fn finish(self) -> Result<(), DatasetError> {
-        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish()?)
-    }
-}
+/// Writes packs.
+pub type PackWriter = TableFileWriter<PackIndexTable>;
 
 /// Reads the packs of a dataset, in order.
 ///
@@ -169,10 +136,7 @@ impl PackWriter {
 ///
 /// If the file cannot be read, or a row is no pack; there are no rows after an error.
 pub fn read_packs(path: &Path) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
-    let rows = TableReader::<PackIndexTable>::open(path).and_then(|table| table.all_rows());
-    let rows = rows.map_err(DatasetError::table(path))?;
-    let path = path.to_owned();
-    Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
+    read_table_file::<PackIndexTable>(path)
 }
 
 #[cfg(test)]

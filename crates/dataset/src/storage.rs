@@ -14,7 +14,7 @@ use std::ops::Range;
 use std::path::{Component, Path, PathBuf};
 
 use manyframe_base::files::publish_file;
-use manyframe_base::{FileAction, FileError, write_atomic};
+use manyframe_base::{AtomicFile, FileAction, FileError, write_atomic};
 use manyframe_core::Digest;
 
 /// A file, as a storage lists it.
@@ -197,8 +197,10 @@ impl Storage for LocalDirectory {
         match publish_file(finished, &path) {
             // On another file system a file cannot be renamed; a copy of it can.
             Err(error) if error.source.kind() == io::ErrorKind::CrossesDevices => {
-                let bytes = fs::read(finished).map_err(FileError::read(finished))?;
-                write_atomic(&path, &bytes)?;
+                let mut original = File::open(finished).map_err(FileError::read(finished))?;
+                let mut copy = AtomicFile::create(&path)?;
+                io::copy(&mut original, &mut copy).map_err(FileError::write(&path))?;
+                copy.publish()?;
                 fs::remove_file(finished).map_err(FileError::when(FileAction::Remove, finished))
             }
             published => published,

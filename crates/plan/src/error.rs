@@ -57,15 +57,9 @@ pub enum PlanError {
     /// The tokenizer cannot be loaded, or does not fit the format.
     #[error("cannot set up the text format")]
     Format(#[source] manyframe_format::FormatError),
-    /// An index file cannot be written or read.
-    #[error("cannot read or write the index file {path:?}")]
-    Index {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        #[source]
-        error: manyframe_columnar::ColumnarError,
-    },
+    /// A table of the work directory (index, fingerprints, records) cannot be written or read.
+    #[error(transparent)]
+    Table(#[from] DatasetError),
     /// A file that manyframe wrote does not hold what it should.
     #[error("{path:?} is not what this version of manyframe writes: {detail}")]
     Damaged {
@@ -135,7 +129,7 @@ impl PlanError {
             Self::File(_)
             | Self::Write { .. }
             | Self::Storage(_)
-            | Self::Index { .. }
+            | Self::Table(_)
             | Self::Damaged { .. }
             | Self::Threads(_) => true,
             _ => false,

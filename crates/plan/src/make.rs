@@ -146,14 +146,13 @@ impl DecidedPlan<'_> {
         let mut measured = self.candidates.decided();
         for file in self.candidates.files() {
             let (path, source) = (&file.file.path, file.file.source);
-            let index_error = |error| PlanError::Index { path: path.clone(), error };
-            for entry in read_entries(path, source).map_err(index_error)? {
-                let record = planned_record(entry.map_err(index_error)?, source, &mut measured);
+            for entry in read_entries(path, source)? {
+                let record = planned_record(entry?, source, &mut measured);
                 let too_many = || PlanError::damaged(path, "it has more records than when it was read before");
                 writer.write(&record.ok_or_else(too_many)?)?;
             }
         }
-        writer.finish()
+        Ok(writer.finish()?)
     }
 
     fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<(), PlanError> {

@@ -1,11 +1,11 @@
 //! `records.parquet`: every record seen, in the order of the sources, and what was decided about it.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use manyframe_base::AtomicFile;
-use manyframe_columnar::{TableReader, TableWriter, table};
+use manyframe_columnar::table;
 use manyframe_core::{Cost, Layout, Origin, RecordId, RejectCode, Rejection, SourceIndex};
 use manyframe_dataset::columns::{MeasuredColumns, OriginColumns};
+use manyframe_dataset::{TableFileWriter, read_table_file};
 
 use crate::error::PlanError;
 
@@ -56,7 +56,7 @@ const DUPLICATE: &str = "duplicate";
 
 table! {
     /// The columns of `records.parquet`.
-    struct RecordTable<'r>(record: &'r PlannedRecord) -> PlannedRecord {
+    pub(crate) struct RecordTable<'r>(record: &'r PlannedRecord) -> PlannedRecord {
         id: [u8; 16] as Distinct = record.id.0,
         source: u32 = record.source.0,
         subset: String = &record.subset,
@@ -117,27 +117,8 @@ table! {
     }
 }
 
-/// Writes records in batches.
-pub(crate) struct RecordWriter {
-    table: TableWriter<RecordTable, AtomicFile>,
-    path: PathBuf,
-}
-
-impl RecordWriter {
-    pub(crate) fn create(path: &Path) -> Result<Self, PlanError> {
-        let table = TableWriter::new(AtomicFile::create(path)?);
-        let table = table.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;
-        Ok(Self { table, path: path.to_owned() })
-    }
-
-    pub(crate) fn write(&mut self, record: &PlannedRecord) -> Result<(), PlanError> {
-        self.table.write(record).map_err(|error| PlanError::Index { path: self.path.clone(), error })
-    }
-
-    pub(crate) fn finish(self) -> Result<(), PlanError> {
-        Ok(self.table.finish().map_err(|error| PlanError::Index { path: self.path, error })?.publish()?)
-    }
-}
+/// Writes the records of a plan.
+pub(crate) type RecordWriter = TableFileWriter<RecordTable>;
 
 /// Reads every record of a plan, in order.
 ///
@@ -145,10 +126,7 @@ impl RecordWriter {
 ///
 /// If the file cannot be read, or this version of manyframe did not write it.
 pub fn read_records(path: &Path) -> Result<impl Iterator<Item = Result<PlannedRecord, PlanError>>, PlanError> {
-    let rows = TableReader::<RecordTable>::open(path).and_then(|table| table.all_rows());
-    let rows = rows.map_err(|error| PlanError::Index { path: path.to_owned(), error })?;
-    let path = path.to_owned();
-    Ok(rows.map(move |record| record.map_err(|error| PlanError::Index { path: path.clone(), error })))
+    Ok(read_table_file::<RecordTable>(path)?.map(|record| record.map_err(PlanError::Table)))
 }
 
 #[cfg(test)]

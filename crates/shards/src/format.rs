@@ -3,6 +3,7 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::sync::Arc;
 
 use manyframe_core::{BlobRef, Digest, ImageFormat, Layout, RecordId, Sample};
 use schemars::JsonSchema;
@@ -129,6 +130,11 @@ pub(crate) fn check_counts(sample: &Sample) -> Result<(), ShardError> {
         return Ok(());
     }
     Err(ShardError::Sample { id: sample.id, detail: format!("its cost counts {counted} images, it has {found}") })
+}
+
+/// The path of a shard, as the positions of its images refer to it.
+pub(crate) fn path_text(path: &Path) -> Result<Arc<str>, ShardError> {
+    path.to_str().map(Arc::from).ok_or_else(|| ShardError::PathText { path: path.to_owned() })
 }
 
 /// An iterator over what a function returns, up to the first `None` or error.

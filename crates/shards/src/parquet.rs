@@ -17,7 +17,7 @@ use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
     BesideShards, FinishedShard, Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter,
-    check_counts, until_error,
+    check_counts, path_text, until_error,
 };
 use crate::hugging_face::{CardConfig, card_yaml, features_json};
 use crate::json::{ImageShape, SampleMetadata, image_shapes, names_of};
@@ -74,12 +74,12 @@ impl Format for Parquet {
 
     fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
         let table = SampleRows::open(path)?;
-        let file = file_text(path)?;
+        let file = path_text(path)?;
         let mut rows = table.rows(0..u64::MAX, ImageBytes::Skip)?;
         let mut position = 0;
         Ok(Box::new(until_error(move || {
             let Some(row) = table.next(&mut rows)? else { return Ok(None) };
-            let entry = table.entry(&file, position, row)?;
+            let entry = entry(&file, position, row);
             position += 1;
             Ok(Some(entry))
         })))
@@ -88,7 +88,7 @@ impl Format for Parquet {
     fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
         let table = SampleRows::open(path)?;
         let row = table.row_at(position, ImageBytes::Skip)?;
-        table.entry(&file_text(path)?, position, row)
+        Ok(entry(&path_text(path)?, position, row))
     }
 
     fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
@@ -197,10 +197,6 @@ fn cannot_write(source: ColumnarError) -> ShardError {
     ShardError::WriteTable { source }
 }
 
-fn file_text(path: &Path) -> Result<Arc<str>, ShardError> {
-    path.to_str().map(Arc::from).ok_or_else(|| ShardError::PathText { path: path.to_owned() })
-}
-
 /// Whether the bytes of images are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum ImageBytes {
@@ -264,22 +260,6 @@ impl SampleRows {
         ShardError::Member { path: self.path.clone(), member, detail }
     }
 
-    fn entry(&self, file: &Arc<str>, row: u64, found: RowSample) -> Result<SampleEntry, ShardError> {
-        let column: Arc<str> = IMAGES.into();
-        let image = |(index, (_, shape)): (usize, (StoredImage, ImageShape))| {
-            let index =
-                u32::try_from(index).map_err(|large| self.damaged(found.sample.id.to_string(), large.to_string()))?;
-            Ok(ImageEntry {
-                blob: BlobRef::Cell { file: Arc::clone(file), column: Arc::clone(&column), row, index },
-                format: shape.format,
-                width_px: shape.width_px,
-                height_px: shape.height_px,
-            })
-        };
-        let images = found.images.into_iter().enumerate().map(image).collect::<Result<_, ShardError>>()?;
-        Ok(SampleEntry { position: row, sample: found.sample, images })
-    }
-
     fn whole_sample(&self, RowSample { mut sample, images }: RowSample) -> Result<Sample, ShardError> {
         for (StoredImage { bytes, name }, ImageShape { format, width_px, height_px }) in images {
             let missing = || self.damaged(sample.id.to_string(), format!("image {name:?} has no bytes"));
@@ -287,6 +267,17 @@ impl SampleRows {
         }
         Ok(sample)
     }
+}
+
+fn entry(file: &Arc<str>, row: u64, found: RowSample) -> SampleEntry {
+    let column: Arc<str> = IMAGES.into();
+    let images = (0..).zip(found.images).map(|(index, (_, shape))| ImageEntry {
+        blob: BlobRef::Cell { file: Arc::clone(file), column: Arc::clone(&column), row, index },
+        format: shape.format,
+        width_px: shape.width_px,
+        height_px: shape.height_px,
+    });
+    SampleEntry { position: row, sample: found.sample, images: images.collect() }
 }
 
 fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
@@ -309,10 +300,8 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
         num_images: row.images.len() as u64,
         num_frames: metadata.num_frames,
     };
-    // What is read may be any number.
-    let num_tokens = cost.text_tokens.saturating_add(cost.visual_tokens);
-    if u64::try_from(row.num_tokens) != Ok(num_tokens) {
-        return Err(format!("{} tokens, expected the {num_tokens} of its metadata", row.num_tokens));
+    if u64::try_from(row.num_tokens) != Ok(cost.num_tokens()) {
+        return Err(format!("{} tokens, expected the {} of its metadata", row.num_tokens, cost.num_tokens()));
     }
     let sample = Sample {
         id: row.id.parse().map_err(|error| format!("its id is wrong: {error}"))?,

@@ -18,7 +18,8 @@ use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts, until_error,
+    Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts, path_text,
+    until_error,
 };
 use crate::json::{ImageShape, SampleJson, image_shapes, names_of};
 use crate::tar::{Member, TarReader, write_end, write_member};
@@ -54,13 +55,13 @@ impl Format for Webdataset {
 
     fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
         let mut tar = TarReader::open(path)?;
-        let file = file_text(path)?;
+        let file = path_text(path)?;
         Ok(Box::new(until_error(move || Ok(next_sample(&mut tar)?.map(|found| entry(&file, found))))))
     }
 
     fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
         let found = sample_at_position(&mut TarReader::open(path)?, position)?;
-        Ok(entry(&file_text(path)?, found))
+        Ok(entry(&path_text(path)?, found))
     }
 
     fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
@@ -118,10 +119,6 @@ struct TarSample {
     position: u64,
     sample: Sample,
     images: Vec<(Member, ImageShape)>,
-}
-
-fn file_text(path: &Path) -> Result<Arc<str>, ShardError> {
-    path.to_str().map(Arc::from).ok_or_else(|| ShardError::PathText { path: path.to_owned() })
 }
 
 fn entry(file: &Arc<str>, found: TarSample) -> SampleEntry {

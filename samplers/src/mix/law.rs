@@ -28,7 +28,7 @@ impl Unit {
     pub fn amount(self, row: &IndexRow) -> u64 {
         match self {
             Self::Records => 1,
-            Self::Tokens => row.cost.text_tokens.saturating_add(row.cost.visual_tokens),
+            Self::Tokens => row.cost.num_tokens(),
             Self::Images => row.cost.num_images,
             Self::Frames => row.cost.num_frames,
         }

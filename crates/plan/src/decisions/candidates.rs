@@ -81,13 +81,13 @@ impl Candidates {
 
     /// Makes room for all records at once: vectors that grow as they are read are in memory twice for a moment.
     fn reserve(&mut self, files: &[IndexFile]) -> Result<(), PlanError> {
-        let num_entries = files.iter().try_fold(0_usize, |sum, file| {
-            let index_error = |error| PlanError::Index { path: file.path.clone(), error };
-            num_entries(&file.path).map(|number| sum.saturating_add(number)).map_err(index_error)
-        })?;
+        let mut num_rows = 0_usize;
+        for file in files {
+            num_rows = num_rows.saturating_add(num_entries(&file.path)?);
+        }
         // Only a hint: a footer that claims too many rows is noticed when they are read.
-        _ = self.rows.try_reserve_exact(num_entries);
-        _ = self.locations.try_reserve_exact(num_entries);
+        _ = self.rows.try_reserve_exact(num_rows);
+        _ = self.locations.try_reserve_exact(num_rows);
         Ok(())
     }
 
@@ -185,9 +185,8 @@ struct Reading {
 impl Reading {
     fn add_file(&mut self, file: &IndexFile) -> Result<(), PlanError> {
         let (first_record, first_row) = (self.next_record, self.candidates.rows.len());
-        let index_error = |error| PlanError::Index { path: file.path.clone(), error };
-        for entry in read_entries(&file.path, file.source).map_err(index_error)? {
-            self.add(file.source, entry.map_err(index_error)?);
+        for entry in read_entries(&file.path, file.source)? {
+            self.add(file.source, entry?);
         }
         let rows = first_row..self.candidates.rows.len();
         self.candidates.files.push(FileRows { file: file.clone(), first_record, rows });

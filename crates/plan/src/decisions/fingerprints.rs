@@ -5,11 +5,12 @@
 
 use std::path::Path;
 
-use manyframe_base::{AtomicFile, Executor, Step};
-use manyframe_columnar::{TableReader, TableWriter, table};
+use manyframe_base::{Executor, Step};
+use manyframe_columnar::table;
 use manyframe_core::{
     Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RejectCode, Rejection, SourceIndex, contained,
 };
+use manyframe_dataset::{TableFileWriter, read_table_file};
 use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
 use manyframe_pipeline::DuplicateRule;
 use rustc_hash::FxHashMap;
@@ -78,11 +79,9 @@ impl Fingerprints {
     }
 
     fn add_file(&mut self, shown: &ShownRecords<'_>, path: &Path, is_kept: bool) -> Result<(), PlanError> {
-        let index_error = |error| PlanError::Index { path: path.to_owned(), error };
         let mut records = shown.records.iter();
-        let rows = TableReader::<FingerprintTable>::open(path).and_then(|table| table.all_rows());
-        for row in rows.map_err(index_error)? {
-            let FingerprintRow { entry, mut outcome } = row.map_err(index_error)?;
+        for row in read_table_file::<FingerprintTable>(path)? {
+            let FingerprintRow { entry, mut outcome } = row?;
             let record = records.next().filter(|record| record.entry == entry);
             let unexpected =
                 || PlanError::damaged(path, format!("it has a row of entry {entry}, which was not expected"));
@@ -140,8 +139,7 @@ impl<'a> ShownRecords<'a> {
     }
 
     fn write(&self, path: &Path, executor: Executor<'_>) -> Result<(), PlanError> {
-        let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-        let mut writer = TableWriter::<FingerprintTable, _>::new(AtomicFile::create(path)?).map_err(index_error)?;
+        let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
         executor.progress.start(Step::Compare, self.records.len() as u64);
         let make = |record: &ShownRecord<'_>| {
             let outcome = self.fingerprint(record)?;
@@ -149,10 +147,10 @@ impl<'a> ShownRecords<'a> {
         };
         executor.ordered_map(8).run(self.records.iter().map(Ok), make, |row: Result<FingerprintRow, PlanError>| {
             executor.progress.advance(1, 1);
-            writer.write(&row?).map_err(index_error)
+            writer.write(&row?).map_err(PlanError::Table)
         })?;
         executor.progress.finish(Step::Compare);
-        Ok(writer.finish().map_err(index_error)?.publish()?)
+        Ok(writer.finish()?)
     }
 
     /// What a record shows, or why that cannot be decoded.

@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{AtomicFile, Executor, FileAction, FileError, Step};
+use manyframe_base::{Executor, FileAction, FileError, Step};
 use manyframe_core::SourceIndex;
+use manyframe_dataset::TableFileWriter;
 use manyframe_media::MediaError;
 use manyframe_sources::{Raw, RawBody, Split};
 
@@ -11,7 +12,7 @@ use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::cache::IndexCache;
 use crate::index::measure::measure;
-use crate::index::table::{IndexEntry, write_entries};
+use crate::index::table::{IndexEntry, IndexTable};
 
 /// Records measured as one unit of work; large enough to make scheduling cheap.
 const RECORDS_PER_BATCH: usize = 32;
@@ -92,8 +93,7 @@ fn build_split(context: &Context, made: &SplitIndex<'_>, executor: Executor<'_>)
     let &SplitIndex { source, split, path } = made;
     let open = context.source(source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
-    let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let mut writer = write_entries(AtomicFile::create(path)?).map_err(index_error)?;
+    let mut writer = TableFileWriter::<IndexTable>::create(path)?;
     let mut raws = open.reader().read(split).map_err(source_error)?;
     let batches = std::iter::from_fn(|| {
         let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
@@ -108,9 +108,9 @@ fn build_split(context: &Context, made: &SplitIndex<'_>, executor: Executor<'_>)
     executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |(num_bytes, entries)| {
         let entries = entries.map_err(PlanError::Storage)?;
         executor.progress.advance(entries.len() as u64, num_bytes);
-        entries.into_iter().flatten().try_for_each(|entry| writer.write(&entry)).map_err(index_error)
+        entries.into_iter().flatten().try_for_each(|entry| writer.write(&entry)).map_err(PlanError::Table)
     })?;
-    Ok(writer.finish().map_err(index_error)?.publish()?)
+    Ok(writer.finish()?)
 }
 
 fn num_bytes_of(raw: &Raw) -> usize {

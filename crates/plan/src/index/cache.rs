@@ -81,10 +81,9 @@ impl<'a> IndexCache<'a> {
 
     /// Whether every record that was rejected for its media would still be rejected.
     pub(crate) fn is_current(&self, source: SourceIndex, path: &Path) -> Result<bool, PlanError> {
-        let index_error = |error| PlanError::Index { path: path.to_owned(), error };
         let open = self.context.source(source);
-        for entry in read_entries(path, source).map_err(index_error)? {
-            let entry = entry.map_err(index_error)?;
+        for entry in read_entries(path, source)? {
+            let entry = entry?;
             if entry.outcome.as_ref().is_err_and(|rejection| rejection.code.depends_on_media()) {
                 let raw = open.read_at(&entry.origin);
                 let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;

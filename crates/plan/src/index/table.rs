@@ -1,12 +1,12 @@
 //! Index files: one Parquet table per split of an annotation file, one row per record seen, written as it is measured.
 
-use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use manyframe_columnar::{ColumnarError, TableReader, TableWriter, table};
+use manyframe_columnar::{TableReader, table};
 use manyframe_core::{IndexRow, Origin, RecordId, RejectCode, Rejection, SourceIndex};
 use manyframe_dataset::columns::{MeasuredColumns, OriginColumns};
+use manyframe_dataset::{DatasetError, read_table_file};
 
 use crate::reduction::{LengthReduction, TurnSplit};
 
@@ -44,14 +44,6 @@ impl IndexEntry {
     fn rejection(&self) -> Option<&Rejection> {
         self.outcome.as_ref().err()
     }
-}
-
-/// Writes entries in batches.
-pub(crate) type EntryWriter<W> = TableWriter<IndexTable, W>;
-
-/// A writer of an index file.
-pub(crate) fn write_entries<W: Write + Send>(sink: W) -> Result<EntryWriter<W>, ColumnarError> {
-    TableWriter::new(sink)
 }
 
 table! {
@@ -112,17 +104,18 @@ fn nonzero(number: Option<u32>) -> Result<Option<NonZeroU32>, String> {
 }
 
 /// The number of entries of an index file, from its footer.
-pub(crate) fn num_entries(path: &Path) -> Result<usize, ColumnarError> {
-    Ok(usize::try_from(TableReader::<IndexTable>::open(path)?.num_rows()).unwrap_or(usize::MAX))
+pub(crate) fn num_entries(path: &Path) -> Result<usize, DatasetError> {
+    let table = TableReader::<IndexTable>::open(path);
+    let table = table.map_err(|error| DatasetError::Table { path: path.to_owned(), error })?;
+    Ok(usize::try_from(table.num_rows()).unwrap_or(usize::MAX))
 }
 
 /// Reads the entries of an index file in order, with `source` as the source of every row.
 pub(crate) fn read_entries(
     path: &Path,
     source: SourceIndex,
-) -> Result<impl Iterator<Item = Result<IndexEntry, ColumnarError>> + use<>, ColumnarError> {
-    let entries = TableReader::<IndexTable>::open(path)?.all_rows()?;
-    Ok(entries.map(move |entry| {
+) -> Result<impl Iterator<Item = Result<IndexEntry, DatasetError>> + use<>, DatasetError> {
+    Ok(read_table_file::<IndexTable>(path)?.map(move |entry| {
         let mut entry = entry?;
         if let Ok(measured) = &mut entry.outcome {
             measured.row.source = source;

@@ -1,0 +1,57 @@
+//! Tables as files of a dataset or a plan: they appear under their name when they are finished, and errors name them.
+
+use std::path::{Path, PathBuf};
+
+use manyframe_base::AtomicFile;
+use manyframe_columnar::{Columns, TableReader, TableWriter};
+
+use crate::error::DatasetError;
+
+/// Writes a table row by row. It appears under its name when it is finished.
+pub struct TableFileWriter<T> {
+    table: TableWriter<T, AtomicFile>,
+    path: PathBuf,
+}
+
+impl<T: Columns> TableFileWriter<T> {
+    /// Starts a table that will be `path`.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be written there.
+    pub fn create(path: &Path) -> Result<Self, DatasetError> {
+        let table = TableWriter::new(AtomicFile::create(path)?).map_err(DatasetError::table(path))?;
+        Ok(Self { table, path: path.to_owned() })
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn write(&mut self, row: T::Input<'_>) -> Result<(), DatasetError> {
+        self.table.write(row).map_err(DatasetError::table(&self.path))
+    }
+
+    /// Makes the table visible under its name.
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn finish(self) -> Result<(), DatasetError> {
+        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish()?)
+    }
+}
+
+/// Reads the rows of a table, in order and on demand.
+///
+/// # Errors
+///
+/// If the file cannot be read, or a row is not what the table holds; there are no rows after an error.
+pub fn read_table_file<T: Columns>(
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<T::Output, DatasetError>> + use<T>, DatasetError> {
+    let rows = TableReader::<T>::open(path).and_then(|table| table.all_rows()).map_err(DatasetError::table(path))?;
+    let path = path.to_owned();
+    Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
+}
