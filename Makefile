@@ -70,7 +70,7 @@ structure:
 	@$(CARGO) run --quiet --locked -p manyframe-structure -- $(if $(LIST),--list)
 
 schemas:
-	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas settings
+	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas:: settings::
 
 clean:
 	$(CARGO) clean
