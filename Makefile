@@ -8,14 +8,14 @@ export CARGO_TERM_COLOR ?= auto
 .PHONY: help setup demo test parity lint bench fuzz structure schemas clean
 
 help:
-	@echo 'make demo    build, fetch real photos and videos, build and verify the demo and the recipes in small'
-	@echo 'make test    all tests, with the Python readers of the shards'
-	@echo 'make parity  the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
-	@echo 'make lint    formatting, clippy, documentation, dependency rules'
-	@echo 'make bench   speed and memory beside Python versions of the same jobs'
-	@echo 'make fuzz    parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
-	@echo 'make structure circles between files, long functions, parameters, small files: a table, and LIST=1 names each'
-	@echo 'make schemas write schemas/ from the types'
+	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
+	@echo 'make test      all tests, with the Python readers of the shards'
+	@echo 'make parity    the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
+	@echo 'make lint      formatting, clippy, documentation, dependency rules'
+	@echo 'make bench     speed and memory beside Python versions of the same jobs'
+	@echo 'make fuzz      parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
+	@echo 'make structure a table of import cycles between files, long functions, parameters, small files; LIST=1 names each'
+	@echo 'make schemas   write schemas/ from the types'
 
 setup:
 	@tests/setup/system.sh
@@ -70,7 +70,7 @@ structure:
 	@$(CARGO) run --quiet --locked -p manyframe-structure -- $(if $(LIST),--list)
 
 schemas:
-	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas settings
+	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas:: settings::
 
 clean:
 	$(CARGO) clean

@@ -109,6 +109,7 @@ fn finished_tasks_are_not_done_again() {
     for task in 0..last {
         run(&["task", &directory.display().to_string(), &task.to_string(), "--quiet"], 0);
     }
+    let report = std::fs::read_to_string(directory.join("done/000000.json")).unwrap();
     let shard = directory.join("shards/000000.tar");
     let modified = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
     let before = modified(&shard);
@@ -130,6 +131,7 @@ fn finished_tasks_are_not_done_again() {
     assert!(num_removed > 5, "{kept:?}");
     run(&["task", &directory.display().to_string(), "0", "--quiet"], 0);
     assert_eq!(modified(&shard), before);
+    assert_eq!(std::fs::read_to_string(directory.join("done/000000.json")).unwrap(), report);
     run(&["build", &pipeline, "--output", &out, "--quiet"], 0);
     assert_eq!(files_of(&workshop.path("resumed")), expected);
 }

@@ -24,5 +24,6 @@ mod settings;
 mod support;
 mod tokens;
 mod validate;
+mod verify;
 #[cfg(not(feature = "video"))]
 mod without_video;

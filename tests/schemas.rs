@@ -1,4 +1,4 @@
-//! Promise: `schemas/` is what the types say. `make schemas` writes it again.
+//! Promise: `schemas/` is what the types say. `make schemas` generates it.
 
 use std::fs;
 

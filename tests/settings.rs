@@ -1,4 +1,4 @@
-//! Promise: `pipelines/settings.md` lists every setting of a pipeline file, as the types have it. `make schemas` writes it again.
+//! Promise: `pipelines/settings.md` lists every setting of a pipeline file, as the types define it. `make schemas` generates it.
 
 use std::fmt::Write as _;
 

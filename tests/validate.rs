@@ -89,6 +89,18 @@ fn a_build_that_its_model_forbids_replaces_nothing() {
     assert!(workshop.path("out/validation.json").exists());
 }
 
+#[test]
+fn a_plan_needs_no_model_and_a_build_without_it_ends_before_it_reads_anything() {
+    let workshop = workshop();
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("other"));
+    let validate = format!("validate={{ model = {:?} }}", workshop.text("absent"));
+    let arguments = [&pipeline, "--output", &out, "--quiet", "--set", &validate];
+    let failed = run(&[&["build"], &arguments[..]].concat(), 2);
+    assert!(String::from_utf8_lossy(&failed.stderr).contains("contains no config.json"), "{failed:?}");
+    assert!(!workshop.path("other.work/index").exists());
+    run(&[&["plan"], &arguments[..]].concat(), 0);
+}
+
 /// Made by `tests/parity/dataset_loss.py` with transformers, sentencepiece and Pillow from the shards of the same samples.
 #[test]
 fn losses_over_the_demo_are_those_of_the_reference_model() {

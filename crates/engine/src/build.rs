@@ -34,7 +34,6 @@ pub struct BuildOptions {
 pub struct Build {
     context: Context,
     work: WorkDirectory,
-    validation: Option<ValidateRequest>,
     options: BuildOptions,
 }
 
@@ -42,7 +41,6 @@ pub struct Build {
 pub struct PlannedBuild {
     open: OpenPlan,
     work: WorkDirectory,
-    validation: Option<ValidateRequest>,
     run: Option<TimedRun>,
 }
 
@@ -90,17 +88,15 @@ impl Build {
     /// # Errors
     ///
     /// [`EngineError::Occupied`] if the output is something else than a dataset, [`EngineError::Locked`] if another process
-    /// builds it; [`EngineError::NoModel`] or [`EngineError::Policy`] if its validation could not run; [`EngineError::Plan`]
-    /// if a source, its media or the tokenizer cannot be opened.
+    /// builds it, [`EngineError::Plan`] if a source, its media or the tokenizer cannot be opened.
     pub fn open(pipeline: Pipeline, options: BuildOptions) -> Result<Self, EngineError> {
-        let validation = pipeline.file.validate.as_ref().map(ValidateRequest::from_table).transpose()?;
         let dataset = Path::new(&pipeline.file.output.directory);
         ensure_replaceable(dataset)?;
         let work = WorkDirectory::lock(dataset)?;
         if options.is_fresh {
             work.clear()?;
         }
-        Ok(Self { context: Context::open(pipeline)?, work, validation, options })
+        Ok(Self { context: Context::open(pipeline)?, work, options })
     }
 
     /// Does all remaining work: nothing, repacking, or planning, running and committing.
@@ -122,12 +118,6 @@ impl Build {
     /// impl Meter for Clock {
     ///     fn seconds(&self) -> f64 {
     ///         self.0.elapsed().as_secs_f64()
-    ///     }
-    ///     fn memory_bytes(&self) -> Option<u64> {
-    ///         None
-    ///     }
-    ///     fn peak_memory_bytes(&self) -> Option<u64> {
-    ///         None
     ///     }
     /// }
     ///
@@ -160,6 +150,8 @@ impl Build {
         executor: Executor<'_>,
         meter: &dyn Meter,
     ) -> Result<BuildOutcome, EngineError> {
+        // A missing model or a wrong policy is reported before hours of work.
+        ValidateRequest::of_pipeline(&self.context.pipeline.file)?;
         if let Some(outcome) = self.up_to_date()? {
             return Ok(outcome);
         }
@@ -199,11 +191,11 @@ impl Build {
     ///
     /// [`EngineError::Plan`] if annotations cannot be read, or the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
-        let Self { context, work, validation, options } = self;
+        let Self { context, work, options } = self;
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
         let MadePlan { plan, directory } =
             manyframe_plan::make(&context, PlanRequest { work: work.path(), reuse }, executor)?;
-        Ok(PlannedBuild { open: OpenPlan { context, plan, directory }, work, validation, run: None })
+        Ok(PlannedBuild { open: OpenPlan { context, plan, directory }, work, run: None })
     }
 }
 
@@ -225,8 +217,10 @@ impl PlannedBuild {
     ///
     /// # Errors
     ///
-    /// The first error of a task; running again continues with the tasks that are not done.
+    /// [`EngineError::NoModel`] or [`EngineError::Policy`] if the validation that the pipeline requests could not run; or else
+    /// the first error of a task. Running again continues with the tasks that are not done.
     pub fn run(&mut self, engine: &dyn Engine, executor: Executor<'_>, meter: &dyn Meter) -> Result<(), EngineError> {
+        ValidateRequest::of_pipeline(&self.open.plan.pipeline)?;
         self.warn_of_shortfalls();
         let tasks = &self.open.plan.tasks;
         let unfinished = self.open.unfinished_tasks();
@@ -253,7 +247,7 @@ impl PlannedBuild {
     /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
     /// [`EngineError::Invalid`] if the validation fails. Nothing is published then, and committing again is possible.
     pub fn commit(&self, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
-        let (committed, validation) = self.open.commit_validated(self.validation.as_ref(), executor, meter)?;
+        let (committed, validation) = self.open.commit_validated(executor, meter)?;
         if committed.work.num_samples_reused == 0 {
             self.keep_rate()?;
         }
@@ -291,8 +285,7 @@ impl PlannedBuild {
 ///
 /// Those of [`PlannedBuild::commit`].
 pub fn commit_plan(open: &OpenPlan, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
-    let validation = open.plan.pipeline.validate.as_ref().map(ValidateRequest::from_table).transpose()?;
-    let (committed, validation) = open.commit_validated(validation.as_ref(), executor, meter)?;
+    let (committed, validation) = open.commit_validated(executor, meter)?;
     Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
 }
 
@@ -300,14 +293,14 @@ impl OpenPlan {
     /// Makes the dataset of a finished plan, and publishes it once the validation that is requested has passed.
     fn commit_validated(
         &self,
-        request: Option<&ValidateRequest>,
         executor: Executor<'_>,
         meter: &dyn Meter,
     ) -> Result<(Committed, Option<Report>), EngineError> {
+        let request = ValidateRequest::of_pipeline(&self.plan.pipeline)?;
         let mut report = None;
         let check = |staged: &Path| {
             if let Some(request) = request {
-                let request = ValidateRequest { dataset: staged.to_owned(), ..request.clone() };
+                let request = ValidateRequest { dataset: staged.to_owned(), ..request };
                 report = Some(validate_staged(&request, executor, meter)?);
             }
             Ok(())

@@ -12,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{parent_directory, replace_directory};
-use manyframe_base::{Executor, FileError, Progress, Step, write_json};
+use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
@@ -122,7 +122,7 @@ impl<'a> Staging<'a> {
         let tasks = name_shards(read_reports(&open.plan, &open.directory)?);
         let directory = open.directory.join("dataset");
         if directory.exists() {
-            fs::remove_dir_all(&directory).map_err(FileError::write(&directory))?;
+            fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
         }
         fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
         Ok(Self { open, directory, tasks })

@@ -1,5 +1,6 @@
 //! Errors of a build, a task or a commit. A bad record is never an error.
 
+use std::error::Error;
 use std::path::PathBuf;
 
 use manyframe_base::FileError;
@@ -141,17 +142,28 @@ impl EngineError {
             | Self::Shard { .. }
             | Self::Unfinished { .. }
             | Self::Unaccounted { .. }
-            | Self::Locked { .. }
-            | Self::Damaged { .. } => true,
+            | Self::Locked { .. } => true,
             Self::NoSuchTask { .. }
             | Self::NoSuchSource { .. }
             | Self::Occupied { .. }
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
+            | Self::Damaged { .. }
             | Self::NoTokens { .. }
             | Self::NoModel { .. }
             | Self::Policy { .. }
             | Self::Invalid { .. } => false,
         }
     }
+}
+
+/// An error with all of its causes, for a report that goes on after it.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
 }

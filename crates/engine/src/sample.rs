@@ -146,13 +146,10 @@ impl SampleMaker<'_> {
             return Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium"));
         };
         if let MediaLocation::Prepared { images, grid } = &medium.location {
-            let max_frames = self.planned.reduction.max_frames.filter(|_| visual.kind == VisualKind::Video);
-            let mut prepared = match max_frames {
-                Some(most) if images.len() > most.get() as usize => self.prepared(&spread(images, most.get()))?,
-                _ => self.prepared(images)?,
+            return match self.planned.reduction.max_frames.filter(|_| visual.kind == VisualKind::Video) {
+                Some(most) => self.prepared(visual.kind, &spread(images, most.get()), *grid),
+                None => self.prepared(visual.kind, images, *grid),
             };
-            (prepared.kind, prepared.grid) = (visual.kind, *grid);
-            return Ok(prepared);
         }
         let mut encoded = match visual.kind {
             VisualKind::Video => self.encode_video(&record.subset, medium),
@@ -212,7 +209,7 @@ impl SampleMaker<'_> {
     }
 
     /// Images that an earlier build encoded are delivered byte for byte.
-    fn prepared(&self, blobs: &[BlobRef]) -> Result<EncodedVisual, MediaError> {
+    fn prepared(&self, kind: VisualKind, blobs: &[BlobRef], grid: Option<Grid>) -> Result<EncodedVisual, MediaError> {
         let mut images = Vec::new();
         for blob in blobs {
             let bytes = self.source.media.blob_bytes(blob)?;
@@ -230,7 +227,6 @@ impl SampleMaker<'_> {
         }
         // A visual without images has no size.
         let (width_px, height_px) = images.first().map_or((0, 0), |image| (image.width_px, image.height_px));
-        let (kind, path) = (VisualKind::Image, String::new());
-        Ok(EncodedVisual { kind, images, grid: None, times_s: Vec::new(), path, width_px, height_px })
+        Ok(EncodedVisual { kind, images, grid, times_s: Vec::new(), path: String::new(), width_px, height_px })
     }
 }

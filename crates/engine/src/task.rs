@@ -8,7 +8,7 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
-use manyframe_base::{Executor, FileError, write_json};
+use manyframe_base::{Executor, FileAction, FileError, write_json};
 use manyframe_core::Sample;
 use manyframe_plan::{Context, PlannedSample, read_task};
 use manyframe_shards::{ShardError, ShardFormat, ShardWriter};
@@ -111,7 +111,7 @@ impl OpenShard {
         let Self { format, path, temporary, writer } = self;
         let summary = writer.finish().map_err(in_shard(&temporary))?;
         if summary.num_samples == 0 {
-            fs::remove_file(&temporary).map_err(FileError::write(&temporary))?;
+            fs::remove_file(&temporary).map_err(FileError::when(FileAction::Remove, &temporary))?;
             return Ok(None);
         }
         publish_file(&temporary, &path)?;

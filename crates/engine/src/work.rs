@@ -3,6 +3,7 @@
 //! ```text
 //! OUTPUT.work/lock          held while a build is open
 //! OUTPUT.work/index/        what was read of annotations; outlives builds
+//! OUTPUT.work/listings/     the members of tars that hold media; outlives builds
 //! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the unfinished dataset; removed once it is committed
 //! OUTPUT.work/rate.json     how fast the last build was
 //! ```
@@ -11,7 +12,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::remove_leftovers;
-use manyframe_base::{FileError, write_json};
+use manyframe_base::{FileAction, FileError, write_json};
 
 use crate::error::EngineError;
 
@@ -50,6 +51,7 @@ impl WorkDirectory {
         let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {
+                // Not in the directories that tasks write to: they run on other machines, and hold no lock.
                 for directory in [path.clone(), path.join("index")] {
                     remove_leftovers(&directory)?;
                 }
@@ -64,7 +66,7 @@ impl WorkDirectory {
         &self.path
     }
 
-    /// Removes the index, all plans and their finished tasks.
+    /// Removes the index, listings, all plans and their finished tasks.
     pub(crate) fn clear(&self) -> Result<(), EngineError> {
         self.remove_directories(|_name| true)
     }
@@ -79,7 +81,7 @@ impl WorkDirectory {
             let entry = entry.map_err(FileError::read(&self.path))?;
             let path = entry.path();
             if path.is_dir() && is_removed(&entry.file_name().to_string_lossy()) {
-                fs::remove_dir_all(&path).map_err(FileError::write(&path))?;
+                fs::remove_dir_all(&path).map_err(FileError::when(FileAction::Remove, &path))?;
             }
         }
         Ok(())

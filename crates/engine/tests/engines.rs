@@ -15,24 +15,16 @@ use manyframe_engine::{
 use manyframe_pipeline::PackTable;
 use manyframe_validate::measure::Meter;
 
-/// Time that stands still.
+/// A clock that never moves.
 struct StoppedClock;
 
 impl Meter for StoppedClock {
     fn seconds(&self) -> f64 {
         0.0
     }
-
-    fn memory_bytes(&self) -> Option<u64> {
-        None
-    }
-
-    fn peak_memory_bytes(&self) -> Option<u64> {
-        None
-    }
 }
 
-/// Time that moves on by ten seconds whenever someone looks.
+/// A clock that advances by ten seconds with each reading.
 #[derive(Default)]
 struct JumpingClock(AtomicU32);
 
@@ -40,17 +32,9 @@ impl Meter for JumpingClock {
     fn seconds(&self) -> f64 {
         10.0 * f64::from(self.0.fetch_add(1, Ordering::Relaxed))
     }
-
-    fn memory_bytes(&self) -> Option<u64> {
-        None
-    }
-
-    fn peak_memory_bytes(&self) -> Option<u64> {
-        None
-    }
 }
 
-/// Runs at most so many tasks, the last one first, each from the plan's directory alone, as a cluster would. Then it fails.
+/// Runs at most this many tasks, the last one first, each from the plan's directory alone, as a cluster would. Then it fails.
 struct BackwardsEngine {
     most_tasks: usize,
     ran: Mutex<Vec<u32>>,

@@ -42,20 +42,12 @@ impl SampleSource for Samples {
     }
 }
 
-/// A clock that never moves, and no memory.
+/// A clock that never moves.
 struct StoppedMeter;
 
 impl Meter for StoppedMeter {
     fn seconds(&self) -> f64 {
         0.0
-    }
-
-    fn memory_bytes(&self) -> Option<u64> {
-        None
-    }
-
-    fn peak_memory_bytes(&self) -> Option<u64> {
-        None
     }
 }
 

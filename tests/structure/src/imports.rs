@@ -1,7 +1,7 @@
 //! Which file takes which name from which other file of its crate.
 //!
 //! A name that a module re-exports is followed to the file that defines it, so that a facade hides no arrow. A name that is
-//! taken from the facade of a module *above* the importing one is reported, besides: the reader cannot see where it is from.
+//! taken from the facade of a module *above* the importing one is also reported: the reader cannot see where it is from.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,13 +1,13 @@
 //! Measures the structure of the workspace: which files import each other, and how long files and functions are.
 //!
 //! ```text
-//! crate root ─tree─▶ modules, one per file ─imports─▶ arrows between files ─circles─▶ groups that import each other
+//! crate root ─tree─▶ modules, one per file ─imports─▶ arrows between files ─cycles─▶ import cycles
 //!                                          └─measure─▶ lines, parameters, unwraps
 //! ```
 //!
 //! Test code is left out. Imports are `use` declarations and paths in code; calls of methods cannot be seen.
 
-pub mod circles;
+pub mod cycles;
 pub mod imports;
 pub mod measure;
 pub mod tree;

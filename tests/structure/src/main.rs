@@ -1,5 +1,5 @@
 //! `cargo run -p manyframe-structure [-- ROOT] [--list]`: a table of measures, a row per crate; `--list` names what it counts.
-//! Ends with 1 if files import each other in a circle or through a facade above them.
+//! Exits with 1 if there are import cycles between files, or imports through a facade above the importing file.
 
 #![expect(clippy::print_stderr, reason = "a program for the terminal")]
 
@@ -8,8 +8,8 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use manyframe_structure::circles::circles;
 use manyframe_structure::crate_roots;
+use manyframe_structure::cycles::import_cycles;
 use manyframe_structure::imports::imports_of;
 use manyframe_structure::measure::{Function, Measures, measure};
 use manyframe_structure::tree::Tree;
@@ -24,7 +24,7 @@ const COLUMNS: [&str; 14] = [
     "median",
     "<40",
     ">600",
-    "circles",
+    "cycles",
     "facade",
     "functions",
     ">45 lines",
@@ -47,7 +47,7 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints the table; whether the workspace is free of circles and of imports through facades.
+/// Prints the table; returns whether the workspace is free of import cycles and of imports through facades.
 fn run() -> Result<bool, Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_listing = arguments.iter().any(|argument| argument == "--list");
@@ -72,9 +72,9 @@ fn run() -> Result<bool, Box<dyn Error>> {
         total.add(&row);
     }
     table.push_str(&total.line("all"));
-    let is_clean = total.num_circles == 0 && total.num_facade_imports == 0;
+    let is_clean = total.num_cycles == 0 && total.num_facade_imports == 0;
     if is_listing || !is_clean {
-        details.retain(|detail| is_listing || detail.starts_with("circle") || detail.starts_with("facade"));
+        details.retain(|detail| is_listing || detail.starts_with("cycle") || detail.starts_with("facade"));
         table.push_str(&format!("\n{}\n", details.join("\n")));
     }
     match std::io::stdout().write_all(table.as_bytes()) {
@@ -89,7 +89,7 @@ fn run() -> Result<bool, Box<dyn Error>> {
 #[derive(Default)]
 struct Row {
     file_lines: Vec<usize>,
-    num_circles: usize,
+    num_cycles: usize,
     num_facade_imports: usize,
     functions: Vec<Function>,
     counts: [usize; 5],
@@ -99,16 +99,16 @@ impl Row {
     fn of(tree: &Tree, name: &dyn Fn(&Path) -> String, details: &mut Vec<String>) -> Self {
         let imports = imports_of(tree);
         let path_of = |module: usize| tree.modules.get(module).map_or_else(String::new, |module| name(&module.path));
-        let groups = circles(tree.modules.len(), &imports);
-        for group in &groups {
+        let cycles = import_cycles(tree.modules.len(), &imports);
+        for cycle in &cycles {
             details.push(format!(
-                "circle: {}",
-                group.iter().map(|&module| path_of(module)).collect::<Vec<_>>().join(", ")
+                "cycle: {}",
+                cycle.iter().map(|&module| path_of(module)).collect::<Vec<_>>().join(", ")
             ));
             for ((from, to), names) in &imports.arrows {
-                if group.contains(from) && group.contains(to) {
+                if cycle.contains(from) && cycle.contains(to) {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();
-                    details.push(format!("circle:   {} -> {}: {}", path_of(*from), path_of(*to), names.join(", ")));
+                    details.push(format!("cycle:   {} -> {}: {}", path_of(*from), path_of(*to), names.join(", ")));
                 }
             }
         }
@@ -133,7 +133,7 @@ impl Row {
         }
         Self {
             file_lines: files.into_iter().map(|(_, num_lines)| num_lines).collect(),
-            num_circles: groups.len(),
+            num_cycles: cycles.len(),
             num_facade_imports: imports.through_facades.len(),
             functions,
             counts: [num_unwraps, num_expects, num_gets, num_defaults, num_skips],
@@ -142,7 +142,7 @@ impl Row {
 
     fn add(&mut self, other: &Self) {
         self.file_lines.extend(&other.file_lines);
-        self.num_circles += other.num_circles;
+        self.num_cycles += other.num_cycles;
         self.num_facade_imports += other.num_facade_imports;
         self.functions.extend(other.functions.iter().cloned());
         for (count, more) in self.counts.iter_mut().zip(other.counts) {
@@ -160,7 +160,7 @@ impl Row {
             lines.get(lines.len() / 2).copied().unwrap_or_default(),
             files(|lines| lines < SMALL_FILE_LINES),
             files(|lines| lines > LARGE_FILE_LINES),
-            self.num_circles,
+            self.num_cycles,
             self.num_facade_imports,
             self.functions.len(),
             functions(|function| function.num_lines > LONG_FUNCTION_LINES),

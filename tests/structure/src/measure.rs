@@ -1,4 +1,4 @@
-//! Lengths and counts of a crate's files. Code of tests is left out, but for the lines of a file.
+//! Lengths and counts of a crate's files. Test code is left out, except from the lines of a file.
 
 use std::path::PathBuf;
 

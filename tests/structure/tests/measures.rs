@@ -9,7 +9,7 @@
 
 use std::collections::BTreeSet;
 
-use manyframe_structure::circles::circles;
+use manyframe_structure::cycles::import_cycles;
 use manyframe_structure::imports::imports_of;
 use manyframe_structure::measure::{Measures, measure};
 use manyframe_structure::tree::Tree;
@@ -25,10 +25,10 @@ fn tree(files: &[(&str, &str)]) -> Tree {
     Tree::read(&directory.path().join(files[0].0)).unwrap()
 }
 
-/// The names of the files of each circle.
-fn circles_of(tree: &Tree) -> Vec<BTreeSet<String>> {
+/// The names of the files in each import cycle.
+fn cycles_of(tree: &Tree) -> Vec<BTreeSet<String>> {
     let name = |module: &usize| tree.modules[*module].path.file_name().unwrap().to_string_lossy().into_owned();
-    circles(tree.modules.len(), &imports_of(tree)).iter().map(|group| group.iter().map(name).collect()).collect()
+    import_cycles(tree.modules.len(), &imports_of(tree)).iter().map(|group| group.iter().map(name).collect()).collect()
 }
 
 fn set(names: &[&str]) -> BTreeSet<String> {
@@ -36,17 +36,17 @@ fn set(names: &[&str]) -> BTreeSet<String> {
 }
 
 #[test]
-fn files_that_import_downwards_make_no_circle() {
+fn files_that_import_downwards_form_no_cycle() {
     let tree = tree(&[
         ("lib.rs", "mod a; mod b; pub use a::A;"),
         ("a.rs", "use crate::b::B; pub struct A(B);"),
         ("b.rs", "pub struct B; #[cfg(test)] mod tests { use crate::a::A; }"),
     ]);
-    assert_eq!(circles_of(&tree), Vec::<BTreeSet<String>>::new());
+    assert_eq!(cycles_of(&tree), Vec::<BTreeSet<String>>::new());
 }
 
 #[test]
-fn a_circle_of_three_files_is_found_in_use_declarations_and_in_code() {
+fn a_cycle_of_three_files_is_found_in_use_declarations_and_in_code() {
     let tree = tree(&[
         ("lib.rs", "mod a; mod b; mod c; mod d;"),
         ("a.rs", "use crate::b::{self, B}; pub struct A(B);"),
@@ -54,17 +54,17 @@ fn a_circle_of_three_files_is_found_in_use_declarations_and_in_code() {
         ("c.rs", "pub fn g() -> crate::a::A { todo() }"),
         ("d.rs", "use crate::a::A;"),
     ]);
-    assert_eq!(circles_of(&tree), [set(&["a.rs", "b.rs", "c.rs"])]);
+    assert_eq!(cycles_of(&tree), [set(&["a.rs", "b.rs", "c.rs"])]);
 }
 
 #[test]
-fn a_facade_hides_no_circle_and_is_reported_where_it_is_above() {
+fn a_facade_hides_no_cycle_and_is_reported_where_it_is_above() {
     let tree = tree(&[
         ("lib.rs", "mod a; mod b; pub use a::A; pub use b::B;"),
         ("a.rs", "use crate::B; pub struct A(B);"),
         ("b.rs", "use crate::A as Other; pub struct B; fn f(_: Other) {}"),
     ]);
-    assert_eq!(circles_of(&tree), [set(&["a.rs", "b.rs"])]);
+    assert_eq!(cycles_of(&tree), [set(&["a.rs", "b.rs"])]);
     let imports = imports_of(&tree);
     let names: Vec<&str> = imports.through_facades.iter().map(|(_, name)| name.as_str()).collect();
     assert_eq!(names, ["B", "A"]);
@@ -86,13 +86,13 @@ fn the_facade_of_another_folder_is_a_door_to_the_file_that_defines_the_name() {
 }
 
 #[test]
-fn a_child_that_uses_its_parent_which_uses_the_child_is_a_circle() {
+fn a_child_and_its_parent_that_use_each_other_form_a_cycle() {
     let tree = tree(&[
         ("lib.rs", "mod folder;"),
         ("folder/mod.rs", "mod inner; pub struct Shared; fn f() { inner::g(); }"),
         ("folder/inner.rs", "use super::Shared; pub fn g() -> Shared { Shared }"),
     ]);
-    assert_eq!(circles_of(&tree), [set(&["inner.rs", "mod.rs"])]);
+    assert_eq!(cycles_of(&tree), [set(&["inner.rs", "mod.rs"])]);
 }
 
 #[test]

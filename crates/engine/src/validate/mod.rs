@@ -12,7 +12,7 @@ use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::{DeviceChoice, Digest};
 use manyframe_dataset::{DatasetReader, work_directory};
-use manyframe_pipeline::ValidateTable;
+use manyframe_pipeline::PipelineFile;
 use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
     Controls, Finding, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, SampleChoice, SampleMeasure,
@@ -44,15 +44,16 @@ pub struct ValidateRequest {
 }
 
 impl ValidateRequest {
-    /// The request of the table `[validate]`, whose dataset is set later. Its policy is read here, so that errors in it show
-    /// before hours of work.
-    pub(crate) fn from_table(table: &ValidateTable) -> Result<Self, EngineError> {
+    /// The request of the table `[validate]`, whose dataset is set later; `None` without such a table. Reads the policy, and
+    /// makes sure that there is a model.
+    pub(crate) fn of_pipeline(file: &PipelineFile) -> Result<Option<Self>, EngineError> {
+        let Some(table) = &file.validate else { return Ok(None) };
         let model = PathBuf::from(&table.model);
         if !model.join("config.json").exists() {
             return Err(EngineError::NoModel { path: model });
         }
         let policy = if table.policy.is_empty() { Policy::default() } else { read_policy(Path::new(&table.policy))? };
-        Ok(Self {
+        Ok(Some(Self {
             dataset: PathBuf::new(),
             model,
             choice: SampleChoice::Count(table.samples.get() as usize),
@@ -64,7 +65,7 @@ impl ValidateRequest {
             },
             policy,
             variables: BTreeMap::new(),
-        })
+        }))
     }
 }
 

@@ -6,9 +6,9 @@ use manyframe_core::{RecordId, RejectCode, Total};
 use manyframe_dataset::{DatasetReader, LedgerRow, ShardName, SourceSummary, Status};
 use rustc_hash::{FxHashMap, FxHashSet};
 
-use crate::error::EngineError;
+use crate::error::{EngineError, with_causes};
 
-/// What the ledger says of a source, and the manifest repeats.
+/// The counts of a source in the ledger, which the manifest repeats.
 #[derive(Default, PartialEq)]
 struct SourceCounts {
     num_seen: u64,
@@ -67,7 +67,7 @@ impl AccountCheck {
         let rows = match dataset.ledger() {
             Ok(rows) => rows,
             Err(error) => {
-                self.problems.push(format!("{}: {error}", ledger.path));
+                self.problems.push(format!("{}: {}", ledger.path, with_causes(&error)));
                 return Ok(None);
             }
         };

@@ -13,7 +13,7 @@ use manyframe_dataset::{DatasetReader, ShardEntry, ShardName};
 use manyframe_format::Dialect;
 use rustc_hash::FxHashMap;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, with_causes};
 use account::AccountCheck;
 use sample::sample_faults;
 use tokens::TokenCheck;
@@ -111,7 +111,7 @@ impl ShardVerifier<'_> {
         let samples = match self.dataset.samples(shard) {
             Ok(samples) => samples,
             Err(error) => {
-                found.add(format!("{path}: {error}"));
+                found.add(format!("{path}: {}", with_causes(&error)));
                 return Ok(());
             }
         };
@@ -126,7 +126,7 @@ impl ShardVerifier<'_> {
             },
         );
         if let Err(error) = read {
-            found.add(format!("{path}: {error}"));
+            found.add(format!("{path}: {}", with_causes(&error)));
         }
         if total != shard.total {
             found.add(format!("{path}: holds {total:?}, the manifest says {:?}", shard.total));

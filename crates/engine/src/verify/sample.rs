@@ -48,12 +48,13 @@ fn image_faults(sample: &Sample) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use manyframe_core::{Cost, Digest, ImageFormat, Layout, Origin, Position, RecordId, SampleImage};
 
     use super::*;
 
-    fn sample() -> Sample {
+    /// A sample of text without token ids.
+    pub(in crate::verify) fn text_sample() -> Sample {
         Sample {
             id: RecordId::from_digest(Digest::of(b"x")),
             source: "s".into(),
@@ -73,13 +74,13 @@ mod tests {
 
     #[test]
     fn a_whole_sample_has_no_faults() {
-        assert_eq!(sample_faults(&sample(), "<image>"), Vec::<String>::new());
+        assert_eq!(sample_faults(&text_sample(), "<image>"), Vec::<String>::new());
     }
 
     #[test]
     fn label_spans_must_lie_in_the_prompt() {
         for label_spans in [vec![], vec![(4, 4)], vec![(0, 3), (4, 8)]] {
-            let faults = sample_faults(&Sample { label_spans, ..sample() }, "<image>");
+            let faults = sample_faults(&Sample { label_spans, ..text_sample() }, "<image>");
             assert!(matches!(faults.as_slice(), [fault] if fault.starts_with("label spans")), "{faults:?}");
         }
     }
@@ -87,14 +88,14 @@ mod tests {
     #[test]
     fn a_placeholder_without_an_image_is_a_fault() {
         let prompt = "<image> cat".to_owned();
-        let faults = sample_faults(&Sample { prompt, ..sample() }, "<image>");
+        let faults = sample_faults(&Sample { prompt, ..text_sample() }, "<image>");
         assert_eq!(faults, ["0 placeholders, 1 in the prompt, for 0 images"]);
     }
 
     #[test]
     fn an_image_that_cannot_be_decoded_is_a_fault() {
         let image = SampleImage { bytes: b"GIF".to_vec(), format: ImageFormat::Jpeg, width_px: 1, height_px: 1 };
-        let faults = image_faults(&Sample { images: vec![image], ..sample() });
+        let faults = image_faults(&Sample { images: vec![image], ..text_sample() });
         assert!(matches!(faults.as_slice(), [fault] if fault.starts_with("image 0: ")), "{faults:?}");
     }
 }

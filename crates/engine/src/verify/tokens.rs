@@ -97,27 +97,14 @@ fn difference(stored: &SampleTokens, expected: &SampleTokens) -> String {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{Cost, Digest, Layout, Origin, Position, RecordId};
+    use manyframe_core::Cost;
     use manyframe_format::FormatSpec;
 
     use super::*;
+    use crate::verify::sample::tests::text_sample;
 
     fn sample(tokens: Option<SampleTokens>) -> Sample {
-        Sample {
-            id: RecordId::from_digest(Digest::of(b"x")),
-            source: "s".into(),
-            subset: "".into(),
-            upstream_id: String::new(),
-            layout: Layout::Text,
-            messages: Vec::new(),
-            prompt: String::new(),
-            label_spans: Vec::new(),
-            tokens,
-            cost: Cost { text_tokens: 3, ..Cost::default() },
-            images: Vec::new(),
-            visuals: Vec::new(),
-            origin: Origin { file: "a.json".into(), position: Position::File },
-        }
+        Sample { tokens, cost: Cost { text_tokens: 3, ..Cost::default() }, ..text_sample() }
     }
 
     fn faults(input_ids: &[i32], labels: &[i32], image_positions: &[u32]) -> usize {

@@ -42,11 +42,15 @@ pub trait Meter: Sync {
     /// Seconds since a fixed moment.
     fn seconds(&self) -> f64;
 
-    /// Memory of the process in bytes; `None` where it is not known.
-    fn memory_bytes(&self) -> Option<u64>;
+    /// Memory of the process in bytes; `None`, the default, where it is not known.
+    fn memory_bytes(&self) -> Option<u64> {
+        None
+    }
 
-    /// The most memory that the process ever had, in bytes; `None` where it is not known.
-    fn peak_memory_bytes(&self) -> Option<u64>;
+    /// The most memory that the process ever had, in bytes; `None`, the default, where it is not known.
+    fn peak_memory_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Whether samples are also run with other images than their own.

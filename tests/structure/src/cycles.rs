@@ -1,21 +1,21 @@
-//! Groups of modules that import each other, directly or through others.
+//! Import cycles: groups of modules that import each other, directly or through others.
 
 use std::collections::BTreeSet;
 
 use crate::imports::Imports;
 use crate::tree::ModuleIndex;
 
-/// The groups of two or more modules from each of which every other one can be reached.
-pub fn circles(num_modules: usize, imports: &Imports) -> Vec<BTreeSet<ModuleIndex>> {
+/// The groups of two or more modules in which each module reaches every other one through imports.
+pub fn import_cycles(num_modules: usize, imports: &Imports) -> Vec<BTreeSet<ModuleIndex>> {
     let reached: Vec<BTreeSet<ModuleIndex>> = (0..num_modules).map(|from| reached_from(from, imports)).collect();
-    let is_tied = |from: ModuleIndex, to: ModuleIndex| reached.get(from).is_some_and(|set| set.contains(&to));
+    let leads_to = |from: ModuleIndex, to: ModuleIndex| reached.get(from).is_some_and(|set| set.contains(&to));
     let mut groups: Vec<BTreeSet<ModuleIndex>> = Vec::new();
     for module in 0..num_modules {
         if groups.iter().any(|group| group.contains(&module)) {
             continue;
         }
         let group: BTreeSet<_> = (module..num_modules)
-            .filter(|&other| other == module || (is_tied(module, other) && is_tied(other, module)))
+            .filter(|&other| other == module || (leads_to(module, other) && leads_to(other, module)))
             .collect();
         if group.len() > 1 {
             groups.push(group);
