@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, Step};
+use manyframe_columnar::TableWriter;
 use manyframe_core::SourceIndex;
 use manyframe_media::MediaError;
 use manyframe_sources::{Raw, RawBody, Split};
@@ -11,7 +12,7 @@ use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::cache::IndexCache;
 use crate::index::measure::measure;
-use crate::index::table::{IndexEntry, write_entries};
+use crate::index::table::{IndexEntry, IndexTable};
 
 /// Records measured as one unit of work; large enough to make scheduling cheap.
 const RECORDS_PER_BATCH: usize = 32;
@@ -93,7 +94,7 @@ fn build_split(context: &Context, made: &SplitIndex<'_>, executor: Executor<'_>)
     let open = context.source(source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
     let index_error = |error| PlanError::Index { path: path.to_owned(), error };
-    let mut writer = write_entries(AtomicFile::create(path)?).map_err(index_error)?;
+    let mut writer = TableWriter::<IndexTable, _>::new(AtomicFile::create(path)?).map_err(index_error)?;
     let mut raws = open.reader().read(split).map_err(source_error)?;
     let batches = std::iter::from_fn(|| {
         let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();

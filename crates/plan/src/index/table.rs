@@ -1,10 +1,9 @@
 //! Index files: one Parquet table per split of an annotation file, one row per record seen, written as it is measured.
 
-use std::io::Write;
 use std::num::NonZeroU32;
 use std::path::Path;
 
-use manyframe_columnar::{ColumnarError, TableReader, TableWriter, table};
+use manyframe_columnar::{ColumnarError, TableReader, table};
 use manyframe_core::{IndexRow, Origin, RecordId, RejectCode, Rejection, SourceIndex};
 use manyframe_dataset::columns::{MeasuredColumns, OriginColumns};
 
@@ -44,14 +43,6 @@ impl IndexEntry {
     fn rejection(&self) -> Option<&Rejection> {
         self.outcome.as_ref().err()
     }
-}
-
-/// Writes entries in batches.
-pub(crate) type EntryWriter<W> = TableWriter<IndexTable, W>;
-
-/// A writer of an index file.
-pub(crate) fn write_entries<W: Write + Send>(sink: W) -> Result<EntryWriter<W>, ColumnarError> {
-    TableWriter::new(sink)
 }
 
 table! {
