@@ -29,7 +29,7 @@ test: setup
 	tests/setup/python.sh .env/python
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) test --workspace --locked
-	$(CARGO) test --locked --no-default-features --test tests without_video
+	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

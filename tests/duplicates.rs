@@ -6,7 +6,7 @@ use std::fs;
 use manyframe_dataset::LedgerRow;
 use serde_json::json;
 
-use crate::support::{Built, Workshop, demo_media, encode, llava, photo};
+use crate::support::{Built, Workshop, demo_media, encode, llava, photo, run};
 
 /// The same picture as a PNG, and scaled down as another JPEG.
 fn variants(number: u32) -> (Vec<u8>, Vec<u8>, Vec<u8>) {
@@ -84,6 +84,18 @@ fn an_excluded_image_takes_every_record_that_shows_it() {
     assert_eq!(excluded, ["png", "bmp", "scaled", "asks"]);
     assert!(built.row("png").detail.as_deref().unwrap().contains("deep/down/1.png"));
     built.verify();
+}
+
+#[test]
+fn a_damaged_benchmark_dataset_is_an_error_with_its_cause() {
+    let mut workshop = workshop();
+    let benchmark = workshop.text("benchmark");
+    run(&["build", &workshop.pipeline(), "--output", &benchmark, "--quiet"], 0);
+    let shard = workshop.path("benchmark/webdataset/image/000000.tar");
+    fs::OpenOptions::new().write(true).open(shard).unwrap().set_len(700).unwrap();
+    workshop.head.push_str(&format!("[decontamination]\nagainst = {benchmark:?}\n"));
+    let stderr = String::from_utf8(run(&["plan", &workshop.pipeline(), "--quiet"], 2).stderr).unwrap();
+    assert!(stderr.contains("decontamination.against") && stderr.contains("the file ends before"), "{stderr}");
 }
 
 /// A record in LLaVA-Video's form.

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! What is published is on the disk before its name is, and its name is on the disk when the call returns.
-//! It does not remove temporary files of processes that were killed: another host may still be writing them.
+//! Temporary files of killed processes stay until [`remove_leftovers`] is called by whoever knows that nobody else writes there.
 
 use std::ffi::OsString;
 use std::fmt;

@@ -6,20 +6,22 @@ use serde::{Deserialize, Serialize};
 use crate::limits::MediaLimits;
 use crate::resize::fit_longest_edge;
 
-/// What is done to an image before it is delivered.
+/// How single images are delivered. An image that needs no change is delivered byte for byte.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct ImagePolicy {
-    /// Which images are accepted.
+    /// Which images are accepted. Read and written separately, because all media share their limits.
+    #[serde(skip)]
     pub limits: MediaLimits,
-    /// Longest side after scaling down, in pixels. Smaller images keep their size. Default: no limit.
+    /// Longest side in pixels; larger images are scaled down. Default: no limit.
+    #[schemars(range(min = 14, max = 65500))]
     pub max_edge_px: Option<u32>,
-    /// Quality of re-encoded images, on libjpeg's scale from 1 to 100. Default: 90.
+    /// JPEG quality of everything that is re-encoded, frames and tiles included, on libjpeg's scale. Default: 90.
     #[schemars(range(min = 1, max = 100))]
     pub quality: u8,
-    /// Chroma subsampling of re-encoded images. Default: 4:2:0.
+    /// JPEG chroma subsampling of everything that is re-encoded. Default: `4:2:0`.
     pub subsampling: Subsampling,
-    /// How images that are delivered unchanged are checked. Default: they are decoded.
+    /// How an image that is delivered byte for byte is checked. Default: `decode`.
     pub check: Check,
 }
 

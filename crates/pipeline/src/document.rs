@@ -1,6 +1,6 @@
 //! A TOML file as a tree in which every value knows its location, after `--set` and `${variables}` are applied.
 //!
-//! It does not know which keys are allowed: [`crate::check`] does.
+//! It does not know which keys are allowed: [`crate::table_check`] does.
 
 use std::collections::BTreeMap;
 

@@ -61,7 +61,6 @@ pub use parse::{Pipeline, pack_table_with, parse};
 pub use paths::{PortablePaths, annotation_files, expand_pattern, media_roots, portable_path, portable_settings};
 pub use problem::Problem;
 pub use settings::file::{FormatTable, OutputTable, PipelineFile, ShardSplit};
-pub use settings::media::{ImagesTable, SamplingRule, VideoTable};
 pub use settings::packing::{Audit, PackTable, SequenceParallel};
 pub use settings::selection::{
     DecontaminationTable, DuplicateRule, DuplicateText, DuplicatesTable, MixTable, OverlengthPolicy, OverlengthTable,
@@ -69,4 +68,5 @@ pub use settings::selection::{
 pub use settings::source::{FilterTable, ImageShow, Kind, ReplayKind, SourceTable, StratifyBy};
 pub use settings::validation::ValidateTable;
 pub use settings::values::{OneOrMany, Share, Take, TokenColumns};
+pub use settings::video::{SamplingRule, VideoTable};
 pub use stages::{ReadPipeline, list_stages, overrides_for, read};

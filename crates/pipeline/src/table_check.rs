@@ -165,11 +165,11 @@ impl TableSchema {
     fn allowed_for(&self, key: &str) -> String {
         let Some(property) = self.properties.get(key) else { return String::new() };
         let schema = self.resolve(property);
-        let choices = self.choices(property);
-        let mut allowed = if choices.is_empty() {
-            type_of(schema)
-        } else {
-            choices.iter().map(|c| format!("{c:?}")).collect::<Vec<_>>().join(", ")
+        let choices = self.choices(property).iter().map(|choice| format!("{choice:?}")).collect::<Vec<_>>().join(", ");
+        let mut allowed = match (choices.is_empty(), self.types(schema)) {
+            (true, types) => types,
+            (false, types) if types.is_empty() => choices,
+            (false, types) => format!("{choices} or {types}"),
         };
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         match (bound("minimum"), bound("maximum")) {
@@ -179,33 +179,37 @@ impl TableSchema {
             (None, None) => {}
         }
         let description = property.get("description").or_else(|| schema.get("description")).and_then(Value::as_str);
-        match description.and_then(|text| text.lines().next()) {
-            Some(line) => format!("{allowed} ({})", line.trim_end_matches('.')),
+        match description.and_then(|text| text.split("\n\n").next()) {
+            Some(text) => format!("{allowed} ({})", text.replace('\n', " ").trim_end_matches('.')),
             None => allowed,
         }
     }
-}
 
-fn type_of(schema: &Value) -> String {
-    let name = |name: &str| match name {
-        "integer" => "a whole number",
-        "number" => "a number",
-        "string" => "a string",
-        "boolean" => "true or false",
-        "array" => "a list",
-        "object" => "a table",
-        _ => "a value",
-    };
-    match schema.get("type") {
-        Some(Value::String(kind)) => name(kind).to_owned(),
-        Some(Value::Array(kinds)) => {
-            let kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null").map(name);
-            kinds.collect::<Vec<_>>().join(" or ")
-        }
-        _ => {
-            let members = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
-            members.map(type_of).collect::<Vec<_>>().join(" or ")
-        }
+    /// The types of a schema, as a sentence lists them. Single values, which are [`Self::choices`], have none.
+    fn types(&self, schema: &Value) -> String {
+        let name = |name: &str| match name {
+            "integer" => "a whole number",
+            "number" => "a number",
+            "string" => "a string",
+            "boolean" => "true or false",
+            "array" => "a list",
+            "object" => "a table",
+            _ => "a value",
+        };
+        let types: Vec<String> = match schema.get("type") {
+            _ if schema.get("const").or(schema.get("enum")).is_some() => Vec::new(),
+            Some(Value::String(kind)) => vec![name(kind).to_owned()],
+            Some(Value::Array(kinds)) => {
+                let kinds = kinds.iter().filter_map(Value::as_str).filter(|kind| *kind != "null");
+                kinds.map(|kind| name(kind).to_owned()).collect()
+            }
+            _ => {
+                let members = ["anyOf", "oneOf"].into_iter().filter_map(|key| schema.get(key)?.as_array()).flatten();
+                let types = members.map(|member| self.types(self.resolve(member)));
+                types.filter(|types| !types.is_empty()).collect()
+            }
+        };
+        types.join(" or ")
     }
 }
 

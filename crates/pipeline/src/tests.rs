@@ -103,6 +103,18 @@ fn a_value_out_of_range_says_what_is_allowed() {
 }
 
 #[test]
+fn what_is_allowed_names_values_and_types_with_the_whole_description() {
+    let found = problems(&GOOD.replace("take = 5", "take = -5\nvisuals = \"whol\"")).join("\n");
+    assert!(found.contains("allowed: \"all\" or a whole number (How much to draw"), "{found}");
+    assert!(found.contains("allowed: \"whole\", \"tiled\" (How images are shown. Default: `whole`)"), "{found}");
+    let found = problems(&format!("{GOOD}\n[decontamination]\nagainst = 1\n")).join("\n");
+    assert!(found.contains("allowed: a string or a list (Images and videos that no sample may show"), "{found}");
+    assert!(found.contains("otherwise by their bytes. Default: none)"), "{found}");
+    let found = problems(&GOOD.replace("[format]", "[format]\ntemplate = \"x\"")).join("\n");
+    assert!(found.contains(" or a table (How turns are written"), "{found}");
+}
+
+#[test]
 fn what_is_missing_is_named() {
     let found = problems("seed = 1\n[[source]]\nname = \"a\"\n").join("\n");
     for missing in ["name: not a name", "format.tokenizer is missing", "source.a.kind is missing"] {

@@ -64,7 +64,7 @@ impl Context {
         let tokenizer_digest = tokenizer.digest();
         let formatter = Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(PlanError::Format)?;
         let sources = file.source.iter().map(|table| OpenSource::open(&pipeline, table)).collect::<Result<_, _>>()?;
-        let images = file.images.policy(&file.limits);
+        let images = ImagePolicy { limits: file.limits.clone(), ..file.images.clone() };
         let tiles = file.tiles;
         let frames = ImagePolicy { max_edge_px: Some(file.video.max_edge_px), ..images.clone() };
         let sampling = match file.video.sampling {

@@ -22,14 +22,6 @@ pub enum PlanError {
         /// The cause.
         source: io::Error,
     },
-    /// A file of the work directory cannot be written.
-    #[error("cannot write {path:?}")]
-    Write {
-        /// The file.
-        path: PathBuf,
-        /// The cause.
-        source: io::Error,
-    },
     /// A file that manyframe keeps cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
@@ -77,15 +69,19 @@ pub enum PlanError {
         #[source]
         error: DatasetError,
     },
-    /// A dataset named by a source cannot be replayed.
-    #[error("source {source_name:?}: cannot read {path:?} as a manyframe dataset: {detail}")]
-    Replay {
+    /// A dataset of `delivered_in` or `not_delivered_in` shares no file with the source.
+    #[error(
+        "source {source_name:?}: {dataset:?} was built from {built_from:?} and not from {file:?}; write paths alike in both files"
+    )]
+    NoSharedFile {
         /// The source.
         source_name: String,
-        /// The directory.
-        path: PathBuf,
-        /// What is missing.
-        detail: String,
+        /// The dataset.
+        dataset: String,
+        /// A file that the dataset was built from.
+        built_from: String,
+        /// A file that the source reads.
+        file: String,
     },
     /// Images that no sample may show cannot be found.
     #[error("decontamination.against {pattern:?}: {detail}")]
@@ -94,6 +90,15 @@ pub enum PlanError {
         pattern: String,
         /// What is wrong with it.
         detail: String,
+    },
+    /// A dataset whose images no sample may show cannot be read.
+    #[error("decontamination.against {pattern:?}: cannot read the dataset")]
+    UnwantedDataset {
+        /// The path.
+        pattern: String,
+        /// The cause.
+        #[source]
+        error: DatasetError,
     },
     /// The sources cannot be mixed as the pipeline file asks.
     #[error("cannot mix the sources as the pipeline file specifies")]
@@ -107,9 +112,6 @@ pub enum PlanError {
     /// There are more samples than can be packed.
     #[error("cannot pack the samples")]
     Pack(#[source] manyframe_samplers::TooManySamples),
-    /// The worker threads cannot be started.
-    #[error("cannot start worker threads")]
-    Threads(#[source] rayon::ThreadPoolBuildError),
 }
 
 impl PlanError {
@@ -126,12 +128,7 @@ impl PlanError {
                 source.kind() != io::ErrorKind::NotFound
             }
             Self::File(FileError { action: FileAction::Read, source, .. }) => source.kind() != io::ErrorKind::NotFound,
-            Self::File(_)
-            | Self::Write { .. }
-            | Self::Storage(_)
-            | Self::Table(_)
-            | Self::Damaged { .. }
-            | Self::Threads(_) => true,
+            Self::File(_) | Self::Storage(_) | Self::Table(_) | Self::Damaged { .. } => true,
             _ => false,
         }
     }

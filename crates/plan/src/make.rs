@@ -71,7 +71,8 @@ pub fn make(context: &Context, request: PlanRequest<'_>, executor: Executor<'_>)
     Ok(MadePlan { plan, directory })
 }
 
-/// The key of a plan, equal for builds that produce the same bytes on this machine: a digest of the settings and of the contents of all inputs. The location of the output is not part of it.
+/// The key of a plan, equal for builds that produce the same bytes on this machine: a digest of the settings and of the contents
+/// of all inputs. The location of the output is not part of it.
 ///
 /// # Errors
 ///

@@ -13,12 +13,12 @@ use manyframe_core::{
 };
 use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
+use manyframe_pipeline::{SourceTable, portable_path};
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
-use manyframe_pipeline::{SourceTable, portable_path};
 
 /// The shards of a committed dataset.
 pub(crate) struct ReplaySource {

@@ -54,10 +54,10 @@ pub enum Law {
     All,
     /// This many units.
     Take(u64),
-    /// This part of the total ([`MixTotal`]), relative to the other weighted sources. Finite, at least 0.
+    /// This part of the total, relative to the other weighted sources. Finite, at least 0.
     Weight(f64),
     /// Everything the source has, this many times: 1.7 is every record once, and the 70 % of lowest rank a second time.
-    /// Finite, at least 0, at most [`MAX_REPETITIONS`].
+    /// Finite, at least 0, at most 1000.
     Repeat(f64),
 }
 

@@ -1,9 +1,9 @@
 //! What packing promises: each sample once, no pack over its limits, steps complete and even.
 
+use std::num::NonZeroU32;
+
 use manyframe_core::SourceIndex;
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
-
-use std::num::NonZeroU32;
 
 use super::*;
 

@@ -4,17 +4,17 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
 use manyframe_format::FormatSpec;
-use manyframe_media::{MediaLimits, TilePolicy};
+use manyframe_media::{ImagePolicy, MediaLimits, TilePolicy};
 use manyframe_shards::ShardFormat;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::settings::media::{ImagesTable, VideoTable};
 use crate::settings::packing::PackTable;
 use crate::settings::selection::{DecontaminationTable, DuplicatesTable, MixTable, OverlengthTable};
 use crate::settings::source::SourceTable;
 use crate::settings::validation::ValidateTable;
 use crate::settings::values::TokenColumns;
+use crate::settings::video::VideoTable;
 
 /// One build: which sources are read, how their records are shown and formatted, and where the shards go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -38,7 +38,7 @@ pub struct PipelineFile {
     pub format: FormatTable,
     /// How single images are delivered.
     #[serde(default)]
-    pub images: ImagesTable,
+    pub images: ImagePolicy,
     /// How images are cut into tiles (AnyRes), where a source says `visuals = "tiled"`.
     #[serde(default)]
     pub tiles: TilePolicy,

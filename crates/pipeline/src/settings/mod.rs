@@ -4,9 +4,9 @@
 //! Defaults are those of the LongLLaVA paper (arXiv 2409.02889) where it states one.
 
 pub(crate) mod file;
-pub(crate) mod media;
 pub(crate) mod packing;
 pub(crate) mod selection;
 pub(crate) mod source;
 pub(crate) mod validation;
 pub(crate) mod values;
+pub(crate) mod video;

@@ -45,6 +45,16 @@ pub enum DuplicateRule {
     Nothing,
 }
 
+impl DuplicateRule {
+    /// Whether decoded images are compared, and not only their bytes.
+    pub fn compares_pixels(self) -> bool {
+        match self {
+            Self::Pixels | Self::Near => true,
+            Self::Exact | Self::Nothing => false,
+        }
+    }
+}
+
 /// Whether duplicates must have the same text.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]

@@ -200,7 +200,8 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
 fn add_pattern(pattern: &str, files: &mut Vec<UnwantedFile>) -> Result<(), PlanError> {
     let dataset = Path::new(pattern);
     if dataset.join(MANIFEST_FILE).exists() {
-        return add_dataset(dataset, files).map_err(|error| unusable(pattern, error.to_string()));
+        let unreadable = |error| PlanError::UnwantedDataset { pattern: pattern.to_owned(), error };
+        return add_dataset(dataset, files).map_err(unreadable);
     }
     let mut paths = Vec::new();
     add_paths(pattern, &mut paths)?;

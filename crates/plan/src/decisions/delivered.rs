@@ -46,7 +46,6 @@ impl DeliveredElsewhere {
 }
 
 fn origins_of(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> Result<FxHashSet<u64>, PlanError> {
-    let refuse = |path: &str, detail| PlanError::Replay { source_name: table.name.clone(), path: path.into(), detail };
     let mut origins = FxHashSet::default();
     let mut seen: FxHashSet<Arc<str>> = FxHashSet::default();
     for dataset in datasets {
@@ -57,11 +56,9 @@ fn origins_of(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>)
     let is_known = files.is_empty() || files.iter().any(|file| seen.contains(*file));
     match (datasets.first(), files.iter().min()) {
         (Some(dataset), Some(file)) if !is_known => {
-            let other = seen.iter().min().map_or("no file", |file| file);
-            Err(refuse(
-                dataset,
-                format!("it was built from {other:?} and not from {file:?}; write paths alike in both files"),
-            ))
+            let built_from = seen.iter().min().map_or("no file", |file| file).to_owned();
+            let (source_name, dataset, file) = (table.name.clone(), dataset.clone(), (*file).to_owned());
+            Err(PlanError::NoSharedFile { source_name, dataset, built_from, file })
         }
         _ => Ok(origins),
     }

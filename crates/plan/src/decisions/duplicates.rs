@@ -37,7 +37,7 @@ pub(crate) fn remove_near_duplicates(
     candidates: &mut Candidates,
     fingerprints: &Fingerprints,
 ) {
-    if [DuplicateRule::Pixels, DuplicateRule::Near].contains(&table.remove) {
+    if table.remove.compares_pixels() {
         let found = find_near_duplicates(table, fingerprints, &candidates.undecided());
         mark(candidates, &found, &description(table));
     }

@@ -12,7 +12,6 @@ use manyframe_core::{
 };
 use manyframe_dataset::{TableFileWriter, read_table_file};
 use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
-use manyframe_pipeline::DuplicateRule;
 use rustc_hash::FxHashMap;
 
 use crate::context::{Context, OpenSource};
@@ -46,9 +45,7 @@ pub(crate) struct Fingerprints {
 /// Whether the pipeline file requests anything that needs every image decoded.
 pub(crate) fn needs_fingerprints(context: &Context) -> bool {
     let file = &context.pipeline.file;
-    file.decontamination.is_active()
-        || [DuplicateRule::Pixels, DuplicateRule::Near].contains(&file.duplicates.remove)
-        || file.mix.check == Check::Decode
+    file.decontamination.is_active() || file.duplicates.remove.compares_pixels() || file.mix.check == Check::Decode
 }
 
 /// Whether frames of videos have fingerprints.

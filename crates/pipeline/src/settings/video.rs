@@ -1,43 +1,7 @@
-//! How images and frames are delivered. How they are cut into tiles is [`manyframe_media::TilePolicy`].
+//! Which frames of videos are shown. The tables of images, tiles and limits are types of [`manyframe_media`].
 
-use manyframe_media::{Check, ImagePolicy, MediaLimits, Subsampling};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-
-/// How single images are delivered. An image that needs no change is delivered byte for byte.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(default, deny_unknown_fields)]
-pub struct ImagesTable {
-    /// Longest side in pixels; larger images are scaled down. Default: no limit.
-    #[schemars(range(min = 14, max = 65500))]
-    pub max_edge_px: Option<u32>,
-    /// JPEG quality of everything that is re-encoded, frames and tiles included. Default: 90.
-    #[schemars(range(min = 1, max = 100))]
-    pub quality: u8,
-    /// JPEG chroma subsampling of everything that is re-encoded. Default: `4:2:0`.
-    pub subsampling: Subsampling,
-    /// How an image that is delivered byte for byte is checked. Default: `decode`.
-    pub check: Check,
-}
-
-impl Default for ImagesTable {
-    fn default() -> Self {
-        Self { max_edge_px: None, quality: 90, subsampling: Subsampling::default(), check: Check::default() }
-    }
-}
-
-impl ImagesTable {
-    /// How an image within `limits` is delivered.
-    pub fn policy(&self, limits: &MediaLimits) -> ImagePolicy {
-        ImagePolicy {
-            limits: limits.clone(),
-            max_edge_px: self.max_edge_px,
-            quality: self.quality,
-            subsampling: self.subsampling,
-            check: self.check,
-        }
-    }
-}
 
 /// Which frames of videos are shown.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
