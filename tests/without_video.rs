@@ -20,7 +20,12 @@ fn records_with_videos_are_rejected_and_the_others_delivered() {
         })
     };
     workshop.add_source("images", "llava", &json!([llava("r1", "1.jpg")]), "");
-    workshop.add_source("videos", "llava_video", &json!([video("clip", "clip.mp4"), video("missing", "missing.mp4")]), "");
+    workshop.add_source(
+        "videos",
+        "llava_video",
+        &json!([video("clip", "clip.mp4"), video("missing", "missing.mp4")]),
+        "",
+    );
     let built = workshop.build();
     built.verify();
     for id in ["clip", "missing"] {

@@ -101,10 +101,8 @@ impl Row {
         let path_of = |module: usize| tree.modules.get(module).map_or_else(String::new, |module| name(&module.path));
         let cycles = import_cycles(tree.modules.len(), &imports);
         for cycle in &cycles {
-            details.push(format!(
-                "cycle: {}",
-                cycle.iter().map(|&module| path_of(module)).collect::<Vec<_>>().join(", ")
-            ));
+            details
+                .push(format!("cycle: {}", cycle.iter().map(|&module| path_of(module)).collect::<Vec<_>>().join(", ")));
             for ((from, to), names) in &imports.arrows {
                 if cycle.contains(from) && cycle.contains(to) {
                     let names: Vec<&str> = names.iter().map(String::as_str).collect();

@@ -23,7 +23,11 @@ fn files_import_downwards_and_where_a_name_is_defined() {
             .into_iter()
             .map(|cycle| cycle.into_iter().map(path).collect())
             .collect();
-        assert_eq!(cycles, Vec::<Vec<String>>::new(), "import cycles; `make structure` lists the names that are imported");
+        assert_eq!(
+            cycles,
+            Vec::<Vec<String>>::new(),
+            "import cycles; `make structure` lists the names that are imported"
+        );
         let hidden: Vec<(String, String)> =
             imports.through_facades.into_iter().map(|(module, name)| (path(module), name)).collect();
         assert_eq!(hidden, [], "names that a module above re-exports");

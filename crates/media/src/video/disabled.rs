@@ -119,7 +119,10 @@ mod tests {
 
     #[test]
     fn a_video_is_rejected_as_unsupported() {
-        assert!(matches!(ensure_enabled(), Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))));
+        assert!(matches!(
+            ensure_enabled(),
+            Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))
+        ));
         for result in [open_input(&Located::File("a.mp4".into())), open_range(Path::new("a.mp4"), 0, 1)] {
             assert!(
                 matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))),
