@@ -18,6 +18,7 @@ mod packing;
 mod pipelines;
 mod readme;
 mod recipes;
+mod robustness;
 mod samples;
 mod schemas;
 mod settings;

@@ -101,7 +101,7 @@ pub(crate) struct Overrides {
 
 #[derive(Debug, Args)]
 pub(crate) struct Threads {
-    /// Number of worker threads. Default: one per core.
+    /// Number of worker threads, at most four per core, or 64. Default: one per core.
     #[arg(long, value_name = "N")]
     pub(crate) threads: Option<NonZeroUsize>,
 }

@@ -297,6 +297,16 @@ impl Drop for StagedDirectory {
     }
 }
 
+/// Bytes that may still be written to the file system of an existing file or directory.
+///
+/// # Errors
+///
+/// If the file system does not say.
+pub fn free_bytes(path: &Path) -> Result<u64, FileError> {
+    let file_system = rustix::fs::statvfs(path).map_err(|error| FileError::read(path)(error.into()))?;
+    Ok(file_system.f_bavail.saturating_mul(file_system.f_frsize))
+}
+
 /// Replaces a directory, if there is one, with a finished one, in one step. The old one is then where the new
 /// one was, or at `replaced` where the file system cannot exchange two directories: there, a crash between two renames
 /// leaves nothing at `path`, and the old directory at `replaced`.

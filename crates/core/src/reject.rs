@@ -111,6 +111,8 @@ reject_codes! {
     UnsafePath = "unsafe_path",
     /// No media root has the file.
     MediaMissing = "media_missing",
+    /// The file is there and may not be read.
+    MediaUnreadable = "media_unreadable",
     /// The file has no bytes.
     MediaEmpty = "media_empty",
     /// The bytes are not of a supported image or video type.
@@ -139,6 +141,7 @@ impl RejectCode {
         match self {
             Self::UnsafePath
             | Self::MediaMissing
+            | Self::MediaUnreadable
             | Self::MediaEmpty
             | Self::MediaType
             | Self::MediaTooLarge

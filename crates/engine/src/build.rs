@@ -9,9 +9,10 @@
 
 use std::path::Path;
 
+use manyframe_base::files::free_bytes;
 use manyframe_base::{Executor, Step};
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, MadePlan, PlanRequest, Reuse};
+use manyframe_plan::{Context, MadePlan, Plan, PlanRequest, Reuse, TaskHeader};
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
@@ -20,6 +21,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
+use crate::report::is_done;
 use crate::validate::{ValidateRequest, validate_staged};
 use crate::work::{RateBasis, WorkDirectory};
 
@@ -222,6 +224,7 @@ impl PlannedBuild {
     pub fn run(&mut self, engine: &dyn Engine, executor: Executor<'_>, meter: &dyn Meter) -> Result<(), EngineError> {
         ValidateRequest::of_pipeline(&self.open.plan.pipeline)?;
         self.warn_of_shortfalls();
+        self.warn_of_full_disk()?;
         let tasks = &self.open.plan.tasks;
         let unfinished = self.open.unfinished_tasks();
         let is_unfinished = |task: u32| unfinished.binary_search(&task).is_ok();
@@ -264,6 +267,25 @@ impl PlannedBuild {
             }
             _ => Ok(()),
         }
+    }
+
+    /// Finished shards are linked into the dataset, not copied. The dataset that is replaced is removed last.
+    fn warn_of_full_disk(&self) -> Result<(), EngineError> {
+        const MIB: u64 = 1 << 20;
+        let Plan { tasks, pipeline, .. } = &self.open.plan;
+        let is_unfinished = |task: &&TaskHeader| !is_done(&self.open.directory, task.id);
+        let num_bytes: u64 = tasks.iter().filter(is_unfinished).map(|task| task.estimated_bytes).sum();
+        let needed_mib = num_bytes * pipeline.output.formats.len() as u64 / MIB;
+        let free_mib = free_bytes(self.work.path())? / MIB;
+        if needed_mib > free_mib {
+            let directory = self.work.path().display();
+            tracing::warn!(
+                %directory, needed_mib, free_mib,
+                "the disk is too small for the shards, whose size is an estimate: about {needed_mib} MiB are needed, \
+                 {free_mib} MiB are free; a build that fills the disk fails, and continues where it stopped once there is space"
+            );
+        }
+        Ok(())
     }
 
     fn warn_of_shortfalls(&self) {

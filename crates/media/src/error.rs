@@ -30,9 +30,14 @@ impl MediaError {
         Self::Rejected(Rejection::new(code, detail))
     }
 
-    /// A storage failure at `path`.
+    /// A storage failure at `path`, the file of a medium. One that may not be read is no failure, but a bad medium.
     pub fn storage(path: impl Into<PathBuf>, source: io::Error) -> Self {
-        Self::Storage { path: path.into(), source }
+        let path = path.into();
+        if source.kind() == io::ErrorKind::PermissionDenied {
+            let detail = format!("{} may not be read: {source}", path.display());
+            return Self::rejected(RejectCode::MediaUnreadable, detail);
+        }
+        Self::Storage { path, source }
     }
 }
 

@@ -168,6 +168,9 @@ impl Located {
 
     /// Reads the header of an image: the first 64 KiB, and more only if the header is longer.
     pub fn probe_image(&self, limits: &MediaLimits) -> Result<ImageHeader, MediaError> {
+        if let Self::Directory { .. } = self {
+            return Err(directory_found());
+        }
         let num_bytes = self.num_bytes()?;
         limits.check_bytes(num_bytes)?;
         probe_growing(num_bytes, limits, |head_bytes| self.read_head(head_bytes))

@@ -131,6 +131,11 @@ impl RootKind {
         if resolved.is_dir() {
             return Ok(Self::Directory(DirectoryRoot::new(resolved)));
         }
+        if !resolved.is_file() {
+            // Opening a pipe could block forever.
+            let (found, advice) = ("neither a file nor a directory", "expected a directory, a zip or a tar".to_owned());
+            return Err(OpenError::Unsupported { path: resolved, found, advice });
+        }
         Archive::open(&resolved, listings).map(Self::Archive)
     }
 

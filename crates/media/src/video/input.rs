@@ -92,7 +92,8 @@ fn source_of_file(path: &Path) -> Result<ByteSource, MediaError> {
 #[expect(clippy::indexing_slicing, reason = "`read` never returns more than the length of the buffer")]
 fn inflate(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource, MediaError> {
     let directory = std::env::temp_dir();
-    let failed = |error| MediaError::storage(&directory, error);
+    // The medium has no part in it, whatever the failure is.
+    let failed = |source| MediaError::Storage { path: directory.clone(), source };
     let mut handle = tempfile::tempfile().map_err(failed)?;
     let (reader, state) = packed.reader(Vec::new());
     // Reading one byte more than claimed exposes a member that lies about its size.

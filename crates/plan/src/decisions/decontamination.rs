@@ -120,20 +120,25 @@ fn images_of_file(
     let name: Arc<str> = context.portable_text(name).into();
     match fingerprints {
         Ok(all) => Ok(all.into_iter().map(|f| UnwantedImage { name: Arc::clone(&name), fingerprint: f }).collect()),
-        // Folders of images contain other files, too.
-        Err(MediaError::Rejected(rejection)) => {
+        // Folders of images contain other files, too; but one that may not be read may be an image.
+        Err(MediaError::Rejected(rejection)) if rejection.code != RejectCode::MediaUnreadable => {
             let detail = rejection.detail;
             tracing::warn!(file = %name, %detail, "neither an image nor a video; decontamination ignores it");
             Ok(Vec::new())
         }
-        Err(storage) => Err(PlanError::Storage(storage)),
+        Err(unreadable) => Err(PlanError::Storage(unreadable)),
     }
 }
 
 /// The fingerprint of an image file, or those of a video file.
 fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec<ImageFingerprint>, MediaError> {
     let limits = &context.images.limits;
-    let num_bytes = std::fs::metadata(path).map_err(|error| MediaError::storage(path, error))?.len();
+    let metadata = std::fs::metadata(path).map_err(|error| MediaError::storage(path, error))?;
+    if !metadata.is_file() {
+        // Opening a pipe could block forever.
+        return Err(MediaError::rejected(RejectCode::MediaType, "it is neither a file nor a directory"));
+    }
+    let num_bytes = metadata.len();
     let of_image = || {
         limits.check_bytes(num_bytes)?;
         Ok(vec![fingerprint_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
