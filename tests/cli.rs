@@ -1,5 +1,7 @@
 //! Promise: the command line says what is wrong, on the right stream, with the documented exit code.
 
+use std::time::{Duration, Instant};
+
 use crate::support::{Workshop, llava, photo, run, stdout};
 
 #[test]
@@ -124,4 +126,24 @@ fn a_directory_of_something_else_is_never_replaced() {
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
     run(&["build", &pipeline, "--output", &out, "--quiet"], 2);
     assert!(treasure.exists());
+}
+
+#[test]
+fn a_record_of_a_hundred_thousand_turns_is_built_and_shown_in_seconds() {
+    let mut workshop = Workshop::new();
+    let head = "[output]\nformats = [\"parquet\"]\n[format]\nmax_tokens = 10_000_000\n";
+    workshop.head = workshop.head.replace("[format]\n", head);
+    let round = |number| {
+        let question = serde_json::json!({ "from": "human", "value": format!("What is number {number}?") });
+        [question, serde_json::json!({ "from": "gpt", "value": format!("It is {number}.") })]
+    };
+    let turns: Vec<_> = (0..50_000).flat_map(round).collect();
+    workshop.add_source("a", "text", &serde_json::json!([{ "id": "long", "conversations": turns }]), "");
+    let started = Instant::now();
+    let built = workshop.build();
+    let text = stdout(&["inspect", &built.dataset.display().to_string(), "long"]);
+    // A step for each character and answer, or for each token and answer, would take many minutes.
+    assert!(started.elapsed() < Duration::from_secs(100), "{:?}", started.elapsed());
+    assert_eq!((text.matches('⟦').count(), text.matches('⟧').count()), (50_001, 50_001));
+    assert!(text.contains("⟦It is 49999.<|endoftext|>⟧"), "{:?}", text.get(text.len() - 200..));
 }

@@ -8,7 +8,7 @@ use manyframe_dataset::Manifest;
 use serde_json::{Value, json};
 
 use crate::demo::stages;
-use crate::support::{Built, Workshop, llava, photo, run, run_python};
+use crate::support::{Built, Workshop, demo_media, llava, photo, root, run, run_python};
 
 /// Exports a dataset; returns the directory as text.
 fn export(workshop: &Workshop, dataset: &Path, name: &str, more: &[&str]) -> String {
@@ -60,6 +60,56 @@ fn the_loaders_of_longllava_and_llava_next_read_the_whole_demo() {
             assert_eq!(counts["num_skipped"], 0, "{counts}");
         }
     }
+}
+
+/// The tokens and labels of a dataset are those that LongLLaVA's dataset class makes of its export; how many records it has.
+fn compare_tokens(workshop: &Workshop, tokenizer: &Path, dataset: &Path, name: &str) -> u64 {
+    let out = export(workshop, dataset, name, &[]);
+    let arguments = [tokenizer.display().to_string(), out, dataset.display().to_string()];
+    let output = run_python("readers", "tests/python/longllava_tokens.py", &arguments.each_ref().map(String::as_str));
+    assert!(output.ends_with(" 0 differ\n"), "{output}");
+    output.split_once(" records").unwrap().0.parse().unwrap()
+}
+
+#[test]
+fn the_prompts_of_the_demo_are_those_that_longllava_makes_of_their_export() {
+    let workshop = Workshop::new();
+    for (index, stage) in stages().iter().enumerate() {
+        let name = format!("export-{index}");
+        let num_records = compare_tokens(&workshop, &demo_media().join("tokenizer.model"), stage, &name);
+        assert_eq!(num_records, Manifest::read(stage).unwrap().total.num_samples);
+    }
+}
+
+#[test]
+fn white_space_around_turns_is_where_longllava_leaves_it() {
+    let mut workshop = Workshop::new();
+    workshop.head.insert_str(workshop.head.find("[format]").unwrap(), "[output]\nformats = [\"parquet\"]\n");
+    workshop.write("media/0.jpg", photo(0, 90, 60));
+    workshop.write("media/1.jpg", photo(1, 90, 60));
+    let questions = [
+        "<image>",
+        "What differs?\n<image>\n<image>",
+        " \u{a0}First <image>\nthen <image>\n\n",
+        "\u{1c}\n<image> or <image>?\u{1f} ",
+        "  Nothing to see. ",
+    ];
+    let mut records = Vec::new();
+    for (number, question) in questions.iter().enumerate() {
+        for (form, system) in [("plain", None), ("system", Some("\n Be kind. "))] {
+            let turn = |from: &str, value: &str| json!({ "from": from, "value": value });
+            let mut turns: Vec<Value> = system.map(|system| turn("system", system)).into_iter().collect();
+            turns.extend([turn("human", question), turn("gpt", " So it is. ")]);
+            turns.extend([turn("human", " And now? "), turn("gpt", "The same.")]);
+            let images = &["0.jpg", "1.jpg"][..question.matches("<image>").count()];
+            records.push(json!({ "id": format!("{form}-{number}"), "image": images, "conversations": turns }));
+        }
+    }
+    workshop.add_source("a", "llava", &Value::from(records), "");
+    let built = workshop.build();
+    assert_eq!(built.manifest.total.num_samples, 10, "{:?}", built.outcomes());
+    let tokenizer = root().join("crates/format/tests/golden/jamba.model");
+    assert_eq!(compare_tokens(&workshop, &tokenizer, &built.dataset, "export"), 10);
 }
 
 #[test]

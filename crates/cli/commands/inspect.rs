@@ -136,19 +136,20 @@ fn times(times_s: &[f64]) -> String {
     }
 }
 
+/// The prompt with a mark at the start and at the end of each answer.
 fn marked_prompt(sample: &Sample) -> String {
-    let mut marked = String::new();
-    for (index, character) in sample.prompt.chars().chain([' ']).enumerate() {
-        for &(start, end) in &sample.label_spans {
-            if index == end {
-                marked.push('⟧');
-            }
-            if index == start {
-                marked.push('⟦');
-            }
+    let marks = sample.label_spans.iter().flat_map(|&(start, end)| [(start, '⟦'), (end, '⟧')]);
+    let mut marks: Vec<(usize, char)> = marks.collect();
+    // Where one answer ends and the next one starts, the end comes first.
+    marks.sort_by_key(|&(position, mark)| (position, mark == '⟦'));
+    let mut marks = marks.into_iter().peekable();
+    let mut marked = String::with_capacity(sample.prompt.len() + 2 * '⟦'.len_utf8() * sample.label_spans.len());
+    for (index, character) in sample.prompt.chars().enumerate() {
+        while let Some((_, mark)) = marks.next_if(|&(position, _)| position <= index) {
+            marked.push(mark);
         }
         marked.push(character);
     }
-    marked.pop();
+    marked.extend(marks.map(|(_, mark)| mark));
     marked
 }

@@ -9,12 +9,15 @@
 //! * **A record with several visuals** keeps each of them where it is in the conversation. The newline that the dialect
 //!   writes after a visual replaces *one* newline there: `<image>↵What…` becomes `<Image>↵What…`, and `<image><image>`
 //!   becomes `<Image>↵<Image>↵`. A dialect that writes no newline after a video drops that newline.
+//! * **A turn with visuals** neither starts nor ends with white space: LongLLaVA's trainer removes it from the turns of an
+//!   exported record that contain a placeholder. That includes the newline of the dialect, if a visual ends the turn, and
+//!   white space at the start of a system text, which such a record has at the start of its first turn.
 //!
 //! Sources: LongLLaVA (arXiv 2409.02889), figure 2; the released inference code; `preprocess_multimodal` of LLaVA.
 
 use std::borrow::Cow;
 
-use manyframe_core::{Message, Part, RejectCode, Rejection, Turn};
+use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn};
 
 use crate::dialect::{Dialect, ResolvedVisual};
 use crate::literals::{LiteralTags, Literals};
@@ -146,16 +149,24 @@ impl TurnWriter<'_> {
         mut on_visual: impl FnMut(&str, usize, usize),
     ) -> Result<(), Rejection> {
         let turn = &self.turns[index];
-        if let [Part::Text(only)] = turn.parts.as_slice() {
+        let opens_visuals = turn.role == Role::System && self.turns.get(index + 1).is_some_and(has_visual);
+        if let ([Part::Text(only)], false) = (turn.parts.as_slice(), opens_visuals) {
             return self.composer.write_text(only, index, text);
         }
         let start = text.len();
         let mut parts = resolved_parts(turn, &mut self.visuals);
-        if self.has_one_visual && parts.iter().any(|part| matches!(part, ResolvedPart::Visual(_))) {
-            parts = with_visual_first(parts);
+        if has_visual(turn) {
+            if self.has_one_visual {
+                parts = with_visual_first(parts);
+            }
+            trim_end(&mut parts);
         }
+        if has_visual(turn) || opens_visuals {
+            trim_start(&mut parts);
+        }
+        let last = parts.len().saturating_sub(1);
         let mut follows_visual = false;
-        for part in &parts {
+        for (position, part) in parts.iter().enumerate() {
             match part {
                 ResolvedPart::Text(of_turn) => {
                     let of_turn = if follows_visual { without_newline(of_turn) } else { of_turn };
@@ -164,6 +175,10 @@ impl TurnWriter<'_> {
                 ResolvedPart::Visual(visual) => {
                     let start_of_visual = text.len();
                     self.composer.dialect.write(*visual, text);
+                    if position == last {
+                        // The newline after it would be the end of the turn.
+                        text.truncate(text.trim_end().len());
+                    }
                     let num_images = usize::try_from(visual.num_images()).unwrap_or(usize::MAX);
                     on_visual(&text[start..], start_of_visual - start, num_images);
                 }
@@ -176,6 +191,15 @@ impl TurnWriter<'_> {
 
 fn num_visuals(turn: &Turn) -> usize {
     turn.parts.iter().filter(|part| matches!(part, Part::Visual(_))).count()
+}
+
+fn has_visual(turn: &Turn) -> bool {
+    num_visuals(turn) > 0
+}
+
+/// Whether Python's `str.strip` removes a character: white space, and the four separators of ASCII.
+fn is_space(c: char) -> bool {
+    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
 
 fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
@@ -220,11 +244,39 @@ fn with_visual_first(parts: Vec<ResolvedPart<'_>>) -> Vec<ResolvedPart<'_>> {
             ResolvedPart::Text(after) => text = Cow::Owned(joined(&text, &after)),
         }
     }
-    reordered.push(ResolvedPart::Text(match text {
-        Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
-        Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
-    }));
+    // A newline that upstream wrote after the visual is not the one that the dialect writes.
+    trim(&mut text, |text| text.trim_matches(is_space));
+    reordered.push(ResolvedPart::Text(text));
     reordered
+}
+
+/// Removes white space at the start of a turn.
+fn trim_start(parts: &mut Vec<ResolvedPart<'_>>) {
+    while let Some(ResolvedPart::Text(text)) = parts.first_mut() {
+        trim(text, |text| text.trim_start_matches(is_space));
+        if !text.is_empty() {
+            break;
+        }
+        parts.remove(0);
+    }
+}
+
+/// Removes white space at the end of a turn, except what a visual writes there.
+fn trim_end(parts: &mut Vec<ResolvedPart<'_>>) {
+    while let Some(ResolvedPart::Text(text)) = parts.last_mut() {
+        trim(text, |text| text.trim_end_matches(is_space));
+        if !text.is_empty() {
+            break;
+        }
+        parts.pop();
+    }
+}
+
+fn trim(text: &mut Cow<'_, str>, trimmed: fn(&str) -> &str) {
+    match text {
+        Cow::Borrowed(text) => *text = trimmed(text),
+        Cow::Owned(text) => *text = trimmed(text).to_owned(),
+    }
 }
 
 /// Joins two texts between which a placeholder was cut out.

@@ -106,7 +106,9 @@ fn labels_of(tokens: &[PromptToken], prompt: &str, rules: LabelRules<'_>) -> Vec
     for (index, &(start, end)) in spans.iter().enumerate() {
         let first = tokens.partition_point(|token| token.end <= start && token.start < start);
         let past_last = tokens.partition_point(|token| token.start < end);
-        let inside = tokens.iter().zip(&mut labels).take(past_last).skip(first);
+        // Slices: skipping over an iterator would cost as many steps as there are tokens before the span.
+        let range = first..past_last.max(first);
+        let inside = tokens.get(range.clone()).into_iter().flatten().zip(labels.get_mut(range).into_iter().flatten());
         let mut last_label = None;
         for (id, label) in inside.filter_map(|(token, label)| token.id.zip(Some(label))) {
             *label = id.cast_signed();

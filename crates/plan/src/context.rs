@@ -20,7 +20,7 @@ use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
 
 /// Raised whenever the same inputs would have other samples.
-const SAMPLES_VERSION: &str = "6";
+const SAMPLES_VERSION: &str = "7";
 
 /// An opened pipeline.
 pub struct Context {

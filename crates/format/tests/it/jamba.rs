@@ -50,11 +50,12 @@ fn markers_and_delimiters_have_their_published_lengths() {
     }
 }
 
-/// Tokens of the visuals of a record, without its template and its question.
+/// Tokens of the visuals of a record, without its template and its question, which follows them.
 fn visual_cost(tokenizer: &Arc<Tokenizer>, tokens_per_image: u32, visuals: &[ResolvedVisual]) -> u64 {
     let spec = FormatSpec { tokens_per_image, ..FormatSpec::default() };
     let formatter = Formatter::new(&spec, tokenizer.clone()).unwrap();
-    let parts = |parts| {
+    let parts = |mut parts: Vec<Part>| {
+        parts.push(Part::Text("What?".into()));
         vec![Turn { role: Role::User, parts }, Turn { role: Role::Assistant, parts: vec![Part::Text("a".into())] }]
     };
     let numbered = visuals.iter().enumerate();

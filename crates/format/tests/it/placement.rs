@@ -88,6 +88,35 @@ fn spans_contain_each_visual_with_its_newline() {
 }
 
 #[test]
+fn a_turn_with_visuals_has_no_white_space_at_its_ends() {
+    assert_eq!(strict("@", 1), "I");
+    assert_eq!(strict(" \x1c@\n\u{3000}", 1), "I");
+    assert_eq!(strict(" \u{85}Is @ like @\n\x1f\u{a0}", 2), "Is I\n like I");
+    assert_eq!(strict("@@ ", 2), "I\nI");
+    assert_eq!(strict(" see @@\n\nboth \u{2028}", 2), "see I\nI\n\nboth");
+    assert_eq!(question(Dialect::Plain, "@", &[VIDEO]), "<image>\n<image>");
+    let tiled = ResolvedVisual::Tiled { grid: Grid { rows: 1, columns: 2 } };
+    assert_eq!(question(Dialect::Longllava, "@", &[tiled]), "I\nII");
+}
+
+#[test]
+fn white_space_stays_where_there_is_no_visual() {
+    let turns = [round(" Hello\n"), round("@ or @")].concat();
+    let formatted = formatter(&FormatSpec::default()).format(&turns, &[IMAGE, IMAGE]).unwrap();
+    assert_eq!(formatted.messages[0].content, " Hello\n");
+}
+
+#[test]
+fn a_system_text_before_visuals_starts_with_text() {
+    let of = |question: &str, visuals: &[ResolvedVisual]| {
+        let turns = [vec![turn(Role::System, "\n Be kind. ")], round(question)].concat();
+        formatter(&FormatSpec::default()).format(&turns, visuals).unwrap().messages[0].content.clone()
+    };
+    assert_eq!(of("@What?", &[IMAGE]), "Be kind. ");
+    assert_eq!(of("What?", &[]), "\n Be kind. ");
+}
+
+#[test]
 fn a_literal_tag_is_spelled_differently() {
     let formatted = formatted(&FormatSpec::default(), "the <image> tag, <img> and <|User|>", &[]);
     assert_eq!(formatted.messages[0].content, "the <IMAGE> tag, <img> and <|USER|>");
