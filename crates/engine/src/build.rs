@@ -1,8 +1,9 @@
 //! The life of a build, from a pipeline to a dataset.
 //!
 //! ```text
-//! Build::open ──plan──▶ PlannedBuild ──run──▶ (all tasks done) ──commit──▶ BuildOutcome
-//!    └── finish: all of it in one call, or nothing if the dataset is up to date
+//! Build::open ──index──▶ IndexedBuild ──plan──▶ PlannedBuild ──run──▶ (all tasks done) ──commit──▶ BuildOutcome
+//!    │                       └── up_to_date: nothing else has to be done
+//!    └── finish: all of it in one call
 //! ```
 //!
 //! **Invariant:** a build may be interrupted at any time; opening it again continues where it stopped.
@@ -12,7 +13,7 @@ use std::path::Path;
 use manyframe_base::files::free_bytes;
 use manyframe_base::{Executor, Step};
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, MadePlan, Plan, PlanRequest, Reuse, TaskHeader};
+use manyframe_plan::{Context, Index, MadePlan, Plan, PlanRequest, Reuse, TaskHeader};
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
@@ -37,6 +38,12 @@ pub struct Build {
     context: Context,
     work: WorkDirectory,
     options: BuildOptions,
+}
+
+/// A build that knows the state of all inputs.
+pub struct IndexedBuild {
+    build: Build,
+    index: Index,
 }
 
 /// A build whose plan is made.
@@ -154,12 +161,39 @@ impl Build {
     ) -> Result<BuildOutcome, EngineError> {
         // A missing model or a wrong policy is reported before hours of work.
         ValidateRequest::of_pipeline(&self.context.pipeline.file)?;
-        if let Some(outcome) = self.up_to_date()? {
+        let indexed = self.index(executor)?;
+        if let Some(outcome) = indexed.up_to_date()? {
             return Ok(outcome);
         }
-        let mut planned = self.plan(executor)?;
+        let mut planned = indexed.plan(executor)?;
         planned.run(engine, executor, meter)?;
         planned.commit(executor, meter)
+    }
+
+    /// Makes the index, or brings it up to date with annotations and media.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plan`] if an input cannot be read.
+    pub fn index(self, executor: Executor<'_>) -> Result<IndexedBuild, EngineError> {
+        let index = manyframe_plan::make_index(&self.context, self.work.path(), executor)?;
+        Ok(IndexedBuild { build: self, index })
+    }
+
+    /// Makes the index and the plan.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::index`] and [`IndexedBuild::plan`].
+    pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
+        self.index(executor)?.plan(executor)
+    }
+}
+
+impl IndexedBuild {
+    /// What changed since the last index.
+    pub fn index(&self) -> &Index {
+        &self.index
     }
 
     /// The existing dataset, if this build would make the same one. It is repacked if it was packed with other
@@ -167,17 +201,17 @@ impl Build {
     ///
     /// # Errors
     ///
-    /// An error if the inputs of the pipeline cannot be listed, or the dataset cannot be read or packed.
+    /// An error if the dataset cannot be read or packed.
     pub fn up_to_date(&self) -> Result<Option<BuildOutcome>, EngineError> {
-        if self.options.is_fresh {
+        let Build { context, work, options } = &self.build;
+        if options.is_fresh {
             return Ok(None);
         }
-        let dataset = Path::new(&self.context.pipeline.file.output.directory);
-        let key = manyframe_plan::plan_key(&self.context, self.work.path())?;
-        let Some(committed) = Committed::read_if_built_from(dataset, key)? else { return Ok(None) };
-        self.work.remove_plans()?;
+        let dataset = Path::new(&context.pipeline.file.output.directory);
+        let Some(committed) = Committed::read_if_built_from(dataset, self.index.key)? else { return Ok(None) };
+        work.remove_plans()?;
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
-        let (committed, action) = match &self.context.pipeline.file.pack {
+        let (committed, action) = match &context.pipeline.file.pack {
             Some(table) if packed != Some(table) => {
                 repack(dataset, table)?;
                 (Committed::read(dataset)?, BuildAction::Repacked)
@@ -191,12 +225,12 @@ impl Build {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Plan`] if annotations cannot be read, or the pipeline requests what its sources do not have.
+    /// [`EngineError::Plan`] if the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
-        let Self { context, work, options } = self;
+        let Self { build: Build { context, work, options }, index } = self;
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
         let MadePlan { plan, directory } =
-            manyframe_plan::make(&context, PlanRequest { work: work.path(), reuse }, executor)?;
+            manyframe_plan::make(&context, &index, PlanRequest { work: work.path(), reuse }, executor)?;
         Ok(PlannedBuild { open: OpenPlan { context, plan, directory }, work, run: None })
     }
 }

@@ -16,9 +16,10 @@ use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, write_card,
+    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, work_directory,
+    write_card,
 };
-use manyframe_plan::Plan;
+use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
 
 use crate::account::{FinishedTask, write_ledger};
 use crate::error::EngineError;
@@ -64,8 +65,11 @@ pub fn commit(
     write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work))?;
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
     check(&staging.directory)?;
+    let work_directory = work_directory(&dataset);
+    keep_sample_media(&open.directory, &work_directory, &manifest)?;
     // Where directories cannot be exchanged there is a moment without a dataset; committing again recovers from a crash in it.
     replace_directory(&staging.directory, &dataset, &open.directory.join("replaced"))?;
+    remove_other_sample_media(&work_directory, &manifest)?;
     Ok(Committed { dataset, manifest, manifest_digest: Digest::of(&text), work })
 }
 

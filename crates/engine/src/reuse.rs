@@ -7,14 +7,15 @@ use manyframe_plan::{Context, PlannedSample};
 
 /// The sample, if the planner found it in the old dataset and it is still there.
 pub(crate) fn read_sample(context: &Context, planned: &PlannedSample) -> Option<Sample> {
-    let location = planned.reused_from.as_ref()?;
-    let mut sample = match location.read(planned.id()) {
+    let reused = planned.reused_from.as_ref()?;
+    let mut sample = match reused.location.read(reused.id) {
         Ok(found) => found?,
         Err(error) => {
             tracing::debug!(id = %planned.id(), %error, "an old sample cannot be read and is made again");
             return None;
         }
     };
+    sample.id = planned.id();
     // Only some shard formats hold token ids; which formats are written does not change what a sample is.
     let is_wanted = context.pipeline.file.output.has_tokens();
     sample.tokens = match sample.tokens.filter(|_| is_wanted) {

@@ -60,7 +60,7 @@ pub use error::PipelineError;
 pub use parse::{Pipeline, pack_table_with, parse};
 pub use paths::{PortablePaths, annotation_files, expand_pattern, media_roots, portable_path, portable_settings};
 pub use problem::Problem;
-pub use settings::file::{FormatTable, OutputTable, PipelineFile, ShardSplit};
+pub use settings::file::{FormatTable, MediaFreshness, OutputTable, PipelineFile, ReuseTable, ShardSplit};
 pub use settings::packing::{Audit, PackTable, SequenceParallel};
 pub use settings::selection::{
     DecontaminationTable, DuplicateRule, DuplicateText, DuplicatesTable, MixTable, OverlengthPolicy, OverlengthTable,

@@ -147,6 +147,7 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         mix: tables.read("mix", problems),
         pack: tables.get("pack").map(|node| read_table(node, "pack", problems)),
         validate: tables.get("validate").map(|node| read_table(node, "validate", problems)),
+        reuse: tables.read("reuse", problems),
         source: tables.get("source").map_or_else(Vec::new, |node| read_sources(node, problems)),
     };
     check_file(&file, root, problems);

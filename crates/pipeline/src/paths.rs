@@ -103,6 +103,7 @@ pub fn portable_settings(pipeline: &Pipeline) -> Value {
             output.remove("root");
         }
         fields.remove("validate");
+        fields.remove("reuse");
     }
     make_portable(&mut value, &pipeline.variables);
     value

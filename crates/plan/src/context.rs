@@ -105,11 +105,27 @@ impl Context {
         self.paths.in_text(text)
     }
 
-    /// A digest of every setting that a source's records are measured by and its samples depend on, the locations of media
-    /// included.
-    ///
-    /// Settings are listed without `..`, so that a new one does not compile until it is classified here.
+    /// A digest of [`source_settings`].
     pub(crate) fn source_settings_digest(&self, table: &SourceTable) -> Digest {
+        Digest::of(self.source_settings(table).to_string().as_bytes())
+    }
+
+    pub(crate) fn source_settings(&self, table: &SourceTable) -> serde_json::Value {
+        source_settings(&self.pipeline.file, table, self.tokenizer_digest)
+    }
+
+    /// The sources in order, each by its name with the digest of every setting that its samples depend on.
+    pub fn named_source_settings_digests(&self) -> impl Iterator<Item = (String, Digest)> {
+        let tables = self.sources.iter().map(|source| &source.table);
+        tables.map(|table| (table.name.clone(), self.source_settings_digest(table)))
+    }
+}
+
+/// Every setting that a source's records are measured by and its samples depend on, the locations of media included. The keys
+/// are those of a pipeline file.
+///
+/// Settings are listed without `..`, so that a new one does not compile until it is classified here.
+pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenizer: Digest) -> serde_json::Value {
         let PipelineFile {
             format,
             images,
@@ -132,9 +148,11 @@ impl Context {
             // Refers to finished samples.
             pack: _,
             validate: _,
+            // Decides what is looked at again.
+            reuse: _,
             // This source is `table`; the others do not change its samples.
             source: _,
-        } = &self.pipeline.file;
+        } = file;
         let FormatTable {
             spec,
             max_tokens,
@@ -190,29 +208,30 @@ impl Context {
             max_rejects: _,
             license: _,
         } = table;
-        let settings = serde_json::json!({
+        serde_json::json!({
             "version": SAMPLES_VERSION,
-            "video": video::IS_ENABLED,
-            "source": (name, kind, annotation_root, media, media_by_subset, visuals),
-            "replay": (from, only_sources, only_layouts),
-            "options": options,
+            "decodes_video": video::IS_ENABLED,
+            "source": {
+                "name": name,
+                "kind": kind,
+                "annotation_root": annotation_root,
+                "media": media,
+                "media_by_subset": media_by_subset,
+                "visuals": visuals,
+                "from": from,
+                "only_sources": only_sources,
+                "only_layouts": only_layouts,
+                "options": options,
+            },
             "format": spec,
-            "tokenizer": self.tokenizer_digest,
+            "format.tokenizer": tokenizer,
             "images": images,
             "tiles": tiles,
-            "frames": frames,
+            "video": frames,
             "limits": limits,
             // The greatest length matters only where an overlong record is shortened.
             "overlength": (!overlength.rejects_all()).then_some((overlength, max_tokens)),
-        });
-        Digest::of(settings.to_string().as_bytes())
-    }
-
-    /// The sources in order, each by its name with the digest of every setting that its samples depend on.
-    pub fn named_source_settings_digests(&self) -> impl Iterator<Item = (String, Digest)> {
-        let tables = self.sources.iter().map(|source| &source.table);
-        tables.map(|table| (table.name.clone(), self.source_settings_digest(table)))
-    }
+        })
 }
 
 impl OpenSource {

@@ -11,7 +11,8 @@
 //! | `reduction` | how an overlong record is shortened |
 //! | `decisions/` | filters, decontamination, duplicates, draw, order, tasks |
 //! | `plan`, `records`, `make` | the plan as plain data, and how it is made and found again |
-//! | `packing`, `reuse` | the forecast of packs; samples of an earlier build that are reused |
+//! | `packing` | the forecast of packs |
+//! | `reuse`, `sample_media` | samples of an earlier build that are reused, and which media they were made of |
 //!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
 //! **Invariant:** no image and no frame is decoded here, unless the pipeline file asks for fingerprints or for a check of all media.
@@ -23,7 +24,7 @@
 //!
 //! ```
 //! use manyframe_base::{Executor, NoProgress};
-//! use manyframe_plan::{Context, PlanRequest, Reuse, make};
+//! use manyframe_plan::{Context, PlanRequest, Reuse, make, make_index};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = tempfile::tempdir()?;
@@ -51,7 +52,8 @@
 //! let pool = rayon::ThreadPoolBuilder::new().build()?;
 //! let executor = Executor { pool: &pool, progress: &NoProgress };
 //! let work = folder.path().join("questions.work");
-//! let made = make(&context, PlanRequest { work: &work, reuse: Reuse::Unchanged }, executor)?;
+//! let index = make_index(&context, &work, executor)?;
+//! let made = make(&context, &index, PlanRequest { work: &work, reuse: Reuse::Unchanged }, executor)?;
 //! assert_eq!(made.plan.total().num_samples, 1);
 //! assert_eq!(made.plan.tasks.len(), 1);
 //! # Ok(())
@@ -70,14 +72,17 @@ mod records;
 mod reduction;
 mod replay;
 mod reuse;
+mod sample_media;
 
 pub use context::{Context, OpenSource};
 pub use error::PlanError;
+pub use index::refresh::ChangedMedia;
 pub use index::visuals::in_visual;
-pub use make::{MadePlan, PlanRequest, make, plan_key};
+pub use make::{Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
 pub use packing::{PackSample, Packing, pack_samples};
 pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, read_task, records_path};
 pub use records::{Decision, PlannedRecord, read_records};
 pub use reduction::{LengthReduction, TurnSplit};
-pub use reuse::Reuse;
+pub use reuse::{MadeBecause, MadeSamples, Reuse, ReusedSample, SourceReuse};
+pub use sample_media::{keep_sample_media, remove_other_sample_media};

@@ -1,13 +1,14 @@
 //! Makes a plan: index, decisions, and the files that a worker needs.
 
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileError, StagedDirectory, write_json};
-use manyframe_core::{Cost, Digest, IndexRow, SourceIndex};
+use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
-use manyframe_samplers::sample_id;
+use manyframe_pipeline::ReuseTable;
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
@@ -15,13 +16,16 @@ use crate::decisions::decontamination::list_unwanted_files;
 use crate::decisions::tasks::TaskSamples;
 use crate::decisions::{DecidedSamples, decide};
 use crate::error::PlanError;
-use crate::index::build::{IndexFile, build_index, list_splits};
+use crate::index::build::{IndexFile, IndexFiles, build_index};
 use crate::index::cache::IndexCache;
+use crate::index::media::{MediaOfEntries, media_path};
+use crate::index::refresh::ChangedMedia;
 use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
-use crate::reuse::{ReusableSamples, Reuse};
+use crate::reuse::{ReusableSamples, Reuse, SourceReuse};
+use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
 
 /// What to plan, besides the pipeline.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +45,31 @@ pub struct MadePlan {
     pub directory: PathBuf,
 }
 
+/// The index of a pipeline as its inputs are now.
+#[derive(Debug, Clone)]
+pub struct Index {
+    /// Equal for builds that produce the same bytes on this machine: a digest of the settings, the contents of all inputs, and the
+    /// identities of all media. The location of the output is not part of it.
+    pub key: Digest,
+    /// What changed among the media of each source since its index was made.
+    pub changed: IndexVec<SourceIndex, ChangedMedia>,
+    files: Vec<IndexFile>,
+}
+
+/// Makes the index of an opened pipeline, or brings the one that the work directory keeps up to date: records whose media
+/// changed are measured again.
+///
+/// # Errors
+///
+/// If an input cannot be read, or the work directory cannot be written.
+pub fn make_index(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Index, PlanError> {
+    let cache = IndexCache::open(context, work)?;
+    let IndexFiles { files, changed } = build_index(context, &cache, executor)?;
+    let key = plan_key(context, &cache, &files)?;
+    cache.save()?;
+    Ok(Index { key, changed, files })
+}
+
 /// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
 /// elsewhere.
 ///
@@ -48,43 +77,45 @@ pub struct MadePlan {
 ///
 /// If an input cannot be read, the work directory cannot be written, or the sources cannot be mixed as the pipeline
 /// file specifies. A record that cannot be delivered is not an error.
-pub fn make(context: &Context, request: PlanRequest<'_>, executor: Executor<'_>) -> Result<MadePlan, PlanError> {
+pub fn make(
+    context: &Context,
+    index: &Index,
+    request: PlanRequest<'_>,
+    executor: Executor<'_>,
+) -> Result<MadePlan, PlanError> {
     let PlanRequest { work, reuse } = request;
-    let key = plan_key(context, work)?;
-    let digits = key.to_string();
+    let digits = index.key.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.join("plan.json").exists() {
         return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
     }
-    let files = build_index(context, work, executor)?;
-    let mut candidates = Candidates::read(context, &files)?;
+    let mut candidates = Candidates::read(context, &index.files)?;
     let samples = decide(context, &mut candidates, executor)?;
     let draft = DecidedPlan { context, candidates: &candidates, samples: &samples };
-    let plan = draft.plan(key, &files)?;
+    let mut plan = draft.plan(index)?;
 
     // A plan appears at once and whole.
     let staged = StagedDirectory::beside(&directory)?;
     draft.write_records(staged.path())?;
-    draft.write_tasks(staged.path(), &ReusableSamples::list(context, reuse))?;
+    let reusable = ReusableSamples::list(context, reuse, work, &sample_media_path(staged.path()));
+    plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     write_json(&staged.path().join("plan.json"), &plan)?;
     staged.publish(Flush::Done)?;
     Ok(MadePlan { plan, directory })
 }
 
-/// The key of a plan, equal for builds that produce the same bytes on this machine: a digest of the settings and of the contents
-/// of all inputs. The location of the output is not part of it.
-///
-/// # Errors
-///
-/// If an input cannot be read, or digests cannot be kept in the work directory.
-pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
-    let cache = IndexCache::open(context, work)?;
+/// The key of a plan, as [`Index::key`] describes it. An index has rows for all media, and their identities beside it.
+fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> Result<Digest, PlanError> {
     let mut settings = context.pipeline.file.clone();
     settings.output.directory.clear();
     settings.output.root.clear();
+    settings.reuse = ReuseTable::default();
     let mut fields = vec![serde_json::json!(settings).to_string(), PLAN_VERSION.to_string()];
-    for (source, split) in list_splits(context)? {
-        fields.push(cache.file_name(source, &split)?);
+    for file in files {
+        fields.push(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
+        for path in [&file.path, &media_path(&file.path)] {
+            fields.push(digest_of(path)?.to_string());
+        }
     }
     for source in &context.sources {
         for dataset in source.table.delivered_in.as_slice().iter().chain(source.table.not_delivered_in.as_slice()) {
@@ -92,8 +123,14 @@ pub fn plan_key(context: &Context, work: &Path) -> Result<Digest, PlanError> {
         }
     }
     fields.extend(list_unwanted_files(context)?);
-    cache.save()?;
     Ok(Digest::of_fields(fields.iter().map(String::as_bytes)))
+}
+
+fn digest_of(path: &Path) -> Result<Digest, PlanError> {
+    let read_error = |source| PlanError::Read { path: path.to_owned(), source };
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(File::open(path).map_err(read_error)?).map_err(read_error)?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 /// Everything that is decided, before it is written.
@@ -104,21 +141,22 @@ struct DecidedPlan<'a> {
 }
 
 impl DecidedPlan<'_> {
-    fn plan(&self, key: Digest, files: &[IndexFile]) -> Result<Plan, PlanError> {
+    fn plan(&self, index: &Index) -> Result<Plan, PlanError> {
         let Self { context, candidates, samples } = self;
         let pipeline = &context.pipeline;
         let lengths: Vec<PackSample> =
             samples.ordered.iter().map(|drawn| pack_sample(candidates.row(drawn.row))).collect();
         Ok(Plan {
             version: PLAN_VERSION,
-            key,
+            key: index.key,
             pipeline: pipeline.file.clone(),
             variables: pipeline.variables.clone(),
             tokenizer_digest: context.tokenizer_digest,
-            num_splits: files.len() as u64,
-            num_splits_read: files.iter().filter(|file| file.was_read).count() as u64,
+            num_splits: index.files.len() as u64,
+            num_splits_read: index.files.iter().filter(|file| file.was_read).count() as u64,
             sources: candidates.budgets.as_slice().to_vec(),
             pack: pack_samples(&pipeline.file, &lengths)?.map(|packing| packing.summary),
+            reuse: Vec::new(),
             tasks: self.task_headers(),
         })
     }
@@ -144,35 +182,66 @@ impl DecidedPlan<'_> {
 
     fn write_records(&self, directory: &Path) -> Result<(), PlanError> {
         let mut writer = RecordWriter::create(&records_path(directory))?;
+        let mut media_writer = SampleMediaWriter::create(&sample_media_path(directory))?;
         let mut measured = self.candidates.decided();
         for file in self.candidates.files() {
             let (path, source) = (&file.file.path, file.file.source);
-            for entry in read_entries(path, source)? {
+            let mut media = MediaOfEntries::open(path)?;
+            for (number, entry) in (0..).zip(read_entries(path, source)?) {
                 let record = planned_record(entry?, source, &mut measured);
                 let too_many = || PlanError::damaged(path, "it has more records than when it was read before");
-                writer.write(&record.ok_or_else(too_many)?)?;
+                let record = record.ok_or_else(too_many)?;
+                writer.write(&record)?;
+                if let (Decision::Drawn(_), Some(media)) = (&record.decision, media.of(number)?) {
+                    media_writer.write(&SampleMedia::of(record.id, media))?;
+                }
             }
         }
+        media_writer.finish()?;
         Ok(writer.finish()?)
     }
 
-    fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<(), PlanError> {
+    fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<Vec<SourceReuse>, PlanError> {
+        let mut reuse = self.context.sources.iter_enumerated().map(|(source, open)| SourceReuse {
+            source: open.table.name.clone(),
+            changed_settings: reusable.changed_settings(source),
+            ..SourceReuse::default()
+        }).collect::<IndexVec<SourceIndex, _>>();
         for (id, task) in (0..).zip(&self.samples.tasks) {
             let path = task_path(directory, id);
             let mut file = AtomicFile::create(&path)?;
             for &position in &task.positions {
-                let sample = self.planned_sample(position, reusable);
+                let sample = self.planned_sample(position, reusable, &mut reuse);
                 serde_json::to_writer(&mut file, &sample).map_err(|error| FileError::write(&path)(error.into()))?;
                 file.write_all(b"\n").map_err(FileError::write(&path))?;
             }
             file.publish()?;
         }
-        Ok(())
+        Ok(reuse.into_vec())
     }
 
-    fn planned_sample(&self, position: usize, reusable: &ReusableSamples) -> PlannedSample {
+    fn planned_sample(
+        &self,
+        position: usize,
+        reusable: &ReusableSamples,
+        reuse: &mut IndexVec<SourceIndex, SourceReuse>,
+    ) -> PlannedSample {
         let drawn = self.samples.at(position);
         let (row, location) = (self.candidates.row(drawn.row), self.candidates.location(drawn.row));
+        let found = reusable.find(row, drawn.repetition);
+        #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
+        let of_source = &mut reuse[row.source];
+        match found {
+            Ok(_) => of_source.num_reused += 1,
+            Err(because) => {
+                let made = of_source.made.entry(because).or_default();
+                if made.num_samples == 0 {
+                    let record = || location.origin.to_string();
+                    made.example = reusable.changed_medium(row.id).map_or_else(record, str::to_owned);
+                }
+                made.num_samples += 1;
+            }
+        }
         PlannedSample {
             position: position as u64,
             record: location.record,
@@ -182,7 +251,7 @@ impl DecidedPlan<'_> {
             origin: location.origin.clone(),
             cost: row.cost,
             reduction: location.reduction(),
-            reused_from: reusable.find(row.source, sample_id(row.id, drawn.repetition)),
+            reused_from: found.ok(),
         }
     }
 }

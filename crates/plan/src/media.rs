@@ -8,7 +8,8 @@ use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
 use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex, VideoInput};
 use manyframe_media::{
-    ImageHeader, ImagePolicy, Located, MediaError, MediaLimits, MediaStore, Sampling, probe_image_bytes, read_range,
+    ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling, probe_image_bytes,
+    read_range,
 };
 
 /// Finds and reads the media of one source.
@@ -92,6 +93,11 @@ impl SourceMedia {
                 Ok(bytes)
             }
         }
+    }
+
+    /// The identity of the medium at a path that upstream wrote; [`MediaIdentity::UNKNOWN`] if it cannot be found.
+    pub(crate) fn identity_of_path(&self, subset: &str, path: &str) -> MediaIdentity {
+        self.store.identify(subset, path).unwrap_or(MediaIdentity::UNKNOWN)
     }
 
     /// The header of an image.

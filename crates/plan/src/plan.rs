@@ -3,6 +3,7 @@
 //! ```text
 //! plan-KEY/plan.json          settings, budgets, the list of tasks
 //! plan-KEY/records.parquet    every record seen, and what was decided about it
+//! plan-KEY/media.parquet      which version of its media each drawn record has
 //! plan-KEY/tasks/000000.jsonl the samples of a task: where each record is, and what it should cost
 //! ```
 
@@ -12,7 +13,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RecordIndex, SourceIndex, Total};
-use manyframe_dataset::{PackSummary, SampleLocation, SourceBudget};
+use manyframe_dataset::{PackSummary, SourceBudget};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
@@ -21,9 +22,10 @@ use serde::{Deserialize, Serialize};
 use crate::error::PlanError;
 use crate::packing::{PackSample, pack_samples};
 use crate::reduction::LengthReduction;
+use crate::reuse::{ReusedSample, SourceReuse};
 
 /// Raised whenever a plan of an older version cannot be run.
-pub const PLAN_VERSION: u32 = 5;
+pub const PLAN_VERSION: u32 = 6;
 
 /// Every decision of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -47,6 +49,8 @@ pub struct Plan {
     /// How the samples will be packed, if all media can be decoded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackSummary>,
+    /// What is reused of the dataset that is being replaced, and why the rest is made, in the order of the pipeline file.
+    pub reuse: Vec<SourceReuse>,
     /// The tasks; each makes one shard per format.
     pub tasks: Vec<TaskHeader>,
 }
@@ -87,9 +91,9 @@ pub struct PlannedSample {
     /// How its record is shortened.
     #[serde(default, skip_serializing_if = "LengthReduction::is_none")]
     pub reduction: LengthReduction,
-    /// Where the dataset that is being replaced has the very same sample.
+    /// The very same sample of the dataset that is being replaced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub reused_from: Option<SampleLocation>,
+    pub reused_from: Option<ReusedSample>,
 }
 
 impl PlannedSample {

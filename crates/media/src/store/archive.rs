@@ -14,6 +14,7 @@ use super::listing::ListingCache;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
 use crate::error::{MediaError, OpenError};
+use crate::identity::MediaIdentity;
 use crate::located::{ArchiveFile, Located};
 use crate::sniff::describe;
 
@@ -21,6 +22,8 @@ use crate::sniff::describe;
 #[derive(Debug)]
 pub(crate) struct Archive {
     file: Arc<ArchiveFile>,
+    /// Of the file when it was opened.
+    identity: MediaIdentity,
     index: MemberIndex,
 }
 
@@ -50,7 +53,8 @@ impl Archive {
         };
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
-        Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), index })
+        let identity = MediaIdentity::of_metadata(&metadata);
+        Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), identity, index })
     }
 
     /// The archive's own path.
@@ -63,29 +67,52 @@ impl Archive {
         if let Some(member) = self.index.exact(name) {
             return self.located(member).map(Some);
         }
-        let members = self.index.directory(name);
-        if members.is_empty() {
-            return Ok(None);
-        }
-        let frames = members
-            .into_iter()
-            .filter(|member| !base_name(&member.name).starts_with('.'))
-            .map(|member| self.located(member))
-            .collect::<Result<_, _>>()?;
+        let Some(frames) = self.frames(name) else { return Ok(None) };
+        let frames = frames.map(|member| self.located(member)).collect::<Result<_, _>>()?;
         Ok(Some(Located::Directory { frames }))
     }
 
-    /// Like [`Self::find`], below the directory that contains all members.
-    pub(crate) fn find_below_common_directory(&self, name: &str) -> Result<Option<Located>, MediaError> {
-        match self.index.below_common_directory(name) {
-            Some(name) => self.find(&name),
-            None => Ok(None),
+    /// The identity of what [`Self::find`] finds. Reads nothing.
+    pub(crate) fn identify(&self, name: &str) -> Result<Option<MediaIdentity>, MediaError> {
+        if let Some(member) = self.index.exact(name) {
+            return self.identity(member).map(Some);
         }
+        let Some(frames) = self.frames(name) else { return Ok(None) };
+        let frames = frames.map(|member| Ok((&*member.name, self.identity(member)?)));
+        let frames: Vec<(&str, MediaIdentity)> = frames.collect::<Result<_, MediaError>>()?;
+        Ok(Some(MediaIdentity::of_frames(frames)))
+    }
+
+    /// The members in a directory; `None` if there is no such directory.
+    fn frames(&self, name: &str) -> Option<impl Iterator<Item = &ArchiveMember>> {
+        let members = self.index.directory(name);
+        let is_shown = |member: &&ArchiveMember| !base_name(&member.name).starts_with('.');
+        (!members.is_empty()).then(|| members.into_iter().filter(is_shown))
+    }
+
+    /// The name below the directory that contains all members, if there is one.
+    pub(crate) fn below_common_directory(&self, name: &str) -> Option<String> {
+        self.index.below_common_directory(name)
     }
 
     /// All members of this base name.
     pub(crate) fn with_base_name<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a ArchiveMember> {
         self.index.with_base_name(name)
+    }
+
+    /// The identity of a member of this archive.
+    #[expect(clippy::unnecessary_wraps, reason = "it answers the same question as `located`, which can fail")]
+    pub(crate) fn identity(&self, member: &ArchiveMember) -> Result<MediaIdentity, MediaError> {
+        let archive = self.identity.0;
+        Ok(match member.location {
+            MemberLocation::Unreadable { .. } => MediaIdentity::of_parts("unreadable member", [archive]),
+            MemberLocation::Range { offset, num_bytes } => {
+                MediaIdentity::of_parts("member of a tar", [archive, offset, num_bytes])
+            }
+            MemberLocation::AfterHeader { num_bytes, crc32, .. } => {
+                MediaIdentity::of_parts("member of a zip", [archive, num_bytes, u64::from(crc32)])
+            }
+        })
     }
 
     /// Where the bytes of a member of this archive are.

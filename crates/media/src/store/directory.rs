@@ -8,6 +8,7 @@ use manyframe_core::RejectCode;
 
 use super::natural::natural_order;
 use crate::error::MediaError;
+use crate::identity::MediaIdentity;
 use crate::located::Located;
 
 /// Upper bound on files in a directory of frames: ten hours at 30 frames per second.
@@ -48,6 +49,22 @@ impl DirectoryRoot {
         ))
     }
 
+    /// The identity of what [`Self::find`] finds. Links are followed wherever they lead: nothing is opened but directories.
+    pub(crate) fn identify(&self, name: &str) -> Result<Option<MediaIdentity>, MediaError> {
+        let path = self.path.join(name);
+        let metadata = match fs::metadata(&path) {
+            Ok(metadata) => metadata,
+            Err(error) if is_absence(&error) => return Ok(None),
+            Err(source) => return Err(MediaError::storage(path, source)),
+        };
+        if !metadata.is_dir() {
+            return Ok(Some(MediaIdentity::of_metadata(&metadata)));
+        }
+        let names = list_frame_names(&path)?;
+        let identity = |name: &str| path.join(name).metadata().as_ref().map_or(MediaIdentity::UNKNOWN, MediaIdentity::of_metadata);
+        Ok(Some(MediaIdentity::of_frames(names.iter().map(|name| (name.as_str(), identity(name))))))
+    }
+
     /// The path with its links resolved; `None` if nothing is there, a rejection if it leads outside the root.
     fn resolve(&self, path: &Path) -> Result<Option<PathBuf>, MediaError> {
         let resolved = match path.canonicalize() {
@@ -66,29 +83,9 @@ impl DirectoryRoot {
         Ok(Some(resolved))
     }
 
-    /// The frames in a directory: files with an image extension or, if there are none, all files. Hidden files are ignored.
+    /// The frames in a directory, of which those that links lead to may be gone.
     fn list_frames(&self, directory: &Path) -> Result<Vec<Located>, MediaError> {
-        let failed = |source| MediaError::storage(directory, source);
-        let mut names = Vec::new();
-        for entry in fs::read_dir(directory).map_err(failed)? {
-            // A name that is not UTF-8 cannot be ordered or reported faithfully; no upstream path refers to it.
-            if let Ok(name) = entry.map_err(failed)?.file_name().into_string()
-                && !name.starts_with('.')
-            {
-                names.push(name);
-            }
-            if names.len() > MAX_FRAMES {
-                let detail = format!(
-                    "{} holds more than {MAX_FRAMES} files, expected the frames of one video",
-                    directory.display()
-                );
-                return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
-            }
-        }
-        if names.iter().any(|name| has_image_extension(name)) {
-            names.retain(|name| has_image_extension(name));
-        }
-        names.sort_by(|a, b| natural_order(a, b));
+        let names = list_frame_names(directory)?;
         let mut frames = Vec::with_capacity(names.len());
         for name in names {
             if let Some(path) = self.resolve(&directory.join(name))?
@@ -99,6 +96,33 @@ impl DirectoryRoot {
         }
         Ok(frames)
     }
+}
+
+/// The names of frames in a directory, in order: files with an image extension or, if there are none, all files. Hidden files
+/// are ignored.
+fn list_frame_names(directory: &Path) -> Result<Vec<String>, MediaError> {
+    let failed = |source| MediaError::storage(directory, source);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(directory).map_err(failed)? {
+        // A name that is not UTF-8 cannot be ordered or reported faithfully; no upstream path refers to it.
+        if let Ok(name) = entry.map_err(failed)?.file_name().into_string()
+            && !name.starts_with('.')
+        {
+            names.push(name);
+        }
+        if names.len() > MAX_FRAMES {
+            let detail = format!(
+                "{} holds more than {MAX_FRAMES} files, expected the frames of one video",
+                directory.display()
+            );
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+        }
+    }
+    if names.iter().any(|name| has_image_extension(name)) {
+        names.retain(|name| has_image_extension(name));
+    }
+    names.sort_by(|a, b| natural_order(a, b));
+    Ok(names)
 }
 
 /// Whether an error means that nothing has this name, as opposed to failing storage.

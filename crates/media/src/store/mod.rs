@@ -22,9 +22,10 @@ use manyframe_core::RejectCode;
 
 use self::archive::Archive;
 use self::directory::DirectoryRoot;
-use self::index::base_name;
+use self::index::{ArchiveMember, base_name};
 use self::request::Request;
 use crate::error::{MediaError, OpenError};
+use crate::identity::MediaIdentity;
 use crate::located::Located;
 
 /// A directory, a zip (including Zip64) or a tar with media.
@@ -52,6 +53,13 @@ struct OpenRoot {
 enum RootKind {
     Directory(DirectoryRoot),
     Archive(Archive),
+}
+
+/// What is asked about a name: the same search answers where a medium is, and which version of it is there.
+struct Question<T> {
+    in_directory: fn(&DirectoryRoot, &str) -> Result<Option<T>, MediaError>,
+    in_archive: fn(&Archive, &str) -> Result<Option<T>, MediaError>,
+    of_member: fn(&Archive, &ArchiveMember) -> Result<T, MediaError>,
 }
 
 impl MediaStore {
@@ -90,12 +98,32 @@ impl MediaStore {
     /// # Errors
     /// A rejection if the path is unsafe or nothing is found, or [`MediaError::Storage`].
     pub fn locate(&self, subset: &str, path: &str) -> Result<Located, MediaError> {
+        const LOCATION: Question<Located> =
+            Question { in_directory: DirectoryRoot::find, in_archive: Archive::find, of_member: Archive::located };
+        self.search(subset, path, &LOCATION)
+    }
+
+    /// The identity of the medium that [`Self::locate`] finds. Opens no file, and reads nothing but directories of frames.
+    ///
+    /// # Errors
+    /// A rejection if nothing is found, or [`MediaError::Storage`].
+    pub fn identify(&self, subset: &str, path: &str) -> Result<MediaIdentity, MediaError> {
+        const IDENTITY: Question<MediaIdentity> = Question {
+            in_directory: DirectoryRoot::identify,
+            in_archive: Archive::identify,
+            of_member: Archive::identity,
+        };
+        self.search(subset, path, &IDENTITY)
+    }
+
+    /// Asks the roots a question about a path, in the order that [`Self::locate`] describes.
+    fn search<T>(&self, subset: &str, path: &str, question: &Question<T>) -> Result<T, MediaError> {
         let request = Request::parse(path)?;
         let roots: Vec<&RootKind> =
             self.roots.iter().filter(|root| root.serves(subset)).map(|root| &root.kind).collect();
         for spelling in &request.spellings {
             for root in &roots {
-                if let Some(found) = root.find(spelling)? {
+                if let Some(found) = root.answer(spelling, question)? {
                     return Ok(found);
                 }
             }
@@ -103,14 +131,16 @@ impl MediaStore {
         let archives: Vec<&Archive> = roots.iter().filter_map(|root| root.archive()).collect();
         for spelling in &request.spellings {
             for archive in &archives {
-                if let Some(found) = archive.find_below_common_directory(spelling)? {
+                if let Some(name) = archive.below_common_directory(spelling)
+                    && let Some(found) = (question.in_archive)(archive, &name)?
+                {
                     return Ok(found);
                 }
             }
         }
         for spelling in &request.spellings {
-            if let Some(found) = find_by_base_name(&archives, path, base_name(spelling))? {
-                return Ok(found);
+            if let Some((archive, member)) = find_by_base_name(&archives, path, base_name(spelling))? {
+                return (question.of_member)(archive, member);
             }
         }
         Err(missing(subset, path, &roots))
@@ -139,10 +169,10 @@ impl RootKind {
         Archive::open(&resolved, listings).map(Self::Archive)
     }
 
-    fn find(&self, name: &str) -> Result<Option<Located>, MediaError> {
+    fn answer<T>(&self, name: &str, question: &Question<T>) -> Result<Option<T>, MediaError> {
         match self {
-            Self::Directory(directory) => directory.find(name),
-            Self::Archive(archive) => archive.find(name),
+            Self::Directory(directory) => (question.in_directory)(directory, name),
+            Self::Archive(archive) => (question.in_archive)(archive, name),
         }
     }
 
@@ -162,9 +192,13 @@ impl RootKind {
 }
 
 /// The only member of all archives with this base name. Several are a rejection, because any of them may be the wrong one.
-fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Option<Located>, MediaError> {
+fn find_by_base_name<'a>(
+    archives: &[&'a Archive],
+    path: &str,
+    name: &'a str,
+) -> Result<Option<(&'a Archive, &'a ArchiveMember)>, MediaError> {
     let mut found =
-        archives.iter().flat_map(|archive| archive.with_base_name(name).map(move |member| (*archive, member)));
+        archives.iter().flat_map(|&archive| archive.with_base_name(name).map(move |member| (archive, member)));
     let Some((archive, member)) = found.next() else { return Ok(None) };
     if let Some((other_archive, other)) = found.next() {
         let detail = format!(
@@ -176,7 +210,7 @@ fn find_by_base_name(archives: &[&Archive], path: &str, name: &str) -> Result<Op
         );
         return Err(MediaError::rejected(RejectCode::MediaMissing, detail));
     }
-    archive.located(member).map(Some)
+    Ok(Some((archive, member)))
 }
 
 fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {

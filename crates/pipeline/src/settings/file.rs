@@ -66,6 +66,9 @@ pub struct PipelineFile {
     /// A model that runs over some samples before the dataset becomes visible: `validate = { model = "DIR" }`. Default: none.
     #[serde(default)]
     pub validate: Option<ValidateTable>,
+    /// What a build takes over from earlier ones.
+    #[serde(default)]
+    pub reuse: ReuseTable,
     /// The sources, in order. Of duplicates, the record of the earliest source is kept.
     pub source: Vec<SourceTable>,
 }
@@ -113,6 +116,27 @@ impl Default for OutputTable {
             tokens: TokenColumns::default(),
         }
     }
+}
+
+/// What a build takes over from earlier ones.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReuseTable {
+    /// How a build finds out which images and videos changed since they were read. Default: `stat`.
+    pub media: MediaFreshness,
+}
+
+/// How a build finds out which images and videos changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaFreshness {
+    /// By size and modification time of every file, and of every archive with the checksums that it lists; a million files take
+    /// seconds. Records whose media changed are read again, and their samples made again.
+    #[default]
+    Stat,
+    /// Not at all: only media that were missing or damaged are looked at again. For slow network disks with files that never
+    /// change.
+    Trust,
 }
 
 /// How samples are divided among shards.

@@ -1,5 +1,5 @@
-//! Fingerprints of what records show: every image decoded once per index file, and kept beside it. Media that cannot be decoded
-//! are found here, before anything is drawn.
+//! Fingerprints of what records show: every image decoded once per index file, and kept beside it as long as it does not change.
+//! Media that cannot be decoded are found here, before anything is drawn.
 //!
 //! Perceptual hashing is opt-in because it decodes every image.
 
@@ -8,9 +8,10 @@ use std::path::Path;
 use manyframe_base::{Executor, Step};
 use manyframe_columnar::table;
 use manyframe_core::{
-    Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RejectCode, Rejection, SourceIndex, contained,
+    Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, SourceIndex,
+    contained,
 };
-use manyframe_dataset::{TableFileWriter, read_table_file};
+use manyframe_dataset::{DatasetError, TableFileWriter, read_table_file};
 use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
 use rustc_hash::FxHashMap;
 
@@ -18,6 +19,7 @@ use crate::context::{Context, OpenSource};
 use crate::decisions::candidates::{Candidates, FileRows, RecordLocation};
 use crate::error::PlanError;
 use crate::index::build::DerivedFile;
+use crate::index::media::{MediaOfEntries, RecordMedia};
 use crate::index::visuals::in_visual;
 use crate::reduction::LengthReduction;
 
@@ -64,38 +66,54 @@ impl Fingerprints {
             if decodes_videos(context) { DerivedFile::FrameFingerprints } else { DerivedFile::ImageFingerprints };
         let mut fingerprints = Self { of_row: FxHashMap::default(), damaged: Vec::new() };
         for file in candidates.files() {
-            let shown = ShownRecords::of_file(context, candidates, file);
+            let shown = ShownRecords::of_file(context, candidates, file)?;
             let path = kind.beside(&file.file.path);
-            let is_kept = path.exists() && !file.file.was_read;
-            if !is_kept {
-                shown.write(&path, executor)?;
+            let mut kept = if file.file.was_read { KeptFingerprints::default() } else { read_kept(&path) };
+            if shown.records.iter().all(|record| kept.contains_key(&record.key)) {
+                fingerprints.add_kept(&shown, kept);
+            } else {
+                fingerprints.make(&shown, &mut kept, &path, executor)?;
             }
-            fingerprints.add_file(&shown, &path, is_kept)?;
         }
         Ok(fingerprints)
     }
 
-    fn add_file(&mut self, shown: &ShownRecords<'_>, path: &Path, is_kept: bool) -> Result<(), PlanError> {
-        let mut records = shown.records.iter();
-        for row in read_table_file::<FingerprintTable>(path)? {
-            let FingerprintRow { entry, mut outcome } = row?;
-            let record = records.next().filter(|record| record.entry == entry);
-            let unexpected =
-                || PlanError::damaged(path, format!("it has a row of entry {entry}, which was not expected"));
-            let record = record.ok_or_else(unexpected)?;
-            // Media that were damaged may have been repaired since.
-            if outcome.is_err() && is_kept {
-                outcome = shown.fingerprint(record)?;
-            }
-            match outcome {
-                Ok(fingerprint) => _ = self.of_row.insert(record.row, fingerprint),
-                Err(rejection) => self.damaged.push((record.row, rejection)),
+    /// Takes over fingerprints that were kept; there is one for each record.
+    fn add_kept(&mut self, shown: &ShownRecords<'_>, mut kept: KeptFingerprints) {
+        for record in &shown.records {
+            if let Some(fingerprint) = kept.remove(&record.key) {
+                self.of_row.insert(record.row, fingerprint);
             }
         }
-        match records.next() {
-            None => Ok(()),
-            Some(record) => Err(PlanError::damaged(path, format!("it has no row of entry {}", record.entry))),
-        }
+    }
+
+    /// Makes the fingerprints that were not kept, and keeps all of them.
+    fn make(
+        &mut self,
+        shown: &ShownRecords<'_>,
+        kept: &mut KeptFingerprints,
+        path: &Path,
+        executor: Executor<'_>,
+    ) -> Result<(), PlanError> {
+        let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
+        executor.progress.start(Step::Compare, shown.records.len() as u64);
+        let records = shown.records.iter().map(|record| Ok((record, kept.remove(&record.key))));
+        let make = |(record, kept): (&ShownRecord<'_>, Option<RecordFingerprint>)| {
+            let outcome = kept.map_or_else(|| shown.fingerprint(record), |kept| Ok(Ok(kept)))?;
+            Ok((record.row, FingerprintRow { key: record.key, outcome }))
+        };
+        executor.ordered_map(8).run(records, make, |made: Result<(usize, FingerprintRow), PlanError>| {
+            executor.progress.advance(1, 1);
+            let (row, made) = made?;
+            writer.write(&made)?;
+            match made.outcome {
+                Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
+                Err(rejection) => self.damaged.push((row, rejection)),
+            }
+            Ok::<_, PlanError>(())
+        })?;
+        executor.progress.finish(Step::Compare);
+        Ok(writer.finish()?)
     }
 
     /// The fingerprint of a row, if the record shows something that can be decoded.
@@ -119,35 +137,23 @@ struct ShownRecords<'a> {
 }
 
 struct ShownRecord<'a> {
-    /// Position in the index file.
-    entry: u64,
+    key: FingerprintKey,
     row: usize,
     location: &'a RecordLocation,
 }
 
 impl<'a> ShownRecords<'a> {
-    fn of_file(context: &'a Context, candidates: &'a Candidates, file: &FileRows) -> Self {
+    fn of_file(context: &'a Context, candidates: &'a Candidates, file: &FileRows) -> Result<Self, PlanError> {
+        let mut media = MediaOfEntries::open(&file.file.path)?;
         let record = |row: usize| {
             let location = candidates.location(row);
-            ShownRecord { entry: location.record.0 - file.first_record.0, row, location }
+            let media = media.of(location.record.0 - file.first_record.0)?.map(RecordMedia::version);
+            let key = FingerprintKey { id: candidates.row(row).id, media: media.unwrap_or_default() };
+            Ok(ShownRecord { key, row, location })
         };
         let shown = file.rows.clone().filter(|&row| candidates.row(row).cost.num_images > 0);
-        Self { context, source: file.file.source, records: shown.map(record).collect() }
-    }
-
-    fn write(&self, path: &Path, executor: Executor<'_>) -> Result<(), PlanError> {
-        let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
-        executor.progress.start(Step::Compare, self.records.len() as u64);
-        let make = |record: &ShownRecord<'_>| {
-            let outcome = self.fingerprint(record)?;
-            Ok(FingerprintRow { entry: record.entry, outcome })
-        };
-        executor.ordered_map(8).run(self.records.iter().map(Ok), make, |row: Result<FingerprintRow, PlanError>| {
-            executor.progress.advance(1, 1);
-            writer.write(&row?).map_err(PlanError::Table)
-        })?;
-        executor.progress.finish(Step::Compare);
-        Ok(writer.finish()?)
+        let records = shown.map(record).collect::<Result<_, PlanError>>()?;
+        Ok(Self { context, source: file.file.source, records })
     }
 
     /// What a record shows, or why that cannot be decoded.
@@ -243,11 +249,38 @@ pub(crate) fn fingerprints_of_video_bytes(clip: Option<Clip>, bytes: &blake3::Ha
     [shown, bytes].map(|digest| ImageFingerprint { pixels: digest.first_bits(), hash: None }).into()
 }
 
+/// Equal for the same record with the same versions of its media.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+struct FingerprintKey {
+    id: RecordId,
+    media: u64,
+}
+
+/// The fingerprints in a file.
+type KeptFingerprints = FxHashMap<FingerprintKey, RecordFingerprint>;
+
+/// The fingerprints in a file, without media that were damaged: they may have been repaired in a way that no identity shows.
+/// A file that cannot be read has none.
+fn read_kept(path: &Path) -> KeptFingerprints {
+    let rows = path.exists().then(|| read_table_file::<FingerprintTable>(path)).transpose();
+    let rows = rows.map(|rows| rows.into_iter().flatten());
+    let kept = rows.and_then(|mut rows| {
+        rows.try_fold(KeptFingerprints::default(), |mut kept, row| {
+            let FingerprintRow { key, outcome } = row?;
+            kept.extend(outcome.ok().map(|fingerprint| (key, fingerprint)));
+            Ok(kept)
+        })
+    });
+    kept.unwrap_or_else(|error: DatasetError| {
+        tracing::warn!(fingerprints = %path.display(), %error, "damaged fingerprints are made again");
+        KeptFingerprints::default()
+    })
+}
+
 /// A row of a file of fingerprints.
 #[derive(Debug, PartialEq, Eq)]
 struct FingerprintRow {
-    /// Position of the record in its index file.
-    entry: u64,
+    key: FingerprintKey,
     /// What the record shows, or why that cannot be decoded.
     outcome: Result<RecordFingerprint, Rejection>,
 }
@@ -255,7 +288,8 @@ struct FingerprintRow {
 table! {
     /// The columns of a file of fingerprints. Those of the images of all visuals of a record are in one list.
     struct FingerprintTable<'r>(row: &'r FingerprintRow) -> FingerprintRow {
-        entry: u64 = row.entry,
+        id: [u8; 16] as Distinct = row.key.id.0,
+        media: u64 as Distinct = row.key.media,
         text: Option<u64> = row.outcome.as_ref().ok().map(|shown| shown.text),
         num_images: Vec<u64> = &row.visuals().map(|visual| visual.len() as u64).collect::<Vec<_>>(),
         pixels: Vec<u64> = &row.images().map(|image| image.pixels).collect::<Vec<_>>(),
@@ -283,7 +317,7 @@ table! {
             }
             _ => return Err("it has neither fingerprints nor damage".to_owned()),
         };
-        Ok(FingerprintRow { entry, outcome })
+        Ok(FingerprintRow { key: FingerprintKey { id: RecordId(id), media }, outcome })
     }
 }
 
@@ -307,9 +341,10 @@ mod tests {
     fn every_column_holds_its_own_field() {
         let image = |pixels, hash| ImageFingerprint { pixels, hash };
         let visuals = vec![vec![image(1, Some(2)), image(3, None)], vec![image(4, Some(5))]];
+        let key = |number| FingerprintKey { id: RecordId([number; 16]), media: u64::from(number) + 10 };
         let row = [
-            FingerprintRow { entry: 6, outcome: Ok(RecordFingerprint { text: 7, visuals }) },
-            FingerprintRow { entry: 8, outcome: Err(Rejection::new(RejectCode::MediaCorrupt, "cut short")) },
+            FingerprintRow { key: key(6), outcome: Ok(RecordFingerprint { text: 7, visuals }) },
+            FingerprintRow { key: key(8), outcome: Err(Rejection::new(RejectCode::MediaCorrupt, "cut short")) },
         ];
         let folder = tempfile::tempdir().unwrap();
         check_round_trip::<FingerprintTable, _>(folder.path(), &row).unwrap();

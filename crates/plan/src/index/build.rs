@@ -2,17 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{Executor, FileAction, FileError, Step};
-use manyframe_core::SourceIndex;
-use manyframe_dataset::TableFileWriter;
+use manyframe_base::{Executor, Step};
+use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_media::MediaError;
 use manyframe_sources::{Raw, RawBody, Split};
 
 use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::cache::IndexCache;
-use crate::index::measure::measure;
-use crate::index::table::{IndexEntry, IndexTable};
+use crate::index::measure::{Measured, measure};
+use crate::index::media::media_path;
+use crate::index::refresh::{ChangedMedia, refresh};
+use crate::index::writer::{IndexWriter, remove_if_there};
 
 /// Records measured as one unit of work; large enough to make scheduling cheap.
 const RECORDS_PER_BATCH: usize = 32;
@@ -58,42 +59,70 @@ pub(crate) fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>
     Ok(splits)
 }
 
-/// Makes or reuses the index of every split of every source.
-pub(crate) fn build_index(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Vec<IndexFile>, PlanError> {
-    let cache = IndexCache::open(context, work)?;
+/// The index of every split of every source, and what changed since it was made.
+pub(crate) struct IndexFiles {
+    pub(crate) files: Vec<IndexFile>,
+    pub(crate) changed: IndexVec<SourceIndex, ChangedMedia>,
+}
+
+/// Makes the index of every split of every source, or brings the one that is kept up to date.
+pub(crate) fn build_index(
+    context: &Context,
+    cache: &IndexCache<'_>,
+    executor: Executor<'_>,
+) -> Result<IndexFiles, PlanError> {
     let splits = list_splits(context)?;
     executor.progress.start(Step::Index, splits.iter().map(|(_, split)| split.num_bytes).sum());
     let mut files = Vec::new();
+    let mut changed = IndexVec::filled(ChangedMedia::default(), context.sources.len());
     for (source, split) in splits {
         let path = cache.path(source, &split)?;
-        let is_reusable = path.exists() && cache.is_current(source, &path)?;
-        if is_reusable {
-            tracing::debug!(index = %path.display(), file = %split.file, "index reused");
+        let mut file = IndexFile { source, path, was_read: false };
+        if let Some(found) = reuse_split(context, &file, executor)? {
+            tracing::debug!(index = %file.path.display(), file = %split.file, "index reused");
+            #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
+            changed[source].add(found);
             executor.progress.advance(0, split.num_bytes);
         } else {
             for derived in DerivedFile::ALL {
-                remove_if_there(&derived.beside(&path))?;
+                remove_if_there(&derived.beside(&file.path))?;
             }
-            build_split(context, &SplitIndex { source, split: &split, path: &path }, executor)?;
+            build_split(context, &split, &file, executor)?;
+            file.was_read = true;
         }
-        files.push(IndexFile { source, path, was_read: !is_reusable });
+        files.push(file);
     }
     executor.progress.finish(Step::Index);
-    Ok(files)
+    Ok(IndexFiles { files, changed })
 }
 
-/// A split of a source, and where its index goes.
-struct SplitIndex<'a> {
-    source: SourceIndex,
-    split: &'a Split,
-    path: &'a Path,
+/// Brings the index of a split up to date; `None` if there is none that could be.
+fn reuse_split(
+    context: &Context,
+    file: &IndexFile,
+    executor: Executor<'_>,
+) -> Result<Option<ChangedMedia>, PlanError> {
+    if !file.path.exists() || !media_path(&file.path).exists() {
+        return Ok(None);
+    }
+    match refresh(context, file, executor) {
+        Err(PlanError::Table(error)) => {
+            tracing::warn!(index = %file.path.display(), %error, "a damaged index is made again");
+            Ok(None)
+        }
+        refreshed => refreshed.map(Some),
+    }
 }
 
-fn build_split(context: &Context, made: &SplitIndex<'_>, executor: Executor<'_>) -> Result<(), PlanError> {
-    let &SplitIndex { source, split, path } = made;
-    let open = context.source(source);
+fn build_split(
+    context: &Context,
+    split: &Split,
+    file: &IndexFile,
+    executor: Executor<'_>,
+) -> Result<(), PlanError> {
+    let open = context.source(file.source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
-    let mut writer = TableFileWriter::<IndexTable>::create(path)?;
+    let mut writer = IndexWriter::create(&file.path)?;
     let mut raws = open.reader().read(split).map_err(source_error)?;
     let batches = std::iter::from_fn(|| {
         let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
@@ -101,30 +130,21 @@ fn build_split(context: &Context, made: &SplitIndex<'_>, executor: Executor<'_>)
     });
     let measure_batch = |batch: Vec<Raw>| {
         let num_bytes: usize = batch.iter().map(num_bytes_of).sum();
-        let entries: Result<Vec<Vec<IndexEntry>>, MediaError> =
-            batch.iter().map(|raw| measure(context, source, raw)).collect();
-        (num_bytes as u64, entries)
+        let measured: Result<Vec<Measured>, MediaError> =
+            batch.iter().map(|raw| measure(context, file.source, raw)).collect();
+        (num_bytes as u64, measured)
     };
-    executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |(num_bytes, entries)| {
-        let entries = entries.map_err(PlanError::Storage)?;
-        executor.progress.advance(entries.len() as u64, num_bytes);
-        entries.into_iter().flatten().try_for_each(|entry| writer.write(&entry)).map_err(PlanError::Table)
+    executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |(num_bytes, measured)| {
+        let measured = measured.map_err(PlanError::Storage)?;
+        executor.progress.advance(measured.len() as u64, num_bytes);
+        measured.iter().try_for_each(|record| writer.write(record))
     })?;
-    Ok(writer.finish()?)
+    writer.finish()
 }
 
 fn num_bytes_of(raw: &Raw) -> usize {
     match &raw.body {
         RawBody::Json(text) => text.len(),
         RawBody::Broken { head, .. } => head.len(),
-    }
-}
-
-fn remove_if_there(path: &Path) -> Result<(), FileError> {
-    match std::fs::remove_file(path) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            Err(FileError { action: FileAction::Remove, path: path.to_owned(), source: error })
-        }
-        _ => Ok(()),
     }
 }

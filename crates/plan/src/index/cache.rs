@@ -1,8 +1,6 @@
-//! When an index file can be reused: its name is a digest of all it depends on, and records that were rejected for their media
-//! are measured again.
+//! When an index file can be reused: its name is a digest of all it depends on but media, which are looked at one by one.
 //!
-//! It notices a change of the annotation file by its contents, and media that were added since. It does not notice that an
-//! image which was good has been replaced; `--fresh` builds everything again.
+//! It notices a change of the annotation file by its contents.
 
 use std::path::{Path, PathBuf};
 
@@ -15,8 +13,6 @@ use manyframe_sources::{SourceError, Split};
 use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::file_digests::FileDigests;
-use crate::index::measure::measure;
-use crate::index::table::read_entries;
 
 /// Where index files are, below the work directory.
 const DIRECTORY: &str = "index";
@@ -77,21 +73,5 @@ impl<'a> IndexCache<'a> {
         let unknown = || SourceError::UnknownFile { name: table.name.as_str().into(), file: split.file.clone() };
         let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
         Ok(file.ok_or_else(unknown).map_err(source_error)?.path)
-    }
-
-    /// Whether every record that was rejected for its media would still be rejected.
-    pub(crate) fn is_current(&self, source: SourceIndex, path: &Path) -> Result<bool, PlanError> {
-        let open = self.context.source(source);
-        for entry in read_entries(path, source)? {
-            let entry = entry?;
-            if entry.outcome.as_ref().is_err_and(|rejection| rejection.code.depends_on_media()) {
-                let raw = open.read_at(&entry.origin);
-                let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-                if measure(self.context, source, &raw).map_err(PlanError::Storage)? != [entry] {
-                    return Ok(false);
-                }
-            }
-        }
-        Ok(true)
     }
 }

@@ -5,21 +5,35 @@ use manyframe_media::MediaError;
 use manyframe_sources::Raw;
 
 use crate::context::Context;
+use crate::index::media::RecordMedia;
 use crate::index::overlength::ResolvedRecord;
 use crate::index::table::{IndexEntry, MeasuredRecord};
 use crate::index::visuals::VisualMeter;
 
-/// Measures the record in some annotation bytes: one entry, or one for each piece of an overlong record.
+/// A record that was measured.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Measured {
+    /// One entry, or one for each piece of an overlong record.
+    pub(crate) entries: Vec<IndexEntry>,
+    /// Its media as they were before they were measured; `None` if it has none, or cannot be parsed.
+    pub(crate) media: Option<RecordMedia>,
+}
+
+/// Measures the record in some annotation bytes.
 ///
 /// # Errors
 ///
 /// Only on a storage error. A bad record is an entry.
-pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Result<Vec<IndexEntry>, MediaError> {
+pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Result<Measured, MediaError> {
     let open = context.source(source);
     let record = match open.parse(raw) {
         Ok(record) => record,
-        Err(rejected) => return Ok(vec![rejected_entry(&open.table.name, raw, rejected)]),
+        Err(rejected) => {
+            return Ok(Measured { entries: vec![rejected_entry(&open.table.name, raw, rejected)], media: None });
+        }
     };
+    // A medium that is replaced from here on differs from what is kept, and is measured again by the next build.
+    let media = RecordMedia::of(&record, &open.media);
     let visuals = contained(|| VisualMeter { context, open, record: &record }.measure_all())
         .unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)));
     let outcomes = match visuals {
@@ -36,7 +50,7 @@ pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Resu
         origin: record.origin.clone(),
         outcome,
     };
-    Ok(outcomes.into_iter().map(entry).collect())
+    Ok(Measured { entries: outcomes.into_iter().map(entry).collect(), media })
 }
 
 /// The entry of a record that cannot be parsed. Its id is derived from its position.

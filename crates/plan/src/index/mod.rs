@@ -4,13 +4,17 @@
 //! Source::read (one thread, finds boundaries) ──▶ measure (pool) ──▶ index file, in the order of the source
 //! ```
 //!
-//! Index files are kept, and reused while the annotation file and every setting that they depend on are unchanged.
+//! Index files are kept, and reused while the annotation file and every setting that they depend on are unchanged. Records whose
+//! media were changed since are measured again, and no others.
 //! Nothing is selected here: what is drawn may change without a new index.
 
 pub(crate) mod build;
 pub(crate) mod cache;
 mod file_digests;
 pub(crate) mod measure;
+pub(crate) mod media;
 mod overlength;
+pub(crate) mod refresh;
 pub(crate) mod table;
 pub(crate) mod visuals;
+mod writer;

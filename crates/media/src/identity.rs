@@ -1,0 +1,56 @@
+//! The identity of a medium: what differs once it has been replaced, completed or repaired. Nothing is opened or read.
+//!
+//! | a medium | is identified by |
+//! |---|---|
+//! | file | size and modification time |
+//! | member of a zip | size and modification time of the archive; size and CRC of the member |
+//! | member of a tar | size and modification time of the archive; offset and size of the member |
+//! | directory of frames | names and identities of its frames |
+//!
+//! No path is part of it: a file is the same wherever it is, as long as a copy keeps its modification time. Modification times
+//! are specific to a machine, so that no identity may reach a dataset.
+
+use std::fs::Metadata;
+use std::io;
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+
+use manyframe_core::Digest;
+
+use crate::error::MediaError;
+
+/// Equal for media that are the same, and different for media that were changed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct MediaIdentity(pub u64);
+
+impl MediaIdentity {
+    /// Of a medium that cannot be found; no identity that was found is equal to it, other than by chance.
+    pub const UNKNOWN: Self = Self(0);
+
+    /// The identity of a file that is not below a media root, such as a Parquet file with images.
+    ///
+    /// # Errors
+    ///
+    /// [`MediaError::Storage`] if it is gone or cannot be inspected.
+    pub fn of_file(path: &Path) -> Result<Self, MediaError> {
+        let metadata = path.metadata().map_err(|source: io::Error| MediaError::storage(path, source))?;
+        Ok(Self::of_metadata(&metadata))
+    }
+
+    pub(crate) fn of_metadata(metadata: &Metadata) -> Self {
+        Self::of_parts("file", [metadata.len(), metadata.mtime().cast_unsigned(), metadata.mtime_nsec().cast_unsigned()])
+    }
+
+    /// The identity of something that consists of these numbers; `kind` keeps kinds of things apart.
+    pub(crate) fn of_parts(kind: &str, numbers: impl IntoIterator<Item = u64>) -> Self {
+        let mut bytes = kind.as_bytes().to_vec();
+        numbers.into_iter().for_each(|number| bytes.extend(number.to_le_bytes()));
+        Self(Digest::of(&bytes).first_bits())
+    }
+
+    /// The identity of a directory of frames, in order.
+    pub(crate) fn of_frames<'a>(frames: impl IntoIterator<Item = (&'a str, Self)>) -> Self {
+        let numbers = frames.into_iter().flat_map(|(name, frame)| [Digest::of(name.as_bytes()).first_bits(), frame.0]);
+        Self::of_parts("frames", numbers)
+    }
+}

@@ -1,0 +1,190 @@
+//! The media that an index was made of: a table beside each index file, one row per record with media.
+//!
+//! It says which version of each medium was measured, so that a build notices those that were replaced, completed, deleted or
+//! restored since, at the price of one `stat` each.
+
+use std::iter::Peekable;
+use std::path::{Path, PathBuf};
+
+use manyframe_columnar::table;
+use manyframe_core::{BlobRef, Digest, MediaLocation, Origin, Record, Rejection};
+use manyframe_dataset::columns::OriginColumns;
+use manyframe_dataset::{DatasetError, read_table_file};
+use manyframe_media::MediaIdentity;
+
+use crate::media::SourceMedia;
+
+/// The media of a record, and which version of each was measured.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct RecordMedia {
+    /// Part of the source, which decides about media roots; may be empty.
+    pub(crate) subset: String,
+    /// Paths as upstream wrote them, to be looked up in the media roots.
+    pub(crate) paths: Vec<String>,
+    /// Files that hold media: Parquet files and shards.
+    pub(crate) files: Vec<String>,
+    /// The identity of each path, then of each file.
+    pub(crate) identities: Vec<u64>,
+}
+
+impl RecordMedia {
+    /// The media of a record as they are now; `None` if it has none.
+    pub(crate) fn of(record: &Record, media: &SourceMedia) -> Option<Self> {
+        let mut found = Self { subset: record.subset.to_string(), ..Self::default() };
+        for medium in &record.media {
+            match &medium.location {
+                MediaLocation::Path(path) => found.paths.push(path.clone()),
+                MediaLocation::Blob(blob) => found.add_file(blob),
+                MediaLocation::Prepared { images, .. } => images.iter().for_each(|blob| found.add_file(blob)),
+            }
+        }
+        if record.media.is_empty() {
+            return None;
+        }
+        found.identities = found.identities_now(media);
+        Some(found)
+    }
+
+    fn add_file(&mut self, blob: &BlobRef) {
+        let (BlobRef::Range { file, .. } | BlobRef::Cell { file, .. }) = blob;
+        if !self.files.iter().any(|known| **known == **file) {
+            self.files.push(file.to_string());
+        }
+    }
+
+    fn identities_now(&self, media: &SourceMedia) -> Vec<u64> {
+        let of_paths = self.paths.iter().map(|path| media.identity_of_path(&self.subset, path));
+        let of_file = |file: &String| MediaIdentity::of_file(Path::new(file)).unwrap_or(MediaIdentity::UNKNOWN);
+        of_paths.chain(self.files.iter().map(of_file)).map(|identity| identity.0).collect()
+    }
+
+    /// Equal for the same versions of the same media.
+    pub(crate) fn version(&self) -> u64 {
+        let identities: Vec<u8> = self.identities.iter().flat_map(|identity| identity.to_le_bytes()).collect();
+        Digest::of(&identities).first_bits()
+    }
+
+    /// Paths and files, in the order of their identities.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &String> {
+        self.paths.iter().chain(&self.files)
+    }
+
+    /// The first medium that is not what it was; `None` if all are.
+    pub(crate) fn first_changed(&self, media: &SourceMedia) -> Option<&str> {
+        let now = self.identities_now(media);
+        let mut compared = self.names().zip(self.identities.iter().zip(&now));
+        let is_same = |before: u64, now: u64| before == now && now != MediaIdentity::UNKNOWN.0;
+        compared.find(|(_, (before, now))| !is_same(**before, **now)).map(|(name, _)| name.as_str())
+    }
+}
+
+/// A row of the table: a record with media.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct MediaRow {
+    /// Position of its first entry in the index file.
+    pub(crate) first_entry: u64,
+    /// Its number of entries: more than one if it is in pieces.
+    pub(crate) num_entries: u64,
+    pub(crate) origin: Origin,
+    /// What it was rejected for if another medium could mend that, as [`rejection_digest`] has it.
+    pub(crate) rejection: Option<u64>,
+    pub(crate) media: RecordMedia,
+}
+
+impl MediaRow {
+    /// Whether an entry of the index file is of this record.
+    pub(crate) fn has_entry(&self, entry: u64) -> bool {
+        (self.first_entry..self.first_entry + self.num_entries).contains(&entry)
+    }
+}
+
+/// Equal for equal rejections.
+pub(crate) fn rejection_digest(rejection: &Rejection) -> u64 {
+    Digest::of_fields([rejection.code.as_str().as_bytes(), rejection.detail.as_bytes()]).first_bits()
+}
+
+table! {
+    /// The columns of the table of media.
+    pub(crate) struct MediaTable<'r>(row: &'r MediaRow) -> MediaRow {
+        first_entry: u64 as Distinct = row.first_entry,
+        num_entries: u64 = row.num_entries,
+        origin: OriginColumns = &row.origin,
+        rejection: Option<u64> = row.rejection,
+        subset: String = &row.media.subset,
+        paths: Vec<String> as Distinct = &row.media.paths,
+        files: Vec<String> = &row.media.files,
+        identities: Vec<u64> as Distinct = &row.media.identities,
+    }
+    read {
+        if identities.len() != paths.len() + files.len() {
+            return Err("its media and their identities differ in number".to_owned());
+        }
+        let media = RecordMedia { subset, paths, files, identities };
+        Ok(MediaRow { first_entry, num_entries, origin, rejection, media })
+    }
+}
+
+/// The table of media beside an index file.
+pub(crate) fn media_path(index: &Path) -> PathBuf {
+    index.with_extension("media.parquet")
+}
+
+/// The rows of the table beside an index file, in order.
+pub(crate) fn read_media(
+    index: &Path,
+) -> Result<impl Iterator<Item = Result<MediaRow, DatasetError>> + use<>, DatasetError> {
+    read_table_file::<MediaTable>(&media_path(index))
+}
+
+/// Finds the media of entries of an index file, whose entries have to be asked for in order.
+pub(crate) struct MediaOfEntries {
+    rows: Peekable<Box<dyn Iterator<Item = Result<MediaRow, DatasetError>>>>,
+}
+
+impl MediaOfEntries {
+    pub(crate) fn open(index: &Path) -> Result<Self, DatasetError> {
+        let rows: Box<dyn Iterator<Item = Result<MediaRow, DatasetError>>> = Box::new(read_media(index)?);
+        Ok(Self { rows: rows.peekable() })
+    }
+
+    /// The media of the record that an entry is of; `None` if it has none.
+    pub(crate) fn of(&mut self, entry: u64) -> Result<Option<&RecordMedia>, DatasetError> {
+        let is_passed = |row: &Result<MediaRow, DatasetError>| {
+            row.as_ref().map_or(true, |row| row.first_entry + row.num_entries <= entry)
+        };
+        while let Some(passed) = self.rows.next_if(is_passed) {
+            passed?;
+        }
+        let row = self.rows.peek().and_then(|row| row.as_ref().ok());
+        Ok(row.filter(|row| row.has_entry(entry)).map(|row| &row.media))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_columnar::check_round_trip;
+    use manyframe_core::Position;
+
+    use super::*;
+
+    #[test]
+    fn every_column_holds_its_own_field() {
+        let media = RecordMedia {
+            subset: "subset".into(),
+            paths: vec!["a.jpg".into(), "b.jpg".into()],
+            files: vec!["c.parquet".into()],
+            identities: vec![1, 2, 3],
+        };
+        let row = MediaRow {
+            first_entry: 4,
+            num_entries: 5,
+            origin: Origin { file: "a.json".into(), position: Position::Bytes { line: 6, offset: 7, num_bytes: 8 } },
+            rejection: Some(9),
+            media,
+        };
+        let by_row = Origin { file: "a.json".into(), position: Position::Row(10) };
+        let folder = tempfile::tempdir().unwrap();
+        let rows = [row.clone(), MediaRow { origin: by_row, rejection: None, ..row }];
+        check_round_trip::<MediaTable, _>(folder.path(), &rows).unwrap();
+    }
+}

@@ -1,0 +1,178 @@
+//! Measures those records of an index again whose media changed since.
+//!
+//! ```text
+//! table of media ──stat (pool)──▶ records that changed ──read, measure (pool)──▶ new index file, other rows as they were
+//! ```
+//!
+//! Records that were rejected for their media are measured again each time: a rejection may have causes that no `stat` shows,
+//! such as permissions.
+
+use std::collections::BTreeSet;
+use std::iter::Peekable;
+
+use manyframe_base::Executor;
+use manyframe_core::Origin;
+use manyframe_dataset::DatasetError;
+use manyframe_pipeline::MediaFreshness;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+use crate::error::PlanError;
+use crate::index::build::IndexFile;
+use crate::index::measure::{Measured, measure};
+use crate::index::media::{MediaRow, read_media, rejection_digest};
+use crate::index::table::{IndexEntry, read_entries};
+use crate::index::writer::IndexWriter;
+
+/// Records that are looked at as one unit of work.
+const RECORDS_PER_BATCH: usize = 128;
+const BATCHES_PER_THREAD: usize = 8;
+
+/// The records of a source whose media changed since its index was made.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangedMedia {
+    /// Number of records.
+    pub num_records: u64,
+    /// The medium that changed of the first of them.
+    pub example: String,
+}
+
+impl ChangedMedia {
+    pub(crate) fn add(&mut self, later: Self) {
+        if self.num_records == 0 {
+            self.example = later.example;
+        }
+        self.num_records += later.num_records;
+    }
+}
+
+/// Brings an index file up to date with the media; other rows stay as they are.
+pub(crate) fn refresh(
+    context: &Context,
+    file: &IndexFile,
+    executor: Executor<'_>,
+) -> Result<ChangedMedia, PlanError> {
+    let stale = StaleRecords::find(context, file, executor)?;
+    if !stale.first_entries.is_empty() {
+        rewrite(context, file, &stale, executor)?;
+    }
+    Ok(ChangedMedia { num_records: stale.first_entries.len() as u64, example: stale.example })
+}
+
+/// The records whose rows are not what they would be now.
+#[derive(Default)]
+struct StaleRecords {
+    /// The first entry of each.
+    first_entries: BTreeSet<u64>,
+    /// The medium that changed of the first of them.
+    example: String,
+}
+
+impl StaleRecords {
+    fn find(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Self, PlanError> {
+        let mut rows = read_media(&file.path)?;
+        let batches = std::iter::from_fn(|| {
+            let batch: Result<Vec<MediaRow>, DatasetError> = rows.by_ref().take(RECORDS_PER_BATCH).collect();
+            batch.map(|batch| (!batch.is_empty()).then_some(batch)).map_err(PlanError::Table).transpose()
+        });
+        let check = |batch: Vec<MediaRow>| {
+            let stale = batch.iter().map(|row| Ok((row.first_entry, changed_medium(context, file, row)?)));
+            stale.collect::<Result<Vec<(u64, Option<String>)>, PlanError>>()
+        };
+        let mut stale = Self::default();
+        executor.ordered_map(BATCHES_PER_THREAD).run(batches, check, |checked| {
+            for (first_entry, changed) in checked? {
+                let Some(name) = changed else { continue };
+                if stale.first_entries.is_empty() {
+                    stale.example = name;
+                }
+                stale.first_entries.insert(first_entry);
+            }
+            Ok(())
+        })?;
+        Ok(stale)
+    }
+}
+
+/// The medium for which a record has to be measured again.
+fn changed_medium(context: &Context, file: &IndexFile, row: &MediaRow) -> Result<Option<String>, PlanError> {
+    let Some(before) = row.rejection else {
+        let is_trusted = context.pipeline.file.reuse.media == MediaFreshness::Trust;
+        let media = &context.source(file.source).media;
+        return Ok(if is_trusted { None } else { row.media.first_changed(media).map(str::to_owned) });
+    };
+    let now = measure_again(context, file, &row.origin)?;
+    let rejection = now.entries.first().and_then(|entry| entry.outcome.as_ref().err()).map(rejection_digest);
+    let name = row.media.names().next().cloned().unwrap_or_default();
+    Ok((rejection != Some(before)).then_some(name))
+}
+
+fn measure_again(context: &Context, file: &IndexFile, origin: &Origin) -> Result<Measured, PlanError> {
+    let open = context.source(file.source);
+    let raw = open.read_at(origin);
+    let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
+    measure(context, file.source, &raw).map_err(PlanError::Storage)
+}
+
+/// Writes the index file again, with stale records measured again.
+fn rewrite(
+    context: &Context,
+    file: &IndexFile,
+    stale: &StaleRecords,
+    executor: Executor<'_>,
+) -> Result<(), PlanError> {
+    let mut writer = IndexWriter::create(&file.path)?;
+    let entries = read_entries(&file.path, file.source)?;
+    let mut records = IndexedRecords { entries, media: read_media(&file.path)?.peekable(), next_entry: 0 };
+    let batches = std::iter::from_fn(|| {
+        let batch: Result<Vec<_>, PlanError> = records.by_ref().take(RECORDS_PER_BATCH).collect();
+        batch.map(|batch| (!batch.is_empty()).then_some(batch)).transpose()
+    });
+    let renew = |(first_entry, kept): (u64, Measured)| match kept.entries.first() {
+        Some(entry) if stale.first_entries.contains(&first_entry) => measure_again(context, file, &entry.origin),
+        _ => Ok(kept),
+    };
+    let renew_batch = |batch: Vec<(u64, Measured)>| batch.into_iter().map(renew).collect::<Result<Vec<_>, _>>();
+    executor
+        .ordered_map(BATCHES_PER_THREAD)
+        .run(batches, renew_batch, |renewed| renewed?.iter().try_for_each(|record| writer.write(record)))?;
+    writer.finish()
+}
+
+/// The records of an index file in order, each with its first entry.
+struct IndexedRecords<E: Iterator, M: Iterator> {
+    entries: E,
+    media: Peekable<M>,
+    next_entry: u64,
+}
+
+impl<E, M> Iterator for IndexedRecords<E, M>
+where
+    E: Iterator<Item = Result<IndexEntry, DatasetError>>,
+    M: Iterator<Item = Result<MediaRow, DatasetError>>,
+{
+    type Item = Result<(u64, Measured), PlanError>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        let first = self.entries.next()?;
+        Some(first.map_err(PlanError::Table).and_then(|first| self.record(first)))
+    }
+}
+
+impl<E, M> IndexedRecords<E, M>
+where
+    E: Iterator<Item = Result<IndexEntry, DatasetError>>,
+    M: Iterator<Item = Result<MediaRow, DatasetError>>,
+{
+    fn record(&mut self, first: IndexEntry) -> Result<(u64, Measured), PlanError> {
+        let first_entry = self.next_entry;
+        let is_of_it = |row: &Result<MediaRow, _>| row.as_ref().is_ok_and(|row| row.has_entry(first_entry));
+        let row = self.media.next_if(|row| row.is_err() || is_of_it(row)).transpose()?;
+        let mut entries = vec![first];
+        for _ in 1..row.as_ref().map_or(1, |row| row.num_entries) {
+            entries.extend(self.entries.next().transpose()?);
+        }
+        self.next_entry += entries.len() as u64;
+        Ok((first_entry, Measured { entries, media: row.map(|row| row.media) }))
+    }
+}

@@ -1,0 +1,62 @@
+//! Writes an index file and the table of media beside it.
+
+use std::path::{Path, PathBuf};
+
+use manyframe_base::{FileAction, FileError};
+use manyframe_dataset::TableFileWriter;
+
+use crate::error::PlanError;
+use crate::index::measure::Measured;
+use crate::index::media::{MediaRow, MediaTable, media_path, rejection_digest};
+use crate::index::table::IndexTable;
+
+/// An index file and its table of media while they are written.
+pub(crate) struct IndexWriter {
+    path: PathBuf,
+    entries: TableFileWriter<IndexTable>,
+    media: TableFileWriter<MediaTable>,
+    num_entries: u64,
+}
+
+impl IndexWriter {
+    pub(crate) fn create(path: &Path) -> Result<Self, PlanError> {
+        let entries = TableFileWriter::create(path)?;
+        let media = TableFileWriter::create(&media_path(path))?;
+        Ok(Self { path: path.to_owned(), entries, media, num_entries: 0 })
+    }
+
+    /// Appends a record.
+    pub(crate) fn write(&mut self, measured: &Measured) -> Result<(), PlanError> {
+        let Measured { entries, media } = measured;
+        let rejection = entries.first().and_then(|entry| entry.outcome.as_ref().err());
+        // Records whose text alone is at fault are not looked at again.
+        let is_of_interest = rejection.is_none_or(|rejection| rejection.code.depends_on_media());
+        if let (true, Some(first), Some(media)) = (is_of_interest, entries.first(), media) {
+            self.media.write(&MediaRow {
+                first_entry: self.num_entries,
+                num_entries: entries.len() as u64,
+                origin: first.origin.clone(),
+                rejection: rejection.map(rejection_digest),
+                media: media.clone(),
+            })?;
+        }
+        self.num_entries += entries.len() as u64;
+        entries.iter().try_for_each(|entry| self.entries.write(entry)).map_err(PlanError::Table)
+    }
+
+    /// Makes both files visible. The index is gone in between: one that is there belongs to the table beside it.
+    pub(crate) fn finish(self) -> Result<(), PlanError> {
+        remove_if_there(&self.path)?;
+        self.media.finish()?;
+        Ok(self.entries.finish()?)
+    }
+}
+
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), FileError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(FileError { action: FileAction::Remove, path: path.to_owned(), source: error })
+        }
+        _ => Ok(()),
+    }
+}
