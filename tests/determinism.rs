@@ -98,7 +98,8 @@ fn a_build_that_is_killed_ten_times_ends_with_the_same_bytes() {
 
 #[test]
 fn finished_tasks_are_not_done_again() {
-    let workshop = workshop(60);
+    let mut workshop = workshop(60);
+    workshop.head.push_str("[reuse]\nmedia = \"trust\"\n");
     let calm = workshop.build();
     let expected = files_of(&calm.dataset);
     let (pipeline, out) = (workshop.pipeline(), workshop.text("resumed"));

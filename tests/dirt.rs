@@ -139,7 +139,7 @@ fn members_of_zips_are_read_in_place_and_never_unpacked() {
 }
 
 /// A zip of stored members.
-fn zip_with(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn zip_with(members: &[(&str, Vec<u8>)]) -> Vec<u8> {
     let (mut bytes, mut directory) = (Vec::new(), Vec::new());
     for (name, content) in members {
         let offset = bytes.len() as u32;

@@ -11,6 +11,7 @@ mod dirt;
 mod documents;
 mod duplicates;
 mod export;
+mod freshness;
 mod layering;
 mod mixing;
 mod overlength;

@@ -15,7 +15,8 @@ pub(crate) fn read_sample(context: &Context, planned: &PlannedSample) -> Option<
             return None;
         }
     };
-    sample.id = planned.id();
+    // The annotations around its record may have changed since.
+    (sample.id, sample.origin) = (planned.id(), planned.origin.clone());
     // Only some shard formats hold token ids; which formats are written does not change what a sample is.
     let is_wanted = context.pipeline.file.output.has_tokens();
     sample.tokens = match sample.tokens.filter(|_| is_wanted) {

@@ -87,7 +87,7 @@ struct Tables {
 }
 
 impl Tables {
-    const NAMES: [&'static str; 13] = [
+    const NAMES: [&'static str; 14] = [
         "output",
         "format",
         "images",
@@ -100,6 +100,7 @@ impl Tables {
         "mix",
         "pack",
         "validate",
+        "reuse",
         "source",
     ];
 

@@ -26,13 +26,14 @@ pub(crate) struct SampleMedia {
     pub(crate) id: RecordId,
     /// Their names, for messages.
     pub(crate) names: Vec<String>,
-    /// Their identities.
+    /// Their identities, and what is shown of them.
     pub(crate) identities: Vec<u64>,
 }
 
 impl SampleMedia {
     pub(crate) fn of(id: RecordId, media: &RecordMedia) -> Self {
-        Self { id, names: media.names().cloned().collect(), identities: media.identities.clone() }
+        let identities = media.identities.iter().copied().chain([media.shown]).collect();
+        Self { id, names: media.names().cloned().collect(), identities }
     }
 }
 

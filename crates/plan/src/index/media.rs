@@ -7,7 +7,7 @@ use std::iter::Peekable;
 use std::path::{Path, PathBuf};
 
 use manyframe_columnar::table;
-use manyframe_core::{BlobRef, Digest, MediaLocation, Origin, Record, Rejection};
+use manyframe_core::{BlobRef, Digest, MediaLocation, MediaRef, Origin, Record, Rejection};
 use manyframe_dataset::columns::OriginColumns;
 use manyframe_dataset::{DatasetError, read_table_file};
 use manyframe_media::MediaIdentity;
@@ -25,6 +25,8 @@ pub(crate) struct RecordMedia {
     pub(crate) files: Vec<String>,
     /// The identity of each path, then of each file.
     pub(crate) identities: Vec<u64>,
+    /// Equal if the record shows the same of them: what its annotation says that is no part of its id.
+    pub(crate) shown: u64,
 }
 
 impl RecordMedia {
@@ -42,6 +44,8 @@ impl RecordMedia {
             return None;
         }
         found.identities = found.identities_now(media);
+        let shown: Vec<u8> = record.media.iter().flat_map(shown_bytes).collect();
+        found.shown = Digest::of(&shown).first_bits();
         Some(found)
     }
 
@@ -60,8 +64,8 @@ impl RecordMedia {
 
     /// Equal for the same versions of the same media.
     pub(crate) fn version(&self) -> u64 {
-        let identities: Vec<u8> = self.identities.iter().flat_map(|identity| identity.to_le_bytes()).collect();
-        Digest::of(&identities).first_bits()
+        let numbers = self.identities.iter().chain([&self.shown]);
+        Digest::of(&numbers.flat_map(|number| number.to_le_bytes()).collect::<Vec<u8>>()).first_bits()
     }
 
     /// Paths and files, in the order of their identities.
@@ -76,6 +80,21 @@ impl RecordMedia {
         let is_same = |before: u64, now: u64| before == now && now != MediaIdentity::UNKNOWN.0;
         compared.find(|(_, (before, now))| !is_same(**before, **now)).map(|(name, _)| name.as_str())
     }
+}
+
+/// The frame rate of a medium, and its place inside of a file.
+fn shown_bytes(medium: &MediaRef) -> Vec<u8> {
+    let mut bytes = format!("{:?};", medium.fps.map(f64::to_bits)).into_bytes();
+    let mut add = |blob: &BlobRef| match blob {
+        BlobRef::Range { offset, num_bytes, .. } => bytes.extend(format!("{offset}+{num_bytes};").bytes()),
+        BlobRef::Cell { column, row, index, .. } => bytes.extend(format!("{row}.{column}[{index}];").bytes()),
+    };
+    match &medium.location {
+        MediaLocation::Path(_) => {}
+        MediaLocation::Blob(blob) => add(blob),
+        MediaLocation::Prepared { images, .. } => images.iter().for_each(add),
+    }
+    bytes
 }
 
 /// A row of the table: a record with media.
@@ -114,12 +133,13 @@ table! {
         paths: Vec<String> as Distinct = &row.media.paths,
         files: Vec<String> = &row.media.files,
         identities: Vec<u64> as Distinct = &row.media.identities,
+        shown: u64 = row.media.shown,
     }
     read {
         if identities.len() != paths.len() + files.len() {
             return Err("its media and their identities differ in number".to_owned());
         }
-        let media = RecordMedia { subset, paths, files, identities };
+        let media = RecordMedia { subset, paths, files, identities, shown };
         Ok(MediaRow { first_entry, num_entries, origin, rejection, media })
     }
 }
@@ -174,6 +194,7 @@ mod tests {
             paths: vec!["a.jpg".into(), "b.jpg".into()],
             files: vec!["c.parquet".into()],
             identities: vec![1, 2, 3],
+            shown: 11,
         };
         let row = MediaRow {
             first_entry: 4,

@@ -1,0 +1,356 @@
+//! Promise: what is delivered shows the media as they are now. "Nothing to do" is said only when it is true.
+
+use std::fs;
+
+use serde_json::{Value, json};
+
+use crate::dirt::zip_with;
+use crate::support::{Built, Workshop, encode, llava, photo, run, stdout};
+
+/// Records about photographs `media/0.jpg`, `media/1.jpg`, and so on.
+fn workshop(num_photos: u32, more: &str) -> Workshop {
+    let mut workshop = Workshop::new();
+    for n in 0..num_photos {
+        workshop.write(&format!("media/{n}.jpg"), photo(n, 64, 48));
+    }
+    let records: Vec<Value> = (0..num_photos).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    workshop.add_source("a", "llava", &json!(records), more);
+    workshop
+}
+
+/// Builds into `out`; returns what was printed.
+fn build(workshop: &Workshop, more: &[&str]) -> String {
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let mut arguments = vec!["build", &pipeline, "--output", &out, "--quiet"];
+    arguments.extend(more);
+    stdout(&arguments)
+}
+
+/// The first image of the sample of an upstream id, as it was delivered.
+fn delivered(workshop: &Workshop, upstream_id: &str) -> Vec<u8> {
+    let built = Built::read(&workshop.path("out"));
+    let id = built.row(upstream_id).id.to_string();
+    let images = workshop.path(&format!("images-{upstream_id}"));
+    _ = fs::remove_dir_all(&images);
+    run(&["inspect", &workshop.text("out"), &id, "--images", &images.display().to_string()], 0);
+    let mut files: Vec<_> = fs::read_dir(&images).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.sort();
+    fs::read(&files[0]).unwrap()
+}
+
+fn work_of(workshop: &Workshop) -> manyframe_dataset::WorkDone {
+    manyframe_dataset::DatasetReader::open(&workshop.path("out")).unwrap().build_facts().unwrap().unwrap().work
+}
+
+/// Builds again, and from scratch elsewhere: both must come to the same dataset.
+fn build_is_as_if_from_scratch(workshop: &Workshop, more: &[&str]) -> Built {
+    let text = build(workshop, more);
+    assert!(!text.contains("nothing to do"), "{text}");
+    let again = build(workshop, more);
+    assert!(again.contains("nothing to do"), "{again}");
+    let (pipeline, scratch) = (workshop.pipeline(), workshop.text("scratch"));
+    let mut arguments = vec!["build", &pipeline, "--output", &scratch, "--quiet", "--fresh"];
+    arguments.extend(more);
+    run(&arguments, 0);
+    let built = Built::read(&workshop.path("out"));
+    assert_eq!(built.manifest, Built::read(&workshop.path("scratch")).manifest);
+    built.verify();
+    built
+}
+
+#[test]
+fn a_photo_that_was_replaced_under_its_name_is_delivered_as_it_is_now() {
+    let workshop = workshop(6, "");
+    build(&workshop, &[]);
+    assert_eq!(delivered(&workshop, "r2"), photo(2, 64, 48));
+    assert!(build(&workshop, &[]).contains("nothing to do"));
+    workshop.write("media/2.jpg", photo(99, 64, 48));
+    build_is_as_if_from_scratch(&workshop, &["--set", "seed=9"]);
+    assert_eq!(delivered(&workshop, "r2"), photo(99, 64, 48));
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (1, 5));
+    workshop.write("media/3.jpg", photo(98, 640, 480));
+    build_is_as_if_from_scratch(&workshop, &["--set", "seed=9"]);
+    assert_eq!(delivered(&workshop, "r3"), photo(98, 640, 480));
+}
+
+#[test]
+fn a_plan_in_between_does_not_hide_a_change_from_the_build() {
+    let workshop = workshop(4, "");
+    build(&workshop, &[]);
+    workshop.write("media/2.jpg", photo(99, 64, 48));
+    run(&["plan", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"], 0);
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(delivered(&workshop, "r2"), photo(99, 64, 48));
+}
+
+#[test]
+fn a_photo_that_was_deleted_or_restored_is_noticed() {
+    let workshop = workshop(5, "");
+    build(&workshop, &[]);
+    fs::rename(workshop.path("media/1.jpg"), workshop.path("kept.jpg")).unwrap();
+    let built = build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(built.row("r1").reason.as_deref(), Some("media_missing"));
+    fs::rename(workshop.path("kept.jpg"), workshop.path("media/1.jpg")).unwrap();
+    let pipeline = workshop.pipeline();
+    let plan = stdout(&["plan", &pipeline, "--output", &workshop.text("out"), "--json", "--quiet"]);
+    assert_eq!(serde_json::from_str::<Value>(&plan).unwrap()["total"]["num_samples"], 5);
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(delivered(&workshop, "r1"), photo(1, 64, 48));
+}
+
+#[test]
+fn a_photo_that_was_completed_is_delivered() {
+    let workshop = workshop(4, "");
+    // Cut in its pixels, which only the build finds; and in its header, which the plan finds.
+    workshop.write("media/1.jpg", &photo(1, 64, 48)[..900]);
+    workshop.write("media/2.jpg", &photo(2, 64, 48)[..40]);
+    build(&workshop, &[]);
+    let built = Built::read(&workshop.path("out"));
+    for id in ["r1", "r2"] {
+        assert_eq!(built.row(id).reason.as_deref(), Some("media_corrupt"), "{id}");
+    }
+    for n in [1, 2] {
+        workshop.write(&format!("media/{n}.jpg"), photo(n, 64, 48));
+    }
+    build_is_as_if_from_scratch(&workshop, &[]);
+    for n in [1, 2] {
+        assert_eq!(delivered(&workshop, &format!("r{n}")), photo(n, 64, 48));
+    }
+}
+
+#[test]
+fn a_record_that_is_not_drawn_is_planned_with_the_media_that_it_has_now() {
+    let workshop = workshop(8, "take = 3");
+    build(&workshop, &[]);
+    let built = Built::read(&workshop.path("out"));
+    let row = built.ledger.iter().find(|row| row.shard.is_none()).unwrap();
+    fs::remove_file(workshop.path(&format!("media/{}.jpg", &row.upstream_id[1..]))).unwrap();
+    let id = row.upstream_id.clone();
+    let built = build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(built.row(&id).reason.as_deref(), Some("media_missing"));
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (0, 3));
+}
+
+#[test]
+fn a_duplicate_is_none_once_its_photo_was_replaced() {
+    let mut workshop = Workshop::new();
+    let same_text = |id: &str, image: &str| {
+        let mut record = llava("x", image);
+        record["id"] = id.into();
+        record
+    };
+    for name in ["a", "b"] {
+        workshop.write(&format!("media/{name}.jpg"), photo(1, 64, 48));
+    }
+    workshop.add_source("a", "llava", &json!([same_text("a", "a.jpg"), same_text("b", "b.jpg")]), "");
+    for duplicates in ["exact", "near"] {
+        let set = format!("duplicates.remove={duplicates}");
+        build(&workshop, &["--set", &set]);
+        assert_eq!(Built::read(&workshop.path("out")).manifest.total.num_samples, 1, "{duplicates}");
+        workshop.write("media/b.jpg", photo(77, 64, 48));
+        let built = build_is_as_if_from_scratch(&workshop, &["--set", &set]);
+        assert_eq!(built.manifest.total.num_samples, 2, "{duplicates}");
+        workshop.write("media/b.jpg", photo(1, 64, 48));
+        let built = build_is_as_if_from_scratch(&workshop, &["--set", &set]);
+        assert_eq!(built.manifest.total.num_samples, 1, "{duplicates}");
+    }
+}
+
+#[test]
+fn media_that_are_decoded_before_the_draw_are_decoded_again_when_they_change() {
+    let workshop = workshop(4, "");
+    let check = ["--set", "mix.check=decode"];
+    build(&workshop, &check);
+    workshop.write("media/1.jpg", &photo(1, 64, 48)[..900]);
+    let built = build_is_as_if_from_scratch(&workshop, &check);
+    assert_eq!(built.row("r1").reason.as_deref(), Some("media_corrupt"));
+    workshop.write("media/1.jpg", photo(55, 64, 48));
+    build_is_as_if_from_scratch(&workshop, &check);
+    assert_eq!(delivered(&workshop, "r1"), photo(55, 64, 48));
+}
+
+#[test]
+fn a_photo_that_grew_is_cut_into_as_many_pieces_as_it_needs_now() {
+    let mut workshop = Workshop::new();
+    let head = workshop.head.clone();
+    workshop.head = format!("{head}max_tokens = 1000\n[overlength]\npolicy = [\"split_turns\"]\n");
+    let mut long = llava("long", "0.jpg");
+    for n in 0..4 {
+        let turns = long["conversations"].as_array_mut().unwrap();
+        turns.push(json!({ "from": "human", "value": format!("Why, in round {n}? {}", "Tell me more. ".repeat(12)) }));
+        turns.push(json!({ "from": "gpt", "value": format!("Because of {n}. {}", "It is so. ".repeat(12)) }));
+    }
+    workshop.write("media/0.jpg", photo(0, 64, 48));
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("t", "llava", &json!([long, llava("short", "1.jpg")]), "visuals = \"tiled\"");
+    build(&workshop, &["--set", "tiles.edge_px=64"]);
+    let num_pieces = || Built::read(&workshop.path("out")).ledger.iter().filter(|row| row.upstream_id == "long").count();
+    let before = num_pieces();
+    for (width_px, height_px) in [(100, 48), (64, 48)] {
+        workshop.write("media/0.jpg", photo(0, width_px, height_px));
+        workshop.write("media/1.jpg", photo(2, 64, 48));
+        build_is_as_if_from_scratch(&workshop, &["--set", "tiles.edge_px=64"]);
+        assert_eq!(num_pieces() > before, width_px == 100, "{before} and {}", num_pieces());
+    }
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn a_frame_rate_that_changed_in_the_annotation_shows_other_frames() {
+    let mut workshop = Workshop::new();
+    for n in 0..6 {
+        workshop.write(&format!("media/clip/{n}.jpg"), photo(n, 48, 48));
+    }
+    let record = |fps: f64| {
+        json!([{ "id": "v0", "video": "clip", "fps": fps, "conversations": [
+            { "from": "human", "value": "<video>\nWhat happens?" },
+            { "from": "gpt", "value": "Waves move." },
+        ] }])
+    };
+    workshop.add_source("v", "llava_video", &record(1.0), "");
+    build(&workshop, &[]);
+    workshop.write("v.json", serde_json::to_vec(&record(2.0)).unwrap());
+    let built = build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(built.row("v0").measured.unwrap().0.num_frames, 3);
+}
+
+/// A tar of one file.
+fn tar_with(name: &str, content: &[u8]) -> Vec<u8> {
+    let mut header = [0; 512];
+    header[..name.len()].copy_from_slice(name.as_bytes());
+    header[100..107].copy_from_slice(b"0000644");
+    header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
+    header[156] = b'0';
+    header[257..265].copy_from_slice(b"ustar\x0000");
+    header[148..156].fill(b' ');
+    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
+    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
+    let mut bytes = [&header[..], content].concat();
+    bytes.resize(bytes.len().next_multiple_of(512) + 1024, 0);
+    bytes
+}
+
+#[test]
+fn a_member_of_an_archive_that_was_packed_again_is_noticed() {
+    let zip = |name: &str, content: Vec<u8>| zip_with(&[(name, content)]);
+    let tar = |name: &str, content: Vec<u8>| tar_with(name, &content);
+    let pack: [(&str, &dyn Fn(&str, Vec<u8>) -> Vec<u8>); 2] = [("a.zip", &zip), ("a.tar", &tar)];
+    for (archive, pack) in pack {
+        let mut workshop = Workshop::new();
+        let records = json!([llava("r0", "0.jpg"), llava("r1", "1.jpg")]);
+        workshop.write(archive, pack("0.jpg", photo(1, 64, 48)));
+        workshop.write("a.json", serde_json::to_vec(&records).unwrap());
+        workshop.head.push_str(&format!(
+            "[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = {:?}\nmedia = {:?}\n",
+            workshop.text("a.json"),
+            workshop.text(archive),
+        ));
+        build(&workshop, &[]);
+        assert_eq!(delivered(&workshop, "r0"), photo(1, 64, 48), "{archive}");
+        workshop.write(archive, pack("0.jpg", photo(2, 64, 48)));
+        build_is_as_if_from_scratch(&workshop, &[]);
+        assert_eq!(delivered(&workshop, "r0"), photo(2, 64, 48), "{archive}");
+        workshop.write(archive, pack("1.jpg", photo(2, 64, 48)));
+        let built = build_is_as_if_from_scratch(&workshop, &[]);
+        assert_eq!(built.row("r0").reason.as_deref(), Some("media_missing"), "{archive}");
+        assert_eq!(delivered(&workshop, "r1"), photo(2, 64, 48), "{archive}");
+    }
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn a_frame_that_was_replaced_or_added_is_noticed() {
+    let mut workshop = Workshop::new();
+    for n in 0..4 {
+        workshop.write(&format!("media/clip/{n}.jpg"), photo(n, 48, 48));
+    }
+    let record = json!({ "id": "v0", "video": "clip", "conversations": [
+        { "from": "human", "value": "<video>\nWhat happens?" },
+        { "from": "gpt", "value": "Waves move." },
+    ] });
+    workshop.add_source("v", "llava_video", &json!([record]), "fps = 1.0");
+    build(&workshop, &[]);
+    let before = delivered(&workshop, "v0");
+    // Written over in place: the directory itself has the time that it had.
+    workshop.write("media/clip/0.jpg", photo(50, 48, 48));
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_ne!(delivered(&workshop, "v0"), before);
+    workshop.write("media/clip/4.jpg", photo(4, 48, 48));
+    let built = build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(built.row("v0").measured.unwrap().0.num_frames, 5);
+}
+
+#[test]
+fn media_that_are_trusted_are_not_looked_at_unless_they_were_missing() {
+    let mut workshop = workshop(4, "");
+    workshop.head.push_str("[reuse]\nmedia = \"trust\"\n");
+    fs::rename(workshop.path("media/1.jpg"), workshop.path("kept.jpg")).unwrap();
+    build(&workshop, &[]);
+    workshop.write("media/2.jpg", photo(99, 64, 48));
+    assert!(build(&workshop, &[]).contains("nothing to do"));
+    fs::rename(workshop.path("kept.jpg"), workshop.path("media/1.jpg")).unwrap();
+    build(&workshop, &[]);
+    assert_eq!(delivered(&workshop, "r1"), photo(1, 64, 48));
+    assert_eq!(delivered(&workshop, "r2"), photo(2, 64, 48));
+    // Without trust, what was missed is noticed; how media are looked at is no property of the dataset.
+    build_is_as_if_from_scratch(&workshop, &["--set", "reuse.media=stat"]);
+    assert_eq!(delivered(&workshop, "r2"), photo(99, 64, 48));
+    assert!(build(&workshop, &[]).contains("nothing to do"));
+}
+
+#[test]
+fn samples_of_unknown_media_are_made_again() {
+    let workshop = workshop(4, "");
+    build(&workshop, &[]);
+    fs::remove_dir_all(workshop.path("out.work")).unwrap();
+    assert!(build(&workshop, &[]).contains("nothing to do"), "an index is made again from the same inputs");
+    fs::remove_dir_all(workshop.path("out.work")).unwrap();
+    workshop.write("media/2.jpg", photo(99, 64, 48));
+    build(&workshop, &[]);
+    assert_eq!(work_of(&workshop).num_samples_reused, 0);
+    assert_eq!(delivered(&workshop, "r2"), photo(99, 64, 48));
+}
+
+#[test]
+fn packing_again_does_not_forget_what_samples_were_made_of() {
+    let workshop = workshop(4, "");
+    build(&workshop, &["--set", "pack.max_tokens=4096"]);
+    run(&["pack", &workshop.text("out"), "--set", "max_tokens=8192"], 0);
+    build(&workshop, &["--set", "pack.max_tokens=4096", "--set", "seed=5"]);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (0, 4));
+}
+
+#[test]
+fn a_repetition_is_made_of_the_sample_that_is_delivered_already() {
+    let workshop = workshop(5, "repeat = 1");
+    build(&workshop, &[]);
+    let built = build_is_as_if_from_scratch(&workshop, &["--set", "source.a.repeat=2"]);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (0, 10));
+    assert_eq!(built.manifest.total.num_samples, 10);
+    build_is_as_if_from_scratch(&workshop, &["--set", "source.a.repeat=1"]);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (0, 5));
+}
+
+#[test]
+fn annotations_that_changed_are_read_again() {
+    let workshop = workshop(3, "");
+    build(&workshop, &[]);
+    let records = json!([llava("r0", "0.jpg"), llava("r1", "2.jpg")]);
+    workshop.write("a.json", serde_json::to_vec(&records).unwrap());
+    let built = build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(built.manifest.total.num_samples, 2);
+    assert_eq!(delivered(&workshop, "r1"), photo(2, 64, 48));
+}
+
+#[test]
+fn a_photo_of_the_same_size_in_bytes_and_pixels_is_noticed() {
+    let image = |level: u8| encode(&image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])), image::ImageFormat::Png);
+    let workshop = workshop(2, "");
+    workshop.write("media/1.jpg", image(1));
+    build(&workshop, &[]);
+    // The same size in bytes and pixels; only the time differs.
+    assert_eq!(image(1).len(), image(2).len());
+    workshop.write("media/1.jpg", image(2));
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!(delivered(&workshop, "r1"), image(2));
+}
