@@ -202,11 +202,7 @@ impl DecidedPlan<'_> {
     }
 
     fn write_tasks(&self, directory: &Path, reusable: &ReusableSamples) -> Result<Vec<SourceReuse>, PlanError> {
-        let mut reuse = self.context.sources.iter_enumerated().map(|(source, open)| SourceReuse {
-            source: open.table.name.clone(),
-            changed_settings: reusable.changed_settings(source),
-            ..SourceReuse::default()
-        }).collect::<IndexVec<SourceIndex, _>>();
+        let mut reuse = reusable.start_count(self.context);
         for (id, task) in (0..).zip(&self.samples.tasks) {
             let path = task_path(directory, id);
             let mut file = AtomicFile::create(&path)?;
@@ -229,18 +225,11 @@ impl DecidedPlan<'_> {
         let drawn = self.samples.at(position);
         let (row, location) = (self.candidates.row(drawn.row), self.candidates.location(drawn.row));
         let found = reusable.find(row, drawn.repetition);
-        #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
-        let of_source = &mut reuse[row.source];
-        match found {
-            Ok(_) => of_source.num_reused += 1,
-            Err(because) => {
-                let made = of_source.made.entry(because).or_default();
-                if made.num_samples == 0 {
-                    let record = || location.origin.to_string();
-                    made.example = reusable.changed_medium(row.id).map_or_else(record, str::to_owned);
-                }
-                made.num_samples += 1;
-            }
+        if let Some(of_source) = reuse.get_mut(row.source) {
+            of_source.count(found.as_ref().err().copied(), || {
+                let changed = reusable.changed_medium(row.id).map(str::to_owned);
+                changed.unwrap_or_else(|| location.origin.to_string())
+            });
         }
         PlannedSample {
             position: position as u64,

@@ -17,7 +17,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::context::{Context, source_settings};
+use crate::context::{Context, OpenSource, source_settings};
 use crate::error::PlanError;
 use crate::sample_media::{kept_media_path, read_sample_media};
 
@@ -83,6 +83,21 @@ pub struct MadeSamples {
     pub example: String,
 }
 
+impl SourceReuse {
+    /// Counts a sample that is reused, or made for a reason; `example` is asked for the first of each reason.
+    pub(crate) fn count(&mut self, because: Option<MadeBecause>, example: impl FnOnce() -> String) {
+        let Some(because) = because else {
+            self.num_reused += 1;
+            return;
+        };
+        let made = self.made.entry(because).or_default();
+        if made.num_samples == 0 {
+            made.example = example();
+        }
+        made.num_samples += 1;
+    }
+}
+
 /// The samples that can be reused.
 pub(crate) struct ReusableSamples {
     shards: Vec<(Arc<Path>, ShardFormat)>,
@@ -141,24 +156,12 @@ impl ReusableSamples {
             return Ok(Self::nothing(context, MadeBecause::OtherVersion));
         }
         let mut reusable = Self::nothing(context, MadeBecause::NewSource);
-        let before = dataset.pipeline(&BTreeMap::new()).ok();
-        for (source, (name, now)) in context.sources.indices().zip(context.named_source_settings_digests()) {
-            let obstacle = match facts.source_settings_digests.get(&name) {
-                None => Some(MadeBecause::NewSource),
-                Some(before) => (*before != now).then_some(MadeBecause::SettingsChanged),
-            };
-            #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
-            if let (Some(MadeBecause::SettingsChanged), Some(before)) = (obstacle, &before) {
-                let table = before.file.source.iter().find(|table| table.name == name);
-                let tokenizer = dataset.manifest().tokenizer_digest;
-                let before = table.map(|table| source_settings(&before.file, table, tokenizer));
-                let now = context.source_settings(&context.source(source).table);
-                add_differences("", &before.unwrap_or_default(), &now, &mut reusable.changed_settings[source]);
-            }
-            #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
-            let of_source = &mut reusable.obstacles[source];
-            *of_source = obstacle;
-        }
+        let obstacle = |(name, now)| match facts.source_settings_digests.get(&name) {
+            None => Some(MadeBecause::NewSource),
+            Some(before) => (*before != now).then_some(MadeBecause::SettingsChanged),
+        };
+        reusable.obstacles = context.named_source_settings_digests().map(obstacle).collect();
+        reusable.changed_settings = changed_settings(context, &dataset);
         if reusable.obstacles.as_slice().contains(&None) {
             reusable.add_shards(&dataset)?;
             reusable.media = match context.pipeline.file.reuse.media {
@@ -208,8 +211,15 @@ impl ReusableSamples {
         }
     }
 
-    pub(crate) fn changed_settings(&self, source: SourceIndex) -> BTreeSet<String> {
-        self.changed_settings.get(source).cloned().unwrap_or_default()
+    /// The counts of all sources before any sample is counted.
+    pub(crate) fn start_count(&self, context: &Context) -> IndexVec<SourceIndex, SourceReuse> {
+        let changed_settings = self.changed_settings.iter().cloned();
+        let count = |(open, changed_settings): (&OpenSource, BTreeSet<String>)| SourceReuse {
+            source: open.table.name.clone(),
+            changed_settings,
+            ..SourceReuse::default()
+        };
+        context.sources.iter().zip(changed_settings).map(count).collect()
     }
 }
 
@@ -240,6 +250,23 @@ impl MediaBefore {
         }
         Ok(Self::Changed(changed))
     }
+}
+
+/// The settings of each source that changed since a dataset was built; none for a source that it does not have.
+fn changed_settings(context: &Context, dataset: &DatasetReader) -> IndexVec<SourceIndex, BTreeSet<String>> {
+    let before = dataset.pipeline(&BTreeMap::new()).ok();
+    let tokenizer = dataset.manifest().tokenizer_digest;
+    let changed = |open: &OpenSource| {
+        let mut differences = BTreeSet::new();
+        let file = before.as_ref().map(|pipeline| &pipeline.file);
+        let table = file.and_then(|file| Some((file, file.source.iter().find(|table| table.name == open.table.name)?)));
+        if let Some((file, table)) = table {
+            let before = source_settings(file, table, tokenizer);
+            add_differences("", &before, &context.source_settings(&open.table), &mut differences);
+        }
+        differences
+    };
+    context.sources.iter().map(changed).collect()
 }
 
 /// Adds the dotted path of every value that differs.

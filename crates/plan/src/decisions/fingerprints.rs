@@ -98,15 +98,15 @@ impl Fingerprints {
         let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
         executor.progress.start(Step::Compare, shown.records.len() as u64);
         let records = shown.records.iter().map(|record| Ok((record, kept.remove(&record.key))));
-        let make = |(record, kept): (&ShownRecord<'_>, Option<RecordFingerprint>)| {
+        let take_or_make = |(record, kept): (&ShownRecord<'_>, Option<RecordFingerprint>)| {
             let outcome = kept.map_or_else(|| shown.fingerprint(record), |kept| Ok(Ok(kept)))?;
             Ok((record.row, FingerprintRow { key: record.key, outcome }))
         };
-        executor.ordered_map(8).run(records, make, |made: Result<(usize, FingerprintRow), PlanError>| {
+        executor.ordered_map(8).run(records, take_or_make, |done: Result<(usize, FingerprintRow), PlanError>| {
             executor.progress.advance(1, 1);
-            let (row, made) = made?;
-            writer.write(&made)?;
-            match made.outcome {
+            let (row, fingerprint_row) = done?;
+            writer.write(&fingerprint_row)?;
+            match fingerprint_row.outcome {
                 Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
                 Err(rejection) => self.damaged.push((row, rejection)),
             }
