@@ -184,7 +184,8 @@ fn a_photo_that_grew_is_cut_into_as_many_pieces_as_it_needs_now() {
     workshop.write("media/1.jpg", photo(1, 64, 48));
     workshop.add_source("t", "llava", &json!([long, llava("short", "1.jpg")]), "visuals = \"tiled\"");
     build(&workshop, &["--set", "tiles.edge_px=64"]);
-    let num_pieces = || Built::read(&workshop.path("out")).ledger.iter().filter(|row| row.upstream_id == "long").count();
+    let num_pieces =
+        || Built::read(&workshop.path("out")).ledger.iter().filter(|row| row.upstream_id == "long").count();
     let before = num_pieces();
     for (width_px, height_px) in [(100, 48), (64, 48)] {
         workshop.write("media/0.jpg", photo(0, width_px, height_px));
@@ -344,7 +345,8 @@ fn annotations_that_changed_are_read_again() {
 
 #[test]
 fn a_photo_of_the_same_size_in_bytes_and_pixels_is_noticed() {
-    let image = |level: u8| encode(&image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])), image::ImageFormat::Png);
+    let image =
+        |level: u8| encode(&image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])), image::ImageFormat::Png);
     let workshop = workshop(2, "");
     workshop.write("media/1.jpg", image(1));
     build(&workshop, &[]);

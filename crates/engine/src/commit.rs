@@ -16,8 +16,7 @@ use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, work_directory,
-    write_card,
+    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, work_directory, write_card,
 };
 use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
 

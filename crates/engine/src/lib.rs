@@ -65,7 +65,9 @@ mod validate;
 mod verify;
 mod work;
 
-pub use build::{Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan};
+pub use build::{
+    Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,
+};
 pub use commit::{Committed, commit};
 pub use engine::{Engine, LocalEngine};
 pub use error::EngineError;

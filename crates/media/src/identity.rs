@@ -38,7 +38,10 @@ impl MediaIdentity {
     }
 
     pub(crate) fn of_metadata(metadata: &Metadata) -> Self {
-        Self::of_parts("file", [metadata.len(), metadata.mtime().cast_unsigned(), metadata.mtime_nsec().cast_unsigned()])
+        Self::of_parts(
+            "file",
+            [metadata.len(), metadata.mtime().cast_unsigned(), metadata.mtime_nsec().cast_unsigned()],
+        )
     }
 
     /// The identity of something that consists of these numbers; `kind` keeps kinds of things apart.

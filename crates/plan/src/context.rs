@@ -126,112 +126,112 @@ impl Context {
 ///
 /// Settings are listed without `..`, so that a new one does not compile until it is classified here.
 pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenizer: Digest) -> serde_json::Value {
-        let PipelineFile {
-            format,
-            images,
-            tiles,
-            video: frames,
-            limits,
-            overlength,
-            output,
-            mix,
-            // Describe the dataset.
-            name: _,
-            description: _,
-            // Decides which records are drawn, and their order.
-            seed: _,
-            // Replaced in the other settings before they get here.
-            vars: _,
-            // Leave records out, and change none.
-            duplicates: _,
-            decontamination: _,
-            // Refers to finished samples.
-            pack: _,
-            validate: _,
-            // Decides what is looked at again.
-            reuse: _,
-            // This source is `table`; the others do not change its samples.
-            source: _,
-        } = file;
-        let FormatTable {
-            spec,
-            max_tokens,
-            // Its contents matter, not its path.
-            tokenizer: _,
-        } = format;
-        let OutputTable {
-            // Where shards go.
-            directory: _,
-            root: _,
-            // How samples are divided among shards.
-            shards: _,
-            max_shard_samples: _,
-            max_shard_mib: _,
-            // How samples are stored. Token ids follow from a sample, and are made where an old shard has none.
-            formats: _,
-            tokens: _,
-        } = output;
-        let MixTable {
-            // Decide which records are drawn, and their order.
-            total: _,
-            order: _,
-            // Leaves records out, and changes none.
-            check: _,
-        } = mix;
-        let SourceTable {
-            name,
-            kind,
-            annotation_root,
-            media,
-            media_by_subset,
-            visuals,
-            from,
-            only_sources,
-            only_layouts,
-            options,
-            // Counted by their contents, file by file; the path of a file is part of a record's origin.
-            annotations: _,
-            // Leave records out, and change none.
-            delivered_in: _,
-            not_delivered_in: _,
-            filter: _,
-            // Decide how many records are drawn, and which.
-            take: _,
-            weight: _,
-            repeat: _,
-            unit: _,
-            on_exhausted: _,
-            replacement: _,
-            stratify: _,
-            strata: _,
-            // Judge the finished source, or describe it.
-            max_rejects: _,
-            license: _,
-        } = table;
-        serde_json::json!({
-            "version": SAMPLES_VERSION,
-            "decodes_video": video::IS_ENABLED,
-            "source": {
-                "name": name,
-                "kind": kind,
-                "annotation_root": annotation_root,
-                "media": media,
-                "media_by_subset": media_by_subset,
-                "visuals": visuals,
-                "from": from,
-                "only_sources": only_sources,
-                "only_layouts": only_layouts,
-                "options": options,
-            },
-            "format": spec,
-            "format.tokenizer": tokenizer,
-            "images": images,
-            "tiles": tiles,
-            "video": frames,
-            "limits": limits,
-            // The greatest length matters only where an overlong record is shortened.
-            "overlength": (!overlength.rejects_all()).then_some((overlength, max_tokens)),
-        })
+    let PipelineFile {
+        format,
+        images,
+        tiles,
+        video: frames,
+        limits,
+        overlength,
+        output,
+        mix,
+        // Describe the dataset.
+        name: _,
+        description: _,
+        // Decides which records are drawn, and their order.
+        seed: _,
+        // Replaced in the other settings before they get here.
+        vars: _,
+        // Leave records out, and change none.
+        duplicates: _,
+        decontamination: _,
+        // Refers to finished samples.
+        pack: _,
+        validate: _,
+        // Decides what is looked at again.
+        reuse: _,
+        // This source is `table`; the others do not change its samples.
+        source: _,
+    } = file;
+    let FormatTable {
+        spec,
+        max_tokens,
+        // Its contents matter, not its path.
+        tokenizer: _,
+    } = format;
+    let OutputTable {
+        // Where shards go.
+        directory: _,
+        root: _,
+        // How samples are divided among shards.
+        shards: _,
+        max_shard_samples: _,
+        max_shard_mib: _,
+        // How samples are stored. Token ids follow from a sample, and are made where an old shard has none.
+        formats: _,
+        tokens: _,
+    } = output;
+    let MixTable {
+        // Decide which records are drawn, and their order.
+        total: _,
+        order: _,
+        // Leaves records out, and changes none.
+        check: _,
+    } = mix;
+    let SourceTable {
+        name,
+        kind,
+        annotation_root,
+        media,
+        media_by_subset,
+        visuals,
+        from,
+        only_sources,
+        only_layouts,
+        options,
+        // Counted by their contents, file by file; the path of a file is part of a record's origin.
+        annotations: _,
+        // Leave records out, and change none.
+        delivered_in: _,
+        not_delivered_in: _,
+        filter: _,
+        // Decide how many records are drawn, and which.
+        take: _,
+        weight: _,
+        repeat: _,
+        unit: _,
+        on_exhausted: _,
+        replacement: _,
+        stratify: _,
+        strata: _,
+        // Judge the finished source, or describe it.
+        max_rejects: _,
+        license: _,
+    } = table;
+    serde_json::json!({
+        "version": SAMPLES_VERSION,
+        "decodes_video": video::IS_ENABLED,
+        "source": {
+            "name": name,
+            "kind": kind,
+            "annotation_root": annotation_root,
+            "media": media,
+            "media_by_subset": media_by_subset,
+            "visuals": visuals,
+            "from": from,
+            "only_sources": only_sources,
+            "only_layouts": only_layouts,
+            "options": options,
+        },
+        "format": spec,
+        "format.tokenizer": tokenizer,
+        "images": images,
+        "tiles": tiles,
+        "video": frames,
+        "limits": limits,
+        // The greatest length matters only where an overlong record is shortened.
+        "overlength": (!overlength.rejects_all()).then_some((overlength, max_tokens)),
+    })
 }
 
 impl OpenSource {

@@ -227,7 +227,8 @@ impl MediaBefore {
     /// Compares the media of a dataset with those of a plan.
     fn read(before: &Path, now: &Path) -> Result<Self, DatasetError> {
         let rows = before.exists().then(|| read_sample_media(before)).transpose();
-        let known = rows.and_then(|rows| rows.into_iter().flatten().map(|row| row.map(|row| (row.id, row.identities))).collect());
+        let known = rows
+            .and_then(|rows| rows.into_iter().flatten().map(|row| row.map(|row| (row.id, row.identities))).collect());
         let known: FxHashMap<RecordId, Vec<u64>> = match known {
             Ok(known) if before.exists() => known,
             Ok(_) => return Ok(Self::Unknown),

@@ -9,8 +9,8 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{FileAction, FileError};
 use manyframe_base::files::{publish_file, temporary_beside};
+use manyframe_base::{FileAction, FileError};
 use manyframe_columnar::table;
 use manyframe_core::{Digest, RecordId};
 use manyframe_dataset::{DatasetError, Manifest, TableFileWriter, read_table_file};

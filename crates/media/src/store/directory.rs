@@ -61,7 +61,8 @@ impl DirectoryRoot {
             return Ok(Some(MediaIdentity::of_metadata(&metadata)));
         }
         let names = list_frame_names(&path)?;
-        let identity = |name: &str| path.join(name).metadata().as_ref().map_or(MediaIdentity::UNKNOWN, MediaIdentity::of_metadata);
+        let identity =
+            |name: &str| path.join(name).metadata().as_ref().map_or(MediaIdentity::UNKNOWN, MediaIdentity::of_metadata);
         Ok(Some(MediaIdentity::of_frames(names.iter().map(|name| (name.as_str(), identity(name))))))
     }
 
@@ -111,10 +112,8 @@ fn list_frame_names(directory: &Path) -> Result<Vec<String>, MediaError> {
             names.push(name);
         }
         if names.len() > MAX_FRAMES {
-            let detail = format!(
-                "{} holds more than {MAX_FRAMES} files, expected the frames of one video",
-                directory.display()
-            );
+            let detail =
+                format!("{} holds more than {MAX_FRAMES} files, expected the frames of one video", directory.display());
             return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
     }

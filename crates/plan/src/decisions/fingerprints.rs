@@ -8,8 +8,7 @@ use std::path::Path;
 use manyframe_base::{Executor, Step};
 use manyframe_columnar::table;
 use manyframe_core::{
-    Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, SourceIndex,
-    contained,
+    Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, SourceIndex, contained,
 };
 use manyframe_dataset::{DatasetError, TableFileWriter, read_table_file};
 use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};

@@ -97,11 +97,7 @@ pub(crate) fn build_index(
 }
 
 /// Brings the index of a split up to date; `None` if there is none that could be.
-fn reuse_split(
-    context: &Context,
-    file: &IndexFile,
-    executor: Executor<'_>,
-) -> Result<Option<ChangedMedia>, PlanError> {
+fn reuse_split(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Option<ChangedMedia>, PlanError> {
     if !file.path.exists() || !media_path(&file.path).exists() {
         return Ok(None);
     }
@@ -114,12 +110,7 @@ fn reuse_split(
     }
 }
 
-fn build_split(
-    context: &Context,
-    split: &Split,
-    file: &IndexFile,
-    executor: Executor<'_>,
-) -> Result<(), PlanError> {
+fn build_split(context: &Context, split: &Split, file: &IndexFile, executor: Executor<'_>) -> Result<(), PlanError> {
     let open = context.source(file.source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
     let mut writer = IndexWriter::create(&file.path)?;

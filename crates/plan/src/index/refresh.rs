@@ -47,11 +47,7 @@ impl ChangedMedia {
 }
 
 /// Brings an index file up to date with the media; other rows stay as they are.
-pub(crate) fn refresh(
-    context: &Context,
-    file: &IndexFile,
-    executor: Executor<'_>,
-) -> Result<ChangedMedia, PlanError> {
+pub(crate) fn refresh(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<ChangedMedia, PlanError> {
     let stale = StaleRecords::find(context, file, executor)?;
     if !stale.first_entries.is_empty() {
         rewrite(context, file, &stale, executor)?;
@@ -115,12 +111,7 @@ fn measure_again(context: &Context, file: &IndexFile, origin: &Origin) -> Result
 }
 
 /// Writes the index file again, with stale records measured again.
-fn rewrite(
-    context: &Context,
-    file: &IndexFile,
-    stale: &StaleRecords,
-    executor: Executor<'_>,
-) -> Result<(), PlanError> {
+fn rewrite(context: &Context, file: &IndexFile, stale: &StaleRecords, executor: Executor<'_>) -> Result<(), PlanError> {
     let mut writer = IndexWriter::create(&file.path)?;
     let entries = read_entries(&file.path, file.source)?;
     let mut records = IndexedRecords { entries, media: read_media(&file.path)?.peekable(), next_entry: 0 };
