@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{IndexRow, IndexVec, RecordId, SourceIndex};
+use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation};
 use manyframe_pipeline::MediaFreshness;
 use manyframe_samplers::sample_id;
@@ -156,7 +156,7 @@ impl ReusableSamples {
             return Ok(Self::nothing(context, MadeBecause::OtherVersion));
         }
         let mut reusable = Self::nothing(context, MadeBecause::NewSource);
-        let obstacle = |(name, now)| match facts.source_settings_digests.get(&name) {
+        let obstacle = |(name, now): (String, Digest)| match facts.source_settings_digests.get(&name) {
             None => Some(MadeBecause::NewSource),
             Some(before) => (*before != now).then_some(MadeBecause::SettingsChanged),
         };
