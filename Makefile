@@ -5,11 +5,12 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test parity lint bench fuzz structure schemas clean
+.PHONY: help setup demo test chaos parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test      all tests, with the Python readers of the shards'
+	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make parity    the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
 	@echo 'make bench     speed and memory beside Python versions of the same jobs'
@@ -30,6 +31,9 @@ test: setup
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
+
+chaos: setup
+	MANYFRAME_CHAOS=1 $(CARGO) test --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::support::{Built, Workshop, llava, manyframe, photo, run, stdout};
 
 /// Pictures of many sizes, some missing, some twice, in several shards of two formats.
-fn workshop(num_records: u32) -> Workshop {
+pub(crate) fn workshop(num_records: u32) -> Workshop {
     let mut workshop = Workshop::new();
     for number in 0..num_records / 2 {
         workshop.write(&format!("media/{number}.jpg"), photo(number, 300 + 7 * number % 500, 200 + 11 * number % 400));
@@ -26,7 +26,7 @@ fn workshop(num_records: u32) -> Workshop {
     workshop
 }
 
-fn files_of(dataset: &Path) -> Vec<(String, String)> {
+pub(crate) fn files_of(dataset: &Path) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut directories = vec![dataset.to_owned()];
     while let Some(directory) = directories.pop() {
@@ -55,7 +55,7 @@ fn one_two_and_four_threads_give_the_same_bytes() {
 }
 
 /// The reports of finished tasks below a directory of work.
-fn num_done(work: &Path) -> usize {
+pub(crate) fn num_done(work: &Path) -> usize {
     let plans = std::fs::read_dir(work).into_iter().flatten().map(|entry| entry.unwrap().path());
     let done = plans.filter_map(|plan| std::fs::read_dir(plan.join("done")).ok());
     done.map(|done| {

@@ -1,12 +1,14 @@
 //! Promise: what cannot be read, decoded or written costs what depends on it, never the build, and never in silence.
 
+use std::fs::{File, FileTimes};
 use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::{Command, Output};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant, SystemTime};
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, manyframe, photo, run};
+use crate::support::{Built, Workshop, llava, manyframe, photo, root, run, stdout};
 
 /// A pipe that nobody writes to, or a socket: opening the first blocks forever.
 fn make_pipe(path: &Path) {
@@ -27,17 +29,17 @@ fn video(id: &str, path: &str) -> Value {
     record
 }
 
-/// Runs manyframe like a user without privileges: root reads files of mode 000.
-fn run_without_privileges(arguments: &[&str]) -> Output {
+/// The command for a user without privileges: root reads files of mode 000.
+pub(crate) fn without_privileges(arguments: &[&str]) -> Command {
     let program = manyframe(arguments);
+    if Command::new("id").arg("-u").output().unwrap().stdout != b"0\n" {
+        return program;
+    }
     let mut command = Command::new("setpriv");
-    // Without the capabilities that let root read everything.
+    // Without the capabilities that let root read and write everything.
     command.args(["--bounding-set", "-dac_override,-dac_read_search", "--"]);
-    command.arg(program.get_program()).args(program.get_args()).current_dir(program.get_current_dir().unwrap());
-    let is_root = Command::new("id").arg("-u").output().unwrap().stdout == b"0\n";
-    let output = if is_root { command.output() } else { { program }.output() }.unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    output
+    command.arg(program.get_program()).args(program.get_args()).current_dir(root());
+    command
 }
 
 #[test]
@@ -83,7 +85,7 @@ fn media_that_may_not_be_read_cost_their_record() {
         workshop.write(&format!("media/{name}"), photo(1, 60, 40));
     }
     for name in ["closed.jpg", "closed", "frames/1.jpg", "closed.mp4"] {
-        let mode = std::fs::Permissions::from_mode(0);
+        let mode = std::fs::Permissions::from_mode(0o0);
         std::fs::set_permissions(workshop.path("media").join(name), mode).unwrap();
     }
     let mut records: Vec<Value> =
@@ -91,7 +93,7 @@ fn media_that_may_not_be_read_cost_their_record() {
     records.extend(["frames", "closed.mp4"].map(|name| video(name, name)));
     workshop.add_source("a", "llava", &json!(records), "max_rejects = 1.0");
     let out = workshop.text("out");
-    run_without_privileges(&["build", &workshop.pipeline(), "--output", &out, "--quiet"]);
+    succeed(&mut without_privileges(&["build", &workshop.pipeline(), "--output", &out, "--quiet"]));
     std::fs::set_permissions(workshop.path("media/closed"), std::fs::Permissions::from_mode(0o755)).unwrap();
     let built = Built::read(&workshop.path("out"));
     assert_eq!(outcome(&built, "good.jpg"), "delivered");
@@ -112,4 +114,190 @@ fn more_threads_than_are_of_use_are_a_usage_error() {
     assert!(String::from_utf8_lossy(&output.stderr).contains("--threads 10000: at most"));
     assert!(!workshop.path("out.work").exists());
     workshop.build_with(&["--threads", "64"], 0);
+}
+
+/// A library that gives decoders faults, for `LD_PRELOAD`.
+pub(crate) fn faults(workshop: &Workshop) -> PathBuf {
+    let library = workshop.path("faults.so");
+    let mut compiler = Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(root().join("tests/chaos/faults.c"));
+    assert!(compiler.arg("-ldl").status().unwrap().success());
+    library
+}
+
+/// A photo whose decoder has a fault when it comes to its header, or to its end.
+fn faulty_photo(number: u32, fault: &str, is_at_end: bool) -> Vec<u8> {
+    let mut bytes = photo(number, 120, 90);
+    // Ignored after the end of the image; beyond what is read of a header.
+    bytes.extend(vec![0; if is_at_end { 100_000 } else { 10 }]);
+    bytes.extend(format!("FAULT:{fault}").bytes());
+    bytes
+}
+
+/// Eight good photos, and one with each of some faults.
+fn faulty_workshop(faults: &[(&str, &str, bool)]) -> Workshop {
+    let mut workshop = Workshop::new();
+    let mut records: Vec<Value> = Vec::new();
+    for number in 0..8 {
+        let name = format!("good{number}.jpg");
+        workshop.write(&format!("media/{name}"), photo(number, 120, 90));
+        records.push(llava(&name, &name));
+    }
+    for (number, (name, fault, is_at_end)) in (10..).zip(faults) {
+        workshop.write(&format!("media/{name}"), faulty_photo(number, fault, *is_at_end));
+        records.insert(number as usize % 7, llava(name, name));
+    }
+    workshop.add_source("a", "llava", &json!(records), "max_rejects = 1.0");
+    workshop
+}
+
+/// The command with faults, and with little memory.
+fn with_faults(workshop: &Workshop, arguments: &[&str]) -> Command {
+    let program = manyframe(arguments);
+    let mut command = Command::new("prlimit");
+    command.args(["--data=2000000000", "--core=0"]).arg(program.get_program()).args(program.get_args());
+    command.current_dir(root()).env("LD_PRELOAD", faults(workshop));
+    command
+}
+
+fn succeed(command: &mut Command) -> Output {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{:?}: {}", output.status, String::from_utf8_lossy(&output.stderr));
+    output
+}
+
+fn num_delivered(built: &Built) -> usize {
+    built.ledger.iter().filter(|row| row.shard.is_some()).count()
+}
+
+#[test]
+fn decoders_that_crash_stall_or_eat_memory_cost_their_records() {
+    let workshop = faulty_workshop(&[
+        ("header.jpg", "crash", false),
+        ("pixels.jpg", "crash", true),
+        ("abort.jpg", "abort", true),
+        ("stall.jpg", "stall", true),
+        ("memory.jpg", "memory", true),
+    ]);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--threads", "2", "--record-timeout", "4"];
+    let output = succeed(&mut with_faults(&workshop, &arguments));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("signal 11 (SIGSEGV)"));
+    let built = Built::read(&workshop.path("out"));
+    for name in ["header.jpg", "pixels.jpg", "abort.jpg", "memory.jpg"] {
+        assert_eq!(outcome(&built, name), "decoder_crashed", "{name}");
+    }
+    assert_eq!(outcome(&built, "stall.jpg"), "decoder_stalled");
+    assert_eq!(num_delivered(&built), 8);
+    built.verify();
+
+    // What a decoder did not survive is not tried again, until it is another file.
+    workshop.build_with(&["--set", "seed=9"], 0);
+    let again = Built::read(&workshop.path("out"));
+    assert_eq!(again.outcomes(), built.outcomes());
+    for name in ["header.jpg", "pixels.jpg"] {
+        let file = File::options().write(true).open(workshop.path("media").join(name)).unwrap();
+        file.set_times(FileTimes::new().set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(77))).unwrap();
+    }
+    workshop.build_with(&["--set", "seed=10"], 0);
+    let again = Built::read(&workshop.path("out"));
+    assert_eq!((outcome(&again, "header.jpg"), outcome(&again, "pixels.jpg")), ("delivered", "delivered"));
+    assert_eq!(num_delivered(&again), 10);
+}
+
+#[test]
+fn a_decoder_that_crashes_while_images_are_compared_costs_its_record() {
+    let mut workshop = faulty_workshop(&[("pixels.jpg", "crash", true)]);
+    workshop.write("benchmark/a.jpg", faulty_photo(30, "crash", true));
+    workshop.head.push_str(&format!("[decontamination]\nagainst = {:?}\n", workshop.text("benchmark")));
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--fresh"];
+    let output = succeed(&mut with_faults(&workshop, &arguments));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("decontamination ignores it"), "{stderr}");
+    let built = Built::read(&workshop.path("out"));
+    assert_eq!(outcome(&built, "pixels.jpg"), "decoder_crashed");
+    assert_eq!(num_delivered(&built), 8);
+}
+
+#[test]
+fn a_task_on_its_own_survives_a_decoder_that_crashes() {
+    let workshop = faulty_workshop(&[("pixels.jpg", "crash", true)]);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let plan: Value =
+        serde_json::from_str(&stdout(&["plan", &pipeline, "--output", &out, "--json", "--quiet"])).unwrap();
+    let output = succeed(&mut with_faults(&workshop, &["task", plan["plan"].as_str().unwrap(), "0", "--quiet"]));
+    let report: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&report["delivered"], &report["rejected"]), (&json!(8), &json!(1)));
+}
+
+/// A build that is busy with a record whose decoder never ends.
+fn stalled_build(workshop: &Workshop) -> Child {
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let mut command = with_faults(workshop, &["build", &pipeline, "--output", &out, "--threads", "1"]);
+    let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
+    let started = Instant::now();
+    while !is_running(workshop, &child) {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    child
+}
+
+/// Whether the worker of a build has begun to write shards.
+fn is_running(workshop: &Workshop, child: &Child) -> bool {
+    let plans = std::fs::read_dir(workshop.path("out.work")).into_iter().flatten().flatten();
+    let has_shards = plans.map(|plan| plan.path().join("shards")).any(|shards| shards.is_dir());
+    has_shards && worker_of(child).is_some()
+}
+
+fn worker_of(child: &Child) -> Option<String> {
+    let children = format!("/proc/{0}/task/{0}/children", child.id());
+    std::fs::read_to_string(children).ok()?.split_whitespace().next().map(str::to_owned)
+}
+
+fn signal(name: &str, process: &str) {
+    assert!(Command::new("kill").args(["-s", name, process]).status().unwrap().success());
+}
+
+#[test]
+fn an_interrupted_build_says_what_is_kept_and_how_to_continue() {
+    for (name, code) in [("INT", 130), ("TERM", 143)] {
+        let workshop = faulty_workshop(&[("stall.jpg", "stall", true)]);
+        let child = stalled_build(&workshop);
+        signal(name, &child.id().to_string());
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{stderr}");
+        assert!(stderr.contains("interrupted at step run, ") && stderr.contains("of 9 done"), "{stderr}");
+        assert!(stderr.contains(".work: the same command without --fresh continues"), "{stderr}");
+        assert_eq!(num_delivered(&workshop.build()), 9);
+    }
+}
+
+#[test]
+fn no_worker_outlives_its_build() {
+    let workshop = faulty_workshop(&[("stall.jpg", "stall", true)]);
+    let mut child = stalled_build(&workshop);
+    let worker = worker_of(&child).unwrap();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let started = Instant::now();
+    while Path::new("/proc").join(&worker).exists() {
+        assert!(started.elapsed() < Duration::from_secs(10), "worker {worker} goes on");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    assert_eq!(num_delivered(&workshop.build()), 9);
+}
+
+#[test]
+fn a_worker_that_somebody_kills_is_replaced_and_no_record_is_lost() {
+    let workshop = faulty_workshop(&[("stall.jpg", "stall", true)]);
+    let child = stalled_build(&workshop);
+    // The library is gone: the next worker meets with no fault.
+    std::fs::remove_file(workshop.path("faults.so")).unwrap();
+    signal("KILL", &worker_of(&child).unwrap());
+    let output = child.wait_with_output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(num_delivered(&Built::read(&workshop.path("out"))), 9);
 }

@@ -1,6 +1,6 @@
 //! The arguments as typed. Nothing here is opened or checked against a pipeline file.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -15,7 +15,8 @@ Exit codes:
   1  failed; trying again may help
   2  usage error, or a mistake in the pipeline file; trying again will not help
   3  built, but a source is over its error budget (max_rejects)
-  4  validation failed: a measure exceeds a policy limit; a build then publishes nothing";
+  4  validation failed: a measure exceeds a policy limit; a build then publishes nothing
+  130, 143  interrupted by Ctrl-C or SIGTERM; the same command continues";
 
 /// Builds multi-image instruction datasets for vision-language models.
 #[derive(Debug, Parser)]
@@ -106,6 +107,14 @@ pub(crate) struct Threads {
     pub(crate) threads: Option<NonZeroUsize>,
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Patience {
+    /// Longest time that one record may take. One that takes longer is tried once more, alone, and then rejected
+    /// (decoder_stalled).
+    #[arg(long, value_name = "SECONDS", default_value = "600")]
+    pub(crate) record_timeout: NonZeroU32,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct PipelineArguments {
     /// The pipeline file, or a directory of pipeline files: stages, each of which is built after those that it refers to.
@@ -117,6 +126,8 @@ pub(crate) struct PipelineArguments {
     pub(crate) output: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
     /// Start from scratch: ignore the index, the plan, the finished tasks and the samples of earlier builds.
@@ -330,6 +341,8 @@ pub(crate) struct TaskArguments {
     pub(crate) id: u32,
     #[command(flatten)]
     pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
 }
 
 #[derive(Debug, Args)]

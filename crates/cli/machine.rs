@@ -2,10 +2,13 @@
 
 use std::fs;
 use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use manyframe_validate::measure::Meter;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::args::Threads;
 use crate::exit::UsageError;
@@ -18,15 +21,47 @@ const THREADS_ALWAYS_ALLOWED: usize = 64;
 
 /// The worker threads of the arguments.
 pub(crate) fn thread_pool(threads: &Threads) -> Result<rayon::ThreadPool> {
+    bounded_thread_pool(threads, None)
+}
+
+/// The worker threads of the arguments, or fewer.
+pub(crate) fn bounded_thread_pool(threads: &Threads, bound: Option<NonZeroUsize>) -> Result<rayon::ThreadPool> {
     let num_cores = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
     let num_threads = threads.threads.map_or(num_cores, NonZeroUsize::get);
     let most = (num_cores * MOST_THREADS_PER_CORE).max(THREADS_ALWAYS_ALLOWED);
+    let bounded = bound.map_or(num_threads, |bound| bound.get().min(num_threads));
     if num_threads > most {
         let message = format!("--threads {num_threads}: at most {most} threads are useful on {num_cores} cores");
         return Err(UsageError(message).into());
     }
-    let builder = rayon::ThreadPoolBuilder::new().num_threads(num_threads);
+    let builder = rayon::ThreadPoolBuilder::new().num_threads(bounded);
     builder.thread_name(|number| format!("worker-{number}")).build().context("cannot start worker threads")
+}
+
+/// A file that grows beyond a limit of the system is an error of writing it, not the end of the process.
+pub(crate) fn survive_file_size_limits() {
+    // The flag is not read: that the signal has a handler is enough. Without one, the process ends as it would anyway.
+    _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// Lets allocations of this process fail before the system runs out of memory. It leaves no core file either.
+pub(crate) fn limit_memory() {
+    let limit = |bytes| Rlimit { current: bytes, maximum: bytes };
+    // A limit that cannot be set is one that was set before, and is lower.
+    _ = setrlimit(Resource::Core, limit(Some(0)));
+    if let Some(bytes) = memory_bytes() {
+        _ = setrlimit(Resource::Data, limit(Some(bytes)));
+    }
+}
+
+/// Memory of this machine, or less if a control group limits it.
+fn memory_bytes() -> Option<u64> {
+    let kib = number_after("/proc/meminfo", "MemTotal:")?;
+    let group = fs::read_to_string("/proc/self/cgroup").ok();
+    let group = group.as_deref().and_then(|text| text.lines().find_map(|line| line.strip_prefix("0::/")));
+    let limit = group.and_then(|group| fs::read_to_string(format!("/sys/fs/cgroup/{group}/memory.max")).ok());
+    let limit = limit.and_then(|text| text.trim().parse::<u64>().ok());
+    Some(limit.unwrap_or(u64::MAX).min(kib << 10))
 }
 
 /// This process since some moment.
@@ -53,7 +88,10 @@ impl Meter for Machine {
 }
 
 fn process_status(name: &str) -> Option<u64> {
-    let status = fs::read_to_string("/proc/self/status").ok()?;
-    let kib = status.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?;
-    kib.parse::<u64>().ok().map(|kib| kib << 10)
+    number_after("/proc/self/status", name).map(|kib| kib << 10)
+}
+
+fn number_after(path: &str, name: &str) -> Option<u64> {
+    let text = fs::read_to_string(path).ok()?;
+    text.lines().find_map(|line| line.strip_prefix(name))?.split_whitespace().next()?.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! The command line: arguments in, results on stdout, progress and logs on stderr, and a documented exit code.
 //!
-//! **Invariant:** only this crate reads the environment, measures time, prints, and uses `anyhow`.
+//! **Invariant:** only this crate reads the environment, reports times, prints, and uses `anyhow`.
 
 mod args;
 mod commands;
@@ -8,12 +8,16 @@ mod exit;
 mod machine;
 mod output;
 mod progress;
+mod supervise;
+mod supervised;
 mod table;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 use mimalloc::MiMalloc;
+
+use crate::supervised::Session;
 
 /// Records are allocated by one thread and freed by another, in small blocks, which glibc's allocator is slow at.
 #[global_allocator]
@@ -23,7 +27,15 @@ fn main() -> ExitCode {
     let arguments = args::Arguments::parse();
     output::start_logging(&arguments.global);
     output::quiet_contained_panics();
-    match commands::run(&arguments) {
+    machine::survive_file_size_limits();
+    let session = match Session::of_process() {
+        Session::Alone if arguments.command.is_supervised() => match supervise::run(&arguments) {
+            Some(code) => return code,
+            None => Session::Alone,
+        },
+        session => session,
+    };
+    match commands::run(&arguments, &session) {
         Ok(code) => code,
         Err(error) => exit::report(&error),
     }

@@ -36,6 +36,13 @@ fn name(step: Step) -> &'static str {
     }
 }
 
+/// The name of a step by its number in the list of all, from 1; `None` for 0.
+pub(crate) fn name_of_number(number: u64) -> Option<&'static str> {
+    const STEPS: [Step; 7] =
+        [Step::Index, Step::Compare, Step::Run, Step::Commit, Step::Verify, Step::Export, Step::Validate];
+    STEPS.into_iter().find(|step| *step as u64 + 1 == number).map(name)
+}
+
 fn is_in_bytes(step: Step) -> bool {
     matches!(step, Step::Index | Step::Verify | Step::Export)
 }

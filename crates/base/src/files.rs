@@ -89,12 +89,46 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     let directory = parent_directory(path);
     fs::create_dir_all(directory).map_err(FileError::write(directory))?;
     let thread: String = format!("{:?}", std::thread::current().id()).chars().filter(char::is_ascii_digit).collect();
-    let host: String = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    let host: String = host.chars().filter(char::is_ascii_alphanumeric).take(32).collect();
     let mut temporary = OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{host}-{}-{thread}.tmp", std::process::id()));
+    temporary.push(format!(".{}-{}-{thread}.tmp", host_name(), std::process::id()));
     Ok(directory.join(temporary))
+}
+
+fn host_name() -> String {
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    host.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
+}
+
+/// Removes what killed processes of this host left in a directory under names of [`temporary_beside`]: others may write there
+/// at the same time, on this host and on others. A directory that does not exist has no leftovers.
+///
+/// # Errors
+///
+/// As [`remove_leftovers`].
+pub fn remove_leftovers_of_the_dead(directory: &Path) -> Result<(), FileError> {
+    remove_leftovers_if(directory, |name| process_of(name).is_some_and(|pid| !is_alive(pid)))
+}
+
+/// Removes what killed processes of this host left of one file or directory.
+fn remove_leftovers_of(path: &Path) -> Result<(), FileError> {
+    let Some(name) = path.file_name().and_then(|name| name.to_str()) else { return Ok(()) };
+    let start = format!(".{name}.");
+    let is_leftover = |found: &str| found.starts_with(&start) && process_of(found).is_some_and(|pid| !is_alive(pid));
+    remove_leftovers_if(parent_directory(path), is_leftover)
+}
+
+/// The process of this host that a name of [`temporary_beside`] belongs to.
+fn process_of(name: &str) -> Option<u32> {
+    let (_, owner) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
+    let mut parts = owner.split('-');
+    let (host, pid, thread) = (parts.next()?, parts.next()?, parts.next()?);
+    let is_owner = parts.next().is_none() && host == host_name() && thread.parse::<u64>().is_ok();
+    pid.parse().ok().filter(|_| is_owner)
+}
+
+fn is_alive(pid: u32) -> bool {
+    Path::new("/proc").join(pid.to_string()).exists()
 }
 
 /// Removes what killed processes left in a directory under names of [`temporary_beside`]. Only for a directory in which nobody
@@ -104,14 +138,18 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
 ///
 /// If the directory cannot be listed, or a leftover cannot be removed.
 pub fn remove_leftovers(directory: &Path) -> Result<(), FileError> {
+    remove_leftovers_if(directory, |_name| true)
+}
+
+fn remove_leftovers_if(directory: &Path, is_left: impl Fn(&str) -> bool) -> Result<(), FileError> {
     let entries = match fs::read_dir(directory) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         entries => entries.map_err(FileError::read(directory))?,
     };
     for entry in entries {
         let path = entry.map_err(FileError::read(directory))?.path();
-        let is_hidden = path.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"."));
-        if is_hidden && path.extension().is_some_and(|extension| extension == "tmp") {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with('.') && name.ends_with(".tmp") && is_left(&name) {
             let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
             removed.map_err(FileError::when(FileAction::Remove, &path))?;
         }
@@ -242,13 +280,15 @@ pub enum Flush {
 }
 
 impl StagedDirectory {
-    /// Makes an empty directory that will be `path`. Parents are made if they are missing.
+    /// Makes an empty directory that will be `path`, and removes what killed processes of this host left of earlier attempts.
+    /// Parents are made if they are missing.
     ///
     /// # Errors
     ///
     /// If nothing can be made beside `path`.
     pub fn beside(path: &Path) -> Result<Self, FileError> {
         let staged = temporary_beside(path)?;
+        remove_leftovers_of(path)?;
         if staged.exists() {
             // Left by a killed process that had the same process id.
             fs::remove_dir_all(&staged).map_err(FileError::when(FileAction::Remove, &staged))?;
@@ -375,6 +415,24 @@ mod tests {
         remove_leftovers(path).unwrap();
         assert_eq!(names_in(path), ["a.tmp", "index"]);
         remove_leftovers(&path.join("absent")).unwrap();
+    }
+
+    #[test]
+    fn leftovers_of_one_path_are_removed_once_their_process_is_dead() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, host, own) = (directory.path(), host_name(), std::process::id());
+        // No process has a number this large.
+        let names = [
+            format!(".out.{host}-4194999-1.tmp"),
+            format!(".out.{host}-{own}-999.tmp"),
+            format!(".out.elsewhere0-4194999-1.tmp"),
+            format!(".other.{host}-4194999-1.tmp"),
+        ];
+        names.iter().for_each(|name| fs::create_dir(path.join(name)).unwrap());
+        drop(StagedDirectory::beside(&path.join("out")).unwrap());
+        assert_eq!(names_in(path).len(), 3);
+        remove_leftovers_of_the_dead(path).unwrap();
+        assert_eq!(names_in(path), [names[2].clone(), names[1].clone()]);
     }
 
     #[test]

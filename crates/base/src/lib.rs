@@ -1,8 +1,9 @@
-//! What every crate that does work needs: atomic file writes, ordered parallel work, and progress.
+//! What every crate that does work needs: atomic file writes, ordered parallel work, progress, and notes that outlive a process.
 //!
 //! **Invariant:** nothing here knows of records, datasets or any other part of the domain.
 
 pub mod files;
+pub mod in_flight;
 mod parallel;
 mod progress;
 

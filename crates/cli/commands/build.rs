@@ -4,22 +4,22 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{Build, BuildAction, BuildOptions, BuildOutcome, Committed, EngineError, LocalEngine};
+use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine};
 
 use super::{contract, pack, stages, validate};
 use crate::args::{BuildArguments, Global};
-use crate::machine::{Machine, thread_pool};
+use crate::machine::{Machine, bounded_thread_pool};
+use crate::supervised::Session;
 use crate::table::{bytes, count, plural};
 use crate::{exit, output, progress};
 
-pub(super) fn run(arguments: &BuildArguments, global: &Global) -> Result<ExitCode> {
-    let progress = progress::on_stderr(global.quiet);
-    let pool = thread_pool(&arguments.pipeline.threads)?;
+pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session) -> Result<ExitCode> {
+    let progress = session.noted(progress::on_stderr(global.quiet));
+    let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let mut code = ExitCode::SUCCESS;
-    for stage in stages::of_arguments(&arguments.pipeline)? {
-        let pipeline = stages::read(&stage, &arguments.pipeline)?;
-        let build = Build::open(pipeline, BuildOptions { is_fresh: arguments.pipeline.fresh })?;
+    for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
+        let build = stages::open(number, stage, &arguments.pipeline, session)?;
         let outcome = build.finish(&LocalEngine, executor, &Machine::start());
         if report(outcome)? == Budget::Exceeded {
             code = ExitCode::from(exit::OVER_BUDGET);

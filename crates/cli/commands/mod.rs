@@ -17,18 +17,24 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::CommandFactory;
+use manyframe_engine::OpenPlan;
 use manyframe_pipeline::{PipelineError, Problem};
+use manyframe_plan::{Attempt, Context};
 
-use crate::args::{Arguments, CheckArguments, Command};
+use crate::args::{Arguments, BuildArguments, CheckArguments, Command, PlanArguments};
 use crate::output;
+use crate::supervised::Session;
 
 /// Runs the command of the arguments.
-pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
+pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> {
     let global = &arguments.global;
+    if let Some((stage, attempt)) = session.attempt() {
+        return run_attempt(&arguments.command, stage, attempt);
+    }
     match &arguments.command {
         Command::Check(check) => run_check(check),
-        Command::Plan(plan) => plan::run(plan, global),
-        Command::Build(build) => build::run(build, global),
+        Command::Plan(plan) => plan::run(plan, global, session),
+        Command::Build(build) => build::run(build, global, session),
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global),
@@ -36,7 +42,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
         Command::Model(model) => model::run(model),
         Command::Pack(pack) => pack::run(pack),
         Command::Export(export) => export::run(export, global),
-        Command::Task(task) => task::run(task, global),
+        Command::Task(task) => task::run(task, global, session),
         Command::Commit(commit) => task::run_commit(commit, global),
         Command::Completions { shell } => {
             let mut text = Vec::new();
@@ -51,6 +57,23 @@ pub(crate) fn run(arguments: &Arguments) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// Tries one thing that the process of the command did not survive. Whether this one survives is all that matters.
+fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<ExitCode> {
+    let context = match command {
+        Command::Task(task) => OpenPlan::open(&task.plan)?.context,
+        Command::Plan(PlanArguments { pipeline, .. }) | Command::Build(BuildArguments { pipeline, .. }) => {
+            let Some(stage) = stages::of_arguments(pipeline)?.into_iter().nth(stage) else {
+                return Ok(ExitCode::SUCCESS);
+            };
+            Context::open(stages::read(&stage, pipeline)?)?
+        }
+        _ => return Ok(ExitCode::SUCCESS),
+    };
+    // What is wrong with its record is found again by the process that goes on.
+    _ = manyframe_engine::repeat(&context, attempt);
+    Ok(ExitCode::SUCCESS)
 }
 
 fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {

@@ -7,24 +7,23 @@ use std::time::Duration;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_core::{Cost, Layout};
-use manyframe_engine::{Build, BuildOptions, OpenPlan, RateBasis, TimeEstimate};
+use manyframe_engine::{OpenPlan, RateBasis, TimeEstimate};
 use manyframe_plan::Plan;
 use manyframe_samplers::sequence_parallel::ClusterForecast;
 
 use super::{contract, pack, stages};
 use crate::args::{ForecastArguments, Global, PlanArguments};
-use crate::machine::thread_pool;
+use crate::machine::bounded_thread_pool;
+use crate::supervised::Session;
 use crate::table::{Table, bytes, count};
 use crate::{output, progress};
 
-pub(super) fn run(arguments: &PlanArguments, global: &Global) -> Result<ExitCode> {
-    let progress = progress::on_stderr(global.quiet);
-    let pool = thread_pool(&arguments.pipeline.threads)?;
+pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session) -> Result<ExitCode> {
+    let progress = session.noted(progress::on_stderr(global.quiet));
+    let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    for stage in stages::of_arguments(&arguments.pipeline)? {
-        let pipeline = stages::read(&stage, &arguments.pipeline)?;
-        let options = BuildOptions { is_fresh: arguments.pipeline.fresh };
-        let planned = Build::open(pipeline, options)?.plan(executor)?;
+    for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
+        let planned = stages::open(number, stage, &arguments.pipeline, session)?.plan(executor)?;
         let open = planned.open_plan();
         let forecasts = forecasts(open, &arguments.forecast)?;
         let text = if arguments.json {

@@ -4,10 +4,12 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use manyframe_dataset::Manifest;
+use manyframe_engine::{Build, BuildOptions};
 use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
 
 use crate::args::PipelineArguments;
 use crate::exit;
+use crate::supervised::Session;
 
 /// A pipeline file and the overrides that apply to it.
 pub(super) struct Stage {
@@ -63,6 +65,16 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
         pipeline.file.output.directory = output.display().to_string();
     }
     Ok(pipeline)
+}
+
+/// Opens the build of a stage, watched if this process is.
+pub(super) fn open(number: usize, stage: &Stage, arguments: &PipelineArguments, session: &Session) -> Result<Build> {
+    let pipeline = read(stage, arguments)?;
+    session.begin(number);
+    let options = BuildOptions { is_fresh: arguments.fresh, resumes: session.resumes(number) };
+    let mut build = Build::open(pipeline, options)?;
+    session.watch(number, |in_flight, verdicts| Ok(build.watch(in_flight, verdicts)?))?;
+    Ok(build)
 }
 
 /// Warns if a dataset that is replayed differs from what its pipeline file would build now. It may have been built with

@@ -8,14 +8,17 @@ use manyframe_engine::{OpenPlan, OutcomeResult};
 
 use super::build::Budget;
 use crate::args::{CommitArguments, Global, TaskArguments};
-use crate::machine::{Machine, thread_pool};
+use crate::machine::{Machine, bounded_thread_pool, thread_pool};
+use crate::supervised::Session;
 use crate::{exit, output, progress};
 
-pub(super) fn run(arguments: &TaskArguments, global: &Global) -> Result<ExitCode> {
-    let progress = progress::on_stderr(global.quiet);
-    let pool = thread_pool(&arguments.threads)?;
+pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session) -> Result<ExitCode> {
+    let progress = session.noted(progress::on_stderr(global.quiet));
+    let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let report = manyframe_engine::run_task(&OpenPlan::open(&arguments.plan)?, arguments.id, executor)?;
+    let mut open = OpenPlan::open(&arguments.plan)?;
+    session.watch(0, |in_flight, verdicts| Ok(manyframe_plan::watch(&mut open.context, in_flight, verdicts)?))?;
+    let report = manyframe_engine::run_task(&open, arguments.id, executor)?;
     let is_delivered = |result: &OutcomeResult| matches!(result, OutcomeResult::Delivered { .. });
     let num_delivered = report.outcomes.iter().filter(|outcome| is_delivered(&outcome.result)).count();
     let summary = serde_json::json!({

@@ -123,6 +123,10 @@ reject_codes! {
     MediaShape = "media_shape",
     /// The bytes are of a supported type but cannot be decoded.
     MediaCorrupt = "media_corrupt",
+    /// Its decoder ended the process, twice: once among others, once alone.
+    DecoderCrashed = "decoder_crashed",
+    /// Its decoder did not end within the time that a record may take, twice: once among others, once alone.
+    DecoderStalled = "decoder_stalled",
     /// The video has no frame that can be decoded.
     NoFrames = "no_frames",
     /// The sample is longer than the sequence length.
@@ -147,6 +151,8 @@ impl RejectCode {
             | Self::MediaTooLarge
             | Self::MediaShape
             | Self::MediaCorrupt
+            | Self::DecoderCrashed
+            | Self::DecoderStalled
             | Self::NoFrames
             // The video may have been cut short.
             | Self::ClipRange => true,

@@ -9,11 +9,13 @@
 //! **Invariant:** a build may be interrupted at any time; opening it again continues where it stopped.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use manyframe_base::files::free_bytes;
+use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step};
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, Index, MadePlan, Plan, PlanRequest, Reuse, TaskHeader};
+use manyframe_plan::{Context, Index, MadePlan, Plan, PlanRequest, Reuse, Verdict};
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
@@ -22,7 +24,6 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
-use crate::report::is_done;
 use crate::validate::{ValidateRequest, validate_staged};
 use crate::work::{RateBasis, WorkDirectory};
 
@@ -31,6 +32,8 @@ use crate::work::{RateBasis, WorkDirectory};
 pub struct BuildOptions {
     /// Forgets the index, the plan, finished tasks and the samples of earlier builds. Default: reuse them.
     pub is_fresh: bool,
+    /// Continues a build whose process was lost: what it did is kept, even if it is fresh.
+    pub resumes: bool,
 }
 
 /// A build of one dataset. As long as it exists, no other process can open one with the same output.
@@ -102,10 +105,19 @@ impl Build {
         let dataset = Path::new(&pipeline.file.output.directory);
         ensure_replaceable(dataset)?;
         let work = WorkDirectory::lock(dataset)?;
-        if options.is_fresh {
+        if options.is_fresh && !options.resumes {
             work.clear()?;
         }
         Ok(Self { context: Context::open(pipeline)?, work, options })
+    }
+
+    /// Notes what threads work on, and rejects what the process of an earlier attempt at this build did not survive.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plan`] if what is rejected cannot be kept.
+    pub fn watch(&mut self, in_flight: Arc<InFlight>, verdicts: &[Verdict]) -> Result<(), EngineError> {
+        Ok(manyframe_plan::watch(&mut self.context, in_flight, verdicts)?)
     }
 
     /// Does all remaining work: nothing, repacking, or planning, running and committing.
@@ -258,9 +270,9 @@ impl PlannedBuild {
     pub fn run(&mut self, engine: &dyn Engine, executor: Executor<'_>, meter: &dyn Meter) -> Result<(), EngineError> {
         ValidateRequest::of_pipeline(&self.open.plan.pipeline)?;
         self.warn_of_shortfalls();
-        self.warn_of_full_disk()?;
         let tasks = &self.open.plan.tasks;
         let unfinished = self.open.unfinished_tasks();
+        self.warn_of_full_disk(&unfinished)?;
         let is_unfinished = |task: u32| unfinished.binary_search(&task).is_ok();
         let num_done = tasks.iter().filter(|task| !is_unfinished(task.id)).map(|task| task.num_samples).sum();
         let estimated_bytes = tasks.iter().filter(|task| is_unfinished(task.id)).map(|task| task.estimated_bytes).sum();
@@ -304,11 +316,14 @@ impl PlannedBuild {
     }
 
     /// Finished shards are linked into the dataset, not copied. The dataset that is replaced is removed last.
-    fn warn_of_full_disk(&self) -> Result<(), EngineError> {
+    fn warn_of_full_disk(&self, unfinished: &[u32]) -> Result<(), EngineError> {
         const MIB: u64 = 1 << 20;
         let Plan { tasks, pipeline, .. } = &self.open.plan;
-        let is_unfinished = |task: &&TaskHeader| !is_done(&self.open.directory, task.id);
-        let num_bytes: u64 = tasks.iter().filter(is_unfinished).map(|task| task.estimated_bytes).sum();
+        let num_bytes: u64 = tasks
+            .iter()
+            .filter(|task| unfinished.binary_search(&task.id).is_ok())
+            .map(|task| task.estimated_bytes)
+            .sum();
         let needed_mib = num_bytes * pipeline.output.formats.len() as u64 / MIB;
         let free_mib = free_bytes(self.work.path())? / MIB;
         if needed_mib > free_mib {

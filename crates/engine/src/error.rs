@@ -121,14 +121,6 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
-    /// A file of the work directory does not hold what it should.
-    #[error("{path:?} is not what this version of manyframe writes: {detail}")]
-    Damaged {
-        /// The file.
-        path: PathBuf,
-        /// What was found and what was expected.
-        detail: String,
-    },
 }
 
 impl EngineError {
@@ -148,7 +140,6 @@ impl EngineError {
             | Self::Occupied { .. }
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
-            | Self::Damaged { .. }
             | Self::NoTokens { .. }
             | Self::NoModel { .. }
             | Self::Policy { .. }

@@ -2,14 +2,16 @@
 //!
 //! ```text
 //! PLAN/shards/NNNNNN.EXT   the samples of task NNNNNN, one file per format
-//! PLAN/done/NNNNNN.json    its report, written last: a task is done if its report exists
+//! PLAN/done/NNNNNN.json    its report, written last: a task is done if its report is there, and its shards are as it says
 //! ```
 
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::FileError;
+use manyframe_base::{FileError, write_json};
 use manyframe_core::{Cost, Digest, Layout, RecordId, RecordIndex, Rejection, Total};
+use manyframe_dataset::{LocalDirectory, Storage};
 use manyframe_shards::ShardFormat;
 use serde::{Deserialize, Serialize};
 
@@ -74,15 +76,32 @@ pub enum OutcomeResult {
 }
 
 impl TaskReport {
-    /// Reads the report of a task; `None` if the task is not done.
+    /// Reads the report of a task; `None` if the task is not done. One whose report or shards were damaged is done again.
     pub(crate) fn read(plan: &Path, task: u32) -> Result<Option<Self>, EngineError> {
         let path = report_path(plan, task);
-        if !path.exists() {
+        if !path.is_file() {
             return Ok(None);
         }
         let text = fs::read(&path).map_err(FileError::read(&path))?;
-        let damaged = |error: serde_json::Error| EngineError::Damaged { path, detail: error.to_string() };
-        serde_json::from_slice(&text).map(Some).map_err(damaged)
+        let sealed = serde_json::from_slice(&text).ok().filter(SealedReport::is_intact);
+        let report = sealed.filter(|sealed: &SealedReport| sealed.has_its_shards(plan)).map(|sealed| sealed.report);
+        if report.is_none() {
+            tracing::warn!(report = %path.display(), "the report or a shard of the task is damaged; the task is done again");
+        }
+        Ok(report)
+    }
+
+    /// Writes the report of a task whose shards are published.
+    pub(crate) fn write(self, plan: &Path) -> Result<Self, EngineError> {
+        let path = report_path(plan, self.id);
+        let modified = self.shards.iter().map(|shard| modified(&shard_path(plan, self.id, shard.format))).collect();
+        let sealed = SealedReport { digest: self.digest(), modified, report: self };
+        write_json(&path, &sealed)?;
+        Ok(sealed.report)
+    }
+
+    fn digest(&self) -> Digest {
+        Digest::of(serde_json::json!(self).to_string().as_bytes())
     }
 
     /// Samples that were delivered, and their cost.
@@ -97,9 +116,47 @@ impl TaskReport {
     }
 }
 
-/// Whether a task has a report.
+/// A report as it is on the disk.
+#[derive(Serialize, Deserialize)]
+struct SealedReport {
+    /// Of the report.
+    digest: Digest,
+    /// When the shards were modified: those that were not, since, need not be read to know that they are whole.
+    modified: Vec<Option<Modified>>,
+    report: TaskReport,
+}
+
+/// Seconds and nanoseconds.
+type Modified = (i64, i64);
+
+impl SealedReport {
+    fn is_intact(&self) -> bool {
+        self.digest == self.report.digest()
+    }
+
+    fn has_its_shards(&self, plan: &Path) -> bool {
+        let files = LocalDirectory::new(plan);
+        let is_whole = |(number, shard): (usize, &ShardReport)| {
+            let path = shard_path(plan, self.report.id, shard.format);
+            let known = self.modified.get(number).copied().flatten();
+            let has_its_size = path.metadata().is_ok_and(|found| found.is_file() && found.len() == shard.num_bytes);
+            let has_its_bytes = || {
+                let name = path.strip_prefix(plan).unwrap_or(&path).display().to_string();
+                files.digest(&name).is_ok_and(|digest| digest == shard.digest)
+            };
+            has_its_size && ((known.is_some() && known == modified(&path)) || has_its_bytes())
+        };
+        self.report.shards.iter().enumerate().all(is_whole)
+    }
+}
+
+fn modified(path: &Path) -> Option<Modified> {
+    path.metadata().ok().map(|metadata| (metadata.mtime(), metadata.mtime_nsec()))
+}
+
+/// Whether a task is done.
 pub(crate) fn is_done(plan: &Path, task: u32) -> bool {
-    report_path(plan, task).exists()
+    matches!(TaskReport::read(plan, task), Ok(Some(_)))
 }
 
 /// Where the report of a task is.

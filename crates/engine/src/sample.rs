@@ -5,19 +5,25 @@
 
 use manyframe_core::{
     BlobRef, Grid, ImageFormat, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, Sample,
-    SampleImage, SampleTokens, SampleVisual, Visual, VisualKind, contained,
+    SampleImage, SampleTokens, SampleVisual, Visual, VisualKind,
 };
 use manyframe_format::{Formatted, ResolvedVisual};
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image};
-use manyframe_plan::{Context, OpenSource, PlanError, PlannedSample, in_visual};
+use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, in_visual};
 
+use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
+use crate::journal::Journal;
 
 /// A sample, or why its record cannot be delivered.
 pub(crate) type Outcome = Result<Sample, Rejection>;
 
 /// Makes a planned sample. `Err` is failing storage, or annotations that have changed since the plan was made.
-pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome, EngineError> {
+pub(crate) fn make(
+    context: &Context,
+    planned: &PlannedSample,
+    journal: Option<&Journal>,
+) -> Result<Outcome, EngineError> {
     let changed =
         || EngineError::SourceChanged { id: planned.record_id.to_string(), origin: planned.origin.to_string() };
     let source = context.sources.get(planned.source).ok_or_else(changed)?;
@@ -28,17 +34,25 @@ pub(crate) fn make(context: &Context, planned: &PlannedSample) -> Result<Outcome
         return Err(changed());
     }
     let record = planned.reduction.split_turns(record);
-    let maker = SampleMaker { context, source, planned };
-    // A decoder that panics on hostile bytes costs the record, not the run.
-    match contained(|| maker.make(record)) {
-        Ok(Ok(sample)) => Ok(Ok(sample)),
-        Ok(Err(MediaError::Rejected(rejection))) => {
-            Ok(Err(rejection.map_detail(|detail| context.portable_text(detail))))
-        }
-        Ok(Err(storage @ MediaError::Storage { .. })) => Err(EngineError::Plan(PlanError::Storage(storage))),
-        Err(_text_of_the_panic) => {
-            Ok(Err(Rejection::new(RejectCode::MediaCorrupt, "a decoder gave up on one of its images or videos")))
-        }
+    let maker = SampleMaker { context, source, planned, journal };
+    // A decoder that does not survive hostile bytes costs the record, not the run.
+    let attempt = || Attempt::Make(Box::new(planned.clone()));
+    match context.guarded(attempt, || source.media_version(&record), || maker.make(&record)) {
+        Ok(sample) => Ok(Ok(sample)),
+        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
+        Err(storage @ MediaError::Storage { .. }) => Err(EngineError::Plan(PlanError::Storage(storage))),
+    }
+}
+
+/// Does again what a process did not survive; only whether this one does matters.
+///
+/// # Errors
+///
+/// If the record cannot be read.
+pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), EngineError> {
+    match attempt {
+        Attempt::Make(planned) => make(context, planned, None).map(drop),
+        other => Ok(manyframe_plan::repeat(context, other)?),
     }
 }
 
@@ -54,37 +68,14 @@ struct SampleMaker<'a> {
     context: &'a Context,
     source: &'a OpenSource,
     planned: &'a PlannedSample,
-}
-
-/// A visual with its images encoded.
-struct EncodedVisual {
-    kind: VisualKind,
-    images: Vec<SampleImage>,
-    /// Rows and columns of its tiles, if it has any.
-    grid: Option<Grid>,
-    /// Times of its frames, if it is a video that was decoded.
-    times_s: Vec<f64>,
-    /// Path of its medium; empty if an earlier build encoded it.
-    path: String,
-    width_px: u32,
-    height_px: u32,
-}
-
-impl EncodedVisual {
-    fn resolved(&self) -> ResolvedVisual {
-        match (self.kind, self.grid) {
-            (VisualKind::Video, _) => ResolvedVisual::Video { num_frames: self.images.len() as u32 },
-            (_, Some(grid)) => ResolvedVisual::Tiled { grid },
-            (_, None) => ResolvedVisual::Image,
-        }
-    }
+    journal: Option<&'a Journal>,
 }
 
 impl SampleMaker<'_> {
-    fn make(&self, record: Record) -> Result<Sample, MediaError> {
+    fn make(&self, record: &Record) -> Result<Sample, MediaError> {
         let mut encoded = Vec::new();
         for (index, visual) in record.visuals().enumerate() {
-            encoded.push(self.encode_visual(&record, visual).map_err(|error| in_visual(error, &record, index))?);
+            encoded.push(self.keep_visual(record, index, visual).map_err(|error| in_visual(error, record, index))?);
         }
         let resolved: Vec<ResolvedVisual> = encoded.iter().map(EncodedVisual::resolved).collect();
         let formatted = self.context.formatter.format(&record.turns, &resolved)?;
@@ -115,9 +106,9 @@ impl SampleMaker<'_> {
         }
         Ok(Sample {
             id: self.planned.id(),
-            source: record.source,
-            subset: record.subset,
-            upstream_id: record.upstream_id,
+            source: record.source.clone(),
+            subset: record.subset.clone(),
+            upstream_id: record.upstream_id.clone(),
             layout,
             messages: formatted.messages,
             prompt: formatted.prompt,
@@ -126,7 +117,7 @@ impl SampleMaker<'_> {
             cost: formatted.cost,
             images,
             visuals,
-            origin: record.origin,
+            origin: record.origin.clone(),
         })
     }
 
@@ -139,6 +130,16 @@ impl SampleMaker<'_> {
         encoded.map(Some).map_err(|error| {
             MediaError::rejected(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
         })
+    }
+
+    /// The visual as an earlier process encoded it, or as it is encoded now.
+    fn keep_visual(&self, record: &Record, index: usize, visual: Visual) -> Result<EncodedVisual, MediaError> {
+        let Some(journal) = self.journal else { return self.encode_visual(record, visual) };
+        let (id, index) = (self.planned.id(), index as u32);
+        match journal.read(id, index) {
+            Some(kept) => Ok(kept),
+            None => journal.keep(id, index, || self.encode_visual(record, visual)),
+        }
     }
 
     fn encode_visual(&self, record: &Record, visual: Visual) -> Result<EncodedVisual, MediaError> {

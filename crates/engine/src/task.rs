@@ -8,14 +8,15 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
-use manyframe_base::{Executor, FileAction, FileError, write_json};
+use manyframe_base::{Executor, FileAction, FileError};
 use manyframe_core::Sample;
 use manyframe_plan::{Context, PlannedSample, read_task};
 use manyframe_shards::{ShardError, ShardFormat, ShardWriter};
 
 use crate::error::EngineError;
+use crate::journal::Journal;
 use crate::open_plan::OpenPlan;
-use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, report_path, shard_path};
+use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, shard_path};
 use crate::reuse;
 use crate::sample::{self, Outcome};
 
@@ -42,7 +43,8 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     let mut report =
         TaskReport { id: task, layout: header.layout, shards: Vec::new(), outcomes: Vec::new(), num_reused: 0 };
     let samples = read_task(directory, task)?.into_iter().map(Ok);
-    let make = |planned: PlannedSample| MadeSample::new(context, planned);
+    let journal = Journal::open(directory, task);
+    let make = |planned: PlannedSample| MadeSample::new(context, planned, &journal);
     executor.ordered_map(SAMPLES_PER_THREAD).run(samples, make, |made| {
         let MadeSample { planned, outcome, is_reused } = made;
         let (record, repetition, id, position) = (planned.record, planned.repetition, planned.id(), planned.position);
@@ -64,7 +66,8 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     for shard in shards {
         report.shards.extend(shard.finish()?);
     }
-    write_json(&report_path(directory, task), &report)?;
+    let report = report.write(directory)?;
+    journal.remove();
     tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)
 }
@@ -77,10 +80,10 @@ struct MadeSample {
 }
 
 impl MadeSample {
-    fn new(context: &Context, planned: PlannedSample) -> Self {
+    fn new(context: &Context, planned: PlannedSample, journal: &Journal) -> Self {
         match reuse::read_sample(context, &planned) {
             Some(sample) => Self { planned, outcome: Ok(Ok(sample)), is_reused: true },
-            None => Self { outcome: sample::make(context, &planned), planned, is_reused: false },
+            None => Self { outcome: sample::make(context, &planned, Some(journal)), planned, is_reused: false },
         }
     }
 }

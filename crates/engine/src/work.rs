@@ -5,14 +5,16 @@
 //! OUTPUT.work/index/        what was read of annotations; outlives builds
 //! OUTPUT.work/listings/     the members of tars that hold media; outlives builds
 //! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the unfinished dataset; removed once it is committed
+//! OUTPUT.work/crashes.json  the records that a decoder did not survive; outlives builds
 //! OUTPUT.work/rate.json     how fast the last build was
 //! ```
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::remove_leftovers;
+use manyframe_base::files::{remove_leftovers, remove_leftovers_of_the_dead};
 use manyframe_base::{FileAction, FileError, write_json};
+use manyframe_plan::crashes_path;
 
 use crate::error::EngineError;
 
@@ -51,11 +53,17 @@ impl WorkDirectory {
         let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
         match lock.try_lock() {
             Ok(()) => {
-                // Not in the directories that tasks write to: they run on other machines, and hold no lock.
                 for directory in [path.clone(), path.join("index")] {
                     remove_leftovers(&directory)?;
                 }
-                Ok(Self { path, _lock: lock })
+                let work = Self { path, _lock: lock };
+                // Tasks may run at the same time and on other machines, and hold no lock.
+                for plan in work.plans()? {
+                    for directory in ["shards", "done"] {
+                        remove_leftovers_of_the_dead(&plan.join(directory))?;
+                    }
+                }
+                Ok(work)
             }
             Err(fs::TryLockError::WouldBlock) => Err(EngineError::Locked { dataset: dataset.to_owned() }),
             Err(fs::TryLockError::Error(error)) => Err(FileError::write(&lock_path)(error).into()),
@@ -66,25 +74,34 @@ impl WorkDirectory {
         &self.path
     }
 
-    /// Removes the index, listings, all plans and their finished tasks.
+    /// Removes the index, listings, all plans and their finished tasks, and what decoders did not survive.
     pub(crate) fn clear(&self) -> Result<(), EngineError> {
-        self.remove_directories(|_name| true)
+        let crashes = crashes_path(&self.path);
+        if crashes.is_file() {
+            fs::remove_file(&crashes).map_err(FileError::when(FileAction::Remove, &crashes))?;
+        }
+        remove_directories(self.directories(|_name| true)?)
     }
 
     /// Removes plans and their finished tasks; the index stays for the next build.
     pub(crate) fn remove_plans(&self) -> Result<(), EngineError> {
-        self.remove_directories(|name| name.trim_start_matches('.').starts_with("plan-"))
+        remove_directories(self.plans()?)
     }
 
-    fn remove_directories(&self, is_removed: impl Fn(&str) -> bool) -> Result<(), EngineError> {
+    fn plans(&self) -> Result<Vec<PathBuf>, EngineError> {
+        self.directories(|name| name.trim_start_matches('.').starts_with("plan-"))
+    }
+
+    fn directories(&self, is_wanted: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, EngineError> {
+        let mut directories = Vec::new();
         for entry in fs::read_dir(&self.path).map_err(FileError::read(&self.path))? {
             let entry = entry.map_err(FileError::read(&self.path))?;
             let path = entry.path();
-            if path.is_dir() && is_removed(&entry.file_name().to_string_lossy()) {
-                fs::remove_dir_all(&path).map_err(FileError::when(FileAction::Remove, &path))?;
+            if path.is_dir() && is_wanted(&entry.file_name().to_string_lossy()) {
+                directories.push(path);
             }
         }
-        Ok(())
+        Ok(directories)
     }
 
     /// The rate of the last build, or a rough guess if there was none.
@@ -108,6 +125,13 @@ impl WorkDirectory {
     fn rate_path(&self) -> PathBuf {
         self.path.join("rate.json")
     }
+}
+
+fn remove_directories(directories: Vec<PathBuf>) -> Result<(), EngineError> {
+    for path in directories {
+        fs::remove_dir_all(&path).map_err(FileError::when(FileAction::Remove, &path))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]

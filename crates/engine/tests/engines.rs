@@ -123,7 +123,7 @@ fn two_engines_build_the_same_dataset() {
 fn only_work_of_these_threads_says_how_fast_they_are() {
     let workshop = Workshop::new();
     let basis_after = |output: &str, engine: &dyn Engine| {
-        let open = || workshop.open(output, "", BuildOptions { is_fresh: true }).unwrap();
+        let open = || workshop.open(output, "", BuildOptions { is_fresh: true, ..BuildOptions::default() }).unwrap();
         with_executor(|executor| {
             open().finish(engine, executor, &JumpingClock::default()).unwrap();
             open().plan(executor).unwrap().time_estimate(2).basis
@@ -164,7 +164,7 @@ fn an_unfinished_plan_is_not_committed() {
 fn a_build_does_no_more_than_it_must() {
     let workshop = Workshop::new();
     let finish = |more: &str, is_fresh: bool| {
-        let build = workshop.open("out", more, BuildOptions { is_fresh }).unwrap();
+        let build = workshop.open("out", more, BuildOptions { is_fresh, ..BuildOptions::default() }).unwrap();
         with_executor(|executor| build.finish(&LocalEngine, executor, &StoppedClock)).unwrap()
     };
     assert_eq!(finish("", false).action, BuildAction::Built);

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, Tokenizer};
-use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
+use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, MixTable, OutputTable, Pipeline, PipelineFile, PortablePaths, SamplingRule,
     SourceTable, annotation_files, media_roots,
@@ -15,6 +15,8 @@ use manyframe_pipeline::{
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
 use crate::error::PlanError;
+use crate::guard::{Attempt, Guard};
+use crate::index::media::RecordMedia;
 use crate::media::SourceMedia;
 use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
@@ -40,6 +42,7 @@ pub struct Context {
     pub frames: ImagePolicy,
     /// Which frames are shown.
     pub sampling: Sampling,
+    pub(crate) guard: Guard,
     paths: PortablePaths,
 }
 
@@ -81,6 +84,7 @@ impl Context {
             tiles,
             frames,
             sampling,
+            guard: work_directory_of(file).map_or_else(Guard::default, |work| Guard::of_work(&work)),
             paths: PortablePaths::of(&pipeline)?,
             pipeline,
         })
@@ -93,6 +97,33 @@ impl Context {
     )]
     pub(crate) fn source(&self, index: SourceIndex) -> &OpenSource {
         &self.sources[index]
+    }
+
+    /// Does work on media that may panic or end the process. `media` is the version of the media, and only asked for if the same
+    /// work was condemned before.
+    ///
+    /// # Errors
+    ///
+    /// Those of the work; a rejection if it panics or was condemned.
+    pub fn guarded<T>(
+        &self,
+        attempt: impl Fn() -> Attempt,
+        media: impl FnOnce() -> u64,
+        work: impl FnOnce() -> Result<T, MediaError>,
+    ) -> Result<T, MediaError> {
+        let key = || {
+            let attempt = attempt();
+            attempt.key(&self.source_name(&attempt))
+        };
+        match self.guard.verdict(key, media) {
+            Some(rejection) => Err(MediaError::Rejected(rejection.clone())),
+            None => self.guard.contain(attempt, work),
+        }
+    }
+
+    /// The name of the source that an attempt is about; empty if it is about none.
+    pub(crate) fn source_name(&self, attempt: &Attempt) -> String {
+        attempt.record().map_or_else(String::new, |(source, _)| self.source(source).table.name.clone())
     }
 
     /// Which frames of videos are shown of a record that is shortened.
@@ -261,6 +292,11 @@ impl OpenSource {
         Ok(Self { table: table.clone(), media, reader })
     }
 
+    /// The version of a record's media.
+    pub fn media_version(&self, record: &Record) -> u64 {
+        RecordMedia::of(record, &self.media).map_or(0, |media| media.version())
+    }
+
     /// The reader of its annotations.
     pub fn reader(&self) -> &dyn Source {
         self.reader.as_ref()
@@ -296,7 +332,7 @@ impl OpenSource {
 }
 
 /// The work directory of the pipeline's dataset, if there is one.
-fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
+pub(crate) fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
     let dataset = Some(&file.output.directory).filter(|directory| !directory.is_empty())?;
     Some(work_directory(Path::new(dataset))).filter(|work| work.is_dir())
 }

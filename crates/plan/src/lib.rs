@@ -60,9 +60,11 @@
 //! # }
 //! ```
 
+mod attempts;
 mod context;
 mod decisions;
 mod error;
+mod guard;
 mod index;
 mod make;
 mod media;
@@ -73,9 +75,12 @@ mod reduction;
 mod replay;
 mod reuse;
 mod sample_media;
+mod seal;
 
+pub use attempts::{repeat, watch};
 pub use context::{Context, OpenSource};
 pub use error::PlanError;
+pub use guard::{Attempt, Verdict, crashes_path};
 pub use index::refresh::ChangedMedia;
 pub use index::visuals::in_visual;
 pub use make::{Index, MadePlan, PlanRequest, make, make_index};

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
-use manyframe_base::{AtomicFile, Executor, FileError, StagedDirectory, write_json};
+use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
 use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::ReuseTable;
@@ -26,6 +26,7 @@ use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, t
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::reuse::{ReusableSamples, Reuse, SourceReuse};
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
+use crate::seal::{is_intact, seal};
 
 /// What to plan, besides the pipeline.
 #[derive(Debug, Clone, Copy)]
@@ -86,8 +87,12 @@ pub fn make(
     let PlanRequest { work, reuse } = request;
     let digits = index.key.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
-    if directory.join("plan.json").exists() {
-        return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
+    if directory.exists() {
+        if is_intact(&directory) {
+            return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
+        }
+        tracing::warn!(plan = %directory.display(), "a damaged plan is made again, and its tasks are run again");
+        std::fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
     }
     let mut candidates = Candidates::read(context, &index.files)?;
     let samples = decide(context, &mut candidates, executor)?;
@@ -100,6 +105,7 @@ pub fn make(
     let reusable = ReusableSamples::list(context, reuse, work, &sample_media_path(staged.path()));
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     write_json(&staged.path().join("plan.json"), &plan)?;
+    seal(staged.path())?;
     staged.publish(Flush::Done)?;
     Ok(MadePlan { plan, directory })
 }

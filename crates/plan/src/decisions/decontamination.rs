@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::time::UNIX_EPOCH;
 
 use manyframe_base::Executor;
-use manyframe_core::{BlobRef, RejectCode, Rejection, contained};
+use manyframe_core::{BlobRef, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
-use manyframe_media::{ImageFingerprint, MediaError, read_range};
+use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, read_range};
 use manyframe_pipeline::expand_pattern;
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
@@ -16,6 +16,7 @@ use rustc_hash::FxHashMap;
 use crate::context::Context;
 use crate::decisions::fingerprints::{Fingerprints, decodes_videos, fingerprint_of_bytes, fingerprints_of_video_bytes};
 use crate::error::PlanError;
+use crate::guard::Attempt;
 use crate::media::SourceMedia;
 
 /// An image that no sample may show, or one of a video that no sample may show.
@@ -111,7 +112,12 @@ fn images_of_file(
     file: &UnwantedFile,
 ) -> Result<Vec<UnwantedImage>, PlanError> {
     let (name, fingerprints) = match file {
-        UnwantedFile::File(path) => (path.display().to_string(), fingerprints_of_file(context, path)),
+        UnwantedFile::File(path) => {
+            let attempt = || Attempt::Exclude(path.clone());
+            let version = |path| MediaIdentity::of_file(path).map_or(0, |identity| identity.0);
+            let fingerprints = context.guarded(attempt, || version(path), || fingerprints_of_file(context, path));
+            (path.display().to_string(), fingerprints)
+        }
         UnwantedFile::Blob(blob) => {
             let fingerprint = media.blob_bytes(blob).and_then(|bytes| fingerprint_of_bytes(context, &bytes));
             (blob.name(), fingerprint.map(|fingerprint| vec![fingerprint]))
@@ -131,7 +137,7 @@ fn images_of_file(
 }
 
 /// The fingerprint of an image file, or those of a video file.
-fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec<ImageFingerprint>, MediaError> {
+pub(crate) fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec<ImageFingerprint>, MediaError> {
     let limits = &context.images.limits;
     let metadata = std::fs::metadata(path).map_err(|error| MediaError::storage(path, error))?;
     if !metadata.is_file() {
@@ -143,13 +149,12 @@ fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec<ImageFinge
         limits.check_bytes(num_bytes)?;
         Ok(vec![fingerprint_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
     };
-    let fingerprints = contained(|| match of_image() {
+    match of_image() {
         Err(not_an_image @ MediaError::Rejected(_)) => {
             fingerprints_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
         }
         fingerprints => fingerprints,
-    });
-    fingerprints.unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)))
+    }
 }
 
 /// `None` if it is not a video.

@@ -8,7 +8,7 @@ use std::path::Path;
 use manyframe_base::{Executor, Step};
 use manyframe_columnar::table;
 use manyframe_core::{
-    Clip, Digest, MediaKind, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, SourceIndex, contained,
+    Clip, Digest, MediaKind, MediaLocation, MediaRef, Origin, Record, RecordId, RejectCode, Rejection, SourceIndex,
 };
 use manyframe_dataset::{DatasetError, TableFileWriter, read_table_file};
 use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
@@ -17,6 +17,7 @@ use rustc_hash::FxHashMap;
 use crate::context::{Context, OpenSource};
 use crate::decisions::candidates::{Candidates, FileRows, RecordLocation};
 use crate::error::PlanError;
+use crate::guard::Attempt;
 use crate::index::build::DerivedFile;
 use crate::index::media::{MediaOfEntries, RecordMedia};
 use crate::index::visuals::in_visual;
@@ -161,28 +162,38 @@ impl<'a> ShownRecords<'a> {
     ///
     /// Failing storage only.
     fn fingerprint(&self, record: &ShownRecord<'_>) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
-        let (context, open) = (self.context, self.context.source(self.source));
-        let raw = open.read_at(&record.location.origin);
-        let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-        let reduction = record.location.reduction();
-        let record = match open.parse(&raw) {
-            Ok(record) => reduction.split_turns(record),
-            Err(rejected) => return Ok(Err(rejected.rejection)),
-        };
-        let text = match context.formatter.text_digest(&record.turns) {
-            Ok(text) => text.first_bits(),
-            Err(rejection) => return Ok(Err(rejection)),
-        };
-        let shown = ShownMedia { context, open, record: &record, reduction: &reduction };
-        let visuals = contained(|| shown.fingerprints())
-            .unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)));
-        match visuals {
-            Ok(visuals) => Ok(Ok(RecordFingerprint { text, visuals })),
-            Err(MediaError::Rejected(rejection)) => {
-                Ok(Err(rejection.map_detail(|detail| context.portable_text(detail))))
-            }
-            Err(storage) => Err(PlanError::Storage(storage)),
-        }
+        fingerprint(self.context, self.source, &record.location.origin, &record.location.reduction())
+    }
+}
+
+/// What a record shows, or why that cannot be decoded.
+///
+/// # Errors
+///
+/// Failing storage only.
+pub(crate) fn fingerprint(
+    context: &Context,
+    source: SourceIndex,
+    origin: &Origin,
+    reduction: &LengthReduction,
+) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
+    let open = context.source(source);
+    let raw = open.read_at(origin);
+    let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
+    let record = match open.parse(&raw) {
+        Ok(record) => reduction.split_turns(record),
+        Err(rejected) => return Ok(Err(rejected.rejection)),
+    };
+    let text = match context.formatter.text_digest(&record.turns) {
+        Ok(text) => text.first_bits(),
+        Err(rejection) => return Ok(Err(rejection)),
+    };
+    let shown = ShownMedia { context, open, record: &record, reduction };
+    let attempt = || Attempt::Fingerprint { source, origin: origin.clone(), reduction: *reduction };
+    match context.guarded(attempt, || open.media_version(&record), || shown.fingerprints()) {
+        Ok(visuals) => Ok(Ok(RecordFingerprint { text, visuals })),
+        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
+        Err(storage) => Err(PlanError::Storage(storage)),
     }
 }
 

@@ -13,7 +13,7 @@ mod draw;
 mod duplicates;
 mod exact;
 mod filters;
-mod fingerprints;
+pub(crate) mod fingerprints;
 mod near;
 pub(crate) mod tasks;
 

@@ -1,10 +1,11 @@
 //! Measures one record: parses it, reads its media headers, counts its tokens. No pixel is decoded.
 
-use manyframe_core::{Digest, RecordId, RejectCode, RejectedRecord, Rejection, SourceIndex, contained};
+use manyframe_core::{Digest, RecordId, RejectedRecord, Rejection, SourceIndex};
 use manyframe_media::MediaError;
 use manyframe_sources::Raw;
 
 use crate::context::Context;
+use crate::guard::Attempt;
 use crate::index::media::RecordMedia;
 use crate::index::overlength::ResolvedRecord;
 use crate::index::table::{IndexEntry, MeasuredRecord};
@@ -34,8 +35,13 @@ pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Resu
     };
     // A medium that is replaced from here on differs from what is kept, and is measured again by the next build.
     let media = RecordMedia::of(&record, &open.media);
-    let visuals = contained(|| VisualMeter { context, open, record: &record }.measure_all())
-        .unwrap_or_else(|panic| Err(MediaError::rejected(RejectCode::MediaCorrupt, panic)));
+    let measure_visuals = || VisualMeter { context, open, record: &record }.measure_all();
+    let attempt = || Attempt::Measure { source, origin: record.origin.clone() };
+    let visuals = if record.media.is_empty() {
+        measure_visuals()
+    } else {
+        context.guarded(attempt, || open.media_version(&record), measure_visuals)
+    };
     let outcomes = match visuals {
         Ok(visuals) => ResolvedRecord { context, source, record: &record, visuals }.measure(),
         Err(MediaError::Rejected(rejection)) => {

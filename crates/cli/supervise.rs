@@ -1,0 +1,344 @@
+//! Runs `plan`, `build` and `task` in a process of their own, and starts it again if a decoder ends it.
+//!
+//! ```text
+//! supervisor ──starts──▶ worker ──notes──▶ what each thread works on, how far it is
+//!     │                     └─ dies by a signal, or a record takes too long
+//!     ├── each record in flight is tried once more, in a process of its own
+//!     └──starts──▶ worker, which rejects the records that died there, too, and continues
+//! ```
+//!
+//! **Invariant:** the supervisor holds nothing: neither locks nor open inputs. If it ends, however it ends, its workers do, too.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::os::fd::AsRawFd;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::Path;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use manyframe_base::in_flight::{WorkInFlight, read_in_flight, read_number};
+use manyframe_core::{RejectCode, Rejection};
+use manyframe_plan::{Attempt, Verdict};
+use rustix::fs::{MemfdFlags, memfd_create};
+use rustix::process::{Pid, Signal, kill_process};
+use signal_hook::consts::{
+    SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGSYS, SIGTERM, SIGTRAP,
+};
+use signal_hook::iterator::Signals;
+
+use crate::args::{Arguments, Command as Subcommand};
+use crate::output::print_error;
+use crate::supervised::{DONE, HAS_BEGUN, Orders, STAGE, STEP, TOTAL, VARIABLE};
+use crate::{exit, progress};
+
+/// A link to this very program, even if another one has been installed under its name.
+const PROGRAM: &str = "/proc/self/exe";
+
+/// Signals by which a process ends that something went wrong in; by others, somebody asked it to end.
+const CRASHES: [i32; 8] = [SIGSEGV, SIGABRT, SIGBUS, SIGILL, SIGFPE, SIGSYS, SIGTRAP, SIGKILL];
+
+/// Signals that ask a command to end.
+const REQUESTS: [i32; 3] = [SIGINT, SIGTERM, SIGHUP];
+
+/// Processes in a row that ended by a crash for which no record can be blamed.
+const MOST_UNEXPLAINED_CRASHES: u32 = 6;
+
+/// Time between two looks at what a worker does. Counted in looks, time does not pass while the supervisor is stopped.
+const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Verdicts are handed to a worker in its environment, whose variables are limited to 128 KiB.
+const MAX_VERDICT_BYTES: usize = 64 << 10;
+
+/// Runs the command under supervision. `None` if that cannot be: it then has to run in this process.
+pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
+    if !Path::new(PROGRAM).exists() {
+        return None;
+    }
+    let notes = File::from(memfd_create("manyframe-notes", MemfdFlags::empty()).ok()?);
+    let (sender, events) = channel();
+    let mut signals = Signals::new(REQUESTS).ok()?;
+    let requests = sender.clone();
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            // Nobody listens any more once the command has ended.
+            _ = requests.send(Event::Request(signal));
+        }
+    });
+    let patience = arguments.command.record_timeout()?;
+    let supervisor = Supervisor { notes, sender, events, patience };
+    Some(supervisor.run())
+}
+
+enum Event {
+    Ended(ExitStatus),
+    /// The process cannot be waited for.
+    Lost,
+    Request(i32),
+}
+
+/// How a process ended.
+enum End {
+    /// It has done what it was asked to, or says what is wrong.
+    Exited(u8),
+    /// Somebody asked it to end.
+    Requested(i32),
+    Crashed(i32),
+    /// Threads worked on one thing for too long, and it was ended.
+    Stalled(Vec<WorkInFlight>),
+}
+
+struct Supervisor {
+    /// What the worker writes.
+    notes: File,
+    sender: Sender<Event>,
+    events: Receiver<Event>,
+    /// Longest time that one thing may take, in seconds.
+    patience: u32,
+}
+
+impl Supervisor {
+    fn run(&self) -> ExitCode {
+        let mut orders = Orders {
+            supervisor: std::process::id(),
+            notes: self.notes.as_raw_fd(),
+            stage: 0,
+            resumes: false,
+            most_threads: None,
+            verdicts: Vec::new(),
+            attempt: None,
+        };
+        let mut survivors = Survivors::default();
+        loop {
+            let end = self.run_process(&orders, Stdio::inherit());
+            let (why, suspects) = match end {
+                Ok(End::Exited(code)) => return ExitCode::from(code),
+                Ok(End::Requested(signal)) => return self.report_interruption(signal),
+                Ok(End::Crashed(signal)) => (by_signal(signal), read_in_flight(&self.notes)),
+                Ok(End::Stalled(works)) => (format!("a record took more than {} s", self.patience), works),
+                Err(error) => {
+                    print_error(&format!("error: cannot run the command in a process of its own: {error}"));
+                    return ExitCode::from(exit::FAILED);
+                }
+            };
+            orders.stage = read_number(&self.notes, STAGE) as usize;
+            orders.resumes = read_number(&self.notes, HAS_BEGUN) == 1;
+            let attempts: Vec<Attempt> =
+                suspects.iter().filter_map(|work| serde_json::from_slice(&work.description).ok()).collect();
+            tracing::warn!(%why, "the process was lost; what it worked on ({}) is tried again, one by one", attempts.len());
+            match self.judge(&orders, attempts, &mut survivors) {
+                Err(signal) => return self.report_interruption(signal),
+                Ok(Some(verdicts)) => (orders.verdicts, orders.most_threads) = (verdicts, None),
+                // Alone, each of them is harmless: together they may need too much memory.
+                Ok(None) => {
+                    orders.verdicts.clear();
+                    orders.most_threads = survivors.fewer_threads();
+                    if survivors.num_unexplained > MOST_UNEXPLAINED_CRASHES {
+                        print_error(&format!("error: {why}, again and again, and no record is to blame"));
+                        return ExitCode::from(exit::FAILED);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Tries everything that was in flight on its own. `None` if nothing is to blame; an error is a request to end.
+    fn judge(
+        &self,
+        orders: &Orders,
+        attempts: Vec<Attempt>,
+        survivors: &mut Survivors,
+    ) -> Result<Option<Vec<Verdict>>, i32> {
+        let mut verdicts = Vec::new();
+        let mut num_bytes = 0;
+        survivors.num_unexplained += u32::from(attempts.is_empty());
+        for attempt in attempts {
+            let orders = Orders { attempt: Some(attempt.clone()), verdicts: Vec::new(), ..orders.clone() };
+            let rejection = match self.run_process(&orders, Stdio::null()) {
+                Ok(End::Requested(signal)) => return Err(signal),
+                Ok(End::Crashed(signal)) => Some(crashed(&by_signal(signal))),
+                Ok(End::Stalled(_)) => {
+                    let detail = format!("not done after {} s, twice", self.patience);
+                    Some(Rejection::new(RejectCode::DecoderStalled, detail))
+                }
+                Ok(End::Exited(_)) | Err(_) => survivors.is_to_blame(&attempt).then(|| crashed("for want of memory")),
+            };
+            let Some(rejection) = rejection else { continue };
+            tracing::warn!(attempt = %describe(&attempt), %rejection, "rejected");
+            num_bytes += serde_json::json!(attempt).to_string().len();
+            // Those that are left crash again, and are judged then.
+            if num_bytes < MAX_VERDICT_BYTES {
+                verdicts.push(Verdict { attempt, rejection });
+            }
+        }
+        if verdicts.is_empty() {
+            return Ok(None);
+        }
+        *survivors = Survivors::default();
+        Ok(Some(verdicts))
+    }
+
+    /// Runs this program with the same arguments and some orders until it ends, or is ended.
+    fn run_process(&self, orders: &Orders, stdout: Stdio) -> std::io::Result<End> {
+        let mut arguments = std::env::args_os();
+        let mut command = Command::new(PROGRAM);
+        if let Some(name) = arguments.next() {
+            command.arg0(name);
+        }
+        command.args(arguments).env(VARIABLE, serde_json::to_string(orders)?).stdout(stdout);
+        let mut child = command.spawn()?;
+        let pid = Pid::from_child(&child);
+        let sender = self.sender.clone();
+        std::thread::spawn(move || {
+            let ended = child.wait().map_or(Event::Lost, Event::Ended);
+            // The receiver outlives every process.
+            _ = sender.send(ended);
+        });
+        let mut clock =
+            WorkClock { is_attempt: orders.attempt.is_some(), patience: self.patience, since: HashMap::new() };
+        let (mut requested, mut stalled) = (None, Vec::new());
+        loop {
+            let event = self.events.recv_timeout(LOOK_INTERVAL);
+            match event {
+                Ok(Event::Ended(status)) => return Ok(end_of(status, requested, stalled)),
+                Ok(Event::Lost) | Err(RecvTimeoutError::Disconnected) => {
+                    return Err(std::io::Error::other("it is lost"));
+                }
+                Ok(Event::Request(signal)) => {
+                    // Whoever asks twice does not want to wait.
+                    let forwarded = if requested.is_some() { Signal::KILL } else { named(signal) };
+                    requested = Some(signal);
+                    // It may have ended by itself.
+                    _ = kill_process(pid, forwarded);
+                }
+                Err(RecvTimeoutError::Timeout) if stalled.is_empty() => {
+                    stalled = clock.overdue(&self.notes);
+                    if !stalled.is_empty() {
+                        _ = kill_process(pid, Signal::KILL);
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+        }
+    }
+
+    fn report_interruption(&self, signal: i32) -> ExitCode {
+        let step = progress::name_of_number(read_number(&self.notes, STEP));
+        let (done, total) = (read_number(&self.notes, DONE), read_number(&self.notes, TOTAL));
+        let step = step.map_or_else(String::new, |step| format!(" at step {step}, {done} of {total} done"));
+        print_error(&format!(
+            "interrupted{step}. What is finished is kept beside the output, in the directory with the suffix .work: \
+             the same command without --fresh continues, and ends with the same dataset."
+        ));
+        ExitCode::from(128 + signal as u8)
+    }
+}
+
+/// What was in flight in processes that were lost, and is harmless on its own.
+#[derive(Default)]
+struct Survivors {
+    attempts: Vec<Attempt>,
+    most_threads: Option<NonZeroUsize>,
+    /// Processes that were lost while nothing was in flight.
+    num_unexplained: u32,
+}
+
+impl Survivors {
+    /// Whether one survivor has ended two processes that did nothing else.
+    fn is_to_blame(&mut self, attempt: &Attempt) -> bool {
+        if self.most_threads != Some(NonZeroUsize::MIN) {
+            return false;
+        }
+        if self.attempts.contains(attempt) {
+            return true;
+        }
+        self.attempts = vec![attempt.clone()];
+        false
+    }
+
+    fn fewer_threads(&mut self) -> Option<NonZeroUsize> {
+        let available = || std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+        let half = self.most_threads.map_or_else(available, NonZeroUsize::get) / 2;
+        self.most_threads = Some(NonZeroUsize::new(half).unwrap_or(NonZeroUsize::MIN));
+        self.most_threads
+    }
+}
+
+/// For how many looks threads have been working on what they work on.
+struct WorkClock {
+    is_attempt: bool,
+    patience: u32,
+    since: HashMap<(u64, u64), u32>,
+}
+
+impl WorkClock {
+    /// What has been in flight for too long. An attempt is one thing, from its start on.
+    fn overdue(&mut self, notes: &File) -> Vec<WorkInFlight> {
+        let works = if self.is_attempt {
+            vec![WorkInFlight { thread: 0, sequence: 0, description: Vec::new() }]
+        } else {
+            read_in_flight(notes)
+        };
+        let looks = |work: &WorkInFlight| self.since.get(&(work.thread, work.sequence)).map_or(1, |looks| looks + 1);
+        self.since = works.iter().map(|work| ((work.thread, work.sequence), looks(work))).collect();
+        let is_overdue = |work: &WorkInFlight| {
+            self.since.get(&(work.thread, work.sequence)).is_some_and(|looks| *looks > self.patience)
+        };
+        works.into_iter().filter(is_overdue).collect()
+    }
+}
+
+fn end_of(status: ExitStatus, requested: Option<i32>, stalled: Vec<WorkInFlight>) -> End {
+    match (status.code(), status.signal(), requested) {
+        (Some(code), ..) => End::Exited(code as u8),
+        (None, _, Some(signal)) => End::Requested(signal),
+        (None, Some(_), None) if !stalled.is_empty() => End::Stalled(stalled),
+        (None, Some(signal), None) if CRASHES.contains(&signal) => End::Crashed(signal),
+        (None, signal, None) => End::Requested(signal.unwrap_or(SIGTERM)),
+    }
+}
+
+fn named(signal: i32) -> Signal {
+    match signal {
+        SIGINT => Signal::INT,
+        SIGHUP => Signal::HUP,
+        _ => Signal::TERM,
+    }
+}
+
+fn by_signal(signal: i32) -> String {
+    let name = signal_hook::low_level::signal_name(signal).unwrap_or("unknown");
+    let cause = if signal == SIGKILL { ", perhaps for want of memory" } else { "" };
+    format!("the process was ended by signal {signal} ({name}){cause}")
+}
+
+fn crashed(how: &str) -> Rejection {
+    Rejection::new(RejectCode::DecoderCrashed, format!("its decoder crashed, twice: {how}"))
+}
+
+fn describe(attempt: &Attempt) -> String {
+    match attempt {
+        Attempt::Measure { origin, .. } | Attempt::Fingerprint { origin, .. } => origin.to_string(),
+        Attempt::Make(sample) => sample.origin.to_string(),
+        Attempt::Exclude(path) => path.display().to_string(),
+    }
+}
+
+impl Subcommand {
+    /// Whether the command decodes media of sources.
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.record_timeout().is_some()
+    }
+
+    fn record_timeout(&self) -> Option<u32> {
+        let patience = match self {
+            Self::Plan(plan) => plan.pipeline.patience,
+            Self::Build(build) => build.pipeline.patience,
+            Self::Task(task) => task.patience,
+            _ => return None,
+        };
+        Some(patience.record_timeout.get())
+    }
+}

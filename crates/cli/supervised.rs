@@ -1,0 +1,165 @@
+//! The part of this process in a supervised command: none, its worker, or one attempt at what a worker did not survive.
+//!
+//! The supervisor (`supervise.rs`) says so in the environment.
+
+use std::fs::File;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use anyhow::Result;
+use manyframe_base::in_flight::InFlight;
+use manyframe_base::{Progress, Step};
+use manyframe_plan::{Attempt, Verdict};
+use rustix::process::{Pid, Signal, getppid, set_parent_process_death_signal};
+use serde::{Deserialize, Serialize};
+
+use crate::machine;
+
+/// The name of the variable with the orders.
+pub(crate) const VARIABLE: &str = "MANYFRAME_ORDERS";
+
+/// What a supervisor tells the process that it starts.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Orders {
+    /// The supervisor. A process without it ends.
+    pub(crate) supervisor: u32,
+    /// The descriptor of the file in which the process notes what it works on.
+    pub(crate) notes: i32,
+    /// The stage to begin with.
+    pub(crate) stage: usize,
+    /// Whether an earlier process has begun that stage.
+    pub(crate) resumes: bool,
+    /// Fewer threads than asked for, if those needed too much memory.
+    pub(crate) most_threads: Option<NonZeroUsize>,
+    /// What earlier processes did not survive in that stage.
+    pub(crate) verdicts: Vec<Verdict>,
+    /// The one thing to do.
+    pub(crate) attempt: Option<Attempt>,
+}
+
+/// Numbers in the notes: the stage, whether it has begun, and how far its current step is.
+pub(crate) const STAGE: usize = 0;
+pub(crate) const HAS_BEGUN: usize = 1;
+pub(crate) const STEP: usize = 2;
+pub(crate) const DONE: usize = 3;
+pub(crate) const TOTAL: usize = 4;
+
+/// The part of this process.
+pub(crate) enum Session {
+    /// Nobody supervises it.
+    Alone,
+    /// It does the work of a command.
+    Worker { orders: Orders, notes: Arc<InFlight> },
+    /// It tries one thing.
+    Attempt { stage: usize, attempt: Attempt },
+}
+
+impl Session {
+    /// The part that the environment says. Orders of a supervisor that has ended are none.
+    #[expect(clippy::disallowed_methods, reason = "`cli` reads the environment")]
+    pub(crate) fn of_process() -> Self {
+        let orders = std::env::var(VARIABLE).ok().and_then(|text| serde_json::from_str::<Orders>(&text).ok());
+        let Some(orders) = orders else { return Self::Alone };
+        // Set before the check: a supervisor that ends between the two takes this process with it.
+        let is_bound = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
+        if !is_bound
+            || getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned()) != Some(orders.supervisor)
+        {
+            return Self::Alone;
+        }
+        if let Some(attempt) = orders.attempt {
+            machine::limit_memory();
+            return Self::Attempt { stage: orders.stage, attempt };
+        }
+        let notes = File::options().read(true).write(true).open(format!("/proc/self/fd/{}", orders.notes));
+        match notes.and_then(InFlight::new) {
+            Ok(notes) => Self::Worker { orders, notes: Arc::new(notes) },
+            Err(_) => Self::Alone,
+        }
+    }
+
+    /// The one thing that this process is to try, and the stage that it belongs to.
+    pub(crate) fn attempt(&self) -> Option<(usize, &Attempt)> {
+        match self {
+            Self::Attempt { stage, attempt } => Some((*stage, attempt)),
+            _ => None,
+        }
+    }
+
+    /// The stage to begin with.
+    pub(crate) fn first_stage(&self) -> usize {
+        match self {
+            Self::Worker { orders, .. } => orders.stage,
+            _ => 0,
+        }
+    }
+
+    /// Whether an earlier process has begun this stage.
+    pub(crate) fn resumes(&self, stage: usize) -> bool {
+        matches!(self, Self::Worker { orders, .. } if orders.resumes && orders.stage == stage)
+    }
+
+    /// The most threads to use, if there is a bound.
+    pub(crate) fn most_threads(&self) -> Option<NonZeroUsize> {
+        match self {
+            Self::Worker { orders, .. } => orders.most_threads,
+            _ => None,
+        }
+    }
+
+    /// Notes that a stage begins: from now on a supervisor would begin with it.
+    pub(crate) fn begin(&self, stage: usize) {
+        if let Self::Worker { notes, .. } = self {
+            notes.set_number(HAS_BEGUN, 0);
+            notes.set_number(STAGE, stage as u64);
+        }
+    }
+
+    /// Has the work of a stage watched, once its work directory is as the command asks for.
+    pub(crate) fn watch(
+        &self,
+        stage: usize,
+        watch: impl FnOnce(Arc<InFlight>, &[Verdict]) -> Result<()>,
+    ) -> Result<()> {
+        let Self::Worker { orders, notes } = self else { return Ok(()) };
+        notes.set_number(HAS_BEGUN, 1);
+        let verdicts = if orders.stage == stage { orders.verdicts.as_slice() } else { &[] };
+        watch(Arc::clone(notes), verdicts)
+    }
+
+    /// Progress that a supervisor sees, too.
+    pub(crate) fn noted(&self, progress: Box<dyn Progress>) -> Box<dyn Progress> {
+        match self {
+            Self::Worker { notes, .. } => {
+                Box::new(NotedProgress { progress, notes: Arc::clone(notes), done: AtomicU64::new(0) })
+            }
+            _ => progress,
+        }
+    }
+}
+
+struct NotedProgress {
+    progress: Box<dyn Progress>,
+    notes: Arc<InFlight>,
+    done: AtomicU64,
+}
+
+impl Progress for NotedProgress {
+    fn start(&self, step: Step, total: u64) {
+        self.done.store(0, Ordering::Relaxed);
+        self.notes.set_number(DONE, 0);
+        self.notes.set_number(TOTAL, total);
+        self.notes.set_number(STEP, step as u64 + 1);
+        self.progress.start(step, total);
+    }
+
+    fn advance(&self, num_records: u64, units: u64) {
+        self.notes.set_number(DONE, self.done.fetch_add(units, Ordering::Relaxed) + units);
+        self.progress.advance(num_records, units);
+    }
+
+    fn finish(&self, step: Step) {
+        self.progress.finish(step);
+    }
+}

@@ -1,0 +1,315 @@
+//! What a task has decoded and encoded so far, so that a task that is cut short does not begin again.
+//!
+//! ```text
+//! PLAN/journal/NNNNNN-M.journal    one file for each process that worked on task NNNNNN; removed once the task is done
+//!     entry: "MFENTRY1" │ description: number of bytes │ images: number of bytes │ digest of both │ description │ images
+//! ```
+//!
+//! Entries are written without a flush, and read back only if their digest is right: a killed process has left them with the
+//! system. A journal that cannot be written or read costs time, never the task.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use manyframe_core::{ImageFormat, RecordId, SampleImage};
+use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
+use twox_hash::XxHash3_64;
+
+use crate::encoded::EncodedVisual;
+
+const MAGIC: &[u8; 8] = b"MFENTRY1";
+const HEAD_BYTES: usize = 32;
+const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
+
+/// A visual is kept if each of its bytes took this long to make. Writing one takes a fiftieth of that; what is not kept is
+/// made again at 50 MB/s or faster.
+const LEAST_NANOSECONDS_PER_BYTE: u128 = 20;
+
+/// A visual of a sample: the number of the visual, from 0.
+type Key = (RecordId, u32);
+
+/// The journal of one task.
+pub(crate) struct Journal {
+    directory: PathBuf,
+    task: u32,
+    files: Vec<(PathBuf, File)>,
+    kept: FxHashMap<Key, Entry>,
+    output: Mutex<Output>,
+}
+
+/// Where an entry is.
+struct Entry {
+    file: usize,
+    /// First byte of its description.
+    offset: u64,
+    description_bytes: u64,
+    image_bytes: u64,
+    digest: u64,
+}
+
+/// Where entries go; the file is made with the first.
+enum Output {
+    None,
+    File(PathBuf, File),
+    /// It cannot be written.
+    Failed,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Description {
+    sample: RecordId,
+    visual: u32,
+    /// Without its images.
+    encoded: EncodedVisual,
+    images: Vec<ImageDescription>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct ImageDescription {
+    format: ImageFormat,
+    width_px: u32,
+    height_px: u32,
+    num_bytes: u64,
+}
+
+impl Journal {
+    /// The journal of a task, with what earlier processes have kept in it.
+    pub(crate) fn open(plan: &Path, task: u32) -> Self {
+        let directory = plan.join("journal");
+        let mut journal =
+            Self { directory, task, files: Vec::new(), kept: FxHashMap::default(), output: Mutex::new(Output::None) };
+        loop {
+            let path = journal.path(journal.files.len());
+            // Nothing but a file is opened: a pipe could block.
+            let Some(file) = path.is_file().then(|| File::open(&path).ok()).flatten() else { return journal };
+            // What is behind a damaged entry is made again.
+            _ = journal.list(&file);
+            journal.files.push((path, file));
+        }
+    }
+
+    fn path(&self, number: usize) -> PathBuf {
+        self.directory.join(format!("{:06}-{number}.journal", self.task))
+    }
+
+    fn list(&mut self, file: &File) -> io::Result<()> {
+        let file_bytes = file.metadata()?.len();
+        let mut start = 0;
+        while let Some(head) = read_head(file, start)? {
+            let (description_bytes, image_bytes, digest) = head;
+            let offset = start + HEAD_BYTES as u64;
+            let end = offset.checked_add(description_bytes).and_then(|sum| sum.checked_add(image_bytes));
+            let Some(end) = end.filter(|end| *end <= file_bytes && description_bytes <= MAX_DESCRIPTION_BYTES) else {
+                break;
+            };
+            let mut text = vec![0; description_bytes as usize];
+            file.read_exact_at(&mut text, offset)?;
+            let Description { sample, visual, .. } = serde_json::from_slice(&text)?;
+            let entry = Entry { file: self.files.len(), offset, description_bytes, image_bytes, digest };
+            self.kept.insert((sample, visual), entry);
+            start = end;
+        }
+        Ok(())
+    }
+
+    /// A visual that was kept.
+    pub(crate) fn read(&self, sample: RecordId, visual: u32) -> Option<EncodedVisual> {
+        let Entry { file, offset, description_bytes, image_bytes, digest } = self.kept.get(&(sample, visual))?;
+        let mut bytes = vec![0; usize::try_from(description_bytes + image_bytes).ok()?];
+        self.files.get(*file)?.1.read_exact_at(&mut bytes, *offset).ok()?;
+        if XxHash3_64::oneshot(&bytes) != *digest {
+            return None;
+        }
+        let (description, mut images) = bytes.split_at_checked(*description_bytes as usize)?;
+        let description: Description = serde_json::from_slice(description).ok()?;
+        let mut encoded = description.encoded;
+        for image in description.images {
+            let (bytes, rest) = images.split_at_checked(image.num_bytes as usize)?;
+            images = rest;
+            let ImageDescription { format, width_px, height_px, .. } = image;
+            encoded.images.push(SampleImage { bytes: bytes.to_vec(), format, width_px, height_px });
+        }
+        Some(encoded)
+    }
+
+    /// Makes a visual, and keeps it if that takes long.
+    pub(crate) fn keep<E>(
+        &self,
+        sample: RecordId,
+        visual: u32,
+        make: impl FnOnce() -> Result<EncodedVisual, E>,
+    ) -> Result<EncodedVisual, E> {
+        // What is made does not depend on the clock, only whether it is kept.
+        let started = Instant::now();
+        let encoded = make()?;
+        if is_worth_keeping(&encoded, started.elapsed()) {
+            self.write(sample, visual, &encoded);
+        }
+        Ok(encoded)
+    }
+
+    fn write(&self, sample: RecordId, visual: u32, encoded: &EncodedVisual) {
+        let describe = |image: &SampleImage| {
+            let &SampleImage { format, width_px, height_px, .. } = image;
+            ImageDescription { format, width_px, height_px, num_bytes: image.bytes.len() as u64 }
+        };
+        let images = encoded.images.iter().map(describe).collect();
+        let description = Description { sample, visual, encoded: encoded.without_images(), images };
+        let Ok(description) = serde_json::to_vec(&description) else { return };
+        let image_bytes: usize = encoded.images.iter().map(|image| image.bytes.len()).sum();
+        let mut entry = Vec::with_capacity(HEAD_BYTES + description.len() + image_bytes);
+        entry.extend(MAGIC);
+        entry.extend((description.len() as u64).to_le_bytes());
+        entry.extend((image_bytes as u64).to_le_bytes());
+        entry.extend([0; 8]);
+        entry.extend(&description);
+        encoded.images.iter().for_each(|image| entry.extend(&image.bytes));
+        let (head, body) = entry.split_at_mut(HEAD_BYTES);
+        if let Some(digest) = head.last_chunk_mut() {
+            *digest = XxHash3_64::oneshot(body).to_le_bytes();
+        }
+        let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Err(error) = self.append(&mut output, &entry) {
+            tracing::debug!(task = self.task, %error, "the journal cannot be written; a task that is cut short begins again");
+            *output = Output::Failed;
+        }
+    }
+
+    fn append(&self, output: &mut Output, entry: &[u8]) -> io::Result<()> {
+        if let Output::None = output {
+            fs::create_dir_all(&self.directory)?;
+            let (path, file) = self.create()?;
+            *output = Output::File(path, file);
+        }
+        match output {
+            Output::File(_, file) => file.write_all(entry),
+            Output::None | Output::Failed => Ok(()),
+        }
+    }
+
+    /// A file of its own for this process: several may work on one task.
+    fn create(&self) -> io::Result<(PathBuf, File)> {
+        let mut number = self.files.len();
+        loop {
+            let path = self.path(number);
+            match File::create_new(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => number += 1,
+                file => return Ok((path, file?)),
+            }
+        }
+    }
+
+    /// Removes the files of the journal, once the task is done.
+    pub(crate) fn remove(self) {
+        let output = self.output.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let written = if let Output::File(path, _) = output { Some(path) } else { None };
+        for path in self.files.into_iter().map(|(path, _)| path).chain(written) {
+            // It goes with the plan otherwise.
+            _ = fs::remove_file(path);
+        }
+    }
+}
+
+fn is_worth_keeping(encoded: &EncodedVisual, elapsed: Duration) -> bool {
+    let num_bytes: u128 = encoded.images.iter().map(|image| image.bytes.len() as u128).sum();
+    elapsed.as_nanos() >= num_bytes * LEAST_NANOSECONDS_PER_BYTE
+}
+
+/// Sizes and digest of the entry at a position; `None` at the end, and where no entry begins.
+fn read_head(file: &File, position: u64) -> io::Result<Option<(u64, u64, u64)>> {
+    let mut head = [0; HEAD_BYTES];
+    match file.read_exact_at(&mut head, position) {
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        result => result?,
+    }
+    let [magic, numbers @ ..] = head.as_chunks::<8>().0 else { return Ok(None) };
+    let &[description_bytes, image_bytes, digest] = numbers else { return Ok(None) };
+    let number = u64::from_le_bytes;
+    Ok((magic == MAGIC).then_some((number(description_bytes), number(image_bytes), number(digest))))
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_core::VisualKind;
+
+    use super::*;
+
+    const SAMPLE: RecordId = RecordId([7; 16]);
+
+    fn encoded(bytes: &[&[u8]]) -> EncodedVisual {
+        let image = |bytes: &&[u8]| SampleImage {
+            bytes: bytes.to_vec(),
+            format: ImageFormat::Png,
+            width_px: bytes.len() as u32,
+            height_px: 2,
+        };
+        EncodedVisual {
+            kind: VisualKind::Video,
+            images: bytes.iter().map(image).collect(),
+            grid: None,
+            times_s: vec![0.1, 1.0 / 3.0],
+            path: "a b.mp4".to_owned(),
+            width_px: 5,
+            height_px: 6,
+        }
+    }
+
+    /// The bytes of a journal with two entries, and where it is.
+    fn written(plan: &Path) -> (PathBuf, Vec<u8>) {
+        let journal = Journal::open(plan, 3);
+        journal.write(SAMPLE, 0, &encoded(&[b"one", b"second"]));
+        journal.write(SAMPLE, 1, &encoded(&[b"third"]));
+        let path = plan.join("journal/000003-0.journal");
+        (path.clone(), fs::read(path).unwrap())
+    }
+
+    #[test]
+    fn the_next_process_reads_what_was_kept_and_the_end_of_the_task_removes_it() {
+        let plan = tempfile::tempdir().unwrap();
+        written(plan.path());
+        let journal = Journal::open(plan.path(), 3);
+        assert_eq!(journal.read(SAMPLE, 0), Some(encoded(&[b"one", b"second"])));
+        assert_eq!(journal.read(SAMPLE, 1), Some(encoded(&[b"third"])));
+        assert_eq!(journal.read(SAMPLE, 2), None);
+        assert_eq!(Journal::open(plan.path(), 4).read(SAMPLE, 0), None);
+        journal.write(SAMPLE, 2, &encoded(&[b"fourth"]));
+        let journal = Journal::open(plan.path(), 3);
+        assert_eq!((journal.files.len(), journal.kept.len()), (2, 3));
+        journal.remove();
+        assert_eq!(fs::read_dir(plan.path().join("journal")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn nothing_damaged_is_read() {
+        let plan = tempfile::tempdir().unwrap();
+        let (path, bytes) = written(plan.path());
+        let expected = [encoded(&[b"one", b"second"]), encoded(&[b"third"])];
+        let mut damaged: Vec<Vec<u8>> = (0..bytes.len()).map(|length| bytes[..length].to_vec()).collect();
+        damaged.extend((0..bytes.len()).map(|position| {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 0x10;
+            flipped
+        }));
+        for damaged in damaged {
+            File::create(&path).unwrap().write_all(&damaged).unwrap();
+            let journal = Journal::open(plan.path(), 3);
+            let read: Vec<Option<EncodedVisual>> = (0..2).map(|visual| journal.read(SAMPLE, visual)).collect();
+            assert!(
+                read.iter().zip(&expected).all(|(read, expected)| read.as_ref().is_none_or(|read| read == expected))
+            );
+            assert!(read.contains(&None));
+        }
+    }
+
+    #[test]
+    fn only_what_takes_long_is_kept() {
+        let visual = encoded(&[&[0; 1000]]);
+        assert!(is_worth_keeping(&visual, Duration::from_micros(20)));
+        assert!(!is_worth_keeping(&visual, Duration::from_micros(19)));
+    }
+}
