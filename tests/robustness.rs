@@ -276,6 +276,26 @@ fn an_interrupted_build_says_what_is_kept_and_how_to_continue() {
 }
 
 #[test]
+fn a_build_under_nohup_does_not_end_with_its_terminal() {
+    let workshop = faulty_workshop(&[("stall.jpg", "stall", true)]);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let mut command = Command::new("nohup");
+    let build = with_faults(&workshop, &["build", &pipeline, "--output", &out, "--threads", "1"]);
+    command.arg(build.get_program()).args(build.get_args()).env("LD_PRELOAD", workshop.path("faults.so"));
+    let mut child = command.current_dir(root()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let started = Instant::now();
+    while !is_running(&workshop, &child) {
+        assert!(started.elapsed() < Duration::from_secs(60));
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    signal("HUP", &child.id().to_string());
+    std::thread::sleep(Duration::from_millis(300));
+    assert!(child.try_wait().unwrap().is_none());
+    signal("TERM", &child.id().to_string());
+    assert_eq!(child.wait().unwrap().code(), Some(143));
+}
+
+#[test]
 fn no_worker_outlives_its_build() {
     let workshop = faulty_workshop(&[("stall.jpg", "stall", true)]);
     let mut child = stalled_build(&workshop);

@@ -44,6 +44,14 @@ pub(crate) fn survive_file_size_limits() {
     _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
 }
 
+/// Whether whoever started this process wants it to ignore a signal, as `nohup` does.
+pub(crate) fn is_ignored(signal: i32) -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or(0);
+    mask & (1 << (signal - 1)) != 0
+}
+
 /// Lets allocations of this process fail before the system runs out of memory. It leaves no core file either.
 pub(crate) fn limit_memory() {
     let limit = |bytes| Rlimit { current: bytes, maximum: bytes };

@@ -32,7 +32,7 @@ use signal_hook::iterator::Signals;
 use crate::args::{Arguments, Command as Subcommand};
 use crate::output::print_error;
 use crate::supervised::{DONE, HAS_BEGUN, Orders, STAGE, STEP, TOTAL, VARIABLE};
-use crate::{exit, progress};
+use crate::{exit, machine, progress};
 
 /// A link to this very program, even if another one has been installed under its name.
 const PROGRAM: &str = "/proc/self/exe";
@@ -59,7 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
     }
     let notes = File::from(memfd_create("manyframe-notes", MemfdFlags::empty()).ok()?);
     let (sender, events) = channel();
-    let mut signals = Signals::new(REQUESTS).ok()?;
+    let mut signals = Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal))).ok()?;
     let requests = sender.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {

@@ -3,7 +3,8 @@
 //!
 //! Perceptual hashing is opt-in because it decodes every image.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use manyframe_base::{Executor, Step};
 use manyframe_columnar::table;
@@ -96,16 +97,21 @@ impl Fingerprints {
         executor: Executor<'_>,
     ) -> Result<(), PlanError> {
         let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
+        let mut parts = Parts::open(path, kept);
         executor.progress.start(Step::Compare, shown.records.len() as u64);
         let records = shown.records.iter().map(|record| Ok((record, kept.remove(&record.key))));
         let take_or_make = |(record, kept): (&ShownRecord<'_>, Option<RecordFingerprint>)| {
+            let is_new = kept.is_none();
             let outcome = kept.map_or_else(|| shown.fingerprint(record), |kept| Ok(Ok(kept)))?;
-            Ok((record.row, FingerprintRow { key: record.key, outcome }))
+            Ok((record.row, is_new, FingerprintRow { key: record.key, outcome }))
         };
-        executor.ordered_map(8).run(records, take_or_make, |done: Result<(usize, FingerprintRow), PlanError>| {
+        executor.ordered_map(8).run(records, take_or_make, |done: Result<(usize, bool, FingerprintRow), PlanError>| {
             executor.progress.advance(1, 1);
-            let (row, fingerprint_row) = done?;
+            let (row, is_new, fingerprint_row) = done?;
             writer.write(&fingerprint_row)?;
+            if is_new {
+                parts.write(&fingerprint_row)?;
+            }
             match fingerprint_row.outcome {
                 Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
                 Err(rejection) => self.damaged.push((row, rejection)),
@@ -113,7 +119,9 @@ impl Fingerprints {
             Ok::<_, PlanError>(())
         })?;
         executor.progress.finish(Step::Compare);
-        Ok(writer.finish()?)
+        writer.finish()?;
+        parts.remove();
+        Ok(())
     }
 
     /// The fingerprint of a row, if the record shows something that can be decoded.
@@ -287,6 +295,58 @@ fn read_kept(path: &Path) -> KeptFingerprints {
     })
 }
 
+/// Fingerprints that are kept while the file is made: a process that is killed loses those of the last few seconds.
+struct Parts<'a> {
+    path: &'a Path,
+    /// Parts that are complete.
+    number: u32,
+    writer: Option<TableFileWriter<FingerprintTable>>,
+    started: Instant,
+}
+
+/// A part holds what was made in this time.
+const PART_INTERVAL: Duration = Duration::from_secs(4);
+
+impl<'a> Parts<'a> {
+    /// Adds the parts of an earlier process to what was kept.
+    fn open(path: &'a Path, kept: &mut KeptFingerprints) -> Self {
+        let mut parts = Self { path, number: 0, writer: None, started: Instant::now() };
+        while parts.part_path(parts.number).is_file() {
+            kept.extend(read_kept(&parts.part_path(parts.number)));
+            parts.number += 1;
+        }
+        parts
+    }
+
+    fn part_path(&self, number: u32) -> PathBuf {
+        self.path.with_extension(format!("part{number}.parquet"))
+    }
+
+    fn write(&mut self, row: &FingerprintRow) -> Result<(), PlanError> {
+        let mut writer = match self.writer.take() {
+            Some(writer) => writer,
+            None => TableFileWriter::create(&self.part_path(self.number))?,
+        };
+        writer.write(row)?;
+        if self.started.elapsed() < PART_INTERVAL {
+            self.writer = Some(writer);
+            return Ok(());
+        }
+        writer.finish()?;
+        self.number += 1;
+        self.started = Instant::now();
+        Ok(())
+    }
+
+    /// Removes the parts, once there is the whole.
+    fn remove(self) {
+        for number in 0..self.number {
+            // It would be read in vain.
+            _ = std::fs::remove_file(self.part_path(number));
+        }
+    }
+}
+
 /// A row of a file of fingerprints.
 #[derive(Debug, PartialEq, Eq)]
 struct FingerprintRow {
@@ -358,5 +418,28 @@ mod tests {
         ];
         let folder = tempfile::tempdir().unwrap();
         check_round_trip::<FingerprintTable, _>(folder.path(), &row).unwrap();
+    }
+
+    #[test]
+    fn parts_of_a_process_that_was_killed_are_read_and_removed_with_the_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.fingerprints.parquet");
+        let row = |number: u8| FingerprintRow {
+            key: FingerprintKey { id: RecordId([number; 16]), media: 1 },
+            outcome: Ok(RecordFingerprint { text: u64::from(number), visuals: Vec::new() }),
+        };
+        let mut parts = Parts::open(&path, &mut KeptFingerprints::default());
+        for number in 0..3 {
+            parts.started = Instant::now().checked_sub(PART_INTERVAL).unwrap();
+            parts.write(&row(number)).unwrap();
+        }
+        parts.write(&row(3)).unwrap();
+        drop(parts);
+        let mut kept = KeptFingerprints::default();
+        let parts = Parts::open(&path, &mut kept);
+        assert_eq!((parts.number, kept.len()), (3, 3));
+        assert_eq!(kept.get(&row(2).key).map(|fingerprint| fingerprint.text), Some(2));
+        parts.remove();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }
