@@ -56,7 +56,10 @@ impl Calm {
     fn check(&self, out: &Path) {
         assert_eq!(files_of(out), self.files, "{}", out.display());
         let work = out.with_extension("work");
-        let left = files_below(&work).into_iter().chain(files_below(out)).filter(|path| path.ends_with(".tmp"));
+        let left = files_below(&work)
+            .into_iter()
+            .chain(files_below(out))
+            .filter(|path| Path::new(path).extension().is_some_and(|extension| extension == "tmp"));
         assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
     }
 }
@@ -132,7 +135,7 @@ fn a_task_that_is_killed_goes_on_within_its_shard() {
         let started = Instant::now();
         let quarter = plan["tasks"][0]["estimated_bytes"].as_u64().unwrap() / 8;
         while num_bytes(&journal(number)) < quarter {
-            assert!(child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_secs(120));
+            assert!(child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_mins(2));
             std::thread::sleep(Duration::from_millis(2));
         }
         child.kill().unwrap();
@@ -362,7 +365,7 @@ fn a_clock_that_is_set_back_changes_nothing() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
-    let future = std::time::SystemTime::UNIX_EPOCH + Duration::from_secs(4_080_000_000);
+    let future = std::time::SystemTime::UNIX_EPOCH + Duration::from_mins(68_000_000);
     for file in files_below(&out.with_extension("work")) {
         fs::File::options().write(true).open(file).unwrap().set_modified(future).unwrap();
     }

@@ -105,19 +105,23 @@ impl Fingerprints {
             let outcome = kept.map_or_else(|| shown.fingerprint(record), |kept| Ok(Ok(kept)))?;
             Ok((record.row, is_new, FingerprintRow { key: record.key, outcome }))
         };
-        executor.ordered_map(8).run(records, take_or_make, |done: Result<(usize, bool, FingerprintRow), PlanError>| {
-            executor.progress.advance(1, 1);
-            let (row, is_new, fingerprint_row) = done?;
-            writer.write(&fingerprint_row)?;
-            if is_new {
-                parts.write(&fingerprint_row)?;
-            }
-            match fingerprint_row.outcome {
-                Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
-                Err(rejection) => self.damaged.push((row, rejection)),
-            }
-            Ok::<_, PlanError>(())
-        })?;
+        executor.ordered_map(8).run(
+            records,
+            take_or_make,
+            |done: Result<(usize, bool, FingerprintRow), PlanError>| {
+                executor.progress.advance(1, 1);
+                let (row, is_new, fingerprint_row) = done?;
+                writer.write(&fingerprint_row)?;
+                if is_new {
+                    parts.write(&fingerprint_row)?;
+                }
+                match fingerprint_row.outcome {
+                    Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
+                    Err(rejection) => self.damaged.push((row, rejection)),
+                }
+                Ok::<_, PlanError>(())
+            },
+        )?;
         executor.progress.finish(Step::Compare);
         writer.finish()?;
         parts.remove();
