@@ -9,7 +9,7 @@ use manyframe_core::{
 };
 use manyframe_format::{Formatted, ResolvedVisual};
 use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image};
-use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, in_visual};
+use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual};
 
 use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
@@ -37,7 +37,7 @@ pub(crate) fn make(
     let maker = SampleMaker { context, source, planned, journal };
     // A decoder that does not survive hostile bytes costs the record, not the run.
     let attempt = || Attempt::Make(Box::new(planned.clone()));
-    match context.guarded(attempt, || source.media_version(&record), || maker.make(&record)) {
+    match guarded(context, attempt, || source.media_version(&record), || maker.make(&record)) {
         Ok(sample) => Ok(Ok(sample)),
         Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
         Err(storage @ MediaError::Storage { .. }) => Err(EngineError::Plan(PlanError::Storage(storage))),

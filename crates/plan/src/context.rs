@@ -7,7 +7,7 @@ use std::sync::Arc;
 use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, Tokenizer};
-use manyframe_media::{ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, video};
+use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, MixTable, OutputTable, Pipeline, PipelineFile, PortablePaths, SamplingRule,
     SourceTable, annotation_files, media_roots,
@@ -15,7 +15,7 @@ use manyframe_pipeline::{
 use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
 
 use crate::error::PlanError;
-use crate::guard::{Attempt, Guard};
+use crate::guard::Guard;
 use crate::index::media::RecordMedia;
 use crate::media::SourceMedia;
 use crate::reduction::LengthReduction;
@@ -97,33 +97,6 @@ impl Context {
     )]
     pub(crate) fn source(&self, index: SourceIndex) -> &OpenSource {
         &self.sources[index]
-    }
-
-    /// Does work on media that may panic or end the process. `media` is the version of the media, and only asked for if the same
-    /// work was condemned before.
-    ///
-    /// # Errors
-    ///
-    /// Those of the work; a rejection if it panics or was condemned.
-    pub fn guarded<T>(
-        &self,
-        attempt: impl Fn() -> Attempt,
-        media: impl FnOnce() -> u64,
-        work: impl FnOnce() -> Result<T, MediaError>,
-    ) -> Result<T, MediaError> {
-        let key = || {
-            let attempt = attempt();
-            attempt.key(&self.source_name(&attempt))
-        };
-        match self.guard.verdict(key, media) {
-            Some(rejection) => Err(MediaError::Rejected(rejection.clone())),
-            None => self.guard.contain(attempt, work),
-        }
-    }
-
-    /// The name of the source that an attempt is about; empty if it is about none.
-    pub(crate) fn source_name(&self, attempt: &Attempt) -> String {
-        attempt.record().map_or_else(String::new, |(source, _)| self.source(source).table.name.clone())
     }
 
     /// Which frames of videos are shown of a record that is shortened.

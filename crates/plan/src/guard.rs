@@ -12,48 +12,10 @@ use std::sync::Arc;
 
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{FileError, write_json};
-use manyframe_core::{Digest, Origin, RejectCode, Rejection, SourceIndex, contained};
+use manyframe_core::{Digest, RejectCode, Rejection, contained};
 use manyframe_media::MediaError;
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-
-use crate::plan::PlannedSample;
-use crate::reduction::LengthReduction;
-
-/// Work that a process may not survive, described so that another one can try it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Attempt {
-    /// Reads the headers of a record's media.
-    Measure {
-        /// The source of the record.
-        source: SourceIndex,
-        /// Where the record is.
-        origin: Origin,
-    },
-    /// Decodes a record's media, to compare them.
-    Fingerprint {
-        /// The source of the record.
-        source: SourceIndex,
-        /// Where the record is.
-        origin: Origin,
-        /// How it is shortened.
-        reduction: LengthReduction,
-    },
-    /// Decodes a file that no sample may show.
-    Exclude(PathBuf),
-    /// Makes a sample.
-    Make(Box<PlannedSample>),
-}
-
-/// How an attempt ended in a process of its own.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Verdict {
-    /// What was attempted.
-    pub attempt: Attempt,
-    /// Why its record is rejected.
-    pub rejection: Rejection,
-}
 
 /// Guards the work of one process.
 #[derive(Debug, Default)]
@@ -116,41 +78,15 @@ impl Guard {
     /// Does work that may panic or end the process.
     pub(crate) fn contain<T>(
         &self,
-        attempt: impl FnOnce() -> Attempt,
+        describe: impl FnOnce() -> Option<Vec<u8>>,
         work: impl FnOnce() -> Result<T, MediaError>,
     ) -> Result<T, MediaError> {
-        let _entered = self.in_flight.as_ref().and_then(|in_flight| {
-            // What cannot be described cannot be tried again; nothing keeps it from being done.
-            serde_json::to_vec(&attempt()).ok().map(|description| in_flight.enter(&description))
-        });
+        // What cannot be described cannot be tried again; nothing keeps it from being done.
+        let in_flight = self.in_flight.as_ref();
+        let _entered = in_flight.and_then(|in_flight| describe().map(|description| in_flight.enter(&description)));
         contained(work).unwrap_or_else(|panic| {
             Err(MediaError::rejected(RejectCode::MediaCorrupt, format!("a decoder panicked: {panic}")))
         })
-    }
-}
-
-impl Attempt {
-    /// Equal for the same work on the same record or file. `source` is the name of its source.
-    pub(crate) fn key(&self, source: &str) -> Digest {
-        let (step, origin, more) = match self {
-            Self::Measure { origin, .. } => ("measure", Some(origin), String::new()),
-            Self::Fingerprint { origin, reduction, .. } => {
-                ("fingerprint", Some(origin), serde_json::json!(reduction).to_string())
-            }
-            Self::Exclude(path) => ("exclude", None, path.display().to_string()),
-            Self::Make(sample) => ("make", Some(&sample.origin), serde_json::json!(sample.reduction).to_string()),
-        };
-        let origin = serde_json::json!(origin).to_string();
-        Digest::of_fields([step, source, &origin, &more].map(str::as_bytes))
-    }
-
-    /// The source of its record, and where the record is; `None` if it is about a file.
-    pub(crate) fn record(&self) -> Option<(SourceIndex, &Origin)> {
-        match self {
-            Self::Measure { source, origin } | Self::Fingerprint { source, origin, .. } => Some((*source, origin)),
-            Self::Make(sample) => Some((sample.source, &sample.origin)),
-            Self::Exclude(_) => None,
-        }
     }
 }
 

@@ -12,6 +12,8 @@
 //! | `decisions/` | filters, decontamination, duplicates, draw, order, tasks |
 //! | `plan`, `records`, `make` | the plan as plain data, and how it is made and found again |
 //! | `packing` | the forecast of packs |
+//! | `attempt`, `guard`, `retry` | work that a process may not survive: noted, tried again alone, rejected |
+//! | `seal` | notices that a file of a plan was damaged |
 //! | `reuse`, `sample_media` | samples of an earlier build that are reused, and which media they were made of |
 //!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
@@ -60,7 +62,7 @@
 //! # }
 //! ```
 
-mod attempts;
+mod attempt;
 mod context;
 mod decisions;
 mod error;
@@ -73,14 +75,15 @@ mod plan;
 mod records;
 mod reduction;
 mod replay;
+mod retry;
 mod reuse;
 mod sample_media;
 mod seal;
 
-pub use attempts::{repeat, watch};
+pub use attempt::{Attempt, Verdict, guarded};
 pub use context::{Context, OpenSource};
 pub use error::PlanError;
-pub use guard::{Attempt, Verdict, crashes_path};
+pub use guard::crashes_path;
 pub use index::refresh::ChangedMedia;
 pub use index::visuals::in_visual;
 pub use make::{Index, MadePlan, PlanRequest, make, make_index};
@@ -89,5 +92,6 @@ pub use packing::{PackSample, Packing, pack_samples};
 pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, read_task, records_path};
 pub use records::{Decision, PlannedRecord, read_records};
 pub use reduction::{LengthReduction, TurnSplit};
+pub use retry::{repeat, watch};
 pub use reuse::{MadeBecause, MadeSamples, Reuse, ReusedSample, SourceReuse};
 pub use sample_media::{keep_sample_media, remove_other_sample_media};

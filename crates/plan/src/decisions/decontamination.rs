@@ -13,10 +13,10 @@ use manyframe_pipeline::expand_pattern;
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
 
+use crate::attempt::{Attempt, guarded};
 use crate::context::Context;
 use crate::decisions::fingerprints::{Fingerprints, decodes_videos, fingerprint_of_bytes, fingerprints_of_video_bytes};
 use crate::error::PlanError;
-use crate::guard::Attempt;
 use crate::media::SourceMedia;
 
 /// An image that no sample may show, or one of a video that no sample may show.
@@ -115,7 +115,7 @@ fn images_of_file(
         UnwantedFile::File(path) => {
             let attempt = || Attempt::Exclude(path.clone());
             let version = |path| MediaIdentity::of_file(path).map_or(0, |identity| identity.0);
-            let fingerprints = context.guarded(attempt, || version(path), || fingerprints_of_file(context, path));
+            let fingerprints = guarded(context, attempt, || version(path), || fingerprints_of_file(context, path));
             (path.display().to_string(), fingerprints)
         }
         UnwantedFile::Blob(blob) => {

@@ -15,10 +15,10 @@ use manyframe_dataset::{DatasetError, TableFileWriter, read_table_file};
 use manyframe_media::{Check, ImageFingerprint, MediaError, decode_rgb, video};
 use rustc_hash::FxHashMap;
 
+use crate::attempt::{Attempt, guarded};
 use crate::context::{Context, OpenSource};
 use crate::decisions::candidates::{Candidates, FileRows, RecordLocation};
 use crate::error::PlanError;
-use crate::guard::Attempt;
 use crate::index::build::DerivedFile;
 use crate::index::media::{MediaOfEntries, RecordMedia};
 use crate::index::visuals::in_visual;
@@ -202,7 +202,7 @@ pub(crate) fn fingerprint(
     };
     let shown = ShownMedia { context, open, record: &record, reduction };
     let attempt = || Attempt::Fingerprint { source, origin: origin.clone(), reduction: *reduction };
-    match context.guarded(attempt, || open.media_version(&record), || shown.fingerprints()) {
+    match guarded(context, attempt, || open.media_version(&record), || shown.fingerprints()) {
         Ok(visuals) => Ok(Ok(RecordFingerprint { text, visuals })),
         Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
         Err(storage) => Err(PlanError::Storage(storage)),

@@ -4,8 +4,8 @@ use manyframe_core::{Digest, RecordId, RejectedRecord, Rejection, SourceIndex};
 use manyframe_media::MediaError;
 use manyframe_sources::Raw;
 
+use crate::attempt::{Attempt, guarded};
 use crate::context::Context;
-use crate::guard::Attempt;
 use crate::index::media::RecordMedia;
 use crate::index::overlength::ResolvedRecord;
 use crate::index::table::{IndexEntry, MeasuredRecord};
@@ -40,7 +40,7 @@ pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Resu
     let visuals = if record.media.is_empty() {
         measure_visuals()
     } else {
-        context.guarded(attempt, || open.media_version(&record), measure_visuals)
+        guarded(context, attempt, || open.media_version(&record), measure_visuals)
     };
     let outcomes = match visuals {
         Ok(visuals) => ResolvedRecord { context, source, record: &record, visuals }.measure(),

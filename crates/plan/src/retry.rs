@@ -5,11 +5,11 @@ use std::sync::Arc;
 use manyframe_base::in_flight::InFlight;
 use manyframe_media::MediaIdentity;
 
+use crate::attempt::{Attempt, Verdict};
 use crate::context::{Context, work_directory_of};
 use crate::decisions::decontamination::fingerprints_of_file;
 use crate::decisions::fingerprints::fingerprint;
 use crate::error::PlanError;
-use crate::guard::{Attempt, Verdict};
 use crate::index::measure::measure;
 
 /// Has a context note what threads work on, and reject what earlier processes did not survive, also in later builds.
@@ -20,7 +20,7 @@ use crate::index::measure::measure;
 pub fn watch(context: &mut Context, in_flight: Arc<InFlight>, verdicts: &[Verdict]) -> Result<(), PlanError> {
     context.guard.note_work(in_flight);
     for Verdict { attempt, rejection } in verdicts {
-        let key = attempt.key(&context.source_name(attempt));
+        let key = attempt.key(&attempt.source_name(context));
         let media = media_version(context, attempt)?;
         context.guard.condemn(key, media, rejection.clone());
     }
@@ -39,7 +39,7 @@ pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), PlanError> {
     match attempt {
         Attempt::Measure { source, origin } => {
             let raw = context.source(*source).read_at(origin);
-            let raw = raw.map_err(|error| PlanError::Source { source_name: context.source_name(attempt), error })?;
+            let raw = raw.map_err(|error| PlanError::Source { source_name: attempt.source_name(context), error })?;
             measure(context, *source, &raw).map_err(PlanError::Storage)?;
         }
         Attempt::Fingerprint { source, origin, reduction } => {
