@@ -8,6 +8,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("manyframe-structure", 0),
     ("manyframe-base", 0),
     ("manyframe-core", 0),
+    ("manyframe-vision", 0),
     ("manyframe-media", 1),
     ("manyframe-columnar", 1),
     ("manyframe-kernels", 1),

@@ -1,0 +1,45 @@
+//! What the processors of vision-language models make of images and videos: sizes, tiles, grids, frames, tokens and markup.
+//!
+//! ```text
+//! Geometry (a header) ─ Family::processor().plan ─▶ VisualPlan: frames, size, tiles, grid, placeholders and text
+//! ```
+//!
+//! Each family repeats the arithmetic of its processor in Hugging Face `transformers`, to the last bit, and names the files
+//! it follows. A processor that would raise an error is a [`Refusal`].
+//!
+//! **Invariant:** nothing here performs I/O, decodes a pixel, or loads a tokenizer.
+//!
+//! ```
+//! use manyframe_vision::{Family, Geometry, Size};
+//!
+//! let family = Family::named("qwen3-vl").ok_or("no such family")?;
+//! let plans = family.processor().plan(&[Geometry::Image(Size::new(1080, 1920))])?;
+//! assert_eq!(plans[0].layout.size(), Size::new(1088, 1920));
+//! assert_eq!(plans[0].num_tokens(), 2040);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod family;
+mod geometry;
+mod idefics;
+mod llava;
+mod nemotron;
+mod number;
+mod plan;
+mod processor;
+mod qwen;
+mod refusal;
+mod sampling;
+mod tiles;
+
+pub use family::Family;
+pub use geometry::{Clip, Geometry, Size};
+pub use idefics::{Idefics3, SmolVlm};
+pub use llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
+pub use nemotron::{NemotronHOmni, NemotronVideo};
+pub use plan::{Layout, Markup, PatchGrid, VisualPlan};
+pub use processor::VisionProcessor;
+pub use qwen::{ImageResize, Qwen3Video, Qwen3Vl, Qwen25Video, Qwen25Vl, VideoBudget, VideoWrapping};
+pub use refusal::{Refusal, Refused};
+pub use sampling::Frames;
+pub use tiles::{InternVl, NemotronNanoVl};

@@ -1,0 +1,112 @@
+//! What becomes of a medium: frames, size, tiles, grid, and the tokens and text that take its place in the prompt.
+
+use crate::geometry::Size;
+
+/// What a processor makes of one image or video.
+#[derive(Debug, Clone, PartialEq)]
+pub struct VisualPlan {
+    /// The frames of a video that are taken, in their order. One may be taken twice. Empty for an image.
+    pub frames: Vec<u32>,
+    /// How the image, or each frame, is scaled and cut.
+    pub layout: Layout,
+    /// Patches in time, height and width, where the model is told: `image_grid_thw`, `video_grid_thw`.
+    pub grid: Option<PatchGrid>,
+    /// Seconds between two steps of the grid in time, where the model is told: `second_per_grid_ts`.
+    pub seconds_per_step: Option<f64>,
+    /// The token that is repeated: `<|image_pad|>`.
+    pub placeholder: &'static str,
+    /// Text and tokens that take the place of the medium, in order.
+    pub markup: Vec<Markup>,
+}
+
+impl VisualPlan {
+    /// Tokens that are replaced with features of the vision tower. The text around them costs tokens, too, which a tokenizer counts.
+    pub fn num_tokens(&self) -> u64 {
+        let runs = self.markup.iter().map(|part| match part {
+            Markup::Placeholders(count) => u64::from(*count),
+            Markup::Text(_) => 0,
+        });
+        runs.sum()
+    }
+
+    /// The markup as the text that the processor tokenizes, with every placeholder written out.
+    pub fn text(&self) -> String {
+        let mut text = String::new();
+        for part in &self.markup {
+            match part {
+                Markup::Text(part) => text.push_str(part),
+                Markup::Placeholders(count) => text.extend(std::iter::repeat_n(self.placeholder, *count as usize)),
+            }
+        }
+        text
+    }
+}
+
+/// A part of what is written in place of a medium.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Markup {
+    /// Text, which may hold special tokens.
+    Text(String),
+    /// The placeholder, so many times.
+    Placeholders(u32),
+}
+
+impl Markup {
+    pub(crate) fn text(text: impl Into<String>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+/// How an image, or each frame of a video, is scaled and cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// It is stretched to this size.
+    Stretch(Size),
+    /// It is scaled until it covers this size, and its centre is kept.
+    CenterCrop(Size),
+    /// It is padded to a square, and scaled to this size.
+    PadSquare(Size),
+    /// It is brought to the size of the canvas, which is cut into tiles.
+    Tiles {
+        /// The size before it is cut.
+        canvas: Size,
+        /// The size of a tile.
+        tile: Size,
+        /// Whether the whole image is shown beside its tiles, at the size of one.
+        overview: bool,
+    },
+}
+
+impl Layout {
+    /// How many images the vision tower sees of an image, or of each frame.
+    pub fn num_tiles(self) -> u64 {
+        match self {
+            Self::Stretch(_) | Self::CenterCrop(_) | Self::PadSquare(_) => 1,
+            Self::Tiles { canvas, tile, overview } => {
+                let rows = u64::from(canvas.height_px.div_ceil(tile.height_px));
+                let columns = u64::from(canvas.width_px.div_ceil(tile.width_px));
+                rows * columns + u64::from(overview)
+            }
+        }
+    }
+
+    /// The size to which it is brought before it is cut.
+    pub fn size(self) -> Size {
+        match self {
+            Self::Stretch(size) | Self::CenterCrop(size) | Self::PadSquare(size) | Self::Tiles { canvas: size, .. } => {
+                size
+            }
+        }
+    }
+}
+
+/// Patches of a visual.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PatchGrid {
+    /// Steps in time: 1 for an image.
+    pub t: u32,
+    /// Rows.
+    pub h: u32,
+    /// Columns.
+    pub w: u32,
+}

@@ -1,0 +1,490 @@
+//! Qwen2.5-VL (and Qwen2-VL), Qwen3-VL and Qwen3.5: images and frames at their own size, in patches.
+//!
+//! Both sides are rounded to multiples of a factor (patch × 2), then scaled until the area is within limits. A video's
+//! area is limited by one of three laws ([`VideoBudget`]), which users meet as three different token counts.
+//!
+//! Sources, in `transformers` 5.23: `models/qwen2_vl/image_processing_qwen2_vl.py`, `models/qwen2_vl/video_processing_qwen2_vl.py`,
+//! `models/qwen3_vl/video_processing_qwen3_vl.py`, `models/qwen3_vl/processing_qwen3_vl.py`; and `qwen_vl_utils/vision_process.py` 0.0.14.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::geometry::{Clip, Geometry, Size};
+use crate::number::round;
+use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
+use crate::processor::{VisionProcessor, plan_each};
+use crate::refusal::{Refusal, Refused};
+use crate::sampling::{self, FrameLimits, Frames};
+
+const START: &str = "<|vision_start|>";
+const END: &str = "<|vision_end|>";
+const IMAGE: &str = "<|image_pad|>";
+const VIDEO: &str = "<|video_pad|>";
+
+/// Patches that become one token, on a side.
+const MERGE: u32 = 2;
+/// Frames that become one step of the grid.
+const FRAMES_PER_STEP: u32 = 2;
+/// The most that one side may be longer than the other.
+const MAX_RATIO: f64 = 200.0;
+
+/// How the area of a video's frames is limited.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VideoBudget {
+    /// `transformers` with `cap_pixels_per_frame=False`. Qwen2.5-VL limits each frame; Qwen3-VL limits the sum over all frames.
+    #[default]
+    Uncapped,
+    /// `transformers` with `cap_pixels_per_frame=True`: each frame also has its share of `max_video_tokens` (Qwen2.5-VL), or
+    /// at most `max_video_tokens` (Qwen3-VL).
+    Capped,
+    /// `qwen-vl-utils`: each frame has at most 768 tokens and its share of 128,000 tokens × 0.9.
+    QwenVlUtils,
+}
+
+/// Who resizes images.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ImageResize {
+    /// The processor of `transformers`.
+    #[default]
+    Transformers,
+    /// `qwen_vl_utils.fetch_image`, which differs for strips.
+    QwenVlUtils,
+}
+
+/// Which release of `transformers` renders a Qwen3-VL video.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum VideoWrapping {
+    /// From `transformers` 5.10: another pair of vision tokens around all steps.
+    #[default]
+    Outer,
+    /// Until `transformers` 5.9, and in LLaMA-Factory and ms-swift: a pair of vision tokens for each step, and none around them.
+    None,
+}
+
+/// Qwen2.5-VL and Qwen2-VL: patches of 14 px, two by two in one token.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Qwen25Vl {
+    /// The smallest area of an image. Default: 3,136, which is 4 tokens.
+    pub min_pixels: u64,
+    /// The largest area of an image. Default: 12,845,056, which is 16,384 tokens.
+    pub max_pixels: u64,
+    /// Who resizes images. Default: `transformers`.
+    pub resize: ImageResize,
+    /// How videos are read.
+    pub video: Qwen25Video,
+}
+
+/// How Qwen2.5-VL reads videos.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Qwen25Video {
+    /// Which frames are taken. Default: 2 per second.
+    pub frames: Frames,
+    /// The fewest frames, where they are taken by rate. Default: 4.
+    pub min_frames: u32,
+    /// The most frames, where they are taken by rate. Default: 768.
+    pub max_frames: u32,
+    /// The smallest area of a frame. Default: 100,352, which is 128 tokens.
+    pub min_pixels: u64,
+    /// The largest area of a frame. Default: 602,112, which is 768 tokens.
+    pub max_pixels: u64,
+    /// How the area of all frames is limited. Default: `uncapped`.
+    pub budget: VideoBudget,
+    /// Tokens that a video may take, if `budget = "capped"`. Default: 128,000.
+    pub max_video_tokens: u64,
+    /// The area that all frames share, if `budget = "qwen-vl-utils"`. Default: that of 115,200 tokens.
+    pub total_pixels: Option<u64>,
+}
+
+/// Qwen3-VL and Qwen3.5: patches of 16 px, two by two in one token; every two frames have a timestamp.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Qwen3Vl {
+    /// The smallest area of an image. Default: 65,536, which is 64 tokens.
+    pub min_pixels: u64,
+    /// The largest area of an image. Default: 16,777,216, which is 16,384 tokens.
+    pub max_pixels: u64,
+    /// Who resizes images. Default: `transformers`.
+    pub resize: ImageResize,
+    /// How videos are read.
+    pub video: Qwen3Video,
+}
+
+/// How Qwen3-VL reads videos.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Qwen3Video {
+    /// Which frames are taken. Default: 2 per second.
+    pub frames: Frames,
+    /// The fewest frames, where they are taken by rate. Default: 4.
+    pub min_frames: u32,
+    /// The most frames, where they are taken by rate. Default: 768.
+    pub max_frames: u32,
+    /// The smallest area of all frames together; with `budget = "qwen-vl-utils"`, of each. Default: 4,096; then 131,072,
+    /// which is 128 tokens.
+    pub min_pixels: Option<u64>,
+    /// The largest area of all frames together; with `budget = "qwen-vl-utils"`, of each. Default: 25,165,824.
+    pub max_pixels: Option<u64>,
+    /// How the area of each frame is limited. Default: `uncapped`.
+    pub budget: VideoBudget,
+    /// Tokens that a frame may take, if `budget = "capped"`. Default: 768.
+    pub max_video_tokens: u64,
+    /// The area that all frames share, if `budget = "qwen-vl-utils"`. Default: that of 115,200 tokens.
+    pub total_pixels: Option<u64>,
+    /// What is written around all steps of a video. Default: `outer`, as the newest `transformers` does.
+    pub wrapping: VideoWrapping,
+}
+
+impl Default for Qwen25Vl {
+    fn default() -> Self {
+        Self { min_pixels: 3136, max_pixels: 12_845_056, resize: ImageResize::default(), video: Qwen25Video::default() }
+    }
+}
+
+impl Default for Qwen25Video {
+    fn default() -> Self {
+        Self {
+            frames: Frames::Fps(2.0),
+            min_frames: 4,
+            max_frames: 768,
+            min_pixels: 128 * 28 * 28,
+            max_pixels: 768 * 28 * 28,
+            budget: VideoBudget::default(),
+            max_video_tokens: 128_000,
+            total_pixels: None,
+        }
+    }
+}
+
+impl Default for Qwen3Vl {
+    fn default() -> Self {
+        Self {
+            min_pixels: 65_536,
+            max_pixels: 16_777_216,
+            resize: ImageResize::default(),
+            video: Qwen3Video::default(),
+        }
+    }
+}
+
+impl Default for Qwen3Video {
+    fn default() -> Self {
+        Self {
+            frames: Frames::Fps(2.0),
+            min_frames: 4,
+            max_frames: 768,
+            min_pixels: None,
+            max_pixels: None,
+            budget: VideoBudget::default(),
+            max_video_tokens: 768,
+            total_pixels: None,
+            wrapping: VideoWrapping::default(),
+        }
+    }
+}
+
+impl VisionProcessor for Qwen25Vl {
+    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+        const PATCH: Patch = Patch { side_px: 14 };
+        plan_each(media, |medium| match medium {
+            Geometry::Image(size) => {
+                PATCH.plan_image(size, Area { min: self.min_pixels, max: self.max_pixels }, self.resize)
+            }
+            Geometry::Video(clip) => self.video.plan(PATCH, clip),
+        })
+    }
+}
+
+impl VisionProcessor for Qwen3Vl {
+    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+        const PATCH: Patch = Patch { side_px: 16 };
+        plan_each(media, |medium| match medium {
+            Geometry::Image(size) => {
+                PATCH.plan_image(size, Area { min: self.min_pixels, max: self.max_pixels }, self.resize)
+            }
+            Geometry::Video(clip) => self.video.plan(PATCH, clip),
+        })
+    }
+}
+
+impl Qwen25Video {
+    fn plan(&self, patch: Patch, clip: Clip) -> Result<VisualPlan, Refusal> {
+        let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
+        let frames = match self.budget {
+            VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits)?,
+            VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen2(clip, self.frames, limits, FRAMES_PER_STEP)?,
+        };
+        let num_frames = frames.len() as u64;
+        let factor = u64::from(patch.factor());
+        let area = Area { min: self.min_pixels, max: self.max_pixels };
+        let resized = match self.budget {
+            VideoBudget::Uncapped => patch.smart_resize(clip.size, area)?,
+            VideoBudget::Capped => {
+                let tokens_px = (self.max_video_tokens * factor * factor) as f64 * 0.9;
+                let share = tokens_px as u64 * u64::from(FRAMES_PER_STEP) / num_frames;
+                patch.smart_resize(clip.size, Area { max: area.max.min(share).max(area.floor()), ..area })?
+            }
+            VideoBudget::QwenVlUtils => {
+                patch.qwen_vl_utils_frame(clip.size, Shared { area, total: self.total_pixels, num_frames })?
+            }
+        };
+        let grid = patch.grid(resized, frames.len());
+        // The rate of the frames that are taken, as `transformers` computes it.
+        let rate = num_frames as f64 / f64::from(clip.num_frames) * clip.rate;
+        Ok(VisualPlan {
+            layout: Layout::Stretch(resized),
+            grid: Some(grid),
+            seconds_per_step: Some(f64::from(FRAMES_PER_STEP) / rate),
+            placeholder: VIDEO,
+            markup: vec![
+                Markup::text(START),
+                Markup::Placeholders(grid.t.saturating_mul(patch.tokens_per_step(grid))),
+                Markup::text(END),
+            ],
+            frames,
+        })
+    }
+}
+
+impl Qwen3Video {
+    fn plan(&self, patch: Patch, clip: Clip) -> Result<VisualPlan, Refusal> {
+        let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
+        let frames = match self.budget {
+            VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits)?,
+            VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen3(clip, self.frames, limits),
+        };
+        let num_frames = frames.len() as u64;
+        let factor = u64::from(patch.factor());
+        let min_pixels = match self.budget {
+            VideoBudget::Uncapped | VideoBudget::Capped => 4096,
+            VideoBudget::QwenVlUtils => 128 * factor * factor,
+        };
+        let area = Area { min: self.min_pixels.unwrap_or(min_pixels), max: self.max_pixels.unwrap_or(25_165_824) };
+        let resized = match self.budget {
+            VideoBudget::Uncapped => patch.smart_resize_clip(clip.size, area, frames.len())?,
+            VideoBudget::Capped => {
+                let per_frame = (self.max_video_tokens * factor * factor).min(area.max / num_frames.max(1));
+                let max = per_frame.max(area.floor()) * num_frames;
+                patch.smart_resize_clip(clip.size, Area { max, ..area }, frames.len())?
+            }
+            VideoBudget::QwenVlUtils => {
+                patch.qwen_vl_utils_frame(clip.size, Shared { area, total: self.total_pixels, num_frames })?
+            }
+        };
+        let grid = patch.grid(resized, frames.len());
+        Ok(VisualPlan {
+            layout: Layout::Stretch(resized),
+            grid: Some(grid),
+            seconds_per_step: None,
+            placeholder: VIDEO,
+            markup: self.markup(patch.tokens_per_step(grid), &frames, clip.rate),
+            frames,
+        })
+    }
+
+    /// A timestamp, which is the mean of the times of two frames, and the tokens of these two.
+    fn markup(&self, tokens_per_step: u32, frames: &[u32], rate: f64) -> Vec<Markup> {
+        let time_s = |frame: &u32| f64::from(*frame) / rate;
+        let steps = frames.chunks(FRAMES_PER_STEP as usize).flat_map(|step| {
+            let first = step.first().map_or(0.0, time_s);
+            let last = step.last().map_or(0.0, time_s);
+            let mean = f64::midpoint(first, last);
+            [
+                Markup::text(format!("<{mean:.1} seconds>{START}")),
+                Markup::Placeholders(tokens_per_step),
+                Markup::text(END),
+            ]
+        });
+        match self.wrapping {
+            VideoWrapping::None => steps.collect(),
+            VideoWrapping::Outer => [Markup::text(START)].into_iter().chain(steps).chain([Markup::text(END)]).collect(),
+        }
+    }
+}
+
+/// Limits of an area, in pixels.
+#[derive(Debug, Clone, Copy)]
+struct Area {
+    min: u64,
+    max: u64,
+}
+
+impl Area {
+    /// What a share of the budget never falls below.
+    fn floor(self) -> u64 {
+        (self.min as f64 * 1.05) as u64
+    }
+}
+
+/// The patches of a model.
+#[derive(Debug, Clone, Copy)]
+struct Patch {
+    side_px: u32,
+}
+
+impl Patch {
+    /// Sides are multiples of it.
+    const fn factor(self) -> u32 {
+        self.side_px * MERGE
+    }
+
+    fn plan_image(self, size: Size, area: Area, resize: ImageResize) -> Result<VisualPlan, Refusal> {
+        let resized = match resize {
+            ImageResize::Transformers => self.smart_resize(size, area)?,
+            ImageResize::QwenVlUtils => self.qwen_vl_utils_resize(size, area.min as f64, area.max as f64)?,
+        };
+        let grid = self.grid(resized, 1);
+        Ok(VisualPlan {
+            frames: Vec::new(),
+            layout: Layout::Stretch(resized),
+            grid: Some(grid),
+            seconds_per_step: None,
+            placeholder: IMAGE,
+            markup: vec![Markup::text(START), Markup::Placeholders(self.tokens_per_step(grid)), Markup::text(END)],
+        })
+    }
+
+    fn grid(self, resized: Size, num_frames: usize) -> PatchGrid {
+        PatchGrid {
+            t: (num_frames as u32).div_ceil(FRAMES_PER_STEP),
+            h: resized.height_px / self.side_px,
+            w: resized.width_px / self.side_px,
+        }
+    }
+
+    #[expect(clippy::unused_self, reason = "reads as a part of the arithmetic of patches")]
+    fn tokens_per_step(self, grid: PatchGrid) -> u32 {
+        grid.h.saturating_mul(grid.w) / (MERGE * MERGE)
+    }
+
+    /// `smart_resize` of an image or a single frame.
+    fn smart_resize(self, size: Size, area: Area) -> Result<Size, Refusal> {
+        ensure_not_too_narrow(size)?;
+        let multiples = Multiples { factor: f64::from(self.factor()) };
+        let rounded = (multiples.nearest(size.height()), multiples.nearest(size.width()));
+        Ok(multiples
+            .within(size, Extent { rounded: rounded.0 * rounded.1, exact: size.pixels() }, area)
+            .unwrap_or_else(|| pixels(rounded)))
+    }
+
+    /// `smart_resize` of Qwen3-VL, which limits all frames together. A frame smaller than the factor is enlarged before.
+    fn smart_resize_clip(self, size: Size, area: Area, num_frames: usize) -> Result<Size, Refusal> {
+        let num_frames = num_frames as u32;
+        if num_frames < FRAMES_PER_STEP {
+            return Err(Refusal::NoFrame { num_frames });
+        }
+        let multiples = Multiples { factor: f64::from(self.factor()) };
+        let mut size = size;
+        if size.height_px < self.factor() || size.width_px < self.factor() {
+            let scale = (multiples.factor / size.height()).max(multiples.factor / size.width());
+            size = pixels((size.height() * scale, size.width() * scale));
+        }
+        ensure_not_too_narrow(size)?;
+        let rounded = (multiples.nearest(size.height()), multiples.nearest(size.width()));
+        let even_frames = round(f64::from(num_frames) / f64::from(FRAMES_PER_STEP)) * f64::from(FRAMES_PER_STEP);
+        // The comparison takes an even number of frames, and the scale the true one.
+        let extent =
+            Extent { rounded: even_frames * rounded.0 * rounded.1, exact: f64::from(num_frames) * size.pixels() };
+        Ok(multiples.within(size, extent, area).unwrap_or_else(|| pixels(rounded)))
+    }
+
+    /// `qwen_vl_utils.vision_process.smart_resize` with the budget of `fetch_video`.
+    fn qwen_vl_utils_frame(self, size: Size, Shared { area, total, num_frames }: Shared) -> Result<Size, Refusal> {
+        const TOKENS_PER_FRAME: f64 = 768.0;
+        const TOKENS: f64 = 128_000.0;
+        let token_px = f64::from(self.factor()) * f64::from(self.factor());
+        let total = total.map_or(TOKENS * token_px * 0.9, |total| total as f64);
+        let share = total / num_frames as f64 * f64::from(FRAMES_PER_STEP);
+        let budget = (TOKENS_PER_FRAME * token_px).min(share).max(area.floor() as f64);
+        self.qwen_vl_utils_resize(size, area.min as f64, budget.min(area.max as f64))
+    }
+
+    /// Unlike `transformers`, it keeps at least one factor when it rounds, and may lose a side when it shrinks.
+    fn qwen_vl_utils_resize(self, size: Size, min: f64, max: f64) -> Result<Size, Refusal> {
+        ensure_not_too_narrow(size)?;
+        let multiples = Multiples { factor: f64::from(self.factor()) };
+        let side = |side: f64| multiples.nearest(side).max(multiples.factor);
+        let (height, width) = (side(size.height()), side(size.width()));
+        if height * width > max {
+            let scale = (size.pixels() / max).sqrt();
+            let shrunk = pixels((multiples.below(size.height() / scale), multiples.below(size.width() / scale)));
+            if shrunk.num_pixels() == 0 {
+                return Err(Refusal::VanishingSide {
+                    size,
+                    max_tokens: (max / (multiples.factor * multiples.factor)) as u64,
+                });
+            }
+            return Ok(shrunk);
+        }
+        if height * width < min {
+            let scale = (min / size.pixels()).sqrt();
+            return Ok(pixels((multiples.above(size.height() * scale), multiples.above(size.width() * scale))));
+        }
+        Ok(pixels((height, width)))
+    }
+}
+
+/// An area that frames share.
+struct Shared {
+    /// The limits of each.
+    area: Area,
+    /// The area of all.
+    total: Option<u64>,
+    num_frames: u64,
+}
+
+/// What is compared with the limits, and what the scale is computed from.
+struct Extent {
+    rounded: f64,
+    exact: f64,
+}
+
+/// Multiples of the factor.
+#[derive(Clone, Copy)]
+struct Multiples {
+    factor: f64,
+}
+
+impl Multiples {
+    fn nearest(self, side: f64) -> f64 {
+        round(side / self.factor) * self.factor
+    }
+
+    fn below(self, side: f64) -> f64 {
+        (side / self.factor).floor() * self.factor
+    }
+
+    fn above(self, side: f64) -> f64 {
+        (side / self.factor).ceil() * self.factor
+    }
+
+    /// The size that is within the limits, unless the rounded one is.
+    fn within(self, size: Size, extent: Extent, area: Area) -> Option<Size> {
+        if extent.rounded > area.max as f64 {
+            let scale = (extent.exact / area.max as f64).sqrt();
+            let side = |side: f64| self.below(side / scale).max(self.factor);
+            return Some(pixels((side(size.height()), side(size.width()))));
+        }
+        if extent.rounded < area.min as f64 {
+            let scale = (area.min as f64 / extent.exact).sqrt();
+            return Some(pixels((self.above(size.height() * scale), self.above(size.width() * scale))));
+        }
+        None
+    }
+}
+
+fn pixels((height, width): (f64, f64)) -> Size {
+    Size::new(height as u32, width as u32)
+}
+
+fn ensure_not_too_narrow(size: Size) -> Result<(), Refusal> {
+    let ratio = size.height().max(size.width()) / size.height().min(size.width());
+    if ratio > MAX_RATIO {
+        return Err(Refusal::TooNarrow { size, ratio });
+    }
+    Ok(())
+}

@@ -1,0 +1,71 @@
+//! Why a processor takes no image or video of some size or length.
+
+use crate::geometry::Size;
+
+/// The reason why a processor raises an error instead of returning tokens.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// Nothing to show.
+    #[error("{size} pixels: there is nothing to see")]
+    Empty {
+        /// The size of the medium.
+        size: Size,
+    },
+    /// A strip.
+    #[error("{size} pixels: one side is {ratio:.1} times the other, where the processor allows 200")]
+    TooNarrow {
+        /// The size of the medium.
+        size: Size,
+        /// The longer side, divided by the shorter one.
+        ratio: f64,
+    },
+    /// It shrinks to nothing.
+    #[error("{size} pixels: a side shrinks to nothing within {max_tokens} tokens")]
+    VanishingSide {
+        /// The size of the medium.
+        size: Size,
+        /// The most tokens it may take.
+        max_tokens: u64,
+    },
+    /// The video is shorter than what is asked for.
+    #[error("{wanted} frames are wanted of a video that has {num_frames}")]
+    TooFewFrames {
+        /// Frames that the settings ask for.
+        wanted: u32,
+        /// Frames of the video.
+        num_frames: u32,
+    },
+    /// The settings take no frame of it.
+    #[error("a video of {num_frames} frames is too short: no frame is taken")]
+    NoFrame {
+        /// Frames of the video.
+        num_frames: u32,
+    },
+    /// Rounding asks for a frame beyond the end, with which the processor of `transformers` crashes.
+    #[error("taking {wanted} of {num_frames} frames, the processor asks for frame {num_frames}, which does not exist")]
+    FrameBeyondEnd {
+        /// Frames that the settings ask for.
+        wanted: u32,
+        /// Frames of the video.
+        num_frames: u32,
+    },
+    /// The model shows no videos.
+    #[error("the model takes no videos")]
+    Video,
+    /// No rate, so times are unknown.
+    #[error("a rate of {rate} frames per second: times are unknown")]
+    NoRate {
+        /// As the container states it.
+        rate: f64,
+    },
+}
+
+/// A medium that a processor refuses.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[error("medium {medium_index}: {reason}")]
+pub struct Refused {
+    /// Its position among the media of the sample.
+    pub medium_index: usize,
+    /// Why.
+    pub reason: Refusal,
+}
