@@ -12,6 +12,7 @@ mod dirt;
 mod documents;
 mod duplicates;
 mod export;
+mod families;
 mod freshness;
 mod layering;
 mod mixing;

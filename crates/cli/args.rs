@@ -8,6 +8,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
 use manyframe_pipeline::{Override, SequenceParallel};
 use manyframe_validate::Preset;
+use manyframe_vision::Family;
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -63,6 +64,8 @@ pub(crate) enum Command {
     Verify(VerifyArguments),
     /// Run a hybrid Mamba-Transformer model over samples: token counts, losses, and whether answers depend on the images.
     Validate(ValidateArguments),
+    /// Show what a model's processor makes of images and videos: size, grid, tokens and text. Reads headers only.
+    Tokens(TokensArguments),
     /// Create models to validate with.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -305,6 +308,32 @@ pub(crate) struct ValidateArguments {
 fn device_parser() -> impl TypedValueParser<Value = DeviceChoice> {
     let values = DeviceChoice::ALL.map(|choice| PossibleValue::new(choice.as_str()).help(choice.description()));
     PossibleValuesParser::new(values).try_map(|name| name.parse())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct TokensArguments {
+    /// Images and videos; or sizes such as 1920x1080 for an image, and 1280x720x300 for a video of 300 frames, which has 24
+    /// frames per second unless they follow: 1280x720x300@29.97.
+    #[arg(required = true, value_name = "MEDIUM")]
+    pub(crate) media: Vec<String>,
+    /// The family of the model.
+    #[arg(long, value_name = "NAME", value_parser = family_parser())]
+    pub(crate) family: Family,
+    /// Change a setting of the family, by its dotted path: max_pixels=1310720, video.frames={num_frames=32},
+    /// video.budget=capped. Default: that of the published checkpoint. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+    /// Take the media as those of one sample; some families show an image in another way where there are several.
+    #[arg(long)]
+    pub(crate) together: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn family_parser() -> impl TypedValueParser<Value = Family> {
+    let values = Family::NAMES.iter().map(|(name, description)| PossibleValue::new(name).help(description.trim()));
+    PossibleValuesParser::new(values).try_map(|name| Family::named(&name).ok_or("no such family"))
 }
 
 #[derive(Debug, Subcommand)]

@@ -9,6 +9,7 @@ mod pack;
 mod plan;
 mod stages;
 mod task;
+mod tokens;
 mod validate;
 mod verify;
 mod why;
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global),
         Command::Validate(validate) => validate::run(validate, global),
+        Command::Tokens(tokens) => tokens::run(tokens),
         Command::Model(model) => model::run(model),
         Command::Pack(pack) => pack::run(pack),
         Command::Export(export) => export::run(export, global),

@@ -366,9 +366,9 @@ impl Patch {
         ensure_not_too_narrow(size)?;
         let multiples = Multiples { factor: f64::from(self.factor()) };
         let rounded = (multiples.nearest(size.height()), multiples.nearest(size.width()));
-        Ok(multiples
-            .within(size, Extent { rounded: rounded.0 * rounded.1, exact: size.pixels() }, area)
-            .unwrap_or_else(|| pixels(rounded)))
+        let extent = Extent { rounded: rounded.0 * rounded.1, exact: size.pixels() };
+        let resized = multiples.within(size, extent, area).unwrap_or_else(|| pixels(rounded));
+        self.visible(size, resized, area.max)
     }
 
     /// `smart_resize` of Qwen3-VL, which limits all frames together. A frame smaller than the factor is enlarged before.
@@ -389,7 +389,17 @@ impl Patch {
         // The comparison takes an even number of frames, and the scale the true one.
         let extent =
             Extent { rounded: even_frames * rounded.0 * rounded.1, exact: f64::from(num_frames) * size.pixels() };
-        Ok(multiples.within(size, extent, area).unwrap_or_else(|| pixels(rounded)))
+        let resized = multiples.within(size, extent, area).unwrap_or_else(|| pixels(rounded));
+        self.visible(size, resized, area.max)
+    }
+
+    /// The resized medium, if something is left of it.
+    fn visible(self, size: Size, resized: Size, max_pixels: u64) -> Result<Size, Refusal> {
+        if resized.num_pixels() == 0 {
+            let factor = u64::from(self.factor());
+            return Err(Refusal::VanishingSide { size, max_tokens: max_pixels / (factor * factor) });
+        }
+        Ok(resized)
     }
 
     /// `qwen_vl_utils.vision_process.smart_resize` with the budget of `fetch_video`.
@@ -407,18 +417,12 @@ impl Patch {
     fn qwen_vl_utils_resize(self, size: Size, min: f64, max: f64) -> Result<Size, Refusal> {
         ensure_not_too_narrow(size)?;
         let multiples = Multiples { factor: f64::from(self.factor()) };
-        let side = |side: f64| multiples.nearest(side).max(multiples.factor);
-        let (height, width) = (side(size.height()), side(size.width()));
+        let nearest = |side: f64| multiples.nearest(side).max(multiples.factor);
+        let (height, width) = (nearest(size.height()), nearest(size.width()));
         if height * width > max {
             let scale = (size.pixels() / max).sqrt();
             let shrunk = pixels((multiples.below(size.height() / scale), multiples.below(size.width() / scale)));
-            if shrunk.num_pixels() == 0 {
-                return Err(Refusal::VanishingSide {
-                    size,
-                    max_tokens: (max / (multiples.factor * multiples.factor)) as u64,
-                });
-            }
-            return Ok(shrunk);
+            return self.visible(size, shrunk, max as u64);
         }
         if height * width < min {
             let scale = (min / size.pixels()).sqrt();
@@ -438,6 +442,7 @@ struct Shared {
 }
 
 /// What is compared with the limits, and what the scale is computed from.
+#[derive(Clone, Copy)]
 struct Extent {
     rounded: f64,
     exact: f64,
@@ -466,8 +471,8 @@ impl Multiples {
     fn within(self, size: Size, extent: Extent, area: Area) -> Option<Size> {
         if extent.rounded > area.max as f64 {
             let scale = (extent.exact / area.max as f64).sqrt();
-            let side = |side: f64| self.below(side / scale).max(self.factor);
-            return Some(pixels((side(size.height()), side(size.width()))));
+            let shrunk = |side: f64| self.below(side / scale).max(self.factor);
+            return Some(pixels((shrunk(size.height()), shrunk(size.width()))));
         }
         if extent.rounded < area.min as f64 {
             let scale = (area.min as f64 / extent.exact).sqrt();

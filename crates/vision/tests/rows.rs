@@ -2,6 +2,13 @@
 //!
 //! The rows are in `shared/parity/vision`, which is not part of the project; `MANYFRAME_SHARED` names another place.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking, and says what it skips"
+)]
+
 use std::collections::BTreeMap;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
@@ -51,7 +58,8 @@ fn nonzero(number: u64) -> NonZeroU16 {
 }
 
 fn sha256(text: &str) -> String {
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    let digits = Sha256::digest(text).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    digits.filter_map(|digit| char::from_digit(digit.into(), 16)).collect()
 }
 
 fn size(row: &Value) -> Size {
@@ -73,14 +81,11 @@ fn family(config: &Value, call: &Value) -> Family {
         (Value::Bool(false), _, _) => Frames::All,
         (_, Some(fps), None) => Frames::Fps(fps),
         (_, None, Some(num_frames)) => Frames::NumFrames(nonzero(num_frames)),
-        (Value::Bool(true), None, None) if config["family"] != "qwen3_vl" => Frames::All,
-        (Value::Null, None, None) if config["family"] != "qwen3_vl" => Frames::All,
+        (_, None, None) if config["family"] != "qwen3_vl" => Frames::All,
         _ => Frames::Fps(2.0),
     };
-    let budget = match init["cap_pixels_per_frame"] == true {
-        true => VideoBudget::Capped,
-        false => VideoBudget::Uncapped,
-    };
+    let is_capped = init["cap_pixels_per_frame"] == true;
+    let budget = if is_capped { VideoBudget::Capped } else { VideoBudget::Uncapped };
     let canvases_px = || {
         let pairs = init["image_grid_pinpoints"].as_array()?.iter();
         Some(pairs.map(|pair| (nonzero(pair[0].as_u64().unwrap()), nonzero(pair[1].as_u64().unwrap()))).collect())
@@ -208,8 +213,8 @@ fn assert_row(row: &Value, planned: Result<VisualPlan, Refused>, config: &Value)
     let described = described(&plan, config);
     for (key, expected) in row.as_object().unwrap() {
         match key.as_str() {
-            "config" | "h" | "w" | "frames" | "fps" | "call" | "kind" | "patch" | "options" | "hf" | "same" => {}
-            "min_pixels" | "max_pixels" => {}
+            "config" | "h" | "w" | "frames" | "fps" | "call" | "kind" | "patch" | "options" | "hf" | "same"
+            | "min_pixels" | "max_pixels" => {}
             "indices" => assert_frames(&plan.frames, row),
             "text" => assert_text(&plan.text(), row),
             "second_per_grid_ts" => {
@@ -320,26 +325,16 @@ fn videos_are_those_of_qwen_vl_utils() {
         let (min_pixels, max_pixels) = (options["min_pixels"].as_u64(), options["max_pixels"].as_u64());
         let total_pixels = options["total_pixels"].as_u64();
         let budget = VideoBudget::QwenVlUtils;
-        let family = match number(row, "patch") {
-            14 => {
-                let video = Qwen25Video { frames, max_frames, budget, total_pixels, ..Qwen25Video::default() };
-                let min_pixels = min_pixels.unwrap_or(video.min_pixels);
-                let max_pixels = max_pixels.unwrap_or(video.max_pixels);
-                let video = Qwen25Video { min_pixels, max_pixels, ..video };
-                Family::Qwen25Vl(Qwen25Vl { video, ..Qwen25Vl::default() })
-            }
-            _ => {
-                let video = Qwen3Video {
-                    frames,
-                    max_frames,
-                    budget,
-                    total_pixels,
-                    min_pixels,
-                    max_pixels,
-                    ..Qwen3Video::default()
-                };
-                Family::Qwen3Vl(Qwen3Vl { video, ..Qwen3Vl::default() })
-            }
+        let family = if number(row, "patch") == 14 {
+            let video = Qwen25Video { frames, max_frames, budget, total_pixels, ..Qwen25Video::default() };
+            let min_pixels = min_pixels.unwrap_or(video.min_pixels);
+            let max_pixels = max_pixels.unwrap_or(video.max_pixels);
+            let video = Qwen25Video { min_pixels, max_pixels, ..video };
+            Family::Qwen25Vl(Qwen25Vl { video, ..Qwen25Vl::default() })
+        } else {
+            let limits = Qwen3Video { min_pixels, max_pixels, ..Qwen3Video::default() };
+            let video = Qwen3Video { frames, max_frames, budget, total_pixels, ..limits };
+            Family::Qwen3Vl(Qwen3Vl { video, ..Qwen3Vl::default() })
         };
         let mut row = row.clone();
         let sample_fps = row.as_object_mut().unwrap().remove("sample_fps");

@@ -1,0 +1,218 @@
+//! `manyframe tokens`: what a model's processor makes of images and videos.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, video};
+use manyframe_pipeline::Override;
+use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, Size, VisualPlan};
+use serde_json::{Value, json};
+
+use crate::args::TokensArguments;
+use crate::exit::UsageError;
+use crate::output;
+use crate::table::{Table, count};
+
+/// Frames per second of a size that states none.
+const UNSTATED_RATE: f64 = 24.0;
+/// Characters of a medium's text in the table.
+const MAX_TEXT_CHARS: usize = 72;
+
+pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
+    let family = with_settings(&arguments.family, &arguments.set)?;
+    let geometries = arguments.media.iter().map(|medium| geometry(medium)).collect::<Result<Vec<_>>>()?;
+    let lines = lines(&family, &geometries, arguments);
+    let text = if arguments.json { render_json(&family, &lines)? } else { render(&lines) };
+    output::print(&text)?;
+    let is_refused = lines.iter().any(|line| line.planned.is_err());
+    Ok(if is_refused { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+}
+
+/// A medium and what becomes of it.
+struct Line<'a> {
+    name: &'a str,
+    geometry: Geometry,
+    planned: Result<VisualPlan, String>,
+}
+
+fn lines<'a>(family: &Family, geometries: &[Geometry], arguments: &'a TokensArguments) -> Vec<Line<'a>> {
+    let processor = family.processor();
+    let planned: Vec<Result<VisualPlan, String>> = if arguments.together {
+        match processor.plan(geometries) {
+            Ok(plans) => plans.into_iter().map(Ok).collect(),
+            Err(refused) => {
+                let refused = |index| match index == refused.medium_index {
+                    true => Err(refused.reason.to_string()),
+                    false => Err("another medium of the sample is refused".to_owned()),
+                };
+                (0..geometries.len()).map(refused).collect()
+            }
+        }
+    } else {
+        let alone = |geometry: &Geometry| match processor.plan(std::slice::from_ref(geometry)) {
+            Ok(plans) => plans.into_iter().next().ok_or_else(|| "no plan".to_owned()),
+            Err(refused) => Err(refused.reason.to_string()),
+        };
+        geometries.iter().map(alone).collect()
+    };
+    let named = arguments.media.iter().zip(geometries).zip(planned);
+    named.map(|((name, &geometry), planned)| Line { name, geometry, planned }).collect()
+}
+
+/// The family with the settings of the command line.
+fn with_settings(family: &Family, settings: &[Override]) -> Result<Family> {
+    let mut text = format!("family = {:?}\n", family.name());
+    for Override { key, value } in settings {
+        let is_toml = toml::from_str::<toml::Table>(&format!("value = {value}")).is_ok();
+        let value = if is_toml { value.clone() } else { toml::Value::String(value.clone()).to_string() };
+        text.push_str(&format!("{key} = {value}\n"));
+    }
+    let read = toml::from_str(&text);
+    read.map_err(|error| UsageError(format!("settings of {}: {}", family.name(), error.message())).into())
+}
+
+/// A size, or what the header of a file says.
+fn geometry(medium: &str) -> Result<Geometry> {
+    if let Some(geometry) = stated_geometry(medium) {
+        return Ok(geometry);
+    }
+    read_geometry(Path::new(medium)).with_context(|| format!("cannot read {medium:?}"))
+}
+
+/// `1920x1080`, `1280x720x300`, `1280x720x300@29.97`: width, height, frames, frames per second.
+fn stated_geometry(medium: &str) -> Option<Geometry> {
+    let (sides, rate) = match medium.split_once('@') {
+        Some((sides, rate)) => (sides, rate.parse().ok()?),
+        None => (medium, UNSTATED_RATE),
+    };
+    let numbers = sides.split('x').map(|number| number.parse().ok()).collect::<Option<Vec<u32>>>()?;
+    match numbers[..] {
+        [width_px, height_px] if sides == medium => Some(Geometry::Image(Size::new(height_px, width_px))),
+        [width_px, height_px, num_frames] => {
+            Some(Geometry::Video(Clip { size: Size::new(height_px, width_px), num_frames, rate }))
+        }
+        _ => None,
+    }
+}
+
+fn read_geometry(path: &Path) -> Result<Geometry> {
+    let limits = MediaLimits::default();
+    let bytes = std::fs::read(path)?;
+    match probe_image_bytes(&bytes, &limits) {
+        Ok(header) => return Ok(Geometry::Image(Size::new(header.height_px, header.width_px))),
+        Err(MediaError::Rejected(rejection)) if rejection.code == manyframe_core::RejectCode::MediaType => {}
+        Err(error) => return Err(error.into()),
+    }
+    let index = video::index_video(&video::open_range(path, 0, bytes.len() as u64)?, &limits, None)?;
+    Ok(Geometry::Video(Clip {
+        size: Size::new(index.height_px, index.width_px),
+        num_frames: u32::try_from(index.num_frames())?,
+        rate: index.fps(),
+    }))
+}
+
+fn render(lines: &[Line<'_>]) -> String {
+    let has_videos = lines.iter().any(|line| matches!(line.geometry, Geometry::Video(_)));
+    let mut names = vec!["medium", "size"];
+    if has_videos {
+        names.extend(["frames", "taken"]);
+    }
+    names.extend(["becomes", "grid", "tokens", "text"]);
+    let mut table = Table::new(&names);
+    for line in lines {
+        let mut cells = vec![line.name.to_owned(), line.geometry.size().to_string()];
+        if has_videos {
+            let (frames, taken) = match (line.geometry, &line.planned) {
+                (Geometry::Image(_), _) => (String::new(), String::new()),
+                (Geometry::Video(clip), Err(_)) => (count(clip.num_frames.into()), String::new()),
+                (Geometry::Video(clip), Ok(plan)) => (count(clip.num_frames.into()), count(plan.frames.len() as u64)),
+            };
+            cells.extend([frames, taken]);
+        }
+        match &line.planned {
+            Ok(plan) => cells.extend([
+                layout_text(plan.layout),
+                plan.grid.map_or_else(String::new, |grid| format!("{}×{}×{}", grid.t, grid.h, grid.w)),
+                count(plan.num_tokens()),
+                shortened(&markup_text(plan)),
+            ]),
+            Err(reason) => cells.extend([String::new(), String::new(), String::new(), format!("refused: {reason}")]),
+        }
+        table.push(cells);
+    }
+    let tokens = lines.iter().filter_map(|line| line.planned.as_ref().ok()).map(VisualPlan::num_tokens);
+    let total = if lines.len() > 1 { format!("\n{} tokens in all\n", count(tokens.sum())) } else { String::new() };
+    format!("{}{total}", table.render())
+}
+
+fn layout_text(layout: Layout) -> String {
+    match layout {
+        Layout::Stretch(size) => size.to_string(),
+        Layout::CenterCrop(size) => format!("{size}, cropped"),
+        Layout::PadSquare(size) => format!("{size}, padded"),
+        Layout::Tiles { canvas, overview, .. } => {
+            let tiles = layout.num_tiles() - u64::from(overview);
+            let tiles = if tiles == 1 { "1 tile".to_owned() } else { format!("{tiles} tiles") };
+            format!("{canvas}: {tiles}{}", if overview { " + overview" } else { "" })
+        }
+    }
+}
+
+/// The text in place of a medium, with the number of each run of placeholders.
+fn markup_text(plan: &VisualPlan) -> String {
+    let part = |part: &Markup| match part {
+        Markup::Text(text) => text.replace('\n', "↵"),
+        Markup::Placeholders(count) => format!("{}×{count}", plan.placeholder),
+    };
+    plan.markup.iter().map(part).collect()
+}
+
+fn shortened(text: &str) -> String {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
+        None => text.to_owned(),
+    }
+}
+
+fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {
+    let media: Vec<Value> = lines.iter().map(json_of_line).collect();
+    let value = json!({ "settings": serde_json::to_value(family)?, "media": media });
+    Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+fn json_of_line(line: &Line<'_>) -> Value {
+    let size = line.geometry.size();
+    let mut value = json!({ "medium": line.name, "height_px": size.height_px, "width_px": size.width_px });
+    if let Geometry::Video(clip) = line.geometry {
+        value["num_frames"] = json!(clip.num_frames);
+        value["frames_per_second"] = json!(clip.rate);
+    }
+    match &line.planned {
+        Err(reason) => value["refused"] = json!(reason),
+        Ok(plan) => {
+            let becomes = plan.layout.size();
+            value["becomes"] = json!({
+                "height_px": becomes.height_px,
+                "width_px": becomes.width_px,
+                "num_tiles": plan.layout.num_tiles(),
+            });
+            if matches!(line.geometry, Geometry::Video(_)) {
+                value["frames"] = json!(plan.frames);
+            }
+            value["grid_thw"] = json!(plan.grid.map(|grid| [grid.t, grid.h, grid.w]));
+            value["seconds_per_step"] = json!(plan.seconds_per_step);
+            value["num_tokens"] = json!(plan.num_tokens());
+            value["markup"] = plan.markup.iter().map(|part| json_of_markup(part, plan.placeholder)).collect();
+        }
+    }
+    value
+}
+
+/// Text as a string, a run of placeholders as a pair of the token and its number.
+fn json_of_markup(part: &Markup, placeholder: &str) -> Value {
+    match part {
+        Markup::Text(text) => json!(text),
+        Markup::Placeholders(count) => json!([placeholder, count]),
+    }
+}
