@@ -107,18 +107,6 @@ fn inspect_shows_the_prompt_and_writes_the_images() {
 }
 
 #[test]
-fn a_source_over_its_error_budget_is_built_and_ends_with_3() {
-    let mut workshop = Workshop::new();
-    workshop.write("media/1.jpg", photo(1, 64, 48));
-    let records = serde_json::json!([llava("r1", "1.jpg"), llava("r2", "2.jpg")]);
-    workshop.add_source("a", "llava", &records, "max_rejects = \"10 %\"");
-    let built = workshop.build_with(&[], 3);
-    assert_eq!(built.manifest.total.num_samples, 1);
-    let relaxed = workshop.build_with(&["--set", "source.a.max_rejects=0.5"], 0);
-    assert_eq!(relaxed.manifest.total.num_samples, 1);
-}
-
-#[test]
 fn a_directory_of_something_else_is_never_replaced() {
     let mut workshop = Workshop::new();
     workshop.add_source("a", "text", &serde_json::json!([]), "");

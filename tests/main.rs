@@ -15,6 +15,7 @@ mod export;
 mod families;
 mod freshness;
 mod layering;
+mod losses;
 mod mixing;
 mod overlength;
 mod packing;

@@ -126,17 +126,21 @@ impl Workshop {
         path.display().to_string()
     }
 
-    /// Builds into `out`; returns the manifest and the ledger.
+    /// Builds into `out`, whatever is rejected; returns the manifest and the ledger.
     pub(crate) fn build(&self) -> Built {
         self.build_with(&[], 0)
     }
 
+    /// As [`Self::build`], with more arguments.
     pub(crate) fn build_with(&self, more: &[&str], code: i32) -> Built {
-        let (pipeline, out) = (self.pipeline(), self.text("out"));
-        let mut arguments = vec!["build", &pipeline, "--output", &out, "--quiet"];
-        arguments.extend(more);
-        run(&arguments, code);
+        self.run_build(&[&["--accept-rejects"], more].concat(), code);
         Built::read(&self.path("out"))
+    }
+
+    /// Builds into `out` with nothing but these arguments, and accepts no rejects; it must end with this code.
+    pub(crate) fn run_build(&self, more: &[&str], code: i32) -> Output {
+        let (pipeline, out) = (self.pipeline(), self.text("out"));
+        run(&[&["build", &pipeline, "--output", &out, "--quiet"], more].concat(), code)
     }
 }
 

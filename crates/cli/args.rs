@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
+use manyframe_engine::CommitOptions;
 use manyframe_pipeline::{Override, SequenceParallel};
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
@@ -15,7 +16,7 @@ Exit codes:
   0  done
   1  failed; trying again may help
   2  usage error, or a mistake in the pipeline file; trying again will not help
-  3  built, but a source is over its error budget (max_rejects)
+  3  not published: a source lost more than max_rejects or delivers nothing; `build --accept-rejects` publishes
   4  validation failed: a measure exceeds a policy limit; a build then publishes nothing
   130, 143  interrupted by Ctrl-C or SIGTERM; the same command continues";
 
@@ -181,6 +182,25 @@ pub(crate) struct PackArguments {
 pub(crate) struct BuildArguments {
     #[command(flatten)]
     pub(crate) pipeline: PipelineArguments,
+    #[command(flatten)]
+    pub(crate) publishing: PublishingArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct PublishingArguments {
+    /// Publish although more records were rejected than max_rejects allows, a source delivers nothing, or an annotation file is
+    /// incomplete. A dataset that such a build has left is published without making its samples again.
+    #[arg(long)]
+    pub(crate) accept_rejects: bool,
+    /// Replace a dataset of another name at the output.
+    #[arg(long)]
+    pub(crate) replace: bool,
+}
+
+impl PublishingArguments {
+    pub(crate) fn options(&self) -> CommitOptions {
+        CommitOptions { accepts_rejects: self.accept_rejects, replaces_other_name: self.replace }
+    }
 }
 
 #[derive(Debug, Args)]
@@ -378,6 +398,8 @@ pub(crate) struct TaskArguments {
 pub(crate) struct CommitArguments {
     /// The plan's directory, as printed by `manyframe plan`.
     pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) publishing: PublishingArguments,
     #[command(flatten)]
     pub(crate) threads: Threads,
 }

@@ -12,7 +12,7 @@ use manyframe_validate::ValidateError;
 pub(crate) const FAILED: u8 = 1;
 /// Usage error, or a mistake in the pipeline file; trying again will not help. clap uses the same code.
 pub(crate) const USAGE_ERROR: u8 = 2;
-/// Built, but a source is over its error budget.
+/// Built, but not published: more records were rejected than the pipeline file allows.
 pub(crate) const OVER_BUDGET: u8 = 3;
 /// Validation failed: a measure exceeds a policy limit.
 pub(crate) const OVER_LIMIT: u8 = 4;
@@ -26,10 +26,12 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     }
     let causes = error.chain().map(ToString::to_string).collect::<Vec<_>>();
     crate::output::print_error(&format!("error: {}", causes.join(": ")));
-    if let Some(EngineError::Invalid { .. }) = error.downcast_ref() {
-        return ExitCode::from(OVER_LIMIT);
-    }
-    ExitCode::from(if is_usage_error(error) { USAGE_ERROR } else { FAILED })
+    ExitCode::from(match error.downcast_ref() {
+        Some(EngineError::Invalid { .. }) => OVER_LIMIT,
+        Some(EngineError::Losses { .. }) => OVER_BUDGET,
+        _ if is_usage_error(error) => USAGE_ERROR,
+        _ => FAILED,
+    })
 }
 
 fn pipeline_error(error: &anyhow::Error) -> Option<&PipelineError> {

@@ -4,42 +4,35 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
+use manyframe_dataset::DatasetReader;
 use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine};
 
-use super::{contract, pack, stages, validate};
+use super::{contract, pack, rejects, stages, validate};
 use crate::args::{BuildArguments, Global};
 use crate::machine::{Machine, bounded_thread_pool};
 use crate::supervised::Session;
 use crate::table::{bytes, count, plural};
-use crate::{exit, output, progress};
+use crate::{output, progress};
 
 pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session) -> Result<ExitCode> {
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let mut code = ExitCode::SUCCESS;
+    let commit = arguments.publishing.options();
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
-        let build = stages::open(number, stage, &arguments.pipeline, session)?;
-        let outcome = build.finish(&LocalEngine, executor, &Machine::start());
-        if report(outcome)? == Budget::Exceeded {
-            code = ExitCode::from(exit::OVER_BUDGET);
-        }
+        let build = stages::open(number, stage, &arguments.pipeline, commit, session)?;
+        report(build.finish(&LocalEngine, executor, &Machine::start()))?;
     }
-    Ok(code)
+    Ok(ExitCode::SUCCESS)
 }
 
-/// Whether every source is within the rejects that its pipeline file allows.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Budget {
-    Kept,
-    Exceeded,
-}
-
-/// Prints what a build came to; what a model measured also if it kept the dataset from being published.
-pub(super) fn report(outcome: Result<BuildOutcome, EngineError>) -> Result<Budget> {
-    if let Err(EngineError::Invalid { report, path, .. }) = &outcome {
-        // What cannot be printed is in `validation.json`; the error decides the exit code.
-        _ = output::print(&validate::render(report, path));
+/// Prints what a build came to; also what kept its dataset from being published. The error decides the exit code, even where it
+/// cannot be printed.
+pub(super) fn report(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
+    match &outcome {
+        Err(EngineError::Invalid { report, path, .. }) => _ = output::print(&validate::render(report, path)),
+        Err(EngineError::Losses { staged, .. }) => _ = report_dataset(staged),
+        _ => {}
     }
     let BuildOutcome { committed, action, validation } = outcome?;
     match action {
@@ -56,10 +49,14 @@ pub(super) fn report(outcome: Result<BuildOutcome, EngineError>) -> Result<Budge
     if let Some(report) = validation {
         output::print(&validate::render(&report, &committed.dataset))?;
     }
-    report_dataset(&committed)
+    report_dataset(&committed)?;
+    for loss in committed.losses() {
+        tracing::warn!("{loss}");
+    }
+    Ok(())
 }
 
-fn report_dataset(committed: &Committed) -> Result<Budget> {
+fn report_dataset(committed: &Committed) -> Result<()> {
     let manifest = &committed.manifest;
     let mut text = format!("{}\n\n{}", manifest.name, contract::of_dataset(manifest));
     if let Some(pack) = &manifest.pack {
@@ -86,18 +83,6 @@ fn report_dataset(committed: &Committed) -> Result<Budget> {
             count(work.num_samples_reused + work.num_samples_made),
         ));
     }
-    output::print(&text)?;
-    let mut budget = Budget::Kept;
-    for source in manifest.sources.iter().filter(|source| source.is_over_budget()) {
-        let Some(allowed) = source.max_rejects else { continue };
-        budget = Budget::Exceeded;
-        let share = 100.0 * source.num_faulty() as f64 / source.budget.num_seen as f64;
-        let allowed = 100.0 * allowed;
-        tracing::error!(
-            source = %source.budget.name,
-            rejected = source.num_faulty(),
-            "over its error budget: {share:.2} % of the records were rejected, {allowed} % are allowed"
-        );
-    }
-    Ok(budget)
+    text.push_str(&rejects::render(&DatasetReader::open(&committed.dataset)?)?);
+    Ok(output::print(&text)?)
 }

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use manyframe_core::{Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
-use super::contract;
+use super::{contract, rejects};
 use super::why::find_one;
 use crate::args::InspectArguments;
 use crate::table::{Table, bytes, count};
@@ -44,6 +44,7 @@ fn show_dataset(dataset: &Path, is_json: bool) -> Result<String> {
         table.push(cells);
     }
     text.push_str(&table.render());
+    text.push_str(&rejects::render(&dataset)?);
     if let Some(row) = first_delivered(&dataset)? {
         text.push_str(&format!("\none sample: manyframe inspect {} {}\n", dataset.location().display(), row.id));
     }

@@ -7,6 +7,7 @@ mod inspect;
 mod model;
 mod pack;
 mod plan;
+mod rejects;
 mod stages;
 mod task;
 mod tokens;

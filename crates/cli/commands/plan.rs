@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_core::{Cost, Layout};
-use manyframe_engine::{OpenPlan, RateBasis, TimeEstimate};
+use manyframe_engine::{CommitOptions, OpenPlan, RateBasis, TimeEstimate};
 use manyframe_plan::Plan;
 use manyframe_samplers::sequence_parallel::ClusterForecast;
 
@@ -22,8 +22,10 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session)
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    // A plan publishes nothing.
+    let commit = CommitOptions { accepts_rejects: false, replaces_other_name: true };
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
-        let planned = stages::open(number, stage, &arguments.pipeline, session)?.plan(executor)?;
+        let planned = stages::open(number, stage, &arguments.pipeline, commit, session)?.plan(executor)?;
         let open = planned.open_plan();
         let forecasts = forecasts(open, &arguments.forecast)?;
         let text = if arguments.json {
@@ -89,6 +91,10 @@ pub(super) fn render(open: &OpenPlan) -> String {
             table.push(vec![reason.to_owned(), sources.join(", ")]);
         }
         text.push_str(&format!("\n{}", table.render()));
+    }
+    let losses: Vec<String> = open.expected_losses().map(|(source, excess)| format!("{source}: {excess}\n")).collect();
+    if !losses.is_empty() {
+        text.push_str(&format!("\nwill not be published without --accept-rejects:\n{}", losses.concat()));
     }
     text.push_str(&format!("\n{}", shards_table(plan).render()));
     if let Some(summary) = &plan.pack {

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use manyframe_dataset::Manifest;
-use manyframe_engine::{Build, BuildOptions};
+use manyframe_engine::{Build, BuildOptions, CommitOptions};
 use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
 
 use crate::args::PipelineArguments;
@@ -68,10 +68,16 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
 }
 
 /// Opens the build of a stage, watched if this process is.
-pub(super) fn open(number: usize, stage: &Stage, arguments: &PipelineArguments, session: &Session) -> Result<Build> {
+pub(super) fn open(
+    number: usize,
+    stage: &Stage,
+    arguments: &PipelineArguments,
+    commit: CommitOptions,
+    session: &Session,
+) -> Result<Build> {
     let pipeline = read(stage, arguments)?;
     session.begin(number);
-    let options = BuildOptions { is_fresh: arguments.fresh, resumes: session.resumes(number) };
+    let options = BuildOptions { is_fresh: arguments.fresh, resumes: session.resumes(number), commit };
     let mut build = Build::open(pipeline, options)?;
     session.watch(number, |in_flight, verdicts| Ok(build.watch(in_flight, verdicts)?))?;
     Ok(build)

@@ -6,11 +6,10 @@ use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::{OpenPlan, OutcomeResult};
 
-use super::build::Budget;
 use crate::args::{CommitArguments, Global, TaskArguments};
 use crate::machine::{Machine, bounded_thread_pool, thread_pool};
 use crate::supervised::Session;
-use crate::{exit, output, progress};
+use crate::{output, progress};
 
 pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session) -> Result<ExitCode> {
     let progress = session.noted(progress::on_stderr(global.quiet));
@@ -36,9 +35,7 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let outcome = manyframe_engine::commit_plan(&OpenPlan::open(&arguments.plan)?, executor, &Machine::start());
-    Ok(match super::build::report(outcome)? {
-        Budget::Kept => ExitCode::SUCCESS,
-        Budget::Exceeded => ExitCode::from(exit::OVER_BUDGET),
-    })
+    let (open, options) = (OpenPlan::open(&arguments.plan)?, arguments.publishing.options());
+    super::build::report(manyframe_engine::commit_plan(&open, options, executor, &Machine::start()))?;
+    Ok(ExitCode::SUCCESS)
 }

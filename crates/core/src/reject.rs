@@ -87,6 +87,8 @@ macro_rules! reject_codes {
 reject_codes! {
     /// The bytes of the record are not JSON, or not valid UTF-8.
     MalformedRecord = "malformed_record",
+    /// An annotation file cannot be opened, or ends inside of a record or list: an unknown number of records is missing.
+    IncompleteFile = "incomplete_file",
     /// The record is JSON, but lacks what its dataset always has, or has it in another shape.
     UnexpectedSchema = "unexpected_schema",
     /// The conversation is missing or has no turn.
@@ -157,6 +159,7 @@ impl RejectCode {
             // The video may have been cut short.
             | Self::ClipRange => true,
             Self::MalformedRecord
+            | Self::IncompleteFile
             | Self::UnexpectedSchema
             | Self::EmptyConversation
             | Self::UnknownRole

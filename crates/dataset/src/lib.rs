@@ -69,6 +69,6 @@ pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackE
 pub use packs::{AuditSummary, PACK_FILE, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
 pub use reader::{DatasetReader, SampleLocation, work_directory};
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
-pub use source::{Asked, SourceBudget, SourceSummary};
+pub use source::{Asked, Excess, SourceBudget, SourceSummary};
 pub use storage::{LocalDirectory, Storage, StoredFile};
 pub use table_file::{TableFileWriter, read_table_file};

@@ -1,6 +1,7 @@
 //! The account of a source: how many records were seen, drawn and delivered.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use manyframe_core::{RejectCode, Total};
 use manyframe_samplers::{Difference, Law, Unit};
@@ -70,9 +71,65 @@ pub struct SourceSummary {
     pub num_not_drawn: u64,
     /// What was delivered.
     pub delivered: Total,
-    /// The share of its records that may be rejected.
+    /// The share of its records that may be rejected; absent if there is no limit.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_rejects: Option<f64>,
+}
+
+/// How a source lost more than its pipeline file allows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Excess {
+    /// It was asked for records and delivers none of this many.
+    Nothing {
+        /// Records seen.
+        num_seen: u64,
+    },
+    /// Annotation files that could not be read to their end. How many records they have is unknown, and so is their share.
+    IncompleteFiles {
+        /// How many there are.
+        num_files: u64,
+    },
+    /// Too many of its records were rejected.
+    Rejected {
+        /// How many.
+        num_rejected: u64,
+        /// Of how many: those seen and their repetitions.
+        num_records: u64,
+        /// The share that is allowed.
+        allowed: f64,
+    },
+    /// Too many of the samples that were drawn were rejected while they were made.
+    Undelivered {
+        /// How many.
+        num_rejected: u64,
+        /// Of how many.
+        num_drawn: u64,
+        /// The share that is allowed.
+        allowed: f64,
+    },
+}
+
+impl fmt::Display for Excess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let share = |part: u64, whole: u64, allowed: f64| {
+            let percent = 100.0 * part as f64 / whole as f64;
+            format!("({percent:.2} %), max_rejects allows {} %", (10_000.0 * allowed).round() / 100.0)
+        };
+        match *self {
+            Self::Nothing { num_seen: 0 } => f.write_str("it has no records"),
+            Self::Nothing { num_seen } => write!(f, "it delivers none of its {num_seen} records"),
+            Self::IncompleteFiles { num_files: 1 } => f.write_str("an annotation file is incomplete"),
+            Self::IncompleteFiles { num_files } => write!(f, "{num_files} annotation files are incomplete"),
+            Self::Rejected { num_rejected, num_records, allowed } => {
+                let share = share(num_rejected, num_records, allowed);
+                write!(f, "{num_rejected} of {num_records} records are rejected {share}")
+            }
+            Self::Undelivered { num_rejected, num_drawn, allowed } => {
+                let share = share(num_rejected, num_drawn, allowed);
+                write!(f, "{num_rejected} of {num_drawn} samples drawn are rejected while decoding {share}")
+            }
+        }
+    }
 }
 
 impl SourceBudget {
@@ -85,27 +142,110 @@ impl SourceBudget {
     pub fn num_repeats(&self) -> u64 {
         self.drawn.num_samples - self.num_drawn
     }
+
+    /// Records rejected as the pipeline file asks: by the source's own filters, and by decontamination. The others are faulty.
+    fn num_left_out(&self) -> u64 {
+        [RejectCode::Filtered, RejectCode::Excluded].iter().filter_map(|code| self.rejected.get(code)).sum()
+    }
+
+    /// Whether the pipeline file asks for at least one record.
+    fn is_asked(&self) -> bool {
+        let is_positive = match self.asked.law {
+            Law::All => true,
+            Law::Take(units) => units > 0,
+            Law::Weight(weight) => weight > 0.0,
+            Law::Repeat(factor) => factor > 0.0,
+        };
+        is_positive && (self.available.num_samples == 0 || self.asked.amount.round() > 0.0)
+    }
+
+    /// How it lost more than the share `allowed` of its records, if it did, where this many samples are delivered of those drawn.
+    pub fn excess(&self, num_delivered: u64, allowed: f64) -> Option<Excess> {
+        if allowed >= 1.0 {
+            return None;
+        }
+        if num_delivered == 0 && self.is_asked() {
+            return Some(Excess::Nothing { num_seen: self.num_seen });
+        }
+        if let Some(&num_files) = self.rejected.get(&RejectCode::IncompleteFile) {
+            return Some(Excess::IncompleteFiles { num_files });
+        }
+        let is_over = |part: u64, whole: u64| part as f64 > allowed * whole as f64;
+        let num_rejected = self.rejected.values().sum::<u64>() - self.num_left_out();
+        let num_records = self.num_seen + self.num_repeats();
+        if is_over(num_rejected, num_records) {
+            return Some(Excess::Rejected { num_rejected, num_records, allowed });
+        }
+        // A small draw from a large source: few of all records, and yet most of what was asked for.
+        let num_drawn = self.drawn.num_samples;
+        let num_rejected = num_drawn.saturating_sub(num_delivered);
+        is_over(num_rejected, num_drawn).then_some(Excess::Undelivered { num_rejected, num_drawn, allowed })
+    }
 }
 
 impl SourceSummary {
-    /// Records rejected for any reason but the source's own filters, which are no fault of its data.
-    pub fn num_faulty(&self) -> u64 {
-        self.budget.rejected.iter().filter(|(code, _)| **code != RejectCode::Filtered).map(|(_, count)| count).sum()
-    }
-
     /// Records rejected for any reason.
     pub fn num_rejected(&self) -> u64 {
         self.budget.rejected.values().sum()
     }
 
-    /// Whether more of its records were rejected than its pipeline file allows.
-    pub fn is_over_budget(&self) -> bool {
-        self.max_rejects.is_some_and(|share| self.num_faulty() as f64 > share * self.budget.num_seen as f64)
+    /// How it lost more than its pipeline file allows, if it did.
+    pub fn excess(&self) -> Option<Excess> {
+        self.budget.excess(self.delivered.num_samples, self.max_rejects?)
     }
 
     /// Whether every record seen has one outcome.
     pub fn adds_up(&self) -> bool {
         let outcomes = self.num_rejected() + self.num_duplicates + self.num_not_drawn + self.delivered.num_samples;
         outcomes == self.budget.num_seen + self.budget.num_repeats()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn budget(num_seen: u64, num_drawn: u64, rejected: &[(RejectCode, u64)]) -> SourceBudget {
+        let total = |num_samples| Total { num_samples, ..Total::default() };
+        let num_rejected: u64 = rejected.iter().map(|(_, count)| count).sum();
+        SourceBudget {
+            num_seen,
+            rejected: rejected.iter().copied().collect(),
+            available: total(num_seen - num_rejected),
+            asked: Asked { amount: num_drawn as f64, drawn: num_drawn, ..Asked::default() },
+            num_drawn,
+            drawn: total(num_drawn),
+            ..SourceBudget::default()
+        }
+    }
+
+    #[test]
+    fn what_the_file_leaves_out_is_no_loss() {
+        let left_out = budget(100, 10, &[(RejectCode::Filtered, 60), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
+        assert_eq!(left_out.excess(10, 0.05), None);
+        let excess = Excess::Rejected { num_rejected: 5, num_records: 100, allowed: 0.04 };
+        assert_eq!(left_out.excess(10, 0.04), Some(excess));
+        assert_eq!(excess.to_string(), "5 of 100 records are rejected (5.00 %), max_rejects allows 4 %");
+    }
+
+    #[test]
+    fn a_small_draw_that_is_lost_is_not_hidden_by_a_large_source() {
+        assert_eq!(budget(10_000, 10, &[]).excess(10, 0.05), None);
+        let excess = Excess::Undelivered { num_rejected: 6, num_drawn: 10, allowed: 0.05 };
+        assert_eq!(budget(10_000, 10, &[]).excess(4, 0.05), Some(excess));
+    }
+
+    #[test]
+    fn no_share_allows_an_incomplete_file_or_no_sample_but_all() {
+        let incomplete = budget(1_000, 999, &[(RejectCode::IncompleteFile, 1)]);
+        assert_eq!(incomplete.excess(999, 0.9), Some(Excess::IncompleteFiles { num_files: 1 }));
+        assert_eq!(incomplete.excess(999, 1.0), None);
+        for num_seen in [0, 7] {
+            let nothing = budget(num_seen, 0, &[(RejectCode::MediaMissing, num_seen)]);
+            assert_eq!(nothing.excess(0, 0.9), Some(Excess::Nothing { num_seen }));
+            assert_eq!(nothing.excess(0, 1.0), None);
+        }
+        let unasked = SourceBudget { asked: Asked { law: Law::Take(0), ..Asked::default() }, ..budget(7, 0, &[]) };
+        assert_eq!(unasked.excess(0, 0.05), None);
     }
 }

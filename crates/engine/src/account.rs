@@ -8,7 +8,7 @@ use std::path::Path;
 
 use manyframe_core::{IndexVec, RecordIndex, Rejection, SourceIndex};
 use manyframe_dataset::{LedgerRow, LedgerWriter, ShardName, SourceBudget, SourceSummary, Status};
-use manyframe_pipeline::{Share, SourceTable};
+use manyframe_pipeline::SourceTable;
 use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path};
 use manyframe_samplers::sample_id;
 
@@ -145,7 +145,7 @@ fn summary_before_run(budget: &SourceBudget, table: &SourceTable) -> SourceSumma
     SourceSummary {
         budget: SourceBudget { rejected: BTreeMap::new(), ..budget.clone() },
         license: table.license.clone(),
-        max_rejects: table.max_rejects.map(Share::as_f64),
+        max_rejects: Some(table.max_rejects().as_f64()),
         ..SourceSummary::default()
     }
 }

@@ -14,12 +14,13 @@ use std::sync::Arc;
 use manyframe_base::files::free_bytes;
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step};
+use manyframe_dataset::Excess;
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Index, MadePlan, Plan, PlanRequest, Reuse, Verdict};
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
-use crate::commit::{Committed, commit, ensure_replaceable};
+use crate::commit::{CommitOptions, Committed, commit, ensure_replaceable};
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
@@ -27,13 +28,15 @@ use crate::packs::repack;
 use crate::validate::{ValidateRequest, validate_staged};
 use crate::work::{RateBasis, WorkDirectory};
 
-/// How a build treats what earlier builds left.
+/// How a build treats what earlier builds left, and what it may publish.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct BuildOptions {
     /// Forgets the index, the plan, finished tasks and the samples of earlier builds. Default: reuse them.
     pub is_fresh: bool,
     /// Continues a build whose process was lost: what it did is kept, even if it is fresh.
     pub resumes: bool,
+    /// What publishing its dataset may do.
+    pub commit: CommitOptions,
 }
 
 /// A build of one dataset. As long as it exists, no other process can open one with the same output.
@@ -53,6 +56,7 @@ pub struct IndexedBuild {
 pub struct PlannedBuild {
     open: OpenPlan,
     work: WorkDirectory,
+    options: CommitOptions,
     run: Option<TimedRun>,
 }
 
@@ -99,11 +103,11 @@ impl Build {
     ///
     /// # Errors
     ///
-    /// [`EngineError::Occupied`] if the output is something else than a dataset, [`EngineError::Locked`] if another process
-    /// builds it, [`EngineError::Plan`] if a source, its media or the tokenizer cannot be opened.
+    /// [`EngineError::Occupied`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name,
+    /// [`EngineError::Locked`] if another process builds it, [`EngineError::Plan`] if a source, its media or the tokenizer cannot be opened.
     pub fn open(pipeline: Pipeline, options: BuildOptions) -> Result<Self, EngineError> {
         let dataset = Path::new(&pipeline.file.output.directory);
-        ensure_replaceable(dataset)?;
+        ensure_replaceable(dataset, &pipeline.file.name, options.commit)?;
         let work = WorkDirectory::lock(dataset)?;
         if options.is_fresh && !options.resumes {
             work.clear()?;
@@ -243,7 +247,8 @@ impl IndexedBuild {
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
         let MadePlan { plan, directory } =
             manyframe_plan::make(&context, &index, PlanRequest { work: work.path(), reuse }, executor)?;
-        Ok(PlannedBuild { open: OpenPlan { context, plan, directory }, work, run: None })
+        let open = OpenPlan { context, plan, directory };
+        Ok(PlannedBuild { open, work, options: options.commit, run: None })
     }
 }
 
@@ -261,7 +266,8 @@ impl PlannedBuild {
         TimeEstimate { seconds, basis: rate.basis }
     }
 
-    /// Runs the tasks that are not done. First logs a warning for each source that has less than the pipeline requests.
+    /// Runs the tasks that are not done. First logs a warning for each source that has less than the pipeline requests, or lost
+    /// more than it allows: whoever sees it need not wait for the end.
     ///
     /// # Errors
     ///
@@ -270,6 +276,7 @@ impl PlannedBuild {
     pub fn run(&mut self, engine: &dyn Engine, executor: Executor<'_>, meter: &dyn Meter) -> Result<(), EngineError> {
         ValidateRequest::of_pipeline(&self.open.plan.pipeline)?;
         self.warn_of_shortfalls();
+        self.warn_of_losses();
         let tasks = &self.open.plan.tasks;
         let unfinished = self.open.unfinished_tasks();
         self.warn_of_full_disk(&unfinished)?;
@@ -294,14 +301,24 @@ impl PlannedBuild {
     /// # Errors
     ///
     /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
-    /// [`EngineError::Invalid`] if the validation fails. Nothing is published then, and committing again is possible.
+    /// [`EngineError::Losses`] if too many were rejected, [`EngineError::Invalid`] if the validation fails. Nothing is
+    /// published then, and committing again is possible: no task is run again for it.
     pub fn commit(&self, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
-        let (committed, validation) = self.open.commit_validated(executor, meter)?;
+        let (committed, validation) = self.open.commit_validated(self.options, executor, meter)?;
         if committed.work.num_samples_reused == 0 {
             self.keep_rate()?;
         }
         self.work.remove_plans()?;
         Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
+    }
+
+    fn warn_of_losses(&self) {
+        if self.options.accepts_rejects {
+            return;
+        }
+        for (source, excess) in self.open.expected_losses() {
+            tracing::warn!(source, "{excess}; the dataset will not be published without --accept-rejects");
+        }
     }
 
     /// A short run says little about the speed of a long one.
@@ -350,13 +367,29 @@ impl PlannedBuild {
     }
 }
 
+impl OpenPlan {
+    /// What its sources lack beyond what the pipeline file allows, as far as the plan knows: the name of each, and how.
+    pub fn expected_losses(&self) -> impl Iterator<Item = (&str, Excess)> {
+        let sources = self.plan.sources.iter().zip(&self.plan.pipeline.source);
+        sources.filter_map(|(budget, table)| {
+            let excess = budget.excess(budget.drawn.num_samples, table.max_rejects().as_f64())?;
+            Some((budget.name.as_str(), excess))
+        })
+    }
+}
+
 /// Commits a plan that some engine has run, as [`PlannedBuild::commit`] does, but removes nothing.
 ///
 /// # Errors
 ///
 /// Those of [`PlannedBuild::commit`].
-pub fn commit_plan(open: &OpenPlan, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
-    let (committed, validation) = open.commit_validated(executor, meter)?;
+pub fn commit_plan(
+    open: &OpenPlan,
+    options: CommitOptions,
+    executor: Executor<'_>,
+    meter: &dyn Meter,
+) -> Result<BuildOutcome, EngineError> {
+    let (committed, validation) = open.commit_validated(options, executor, meter)?;
     Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
 }
 
@@ -364,6 +397,7 @@ impl OpenPlan {
     /// Makes the dataset of a finished plan, and publishes it once the validation that is requested has passed.
     fn commit_validated(
         &self,
+        options: CommitOptions,
         executor: Executor<'_>,
         meter: &dyn Meter,
     ) -> Result<(Committed, Option<Report>), EngineError> {
@@ -376,7 +410,7 @@ impl OpenPlan {
             }
             Ok(())
         };
-        let committed = commit(self, executor, check)?;
+        let committed = commit(self, options, executor, check)?;
         Ok((committed, report))
     }
 }

@@ -19,12 +19,23 @@ use manyframe_dataset::{
     MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, work_directory, write_card,
 };
 use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
+use serde::Deserialize;
 
 use crate::account::{FinishedTask, write_ledger};
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs;
 use crate::report::{TaskReport, shard_path};
+
+/// What a commit may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// Publishes a dataset that lacks more records than its pipeline file allows, or has no samples. Default: it stays where it
+    /// was assembled.
+    pub accepts_rejects: bool,
+    /// Replaces a dataset of another name. Default: an error.
+    pub replaces_other_name: bool,
+}
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
@@ -46,15 +57,17 @@ pub struct Committed {
 /// # Errors
 ///
 /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
-/// [`EngineError::Occupied`] if the output is something else than a dataset, and every error of `check`. The output is
-/// unchanged then, and committing again starts over.
+/// [`EngineError::Losses`] if more was rejected than the pipeline file allows, [`EngineError::Occupied`] or
+/// [`EngineError::OtherName`] if the output is something else than a dataset of this name, and every error of `check`. The
+/// output is unchanged then, and committing again starts over.
 pub fn commit(
     open: &OpenPlan,
+    options: CommitOptions,
     executor: Executor<'_>,
     check: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
     let dataset = open.dataset().to_owned();
-    ensure_replaceable(&dataset)?;
+    ensure_replaceable(&dataset, &open.plan.pipeline.name, options)?;
     let staging = Staging::create(open)?;
     let shards = staging.link_shards(executor.progress)?;
     let sources = write_ledger(open, &staging.tasks, &staging.directory.join(LEDGER_FILE))?;
@@ -63,16 +76,41 @@ pub fn commit(
     write_card(&manifest, &staging.directory)?;
     write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work))?;
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
+    let committed = Committed { dataset, manifest, manifest_digest: Digest::of(&text), work };
+    if !options.accepts_rejects {
+        committed.ensure_within_budget(&staging.directory)?;
+    }
     check(&staging.directory)?;
-    let work_directory = work_directory(&dataset);
-    keep_sample_media(&open.directory, &work_directory, &manifest)?;
+    let work_directory = work_directory(&committed.dataset);
+    keep_sample_media(&open.directory, &work_directory, &committed.manifest)?;
     // Where directories cannot be exchanged there is a moment without a dataset; committing again recovers from a crash in it.
-    replace_directory(&staging.directory, &dataset, &open.directory.join("replaced"))?;
-    remove_other_sample_media(&work_directory, &manifest)?;
-    Ok(Committed { dataset, manifest, manifest_digest: Digest::of(&text), work })
+    replace_directory(&staging.directory, &committed.dataset, &open.directory.join("replaced"))?;
+    remove_other_sample_media(&work_directory, &committed.manifest)?;
+    Ok(committed)
 }
 
 impl Committed {
+    /// What it lacks beyond what its pipeline file allows, a sentence each.
+    pub fn losses(&self) -> Vec<String> {
+        let of_sources = self.manifest.sources.iter();
+        let mut losses: Vec<String> = of_sources
+            .filter_map(|source| Some(format!("source {}: {}", source.budget.name, source.excess()?)))
+            .collect();
+        if self.manifest.total.num_samples == 0 {
+            losses.push("the dataset has no samples".to_owned());
+        }
+        losses
+    }
+
+    fn ensure_within_budget(&self, staged: &Path) -> Result<(), EngineError> {
+        let losses = self.losses();
+        if losses.is_empty() {
+            return Ok(());
+        }
+        let staged = Self { dataset: staged.to_owned(), ..self.clone() };
+        Err(EngineError::Losses { losses: losses.join("; "), staged: Box::new(staged) })
+    }
+
     /// Reads an existing dataset.
     pub(crate) fn read(dataset: &Path) -> Result<Self, EngineError> {
         Ok(Self::from_reader(dataset, &DatasetReader::open(dataset)?))
@@ -100,16 +138,32 @@ impl Committed {
     }
 }
 
-/// Makes sure that the output is free or a dataset, which may be replaced.
-pub(crate) fn ensure_replaceable(dataset: &Path) -> Result<(), EngineError> {
+/// Makes sure that the output is free or a dataset that may be replaced by one of this name.
+pub(crate) fn ensure_replaceable(dataset: &Path, name: &str, options: CommitOptions) -> Result<(), EngineError> {
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     match fs::read_dir(dataset) {
-        Ok(_) if dataset.join(MANIFEST_FILE).exists() => Ok(()),
+        Ok(_) if dataset.join(MANIFEST_FILE).exists() => match name_of(dataset)? {
+            Some(found) if found != name && !options.replaces_other_name => {
+                Err(EngineError::OtherName { path: dataset.to_owned(), found, name: name.to_owned() })
+            }
+            _ => Ok(()),
+        },
         Ok(mut entries) => entries.next().map_or(Ok(()), |_| occupied()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotADirectory => occupied(),
         Err(error) => Err(FileError::read(dataset)(error).into()),
     }
+}
+
+/// The name of a dataset, whatever version built it. `None` if its manifest is damaged.
+fn name_of(dataset: &Path) -> Result<Option<String>, EngineError> {
+    #[derive(Deserialize)]
+    struct Named {
+        name: String,
+    }
+    let path = dataset.join(MANIFEST_FILE);
+    let text = fs::read(&path).map_err(FileError::read(&path))?;
+    Ok(serde_json::from_slice(&text).ok().map(|Named { name }| name))
 }
 
 /// The dataset while it is assembled, in a staging directory.

@@ -7,6 +7,8 @@ use manyframe_base::FileError;
 use manyframe_dataset::DatasetError;
 use manyframe_validate::measure::Report;
 
+use crate::commit::Committed;
+
 /// Why a build, a task, a commit, or reading a dataset back failed.
 #[derive(Debug, thiserror::Error)]
 pub enum EngineError {
@@ -69,6 +71,28 @@ pub enum EngineError {
         report: Box<Report>,
         /// Where the dataset is that was not published, with `validation.json` in it.
         path: PathBuf,
+    },
+    /// More records were rejected than the pipeline file allows; nothing was published.
+    #[error(
+        "{losses}; nothing was published, the dataset is in {:?}: build with --accept-rejects to publish it as it is, or raise \
+         max_rejects",
+        staged.dataset
+    )]
+    Losses {
+        /// What is missing, of which source.
+        losses: String,
+        /// The dataset that was not published.
+        staged: Box<Committed>,
+    },
+    /// The output is a dataset of another name.
+    #[error("{path:?} is the dataset {found:?}, and this pipeline builds {name:?}; choose another output, or build with --replace")]
+    OtherName {
+        /// The output.
+        path: PathBuf,
+        /// Its name.
+        found: String,
+        /// The name of the pipeline.
+        name: String,
     },
     /// Another process builds the same output.
     #[error("another build of {dataset:?} is running")]
@@ -137,6 +161,8 @@ impl EngineError {
             | Self::Locked { .. } => true,
             Self::NoSuchTask { .. }
             | Self::NoSuchSource { .. }
+            | Self::Losses { .. }
+            | Self::OtherName { .. }
             | Self::Occupied { .. }
             | Self::Exists { .. }
             | Self::SourceChanged { .. }

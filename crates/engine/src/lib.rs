@@ -15,7 +15,7 @@
 //! ```
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use manyframe_base::{Executor, NoProgress};
-//! use manyframe_engine::{Build, BuildOptions, OpenPlan, commit, run_task};
+//! use manyframe_engine::{Build, BuildOptions, CommitOptions, OpenPlan, commit, run_task};
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let annotations = directory.path().join("a.json");
@@ -41,7 +41,7 @@
 //! }
 //!
 //! // Once, when all tasks are done. The closure could inspect the dataset before it is published.
-//! let committed = commit(&open, executor, |_staged| Ok(()))?;
+//! let committed = commit(&open, CommitOptions::default(), executor, |_staged| Ok(()))?;
 //! assert_eq!(committed.manifest.total.num_samples, 1);
 //! assert!(committed.dataset.join("manifest.json").exists());
 //! # Ok(())
@@ -70,7 +70,7 @@ mod work;
 pub use build::{
     Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,
 };
-pub use commit::{Committed, commit};
+pub use commit::{CommitOptions, Committed, commit};
 pub use engine::{Engine, LocalEngine};
 pub use error::EngineError;
 pub use export::{ExportOptions, Exported, LlavaExport};

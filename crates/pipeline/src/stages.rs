@@ -103,7 +103,7 @@ fn in_file(problems: Vec<Problem>, path: &Path) -> PipelineError {
 /// # Errors
 ///
 /// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they refer to each other in a
-/// cycle, and those of [`read`].
+/// cycle, [`PipelineError::SharedOutput`] if two of them build the same dataset, and those of [`read`].
 pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
     let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
     let entries = entries.map_err(|source| PipelineError::Read { path: directory.to_owned(), source })?;
@@ -114,10 +114,16 @@ pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathB
         return Err(PipelineError::NoStages { directory: directory.to_owned() });
     }
     let mut waiting = Vec::new();
+    let mut outputs = BTreeMap::new();
     for path in files {
         let own: Vec<Override> = overrides_for(&path, overrides)?;
-        let references: Vec<PathBuf> = read(&path, &own)?.references.into_keys().collect();
-        waiting.push((path, references));
+        let ReadPipeline { pipeline, references } = read(&path, &own)?;
+        if let Some(output) = resolved(Path::new(&pipeline.file.output.directory))
+            && let Some(first) = outputs.insert(output.clone(), path.clone())
+        {
+            return Err(PipelineError::SharedOutput { first, second: path, output });
+        }
+        waiting.push((path, references.into_keys().collect::<Vec<PathBuf>>()));
     }
     let mut ordered: Vec<PathBuf> = Vec::new();
     while !waiting.is_empty() {
@@ -134,6 +140,13 @@ pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathB
         }
     }
     Ok(ordered)
+}
+
+/// The path that a dataset has or will have, whichever way it is written. `None` where it cannot be told.
+fn resolved(dataset: &Path) -> Option<PathBuf> {
+    let absolute = std::path::absolute(dataset).ok()?;
+    let existing = absolute.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
+    existing.and_then(|(ancestor, real)| Some(real.join(absolute.strip_prefix(ancestor).ok()?)))
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

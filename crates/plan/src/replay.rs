@@ -97,22 +97,22 @@ impl Source for ReplaySource {
     }
 
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
-        let reject = |detail: String| RejectedRecord {
-            rejection: Rejection::new(RejectCode::MalformedRecord, detail),
+        let reject = |rejection: Rejection| RejectedRecord {
+            rejection,
             subset: raw.subset.to_string(),
             upstream_id: String::new(),
             origin: raw.origin.clone(),
         };
         let text = match &raw.body {
             RawBody::Json(text) => text,
-            RawBody::Broken { detail, .. } => return Err(reject(detail.clone())),
+            RawBody::Broken { rejection, .. } => return Err(reject(rejection.clone())),
         };
-        let replayed: Replayed = serde_json::from_slice(text).map_err(|error| reject(error.to_string()))?;
+        let replayed: Replayed = serde_json::from_slice(text).map_err(|error| reject(malformed(error.to_string())))?;
         let messages: Vec<_> = replayed.sample.messages();
         let visuals = &replayed.sample.visuals;
-        let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(error.to_string()))?;
+        let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(malformed(error.to_string())))?;
         let media = visuals.iter().map(|visual| medium(visual, &replayed.images)).collect::<Option<_>>();
-        let media = media.ok_or_else(|| reject("its visuals show images that it does not have".to_owned()))?;
+        let media = media.ok_or_else(|| reject(malformed("its visuals show images that it does not have")))?;
         // What another stage delivered was sound.
         Record::try_document(UncheckedRecord {
             source: Arc::clone(&self.name),
@@ -122,8 +122,12 @@ impl Source for ReplaySource {
             media,
             origin: raw.origin.clone(),
         })
-        .map_err(|error| reject(error.to_string()))
+        .map_err(|error| reject(malformed(error.to_string())))
     }
+}
+
+fn malformed(detail: impl Into<String>) -> Rejection {
+    Rejection::new(RejectCode::MalformedRecord, detail)
 }
 
 /// The source that a sample came from first is its subset here; its id there is its upstream id.
@@ -132,7 +136,7 @@ fn raw_from_entry(shard: &Shard, entry: &SampleEntry) -> Raw {
     let replayed = Replayed { sample: SampleJson::from_entry(entry), images };
     let body = match serde_json::to_vec(&replayed) {
         Ok(text) => RawBody::Json(text),
-        Err(error) => RawBody::Broken { detail: error.to_string(), head: Vec::new() },
+        Err(error) => RawBody::Broken { rejection: malformed(error.to_string()), head: Vec::new() },
     };
     let origin = Origin { file: Arc::clone(&shard.name), position: Position::Row(entry.position) };
     Raw { origin, subset: Arc::clone(&entry.sample.source), body }

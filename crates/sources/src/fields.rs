@@ -23,6 +23,7 @@ pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Reject
         Some((_, Value::Text(id))) => Ok(id.clone().into_owned()),
         Some((_, Value::Unsigned(id))) => Ok(id.to_string()),
         Some((_, Value::Negative(id))) => Ok(id.to_string()),
+        Some((_, Value::LongInteger(id))) => Ok(id.clone().into_owned()),
         Some((_, Value::Float(id))) => Ok(id.to_string()),
         Some((name, other)) => Err(wrong_type(name, other, "a string or a number")),
     }

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use manyframe_core::Origin;
+use manyframe_core::{Origin, Rejection};
 use serde::{Deserialize, Serialize};
 
 /// One annotation file. Its content decides its format (JSON array, JSON lines, Parquet), not its name.
@@ -45,10 +45,11 @@ pub struct Raw {
 pub enum RawBody {
     /// The text of one JSON value, which may still be malformed.
     Json(Vec<u8>),
-    /// Known to be damaged: a record cut off by the end of the file, one without an end, an invalid table row.
+    /// Known to be damaged: a record cut off by the end of the file, one without an end, an invalid table row, a file that
+    /// cannot be opened.
     Broken {
-        /// What was found and expected.
-        detail: String,
+        /// Why it cannot be delivered.
+        rejection: Rejection,
         /// Its first bytes, at most [`MAX_HEAD_BYTES`](crate::MAX_HEAD_BYTES).
         head: Vec<u8>,
     },

@@ -79,7 +79,7 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
     let malformed = |detail| Rejection::new(RejectCode::MalformedRecord, detail);
     let text = match &raw.body {
         RawBody::Json(text) => text,
-        RawBody::Broken { detail, .. } => return Err(malformed(detail.clone())),
+        RawBody::Broken { rejection, .. } => return Err(rejection.clone()),
     };
     match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
         Ok(Value::Object(object)) => Ok(object),

@@ -18,12 +18,12 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use manyframe_columnar::{Row, RowReader, Rows};
-use manyframe_core::{Origin, Position, Record, RejectedRecord};
+use manyframe_core::{Origin, Position, Record, RejectCode, RejectedRecord, Rejection};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefacts;
 use crate::error::SourceError;
-use crate::json::{self, Elements, FileFormat, Lines, LocatedRecord, NextRecord};
+use crate::json::{self, Elements, FileFormat, Lines, LocatedRecord, NextRecord, NotRecords, ReadError};
 use crate::kinds::SourceKind;
 use crate::options::SourceOptions;
 use crate::raw::{AnnotationFile, Raw, RawBody, Split};
@@ -136,7 +136,12 @@ impl Source for Annotations {
             let path = &annotation.path;
             let num_bytes = path.metadata().map_err(|source| read_error(path, source))?.len();
             let split = |rows, num_bytes| Split { file: Arc::clone(&annotation.name), rows, num_bytes };
-            match format_of_file(path)? {
+            let format = format_of_file(path);
+            if unreadable_body(&format).is_some() {
+                splits.push(split(None, num_bytes));
+                continue;
+            }
+            match format? {
                 FileFormat::Rows => {
                     let num_rows = open_rows(path)?.num_rows();
                     let share =
@@ -147,7 +152,9 @@ impl Source for Annotations {
                         split(Some(start..end), share(end - start))
                     }));
                 }
-                FileFormat::Array | FileFormat::Objects | FileFormat::Lines => splits.push(split(None, num_bytes)),
+                FileFormat::Array | FileFormat::Objects | FileFormat::Lines | FileFormat::Wrapped { .. } => {
+                    splits.push(split(None, num_bytes));
+                }
             }
         }
         Ok(splits)
@@ -157,9 +164,17 @@ impl Source for Annotations {
         let file = self.file(&split.file)?;
         let path = &file.annotation.path;
         let open = || File::open(path).map_err(|source| read_error(path, source));
-        Ok(match format_of_file(path)? {
+        let format = format_of_file(path);
+        if let Some(body) = unreadable_body(&format) {
+            return Ok(Box::new(std::iter::once(Ok(file.raw(Position::File, body)))));
+        }
+        Ok(match format? {
             FileFormat::Array | FileFormat::Objects => {
                 let mut elements = Elements::new(open()?);
+                Box::new(file.found(move || elements.next_record()))
+            }
+            FileFormat::Wrapped { start } => {
+                let mut elements = Elements::within(open()?, start);
                 Box::new(file.found(move || elements.next_record()))
             }
             FileFormat::Lines => {
@@ -182,6 +197,9 @@ impl Source for Annotations {
         let file = self.file(&origin.file)?;
         let path = &file.annotation.path;
         let unknown = || SourceError::UnknownOrigin { path: path.clone(), origin: origin.clone() };
+        if let (Position::File, Some(body)) = (origin.position, unreadable_body(&format_of_file(path))) {
+            return Ok(file.raw(Position::File, body));
+        }
         let body = match (file.opened()?, origin.position) {
             (Opened::Bytes(bytes), Position::Bytes { offset, num_bytes, .. }) => {
                 let body = body_at(bytes, offset, num_bytes).map_err(|source| read_error(path, source))?;
@@ -237,7 +255,8 @@ impl AnnotatedFile {
             has_failed = found.is_err();
             match found {
                 Ok(found) => found.map(|LocatedRecord { position, body }| Ok(self.raw(position, body))),
-                Err(source) => Some(Err(read_error(&self.annotation.path, source))),
+                Err(ReadError::Io(source)) => Some(Err(read_error(&self.annotation.path, source))),
+                Err(ReadError::NotRecords(found)) => Some(Err(not_records(&self.annotation.path, found))),
             }
         })
     }
@@ -249,7 +268,7 @@ impl AnnotatedFile {
         let path = &self.annotation.path;
         let opened = match format_of_file(path)? {
             FileFormat::Rows => Opened::Rows(open_rows(path)?),
-            FileFormat::Array | FileFormat::Objects | FileFormat::Lines => {
+            FileFormat::Array | FileFormat::Objects | FileFormat::Lines | FileFormat::Wrapped { .. } => {
                 Opened::Bytes(File::open(path).map_err(|source| read_error(path, source))?)
             }
         };
@@ -276,7 +295,9 @@ fn body_at(file: &File, offset: u64, num_bytes: u64) -> io::Result<Option<RawBod
 fn body_of_row(row: Row) -> RawBody {
     match row {
         Row::Json(text) => RawBody::Json(text.into_bytes()),
-        Row::Broken { detail } => RawBody::Broken { detail, head: Vec::new() },
+        Row::Broken { detail } => {
+            RawBody::Broken { rejection: Rejection::new(RejectCode::MalformedRecord, detail), head: Vec::new() }
+        }
     }
 }
 
@@ -284,11 +305,21 @@ fn format_of_file(path: &Path) -> Result<FileFormat, SourceError> {
     let mut head = Vec::new();
     let file = File::open(path).map_err(|source| read_error(path, source))?;
     file.take(json::SNIFFED_BYTES).read_to_end(&mut head).map_err(|source| read_error(path, source))?;
-    json::format_of(&head).map_err(|it| SourceError::NotRecords {
-        path: path.to_owned(),
-        found: it.found,
-        advice: it.advice,
-    })
+    json::format_of(&head).map_err(|it| not_records(path, it))
+}
+
+/// What stands for the records of a file that may not be opened: it costs what is in it, and the source is incomplete.
+fn unreadable_body(format: &Result<FileFormat, SourceError>) -> Option<RawBody> {
+    match format {
+        Err(SourceError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            Some(json::unreadable(source))
+        }
+        _ => None,
+    }
+}
+
+fn not_records(path: &Path, it: NotRecords) -> SourceError {
+    SourceError::NotRecords { path: path.to_owned(), found: it.found, advice: it.advice }
 }
 
 fn open_rows(path: &Path) -> Result<RowReader, SourceError> {

@@ -1,8 +1,10 @@
 //! Parses the text of a record into a [`Value`] in one pass, for what nearly all records consist of.
 //!
-//! Everything wrong or unusual is left to `serde_json` and its messages.
+//! Everything wrong or unusual is left to `serde_json` and its messages, but for what Python's `json.dump` writes and
+//! `serde_json` does not read: `NaN`, which is null here, since pandas writes it for what is missing; `Infinity`; and integers of
+//! more than 64 bits, which keep their digits.
 //!
-//! **Invariant:** if it returns a value, `serde_json` returns the same.
+//! **Invariant:** if it returns a value, and the text has none of these, `serde_json` returns the same.
 
 use std::borrow::Cow;
 
@@ -59,6 +61,11 @@ impl<'a> Parser<'a> {
             b't' => self.word("true", Value::Bool(true)),
             b'f' => self.word("false", Value::Bool(false)),
             b'n' => self.word("null", Value::Null),
+            b'N' => self.word("NaN", Value::Null),
+            b'I' => self.word("Infinity", Value::Float(f64::INFINITY)),
+            b'-' if self.text.as_bytes().get(self.at + 1) == Some(&b'I') => {
+                self.word("-Infinity", Value::Float(f64::NEG_INFINITY))
+            }
             _ => self.number(),
         }
     }
@@ -125,6 +132,9 @@ impl<'a> Parser<'a> {
         let is_part = |byte: u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
         let number = rest.get(..rest.bytes().position(|byte| !is_part(byte)).unwrap_or(rest.len()))?;
         self.at += number.len();
+        if is_long_integer(number) {
+            return Some(Value::LongInteger(number.into()));
+        }
         serde_json::from_str(number).ok()
     }
 
@@ -172,13 +182,35 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads four hexadecimal digits. Halves of pairs are left to `serde_json`.
+    /// Reads the four hexadecimal digits of a character, or of the two halves of one. Half a pair is left to `serde_json`.
     fn code_point(&mut self) -> Option<char> {
+        let first = self.four_digits()?;
+        if !(0xD800..0xDC00).contains(&first) {
+            return char::from_u32(first);
+        }
+        let is_pair = self.text.get(self.at..)?.starts_with("\\u");
+        self.at += 2;
+        let second = is_pair.then(|| self.four_digits())??.checked_sub(0xDC00).filter(|&low| low < 0x400)?;
+        char::from_u32(0x1_0000 + ((first - 0xD800) << 10) + second)
+    }
+
+    fn four_digits(&mut self) -> Option<u32> {
         let digits =
             self.text.get(self.at..self.at + 4).filter(|it| it.bytes().all(|byte| byte.is_ascii_hexdigit()))?;
         self.at += 4;
-        char::from_u32(u32::from_str_radix(digits, 16).ok()?)
+        u32::from_str_radix(digits, 16).ok()
     }
+}
+
+/// Whether a number is an integer that needs more than 64 bits.
+fn is_long_integer(number: &str) -> bool {
+    let digits = number.strip_prefix('-').unwrap_or(number);
+    // The shortest number that does not fit has 19 digits.
+    digits.len() >= 19
+        && !digits.starts_with('0')
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
+        && number.parse::<i64>().is_err()
+        && number.parse::<u64>().is_err()
 }
 
 #[cfg(test)]
@@ -206,10 +238,10 @@ mod tests {
     #[test]
     fn what_records_are_made_of_is_read() {
         assert!(is_read(
-            " {\"id\": 17, \"a\": [1, -2, 0, 1.50, -0, 1e3, 18446744073709551616], \"b\": [], \"c\": {}, \"a\": null} \n"
+            " {\"id\": 17, \"a\": [1, -2, 0, 1.50, -0, 1e3, 18446744073709551615, -9223372036854775808], \"b\": [], \"c\": {}, \"a\": null} \n"
         ));
         assert!(is_read(
-            r#"["", "é\n\"\\\/\t\r\b\f\u00e9\u20AC x", true, false, "a string of more than thirty-two bytes \u0041"]"#
+            r#"["", "é\n\"\\\/\t\r\b\f\u00e9\u20AC \ud83d\uDE00\udbff\udfff x", true, false, "a string of more than thirty-two bytes \u0041"]"#
         ));
     }
 
@@ -229,13 +261,21 @@ mod tests {
             "-",
             "1.",
             "+1",
-            "NaN",
+            "nan",
+            "-NaN",
+            "NaNa",
+            "Inf",
+            "-Infinit",
+            "012345678901234567890",
+            "--12345678901234567890",
             "tru",
             "nul",
             "1e999",
             "\"a\nb\"",
             "\"\\ud800\"",
-            "\"\\ud83d\\ude00\"",
+            "\"\\ud83d\\u0041\"",
+            "\"\\ud83d\\n\"",
+            "\"\\ude00\\ud83d\"",
             "\"\\x\"",
             "\"\\u12\"",
             "\"\\u+123\"",
@@ -249,6 +289,22 @@ mod tests {
         }
         assert!(value_of(b"\"\xff\"").is_none());
         assert!(value_of("[".repeat(1 << 20).as_bytes()).is_none());
+    }
+
+    #[test]
+    fn what_python_writes_is_read() {
+        let text = b"[NaN, {\"a\": NaN}, Infinity, -Infinity, 12345678901234567890123, -9223372036854775809]";
+        let long = |digits: &'static str| Value::LongInteger(digits.into());
+        let expected = Value::List(vec![
+            Value::Null,
+            Value::Object(Object::from_fields(vec![("a".into(), Value::Null)])),
+            Value::Float(f64::INFINITY),
+            Value::Float(f64::NEG_INFINITY),
+            long("12345678901234567890123"),
+            long("-9223372036854775809"),
+        ]);
+        assert_eq!(value_of(text), Some(expected));
+        assert_eq!(value_of("9".repeat(400).as_bytes()), Some(Value::LongInteger("9".repeat(400).into())));
     }
 
     #[test]

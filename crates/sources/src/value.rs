@@ -17,6 +17,8 @@ pub(crate) enum Value<'a> {
     Unsigned(u64),
     /// A negative number without fraction or exponent, of at most 64 bits.
     Negative(i64),
+    /// An integer of more than 64 bits, as it is written: an id must keep its digits.
+    LongInteger(Cow<'a, str>),
     Float(f64),
     Text(Cow<'a, str>),
     List(Vec<Value<'a>>),
@@ -33,7 +35,7 @@ impl Value<'_> {
         match self {
             Self::Null => "null",
             Self::Bool(_) => "a boolean",
-            Self::Unsigned(_) | Self::Negative(_) | Self::Float(_) => "a number",
+            Self::Unsigned(_) | Self::Negative(_) | Self::LongInteger(_) | Self::Float(_) => "a number",
             Self::Text(_) => "a string",
             Self::List(_) => "a list",
             Self::Object(_) => "an object",
@@ -47,7 +49,7 @@ impl Value<'_> {
             Self::Text(text) => text.is_empty(),
             Self::List(items) => items.is_empty(),
             Self::Object(object) => object.0.is_empty(),
-            Self::Bool(_) | Self::Unsigned(_) | Self::Negative(_) | Self::Float(_) => false,
+            Self::Bool(_) | Self::Unsigned(_) | Self::Negative(_) | Self::LongInteger(_) | Self::Float(_) => false,
         }
     }
 
@@ -61,6 +63,7 @@ impl Value<'_> {
         match self {
             Self::Unsigned(integer) => Some(*integer as f64),
             Self::Negative(integer) => Some(*integer as f64),
+            Self::LongInteger(digits) => digits.parse().ok(),
             Self::Float(float) => Some(*float),
             _ => None,
         }

@@ -10,6 +10,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::settings::values::{OneOrMany, Share, Take};
 
+/// More than what published datasets are known to lack, and less than what a wrong directory costs.
+const DEFAULT_MAX_REJECTS: Share = Share::percent(5);
+
 /// A dataset as its publisher distributes it, or one that manyframe built.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default)]
@@ -62,8 +65,9 @@ pub struct SourceTable {
     pub visuals: ImageShow,
     /// Bounds on records; those outside are left out before the draw. Default: none.
     pub filter: FilterTable,
-    /// The largest share of its records that may be rejected, such as `"0.5 %"`; beyond it `build` ends with exit code 3.
-    /// Default: no limit.
+    /// The largest share of its records that may be rejected, such as `"0.5 %"`. Beyond it, and where the source delivers nothing
+    /// or an annotation file is incomplete, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`.
+    /// `"100 %"` allows all of that. What `filter` and `[decontamination]` leave out does not count. Default: `"5 %"`.
     pub max_rejects: Option<Share>,
     /// The license under which it was published. Goes into the data card.
     pub license: String,
@@ -81,6 +85,11 @@ impl SourceTable {
             (Take::Count(count), ..) => Law::Take(count),
             (Take::All, ..) => Law::All,
         }
+    }
+
+    /// The largest share of its records that may be rejected.
+    pub fn max_rejects(&self) -> Share {
+        self.max_rejects.unwrap_or(DEFAULT_MAX_REJECTS)
     }
 }
 

@@ -102,6 +102,11 @@ impl JsonSchema for Take {
 pub struct Share(f64);
 
 impl Share {
+    /// A share of at most 100 percent.
+    pub(crate) const fn percent(percent: u8) -> Self {
+        Self(percent as f64 / 100.0)
+    }
+
     /// The share, from 0 to 1.
     pub fn as_f64(self) -> f64 {
         self.0

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::UNIX_EPOCH;
@@ -48,6 +48,10 @@ impl FileDigests {
         let read_error = |source| PlanError::Read { path: path.to_owned(), source };
         let metadata = std::fs::metadata(path).map_err(read_error)?;
         let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        // A file that may not be opened is another one once it may, and not what it was when it still might.
+        if matches!(File::open(path), Err(error) if error.kind() == ErrorKind::PermissionDenied) {
+            return Ok(format!("{} unreadable", metadata.len()));
+        }
         let (num_bytes, modified_ns) = (metadata.len(), modified.as_nanos());
         let before = self
             .lock()

@@ -12,9 +12,10 @@ use std::io::{self, Read};
 
 use crate::json::anchor::{Anchors, LearnedFrom};
 use crate::json::grammar::{Grammar, ScanStep, is_space};
-use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, unclosed, whole};
-use crate::json::sniff::byte_order_mark_length;
+use crate::json::located::{LocatedRecord, NextRecord, ReadError, is_overlong, last, overlong, unclosed, whole};
+use crate::json::sniff::{SEVERAL_LISTS, SNIFFED_BYTES, byte_order_mark_length};
 use crate::json::window::ByteWindow;
+use crate::json::wrapper::lists_of;
 
 /// How many bytes from its brace a record shows how records begin.
 const OPENING_BYTES: usize = 4096;
@@ -30,6 +31,8 @@ pub(crate) struct Elements<R> {
     anchors: Anchors,
     state: ReaderState,
     brackets: Brackets,
+    /// Where the array begins whose elements are the records, if an object is around it.
+    wrapped_from: Option<usize>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -68,7 +71,13 @@ impl<R: Read> Elements<R> {
             anchors: Anchors::default(),
             state: ReaderState::NotStarted,
             brackets: Brackets::None,
+            wrapped_from: None,
         }
+    }
+
+    /// The elements of an array within an object: `start` is the position after its bracket.
+    pub(crate) fn within(reader: R, start: usize) -> Self {
+        Self { wrapped_from: Some(start), ..Self::new(reader) }
     }
 
     /// The next record.
@@ -77,6 +86,9 @@ impl<R: Read> Elements<R> {
             return Ok(None);
         }
         self.consume_between()?;
+        if self.wrapped_from.is_some() && self.brackets == Brackets::Closed {
+            return self.end_of_wrapper();
+        }
         if self.window.bytes().is_empty() {
             self.state = ReaderState::Ended;
             let end = LocatedRecord { position: self.window.position(0), body: unclosed() };
@@ -110,6 +122,11 @@ impl<R: Read> Elements<R> {
         self.between.clear();
         if self.state == ReaderState::NotStarted {
             self.window.grow()?;
+            if let Some(start) = self.wrapped_from {
+                while self.window.bytes().len() < start && self.window.grow()? {}
+                self.window.consume(start);
+                self.brackets = Brackets::Open;
+            }
             self.window.consume(byte_order_mark_length(self.window.bytes()));
             // The start of the file is the start of a line.
             self.between.push(b'\n');
@@ -130,6 +147,22 @@ impl<R: Read> Elements<R> {
                 return Ok(());
             }
         }
+    }
+
+    /// What follows the records in the object around them: it must end, and have no other list that could be the records.
+    fn end_of_wrapper(&mut self) -> NextRecord {
+        self.state = ReaderState::Ended;
+        while self.window.bytes().len() < SNIFFED_BYTES as usize && self.window.grow()? {}
+        let rest = self.window.bytes();
+        let found = lists_of(rest, 0);
+        let is_last = found.end.is_some_and(|end| rest.split_at(end).1.trim_ascii().is_empty());
+        let is_cut_off = found.end.is_none() && rest.len() < SNIFFED_BYTES as usize;
+        if !found.lists.is_empty() || !(is_last || is_cut_off) {
+            return Err(ReadError::NotRecords(SEVERAL_LISTS));
+        }
+        self.window.consume(rest.len());
+        let end = LocatedRecord { position: self.window.position(0), body: unclosed() };
+        Ok(is_cut_off.then_some(end))
     }
 
     fn learn(&mut self) -> io::Result<()> {

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use manyframe_core::Position;
-use serde::de::IgnoredAny;
+use manyframe_core::{Position, RejectCode, Rejection};
 
+use crate::json::grammar::{Grammar, ScanStep};
+use crate::json::sniff::NotRecords;
 use crate::raw::RawBody;
 
 /// Largest record that is read, in bytes: 16 MiB. The largest known has 275 turns, well under 1 MiB; and a record made
@@ -22,34 +23,59 @@ pub(crate) struct LocatedRecord {
 }
 
 /// What a reader of records returns next; `None` at the end of the file.
-pub(crate) type NextRecord = io::Result<Option<LocatedRecord>>;
+pub(crate) type NextRecord = Result<Option<LocatedRecord>, ReadError>;
+
+/// Why a file cannot be read on.
+#[derive(Debug)]
+pub(crate) enum ReadError {
+    Io(io::Error),
+    /// What follows the records shows that they are not what is meant.
+    NotRecords(NotRecords),
+}
+
+impl From<io::Error> for ReadError {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
 
 /// A record whose end was found.
 pub(crate) fn whole(bytes: &[u8]) -> RawBody {
     if is_overlong(bytes.len()) { overlong(bytes) } else { RawBody::Json(bytes.to_vec()) }
 }
 
-/// The bytes before the end of the file: a record if they are whole, else one that was cut off.
+/// The bytes before the end of the file: a record if it ends, else one that was cut off.
 pub(crate) fn last(bytes: &[u8]) -> RawBody {
-    match serde_json::from_slice::<IgnoredAny>(bytes) {
-        Err(error) if error.is_eof() => broken("the file ends inside a record", bytes),
-        _ => whole(bytes),
+    match Grammar::new().advance(bytes) {
+        ScanStep::Unfinished => {
+            incomplete("the file ends inside of a record; this one and any after it are missing", bytes)
+        }
+        ScanStep::Complete(_) | ScanStep::Broken => whole(bytes),
     }
 }
 
 /// The end of a file that ends between two records, with its array still open.
 pub(crate) fn unclosed() -> RawBody {
-    broken("the file ends before its array is closed; records may be missing", &[])
+    incomplete("the file ends before its array is closed; records may be missing", &[])
 }
 
 /// A record that is too large to read; `head` is its first bytes.
 pub(crate) fn overlong(head: &[u8]) -> RawBody {
-    broken(&format!("the record has more than {MAX_RECORD_BYTES} bytes"), head)
+    broken(RejectCode::MalformedRecord, &format!("the record has more than {MAX_RECORD_BYTES} bytes"), head)
 }
 
-fn broken(detail: &str, bytes: &[u8]) -> RawBody {
+/// A file that cannot be opened: all of its records.
+pub(crate) fn unreadable(error: &io::Error) -> RawBody {
+    incomplete(&format!("the file cannot be opened: {error}"), &[])
+}
+
+fn incomplete(detail: &str, bytes: &[u8]) -> RawBody {
+    broken(RejectCode::IncompleteFile, detail, bytes)
+}
+
+fn broken(code: RejectCode, detail: &str, bytes: &[u8]) -> RawBody {
     let head = bytes.get(..MAX_HEAD_BYTES).unwrap_or(bytes);
-    RawBody::Broken { detail: detail.to_owned(), head: head.to_vec() }
+    RawBody::Broken { rejection: Rejection::new(code, detail), head: head.to_vec() }
 }
 
 /// Whether a record of this many bytes is too large to read.

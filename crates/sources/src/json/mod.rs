@@ -20,10 +20,11 @@ mod sniff;
 #[cfg(test)]
 mod tests;
 mod window;
+mod wrapper;
 
 pub(crate) use elements::Elements;
 pub(crate) use lines::Lines;
-pub(crate) use located::{LocatedRecord, NextRecord, last, overlong, unclosed};
+pub(crate) use located::{LocatedRecord, NextRecord, ReadError, last, overlong, unclosed, unreadable};
 pub use located::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub(crate) use plain::plain_length;
-pub(crate) use sniff::{FileFormat, SNIFFED_BYTES, format_of};
+pub(crate) use sniff::{FileFormat, NotRecords, SNIFFED_BYTES, format_of};

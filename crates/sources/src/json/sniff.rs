@@ -1,7 +1,8 @@
 //! Identifies the format of a file by its first bytes. Names do not matter: `.json` files contain JSON lines, and vice
 //! versa.
 
-use serde::de::IgnoredAny;
+use crate::json::grammar::{Grammar, ScanStep};
+use crate::json::wrapper::{Outer, outer_of};
 
 /// How many bytes of a file are examined.
 pub(crate) const SNIFFED_BYTES: u64 = 1 << 16;
@@ -15,6 +16,11 @@ pub(crate) enum FileFormat {
     Objects,
     /// One object a line.
     Lines,
+    /// One object around an array of objects, whose first item is at or after this position of the file.
+    Wrapped {
+        /// The position after the array's bracket.
+        start: usize,
+    },
     /// Parquet.
     Rows,
 }
@@ -44,9 +50,11 @@ const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"{\"error\"", "an error message", "the download failed or needs a login; download it again"),
 ];
 
-/// Names of fields with a list of objects that a record can begin with, of any kind of source.
-const LISTS_OF_A_RECORD: &[&[u8]] =
-    &[b"conversations", b"conversation", b"messages", b"QA", b"captions", b"images", b"image", b"videos"];
+/// One object around more than one list that could be the records.
+pub(crate) const SEVERAL_LISTS: NotRecords = NotRecords {
+    found: "one object around more than one list of objects",
+    advice: "write the list of records to a separate file: `jq -c '.NAME[]' FILE > FILE.jsonl`",
+};
 
 /// Length of the byte order mark at the start, if there is one.
 pub(crate) fn byte_order_mark_length(head: &[u8]) -> usize {
@@ -72,7 +80,10 @@ pub(crate) fn format_of(head: &[u8]) -> Result<FileFormat, NotRecords> {
     match text {
         [] => Err(NotRecords { found: "empty", advice: "download it again, or leave it out" }),
         [b'[', items @ ..] => format_of_array(items),
-        [b'{', ..] => format_of_objects(text),
+        [b'{', ..] => Ok(match format_of_objects(text)? {
+            FileFormat::Wrapped { start } => FileFormat::Wrapped { start: head.len() - text.len() + start },
+            format => format,
+        }),
         [byte, ..] if byte.is_ascii_graphic() => {
             Err(NotRecords { found: "text, but not JSON", advice: "convert it to JSON lines" })
         }
@@ -96,32 +107,15 @@ fn format_of_array(items: &[u8]) -> Result<FileFormat, NotRecords> {
 fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
     let mut lines = text.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii).filter(|line| !line.is_empty());
     let (first, second) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
-    let is_object = |line: &[u8]| serde_json::from_slice::<IgnoredAny>(line).is_ok();
-    // Two lines are checked, so that damage in one of them does not make the file something else.
-    if second.starts_with(b"{") && (is_object(first) || is_object(second)) {
-        return Ok(FileFormat::Lines);
+    let is_object = |line: &[u8]| Grammar::new().advance(line) == ScanStep::Complete(line.len());
+    let outer = if is_object(first) && !second.is_empty() { Outer::Record } else { outer_of(text) };
+    match outer {
+        Outer::Wrapper { start } => Ok(FileFormat::Wrapped { start }),
+        Outer::SeveralLists => Err(SEVERAL_LISTS),
+        // Two lines are checked, so that damage in one of them does not make the file something else.
+        Outer::Record if second.starts_with(b"{") && (is_object(first) || is_object(second)) => Ok(FileFormat::Lines),
+        Outer::Record => Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects }),
     }
-    if wraps_an_array(text).unwrap_or(false) {
-        return Err(NotRecords {
-            found: "one object around an array",
-            advice: "write the array to a separate file: `jq -c '.NAME[]' FILE > FILE.jsonl`",
-        });
-    }
-    Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects })
-}
-
-/// Whether an object begins with a field that is an array of objects, and that is not one of a record's.
-fn wraps_an_array(text: &[u8]) -> Option<bool> {
-    let text = after(text, b'{')?;
-    let text = after(text, b'"')?;
-    let (key, text) = text.split_at_checked(text.iter().position(|&byte| byte == b'"')?)?;
-    let text = after(after(text, b'"')?, b':')?;
-    let _first_item = after(after(text, b'[')?, b'{')?;
-    Some(!LISTS_OF_A_RECORD.contains(&key))
-}
-
-fn after(text: &[u8], byte: u8) -> Option<&[u8]> {
-    text.trim_ascii_start().strip_prefix(&[byte])
 }
 
 #[cfg(test)]
@@ -143,6 +137,9 @@ mod tests {
         assert_eq!(format("{\n \"id\": 1\n}\n{\n \"id\": 2\n}"), Ok(FileFormat::Objects));
         assert_eq!(format("PAR1\x15"), Ok(FileFormat::Rows));
         assert_eq!(format("{\"QA\": [{\"q\": \"\"}]}"), Ok(FileFormat::Lines));
+        assert_eq!(format("{\"a\": NaN, \"b\": [{}]}\n{\"a\": NaN}"), Ok(FileFormat::Lines));
+        assert_eq!(format("\u{feff} {\"data\": [\n {\"id\""), Ok(FileFormat::Wrapped { start: 14 }));
+        assert_eq!(format("{\"data\": [\n{\"id\": 1}\n]}"), Ok(FileFormat::Wrapped { start: 10 }));
     }
 
     #[test]
@@ -154,7 +151,7 @@ mod tests {
         assert_eq!(format("\0\0\0\0"), Err("binary data of no known kind"));
         assert_eq!(format("PK\x03\x04"), Err("a zip archive"));
         assert_eq!(format("id,image\n1,a.jpg"), Err("text, but not JSON"));
-        assert_eq!(format("{\"data\": [\n {\"id\""), Err("one object around an array"));
+        assert_eq!(format("{\"a\": [{\"id\": 1}], \"b\": [{\"id\": 2}]}"), Err(SEVERAL_LISTS.found));
         assert_eq!(format("[\"a\", \"b\"]"), Err("an array whose first element is not an object"));
         assert_eq!(format_of(b"\x1f\x8b\x08").map_err(|it| it.found), Err("compressed with gzip"));
     }

@@ -151,7 +151,7 @@ fn a_record_cut_off_by_the_end_is_told() {
     for bytes in [&b"[\n  {\"a\": 1},\n  {\"a\": [2"[..], b"{\"a\": 1}\n{\"a\": \"x", b"{\n \"a\": 1\n}\n{\n \"a\""] {
         let found = read(bytes);
         assert_eq!(found.len(), 2);
-        assert!(matches!(&found[1].body, RawBody::Broken { detail, .. } if detail.contains("ends inside a record")));
+        assert!(matches!(&found[1].body, RawBody::Broken { rejection, .. } if rejection.detail.contains("ends inside a record")));
         assert_eq!(range_of(&found[1]).end, bytes.len());
     }
 }
@@ -177,7 +177,7 @@ fn a_record_without_end_is_dropped_while_it_is_read() {
             [start, &filler, if start[0] == b'[' { b"\"},\n  {\"a\": 3}\n]" } else { b"\"}\n{\"a\": 3}" }].concat();
         let found = read(&bytes);
         assert_eq!(found.len(), 3);
-        assert!(matches!(&found[1].body, RawBody::Broken { detail, .. } if detail.contains("more than")));
+        assert!(matches!(&found[1].body, RawBody::Broken { rejection, .. } if rejection.detail.contains("more than")));
         assert_eq!(range_of(&found[1]).len(), filler.len() + 9);
         assert_eq!(found[2].body, RawBody::Json(b"{\"a\": 3}".to_vec()));
     }

@@ -23,6 +23,8 @@ fn layouts_make_no_difference() {
         "\u{feff}{\"data\": [\"a\", \"b\"]}\r\n\r\n{\"data\": [\"c\", \"d\"]}\r\n",
         "{\n \"data\": [\n  \"a\",\n  \"b\"\n ]\n}\n{\n \"data\": [\n  \"c\",\n  \"d\"\n ]\n}\n",
         "[{\"data\": [\"a\", \"b\"]},\n{\"data\": [\"c\", \"d\"]}]",
+        "\u{feff}{\"version\": 1, \"rows\": [{\"data\": [\"a\", \"b\"]}, {\"data\": [\"c\", \"d\"]}]}",
+        "{\n \"rows\": [\n  {\n   \"data\": [\"a\", \"b\"]\n  },\n  {\"data\": [\"c\", \"d\"]}\n ],\n \"tags\": [\"x\"]\n}\n",
     ] {
         assert_eq!(shown_file(text), expected, "{text}");
     }
@@ -42,9 +44,13 @@ fn a_damaged_record_costs_itself_and_says_where() {
 
 #[test]
 fn a_cut_file_keeps_its_whole_records() {
-    assert_eq!(shown_file("[{\"data\": [\"a\", \"b\"]}, {\"data\": [\"c\""), [r#"U "a" A "b""#, "malformed_record"]);
-    assert_eq!(shown_file("[{\"data\": [\"a\", \"b\"]},\n"), [r#"U "a" A "b""#, "malformed_record"]);
-    assert_eq!(shown_file("{\"data\": [\"a\", \"b\"]}\n{\"dat"), [r#"U "a" A "b""#, "malformed_record"]);
+    assert_eq!(shown_file("[{\"data\": [\"a\", \"b\"]}, {\"data\": [\"c\""), [r#"U "a" A "b""#, "incomplete_file"]);
+    assert_eq!(shown_file("[{\"data\": [\"a\", \"b\"]},\n"), [r#"U "a" A "b""#, "incomplete_file"]);
+    assert_eq!(shown_file("{\"data\": [\"a\", \"b\"]}\n{\"dat"), [r#"U "a" A "b""#, "incomplete_file"]);
+    assert_eq!(shown_file("{\"data\": [\"a\", \"b\"]}\n{\"data\": [\"c\", NaN"), [r#"U "a" A "b""#, "incomplete_file"]);
+    for cut in ["{\"v\": 1, \"rows\": [{\"data\": [\"a\", \"b\"]}", "{\"rows\": [{\"data\": [\"a\", \"b\"]}], \"n\": [1"] {
+        assert_eq!(shown_file(cut), [r#"U "a" A "b""#, "incomplete_file"], "{cut}");
+    }
 }
 
 #[test]
@@ -64,7 +70,7 @@ fn files_that_hold_no_records_are_refused_by_name() {
         ("", "empty"),
         ("version https://git-lfs.github.com/spec/v1\noid sha256:x\nsize 5\n", "git-lfs"),
         ("<!doctype html><html>", "HTML"),
-        ("{\"data\": [{\"id\": 1}]}", "one object around an array"),
+        ("{\"train\": [{\"id\": 1}], \"test\": [{\"id\": 1}]}", "more than one list"),
     ] {
         let file = file_of(text);
         let source = source_of(SourceKind::Text, SourceOptions::default(), file.path(), "");

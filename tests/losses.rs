@@ -1,0 +1,276 @@
+//! Promise: what is lost is said with its reasons, and more of it than the file allows keeps a dataset from being published; a
+//! good dataset is never replaced by a worse one unnoticed.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::process::Output;
+
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, llava, manyframe, photo, run, stdout};
+
+/// A source of this many good records, and a good dataset of them.
+fn good(num_records: u32) -> (Workshop, Vec<Value>, Built) {
+    let mut workshop = Workshop::new();
+    let records: Vec<Value> = (0..num_records).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    for number in 0..num_records {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40, 30));
+    }
+    workshop.add_source("a", "llava", &json!(records), "");
+    workshop.run_build(&[], 0);
+    let built = Built::read(&workshop.path("out"));
+    assert_eq!(built.manifest.total.num_samples, u64::from(num_records));
+    (workshop, records, built)
+}
+
+fn text_of(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+/// The build ends with 3, says all of this, and leaves the dataset as it is.
+fn check_refused(workshop: &Workshop, before: &Built, more: &[&str], said: &[&str]) -> String {
+    let text = text_of(&workshop.run_build(more, 3));
+    for part in said {
+        assert!(text.contains(part), "{part:?} is not in\n{text}");
+    }
+    assert_eq!(Built::read(&workshop.path("out")).manifest, before.manifest, "the dataset was replaced");
+    text
+}
+
+/// The command that a table of rejects shows, split into its words.
+fn why_command(text: &str) -> Vec<String> {
+    let at = text.find("manyframe why ").unwrap_or_else(|| panic!("no command in\n{text}"));
+    text[at..].lines().next().unwrap().split_whitespace().skip(1).map(str::to_owned).collect()
+}
+
+#[test]
+fn a_wrong_media_directory_keeps_the_good_dataset_and_says_why() {
+    let (workshop, _, before) = good(4);
+    let elsewhere = format!("source.a.media={:?}", workshop.path("elsewhere"));
+    fs::create_dir(workshop.path("elsewhere")).unwrap();
+    let said = ["source a: it delivers none of its 4 records", "the dataset has no samples", "media_missing"];
+    let text = check_refused(&workshop, &before, &["--set", &elsewhere], &said);
+    let why = why_command(&text);
+    let why = stdout(&why.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(why.contains("rejected: media_missing"), "{why}");
+
+    // A forgotten setting: no media at all.
+    check_refused(&workshop, &before, &["--set", "source.a.media=[]"], &said);
+}
+
+#[test]
+fn a_source_over_its_budget_stays_staged_until_its_rejects_are_accepted() {
+    let (workshop, mut records, before) = good(19);
+    records.extend([llava("gone", "gone.jpg"), llava("lost", "lost.jpg")]);
+    workshop.write("a.json", json!(records).to_string());
+    let said = ["source a: 2 of 21 records are rejected (9.52 %), max_rejects allows 5 %", "--accept-rejects"];
+    check_refused(&workshop, &before, &[], &said);
+    let staged = fs::read_dir(workshop.path("out.work")).unwrap().map(|entry| entry.unwrap().path());
+    let staged = staged.map(|path| path.join("dataset")).find(|path| path.is_dir()).unwrap();
+    assert_eq!(Built::read(&staged).manifest.total.num_samples, 19);
+    let shards = workshop.path("out.work").read_dir().unwrap().count();
+
+    // The same again is refused again, without a task.
+    check_refused(&workshop, &before, &[], &said);
+    let text = text_of(&workshop.run_build(&["--accept-rejects"], 0));
+    assert!(text.contains("media_missing"), "{text}");
+    assert_eq!(workshop.path("out.work").read_dir().unwrap().count(), shards - 1, "the plan is done");
+    assert_eq!(Built::read(&workshop.path("out")).manifest.sources[0].num_rejected(), 2);
+    assert!(text_of(&workshop.run_build(&[], 0)).contains("nothing to do"), "what was accepted stays accepted");
+    let inspected = stdout(&["inspect", &workshop.text("out")]);
+    assert!(inspected.contains("media_missing") && inspected.contains("manyframe why"), "{inspected}");
+}
+
+#[test]
+fn a_file_may_allow_more_or_less_than_the_default() {
+    let (workshop, mut records, before) = good(19);
+    records.push(llava("gone", "gone.jpg"));
+    workshop.write("a.json", json!(records).to_string());
+    check_refused(&workshop, &before, &["--set", "source.a.max_rejects=\"1 %\""], &["max_rejects allows 1 %"]);
+    workshop.run_build(&[], 0);
+    workshop.write("a.json", json!(&records[18..]).to_string());
+    workshop.run_build(&["--set", "source.a.max_rejects=0.5"], 0);
+}
+
+#[test]
+fn what_decoding_loses_of_a_small_draw_counts_against_the_draw() {
+    let (mut workshop, mut records, _) = good(4);
+    let mut cut = photo(9, 40, 30);
+    cut.truncate(cut.len() - 40);
+    for number in 0..96 {
+        workshop.write(&format!("media/more{number}.jpg"), photo(100 + number, 40, 30));
+        records.push(llava(&format!("more{number}"), &format!("more{number}.jpg")));
+    }
+    workshop.write("a.json", json!(records).to_string());
+    let built = workshop.build_with(&["--set", "source.a.take=4"], 0);
+    let drawn = built.ledger.iter().find(|row| row.shard.is_some()).unwrap().upstream_id.clone();
+    let image = records.iter().find(|record| record["id"] == drawn.as_str()).unwrap()["image"].as_str().unwrap();
+    workshop.write(&format!("media/{image}"), cut);
+    workshop.head = workshop.head.replace("name = \"t\"", "name = \"t2\"");
+    let text = text_of(&workshop.run_build(&["--set", "source.a.take=4", "--fresh", "--replace"], 3));
+    assert!(text.contains("1 of 4 samples drawn are rejected while decoding (25.00 %)"), "{text}");
+}
+
+#[test]
+fn an_annotation_file_that_was_cut_is_incomplete_however_much_of_it_is_left() {
+    let (workshop, records, before) = good(12);
+    let layouts = [
+        serde_json::to_string_pretty(&records).unwrap(),
+        json!(records).to_string(),
+        records.iter().map(|record| format!("{record}\n")).collect(),
+        records.iter().map(|record| serde_json::to_string_pretty(record).unwrap() + "\n").collect(),
+        json!({ "version": 1, "data": records, "info": { "year": 2023 } }).to_string(),
+    ];
+    for whole in layouts {
+        workshop.write("a.json", &whole);
+        workshop.run_build(&[], 0);
+        for num_bytes in [whole.len() / 2, whole.len() - 30] {
+            workshop.write("a.json", &whole.as_bytes()[..num_bytes]);
+            check_refused(&workshop, &before_of(&workshop), &[], &["source a: an annotation file is incomplete", "incomplete_file"]);
+        }
+    }
+    assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
+}
+
+fn before_of(workshop: &Workshop) -> Built {
+    Built::read(&workshop.path("out"))
+}
+
+#[test]
+fn a_list_within_an_object_is_read_if_it_is_the_only_one() {
+    let (workshop, records, before) = good(3);
+    for whole in [
+        json!({ "version": 1, "data": records }),
+        json!({ "info": { "licenses": [{ "id": 1 }] }, "annotations": records, "license": "CC" }),
+    ] {
+        for text in [whole.to_string(), serde_json::to_string_pretty(&whole).unwrap()] {
+            workshop.write("a.json", text);
+            workshop.run_build(&[], 0);
+            assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
+        }
+    }
+    let many: Vec<Value> = records.iter().cycle().take(500).cloned().collect();
+    for two in [json!({ "train": records, "test": records }), json!({ "train": many, "val": records })] {
+        workshop.write("a.json", two.to_string());
+        let text = text_of(&workshop.run_build(&[], 2));
+        assert!(text.contains("more than one list of objects") && text.contains("jq"), "{text}");
+    }
+    assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
+}
+
+#[test]
+fn what_python_writes_for_missing_values_is_missing() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    let with_image = llava("with", "1.jpg").to_string();
+    let without = r#"{"id": 12345678901234567890123, "image": NaN, "images": NaN, "start": NaN, "score": -Infinity, "conversations":
+        [{"from": "human", "value": "What is \ud83d\ude00?"}, {"from": "gpt", "value": "A face."}]}"#;
+    workshop.write("a.json", format!("[{with_image}, {without}]"));
+    let lines = [&with_image, &without.replace('\n', "")].map(|line| format!("{line}\n")).concat();
+    workshop.write("b.json", lines.replace("12345678901234567890123", "-99999999999999999999"));
+    workshop.add_source_file("a", "llava", "a.json", "").add_source_file("b", "llava", "b.json", "");
+    workshop.head.push_str("[duplicates]\nremove = \"nothing\"\n");
+    workshop.run_build(&[], 0);
+    let built = before_of(&workshop);
+    assert_eq!(built.outcomes(), [("delivered".to_owned(), 4)].into());
+    for id in ["12345678901234567890123", "-99999999999999999999"] {
+        assert_eq!(built.row(id).measured.unwrap().0.num_images, 0);
+    }
+}
+
+#[test]
+fn a_file_that_may_not_be_opened_costs_what_is_in_it_and_is_loud() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 40, 30));
+    workshop.write("files/1.json", json!([llava("r1", "1.jpg")]).to_string());
+    let closed = workshop.write("files/2.json", json!([llava("r2", "1.jpg")]).to_string());
+    workshop.add_source_file("a", "llava", "files/*.json", "");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o000)).unwrap();
+    let text = text_of(&build_unprivileged(&workshop, &[], 3));
+    assert!(text.contains("an annotation file is incomplete") && text.contains("cannot be opened"), "{text}");
+    assert!(!workshop.path("out").exists());
+    build_unprivileged(&workshop, &["--accept-rejects"], 0);
+    assert_eq!(
+        before_of(&workshop).outcomes(),
+        [("delivered".to_owned(), 1), ("incomplete_file".to_owned(), 1)].into()
+    );
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o644)).unwrap();
+    build_unprivileged(&workshop, &[], 0);
+    assert_eq!(before_of(&workshop).outcomes(), [("delivered".to_owned(), 2)].into());
+}
+
+/// Builds as a user for whom modes count, even where the tests run as root.
+fn build_unprivileged(workshop: &Workshop, more: &[&str], code: i32) -> Output {
+    const NOBODY: u32 = 65534;
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let mut command = manyframe(&[&["build", &pipeline, "--output", &out, "--quiet"], more].concat());
+    if is_root() {
+        fs::set_permissions(workshop.path("."), fs::Permissions::from_mode(0o777)).unwrap();
+        let binary = workshop.path("manyframe");
+        if !binary.exists() {
+            fs::copy(env!("CARGO_BIN_EXE_manyframe"), &binary).unwrap();
+            let tokenizer = crate::support::root().join("crates/format/tests/golden/jamba.model");
+            fs::copy(tokenizer, workshop.path("jamba.model")).unwrap();
+        }
+        command = std::process::Command::new(&binary);
+        command.args(["build", &pipeline, "--output", &out, "--quiet"]).args(more).current_dir(workshop.path("."));
+        command.args(["--set", &format!("format.tokenizer={:?}", workshop.path("jamba.model"))]);
+        command.uid(NOBODY).gid(NOBODY);
+    }
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(code), "{}", text_of(&output));
+    output
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").unwrap().uid() == 0
+}
+
+#[test]
+fn a_source_that_is_asked_for_nothing_may_deliver_nothing() {
+    let (mut workshop, ..) = good(3);
+    workshop.add_source("empty", "llava", &json!([]), "take = 0");
+    workshop.run_build(&[], 0);
+    let text = text_of(&workshop.run_build(&["--set", "source.empty.take=1"], 3));
+    assert!(text.contains("source empty: it has no records"), "{text}");
+    workshop.run_build(&["--set", "source.empty.take=1", "--set", "source.empty.max_rejects=\"100 %\""], 0);
+}
+
+#[test]
+fn a_plan_says_what_a_build_will_refuse() {
+    let (workshop, mut records, _) = good(3);
+    records.push(llava("gone", "gone.jpg"));
+    workshop.write("a.json", json!(records).to_string());
+    let text = stdout(&["plan", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"]);
+    assert!(text.contains("will not be published without --accept-rejects:\na: 1 of 4 records"), "{text}");
+}
+
+#[test]
+fn a_dataset_of_another_name_is_replaced_on_request_only() {
+    let (mut workshop, _, before) = good(3);
+    workshop.head = workshop.head.replace("name = \"t\"", "name = \"other\"");
+    let text = text_of(&workshop.run_build(&["--accept-rejects"], 2));
+    assert!(text.contains("\"t\"") && text.contains("\"other\"") && text.contains("--replace"), "{text}");
+    assert_eq!(before_of(&workshop).manifest, before.manifest);
+    workshop.run_build(&["--replace"], 0);
+    assert_eq!(before_of(&workshop).manifest.name, "other");
+}
+
+#[test]
+fn two_files_of_a_folder_with_one_output_are_an_error() {
+    let (workshop, ..) = good(3);
+    let text = fs::read_to_string(workshop.pipeline()).unwrap();
+    let with = |name: &str, output: &str| {
+        let text = text.replace("name = \"t\"", &format!("name = {name:?}")) + &format!("[output]\ndirectory = {output:?}\n");
+        workshop.write(&format!("stages/{name}.toml"), text);
+    };
+    with("one", &workshop.text("out"));
+    with("two", &workshop.text("./media/../out"));
+    for command in ["check", "build"] {
+        let text = text_of(&run(&[command, &workshop.text("stages")], 2));
+        assert!(text.contains("one.toml") && text.contains("two.toml") && text.contains("the same dataset"), "{text}");
+    }
+    with("two", &workshop.text("out2"));
+    run(&["check", &workshop.text("stages")], 0);
+}
