@@ -222,7 +222,7 @@ fn broken_records_cost_themselves_only() {
     let lines = of("lines");
     assert_eq!(
         lines,
-        [row("delivered", 1), row("malformed_record", 2), row("delivered", 3), row("malformed_record", 4)]
+        [row("delivered", 1), row("malformed_record", 2), row("delivered", 3), row("incomplete_file", 4)]
     );
 }
 

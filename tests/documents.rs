@@ -84,6 +84,5 @@ fn a_document_that_is_too_long_is_rejected_and_not_cut() {
     workshop.head.push_str("max_tokens = 20\n[overlength]\npolicy = [\"split_turns\"]\n");
     workshop.write("documents.jsonl", json!({ "id": "long", "text": "River. ".repeat(40) }).to_string());
     workshop.add_source_file("d", "text", "documents.jsonl", "");
-    run(&["build", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"], 0);
-    assert_eq!(Built::read(&workshop.path("out")).row("long").reason.as_deref(), Some("too_long"));
+    assert_eq!(workshop.build().row("long").reason.as_deref(), Some("too_long"));
 }

@@ -49,9 +49,11 @@ impl Column {
     }
 }
 
-/// Whether a cell is aligned like a number.
+/// Whether a cell is aligned like a number. A sentence is none, even with digits in it.
 fn is_number(cell: &str) -> bool {
-    cell.is_empty() || cell.chars().any(|c| c.is_ascii_digit()) || cell == "all" || cell == "-"
+    const MAX_CHARS: usize = 40;
+    let has_digit = || cell.len() <= MAX_CHARS && cell.chars().any(|c| c.is_ascii_digit());
+    cell.is_empty() || has_digit() || cell == "all" || cell == "-"
 }
 
 /// A whole number with commas between thousands.
