@@ -4,7 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, root, run, run_python, stdout};
+use crate::support::{Built, Workshop, root, run_python, stdout};
 
 /// Records of SlimPajama, Wikipedia and Cosmopedia, and two conversations, one of which lacks its question.
 const LINES: [&str; 6] = [

@@ -21,7 +21,7 @@ fn workshop(num_photos: u32, more: &str) -> Workshop {
 /// Builds into `out`; returns what was printed.
 fn build(workshop: &Workshop, more: &[&str]) -> String {
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
-    let mut arguments = vec!["build", &pipeline, "--output", &out, "--quiet"];
+    let mut arguments = vec!["build", &pipeline, "--output", &out, "--quiet", "--accept-rejects"];
     arguments.extend(more);
     stdout(&arguments)
 }
@@ -49,7 +49,7 @@ fn build_is_as_if_from_scratch(workshop: &Workshop, more: &[&str]) -> Built {
     let again = build(workshop, more);
     assert!(again.contains("nothing to do"), "{again}");
     let (pipeline, scratch) = (workshop.pipeline(), workshop.text("scratch"));
-    let mut arguments = vec!["build", &pipeline, "--output", &scratch, "--quiet", "--fresh"];
+    let mut arguments = vec!["build", &pipeline, "--output", &scratch, "--quiet", "--fresh", "--accept-rejects"];
     arguments.extend(more);
     run(&arguments, 0);
     let built = Built::read(&workshop.path("out"));

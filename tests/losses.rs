@@ -127,7 +127,12 @@ fn an_annotation_file_that_was_cut_is_incomplete_however_much_of_it_is_left() {
         workshop.run_build(&[], 0);
         for num_bytes in [whole.len() / 2, whole.len() - 30] {
             workshop.write("a.json", &whole.as_bytes()[..num_bytes]);
-            check_refused(&workshop, &before_of(&workshop), &[], &["source a: an annotation file is incomplete", "incomplete_file"]);
+            check_refused(
+                &workshop,
+                &before_of(&workshop),
+                &[],
+                &["source a: an annotation file is incomplete", "incomplete_file"],
+            );
         }
     }
     assert_eq!(before_of(&workshop).manifest.total, before.manifest.total);
@@ -262,7 +267,8 @@ fn two_files_of_a_folder_with_one_output_are_an_error() {
     let (workshop, ..) = good(3);
     let text = fs::read_to_string(workshop.pipeline()).unwrap();
     let with = |name: &str, output: &str| {
-        let text = text.replace("name = \"t\"", &format!("name = {name:?}")) + &format!("[output]\ndirectory = {output:?}\n");
+        let text =
+            text.replace("name = \"t\"", &format!("name = {name:?}")) + &format!("[output]\ndirectory = {output:?}\n");
         workshop.write(&format!("stages/{name}.toml"), text);
     };
     with("one", &workshop.text("out"));

@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use manyframe_core::{Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
-use super::{contract, rejects};
 use super::why::find_one;
+use super::{contract, rejects};
 use crate::args::InspectArguments;
 use crate::table::{Table, bytes, count};
 use crate::{exit, output};

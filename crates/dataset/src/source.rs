@@ -221,7 +221,8 @@ mod tests {
 
     #[test]
     fn what_the_file_leaves_out_is_no_loss() {
-        let left_out = budget(100, 10, &[(RejectCode::Filtered, 60), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
+        let left_out =
+            budget(100, 10, &[(RejectCode::Filtered, 60), (RejectCode::Excluded, 25), (RejectCode::MediaMissing, 5)]);
         assert_eq!(left_out.excess(10, 0.05), None);
         let excess = Excess::Rejected { num_rejected: 5, num_records: 100, allowed: 0.04 };
         assert_eq!(left_out.excess(10, 0.04), Some(excess));

@@ -85,7 +85,9 @@ pub enum EngineError {
         staged: Box<Committed>,
     },
     /// The output is a dataset of another name.
-    #[error("{path:?} is the dataset {found:?}, and this pipeline builds {name:?}; choose another output, or build with --replace")]
+    #[error(
+        "{path:?} is the dataset {found:?}, and this pipeline builds {name:?}; choose another output, or build with --replace"
+    )]
     OtherName {
         /// The output.
         path: PathBuf,

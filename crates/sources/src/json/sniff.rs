@@ -114,7 +114,9 @@ fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
         Outer::SeveralLists => Err(SEVERAL_LISTS),
         // Two lines are checked, so that damage in one of them does not make the file something else.
         Outer::Record if second.starts_with(b"{") && (is_object(first) || is_object(second)) => Ok(FileFormat::Lines),
-        Outer::Record => Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects }),
+        Outer::Record => {
+            Ok(if second.is_empty() || is_object(first) { FileFormat::Lines } else { FileFormat::Objects })
+        }
     }
 }
 

@@ -151,7 +151,9 @@ fn a_record_cut_off_by_the_end_is_told() {
     for bytes in [&b"[\n  {\"a\": 1},\n  {\"a\": [2"[..], b"{\"a\": 1}\n{\"a\": \"x", b"{\n \"a\": 1\n}\n{\n \"a\""] {
         let found = read(bytes);
         assert_eq!(found.len(), 2);
-        assert!(matches!(&found[1].body, RawBody::Broken { rejection, .. } if rejection.detail.contains("ends inside a record")));
+        assert!(
+            matches!(&found[1].body, RawBody::Broken { rejection, .. } if rejection.detail.contains("ends inside a record"))
+        );
         assert_eq!(range_of(&found[1]).end, bytes.len());
     }
 }

@@ -99,7 +99,11 @@ mod tests {
         let text = r#"{"version": 1, "tags": ["a"], "info": {"a": [{}]}, "data": [{"id": 1}], "n": 1}"#;
         let start = text.find("{\"id").unwrap();
         assert_eq!(outer(text), Outer::Wrapper { start });
-        assert_eq!(outer(&text[..start + 3]), Outer::Wrapper { start }, "the list may be longer than what is looked at");
+        assert_eq!(
+            outer(&text[..start + 3]),
+            Outer::Wrapper { start },
+            "the list may be longer than what is looked at"
+        );
         assert_eq!(outer(r#"{"train": [{"id": 1}], "test": [{"id": 2}]}"#), Outer::SeveralLists);
         assert_eq!(outer(r#"{"images": [{"id": 1}], "annotations": [{"id": 2}]}"#), Outer::SeveralLists);
     }

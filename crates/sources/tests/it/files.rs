@@ -48,7 +48,9 @@ fn a_cut_file_keeps_its_whole_records() {
     assert_eq!(shown_file("[{\"data\": [\"a\", \"b\"]},\n"), [r#"U "a" A "b""#, "incomplete_file"]);
     assert_eq!(shown_file("{\"data\": [\"a\", \"b\"]}\n{\"dat"), [r#"U "a" A "b""#, "incomplete_file"]);
     assert_eq!(shown_file("{\"data\": [\"a\", \"b\"]}\n{\"data\": [\"c\", NaN"), [r#"U "a" A "b""#, "incomplete_file"]);
-    for cut in ["{\"v\": 1, \"rows\": [{\"data\": [\"a\", \"b\"]}", "{\"rows\": [{\"data\": [\"a\", \"b\"]}], \"n\": [1"] {
+    for cut in
+        ["{\"v\": 1, \"rows\": [{\"data\": [\"a\", \"b\"]}", "{\"rows\": [{\"data\": [\"a\", \"b\"]}], \"n\": [1"]
+    {
         assert_eq!(shown_file(cut), [r#"U "a" A "b""#, "incomplete_file"], "{cut}");
     }
 }
