@@ -356,3 +356,60 @@ fn a_photo_of_the_same_size_in_bytes_and_pixels_is_noticed() {
     build_is_as_if_from_scratch(&workshop, &[]);
     assert_eq!(delivered(&workshop, "r1"), image(2));
 }
+
+#[test]
+fn a_build_explains_what_it_makes_again() {
+    let workshop = workshop(6, "take = 4");
+    let first = build(&workshop, &["--explain"]);
+    assert!(first.contains("there is no dataset to reuse samples of"), "{first}");
+    workshop.write("media/0.jpg", photo(90, 64, 48));
+    let take = ["--explain", "--set", "source.a.take=6"];
+    let text = build(&workshop, &take);
+    assert!(text.contains("media of 1 record of \"a\" changed and were read again: \"0.jpg\""), "{text}");
+    assert!(text.contains("the dataset does not have them"), "{text}");
+    workshop.write("media/1.jpg", photo(91, 64, 48));
+    let text = build(&workshop, &take);
+    let line = text.lines().find(|line| line.contains("their media changed")).unwrap_or_else(|| panic!("{text}"));
+    assert!(line.contains("1.jpg") && line.contains("made"), "{line}");
+    assert!(text.contains("made:   1 of a (their media changed)"), "{text}");
+    let settings = ["--set", "source.a.take=6", "--set", "tiles.edge_px=200", "--set", "source.a.visuals=tiled"];
+    let text = build(&workshop, &settings);
+    assert!(text.contains("made:   6 of a (settings changed: source.visuals, tiles.edge_px)"), "{text}");
+    assert!(build(&workshop, &settings).contains("nothing to do"));
+}
+
+#[test]
+fn what_an_interrupted_build_finished_is_reused_by_another_plan() {
+    let mut workshop = workshop(8, "");
+    workshop.head = workshop.head.replace("[format]", "[output]\nmax_shard_samples = 2\n[format]");
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let text = stdout(&["plan", &pipeline, "--output", &out, "--json", "--quiet"]);
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    let directory = plan["plan"].as_str().unwrap();
+    assert_eq!(plan["tasks"].as_array().unwrap().len(), 4);
+    for task in ["0", "1", "2"] {
+        run(&["task", directory, task, "--quiet"], 0);
+    }
+    let tasks = fs::read_to_string(format!("{directory}/tasks/000000.jsonl")).unwrap();
+    let first: Value = serde_json::from_str(tasks.lines().next().unwrap()).unwrap();
+    // A photo of a task that is done is replaced; another seed divides the samples otherwise.
+    let records = manyframe_plan::read_records(format!("{directory}/records.parquet").as_ref()).unwrap();
+    let mut rows = records.map(Result::unwrap);
+    let replaced = rows.find(|row| first["record_id"] == row.id.to_string()).unwrap().upstream_id;
+    workshop.write(&format!("media/{}.jpg", &replaced[1..]), photo(70, 64, 48));
+    build_is_as_if_from_scratch(&workshop, &["--set", "seed=9"]);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (3, 5));
+    assert_eq!(delivered(&workshop, &replaced), photo(70, 64, 48));
+}
+
+#[test]
+fn an_interrupted_build_says_what_it_continues() {
+    let mut workshop = workshop(4, "");
+    workshop.head = workshop.head.replace("[format]", "[output]\nmax_shard_samples = 2\n[format]");
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let text = stdout(&["plan", &pipeline, "--output", &out, "--json", "--quiet"]);
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    run(&["task", plan["plan"].as_str().unwrap(), "1", "--quiet"], 0);
+    let text = build(&workshop, &["--explain"]);
+    assert!(text.contains("an interrupted build is continued: 1 of 2 tasks are done"), "{text}");
+}

@@ -184,6 +184,9 @@ pub(crate) struct BuildArguments {
     pub(crate) pipeline: PipelineArguments,
     #[command(flatten)]
     pub(crate) publishing: PublishingArguments,
+    /// Before samples are made, show how many of each source are reused, and why the others are made.
+    #[arg(long)]
+    pub(crate) explain: bool,
 }
 
 #[derive(Debug, Args)]

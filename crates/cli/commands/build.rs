@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_dataset::DatasetReader;
-use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine};
+use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine, PlannedBuild};
+use manyframe_plan::SourceReuse;
 
-use super::{contract, pack, rejects, stages, validate};
+use super::{contract, explain, pack, rejects, stages, validate};
 use crate::args::{BuildArguments, Global};
 use crate::machine::{Machine, bounded_thread_pool};
 use crate::supervised::Session;
@@ -21,7 +22,14 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
     let commit = arguments.publishing.options();
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
         let build = stages::open(number, stage, &arguments.pipeline, commit, session)?;
-        report(build.finish(&LocalEngine, executor, &Machine::start()))?;
+        let mut printed = Ok(());
+        let mut show = |planned: &PlannedBuild| {
+            if arguments.explain {
+                printed = output::print(&explain::render(planned));
+            }
+        };
+        report(build.finish_watched(&LocalEngine, executor, &Machine::start(), &mut show))?;
+        printed?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -31,10 +39,10 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
 pub(super) fn report(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
     match &outcome {
         Err(EngineError::Invalid { report, path, .. }) => _ = output::print(&validate::render(report, path)),
-        Err(EngineError::Losses { staged, .. }) => _ = report_dataset(staged),
+        Err(EngineError::Losses { staged, .. }) => _ = report_dataset(staged, &[]),
         _ => {}
     }
-    let BuildOutcome { committed, action, validation } = outcome?;
+    let BuildOutcome { committed, action, reuse, validation } = outcome?;
     match action {
         BuildAction::Built => {}
         BuildAction::Repacked => {
@@ -49,14 +57,14 @@ pub(super) fn report(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
     if let Some(report) = validation {
         output::print(&validate::render(&report, &committed.dataset))?;
     }
-    report_dataset(&committed)?;
+    report_dataset(&committed, &reuse)?;
     for loss in committed.losses() {
         tracing::warn!("{loss}");
     }
     Ok(())
 }
 
-fn report_dataset(committed: &Committed) -> Result<()> {
+fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
     let manifest = &committed.manifest;
     let mut text = format!("{}\n\n{}", manifest.name, contract::of_dataset(manifest));
     if let Some(pack) = &manifest.pack {
@@ -83,6 +91,7 @@ fn report_dataset(committed: &Committed) -> Result<()> {
             count(work.num_samples_reused + work.num_samples_made),
         ));
     }
+    text.push_str(&explain::summary(reuse));
     text.push_str(&rejects::render(&DatasetReader::open(&committed.dataset)?)?);
     Ok(output::print(&text)?)
 }

@@ -2,6 +2,7 @@
 
 mod build;
 mod contract;
+mod explain;
 mod export;
 mod inspect;
 mod model;

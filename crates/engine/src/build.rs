@@ -16,7 +16,7 @@ use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step};
 use manyframe_dataset::Excess;
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{Context, Index, MadePlan, Plan, PlanRequest, Reuse, Verdict};
+use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, Verdict};
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
@@ -54,6 +54,7 @@ pub struct IndexedBuild {
 
 /// A build whose plan is made.
 pub struct PlannedBuild {
+    changed_media: Vec<(String, ChangedMedia)>,
     open: OpenPlan,
     work: WorkDirectory,
     options: CommitOptions,
@@ -74,6 +75,8 @@ pub struct BuildOutcome {
     pub committed: Committed,
     /// What was done for it.
     pub action: BuildAction,
+    /// What was reused of each source, and why the rest was made; empty if nothing was built.
+    pub reuse: Vec<SourceReuse>,
     /// What a model measured before the dataset was published, if the pipeline file has a table `[validate]`.
     pub validation: Option<Report>,
 }
@@ -175,6 +178,21 @@ impl Build {
         executor: Executor<'_>,
         meter: &dyn Meter,
     ) -> Result<BuildOutcome, EngineError> {
+        self.finish_watched(engine, executor, meter, &mut |_planned| {})
+    }
+
+    /// As [`Self::finish`]; `before_run` sees what is about to be done.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::finish`].
+    pub fn finish_watched(
+        self,
+        engine: &dyn Engine,
+        executor: Executor<'_>,
+        meter: &dyn Meter,
+        before_run: &mut dyn FnMut(&PlannedBuild),
+    ) -> Result<BuildOutcome, EngineError> {
         // A missing model or a wrong policy is reported before hours of work.
         ValidateRequest::of_pipeline(&self.context.pipeline.file)?;
         let indexed = self.index(executor)?;
@@ -182,6 +200,7 @@ impl Build {
             return Ok(outcome);
         }
         let mut planned = indexed.plan(executor)?;
+        before_run(&planned);
         planned.run(engine, executor, meter)?;
         planned.commit(executor, meter)
     }
@@ -234,7 +253,7 @@ impl IndexedBuild {
             }
             _ => (committed, BuildAction::Nothing),
         };
-        Ok(Some(BuildOutcome { committed, action, validation: None }))
+        Ok(Some(BuildOutcome { committed, action, reuse: Vec::new(), validation: None }))
     }
 
     /// Makes the plan, or reads the one that an interrupted build left.
@@ -244,11 +263,14 @@ impl IndexedBuild {
     /// [`EngineError::Plan`] if the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
         let Self { build: Build { context, work, options }, index } = self;
+        let names = context.sources.iter().map(|source| source.table.name.clone());
+        let changed = names.zip(index.changed.iter().cloned());
+        let changed_media = changed.filter(|(_, changed)| changed.num_records > 0).collect();
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
         let MadePlan { plan, directory } =
             manyframe_plan::make(&context, &index, PlanRequest { work: work.path(), reuse }, executor)?;
         let open = OpenPlan { context, plan, directory };
-        Ok(PlannedBuild { open, work, options: options.commit, run: None })
+        Ok(PlannedBuild { changed_media, open, work, options: options.commit, run: None })
     }
 }
 
@@ -256,6 +278,11 @@ impl PlannedBuild {
     /// The plan and its directory.
     pub fn open_plan(&self) -> &OpenPlan {
         &self.open
+    }
+
+    /// The sources whose media changed since their index was made.
+    pub fn changed_media(&self) -> &[(String, ChangedMedia)] {
+        &self.changed_media
     }
 
     /// How long its tasks take on this many threads, summed over all of them.
@@ -309,7 +336,8 @@ impl PlannedBuild {
             self.keep_rate()?;
         }
         self.work.remove_plans()?;
-        Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
+        let reuse = self.open.plan.reuse.clone();
+        Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
     }
 
     fn warn_of_losses(&self) {
@@ -390,7 +418,8 @@ pub fn commit_plan(
     meter: &dyn Meter,
 ) -> Result<BuildOutcome, EngineError> {
     let (committed, validation) = open.commit_validated(options, executor, meter)?;
-    Ok(BuildOutcome { committed, action: BuildAction::Built, validation })
+    let reuse = open.plan.reuse.clone();
+    Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
 }
 
 impl OpenPlan {

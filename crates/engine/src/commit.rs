@@ -16,7 +16,7 @@ use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, work_directory, write_card,
+    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, write_card,
 };
 use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
 use serde::Deserialize;
@@ -81,11 +81,11 @@ pub fn commit(
         committed.ensure_within_budget(&staging.directory)?;
     }
     check(&staging.directory)?;
-    let work_directory = work_directory(&committed.dataset);
-    keep_sample_media(&open.directory, &work_directory, &committed.manifest)?;
+    let work_directory = parent_directory(&open.directory);
+    keep_sample_media(&open.directory, work_directory, &committed.manifest)?;
     // Where directories cannot be exchanged there is a moment without a dataset; committing again recovers from a crash in it.
     replace_directory(&staging.directory, &committed.dataset, &open.directory.join("replaced"))?;
-    remove_other_sample_media(&work_directory, &committed.manifest)?;
+    remove_other_sample_media(work_directory, &committed.manifest)?;
     Ok(committed)
 }
 

@@ -2,7 +2,8 @@
 //!
 //! ```text
 //! OUTPUT.work/lock          held while a build is open
-//! OUTPUT.work/index/        what was read of annotations; outlives builds
+//! OUTPUT.work/index/        what was read of annotations, and of which media; outlives builds
+//! OUTPUT.work/media-*       which versions of media the samples of the dataset were made of
 //! OUTPUT.work/listings/     the members of tars that hold media; outlives builds
 //! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the unfinished dataset; removed once it is committed
 //! OUTPUT.work/crashes.json  the records that a decoder did not survive; outlives builds

@@ -14,7 +14,7 @@
 //! | `packing` | the forecast of packs |
 //! | `attempt`, `guard`, `retry` | work that a process may not survive: noted, tried again alone, rejected |
 //! | `seal` | notices that a file of a plan was damaged |
-//! | `reuse`, `sample_media` | samples of an earlier build that are reused, and which media they were made of |
+//! | `reuse`, `reused`, `sample_media` | samples of an earlier build that are reused, and which media they were made of |
 //!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
 //! **Invariant:** no image and no frame is decoded here, unless the pipeline file asks for fingerprints or for a check of all media.
@@ -77,6 +77,7 @@ mod reduction;
 mod replay;
 mod retry;
 mod reuse;
+mod reused;
 mod sample_media;
 mod seal;
 
@@ -93,5 +94,6 @@ pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, re
 pub use records::{Decision, PlannedRecord, read_records};
 pub use reduction::{LengthReduction, TurnSplit};
 pub use retry::{repeat, watch};
-pub use reuse::{MadeBecause, MadeSamples, Reuse, ReusedSample, SourceReuse};
+pub use reuse::Reuse;
+pub use reused::{MadeBecause, MadeSamples, ReusedSample, SourceReuse};
 pub use sample_media::{keep_sample_media, remove_other_sample_media};

@@ -16,15 +16,17 @@ use crate::decisions::decontamination::list_unwanted_files;
 use crate::decisions::tasks::TaskSamples;
 use crate::decisions::{DecidedSamples, decide};
 use crate::error::PlanError;
-use crate::index::build::{IndexFile, IndexFiles, build_index};
+use crate::index::build::{IndexFiles, build_index};
 use crate::index::cache::IndexCache;
-use crate::index::media::{MediaOfEntries, media_path};
+use crate::index::file::IndexFile;
+use crate::index::media::MediaOfEntries;
 use crate::index::refresh::ChangedMedia;
 use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
-use crate::reuse::{ReusableSamples, Reuse, SourceReuse};
+use crate::reuse::{NewPlan, ReusableSamples, Reuse};
+use crate::reused::SourceReuse;
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
 use crate::seal::{is_intact, seal};
 
@@ -102,7 +104,8 @@ pub fn make(
     // A plan appears at once and whole.
     let staged = StagedDirectory::beside(&directory)?;
     draft.write_records(staged.path())?;
-    let reusable = ReusableSamples::list(context, reuse, work, &sample_media_path(staged.path()));
+    let media = sample_media_path(staged.path());
+    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media }, reuse);
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     write_json(&staged.path().join("plan.json"), &plan)?;
     seal(staged.path())?;
@@ -119,7 +122,7 @@ fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> R
     let mut fields = vec![serde_json::json!(settings).to_string(), PLAN_VERSION.to_string()];
     for file in files {
         fields.push(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
-        for path in [&file.path, &media_path(&file.path)] {
+        for path in [&file.path, &file.media_path()] {
             fields.push(digest_of(path)?.to_string());
         }
     }

@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::PlanError;
 use crate::packing::{PackSample, pack_samples};
 use crate::reduction::LengthReduction;
-use crate::reuse::{ReusedSample, SourceReuse};
+use crate::reused::{ReusedSample, SourceReuse};
 
 /// Raised whenever a plan of an older version cannot be run.
 pub const PLAN_VERSION: u32 = 6;

@@ -1,25 +1,27 @@
-//! Reuse: samples of the dataset that a build replaces are copied if they would be the same.
+//! Reuse: samples of the dataset that a build replaces are copied if they would be the same, and so are those that an
+//! interrupted build finished with another plan.
 //!
 //! A sample would be the same if its record has the same id (the same text and paths), its media are the versions that it was
 //! made of, and the settings of its source are the same: every setting that a sample depends on, and the locations of media.
 //! What is not reused is counted by its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation};
-use manyframe_pipeline::MediaFreshness;
+use manyframe_pipeline::{MediaFreshness, SourceTable};
 use manyframe_samplers::sample_id;
 use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::context::{Context, OpenSource, source_settings};
 use crate::error::PlanError;
-use crate::sample_media::{kept_media_path, read_sample_media};
+use crate::plan::Plan;
+use crate::reused::{MadeBecause, ReusedSample, SourceReuse};
+use crate::sample_media::{kept_media_path, read_sample_media, sample_media_path};
 
 /// What a build does with the samples of the dataset that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,82 +32,20 @@ pub enum Reuse {
     Nothing,
 }
 
-/// A sample of the dataset that is being replaced.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ReusedSample {
-    /// Its id there: that of another repetition of the same record, if this one was not delivered.
-    pub id: RecordId,
-    /// Where it is.
-    #[serde(flatten)]
-    pub location: SampleLocation,
-}
-
-/// Why a sample is made and not reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MadeBecause {
-    /// There is no dataset to reuse samples of, or it must not be used.
-    NothingBefore,
-    /// Another version of manyframe made the dataset.
-    OtherVersion,
-    /// The source is new.
-    NewSource,
-    /// Settings changed that samples of the source depend on.
-    SettingsChanged,
-    /// The dataset does not have the record.
-    NewRecord,
-    /// The media of the record were replaced, completed or restored.
-    MediaChanged,
-    /// It is not known of which versions of its media the sample was made.
-    MediaUnknown,
-}
-
-/// What is reused of a source, and what is made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct SourceReuse {
-    /// The source.
-    pub source: String,
-    /// Number of samples that are reused.
-    pub num_reused: u64,
-    /// Samples that are made, by reason.
-    pub made: BTreeMap<MadeBecause, MadeSamples>,
-    /// The settings that changed.
-    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
-    pub changed_settings: BTreeSet<String>,
-}
-
-/// Samples that are made for one reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct MadeSamples {
-    /// How many.
-    pub num_samples: u64,
-    /// The medium that changed of the first of them, or its record.
-    pub example: String,
-}
-
-impl SourceReuse {
-    /// Counts a sample that is reused, or made for a reason; `example` is asked for the first of each reason.
-    pub(crate) fn count(&mut self, because: Option<MadeBecause>, example: impl FnOnce() -> String) {
-        let Some(because) = because else {
-            self.num_reused += 1;
-            return;
-        };
-        let made = self.made.entry(because).or_default();
-        if made.num_samples == 0 {
-            made.example = example();
-        }
-        made.num_samples += 1;
-    }
-}
-
 /// The samples that can be reused.
 pub(crate) struct ReusableSamples {
+    /// Those of the dataset first.
+    stores: Vec<SampleStore>,
+    changed_settings: IndexVec<SourceIndex, BTreeSet<String>>,
+}
+
+/// The samples of a dataset, or of an interrupted build.
+struct SampleStore {
     shards: Vec<(Arc<Path>, ShardFormat)>,
     /// Shard and position of each sample.
     locations: FxHashMap<RecordId, (usize, u64)>,
     /// Of each source, why none of its samples can be reused.
     obstacles: IndexVec<SourceIndex, Option<MadeBecause>>,
-    changed_settings: IndexVec<SourceIndex, BTreeSet<String>>,
     media: MediaBefore,
 }
 
@@ -121,70 +61,169 @@ enum MediaBefore {
 /// Changed media that are remembered by name.
 const MOST_NAMED: usize = 1000;
 
+/// A plan for which samples are reused.
+pub(crate) struct NewPlan<'a> {
+    pub(crate) context: &'a Context,
+    /// The work directory.
+    pub(crate) work: &'a Path,
+    /// The table of media of the plan, which is finished.
+    pub(crate) media: &'a Path,
+}
+
 impl ReusableSamples {
-    /// The samples of the dataset at the pipeline's output, for a plan whose table of media is finished.
+    /// The samples of the dataset at the pipeline's output, and those of plans in the work directory, which interrupted builds
+    /// left.
     ///
-    /// A dataset that cannot be read may still be replaced; nothing is then reused.
-    pub(crate) fn list(context: &Context, reuse: Reuse, work: &Path, media: &Path) -> Self {
+    /// A dataset that cannot be read may still be replaced; nothing of it is then reused.
+    pub(crate) fn list(plan: &NewPlan<'_>, reuse: Reuse) -> Self {
+        let context = plan.context;
+        let mut reusable = Self {
+            stores: vec![SampleStore::nothing(context, MadeBecause::NothingBefore)],
+            changed_settings: IndexVec::filled(BTreeSet::new(), context.sources.len()),
+        };
+        if reuse == Reuse::Nothing {
+            return reusable;
+        }
         let dataset = Path::new(&context.pipeline.file.output.directory);
-        if reuse == Reuse::Nothing || !dataset.join(MANIFEST_FILE).exists() {
-            return Self::nothing(context, MadeBecause::NothingBefore);
-        }
-        Self::of_dataset(context, dataset, work, media).unwrap_or_else(|error| {
+        if dataset.join(MANIFEST_FILE).exists()
+            && let Err(error) = reusable.add_dataset(plan, dataset)
+        {
             tracing::warn!(dataset = %dataset.display(), %error, "no sample is reused: the dataset cannot be read");
-            Self::nothing(context, MadeBecause::NothingBefore)
-        })
-    }
-
-    fn nothing(context: &Context, because: MadeBecause) -> Self {
-        let num_sources = context.sources.len();
-        Self {
-            shards: Vec::new(),
-            locations: FxHashMap::default(),
-            obstacles: IndexVec::filled(Some(because), num_sources),
-            changed_settings: IndexVec::filled(BTreeSet::new(), num_sources),
-            media: MediaBefore::Trusted,
         }
-    }
-
-    fn of_dataset(context: &Context, dataset: &Path, work: &Path, media: &Path) -> Result<Self, PlanError> {
-        let dataset = DatasetReader::open(dataset)?;
-        let Some(facts) = dataset.build_facts()? else {
-            return Ok(Self::nothing(context, MadeBecause::NothingBefore));
-        };
-        if facts.manyframe_version != env!("CARGO_PKG_VERSION") {
-            return Ok(Self::nothing(context, MadeBecause::OtherVersion));
-        }
-        let mut reusable = Self::nothing(context, MadeBecause::NewSource);
-        let obstacle = |(name, now): (String, Digest)| match facts.source_settings_digests.get(&name) {
-            None => Some(MadeBecause::NewSource),
-            Some(before) => (*before != now).then_some(MadeBecause::SettingsChanged),
-        };
-        reusable.obstacles = context.named_source_settings_digests().map(obstacle).collect();
-        reusable.changed_settings = changed_settings(context, &dataset);
-        if reusable.obstacles.as_slice().contains(&None) {
-            reusable.add_shards(&dataset)?;
-            reusable.media = match context.pipeline.file.reuse.media {
-                MediaFreshness::Trust => MediaBefore::Trusted,
-                MediaFreshness::Stat => MediaBefore::read(&kept_media_path(work, dataset.manifest()), media)?,
-            };
-        }
-        Ok(reusable)
-    }
-
-    fn add_shards(&mut self, dataset: &DatasetReader) -> Result<(), DatasetError> {
-        for shard in dataset.shards_of_one_format() {
-            for entry in dataset.sample_entries(shard)? {
-                let entry = entry?;
-                self.locations.insert(entry.sample.id, (self.shards.len(), entry.position));
+        for directory in list_plans(plan.work) {
+            match SampleStore::of_plan(plan, &directory) {
+                Ok(store) => reusable.stores.push(store),
+                Err(error) => tracing::debug!(plan = %directory.display(), %error, "no sample of this plan is reused"),
             }
-            self.shards.push((dataset.shard_file(shard)?.into(), shard.format));
         }
+        reusable
+    }
+
+    fn add_dataset(&mut self, plan: &NewPlan<'_>, dataset: &Path) -> Result<(), PlanError> {
+        let dataset = DatasetReader::open(dataset)?;
+        self.changed_settings = changed_settings(plan.context, &dataset);
+        self.stores = vec![SampleStore::of_dataset(plan, &dataset)?];
         Ok(())
     }
 
     /// The sample, if it would be the same, or why it has to be made.
     pub(crate) fn find(&self, row: &IndexRow, repetition: u32) -> Result<ReusedSample, MadeBecause> {
+        let mut because = MadeBecause::NothingBefore;
+        for (number, store) in self.stores.iter().enumerate() {
+            match store.find(row, repetition) {
+                Err(obstacle) if number == 0 => because = obstacle,
+                Err(_) => {}
+                found => return found,
+            }
+        }
+        Err(because)
+    }
+
+    /// The name of a medium of the record that changed since the dataset was built, if it is remembered.
+    pub(crate) fn changed_medium(&self, id: RecordId) -> Option<&str> {
+        match &self.stores.first()?.media {
+            MediaBefore::Changed(records) => records.get(&id)?.as_deref(),
+            MediaBefore::Trusted | MediaBefore::Unknown => None,
+        }
+    }
+
+    /// The counts of all sources before any sample is counted.
+    pub(crate) fn start_count(&self, context: &Context) -> IndexVec<SourceIndex, SourceReuse> {
+        let changed_settings = self.changed_settings.iter().cloned();
+        let count = |(open, changed_settings): (&OpenSource, BTreeSet<String>)| SourceReuse {
+            source: open.table.name.clone(),
+            changed_settings,
+            ..SourceReuse::default()
+        };
+        context.sources.iter().zip(changed_settings).map(count).collect()
+    }
+}
+
+impl SampleStore {
+    fn nothing(context: &Context, because: MadeBecause) -> Self {
+        Self {
+            shards: Vec::new(),
+            locations: FxHashMap::default(),
+            obstacles: IndexVec::filled(Some(because), context.sources.len()),
+            media: MediaBefore::Trusted,
+        }
+    }
+
+    fn of_dataset(plan: &NewPlan<'_>, dataset: &DatasetReader) -> Result<Self, PlanError> {
+        let Some(facts) = dataset.build_facts()? else {
+            return Ok(Self::nothing(plan.context, MadeBecause::NothingBefore));
+        };
+        if facts.manyframe_version != env!("CARGO_PKG_VERSION") {
+            return Ok(Self::nothing(plan.context, MadeBecause::OtherVersion));
+        }
+        let shards = || {
+            let shards = dataset.shards_of_one_format();
+            shards.map(|shard| Ok((dataset.shard_file(shard)?, shard.format))).collect::<Result<Vec<_>, DatasetError>>()
+        };
+        let media = kept_media_path(plan.work, dataset.manifest());
+        Self::with_settings(plan, &facts.source_settings_digests, &media, || shards().map_err(PlanError::Table))
+    }
+
+    /// The samples in the shards that a plan's tasks finished.
+    fn of_plan(plan: &NewPlan<'_>, directory: &Path) -> Result<Self, PlanError> {
+        let interrupted = Plan::read(directory)?;
+        let (file, tokenizer) = (&interrupted.pipeline, interrupted.tokenizer_digest);
+        let digest = |table: &SourceTable| {
+            let settings = source_settings(file, table, tokenizer).to_string();
+            (table.name.clone(), Digest::of(settings.as_bytes()))
+        };
+        let settings = file.source.iter().map(digest).collect();
+        // Shards appear whole.
+        let shards = || {
+            let format = file.output.formats.first().copied().unwrap_or(ShardFormat::Webdataset);
+            let shards = directory.join("shards");
+            let entries = std::fs::read_dir(&shards).into_iter().flatten().filter_map(Result::ok);
+            let paths = entries.map(|entry| entry.path());
+            let is_shard = |path: &PathBuf| path.extension().is_some_and(|extension| extension == format.extension());
+            let mut paths: Vec<_> = paths.filter(is_shard).map(|path| (path, format)).collect();
+            paths.sort_unstable();
+            Ok(paths)
+        };
+        Self::with_settings(plan, &settings, &sample_media_path(directory), shards)
+    }
+
+    fn with_settings(
+        plan: &NewPlan<'_>,
+        settings: &BTreeMap<String, Digest>,
+        media: &Path,
+        shards: impl FnOnce() -> Result<Vec<(PathBuf, ShardFormat)>, PlanError>,
+    ) -> Result<Self, PlanError> {
+        let mut store = Self::nothing(plan.context, MadeBecause::NewSource);
+        let obstacle = |(name, now): (String, Digest)| match settings.get(&name) {
+            None => Some(MadeBecause::NewSource),
+            Some(before) => (*before != now).then_some(MadeBecause::SettingsChanged),
+        };
+        store.obstacles = plan.context.named_source_settings_digests().map(obstacle).collect();
+        if store.obstacles.as_slice().contains(&None) {
+            for (path, format) in shards()? {
+                store.add_shard(path, format)?;
+            }
+        }
+        // Many plans have no shards yet.
+        if !store.shards.is_empty() {
+            store.media = match plan.context.pipeline.file.reuse.media {
+                MediaFreshness::Trust => MediaBefore::Trusted,
+                MediaFreshness::Stat => MediaBefore::read(media, plan.media)?,
+            };
+        }
+        Ok(store)
+    }
+
+    fn add_shard(&mut self, path: PathBuf, format: ShardFormat) -> Result<(), DatasetError> {
+        for entry in manyframe_shards::list(format, &path).map_err(DatasetError::shard(&path))? {
+            let entry = entry.map_err(DatasetError::shard(&path))?;
+            self.locations.insert(entry.sample.id, (self.shards.len(), entry.position));
+        }
+        self.shards.push((path.into(), format));
+        Ok(())
+    }
+
+    fn find(&self, row: &IndexRow, repetition: u32) -> Result<ReusedSample, MadeBecause> {
         if let Some(obstacle) = self.obstacles.get(row.source).copied().flatten() {
             return Err(obstacle);
         }
@@ -202,25 +241,18 @@ impl ReusableSamples {
         let location = SampleLocation { shard: Arc::clone(path), format: *format, position: Some(position) };
         Ok(ReusedSample { id, location })
     }
+}
 
-    /// The name of a medium of the record that changed, if it is remembered.
-    pub(crate) fn changed_medium(&self, id: RecordId) -> Option<&str> {
-        match &self.media {
-            MediaBefore::Changed(records) => records.get(&id)?.as_deref(),
-            MediaBefore::Trusted | MediaBefore::Unknown => None,
-        }
-    }
-
-    /// The counts of all sources before any sample is counted.
-    pub(crate) fn start_count(&self, context: &Context) -> IndexVec<SourceIndex, SourceReuse> {
-        let changed_settings = self.changed_settings.iter().cloned();
-        let count = |(open, changed_settings): (&OpenSource, BTreeSet<String>)| SourceReuse {
-            source: open.table.name.clone(),
-            changed_settings,
-            ..SourceReuse::default()
-        };
-        context.sources.iter().zip(changed_settings).map(count).collect()
-    }
+/// The directories of plans in a work directory, in order.
+fn list_plans(work: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(work).into_iter().flatten().filter_map(Result::ok);
+    let is_plan = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("plan-"))
+            && path.join("plan.json").exists()
+    };
+    let mut plans: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_plan).collect();
+    plans.sort_unstable();
+    plans
 }
 
 impl MediaBefore {

@@ -9,7 +9,7 @@ use rustc_hash::FxHashMap;
 
 use crate::context::{Context, OpenSource};
 use crate::error::PlanError;
-use crate::index::build::IndexFile;
+use crate::index::file::IndexFile;
 use crate::index::table::{IndexEntry, MeasuredRecord, num_entries, read_entries};
 use crate::records::Decision;
 use crate::reduction::LengthReduction;

@@ -19,7 +19,7 @@ use crate::attempt::{Attempt, guarded};
 use crate::context::{Context, OpenSource};
 use crate::decisions::candidates::{Candidates, FileRows, RecordLocation};
 use crate::error::PlanError;
-use crate::index::build::DerivedFile;
+use crate::index::file::DerivedFile;
 use crate::index::media::{MediaOfEntries, RecordMedia};
 use crate::index::visuals::in_visual;
 use crate::reduction::LengthReduction;

@@ -1,7 +1,5 @@
 //! Makes or reuses the index file of every split of every source.
 
-use std::path::{Path, PathBuf};
-
 use manyframe_base::{Executor, Step};
 use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_media::MediaError;
@@ -10,8 +8,8 @@ use manyframe_sources::{Raw, RawBody, Split};
 use crate::context::Context;
 use crate::error::PlanError;
 use crate::index::cache::IndexCache;
+use crate::index::file::{DerivedFile, IndexFile};
 use crate::index::measure::{Measured, measure};
-use crate::index::media::media_path;
 use crate::index::refresh::{ChangedMedia, refresh};
 use crate::index::writer::{IndexWriter, remove_if_there};
 
@@ -19,38 +17,8 @@ use crate::index::writer::{IndexWriter, remove_if_there};
 const RECORDS_PER_BATCH: usize = 32;
 const BATCHES_PER_THREAD: usize = 8;
 
-/// The index file of one split.
-#[derive(Debug, Clone)]
-pub(crate) struct IndexFile {
-    pub(crate) source: SourceIndex,
-    pub(crate) path: PathBuf,
-    /// Whether it was made now.
-    pub(crate) was_read: bool,
-}
-
-/// Files that are computed from an index file and kept beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DerivedFile {
-    /// Fingerprints of images; videos are represented by their bytes.
-    ImageFingerprints,
-    /// Fingerprints of images and of frames of videos.
-    FrameFingerprints,
-}
-
-impl DerivedFile {
-    const ALL: [Self; 2] = [Self::ImageFingerprints, Self::FrameFingerprints];
-
-    /// Its path beside an index file.
-    pub(crate) fn beside(self, index: &Path) -> PathBuf {
-        index.with_extension(match self {
-            Self::ImageFingerprints => "fingerprints.parquet",
-            Self::FrameFingerprints => "frames.parquet",
-        })
-    }
-}
-
 /// The splits of every source, in the order of the pipeline file.
-pub(crate) fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
+fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
     let mut splits = Vec::new();
     for (index, source) in context.sources.iter_enumerated() {
         let error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
@@ -98,7 +66,7 @@ pub(crate) fn build_index(
 
 /// Brings the index of a split up to date; `None` if there is none that could be.
 fn reuse_split(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Option<ChangedMedia>, PlanError> {
-    if !file.path.exists() || !media_path(&file.path).exists() {
+    if !file.path.exists() || !file.media_path().exists() {
         return Ok(None);
     }
     match refresh(context, file, executor) {

@@ -4,7 +4,7 @@
 //! restored since, at the price of one `stat` each.
 
 use std::iter::Peekable;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use manyframe_columnar::table;
 use manyframe_core::{BlobRef, Digest, MediaLocation, MediaRef, Origin, Record, Rejection};
@@ -12,6 +12,7 @@ use manyframe_dataset::columns::OriginColumns;
 use manyframe_dataset::{DatasetError, read_table_file};
 use manyframe_media::MediaIdentity;
 
+use crate::index::file::media_path;
 use crate::media::SourceMedia;
 
 /// The media of a record, and which version of each was measured.
@@ -32,6 +33,9 @@ pub(crate) struct RecordMedia {
 impl RecordMedia {
     /// The media of a record as they are now; `None` if it has none.
     pub(crate) fn of(record: &Record, media: &SourceMedia) -> Option<Self> {
+        if record.media.is_empty() {
+            return None;
+        }
         let mut found = Self { subset: record.subset.to_string(), ..Self::default() };
         for medium in &record.media {
             match &medium.location {
@@ -39,9 +43,6 @@ impl RecordMedia {
                 MediaLocation::Blob(blob) => found.add_file(blob),
                 MediaLocation::Prepared { images, .. } => images.iter().for_each(|blob| found.add_file(blob)),
             }
-        }
-        if record.media.is_empty() {
-            return None;
         }
         found.identities = found.identities_now(media);
         let shown: Vec<u8> = record.media.iter().flat_map(shown_bytes).collect();
@@ -142,11 +143,6 @@ table! {
         let media = RecordMedia { subset, paths, files, identities, shown };
         Ok(MediaRow { first_entry, num_entries, origin, rejection, media })
     }
-}
-
-/// The table of media beside an index file.
-pub(crate) fn media_path(index: &Path) -> PathBuf {
-    index.with_extension("media.parquet")
 }
 
 /// The rows of the table beside an index file, in order.

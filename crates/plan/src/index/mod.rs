@@ -10,6 +10,7 @@
 
 pub(crate) mod build;
 pub(crate) mod cache;
+pub(crate) mod file;
 mod file_digests;
 pub(crate) mod measure;
 pub(crate) mod media;

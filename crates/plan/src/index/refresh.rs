@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
 use crate::error::PlanError;
-use crate::index::build::IndexFile;
+use crate::index::file::IndexFile;
 use crate::index::measure::{Measured, measure};
 use crate::index::media::{MediaRow, read_media, rejection_digest};
 use crate::index::table::{IndexEntry, read_entries};

@@ -6,8 +6,9 @@ use manyframe_base::{FileAction, FileError};
 use manyframe_dataset::TableFileWriter;
 
 use crate::error::PlanError;
+use crate::index::file::media_path;
 use crate::index::measure::Measured;
-use crate::index::media::{MediaRow, MediaTable, media_path, rejection_digest};
+use crate::index::media::{MediaRow, MediaTable, rejection_digest};
 use crate::index::table::IndexTable;
 
 /// An index file and its table of media while they are written.
