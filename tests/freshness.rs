@@ -413,3 +413,32 @@ fn an_interrupted_build_says_what_it_continues() {
     let text = build(&workshop, &["--explain"]);
     assert!(text.contains("an interrupted build is continued: 1 of 2 tasks are done"), "{text}");
 }
+
+#[test]
+fn a_stage_that_replays_another_shows_the_photos_that_it_has_now() {
+    for format in ["webdataset", "parquet"] {
+        let first = workshop(3, "");
+        let formats = format!("output.formats=[\"{format}\"]");
+        let build_first = || build(&first, &["--set", &formats]);
+        build_first();
+        let mut second = Workshop::new();
+        second.head.push_str(&format!(
+            "[[source]]\nname = \"r\"\nkind = \"dataset\"\nfrom = {:?}\nvisuals = \"tiled\"\n",
+            first.text("out")
+        ));
+        build(&second, &[]);
+        let tiles = |workshop: &Workshop| {
+            let built = Built::read(&workshop.path("out"));
+            let mut digests: Vec<_> = built.manifest.shards.iter().map(|shard| shard.digest).collect();
+            digests.sort_unstable();
+            digests
+        };
+        let before = tiles(&second);
+        assert!(build(&second, &[]).contains("nothing to do"), "{format}");
+        // The same text, and an embedded image of another content.
+        first.write("media/1.jpg", photo(61, 64, 48));
+        build_first();
+        build_is_as_if_from_scratch(&second, &[]);
+        assert_ne!(tiles(&second), before, "{format}");
+    }
+}
