@@ -393,7 +393,8 @@ fn what_an_interrupted_build_finished_is_reused_by_another_plan() {
     let tasks = fs::read_to_string(format!("{directory}/tasks/000000.jsonl")).unwrap();
     let first: Value = serde_json::from_str(tasks.lines().next().unwrap()).unwrap();
     // A photo of a task that is done is replaced; another seed divides the samples otherwise.
-    let records = manyframe_plan::read_records(format!("{directory}/records.parquet").as_ref()).unwrap();
+    let records = std::path::Path::new(directory).join("records.parquet");
+    let records = manyframe_plan::read_records(&records).unwrap();
     let mut rows = records.map(Result::unwrap);
     let replaced = rows.find(|row| first["record_id"] == row.id.to_string()).unwrap().upstream_id;
     workshop.write(&format!("media/{}.jpg", &replaced[1..]), photo(70, 64, 48));

@@ -46,7 +46,8 @@ impl DatasetError {
         move |error| Self::Table { path, error }
     }
 
-    pub(crate) fn shard(path: impl Into<PathBuf>) -> impl FnOnce(ShardError) -> Self {
+    /// The error of a shard that cannot be read.
+    pub fn shard(path: impl Into<PathBuf>) -> impl FnOnce(ShardError) -> Self {
         let path = path.into();
         move |error| Self::Shard { path, error }
     }
