@@ -28,7 +28,7 @@ pub struct CrossEntropyInputs<'a> {
 ///
 /// # Errors
 ///
-/// A shape that does not fit, or a target that is not below V (on CUDA, its loss is NaN instead).
+/// A shape that does not fit, or a target that is not below V.
 pub fn cross_entropy(inputs: CrossEntropyInputs<'_>) -> Result<Tensor> {
     let vocab_size = inputs.head.dim(0)?.max(1);
     in_chunks(inputs, (MAX_LOGITS / vocab_size).max(1))
@@ -40,6 +40,10 @@ fn in_chunks(inputs: CrossEntropyInputs<'_>, max_rows: usize) -> Result<Tensor> 
     let (num_rows, _) = hidden.dims2()?;
     if num_rows != targets.len() {
         bail!("{num_rows} rows of hidden states have {} targets", targets.len());
+    }
+    let vocab_size = head.dim(0)?;
+    if let Some(target) = targets.iter().find(|&&target| target as usize >= vocab_size) {
+        bail!("target {target} is not below {vocab_size}");
     }
     if num_rows == 0 {
         return Tensor::zeros(0, DType::F32, hidden.device());

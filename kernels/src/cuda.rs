@@ -3,17 +3,19 @@
 //! **Invariant:** every launch gets buffers of the sizes that its kernel reads and writes; each `SAFETY` comment lists
 //! them.
 //!
-//! `tests/gpu.rs` compares every kernel with its CPU version; `gpu-check.sh` runs it on a machine with a GPU.
+//! `tests/gpu.rs` compares every kernel with its CPU version; `gpu-check.sh` runs it on a machine with a GPU. `tests/host.rs`
+//! does so without one, with the launches of `launch.rs`.
 
 use candle_core::backend::BackendStorage as _;
 use candle_core::cuda_backend::cudarc::driver::sys::CUmemPool_attribute;
 use candle_core::cuda_backend::cudarc::driver::{
-    CudaSlice, CudaView, DeviceRepr, LaunchConfig, PushKernelArg, result as driver,
+    CudaSlice, CudaView, DeviceRepr, LaunchArgs, LaunchConfig, PushKernelArg, result as driver,
 };
 use candle_core::cuda_backend::{CudaDType, CudaDevice, CudaStorageSlice, WrapErr};
 use candle_core::{CudaStorage, DType, Layout, Result, Shape, Storage, StorageRef, Tensor, bail};
 use half::{bf16, f16};
 
+use crate::launch::{self, Launch};
 use crate::window::TokenWindow;
 
 mod ptx {
@@ -66,9 +68,6 @@ pub(crate) struct NormalizeArguments<'a> {
     /// Shape of the result, `[images, 3, height, width]`.
     pub(crate) shape: &'a Shape,
 }
-
-/// Maximum number of states per channel that the scan has room for; `MAX_STATES` in `selective_scan.cu`.
-const MAX_STATES: usize = 64;
 
 /// A type that kernels are compiled for.
 trait KernelType: CudaDType + DeviceRepr {
@@ -124,34 +123,29 @@ pub(crate) fn scan(arguments: &ScanArguments<'_>) -> Result<CudaStorage> {
 #[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
 fn scan_of<T: KernelType>(arguments: &ScanArguments<'_>) -> Result<CudaStorage> {
     let ScanArguments { window, num_channels, num_states, inputs: [u, dt, z], held } = *arguments;
-    if num_states > MAX_STATES {
-        bail!("{num_states} states per channel, expected at most {MAX_STATES}");
-    }
     let device = u.0.device().clone();
     let num_tokens = window.num_tokens();
-    let is_first: Vec<u8> = window.num_earlier().map(|num_earlier| u8::from(num_earlier == 0)).collect();
-    let is_first = device.clone_htod(&is_first)?;
+    let launch = Launch::scan(num_tokens, num_channels, num_states)?;
+    let is_first = device.clone_htod(&launch::is_first(window.num_earlier()))?;
     let inputs = [view::<T>(u)?, view::<T>(dt)?, view::<T>(z)?];
     let held = held.each_ref().map(Tensor::storage_and_layout);
     let held = held.iter().map(view_f32).collect::<Result<Vec<_>>>()?;
     let out = output::<f32>(&device, num_channels * (num_tokens + num_states))?;
-    let numbers = numbers([num_tokens, num_channels, num_states])?;
-    let name = format!("selective_scan_{}", T::NAME);
-    let function = device.get_or_load_custom_func(&name, "selective_scan", ptx::SELECTIVE_SCAN)?;
-    let mut launch = function.builder();
+    let function = device.get_or_load_custom_func(&launch.name(T::NAME), launch.kernel, ptx::SELECTIVE_SCAN)?;
+    let mut arguments = function.builder();
     for values in &inputs {
-        launch.arg(values);
+        arguments.arg(values);
     }
     for values in &held {
-        launch.arg(values);
+        arguments.arg(values);
     }
-    launch.arg(&is_first).arg(&out);
-    for number in &numbers {
-        launch.arg(number);
+    arguments.arg(&is_first).arg(&out);
+    for number in &launch.numbers {
+        arguments.arg(number);
     }
     // SAFETY: `selective_scan` checked the shapes: u, dt, z are tokens × channels; a and state channels × states; b and c
     // tokens × states; d channels; is_first has a byte per token; out is (tokens + states) × channels.
-    unsafe { launch.launch(blocks_of(num_channels, 64)?) }.w()?;
+    unsafe { run(arguments, &launch) }?;
     Ok(CudaStorage { slice: CudaStorageSlice::F32(out), device })
 }
 
@@ -166,30 +160,27 @@ fn convolve_of<T: KernelType>(arguments: &ConvArguments<'_>) -> Result<CudaStora
     let device = x.0.device().clone();
     let (num_channels, num_taps) = weight.dims2()?;
     let num_tokens = window.num_tokens();
-    // No tap looks further back than there are taps.
-    let num_earlier: Vec<u32> = window.num_earlier().map(|num_earlier| num_earlier.min(num_taps) as u32).collect();
-    let num_earlier = device.clone_htod(&num_earlier)?;
+    let launch = Launch::convolution(num_tokens, num_channels, num_taps)?;
+    let num_earlier = device.clone_htod(&launch::num_earlier(window.num_earlier(), num_taps))?;
     let inputs = [view::<T>(x)?, view::<T>(history)?];
     let held = [weight, bias].map(Tensor::storage_and_layout);
     let held = held.iter().map(view_f32).collect::<Result<Vec<_>>>()?;
     let out = output::<T>(&device, num_tokens * num_channels)?;
-    let numbers = numbers([num_tokens, num_channels, num_taps])?;
-    let name = format!("causal_conv_{}", T::NAME);
-    let function = device.get_or_load_custom_func(&name, "causal_conv", ptx::CAUSAL_CONV)?;
-    let mut launch = function.builder();
+    let function = device.get_or_load_custom_func(&launch.name(T::NAME), launch.kernel, ptx::CAUSAL_CONV)?;
+    let mut arguments = function.builder();
     for values in &inputs {
-        launch.arg(values);
+        arguments.arg(values);
     }
     for values in &held {
-        launch.arg(values);
+        arguments.arg(values);
     }
-    launch.arg(&num_earlier).arg(&out);
-    for number in &numbers {
-        launch.arg(number);
+    arguments.arg(&num_earlier).arg(&out);
+    for number in &launch.numbers {
+        arguments.arg(number);
     }
     // SAFETY: `causal_conv` checked the shapes: x is tokens × channels, history (taps − 1) × channels, weight channels × taps,
     // bias channels; num_earlier has a number per token; out is tokens × channels.
-    unsafe { launch.launch(blocks_of(num_tokens * num_channels, 256)?) }.w()?;
+    unsafe { run(arguments, &launch) }?;
     Ok(T::wrap_cuda_slice(out, device))
 }
 
@@ -199,22 +190,21 @@ pub(crate) fn pool(arguments: &PoolArguments<'_>) -> Result<CudaStorage> {
 
 #[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
 fn pool_of<T: KernelType>(arguments: &PoolArguments<'_>) -> Result<CudaStorage> {
-    let PoolArguments { grids, sizes: [rows, columns, window_rows, window_columns], shape } = *arguments;
+    let PoolArguments { grids, sizes, shape } = *arguments;
     let device = grids.0.device().clone();
     let (num_grids, _, num_channels) = shape.dims3()?;
     let input = view::<T>(grids)?;
     let out = output::<T>(&device, shape.elem_count())?;
-    let numbers = numbers([num_grids, rows, columns, window_rows, window_columns, num_channels])?;
-    let name = format!("pool_{}", T::NAME);
-    let function = device.get_or_load_custom_func(&name, "pool", ptx::POOL)?;
-    let mut launch = function.builder();
-    launch.arg(&input).arg(&out);
-    for number in &numbers {
-        launch.arg(number);
+    let launch = Launch::pool(num_grids, sizes, num_channels)?;
+    let function = device.get_or_load_custom_func(&launch.name(T::NAME), launch.kernel, ptx::POOL)?;
+    let mut arguments = function.builder();
+    arguments.arg(&input).arg(&out);
+    for number in &launch.numbers {
+        arguments.arg(number);
     }
     // SAFETY: the operation checked that input is grids × (rows × columns) × channels, and `Pool` that blocks fill the grid;
     // out has one value per block and channel.
-    unsafe { launch.launch(blocks_of(shape.elem_count(), 256)?) }.w()?;
+    unsafe { run(arguments, &launch) }?;
     Ok(T::wrap_cuda_slice(out, device))
 }
 
@@ -229,19 +219,15 @@ fn normalize_of<T: KernelType>(arguments: &NormalizeArguments<'_>) -> Result<Cud
     let (num_images, _, height_px, width_px) = shape.dims4()?;
     let input = view::<u8>(pixels)?;
     let out = output::<T>(&device, shape.elem_count())?;
-    let numbers = numbers([num_images, height_px * width_px])?;
-    let name = format!("normalize_{}", T::NAME);
-    let function = device.get_or_load_custom_func(&name, "normalize", ptx::NORMALIZE)?;
-    let mut launch = function.builder();
-    launch.arg(&input).arg(&out);
-    for number in &numbers {
-        launch.arg(number);
-    }
-    for number in mean.iter().chain(&deviation) {
-        launch.arg(number);
+    let launch = Launch::normalize(num_images, height_px * width_px, mean, deviation)?;
+    let function = device.get_or_load_custom_func(&launch.name(T::NAME), launch.kernel, ptx::NORMALIZE)?;
+    let mut arguments = function.builder();
+    arguments.arg(&input).arg(&out);
+    for number in &launch.numbers {
+        arguments.arg(number);
     }
     // SAFETY: the operation checked that pixels are images × height × width × 3 bytes; out has the same number of values.
-    unsafe { launch.launch(blocks_of(num_images * height_px * width_px, 256)?) }.w()?;
+    unsafe { run(arguments, &launch) }?;
     Ok(T::wrap_cuda_slice(out, device))
 }
 
@@ -259,15 +245,16 @@ fn losses_of<T: KernelType>(logits: Input<'_>, targets: Input<'_>) -> Result<Cud
     }
     let (logits, targets) = (view::<T>(logits)?, view::<u32>(targets)?);
     let out = output::<f32>(&device, num_rows)?;
-    let [grid, vocab_size] = numbers([num_rows, vocab_size])?;
-    let name = format!("cross_entropy_{}", T::NAME);
-    let function = device.get_or_load_custom_func(&name, "cross_entropy", ptx::CROSS_ENTROPY)?;
-    let mut launch = function.builder();
-    launch.arg(&logits).arg(&targets).arg(&out).arg(&vocab_size);
-    let config = LaunchConfig { grid_dim: (grid, 1, 1), block_dim: (256, 1, 1), shared_mem_bytes: 0 };
+    let launch = Launch::losses(num_rows, vocab_size)?;
+    let function = device.get_or_load_custom_func(&launch.name(T::NAME), launch.kernel, ptx::CROSS_ENTROPY)?;
+    let mut arguments = function.builder();
+    arguments.arg(&logits).arg(&targets).arg(&out);
+    for number in &launch.numbers {
+        arguments.arg(number);
+    }
     // SAFETY: logits are rows × vocabulary; targets and out have one entry per row; there is one block per row, of as many
     // threads as the kernel has slots in shared memory. The kernel itself checks targets against the vocabulary.
-    unsafe { launch.launch(config) }.w()?;
+    unsafe { run(arguments, &launch) }?;
     Ok(CudaStorage { slice: CudaStorageSlice::F32(out), device })
 }
 
@@ -287,27 +274,26 @@ fn view_f32<'a>((storage, layout): &'a (StorageRef<'_>, &Layout)) -> Result<Cuda
     }
 }
 
-/// Uninitialised memory for a kernel's output.
+/// Uninitialised memory for a kernel's output; at least one value, because a driver allocates no empty memory.
 #[expect(unsafe_code, reason = "zeroing memory that is written at once would cost as much as some kernels")]
 fn output<T: DeviceRepr>(device: &CudaDevice, num_values: usize) -> Result<CudaSlice<T>> {
     // SAFETY: every kernel here writes each value of its output before anything reads it.
-    unsafe { device.alloc::<T>(num_values) }
+    unsafe { device.alloc::<T>(num_values.max(1)) }
 }
 
-/// Enough blocks for this many threads.
-fn blocks_of(num_threads: usize, threads_per_block: u32) -> Result<LaunchConfig> {
-    let [num_blocks] = numbers([num_threads.div_ceil(threads_per_block as usize)])?;
-    Ok(LaunchConfig { grid_dim: (num_blocks, 1, 1), block_dim: (threads_per_block, 1, 1), shared_mem_bytes: 0 })
-}
-
-/// Numbers in the 32 bits that kernels take.
-fn numbers<const N: usize>(values: [usize; N]) -> Result<[u32; N]> {
-    let mut numbers = [0; N];
-    for (number, value) in numbers.iter_mut().zip(values) {
-        match u32::try_from(value) {
-            Ok(value) => *number = value,
-            Err(_) => bail!("{value} does not fit into the 32 bits of a kernel's argument"),
-        }
+/// Launches a kernel, unless there is nothing to compute.
+///
+/// # Safety
+///
+/// The arguments are those of the kernel, and their buffers have the sizes that follow from its numbers.
+#[expect(unsafe_code, reason = "the compiler cannot check a launch against the buffers of its kernel")]
+unsafe fn run(mut arguments: LaunchArgs<'_>, launch: &Launch) -> Result<()> {
+    if launch.num_blocks == 0 {
+        return Ok(());
     }
-    Ok(numbers)
+    let grid_dim = (launch.num_blocks, 1, 1);
+    let config = LaunchConfig { grid_dim, block_dim: (launch.threads_per_block, 1, 1), shared_mem_bytes: 0 };
+    // SAFETY: as above.
+    unsafe { arguments.launch(config) }.w()?;
+    Ok(())
 }

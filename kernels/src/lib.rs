@@ -24,6 +24,8 @@ pub mod conv;
 pub mod cross_entropy;
 #[cfg(feature = "cuda")]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod launch;
 mod math;
 pub mod normalize;
 pub mod pool;

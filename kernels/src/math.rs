@@ -45,10 +45,11 @@ pub(crate) fn softplus(x: f32) -> f32 {
     positive + 2.0 * s * p
 }
 
-/// `x / (1 + e⁻ˣ)`.
+/// `x / (1 + e⁻ˣ)`; −0 where `e⁻ˣ` is too large for `f32`, and NaN for −∞, as on CUDA.
 #[inline(always)]
 pub(crate) fn silu(x: f32) -> f32 {
-    x / (1.0 + exp(-x))
+    let quotient = x / (1.0 + exp(-x));
+    if x < -88.37 { x * 0.0 } else { quotient }
 }
 
 #[cfg(test)]
@@ -67,6 +68,7 @@ mod tests {
         assert!(exp(-1e30) < 1e-37 && exp(-1e30) >= 0.0);
         assert!(exp(1e30).is_finite());
         assert!((softplus(1e5) - 1e5).abs() < 1.0 && softplus(-1e5) < 1e-37);
+        assert!(silu(-3e38).abs() < 1e-37 && silu(f32::NEG_INFINITY).is_nan() && silu(3e38) > 2e38);
     }
 
     proptest! {

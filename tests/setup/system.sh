@@ -19,6 +19,8 @@ has_file() { # PATTERN…: at least one file matches
 for tool in pkg-config cmake nasm ffmpeg; do
   need "$tool" command -v "$tool"
 done
+# The CUDA kernels are compiled for the CPU and tested there.
+need g++ command -v c++
 for library in libavcodec libavformat libavutil libswscale libswresample; do
   need "$library-dev" pkg-config --exists "$library"
 done

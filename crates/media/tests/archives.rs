@@ -401,3 +401,24 @@ fn links_in_a_cached_listing_are_still_links() {
         assert_eq!(code(read(&store, "link.jpg")), RejectCode::UnsafePath);
     }
 }
+
+#[test]
+fn a_damaged_listing_is_made_again() {
+    let members: &[(&str, &[u8])] = &[("one.txt", b"1"), ("two.txt", b"22"), ("three.txt", b"333")];
+    let root = root("a.tar", &tar_bytes(members));
+    let listings = root.path.with_file_name("listings");
+    let open = || MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
+    open();
+    let kept = fs::read_dir(&listings).unwrap().next().unwrap().unwrap().path();
+    let listing = fs::read(&kept).unwrap();
+    for position in 0..listing.len() {
+        let mut damaged = listing.clone();
+        // Turns a digit into another one.
+        damaged[position] ^= 1;
+        write(&kept, &damaged);
+        let store = open();
+        for (name, bytes) in members {
+            assert_eq!(read(&store, name).unwrap(), *bytes, "byte {position}");
+        }
+    }
+}

@@ -49,9 +49,8 @@ impl ScanValues<'_> {
             return result;
         }
         let (outputs, state) = result.split_at_mut(num_channels * num_tokens);
-        let is_continued = window.num_before() > 0;
         let first_channels = (0..num_channels).step_by(LANES);
-        let mut blocks: Vec<_> = first_channels.map(|first| ChannelBlock::new(self, first, is_continued)).collect();
+        let mut blocks: Vec<_> = first_channels.map(|first| ChannelBlock::new(self, first)).collect();
         let is_first: Vec<bool> = window.num_earlier().map(|num_earlier| num_earlier == 0).collect();
         for (step, rows) in outputs.chunks_mut(TOKENS_PER_STEP * num_channels).enumerate() {
             let first_token = step * TOKENS_PER_STEP;
@@ -66,8 +65,9 @@ impl ScanValues<'_> {
                 }
             });
         }
-        for (block, state) in blocks.iter().zip(state.chunks_mut(LANES * num_states)) {
-            for (lane, values) in state.chunks_exact_mut(num_states).enumerate() {
+        // Without states, nothing is left to be written, in chunks of at least one.
+        for (block, state) in blocks.iter().zip(state.chunks_mut(LANES * num_states.max(1))) {
+            for (lane, values) in state.chunks_exact_mut(num_states.max(1)).enumerate() {
                 for (value, states) in values.iter_mut().zip(&block.states) {
                     *value = states[lane];
                 }
@@ -94,7 +94,7 @@ struct ChannelBlock {
 }
 
 impl ChannelBlock {
-    fn new(inputs: &ScanValues<'_>, first: usize, is_continued: bool) -> Self {
+    fn new(inputs: &ScanValues<'_>, first: usize) -> Self {
         let num_states = inputs.num_states;
         let width = LANES.min(inputs.num_channels - first);
         let by_state = |values: &[f32]| {
@@ -106,11 +106,10 @@ impl ChannelBlock {
             }
             lanes
         };
-        let states = if is_continued { by_state(inputs.state) } else { vec![[0.0; LANES]; num_states] };
         Self {
             first,
             width,
-            states,
+            states: by_state(inputs.state),
             decays: by_state(inputs.a),
             skip: lanes_of(inputs.d, first, width),
             outputs: vec![[0.0; LANES]; TOKENS_PER_STEP],

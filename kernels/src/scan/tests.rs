@@ -148,6 +148,30 @@ fn another_shape_is_an_error() {
     assert!(selective_scan(inputs, &TokenWindow::of_one(3)).is_err());
 }
 
+#[test]
+fn a_window_without_tokens_keeps_the_state() {
+    let case = ScanCase::new(4, 3);
+    let state = (initial_state(CHANNELS, STATES, &Device::Cpu).unwrap() + 2.0).unwrap();
+    for at in [2, 4] {
+        let window = PackedSamples::from_lengths([4]).window(at..at);
+        let scanned = selective_scan(case.tokens(0, 0).inputs(&state), &window).unwrap();
+        assert_eq!(scanned.state.to_vec2::<f32>().unwrap(), state.to_vec2::<f32>().unwrap());
+    }
+}
+
+#[test]
+fn without_states_only_the_skip_remains() {
+    let case = ScanCase::new(4, 3);
+    let none = |rows: usize| Tensor::zeros((rows, 0), DType::F32, &Device::Cpu).unwrap();
+    let (a, b, state) = (none(CHANNELS), none(4), none(CHANNELS));
+    let inputs = ScanInputs { a: &a, b: &b, c: &b, ..case.inputs(&state) };
+    let scanned = selective_scan(inputs, &TokenWindow::of_one(4)).unwrap();
+    let skip = (case.u.broadcast_mul(&case.d).unwrap() * case.z.silu().unwrap()).unwrap();
+    let difference = (scanned.y - skip).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+    assert!(difference < 1e-6);
+    assert_eq!(scanned.state.dims(), [CHANNELS, 0]);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(24))]
 

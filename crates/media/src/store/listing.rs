@@ -1,10 +1,10 @@
 //! Cached listings of tars: a tar has no central directory, so listing its members takes one read per member.
 //!
-//! A listing is identified by path, size and modification time of its archive. One that cannot be written or read costs only
-//! time.
+//! A listing is identified by path, size and modification time of its archive, and ends with its digest. One that cannot be
+//! written or read, or is damaged, costs only time.
 //!
 //! ```text
-//! kind offset num_bytes name ␀ … ␀ end number_of_members ␀
+//! kind offset num_bytes name ␀ … ␀ end digest ␀
 //! ```
 
 use std::fs::Metadata;
@@ -19,7 +19,7 @@ use super::index::{ArchiveMember, MemberLocation};
 use super::tar;
 
 /// Incremented whenever the listing of a tar changes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Kinds of members.
 const RANGE: u8 = 0;
@@ -59,15 +59,18 @@ impl ListingCache {
 fn write(path: &Path, members: &[ArchiveMember]) -> Result<(), FileError> {
     let write_error = |error| FileError::write(path)(error);
     let mut file = AtomicFile::create(path)?;
+    let mut digest = blake3::Hasher::new();
     for member in members {
         let (kind, offset, num_bytes) = match member.location {
             MemberLocation::Range { offset, num_bytes } => (RANGE, offset, num_bytes),
             location if location == tar::LINK => (LINK, 0, 0),
             _ => (SPECIAL, 0, 0),
         };
-        write!(file, "{kind} {offset} {num_bytes} {}\0", member.name).map_err(write_error)?;
+        let line = format!("{kind} {offset} {num_bytes} {}\0", member.name);
+        digest.update(line.as_bytes());
+        file.write_all(line.as_bytes()).map_err(write_error)?;
     }
-    write!(file, "end {}\0", members.len()).map_err(write_error)?;
+    write!(file, "end {}\0", digest.finalize().to_hex()).map_err(write_error)?;
     file.publish()
 }
 
@@ -75,9 +78,10 @@ fn write(path: &Path, members: &[ArchiveMember]) -> Result<(), FileError> {
 fn read(bytes: &[u8]) -> Option<Vec<ArchiveMember>> {
     let text = std::str::from_utf8(bytes).ok()?;
     let (listing, end) = text.strip_suffix('\0')?.rsplit_once("end ")?;
-    let lines = listing.split_terminator('\0');
-    let members: Vec<ArchiveMember> = lines.map(member).collect::<Option<_>>()?;
-    (members.len() == end.parse::<usize>().ok()?).then_some(members)
+    if blake3::hash(listing.as_bytes()).to_hex().as_str() != end {
+        return None;
+    }
+    listing.split_terminator('\0').map(member).collect()
 }
 
 fn member(line: &str) -> Option<ArchiveMember> {
