@@ -35,14 +35,14 @@ Index blockDim, gridDim;
 // As many as a block of any kernel has; they are started once, which ThreadSanitizer takes its time for.
 static const uint32_t MAX_THREADS = 256;
 
-// Of the threads of a block; of all threads and the one that reads launches.
-static pthread_barrier_t block_barrier, launch_barrier;
-static thread_local bool has_waited;
+// Of all threads and the one that reads launches; of the threads of a block. Two each, which take turns: a thread that is late
+// to leave a barrier would seem to have waited for what the others did before they came to the same one again.
+static pthread_barrier_t start_barrier, end_barrier, block_barriers[2];
+static thread_local uint32_t num_waits;
 
 void __syncthreads() {
 #ifndef WITHOUT_BARRIERS
-  has_waited = true;
-  pthread_barrier_wait(&block_barrier);
+  pthread_barrier_wait(&block_barriers[num_waits++ % 2]);
 #endif
 }
 
@@ -124,20 +124,20 @@ static std::function<void()> kernel;
 static void run_launches(uint32_t thread) {
   threadIdx = {thread, 0, 0};
   for (;;) {
-    pthread_barrier_wait(&launch_barrier);
+    pthread_barrier_wait(&start_barrier);
+    num_waits = 0;
     for (uint32_t block = 0; thread < launch.num_threads && block < launch.num_blocks; block++) {
       blockIdx = {block, 0, 0};
-      has_waited = false;
       kernel();
       // The next block uses the same shared memory. Threads that share none are left to race from block to block.
-      if (has_waited) __syncthreads();
+      if (num_waits > 0) __syncthreads();
     }
-    pthread_barrier_wait(&launch_barrier);
+    pthread_barrier_wait(&end_barrier);
   }
 }
 
 int main() {
-  pthread_barrier_init(&launch_barrier, nullptr, MAX_THREADS + 1);
+  for (pthread_barrier_t *barrier : {&start_barrier, &end_barrier}) pthread_barrier_init(barrier, nullptr, MAX_THREADS + 1);
   for (uint32_t thread = 0; thread < MAX_THREADS; thread++) std::thread(run_launches, thread).detach();
   for (;;) {
     launch = read_launch();
@@ -147,13 +147,13 @@ int main() {
     kernel = found->second(launch);
     blockDim = {launch.num_threads, 1, 1};
     gridDim = {launch.num_blocks, 1, 1};
-    pthread_barrier_init(&block_barrier, nullptr, launch.num_threads);
+    for (pthread_barrier_t &barrier : block_barriers) pthread_barrier_init(&barrier, nullptr, launch.num_threads);
     // A barrier that not all threads of a block reach.
     alarm(60);
-    pthread_barrier_wait(&launch_barrier);
-    pthread_barrier_wait(&launch_barrier);
+    pthread_barrier_wait(&start_barrier);
+    pthread_barrier_wait(&end_barrier);
     alarm(0);
-    pthread_barrier_destroy(&block_barrier);
+    for (pthread_barrier_t &barrier : block_barriers) pthread_barrier_destroy(&barrier);
     for (const Buffer &buffer : launch.buffers)
       if (buffer.is_output) fwrite(buffer.bytes.get(), 1, buffer.num_bytes, stdout);
     fflush(stdout);
