@@ -1,5 +1,5 @@
 #!/bin/sh
-# Fuzzes every parser of foreign bytes for some time each, from files that are at hand: run.sh [SECONDS]
+# Fuzzes every parser of foreign bytes for some time each, from files that are at hand or made: [TARGETS='videos tables'] run.sh [SECONDS]
 # What was found is kept in tests/fuzz/corpus/, what failed in tests/fuzz/artifacts/.
 set -eu
 seconds=${1:-60}
@@ -41,8 +41,15 @@ for form in (tarfile.USTAR_FORMAT, tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
     (corpus / "archives" / f"tar-{form}").write_bytes(b"link.jpg\n" + packed.getvalue())
 PYTHON
 
-for target in annotations archives images; do
+build=tests/fuzz/target
+cargo +nightly fuzz build --fuzz-dir tests/fuzz --target-dir $build
+ASAN_OPTIONS=detect_leaks=0 "$(ls $build/*/release/seeds)" $corpus
+
+targets=${TARGETS:-annotations archives checkpoints images listings pipelines tables templates tokenizers videos}
+failed=
+for target in $targets; do
   echo "$target: $seconds seconds"
-  cargo +nightly fuzz run --fuzz-dir tests/fuzz $target -- \
-    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1
+  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $build "$target" -- \
+    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1 || failed="$failed $target"
 done
+[ -z "$failed" ] || { echo "failed:$failed; what they failed on is in tests/fuzz/artifacts/" >&2; exit 1; }

@@ -1,0 +1,25 @@
+//! Videos of any bytes: what is indexed has times in order, and its frames are decoded or rejected.
+#![no_main]
+
+use std::io::Write;
+
+use libfuzzer_sys::fuzz_target;
+use manyframe_media::video::{FrameSelection, choose_frames, decode_frames, index_video, open_range};
+use manyframe_media::{ImagePolicy, MediaLimits, Sampling};
+
+fuzz_target!(|bytes: &[u8]| {
+    let limits = MediaLimits { max_pixels: 1 << 18, max_bytes: 1 << 20, ..MediaLimits::default() };
+    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
+    file.write_all(bytes).expect("space for it");
+    let input = open_range(file.path(), 0, bytes.len() as u64).expect("it was written");
+    let Ok(index) = index_video(&input, &limits, None) else { return };
+    assert!(index.num_frames() > 0 && index.duration_s().is_finite() && index.fps().is_finite());
+    let times: Vec<f64> = (0..index.num_frames()).map(|frame| index.time_s(frame)).collect();
+    assert!(times.iter().all(|time| time.is_finite()) && times.is_sorted(), "{times:?}");
+    let sampling = Sampling::Uniform { num_frames: 3 };
+    let Ok(positions) = choose_frames(&index, None, &sampling) else { return };
+    assert!(!positions.is_empty() && positions.len() <= 3 && positions.iter().all(|&frame| frame < times.len()));
+    let policy = ImagePolicy { limits, ..ImagePolicy::default() };
+    let Ok(frames) = decode_frames(&input, FrameSelection { index: &index, positions: &positions }, &policy) else { return };
+    assert!(!frames.is_empty() && frames.iter().all(|frame| positions.contains(&frame.index)));
+});
