@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, encode, llava, photo};
+use crate::support::{Built, Workshop, encode, llava, photo, stdout};
 
 fn png(width_px: u32, height_px: u32) -> Vec<u8> {
     encode(&image::RgbImage::from_pixel(width_px, height_px, image::Rgb([9, 99, 199])), image::ImageFormat::Png)
@@ -62,6 +62,26 @@ fn bad_images_are_rejected_with_their_reason_and_good_ones_delivered() {
     for (name, _, expected) in &cases {
         assert_eq!(outcome(&built, name), *expected, "{name}: {:?}", built.row(name).detail);
     }
+}
+
+#[test]
+fn images_are_counted_by_how_they_are_delivered() {
+    let mut wrong_checksum = png(30, 20);
+    let end = wrong_checksum.len() - 12;
+    wrong_checksum.splice(end..end, *b"\0\0\0\x03tEXta\0b\0\0\0\0");
+    let mut workshop = Workshop::new();
+    let gif = encode(&image::RgbImage::from_pixel(40, 30, image::Rgb([1, 200, 30])), image::ImageFormat::Gif);
+    let files = [("kept.jpg", photo(1, 90, 60)), ("cleaned.png", wrong_checksum), ("encoded.gif", gif)];
+    for (name, bytes) in &files {
+        workshop.write(&format!("media/{name}"), bytes);
+    }
+    let records: Vec<Value> = files.iter().map(|(name, _)| llava(name, name)).collect();
+    workshop.add_source("a", "llava", &json!(records), "");
+    let text = stdout(&["build", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet"]);
+    assert!(text.contains("images: 1 delivered byte for byte, 1 cleaned, 1 encoded"), "{text}");
+    let facts: Value = serde_json::from_slice(&std::fs::read(workshop.path("out/build.json")).unwrap()).unwrap();
+    assert_eq!(facts["work"]["images"], json!({ "num_unchanged": 1, "num_cleaned": 1, "num_encoded": 1 }));
+    Built::read(&workshop.path("out")).verify();
 }
 
 fn crc32(bytes: &[u8]) -> u32 {

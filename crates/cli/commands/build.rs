@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
+use manyframe_core::HandledImages;
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine, PlannedBuild};
 use manyframe_plan::SourceReuse;
@@ -89,6 +90,15 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
             count(work.num_splits_reused + work.num_splits_read),
             count(work.num_samples_reused),
             count(work.num_samples_reused + work.num_samples_made),
+        ));
+    }
+    let images = work.images;
+    if images != HandledImages::default() {
+        text.push_str(&format!(
+            "images: {} delivered byte for byte, {} cleaned, {} encoded\n",
+            count(images.num_unchanged),
+            count(images.num_cleaned),
+            count(images.num_encoded),
         ));
     }
     text.push_str(&explain::summary(reuse));

@@ -96,6 +96,47 @@ pub struct SampleImage {
     pub height_px: u32,
 }
 
+/// How a delivered image came to its bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Handling {
+    /// They are those of the source.
+    Unchanged,
+    /// They are those of the source without what is not pixels, because some reader would refuse it.
+    Cleaned,
+    /// It was decoded and encoded.
+    Encoded,
+}
+
+/// Numbers of delivered images by their handling.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandledImages {
+    /// Images that kept their bytes.
+    pub num_unchanged: u64,
+    /// Images that kept the bytes of their pixels only.
+    pub num_cleaned: u64,
+    /// Images that were encoded.
+    pub num_encoded: u64,
+}
+
+impl HandledImages {
+    /// Counts images of one kind.
+    pub fn add(&mut self, handling: Handling, num_images: u64) {
+        *match handling {
+            Handling::Unchanged => &mut self.num_unchanged,
+            Handling::Cleaned => &mut self.num_cleaned,
+            Handling::Encoded => &mut self.num_encoded,
+        } += num_images;
+    }
+}
+
+impl std::ops::AddAssign for HandledImages {
+    fn add_assign(&mut self, other: Self) {
+        self.num_unchanged += other.num_unchanged;
+        self.num_cleaned += other.num_cleaned;
+        self.num_encoded += other.num_encoded;
+    }
+}
+
 /// A turn as text, with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {

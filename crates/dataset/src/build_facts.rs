@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_core::Digest;
+use manyframe_core::{Digest, HandledImages};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
@@ -37,6 +37,9 @@ pub struct WorkDone {
     pub num_samples_made: u64,
     /// Samples that were reused.
     pub num_samples_reused: u64,
+    /// How the images of the samples that were made came to their bytes.
+    #[serde(default)]
+    pub images: HandledImages,
 }
 
 impl BuildFacts {

@@ -1,6 +1,6 @@
 //! A visual with its images encoded, before its sample is made.
 
-use manyframe_core::{Grid, SampleImage, VisualKind};
+use manyframe_core::{Grid, HandledImages, SampleImage, VisualKind};
 use manyframe_format::ResolvedVisual;
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ pub(crate) struct EncodedVisual {
     pub(crate) path: String,
     pub(crate) width_px: u32,
     pub(crate) height_px: u32,
+    /// How its images came to their bytes.
+    pub(crate) handled: HandledImages,
 }
 
 impl EncodedVisual {

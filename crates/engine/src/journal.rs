@@ -235,7 +235,7 @@ fn read_head(file: &File, position: u64) -> io::Result<Option<(u64, u64, u64)>> 
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::VisualKind;
+    use manyframe_core::{HandledImages, VisualKind};
 
     use super::*;
 
@@ -256,6 +256,7 @@ mod tests {
             path: "a b.mp4".to_owned(),
             width_px: 5,
             height_px: 6,
+            handled: HandledImages { num_encoded: bytes.len() as u64, ..HandledImages::default() },
         }
     }
 

@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileError, write_json};
-use manyframe_core::{Cost, Digest, Layout, RecordId, RecordIndex, Rejection, Total};
+use manyframe_core::{Cost, Digest, HandledImages, Layout, RecordId, RecordIndex, Rejection, Total};
 use manyframe_dataset::{LocalDirectory, Storage};
 use manyframe_shards::ShardFormat;
 use serde::{Deserialize, Serialize};
@@ -30,6 +30,8 @@ pub struct TaskReport {
     pub outcomes: Vec<RecordOutcome>,
     /// Samples that were reused from the dataset that the build replaces.
     pub num_reused: u64,
+    /// How the images of all others came to their bytes.
+    pub images: HandledImages,
 }
 
 /// A shard that a task wrote.

@@ -4,19 +4,21 @@
 //! frames that exist.
 
 use manyframe_core::{
-    BlobRef, Grid, ImageFormat, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection, Sample,
-    SampleImage, SampleTokens, SampleVisual, Visual, VisualKind,
+    BlobRef, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection,
+    Sample, SampleTokens, SampleVisual, Visual, VisualKind,
 };
 use manyframe_format::{Formatted, ResolvedVisual};
-use manyframe_media::{MediaError, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image};
+use manyframe_media::{
+    Check, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image,
+};
 use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual};
 
 use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
 use crate::journal::Journal;
 
-/// A sample, or why its record cannot be delivered.
-pub(crate) type Outcome = Result<Sample, Rejection>;
+/// A sample and how its images were made, or why its record cannot be delivered.
+pub(crate) type Outcome = Result<(Sample, HandledImages), Rejection>;
 
 /// Makes a planned sample. `Err` is failing storage, or annotations that have changed since the plan was made.
 pub(crate) fn make(
@@ -72,7 +74,7 @@ struct SampleMaker<'a> {
 }
 
 impl SampleMaker<'_> {
-    fn make(&self, record: &Record) -> Result<Sample, MediaError> {
+    fn make(&self, record: &Record) -> Result<(Sample, HandledImages), MediaError> {
         let mut encoded = Vec::new();
         for (index, visual) in record.visuals().enumerate() {
             encoded.push(self.keep_visual(record, index, visual).map_err(|error| in_visual(error, record, index))?);
@@ -88,6 +90,7 @@ impl SampleMaker<'_> {
         let layout = Layout::of(resolved.iter().map(|visual| visual.kind()));
         let mut images = Vec::new();
         let mut visuals = Vec::new();
+        let mut handled = HandledImages::default();
         for (encoded, span) in encoded.into_iter().zip(&formatted.visual_spans) {
             visuals.push(SampleVisual {
                 kind: encoded.kind,
@@ -103,8 +106,9 @@ impl SampleMaker<'_> {
                 height_px: encoded.height_px,
             });
             images.extend(encoded.images);
+            handled += encoded.handled;
         }
-        Ok(Sample {
+        let sample = Sample {
             id: self.planned.id(),
             source: record.source.clone(),
             subset: record.subset.clone(),
@@ -118,7 +122,8 @@ impl SampleMaker<'_> {
             images,
             visuals,
             origin: record.origin.clone(),
-        })
+        };
+        Ok((sample, handled))
     }
 
     /// Token ids and labels, if any of the shard formats holds them.
@@ -166,9 +171,10 @@ impl SampleMaker<'_> {
     fn encode_image(&self, subset: &str, medium: &MediaRef) -> Result<EncodedVisual, MediaError> {
         let bytes = self.source.media.image_bytes(subset, medium)?;
         let header = probe_image_bytes(&bytes, &self.context.images.limits)?;
-        let image = prepare_image(bytes, &self.context.images)?;
+        let Prepared { image, handling } = prepare_image(bytes, &self.context.images)?;
         Ok(EncodedVisual {
             kind: VisualKind::Image,
+            handled: handled([handling]),
             images: vec![image],
             grid: None,
             times_s: Vec::new(),
@@ -184,6 +190,7 @@ impl SampleMaker<'_> {
         let tiled = tile_image(&bytes, &self.context.images, &policy)?;
         Ok(EncodedVisual {
             kind: VisualKind::Tiled,
+            handled: handled(tiled.images.iter().map(|_| Handling::Encoded)),
             images: tiled.images,
             grid: Some(tiled.grid),
             times_s: Vec::new(),
@@ -200,6 +207,7 @@ impl SampleMaker<'_> {
         let times_s = frames.iter().map(|frame| frame.time_s).collect();
         Ok(EncodedVisual {
             kind: VisualKind::Video,
+            handled: handled(frames.iter().map(|frame| frame.handling)),
             images: frames.into_iter().map(|frame| frame.image).collect(),
             grid: None,
             times_s,
@@ -209,25 +217,30 @@ impl SampleMaker<'_> {
         })
     }
 
-    /// Images that an earlier build encoded are delivered byte for byte.
+    /// Images that an earlier build encoded are delivered byte for byte, unless an earlier version was less strict.
     fn prepared(&self, kind: VisualKind, blobs: &[BlobRef], grid: Option<Grid>) -> Result<EncodedVisual, MediaError> {
-        let mut images = Vec::new();
+        let policy = ImagePolicy { check: Check::Header, max_edge_px: None, ..self.context.images.clone() };
+        let (mut images, mut handlings) = (Vec::new(), Vec::new());
         for blob in blobs {
             let bytes = self.source.media.blob_bytes(blob)?;
-            let header = probe_image_bytes(&bytes, &self.context.images.limits)?;
-            let format = match header.format {
-                SourceFormat::Jpeg => ImageFormat::Jpeg,
-                SourceFormat::Png => ImageFormat::Png,
-                SourceFormat::Webp => ImageFormat::Webp,
-                other => {
-                    let detail = format!("{} holds {other:?}, which no dataset of manyframe does", blob.name());
-                    return Err(MediaError::rejected(RejectCode::MediaType, detail));
-                }
-            };
-            images.push(SampleImage { bytes, format, width_px: header.width_px, height_px: header.height_px });
+            let format = probe_image_bytes(&bytes, &policy.limits)?.format;
+            if !matches!(format, SourceFormat::Jpeg | SourceFormat::Png | SourceFormat::Webp) {
+                let detail = format!("{} holds {format:?}, which no dataset of manyframe does", blob.name());
+                return Err(MediaError::rejected(RejectCode::MediaType, detail));
+            }
+            let Prepared { image, handling } = prepare_image(bytes, &policy)?;
+            images.push(image);
+            handlings.push(handling);
         }
         // A visual without images has no size.
         let (width_px, height_px) = images.first().map_or((0, 0), |image| (image.width_px, image.height_px));
-        Ok(EncodedVisual { kind, images, grid, times_s: Vec::new(), path: String::new(), width_px, height_px })
+        let (times_s, path, handled) = (Vec::new(), String::new(), handled(handlings));
+        Ok(EncodedVisual { kind, images, grid, times_s, path, width_px, height_px, handled })
     }
+}
+
+fn handled(handlings: impl IntoIterator<Item = Handling>) -> HandledImages {
+    let mut handled = HandledImages::default();
+    handlings.into_iter().for_each(|handling| handled.add(handling, 1));
+    handled
 }

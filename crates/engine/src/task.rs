@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
-use manyframe_core::Sample;
+use manyframe_core::{HandledImages, Sample};
 use manyframe_plan::{Context, PlannedSample, read_task};
 use manyframe_shards::{ShardError, ShardFormat, ShardWriter};
 
@@ -41,7 +41,7 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     let shards = formats.iter().map(|&format| OpenShard::create(shard_path(directory, task, format), format));
     let mut shards = shards.collect::<Result<Vec<_>, _>>()?;
     let mut report =
-        TaskReport { id: task, layout: header.layout, shards: Vec::new(), outcomes: Vec::new(), num_reused: 0 };
+        TaskReport { id: task, layout: header.layout, shards: Vec::new(), outcomes: Vec::new(), num_reused: 0, images: HandledImages::default() };
     let samples = read_task(directory, task)?.into_iter().map(Ok);
     let journal = Journal::open(directory, task);
     let make = |planned: PlannedSample| MadeSample::new(context, planned, &journal);
@@ -49,7 +49,8 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
         let MadeSample { planned, outcome, is_reused } = made;
         let (record, repetition, id, position) = (planned.record, planned.repetition, planned.id(), planned.position);
         let result = match outcome? {
-            Ok(sample) => {
+            Ok((sample, images)) => {
+                report.images += images;
                 shards.iter_mut().try_for_each(|shard| shard.write(&sample))?;
                 report.num_reused += u64::from(is_reused);
                 if sample.cost != planned.cost {
@@ -82,7 +83,7 @@ struct MadeSample {
 impl MadeSample {
     fn new(context: &Context, planned: PlannedSample, journal: &Journal) -> Self {
         match reuse::read_sample(context, &planned) {
-            Some(sample) => Self { planned, outcome: Ok(Ok(sample)), is_reused: true },
+            Some(sample) => Self { planned, outcome: Ok(Ok((sample, HandledImages::default()))), is_reused: true },
             None => Self { outcome: sample::make(context, &planned, Some(journal)), planned, is_reused: false },
         }
     }

@@ -4,6 +4,8 @@
 //! MediaRoot ──▶ MediaStore ──locate──▶ Located ──read──▶ bytes ──prepare_image──▶ SampleImage
 //!  dir, zip, tar                          └─probe_image──▶ ImageHeader    └─tile_image──▶ TiledImage
 //!
+//! What needs no change keeps its bytes if every reader accepts them; otherwise it is cleaned: its pixels keep theirs.
+//!
 //! JPEG ──decode──▶ Ycbcr ──cut, resize──▶ encode ──▶ JPEG      without converting to RGB, which loses levels and time
 //! PNG, WebP, …  ──▶ RgbImage ──┘    RgbImage ◀── video frames
 //! ```
@@ -12,6 +14,8 @@
 //! **Invariant:** no memory is allocated for a size that a header claims before that size is checked against the limits.
 //! A bad medium is [`MediaError::Rejected`], which rejects a record; a storage error is [`MediaError::Storage`].
 
+mod avif;
+mod container;
 mod decode;
 mod encode;
 mod error;
@@ -19,6 +23,7 @@ mod fingerprint;
 mod identity;
 mod limits;
 mod located;
+mod metadata;
 mod pixels;
 mod policy;
 mod prepare;
@@ -28,6 +33,7 @@ mod sampling;
 mod scratch;
 mod sniff;
 mod store;
+mod tiff;
 mod tile;
 #[cfg_attr(not(feature = "video"), path = "video/disabled.rs")]
 pub mod video;
@@ -42,7 +48,7 @@ pub use limits::MediaLimits;
 pub use located::{ArchiveFile, Located, read_range};
 pub use pixels::{RgbImage, RgbView};
 pub use policy::{Check, ImagePolicy, JpegOptions, Subsampling};
-pub use prepare::{prepare_image, prepare_pixels};
+pub use prepare::{Prepared, check_delivered, prepare_image, prepare_pixels};
 pub use probe::{ImageHeader, probe_image_bytes};
 pub use resize::{fit_longest_edge, resize};
 pub use sampling::{Sampling, spread};

@@ -1,6 +1,7 @@
 //! A medium that was located: where its bytes are, and how to read them. Claimed sizes are checked before memory is
 //! allocated.
 
+use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt;
@@ -173,7 +174,28 @@ impl Located {
         }
         let num_bytes = self.num_bytes()?;
         limits.check_bytes(num_bytes)?;
-        probe_growing(num_bytes, limits, |head_bytes| self.read_head(head_bytes))
+        // What it takes to read from the middle of the medium, kept from the first such read on.
+        let (handle, inflated) = (OnceCell::new(), OnceCell::new());
+        probe_growing(num_bytes, limits, &|start, length| match self {
+            _ if start == 0 => self.read_head(length),
+            Self::File(path) => {
+                let failed = |source| MediaError::storage(path, source);
+                if handle.get().is_none() {
+                    let _set_once = handle.set(File::open(path).map_err(failed)?);
+                }
+                let mut bytes = vec![0; length as usize];
+                let read = handle.get().map(|handle| handle.read_exact_at(&mut bytes, start));
+                read.transpose().map(|_read| bytes).map_err(failed)
+            }
+            Self::Range { archive, offset, .. } => read_archive(archive, offset + start, length),
+            Self::Deflated { .. } | Self::Directory { .. } => {
+                if inflated.get().is_none() {
+                    let _set_once = inflated.set(self.read_head(num_bytes)?);
+                }
+                let range = start as usize..(start + length) as usize;
+                Ok(inflated.get().and_then(|bytes| bytes.get(range)).unwrap_or_default().to_vec())
+            }
+        })
     }
 }
 

@@ -151,6 +151,13 @@ fn num_rgb_bytes(width_px: u32, height_px: u32) -> Option<usize> {
     (width_px as usize).checked_mul(height_px as usize)?.checked_mul(RGB_BYTES)
 }
 
+/// `level × alpha + 255 × (1 − alpha)`, rounded, with alpha in 255ths.
+pub(crate) fn over_white(level: u8, alpha: u8) -> u8 {
+    let (level, alpha) = (u16::from(level), u16::from(alpha));
+    // 255 × 255 + 127 still fits into 16 bits.
+    ((level * alpha + 255 * (255 - alpha) + 127) / 255) as u8
+}
+
 /// The rejection of an image that [`RgbImage`] cannot hold.
 pub(crate) fn no_pixels() -> MediaError {
     MediaError::rejected(RejectCode::MediaShape, "the image has no pixels, or more than fit into memory")
@@ -166,6 +173,13 @@ mod tests {
         assert!(RgbImage::try_new(2, 1, vec![0; 7]).is_none());
         assert!(RgbImage::try_new(0, 1, vec![]).is_none());
         assert!(RgbImage::gray(0, 5, 1).is_none());
+    }
+
+    #[test]
+    fn transparency_shows_white() {
+        assert_eq!(over_white(0, 0), 255);
+        assert_eq!(over_white(10, 255), 10);
+        assert_eq!(over_white(0, 128), 127);
     }
 
     #[test]

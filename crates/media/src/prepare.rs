@@ -1,10 +1,12 @@
-//! One image, ready for delivery: unchanged where possible, otherwise decoded, scaled and encoded.
+//! One image, ready for delivery: unchanged where possible, cleaned where that is enough, otherwise decoded, scaled and encoded.
 
-use manyframe_core::{ImageFormat, RejectCode, SampleImage};
+use manyframe_core::{Handling, ImageFormat, RejectCode, SampleImage};
 
+use crate::container;
 use crate::decode::{check_pixels, with_ycbcr};
 use crate::encode::{encode_jpeg, encode_ycbcr};
 use crate::error::MediaError;
+use crate::limits::MediaLimits;
 use crate::pixels::RgbImage;
 use crate::policy::{Check, ImagePolicy};
 use crate::probe::{ImageHeader, ProbedImage, has_end_of_image, probe_whole};
@@ -12,27 +14,79 @@ use crate::resize::resize;
 use crate::sniff::SourceFormat;
 use crate::ycbcr::Ycbcr;
 
+/// An image that is ready for delivery.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Prepared {
+    /// The image.
+    pub image: SampleImage,
+    /// How it came to its bytes.
+    pub handling: Handling,
+}
+
 /// Prepares an image for delivery.
 ///
-/// An image that is [`ImageHeader::deliverable_as_is`] and needs no scaling keeps its bytes. Any other becomes a JPEG.
+/// An image that is [`ImageHeader::deliverable_as_is`] and needs no scaling keeps its bytes if every reader opens them, with its
+/// default limits and without a warning; otherwise everything but its pixels is left out. Any other becomes a JPEG.
 ///
 /// # Errors
 /// A rejection if the bytes are no image, a damaged one, or exceed the limits.
-pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
+pub fn prepare_image(bytes: Vec<u8>, policy: &ImagePolicy) -> Result<Prepared, MediaError> {
     let source = probe_whole(&bytes, &policy.limits)?;
     let header = &source.header;
     let delivered_px = policy.delivered_px(header.width_px, header.height_px);
     let is_unchanged = delivered_px == (header.width_px, header.height_px);
-    match delivered_format(header) {
-        Some(format) if is_unchanged => {
-            match policy.check {
-                Check::Decode => check_pixels(&source)?,
-                Check::Header => check_end(&source)?,
+    if let Some(format) = delivered_format(header).filter(|_| is_unchanged) {
+        let (width_px, height_px) = delivered_px;
+        let with = |bytes, handling| Prepared { image: SampleImage { bytes, format, width_px, height_px }, handling };
+        match container::flaw(&source, policy.check) {
+            None => match check(&source, policy.check) {
+                Ok(()) => return Ok(with(bytes, Handling::Unchanged)),
+                // The pixels may be there all the same, as in a PNG with a wrong checksum.
+                Err(error) => tracing::debug!(%error, "an image does not keep its bytes"),
+            },
+            Some(flaw) => {
+                tracing::debug!(flaw, "an image is cleaned");
+                if let Some(cleaned) = cleaned(&source, &policy.limits) {
+                    return Ok(with(cleaned, Handling::Cleaned));
+                }
             }
-            let (width_px, height_px) = delivered_px;
-            Ok(SampleImage { bytes, format, width_px, height_px })
         }
-        _ => with_ycbcr(&source, |image| encode_scaled(image, delivered_px, policy)),
+    }
+    let image = with_ycbcr(&source, |image| encode_scaled(image, delivered_px, policy))?;
+    Ok(Prepared { image, handling: Handling::Encoded })
+}
+
+/// Checks an image of a dataset: that every reader opens it, and that it shows its pixels as they are stored. Returns its size.
+///
+/// # Errors
+/// A rejection that says what is wrong.
+pub fn check_delivered(bytes: &[u8], limits: &MediaLimits) -> Result<(u32, u32), MediaError> {
+    let source = probe_whole(bytes, limits)?;
+    let ImageHeader { width_px, height_px, .. } = source.header;
+    let not_deliverable = |why: &str| {
+        let detail = format!("the {:?} is not as manyframe delivers it: {why}", source.header.format);
+        MediaError::rejected(RejectCode::MediaCorrupt, detail)
+    };
+    if delivered_format(&source.header).is_none() {
+        return Err(not_deliverable("of another format, turned, animated, or with colours that readers show differently"));
+    }
+    if let Some(flaw) = container::flaw(&source, Check::Decode) {
+        return Err(not_deliverable(flaw));
+    }
+    check_pixels(&source).map(|()| (width_px, height_px))
+}
+
+/// The image without anything but its pixels, if readers then open it and it is whole.
+fn cleaned(source: &ProbedImage<'_>, limits: &MediaLimits) -> Option<Vec<u8>> {
+    let bytes = container::cleaned(source)?;
+    let (width_px, height_px) = check_delivered(&bytes, limits).ok()?;
+    ((width_px, height_px) == (source.header.width_px, source.header.height_px)).then_some(bytes)
+}
+
+fn check(source: &ProbedImage<'_>, check: Check) -> Result<(), MediaError> {
+    match check {
+        Check::Decode => check_pixels(source),
+        Check::Header => check_end(source),
     }
 }
 
@@ -68,22 +122,15 @@ fn delivered_format(header: &ImageHeader) -> Option<ImageFormat> {
         SourceFormat::Jpeg => Some(ImageFormat::Jpeg),
         SourceFormat::Png => Some(ImageFormat::Png),
         SourceFormat::Webp => Some(ImageFormat::Webp),
-        SourceFormat::Gif | SourceFormat::Bmp | SourceFormat::Tiff => None,
+        _ => None,
     }
 }
 
-/// Rejects a file whose end is missing, without decoding it.
+/// Rejects a JPEG whose end is missing, without decoding it. The chunks of the other formats have ends of their own.
 fn check_end(source: &ProbedImage<'_>) -> Result<(), MediaError> {
     let ProbedImage { bytes, parsed, .. } = source;
     let is_whole = match (parsed.format, &parsed.jpeg) {
         (SourceFormat::Jpeg, Some(jpeg)) => has_end_of_image(bytes, jpeg.scan_start),
-        (SourceFormat::Png, _) => memchr::memmem::rfind(bytes, b"IEND").is_some(),
-        (SourceFormat::Webp, _) => match **bytes {
-            [_, _, _, _, s0, s1, s2, s3, ..] => {
-                u64::from(u32::from_le_bytes([s0, s1, s2, s3])) + 8 <= bytes.len() as u64
-            }
-            _ => false,
-        },
         _ => true,
     };
     if is_whole {

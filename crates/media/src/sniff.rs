@@ -17,8 +17,12 @@ pub enum SourceFormat {
     Gif,
     /// Windows or OS/2 bitmap.
     Bmp,
-    /// TIFF.
+    /// TIFF and BigTIFF.
     Tiff,
+    /// AVIF, including animated ones.
+    Avif,
+    /// PBM, PGM and PPM, as text or binary.
+    Pnm,
 }
 
 /// Number of bytes that [`describe`] examines.
@@ -32,15 +36,31 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(SourceFormat::Png),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(SourceFormat::Webp),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(SourceFormat::Gif),
-        [b'I', b'I', 42, 0, ..] | [b'M', b'M', 0, 42, ..] => Ok(SourceFormat::Tiff),
-        // Two letters prove nothing; the four reserved bytes and the size of the second header do.
-        [b'B', b'M', _, _, _, _, 0, 0, 0, 0, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
+        [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(SourceFormat::Tiff),
+        _ if is_avif(bytes) => Ok(SourceFormat::Avif),
+        [b'P', b'1'..=b'6', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => Ok(SourceFormat::Pnm),
+        // Two letters prove nothing; the size of the second header does.
+        [b'B', b'M', _, _, _, _, _, _, _, _, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
             Ok(SourceFormat::Bmp)
         }
         _ => Err(MediaError::rejected(
             if is_audio(bytes) { RejectCode::UnsupportedMedia } else { RejectCode::MediaType },
-            format!("the file is {}, expected a JPEG, PNG, WebP, GIF, BMP or TIFF image", describe(bytes)),
+            format!("the file is {}, expected a JPEG, PNG, WebP, GIF, BMP, TIFF, AVIF or PNM image", describe(bytes)),
         )),
+    }
+}
+
+/// Whether the first box names AVIF, as its brand or among those that it is compatible with.
+fn is_avif(bytes: &[u8]) -> bool {
+    let [s0, s1, s2, s3, b'f', b't', b'y', b'p', ..] = *bytes else { return false };
+    let end = (u32::from_be_bytes([s0, s1, s2, s3]) as usize).min(bytes.len()).min(SNIFF_BYTES);
+    let brands = bytes.get(8..end).unwrap_or_default().as_chunks::<4>().0;
+    let is_named = |brand: &[u8; 4]| matches!(brand, b"avif" | b"avis");
+    match brands {
+        [major, _version, compatible @ ..] => {
+            is_named(major) || matches!(major, b"mif1" | b"msf1") && compatible.iter().any(is_named)
+        }
+        brands => brands.iter().any(is_named),
     }
 }
 
@@ -55,13 +75,25 @@ pub(crate) fn describe(bytes: &[u8]) -> &'static str {
         [b'P', b'K', 3, 4, ..] => "a zip archive",
         [0x1f, 0x8b, ..] => "a gzip file",
         [_, _, _, _, b'f', b't', b'y', b'p', brand @ ..] => match brand {
-            [b'a', b'v', b'i', b'f' | b's', ..] => "an AVIF image",
+            _ if is_avif(bytes) => "an AVIF image",
             [b'h', b'e', b'i' | b'v', b'c' | b'x', ..] | [b'm', b'i', b'f', b'1', ..] => "a HEIC image",
             _ => "an MP4 or QuickTime video",
         },
         [0x1a, 0x45, 0xdf, 0xa3, ..] => "a Matroska or WebM video",
         [b'R', b'I', b'F', b'F', _, _, _, _, b'A', b'V', b'I', ..] => "an AVI video",
         [0, 0, 1, 0xba | 0xb3, ..] => "an MPEG video",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => match bytes.get(12..21) {
+            Some([b'V', b'P', b'8', b'X', _, _, _, _, flags]) if flags & 2 != 0 => "an animated WebP image",
+            _ => "a WebP image",
+        },
+        [b'G', b'I', b'F', b'8', ..] => "a GIF image",
+        [0xff, 0xd8, 0xff, ..] => "a JPEG image",
+        [0x89, b'P', b'N', b'G', ..] => "a PNG image",
+        [b'P', b'F' | b'f' | b'7', b'\n', ..] => "a PFM or PAM image",
+        [b'8', b'B', b'P', b'S', ..] => "a Photoshop document",
+        [b'q', b'o', b'i', b'f', ..] => "a QOI image",
+        [b'D', b'D', b'S', b' ', ..] => "a DDS texture",
+        [b'i', b'c', b'n', b's', ..] => "an Apple icon",
         [0xff, 0x0a, ..] | [0, 0, 0, 12, b'J', b'X', b'L', ..] => "a JPEG XL image",
         [0, 0, 0, 12, b'j', b'P', ..] => "a JPEG 2000 image",
         [0, 0, 1, 0, _, 0, ..] => "a Windows icon",
@@ -132,7 +164,8 @@ mod tests {
         check(b"ID3\x04\0", RejectCode::UnsupportedMedia, "an audio file");
         check(b"{\"error\": \"not found\"}", RejectCode::MediaType, "JSON text");
         check(b"<svg xmlns=''>", RejectCode::MediaType, "an SVG drawing");
-        check(b"\0\0\0 ftypavif", RejectCode::MediaType, "an AVIF image");
+        check(b"\0\0\0 ftypheic", RejectCode::MediaType, "a HEIC image");
+        check(b"P7\nWIDTH 2", RejectCode::MediaType, "a PFM or PAM image");
         check(b"\0\0\0 ftypisom", RejectCode::MediaType, "an MP4 or QuickTime video");
         check(&[0; 40], RejectCode::MediaType, "nothing but zero bytes");
         check(b"BMW is a car", RejectCode::MediaType, "plain text");

@@ -3,9 +3,13 @@
 #[cfg(test)]
 mod archives;
 #[cfg(test)]
+mod containers;
+#[cfg(test)]
 mod damaged;
 #[cfg(test)]
 mod images;
+#[cfg(test)]
+mod orientation;
 #[cfg(test)]
 mod roots;
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! Shared by the tests: fixtures, small generated images, reject codes.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{RejectCode, Rejection};
@@ -95,4 +96,56 @@ pub(crate) fn reject<T: std::fmt::Debug>(result: Result<T, MediaError>) -> Rejec
 #[track_caller]
 pub(crate) fn code<T: std::fmt::Debug>(result: Result<T, MediaError>) -> RejectCode {
     reject(result).code
+}
+
+/// A TIFF structure that holds an orientation.
+pub(crate) fn exif(orientation: u8) -> Vec<u8> {
+    [&b"MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0"[..], &[orientation], &[0; 6]].concat()
+}
+
+pub(crate) fn deflated(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::ZlibEncoder::new(Vec::new(), flate2::Compression::default());
+    encoder.write_all(bytes).unwrap();
+    encoder.finish().unwrap()
+}
+
+pub(crate) fn png_chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let mut crc = flate2::Crc::new();
+    crc.update(&kind);
+    crc.update(content);
+    [&(content.len() as u32).to_be_bytes(), &kind[..], content, &crc.sum().to_be_bytes()].concat()
+}
+
+/// `rgb.png` with chunks before its pixels.
+pub(crate) fn png_with(chunks: &[u8]) -> Vec<u8> {
+    let mut bytes = fixture("rgb.png");
+    bytes.splice(33..33, chunks.iter().copied());
+    bytes
+}
+
+/// `rgb.png` with chunks after its pixels.
+pub(crate) fn png_with_after(chunks: &[u8]) -> Vec<u8> {
+    let mut bytes = fixture("rgb.png");
+    let end = bytes.len() - 12;
+    bytes.splice(end..end, chunks.iter().copied());
+    bytes
+}
+
+/// `baseline.jpg` with a segment after its first one.
+pub(crate) fn jpeg_with(marker: u8, segment: &[u8]) -> Vec<u8> {
+    let mut bytes = fixture("baseline.jpg");
+    let length = (segment.len() as u16 + 2).to_be_bytes();
+    bytes.splice(20..20, [&[0xff, marker][..], &length, segment].concat());
+    bytes
+}
+
+/// A chunk of a WebP.
+pub(crate) fn riff_chunk(kind: [u8; 4], content: &[u8]) -> Vec<u8> {
+    let padding = vec![0; content.len() % 2];
+    [&kind[..], &(content.len() as u32).to_le_bytes(), content, &padding].concat()
+}
+
+/// A WebP of these chunks.
+pub(crate) fn riff(chunks: &[u8]) -> Vec<u8> {
+    [&b"RIFF"[..], &(chunks.len() as u32 + 4).to_le_bytes(), b"WEBP", chunks].concat()
 }

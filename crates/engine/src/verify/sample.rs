@@ -1,7 +1,7 @@
 //! Checks one sample: its placeholders, visuals, label spans and images.
 
 use manyframe_core::Sample;
-use manyframe_media::{MediaLimits, decode_rgb};
+use manyframe_media::{MediaLimits, check_delivered};
 
 /// What is wrong with a sample, apart from its token ids and labels.
 pub(super) fn sample_faults(sample: &Sample, placeholder: &str) -> Vec<String> {
@@ -30,15 +30,12 @@ fn image_faults(sample: &Sample) -> Vec<String> {
         MediaLimits { max_pixels: u64::MAX >> 1, min_edge_px: 1, max_aspect_ratio: f64::MAX, ..MediaLimits::default() };
     let mut faults = Vec::new();
     for (index, image) in sample.images.iter().enumerate() {
-        match decode_rgb(&image.bytes, &limits) {
+        match check_delivered(&image.bytes, &limits) {
             Err(error) => faults.push(format!("image {index}: {error}")),
-            Ok(pixels) if (pixels.width_px(), pixels.height_px()) != (image.width_px, image.height_px) => {
+            Ok((width_px, height_px)) if (width_px, height_px) != (image.width_px, image.height_px) => {
                 faults.push(format!(
-                    "image {index}: {}×{} pixels, {}×{} stated",
-                    pixels.width_px(),
-                    pixels.height_px(),
-                    image.width_px,
-                    image.height_px
+                    "image {index}: {width_px}×{height_px} pixels, {}×{} stated",
+                    image.width_px, image.height_px
                 ));
             }
             Ok(_) => {}

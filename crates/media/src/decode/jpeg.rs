@@ -10,8 +10,10 @@ use manyframe_core::RejectCode;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, Subsamp, YuvImage, yuv_pixels_len};
 
 use crate::error::MediaError;
+use crate::limits::MediaLimits;
 use crate::pixels::{RgbImage, no_pixels};
-use crate::probe::{JpegHeader, ProbedImage, has_end_of_image, without_application_data};
+use crate::probe::{JpegHeader, ProbedImage, probe_whole, has_end_of_image, without_application_data};
+use crate::tiff::JpegStrip;
 use crate::ycbcr::{Channel, Halved, Ycbcr};
 
 /// Upper bound on scans of a progressive file. Encoders write about ten; thousands are a denial-of-service attack.
@@ -123,10 +125,38 @@ impl<'a> JpegFile<'a> {
             }
             decompress(decoder, bytes, found)
         });
+        if outcome.is_err() {
+            // What a decoder gave up on can be left in it, and would then fail every later image of this thread.
+            DECODER.set(None);
+        }
         outcome.map_err(|error| {
             MediaError::rejected(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}"))
         })
     }
+}
+
+/// Decodes a strip of a TIFF that is a JPEG, with the tables that it shares with others.
+pub(super) fn decode_strip(strip: &JpegStrip<'_>) -> Result<RgbImage, MediaError> {
+    /// Says that three channels are red, green and blue.
+    const ADOBE: &[u8] = b"\xff\xee\0\x0eAdobe\0\x64\0\0\0\0\0";
+    let without_frame = |file: &[u8]| {
+        let file = file.strip_prefix(&[0xff, 0xd8]).unwrap_or(file);
+        file.strip_suffix(&[0xff, 0xd9]).unwrap_or(file).to_vec()
+    };
+    let color: &[u8] = if strip.is_rgb { ADOBE } else { b"" };
+    let tables = strip.tables.map(without_frame).unwrap_or_default();
+    let bytes = [&[0xff, 0xd8], color, &tables, &without_frame(strip.bytes), &[0xff, 0xd9]].concat();
+    let limits = MediaLimits {
+        max_pixels: strip.max_pixels,
+        min_edge_px: 1,
+        max_aspect_ratio: f64::MAX,
+        ..MediaLimits::default()
+    };
+    let source = probe_whole(&bytes, &limits)?;
+    let (width_px, height_px) = source.parsed.stored_px;
+    let mut image = RgbImage::gray(width_px, height_px, 0).ok_or_else(no_pixels)?;
+    JpegFile::of(&source).ok_or_else(no_pixels)?.decode_rgb_into(&mut image)?;
+    Ok(image)
 }
 
 /// How colours are stored; `None` if they have less than half the resolution of the image.

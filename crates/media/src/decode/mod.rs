@@ -2,9 +2,13 @@
 
 #[cfg(test)]
 mod agreement;
+#[cfg_attr(not(feature = "video"), path = "avif_disabled.rs")]
+mod avif;
+mod gif;
 mod jpeg;
 mod orient;
 mod other;
+mod png;
 
 use self::jpeg::JpegFile;
 pub(crate) use self::orient::oriented;
@@ -13,6 +17,7 @@ use crate::limits::MediaLimits;
 use crate::pixels::{RgbImage, no_pixels};
 use crate::probe::{JpegColor, ProbedImage, probe_whole};
 use crate::scratch::{with_memory, with_scratch};
+use crate::sniff::SourceFormat;
 use crate::ycbcr::{Ycbcr, with_ycbcr_of};
 
 /// Decodes an image as it is shown. Its size is checked against the limits before pixels are allocated.
@@ -38,11 +43,16 @@ fn decode_into(source: &ProbedImage<'_>, image: &mut RgbImage) -> Result<(), Med
     if let Some(jpeg) = jpeg.filter(|jpeg| orientation == 1 && jpeg.header.color != JpegColor::Cmyk) {
         return jpeg.decode_rgb_into(image);
     }
-    let stored = match jpeg {
-        Some(jpeg) => decode_stored_jpeg(jpeg)?,
-        None => other::decode_rgb_image(source.bytes, source.parsed.format, source.parsed.stored_px)?,
-    };
-    *image = oriented(stored, orientation);
+    if let Some(jpeg) = jpeg {
+        *image = oriented(decode_stored_jpeg(jpeg)?, orientation);
+    } else if orientation == 1 {
+        other::decode_stored_into(source.bytes, source.parsed.format, image)?;
+    } else {
+        let (width_px, height_px) = source.parsed.stored_px;
+        let mut stored = RgbImage::gray(width_px, height_px, 0).ok_or_else(no_pixels)?;
+        other::decode_stored_into(source.bytes, source.parsed.format, &mut stored)?;
+        *image = oriented(stored, orientation);
+    }
     Ok(())
 }
 
@@ -66,14 +76,17 @@ pub(crate) fn with_ycbcr<T>(
     })
 }
 
-/// Decodes an image only to check that it can be decoded.
+/// Decodes an image only to check that every reader can decode it: also against checksums that are not needed to decode it.
 pub(crate) fn check_pixels(source: &ProbedImage<'_>) -> Result<(), MediaError> {
     if let Some(jpeg) = JpegFile::of(source)
         && with_memory(|memory| jpeg.decode_channels(memory).map(|channels| channels.is_some()))?
     {
         return Ok(());
     }
-    with_scratch(source.header.width_px, source.header.height_px, |rgb| decode_into(source, rgb))
+    with_scratch(source.header.width_px, source.header.height_px, |rgb| match source.parsed.format {
+        SourceFormat::Png => other::check_png(source.bytes, rgb),
+        _ => decode_into(source, rgb),
+    })
 }
 
 fn decode_stored_jpeg(jpeg: JpegFile<'_>) -> Result<RgbImage, MediaError> {

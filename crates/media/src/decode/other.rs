@@ -1,97 +1,104 @@
-//! PNG, WebP, GIF, BMP and TIFF to RGB, through the `image` crate's decoders.
+//! PNG, WebP, GIF, BMP, TIFF, AVIF and PNM to RGB as stored.
 
 use std::io::Cursor;
 
 use image::codecs::bmp::BmpDecoder;
-use image::codecs::gif::GifDecoder;
-use image::codecs::png::PngDecoder;
-use image::codecs::tiff::TiffDecoder;
+use image::codecs::pnm::PnmDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::error::{ImageError, ImageResult};
-use image::{DynamicImage, ImageDecoder, Limits, RgbaImage};
+use image::{DynamicImage, ImageDecoder, Limits};
 use manyframe_core::RejectCode;
+use png::DecodingError;
 
+use super::jpeg::decode_strip;
+use super::{avif, gif, png as png_rows};
 use crate::error::MediaError;
-use crate::pixels::{RgbImage, no_pixels};
+use crate::metadata::Ifd;
+use crate::pixels::{RGB_BYTES, RgbImage, over_white};
+use crate::probe::webp_chunks;
 use crate::sniff::SourceFormat;
+use crate::tiff::{self, Layout};
 
-/// Number of bytes that a decoder may allocate per pixel: 16-bit RGBA, twice.
-const MAX_BYTES_PER_PIXEL: u64 = 16;
+/// Number of bytes that a decoder may allocate per pixel: RGBA, twice.
+const MAX_BYTES_PER_PIXEL: u64 = 8;
 
 /// Number of bytes that a decoder may allocate besides pixels, for tables and colour profiles.
 const MAX_EXTRA_BYTES: u64 = 32 << 20;
 
-/// Decodes the pixels as stored. Their number must be that of the header.
-pub(super) fn decode_rgb_image(
-    bytes: &[u8],
-    format: SourceFormat,
-    size_px: (u32, u32),
-) -> Result<RgbImage, MediaError> {
+/// Decodes the pixels as stored into an image of the size in the header.
+pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut RgbImage) -> Result<(), MediaError> {
     let source = Cursor::new(bytes);
-    let decoded = match format {
-        SourceFormat::Png => PngDecoder::with_limits(source, limits(size_px)).and_then(|d| pixels(d, size_px)),
-        SourceFormat::Webp => WebPDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
-        SourceFormat::Gif => GifDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
-        SourceFormat::Bmp => BmpDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
-        SourceFormat::Tiff => TiffDecoder::new(source).and_then(|decoder| pixels(decoder, size_px)),
-        SourceFormat::Jpeg => return Err(no_pixels()),
-    };
-    let image = decoded.map_err(|error| not_decoded(format, &error))?;
-    if (image.width(), image.height()) != size_px {
-        let detail =
-            format!("the {format:?} holds {}×{} pixels, not what its header says", image.width(), image.height());
-        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+    let failed = |why: &dyn std::fmt::Display| not_decoded(format, RejectCode::MediaCorrupt, why);
+    match format {
+        SourceFormat::Png => png_rows::decode_into(bytes, image).map_err(|error| match error {
+            DecodingError::LimitsExceeded => not_decoded(format, RejectCode::MediaTooLarge, &error),
+            error => failed(&error),
+        }),
+        SourceFormat::Gif => gif::decode_into(bytes, image).map_err(|error| failed(&error)),
+        SourceFormat::Tiff => decode_tiff(bytes, image).map_err(|error| failed(&error)),
+        SourceFormat::Avif => avif::decode_into(bytes, image),
+        // The decoder would show what is there of an image that is cut short.
+        SourceFormat::Webp if !has_whole_image(bytes) => Err(failed(&"it is cut short")),
+        SourceFormat::Webp => copy(WebPDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
+        SourceFormat::Bmp => copy(BmpDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
+        SourceFormat::Pnm => copy(PnmDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
+        SourceFormat::Jpeg => Err(failed(&"a JPEG has a decoder of its own")),
     }
-    let (width_px, height_px) = size_px;
-    RgbImage::try_new(width_px, height_px, rgb_on_white(image)).ok_or_else(no_pixels)
 }
 
-fn pixels(mut decoder: impl ImageDecoder, size_px: (u32, u32)) -> ImageResult<DynamicImage> {
-    decoder.set_limits(limits(size_px))?;
+/// Checks that a PNG is intact: both kinds of its checksums.
+pub(super) fn check_png(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
+    png_rows::decode_strictly_into(bytes, image)
+        .map_err(|error| not_decoded(SourceFormat::Png, RejectCode::MediaCorrupt, &error))
+}
+
+/// Whether every byte of the first image of a WebP is there.
+fn has_whole_image(bytes: &[u8]) -> bool {
+    let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
+    chunks.any(|(kind, _)| matches!(&kind, b"VP8 " | b"VP8L" | b"ANMF"))
+}
+
+fn decode_tiff(bytes: &[u8], image: &mut RgbImage) -> Result<(), String> {
+    let ifd = Ifd::parse(bytes).ok_or("it has no directory")?;
+    let layout = Layout::of(&ifd).map_err(|error| format!("{error:?}"))?;
+    tiff::decode_into(bytes, &layout, image, &|strip| decode_strip(strip).map_err(|error| error.to_string()))
+}
+
+fn pixels(mut decoder: impl ImageDecoder, image: &RgbImage) -> ImageResult<DynamicImage> {
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(image.width_px());
+    limits.max_image_height = Some(image.height_px());
+    let num_pixels = u64::from(image.width_px()) * u64::from(image.height_px());
+    limits.max_alloc = Some(num_pixels * MAX_BYTES_PER_PIXEL + MAX_EXTRA_BYTES);
+    decoder.set_limits(limits)?;
     DynamicImage::from_decoder(decoder)
 }
 
-fn limits((width_px, height_px): (u32, u32)) -> Limits {
-    let mut limits = Limits::default();
-    limits.max_image_width = Some(width_px);
-    limits.max_image_height = Some(height_px);
-    limits.max_alloc = Some(u64::from(width_px) * u64::from(height_px) * MAX_BYTES_PER_PIXEL + MAX_EXTRA_BYTES);
-    limits
-}
-
-fn rgb_on_white(image: DynamicImage) -> Vec<u8> {
-    if image.color().has_alpha() { blend_on_white(&image.into_rgba8()) } else { image.into_rgb8().into_raw() }
-}
-
-fn blend_on_white(image: &RgbaImage) -> Vec<u8> {
-    let (pixels, _) = image.as_raw().as_chunks::<4>();
-    pixels.iter().flat_map(|&[r, g, b, alpha]| [r, g, b].map(|level| over_white(level, alpha))).collect()
-}
-
-/// `level × alpha + 255 × (1 − alpha)`, rounded, with alpha in 255ths.
-fn over_white(level: u8, alpha: u8) -> u8 {
-    let (level, alpha) = (u16::from(level), u16::from(alpha));
-    // 255 × 255 + 127 still fits into 16 bits.
-    ((level * alpha + 255 * (255 - alpha) + 127) / 255) as u8
-}
-
-fn not_decoded(format: SourceFormat, error: &ImageError) -> MediaError {
-    let code = match error {
-        ImageError::Unsupported(_) => RejectCode::MediaType,
-        ImageError::Limits(_) => RejectCode::MediaTooLarge,
-        _ => RejectCode::MediaCorrupt,
-    };
-    MediaError::rejected(code, format!("the {format:?} cannot be decoded: {error}"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn transparency_shows_white() {
-        assert_eq!(over_white(0, 0), 255);
-        assert_eq!(over_white(10, 255), 10);
-        assert_eq!(over_white(0, 128), 127);
+fn copy(decoded: ImageResult<DynamicImage>, format: SourceFormat, image: &mut RgbImage) -> Result<(), MediaError> {
+    let decoded = decoded.map_err(|error| {
+        let code = match error {
+            ImageError::Unsupported(_) => RejectCode::MediaType,
+            ImageError::Limits(_) => RejectCode::MediaTooLarge,
+            _ => RejectCode::MediaCorrupt,
+        };
+        not_decoded(format, code, &error)
+    })?;
+    if (decoded.width(), decoded.height()) != (image.width_px(), image.height_px()) {
+        let detail =
+            format!("the {format:?} holds {}×{} pixels, not what its header says", decoded.width(), decoded.height());
+        return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
+    if decoded.color().has_alpha() {
+        let decoded = decoded.into_rgba8();
+        let pixels = decoded.as_raw().as_chunks::<4>().0.iter();
+        let shown = pixels.map(|&[r, g, b, alpha]| [r, g, b].map(|level| over_white(level, alpha)));
+        image.pixels_mut().as_chunks_mut::<RGB_BYTES>().0.iter_mut().zip(shown).for_each(|(to, from)| *to = from);
+    } else {
+        image.pixels_mut().copy_from_slice(decoded.into_rgb8().as_raw());
+    }
+    Ok(())
+}
+
+fn not_decoded(format: SourceFormat, code: RejectCode, why: &dyn std::fmt::Display) -> MediaError {
+    MediaError::rejected(code, format!("the {format:?} cannot be decoded: {why}"))
 }

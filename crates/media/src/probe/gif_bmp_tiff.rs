@@ -1,16 +1,14 @@
-//! The headers of GIF, BMP and TIFF, which are always converted to JPEG.
+//! The headers of GIF, BMP, TIFF and PNM, which are always converted to JPEG.
 
-use std::io::Cursor;
-
-use image::ImageDecoder;
-use image::codecs::tiff::TiffDecoder;
-
-use super::header::{HeaderError, ParsedHeader, array};
+use super::header::{HeaderError, ParsedHeader, Source, array, part};
+use crate::metadata::Ifd;
 use crate::sniff::SourceFormat;
+use crate::tiff::{Layout, Undecodable};
 
-/// GIF: the logical screen, and whether a second image follows.
+/// GIF: the logical screen, the first image, which may be larger, and whether a second one follows.
 pub(super) fn parse_gif(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     let [w0, w1, h0, h1, flags] = array(bytes, 6)?;
+    let mut canvas_px = (u16_from([w0, w1]), u16_from([h0, h1]));
     let mut position = 13 + color_table_bytes(flags);
     let mut num_images = 0;
     while num_images < 2 {
@@ -20,7 +18,12 @@ pub(super) fn parse_gif(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
             // Image: position, own colours, code size, then sub-blocks.
             Some(0x2c) => {
                 num_images += 1;
-                let [flags] = array(bytes, position + 9)?;
+                let [x0, x1, y0, y1, w0, w1, h0, h1, flags] = array(bytes, position + 1)?;
+                if num_images == 1 {
+                    let (right, bottom) =
+                        (u16_from([x0, x1]) + u16_from([w0, w1]), u16_from([y0, y1]) + u16_from([h0, h1]));
+                    canvas_px = (canvas_px.0.max(right), canvas_px.1.max(bottom));
+                }
                 position = skip_sub_blocks(bytes, position + 11 + color_table_bytes(flags))?;
             }
             None if num_images == 0 => return Err(HeaderError::Incomplete),
@@ -31,7 +34,7 @@ pub(super) fn parse_gif(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     if num_images == 0 {
         return Err(HeaderError::Bad("the GIF holds no image".to_owned()));
     }
-    Ok(gif([w0, w1, h0, h1], num_images))
+    Ok(ParsedHeader { is_animated: num_images > 1, ..converted(SourceFormat::Gif, canvas_px, 1) })
 }
 
 /// BMP: the size; a negative height means that rows come from the top.
@@ -50,19 +53,50 @@ pub(super) fn parse_bmp(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
 }
 
 /// TIFF: the first directory, which may be anywhere in the file.
-pub(super) fn parse_tiff(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
-    let mut decoder = TiffDecoder::new(Cursor::new(bytes)).map_err(|error| match error {
-        image::ImageError::IoError(_) => HeaderError::Incomplete,
-        image::ImageError::Unsupported(error) => HeaderError::Unsupported(format!("the TIFF cannot be read: {error}")),
-        error => HeaderError::Bad(format!("the TIFF cannot be read: {error}")),
+pub(super) fn parse_tiff(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
+    let bad = || HeaderError::Bad("the TIFF has no directory where its header points".to_owned());
+    let ifd = match Ifd::parse(source.head) {
+        Some(ifd) if ifd.is_sound() || source.is_whole() => ifd,
+        None if source.is_whole() => return Err(bad()),
+        _ => return Err(HeaderError::Incomplete),
+    };
+    let layout = Layout::of(&ifd).map_err(|why| match why {
+        Undecodable::Damaged(why) => HeaderError::Bad(format!("the TIFF {why}")),
+        Undecodable::Unsupported(why) => HeaderError::Unsupported(format!("the TIFF {why}")),
     })?;
-    let orientation = decoder.orientation().map_or(1, image::metadata::Orientation::to_exif);
-    Ok(converted(SourceFormat::Tiff, decoder.dimensions(), orientation))
+    Ok(converted(SourceFormat::Tiff, layout.size_px, layout.orientation))
 }
 
-fn gif([w0, w1, h0, h1]: [u8; 4], num_images: u32) -> ParsedHeader {
-    let stored_px = (u32::from(u16::from_le_bytes([w0, w1])), u32::from(u16::from_le_bytes([h0, h1])));
-    ParsedHeader { is_animated: num_images > 1, ..converted(SourceFormat::Gif, stored_px, 1) }
+/// PNM: two numbers after the signature, comments left out.
+pub(super) fn parse_pnm(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
+    let mut position = 2;
+    let mut size_px = [0_u32; 2];
+    for length in &mut size_px {
+        loop {
+            match bytes.get(position) {
+                Some(b'#') => position += memchr::memchr(b'\n', part(bytes, position, bytes.len() - position)?)
+                    .ok_or(HeaderError::Incomplete)?,
+                Some(byte) if byte.is_ascii_whitespace() => position += 1,
+                Some(_) => break,
+                None => return Err(HeaderError::Incomplete),
+            }
+        }
+        while let Some(digit @ b'0'..=b'9') = bytes.get(position) {
+            *length = length.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
+            position += 1;
+        }
+        match bytes.get(position) {
+            Some(byte) if byte.is_ascii_whitespace() => {}
+            Some(_) => return Err(HeaderError::Bad("the PNM does not state its size".to_owned())),
+            None => return Err(HeaderError::Incomplete),
+        }
+    }
+    let [width, height] = size_px;
+    Ok(converted(SourceFormat::Pnm, (width, height), 1))
+}
+
+fn u16_from(bytes: [u8; 2]) -> u32 {
+    u32::from(u16::from_le_bytes(bytes))
 }
 
 fn converted(format: SourceFormat, stored_px: (u32, u32), orientation: u8) -> ParsedHeader {

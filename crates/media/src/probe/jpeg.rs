@@ -1,8 +1,11 @@
 //! The header of a JPEG (ITU-T T.81, annex B): every segment up to the first scan.
 
+use std::borrow::Cow;
+
 use memchr::memchr;
 
-use super::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, array, orientation_from_exif, part};
+use super::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, array, part};
+use crate::metadata::Metadata;
 use crate::sniff::SourceFormat;
 
 /// A start-of-frame segment.
@@ -19,17 +22,18 @@ const END_OF_IMAGE: u8 = 0xd9;
 const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 const APP14: u8 = 0xee;
-const APP15: u8 = 0xef;
-const COMMENT: u8 = 0xfe;
+const XMP_PREFIX: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
-    let (mut frame, mut orientation, mut adobe_transform, mut has_jfif) = (None, None, None, false);
+    let (mut frame, mut adobe_transform, mut has_jfif) = (None, None, false);
+    let (mut exif, mut xmp): (Option<Cow<'_, [u8]>>, _) = (None, None);
     let scan_start = for_each_segment(bytes, |marker, segment| {
         match marker {
             0xc0..=0xcf if !matches!(marker, 0xc4 | 0xc8 | 0xcc) => frame = Some(parse_frame(marker, segment)?),
             APP0 => has_jfif |= segment.starts_with(b"JFIF\0"),
-            APP1 if orientation.is_none() => {
-                orientation = segment.strip_prefix(b"Exif\0\0").map(orientation_from_exif);
+            APP1 => {
+                add_exif(&mut exif, segment);
+                xmp = segment.strip_prefix(XMP_PREFIX).or(xmp);
             }
             APP14 if segment.starts_with(b"Adobe") => adobe_transform = Some(segment.get(11).copied().unwrap_or(0)),
             _ => {}
@@ -42,11 +46,20 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     Ok(ParsedHeader {
         format: SourceFormat::Jpeg,
         stored_px: (frame.width_px, frame.height_px),
-        orientation: orientation.unwrap_or(1),
+        orientation: Metadata { exif: exif.as_deref(), xmp }.orientation(),
         is_animated: false,
         is_plain: is_common_coding && matches!(color, JpegColor::Gray | JpegColor::YCbCr),
         jpeg: Some(JpegHeader { color, precision_bits: frame.precision_bits, scan_start }),
     })
+}
+
+/// Adds a segment to the EXIF block, which may be cut into several.
+pub(crate) fn add_exif<'a>(exif: &mut Option<Cow<'a, [u8]>>, segment: &'a [u8]) {
+    let Some(part) = segment.strip_prefix(b"Exif\0\0") else { return };
+    match exif {
+        Some(exif) => exif.to_mut().extend_from_slice(part),
+        None => *exif = Some(Cow::Borrowed(part)),
+    }
 }
 
 /// A copy of the file without application data, comments and bytes between segments; its colours mean the same.
@@ -60,8 +73,9 @@ pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec
     }
     let needs_adobe_marker = matches!(header.color, JpegColor::Rgb | JpegColor::Cmyk);
     let walked = for_each_segment(bytes, |marker, segment| {
-        let is_application_data = matches!(marker, APP0..=APP15 | COMMENT);
-        if !is_application_data || (marker == APP14 && needs_adobe_marker) {
+        // Frame, tables and restart intervals.
+        let is_needed = matches!(marker, 0xc0..=0xc7 | 0xc9..=0xcf | 0xdb..=0xdf);
+        if is_needed || (marker == APP14 && needs_adobe_marker) {
             // The length was read from two bytes.
             let length = (segment.len() + 2) as u16;
             plain.extend_from_slice(&[0xff, marker]);
@@ -75,7 +89,8 @@ pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec
 }
 
 /// Calls `visit` with the marker and content of every segment before the first scan, and returns the position of the scan.
-fn for_each_segment<'a>(
+/// Markers that have no segment have no content.
+pub(crate) fn for_each_segment<'a>(
     bytes: &'a [u8],
     mut visit: impl FnMut(u8, &'a [u8]) -> Result<(), HeaderError>,
 ) -> Result<usize, HeaderError> {
@@ -86,7 +101,10 @@ fn for_each_segment<'a>(
             START_OF_SCAN => return Ok(start),
             END_OF_IMAGE => return Err(HeaderError::Bad("the JPEG ends before its first scan".to_owned())),
             // Markers without a segment: TEM, restarts, start of image.
-            0x01 | 0xd0..=0xd8 => position = start + 2,
+            0x01 | 0xd0..=0xd8 => {
+                visit(marker, &[])?;
+                position = start + 2;
+            }
             _ => {
                 let length = usize::from(u16::from_be_bytes(array(bytes, start + 2)?));
                 if length < 2 {

@@ -1,5 +1,6 @@
 //! Reading the header of an image, without decoding a pixel.
 
+mod avif;
 mod gif_bmp_tiff;
 mod header;
 mod jpeg;
@@ -8,9 +9,11 @@ mod webp;
 
 use manyframe_core::RejectCode;
 
-use self::header::HeaderError;
-pub(crate) use self::header::{JpegColor, JpegHeader, ParsedHeader};
-pub(crate) use self::jpeg::{has_end_of_image, without_application_data};
+use self::header::Source;
+pub(crate) use self::header::{HeaderError, JpegColor, JpegHeader, ParsedHeader, ReadAt};
+pub(crate) use self::jpeg::{add_exif, for_each_segment, has_end_of_image, without_application_data};
+pub(crate) use self::png::{PNG_SIGNATURE_BYTES, Text, inflated};
+pub(crate) use self::webp::{webp_chunks, webp_end};
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::sniff::{SourceFormat, sniff};
@@ -24,7 +27,7 @@ pub struct ImageHeader {
     pub width_px: u32,
     /// Height in pixels, as shown: orientation applied.
     pub height_px: u32,
-    /// EXIF orientation, 1 to 8; 1 if there is none or it cannot be read.
+    /// How it is turned, 1 to 8 as in EXIF: by its EXIF wherever that is, otherwise by its XMP; 1 if neither says so.
     pub orientation: u8,
     /// Size of the encoded image in bytes.
     pub num_bytes: u64,
@@ -58,23 +61,24 @@ pub(crate) fn probe_whole<'a>(bytes: &'a [u8], limits: &MediaLimits) -> Result<P
     let num_bytes = bytes.len() as u64;
     limits.check_bytes(num_bytes)?;
     let format = sniff(bytes)?;
-    match parse(format, bytes) {
+    match parse(format, &Source::whole(bytes)) {
         Ok(parsed) => Ok(ProbedImage { bytes, header: checked(&parsed, num_bytes, limits)?, parsed }),
         Err(error) => Err(rejected(error, format, num_bytes)),
     }
 }
 
-/// Parses the header of an image of `num_bytes` bytes; `read_head` is called with growing numbers of bytes.
+/// Parses the header of an image of `num_bytes` bytes; `read_at` reads from its start, growing numbers of bytes, and then
+/// what a parser needs from elsewhere.
 pub(crate) fn probe_growing(
     num_bytes: u64,
     limits: &MediaLimits,
-    read_head: impl Fn(u64) -> Result<Vec<u8>, MediaError>,
+    read_at: &ReadAt<'_>,
 ) -> Result<ImageHeader, MediaError> {
     let mut head_bytes = HEAD_BYTES;
     loop {
-        let head = read_head(head_bytes.min(num_bytes))?;
+        let head = read_at(0, head_bytes.min(num_bytes))?;
         let format = sniff(&head)?;
-        match parse(format, &head) {
+        match parse(format, &Source::growing(&head, num_bytes, read_at)) {
             Ok(parsed) => return checked(&parsed, num_bytes, limits),
             Err(HeaderError::Incomplete) if head_bytes < num_bytes => head_bytes *= HEAD_GROWTH,
             Err(error) => return Err(rejected(error, format, num_bytes)),
@@ -82,14 +86,16 @@ pub(crate) fn probe_growing(
     }
 }
 
-fn parse(format: SourceFormat, bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
+fn parse(format: SourceFormat, source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
     match format {
-        SourceFormat::Jpeg => jpeg::parse(bytes),
-        SourceFormat::Png => png::parse(bytes),
-        SourceFormat::Webp => webp::parse(bytes),
-        SourceFormat::Gif => gif_bmp_tiff::parse_gif(bytes),
-        SourceFormat::Bmp => gif_bmp_tiff::parse_bmp(bytes),
-        SourceFormat::Tiff => gif_bmp_tiff::parse_tiff(bytes),
+        SourceFormat::Jpeg => jpeg::parse(source.head),
+        SourceFormat::Png => png::parse(source),
+        SourceFormat::Webp => webp::parse(source),
+        SourceFormat::Gif => gif_bmp_tiff::parse_gif(source.head),
+        SourceFormat::Bmp => gif_bmp_tiff::parse_bmp(source.head),
+        SourceFormat::Tiff => gif_bmp_tiff::parse_tiff(source),
+        SourceFormat::Avif => avif::parse(source),
+        SourceFormat::Pnm => gif_bmp_tiff::parse_pnm(source.head),
     }
 }
 
@@ -118,5 +124,6 @@ fn rejected(error: HeaderError, format: SourceFormat, num_bytes: u64) -> MediaEr
         }
         HeaderError::Bad(why) => MediaError::rejected(RejectCode::MediaCorrupt, why),
         HeaderError::Unsupported(why) => MediaError::rejected(RejectCode::MediaType, why),
+        HeaderError::Unread(error) => error,
     }
 }

@@ -1,18 +1,21 @@
-//! The header of a WebP: its first chunk and, in the extended format, the EXIF chunk, wherever it is.
+//! The header of a WebP: its first chunk and, in the extended format, EXIF and XMP, wherever they are.
 
-use super::header::{HeaderError, ParsedHeader, array, orientation_from_exif, part};
+use super::header::{HeaderError, ParsedHeader, Source, array, part};
+use crate::metadata::Metadata;
 use crate::sniff::SourceFormat;
 
 /// First byte of the first chunk.
-const FIRST_CHUNK: usize = 12;
+pub(crate) const WEBP_FIRST_CHUNK: usize = 12;
 
 const FLAG_ANIMATION: u8 = 0x02;
+const FLAG_XMP: u8 = 0x04;
 const FLAG_EXIF: u8 = 0x08;
 const FLAG_ALPHA: u8 = 0x10;
 
-pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
-    let kind: [u8; 4] = array(bytes, FIRST_CHUNK)?;
-    let start = FIRST_CHUNK + 8;
+pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
+    let bytes = source.head;
+    let kind: [u8; 4] = array(bytes, WEBP_FIRST_CHUNK)?;
+    let start = WEBP_FIRST_CHUNK + 8;
     match &kind {
         b"VP8 " => {
             let [_, _, _, 0x9d, 0x01, 0x2a, w0, w1, h0, h1] = array(bytes, start)? else {
@@ -31,33 +34,61 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
             let has_alpha = bits & (1 << 28) != 0;
             Ok(still(((bits & 0x3fff) + 1, ((bits >> 14) & 0x3fff) + 1), !has_alpha))
         }
-        b"VP8X" => parse_extended(bytes, start),
+        b"VP8X" => parse_extended(source, start),
         _ => Err(HeaderError::Bad(format!("the WebP starts with chunk {:?}", String::from_utf8_lossy(&kind)))),
     }
 }
 
-fn parse_extended(bytes: &[u8], start: usize) -> Result<ParsedHeader, HeaderError> {
-    let [flags, _, _, _, w0, w1, w2, h0, h1, h2] = array(bytes, start)?;
+fn parse_extended(source: &Source<'_>, start: usize) -> Result<ParsedHeader, HeaderError> {
+    let [flags, _, _, _, w0, w1, w2, h0, h1, h2] = array(source.head, start)?;
     let stored_px = (u32::from_le_bytes([w0, w1, w2, 0]) + 1, u32::from_le_bytes([h0, h1, h2, 0]) + 1);
     let is_animated = flags & FLAG_ANIMATION != 0;
-    let orientation = if flags & FLAG_EXIF == 0 { 1 } else { exif_orientation(bytes)? };
+    let orientation = if flags & (FLAG_EXIF | FLAG_XMP) == 0 { 1 } else { orientation(source, flags)? };
     Ok(ParsedHeader { orientation, is_animated, ..still(stored_px, flags & FLAG_ALPHA == 0) })
 }
 
-/// Orientation in the EXIF chunk, which comes last; 1 if the file announces one but has none.
-fn exif_orientation(bytes: &[u8]) -> Result<u8, HeaderError> {
-    let riff_bytes = u32::from_le_bytes(array(bytes, 4)?) as usize;
-    let mut position = FIRST_CHUNK;
-    while position < riff_bytes {
-        let kind: [u8; 4] = array(bytes, position)?;
-        let length = u32::from_le_bytes(array(bytes, position + 4)?) as usize;
-        if &kind == b"EXIF" {
-            return Ok(orientation_from_exif(part(bytes, position + 8, length)?));
+/// Orientation by the EXIF and XMP chunks that the flags announce. They come last; a file may not have what it announces.
+fn orientation(source: &Source<'_>, flags: u8) -> Result<u8, HeaderError> {
+    let mut metadata = Metadata::default();
+    let stated_end = webp_end(source.head)?;
+    let end = if source.is_whole() { stated_end.min(source.head.len()) } else { stated_end };
+    for chunk in webp_chunks(source.head, end) {
+        let (kind, chunk) = chunk?;
+        match &kind {
+            b"EXIF" if flags & FLAG_EXIF != 0 => metadata.exif = metadata.exif.or(Some(chunk)),
+            b"XMP " if flags & FLAG_XMP != 0 => metadata.xmp = metadata.xmp.or(Some(chunk)),
+            _ => {}
         }
-        // Chunks have an even number of bytes.
-        position += 8 + length + length % 2;
     }
-    Ok(1)
+    Ok(metadata.orientation())
+}
+
+/// Where the file ends by its own account.
+pub(crate) fn webp_end(bytes: &[u8]) -> Result<usize, HeaderError> {
+    Ok((u32::from_le_bytes(array(bytes, 4)?) as usize).saturating_add(8))
+}
+
+/// Type and content of every chunk before `end`.
+pub(crate) fn webp_chunks(
+    bytes: &[u8],
+    end: usize,
+) -> impl Iterator<Item = Result<([u8; 4], &[u8]), HeaderError>> {
+    let mut position = WEBP_FIRST_CHUNK;
+    std::iter::from_fn(move || {
+        // A last odd byte, and less than the frame of a chunk, is padding.
+        if position.saturating_add(8) > end {
+            return None;
+        }
+        let chunk = read_chunk(bytes, position);
+        // Chunks have an even number of bytes.
+        position = chunk.as_ref().map_or(end, |(_, chunk)| position + 8 + chunk.len() + chunk.len() % 2);
+        Some(chunk)
+    })
+}
+
+fn read_chunk(bytes: &[u8], position: usize) -> Result<([u8; 4], &[u8]), HeaderError> {
+    let length = u32::from_le_bytes(array(bytes, position + 4)?) as usize;
+    Ok((array(bytes, position)?, part(bytes, position + 8, length)?))
 }
 
 fn still(stored_px: (u32, u32), is_plain: bool) -> ParsedHeader {

@@ -134,6 +134,7 @@ fn is_absence(error: &io::Error) -> bool {
 }
 
 fn has_image_extension(name: &str) -> bool {
-    const EXTENSIONS: [&str; 8] = ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+    const EXTENSIONS: [&str; 13] =
+        ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "pgm", "pbm", "pnm"];
     name.rsplit_once('.').is_some_and(|(_, found)| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(found)))
 }

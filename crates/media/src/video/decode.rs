@@ -13,7 +13,7 @@
 use ffmpeg_next::codec::{self, Id};
 use ffmpeg_next::util::error::EAGAIN;
 use ffmpeg_next::{Dictionary, Discard, Error, Packet, decoder, frame};
-use manyframe_core::{RejectCode, Rejection, SampleImage};
+use manyframe_core::{Handling, RejectCode, Rejection, SampleImage};
 
 use super::convert::FrameConverter;
 use super::demux::{ContainerFormat, Demuxer, VideoPacket};
@@ -24,7 +24,7 @@ use super::runs::{PacketRun, plan_runs};
 use crate::error::MediaError;
 use crate::located::Located;
 use crate::policy::ImagePolicy;
-use crate::prepare::prepare_image;
+use crate::prepare::{Prepared, prepare_image};
 
 /// Maximum number of decoder errors before the remaining frames of a packet are skipped.
 const MAX_DECODER_ERRORS: usize = 100;
@@ -44,6 +44,8 @@ pub struct VideoFrame {
     pub time_s: f64,
     /// The frame as a JPEG: upright, scaled according to the policy.
     pub image: SampleImage,
+    /// How it came to its bytes.
+    pub handling: Handling,
 }
 
 /// Frames to decode.
@@ -81,7 +83,8 @@ pub fn decode_frames(
     let video = ContainerVideo { source, index, max_pixels: policy.limits.max_pixels };
     video.visit_frames(&wanted, &mut |position, frame| {
         let image = converter.encode(frame, policy)?;
-        frames.push(VideoFrame { index: position, time_s: index.time_s(position), image });
+        let (time_s, handling) = (index.time_s(position), Handling::Encoded);
+        frames.push(VideoFrame { index: position, time_s, image, handling });
         Ok(())
     })?;
     if frames.is_empty() {
@@ -103,7 +106,10 @@ fn read_images(
     for &position in selection.positions {
         let bytes = frames[position].read(policy.limits.max_bytes);
         match bytes.and_then(|bytes| prepare_image(bytes, policy)) {
-            Ok(image) => read.push(VideoFrame { index: position, time_s: selection.index.time_s(position), image }),
+            Ok(prepared) => {
+                let Prepared { image, handling } = prepared;
+                read.push(VideoFrame { index: position, time_s: selection.index.time_s(position), image, handling });
+            }
             Err(MediaError::Rejected(Rejection { detail, .. })) => reason = reason.or(Some(detail)),
             Err(error) => return Err(error),
         }

@@ -5,7 +5,7 @@
 use std::convert::Infallible;
 use std::path::Path;
 
-use manyframe_core::{Clip, RejectCode, SampleImage};
+use manyframe_core::{Clip, Handling, RejectCode, SampleImage};
 
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -55,6 +55,8 @@ pub struct VideoFrame {
     pub time_s: f64,
     /// The frame as a JPEG.
     pub image: SampleImage,
+    /// How it came to its bytes.
+    pub handling: Handling,
 }
 
 /// Always the rejection `unsupported_media`.

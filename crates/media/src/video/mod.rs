@@ -22,13 +22,16 @@ mod ffi;
 mod index;
 mod input;
 mod orientation;
+mod rgb;
 mod runs;
+mod still;
 mod timing;
 
 pub use choose::choose_frames;
 pub use decode::{FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_input, open_range};
+pub(crate) use still::decode_av1;
 
 use crate::error::MediaError;
 

@@ -12,8 +12,9 @@ import io
 import pathlib
 import struct
 import sys
+import zlib
 
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageCms, ImageDraw, ImageEnhance, ImageOps
 
 SIZE = (24, 16)
 
@@ -60,6 +61,109 @@ def sixteen_bit_gray():
     image = Image.new("I;16", SIZE)
     image.putdata([(x * 2700 + y * 137) % 65536 for y in range(SIZE[1]) for x in range(SIZE[0])])
     return image
+
+
+def tiff(tags, data, big=False):
+    """A TIFF of one strip or of tiles: tags by number, offsets relative to the data."""
+    count, offset, start = ("<Q", "<Q", 16) if big else ("<H", "<I", 8)
+    size = struct.calcsize(offset)
+    tags = dict(tags) if 324 in tags else {273: [0], 279: [len(data)], **tags}
+    types = {1: "B", 3: "H", 4: "I", 7: "B"}
+    kinds = {320: 3, 347: 7, 530: 3}
+    directory_bytes = struct.calcsize(count) + len(tags) * (4 + 2 * size) + size
+    values_bytes = sum(len(values) * struct.calcsize(types[kinds.get(tag, 4)]) + 1 & ~1 for tag, values in tags.items())
+    directory, values = struct.pack(count, len(tags)), b""
+    for tag, numbers in sorted(tags.items()):
+        if tag in (273, 324):
+            numbers = [start + directory_bytes + values_bytes + number for number in numbers]
+        kind = kinds.get(tag, 4)
+        value = struct.pack(f"<{len(numbers)}{types[kind]}", *numbers)
+        directory += struct.pack("<HH", tag, kind) + struct.pack(offset, len(numbers))
+        if len(value) <= size:
+            directory += value.ljust(size, b"\0")
+        else:
+            directory += struct.pack(offset, start + directory_bytes + len(values))
+            values += value + b"\0" * (len(value) % 2)
+    header = b"II\x2b\0\x08\0\0\0" if big else b"II\x2a\0"
+    file = header + struct.pack(offset, start) + directory + struct.pack(offset, 0)
+    return file + values.ljust(values_bytes, b"\0") + data
+
+
+def tags(bits, photometric, samples=1, **others):
+    """The tags of an image of one strip."""
+    names = {"compression": 259, "fill_order": 266, "planar": 284, "predictor": 317, "colors": 320, "extra": 338}
+    found = {256: [SIZE[0]], 257: [SIZE[1]], 258: [bits] * samples, 259: [1], 262: [photometric], 277: [samples], 278: [SIZE[1]]}
+    return found | {names[name]: value for name, value in others.items()}
+
+
+def packed(levels, bits):
+    """Rows of numbers of less than 8 bits."""
+    rows = [levels[row * SIZE[0] : (row + 1) * SIZE[0]] for row in range(SIZE[1])]
+    digits = ["".join(f"{level:0{bits}b}" for level in row) for row in rows]
+    return b"".join(int(row.ljust(-(-len(row) // 8) * 8, "0"), 2).to_bytes(-(-len(row) // 8)) for row in digits)
+
+
+def reversed_bits(data):
+    return bytes(int(f"{byte:08b}"[::-1], 2) for byte in data)
+
+
+def planes_in_tiles(image):
+    """Tiles of 16×16 for each channel on its own."""
+    data = b""
+    for channel in image.split():
+        for top in range(0, SIZE[1], 16):
+            data += b"".join(channel.crop((left, top, left + 16, top + 16)).tobytes() for left in range(0, SIZE[0], 16))
+    num_tiles = len(data) // 256
+    return {322: [16], 323: [16], 324: [256 * tile for tile in range(num_tiles)], 325: [256] * num_tiles}, data
+
+
+def subsampled(image):
+    """YCbCr in blocks of 2×2 that share their colour."""
+    pixels, data = image.convert("YCbCr").load(), b""
+    for top in range(0, SIZE[1], 2):
+        for left in range(0, SIZE[0], 2):
+            block = [pixels[left + x, top + y] for y in range(2) for x in range(2)]
+            data += bytes([y for y, _, _ in block] + [sum(color) // 4 for color in list(zip(*block))[1:]])
+    return data
+
+
+def lab(image):
+    profiles = ImageCms.createProfile("sRGB"), ImageCms.createProfile("LAB")
+    return ImageCms.profileToProfile(image, *profiles, outputMode="LAB")
+
+
+def tiffs():
+    rgb, gray = picture(), picture("L")
+    levels, palette = list(gray.tobytes()), rgb.quantize(16)
+    colors = [palette.getpalette()[3 * color + channel] * 257 for channel in range(3) for color in range(16)]
+    yield "two_bits.tif", tiff(tags(2, 1), packed([level >> 6 for level in levels], 2))
+    yield "four_bits_white_is_zero.tif", tiff(tags(4, 0), packed([level >> 4 for level in levels], 4))
+    yield "palette_4_bit.tif", tiff(tags(4, 3, colors=colors), packed(list(palette.tobytes()), 4))
+    yield "fill_order.tif", tiff(tags(8, 2, 3, fill_order=[2]), reversed_bits(rgb.tobytes()))
+    bits = packed([level >> 7 for level in levels], 1)
+    yield "fill_order_bits.tif", tiff(tags(1, 1, fill_order=[2], compression=[8]), reversed_bits(zlib.compress(bits)))
+    tiles, data = planes_in_tiles(rgb)
+    yield "tiled_planes.tif", tiff(tags(8, 2, 3, planar=[2]) | tiles, data)
+    yield "big.tif", tiff(tags(8, 2, 3), rgb.tobytes(), big=True)
+    yield "ycbcr.tif", tiff(tags(8, 6, 3, compression=[8]) | {530: [2, 2]}, zlib.compress(subsampled(rgb)))
+    yield "premultiplied.tif", tiff(tags(8, 2, 4, extra=[1]), picture("RGBA").convert("RGBa").tobytes())
+    yield "palette.tif", saved(rgb.quantize(64), "TIFF")
+    yield "gray_alpha.tif", saved(picture("LA"), "TIFF")
+    # Of colours at the edge of sRGB, littleCMS interpolates between the points of a coarse table.
+    yield "lab.tif", saved(lab(ImageEnhance.Color(rgb).enhance(0.4)), "TIFF")
+    yield "zstd.tif", saved(rgb, "TIFF", compression="zstd")
+    yield "packbits.tif", saved(rgb, "TIFF", compression="packbits")
+    yield "group_3.tif", saved(picture("1"), "TIFF", compression="group3")
+    yield "group_4.tif", saved(picture("1"), "TIFF", compression="group4")
+    yield "jpeg.tif", saved(rgb, "TIFF", compression="jpeg", quality=95)
+    yield "ycbcr_jpeg.tif", saved(rgb.convert("YCbCr"), "TIFF", compression="jpeg", quality=95)
+    yield "gray_16_bit.tif", saved(sixteen_bit_gray(), "TIFF", compression="tiff_lzw")
+    yield "xmp_6.tif", saved(rgb, "TIFF", tiffinfo={700: b'<rdf:Description tiff:Orientation="6"/>'})
+
+
+def beyond_its_screen(gif):
+    """A GIF whose logical screen is smaller than its image."""
+    return gif[:6] + struct.pack("<HH", 9, 7) + gif[10:]
 
 
 def fixtures():
@@ -109,6 +213,20 @@ def fixtures():
     yield "rgba.tif", saved(picture("RGBA"), "TIFF")
     yield "cmyk.tif", saved(picture("CMYK"), "TIFF")
     yield "orientation_3.tif", saved(rgb, "TIFF", tiffinfo={0x0112: 3})
+    yield from tiffs()
+    yield "beyond_its_screen.gif", beyond_its_screen(saved(rgb.quantize(64), "GIF"))
+    yield "rgb.ppm", saved(rgb, "PPM")
+    yield "gray.pgm", saved(picture("L"), "PPM")
+    yield "bilevel.pbm", saved(picture("1"), "PPM")
+    yield "rgb.avif", saved(rgb, "AVIF", quality=95, subsampling="4:4:4")
+    yield "subsampled.avif", saved(rgb, "AVIF", quality=95)
+    yield "gray.avif", saved(picture("L"), "AVIF", quality=95)
+    yield "rgba.avif", saved(picture("RGBA"), "AVIF", quality=95, subsampling="4:4:4")
+    yield "animated.avif", saved(rgb, "AVIF", quality=95, subsampling="4:4:4", save_all=True, append_images=[other])
+    for orientation in range(2, 9):
+        turned = saved(rgb, "AVIF", quality=95, subsampling="4:4:4", exif=exif(orientation))
+        yield f"orientation_{orientation}.avif", turned
+    yield "xmp_6.avif", saved(rgb, "AVIF", quality=95, subsampling="4:4:4", xmp=b'<rdf tiff:Orientation="6"/>')
 
 
 def shown(data):

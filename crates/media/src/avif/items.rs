@@ -1,0 +1,381 @@
+//! The items of an AVIF image: the primary one, its tiles, its transparency, and what is said about them.
+
+use super::boxes::Fields;
+use crate::metadata::Metadata;
+
+/// Most items and properties that a file may have.
+const MOST: u64 = 4096;
+
+/// Why an image was not read.
+#[derive(Debug)]
+pub(crate) enum NotRead {
+    /// The bytes end before it is described.
+    Incomplete,
+    /// It is of a kind that is not decoded, and which; the text continues "the AVIF …".
+    Unsupported(String),
+    /// Its description contradicts itself; the text continues "the AVIF …".
+    Damaged(String),
+}
+
+/// An AVIF image.
+#[derive(Debug)]
+pub(crate) struct AvifImage<'a> {
+    /// Width and height as stored.
+    pub size_px: (u32, u32),
+    /// How it is turned, 1 to 8.
+    pub orientation: u8,
+    /// Whether the file has further images.
+    pub is_animated: bool,
+    items: Vec<Item<'a>>,
+    item_data: &'a [u8],
+    primary: u64,
+}
+
+/// Images that are coded each on its own, in rows.
+#[derive(Debug)]
+pub(crate) struct Tiles {
+    pub columns: usize,
+    pub rows: usize,
+    pub images: Vec<Coded>,
+}
+
+/// An image coded in AV1.
+#[derive(Debug)]
+pub(crate) struct Coded {
+    pub size_px: (u32, u32),
+    pub bytes: Vec<u8>,
+}
+
+#[derive(Debug, Default)]
+struct Item<'a> {
+    id: u64,
+    kind: [u8; 4],
+    /// Whether it is XMP.
+    is_xmp: bool,
+    /// Whether its extents are in the box `idat`, not in the file.
+    is_in_box: bool,
+    /// Position and size of its parts.
+    extents: Vec<(u64, u64)>,
+    properties: Vec<Property<'a>>,
+    /// The items that it refers to, by the kind of reference.
+    references: Vec<([u8; 4], u64)>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Property<'a> {
+    Size((u32, u32)),
+    /// The header of the coded images.
+    Config(&'a [u8]),
+    /// Quarter turns against the clock.
+    Rotation(u8),
+    /// 0 turns it upside down, 1 swaps left and right.
+    Mirror(u8),
+    Alpha,
+    Other,
+}
+
+impl<'a> AvifImage<'a> {
+    /// Reads the description at the beginning of a file.
+    pub(crate) fn parse(bytes: &'a [u8]) -> Result<Self, NotRead> {
+        let mut file = Fields::of(bytes);
+        let mut is_sequence = false;
+        loop {
+            let Some((kind, content)) = file.next_box() else { return Err(NotRead::Incomplete) };
+            match &kind {
+                b"ftyp" => is_sequence = content.rest.as_chunks::<4>().0.contains(b"avis"),
+                b"moov" => {
+                    let why = "is a sequence without a still image, which is not decoded";
+                    return Err(NotRead::Unsupported(why.to_owned()));
+                }
+                b"meta" => {
+                    let damaged = || NotRead::Damaged("has a damaged description".to_owned());
+                    return Self::from_meta(content, is_sequence).ok_or_else(damaged)?.checked();
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn from_meta(mut meta: Fields<'a>, is_animated: bool) -> Option<Self> {
+        meta.version_and_flags()?;
+        let mut found =
+            Self { size_px: (0, 0), orientation: 1, is_animated, items: Vec::new(), item_data: &[], primary: 0 };
+        let mut later = Vec::new();
+        for (kind, mut content) in meta.boxes() {
+            match &kind {
+                b"pitm" => {
+                    let (version, _) = content.version_and_flags()?;
+                    found.primary = content.number(if version == 0 { 2 } else { 4 })?;
+                }
+                b"iinf" => found.items = read_items(content)?,
+                b"idat" => found.item_data = content.rest,
+                b"iloc" | b"iprp" | b"iref" => later.push((kind, content)),
+                _ => {}
+            }
+        }
+        for (kind, content) in later {
+            match &kind {
+                b"iloc" => found.read_extents(content)?,
+                b"iref" => found.read_references(content)?,
+                _ => found.read_properties(content)?,
+            }
+        }
+        Some(found)
+    }
+
+    fn checked(mut self) -> Result<Self, NotRead> {
+        let damaged = |why: &str| NotRead::Damaged(why.to_owned());
+        let primary = self.item(self.primary).ok_or_else(|| damaged("does not have the image that it names"))?;
+        match &primary.kind {
+            b"av01" | b"grid" => {}
+            kind => {
+                let name = String::from_utf8_lossy(kind).into_owned();
+                return Err(NotRead::Unsupported(format!("holds an image of kind {name:?}, which is not decoded")));
+            }
+        }
+        let size_px = primary.size_px().ok_or_else(|| damaged("does not state its size"))?;
+        let orientation = primary.orientation();
+        self.size_px = size_px;
+        self.orientation = orientation;
+        Ok(self)
+    }
+
+    /// The orientation, for an image that is not turned by its properties: XMP counts where EXIF does not speak, as in Pillow.
+    /// `read` returns parts of the file.
+    pub(crate) fn orientation_by_metadata<E>(
+        &self,
+        read: impl Fn(u64, u64) -> Result<Vec<u8>, E>,
+    ) -> Result<u8, E> {
+        let item = |is_wanted: &dyn Fn(&Item<'_>) -> bool| {
+            self.items.iter().find(|item| is_wanted(item) && !item.is_in_box).map(|item| {
+                let parts = item.extents.iter().map(|&(start, num_bytes)| read(start, num_bytes));
+                parts.collect::<Result<Vec<_>, _>>().map(|parts| parts.concat())
+            })
+        };
+        if self.orientation != 1 {
+            return Ok(self.orientation);
+        }
+        let Some(xmp) = item(&|item| item.is_xmp).transpose()? else { return Ok(1) };
+        let exif = item(&|item| &item.kind == b"Exif").transpose()?;
+        // Four bytes say where the block starts.
+        let exif = exif.as_deref().and_then(|exif| {
+            let skipped = Fields::of(exif).number(4)?;
+            exif.get(4 + usize::try_from(skipped).ok()?..)
+        });
+        // An orientation in EXIF is replaced by that of the properties, which is 1.
+        let says_nothing = exif.is_none_or(|exif| !crate::metadata::has_orientation(exif));
+        Ok(if says_nothing { Metadata { exif: None, xmp: Some(&xmp) }.orientation() } else { 1 })
+    }
+
+    /// The coded images of the picture.
+    pub(crate) fn color_tiles(&self, bytes: &[u8]) -> Result<Tiles, NotRead> {
+        self.tiles(self.primary, bytes)
+    }
+
+    /// The coded images of its transparency, and whether colours are multiplied with it already.
+    pub(crate) fn alpha_tiles(&self, bytes: &[u8]) -> Result<Option<(Tiles, bool)>, NotRead> {
+        let refers = |item: &&Item<'_>| {
+            item.references.contains(&(*b"auxl", self.primary))
+                && item.properties.iter().any(|property| matches!(property, Property::Alpha))
+        };
+        let Some(alpha) = self.items.iter().find(refers) else { return Ok(None) };
+        let is_premultiplied =
+            self.item(self.primary).is_some_and(|primary| primary.references.contains(&(*b"prem", alpha.id)));
+        Ok(Some((self.tiles(alpha.id, bytes)?, is_premultiplied)))
+    }
+
+    fn tiles(&self, id: u64, bytes: &[u8]) -> Result<Tiles, NotRead> {
+        let damaged = || NotRead::Damaged("refers to images that it does not have".to_owned());
+        let item = self.item(id).ok_or_else(damaged)?;
+        if &item.kind != b"grid" {
+            return Ok(Tiles { columns: 1, rows: 1, images: vec![self.coded(item, bytes).ok_or_else(damaged)?] });
+        }
+        let content = self.content(item, bytes).ok_or_else(damaged)?;
+        let mut fields = Fields::of(&content);
+        fields.take(2).ok_or_else(damaged)?;
+        let mut length = || fields.number(1).map(|one_less| one_less as usize + 1).ok_or_else(damaged);
+        let (rows, columns) = (length()?, length()?);
+        let parts = item.references.iter().filter(|(kind, _)| kind == b"dimg");
+        let images: Option<Vec<Coded>> = parts.map(|&(_, id)| self.coded(self.item(id)?, bytes)).collect();
+        let images = images.filter(|images| images.len() == rows * columns).ok_or_else(damaged)?;
+        Ok(Tiles { columns, rows, images })
+    }
+
+    fn coded(&self, item: &Item<'_>, bytes: &[u8]) -> Option<Coded> {
+        let config = item.properties.iter().find_map(|property| match property {
+            // The first four bytes repeat what the header of the sequence says.
+            Property::Config(config) => config.get(4..),
+            _ => None,
+        });
+        let mut coded = config.unwrap_or_default().to_vec();
+        coded.extend(self.content(item, bytes)?);
+        Some(Coded { size_px: item.size_px()?, bytes: coded })
+    }
+
+    fn content(&self, item: &Item<'_>, bytes: &[u8]) -> Option<Vec<u8>> {
+        let place = if item.is_in_box { self.item_data } else { bytes };
+        let mut content = Vec::new();
+        for &(start, num_bytes) in &item.extents {
+            let rest = place.get(usize::try_from(start).ok()?..)?;
+            // No size means all that follows.
+            let part = if num_bytes == 0 { rest } else { rest.get(..usize::try_from(num_bytes).ok()?)? };
+            if content.len() + part.len() > place.len() {
+                return None;
+            }
+            content.extend_from_slice(part);
+        }
+        Some(content)
+    }
+
+    fn item(&self, id: u64) -> Option<&Item<'a>> {
+        self.items.iter().find(|item| item.id == id)
+    }
+
+    fn item_mut(&mut self, id: u64) -> Option<&mut Item<'a>> {
+        self.items.iter_mut().find(|item| item.id == id)
+    }
+
+    fn read_extents(&mut self, mut iloc: Fields<'a>) -> Option<()> {
+        let (version, _) = iloc.version_and_flags()?;
+        let sizes = iloc.number(2)?;
+        let size = |shift: u32| (sizes >> shift & 15) as usize;
+        let (offset_bytes, length_bytes, base_bytes) = (size(12), size(8), size(4));
+        let index_bytes = if version == 0 { 0 } else { size(0) };
+        let id_bytes = if version < 2 { 2 } else { 4 };
+        let num_items = iloc.number(id_bytes)?;
+        if [offset_bytes, length_bytes, base_bytes, index_bytes].iter().any(|&bytes| bytes > 8) {
+            return None;
+        }
+        for _ in 0..num_items.min(MOST) {
+            let id = iloc.number(id_bytes)?;
+            let place = if version == 0 { 0 } else { iloc.number(2)? & 15 };
+            iloc.number(2)?;
+            let base = iloc.number(base_bytes)?;
+            let num_extents = iloc.number(2)?;
+            let mut extents = Vec::new();
+            for _ in 0..num_extents.min(MOST) {
+                iloc.number(index_bytes)?;
+                let start = base.checked_add(iloc.number(offset_bytes)?)?;
+                extents.push((start, iloc.number(length_bytes)?));
+            }
+            if let Some(item) = self.item_mut(id) {
+                item.is_in_box = place == 1;
+                item.extents = extents;
+            }
+        }
+        Some(())
+    }
+
+    fn read_references(&mut self, mut iref: Fields<'a>) -> Option<()> {
+        let (version, _) = iref.version_and_flags()?;
+        let id_bytes = if version == 0 { 2 } else { 4 };
+        for (kind, mut reference) in iref.boxes() {
+            let from = reference.number(id_bytes)?;
+            let num_items = reference.number(2)?;
+            for _ in 0..num_items.min(MOST) {
+                let to = reference.number(id_bytes)?;
+                if let Some(item) = self.item_mut(from) {
+                    item.references.push((kind, to));
+                }
+            }
+        }
+        Some(())
+    }
+
+    fn read_properties(&mut self, iprp: Fields<'a>) -> Option<()> {
+        let mut properties = Vec::new();
+        for (kind, mut content) in iprp.boxes() {
+            match &kind {
+                b"ipco" => properties.extend(content.boxes().take(MOST as usize).map(property)),
+                b"ipma" => {
+                    let (version, flags) = content.version_and_flags()?;
+                    let num_items = content.number(4)?;
+                    for _ in 0..num_items.min(MOST) {
+                        let id = content.number(if version < 1 { 2 } else { 4 })?;
+                        for _ in 0..content.number(1)? {
+                            let is_wide = flags & 1 == 1;
+                            let index = content.number(if is_wide { 2 } else { 1 })?;
+                            let index = index & if is_wide { 0x7fff } else { 0x7f };
+                            let named = (index as usize).checked_sub(1).and_then(|index| properties.get(index));
+                            if let (Some(&property), Some(item)) = (named, self.item_mut(id)) {
+                                item.properties.push(property);
+                            }
+                        }
+                    }
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
+}
+
+impl Item<'_> {
+    fn size_px(&self) -> Option<(u32, u32)> {
+        self.properties.iter().find_map(|property| match property {
+            Property::Size(size_px) => Some(*size_px),
+            _ => None,
+        })
+    }
+
+    /// Rotation, then mirror, as an orientation of EXIF.
+    fn orientation(&self) -> u8 {
+        let (mut turns, mut mirror) = (0, None);
+        for property in &self.properties {
+            match property {
+                Property::Rotation(quarters) => turns = *quarters,
+                Property::Mirror(axis) => mirror = Some(*axis),
+                _ => {}
+            }
+        }
+        match (turns, mirror) {
+            (1, None) => 8,
+            (2, None) => 3,
+            (3, None) => 6,
+            (1, Some(0)) | (3, Some(1)) => 5,
+            (1, Some(_)) | (3, Some(0)) => 7,
+            (2, Some(0)) | (0, Some(1)) => 2,
+            (2, Some(_)) | (0, Some(0)) => 4,
+            _ => 1,
+        }
+    }
+}
+
+fn read_items(mut iinf: Fields<'_>) -> Option<Vec<Item<'static>>> {
+    let (version, _) = iinf.version_and_flags()?;
+    iinf.number(if version == 0 { 2 } else { 4 })?;
+    let mut items = Vec::new();
+    for (kind, mut entry) in iinf.boxes().take(MOST as usize) {
+        if &kind != b"infe" {
+            continue;
+        }
+        let (version, _) = entry.version_and_flags()?;
+        let id = entry.number(if version < 3 { 2 } else { 4 })?;
+        entry.number(2)?;
+        let kind = *entry.take(4)?.first_chunk()?;
+        let _name = entry.text();
+        let is_xmp = &kind == b"mime" && entry.text() == Some(b"application/rdf+xml");
+        items.push(Item { id, kind, is_xmp, ..Item::default() });
+    }
+    Some(items)
+}
+
+fn property<'a>((kind, mut content): ([u8; 4], Fields<'a>)) -> Property<'a> {
+    let mut read = || match &kind {
+        b"ispe" => {
+            content.version_and_flags()?;
+            Some(Property::Size((content.number(4)? as u32, content.number(4)? as u32)))
+        }
+        b"av1C" => Some(Property::Config(content.rest)),
+        b"irot" => content.number(1).map(|angle| Property::Rotation(angle as u8 & 3)),
+        b"imir" => content.number(1).map(|axis| Property::Mirror(axis as u8 & 1)),
+        b"auxC" => {
+            content.version_and_flags()?;
+            let name = content.text()?;
+            let is_alpha = name == b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha" || name == b"urn:mpeg:hevc:2015:auxid:1";
+            is_alpha.then_some(Property::Alpha)
+        }
+        _ => None,
+    };
+    read().unwrap_or(Property::Other)
+}

@@ -1,0 +1,40 @@
+//! The chunks of a WebP (RFC 9649), by the rules of libwebp.
+
+use crate::metadata::is_sound_exif;
+use crate::probe::{webp_chunks, webp_end};
+
+/// `RIFF`, a size, `WEBP`.
+const HEADER_BYTES: usize = 12;
+
+pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
+    let Ok(end) = webp_end(bytes) else { return Some("it has no size") };
+    if end > bytes.len() {
+        return Some("it claims more bytes than it has");
+    }
+    let (mut num_images, mut position) = (0, HEADER_BYTES);
+    for (index, chunk) in webp_chunks(bytes, end).enumerate() {
+        let Ok((kind, content)) = chunk else { return Some("a chunk claims more bytes than there are") };
+        position += 8 + content.len().next_multiple_of(2);
+        match &kind {
+            b"VP8 " | b"VP8L" => num_images += 1,
+            b"VP8X" if index == 0 && content.len() == 10 => {}
+            b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" => return Some("its chunks contradict each other"),
+            b"EXIF" if !is_sound_exif(content) => return Some("its EXIF is damaged"),
+            _ => {}
+        }
+    }
+    if position != end {
+        return Some("its size is not that of its chunks");
+    }
+    (num_images != 1).then_some("it does not have one image")
+}
+
+/// The simple form of the file: its image alone.
+pub(super) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
+    let images = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
+    let (kind, image) = images.into_iter().find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L"))?;
+    let padding: &[u8] = if image.len().is_multiple_of(2) { &[] } else { &[0] };
+    let chunk = [&kind[..], &u32::try_from(image.len()).ok()?.to_le_bytes(), image, padding].concat();
+    let size = u32::try_from(HEADER_BYTES - 8 + chunk.len()).ok()?;
+    Some([&b"RIFF"[..], &size.to_le_bytes(), b"WEBP", &chunk].concat())
+}
