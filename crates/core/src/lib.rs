@@ -29,5 +29,7 @@ pub use record::{
     Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,
 };
 pub use reject::{RejectCode, RejectedRecord, Rejection};
-pub use sample::{HandledImages, Handling, ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual};
+pub use sample::{
+    HandledImages, Handling, ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual,
+};
 pub use signature::Signature;

@@ -208,7 +208,17 @@ mod tests {
             result,
         };
         let outcomes = (0..).zip(results).map(outcome).collect();
-        FinishedTask { report: TaskReport { id: 0, layout: None, shards: Vec::new(), outcomes, num_reused: 0, images: Default::default() }, shard }
+        FinishedTask {
+            report: TaskReport {
+                id: 0,
+                layout: None,
+                shards: Vec::new(),
+                outcomes,
+                num_reused: 0,
+                images: Default::default(),
+            },
+            shard,
+        }
     }
 
     fn account(tasks: &[FinishedTask], num_seen: u64) -> Account<'_> {

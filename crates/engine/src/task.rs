@@ -40,8 +40,14 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     let formats = &plan.pipeline.output.formats;
     let shards = formats.iter().map(|&format| OpenShard::create(shard_path(directory, task, format), format));
     let mut shards = shards.collect::<Result<Vec<_>, _>>()?;
-    let mut report =
-        TaskReport { id: task, layout: header.layout, shards: Vec::new(), outcomes: Vec::new(), num_reused: 0, images: HandledImages::default() };
+    let mut report = TaskReport {
+        id: task,
+        layout: header.layout,
+        shards: Vec::new(),
+        outcomes: Vec::new(),
+        num_reused: 0,
+        images: HandledImages::default(),
+    };
     let samples = read_task(directory, task)?.into_iter().map(Ok);
     let journal = Journal::open(directory, task);
     let make = |planned: PlannedSample| MadeSample::new(context, planned, &journal);

@@ -68,7 +68,9 @@ pub fn check_delivered(bytes: &[u8], limits: &MediaLimits) -> Result<(u32, u32),
         MediaError::rejected(RejectCode::MediaCorrupt, detail)
     };
     if delivered_format(&source.header).is_none() {
-        return Err(not_deliverable("of another format, turned, animated, or with colours that readers show differently"));
+        return Err(not_deliverable(
+            "of another format, turned, animated, or with colours that readers show differently",
+        ));
     }
     if let Some(flaw) = container::flaw(&source, Check::Decode) {
         return Err(not_deliverable(flaw));

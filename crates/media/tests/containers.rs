@@ -76,7 +76,12 @@ fn a_png_without_a_whole_end_is_cleaned() {
     let whole = fixture("rgb.png");
     let pixels = decode_rgb(&whole, &limits()).unwrap();
     for num_missing in [1, 4, 6, 12] {
-        check(&format!("{num_missing} missing"), whole[..whole.len() - num_missing].to_vec(), &pixels, Handling::Cleaned);
+        check(
+            &format!("{num_missing} missing"),
+            whole[..whole.len() - num_missing].to_vec(),
+            &pixels,
+            Handling::Cleaned,
+        );
     }
 }
 
@@ -204,7 +209,9 @@ fn a_webp_that_a_reader_would_refuse_is_cleaned() {
 
 #[test]
 fn an_image_that_is_turned_or_of_another_format_is_not_as_delivered() {
-    for name in ["orientation_6.jpg", "orientation_6.png", "orientation_8.webp", "still.gif", "rgba.png", "animated.webp"] {
+    for name in
+        ["orientation_6.jpg", "orientation_6.png", "orientation_8.webp", "still.gif", "rgba.png", "animated.webp"]
+    {
         assert!(probe_image_bytes(&fixture(name), &limits()).is_ok(), "{name}");
         assert_eq!(code(check_delivered(&fixture(name), &limits())), RejectCode::MediaCorrupt, "{name}");
     }

@@ -57,10 +57,7 @@ fn png(image: &[u8]) -> Vec<u8> {
 #[test]
 fn sixteen_bits_a_sample_take_no_more_memory_than_eight() {
     let pixels = (EDGE_PX * EDGE_PX) as usize;
-    let images = [
-        ("TIFF", tiff(16, 1, &zeros(pixels * 8))),
-        ("PNG", png(&zeros(pixels * 8 + EDGE_PX as usize))),
-    ];
+    let images = [("TIFF", tiff(16, 1, &zeros(pixels * 8))), ("PNG", png(&zeros(pixels * 8 + EDGE_PX as usize)))];
     for (name, bytes) in images {
         ALLOCATED.reset_peak_usage();
         let before = ALLOCATED.current_usage();

@@ -1,7 +1,9 @@
 //! Decoding, headers and delivery, compared with what Pillow shows.
 
 use manyframe_core::{Handling, ImageFormat};
-use manyframe_media::{Check, ImagePolicy, MediaLimits, Prepared, decode_rgb, prepare_image, probe_image_bytes, resize};
+use manyframe_media::{
+    Check, ImagePolicy, MediaLimits, Prepared, decode_rgb, prepare_image, probe_image_bytes, resize,
+};
 
 use crate::support::{fixture, fixtures, jpeg, picture, store, write};
 

@@ -37,7 +37,10 @@ fn raw_profile(orientation: u8) -> Vec<u8> {
 fn a_png_is_turned_by_exif_before_and_after_its_pixels() {
     assert_eq!(orientation(&png_with(&png_chunk(*b"eXIf", &exif(6)))), 6);
     assert_eq!(orientation(&png_with_after(&png_chunk(*b"eXIf", &exif(6)))), 6);
-    assert_eq!(orientation(&png_with_after(&[png_chunk(*b"eXIf", &exif(6)), png_chunk(*b"eXIf", &exif(8))].concat())), 8);
+    assert_eq!(
+        orientation(&png_with_after(&[png_chunk(*b"eXIf", &exif(6)), png_chunk(*b"eXIf", &exif(8))].concat())),
+        8
+    );
 }
 
 #[test]

@@ -142,10 +142,7 @@ impl<'a> AvifImage<'a> {
 
     /// The orientation, for an image that is not turned by its properties: XMP counts where EXIF does not speak, as in Pillow.
     /// `read` returns parts of the file.
-    pub(crate) fn orientation_by_metadata<E>(
-        &self,
-        read: impl Fn(u64, u64) -> Result<Vec<u8>, E>,
-    ) -> Result<u8, E> {
+    pub(crate) fn orientation_by_metadata<E>(&self, read: impl Fn(u64, u64) -> Result<Vec<u8>, E>) -> Result<u8, E> {
         let item = |is_wanted: &dyn Fn(&Item<'_>) -> bool| {
             self.items.iter().find(|item| is_wanted(item) && !item.is_in_box).map(|item| {
                 let parts = item.extents.iter().map(|&(start, num_bytes)| read(start, num_bytes));
@@ -372,7 +369,8 @@ fn property<'a>((kind, mut content): ([u8; 4], Fields<'a>)) -> Property<'a> {
         b"auxC" => {
             content.version_and_flags()?;
             let name = content.text()?;
-            let is_alpha = name == b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha" || name == b"urn:mpeg:hevc:2015:auxid:1";
+            let is_alpha =
+                name == b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha" || name == b"urn:mpeg:hevc:2015:auxid:1";
             is_alpha.then_some(Property::Alpha)
         }
         _ => None,

@@ -46,9 +46,9 @@ fn is_sound_index(index: &[u8]) -> bool {
     let Some(ifd) = Ifd::parse(index).filter(|ifd| ifd.is_sound() && !ifd.is_big_tiff()) else { return false };
     let (Some(num_images), Some(entries)) = (ifd.unsigned(NUM_IMAGES), ifd.bytes(ENTRIES)) else { return false };
     let is_jpeg = |entry: &[u8]| {
-        let attributes = entry.first_chunk::<4>().map(|&bytes| {
-            if ifd.is_little_endian() { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) }
-        });
+        let attributes = entry
+            .first_chunk::<4>()
+            .map(|&bytes| if ifd.is_little_endian() { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) });
         attributes.is_some_and(|attributes| attributes >> 24 & 7 == 0)
     };
     entries.len() as u64 == num_images.saturating_mul(ENTRY_BYTES as u64)

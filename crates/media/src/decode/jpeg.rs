@@ -12,7 +12,7 @@ use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, 
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::pixels::{RgbImage, no_pixels};
-use crate::probe::{JpegHeader, ProbedImage, probe_whole, has_end_of_image, without_application_data};
+use crate::probe::{JpegHeader, ProbedImage, has_end_of_image, probe_whole, without_application_data};
 use crate::tiff::JpegStrip;
 use crate::ycbcr::{Channel, Halved, Ycbcr};
 

@@ -86,9 +86,8 @@ impl SampleLayout {
             }
             (_, false) => self.convert_samples::<1>(row, pixels, |[level]| level),
             // Rounded to 8 bits; 257 × 255 is 65,535.
-            (_, true) => self.convert_samples::<2>(row, pixels, |level| {
-                ((u32::from(u16::from_be_bytes(level)) + 128) / 257) as u8
-            }),
+            (_, true) => self
+                .convert_samples::<2>(row, pixels, |level| ((u32::from(u16::from_be_bytes(level)) + 128) / 257) as u8),
         }
     }
 
@@ -106,9 +105,7 @@ impl SampleLayout {
                 [gray] => [level(gray); 3],
                 [gray, alpha] => [over_white(level(gray), level(alpha)); 3],
                 [red, green, blue] => [level(red), level(green), level(blue)],
-                [red, green, blue, alpha] => {
-                    [red, green, blue].map(|color| over_white(level(color), level(alpha)))
-                }
+                [red, green, blue, alpha] => [red, green, blue].map(|color| over_white(level(color), level(alpha))),
                 _ => [0; 3],
             };
         }

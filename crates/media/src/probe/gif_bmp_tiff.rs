@@ -74,8 +74,10 @@ pub(super) fn parse_pnm(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
     for length in &mut size_px {
         loop {
             match bytes.get(position) {
-                Some(b'#') => position += memchr::memchr(b'\n', part(bytes, position, bytes.len() - position)?)
-                    .ok_or(HeaderError::Incomplete)?,
+                Some(b'#') => {
+                    position += memchr::memchr(b'\n', part(bytes, position, bytes.len() - position)?)
+                        .ok_or(HeaderError::Incomplete)?
+                }
                 Some(byte) if byte.is_ascii_whitespace() => position += 1,
                 Some(_) => break,
                 None => return Err(HeaderError::Incomplete),

@@ -64,13 +64,7 @@ struct Said {
 }
 
 impl Said {
-    fn read(
-        &mut self,
-        source: &Source<'_>,
-        position: usize,
-        length: usize,
-        kind: [u8; 4],
-    ) -> Result<(), HeaderError> {
+    fn read(&mut self, source: &Source<'_>, position: usize, length: usize, kind: [u8; 4]) -> Result<(), HeaderError> {
         if &kind == b"eXIf" {
             self.exif = Some(source.read(position + 8, length)?.into_owned());
         }

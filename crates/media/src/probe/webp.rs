@@ -69,10 +69,7 @@ pub(crate) fn webp_end(bytes: &[u8]) -> Result<usize, HeaderError> {
 }
 
 /// Type and content of every chunk before `end`.
-pub(crate) fn webp_chunks(
-    bytes: &[u8],
-    end: usize,
-) -> impl Iterator<Item = Result<([u8; 4], &[u8]), HeaderError>> {
+pub(crate) fn webp_chunks(bytes: &[u8], end: usize) -> impl Iterator<Item = Result<([u8; 4], &[u8]), HeaderError>> {
     let mut position = WEBP_FIRST_CHUNK;
     std::iter::from_fn(move || {
         // A last odd byte, and less than the frame of a chunk, is padding.

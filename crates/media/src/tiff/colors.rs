@@ -1,7 +1,7 @@
 //! Rows of samples to rows of RGB, transparency on white.
 
-use super::layout::{Alpha, Colors, Layout, YCbCr};
 use super::lab::rgb_from_lab;
+use super::layout::{Alpha, Colors, Layout, YCbCr};
 use crate::pixels::{RGB_BYTES, over_white};
 
 /// Converts rows; its memory is reused.
@@ -27,7 +27,8 @@ impl<'a> RowConverter<'a> {
             16 => {
                 let number = if layout.is_little_endian { u16::from_le_bytes } else { u16::from_be_bytes };
                 // Rounded to 8 bits; 257 × 255 is 65,535.
-                samples.extend(row.as_chunks::<2>().0.iter().map(|&pair| ((u32::from(number(pair)) + 128) / 257) as u8));
+                samples
+                    .extend(row.as_chunks::<2>().0.iter().map(|&pair| ((u32::from(number(pair)) + 128) / 257) as u8));
             }
             // Gathered from planes, each sample has a byte.
             _ if layout.is_planar => samples.extend(row.iter().map(|&sample| sample * scale)),
@@ -73,9 +74,8 @@ impl YCbCr {
         let [luma_red, luma_green, luma_blue] = self.luma;
         let (ranges, _) = self.reference.as_chunks::<2>();
         let mut coded = samples.into_iter().zip(ranges).zip([255.0, 127.0, 127.0]);
-        let mut next = || {
-            coded.next().map_or(0.0, |((code, [low, high]), most)| (f64::from(code) - low) * most / (high - low))
-        };
+        let mut next =
+            || coded.next().map_or(0.0, |((code, [low, high]), most)| (f64::from(code) - low) * most / (high - low));
         let (y, cb, cr) = (next(), next(), next());
         let red = y + cr * (2.0 - 2.0 * luma_red);
         let blue = y + cb * (2.0 - 2.0 * luma_blue);
