@@ -53,6 +53,7 @@ fn a_png_that_a_reader_would_refuse_is_cleaned() {
         ("animation of no frame", png_chunk(*b"acTL", &[0; 8])),
         ("EXIF cut short", png_chunk(*b"eXIf", &exif(1)[..20])),
         ("EXIF that is none", png_chunk(*b"eXIf", b"junk")),
+        ("orientation that is none", png_chunk(*b"eXIf", &exif(9))),
         ("EXIF profile that is not hexadecimal", png_chunk(*b"tEXt", b"Raw profile type exif\0\nexif\n2\nzz")),
         ("two gammas around a palette", [png_chunk(*b"PLTE", &[0; 30]), png_chunk(*b"gAMA", &[0; 4])].concat()),
     ];
@@ -198,6 +199,7 @@ fn a_webp_that_a_reader_would_refuse_is_cleaned() {
         ("a size beyond the end", too_large),
         ("a size beyond the end, with EXIF", larger_with_exif),
         ("EXIF that is none", extended(8, &[&image, &riff_chunk(*b"EXIF", b"junk")])),
+        ("EXIF that is announced and missing", extended(8, &[&image])),
         ("two images", riff(&[&image[..], &image].concat())),
     ];
     for (name, bytes) in cleaned {

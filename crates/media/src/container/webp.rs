@@ -11,26 +11,32 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     if end > bytes.len() {
         return Some("it claims more bytes than it has");
     }
-    let (mut num_images, mut position) = (0, HEADER_BYTES);
+    let (mut num_images, mut position, mut announced) = (0, HEADER_BYTES, 0);
     for (index, chunk) in webp_chunks(bytes, end).enumerate() {
         let Ok((kind, content)) = chunk else { return Some("a chunk claims more bytes than there are") };
         position += 8 + content.len().next_multiple_of(2);
         match &kind {
             b"VP8 " | b"VP8L" => num_images += 1,
-            b"VP8X" if index == 0 && content.len() == 10 => {}
+            b"VP8X" if index == 0 && content.len() == 10 => announced = content.first().map_or(0, |flags| flags & 0x2c),
             b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" => return Some("its chunks contradict each other"),
             b"EXIF" if !is_sound_exif(content) => return Some("its EXIF is damaged"),
+            b"EXIF" => announced &= !0x08,
+            b"XMP " => announced &= !0x04,
+            b"ICCP" => announced &= !0x20,
             _ => {}
         }
     }
     if position != end {
         return Some("its size is not that of its chunks");
     }
+    if announced != 0 {
+        return Some("it does not have the metadata that it announces");
+    }
     (num_images != 1).then_some("it does not have one image")
 }
 
 /// The simple form of the file: its image alone.
-pub(super) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
+pub(crate) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     let images = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
     let (kind, image) = images.into_iter().find(|(kind, _)| matches!(kind, b"VP8 " | b"VP8L"))?;
     let padding: &[u8] = if image.len().is_multiple_of(2) { &[] } else { &[0] };

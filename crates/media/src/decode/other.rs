@@ -12,6 +12,7 @@ use png::DecodingError;
 
 use super::jpeg::decode_strip;
 use super::{avif, gif, png as png_rows};
+use crate::container::cleaned_webp;
 use crate::error::MediaError;
 use crate::metadata::Ifd;
 use crate::pixels::{RGB_BYTES, RgbImage, over_white};
@@ -39,7 +40,7 @@ pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut
         SourceFormat::Avif => avif::decode_into(bytes, image),
         // The decoder would show what is there of an image that is cut short.
         SourceFormat::Webp if !has_whole_image(bytes) => Err(failed(&"it is cut short")),
-        SourceFormat::Webp => copy(WebPDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
+        SourceFormat::Webp => copy(decode_webp(bytes, image), format, image),
         SourceFormat::Bmp => copy(BmpDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
         SourceFormat::Pnm => copy(PnmDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
         SourceFormat::Jpeg => Err(failed(&"a JPEG has a decoder of its own")),
@@ -50,6 +51,19 @@ pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut
 pub(super) fn check_png(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
     png_rows::decode_strictly_into(bytes, image)
         .map_err(|error| not_decoded(SourceFormat::Png, RejectCode::MediaCorrupt, &error))
+}
+
+/// The decoder refuses a file without the metadata that it announces; the image alone announces nothing.
+fn decode_webp(bytes: &[u8], image: &RgbImage) -> ImageResult<DynamicImage> {
+    let decode = |bytes: &[u8]| WebPDecoder::new(Cursor::new(bytes)).and_then(|decoder| pixels(decoder, image));
+    decode(bytes).or_else(|error| {
+        let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
+        let is_more_than_an_image = chunks.any(|(kind, _)| matches!(&kind, b"ALPH" | b"ANMF"));
+        match cleaned_webp(bytes).filter(|_| !is_more_than_an_image) {
+            Some(alone) => decode(&alone).map_err(|_also_damaged| error),
+            None => Err(error),
+        }
+    })
 }
 
 /// Whether every byte of the first image of a WebP is there.

@@ -2,6 +2,9 @@
 //!
 //! It reads what is there of a damaged directory and says whether it is sound: whether Pillow reads it without a warning.
 
+/// The tag of EXIF and TIFF that says how an image is turned.
+pub(crate) const ORIENTATION: u16 = 0x0112;
+
 /// A directory of tags.
 #[derive(Debug)]
 pub(crate) struct Ifd<'a> {
@@ -19,6 +22,16 @@ struct Entry {
     /// First byte of its values, and their number of bytes; all of them are there.
     start: usize,
     num_bytes: usize,
+}
+
+/// What was found at the place of an entry.
+enum Found {
+    /// An entry, or one of an unknown type, which readers skip.
+    Entry,
+    /// Values that are larger than the file; readers skip them with a warning.
+    TooLarge,
+    /// Nothing that can be read.
+    End,
 }
 
 /// How entries are laid out: classic TIFF or BigTIFF.
@@ -50,14 +63,19 @@ impl<'a> Ifd<'a> {
         let start = usize::try_from(ifd.number(layout.offset_bytes, layout.offset_bytes)?).ok()?;
         let num_entries = ifd.number(start, layout.num_count_bytes)?;
         let first = start + layout.num_count_bytes;
+        let mut num_value_bytes = 0;
         for index in 0..num_entries.min(MOST_ENTRIES) as usize {
-            ifd.is_sound &= ifd.read_entry(first + index * layout.entry_bytes, &layout);
-            if !ifd.is_sound {
-                return Some(ifd);
+            match ifd.read_entry(first + index * layout.entry_bytes, &layout, &mut num_value_bytes) {
+                Found::Entry => {}
+                Found::TooLarge => ifd.is_sound = false,
+                Found::End => {
+                    ifd.is_sound = false;
+                    return Some(ifd);
+                }
             }
         }
         let end = first + num_entries.min(MOST_ENTRIES) as usize * layout.entry_bytes;
-        ifd.is_sound = num_entries <= MOST_ENTRIES && ifd.number(end, layout.offset_bytes).is_some();
+        ifd.is_sound &= num_entries <= MOST_ENTRIES && ifd.number(end, layout.offset_bytes).is_some();
         Some(ifd)
     }
 
@@ -113,6 +131,25 @@ impl<'a> Ifd<'a> {
         values.map(|value| value.filter(|&value| !is_negative(value))).collect()
     }
 
+    /// The orientation, as Pillow understands it: the first value of a number, of whatever type but a byte.
+    pub(crate) fn orientation(&self) -> Option<u64> {
+        let entry = self.entry(ORIENTATION)?;
+        match entry.kind {
+            1 => None,
+            11 => {
+                let level = f32::from_bits(self.number(entry.start, 4)? as u32);
+                (1_u8..=8).find(|&orientation| f32::from(orientation) == level).map(u64::from)
+            }
+            _ => self.unsigned_list(ORIENTATION)?.first().copied(),
+        }
+    }
+
+    /// Whether the orientation, if there is one, is stated as EXIF requires it.
+    pub(crate) fn has_usual_orientation(&self) -> bool {
+        let is_usual = |entry: Entry| entry.kind == 3 && self.unsigned(ORIENTATION).is_some_and(|o| (1..=8).contains(&o));
+        self.entry(ORIENTATION).is_none_or(is_usual)
+    }
+
     /// The first values of a tag, if they are fractions.
     pub(crate) fn fractions<const N: usize>(&self, tag: u16) -> Option<[f64; N]> {
         let entry = self.entry(tag).filter(|entry| entry.kind == 5)?;
@@ -126,29 +163,35 @@ impl<'a> Ifd<'a> {
         self.entries.iter().find(|entry| entry.tag == tag).copied()
     }
 
-    /// Reads an entry of a known type; whether it was sound.
-    fn read_entry(&mut self, start: usize, layout: &Layout) -> bool {
-        let (Some(tag), Some(kind)) = (self.number(start, 2), self.number(start + 2, 2)) else { return false };
+    /// Reads an entry, as Pillow does: values that are larger than the file are skipped, and missing ones end the directory.
+    fn read_entry(&mut self, start: usize, layout: &Layout, num_value_bytes: &mut usize) -> Found {
+        let (Some(tag), Some(kind)) = (self.number(start, 2), self.number(start + 2, 2)) else { return Found::End };
         let value = start + 4 + layout.offset_bytes;
         let (Some(count), Some(offset)) =
             (self.number(start + 4, layout.offset_bytes), self.number(value, layout.offset_bytes))
         else {
-            return false;
+            return Found::End;
         };
-        let Some(size) = size_of_kind(kind) else { return true };
+        let Some(size) = size_of_kind(kind) else { return Found::Entry };
         let Some(num_bytes) = count.checked_mul(size).and_then(|size| usize::try_from(size).ok()) else {
-            return false;
+            return Found::TooLarge;
         };
-        let start = if num_bytes <= layout.offset_bytes { Ok(value) } else { usize::try_from(offset) };
-        let Ok(start) = start else { return false };
+        let mut start = value;
+        if num_bytes > layout.offset_bytes {
+            *num_value_bytes = num_value_bytes.saturating_add(num_bytes);
+            if *num_value_bytes > self.bytes.len() {
+                return Found::TooLarge;
+            }
+            start = usize::try_from(offset).unwrap_or(usize::MAX);
+        }
         if start.checked_add(num_bytes).is_none_or(|end| end > self.bytes.len()) {
-            return false;
+            return Found::End;
         }
         // Of a tag that is there twice, readers use the first; one without a value is none.
         if num_bytes > 0 && !self.has(tag as u16) {
             self.entries.push(Entry { tag: tag as u16, kind: kind as u16, start, num_bytes });
         }
-        true
+        Found::Entry
     }
 
     /// A number of 1, 2, 4 or 8 bytes.

@@ -7,9 +7,7 @@ mod ifd;
 use memchr::memmem;
 
 pub(crate) use self::ifd::Ifd;
-
-/// The tag of EXIF and TIFF that says how an image is turned.
-pub(crate) const ORIENTATION: u16 = 0x0112;
+use self::ifd::ORIENTATION;
 
 /// The tag of TIFF that holds XMP.
 pub(crate) const XMP: u16 = 700;
@@ -34,7 +32,7 @@ impl Metadata<'_> {
 /// How an image is turned, 1 to 8, by its tags, or by its XMP if it has no such tag.
 pub(crate) fn orientation(ifd: Option<&Ifd<'_>>, xmp: Option<&[u8]>) -> u8 {
     let stated = match ifd.filter(|ifd| ifd.has(ORIENTATION)) {
-        Some(ifd) => ifd.unsigned(ORIENTATION),
+        Some(ifd) => ifd.orientation(),
         None => xmp.and_then(orientation_from_xmp),
     };
     stated.filter(|orientation| (1..=8).contains(orientation)).unwrap_or(1) as u8
@@ -45,10 +43,10 @@ pub(crate) fn has_orientation(exif: &[u8]) -> bool {
     Ifd::parse(without_prefix(exif)).is_some_and(|ifd| ifd.has(ORIENTATION))
 }
 
-/// Whether readers accept an EXIF block without a warning.
+/// Whether readers accept an EXIF block without a warning, and agree on the orientation.
 pub(crate) fn is_sound_exif(exif: &[u8]) -> bool {
     let exif = without_prefix(exif);
-    exif.is_empty() || Ifd::parse(exif).is_some_and(|ifd| ifd.is_sound() && !ifd.is_big_tiff())
+    exif.is_empty() || Ifd::parse(exif).is_some_and(|ifd| ifd.is_sound() && !ifd.is_big_tiff() && ifd.has_usual_orientation())
 }
 
 /// The bytes of `Raw profile type exif`: hexadecimal digits after a line with the name and one with the size. `None` if they are
@@ -86,10 +84,11 @@ mod tests {
 
     #[test]
     fn exif_decides_and_xmp_where_it_is_silent() {
+        let with_prefix = [b"Exif\0\0", TURNED].concat();
         let of = |exif, xmp| Metadata { exif, xmp }.orientation();
         let xmp: &[u8] = b"<rdf:Description tiff:Orientation='3' tiff:Orientation=\"8\"/>";
         assert_eq!(of(Some(TURNED), Some(xmp)), 6);
-        assert_eq!(of(Some(&[b"Exif\0\0", TURNED].concat()), None), 6);
+        assert_eq!(of(Some(&with_prefix), None), 6);
         assert_eq!(of(Some(WITHOUT_ORIENTATION), Some(xmp)), 8);
         assert_eq!(of(None, Some(b"<tiff:Orientation>5</tiff:Orientation>")), 5);
         assert_eq!(of(None, Some(b"<tiff:Orientation>0</tiff:Orientation>")), 1);
