@@ -146,7 +146,8 @@ impl<'a> Ifd<'a> {
 
     /// Whether the orientation, if there is one, is stated as EXIF requires it.
     pub(crate) fn has_usual_orientation(&self) -> bool {
-        let is_usual = |entry: Entry| entry.kind == 3 && self.unsigned(ORIENTATION).is_some_and(|o| (1..=8).contains(&o));
+        let is_usual =
+            |entry: Entry| entry.kind == 3 && self.unsigned(ORIENTATION).is_some_and(|o| (1..=8).contains(&o));
         self.entry(ORIENTATION).is_none_or(is_usual)
     }
 

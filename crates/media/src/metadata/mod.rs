@@ -46,7 +46,8 @@ pub(crate) fn has_orientation(exif: &[u8]) -> bool {
 /// Whether readers accept an EXIF block without a warning, and agree on the orientation.
 pub(crate) fn is_sound_exif(exif: &[u8]) -> bool {
     let exif = without_prefix(exif);
-    exif.is_empty() || Ifd::parse(exif).is_some_and(|ifd| ifd.is_sound() && !ifd.is_big_tiff() && ifd.has_usual_orientation())
+    exif.is_empty()
+        || Ifd::parse(exif).is_some_and(|ifd| ifd.is_sound() && !ifd.is_big_tiff() && ifd.has_usual_orientation())
 }
 
 /// The bytes of `Raw profile type exif`: hexadecimal digits after a line with the name and one with the size. `None` if they are
