@@ -11,6 +11,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -90,6 +91,14 @@ enum End {
     Stalled(Vec<WorkInFlight>),
 }
 
+/// A worker that was lost.
+struct Loss {
+    why: String,
+    /// What became of its records, if they are to blame.
+    code: RejectCode,
+    suspects: Vec<WorkInFlight>,
+}
+
 struct Supervisor {
     /// What the worker writes.
     notes: File,
@@ -112,23 +121,18 @@ impl Supervisor {
         };
         let mut survivors = Survivors::default();
         loop {
-            let end = self.run_process(&orders, Stdio::inherit());
-            let (why, suspects) = match end {
-                Ok(End::Exited(code)) => return ExitCode::from(code),
-                Ok(End::Requested(signal)) => return self.report_interruption(signal),
-                Ok(End::Crashed(signal)) => (by_signal(signal), read_in_flight(&self.notes)),
-                Ok(End::Stalled(works)) => (format!("a record took more than {} s", self.patience), works),
-                Err(error) => {
-                    print_error(&format!("error: cannot run the command in a process of its own: {error}"));
-                    return ExitCode::from(exit::FAILED);
-                }
+            let Loss { why, code, suspects } = match self.run_worker(&orders) {
+                Ok(loss) => loss,
+                Err(code) => return code,
             };
             orders.stage = read_number(&self.notes, STAGE) as usize;
             orders.resumes = read_number(&self.notes, HAS_BEGUN) == 1;
             let attempts: Vec<Attempt> =
                 suspects.iter().filter_map(|work| serde_json::from_slice(&work.description).ok()).collect();
             tracing::warn!(%why, "the process was lost; what it worked on ({}) is tried again, one by one", attempts.len());
-            match self.judge(&orders, attempts, &mut survivors) {
+            // For what is harmless alone, and yet ends every process.
+            let fallback = Rejection::new(code, format!("{why}, each time it was decoded among others"));
+            match self.judge(&orders, attempts, &fallback, &mut survivors) {
                 Err(signal) => return self.report_interruption(signal),
                 Ok(Some(verdicts)) => (orders.verdicts, orders.most_threads) = (verdicts, None),
                 // Alone, each of them is harmless: together they may need too much memory.
@@ -144,11 +148,32 @@ impl Supervisor {
         }
     }
 
+    /// Runs a worker until it is lost; the exit code of the command if it is not.
+    fn run_worker(&self, orders: &Orders) -> Result<Loss, ExitCode> {
+        match self.run_process(orders, Stdio::inherit()) {
+            Ok(End::Exited(code)) => Err(ExitCode::from(code)),
+            Ok(End::Requested(signal)) => Err(self.report_interruption(signal)),
+            Ok(End::Crashed(signal)) => {
+                let suspects = read_in_flight(&self.notes);
+                Ok(Loss { why: by_signal(signal), code: RejectCode::DecoderCrashed, suspects })
+            }
+            Ok(End::Stalled(suspects)) => {
+                let why = format!("a record took more than {} s", self.patience);
+                Ok(Loss { why, code: RejectCode::DecoderStalled, suspects })
+            }
+            Err(error) => {
+                print_error(&format!("error: cannot run the command in a process of its own: {error}"));
+                Err(ExitCode::from(exit::FAILED))
+            }
+        }
+    }
+
     /// Tries everything that was in flight on its own. `None` if nothing is to blame; an error is a request to end.
     fn judge(
         &self,
         orders: &Orders,
         attempts: Vec<Attempt>,
+        fallback: &Rejection,
         survivors: &mut Survivors,
     ) -> Result<Option<Vec<Verdict>>, i32> {
         let mut verdicts = Vec::new();
@@ -163,7 +188,7 @@ impl Supervisor {
                     let detail = format!("not done after {} s, twice", self.patience);
                     Some(Rejection::new(RejectCode::DecoderStalled, detail))
                 }
-                Ok(End::Exited(_)) | Err(_) => survivors.is_to_blame(&attempt).then(|| crashed("for want of memory")),
+                Ok(End::Exited(_)) | Err(_) => survivors.is_to_blame(&attempt).then(|| fallback.clone()),
             };
             let Some(rejection) = rejection else { continue };
             tracing::warn!(attempt = %describe(&attempt), %rejection, "rejected");
@@ -228,8 +253,10 @@ impl Supervisor {
         let step = progress::name_of_number(read_number(&self.notes, STEP));
         let (done, total) = (read_number(&self.notes, DONE), read_number(&self.notes, TOTAL));
         let step = step.map_or_else(String::new, |step| format!(" at step {step}, {done} of {total} done"));
+        // Below the bar of the progress.
+        let start = if std::io::stderr().is_terminal() { "\n" } else { "" };
         print_error(&format!(
-            "interrupted{step}. What is finished is kept beside the output, in the directory with the suffix .work: \
+            "{start}interrupted{step}. What is finished is kept beside the output, in the directory with the suffix .work: \
              the same command without --fresh continues, and ends with the same dataset."
         ));
         ExitCode::from(128 + signal as u8)

@@ -176,7 +176,10 @@ impl Journal {
         let mut output = self.output.lock().unwrap_or_else(PoisonError::into_inner);
         if let Err(error) = self.append(&mut output, &entry) {
             tracing::debug!(task = self.task, %error, "the journal cannot be written; a task that is cut short begins again");
-            *output = Output::Failed;
+            if let Output::File(path, _) = std::mem::replace(&mut *output, Output::Failed) {
+                // Its space may be what the shard needs.
+                _ = fs::remove_file(path);
+            }
         }
     }
 

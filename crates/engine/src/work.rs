@@ -12,6 +12,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use manyframe_base::files::{remove_leftovers, remove_leftovers_of_the_dead};
 use manyframe_base::{FileAction, FileError, write_json};
@@ -44,15 +45,24 @@ pub enum RateBasis {
 /// Tiles of photographs from a fast disk, measured once on one core; videos are slower, text is faster.
 const ROUGH_BYTES_PER_THREAD_SECOND: f64 = 8e6;
 
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+
 impl WorkDirectory {
     /// Creates and locks the work directory of a dataset, and removes what killed processes left in it. Does not wait for
-    /// another process that holds it.
+    /// another process that holds it, except for one that is about to end.
     pub(crate) fn lock(dataset: &Path) -> Result<Self, EngineError> {
         let path = manyframe_dataset::work_directory(dataset);
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
         let lock_path = path.join("lock");
         let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
-        match lock.try_lock() {
+        let started = Instant::now();
+        let mut locked = lock.try_lock();
+        // The worker of a build that was killed ends right after it.
+        while matches!(locked, Err(fs::TryLockError::WouldBlock)) && started.elapsed() < LOCK_PATIENCE {
+            std::thread::sleep(Duration::from_millis(10));
+            locked = lock.try_lock();
+        }
+        match locked {
             Ok(()) => {
                 for directory in [path.clone(), path.join("index")] {
                     remove_leftovers(&directory)?;
