@@ -21,8 +21,8 @@ pub(crate) fn workshop(num_records: u32) -> Workshop {
     workshop.head = workshop
         .head
         .replace("[format]", "[output]\nformats = [\"webdataset\", \"parquet\"]\nmax_shard_samples = 16\n[format]");
-    workshop.add_source("whole", "llava", &json!(whole), &format!("take = {}", num_records * 3 / 4));
-    workshop.add_source("tiled", "llava", &json!(tiled), "visuals = \"tiled\"");
+    workshop.add_source("whole", "llava", &json!(whole), &format!("take = {}\nmax_rejects = 0.2", num_records * 3 / 4));
+    workshop.add_source("tiled", "llava", &json!(tiled), "visuals = \"tiled\"\nmax_rejects = 0.2");
     workshop
 }
 
