@@ -27,6 +27,7 @@ mod samples;
 mod schemas;
 mod settings;
 mod support;
+mod tampering;
 mod tokens;
 mod validate;
 mod verify;

@@ -1,11 +1,17 @@
 //! Promise: packs are an index that covers each sample once, with boundaries; other settings rewrite no shard.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
 
-use manyframe_dataset::{PackRow, read_packs};
+use manyframe_core::Digest;
+use manyframe_dataset::{Manifest, PackRow, read_packs};
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, photo, run, stdout};
+use crate::demo::stages;
+use crate::support::{Built, Workshop, demo_media, llava, manyframe, photo, run, run_python, stdout};
 
 fn packed() -> (Workshop, Built) {
     let mut workshop = Workshop::new();
@@ -21,13 +27,54 @@ fn packed() -> (Workshop, Built) {
     (workshop, built)
 }
 
+/// The pack index that the manifest of a dataset names.
+fn pack_index(dataset: &Path) -> PathBuf {
+    dataset.join(Manifest::read(dataset).unwrap().pack.unwrap().path)
+}
+
+/// The tables beside the shards of a dataset.
+fn tables(dataset: &Path) -> Vec<String> {
+    let names = fs::read_dir(dataset).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let mut names: Vec<String> = names.filter(|name| name.ends_with(".parquet") || name.ends_with(".tmp")).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn packing_again_is_one_step_whenever_it_is_killed() {
+    let (_workshop, built) = packed();
+    let dataset = built.dataset.display().to_string();
+    let card = fs::read(built.dataset.join("README.md")).unwrap();
+    let first = tables(&built.dataset);
+    let mut num_killed = 0;
+    for round in 0..40_u64 {
+        let tokens = format!("max_tokens={}", 1000 + round);
+        let mut process = manyframe(&["pack", &dataset, "--set", &tokens]).stdout(Stdio::null()).spawn().unwrap();
+        std::thread::sleep(Duration::from_micros(1500 * round));
+        process.kill().unwrap();
+        num_killed += usize::from(!process.wait().unwrap().success());
+        let pack = Manifest::read(&built.dataset).unwrap().pack.unwrap();
+        let bytes = fs::read(built.dataset.join(&pack.path)).unwrap();
+        assert_eq!(Digest::of(&bytes), pack.digest, "{}", pack.path);
+        let is_capacity = read_packs(&pack_index(&built.dataset)).unwrap();
+        assert!(
+            is_capacity.map(Result::unwrap).all(|row| row.padded_tokens <= u64::from(pack.summary.capacity_tokens))
+        );
+    }
+    assert!(num_killed > 0);
+    run(&["pack", &dataset, "--set", "max_tokens=1000"], 0);
+    assert_eq!(tables(&built.dataset), first, "one ledger and one pack index, and nothing half written");
+    assert_eq!(fs::read(built.dataset.join("README.md")).unwrap(), card);
+    built.verify();
+}
+
 #[test]
 fn packs_cover_each_sample_once_with_its_true_length() {
     let (_workshop, built) = packed();
     let lengths: BTreeMap<_, _> =
         built.ledger.iter().map(|row| (row.id, (row.measured.unwrap().0, row.shard))).collect();
     let mut seen = Vec::new();
-    for row in read_packs(&built.dataset.join("pack.parquet")).unwrap() {
+    for row in read_packs(&pack_index(&built.dataset)).unwrap() {
         let row = row.unwrap();
         assert_eq!((row.step, row.rank), (row.pack / 2, row.pack % 2));
         assert!(row.padded_tokens <= 1000 && row.padded_tokens % 8 == 0);
@@ -61,7 +108,7 @@ fn ranks_that_divide_each_sample_have_a_part_of_all_of_them() {
     let (_workshop, built) = packed();
     let dataset = built.dataset.display().to_string();
     run(&["pack", &dataset, "--set", "padding=\"samples\""], 0);
-    for row in read_packs(&built.dataset.join("pack.parquet")).unwrap() {
+    for row in read_packs(&pack_index(&built.dataset)).unwrap() {
         let row = row.unwrap();
         let mut chunks: Vec<(u64, u64)> = row.rank_tokens.chunks(2).map(|bounds| (bounds[0], bounds[1])).collect();
         // Eight chunks of every sample, of the same size, which tile the pack.
@@ -143,4 +190,43 @@ fn a_plan_forecasts_the_packs_and_clusters() {
     let clusters: Vec<_> = plan["forecast"].as_array().unwrap().iter().map(|row| row["num_gpus"].clone()).collect();
     assert_eq!(clusters, [4, 64, 1024]);
     assert!(plan["pack"]["audit"]["sources"]["a"]["all"]["samples"] == 23);
+}
+
+#[test]
+fn the_audit_counts_as_the_released_packer_does() {
+    let workshop = Workshop::new();
+    let tokenizer = demo_media().join("tokenizer.model").display().to_string();
+    for (index, stage) in stages().iter().enumerate() {
+        let (out, stage) = (workshop.text(&format!("export-{index}")), stage.display().to_string());
+        run(&["export", &stage, "--format", "llava_json", "--output", &out, "--quiet"], 0);
+        let copy = workshop.text(&format!("stage-{index}"));
+        copy_directory(Path::new(&stage), Path::new(&copy));
+        for (limit, sequence) in [(3_000, 2_000), (20_000, 8_000), (40_960, 40_960)] {
+            let numbers = [limit, sequence].map(|number: u32| number.to_string());
+            let arguments = [&tokenizer, &out, &stage, &numbers[0], &numbers[1]].map(String::as_str);
+            let expected: Value =
+                serde_json::from_str(&run_python("readers", "tests/python/concat_packer.py", &arguments)).unwrap();
+            let sets = ["audit=concat", &format!("audit_max_tokens={limit}"), &format!("max_tokens={sequence}")];
+            run(&["pack", &copy, "--set", sets[0], "--set", sets[1], "--set", sets[2]], 0);
+            let audit = Manifest::read(Path::new(&copy)).unwrap().pack.unwrap().summary.audit.unwrap();
+            let lost = audit.sources.values().map(|loss| loss.lost());
+            let (samples, tokens) =
+                lost.fold((0, 0), |(samples, tokens), lost| (samples + lost.samples, tokens + lost.tokens));
+            let found = json!({ "num_packs": audit.num_packs, "samples": samples, "tokens": tokens });
+            assert_eq!(found, expected, "stage {index}, {limit}, {sequence}");
+        }
+    }
+}
+
+fn copy_directory(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let to = to.join(path.file_name().unwrap());
+        if path.is_dir() {
+            copy_directory(&path, &to);
+        } else {
+            fs::copy(path, to).unwrap();
+        }
+    }
 }

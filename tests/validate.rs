@@ -111,7 +111,8 @@ fn losses_over_the_demo_are_those_of_the_reference_model() {
     run(&["model", "init", &model, "--seed", "7"], 0);
     let chosen = ["--samples", "16", "--no-controls", "--device", "cpu", "--quiet"];
     run(&[&["validate", &dataset_text, "--model", &model][..], &chosen].concat(), 0);
-    let table = RowReader::open(&dataset.join("validation.parquet")).unwrap();
+    let report: Value = serde_json::from_slice(&fs::read(dataset.join("validation.json")).unwrap()).unwrap();
+    let table = RowReader::open(&dataset.join(report["table"]["path"].as_str().unwrap())).unwrap();
     assert_eq!(table.num_rows(), golden.len() as u64);
     for row in table.rows(0..table.num_rows()).unwrap() {
         let (_, Row::Json(text)) = row.unwrap() else { panic!("a row is no JSON") };

@@ -61,7 +61,7 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Show what happened to a record and why, with its original annotation.
     Why(WhyArguments),
-    /// Verify a dataset: digests, images, placeholders, token ids and labels, packs and the ledger.
+    /// Verify a dataset: compute again, from its samples and its sources, whatever its files state.
     Verify(VerifyArguments),
     /// Run a hybrid Mamba-Transformer model over samples: token counts, losses, and whether answers depend on the images.
     Validate(ValidateArguments),
@@ -235,9 +235,16 @@ pub(crate) struct WhyArguments {
 pub(crate) struct VerifyArguments {
     /// The dataset's directory.
     pub(crate) dataset: PathBuf,
-    /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: the tokenizer is needed.
+    /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: tokenizer and sources
+    /// are needed.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
+    /// Compares the files of the dataset with one another only. Its sources are not read, which takes as long as a build.
+    #[arg(long)]
+    pub(crate) no_sources: bool,
+    /// Ends with 0 even if some of the checks could not be made on this machine, or were left out.
+    #[arg(long)]
+    pub(crate) partial: bool,
     #[command(flatten)]
     pub(crate) threads: Threads,
 }
@@ -295,7 +302,7 @@ fn parse_layout(text: &str) -> Result<Layout, String> {
 
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArguments {
-    /// The dataset's directory. Results are written to validation.json and validation.parquet in it.
+    /// The dataset's directory. Results are written to validation.json in it, and to a table that it names.
     pub(crate) dataset: PathBuf,
     /// The model's directory: config.json and safetensors of Jamba or LongLLaVA. `manyframe model init` creates a small one.
     #[arg(long, value_name = "DIR")]

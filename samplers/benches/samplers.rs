@@ -159,6 +159,7 @@ fn audited() -> (Duration, String) {
         source: of.source,
         num_images: of.num_images,
         text_tokens: of.text_tokens,
+        turn_tokens: of.text_tokens,
         num_turns: of.num_turns,
     };
     let samples: Vec<ConcatSample> = (0..10_000_000).map(|n| sample(of_mix(n))).collect();

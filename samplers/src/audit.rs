@@ -2,7 +2,8 @@
 //! the same samples.
 //!
 //! Its rules, as released: records follow in a shuffled order. The length of a record is counted as its text plus 144
-//! tokens for each of its images *for each of its turns*. If a record would take the open pack over the limit, the pack
+//! tokens for each of its images *for each of its turns*; the text is that of its turns, without template and placeholders,
+//! each with the start token that its tokenizer adds. If a record would take the open pack over the limit, the pack
 //! is closed and *the record is dropped*. A pack without an image is discarded. Tokens of a pack beyond the trainer's
 //! sequence length are cut off.
 //!
@@ -23,8 +24,10 @@ pub struct ConcatSample {
     pub source: SourceIndex,
     /// Encoded images.
     pub num_images: u32,
-    /// Tokens of text, delimiters and template included.
+    /// Tokens of text, delimiters and template included: what a trainer makes of it.
     pub text_tokens: u32,
+    /// Tokens of the texts of its turns, as that packer counts them.
+    pub turn_tokens: u32,
     /// Turns, questions and answers alike.
     pub num_turns: u32,
 }
@@ -140,7 +143,7 @@ impl Replay<'_> {
     fn add(&mut self, sample: ConcatSample) {
         let tokens = self.tokens(sample);
         let visual = u64::from(sample.num_images).saturating_mul(self.options.tokens_per_image);
-        let counted = visual.saturating_mul(u64::from(sample.num_turns)).saturating_add(u64::from(sample.text_tokens));
+        let counted = visual.saturating_mul(u64::from(sample.num_turns)).saturating_add(u64::from(sample.turn_tokens));
         self.loss(sample).all.add(tokens);
         if self.counted.saturating_add(counted) > self.options.limit_tokens {
             self.close_pack();
@@ -194,7 +197,7 @@ mod tests {
     use super::*;
 
     fn sample(num_images: u32, text_tokens: u32, num_turns: u32) -> ConcatSample {
-        ConcatSample { source: SourceIndex(0), num_images, text_tokens, num_turns }
+        ConcatSample { source: SourceIndex(0), num_images, text_tokens, turn_tokens: text_tokens, num_turns }
     }
 
     fn options(limit_tokens: u64, sequence_tokens: u64) -> ConcatOptions {
@@ -217,6 +220,16 @@ mod tests {
     }
 
     #[test]
+    fn the_packer_counts_the_texts_of_turns() {
+        // 90 tokens to a trainer, 100 by the count of the packer, which is its limit.
+        let counted = |turn_tokens| ConcatSample { turn_tokens, ..sample(1, 40, 2) };
+        let audit = audit_concat(&[counted(30), counted(30)], &options(100, 100));
+        assert_eq!((audit.total().lost().samples, audit.num_packs), (0, 1));
+        let audit = audit_concat(&[counted(30), counted(31)], &options(100, 100));
+        assert_eq!(audit.total().dropped, Amount { samples: 1, tokens: 50 });
+    }
+
+    #[test]
     fn packs_without_an_image_are_discarded() {
         let audit = audit_concat(&[sample(0, 60, 2), sample(0, 30, 2), sample(1, 60, 2)], &options(100, 100));
         assert_eq!(audit.total().text_only, Amount { samples: 2, tokens: 90 });
@@ -236,7 +249,7 @@ mod tests {
         fn tokens_are_trained_on_or_lost(of in prop::collection::vec((0u32..4, 0u32..80, 1u32..6, 0u32..3), 0..100), limit in 1u64..300, sequence in 1u64..300) {
             let samples: Vec<ConcatSample> = of
                 .into_iter()
-                .map(|(num_images, text_tokens, num_turns, source)| ConcatSample { source: SourceIndex(source), num_images, text_tokens, num_turns })
+                .map(|(num_images, text_tokens, num_turns, source)| ConcatSample { source: SourceIndex(source), num_images, text_tokens, turn_tokens: text_tokens / 2, num_turns })
                 .collect();
             let audit = audit_concat(&samples, &options(limit, sequence));
             let trained = audit.fill * audit.num_packs as f64 * sequence as f64;

@@ -100,6 +100,7 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
         source: rows[drawn.row].source,
         num_images: of(drawn).num_images as u32,
         text_tokens: of(drawn).text_tokens as u32,
+        turn_tokens: of(drawn).text_tokens as u32,
         num_turns: rows[drawn.row].num_turns,
     };
     let samples: Vec<ConcatSample> = delivered.iter().map(sample).collect();

@@ -82,7 +82,8 @@ def samples(dataset, wanted):
 
 def main():
     dataset, model, tokenizer, *golden = map(pathlib.Path, sys.argv[1:])
-    rows = {row["id"]: row for row in pyarrow.parquet.read_table(dataset / "validation.parquet").to_pylist()}
+    table = json.loads((dataset / "validation.json").read_text())["table"]["path"]
+    rows = {row["id"]: row for row in pyarrow.parquet.read_table(dataset / table).to_pylist()}
     encode = reference_tokens.sentencepiece_model(str(tokenizer))
     model = Model(model)
     worst = {False: 0.0, True: 0.0}

@@ -85,7 +85,7 @@ pub(super) fn render(report: &Report, dataset: &Path) -> String {
     }
     text.push_str(&format!(
         "\nsamples: {}\nreport:  {}\nverdict: {}\n",
-        dataset.join("validation.parquet").display(),
+        report.table.as_ref().map(|table| dataset.join(&table.path).display().to_string()).unwrap_or_default(),
         dataset.join("validation.json").display(),
         word(report.verdict)
     ));

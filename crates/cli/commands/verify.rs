@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
+use manyframe_engine::VerifyOptions;
 
 use crate::args::{Global, VerifyArguments};
 use crate::machine::thread_pool;
@@ -13,23 +14,31 @@ use crate::{exit, output, progress};
 pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
-    let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
-    let found = manyframe_engine::verify(
-        &arguments.dataset,
-        &variables,
-        Executor { pool: &pool, progress: progress.as_ref() },
-    )?;
+    let options = VerifyOptions {
+        variables: arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
+        skips_sources: arguments.no_sources,
+    };
+    let found =
+        manyframe_engine::verify(&arguments.dataset, &options, Executor { pool: &pool, progress: progress.as_ref() })?;
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
     }
-    if let Some(obstacle) = &found.not_tokenized {
-        text.push_str(&format!(
-            "token ids and labels were not compared with the prompts: {obstacle}\n\
-             (--set NAME=PATH sets a variable of the pipeline file)\n"
-        ));
+    for obstacle in &found.unchecked {
+        text.push_str(&format!("not checked: {obstacle}\n"));
     }
-    let verdict = if found.problems.is_empty() { "ok" } else { "NOT OK" };
+    if !found.unchecked.is_empty() {
+        text.push_str(
+            "(--set NAME=PATH sets a variable of the pipeline file; --partial accepts what is not checked)\n",
+        );
+    }
+    let is_ok = found.problems.is_empty() && (found.unchecked.is_empty() || arguments.partial);
+    let verdict = match (found.problems.is_empty(), found.unchecked.is_empty()) {
+        (true, true) => "ok",
+        (true, false) if is_ok => "ok in part",
+        (true, false) => "NOT VERIFIED",
+        (false, _) => "NOT OK",
+    };
     text.push_str(&format!(
         "{verdict}: {} shards, {} samples, {} images decoded, {} prompts tokenized, {} records in the ledger\n",
         count(found.num_shards),
@@ -39,5 +48,5 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
         count(found.num_records),
     ));
     output::print(&text)?;
-    Ok(if found.problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+    Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
 }

@@ -20,6 +20,9 @@ pub struct BuildFacts {
     pub variables: BTreeMap<String, String>,
     /// Version of manyframe.
     pub manyframe_version: String,
+    /// Digest of the settings in the manifest, without those of packs, which may be made again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub settings_digest: Option<Digest>,
     /// For each source, a digest of every setting that its samples depend on.
     pub source_settings_digests: BTreeMap<String, Digest>,
     /// What the build did.

@@ -91,10 +91,8 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
         "| `ledger.parquet` | all {} records seen: delivered where, or why not |",
         manifest.ledger.num_records
     )?;
-    if let Some(pack) = &manifest.pack {
-        let (number, tokens) = (pack.summary.report.num_packs, pack.summary.capacity_tokens);
-        writeln!(card, "| `{}` | the samples as {number} training sequences of at most {tokens} tokens |", pack.path)?;
-    }
+    // Packing again does not change the card.
+    writeln!(card, "| `pack-….parquet` | the samples as training sequences, if the manifest names such a file |")?;
     for shard in &manifest.shards {
         writeln!(card, "| `{}` | {} samples, {} bytes |", shard.path, shard.total.num_samples, shard.num_bytes)?;
     }

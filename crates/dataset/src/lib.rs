@@ -3,7 +3,7 @@
 //! ```text
 //! DATASET/manifest.json                     shards with sizes and digests, sources, totals, the pipeline file
 //! DATASET/ledger.parquet                    every record seen: delivered where, or why not
-//! DATASET/pack.parquet                      training sequences over the samples, if the pipeline file asks for them
+//! DATASET/pack-DIGEST.parquet               training sequences over the samples, if the pipeline file asks for them
 //! DATASET/{webdataset,parquet}/LAYOUT/…     the shards
 //! DATASET/README.md                         the data card
 //! DATASET/build.json                        facts about the build that differ between machines
@@ -66,7 +66,7 @@ pub use card::{CARD_FILE, write_card};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger, read_origins};
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry};
-pub use packs::{AuditSummary, PACK_FILE, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
+pub use packs::{AuditSummary, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
 pub use reader::{DatasetReader, SampleLocation, work_directory};
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
 pub use source::{Asked, Excess, SourceBudget, SourceSummary};

@@ -126,12 +126,12 @@ impl Manifest {
 
     /// Whether the dataset was built by this pipeline, even if it was packed again since.
     pub fn is_built_by(&self, pipeline: &Pipeline) -> bool {
-        let without_packs = |mut pipeline: Value| {
-            _ = pipeline.as_object_mut().and_then(|fields| fields.remove("pack"));
-            pipeline
-        };
-        let asked = portable_settings(pipeline);
-        without_packs(self.pipeline.clone()) == without_packs(asked)
+        self.settings_digest() == settings_digest(portable_settings(pipeline))
+    }
+
+    /// A digest of the settings, without those of packs, which may be made again.
+    pub fn settings_digest(&self) -> Digest {
+        settings_digest(self.pipeline.clone())
     }
 
     /// The pipeline file, with its variables filled in and without a directory for its output. A variable without a value
@@ -151,6 +151,11 @@ impl Manifest {
             serde_json::from_value(value).map_err(|error| DatasetError::damaged(MANIFEST_FILE, error))?;
         Ok(Pipeline { file, variables: variables.clone() })
     }
+}
+
+fn settings_digest(mut pipeline: Value) -> Digest {
+    _ = pipeline.as_object_mut().and_then(|fields| fields.remove("pack"));
+    Digest::of(pipeline.to_string().as_bytes())
 }
 
 /// The part that decides whether the rest can be read.

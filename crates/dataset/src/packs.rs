@@ -1,4 +1,4 @@
-//! `pack.parquet`: training sequences as an index over the samples of a dataset. Its columns are in `schemas/pack.schema.json`.
+//! `pack-DIGEST.parquet`: training sequences as an index over the samples of a dataset. Its columns are in `schemas/pack.schema.json`.
 //!
 //! It does not decide which samples form a sequence.
 
@@ -15,9 +15,6 @@ use serde::{Deserialize, Serialize};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
 use crate::table_file::{TableFileWriter, read_table_file};
-
-/// The file name of a dataset's packs.
-pub const PACK_FILE: &str = "pack.parquet";
 
 /// How samples are packed, and what that costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -123,7 +120,7 @@ table! {
 
 /// The JSON Schema of a row of the pack index.
 pub fn pack_schema() -> serde_json::Value {
-    let description = "A row of pack.parquet: the samples of one training sequence.";
+    let description = "A row of pack-DIGEST.parquet: the samples of one training sequence.";
     schema_of_row("PackRow", description, &columns_of::<PackIndexTable>())
 }
 

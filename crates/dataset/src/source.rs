@@ -140,7 +140,8 @@ impl SourceBudget {
 
     /// Deliveries of a record beyond its first.
     pub fn num_repeats(&self) -> u64 {
-        self.drawn.num_samples - self.num_drawn
+        // A manifest that was read may hold any numbers.
+        self.drawn.num_samples.saturating_sub(self.num_drawn)
     }
 
     /// Records rejected as the pipeline file asks: by the source's own filters, and by decontamination. The others are faulty.
@@ -197,7 +198,7 @@ impl SourceSummary {
     /// Whether every record seen has one outcome.
     pub fn adds_up(&self) -> bool {
         let outcomes = self.num_rejected() + self.num_duplicates + self.num_not_drawn + self.delivered.num_samples;
-        outcomes == self.budget.num_seen + self.budget.num_repeats()
+        outcomes == self.budget.num_seen.saturating_add(self.budget.num_repeats())
     }
 }
 

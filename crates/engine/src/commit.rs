@@ -74,7 +74,7 @@ pub fn commit(
     let manifest = staging.manifest(shards, sources)?;
     let work = staging.work_done();
     write_card(&manifest, &staging.directory)?;
-    write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work))?;
+    write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work, &manifest))?;
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
     let committed = Committed { dataset, manifest, manifest_digest: Digest::of(&text), work };
     if !options.accepts_rejects {
@@ -233,7 +233,7 @@ impl<'a> Staging<'a> {
             sources,
             shards,
             ledger,
-            pack: packs::write(&plan.pipeline, &self.directory)?,
+            pack: packs::write(&plan.pipeline, &self.directory, self.open.context.prompt_overhead()?)?,
         })
     }
 
@@ -252,12 +252,13 @@ impl<'a> Staging<'a> {
         }
     }
 
-    fn build_facts(&self, work: WorkDone) -> BuildFacts {
+    fn build_facts(&self, work: WorkDone, manifest: &Manifest) -> BuildFacts {
         let plan = &self.open.plan;
         BuildFacts {
             plan_key: plan.key,
             variables: plan.variables.clone(),
             manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
+            settings_digest: Some(manifest.settings_digest()),
             source_settings_digests: self.open.context.named_source_settings_digests().collect(),
             work,
         }
@@ -280,7 +281,7 @@ fn read_reports(plan: &Plan, directory: &Path) -> Result<Vec<TaskReport>, Engine
 }
 
 /// Numbers the shards without gaps within each layout.
-fn name_shards(reports: Vec<TaskReport>) -> Vec<FinishedTask> {
+pub(crate) fn name_shards(reports: Vec<TaskReport>) -> Vec<FinishedTask> {
     let mut next_number: BTreeMap<Option<Layout>, u64> = BTreeMap::new();
     let name = |report: TaskReport| {
         if report.shards.is_empty() {

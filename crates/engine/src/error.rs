@@ -147,6 +147,14 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
+    /// The audit of packs needs the dataset's tokenizer.
+    #[error("cannot audit the packs of {path:?} without its tokenizer: {detail}")]
+    NoAudit {
+        /// The dataset.
+        path: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
 }
 
 impl EngineError {
@@ -169,6 +177,7 @@ impl EngineError {
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
+            | Self::NoAudit { .. }
             | Self::NoModel { .. }
             | Self::Policy { .. }
             | Self::Invalid { .. } => false,

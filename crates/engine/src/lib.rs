@@ -51,6 +51,7 @@
 mod account;
 mod build;
 mod commit;
+mod content_file;
 mod encoded;
 mod engine;
 mod error;
@@ -81,5 +82,5 @@ pub use report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 pub use sample::repeat;
 pub use task::run_task;
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
-pub use verify::{Verification, verify};
+pub use verify::{Verification, VerifyOptions, verify};
 pub use work::RateBasis;

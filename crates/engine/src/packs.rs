@@ -8,33 +8,50 @@ use std::path::Path;
 use manyframe_base::write_json;
 use manyframe_core::{Digest, RecordId, SourceIndex, TypedIndex};
 use manyframe_dataset::{
-    DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, LocalDirectory, MANIFEST_FILE, Manifest, PACK_FILE, PackEntry,
-    PackRow, PackWriter, ShardName, Status, Storage, read_ledger, write_card,
+    DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, MANIFEST_FILE, Manifest, PackEntry, PackRow, PackWriter,
+    ShardName, Status, read_ledger,
 };
+use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
 
+use crate::content_file::ContentFile;
 use crate::error::EngineError;
+use crate::verify::tokens::open_formatter;
 
-/// Packs a committed dataset again, with other settings. Shards and ledger stay as they are. The manifest is written last:
-/// `verify` reports a crash before that, and packing again repairs it.
+/// The pack index of a dataset, which its manifest names.
+const PACK_INDEX: ContentFile = ContentFile { stem: "pack" };
+
+/// Packs a committed dataset again, with other settings. Shards, ledger and data card stay as they are. The new index has a
+/// name of its own: until the manifest is switched in one step, the dataset is the old one.
 ///
 /// # Errors
 ///
 /// [`EngineError::Dataset`] if there is no dataset, or it cannot be written.
 pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError> {
-    let mut manifest = DatasetReader::open(dataset)?.manifest().clone();
+    let reader = DatasetReader::open(dataset)?;
+    let mut manifest = reader.manifest().clone();
     let mut file = manifest.pipeline_with(&BTreeMap::new())?.file;
     file.pack = Some(table.clone());
-    manifest.pack = write(&file, dataset)?;
+    let overhead = table.audit.map(|_| overhead_of(&reader)).transpose()?;
+    manifest.pack = write(&file, dataset, overhead)?;
     if let Some(fields) = manifest.pipeline.as_object_mut() {
         fields.insert("pack".to_owned(), serde_json::json!(table));
     }
     manifest.pipeline_digest = Digest::of(manifest.pipeline.to_string().as_bytes());
-    write_card(&manifest, dataset)?;
     write_json(&dataset.join(MANIFEST_FILE), &manifest)?;
+    if let Some(pack) = &manifest.pack {
+        PACK_INDEX.remove_others(dataset, &pack.path)?;
+    }
     Ok(manifest)
+}
+
+/// What the prompts of a dataset have besides the texts of their turns.
+fn overhead_of(dataset: &DatasetReader) -> Result<PromptOverhead, EngineError> {
+    let formatter = open_formatter(dataset, &BTreeMap::new());
+    let overhead = formatter.and_then(|formatter| PromptOverhead::of(&formatter).map_err(|error| error.to_string()));
+    overhead.map_err(|detail| EngineError::NoAudit { path: dataset.location().to_owned(), detail })
 }
 
 /// A delivered sample, as the ledger lists it.
@@ -47,16 +64,73 @@ struct DeliveredSample {
 }
 
 /// Packs the samples in the ledger of a dataset's directory, and writes the index beside it.
-pub(crate) fn write(file: &PipelineFile, directory: &Path) -> Result<Option<PackEntry>, EngineError> {
+pub(crate) fn write(
+    file: &PipelineFile,
+    directory: &Path,
+    overhead: Option<PromptOverhead>,
+) -> Result<Option<PackEntry>, EngineError> {
     if file.pack.is_none() {
         return Ok(None);
     }
-    let delivered = read_delivered(file, &directory.join(LEDGER_FILE))?;
-    let samples: Vec<PackSample> = delivered.iter().map(|delivered| delivered.sample).collect();
-    let Some(packing) = pack_samples(file, &samples)? else { return Ok(None) };
-    write_rows(&directory.join(PACK_FILE), &packing, &delivered)?;
-    let digest = LocalDirectory::new(directory).digest(PACK_FILE)?;
-    Ok(Some(PackEntry { path: PACK_FILE.to_owned(), digest, summary: packing.summary }))
+    let Some(packed) = PackedDataset::of_ledger(file, &directory.join(LEDGER_FILE), overhead)? else { return Ok(None) };
+    let temporary = PACK_INDEX.temporary(directory)?;
+    let mut writer = PackWriter::create(&temporary)?;
+    for row in packed.rows() {
+        writer.write(&row)?;
+    }
+    writer.finish()?;
+    let (path, digest) = PACK_INDEX.publish(directory, &temporary)?;
+    Ok(Some(PackEntry { path, digest, summary: packed.packing.summary }))
+}
+
+/// The samples of a ledger in packs.
+pub(crate) struct PackedDataset {
+    pub(crate) packing: Packing,
+    delivered: Vec<DeliveredSample>,
+}
+
+impl PackedDataset {
+    /// Packs the samples in a ledger; `None` if the pipeline file does not ask for it.
+    pub(crate) fn of_ledger(
+        file: &PipelineFile,
+        ledger: &Path,
+        overhead: Option<PromptOverhead>,
+    ) -> Result<Option<Self>, EngineError> {
+        let delivered = read_delivered(file, ledger)?;
+        let samples: Vec<PackSample> = delivered.iter().map(|delivered| delivered.sample).collect();
+        Ok(pack_samples(file, &samples, overhead)?.map(|packing| Self { packing, delivered }))
+    }
+
+    /// The rows of the pack index.
+    pub(crate) fn rows(&self) -> impl Iterator<Item = PackRow> {
+        (0u64..).zip(self.packing.packs.iter()).map(|(number, members)| self.row(number, members))
+    }
+
+    fn row(&self, number: u64, members: &[u32]) -> PackRow {
+        let Packing { options, lengths, summary, .. } = &self.packing;
+        #[expect(clippy::indexing_slicing, reason = "the packer saw the same samples, in the same order")]
+        let of_pack = || members.iter().map(|&member| &self.delivered[member as usize]);
+        let ranks = u64::from(options.ranks.get());
+        let boundaries = Boundaries::of(members, lengths, options);
+        // Without sequence parallelism, no rank has a separate part.
+        let layout = summary.settings.sequence_parallel.map(SequenceParallel::layout);
+        let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, options.padding)).unwrap_or_default();
+        let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
+        PackRow {
+            pack: number,
+            step: number / ranks,
+            rank: number % ranks,
+            samples: of_pack().map(|sample| sample.id).collect(),
+            shards: of_pack().map(|sample| sample.shard).collect(),
+            shard_rows: of_pack().map(|sample| sample.shard_row).collect(),
+            cu_seqlens: cu_seqlens.into_iter().map(u64::from).collect(),
+            cu_images: cu_images.into_iter().map(u64::from).collect(),
+            num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
+            padded_tokens: u64::from(padded_tokens),
+            rank_images: of_ranks.images,
+            rank_tokens: of_ranks.tokens,
+        }
+    }
 }
 
 /// Delivered samples in the order of delivery.
@@ -87,35 +161,4 @@ fn delivered_from_row(file: &PipelineFile, row: &LedgerRow) -> Option<DeliveredS
         num_turns: row.num_turns?,
     };
     Some(DeliveredSample { id: row.id, position: row.position?, shard: row.shard?, shard_row: row.shard_row?, sample })
-}
-
-fn write_rows(path: &Path, packing: &Packing, delivered: &[DeliveredSample]) -> Result<(), EngineError> {
-    let mut writer = PackWriter::create(path)?;
-    let ranks = u64::from(packing.options.ranks.get());
-    let layout = packing.summary.settings.sequence_parallel.map(SequenceParallel::layout);
-    let padding = packing.options.padding;
-    for (number, members) in (0u64..).zip(packing.packs.iter()) {
-        #[expect(clippy::indexing_slicing, reason = "the packer saw the same samples, in the same order")]
-        let of_pack = || members.iter().map(|&member| &delivered[member as usize]);
-        let boundaries = Boundaries::of(members, &packing.lengths, &packing.options);
-        // Without sequence parallelism, no rank has a separate part.
-        let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, padding)).unwrap_or_default();
-        let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
-        let row = PackRow {
-            pack: number,
-            step: number / ranks,
-            rank: number % ranks,
-            samples: of_pack().map(|sample| sample.id).collect(),
-            shards: of_pack().map(|sample| sample.shard).collect(),
-            shard_rows: of_pack().map(|sample| sample.shard_row).collect(),
-            cu_seqlens: cu_seqlens.into_iter().map(u64::from).collect(),
-            cu_images: cu_images.into_iter().map(u64::from).collect(),
-            num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
-            padded_tokens: u64::from(padded_tokens),
-            rank_images: of_ranks.images,
-            rank_tokens: of_ranks.tokens,
-        };
-        writer.write(&row)?;
-    }
-    Ok(writer.finish()?)
 }

@@ -7,7 +7,7 @@ use manyframe_core::{
 };
 
 use crate::compose::{Composed, Composer, VisualSpan};
-use crate::dialect::{PLACEHOLDER, ResolvedVisual};
+use crate::dialect::{Dialect, PLACEHOLDER, ResolvedVisual};
 use crate::encode::{LabelRules, PromptTokenizer};
 use crate::error::FormatError;
 use crate::literals::Literals;
@@ -232,7 +232,19 @@ impl Formatter {
         })
     }
 
-    fn count_text(&self, prompt: &str) -> Result<(u64, u64), Rejection> {
+    /// Text tokens of a conversation or document.
+    #[expect(clippy::indexing_slicing, reason = "a template writes each of the messages whose roles it has")]
+    pub(crate) fn count_messages(&self, messages: &[Message]) -> Result<u64, Rejection> {
+        let prompt = self.render(messages, |index, text| text.push_str(&messages[index].content))?;
+        self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
+    }
+
+    pub(crate) fn dialect(&self) -> Dialect {
+        self.composer.dialect
+    }
+
+    /// Text tokens and placeholders of a prompt.
+    pub(crate) fn count_text(&self, prompt: &str) -> Result<(u64, u64), Rejection> {
         let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
         self.prompts.count(prompt).map_err(no_tokens)
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
-use manyframe_format::{Formatter, Tokenizer};
+use manyframe_format::{Formatter, PromptOverhead, Tokenizer};
 use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, MixTable, OutputTable, Pipeline, PipelineFile, PortablePaths, SamplingRule,
@@ -116,6 +116,17 @@ impl Context {
 
     pub(crate) fn source_settings(&self, table: &SourceTable) -> serde_json::Value {
         source_settings(&self.pipeline.file, table, self.tokenizer_digest)
+    }
+
+    /// What its prompts have besides the texts of their turns, if the pipeline asks for an audit of packs.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::NoOverhead`] if the tokenizer cannot count it.
+    pub fn prompt_overhead(&self) -> Result<Option<PromptOverhead>, PlanError> {
+        let is_audited = self.pipeline.file.pack.as_ref().is_some_and(|pack| pack.audit.is_some());
+        let overhead = is_audited.then(|| PromptOverhead::of(&self.formatter)).transpose();
+        overhead.map_err(|rejection| PlanError::NoOverhead { detail: rejection.detail })
     }
 
     /// The sources in order, each by its name with the digest of every setting that its samples depend on.

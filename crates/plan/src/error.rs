@@ -109,6 +109,12 @@ pub enum PlanError {
         /// The source.
         source_index: SourceIndex,
     },
+    /// What prompts have besides their texts cannot be counted, which the audit of packs needs.
+    #[error("cannot audit packs: {detail}")]
+    NoOverhead {
+        /// Why.
+        detail: String,
+    },
     /// There are more samples than can be packed.
     #[error("cannot pack the samples")]
     Pack(#[source] manyframe_samplers::TooManySamples),

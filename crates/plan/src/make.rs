@@ -164,7 +164,7 @@ impl DecidedPlan<'_> {
             num_splits: index.files.len() as u64,
             num_splits_read: index.files.iter().filter(|file| file.was_read).count() as u64,
             sources: candidates.budgets.as_slice().to_vec(),
-            pack: pack_samples(&pipeline.file, &lengths)?.map(|packing| packing.summary),
+            pack: pack_samples(&pipeline.file, &lengths, context.prompt_overhead()?)?.map(|packing| packing.summary),
             reuse: Vec::new(),
             tasks: self.task_headers(),
         })

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use manyframe_core::{SourceIndex, TypedIndex};
 use manyframe_dataset::{AuditSummary, PackSummary};
+use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{Audit, PipelineFile};
 use manyframe_samplers::sequence_parallel::SequenceLoad;
 use manyframe_samplers::{
@@ -56,12 +57,17 @@ impl Packing {
 }
 
 /// Packs samples as the pipeline file says; `None` if it has no `[pack]`. The samples must be in the order of delivery.
+/// Without the overhead of their prompts, there is no audit.
 ///
 /// # Errors
 ///
 /// [`PlanError::Pack`] if there are too many samples, [`PlanError::NoSuchSource`] if a sample is of a source that the file does
 /// not have.
-pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Option<Packing>, PlanError> {
+pub fn pack_samples(
+    file: &PipelineFile,
+    samples: &[PackSample],
+    overhead: Option<PromptOverhead>,
+) -> Result<Option<Packing>, PlanError> {
     let Some(table) = &file.pack else { return Ok(None) };
     let names = SourceNames::of(file, samples)?;
     let options = table.options(file.format.max_tokens, file.seed);
@@ -83,14 +89,14 @@ pub fn pack_samples(file: &PipelineFile, samples: &[PackSample]) -> Result<Optio
         pad_to_multiple: options.pad_to_multiple.get(),
         report: packs.report(&lengths, &sources, &options),
         too_long,
-        audit: table.audit.map(|Audit::Concat| {
+        audit: table.audit.zip(overhead).map(|(Audit::Concat, overhead)| {
             let released = ConcatOptions::default().limit_tokens;
             let concat = ConcatOptions {
                 limit_tokens: table.audit_max_tokens.map_or(released, |tokens| u64::from(tokens.get())),
                 sequence_tokens: u64::from(options.capacity_tokens.get()),
                 tokens_per_image: u64::from(file.format.spec.tokens_per_image),
             };
-            concat_audit(&names, samples, &concat)
+            concat_audit(&names, samples.iter().map(|sample| concat_sample(sample, overhead)), &concat)
         }),
     };
     Ok(Some(Packing { options, lengths, packs, summary }))
@@ -116,16 +122,27 @@ impl<'a> SourceNames<'a> {
     }
 }
 
-/// What LongLLaVA's released packer would have lost of the samples.
-fn concat_audit(names: &SourceNames<'_>, samples: &[PackSample], options: &ConcatOptions) -> AuditSummary {
+/// A sample as the released packer counts it: its tokenizer adds a start token to each text.
+fn concat_sample(sample: &PackSample, overhead: PromptOverhead) -> ConcatSample {
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let sample = |sample: &PackSample| ConcatSample {
+    let num_turns = PromptOverhead::num_turns(sample.num_turns);
+    let turn_tokens = overhead.turn_tokens(sample.text_tokens, sample.num_turns, sample.num_images);
+    ConcatSample {
         source: sample.source,
         num_images: number(sample.num_images),
         text_tokens: number(sample.text_tokens),
-        num_turns: sample.num_turns,
-    };
-    let samples: Vec<ConcatSample> = samples.iter().map(sample).collect();
+        turn_tokens: number(turn_tokens.saturating_add(u64::from(num_turns))),
+        num_turns,
+    }
+}
+
+/// What LongLLaVA's released packer would have lost of the samples.
+fn concat_audit(
+    names: &SourceNames<'_>,
+    samples: impl Iterator<Item = ConcatSample>,
+    options: &ConcatOptions,
+) -> AuditSummary {
+    let samples: Vec<ConcatSample> = samples.collect();
     let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, options);
     let sources = sources.into_iter().map(|(source, loss)| (names.name(source), loss)).collect();
     AuditSummary { limit_tokens: options.limit_tokens, num_packs, fill, sources }

@@ -185,7 +185,7 @@ pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>
         num_turns: 0,
     };
     let samples: Vec<PackSample> = planned.iter().map(sample).collect();
-    let Some(packing) = pack_samples(&plan.pipeline, &samples)? else {
+    let Some(packing) = pack_samples(&plan.pipeline, &samples, None)? else {
         let load = |sample: &PackSample| SequenceLoad { tokens: sample.num_tokens, images: sample.num_images };
         return Ok(samples.iter().map(load).collect());
     };

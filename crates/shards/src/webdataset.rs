@@ -157,6 +157,10 @@ fn sample_after(tar: &mut TarReader, member: &Member) -> Result<TarSample, Shard
     if json.id.to_string() != key {
         return Err(damaged(format!("it holds sample {}", json.id)));
     }
+    let num_tokens = json.text_tokens.saturating_add(json.visual_tokens);
+    if json.num_tokens != num_tokens {
+        return Err(damaged(format!("{} tokens, expected {num_tokens} by its parts", json.num_tokens)));
+    }
     let shapes = image_shapes(&json.images, &json.image_sizes).map_err(&damaged)?;
     let mut images = Vec::new();
     for (name, shape) in json.images.iter().zip(shapes) {

@@ -8,7 +8,6 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::{DeviceChoice, Digest};
 use manyframe_dataset::{DatasetReader, work_directory};
@@ -16,11 +15,15 @@ use manyframe_pipeline::PipelineFile;
 use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
     Controls, Finding, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, SampleChoice, SampleMeasure,
-    ValidationRun, Verdict, choose, write_table,
+    TableEntry, ValidationRun, Verdict, choose, write_table,
 };
 
+use crate::content_file::ContentFile;
 use crate::error::EngineError;
 use samples::{DatasetSamples, ListedSample, list_samples};
+
+/// The table of a validation, which its report names.
+const VALIDATION_TABLE: ContentFile = ContentFile { stem: "validation" };
 
 /// What is to be validated, and how.
 #[derive(Debug, Clone)]
@@ -107,7 +110,8 @@ pub(crate) fn validate_staged(
     Err(EngineError::Invalid { findings, report: Box::new(report), path: request.dataset.clone() })
 }
 
-/// Runs samples of a dataset through a model, and writes `validation.parquet` and `validation.json` into its directory.
+/// Runs samples of a dataset through a model, and writes a table of them, and then `validation.json`, which names it, into its
+/// directory: whenever that is interrupted, the two are of one run.
 ///
 /// An interrupted run resumes if dataset, model, samples and options are the same.
 ///
@@ -129,8 +133,8 @@ pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn M
     })?;
     executor.progress.finish(Step::Validate);
     let context = ReportContext { model: open.facts, footprint: open.footprint, policy: request.policy, usage };
-    let report = Report::new(&measures, context);
-    write(&request.dataset, &measures, &report)?;
+    let mut report = Report::new(&measures, context);
+    write(&request.dataset, &measures, &mut report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)
 }
@@ -144,13 +148,13 @@ fn choose_samples(dataset: &DatasetReader, request: &ValidateRequest) -> Result<
     Ok(chosen)
 }
 
-fn write(dataset: &Path, measures: &[SampleMeasure], report: &Report) -> Result<(), EngineError> {
-    let table_path = dataset.join("validation.parquet");
-    let temporary = temporary_beside(&table_path)?;
+fn write(dataset: &Path, measures: &[SampleMeasure], report: &mut Report) -> Result<(), EngineError> {
+    let temporary = VALIDATION_TABLE.temporary(dataset)?;
     write_table(&temporary, measures)?;
-    publish_file(&temporary, &table_path)?;
+    let (path, digest) = VALIDATION_TABLE.publish(dataset, &temporary)?;
+    report.table = Some(TableEntry { path: path.clone(), digest });
     write_json(&dataset.join("validation.json"), report)?;
-    Ok(())
+    VALIDATION_TABLE.remove_others(dataset, &path)
 }
 
 /// A journal in the work directory of the dataset, named after everything that the measures depend on.

@@ -1,157 +1,312 @@
-//! Checks the ledger against the manifest, and the packs against the ledger.
+//! Checks the ledger by itself, and compares its rows with the samples.
+//!
+//! A dataset may have more samples than memory has room for rows, so a digest of each delivered row is kept. Where it is not
+//! that of the sample, the ledger is read once more to say what differs.
 
 use std::collections::BTreeMap;
 
-use manyframe_core::{RecordId, RejectCode, Total};
+use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Sample, Total};
 use manyframe_dataset::{DatasetReader, LedgerRow, ShardName, SourceSummary, Status};
+use manyframe_samplers::sample_id;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{EngineError, with_causes};
+use crate::verify::findings::Findings;
+
+/// What the ledger says.
+#[derive(Default)]
+pub(super) struct Account {
+    /// The row of each delivered sample.
+    pub(super) delivered: FxHashMap<RecordId, DeliveredRow>,
+    /// Rows.
+    pub(super) num_records: u64,
+    /// What the manifest repeats of each source.
+    pub(super) sources: BTreeMap<String, SourceCounts>,
+    /// Samples whose row says something else: what it should say.
+    different: Vec<(RecordId, NamedFacts)>,
+}
+
+/// What is kept of a delivered sample's row.
+pub(super) struct DeliveredRow {
+    /// Its position in the order of delivery.
+    pub(super) position: u64,
+    /// Of what the row shares with its sample.
+    facts: u64,
+    /// Tokens and images.
+    pub(super) cost: Cost,
+    /// Its layout.
+    pub(super) layout: Layout,
+    /// Of the sample in the first format in which it was read.
+    pub(super) content: Option<u64>,
+}
 
 /// The counts of a source in the ledger, which the manifest repeats.
-#[derive(Default, PartialEq)]
-struct SourceCounts {
+#[derive(Default)]
+pub(super) struct SourceCounts {
     num_seen: u64,
-    num_repeats: u64,
+    num_drawn: u64,
+    num_deliveries: u64,
     rejected: BTreeMap<RejectCode, u64>,
     num_duplicates: u64,
     num_not_drawn: u64,
     delivered: Total,
 }
 
-impl SourceCounts {
-    fn of(source: &SourceSummary) -> Self {
+/// What a row of the ledger and its sample both say.
+pub(super) struct SharedFacts<'a> {
+    source: &'a str,
+    subset: &'a str,
+    upstream_id: &'a str,
+    num_turns: u64,
+    layout: Layout,
+    cost: Cost,
+    origin: &'a Origin,
+    shard: ShardName,
+    shard_row: u64,
+}
+
+/// What the row of a sample has to say.
+pub(super) struct ExpectedFacts {
+    digest: u64,
+    facts: NamedFacts,
+}
+
+/// Facts as text, each with the name of its column.
+type NamedFacts = [(&'static str, String); 13];
+
+impl<'a> SharedFacts<'a> {
+    /// What the row of a delivered sample says; `None` if a part is missing.
+    fn of_row(row: &'a LedgerRow) -> Option<Self> {
+        let (cost, layout) = row.measured?;
+        Some(Self {
+            source: &row.source,
+            subset: &row.subset,
+            upstream_id: &row.upstream_id,
+            num_turns: u64::from(row.num_turns?),
+            layout,
+            cost,
+            origin: &row.origin,
+            shard: row.shard?,
+            shard_row: row.shard_row?,
+        })
+    }
+
+    /// What a sample at this place says.
+    pub(super) fn of_sample(sample: &'a Sample, shard: ShardName, shard_row: u64) -> Self {
         Self {
-            num_seen: source.budget.num_seen,
-            num_repeats: source.budget.num_repeats(),
-            rejected: source.budget.rejected.clone(),
-            num_duplicates: source.num_duplicates,
-            num_not_drawn: source.num_not_drawn,
-            delivered: source.delivered,
+            source: &sample.source,
+            subset: &sample.subset,
+            upstream_id: &sample.upstream_id,
+            num_turns: sample.messages.len() as u64,
+            layout: sample.layout,
+            cost: sample.cost,
+            origin: &sample.origin,
+            shard,
+            shard_row,
         }
+    }
+
+    fn named(&self) -> NamedFacts {
+        let Cost { text_tokens, delimiter_tokens, visual_tokens, num_images, num_frames } = self.cost;
+        [
+            ("source", self.source.to_owned()),
+            ("subset", self.subset.to_owned()),
+            ("upstream_id", self.upstream_id.to_owned()),
+            ("num_turns", self.num_turns.to_string()),
+            ("layout", self.layout.as_str().to_owned()),
+            ("text_tokens", text_tokens.to_string()),
+            ("delimiter_tokens", delimiter_tokens.to_string()),
+            ("visual_tokens", visual_tokens.to_string()),
+            ("num_images", num_images.to_string()),
+            ("num_frames", num_frames.to_string()),
+            ("origin", serde_json::json!(self.origin).to_string()),
+            ("shard", self.shard.to_string()),
+            ("shard_row", self.shard_row.to_string()),
+        ]
+    }
+
+    fn digest(&self) -> u64 {
+        Digest::of_fields(self.named().iter().map(|(_, text)| text.as_bytes())).first_bits()
     }
 }
 
-/// What ledger and packs say.
-#[derive(Default)]
-pub(super) struct AccountCheck {
-    /// The shard of each delivered sample.
-    pub(super) delivered: FxHashMap<RecordId, ShardName>,
-    /// Rows of the ledger.
-    pub(super) num_records: u64,
-    /// What is wrong.
-    pub(super) problems: Vec<String>,
+impl SourceCounts {
+    /// The summary of a source with what the ledger says in place of what the manifest repeats.
+    pub(super) fn corrected(&self, source: &SourceSummary) -> SourceSummary {
+        let mut corrected = source.clone();
+        corrected.budget.num_seen = self.num_seen;
+        corrected.budget.num_drawn = self.num_drawn;
+        corrected.budget.drawn.num_samples = self.num_deliveries;
+        corrected.budget.rejected.clone_from(&self.rejected);
+        corrected.num_duplicates = self.num_duplicates;
+        corrected.num_not_drawn = self.num_not_drawn;
+        corrected.delivered = self.delivered;
+        corrected
+    }
 }
 
-impl AccountCheck {
-    /// Reads the ledger and the packs of a dataset.
-    pub(super) fn of(dataset: &DatasetReader) -> Result<Self, EngineError> {
-        let mut check = Self::default();
-        if let Some(counted) = check.count_ledger(dataset)? {
-            check.compare_sources(&dataset.manifest().sources, counted);
-        }
-        check.check_packs(dataset)?;
-        Ok(check)
-    }
-
-    /// Counts the rows of the ledger by source; `None` if it cannot be opened.
-    fn count_ledger(&mut self, dataset: &DatasetReader) -> Result<Option<BTreeMap<String, SourceCounts>>, EngineError> {
+impl Account {
+    /// Reads the ledger of a dataset.
+    pub(super) fn read(dataset: &DatasetReader, findings: &mut Findings) -> Result<Self, EngineError> {
+        let mut account = Self::default();
         let ledger = &dataset.manifest().ledger;
         if dataset.storage().num_bytes(&ledger.path)?.is_none() {
-            self.problems.push(format!("{} is missing", ledger.path));
-            return Ok(None);
+            findings.problem(format!("{} is missing", ledger.path));
+            return Ok(account);
         }
         if dataset.storage().digest(&ledger.path)? != ledger.digest {
-            self.problems.push(format!("{} is not the file that the manifest names", ledger.path));
+            findings.problem(format!("{} is not the file that the manifest names", ledger.path));
         }
         let rows = match dataset.ledger() {
             Ok(rows) => rows,
             Err(error) => {
-                self.problems.push(format!("{}: {}", ledger.path, with_causes(&error)));
-                return Ok(None);
+                findings.problem(format!("{}: {}", ledger.path, with_causes(&error)));
+                return Ok(account);
             }
         };
-        let mut counted: BTreeMap<String, SourceCounts> = BTreeMap::new();
+        let mut order = RowOrder::default();
         for row in rows {
-            let row = row?;
-            self.num_records += 1;
-            self.count_row(&row, counted.entry(row.source.clone()).or_default());
+            match row {
+                Ok(row) => account.count(&row, &mut order, findings),
+                Err(error) => {
+                    findings.problem(format!("{}: {}", ledger.path, with_causes(&error)));
+                    return Ok(account);
+                }
+            }
         }
-        Ok(Some(counted))
+        order.finish(findings);
+        Ok(account)
     }
 
-    fn count_row(&mut self, row: &LedgerRow, source: &mut SourceCounts) {
-        if row.repetition == 0 {
-            source.num_seen += 1;
-        } else {
-            source.num_repeats += 1;
-        }
+    fn count(&mut self, row: &LedgerRow, order: &mut RowOrder, findings: &mut Findings) {
+        self.num_records += 1;
+        order.check(row, findings);
+        let source = self.sources.entry(row.source.clone()).or_default();
+        source.num_seen += u64::from(row.repetition == 0);
+        source.num_drawn += u64::from(row.repetition == 0 && row.position.is_some());
+        source.num_deliveries += u64::from(row.position.is_some());
         match row.status {
             Status::Delivered => {
-                let (Some((cost, _)), Some(shard)) = (row.measured, row.shard) else {
-                    self.problems.push(format!("ledger: record {} is delivered without a cost or a shard", row.id));
+                let Some((facts, position)) = SharedFacts::of_row(row).zip(row.position) else {
+                    findings.problem(format!("ledger: delivered record {} lacks its cost, shard or position", row.id));
                     return;
                 };
-                source.delivered.count(cost);
-                if self.delivered.insert(row.id, shard).is_some() {
-                    self.problems.push(format!("ledger: record {} is delivered twice", row.id));
+                source.delivered.count(facts.cost);
+                let SharedFacts { cost, layout, .. } = facts;
+                let kept = DeliveredRow { position, facts: facts.digest(), cost, layout, content: None };
+                if self.delivered.insert(row.id, kept).is_some() {
+                    findings.problem(format!("ledger: record {} is delivered twice", row.id));
                 }
             }
             Status::Rejected => match row.reason.as_deref().and_then(RejectCode::from_text) {
                 Some(code) => *source.rejected.entry(code).or_insert(0) += 1,
-                None => self.problems.push(format!("ledger: record {} is rejected for no known reason", row.id)),
+                None => findings.problem(format!("ledger: record {} is rejected for no known reason", row.id)),
             },
             Status::Duplicate => source.num_duplicates += 1,
             Status::NotDrawn => source.num_not_drawn += 1,
         }
     }
 
-    fn compare_sources(&mut self, sources: &[SourceSummary], mut counted: BTreeMap<String, SourceCounts>) {
-        for source in sources {
-            // A source without records has no rows.
-            let counted = counted.remove(&source.budget.name).unwrap_or_default();
-            if counted != SourceCounts::of(source) {
-                self.problems
-                    .push(format!("source {:?}: ledger and manifest have different counts", source.budget.name));
+    /// Compares a sample with its row.
+    pub(super) fn compare(&mut self, id: RecordId, expected: &ExpectedFacts, findings: &mut Findings) {
+        let ExpectedFacts { digest, facts } = expected;
+        match self.delivered.get(&id) {
+            None => findings.problem(format!("ledger: sample {id} is in a shard, and not delivered")),
+            Some(row) if row.facts != *digest && self.different.len() < Findings::MOST_PROBLEMS => {
+                self.different.push((id, facts.clone()));
             }
-            if !source.adds_up() {
-                self.problems
-                    .push(format!("source {:?}: records seen and their outcomes do not add up", source.budget.name));
-            }
-        }
-        for name in counted.keys() {
-            self.problems.push(format!("ledger: source {name:?} is not in the manifest"));
+            Some(_) => {}
         }
     }
 
-    /// Checks that every delivered sample is in one pack, except those that are too long, and that no pack is too long.
-    fn check_packs(&mut self, dataset: &DatasetReader) -> Result<(), EngineError> {
-        let Some(pack) = &dataset.manifest().pack else { return Ok(()) };
-        let storage = dataset.storage();
-        if storage.num_bytes(&pack.path)?.is_none() || storage.digest(&pack.path)? != pack.digest {
-            self.problems.push(format!("{} is not the file that the manifest names", pack.path));
-            return Ok(());
+    /// Says what differs between samples and their rows.
+    pub(super) fn report_differences(&self, dataset: &DatasetReader, findings: &mut Findings) {
+        let expected: FxHashMap<RecordId, &NamedFacts> =
+            self.different.iter().map(|(id, facts)| (*id, facts)).collect();
+        if expected.is_empty() {
+            return;
         }
-        let mut packed = FxHashSet::default();
-        for row in dataset.packs()? {
-            let row = row?;
-            if row.padded_tokens > u64::from(pack.summary.capacity_tokens) {
-                self.problems.push(format!("{}: pack {} has {} tokens", pack.path, row.pack, row.padded_tokens));
-            }
-            if row.samples.len() != row.shards.len() {
-                self.problems.push(format!("{}: pack {} does not name a shard for each sample", pack.path, row.pack));
-            }
-            for (sample, shard) in row.samples.iter().zip(&row.shards) {
-                if self.delivered.get(sample) != Some(shard) || !packed.insert(*sample) {
-                    self.problems
-                        .push(format!("{}: sample {sample} is not in the shard named, or is packed twice", pack.path));
+        let Ok(rows) = dataset.ledger() else { return };
+        for row in rows.map_while(Result::ok) {
+            let Some(expected) = expected.get(&row.id).filter(|_| row.status == Status::Delivered) else { continue };
+            let Some(found) = SharedFacts::of_row(&row) else { continue };
+            for ((name, found), (_, expected)) in found.named().iter().zip(expected.iter()) {
+                if found != expected {
+                    findings
+                        .problem(format!("ledger: record {}: {name} is {found}, its sample has {expected}", row.id));
                 }
             }
         }
-        let num_left = self.delivered.len() as u64 - packed.len() as u64;
-        if num_left != pack.summary.report.num_too_long {
-            self.problems.push(format!("{}: {num_left} delivered samples are in no pack", pack.path));
+    }
+}
+
+impl SharedFacts<'_> {
+    /// The facts and their digest.
+    pub(super) fn expected(&self) -> ExpectedFacts {
+        ExpectedFacts { digest: self.digest(), facts: self.named() }
+    }
+}
+
+/// What rows must have in common with the rows before them.
+#[derive(Default)]
+struct RowOrder {
+    ids: FxHashSet<RecordId>,
+    /// Identity of the record whose repetitions follow, and the next of them.
+    record: Option<(RecordId, u32)>,
+    /// Positions in the order of delivery.
+    positions: Vec<u64>,
+    /// Records that duplicates name as the ones that are kept.
+    kept: FxHashSet<RecordId>,
+}
+
+impl RowOrder {
+    fn check(&mut self, row: &LedgerRow, findings: &mut Findings) {
+        let id = row.id;
+        if !self.ids.insert(id) {
+            findings.problem(format!("ledger: record {id} has two rows"));
         }
-        Ok(())
+        match self.record {
+            Some((record, next)) if row.repetition > 0 && row.repetition == next && sample_id(record, next) == id => {
+                self.record = Some((record, next + 1));
+            }
+            _ if row.repetition > 0 => {
+                findings.problem(format!("ledger: record {id} is no repetition of the one before it"))
+            }
+            _ => self.record = Some((id, 1)),
+        }
+        self.positions.extend(row.position);
+        let is_shared = row.shard.is_some() || row.shard_row.is_some();
+        let is_consistent = match row.status {
+            Status::Delivered => row.reason.is_none() && row.detail.is_none() && row.duplicate_of.is_none(),
+            Status::Rejected => row.detail.is_some() && row.duplicate_of.is_none() && !is_shared,
+            Status::Duplicate => row.reason.is_none() && row.position.is_none() && !is_shared,
+            Status::NotDrawn => {
+                row.reason.is_none()
+                    && row.detail.is_none()
+                    && row.duplicate_of.is_none()
+                    && row.position.is_none()
+                    && !is_shared
+            }
+        };
+        if !is_consistent {
+            findings.problem(format!("ledger: record {id} has columns that do not belong to {}", row.status.as_str()));
+        }
+        match (row.status, row.duplicate_of) {
+            (Status::Duplicate, None) => findings.problem(format!("ledger: duplicate {id} does not name what is kept")),
+            (Status::Duplicate, Some(kept)) if kept == id => {
+                findings.problem(format!("ledger: {id} is a duplicate of itself"));
+            }
+            (_, kept) => self.kept.extend(kept),
+        }
+    }
+
+    fn finish(mut self, findings: &mut Findings) {
+        self.positions.sort_unstable();
+        if let Some((expected, found)) = (0..).zip(&self.positions).find(|(expected, found)| expected != *found) {
+            findings.problem(format!("ledger: position {expected} is that of no row, or of two; the next is {found}"));
+        }
+        if let Some(missing) = self.kept.iter().find(|kept| !self.ids.contains(kept)) {
+            findings.problem(format!("ledger: {missing}, of which another record is a duplicate, has no row"));
+        }
     }
 }

@@ -1,164 +1,334 @@
-//! Reads a dataset back: digests, images, placeholders, token ids and labels, packs, and an account that adds up.
+//! Reads a dataset back, and computes again whatever its files state.
+//!
+//! ```text
+//! samples ─ decode images, format, tokenize ─▶ costs, spans, ids, labels      compared with the samples
+//!    └─ costs, places ─▶ ledger rows, totals of shards                        compared with ledger and manifest
+//! ledger ─ pack ─▶ packs and what they cost                                   compared with pack index and manifest
+//! sources ─ plan, make ─▶ records, decisions, budgets, samples                compared with all of these
+//! ```
+//!
+//! What cannot be compared on this machine is said; it is no problem of the dataset, but neither is the dataset verified.
 
 mod account;
+mod findings;
+mod packs;
 mod sample;
+mod sources;
 pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use manyframe_base::{Executor, Step};
-use manyframe_core::{Cost, RecordId, Sample, Total};
-use manyframe_dataset::{DatasetReader, ShardEntry, ShardName};
+use manyframe_core::{Digest, RecordId, Sample, Total};
+use manyframe_dataset::{DatasetReader, LedgerEntry, Manifest, PackEntry, ShardEntry, SourceSummary};
 use manyframe_format::Dialect;
-use rustc_hash::FxHashMap;
+use manyframe_pipeline::PipelineFile;
+use manyframe_shards::ShardFormat;
 
 use crate::error::{EngineError, with_causes};
-use account::AccountCheck;
-use sample::sample_faults;
+use account::{Account, ExpectedFacts, SharedFacts};
+use findings::Findings;
+use packs::check_packs;
+use sample::{content_digest, sample_faults};
+use sources::Replanned;
 use tokens::TokenCheck;
 
 /// What reading a dataset back showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verification {
-    /// Everything that is wrong; empty if the dataset is intact.
+    /// Everything that is wrong; empty if nothing is.
     pub problems: Vec<String>,
-    /// Shards read.
+    /// What could not be checked, and why, such as a missing tokenizer. The dataset is verified only if this is empty, too.
+    pub unchecked: Vec<String>,
+    /// Files of shards read.
     pub num_shards: u64,
-    /// Samples read, each format counted.
+    /// Samples read; one that several formats hold counts once.
     pub num_samples: u64,
-    /// Images decoded.
+    /// Their images, all of which were decoded.
     pub num_images: u64,
-    /// Samples whose token ids and labels were computed again and compared.
+    /// Samples whose prompts were formatted and tokenized again.
     pub num_tokenized: u64,
-    /// Why token ids and labels could not be compared although there are some, such as a missing tokenizer.
-    pub not_tokenized: Option<String>,
     /// Records in the ledger.
     pub num_records: u64,
 }
 
-/// Problems beyond this many are not listed.
-const MOST_PROBLEMS: usize = 100;
+/// What is compared, and where it is on this machine.
+#[derive(Debug, Clone, Default)]
+pub struct VerifyOptions {
+    /// Replace the variables of the build: on another machine, tokenizer and sources are found through them.
+    pub variables: BTreeMap<String, String>,
+    /// Leaves the sources out, which takes as long as building the dataset: its files are only compared with one another.
+    pub skips_sources: bool,
+}
 
 /// Reads everything in a dataset and collects what is wrong.
-///
-/// `variables` replace those of the build: on another machine, the tokenizer is found through them.
 ///
 /// # Errors
 ///
 /// [`EngineError::Dataset`] if there is no manifest that this version reads, or on a storage error.
-pub fn verify(
-    dataset: &Path,
-    variables: &BTreeMap<String, String>,
-    executor: Executor<'_>,
-) -> Result<Verification, EngineError> {
+pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -> Result<Verification, EngineError> {
     let dataset = DatasetReader::open(dataset)?;
-    let tokens = TokenCheck::open(&dataset, variables);
-    let AccountCheck { delivered, num_records, problems } = AccountCheck::of(&dataset)?;
-    let mut found = Verification { num_records, ..Verification::default() };
-    for problem in problems {
-        found.add(problem);
+    let file = dataset.manifest().pipeline_with(&BTreeMap::new())?.file;
+    let mut findings = Findings::default();
+    let mut found = Verification::default();
+    let account = Account::read(&dataset, &mut findings)?;
+    found.num_records = account.num_records;
+    let tokens = TokenCheck::open(&dataset, &options.variables);
+    if let Some(obstacle) = tokens.obstacle() {
+        found.unchecked.push(format!("texts and tokens of the samples: {obstacle}"));
     }
-    let shards = &dataset.manifest().shards;
-    let verifier = ShardVerifier { dataset: &dataset, delivered, tokens };
-    executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());
-    for shard in shards {
-        verifier.verify(shard, executor, &mut found)?;
-        executor.progress.advance(shard.total.num_samples, shard.num_bytes);
+    let replanned = if options.skips_sources {
+        Err("they were left out".to_owned())
+    } else {
+        Replanned::make(&dataset, &options.variables, executor)
+    };
+    if let Err(obstacle) = &replanned {
+        found.unchecked.push(format!("records, samples and outcomes, by the sources: {obstacle}"));
     }
-    executor.progress.finish(Step::Verify);
-    Ok(found)
+    let replanned = replanned.ok();
+    let mut verifier = Verifier {
+        dataset: &dataset,
+        account,
+        tokens,
+        replanned: replanned.as_ref(),
+        findings,
+        found,
+        shards: Vec::new(),
+    };
+    let checked = verifier.check(&file, executor);
+    let Verifier { findings, found, .. } = verifier;
+    if let Some(replanned) = replanned {
+        replanned.remove(&dataset);
+    }
+    checked?;
+    Ok(Verification { problems: findings.into_problems(), ..found })
 }
 
-impl Verification {
-    fn add(&mut self, problem: String) {
-        if self.problems.len() < MOST_PROBLEMS {
-            self.problems.push(problem);
-        } else if self.problems.len() == MOST_PROBLEMS {
-            self.problems.push("there are more problems; only the first ones are listed".to_owned());
-        }
-    }
-}
-
-/// Compares shards with what the rest of their dataset says about them.
-struct ShardVerifier<'a> {
+/// Compares the files of a dataset with one another.
+struct Verifier<'a> {
     dataset: &'a DatasetReader,
-    /// The shard of each delivered sample, by the ledger.
-    delivered: FxHashMap<RecordId, ShardName>,
+    account: Account,
     tokens: TokenCheck,
+    /// `None` if the sources are not compared.
+    replanned: Option<&'a Replanned>,
+    findings: Findings,
+    found: Verification,
+    /// What the manifest has to say of each shard.
+    shards: Vec<ShardEntry>,
 }
 
 /// A sample that was checked.
 struct CheckedSample {
     id: RecordId,
-    cost: Cost,
-    num_images: usize,
-    has_tokens: bool,
+    total: Total,
+    content: u64,
+    facts: ExpectedFacts,
+    is_tokenized: bool,
     faults: Vec<String>,
 }
 
-impl ShardVerifier<'_> {
-    fn verify(&self, shard: &ShardEntry, executor: Executor<'_>, found: &mut Verification) -> Result<(), EngineError> {
-        let (storage, path) = (self.dataset.storage(), shard.path.to_string());
-        let Some(num_bytes) = storage.num_bytes(&path)? else {
-            found.add(format!("{path} is missing"));
-            return Ok(());
-        };
-        found.num_shards += 1;
-        if num_bytes != shard.num_bytes || storage.digest(&path)? != shard.digest {
-            found.add(format!("{path} is not the file that the manifest names"));
+impl Verifier<'_> {
+    fn check(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
+        self.check_shards(file, executor)?;
+        self.account.report_differences(self.dataset, &mut self.findings);
+        let pack = check_packs(self.dataset, file, self.tokens.overhead(), &mut self.findings)?;
+        let sources = self.sources()?;
+        self.check_manifest(file, sources, pack);
+        Ok(())
+    }
+
+    fn check_shards(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
+        let shards = &self.dataset.manifest().shards;
+        executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());
+        let mut num_found: BTreeMap<ShardFormat, u64> = file.output.formats.iter().map(|format| (*format, 0)).collect();
+        let tasks = self.replanned.map(|replanned| replanned.tasks_by_shard(&self.account)).transpose()?;
+        for shard in shards {
+            let task = tasks.as_ref().and_then(|tasks| tasks.get(&shard.path.name).copied());
+            let num_samples = self.check_shard(shard, task, executor)?;
+            *num_found.entry(shard.path.format).or_default() += num_samples;
+            executor.progress.advance(shard.total.num_samples, shard.num_bytes);
         }
-        let samples = match self.dataset.samples(shard) {
-            Ok(samples) => samples,
-            Err(error) => {
-                found.add(format!("{path}: {}", with_causes(&error)));
-                return Ok(());
+        executor.progress.finish(Step::Verify);
+        let num_delivered = self.account.delivered.len() as u64;
+        for (format, num_samples) in num_found {
+            if num_samples != num_delivered {
+                let format = format.as_str();
+                self.findings
+                    .problem(format!("{format}: {num_samples} samples in its shards, {num_delivered} delivered"));
             }
-        };
-        let mut total = Total::default();
-        let read = executor.ordered_map(4).run(
-            samples,
-            |sample| self.check(&sample, shard),
-            |checked| {
-                total.count(checked.cost);
-                self.record(&checked, shard, found);
-                Ok(())
-            },
-        );
-        if let Err(error) = read {
-            found.add(format!("{path}: {}", with_causes(&error)));
-        }
-        if total != shard.total {
-            found.add(format!("{path}: holds {total:?}, the manifest says {:?}", shard.total));
         }
         Ok(())
     }
 
-    fn check(&self, sample: &Sample, shard: &ShardEntry) -> CheckedSample {
-        let mut faults = sample_faults(sample, Dialect::default().placeholder());
-        faults.extend(self.tokens.faults(sample, shard.format));
-        CheckedSample {
-            id: sample.id,
-            cost: sample.cost,
-            num_images: sample.images.len(),
-            has_tokens: sample.tokens.is_some(),
-            faults,
+    /// Checks a shard, which a task wrote; returns how many samples it holds.
+    fn check_shard(
+        &mut self,
+        shard: &ShardEntry,
+        task: Option<u32>,
+        executor: Executor<'_>,
+    ) -> Result<u64, EngineError> {
+        let path = shard.path.to_string();
+        self.shards.push(shard.clone());
+        if !self.check_file(shard, &path)? {
+            return Ok(0);
         }
+        let samples = match self.dataset.samples(shard) {
+            Ok(samples) => samples,
+            Err(error) => {
+                self.findings.problem(format!("{path}: {}", with_causes(&error)));
+                return Ok(0);
+            }
+        };
+        // Formats are compared with one another, so the samples of one of them are made again.
+        let replanned =
+            self.replanned.filter(|_| self.dataset.shard(shard.path.name).is_ok_and(|first| first == shard));
+        let planned =
+            replanned.zip(task).map(|(replanned, task)| replanned.samples(task)).transpose()?.unwrap_or_default();
+        let numbered = (0..).zip(samples).map(|(row, sample)| sample.map(|sample| (row, sample)));
+        let mut total = Total::default();
+        let Self { tokens, account, findings, found, .. } = self;
+        let mut last_position = None;
+        let read = executor.ordered_map(4).run(
+            numbered,
+            |(row, sample)| {
+                let mut checked = CheckedSample::of(&sample, tokens, (shard, row));
+                let of_source = |replanned: &Replanned| replanned.faults(&sample, planned.get(&sample.id));
+                checked.faults.extend(replanned.map(of_source).unwrap_or_default());
+                checked
+            },
+            |checked| {
+                total += checked.total;
+                let position = checked.record(shard, account, findings, found);
+                if position.is_some() && position <= last_position {
+                    findings.problem(format!("{path}: sample {} is not in the order of delivery", checked.id));
+                }
+                last_position = position.or(last_position);
+                Ok(())
+            },
+        );
+        if let Err(error) = read {
+            self.findings.problem(format!("{path}: {}", with_causes(&error)));
+        }
+        found_totals(&mut self.shards, shard, total);
+        Ok(total.num_samples)
     }
 
-    fn record(&self, checked: &CheckedSample, shard: &ShardEntry, found: &mut Verification) {
-        found.num_samples += 1;
-        found.num_images += checked.num_images as u64;
-        match self.tokens.obstacle() {
-            Some(obstacle) if checked.has_tokens => found.not_tokenized = Some(obstacle.to_owned()),
-            _ => found.num_tokenized += u64::from(checked.has_tokens),
+    /// Compares size and digest of a shard; returns whether it is there.
+    fn check_file(&mut self, shard: &ShardEntry, path: &str) -> Result<bool, EngineError> {
+        let storage = self.dataset.storage();
+        let Some(num_bytes) = storage.num_bytes(path)? else {
+            self.findings.problem(format!("{path} is missing"));
+            return Ok(false);
+        };
+        self.found.num_shards += 1;
+        if num_bytes != shard.num_bytes || storage.digest(path)? != shard.digest {
+            self.findings.problem(format!("{path} is not the file that the manifest names"));
         }
-        let (path, id) = (shard.path, checked.id);
-        for fault in &checked.faults {
-            found.add(format!("{path}: sample {id}: {fault}"));
+        Ok(true)
+    }
+
+    /// What the manifest has to say of each source. Compares the ledger with that of a new plan.
+    fn sources(&mut self) -> Result<Vec<SourceSummary>, EngineError> {
+        let compare = |replanned: &Replanned| replanned.compare(self.dataset, &self.account, &mut self.findings);
+        let of_plan = self.replanned.map(compare).transpose()?.flatten();
+        let counted = |source: &SourceSummary| match self.account.sources.get(&source.budget.name) {
+            Some(counts) => counts.corrected(source),
+            // A source without records has no rows.
+            None => account::SourceCounts::default().corrected(source),
+        };
+        Ok(of_plan.unwrap_or_else(|| self.dataset.manifest().sources.iter().map(counted).collect()))
+    }
+
+    /// Compares the manifest with the one that these files should have.
+    fn check_manifest(&mut self, file: &PipelineFile, sources: Vec<SourceSummary>, pack: Option<PackEntry>) {
+        let stated = self.dataset.manifest();
+        let known: Vec<&str> = stated.sources.iter().map(|source| source.budget.name.as_str()).collect();
+        for name in self.account.sources.keys().filter(|name| !known.contains(&name.as_str())) {
+            self.findings.problem(format!("ledger: source {name:?} is not in the manifest"));
         }
-        if self.delivered.get(&id) != Some(&shard.path.name) {
-            found.add(format!("{path}: sample {id} is not in this shard according to the ledger"));
+        let mut total = Total::default();
+        let first_format = self.shards.iter().map(|shard| shard.path.format).min();
+        self.shards
+            .iter()
+            .filter(|shard| Some(shard.path.format) == first_format)
+            .for_each(|shard| total += shard.total);
+        let facts = self.dataset.build_facts().ok().flatten();
+        match facts.as_ref().and_then(|facts| facts.settings_digest) {
+            Some(digest) if digest != stated.settings_digest() => {
+                self.findings.problem("manifest.pipeline has other settings than the build, by build.json".to_owned());
+            }
+            Some(_) => {}
+            None => self
+                .found
+                .unchecked
+                .push("settings of the manifest: no build.json says with which it was built".to_owned()),
         }
+        let expected = Manifest {
+            manifest_version: stated.manifest_version,
+            manyframe_version: facts.map_or_else(|| stated.manyframe_version.clone(), |facts| facts.manyframe_version),
+            name: file.name.clone(),
+            description: file.description.clone(),
+            pipeline_digest: Digest::of(stated.pipeline.to_string().as_bytes()),
+            pipeline: stated.pipeline.clone(),
+            tokenizer_digest: stated.tokenizer_digest,
+            total,
+            sources,
+            shards: std::mem::take(&mut self.shards),
+            ledger: LedgerEntry { num_records: self.account.num_records, ..stated.ledger.clone() },
+            pack,
+        };
+        self.findings.compare("manifest", &serde_json::json!(stated), &serde_json::json!(expected));
+    }
+}
+
+/// Sets what was counted of the shard that was read last.
+fn found_totals(shards: &mut [ShardEntry], shard: &ShardEntry, total: Total) {
+    if let Some(last) = shards.last_mut() {
+        *last = ShardEntry { format: shard.path.format, layout: shard.path.name.layout, total, ..shard.clone() };
+    }
+}
+
+impl CheckedSample {
+    fn of(sample: &Sample, tokens: &TokenCheck, (shard, row): (&ShardEntry, u64)) -> Self {
+        let mut faults = sample_faults(sample, Dialect::default().placeholder());
+        faults.extend(tokens.faults(sample, shard.path.format));
+        if shard.path.name.layout.is_some_and(|layout| layout != sample.layout) {
+            faults.push(format!("its layout is {}, not that of its shard", sample.layout.as_str()));
+        }
+        let mut total = Total::default();
+        total.count(sample.cost);
+        let facts = SharedFacts::of_sample(sample, shard.path.name, row).expected();
+        let is_tokenized = tokens.obstacle().is_none();
+        Self { id: sample.id, total, content: content_digest(sample), facts, is_tokenized, faults }
+    }
+
+    /// Adds what was found to everything else; returns the position of the sample in the order of delivery.
+    fn record(
+        &self,
+        shard: &ShardEntry,
+        account: &mut Account,
+        findings: &mut Findings,
+        found: &mut Verification,
+    ) -> Option<u64> {
+        let (path, id) = (shard.path, self.id);
+        for fault in &self.faults {
+            findings.problem(format!("{path}: sample {id}: {fault}"));
+        }
+        account.compare(id, &self.facts, findings);
+        let row = account.delivered.get_mut(&id)?;
+        match row.content {
+            None => {
+                row.content = Some(self.content);
+                found.num_samples += 1;
+                found.num_images += self.total.cost.num_images;
+                found.num_tokenized += u64::from(self.is_tokenized);
+            }
+            Some(content) if content != self.content => {
+                findings.problem(format!("{path}: sample {id} is another one than in the other format"));
+            }
+            Some(_) => {}
+        }
+        Some(row.position)
     }
 }

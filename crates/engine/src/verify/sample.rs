@@ -1,9 +1,11 @@
-//! Checks one sample: its placeholders, visuals, label spans and images.
+//! Checks one sample by itself: its placeholders, visuals, label spans and images.
 
-use manyframe_core::Sample;
+use manyframe_core::{Digest, Layout, Sample, SampleVisual, VisualKind};
+use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaLimits, check_delivered};
+use manyframe_shards::SampleJson;
 
-/// What is wrong with a sample, apart from its token ids and labels.
+/// What is wrong with a sample, apart from what its turns, formatted again, show.
 pub(super) fn sample_faults(sample: &Sample, placeholder: &str) -> Vec<String> {
     let mut faults = Vec::new();
     let count = |text: &str| text.matches(placeholder).count();
@@ -12,16 +14,61 @@ pub(super) fn sample_faults(sample: &Sample, placeholder: &str) -> Vec<String> {
     if in_messages != num_images || in_prompt != num_images {
         faults.push(format!("{in_messages} placeholders, {in_prompt} in the prompt, for {num_images} images"));
     }
-    let covered: usize = sample.visuals.iter().map(|visual| visual.num_images).sum();
+    let covered = sample.visuals.iter().fold(0_usize, |sum, visual| sum.saturating_add(visual.num_images));
     if covered != num_images {
         faults.push(format!("its visuals cover {covered} of {num_images} images"));
     }
-    let num_chars = sample.prompt.chars().count();
-    if sample.label_spans.is_empty() || sample.label_spans.iter().any(|&(start, end)| start >= end || end > num_chars) {
-        faults.push(format!("label spans {:?} do not fit a prompt of {num_chars} characters", sample.label_spans));
+    let layout = Layout::of(sample.visuals.iter().map(|visual| resolved(visual).kind()));
+    if layout != sample.layout {
+        faults.push(format!("its layout is {}, expected {}", sample.layout.as_str(), layout.as_str()));
     }
+    faults.extend(sample.visuals.iter().enumerate().filter_map(|(index, visual)| visual_fault(index, visual)));
+    faults.extend(label_fault(sample));
     faults.extend(image_faults(sample));
     faults
+}
+
+/// A visual as the formatter takes it.
+pub(super) fn resolved(visual: &SampleVisual) -> ResolvedVisual {
+    match (visual.kind, visual.grid) {
+        (VisualKind::Video, _) => {
+            ResolvedVisual::Video { num_frames: u32::try_from(visual.num_images).unwrap_or(u32::MAX) }
+        }
+        (_, Some(grid)) => ResolvedVisual::Tiled { grid },
+        (_, None) => ResolvedVisual::Image,
+    }
+}
+
+/// A number for everything that every format stores of a sample: all but its token ids and labels.
+pub(super) fn content_digest(sample: &Sample) -> u64 {
+    let json = serde_json::json!(SampleJson::from_sample(sample)).to_string();
+    let images = sample.images.iter().map(|image| image.bytes.as_slice());
+    Digest::of_fields([json.as_bytes()].into_iter().chain(images)).first_bits()
+}
+
+fn visual_fault(index: usize, visual: &SampleVisual) -> Option<String> {
+    let times = &visual.times_s;
+    let num_times = if visual.kind == VisualKind::Video { visual.num_images } else { 0 };
+    if !times.is_empty() && times.len() != num_times {
+        return Some(format!("visual {index} has {} times, expected {num_times}", times.len()));
+    }
+    let is_in_order = times.array_windows().all(|[earlier, later]| earlier <= later);
+    if !is_in_order || times.iter().any(|time| !time.is_finite() || *time < 0.0) {
+        return Some(format!("the times of visual {index} are not in order"));
+    }
+    None
+}
+
+fn label_fault(sample: &Sample) -> Option<String> {
+    let num_chars = sample.prompt.chars().count();
+    let mut last_end = 0;
+    for &(start, end) in &sample.label_spans {
+        if start < last_end || start >= end || end > num_chars {
+            return Some(format!("label span {start}–{end} does not fit a prompt of {num_chars} characters"));
+        }
+        last_end = end;
+    }
+    sample.label_spans.is_empty().then(|| "it has no label spans".to_owned())
 }
 
 fn image_faults(sample: &Sample) -> Vec<String> {
@@ -46,7 +93,7 @@ fn image_faults(sample: &Sample) -> Vec<String> {
 
 #[cfg(test)]
 pub(super) mod tests {
-    use manyframe_core::{Cost, Digest, ImageFormat, Layout, Origin, Position, RecordId, SampleImage};
+    use manyframe_core::{Cost, ImageFormat, Origin, Position, RecordId, SampleImage};
 
     use super::*;
 
@@ -76,9 +123,9 @@ pub(super) mod tests {
 
     #[test]
     fn label_spans_must_lie_in_the_prompt() {
-        for label_spans in [vec![], vec![(4, 4)], vec![(0, 3), (4, 8)]] {
+        for label_spans in [vec![], vec![(4, 4)], vec![(0, 3), (4, 8)], vec![(0, 3), (2, 5)]] {
             let faults = sample_faults(&Sample { label_spans, ..text_sample() }, "<image>");
-            assert!(matches!(faults.as_slice(), [fault] if fault.starts_with("label spans")), "{faults:?}");
+            assert!(matches!(faults.as_slice(), [fault] if fault.contains("label span")), "{faults:?}");
         }
     }
 

@@ -1,4 +1,4 @@
-//! Checks the token ids and labels of samples: that they fit the sample, and that its prompt tokenizes to them.
+//! Makes the texts, costs, token ids and labels of samples again, from their messages, and compares them.
 //!
 //! Reads the dataset's tokenizer, and no shard.
 
@@ -6,12 +6,16 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{Sample, SampleTokens};
+use manyframe_core::{Cost, Sample, SampleTokens, SampleVisual};
 use manyframe_dataset::DatasetReader;
-use manyframe_format::{Formatter, Tokenizer};
+use manyframe_format::{
+    Formatted, Formatter, PromptOverhead, ResolvedVisual, Tokenizer, VisualSpan, turns_from_messages,
+};
 use manyframe_shards::ShardFormat;
 
-/// Tokenizes every sample again, which costs little compared with decoding its images.
+use crate::verify::sample::resolved;
+
+/// Formats and tokenizes every sample again, which costs little compared with decoding its images.
 pub(super) struct TokenCheck {
     formatter: Result<Formatter, String>,
     /// Whether the manifest says that Parquet shards hold token ids and labels.
@@ -25,18 +29,32 @@ impl TokenCheck {
         Self { formatter: open_formatter(dataset, variables), is_promised }
     }
 
-    /// Why samples cannot be tokenized again; `None` if they can.
+    /// Why samples cannot be formatted and tokenized again; `None` if they can.
     pub(super) fn obstacle(&self) -> Option<&str> {
         self.formatter.as_ref().err().map(String::as_str)
     }
 
-    /// What is wrong with a sample's token ids and labels.
+    /// What prompts have besides the texts of their turns; `None` without the tokenizer.
+    pub(super) fn overhead(&self) -> Option<PromptOverhead> {
+        self.formatter.as_ref().ok().and_then(|formatter| PromptOverhead::of(formatter).ok())
+    }
+
+    /// What is wrong with a sample's texts, costs, token ids and labels.
     pub(super) fn faults(&self, sample: &Sample, format: ShardFormat) -> Vec<String> {
-        let Some(tokens) = &sample.tokens else {
-            let is_missing = self.is_promised && format.stores_tokens();
-            return if is_missing { vec!["it has no ids and labels".to_owned()] } else { Vec::new() };
+        let mut faults = match &self.formatter {
+            Ok(formatter) => text_faults(formatter, sample),
+            Err(_obstacle) => Vec::new(),
         };
-        let mut faults = shape_faults(tokens, sample);
+        let Some(tokens) = &sample.tokens else {
+            if self.is_promised && format.stores_tokens() {
+                faults.push("it has no ids and labels".to_owned());
+            }
+            return faults;
+        };
+        if !self.is_promised {
+            faults.push("it has ids and labels, which its pipeline file does not ask for".to_owned());
+        }
+        faults.extend(shape_faults(tokens, sample));
         if let Ok(formatter) = &self.formatter {
             match formatter.encode(&sample.prompt, &sample.label_spans) {
                 Ok(expected) if expected == *tokens => {}
@@ -60,6 +78,55 @@ pub(crate) fn open_formatter(
         return Err(format!("{} is not the tokenizer that the manifest names", path.display()));
     }
     Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(|error| error.to_string())
+}
+
+/// Where a sample differs from its turns, formatted again.
+fn text_faults(formatter: &Formatter, sample: &Sample) -> Vec<String> {
+    let visuals: Vec<ResolvedVisual> = sample.visuals.iter().map(resolved).collect();
+    let turns = turns_from_messages(&sample.messages, &sample.visuals).map_err(|error| error.to_string());
+    let formatted = turns.and_then(|turns| formatter.format(&turns, &visuals).map_err(|error| error.to_string()));
+    let Formatted { messages, prompt, label_spans, visual_spans, cost } = match formatted {
+        Ok(formatted) => formatted,
+        Err(error) => return vec![format!("it cannot be formatted again: {error}")],
+    };
+    let mut faults = Vec::new();
+    if messages != sample.messages {
+        faults.push("its messages are not written as its dialect writes them".to_owned());
+    }
+    if prompt != sample.prompt {
+        let shared = prompt.chars().zip(sample.prompt.chars()).take_while(|(left, right)| left == right).count();
+        faults.push(format!("its prompt is not that of its messages from character {shared} on"));
+    }
+    if label_spans != sample.label_spans {
+        let shared = label_spans.iter().zip(&sample.label_spans).take_while(|(left, right)| left == right).count();
+        faults.push(format!("its label spans are not those of its messages from the one at {shared} on"));
+    }
+    let is_elsewhere = |(span, visual): (&VisualSpan, &SampleVisual)| {
+        (span.message, span.start, span.end, span.first_image, span.num_images)
+            != (visual.message, visual.start, visual.end, visual.first_image, visual.num_images)
+    };
+    if let Some(index) = visual_spans.iter().zip(&sample.visuals).position(is_elsewhere) {
+        faults.push(format!("visual {index} is not where it says, or has another number of images"));
+    }
+    faults.extend(cost_faults(&sample.cost, &cost));
+    faults
+}
+
+fn cost_faults(stated: &Cost, expected: &Cost) -> impl Iterator<Item = String> {
+    let named = |cost: &Cost| {
+        let Cost { text_tokens, delimiter_tokens, visual_tokens, num_images, num_frames } = *cost;
+        [
+            ("text tokens", text_tokens),
+            ("delimiter tokens", delimiter_tokens),
+            ("visual tokens", visual_tokens),
+            ("images", num_images),
+            ("frames", num_frames),
+        ]
+    };
+    let pairs = named(stated).into_iter().zip(named(expected));
+    pairs
+        .filter(|((_, stated), (_, expected))| stated != expected)
+        .map(|((name, stated), (_, expected))| format!("it has {expected} {name}, {stated} stated"))
 }
 
 fn shape_faults(tokens: &SampleTokens, sample: &Sample) -> Vec<String> {
@@ -97,7 +164,7 @@ fn difference(stored: &SampleTokens, expected: &SampleTokens) -> String {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::Cost;
+    use manyframe_core::{Part, Role, Turn};
     use manyframe_format::FormatSpec;
 
     use super::*;
@@ -132,12 +199,12 @@ mod tests {
         let formatter = Formatter::new(&FormatSpec::default(), tokenizer).unwrap();
         let (prompt, label_spans) = ("red cat<|endoftext|>".to_owned(), vec![(4, 20)]);
         let tokens = formatter.encode(&prompt, &label_spans).unwrap();
-        let check = TokenCheck { formatter: Ok(formatter), is_promised: true };
         let cost = Cost { text_tokens: tokens.input_ids.len() as u64, ..Cost::default() };
-        let faults = |tokens| {
-            let sample =
-                Sample { prompt: prompt.clone(), label_spans: label_spans.clone(), cost, ..sample(Some(tokens)) };
-            check.faults(&sample, ShardFormat::Parquet)
+        let faults = |tokens: SampleTokens| {
+            let sample = Sample { cost, ..sample(Some(tokens.clone())) };
+            let faults = shape_faults(&tokens, &sample).into_iter();
+            let expected = formatter.encode(&prompt, &label_spans).unwrap();
+            faults.chain((tokens != expected).then(|| difference(&tokens, &expected))).collect::<Vec<_>>()
         };
         assert_eq!(faults(tokens.clone()), Vec::<String>::new());
         let mut wrong = tokens.clone();
@@ -157,5 +224,25 @@ mod tests {
         assert_eq!(check(true, ShardFormat::Parquet), 1);
         assert_eq!(check(true, ShardFormat::Webdataset), 0);
         assert_eq!(check(false, ShardFormat::Parquet), 0);
+    }
+
+    #[test]
+    fn every_number_that_follows_from_the_messages_is_made_again() {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
+        let formatter = Formatter::new(&FormatSpec::default(), Arc::new(Tokenizer::open(&path).unwrap())).unwrap();
+        let turn = |role, text: &str| Turn { role, parts: vec![Part::Text(text.into())] };
+        let turns = [turn(Role::User, "What?"), turn(Role::Assistant, "A red cat.")];
+        let Formatted { messages, prompt, label_spans, cost, .. } = formatter.format(&turns, &[]).unwrap();
+        let whole = Sample { messages, prompt, label_spans, cost, ..text_sample() };
+        assert_eq!(text_faults(&formatter, &whole), Vec::<String>::new());
+        let text_tokens = cost.text_tokens + 1;
+        let wrong = Sample { cost: Cost { text_tokens, delimiter_tokens: 2, ..cost }, ..whole.clone() };
+        let expected = [
+            format!("it has {} text tokens, {text_tokens} stated", cost.text_tokens),
+            "it has 0 delimiter tokens, 2 stated".to_owned(),
+        ];
+        assert_eq!(text_faults(&formatter, &wrong), expected);
+        let wrong = Sample { label_spans: vec![(0, 3)], prompt: whole.prompt.to_uppercase(), ..whole };
+        assert_eq!(text_faults(&formatter, &wrong).len(), 2);
     }
 }

@@ -12,6 +12,7 @@ use tokenizers::{
 
 use super::added::{self, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
+use super::growth::check_growth;
 use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
@@ -54,6 +55,10 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     {
         return Err(file.unsupported("drops merges at random".to_owned()));
     }
+    let step = |step: Result<Value, serde_json::Error>| step.map_err(|source| file.unreadable(source));
+    let normaliser = step(serde_json::to_value(tokenizer.get_normalizer()))?;
+    let pre_tokenizer = step(serde_json::to_value(tokenizer.get_pre_tokenizer()))?;
+    check_growth(&normaliser, &pre_tokenizer).map_err(|property| file.unsupported(property))?;
     tokenizer.with_truncation(None).map_err(|source| file.unreadable(source))?;
     tokenizer.with_padding(None);
     // It would add unwanted special tokens, and remove white space from the spans of tokens.

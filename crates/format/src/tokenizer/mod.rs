@@ -10,6 +10,7 @@
 mod added;
 mod cuts;
 mod extents;
+mod growth;
 mod json;
 mod model;
 mod sentencepiece;
@@ -47,7 +48,8 @@ impl Tokenizer {
     ///
     /// # Errors
     /// If the file cannot be read or parsed, or if it has a property with which counts would not be exact: a SentencePiece
-    /// model that normalises its text, a tokenizer with dropout, an id of 2³¹ or more, which trainers cannot represent.
+    /// model that normalises its text, a tokenizer with dropout, one that can make texts much longer, pieces that are too long
+    /// to be read in reasonable time, an id of 2³¹ or more, which trainers cannot represent.
     ///
     /// ```
     /// use manyframe_format::Tokenizer;

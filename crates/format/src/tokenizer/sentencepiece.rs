@@ -11,6 +11,7 @@
 
 use std::path::Path;
 
+use aho_corasick::AhoCorasick;
 use kitoken::convert::convert_sentencepiece;
 use kitoken::{Definition, Fallback, Kitoken, Normalization, Processing, SpecialTokenKind};
 use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
@@ -36,6 +37,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     let unsupported = |property: String| file.unsupported(property);
     let proto = SentencePieceModel::from_slice(bytes).map_err(|source| file.unreadable(source))?;
     check_settings(&proto).map_err(unsupported)?;
+    check_lengths(&proto).map_err(unsupported)?;
     check_scores(&proto).map_err(unsupported)?;
     let unknown_id = unknown_piece(&proto).map_err(unsupported)?;
     let mut definition = convert_sentencepiece(bytes).map_err(|source| file.unreadable(source))?;
@@ -125,6 +127,25 @@ fn check_settings(proto: &SentencePieceModel) -> Result<(), String> {
     Ok(())
 }
 
+/// Bytes of the longest piece that is read. Those of models in use have up to 100.
+const MAX_PIECE_BYTES: usize = 512;
+/// Sum over all pieces of the square of their bytes, to which the time to read them is proportional. 256,000 pieces of
+/// 60 bytes are within it.
+const MAX_PIECE_WORK: u64 = 1 << 30;
+
+/// Fails if pieces are so long that reading the model would take minutes.
+fn check_lengths(proto: &SentencePieceModel) -> Result<(), String> {
+    let longest = pieces(proto).map(|(_, text, _)| text.len()).max().unwrap_or(0);
+    if longest > MAX_PIECE_BYTES {
+        return Err(format!("has a piece of {longest} bytes, more than {MAX_PIECE_BYTES}"));
+    }
+    let work: u64 = pieces(proto).map(|(_, text, _)| (text.len() as u64).pow(2)).sum();
+    if work > MAX_PIECE_WORK {
+        return Err("has too many long pieces".to_owned());
+    }
+    Ok(())
+}
+
 /// Fails if two pieces have the same score: of two such merges, sentencepiece makes the left one first, kitoken the one
 /// with the smaller id.
 ///
@@ -154,9 +175,10 @@ fn unknown_piece(proto: &SentencePieceModel) -> Result<u32, String> {
 /// Fails if there is a piece to which no merges lead: kitoken takes a word with its spelling for that piece,
 /// sentencepiece does not. Vocabularies that were trained have no such piece.
 fn check_pieces(proto: &SentencePieceModel, model: &SentencePiece) -> Result<(), String> {
-    let defined: Vec<&str> =
-        pieces(proto).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text).collect();
-    for (id, text) in merged_pieces(proto).filter(|(_, text)| !defined.iter().any(|defined| text.contains(defined))) {
+    let defined = pieces(proto).filter(|(.., kind)| *kind == Type::UserDefined).map(|(_, text, _)| text);
+    let defined =
+        AhoCorasick::new(defined).map_err(|error| format!("has user-defined pieces that cannot be found: {error}"))?;
+    for (id, text) in merged_pieces(proto).filter(|(_, text)| !defined.is_match(*text)) {
         // With a character that is in no piece, the word itself is no piece.
         let word = [text, "\0"].concat();
         let ids = model.encode_as_is(&word).map_err(|cause| format!("cannot encode {text:?}: {cause}"))?;

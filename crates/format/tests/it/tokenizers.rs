@@ -77,6 +77,51 @@ fn a_file_that_is_not_a_tokenizer_is_an_error() {
 }
 
 #[test]
+fn a_tokenizer_that_multiplies_its_texts_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    let doubling = |letter: &str| serde_json::json!({ "type": "Replace", "pattern": { "String": letter }, "content": letter.repeat(2) });
+    for letter in ["a", "\0", "\u{E000}"] {
+        let mut json: serde_json::Value = serde_json::from_slice(&fs::read(golden("bytes.json")).unwrap()).unwrap();
+        json["normalizer"] = serde_json::json!({ "type": "Sequence", "normalizers": vec![doubling(letter); 60] });
+        serde_json::to_writer(fs::File::create(&path).unwrap(), &json).unwrap();
+        let error = Tokenizer::open(&path).unwrap_err().to_string();
+        assert!(error.contains("can make a text more than 16 times as long"), "{error}");
+    }
+}
+
+#[test]
+fn a_model_with_very_long_pieces_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    // The length of a message of a protocol buffer, seven bits a byte.
+    let length = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number >= 0x80 {
+            bytes.push(number as u8 | 0x80);
+            number >>= 7;
+        }
+        bytes.push(number as u8);
+        bytes
+    };
+    let with_pieces = |num_bytes: usize, num_pieces: u32| {
+        let mut model = fs::read(golden("jamba.model")).unwrap();
+        for number in 0..num_pieces {
+            let text = format!("{}{number:06}", "ab".repeat((num_bytes - 6) / 2));
+            let score = (-1000.0 - number as f32).to_le_bytes();
+            let piece = [&[0x0A][..], &length(text.len()), text.as_bytes(), &[0x15], &score].concat();
+            model = [&model, &[0x0A][..], &length(piece.len()), &piece].concat();
+        }
+        std::io::copy(&mut &*model, &mut fs::File::create(&path).unwrap()).unwrap();
+        Tokenizer::open(&path).unwrap_err().to_string()
+    };
+    let error = with_pieces(2_000_000, 2);
+    assert!(error.contains("has a piece of 2000000 bytes, more than 512"), "{error}");
+    let error = with_pieces(512, 5000);
+    assert!(error.contains("has too many long pieces"), "{error}");
+}
+
+#[test]
 fn a_damaged_model_never_panics() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer");

@@ -9,7 +9,7 @@ use manyframe_samplers::{PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// How samples are packed into training sequences. The packs are an index over samples, `pack.parquet`:
+/// How samples are packed into training sequences. The packs are an index over samples, `pack-DIGEST.parquet`:
 /// changing these settings rewrites only the index.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]

@@ -18,7 +18,9 @@ mod table;
 pub use choose::{SampleCandidate, SampleChoice, choose};
 pub use forecast::{Footprint, MemoryForecast, forecast};
 pub use policy::{Finding, Limit, LimitedMeasure, Policy, Verdict};
-pub use report::{GroupMeasures, ModelFacts, PositionMeasures, Report, ReportContext, RunUsage, StageUsage};
+pub use report::{
+    GroupMeasures, ModelFacts, PositionMeasures, Report, ReportContext, RunUsage, StageUsage, TableEntry,
+};
 pub use run::{Controls, Meter, RunOptions, SampleSource, ValidationRun};
 pub use sample::{ControlLosses, LossSum, POSITION_BOUNDS, SampleMeasure};
 pub use table::{table_schema, write_table};

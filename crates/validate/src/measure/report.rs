@@ -11,7 +11,7 @@ use super::policy::{Finding, LimitedMeasure, Policy, Verdict};
 use super::sample::{LossSum, POSITION_BOUNDS, SampleMeasure};
 
 /// Raised whenever a reader of an older version would misread a report.
-const REPORT_VERSION: u32 = 1;
+const REPORT_VERSION: u32 = 2;
 /// Maximum number of samples that are listed by id.
 const MAX_LISTED: usize = 20;
 
@@ -20,6 +20,9 @@ const MAX_LISTED: usize = 20;
 pub struct Report {
     /// Version of this format.
     pub report_version: u32,
+    /// The file with a row for each sample; absent if none was written.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableEntry>,
     /// The worst verdict of all findings.
     pub verdict: Verdict,
     /// Each measure that has limits, compared with them.
@@ -56,6 +59,15 @@ pub struct Report {
     pub forecasts: Vec<MemoryForecast>,
     /// Time and memory of this run on this machine.
     pub stages: RunUsage,
+}
+
+/// The file with a row for each sample that was run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TableEntry {
+    /// Path below the dataset's directory.
+    pub path: String,
+    /// BLAKE3 digest of the file.
+    pub digest: Digest,
 }
 
 /// The model that was run.
@@ -185,6 +197,7 @@ impl Report {
         };
         let mut report = Self {
             report_version: REPORT_VERSION,
+            table: None,
             verdict: Verdict::Pass,
             findings: Vec::new(),
             policy,

@@ -1,4 +1,4 @@
-//! `validation.parquet`: one row per chosen sample.
+//! `validation-DIGEST.parquet`: one row per chosen sample.
 
 use std::fs::File;
 use std::io::BufWriter;
@@ -26,14 +26,14 @@ pub fn write_table(path: &Path, measures: &[SampleMeasure]) -> Result<(), Valida
     writer.finish().map_err(table).map(|_file| ())
 }
 
-/// The JSON Schema of a row of `validation.parquet`.
+/// The JSON Schema of a row of `validation-DIGEST.parquet`.
 pub fn table_schema() -> serde_json::Value {
-    let description = "A row of validation.parquet: a sample that was chosen to be run through a model.";
+    let description = "A row of validation-DIGEST.parquet: a sample that was chosen to be run through a model.";
     schema_of_row("ValidationRow", description, &columns_of::<MeasureTable>())
 }
 
 table! {
-    /// The columns of `validation.parquet`, which nothing here reads.
+    /// The columns of `validation-DIGEST.parquet`, which nothing here reads.
     struct MeasureTable<'r>(measure: &'r SampleMeasure) -> () {
         /// id of the record, the sample's key in shards
         id: String = &measure.id.to_string(),

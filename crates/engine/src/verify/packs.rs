@@ -1,0 +1,100 @@
+//! Packs the samples of the ledger again, and compares the packs and what the manifest says of them.
+
+use manyframe_dataset::{DatasetError, DatasetReader, PackEntry, PackRow};
+use manyframe_format::PromptOverhead;
+use manyframe_pipeline::PipelineFile;
+
+use crate::error::{EngineError, with_causes};
+use crate::packs::PackedDataset;
+use crate::verify::findings::{Findings, differences};
+
+/// Checks the pack index; returns what the manifest has to say of it.
+pub(super) fn check_packs(
+    dataset: &DatasetReader,
+    file: &PipelineFile,
+    overhead: Option<PromptOverhead>,
+    findings: &mut Findings,
+) -> Result<Option<PackEntry>, EngineError> {
+    let stated = dataset.manifest().pack.as_ref();
+    let storage = dataset.storage();
+    if let Some(pack) = stated
+        && (storage.num_bytes(&pack.path)?.is_none() || storage.digest(&pack.path)? != pack.digest)
+    {
+        findings.problem(format!("{} is not the file that the manifest names", pack.path));
+        return Ok(stated.cloned());
+    }
+    if stated.is_none() && file.pack.is_none() {
+        return Ok(None);
+    }
+    let ledger = storage.local_path(&dataset.manifest().ledger.path)?;
+    let packed = match PackedDataset::of_ledger(file, &ledger, overhead) {
+        Ok(packed) => packed,
+        Err(error) => {
+            findings.problem(format!("the samples of the ledger cannot be packed again: {}", with_causes(&error)));
+            return Ok(stated.cloned());
+        }
+    };
+    let (Some(stated), Some(packed)) = (stated, &packed) else {
+        if stated.is_some() != packed.is_some() {
+            findings.problem("packs: the manifest has some exactly if its pipeline file asks for none".to_owned());
+        }
+        return Ok(stated.cloned());
+    };
+    if let Err(error) = compare_index(dataset, &stated.path, packed, findings) {
+        findings.problem(format!("{}: {}", stated.path, with_causes(&error)));
+    }
+    let mut expected = PackEntry { summary: packed.packing.summary.clone(), ..stated.clone() };
+    if overhead.is_none() {
+        // The audit counts with the tokenizer.
+        expected.summary.audit.clone_from(&stated.summary.audit);
+    }
+    Ok(Some(expected))
+}
+
+fn compare_index(
+    dataset: &DatasetReader,
+    path: &str,
+    packed: &PackedDataset,
+    findings: &mut Findings,
+) -> Result<(), DatasetError> {
+    let mut expected = packed.rows();
+    for row in dataset.packs()? {
+        compare_rows(path, &row?, expected.next(), findings);
+    }
+    if let Some(missing) = expected.next() {
+        findings.problem(format!("{path}: pack {} is missing", missing.pack));
+    }
+    Ok(())
+}
+
+fn compare_rows(path: &str, found: &PackRow, expected: Option<PackRow>, findings: &mut Findings) {
+    let Some(expected) = expected else {
+        findings.problem(format!("{path}: pack {} is not one of the packs of the ledger", found.pack));
+        return;
+    };
+    let names = differences!(
+        found,
+        &expected,
+        PackRow {
+            pack,
+            step,
+            rank,
+            samples,
+            shards,
+            shard_rows,
+            cu_seqlens,
+            cu_images,
+            num_tokens,
+            padded_tokens,
+            rank_images,
+            rank_tokens,
+        }
+    );
+    if !names.is_empty() {
+        findings.problem(format!(
+            "{path}: pack {}: {} differ from those of the ledger",
+            expected.pack,
+            names.join(", ")
+        ));
+    }
+}

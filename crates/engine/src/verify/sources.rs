@@ -1,0 +1,215 @@
+//! Plans a dataset once more from its sources, and compares what follows from that with the ledger and the manifest.
+//!
+//! ```text
+//! pipeline of the manifest ─ plan, in a scratch directory ─▶ records, decisions, budgets ┐
+//! each planned sample ─ make ─▶ a sample, or a rejection ────────────────────────────────┴─▶ ledger, sources
+//!                                  └── compared with the one in the shard
+//! ```
+//!
+//! Whatever is stored is covered, also what is added to samples, ledger or sources later: all of it is made again by the
+//! code that a build runs, and rows are compared whole.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use manyframe_base::{Executor, StagedDirectory};
+use manyframe_core::{RecordId, RejectCode, Rejection, Sample};
+use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
+use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
+use rustc_hash::FxHashMap;
+
+use crate::account::write_ledger;
+use crate::commit::name_shards;
+use crate::error::{EngineError, with_causes};
+use crate::open_plan::OpenPlan;
+use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
+use crate::sample;
+use crate::verify::account::Account;
+use crate::verify::findings::{Findings, differences};
+
+/// A plan of the dataset from its sources as they are now.
+pub(super) struct Replanned {
+    open: OpenPlan,
+    scratch: StagedDirectory,
+}
+
+impl Replanned {
+    /// Plans the dataset again. The error says why that is not possible here.
+    pub(super) fn make(
+        dataset: &DatasetReader,
+        variables: &BTreeMap<String, String>,
+        executor: Executor<'_>,
+    ) -> Result<Self, String> {
+        let pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
+        let context = Context::open(pipeline).map_err(|error| with_causes(&error))?;
+        let scratch = work_directory(dataset.location()).join("verify");
+        let scratch = StagedDirectory::beside(&scratch).map_err(|error| with_causes(&error))?;
+        let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing };
+        let made = manyframe_plan::make_index(&context, scratch.path(), executor)
+            .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
+        let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;
+        Ok(Self { open: OpenPlan { context, plan, directory }, scratch })
+    }
+
+    /// The task that each shard was written by.
+    pub(super) fn tasks_by_shard(&self, account: &Account) -> Result<BTreeMap<ShardName, u32>, EngineError> {
+        let mut reports = Vec::new();
+        for task in 0..self.open.plan.tasks.len() as u32 {
+            let planned = read_task(&self.open.directory, task)?;
+            let is_written = planned.iter().any(|planned| account.delivered.contains_key(&planned.id()));
+            reports.push(self.empty_report(task, is_written));
+        }
+        let named = name_shards(reports).into_iter();
+        Ok(named.filter_map(|task| Some((task.shard?, task.report.id))).collect())
+    }
+
+    /// The planned samples of a task.
+    pub(super) fn samples(&self, task: u32) -> Result<FxHashMap<RecordId, PlannedSample>, EngineError> {
+        let planned = read_task(&self.open.directory, task)?.into_iter();
+        Ok(planned.map(|planned| (planned.id(), planned)).collect())
+    }
+
+    /// Where a sample differs from the one that its record leads to.
+    pub(super) fn faults(&self, sample: &Sample, planned: Option<&PlannedSample>) -> Vec<String> {
+        let Some(planned) = planned else { return vec!["its sources do not lead to it".to_owned()] };
+        let mut expected = match sample::make(&self.open.context, planned, None) {
+            Ok(Ok(expected)) => expected,
+            Ok(Err(rejection)) => return vec![format!("its record is rejected now: {rejection}")],
+            Err(error) => return vec![format!("its record cannot be read again: {}", with_causes(&error))],
+        };
+        // Not every format holds them.
+        expected.tokens = expected.tokens.filter(|_| sample.tokens.is_some());
+        let names = differences!(
+            sample,
+            &expected,
+            Sample {
+                id,
+                source,
+                subset,
+                upstream_id,
+                layout,
+                messages,
+                prompt,
+                label_spans,
+                tokens,
+                cost,
+                images,
+                visuals,
+                origin,
+            }
+        );
+        if names.is_empty() {
+            return Vec::new();
+        }
+        vec![format!("{} differ from what its record leads to", names.join(", "))]
+    }
+
+    /// Compares the ledger with the one that the sources lead to. Returns what the manifest has to say of each source;
+    /// `None` if the records are others.
+    pub(super) fn compare(
+        &self,
+        dataset: &DatasetReader,
+        account: &Account,
+        findings: &mut Findings,
+    ) -> Result<Option<Vec<SourceSummary>>, EngineError> {
+        let mut reports = Vec::new();
+        for task in 0..self.open.plan.tasks.len() as u32 {
+            reports.push(self.report(task, account, findings)?);
+        }
+        let path = self.scratch.path().join(LEDGER_FILE);
+        let sources = match write_ledger(&self.open, &name_shards(reports), &path) {
+            Ok(sources) => sources,
+            Err(error @ EngineError::Unaccounted { .. }) => {
+                findings.problem(format!("the sources lead to other records: {}", with_causes(&error)));
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        let Ok(found) = dataset.ledger() else { return Ok(Some(sources)) };
+        let mut found = found.map_while(Result::ok);
+        let mut expected = read_ledger(&path)?;
+        loop {
+            match (found.next(), expected.next().transpose()?) {
+                (Some(found), Some(expected)) => compare_rows(&found, &expected, findings),
+                (None, None) => return Ok(Some(sources)),
+                (Some(row), None) => findings.problem(format!("ledger: record {} is not in its source", row.id)),
+                (None, Some(row)) => {
+                    findings.problem(format!("ledger: record {} of source {:?} has no row", row.id, row.source))
+                }
+            }
+        }
+    }
+
+    /// What the task reported, by the samples of the dataset. A sample that was not delivered is made again for the reason.
+    fn report(&self, task: u32, account: &Account, findings: &mut Findings) -> Result<TaskReport, EngineError> {
+        let planned = read_task(&self.open.directory, task)?;
+        let is_written = planned.iter().any(|planned| account.delivered.contains_key(&planned.id()));
+        let mut report = self.empty_report(task, is_written);
+        for planned in planned {
+            let (record, repetition, id, position) =
+                (planned.record, planned.repetition, planned.id(), planned.position);
+            let result = match account.delivered.get(&id) {
+                Some(row) => OutcomeResult::Delivered { cost: row.cost, layout: row.layout },
+                None => OutcomeResult::Rejected(self.rejection(&planned, findings)?),
+            };
+            report.outcomes.push(RecordOutcome { record, repetition, id, position, result });
+        }
+        Ok(report)
+    }
+
+    fn empty_report(&self, task: u32, is_written: bool) -> TaskReport {
+        let OpenPlan { context, plan, .. } = &self.open;
+        let layout = plan.tasks.get(task as usize).and_then(|task| task.layout);
+        let shard = |&format| ShardReport { format, num_samples: 0, num_bytes: 0, digest: plan.key };
+        let shards = context.pipeline.file.output.formats.iter().filter(|_| is_written).map(shard).collect();
+        TaskReport { id: task, layout, shards, outcomes: Vec::new(), num_reused: 0 }
+    }
+
+    fn rejection(&self, planned: &PlannedSample, findings: &mut Findings) -> Result<Rejection, EngineError> {
+        match sample::make(&self.open.context, planned, None)? {
+            Err(rejection) => Ok(rejection),
+            Ok(_) => {
+                findings.problem(format!("ledger: record {} is not delivered, and could be", planned.id()));
+                Ok(Rejection::new(RejectCode::MediaCorrupt, "it could be delivered"))
+            }
+        }
+    }
+
+    /// Removes the plan, and the work directory if there is nothing else in it.
+    pub(super) fn remove(self, dataset: &DatasetReader) {
+        drop(self.scratch);
+        _ = fs::remove_dir(work_directory(dataset.location()));
+    }
+}
+
+fn compare_rows(found: &LedgerRow, expected: &LedgerRow, findings: &mut Findings) {
+    let names = differences!(
+        found,
+        expected,
+        LedgerRow {
+            id,
+            source,
+            subset,
+            upstream_id,
+            status,
+            reason,
+            detail,
+            duplicate_of,
+            shortened,
+            repetition,
+            shard,
+            shard_row,
+            position,
+            num_turns,
+            measured,
+            origin,
+        }
+    );
+    if !names.is_empty() {
+        findings.problem(format!(
+            "ledger: record {}: {} differ from what its source leads to",
+            found.id,
+            names.join(", ")
+        ));
+    }
+}

@@ -1,0 +1,120 @@
+"""Writes copies of a file of a dataset, in each of which one value is another one.
+
+usage: tamper.py FILE DIRECTORY
+
+A Parquet table gets a copy for each field of its columns, a tar one for each field of the JSON of its samples, whatever
+fields there are; in lists and in rows, the first value that is not absent is changed. What is JSON within a column is
+changed field by field, too. Prints a line of JSON for each copy: the field, and the file.
+"""
+
+import io
+import json
+import sys
+import tarfile
+from pathlib import Path
+
+import pyarrow
+import pyarrow.parquet
+
+
+def other(value):
+    """A value of the same type."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, (int, float)):
+        return value + 1
+    return value + (b"x" if isinstance(value, bytes) else "x")
+
+
+def leaves(value, path=()):
+    """Every value below a value that has no parts, with its path."""
+    if isinstance(value, dict):
+        for key in value:
+            yield from leaves(value[key], (*path, key))
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from leaves(item, (*path, index))
+    elif value is not None:
+        yield path, value
+
+
+def name(path):
+    return ".".join("[]" if isinstance(step, int) else step for step in path)
+
+
+def changed(value, path):
+    """The value with another one at a path. Nothing else is copied."""
+    if not path:
+        return other(value)
+    copy = value.copy()
+    copy[path[0]] = changed(value[path[0]], path[1:])
+    return copy
+
+
+def first_leaves(rows):
+    """The first value of each field: its name, and its path."""
+    found = {}
+    for path, _ in leaves(rows):
+        found.setdefault(name(path), path)
+    return found
+
+
+def tampered_rows(rows):
+    """Copies of rows, each with one value changed, and the name of its field."""
+    for field, path in first_leaves(rows).items():
+        yield field, changed(rows, path)
+    for index, row in enumerate(rows):
+        if "metadata" in row:
+            metadata = json.loads(row["metadata"])
+            for field, path in first_leaves(metadata).items():
+                text = json.dumps(changed(metadata, path), separators=(",", ":"))
+                yield f"metadata.{field}", rows[:index] + [row | {"metadata": text}] + rows[index + 1 :]
+
+
+def tamper_parquet(source):
+    table = pyarrow.parquet.read_table(source)
+    rows = table.to_pylist()
+    absent = [column for column in table.column_names if all(row[column] is None for row in rows)]
+    for field, copy in tampered_rows(rows):
+        yield field, lambda path: write_parquet(copy, table.schema, path)
+    for column in absent:
+        value = "x" if pyarrow.types.is_string(table.schema.field(column).type) else 1
+        yield column, lambda path: write_parquet([rows[0] | {column: value}] + rows[1:], table.schema, path)
+
+
+def write_parquet(rows, schema, path):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, schema=schema), path)
+
+
+def tamper_tar(source):
+    with tarfile.open(source) as tar:
+        members = [(member.name, tar.extractfile(member).read()) for member in tar]
+    for index, (member, content) in enumerate(members):
+        if member.endswith(".json"):
+            sample = json.loads(content)
+            for field, path in first_leaves(sample).items():
+                text = json.dumps(changed(sample, path), separators=(",", ":")).encode()
+                copy = members[:index] + [(member, text)] + members[index + 1 :]
+                yield field, lambda path: write_tar(copy, path)
+
+
+def write_tar(members, path):
+    with tarfile.open(path, "w", format=tarfile.USTAR_FORMAT) as tar:
+        for member, content in members:
+            header = tarfile.TarInfo(member)
+            header.size = len(content)
+            tar.addfile(header, io.BytesIO(content))
+
+
+def main():
+    source, target = map(Path, sys.argv[1:])
+    target.mkdir()
+    tamper = tamper_tar if source.suffix == ".tar" else tamper_parquet
+    for number, (field, write) in enumerate(tamper(source)):
+        path = target / str(number)
+        write(path)
+        print(json.dumps({"field": field, "file": str(path)}))
+
+
+if __name__ == "__main__":
+    main()
