@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use manyframe_base::{Executor, StagedDirectory};
-use manyframe_core::{RecordId, RejectCode, Rejection, Sample};
+use manyframe_core::{HandledImages, RecordId, RejectCode, Rejection, Sample};
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
 use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
 use rustc_hash::FxHashMap;
@@ -73,7 +73,7 @@ impl Replanned {
     pub(super) fn faults(&self, sample: &Sample, planned: Option<&PlannedSample>) -> Vec<String> {
         let Some(planned) = planned else { return vec!["its sources do not lead to it".to_owned()] };
         let mut expected = match sample::make(&self.open.context, planned, None) {
-            Ok(Ok(expected)) => expected,
+            Ok(Ok((expected, _handled))) => expected,
             Ok(Err(rejection)) => return vec![format!("its record is rejected now: {rejection}")],
             Err(error) => return vec![format!("its record cannot be read again: {}", with_causes(&error))],
         };
@@ -162,7 +162,7 @@ impl Replanned {
         let layout = plan.tasks.get(task as usize).and_then(|task| task.layout);
         let shard = |&format| ShardReport { format, num_samples: 0, num_bytes: 0, digest: plan.key };
         let shards = context.pipeline.file.output.formats.iter().filter(|_| is_written).map(shard).collect();
-        TaskReport { id: task, layout, shards, outcomes: Vec::new(), num_reused: 0 }
+        TaskReport { id: task, layout, shards, outcomes: Vec::new(), num_reused: 0, images: HandledImages::default() }
     }
 
     fn rejection(&self, planned: &PlannedSample, findings: &mut Findings) -> Result<Rejection, EngineError> {
