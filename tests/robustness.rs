@@ -102,7 +102,8 @@ fn media_that_may_not_be_read_cost_their_record() {
     }
     // The others of its frames might be readable.
     assert_eq!(outcome(&built, "frames"), "no_frames");
-    built.verify();
+    // Whoever runs this test can read what the build could not.
+    run(&["verify", &out, "--quiet", "--no-sources", "--partial"], 0);
 }
 
 #[test]

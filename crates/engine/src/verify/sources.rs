@@ -40,7 +40,9 @@ impl Replanned {
         variables: &BTreeMap<String, String>,
         executor: Executor<'_>,
     ) -> Result<Self, String> {
-        let pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
+        let mut pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
+        // Beside the dataset is the list of what decoders did not survive, which they need not try again.
+        pipeline.file.output.directory = dataset.location().display().to_string();
         let context = Context::open(pipeline).map_err(|error| with_causes(&error))?;
         let scratch = work_directory(dataset.location()).join("verify");
         let scratch = StagedDirectory::beside(&scratch).map_err(|error| with_causes(&error))?;
