@@ -181,7 +181,7 @@ fn reject(row: &mut LedgerRow, source: &mut SourceSummary, rejection: &Rejection
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{Cost, Digest, Layout, Origin, Position, RecordId, RejectCode};
+    use manyframe_core::{Cost, Digest, HandledImages, Layout, Origin, Position, RecordId, RejectCode};
 
     use super::*;
 
@@ -215,7 +215,7 @@ mod tests {
                 shards: Vec::new(),
                 outcomes,
                 num_reused: 0,
-                images: Default::default(),
+                images: HandledImages::default(),
             },
             shard,
         }

@@ -14,6 +14,10 @@
 //! **Invariant:** no memory is allocated for a size that a header claims before that size is checked against the limits.
 //! A bad medium is [`MediaError::Rejected`], which rejects a record; a storage error is [`MediaError::Storage`].
 
+#[cfg_attr(
+    not(feature = "video"),
+    expect(dead_code, reason = "without FFmpeg, AVIF images are described and not decoded")
+)]
 mod avif;
 mod container;
 mod decode;

@@ -23,7 +23,7 @@ fn check(name: &str, bytes: Vec<u8>, pixels: &RgbImage, expected: Handling) {
         assert_eq!(decode_rgb(&bytes, &limits()).unwrap(), *pixels, "{name}");
     } else {
         assert_eq!(decode_rgb(&image.bytes, &limits()).unwrap(), *pixels, "{name}");
-        assert!(check_delivered(&bytes, &limits()).is_ok() == (handling == Handling::Unchanged), "{name}");
+        assert_eq!(check_delivered(&bytes, &limits()).is_ok(), handling == Handling::Unchanged, "{name}");
     }
 }
 
@@ -159,13 +159,7 @@ fn a_jpeg_that_a_reader_would_refuse_is_cleaned() {
         ("another extension", 0xc8, b"data".to_vec()),
     ];
     for (name, marker, segment) in refused {
-        let bytes = jpeg_with(marker, &segment);
-        // libjpeg itself stops at an extension.
-        if decode_rgb(&bytes, &limits()).is_ok() {
-            check(name, bytes, &pixels, Handling::Cleaned);
-        } else {
-            assert_eq!(prepare_image(bytes, &ImagePolicy::default()).unwrap().handling, Handling::Cleaned, "{name}");
-        }
+        check(name, jpeg_with(marker, &segment), &pixels, Handling::Cleaned);
     }
     let mut stand_alone = fixture("baseline.jpg");
     stand_alone.splice(2..2, [0xff, 0x01]);

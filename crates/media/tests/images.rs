@@ -150,9 +150,13 @@ fn harmless_oddities_are_no_damage() {
 
 #[test]
 fn a_damaged_jpeg_does_not_spoil_the_next_one() {
-    let mut damaged = fixture("baseline.jpg");
-    // A reserved marker, at which libjpeg stops.
-    damaged.splice(2..2, [0xff, 0x02, 0x00, 0x02]);
-    assert!(decode_rgb(&damaged, &MediaLimits::default()).is_err());
-    decode_rgb(&fixture("baseline.jpg"), &MediaLimits::default()).unwrap();
+    let plain = fixture("baseline.jpg");
+    let frame = plain.windows(2).position(|pair| pair == [0xff, 0xc0]).unwrap();
+    // A reserved marker, and a second frame header: libjpeg stops at both.
+    for (position, segment) in [(2, vec![0xff, 0x02, 0x00, 0x02]), (frame, plain[frame..frame + 19].to_vec())] {
+        let mut damaged = plain.clone();
+        damaged.splice(position..position, segment);
+        let _whatever_it_is = decode_rgb(&damaged, &MediaLimits::default());
+        decode_rgb(&plain, &MediaLimits::default()).unwrap();
+    }
 }

@@ -357,7 +357,7 @@ fn read_items(mut iinf: Fields<'_>) -> Option<Vec<Item<'static>>> {
     Some(items)
 }
 
-fn property<'a>((kind, mut content): ([u8; 4], Fields<'a>)) -> Property<'a> {
+fn property((kind, mut content): ([u8; 4], Fields<'_>)) -> Property<'_> {
     let mut read = || match &kind {
         b"ispe" => {
             content.version_and_flags()?;

@@ -49,7 +49,7 @@ fn is_sound_index(index: &[u8]) -> bool {
         let attributes = entry
             .first_chunk::<4>()
             .map(|&bytes| if ifd.is_little_endian() { u32::from_le_bytes(bytes) } else { u32::from_be_bytes(bytes) });
-        attributes.is_some_and(|attributes| attributes >> 24 & 7 == 0)
+        attributes.is_some_and(|attributes| (attributes >> 24).is_multiple_of(8))
     };
     entries.len() as u64 == num_images.saturating_mul(ENTRY_BYTES as u64)
         && entries.chunks_exact(ENTRY_BYTES).all(is_jpeg)

@@ -101,7 +101,7 @@ impl Seen {
             self.kinds.push(*kind);
         }
         self.num_others += usize::from(kind != b"IDAT");
-        if self.num_others > MOST_OTHER_CHUNKS || self.is_too_large(chunk) {
+        if self.num_others > MOST_OTHER_CHUNKS || kind != b"IDAT" && content.len() > MOST_CHUNK_BYTES {
             return Some("it has more metadata than readers accept");
         }
         match kind {
@@ -128,10 +128,6 @@ impl Seen {
         }
     }
 
-    fn is_too_large(&self, chunk: &Chunk<'_>) -> bool {
-        &chunk.kind != b"IDAT" && chunk.content.len() > MOST_CHUNK_BYTES
-    }
-
     fn flaw_of_metadata(&mut self, chunk: &Chunk<'_>) -> Option<&'static str> {
         let Chunk { kind, content, .. } = chunk;
         let is_sound = match kind {
@@ -154,9 +150,8 @@ impl Seen {
         };
         self.num_text_bytes += text.len();
         let is_sound = match keyword {
-            b"" => false,
-            // Pillow takes it for EXIF; nobody else does.
-            b"exif" => false,
+            // Pillow takes the second for EXIF; nobody else does.
+            b"" | b"exif" => false,
             b"Raw profile type exif" => exif_from_raw_profile(&text).is_some_and(|exif| is_sound_exif(&exif)),
             _ => self.num_text_bytes <= MOST_TEXT_BYTES,
         };

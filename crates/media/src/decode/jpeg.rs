@@ -90,7 +90,7 @@ impl<'a> JpegFile<'a> {
         })
     }
 
-    /// Calls `decompress` with a file whose header causes no warning, and with libjpeg's view of that header: the binding
+    /// Calls `decompress` with a file whose header causes neither warning nor error, if need be one without what is not pixels, and with libjpeg's view of that header: the binding
     /// would stop at a warning and leave its target unchanged.
     fn decode<T>(
         self,
@@ -113,11 +113,14 @@ impl<'a> JpegFile<'a> {
             };
             let plain;
             let (bytes, found) = match decoder.read_header(bytes) {
-                Err(error) if is_harmless(&error) => {
+                Err(error) => {
+                    if !is_harmless(&error) {
+                        *decoder = new_decoder()?;
+                    }
                     plain = without_application_data(bytes, header);
                     (&plain[..], decoder.read_header(&plain)?)
                 }
-                found => (bytes, found?),
+                Ok(found) => (bytes, found),
             };
             // Fewer pixels than the header parser saw would leave old ones in the target; more do not fit.
             if (found.width, found.height) != target_px {

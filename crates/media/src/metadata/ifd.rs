@@ -36,14 +36,14 @@ enum Found {
 
 /// How entries are laid out: classic TIFF or BigTIFF.
 struct Layout {
-    num_count_bytes: usize,
+    size_of_count: usize,
     entry_bytes: usize,
     /// Size of an offset, and of values that are kept in their entry.
     offset_bytes: usize,
 }
 
-const CLASSIC: Layout = Layout { num_count_bytes: 2, entry_bytes: 12, offset_bytes: 4 };
-const BIG: Layout = Layout { num_count_bytes: 8, entry_bytes: 20, offset_bytes: 8 };
+const CLASSIC: Layout = Layout { size_of_count: 2, entry_bytes: 12, offset_bytes: 4 };
+const BIG: Layout = Layout { size_of_count: 8, entry_bytes: 20, offset_bytes: 8 };
 
 /// Most tags that a directory may have: what two bytes can say.
 const MOST_ENTRIES: u64 = 65_535;
@@ -61,8 +61,8 @@ impl<'a> Ifd<'a> {
         let mut ifd = Self { bytes, is_little_endian, is_big_tiff, entries: Vec::new(), is_sound: true };
         let layout = if is_big_tiff { BIG } else { CLASSIC };
         let start = usize::try_from(ifd.number(layout.offset_bytes, layout.offset_bytes)?).ok()?;
-        let num_entries = ifd.number(start, layout.num_count_bytes)?;
-        let first = start + layout.num_count_bytes;
+        let num_entries = ifd.number(start, layout.size_of_count)?;
+        let first = start + layout.size_of_count;
         let mut num_value_bytes = 0;
         for index in 0..num_entries.min(MOST_ENTRIES) as usize {
             match ifd.read_entry(first + index * layout.entry_bytes, &layout, &mut num_value_bytes) {
@@ -137,8 +137,8 @@ impl<'a> Ifd<'a> {
         match entry.kind {
             1 => None,
             11 => {
-                let level = f32::from_bits(self.number(entry.start, 4)? as u32);
-                (1_u8..=8).find(|&orientation| f32::from(orientation) == level).map(u64::from)
+                let bits = self.number(entry.start, 4)?;
+                (1_u8..=8).find(|&number| u64::from(f32::from(number).to_bits()) == bits).map(u64::from)
             }
             _ => self.unsigned_list(ORIENTATION)?.first().copied(),
         }

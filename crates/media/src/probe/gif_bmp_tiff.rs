@@ -75,8 +75,8 @@ pub(super) fn parse_pnm(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
         loop {
             match bytes.get(position) {
                 Some(b'#') => {
-                    position += memchr::memchr(b'\n', part(bytes, position, bytes.len() - position)?)
-                        .ok_or(HeaderError::Incomplete)?
+                    let comment = part(bytes, position, bytes.len() - position)?;
+                    position += memchr::memchr(b'\n', comment).ok_or(HeaderError::Incomplete)?;
                 }
                 Some(byte) if byte.is_ascii_whitespace() => position += 1,
                 Some(_) => break,

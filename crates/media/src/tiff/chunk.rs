@@ -189,14 +189,10 @@ fn undo_differences(row: &mut [u8], layout: &Layout<'_>, samples_per_pixel: usiz
         }
         return;
     }
-    let (from, to): (fn([u8; 2]) -> u16, fn(u16) -> [u8; 2]) = if layout.is_little_endian {
-        (u16::from_le_bytes, u16::to_le_bytes)
-    } else {
-        (u16::from_be_bytes, u16::to_be_bytes)
-    };
     let (samples, _) = row.as_chunks_mut::<2>();
     for at in samples_per_pixel..samples.len() {
-        samples[at] = to(from(samples[at]).wrapping_add(from(samples[at - samples_per_pixel])));
+        let [left, sample] = [samples[at - samples_per_pixel], samples[at]].map(|pair| layout.byte_order.number(pair));
+        samples[at] = layout.byte_order.bytes(sample.wrapping_add(left));
     }
 }
 

@@ -25,10 +25,9 @@ impl<'a> RowConverter<'a> {
         match layout.sample_bits {
             8 => samples.extend_from_slice(row),
             16 => {
-                let number = if layout.is_little_endian { u16::from_le_bytes } else { u16::from_be_bytes };
                 // Rounded to 8 bits; 257 × 255 is 65,535.
-                samples
-                    .extend(row.as_chunks::<2>().0.iter().map(|&pair| ((u32::from(number(pair)) + 128) / 257) as u8));
+                let level = |&pair: &[u8; 2]| ((u32::from(layout.byte_order.number(pair)) + 128) / 257) as u8;
+                samples.extend(row.as_chunks::<2>().0.iter().map(level));
             }
             // Gathered from planes, each sample has a byte.
             _ if layout.is_planar => samples.extend(row.iter().map(|&sample| sample * scale)),

@@ -27,10 +27,11 @@ static CODED: LazyLock<Vec<u8>> = LazyLock::new(|| {
 
 /// The colour of a pixel: lightness from 0 to 255, and two signed bytes.
 pub(super) fn rgb_from_lab([lightness, a, b]: [u8; 3]) -> [u8; 3] {
-    let y = (f64::from(lightness) * 100.0 / 255.0 + 16.0) / 116.0;
-    let (x, z) = (y + f64::from(a.cast_signed()) / 500.0, y - f64::from(b.cast_signed()) / 200.0);
+    let coded_y = (f64::from(lightness) * 100.0 / 255.0 + 16.0) / 116.0;
+    let coded_x = coded_y + f64::from(a.cast_signed()) / 500.0;
+    let coded_z = coded_y - f64::from(b.cast_signed()) / 200.0;
     let [white_x, white_y, white_z] = D50;
-    let xyz = [cube_of(x) * white_x, cube_of(y) * white_y, cube_of(z) * white_z];
+    let xyz = [cube_of(coded_x) * white_x, cube_of(coded_y) * white_y, cube_of(coded_z) * white_z];
     SRGB_FROM_XYZ.map(|row| {
         let linear: f64 = row.iter().zip(xyz).map(|(weight, value)| weight * value).sum();
         let step = (linear.clamp(0.0, 1.0) * STEPS as f64 + 0.5) as usize;

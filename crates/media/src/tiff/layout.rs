@@ -30,7 +30,7 @@ pub(crate) struct Layout<'a> {
     pub is_differenced: bool,
     /// Whether the lowest bit of a byte comes first.
     pub is_bit_reversed: bool,
-    pub is_little_endian: bool,
+    pub byte_order: ByteOrder,
     /// Whether each sample has chunks of its own.
     pub is_planar: bool,
     /// Size of a strip or tile.
@@ -39,6 +39,29 @@ pub(crate) struct Layout<'a> {
     pub chunks: Vec<(u64, u64)>,
     /// Quantization and Huffman tables that all chunks share.
     pub jpeg_tables: Option<&'a [u8]>,
+}
+
+/// Which byte of a 16-bit sample comes first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ByteOrder {
+    Little,
+    Big,
+}
+
+impl ByteOrder {
+    pub(crate) fn number(self, bytes: [u8; 2]) -> u16 {
+        match self {
+            Self::Little => u16::from_le_bytes(bytes),
+            Self::Big => u16::from_be_bytes(bytes),
+        }
+    }
+
+    pub(crate) fn bytes(self, number: u16) -> [u8; 2] {
+        match self {
+            Self::Little => number.to_le_bytes(),
+            Self::Big => number.to_be_bytes(),
+        }
+    }
 }
 
 /// What the samples of a pixel mean.
@@ -137,7 +160,7 @@ impl<'a> Layout<'a> {
             compression,
             is_differenced: is_differenced(ifd, compression, sample_bits)?,
             is_bit_reversed: ifd.unsigned(tag::FILL_ORDER) == Some(2),
-            is_little_endian: ifd.is_little_endian(),
+            byte_order: if ifd.is_little_endian() { ByteOrder::Little } else { ByteOrder::Big },
             is_planar,
             chunk_px: size_px,
             chunks: Vec::new(),

@@ -28,9 +28,9 @@ pub(crate) fn decode_av1(bytes: &[u8], (width_px, height_px): (u32, u32)) -> Res
         let mut decoder = codec::Context::new_with_codec(codec).decoder().open_as_with(codec, options)?.video()?;
         decoder.send_packet(&Packet::copy(bytes))?;
         decoder.send_eof()?;
-        let mut decoded = frame::Video::empty();
-        decoder.receive_frame(&mut decoded)?;
-        RgbConverter::new().convert(&decoded)
+        let mut picture = frame::Video::empty();
+        decoder.receive_frame(&mut picture)?;
+        RgbConverter::new().convert(&picture)
     };
     decode().map_err(|error: Error| {
         let detail = format!("the AVIF cannot be decoded: {error}");
