@@ -4,6 +4,7 @@
 #![expect(clippy::print_stdout, reason = "a test that was skipped must say so")]
 #![expect(clippy::disallowed_methods, reason = "tests write fixtures and read their own settings")]
 
+mod anywhere;
 mod chaos;
 mod cli;
 mod demo;

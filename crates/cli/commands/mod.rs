@@ -13,6 +13,7 @@ mod stages;
 mod task;
 mod tokens;
 mod validate;
+mod variables;
 mod verify;
 mod why;
 

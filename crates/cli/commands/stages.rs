@@ -62,7 +62,7 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
         warn_if_changed(&path, &dataset, &stage.overrides)?;
     }
     if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
-        pipeline.file.output.directory = output.display().to_string();
+        pipeline.set_output_directory(output);
     }
     Ok(pipeline)
 }

@@ -10,6 +10,7 @@ use manyframe_validate::measure::{
     Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
 };
 
+use super::variables;
 use crate::args::{Global, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count};
@@ -29,7 +30,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
             ..RunOptions::default()
         },
         policy: arguments.policy.as_deref().map(manyframe_engine::read_policy).transpose()?.unwrap_or_default(),
-        variables: arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
+        variables: variables::replaced(&arguments.dataset, &arguments.set)?,
     };
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let report = manyframe_engine::validate(&request, executor, &Machine::start())?;

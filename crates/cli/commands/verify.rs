@@ -6,6 +6,7 @@ use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::VerifyOptions;
 
+use super::variables;
 use crate::args::{Global, VerifyArguments};
 use crate::machine::thread_pool;
 use crate::table::count;
@@ -15,7 +16,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let options = VerifyOptions {
-        variables: arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect(),
+        variables: variables::replaced(&arguments.dataset, &arguments.set)?,
         skips_sources: arguments.no_sources,
     };
     let found =

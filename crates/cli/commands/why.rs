@@ -6,6 +6,7 @@ use anyhow::Result;
 use manyframe_core::RecordId;
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
+use super::variables;
 use crate::args::WhyArguments;
 use crate::table::{count, plural};
 use crate::{exit, output};
@@ -13,21 +14,20 @@ use crate::{exit, output};
 pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
     let dataset = DatasetReader::open(&arguments.dataset)?;
     let row = find_one(&dataset, &arguments.id)?;
-    let variables = arguments.set.iter().map(|set| (set.key.clone(), set.value.clone())).collect();
+    let variables = variables::replaced(&arguments.dataset, &arguments.set)?;
     let mut text = render(&row);
-    match manyframe_engine::read_origin(&dataset, &row, &variables) {
-        Ok(record) => text.push_str(&format!("\n{}\n", record.trim_end())),
-        Err(error) => {
-            // The outcome is in the ledger, even where the annotations are missing, such as on another machine.
-            let causes: Vec<String> = anyhow::Error::from(error).chain().map(ToString::to_string).collect();
-            text.push_str(&format!(
-                "\nits annotation cannot be shown: {}\n(--set NAME=PATH sets a variable of the pipeline file)\n",
-                causes.join(": ")
-            ));
-        }
+    let record = manyframe_engine::read_origin(&dataset, &row, &variables);
+    if let Ok(record) = &record {
+        text.push_str(&format!("\n{}\n", record.trim_end()));
     }
+    // The outcome is in the ledger, even where the annotations are missing, such as on another machine.
     output::print(&text)?;
-    Ok(ExitCode::SUCCESS)
+    let names = || dataset.pipeline(&variables).map(|pipeline| pipeline.variable_names()).unwrap_or_default();
+    record.map(|_| ExitCode::SUCCESS).map_err(|error| {
+        let names = names().into_iter().collect::<Vec<_>>().join(", ");
+        let advice = format!("its annotation cannot be shown (--set NAME=PATH says where a variable is here: {names})");
+        anyhow::Error::from(error).context(advice)
+    })
 }
 
 fn render(row: &LedgerRow) -> String {

@@ -99,7 +99,7 @@ impl Grid {
 }
 
 impl MediaLocation {
-    /// The text that identifies this location in record ids and messages: the upstream path where there is one.
+    /// The text that identifies this location in messages: the upstream path, or the place in a file.
     pub fn name(&self) -> String {
         match self {
             Self::Path(path) => path.clone(),
@@ -110,11 +110,18 @@ impl MediaLocation {
 }
 
 impl BlobRef {
-    /// File and place, for messages.
+    /// The place in its file, for messages.
     pub fn name(&self) -> String {
         match self {
-            Self::Range { file, offset, num_bytes } => format!("{file}[{offset}+{num_bytes}]"),
-            Self::Cell { file, column, row, index } => format!("{file}#{row}.{column}[{index}]"),
+            Self::Range { offset, num_bytes, .. } => format!("[{offset}+{num_bytes}]"),
+            Self::Cell { column, row, index, .. } => format!("#{row}.{column}[{index}]"),
+        }
+    }
+
+    /// The file that it is in.
+    pub fn file(&self) -> &Arc<str> {
+        match self {
+            Self::Range { file, .. } | Self::Cell { file, .. } => file,
         }
     }
 }

@@ -16,7 +16,7 @@ pub const BUILD_FACTS_FILE: &str = "build.json";
 pub struct BuildFacts {
     /// Key of the plan.
     pub plan_key: Digest,
-    /// Values of the variables in the pipeline file.
+    /// The variables that paths of the pipeline file begin with: where they are on the machine of the build.
     pub variables: BTreeMap<String, String>,
     /// Version of manyframe.
     pub manyframe_version: String,

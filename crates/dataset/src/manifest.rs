@@ -37,7 +37,7 @@ pub struct Manifest {
     pub description: String,
     /// Digest of `pipeline`.
     pub pipeline_digest: Digest,
-    /// The pipeline file, defaults filled in, variables left as `${name}`.
+    /// The pipeline file, defaults filled in. Paths begin with a variable, `${name}/…`, unless they are the same on every machine.
     pub pipeline: Value,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
@@ -134,8 +134,8 @@ impl Manifest {
         settings_digest(self.pipeline.clone())
     }
 
-    /// The pipeline file, with its variables filled in and without a directory for its output. A variable without a value
-    /// stays as it is, `${name}`.
+    /// The pipeline file, with the paths of this machine and without a directory for its output. A path that begins with a
+    /// variable without a value stays as it is.
     ///
     /// # Errors
     ///
@@ -146,10 +146,9 @@ impl Manifest {
             output.insert("directory".to_owned(), Value::from(""));
             output.insert("root".to_owned(), Value::from(""));
         }
-        fill_in(&mut value, variables);
-        let file: PipelineFile =
+        let portable: PipelineFile =
             serde_json::from_value(value).map_err(|error| DatasetError::damaged(MANIFEST_FILE, error))?;
-        Ok(Pipeline { file, variables: variables.clone() })
+        Ok(Pipeline::on_this_machine(portable, variables.clone()))
     }
 }
 
@@ -162,18 +161,4 @@ fn settings_digest(mut pipeline: Value) -> Digest {
 #[derive(Deserialize)]
 struct Version {
     manifest_version: u32,
-}
-
-/// Replaces `${name}` by the variable's value, in every string.
-fn fill_in(value: &mut Value, variables: &BTreeMap<String, String>) {
-    match value {
-        Value::String(text) => {
-            for (name, replacement) in variables {
-                *text = text.replace(&format!("${{{name}}}"), replacement);
-            }
-        }
-        Value::Array(items) => items.iter_mut().for_each(|item| fill_in(item, variables)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| fill_in(field, variables)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
-    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE};
-use manyframe_plan::{OpenSource, PlanError};
+use manyframe_plan::{PlanError, SourceReader};
 use manyframe_sources::RawBody;
 
 use crate::error::EngineError;
@@ -21,13 +21,12 @@ pub fn read_origin(
     variables: &BTreeMap<String, String>,
 ) -> Result<String, EngineError> {
     let pipeline = dataset.pipeline(variables)?;
-    let Some(table) = pipeline.file.source.iter().find(|table| table.name == row.source) else {
+    let Some(source) = pipeline.sources().find(|source| source.table.name == row.source) else {
         let detail = format!("there is no source {:?}", row.source);
         return Err(DatasetError::NotADataset { path: dataset.location().join(MANIFEST_FILE), detail }.into());
     };
-    let source = OpenSource::open(&pipeline, table)?;
-    let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
-    let bytes = match source.read_at(&row.origin).map_err(unreadable)?.body {
+    let unreadable = |error| PlanError::Source { source_name: source.table.name.clone(), error };
+    let bytes = match SourceReader::open(source)?.read_at(&row.origin).map_err(unreadable)?.body {
         RawBody::Json(text) => text,
         RawBody::Broken { head, .. } => head,
     };

@@ -41,7 +41,7 @@ pub(crate) fn make(
     let attempt = || Attempt::Make(Box::new(planned.clone()));
     match guarded(context, attempt, || source.media_version(&record), || maker.make(&record)) {
         Ok(sample) => Ok(Ok(sample)),
-        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
+        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection)),
         Err(storage @ MediaError::Storage { .. }) => Err(EngineError::Plan(PlanError::Storage(storage))),
     }
 }

@@ -208,10 +208,8 @@ pub fn read_range(file: &Path, offset: u64, num_bytes: u64) -> Result<Vec<u8>, M
     let handle = File::open(file).map_err(failed)?;
     let file_bytes = handle.metadata().map_err(failed)?.len();
     if offset.checked_add(num_bytes).is_none_or(|end| end > file_bytes) {
-        let detail = format!(
-            "{num_bytes} bytes at {offset} are beyond the end of {}, which has {file_bytes} bytes",
-            file.display()
-        );
+        let detail =
+            format!("{num_bytes} bytes at {offset} are beyond the end of the file, which has {file_bytes} bytes");
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let mut bytes = vec![0; num_bytes as usize];

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Problem, ValueLocation};
+use crate::variables::{Unfilled, Values};
 
 /// A value with its location.
 #[derive(Debug, Clone)]
@@ -70,6 +71,24 @@ impl Node {
     /// The value of a key, if this is a table that has it.
     pub(crate) fn get(&self, key: &str) -> Option<&Node> {
         Some(&self.entries()?.get(key)?.node)
+    }
+
+    fn get_mut(&mut self, key: &str) -> Option<&mut Node> {
+        let NodeKind::Table(entries) = &mut self.kind else { return None };
+        Some(&mut entries.get_mut(key)?.node)
+    }
+
+    /// The value at a path of keys, in which a number is a position in an array.
+    pub(crate) fn at(&self, path: &[String]) -> Option<&Node> {
+        path.iter().try_fold(self, |node, key| match &node.kind {
+            NodeKind::Array(items) => items.get(key.parse::<usize>().ok()?),
+            _ => node.get(key),
+        })
+    }
+
+    /// The text, if this is a string.
+    pub(crate) fn text(&self) -> Option<&str> {
+        if let NodeKind::Scalar(Value::String(text)) = &self.kind { Some(text) } else { None }
     }
 
     /// Whether this is a table that has the key.
@@ -139,59 +158,74 @@ pub(crate) fn has_element(root: &Node, array: &str, name: &str) -> bool {
 
 /// Replaces every `${name}` in every string, and returns the variables with their values. Variables may refer to each other, but
 /// not in a cycle.
-pub(crate) fn substitute(
-    root: &mut Node,
-    built_in: &[(&str, String)],
-) -> Result<BTreeMap<String, String>, Vec<Problem>> {
-    let mut variables: BTreeMap<String, String> = built_in.iter().map(|(k, v)| ((*k).to_owned(), v.clone())).collect();
-    let mut problems = Vec::new();
+pub(crate) fn substitute(root: &mut Node, built_in: &[(&str, String)]) -> Result<Values, Vec<Problem>> {
+    let mut definitions: BTreeMap<String, String> =
+        built_in.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     for (name, entry) in root.get("vars").and_then(Node::entries).into_iter().flatten() {
-        if let NodeKind::Scalar(Value::String(value)) = &entry.node.kind {
-            variables.insert(name.clone(), value.clone());
+        if let NodeKind::Scalar(Value::String(text)) = &entry.node.kind {
+            definitions.insert(name.clone(), text.clone());
         }
     }
-    // A variable may refer to another one. One round per variable resolves every chain without a cycle.
-    for _ in 0..variables.len() {
-        let before = variables.clone();
-        for value in variables.values_mut() {
-            if let Ok(resolved) = expand(value, &before) {
-                *value = resolved;
-            }
+    let values = Values::of(&definitions);
+    let mut substitution = Substitution { values, problems: Vec::new(), is_file_too_long: false };
+    if let Some(NodeKind::Table(entries)) = root.get_mut("vars").map(|node| &mut node.kind) {
+        entries.iter_mut().for_each(|(name, entry)| substitution.define(name, &mut entry.node));
+    }
+    substitution.fill(root);
+    if substitution.problems.is_empty() { Ok(substitution.values) } else { Err(substitution.problems) }
+}
+
+/// Fills in variables, and collects what cannot be filled in.
+struct Substitution {
+    values: Values,
+    problems: Vec<Problem>,
+    /// Whether that was reported; it is not a matter of one text.
+    is_file_too_long: bool,
+}
+
+impl Substitution {
+    /// The value of a declared variable in place of its definition. Without one, the reason is reported here, and nowhere else.
+    fn define(&mut self, name: &str, node: &mut Node) {
+        let NodeKind::Scalar(Value::String(text)) = &mut node.kind else { return };
+        if let Some(value) = self.values.values.get(name) {
+            text.clone_from(value);
+        } else if let Some(reason) = self.values.unfilled.get(name).cloned() {
+            let text = std::mem::take(text);
+            self.report(&reason, &node.location, &text);
         }
     }
-    expand_all(root, &variables, &mut problems);
-    if problems.is_empty() { Ok(variables) } else { Err(problems) }
-}
 
-fn expand_all(node: &mut Node, variables: &BTreeMap<String, String>, problems: &mut Vec<Problem>) {
-    match &mut node.kind {
-        NodeKind::Table(entries) => entries.values_mut().for_each(|e| expand_all(&mut e.node, variables, problems)),
-        NodeKind::Array(items) => items.iter_mut().for_each(|item| expand_all(item, variables, problems)),
-        NodeKind::Scalar(Value::String(text)) => match expand(text, variables) {
-            Ok(expanded) => *text = expanded,
-            Err(unknown) => {
-                let message = format!("the variable {unknown:?} is not declared, or refers to itself");
-                let allowed = variables.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-                problems.push(Problem::new(node.location.clone(), &message).with_value(text).with_allowed(&allowed));
-            }
-        },
-        NodeKind::Scalar(_) => {}
+    fn fill(&mut self, node: &mut Node) {
+        match &mut node.kind {
+            NodeKind::Table(entries) => entries.values_mut().for_each(|entry| self.fill(&mut entry.node)),
+            NodeKind::Array(items) => items.iter_mut().for_each(|item| self.fill(item)),
+            NodeKind::Scalar(Value::String(text)) => match self.values.fill(text) {
+                Ok(filled) => *text = filled,
+                Err(reason) => self.report(&reason, &node.location, text),
+            },
+            NodeKind::Scalar(_) => {}
+        }
     }
-}
 
-/// The text with its variables filled in, or the name of the one that cannot be.
-fn expand(text: &str, variables: &BTreeMap<String, String>) -> Result<String, String> {
-    let mut expanded = String::new();
-    let mut rest = text;
-    while let Some((before, after)) = rest.split_once("${") {
-        let Some((name, tail)) = after.split_once('}') else { return Err(after.to_owned()) };
-        let value = variables.get(name).filter(|value| !value.contains("${")).ok_or_else(|| name.to_owned())?;
-        expanded.push_str(before);
-        expanded.push_str(value);
-        rest = tail;
+    fn report(&mut self, reason: &Unfilled, location: &ValueLocation, text: &str) {
+        const MOST_NAMES: usize = 20;
+        let is_known = match reason {
+            Unfilled::WithoutValue(_) => true,
+            Unfilled::FileTooLong => std::mem::replace(&mut self.is_file_too_long, true),
+            _ => false,
+        };
+        if is_known {
+            return;
+        }
+        let names = &self.values.values;
+        let mut allowed = names.keys().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+        if names.len() > MOST_NAMES {
+            allowed.push_str(&format!(" and {} more", names.len() - MOST_NAMES));
+        }
+        let allowed = if matches!(reason, Unfilled::Undeclared(_)) { allowed } else { String::new() };
+        let problem = Problem::new(location.clone(), &reason.to_string()).with_value(text);
+        self.problems.push(problem.with_allowed(&allowed));
     }
-    expanded.push_str(rest);
-    Ok(expanded)
 }
 
 fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {

@@ -10,8 +10,10 @@
 //! | `document` | a TOML text in which every value knows its location; `--set` and `${variables}` |
 //! | `table_check`, `rules` | what one table allows, and what settings require of each other |
 //! | `parse` | text to [`Pipeline`] |
+//! | `variables` | what variables come to |
 //! | `stages` | pipeline files that name other pipeline files |
-//! | `paths` | patterns to files, and paths of this machine as every machine writes them |
+//! | `portable` | paths of this machine, and as every machine writes them |
+//! | `paths` | annotation files and media roots |
 //!
 //! **Invariant:** nothing here reads annotations or media.
 //!
@@ -40,13 +42,15 @@
 //! assert!(problems[0].to_string().contains(r#"source.mine.tak is not a setting; did you mean "take"?"#));
 //!
 //! let pipeline = parse(&text.replace("tak =", "take ="), Path::new("captions.toml"), &[]).unwrap();
-//! assert_eq!(pipeline.file.output.directory, "out/captions");
+//! assert!(Path::new(&pipeline.file.output.directory).ends_with("out/captions"));
+//! assert_eq!(pipeline.portable.source[0].media.as_slice(), ["${here}/images"]);
 //! ```
 
 mod document;
 mod error;
 mod parse;
 mod paths;
+mod portable;
 mod problem;
 mod rules;
 mod settings;
@@ -54,11 +58,13 @@ mod stages;
 mod table_check;
 #[cfg(test)]
 mod tests;
+mod variables;
 
 pub use document::Override;
 pub use error::PipelineError;
 pub use parse::{Pipeline, pack_table_with, parse};
-pub use paths::{PortablePaths, annotation_files, expand_pattern, media_roots, portable_path, portable_settings};
+pub use paths::{LocatedSource, annotation_files, media_roots, portable_settings, resolved_settings, resolved_source};
+pub use portable::{LocatedPattern, PortablePath, absolute_path, expand_pattern};
 pub use problem::Problem;
 pub use settings::file::{FormatTable, MediaFreshness, OutputTable, PipelineFile, ReuseTable, ShardSplit};
 pub use settings::packing::{Audit, PackTable, SequenceParallel};

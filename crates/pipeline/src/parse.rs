@@ -8,28 +8,70 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::document::{self, Node, NodeKind, Override};
+use crate::portable::{self, HERE, absolute_text};
 use crate::problem::{Problem, ValueLocation};
 use crate::rules::{Rules, check_file, check_pack, check_source, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
 use crate::table_check::{read_table, without_unknown_keys};
+use crate::variables::Values;
 
 /// A checked pipeline file with its variables filled in.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pipeline {
-    /// The settings.
+    /// The settings. Their paths are absolute: those of this machine.
     pub file: PipelineFile,
-    /// The variables and their values, the built-in `here` and `root` included: what differs between machines.
+    /// The settings with their paths as every machine writes them, `${data}/a.json`.
+    pub portable: PipelineFile,
+    /// The variables that paths begin with, the built-in `here` and `root` included: what differs between machines.
     pub variables: BTreeMap<String, String>,
 }
 
+impl Pipeline {
+    /// Settings of every machine, on this one. A path that begins with a variable without a value stays as it is.
+    pub fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) -> Self {
+        portable::on_this_machine(portable, variables)
+    }
+
+    /// Puts the dataset elsewhere. A relative path starts in the working directory.
+    pub fn set_output_directory(&mut self, directory: &Path) {
+        self.file.output.directory = absolute_text(&directory.display().to_string());
+    }
+
+    /// The names of all variables that its paths begin with, known or not.
+    pub fn variable_names(&self) -> BTreeSet<String> {
+        portable::needed_variables(&mut self.portable.clone()).chain(self.variables.keys().cloned()).collect()
+    }
+}
+
+/// A file that was read and checked, before its paths are located.
+pub(crate) struct ParsedFile {
+    pub(crate) file: PipelineFile,
+    /// The tree of the file before its variables were filled in.
+    pub(crate) written: Node,
+    values: Values,
+}
+
+impl ParsedFile {
+    /// The pipeline, with the paths that the file has by now.
+    pub(crate) fn locate(self) -> Pipeline {
+        portable::locate_paths(self.file, &self.written, self.values)
+    }
+}
+
 /// Reads and checks a pipeline file. `path` is used in messages, and its directory is the variable `${here}`.
+///
+/// Paths start in the working directory, and become absolute.
 ///
 /// # Errors
 ///
 /// Every error of the file and of the overrides, each with its location.
 pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline, Vec<Problem>> {
+    Ok(parse_file(text, path, overrides)?.locate())
+}
+
+pub(crate) fn parse_file(text: &str, path: &Path, overrides: &[Override]) -> Result<ParsedFile, Vec<Problem>> {
     let in_file = |problems: Vec<Problem>| -> Vec<Problem> {
         problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect()
     };
@@ -38,20 +80,20 @@ pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline
     for set in overrides {
         problems.extend(document::apply_override(&mut root, set).err());
     }
-    let variables = document::substitute(&mut root, &[("here", directory_of(path).display().to_string())]);
-    let mut variables = variables.unwrap_or_else(|unknown| {
-        problems.extend(unknown);
-        BTreeMap::new()
+    let written = root.clone();
+    let values = document::substitute(&mut root, &[(HERE, directory_of(path))]);
+    let values = values.unwrap_or_else(|unfilled| {
+        problems.extend(unfilled);
+        Values::default()
     });
     let file = read_root(&root, &mut problems);
-    // Datasets below the root have names that do not depend on where it is.
-    variables.entry("root".to_owned()).or_insert_with(|| file.output.root.clone());
-    if problems.is_empty() { Ok(Pipeline { file, variables }) } else { Err(in_file(problems)) }
+    if problems.is_empty() { Ok(ParsedFile { file, written, values }) } else { Err(in_file(problems)) }
 }
 
-/// The directory of a file, `.` for a bare name.
-pub(crate) fn directory_of(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
+/// The directory of a file, absolute.
+pub(crate) fn directory_of(path: &Path) -> String {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    absolute_text(&parent.display().to_string())
 }
 
 /// The table `[pack]` with some of its settings replaced: `max_tokens=128000`.

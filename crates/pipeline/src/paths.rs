@@ -1,10 +1,6 @@
-//! Paths of a pipeline file: patterns to files of this machine, and paths of this machine as every machine writes them.
-//!
-//! **Invariant:** every path that goes into a dataset passes through here, so that a dataset does not depend on where a machine
-//! keeps its files.
+//! Paths of a pipeline to files of this machine: annotation files and media roots, with their names on every machine.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use manyframe_media::MediaRoot;
@@ -13,43 +9,65 @@ use serde_json::Value;
 
 use crate::error::PipelineError;
 use crate::parse::Pipeline;
+use crate::portable::{LocatedPattern, resolve_links};
+use crate::settings::file::PipelineFile;
+use crate::settings::paths::{path_settings, source_path_settings};
 use crate::settings::source::SourceTable;
-
-/// The path itself, or the paths that match a pattern, in sorted order.
-///
-/// # Errors
-///
-/// If the pattern is malformed, a directory cannot be listed, or nothing matches.
-pub fn expand_pattern(pattern: &str) -> Result<Vec<PathBuf>, String> {
-    let literal = PathBuf::from(pattern);
-    if literal.exists() || !pattern.contains(['*', '?', '[']) {
-        return Ok(vec![literal]);
-    }
-    let paths = glob::glob(pattern).map_err(|error| error.to_string())?;
-    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    paths.sort();
-    if paths.is_empty() { Err("no file matches".to_owned()) } else { Ok(paths) }
-}
+use crate::settings::values::OneOrMany;
 
 /// The annotation files of a source, patterns expanded in sorted order.
 ///
 /// # Errors
 ///
 /// [`PipelineError::Annotations`] if a pattern matches no file.
-pub fn annotation_files(pipeline: &Pipeline, source: &SourceTable) -> Result<Vec<AnnotationFile>, PipelineError> {
+pub fn annotation_files(source: LocatedSource<'_>) -> Result<Vec<AnnotationFile>, PipelineError> {
     let mut files = Vec::new();
-    for pattern in source.annotations.as_slice() {
-        let paths = expand_pattern(pattern).map_err(|detail| PipelineError::Annotations {
-            source_name: source.name.clone(),
-            pattern: pattern.clone(),
+    for pattern in located(&source.table.annotations, &source.portable.annotations) {
+        let paths = pattern.expand().map_err(|detail| PipelineError::Annotations {
+            source_name: source.table.name.clone(),
+            pattern: pattern.pattern.to_owned(),
             detail,
         })?;
-        for path in paths {
-            let name = portable_path(&path, &pipeline.variables).into();
-            files.push(AnnotationFile { subset: subset_of(&path, &source.annotation_root), path, name });
+        for (path, name) in paths {
+            let subset = subset_of(&path, &source.table.annotation_root);
+            let place = name.without_place(&path);
+            files.push(AnnotationFile { subset, path, name: name.to_string().into(), place });
         }
     }
     Ok(files)
+}
+
+/// A source on this machine, and on every machine.
+#[derive(Debug, Clone, Copy)]
+pub struct LocatedSource<'p> {
+    /// Its table. Paths are absolute.
+    pub table: &'p SourceTable,
+    portable: &'p SourceTable,
+}
+
+impl LocatedSource<'_> {
+    /// The dataset that it replays.
+    pub fn dataset(&self) -> LocatedPattern<'_> {
+        LocatedPattern { pattern: &self.table.from, portable: &self.portable.from }
+    }
+}
+
+impl Pipeline {
+    /// The sources, in the order of the file.
+    pub fn sources(&self) -> impl Iterator<Item = LocatedSource<'_>> {
+        let pairs = self.file.source.iter().zip(&self.portable.source);
+        pairs.map(|(table, portable)| LocatedSource { table, portable })
+    }
+
+    /// The images and videos that no sample may show.
+    pub fn unwanted(&self) -> impl Iterator<Item = LocatedPattern<'_>> {
+        located(&self.file.decontamination.against, &self.portable.decontamination.against)
+    }
+}
+
+fn located<'p>(here: &'p OneOrMany, everywhere: &'p OneOrMany) -> impl Iterator<Item = LocatedPattern<'p>> {
+    let pairs = here.as_slice().iter().zip(everywhere.as_slice());
+    pairs.map(|(pattern, portable)| LocatedPattern { pattern, portable })
 }
 
 /// The directory of an annotation file below the root, as the name of its subset; empty outside the root.
@@ -63,39 +81,33 @@ fn subset_of(path: &Path, annotation_root: &str) -> Arc<str> {
 /// # Errors
 ///
 /// [`PipelineError::MediaRoot`] if a pattern matches nothing.
-pub fn media_roots(source: &SourceTable) -> Result<Vec<MediaRoot>, PipelineError> {
-    let of_subsets = source.media_by_subset.iter();
+pub fn media_roots(source: LocatedSource<'_>) -> Result<Vec<MediaRoot>, PipelineError> {
+    let LocatedSource { table, portable } = source;
+    let of_subsets = table.media_by_subset.iter().zip(portable.media_by_subset.values());
     let of_subsets =
-        of_subsets.flat_map(|(subset, patterns)| patterns.as_slice().iter().map(move |p| (Some(subset), p)));
-    let of_all = source.media.as_slice().iter().map(|pattern| (None, pattern));
+        of_subsets.flat_map(|((subset, here), everywhere)| located(here, everywhere).map(move |p| (Some(subset), p)));
+    let of_all = located(&table.media, &portable.media).map(|pattern| (None, pattern));
     let mut roots = Vec::new();
     for (subset, pattern) in of_subsets.chain(of_all) {
-        let paths = expand_pattern(pattern).map_err(|detail| PipelineError::MediaRoot {
-            source_name: source.name.clone(),
-            pattern: pattern.clone(),
+        let paths = pattern.expand().map_err(|detail| PipelineError::MediaRoot {
+            source_name: table.name.clone(),
+            pattern: pattern.pattern.to_owned(),
             detail,
         })?;
-        roots.extend(paths.into_iter().map(|path| MediaRoot { subset: subset.cloned(), path }));
+        let root = |(path, name): (_, crate::portable::PortablePath)| MediaRoot {
+            subset: subset.cloned(),
+            path,
+            name: name.to_string(),
+        };
+        roots.extend(paths.into_iter().map(root));
     }
     Ok(roots)
-}
-
-/// The path with the value of a variable at its front written as the variable again: `${data}/a.json`.
-pub fn portable_path(path: &Path, variables: &BTreeMap<String, String>) -> String {
-    let text = path.display().to_string();
-    let fitting = variables.iter().filter(|(_, value)| !value.is_empty() && path.starts_with(value.as_str()));
-    let longest = fitting.max_by_key(|(_, value)| value.len());
-    let rest = longest.and_then(|(name, value)| Some((name, text.strip_prefix(value.as_str())?)));
-    match rest {
-        Some((name, rest)) => format!("${{{name}}}{rest}"),
-        None => text,
-    }
 }
 
 /// The settings of a pipeline as every machine writes them: variables unfilled, without their values, without the location of
 /// the output, and without `[validate]`, which changes no sample.
 pub fn portable_settings(pipeline: &Pipeline) -> Value {
-    let mut value = serde_json::json!(pipeline.file);
+    let mut value = serde_json::json!(pipeline.portable);
     if let Value::Object(fields) = &mut value {
         fields.insert("vars".to_owned(), Value::Object(serde_json::Map::new()));
         if let Some(Value::Object(output)) = fields.get_mut("output") {
@@ -105,89 +117,23 @@ pub fn portable_settings(pipeline: &Pipeline) -> Value {
         fields.remove("validate");
         fields.remove("reuse");
     }
-    make_portable(&mut value, &pipeline.variables);
     value
 }
 
-fn make_portable(value: &mut Value, variables: &BTreeMap<String, String>) {
-    match value {
-        Value::String(text) => *text = portable_path(Path::new(text.as_str()), variables),
-        Value::Array(items) => items.iter_mut().for_each(|item| make_portable(item, variables)),
-        Value::Object(fields) => fields.values_mut().for_each(|field| make_portable(field, variables)),
-        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+/// A source with what its paths denote, however they are spelled.
+pub fn resolved_source(table: &SourceTable) -> SourceTable {
+    let mut resolved = table.clone();
+    for setting in source_path_settings(0, &mut resolved) {
+        *setting.text = resolve_links(setting.text).display().to_string();
     }
+    resolved
 }
 
-/// Replaces paths of this machine inside texts, such as error messages that go into a ledger.
-pub struct PortablePaths {
-    /// Paths of this machine and their portable forms, the longest path first.
-    replacements: Vec<(String, String)>,
-}
-
-impl PortablePaths {
-    /// The media roots, datasets and variables of a pipeline, as written and with symbolic links resolved.
-    ///
-    /// # Errors
-    ///
-    /// [`PipelineError::MediaRoot`] if a pattern matches nothing.
-    pub fn of(pipeline: &Pipeline) -> Result<Self, PipelineError> {
-        let mut replacements = Vec::new();
-        let mut add = |path: &Path, portable: String| {
-            let resolved = path.canonicalize().ok().map(|resolved| resolved.display().to_string());
-            let forms = [Some(path.display().to_string()), resolved].into_iter().flatten();
-            // A short path such as "." is part of too much text that is not a path.
-            replacements
-                .extend(forms.filter(|form| form.len() > 3 && *form != portable).map(|form| (form, portable.clone())));
-        };
-        for table in &pipeline.file.source {
-            let roots = media_roots(table)?.into_iter().map(|root| root.path);
-            for path in roots.chain((!table.from.is_empty()).then(|| table.from.clone().into())) {
-                add(&path, portable_path(&path, &pipeline.variables));
-            }
-        }
-        for (name, value) in &pipeline.variables {
-            add(Path::new(value), format!("${{{name}}}"));
-        }
-        replacements.sort_by(|a, b| b.0.len().cmp(&a.0.len()).then_with(|| a.cmp(b)));
-        replacements.dedup();
-        Ok(Self { replacements })
+/// The settings with what their paths denote, however they are spelled: equal if a build reads the same places.
+pub fn resolved_settings(file: &PipelineFile) -> PipelineFile {
+    let mut resolved = file.clone();
+    for setting in path_settings(&mut resolved) {
+        *setting.text = resolve_links(setting.text).display().to_string();
     }
-
-    /// The text with every path of this machine in its portable form.
-    pub fn in_text(&self, mut text: String) -> String {
-        for (path, portable) in &self.replacements {
-            if text.contains(path.as_str()) {
-                text = text.replace(path.as_str(), portable);
-            }
-        }
-        text
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_path_begins_with_the_longest_variable_that_fits() {
-        let variables = [("data", "/data"), ("images", "/data/images")];
-        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
-        let portable = |path: &str| portable_path(Path::new(path), &variables);
-        assert_eq!(portable("/data/x/y.json"), "${data}/x/y.json");
-        assert_eq!(portable("/data/images/y.jpg"), "${images}/y.jpg");
-        assert_eq!(portable("/database/y.json"), "/database/y.json");
-    }
-
-    #[test]
-    fn a_text_keeps_no_path_of_this_machine() {
-        let directory = tempfile::tempdir().unwrap();
-        let data = directory.path().display().to_string();
-        let text = format!(
-            "name = \"x\"\n[vars]\ndata = {data:?}\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"a\"\nkind = \"llava\"\n\
-             annotations = \"a.json\"\nmedia = \"${{data}}/images\"\n"
-        );
-        let pipeline = crate::parse::parse(&text, Path::new("p.toml"), &[]).unwrap();
-        let paths = PortablePaths::of(&pipeline).unwrap();
-        assert_eq!(paths.in_text(format!("cannot read {data}/images/1.jpg")), "cannot read ${data}/images/1.jpg");
-    }
+    resolved
 }

@@ -8,7 +8,8 @@ use serde_json::Value;
 
 use crate::document::{self, Node, Override};
 use crate::error::PipelineError;
-use crate::parse::{Pipeline, directory_of, parse};
+use crate::parse::{Pipeline, directory_of, parse_file};
+use crate::portable::HERE;
 use crate::problem::Problem;
 use crate::settings::file::PipelineFile;
 use crate::settings::values::OneOrMany;
@@ -32,9 +33,9 @@ pub struct ReadPipeline {
 /// read.
 pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PipelineError> {
     let text = read_text(path)?;
-    let mut pipeline = parse(&text, path, overrides).map_err(PipelineError::Invalid)?;
+    let mut parsed = parse_file(&text, path, overrides).map_err(PipelineError::Invalid)?;
     let mut outputs = BTreeMap::new();
-    for text in references(&mut pipeline.file) {
+    for text in references(&mut parsed.file) {
         let output = match outputs.entry(PathBuf::from(text.as_str())) {
             Entry::Occupied(output) => output.into_mut(),
             Entry::Vacant(missing) => {
@@ -44,7 +45,7 @@ pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, Pipelin
         };
         output.clone_into(text);
     }
-    Ok(ReadPipeline { pipeline, references: outputs })
+    Ok(ReadPipeline { pipeline: parsed.locate(), references: outputs })
 }
 
 fn read_text(path: &Path) -> Result<String, PipelineError> {
@@ -79,8 +80,7 @@ fn output_of(path: &Path, overrides: &[Override]) -> Result<String, PipelineErro
     for set in overrides.iter().filter(|set| concerns_output(set) || declared.contains(&set.key)) {
         document::apply_override(&mut root, set).map_err(|problem| in_file(vec![problem], path))?;
     }
-    document::substitute(&mut root, &[("here", directory_of(path).display().to_string())])
-        .map_err(|problems| in_file(problems, path))?;
+    document::substitute(&mut root, &[(HERE, directory_of(path))]).map_err(|problems| in_file(problems, path))?;
     let json = root.to_json();
     let text = |pointer: &str| json.pointer(pointer).and_then(Value::as_str).filter(|text| !text.is_empty());
     if let Some(directory) = text("/output/directory") {

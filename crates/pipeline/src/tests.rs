@@ -34,6 +34,11 @@ fn check_with(text: &str, sets: &[&str]) -> Result<Pipeline, Vec<String>> {
         .map_err(|problems| problems.iter().map(ToString::to_string).collect())
 }
 
+/// A path in the working directory.
+fn here(path: &str) -> String {
+    std::env::current_dir().unwrap().join(path).display().to_string()
+}
+
 fn problems(text: &str) -> Vec<String> {
     check(text).map(|_| ()).unwrap_err()
 }
@@ -43,10 +48,10 @@ fn a_good_file_is_read_with_its_variables_filled_in() {
     let file = check(GOOD).unwrap().file;
     assert_eq!(file.format.tokenizer, "/data/tokenizer.model");
     let source = &file.source[0];
-    assert_eq!(source.media.as_slice(), ["/data/images", "dir/more"]);
+    assert_eq!(source.media.as_slice(), ["/data/images", &here("dir/more")]);
     assert_eq!(source.take, Take::Count(5));
     assert_eq!(source.max_rejects.map(Share::as_f64), Some(0.005));
-    assert_eq!(file.output.directory, "out/x");
+    assert_eq!(file.output.directory, here("out/x"));
     assert_eq!(file.format.max_tokens, 40_960);
 }
 
@@ -198,7 +203,7 @@ fn the_command_line_replaces_variables_and_settings() {
     assert_eq!(file.format.tokenizer, "/mnt/tokenizer.model");
     assert_eq!(file.source[0].take, Take::Count(9));
     assert_eq!(file.format.max_tokens, 2048);
-    assert_eq!(file.output.directory, "o");
+    assert_eq!(file.output.directory, here("o"));
 }
 
 #[test]

@@ -34,7 +34,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     let num_threads = arguments.next().map_or(Ok(1), |number| number.parse())?;
     let pool = rayon::ThreadPoolBuilder::new().num_threads(num_threads).build()?;
-    let file = AnnotationFile { path: annotations.clone().into(), name: annotations.into(), subset: "".into() };
+    let path = std::path::PathBuf::from(&annotations);
+    let file = AnnotationFile { place: path.clone(), path, name: annotations.into(), subset: "".into() };
     let options = SourceOptions::default();
     let source = open(SourceSpec { name: Arc::from("s"), kind: SourceKind::Text, annotations: vec![file], options })?;
     let mut writer = TableWriter::<RowTable, _>::new(BufWriter::new(File::create(index)?))?;

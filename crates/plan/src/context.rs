@@ -9,10 +9,10 @@ use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer};
 use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
-    FormatTable, ImageShow, Kind, MixTable, OutputTable, Pipeline, PipelineFile, PortablePaths, SamplingRule,
-    SourceTable, annotation_files, media_roots,
+    FormatTable, ImageShow, Kind, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule,
+    SourceTable, annotation_files, media_roots, resolved_source,
 };
-use manyframe_sources::{Raw, Source, SourceError, SourceSpec};
+use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceSpec};
 
 use crate::error::PlanError;
 use crate::guard::Guard;
@@ -43,7 +43,6 @@ pub struct Context {
     /// Which frames are shown.
     pub sampling: Sampling,
     pub(crate) guard: Guard,
-    paths: PortablePaths,
 }
 
 /// A source that is ready to be read.
@@ -52,7 +51,14 @@ pub struct OpenSource {
     pub table: SourceTable,
     /// Its media.
     pub media: SourceMedia,
-    reader: Box<dyn Source>,
+    reader: SourceReader,
+}
+
+/// The annotations of a source, ready to be read; its media are not needed for that.
+pub struct SourceReader {
+    /// The files; none if it replays a dataset.
+    pub(crate) annotations: Vec<AnnotationFile>,
+    source: Box<dyn Source>,
 }
 
 impl Context {
@@ -66,7 +72,7 @@ impl Context {
         let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
         let tokenizer_digest = tokenizer.digest();
         let formatter = Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(PlanError::Format)?;
-        let sources = file.source.iter().map(|table| OpenSource::open(&pipeline, table)).collect::<Result<_, _>>()?;
+        let sources = pipeline.sources().map(|source| OpenSource::open(file, source)).collect::<Result<_, _>>()?;
         let images = ImagePolicy { limits: file.limits.clone(), ..file.images.clone() };
         let tiles = file.tiles;
         let frames = ImagePolicy { max_edge_px: Some(file.video.max_edge_px), ..images.clone() };
@@ -85,7 +91,6 @@ impl Context {
             frames,
             sampling,
             guard: work_directory_of(file).map_or_else(Guard::default, |work| Guard::of_work(&work)),
-            paths: PortablePaths::of(&pipeline)?,
             pipeline,
         })
     }
@@ -102,11 +107,6 @@ impl Context {
     /// Which frames of videos are shown of a record that is shortened.
     pub fn sampling_for(&self, reduction: &LengthReduction) -> Sampling {
         reduction.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()))
-    }
-
-    /// A text with paths of this machine as every machine writes them, for what goes into a dataset.
-    pub fn portable_text(&self, text: String) -> String {
-        self.paths.in_text(text)
     }
 
     /// A digest of [`source_settings`].
@@ -222,7 +222,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
         // Judge the finished source, or describe it.
         max_rejects: _,
         license: _,
-    } = table;
+    } = &resolved_source(table);
     serde_json::json!({
         "version": SAMPLES_VERSION,
         "decodes_video": video::IS_ENABLED,
@@ -255,24 +255,16 @@ impl OpenSource {
     /// # Errors
     ///
     /// If either is missing or cannot be opened.
-    pub fn open(pipeline: &Pipeline, table: &SourceTable) -> Result<Self, PlanError> {
-        let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
-        let reader: Box<dyn Source> = match table.kind {
-            Kind::Upstream(kind) => {
-                let annotations = annotation_files(pipeline, table)?;
-                let name = Arc::from(table.name.as_str());
-                let spec = SourceSpec { name, kind, annotations, options: table.options.clone() };
-                manyframe_sources::open(spec).map_err(source_error)?
-            }
-            Kind::Replay(_) => Box::new(ReplaySource::open(table, &pipeline.variables)?),
-        };
-        let roots = media_roots(table)?;
-        let store = match work_directory_of(&pipeline.file) {
+    fn open(file: &PipelineFile, source: LocatedSource<'_>) -> Result<Self, PlanError> {
+        let table = source.table;
+        let reader = SourceReader::open(source)?;
+        let roots = media_roots(source)?;
+        let store = match work_directory_of(file) {
             Some(work) => MediaStore::open_keeping(&roots, &work.join("listings")),
             None => MediaStore::open(&roots),
         };
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
-        let media = SourceMedia::new(store, pipeline.file.limits.clone());
+        let media = SourceMedia::new(store, file.limits.clone());
         Ok(Self { table: table.clone(), media, reader })
     }
 
@@ -283,7 +275,12 @@ impl OpenSource {
 
     /// The reader of its annotations.
     pub fn reader(&self) -> &dyn Source {
-        self.reader.as_ref()
+        &*self.reader.source
+    }
+
+    /// Its annotation files; none if it replays a dataset.
+    pub(crate) fn annotations(&self) -> &[AnnotationFile] {
+        &self.reader.annotations
     }
 
     /// The record in some annotation bytes, its images shown as the pipeline file says.
@@ -292,7 +289,7 @@ impl OpenSource {
     ///
     /// Why the record cannot be delivered.
     pub fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
-        let mut record = self.reader.parse(raw)?;
+        let mut record = self.reader().parse(raw)?;
         if self.table.visuals == ImageShow::Tiled {
             for part in record.turns.iter_mut().flat_map(|turn| &mut turn.parts) {
                 if let Part::Visual(visual) = part
@@ -312,6 +309,36 @@ impl OpenSource {
     /// If the annotations cannot be read, or changed since.
     pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.reader.read_at(origin)
+    }
+}
+
+impl SourceReader {
+    /// Opens the annotations of a source.
+    ///
+    /// # Errors
+    ///
+    /// If they are missing or cannot be opened.
+    pub fn open(source: LocatedSource<'_>) -> Result<Self, PlanError> {
+        let table = source.table;
+        match table.kind {
+            Kind::Upstream(kind) => {
+                let annotations = annotation_files(source)?;
+                let name = Arc::from(table.name.as_str());
+                let spec = SourceSpec { name, kind, annotations: annotations.clone(), options: table.options.clone() };
+                let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
+                Ok(Self { annotations, source: manyframe_sources::open(spec).map_err(unreadable)? })
+            }
+            Kind::Replay(_) => Ok(Self { annotations: Vec::new(), source: Box::new(ReplaySource::open(source)?) }),
+        }
+    }
+
+    /// Reads one record again.
+    ///
+    /// # Errors
+    ///
+    /// If the annotations cannot be read, or changed since.
+    pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
+        self.source.read_at(origin)
     }
 }
 

@@ -82,7 +82,7 @@ mod sample_media;
 mod seal;
 
 pub use attempt::{Attempt, Verdict, guarded};
-pub use context::{Context, OpenSource};
+pub use context::{Context, OpenSource, SourceReader};
 pub use error::PlanError;
 pub use guard::crashes_path;
 pub use index::refresh::ChangedMedia;

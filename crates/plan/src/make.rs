@@ -8,7 +8,7 @@ use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
 use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
-use manyframe_pipeline::ReuseTable;
+use manyframe_pipeline::{ReuseTable, portable_settings, resolved_settings};
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
@@ -115,11 +115,13 @@ pub fn make(
 
 /// The key of a plan, as [`Index::key`] describes it. An index has rows for all media, and their identities beside it.
 fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> Result<Digest, PlanError> {
-    let mut settings = context.pipeline.file.clone();
+    let mut settings = resolved_settings(&context.pipeline.file);
     settings.output.directory.clear();
     settings.output.root.clear();
     settings.reuse = ReuseTable::default();
-    let mut fields = vec![serde_json::json!(settings).to_string(), PLAN_VERSION.to_string()];
+    // What paths denote decides what is read, and how they are written goes into the dataset.
+    let written = portable_settings(&context.pipeline);
+    let mut fields = vec![serde_json::json!((settings, written)).to_string(), PLAN_VERSION.to_string()];
     for file in files {
         fields.push(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         for path in [&file.path, &file.media_path()] {
@@ -159,6 +161,7 @@ impl DecidedPlan<'_> {
             version: PLAN_VERSION,
             key: index.key,
             pipeline: pipeline.file.clone(),
+            portable: pipeline.portable.clone(),
             variables: pipeline.variables.clone(),
             tokenizer_digest: context.tokenizer_digest,
             num_splits: index.files.len() as u64,

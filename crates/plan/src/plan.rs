@@ -34,9 +34,11 @@ pub struct Plan {
     pub version: u32,
     /// Digest of the settings and inputs; equal for builds that produce the same bytes on this machine.
     pub key: Digest,
-    /// The pipeline file.
+    /// The pipeline file, with the paths of this machine.
     pub pipeline: PipelineFile,
-    /// The variables of the pipeline file and their values.
+    /// The pipeline file, with its paths as every machine writes them.
+    pub portable: PipelineFile,
+    /// The variables that paths begin with.
     pub variables: BTreeMap<String, String>,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
@@ -127,7 +129,7 @@ impl Plan {
 
     /// The pipeline that it was made from.
     pub fn pipeline(&self) -> Pipeline {
-        Pipeline { file: self.pipeline.clone(), variables: self.variables.clone() }
+        Pipeline { file: self.pipeline.clone(), portable: self.portable.clone(), variables: self.variables.clone() }
     }
 
     /// All samples.

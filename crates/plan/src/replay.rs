@@ -3,7 +3,6 @@
 //! Its samples become records again: existing frames and tiles are delivered as they are, whole images can be cut
 //! into tiles, and the text is formatted again.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -13,7 +12,7 @@ use manyframe_core::{
 };
 use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
-use manyframe_pipeline::{SourceTable, portable_path};
+use manyframe_pipeline::LocatedSource;
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
@@ -44,12 +43,13 @@ struct Replayed {
 }
 
 impl ReplaySource {
-    pub(crate) fn open(table: &SourceTable, variables: &BTreeMap<String, String>) -> Result<Self, PlanError> {
+    pub(crate) fn open(source: LocatedSource<'_>) -> Result<Self, PlanError> {
+        let table = source.table;
         let unusable = |error| PlanError::Dataset { source_name: table.name.clone(), error };
         let dataset = DatasetReader::open(Path::new(&table.from)).map_err(unusable)?;
         let shard = |shard: &ShardEntry| {
             let path = dataset.shard_file(shard)?;
-            let name = portable_path(&path, variables).into();
+            let name = source.dataset().name(&path).to_string().into();
             Ok(Shard { name, path, format: shard.format, num_bytes: shard.num_bytes })
         };
         Ok(Self {

@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         _ => return Err("expected FILE and KIND, or nothing".into()),
     };
     let num_bytes = path.metadata()?.len();
-    let annotation = AnnotationFile { path, name: "file".into(), subset: "".into() };
+    let annotation = AnnotationFile { place: path.clone(), path, name: "file".into(), subset: "".into() };
     let spec =
         SourceSpec { name: "bench".into(), kind, annotations: vec![annotation], options: SourceOptions::default() };
     let source = open(spec)?;

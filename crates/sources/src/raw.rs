@@ -14,7 +14,9 @@ pub struct AnnotationFile {
     pub path: PathBuf,
     /// Its name in origins: unique in its source, and best the same on every machine.
     pub name: Arc<str>,
-    /// The part of the source that its records belong to. If empty, the path or the record decides.
+    /// The path by which a reader may name a part of the source: without what only says where this machine keeps it.
+    pub place: PathBuf,
+    /// The part of the source that its records belong to. If empty, the place or the record decides.
     pub subset: Arc<str>,
 }
 

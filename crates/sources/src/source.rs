@@ -104,7 +104,7 @@ pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
 /// The part of the source that a file belongs to: as configured, or as its path names it.
 fn subset_of_file(kind: SourceKind, annotation: &AnnotationFile) -> Arc<str> {
     match &*annotation.subset {
-        "" => (kind.reader().subset_of_path)(&annotation.path).into(),
+        "" => (kind.reader().subset_of_path)(&annotation.place).into(),
         _ => Arc::clone(&annotation.subset),
     }
 }

@@ -14,7 +14,12 @@ fuzz_target!(|bytes: &[u8]| {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(content).expect("space for it");
     let kind = SourceKind::ALL[usize::from(kind) % SourceKind::ALL.len()];
-    let annotations = vec![AnnotationFile { path: file.path().into(), name: Arc::from("a"), subset: Arc::from("") }];
+    let annotations = vec![AnnotationFile {
+        path: file.path().into(),
+        place: file.path().into(),
+        name: Arc::from("a"),
+        subset: Arc::from(""),
+    }];
     let options = SourceOptions::default();
     let source = open(SourceSpec { name: Arc::from("s"), kind, annotations, options }).expect("plain options");
     // A file that holds no records at all is an error, which is fine.

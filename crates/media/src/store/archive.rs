@@ -24,6 +24,8 @@ pub(crate) struct Archive {
     file: Arc<ArchiveFile>,
     /// Of the file when it was opened.
     identity: MediaIdentity,
+    /// What rejections call it.
+    name: String,
     index: MemberIndex,
 }
 
@@ -32,7 +34,7 @@ const HEAD_BYTES: u64 = 512;
 
 impl Archive {
     /// Opens a zip or tar file. Links in `path` are resolved. Listings of tars are cached in the directory `listings`.
-    pub(crate) fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
+    pub(crate) fn open(path: &Path, name: String, listings: Option<&Path>) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let handle = File::open(path).map_err(failed)?;
         let metadata = handle.metadata().map_err(failed)?;
@@ -54,11 +56,15 @@ impl Archive {
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
         let identity = MediaIdentity::of_metadata(&metadata);
-        Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), identity, index })
+        Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), identity, name, index })
     }
 
-    /// The archive's own path.
-    pub(crate) fn path(&self) -> &Path {
+    /// What rejections call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn path(&self) -> &Path {
         self.file.path()
     }
 
@@ -158,7 +164,7 @@ impl Archive {
     }
 
     fn rejected(&self, member: &ArchiveMember, code: RejectCode, reason: &str) -> MediaError {
-        MediaError::rejected(code, format!("{:?} in {} {reason}", member.name, self.path().display()))
+        MediaError::rejected(code, format!("{:?} in {} {reason}", member.name, self.name))
     }
 }
 

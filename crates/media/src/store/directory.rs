@@ -19,17 +19,28 @@ const MAX_FRAMES: usize = 1 << 20;
 pub(crate) struct DirectoryRoot {
     /// The directory, links resolved.
     path: PathBuf,
+    /// What rejections call it.
+    name: String,
 }
 
 impl DirectoryRoot {
     /// A root at a path whose links are resolved.
-    pub(crate) fn new(path: PathBuf) -> Self {
-        Self { path }
+    pub(crate) fn new(path: PathBuf, name: String) -> Self {
+        Self { path, name }
     }
 
-    /// The directory, links resolved.
-    pub(crate) fn path(&self) -> &Path {
-        &self.path
+    /// What rejections call it.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What rejections call a path in it.
+    fn name_of(&self, path: &Path) -> String {
+        match path.strip_prefix(&self.path) {
+            Ok(below) if below.as_os_str().is_empty() => self.name.clone(),
+            Ok(below) => format!("{}/{}", self.name, below.display()),
+            Err(_outside) => path.display().to_string(),
+        }
     }
 
     /// The file or directory of frames of this name. `name` is a spelling of a [`super::request::Request`].
@@ -45,7 +56,7 @@ impl DirectoryRoot {
         // Opening a pipe or a device could block forever.
         Err(MediaError::rejected(
             RejectCode::MediaType,
-            format!("{} is neither a file nor a directory", path.display()),
+            format!("{} is neither a file nor a directory", self.name_of(&path)),
         ))
     }
 
@@ -60,7 +71,7 @@ impl DirectoryRoot {
         if !metadata.is_dir() {
             return Ok(Some(MediaIdentity::of_metadata(&metadata)));
         }
-        let names = list_frame_names(&path)?;
+        let names = list_frame_names(&path, &self.name_of(&path))?;
         let identity =
             |name: &str| path.join(name).metadata().as_ref().map_or(MediaIdentity::UNKNOWN, MediaIdentity::of_metadata);
         Ok(Some(MediaIdentity::of_frames(names.iter().map(|name| (name.as_str(), identity(name))))))
@@ -76,8 +87,8 @@ impl DirectoryRoot {
         if !resolved.starts_with(&self.path) {
             let detail = format!(
                 "{} is a link that leads out of its media root to {}; add that directory as a media root",
-                path.display(),
-                resolved.display()
+                self.name_of(path),
+                link_target(path).unwrap_or(resolved).display()
             );
             return Err(MediaError::rejected(RejectCode::UnsafePath, detail));
         }
@@ -86,7 +97,7 @@ impl DirectoryRoot {
 
     /// The frames in a directory, of which those that links lead to may be gone.
     fn list_frames(&self, directory: &Path) -> Result<Vec<Located>, MediaError> {
-        let names = list_frame_names(directory)?;
+        let names = list_frame_names(directory, &self.name_of(directory))?;
         let mut frames = Vec::with_capacity(names.len());
         for name in names {
             if let Some(path) = self.resolve(&directory.join(name))?
@@ -101,7 +112,7 @@ impl DirectoryRoot {
 
 /// The names of frames in a directory, in order: files with an image extension or, if there are none, all files. Hidden files
 /// are ignored.
-fn list_frame_names(directory: &Path) -> Result<Vec<String>, MediaError> {
+fn list_frame_names(directory: &Path, name: &str) -> Result<Vec<String>, MediaError> {
     let failed = |source| MediaError::storage(directory, source);
     let mut names = Vec::new();
     for entry in fs::read_dir(directory).map_err(failed)? {
@@ -112,8 +123,7 @@ fn list_frame_names(directory: &Path) -> Result<Vec<String>, MediaError> {
             names.push(name);
         }
         if names.len() > MAX_FRAMES {
-            let detail =
-                format!("{} holds more than {MAX_FRAMES} files, expected the frames of one video", directory.display());
+            let detail = format!("{name} holds more than {MAX_FRAMES} files, expected the frames of one video");
             return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
     }
@@ -122,6 +132,12 @@ fn list_frame_names(directory: &Path) -> Result<Vec<String>, MediaError> {
     }
     names.sort_by(|a, b| natural_order(a, b));
     Ok(names)
+}
+
+/// What the outermost link of a path says where it leads.
+fn link_target(path: &Path) -> Option<PathBuf> {
+    let mut outermost: Vec<&Path> = path.ancestors().filter(|ancestor| ancestor.is_symlink()).collect();
+    fs::read_link(outermost.pop()?).ok()
 }
 
 /// Whether an error means that nothing has this name, as opposed to failing storage.

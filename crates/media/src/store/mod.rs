@@ -35,6 +35,8 @@ pub struct MediaRoot {
     pub subset: Option<String>,
     /// The directory or archive. It is trusted and may be a link.
     pub path: PathBuf,
+    /// What rejections call it, best the same on every machine: they go into datasets.
+    pub name: String,
 }
 
 /// Open media roots. May be shared by any number of threads.
@@ -84,7 +86,7 @@ impl MediaStore {
     fn open_with(roots: &[MediaRoot], listings: Option<&Path>) -> Result<Self, OpenError> {
         let roots = roots
             .iter()
-            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(&root.path, listings)? }))
+            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(root, listings)? }))
             .collect::<Result<_, OpenError>>()?;
         Ok(Self { roots })
     }
@@ -155,18 +157,19 @@ impl OpenRoot {
 }
 
 impl RootKind {
-    fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
+    fn open(root: &MediaRoot, listings: Option<&Path>) -> Result<Self, OpenError> {
+        let (path, name) = (&root.path, root.name.clone());
         // Resolved once: paths found later are compared with it.
         let resolved = path.canonicalize().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
         if resolved.is_dir() {
-            return Ok(Self::Directory(DirectoryRoot::new(resolved)));
+            return Ok(Self::Directory(DirectoryRoot::new(resolved, name)));
         }
         if !resolved.is_file() {
             // Opening a pipe could block forever.
             let (found, advice) = ("neither a file nor a directory", "expected a directory, a zip or a tar".to_owned());
             return Err(OpenError::Unsupported { path: resolved, found, advice });
         }
-        Archive::open(&resolved, listings).map(Self::Archive)
+        Archive::open(&resolved, name, listings).map(Self::Archive)
     }
 
     fn answer<T>(&self, name: &str, question: &Question<T>) -> Result<Option<T>, MediaError> {
@@ -183,10 +186,10 @@ impl RootKind {
         }
     }
 
-    fn path(&self) -> &Path {
+    fn name(&self) -> &str {
         match self {
-            Self::Directory(directory) => directory.path(),
-            Self::Archive(archive) => archive.path(),
+            Self::Directory(directory) => directory.name(),
+            Self::Archive(archive) => archive.name(),
         }
     }
 }
@@ -204,9 +207,9 @@ fn find_by_base_name<'a>(
         let detail = format!(
             "{path:?} is in no media root, and more than one member is called {name:?}: {:?} in {}, {:?} in {}",
             member.name,
-            archive.path().display(),
+            archive.name(),
             other.name,
-            other_archive.path().display()
+            other_archive.name()
         );
         return Err(MediaError::rejected(RejectCode::MediaMissing, detail));
     }
@@ -217,7 +220,7 @@ fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
     let detail = if roots.is_empty() {
         format!("{path:?}: no media root serves subset {subset:?}")
     } else {
-        let tried: Vec<String> = roots.iter().map(|root| root.path().display().to_string()).collect();
+        let tried: Vec<&str> = roots.iter().map(|root| root.name()).collect();
         format!("{path:?} is in no media root (tried {})", tried.join(", "))
     };
     MediaError::rejected(RejectCode::MediaMissing, detail)

@@ -73,8 +73,8 @@ pub fn open_input(located: &Located) -> Result<VideoInput, MediaError> {
 pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput, MediaError> {
     let source = source_of_file(file)?;
     if offset.checked_add(num_bytes).is_none_or(|end| end > source.num_bytes) {
-        let (path, found) = (file.display(), source.num_bytes);
-        let detail = format!("{num_bytes} bytes at {offset} are beyond the end of {path}, which has {found} bytes");
+        let found = source.num_bytes;
+        let detail = format!("{num_bytes} bytes at {offset} are beyond the end of the file, which has {found} bytes");
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     Ok(VideoInput::Container(ByteSource { offset, num_bytes, ..source }))

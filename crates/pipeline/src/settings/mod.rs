@@ -5,6 +5,7 @@
 
 pub(crate) mod file;
 pub(crate) mod packing;
+pub(crate) mod paths;
 pub(crate) mod selection;
 pub(crate) mod source;
 pub(crate) mod validation;

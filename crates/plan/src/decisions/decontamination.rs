@@ -9,7 +9,7 @@ use manyframe_core::{BlobRef, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
 use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, read_range};
-use manyframe_pipeline::expand_pattern;
+use manyframe_pipeline::{LocatedPattern, PortablePath, expand_pattern};
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
 
@@ -25,8 +25,13 @@ struct UnwantedImage {
     fingerprint: ImageFingerprint,
 }
 
-/// Where an unwanted image is.
-enum UnwantedFile {
+/// Where an unwanted image is, and its name on every machine.
+struct UnwantedFile {
+    name: PortablePath,
+    place: UnwantedPlace,
+}
+
+enum UnwantedPlace {
     File(PathBuf),
     /// Bytes inside a shard of a dataset.
     Blob(BlobRef),
@@ -73,7 +78,7 @@ struct UnwantedImages(Vec<UnwantedImage>);
 impl UnwantedImages {
     fn read(context: &Context, executor: Executor<'_>) -> Result<Self, PlanError> {
         let mut files = Vec::new();
-        for pattern in context.pipeline.file.decontamination.against.as_slice() {
+        for pattern in context.pipeline.unwanted() {
             add_pattern(pattern, &mut files)?;
         }
         let media = SourceMedia::without_roots(context.images.limits.clone());
@@ -111,19 +116,19 @@ fn images_of_file(
     media: &SourceMedia,
     file: &UnwantedFile,
 ) -> Result<Vec<UnwantedImage>, PlanError> {
-    let (name, fingerprints) = match file {
-        UnwantedFile::File(path) => {
+    let (name, fingerprints) = match &file.place {
+        UnwantedPlace::File(path) => {
             let attempt = || Attempt::Exclude(path.clone());
             let version = |path| MediaIdentity::of_file(path).map_or(0, |identity| identity.0);
             let fingerprints = guarded(context, attempt, || version(path), || fingerprints_of_file(context, path));
-            (path.display().to_string(), fingerprints)
+            (file.name.to_string(), fingerprints)
         }
-        UnwantedFile::Blob(blob) => {
+        UnwantedPlace::Blob(blob) => {
             let fingerprint = media.blob_bytes(blob).and_then(|bytes| fingerprint_of_bytes(context, &bytes));
-            (blob.name(), fingerprint.map(|fingerprint| vec![fingerprint]))
+            (format!("{}{}", file.name, blob.name()), fingerprint.map(|fingerprint| vec![fingerprint]))
         }
     };
-    let name: Arc<str> = context.portable_text(name).into();
+    let name: Arc<str> = name.into();
     match fingerprints {
         Ok(all) => Ok(all.into_iter().map(|f| UnwantedImage { name: Arc::clone(&name), fingerprint: f }).collect()),
         // Folders of images contain other files, too; but one that may not be read may be an image.
@@ -189,7 +194,7 @@ fn fingerprints_of_video_file(
 /// Every unwanted file with its size and modification time, by which the key of a plan notices a change.
 pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, PlanError> {
     let mut paths = Vec::new();
-    for pattern in context.pipeline.file.decontamination.against.as_slice() {
+    for LocatedPattern { pattern, .. } in context.pipeline.unwanted() {
         let manifest = Path::new(pattern).join(MANIFEST_FILE);
         if manifest.exists() {
             paths.push(manifest);
@@ -202,20 +207,22 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
         let metadata = std::fs::metadata(&path).map_err(read_error)?;
         // A time before 1970 is as good as any other, as long as it does not change.
         let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let path = path.canonicalize().map_err(read_error)?;
         Ok(format!("{} {} {}", path.display(), metadata.len(), modified.as_nanos()))
     };
     paths.into_iter().map(describe).collect()
 }
 
-fn add_pattern(pattern: &str, files: &mut Vec<UnwantedFile>) -> Result<(), PlanError> {
-    let dataset = Path::new(pattern);
-    if dataset.join(MANIFEST_FILE).exists() {
+fn add_pattern(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Result<(), PlanError> {
+    let pattern = located.pattern;
+    if Path::new(pattern).join(MANIFEST_FILE).exists() {
         let unreadable = |error| PlanError::UnwantedDataset { pattern: pattern.to_owned(), error };
-        return add_dataset(dataset, files).map_err(unreadable);
+        return add_dataset(located, files).map_err(unreadable);
     }
     let mut paths = Vec::new();
     add_paths(pattern, &mut paths)?;
-    files.extend(paths.into_iter().map(UnwantedFile::File));
+    let file = |path: PathBuf| UnwantedFile { name: located.name(&path), place: UnwantedPlace::File(path) };
+    files.extend(paths.into_iter().map(file));
     Ok(())
 }
 
@@ -246,11 +253,15 @@ fn add_tree(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), PlanError> {
     inside.iter().try_for_each(|path| add_tree(path, paths))
 }
 
-fn add_dataset(dataset: &Path, files: &mut Vec<UnwantedFile>) -> Result<(), DatasetError> {
-    let dataset = DatasetReader::open(dataset)?;
+fn add_dataset(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Result<(), DatasetError> {
+    let dataset = DatasetReader::open(Path::new(located.pattern))?;
     for shard in dataset.shards_of_one_format() {
+        let name = located.name(&dataset.shard_file(shard)?);
         for entry in dataset.sample_entries(shard)? {
-            files.extend(entry?.images.into_iter().map(|image| UnwantedFile::Blob(image.blob)));
+            let images = entry?.images.into_iter();
+            files.extend(
+                images.map(|image| UnwantedFile { name: name.clone(), place: UnwantedPlace::Blob(image.blob) }),
+            );
         }
     }
     Ok(())

@@ -204,7 +204,7 @@ pub(crate) fn fingerprint(
     let attempt = || Attempt::Fingerprint { source, origin: origin.clone(), reduction: *reduction };
     match guarded(context, attempt, || open.media_version(&record), || shown.fingerprints()) {
         Ok(visuals) => Ok(Ok(RecordFingerprint { text, visuals })),
-        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection.map_detail(|detail| context.portable_text(detail)))),
+        Err(MediaError::Rejected(rejection)) => Ok(Err(rejection)),
         Err(storage) => Err(PlanError::Storage(storage)),
     }
 }

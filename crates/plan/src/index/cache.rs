@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use manyframe_base::FileError;
 use manyframe_core::{Digest, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
-use manyframe_pipeline::{Kind, annotation_files};
+use manyframe_pipeline::Kind;
 use manyframe_sources::{SourceError, Split};
 
 use crate::context::Context;
@@ -64,14 +64,14 @@ impl<'a> IndexCache<'a> {
 
     /// The file whose contents decide what the records of a split are.
     fn input_file(&self, source: SourceIndex, split: &Split) -> Result<PathBuf, PlanError> {
-        let table = &self.context.source(source).table;
+        let open = self.context.source(source);
+        let table = &open.table;
         if let Kind::Replay(_) = table.kind {
             return Ok(Path::new(&table.from).join(MANIFEST_FILE));
         }
-        let files = annotation_files(&self.context.pipeline, table)?;
-        let file = files.into_iter().find(|file| file.name == split.file);
+        let file = open.annotations().iter().find(|file| file.name == split.file);
         let unknown = || SourceError::UnknownFile { name: table.name.as_str().into(), file: split.file.clone() };
         let source_error = |error| PlanError::Source { source_name: table.name.clone(), error };
-        Ok(file.ok_or_else(unknown).map_err(source_error)?.path)
+        Ok(file.ok_or_else(unknown).map_err(source_error)?.path.clone())
     }
 }

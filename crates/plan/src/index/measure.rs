@@ -44,9 +44,7 @@ pub(crate) fn measure(context: &Context, source: SourceIndex, raw: &Raw) -> Resu
     };
     let outcomes = match visuals {
         Ok(visuals) => ResolvedRecord { context, source, record: &record, visuals }.measure(),
-        Err(MediaError::Rejected(rejection)) => {
-            vec![Err(rejection.map_detail(|detail| context.portable_text(detail)))]
-        }
+        Err(MediaError::Rejected(rejection)) => vec![Err(rejection)],
         Err(storage) => return Err(storage),
     };
     let entry = |outcome: Result<MeasuredRecord, Rejection>| IndexEntry {

@@ -115,7 +115,10 @@ fn origins_lead_to_the_bytes_of_the_file() {
 
 #[test]
 fn specifications_that_cannot_work_are_refused() {
-    let file = |name: &str| AnnotationFile { path: PathBuf::from("x.json"), name: arc(name), subset: arc("") };
+    let file = |name: &str| {
+        let path = PathBuf::from("x.json");
+        AnnotationFile { place: path.clone(), path, name: arc(name), subset: arc("") }
+    };
     let opened = |annotations, options| {
         open(SourceSpec { name: arc("s"), kind: SourceKind::Llava, annotations, options })
             .err()

@@ -10,7 +10,8 @@ use manyframe_sources::{AnnotationFile, Raw, Source, SourceKind, SourceOptions, 
 
 /// A source with one file.
 pub(crate) fn source_of(kind: SourceKind, options: SourceOptions, path: &Path, subset: &str) -> Box<dyn Source> {
-    let file = AnnotationFile { path: path.to_owned(), name: "file".into(), subset: subset.into() };
+    let file =
+        AnnotationFile { path: path.to_owned(), place: path.to_owned(), name: "file".into(), subset: subset.into() };
     open(SourceSpec { name: "source".into(), kind, annotations: vec![file], options }).unwrap()
 }
 

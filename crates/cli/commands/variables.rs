@@ -1,0 +1,27 @@
+//! `--set NAME=PATH` of commands that work on datasets: where what a variable of the pipeline file names is on this machine.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Result;
+use manyframe_dataset::DatasetReader;
+use manyframe_pipeline::{Override, absolute_path};
+
+use crate::exit;
+
+/// The variables that replace those of the build. A name that no path of the dataset begins with is an error.
+pub(super) fn replaced(dataset: &Path, set: &[Override]) -> Result<BTreeMap<String, String>> {
+    if set.is_empty() {
+        return Ok(BTreeMap::new());
+    }
+    let known = DatasetReader::open(dataset)?.pipeline(&BTreeMap::new())?.variable_names();
+    let value = |set: &Override| {
+        if known.contains(&set.key) {
+            return Ok((set.key.clone(), absolute_path(Path::new(&set.value)).display().to_string()));
+        }
+        let names = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+        let message = format!("no path of the dataset begins with a variable {:?}; there are {names}", set.key);
+        Err(exit::UsageError(message).into())
+    };
+    set.iter().map(value).collect()
+}

@@ -1,0 +1,405 @@
+//! Paths as every machine writes them: the variable of the pipeline file that a path begins with, and the rest of it.
+//!
+//! ```text
+//! "${data}/a/*.json" ─▶ (data, "a/*.json") ─▶ "/mnt/disk/a/*.json" ─▶ /mnt/disk/a/1.json ─▶ (data, "a/1.json")
+//!   as written            for every machine      on this machine        a file that matches     its name in a dataset
+//! ```
+//!
+//! A path that was written without a variable begins with the one whose directory contains it. No text is searched: what is not
+//! a path stays as it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Component, Path, PathBuf};
+
+use crate::document::Node;
+use crate::parse::Pipeline;
+use crate::settings::file::PipelineFile;
+use crate::settings::paths::path_settings;
+use crate::variables::{Values, leading_variable};
+
+/// The directory of the pipeline file.
+pub(crate) const HERE: &str = "here";
+/// The directory of datasets that do not set their own.
+pub(crate) const ROOT: &str = "root";
+
+/// A path as every machine writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PortablePath {
+    /// The variable that it begins with; `None` if it is the same on every machine.
+    variable: Option<String>,
+    /// The whole path, or what is below the variable's value.
+    rest: PathBuf,
+}
+
+impl fmt::Display for PortablePath {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let rest = self.rest.display();
+        match &self.variable {
+            Some(variable) if self.rest.as_os_str().is_empty() => write!(f, "${{{variable}}}"),
+            Some(variable) => write!(f, "${{{variable}}}/{rest}"),
+            None => write!(f, "{rest}"),
+        }
+    }
+}
+
+impl PortablePath {
+    fn below(variable: &str, rest: &Path) -> Self {
+        Self { variable: Some(variable.to_owned()), rest: rest.to_owned() }
+    }
+
+    fn of_this_machine(path: &Path) -> Self {
+        Self { variable: None, rest: path.to_owned() }
+    }
+
+    /// The path that a text denotes, with a variable at its front or without.
+    fn parse(text: &str) -> Self {
+        match leading_variable(text) {
+            Some((variable, rest)) => Self::below(variable, Path::new(rest.trim_start_matches('/'))),
+            None => Self::of_this_machine(Path::new(text)),
+        }
+    }
+
+    /// A path below this one.
+    #[must_use]
+    pub fn join(&self, below: &Path) -> Self {
+        let rest = if below.as_os_str().is_empty() { self.rest.clone() } else { self.rest.join(below) };
+        Self { variable: self.variable.clone(), rest }
+    }
+
+    /// The path without the directory of the pipeline file or of all datasets, and with the values of other variables: what a
+    /// user named, and not where it happens to be.
+    pub(crate) fn without_place(&self, on_this_machine: &Path) -> PathBuf {
+        match self.variable.as_deref() {
+            Some(HERE | ROOT) => self.rest.clone(),
+            _ => on_this_machine.to_owned(),
+        }
+    }
+}
+
+/// A path or pattern as a pipeline file has it, on this machine and on every machine.
+#[derive(Debug, Clone, Copy)]
+pub struct LocatedPattern<'p> {
+    /// Absolute; may be a pattern.
+    pub pattern: &'p str,
+    pub(crate) portable: &'p str,
+}
+
+impl LocatedPattern<'_> {
+    /// The paths that match, in sorted order, each with its name on every machine.
+    ///
+    /// # Errors
+    ///
+    /// If the pattern is malformed, a directory cannot be listed, or nothing matches.
+    pub fn expand(self) -> Result<Vec<(PathBuf, PortablePath)>, String> {
+        let paths = expand_pattern(self.pattern)?;
+        Ok(paths.into_iter().map(|path| (path.clone(), self.name(&path))).collect())
+    }
+
+    /// The name of a path that matches, on every machine.
+    pub fn name(self, path: &Path) -> PortablePath {
+        let portable = PortablePath::parse(self.portable);
+        let (directory, pattern) = split_pattern(self.pattern);
+        let num_names = pattern.components().count();
+        let is_suffix = portable.rest.ends_with(&pattern) || num_names == 0;
+        match path.strip_prefix(&directory) {
+            Ok(below) if is_suffix => {
+                let names: Vec<Component<'_>> = portable.rest.components().collect();
+                let kept = names.len().saturating_sub(num_names);
+                let rest = names.into_iter().take(kept).collect();
+                PortablePath { rest, ..portable }.join(below)
+            }
+            _ => PortablePath::of_this_machine(path),
+        }
+    }
+}
+
+/// The path itself, or the paths that match a pattern, in sorted order.
+///
+/// # Errors
+///
+/// If the pattern is malformed, a directory cannot be listed, or nothing matches.
+pub fn expand_pattern(pattern: &str) -> Result<Vec<PathBuf>, String> {
+    let literal = PathBuf::from(pattern);
+    if literal.exists() || !has_wildcard(pattern) {
+        return Ok(vec![literal]);
+    }
+    // Directories that are there are taken literally: their names may contain what a pattern gives a meaning to.
+    let (directory, rest) = split_pattern(pattern);
+    let directory = glob::Pattern::escape(&directory.to_string_lossy());
+    let pattern = Path::new(&directory).join(rest);
+    let paths = glob::glob(&pattern.to_string_lossy()).map_err(|error| error.to_string())?;
+    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
+    paths.sort();
+    if paths.is_empty() { Err("no file matches".to_owned()) } else { Ok(paths) }
+}
+
+/// Whether a text contains what a pattern gives a meaning to.
+pub(crate) fn has_wildcard(text: &str) -> bool {
+    text.contains(['*', '?', '['])
+}
+
+/// The longest part of a path or pattern that exists, and the rest.
+fn split_pattern(pattern: &str) -> (PathBuf, PathBuf) {
+    let whole = Path::new(pattern);
+    let existing = whole.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new(""));
+    (existing.to_owned(), whole.strip_prefix(existing).unwrap_or(whole).to_owned())
+}
+
+/// What a path or pattern denotes, however it is spelled: absolute, and without links as far as it exists.
+pub(crate) fn resolve_links(pattern: &str) -> PathBuf {
+    let (directory, rest) = split_pattern(pattern);
+    let directory = directory.canonicalize().unwrap_or(directory);
+    if rest.as_os_str().is_empty() { directory } else { directory.join(rest) }
+}
+
+/// The path as it is from every working directory: absolute, without `.` and `..`. Links stay, unless `..` follows them.
+pub fn absolute_path(path: &Path) -> PathBuf {
+    // Only an empty path has none; it stays empty.
+    let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
+    let mut cleaned = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                // What is above a link is above what the link leads to.
+                if cleaned.is_symlink() {
+                    cleaned = cleaned.canonicalize().unwrap_or(cleaned);
+                }
+                cleaned.pop();
+            }
+            name => cleaned.push(name),
+        }
+    }
+    cleaned
+}
+
+/// As [`absolute_path`], for settings. A path that is not Unicode cannot be written into one, and stays relative.
+pub(crate) fn absolute_text(path: &str) -> String {
+    absolute_path(Path::new(path)).into_os_string().into_string().unwrap_or_else(|_not_unicode| path.to_owned())
+}
+
+/// Makes the paths of a file absolute, and finds how every machine writes them.
+///
+/// `written` is the file before its variables were filled in; a path that is not there as it was written, such as a dataset in
+/// place of the file that builds it, counts as written without a variable.
+pub(crate) fn locate_paths(mut file: PipelineFile, written: &Node, mut values: Values) -> Pipeline {
+    let mut portable = file.clone();
+    let mut places = Places::default();
+    places.add(HERE, &values);
+    values.values.entry(ROOT.to_owned()).or_insert_with(|| file.output.root.clone());
+    places.add(ROOT, &values);
+    let mut literals = Vec::new();
+    for (index, (here, everywhere)) in
+        path_settings(&mut file).into_iter().zip(path_settings(&mut portable)).enumerate()
+    {
+        let template =
+            written.at(&here.keys).and_then(Node::text).filter(|text| values.fill(text).as_ref() == Ok(here.text));
+        let is_relative = !here.text.starts_with('/');
+        match template.and_then(leading_variable).filter(|(name, _)| values.values.contains_key(*name)) {
+            Some((name, rest)) => {
+                let rest = values.fill(rest).unwrap_or_default();
+                *everywhere.text = PortablePath::below(name, &without_dots(&rest)).to_string();
+                places.add(name, &values);
+            }
+            None => literals.push((index, is_relative)),
+        }
+        *here.text = absolute_text(here.text);
+    }
+    let located: Vec<String> = path_settings(&mut file).into_iter().map(|setting| setting.text.clone()).collect();
+    let mut settings: Vec<_> = path_settings(&mut portable).into_iter().map(Some).collect();
+    for (index, is_relative) in literals {
+        if let (Some(text), Some(setting)) = (located.get(index), settings.get_mut(index).and_then(Option::take)) {
+            *setting.text = places.portable(text, is_relative).to_string();
+        }
+    }
+    let variables = places.definitions(written, values);
+    Pipeline { file, portable, variables }
+}
+
+fn without_dots(path: &str) -> PathBuf {
+    Path::new(path.trim_start_matches('/')).components().filter(|part| *part != Component::CurDir).collect()
+}
+
+/// The variables that paths begin with, and their directories.
+#[derive(Default)]
+struct Places(BTreeMap<String, PathBuf>);
+
+impl Places {
+    fn add(&mut self, name: &str, values: &Values) {
+        if let Some(value) = values.values.get(name).filter(|value| !value.is_empty()) {
+            self.0.entry(name.to_owned()).or_insert_with(|| absolute_path(Path::new(value)));
+        }
+    }
+
+    /// How every machine writes a path or pattern that was written without a variable: below the longest directory that contains
+    /// it. One that was written relative to where it is used belongs to the pipeline file; any other one to this machine.
+    fn portable(&self, pattern: &str, is_relative: bool) -> PortablePath {
+        let resolved = resolve_links(pattern);
+        let spelled = self.below(Path::new(pattern), Clone::clone);
+        let by_links = || self.below(&resolved, |place: &PathBuf| resolve_links(&place.to_string_lossy()));
+        let from_here = || {
+            let here = self.0.get(HERE).filter(|_| is_relative)?;
+            Some(PortablePath::below(HERE, &relative_to(&resolved, &resolve_links(&here.to_string_lossy()))))
+        };
+        spelled
+            .or_else(by_links)
+            .or_else(from_here)
+            .unwrap_or_else(|| PortablePath::of_this_machine(Path::new(pattern)))
+    }
+
+    fn below(&self, path: &Path, spelled: impl Fn(&PathBuf) -> PathBuf) -> Option<PortablePath> {
+        let places = self.0.iter().map(|(name, place)| (name, spelled(place)));
+        let containing = places.filter(|(_, place)| place.parent().is_some() && path.starts_with(place));
+        let rank =
+            |(name, place): &(&String, PathBuf)| (place.components().count(), ![HERE, ROOT].contains(&name.as_str()));
+        let (name, place) = containing.max_by_key(rank)?;
+        Some(PortablePath::below(name, path.strip_prefix(&place).ok()?))
+    }
+
+    /// What another machine has to know: the variables that paths begin with, in terms of others where the file says so.
+    fn definitions(self, written: &Node, mut values: Values) -> BTreeMap<String, String> {
+        let mut definitions = BTreeMap::new();
+        let mut wanted: Vec<String> = self.0.into_keys().collect();
+        while let Some(name) = wanted.pop() {
+            let Some(value) = values.values.get(&name).cloned().filter(|_| !definitions.contains_key(&name)) else {
+                continue;
+            };
+            let template = written.at(&["vars".to_owned(), name.clone()]).and_then(Node::text);
+            let definition = match template.and_then(leading_variable) {
+                Some((other, rest)) => {
+                    wanted.push(other.to_owned());
+                    format!("${{{other}}}{}", values.fill(rest).unwrap_or_default())
+                }
+                None => absolute_text(&value),
+            };
+            definitions.insert(name, definition);
+        }
+        definitions
+    }
+}
+
+/// The way from a directory to a path, both absolute and without links.
+fn relative_to(path: &Path, directory: &Path) -> PathBuf {
+    let num_shared = path.components().zip(directory.components()).take_while(|(a, b)| a == b).count();
+    let up = directory.components().skip(num_shared).map(|_| Component::ParentDir);
+    up.chain(path.components().skip(num_shared)).collect()
+}
+
+/// A pipeline whose settings are those of every machine, on this one. A path that begins with a variable without a value stays as
+/// it is.
+pub(crate) fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) -> Pipeline {
+    let mut values = Values::of(&variables);
+    let mut file = portable.clone();
+    for setting in path_settings(&mut file) {
+        if let Ok(filled) = values.fill(setting.text) {
+            *setting.text = absolute_text(&filled);
+        }
+    }
+    Pipeline { file, portable, variables }
+}
+
+/// The variables that the paths of a file begin with.
+pub(crate) fn needed_variables(portable: &mut PipelineFile) -> impl Iterator<Item = String> {
+    path_settings(portable).into_iter().filter_map(|setting| Some(leading_variable(setting.text)?.0.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::parse::parse;
+    use crate::paths::resolved_source;
+
+    /// The portable form of the annotations of a source in `DIRECTORY/pq/p/x.toml`, with these variables.
+    fn written(directory: &Path, vars: &str, annotations: &str) -> String {
+        let text = format!(
+            "name = \"x\"\n[vars]\n{vars}\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"a\"\nkind = \"llava\"\n\
+             annotations = {annotations:?}\n"
+        );
+        let file = directory.join("pq/p/x.toml");
+        let pipeline = parse(&text, &file, &[]).unwrap();
+        let portable = pipeline.portable.source[0].annotations.as_slice()[0].clone();
+        // Whatever the form, it leads back to the same file.
+        let again = Pipeline::on_this_machine(pipeline.portable.clone(), pipeline.variables.clone());
+        assert_eq!(resolved_source(&again.file.source[0]), resolved_source(&pipeline.file.source[0]));
+        portable
+    }
+
+    #[test]
+    fn a_path_begins_with_the_variable_that_it_was_written_with_or_that_contains_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path();
+        fs::create_dir_all(directory.join("pq/p")).unwrap();
+        fs::create_dir_all(directory.join("pq/pq")).unwrap();
+        std::os::unix::fs::symlink(directory.join("pq"), directory.join("link")).unwrap();
+        let outside = format!("{}/a.json", directory.display());
+        let linked = format!("{}/link/p/a.json", directory.display());
+        let data = format!("data = {:?}\nimages = \"${{data}}/images\"", directory.join("pq/pq").display().to_string());
+        for (vars, annotations, expected) in [
+            ("", "${here}/a.json", "${here}/a.json"),
+            ("", "${here}/./b/../a.json", "${here}/b/../a.json"),
+            ("", "${here}/../pq/a.json", "${here}/../pq/a.json"),
+            ("", "${here}q/a.json", "${here}q/a.json"),
+            ("", outside.as_str(), outside.as_str()),
+            ("", linked.as_str(), "${here}/a.json"),
+            (data.as_str(), "${images}/a-*.json", "${images}/a-*.json"),
+            (data.as_str(), "${data}", "${data}"),
+        ] {
+            let found = written(directory, vars, annotations);
+            let expected = expected.replace("${here}q", &directory.join("pq/pq").display().to_string());
+            assert_eq!(found, expected, "{annotations}");
+        }
+    }
+
+    #[test]
+    fn a_variable_that_equals_another_string_changes_no_other_setting() {
+        let text = "name = \"llava\"\ndescription = \"llava of llava\"\n[vars]\ndata = \"llava\"\n[format]\n\
+                    tokenizer = \"${data}/t\"\n[[source]]\nname = \"llava\"\nkind = \"llava\"\nannotations = \"${data}/a.json\"\n";
+        let pipeline = parse(text, Path::new("p.toml"), &[]).unwrap();
+        let PipelineFile { name, description, format, source, .. } = &pipeline.portable;
+        assert_eq!((name.as_str(), description.as_str()), ("llava", "llava of llava"));
+        assert_eq!((source[0].name.as_str(), source[0].kind.as_str()), ("llava", "llava"));
+        assert_eq!(format.tokenizer, "${data}/t");
+    }
+
+    #[test]
+    fn files_that_match_are_named_after_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        // What a pattern gives a meaning to is literal in a directory that exists.
+        let directory = folder.path().join("[a]*");
+        fs::create_dir_all(directory.join("b")).unwrap();
+        for name in ["b/1.json", "b/2.json", "3.json"] {
+            fs::File::create(directory.join(name)).unwrap();
+        }
+        let pattern = format!("{}/*/?.json", directory.display());
+        let located = LocatedPattern { pattern: &pattern, portable: "${data}/x/../*/?.json" };
+        let names: Vec<_> = located.expand().unwrap().into_iter().map(|(_, name)| name.to_string()).collect();
+        assert_eq!(names, ["${data}/x/../b/1.json", "${data}/x/../b/2.json"]);
+        assert_eq!(expand_pattern("no/such/*.json"), Err("no file matches".to_owned()));
+    }
+
+    #[test]
+    fn the_parent_of_a_link_is_that_of_what_it_leads_to() {
+        let folder = tempfile::tempdir().unwrap();
+        let directory = folder.path().canonicalize().unwrap();
+        fs::create_dir_all(directory.join("a/b")).unwrap();
+        std::os::unix::fs::symlink(directory.join("a/b"), directory.join("link")).unwrap();
+        assert_eq!(absolute_path(&directory.join("link/../c")), directory.join("a/c"));
+        assert_eq!(absolute_path(&directory.join("./a//b/../c/")), directory.join("a/c"));
+        assert_eq!(absolute_path(&directory.join("link/c")), directory.join("link/c"));
+    }
+
+    #[test]
+    fn a_variable_in_terms_of_another_follows_it_to_another_machine() {
+        let text = "name = \"x\"\n[vars]\nbase = \"/old\"\ndata = \"${base}/data\"\nkind = \"llava\"\n[format]\n\
+                    tokenizer = \"${data}/t\"\n[[source]]\nname = \"a\"\nkind = \"${kind}\"\nannotations = \"${data}/a.json\"\n";
+        let pipeline = parse(text, Path::new("/p.toml"), &[]).unwrap();
+        assert!(!pipeline.variables.contains_key("kind"), "{:?}", pipeline.variables);
+        let mut variables = pipeline.variables.clone();
+        variables.insert("base".to_owned(), "/new".to_owned());
+        let moved = Pipeline::on_this_machine(pipeline.portable, variables);
+        assert_eq!(moved.file.format.tokenizer, "/new/data/t");
+    }
+}

@@ -1,0 +1,95 @@
+//! Every setting that is a path or a pattern.
+
+use std::collections::BTreeMap;
+
+use crate::settings::file::PipelineFile;
+use crate::settings::source::SourceTable;
+use crate::settings::values::OneOrMany;
+
+/// A setting that is a path or a pattern, and set.
+pub(crate) struct PathSetting<'f> {
+    /// The keys that lead to it in the file; a number is a position in an array.
+    pub(crate) keys: Vec<String>,
+    pub(crate) role: PathRole,
+    pub(crate) text: &'f mut String,
+}
+
+/// What a path is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PathRole {
+    Tokenizer,
+    /// A file or a pattern, of the source at this position.
+    Annotations(usize),
+    AnnotationRoot,
+    /// Directories and archives, or a pattern.
+    Media,
+    /// A dataset, or the pipeline file that builds it.
+    Dataset,
+    /// Images and videos that no sample may show: files, directories, datasets or a pattern.
+    Unwanted,
+    /// Where this build writes.
+    Output,
+    /// The directory of a model.
+    Model,
+    Policy,
+}
+
+/// The paths of a file, in a fixed order. Those that are not set are left out.
+pub(crate) fn path_settings(file: &mut PipelineFile) -> Vec<PathSetting<'_>> {
+    let PipelineFile { output, format, decontamination, validate, source, .. } = file;
+    let mut found = Vec::new();
+    add(&mut found, &["output", "directory"], PathRole::Output, &mut output.directory);
+    add(&mut found, &["output", "root"], PathRole::Output, &mut output.root);
+    add(&mut found, &["format", "tokenizer"], PathRole::Tokenizer, &mut format.tokenizer);
+    add_all(&mut found, &["decontamination", "against"], PathRole::Unwanted, &mut decontamination.against);
+    if let Some(validate) = validate {
+        add(&mut found, &["validate", "model"], PathRole::Model, &mut validate.model);
+        add(&mut found, &["validate", "policy"], PathRole::Policy, &mut validate.policy);
+    }
+    for (index, table) in source.iter_mut().enumerate() {
+        add_source(&mut found, index, table);
+    }
+    found
+}
+
+/// The paths of one source, which is at this position.
+pub(crate) fn source_path_settings(index: usize, table: &mut SourceTable) -> Vec<PathSetting<'_>> {
+    let mut found = Vec::new();
+    add_source(&mut found, index, table);
+    found
+}
+
+fn add_source<'f>(found: &mut Vec<PathSetting<'f>>, index: usize, table: &'f mut SourceTable) {
+    let number = index.to_string();
+    let at = |key: &'static str| ["source", &number, key];
+    add_all(found, &at("annotations"), PathRole::Annotations(index), &mut table.annotations);
+    add(found, &at("annotation_root"), PathRole::AnnotationRoot, &mut table.annotation_root);
+    add_all(found, &at("media"), PathRole::Media, &mut table.media);
+    add_by_subset(found, &at("media_by_subset"), &mut table.media_by_subset);
+    add(found, &at("from"), PathRole::Dataset, &mut table.from);
+    add_all(found, &at("delivered_in"), PathRole::Dataset, &mut table.delivered_in);
+    add_all(found, &at("not_delivered_in"), PathRole::Dataset, &mut table.not_delivered_in);
+}
+
+fn add<'f>(found: &mut Vec<PathSetting<'f>>, keys: &[&str], role: PathRole, text: &'f mut String) {
+    if !text.is_empty() {
+        found.push(PathSetting { keys: keys.iter().map(|key| (*key).to_owned()).collect(), role, text });
+    }
+}
+
+fn add_all<'f>(found: &mut Vec<PathSetting<'f>>, keys: &[&str], role: PathRole, texts: &'f mut OneOrMany) {
+    match texts {
+        OneOrMany::One(text) => add(found, keys, role, text),
+        OneOrMany::Many(texts) => {
+            for (index, text) in texts.iter_mut().enumerate() {
+                add(found, &[keys, &[&index.to_string()]].concat(), role, text);
+            }
+        }
+    }
+}
+
+fn add_by_subset<'f>(found: &mut Vec<PathSetting<'f>>, keys: &[&str], by_subset: &'f mut BTreeMap<String, OneOrMany>) {
+    for (subset, texts) in by_subset {
+        add_all(found, &[keys, &[subset]].concat(), PathRole::Media, texts);
+    }
+}
