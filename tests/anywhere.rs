@@ -155,7 +155,7 @@ fn a_dataset_can_be_looked_into_from_anywhere() {
 
     // As on another machine.
     fs::rename(project.path("hereby"), project.path("elsewhere")).unwrap();
-    let failed = project.run("here", &["why", "out", "r3"], 1);
+    let failed = project.run("here", &["why", "out", "r3"], 2);
     let (stdout, stderr) = (String::from_utf8(failed.stdout).unwrap(), String::from_utf8(failed.stderr).unwrap());
     assert!(stdout.contains("rejected: media_missing"), "the outcome is in the ledger\n{stdout}");
     assert!(stderr.contains("cannot be shown") && stderr.contains("base, data, here"), "{stderr}");

@@ -135,3 +135,116 @@ fn a_record_of_a_hundred_thousand_turns_is_built_and_shown_in_seconds() {
     assert_eq!((text.matches('⟦').count(), text.matches('⟧').count()), (50_001, 50_001));
     assert!(text.contains("⟦It is 49999.<|endoftext|>⟧"), "{:?}", text.get(text.len() - 200..));
 }
+
+#[test]
+fn check_finds_what_is_not_there_or_of_another_kind() {
+    let workshop = Workshop::new();
+    workshop.write("a.json", "[]");
+    workshop.write("images/1.jpg", photo(1, 64, 48));
+    workshop.write("archive.tar.gz", [0x1f, 0x8b, 8, 0]);
+    workshop.write("other/notes.txt", "mine");
+    let text = "name = \"t\"
+[vars]
+home = \"~/data\"
+[output]
+directory = \"${here}/other\"
+[format]
+tokenizer = \"${here}/images\"
+[decontamination]
+against = \"${here}/benchmark/*.jpg\"
+[validate]
+model = \"${here}/images\"
+policy = \"${here}/limits.toml\"
+[[source]]
+name = \"a\"
+kind = \"llava\"
+annotations = [\"${here}/a.json\", \"${here}/images\", \"${here}/b-*.json\"]
+media = [\"${here}/images\", \"${here}/archive.tar.gz\", \"${here}/absent\"]
+[[source]]
+name = \"r\"
+kind = \"dataset\"
+from = \"${here}/images\"
+delivered_in = \"${here}/absent.toml\"
+";
+    let path = workshop.write("p.toml", text).display().to_string();
+    let stderr = String::from_utf8(run(&["check", &path], 2).stderr).unwrap();
+    for expected in [
+        "p.toml:3:8: \"~\" is not filled in",
+        "p.toml:5:13: output.directory: the directory has something else than a dataset",
+        "p.toml:7:13: format.tokenizer: a directory was found, expected a file",
+        "p.toml:9:11: decontamination.against: no file matches",
+        "p.toml:11:9: validate.model: config.json: it does not exist",
+        "p.toml:12:10: validate.policy: it does not exist",
+        "p.toml:16:34: source.a.annotations: a directory was found, expected a file",
+        "p.toml:16:52: source.a.annotations: no file matches",
+        "is compressed with gzip; unpack it",
+        "p.toml:17:54: source.a.media: it does not exist",
+        "p.toml:21:8: source.r.from: it has no manifest.json",
+        "p.toml:22:16: source.r.delivered_in: ",
+        "12 errors in the pipeline file",
+    ] {
+        assert!(stderr.contains(expected), "{expected}\n{stderr}");
+    }
+    let offline = String::from_utf8(run(&["check", &path, "--offline"], 2).stderr).unwrap();
+    assert!(offline.contains("2 errors in the pipeline file"), "only what the file itself says\n{offline}");
+}
+
+#[test]
+fn check_follows_pipeline_files_into_other_folders() {
+    let workshop = Workshop::new();
+    let stage = |name: &str, from: &str| {
+        format!(
+            "name = \"{name}\"\n[output]\ndirectory = \"${{here}}/out\"\n[format]\ntokenizer = \"t\"\n[[source]]\nname = \"r\"\n\
+             kind = \"dataset\"\nfrom = \"${{here}}/../{from}.toml\"\n"
+        )
+    };
+    let first = workshop.write("a/a.toml", stage("a", "b/b")).display().to_string();
+    workshop.write("b/b.toml", stage("b", "c/c"));
+    workshop.write("c/c.toml", stage("c", "a/a"));
+    let stderr = String::from_utf8(run(&["check", &first, "--offline"], 2).stderr).unwrap();
+    assert!(stderr.contains("a.toml:9:8: ") && stderr.contains("in a cycle"), "{stderr}");
+
+    workshop.write("d/1.toml", stage("one", "c/none"));
+    workshop.write("d/2.toml", stage("two", "c/none"));
+    let stderr = String::from_utf8(run(&["check", &workshop.text("d"), "--offline"], 2).stderr).unwrap();
+    assert!(
+        stderr.contains("2.toml:3:13: output.directory is that of") && stderr.contains("d/1.toml, too"),
+        "{stderr}"
+    );
+    assert!(stderr.contains("none.toml cannot be read"), "{stderr}");
+}
+
+#[test]
+fn check_names_the_markers_that_are_no_single_tokens() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    workshop.add_source("a", "llava", &serde_json::json!([llava("r1", "1.jpg")]), "");
+    workshop.head.push_str("[format.template.custom]\nend = \"<|endoftext|>\"\nuser_prefix = \"<|nobody|>\"\n");
+    let output = run(&["check", &workshop.pipeline()], 0);
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with("warning: ") && stderr.contains("value:   <|nobody|>\n"), "{stderr}");
+}
+
+#[test]
+fn of_very_many_errors_the_first_are_printed_and_the_others_counted() {
+    let workshop = Workshop::new();
+    let mut text = "name = \"t\"\n[format]\ntokenizer = \"t\"\n".to_owned();
+    for index in 0..2000 {
+        text.push_str(&format!("[[source]]\nname = \"s{index}\"\nkind = \"llava\"\nannotatoins = \"a\"\n"));
+    }
+    let path = workshop.write("p.toml", text).display().to_string();
+    let stderr = run(&["build", &path], 2).stderr;
+    let stderr = String::from_utf8(stderr).unwrap();
+    assert!(stderr.contains("… and 3,900 more\nerror: 4000 errors in the pipeline file"), "{stderr}");
+    assert!(stderr.len() < 200_000, "{}", stderr.len());
+}
+
+#[test]
+fn a_name_with_an_escape_sequence_does_nothing_to_the_terminal() {
+    let workshop = Workshop::new();
+    let path = workshop.write("p\u{1b}[2J.toml", "name = \"\\u001b[31mred\"\n").display().to_string();
+    for arguments in [["check", path.as_str()], ["build", path.as_str()]] {
+        let stderr = run(arguments, 2).stderr;
+        assert!(!stderr.contains(&0x1b), "{}", String::from_utf8_lossy(&stderr));
+    }
+}

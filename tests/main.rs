@@ -34,3 +34,4 @@ mod validate;
 mod verify;
 #[cfg(not(feature = "video"))]
 mod without_video;
+mod work;

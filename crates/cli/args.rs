@@ -94,6 +94,9 @@ pub(crate) struct CheckArguments {
     pub(crate) files: Vec<PathBuf>,
     #[command(flatten)]
     pub(crate) overrides: Overrides,
+    /// Check the pipeline files alone: data, tokenizer and models that they name need not be on this machine.
+    #[arg(long)]
+    pub(crate) offline: bool,
 }
 
 #[derive(Debug, Args)]
@@ -308,8 +311,8 @@ pub(crate) struct ValidateArguments {
     #[arg(long, value_name = "DIR")]
     pub(crate) model: PathBuf,
     /// Number of samples to run, spread over sources, layouts and lengths.
-    #[arg(long, value_name = "N", default_value_t = 100)]
-    pub(crate) samples: usize,
+    #[arg(long, value_name = "N", default_value = "100")]
+    pub(crate) samples: NonZeroUsize,
     /// Run all samples.
     #[arg(long, conflicts_with = "samples")]
     pub(crate) all: bool,

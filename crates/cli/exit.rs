@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use manyframe_dataset::DatasetError;
 use manyframe_engine::EngineError;
-use manyframe_pipeline::PipelineError;
+use manyframe_pipeline::{PipelineError, Problem};
 use manyframe_plan::PlanError;
 use manyframe_validate::ValidateError;
 
@@ -20,9 +20,7 @@ pub(crate) const OVER_LIMIT: u8 = 4;
 /// Prints an error with its causes; returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(PipelineError::Invalid(problems)) = pipeline_error(error) {
-        for problem in problems {
-            crate::output::print_error(&problem.to_string());
-        }
+        print_problems(problems, "");
     }
     let causes = error.chain().map(ToString::to_string).collect::<Vec<_>>();
     crate::output::print_error(&format!("error: {}", causes.join(": ")));
@@ -32,6 +30,18 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
         _ if is_usage_error(error) => USAGE_ERROR,
         _ => FAILED,
     })
+}
+
+/// Prints problems, each after a prefix; of very many, the first.
+pub(crate) fn print_problems(problems: &[Problem], prefix: &str) {
+    const MOST_PRINTED: usize = 100;
+    for problem in problems.iter().take(MOST_PRINTED) {
+        crate::output::print_error(&format!("{prefix}{problem}"));
+    }
+    if problems.len() > MOST_PRINTED {
+        let more = crate::table::count((problems.len() - MOST_PRINTED) as u64);
+        crate::output::print_error(&format!("{prefix}… and {more} more"));
+    }
 }
 
 fn pipeline_error(error: &anyhow::Error) -> Option<&PipelineError> {

@@ -22,12 +22,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::CommandFactory;
 use manyframe_engine::OpenPlan;
-use manyframe_pipeline::{PipelineError, Problem};
+use manyframe_pipeline::{CheckScope, Checked, PipelineError};
 use manyframe_plan::{Attempt, Context};
 
 use crate::args::{Arguments, BuildArguments, CheckArguments, Command, PlanArguments};
-use crate::output;
 use crate::supervised::Session;
+use crate::{exit, output};
 
 /// Runs the command of the arguments.
 pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> {
@@ -82,15 +82,18 @@ fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<Exi
 }
 
 fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {
-    let mut problems: Vec<Problem> = Vec::new();
+    let mut files = Vec::new();
     for path in &arguments.files {
-        for stage in stages::list_for_check(path, arguments.files.len(), &arguments.overrides.set)? {
-            match manyframe_pipeline::read(&stage.path, &stage.overrides) {
-                Ok(_) => output::print(&format!("{}: ok\n", stage.path.display()))?,
-                Err(PipelineError::Invalid(found)) => problems.extend(found),
-                Err(error) => return Err(error.into()),
-            }
-        }
+        files.extend(stages::list_for_check(path, arguments.files.len(), &arguments.overrides.set)?);
     }
-    if problems.is_empty() { Ok(ExitCode::SUCCESS) } else { Err(PipelineError::Invalid(problems).into()) }
+    let scope = if arguments.offline { CheckScope::Files } else { CheckScope::Everything };
+    let Checked { problems, warnings } = manyframe_pipeline::check_files(&files, scope);
+    exit::print_problems(&warnings, "warning: ");
+    if !problems.is_empty() {
+        return Err(PipelineError::Invalid(problems).into());
+    }
+    for (path, _) in &files {
+        output::print(&format!("{}: ok\n", path.display()))?;
+    }
+    Ok(ExitCode::SUCCESS)
 }

@@ -31,18 +31,31 @@ pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     // In one file, an override of an unknown setting is an error; in a directory, at least one stage must know it.
     match overrides.iter().find(|set| !stages.iter().any(|stage| stage.overrides.contains(set))) {
         None => Ok(stages),
-        Some(set) => {
-            Err(exit::UsageError(format!("no stage of {} has a setting {:?}", path.display(), set.key)).into())
-        }
+        Some(set) => Err(unknown_setting(path, set)),
     }
 }
 
-/// The stages of one of several files. With several, each takes the overrides that it knows.
-pub(super) fn list_for_check(path: &Path, num_files: usize, overrides: &[Override]) -> Result<Vec<Stage>> {
-    if num_files == 1 || path.is_dir() {
-        return list(path, overrides);
+/// The files to check, each with its overrides. One file takes all of them; of several, each takes those that it knows.
+pub(super) fn list_for_check(
+    path: &Path,
+    num_files: usize,
+    overrides: &[Override],
+) -> Result<Vec<(PathBuf, Vec<Override>)>> {
+    if num_files == 1 && !path.is_dir() {
+        return Ok(vec![(path.to_owned(), overrides.to_vec())]);
     }
-    Ok(vec![Stage { path: path.to_owned(), overrides: manyframe_pipeline::overrides_for(path, overrides)? }])
+    let files = if path.is_dir() { manyframe_pipeline::list_files(path)? } else { vec![path.to_owned()] };
+    // A file that cannot be read is reported when it is checked.
+    let own = |path: &PathBuf| manyframe_pipeline::overrides_for(path, overrides).unwrap_or_default();
+    let files: Vec<_> = files.into_iter().map(|path| (path.clone(), own(&path))).collect();
+    match overrides.iter().find(|set| num_files == 1 && !files.iter().any(|(_, own)| own.contains(set))) {
+        None => Ok(files),
+        Some(set) => Err(unknown_setting(path, set)),
+    }
+}
+
+fn unknown_setting(path: &Path, set: &Override) -> anyhow::Error {
+    exit::UsageError(format!("no stage of {} has a setting {:?}", path.display(), set.key)).into()
 }
 
 /// The stages of the arguments in build order, with `--output` applied if they are a directory.

@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     let request = ValidateRequest {
         dataset: arguments.dataset.clone(),
         model: arguments.model.clone(),
-        choice: if arguments.all { SampleChoice::All } else { SampleChoice::Count(arguments.samples) },
+        choice: if arguments.all { SampleChoice::All } else { SampleChoice::Count(arguments.samples.get()) },
         seed: arguments.seed,
         device: arguments.device,
         options: RunOptions {

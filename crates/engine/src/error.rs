@@ -155,6 +155,16 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
+    /// The tokenizer of a dataset cannot be opened.
+    #[error(
+        "the tokenizer of {path:?} cannot be opened; --set NAME=PATH says where a variable of it is here: {detail}"
+    )]
+    NoTokenizer {
+        /// The dataset.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
 }
 
 impl EngineError {
@@ -178,6 +188,7 @@ impl EngineError {
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
             | Self::NoAudit { .. }
+            | Self::NoTokenizer { .. }
             | Self::NoModel { .. }
             | Self::Policy { .. }
             | Self::Invalid { .. } => false,

@@ -57,6 +57,7 @@ mod engine;
 mod error;
 mod export;
 mod journal;
+mod misfits;
 mod open_plan;
 mod origin;
 mod packs;

@@ -19,6 +19,7 @@ use manyframe_base::{FileAction, FileError, write_json};
 use manyframe_plan::crashes_path;
 
 use crate::error::EngineError;
+use crate::misfits::remove_misfits;
 
 /// The work directory of a dataset, locked. The system unlocks it when the process ends, however it ends.
 pub(crate) struct WorkDirectory {
@@ -53,6 +54,7 @@ impl WorkDirectory {
     pub(crate) fn lock(dataset: &Path) -> Result<Self, EngineError> {
         let path = manyframe_dataset::work_directory(dataset);
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
+        remove_misfits(&path)?;
         let lock_path = path.join("lock");
         let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
         let started = Instant::now();

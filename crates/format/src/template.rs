@@ -118,6 +118,36 @@ impl Template {
     }
 }
 
+impl TemplateText {
+    /// What looks like a special token in its strings, `<|end|>` or `[INST]`, each once, in order.
+    pub fn special_markers(&self) -> Vec<String> {
+        let optional = [&self.default_system, &self.document_end].into_iter().flatten();
+        let around = [
+            &self.start,
+            &self.system_prefix,
+            &self.system_suffix,
+            &self.user_prefix,
+            &self.user_suffix,
+            &self.assistant_prefix,
+            &self.end,
+            &self.after_end,
+            &self.document_prefix,
+        ];
+        let mut markers: Vec<String> = Vec::new();
+        for text in around.into_iter().chain(optional).chain(&self.markers) {
+            for (open, close) in [('<', '>'), ('[', ']')] {
+                for part in text.split(open).skip(1).filter_map(|after| Some(after.split_once(close)?.0)) {
+                    let marker = format!("{open}{part}{close}");
+                    if !part.is_empty() && !part.contains(char::is_whitespace) && !markers.contains(&marker) {
+                        markers.push(marker);
+                    }
+                }
+            }
+        }
+        markers
+    }
+}
+
 fn longllava() -> TemplateText {
     TemplateText {
         system: SystemPlacement::FirstUserTurn,

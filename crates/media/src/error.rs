@@ -34,8 +34,8 @@ impl MediaError {
     pub fn storage(path: impl Into<PathBuf>, source: io::Error) -> Self {
         let path = path.into();
         if source.kind() == io::ErrorKind::PermissionDenied {
-            let detail = format!("{} may not be read: {source}", path.display());
-            return Self::rejected(RejectCode::MediaUnreadable, detail);
+            // Where it is on this machine does not belong into a dataset. Whoever looked for it says its name.
+            return Self::rejected(RejectCode::MediaUnreadable, format!("it may not be read: {source}"));
         }
         Self::Storage { path, source }
     }

@@ -11,6 +11,7 @@
 //! | `table_check`, `rules` | what one table allows, and what settings require of each other |
 //! | `parse` | text to [`Pipeline`] |
 //! | `variables` | what variables come to |
+//! | `check` | that what files name is there and of the right kind |
 //! | `stages` | pipeline files that name other pipeline files |
 //! | `portable` | paths of this machine, and as every machine writes them |
 //! | `paths` | annotation files and media roots |
@@ -46,6 +47,7 @@
 //! assert_eq!(pipeline.portable.source[0].media.as_slice(), ["${here}/images"]);
 //! ```
 
+mod check;
 mod document;
 mod error;
 mod parse;
@@ -60,6 +62,7 @@ mod table_check;
 mod tests;
 mod variables;
 
+pub use check::{CheckScope, Checked, check_files};
 pub use document::Override;
 pub use error::PipelineError;
 pub use parse::{Pipeline, pack_table_with, parse};
@@ -75,4 +78,4 @@ pub use settings::source::{FilterTable, ImageShow, Kind, ReplayKind, SourceTable
 pub use settings::validation::ValidateTable;
 pub use settings::values::{OneOrMany, Share, Take, TokenColumns};
 pub use settings::video::{SamplingRule, VideoTable};
-pub use stages::{ReadPipeline, list_stages, overrides_for, read};
+pub use stages::{ReadPipeline, list_files, list_stages, overrides_for, read};

@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 use crate::document::{self, Node, NodeKind, Override};
 use crate::portable::{self, HERE, absolute_text};
 use crate::problem::{Problem, ValueLocation};
-use crate::rules::{Rules, check_file, check_pack, check_source, source_path};
+use crate::rules::{Rules, check_file, check_pack, check_source, check_unfilled, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
@@ -72,6 +72,20 @@ pub fn parse(text: &str, path: &Path, overrides: &[Override]) -> Result<Pipeline
 }
 
 pub(crate) fn parse_file(text: &str, path: &Path, overrides: &[Override]) -> Result<ParsedFile, Vec<Problem>> {
+    let (parsed, problems) = parse_partly(text, path, overrides)?;
+    if problems.is_empty() { Ok(parsed) } else { Err(problems) }
+}
+
+/// What can be read of a file, and its errors. Wrong settings have their defaults.
+///
+/// # Errors
+///
+/// Those of a text that is not TOML.
+pub(crate) fn parse_partly(
+    text: &str,
+    path: &Path,
+    overrides: &[Override],
+) -> Result<(ParsedFile, Vec<Problem>), Vec<Problem>> {
     let in_file = |problems: Vec<Problem>| -> Vec<Problem> {
         problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect()
     };
@@ -86,8 +100,9 @@ pub(crate) fn parse_file(text: &str, path: &Path, overrides: &[Override]) -> Res
         problems.extend(unfilled);
         Values::default()
     });
-    let file = read_root(&root, &mut problems);
-    if problems.is_empty() { Ok(ParsedFile { file, written, values }) } else { Err(in_file(problems)) }
+    let mut file = read_root(&root, &mut problems);
+    check_unfilled(&mut file, &written, &mut problems);
+    Ok((ParsedFile { file, written, values }, in_file(problems)))
 }
 
 /// The directory of a file, absolute.

@@ -99,6 +99,9 @@ impl LocatedPattern<'_> {
     /// The name of a path that matches, on every machine.
     pub fn name(self, path: &Path) -> PortablePath {
         let portable = PortablePath::parse(self.portable);
+        if path == Path::new(self.pattern) {
+            return portable;
+        }
         let (directory, pattern) = split_pattern(self.pattern);
         let num_names = pattern.components().count();
         let is_suffix = portable.rest.ends_with(&pattern) || num_names == 0;

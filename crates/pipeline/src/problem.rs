@@ -28,6 +28,11 @@ impl Problem {
         Self { file: String::new(), location, message, value: None, allowed: None }
     }
 
+    /// A problem of a file as a whole.
+    pub(crate) fn of_file(path: &std::path::Path, message: &str) -> Self {
+        Self::new(ValueLocation::File { line: 1, column: 1 }, message).in_file(&path.display().to_string())
+    }
+
     pub(crate) fn with_value(mut self, value: &str) -> Self {
         let mut shown: String = value.chars().take(80).collect();
         if shown.len() < value.len() {

@@ -1,6 +1,8 @@
 //! What settings require of each other: rules that involve more than one key.
 
-use manyframe_samplers::{Law, Replacement};
+use std::collections::BTreeSet;
+
+use manyframe_samplers::{Law, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
 
@@ -8,8 +10,11 @@ use crate::document::Node;
 use crate::problem::Problem;
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
-use crate::settings::selection::{DuplicateRule, DuplicateText};
-use crate::settings::source::{Kind, SourceTable};
+use crate::settings::paths::path_settings;
+use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy};
+use crate::settings::source::{FilterTable, Kind, SourceTable};
+use crate::settings::values::{Take, TokenColumns};
+use crate::settings::video::SamplingRule;
 
 const NAME: &str = "1 to 64 letters, digits, '-' and '_'";
 
@@ -67,22 +72,148 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
         let formats = ShardFormat::ALL.map(|format| format!("{:?}", format.as_str())).join(", ");
         rules.broken(&["output", "formats"], "output.formats is empty", &format!("one or more of {formats}"));
     }
-    if file.duplicates.text == DuplicateText::Any && file.duplicates.remove == DuplicateRule::Exact {
-        let message = "duplicates.text = \"any\" has no effect with remove = \"exact\", which compares texts, too";
-        rules.broken(&["duplicates", "text"], message, "with remove = \"pixels\" or \"near\"");
-    }
-    let has_weight = file.source.iter().any(|source| source.weight.is_some());
-    if file.mix.total.is_some() && !file.source.is_empty() && !has_weight {
-        let message = "mix.total is divided among weighted sources, and no source has a weight";
-        rules.broken(&["mix", "total"], message, "with weight in a [[source]]");
-    }
-    if file.overlength.goes_on_after_reject() {
-        let message = "overlength.policy: what follows \"reject\" is never tried";
-        rules.broken(&["overlength", "policy"], message, "\"reject\" alone or at the end");
-    }
+    rules.check_media(file);
+    rules.check_selection(file);
+    rules.check_overlength(file);
     if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
         rules.broken(&["validate"], "validate.model is missing", allowed);
+    }
+}
+
+/// Reports paths with what a shell fills in, and a pipeline file does not: `~/data`, `$HOME/data`.
+pub(crate) fn check_unfilled(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
+    let paths = path_settings(file).into_iter().filter_map(|setting| written.at(&setting.keys));
+    let variables = written.get("vars").and_then(Node::entries).into_iter().flatten().map(|(_, entry)| &entry.node);
+    for node in paths.chain(variables) {
+        let Some(text) = node.text() else { continue };
+        let message = if text == "~" || text.starts_with("~/") {
+            "\"~\" is not filled in"
+        } else if text.contains('/')
+            && text.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
+        {
+            "environment variables are not filled in"
+        } else {
+            continue;
+        };
+        let allowed =
+            "the path in full, or ${NAME} with NAME in [vars] and --set NAME=\"$HOME/…\", which the shell fills in";
+        problems.push(Problem::new(node.location.clone(), message).with_value(text).with_allowed(allowed));
+    }
+}
+
+impl Rules<'_> {
+    /// Whether the file sets a key of a table, which then should have an effect.
+    fn sets(&self, table: &str, key: &str) -> bool {
+        self.table.get(table).is_some_and(|table| table.has(key))
+    }
+
+    /// A key of a table that has no effect because of other settings.
+    fn idle(&mut self, [table, key]: [&str; 2], reason: &str, allowed: &str) {
+        if self.sets(table, key) {
+            self.broken(&[table, key], &format!("{table}.{key} has no effect {reason}"), allowed);
+        }
+    }
+
+    fn check_media(&mut self, file: &PipelineFile) {
+        match file.video.sampling {
+            SamplingRule::Interval => {
+                self.idle(["video", "num_frames"], "with sampling = \"interval\"", "with sampling = \"uniform\"");
+            }
+            SamplingRule::Uniform => {
+                for key in ["interval_s", "max_frames"] {
+                    self.idle(["video", key], "with sampling = \"uniform\"", "with sampling = \"interval\"");
+                }
+            }
+        }
+        if file.output.tokens == TokenColumns::Written && !file.output.has_tokens() && !file.output.formats.is_empty() {
+            self.idle(["output", "tokens"], "without Parquet shards", "with \"parquet\" in output.formats");
+        }
+    }
+
+    fn check_selection(&mut self, file: &PipelineFile) {
+        let (remove, text) = (file.duplicates.remove, file.duplicates.text);
+        if text == DuplicateText::Any && !remove.compares_pixels() {
+            let reason =
+                format!("with remove = \"{}\"", if remove == DuplicateRule::Exact { "exact" } else { "nothing" });
+            self.idle(["duplicates", "text"], &reason, "with remove = \"pixels\" or \"near\"");
+        }
+        if remove != DuplicateRule::Near {
+            self.idle(["duplicates", "max_distance"], "without remove = \"near\"", "with remove = \"near\"");
+        }
+        if !file.decontamination.is_active() {
+            self.idle(["decontamination", "max_distance"], "without against", "with against");
+        }
+        let weighted: Vec<&SourceTable> = file.source.iter().filter(|source| source.weight.is_some()).collect();
+        if file.mix.total.is_some() && !file.source.is_empty() && weighted.is_empty() {
+            let message = "mix.total is divided among weighted sources, and no source has a weight";
+            self.broken(&["mix", "total"], message, "with weight in a [[source]]");
+        }
+        let first = weighted.first().copied();
+        for (index, source) in file.source.iter().enumerate() {
+            if let Some(first) = first.filter(|first| source.weight.is_some() && source.unit != first.unit) {
+                let message = format!(
+                    "source.{}.weight is in {}, but that of {:?} in {}",
+                    source.name,
+                    source.unit.as_str(),
+                    first.name,
+                    first.unit.as_str()
+                );
+                self.broken_in(
+                    index,
+                    &["weight"],
+                    &message,
+                    "one unit for all weighted sources, which share one total",
+                );
+            }
+            if let Some(min) = source.filter.min_tokens.filter(|min| *min > file.format.max_tokens) {
+                let message = format!(
+                    "source.{}.filter.min_tokens = {min} is more than format.max_tokens = {}: no record is left",
+                    source.name, file.format.max_tokens
+                );
+                let allowed = format!("at most {}", file.format.max_tokens);
+                self.broken_in(index, &["filter", "min_tokens"], &message, &allowed);
+            }
+        }
+    }
+
+    /// As [`Self::broken`], at a value of the source at a position.
+    fn broken_in(&mut self, index: usize, path: &[&str], message: &str, allowed: &str) {
+        let source = self.table.get("source").and_then(Node::elements).and_then(|sources| sources.get(index));
+        let location = source.unwrap_or(self.table).location_of(path);
+        self.problems.push(Problem::new(location, message).with_allowed(allowed));
+    }
+
+    fn check_overlength(&mut self, file: &PipelineFile) {
+        let table = &file.overlength;
+        if table.policy.is_empty() {
+            let allowed = "one or more of \"reject\", \"fewer_frames\", \"fewer_tiles\", \"split_turns\"";
+            self.broken(&["overlength", "policy"], "overlength.policy is empty", allowed);
+            return;
+        }
+        if table.goes_on_after_reject() {
+            let message = "overlength.policy: what follows \"reject\" is never tried";
+            self.broken(&["overlength", "policy"], message, "\"reject\" alone or at the end");
+        }
+        for (key, policy, name) in [
+            ("min_frames", OverlengthPolicy::FewerFrames, "\"fewer_frames\""),
+            ("min_tiles", OverlengthPolicy::FewerTiles, "\"fewer_tiles\""),
+        ] {
+            if !table.policy.contains(&policy) {
+                self.idle(["overlength", key], &format!("without {name} in policy"), &format!("with {name} in policy"));
+            }
+        }
+        let (key, most) = match file.video.sampling {
+            SamplingRule::Interval => ("max_frames", file.video.max_frames),
+            SamplingRule::Uniform => ("num_frames", file.video.num_frames),
+        };
+        if table.policy.contains(&OverlengthPolicy::FewerFrames)
+            && self.sets("overlength", "min_frames")
+            && table.min_frames.get() > most
+        {
+            let message = format!("overlength.min_frames = {} is more than video.{key} = {most}", table.min_frames);
+            self.broken(&["overlength", "min_frames"], &message, &format!("at most {most}"));
+        }
     }
 }
 
@@ -95,6 +226,16 @@ pub(crate) fn check_pack(table: &PackTable, node: &Node, problems: &mut Vec<Prob
         let message =
             format!(".pad_to_multiple: sequences of {multiple} tokens cannot be divided as {parallel} requires");
         rules.broken(&["pad_to_multiple"], &message, &format!("a multiple of {}", parallel.num_chunks()));
+    }
+    if let (Some(most), Some(multiple)) = (table.max_tokens, table.pad_to_multiple)
+        && multiple > most
+    {
+        let message = format!(".pad_to_multiple = {multiple} is more than max_tokens = {most}");
+        rules.broken(&["pad_to_multiple"], &message, &format!("at most {most}"));
+    }
+    if table.padding != Padding::default() && table.pad_to_multiple.is_none() && table.sequence_parallel.is_none() {
+        let message = ".padding has no effect without pad_to_multiple or sequence_parallel";
+        rules.broken(&["padding"], message, "with pad_to_multiple or sequence_parallel");
     }
     if table.audit_max_tokens.is_some() && table.audit.is_none() {
         let message = ".audit_max_tokens has no effect without audit";
@@ -126,6 +267,12 @@ pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
     }
     rules.check_kind(source);
     rules.check_law(source);
+    rules.check_filter(&source.filter);
+    let only: BTreeSet<&String> = source.delivered_in.as_slice().iter().collect();
+    if let Some(both) = source.not_delivered_in.as_slice().iter().find(|dataset| only.contains(dataset)) {
+        let message = format!(".delivered_in and .not_delivered_in both name {both:?}: no record is left");
+        rules.broken(&["not_delivered_in"], &message, "different datasets");
+    }
 }
 
 impl Rules<'_> {
@@ -158,6 +305,24 @@ impl Rules<'_> {
         }
     }
 
+    /// A minimum above its maximum leaves no record.
+    fn check_filter(&mut self, filter: &FilterTable) {
+        let bounds = [
+            ("tokens", filter.min_tokens, filter.max_tokens),
+            ("images", filter.min_images, filter.max_images),
+            ("turns", filter.min_turns, filter.max_turns),
+            ("chars", filter.min_chars, filter.max_chars),
+        ];
+        for (what, min, max) in bounds {
+            if let (Some(min), Some(max)) = (min, max)
+                && min > max
+            {
+                let message = format!(".filter.min_{what} = {min} is more than max_{what} = {max}: no record is left");
+                self.broken(&["filter", &format!("min_{what}")], &message, &format!("at most {max}"));
+            }
+        }
+    }
+
     /// One law says how much is drawn; further settings depend on it.
     fn check_law(&mut self, source: &SourceTable) {
         let laws: Vec<&str> = Law::SETTINGS.into_iter().filter(|law| self.has(law)).collect();
@@ -168,6 +333,11 @@ impl Rules<'_> {
         if self.has("strata") && !self.has("stratify") {
             let message = ".strata has no effect without stratify";
             self.broken(&["strata"], message, "with stratify");
+        }
+        let is_bounded = source.weight.is_some() || matches!(source.take, Take::Count(_));
+        if self.has("on_exhausted") && !is_bounded && source.replacement != Replacement::With {
+            let message = ".on_exhausted has no effect without take or weight";
+            self.broken(&["on_exhausted"], message, "with take or weight");
         }
         if source.replacement != Replacement::With {
             return;

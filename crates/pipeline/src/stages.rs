@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::document::{self, Node, Override};
 use crate::error::PipelineError;
 use crate::parse::{Pipeline, directory_of, parse_file};
-use crate::portable::HERE;
+use crate::portable::{HERE, resolve_links};
 use crate::problem::Problem;
 use crate::settings::file::PipelineFile;
 use crate::settings::values::OneOrMany;
@@ -53,7 +53,7 @@ fn read_text(path: &Path) -> Result<String, PipelineError> {
 }
 
 /// Every setting that names a dataset by the pipeline file that builds it.
-fn references(file: &mut PipelineFile) -> Vec<&mut String> {
+pub(crate) fn references(file: &mut PipelineFile) -> Vec<&mut String> {
     let mut named: Vec<&mut String> = Vec::new();
     let mut add = |text| named.push(text);
     for source in &mut file.source {
@@ -65,8 +65,13 @@ fn references(file: &mut PipelineFile) -> Vec<&mut String> {
             }
         }
     }
-    named.retain(|text| Path::new(text.as_str()).extension().is_some_and(|extension| extension == "toml"));
+    named.retain(|text| is_pipeline_file(text));
     named
+}
+
+/// Whether a dataset is named by the pipeline file that builds it.
+pub(crate) fn is_pipeline_file(text: &str) -> bool {
+    Path::new(text).extension().is_some_and(|extension| extension == "toml")
 }
 
 /// The dataset that a pipeline file builds. Nothing else of the file is checked: its errors are reported when it is built.
@@ -105,22 +110,13 @@ fn in_file(problems: Vec<Problem>, path: &Path) -> PipelineError {
 /// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they refer to each other in a
 /// cycle, [`PipelineError::SharedOutput`] if two of them build the same dataset, and those of [`read`].
 pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
-    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
-    let entries = entries.map_err(|source| PipelineError::Read { path: directory.to_owned(), source })?;
-    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    if files.is_empty() {
-        return Err(PipelineError::NoStages { directory: directory.to_owned() });
-    }
     let mut waiting = Vec::new();
-    let mut outputs = BTreeMap::new();
-    for path in files {
+    let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    for path in list_files(directory)? {
         let own: Vec<Override> = overrides_for(&path, overrides)?;
         let ReadPipeline { pipeline, references } = read(&path, &own)?;
-        if let Some(output) = resolved(Path::new(&pipeline.file.output.directory))
-            && let Some(first) = outputs.insert(output.clone(), path.clone())
-        {
+        let output = resolve_links(&pipeline.file.output.directory);
+        if let Some(first) = outputs.insert(output.clone(), path.clone()) {
             return Err(PipelineError::SharedOutput { first, second: path, output });
         }
         waiting.push((path, references.into_keys().collect::<Vec<PathBuf>>()));
@@ -142,11 +138,18 @@ pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathB
     Ok(ordered)
 }
 
-/// The path that a dataset has or will have, whichever way it is written. `None` where it cannot be told.
-fn resolved(dataset: &Path) -> Option<PathBuf> {
-    let absolute = std::path::absolute(dataset).ok()?;
-    let existing = absolute.ancestors().find_map(|ancestor| Some((ancestor, ancestor.canonicalize().ok()?)));
-    existing.and_then(|(ancestor, real)| Some(real.join(absolute.strip_prefix(ancestor).ok()?)))
+/// The pipeline files of a directory, by name.
+///
+/// # Errors
+///
+/// [`PipelineError::NoStages`] if there is none, [`PipelineError::Read`] if it cannot be listed.
+pub fn list_files(directory: &Path) -> Result<Vec<PathBuf>, PipelineError> {
+    let entries = std::fs::read_dir(directory).and_then(Iterator::collect::<std::io::Result<Vec<_>>>);
+    let entries = entries.map_err(|source| PipelineError::Read { path: directory.to_owned(), source })?;
+    let mut files: Vec<PathBuf> = entries.into_iter().map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    if files.is_empty() { Err(PipelineError::NoStages { directory: directory.to_owned() }) } else { Ok(files) }
 }
 
 fn is_same(a: &Path, b: &Path) -> bool {

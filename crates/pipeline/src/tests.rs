@@ -214,3 +214,53 @@ fn a_wrong_override_is_an_error_of_the_command_line() {
     let found = check_with(GOOD, &["format.max_token=1", "source.a.filter={min_token=1}"]).unwrap_err();
     assert_eq!(found.len(), 2, "{found:#?}");
 }
+
+#[test]
+fn settings_that_cannot_work_together_are_refused() {
+    for (more, expected) in [
+        ("filter = { min_tokens = 9, max_tokens = 8 }", "source.a.filter.min_tokens = 9 is more than max_tokens = 8"),
+        ("filter = { min_turns = 9, max_turns = 8 }", "source.a.filter.min_turns = 9 is more than max_turns = 8"),
+        ("filter = { min_tokens = 40961 }", "min_tokens = 40961 is more than format.max_tokens = 40960"),
+        ("delivered_in = \"x\"\nnot_delivered_in = [\"y\", \"x\"]", "both name \"x\""),
+        ("[video]\nnum_frames = 4", "video.num_frames has no effect with sampling = \"interval\""),
+        (
+            "[video]\nsampling = \"uniform\"\nmax_frames = 4",
+            "video.max_frames has no effect with sampling = \"uniform\"",
+        ),
+        ("[overlength]\npolicy = []", "overlength.policy is empty"),
+        ("[overlength]\nmin_tiles = 2", "overlength.min_tiles has no effect without \"fewer_tiles\" in policy"),
+        (
+            "[overlength]\npolicy = [\"fewer_frames\"]\nmin_frames = 200",
+            "overlength.min_frames = 200 is more than video.max_frames = 128",
+        ),
+        ("[duplicates]\nmax_distance = 2", "duplicates.max_distance has no effect without remove = \"near\""),
+        (
+            "[duplicates]\nremove = \"nothing\"\ntext = \"any\"",
+            "duplicates.text has no effect with remove = \"nothing\"",
+        ),
+        ("[decontamination]\nmax_distance = 2", "decontamination.max_distance has no effect without against"),
+        ("[output]\nformats = [\"webdataset\"]\ntokens = true", "output.tokens has no effect without Parquet shards"),
+        ("[pack]\nmax_tokens = 8\npad_to_multiple = 16", "pack.pad_to_multiple = 16 is more than max_tokens = 8"),
+        ("[pack]\npadding = \"samples\"", "pack.padding has no effect"),
+        ("[validate]\nmodel = \"m\"\nsamples = 0", "validate.samples: "),
+    ] {
+        let found = problems(&format!("{GOOD}\n{more}\n"));
+        assert!(found.iter().any(|problem| problem.contains(expected)), "{more}: {found:#?}");
+        assert_eq!(found.len(), 1, "{more}: {found:#?}");
+    }
+    let other = "[[source]]\nname = \"b\"\nkind = \"text\"\nannotations = \"b.json\"\nweight = 1\n";
+    let found = problems(&format!("{}unit = \"tokens\"\n{other}", GOOD.replace("take = 5", "weight = 2")));
+    assert!(found.join("\n").contains("source.b.weight is in records, but that of \"a\" in tokens"), "{found:#?}");
+    let found = problems(&GOOD.replace("take = 5", "on_exhausted = \"error\"")).join("\n");
+    assert!(found.contains("source.a.on_exhausted has no effect without take or weight"), "{found}");
+}
+
+#[test]
+fn what_a_shell_would_fill_in_is_an_error() {
+    let found = problems(&GOOD.replace("\"/data\"", "\"~/data\"")).join("\n");
+    assert!(found.contains("dir/p.toml:5:8: \"~\" is not filled in"), "{found}");
+    let found = problems(&GOOD.replace("${here}/more", "$HOME/more")).join("\n");
+    assert!(found.contains("dir/p.toml:12:") && found.contains("environment variables are not filled in"), "{found}");
+    let found = check_with(GOOD, &["data=~/data"]).unwrap_err().join("\n");
+    assert!(found.contains("--set: \"~\" is not filled in"), "{found}");
+}

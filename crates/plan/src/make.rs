@@ -119,6 +119,8 @@ fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> R
     settings.output.directory.clear();
     settings.output.root.clear();
     settings.reuse = ReuseTable::default();
+    // They are filled in everywhere else.
+    settings.vars.clear();
     // What paths denote decides what is read, and how they are written goes into the dataset.
     let written = portable_settings(&context.pipeline);
     let mut fields = vec![serde_json::json!((settings, written)).to_string(), PLAN_VERSION.to_string()];

@@ -26,7 +26,7 @@ pub(super) struct DatasetSamples {
     dataset: DatasetReader,
     samples: Vec<LocatedSample>,
     lengths: Vec<u64>,
-    formatter: Result<Formatter, String>,
+    formatter: Formatter,
 }
 
 struct LocatedSample {
@@ -60,6 +60,9 @@ impl DatasetSamples {
         chosen: &[ListedSample],
         variables: &BTreeMap<String, String>,
     ) -> Result<Self, EngineError> {
+        // Without it nobody can tell whether stated counts are those of the text.
+        let no_tokenizer = |detail| EngineError::NoTokenizer { path: dataset.location().to_owned(), detail };
+        let formatter = open_formatter(dataset, variables).map_err(no_tokenizer)?;
         let ids: Vec<(RecordId, ShardName)> = chosen.iter().map(|listed| (listed.candidate.id, listed.shard)).collect();
         let located = |(listed, location): (&ListedSample, SampleLocation)| LocatedSample {
             id: listed.candidate.id,
@@ -70,7 +73,7 @@ impl DatasetSamples {
             dataset: dataset.clone(),
             samples: chosen.iter().zip(dataset.locate(&ids)?).map(located).collect(),
             lengths: chosen.iter().map(|listed| listed.candidate.num_tokens).collect(),
-            formatter: open_formatter(dataset, variables),
+            formatter,
         })
     }
 
@@ -96,8 +99,7 @@ impl DatasetSamples {
             return Ok(tokens.clone());
         }
         let none = |detail: String| EngineError::NoTokens { path: self.dataset.location().to_owned(), detail };
-        let formatter = self.formatter.as_ref().map_err(|detail| none(detail.clone()))?;
-        formatter.encode(&sample.prompt, &sample.label_spans).map_err(|error| none(error.to_string()))
+        self.formatter.encode(&sample.prompt, &sample.label_spans).map_err(|error| none(error.to_string()))
     }
 }
 
@@ -132,7 +134,6 @@ impl SampleSource for DatasetSamples {
             let limits = MediaLimits::default();
             sample.images.iter().filter_map(|image| decode_rgb(&image.bytes, &limits).ok()).collect()
         };
-        let formatter = self.formatter.as_ref().ok();
         Ok(ValidationSample {
             id: sample.id,
             source: sample.source.to_string(),
@@ -145,7 +146,7 @@ impl SampleSource for DatasetSamples {
                 delimiters: sample.cost.delimiter_tokens,
                 visual: sample.cost.visual_tokens,
             },
-            bare_tokens: formatter.map(|formatter| bare_tokens(formatter, &sample.messages, &sample.visuals)),
+            bare_tokens: Some(bare_tokens(&self.formatter, &sample.messages, &sample.visuals)),
         })
     }
 }

@@ -36,18 +36,14 @@ impl Archive {
     /// Opens a zip or tar file. Links in `path` are resolved. Listings of tars are cached in the directory `listings`.
     pub(crate) fn open(path: &Path, name: String, listings: Option<&Path>) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
-        let handle = File::open(path).map_err(failed)?;
+        let (handle, head) = open_head(path)?;
         let metadata = handle.metadata().map_err(failed)?;
         let num_bytes = metadata.len();
-        let mut head = vec![0; num_bytes.min(HEAD_BYTES) as usize];
-        handle.read_exact_at(&mut head, 0).map_err(failed)?;
-        check_whole(path, &head)?;
-
         let members = if is_tar_header(&head) {
             let list = || list_tar_members(&handle, path, num_bytes);
             let cache = listings.and_then(|listings| ListingCache::of(listings, path, &metadata));
             cache.map_or_else(list, |cache| cache.members_or(list)).map_err(failed)?
-        } else if head.starts_with(b"PK") || path.extension().is_some_and(|e| e.eq_ignore_ascii_case("zip")) {
+        } else if is_zip(path, &head) {
             list_zip_members(&handle).map_err(|error| zip_not_opened(path, &head, error))?
         } else {
             let (found, advice) = other_kind(path, &head);
@@ -57,6 +53,16 @@ impl Archive {
         debug!(?path, num_members = index.len(), "media archive opened");
         let identity = MediaIdentity::of_metadata(&metadata);
         Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), identity, name, index })
+    }
+
+    /// Checks that a file is a zip or a tar, by its first bytes.
+    pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
+        let (_, head) = open_head(path)?;
+        if is_tar_header(&head) || is_zip(path, &head) {
+            return Ok(());
+        }
+        let (found, advice) = other_kind(path, &head);
+        Err(OpenError::Unsupported { path: path.to_owned(), found, advice })
     }
 
     /// What rejections call it.
@@ -166,6 +172,21 @@ impl Archive {
     fn rejected(&self, member: &ArchiveMember, code: RejectCode, reason: &str) -> MediaError {
         MediaError::rejected(code, format!("{:?} in {} {reason}", member.name, self.name))
     }
+}
+
+/// Opens an archive that is not part of a split one; returns its first bytes, too.
+fn open_head(path: &Path) -> Result<(File, Vec<u8>), OpenError> {
+    let failed = |source| OpenError::Open { path: path.to_owned(), source };
+    let handle = File::open(path).map_err(failed)?;
+    let num_bytes = handle.metadata().map_err(failed)?.len();
+    let mut head = vec![0; num_bytes.min(HEAD_BYTES) as usize];
+    handle.read_exact_at(&mut head, 0).map_err(failed)?;
+    check_whole(path, &head)?;
+    Ok((handle, head))
+}
+
+fn is_zip(path: &Path, head: &[u8]) -> bool {
+    head.starts_with(b"PK") || path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("zip"))
 }
 
 /// Rejects parts of split archives, whose members are in several files.

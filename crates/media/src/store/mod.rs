@@ -39,6 +39,31 @@ pub struct MediaRoot {
     pub name: String,
 }
 
+impl MediaRoot {
+    /// Checks that it is there and of a supported kind, without listing its members.
+    ///
+    /// # Errors
+    /// As [`MediaStore::open`], except for damage that only a listing shows.
+    pub fn check(&self) -> Result<(), OpenError> {
+        let resolved =
+            self.path.canonicalize().map_err(|source| OpenError::Open { path: self.path.clone(), source })?;
+        if resolved.is_dir() {
+            return std::fs::read_dir(&resolved).map(drop).map_err(|source| OpenError::Open { path: resolved, source });
+        }
+        ensure_file(&resolved)?;
+        Archive::check(&resolved)
+    }
+}
+
+/// Opening a pipe could block forever.
+fn ensure_file(path: &Path) -> Result<(), OpenError> {
+    if path.is_file() {
+        return Ok(());
+    }
+    let (found, advice) = ("neither a file nor a directory", "expected a directory, a zip or a tar".to_owned());
+    Err(OpenError::Unsupported { path: path.to_owned(), found, advice })
+}
+
 /// Open media roots. May be shared by any number of threads.
 #[derive(Debug)]
 pub struct MediaStore {
@@ -164,11 +189,7 @@ impl RootKind {
         if resolved.is_dir() {
             return Ok(Self::Directory(DirectoryRoot::new(resolved, name)));
         }
-        if !resolved.is_file() {
-            // Opening a pipe could block forever.
-            let (found, advice) = ("neither a file nor a directory", "expected a directory, a zip or a tar".to_owned());
-            return Err(OpenError::Unsupported { path: resolved, found, advice });
-        }
+        ensure_file(&resolved)?;
         Archive::open(&resolved, name, listings).map(Self::Archive)
     }
 

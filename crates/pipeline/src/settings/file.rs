@@ -29,7 +29,8 @@ pub struct PipelineFile {
     /// Seed of every draw and shuffle. Default: 0.
     #[serde(default)]
     pub seed: u64,
-    /// Variables: `${name}` in any string below is replaced by the value. `--set name=value` overrides one.
+    /// Variables: `${name}` in any string below is replaced by the value. `--set name=value` overrides one. `${here}` is the
+    /// directory of this file. Other relative paths start in the working directory.
     #[serde(default)]
     pub vars: BTreeMap<String, String>,
     /// Where the dataset goes and how it is sharded.

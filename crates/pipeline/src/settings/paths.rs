@@ -18,8 +18,8 @@ pub(crate) struct PathSetting<'f> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathRole {
     Tokenizer,
-    /// A file or a pattern, of the source at this position.
-    Annotations(usize),
+    /// A file or a pattern.
+    Annotations,
     AnnotationRoot,
     /// Directories and archives, or a pattern.
     Media,
@@ -62,7 +62,7 @@ pub(crate) fn source_path_settings(index: usize, table: &mut SourceTable) -> Vec
 fn add_source<'f>(found: &mut Vec<PathSetting<'f>>, index: usize, table: &'f mut SourceTable) {
     let number = index.to_string();
     let at = |key: &'static str| ["source", &number, key];
-    add_all(found, &at("annotations"), PathRole::Annotations(index), &mut table.annotations);
+    add_all(found, &at("annotations"), PathRole::Annotations, &mut table.annotations);
     add(found, &at("annotation_root"), PathRole::AnnotationRoot, &mut table.annotation_root);
     add_all(found, &at("media"), PathRole::Media, &mut table.media);
     add_by_subset(found, &at("media_by_subset"), &mut table.media_by_subset);

@@ -132,12 +132,14 @@ fn images_of_file(
     match fingerprints {
         Ok(all) => Ok(all.into_iter().map(|f| UnwantedImage { name: Arc::clone(&name), fingerprint: f }).collect()),
         // Folders of images contain other files, too; but one that may not be read may be an image.
-        Err(MediaError::Rejected(rejection)) if rejection.code != RejectCode::MediaUnreadable => {
-            let detail = rejection.detail;
+        Err(MediaError::Rejected(Rejection { code: RejectCode::MediaUnreadable, detail })) => {
+            Err(unusable(&name, detail))
+        }
+        Err(MediaError::Rejected(Rejection { detail, .. })) => {
             tracing::warn!(file = %name, %detail, "neither an image nor a video; decontamination ignores it");
             Ok(Vec::new())
         }
-        Err(unreadable) => Err(PlanError::Storage(unreadable)),
+        Err(storage) => Err(PlanError::Storage(storage)),
     }
 }
 

@@ -1,0 +1,74 @@
+//! What is in a work directory under the name of something else: a directory or a pipe where a file should be, or a file where
+//! a directory should be. It counts as damaged, and is removed before anything is opened: opening a pipe could block forever.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use manyframe_base::{FileAction, FileError};
+
+/// Directories deeper than this hold what is made anew, whatever was there.
+const MOST_LEVELS: usize = 4;
+
+/// Removes what does not fit its name, in a directory and below it.
+///
+/// # Errors
+///
+/// If a directory cannot be listed, or a misfit cannot be removed.
+pub(crate) fn remove_misfits(directory: &Path) -> Result<(), FileError> {
+    remove_below(directory, MOST_LEVELS)
+}
+
+fn remove_below(directory: &Path, num_levels: usize) -> Result<(), FileError> {
+    for entry in fs::read_dir(directory).map_err(FileError::read(directory))? {
+        let entry = entry.map_err(FileError::read(directory))?;
+        let path = entry.path();
+        // Links are followed: some keep large directories elsewhere.
+        let kind = entry.file_type().and_then(|kind| {
+            if kind.is_symlink() { fs::metadata(&path).map(|metadata| metadata.file_type()) } else { Ok(kind) }
+        });
+        let kind = match kind {
+            Ok(kind) => kind,
+            // A link to nothing; or removed in the meantime, by a task that runs elsewhere.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            Err(error) => return Err(FileError::read(&path)(error)),
+        };
+        let fits = match should_be_directory(&path) {
+            Some(true) => kind.is_dir(),
+            Some(false) => kind.is_file(),
+            None => kind.is_dir() || kind.is_file(),
+        };
+        if !fits {
+            tracing::warn!(?path, "removed: it is not what its name says");
+            remove_any(&path)?;
+        } else if kind.is_dir() && num_levels > 0 {
+            remove_below(&path, num_levels - 1)?;
+        }
+    }
+    Ok(())
+}
+
+/// Whether what manyframe keeps under this name is a directory. `None` if it keeps nothing under it.
+fn should_be_directory(path: &Path) -> Option<bool> {
+    let name = path.file_name()?.to_str()?;
+    match name {
+        "lock" => Some(false),
+        "index" | "listings" | "tasks" | "done" | "shards" => Some(true),
+        _ if name.starts_with("plan-") => Some(true),
+        _ if name.starts_with('.') => None,
+        _ => {
+            let extension = path.extension()?.to_str()?;
+            let is_file = matches!(extension, "json" | "jsonl" | "parquet" | "members" | "tar" | "md");
+            is_file.then_some(false)
+        }
+    }
+}
+
+fn remove_any(path: &Path) -> Result<(), FileError> {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    let removed = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::when(FileAction::Remove, path)(error)),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,321 @@
+//! Checks pipeline files with what they name: files, patterns, archives, datasets, the tokenizer and other pipeline files.
+//!
+//! It reads no annotation and no medium, and makes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use manyframe_format::{FormatSpec, Tokenizer};
+use manyframe_media::MediaRoot;
+use manyframe_sources::SourceKind;
+
+use crate::document::{Node, Override};
+use crate::parse::{ParsedFile, parse_partly};
+use crate::portable::{absolute_path, absolute_text, expand_pattern, resolve_links};
+use crate::problem::Problem;
+use crate::settings::paths::{PathRole, PathSetting, path_settings};
+use crate::settings::source::{Kind, SourceTable};
+use crate::stages::{is_pipeline_file, overrides_for, references};
+
+/// The file by which a directory is a dataset.
+const MANIFEST_FILE: &str = "manifest.json";
+
+/// How far files are checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CheckScope {
+    /// The pipeline files alone: nothing that they name has to be there.
+    Files,
+    /// What they name, too.
+    Everything,
+}
+
+/// What checking files showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Checked {
+    /// Everything that is wrong.
+    pub problems: Vec<Problem>,
+    /// What works, but perhaps not as meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// Checks pipeline files, each with the overrides that apply to it. Everything that is wrong is reported together.
+pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Checked {
+    let mut checked = Checked::default();
+    let mut outputs: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    let mut parsed_files = Vec::new();
+    for (path, overrides) in files {
+        let Some(parsed) = parse(path, overrides, &mut checked.problems) else { continue };
+        let output = resolve_links(&absolute_text(&parsed.file.output.directory));
+        match outputs.get(&output) {
+            Some(other) if !is_same_file(other, path) => {
+                let message = format!("output.directory is that of {}, too", other.display());
+                let problem = Problem::new(parsed.written.location_of(&["output", "directory"]), &message);
+                let problem = problem.with_value(&output.display().to_string()).in_file(&path.display().to_string());
+                checked.problems.push(problem.with_allowed("a directory of its own for each dataset"));
+            }
+            _ => _ = outputs.insert(output, path),
+        }
+        parsed_files.push((path, overrides, parsed));
+    }
+    let outputs: BTreeSet<PathBuf> = outputs.into_keys().collect();
+    for (path, overrides, mut parsed) in parsed_files {
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        check_references(path, overrides, &mut parsed, &mut problems);
+        if scope == CheckScope::Everything {
+            let mut check = FileCheck {
+                written: &parsed.written,
+                outputs: &outputs,
+                spec: parsed.file.format.spec.clone(),
+                sources: parsed.file.source.clone(),
+                problems: &mut problems,
+                warnings: &mut warnings,
+            };
+            path_settings(&mut parsed.file).iter().for_each(|setting| check.check(setting));
+            check.check_media_of_sources();
+        }
+        let in_file = |problem: Problem| problem.in_file(&path.display().to_string());
+        checked.problems.extend(problems.into_iter().map(in_file));
+        checked.warnings.extend(warnings.into_iter().map(in_file));
+    }
+    checked
+}
+
+fn parse(path: &Path, overrides: &[Override], problems: &mut Vec<Problem>) -> Option<ParsedFile> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            problems.push(Problem::of_file(path, &format!("it cannot be read: {error}")));
+            return None;
+        }
+    };
+    match parse_partly(&text, path, overrides) {
+        Ok((parsed, found)) => {
+            problems.extend(found);
+            Some(parsed)
+        }
+        Err(found) => {
+            problems.extend(found);
+            None
+        }
+    }
+}
+
+fn is_same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Checks the pipeline files that a file names, and those that these name: each can be read, and none of them needs the dataset
+/// of this one.
+fn check_references(path: &Path, overrides: &[Override], parsed: &mut ParsedFile, problems: &mut Vec<Problem>) {
+    let settings: Vec<(Vec<String>, PathBuf)> = path_settings(&mut parsed.file)
+        .into_iter()
+        .filter(|setting| setting.role == PathRole::Dataset && is_pipeline_file(setting.text))
+        .map(|setting| (setting.keys, absolute_path(Path::new(setting.text.as_str()))))
+        .collect();
+    for (keys, reference) in settings {
+        let mut way = vec![path.to_owned()];
+        let mut seen = BTreeSet::new();
+        let Err(message) = follow(&reference, overrides, &mut way, &mut seen) else { continue };
+        let message = format!("{}: {message}", setting_name(&parsed.file.source, &keys));
+        let location =
+            parsed.written.at(&keys).map_or_else(|| parsed.written.location.clone(), |node| node.location.clone());
+        problems.push(Problem::new(location, &message).with_value(&reference.display().to_string()));
+    }
+}
+
+/// Follows the references of a file, which `way` leads to.
+fn follow(
+    file: &Path,
+    overrides: &[Override],
+    way: &mut Vec<PathBuf>,
+    seen: &mut BTreeSet<PathBuf>,
+) -> Result<(), String> {
+    let resolved = file.canonicalize().map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+    way.push(file.to_owned());
+    if way.iter().rev().skip(1).any(|earlier| is_same_file(earlier, &resolved)) {
+        let names: Vec<String> = way.iter().map(|file| file.display().to_string()).collect();
+        return Err(format!("these pipeline files need each other's datasets, in a cycle: {}", names.join(" → ")));
+    }
+    if seen.insert(resolved) {
+        let text = fs::read_to_string(file).map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        let own = overrides_for(file, overrides).unwrap_or_default();
+        // Its own errors are reported when it is checked or built.
+        if let Ok((mut parsed, _)) = parse_partly(&text, file, &own) {
+            for next in references(&mut parsed.file) {
+                follow(&absolute_path(Path::new(next.as_str())), overrides, way, seen)?;
+            }
+        }
+    }
+    way.pop();
+    Ok(())
+}
+
+/// A setting as messages call it: `source.NAME.media`.
+fn setting_name(sources: &[SourceTable], keys: &[String]) -> String {
+    let is_index = |key: &String| key.bytes().all(|byte| byte.is_ascii_digit());
+    let joined = |keys: &[String]| keys.iter().filter(|key| !is_index(key)).cloned().collect::<Vec<_>>().join(".");
+    match keys {
+        [source, index, rest @ ..] if source == "source" => {
+            let table = index.parse::<usize>().ok().and_then(|index| sources.get(index));
+            let name = table.map_or(index.as_str(), |table| table.name.as_str());
+            format!("source.{name}.{}", joined(rest))
+        }
+        _ => joined(keys),
+    }
+}
+
+/// Checks what one file names.
+struct FileCheck<'a> {
+    written: &'a Node,
+    /// The datasets that the checked files build.
+    outputs: &'a BTreeSet<PathBuf>,
+    spec: FormatSpec,
+    sources: Vec<SourceTable>,
+    problems: &'a mut Vec<Problem>,
+    warnings: &'a mut Vec<Problem>,
+}
+
+impl FileCheck<'_> {
+    fn check(&mut self, setting: &PathSetting<'_>) {
+        let text = absolute_text(setting.text);
+        let result = match setting.role {
+            PathRole::Tokenizer => self.check_tokenizer(Path::new(&text)),
+            PathRole::Annotations => check_all(&text, "a file with annotations (JSON or Parquet)", &|path| {
+                expect_file(path)?;
+                fs::File::open(path).map(drop).map_err(|error| error.to_string())
+            }),
+            PathRole::AnnotationRoot => {
+                expect_directory(Path::new(&text)).map_err(|found| wrong(&found, "a directory"))
+            }
+            PathRole::Media => check_all(&text, "a directory, a zip or a tar", &|path| {
+                let root = MediaRoot { subset: None, path: path.to_owned(), name: String::new() };
+                root.check().map_err(|error| with_causes(&error))
+            }),
+            PathRole::Dataset => self.check_dataset(&text),
+            PathRole::Unwanted => check_all(&text, "images, videos, directories of them, or a dataset", &exists),
+            PathRole::Output => check_output(Path::new(&text), setting.keys.last().map(String::as_str)),
+            PathRole::Model => {
+                let config = Path::new(&text).join("config.json");
+                expect_file(&config)
+                    .map_err(|found| wrong(&format!("config.json: {found}"), "the directory of a model"))
+            }
+            PathRole::Policy => expect_file(Path::new(&text)).map_err(|found| wrong(&found, "a TOML file of limits")),
+        };
+        if let Err(Wrong { found, allowed }) = result {
+            let node = self.written.at(&setting.keys);
+            let location = node.map_or_else(|| self.written.location.clone(), |node| node.location.clone());
+            let message = format!("{}: {found}", setting_name(&self.sources, &setting.keys));
+            self.problems.push(Problem::new(location, &message).with_value(&text).with_allowed(&allowed));
+        }
+    }
+
+    fn check_tokenizer(&mut self, path: &Path) -> Result<(), Wrong> {
+        const ALLOWED: &str = "the path of a SentencePiece .model or a tokenizer.json";
+        expect_file(path).map_err(|found| wrong(&found, ALLOWED))?;
+        let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), ALLOWED))?;
+        let is_token = |marker: &String| tokenizer.encode_prompt(marker).is_ok_and(|ids| ids.len() == 1);
+        let unknown: Vec<String> =
+            self.spec.template.text().special_markers().into_iter().filter(|marker| !is_token(marker)).collect();
+        if !unknown.is_empty() {
+            let message =
+                "format.tokenizer does not know markers of format.template as single tokens: they become text";
+            let problem = Problem::new(self.written.location_of(&["format", "tokenizer"]), message);
+            self.warnings.push(problem.with_value(&unknown.join(" ")));
+        }
+        Ok(())
+    }
+
+    fn check_dataset(&self, text: &str) -> Result<(), Wrong> {
+        // Pipeline files are checked as such.
+        if is_pipeline_file(text) || self.outputs.contains(&resolve_links(text)) {
+            return Ok(());
+        }
+        let allowed = "the directory of a dataset that manyframe built, or the pipeline file that builds it";
+        expect_directory(Path::new(text)).map_err(|found| wrong(&found, allowed))?;
+        if Path::new(text).join(MANIFEST_FILE).is_file() {
+            return Ok(());
+        }
+        Err(wrong("it has no manifest.json", allowed))
+    }
+
+    /// Records name images and videos by paths, unless they are in Parquet files.
+    fn check_media_of_sources(&mut self) {
+        for (index, table) in self.sources.iter().enumerate() {
+            let has_text_only = !matches!(table.kind, Kind::Upstream(kind) if kind != SourceKind::Text);
+            let has_roots = !table.media.as_slice().is_empty() || !table.media_by_subset.is_empty();
+            let is_parquet = |pattern: &String| pattern.to_lowercase().ends_with(".parquet");
+            if has_text_only || has_roots || table.annotations.as_slice().iter().any(is_parquet) {
+                continue;
+            }
+            let keys = ["source".to_owned(), index.to_string()];
+            let location =
+                self.written.at(&keys).map_or_else(|| self.written.location.clone(), |node| node.location.clone());
+            let message = format!("source.{} has no media: records with images or videos will be rejected", table.name);
+            self.warnings.push(Problem::new(location, &message));
+        }
+    }
+}
+
+/// What was found, and what is allowed.
+struct Wrong {
+    found: String,
+    allowed: String,
+}
+
+fn wrong(found: &str, allowed: &str) -> Wrong {
+    Wrong { found: found.to_owned(), allowed: allowed.to_owned() }
+}
+
+fn check_all(pattern: &str, allowed: &str, check: &dyn Fn(&Path) -> Result<(), String>) -> Result<(), Wrong> {
+    let paths = expand_pattern(pattern).map_err(|found| wrong(&found, allowed))?;
+    for path in paths {
+        let name = if path == Path::new(pattern) { String::new() } else { format!("{}: ", path.display()) };
+        exists(&path).and_then(|()| check(&path)).map_err(|found| wrong(&format!("{name}{found}"), allowed))?;
+    }
+    Ok(())
+}
+
+fn exists(path: &Path) -> Result<(), String> {
+    fs::metadata(path).map(drop).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+        _ => error.to_string(),
+    })
+}
+
+fn expect_file(path: &Path) -> Result<(), String> {
+    exists(path)?;
+    match (path.is_file(), path.is_dir()) {
+        (true, _) => Ok(()),
+        (_, true) => Err("a directory was found, expected a file".to_owned()),
+        _ => Err("neither a file nor a directory".to_owned()),
+    }
+}
+
+fn expect_directory(path: &Path) -> Result<(), String> {
+    exists(path)?;
+    if path.is_dir() { Ok(()) } else { Err("it is not a directory".to_owned()) }
+}
+
+/// The directory of the dataset is free, or a dataset; the directory of all datasets need not exist.
+fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
+    let allowed = "a directory that does not exist, is empty, or has a dataset";
+    match (fs::symlink_metadata(path), fs::metadata(path)) {
+        (Err(_absent), _) => Ok(()),
+        (_, Ok(metadata)) if metadata.is_dir() => {
+            let is_free = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
+            let may_be_replaced = key == Some("root") || path.join(MANIFEST_FILE).exists() || is_free();
+            if may_be_replaced {
+                Ok(())
+            } else {
+                Err(wrong("the directory has something else than a dataset", allowed))
+            }
+        }
+        _ => Err(wrong("it is not a directory", allowed)),
+    }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
