@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 use crate::document::{self, Node, NodeKind, Override};
-use crate::portable::{self, HERE, absolute_text};
+use crate::portable::{self, HERE, Pipeline, absolute_text};
 use crate::problem::{Problem, ValueLocation};
 use crate::rules::{Rules, check_file, check_pack, check_source, check_unfilled, source_path};
 use crate::settings::file::PipelineFile;
@@ -16,34 +16,6 @@ use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
 use crate::table_check::{read_table, without_unknown_keys};
 use crate::variables::Values;
-
-/// A checked pipeline file with its variables filled in.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Pipeline {
-    /// The settings. Their paths are absolute: those of this machine.
-    pub file: PipelineFile,
-    /// The settings with their paths as every machine writes them, `${data}/a.json`.
-    pub portable: PipelineFile,
-    /// The variables that paths begin with, the built-in `here` and `root` included: what differs between machines.
-    pub variables: BTreeMap<String, String>,
-}
-
-impl Pipeline {
-    /// Settings of every machine, on this one. A path that begins with a variable without a value stays as it is.
-    pub fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) -> Self {
-        portable::on_this_machine(portable, variables)
-    }
-
-    /// Puts the dataset elsewhere. A relative path starts in the working directory.
-    pub fn set_output_directory(&mut self, directory: &Path) {
-        self.file.output.directory = absolute_text(&directory.display().to_string());
-    }
-
-    /// The names of all variables that its paths begin with, known or not.
-    pub fn variable_names(&self) -> BTreeSet<String> {
-        portable::needed_variables(&mut self.portable.clone()).chain(self.variables.keys().cloned()).collect()
-    }
-}
 
 /// A file that was read and checked, before its paths are located.
 pub(crate) struct ParsedFile {

@@ -8,8 +8,7 @@ use manyframe_sources::AnnotationFile;
 use serde_json::Value;
 
 use crate::error::PipelineError;
-use crate::parse::Pipeline;
-use crate::portable::{LocatedPattern, resolve_links};
+use crate::portable::{LocatedPattern, Pipeline, PortablePath, resolve_links};
 use crate::settings::file::PipelineFile;
 use crate::settings::paths::{path_settings, source_path_settings};
 use crate::settings::source::SourceTable;
@@ -94,11 +93,8 @@ pub fn media_roots(source: LocatedSource<'_>) -> Result<Vec<MediaRoot>, Pipeline
             pattern: pattern.pattern.to_owned(),
             detail,
         })?;
-        let root = |(path, name): (_, crate::portable::PortablePath)| MediaRoot {
-            subset: subset.cloned(),
-            path,
-            name: name.to_string(),
-        };
+        let root =
+            |(path, name): (_, PortablePath)| MediaRoot { subset: subset.cloned(), path, name: name.to_string() };
         roots.extend(paths.into_iter().map(root));
     }
     Ok(roots)

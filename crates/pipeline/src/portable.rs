@@ -8,12 +8,11 @@
 //! A path that was written without a variable begins with the one whose directory contains it. No text is searched: what is not
 //! a path stays as it is.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
 use crate::document::Node;
-use crate::parse::Pipeline;
 use crate::settings::file::PipelineFile;
 use crate::settings::paths::path_settings;
 use crate::variables::{Values, leading_variable};
@@ -22,6 +21,34 @@ use crate::variables::{Values, leading_variable};
 pub(crate) const HERE: &str = "here";
 /// The directory of datasets that do not set their own.
 pub(crate) const ROOT: &str = "root";
+
+/// A checked pipeline file with its variables filled in.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Pipeline {
+    /// The settings. Their paths are absolute: those of this machine.
+    pub file: PipelineFile,
+    /// The settings with their paths as every machine writes them, `${data}/a.json`.
+    pub portable: PipelineFile,
+    /// The variables that paths begin with, the built-in `here` and `root` included: what differs between machines.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl Pipeline {
+    /// Settings of every machine, on this one. A path that begins with a variable without a value stays as it is.
+    pub fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) -> Self {
+        on_this_machine(portable, variables)
+    }
+
+    /// Puts the dataset elsewhere. A relative path starts in the working directory.
+    pub fn set_output_directory(&mut self, directory: &Path) {
+        self.file.output.directory = absolute_text(&directory.display().to_string());
+    }
+
+    /// The names of all variables that its paths begin with, known or not.
+    pub fn variable_names(&self) -> BTreeSet<String> {
+        needed_variables(&mut self.portable.clone()).chain(self.variables.keys().cloned()).collect()
+    }
+}
 
 /// A path as every machine writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -291,7 +318,7 @@ fn relative_to(path: &Path, directory: &Path) -> PathBuf {
 
 /// A pipeline whose settings are those of every machine, on this one. A path that begins with a variable without a value stays as
 /// it is.
-pub(crate) fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) -> Pipeline {
+fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) -> Pipeline {
     let mut values = Values::of(&variables);
     let mut file = portable.clone();
     for setting in path_settings(&mut file) {
@@ -303,7 +330,7 @@ pub(crate) fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String
 }
 
 /// The variables that the paths of a file begin with.
-pub(crate) fn needed_variables(portable: &mut PipelineFile) -> impl Iterator<Item = String> {
+fn needed_variables(portable: &mut PipelineFile) -> impl Iterator<Item = String> {
     path_settings(portable).into_iter().filter_map(|setting| Some(leading_variable(setting.text)?.0.to_owned()))
 }
 

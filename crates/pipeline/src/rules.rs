@@ -74,6 +74,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     }
     rules.check_media(file);
     rules.check_selection(file);
+    rules.check_sources(file);
     rules.check_overlength(file);
     if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
@@ -144,12 +145,16 @@ impl Rules<'_> {
         if !file.decontamination.is_active() {
             self.idle(["decontamination", "max_distance"], "without against", "with against");
         }
-        let weighted: Vec<&SourceTable> = file.source.iter().filter(|source| source.weight.is_some()).collect();
-        if file.mix.total.is_some() && !file.source.is_empty() && weighted.is_empty() {
+        let has_weight = file.source.iter().any(|source| source.weight.is_some());
+        if file.mix.total.is_some() && !file.source.is_empty() && !has_weight {
             let message = "mix.total is divided among weighted sources, and no source has a weight";
             self.broken(&["mix", "total"], message, "with weight in a [[source]]");
         }
-        let first = weighted.first().copied();
+    }
+
+    /// The rules of sources that depend on each other, or on the file.
+    fn check_sources(&mut self, file: &PipelineFile) {
+        let first = file.source.iter().find(|source| source.weight.is_some());
         for (index, source) in file.source.iter().enumerate() {
             if let Some(first) = first.filter(|first| source.weight.is_some() && source.unit != first.unit) {
                 let message = format!(

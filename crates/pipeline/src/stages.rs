@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::document::{self, Node, Override};
 use crate::error::PipelineError;
-use crate::parse::{Pipeline, directory_of, parse_file};
-use crate::portable::{HERE, resolve_links};
+use crate::parse::{directory_of, parse_file};
+use crate::portable::{HERE, Pipeline, resolve_links};
 use crate::problem::Problem;
 use crate::settings::file::PipelineFile;
 use crate::settings::values::OneOrMany;

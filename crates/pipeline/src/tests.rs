@@ -5,7 +5,8 @@ use std::path::Path;
 use manyframe_samplers::Law;
 
 use crate::document::Override;
-use crate::parse::{Pipeline, parse};
+use crate::parse::parse;
+use crate::portable::Pipeline;
 use crate::settings::values::{Share, Take};
 
 const GOOD: &str = r#"
