@@ -244,7 +244,7 @@ fn a_name_with_an_escape_sequence_does_nothing_to_the_terminal() {
     let workshop = Workshop::new();
     let path = workshop.write("p\u{1b}[2J.toml", "name = \"\\u001b[31mred\"\n").display().to_string();
     for arguments in [["check", path.as_str()], ["build", path.as_str()]] {
-        let stderr = run(arguments, 2).stderr;
+        let stderr = run(&arguments, 2).stderr;
         assert!(!stderr.contains(&0x1b), "{}", String::from_utf8_lossy(&stderr));
     }
 }
