@@ -71,7 +71,9 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Che
                 problems: &mut problems,
                 warnings: &mut warnings,
             };
-            path_settings(&mut parsed.file).iter().for_each(|setting| check.check(setting));
+            for setting in &path_settings(&mut parsed.file) {
+                check.check(setting);
+            }
             check.check_media_of_sources();
         }
         let in_file = |problem: Problem| problem.in_file(&path.display().to_string());

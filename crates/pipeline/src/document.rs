@@ -169,7 +169,9 @@ pub(crate) fn substitute(root: &mut Node, built_in: &[(&str, String)]) -> Result
     let values = Values::of(&definitions);
     let mut substitution = Substitution { values, problems: Vec::new(), is_file_too_long: false };
     if let Some(NodeKind::Table(entries)) = root.get_mut("vars").map(|node| &mut node.kind) {
-        entries.iter_mut().for_each(|(name, entry)| substitution.define(name, &mut entry.node));
+        for (name, entry) in entries {
+            substitution.define(name, &mut entry.node);
+        }
     }
     substitution.fill(root);
     if substitution.problems.is_empty() { Ok(substitution.values) } else { Err(substitution.problems) }
@@ -187,7 +189,7 @@ impl Substitution {
     /// The value of a declared variable in place of its definition. Without one, the reason is reported here, and nowhere else.
     fn define(&mut self, name: &str, node: &mut Node) {
         let NodeKind::Scalar(Value::String(text)) = &mut node.kind else { return };
-        if let Some(value) = self.values.values.get(name) {
+        if let Some(value) = self.values.known.get(name) {
             text.clone_from(value);
         } else if let Some(reason) = self.values.unfilled.get(name).cloned() {
             let text = std::mem::take(text);
@@ -217,7 +219,7 @@ impl Substitution {
         if is_known {
             return;
         }
-        let names = &self.values.values;
+        let names = &self.values.known;
         let mut allowed = names.keys().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
         if names.len() > MOST_NAMES {
             allowed.push_str(&format!(" and {} more", names.len() - MOST_NAMES));

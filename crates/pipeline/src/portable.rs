@@ -217,7 +217,7 @@ pub(crate) fn locate_paths(mut file: PipelineFile, written: &Node, mut values: V
     let mut portable = file.clone();
     let mut places = Places::default();
     places.add(HERE, &values);
-    values.values.entry(ROOT.to_owned()).or_insert_with(|| file.output.root.clone());
+    values.known.entry(ROOT.to_owned()).or_insert_with(|| file.output.root.clone());
     places.add(ROOT, &values);
     let mut literals = Vec::new();
     for (index, (here, everywhere)) in
@@ -226,7 +226,7 @@ pub(crate) fn locate_paths(mut file: PipelineFile, written: &Node, mut values: V
         let template =
             written.at(&here.keys).and_then(Node::text).filter(|text| values.fill(text).as_ref() == Ok(here.text));
         let is_relative = !here.text.starts_with('/');
-        match template.and_then(leading_variable).filter(|(name, _)| values.values.contains_key(*name)) {
+        match template.and_then(leading_variable).filter(|(name, _)| values.known.contains_key(*name)) {
             Some((name, rest)) => {
                 let rest = values.fill(rest).unwrap_or_default();
                 *everywhere.text = PortablePath::below(name, &without_dots(&rest)).to_string();
@@ -257,7 +257,7 @@ struct Places(BTreeMap<String, PathBuf>);
 
 impl Places {
     fn add(&mut self, name: &str, values: &Values) {
-        if let Some(value) = values.values.get(name).filter(|value| !value.is_empty()) {
+        if let Some(value) = values.known.get(name).filter(|value| !value.is_empty()) {
             self.0.entry(name.to_owned()).or_insert_with(|| absolute_path(Path::new(value)));
         }
     }
@@ -292,7 +292,7 @@ impl Places {
         let mut definitions = BTreeMap::new();
         let mut wanted: Vec<String> = self.0.into_keys().collect();
         while let Some(name) = wanted.pop() {
-            let Some(value) = values.values.get(&name).cloned().filter(|_| !definitions.contains_key(&name)) else {
+            let Some(value) = values.known.get(&name).cloned().filter(|_| !definitions.contains_key(&name)) else {
                 continue;
             };
             let template = written.at(&["vars".to_owned(), name.clone()]).and_then(Node::text);

@@ -36,7 +36,7 @@ pub(crate) enum Unfilled {
 /// The values of variables, as far as they have any.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Values {
-    pub(crate) values: BTreeMap<String, String>,
+    pub(crate) known: BTreeMap<String, String>,
     /// The variables without a value, and why they have none.
     pub(crate) unfilled: BTreeMap<String, Unfilled>,
     num_bytes: usize,
@@ -61,7 +61,7 @@ impl Values {
         while let Some(name) = ready.pop() {
             let Some(text) = definitions.get(name) else { continue };
             match found.fill(text) {
-                Ok(value) => _ = found.values.insert(name.to_owned(), value),
+                Ok(value) => _ = found.known.insert(name.to_owned(), value),
                 Err(reason) => _ = found.unfilled.insert(name.to_owned(), reason),
             }
             for waiter in waiting.remove(name).unwrap_or_default() {
@@ -84,9 +84,12 @@ impl Values {
         let mut rest = text;
         while let Some((before, after)) = rest.split_once("${") {
             let (name, tail) = after.split_once('}').ok_or(Unfilled::Unclosed)?;
-            let value = self.values.get(name).ok_or_else(|| match self.unfilled.contains_key(name) {
-                true => Unfilled::WithoutValue(name.to_owned()),
-                false => Unfilled::Undeclared(name.to_owned()),
+            let value = self.known.get(name).ok_or_else(|| {
+                if self.unfilled.contains_key(name) {
+                    Unfilled::WithoutValue(name.to_owned())
+                } else {
+                    Unfilled::Undeclared(name.to_owned())
+                }
             })?;
             filled.push_str(before);
             filled.push_str(value);
