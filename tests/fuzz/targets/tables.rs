@@ -14,7 +14,12 @@ fuzz_target!(|bytes: &[u8]| {
     let kind = SourceKind::ALL[usize::from(kind) % SourceKind::ALL.len()];
     let mut file = tempfile::Builder::new().suffix(".parquet").tempfile().expect("a temporary file");
     file.write_all(content).expect("space for it");
-    let annotations = vec![AnnotationFile { path: file.path().into(), name: Arc::from("a"), subset: Arc::from("") }];
+    let annotations = vec![AnnotationFile {
+        path: file.path().into(),
+        place: file.path().into(),
+        name: Arc::from("a"),
+        subset: Arc::from(""),
+    }];
     let options = SourceOptions::default();
     let source = open(SourceSpec { name: Arc::from("s"), kind, annotations, options }).expect("plain options");
     let Ok(splits) = source.splits() else { return };
