@@ -10,8 +10,7 @@ use crate::support::{fixture, fixtures, jpeg, picture, store, write};
 /// Levels by which a decoder may differ from Pillow's: JPEG and lossy WebP are specified up to rounding.
 fn tolerance(name: &str) -> u8 {
     match name {
-        // Colours of half the resolution, and conversions whose rounding differs.
-        "subsampled.avif" => 24,
+        // Conversions whose rounding differs.
         "lab.tif" => 3,
         _ if name.ends_with(".avif") => 4,
         _ if name.ends_with("jpg") || name.contains("jpeg") || name.starts_with("lossy") => 2,

@@ -219,7 +219,6 @@ def fixtures():
     yield "gray.pgm", saved(picture("L"), "PPM")
     yield "bilevel.pbm", saved(picture("1"), "PPM")
     yield "rgb.avif", saved(rgb, "AVIF", quality=95, subsampling="4:4:4")
-    yield "subsampled.avif", saved(rgb, "AVIF", quality=95)
     yield "gray.avif", saved(picture("L"), "AVIF", quality=95)
     yield "rgba.avif", saved(picture("RGBA"), "AVIF", quality=95, subsampling="4:4:4")
     yield "animated.avif", saved(rgb, "AVIF", quality=95, subsampling="4:4:4", save_all=True, append_images=[other])
