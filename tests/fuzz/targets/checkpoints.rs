@@ -23,7 +23,8 @@ fuzz_target!(|bytes: &[u8]| {
     };
     assert_eq!(checkpoint.digest(), Checkpoint::open(folder.path()).expect("as before").digest());
     if fs::metadata(&tensors).is_ok_and(|file| file.len() <= MAX_BYTES) {
-        let options = ModelOptions::on(manyframe_validate::open_device("cpu".parse().expect("a device")).expect("a CPU"));
+        let options =
+            ModelOptions::on(manyframe_validate::open_device("cpu".parse().expect("a device")).expect("a CPU"));
         let _model = HybridModel::read(&checkpoint, options);
     }
 });

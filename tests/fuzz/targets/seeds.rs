@@ -72,13 +72,21 @@ fn tokenizers(to: &Path) -> Result<(), Failed> {
     let models = [
         r#"{"type":"BPE","vocab":{"a":0,"b":1,"ab":2,"<s>":3,"<0x0A>":4},"merges":["a b"],"byte_fallback":true,"unk_token":"a"}"#,
         r#"{"type":"Unigram","vocab":[["<unk>",0.0],["a",-1.0],["▁b",-2.0]],"unk_id":0}"#,
-        r#"{"type":"WordPiece","vocab":{"[UNK]":0,"a":1,"##b":2},"unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":10}"#,
+        r###"{"type":"WordPiece","vocab":{"[UNK]":0,"a":1,"##b":2},"unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":10}"###,
         r#"{"type":"WordLevel","vocab":{"a":0,"b":1},"unk_token":"a"}"#,
     ];
     let parts = [
         (r#"{"type":"Prepend","prepend":"▁"}"#, "null", "null"),
-        (r#"{"type":"Replace","pattern":{"String":" "},"content":"▁"}"#, r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":true}"#, "null"),
-        ("null", r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#, r#"{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}"#),
+        (
+            r#"{"type":"Replace","pattern":{"String":" "},"content":"▁"}"#,
+            r#"{"type":"Metaspace","replacement":"▁","prepend_scheme":"first","split":true}"#,
+            "null",
+        ),
+        (
+            "null",
+            r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#,
+            r#"{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}"#,
+        ),
         ("null", r#"{"type":"Split","pattern":{"Regex":"\\s+|\\w+"},"behavior":"Isolated","invert":false}"#, "null"),
     ];
     for (number, (model, (normalizer, pre_tokenizer, decoder))) in models.iter().zip(parts).enumerate() {
@@ -105,7 +113,9 @@ fn templates(to: &Path) -> Result<(), Failed> {
         let (end, dialect) = (ends[number % 2], dialects[number / 2]);
         for (nth, conversation) in conversations.iter().enumerate() {
             let literal = ["uppercase", "reject", "remove"][nth];
-            let settings = format!(r#"{{"template":{template},"turn_end":"{end}","dialect":"{dialect}","literal_tags":"{literal}"}}"#);
+            let settings = format!(
+                r#"{{"template":{template},"turn_end":"{end}","dialect":"{dialect}","literal_tags":"{literal}"}}"#
+            );
             fs::write(to.join(format!("{number}-{nth}")), format!("{settings}\n{conversation}"))?;
         }
     }
@@ -165,13 +175,32 @@ fn checkpoints(to: &Path) -> Result<(), Failed> {
 /// Videos of half a second, in the containers and codecs that FFmpeg's encoders write everywhere.
 fn videos(to: &Path) -> Result<(), Failed> {
     let kinds = [
-        ("a.mp4", "mpeg4"), ("fragmented.mp4", "mpeg4"), ("a.mkv", "mjpeg"), ("a.avi", "mpeg4"), ("a.ts", "mpeg2video"),
-        ("a.mpg", "mpeg1video"), ("a.flv", "flv"), ("a.gif", "gif"), ("a.ogv", "libtheora"), ("a.webm", "libvpx"),
-        ("h264.mp4", "libx264"), ("vp9.webm", "libvpx-vp9"),
+        ("a.mp4", "mpeg4"),
+        ("fragmented.mp4", "mpeg4"),
+        ("a.mkv", "mjpeg"),
+        ("a.avi", "mpeg4"),
+        ("a.ts", "mpeg2video"),
+        ("a.mpg", "mpeg1video"),
+        ("a.flv", "flv"),
+        ("a.gif", "gif"),
+        ("a.ogv", "libtheora"),
+        ("a.webm", "libvpx"),
+        ("h264.mp4", "libx264"),
+        ("vp9.webm", "libvpx-vp9"),
     ];
     for (name, codec) in kinds {
         let mut command = Command::new("ffmpeg");
-        command.args(["-v", "error", "-y", "-f", "lavfi", "-i", "testsrc=size=32x24:rate=10:duration=0.6", "-c:v", codec]);
+        command.args([
+            "-v",
+            "error",
+            "-y",
+            "-f",
+            "lavfi",
+            "-i",
+            "testsrc=size=32x24:rate=10:duration=0.6",
+            "-c:v",
+            codec,
+        ]);
         if name.starts_with("fragmented") {
             command.args(["-movflags", "frag_keyframe+empty_moov"]);
         }

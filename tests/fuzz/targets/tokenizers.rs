@@ -14,7 +14,8 @@ fuzz_target!(|bytes: &[u8]| {
     let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
     file.write_all(&bytes[end + 1..]).expect("space for it");
     let Ok(tokenizer) = Tokenizer::open(file.path()) else { return };
-    for text in [text, "", "The red cat, 12 of them.\n\n", " 猫  ê\u{301} 👩‍👩‍👧 <s></s> <unk>", "a\0b\r\n\t"] {
+    for text in [text, "", "The red cat, 12 of them.\n\n", " 猫  ê\u{301} 👩‍👩‍👧 <s></s> <unk>", "a\0b\r\n\t"]
+    {
         match (tokenizer.count(text), tokenizer.encode(text)) {
             (Ok(count), Ok(ids)) => assert_eq!(count, ids.len() as u64, "{text:?}"),
             (Err(_), Err(_)) => {}
