@@ -28,7 +28,7 @@ use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::reuse::{NewPlan, ReusableSamples, Reuse};
 use crate::reused::SourceReuse;
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
-use crate::seal::{is_intact, seal};
+use crate::seal::{is_intact, plan_seal, seal_plan};
 
 /// What to plan, besides the pipeline.
 #[derive(Debug, Clone, Copy)]
@@ -90,7 +90,7 @@ pub fn make(
     let digits = index.key.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.exists() {
-        if is_intact(&directory) {
+        if is_intact(&plan_seal(&directory)) {
             return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
         }
         tracing::warn!(plan = %directory.display(), "a damaged plan is made again, and its tasks are run again");
@@ -108,7 +108,7 @@ pub fn make(
     let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media }, reuse);
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     write_json(&staged.path().join("plan.json"), &plan)?;
-    seal(staged.path())?;
+    seal_plan(staged.path())?;
     staged.publish(Flush::Done)?;
     Ok(MadePlan { plan, directory })
 }

@@ -11,7 +11,8 @@ use crate::index::cache::IndexCache;
 use crate::index::file::{DerivedFile, IndexFile};
 use crate::index::measure::{Measured, measure};
 use crate::index::refresh::{ChangedMedia, refresh};
-use crate::index::writer::{IndexWriter, remove_if_there};
+use crate::index::writer::{IndexWriter, index_seal, remove_if_there};
+use crate::seal::is_intact;
 
 /// Records measured as one unit of work; large enough to make scheduling cheap.
 const RECORDS_PER_BATCH: usize = 32;
@@ -67,6 +68,10 @@ pub(crate) fn build_index(
 /// Brings the index of a split up to date; `None` if there is none that could be.
 fn reuse_split(context: &Context, file: &IndexFile, executor: Executor<'_>) -> Result<Option<ChangedMedia>, PlanError> {
     if !file.path.exists() || !file.media_path().exists() {
+        return Ok(None);
+    }
+    if !is_intact(&index_seal(&file.path)) {
+        tracing::warn!(index = %file.path.display(), "a damaged index is made again");
         return Ok(None);
     }
     match refresh(context, file, executor) {

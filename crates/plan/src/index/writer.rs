@@ -10,6 +10,7 @@ use crate::index::file::media_path;
 use crate::index::measure::Measured;
 use crate::index::media::{MediaRow, MediaTable, rejection_digest};
 use crate::index::table::IndexTable;
+use crate::seal::seal;
 
 /// An index file and its table of media while they are written.
 pub(crate) struct IndexWriter {
@@ -49,8 +50,15 @@ impl IndexWriter {
     pub(crate) fn finish(self) -> Result<(), PlanError> {
         remove_if_there(&self.path)?;
         self.media.finish()?;
-        Ok(self.entries.finish()?)
+        self.entries.finish()?;
+        let media = media_path(&self.path);
+        seal(&index_seal(&self.path), &[self.path, media])
     }
+}
+
+/// The seal of an index file and of its table of media.
+pub(crate) fn index_seal(index: &Path) -> PathBuf {
+    index.with_extension("seal.json")
 }
 
 pub(crate) fn remove_if_there(path: &Path) -> Result<(), FileError> {
