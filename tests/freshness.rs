@@ -233,10 +233,10 @@ fn tar_with(name: &str, content: &[u8]) -> Vec<u8> {
 
 #[test]
 fn a_member_of_an_archive_that_was_packed_again_is_noticed() {
+    type Packer<'a> = &'a dyn Fn(&str, Vec<u8>) -> Vec<u8>;
     let zip = |name: &str, content: Vec<u8>| zip_with(&[(name, content)]);
     let tar = |name: &str, content: Vec<u8>| tar_with(name, &content);
-    let pack: [(&str, &dyn Fn(&str, Vec<u8>) -> Vec<u8>); 2] = [("a.zip", &zip), ("a.tar", &tar)];
-    for (archive, pack) in pack {
+    for (archive, pack) in [("a.zip", &zip as Packer<'_>), ("a.tar", &tar)] {
         let mut workshop = Workshop::new();
         let records = json!([llava("r0", "0.jpg"), llava("r1", "1.jpg")]);
         workshop.write(archive, pack("0.jpg", photo(1, 64, 48)));
