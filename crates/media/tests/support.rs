@@ -67,7 +67,7 @@ pub(crate) fn store(root: &Path) -> MediaStore {
 }
 
 pub(crate) fn root_at(path: &Path) -> MediaRoot {
-    MediaRoot { subset: None, path: PathBuf::from(path) }
+    MediaRoot { subset: None, path: PathBuf::from(path), links: Vec::new() }
 }
 
 /// The bytes of the medium at a path.

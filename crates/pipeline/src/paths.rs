@@ -62,20 +62,25 @@ fn subset_of(path: &Path, annotation_root: &str) -> Arc<str> {
 ///
 /// # Errors
 ///
-/// [`PipelineError::MediaRoot`] if a pattern matches nothing.
+/// [`PipelineError::MediaRoot`] if a pattern of `media` or `links` matches nothing.
 pub fn media_roots(source: &SourceTable) -> Result<Vec<MediaRoot>, PipelineError> {
     let of_subsets = source.media_by_subset.iter();
     let of_subsets =
         of_subsets.flat_map(|(subset, patterns)| patterns.as_slice().iter().map(move |p| (Some(subset), p)));
     let of_all = source.media.as_slice().iter().map(|pattern| (None, pattern));
-    let mut roots = Vec::new();
-    for (subset, pattern) in of_subsets.chain(of_all) {
-        let paths = expand_pattern(pattern).map_err(|detail| PipelineError::MediaRoot {
+    let expanded = |pattern: &String| {
+        expand_pattern(pattern).map_err(|detail| PipelineError::MediaRoot {
             source_name: source.name.clone(),
             pattern: pattern.clone(),
             detail,
-        })?;
-        roots.extend(paths.into_iter().map(|path| MediaRoot { subset: subset.cloned(), path }));
+        })
+    };
+    let links: Vec<PathBuf> =
+        source.links.as_slice().iter().map(expanded).collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect();
+    let mut roots = Vec::new();
+    for (subset, pattern) in of_subsets.chain(of_all) {
+        let root = |path| MediaRoot { subset: subset.cloned(), path, links: links.clone() };
+        roots.extend(expanded(pattern)?.into_iter().map(root));
     }
     Ok(roots)
 }

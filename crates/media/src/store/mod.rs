@@ -10,6 +10,7 @@
 mod archive;
 mod directory;
 mod index;
+mod links;
 mod listing;
 mod natural;
 mod request;
@@ -35,6 +36,8 @@ pub struct MediaRoot {
     pub subset: Option<String>,
     /// The directory or archive. It is trusted and may be a link.
     pub path: PathBuf,
+    /// Directories outside of it that links below it may lead to; they are trusted, too.
+    pub links: Vec<PathBuf>,
 }
 
 /// Open media roots. May be shared by any number of threads.
@@ -84,7 +87,7 @@ impl MediaStore {
     fn open_with(roots: &[MediaRoot], listings: Option<&Path>) -> Result<Self, OpenError> {
         let roots = roots
             .iter()
-            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(&root.path, listings)? }))
+            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(root, listings)? }))
             .collect::<Result<_, OpenError>>()?;
         Ok(Self { roots })
     }
@@ -155,11 +158,14 @@ impl OpenRoot {
 }
 
 impl RootKind {
-    fn open(path: &Path, listings: Option<&Path>) -> Result<Self, OpenError> {
+    fn open(root: &MediaRoot, listings: Option<&Path>) -> Result<Self, OpenError> {
         // Resolved once: paths found later are compared with it.
-        let resolved = path.canonicalize().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+        let resolve =
+            |path: &PathBuf| path.canonicalize().map_err(|source| OpenError::Open { path: path.clone(), source });
+        let resolved = resolve(&root.path)?;
         if resolved.is_dir() {
-            return Ok(Self::Directory(DirectoryRoot::new(resolved)));
+            let links = root.links.iter().map(resolve).collect::<Result<_, _>>()?;
+            return Ok(Self::Directory(DirectoryRoot::new(resolved, links)));
         }
         if !resolved.is_file() {
             // Opening a pipe could block forever.
