@@ -124,6 +124,13 @@ fn tricks_with_paths_open_nothing_outside_of_the_roots() {
     for path in ["./inside//ok.jpg", "fine.jpg"] {
         assert_eq!(outcome(&built, path), "delivered", "{path}");
     }
+    assert!(built.row("link.jpg").detail.as_deref().unwrap().contains("`links`"), "it says which setting allows it");
+    let links = format!("source.a.links={:?}", workshop.text("secret"));
+    let built = workshop.build_with(&["--set", &links], 0);
+    for path in unsafe_paths {
+        let is_delivered = outcome(&built, path) == "delivered";
+        assert_eq!(is_delivered, path.starts_with("link"), "{path}");
+    }
 }
 
 #[test]

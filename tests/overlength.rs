@@ -85,6 +85,52 @@ fn a_long_conversation_is_delivered_in_pieces_that_each_show_the_image() {
     built.verify();
 }
 
+/// A conversation of this many rounds about a large image that is cut into tiles.
+fn tiled_conversation(policy: &str, max_tokens: u32, num_rounds: u32) -> Workshop {
+    let mut workshop = with_policy(policy, max_tokens);
+    workshop.write("media/big.jpg", photo(1, 1400, 1000));
+    let turns = (0..num_rounds).flat_map(|round| {
+        let image = if round == 0 { "<image>\n" } else { "" };
+        let answer = format!("Answer number {round}, which is about the waves. ").repeat(4);
+        [
+            json!({ "from": "human", "value": format!("{image}Question number {round} about the picture?") }),
+            json!({ "from": "gpt", "value": answer }),
+        ]
+    });
+    let record = json!({ "id": "t0", "image": "big.jpg", "conversations": turns.collect::<Vec<_>>() });
+    workshop.add_source("t", "llava", &json!([record]), "visuals = \"tiled\"");
+    workshop
+}
+
+#[test]
+fn policies_that_do_not_suffice_alone_are_combined_in_their_order() {
+    for policy in ["\"fewer_tiles\", \"split_turns\"", "\"split_turns\", \"fewer_tiles\"", "\"fewer_frames\", \"fewer_tiles\", \"split_turns\", \"reject\""] {
+        let built = tiled_conversation(policy, 700, 12).build();
+        assert!(built.ledger.len() > 1, "{policy}: {:?}", built.outcomes());
+        for piece in &built.ledger {
+            let (cost, _) = piece.measured.unwrap();
+            assert!(piece.shard.is_some() && cost.num_tokens() <= 700 && cost.num_images >= 2, "{policy}: {piece:?}");
+            let shortened = piece.shortened.as_deref().unwrap();
+            assert!(shortened.starts_with("at most 1 tiles per image; piece "), "{shortened}");
+        }
+        built.verify();
+    }
+    for policy in ["\"fewer_tiles\"", "\"split_turns\"", "\"fewer_tiles\", \"reject\""] {
+        let built = tiled_conversation(policy, 700, 12).build();
+        assert_eq!(built.row("t0").reason.as_deref(), Some("too_long"), "{policy}");
+    }
+}
+
+#[test]
+fn a_policy_that_suffices_alone_is_not_combined() {
+    let built = tiled_conversation("\"fewer_tiles\", \"split_turns\"", 2500, 12).build();
+    let shortened = built.row("t0").shortened.clone().unwrap_or_default();
+    assert!(shortened.starts_with("at most") && !shortened.contains("piece"), "{shortened}");
+    let built = tiled_conversation("\"fewer_frames\", \"split_turns\"", 5000, 60).build();
+    assert!(built.ledger.len() > 1 && built.ledger.iter().all(|row| row.shard.is_some()));
+    assert!(built.ledger.iter().all(|row| row.shortened.as_deref().unwrap().starts_with("piece ")));
+}
+
 #[test]
 fn what_no_policy_makes_fit_is_rejected_with_its_length() {
     let mut workshop = with_policy("\"fewer_frames\", \"split_turns\"", 100);

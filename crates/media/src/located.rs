@@ -102,8 +102,7 @@ impl Located {
     pub fn read(&self, max_bytes: u64) -> Result<Vec<u8>, MediaError> {
         let num_bytes = self.num_bytes()?;
         if num_bytes > max_bytes {
-            let detail = format!("the file has {num_bytes} bytes, at most {max_bytes} are allowed");
-            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+            return Err(too_large(num_bytes, max_bytes));
         }
         match self {
             Self::File(path) => read_file_head(path, max_bytes),
@@ -119,8 +118,7 @@ impl Located {
                 // Reading one byte more than claimed exposes a member that lies about its size.
                 let bytes = member.inflate_head(num_bytes.saturating_add(1), *num_bytes)?;
                 if bytes.len() as u64 != *num_bytes {
-                    let detail = format!("inflates to {} bytes or more, {num_bytes} were claimed", bytes.len());
-                    return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+                    return Err(other_size(bytes.len() as u64, *num_bytes));
                 }
                 check_crc32(&bytes, *crc32).map(|()| bytes)
             }
@@ -141,8 +139,7 @@ impl Located {
         }
     }
 
-    /// Passes all bytes to `consume`, chunk by chunk and at most `max_bytes`: memory grows with the size of a compressed
-    /// member only. Checksums are verified for compressed members only.
+    /// Passes all bytes to `consume`, chunk by chunk and at most `max_bytes`. Checksums are verified for compressed members only.
     #[expect(clippy::indexing_slicing, reason = "`read` never returns more than the length of the buffer")]
     pub fn read_chunks(&self, max_bytes: u64, consume: &mut dyn FnMut(&[u8])) -> Result<(), MediaError> {
         let (path, reader): (&Path, &mut dyn Read) = match self {
@@ -153,7 +150,13 @@ impl Located {
                 let end = offset + num_bytes.min(&max_bytes);
                 (archive.path(), &mut ArchiveReader { archive, position: *offset, end, failure: None })
             }
-            Self::Deflated { .. } => return self.read(max_bytes).map(|bytes| consume(&bytes)),
+            Self::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 } => {
+                if *num_bytes > max_bytes {
+                    return Err(too_large(*num_bytes, max_bytes));
+                }
+                let member = DeflatedMember { archive, offset: *offset, num_compressed_bytes: *num_compressed_bytes };
+                return member.inflate_chunks(*num_bytes, *crc32, consume);
+            }
             Self::Directory { .. } => return Err(directory_found()),
         };
         let mut chunk = vec![0; CHUNK_BYTES];
@@ -241,6 +244,37 @@ struct DeflatedMember<'a> {
 }
 
 impl DeflatedMember<'_> {
+    /// Passes all bytes to `consume` in chunks; there must be `num_bytes` of them, with this checksum.
+    #[expect(clippy::indexing_slicing, reason = "`read` never returns more than the length of the buffer")]
+    fn inflate_chunks(&self, num_bytes: u64, crc32: u32, consume: &mut dyn FnMut(&[u8])) -> Result<(), MediaError> {
+        let (position, end) = (self.offset, self.offset + self.num_compressed_bytes);
+        let mut source = ArchiveReader { archive: self.archive, position, end, failure: None };
+        // Reading one byte more than claimed exposes a member that lies about its size.
+        let mut inflated = DeflateDecoder::new(&mut source).take(num_bytes.saturating_add(1));
+        let (mut crc, mut num_inflated, mut chunk) = (Crc::new(), 0, vec![0; CHUNK_BYTES]);
+        let damage = loop {
+            match inflated.read(&mut chunk) {
+                Ok(0) => break None,
+                Ok(length) => {
+                    num_inflated += length as u64;
+                    crc.update(&chunk[..length]);
+                    consume(&chunk[..length]);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => break Some(error),
+            }
+        };
+        drop(inflated);
+        if let Some(failure) = source.failure {
+            return Err(MediaError::storage(self.archive.path(), failure));
+        }
+        match damage {
+            Some(error) => Err(damaged(num_inflated, &error)),
+            None if num_inflated != num_bytes => Err(other_size(num_inflated, num_bytes)),
+            None => check_sum(&crc, crc32),
+        }
+    }
+
     /// Inflates the first `max_bytes` bytes, of `num_claimed_bytes` according to the archive.
     fn inflate_head(&self, max_bytes: u64, num_claimed_bytes: u64) -> Result<Vec<u8>, MediaError> {
         let (position, end) = (self.offset, self.offset + self.num_compressed_bytes);
@@ -250,10 +284,7 @@ impl DeflatedMember<'_> {
         match (inflated, source.failure) {
             (_, Some(failure)) => Err(MediaError::storage(self.archive.path(), failure)),
             (Ok(_), None) => Ok(bytes),
-            (Err(error), None) => {
-                let detail = format!("the compressed bytes are damaged after {} inflated ones: {error}", bytes.len());
-                Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
-            }
+            (Err(error), None) => Err(damaged(bytes.len() as u64, &error)),
         }
     }
 }
@@ -286,9 +317,28 @@ impl Read for ArchiveReader<'_> {
     }
 }
 
+fn too_large(num_bytes: u64, max_bytes: u64) -> MediaError {
+    let detail = format!("the file has {num_bytes} bytes, at most {max_bytes} are allowed");
+    MediaError::rejected(RejectCode::MediaTooLarge, detail)
+}
+
+fn other_size(num_inflated: u64, num_claimed: u64) -> MediaError {
+    let detail = format!("inflates to {num_inflated} bytes or more, {num_claimed} were claimed");
+    MediaError::rejected(RejectCode::MediaCorrupt, detail)
+}
+
+fn damaged(num_inflated: u64, error: &io::Error) -> MediaError {
+    let detail = format!("the compressed bytes are damaged after {num_inflated} inflated ones: {error}");
+    MediaError::rejected(RejectCode::MediaCorrupt, detail)
+}
+
 fn check_crc32(bytes: &[u8], expected: u32) -> Result<(), MediaError> {
     let mut crc = Crc::new();
     crc.update(bytes);
+    check_sum(&crc, expected)
+}
+
+fn check_sum(crc: &Crc, expected: u32) -> Result<(), MediaError> {
     if crc.sum() == expected {
         return Ok(());
     }

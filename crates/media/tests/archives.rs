@@ -143,7 +143,7 @@ fn a_directory_of_frames_in_an_archive_is_in_natural_order() {
 
 #[test]
 fn members_outside_of_the_archive_are_never_found() {
-    let (_root, store) = zip_store(&[("../secret.jpg", b"1", stored()), ("/etc/other.jpg", b"2", stored())]);
+    let (_root, store) = zip_store(&[("../secret.jpg", b"1", stored()), ("/etc/../other.jpg", b"2", stored())]);
     for path in ["secret.jpg", "x/secret.jpg", "other.jpg", "etc/other.jpg"] {
         assert_eq!(code(store.locate("", path)), RejectCode::MediaMissing, "{path}");
     }
@@ -165,15 +165,73 @@ fn a_wrong_checksum_is_corrupt() {
 fn a_member_that_inflates_to_more_or_less_than_it_claims_is_corrupt() {
     let size = 40_000_u32;
     let original = zip_bytes(&[("a.bin", &vec![0; size as usize], deflated())]);
-    for claimed in [size - 1, size + 1, 10, u32::MAX - 1] {
+    for claimed in [size - 1, size + 1, 10] {
         let mut bytes = original.clone();
         patch(&mut bytes, &size.to_le_bytes(), &claimed.to_le_bytes());
         let root = root("a.zip", &bytes);
         let store = store(&root.path);
         let located = store.locate("", "a.bin").unwrap();
         assert_eq!(code(located.read(u64::MAX)), RejectCode::MediaCorrupt, "{claimed}");
+        let mut num_bytes = 0;
+        let read = located.read_chunks(u64::MAX, &mut |bytes| num_bytes += bytes.len());
+        assert_eq!(code(read), RejectCode::MediaCorrupt, "{claimed}");
+        assert!(num_bytes <= claimed as usize + 1, "nothing is inflated beyond what is claimed");
         assert!(located.read_head(5).is_ok(), "{claimed}");
     }
+    let mut bytes = original;
+    patch(&mut bytes, &size.to_le_bytes(), &(u32::MAX - 1).to_le_bytes());
+    let Rejection { code, detail } = reject(store(&root("a.zip", &bytes).path).locate("", "a.bin"));
+    assert_eq!(code, RejectCode::MediaCorrupt);
+    assert!(detail.contains("more bytes than it can inflate to"), "{detail}");
+}
+
+#[test]
+fn a_large_member_is_inflated_in_pieces_and_up_to_the_limit() {
+    let content: Vec<u8> = (0..5_000_000_u32).map(|n| (n % 251) as u8).collect();
+    let (_root, store) = zip_store(&[("a.bin", &content, deflated())]);
+    let located = store.locate("", "a.bin").unwrap();
+    let (mut found, mut largest) = (Vec::new(), 0);
+    located
+        .read_chunks(u64::MAX, &mut |bytes| {
+            largest = largest.max(bytes.len());
+            found.extend_from_slice(bytes);
+        })
+        .unwrap();
+    assert!(found == content && largest <= 1 << 20);
+    let mut is_read = false;
+    assert_eq!(code(located.read_chunks(4_999_999, &mut |_| is_read = true)), RejectCode::MediaTooLarge);
+    assert!(!is_read);
+}
+
+#[test]
+fn frames_in_an_archive_are_those_of_the_same_directory_on_disk() {
+    let names = ["clip/frame1.jpg", "clip/frame2.JPG", "clip/Thumbs.db", "clip/._frame1.jpg", "clip/notes.txt"];
+    let members: Vec<_> = names.iter().map(|name| (*name, name.as_bytes(), stored())).collect();
+    let (_root, zip) = zip_store(&members);
+    let folder = tempfile::tempdir().unwrap();
+    fs::create_dir(folder.path().join("clip")).unwrap();
+    names.iter().for_each(|name| write(folder.path().join(name), name));
+    let frames = |store: &MediaStore| {
+        let Located::Directory { frames } = store.locate("", "clip").unwrap() else { panic!() };
+        frames.iter().map(|frame| frame.read(99).unwrap()).collect::<Vec<_>>()
+    };
+    assert_eq!(frames(&zip), [b"clip/frame1.jpg", b"clip/frame2.JPG"]);
+    assert_eq!(frames(&zip), frames(&store(folder.path())));
+    let (_root, without_images) = zip_store(&[("clip/1", b"1", stored()), ("clip/2", b"2", stored())]);
+    assert_eq!(frames(&without_images), [b"1", b"2"]);
+}
+
+#[test]
+fn what_macos_adds_to_a_zip_changes_nothing() {
+    let (_root, store) = zip_store(&[
+        ("images/a/1.jpg", b"a1", stored()),
+        ("images/b/1.jpg", b"b1", stored()),
+        (".DS_Store", b"x", stored()),
+        ("__MACOSX/images/a/._1.jpg", b"x", stored()),
+        ("__MACOSX/images/b/1.jpg", b"x", stored()),
+    ]);
+    assert_eq!(read(&store, "a/1.jpg").unwrap(), b"a1");
+    assert_eq!(read(&store, "b/1.jpg").unwrap(), b"b1");
 }
 
 #[test]
@@ -300,19 +358,77 @@ fn a_sparse_file_in_a_tar_is_rejected_under_its_own_name() {
     assert_eq!(code(store(&root.path).locate("", "s.bin")), RejectCode::UnsupportedMedia);
 }
 
-#[test]
-fn links_in_a_tar_are_rejected() {
+const SOFT: tar::EntryType = tar::EntryType::Symlink;
+const HARD: tar::EntryType = tar::EntryType::Link;
+
+/// A tar of one file, `imgs/b.jpg`, then these links.
+fn tar_with_links(links: &[(&str, tar::EntryType, &str)]) -> Vec<u8> {
     let mut builder = tar::Builder::new(Vec::new());
-    for (name, entry_type) in [("soft.jpg", tar::EntryType::Symlink), ("hard.jpg", tar::EntryType::Link)] {
+    let mut header = tar::Header::new_gnu();
+    header.set_size(5);
+    builder.append_data(&mut header, "imgs/b.jpg", &b"hello"[..]).unwrap();
+    for (name, entry_type, target) in links {
         let mut header = tar::Header::new_gnu();
-        header.set_entry_type(entry_type);
+        header.set_entry_type(*entry_type);
         header.set_size(0);
-        builder.append_link(&mut header, name, "/etc/passwd").unwrap();
+        builder.append_link(&mut header, name, target).unwrap();
     }
-    let root = root("a.tar", &builder.into_inner().unwrap());
+    builder.into_inner().unwrap()
+}
+
+#[test]
+fn links_out_of_a_tar_or_to_nothing_are_rejected() {
+    let links = [
+        ("soft.jpg", SOFT, "/etc/passwd"),
+        ("hard.jpg", HARD, "/etc/passwd"),
+        ("d/up.jpg", SOFT, "../../imgs/b.jpg"),
+        ("none.jpg", SOFT, "imgs/none.jpg"),
+        ("loop.jpg", SOFT, "pool.jpg"),
+        ("pool.jpg", SOFT, "loop.jpg"),
+    ];
+    let root = root("a.tar", &tar_with_links(&links));
     let store = store(&root.path);
-    assert_eq!(code(store.locate("", "soft.jpg")), RejectCode::UnsafePath);
-    assert_eq!(code(store.locate("", "hard.jpg")), RejectCode::UnsafePath);
+    for (name, ..) in links {
+        assert_eq!(code(store.locate("", name)), RejectCode::UnsafePath, "{name}");
+    }
+}
+
+#[test]
+fn links_within_an_archive_are_the_member_they_lead_to() {
+    let long = "l".repeat(120);
+    let links = [
+        ("imgs/a.jpg", HARD, "imgs/b.jpg"),
+        ("imgs/c.jpg", SOFT, "a.jpg"),
+        ("other/d.jpg", SOFT, "../imgs/./c.jpg"),
+        (long.as_str(), HARD, "./imgs/b.jpg"),
+        ("imgs/long.jpg", SOFT, &format!("../{long}")),
+        ("copy", SOFT, "imgs"),
+    ];
+    let root = root("a.tar", &tar_with_links(&links));
+    let listings = root.path.with_file_name("listings");
+    for _ in 0..2 {
+        let store = MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
+        for name in ["imgs/a.jpg", "imgs/c.jpg", "other/d.jpg", &long, "imgs/long.jpg", "copy/b.jpg"] {
+            assert_eq!(read(&store, name).unwrap(), b"hello", "{name}");
+        }
+    }
+    let mut writer = ZipWriter::new(Cursor::new(Vec::new()));
+    writer.add_symlink("imgs/a.jpg", "../files/b.jpg", deflated()).unwrap();
+    writer.start_file("files/b.jpg", deflated()).unwrap();
+    writer.write_all(b"hello").unwrap();
+    let zip = self::root("a.zip", &writer.finish().unwrap().into_inner());
+    assert_eq!(read(&self::store(&zip.path), "imgs/a.jpg").unwrap(), b"hello");
+}
+
+#[test]
+fn a_member_archived_with_its_absolute_path_is_where_it_would_be_extracted() {
+    let mut bytes = tar_bytes(&[("xdata/a.jpg", b"1")]);
+    bytes[0] = b'/';
+    let mut header = tar::Header::from_byte_slice(&bytes[..512]).clone();
+    header.set_cksum();
+    bytes[..512].copy_from_slice(header.as_bytes());
+    let root = root("a.tar", &bytes);
+    assert_eq!(read(&store(&root.path), "data/a.jpg").unwrap(), b"1");
 }
 
 #[test]

@@ -92,6 +92,26 @@ fn a_frame_that_links_out_of_the_root_rejects_the_directory() {
 }
 
 #[test]
+fn links_are_followed_to_the_places_that_a_root_names() {
+    // As the Hugging Face cache is laid out.
+    let cache = folder(&["blobs/0a1b", "blobs-2/secret", "snapshots/main/readme.txt"]);
+    let snapshot = cache.path().join("snapshots/main");
+    fs::create_dir(snapshot.join("frames")).unwrap();
+    symlink("../../blobs/0a1b", snapshot.join("a.jpg")).unwrap();
+    symlink("../../../blobs/0a1b", snapshot.join("frames/1.jpg")).unwrap();
+    symlink("../../blobs-2/secret", snapshot.join("secret.jpg")).unwrap();
+    symlink("../../blobs", snapshot.join("disk")).unwrap();
+    let Rejection { code, detail } = reject(store(&snapshot).locate("", "a.jpg"));
+    assert!(code == RejectCode::UnsafePath && detail.contains("`links`"), "{detail}");
+    let root = MediaRoot { links: vec![cache.path().join("blobs")], ..root_at(&snapshot) };
+    let store = MediaStore::open(&[root]).unwrap();
+    check_found(&store, "a.jpg", "blobs/0a1b");
+    check_found(&store, "disk/0a1b", "blobs/0a1b");
+    assert_eq!(frame_names(&store.locate("", "frames").unwrap()), ["0a1b"]);
+    assert_eq!(self::code(store.locate("", "secret.jpg")), RejectCode::UnsafePath);
+}
+
+#[test]
 fn a_root_may_be_a_link_itself() {
     let real = folder(&["a.jpg"]);
     let links = folder(&[]);

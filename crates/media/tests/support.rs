@@ -67,7 +67,7 @@ pub(crate) fn store(root: &Path) -> MediaStore {
 }
 
 pub(crate) fn root_at(path: &Path) -> MediaRoot {
-    MediaRoot { subset: None, path: PathBuf::from(path), name: path.display().to_string() }
+    MediaRoot { subset: None, path: PathBuf::from(path), name: path.display().to_string(), links: Vec::new() }
 }
 
 /// The bytes of the medium at a path.

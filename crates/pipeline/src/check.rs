@@ -191,9 +191,10 @@ impl FileCheck<'_> {
                 expect_directory(Path::new(&text)).map_err(|found| wrong(&found, "a directory"))
             }
             PathRole::Media => check_all(&text, "a directory, a zip or a tar", &|path| {
-                let root = MediaRoot { subset: None, path: path.to_owned(), name: String::new() };
+                let root = MediaRoot { subset: None, path: path.to_owned(), name: String::new(), links: Vec::new() };
                 root.check().map_err(|error| with_causes(&error))
             }),
+            PathRole::Links => check_all(&text, "a directory", &expect_directory),
             PathRole::Dataset => self.check_dataset(&text),
             PathRole::Unwanted => check_all(&text, "images, videos, directories of them, or a dataset", &exists),
             PathRole::Output => check_output(Path::new(&text), setting.keys.last().map(String::as_str)),

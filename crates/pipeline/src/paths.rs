@@ -1,6 +1,6 @@
 //! Paths of a pipeline to files of this machine: annotation files and media roots, with their names on every machine.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_media::MediaRoot;
@@ -79,23 +79,31 @@ fn subset_of(path: &Path, annotation_root: &str) -> Arc<str> {
 ///
 /// # Errors
 ///
-/// [`PipelineError::MediaRoot`] if a pattern matches nothing.
+/// [`PipelineError::MediaRoot`] if a pattern of `media` or `links` matches nothing.
 pub fn media_roots(source: LocatedSource<'_>) -> Result<Vec<MediaRoot>, PipelineError> {
     let LocatedSource { table, portable } = source;
     let of_subsets = table.media_by_subset.iter().zip(portable.media_by_subset.values());
     let of_subsets =
         of_subsets.flat_map(|((subset, here), everywhere)| located(here, everywhere).map(move |p| (Some(subset), p)));
     let of_all = located(&table.media, &portable.media).map(|pattern| (None, pattern));
-    let mut roots = Vec::new();
-    for (subset, pattern) in of_subsets.chain(of_all) {
-        let paths = pattern.expand().map_err(|detail| PipelineError::MediaRoot {
+    let expanded = |pattern: LocatedPattern<'_>| {
+        pattern.expand().map_err(|detail| PipelineError::MediaRoot {
             source_name: table.name.clone(),
             pattern: pattern.pattern.to_owned(),
             detail,
-        })?;
-        let root =
-            |(path, name): (_, PortablePath)| MediaRoot { subset: subset.cloned(), path, name: name.to_string() };
-        roots.extend(paths.into_iter().map(root));
+        })
+    };
+    let links = located(&table.links, &portable.links).map(expanded).collect::<Result<Vec<_>, _>>()?;
+    let links: Vec<PathBuf> = links.into_iter().flatten().map(|(path, _)| path).collect();
+    let mut roots = Vec::new();
+    for (subset, pattern) in of_subsets.chain(of_all) {
+        let root = |(path, name): (_, PortablePath)| MediaRoot {
+            subset: subset.cloned(),
+            path,
+            name: name.to_string(),
+            links: links.clone(),
+        };
+        roots.extend(expanded(pattern)?.into_iter().map(root));
     }
     Ok(roots)
 }

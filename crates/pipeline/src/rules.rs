@@ -288,7 +288,7 @@ impl Rules<'_> {
                 if source.from.is_empty() {
                     self.broken(&[], ".from is missing", "the directory of a dataset that manyframe built");
                 }
-                &["annotations", "annotation_root", "media", "media_by_subset"]
+                &["annotations", "annotation_root", "media", "media_by_subset", "links"]
             }
             Kind::Upstream(kind) => {
                 if source.annotations.as_slice().is_empty() {

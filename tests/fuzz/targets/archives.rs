@@ -20,7 +20,7 @@ fuzz_target!(|bytes: &[u8]| {
     for name in ["a.zip", "a.tar"] {
         let path = root.join(name);
         fs::write(&path, archive).expect("space for it");
-        let Ok(store) = MediaStore::open(&[MediaRoot { subset: None, path, name: String::new() }]) else { continue };
+        let Ok(store) = MediaStore::open(&[MediaRoot { subset: None, path, name: String::new(), links: Vec::new() }]) else { continue };
         for wanted in [wanted, "a.jpg", "../secret", "/etc/hostname"] {
             let Ok(located) = store.locate("", wanted) else { continue };
             let Ok(found) = located.read(MAX_BYTES) else { continue };

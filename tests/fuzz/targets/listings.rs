@@ -24,7 +24,7 @@ static FOLDER: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
 
 fuzz_target!(|listing: &[u8]| {
     let (archive, listings) = (FOLDER.path().join("a.tar"), FOLDER.path().join("listings"));
-    let open = || MediaStore::open_keeping(&[MediaRoot { subset: None, path: archive.clone(), name: String::new() }], &listings);
+    let open = || MediaStore::open_keeping(&[MediaRoot { subset: None, path: archive.clone(), name: String::new(), links: Vec::new() }], &listings);
     open().expect("a tar");
     let kept = fs::read_dir(&listings).expect("listings").next().expect("a listing").expect("a name").path();
     fs::write(kept, listing).expect("space for it");

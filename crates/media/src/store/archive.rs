@@ -10,6 +10,7 @@ use manyframe_core::RejectCode;
 use tracing::debug;
 
 use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
+use super::directory::has_image_extension;
 use super::listing::ListingCache;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
@@ -28,6 +29,9 @@ pub(crate) struct Archive {
     name: String,
     index: MemberIndex,
 }
+
+/// Bytes that one byte of a deflated member can become, at most (zlib's documentation says 1032).
+const MAX_DEFLATE_RATIO: u64 = 1032;
 
 /// Number of bytes at the start of a file that identify it.
 const HEAD_BYTES: u64 = 512;
@@ -95,11 +99,15 @@ impl Archive {
         Ok(Some(MediaIdentity::of_frames(frames)))
     }
 
-    /// The members in a directory; `None` if there is no such directory.
+    /// The frames in a directory, as in one on disk; `None` if there is no such directory.
     fn frames(&self, name: &str) -> Option<impl Iterator<Item = &ArchiveMember>> {
-        let members = self.index.directory(name);
-        let is_shown = |member: &&ArchiveMember| !base_name(&member.name).starts_with('.');
-        (!members.is_empty()).then(|| members.into_iter().filter(is_shown))
+        let mut members = self.index.directory(name);
+        let is_directory = !members.is_empty();
+        members.retain(|member| !base_name(&member.name).starts_with('.'));
+        if members.iter().any(|member| has_image_extension(&member.name)) {
+            members.retain(|member| has_image_extension(&member.name));
+        }
+        is_directory.then(|| members.into_iter())
     }
 
     /// The name below the directory that contains all members, if there is one.
@@ -139,6 +147,11 @@ impl Archive {
             MemberLocation::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, compression } => {
                 let offset = self.data_offset(member, header_offset)?;
                 self.check_range(member, offset, num_compressed_bytes)?;
+                if compression == MemberCompression::Deflated
+                    && num_bytes / MAX_DEFLATE_RATIO > num_compressed_bytes
+                {
+                    return Err(self.rejected(member, RejectCode::MediaCorrupt, "claims more bytes than it can inflate to"));
+                }
                 Ok(match compression {
                     MemberCompression::Stored => Located::Range { archive, offset, num_bytes, crc32: Some(crc32) },
                     MemberCompression::Deflated => {

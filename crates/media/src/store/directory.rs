@@ -1,4 +1,4 @@
-//! A directory as a media root. Links are followed as long as they stay inside it.
+//! A directory as a media root. Links are followed as long as they stay inside it, or lead to where the source lets them.
 
 use std::fs;
 use std::io;
@@ -21,12 +21,15 @@ pub(crate) struct DirectoryRoot {
     path: PathBuf,
     /// What rejections call it.
     name: String,
+    /// Directories that links below it may lead to, links resolved.
+    links: Vec<PathBuf>,
 }
 
 impl DirectoryRoot {
-    /// A root at a path whose links are resolved.
-    pub(crate) fn new(path: PathBuf, name: String) -> Self {
-        Self { path, name }
+    /// A root at a path, what rejections call it, and the directories that links below it may lead to; the links of all paths
+    /// are resolved.
+    pub(crate) fn new(path: PathBuf, name: String, links: Vec<PathBuf>) -> Self {
+        Self { path, name, links }
     }
 
     /// What rejections call it.
@@ -84,9 +87,9 @@ impl DirectoryRoot {
             Err(error) if is_absence(&error) => return Ok(None),
             Err(source) => return Err(MediaError::storage(path, source)),
         };
-        if !resolved.starts_with(&self.path) {
+        if !resolved.starts_with(&self.path) && !self.links.iter().any(|allowed| resolved.starts_with(allowed)) {
             let detail = format!(
-                "{} is a link that leads out of its media root to {}; add that directory as a media root",
+                "{} is a link that leads out of its media root to {}; the source's `links` can name places that links may lead to",
                 self.name_of(path),
                 link_target(path).unwrap_or(resolved).display()
             );
@@ -149,7 +152,8 @@ fn is_absence(error: &io::Error) -> bool {
         || error.raw_os_error() == Some(ELOOP)
 }
 
-fn has_image_extension(name: &str) -> bool {
+/// Whether a file is an image by its name. Of a directory of frames, only these are frames if there are any.
+pub(crate) fn has_image_extension(name: &str) -> bool {
     const EXTENSIONS: [&str; 13] =
         ["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "avif", "ppm", "pgm", "pbm", "pnm"];
     name.rsplit_once('.').is_some_and(|(_, found)| EXTENSIONS.iter().any(|e| e.eq_ignore_ascii_case(found)))

@@ -111,8 +111,14 @@ pub(crate) fn base_name(path: &str) -> &str {
 }
 
 fn common_directory(members: &[ArchiveMember]) -> Box<str> {
+    // What file managers leave beside the directory does not count.
+    let is_content = |member: &&ArchiveMember| {
+        !member.name.starts_with('.') && !matches!(&*member.name, "Thumbs.db" | "desktop.ini")
+    };
+    let mut content = members.iter().filter(is_content);
     // Members are sorted: a prefix shared by the first and the last is shared by all.
-    let (Some(first), Some(last)) = (members.first(), members.last()) else { return "".into() };
+    let Some(first) = content.next() else { return "".into() };
+    let last = content.next_back().unwrap_or(first);
     match first.name.split_once('/') {
         Some((directory, _)) if last.name.strip_prefix(directory).is_some_and(|rest| rest.starts_with('/')) => {
             format!("{directory}/").into()
@@ -144,6 +150,7 @@ mod tests {
     fn the_common_directory_is_shared_by_all() {
         assert_eq!(index(&["x/a", "x/y/b"]).below_common_directory("a"), Some("x/a".to_owned()));
         assert_eq!(index(&["x/a", "xy/b"]).below_common_directory("a"), None);
+        assert_eq!(index(&[".DS_Store", "Thumbs.db", "x/a", "x/b"]).below_common_directory("a"), Some("x/a".to_owned()));
         assert_eq!(index(&["x/a", "b"]).below_common_directory("a"), None);
         assert_eq!(index(&["a"]).below_common_directory("a"), None);
         assert_eq!(index(&[]).below_common_directory("a"), None);

@@ -16,7 +16,7 @@ use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
 use super::index::{ArchiveMember, MemberLocation};
-use super::tar;
+use super::{links, tar};
 
 /// Incremented whenever the listing of a tar changes.
 const VERSION: u32 = 2;
@@ -63,7 +63,7 @@ fn write(path: &Path, members: &[ArchiveMember]) -> Result<(), FileError> {
     for member in members {
         let (kind, offset, num_bytes) = match member.location {
             MemberLocation::Range { offset, num_bytes } => (RANGE, offset, num_bytes),
-            location if location == tar::LINK => (LINK, 0, 0),
+            location if location == links::LINK => (LINK, 0, 0),
             _ => (SPECIAL, 0, 0),
         };
         let line = format!("{kind} {offset} {num_bytes} {}\0", member.name);
@@ -90,7 +90,7 @@ fn member(line: &str) -> Option<ArchiveMember> {
     let (offset, num_bytes) = (fields.next()?.parse().ok()?, fields.next()?.parse().ok()?);
     let location = match kind {
         RANGE => MemberLocation::Range { offset, num_bytes },
-        LINK => tar::LINK,
+        LINK => links::LINK,
         SPECIAL => tar::SPECIAL,
         _ => return None,
     };

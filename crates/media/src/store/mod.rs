@@ -10,6 +10,7 @@
 mod archive;
 mod directory;
 mod index;
+mod links;
 mod listing;
 mod natural;
 mod request;
@@ -37,6 +38,8 @@ pub struct MediaRoot {
     pub path: PathBuf,
     /// What rejections call it, best the same on every machine: they go into datasets.
     pub name: String,
+    /// Directories outside of it that links below it may lead to; they are trusted, too.
+    pub links: Vec<PathBuf>,
 }
 
 impl MediaRoot {
@@ -183,11 +186,14 @@ impl OpenRoot {
 
 impl RootKind {
     fn open(root: &MediaRoot, listings: Option<&Path>) -> Result<Self, OpenError> {
-        let (path, name) = (&root.path, root.name.clone());
+        let name = root.name.clone();
         // Resolved once: paths found later are compared with it.
-        let resolved = path.canonicalize().map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+        let resolve =
+            |path: &PathBuf| path.canonicalize().map_err(|source| OpenError::Open { path: path.clone(), source });
+        let resolved = resolve(&root.path)?;
         if resolved.is_dir() {
-            return Ok(Self::Directory(DirectoryRoot::new(resolved, name)));
+            let links = root.links.iter().map(resolve).collect::<Result<_, _>>()?;
+            return Ok(Self::Directory(DirectoryRoot::new(resolved, name, links)));
         }
         ensure_file(&resolved)?;
         Archive::open(&resolved, name, listings).map(Self::Archive)

@@ -105,14 +105,16 @@ fn clean(path: &str) -> Result<String, PathProblem> {
     Ok(names.join("/"))
 }
 
-/// The name of a member of an archive in the same spelling; `None` for directories and unsafe names.
+/// The name of a member of an archive in the same spelling; `None` for directories, unsafe names, and what is no member.
 pub(crate) fn member_name(name: &str) -> Option<String> {
     // Archives made on Windows hold backslashes, against the specification (APPNOTE 4.4.17).
     let name = name.replace('\\', "/");
-    if name.ends_with('/') {
+    // What macOS puts beside the members is no part of them.
+    if name.ends_with('/') || name.starts_with("__MACOSX/") {
         return None;
     }
-    clean(&name).ok()
+    // As `tar` extracts what was archived with `-P`: below the directory that it extracts to.
+    clean(name.trim_start_matches('/')).ok()
 }
 
 #[cfg(test)]
@@ -184,7 +186,10 @@ mod tests {
     #[test]
     fn members_outside_of_the_archive_are_never_matched() {
         assert_eq!(member_name("../../etc/passwd"), None);
-        assert_eq!(member_name("/etc/passwd"), None);
+        assert_eq!(member_name("/../a.jpg"), None);
+        assert_eq!(member_name("C:/a.jpg"), None);
+        assert_eq!(member_name("/a/b.jpg"), Some("a/b.jpg".to_owned()));
+        assert_eq!(member_name("__MACOSX/a/._b.jpg"), None);
         assert_eq!(member_name("a\\b\\"), None);
         assert_eq!(member_name("a\\b\\c.jpg"), Some("a/b/c.jpg".to_owned()));
     }

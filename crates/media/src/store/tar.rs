@@ -1,6 +1,6 @@
 //! The members of a tar archive, found by reading its headers and skipping the contents between them.
 //!
-//! It supports ustar, GNU long names, and pax `path` and `size`. A pax or long-name block is read up to a limit, so a header
+//! It supports ustar, GNU long names, and pax `path`, `linkpath` and `size`. A pax or long-name block is read up to a limit, so a header
 //! cannot claim memory. Members after a damaged header are not listed.
 
 use std::fs::File;
@@ -13,6 +13,7 @@ use tar::{EntryType, Header, PaxExtensions};
 use tracing::warn;
 
 use super::index::{ArchiveMember, MemberLocation};
+use super::links::{ArchiveLink, add_links};
 use super::request::member_name;
 
 /// Headers and members start at multiples of this.
@@ -21,12 +22,6 @@ const BLOCK_BYTES: u64 = 512;
 /// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
-/// The location of a member that is a link.
-pub(crate) const LINK: MemberLocation = MemberLocation::Unreadable {
-    code: RejectCode::UnsafePath,
-    reason: "is a link, and links in archives are not followed",
-};
-
 /// The location of a member that is a device, a part of a sparse file …
 pub(crate) const SPECIAL: MemberLocation =
     MemberLocation::Unreadable { code: RejectCode::UnsupportedMedia, reason: "is not a plain file" };
@@ -34,6 +29,7 @@ pub(crate) const SPECIAL: MemberLocation =
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
     let mut members = Vec::new();
+    let mut links = Vec::new();
     let mut extension = Extension::default();
     let mut position = 0;
     while position + BLOCK_BYTES <= file_bytes {
@@ -49,7 +45,7 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
         };
         let offset = position + BLOCK_BYTES;
         let num_bytes = match header.entry_type() {
-            kind @ (EntryType::GNULongName | EntryType::XHeader) => {
+            kind @ (EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader) => {
                 if claimed_bytes > MAX_EXTENSION_BYTES || offset + claimed_bytes > file_bytes {
                     warn!(?path, position, "oversized tar extension: members after it are not listed");
                     break;
@@ -59,7 +55,11 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
                 extension.read(kind, &bytes);
                 claimed_bytes
             }
-            EntryType::GNULongLink | EntryType::XGlobalHeader => claimed_bytes,
+            EntryType::XGlobalHeader => claimed_bytes,
+            EntryType::Symlink | EntryType::Link => {
+                links.extend(std::mem::take(&mut extension).link(header));
+                claimed_bytes
+            }
             _ => {
                 let extension = std::mem::take(&mut extension);
                 let num_bytes = extension.num_bytes.unwrap_or(claimed_bytes);
@@ -71,6 +71,7 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
         let Some(end) = end else { break };
         position = end;
     }
+    add_links(&mut members, &links);
     Ok(members)
 }
 
@@ -90,6 +91,8 @@ fn is_intact(header: &Header, block: &[u8; BLOCK_BYTES as usize]) -> bool {
 #[derive(Default)]
 struct Extension {
     name: Option<String>,
+    /// The target of a link.
+    target: Option<String>,
     num_bytes: Option<u64>,
     is_sparse: bool,
 }
@@ -101,7 +104,6 @@ impl Extension {
             _ if self.is_sparse => SPECIAL,
             EntryType::Regular | EntryType::Continuous => contents,
             EntryType::Directory => return None,
-            EntryType::Symlink | EntryType::Link => LINK,
             _ => SPECIAL,
         };
         let name = self.name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
@@ -109,10 +111,25 @@ impl Extension {
         Some(ArchiveMember { name: member_name(&name)?.into(), location })
     }
 
+    /// The link with these extensions; `None` if its name is unsafe.
+    fn link(self, header: &Header) -> Option<ArchiveLink> {
+        let name = self.name.unwrap_or_else(|| String::from_utf8_lossy(&header.path_bytes()).into_owned());
+        let of_header = || header.link_name_bytes().map(|target| String::from_utf8_lossy(&target).into_owned());
+        let target = self.target.or_else(of_header).unwrap_or_default();
+        let name = member_name(&name)?;
+        Some(if header.entry_type() == EntryType::Link {
+            ArchiveLink::hard(name, &target)
+        } else {
+            ArchiveLink::soft(name, &target)
+        })
+    }
+
     fn read(&mut self, entry_type: EntryType, bytes: &[u8]) {
-        if entry_type == EntryType::GNULongName {
+        if entry_type != EntryType::XHeader {
             let length = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
-            self.name = Some(String::from_utf8_lossy(bytes.split_at(length).0).into_owned());
+            let text = String::from_utf8_lossy(bytes.split_at(length).0).into_owned();
+            let field = if entry_type == EntryType::GNULongName { &mut self.name } else { &mut self.target };
+            *field = Some(text);
             return;
         }
         for record in PaxExtensions::new(bytes).flatten() {
@@ -125,6 +142,7 @@ impl Extension {
                 b"path" if !self.is_sparse => {
                     self.name = Some(String::from_utf8_lossy(record.value_bytes()).into_owned());
                 }
+                b"linkpath" => self.target = Some(String::from_utf8_lossy(record.value_bytes()).into_owned()),
                 b"size" => self.num_bytes = record.value().ok().and_then(|text| text.parse().ok()),
                 _ => {}
             }

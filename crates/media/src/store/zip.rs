@@ -1,13 +1,14 @@
 //! The members of a zip archive, from its central directory. Local headers and member bytes are not read here.
 
 use std::fs::File;
-use std::io::BufReader;
+use std::io::{BufReader, Read};
 
 use manyframe_core::RejectCode;
 use zip::read::ZipFileEntry;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::index::{ArchiveMember, MemberCompression, MemberLocation};
+use super::links::{ArchiveLink, add_links};
 use super::request::member_name;
 
 /// Size of a local file header without its name and extra field (APPNOTE 4.3.7).
@@ -15,19 +16,36 @@ pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
 
 /// Lists the members of a zip.
 pub(crate) fn list_zip_members(file: &File) -> Result<Vec<ArchiveMember>, zip::result::ZipError> {
-    let archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file))?;
+    let mut archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file))?;
     let mut members = Vec::with_capacity(archive.len());
+    let mut links = Vec::new();
     for position in 0..archive.len() {
         let entry = archive.by_index_data(position)?;
         if entry.is_dir() {
             continue;
         }
         // A name that cannot be decoded or leaves the archive is never requested.
-        if let Some(name) = entry.name().ok().and_then(|name| member_name(&name)) {
+        let Some(name) = entry.name().ok().and_then(|name| member_name(&name)) else { continue };
+        if entry.is_symlink() {
+            links.push((position, name));
+        } else {
             members.push(ArchiveMember { name: name.into(), location: location(&entry) });
         }
     }
+    let links: Vec<ArchiveLink> = links.into_iter().map(|(position, name)| link(&mut archive, position, name)).collect();
+    add_links(&mut members, &links);
     Ok(members)
+}
+
+/// A symbolic link; its target is its content.
+fn link(archive: &mut ZipArchive<BufReader<&File>>, position: usize, name: String) -> ArchiveLink {
+    const MAX_TARGET_BYTES: u64 = 4096;
+    let mut target = String::new();
+    let read = archive.by_index(position).map(|member| member.take(MAX_TARGET_BYTES).read_to_string(&mut target));
+    match read {
+        Ok(Ok(_)) => ArchiveLink::soft(name, &target),
+        _ => ArchiveLink { name, target: None },
+    }
 }
 
 /// Length of the local header whose first bytes these are; `None` if they are not a local header.
@@ -41,9 +59,6 @@ fn location(entry: &ZipFileEntry<'_>) -> MemberLocation {
     let unreadable = |code, reason| MemberLocation::Unreadable { code, reason };
     if entry.encrypted() {
         return unreadable(RejectCode::UnsupportedMedia, "is encrypted");
-    }
-    if entry.is_symlink() {
-        return unreadable(RejectCode::UnsafePath, "is a link, and links in archives are not followed");
     }
     let compression = match entry.compression() {
         CompressionMethod::Stored if entry.compressed_size() == entry.size() => MemberCompression::Stored,

@@ -23,6 +23,8 @@ pub(crate) enum PathRole {
     AnnotationRoot,
     /// Directories and archives, or a pattern.
     Media,
+    /// Directories that links below media may lead to, or a pattern.
+    Links,
     /// A dataset, or the pipeline file that builds it.
     Dataset,
     /// Images and videos that no sample may show: files, directories, datasets or a pattern.
@@ -66,6 +68,7 @@ fn add_source<'f>(found: &mut Vec<PathSetting<'f>>, index: usize, table: &'f mut
     add(found, &at("annotation_root"), PathRole::AnnotationRoot, &mut table.annotation_root);
     add_all(found, &at("media"), PathRole::Media, &mut table.media);
     add_by_subset(found, &at("media_by_subset"), &mut table.media_by_subset);
+    add_all(found, &at("links"), PathRole::Links, &mut table.links);
     add(found, &at("from"), PathRole::Dataset, &mut table.from);
     add_all(found, &at("delivered_in"), PathRole::Dataset, &mut table.delivered_in);
     add_all(found, &at("not_delivered_in"), PathRole::Dataset, &mut table.not_delivered_in);

@@ -96,8 +96,9 @@ impl DecontaminationTable {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OverlengthTable {
-    /// Ways to shorten a record, tried in this order; a record that none of them makes short enough is rejected as `too_long`.
-    /// Default: `["reject"]`.
+    /// Ways to shorten a record, tried in this order, each by itself and then the first of them together: `["fewer_tiles",
+    /// "split_turns"]` divides the turns of a record whose fewest tiles are still too many. What stays too long is rejected as
+    /// `too_long`. Default: `["reject"]`.
     pub policy: Vec<OverlengthPolicy>,
     /// Minimum number of frames of a video that `fewer_frames` keeps. Default: 8.
     pub min_frames: NonZeroU32,

@@ -29,6 +29,9 @@ pub struct SourceTable {
     pub media: OneOrMany,
     /// Further media roots for the records of one subset, or of all subsets below it. Searched before `media`.
     pub media_by_subset: BTreeMap<String, OneOrMany>,
+    /// Directories, or patterns of them, that links below `media` may lead to: the `blobs` of a Hugging Face cache, another disk.
+    /// By default a link that leads out of its media root is rejected as `unsafe_path`.
+    pub links: OneOrMany,
     /// For `kind = "dataset"`: the directory of a dataset that manyframe built, or the pipeline file that builds it.
     pub from: String,
     /// For `kind = "dataset"`: only samples from these sources of it. Default: all.

@@ -1,7 +1,8 @@
 //! Shortens overlong records as the pipeline file asks, and makes the rows of records, shortened or not.
 //!
-//! Policies are tried in their order, each by itself, and the first that suffices is applied. A record that no policy makes short
-//! enough keeps its full cost, and is rejected for it later.
+//! Policies are tried in their order, each by itself, and the first that suffices is applied. If none does, they are combined in
+//! their order: the first two, the first three …, where all but the last take away all that they may. A record that nothing makes
+//! short enough keeps its full cost, and is rejected for it later.
 
 use std::num::NonZeroU32;
 
@@ -33,18 +34,35 @@ impl ResolvedRecord<'_> {
             Ok(measured) if !self.is_short_enough(measured) => {}
             _ => return vec![whole],
         }
-        for policy in &self.context.pipeline.file.overlength.policy {
-            let reductions = match policy {
-                OverlengthPolicy::Reject => break,
-                OverlengthPolicy::FewerFrames => self.fewer_frames().map(|reduction| vec![reduction]),
-                OverlengthPolicy::FewerTiles => self.fewer_tiles().map(|reduction| vec![reduction]),
-                OverlengthPolicy::SplitTurns => self.pieces(),
-            };
-            if let Some(reductions) = reductions {
-                return reductions.into_iter().map(|reduction| self.reduced(reduction)).collect();
-            }
+        let policies = &self.context.pipeline.file.overlength.policy;
+        let policies = policies.split(|policy| *policy == OverlengthPolicy::Reject).next().unwrap_or_default();
+        let alone = policies.iter().find_map(|policy| self.shortened(&[], *policy));
+        let combined = || {
+            let with = |length: usize| self.shortened(policies.get(..length)?, *policies.get(length)?);
+            (1..policies.len()).find_map(with)
+        };
+        match alone.or_else(combined) {
+            Some(reductions) => reductions.into_iter().map(|reduction| self.reduced(reduction)).collect(),
+            None => vec![whole],
         }
-        vec![whole]
+    }
+
+    /// What makes the record short enough after all that the policies `before` may take away: the last policy. `None` if it does
+    /// not suffice.
+    fn shortened(&self, before: &[OverlengthPolicy], last: OverlengthPolicy) -> Option<Vec<LengthReduction>> {
+        let taken = before.iter().fold(LengthReduction::default(), |taken, policy| match self.bounds(*policy) {
+            Some((least, _)) => limited(taken, *policy, least),
+            None => taken,
+        });
+        let Some((least, most)) = self.bounds(last) else {
+            return if last == OverlengthPolicy::SplitTurns { self.pieces(taken) } else { None };
+        };
+        let fitting = largest(least, most, |number| self.suffices(limited(taken, last, number)));
+        match fitting {
+            Some(number) => Some(vec![limited(taken, last, number)]),
+            None if before.contains(&OverlengthPolicy::SplitTurns) => self.pieces(limited(taken, last, least)),
+            None => None,
+        }
     }
 
     fn is_short_enough(&self, measured: &MeasuredRecord) -> bool {
@@ -55,28 +73,28 @@ impl ResolvedRecord<'_> {
         self.reduced(reduction).is_ok_and(|measured| self.is_short_enough(&measured))
     }
 
-    fn fewer_frames(&self) -> Option<LengthReduction> {
-        let frames = self.visuals.iter().filter_map(|visual| match visual.resolved {
-            ResolvedVisual::Video { num_frames } => Some(num_frames),
+    /// The fewest frames or tiles of a visual that a policy keeps, and the most that there are. `None` if there are not more.
+    fn bounds(&self, policy: OverlengthPolicy) -> Option<(NonZeroU32, u32)> {
+        let table = &self.context.pipeline.file.overlength;
+        let least = match policy {
+            OverlengthPolicy::FewerFrames => table.min_frames,
+            OverlengthPolicy::FewerTiles => table.min_tiles,
+            OverlengthPolicy::SplitTurns | OverlengthPolicy::Reject => return None,
+        };
+        let number = |visual: &MeasuredVisual| match (policy, visual.resolved) {
+            (OverlengthPolicy::FewerFrames, ResolvedVisual::Video { num_frames }) => Some(num_frames),
+            (OverlengthPolicy::FewerTiles, ResolvedVisual::Tiled { grid }) => {
+                visual.cut_from_px.map(|_| grid.num_tiles() as u32)
+            }
             _ => None,
-        });
-        let reduction = |most| LengthReduction { max_frames: Some(most), ..LengthReduction::default() };
-        let least = self.context.pipeline.file.overlength.min_frames;
-        largest(least, frames.max()?, |most| self.suffices(reduction(most))).map(reduction)
+        };
+        let most = self.visuals.iter().filter_map(number).max()?;
+        (most > least.get()).then_some((least, most))
     }
 
-    fn fewer_tiles(&self) -> Option<LengthReduction> {
-        let tiles = self.visuals.iter().filter_map(|visual| match visual.resolved {
-            ResolvedVisual::Tiled { grid } => visual.cut_from_px.map(|_| grid.num_tiles() as u32),
-            _ => None,
-        });
-        let reduction = |most| LengthReduction { max_tiles: Some(most), ..LengthReduction::default() };
-        let least = self.context.pipeline.file.overlength.min_tiles;
-        largest(least, tiles.max()?, |most| self.suffices(reduction(most))).map(reduction)
-    }
-
-    fn pieces(&self) -> Option<Vec<LengthReduction>> {
-        let reduction = |split| LengthReduction { split: Some(split), ..LengthReduction::default() };
+    /// The pieces of the record after what is taken away from each.
+    fn pieces(&self, taken: LengthReduction) -> Option<Vec<LengthReduction>> {
+        let reduction = |split| LengthReduction { split: Some(split), ..taken };
         let pieces = split_into_pieces(self.record, |split| self.suffices(reduction(*split)))?;
         Some(pieces.into_iter().map(reduction).collect())
     }
@@ -113,6 +131,15 @@ impl ResolvedRecord<'_> {
             estimated_bytes: visuals.iter().map(|visual| visual.estimated_bytes).sum::<u64>() + 2 * num_chars + 1024,
             signature: signature(text, visuals),
         })
+    }
+}
+
+/// A reduction with this limit of a policy.
+fn limited(taken: LengthReduction, policy: OverlengthPolicy, most: NonZeroU32) -> LengthReduction {
+    match policy {
+        OverlengthPolicy::FewerFrames => LengthReduction { max_frames: Some(most), ..taken },
+        OverlengthPolicy::FewerTiles => LengthReduction { max_tiles: Some(most), ..taken },
+        OverlengthPolicy::SplitTurns | OverlengthPolicy::Reject => taken,
     }
 }
 

@@ -25,7 +25,7 @@ fn some_frames(input: &VideoInput) -> Vec<VideoFrame> {
 }
 
 fn store(root: &Path) -> MediaStore {
-    MediaStore::open(&[MediaRoot { subset: None, path: root.to_owned(), name: "root".to_owned() }]).unwrap()
+    MediaStore::open(&[MediaRoot { subset: None, path: root.to_owned(), name: "root".to_owned(), links: Vec::new() }]).unwrap()
 }
 
 #[test]
