@@ -6,6 +6,8 @@
 
 mod chaos;
 mod cli;
+#[cfg(feature = "video")]
+mod damage;
 mod demo;
 mod determinism;
 mod dirt;
