@@ -219,7 +219,7 @@ pub fn read_origins(
 /// # Errors
 ///
 /// As [`read_ledger`].
-pub fn read_damaged(path: &Path) -> Result<Vec<(RecordId, String)>, DatasetError> {
+pub(crate) fn read_damaged(path: &Path) -> Result<Vec<(RecordId, String)>, DatasetError> {
     let mut damaged = Vec::new();
     for row in read_table_file::<DamageTable>(path)? {
         let (id, damage) = row?;
