@@ -7,6 +7,8 @@
 mod anywhere;
 mod chaos;
 mod cli;
+#[cfg(feature = "video")]
+mod damage;
 mod demo;
 mod determinism;
 mod dirt;

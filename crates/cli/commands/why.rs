@@ -56,6 +56,7 @@ fn render(row: &LedgerRow) -> String {
     line("outcome", &became);
     line("because", row.detail.as_deref().unwrap_or_default());
     line("shortened", row.shortened.as_deref().unwrap_or_default());
+    line("damage", row.damage.as_deref().unwrap_or_default());
     if let Some((cost, _)) = row.measured {
         let tokens = format!("{} ({})", count(cost.num_tokens()), plural(cost.num_images, "image"));
         line("tokens", &tokens);

@@ -127,7 +127,8 @@ reject_codes! {
     MediaCorrupt = "media_corrupt",
     /// Its decoder ended the process, twice: once among others, once alone.
     DecoderCrashed = "decoder_crashed",
-    /// Its decoder did not end within the time that a record may take, twice: once among others, once alone.
+    /// Its decoder did not end within the time that a record may take, twice: once among others, once alone; or reading it did
+    /// not end within the time that any good file needs.
     DecoderStalled = "decoder_stalled",
     /// The video has no frame that can be decoded.
     NoFrames = "no_frames",

@@ -65,6 +65,8 @@ pub struct LedgerRow {
     pub duplicate_of: Option<RecordId>,
     /// How it was shortened to fit the length limit, as text for people.
     pub shortened: Option<String>,
+    /// How many frames of its videos are missing or damaged, as text for people.
+    pub damage: Option<String>,
     /// How many times it was delivered before: 0 is the first.
     pub repetition: u32,
     /// The shard that holds it.
@@ -103,6 +105,8 @@ table! {
         duplicate_of: Option<String> = record.duplicate_of.map(|id| id.to_string()).as_deref(),
         /// how it was shortened to fit
         shortened: Option<String> = record.shortened.as_deref(),
+        /// how many frames of its videos are missing or damaged
+        damage: Option<String> = record.damage.as_deref(),
         /// how many times it was delivered before
         repetition: u32 = record.repetition,
         /// the shard that holds it, without format and extension
@@ -129,6 +133,7 @@ table! {
             detail,
             duplicate_of: duplicate_of.as_deref().map(parsed).transpose()?,
             shortened,
+            damage,
             repetition,
             shard: shard.as_deref().map(parsed).transpose()?,
             shard_row,
@@ -151,6 +156,15 @@ table! {
         origin: OriginColumns = &record.1,
     }
     read { Ok((status_from_text(&status)?, origin)) }
+}
+
+table! {
+    /// The columns of the ledger that say which samples show damaged videos.
+    struct DamageTable<'r>(record: &'r (String, Option<String>)) -> (String, Option<String>) {
+        id: String = &record.0,
+        damage: Option<String> = record.1.as_deref(),
+    }
+    read { Ok((id, damage)) }
 }
 
 impl LedgerRow {
@@ -200,6 +214,22 @@ pub fn read_origins(
     read_table_file::<StatusTable>(path)
 }
 
+/// Reads which samples show videos with frames missing or damaged, and how many: two columns of a ledger.
+///
+/// # Errors
+///
+/// As [`read_ledger`].
+pub(crate) fn read_damaged(path: &Path) -> Result<Vec<(RecordId, String)>, DatasetError> {
+    let mut damaged = Vec::new();
+    for row in read_table_file::<DamageTable>(path)? {
+        let (id, damage) = row?;
+        if let Some(damage) = damage {
+            damaged.push((parsed(&id).map_err(|detail| DatasetError::damaged(path, detail))?, damage));
+        }
+    }
+    Ok(damaged)
+}
+
 #[cfg(test)]
 mod tests {
     use manyframe_columnar::check_round_trip;
@@ -219,6 +249,7 @@ mod tests {
             detail: None,
             duplicate_of: None,
             shortened: Some("2 turns".into()),
+            damage: Some("1 of 9 frames are missing".into()),
             repetition: 1,
             shard: Some("image/000001".parse().unwrap()),
             shard_row: Some(2),
@@ -237,6 +268,7 @@ mod tests {
             detail: Some("detail".into()),
             duplicate_of: Some(RecordId([3; 16])),
             shortened: None,
+            damage: None,
             repetition: 0,
             shard: None,
             shard_row: None,

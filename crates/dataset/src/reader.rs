@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::build_facts::BuildFacts;
 use crate::error::DatasetError;
-use crate::ledger::{LedgerRow, Status, read_ledger, read_origins};
+use crate::ledger::{LedgerRow, Status, read_damaged, read_ledger, read_origins};
 use crate::manifest::{Manifest, ShardEntry};
 use crate::packs::{PackRow, read_packs};
 use crate::shard_name::ShardName;
@@ -140,6 +140,15 @@ impl DatasetReader {
         &self,
     ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
         read_origins(&self.storage.local_path(&self.manifest.ledger.path)?)
+    }
+
+    /// The samples that show videos with frames missing or damaged, and how many.
+    ///
+    /// # Errors
+    ///
+    /// As [`read_ledger`].
+    pub fn damaged(&self) -> Result<Vec<(RecordId, String)>, DatasetError> {
+        read_damaged(&self.storage.local_path(&self.manifest.ledger.path)?)
     }
 
     /// Its training sequences, in order; none if the samples are not packed.

@@ -98,11 +98,12 @@ impl<'a> Account<'a> {
         }
         match (&located.outcome.result, located.shard) {
             (OutcomeResult::Rejected(rejection), _) => reject(&mut row, source, rejection),
-            (OutcomeResult::Delivered { cost, layout }, Some(shard)) => {
+            (OutcomeResult::Delivered { cost, layout, damage }, Some(shard)) => {
                 source.delivered.count(*cost);
                 row.status = Status::Delivered;
                 (row.shard, row.shard_row) = (Some(shard), Some(located.shard_row));
                 row.measured = Some((*cost, *layout));
+                row.damage = damage.clone();
             }
             (OutcomeResult::Delivered { .. }, None) => {
                 return Err(unaccounted(format!("sample {} is delivered, but its task has no shard", row.id)));
@@ -162,6 +163,7 @@ fn row_before_run(record: &PlannedRecord, repetition: u32, source: &str) -> Ledg
         detail: None,
         duplicate_of: None,
         shortened: (!record.shortened.is_empty()).then(|| record.shortened.clone()),
+        damage: None,
         repetition,
         shard: None,
         shard_row: None,
@@ -231,7 +233,7 @@ mod tests {
     const SHARD: Option<ShardName> = Some(ShardName { layout: None, number: 0 });
 
     fn delivered() -> OutcomeResult {
-        OutcomeResult::Delivered { cost: Cost::default(), layout: Layout::Text }
+        OutcomeResult::Delivered { cost: Cost::default(), layout: Layout::Text, damage: None }
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use manyframe_core::{Grid, HandledImages, SampleImage, VisualKind};
 use manyframe_format::ResolvedVisual;
+use manyframe_media::FrameDamage;
 use serde::{Deserialize, Serialize};
 
 /// A visual with its images encoded.
@@ -21,6 +22,7 @@ pub(crate) struct EncodedVisual {
     pub(crate) height_px: u32,
     /// How its images came to their bytes.
     pub(crate) handled: HandledImages,
+    pub(crate) damage: FrameDamage,
 }
 
 impl EncodedVisual {

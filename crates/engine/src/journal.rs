@@ -239,6 +239,7 @@ fn read_head(file: &File, position: u64) -> io::Result<Option<(u64, u64, u64)>> 
 #[cfg(test)]
 mod tests {
     use manyframe_core::{HandledImages, VisualKind};
+    use manyframe_media::FrameDamage;
 
     use super::*;
 
@@ -260,6 +261,7 @@ mod tests {
             width_px: 5,
             height_px: 6,
             handled: HandledImages { num_encoded: bytes.len() as u64, ..HandledImages::default() },
+            damage: FrameDamage { num_chosen: 3, num_missing: 1, ..FrameDamage::default() },
         }
     }
 

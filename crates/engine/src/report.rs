@@ -72,6 +72,9 @@ pub enum OutcomeResult {
         cost: Cost,
         /// Its layout.
         layout: Layout,
+        /// How many frames of its videos are missing or damaged, as text for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        damage: Option<String>,
     },
     /// It turned out while decoding that it cannot be delivered.
     Rejected(Rejection),

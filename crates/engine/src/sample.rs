@@ -1,7 +1,7 @@
 //! Turns a planned record into a sample: reads it again, decodes and encodes media, formats text, counts tokens.
 //!
 //! The prompt describes what was decoded: if a video has fewer frames than its index says, text and token counts follow the
-//! frames that exist.
+//! frames that exist, and the ledger says how many do not.
 
 use manyframe_core::{
     BlobRef, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection,
@@ -9,7 +9,8 @@ use manyframe_core::{
 };
 use manyframe_format::{Formatted, ResolvedVisual};
 use manyframe_media::{
-    Check, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread, tile_image,
+    Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread,
+    tile_image,
 };
 use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual};
 
@@ -17,8 +18,17 @@ use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
 use crate::journal::Journal;
 
-/// A sample and how its images were made, or why its record cannot be delivered.
-pub(crate) type Outcome = Result<(Sample, HandledImages), Rejection>;
+/// A sample that was made, or why its record cannot be delivered.
+pub(crate) type Outcome = Result<Made, Rejection>;
+
+/// A sample that was made.
+pub(crate) struct Made {
+    pub(crate) sample: Sample,
+    /// How its images were made.
+    pub(crate) handled: HandledImages,
+    /// How many frames of its videos are missing or damaged, as text for people.
+    pub(crate) damage: Option<String>,
+}
 
 /// Makes a planned sample. `Err` is failing storage, or annotations that have changed since the plan was made.
 pub(crate) fn make(
@@ -40,7 +50,7 @@ pub(crate) fn make(
     // A decoder that does not survive hostile bytes costs the record, not the run.
     let attempt = || Attempt::Make(Box::new(planned.clone()));
     match guarded(context, attempt, || source.media_version(&record), || maker.make(&record)) {
-        Ok(sample) => Ok(Ok(sample)),
+        Ok(made) => Ok(Ok(made)),
         Err(MediaError::Rejected(rejection)) => Ok(Err(rejection)),
         Err(storage @ MediaError::Storage { .. }) => Err(EngineError::Plan(PlanError::Storage(storage))),
     }
@@ -74,7 +84,7 @@ struct SampleMaker<'a> {
 }
 
 impl SampleMaker<'_> {
-    fn make(&self, record: &Record) -> Result<(Sample, HandledImages), MediaError> {
+    fn make(&self, record: &Record) -> Result<Made, MediaError> {
         let mut encoded = Vec::new();
         for (index, visual) in record.visuals().enumerate() {
             encoded.push(self.keep_visual(record, index, visual).map_err(|error| in_visual(error, record, index))?);
@@ -91,6 +101,7 @@ impl SampleMaker<'_> {
         let mut images = Vec::new();
         let mut visuals = Vec::new();
         let mut handled = HandledImages::default();
+        let mut damage = FrameDamage::default();
         for (encoded, span) in encoded.into_iter().zip(&formatted.visual_spans) {
             visuals.push(SampleVisual {
                 kind: encoded.kind,
@@ -107,6 +118,7 @@ impl SampleMaker<'_> {
             });
             images.extend(encoded.images);
             handled += encoded.handled;
+            damage.add(encoded.damage);
         }
         let sample = Sample {
             id: self.planned.id(),
@@ -123,7 +135,8 @@ impl SampleMaker<'_> {
             visuals,
             origin: record.origin.clone(),
         };
-        Ok((sample, handled))
+        let damage = (!damage.is_none()).then(|| damage.to_string());
+        Ok(Made { sample, handled, damage })
     }
 
     /// Token ids and labels, if any of the shard formats holds them.
@@ -181,6 +194,7 @@ impl SampleMaker<'_> {
             path: String::new(),
             width_px: header.width_px,
             height_px: header.height_px,
+            damage: FrameDamage::default(),
         })
     }
 
@@ -197,23 +211,25 @@ impl SampleMaker<'_> {
             path: String::new(),
             width_px: tiled.width_px,
             height_px: tiled.height_px,
+            damage: FrameDamage::default(),
         })
     }
 
     fn encode_video(&self, subset: &str, medium: &MediaRef) -> Result<EncodedVisual, MediaError> {
         let sampling = self.context.sampling_for(&self.planned.reduction);
         let chosen = self.source.media.choose_frames(subset, medium, &sampling)?;
-        let frames = chosen.decode(&self.context.frames)?;
-        let times_s = frames.iter().map(|frame| frame.time_s).collect();
+        let video = chosen.decode(&self.context.frames, self.context.damage)?;
+        let times_s = video.frames.iter().map(|frame| frame.time_s).collect();
         Ok(EncodedVisual {
             kind: VisualKind::Video,
-            handled: handled(frames.iter().map(|frame| frame.handling)),
-            images: frames.into_iter().map(|frame| frame.image).collect(),
+            handled: handled(video.frames.iter().map(|frame| frame.handling)),
+            images: video.frames.into_iter().map(|frame| frame.image).collect(),
             grid: None,
             times_s,
             path: String::new(),
             width_px: chosen.index.width_px,
             height_px: chosen.index.height_px,
+            damage: video.damage,
         })
     }
 
@@ -234,8 +250,17 @@ impl SampleMaker<'_> {
         }
         // A visual without images has no size.
         let (width_px, height_px) = images.first().map_or((0, 0), |image| (image.width_px, image.height_px));
-        let (times_s, path, handled) = (Vec::new(), String::new(), handled(handlings));
-        Ok(EncodedVisual { kind, images, grid, times_s, path, width_px, height_px, handled })
+        Ok(EncodedVisual {
+            kind,
+            images,
+            grid,
+            times_s: Vec::new(),
+            path: String::new(),
+            width_px,
+            height_px,
+            handled: handled(handlings),
+            damage: FrameDamage::default(),
+        })
     }
 }
 

@@ -18,7 +18,7 @@ use crate::journal::Journal;
 use crate::open_plan::OpenPlan;
 use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, shard_path};
 use crate::reuse;
-use crate::sample::{self, Outcome};
+use crate::sample::{self, Made, Outcome};
 
 /// Samples that a thread may be ahead of the one that is written next.
 const SAMPLES_PER_THREAD: usize = 4;
@@ -55,14 +55,14 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
         let MadeSample { planned, outcome, is_reused } = made;
         let (record, repetition, id, position) = (planned.record, planned.repetition, planned.id(), planned.position);
         let result = match outcome? {
-            Ok((sample, images)) => {
-                report.images += images;
+            Ok(Made { sample, handled, damage }) => {
+                report.images += handled;
                 shards.iter_mut().try_for_each(|shard| shard.write(&sample))?;
                 report.num_reused += u64::from(is_reused);
                 if sample.cost != planned.cost {
                     tracing::debug!(%id, planned = ?planned.cost, actual = ?sample.cost, "cost differs");
                 }
-                OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout }
+                OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout, damage }
             }
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };
@@ -89,7 +89,11 @@ struct MadeSample {
 impl MadeSample {
     fn new(context: &Context, planned: PlannedSample, journal: &Journal) -> Self {
         match reuse::read_sample(context, &planned) {
-            Some(sample) => Self { planned, outcome: Ok(Ok((sample, HandledImages::default()))), is_reused: true },
+            Some(sample) => {
+                let damage = planned.reused_from.as_ref().and_then(|reused| reused.damage.clone());
+                let made = Made { sample, handled: HandledImages::default(), damage };
+                Self { planned, outcome: Ok(Ok(made)), is_reused: true }
+            }
             None => Self { outcome: sample::make(context, &planned, Some(journal)), planned, is_reused: false },
         }
     }

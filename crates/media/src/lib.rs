@@ -20,6 +20,7 @@
 )]
 mod avif;
 mod container;
+mod damage;
 mod decode;
 mod encode;
 mod error;
@@ -43,6 +44,7 @@ mod tile;
 pub mod video;
 mod ycbcr;
 
+pub use damage::{DamagePolicy, DamageRule, FrameDamage};
 pub use decode::decode_rgb;
 pub use encode::{MAX_JPEG_EDGE_PX, encode_jpeg};
 pub use error::{MediaError, OpenError};

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer};
-use manyframe_media::{ImagePolicy, MediaStore, Sampling, TilePolicy, video};
+use manyframe_media::{DamagePolicy, ImagePolicy, MediaStore, Sampling, TilePolicy, video};
 use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule,
     SourceTable, annotation_files, media_roots, resolved_source,
@@ -42,6 +42,8 @@ pub struct Context {
     pub frames: ImagePolicy,
     /// Which frames are shown.
     pub sampling: Sampling,
+    /// What becomes of videos with frames that are missing or damaged.
+    pub damage: DamagePolicy,
     pub(crate) guard: Guard,
 }
 
@@ -82,6 +84,7 @@ impl Context {
             }
             SamplingRule::Uniform => Sampling::Uniform { num_frames: file.video.num_frames },
         };
+        let damage = DamagePolicy { rule: file.video.damage, max_missing: file.video.max_missing };
         Ok(Self {
             sources,
             formatter,
@@ -90,6 +93,7 @@ impl Context {
             tiles,
             frames,
             sampling,
+            damage,
             guard: work_directory_of(file).map_or_else(Guard::default, |work| Guard::of_work(&work)),
             pipeline,
         })

@@ -6,10 +6,10 @@ use std::path::Path;
 
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
-use manyframe_media::video::{self, FrameSelection, VideoFrame, VideoIndex, VideoInput};
+use manyframe_media::video::{self, DecodedVideo, FrameSelection, VideoIndex, VideoInput};
 use manyframe_media::{
-    ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling, probe_image_bytes,
-    read_range,
+    DamagePolicy, FrameDamage, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore,
+    Sampling, probe_image_bytes, read_range,
 };
 
 /// Finds and reads the media of one source.
@@ -32,13 +32,22 @@ pub struct ChosenFrames {
 }
 
 impl ChosenFrames {
+    /// How many of the frames are not in the file, which was cut short. Nothing is decoded.
+    pub fn absent(&self) -> FrameDamage {
+        let num_missing = self.index.num_absent(&self.wanted);
+        FrameDamage { num_chosen: self.wanted.len(), num_missing, ..FrameDamage::default() }
+    }
+
     /// Decodes the frames, and encodes them as they are delivered.
     ///
     /// # Errors
     ///
-    /// If a frame cannot be decoded, or on a storage error.
-    pub fn decode(&self, policy: &ImagePolicy) -> Result<Vec<VideoFrame>, MediaError> {
-        video::decode_frames(&self.input, FrameSelection { index: &self.index, positions: &self.wanted }, policy)
+    /// If none can be decoded, if more are missing or damaged than allowed, or on a storage error.
+    pub fn decode(&self, policy: &ImagePolicy, damage: DamagePolicy) -> Result<DecodedVideo, MediaError> {
+        let selection = FrameSelection { index: &self.index, positions: &self.wanted };
+        let decoded = video::decode_frames(&self.input, selection, policy)?;
+        damage.check(&decoded.damage)?;
+        Ok(decoded)
     }
 }
 

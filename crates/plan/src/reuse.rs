@@ -44,6 +44,8 @@ struct SampleStore {
     shards: Vec<(Arc<Path>, ShardFormat)>,
     /// Shard and position of each sample.
     locations: FxHashMap<RecordId, (usize, u64)>,
+    /// What the ledger says about frames that are missing or damaged.
+    damage: FxHashMap<RecordId, String>,
     /// Of each source, why none of its samples can be reused.
     obstacles: IndexVec<SourceIndex, Option<MadeBecause>>,
     media: MediaBefore,
@@ -144,6 +146,7 @@ impl SampleStore {
         Self {
             shards: Vec::new(),
             locations: FxHashMap::default(),
+            damage: FxHashMap::default(),
             obstacles: IndexVec::filled(Some(because), context.sources.len()),
             media: MediaBefore::Trusted,
         }
@@ -161,7 +164,10 @@ impl SampleStore {
             shards.map(|shard| Ok((dataset.shard_file(shard)?, shard.format))).collect::<Result<Vec<_>, DatasetError>>()
         };
         let media = kept_media_path(plan.work, dataset.manifest());
-        Self::with_settings(plan, &facts.source_settings_digests, &media, || shards().map_err(PlanError::Table))
+        let shards = || shards().map_err(PlanError::Table);
+        let mut store = Self::with_settings(plan, &facts.source_settings_digests, &media, shards)?;
+        store.damage = dataset.damaged()?.into_iter().collect();
+        Ok(store)
     }
 
     /// The samples in the shards that a plan's tasks finished.
@@ -239,7 +245,7 @@ impl SampleStore {
         #[expect(clippy::indexing_slicing, reason = "locations name shards of this list only")]
         let (path, format) = &self.shards[shard];
         let location = SampleLocation { shard: Arc::clone(path), format: *format, position: Some(position) };
-        Ok(ReusedSample { id, location })
+        Ok(ReusedSample { id, location, damage: self.damage.get(&id).cloned() })
     }
 }
 

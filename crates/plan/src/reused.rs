@@ -14,6 +14,9 @@ pub struct ReusedSample {
     /// Where it is.
     #[serde(flatten)]
     pub location: SampleLocation,
+    /// How many frames of its videos are missing or damaged, as its ledger says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub damage: Option<String>,
 }
 
 /// Why a sample is made and not reused.

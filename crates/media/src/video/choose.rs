@@ -99,7 +99,8 @@ mod tests {
             timing: Timing::of(&timestamps, None),
             orientation: Orientation::UPRIGHT,
             packets: Vec::new(),
-            identity: Identity::Pts,
+            identity: Identity::Packet,
+            num_left_out: 0,
         }
     }
 

@@ -8,32 +8,31 @@
 //! Each run of packets ([`plan_runs`]) is reached by a seek, decoded once and drained; frames to which no other frame refers
 //! are skipped. A run is trusted only if it begins with the expected keyframe and nothing is damaged or missing. Otherwise
 //! the remaining frames are decoded from the start: a wrong seek table, or damage that a decoder conceals with earlier
-//! frames, costs time but never changes pixels.
+//! frames, costs time but never changes pixels. Frames that come out damaged all the same are counted.
+//!
+//! A packet is known to the decoder by its position, and so is its frame: timestamps may be missing, equal or wrong.
 
-use ffmpeg_next::codec::{self, Id};
-use ffmpeg_next::util::error::EAGAIN;
-use ffmpeg_next::{Dictionary, Discard, Error, Packet, decoder, frame};
+use ffmpeg_next::codec::Id;
+use ffmpeg_next::codec::packet::Flags;
+use ffmpeg_next::{Packet, frame};
 use manyframe_core::{Handling, RejectCode, Rejection, SampleImage};
 
 use super::convert::FrameConverter;
+use super::deadline::Deadline;
+use super::decoder::{StreamDecoder, is_damaged, packet_of};
 use super::demux::{ContainerFormat, Demuxer, VideoPacket};
-use super::ffi;
-use super::index::{Identity, VideoIndex};
+use super::index::{FrameEntry, Identity, VideoIndex};
 use super::input::{ByteSource, VideoInput};
+use super::references::DecodedPackets;
 use super::runs::{PacketRun, plan_runs};
+use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::located::Located;
 use crate::policy::ImagePolicy;
 use crate::prepare::{Prepared, prepare_image};
 
-/// Maximum number of decoder errors before the remaining frames of a packet are skipped.
-const MAX_DECODER_ERRORS: usize = 100;
-
 /// Number of packets after that of a frame within which its decoder must have returned it: more than any decoder holds back.
 const MAX_FRAMES_HELD: usize = 64;
-
-/// Upper bound on frames that a decoder holds back to reorder them (`MAX_DELAYED_PIC_COUNT` of H.264).
-const MAX_REORDER_DELAY: usize = 16;
 
 /// A decoded frame.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +47,15 @@ pub struct VideoFrame {
     pub handling: Handling,
 }
 
+/// The frames of a video that could be decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodedVideo {
+    /// The frames in presentation order, at least one.
+    pub frames: Vec<VideoFrame>,
+    /// How many more were selected, and how many are damaged.
+    pub damage: FrameDamage,
+}
+
 /// Frames to decode.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameSelection<'i> {
@@ -59,15 +67,15 @@ pub struct FrameSelection<'i> {
 
 /// Decodes the selected frames and encodes them.
 ///
-/// They are returned in presentation order, each once. Frames that cannot be decoded are left out.
+/// They are returned in presentation order, each once. Frames that cannot be decoded are left out, and counted.
 ///
 /// # Errors
-/// The rejection `no_frames` if none is left, or [`MediaError::Storage`].
+/// The rejections `no_frames` if none is left and `decoder_stalled`, or [`MediaError::Storage`].
 pub fn decode_frames(
     input: &VideoInput,
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
-) -> Result<Vec<VideoFrame>, MediaError> {
+) -> Result<DecodedVideo, MediaError> {
     let FrameSelection { index, positions } = selection;
     let mut wanted: Vec<usize> = positions.iter().copied().filter(|&frame| frame < index.num_frames()).collect();
     wanted.sort_unstable();
@@ -75,23 +83,33 @@ pub fn decode_frames(
     let source = match input {
         VideoInput::Container(source) => source,
         VideoInput::Frames(frames) => {
-            return read_images(frames, FrameSelection { index, positions: &wanted }, policy);
+            let frames = read_images(frames, FrameSelection { index, positions: &wanted }, policy)?;
+            let num_missing = wanted.len() - frames.len();
+            let damage = FrameDamage { num_chosen: wanted.len(), num_missing, ..FrameDamage::default() };
+            return Ok(DecodedVideo { frames, damage });
         }
     };
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = Vec::with_capacity(wanted.len());
     let video = ContainerVideo { source, index, max_pixels: policy.limits.max_pixels };
-    video.visit_frames(&wanted, &mut |position, frame| {
+    let visited = video.visit_frames(&wanted, &mut |position, frame| {
         let image = converter.encode(frame, policy)?;
         let (time_s, handling) = (index.time_s(position), Handling::Encoded);
         frames.push(VideoFrame { index: position, time_s, image, handling });
         Ok(())
     })?;
+    tracing::debug!(num_packets = visited.num_packets, num_frames = frames.len(), "video decoded");
     if frames.is_empty() {
         return Err(no_frames(wanted.len(), None));
     }
     frames.sort_by_key(|frame| frame.index);
-    Ok(frames)
+    let damage = FrameDamage {
+        num_chosen: wanted.len(),
+        num_missing: wanted.len() - frames.len(),
+        num_damaged: visited.num_damaged,
+        num_left_out: index.num_left_out,
+    };
+    Ok(DecodedVideo { frames, damage })
 }
 
 /// Prepares the selected images of a directory like any other image. Those that cannot be decoded are left out.
@@ -133,22 +151,31 @@ pub(super) struct ContainerVideo<'i> {
 /// Called with a decoded frame and its position in the index.
 pub(super) type Visit<'v> = dyn FnMut(usize, &frame::Video) -> Result<(), MediaError> + 'v;
 
+/// What visiting frames came to.
+#[derive(Debug)]
+pub(super) struct Visited {
+    /// Packets that were decoded.
+    pub(super) num_packets: usize,
+    /// Frames visited that are damaged.
+    pub(super) num_damaged: usize,
+}
+
 impl ContainerVideo<'_> {
-    /// Decodes the wanted frames (ascending) and visits each once, in whatever order they are decoded. Returns the number of
-    /// packets decoded.
-    pub(super) fn visit_frames(&self, wanted: &[usize], visit: &mut Visit<'_>) -> Result<usize, MediaError> {
-        let mut decoding = Decoding::open(self, wanted.to_vec())?;
+    /// Decodes the wanted frames (ascending) and visits each once, in whatever order they are decoded.
+    pub(super) fn visit_frames(&self, wanted: &[usize], visit: &mut Visit<'_>) -> Result<Visited, MediaError> {
+        let deadline = Deadline::of_decoding(self.source.num_bytes);
+        let mut decoding = Decoding::open(self, wanted.to_vec(), deadline)?;
         let mut num_packets = 0;
         if decoding.can_seek() {
-            if decoding.decode_runs(visit)? == RunOutcome::Trusted {
-                return Ok(decoding.num_packets);
-            }
+            let outcome = decoding.decode_runs(visit)?;
             num_packets = decoding.num_packets;
-            let missing = decoding.into_missing();
-            decoding = Decoding::open(self, missing)?;
+            if outcome == RunOutcome::Trusted {
+                return Ok(Visited { num_packets, num_damaged: 0 });
+            }
+            decoding = Decoding::open(self, decoding.wanted.missing, deadline)?;
         }
-        decoding.decode_from_start(visit)?;
-        Ok(num_packets + decoding.num_packets)
+        let num_damaged = decoding.decode_from_start(visit)?;
+        Ok(Visited { num_packets: num_packets + decoding.num_packets, num_damaged })
     }
 }
 
@@ -165,59 +192,53 @@ enum RunOutcome {
 struct Decoding<'i> {
     index: &'i VideoIndex,
     demuxer: Demuxer,
-    decoder: decoder::Video,
+    decoder: StreamDecoder,
     codec: Id,
-    /// Number of frames that the decoder returned so far.
-    num_frames: usize,
     /// Number of packets decoded so far.
     num_packets: usize,
+    wanted: WantedFrames<'i>,
+}
+
+/// The wanted frames of a video that is being decoded.
+struct WantedFrames<'i> {
+    index: &'i VideoIndex,
+    /// Each packet with the position of its frame in the index, ascending.
+    positions: Vec<(usize, usize)>,
+    /// Number of frames that the decoder returned so far.
+    num_returned: usize,
     /// Positions of wanted frames that were not visited yet, ascending.
     missing: Vec<usize>,
 }
 
 /// State of a run of packets that is being decoded.
+#[derive(Default)]
 struct RunState {
-    /// Presentation time of the keyframe that a seek must lead to, until it has been seen.
-    awaited_key: Option<i64>,
-    /// Whether packets are left out, so that frames count only as long as the run is trusted.
-    is_partial: bool,
+    /// The keyframe that a seek must lead to, until it has come out.
+    awaited_key: Option<usize>,
     is_distrusted: bool,
-}
-
-impl RunState {
-    fn new(is_partial: bool) -> Self {
-        Self { awaited_key: None, is_partial, is_distrusted: false }
-    }
 }
 
 impl<'i> Decoding<'i> {
     /// Opens a video to decode the missing frames (ascending).
-    fn open(video: &ContainerVideo<'i>, missing: Vec<usize>) -> Result<Self, MediaError> {
-        let demuxer = Demuxer::open(video.source)?;
-        let codec = demuxer.codec();
+    fn open(video: &ContainerVideo<'i>, missing: Vec<usize>, deadline: Deadline) -> Result<Self, MediaError> {
+        let demuxer = Demuxer::open(video.source, deadline)?;
         let index = video.index;
-        let decoder = open_decoder(&demuxer, index, video.max_pixels).map_err(|error| {
-            let detail = format!("no decoder for {}: {error}", codec.name());
-            MediaError::rejected(RejectCode::MediaType, detail)
-        })?;
-        Ok(Self { index, demuxer, decoder, codec, num_frames: 0, num_packets: 0, missing })
+        let decoder = StreamDecoder::open(&demuxer, &index.packets, video.max_pixels)?;
+        let codec = demuxer.codec();
+        let wanted = WantedFrames::new(index, missing);
+        Ok(Self { index, demuxer, decoder, codec, num_packets: 0, wanted })
     }
 
-    /// Closes the video and returns the positions that are still missing.
-    fn into_missing(self) -> Vec<usize> {
-        self.missing
-    }
-
-    /// Whether packets can be left out: frames are identified by their times, and the container supports seeking.
+    /// Whether packets can be left out: frames are identified by their packets, and the container supports seeking.
     fn can_seek(&self) -> bool {
         let container = self.demuxer.container();
-        self.index.identity == Identity::Pts
+        self.index.identity == Identity::Packet
             && matches!(container, ContainerFormat::Mp4 | ContainerFormat::Matroska | ContainerFormat::Avi)
     }
 
     /// Decodes the runs of packets that the missing frames need, until one cannot be trusted.
     fn decode_runs(&mut self, visit: &mut Visit<'_>) -> Result<RunOutcome, MediaError> {
-        for run in plan_runs(&self.index.packets, &self.missing_packets()) {
+        for run in plan_runs(&self.index.packets, &self.wanted.missing_packets()) {
             if self.decode_run(run, visit)? == RunOutcome::Distrusted {
                 return Ok(RunOutcome::Distrusted);
             }
@@ -225,16 +246,15 @@ impl<'i> Decoding<'i> {
         Ok(RunOutcome::Trusted)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "runs are made of positions of packets")]
     fn decode_run(&mut self, run: PacketRun, visit: &mut Visit<'_>) -> Result<RunOutcome, MediaError> {
-        let mut state = RunState::new(true);
+        let mut state = RunState::default();
         let mut first = None;
         if run.first > 0 {
-            state.awaited_key = self.index.packets[run.first].pts;
+            state.awaited_key = Some(run.first);
             first = self.seek_to(run.first)?;
             state.is_distrusted = first.is_none();
         }
-        let wanted = self.missing_packets();
+        let needed = self.wanted.missing_packets();
         // One packet more than needed: it may be the second field of the last frame.
         for position in run.first..=run.last.saturating_add(1) {
             if state.is_distrusted {
@@ -245,76 +265,60 @@ impl<'i> Decoding<'i> {
                 None => self.demuxer.next_packet()?,
             };
             let Some(packet) = packet else { break };
-            let is_needed = position == run.first || wanted.binary_search(&position).is_ok();
-            self.skip_unless(is_needed);
-            self.decode_packet(&packet, &mut state, visit)?;
+            self.skip_unless(position == run.first || needed.binary_search(&position).is_ok());
+            self.num_packets += 1;
+            let is_expected = self.index.packets.get(position).is_some_and(|entry| entry.pts == packet.pts());
+            state.is_distrusted |= !is_expected || !self.decoder.send(packet, position);
+            let is_received = self.decoder.receive(|frame| self.wanted.take_trusted(frame, &mut state, visit))?;
+            state.is_distrusted |= !is_received;
         }
-        self.drain(&mut state, visit)?;
-        let is_missing = self.missing_packets().first().is_some_and(|&packet| packet <= run.last);
-        let is_distrusted = state.is_distrusted || state.awaited_key.is_some() || is_missing;
+        let is_received = self.decoder.drain(|frame| self.wanted.take_trusted(frame, &mut state, visit))?;
+        let is_missing = self.wanted.missing_packets().first().is_some_and(|&packet| packet <= run.last);
+        let is_distrusted = state.is_distrusted || !is_received || state.awaited_key.is_some() || is_missing;
         Ok(if is_distrusted { RunOutcome::Distrusted } else { RunOutcome::Trusted })
     }
 
-    /// Decodes everything from the start until no frame is missing, or none can be expected any more.
-    fn decode_from_start(&mut self, visit: &mut Visit<'_>) -> Result<(), MediaError> {
-        let mut state = RunState::new(false);
-        let last = match (self.index.identity, self.missing_packets().last()) {
-            (Identity::Pts, Some(last)) => last.saturating_add(MAX_FRAMES_HELD),
+    /// Decodes everything from the start until no frame is missing, or none can be expected any more. Returns how many of
+    /// the frames visited are damaged.
+    fn decode_from_start(&mut self, visit: &mut Visit<'_>) -> Result<usize, MediaError> {
+        let mut decoded = DecodedPackets::default();
+        let mut visited = Vec::new();
+        let last = match (self.index.identity, self.wanted.missing_packets().last()) {
+            (Identity::Packet, Some(last)) => last.saturating_add(MAX_FRAMES_HELD),
             _ => usize::MAX,
         };
-        for _ in 0..last {
-            if self.missing.is_empty() {
-                return Ok(());
+        for position in 0..last {
+            if self.wanted.missing.is_empty() {
+                break;
             }
             let Some(packet) = self.demuxer.next_packet()? else { break };
-            self.decode_packet(&packet, &mut state, visit)?;
-        }
-        self.drain(&mut state, visit)
-    }
-
-    /// The packets of the missing frames, ascending.
-    #[expect(clippy::indexing_slicing, reason = "`decode_frames` dropped positions beyond the end of the index")]
-    fn missing_packets(&self) -> Vec<usize> {
-        let mut packets: Vec<usize> = self.missing.iter().map(|&frame| self.index.frames[frame].packet).collect();
-        packets.sort_unstable();
-        packets
-    }
-
-    fn decode_packet(
-        &mut self,
-        packet: &Packet,
-        state: &mut RunState,
-        visit: &mut Visit<'_>,
-    ) -> Result<(), MediaError> {
-        self.num_packets += 1;
-        state.is_distrusted |= self.decoder.send_packet(packet).is_err();
-        self.take_frames(state, visit)
-    }
-
-    /// Takes the frames that the decoder holds back, and resets it for another run.
-    fn drain(&mut self, state: &mut RunState, visit: &mut Visit<'_>) -> Result<(), MediaError> {
-        if self.decoder.send_eof().is_ok() {
-            self.take_frames(state, visit)?;
-        }
-        self.decoder.flush();
-        Ok(())
-    }
-
-    /// Takes the frames that the decoder has ready.
-    fn take_frames(&mut self, state: &mut RunState, visit: &mut Visit<'_>) -> Result<(), MediaError> {
-        let mut frame = frame::Video::empty();
-        let mut num_errors = 0;
-        while num_errors < MAX_DECODER_ERRORS {
-            match self.decoder.receive_frame(&mut frame) {
-                Ok(()) => self.take_frame(&frame, state, visit)?,
-                Err(Error::Eof | Error::Other { errno: EAGAIN }) => break,
-                Err(_) => {
-                    state.is_distrusted = true;
-                    num_errors += 1;
-                }
+            self.num_packets += 1;
+            let is_sent = self.decoder.send(self.without_false_alarm(packet, position), position);
+            let take = |frame: &frame::Video| {
+                decoded.add_frame(frame);
+                visited.extend(self.wanted.take(frame, visit)?);
+                Ok(())
+            };
+            if !(self.decoder.receive(take)? && is_sent) {
+                decoded.add_failure(position);
             }
         }
-        Ok(())
+        self.decoder.drain(|frame| {
+            decoded.add_frame(frame);
+            visited.extend(self.wanted.take(frame, visit)?);
+            Ok(())
+        })?;
+        Ok(decoded.num_damaged(&visited, &self.index.packets))
+    }
+
+    /// Where transport streams are joined, the last packet of the first is called corrupt, because the next one does not
+    /// continue it. Whether it is, the decoder knows.
+    fn without_false_alarm(&self, mut packet: Packet, position: usize) -> Packet {
+        let is_at_joint = self.index.packets.get(position + 1).is_some_and(|next| next.is_key);
+        if self.demuxer.container() == ContainerFormat::Mpeg && packet.is_corrupt() && is_at_joint {
+            packet.set_flags(packet.flags() - Flags::CORRUPT);
+        }
+        packet
     }
 
     /// Seeks to a keyframe and returns its packet; `None` if the demuxer does not get there.
@@ -345,87 +349,66 @@ impl<'i> Decoding<'i> {
     fn skip_unless(&mut self, is_needed: bool) {
         // Not HEVC: there, frames of higher temporal layers may refer to such a frame.
         let can_skip = matches!(self.codec, Id::H264 | Id::MPEG4 | Id::MPEG2VIDEO | Id::MPEG1VIDEO | Id::VP8 | Id::VP9);
-        self.decoder.skip_frame(if can_skip && !is_needed { Discard::NonReference } else { Discard::Default });
+        self.decoder.skip_unreferenced(can_skip && !is_needed);
+    }
+}
+
+impl<'i> WantedFrames<'i> {
+    fn new(index: &'i VideoIndex, missing: Vec<usize>) -> Self {
+        let position_of = |(position, frame): (usize, &FrameEntry)| (frame.packet, position);
+        let mut positions: Vec<(usize, usize)> = index.frames.iter().enumerate().map(position_of).collect();
+        positions.sort_unstable();
+        Self { index, positions, num_returned: 0, missing }
     }
 
-    fn take_frame(
+    /// The packets of the missing frames, ascending.
+    #[expect(clippy::indexing_slicing, reason = "`decode_frames` dropped positions beyond the end of the index")]
+    fn missing_packets(&self) -> Vec<usize> {
+        let mut packets: Vec<usize> = self.missing.iter().map(|&frame| self.index.frames[frame].packet).collect();
+        packets.sort_unstable();
+        packets
+    }
+
+    /// Visits a frame of a run if it is wanted and the run is trusted.
+    fn take_trusted(
         &mut self,
         frame: &frame::Video,
         state: &mut RunState,
         visit: &mut Visit<'_>,
     ) -> Result<(), MediaError> {
-        let counted = self.num_frames;
-        self.num_frames += 1;
-        let position = match self.index.identity {
-            Identity::Order => counted,
-            Identity::Pts => {
-                let Some(pts) = frame.pts().or(frame.timestamp()) else { return Ok(()) };
-                if let Some(key) = state.awaited_key {
-                    // Frames shown before the keyframe may refer to frames that were not decoded.
-                    if pts < key {
-                        return Ok(());
-                    }
-                    state.awaited_key = None;
-                    state.is_distrusted |= pts != key || !frame.is_key();
-                }
-                state.is_distrusted |= frame.is_corrupt() || frame.has_decode_errors();
-                let Ok(position) = self.index.frames.binary_search_by_key(&pts, |entry| entry.pts) else {
-                    return Ok(());
-                };
-                position
+        let Some(packet) = packet_of(frame) else { return Ok(()) };
+        if let Some(key) = state.awaited_key {
+            // Frames shown before the keyframe may refer to frames that were not decoded.
+            let time = |packet: usize| self.index.packets.get(packet).and_then(|entry| entry.pts);
+            if time(packet) < time(key) {
+                return Ok(());
             }
-        };
-        if state.is_partial && state.is_distrusted {
-            return Ok(());
+            state.awaited_key = None;
+            state.is_distrusted |= packet != key || !frame.is_key();
         }
-        if let Ok(slot) = self.missing.binary_search(&position) {
-            self.missing.remove(slot);
-            visit(position, frame)?;
+        state.is_distrusted |= is_damaged(frame);
+        if !state.is_distrusted {
+            self.take(frame, visit)?;
         }
         Ok(())
     }
-}
 
-/// A decoder for the video stream, on one thread. It rejects frames of more than `max_pixels`.
-fn open_decoder(demuxer: &Demuxer, index: &VideoIndex, max_pixels: u64) -> Result<decoder::Video, Error> {
-    let mut parameters = demuxer.parameters();
-    let codec = decoder::find(parameters.id()).ok_or(Error::DecoderNotFound)?;
-    ffi::raise_reorder_delay(&mut parameters, reorder_delay(&index.packets));
-    let mut context = codec::Context::from_parameters(parameters)?.decoder();
-    context.set_packet_time_base(demuxer.time_base());
-    // Many videos are decoded at once, each on one thread.
-    let max_pixels = max_pixels.min(i32::MAX as u64).to_string();
-    let options = Dictionary::from_iter([("threads", "1"), ("max_pixels", max_pixels.as_str())]);
-    context.open_as_with(codec, options)?.video()
-}
-
-/// Number of frames that a decoder must hold back to return frames in presentation order: the most that are decoded before
-/// a frame and shown after it.
-fn reorder_delay(packets: &[VideoPacket]) -> u8 {
-    let times: Vec<i64> = packets.iter().filter_map(|packet| packet.pts).collect();
-    let delay_at = |position: usize| {
-        let (before, rest) = times.split_at(position);
-        let recent = before.iter().rev().take(MAX_REORDER_DELAY);
-        rest.first().map_or(0, |time| recent.filter(|earlier| *earlier > time).count())
-    };
-    (0..times.len()).map(delay_at).max().unwrap_or(0) as u8
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn delay(times: &[i64]) -> u8 {
-        let entry =
-            |&pts| VideoPacket { pts: Some(pts), dts: None, duration: 0, position: 0, is_key: false, is_shown: true };
-        reorder_delay(&times.iter().map(entry).collect::<Vec<_>>())
-    }
-
-    #[test]
-    fn the_reorder_delay_is_what_the_order_needs() {
-        assert_eq!(delay(&[0, 1, 2, 3]), 0);
-        assert_eq!(delay(&[0, 2, 1, 4, 3]), 1);
-        assert_eq!(delay(&[0, 4, 2, 1, 3]), 2);
-        assert_eq!(delay(&[]), 0);
+    /// Visits a frame if it is wanted; its packet if it was.
+    fn take(&mut self, frame: &frame::Video, visit: &mut Visit<'_>) -> Result<Option<usize>, MediaError> {
+        let counted = self.num_returned;
+        self.num_returned += 1;
+        let Some(packet) = packet_of(frame) else { return Ok(None) };
+        let position = match self.index.identity {
+            Identity::Order => Some(counted),
+            Identity::Packet => {
+                let found = self.positions.binary_search_by_key(&packet, |&(packet, _)| packet);
+                found.ok().and_then(|slot| self.positions.get(slot)).map(|&(_, position)| position)
+            }
+        };
+        let Some(position) = position else { return Ok(None) };
+        let Ok(slot) = self.missing.binary_search(&position) else { return Ok(None) };
+        self.missing.remove(slot);
+        visit(position, frame)?;
+        Ok(Some(packet))
     }
 }

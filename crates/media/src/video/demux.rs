@@ -14,10 +14,14 @@ use ffmpeg_next::{Dictionary, Error, Packet, Rational, Stream, log, media};
 use manyframe_core::RejectCode;
 
 use super::boxes::{OuterBoxes, read_outer_boxes};
+use super::deadline::Deadline;
 use super::ffi;
 use super::input::{ByteSource, ReadState};
 use super::orientation::Orientation;
+use super::shown::{packets_tell, shows_frame};
+use super::stretches::join_stretches;
 use crate::error::MediaError;
+use crate::sniff::{describe, sniff};
 
 /// Demuxers that FFmpeg may use: video containers. Playlists, which would open other files, are not among them.
 const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpeg,mpegts,asf,ogg,mxf,ivf,rm,dv,mpegvideo,\
@@ -25,6 +29,18 @@ const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpeg,m
 
 /// Upper bound on packets of a video: 37 hours at 60 frames per second.
 const MAX_PACKETS: usize = 8_000_000;
+
+/// Upper bound on the bytes that sample tables may claim: this many times those of the file …
+const MOST_CLAIMED_FILES: u64 = 16;
+
+/// … and this many more.
+const MOST_CLAIMED_BYTES: u64 = 16 << 20;
+
+/// Bytes by which a file that is not a video is described.
+const SNIFF_BYTES: usize = 512;
+
+/// Bytes of a packet that hold the header of its first frame.
+const HEADER_BYTES: usize = 64;
 
 /// Upper bound on consecutive `EAGAIN` errors of a demuxer.
 const MAX_RETRIES: usize = 100;
@@ -40,12 +56,14 @@ pub(super) enum ContainerFormat {
     Avi,
     /// GIF.
     Gif,
+    /// MPEG transport and program streams, which may be joined from several: probed, and read without seeking.
+    Mpeg,
     /// Any other: probed, and read without seeking.
     Other,
 }
 
 /// A packet of the video stream, as the container describes it. Times are in ticks of the stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct VideoPacket {
     /// When its frame is shown.
     pub(super) pts: Option<i64>,
@@ -55,10 +73,14 @@ pub(super) struct VideoPacket {
     pub(super) duration: i64,
     /// First byte in the file; negative if unknown.
     pub(super) position: i64,
+    /// Size in bytes.
+    pub(super) num_bytes: usize,
     /// Whether the container says that decoding can start here.
     pub(super) is_key: bool,
     /// Whether its frame is shown: some frames are for reference only, or outside an edit list.
     pub(super) is_shown: bool,
+    /// Whether some of its bytes are beyond the end of an MP4, whose tables list it all the same.
+    pub(super) is_absent: bool,
 }
 
 /// An open container with its video stream selected.
@@ -66,8 +88,18 @@ pub(super) struct Demuxer {
     input: Input,
     stream_index: usize,
     container: ContainerFormat,
+    /// Whether the header describes the stream, so that packets are what the container stores.
+    is_described: bool,
     source: ByteSource,
     state: Arc<ReadState>,
+    deadline: Deadline,
+}
+
+impl VideoPacket {
+    /// The byte after its last; 0 if unknown.
+    fn end(&self) -> u64 {
+        u64::try_from(self.position).map_or(0, |position| position.saturating_add(self.num_bytes as u64))
+    }
 }
 
 impl ContainerFormat {
@@ -77,6 +109,7 @@ impl ContainerFormat {
             Some("matroska") => Self::Matroska,
             Some("avi") => Self::Avi,
             Some("gif") => Self::Gif,
+            Some("mpegts" | "mpeg") => Self::Mpeg,
             _ => Self::Other,
         }
     }
@@ -88,17 +121,21 @@ impl ContainerFormat {
 }
 
 impl Demuxer {
-    /// Opens a container and selects its video stream.
-    pub(super) fn open(source: &ByteSource) -> Result<Self, MediaError> {
+    /// Opens a container and selects its video stream. Nothing is read after the deadline.
+    pub(super) fn open(source: &ByteSource, deadline: Deadline) -> Result<Self, MediaError> {
         set_up_ffmpeg();
         let boxes = read_outer_boxes(source).map_err(|error| MediaError::storage(source.file.path(), error))?;
-        let (reader, state) = source.reader(boxes.as_ref().map(|boxes| boxes.payload.clone()).unwrap_or_default());
-        let fail = |error| source.storage_error(&state).unwrap_or_else(|| not_opened(source, boxes.as_ref(), error));
+        let (reader, state) =
+            source.reader(boxes.as_ref().map(|boxes| boxes.payload.clone()).unwrap_or_default(), deadline);
+        let fail = |error| source.reading_error(&state).unwrap_or_else(|| not_opened(source, boxes.as_ref(), error));
         let options = Dictionary::from_iter([("format_whitelist", DEMUXERS), ("protocol_whitelist", "none")]);
-        let mut input = StreamIo::from_read_seek(reader).and_then(|io| ffi::open_header(io, options)).map_err(fail)?;
+        let mut input = StreamIo::from_read_seek(reader)
+            .and_then(|io| ffi::open_header(io, options, move || deadline.has_passed()))
+            .map_err(fail)?;
         let container = ContainerFormat::from_name(input.format().name());
-        let described = select_stream(&input).is_some_and(|stream| is_described(&stream));
-        if container.has_full_header() && described {
+        let is_described =
+            container.has_full_header() && select_stream(&input).is_some_and(|stream| is_described(&stream));
+        if is_described {
             ffi::disable_parsers(&mut input);
         } else {
             ffi::read_stream_info(&mut input).map_err(fail)?;
@@ -107,40 +144,106 @@ impl Demuxer {
             return Err(MediaError::rejected(RejectCode::NoFrames, no_video(&input)));
         };
         ffi::discard_other_streams(&mut input, stream_index);
-        Ok(Self { input, stream_index, container, source: source.clone(), state })
+        Ok(Self { input, stream_index, container, is_described, source: source.clone(), state, deadline })
+    }
+
+    /// Opens the container again, at its start.
+    pub(super) fn reopen(&self) -> Result<Self, MediaError> {
+        Self::open(&self.source, self.deadline)
     }
 
     /// Reads all packets of the video stream and returns what the container says about them. Nothing is decoded.
     pub(super) fn scan_packets(&mut self) -> Result<Vec<VideoPacket>, MediaError> {
-        let codec = self.codec();
         self.skip_payload();
         let mut packets = Vec::new();
+        let mut num_bytes = 0_u64;
         while let Some(packet) = self.next_packet()? {
             if packets.len() == MAX_PACKETS {
                 let detail = format!("a video of more than {MAX_PACKETS} packets");
                 return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
             }
+            num_bytes = num_bytes.saturating_add(packet.size() as u64);
+            self.check_claimed_bytes(num_bytes)?;
+            let is_shown = !ffi::is_discarded(&packet) && self.shows_frame(&packet)?;
             packets.push(VideoPacket {
                 pts: packet.pts(),
                 dts: packet.dts(),
                 duration: packet.duration().max(0),
                 position: packet.position() as i64,
+                num_bytes: packet.size(),
                 is_key: packet.is_key(),
-                is_shown: !ffi::is_discarded(&packet) && shows_frame(codec, &packet),
+                is_shown,
+                is_absent: false,
             });
         }
-        if needs_keyframe(codec) {
-            hide_before_first_key(&mut packets);
+        match self.container {
+            ContainerFormat::Mp4 => self.check_samples(&mut packets)?,
+            ContainerFormat::Mpeg => join_stretches(&mut packets, self.ticks_per_second()),
+            _ => {}
         }
         Ok(packets)
+    }
+
+    /// Whether a packet shows a frame, as far as its contents say. Where they were skipped, the codec's header is read here.
+    fn shows_frame(&self, packet: &Packet) -> Result<bool, MediaError> {
+        let codec = self.codec();
+        let contents = packet.data().unwrap_or_default();
+        if !(packets_tell(codec) && self.state.hides_payload()) {
+            return Ok(shows_frame(codec, contents));
+        }
+        let Ok(position) = u64::try_from(packet.position()) else { return Ok(true) };
+        let read = |num_bytes: usize| {
+            let mut bytes = vec![0; num_bytes.min(packet.size())];
+            let filled = self.source.read_at(position, &mut bytes);
+            bytes.truncate(filled.map_err(|error| MediaError::storage(self.source.file.path(), error))?);
+            Ok::<_, MediaError>(bytes)
+        };
+        // What is beyond the end of the file is missing, and not hidden.
+        let head = read(HEADER_BYTES)?;
+        Ok(head.is_empty() || shows_frame(codec, &head) || shows_frame(codec, &read(usize::MAX)?))
+    }
+
+    /// Rejects sample tables that claim many times the bytes of the file, before they are read to their end.
+    fn check_claimed_bytes(&self, num_bytes: u64) -> Result<(), MediaError> {
+        let most = self.source.num_bytes.saturating_mul(MOST_CLAIMED_FILES).saturating_add(MOST_CLAIMED_BYTES);
+        if self.container == ContainerFormat::Mp4 && num_bytes > most {
+            let detail =
+                format!("its sample tables claim {num_bytes} bytes or more of a file of {}", self.source.num_bytes);
+            return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+        }
+        Ok(())
+    }
+
+    /// Marks samples of an MP4 that are beyond its end, and rejects those that overlap. An edit list may show one again.
+    fn check_samples(&self, packets: &mut [VideoPacket]) -> Result<(), MediaError> {
+        for packet in &mut *packets {
+            packet.is_absent = packet.end() > self.source.num_bytes;
+        }
+        let known = packets.iter().filter(|packet| packet.position >= 0);
+        let mut samples: Vec<(u64, u64)> = known.map(|packet| (packet.position as u64, packet.end())).collect();
+        samples.sort_unstable();
+        samples.dedup();
+        let overlap = samples.windows(2).find_map(|pair| match pair {
+            [(_, end), (start, _)] if start < end => Some((*start, *end)),
+            _ => None,
+        });
+        overlap.map_or(Ok(()), |(start, end)| {
+            let detail = format!("samples overlap: one starts at byte {start}, where another ends at {end}");
+            Err(MediaError::rejected(RejectCode::MediaCorrupt, detail))
+        })
+    }
+
+    fn ticks_per_second(&self) -> i64 {
+        let time_base = self.time_base();
+        i64::from(time_base.denominator()) / i64::from(time_base.numerator()).max(1)
     }
 
     /// From now on packets arrive without their contents where the container's tables suffice, and nothing is read for them.
     fn skip_payload(&mut self) {
         use codec::Id;
-        // For other codecs, the contents of a packet tell whether it shows a frame.
-        let tables_suffice = matches!(self.codec(), Id::H264 | Id::HEVC | Id::AV1 | Id::VP9 | Id::MJPEG | Id::PRORES);
-        if self.container == ContainerFormat::Mp4 && tables_suffice {
+        // FFmpeg leaves the size of some to their decoders, and parses none of these.
+        let has_no_parser = self.is_described || matches!(self.codec(), Id::H261 | Id::H263 | Id::MPEG4);
+        if self.container == ContainerFormat::Mp4 && has_no_parser {
             self.state.hide_payload();
         }
     }
@@ -150,11 +253,12 @@ impl Demuxer {
         let mut packet = Packet::empty();
         let mut num_retries = 0;
         loop {
+            self.deadline.check()?;
             match packet.read(&mut self.input) {
                 Ok(()) if packet.stream() == self.stream_index => return Ok(Some(packet)),
                 Ok(()) => packet = Packet::empty(),
                 Err(Error::Other { errno: EAGAIN }) if num_retries < MAX_RETRIES => num_retries += 1,
-                Err(_) => return self.source.storage_error(&self.state).map_or(Ok(None), Err),
+                Err(_) => return self.source.reading_error(&self.state).map_or(Ok(None), Err),
             }
         }
     }
@@ -177,6 +281,11 @@ impl Demuxer {
     /// The codec parameters that a decoder is opened with.
     pub(super) fn parameters(&self) -> Parameters {
         self.stream().parameters()
+    }
+
+    /// The headers that the container keeps apart from packets; may be empty.
+    pub(super) fn extradata(&self) -> &[u8] {
+        ffi::extradata(&self.input, self.stream_index)
     }
 
     /// Width and height in pixels as the container states them, before rotation.
@@ -253,60 +362,47 @@ fn no_video(input: &Input) -> String {
 
 /// Why FFmpeg could not open a file: it is not a video, or it is damaged.
 fn not_opened(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> MediaError {
-    if let Some(boxes) = boxes {
-        let detail = match (boxes.has_moov, boxes.is_cut_short) {
-            (false, true) => "an MP4 that is cut short, without its index (moov)".to_owned(),
-            (false, false) => "an MP4 without an index (moov): it was not finished, or cut short".to_owned(),
-            (true, true) => format!("an MP4 that is cut short: {error}"),
-            (true, false) => format!("a damaged MP4: {error}"),
-        };
-        return MediaError::rejected(RejectCode::MediaCorrupt, detail);
-    }
-    let mut head = vec![0; 16];
+    let mut head = vec![0; SNIFF_BYTES];
     match source.read_at(0, &mut head) {
         Ok(num_bytes) => head.truncate(num_bytes),
         Err(failure) => return MediaError::storage(source.file.path(), failure),
     }
-    let is_container =
-        [&b"\x1a\x45\xdf\xa3"[..], b"RIFF", b"GIF8", b"FLV", b"OggS", b"\x30\x26\xb2\x75", b"\0\0\x01\xba"]
-            .iter()
-            .any(|magic| head.starts_with(magic));
-    if is_container {
-        MediaError::rejected(RejectCode::MediaCorrupt, format!("a damaged video file: {error}"))
-    } else {
-        let start = head.escape_ascii();
-        MediaError::rejected(RejectCode::MediaType, format!("not a video file: it starts with \"{start}\""))
+    let is_avi = head.starts_with(b"RIFF") && head.get(8..12) == Some(b"AVI ");
+    let is_container = [&b"\x1a\x45\xdf\xa3"[..], b"GIF8", b"FLV", b"OggS", b"\x30\x26\xb2\x75", b"\0\0\x01\xba"]
+        .iter()
+        .any(|magic| head.starts_with(magic));
+    if is_avi || is_container {
+        return MediaError::rejected(RejectCode::MediaCorrupt, format!("a damaged video file: {error}"));
+    }
+    let image = match (sniff(&head), describe(&head)) {
+        (Ok(format), _) => Some(format!("an image ({format:?})")),
+        (Err(_), found) => Some(found.to_owned()).filter(|found| found.ends_with(" image")),
+    };
+    match (boxes, image) {
+        (Some(OuterBoxes { has_moov: false, .. }) | None, Some(image)) => {
+            let detail = format!("{image}, which is not read as a video, animated or not");
+            MediaError::rejected(RejectCode::MediaType, detail)
+        }
+        (Some(boxes), _) => MediaError::rejected(RejectCode::MediaCorrupt, damaged_mp4(boxes, error)),
+        (None, None) => MediaError::rejected(RejectCode::MediaType, not_a_video(&head)),
     }
 }
 
-/// Whether decoders of this codec output no frame before the first keyframe.
-fn needs_keyframe(codec: codec::Id) -> bool {
-    matches!(codec, codec::Id::H264 | codec::Id::HEVC | codec::Id::VP8 | codec::Id::VP9 | codec::Id::AV1)
-}
-
-/// A recording that begins between keyframes shows nothing before the first one. Without any keyframe it may still decode.
-fn hide_before_first_key(packets: &mut [VideoPacket]) {
-    let first_key = packets.iter().position(|packet| packet.is_key).unwrap_or(0);
-    packets.iter_mut().take(first_key).for_each(|packet| packet.is_shown = false);
-}
-
-/// Whether a packet of this codec shows a frame, judging by its first byte.
-fn shows_frame(codec: codec::Id, packet: &Packet) -> bool {
-    // VP8 has packets for frames that are reference only (RFC 6386, section 9.1: `show_frame`).
-    match (codec, packet.data().and_then(<[u8]>::first)) {
-        (codec::Id::VP8, Some(first)) => first & 0x10 != 0,
-        _ => packet.size() > 0,
+fn damaged_mp4(boxes: &OuterBoxes, error: Error) -> String {
+    match (boxes.has_moov, boxes.is_cut_short) {
+        (false, true) => "an MP4 that is cut short, without its index (moov)".to_owned(),
+        (false, false) => "an MP4 without an index (moov): it was not finished, or cut short".to_owned(),
+        (true, true) => format!("an MP4 that is cut short: {error}"),
+        (true, false) => format!("a damaged MP4: {error}"),
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_vp8_reference_frame_is_not_shown() {
-        assert!(!shows_frame(codec::Id::VP8, &Packet::copy(&[0x81, 0, 0])));
-        assert!(shows_frame(codec::Id::VP8, &Packet::copy(&[0x91, 0, 0])));
-        assert!(shows_frame(codec::Id::H264, &Packet::copy(&[0x81])));
+fn not_a_video(head: &[u8]) -> String {
+    match describe(head) {
+        "of an unknown type" => {
+            let (start, _) = head.split_at(head.len().min(16));
+            format!("not a video file: it starts with \"{}\"", start.escape_ascii())
+        }
+        found => format!("the file is {found}, expected a video"),
     }
 }

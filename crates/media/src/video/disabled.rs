@@ -7,6 +7,7 @@ use std::path::Path;
 
 use manyframe_core::{Clip, Handling, RejectCode, SampleImage};
 
+use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::located::Located;
@@ -59,6 +60,15 @@ pub struct VideoFrame {
     pub handling: Handling,
 }
 
+/// The frames of a video that could be decoded.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodedVideo {
+    /// The frames in presentation order, at least one.
+    pub frames: Vec<VideoFrame>,
+    /// How many more were selected, and how many are damaged.
+    pub damage: FrameDamage,
+}
+
 /// Always the rejection `unsupported_media`.
 pub fn open_input(_: &Located) -> Result<VideoInput, MediaError> {
     Err(unsupported())
@@ -80,17 +90,18 @@ pub fn choose_frames(index: &VideoIndex, _: Option<Clip>, _: &Sampling) -> Resul
 }
 
 /// Never called.
-pub fn decode_frames(
-    input: &VideoInput,
-    _: FrameSelection<'_>,
-    _: &ImagePolicy,
-) -> Result<Vec<VideoFrame>, MediaError> {
+pub fn decode_frames(input: &VideoInput, _: FrameSelection<'_>, _: &ImagePolicy) -> Result<DecodedVideo, MediaError> {
     match input.never {}
 }
 
 impl VideoIndex {
     /// Number of frames.
     pub fn num_frames(&self) -> usize {
+        match self.never {}
+    }
+
+    /// How many of these frames lie beyond the end of the file.
+    pub fn num_absent(&self, _: &[usize]) -> usize {
         match self.never {}
     }
 

@@ -15,6 +15,7 @@ use ffmpeg_next::ffi;
 use ffmpeg_next::format::context::{Input, StreamIo};
 use ffmpeg_next::packet::Ref as _;
 use ffmpeg_next::software::scaling;
+use ffmpeg_next::util::interrupt;
 use ffmpeg_next::{Dictionary, Error, Packet, frame};
 
 /// Upper bound on a single allocation of FFmpeg, in bytes: a sample table or a frame, but not whatever a header claims.
@@ -36,18 +37,24 @@ pub(super) fn limit_allocations() {
     unsafe { ffi::av_max_alloc(MAX_ALLOCATION_BYTES) };
 }
 
-/// Opens an input by its header: no packet is read for stream information.
-pub(super) fn open_header(mut io: StreamIo, options: Dictionary) -> Result<Input, Error> {
+/// Opens an input by its header: no packet is read for stream information. FFmpeg gives up when `interrupt` says so.
+pub(super) fn open_header(
+    mut io: StreamIo,
+    options: Dictionary,
+    interrupt: impl FnMut() -> bool + Send + 'static,
+) -> Result<Input, Error> {
+    let interrupt = interrupt::new(Box::new(interrupt));
     // SAFETY: allocates; null is checked below.
     let mut context = unsafe { ffi::avformat_alloc_context() };
     if context.is_null() {
         return Err(Error::Other { errno: ffmpeg_next::error::ENOMEM });
     }
-    // SAFETY: `context` is the valid context made above, and `io` outlives it: it moves into the `Input` below, or is
+    // SAFETY: `context` is the valid context made above, and `io` and `interrupt` outlive it: they move into the `Input` below, or are
     // dropped on failure after `avformat_open_input` has freed the context.
     unsafe {
         (*context).pb = io.as_mut_ptr();
         (*context).flags |= ffi::AVFMT_FLAG_CUSTOM_IO;
+        (*context).interrupt_callback = interrupt.interrupt;
     }
     // SAFETY: releases ownership of the dictionary, which is taken back below.
     let mut entries = unsafe { options.disown() };
@@ -56,8 +63,8 @@ pub(super) fn open_header(mut io: StreamIo, options: Dictionary) -> Result<Input
     // SAFETY: FFmpeg left the entries it did not use; they belong to us and are freed by the drop.
     drop(unsafe { Dictionary::own(entries) });
     match status {
-        // SAFETY: `context` is open, and this is the only owner of it and of its I/O.
-        0.. => Ok(unsafe { Input::wrap_with_custom_io(context, io) }),
+        // SAFETY: `context` is open, and this is the only owner of it, of its I/O and of its callback.
+        0.. => Ok(unsafe { Input::wrap_with_custom_io_and_interrupt(context, io, interrupt.guard) }),
         code => Err(Error::from(code)),
     }
 }
@@ -83,6 +90,23 @@ pub(super) fn discard_other_streams(input: &mut Input, wanted: usize) {
     for index in (0..num_streams).filter(|&index| index != wanted) {
         // SAFETY: `streams` holds `nb_streams` valid pointers for as long as the context is open.
         unsafe { (**(*input.as_mut_ptr()).streams.add(index)).discard = ffi::AVDiscard::AVDISCARD_ALL };
+    }
+}
+
+/// The headers of a stream that the container keeps apart from its packets; none if there is no such stream.
+pub(super) fn extradata(input: &Input, stream: usize) -> &[u8] {
+    if stream >= input.nb_streams() as usize {
+        return &[];
+    }
+    // SAFETY: `streams` holds `nb_streams` valid pointers for as long as the context is open; parameters belong to streams.
+    let (bytes, num_bytes) = unsafe {
+        let parameters = (**(*input.as_ptr()).streams.add(stream)).codecpar;
+        ((*parameters).extradata, (*parameters).extradata_size)
+    };
+    match usize::try_from(num_bytes) {
+        // SAFETY: FFmpeg allocated this many bytes, and neither frees nor writes them while the context is borrowed.
+        Ok(num_bytes) if !bytes.is_null() => unsafe { std::slice::from_raw_parts(bytes, num_bytes) },
+        _ => &[],
     }
 }
 

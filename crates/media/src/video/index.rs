@@ -1,4 +1,5 @@
-//! The frames of a video in presentation order, and their times. No pixel is decoded.
+//! The frames of a video in presentation order, and their times. Pixels are decoded only where packets do not tell whether they
+//! show a frame (`undecodable.rs`).
 //!
 //! Frame `i` of an index is the frame that FFmpeg's `select=eq(n\,i)` shows. A file may hold less than its tables claim;
 //! decoding leaves out the frames that are not there.
@@ -6,10 +7,12 @@
 use ffmpeg_next::decoder;
 use manyframe_core::{RejectCode, Rejection};
 
+use super::deadline::Deadline;
 use super::demux::{ContainerFormat, Demuxer, VideoPacket};
 use super::input::{ByteSource, VideoInput};
 use super::orientation::Orientation;
 use super::timing::{Clock, Timestamps, Timing, UNKNOWN_FPS};
+use super::undecodable::hide_undecodable;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::located::Located;
@@ -39,13 +42,15 @@ pub struct VideoIndex {
     pub(super) orientation: Orientation,
     pub(super) packets: Vec<VideoPacket>,
     pub(super) identity: Identity,
+    /// Frames at the start of the file that are left out, because they refer to frames before it.
+    pub(super) num_left_out: usize,
 }
 
 /// How a decoded frame is found in the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Identity {
-    /// By its presentation time, which no two frames share.
-    Pts,
+    /// By its packet: the container says when it is shown, and no two frames share a time.
+    Packet,
     /// By counting decoded frames: the container does not say when they are shown.
     Order,
 }
@@ -74,6 +79,15 @@ impl VideoIndex {
         self.frames.len()
     }
 
+    /// How many of these frames lie beyond the end of the file, which was cut short.
+    pub fn num_absent(&self, frames: &[usize]) -> usize {
+        let is_absent = |&&frame: &&usize| {
+            let packet = self.frames.get(frame).and_then(|frame| self.packets.get(frame.packet));
+            packet.is_some_and(|packet| packet.is_absent)
+        };
+        frames.iter().filter(is_absent).count()
+    }
+
     /// When a frame is shown, in seconds from the first one. Beyond the last frame: the time of the last one.
     #[expect(clippy::indexing_slicing, reason = "there is a first frame, and positions end at the last one")]
     pub fn time_s(&self, frame: usize) -> f64 {
@@ -100,11 +114,12 @@ impl VideoIndex {
 
 fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) -> Result<VideoIndex, MediaError> {
     check_file_size(source, limits)?;
-    let mut demuxer = Demuxer::open(source)?;
+    let mut demuxer = Demuxer::open(source, Deadline::of_reading(source.num_bytes))?;
     let (width_px, height_px) = decodable_px(&demuxer)?;
     limits.check_dimensions(width_px, height_px)?;
     let orientation = demuxer.orientation();
-    let packets = demuxer.scan_packets()?;
+    let mut packets = demuxer.scan_packets()?;
+    let num_left_out = hide_undecodable(&demuxer, &mut packets, limits.max_pixels)?;
     let Presentation { frames, identity, is_timed } = Presentation::of(&packets);
     if frames.is_empty() {
         let detail = format!("a video stream ({}) without frames", demuxer.codec().name());
@@ -116,7 +131,7 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
         None => Timing::even(demuxer.stated_fps().unwrap_or(UNKNOWN_FPS)),
     };
     let (width_px, height_px) = orientation.upright_px(width_px, height_px);
-    Ok(VideoIndex { width_px, height_px, frames, timing, orientation, packets, identity })
+    Ok(VideoIndex { width_px, height_px, frames, timing, orientation, packets, identity, num_left_out })
 }
 
 fn check_file_size(source: &ByteSource, limits: &MediaLimits) -> Result<(), MediaError> {
@@ -170,6 +185,7 @@ fn index_images(frames: &[Located], limits: &MediaLimits, fps: f64) -> Result<Vi
                     orientation: Orientation::UPRIGHT,
                     packets: Vec::new(),
                     identity: Identity::Order,
+                    num_left_out: 0,
                 });
             }
             Err(MediaError::Rejected(Rejection { detail, .. })) => {
@@ -198,7 +214,7 @@ impl Presentation {
         if let Some(mut frames) = with_pts {
             frames.sort_by_key(|frame| frame.pts);
             if frames.is_sorted_by(|a, b| a.pts < b.pts) {
-                return Self { frames, identity: Identity::Pts, is_timed: true };
+                return Self { frames, identity: Identity::Packet, is_timed: true };
             }
         }
         // The n-th frame to be shown follows the n-th to be decoded after a constant time.
@@ -216,7 +232,7 @@ mod tests {
     use super::*;
 
     fn packet(pts: Option<i64>, dts: i64) -> VideoPacket {
-        VideoPacket { pts, dts: Some(dts), duration: 1, position: dts, is_key: dts == 0, is_shown: true }
+        VideoPacket { pts, dts: Some(dts), duration: 1, is_shown: true, ..VideoPacket::default() }
     }
 
     fn pts(presentation: &Presentation) -> Vec<i64> {
@@ -227,7 +243,7 @@ mod tests {
     fn frames_are_in_presentation_order() {
         let packets = [packet(Some(0), 0), packet(Some(3), 1), packet(Some(1), 2), packet(Some(2), 3)];
         let presentation = Presentation::of(&packets);
-        assert_eq!((pts(&presentation), presentation.identity), (vec![0, 1, 2, 3], Identity::Pts));
+        assert_eq!((pts(&presentation), presentation.identity), (vec![0, 1, 2, 3], Identity::Packet));
         assert_eq!(presentation.frames.iter().map(|frame| frame.packet).collect::<Vec<_>>(), [0, 2, 3, 1]);
     }
 

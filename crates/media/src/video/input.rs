@@ -9,7 +9,9 @@
 //! itself, so whatever a file refers to by name or address stays closed.
 //!
 //! While an index is built, the payload of an MP4 is not read. Its sample tables hold everything that an index needs; where
-//! the demuxer passes over payload it gets zeros, without touching the disk.
+//! the demuxer passes over payload it gets zeros, without touching the disk, also where a file that was cut short has none.
+//!
+//! A reader stops at the [`Deadline`] of what it reads for: no file is read forever.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -23,6 +25,7 @@ use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use manyframe_core::RejectCode;
 
+use super::deadline::Deadline;
 use crate::error::MediaError;
 use crate::located::{ArchiveFile, Located};
 
@@ -95,13 +98,13 @@ fn inflate(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource
     // The medium has no part in it, whatever the failure is.
     let failed = |source| MediaError::Storage { path: directory.clone(), source };
     let mut handle = tempfile::tempfile().map_err(failed)?;
-    let (reader, state) = packed.reader(Vec::new());
+    let (reader, state) = packed.reader(Vec::new(), Deadline::of_reading(num_bytes));
     // Reading one byte more than claimed exposes a member that lies about its size.
     let mut inflated = CrcReader::new(DeflateDecoder::new(reader).take(num_bytes.saturating_add(1)));
     let mut buffer = vec![0; COPY_BYTES];
     loop {
         let read = inflated.read(&mut buffer).map_err(|error| {
-            packed.storage_error(&state).unwrap_or_else(|| {
+            packed.reading_error(&state).unwrap_or_else(|| {
                 MediaError::rejected(RejectCode::MediaCorrupt, format!("the compressed bytes are damaged: {error}"))
             })
         })?;
@@ -146,15 +149,16 @@ impl ByteSource {
     }
 
     /// A reader whose `payload` ranges (ascending, disjoint) can be hidden, and the state shared with it.
-    pub(super) fn reader(&self, payload: Vec<Range<u64>>) -> (SourceReader, Arc<ReadState>) {
-        let state = Arc::new(ReadState::default());
+    pub(super) fn reader(&self, payload: Vec<Range<u64>>, deadline: Deadline) -> (SourceReader, Arc<ReadState>) {
+        let state = Arc::new(ReadState { failure: OnceLock::new(), hides_payload: AtomicBool::new(false), deadline });
         let reader = SourceReader { source: self.clone(), position: 0, payload, state: Arc::clone(&state) };
         (reader, state)
     }
 
-    /// The storage failure behind an error that FFmpeg reported, if there was one.
-    pub(super) fn storage_error(&self, state: &ReadState) -> Option<MediaError> {
-        Some(MediaError::storage(self.file.path(), copy_of(state.failure.get()?)))
+    /// What is behind an error that FFmpeg reported, if it is not the bytes: failing storage, or the deadline.
+    pub(super) fn reading_error(&self, state: &ReadState) -> Option<MediaError> {
+        let stalled = || state.deadline.check().err();
+        state.failure.get().map(|error| MediaError::storage(self.file.path(), copy_of(error))).or_else(stalled)
     }
 }
 
@@ -164,17 +168,24 @@ fn copy_of(error: &io::Error) -> io::Error {
 }
 
 /// State that a reader shares with its owner while FFmpeg holds the reader.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct ReadState {
     /// The first storage failure. FFmpeg would report it as bad data.
     failure: OnceLock<io::Error>,
     hides_payload: AtomicBool,
+    /// When reading stops.
+    pub(super) deadline: Deadline,
 }
 
 impl ReadState {
     /// From now on payload ranges read as zeros.
     pub(super) fn hide_payload(&self) {
         self.hides_payload.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether payload ranges read as zeros.
+    pub(super) fn hides_payload(&self) -> bool {
+        self.hides_payload.load(Ordering::Relaxed)
     }
 }
 
@@ -190,7 +201,7 @@ pub(super) struct SourceReader {
 impl SourceReader {
     /// Number of bytes from the position to the end of the hidden payload range around it; 0 outside hidden payload.
     fn num_hidden_bytes(&self) -> u64 {
-        if !self.state.hides_payload.load(Ordering::Relaxed) {
+        if !self.state.hides_payload() {
             return 0;
         }
         let next = self.payload.partition_point(|range| range.end <= self.position);
@@ -204,6 +215,9 @@ impl SourceReader {
 impl Read for SourceReader {
     #[expect(clippy::indexing_slicing, reason = "`num_hidden` is cut to the length of the buffer")]
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.state.deadline.has_passed() {
+            return Err(io::ErrorKind::TimedOut.into());
+        }
         let num_hidden = usize::try_from(self.num_hidden_bytes()).unwrap_or(usize::MAX).min(buffer.len());
         let num_bytes = if num_hidden > 0 {
             buffer[..num_hidden].fill(0);
@@ -237,6 +251,10 @@ mod tests {
 
     use super::*;
 
+    fn later() -> Deadline {
+        Deadline::of_reading(0)
+    }
+
     fn source(bytes: &[u8], offset: u64, num_bytes: u64) -> ByteSource {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
@@ -246,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_reader_sees_its_range_only() {
-        let (mut reader, _) = source(b"0123456789", 3, 4).reader(vec![]);
+        let (mut reader, _) = source(b"0123456789", 3, 4).reader(vec![], later());
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"3456");
@@ -258,7 +276,7 @@ mod tests {
 
     #[test]
     fn hidden_payload_reads_as_zeros() {
-        let (mut reader, state) = source(b"abcdefgh", 0, 8).reader(vec![2..4, 6..8]);
+        let (mut reader, state) = source(b"abcdefgh", 0, 8).reader(vec![2..4, 6..9], later());
         let mut read = [1; 2];
         reader.seek(SeekFrom::Start(2)).unwrap();
         reader.read_exact(&mut read).unwrap();
@@ -266,17 +284,28 @@ mod tests {
         state.hide_payload();
         reader.seek(SeekFrom::Start(0)).unwrap();
         let mut all = Vec::new();
-        while all.len() < 8 {
+        while all.len() < 9 {
             let mut one = [9];
             reader.read_exact(&mut one).unwrap();
             all.extend(one);
         }
-        assert_eq!(all, b"ab\0\0ef\0\0");
+        assert_eq!(all, b"ab\0\0ef\0\0\0");
+    }
+
+    #[test]
+    fn nothing_is_read_after_the_deadline() {
+        let (mut reader, state) = source(b"abc", 0, 3).reader(vec![], Deadline::passed());
+        assert_eq!(reader.read(&mut [0; 3]).unwrap_err().kind(), io::ErrorKind::TimedOut);
+        let error = reader.source.reading_error(&state);
+        assert!(
+            matches!(&error, Some(MediaError::Rejected(rejection)) if rejection.code == RejectCode::DecoderStalled),
+            "{error:?}"
+        );
     }
 
     #[test]
     fn a_file_shorter_than_its_range_just_ends() {
-        let (mut reader, _) = source(b"abc", 1, 100).reader(vec![]);
+        let (mut reader, _) = source(b"abc", 1, 100).reader(vec![], later());
         let mut read = Vec::new();
         reader.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"bc");

@@ -16,19 +16,25 @@
 mod boxes;
 mod choose;
 mod convert;
+mod deadline;
 mod decode;
+mod decoder;
 mod demux;
 mod ffi;
 mod index;
 mod input;
 mod orientation;
+mod references;
 mod rgb;
 mod runs;
+mod shown;
 mod still;
+mod stretches;
 mod timing;
+mod undecodable;
 
 pub use choose::choose_frames;
-pub use decode::{FrameSelection, VideoFrame, decode_frames};
+pub use decode::{DecodedVideo, FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_input, open_range};
 pub(crate) use still::decode_av1;
@@ -53,6 +59,8 @@ mod tests {
 
     mod agreement;
     mod clips;
+    mod damage;
     mod hostile;
     mod inputs;
+    mod streams;
 }

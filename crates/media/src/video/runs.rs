@@ -57,10 +57,9 @@ mod tests {
         let entry = |((index, &pts), dts): ((usize, &i64), i64)| VideoPacket {
             pts: Some(pts),
             dts: Some(dts),
-            duration: 1,
-            position: dts,
             is_key: keys.contains(&index),
             is_shown: true,
+            ..VideoPacket::default()
         };
         pts.iter().enumerate().zip(0..).map(entry).collect()
     }

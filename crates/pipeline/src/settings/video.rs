@@ -1,5 +1,6 @@
 //! Which frames of videos are shown. The tables of images, tiles and limits are types of [`manyframe_media`].
 
+use manyframe_media::DamageRule;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -21,11 +22,25 @@ pub struct VideoTable {
     /// Longest side of a frame in pixels; larger frames are scaled down. Default: 336, the input size of the vision tower.
     #[schemars(range(min = 14, max = 65500))]
     pub max_edge_px: u32,
+    /// What becomes of a video with frames that are missing or damaged. Default: `reject`, if more than `max_missing` of the
+    /// chosen frames are missing, or any is damaged.
+    pub damage: DamageRule,
+    /// Share of the chosen frames that may be missing, with `reject`. Default: 0.1.
+    #[schemars(range(min = 0.0, max = 1.0))]
+    pub max_missing: f64,
 }
 
 impl Default for VideoTable {
     fn default() -> Self {
-        Self { sampling: SamplingRule::default(), interval_s: 1.0, max_frames: 128, num_frames: 8, max_edge_px: 336 }
+        Self {
+            sampling: SamplingRule::default(),
+            interval_s: 1.0,
+            max_frames: 128,
+            num_frames: 8,
+            max_edge_px: 336,
+            damage: DamageRule::default(),
+            max_missing: 0.1,
+        }
     }
 }
 

@@ -241,8 +241,8 @@ impl ShownMedia<'_> {
         if decodes_videos(self.context) {
             let sampling = self.context.sampling_for(self.reduction);
             let chosen = self.open.media.choose_frames(&self.record.subset, medium, &sampling)?;
-            let frames = chosen.decode(&self.context.frames)?;
-            return frames.iter().map(|frame| fingerprint_of_bytes(self.context, &frame.image.bytes)).collect();
+            let decoded = chosen.decode(&self.context.frames, self.context.damage)?;
+            return decoded.frames.iter().map(|frame| fingerprint_of_bytes(self.context, &frame.image.bytes)).collect();
         }
         let mut hasher = blake3::Hasher::new();
         self.open.media.for_each_bytes(&self.record.subset, medium, |bytes| _ = hasher.update(bytes))?;

@@ -20,16 +20,16 @@ fn decode(input: &VideoInput, index: &VideoIndex, wanted: &[usize]) -> (BTreeMap
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = BTreeMap::new();
     let video = ContainerVideo { source: source(input), index, max_pixels: MAX_PIXELS };
-    let num_packets = video.visit_frames(wanted, &mut |position, frame| {
+    let visited = video.visit_frames(wanted, &mut |position, frame| {
         let known = frames.insert(position, converter.rgb(frame).unwrap());
         assert_eq!(known, None, "frame {position} came twice");
         Ok(())
     });
-    (frames, num_packets.unwrap())
+    (frames, visited.unwrap().num_packets)
 }
 
 /// Compares all frames with those of `ffmpeg`, and several choices of frames with all frames.
-fn check(path: &Path) -> VideoIndex {
+pub(super) fn check(path: &Path) -> VideoIndex {
     let input = open(path).unwrap();
     let index = index_video(&input, &MediaLimits::default(), None).unwrap();
     let all: Vec<usize> = (0..index.num_frames()).collect();
@@ -69,7 +69,7 @@ fn check_remuxed(name: &str, before_input: &str, arguments: &str) -> VideoIndex 
 fn h264_with_reordered_frames_agrees() {
     let index = check_encoded("a.mp4", "-c:v libx264 -g 30 -bf 3 -pix_fmt yuv420p");
     assert_eq!((index.num_frames(), index.fps(), index.timing.rate), (90, 30.0, FrameRate::Constant));
-    assert_eq!(index.identity, Identity::Pts);
+    assert_eq!(index.identity, Identity::Packet);
     assert!((index.duration_s() - 3.0).abs() < 1e-9);
 }
 

@@ -29,7 +29,7 @@ fn num_decodable(path: &Path) -> Result<usize, MediaError> {
     let input = open(path)?;
     let index = index_video(&input, &MediaLimits::default(), None)?;
     let all: Vec<usize> = (0..index.num_frames()).collect();
-    Ok(decode_frames(&input, FrameSelection { index: &index, positions: &all }, &ImagePolicy::default())?.len())
+    Ok(decode_frames(&input, FrameSelection { index: &index, positions: &all }, &ImagePolicy::default())?.frames.len())
 }
 
 #[test]
@@ -41,6 +41,26 @@ fn a_file_that_is_not_a_video_is_identified_by_its_bytes() {
     assert_eq!(code_of_bytes(&clips, b"\xff\xd8\xff\xe0\0\x10JFIF"), RejectCode::MediaType);
     assert_eq!(code_of_bytes(&clips, b"RIFF\xff\xff\xff\xffAVI LIST"), RejectCode::MediaCorrupt);
     assert_eq!(code_of_bytes(&clips, b"\0\0\0\x10ftypisom\0\0\0\0\0\0\x10\0mdat"), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn an_image_or_another_file_is_named() {
+    let clips = Clips::new();
+    let path = clips.path("bytes");
+    for (bytes, expected) in [
+        (&b"RIFF\x1a\0\0\0WEBPVP8X"[..], "an image (Webp), which is not read as a video, animated or not"),
+        (b"\x89PNG\r\n\x1a\n", "an image (Png), which"),
+        (b"\0\0\0\x1cftypavif\0\0\0\0avifmif1miaf\0\0\0\x08mdat", "image"),
+        (b"RIFF\x1a\0\0\0WAVEfmt ", "the file is an audio file, expected a video"),
+        (b"%PDF-1.4", "the file is a PDF document, expected a video"),
+        (b"\x01\x02\x03", "it starts with \"\\x01\\x02\\x03\""),
+    ] {
+        write(&path, bytes);
+        let error = index(&path).unwrap_err();
+        let MediaError::Rejected(rejection) = &error else { panic!("{error:?}") };
+        assert_eq!(rejection.code, RejectCode::MediaType, "{rejection}");
+        assert!(rejection.detail.contains(expected), "{rejection}");
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
 
 use super::clips::{Clips, PICTURE, open, write};
+use crate::damage::FrameDamage;
 use crate::encode::encode_jpeg;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -21,7 +22,9 @@ use crate::video::input::{VideoInput, open_input, open_range};
 
 fn some_frames(input: &VideoInput) -> Vec<VideoFrame> {
     let index = index_video(input, &MediaLimits::default(), None).unwrap();
-    decode_frames(input, FrameSelection { index: &index, positions: &[3, 40, 80] }, &ImagePolicy::default()).unwrap()
+    decode_frames(input, FrameSelection { index: &index, positions: &[3, 40, 80] }, &ImagePolicy::default())
+        .unwrap()
+        .frames
 }
 
 fn store(root: &Path) -> MediaStore {
@@ -66,7 +69,7 @@ fn a_scaled_frame_fits_the_policy() {
     let index = index_video(&input, &MediaLimits::default(), None).unwrap();
     let policy = ImagePolicy { max_edge_px: Some(48), ..ImagePolicy::default() };
     let frames =
-        decode_frames(&input, FrameSelection { index: &index, positions: &[89, 5, 5, 1000] }, &policy).unwrap();
+        decode_frames(&input, FrameSelection { index: &index, positions: &[89, 5, 5, 1000] }, &policy).unwrap().frames;
     let sizes: Vec<_> = frames.iter().map(|frame| (frame.index, frame.image.width_px, frame.image.height_px)).collect();
     assert_eq!(sizes, [(5, 48, 32), (89, 48, 32)]);
     assert!((frames[1].time_s - 89.0 / 30.0).abs() < 1e-9);
@@ -99,7 +102,8 @@ fn a_directory_of_images_is_a_video_in_natural_order() {
         decode_frames(&input, FrameSelection { index: &index, positions: &[1, 4, 9] }, &ImagePolicy::default())
             .unwrap();
     let expected = [1, 9].map(|position| std::fs::read(frames.join(format!("frame{}.jpg", position + 1))).unwrap());
-    assert_eq!(decoded.iter().map(|frame| frame.image.bytes.clone()).collect::<Vec<_>>(), expected);
+    assert_eq!(decoded.damage, FrameDamage { num_chosen: 3, num_missing: 1, ..FrameDamage::default() });
+    assert_eq!(decoded.frames.iter().map(|frame| frame.image.bytes.clone()).collect::<Vec<_>>(), expected);
     let none = decode_frames(&input, FrameSelection { index: &index, positions: &[4] }, &ImagePolicy::default());
     assert!(matches!(none, Err(MediaError::Rejected(Rejection { code: RejectCode::NoFrames, .. }))));
 }

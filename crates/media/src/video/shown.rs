@@ -1,0 +1,264 @@
+//! Whether a packet shows a frame, judging by its first bytes. Codecs have packets that hold reference frames only, and
+//! containers do not say which.
+//!
+//! It reads headers as far as it must, and takes a packet that it does not understand for one that shows a frame.
+
+use ffmpeg_next::codec::Id;
+
+/// Packets of other codecs that are smaller than this may repeat the frame before, and show nothing of their own.
+const LEAST_PACKET_BYTES: usize = 16;
+
+/// Whether a packet shows a frame.
+pub(super) fn shows_frame(codec: Id, packet: &[u8]) -> bool {
+    match codec {
+        Id::VP8 => packet.first().is_some_and(|first| first & 0x10 != 0),
+        Id::VP9 => vp9_frames(packet).any(vp9_shows_frame),
+        Id::AV1 => av1_shows_frame(packet).unwrap_or(true),
+        _ => !packet.is_empty(),
+    }
+}
+
+/// Whether packets of this codec say by their contents whether they show a frame.
+pub(super) fn packets_tell(codec: Id) -> bool {
+    matches!(codec, Id::VP8 | Id::VP9 | Id::AV1)
+}
+
+/// Whether a packet may repeat the frame before instead of showing one: an uncoded frame of MPEG-4, or the like.
+pub(super) fn may_repeat(codec: Id, num_bytes: usize) -> bool {
+    let always_shows = matches!(
+        codec,
+        Id::H264
+            | Id::HEVC
+            | Id::VP8
+            | Id::VP9
+            | Id::AV1
+            | Id::MJPEG
+            | Id::GIF
+            | Id::PNG
+            | Id::PRORES
+            | Id::MPEG1VIDEO
+            | Id::MPEG2VIDEO
+            | Id::RAWVIDEO
+    );
+    !always_shows && num_bytes < LEAST_PACKET_BYTES
+}
+
+/// The frames of a VP9 packet: those that the index of a superframe lists, or the packet itself (VP9 specification, Annex B).
+fn vp9_frames(packet: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let sizes = superframe_sizes(packet).unwrap_or_else(|| vec![packet.len()]);
+    let mut rest = packet;
+    sizes.into_iter().map_while(move |num_bytes| {
+        let (frame, after) = rest.split_at_checked(num_bytes)?;
+        rest = after;
+        Some(frame)
+    })
+}
+
+fn superframe_sizes(packet: &[u8]) -> Option<Vec<usize>> {
+    let marker = *packet.last().filter(|marker| *marker & 0xe0 == 0xc0)?;
+    let (size_bytes, num_frames) = (usize::from(marker >> 3 & 3) + 1, usize::from(marker & 7) + 1);
+    let index = packet.get(packet.len().checked_sub(2 + size_bytes * num_frames)?..)?;
+    let [first, sizes @ .., _] = index else { return None };
+    let little_endian = |bytes: &[u8]| bytes.iter().rev().fold(0, |size, byte| size << 8 | usize::from(*byte));
+    (*first == marker).then(|| sizes.chunks(size_bytes).map(little_endian).collect())
+}
+
+/// `show_existing_frame` or `show_frame` (VP9 specification, section 6.2).
+fn vp9_shows_frame(frame: &[u8]) -> bool {
+    let Some(&first) = frame.first() else { return false };
+    // The marker and two bits of the profile; profile 3 has one bit more.
+    let flags = if first & 0x30 == 0x30 { first << 5 } else { first << 4 };
+    let (shows_existing, shows) = (flags & 0x80 != 0, flags & 0x20 != 0);
+    shows_existing || shows
+}
+
+/// Whether a frame header of an AV1 temporal unit has `show_existing_frame` or `show_frame` (AV1 specification, sections 5.3
+/// and 5.9.2); `None` without a frame header.
+fn av1_shows_frame(packet: &[u8]) -> Option<bool> {
+    const SEQUENCE_HEADER: u8 = 1;
+    const FRAME_HEADER: u8 = 3;
+    const FRAME: u8 = 6;
+    let (mut rest, mut is_still, mut shows) = (packet, false, None);
+    while let Some((&header, after)) = rest.split_first() {
+        let after = if header & 4 != 0 { after.get(1..)? } else { after };
+        let (payload, following) = if header & 2 != 0 {
+            let (num_bytes, after) = leb128(after)?;
+            // Of a packet that is cut short, what is there counts.
+            after.split_at(num_bytes.min(after.len()))
+        } else {
+            (after, &[][..])
+        };
+        match (header >> 3 & 15, payload.first()) {
+            // `reduced_still_picture_header`: frame headers have no flags.
+            (SEQUENCE_HEADER, Some(first)) => is_still = first & 8 != 0,
+            (FRAME_HEADER | FRAME, Some(first)) => {
+                shows = Some(shows == Some(true) || is_still || first & 0x80 != 0 || first & 0x10 != 0);
+            }
+            _ => {}
+        }
+        rest = following;
+    }
+    shows
+}
+
+/// A number of AV1 (`leb128`), and what follows it.
+fn leb128(bytes: &[u8]) -> Option<(usize, &[u8])> {
+    let last = bytes.iter().take(8).position(|byte| byte & 0x80 == 0)?;
+    let (digits, rest) = bytes.split_at(last + 1);
+    let number = digits.iter().rev().fold(0_u64, |number, digit| number << 7 | u64::from(digit & 0x7f));
+    Some((usize::try_from(number).ok()?, rest))
+}
+
+/// Whether a stream of H.264 may have pictures of one field each, two of which are a frame (`frame_mbs_only_flag` of its
+/// first sequence parameter set). `extradata` is in either form, that of MP4 or that of byte streams.
+pub(super) fn may_have_fields(extradata: &[u8]) -> bool {
+    const SEQUENCE_PARAMETERS: u8 = 7;
+    let parameters = match extradata {
+        [1, _, _, _, _, num_sets, _, _, set @ ..] if num_sets & 31 > 0 => Some(set),
+        stream => memchr::memmem::find_iter(stream, &[0, 0, 1])
+            .filter_map(|start| stream.get(start + 3..))
+            .find(|unit| unit.first().is_some_and(|kind| kind & 31 == SEQUENCE_PARAMETERS)),
+    };
+    parameters.and_then(has_frames_only).is_some_and(|frames_only| !frames_only)
+}
+
+/// `frame_mbs_only_flag` of a sequence parameter set (H.264, section 7.3.2.1.1).
+fn has_frames_only(unit: &[u8]) -> Option<bool> {
+    const WITH_CHROMA_FORMAT: [u32; 13] = [100, 110, 122, 244, 44, 83, 86, 118, 128, 138, 139, 134, 135];
+    let mut bits = Bits::of_unit(unit.get(1..)?);
+    let profile = bits.number(8)?;
+    bits.number(16)?;
+    bits.golomb()?;
+    if WITH_CHROMA_FORMAT.contains(&profile) {
+        let chroma_format = bits.golomb()?;
+        if chroma_format == 3 {
+            bits.number(1)?;
+        }
+        bits.golomb()?;
+        bits.golomb()?;
+        bits.number(1)?;
+        if bits.number(1)? == 1 {
+            for list in 0..if chroma_format == 3 { 12 } else { 8 } {
+                if bits.number(1)? == 1 {
+                    bits.skip_scaling_list(if list < 6 { 16 } else { 64 })?;
+                }
+            }
+        }
+    }
+    bits.golomb()?;
+    match bits.golomb()? {
+        0 => _ = bits.golomb()?,
+        1 => {
+            bits.number(1)?;
+            bits.golomb()?;
+            bits.golomb()?;
+            for _ in 0..bits.golomb()?.min(255) {
+                bits.golomb()?;
+            }
+        }
+        _ => {}
+    }
+    bits.golomb()?;
+    bits.number(1)?;
+    bits.golomb()?;
+    bits.golomb()?;
+    Some(bits.number(1)? == 1)
+}
+
+/// The bits of a unit of H.264.
+struct Bits {
+    bytes: Vec<u8>,
+    /// Position of the next bit.
+    next: usize,
+}
+
+impl Bits {
+    /// The bits of a unit, without the bytes that keep it from looking like a start code.
+    fn of_unit(unit: &[u8]) -> Self {
+        let mut bytes: Vec<u8> = Vec::with_capacity(unit.len());
+        let mut num_zeros = 0;
+        for &byte in unit {
+            if num_zeros >= 2 && byte == 3 {
+                num_zeros = 0;
+                continue;
+            }
+            num_zeros = if byte == 0 { num_zeros + 1 } else { 0 };
+            bytes.push(byte);
+        }
+        Self { bytes, next: 0 }
+    }
+
+    /// A number of some bits, the highest first.
+    fn number(&mut self, num_bits: usize) -> Option<u32> {
+        let mut number = 0;
+        for _ in 0..num_bits {
+            let byte = self.bytes.get(self.next / 8)?;
+            number = number << 1 | u32::from(byte >> (7 - self.next % 8) & 1);
+            self.next += 1;
+        }
+        Some(number)
+    }
+
+    /// A number in exponential Golomb code, `ue(v)`.
+    fn golomb(&mut self) -> Option<u32> {
+        let mut num_zeros = 0;
+        while self.number(1)? == 0 {
+            num_zeros += 1;
+        }
+        (num_zeros < 32).then(|| self.number(num_zeros).map(|rest| (1_u32 << num_zeros) - 1 + rest))?
+    }
+
+    fn skip_scaling_list(&mut self, num_entries: usize) -> Option<()> {
+        let (mut last, mut next) = (8_i64, 8_i64);
+        for _ in 0..num_entries {
+            if next != 0 {
+                let code = i64::from(self.golomb()?);
+                let delta = if code % 2 == 1 { (code + 1) / 2 } else { -(code / 2) };
+                next = (last + delta).rem_euclid(256);
+            }
+            last = if next == 0 { last } else { next };
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reference_frame_of_vp8_is_not_shown() {
+        assert!(!shows_frame(Id::VP8, &[0x81, 0, 0]));
+        assert!(shows_frame(Id::VP8, &[0x91, 0, 0]));
+        assert!(shows_frame(Id::H264, &[0x81]));
+        assert!(!shows_frame(Id::H264, &[]));
+    }
+
+    #[test]
+    fn a_reference_frame_of_vp9_is_not_shown_unless_another_frame_of_its_packet_is() {
+        let (shown, hidden, repeated) = (0b1000_0110, 0b1000_0100, 0b1000_1000);
+        assert!(shows_frame(Id::VP9, &[shown, 1]));
+        assert!(!shows_frame(Id::VP9, &[hidden, 1]));
+        assert!(shows_frame(Id::VP9, &[repeated]));
+        // Profile 3 has a reserved bit before the flags.
+        assert!(shows_frame(Id::VP9, &[0b1011_0011, 1]));
+        assert!(!shows_frame(Id::VP9, &[0b1011_0010, 1]));
+        // Two frames of 3 and 2 bytes.
+        let superframe = |second| [hidden, 1, 2, second, 4, 0b1100_0001, 3, 2, 0b1100_0001];
+        assert!(shows_frame(Id::VP9, &superframe(shown)));
+        assert!(!shows_frame(Id::VP9, &superframe(hidden)));
+    }
+
+    #[test]
+    fn a_reference_frame_of_av1_is_not_shown() {
+        const DELIMITER: [u8; 2] = [0b1_0010, 0];
+        let unit = |first| [&DELIMITER[..], &[0b11_0010, 2, first, 0]].concat();
+        assert!(shows_frame(Id::AV1, &unit(0b0001_0000)));
+        assert!(shows_frame(Id::AV1, &unit(0b1000_0000)));
+        assert!(!shows_frame(Id::AV1, &unit(0b0000_0000)));
+        assert!(shows_frame(Id::AV1, &[unit(0), unit(0b0001_0000)].concat()));
+        // Without a frame header nothing is known.
+        assert!(shows_frame(Id::AV1, &DELIMITER));
+        assert!(shows_frame(Id::AV1, &[0xff; 20]));
+    }
+}

@@ -1,0 +1,95 @@
+//! Streams that were joined: each stretch has a clock of its own, and time goes on from one to the next.
+//!
+//! Transport and program streams may be joined with `cat`; their timestamps then jump, often back to the same start.
+
+use super::demux::VideoPacket;
+
+/// A step forward in decoding time that starts a new stretch, in seconds. `ffmpeg` draws the line there, too.
+const LONGEST_STEP_S: i64 = 10;
+
+/// Moves the times of each stretch but the first, so that it starts where the one before ends.
+pub(super) fn join_stretches(packets: &mut [VideoPacket], ticks_per_second: i64) {
+    let mut starts = starts_of_stretches(packets, ticks_per_second.saturating_mul(LONGEST_STEP_S));
+    starts.push(packets.len());
+    // Each of the two clocks goes on by itself: where one of them is used, there may be gaps in the other.
+    let clocks: [fn(&mut VideoPacket) -> &mut Option<i64>; 2] = [|packet| &mut packet.pts, |packet| &mut packet.dts];
+    for clock in clocks {
+        let mut end = None;
+        for bounds in starts.windows(2) {
+            let [start, stop] = bounds else { continue };
+            let Some(stretch) = packets.get_mut(*start..*stop) else { continue };
+            let mut times: Vec<(i64, i64)> =
+                stretch.iter_mut().filter_map(|packet| Some(((*clock(packet))?, packet.duration))).collect();
+            times.sort_unstable();
+            let delay = end.zip(times.first()).map_or(0, |(end, &(first, _))| i64::saturating_sub(end, first));
+            for packet in &mut *stretch {
+                let time = clock(packet);
+                *time = time.map(|time| time.saturating_add(delay));
+            }
+            end = end_of(&times).map(|end| end.saturating_add(delay)).or(end);
+        }
+    }
+}
+
+/// Positions of the packets that start a stretch: the first, and those whose decoding time jumps.
+fn starts_of_stretches(packets: &[VideoPacket], longest_step: i64) -> Vec<usize> {
+    let mut last: Option<i64> = None;
+    let mut starts = vec![0];
+    for (position, packet) in packets.iter().enumerate() {
+        let Some(time) = packet.dts else { continue };
+        let jumps = |last| time < last || time.saturating_sub(last) > longest_step;
+        if last.replace(time).is_some_and(jumps) {
+            starts.push(position);
+        }
+    }
+    starts
+}
+
+/// When the last frame of a stretch ends. Times have durations, and ascend.
+fn end_of(times: &[(i64, i64)]) -> Option<i64> {
+    let (&(first, _), &(last, duration)) = (times.first()?, times.last()?);
+    let num_steps = i64::try_from(times.len()).unwrap_or(i64::MAX).saturating_sub(1).max(1);
+    let average = last.saturating_sub(first) / num_steps;
+    Some(last.saturating_add(if duration > 0 { duration } else { average.max(1) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Packets with these times of decoding and presentation, each shown for 10 ticks.
+    fn packets(times: &[(i64, i64)]) -> Vec<VideoPacket> {
+        let packet =
+            |&(dts, pts)| VideoPacket { pts: Some(pts), dts: Some(dts), duration: 10, ..VideoPacket::default() };
+        times.iter().map(packet).collect()
+    }
+
+    fn joined(times: &[(i64, i64)]) -> Vec<i64> {
+        let mut packets = packets(times);
+        join_stretches(&mut packets, 100);
+        packets.iter().filter_map(|packet| packet.pts).collect()
+    }
+
+    #[test]
+    fn a_stretch_starts_where_the_one_before_ends() {
+        let first = [(50, 60), (60, 80), (70, 70)];
+        assert_eq!(joined(&first), [60, 80, 70]);
+        assert_eq!(joined(&[first, first].concat()), [60, 80, 70, 90, 110, 100]);
+        assert_eq!(joined(&[first, first, first].concat())[6..], [120, 140, 130]);
+    }
+
+    #[test]
+    fn a_long_step_starts_a_stretch_and_a_pause_does_not() {
+        assert_eq!(joined(&[(0, 0), (10, 10), (900, 900)]), [0, 10, 900]);
+        assert_eq!(joined(&[(0, 0), (10, 10), (2000, 2000)]), [0, 10, 20]);
+        assert_eq!(joined(&[(0, 0), (i64::MAX, i64::MAX), (i64::MIN, i64::MIN)]).len(), 3);
+    }
+
+    #[test]
+    fn packets_without_times_keep_none() {
+        let mut none = vec![VideoPacket::default(); 3];
+        join_stretches(&mut none, 100);
+        assert_eq!(none, vec![VideoPacket::default(); 3]);
+        join_stretches(&mut [], 100);
+    }
+}

@@ -1,0 +1,70 @@
+//! Videos with frames that are missing or damaged: what becomes of them, and what is said.
+
+use std::fs;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Workshop, stdout};
+
+fn record(name: &str) -> Value {
+    json!({ "id": name, "video": format!("{name}.mp4"), "conversations": [
+        { "from": "human", "value": "<video>\nWhat happens?" }, { "from": "gpt", "value": format!("{name} happens.") },
+    ]})
+}
+
+/// A clip of 12 s, the first half of its bytes, and the clip with a garbled frame.
+fn workshop(settings: &str) -> Workshop {
+    let mut workshop = Workshop::new();
+    fs::create_dir_all(workshop.path("media")).unwrap();
+    let clip = workshop.path("media/whole.mp4");
+    let picture = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=10:duration=12 -c:v libx264 -g 50 -threads 1 \
+                   -pix_fmt yuv420p -movflags faststart";
+    let made = Command::new("ffmpeg").args(picture.split_whitespace()).arg(&clip).status();
+    assert!(made.expect("the ffmpeg program (run: make setup)").success());
+    let bytes = fs::read(&clip).unwrap();
+    workshop.write("media/half.mp4", &bytes[..bytes.len() / 2]);
+    let mut garbled = bytes.clone();
+    let middle = bytes.len() / 2;
+    garbled[middle..middle + 300].iter_mut().zip(0..).for_each(|(byte, at)| *byte ^= 0x5a_u8.rotate_left(at));
+    workshop.write("media/garbled.mp4", garbled);
+    workshop.head.push_str(settings);
+    workshop.add_source("v", "llava_video", &json!([record("whole"), record("half"), record("garbled")]), "");
+    workshop
+}
+
+#[test]
+fn a_damaged_video_is_rejected_with_what_is_missing() {
+    for settings in ["", "[mix]\ncheck = \"decode\"\n"] {
+        let built = workshop(settings).build();
+        assert_eq!(built.row("whole").damage, None);
+        for (name, expected) in
+            [("half", "of 12 frames are missing; at most 10 % may be missing"), ("garbled", "of 12 frames are damaged")]
+        {
+            let row = built.row(name);
+            assert_eq!(row.reason.as_deref(), Some("media_corrupt"), "{name}: {row:?}");
+            assert!(row.detail.as_ref().unwrap().contains(expected), "{name}: {row:?}");
+        }
+    }
+}
+
+#[test]
+fn a_damaged_video_that_is_kept_says_what_is_missing() {
+    let mut workshop = workshop("[video]\ndamage = \"keep\"\n");
+    let built = workshop.build();
+    let half = built.row("half").damage.clone().unwrap();
+    let (missing, rest) = half.split_once(' ').unwrap();
+    let num_missing: u64 = missing.parse().unwrap();
+    assert!(rest == "of 12 frames are missing" && (4..9).contains(&num_missing), "{half}");
+    assert_eq!(built.row("half").measured.unwrap().0.num_frames, 12 - num_missing);
+    assert!(built.row("garbled").damage.as_ref().unwrap().ends_with("of 12 frames are damaged"));
+    assert_eq!(built.row("whole").damage, None);
+    let why = stdout(&["why", &workshop.text("out"), "half"]);
+    assert!(why.contains(&format!("damage    {half}\n")), "{why}");
+    // Samples that are taken over from this build keep what is said about them.
+    workshop.head = workshop.head.replace("seed = 3", "seed = 4");
+    let again = workshop.build();
+    for name in ["whole", "half", "garbled"] {
+        assert_eq!(again.row(name).damage, built.row(name).damage, "{name}");
+    }
+}
