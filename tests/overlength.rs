@@ -104,7 +104,11 @@ fn tiled_conversation(policy: &str, max_tokens: u32, num_rounds: u32) -> Worksho
 
 #[test]
 fn policies_that_do_not_suffice_alone_are_combined_in_their_order() {
-    for policy in ["\"fewer_tiles\", \"split_turns\"", "\"split_turns\", \"fewer_tiles\"", "\"fewer_frames\", \"fewer_tiles\", \"split_turns\", \"reject\""] {
+    for policy in [
+        "\"fewer_tiles\", \"split_turns\"",
+        "\"split_turns\", \"fewer_tiles\"",
+        "\"fewer_frames\", \"fewer_tiles\", \"split_turns\", \"reject\"",
+    ] {
         let built = tiled_conversation(policy, 700, 12).build();
         assert!(built.ledger.len() > 1, "{policy}: {:?}", built.outcomes());
         for piece in &built.ledger {

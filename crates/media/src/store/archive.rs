@@ -9,8 +9,8 @@ use std::sync::Arc;
 use manyframe_core::RejectCode;
 use tracing::debug;
 
-use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
 use super::directory::has_image_extension;
+use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
 use super::listing::ListingCache;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
@@ -147,10 +147,12 @@ impl Archive {
             MemberLocation::AfterHeader { header_offset, num_compressed_bytes, num_bytes, crc32, compression } => {
                 let offset = self.data_offset(member, header_offset)?;
                 self.check_range(member, offset, num_compressed_bytes)?;
-                if compression == MemberCompression::Deflated
-                    && num_bytes / MAX_DEFLATE_RATIO > num_compressed_bytes
-                {
-                    return Err(self.rejected(member, RejectCode::MediaCorrupt, "claims more bytes than it can inflate to"));
+                if compression == MemberCompression::Deflated && num_bytes / MAX_DEFLATE_RATIO > num_compressed_bytes {
+                    return Err(self.rejected(
+                        member,
+                        RejectCode::MediaCorrupt,
+                        "claims more bytes than it can inflate to",
+                    ));
                 }
                 Ok(match compression {
                     MemberCompression::Stored => Located::Range { archive, offset, num_bytes, crc32: Some(crc32) },

@@ -150,7 +150,10 @@ mod tests {
     fn the_common_directory_is_shared_by_all() {
         assert_eq!(index(&["x/a", "x/y/b"]).below_common_directory("a"), Some("x/a".to_owned()));
         assert_eq!(index(&["x/a", "xy/b"]).below_common_directory("a"), None);
-        assert_eq!(index(&[".DS_Store", "Thumbs.db", "x/a", "x/b"]).below_common_directory("a"), Some("x/a".to_owned()));
+        assert_eq!(
+            index(&[".DS_Store", "Thumbs.db", "x/a", "x/b"]).below_common_directory("a"),
+            Some("x/a".to_owned())
+        );
         assert_eq!(index(&["x/a", "b"]).below_common_directory("a"), None);
         assert_eq!(index(&["a"]).below_common_directory("a"), None);
         assert_eq!(index(&[]).below_common_directory("a"), None);

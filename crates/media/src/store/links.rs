@@ -10,8 +10,10 @@ use super::index::{ArchiveMember, MemberLocation};
 use super::request::member_name;
 
 /// The location of a link whose target is not in its archive.
-pub(crate) const LINK: MemberLocation =
-    MemberLocation::Unreadable { code: RejectCode::UnsafePath, reason: "is a link, and the archive does not hold what it leads to" };
+pub(crate) const LINK: MemberLocation = MemberLocation::Unreadable {
+    code: RejectCode::UnsafePath,
+    reason: "is a link, and the archive does not hold what it leads to",
+};
 
 /// Links that are followed one after another, as file systems limit them, too.
 const MAX_STEPS: usize = 40;
@@ -67,11 +69,15 @@ pub(crate) fn add_links(members: &mut Vec<ArchiveMember>, links: &[ArchiveLink])
         let before = added.len();
         if let Some(target) = target {
             let prefix = if target.is_empty() { String::new() } else { format!("{target}/") };
-            let below = files.range::<&str, _>(prefix.as_str()..).map_while(|(name, location)| Some((name.strip_prefix(&*prefix)?, location)));
+            let below = files
+                .range::<&str, _>(prefix.as_str()..)
+                .map_while(|(name, location)| Some((name.strip_prefix(&*prefix)?, location)));
             let most = MAX_ADDED.saturating_sub(added.len());
-            added.extend(below.take(most).map(|(rest, &location)| {
-                ArchiveMember { name: format!("{}/{rest}", link.name).into(), location }
-            }));
+            added.extend(
+                below
+                    .take(most)
+                    .map(|(rest, &location)| ArchiveMember { name: format!("{}/{rest}", link.name).into(), location }),
+            );
         }
         if added.len() == before {
             added.push(ArchiveMember { name: link.name.as_str().into(), location: LINK });

@@ -32,7 +32,8 @@ pub(crate) fn list_zip_members(file: &File) -> Result<Vec<ArchiveMember>, zip::r
             members.push(ArchiveMember { name: name.into(), location: location(&entry) });
         }
     }
-    let links: Vec<ArchiveLink> = links.into_iter().map(|(position, name)| link(&mut archive, position, name)).collect();
+    let links: Vec<ArchiveLink> =
+        links.into_iter().map(|(position, name)| link(&mut archive, position, name)).collect();
     add_links(&mut members, &links);
     Ok(members)
 }

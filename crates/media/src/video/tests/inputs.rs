@@ -28,7 +28,8 @@ fn some_frames(input: &VideoInput) -> Vec<VideoFrame> {
 }
 
 fn store(root: &Path) -> MediaStore {
-    MediaStore::open(&[MediaRoot { subset: None, path: root.to_owned(), name: "root".to_owned(), links: Vec::new() }]).unwrap()
+    MediaStore::open(&[MediaRoot { subset: None, path: root.to_owned(), name: "root".to_owned(), links: Vec::new() }])
+        .unwrap()
 }
 
 #[test]
