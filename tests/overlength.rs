@@ -109,7 +109,8 @@ fn policies_that_do_not_suffice_alone_are_combined_in_their_order() {
         "\"split_turns\", \"fewer_tiles\"",
         "\"fewer_frames\", \"fewer_tiles\", \"split_turns\", \"reject\"",
     ] {
-        let built = tiled_conversation(policy, 700, 12).build();
+        let workshop = tiled_conversation(policy, 700, 12);
+        let built = workshop.build();
         assert!(built.ledger.len() > 1, "{policy}: {:?}", built.outcomes());
         for piece in &built.ledger {
             let (cost, _) = piece.measured.unwrap();

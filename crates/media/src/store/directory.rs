@@ -59,7 +59,7 @@ impl DirectoryRoot {
         // Opening a pipe or a device could block forever.
         Err(MediaError::rejected(
             RejectCode::MediaType,
-            format!("{} is neither a file nor a directory", self.name_of(&path)),
+            format!("{} is neither a file nor a directory", self.name_of(&self.path.join(name))),
         ))
     }
 
