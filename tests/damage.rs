@@ -18,7 +18,7 @@ fn workshop(settings: &str) -> Workshop {
     let mut workshop = Workshop::new();
     fs::create_dir_all(workshop.path("media")).unwrap();
     let clip = workshop.path("media/whole.mp4");
-    let picture = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=10:duration=12 -c:v libx264 -g 50 -threads 1 \
+    let picture = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=10:duration=12 -c:v libx264 -bf 0 -g 50 -threads 1 \
                    -pix_fmt yuv420p -movflags faststart";
     let made = Command::new("ffmpeg").args(picture.split_whitespace()).arg(&clip).status();
     assert!(made.expect("the ffmpeg program (run: make setup)").success());

@@ -12,7 +12,7 @@ use crate::error::MediaError;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DamageRule {
-    /// It is rejected if more than the allowed share of its frames is missing, or any is damaged.
+    /// It is rejected if more of its frames are missing than `max_missing` allows, or any is damaged.
     #[default]
     Reject,
     /// It is shown with the frames that can be decoded.

@@ -22,8 +22,7 @@ pub struct VideoTable {
     /// Longest side of a frame in pixels; larger frames are scaled down. Default: 336, the input size of the vision tower.
     #[schemars(range(min = 14, max = 65500))]
     pub max_edge_px: u32,
-    /// What becomes of a video with frames that are missing or damaged. Default: `reject`, if more than `max_missing` of the
-    /// chosen frames are missing, or any is damaged.
+    /// What becomes of a video with frames that are missing or damaged. Default: `reject`.
     pub damage: DamageRule,
     /// Share of the chosen frames that may be missing, with `reject`. Default: 0.1.
     #[schemars(range(min = 0.0, max = 1.0))]
