@@ -21,7 +21,7 @@ fn workshop(settings: &str) -> Workshop {
     let picture = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=10:duration=12 -c:v libx264 -bf 0 -g 50 -threads 1 \
                    -pix_fmt yuv420p -movflags faststart";
     let made = Command::new("ffmpeg").args(picture.split_whitespace()).arg(&clip).status();
-    assert!(made.expect("the ffmpeg program (run: make setup)").success());
+    assert!(made.unwrap().success(), "the ffmpeg program, which `make setup` installs");
     let bytes = fs::read(&clip).unwrap();
     workshop.write("media/half.mp4", &bytes[..bytes.len() / 2]);
     let mut garbled = bytes.clone();

@@ -103,7 +103,7 @@ impl<'a> Account<'a> {
                 row.status = Status::Delivered;
                 (row.shard, row.shard_row) = (Some(shard), Some(located.shard_row));
                 row.measured = Some((*cost, *layout));
-                row.damage = damage.clone();
+                row.damage.clone_from(damage);
             }
             (OutcomeResult::Delivered { .. }, None) => {
                 return Err(unaccounted(format!("sample {} is delivered, but its task has no shard", row.id)));
