@@ -19,7 +19,9 @@ PLACEHOLDER = "<image>"
 SPECIALS = ("<|startoftext|>", "<|endoftext|>")
 TOKENS_PER_IMAGE = 144
 IMAGE = f"<img>{PLACEHOLDER}</img>"
-VISUALS = re.compile(f"<vid>(?:{IMAGE}(?:<t>)?)+</vid>\n|(?:{IMAGE}\n?)+")
+NEWLINE = r"(?:\n(?!<\|startoftext\|>))?"
+"""The newline of a visual; the one before the next turn is the template's."""
+VISUALS = re.compile(f"<vid>(?:{IMAGE}(?:<t>)?)+</vid>{NEWLINE}|(?:{IMAGE}{NEWLINE})+")
 
 
 def count(tokenizer: sentencepiece.SentencePieceProcessor, prompt: str) -> int:
