@@ -6,7 +6,8 @@ use crate::support::{Workshop, llava, photo, stdout};
 
 fn with_policy(policy: &str, max_tokens: u32) -> Workshop {
     let mut workshop = Workshop::new();
-    workshop.head.push_str(&format!("max_tokens = {max_tokens}\n[overlength]\npolicy = [{policy}]\nmin_frames = 2\n"));
+    let min_frames = if policy.contains("fewer_frames") { "min_frames = 2\n" } else { "" };
+    workshop.head.push_str(&format!("max_tokens = {max_tokens}\n[overlength]\npolicy = [{policy}]\n{min_frames}"));
     workshop
 }
 

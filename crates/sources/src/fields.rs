@@ -20,10 +20,9 @@ pub(crate) struct TableRow {
 pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Rejection> {
     match row.get_any(names) {
         None => Ok(String::new()),
-        Some((_, Value::Text(id))) => Ok(id.clone().into_owned()),
+        Some((_, Value::Text(id) | Value::LongInteger(id))) => Ok(id.clone().into_owned()),
         Some((_, Value::Unsigned(id))) => Ok(id.to_string()),
         Some((_, Value::Negative(id))) => Ok(id.to_string()),
-        Some((_, Value::LongInteger(id))) => Ok(id.clone().into_owned()),
         Some((_, Value::Float(id))) => Ok(id.to_string()),
         Some((name, other)) => Err(wrong_type(name, other, "a string or a number")),
     }

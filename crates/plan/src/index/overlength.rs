@@ -51,16 +51,16 @@ impl ResolvedRecord<'_> {
     /// not suffice.
     fn shortened(&self, before: &[OverlengthPolicy], last: OverlengthPolicy) -> Option<Vec<LengthReduction>> {
         let taken = before.iter().fold(LengthReduction::default(), |taken, policy| match self.bounds(*policy) {
-            Some((least, _)) => limited(taken, *policy, least),
+            Some((fewest, _)) => limited(taken, *policy, fewest),
             None => taken,
         });
-        let Some((least, most)) = self.bounds(last) else {
+        let Some((fewest, most)) = self.bounds(last) else {
             return if last == OverlengthPolicy::SplitTurns { self.pieces(taken) } else { None };
         };
-        let fitting = largest(least, most, |number| self.suffices(limited(taken, last, number)));
+        let fitting = largest(fewest, most, |number| self.suffices(limited(taken, last, number)));
         match fitting {
             Some(number) => Some(vec![limited(taken, last, number)]),
-            None if before.contains(&OverlengthPolicy::SplitTurns) => self.pieces(limited(taken, last, least)),
+            None if before.contains(&OverlengthPolicy::SplitTurns) => self.pieces(limited(taken, last, fewest)),
             None => None,
         }
     }
