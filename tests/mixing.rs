@@ -121,7 +121,8 @@ fn a_changed_ratio_reads_no_annotation_and_makes_only_what_is_new() {
     let rebuilt = Built::read(&workshop.path("out"));
     assert_eq!(rebuilt.row("a0").id, before);
     assert_eq!(num_delivered(&rebuilt, "a"), 15);
-    rebuilt.verify();
+    // Its pictures are gone: only its files can be compared with one another.
+    run(&["verify", &out, "--quiet", "--no-sources", "--partial"], 0);
 }
 
 #[test]
