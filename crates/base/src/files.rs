@@ -425,10 +425,12 @@ mod tests {
         let names = [
             format!(".out.{host}-4194999-1.tmp"),
             format!(".out.{host}-{own}-999.tmp"),
-            format!(".out.elsewhere0-4194999-1.tmp"),
+            ".out.elsewhere0-4194999-1.tmp".to_owned(),
             format!(".other.{host}-4194999-1.tmp"),
         ];
-        names.iter().for_each(|name| fs::create_dir(path.join(name)).unwrap());
+        for name in &names {
+            fs::create_dir(path.join(name)).unwrap();
+        }
         drop(StagedDirectory::beside(&path.join("out")).unwrap());
         assert_eq!(names_in(path).len(), 3);
         remove_leftovers_of_the_dead(path).unwrap();

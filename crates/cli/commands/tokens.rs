@@ -42,9 +42,10 @@ fn lines<'a>(family: &Family, geometries: &[Geometry], arguments: &'a TokensArgu
         match processor.plan(geometries) {
             Ok(plans) => plans.into_iter().map(Ok).collect(),
             Err(refused) => {
-                let refused = |index| match index == refused.medium_index {
-                    true => Err(refused.reason.to_string()),
-                    false => Err("another medium of the sample is refused".to_owned()),
+                let refused = |index| {
+                    let is_refused = index == refused.medium_index;
+                    let other = || "another medium of the sample is refused".to_owned();
+                    Err(if is_refused { refused.reason.to_string() } else { other() })
                 };
                 (0..geometries.len()).map(refused).collect()
             }
@@ -183,30 +184,30 @@ fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {
 
 fn json_of_line(line: &Line<'_>) -> Value {
     let size = line.geometry.size();
-    let mut value = json!({ "medium": line.name, "height_px": size.height_px, "width_px": size.width_px });
+    let mut fields =
+        vec![("medium", json!(line.name)), ("height_px", json!(size.height_px)), ("width_px", json!(size.width_px))];
     if let Geometry::Video(clip) = line.geometry {
-        value["num_frames"] = json!(clip.num_frames);
-        value["frames_per_second"] = json!(clip.rate);
+        fields.extend([("num_frames", json!(clip.num_frames)), ("frames_per_second", json!(clip.rate))]);
     }
     match &line.planned {
-        Err(reason) => value["refused"] = json!(reason),
+        Err(reason) => fields.push(("refused", json!(reason))),
         Ok(plan) => {
             let becomes = plan.layout.size();
-            value["becomes"] = json!({
-                "height_px": becomes.height_px,
-                "width_px": becomes.width_px,
-                "num_tiles": plan.layout.num_tiles(),
-            });
+            let (height_px, width_px, num_tiles) = (becomes.height_px, becomes.width_px, plan.layout.num_tiles());
+            let markup = plan.markup.iter().map(|part| json_of_markup(part, plan.placeholder));
+            fields.extend([
+                ("becomes", json!({ "height_px": height_px, "width_px": width_px, "num_tiles": num_tiles })),
+                ("grid_thw", json!(plan.grid.map(|grid| [grid.t, grid.h, grid.w]))),
+                ("seconds_per_step", json!(plan.seconds_per_step)),
+                ("num_tokens", json!(plan.num_tokens())),
+                ("markup", markup.collect()),
+            ]);
             if matches!(line.geometry, Geometry::Video(_)) {
-                value["frames"] = json!(plan.frames);
+                fields.push(("frames", json!(plan.frames)));
             }
-            value["grid_thw"] = json!(plan.grid.map(|grid| [grid.t, grid.h, grid.w]));
-            value["seconds_per_step"] = json!(plan.seconds_per_step);
-            value["num_tokens"] = json!(plan.num_tokens());
-            value["markup"] = plan.markup.iter().map(|part| json_of_markup(part, plan.placeholder)).collect();
         }
     }
-    value
+    fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
 }
 
 /// Text as a string, a run of placeholders as a pair of the token and its number.

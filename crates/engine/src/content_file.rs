@@ -71,6 +71,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::disallowed_methods, reason = "a test writes fixtures")]
     fn only_other_tables_of_the_kind_are_removed() {
         let directory = tempfile::tempdir().unwrap();
         let pack = ContentFile { stem: "pack" };

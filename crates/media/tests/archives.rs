@@ -210,7 +210,9 @@ fn frames_in_an_archive_are_those_of_the_same_directory_on_disk() {
     let (_root, zip) = zip_store(&members);
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("clip")).unwrap();
-    names.iter().for_each(|name| write(folder.path().join(name), name));
+    for name in &names {
+        write(folder.path().join(name), name);
+    }
     let frames = |store: &MediaStore| {
         let Located::Directory { frames } = store.locate("", "clip").unwrap() else { panic!() };
         frames.iter().map(|frame| frame.read(99).unwrap()).collect::<Vec<_>>()

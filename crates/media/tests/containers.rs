@@ -13,6 +13,7 @@ fn limits() -> MediaLimits {
 
 /// Checks how an image is delivered, and that it keeps its pixels.
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "each case makes its bytes in place")]
 fn check(name: &str, bytes: Vec<u8>, pixels: &RgbImage, expected: Handling) {
     let Prepared { image, handling } = prepare_image(bytes.clone(), &ImagePolicy::default()).unwrap();
     assert_eq!(handling, expected, "{name}");

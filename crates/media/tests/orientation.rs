@@ -29,7 +29,11 @@ fn text(kind: [u8; 4], keyword: &str, text: &[u8]) -> Vec<u8> {
 
 fn raw_profile(orientation: u8) -> Vec<u8> {
     let bytes = [b"Exif\0\0", &exif(orientation)[..]].concat();
-    let digits: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let digits: String = bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .filter_map(|digit| char::from_digit(digit.into(), 16))
+        .collect();
     format!("\nexif\n{:8}\n{}\n{}\n", bytes.len(), &digits[..30], &digits[30..]).into_bytes()
 }
 

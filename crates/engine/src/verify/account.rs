@@ -270,7 +270,7 @@ impl RowOrder {
                 self.record = Some((record, next + 1));
             }
             _ if row.repetition > 0 => {
-                findings.problem(format!("ledger: record {id} is no repetition of the one before it"))
+                findings.problem(format!("ledger: record {id} is no repetition of the one before it"));
             }
             _ => self.record = Some((id, 1)),
         }

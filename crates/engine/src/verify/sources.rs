@@ -136,7 +136,7 @@ impl Replanned {
                 (None, None) => return Ok(Some(sources)),
                 (Some(row), None) => findings.problem(format!("ledger: record {} is not in its source", row.id)),
                 (None, Some(row)) => {
-                    findings.problem(format!("ledger: record {} of source {:?} has no row", row.id, row.source))
+                    findings.problem(format!("ledger: record {} of source {:?} has no row", row.id, row.source));
                 }
             }
         }
@@ -168,13 +168,11 @@ impl Replanned {
     }
 
     fn rejection(&self, planned: &PlannedSample, findings: &mut Findings) -> Result<Rejection, EngineError> {
-        match sample::make(&self.open.context, planned, None)? {
-            Err(rejection) => Ok(rejection),
-            Ok(_) => {
-                findings.problem(format!("ledger: record {} is not delivered, and could be", planned.id()));
-                Ok(Rejection::new(RejectCode::MediaCorrupt, "it could be delivered"))
-            }
+        if let Err(rejection) = sample::make(&self.open.context, planned, None)? {
+            return Ok(rejection);
         }
+        findings.problem(format!("ledger: record {} is not delivered, and could be", planned.id()));
+        Ok(Rejection::new(RejectCode::MediaCorrupt, "it could be delivered"))
     }
 
     /// Removes the plan, and the work directory if there is nothing else in it.

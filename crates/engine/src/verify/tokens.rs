@@ -84,9 +84,9 @@ pub(crate) fn open_formatter(
 fn text_faults(formatter: &Formatter, sample: &Sample) -> Vec<String> {
     let visuals: Vec<ResolvedVisual> = sample.visuals.iter().map(resolved).collect();
     let turns = turns_from_messages(&sample.messages, &sample.visuals).map_err(|error| error.to_string());
-    let formatted = turns.and_then(|turns| formatter.format(&turns, &visuals).map_err(|error| error.to_string()));
-    let Formatted { messages, prompt, label_spans, visual_spans, cost } = match formatted {
-        Ok(formatted) => formatted,
+    let again = turns.and_then(|turns| formatter.format(&turns, &visuals).map_err(|error| error.to_string()));
+    let Formatted { messages, prompt, label_spans, visual_spans, cost } = match again {
+        Ok(again) => again,
         Err(error) => return vec![format!("it cannot be formatted again: {error}")],
     };
     let mut faults = Vec::new();

@@ -94,9 +94,9 @@ fn joined_streams_are_not_damaged() {
 }
 
 /// A box of an MP4.
-fn boxed(kind: &[u8; 4], parts: &[&[u8]]) -> Vec<u8> {
+fn boxed(kind: [u8; 4], parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
-    [&(contents.len() as u32 + 8).to_be_bytes()[..], kind, &contents].concat()
+    [&(contents.len() as u32 + 8).to_be_bytes()[..], &kind, &contents].concat()
 }
 
 fn words(words: &[u32]) -> Vec<u8> {
@@ -108,33 +108,33 @@ fn mp4_of_samples(offsets: &[u32], sample_bytes: u32) -> Vec<u8> {
     let num_samples = offsets.len() as u32;
     let matrix = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
     let entry = boxed(
-        b"jpeg",
+        *b"jpeg",
         &[&words(&[0, 1, 0, 0, 0, 0, 0x0040_0040, 0x48_0000, 0x48_0000, 0, 0x1_0000]), &[0; 30], &[0, 24, 0xff, 0xff]],
     );
     let table = boxed(
-        b"stbl",
+        *b"stbl",
         &[
-            &boxed(b"stsd", &[&words(&[0, 1]), &entry]),
-            &boxed(b"stts", &[&words(&[0, 1, num_samples, 1])]),
-            &boxed(b"stsc", &[&words(&[0, 1, 1, 1, 1])]),
-            &boxed(b"stsz", &[&words(&[0, sample_bytes, num_samples])]),
-            &boxed(b"stco", &[&words(&[0, num_samples]), &words(offsets)]),
+            &boxed(*b"stsd", &[&words(&[0, 1]), &entry]),
+            &boxed(*b"stts", &[&words(&[0, 1, num_samples, 1])]),
+            &boxed(*b"stsc", &[&words(&[0, 1, 1, 1, 1])]),
+            &boxed(*b"stsz", &[&words(&[0, sample_bytes, num_samples])]),
+            &boxed(*b"stco", &[&words(&[0, num_samples]), &words(offsets)]),
         ],
     );
     let header =
-        boxed(b"tkhd", &[&words(&[7, 0, 0, 1, 0, num_samples, 0, 0, 0, 0]), &words(&matrix), &words(&[64 << 16; 2])]);
+        boxed(*b"tkhd", &[&words(&[7, 0, 0, 1, 0, num_samples, 0, 0, 0, 0]), &words(&matrix), &words(&[64 << 16; 2])]);
     let media = boxed(
-        b"mdia",
+        *b"mdia",
         &[
-            &boxed(b"mdhd", &[&words(&[0, 0, 0, 25, num_samples, 0])]),
-            &boxed(b"hdlr", &[&words(&[0, 0]), b"vide", &[0; 13]]),
-            &boxed(b"minf", &[&table]),
+            &boxed(*b"mdhd", &[&words(&[0, 0, 0, 25, num_samples, 0])]),
+            &boxed(*b"hdlr", &[&words(&[0, 0]), b"vide", &[0; 13]]),
+            &boxed(*b"minf", &[&table]),
         ],
     );
     let movie =
-        boxed(b"mvhd", &[&words(&[0, 0, 0, 25, num_samples, 0x1_0000, 0, 0, 0]), &words(&matrix), &words(&[0; 7])]);
-    let payload = boxed(b"mdat", &[&[0xff, 0xd8, 0xff, 0xd9].repeat(25_000)]);
-    [boxed(b"ftyp", &[b"isom\0\0\0\0"]), payload, boxed(b"moov", &[&movie, &boxed(b"trak", &[&header, &media])])]
+        boxed(*b"mvhd", &[&words(&[0, 0, 0, 25, num_samples, 0x1_0000, 0, 0, 0]), &words(&matrix), &words(&[0; 7])]);
+    let payload = boxed(*b"mdat", &[&[0xff, 0xd8, 0xff, 0xd9].repeat(25_000)]);
+    [boxed(*b"ftyp", &[b"isom\0\0\0\0"]), payload, boxed(*b"moov", &[&movie, &boxed(*b"trak", &[&header, &media])])]
         .concat()
 }
 
