@@ -118,7 +118,7 @@ fn an_annotation_file_that_was_cut_is_incomplete_however_much_of_it_is_left() {
     let layouts = [
         serde_json::to_string_pretty(&records).unwrap(),
         json!(records).to_string(),
-        records.iter().map(|record| format!("{record}\n")).collect(),
+        records.iter().map(|record| record.to_string() + "\n").collect::<String>(),
         records.iter().map(|record| serde_json::to_string_pretty(record).unwrap() + "\n").collect(),
         json!({ "version": 1, "data": records, "info": { "year": 2023 } }).to_string(),
     ];
@@ -220,7 +220,7 @@ fn build_unprivileged(workshop: &Workshop, more: &[&str], code: i32) -> Output {
         }
         command = std::process::Command::new(&binary);
         command.args(["build", &pipeline, "--output", &out, "--quiet"]).args(more).current_dir(workshop.path("."));
-        command.args(["--set", &format!("format.tokenizer={:?}", workshop.path("jamba.model"))]);
+        command.args(["--set", &format!("format.tokenizer={:?}", workshop.text("jamba.model"))]);
         command.uid(NOBODY).gid(NOBODY);
     }
     let output = command.output().unwrap();

@@ -35,7 +35,8 @@ fn pack_index(dataset: &Path) -> PathBuf {
 /// The tables beside the shards of a dataset.
 fn tables(dataset: &Path) -> Vec<String> {
     let names = fs::read_dir(dataset).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
-    let mut names: Vec<String> = names.filter(|name| name.ends_with(".parquet") || name.ends_with(".tmp")).collect();
+    let mut names: Vec<String> =
+        names.filter(|name| [".parquet", ".tmp"].iter().any(|end| name.ends_with(end))).collect();
     names.sort();
     names
 }
@@ -209,7 +210,7 @@ fn the_audit_counts_as_the_released_packer_does() {
             let sets = ["audit=concat", &format!("audit_max_tokens={limit}"), &format!("max_tokens={sequence}")];
             run(&["pack", &copy, "--set", sets[0], "--set", sets[1], "--set", sets[2]], 0);
             let audit = Manifest::read(Path::new(&copy)).unwrap().pack.unwrap().summary.audit.unwrap();
-            let lost = audit.sources.values().map(|loss| loss.lost());
+            let lost = audit.sources.values().map(manyframe_samplers::audit::ConcatLoss::lost);
             let (samples, tokens) =
                 lost.fold((0, 0), |(samples, tokens), lost| (samples + lost.samples, tokens + lost.tokens));
             let found = json!({ "num_packs": audit.num_packs, "samples": samples, "tokens": tokens });

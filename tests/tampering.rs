@@ -117,11 +117,13 @@ fn pointers(value: &Value, at: String, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => {
             fields.iter().for_each(|(name, field)| {
-                pointers(field, format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found)
+                pointers(field, format!("{at}/{}", name.replace('~', "~0").replace('/', "~1")), found);
             });
         }
         Value::Array(items) => {
-            items.iter().enumerate().for_each(|(index, item)| pointers(item, format!("{at}/{index}"), found))
+            for (index, item) in items.iter().enumerate() {
+                pointers(item, format!("{at}/{index}"), found);
+            }
         }
         Value::Null => {}
         _ => found.push(at),
