@@ -210,7 +210,7 @@ fn the_audit_counts_as_the_released_packer_does() {
             let sets = ["audit=concat", &format!("audit_max_tokens={limit}"), &format!("max_tokens={sequence}")];
             run(&["pack", &copy, "--set", sets[0], "--set", sets[1], "--set", sets[2]], 0);
             let audit = Manifest::read(Path::new(&copy)).unwrap().pack.unwrap().summary.audit.unwrap();
-            let lost = audit.sources.values().map(manyframe_samplers::audit::ConcatLoss::lost);
+            let lost = audit.sources.values().map(manyframe_samplers::ConcatLoss::lost);
             let (samples, tokens) =
                 lost.fold((0, 0), |(samples, tokens), lost| (samples + lost.samples, tokens + lost.tokens));
             let found = json!({ "num_packs": audit.num_packs, "samples": samples, "tokens": tokens });

@@ -104,7 +104,7 @@ fn the_ids_and_labels_of_real_records_are_those_of_the_reference() {
         let format = format!("[format]\ntokenizer = {:?}\n", tokenizer.display().to_string());
         let pipeline = workshop.write("pipeline.toml", [head, &format, &sources].concat());
         let out = workshop.text(name);
-        run(&["build", &pipeline.display().to_string(), "--output", &out, "--quiet"], 0);
+        run(&["build", &pipeline.display().to_string(), "--output", &out, "--quiet", "--accept-rejects"], 0);
         let built = Built::read(out.as_ref());
         assert_eq!(built.outcomes().get("media_missing"), None, "{:?}", built.outcomes());
         let num_samples = compare(&tokenizer, &[out.as_ref()]);

@@ -11,6 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, RecordId, RejectCode, Rejection, Sample};
@@ -23,7 +24,7 @@ use crate::commit::name_shards;
 use crate::error::{EngineError, with_causes};
 use crate::open_plan::OpenPlan;
 use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
-use crate::sample;
+use crate::sample::{self, Made};
 use crate::verify::account::Account;
 use crate::verify::findings::{Findings, differences};
 
@@ -31,6 +32,8 @@ use crate::verify::findings::{Findings, differences};
 pub(super) struct Replanned {
     open: OpenPlan,
     scratch: StagedDirectory,
+    /// What is missing or damaged of the samples that were made again.
+    damages: Mutex<FxHashMap<RecordId, String>>,
 }
 
 impl Replanned {
@@ -50,7 +53,7 @@ impl Replanned {
         let made = manyframe_plan::make_index(&context, scratch.path(), executor)
             .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;
-        Ok(Self { open: OpenPlan { context, plan, directory }, scratch })
+        Ok(Self { open: OpenPlan { context, plan, directory }, scratch, damages: Mutex::default() })
     }
 
     /// The task that each shard was written by.
@@ -75,7 +78,12 @@ impl Replanned {
     pub(super) fn faults(&self, sample: &Sample, planned: Option<&PlannedSample>) -> Vec<String> {
         let Some(planned) = planned else { return vec!["its sources do not lead to it".to_owned()] };
         let mut expected = match sample::make(&self.open.context, planned, None) {
-            Ok(Ok(made)) => made.sample,
+            Ok(Ok(Made { sample, damage, .. })) => {
+                if let Some(damage) = damage {
+                    self.damages().insert(planned.id(), damage);
+                }
+                sample
+            }
             Ok(Err(rejection)) => return vec![format!("its record is rejected now: {rejection}")],
             Err(error) => return vec![format!("its record cannot be read again: {}", with_causes(&error))],
         };
@@ -151,12 +159,19 @@ impl Replanned {
             let (record, repetition, id, position) =
                 (planned.record, planned.repetition, planned.id(), planned.position);
             let result = match account.delivered.get(&id) {
-                Some(row) => OutcomeResult::Delivered { cost: row.cost, layout: row.layout, damage: None },
+                Some(row) => {
+                    let damage = self.damages().get(&id).cloned();
+                    OutcomeResult::Delivered { cost: row.cost, layout: row.layout, damage }
+                }
                 None => OutcomeResult::Rejected(self.rejection(&planned, findings)?),
             };
             report.outcomes.push(RecordOutcome { record, repetition, id, position, result });
         }
         Ok(report)
+    }
+
+    fn damages(&self) -> MutexGuard<'_, FxHashMap<RecordId, String>> {
+        self.damages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn empty_report(&self, task: u32, is_written: bool) -> TaskReport {
@@ -183,8 +198,6 @@ impl Replanned {
 }
 
 fn compare_rows(found: &LedgerRow, expected: &LedgerRow, findings: &mut Findings) {
-    // What is wrong with frames is known from decoding them, which was not done again for this row.
-    let expected = &LedgerRow { damage: found.damage.clone(), ..expected.clone() };
     let names = differences!(
         found,
         expected,
