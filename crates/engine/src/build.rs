@@ -20,7 +20,8 @@ use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, 
 use manyframe_samplers::Difference;
 use manyframe_validate::measure::{Meter, Report};
 
-use crate::commit::{CommitOptions, Committed, commit, ensure_replaceable};
+use crate::commit::{CommitOptions, commit, ensure_replaceable};
+use crate::committed::Committed;
 use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;

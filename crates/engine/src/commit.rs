@@ -22,6 +22,7 @@ use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
 use serde::Deserialize;
 
 use crate::account::{FinishedTask, write_ledger};
+use crate::committed::Committed;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs;
@@ -35,19 +36,6 @@ pub struct CommitOptions {
     pub accepts_rejects: bool,
     /// Replaces a dataset of another name. Default: an error.
     pub replaces_other_name: bool,
-}
-
-/// A dataset that was committed.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Committed {
-    /// Where it is.
-    pub dataset: PathBuf,
-    /// What it is made of.
-    pub manifest: Manifest,
-    /// Digest of its `manifest.json`, which identifies it.
-    pub manifest_digest: Digest,
-    /// What the build did, and what it reused.
-    pub work: WorkDone,
 }
 
 /// Makes the dataset of a plan whose tasks are all done, and publishes it at the pipeline's output.

@@ -7,7 +7,7 @@ use manyframe_base::FileError;
 use manyframe_dataset::DatasetError;
 use manyframe_validate::measure::Report;
 
-use crate::commit::Committed;
+use crate::committed::Committed;
 
 /// Why a build, a task, a commit, or reading a dataset back failed.
 #[derive(Debug, thiserror::Error)]

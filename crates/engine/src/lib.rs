@@ -51,6 +51,7 @@
 mod account;
 mod build;
 mod commit;
+mod committed;
 mod content_file;
 mod encoded;
 mod engine;
@@ -72,7 +73,8 @@ mod work;
 pub use build::{
     Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,
 };
-pub use commit::{CommitOptions, Committed, commit};
+pub use commit::{CommitOptions, commit};
+pub use committed::Committed;
 pub use engine::{Engine, LocalEngine};
 pub use error::EngineError;
 pub use export::{ExportOptions, Exported, LlavaExport};

@@ -152,7 +152,7 @@ fn a_record_cut_off_by_the_end_is_told() {
         let found = read(bytes);
         assert_eq!(found.len(), 2);
         assert!(
-            matches!(&found[1].body, RawBody::Broken { rejection, .. } if rejection.detail.contains("ends inside a record"))
+            matches!(&found[1].body, RawBody::Broken { rejection, .. } if rejection.detail.contains("ends inside of a record"))
         );
         assert_eq!(range_of(&found[1]).end, bytes.len());
     }
