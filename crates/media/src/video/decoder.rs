@@ -4,8 +4,9 @@ use ffmpeg_next::util::error::EAGAIN;
 use ffmpeg_next::{Dictionary, Discard, Error, Packet, codec, decoder, frame};
 use manyframe_core::RejectCode;
 
-use super::demux::{Demuxer, VideoPacket};
+use super::demux::Demuxer;
 use super::ffi;
+use super::packet::VideoPacket;
 use crate::error::MediaError;
 
 /// Upper bound on frames that a decoder holds back to reorder them (`MAX_DELAYED_PIC_COUNT` of H.264).

@@ -8,9 +8,10 @@ use ffmpeg_next::decoder;
 use manyframe_core::{RejectCode, Rejection};
 
 use super::deadline::Deadline;
-use super::demux::{ContainerFormat, Demuxer, VideoPacket};
+use super::demux::{ContainerFormat, Demuxer};
 use super::input::{ByteSource, VideoInput};
 use super::orientation::Orientation;
+use super::packet::VideoPacket;
 use super::timing::{Clock, Timestamps, Timing, UNKNOWN_FPS};
 use super::undecodable::hide_undecodable;
 use crate::error::MediaError;

@@ -24,6 +24,7 @@ mod ffi;
 mod index;
 mod input;
 mod orientation;
+mod packet;
 mod references;
 mod rgb;
 mod runs;

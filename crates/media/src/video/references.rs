@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use ffmpeg_next::frame;
 
 use super::decoder::{is_damaged, packet_of};
-use super::demux::VideoPacket;
+use super::packet::VideoPacket;
 
 /// What happened to the packets of a video so far. Packets are positions in decoding order.
 #[derive(Debug, Default)]

@@ -8,7 +8,7 @@
 //!
 //! **Invariant:** runs never hold more packets than decoding from the start to the last wanted one would.
 
-use super::demux::VideoPacket;
+use super::packet::VideoPacket;
 
 /// Cost of a seek, in decoded packets: fewer packets than this are decoded instead of being skipped by a seek.
 const SEEK_COST_PACKETS: usize = 4;

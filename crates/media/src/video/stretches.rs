@@ -2,7 +2,7 @@
 //!
 //! Transport and program streams may be joined with `cat`; their timestamps then jump, often back to the same start.
 
-use super::demux::VideoPacket;
+use super::packet::VideoPacket;
 
 /// A step forward in decoding time that starts a new stretch, in seconds. `ffmpeg` draws the line there, too.
 const LONGEST_STEP_S: i64 = 10;

@@ -9,7 +9,8 @@ use ffmpeg_next::codec::Id;
 use ffmpeg_next::frame;
 
 use super::decoder::{StreamDecoder, packet_of};
-use super::demux::{Demuxer, VideoPacket};
+use super::demux::Demuxer;
+use super::packet::VideoPacket;
 use super::shown::{may_have_fields, may_repeat};
 use crate::error::MediaError;
 

@@ -1,0 +1,22 @@
+//! A packet of a video stream, before anything is decoded.
+
+/// A packet of the video stream, as the container describes it. Times are in ticks of the stream.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct VideoPacket {
+    /// When its frame is shown.
+    pub(super) pts: Option<i64>,
+    /// When it is decoded.
+    pub(super) dts: Option<i64>,
+    /// How long its frame is shown; 0 if unknown.
+    pub(super) duration: i64,
+    /// First byte in the file; negative if unknown.
+    pub(super) position: i64,
+    /// Size in bytes.
+    pub(super) num_bytes: usize,
+    /// Whether the container says that decoding can start here.
+    pub(super) is_key: bool,
+    /// Whether its frame is shown: some frames are for reference only, or outside an edit list.
+    pub(super) is_shown: bool,
+    /// Whether some of its bytes are beyond the end of an MP4, whose tables list it all the same.
+    pub(super) is_absent: bool,
+}
