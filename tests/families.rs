@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, encode, photo, run, stdout};
+use crate::support::{Workshop, photo, run, stdout};
 
 fn tokens(arguments: &[&str]) -> Value {
     let arguments = [&["tokens", "--json"], arguments].concat();
@@ -29,7 +29,7 @@ fn a_photo_has_the_size_that_its_header_says() {
 fn an_animation_is_an_image_and_a_video_file_has_its_frames() {
     let workshop = Workshop::new();
     let frame = image::RgbImage::from_pixel(64, 48, image::Rgb([9, 9, 9]));
-    workshop.write("still.gif", encode(&frame, image::ImageFormat::Gif));
+    workshop.write("still.gif", crate::support::encode(&frame, image::ImageFormat::Gif));
     let still = workshop.text("still.gif");
     assert_eq!(tokens(&["--family", "llava-1.5", &still])["media"][0]["num_tokens"], 576);
 

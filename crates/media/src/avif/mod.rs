@@ -5,4 +5,6 @@
 mod boxes;
 mod items;
 
-pub(crate) use self::items::{AvifImage, Coded, NotRead, Tiles};
+pub(crate) use self::items::{AvifImage, NotRead};
+#[cfg(feature = "video")]
+pub(crate) use self::items::{Coded, Tiles};
