@@ -7,7 +7,7 @@ use std::path::Path;
 
 use manyframe_base::{FileAction, FileError};
 
-/// Directories deeper than this hold what is made anew, whatever was there.
+/// Directories deeper than this hold what every build makes again, whatever was there.
 const MOST_LEVELS: usize = 4;
 
 /// Removes what does not fit its name, in a directory and below it.

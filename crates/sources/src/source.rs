@@ -308,7 +308,7 @@ fn format_of_file(path: &Path) -> Result<FileFormat, SourceError> {
     json::format_of(&head).map_err(|it| not_records(path, it))
 }
 
-/// What stands for the records of a file that may not be opened: it costs what is in it, and the source is incomplete.
+/// The single rejection for the records of a file that may not be opened: it costs what is in it, and the source is incomplete.
 fn unreadable_body(format: &Result<FileFormat, SourceError>) -> Option<RawBody> {
     match format {
         Err(SourceError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {

@@ -1,4 +1,4 @@
-//! Links inside of archives: a link whose target is a member of the same archive stands for that member.
+//! Links inside of archives: a link whose target is a member of the same archive is read as that member.
 //!
 //! **Invariant:** nothing outside of the archive is ever the target of a link.
 
