@@ -33,7 +33,7 @@ test: setup
 	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
 
 chaos: setup
-	MANYFRAME_CHAOS=1 $(CARGO) test --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1
+	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

@@ -1,6 +1,6 @@
 //! The kernels of `cuda/*.cu`, compiled for the CPU, agree with their CPU versions.
 //!
-//! `host/cuda.h` stands in for CUDA: the threads of a block are real threads. Every launch runs twice: under AddressSanitizer and
+//! `host/cuda.h` replaces CUDA: the threads of a block are real threads. Every launch runs twice: under AddressSanitizer and
 //! UndefinedBehaviorSanitizer, with buffers of exactly the stated sizes, and under ThreadSanitizer. Launches are those of
 //! `src/launch.rs`, which `src/cuda.rs` makes as well. What this cannot see: the buffers' order in `src/cuda.rs`, the driver,
 //! and the last bit of CUDA's own `expf`. Needs a C++ compiler: `CXX`, or `c++`.
