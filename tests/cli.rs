@@ -1,5 +1,6 @@
 //! Promise: the command line says what is wrong, on the right stream, with the documented exit code.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use crate::support::{Workshop, llava, photo, run, stdout};
@@ -226,16 +227,48 @@ fn check_names_the_markers_that_are_no_single_tokens() {
 }
 
 #[test]
+fn check_warns_of_variables_that_are_not_used() {
+    let mut workshop = Workshop::new();
+    workshop.add_source("a", "text", &serde_json::json!([]), "license = \"${used}\"");
+    workshop.head.push_str("[vars]\nused = \"x${by_used}\"\nby_used = \"y\"\nidle = \"z\"\n");
+    for more in [&[][..], &["--offline"]] {
+        let output = run(&[&["check", &workshop.pipeline()], more].concat(), 0);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        let warnings: Vec<&str> = stderr.lines().filter(|line| line.contains("is not used")).collect();
+        assert!(matches!(warnings[..], [line] if line.contains(":8:1: the variable \"idle\"")), "{stderr}");
+    }
+}
+
+#[test]
+fn check_finds_annotations_that_are_named_twice_and_roots_without_any() {
+    let workshop = Workshop::new();
+    workshop.write("a/a.json", "[]");
+    fs::create_dir(workshop.path("b")).unwrap();
+    for (annotations, root, said) in [
+        ("[\"${here}/a/a.json\", \"${here}/*/a*.json\"]", "a", "source.s.annotations: a file is named more than once"),
+        ("\"${here}/a/a.json\"", "b", "source.s.annotation_root: no annotation file is below it"),
+    ] {
+        let text = format!(
+            "{}[[source]]\nname = \"s\"\nkind = \"text\"\nannotations = {annotations}\nannotation_root = \"${{here}}/{root}\"\n",
+            workshop.head
+        );
+        let path = workshop.write("p.toml", text).display().to_string();
+        let stderr = String::from_utf8(run(&["check", &path], 2).stderr).unwrap();
+        assert!(stderr.contains(said) && stderr.contains("1 error in the pipeline file"), "{stderr}");
+    }
+}
+
+#[test]
 fn of_very_many_errors_the_first_are_printed_and_the_others_counted() {
     let workshop = Workshop::new();
     let mut text = "name = \"t\"\n[format]\ntokenizer = \"t\"\n".to_owned();
-    for index in 0..2000 {
+    for index in 0..20_000 {
         text.push_str(&format!("[[source]]\nname = \"s{index}\"\nkind = \"llava\"\nannotatoins = \"a\"\n"));
     }
     let path = workshop.write("p.toml", text).display().to_string();
     let stderr = run(&["build", &path], 2).stderr;
     let stderr = String::from_utf8(stderr).unwrap();
-    assert!(stderr.contains("… and 3,900 more\nerror: 4000 errors in the pipeline file"), "{stderr}");
+    assert!(stderr.contains("… and 39,900 more\nerror: 40000 errors in the pipeline file"), "{stderr}");
     assert!(stderr.len() < 200_000, "{}", stderr.len());
 }
 

@@ -1,6 +1,7 @@
 //! Promise: what is delivered shows the media as they are now. "Nothing to do" is said only when it is true.
 
 use std::fs;
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -355,6 +356,69 @@ fn a_photo_of_the_same_size_in_bytes_and_pixels_is_noticed() {
     workshop.write("media/1.jpg", image(2));
     build_is_as_if_from_scratch(&workshop, &[]);
     assert_eq!(delivered(&workshop, "r1"), image(2));
+}
+
+/// Gives a file the modification time of another one.
+fn copy_time(from: &Path, to: &Path) {
+    let modified = fs::metadata(from).unwrap().modified().unwrap();
+    let file = fs::File::options().write(true).open(to).unwrap();
+    file.set_times(fs::FileTimes::new().set_modified(modified)).unwrap();
+}
+
+#[test]
+fn photos_that_change_places_are_noticed_although_size_and_time_are_the_same() {
+    let image =
+        |level: u8| encode(&image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])), image::ImageFormat::Bmp);
+    let workshop = workshop(4, "");
+    for n in 0..3 {
+        workshop.write(&format!("media/{n}.jpg"), image(n));
+        copy_time(&workshop.path("media/3.jpg"), &workshop.path(&format!("media/{n}.jpg")));
+    }
+    build(&workshop, &[]);
+    let before = [delivered(&workshop, "r0"), delivered(&workshop, "r1")];
+    fs::rename(workshop.path("media/0.jpg"), workshop.path("kept.jpg")).unwrap();
+    fs::rename(workshop.path("media/1.jpg"), workshop.path("media/0.jpg")).unwrap();
+    fs::rename(workshop.path("kept.jpg"), workshop.path("media/1.jpg")).unwrap();
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!([delivered(&workshop, "r1"), delivered(&workshop, "r0")], before);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (2, 2));
+    // Written over in place, as `cp -p` does.
+    workshop.write("media/2.jpg", image(9));
+    copy_time(&workshop.path("media/3.jpg"), &workshop.path("media/2.jpg"));
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!((work_of(&workshop).num_samples_made, work_of(&workshop).num_samples_reused), (1, 3));
+}
+
+#[test]
+fn archives_and_annotations_that_change_places_are_noticed_although_size_and_time_are_the_same() {
+    let mut workshop = Workshop::new();
+    let image =
+        |level: u8| encode(&image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])), image::ImageFormat::Bmp);
+    // Equal in size, and with their members at other places.
+    for (archive, names) in [("a.tar", ["0.jpg", "1.jpg"]), ("b.tar", ["1.jpg", "0.jpg"])] {
+        let members = names.map(|name| tar_with(name, &image(name.as_bytes()[0])));
+        let first = &members[0][..members[0].len() - 1024];
+        workshop.write(archive, [first, &members[1]].concat());
+        copy_time(&workshop.path("a.tar"), &workshop.path(archive));
+    }
+    let records = |first: &str, second: &str| json!([llava("r0", first), llava("r1", second)]).to_string();
+    workshop.write("a.json", records("0.jpg", "1.jpg"));
+    workshop.write("b.json", records("1.jpg", "0.jpg"));
+    copy_time(&workshop.path("a.json"), &workshop.path("b.json"));
+    workshop.head.push_str(&format!(
+        "[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = {:?}\nmedia = {:?}\n",
+        workshop.text("a.json"),
+        workshop.text("a.tar"),
+    ));
+    build(&workshop, &[]);
+    let before = [delivered(&workshop, "r0"), delivered(&workshop, "r1")];
+    assert_ne!(before[0], before[1]);
+    fs::rename(workshop.path("b.tar"), workshop.path("a.tar")).unwrap();
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!([delivered(&workshop, "r0"), delivered(&workshop, "r1")], before);
+    fs::rename(workshop.path("b.json"), workshop.path("a.json")).unwrap();
+    build_is_as_if_from_scratch(&workshop, &[]);
+    assert_eq!([delivered(&workshop, "r1"), delivered(&workshop, "r0")], before);
 }
 
 #[test]

@@ -94,6 +94,30 @@ fn a_file_may_allow_more_or_less_than_the_default() {
 }
 
 #[test]
+fn a_share_that_is_raised_afterwards_publishes_without_any_work() {
+    let (workshop, mut records, before) = good(6);
+    records.push(llava("gone", "gone.jpg"));
+    workshop.write("a.json", json!(records).to_string());
+    // Its damage is found while it is decoded.
+    let cut = photo(7, 40, 30);
+    workshop.write("media/3.jpg", &cut[..cut.len() - 40]);
+    check_refused(&workshop, &before, &[], &["2 of 7 records are rejected"]);
+    let staged = fs::read_dir(workshop.path("out.work")).unwrap().map(|entry| entry.unwrap().path().join("dataset"));
+    let staged = Built::read(&staged.into_iter().find(|path| path.is_dir()).unwrap());
+    let shard = |built: &Built| built.dataset.join(built.manifest.shards[0].path.to_string());
+    let inode = fs::metadata(shard(&staged)).unwrap().ino();
+    check_refused(&workshop, &before, &["--set", "source.a.max_rejects=\"20 %\""], &["max_rejects allows 20 %"]);
+    let raised = ["--set", "source.a.max_rejects=\"30 %\""];
+    workshop.run_build(&raised, 0);
+    let published = before_of(&workshop);
+    assert_eq!(fs::metadata(shard(&published)).unwrap().ino(), inode, "a shard was written again");
+    assert_eq!(published.manifest.sources[0].max_rejects, Some(0.3));
+    published.verify();
+    assert!(text_of(&workshop.run_build(&raised, 0)).contains("nothing to do"));
+    check_refused(&workshop, &published, &[], &["max_rejects allows 5 %"]);
+}
+
+#[test]
 fn what_decoding_loses_of_a_small_draw_counts_against_the_draw() {
     let (mut workshop, mut records, _) = good(4);
     let mut cut = photo(9, 40, 30);
@@ -273,9 +297,10 @@ fn two_files_of_a_folder_with_one_output_are_an_error() {
     };
     with("one", &workshop.text("out"));
     with("two", &workshop.text("./media/../out"));
-    for (command, said) in [("check", "output.directory is that of"), ("build", "build the same dataset")] {
+    for command in ["check", "build", "plan"] {
         let text = text_of(&run(&[command, &workshop.text("stages")], 2));
-        assert!(text.contains("one.toml") && text.contains("two.toml") && text.contains(said), "{text}");
+        assert!(text.contains("two.toml") && text.contains("output.directory is that of"), "{text}");
+        assert!(text.contains("one.toml, too"), "{text}");
     }
     with("two", &workshop.text("out2"));
     run(&["check", &workshop.text("stages")], 0);

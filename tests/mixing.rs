@@ -248,6 +248,29 @@ fn a_stage_that_replays_what_its_file_no_longer_says_is_warned_of() {
 }
 
 #[test]
+fn what_is_set_for_one_stage_is_known_to_those_that_name_it() {
+    let mut workshop = workshop(&[("a", 6, "take = 5")]);
+    let out = workshop.text("stages-out");
+    workshop.head.push_str(&format!("[vars]\nfirst = {out:?}\n[output]\ndirectory = \"${{first}}/one\"\n"));
+    let first = std::fs::read_to_string(workshop.pipeline()).unwrap();
+    workshop.write("stages/1.toml", first);
+    let second = Workshop::new();
+    let text = format!(
+        "{}[output]\ndirectory = {:?}\n[[source]]\nname = \"r\"\nkind = \"dataset\"\nfrom = \"${{here}}/1.toml\"\n",
+        second.head.replace("\"t\"", "\"second\""),
+        workshop.text("second")
+    );
+    workshop.write("stages/2.toml", text);
+    let elsewhere = format!("first={}", workshop.text("elsewhere"));
+    let sets = ["--set", "source.a.take=4", "--set", &elsewhere];
+    let output = run(&[&["build", &workshop.text("stages"), "--quiet"], &sets[..]].concat(), 0);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(!stderr.contains("built with settings other than"), "{stderr}");
+    assert_eq!(Built::read(&workshop.path("second")).manifest.total.num_samples, 4);
+    assert_eq!(Built::read(&workshop.path("elsewhere/one")).manifest.total.num_samples, 4);
+}
+
+#[test]
 fn stages_that_depend_on_each_other_in_a_cycle_are_an_error() {
     let workshop = Workshop::new();
     let stage = |name: &str, other: &str| {

@@ -1,5 +1,7 @@
 //! Promise: an over-long record is made to fit as the file says, with exact token counts, or rejected; never cut silently.
 
+use std::time::{Duration, Instant};
+
 use serde_json::{Value, json};
 
 use crate::support::{Workshop, llava, photo, stdout};
@@ -138,12 +140,34 @@ fn a_policy_that_suffices_alone_is_not_combined() {
 }
 
 #[test]
+fn a_conversation_of_very_many_turns_is_divided_in_seconds() {
+    let mut workshop = with_policy("\"split_turns\"", 600);
+    workshop.write("media/1.jpg", photo(1, 64, 48));
+    let turns = (0..50_000).flat_map(|round| {
+        let image = if round == 0 { "<image>\n" } else { "" };
+        [
+            json!({ "from": "human", "value": format!("{image}What is number {round}?") }),
+            json!({ "from": "gpt", "value": format!("It is {round}.") }),
+        ]
+    });
+    let record = json!({ "id": "long", "image": "1.jpg", "conversations": turns.collect::<Vec<_>>() });
+    workshop.add_source("a", "llava", &json!([record]), "");
+    let started = Instant::now();
+    let text = stdout(&["plan", &workshop.pipeline(), "--output", &workshop.text("out"), "--quiet", "--json"]);
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    // A copy of the whole conversation for each attempt at a piece takes many minutes.
+    assert!(started.elapsed() < Duration::from_secs(100), "{:?}", started.elapsed());
+    let num_pieces = plan["total"]["num_samples"].as_u64().unwrap();
+    assert!((1_000..10_000).contains(&num_pieces), "{num_pieces}");
+}
+
+#[test]
 fn what_no_policy_makes_fit_is_rejected_with_its_length() {
-    let mut workshop = with_policy("\"fewer_frames\", \"split_turns\"", 100);
+    let mut workshop = with_policy("\"fewer_frames\", \"split_turns\"", 150);
     workshop.write("media/1.jpg", photo(1, 64, 48));
     workshop.add_source("a", "llava", &json!([llava("r0", "1.jpg")]), "");
     let built = workshop.build();
     let row = built.row("r0");
     assert_eq!(row.reason.as_deref(), Some("too_long"));
-    assert!(row.detail.as_deref().unwrap().contains("at most 100 fit"));
+    assert!(row.detail.as_deref().unwrap().contains("at most 150 fit"));
 }

@@ -181,9 +181,14 @@ fn decoders_that_crash_stall_or_eat_memory_cost_their_records() {
         ("memory.jpg", "memory", true),
     ]);
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
-    let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--threads", "2", "--record-timeout", "4"];
-    let output = succeed(&mut with_faults(&workshop, &arguments));
+    let arguments = [
+        &["build", &pipeline, "--output", &out, "--quiet", "--explain"][..],
+        &["--threads", "2", "--record-timeout", "4"],
+    ];
+    let output = succeed(&mut with_faults(&workshop, &arguments.concat()));
     assert!(String::from_utf8_lossy(&output.stderr).contains("signal 11 (SIGSEGV)"));
+    let explained = String::from_utf8(output.stdout).unwrap();
+    assert_eq!(explained.matches("there is no dataset to reuse samples of").count(), 1, "{explained}");
     let built = Built::read(&workshop.path("out"));
     for name in ["header.jpg", "pixels.jpg", "abort.jpg", "memory.jpg"] {
         assert_eq!(outcome(&built, name), "decoder_crashed", "{name}");

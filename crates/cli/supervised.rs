@@ -44,6 +44,8 @@ pub(crate) const HAS_BEGUN: usize = 1;
 pub(crate) const STEP: usize = 2;
 pub(crate) const DONE: usize = 3;
 pub(crate) const TOTAL: usize = 4;
+/// Stages that were explained.
+const NUM_EXPLAINED: usize = 5;
 
 /// The part of this process.
 pub(crate) enum Session {
@@ -98,6 +100,16 @@ impl Session {
     /// Whether an earlier process has begun this stage.
     pub(crate) fn resumes(&self, stage: usize) -> bool {
         matches!(self, Self::Worker { orders, .. } if orders.resumes && orders.stage == stage)
+    }
+
+    /// Whether a stage is still to be explained: an earlier process may have done so. It is explained from now on.
+    pub(crate) fn takes_explanation(&self, stage: usize) -> bool {
+        let Self::Worker { notes, .. } = self else { return true };
+        let is_new = notes.number(NUM_EXPLAINED) <= stage as u64;
+        if is_new {
+            notes.set_number(NUM_EXPLAINED, stage as u64 + 1);
+        }
+        is_new
     }
 
     /// The most threads to use, if there is a bound.

@@ -1,7 +1,7 @@
 //! What the threads of a process are working on, in a file that outlives the process.
 //!
 //! ```text
-//! 0     4 KiB      what the whole process does: five numbers
+//! 0     4 KiB      what the whole process does: six numbers
 //! 4096  16 KiB     the first thread: sequence number (odd while it works), length, description
 //!       16 KiB     the second thread …
 //! ```
@@ -79,6 +79,11 @@ impl InFlight {
     /// Keeps a number about the whole process.
     pub fn set_number(&self, index: usize, number: u64) {
         _ = self.file.write_all_at(&number.to_le_bytes(), 8 * index as u64);
+    }
+
+    /// A number that this process, or an earlier one, has kept; 0 if none has.
+    pub fn number(&self, index: usize) -> u64 {
+        read_number(&self.file, index)
     }
 }
 

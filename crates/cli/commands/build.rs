@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
         let build = stages::open(number, stage, &arguments.pipeline, commit, session)?;
         let mut printed = Ok(());
         let mut show = |planned: &PlannedBuild| {
-            if arguments.explain {
+            if arguments.explain && session.takes_explanation(number) {
                 printed = output::print(&explain::render(planned));
             }
         };

@@ -13,19 +13,22 @@ use crate::supervised::Session;
 
 /// A pipeline file and the overrides that apply to it.
 pub(super) struct Stage {
-    pub(super) path: PathBuf,
-    pub(super) overrides: Vec<Override>,
+    path: PathBuf,
+    overrides: Vec<Override>,
+    /// Those of all stages: the files that it names take theirs.
+    all_overrides: Vec<Override>,
 }
 
 /// The stages of a file or directory, in build order.
 pub(super) fn list(path: &Path, overrides: &[Override]) -> Result<Vec<Stage>> {
     if !path.is_dir() {
-        return Ok(vec![Stage { path: path.to_owned(), overrides: overrides.to_vec() }]);
+        let all_overrides = overrides.to_vec();
+        return Ok(vec![Stage { path: path.to_owned(), overrides: all_overrides.clone(), all_overrides }]);
     }
     let paths = manyframe_pipeline::list_stages(path, overrides)?;
     let stages = paths.into_iter().map(|path| {
-        let overrides = manyframe_pipeline::overrides_for(&path, overrides)?;
-        Ok(Stage { path, overrides })
+        let own = manyframe_pipeline::overrides_for(&path, overrides)?;
+        Ok(Stage { path, overrides: own, all_overrides: overrides.to_vec() })
     });
     let stages = stages.collect::<Result<Vec<Stage>>>()?;
     // In one file, an override of an unknown setting is an error; in a directory, at least one stage must know it.
@@ -70,9 +73,10 @@ pub(super) fn of_arguments(arguments: &PipelineArguments) -> Result<Vec<Stage>> 
 
 /// Reads a stage. For a single file, `--output` is the directory of its dataset.
 pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipeline> {
-    let ReadPipeline { mut pipeline, references } = manyframe_pipeline::read(&stage.path, &stage.overrides)?;
+    let Stage { path, overrides, all_overrides } = stage;
+    let ReadPipeline { mut pipeline, references } = manyframe_pipeline::read_stage(path, overrides, all_overrides)?;
     for (path, dataset) in references {
-        warn_if_changed(&path, &dataset, &stage.overrides)?;
+        warn_if_changed(&path, &dataset, all_overrides)?;
     }
     if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
         pipeline.set_output_directory(output);
@@ -104,8 +108,8 @@ fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result
     let all = manyframe_pipeline::overrides_for(path, overrides)?;
     let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();
     // Errors in that file are reported when it is built.
-    let is_built_with = |overrides: &[Override]| {
-        manyframe_pipeline::read(path, overrides).is_ok_and(|read| manifest.is_built_by(&read.pipeline))
+    let is_built_with = |own: &[Override]| {
+        manyframe_pipeline::read_stage(path, own, overrides).is_ok_and(|read| manifest.is_built_by(&read.pipeline))
     };
     if !is_built_with(&all) && !is_built_with(&variables) {
         let message = "the dataset was built with settings other than those in its pipeline file; build it again";

@@ -60,6 +60,18 @@ pub struct Turn {
     pub parts: Vec<Part>,
 }
 
+impl Turn {
+    /// The visuals in order of appearance.
+    pub fn visuals(&self) -> impl Iterator<Item = Visual> {
+        self.parts.iter().filter_map(|part| if let Part::Visual(visual) = part { Some(*visual) } else { None })
+    }
+
+    /// Number of characters of all text.
+    pub fn num_text_chars(&self) -> usize {
+        self.parts.iter().map(|part| if let Part::Text(text) = part { num_chars(text) } else { 0 }).sum()
+    }
+}
+
 /// Where a record was read, so that `manyframe why` can show the line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Origin {
@@ -227,8 +239,7 @@ impl Record {
 
     /// Number of characters of all text.
     pub fn num_text_chars(&self) -> usize {
-        let texts = self.turns.iter().flat_map(|turn| &turn.parts);
-        texts.map(|part| if let Part::Text(text) = part { num_chars(text) } else { 0 }).sum()
+        self.turns.iter().map(Turn::num_text_chars).sum()
     }
 }
 
@@ -242,10 +253,7 @@ fn num_chars(text: &str) -> usize {
 }
 
 fn visuals_of(turns: &[Turn]) -> impl Iterator<Item = Visual> {
-    turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
-        Part::Visual(visual) => Some(*visual),
-        Part::Text(_) => None,
-    })
+    turns.iter().flat_map(Turn::visuals)
 }
 
 fn check_turns(turns: &[Turn]) -> Result<(), RecordError> {

@@ -244,7 +244,9 @@ impl IndexedBuild {
             return Ok(None);
         }
         let dataset = Path::new(&context.pipeline.file.output.directory);
-        let Some(committed) = Committed::read_if_built_from(dataset, self.index.key)? else { return Ok(None) };
+        let committed = Committed::read_if_built_from(dataset, self.index.key)?;
+        let is_current = |committed: &Committed| committed.manifest.is_built_by(&context.pipeline);
+        let Some(committed) = committed.filter(is_current) else { return Ok(None) };
         work.remove_plans()?;
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
         let (committed, action) = match &context.pipeline.file.pack {

@@ -2,12 +2,13 @@
 //!
 //! | a medium | is identified by |
 //! |---|---|
-//! | file | size and modification time |
-//! | member of a zip | size and modification time of the archive; size and CRC of the member |
-//! | member of a tar | size and modification time of the archive; offset and size of the member |
+//! | file | size, and the times when its bytes and its entry in the file system changed |
+//! | member of a zip | the same of the archive; size and CRC of the member |
+//! | member of a tar | the same of the archive; offset and size of the member |
 //! | directory of frames | names and identities of its frames |
 //!
-//! No path is part of it: a file is the same wherever it is, as long as a copy keeps its modification time. Modification times
+//! The second time is there because the first is what a program says that it is: whoever unpacks an archive, copies with `cp -p`
+//! or lets two files change places may put another photo of the same size and time under a name. No path is part of it. Times
 //! are specific to a machine, so that no identity may reach a dataset.
 
 use std::fs::Metadata;
@@ -27,7 +28,7 @@ impl MediaIdentity {
     /// Of a medium that cannot be found; no identity that was found is equal to it, other than by chance.
     pub const UNKNOWN: Self = Self(0);
 
-    /// The identity of a file that is not below a media root, such as a Parquet file with images.
+    /// The identity of any file, such as one with annotations or a Parquet file with images.
     ///
     /// # Errors
     ///
@@ -38,10 +39,8 @@ impl MediaIdentity {
     }
 
     pub(crate) fn of_metadata(metadata: &Metadata) -> Self {
-        Self::of_parts(
-            "file",
-            [metadata.len(), metadata.mtime().cast_unsigned(), metadata.mtime_nsec().cast_unsigned()],
-        )
+        let times = [metadata.mtime(), metadata.mtime_nsec(), metadata.ctime(), metadata.ctime_nsec()];
+        Self::of_parts("file", std::iter::once(metadata.len()).chain(times.map(i64::cast_unsigned)))
     }
 
     /// The identity of something that consists of these numbers; `kind` keeps kinds of things apart.

@@ -2,7 +2,7 @@
 //!
 //! It reads no annotation and no medium, and makes nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use crate::portable::{absolute_path, absolute_text, expand_pattern, resolve_link
 use crate::problem::Problem;
 use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::source::{Kind, SourceTable};
-use crate::stages::{is_pipeline_file, overrides_for, references};
+use crate::stages::{Outputs, is_pipeline_file, is_same_file, overrides_for, references};
 
 /// The file by which a directory is a dataset.
 const MANIFEST_FILE: &str = "manifest.json";
@@ -42,25 +42,15 @@ pub struct Checked {
 /// Checks pipeline files, each with the overrides that apply to it. Everything that is wrong is reported together.
 pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Checked {
     let mut checked = Checked::default();
-    let mut outputs: BTreeMap<PathBuf, &Path> = BTreeMap::new();
+    let mut outputs = Outputs::default();
     let mut parsed_files = Vec::new();
     for (path, overrides) in files {
         let Some(parsed) = parse(path, overrides, &mut checked.problems) else { continue };
-        let output = resolve_links(&absolute_text(&parsed.file.output.directory));
-        match outputs.get(&output) {
-            Some(other) if !is_same_file(other, path) => {
-                let message = format!("output.directory is that of {}, too", other.display());
-                let problem = Problem::new(parsed.written.location_of(&["output", "directory"]), &message);
-                let problem = problem.with_value(&output.display().to_string()).in_file(&path.display().to_string());
-                checked.problems.push(problem.with_allowed("a directory of its own for each dataset"));
-            }
-            _ => _ = outputs.insert(output, path),
-        }
+        checked.problems.extend(outputs.add(path, &parsed));
         parsed_files.push((path, overrides, parsed));
     }
-    let outputs: BTreeSet<PathBuf> = outputs.into_keys().collect();
     for (path, overrides, mut parsed) in parsed_files {
-        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        let (mut problems, mut warnings) = (Vec::new(), parsed.unused_variables());
         check_references(path, overrides, &mut parsed, &mut problems);
         if scope == CheckScope::Everything {
             let mut check = FileCheck {
@@ -74,6 +64,7 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Che
             for setting in &path_settings(&mut parsed.file) {
                 check.check(setting);
             }
+            check.check_repeated_annotations();
             check.check_media_of_sources();
         }
         let in_file = |problem: Problem| problem.in_file(&path.display().to_string());
@@ -101,10 +92,6 @@ fn parse(path: &Path, overrides: &[Override], problems: &mut Vec<Problem>) -> Op
             None
         }
     }
-}
-
-fn is_same_file(a: &Path, b: &Path) -> bool {
-    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
 }
 
 /// Checks the pipeline files that a file names, and those that these name: each can be read, and none of them needs the dataset
@@ -171,7 +158,7 @@ fn setting_name(sources: &[SourceTable], keys: &[String]) -> String {
 struct FileCheck<'a> {
     written: &'a Node,
     /// The datasets that the checked files build.
-    outputs: &'a BTreeSet<PathBuf>,
+    outputs: &'a Outputs,
     spec: FormatSpec,
     sources: Vec<SourceTable>,
     problems: &'a mut Vec<Problem>,
@@ -180,6 +167,10 @@ struct FileCheck<'a> {
 
 impl FileCheck<'_> {
     fn check(&mut self, setting: &PathSetting<'_>) {
+        // Such a path is reported already.
+        if setting.text.contains("${") || setting.text.starts_with('~') {
+            return;
+        }
         let text = absolute_text(setting.text);
         let result = match setting.role {
             PathRole::Tokenizer => self.check_tokenizer(Path::new(&text)),
@@ -187,9 +178,7 @@ impl FileCheck<'_> {
                 expect_file(path)?;
                 fs::File::open(path).map(drop).map_err(|error| error.to_string())
             }),
-            PathRole::AnnotationRoot => {
-                expect_directory(Path::new(&text)).map_err(|found| wrong(&found, "a directory"))
-            }
+            PathRole::AnnotationRoot => self.check_annotation_root(&text, &setting.keys),
             PathRole::Media => check_all(&text, "a directory, a zip or a tar", &|path| {
                 let root = MediaRoot { subset: None, path: path.to_owned(), name: String::new(), links: Vec::new() };
                 root.check().map_err(|error| with_causes(&error))
@@ -229,6 +218,19 @@ impl FileCheck<'_> {
         Ok(())
     }
 
+    /// It is a directory, and some annotation file is below it.
+    fn check_annotation_root(&self, text: &str, keys: &[String]) -> Result<(), Wrong> {
+        const ALLOWED: &str = "a directory that contains the annotation files";
+        expect_directory(Path::new(text)).map_err(|found| wrong(&found, ALLOWED))?;
+        let index = keys.get(1).and_then(|index| index.parse::<usize>().ok());
+        let Some(table) = index.and_then(|index| self.sources.get(index)) else { return Ok(()) };
+        let is_below = |pattern: &String| Path::new(&absolute_text(pattern)).starts_with(text);
+        if table.annotations.as_slice().iter().any(is_below) {
+            return Ok(());
+        }
+        Err(wrong("no annotation file is below it: no record has a subset", ALLOWED))
+    }
+
     fn check_dataset(&self, text: &str) -> Result<(), Wrong> {
         // Pipeline files are checked as such.
         if is_pipeline_file(text) || self.outputs.contains(&resolve_links(text)) {
@@ -240,6 +242,23 @@ impl FileCheck<'_> {
             return Ok(());
         }
         Err(wrong("it has no manifest.json", allowed))
+    }
+
+    /// A file that is listed twice, or matches two patterns, is read twice.
+    fn check_repeated_annotations(&mut self) {
+        for (index, table) in self.sources.iter().enumerate() {
+            let patterns = table.annotations.as_slice().iter().map(|pattern| absolute_text(pattern));
+            let files = patterns.filter_map(|pattern| expand_pattern(&pattern).ok()).flatten();
+            let mut seen = BTreeSet::new();
+            let repeated =
+                files.map(|file| resolve_links(&file.to_string_lossy())).find(|file| !seen.insert(file.clone()));
+            let Some(repeated) = repeated else { continue };
+            let keys = ["source".to_owned(), index.to_string(), "annotations".to_owned()];
+            let location = self.written.at(&keys).unwrap_or(self.written).location.clone();
+            let message = format!("source.{}.annotations: a file is named more than once", table.name);
+            let problem = Problem::new(location, &message).with_value(&repeated.display().to_string());
+            self.problems.push(problem.with_allowed("each file once"));
+        }
     }
 
     /// Records name images and videos by paths, unless they are in Parquet files.

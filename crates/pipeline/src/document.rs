@@ -86,6 +86,15 @@ impl Node {
         })
     }
 
+    /// Every string in it.
+    pub(crate) fn for_each_text<'n>(&'n self, see: &mut impl FnMut(&'n str)) {
+        match &self.kind {
+            NodeKind::Table(entries) => entries.values().for_each(|entry| entry.node.for_each_text(see)),
+            NodeKind::Array(items) => items.iter().for_each(|item| item.for_each_text(see)),
+            NodeKind::Scalar(_) => self.text().into_iter().for_each(see),
+        }
+    }
+
     /// The text, if this is a string.
     pub(crate) fn text(&self) -> Option<&str> {
         if let NodeKind::Scalar(Value::String(text)) = &self.kind { Some(text) } else { None }

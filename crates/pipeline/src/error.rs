@@ -31,16 +31,6 @@ pub enum PipelineError {
         /// The files.
         files: Vec<PathBuf>,
     },
-    /// Pipeline files of one directory would replace each other's dataset.
-    #[error("{first:?} and {second:?} build the same dataset, {output:?}; give each its own output.directory or name")]
-    SharedOutput {
-        /// One of the files.
-        first: PathBuf,
-        /// Another one.
-        second: PathBuf,
-        /// The dataset of both.
-        output: PathBuf,
-    },
     /// The annotation files of a source cannot be found.
     #[error("source {source_name:?}: annotations {pattern:?}: {detail}")]
     Annotations {

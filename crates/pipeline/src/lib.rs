@@ -78,4 +78,4 @@ pub use settings::source::{FilterTable, ImageShow, Kind, ReplayKind, SourceTable
 pub use settings::validation::ValidateTable;
 pub use settings::values::{OneOrMany, Share, Take, TokenColumns};
 pub use settings::video::{SamplingRule, VideoTable};
-pub use stages::{ReadPipeline, list_files, list_stages, overrides_for, read};
+pub use stages::{ReadPipeline, list_files, list_stages, overrides_for, read, read_stage};

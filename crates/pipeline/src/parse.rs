@@ -7,15 +7,15 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-use crate::document::{self, Node, NodeKind, Override};
+use crate::document::{self, Node, NodeKind, Override, TableEntry};
 use crate::portable::{self, HERE, Pipeline, absolute_text};
 use crate::problem::{Problem, ValueLocation};
-use crate::rules::{Rules, check_file, check_pack, check_source, check_unfilled, source_path};
+use crate::rules::{Rules, check_file, check_own_output, check_pack, check_source, check_unfilled, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
-use crate::table_check::{read_table, without_unknown_keys};
-use crate::variables::Values;
+use crate::table_check::{TableReader, read_table, without_unknown_keys};
+use crate::variables::{Values, references};
 
 /// A file that was read and checked, before its paths are located.
 pub(crate) struct ParsedFile {
@@ -29,6 +29,18 @@ impl ParsedFile {
     /// The pipeline, with the paths that the file has by now.
     pub(crate) fn locate(self) -> Pipeline {
         portable::locate_paths(self.file, &self.written, self.values)
+    }
+
+    /// A problem for each variable that the file declares and does not use.
+    pub(crate) fn unused_variables(&self) -> Vec<Problem> {
+        let mut used = BTreeSet::new();
+        self.written.for_each_text(&mut |text| used.extend(references(text)));
+        let declared = self.written.get("vars").and_then(Node::entries).into_iter().flatten();
+        let unused = declared.filter(|(name, _)| !used.contains(name.as_str()));
+        let problem = |(name, entry): (&String, &TableEntry)| {
+            Problem::new(entry.key_location.clone(), &format!("the variable {name:?} is not used"))
+        };
+        unused.map(problem).collect()
     }
 }
 
@@ -74,6 +86,7 @@ pub(crate) fn parse_partly(
     });
     let mut file = read_root(&root, &mut problems);
     check_unfilled(&mut file, &written, &mut problems);
+    check_own_output(&mut file, &written, &mut problems);
     Ok((ParsedFile { file, written, values }, in_file(problems)))
 }
 
@@ -190,10 +203,18 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
 }
 
 fn read_sources(array: &Node, problems: &mut Vec<Problem>) -> Vec<SourceTable> {
+    let (tables, filters) = (TableReader::new(), TableReader::new());
     let mut names = BTreeSet::new();
     let mut sources = Vec::new();
     for (index, node) in array.elements().unwrap_or_default().iter().enumerate() {
-        let source = read_source(node, index, problems);
+        let at = source_path(node, index);
+        // A filter is reported key by key instead of as a whole.
+        let (rest, filter) = node.without("filter");
+        let mut source: SourceTable = tables.read(&rest, &at, problems);
+        if let Some(filter) = filter {
+            source.filter = filters.read(&filter, &format!("{at}.filter"), problems);
+        }
+        check_source(&source, Rules { table: node, name: &at, problems });
         if !names.insert(source.name.clone()) {
             let message = format!("the source name {:?} is used twice", source.name);
             problems.push(Problem::new(node.location.clone(), &message).with_allowed("a unique name for every source"));
@@ -201,16 +222,4 @@ fn read_sources(array: &Node, problems: &mut Vec<Problem>) -> Vec<SourceTable> {
         sources.push(source);
     }
     sources
-}
-
-fn read_source(node: &Node, index: usize, problems: &mut Vec<Problem>) -> SourceTable {
-    let at = source_path(node, index);
-    // A filter is reported key by key instead of as a whole.
-    let (rest, filter) = node.without("filter");
-    let mut source: SourceTable = read_table(&rest, &at, problems);
-    if let Some(filter) = filter {
-        source.filter = read_table(&filter, &format!("{at}.filter"), problems);
-    }
-    check_source(&source, Rules { table: node, name: &at, problems });
-    source
 }

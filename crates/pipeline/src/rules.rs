@@ -1,18 +1,21 @@
 //! What settings require of each other: rules that involve more than one key.
 
 use std::collections::BTreeSet;
+use std::num::NonZeroU32;
 
+use manyframe_media::DamageRule;
 use manyframe_samplers::{Law, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
 
 use crate::document::Node;
-use crate::problem::Problem;
+use crate::portable::{absolute_text, resolve_links};
+use crate::problem::{Problem, ValueLocation};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
-use crate::settings::paths::path_settings;
+use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy};
-use crate::settings::source::{FilterTable, Kind, SourceTable};
+use crate::settings::source::{FilterTable, ImageShow, Kind, SourceTable};
 use crate::settings::values::{Take, TokenColumns};
 use crate::settings::video::SamplingRule;
 
@@ -72,7 +75,13 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
         let formats = ShardFormat::ALL.map(|format| format!("{:?}", format.as_str())).join(", ");
         rules.broken(&["output", "formats"], "output.formats is empty", &format!("one or more of {formats}"));
     }
+    if let Some(here) = root.get("vars").and_then(|variables| variables.get("here")) {
+        let message = "the variable \"here\" cannot be declared: it is the directory of the file";
+        rules.problems.push(Problem::new(here.location.clone(), message).with_allowed("another name"));
+    }
+    rules.check_empty_paths();
     rules.check_media(file);
+    rules.check_limits(file);
     rules.check_selection(file);
     rules.check_sources(file);
     rules.check_overlength(file);
@@ -82,17 +91,20 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     }
 }
 
-/// Reports paths with what a shell fills in, and a pipeline file does not: `~/data`, `$HOME/data`.
+/// Reports paths with what a shell fills in, and a pipeline file does not: `~/data`, `/mnt/$USER/data`.
 pub(crate) fn check_unfilled(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
+    let is_name = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic());
+    let is_home = |name: &str| name.strip_prefix('~').is_some_and(|user| user.is_empty() || is_name(user));
+    let is_unfilled = |name: &str| name.strip_prefix('$').is_some_and(is_name);
     let paths = path_settings(file).into_iter().filter_map(|setting| written.at(&setting.keys));
     let variables = written.get("vars").and_then(Node::entries).into_iter().flatten().map(|(_, entry)| &entry.node);
+    // A variable may be something else than a path.
+    let variables = variables.filter(|node| node.text().is_some_and(|text| text == "~" || text.contains('/')));
     for node in paths.chain(variables) {
         let Some(text) = node.text() else { continue };
-        let message = if text == "~" || text.starts_with("~/") {
+        let message = if text.split('/').next().is_some_and(is_home) {
             "\"~\" is not filled in"
-        } else if text.contains('/')
-            && text.strip_prefix('$').is_some_and(|rest| rest.starts_with(|c: char| c.is_ascii_alphabetic()))
-        {
+        } else if text.split('/').any(is_unfilled) {
             "environment variables are not filled in"
         } else {
             continue;
@@ -100,6 +112,21 @@ pub(crate) fn check_unfilled(file: &mut PipelineFile, written: &Node, problems: 
         let allowed =
             "the path in full, or ${NAME} with NAME in [vars] and --set NAME=\"$HOME/…\", which the shell fills in";
         problems.push(Problem::new(node.location.clone(), message).with_value(text).with_allowed(allowed));
+    }
+}
+
+/// Reports datasets that a build would read while it replaces them: its own.
+pub(crate) fn check_own_output(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
+    let resolved = |text: &str| resolve_links(&absolute_text(text));
+    let output = resolved(&file.output.directory);
+    let reads = |setting: &PathSetting<'_>| [PathRole::Dataset, PathRole::Unwanted].contains(&setting.role);
+    for setting in path_settings(file).into_iter().filter(reads) {
+        if resolved(setting.text) == output {
+            let location = written.at(&setting.keys).unwrap_or(written).location.clone();
+            let message = "this is output.directory: a dataset cannot be built from itself";
+            let problem = Problem::new(location, message).with_value(setting.text);
+            problems.push(problem.with_allowed("the directory of another dataset"));
+        }
     }
 }
 
@@ -127,8 +154,67 @@ impl Rules<'_> {
                 }
             }
         }
+        if file.video.damage == DamageRule::Keep {
+            self.idle(["video", "max_missing"], "with damage = \"keep\"", "with damage = \"reject\"");
+        }
+        // On the command line, they may be meant for another stage of a recipe.
+        let is_in_file = |node: &Node| matches!(node.location, ValueLocation::File { .. });
+        let cuts = |source: &SourceTable| source.visuals == ImageShow::Tiled;
+        if self.table.get("tiles").is_some_and(is_in_file) && !file.source.iter().any(cuts) {
+            let message = "[tiles] has no effect: no source has visuals = \"tiled\"";
+            self.broken(&["tiles"], message, "with visuals = \"tiled\" in a [[source]]");
+        }
         if file.output.tokens == TokenColumns::Written && !file.output.has_tokens() && !file.output.formats.is_empty() {
             self.idle(["output", "tokens"], "without Parquet shards", "with \"parquet\" in output.formats");
+        }
+    }
+
+    /// An empty path is none: the setting would be left out without a word.
+    fn check_empty_paths(&mut self) {
+        let sources = self.table.get("source").and_then(Node::elements).unwrap_or_default();
+        let of_sources = ["annotations", "media", "links", "from", "delivered_in", "not_delivered_in"];
+        let settings = sources.iter().flat_map(|source| of_sources.map(|key| (source.get(key), key)));
+        let against = self.table.get("decontamination").and_then(|table| table.get("against"));
+        let mut empty = Vec::new();
+        for (node, key) in settings.chain([(against, "against")]) {
+            let nodes = node.map_or(&[][..], |node| node.elements().unwrap_or(std::slice::from_ref(node)));
+            empty.extend(nodes.iter().filter(|node| node.text() == Some("")).map(|node| (node.location.clone(), key)));
+        }
+        for (location, key) in empty {
+            let message = format!("{key}: an empty path");
+            self.problems.push(Problem::new(location, &message).with_allowed("a path, or [] for none"));
+        }
+    }
+
+    /// Limits that leave nothing.
+    fn check_limits(&mut self, file: &PipelineFile) {
+        let limits = &file.limits;
+        let least_pixels = u64::from(limits.min_edge_px).pow(2);
+        if least_pixels > limits.max_pixels {
+            let message = format!(
+                "limits.min_edge_px = {} is more than limits.max_pixels = {} allows: no image is left",
+                limits.min_edge_px, limits.max_pixels
+            );
+            self.broken(&["limits", "min_edge_px"], &message, "at most the root of max_pixels");
+        }
+        if limits.max_aspect_ratio.is_nan() || limits.max_aspect_ratio < 1.0 {
+            let message =
+                format!("limits.max_aspect_ratio = {} is less than that of a square", limits.max_aspect_ratio);
+            self.broken(&["limits", "max_aspect_ratio"], &message, "at least 1");
+        }
+        for (key, most) in [("max_bytes", limits.max_bytes), ("max_video_bytes", limits.max_video_bytes)] {
+            if most == 0 {
+                self.broken(&["limits", key], &format!("limits.{key} = 0 leaves none"), "at least 1");
+            }
+        }
+        let tokens_per_image = u64::from(file.format.spec.tokens_per_image);
+        let has_images = file.source.iter().any(|source| source.kind != Kind::Upstream(SourceKind::Text));
+        if has_images && tokens_per_image > file.format.max_tokens {
+            let message = format!(
+                "format.tokens_per_image = {tokens_per_image} is more than format.max_tokens = {}: no image fits",
+                file.format.max_tokens
+            );
+            self.broken(&["format", "tokens_per_image"], &message, &format!("at most {}", file.format.max_tokens));
         }
     }
 
@@ -146,6 +232,9 @@ impl Rules<'_> {
             self.idle(["decontamination", "max_distance"], "without against", "with against");
         }
         let has_weight = file.source.iter().any(|source| source.weight.is_some());
+        if has_weight && file.source.iter().all(|source| source.weight.is_none_or(|weight| weight <= 0.0)) {
+            self.broken(&["source"], "every weight is 0: the sources have no shares", "a weight above 0");
+        }
         if file.mix.total.is_some() && !file.source.is_empty() && !has_weight {
             let message = "mix.total is divided among weighted sources, and no source has a weight";
             self.broken(&["mix", "total"], message, "with weight in a [[source]]");
@@ -200,6 +289,15 @@ impl Rules<'_> {
             let message = "overlength.policy: what follows \"reject\" is never tried";
             self.broken(&["overlength", "policy"], message, "\"reject\" alone or at the end");
         }
+        let repeated = table
+            .policy
+            .iter()
+            .enumerate()
+            .find(|(index, policy)| table.policy.iter().take(*index).any(|p| p == *policy));
+        if let Some((_, policy)) = repeated {
+            let message = format!("overlength.policy names {} twice", serde_json::json!(policy));
+            self.broken(&["overlength", "policy"], &message, "each policy once");
+        }
         for (key, policy, name) in [
             ("min_frames", OverlengthPolicy::FewerFrames, "\"fewer_frames\""),
             ("min_tiles", OverlengthPolicy::FewerTiles, "\"fewer_tiles\""),
@@ -209,15 +307,18 @@ impl Rules<'_> {
             }
         }
         let (key, most) = match file.video.sampling {
-            SamplingRule::Interval => ("max_frames", file.video.max_frames),
-            SamplingRule::Uniform => ("num_frames", file.video.num_frames),
+            SamplingRule::Interval => ("video.max_frames", file.video.max_frames),
+            SamplingRule::Uniform => ("video.num_frames", file.video.num_frames),
         };
-        if table.policy.contains(&OverlengthPolicy::FewerFrames)
-            && self.sets("overlength", "min_frames")
-            && table.min_frames.get() > most
-        {
-            let message = format!("overlength.min_frames = {} is more than video.{key} = {most}", table.min_frames);
-            self.broken(&["overlength", "min_frames"], &message, &format!("at most {most}"));
+        let max_tiles = file.tiles.max_tiles.map_or(u32::MAX, NonZeroU32::get);
+        for (policy, least_key, least, key, most) in [
+            (OverlengthPolicy::FewerFrames, "min_frames", table.min_frames, key, most),
+            (OverlengthPolicy::FewerTiles, "min_tiles", table.min_tiles, "tiles.max_tiles", max_tiles),
+        ] {
+            if table.policy.contains(&policy) && self.sets("overlength", least_key) && least.get() > most {
+                let message = format!("overlength.{least_key} = {least} is more than {key} = {most}");
+                self.broken(&["overlength", least_key], &message, &format!("at most {most}"));
+            }
         }
     }
 }
@@ -294,6 +395,9 @@ impl Rules<'_> {
                 if source.annotations.as_slice().is_empty() {
                     self.broken(&[], ".annotations is missing", "a path, a pattern, or a list of them");
                 }
+                if kind == SourceKind::Text {
+                    self.check_text(source);
+                }
                 for problem in kind.option_problems(&source.options) {
                     let message = format!(".{}: {}", problem.option, problem.problem);
                     self.broken(&[problem.option], &message, "");
@@ -307,6 +411,17 @@ impl Rules<'_> {
         for key in foreign.iter().filter(|key| node.has(key)) {
             let message = format!(".{key} does not fit kind = {:?}", source.kind.as_str());
             self.broken(&[key], &message, allowed);
+        }
+    }
+
+    /// Texts have no images.
+    fn check_text(&mut self, source: &SourceTable) {
+        if self.has("visuals") {
+            self.broken(&["visuals"], ".visuals has no effect with kind = \"text\"", "with a kind that has images");
+        }
+        if let Some(least) = source.filter.min_images.filter(|least| *least > 0) {
+            let message = format!(".filter.min_images = {least} leaves no record of kind = \"text\"");
+            self.broken(&["filter", "min_images"], &message, "with a kind that has images");
         }
     }
 

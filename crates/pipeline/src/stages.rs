@@ -8,8 +8,8 @@ use serde_json::Value;
 
 use crate::document::{self, Node, Override};
 use crate::error::PipelineError;
-use crate::parse::{directory_of, parse_file};
-use crate::portable::{HERE, Pipeline, resolve_links};
+use crate::parse::{ParsedFile, directory_of, parse_file};
+use crate::portable::{HERE, Pipeline, absolute_text, resolve_links};
 use crate::problem::Problem;
 use crate::settings::file::PipelineFile;
 use crate::settings::values::OneOrMany;
@@ -32,8 +32,21 @@ pub struct ReadPipeline {
 /// [`PipelineError::Invalid`] with every error of the file, [`PipelineError::Read`] if it or a file that it names cannot be
 /// read.
 pub fn read(path: &Path, overrides: &[Override]) -> Result<ReadPipeline, PipelineError> {
-    let text = read_text(path)?;
-    let mut parsed = parse_file(&text, path, overrides).map_err(PipelineError::Invalid)?;
+    read_stage(path, overrides, overrides)
+}
+
+/// As [`read`], for one of several files: its own overrides, and those of all files, of which the ones that it names take theirs.
+///
+/// # Errors
+///
+/// Those of [`read`].
+pub fn read_stage(path: &Path, own: &[Override], all: &[Override]) -> Result<ReadPipeline, PipelineError> {
+    let parsed = parse_file(&read_text(path)?, path, own).map_err(PipelineError::Invalid)?;
+    with_datasets(parsed, all)
+}
+
+/// A file with datasets in place of the files that build them.
+fn with_datasets(mut parsed: ParsedFile, overrides: &[Override]) -> Result<ReadPipeline, PipelineError> {
     let mut outputs = BTreeMap::new();
     for text in references(&mut parsed.file) {
         let output = match outputs.entry(PathBuf::from(text.as_str())) {
@@ -108,23 +121,23 @@ fn in_file(problems: Vec<Problem>, path: &Path) -> PipelineError {
 /// # Errors
 ///
 /// [`PipelineError::NoStages`] if there is none, [`PipelineError::CyclicStages`] if they refer to each other in a
-/// cycle, [`PipelineError::SharedOutput`] if two of them build the same dataset, and those of [`read`].
+/// cycle, [`PipelineError::Invalid`] also if two of them build the same dataset, and those of [`read`].
 pub fn list_stages(directory: &Path, overrides: &[Override]) -> Result<Vec<PathBuf>, PipelineError> {
     let mut waiting = Vec::new();
-    let mut outputs: BTreeMap<PathBuf, PathBuf> = BTreeMap::new();
+    let mut outputs = Outputs::default();
     for path in list_files(directory)? {
         let own: Vec<Override> = overrides_for(&path, overrides)?;
-        let ReadPipeline { pipeline, references } = read(&path, &own)?;
-        let output = resolve_links(&pipeline.file.output.directory);
-        if let Some(first) = outputs.insert(output.clone(), path.clone()) {
-            return Err(PipelineError::SharedOutput { first, second: path, output });
+        let parsed = parse_file(&read_text(&path)?, &path, &own).map_err(PipelineError::Invalid)?;
+        if let Some(problem) = outputs.add(&path, &parsed) {
+            return Err(PipelineError::Invalid(vec![problem]));
         }
+        let references = with_datasets(parsed, overrides)?.references;
         waiting.push((path, references.into_keys().collect::<Vec<PathBuf>>()));
     }
     let mut ordered: Vec<PathBuf> = Vec::new();
     while !waiting.is_empty() {
         let is_waited_for = |reference: &PathBuf, waiting: &[(PathBuf, Vec<PathBuf>)]| {
-            waiting.iter().any(|(path, _)| is_same(path, reference))
+            waiting.iter().any(|(path, _)| is_same_file(path, reference))
         };
         let ready =
             waiting.iter().position(|(_, references)| !references.iter().any(|path| is_waited_for(path, &waiting)));
@@ -152,8 +165,33 @@ pub fn list_files(directory: &Path) -> Result<Vec<PathBuf>, PipelineError> {
     if files.is_empty() { Err(PipelineError::NoStages { directory: directory.to_owned() }) } else { Ok(files) }
 }
 
-fn is_same(a: &Path, b: &Path) -> bool {
+/// Whether two paths lead to one file.
+pub(crate) fn is_same_file(a: &Path, b: &Path) -> bool {
     a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// The datasets that several files build, each with its file.
+#[derive(Default)]
+pub(crate) struct Outputs(BTreeMap<PathBuf, PathBuf>);
+
+impl Outputs {
+    /// Adds the dataset of a file; a problem if another one builds it, too.
+    pub(crate) fn add(&mut self, path: &Path, parsed: &ParsedFile) -> Option<Problem> {
+        let output = resolve_links(&absolute_text(&parsed.file.output.directory));
+        let problem = self.0.get(&output).filter(|other| !is_same_file(other, path)).map(|other| {
+            let message = format!("output.directory is that of {}, too", other.display());
+            let problem = Problem::new(parsed.written.location_of(&["output", "directory"]), &message);
+            let problem = problem.with_value(&output.display().to_string()).in_file(&path.display().to_string());
+            problem.with_allowed("a directory of its own for each dataset")
+        });
+        self.0.entry(output).or_insert_with(|| path.to_owned());
+        problem
+    }
+
+    /// Whether one of the files builds the dataset in this directory.
+    pub(crate) fn contains(&self, directory: &Path) -> bool {
+        self.0.contains_key(directory)
+    }
 }
 
 /// Of the overrides for several files, those that apply to this one: settings of tables that every file may have, its own

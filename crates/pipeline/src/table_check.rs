@@ -3,6 +3,8 @@
 //! The type's own JSON Schema says which keys there are, their ranges and their choices, so that the committed schema, the
 //! check and the messages cannot disagree. Keys are tried one at a time, so that each error belongs to one key.
 
+use std::marker::PhantomData;
+
 use schemars::{JsonSchema, SchemaGenerator};
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -10,38 +12,53 @@ use serde_json::{Map, Value};
 use crate::document::{Node, NodeKind, TableEntry};
 use crate::problem::Problem;
 
-/// The table as a `T`. Wrong keys are reported and keep their defaults.
+/// The table as a `T`, as [`TableReader::read`] reads it.
 pub(crate) fn read_table<T>(node: &Node, at: &str, problems: &mut Vec<Problem>) -> T
 where
     T: DeserializeOwned + Default + JsonSchema,
 {
-    let Some(entries) = node.entries() else {
-        problems.push(Problem::new(node.location.clone(), &format!("{at} is not a table")).with_value(&shown(node)));
-        return T::default();
-    };
-    let num_problems_before = problems.len();
-    let schema = TableSchema::of::<T>();
-    let mut accepted = Map::new();
-    for (key, entry) in entries {
-        match schema.check::<T>(key, entry, at) {
-            Ok(value) => _ = accepted.insert(key.clone(), value),
-            Err(problem) => problems.push(problem),
-        }
+    TableReader::new().read(node, at, problems)
+}
+
+/// Reads tables of one type, of which a file may have very many: making the schema takes longer than reading a table.
+pub(crate) struct TableReader<T> {
+    schema: TableSchema,
+    table: PhantomData<T>,
+}
+
+impl<T: DeserializeOwned + Default + JsonSchema> TableReader<T> {
+    pub(crate) fn new() -> Self {
+        Self { schema: TableSchema::of::<T>(), table: PhantomData }
     }
-    for key in &schema.required {
-        if !entries.contains_key(key) {
-            let message = format!("{} is missing", path_of(at, key));
-            problems.push(Problem::new(node.location.clone(), &message).with_allowed(&schema.allowed_for(key)));
-        }
-    }
-    match serde_json::from_value(Value::Object(accepted)) {
-        Ok(table) => table,
-        Err(error) => {
-            // Without its required keys a table cannot be read. They were reported above.
-            if problems.len() == num_problems_before {
-                problems.push(Problem::new(node.location.clone(), &format!("{at}: {error}")));
+
+    /// The table as a `T`. Wrong keys are reported and keep their defaults.
+    pub(crate) fn read(&self, node: &Node, at: &str, problems: &mut Vec<Problem>) -> T {
+        let Some(entries) = node.entries() else {
+            let problem = Problem::new(node.location.clone(), &format!("{at} is not a table"));
+            problems.push(problem.with_value(&shown(node)));
+            return T::default();
+        };
+        let num_problems_before = problems.len();
+        let mut accepted = Map::new();
+        for (key, entry) in entries {
+            match self.schema.check::<T>(key, entry, at) {
+                Ok(value) => _ = accepted.insert(key.clone(), value),
+                Err(problem) => problems.push(problem),
             }
-            T::default()
+        }
+        for key in self.schema.required.iter().filter(|key| !entries.contains_key(*key)) {
+            let message = format!("{} is missing", path_of(at, key));
+            problems.push(Problem::new(node.location.clone(), &message).with_allowed(&self.schema.allowed_for(key)));
+        }
+        match serde_json::from_value(Value::Object(accepted)) {
+            Ok(table) => table,
+            Err(error) => {
+                // Without its required keys a table cannot be read. They were reported above.
+                if problems.len() == num_problems_before {
+                    problems.push(Problem::new(node.location.clone(), &format!("{at}: {error}")));
+                }
+                T::default()
+            }
         }
     }
 }

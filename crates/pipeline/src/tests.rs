@@ -244,11 +244,38 @@ fn settings_that_cannot_work_together_are_refused() {
         ("[pack]\nmax_tokens = 8\npad_to_multiple = 16", "pack.pad_to_multiple = 16 is more than max_tokens = 8"),
         ("[pack]\npadding = \"samples\"", "pack.padding has no effect"),
         ("[validate]\nmodel = \"m\"\nsamples = 0", "validate.samples: "),
+        ("[video]\ndamage = \"keep\"\nmax_missing = 0.5", "video.max_missing has no effect with damage = \"keep\""),
+        ("[tiles]\nedge_px = 224", "[tiles] has no effect: no source has visuals = \"tiled\""),
+        ("[overlength]\npolicy = [\"split_turns\", \"split_turns\"]", "overlength.policy names \"split_turns\" twice"),
+        (
+            "visuals = \"tiled\"\n[tiles]\nmax_tiles = 4\n[overlength]\npolicy = [\"fewer_tiles\"]\nmin_tiles = 5",
+            "overlength.min_tiles = 5 is more than tiles.max_tiles = 4",
+        ),
+        (
+            "[limits]\nmin_edge_px = 100\nmax_pixels = 9999",
+            "limits.min_edge_px = 100 is more than limits.max_pixels = 9999 allows: no image is left",
+        ),
+        ("[limits]\nmax_aspect_ratio = 0.5", "limits.max_aspect_ratio = 0.5 is less than that of a square"),
+        ("[limits]\nmax_bytes = 0", "limits.max_bytes = 0 leaves none"),
+        ("[decontamination]\nagainst = [\"out/y\", \"./out/../out/x/\"]", "this is output.directory"),
+        ("not_delivered_in = \"out/x\"", "this is output.directory"),
+        ("delivered_in = \"\"", "delivered_in: an empty path"),
+        ("[decontamination]\nagainst = [\"\"]", "against: an empty path"),
     ] {
         let found = problems(&format!("{GOOD}\n{more}\n"));
         assert!(found.iter().any(|problem| problem.contains(expected)), "{more}: {found:#?}");
         assert_eq!(found.len(), 1, "{more}: {found:#?}");
     }
+    let found = problems(&GOOD.replace("[format]", "[format]\nmax_tokens = 143"));
+    assert!(found.join("").contains("tokens_per_image = 144 is more than format.max_tokens = 143"), "{found:#?}");
+    let found = problems(&GOOD.replace("take = 5", "weight = 0"));
+    assert!(found.join("").contains("every weight is 0"), "{found:#?}");
+    let found = problems(&GOOD.replace("[vars]", "[vars]\nhere = \"/x\""));
+    assert!(found.join("").contains("the variable \"here\" cannot be declared"), "{found:#?}");
+    let text = GOOD.replace("\"llava\"", "\"text\"").replace("take = 5", "visuals = \"tiled\"");
+    let found = problems(&format!("{text}filter = {{ min_images = 1 }}\n")).join("");
+    assert!(found.contains("source.a.visuals has no effect with kind = \"text\""), "{found}");
+    assert!(found.contains("source.a.filter.min_images = 1 leaves no record"), "{found}");
     let other = "[[source]]\nname = \"b\"\nkind = \"text\"\nannotations = \"b.json\"\nweight = 1\n";
     let found = problems(&format!("{}unit = \"tokens\"\n{other}", GOOD.replace("take = 5", "weight = 2")));
     assert!(found.join("\n").contains("source.b.weight is in records, but that of \"a\" in tokens"), "{found:#?}");
@@ -262,6 +289,11 @@ fn what_a_shell_would_fill_in_is_an_error() {
     assert!(found.contains("dir/p.toml:5:8: \"~\" is not filled in"), "{found}");
     let found = problems(&GOOD.replace("${here}/more", "$HOME/more")).join("\n");
     assert!(found.contains("dir/p.toml:12:") && found.contains("environment variables are not filled in"), "{found}");
+    for path in ["~someone/data", "/mnt/$USER/data", "$DATA"] {
+        let links = format!("take = 5\nlinks = {path:?}");
+        let found = problems(&GOOD.replace("take = 5", &links));
+        assert!(found.len() == 1 && found[0].contains("13:9: ") && found[0].contains("not filled in"), "{found:#?}");
+    }
     let found = check_with(GOOD, &["data=~/data"]).unwrap_err().join("\n");
     assert!(found.contains("--set: \"~\" is not filled in"), "{found}");
 }

@@ -105,7 +105,7 @@ impl Values {
 }
 
 /// The variables that a text refers to, in order; one may occur more than once.
-fn references(text: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn references(text: &str) -> impl Iterator<Item = &str> {
     text.split("${").skip(1).filter_map(|after| after.split_once('}')).map(|(name, _)| name)
 }
 

@@ -8,7 +8,7 @@ use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
 use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
-use manyframe_pipeline::{ReuseTable, portable_settings, resolved_settings};
+use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
 
 use crate::context::Context;
 use crate::decisions::candidates::Candidates;
@@ -23,12 +23,12 @@ use crate::index::media::MediaOfEntries;
 use crate::index::refresh::ChangedMedia;
 use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
 use crate::packing::{PackSample, pack_samples};
-use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, records_path, task_path};
+use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
 use crate::reuse::{NewPlan, ReusableSamples, Reuse};
 use crate::reused::SourceReuse;
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
-use crate::seal::{is_intact, plan_seal, seal_plan};
+use crate::seal::{is_intact, plan_seal, seal_again, seal_plan};
 
 /// What to plan, besides the pipeline.
 #[derive(Debug, Clone, Copy)]
@@ -51,8 +51,8 @@ pub struct MadePlan {
 /// The index of a pipeline as its inputs are now.
 #[derive(Debug, Clone)]
 pub struct Index {
-    /// Equal for builds that produce the same bytes on this machine: a digest of the settings, the contents of all inputs, and the
-    /// identities of all media. The location of the output is not part of it.
+    /// Equal for builds that produce the same samples on this machine: a digest of the settings, the contents of all inputs, and
+    /// the identities of all media. Neither the location of the output nor `max_rejects` is part of it.
     pub key: Digest,
     /// What changed among the media of each source since its index was made.
     pub changed: IndexVec<SourceIndex, ChangedMedia>,
@@ -91,7 +91,7 @@ pub fn make(
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.exists() {
         if is_intact(&plan_seal(&directory)) {
-            return Ok(MadePlan { plan: Plan::read(&directory)?, directory });
+            return Ok(MadePlan { plan: read_for(&context.pipeline, &directory)?, directory });
         }
         tracing::warn!(plan = %directory.display(), "a damaged plan is made again, and its tasks are run again");
         std::fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
@@ -107,22 +107,44 @@ pub fn make(
     let media = sample_media_path(staged.path());
     let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media }, reuse);
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
-    write_json(&staged.path().join("plan.json"), &plan)?;
+    write_json(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;
     staged.publish(Flush::Done)?;
     Ok(MadePlan { plan, directory })
 }
 
+/// The plan in a directory, with the settings of a pipeline that has the same key: they may differ in what no plan depends on,
+/// such as the share of rejects that is allowed, or the directory of the dataset.
+fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
+    let mut plan = Plan::read(directory)?;
+    let judgement = |file: &PipelineFile| {
+        let shares: Vec<_> = file.source.iter().map(|source| source.max_rejects).collect();
+        (file.output.directory.clone(), shares)
+    };
+    if judgement(&plan.pipeline) != judgement(&pipeline.file) {
+        let Pipeline { file, portable, variables } = pipeline.clone();
+        (plan.pipeline, plan.portable, plan.variables) = (file, portable, variables);
+        write_json(&plan_path(directory), &plan)?;
+        seal_again(&plan_seal(directory))?;
+    }
+    Ok(plan)
+}
+
 /// The key of a plan, as [`Index::key`] describes it. An index has rows for all media, and their identities beside it.
 fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> Result<Digest, PlanError> {
-    let mut settings = resolved_settings(&context.pipeline.file);
+    let mut pipeline = context.pipeline.clone();
+    for source in pipeline.file.source.iter_mut().chain(&mut pipeline.portable.source) {
+        // Judges what a plan has come to.
+        source.max_rejects = None;
+    }
+    let mut settings = resolved_settings(&pipeline.file);
     settings.output.directory.clear();
     settings.output.root.clear();
     settings.reuse = ReuseTable::default();
     // They are filled in everywhere else.
     settings.vars.clear();
     // What paths denote decides what is read, and how they are written goes into the dataset.
-    let written = portable_settings(&context.pipeline);
+    let written = portable_settings(&pipeline);
     let mut fields = vec![serde_json::json!((settings, written)).to_string(), PLAN_VERSION.to_string()];
     for file in files {
         fields.push(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned());

@@ -117,7 +117,7 @@ impl Plan {
     ///
     /// If there is none that this version of manyframe can run.
     pub fn read(directory: &Path) -> Result<Self, PlanError> {
-        let path = directory.join("plan.json");
+        let path = plan_path(directory);
         let text = std::fs::read(&path).map_err(|source| PlanError::Read { path: path.clone(), source })?;
         let plan: Self = serde_json::from_slice(&text).map_err(|error| PlanError::damaged(&path, error.to_string()))?;
         if plan.version == PLAN_VERSION {
@@ -140,6 +140,11 @@ impl Plan {
         }
         total
     }
+}
+
+/// Where the plan in a directory is.
+pub(crate) fn plan_path(directory: &Path) -> PathBuf {
+    directory.join("plan.json")
 }
 
 /// Where a task's samples are listed.

@@ -6,7 +6,7 @@
 use std::fmt;
 use std::num::NonZeroU32;
 
-use manyframe_core::{Part, Record, Role, Turn};
+use manyframe_core::{Part, Record, Role, Turn, Visual};
 use manyframe_media::TilePolicy;
 use serde::{Deserialize, Serialize};
 
@@ -85,18 +85,33 @@ impl TurnSplit {
     /// turn. A system turn at the beginning of the record is part of every piece.
     #[must_use]
     pub fn apply(&self, mut record: Record) -> Record {
-        record.turns = self.turns(&record.turns);
+        record.turns = Conversation::of(&record.turns).piece(self);
         let num_media = record.visuals().count();
         record.media.truncate(num_media);
         record
     }
+}
 
-    fn turns(&self, all: &[Turn]) -> Vec<Turn> {
-        let (first, num) = (self.first_turn as usize, self.num_turns as usize);
-        let (before, rest) = all.split_at(first.min(all.len()));
+/// The turns of a record, of which pieces are made. Making one takes as long as the piece, and not as the whole.
+pub(crate) struct Conversation<'r> {
+    turns: &'r [Turn],
+    /// The turn of each visual, in order.
+    visuals: Vec<(usize, Visual)>,
+}
+
+impl<'r> Conversation<'r> {
+    pub(crate) fn of(turns: &'r [Turn]) -> Self {
+        let visuals_of = |(index, turn): (usize, &'r Turn)| turn.visuals().map(move |visual| (index, visual));
+        Self { turns, visuals: turns.iter().enumerate().flat_map(visuals_of).collect() }
+    }
+
+    /// The turns of a piece, as [`TurnSplit::apply`] describes it.
+    pub(crate) fn piece(&self, split: &TurnSplit) -> Vec<Turn> {
+        let (first, num) = (split.first_turn as usize, split.num_turns as usize);
+        let (before, rest) = self.turns.split_at(first.min(self.turns.len()));
         let mut turns: Vec<Turn> = before.iter().take_while(|turn| turn.role == Role::System).cloned().collect();
-        let shown = before.iter().flat_map(|turn| &turn.parts).filter(|part| matches!(part, Part::Visual(_)));
-        let mut shown: Vec<Part> = shown.cloned().collect();
+        let shown = self.visuals.iter().take_while(|(turn, _)| *turn < first);
+        let mut shown: Vec<Part> = shown.map(|(_, visual)| Part::Visual(*visual)).collect();
         for turn in rest.iter().take(num) {
             let mut turn = turn.clone();
             if turn.role == Role::User && !shown.is_empty() {
@@ -107,30 +122,40 @@ impl TurnSplit {
         }
         turns
     }
+
+    /// The pieces of the conversation, each as long as `fits` allows, which together have all of its turns. `None` if a single
+    /// round does not fit, or if there is only one round.
+    pub(crate) fn split(&self, mut fits: impl FnMut(&TurnSplit) -> bool) -> Option<Vec<TurnSplit>> {
+        let starts = round_starts(self.turns);
+        let ends = starts.iter().skip(1).copied().chain([self.turns.len()]);
+        let rounds: Vec<(usize, usize)> = starts.iter().copied().zip(ends).collect();
+        let split = |piece: usize, first: usize, end: usize| TurnSplit {
+            piece: piece as u32,
+            first_turn: first as u32,
+            num_turns: (end - first) as u32,
+        };
+        let mut pieces: Vec<TurnSplit> = Vec::new();
+        let mut rest = rounds.as_slice();
+        while let Some(&(first, _)) = rest.first() {
+            let num_fitting = num_first(rest, |&(_, end)| fits(&split(pieces.len(), first, end)));
+            let (piece, later) = rest.split_at(num_fitting);
+            let &(_, end) = piece.last()?;
+            pieces.push(split(pieces.len(), first, end));
+            rest = later;
+        }
+        (pieces.len() > 1).then_some(pieces)
+    }
 }
 
-/// The pieces of a record, each as long as `fits` allows, which together have all of its turns. `None` if a single round does
-/// not fit, or if there is only one round.
-pub(crate) fn split_into_pieces(record: &Record, mut fits: impl FnMut(&TurnSplit) -> bool) -> Option<Vec<TurnSplit>> {
-    let starts = round_starts(&record.turns);
-    let ends = starts.iter().skip(1).copied().chain([record.turns.len()]);
-    let rounds: Vec<(usize, usize)> = starts.iter().copied().zip(ends).collect();
-    let split = |piece: usize, first: usize, end: usize| TurnSplit {
-        piece: piece as u32,
-        first_turn: first as u32,
-        num_turns: (end - first) as u32,
-    };
-    let mut pieces: Vec<TurnSplit> = Vec::new();
-    let mut rest = rounds.as_slice();
-    while let Some(&(first, _)) = rest.first() {
-        // Costs grow with every round: the longest piece that fits is found by bisection.
-        let num_fitting = rest.partition_point(|&(_, end)| fits(&split(pieces.len(), first, end)));
-        let (piece, later) = rest.split_at(num_fitting);
-        let &(_, end) = piece.last()?;
-        pieces.push(split(pieces.len(), first, end));
-        rest = later;
+/// How many items at the beginning fit, where costs grow with every item. None is tried beyond twice as many.
+fn num_first<T>(items: &[T], mut fits: impl FnMut(&T) -> bool) -> usize {
+    let mut next = 1;
+    while items.get(next - 1).is_some_and(&mut fits) {
+        next *= 2;
     }
-    (pieces.len() > 1).then_some(pieces)
+    let num_known = next / 2;
+    let unknown = items.get(num_known..items.len().min(next - 1)).unwrap_or_default();
+    num_known + unknown.partition_point(fits)
 }
 
 /// Where rounds begin: after the system turns at the beginning, and at each user turn that follows an answer.
@@ -144,7 +169,7 @@ fn round_starts(turns: &[Turn]) -> Vec<usize> {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{MediaKind, MediaLocation, MediaRef, Origin, Position, UncheckedRecord, Visual, VisualKind};
+    use manyframe_core::{MediaKind, MediaLocation, MediaRef, Origin, Position, UncheckedRecord, VisualKind};
     use proptest::prelude::*;
 
     use super::*;
@@ -167,7 +192,7 @@ mod tests {
     #[test]
     fn pieces_are_as_long_as_they_may_be_and_together_whole() {
         let record = record(5);
-        let pieces = split_into_pieces(&record, |piece| piece.num_turns <= 4).unwrap();
+        let pieces = Conversation::of(&record.turns).split(|piece| piece.num_turns <= 4).unwrap();
         let ranges: Vec<_> = pieces.iter().map(|piece| (piece.piece, piece.first_turn, piece.num_turns)).collect();
         assert_eq!(ranges, [(0, 1, 4), (1, 5, 4), (2, 9, 2)]);
     }
@@ -180,7 +205,7 @@ mod tests {
                 let first = (piece.first_turn as usize - 1) / 2;
                 lengths[first..first + piece.num_turns as usize / 2].iter().sum::<usize>()
             };
-            match split_into_pieces(&record, |piece| length(piece) <= most) {
+            match Conversation::of(&record.turns).split(|piece| length(piece) <= most) {
                 Some(pieces) => {
                     prop_assert!(pieces.iter().all(|piece| length(piece) <= most));
                     // Without the system turn, and without what a later piece shows again.
@@ -201,9 +226,21 @@ mod tests {
     }
 
     #[test]
+    fn of_a_long_conversation_no_more_is_tried_than_its_pieces_need() {
+        let record = record(20_000);
+        let mut num_turns_tried = 0;
+        let pieces = Conversation::of(&record.turns).split(|piece| {
+            num_turns_tried += piece.num_turns;
+            piece.num_turns <= 14
+        });
+        assert_eq!(pieces.unwrap().len(), 2858);
+        assert!(num_turns_tried < 10 * 40_000, "{num_turns_tried}");
+    }
+
+    #[test]
     fn a_round_that_does_not_fit_alone_cannot_be_split() {
-        assert_eq!(split_into_pieces(&record(3), |piece| piece.first_turn != 3), None);
-        assert_eq!(split_into_pieces(&record(1), |_| true), None);
+        assert_eq!(Conversation::of(&record(3).turns).split(|piece| piece.first_turn != 3), None);
+        assert_eq!(Conversation::of(&record(1).turns).split(|_| true), None);
     }
 
     #[test]

@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::context::{Context, OpenSource, source_settings};
 use crate::error::PlanError;
-use crate::plan::Plan;
+use crate::plan::{Plan, plan_path};
 use crate::reused::{MadeBecause, ReusedSample, SourceReuse};
 use crate::sample_media::{kept_media_path, read_sample_media, sample_media_path};
 
@@ -253,8 +253,7 @@ impl SampleStore {
 fn list_plans(work: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(work).into_iter().flatten().filter_map(Result::ok);
     let is_plan = |path: &PathBuf| {
-        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("plan-"))
-            && path.join("plan.json").exists()
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("plan-")) && plan_path(path).exists()
     };
     let mut plans: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_plan).collect();
     plans.sort_unstable();

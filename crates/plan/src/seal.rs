@@ -37,6 +37,14 @@ pub(crate) fn seal(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
     Ok(())
 }
 
+/// Seals the files again that a seal already has.
+pub(crate) fn seal_again(path: &Path) -> Result<(), PlanError> {
+    let text = std::fs::read(path).map_err(FileError::read(path))?;
+    let before: Seal = serde_json::from_slice(&text).map_err(|error| PlanError::damaged(path, error.to_string()))?;
+    let files: Vec<PathBuf> = before.keys().map(|name| parent_directory(path).join(name)).collect();
+    seal(path, &files)
+}
+
 /// Whether every sealed file is as it was when it was sealed.
 pub(crate) fn is_intact(path: &Path) -> bool {
     let text = path.is_file().then(|| std::fs::read(path).ok()).flatten();

@@ -42,10 +42,10 @@ impl Archive {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
         let (handle, head) = open_head(path)?;
         let metadata = handle.metadata().map_err(failed)?;
-        let num_bytes = metadata.len();
+        let (num_bytes, identity) = (metadata.len(), MediaIdentity::of_metadata(&metadata));
         let members = if is_tar_header(&head) {
             let list = || list_tar_members(&handle, path, num_bytes);
-            let cache = listings.and_then(|listings| ListingCache::of(listings, path, &metadata));
+            let cache = listings.map(|listings| ListingCache::of(listings, path, identity));
             cache.map_or_else(list, |cache| cache.members_or(list)).map_err(failed)?
         } else if is_zip(path, &head) {
             list_zip_members(&handle).map_err(|error| zip_not_opened(path, &head, error))?
@@ -55,7 +55,6 @@ impl Archive {
         };
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
-        let identity = MediaIdentity::of_metadata(&metadata);
         Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), identity, name, index })
     }
 

@@ -1,25 +1,24 @@
 //! Cached listings of tars: a tar has no central directory, so listing its members takes one read per member.
 //!
-//! A listing is identified by path, size and modification time of its archive, and ends with its digest. One that cannot be
+//! A listing is identified by path and identity of its archive, and ends with its digest. One that cannot be
 //! written or read, or is damaged, costs only time.
 //!
 //! ```text
 //! kind offset num_bytes name ␀ … ␀ end digest ␀
 //! ```
 
-use std::fs::Metadata;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::UNIX_EPOCH;
 
 use manyframe_base::{AtomicFile, FileError};
 use tracing::debug;
 
 use super::index::{ArchiveMember, MemberLocation};
 use super::{links, tar};
+use crate::identity::MediaIdentity;
 
 /// Incremented whenever the listing of a tar changes.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 /// Kinds of members.
 const RANGE: u8 = 0;
@@ -32,12 +31,11 @@ pub(crate) struct ListingCache {
 }
 
 impl ListingCache {
-    /// The file for an archive in a directory of listings; `None` if the file system has no modification times.
-    pub(crate) fn of(directory: &Path, archive: &Path, metadata: &Metadata) -> Option<Self> {
-        let modified = metadata.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
-        let identity = format!("{VERSION} {} {} {}", archive.display(), metadata.len(), modified.as_nanos());
-        let digest = blake3::hash(identity.as_bytes()).to_hex();
-        Some(Self { path: directory.join(format!("{digest:.24}.members")) })
+    /// The file for an archive in a directory of listings.
+    pub(crate) fn of(directory: &Path, archive: &Path, identity: MediaIdentity) -> Self {
+        let key = format!("{VERSION} {} {:x}", archive.display(), identity.0);
+        let digest = blake3::hash(key.as_bytes()).to_hex();
+        Self { path: directory.join(format!("{digest:.24}.members")) }
     }
 
     /// The cached members, or those that `list` returns, which are then cached.

@@ -131,7 +131,7 @@ pub struct ReuseTable {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MediaFreshness {
-    /// By size and modification time of every file, and of every archive with the checksums that it lists; a million files take
+    /// By size and times of every file, and of every archive with the checksums that it lists; a million files take
     /// seconds. Records whose media changed are read again, and their samples made again.
     #[default]
     Stat,

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
 use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection};
@@ -195,7 +194,7 @@ fn fingerprints_of_video_file(
     Ok(Some(fingerprints.into_iter().filter(|fingerprint| fingerprint.hash.is_some()).collect()))
 }
 
-/// Every unwanted file with its size and modification time, by which the key of a plan notices a change.
+/// Every unwanted file with its identity, by which the key of a plan notices a change.
 pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, PlanError> {
     let mut paths = Vec::new();
     for LocatedPattern { pattern, .. } in context.pipeline.unwanted() {
@@ -208,11 +207,9 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
     }
     let describe = |path: PathBuf| {
         let read_error = |source| PlanError::Read { path: path.clone(), source };
-        let metadata = std::fs::metadata(&path).map_err(read_error)?;
-        // A time before 1970 is as good as any other, as long as it does not change.
-        let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let identity = MediaIdentity::of_file(&path).map_err(PlanError::Storage)?;
         let path = path.canonicalize().map_err(read_error)?;
-        Ok(format!("{} {} {}", path.display(), metadata.len(), modified.as_nanos()))
+        Ok(format!("{} {:x}", path.display(), identity.0))
     };
     paths.into_iter().map(describe).collect()
 }

@@ -1,17 +1,17 @@
 //! Digests of input files: an index is reused as long as the contents of its file are the same, wherever the file is copied.
 //!
-//! The digest of a file is computed once, and kept with its size and modification time. Files too large to be read for that
-//! alone, such as Parquet with images in it, are identified by size, modification time, and the bytes at both ends.
+//! The digest of a file is computed once, and kept with the identity of the file. Files too large to be read for that alone, such
+//! as Parquet with images in it, are identified by that identity, and the bytes at both ends.
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::time::UNIX_EPOCH;
 
 use manyframe_base::{FileError, write_atomic};
 use manyframe_core::Digest;
+use manyframe_media::MediaIdentity;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
@@ -29,8 +29,8 @@ pub(crate) struct FileDigests {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 struct KnownDigest {
-    num_bytes: u64,
-    modified_ns: u128,
+    /// The [`MediaIdentity`] of the file.
+    identity: u64,
     digest: Digest,
 }
 
@@ -47,28 +47,24 @@ impl FileDigests {
     pub(crate) fn of(&self, path: &Path) -> Result<String, PlanError> {
         let read_error = |source| PlanError::Read { path: path.to_owned(), source };
         let metadata = std::fs::metadata(path).map_err(read_error)?;
-        let modified = metadata.modified().map_err(read_error)?.duration_since(UNIX_EPOCH).unwrap_or_default();
         // A file that may not be opened is another one once it may, and not what it was when it still might.
         if matches!(File::open(path), Err(error) if error.kind() == ErrorKind::PermissionDenied) {
             return Ok(format!("{} unreadable", metadata.len()));
         }
-        let (num_bytes, modified_ns) = (metadata.len(), modified.as_nanos());
-        let before = self
-            .lock()
-            .get(path)
-            .filter(|known| (known.num_bytes, known.modified_ns) == (num_bytes, modified_ns))
-            .cloned();
+        let (num_bytes, MediaIdentity(identity)) =
+            (metadata.len(), MediaIdentity::of_file(path).map_err(PlanError::Storage)?);
+        let before = self.lock().get(path).filter(|known| known.identity == identity).cloned();
         let digest = if let Some(known) = before {
             known.digest
         } else {
             let digest = digest_of(path, num_bytes).map_err(read_error)?;
-            self.lock().insert(path.to_owned(), KnownDigest { num_bytes, modified_ns, digest });
+            self.lock().insert(path.to_owned(), KnownDigest { identity, digest });
             digest
         };
         if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
             return Ok(format!("{num_bytes} {digest}"));
         }
-        Ok(format!("{num_bytes} {modified_ns} {digest}"))
+        Ok(format!("{num_bytes} {identity:x} {digest}"))
     }
 
     /// Keeps the digests for the next build.

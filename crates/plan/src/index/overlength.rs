@@ -6,14 +6,14 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_core::{IndexRow, Layout, Record, Rejection, Signature, SourceIndex, VisualKind};
+use manyframe_core::{IndexRow, Layout, Record, RecordId, Rejection, Signature, SourceIndex, Turn, VisualKind};
 use manyframe_format::{PromptMeasure, ResolvedVisual};
 use manyframe_pipeline::OverlengthPolicy;
 
 use crate::context::Context;
 use crate::index::table::MeasuredRecord;
 use crate::index::visuals::MeasuredVisual;
-use crate::reduction::{LengthReduction, split_into_pieces};
+use crate::reduction::{Conversation, LengthReduction};
 
 type MeasureResult = Result<MeasuredRecord, Rejection>;
 
@@ -29,22 +29,59 @@ pub(super) struct ResolvedRecord<'a> {
 impl ResolvedRecord<'_> {
     /// The record as it is, shortened, or in pieces that are short enough.
     pub(super) fn measure(&self) -> Vec<MeasureResult> {
-        let whole = self.reduced(LengthReduction::default());
+        let whole = self.row(self.record.id, &self.record.turns, &self.visuals);
+        let whole = whole.map(|row| MeasuredRecord { row, reduction: LengthReduction::default() });
         match &whole {
             Ok(measured) if !self.is_short_enough(measured) => {}
             _ => return vec![whole],
         }
-        let policies = &self.context.pipeline.file.overlength.policy;
+        let overlong = OverlongRecord { whole: self, conversation: Conversation::of(&self.record.turns) };
+        match overlong.reductions() {
+            Some(reductions) => reductions.into_iter().map(|reduction| overlong.reduced(reduction)).collect(),
+            None => vec![whole],
+        }
+    }
+
+    fn is_short_enough(&self, measured: &MeasuredRecord) -> bool {
+        measured.row.cost.num_tokens() <= self.context.pipeline.file.format.max_tokens
+    }
+
+    /// The row of the record, or of a piece of it, as it is shown.
+    fn row(&self, id: RecordId, turns: &[Turn], visuals: &[MeasuredVisual]) -> Result<IndexRow, Rejection> {
+        let resolved: Vec<ResolvedVisual> = visuals.iter().map(|visual| visual.resolved).collect();
+        let PromptMeasure { cost, signature: text } = self.context.formatter.measure(turns, &resolved)?;
+        let num_chars: u64 = turns.iter().map(|turn| turn.num_text_chars() as u64).sum();
+        Ok(IndexRow {
+            id,
+            source: self.source,
+            cost,
+            layout: Layout::of(resolved.iter().map(|visual| visual.kind())),
+            num_turns: turns.len() as u32,
+            num_chars,
+            // A shard contains the text about twice, with markup around it.
+            estimated_bytes: visuals.iter().map(|visual| visual.estimated_bytes).sum::<u64>() + 2 * num_chars + 1024,
+            signature: signature(text, visuals),
+        })
+    }
+}
+
+/// A record that is too long.
+struct OverlongRecord<'a> {
+    whole: &'a ResolvedRecord<'a>,
+    conversation: Conversation<'a>,
+}
+
+impl OverlongRecord<'_> {
+    /// What makes the record short enough; `None` if nothing does.
+    fn reductions(&self) -> Option<Vec<LengthReduction>> {
+        let policies = &self.whole.context.pipeline.file.overlength.policy;
         let policies = policies.split(|policy| *policy == OverlengthPolicy::Reject).next().unwrap_or_default();
         let alone = policies.iter().find_map(|policy| self.shortened(&[], *policy));
         let combined = || {
             let with = |length: usize| self.shortened(policies.get(..length)?, *policies.get(length)?);
             (1..policies.len()).find_map(with)
         };
-        match alone.or_else(combined) {
-            Some(reductions) => reductions.into_iter().map(|reduction| self.reduced(reduction)).collect(),
-            None => vec![whole],
-        }
+        alone.or_else(combined)
     }
 
     /// What makes the record short enough after all that the policies `before` may take away: the last policy. `None` if it does
@@ -65,17 +102,13 @@ impl ResolvedRecord<'_> {
         }
     }
 
-    fn is_short_enough(&self, measured: &MeasuredRecord) -> bool {
-        measured.row.cost.num_tokens() <= self.context.pipeline.file.format.max_tokens
-    }
-
     fn suffices(&self, reduction: LengthReduction) -> bool {
-        self.reduced(reduction).is_ok_and(|measured| self.is_short_enough(&measured))
+        self.reduced(reduction).is_ok_and(|measured| self.whole.is_short_enough(&measured))
     }
 
     /// The fewest frames or tiles of a visual that a policy keeps, and the most that there are. `None` if there are not more.
     fn bounds(&self, policy: OverlengthPolicy) -> Option<(NonZeroU32, u32)> {
-        let table = &self.context.pipeline.file.overlength;
+        let table = &self.whole.context.pipeline.file.overlength;
         let least = match policy {
             OverlengthPolicy::FewerFrames => table.min_frames,
             OverlengthPolicy::FewerTiles => table.min_tiles,
@@ -88,49 +121,26 @@ impl ResolvedRecord<'_> {
             }
             _ => None,
         };
-        let most = self.visuals.iter().filter_map(number).max()?;
+        let most = self.whole.visuals.iter().filter_map(number).max()?;
         (most > least.get()).then_some((least, most))
     }
 
     /// The pieces of the record after what is taken away from each.
     fn pieces(&self, taken: LengthReduction) -> Option<Vec<LengthReduction>> {
         let reduction = |split| LengthReduction { split: Some(split), ..taken };
-        let pieces = split_into_pieces(self.record, |split| self.suffices(reduction(*split)))?;
+        let pieces = self.conversation.split(|split| self.suffices(reduction(*split)))?;
         Some(pieces.into_iter().map(reduction).collect())
     }
 
     /// The record with a reduction. Each piece has a distinct id.
     fn reduced(&self, reduction: LengthReduction) -> MeasureResult {
-        if reduction.is_none() {
-            return Ok(MeasuredRecord { row: self.row(self.record, &self.visuals)?, reduction });
-        }
-        let record = reduction.split_turns(self.record.clone());
-        let visuals = self.visuals.iter().take(record.media.len());
-        let visuals: Vec<MeasuredVisual> =
-            visuals.map(|visual| visual.reduced(&reduction, &self.context.tiles)).collect();
-        let mut row = self.row(&record, &visuals)?;
-        if let Some(split) = reduction.split {
-            row.id = self.record.id.piece(u64::from(split.piece));
-        }
-        Ok(MeasuredRecord { row, reduction })
-    }
-
-    /// The row of a record as it is shown.
-    fn row(&self, record: &Record, visuals: &[MeasuredVisual]) -> Result<IndexRow, Rejection> {
-        let resolved: Vec<ResolvedVisual> = visuals.iter().map(|visual| visual.resolved).collect();
-        let PromptMeasure { cost, signature: text } = self.context.formatter.measure(&record.turns, &resolved)?;
-        let num_chars = record.num_text_chars() as u64;
-        Ok(IndexRow {
-            id: record.id,
-            source: self.source,
-            cost,
-            layout: Layout::of(resolved.iter().map(|visual| visual.kind())),
-            num_turns: record.turns.len() as u32,
-            num_chars,
-            // A shard contains the text about twice, with markup around it.
-            estimated_bytes: visuals.iter().map(|visual| visual.estimated_bytes).sum::<u64>() + 2 * num_chars + 1024,
-            signature: signature(text, visuals),
-        })
+        let ResolvedRecord { record, visuals, context, .. } = self.whole;
+        let piece = reduction.split.map(|split| self.conversation.piece(&split));
+        let turns = piece.as_ref().unwrap_or(&record.turns);
+        let visuals = visuals.iter().take(turns.iter().flat_map(Turn::visuals).count());
+        let visuals: Vec<MeasuredVisual> = visuals.map(|visual| visual.reduced(&reduction, &context.tiles)).collect();
+        let id = reduction.split.map_or(record.id, |split| record.id.piece(u64::from(split.piece)));
+        Ok(MeasuredRecord { row: self.whole.row(id, turns, &visuals)?, reduction })
     }
 }
 
