@@ -1,16 +1,16 @@
 #!/bin/sh
 # Fuzzes every parser of foreign bytes for some time each, from files that are at hand or made: [TARGETS='videos tables'] run.sh [SECONDS]
-# What was found is kept in tests/fuzz/corpus/, what failed in tests/fuzz/artifacts/.
+# Inputs that reached new code are kept in tests/fuzz/corpus/, what failed in tests/fuzz/artifacts/, what was printed in tests/fuzz/logs/.
 set -eu
 seconds=${1:-60}
 cd "$(dirname "$0")/../.."
-if ! cargo +nightly fuzz --version >/dev/null 2>&1; then
-  echo 'this needs: rustup toolchain install nightly; cargo install --locked cargo-fuzz' >&2
-  exit 2
-fi
+tests/setup/fuzz.sh .env/fuzz
+PATH=$PATH:$PWD/.env/fuzz/bin
 
 corpus=tests/fuzz/corpus
-mkdir -p $corpus/annotations $corpus/archives $corpus/images
+dictionaries=tests/fuzz/dictionaries
+logs=tests/fuzz/logs
+mkdir -p $corpus/annotations $corpus/archives $corpus/images $logs
 find crates/media/tests/data/images -type f ! -name '*.rgb' ! -name '*.json' -size -64k -exec cp {} $corpus/images/ \;
 python3 - $corpus <<'PYTHON'
 import io, sys, tarfile, zipfile
@@ -43,13 +43,29 @@ PYTHON
 
 build=tests/fuzz/target
 cargo +nightly fuzz build --fuzz-dir tests/fuzz --target-dir $build
-ASAN_OPTIONS=detect_leaks=0 "$(ls $build/*/release/seeds)" $corpus
+ASAN_OPTIONS=detect_leaks=0 "$(ls $build/*/release/seeds)" $corpus $dictionaries
 
+# Targets write a file or more for each input: in memory, where there is a place for it.
+memory=/dev/shm
+[ -w $memory ] || memory=${TMPDIR:-/tmp}
+TMPDIR=$(mktemp -d "$memory/fuzz.XXXXXX")
+export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT
+trap 'exit 130' INT TERM
+
+statistic() { # NAME: one of those that libFuzzer prints at the end
+  sed -n "s/^stat::$1: *//p" "$log"
+}
 targets=${TARGETS:-annotations archives checkpoints images listings pipelines tables templates tokenizers videos}
 failed=
 for target in $targets; do
-  echo "$target: $seconds seconds"
-  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $build "$target" -- \
-    -max_total_time="$seconds" -timeout=20 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1 || failed="$failed $target"
+  log=$logs/$target
+  words=
+  [ ! -e $dictionaries/$target ] || words=-dict=$dictionaries/$target
+  # shellcheck disable=SC2086 # one word, or none
+  cargo +nightly fuzz run --fuzz-dir tests/fuzz --target-dir $build "$target" -- $words -max_total_time="$seconds" \
+    -timeout=20 -rss_limit_mb=4096 -max_len=65536 -print_final_stats=1 >"$log" 2>&1 || failed="$failed $target"
+  edges=$(sed -n 's/.* cov: \([0-9]*\).*/\1/p' "$log" | tail -n 1)
+  echo "$target: $(statistic number_of_executed_units) inputs, $(statistic average_exec_per_sec) a second, ${edges:-0} edges"
 done
-[ -z "$failed" ] || { echo "failed:$failed; what they failed on is in tests/fuzz/artifacts/" >&2; exit 1; }
+[ -z "$failed" ] || { echo "failed:$failed; see $logs, and tests/fuzz/artifacts/ for what they failed on" >&2; exit 1; }

@@ -1,42 +1,8 @@
-//! Annotation files of any bytes: every record is found once, read again the same, and understood or rejected.
-//!
-//! The first byte chooses the reader; the rest is the file.
+//! Annotation files in JSON, from those of the demo.
 #![no_main]
 
-use std::io::Write;
-use std::sync::Arc;
-
 use libfuzzer_sys::fuzz_target;
-use manyframe_sources::{AnnotationFile, Raw, SourceKind, SourceOptions, SourceSpec, open};
 
-fuzz_target!(|bytes: &[u8]| {
-    let Some((&kind, content)) = bytes.split_first() else { return };
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(content).expect("space for it");
-    let kind = SourceKind::ALL[usize::from(kind) % SourceKind::ALL.len()];
-    let annotations = vec![AnnotationFile {
-        path: file.path().into(),
-        place: file.path().into(),
-        name: Arc::from("a"),
-        subset: Arc::from(""),
-    }];
-    let options = SourceOptions::default();
-    let source = open(SourceSpec { name: Arc::from("s"), kind, annotations, options }).expect("plain options");
-    // A file that holds no records at all is an error, which is fine.
-    let Ok(splits) = source.splits() else { return };
-    for split in splits {
-        let Ok(raws) = source.read(&split) else { continue };
-        let mut last: Option<Raw> = None;
-        for raw in raws {
-            let Ok(raw) = raw else { break };
-            assert_ne!(last.as_ref().map(|last| &last.origin), Some(&raw.origin), "found twice");
-            assert_eq!(source.read_at(&raw.origin).expect("it was there"), raw);
-            match (source.parse(&raw), source.parse(&raw)) {
-                (Ok(record), Ok(again)) => assert_eq!(record, again),
-                (Err(reject), Err(again)) => assert_eq!(reject, again),
-                _ => panic!("understood once, and rejected once"),
-            }
-            last = Some(raw);
-        }
-    }
+fuzz_target!(init: manyframe_fuzz::let_contained_panics_pass(), |bytes: &[u8]| {
+    manyframe_fuzz::read_annotations(bytes);
 });

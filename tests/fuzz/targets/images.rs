@@ -1,9 +1,11 @@
-//! Images of any bytes: what decodes can be delivered and cut, what does not decode is rejected everywhere.
+//! Images of any bytes: what decodes can be delivered and cut, what does not decode is rejected everywhere, and what is delivered
+//! opens everywhere.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use manyframe_media::{
-    Check, ImagePolicy, MediaLimits, TilePolicy, decode_rgb, prepare_image, probe_image_bytes, tile_image,
+    Check, ImagePolicy, MediaLimits, TilePolicy, check_delivered, decode_rgb, prepare_image, probe_image_bytes,
+    tile_image,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -17,6 +19,10 @@ fuzz_target!(|bytes: &[u8]| {
     let policy = ImagePolicy { limits, check: Check::Decode, ..ImagePolicy::default() };
     let prepared = prepare_image(bytes.to_vec(), &policy);
     assert_eq!(prepared.is_ok(), decoded.is_ok(), "{:?}, {:?}", prepared.err(), decoded.err());
+    if let Ok(prepared) = prepared {
+        let size = check_delivered(&prepared.image.bytes, &policy.limits).expect("what is delivered opens");
+        assert_eq!(size, (prepared.image.width_px, prepared.image.height_px));
+    }
     let scaled = prepare_image(bytes.to_vec(), &ImagePolicy { max_edge_px: Some(40), ..policy.clone() });
     assert_eq!(scaled.is_ok(), decoded.is_ok(), "{:?}, {:?}", scaled.err(), decoded.err());
     match tile_image(bytes, &policy, &TilePolicy::default()) {

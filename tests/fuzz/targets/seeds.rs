@@ -1,5 +1,6 @@
-//! Writes the files that the other targets start from: `seeds CORPUS`.
+//! Writes the files that the other targets start from, and dictionaries of their words: `seeds CORPUS DICTIONARIES`.
 
+use std::collections::BTreeSet;
 use std::error::Error;
 use std::fs;
 use std::path::Path;
@@ -16,8 +17,9 @@ use parquet::file::properties::WriterProperties;
 type Failed = Box<dyn Error>;
 
 fn main() -> Result<(), Failed> {
-    let corpus = std::env::args().nth(1).ok_or("usage: seeds CORPUS")?;
-    let corpus = Path::new(&corpus);
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, corpus, dictionaries] = arguments.as_slice() else { return Err("usage: seeds CORPUS DICTIONARIES".into()) };
+    let (corpus, dictionaries) = (Path::new(corpus), Path::new(dictionaries));
     for target in ["pipelines", "tokenizers", "templates", "tables", "checkpoints", "listings", "videos"] {
         fs::create_dir_all(corpus.join(target))?;
     }
@@ -26,9 +28,37 @@ fn main() -> Result<(), Failed> {
     templates(&corpus.join("templates"))?;
     tables(&corpus.join("tables"))?;
     checkpoints(&corpus.join("checkpoints"))?;
-    let listing = format!("0 512 1 one.txt\0{}end {}\0", "0 1536 2 two.txt\0", "0".repeat(64));
-    fs::write(corpus.join("listings/one"), listing)?;
-    videos(&corpus.join("videos"))
+    fs::write(
+        corpus.join("listings/one"),
+        "0 512 1 one.txt\x000 1536 2 two.txt\x001 0 0 folder/link\x002 0 0 folder/pipe\0",
+    )?;
+    videos(&corpus.join("videos"))?;
+    write_dictionaries(corpus, dictionaries)
+}
+
+/// Names of boxes of an MP4, as in the other dictionaries.
+const BOXES: &str = r#""co64" "ctts" "edts" "elst" "ftyp" "mdat" "mdhd" "moof" "moov" "stco" "stsc" "stsd" "stss" "stsz" "stts" "tfhd" "tkhd" "trun" "udta""#;
+
+/// A dictionary for each target whose seeds are texts, or contain them.
+fn write_dictionaries(corpus: &Path, to: &Path) -> Result<(), Failed> {
+    fs::create_dir_all(to)?;
+    for target in ["checkpoints", "templates", "tokenizers"] {
+        let mut text = String::new();
+        for seed in fs::read_dir(corpus.join(target))? {
+            text += &String::from_utf8_lossy(&fs::read(seed?.path())?);
+        }
+        fs::write(to.join(target), dictionary(&text))?;
+    }
+    fs::write(to.join("pipelines"), dictionary(&fs::read_to_string("schemas/pipeline.schema.json")?))?;
+    Ok(fs::write(to.join("videos"), dictionary(BOXES))?)
+}
+
+/// The words between quotation marks, one a line.
+fn dictionary(text: &str) -> String {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-<>|$".contains(&byte);
+    let words: BTreeSet<&str> =
+        text.split('"').filter(|part| (2..40).contains(&part.len()) && part.bytes().all(is_letter)).collect();
+    words.iter().map(|word| format!("\"{word}\"\n")).collect()
 }
 
 /// The pipeline files of the project, some with a setting on the command line.
@@ -75,6 +105,8 @@ fn tokenizers(to: &Path) -> Result<(), Failed> {
         r###"{"type":"WordPiece","vocab":{"[UNK]":0,"a":1,"##b":2},"unk_token":"[UNK]","continuing_subword_prefix":"##","max_input_chars_per_word":10}"###,
         r#"{"type":"WordLevel","vocab":{"a":0,"b":1},"unk_token":"a"}"#,
     ];
+    // A trie of 256 empty nodes, and one text.
+    let table = format!(r#"{{"type":"Precompiled","precompiled_charsmap":"AAQA{}AABhYmMA"}}"#, "AAAA".repeat(341));
     let parts = [
         (r#"{"type":"Prepend","prepend":"▁"}"#, "null", "null"),
         (
@@ -87,7 +119,7 @@ fn tokenizers(to: &Path) -> Result<(), Failed> {
             r#"{"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":true}"#,
             r#"{"type":"ByteLevel","add_prefix_space":true,"trim_offsets":true,"use_regex":true}"#,
         ),
-        ("null", r#"{"type":"Split","pattern":{"Regex":"\\s+|\\w+"},"behavior":"Isolated","invert":false}"#, "null"),
+        (&table, r#"{"type":"Split","pattern":{"Regex":"\\s+|\\w+"},"behavior":"Isolated","invert":false}"#, "null"),
     ];
     for (number, (model, (normalizer, pre_tokenizer, decoder))) in models.iter().zip(parts).enumerate() {
         let file = format!(

@@ -3,16 +3,14 @@
 //! The text is everything up to the first line break; the rest is the file.
 #![no_main]
 
-use std::io::Write;
-
 use libfuzzer_sys::fuzz_target;
 use manyframe_format::Tokenizer;
+use manyframe_fuzz::{file_of, let_contained_panics_pass};
 
-fuzz_target!(|bytes: &[u8]| {
+fuzz_target!(init: let_contained_panics_pass(), |bytes: &[u8]| {
     let Some(end) = bytes.iter().position(|&byte| byte == b'\n') else { return };
     let Ok(text) = str::from_utf8(&bytes[..end]) else { return };
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(&bytes[end + 1..]).expect("space for it");
+    let file = file_of(&bytes[end + 1..]);
     let Ok(tokenizer) = Tokenizer::open(file.path()) else { return };
     for text in [text, "", "The red cat, 12 of them.\n\n", " 猫  ê\u{301} 👩‍👩‍👧 <s></s> <unk>", "a\0b\r\n\t"]
     {

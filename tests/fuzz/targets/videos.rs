@@ -1,16 +1,14 @@
 //! Videos of any bytes: what is indexed has times in order, and its frames are decoded or rejected.
 #![no_main]
 
-use std::io::Write;
-
 use libfuzzer_sys::fuzz_target;
+use manyframe_fuzz::file_of;
 use manyframe_media::video::{FrameSelection, choose_frames, decode_frames, index_video, open_range};
 use manyframe_media::{ImagePolicy, MediaLimits, Sampling};
 
 fuzz_target!(|bytes: &[u8]| {
     let limits = MediaLimits { max_pixels: 1 << 18, max_bytes: 1 << 20, ..MediaLimits::default() };
-    let mut file = tempfile::NamedTempFile::new().expect("a temporary file");
-    file.write_all(bytes).expect("space for it");
+    let file = file_of(bytes);
     let input = open_range(file.path(), 0, bytes.len() as u64).expect("it was written");
     let Ok(index) = index_video(&input, &limits, None) else { return };
     assert!(index.num_frames() > 0 && index.duration_s().is_finite() && index.fps().is_finite());
