@@ -60,6 +60,9 @@ impl ParquetFile {
         let metadata = ArrowReaderMetadata::load(&chunks, options)?;
         check_chunks(metadata.metadata(), chunks.len())?;
         let columns = shapes(typed, metadata.schema().fields())?;
+        if columns.is_empty() {
+            return Err(ParquetError::General("the file has no columns".to_owned()));
+        }
         let leaf_types = leaf_types(metadata.schema().fields());
         let (bounds, num_rows) = row_group_bounds(metadata.metadata())?;
         Ok(Self { path: path.to_owned(), columns, num_rows, leaf_types, chunks, metadata, bounds })

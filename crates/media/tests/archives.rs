@@ -347,6 +347,23 @@ fn pax_names_and_sizes_count() {
 }
 
 #[test]
+fn a_member_that_claims_almost_all_64_bit_positions_ends_the_listing() {
+    // One of the sizes ends at the last position at which a header could start.
+    for num_blocks in 1..9_u64 {
+        let size = (num_blocks * 512).wrapping_neg().to_string();
+        let mut builder = tar::Builder::new(Vec::new());
+        builder.append_pax_extensions([("size", size.as_bytes())]).unwrap();
+        let mut header = tar::Header::new_ustar();
+        header.set_path("a.jpg").unwrap();
+        header.set_size(0);
+        header.set_cksum();
+        builder.append(&header, &b""[..]).unwrap();
+        let root = root("a.tar", &builder.into_inner().unwrap());
+        assert_eq!(code(store(&root.path).locate("", "a.jpg")), RejectCode::MediaCorrupt);
+    }
+}
+
+#[test]
 fn a_sparse_file_in_a_tar_is_rejected_under_its_own_name() {
     let mut builder = tar::Builder::new(Vec::new());
     builder

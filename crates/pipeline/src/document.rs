@@ -149,12 +149,20 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
         .collect())
 }
 
+/// Most keys in the path of an override; a tree is visited by recursion. Settings are up to 4 deep.
+const MAX_KEYS: usize = 32;
+
 /// Puts an override into the tree: a declared variable, or a dotted path.
 pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Problem> {
     let node = scalar_from_text(&set.value);
     let is_variable = root.get("vars").is_some_and(|variables| variables.has(&set.key));
-    let path: Vec<&str> = if is_variable { vec!["vars", &set.key] } else { set.key.split('.').collect() };
-    insert(root, &path, node).map_err(|reason| {
+    let path: Vec<&str> =
+        if is_variable { vec!["vars", &set.key] } else { set.key.split('.').take(MAX_KEYS + 1).collect() };
+    let inserted = match path.len() {
+        ..=MAX_KEYS => insert(root, &path, node),
+        _ => Err(format!("it has more than {MAX_KEYS} parts")),
+    };
+    inserted.map_err(|reason| {
         Problem::new(ValueLocation::CommandLine, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value)
     })
 }

@@ -217,6 +217,13 @@ fn a_wrong_override_is_an_error_of_the_command_line() {
 }
 
 #[test]
+fn an_override_of_any_depth_is_an_error() {
+    let set = format!("{}=1", ["a"; 100_000].join("."));
+    let problems = check_with("", &[&set]).unwrap_err();
+    assert!(problems[0].contains("--set: cannot set \"a.a") && problems[0].contains("more than 32 parts"));
+}
+
+#[test]
 fn settings_that_cannot_work_together_are_refused() {
     for (more, expected) in [
         ("filter = { min_tokens = 9, max_tokens = 8 }", "source.a.filter.min_tokens = 9 is more than max_tokens = 8"),

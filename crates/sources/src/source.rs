@@ -31,6 +31,8 @@ use crate::record::{self, ParseContext};
 
 /// How many rows of a Parquet file make a split.
 const ROWS_PER_SPLIT: u64 = 16_384;
+/// Splits of a file with more rows than any real one. A file of a hundred bytes can claim 2⁶³ rows.
+const MAX_SPLITS: u64 = 1 << 16;
 
 /// A source of records: annotation files of one upstream dataset, and how to read them. Plain data, as a plan has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -146,9 +148,10 @@ impl Source for Annotations {
                     let num_rows = open_rows(path)?.num_rows();
                     let share =
                         |rows: u64| (u128::from(num_bytes) * u128::from(rows) / u128::from(num_rows.max(1))) as u64;
-                    let starts = (0..num_rows).step_by(ROWS_PER_SPLIT as usize);
+                    let rows_per_split = ROWS_PER_SPLIT.max(num_rows.div_ceil(MAX_SPLITS));
+                    let starts = (0..num_rows).step_by(rows_per_split as usize);
                     splits.extend(starts.map(|start| {
-                        let end = num_rows.min(start + ROWS_PER_SPLIT);
+                        let end = num_rows.min(start.saturating_add(rows_per_split));
                         split(Some(start..end), share(end - start))
                     }));
                 }

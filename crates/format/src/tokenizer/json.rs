@@ -13,7 +13,7 @@ use tokenizers::{
 use super::added::{self, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::growth::check_growth;
-use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile};
+use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
 
@@ -49,7 +49,8 @@ const WORD_REGEXES: [&str; 2] = [
 
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
     let file = TokenizerFile { path, expected: "a tokenizer.json" };
-    let mut tokenizer = tokenizers::Tokenizer::from_bytes(bytes).map_err(|source| file.unreadable(source))?;
+    let mut tokenizer =
+        guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(|source| file.unreadable(source))?;
     if let ModelWrapper::BPE(bpe) = tokenizer.get_model()
         && bpe.dropout.is_some_and(|rate| rate > 0.0)
     {
@@ -64,7 +65,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     // It would add unwanted special tokens, and remove white space from the spans of tokens.
     tokenizer.with_post_processor(None::<PostProcessorWrapper>);
     // A model that cannot express unknown characters fails here, not in the middle of a dataset.
-    tokenizer.encode_fast("\u{E000}\0a", false).map_err(|source| file.unreadable(source))?;
+    guarded(|| tokenizer.encode_fast("\u{E000}\0a", false)).map_err(|source| file.unreadable(source))?;
     let num_ids = tokenizer.get_vocab(true).into_values().max().map_or(0, |largest| largest.saturating_add(1));
     let (word_encoding, words) = match word_rules(&tokenizer) {
         Some(WordRules { encoding, cuts, prefix }) => (encoding, Some(Words::new(cuts, prefix))),
@@ -85,17 +86,17 @@ impl Model for TokenizerJson {
                 Box::new(tokenizer)
             }),
         };
-        Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec())
+        guarded(|| Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec()))
     }
 
     fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause> {
-        let encoding = self.tokenizer.encode(text, false)?;
+        let encoding = guarded(|| self.tokenizer.encode(text, false))?;
         let spans = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(spans.map(|(&id, &(start, end))| TokenSpan { id, start, end }).collect())
     }
 
     fn count_word(&self, word: &str) -> Result<usize, Cause> {
-        match (self.word_encoding, self.tokenizer.get_model()) {
+        guarded(|| match (self.word_encoding, self.tokenizer.get_model()) {
             (WordEncoding::ModelOnly, model) => Ok(model.tokenize(&word.replace(' ', "\u{2581}"))?.len()),
             (WordEncoding::FullPipeline, model) => {
                 let mut normalised = NormalizedString::from(word);
@@ -109,7 +110,7 @@ impl Model for TokenizerJson {
                 let splits = splits.get_splits(OffsetReferential::Original, OffsetType::Byte);
                 splits.into_iter().map(|(split, _, _)| Ok(model.tokenize(split)?.len())).sum()
             }
-        }
+        })
     }
 }
 

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use manyframe_core::contained;
+
 use super::added::{AddedTokens, SpecialTokens};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
@@ -28,6 +30,11 @@ pub(super) trait Model: std::fmt::Debug + Send + Sync {
 
     /// The number of tokens of a part of a text that [`Words`] cut off.
     fn count_word(&self, word: &str) -> Result<usize, Cause>;
+}
+
+/// Runs code of a tokenizer's library. The libraries trust files: a panic of theirs becomes an error here.
+pub(super) fn guarded<T>(run: impl FnOnce() -> Result<T, Cause>) -> Result<T, Cause> {
+    contained(run).unwrap_or_else(|panic| Err(format!("the file contradicts itself: {panic}").into()))
 }
 
 /// A tokenizer file, parsed.

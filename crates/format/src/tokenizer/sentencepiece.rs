@@ -19,7 +19,7 @@ use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
 use super::added::{AddedToken, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::extents::{Extents, PrefixedText};
-use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile};
+use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
 
@@ -35,19 +35,19 @@ struct SentencePiece {
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
     let file = TokenizerFile { path, expected: "a SentencePiece model" };
     let unsupported = |property: String| file.unsupported(property);
-    let proto = SentencePieceModel::from_slice(bytes).map_err(|source| file.unreadable(source))?;
+    let proto = guarded(|| Ok(SentencePieceModel::from_slice(bytes)?)).map_err(|source| file.unreadable(source))?;
     check_settings(&proto).map_err(unsupported)?;
     check_lengths(&proto).map_err(unsupported)?;
     check_scores(&proto).map_err(unsupported)?;
     let unknown_id = unknown_piece(&proto).map_err(unsupported)?;
-    let mut definition = convert_sentencepiece(bytes).map_err(|source| file.unreadable(source))?;
+    let mut definition = guarded(|| Ok(convert_sentencepiece(bytes)?)).map_err(|source| file.unreadable(source))?;
     if definition.model.vocab().is_empty() {
         return Err(file.unreadable("it has no pieces"));
     }
     let prefix = if proto.normalizer().is_some_and(NormalizerSpec::add_dummy_prefix) { " " } else { "" };
     let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&proto)), prefix));
     adapt(&mut definition, &proto, unknown_id);
-    let kitoken = Kitoken::from_definition(definition).map_err(|source| file.unreadable(source))?;
+    let kitoken = guarded(|| Ok(Kitoken::from_definition(definition)?)).map_err(|source| file.unreadable(source))?;
     let control = AddedTokens::new(control_pieces(&proto))?;
     let extents = Extents::from_pieces(pieces(&proto).map(|(_, text, kind)| (text, kind)));
     let model = SentencePiece { kitoken, control: control.clone(), extents, prefix };
@@ -103,7 +103,7 @@ impl SentencePiece {
     fn encode_as_is(&self, text: &str) -> Result<Vec<u32>, Cause> {
         // User-defined pieces only: a string that spells a control piece is text.
         let kinds: &[SpecialTokenKind] = &[SpecialTokenKind::Priority];
-        self.kitoken.encode(text, kinds).map_err(|source| Box::new(source) as Cause)
+        guarded(|| Ok(self.kitoken.encode(text, kinds)?))
     }
 }
 

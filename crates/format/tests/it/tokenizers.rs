@@ -91,6 +91,22 @@ fn a_tokenizer_that_multiplies_its_texts_is_refused() {
 }
 
 #[test]
+fn a_tokenizer_on_which_its_library_panics_is_an_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    let json: serde_json::Value = serde_json::from_slice(&fs::read(golden("bytes.json")).unwrap()).unwrap();
+    // A table of characters without an entry, and a prefix that is longer than the tokens that should begin with it.
+    let (mut table, mut prefix) = (json.clone(), json);
+    table["normalizer"] = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "AAAAAA==" });
+    prefix["model"]["continuing_subword_prefix"] = "####".into();
+    for json in [table, prefix] {
+        serde_json::to_writer(fs::File::create(&path).unwrap(), &json).unwrap();
+        let error = format!("{:?}", Tokenizer::open(&path).unwrap_err());
+        assert!(error.contains("contradicts itself"), "{error}");
+    }
+}
+
+#[test]
 fn a_model_with_very_long_pieces_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer");

@@ -31,8 +31,8 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
     let mut members = Vec::new();
     let mut links = Vec::new();
     let mut extension = Extension::default();
-    let mut position = 0;
-    while position + BLOCK_BYTES <= file_bytes {
+    let mut position = 0_u64;
+    while position.checked_add(BLOCK_BYTES).is_some_and(|end| end <= file_bytes) {
         let mut block = [0; BLOCK_BYTES as usize];
         file.read_exact_at(&mut block, position)?;
         if block.iter().all(|&byte| byte == 0) {

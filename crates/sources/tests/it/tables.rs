@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef};
 use manyframe_sources::SourceKind::{self, Llava, Mantis, Text};
-use manyframe_sources::SourceOptions;
+use manyframe_sources::{SourceError, SourceOptions};
 
-use crate::support::{parse_all, shown, source_of};
+use crate::support::{file_of, parse_all, shown, source_of};
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/golden/{name}.parquet"))
@@ -72,4 +72,40 @@ fn splits_of_a_table_are_ranges_of_rows() {
     let mut half = splits[0].clone();
     half.rows = Some(1..3);
     assert_eq!(source.read(&half).unwrap().count(), 2);
+}
+
+/// A Parquet file without values whose footer claims this many rows, with one column or none.
+fn claiming(num_rows: u64, has_column: bool) -> Vec<u8> {
+    // Thrift's compact protocol: numbers are zigzag varints; a field is a byte of its distance and type.
+    let mut rows = vec![0x16];
+    let mut rest = num_rows << 1;
+    while rest > 0x7f {
+        rows.push(rest as u8 | 0x80);
+        rest >>= 7;
+    }
+    rows.push(rest as u8);
+    let (schema, columns) = if has_column {
+        let schema = b"\x19\x2c\x48\x04root\x15\x02\0\x15\x02\x25\0\x18\x01x\0".to_vec();
+        let start = b"\x19\x1c\x26\0\x1c\x15\x02\x19\x15\0\x19\x18\x01x\x15\0";
+        (schema, [start, &*rows, b"\x16\0\x16\0\x26\x08\0\0"].concat())
+    } else {
+        (b"\x19\x1c\x48\x04root\x15\0\0".to_vec(), b"\x19\x0c".to_vec())
+    };
+    let footer = [b"\x15\x02", &*schema, &rows, b"\x19\x1c", &columns, b"\x16\0", &rows, b"\0\0"].concat();
+    [b"PAR1", &*footer, &(footer.len() as u32).to_le_bytes(), b"PAR1"].concat()
+}
+
+#[test]
+fn rows_that_are_only_claimed_cost_nothing() {
+    let all_of = |num_rows, has_column| {
+        let file = file_of(claiming(num_rows, has_column));
+        let source = source_of(Text, SourceOptions::default(), file.path(), "");
+        let splits = source.splits()?;
+        assert!(splits.len() <= 1 << 16, "{} splits", splits.len());
+        assert_eq!(splits.last().unwrap().rows.as_ref().unwrap().end, num_rows);
+        source.read(&splits[0])?.next().unwrap()
+    };
+    for (num_rows, has_column) in [(3, true), (1 << 61, true), (3, false), (1 << 61, false)] {
+        assert!(matches!(all_of(num_rows, has_column), Err(SourceError::Rows { .. })), "{num_rows} {has_column}");
+    }
 }
