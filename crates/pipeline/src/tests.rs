@@ -218,7 +218,7 @@ fn a_wrong_override_is_an_error_of_the_command_line() {
 
 #[test]
 fn an_override_of_any_depth_is_an_error() {
-    let set = format!("{}=1", ["a"; 100_000].join("."));
+    let set = format!("{}a=1", "a.".repeat(100_000));
     let problems = check_with("", &[&set]).unwrap_err();
     assert!(problems[0].contains("--set: cannot set \"a.a") && problems[0].contains("more than 32 parts"));
 }
