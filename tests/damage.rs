@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, stdout};
+use crate::support::{Built, Workshop, run, stdout};
 
 fn record(name: &str) -> Value {
     json!({ "id": name, "video": format!("{name}.mp4"), "conversations": [
@@ -66,5 +66,16 @@ fn a_damaged_video_that_is_kept_says_what_is_missing() {
     let again = workshop.build();
     for name in ["whole", "half", "garbled"] {
         assert_eq!(again.row(name).damage, built.row(name).damage, "{name}");
+    }
+    // And so do those that an interrupted build has finished.
+    let elsewhere = workshop.text("elsewhere");
+    let plan = stdout(&["plan", &workshop.pipeline(), "--output", &elsewhere, "--json", "--quiet"]);
+    let plan: Value = serde_json::from_str(&plan).unwrap();
+    run(&["task", plan["plan"].as_str().unwrap(), "0", "--quiet"], 0);
+    let arguments = ["build", &workshop.pipeline(), "--output", &elsewhere, "--quiet", "--explain", "--set", "seed=5"];
+    let text = stdout(&arguments);
+    assert!(text.contains("3 of 3 samples"), "{text}");
+    for name in ["whole", "half", "garbled"] {
+        assert_eq!(Built::read(&workshop.path("elsewhere")).row(name).damage, built.row(name).damage, "{name}");
     }
 }

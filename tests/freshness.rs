@@ -422,6 +422,37 @@ fn archives_and_annotations_that_change_places_are_noticed_although_size_and_tim
 }
 
 #[test]
+fn a_setting_that_changed_makes_only_those_samples_again_that_depend_on_it() {
+    let mut workshop = workshop(3, "");
+    for n in 0..3 {
+        workshop.write(&format!("media/big{n}.jpg"), photo(20 + n, 300, 200));
+    }
+    let tiled: Vec<Value> = (0..3).map(|n| llava(&format!("t{n}"), &format!("big{n}.jpg"))).collect();
+    workshop.add_source("tiled", "llava", &json!(tiled), "visuals = \"tiled\"");
+    let text = json!([{ "id": "x", "conversations": [
+        { "from": "human", "value": "Who are you?" },
+        { "from": "gpt", "value": "A text." },
+    ] }]);
+    workshop.add_source("text", "llava", &text, "");
+    let mut sets: Vec<String> = Vec::new();
+    build(&workshop, &[]);
+    for (set, num_made) in [
+        ("tiles.edge_px=100", 3),
+        ("video.max_frames=5", 0),
+        ("limits.max_pixels=80000000", 0),
+        ("images.quality=70", 6),
+        ("source.tiled.missing_placeholders=prepend", 3),
+        ("format.tokens_per_image=100", 7),
+    ] {
+        sets.extend(["--set".to_owned(), set.to_owned()]);
+        let arguments: Vec<&str> = sets.iter().map(String::as_str).collect();
+        build_is_as_if_from_scratch(&workshop, &arguments);
+        let work = work_of(&workshop);
+        assert_eq!((work.num_samples_made, work.num_samples_reused), (num_made, 7 - num_made), "{set}");
+    }
+}
+
+#[test]
 fn a_build_explains_what_it_makes_again() {
     let workshop = workshop(6, "take = 4");
     let first = build(&workshop, &["--explain"]);

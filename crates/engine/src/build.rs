@@ -26,6 +26,7 @@ use crate::engine::Engine;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
+use crate::report::list_damage;
 use crate::validate::{ValidateRequest, validate_staged};
 use crate::work::{RateBasis, WorkDirectory};
 
@@ -270,8 +271,8 @@ impl IndexedBuild {
         let changed = names.zip(index.changed.iter().cloned());
         let changed_media = changed.filter(|(_, changed)| changed.num_records > 0).collect();
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
-        let MadePlan { plan, directory } =
-            manyframe_plan::make(&context, &index, PlanRequest { work: work.path(), reuse }, executor)?;
+        let request = PlanRequest { work: work.path(), reuse, damage_of: list_damage };
+        let MadePlan { plan, directory } = manyframe_plan::make(&context, &index, request, executor)?;
         let open = OpenPlan { context, plan, directory };
         Ok(PlannedBuild { changed_media, open, work, options: options.commit, run: None })
     }

@@ -159,6 +159,18 @@ fn modified(path: &Path) -> Option<Modified> {
     path.metadata().ok().map(|metadata| (metadata.mtime(), metadata.mtime_nsec()))
 }
 
+/// What the finished tasks of a plan found of frames that are missing or damaged, by sample.
+pub(crate) fn list_damage(plan: &Path) -> Vec<(RecordId, String)> {
+    let entries = fs::read_dir(plan.join("done")).into_iter().flatten().filter_map(Result::ok);
+    let tasks = entries.filter_map(|entry| entry.path().file_stem()?.to_str()?.parse().ok());
+    let reports = tasks.filter_map(|task: u32| TaskReport::read(plan, task).ok().flatten());
+    let damage = |outcome: RecordOutcome| match outcome.result {
+        OutcomeResult::Delivered { damage, .. } => Some((outcome.id, damage?)),
+        OutcomeResult::Rejected(_) => None,
+    };
+    reports.flat_map(|report| report.outcomes).filter_map(damage).collect()
+}
+
 /// Whether a task is done.
 pub(crate) fn is_done(plan: &Path, task: u32) -> bool {
     matches!(TaskReport::read(plan, task), Ok(Some(_)))

@@ -40,12 +40,11 @@ pub(crate) fn make(
         || EngineError::SourceChanged { id: planned.record_id.to_string(), origin: planned.origin.to_string() };
     let source = context.sources.get(planned.source).ok_or_else(changed)?;
     let unreadable = |error| PlanError::Source { source_name: source.table.name.clone(), error };
-    let raw = source.read_at(&planned.origin).map_err(unreadable)?;
-    let Ok(record) = source.parse(&raw) else { return Err(changed()) };
+    let record = source.shown_record(&planned.origin, &planned.reduction).map_err(unreadable)?;
+    let Ok(record) = record else { return Err(changed()) };
     if !is_same_record(record.id, planned) {
         return Err(changed());
     }
-    let record = planned.reduction.split_turns(record);
     let maker = SampleMaker { context, source, planned, journal };
     // A decoder that does not survive hostile bytes costs the record, not the run.
     let attempt = || Attempt::Make(Box::new(planned.clone()));

@@ -2,7 +2,7 @@
 //! It also says which settings a sample depends on.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
@@ -13,6 +13,7 @@ use manyframe_pipeline::{
     SourceTable, annotation_files, media_roots, resolved_source,
 };
 use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceSpec};
+use serde_json::Value;
 
 use crate::error::PlanError;
 use crate::guard::Guard;
@@ -54,6 +55,8 @@ pub struct OpenSource {
     /// Its media.
     pub media: SourceMedia,
     reader: SourceReader,
+    /// The record of which pieces were made last.
+    divided: Mutex<Option<Arc<Record>>>,
 }
 
 /// The annotations of a source, ready to be read; its media are not needed for that.
@@ -115,10 +118,10 @@ impl Context {
 
     /// A digest of [`source_settings`].
     pub(crate) fn source_settings_digest(&self, table: &SourceTable) -> Digest {
-        Digest::of(self.source_settings(table).to_string().as_bytes())
+        digest_of_settings(&self.source_settings(table))
     }
 
-    pub(crate) fn source_settings(&self, table: &SourceTable) -> serde_json::Value {
+    pub(crate) fn source_settings(&self, table: &SourceTable) -> Value {
         source_settings(&self.pipeline.file, table, self.tokenizer_digest)
     }
 
@@ -140,11 +143,16 @@ impl Context {
     }
 }
 
+/// Equal for equal settings.
+pub(crate) fn digest_of_settings(settings: &Value) -> Digest {
+    Digest::of(settings.to_string().as_bytes())
+}
+
 /// Every setting that a source's records are measured by and its samples depend on, the locations of media included. The keys
 /// are those of a pipeline file.
 ///
 /// Settings are listed without `..`, so that a new one does not compile until it is classified here.
-pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenizer: Digest) -> serde_json::Value {
+pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenizer: Digest) -> Value {
     let PipelineFile {
         format,
         images,
@@ -228,7 +236,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
         max_rejects: _,
         license: _,
     } = &resolved_source(table);
-    serde_json::json!({
+    let mut settings = serde_json::json!({
         "version": SAMPLES_VERSION,
         "decodes_video": video::IS_ENABLED,
         "source": {
@@ -242,7 +250,6 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
             "from": from,
             "only_sources": only_sources,
             "only_layouts": only_layouts,
-            "options": options,
         },
         "format": spec,
         "format.tokenizer": tokenizer,
@@ -252,7 +259,13 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
         "limits": limits,
         // The greatest length matters only where an overlong record is shortened.
         "overlength": (!overlength.rejects_all()).then_some((overlength, max_tokens)),
-    })
+    });
+    if let (Some(Value::Object(source)), Value::Object(options)) =
+        (settings.get_mut("source"), serde_json::json!(options))
+    {
+        source.extend(options);
+    }
+    settings
 }
 
 impl OpenSource {
@@ -271,7 +284,7 @@ impl OpenSource {
         };
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
         let media = SourceMedia::new(store, file.limits.clone());
-        Ok(Self { table: table.clone(), media, reader })
+        Ok(Self { table: table.clone(), media, reader, divided: Mutex::new(None) })
     }
 
     /// The version of a record's media.
@@ -315,6 +328,33 @@ impl OpenSource {
     /// If the annotations cannot be read, or changed since.
     pub fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.reader.read_at(origin)
+    }
+
+    /// Reads one record again, with only the turns that are shown. Frames and tiles are left out later, when they are made.
+    ///
+    /// A record that is divided is kept until another one is: parsing it for each of its pieces would take a time that grows with
+    /// the square of its length.
+    ///
+    /// # Errors
+    ///
+    /// If the annotations cannot be read, or changed since.
+    pub fn shown_record(
+        &self,
+        origin: &Origin,
+        reduction: &LengthReduction,
+    ) -> Result<Result<Record, RejectedRecord>, SourceError> {
+        let Some(split) = reduction.split else { return Ok(self.parse(&self.read_at(origin)?)) };
+        let divided = || self.divided.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = divided().clone().filter(|record| record.origin == *origin);
+        let whole = match kept {
+            Some(record) => record,
+            None => match self.parse(&self.read_at(origin)?) {
+                Ok(record) => Arc::new(record),
+                Err(rejected) => return Ok(Err(rejected)),
+            },
+        };
+        *divided() = Some(Arc::clone(&whole));
+        Ok(Ok(split.apply(&whole)))
     }
 }
 

@@ -55,7 +55,7 @@
 //! let executor = Executor { pool: &pool, progress: &NoProgress };
 //! let work = folder.path().join("questions.work");
 //! let index = make_index(&context, &work, executor)?;
-//! let made = make(&context, &index, PlanRequest { work: &work, reuse: Reuse::Unchanged }, executor)?;
+//! let made = make(&context, &index, PlanRequest { work: &work, reuse: Reuse::Unchanged, damage_of: |_| Vec::new() }, executor)?;
 //! assert_eq!(made.plan.total().num_samples, 1);
 //! assert_eq!(made.plan.tasks.len(), 1);
 //! # Ok(())

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
-use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
+use manyframe_core::{Cost, Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
 
@@ -37,6 +37,8 @@ pub struct PlanRequest<'a> {
     pub work: &'a Path,
     /// What happens to the samples of the dataset that the build replaces.
     pub reuse: Reuse,
+    /// Says what the finished tasks in the directory of another plan found of frames that are missing or damaged, by sample.
+    pub damage_of: fn(&Path) -> Vec<(RecordId, String)>,
 }
 
 /// A plan and the directory that it is kept in.
@@ -86,7 +88,7 @@ pub fn make(
     request: PlanRequest<'_>,
     executor: Executor<'_>,
 ) -> Result<MadePlan, PlanError> {
-    let PlanRequest { work, reuse } = request;
+    let PlanRequest { work, reuse, damage_of } = request;
     let digits = index.key.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.exists() {
@@ -105,7 +107,7 @@ pub fn make(
     let staged = StagedDirectory::beside(&directory)?;
     draft.write_records(staged.path())?;
     let media = sample_media_path(staged.path());
-    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media }, reuse);
+    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, damage_of }, reuse);
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     write_json(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;

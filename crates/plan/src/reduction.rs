@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::num::NonZeroU32;
+use std::sync::Arc;
 
 use manyframe_core::{Part, Record, Role, Turn, Visual};
 use manyframe_media::TilePolicy;
@@ -54,15 +55,6 @@ impl LengthReduction {
         };
         TilePolicy { max_tiles, ..*tiles }
     }
-
-    /// The record with only the turns that are shown. Frames and tiles are left out later, when they are made.
-    #[must_use]
-    pub fn split_turns(&self, record: Record) -> Record {
-        match self.split {
-            Some(split) => split.apply(record),
-            None => record,
-        }
-    }
 }
 
 /// What the ledger says about it: empty if the record is delivered as it is.
@@ -84,11 +76,19 @@ impl TurnSplit {
     /// Later pieces ask about visuals that were shown before: these are repeated at the beginning of the piece's first user
     /// turn. A system turn at the beginning of the record is part of every piece.
     #[must_use]
-    pub fn apply(&self, mut record: Record) -> Record {
-        record.turns = Conversation::of(&record.turns).piece(self);
-        let num_media = record.visuals().count();
-        record.media.truncate(num_media);
-        record
+    pub fn apply(&self, record: &Record) -> Record {
+        let Record { id, source, subset, upstream_id, turns, media, origin } = record;
+        let turns = Conversation::of(turns).piece(self);
+        let num_media = turns.iter().flat_map(Turn::visuals).count();
+        Record {
+            id: *id,
+            source: Arc::clone(source),
+            subset: Arc::clone(subset),
+            upstream_id: upstream_id.clone(),
+            turns,
+            media: media.iter().take(num_media).cloned().collect(),
+            origin: origin.clone(),
+        }
     }
 }
 
@@ -209,7 +209,7 @@ mod tests {
                 Some(pieces) => {
                     prop_assert!(pieces.iter().all(|piece| length(piece) <= most));
                     // Without the system turn, and without what a later piece shows again.
-                    let turns: Vec<Turn> = pieces.iter().flat_map(|piece| piece.apply(record.clone()).turns.split_off(1)).collect();
+                    let turns: Vec<Turn> = pieces.iter().flat_map(|piece| piece.apply(&record).turns.split_off(1)).collect();
                     let texts = |turns: &[Turn]| {
                         let parts = turns.iter().flat_map(|turn| turn.parts.clone());
                         parts.filter(|part| matches!(part, Part::Text(_))).collect::<Vec<_>>()
@@ -217,7 +217,7 @@ mod tests {
                     prop_assert_eq!(texts(&turns), texts(&record.turns[1..]));
                     for (number, piece) in pieces.iter().enumerate() {
                         prop_assert_eq!(piece.piece as usize, number);
-                        prop_assert_eq!(piece.apply(record.clone()).media.len(), 1);
+                        prop_assert_eq!(piece.apply(&record).media.len(), 1);
                     }
                 }
                 None => prop_assert!(lengths.len() == 1 || lengths.iter().any(|&length| length > most) || lengths.iter().sum::<usize>() <= most),
@@ -245,12 +245,12 @@ mod tests {
 
     #[test]
     fn later_pieces_begin_with_what_was_shown_before() {
-        let turns = TurnSplit { piece: 1, first_turn: 3, num_turns: 2 }.apply(record(2)).turns;
+        let turns = TurnSplit { piece: 1, first_turn: 3, num_turns: 2 }.apply(&record(2)).turns;
         assert_eq!(turns.len(), 3);
         assert_eq!(turns[0].role, Role::System);
         assert!(matches!(turns[1].parts[..], [Part::Visual(Visual { media: 0, .. }), Part::Text(_)]));
         assert_eq!(turns[2].parts, [Part::Text("a1".into())]);
-        let first = TurnSplit { piece: 0, first_turn: 1, num_turns: 2 }.apply(record(2));
+        let first = TurnSplit { piece: 0, first_turn: 1, num_turns: 2 }.apply(&record(2));
         assert_eq!(first.turns, record(2).turns[..3]);
     }
 }

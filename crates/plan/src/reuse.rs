@@ -2,8 +2,8 @@
 //! interrupted build finished with another plan.
 //!
 //! A sample would be the same if its record has the same id (the same text and paths), its media are the versions that it was
-//! made of, and the settings of its source are the same: every setting that a sample depends on, and the locations of media.
-//! What is not reused is counted by its reason.
+//! made of, and the settings are the same that it depends on, the locations of media included: those of videos do not matter to
+//! photos. What is not reused is counted by its reason.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -11,13 +11,13 @@ use std::sync::Arc;
 
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation};
-use manyframe_pipeline::{MediaFreshness, SourceTable};
+use manyframe_pipeline::{ImageShow, MediaFreshness, SourceTable};
 use manyframe_samplers::sample_id;
 use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use crate::context::{Context, OpenSource, source_settings};
+use crate::context::{Context, OpenSource, digest_of_settings, source_settings};
 use crate::error::PlanError;
 use crate::plan::{Plan, plan_path};
 use crate::reused::{MadeBecause, ReusedSample, SourceReuse};
@@ -46,9 +46,54 @@ struct SampleStore {
     locations: FxHashMap<RecordId, (usize, u64)>,
     /// What the ledger says about frames that are missing or damaged.
     damage: FxHashMap<RecordId, String>,
-    /// Of each source, why none of its samples can be reused.
-    obstacles: IndexVec<SourceIndex, Option<MadeBecause>>,
+    /// Of each source, why some or all of its samples cannot be reused.
+    obstacles: IndexVec<SourceIndex, Option<Obstacle>>,
     media: MediaBefore,
+}
+
+/// Why samples of a source cannot be reused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Obstacle {
+    /// None of them can be.
+    Because(MadeBecause),
+    /// Settings changed on which some of them depend.
+    Settings(Concerned),
+}
+
+/// The samples that depend on settings that changed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Concerned {
+    all: bool,
+    with_images: bool,
+    with_videos: bool,
+}
+
+impl Concerned {
+    fn by(changed_settings: &BTreeSet<String>, table: &SourceTable) -> Self {
+        let mut concerned = Self::default();
+        for setting in changed_settings {
+            match setting.split('.').next().unwrap_or_default() {
+                "images" => concerned.with_images = true,
+                "tiles" => concerned.with_images |= table.visuals == ImageShow::Tiled,
+                // The planner applies limits to images; to frames, their decoder does.
+                "video" | "limits" => concerned.with_videos = true,
+                _ => concerned.all = true,
+            }
+        }
+        concerned
+    }
+
+    fn has(self, row: &IndexRow) -> bool {
+        let Self { all, with_images, with_videos } = self;
+        all || (with_images && row.cost.num_images > 0) || (with_videos && row.cost.num_frames > 0)
+    }
+}
+
+/// The settings of a source with which samples were made.
+struct SettingsBefore {
+    digest: Digest,
+    /// If they are known.
+    settings: Option<Value>,
 }
 
 /// What is known about the media that samples were made of.
@@ -70,6 +115,8 @@ pub(crate) struct NewPlan<'a> {
     pub(crate) work: &'a Path,
     /// The table of media of the plan, which is finished.
     pub(crate) media: &'a Path,
+    /// As [`PlanRequest::damage_of`](crate::PlanRequest::damage_of).
+    pub(crate) damage_of: fn(&Path) -> Vec<(RecordId, String)>,
 }
 
 impl ReusableSamples {
@@ -103,8 +150,13 @@ impl ReusableSamples {
 
     fn add_dataset(&mut self, plan: &NewPlan<'_>, dataset: &Path) -> Result<(), PlanError> {
         let dataset = DatasetReader::open(dataset)?;
-        self.changed_settings = changed_settings(plan.context, &dataset);
-        self.stores = vec![SampleStore::of_dataset(plan, &dataset)?];
+        let settings = settings_of_dataset(&dataset);
+        let changed = |open: &OpenSource| {
+            let before = settings.get(&open.table.name);
+            before.map(|before| differences(before, &plan.context.source_settings(&open.table))).unwrap_or_default()
+        };
+        self.changed_settings = plan.context.sources.iter().map(changed).collect();
+        self.stores = vec![SampleStore::of_dataset(plan, &dataset, settings)?];
         Ok(())
     }
 
@@ -147,12 +199,16 @@ impl SampleStore {
             shards: Vec::new(),
             locations: FxHashMap::default(),
             damage: FxHashMap::default(),
-            obstacles: IndexVec::filled(Some(because), context.sources.len()),
+            obstacles: IndexVec::filled(Some(Obstacle::Because(because)), context.sources.len()),
             media: MediaBefore::Trusted,
         }
     }
 
-    fn of_dataset(plan: &NewPlan<'_>, dataset: &DatasetReader) -> Result<Self, PlanError> {
+    fn of_dataset(
+        plan: &NewPlan<'_>,
+        dataset: &DatasetReader,
+        mut settings: BTreeMap<String, Value>,
+    ) -> Result<Self, PlanError> {
         let Some(facts) = dataset.build_facts()? else {
             return Ok(Self::nothing(plan.context, MadeBecause::NothingBefore));
         };
@@ -165,7 +221,13 @@ impl SampleStore {
         };
         let media = kept_media_path(plan.work, dataset.manifest());
         let shards = || shards().map_err(PlanError::Table);
-        let mut store = Self::with_settings(plan, &facts.source_settings_digests, &media, shards)?;
+        let before = |(name, digest): (String, Digest)| {
+            // Settings of another version, or with other values of variables, are not what the samples were made with.
+            let settings = settings.remove(&name).filter(|settings| digest_of_settings(settings) == digest);
+            (name, SettingsBefore { digest, settings })
+        };
+        let before = facts.source_settings_digests.into_iter().map(before).collect();
+        let mut store = Self::with_settings(plan, &before, &media, shards)?;
         store.damage = dataset.damaged()?.into_iter().collect();
         Ok(store)
     }
@@ -174,11 +236,12 @@ impl SampleStore {
     fn of_plan(plan: &NewPlan<'_>, directory: &Path) -> Result<Self, PlanError> {
         let interrupted = Plan::read(directory)?;
         let (file, tokenizer) = (&interrupted.pipeline, interrupted.tokenizer_digest);
-        let digest = |table: &SourceTable| {
-            let settings = source_settings(file, table, tokenizer).to_string();
-            (table.name.clone(), Digest::of(settings.as_bytes()))
+        let before = |table: &SourceTable| {
+            let settings = source_settings(file, table, tokenizer);
+            let digest = digest_of_settings(&settings);
+            (table.name.clone(), SettingsBefore { digest, settings: Some(settings) })
         };
-        let settings = file.source.iter().map(digest).collect();
+        let settings = file.source.iter().map(before).collect();
         // Shards appear whole.
         let shards = || {
             let format = file.output.formats.first().copied().unwrap_or(ShardFormat::Webdataset);
@@ -190,22 +253,31 @@ impl SampleStore {
             paths.sort_unstable();
             Ok(paths)
         };
-        Self::with_settings(plan, &settings, &sample_media_path(directory), shards)
+        let mut store = Self::with_settings(plan, &settings, &sample_media_path(directory), shards)?;
+        store.damage = (plan.damage_of)(directory).into_iter().collect();
+        Ok(store)
     }
 
     fn with_settings(
         plan: &NewPlan<'_>,
-        settings: &BTreeMap<String, Digest>,
+        settings: &BTreeMap<String, SettingsBefore>,
         media: &Path,
         shards: impl FnOnce() -> Result<Vec<(PathBuf, ShardFormat)>, PlanError>,
     ) -> Result<Self, PlanError> {
         let mut store = Self::nothing(plan.context, MadeBecause::NewSource);
-        let obstacle = |(name, now): (String, Digest)| match settings.get(&name) {
-            None => Some(MadeBecause::NewSource),
-            Some(before) => (*before != now).then_some(MadeBecause::SettingsChanged),
+        let obstacle = |open: &OpenSource| {
+            let Some(SettingsBefore { digest, settings }) = settings.get(&open.table.name) else {
+                return Some(Obstacle::Because(MadeBecause::NewSource));
+            };
+            let now = plan.context.source_settings(&open.table);
+            let changed = || match settings {
+                Some(before) => Obstacle::Settings(Concerned::by(&differences(before, &now), &open.table)),
+                None => Obstacle::Because(MadeBecause::SettingsChanged),
+            };
+            (*digest != digest_of_settings(&now)).then(changed)
         };
-        store.obstacles = plan.context.named_source_settings_digests().map(obstacle).collect();
-        if store.obstacles.as_slice().contains(&None) {
+        store.obstacles = plan.context.sources.iter().map(obstacle).collect();
+        if !store.obstacles.iter().all(|obstacle| matches!(obstacle, Some(Obstacle::Because(_)))) {
             for (path, format) in shards()? {
                 store.add_shard(path, format)?;
             }
@@ -230,8 +302,10 @@ impl SampleStore {
     }
 
     fn find(&self, row: &IndexRow, repetition: u32) -> Result<ReusedSample, MadeBecause> {
-        if let Some(obstacle) = self.obstacles.get(row.source).copied().flatten() {
-            return Err(obstacle);
+        match self.obstacles.get(row.source).copied().flatten() {
+            Some(Obstacle::Because(because)) => return Err(because),
+            Some(Obstacle::Settings(concerned)) if concerned.has(row) => return Err(MadeBecause::SettingsChanged),
+            _ => {}
         }
         // Repetitions of a record differ in nothing but their ids.
         let ids = [sample_id(row.id, repetition), row.id];
@@ -290,21 +364,19 @@ impl MediaBefore {
     }
 }
 
-/// The settings of each source that changed since a dataset was built; none for a source that it does not have.
-fn changed_settings(context: &Context, dataset: &DatasetReader) -> IndexVec<SourceIndex, BTreeSet<String>> {
-    let before = dataset.pipeline(&BTreeMap::new()).ok();
+/// The settings with which the samples of each source of a dataset were made.
+fn settings_of_dataset(dataset: &DatasetReader) -> BTreeMap<String, Value> {
+    let Ok(pipeline) = dataset.pipeline(&BTreeMap::new()) else { return BTreeMap::new() };
     let tokenizer = dataset.manifest().tokenizer_digest;
-    let changed = |open: &OpenSource| {
-        let mut differences = BTreeSet::new();
-        let file = before.as_ref().map(|pipeline| &pipeline.file);
-        let table = file.and_then(|file| Some((file, file.source.iter().find(|table| table.name == open.table.name)?)));
-        if let Some((file, table)) = table {
-            let before = source_settings(file, table, tokenizer);
-            add_differences("", &before, &context.source_settings(&open.table), &mut differences);
-        }
-        differences
-    };
-    context.sources.iter().map(changed).collect()
+    let settings = |table: &SourceTable| (table.name.clone(), source_settings(&pipeline.file, table, tokenizer));
+    pipeline.file.source.iter().map(settings).collect()
+}
+
+/// The dotted path of every setting that differs.
+fn differences(before: &Value, now: &Value) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    add_differences("", before, now, &mut found);
+    found
 }
 
 /// Adds the dotted path of every value that differs.
@@ -330,10 +402,8 @@ mod tests {
 
     #[test]
     fn settings_that_differ_are_named_by_their_path() {
-        let mut found = BTreeSet::new();
         let before = json!({"tiles": {"max": 4, "edge": 336}, "overlength": null, "format": {"dialect": "a"}});
         let now = json!({"tiles": {"max": 6, "edge": 336}, "overlength": ["reject", 5], "format": {"dialect": "a"}});
-        add_differences("", &before, &now, &mut found);
-        assert_eq!(found.into_iter().collect::<Vec<_>>(), ["overlength", "tiles.max"]);
+        assert_eq!(differences(&before, &now).into_iter().collect::<Vec<_>>(), ["overlength", "tiles.max"]);
     }
 }

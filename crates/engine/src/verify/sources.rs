@@ -49,7 +49,7 @@ impl Replanned {
         let context = Context::open(pipeline).map_err(|error| with_causes(&error))?;
         let scratch = work_directory(dataset.location()).join("verify");
         let scratch = StagedDirectory::beside(&scratch).map_err(|error| with_causes(&error))?;
-        let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing };
+        let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing, damage_of: |_| Vec::new() };
         let made = manyframe_plan::make_index(&context, scratch.path(), executor)
             .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;

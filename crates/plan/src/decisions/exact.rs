@@ -37,10 +37,9 @@ pub(crate) fn find_exact_duplicates(
 fn content_digest(context: &Context, candidates: &Candidates, row: usize) -> Result<Option<Digest>, PlanError> {
     let location = candidates.location(row);
     let open = context.source(candidates.row(row).source);
-    let raw = open.read_at(&location.origin);
-    let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-    let Ok(record) = open.parse(&raw) else { return Ok(None) };
-    let record = location.reduction().split_turns(record);
+    let record = open.shown_record(&location.origin, &location.reduction());
+    let record = record.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
+    let Ok(record) = record else { return Ok(None) };
     let Ok(text) = context.formatter.text_digest(&record.turns) else { return Ok(None) };
     let mut digest = ContentDigest { open, record: &record, hasher: blake3::Hasher::new() };
     digest.hasher.update(&text.0);

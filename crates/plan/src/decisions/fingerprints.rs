@@ -190,10 +190,9 @@ pub(crate) fn fingerprint(
     reduction: &LengthReduction,
 ) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
     let open = context.source(source);
-    let raw = open.read_at(origin);
-    let raw = raw.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
-    let record = match open.parse(&raw) {
-        Ok(record) => reduction.split_turns(record),
+    let record = open.shown_record(origin, reduction);
+    let record = match record.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })? {
+        Ok(record) => record,
         Err(rejected) => return Ok(Err(rejected.rejection)),
     };
     let text = match context.formatter.text_digest(&record.turns) {
