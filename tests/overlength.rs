@@ -143,7 +143,7 @@ fn a_policy_that_suffices_alone_is_not_combined() {
 fn a_conversation_of_very_many_turns_is_divided_in_seconds() {
     let mut workshop = with_policy("\"split_turns\"", 600);
     workshop.write("media/1.jpg", photo(1, 64, 48));
-    let turns = (0..50_000).flat_map(|round| {
+    let turns = (0..15_000).flat_map(|round| {
         let image = if round == 0 { "<image>\n" } else { "" };
         [
             json!({ "from": "human", "value": format!("{image}What is number {round}?") }),
@@ -156,7 +156,7 @@ fn a_conversation_of_very_many_turns_is_divided_in_seconds() {
     let num_pieces = workshop.build().manifest.total.num_samples;
     // A copy of the whole conversation for each attempt at a piece, or reading it again for each, takes many minutes.
     assert!(started.elapsed() < Duration::from_secs(100), "{:?}", started.elapsed());
-    assert!((1_000..10_000).contains(&num_pieces), "{num_pieces}");
+    assert!((500..3_000).contains(&num_pieces), "{num_pieces}");
 }
 
 #[test]
