@@ -34,10 +34,11 @@ fuzz_target!(|bytes: &[u8]| {
 /// A tar whose headers have the checksums of their changed fields: nothing else in them would be looked at.
 fn with_checksums(tar: &[u8]) -> Vec<u8> {
     let mut tar = tar.to_vec();
-    for block in tar.as_chunks_mut().0 {
-        let header = tar::Header::from_byte_slice_mut(block);
+    for block in tar.as_chunks_mut::<512>().0 {
+        let mut header = tar::Header::from_byte_slice(block).clone();
         if header.as_ustar().is_some() || header.as_gnu().is_some() {
             header.set_cksum();
+            *block = *header.as_bytes();
         }
     }
     tar

@@ -18,8 +18,8 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(positions) = choose_frames(&index, None, &sampling) else { return };
     assert!(!positions.is_empty() && positions.len() <= 3 && positions.iter().all(|&frame| frame < times.len()));
     let policy = ImagePolicy { limits, ..ImagePolicy::default() };
-    let Ok(frames) = decode_frames(&input, FrameSelection { index: &index, positions: &positions }, &policy) else {
+    let Ok(video) = decode_frames(&input, FrameSelection { index: &index, positions: &positions }, &policy) else {
         return;
     };
-    assert!(!frames.is_empty() && frames.iter().all(|frame| positions.contains(&frame.index)));
+    assert!(!video.frames.is_empty() && video.frames.iter().all(|frame| positions.contains(&frame.index)));
 });
