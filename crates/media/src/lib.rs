@@ -30,6 +30,7 @@ mod limits;
 mod located;
 mod metadata;
 mod pixels;
+mod pnm;
 mod policy;
 mod prepare;
 mod probe;

@@ -3,6 +3,7 @@
 use manyframe_core::RejectCode;
 
 use crate::error::MediaError;
+use crate::pnm::is_space;
 
 /// The encoding of an upstream image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -38,7 +39,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(SourceFormat::Gif),
         [b'I', b'I', 42 | 43, 0, ..] | [b'M', b'M', 0, 42 | 43, ..] => Ok(SourceFormat::Tiff),
         _ if is_avif(bytes) => Ok(SourceFormat::Avif),
-        [b'P', b'1'..=b'6', b' ' | b'\t' | b'\r' | b'\n' | b'#', ..] => Ok(SourceFormat::Pnm),
+        [b'P', b'1'..=b'6', after, ..] if *after == b'#' || is_space(*after) => Ok(SourceFormat::Pnm),
         // Two letters prove nothing; the size of the second header does.
         [b'B', b'M', _, _, _, _, _, _, _, _, _, _, _, _, 12 | 40 | 52 | 56 | 64 | 108 | 124, 0, 0, 0, ..] => {
             Ok(SourceFormat::Bmp)

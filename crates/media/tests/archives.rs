@@ -364,6 +364,18 @@ fn a_member_that_claims_almost_all_64_bit_positions_ends_the_listing() {
 }
 
 #[test]
+fn the_label_of_a_volume_hides_no_member() {
+    let mut label = tar::Header::new_gnu();
+    label.set_path("label").unwrap();
+    label.set_entry_type(tar::EntryType::new(b'V'));
+    label.as_old_mut().size = [0; 12];
+    label.set_cksum();
+    let bytes = [label.as_bytes(), &tar_bytes(&[("a.jpg", b"hello")])[..]].concat();
+    let root = root("a.tar", &bytes);
+    assert_eq!(read(&store(&root.path), "a.jpg").unwrap(), b"hello");
+}
+
+#[test]
 fn a_sparse_file_in_a_tar_is_rejected_under_its_own_name() {
     let mut builder = tar::Builder::new(Vec::new());
     builder
@@ -422,12 +434,18 @@ fn links_within_an_archive_are_the_member_they_lead_to() {
         (long.as_str(), HARD, "./imgs/b.jpg"),
         ("imgs/long.jpg", SOFT, &format!("../{long}")),
         ("copy", SOFT, "imgs"),
+        ("imgs/absolute.jpg", SOFT, "/imgs/b.jpg"),
+        ("copies/again", SOFT, "../copy"),
+        ("copies/of/again", SOFT, "../again"),
+        ("through.jpg", SOFT, "copies/again/c.jpg"),
     ];
     let root = root("a.tar", &tar_with_links(&links));
     let listings = root.path.with_file_name("listings");
     for _ in 0..2 {
         let store = MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
-        for name in ["imgs/a.jpg", "imgs/c.jpg", "other/d.jpg", &long, "imgs/long.jpg", "copy/b.jpg"] {
+        let below_links = ["copy/b.jpg", "copies/again/c.jpg", "copies/of/again/a.jpg"];
+        let names = ["imgs/a.jpg", "imgs/c.jpg", "other/d.jpg", &long, "imgs/long.jpg", "imgs/absolute.jpg", "through.jpg"];
+        for name in names.into_iter().chain(below_links) {
             assert_eq!(read(&store, name).unwrap(), b"hello", "{name}");
         }
     }
@@ -447,7 +465,11 @@ fn a_member_archived_with_its_absolute_path_is_where_it_would_be_extracted() {
     header.set_cksum();
     bytes[..512].copy_from_slice(header.as_bytes());
     let root = root("a.tar", &bytes);
-    assert_eq!(read(&store(&root.path), "data/a.jpg").unwrap(), b"1");
+    let store = store(&root.path);
+    assert_eq!(read(&store, "data/a.jpg").unwrap(), b"1");
+    // Records may call it as the archive does; no other absolute path is one of a member.
+    assert_eq!(read(&store, "/data/a.jpg").unwrap(), b"1");
+    assert_eq!(code(store.locate("", "/data/b.jpg")), RejectCode::UnsafePath);
 }
 
 #[test]

@@ -88,6 +88,53 @@ fn a_png_without_a_whole_end_is_cleaned() {
 }
 
 #[test]
+fn a_png_that_ends_in_the_checksum_of_its_pixels_is_cleaned() {
+    let whole = fixture("rgb.png");
+    let pixels = decode_rgb(&whole, &limits()).unwrap();
+    for num_missing in [13, 16] {
+        let cut = whole[..whole.len() - num_missing].to_vec();
+        check(&format!("{num_missing} missing"), cut, &pixels, Handling::Cleaned);
+    }
+    let cut = whole[..whole.len() - 17].to_vec();
+    assert_eq!(code(prepare_image(cut, &ImagePolicy::default())), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn a_png_with_its_chunks_out_of_order_is_cleaned() {
+    let whole = fixture("rgb.png");
+    let pixels = decode_rgb(&whole, &limits()).unwrap();
+    let before_header = |chunks: &[u8]| [&whole[..8], chunks, &whole[8..]].concat();
+    check("gamma first", before_header(&png_chunk(*b"gAMA", &[0, 0, 0xb1, 0x8f])), &pixels, Handling::Cleaned);
+    check("unknown first", before_header(&png_chunk(*b"prVw", &[7; 90_000])), &pixels, Handling::Cleaned);
+    let turned = before_header(&png_chunk(*b"eXIf", &exif(6)));
+    assert_eq!(probe_image_bytes(&turned, &limits()).unwrap().orientation, 6);
+    let no_header = before_header(&png_chunk(*b"IDAT", b""));
+    assert_eq!(code(prepare_image(no_header, &ImagePolicy::default())), RejectCode::MediaCorrupt);
+    let mut method = whole[16..29].to_vec();
+    method[10] = 1;
+    let method = [&whole[..8], &png_chunk(*b"IHDR", &method), &whole[33..]].concat();
+    check("unknown method of compression", method, &pixels, Handling::Cleaned);
+}
+
+#[test]
+fn a_palette_that_is_cut_short_or_stated_twice_is_cleaned() {
+    let whole = fixture("palette.png");
+    let pixels = decode_rgb(&whole, &limits()).unwrap();
+    let start = whole.windows(4).position(|kind| kind == b"PLTE").unwrap() - 4;
+    let length = u32::from_be_bytes(whole[start..start + 4].try_into().unwrap()) as usize;
+    let colors = &whole[start + 8..start + 8 + length];
+    let with = |palettes: &[u8]| [&whole[..start], palettes, &whole[start + 12 + length..]].concat();
+    let cut = with(&png_chunk(*b"PLTE", &[colors, &[1]].concat()));
+    check("two bytes of a colour are missing", cut, &pixels, Handling::Cleaned);
+    // Pillow uses the last one.
+    let twice = [png_chunk(*b"PLTE", &vec![0; length]), png_chunk(*b"PLTE", colors)].concat();
+    check("two palettes", with(&twice), &pixels, Handling::Cleaned);
+    for missing in [with(&[]), with(&png_chunk(*b"PLTE", b""))] {
+        assert_eq!(code(prepare_image(missing, &ImagePolicy::default())), RejectCode::MediaCorrupt);
+    }
+}
+
+#[test]
 fn a_png_with_harmless_metadata_keeps_its_bytes() {
     let pixels = decode_rgb(&fixture("rgb.png"), &limits()).unwrap();
     let cases = [

@@ -38,6 +38,20 @@ fn raw_profile(orientation: u8) -> Vec<u8> {
 }
 
 #[test]
+fn an_orientation_may_be_a_number_of_any_kind() {
+    let number = |kind: u8, value: &[u8]| {
+        let start = b"MM\0*\0\0\0\x08\0\x01\x01\x12\0";
+        let exif = [&start[..], &[kind], &[0, 0, 0, 1, 0, 0, 0, 26, 0, 0, 0, 0], value].concat();
+        orientation(&png_with(&png_chunk(*b"eXIf", &exif)))
+    };
+    assert_eq!(number(5, &[0, 0, 0, 12, 0, 0, 0, 2]), 6);
+    assert_eq!(number(10, &[0, 0, 0, 8, 0, 0, 0, 1]), 8);
+    assert_eq!(number(12, &6_f64.to_be_bytes()), 6);
+    assert_eq!(number(5, &[0, 0, 0, 13, 0, 0, 0, 2]), 1);
+    assert_eq!(number(5, &[0; 8]), 1);
+}
+
+#[test]
 fn a_png_is_turned_by_exif_before_and_after_its_pixels() {
     assert_eq!(orientation(&png_with(&png_chunk(*b"eXIf", &exif(6)))), 6);
     assert_eq!(orientation(&png_with_after(&png_chunk(*b"eXIf", &exif(6)))), 6);

@@ -36,7 +36,18 @@ pub(crate) struct AvifImage<'a> {
 pub(crate) struct Tiles {
     pub columns: usize,
     pub rows: usize,
+    /// How colours are coded, if the file says so: it then counts more than what coded images say.
+    pub colors: Option<ColorCode>,
     pub images: Vec<Coded>,
+}
+
+/// How colours are coded, by numbers of ITU-T H.273.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ColorCode {
+    pub primaries: u16,
+    pub matrix: u16,
+    /// Whether all codes are used, and not only those from 16 to 235 or 240.
+    pub is_full_range: bool,
 }
 
 /// An image coded in AV1.
@@ -70,6 +81,7 @@ enum Property<'a> {
     Rotation(u8),
     /// 0 turns it upside down, 1 swaps left and right.
     Mirror(u8),
+    Colors(ColorCode),
     Alpha,
     Other,
 }
@@ -185,17 +197,20 @@ impl<'a> AvifImage<'a> {
         let damaged = || NotRead::Damaged("refers to images that it does not have".to_owned());
         let item = self.item(id).ok_or_else(damaged)?;
         if &item.kind != b"grid" {
-            return Ok(Tiles { columns: 1, rows: 1, images: vec![self.coded(item, bytes).ok_or_else(damaged)?] });
+            let images = vec![self.coded(item, bytes).ok_or_else(damaged)?];
+            return Ok(Tiles { columns: 1, rows: 1, colors: item.colors(), images });
         }
         let content = self.content(item, bytes).ok_or_else(damaged)?;
         let mut fields = Fields::of(&content);
         fields.take(2).ok_or_else(damaged)?;
         let mut length = || fields.number(1).map(|one_less| one_less as usize + 1).ok_or_else(damaged);
         let (rows, columns) = (length()?, length()?);
-        let parts = item.references.iter().filter(|(kind, _)| kind == b"dimg");
-        let images: Option<Vec<Coded>> = parts.map(|&(_, id)| self.coded(self.item(id)?, bytes)).collect();
-        let images = images.filter(|images| images.len() == rows * columns).ok_or_else(damaged)?;
-        Ok(Tiles { columns, rows, images })
+        let parts = item.references.iter().filter(|(kind, _)| kind == b"dimg").map(|&(_, id)| self.item(id));
+        let parts: Vec<&Item<'_>> =
+            parts.collect::<Option<_>>().filter(|parts: &Vec<_>| parts.len() == rows * columns).ok_or_else(damaged)?;
+        let colors = item.colors().or_else(|| parts.first().and_then(|part| part.colors()));
+        let images = parts.into_iter().map(|part| self.coded(part, bytes)).collect::<Option<_>>().ok_or_else(damaged)?;
+        Ok(Tiles { columns, rows, colors, images })
     }
 
     fn coded(&self, item: &Item<'_>, bytes: &[u8]) -> Option<Coded> {
@@ -315,6 +330,13 @@ impl Item<'_> {
         })
     }
 
+    fn colors(&self) -> Option<ColorCode> {
+        self.properties.iter().find_map(|property| match property {
+            Property::Colors(colors) => Some(*colors),
+            _ => None,
+        })
+    }
+
     /// Rotation, then mirror, as an orientation of EXIF.
     fn orientation(&self) -> u8 {
         let (mut turns, mut mirror) = (0, None);
@@ -366,6 +388,11 @@ fn property((kind, mut content): ([u8; 4], Fields<'_>)) -> Property<'_> {
         b"av1C" => Some(Property::Config(content.rest)),
         b"irot" => content.number(1).map(|angle| Property::Rotation(angle as u8 & 3)),
         b"imir" => content.number(1).map(|axis| Property::Mirror(axis as u8 & 1)),
+        b"colr" if content.take(4)? == b"nclx" => {
+            let mut number = |num_bytes| content.number(num_bytes).map(|number| number as u16);
+            let (primaries, _transfer, matrix) = (number(2)?, number(2)?, number(2)?);
+            Some(Property::Colors(ColorCode { primaries, matrix, is_full_range: number(1)? & 0x80 != 0 }))
+        }
         b"auxC" => {
             content.version_and_flags()?;
             let name = content.text()?;

@@ -7,4 +7,4 @@ mod items;
 
 pub(crate) use self::items::{AvifImage, NotRead};
 #[cfg(feature = "video")]
-pub(crate) use self::items::{Coded, Tiles};
+pub(crate) use self::items::{Coded, ColorCode, Tiles};

@@ -25,6 +25,7 @@ fn flaw_of_segment(marker: u8, segment: &[u8]) -> Option<&'static str> {
     match marker {
         // Stand-alone markers, and those that are reserved for extensions.
         0..=0xbf | 0xc8 | 0xd0..=0xd9 | 0xf0..=0xfd => Some("it has a marker that belongs elsewhere"),
+        0xe0..=0xef | 0xfe if segment.is_empty() => Some("it has an empty segment"),
         0xe0 if segment.starts_with(b"JFIF") && segment.len() < 12 => Some("its JFIF segment is cut short"),
         0xe2 if segment.starts_with(b"ICC_PROFILE\0") && segment.len() < 14 => Some("its colour profile is cut short"),
         0xe2 if segment.strip_prefix(b"MPF\0").is_some_and(|index| !is_sound_index(index)) => {

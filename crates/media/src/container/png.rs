@@ -15,6 +15,12 @@ const MOST_TEXT_BYTES: usize = 32 << 20;
 /// Most bytes of a single chunk beside those of pixels: libpng allocates no more.
 const MOST_CHUNK_BYTES: usize = 8_000_000;
 
+/// The colours of a palette that a byte can name.
+const MOST_COLORS: usize = 256;
+
+/// Colours of a palette, by its number in `IHDR`.
+const PALETTED: u8 = 3;
+
 /// Size of the content of `IHDR`.
 const HEADER_BYTES: usize = 13;
 
@@ -33,6 +39,14 @@ impl<'a> Chunk<'a> {
         let (content, rest) = rest.split_at_checked(u32::from_be_bytes(*length) as usize)?;
         let (crc, rest) = rest.split_first_chunk::<4>()?;
         Some((Self { kind: *kind, content, crc: *crc }, rest))
+    }
+
+    /// The last chunk of a file that ends inside of its checksum.
+    fn split_last(bytes: &'a [u8]) -> Option<(Self, &'a [u8])> {
+        let (length, rest) = bytes.split_first_chunk::<4>()?;
+        let (kind, rest) = rest.split_first_chunk::<4>()?;
+        let content = rest.get(..u32::from_be_bytes(*length) as usize)?;
+        Some((Self { kind: *kind, content, crc: [0; 4] }, &[]))
     }
 
     fn is_intact(&self) -> bool {
@@ -106,9 +120,10 @@ impl Seen {
         }
         match kind {
             b"IHDR" => {
-                self.is_paletted = content.get(9) == Some(&3);
+                self.is_paletted = content.get(9) == Some(&PALETTED);
+                let is_first = previous == [0; 4];
                 let is_known = matches!(content, [_, _, _, _, _, _, _, _, _, 0 | 2 | 3 | 4 | 6, 0, 0, 0 | 1]);
-                (is_repeated || !is_known).then_some("its header is unusual")
+                (is_repeated || !is_first || !is_known).then_some("its header is unusual")
             }
             b"PLTE" => {
                 let (colors, remainder) = content.as_chunks::<3>();
@@ -165,24 +180,31 @@ fn is_sound_profile(content: &[u8]) -> bool {
     matches!(content.get(end + 1..), Some([0, profile @ ..]) if (1..80).contains(&end) && inflated(profile).is_some())
 }
 
-/// The file with nothing but what its pixels are made of, and right checksums.
+/// The file with nothing but what its pixels are made of, in the order that readers expect, and right checksums.
 pub(crate) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     let (signature, mut rest) = bytes.split_at_checked(PNG_SIGNATURE_BYTES)?;
-    let mut file = Vec::with_capacity(bytes.len());
-    file.extend_from_slice(signature);
-    let (header, next) = Chunk::split(rest)?;
-    let mut lacks_palette = header.content.get(9) == Some(&3);
-    Chunk { content: header.content.get(..HEADER_BYTES)?, ..header }.write_to(&mut file);
-    rest = next;
-    while let Some((chunk, next)) = Chunk::split(rest) {
+    let (mut header, mut palette, mut pixels) = (None, None, Vec::new());
+    while let Some((chunk, next)) = Chunk::split(rest).or_else(|| Chunk::split_last(rest)) {
         rest = next;
         match &chunk.kind {
-            b"IDAT" => chunk.write_to(&mut file),
-            b"PLTE" if std::mem::take(&mut lacks_palette) => chunk.write_to(&mut file),
+            b"IHDR" => header = header.or(Some(chunk)),
+            b"PLTE" if pixels.is_empty() => palette = Some(chunk),
+            b"IDAT" => pixels.push(chunk),
             b"IEND" => break,
             _ => {}
         }
     }
-    Chunk { kind: *b"IEND", content: &[], crc: [0; 4] }.write_to(&mut file);
+    let mut header: [u8; HEADER_BYTES] = *header?.content.first_chunk()?;
+    // There is one method of compression, and readers do not look at its number.
+    let [.., color, method, _filter, _interlace] = &mut header;
+    *method = 0;
+    let palette = palette.filter(|_| *color == PALETTED).map(|palette| {
+        let num_colors = (palette.content.len() / 3).min(MOST_COLORS);
+        Chunk { content: palette.content.get(..num_colors * 3).unwrap_or_default(), ..palette }
+    });
+    let mut file = Vec::with_capacity(bytes.len());
+    file.extend_from_slice(signature);
+    let [header, end] = [(*b"IHDR", &header[..]), (*b"IEND", &[])].map(|(kind, content)| Chunk { kind, content, crc: [0; 4] });
+    [header].iter().chain(&palette).chain(&pixels).chain([&end]).for_each(|chunk| chunk.write_to(&mut file));
     Some(file)
 }

@@ -7,7 +7,7 @@ use manyframe_core::RejectCode;
 use crate::avif::{AvifImage, Coded, NotRead, Tiles};
 use crate::error::MediaError;
 use crate::pixels::{RGB_BYTES, RgbImage, over_white};
-use crate::video::decode_av1;
+use crate::video::{YuvCanvas, YuvView, decode_av1, merge_rgb};
 
 /// Decodes into an image of the size in the header.
 pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
@@ -30,36 +30,60 @@ fn compose(
     image: &mut RgbImage,
     merge: impl Fn(&mut [u8; RGB_BYTES], [u8; RGB_BYTES]),
 ) -> Result<(), MediaError> {
-    let damaged = |why: String| MediaError::rejected(RejectCode::MediaCorrupt, format!("the AVIF {why}"));
-    let tile_px = tiles.images.first().map_or((0, 0), |tile| tile.size_px);
-    let covers = |tile: u32, number: usize, length: u32| tile as usize * number >= length as usize;
-    if !covers(tile_px.0, tiles.columns, image.width_px()) || !covers(tile_px.1, tiles.rows, image.height_px()) {
-        return Err(damaged(format!("has tiles of {}×{} pixels that do not cover it", tile_px.0, tile_px.1)));
+    let size_px = (image.width_px(), image.height_px());
+    let merge = |view: &YuvView<'_>, image: &mut RgbImage| {
+        merge_rgb(view, image, &merge)
+            .map_err(|why| MediaError::rejected(RejectCode::MediaType, format!("the AVIF {why}")))
+    };
+    if let [whole] = &tiles.images[..] {
+        check_tiles(tiles, whole, size_px)?;
+        return decode_tile(whole, tiles, |view| merge(view, image));
     }
-    let (stride, width) = (image.stride(), image.width_px() as usize);
+    let mut canvas: Option<YuvCanvas> = None;
     for (index, tile) in tiles.images.iter().enumerate() {
-        let decoded = decode_tile(tile, tile_px)?;
-        let (left, top) = (index % tiles.columns * tile_px.0 as usize, index / tiles.columns * tile_px.1 as usize);
-        let lines = image.pixels_mut().chunks_exact_mut(stride).skip(top);
-        for (line, row) in lines.zip(decoded.view().rows()) {
-            let pixels = line.as_chunks_mut::<RGB_BYTES>().0.iter_mut().take(width).skip(left);
-            pixels.zip(row.as_chunks().0).for_each(|(pixel, decoded)| merge(pixel, *decoded));
-        }
+        check_tiles(tiles, tile, size_px)?;
+        let (column, row) = ((index % tiles.columns) as u32, (index / tiles.columns) as u32);
+        decode_tile(tile, tiles, |view| {
+            let canvas = canvas.get_or_insert_with(|| YuvCanvas::new(view, size_px));
+            let is_alike = canvas.place(view, (column * tile.size_px.0, row * tile.size_px.1));
+            if is_alike { Ok(()) } else { Err(damaged("has tiles that are coded differently")) }
+        })?;
+    }
+    match canvas {
+        Some(canvas) => merge(&canvas.view(), image),
+        None => Err(damaged("has no tiles")),
+    }
+}
+
+/// Checks that tiles are as large as the first one, and cover the image.
+fn check_tiles(tiles: &Tiles, tile: &Coded, size_px: (u32, u32)) -> Result<(), MediaError> {
+    let covers = |tile: u32, number: usize, length: u32| tile as usize * number >= length as usize;
+    if tiles.images.first().is_some_and(|first| first.size_px != tile.size_px) {
+        return Err(damaged("has tiles of different sizes"));
+    }
+    if !covers(tile.size_px.0, tiles.columns, size_px.0) || !covers(tile.size_px.1, tiles.rows, size_px.1) {
+        let (width, height) = tile.size_px;
+        return Err(damaged(&format!("has tiles of {width}×{height} pixels that do not cover it")));
     }
     Ok(())
 }
 
-fn decode_tile(tile: &Coded, tile_px: (u32, u32)) -> Result<RgbImage, MediaError> {
-    let damaged = |why: String| MediaError::rejected(RejectCode::MediaCorrupt, format!("the AVIF {why}"));
-    if tile.size_px != tile_px {
-        return Err(damaged("has tiles of different sizes".to_owned()));
-    }
-    let decoded = decode_av1(&tile.bytes, tile_px)?;
-    if (decoded.width_px(), decoded.height_px()) != tile_px {
-        let (width, height) = (decoded.width_px(), decoded.height_px());
-        return Err(damaged(format!("holds {width}×{height} pixels, not what its header says")));
-    }
-    Ok(decoded)
+fn decode_tile<T>(
+    tile: &Coded,
+    tiles: &Tiles,
+    show: impl FnOnce(&YuvView<'_>) -> Result<T, MediaError>,
+) -> Result<T, MediaError> {
+    decode_av1(&tile.bytes, tile.size_px, tiles.colors, |view| {
+        if view.size_px != tile.size_px {
+            let (width, height) = view.size_px;
+            return Err(damaged(&format!("holds {width}×{height} pixels, not what its header says")));
+        }
+        show(view)
+    })
+}
+
+fn damaged(why: &str) -> MediaError {
+    MediaError::rejected(RejectCode::MediaCorrupt, format!("the AVIF {why}"))
 }
 
 fn not_read(error: NotRead) -> MediaError {

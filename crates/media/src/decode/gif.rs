@@ -7,8 +7,16 @@ use gif::{ColorOutput, DecodeOptions, DecodingError, MemoryLimit};
 
 use crate::pixels::{RGB_BYTES, RgbImage};
 
-/// Decodes into an image of the size in the header. Where the first image has no pixel, or a transparent one, white shows.
+/// What a file ends with: no further block of pixels, and no further image.
+const END: &[u8] = b"\0;";
+
+/// Decodes into an image of the size in the header. Transparent pixels are white. Where the first image has no pixel, white
+/// shows if it has a transparent colour, and otherwise its first colour, as in Pillow.
 pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage) -> Result<(), DecodingError> {
+    decode(bytes, image).or_else(|error| decode(&[bytes, END].concat(), image).map_err(|_also_damaged| error))
+}
+
+fn decode(bytes: &[u8], image: &mut RgbImage) -> Result<(), DecodingError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
     // A frame has a byte a pixel, and is inside of the canvas.
@@ -28,7 +36,8 @@ pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage) -> Result<(), Deco
     };
     let (left, top) = (usize::from(frame.left), usize::from(frame.top));
     let (stride, width) = (image.stride(), usize::from(frame.width));
-    image.pixels_mut().fill(u8::MAX);
+    let background = frame.transparent.map_or_else(|| color(0), |_transparent| [u8::MAX; RGB_BYTES]);
+    image.pixels_mut().as_chunks_mut().0.fill(background);
     if width == 0 {
         return Ok(());
     }

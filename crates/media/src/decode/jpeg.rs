@@ -4,14 +4,12 @@
 //! libjpeg continues after damage and only warns. Here, a warning that means lost pixels is an error, and so is a missing end
 //! marker; warnings about harmless oddities are not.
 
-use std::cell::RefCell;
-
 use manyframe_core::RejectCode;
 use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, Subsamp, YuvImage, yuv_pixels_len};
 
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
-use crate::pixels::{RgbImage, no_pixels};
+use crate::pixels::{RGB_BYTES, RgbImage, no_pixels};
 use crate::probe::{JpegHeader, ProbedImage, has_end_of_image, probe_whole, without_application_data};
 use crate::tiff::JpegStrip;
 use crate::ycbcr::{Channel, Halved, Ycbcr};
@@ -20,10 +18,6 @@ use crate::ycbcr::{Channel, Halved, Ycbcr};
 const MAX_SCANS: u32 = 100;
 
 const CMYK_BYTES: usize = 4;
-
-thread_local! {
-    static DECODER: RefCell<Option<Decompressor>> = const { RefCell::new(None) };
-}
 
 /// A JPEG whose header was parsed.
 #[derive(Clone, Copy)]
@@ -85,7 +79,10 @@ impl<'a> JpegFile<'a> {
     }
 
     fn decode_into(self, target: Image<&mut [u8]>) -> Result<(), MediaError> {
-        self.decode((target.width, target.height), |decoder, bytes, _| {
+        self.decode((target.width, target.height), |decoder, bytes, found| {
+            if found.is_lossless && found.colorspace == Colorspace::Gray {
+                return decode_lossless_gray(decoder, bytes, target);
+            }
             unless_harmless(decoder.decompress(bytes, target))
         })
     }
@@ -106,16 +103,14 @@ impl<'a> JpegFile<'a> {
             let detail = "the JPEG is cut short: it has no end marker";
             return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
         }
-        let outcome = DECODER.with_borrow_mut(|slot| {
-            let decoder = match slot {
-                Some(decoder) => decoder,
-                None => slot.insert(new_decoder()?),
-            };
+        let outcome = || {
+            // A decoder keeps the tables of an image, and would use them for the next one that lacks its own.
+            let mut decoder = new_decoder()?;
             let plain;
             let (bytes, found) = match decoder.read_header(bytes) {
                 Err(error) => {
                     if !is_harmless(&error) {
-                        *decoder = new_decoder()?;
+                        decoder = new_decoder()?;
                     }
                     plain = without_application_data(bytes, header);
                     (&plain[..], decoder.read_header(&plain)?)
@@ -126,16 +121,23 @@ impl<'a> JpegFile<'a> {
             if (found.width, found.height) != target_px {
                 return Err(turbojpeg::Error::TurboJpegError("it has two different sizes".to_owned()));
             }
-            decompress(decoder, bytes, found)
-        });
-        if outcome.is_err() {
-            // What a decoder gave up on can be left in it, and would then fail every later image of this thread.
-            DECODER.set(None);
-        }
-        outcome.map_err(|error| {
+            decompress(&mut decoder, bytes, found)
+        };
+        outcome().map_err(|error| {
             MediaError::rejected(RejectCode::MediaCorrupt, format!("the JPEG cannot be decoded: {error}"))
         })
     }
+}
+
+/// libjpeg converts no lossless image.
+fn decode_lossless_gray(decoder: &mut Decompressor, bytes: &[u8], rgb: Image<&mut [u8]>) -> turbojpeg::Result<()> {
+    let mut levels = vec![0; rgb.width * rgb.height];
+    let gray = Image { pixels: &mut levels[..], width: rgb.width, pitch: rgb.width, height: rgb.height, format: PixelFormat::GRAY };
+    unless_harmless(decoder.decompress(bytes, gray))?;
+    for (line, levels) in rgb.pixels.chunks_exact_mut(rgb.pitch).zip(levels.chunks_exact(rgb.width)) {
+        line.as_chunks_mut().0.iter_mut().zip(levels).for_each(|(pixel, &level)| *pixel = [level; RGB_BYTES]);
+    }
+    Ok(())
 }
 
 /// Decodes a strip of a TIFF that is a JPEG, with the tables that it shares with others.

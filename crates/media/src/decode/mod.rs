@@ -4,6 +4,7 @@
 mod agreement;
 #[cfg_attr(not(feature = "video"), path = "avif_disabled.rs")]
 mod avif;
+mod bmp;
 mod gif;
 mod jpeg;
 mod orient;

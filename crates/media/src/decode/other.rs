@@ -3,7 +3,6 @@
 use std::io::Cursor;
 
 use image::codecs::bmp::BmpDecoder;
-use image::codecs::pnm::PnmDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::error::{ImageError, ImageResult};
 use image::{DynamicImage, ImageDecoder, Limits};
@@ -11,11 +10,12 @@ use manyframe_core::RejectCode;
 use png::DecodingError;
 
 use super::jpeg::decode_strip;
-use super::{avif, gif, png as png_rows};
+use super::{avif, bmp, gif, png as png_rows};
 use crate::container::cleaned_webp;
 use crate::error::MediaError;
 use crate::metadata::Ifd;
 use crate::pixels::{RGB_BYTES, RgbImage, over_white};
+use crate::pnm::{PnmError, PnmHeader};
 use crate::probe::webp_chunks;
 use crate::sniff::SourceFormat;
 use crate::tiff::{self, Layout};
@@ -28,7 +28,6 @@ const MAX_EXTRA_BYTES: u64 = 32 << 20;
 
 /// Decodes the pixels as stored into an image of the size in the header.
 pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut RgbImage) -> Result<(), MediaError> {
-    let source = Cursor::new(bytes);
     let failed = |why: &dyn std::fmt::Display| not_decoded(format, RejectCode::MediaCorrupt, why);
     match format {
         SourceFormat::Png => png_rows::decode_into(bytes, image).map_err(|error| match error {
@@ -41,8 +40,8 @@ pub(super) fn decode_stored_into(bytes: &[u8], format: SourceFormat, image: &mut
         // The decoder would show what is there of an image that is cut short.
         SourceFormat::Webp if !has_whole_image(bytes) => Err(failed(&"it is cut short")),
         SourceFormat::Webp => copy(decode_webp(bytes, image), format, image),
-        SourceFormat::Bmp => copy(BmpDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
-        SourceFormat::Pnm => copy(PnmDecoder::new(source).and_then(|decoder| pixels(decoder, image)), format, image),
+        SourceFormat::Bmp => decode_bmp(bytes, image),
+        SourceFormat::Pnm => decode_pnm(bytes, image).map_err(|error| failed(&error.why())),
         SourceFormat::Jpeg => Err(failed(&"a JPEG has a decoder of its own")),
     }
 }
@@ -70,6 +69,34 @@ fn decode_webp(bytes: &[u8], image: &RgbImage) -> ImageResult<DynamicImage> {
 fn has_whole_image(bytes: &[u8]) -> bool {
     let mut chunks = webp_chunks(bytes, bytes.len()).map_while(Result::ok);
     chunks.any(|(kind, _)| matches!(&kind, b"VP8 " | b"VP8L" | b"ANMF"))
+}
+
+fn decode_bmp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
+    let decode = |bytes: &[u8]| BmpDecoder::new(Cursor::new(bytes)).and_then(|decoder| pixels(decoder, image));
+    let (decoded, is_turned) = match (decode(bytes), bmp::as_windows_writes(bytes)) {
+        (Err(_), Some((usual, is_turned))) => (decode(&usual), is_turned),
+        (decoded, _) => (decoded, false),
+    };
+    copy(decoded, SourceFormat::Bmp, image)?;
+    if is_turned {
+        let turned: Vec<u8> = image.pixels().chunks_exact(image.stride()).rev().flatten().copied().collect();
+        image.pixels_mut().copy_from_slice(&turned);
+    }
+    Ok(())
+}
+
+fn decode_pnm(bytes: &[u8], image: &mut RgbImage) -> Result<(), PnmError> {
+    let header = PnmHeader::parse(bytes)?;
+    let stride = image.stride();
+    let mut lines = image.pixels_mut().chunks_exact_mut(stride);
+    header.for_each_row(bytes, |row| {
+        let pixels = lines.next().unwrap_or_default().as_chunks_mut::<RGB_BYTES>().0.iter_mut();
+        if header.num_channels == RGB_BYTES {
+            pixels.zip(row.as_chunks().0).for_each(|(pixel, color)| *pixel = *color);
+        } else {
+            pixels.zip(row).for_each(|(pixel, &level)| *pixel = [level; RGB_BYTES]);
+        }
+    })
 }
 
 fn decode_tiff(bytes: &[u8], image: &mut RgbImage) -> Result<(), String> {

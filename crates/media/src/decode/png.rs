@@ -3,7 +3,7 @@
 //! A PNG has two kinds of checksum: of each chunk, and of the pixels before compression. One of them is enough to know that the
 //! pixels are those that were stored; where both are wrong the file is damaged.
 
-use std::io::Cursor;
+use std::io::{self, Cursor};
 
 use png::{ColorType, DecodeOptions, Decoder, DecodingError, Transformations};
 
@@ -45,6 +45,10 @@ fn decode(bytes: &[u8], image: &mut RgbImage, checksum: PixelChecksum) -> Result
     decoder.set_limits(png::Limits { bytes: MAX_BYTES });
     decoder.set_transformations(Transformations::EXPAND);
     let mut reader = decoder.read_info()?;
+    // The decoder would panic.
+    if reader.info().palette.as_ref().is_some_and(|palette| palette.len() % RGB_BYTES != 0) {
+        return Err(DecodingError::IoError(io::Error::new(io::ErrorKind::InvalidData, "a colour is cut short")));
+    }
     let (color, depth) = reader.output_color_type();
     let layout = SampleLayout { color, is_sixteen_bit: depth == png::BitDepth::Sixteen };
     let stride = image.stride();

@@ -136,9 +136,17 @@ impl<'a> Ifd<'a> {
         let entry = self.entry(ORIENTATION)?;
         match entry.kind {
             1 => None,
+            5 | 10 => {
+                let (numerator, denominator) = (self.number(entry.start, 4)?, self.number(entry.start + 4, 4)?);
+                (denominator != 0 && numerator % denominator == 0).then(|| numerator / denominator)
+            }
             11 => {
                 let bits = self.number(entry.start, 4)?;
                 (1_u8..=8).find(|&number| u64::from(f32::from(number).to_bits()) == bits).map(u64::from)
+            }
+            12 => {
+                let bits = self.number(entry.start, 8)?;
+                (1_u8..=8).find(|&number| f64::from(number).to_bits() == bits).map(u64::from)
             }
             _ => self.unsigned_list(ORIENTATION)?.first().copied(),
         }

@@ -1,12 +1,14 @@
 //! The headers of GIF, BMP, TIFF and PNM, which are always converted to JPEG.
 
-use super::header::{HeaderError, ParsedHeader, Source, array, part};
+use super::header::{HeaderError, ParsedHeader, Source, array};
 use crate::metadata::Ifd;
+use crate::pnm::{PnmError, PnmHeader};
 use crate::sniff::SourceFormat;
 use crate::tiff::{Layout, Undecodable};
 
 /// GIF: the logical screen, the first image, which may be larger, and whether a second one follows.
-pub(super) fn parse_gif(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
+pub(super) fn parse_gif(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
+    let bytes = source.head;
     let [w0, w1, h0, h1, flags] = array(bytes, 6)?;
     let mut canvas_px = (u16_from([w0, w1]), u16_from([h0, h1]));
     let mut position = 13 + color_table_bytes(flags);
@@ -24,7 +26,11 @@ pub(super) fn parse_gif(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
                         (u16_from([x0, x1]) + u16_from([w0, w1]), u16_from([y0, y1]) + u16_from([h0, h1]));
                     canvas_px = (canvas_px.0.max(right), canvas_px.1.max(bottom));
                 }
-                position = skip_sub_blocks(bytes, position + 11 + color_table_bytes(flags))?;
+                position = match skip_sub_blocks(bytes, position + 11 + color_table_bytes(flags)) {
+                    // What is missing at the end need not be pixels.
+                    Err(HeaderError::Incomplete) if source.is_whole() => break,
+                    next => next?,
+                };
             }
             None if num_images == 0 => return Err(HeaderError::Incomplete),
             // The trailer, its absence, or garbage that readers treat like it.
@@ -67,34 +73,13 @@ pub(super) fn parse_tiff(source: &Source<'_>) -> Result<ParsedHeader, HeaderErro
     Ok(converted(SourceFormat::Tiff, layout.size_px, layout.orientation))
 }
 
-/// PNM: two numbers after the signature, comments left out.
-pub(super) fn parse_pnm(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
-    let mut position = 2;
-    let mut size_px = [0_u32; 2];
-    for length in &mut size_px {
-        loop {
-            match bytes.get(position) {
-                Some(b'#') => {
-                    let comment = part(bytes, position, bytes.len() - position)?;
-                    position += memchr::memchr(b'\n', comment).ok_or(HeaderError::Incomplete)?;
-                }
-                Some(byte) if byte.is_ascii_whitespace() => position += 1,
-                Some(_) => break,
-                None => return Err(HeaderError::Incomplete),
-            }
-        }
-        while let Some(digit @ b'0'..=b'9') = bytes.get(position) {
-            *length = length.saturating_mul(10).saturating_add(u32::from(digit - b'0'));
-            position += 1;
-        }
-        match bytes.get(position) {
-            Some(byte) if byte.is_ascii_whitespace() => {}
-            Some(_) => return Err(HeaderError::Bad("the PNM does not state its size".to_owned())),
-            None => return Err(HeaderError::Incomplete),
-        }
-    }
-    let [width, height] = size_px;
-    Ok(converted(SourceFormat::Pnm, (width, height), 1))
+/// PNM: the numbers after the signature.
+pub(super) fn parse_pnm(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
+    let header = PnmHeader::parse(source.head).map_err(|error| match error {
+        PnmError::Incomplete => HeaderError::Incomplete,
+        PnmError::Damaged(why) => HeaderError::Bad(format!("the PNM {why}")),
+    })?;
+    Ok(converted(SourceFormat::Pnm, header.size_px, 1))
 }
 
 fn u16_from(bytes: [u8; 2]) -> u32 {

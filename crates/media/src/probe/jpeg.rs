@@ -22,6 +22,10 @@ const END_OF_IMAGE: u8 = 0xd9;
 const APP0: u8 = 0xe0;
 const APP1: u8 = 0xe1;
 const APP14: u8 = 0xee;
+/// Size of Adobe's segment, whose last byte is the transform.
+const ADOBE_BYTES: usize = 12;
+/// The transform of CMYK.
+const YCCK: u8 = 2;
 const XMP_PREFIX: &[u8] = b"http://ns.adobe.com/xap/1.0/\0";
 
 pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
@@ -81,6 +85,14 @@ pub(crate) fn without_application_data(bytes: &[u8], header: &JpegHeader) -> Vec
             plain.extend_from_slice(&[0xff, marker]);
             plain.extend_from_slice(&length.to_be_bytes());
             plain.extend_from_slice(segment);
+            // Of four components, libjpeg reads an unknown transform as this one, and warns.
+            if marker == APP14
+                && header.color == JpegColor::Cmyk
+                && let Some(transform) = plain.last_mut().filter(|_| segment.len() == ADOBE_BYTES)
+                && *transform != 0
+            {
+                *transform = YCCK;
+            }
         }
         Ok(())
     });
@@ -107,6 +119,12 @@ pub(crate) fn for_each_segment<'a>(
             }
             _ => {
                 let length = usize::from(u16::from_be_bytes(array(bytes, start + 2)?));
+                // libjpeg looks into none of these, and continues after their length.
+                if length < 2 && matches!(marker, 0xe0..=0xef | 0xfe) {
+                    visit(marker, &[])?;
+                    position = start + 4;
+                    continue;
+                }
                 if length < 2 {
                     return Err(HeaderError::Bad(format!("JPEG segment {marker:02x} claims a length of {length}")));
                 }

@@ -91,11 +91,11 @@ fn parse(format: SourceFormat, source: &Source<'_>) -> Result<ParsedHeader, Head
         SourceFormat::Jpeg => jpeg::parse(source.head),
         SourceFormat::Png => png::parse(source),
         SourceFormat::Webp => webp::parse(source),
-        SourceFormat::Gif => gif_bmp_tiff::parse_gif(source.head),
+        SourceFormat::Gif => gif_bmp_tiff::parse_gif(source),
         SourceFormat::Bmp => gif_bmp_tiff::parse_bmp(source.head),
         SourceFormat::Tiff => gif_bmp_tiff::parse_tiff(source),
         SourceFormat::Avif => avif::parse(source),
-        SourceFormat::Pnm => gif_bmp_tiff::parse_pnm(source.head),
+        SourceFormat::Pnm => gif_bmp_tiff::parse_pnm(source),
     }
 }
 

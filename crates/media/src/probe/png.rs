@@ -19,20 +19,14 @@ const CHUNK_FRAME_BYTES: usize = 12;
 const MAX_TEXT_BYTES: usize = 1 << 20;
 
 pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
-    let bytes = source.head;
-    let (length, kind) = chunk(source, PNG_SIGNATURE_BYTES)?;
-    if &kind != b"IHDR" || length < 13 {
-        return Err(HeaderError::Bad("the PNG does not start with its header chunk".to_owned()));
-    }
-    let start = PNG_SIGNATURE_BYTES + 8;
-    let width_px = u32::from_be_bytes(array(bytes, start)?);
-    let height_px = u32::from_be_bytes(array(bytes, start + 4)?);
-    let [bit_depth, color_type] = array(bytes, start + 8)?;
+    let mut said = Said::default();
+    let (start, mut position) = header_chunk(source, &mut said)?;
+    let header = source.read(start, 10)?;
+    let (width_px, height_px) = (u32::from_be_bytes(array(&header, 0)?), u32::from_be_bytes(array(&header, 4)?));
+    let [bit_depth, color_type] = array(&header, 8)?;
     let has_alpha_channel = color_type & 4 != 0;
 
     let (mut is_animated, mut has_transparency) = (false, has_alpha_channel);
-    let mut said = Said::default();
-    let mut position = PNG_SIGNATURE_BYTES + CHUNK_FRAME_BYTES + length;
     loop {
         let (length, kind) = chunk(source, position)?;
         match &kind {
@@ -52,6 +46,24 @@ pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
         is_plain: bit_depth <= 8 && !has_transparency,
         jpeg: None,
     })
+}
+
+/// Where the content of `IHDR` starts, and where the next chunk does. It has to be the first chunk, and some writers put
+/// others before it.
+fn header_chunk(source: &Source<'_>, said: &mut Said) -> Result<(usize, usize), HeaderError> {
+    let mut position = PNG_SIGNATURE_BYTES;
+    loop {
+        let (length, kind) = chunk(source, position)?;
+        let next = next_chunk(position, length)?;
+        match &kind {
+            b"IHDR" if length >= 13 => return Ok((position + 8, next)),
+            b"IHDR" | b"PLTE" | b"IDAT" | b"IEND" => {
+                return Err(HeaderError::Bad("the PNG does not start with its header chunk".to_owned()));
+            }
+            _ => said.read(source, position, length, kind)?,
+        }
+        position = next;
+    }
 }
 
 /// What a PNG says about its orientation, wherever in the file; of several chunks, the last one counts, of EXIF the last one

@@ -148,7 +148,10 @@ impl MediaStore {
 
     /// Asks the roots a question about a path, in the order that [`Self::locate`] describes.
     fn search<T>(&self, subset: &str, path: &str, question: &Question<T>) -> Result<T, MediaError> {
-        let request = Request::parse(path)?;
+        let request = match Request::parse(path) {
+            Ok(request) => request,
+            Err(error) => return self.by_absolute_name(subset, path, question)?.ok_or(error),
+        };
         let roots: Vec<&RootKind> =
             self.roots.iter().filter(|root| root.serves(subset)).map(|root| &root.kind).collect();
         for spelling in &request.spellings {
@@ -174,6 +177,26 @@ impl MediaStore {
             }
         }
         Err(missing(subset, path, &roots))
+    }
+
+    /// The answer of the first archive with a member of this absolute name: `tar -P` writes such names.
+    fn by_absolute_name<T>(
+        &self,
+        subset: &str,
+        path: &str,
+        question: &Question<T>,
+    ) -> Result<Option<T>, MediaError> {
+        let Some(Ok(request)) = path.strip_prefix('/').map(Request::parse) else { return Ok(None) };
+        let roots = self.roots.iter().filter(|root| root.serves(subset));
+        let archives: Vec<&Archive> = roots.filter_map(|root| root.kind.archive()).collect();
+        for spelling in &request.spellings {
+            for archive in &archives {
+                if let Some(found) = (question.in_archive)(archive, spelling)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        Ok(None)
     }
 }
 

@@ -24,7 +24,7 @@ const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// The location of a member that is a device, a part of a sparse file …
 pub(crate) const SPECIAL: MemberLocation =
-    MemberLocation::Unreadable { code: RejectCode::UnsupportedMedia, reason: "is not a plain file" };
+    MemberLocation::Unreadable { code: RejectCode::UnsupportedMedia, reason: "is not a plain file, or only parts of it are stored" };
 
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
@@ -39,7 +39,7 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
             break;
         }
         let header = Header::from_byte_slice(&block);
-        let Some(claimed_bytes) = is_intact(header, &block).then(|| header.entry_size().ok()).flatten() else {
+        let Some(claimed_bytes) = is_intact(header, &block).then(|| size(header)).flatten() else {
             warn!(?path, position, "damaged tar header: members after it are not listed");
             break;
         };
@@ -73,6 +73,12 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
     }
     add_links(&mut members, &links);
     Ok(members)
+}
+
+/// The size that a header claims; none where the field is empty, as in the label of a volume.
+fn size(header: &Header) -> Option<u64> {
+    let is_empty = header.as_old().size.iter().all(|byte| matches!(byte, 0 | b' '));
+    if is_empty { Some(0) } else { header.entry_size().ok() }
 }
 
 /// Whether the first block of a file is a tar header with the right checksum.

@@ -220,7 +220,8 @@ impl<'a> Layout<'a> {
         };
         let offsets = ifd.unsigned_list(offsets).unwrap_or_default();
         // A single strip reaches to the end of the file if its size is not stated.
-        let sizes = ifd.unsigned_list(sizes).unwrap_or_else(|| vec![u64::MAX; offsets.len().min(1)]);
+        let sizes = ifd.unsigned_list(sizes).filter(|sizes| sizes[..] != [0]);
+        let sizes = sizes.unwrap_or_else(|| vec![u64::MAX; offsets.len().min(1)]);
         let (columns, rows) = self.grid();
         let planes = if self.is_planar { self.samples_per_pixel as u64 } else { 1 };
         let num_chunks = u64::from(columns) * u64::from(rows) * planes;
@@ -229,7 +230,20 @@ impl<'a> Layout<'a> {
             return Err(damaged(format!("names {num_found} of {num_chunks} strips or tiles")));
         }
         self.chunks = offsets.into_iter().zip(sizes).collect();
+        self.correct_subsampling();
         Ok(())
+    }
+
+    /// Writers forget to state that colours are not subsampled; uncompressed, their number of bytes says so.
+    fn correct_subsampling(&mut self) {
+        let full_bytes = u64::from(self.chunk_px.0) * u64::from(self.chunk_px.1) * 3;
+        let is_full = self.chunks.first().is_some_and(|&(_, num_bytes)| num_bytes == full_bytes);
+        if let Colors::YCbCr(parameters) = &mut self.colors
+            && self.compression == Compression::None
+            && is_full
+        {
+            parameters.subsampling = (1, 1);
+        }
     }
 }
 

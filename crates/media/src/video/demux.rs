@@ -300,7 +300,7 @@ impl Demuxer {
 }
 
 /// Silences FFmpeg and limits its allocations, once per process.
-fn set_up_ffmpeg() {
+pub(super) fn set_up_ffmpeg() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_level(log::Level::Quiet);

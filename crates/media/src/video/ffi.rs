@@ -18,6 +18,8 @@ use ffmpeg_next::software::scaling;
 use ffmpeg_next::util::interrupt;
 use ffmpeg_next::{Dictionary, Error, Packet, frame};
 
+use crate::avif::ColorCode;
+
 /// Upper bound on a single allocation of FFmpeg, in bytes: a sample table or a frame, but not whatever a header claims.
 const MAX_ALLOCATION_BYTES: usize = 1 << 30;
 
@@ -26,6 +28,9 @@ const KNOWN_MATRICES: std::ops::RangeInclusive<c_int> = 1..=10;
 
 /// A matrix among them that swscale has no table for.
 const YCGCO: c_int = ffi::AVColorSpace::AVCOL_SPC_YCGCO as c_int;
+
+/// Primaries that nothing is said about, as a number of ITU-T H.273.
+const UNSPECIFIED: u16 = 2;
 
 const FULL_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int;
 
@@ -149,6 +154,14 @@ pub(super) fn seek_to_key(input: &mut Input, stream: usize, timestamp: i64) -> R
 pub(super) struct Colours {
     matrix: c_int,
     range: c_int,
+}
+
+impl Colours {
+    /// The same for a still image. RGB has no matrix, whatever it states.
+    pub(super) fn code(self, is_rgb: bool) -> ColorCode {
+        let matrix = if is_rgb { 0 } else { u16::try_from(self.matrix).unwrap_or(u16::MAX) };
+        ColorCode { primaries: UNSPECIFIED, matrix, is_full_range: self.range == FULL_RANGE }
+    }
 }
 
 /// The colours that a frame states.

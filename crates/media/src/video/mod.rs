@@ -33,12 +33,14 @@ mod still;
 mod stretches;
 mod timing;
 mod undecodable;
+mod yuv;
 
 pub use choose::choose_frames;
 pub use decode::{DecodedVideo, FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_input, open_range};
 pub(crate) use still::decode_av1;
+pub(crate) use yuv::{YuvCanvas, YuvView, merge_rgb};
 
 use crate::error::MediaError;
 

@@ -161,6 +161,117 @@ def tiffs():
     yield "xmp_6.tif", saved(rgb, "TIFF", tiffinfo={700: b'<rdf:Description tiff:Orientation="6"/>'})
 
 
+def blocks(size=SIZE):
+    """Sharp edges between colours, which show where subsampled colours are taken to be."""
+    image = picture().resize(size)
+    image.paste((250, 10, 10), (5, 3, 14, 12))
+    image.paste((10, 10, 240), (17, 9, 30, 19))
+    return image
+
+
+def with_color_code(avif, primaries, matrix, is_full_range):
+    start = avif.index(b"nclx") + 4
+    return avif[:start] + struct.pack(">HHHB", primaries, 13, matrix, is_full_range << 7) + avif[start + 7 :]
+
+
+def box(kind, *content):
+    content = b"".join(content)
+    return struct.pack(">I4s", len(content) + 8, kind) + content
+
+
+def full_box(kind, version_and_flags, *content):
+    return box(kind, struct.pack(">I", version_and_flags), *content)
+
+
+def grid(image, columns=2, rows=2, tile=64):
+    """An AVIF of tiles that are coded each on its own; the last ones reach beyond the image."""
+    places = [(column * tile, row * tile) for row in range(rows) for column in range(columns)]
+    cut = [image.crop((left, top, left + tile, top + tile)) for left, top in places]
+    tiles = [saved(part, "AVIF", quality=95) for part in cut]
+    payloads = [avif[avif.index(b"mdat") + 4 :] for avif in tiles]
+    start = tiles[0].index(b"av1C") - 4
+    config = tiles[0][start : start + struct.unpack(">I", tiles[0][start : start + 4])[0]]
+    start = tiles[0].index(b"colr") - 4
+    color = tiles[0][start : start + struct.unpack(">I", tiles[0][start : start + 4])[0]]
+    items = [(1, b"grid", 0), *((number + 2, b"av01", 1) for number in range(len(tiles)))]
+    entries = [full_box(b"infe", 2 << 24 | hidden, struct.pack(">HH4sB", item, 0, kind, 0)) for item, kind, hidden in items]
+    sizes = [full_box(b"ispe", 0, struct.pack(">II", *size)) for size in (image.size, (tile, tile))]
+    pixels = full_box(b"pixi", 0, bytes([3, 8, 8, 8]))
+    uses = struct.pack(">HB3B", 1, 3, 1, 3, 5)
+    uses += b"".join(struct.pack(">HB4B", item, 4, 2, 3, 0x84, 5) for item, kind, _ in items if kind == b"av01")
+    descriptor = bytes([0, 0, rows - 1, columns - 1]) + struct.pack(">HH", *image.size)
+
+    def meta(first):
+        places, position = [], first
+        for payload in payloads:
+            places.append((position, len(payload)))
+            position += len(payload)
+        locations = struct.pack(">HHHHII", 1, 1, 0, 1, 0, len(descriptor))
+        for (item, *_), (offset, size) in zip(items[1:], places):
+            locations += struct.pack(">HHHHII", item, 0, 0, 1, offset, size)
+        return full_box(
+            b"meta",
+            0,
+            full_box(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
+            full_box(b"pitm", 0, struct.pack(">H", 1)),
+            full_box(b"iloc", 1 << 24, struct.pack(">HH", 0x4400, len(items)), locations),
+            full_box(b"iinf", 0, struct.pack(">H", len(items)), *entries),
+            full_box(b"iref", 0, box(b"dimg", struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *(item for item, *_ in items[1:])))),
+            box(b"iprp", box(b"ipco", *sizes, color, config, pixels), full_box(b"ipma", 0, struct.pack(">I", len(items)), uses)),
+            box(b"idat", descriptor),
+        )
+
+    start = tiles[0][: struct.unpack(">I", tiles[0][:4])[0]]
+    return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", *payloads)
+
+
+def lossless_gray(image):
+    """A JPEG without a transform (ITU-T T.81, annex H): differences to the left neighbour, of up to 8 bits."""
+    pixels, (width, height) = image.load(), image.size
+    bits = ""
+    for y in range(height):
+        for x in range(width):
+            predicted = pixels[x - 1, y] if x else pixels[0, y - 1] if y else 128
+            difference = pixels[x, y] - predicted
+            category = abs(difference).bit_length()
+            value = difference if difference > 0 else difference + (1 << category) - 1
+            bits += f"{category:04b}" + (f"{value:0{category}b}" if category else "")
+    bits += "1" * (-len(bits) % 8)
+    data = int(bits, 2).to_bytes(len(bits) // 8).replace(b"\xff", b"\xff\0")
+    segment = lambda marker, content: bytes([0xFF, marker]) + struct.pack(">H", len(content) + 2) + content
+    frame = struct.pack(">BHHB3B", 8, height, width, 1, 1, 0x11, 0)
+    codes = bytes([0, 0, 0, 0, 9] + [0] * 12 + list(range(9)))
+    return b"\xff\xd8" + segment(0xC3, frame) + segment(0xC4, codes) + segment(0xDA, bytes([1, 1, 0, 1, 0, 0])) + data + b"\xff\xd9"
+
+
+def bitmap(image, header_bytes=40, planes=1, compression=0, data=None):
+    """A BMP of 8 bits a pixel; compressed, its rows are from the top."""
+    (width, height), rows = image.size, image.tobytes()
+    padding = bytes(-width % 4)
+    if data is None:
+        data = b"".join(rows[y * width : (y + 1) * width] + padding for y in reversed(range(height)))
+    else:
+        height = -height
+    colors = b"".join(bytes([255 - level, level // 2, level, 0]) for level in range(256))
+    header = struct.pack("<IiiHHIIiiII", header_bytes, width, height, planes, 8, compression, len(data), 0, 0, 256, 0)
+    start = 14 + header_bytes + len(colors)
+    return b"BM" + struct.pack("<IHHI", start + len(data), 0, 0, start) + header.ljust(header_bytes, b"\0") + colors + data
+
+
+def runs(image):
+    """The rows of a bitmap from the top, in runs of one pixel."""
+    rows = image.tobytes()
+    coded = (b"".join(bytes([1, level]) for level in rows[y : y + SIZE[0]]) for y in range(0, len(rows), SIZE[0]))
+    return b"\0\0".join(coded) + b"\0\1"
+
+
+def beside_its_screen(gif):
+    """A GIF whose image is in the middle of a larger screen."""
+    place = gif.index(b"," + bytes(4) + struct.pack("<HH", *SIZE))
+    screen = struct.pack("<HH", SIZE[0] + 9, SIZE[1] + 7)
+    return gif[:6] + screen + gif[10 : place + 1] + struct.pack("<HH", 4, 3) + gif[place + 5 :]
+
+
 def beyond_its_screen(gif):
     """A GIF whose logical screen is smaller than its image."""
     return gif[:6] + struct.pack("<HH", 9, 7) + gif[10:]
@@ -215,6 +326,23 @@ def fixtures():
     yield "orientation_3.tif", saved(rgb, "TIFF", tiffinfo={0x0112: 3})
     yield from tiffs()
     yield "beyond_its_screen.gif", beyond_its_screen(saved(rgb.quantize(64), "GIF"))
+    yield "beside_its_screen.gif", beside_its_screen(saved(rgb.quantize(64), "GIF"))
+    yield "without_end.gif", saved(rgb.quantize(64), "GIF")[:-2]
+    yield "lossless_gray.jpg", lossless_gray(picture("L"))
+    gray = picture("L")
+    yield "os_2.bmp", bitmap(gray, header_bytes=64)
+    yield "no_plane.bmp", bitmap(gray, planes=0)
+    yield "without_padding.bmp", bitmap(gray.crop((0, 0, 21, 16)))[:-3]
+    yield "runs_from_the_top.bmp", bitmap(gray, compression=1, data=runs(gray))
+    yield "comments.ppm", b"P3\n%d#a\n %d\n255\n" % SIZE + b" #b\n".join(b"%d" % level for level in rgb.tobytes())
+    yield "ycbcr_not_said_to_be_full.tif", tiff(tags(8, 6, 3), rgb.convert("YCbCr").tobytes())
+    yield "strip_without_size.tif", tiff(tags(8, 2, 3) | {279: [0]}, rgb.tobytes())
+    yield "subsampled_420.avif", saved(blocks(), "AVIF", quality=95)
+    yield "subsampled_422.avif", saved(blocks(), "AVIF", quality=95, subsampling="4:2:2")
+    for name, code in {"709_limited": (1, 1, 0), "2020": (9, 9, 1), "green_orange": (1, 8, 1)}.items():
+        yield f"{name}.avif", with_color_code(saved(blocks(), "AVIF", quality=95), *code)
+    yield "gray_limited.avif", saved(picture("L"), "AVIF", quality=95, subsampling="4:0:0", range="limited")
+    yield "grid.avif", grid(blocks((120, 100)))
     yield "rgb.ppm", saved(rgb, "PPM")
     yield "gray.pgm", saved(picture("L"), "PPM")
     yield "bilevel.pbm", saved(picture("1"), "PPM")
@@ -253,7 +381,7 @@ def description(name, data):
         image.format in ("JPEG", "MPO", "PNG", "WEBP")
         and image.mode in ("RGB", "L", "P", "1")
         and "transparency" not in image.info
-        and name not in ("rgb.jpg", "gray_16_bit.png")
+        and name not in ("rgb.jpg", "lossless_gray.jpg", "gray_16_bit.png")
     )
     return orientation, int(animated), int(plain and not animated and orientation == 1)
 

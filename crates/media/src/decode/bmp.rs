@@ -1,0 +1,45 @@
+//! BMP files that the decoder refuses and other readers show.
+
+/// What precedes the second header: `BM`, sizes, and the position of the pixels.
+const FILE_HEADER_BYTES: usize = 14;
+
+/// Sizes of the second header: of Windows, and of OS/2 2, which starts with the same fields.
+const WINDOWS: usize = 40;
+const OS_2: usize = 64;
+
+/// Compressions of runs, of 8 and of 4 bits.
+const RLE_8: u32 = 1;
+const RLE_4: u32 = 2;
+
+/// The same image as Windows would write it: with its header, one plane, rows from the bottom where they are compressed, and
+/// all padding. Returns also whether its rows are in the opposite order. `None` if the image is of another kind.
+pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
+    let (mut file_header, rest) = bytes.split_at_checked(FILE_HEADER_BYTES).map(|(header, rest)| (header.to_vec(), rest))?;
+    let mut header = rest.get(..WINDOWS)?.to_vec();
+    let header_bytes = number(&header, 0)? as usize;
+    let (width, height, compression) = (number(&header, 4)?, number(&header, 8)?.cast_signed(), number(&header, 16)?);
+    match header_bytes {
+        WINDOWS => {}
+        // The further numbers of compressions mean something else.
+        OS_2 if compression <= RLE_4 => {
+            let pixels_at = number(&file_header, 10)?.checked_sub((OS_2 - WINDOWS) as u32)?;
+            file_header.splice(10.., pixels_at.to_le_bytes());
+            header.splice(..4, (WINDOWS as u32).to_le_bytes());
+        }
+        _ => return None,
+    }
+    let bits = number(&header, 12)? >> 16;
+    header.splice(12..14, [1, 0]);
+    let is_turned = height < 0 && matches!(compression, RLE_8 | RLE_4);
+    if is_turned {
+        header.splice(8..12, height.checked_neg()?.to_le_bytes());
+    }
+    let row_bytes = u64::from(width).checked_mul(u64::from(bits))?.div_ceil(8);
+    let padding = if compression == 0 { row_bytes.next_multiple_of(4) - row_bytes } else { 0 };
+    let file = [&file_header[..], &header, rest.get(header_bytes..)?, &vec![0; padding as usize]].concat();
+    Some((file, is_turned))
+}
+
+fn number(bytes: &[u8], position: usize) -> Option<u32> {
+    bytes.get(position..)?.first_chunk().map(|&number| u32::from_le_bytes(number))
+}
