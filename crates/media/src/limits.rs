@@ -14,7 +14,7 @@ pub struct MediaLimits {
     pub max_bytes: u64,
     /// Maximum size of a video file, in bytes. Default: 64 GiB.
     pub max_video_bytes: u64,
-    /// Maximum pixels of an image or video frame. Default: 89,478,485, above which Pillow warns of a decompression bomb.
+    /// Maximum pixels of an image or video frame. Default: 89,478,485, above which Pillow warns of a decompression bomb. Each takes up to 18 bytes of memory while it is decoded and encoded, whatever the format.
     pub max_pixels: u64,
     /// Minimum length of the shortest side, in pixels. Default: 4.
     pub min_edge_px: u32,

@@ -44,8 +44,8 @@ impl PnmHeader {
             _ => return Err(PnmError::Damaged("does not say of which kind it is")),
         };
         let mut numbers = Numbers { bytes, position: 2 };
-        let size_px = (numbers.next()?, numbers.next()?);
-        let max = if matches!(kind, 1 | 4) { 1 } else { numbers.next()? };
+        let size_px = (numbers.next_of_header()?, numbers.next_of_header()?);
+        let max = if matches!(kind, 1 | 4) { 1 } else { numbers.next_of_header()? };
         let max = u16::try_from(max).ok().filter(|&max| max > 0);
         Ok(Self {
             size_px,
@@ -136,6 +136,13 @@ impl<'a> Numbers<'a> {
         }
     }
 
+    /// The next number, whose last digit something follows.
+    fn next_of_header(&mut self) -> Result<u32, PnmError> {
+        let number = self.next()?;
+        let is_cut = self.bytes.get(..self.position).and_then(<[u8]>::last).is_some_and(u8::is_ascii_digit);
+        if is_cut { Err(PnmError::Incomplete) } else { Ok(number) }
+    }
+
     /// The next digit, which is 0 or 1.
     fn next_bit(&mut self) -> Result<bool, PnmError> {
         loop {
@@ -214,7 +221,9 @@ mod tests {
         assert_eq!(rows(b"P5 2 1 1000\n\x03\xe8\x01\xf4").unwrap(), vec![vec![255, 128]]);
         assert_eq!(rows(b"P5 2 1 100\n\x64\xff").unwrap(), vec![vec![255, 255]]);
         assert_eq!(rows(b"P4 9 1\n\xaa\x80").unwrap(), vec![vec![0, 255, 0, 255, 0, 255, 0, 255, 0]]);
-        for damaged in [&b"P2 2 1 9\n1"[..], b"P2 2 1 9\n1 10", b"P5 2 1 0\n\0\0", b"P5 2 1 70000\n\0\0", b"P6 1 1 255\n\0\0"] {
+        for damaged in
+            [&b"P2 2 1 9\n1"[..], b"P2 2 1 9\n1 10", b"P5 2 1 0\n\0\0", b"P5 2 1 70000\n\0\0", b"P6 1 1 255\n\0\0"]
+        {
             assert!(rows(damaged).is_err(), "{damaged:?}");
         }
     }

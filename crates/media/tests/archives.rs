@@ -444,7 +444,8 @@ fn links_within_an_archive_are_the_member_they_lead_to() {
     for _ in 0..2 {
         let store = MediaStore::open_keeping(&[root_at(&root.path)], &listings).unwrap();
         let below_links = ["copy/b.jpg", "copies/again/c.jpg", "copies/of/again/a.jpg"];
-        let names = ["imgs/a.jpg", "imgs/c.jpg", "other/d.jpg", &long, "imgs/long.jpg", "imgs/absolute.jpg", "through.jpg"];
+        let names =
+            ["imgs/a.jpg", "imgs/c.jpg", "other/d.jpg", &long, "imgs/long.jpg", "imgs/absolute.jpg", "through.jpg"];
         for name in names.into_iter().chain(below_links) {
             assert_eq!(read(&store, name).unwrap(), b"hello", "{name}");
         }

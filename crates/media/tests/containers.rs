@@ -105,7 +105,7 @@ fn a_png_with_its_chunks_out_of_order_is_cleaned() {
     let pixels = decode_rgb(&whole, &limits()).unwrap();
     let before_header = |chunks: &[u8]| [&whole[..8], chunks, &whole[8..]].concat();
     check("gamma first", before_header(&png_chunk(*b"gAMA", &[0, 0, 0xb1, 0x8f])), &pixels, Handling::Cleaned);
-    check("unknown first", before_header(&png_chunk(*b"prVw", &[7; 90_000])), &pixels, Handling::Cleaned);
+    check("unknown first", before_header(&png_chunk(*b"prVw", &vec![7; 90_000])), &pixels, Handling::Cleaned);
     let turned = before_header(&png_chunk(*b"eXIf", &exif(6)));
     assert_eq!(probe_image_bytes(&turned, &limits()).unwrap().orientation, 6);
     let no_header = before_header(&png_chunk(*b"IDAT", b""));

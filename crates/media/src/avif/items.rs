@@ -209,7 +209,8 @@ impl<'a> AvifImage<'a> {
         let parts: Vec<&Item<'_>> =
             parts.collect::<Option<_>>().filter(|parts: &Vec<_>| parts.len() == rows * columns).ok_or_else(damaged)?;
         let colors = item.colors().or_else(|| parts.first().and_then(|part| part.colors()));
-        let images = parts.into_iter().map(|part| self.coded(part, bytes)).collect::<Option<_>>().ok_or_else(damaged)?;
+        let images =
+            parts.into_iter().map(|part| self.coded(part, bytes)).collect::<Option<_>>().ok_or_else(damaged)?;
         Ok(Tiles { columns, rows, colors, images })
     }
 

@@ -204,7 +204,8 @@ pub(crate) fn cleaned(bytes: &[u8]) -> Option<Vec<u8>> {
     });
     let mut file = Vec::with_capacity(bytes.len());
     file.extend_from_slice(signature);
-    let [header, end] = [(*b"IHDR", &header[..]), (*b"IEND", &[])].map(|(kind, content)| Chunk { kind, content, crc: [0; 4] });
+    let [header, end] =
+        [(*b"IHDR", &header[..]), (*b"IEND", &[])].map(|(kind, content)| Chunk { kind, content, crc: [0; 4] });
     [header].iter().chain(&palette).chain(&pixels).chain([&end]).for_each(|chunk| chunk.write_to(&mut file));
     Some(file)
 }

@@ -14,7 +14,8 @@ const RLE_4: u32 = 2;
 /// The same image as Windows would write it: with its header, one plane, rows from the bottom where they are compressed, and
 /// all padding. Returns also whether its rows are in the opposite order. `None` if the image is of another kind.
 pub(super) fn as_windows_writes(bytes: &[u8]) -> Option<(Vec<u8>, bool)> {
-    let (mut file_header, rest) = bytes.split_at_checked(FILE_HEADER_BYTES).map(|(header, rest)| (header.to_vec(), rest))?;
+    let (mut file_header, rest) =
+        bytes.split_at_checked(FILE_HEADER_BYTES).map(|(header, rest)| (header.to_vec(), rest))?;
     let mut header = rest.get(..WINDOWS)?.to_vec();
     let header_bytes = number(&header, 0)? as usize;
     let (width, height, compression) = (number(&header, 4)?, number(&header, 8)?.cast_signed(), number(&header, 16)?);

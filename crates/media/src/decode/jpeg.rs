@@ -78,10 +78,10 @@ impl<'a> JpegFile<'a> {
         }))
     }
 
-    fn decode_into(self, target: Image<&mut [u8]>) -> Result<(), MediaError> {
+    fn decode_into(self, mut target: Image<&mut [u8]>) -> Result<(), MediaError> {
         self.decode((target.width, target.height), |decoder, bytes, found| {
             if found.is_lossless && found.colorspace == Colorspace::Gray {
-                return decode_lossless_gray(decoder, bytes, target);
+                return decode_lossless_gray(decoder, bytes, &mut target);
             }
             unless_harmless(decoder.decompress(bytes, target))
         })
@@ -130,9 +130,15 @@ impl<'a> JpegFile<'a> {
 }
 
 /// libjpeg converts no lossless image.
-fn decode_lossless_gray(decoder: &mut Decompressor, bytes: &[u8], rgb: Image<&mut [u8]>) -> turbojpeg::Result<()> {
+fn decode_lossless_gray(decoder: &mut Decompressor, bytes: &[u8], rgb: &mut Image<&mut [u8]>) -> turbojpeg::Result<()> {
     let mut levels = vec![0; rgb.width * rgb.height];
-    let gray = Image { pixels: &mut levels[..], width: rgb.width, pitch: rgb.width, height: rgb.height, format: PixelFormat::GRAY };
+    let gray = Image {
+        pixels: &mut levels[..],
+        width: rgb.width,
+        pitch: rgb.width,
+        height: rgb.height,
+        format: PixelFormat::GRAY,
+    };
     unless_harmless(decoder.decompress(bytes, gray))?;
     for (line, levels) in rgb.pixels.chunks_exact_mut(rgb.pitch).zip(levels.chunks_exact(rgb.width)) {
         line.as_chunks_mut().0.iter_mut().zip(levels).for_each(|(pixel, &level)| *pixel = [level; RGB_BYTES]);

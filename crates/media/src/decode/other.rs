@@ -73,9 +73,12 @@ fn has_whole_image(bytes: &[u8]) -> bool {
 
 fn decode_bmp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
     let decode = |bytes: &[u8]| BmpDecoder::new(Cursor::new(bytes)).and_then(|decoder| pixels(decoder, image));
-    let (decoded, is_turned) = match (decode(bytes), bmp::as_windows_writes(bytes)) {
-        (Err(_), Some((usual, is_turned))) => (decode(&usual), is_turned),
-        (decoded, _) => (decoded, false),
+    let (decoded, is_turned) = match decode(bytes) {
+        Err(error) => match bmp::as_windows_writes(bytes) {
+            Some((usual, is_turned)) => (decode(&usual), is_turned),
+            None => (Err(error), false),
+        },
+        decoded => (decoded, false),
     };
     copy(decoded, SourceFormat::Bmp, image)?;
     if is_turned {

@@ -79,7 +79,9 @@ pub(crate) fn add_links(members: &mut Vec<ArchiveMember>, links: &[ArchiveLink])
         for (link, target) in &directories {
             let Some(target) = target else { continue };
             let prefix = if target.is_empty() { String::new() } else { format!("{target}/") };
-            let below = files.range(prefix.clone()..).map_while(|(name, location)| Some((name.strip_prefix(&*prefix)?, *location)));
+            let below = files
+                .range(prefix.clone()..)
+                .map_while(|(name, location)| Some((name.strip_prefix(&*prefix)?, *location)));
             let found: Vec<(String, MemberLocation)> =
                 below.take(MAX_ADDED).map(|(rest, location)| (format!("{}/{rest}", link.name), location)).collect();
             for (name, location) in found {

@@ -180,12 +180,7 @@ impl MediaStore {
     }
 
     /// The answer of the first archive with a member of this absolute name: `tar -P` writes such names.
-    fn by_absolute_name<T>(
-        &self,
-        subset: &str,
-        path: &str,
-        question: &Question<T>,
-    ) -> Result<Option<T>, MediaError> {
+    fn by_absolute_name<T>(&self, subset: &str, path: &str, question: &Question<T>) -> Result<Option<T>, MediaError> {
         let Some(Ok(request)) = path.strip_prefix('/').map(Request::parse) else { return Ok(None) };
         let roots = self.roots.iter().filter(|root| root.serves(subset));
         let archives: Vec<&Archive> = roots.filter_map(|root| root.kind.archive()).collect();

@@ -23,8 +23,10 @@ const BLOCK_BYTES: u64 = 512;
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
 
 /// The location of a member that is a device, a part of a sparse file …
-pub(crate) const SPECIAL: MemberLocation =
-    MemberLocation::Unreadable { code: RejectCode::UnsupportedMedia, reason: "is not a plain file, or only parts of it are stored" };
+pub(crate) const SPECIAL: MemberLocation = MemberLocation::Unreadable {
+    code: RejectCode::UnsupportedMedia,
+    reason: "is not a plain file, or only parts of it are stored",
+};
 
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {

@@ -45,7 +45,8 @@ pub(crate) fn decode_av1<T>(
         MediaError::rejected(RejectCode::MediaCorrupt, detail)
     })?;
     let pixel = picture.format();
-    let view = view(&picture, stated).ok_or_else(|| unsupported(format!("is stored as {pixel:?}, which is not known")))?;
+    let view =
+        view(&picture, stated).ok_or_else(|| unsupported(format!("is stored as {pixel:?}, which is not known")))?;
     show(&view)
 }
 

@@ -170,7 +170,8 @@ fn neighbours(position: usize, length: usize, is_halved: bool) -> (usize, usize)
         return (position, position);
     }
     let near = position / 2;
-    let far = if position.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(length.saturating_sub(1)) };
+    let far =
+        if position.is_multiple_of(2) { near.saturating_sub(1) } else { (near + 1).min(length.saturating_sub(1)) };
     (near, far)
 }
 
@@ -264,7 +265,9 @@ impl Matrix {
             (2 | 5 | 6, _) => Ok(Self::Shares(0.299, 0.114)),
             (7, _) => Ok(Self::Shares(0.212, 0.087)),
             (9, _) | (12, 9) => Ok(Self::Shares(0.2627, 0.0593)),
-            (12, _) => Err(format!("has a matrix of colours that is derived from primaries {primaries}, which is not decoded")),
+            (12, _) => {
+                Err(format!("has a matrix of colours that is derived from primaries {primaries}, which is not decoded"))
+            }
             _ => Err(format!("has the matrix of colours {matrix}, which is not decoded")),
         }
     }
