@@ -160,6 +160,50 @@ fn a_task_that_is_killed_goes_on_within_its_shard() {
     println!("journal: {kept} of {num_records} tiled images survived two kills within one shard");
 }
 
+#[test]
+fn an_index_that_is_killed_goes_on_within_its_file() {
+    let mut workshop = Workshop::new();
+    let num_records = 40;
+    for number in 0..num_records {
+        let mut bytes = photo(number, 60, 40);
+        bytes.extend(b"FAULT:slow");
+        workshop.write(&format!("media/{number}.jpg"), bytes);
+    }
+    let records: Vec<Value> = (0..num_records).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    workshop.add_source("a", "llava", &json!(records), "");
+    let (pipeline, library) = (workshop.pipeline(), crate::robustness::faults(&workshop));
+    let plan = |out: &str, log: &str| {
+        let program = manyframe(&["plan", &pipeline, "--output", out, "--json", "--quiet", "--threads", "1"]);
+        let mut command = Command::new(program.get_program());
+        command.args(program.get_args()).current_dir(root()).stdout(Stdio::piped());
+        command.env("LD_PRELOAD", &library).env("FAULT_LOG", workshop.path(log));
+        command
+    };
+    let num_read = |log: &str| fs::metadata(workshop.path(log)).map_or(0, |metadata| metadata.len());
+    let key = |output: Output| {
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let plan: Value = serde_json::from_slice(&output.stdout).unwrap();
+        Path::new(plan["plan"].as_str().unwrap()).file_name().unwrap().to_owned()
+    };
+    let calm = key(plan(&workshop.text("calm"), "calm.log").output().unwrap());
+    let out = workshop.text("killed");
+    let mut child = plan(&out, "first.log").spawn().unwrap();
+    let has_part = || files_below(&workshop.path("killed.work")).iter().any(|path| path.ends_with(".part0.seal.json"));
+    let started = Instant::now();
+    while !has_part() {
+        assert!(child.try_wait().unwrap().is_none() && started.elapsed() < Duration::from_mins(1));
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(key(plan(&out, "second.log").output().unwrap()), calm);
+    let (first, second, all) = (num_read("first.log"), num_read("second.log"), num_read("calm.log"));
+    println!("index: {all} reads in a calm one, {first} before a kill, {second} after it");
+    assert!(second < all && first + second < all + all / 4, "{first} + {second} of {all} reads");
+    let left = files_below(&workshop.path("killed.work/index")).into_iter().filter(|path| path.contains(".part"));
+    assert_eq!(left.collect::<Vec<_>>(), Vec::<String>::new());
+}
+
 /// Visuals in a journal, the last of which may be cut short.
 fn num_journaled(path: &Path) -> usize {
     let bytes = fs::read(path).unwrap();

@@ -2,6 +2,9 @@
 // the decoder of those bytes had it.
 #define _GNU_SOURCE
 #include <dlfcn.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/types.h>
@@ -17,6 +20,12 @@ static ssize_t meet_fault(const void *bytes, ssize_t length) {
     if (contains(bytes, length, "FAULT:crash")) *(volatile int *)0 = 1;
     if (contains(bytes, length, "FAULT:abort")) abort();
     while (contains(bytes, length, "FAULT:stall")) pause();
+    if (contains(bytes, length, "FAULT:slow")) {
+        // Counted in a file, a byte for each.
+        int log = open(getenv("FAULT_LOG"), O_WRONLY | O_CREAT | O_APPEND, 0644);
+        if (write(log, "s", 1) == 1) close(log);
+        usleep(100000);
+    }
     while (contains(bytes, length, "FAULT:memory")) {
         char *block = malloc(64 << 20);
         if (block == NULL) abort();
@@ -29,6 +38,16 @@ ssize_t read(int file, void *bytes, size_t length) {
     static ssize_t (*original)(int, void *, size_t);
     if (original == NULL) original = dlsym(RTLD_NEXT, "read");
     return meet_fault(bytes, original(file, bytes, length));
+}
+
+// The process ends at the rename with the number FAULT_RENAME, before it.
+int rename(const char *from, const char *to) {
+    static int (*original)(const char *, const char *);
+    static int count;
+    if (original == NULL) original = dlsym(RTLD_NEXT, "rename");
+    const char *last = getenv("FAULT_RENAME");
+    if (last != NULL && ++count == atoi(last)) raise(SIGKILL);
+    return original(from, to);
 }
 
 // In 1971, if FAULT_CLOCK is set.

@@ -4,6 +4,7 @@
 //! Perceptual hashing is opt-in because it decodes every image.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use manyframe_base::{Executor, Step};
@@ -97,34 +98,32 @@ impl Fingerprints {
         executor: Executor<'_>,
     ) -> Result<(), PlanError> {
         let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
-        let mut parts = Parts::open(path, kept);
+        let parts = Mutex::new(Parts::open(path, kept));
         executor.progress.start(Step::Compare, shown.records.len() as u64);
         let records = shown.records.iter().map(|record| Ok((record, kept.remove(&record.key))));
         let take_or_make = |(record, kept): (&ShownRecord<'_>, Option<RecordFingerprint>)| {
             let is_new = kept.is_none();
             let outcome = kept.map_or_else(|| shown.fingerprint(record), |kept| Ok(Ok(kept)))?;
-            Ok((record.row, is_new, FingerprintRow { key: record.key, outcome }))
+            let fingerprint_row = FingerprintRow { key: record.key, outcome };
+            if is_new {
+                // Here, and not in order: what waits for an earlier record would be lost with it.
+                parts.lock().unwrap_or_else(PoisonError::into_inner).write(&fingerprint_row)?;
+            }
+            Ok((record.row, fingerprint_row))
         };
-        executor.ordered_map(8).run(
-            records,
-            take_or_make,
-            |done: Result<(usize, bool, FingerprintRow), PlanError>| {
-                executor.progress.advance(1, 1);
-                let (row, is_new, fingerprint_row) = done?;
-                writer.write(&fingerprint_row)?;
-                if is_new {
-                    parts.write(&fingerprint_row)?;
-                }
-                match fingerprint_row.outcome {
-                    Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
-                    Err(rejection) => self.damaged.push((row, rejection)),
-                }
-                Ok::<_, PlanError>(())
-            },
-        )?;
+        executor.ordered_map(8).run(records, take_or_make, |done: Result<(usize, FingerprintRow), PlanError>| {
+            executor.progress.advance(1, 1);
+            let (row, fingerprint_row) = done?;
+            writer.write(&fingerprint_row)?;
+            match fingerprint_row.outcome {
+                Ok(fingerprint) => _ = self.of_row.insert(row, fingerprint),
+                Err(rejection) => self.damaged.push((row, rejection)),
+            }
+            Ok::<_, PlanError>(())
+        })?;
         executor.progress.finish(Step::Compare);
         writer.finish()?;
-        parts.remove();
+        parts.into_inner().unwrap_or_else(PoisonError::into_inner).remove();
         Ok(())
     }
 

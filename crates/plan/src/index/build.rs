@@ -1,5 +1,9 @@
 //! Makes or reuses the index file of every split of every source.
 
+use std::ops::Range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
 use manyframe_base::{Executor, Step};
 use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_media::MediaError;
@@ -10,13 +14,21 @@ use crate::error::PlanError;
 use crate::index::cache::IndexCache;
 use crate::index::file::{DerivedFile, IndexFile};
 use crate::index::measure::{Measured, measure};
+use crate::index::parts::{IndexParts, KeptRecords, remove_parts};
 use crate::index::refresh::{ChangedMedia, refresh};
 use crate::index::writer::{IndexWriter, index_seal, remove_if_there};
 use crate::seal::is_intact;
 
-/// Records measured as one unit of work; large enough to make scheduling cheap.
+/// Most records measured as one unit of work; enough to make scheduling cheap.
 const RECORDS_PER_BATCH: usize = 32;
 const BATCHES_PER_THREAD: usize = 8;
+
+/// Records are kept until the index is whole if each took this long. Keeping one takes a thirtieth of that; what is not kept is
+/// measured again as fast.
+const LEAST_TIME_KEPT: Duration = Duration::from_micros(150);
+
+/// How long a unit of work should take: what waits for an earlier one is not kept yet.
+const BATCH_TIME: Range<Duration> = Duration::from_millis(10)..Duration::from_millis(100);
 
 /// The splits of every source, in the order of the pipeline file.
 fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
@@ -52,6 +64,7 @@ pub(crate) fn build_index(
             #[expect(clippy::indexing_slicing, reason = "there is an element for each source")]
             changed[source].add(found);
             executor.progress.advance(0, split.num_bytes);
+            remove_parts(&file.path)?;
         } else {
             for derived in DerivedFile::ALL {
                 remove_if_there(&derived.beside(&file.path))?;
@@ -87,23 +100,79 @@ fn build_split(context: &Context, split: &Split, file: &IndexFile, executor: Exe
     let open = context.source(file.source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
     let mut writer = IndexWriter::create(&file.path)?;
+    let mut kept = KeptRecords::of_parts(&file.path, file.source);
+    let is_continued = !kept.is_at_end();
+    let mut parts = IndexParts::new(&file.path);
     let mut raws = open.reader().read(split).map_err(source_error)?;
+    let size = BatchSize(AtomicUsize::new(1));
     let batches = std::iter::from_fn(|| {
-        let batch: Result<Vec<Raw>, _> = raws.by_ref().take(RECORDS_PER_BATCH).collect();
-        batch.map(|batch| (!batch.is_empty()).then_some(batch)).map_err(source_error).transpose()
+        let is_ahead = kept.is_at_end();
+        let raws = raws.by_ref().take(size.records());
+        let batch: Result<Vec<_>, _> = raws.map(|raw| raw.map(|raw| (kept.take(&raw.origin), raw))).collect();
+        let batch = batch.map(|records| (!records.is_empty()).then_some(Batch { records, is_ahead }));
+        batch.map_err(source_error).transpose()
     });
-    let measure_batch = |batch: Vec<Raw>| {
-        let num_bytes: usize = batch.iter().map(num_bytes_of).sum();
-        let measured: Result<Vec<Measured>, MediaError> =
-            batch.iter().map(|raw| measure(context, file.source, raw)).collect();
-        (num_bytes as u64, measured)
-    };
-    executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |(num_bytes, measured)| {
-        let measured = measured.map_err(PlanError::Storage)?;
-        executor.progress.advance(measured.len() as u64, num_bytes);
-        measured.iter().try_for_each(|record| writer.write(record))
+    let measure_batch = |batch: Batch| batch.measure(context, file.source, &size);
+    executor.ordered_map(BATCHES_PER_THREAD).run(batches, measure_batch, |batch| {
+        let MeasuredBatch { records, num_bytes, is_worth_keeping } = batch.map_err(PlanError::Storage)?;
+        executor.progress.advance(records.len() as u64, num_bytes);
+        records.iter().try_for_each(|record| {
+            writer.write(record)?;
+            if is_worth_keeping { parts.write(record) } else { Ok(()) }
+        })
     })?;
-    writer.finish()
+    writer.finish()?;
+    if is_continued {
+        // Media may have changed since an earlier process measured them.
+        refresh(context, file, executor)?;
+    }
+    remove_parts(&file.path)
+}
+
+/// Records that follow each other, each with what an earlier process kept of it.
+struct Batch {
+    records: Vec<(Option<Measured>, Raw)>,
+    /// Whether they are behind everything that was kept.
+    is_ahead: bool,
+}
+
+struct MeasuredBatch {
+    records: Vec<Measured>,
+    num_bytes: u64,
+    is_worth_keeping: bool,
+}
+
+impl Batch {
+    fn measure(self, context: &Context, source: SourceIndex, size: &BatchSize) -> Result<MeasuredBatch, MediaError> {
+        // What is measured does not depend on the clock, only whether it is kept.
+        let started = Instant::now();
+        let num_bytes: usize = self.records.iter().map(|(_, raw)| num_bytes_of(raw)).sum();
+        let measure = |(kept, raw): (Option<Measured>, Raw)| kept.map_or_else(|| measure(context, source, &raw), Ok);
+        let records = self.records.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
+        let elapsed = started.elapsed();
+        size.adjust(elapsed);
+        let is_worth_keeping = self.is_ahead && elapsed >= LEAST_TIME_KEPT * records.len() as u32;
+        Ok(MeasuredBatch { records, num_bytes: num_bytes as u64, is_worth_keeping })
+    }
+}
+
+/// The number of records in a batch.
+struct BatchSize(AtomicUsize);
+
+impl BatchSize {
+    fn records(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// Makes the next ones larger or smaller after one that took this long.
+    fn adjust(&self, elapsed: Duration) {
+        let records = self.records();
+        if elapsed < BATCH_TIME.start {
+            self.0.store((2 * records).min(RECORDS_PER_BATCH), Ordering::Relaxed);
+        } else if elapsed > BATCH_TIME.end {
+            self.0.store((records / 2).max(1), Ordering::Relaxed);
+        }
+    }
 }
 
 fn num_bytes_of(raw: &Raw) -> usize {

@@ -8,6 +8,7 @@ use std::fs::File;
 use std::io::{ErrorKind, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::time::{Duration, Instant};
 
 use manyframe_base::{FileError, write_atomic};
 use manyframe_core::Digest;
@@ -20,6 +21,8 @@ use crate::error::PlanError;
 const MOST_DIGESTED_BYTES: u64 = 4 << 30;
 /// Bytes at either end of a larger file.
 const END_BYTES: u64 = 1 << 20;
+/// Digests that took longer are kept at once.
+const KEPT_AT_ONCE: Duration = Duration::from_secs(1);
 
 /// The digests of files that were read before.
 pub(crate) struct FileDigests {
@@ -57,8 +60,13 @@ impl FileDigests {
         let digest = if let Some(known) = before {
             known.digest
         } else {
+            let started = Instant::now();
             let digest = digest_of(path, num_bytes).map_err(read_error)?;
             self.lock().insert(path.to_owned(), KnownDigest { identity, digest });
+            // A process that is killed later need not have read it in vain.
+            if started.elapsed() > KEPT_AT_ONCE {
+                self.save()?;
+            }
             digest
         };
         if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {

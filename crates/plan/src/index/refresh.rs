@@ -8,7 +8,6 @@
 //! such as permissions.
 
 use std::collections::BTreeSet;
-use std::iter::Peekable;
 
 use manyframe_base::Executor;
 use manyframe_core::Origin;
@@ -21,7 +20,7 @@ use crate::error::PlanError;
 use crate::index::file::IndexFile;
 use crate::index::measure::{Measured, measure};
 use crate::index::media::{MediaRow, read_media, rejection_digest};
-use crate::index::table::{IndexEntry, read_entries};
+use crate::index::records::IndexedRecords;
 use crate::index::writer::IndexWriter;
 
 /// Records that are looked at as one unit of work.
@@ -113,8 +112,7 @@ fn measure_again(context: &Context, file: &IndexFile, origin: &Origin) -> Result
 /// Writes the index file again, with stale records measured again.
 fn rewrite(context: &Context, file: &IndexFile, stale: &StaleRecords, executor: Executor<'_>) -> Result<(), PlanError> {
     let mut writer = IndexWriter::create(&file.path)?;
-    let entries = read_entries(&file.path, file.source)?;
-    let mut records = IndexedRecords { entries, media: read_media(&file.path)?.peekable(), next_entry: 0 };
+    let mut records = IndexedRecords::open(&file.path, file.source)?;
     let batches = std::iter::from_fn(|| {
         let batch: Result<Vec<_>, PlanError> = records.by_ref().take(RECORDS_PER_BATCH).collect();
         batch.map(|batch| (!batch.is_empty()).then_some(batch)).transpose()
@@ -128,42 +126,4 @@ fn rewrite(context: &Context, file: &IndexFile, stale: &StaleRecords, executor: 
         .ordered_map(BATCHES_PER_THREAD)
         .run(batches, renew_batch, |renewed| renewed?.iter().try_for_each(|record| writer.write(record)))?;
     writer.finish()
-}
-
-/// The records of an index file in order, each with its first entry.
-struct IndexedRecords<E: Iterator, M: Iterator> {
-    entries: E,
-    media: Peekable<M>,
-    next_entry: u64,
-}
-
-impl<E, M> Iterator for IndexedRecords<E, M>
-where
-    E: Iterator<Item = Result<IndexEntry, DatasetError>>,
-    M: Iterator<Item = Result<MediaRow, DatasetError>>,
-{
-    type Item = Result<(u64, Measured), PlanError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        let first = self.entries.next()?;
-        Some(first.map_err(PlanError::Table).and_then(|first| self.record(first)))
-    }
-}
-
-impl<E, M> IndexedRecords<E, M>
-where
-    E: Iterator<Item = Result<IndexEntry, DatasetError>>,
-    M: Iterator<Item = Result<MediaRow, DatasetError>>,
-{
-    fn record(&mut self, first: IndexEntry) -> Result<(u64, Measured), PlanError> {
-        let first_entry = self.next_entry;
-        let is_of_it = |row: &Result<MediaRow, _>| row.as_ref().is_ok_and(|row| row.has_entry(first_entry));
-        let row = self.media.next_if(|row| row.is_err() || is_of_it(row)).transpose()?;
-        let mut entries = vec![first];
-        for _ in 1..row.as_ref().map_or(1, |row| row.num_entries) {
-            entries.extend(self.entries.next().transpose()?);
-        }
-        self.next_entry += entries.len() as u64;
-        Ok((first_entry, Measured { entries, media: row.map(|row| row.media) }))
-    }
 }
