@@ -28,12 +28,13 @@ pub(crate) struct ReadFrom {
 
 impl FileChunks {
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
+        // Asked before it is opened: that of a pipe waits for whoever writes to it.
+        if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        Ok(Self { file: Arc::new(file), num_bytes: metadata.len() })
+        let file = File::open(path)?;
+        let num_bytes = file.metadata()?.len();
+        Ok(Self { file: Arc::new(file), num_bytes })
     }
 
     fn check(&self, start: u64, length: u64) -> Result<(), ParquetError> {

@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -9,9 +10,12 @@ use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
 };
+use parquet::basic::Type;
+use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::Length;
+use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::chunks::FileChunks;
 use crate::error::ColumnarError;
@@ -123,6 +127,26 @@ impl ParquetFile {
         num_bytes.min((num_bytes / num_values).saturating_mul(1024).max(1 << 20))
     }
 
+    /// Bytes that a row needs if its values are the longest ones in the dictionary of a column chunk; 0 without a dictionary
+    /// of texts. Reads the dictionary.
+    pub(crate) fn longest_in_dictionary(&self, group: usize, leaf: usize) -> u64 {
+        let Some(group) = self.footer().row_groups().get(group) else { return 0 };
+        let Some(column) = group.columns().get(leaf).filter(|column| column.column_type() == Type::BYTE_ARRAY) else {
+            return 0;
+        };
+        if column.dictionary_page_offset().is_none() {
+            return 0;
+        }
+        let num_rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
+        let page = guarded(|| {
+            SerializedPageReader::new(Arc::new(self.chunks.clone()), column, num_rows, None)?.get_next_page()
+        });
+        // What cannot be read is reported when the rows are.
+        let Ok(Some(Page::DictionaryPage { buf, .. })) = page else { return 0 };
+        let values_per_row = column.num_values().cast_unsigned() / group.num_rows().cast_unsigned().max(1);
+        longest_value(&buf).saturating_mul(values_per_row.max(1))
+    }
+
     pub(crate) fn read(&self, part: &GroupPart<'_>) -> Result<RecordBatches, ColumnarError> {
         let leaves = ProjectionMask::leaves(self.metadata.parquet_schema(), part.leaves.iter().copied());
         let num_rows = part.rows.end.saturating_sub(part.rows.start) as usize;
@@ -152,6 +176,17 @@ impl ParquetFile {
             rows.end - rows.start
         )))
     }
+}
+
+/// Length of the longest of some values, each of which follows its length.
+fn longest_value(mut values: &[u8]) -> u64 {
+    let mut longest = 0;
+    while let Some((length, rest)) = values.split_first_chunk() {
+        let length = u32::from_le_bytes(*length);
+        longest = longest.max(u64::from(length));
+        values = rest.get(length as usize..).unwrap_or_default();
+    }
+    longest
 }
 
 fn row_group_bounds(metadata: &ParquetMetaData) -> Result<(Vec<u64>, u64), ParquetError> {

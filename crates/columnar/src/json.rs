@@ -29,6 +29,9 @@ pub enum Row {
     },
 }
 
+/// Longest text of a row; longer records are no records of JSON files either.
+const MAX_ROW_BYTES: usize = 16 << 20;
+
 /// Writes the rows of one batch.
 pub(crate) struct RowEncoder {
     columns: Vec<(String, Encoder)>,
@@ -171,6 +174,7 @@ fn write_fields(fields: &[(String, Encoder)], row: usize, out: &mut Vec<u8>) -> 
         write_json(name, out)?;
         out.push(b':');
         field.write(row, out).map_err(|detail| format!("{name}: {detail}"))?;
+        check_length(out)?;
     }
     out.push(b'}');
     Ok(())
@@ -202,8 +206,9 @@ impl Encoder {
             Self::Constant(text) => out.extend_from_slice(text.as_bytes()),
             Self::Presence(_) => out.extend_from_slice(b"true"),
             Self::Text(array) => {
-                let text =
-                    std::str::from_utf8(array.value(row)).map_err(|utf8| format!("text is not UTF-8: {utf8}"))?;
+                let value = array.value(row);
+                check_length(value)?;
+                let text = std::str::from_utf8(value).map_err(|utf8| format!("text is not UTF-8: {utf8}"))?;
                 write_json(text, out)?;
             }
             Self::Bool(array) => write_json(&array.value(row), out)?,
@@ -223,6 +228,7 @@ impl Encoder {
                         out.push(b',');
                     }
                     values.write(index as usize, out)?;
+                    check_length(out)?;
                 }
                 out.push(b']');
             }
@@ -230,6 +236,14 @@ impl Encoder {
         }
         Ok(())
     }
+}
+
+/// A few bytes of a compressed file may be billions of values.
+fn check_length(out: &[u8]) -> Result<(), String> {
+    if out.len() > MAX_ROW_BYTES {
+        return Err(format!("the record has more than {MAX_ROW_BYTES} bytes"));
+    }
+    Ok(())
 }
 
 fn display(array: &ArrayRef, row: usize) -> Result<String, String> {

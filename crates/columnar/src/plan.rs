@@ -13,6 +13,8 @@ use crate::shape::{LeafKind, Shape};
 
 /// Aim of a batch in bytes before encoding. A batch holds at least one row, whatever its size.
 const BATCH_BYTES: u64 = 4 << 20;
+/// Most bytes of a batch if each of its values is the longest one of its dictionary.
+const BATCH_DICTIONARY_BYTES: u64 = 256 << 20;
 /// Maximum number of rows of a batch.
 const BATCH_ROWS: u64 = 1024;
 
@@ -137,9 +139,9 @@ fn count_innermost(array: &ArrayRef) -> Option<u64> {
     }
 }
 
-fn batch_rows(file: &ParquetFile, group: usize, leaves: &[usize]) -> usize {
-    let rows = file.group_rows(group);
-    let Some(group) = file.footer().row_groups().get(group) else {
+fn batch_rows(file: &ParquetFile, number: usize, leaves: &[usize]) -> usize {
+    let rows = file.group_rows(number);
+    let Some(group) = file.footer().row_groups().get(number) else {
         return 1;
     };
     let num_bytes: u64 = leaves
@@ -148,5 +150,7 @@ fn batch_rows(file: &ParquetFile, group: usize, leaves: &[usize]) -> usize {
         .map(|column| u64::try_from(column.uncompressed_size()).unwrap_or(u64::MAX))
         .fold(0, u64::saturating_add);
     let bytes_per_row = num_bytes / (rows.end - rows.start).max(1);
-    (BATCH_BYTES / bytes_per_row.max(1)).clamp(1, BATCH_ROWS) as usize
+    // The footer counts the values of a dictionary once, however often they occur.
+    let longest = leaves.iter().map(|&leaf| file.longest_in_dictionary(number, leaf)).fold(0, u64::saturating_add);
+    (BATCH_BYTES / bytes_per_row.max(1)).min(BATCH_DICTIONARY_BYTES / longest.max(1)).clamp(1, BATCH_ROWS) as usize
 }

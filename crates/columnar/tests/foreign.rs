@@ -231,3 +231,15 @@ fn real_files_of_others_can_be_listed() {
         assert!(rows.iter().all(|row| matches!(row, Row::Broken { .. }) == invalid), "{path:?}");
     }
 }
+
+#[test]
+fn a_file_that_expands_without_end_costs_its_rows_and_little_memory() {
+    let broken = |name: &str| {
+        let rows = RowReader::open(&fixture(name)).unwrap();
+        let rows = rows.rows(0..u64::MAX).unwrap().map(Result::unwrap);
+        rows.filter(|(_, row)| matches!(row, Row::Broken { detail } if detail.contains("more than 16777216 bytes")))
+            .count()
+    };
+    assert_eq!(broken("dictionary"), 110);
+    assert_eq!(broken("long_row"), 1);
+}

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
+use manyframe_base::files::free_bytes;
 use manyframe_core::RejectCode;
 
 use crate::error::MediaError;
@@ -78,7 +79,34 @@ impl ArchiveFile {
     }
 }
 
+/// A member of an archive that inflates to more than this many times its size, and to more than [`MAX_INFLATED_FREELY`], is no
+/// video: videos hardly compress.
+const MAX_INFLATION: u64 = 100;
+const MAX_INFLATED_FREELY: u64 = 1 << 30;
+
 impl Located {
+    /// Checks that a video may be inflated into a directory, if it is a compressed member of an archive. Others need no space.
+    ///
+    /// # Errors
+    /// A rejection if it is larger than `max_bytes` or than what is free there, or inflates as no video does.
+    pub fn check_inflation(&self, max_bytes: u64, directory: &Path) -> Result<(), MediaError> {
+        let Self::Deflated { num_bytes, num_compressed_bytes, .. } = self else { return Ok(()) };
+        if *num_bytes > max_bytes {
+            return Err(too_large(*num_bytes, max_bytes));
+        }
+        if *num_bytes > MAX_INFLATED_FREELY && num_bytes / MAX_INFLATION > *num_compressed_bytes {
+            let detail = format!("{num_compressed_bytes} compressed bytes inflate to {num_bytes}, as no video does");
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+        }
+        // Whatever is unknown is found out while it is inflated.
+        let free = free_bytes(directory).unwrap_or(u64::MAX);
+        if *num_bytes > free {
+            let detail = format!("inflates to {num_bytes} bytes; {free} are free for temporary files (TMPDIR)");
+            return Err(MediaError::rejected(RejectCode::MediaUnreadable, detail));
+        }
+        Ok(())
+    }
+
     /// Size in bytes; of a directory of frames, the sum over its frames.
     ///
     /// # Errors
@@ -348,4 +376,34 @@ fn check_sum(crc: &Crc, expected: u32) -> Result<(), MediaError> {
 
 fn directory_found() -> MediaError {
     MediaError::rejected(RejectCode::MediaType, "a directory was found, expected a file")
+}
+
+#[cfg(test)]
+mod tests {
+    use manyframe_core::Rejection;
+
+    use super::*;
+
+    #[test]
+    fn a_member_that_inflates_as_no_video_does_is_rejected_before_a_byte_is_written() {
+        let handle = tempfile::tempfile().unwrap();
+        let archive = Arc::new(ArchiveFile { path: "a.zip".into(), handle, num_bytes: u64::MAX });
+        let code = |num_compressed_bytes, num_bytes, max_bytes| {
+            let member = Located::Deflated {
+                archive: Arc::clone(&archive),
+                offset: 0,
+                num_compressed_bytes,
+                num_bytes,
+                crc32: 0,
+            };
+            match member.check_inflation(max_bytes, Path::new("/")) {
+                Err(MediaError::Rejected(Rejection { code, .. })) => Some(code),
+                _ => None,
+            }
+        };
+        assert_eq!(code(6 << 20, 3 << 30, 64 << 30), Some(RejectCode::MediaTooLarge));
+        assert_eq!(code(900, 1000, 999), Some(RejectCode::MediaTooLarge));
+        assert_eq!(code(1 << 60, 1 << 61, u64::MAX), Some(RejectCode::MediaUnreadable));
+        assert_eq!(code(10, 1000, 1000), None);
+    }
 }

@@ -180,6 +180,7 @@ impl SourceMedia {
         };
         let located = self.store.locate(subset, path)?;
         let num_bytes = located.num_bytes()?;
+        located.check_inflation(self.limits.max_video_bytes, &std::env::temp_dir())?;
         let input = video::open_input(&located)?;
         let index = video::index_video(&input, &self.limits, medium.fps)?;
         let wanted = video::choose_frames(&index, medium.clip, sampling)?;
