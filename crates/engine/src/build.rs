@@ -22,7 +22,7 @@ use manyframe_validate::measure::{Meter, Report};
 
 use crate::commit::{CommitOptions, commit, ensure_replaceable};
 use crate::committed::Committed;
-use crate::engine::Engine;
+use crate::engine::{Engine, TASKS_AT_ONCE};
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
@@ -368,18 +368,19 @@ impl PlannedBuild {
     fn warn_of_full_disk(&self, unfinished: &[u32]) -> Result<(), EngineError> {
         const MIB: u64 = 1 << 20;
         let Plan { tasks, pipeline, .. } = &self.open.plan;
-        let num_bytes: u64 = tasks
-            .iter()
-            .filter(|task| unfinished.binary_search(&task.id).is_ok())
-            .map(|task| task.estimated_bytes)
-            .sum();
-        let needed_mib = num_bytes * pipeline.output.formats.len() as u64 / MIB;
+        let unfinished = tasks.iter().filter(|task| unfinished.binary_search(&task.id).is_ok());
+        let mut sizes: Vec<u64> = unfinished.map(|task| task.estimated_bytes).collect();
+        sizes.sort_unstable_by(|left, right| right.cmp(left));
+        // A shard in every format, and a journal until the shard is written.
+        let shards_bytes = sizes.iter().sum::<u64>() * pipeline.output.formats.len() as u64;
+        let journals_bytes: u64 = sizes.iter().take(TASKS_AT_ONCE).sum();
+        let needed_mib = (shards_bytes + journals_bytes) / MIB;
         let free_mib = free_bytes(self.work.path())? / MIB;
         if needed_mib > free_mib {
             let directory = self.work.path().display();
             tracing::warn!(
                 %directory, needed_mib, free_mib,
-                "the disk is too small for the shards, whose size is an estimate: about {needed_mib} MiB are needed, \
+                "the disk is too small for the shards and what is kept of unfinished ones; their size is an estimate: about {needed_mib} MiB are needed, \
                  {free_mib} MiB are free; a build that fills the disk fails, and continues where it stopped once there is space"
             );
         }

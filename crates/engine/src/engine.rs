@@ -37,7 +37,8 @@ pub trait Engine {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalEngine;
 
-const TASKS_AT_ONCE: usize = 2;
+/// Tasks that are not done at the same time.
+pub(crate) const TASKS_AT_ONCE: usize = 2;
 
 impl Engine for LocalEngine {
     fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
