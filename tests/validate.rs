@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use manyframe_columnar::{Row, RowReader};
+use manyframe_core::Digest;
 use serde_json::{Value, json};
 
 use crate::demo::stages;
-use crate::support::{Workshop, llava, photo, root, run, stdout};
+use crate::support::{Workshop, llava, manyframe, photo, root, run, stdout};
 
 fn workshop() -> Workshop {
     let mut workshop = Workshop::new();
@@ -41,6 +42,32 @@ fn a_dataset_is_validated_with_a_random_model() {
     assert_eq!(again["by_source"], report["by_source"]);
     // A validation is no part of the dataset.
     run(&["verify", &dataset, "--quiet"], 0);
+}
+
+#[test]
+fn a_validation_is_one_step_wherever_it_is_killed() {
+    let workshop = workshop();
+    let (dataset, model) = (workshop.text("out"), workshop.text("model"));
+    run(&["model", "init", &model], 0);
+    let arguments = |samples| {
+        ["validate", &dataset, "--model", &model, "--no-controls", "--device", "cpu", "--quiet", "--samples", samples]
+    };
+    run(&arguments("1"), 0);
+    let library = crate::robustness::faults(&workshop);
+    let mut num_killed = 0;
+    loop {
+        let mut command = manyframe(&arguments("3"));
+        command.env("LD_PRELOAD", &library).env("FAULT_RENAME", (num_killed + 1).to_string());
+        let output = command.output().unwrap();
+        let report: Value = serde_json::from_slice(&fs::read(workshop.path("out/validation.json")).unwrap()).unwrap();
+        let table = fs::read(workshop.path("out").join(report["table"]["path"].as_str().unwrap())).unwrap();
+        assert_eq!(json!(Digest::of(&table)), report["table"]["digest"], "killed at rename {}", num_killed + 1);
+        if output.status.success() {
+            break;
+        }
+        num_killed += 1;
+    }
+    assert!(num_killed >= 2, "{num_killed}");
 }
 
 #[test]
