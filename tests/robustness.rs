@@ -227,6 +227,23 @@ fn a_decoder_that_crashes_while_images_are_compared_costs_its_record() {
 }
 
 #[test]
+fn verify_survives_what_a_build_survives() {
+    let workshop = faulty_workshop(&[
+        ("header.jpg", "crash", false),
+        ("pixels.jpg", "crash", true),
+        ("more.jpg", "abort", true),
+        ("stall.jpg", "stall", true),
+    ]);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let limits = ["--quiet", "--threads", "2", "--record-timeout", "3"];
+    succeed(&mut with_faults(&workshop, &[&["build", &pipeline, "--output", &out], limits.as_slice()].concat()));
+    // What its decoders did not survive is not known any more.
+    std::fs::remove_dir_all(workshop.path("out.work")).unwrap();
+    let output = succeed(&mut with_faults(&workshop, &[&["verify", &out], limits.as_slice()].concat()));
+    assert!(String::from_utf8_lossy(&output.stdout).starts_with("ok: "));
+}
+
+#[test]
 fn a_task_on_its_own_survives_a_decoder_that_crashes() {
     let workshop = faulty_workshop(&[("pixels.jpg", "crash", true)]);
     let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));

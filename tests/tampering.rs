@@ -4,11 +4,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use manyframe_core::Digest;
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, manyframe, photo, run, run_python, stdout};
+use crate::support::{Built, Workshop, encode, llava, manyframe, photo, root, run, run_python, stdout};
 
 /// A dataset with every layout and outcome, in these formats.
 fn built(formats: &str) -> (Workshop, Built) {
@@ -68,16 +69,27 @@ fn refit(manifest: &mut Value, path: &str, bytes: &[u8]) {
     panic!("{path} is not in the manifest");
 }
 
-/// Whether `verify` notices what was changed.
-fn is_noticed(dataset: &Path) -> bool {
+/// What `verify` finds in a dataset that was changed.
+fn problems(dataset: &Path) -> Vec<String> {
     let output = manyframe(&["verify", &dataset.display().to_string(), "--quiet"]).output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let problems: Vec<String> = text.lines().filter(|line| line.starts_with("problem: ")).map(str::to_owned).collect();
     match output.status.code() {
-        Some(0) => false,
+        Some(0) => assert!(problems.is_empty(), "{problems:?}"),
+        Some(1) => assert!(!problems.is_empty(), "{text}"),
         // Values that cannot be read at all are wrong use of a manifest.
-        Some(1 | 2) => true,
+        Some(2) => return vec![String::from_utf8(output.stderr).unwrap()],
         code => panic!("{code:?}: {}", String::from_utf8_lossy(&output.stderr)),
     }
+    problems
 }
+
+/// Whether `verify` notices that a value was changed; that bytes were, it notices anyway.
+fn is_noticed(dataset: &Path) -> bool {
+    problems(dataset).iter().any(|problem| !problem.contains(OTHER_BYTES))
+}
+
+const OTHER_BYTES: &str = "has bytes that do not follow from what is in it";
 
 /// The fields of a file whose change is not noticed.
 fn unnoticed_in(workshop: &Workshop, built: &Built, path: &str) -> BTreeSet<String> {
@@ -180,6 +192,112 @@ fn every_value_of_the_manifest_is_computed_again() {
         }
     }
     assert_eq!(unnoticed, Vec::<String>::new());
+}
+
+#[test]
+fn every_byte_of_every_file_follows_from_what_is_in_it() {
+    let (_workshop, built) = built("[\"webdataset\", \"parquet\"]");
+    let manifest_path = built.dataset.join("manifest.json");
+    let manifest = fs::read(&manifest_path).unwrap();
+    let one_of_each = |format: &str| {
+        let mut paths = built.manifest.shards.iter().map(|shard| shard.path.to_string());
+        paths.find(|path| path.starts_with(format)).unwrap()
+    };
+    let pack = built.manifest.pack.as_ref().unwrap().path.clone();
+    for path in [one_of_each("webdataset"), one_of_each("parquet"), "ledger.parquet".to_owned(), pack] {
+        let file = built.dataset.join(&path);
+        let original = fs::read(&file).unwrap();
+        // Mode and time of the first member of a tar, the end of its JSON, and bytes all over the file; then bytes behind its end.
+        let spread = (0..8).map(|part| part * (original.len() - 1) / 7);
+        let mut changed: Vec<Vec<u8>> = [103, 140].into_iter().chain(spread).map(|at| flipped(&original, at)).collect();
+        changed.push([original.as_slice(), &[0; 512]].concat());
+        for (number, bytes) in changed.iter().enumerate() {
+            let mut refitted: Value = serde_json::from_slice(&manifest).unwrap();
+            refit(&mut refitted, &path, bytes);
+            replace(&file, bytes);
+            fs::write(&manifest_path, format!("{}\n", serde_json::to_string_pretty(&refitted).unwrap())).unwrap();
+            let problems = problems(&built.dataset);
+            let name = path.trim_end_matches(".parquet");
+            assert!(problems.iter().any(|problem| problem.contains(name)), "{path}, change {number}: {problems:?}");
+        }
+        replace(&file, &original);
+        fs::write(&manifest_path, &manifest).unwrap();
+    }
+    fs::write(&manifest_path, [b" ", manifest.as_slice()].concat()).unwrap();
+    assert_eq!(problems(&built.dataset), [format!("problem: manifest.json {OTHER_BYTES}")]);
+    fs::write(&manifest_path, &manifest).unwrap();
+    // Readers take every shard in a directory.
+    let first = one_of_each("webdataset");
+    let more = first.replace("000000", "000007");
+    fs::copy(built.dataset.join(first), built.dataset.join(&more)).unwrap();
+    let expected = format!("problem: {more} is not in the manifest, and readers of its directory take it");
+    assert_eq!(problems(&built.dataset), [expected]);
+}
+
+fn flipped(bytes: &[u8], at: usize) -> Vec<u8> {
+    let mut bytes = bytes.to_vec();
+    bytes[at] ^= 0x02;
+    bytes
+}
+
+#[test]
+fn a_picture_that_its_decoder_does_not_survive_is_a_fault_of_its_sample() {
+    let mut workshop = Workshop::new();
+    let small = image::RgbImage::from_pixel(40, 30, image::Rgb([1, 2, 3]));
+    workshop.write("media/a.webp", encode(&small, image::ImageFormat::WebP));
+    workshop.write("media/b.jpg", photo(1, 40, 30));
+    workshop.add_source("a", "llava", &json!([llava("a", "a.webp"), llava("b", "b.jpg")]), "");
+    let built = workshop.build();
+    // It claims 9000 × 9000 pixels: 13 bits of width and height, less one, behind the signature of the bitstream.
+    let path = "webdataset/image/000000.tar";
+    let file = built.dataset.join(path);
+    let mut bytes = fs::read(&file).unwrap();
+    let at = bytes.windows(4).position(|window| window == b"VP8L").unwrap() + 9;
+    bytes[at..at + 4].copy_from_slice(&(8999_u32 + (8999 << 14)).to_le_bytes());
+    replace(&file, &bytes);
+    let manifest_path = built.dataset.join("manifest.json");
+    let mut manifest: Value = serde_json::from_slice(&fs::read(&manifest_path).unwrap()).unwrap();
+    refit(&mut manifest, path, &bytes);
+    fs::write(&manifest_path, serde_json::to_vec_pretty(&manifest).unwrap()).unwrap();
+    let dataset = built.dataset.display().to_string();
+    let program = manyframe(&["verify", &dataset, "--no-sources", "--threads", "1", "--quiet"]);
+    let mut limited = Command::new("prlimit");
+    limited.args(["--data=220000000", "--core=0"]).arg(program.get_program()).args(program.get_args());
+    let output = limited.current_dir(root()).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("its images: decoder_crashed") && text.contains("2 samples"), "{text}");
+}
+
+#[test]
+fn sources_that_changed_since_the_build_are_no_fault_of_the_dataset() {
+    let (workshop, built) = built("[\"webdataset\"]");
+    let dataset = built.dataset.display().to_string();
+    let verify = |more: &[&str], code| {
+        let output = run(&[&["verify", &dataset, "--quiet"], more].concat(), code);
+        String::from_utf8(output.stdout).unwrap()
+    };
+    // The same bytes at another time lead to the same dataset.
+    let bytes = fs::read(workshop.path("media/2.jpg")).unwrap();
+    fs::remove_file(workshop.path("media/2.jpg")).unwrap();
+    workshop.write("media/2.jpg", bytes);
+    assert!(verify(&[], 0).starts_with("ok: "));
+    workshop.write("media/2.jpg", photo(77, 500, 400));
+    fs::remove_file(workshop.path("media/4.jpg")).unwrap();
+    let text = verify(&[], 1);
+    assert!(
+        text.contains("not checked: records, samples and outcomes, by the sources: the sources have changed"),
+        "{text}"
+    );
+    assert!(text.contains("NOT VERIFIED") && !text.contains("problem: "), "{text}");
+    assert!(verify(&["--partial"], 0).contains("ok in part"));
+    // What is wrong with the dataset by itself stays a problem.
+    let path = built.dataset.join("manifest.json");
+    let mut tampered: Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
+    tampered["total"]["num_samples"] = json!(1);
+    fs::write(&path, serde_json::to_vec_pretty(&tampered).unwrap()).unwrap();
+    let text = verify(&["--partial"], 1);
+    assert!(text.contains("problem: manifest.total.num_samples is 1, expected"), "{text}");
 }
 
 #[test]

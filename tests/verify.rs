@@ -1,6 +1,7 @@
 //! Promise: `manyframe verify` names every file of a dataset that is damaged, and says what is wrong with it.
 
 use std::fs;
+use std::process::Command;
 
 use serde_json::json;
 
@@ -29,6 +30,24 @@ fn a_damaged_shard_is_named_with_the_place_of_the_damage() {
     let (_workshop, built) = built();
     let text = verified_with(&built, "webdataset/image/000000.tar");
     assert!(text.contains("is damaged at byte 0: "), "{text}");
+}
+
+#[test]
+fn a_pipe_or_a_directory_in_place_of_a_file_is_named() {
+    let (_workshop, built) = built();
+    let dataset = built.dataset.display().to_string();
+    for name in ["webdataset/image/000000.tar", "ledger.parquet"] {
+        let path = built.dataset.join(name);
+        for program in ["mkfifo", "mkdir"] {
+            let kept = built.dataset.join("kept");
+            fs::rename(&path, &kept).unwrap();
+            assert!(Command::new(program).arg(&path).status().unwrap().success());
+            let text = String::from_utf8(run(&["verify", &dataset, "--quiet"], 1).stdout).unwrap();
+            assert!(text.contains(&format!("problem: {name} is missing")), "{text}");
+            if program == "mkfifo" { fs::remove_file(&path) } else { fs::remove_dir(&path) }.unwrap();
+            fs::rename(kept, &path).unwrap();
+        }
+    }
 }
 
 #[test]

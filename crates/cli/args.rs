@@ -61,7 +61,8 @@ pub(crate) enum Command {
     Inspect(InspectArguments),
     /// Show what happened to a record and why, with its original annotation.
     Why(WhyArguments),
-    /// Verify a dataset: compute again, from its samples and its sources, whatever its files state.
+    /// Verify a dataset: compute again, from its samples and its sources, whatever its files state. Takes longer than its build:
+    /// each sample is made again, and each delivered image decoded.
     Verify(VerifyArguments),
     /// Run a hybrid Mamba-Transformer model over samples: token counts, losses, and whether answers depend on the images.
     Validate(ValidateArguments),
@@ -250,6 +251,8 @@ pub(crate) struct VerifyArguments {
     pub(crate) partial: bool,
     #[command(flatten)]
     pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
 }
 
 #[derive(Debug, Args)]

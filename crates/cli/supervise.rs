@@ -14,6 +14,7 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::num::NonZeroUsize;
 use std::os::fd::AsRawFd;
+use std::os::unix::fs::FileExt;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::Path;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
@@ -50,15 +51,13 @@ const MOST_UNEXPLAINED_CRASHES: u32 = 6;
 /// Time between two looks at what a worker does. Counted in looks, time does not pass while the supervisor is stopped.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Verdicts are handed to a worker in its environment, whose variables are limited to 128 KiB.
-const MAX_VERDICT_BYTES: usize = 64 << 10;
-
 /// Runs the command under supervision. `None` if that cannot be: it then has to run in this process.
 pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
     if !Path::new(PROGRAM).exists() {
         return None;
     }
-    let notes = File::from(memfd_create("manyframe-notes", MemfdFlags::empty()).ok()?);
+    let file = |name| memfd_create(name, MemfdFlags::empty()).ok().map(File::from);
+    let (notes, verdicts) = (file("manyframe-notes")?, file("manyframe-verdicts")?);
     let (sender, events) = channel();
     let mut signals = Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal))).ok()?;
     let requests = sender.clone();
@@ -69,7 +68,8 @@ pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
         }
     });
     let patience = arguments.command.record_timeout()?;
-    let supervisor = Supervisor { notes, sender, events, patience };
+    let continues = arguments.command.continues();
+    let supervisor = Supervisor { notes, verdicts, sender, events, patience, continues };
     Some(supervisor.run())
 }
 
@@ -102,30 +102,31 @@ struct Loss {
 struct Supervisor {
     /// What the worker writes.
     notes: File,
+    /// What the worker reads: a list of [`Verdict`]s.
+    verdicts: File,
     sender: Sender<Event>,
     events: Receiver<Event>,
     /// Longest time that one thing may take, in seconds.
     patience: u32,
+    /// Whether the command continues where it was interrupted.
+    continues: bool,
 }
 
 impl Supervisor {
     fn run(&self) -> ExitCode {
-        let mut orders = Orders {
-            supervisor: std::process::id(),
-            notes: self.notes.as_raw_fd(),
-            stage: 0,
-            resumes: false,
-            most_threads: None,
-            verdicts: Vec::new(),
-            attempt: None,
-        };
+        let mut orders = self.first_orders();
+        let mut verdicts = Vec::new();
         let mut survivors = Survivors::default();
         loop {
             let Loss { why, code, suspects } = match self.run_worker(&orders) {
                 Ok(loss) => loss,
                 Err(code) => return code,
             };
-            orders.stage = read_number(&self.notes, STAGE) as usize;
+            let stage = read_number(&self.notes, STAGE) as usize;
+            if orders.stage != stage {
+                verdicts.clear();
+            }
+            orders.stage = stage;
             orders.resumes = read_number(&self.notes, HAS_BEGUN) == 1;
             let attempts: Vec<Attempt> =
                 suspects.iter().filter_map(|work| serde_json::from_slice(&work.description).ok()).collect();
@@ -134,10 +135,12 @@ impl Supervisor {
             let fallback = Rejection::new(code, format!("{why}, each time it was decoded among others"));
             match self.judge(&orders, attempts, &fallback, &mut survivors) {
                 Err(signal) => return self.report_interruption(signal),
-                Ok(Some(verdicts)) => (orders.verdicts, orders.most_threads) = (verdicts, None),
+                Ok(Some(more)) => {
+                    verdicts.extend(more);
+                    orders.most_threads = None;
+                }
                 // Alone, each of them is harmless: together they may need too much memory.
                 Ok(None) => {
-                    orders.verdicts.clear();
                     orders.most_threads = survivors.fewer_threads();
                     if survivors.num_unexplained > MOST_UNEXPLAINED_CRASHES {
                         print_error(&format!("error: {why}, again and again, and no record is to blame"));
@@ -145,7 +148,27 @@ impl Supervisor {
                     }
                 }
             }
+            if let Err(error) = self.write_verdicts(&verdicts) {
+                return cannot_run(&error);
+            }
         }
+    }
+
+    fn first_orders(&self) -> Orders {
+        Orders {
+            supervisor: std::process::id(),
+            notes: self.notes.as_raw_fd(),
+            stage: 0,
+            resumes: false,
+            most_threads: None,
+            verdicts: self.verdicts.as_raw_fd(),
+            attempt: None,
+        }
+    }
+
+    fn write_verdicts(&self, verdicts: &[Verdict]) -> std::io::Result<()> {
+        self.verdicts.set_len(0)?;
+        self.verdicts.write_all_at(&serde_json::to_vec(verdicts)?, 0)
     }
 
     /// Runs a worker until it is lost; the exit code of the command if it is not.
@@ -161,10 +184,7 @@ impl Supervisor {
                 let why = format!("a record took more than {} s", self.patience);
                 Ok(Loss { why, code: RejectCode::DecoderStalled, suspects })
             }
-            Err(error) => {
-                print_error(&format!("error: cannot run the command in a process of its own: {error}"));
-                Err(ExitCode::from(exit::FAILED))
-            }
+            Err(error) => Err(cannot_run(&error)),
         }
     }
 
@@ -177,10 +197,9 @@ impl Supervisor {
         survivors: &mut Survivors,
     ) -> Result<Option<Vec<Verdict>>, i32> {
         let mut verdicts = Vec::new();
-        let mut num_bytes = 0;
         survivors.num_unexplained += u32::from(attempts.is_empty());
         for attempt in attempts {
-            let orders = Orders { attempt: Some(attempt.clone()), verdicts: Vec::new(), ..orders.clone() };
+            let orders = Orders { attempt: Some(attempt.clone()), ..orders.clone() };
             let rejection = match self.run_process(&orders, Stdio::null()) {
                 Ok(End::Requested(signal)) => return Err(signal),
                 Ok(End::Crashed(signal)) => Some(crashed(&by_signal(signal))),
@@ -192,11 +211,7 @@ impl Supervisor {
             };
             let Some(rejection) = rejection else { continue };
             tracing::warn!(attempt = %describe(&attempt), %rejection, "rejected");
-            num_bytes += serde_json::json!(attempt).to_string().len();
-            // Those that are left crash again, and are judged then.
-            if num_bytes < MAX_VERDICT_BYTES {
-                verdicts.push(Verdict { attempt, rejection });
-            }
+            verdicts.push(Verdict { attempt, rejection });
         }
         if verdicts.is_empty() {
             return Ok(None);
@@ -255,10 +270,13 @@ impl Supervisor {
         let step = step.map_or_else(String::new, |step| format!(" at step {step}, {done} of {total} done"));
         // Below the bar of the progress.
         let start = if std::io::stderr().is_terminal() { "\n" } else { "" };
-        print_error(&format!(
-            "{start}interrupted{step}. What is finished is kept beside the output, in the directory with the suffix .work: \
-             the same command without --fresh continues, and ends with the same dataset."
-        ));
+        let rest = if self.continues {
+            "What is finished is kept beside the output, in the directory with the suffix .work: the same command without \
+             --fresh continues, and ends with the same dataset."
+        } else {
+            "The dataset is as it was; the same command begins again."
+        };
+        print_error(&format!("{start}interrupted{step}. {rest}"));
         ExitCode::from(128 + signal as u8)
     }
 }
@@ -317,6 +335,11 @@ impl WorkClock {
     }
 }
 
+fn cannot_run(error: &std::io::Error) -> ExitCode {
+    print_error(&format!("error: cannot run the command in a process of its own: {error}"));
+    ExitCode::from(exit::FAILED)
+}
+
 fn end_of(status: ExitStatus, requested: Option<i32>, stalled: Vec<WorkInFlight>) -> End {
     match (status.code(), status.signal(), requested) {
         (Some(code), ..) => End::Exited(code as u8),
@@ -350,6 +373,7 @@ fn describe(attempt: &Attempt) -> String {
         Attempt::Measure { origin, .. } | Attempt::Fingerprint { origin, .. } => origin.to_string(),
         Attempt::Make(sample) => sample.origin.to_string(),
         Attempt::Exclude(path) => path.display().to_string(),
+        Attempt::Check { shard, row } => format!("{shard}#{row}"),
     }
 }
 
@@ -359,11 +383,17 @@ impl Subcommand {
         self.record_timeout().is_some()
     }
 
+    /// Whether the command keeps what it has done when it is interrupted.
+    fn continues(&self) -> bool {
+        !matches!(self, Self::Verify(_))
+    }
+
     fn record_timeout(&self) -> Option<u32> {
         let patience = match self {
             Self::Plan(plan) => plan.pipeline.patience,
             Self::Build(build) => build.pipeline.patience,
             Self::Task(task) => task.patience,
+            Self::Verify(verify) => verify.patience,
             _ => return None,
         };
         Some(patience.record_timeout.get())

@@ -2,7 +2,7 @@
 //!
 //! The supervisor (`supervise.rs`) says so in the environment.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,8 +32,8 @@ pub(crate) struct Orders {
     pub(crate) resumes: bool,
     /// Fewer threads than asked for, if those needed too much memory.
     pub(crate) most_threads: Option<NonZeroUsize>,
-    /// What earlier processes did not survive in that stage.
-    pub(crate) verdicts: Vec<Verdict>,
+    /// The descriptor of the file with what earlier processes did not survive in that stage.
+    pub(crate) verdicts: i32,
     /// The one thing to do.
     pub(crate) attempt: Option<Attempt>,
 }
@@ -52,7 +52,7 @@ pub(crate) enum Session {
     /// Nobody supervises it.
     Alone,
     /// It does the work of a command.
-    Worker { orders: Orders, notes: Arc<InFlight> },
+    Worker { orders: Orders, notes: Arc<InFlight>, verdicts: Vec<Verdict> },
     /// It tries one thing.
     Attempt { stage: usize, attempt: Attempt },
 }
@@ -76,7 +76,11 @@ impl Session {
         }
         let notes = File::options().read(true).write(true).open(format!("/proc/self/fd/{}", orders.notes));
         match notes.and_then(InFlight::new) {
-            Ok(notes) => Self::Worker { orders, notes: Arc::new(notes) },
+            Ok(notes) => {
+                let verdicts = fs::read(format!("/proc/self/fd/{}", orders.verdicts)).unwrap_or_default();
+                let verdicts = serde_json::from_slice(&verdicts).unwrap_or_default();
+                Self::Worker { orders, notes: Arc::new(notes), verdicts }
+            }
             Err(_) => Self::Alone,
         }
     }
@@ -134,9 +138,9 @@ impl Session {
         stage: usize,
         watch: impl FnOnce(Arc<InFlight>, &[Verdict]) -> Result<()>,
     ) -> Result<()> {
-        let Self::Worker { orders, notes } = self else { return Ok(()) };
+        let Self::Worker { orders, notes, verdicts } = self else { return Ok(()) };
         notes.set_number(HAS_BEGUN, 1);
-        let verdicts = if orders.stage == stage { orders.verdicts.as_slice() } else { &[] };
+        let verdicts = if orders.stage == stage { verdicts.as_slice() } else { &[] };
         watch(Arc::clone(notes), verdicts)
     }
 

@@ -243,9 +243,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
 ///
 /// As [`write_atomic`], or if the value is no JSON (a map with keys that are not texts).
 pub fn write_json(path: &Path, value: &impl Serialize) -> Result<Vec<u8>, FileError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| FileError::write(path)(io::Error::from(error)))?;
-    text.push(b'\n');
+    let text = json_text(value).map_err(FileError::write(path))?;
     write_atomic(path, &text)?;
+    Ok(text)
+}
+
+/// The text that [`write_json`] writes.
+///
+/// # Errors
+///
+/// If the value is no JSON.
+pub fn json_text(value: &impl Serialize) -> io::Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(value)?;
+    text.push(b'\n');
     Ok(text)
 }
 

@@ -4,20 +4,28 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::VerifyOptions;
+use manyframe_engine::{VerifyOptions, Watch};
+use manyframe_plan::Attempt;
 
 use super::variables;
 use crate::args::{Global, VerifyArguments};
-use crate::machine::thread_pool;
+use crate::machine::bounded_thread_pool;
+use crate::supervised::Session;
 use crate::table::count;
 use crate::{exit, output, progress};
 
-pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCode> {
-    let progress = progress::on_stderr(global.quiet);
-    let pool = thread_pool(&arguments.threads)?;
+pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Session) -> Result<ExitCode> {
+    let progress = session.noted(progress::on_stderr(global.quiet));
+    let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
+    let mut watch = None;
+    session.watch(0, |in_flight, verdicts| {
+        watch = Some(Watch { in_flight, verdicts: verdicts.to_vec() });
+        Ok(())
+    })?;
     let options = VerifyOptions {
         variables: variables::replaced(&arguments.dataset, &arguments.set)?,
         skips_sources: arguments.no_sources,
+        watch,
     };
     let found =
         manyframe_engine::verify(&arguments.dataset, &options, Executor { pool: &pool, progress: progress.as_ref() })?;
@@ -50,4 +58,10 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global) -> Result<ExitCo
     ));
     output::print(&text)?;
     Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+}
+
+/// Tries one thing that the process of the command did not survive.
+pub(super) fn attempt(arguments: &VerifyArguments, attempt: &Attempt) -> Result<()> {
+    let variables = variables::replaced(&arguments.dataset, &arguments.set)?;
+    Ok(manyframe_engine::repeat_check(&arguments.dataset, &variables, attempt)?)
 }

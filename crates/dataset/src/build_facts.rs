@@ -16,6 +16,9 @@ pub const BUILD_FACTS_FILE: &str = "build.json";
 pub struct BuildFacts {
     /// Key of the plan.
     pub plan_key: Digest,
+    /// Digest of its inputs: contents of annotations, and identities of media. By it, `verify` knows whether they changed since.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs_digest: Option<Digest>,
     /// The variables that paths of the pipeline file begin with: where they are on the machine of the build.
     pub variables: BTreeMap<String, String>,
     /// Version of manyframe.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{MeasuredColumns, OriginColumns};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
-use crate::table_file::{TableFileWriter, read_table_file};
+use crate::table_file::{TableDigest, TableFileWriter, read_table_file};
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -192,6 +192,8 @@ pub const LEDGER_FILE: &str = "ledger.parquet";
 
 /// Writes a ledger.
 pub type LedgerWriter = TableFileWriter<LedgerTable>;
+/// The digest of the ledger of some rows.
+pub type LedgerDigest = TableDigest<LedgerTable>;
 
 /// Reads a ledger, in the order of the sources. Rows are read on demand.
 ///

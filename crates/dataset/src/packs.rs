@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
-use crate::table_file::{TableFileWriter, read_table_file};
+use crate::table_file::{TableDigest, TableFileWriter, read_table_file};
 
 /// How samples are packed, and what that costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -126,6 +126,8 @@ pub fn pack_schema() -> serde_json::Value {
 
 /// Writes packs.
 pub type PackWriter = TableFileWriter<PackIndexTable>;
+/// The digest of the index of some packs.
+pub type PackDigest = TableDigest<PackIndexTable>;
 
 /// Reads the packs of a dataset, in order.
 ///

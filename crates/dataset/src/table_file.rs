@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::AtomicFile;
 use manyframe_columnar::{Columns, TableReader, TableWriter};
+use manyframe_core::Digest;
 
 use crate::error::DatasetError;
 
@@ -40,6 +41,43 @@ impl<T: Columns> TableFileWriter<T> {
     /// If the file cannot be written.
     pub fn finish(self) -> Result<(), DatasetError> {
         Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish()?)
+    }
+}
+
+/// The digest of the file that some rows are written as. Nothing is written to the disk.
+pub struct TableDigest<T> {
+    table: TableWriter<T, blake3::Hasher>,
+    path: PathBuf,
+}
+
+impl<T: Columns> TableDigest<T> {
+    /// Starts a table; errors name it by `path`.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be encoded.
+    pub fn new(path: &Path) -> Result<Self, DatasetError> {
+        let table = TableWriter::new(blake3::Hasher::new()).map_err(DatasetError::table(path))?;
+        Ok(Self { table, path: path.to_owned() })
+    }
+
+    /// Appends a row.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be encoded.
+    pub fn write(&mut self, row: T::Input<'_>) -> Result<(), DatasetError> {
+        self.table.write(row).map_err(DatasetError::table(&self.path))
+    }
+
+    /// The digest of the whole file.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be encoded.
+    pub fn finish(self) -> Result<Digest, DatasetError> {
+        let hasher = self.table.finish().map_err(DatasetError::table(&self.path))?;
+        Ok(Digest(*hasher.finalize().as_bytes()))
     }
 }
 

@@ -244,6 +244,7 @@ impl<'a> Staging<'a> {
         let plan = &self.open.plan;
         BuildFacts {
             plan_key: plan.key,
+            inputs_digest: plan.inputs,
             variables: plan.variables.clone(),
             manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
             settings_digest: Some(manifest.settings_digest()),

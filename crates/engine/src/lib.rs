@@ -85,5 +85,5 @@ pub use report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 pub use sample::repeat;
 pub use task::run_task;
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
-pub use verify::{Verification, VerifyOptions, verify};
+pub use verify::{Verification, VerifyOptions, Watch, repeat_check, verify};
 pub use work::RateBasis;

@@ -34,6 +34,13 @@ pub enum Attempt {
     Exclude(PathBuf),
     /// Makes a sample.
     Make(Box<PlannedSample>),
+    /// Decodes the images of a sample of a finished dataset.
+    Check {
+        /// The path of its shard below the dataset.
+        shard: String,
+        /// The number of the sample in its shard, from 0.
+        row: u64,
+    },
 }
 
 /// How an attempt ended in a process of its own.
@@ -54,6 +61,7 @@ impl Attempt {
                 ("fingerprint", Some(origin), serde_json::json!(reduction).to_string())
             }
             Self::Exclude(path) => ("exclude", None, path.display().to_string()),
+            Self::Check { shard, row } => ("check", None, format!("{row} {shard}")),
             Self::Make(sample) => ("make", Some(&sample.origin), serde_json::json!(sample.reduction).to_string()),
         };
         let origin = serde_json::json!(origin).to_string();
@@ -65,8 +73,13 @@ impl Attempt {
         match self {
             Self::Measure { source, origin } | Self::Fingerprint { source, origin, .. } => Some((*source, origin)),
             Self::Make(sample) => Some((sample.source, &sample.origin)),
-            Self::Exclude(_) => None,
+            Self::Exclude(_) | Self::Check { .. } => None,
         }
+    }
+
+    /// Whether it is about records or files that a pipeline file names.
+    pub(crate) fn is_of_sources(&self) -> bool {
+        !matches!(self, Self::Check { .. })
     }
 
     /// The name of the source of its record; empty if it is about a file.

@@ -56,6 +56,8 @@ pub struct Index {
     /// Equal for builds that produce the same samples on this machine: a digest of the settings, the contents of all inputs, and
     /// the identities of all media. Neither the location of the output nor `max_rejects` is part of it.
     pub key: Digest,
+    /// The part of the key that is a digest of contents of inputs, of what was measured of them, and of identities of media.
+    pub inputs: Digest,
     /// What changed among the media of each source since its index was made.
     pub changed: IndexVec<SourceIndex, ChangedMedia>,
     files: Vec<IndexFile>,
@@ -70,9 +72,10 @@ pub struct Index {
 pub fn make_index(context: &Context, work: &Path, executor: Executor<'_>) -> Result<Index, PlanError> {
     let cache = IndexCache::open(context, work)?;
     let IndexFiles { files, changed } = build_index(context, &cache, executor)?;
-    let key = plan_key(context, &cache, &files)?;
+    let inputs = inputs_digest(context, &cache, &files)?;
+    let key = plan_key(context, inputs);
     cache.save()?;
-    Ok(Index { key, changed, files })
+    Ok(Index { key, inputs, changed, files })
 }
 
 /// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
@@ -133,7 +136,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
 }
 
 /// The key of a plan, as [`Index::key`] describes it. An index has rows for all media, and their identities beside it.
-fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> Result<Digest, PlanError> {
+fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let mut pipeline = context.pipeline.clone();
     for source in pipeline.file.source.iter_mut().chain(&mut pipeline.portable.source) {
         // Judges what a plan has come to.
@@ -147,7 +150,13 @@ fn plan_key(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> R
     settings.vars.clear();
     // What paths denote decides what is read, and how they are written goes into the dataset.
     let written = portable_settings(&pipeline);
-    let mut fields = vec![serde_json::json!((settings, written)).to_string(), PLAN_VERSION.to_string()];
+    let settings = serde_json::json!((settings, written)).to_string();
+    Digest::of_fields([settings.as_bytes(), PLAN_VERSION.to_string().as_bytes(), &inputs.0])
+}
+
+/// The part of a key that is not about settings, as [`Index::inputs`] describes it.
+fn inputs_digest(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> Result<Digest, PlanError> {
+    let mut fields = Vec::new();
     for file in files {
         fields.push(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned());
         for path in [&file.path, &file.media_path()] {
@@ -186,6 +195,7 @@ impl DecidedPlan<'_> {
         Ok(Plan {
             version: PLAN_VERSION,
             key: index.key,
+            inputs: Some(index.inputs),
             pipeline: pipeline.file.clone(),
             portable: pipeline.portable.clone(),
             variables: pipeline.variables.clone(),

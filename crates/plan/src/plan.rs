@@ -34,6 +34,9 @@ pub struct Plan {
     pub version: u32,
     /// Digest of the settings and inputs; equal for builds that produce the same bytes on this machine.
     pub key: Digest,
+    /// Digest of the inputs alone; absent in plans of earlier versions.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inputs: Option<Digest>,
     /// The pipeline file, with the paths of this machine.
     pub pipeline: PipelineFile,
     /// The pipeline file, with its paths as every machine writes them.

@@ -19,7 +19,8 @@ use crate::index::measure::measure;
 /// If what is rejected cannot be read or kept.
 pub fn watch(context: &mut Context, in_flight: Arc<InFlight>, verdicts: &[Verdict]) -> Result<(), PlanError> {
     context.guard.note_work(in_flight);
-    for Verdict { attempt, rejection } in verdicts {
+    // Samples of a dataset are checked without a context.
+    for Verdict { attempt, rejection } in verdicts.iter().filter(|verdict| verdict.attempt.is_of_sources()) {
         let key = attempt.key(&attempt.source_name(context));
         let media = media_version(context, attempt)?;
         context.guard.condemn(key, media, rejection.clone());
@@ -46,7 +47,7 @@ pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), PlanError> {
             _ = fingerprint(context, *source, origin, reduction)?;
         }
         Attempt::Exclude(path) => _ = fingerprints_of_file(context, path),
-        Attempt::Make(_) => {}
+        Attempt::Make(_) | Attempt::Check { .. } => {}
     }
     Ok(())
 }

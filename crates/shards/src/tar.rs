@@ -98,6 +98,10 @@ impl Member {
 impl TarReader {
     pub(crate) fn open(path: &Path) -> Result<Self, ShardError> {
         let open = || {
+            // Asked before it is opened: that of a pipe waits for whoever writes to it.
+            if !std::fs::metadata(path)?.is_file() {
+                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+            }
             let file = File::open(path)?;
             let num_bytes = file.metadata()?.len();
             Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 16, file), num_bytes, next: 0 })

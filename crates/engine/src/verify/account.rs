@@ -4,13 +4,15 @@
 //! that of the sample, the ledger is read once more to say what differs.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Sample, Total};
-use manyframe_dataset::{DatasetReader, LedgerRow, ShardName, SourceSummary, Status};
+use manyframe_dataset::{DatasetReader, LedgerDigest, LedgerRow, ShardName, SourceSummary, Status};
 use manyframe_samplers::sample_id;
 use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::error::{EngineError, with_causes};
+use crate::verify::files::Bytes;
 use crate::verify::findings::Findings;
 
 /// What the ledger says.
@@ -147,14 +149,15 @@ impl SourceCounts {
 
 impl Account {
     /// Reads the ledger of a dataset.
-    pub(super) fn read(dataset: &DatasetReader, findings: &mut Findings) -> Result<Self, EngineError> {
+    pub(super) fn read(dataset: &DatasetReader, bytes: &Bytes, findings: &mut Findings) -> Result<Self, EngineError> {
         let mut account = Self::default();
         let ledger = &dataset.manifest().ledger;
         if dataset.storage().num_bytes(&ledger.path)?.is_none() {
             findings.problem(format!("{} is missing", ledger.path));
             return Ok(account);
         }
-        if dataset.storage().digest(&ledger.path)? != ledger.digest {
+        let digest = dataset.storage().digest(&ledger.path)?;
+        if digest != ledger.digest {
             findings.problem(format!("{} is not the file that the manifest names", ledger.path));
         }
         let rows = match dataset.ledger() {
@@ -165,9 +168,13 @@ impl Account {
             }
         };
         let mut order = RowOrder::default();
+        let mut again = LedgerDigest::new(Path::new(&ledger.path))?;
         for row in rows {
             match row {
-                Ok(row) => account.count(&row, &mut order, findings),
+                Ok(row) => {
+                    account.count(&row, &mut order, findings);
+                    again.write(&row)?;
+                }
                 Err(error) => {
                     findings.problem(format!("{}: {}", ledger.path, with_causes(&error)));
                     return Ok(account);
@@ -175,6 +182,7 @@ impl Account {
             }
         }
         order.finish(findings);
+        bytes.compare(&ledger.path, digest, again.finish()?, findings);
         Ok(account)
     }
 

@@ -1,5 +1,6 @@
 //! What was found wrong, up to a number that people read.
 
+use manyframe_core::RecordId;
 use serde_json::Value;
 
 /// The names of the fields in which two rows differ. It does not compile unless every field is listed.
@@ -32,6 +33,24 @@ impl Findings {
         } else {
             self.num_unlisted += 1;
         }
+    }
+
+    /// Adds what is wrong with a sample.
+    pub(super) fn faults(&mut self, shard: &str, id: RecordId, faults: &[String]) {
+        for fault in faults {
+            self.problem(format!("{shard}: sample {id}: {fault}"));
+        }
+    }
+
+    /// Adds the problems of others.
+    pub(super) fn extend(&mut self, others: Self) {
+        others.problems.into_iter().for_each(|problem| self.problem(problem));
+        self.num_unlisted += others.num_unlisted;
+    }
+
+    /// How many problems there are, listed or not.
+    pub(super) fn num_problems(&self) -> u64 {
+        self.problems.len() as u64 + self.num_unlisted
     }
 
     /// The problems, and how many more there are.

@@ -3,14 +3,19 @@
 //! ```text
 //! samples ─ decode images, format, tokenize ─▶ costs, spans, ids, labels      compared with the samples
 //!    └─ costs, places ─▶ ledger rows, totals of shards                        compared with ledger and manifest
+//!    └─ written again ─▶ digests                                             compared with those of the shards
 //! ledger ─ pack ─▶ packs and what they cost                                   compared with pack index and manifest
 //! sources ─ plan, make ─▶ records, decisions, budgets, samples                compared with all of these
 //! ```
 //!
 //! What cannot be compared on this machine is said; it is no problem of the dataset, but neither is the dataset verified.
+//! That holds for sources that changed since the build, too: what they lead to now says nothing about the dataset.
 
 mod account;
+mod files;
 mod findings;
+mod guard;
+mod options;
 mod packs;
 mod sample;
 mod sources;
@@ -22,17 +27,23 @@ use std::path::Path;
 use manyframe_base::{Executor, Step};
 use manyframe_core::{Digest, RecordId, Sample, Total};
 use manyframe_dataset::{DatasetReader, LedgerEntry, Manifest, PackEntry, ShardEntry, SourceSummary};
-use manyframe_format::Dialect;
 use manyframe_pipeline::PipelineFile;
+use manyframe_plan::PlannedSample;
 use manyframe_shards::ShardFormat;
+use rustc_hash::FxHashMap;
 
 use crate::error::{EngineError, with_causes};
 use account::{Account, ExpectedFacts, SharedFacts};
+use files::{Bytes, ShardAgain, check_unnamed_files};
 use findings::Findings;
+use guard::CheckGuard;
 use packs::check_packs;
-use sample::{content_digest, sample_faults};
+use sample::content_digest;
 use sources::Replanned;
 use tokens::TokenCheck;
+
+pub use guard::repeat_check;
+pub use options::{VerifyOptions, Watch};
 
 /// What reading a dataset back showed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -53,15 +64,6 @@ pub struct Verification {
     pub num_records: u64,
 }
 
-/// What is compared, and where it is on this machine.
-#[derive(Debug, Clone, Default)]
-pub struct VerifyOptions {
-    /// Replace the variables of the build: on another machine, tokenizer and sources are found through them.
-    pub variables: BTreeMap<String, String>,
-    /// Leaves the sources out, which takes as long as building the dataset: its files are only compared with one another.
-    pub skips_sources: bool,
-}
-
 /// Reads everything in a dataset and collects what is wrong.
 ///
 /// # Errors
@@ -72,7 +74,8 @@ pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -
     let file = dataset.manifest().pipeline_with(&BTreeMap::new())?.file;
     let mut findings = Findings::default();
     let mut found = Verification::default();
-    let account = Account::read(&dataset, &mut findings)?;
+    let bytes = Bytes::of(&dataset);
+    let account = Account::read(&dataset, &bytes, &mut findings)?;
     found.num_records = account.num_records;
     let tokens = TokenCheck::open(&dataset, &options.variables);
     if let Some(obstacle) = tokens.obstacle() {
@@ -81,7 +84,7 @@ pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -
     let replanned = if options.skips_sources {
         Err("they were left out".to_owned())
     } else {
-        Replanned::make(&dataset, &options.variables, executor)
+        Replanned::make(&dataset, options, executor)
     };
     if let Err(obstacle) = &replanned {
         found.unchecked.push(format!("records, samples and outcomes, by the sources: {obstacle}"));
@@ -91,18 +94,22 @@ pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -
         dataset: &dataset,
         account,
         tokens,
+        bytes: &bytes,
+        guard: CheckGuard::new(options.watch.as_ref(), &file.limits),
         replanned: replanned.as_ref(),
         findings,
+        by_sources: Findings::default(),
         found,
         shards: Vec::new(),
     };
     let checked = verifier.check(&file, executor);
-    let Verifier { findings, found, .. } = verifier;
+    let mut found = verifier.conclude();
     if let Some(replanned) = replanned {
         replanned.remove(&dataset);
     }
     checked?;
-    Ok(Verification { problems: findings.into_problems(), ..found })
+    found.unchecked.extend(bytes.unchecked());
+    Ok(found)
 }
 
 /// Compares the files of a dataset with one another.
@@ -110,9 +117,13 @@ struct Verifier<'a> {
     dataset: &'a DatasetReader,
     account: Account,
     tokens: TokenCheck,
+    bytes: &'a Bytes,
+    guard: CheckGuard<'a>,
     /// `None` if the sources are not compared.
     replanned: Option<&'a Replanned>,
     findings: Findings,
+    /// Where it differs from what its sources lead to.
+    by_sources: Findings,
     found: Verification,
     /// What the manifest has to say of each shard.
     shards: Vec<ShardEntry>,
@@ -120,7 +131,7 @@ struct Verifier<'a> {
 
 /// A sample that was checked.
 struct CheckedSample {
-    id: RecordId,
+    sample: Sample,
     total: Total,
     content: u64,
     facts: ExpectedFacts,
@@ -128,14 +139,26 @@ struct CheckedSample {
     faults: Vec<String>,
 }
 
-impl Verifier<'_> {
+impl<'a> Verifier<'a> {
+    /// What was found. Sources that changed since the build say nothing about the dataset.
+    fn conclude(self) -> Verification {
+        let Self { mut findings, by_sources, mut found, replanned, .. } = self;
+        if replanned.is_some_and(|replanned| replanned.changed_since_build) {
+            found.unchecked.extend(sources::unchecked(by_sources));
+        } else {
+            findings.extend(by_sources);
+        }
+        Verification { problems: findings.into_problems(), ..found }
+    }
+
     fn check(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
         self.check_shards(file, executor)?;
         self.account.report_differences(self.dataset, &mut self.findings);
-        let pack = check_packs(self.dataset, file, self.tokens.overhead(), &mut self.findings)?;
+        let overhead = self.tokens.overhead();
+        let pack = check_packs(self.dataset, file, overhead, self.bytes, &mut self.findings)?;
         let sources = self.sources()?;
         self.check_manifest(file, sources, pack);
-        Ok(())
+        check_unnamed_files(self.dataset, &mut self.findings)
     }
 
     fn check_shards(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
@@ -170,68 +193,76 @@ impl Verifier<'_> {
     ) -> Result<u64, EngineError> {
         let path = shard.path.to_string();
         self.shards.push(shard.clone());
-        if !self.check_file(shard, &path)? {
-            return Ok(0);
-        }
+        let Some(digest) = self.check_file(shard, &path)? else { return Ok(0) };
         let samples = match self.dataset.samples(shard) {
-            Ok(samples) => samples,
+            Ok(samples) => (0..).zip(samples).map(|(row, sample)| sample.map(|sample| (row, sample))),
             Err(error) => {
                 self.findings.problem(format!("{path}: {}", with_causes(&error)));
                 return Ok(0);
             }
         };
-        // Formats are compared with one another, so the samples of one of them are made again.
-        let replanned =
-            self.replanned.filter(|_| self.dataset.shard(shard.path.name).is_ok_and(|first| first == shard));
-        let planned =
-            replanned.zip(task).map(|(replanned, task)| replanned.samples(task)).transpose()?.unwrap_or_default();
-        let numbered = (0..).zip(samples).map(|(row, sample)| sample.map(|sample| (row, sample)));
-        let mut total = Total::default();
-        let Self { tokens, account, findings, found, .. } = self;
-        let mut last_position = None;
+        let (replanned, planned) = self.planned(shard, task)?;
+        let mut again = ShardAgain::start(shard)?;
+        let Self { tokens, guard, account, findings, by_sources, found, .. } = self;
+        let (mut total, mut last_position) = (Total::default(), None);
         let read = executor.ordered_map(4).run(
-            numbered,
+            samples,
             |(row, sample)| {
-                let mut checked = CheckedSample::of(&sample, tokens, (shard, row));
-                let of_source = |replanned: &Replanned| replanned.faults(&sample, planned.get(&sample.id));
-                checked.faults.extend(replanned.map(of_source).unwrap_or_default());
-                checked
+                let faults = replanned.map(|replanned| replanned.faults(&sample, &planned)).unwrap_or_default();
+                (CheckedSample::of(sample, (tokens, guard), (shard, row)), faults)
             },
-            |checked| {
+            |(checked, source_faults)| {
                 total += checked.total;
+                let id = checked.sample.id;
+                by_sources.faults(&path, id, &source_faults);
                 let position = checked.record(shard, account, findings, found);
                 if position.is_some() && position <= last_position {
-                    findings.problem(format!("{path}: sample {} is not in the order of delivery", checked.id));
+                    findings.problem(format!("{path}: sample {id} is not in the order of delivery"));
                 }
                 last_position = position.or(last_position);
-                Ok(())
+                again.write(&checked.sample)
             },
         );
-        if let Err(error) = read {
-            self.findings.problem(format!("{path}: {}", with_causes(&error)));
+        match read.and_then(|()| again.finish()) {
+            Ok(written) => self.bytes.compare(&path, digest, written, &mut self.findings),
+            Err(error) => self.findings.problem(format!("{path}: {}", with_causes(&error))),
         }
         found_totals(&mut self.shards, shard, total);
         Ok(total.num_samples)
     }
 
-    /// Compares size and digest of a shard; returns whether it is there.
-    fn check_file(&mut self, shard: &ShardEntry, path: &str) -> Result<bool, EngineError> {
+    /// What the samples of a shard are made again by. Formats are compared with one another, so those of one of them are.
+    fn planned(
+        &self,
+        shard: &ShardEntry,
+        task: Option<u32>,
+    ) -> Result<(Option<&'a Replanned>, FxHashMap<RecordId, PlannedSample>), EngineError> {
+        let is_first = self.dataset.shard(shard.path.name).is_ok_and(|first| first == shard);
+        let replanned = self.replanned.filter(|_| is_first);
+        let planned = replanned.zip(task).map(|(replanned, task)| replanned.samples(task)).transpose()?;
+        Ok((replanned, planned.unwrap_or_default()))
+    }
+
+    /// Compares size and digest of a shard; returns its digest if it is there.
+    fn check_file(&mut self, shard: &ShardEntry, path: &str) -> Result<Option<Digest>, EngineError> {
         let storage = self.dataset.storage();
         let Some(num_bytes) = storage.num_bytes(path)? else {
             self.findings.problem(format!("{path} is missing"));
-            return Ok(false);
+            return Ok(None);
         };
         self.found.num_shards += 1;
-        if num_bytes != shard.num_bytes || storage.digest(path)? != shard.digest {
+        let digest = storage.digest(path)?;
+        if num_bytes != shard.num_bytes || digest != shard.digest {
             self.findings.problem(format!("{path} is not the file that the manifest names"));
         }
-        Ok(true)
+        Ok(Some(digest))
     }
 
     /// What the manifest has to say of each source. Compares the ledger with that of a new plan.
     fn sources(&mut self) -> Result<Vec<SourceSummary>, EngineError> {
-        let compare = |replanned: &Replanned| replanned.compare(self.dataset, &self.account, &mut self.findings);
+        let compare = |replanned: &Replanned| replanned.compare(self.dataset, &self.account, &mut self.by_sources);
         let of_plan = self.replanned.map(compare).transpose()?.flatten();
+        let of_plan = of_plan.filter(|_| self.replanned.is_some_and(|replanned| !replanned.changed_since_build));
         let counted = |source: &SourceSummary| match self.account.sources.get(&source.budget.name) {
             Some(counts) => counts.corrected(source),
             // A source without records has no rows.
@@ -279,6 +310,7 @@ impl Verifier<'_> {
             pack,
         };
         self.findings.compare("manifest", &serde_json::json!(stated), &serde_json::json!(expected));
+        self.bytes.compare_manifest(self.dataset, &mut self.findings);
     }
 }
 
@@ -290,17 +322,18 @@ fn found_totals(shards: &mut [ShardEntry], shard: &ShardEntry, total: Total) {
 }
 
 impl CheckedSample {
-    fn of(sample: &Sample, tokens: &TokenCheck, (shard, row): (&ShardEntry, u64)) -> Self {
-        let mut faults = sample_faults(sample, Dialect::default().placeholder());
-        faults.extend(tokens.faults(sample, shard.path.format));
+    fn of(sample: Sample, (tokens, guard): (&TokenCheck, &CheckGuard<'_>), (shard, row): (&ShardEntry, u64)) -> Self {
+        let mut faults = guard.faults(&sample, shard, row);
+        faults.extend(tokens.faults(&sample, shard.path.format));
         if shard.path.name.layout.is_some_and(|layout| layout != sample.layout) {
             faults.push(format!("its layout is {}, not that of its shard", sample.layout.as_str()));
         }
         let mut total = Total::default();
         total.count(sample.cost);
-        let facts = SharedFacts::of_sample(sample, shard.path.name, row).expected();
+        let facts = SharedFacts::of_sample(&sample, shard.path.name, row).expected();
         let is_tokenized = tokens.obstacle().is_none();
-        Self { id: sample.id, total, content: content_digest(sample), facts, is_tokenized, faults }
+        let content = content_digest(&sample);
+        Self { sample, total, content, facts, is_tokenized, faults }
     }
 
     /// Adds what was found to everything else; returns the position of the sample in the order of delivery.
@@ -311,10 +344,8 @@ impl CheckedSample {
         findings: &mut Findings,
         found: &mut Verification,
     ) -> Option<u64> {
-        let (path, id) = (shard.path, self.id);
-        for fault in &self.faults {
-            findings.problem(format!("{path}: sample {id}: {fault}"));
-        }
+        let (path, id) = (shard.path, self.sample.id);
+        findings.faults(&path.to_string(), id, &self.faults);
         account.compare(id, &self.facts, findings);
         let row = account.delivered.get_mut(&id)?;
         match row.content {

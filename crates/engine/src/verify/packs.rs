@@ -1,11 +1,15 @@
 //! Packs the samples of the ledger again, and compares the packs and what the manifest says of them.
 
-use manyframe_dataset::{DatasetError, DatasetReader, PackEntry, PackRow};
+use std::path::Path;
+
+use manyframe_core::Digest;
+use manyframe_dataset::{DatasetError, DatasetReader, PackDigest, PackEntry, PackRow};
 use manyframe_format::PromptOverhead;
 use manyframe_pipeline::PipelineFile;
 
 use crate::error::{EngineError, with_causes};
 use crate::packs::PackedDataset;
+use crate::verify::files::Bytes;
 use crate::verify::findings::{Findings, differences};
 
 /// Checks the pack index; returns what the manifest has to say of it.
@@ -13,6 +17,7 @@ pub(super) fn check_packs(
     dataset: &DatasetReader,
     file: &PipelineFile,
     overhead: Option<PromptOverhead>,
+    bytes: &Bytes,
     findings: &mut Findings,
 ) -> Result<Option<PackEntry>, EngineError> {
     let stated = dataset.manifest().pack.as_ref();
@@ -40,8 +45,9 @@ pub(super) fn check_packs(
         }
         return Ok(stated.cloned());
     };
-    if let Err(error) = compare_index(dataset, &stated.path, packed, findings) {
-        findings.problem(format!("{}: {}", stated.path, with_causes(&error)));
+    match compare_index(dataset, &stated.path, packed, findings) {
+        Ok(again) => bytes.compare(&stated.path, stated.digest, again, findings),
+        Err(error) => findings.problem(format!("{}: {}", stated.path, with_causes(&error))),
     }
     let mut expected = PackEntry { summary: packed.packing.summary.clone(), ..stated.clone() };
     if overhead.is_none() {
@@ -51,20 +57,24 @@ pub(super) fn check_packs(
     Ok(Some(expected))
 }
 
+/// Compares the rows; returns the digest that they have when they are written again.
 fn compare_index(
     dataset: &DatasetReader,
     path: &str,
     packed: &PackedDataset,
     findings: &mut Findings,
-) -> Result<(), DatasetError> {
+) -> Result<Digest, DatasetError> {
     let mut expected = packed.rows();
+    let mut again = PackDigest::new(Path::new(path))?;
     for row in dataset.packs()? {
-        compare_rows(path, &row?, expected.next(), findings);
+        let row = row?;
+        compare_rows(path, &row, expected.next(), findings);
+        again.write(&row)?;
     }
     if let Some(missing) = expected.next() {
         findings.problem(format!("{path}: pack {} is missing", missing.pack));
     }
-    Ok(())
+    again.finish()
 }
 
 fn compare_rows(path: &str, found: &PackRow, expected: Option<PackRow>, findings: &mut Findings) {

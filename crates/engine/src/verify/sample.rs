@@ -6,7 +6,7 @@ use manyframe_media::{MediaLimits, check_delivered};
 use manyframe_shards::SampleJson;
 
 /// What is wrong with a sample, apart from what its turns, formatted again, show.
-pub(super) fn sample_faults(sample: &Sample, placeholder: &str) -> Vec<String> {
+pub(super) fn sample_faults(sample: &Sample, placeholder: &str, limits: &MediaLimits) -> Vec<String> {
     let mut faults = Vec::new();
     let count = |text: &str| text.matches(placeholder).count();
     let in_messages: usize = sample.messages.iter().map(|message| count(&message.content)).sum();
@@ -24,7 +24,7 @@ pub(super) fn sample_faults(sample: &Sample, placeholder: &str) -> Vec<String> {
     }
     faults.extend(sample.visuals.iter().enumerate().filter_map(|(index, visual)| visual_fault(index, visual)));
     faults.extend(label_fault(sample));
-    faults.extend(image_faults(sample));
+    faults.extend(image_faults(sample, limits));
     faults
 }
 
@@ -71,13 +71,10 @@ fn label_fault(sample: &Sample) -> Option<String> {
     sample.label_spans.is_empty().then(|| "it has no label spans".to_owned())
 }
 
-fn image_faults(sample: &Sample) -> Vec<String> {
-    // Images were within the limits of their pipeline; none may be refused here for its size.
-    let limits =
-        MediaLimits { max_pixels: u64::MAX >> 1, min_edge_px: 1, max_aspect_ratio: f64::MAX, ..MediaLimits::default() };
+fn image_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String> {
     let mut faults = Vec::new();
     for (index, image) in sample.images.iter().enumerate() {
-        match check_delivered(&image.bytes, &limits) {
+        match check_delivered(&image.bytes, limits) {
             Err(error) => faults.push(format!("image {index}: {error}")),
             Ok((width_px, height_px)) if (width_px, height_px) != (image.width_px, image.height_px) => {
                 faults.push(format!(
@@ -118,13 +115,13 @@ pub(super) mod tests {
 
     #[test]
     fn a_whole_sample_has_no_faults() {
-        assert_eq!(sample_faults(&text_sample(), "<image>"), Vec::<String>::new());
+        assert_eq!(sample_faults(&text_sample(), "<image>", &MediaLimits::default()), Vec::<String>::new());
     }
 
     #[test]
     fn label_spans_must_lie_in_the_prompt() {
         for label_spans in [vec![], vec![(4, 4)], vec![(0, 3), (4, 8)], vec![(0, 3), (2, 5)]] {
-            let faults = sample_faults(&Sample { label_spans, ..text_sample() }, "<image>");
+            let faults = sample_faults(&Sample { label_spans, ..text_sample() }, "<image>", &MediaLimits::default());
             assert!(matches!(faults.as_slice(), [fault] if fault.contains("label span")), "{faults:?}");
         }
     }
@@ -132,14 +129,14 @@ pub(super) mod tests {
     #[test]
     fn a_placeholder_without_an_image_is_a_fault() {
         let prompt = "<image> cat".to_owned();
-        let faults = sample_faults(&Sample { prompt, ..text_sample() }, "<image>");
+        let faults = sample_faults(&Sample { prompt, ..text_sample() }, "<image>", &MediaLimits::default());
         assert_eq!(faults, ["0 placeholders, 1 in the prompt, for 0 images"]);
     }
 
     #[test]
     fn an_image_that_cannot_be_decoded_is_a_fault() {
         let image = SampleImage { bytes: b"GIF".to_vec(), format: ImageFormat::Jpeg, width_px: 1, height_px: 1 };
-        let faults = image_faults(&Sample { images: vec![image], ..text_sample() });
+        let faults = image_faults(&Sample { images: vec![image], ..text_sample() }, &MediaLimits::default());
         assert!(matches!(faults.as_slice(), [fault] if fault.starts_with("image 0: ")), "{faults:?}");
     }
 }

@@ -11,7 +11,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, RecordId, RejectCode, Rejection, Sample};
@@ -27,11 +27,14 @@ use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 use crate::sample::{self, Made};
 use crate::verify::account::Account;
 use crate::verify::findings::{Findings, differences};
+use crate::verify::options::{VerifyOptions, Watch};
 
 /// A plan of the dataset from its sources as they are now.
 pub(super) struct Replanned {
     open: OpenPlan,
     scratch: StagedDirectory,
+    /// Whether annotations or media are others than when the dataset was built.
+    pub(super) changed_since_build: bool,
     /// What is missing or damaged of the samples that were made again.
     damages: Mutex<FxHashMap<RecordId, String>>,
 }
@@ -40,20 +43,24 @@ impl Replanned {
     /// Plans the dataset again. The error says why that is not possible here.
     pub(super) fn make(
         dataset: &DatasetReader,
-        variables: &BTreeMap<String, String>,
+        options: &VerifyOptions,
         executor: Executor<'_>,
     ) -> Result<Self, String> {
-        let mut pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
-        // Beside the dataset is the list of what decoders did not survive, which they need not try again.
-        pipeline.file.output.directory = dataset.location().display().to_string();
-        let context = Context::open(pipeline).map_err(|error| with_causes(&error))?;
         let scratch = work_directory(dataset.location()).join("verify");
         let scratch = StagedDirectory::beside(&scratch).map_err(|error| with_causes(&error))?;
+        let mut context = open_context(dataset, &options.variables)?;
+        if let Some(Watch { in_flight, verdicts }) = &options.watch {
+            let watched = manyframe_plan::watch(&mut context, Arc::clone(in_flight), verdicts);
+            watched.map_err(|error| with_causes(&error))?;
+        }
         let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing, damage_of: |_| Vec::new() };
         let made = manyframe_plan::make_index(&context, scratch.path(), executor)
             .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;
-        Ok(Self { open: OpenPlan { context, plan, directory }, scratch, damages: Mutex::default() })
+        let inputs = dataset.build_facts().ok().flatten().and_then(|facts| facts.inputs_digest);
+        let changed_since_build = inputs.is_some_and(|inputs| plan.inputs != Some(inputs));
+        let open = OpenPlan { context, plan, directory };
+        Ok(Self { open, scratch, changed_since_build, damages: Mutex::default() })
     }
 
     /// The task that each shard was written by.
@@ -75,8 +82,8 @@ impl Replanned {
     }
 
     /// Where a sample differs from the one that its record leads to.
-    pub(super) fn faults(&self, sample: &Sample, planned: Option<&PlannedSample>) -> Vec<String> {
-        let Some(planned) = planned else { return vec!["its sources do not lead to it".to_owned()] };
+    pub(super) fn faults(&self, sample: &Sample, planned: &FxHashMap<RecordId, PlannedSample>) -> Vec<String> {
+        let Some(planned) = planned.get(&sample.id) else { return vec!["its sources do not lead to it".to_owned()] };
         let mut expected = match sample::make(&self.open.context, planned, None) {
             Ok(Ok(Made { sample, damage, .. })) => {
                 if let Some(damage) = damage {
@@ -195,6 +202,29 @@ impl Replanned {
         drop(self.scratch);
         _ = fs::remove_dir(work_directory(dataset.location()));
     }
+}
+
+/// The sources of a dataset, as its build opened them. The error says why that is not possible here.
+pub(super) fn open_context(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Result<Context, String> {
+    let mut pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
+    // Beside the dataset is the list of what decoders did not survive, which they need not try again.
+    pipeline.file.output.directory = dataset.location().display().to_string();
+    Context::open(pipeline).map_err(|error| with_causes(&error))
+}
+
+/// What sources that changed since the build leave unchecked; nothing if they still lead to this dataset.
+pub(super) fn unchecked(differences: Findings) -> Option<String> {
+    const MOST_EXAMPLES: usize = 3;
+    let number = differences.num_problems();
+    if number == 0 {
+        return None;
+    }
+    let examples: Vec<String> = differences.into_problems().into_iter().take(MOST_EXAMPLES).collect();
+    Some(format!(
+        "records, samples and outcomes, by the sources: the sources have changed since the build, and lead to something \
+         else now ({number} differences, such as: {})",
+        examples.join("; ")
+    ))
 }
 
 fn compare_rows(found: &LedgerRow, expected: &LedgerRow, findings: &mut Findings) {

@@ -1,0 +1,93 @@
+//! Checks the files of a dataset as bytes: what is in them besides the values that are read, and files that nothing names.
+//!
+//! The same rows and samples are the same bytes, so each file is written again, to nowhere, and digests are compared.
+
+use std::cell::RefCell;
+use std::path::PathBuf;
+
+use manyframe_base::files::json_text;
+use manyframe_core::{Digest, Sample};
+use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, ShardEntry};
+use manyframe_shards::{ShardFormat, ShardWriter};
+
+use crate::error::EngineError;
+use crate::verify::findings::Findings;
+
+/// Compares bytes of files with those that this version of manyframe writes.
+pub(super) struct Bytes {
+    /// The version that wrote the dataset, if it is another one.
+    other_version: Option<String>,
+    /// Files with other bytes that another version wrote.
+    unchecked: RefCell<Vec<String>>,
+}
+
+impl Bytes {
+    pub(super) fn of(dataset: &DatasetReader) -> Self {
+        let version = &dataset.manifest().manyframe_version;
+        let other_version = (version != env!("CARGO_PKG_VERSION")).then(|| version.clone());
+        Self { other_version, unchecked: RefCell::default() }
+    }
+
+    /// Compares the digest of a file with that of its values, written again.
+    pub(super) fn compare(&self, path: &str, found: Digest, written: Digest, findings: &mut Findings) {
+        if found == written {
+            return;
+        }
+        if self.other_version.is_some() {
+            self.unchecked.borrow_mut().push(path.to_owned());
+        } else {
+            findings.problem(format!("{path} has bytes that do not follow from what is in it"));
+        }
+    }
+
+    pub(super) fn compare_manifest(&self, dataset: &DatasetReader, findings: &mut Findings) {
+        match json_text(dataset.manifest()) {
+            Ok(text) => self.compare(MANIFEST_FILE, dataset.manifest_digest(), Digest::of(&text), findings),
+            Err(error) => findings.problem(format!("{MANIFEST_FILE} cannot be written again: {error}")),
+        }
+    }
+
+    /// What could not be compared.
+    pub(super) fn unchecked(self) -> Option<String> {
+        let version = self.other_version?;
+        let files = self.unchecked.into_inner();
+        let first = files.first()?;
+        Some(format!("bytes of {} files, such as {first}: version {version} of manyframe wrote them", files.len()))
+    }
+}
+
+/// A shard that is written again, to nowhere.
+pub(super) struct ShardAgain {
+    writer: Box<dyn ShardWriter>,
+    path: PathBuf,
+}
+
+impl ShardAgain {
+    pub(super) fn start(shard: &ShardEntry) -> Result<Self, DatasetError> {
+        let path = PathBuf::from(shard.path.to_string());
+        let writer = manyframe_shards::create(shard.format, Box::new(std::io::sink()));
+        Ok(Self { writer: writer.map_err(DatasetError::shard(&path))?, path })
+    }
+
+    pub(super) fn write(&mut self, sample: &Sample) -> Result<(), DatasetError> {
+        self.writer.write(sample).map_err(DatasetError::shard(&self.path))
+    }
+
+    pub(super) fn finish(self) -> Result<Digest, DatasetError> {
+        Ok(self.writer.finish().map_err(DatasetError::shard(&self.path))?.digest)
+    }
+}
+
+/// Readers take every shard in a directory: one that the manifest does not name is a problem.
+pub(super) fn check_unnamed_files(dataset: &DatasetReader, findings: &mut Findings) -> Result<(), EngineError> {
+    let named: Vec<String> = dataset.manifest().shards.iter().map(|shard| shard.path.to_string()).collect();
+    for format in ShardFormat::ALL {
+        let end = format!(".{}", format.extension());
+        for file in dataset.storage().list(format.as_str())? {
+            if file.path.ends_with(&end) && !named.contains(&file.path) {
+                findings.problem(format!("{} is not in the manifest, and readers of its directory take it", file.path));
+            }
+        }
+    }
+    Ok(())
+}
