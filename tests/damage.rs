@@ -79,3 +79,34 @@ fn a_damaged_video_that_is_kept_says_what_is_missing() {
         assert_eq!(Built::read(&workshop.path("elsewhere")).row(name).damage, built.row(name).damage, "{name}");
     }
 }
+
+#[test]
+fn a_recording_that_was_cut_short_is_rejected_with_what_is_missing() {
+    let mut workshop = Workshop::new();
+    fs::create_dir_all(workshop.path("media")).unwrap();
+    let records = ["a.mkv", "b.avi", "c.flv", "d.gif"].map(|name| {
+        let clip = workshop.path(&format!("media/{name}"));
+        let picture = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=10:duration=12 -threads 1";
+        let encoder = if name.ends_with("gif") { "" } else { "-c:v mpeg4 -g 50" };
+        let encoder = if name.ends_with("flv") { "-c:v flv1 -g 50" } else { encoder };
+        let arguments = picture.split_whitespace().chain(encoder.split_whitespace());
+        assert!(Command::new("ffmpeg").args(arguments).arg(&clip).status().unwrap().success());
+        let bytes = fs::read(&clip).unwrap();
+        fs::write(&clip, &bytes[..bytes.len() / 2]).unwrap();
+        let mut record = record(name);
+        record["video"] = json!(name);
+        record
+    });
+    workshop.add_source("v", "llava_video", &json!(records), "");
+    let built = workshop.build();
+    for (name, expected) in [
+        ("a.mkv", "of 12 frames are missing; "),
+        ("b.avi", "of 12 frames are missing; "),
+        ("c.flv", "of 12 frames are missing; "),
+        ("d.gif", "the file is incomplete, and does not say how many frames are missing"),
+    ] {
+        let row = built.row(name);
+        assert_eq!(row.reason.as_deref(), Some("media_corrupt"), "{name}: {row:?}");
+        assert!(row.detail.as_ref().unwrap().contains(expected), "{name}: {row:?}");
+    }
+}

@@ -39,12 +39,15 @@ pub struct FrameDamage {
     pub num_damaged: usize,
     /// Frames at the start of the file that refer to frames before it, and are not shown by any player.
     pub num_left_out: usize,
+    /// Whether parts of the file are missing or damaged, and nobody knows how many frames were in them.
+    #[serde(default)]
+    pub is_incomplete: bool,
 }
 
 impl FrameDamage {
     /// Whether there is nothing to report.
     pub fn is_none(&self) -> bool {
-        self.num_missing == 0 && self.num_damaged == 0 && self.num_left_out == 0
+        self.num_missing == 0 && self.num_damaged == 0 && self.num_left_out == 0 && !self.is_incomplete
     }
 
     /// Adds the counts of another video.
@@ -53,12 +56,17 @@ impl FrameDamage {
         self.num_missing += other.num_missing;
         self.num_damaged += other.num_damaged;
         self.num_left_out += other.num_left_out;
+        self.is_incomplete |= other.is_incomplete;
     }
 }
 
 impl fmt::Display for FrameDamage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let parts = [
+            (
+                usize::from(self.is_incomplete),
+                "the file is incomplete, and does not say how many frames are missing".to_owned(),
+            ),
             (self.num_missing, format!("{} of {} frames are missing", self.num_missing, self.num_chosen)),
             (self.num_damaged, format!("{} of {} frames are damaged", self.num_damaged, self.num_chosen)),
             (
@@ -75,12 +83,12 @@ impl DamagePolicy {
     /// A policy that rejects no video which has a frame.
     pub const KEEP: Self = Self { rule: DamageRule::Keep, max_missing: 1.0 };
 
-    /// Rejects a video with too many frames missing, or any damaged.
+    /// Rejects a video with too many frames missing, or nobody knows how many, or any damaged.
     ///
     /// # Errors
     /// The rejection `media_corrupt`, which says how many of how many.
     pub fn check(&self, damage: &FrameDamage) -> Result<(), MediaError> {
-        let too_many = damage.num_missing as f64 > self.max_missing * damage.num_chosen as f64;
+        let too_many = damage.is_incomplete || damage.num_missing as f64 > self.max_missing * damage.num_chosen as f64;
         if self.rule == DamageRule::Keep || !(too_many || damage.num_damaged > 0) {
             return Ok(());
         }
@@ -97,7 +105,7 @@ mod tests {
     use super::*;
 
     fn damage(num_missing: usize, num_damaged: usize) -> FrameDamage {
-        FrameDamage { num_chosen: 20, num_missing, num_damaged, num_left_out: 0 }
+        FrameDamage { num_chosen: 20, num_missing, num_damaged, ..FrameDamage::default() }
     }
 
     #[test]
@@ -109,6 +117,11 @@ mod tests {
         let error = policy.check(&damage(1, 1)).unwrap_err().to_string();
         assert!(error.starts_with("1 of 20 frames are missing; 1 of 20 frames are damaged"), "{error}");
         assert!(DamagePolicy::KEEP.check(&damage(19, 1)).is_ok());
+        let error = policy.check(&FrameDamage { is_incomplete: true, ..damage(0, 0) }).unwrap_err().to_string();
+        assert!(
+            error.starts_with("the file is incomplete, and does not say how many frames are missing; at"),
+            "{error}"
+        );
     }
 
     #[test]

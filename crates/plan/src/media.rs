@@ -8,8 +8,8 @@ use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
 use manyframe_media::video::{self, DecodedVideo, FrameSelection, VideoIndex, VideoInput};
 use manyframe_media::{
-    DamagePolicy, FrameDamage, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore,
-    Sampling, probe_image_bytes, read_range,
+    DamagePolicy, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling,
+    probe_image_bytes, read_range,
 };
 
 /// Finds and reads the media of one source.
@@ -32,12 +32,6 @@ pub struct ChosenFrames {
 }
 
 impl ChosenFrames {
-    /// How many of the frames are not in the file, which was cut short. Nothing is decoded.
-    pub fn absent(&self) -> FrameDamage {
-        let num_missing = self.index.num_absent(&self.wanted);
-        FrameDamage { num_chosen: self.wanted.len(), num_missing, ..FrameDamage::default() }
-    }
-
     /// Decodes the frames, and encodes them as they are delivered.
     ///
     /// # Errors

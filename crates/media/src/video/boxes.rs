@@ -21,8 +21,12 @@ pub(super) struct OuterBoxes {
     pub(super) payload: Vec<Range<u64>>,
     /// Whether there is a `moov` box, without which nothing can be decoded.
     pub(super) has_moov: bool,
-    /// Whether the last box extends beyond the end of the file.
-    pub(super) is_cut_short: bool,
+    /// Whether there is a `moof` box: the tables do not list all frames.
+    pub(super) has_fragments: bool,
+    /// The kind of the last box, if it extends beyond the end of the file.
+    pub(super) cut_short: Option<[u8; 4]>,
+    /// Where the last box ends, which may be followed by something else.
+    pub(super) end: u64,
 }
 
 /// Reads the outermost boxes; `None` if the file does not start like an MP4.
@@ -52,10 +56,14 @@ pub(super) fn read_outer_boxes(source: &ByteSource) -> io::Result<Option<OuterBo
         }
         let end = start.saturating_add(num_bytes);
         let contents = start + header_bytes..end;
-        boxes.is_cut_short = end > source.num_bytes;
+        boxes.cut_short = (end > source.num_bytes).then_some(kind);
+        // Zeros look like a box of an unknown kind that takes all the rest.
+        let is_unknown = boxes.cut_short.is_some() || kind == [0; 4];
+        boxes.end = if is_unknown { start + header_bytes } else { end };
         match &kind {
             b"mdat" if !contents.is_empty() => boxes.payload.push(contents),
             b"moov" => boxes.has_moov = true,
+            b"moof" => boxes.has_fragments = true,
             _ => {}
         }
         if end >= source.num_bytes {
@@ -91,7 +99,7 @@ mod tests {
     #[test]
     fn payload_lies_between_the_headers() {
         let found = boxes(&[b"\0\0\0\x08ftyp", b"\0\0\0\x0amdatab", b"\0\0\0\x08moov"]).unwrap();
-        assert_eq!((payload(&found), found.has_moov, found.is_cut_short), (vec![(16, 18)], true, false));
+        assert_eq!((payload(&found), found.has_moov, found.cut_short), (vec![(16, 18)], true, None));
     }
 
     #[test]
@@ -103,7 +111,10 @@ mod tests {
     #[test]
     fn a_box_may_extend_beyond_the_end_of_the_file() {
         let found = boxes(&[b"\0\0\0\x08ftyp", b"\xff\xff\xff\xffmdatab"]).unwrap();
-        assert_eq!((payload(&found), found.has_moov, found.is_cut_short), (vec![(16, 8 + 0xffff_ffff)], false, true));
+        assert_eq!(
+            (payload(&found), found.has_moov, found.cut_short),
+            (vec![(16, 8 + 0xffff_ffff)], false, Some(*b"mdat"))
+        );
         let huge = boxes(&[b"\0\0\0\x01mdat\xff\xff\xff\xff\xff\xff\xff\xffab"]).unwrap();
         assert_eq!(payload(&huge), [(16, u64::MAX)]);
     }

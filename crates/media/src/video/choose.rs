@@ -101,6 +101,7 @@ mod tests {
             packets: Vec::new(),
             identity: Identity::Packet,
             num_left_out: 0,
+            is_incomplete: false,
         }
     }
 

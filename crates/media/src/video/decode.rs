@@ -104,12 +104,8 @@ pub fn decode_frames(
         return Err(no_frames(wanted.len(), None));
     }
     frames.sort_by_key(|frame| frame.index);
-    let damage = FrameDamage {
-        num_chosen: wanted.len(),
-        num_missing: wanted.len() - frames.len(),
-        num_damaged: visited.num_damaged,
-        num_left_out: index.num_left_out,
-    };
+    let num_missing = wanted.len() - frames.len();
+    let damage = FrameDamage { num_missing, num_damaged: visited.num_damaged, ..index.known_damage(&wanted) };
     Ok(DecodedVideo { frames, damage })
 }
 

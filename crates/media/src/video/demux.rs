@@ -14,13 +14,16 @@ use ffmpeg_next::{Dictionary, Error, Packet, Rational, Stream, log, media};
 use manyframe_core::RejectCode;
 
 use super::boxes::{OuterBoxes, read_outer_boxes};
+use super::breaks::is_broken;
 use super::deadline::Deadline;
+use super::ending::{StatedEnd, read_stated_end};
 use super::ffi;
 use super::input::{ByteSource, ReadState};
 use super::orientation::Orientation;
-use super::packet::VideoPacket;
-use super::shown::{packets_tell, shows_frame};
+use super::packet::{MAX_PACKETS, VideoPacket};
+use super::shown::{is_b_picture, packets_tell, shows_frame};
 use super::stretches::join_stretches;
+use super::tables::check_tables;
 use crate::error::MediaError;
 use crate::sniff::{describe, sniff};
 
@@ -28,10 +31,7 @@ use crate::sniff::{describe, sniff};
 const DEMUXERS: &str = "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,gif,flv,mpeg,mpegts,asf,ogg,mxf,ivf,rm,dv,mpegvideo,\
                         h264,hevc";
 
-/// Upper bound on packets of a video: 37 hours at 60 frames per second.
-const MAX_PACKETS: usize = 8_000_000;
-
-/// Upper bound on the bytes that sample tables may claim: this many times those of the file …
+/// Upper bound on the bytes that tables may claim: this many times those of the file …
 const MOST_CLAIMED_FILES: u64 = 16;
 
 /// … and this many more.
@@ -42,6 +42,9 @@ const SNIFF_BYTES: usize = 512;
 
 /// Bytes of a packet that hold the header of its first frame.
 const HEADER_BYTES: usize = 64;
+
+/// Packets whose pictures are looked at: more than any encoder's first group of B-pictures.
+const FIRST_PACKETS: usize = 32;
 
 /// Upper bound on consecutive `EAGAIN` errors of a demuxer.
 const MAX_RETRIES: usize = 100;
@@ -73,6 +76,12 @@ pub(super) struct Demuxer {
     source: ByteSource,
     state: Arc<ReadState>,
     deadline: Deadline,
+    /// What the file says about its end.
+    stated_end: StatedEnd,
+    /// Whether it was found to be joined from several.
+    is_joined: bool,
+    /// Whether one of its first pictures is shown before another that is decoded earlier.
+    has_b_pictures: bool,
 }
 
 impl VideoPacket {
@@ -104,7 +113,12 @@ impl Demuxer {
     /// Opens a container and selects its video stream. Nothing is read after the deadline.
     pub(super) fn open(source: &ByteSource, deadline: Deadline) -> Result<Self, MediaError> {
         set_up_ffmpeg();
-        let boxes = read_outer_boxes(source).map_err(|error| MediaError::storage(source.file.path(), error))?;
+        let unreadable = |error| MediaError::storage(source.file.path(), error);
+        let boxes = read_outer_boxes(source).map_err(unreadable)?;
+        let stated_end = read_stated_end(source, boxes.as_ref(), deadline).map_err(unreadable)?;
+        if boxes.is_some() {
+            check_tables(source)?;
+        }
         let (reader, state) =
             source.reader(boxes.as_ref().map(|boxes| boxes.payload.clone()).unwrap_or_default(), deadline);
         let fail = |error| source.reading_error(&state).unwrap_or_else(|| not_opened(source, boxes.as_ref(), error));
@@ -124,7 +138,18 @@ impl Demuxer {
             return Err(MediaError::rejected(RejectCode::NoFrames, no_video(&input)));
         };
         ffi::discard_other_streams(&mut input, stream_index);
-        Ok(Self { input, stream_index, container, is_described, source: source.clone(), state, deadline })
+        Ok(Self {
+            input,
+            stream_index,
+            container,
+            is_described,
+            source: source.clone(),
+            state,
+            deadline,
+            stated_end,
+            is_joined: false,
+            has_b_pictures: false,
+        })
     }
 
     /// Opens the container again, at its start.
@@ -144,6 +169,9 @@ impl Demuxer {
             }
             num_bytes = num_bytes.saturating_add(packet.size() as u64);
             self.check_claimed_bytes(num_bytes)?;
+            if packets.len() < FIRST_PACKETS {
+                self.has_b_pictures |= self.is_b_picture(&packet)?;
+            }
             let is_shown = !ffi::is_discarded(&packet) && self.shows_frame(&packet)?;
             packets.push(VideoPacket {
                 pts: packet.pts(),
@@ -158,7 +186,7 @@ impl Demuxer {
         }
         match self.container {
             ContainerFormat::Mp4 => self.check_samples(&mut packets)?,
-            ContainerFormat::Mpeg => join_stretches(&mut packets, self.ticks_per_second()),
+            ContainerFormat::Mpeg => self.is_joined = join_stretches(&mut packets, self.ticks_per_second()),
             _ => {}
         }
         Ok(packets)
@@ -171,24 +199,38 @@ impl Demuxer {
         if !(packets_tell(codec) && self.state.hides_payload()) {
             return Ok(shows_frame(codec, contents));
         }
-        let Ok(position) = u64::try_from(packet.position()) else { return Ok(true) };
-        let read = |num_bytes: usize| {
-            let mut bytes = vec![0; num_bytes.min(packet.size())];
-            let filled = self.source.read_at(position, &mut bytes);
-            bytes.truncate(filled.map_err(|error| MediaError::storage(self.source.file.path(), error))?);
-            Ok::<_, MediaError>(bytes)
-        };
         // What is beyond the end of the file is missing, and not hidden.
-        let head = read(HEADER_BYTES)?;
-        Ok(head.is_empty() || shows_frame(codec, &head) || shows_frame(codec, &read(usize::MAX)?))
+        let head = self.read_start(packet, HEADER_BYTES)?;
+        let is_shown = head.is_empty() || shows_frame(codec, &head);
+        Ok(is_shown || shows_frame(codec, &self.read_start(packet, usize::MAX)?))
     }
 
-    /// Rejects sample tables that claim many times the bytes of the file, before they are read to their end.
+    fn is_b_picture(&self, packet: &Packet) -> Result<bool, MediaError> {
+        if !self.state.hides_payload() {
+            return Ok(is_b_picture(self.codec(), packet.data().unwrap_or_default(), self.extradata()));
+        }
+        Ok(is_b_picture(self.codec(), &self.read_start(packet, HEADER_BYTES)?, self.extradata()))
+    }
+
+    /// The first bytes of a packet whose contents were skipped; none where their place is unknown.
+    fn read_start(&self, packet: &Packet, num_bytes: usize) -> Result<Vec<u8>, MediaError> {
+        let Ok(position) = u64::try_from(packet.position()) else { return Ok(Vec::new()) };
+        let mut bytes = vec![0; num_bytes.min(packet.size())];
+        let filled = self.source.read_at(position, &mut bytes);
+        bytes.truncate(filled.map_err(|error| MediaError::storage(self.source.file.path(), error))?);
+        Ok(bytes)
+    }
+
+    /// Whether times of presentation cannot be right: they ascend in decoding order, though pictures are shown in another.
+    pub(super) fn has_times_of_decoding(&self, packets: &[VideoPacket]) -> bool {
+        self.has_b_pictures && self.is_described && packets.is_sorted_by(|a, b| a.pts < b.pts)
+    }
+
+    /// Rejects tables that claim many times the bytes of the file, before they are read to their end.
     fn check_claimed_bytes(&self, num_bytes: u64) -> Result<(), MediaError> {
         let most = self.source.num_bytes.saturating_mul(MOST_CLAIMED_FILES).saturating_add(MOST_CLAIMED_BYTES);
-        if self.container == ContainerFormat::Mp4 && num_bytes > most {
-            let detail =
-                format!("its sample tables claim {num_bytes} bytes or more of a file of {}", self.source.num_bytes);
+        if num_bytes > most {
+            let detail = format!("its tables claim {num_bytes} bytes or more of a file of {}", self.source.num_bytes);
             return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
         }
         Ok(())
@@ -286,6 +328,29 @@ impl Demuxer {
             .find_map(|rate| (rate.numerator() > 0 && rate.denominator() > 0).then(|| f64::from(rate)))
     }
 
+    /// Whether the file should have more bytes than it has.
+    pub(super) fn is_cut_short(&self) -> bool {
+        self.stated_end.is_cut_short
+    }
+
+    /// Whether a part of the file is damaged or missing, as far as its container can tell.
+    pub(super) fn is_broken(&self) -> Result<bool, MediaError> {
+        let unreadable = |error| MediaError::storage(self.source.file.path(), error);
+        Ok(!self.is_joined && is_broken(&self.source).map_err(unreadable)?)
+    }
+
+    /// The number of packets that the header states, where it counts them.
+    pub(super) fn stated_packets(&self) -> Option<usize> {
+        let number = self.stream().frames();
+        usize::try_from(number).ok().filter(|number| self.container == ContainerFormat::Avi && *number > 0)
+    }
+
+    /// When the last frame should end, in ticks.
+    pub(super) fn stated_end(&self) -> Option<i64> {
+        let stated_s = self.stated_end.end_s.or_else(|| ffi::stated_duration_s(&self.input, self.is_described))?;
+        Some((stated_s * self.ticks_per_second() as f64) as i64)
+    }
+
     /// How decoded frames are turned upright.
     pub(super) fn orientation(&self) -> Orientation {
         let stream = self.stream();
@@ -333,7 +398,8 @@ fn is_described(stream: &Stream<'_>) -> bool {
 }
 
 fn no_video(input: &Input) -> String {
-    let codecs = input.streams().map(|stream| stream.parameters().id().name().to_owned()).collect::<Vec<_>>();
+    let mut codecs = input.streams().map(|stream| stream.parameters().id().name().to_owned()).collect::<Vec<_>>();
+    codecs.dedup();
     if codecs.is_empty() {
         return format!("{:?} without any stream", input.format().description());
     }
@@ -369,7 +435,7 @@ fn not_opened(source: &ByteSource, boxes: Option<&OuterBoxes>, error: Error) -> 
 }
 
 fn damaged_mp4(boxes: &OuterBoxes, error: Error) -> String {
-    match (boxes.has_moov, boxes.is_cut_short) {
+    match (boxes.has_moov, boxes.cut_short.is_some()) {
         (false, true) => "an MP4 that is cut short, without its index (moov)".to_owned(),
         (false, false) => "an MP4 without an index (moov): it was not finished, or cut short".to_owned(),
         (true, true) => format!("an MP4 that is cut short: {error}"),

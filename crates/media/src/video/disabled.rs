@@ -100,8 +100,8 @@ impl VideoIndex {
         match self.never {}
     }
 
-    /// How many of these frames lie beyond the end of the file.
-    pub fn num_absent(&self, _: &[usize]) -> usize {
+    /// What is known of these frames without decoding any.
+    pub fn known_damage(&self, _: &[usize]) -> FrameDamage {
         match self.never {}
     }
 

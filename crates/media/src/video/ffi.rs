@@ -115,6 +115,15 @@ pub(super) fn extradata(input: &Input, stream: usize) -> &[u8] {
     }
 }
 
+/// The duration that the header of a container states, in seconds, and not one that FFmpeg measured.
+pub(super) fn stated_duration_s(input: &Input, is_header_all: bool) -> Option<f64> {
+    use ffi::AVDurationEstimationMethod::AVFMT_DURATION_FROM_STREAM;
+    // SAFETY: the context is open; both fields are plain numbers, and FFmpeg sets the method itself.
+    let (duration, method) = unsafe { ((*input.as_ptr()).duration, (*input.as_ptr()).duration_estimation_method) };
+    let is_stated = duration > 0 && (is_header_all || method == AVFMT_DURATION_FROM_STREAM);
+    is_stated.then(|| duration as f64 / f64::from(ffi::AV_TIME_BASE))
+}
+
 /// Width and height in pixels as the container states them; 0 where it does not.
 pub(super) fn stated_size_px(parameters: &Parameters) -> (u32, u32) {
     // SAFETY: `Parameters` holds a valid pointer and keeps its owner alive.

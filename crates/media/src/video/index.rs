@@ -1,19 +1,23 @@
 //! The frames of a video in presentation order, and their times. Pixels are decoded only where packets do not tell whether they
 //! show a frame (`undecodable.rs`).
 //!
-//! Frame `i` of an index is the frame that FFmpeg's `select=eq(n\,i)` shows. A file may hold less than its tables claim;
-//! decoding leaves out the frames that are not there.
+//! Frame `i` of an index is the frame that FFmpeg's `select=eq(n\,i)` shows. A file may hold less than it claims: frames that
+//! it should have are in the index, and decoding leaves them out.
 
+use ffmpeg_next::codec::Id;
 use ffmpeg_next::decoder;
 use manyframe_core::{RejectCode, Rejection};
 
+use super::absent::add_absent_packets;
 use super::deadline::Deadline;
 use super::demux::{ContainerFormat, Demuxer};
 use super::input::{ByteSource, VideoInput};
 use super::orientation::Orientation;
 use super::packet::VideoPacket;
+use super::shown::packs_frames;
 use super::timing::{Clock, Timestamps, Timing, UNKNOWN_FPS};
 use super::undecodable::hide_undecodable;
+use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::located::Located;
@@ -45,6 +49,8 @@ pub struct VideoIndex {
     pub(super) identity: Identity,
     /// Frames at the start of the file that are left out, because they refer to frames before it.
     pub(super) num_left_out: usize,
+    /// Whether parts of the file are missing or damaged, and nobody knows how many frames were in them.
+    pub(super) is_incomplete: bool,
 }
 
 /// How a decoded frame is found in the index.
@@ -80,13 +86,15 @@ impl VideoIndex {
         self.frames.len()
     }
 
-    /// How many of these frames lie beyond the end of the file, which was cut short.
-    pub fn num_absent(&self, frames: &[usize]) -> usize {
+    /// What is known of these frames without decoding any: whether they are in the file, or it was cut short.
+    pub fn known_damage(&self, frames: &[usize]) -> FrameDamage {
         let is_absent = |&&frame: &&usize| {
             let packet = self.frames.get(frame).and_then(|frame| self.packets.get(frame.packet));
             packet.is_some_and(|packet| packet.is_absent)
         };
-        frames.iter().filter(is_absent).count()
+        let num_missing = frames.iter().filter(is_absent).count();
+        let (num_chosen, num_left_out) = (frames.len(), self.num_left_out);
+        FrameDamage { num_chosen, num_missing, num_left_out, num_damaged: 0, is_incomplete: self.is_incomplete }
     }
 
     /// When a frame is shown, in seconds from the first one. Beyond the last frame: the time of the last one.
@@ -121,7 +129,9 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
     let orientation = demuxer.orientation();
     let mut packets = demuxer.scan_packets()?;
     let num_left_out = hide_undecodable(&demuxer, &mut packets, limits.max_pixels)?;
-    let Presentation { frames, identity, is_timed } = Presentation::of(&packets);
+    let is_incomplete = add_absent_packets(&demuxer, &mut packets)?;
+    let Presentation { frames, identity, is_timed } =
+        Presentation::of(&packets, may_be_packed(&demuxer) || demuxer.has_times_of_decoding(&packets));
     if frames.is_empty() {
         let detail = format!("a video stream ({}) without frames", demuxer.codec().name());
         return Err(MediaError::rejected(RejectCode::NoFrames, detail));
@@ -132,7 +142,12 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
         None => Timing::even(demuxer.stated_fps().unwrap_or(UNKNOWN_FPS)),
     };
     let (width_px, height_px) = orientation.upright_px(width_px, height_px);
-    Ok(VideoIndex { width_px, height_px, frames, timing, orientation, packets, identity, num_left_out })
+    Ok(VideoIndex { width_px, height_px, frames, timing, orientation, packets, identity, num_left_out, is_incomplete })
+}
+
+/// Whether packets may hold frames of others.
+fn may_be_packed(demuxer: &Demuxer) -> bool {
+    demuxer.codec() == Id::MPEG4 && packs_frames(demuxer.extradata())
 }
 
 fn check_file_size(source: &ByteSource, limits: &MediaLimits) -> Result<(), MediaError> {
@@ -187,6 +202,7 @@ fn index_images(frames: &[Located], limits: &MediaLimits, fps: f64) -> Result<Vi
                     packets: Vec::new(),
                     identity: Identity::Order,
                     num_left_out: 0,
+                    is_incomplete: false,
                 });
             }
             Err(MediaError::Rejected(Rejection { detail, .. })) => {
@@ -208,11 +224,12 @@ struct Presentation {
 }
 
 impl Presentation {
-    fn of(packets: &[VideoPacket]) -> Self {
+    /// Where packets do not tell when their own frames are shown, only the order of frames is certain.
+    fn of(packets: &[VideoPacket], has_wrong_times: bool) -> Self {
         let shown = || packets.iter().enumerate().filter(|(_, packet)| packet.is_shown);
         let entry = |(packet, _): (usize, &VideoPacket), pts| FrameEntry { pts, packet };
         let with_pts: Option<Vec<FrameEntry>> = shown().map(|shown| shown.1.pts.map(|pts| entry(shown, pts))).collect();
-        if let Some(mut frames) = with_pts {
+        if let Some(mut frames) = with_pts.filter(|_| !has_wrong_times) {
             frames.sort_by_key(|frame| frame.pts);
             if frames.is_sorted_by(|a, b| a.pts < b.pts) {
                 return Self { frames, identity: Identity::Packet, is_timed: true };
@@ -243,7 +260,7 @@ mod tests {
     #[test]
     fn frames_are_in_presentation_order() {
         let packets = [packet(Some(0), 0), packet(Some(3), 1), packet(Some(1), 2), packet(Some(2), 3)];
-        let presentation = Presentation::of(&packets);
+        let presentation = Presentation::of(&packets, false);
         assert_eq!((pts(&presentation), presentation.identity), (vec![0, 1, 2, 3], Identity::Packet));
         assert_eq!(presentation.frames.iter().map(|frame| frame.packet).collect::<Vec<_>>(), [0, 2, 3, 1]);
     }
@@ -251,16 +268,18 @@ mod tests {
     #[test]
     fn packets_that_show_nothing_are_not_frames() {
         let hidden = VideoPacket { is_shown: false, ..packet(Some(1), 1) };
-        assert_eq!(pts(&Presentation::of(&[packet(Some(0), 0), hidden, packet(Some(2), 2)])), [0, 2]);
+        assert_eq!(pts(&Presentation::of(&[packet(Some(0), 0), hidden, packet(Some(2), 2)], false)), [0, 2]);
     }
 
     #[test]
     fn without_times_of_their_own_frames_are_counted() {
-        let some_missing = Presentation::of(&[packet(Some(0), 10), packet(None, 20), packet(Some(2), 30)]);
+        let some_missing = Presentation::of(&[packet(Some(0), 10), packet(None, 20), packet(Some(2), 30)], false);
         assert_eq!((pts(&some_missing), some_missing.identity), (vec![10, 20, 30], Identity::Order));
-        let equal = Presentation::of(&[packet(Some(7), 10), packet(Some(7), 20)]);
+        let equal = Presentation::of(&[packet(Some(7), 10), packet(Some(7), 20)], false);
         assert_eq!((pts(&equal), equal.identity), (vec![10, 20], Identity::Order));
-        let untimed = Presentation::of(&[packet(None, 10), packet(None, 10)]);
+        let packed = Presentation::of(&[packet(Some(10), 10), packet(Some(20), 20)], true);
+        assert_eq!(packed.identity, Identity::Order);
+        let untimed = Presentation::of(&[packet(None, 10), packet(None, 10)], false);
         assert_eq!((pts(&untimed), untimed.is_timed), (vec![0, 1], false));
     }
 }

@@ -13,13 +13,16 @@
 //!
 //! Without the feature `video`, `disabled.rs` takes the place of this module, with the same public interface.
 
+mod absent;
 mod boxes;
+mod breaks;
 mod choose;
 mod convert;
 mod deadline;
 mod decode;
 mod decoder;
 mod demux;
+mod ending;
 mod ffi;
 mod index;
 mod input;
@@ -31,6 +34,7 @@ mod runs;
 mod shown;
 mod still;
 mod stretches;
+mod tables;
 mod timing;
 mod undecodable;
 mod yuv;

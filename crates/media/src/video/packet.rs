@@ -1,5 +1,8 @@
 //! A packet of a video stream, before anything is decoded.
 
+/// Upper bound on packets of a video: 18 hours at 60 frames per second.
+pub(super) const MAX_PACKETS: usize = 4_000_000;
+
 /// A packet of the video stream, as the container describes it. Times are in ticks of the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct VideoPacket {
@@ -17,6 +20,14 @@ pub(super) struct VideoPacket {
     pub(super) is_key: bool,
     /// Whether its frame is shown: some frames are for reference only, or outside an edit list.
     pub(super) is_shown: bool,
-    /// Whether some of its bytes are beyond the end of an MP4, whose tables list it all the same.
+    /// Whether some of its bytes are beyond the end of a file that was cut short.
     pub(super) is_absent: bool,
+}
+
+impl VideoPacket {
+    /// A packet that a file should have, of a frame shown at this time.
+    pub(super) fn absent(ticks: i64, duration: i64) -> Self {
+        let time = Some(ticks);
+        Self { pts: time, dts: time, duration, position: -1, is_shown: true, is_absent: true, ..Self::default() }
+    }
 }

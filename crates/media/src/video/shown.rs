@@ -43,6 +43,52 @@ pub(super) fn may_repeat(codec: Id, num_bytes: usize) -> bool {
     !always_shows && num_bytes < LEAST_PACKET_BYTES
 }
 
+/// Whether the headers of an MPEG-4 stream say that packets hold frames of others: DivX's way of having B-frames in an AVI.
+pub(super) fn packs_frames(headers: &[u8]) -> bool {
+    memchr::memmem::find_iter(headers, b"DivX").any(|start| {
+        let name = headers.get(start + 4..).unwrap_or_default();
+        let end = name.iter().position(|byte| *byte == 0).unwrap_or(name.len());
+        name.get(..end).is_some_and(|name| name.first().is_some_and(u8::is_ascii_digit) && name.ends_with(b"p"))
+    })
+}
+
+/// Whether a packet is a B-picture, which is shown before a picture that is decoded before it, judging by its first bytes.
+/// `headers` are those that the container keeps apart.
+pub(super) fn is_b_picture(codec: Id, packet: &[u8], headers: &[u8]) -> bool {
+    const MPEG4_PICTURE: [u8; 4] = [0, 0, 1, 0xb6];
+    const MPEG2_PICTURE: [u8; 4] = [0, 0, 1, 0];
+    let after = |start_code: &[u8]| packet.get(memchr::memmem::find(packet, start_code)? + start_code.len()..);
+    match codec {
+        Id::MPEG4 => after(&MPEG4_PICTURE).and_then(|rest| rest.first()).is_some_and(|first| first >> 6 == 2),
+        Id::MPEG1VIDEO | Id::MPEG2VIDEO => {
+            after(&MPEG2_PICTURE).and_then(|rest| rest.get(1)).is_some_and(|second| second >> 3 & 7 == 3)
+        }
+        Id::H264 => h264_slice_type(packet, headers).is_some_and(|kind| kind % 5 == 1),
+        _ => false,
+    }
+}
+
+/// `slice_type` of the first slice in a packet of an MP4 or Matroska file (H.264, section 7.3.3).
+fn h264_slice_type(packet: &[u8], headers: &[u8]) -> Option<u32> {
+    let length_bytes = match headers {
+        [1, _, _, _, length, ..] => usize::from(length & 3) + 1,
+        _ => return None,
+    };
+    let mut rest = packet;
+    loop {
+        let (length, after) = rest.split_at_checked(length_bytes)?;
+        let length = length.iter().fold(0, |length, byte| length << 8 | usize::from(*byte));
+        let (kind, contents) = after.split_first()?;
+        if matches!(kind & 31, 1 | 5) {
+            let (head, _) = contents.split_at(contents.len().min(16));
+            let mut bits = Bits::of_unit(head);
+            bits.golomb()?;
+            return bits.golomb();
+        }
+        rest = after.get(length..)?;
+    }
+}
+
 /// The frames of a VP9 packet: those that the index of a superframe lists, or the packet itself (VP9 specification, Annex B).
 fn vp9_frames(packet: &[u8]) -> impl Iterator<Item = &[u8]> {
     let sizes = superframe_sizes(packet).unwrap_or_else(|| vec![packet.len()]);
@@ -232,6 +278,28 @@ mod tests {
         assert!(shows_frame(Id::VP8, &[0x91, 0, 0]));
         assert!(shows_frame(Id::H264, &[0x81]));
         assert!(!shows_frame(Id::H264, &[]));
+    }
+
+    #[test]
+    fn b_pictures_are_known_by_their_headers() {
+        assert!(is_b_picture(Id::MPEG4, &[0, 0, 1, 0xb6, 0b1001_0000], &[]));
+        assert!(!is_b_picture(Id::MPEG4, &[0, 0, 1, 0xb6, 0b0101_0000], &[]));
+        assert!(is_b_picture(Id::MPEG2VIDEO, &[0, 0, 1, 0, 0, 0b0001_1000], &[]));
+        assert!(!is_b_picture(Id::MPEG2VIDEO, &[0, 0, 1, 0, 0, 0b0001_0000], &[]));
+        // After a unit of one byte, a slice that starts with macroblock 0: `1`, and has type 6: `00111`.
+        let headers = [1, 77, 0, 10, 0xff];
+        assert!(is_b_picture(Id::H264, &[0, 0, 0, 1, 9, 0, 0, 0, 9, 0x41, 0b1001_1100], &headers));
+        // Type 5, `00110`, refers to earlier pictures only.
+        assert!(!is_b_picture(Id::H264, &[0, 0, 0, 1, 9, 0, 0, 0, 9, 0x41, 0b1001_1000], &headers));
+        assert!(!is_b_picture(Id::H264, &[0, 0, 0], &headers));
+    }
+
+    #[test]
+    fn divx_says_that_it_packs_frames() {
+        assert!(packs_frames(b"\0\0\x01\xb2DivX503b1393p\0\0\x01\xb2XviD0067"));
+        assert!(packs_frames(b"\0\0\x01\xb2DivX503Build1393p"));
+        assert!(!packs_frames(b"\0\0\x01\xb2DivX503b1393\0p"));
+        assert!(!packs_frames(b"\0\0\x01\xb2Lavc59.37.100"));
     }
 
     #[test]

@@ -7,8 +7,8 @@ use super::packet::VideoPacket;
 /// A step forward in decoding time that starts a new stretch, in seconds. `ffmpeg` draws the line there, too.
 const LONGEST_STEP_S: i64 = 10;
 
-/// Moves the times of each stretch but the first, so that it starts where the one before ends.
-pub(super) fn join_stretches(packets: &mut [VideoPacket], ticks_per_second: i64) {
+/// Moves the times of each stretch but the first, so that it starts where the one before ends. Returns whether there are any.
+pub(super) fn join_stretches(packets: &mut [VideoPacket], ticks_per_second: i64) -> bool {
     let mut starts = starts_of_stretches(packets, ticks_per_second.saturating_mul(LONGEST_STEP_S));
     starts.push(packets.len());
     // Each of the two clocks goes on by itself: where one of them is used, there may be gaps in the other.
@@ -29,6 +29,7 @@ pub(super) fn join_stretches(packets: &mut [VideoPacket], ticks_per_second: i64)
             end = end_of(&times).map(|end| end.saturating_add(delay)).or(end);
         }
     }
+    starts.len() > 2
 }
 
 /// Positions of the packets that start a stretch: the first, and those whose decoding time jumps.
@@ -66,7 +67,8 @@ mod tests {
 
     fn joined(times: &[(i64, i64)]) -> Vec<i64> {
         let mut packets = packets(times);
-        join_stretches(&mut packets, 100);
+        let is_joined = join_stretches(&mut packets, 100);
+        assert_eq!(is_joined, packets.iter().zip(times).any(|(packet, &(_, before))| packet.pts != Some(before)));
         packets.iter().filter_map(|packet| packet.pts).collect()
     }
 

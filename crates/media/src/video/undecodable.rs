@@ -47,12 +47,15 @@ pub(super) fn hide_undecodable(
     let decoded = Decoded::of(demuxer.reopen()?, packets, extent, max_pixels)?;
     let num_before = decoded.first_key.unwrap_or(packets.len());
     let start_time = packets.get(num_before).and_then(|key| key.pts);
+    // Frames that precede their keyframe follow it in the file, before any other.
+    let following = packets.iter().skip(num_before + 1);
+    let next_key = num_before.saturating_add(1 + following.take_while(|packet| !packet.is_key).count());
     let mut num_left_out = 0;
     for (position, packet) in packets.iter_mut().enumerate() {
         if !packet.is_shown || decoded.shown.contains(&position) {
             continue;
         }
-        let is_at_start = position < num_before || is_before(packet.pts, start_time);
+        let is_at_start = position < num_before || (position < next_key && is_before(packet.pts, start_time));
         // A frame that is damaged or not in the file is missing; it is not a packet that shows nothing.
         let is_good = position < decoded.num_packets && !decoded.failed.contains(&position);
         let shows_nothing = extent == Extent::Everything && is_good;

@@ -90,7 +90,7 @@ impl VisualMeter<'_> {
 
     fn measure_video(&self, medium: &MediaRef) -> Result<MeasuredVisual, MediaError> {
         let chosen = self.open.media.choose_frames(&self.record.subset, medium, &self.context.sampling)?;
-        self.context.damage.check(&chosen.absent())?;
+        self.context.damage.check(&chosen.index.known_damage(&chosen.wanted))?;
         let (width_px, height_px) = self.context.frames.delivered_px(chosen.index.width_px, chosen.index.height_px);
         let num_frames = chosen.wanted.len() as u64;
         let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());

@@ -1,6 +1,7 @@
 //! Damage leaves a trace: frames that are missing or damaged are counted, and tables that cannot be true are rejected.
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use manyframe_core::RejectCode;
 
@@ -51,9 +52,74 @@ fn frames_beyond_the_end_of_a_cut_mp4_are_missing() {
         write(&path, &bytes[..bytes.len() / 2]);
         let index = index(&path).unwrap();
         assert_eq!(index.num_frames(), 90, "{name}");
-        let num_absent = index.num_absent(&[0, 15, 30, 45, 60, 75]);
+        let num_absent = index.known_damage(&[0, 15, 30, 45, 60, 75]).num_missing;
         let damage = damage(&path);
         assert!((2..5).contains(&num_absent) && damage.num_missing == num_absent, "{name}: {num_absent}, {damage}");
+    }
+}
+
+#[test]
+fn a_file_that_was_cut_short_says_how_many_frames_are_missing() {
+    let clips = Clips::new();
+    for (name, encoder) in [
+        ("a.mkv", "-c:v libx264 -g 30 -pix_fmt yuv420p"),
+        ("a.webm", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used 8"),
+        ("a.avi", "-c:v mpeg4 -bf 2 -g 30"),
+        ("a.flv", "-c:v libx264 -g 30 -pix_fmt yuv420p"),
+        ("a.wmv", "-c:v wmv2 -g 30"),
+    ] {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        write(&path, &bytes[..bytes.len() / 2]);
+        let cut = index(&path).unwrap();
+        let known = cut.known_damage(&[0, 15, 30, 45, 60, 75]);
+        assert!(cut.num_frames() == 90 && (2..5).contains(&known.num_missing), "{name}: {}, {known}", cut.num_frames());
+        assert!((cut.duration_s() - 3.0).abs() < 0.1, "{name}: {}", cut.duration_s());
+        let damage = damage(&path);
+        assert!(damage.num_missing >= known.num_missing && !damage.is_incomplete, "{name}: {damage}");
+        // Something after the end is no damage.
+        write(&path, [&bytes[..], &[0; 5000]].concat());
+        let known = index(&path).unwrap().known_damage(&[0, 89]);
+        assert!(known.is_none(), "{name}: {known}");
+    }
+    for (name, encoder) in
+        [("a.gif", "-r 10"), ("a.mp4", "-c:v libx264 -g 15 -pix_fmt yuv420p -movflags frag_keyframe+empty_moov")]
+    {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        write(&path, &bytes[..bytes.len() / 2]);
+        assert!(index(&path).unwrap().known_damage(&[0]).is_incomplete, "{name}");
+    }
+}
+
+#[test]
+fn frames_that_are_lost_with_a_part_of_the_file_leave_a_trace() {
+    let clips = Clips::new();
+    let h264 = "-c:v libx264 -bf 0 -g 30 -pix_fmt yuv420p";
+    for (name, encoder) in [
+        ("a.mkv", h264.to_owned()),
+        ("a.flv", h264.to_owned()),
+        ("a.ts", h264.to_owned()),
+        ("a.ogv", "-c:v libtheora -q:v 6 -g 30".to_owned()),
+        ("a.mp4", format!("{h264} -movflags frag_every_frame+empty_moov")),
+    ] {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let good = index(&path).unwrap();
+        assert!(good.known_damage(&[0]).is_none(), "{name}");
+        // Two frames are wiped out, with all that is between them.
+        let mut bytes = std::fs::read(&path).unwrap();
+        let [start, end] = [44, 46].map(|packet| good.packets[packet].position as usize);
+        bytes[start - 40..end].fill(0);
+        write(&path, &bytes);
+        let broken = index(&path).unwrap();
+        assert!(broken.known_damage(&[0]).is_incomplete, "{name}: {} frames", broken.num_frames());
+    }
+    // A pause is not damage.
+    for name in ["a.mkv", "a.flv", "a.ts", "a.ogv"] {
+        let encoder = if name == "a.ogv" { "-c:v libtheora" } else { h264 };
+        let pause = r"-vf select=lt(mod(n\,30)\,9) -vsync vfr";
+        let index = index(&clips.make(name, &format!("{PICTURE} {pause} {encoder}"))).unwrap();
+        assert!(index.known_damage(&[0]).is_none(), "{name}");
     }
 }
 
@@ -103,39 +169,53 @@ fn words(words: &[u32]) -> Vec<u8> {
     words.iter().flat_map(|word| word.to_be_bytes()).collect()
 }
 
-/// An MP4 of JPEGs of 64×64 pixels with these offsets of samples, each of `sample_bytes`, and 100,000 bytes of payload.
-fn mp4_of_samples(offsets: &[u32], sample_bytes: u32) -> Vec<u8> {
+/// Tables of samples of an MP4 that has these offsets of samples, each of `sample_bytes`.
+fn sample_tables(offsets: &[u32], sample_bytes: u32) -> [Vec<u8>; 4] {
     let num_samples = offsets.len() as u32;
+    [
+        boxed(*b"stts", &[&words(&[0, 1, num_samples, 1])]),
+        boxed(*b"stsc", &[&words(&[0, 1, 1, 1, 1])]),
+        boxed(*b"stsz", &[&words(&[0, sample_bytes, num_samples])]),
+        boxed(*b"stco", &[&words(&[0, num_samples]), &words(offsets)]),
+    ]
+}
+
+/// An MP4 of JPEGs of 64×64 pixels with these tables of samples, these boxes beside them, and 100,000 bytes of payload.
+fn mp4_of_tables(tables: &[Vec<u8>], beside: &[Vec<u8>]) -> Vec<u8> {
     let matrix = [0x1_0000, 0, 0, 0, 0x1_0000, 0, 0, 0, 0x4000_0000];
     let entry = boxed(
         *b"jpeg",
         &[&words(&[0, 1, 0, 0, 0, 0, 0x0040_0040, 0x48_0000, 0x48_0000, 0, 0x1_0000]), &[0; 30], &[0, 24, 0xff, 0xff]],
     );
-    let table = boxed(
-        *b"stbl",
-        &[
-            &boxed(*b"stsd", &[&words(&[0, 1]), &entry]),
-            &boxed(*b"stts", &[&words(&[0, 1, num_samples, 1])]),
-            &boxed(*b"stsc", &[&words(&[0, 1, 1, 1, 1])]),
-            &boxed(*b"stsz", &[&words(&[0, sample_bytes, num_samples])]),
-            &boxed(*b"stco", &[&words(&[0, num_samples]), &words(offsets)]),
-        ],
-    );
+    let table = boxed(*b"stbl", &[&boxed(*b"stsd", &[&words(&[0, 1]), &entry]), &tables.concat()]);
     let header =
-        boxed(*b"tkhd", &[&words(&[7, 0, 0, 1, 0, num_samples, 0, 0, 0, 0]), &words(&matrix), &words(&[64 << 16; 2])]);
+        boxed(*b"tkhd", &[&words(&[7, 0, 0, 1, 0, 1000, 0, 0, 0, 0]), &words(&matrix), &words(&[64 << 16; 2])]);
     let media = boxed(
         *b"mdia",
         &[
-            &boxed(*b"mdhd", &[&words(&[0, 0, 0, 25, num_samples, 0])]),
+            &boxed(*b"mdhd", &[&words(&[0, 0, 0, 25, 1000, 0])]),
             &boxed(*b"hdlr", &[&words(&[0, 0]), b"vide", &[0; 13]]),
             &boxed(*b"minf", &[&table]),
         ],
     );
-    let movie =
-        boxed(*b"mvhd", &[&words(&[0, 0, 0, 25, num_samples, 0x1_0000, 0, 0, 0]), &words(&matrix), &words(&[0; 7])]);
+    let movie = boxed(*b"mvhd", &[&words(&[0, 0, 0, 25, 1000, 0x1_0000, 0, 0, 0]), &words(&matrix), &words(&[0; 7])]);
     let payload = boxed(*b"mdat", &[&[0xff, 0xd8, 0xff, 0xd9].repeat(25_000)]);
-    [boxed(*b"ftyp", &[b"isom\0\0\0\0"]), payload, boxed(*b"moov", &[&movie, &boxed(*b"trak", &[&header, &media])])]
-        .concat()
+    let track = boxed(*b"trak", &[&header, &beside.concat(), &media]);
+    [boxed(*b"ftyp", &[b"isom\0\0\0\0"]), payload, boxed(*b"moov", &[&movie, &track])].concat()
+}
+
+fn mp4_of_samples(offsets: &[u32], sample_bytes: u32) -> Vec<u8> {
+    mp4_of_tables(&sample_tables(offsets, sample_bytes), &[])
+}
+
+/// Checks that the index of a file is rejected with this detail, within seconds.
+fn check_rejected(path: &Path, code: RejectCode, expected: &str) {
+    let started = Instant::now();
+    let error = index(path).unwrap_err();
+    let MediaError::Rejected(rejection) = &error else { panic!("{error:?}") };
+    assert_eq!(rejection.code, code, "{rejection}");
+    assert!(rejection.detail.contains(expected), "{rejection}");
+    assert!(started.elapsed() < Duration::from_secs(10), "{:?}: {rejection}", started.elapsed());
 }
 
 #[test]
@@ -148,11 +228,41 @@ fn tables_that_cannot_be_true_are_rejected_when_they_are_read() {
         (vec![24, 1024, 2000], 1_000, "samples overlap: one starts at byte 2000, where another ends at 2024"),
     ] {
         write(&path, mp4_of_samples(&offsets, sample_bytes));
-        let error = index(&path).unwrap_err();
-        let MediaError::Rejected(rejection) = &error else { panic!("{error:?}") };
-        assert_eq!(rejection.code, RejectCode::MediaCorrupt, "{rejection}");
-        assert!(rejection.detail.contains(expected), "{rejection}");
+        check_rejected(&path, RejectCode::MediaCorrupt, expected);
     }
     write(&path, mp4_of_samples(&[24, 1024, 2024], 1_000));
     assert_eq!(index(&path).unwrap().num_frames(), 3);
+}
+
+#[test]
+fn tables_that_are_endless_are_rejected_before_they_are_read() {
+    let clips = Clips::new();
+    let path = clips.path("a.mp4");
+    let of_one_size = |number| {
+        let [stts, stsc, _, stco] = sample_tables(&[24, 1024, 2024], 1);
+        [stts, stsc, boxed(*b"stsz", &[&words(&[0, 1, number])]), stco]
+    };
+    write(&path, mp4_of_tables(&of_one_size(0x7fff_ffff), &[]));
+    check_rejected(&path, RejectCode::MediaTooLarge, "its tables claim 2147483647 samples, at most 8000000 are read");
+
+    // Each edit shows everything again.
+    let edits = |number: u32| {
+        boxed(
+            *b"edts",
+            &[&boxed(*b"elst", &[&words(&[0, number]), &words(&[1000, 0, 0x1_0000].repeat(number as usize))])],
+        )
+    };
+    let samples = sample_tables(&(0..1000).map(|sample| 24 + 10 * sample).collect::<Vec<_>>(), 10);
+    write(&path, mp4_of_tables(&samples, &[edits(100_000)]));
+    check_rejected(&path, RejectCode::MediaTooLarge, "an edit list of 100000 entries for 1000 samples");
+    write(&path, mp4_of_tables(&samples, &[edits(1)]));
+    assert_eq!(index(&path).unwrap().num_frames(), 1000);
+
+    let fragment = boxed(*b"moof", &[&boxed(*b"traf", &[&boxed(*b"trun", &[&words(&[0, 30_000_000])])])]);
+    write(&path, [mp4_of_samples(&[24, 1024, 2024], 1000), fragment].concat());
+    check_rejected(&path, RejectCode::MediaTooLarge, "its tables claim 30000003 samples");
+
+    let compressed = boxed(*b"moov", &[&boxed(*b"cmov", &[&[0; 8]])]);
+    write(&path, [boxed(*b"ftyp", &[b"qt  \0\0\0\0"]), compressed].concat());
+    check_rejected(&path, RejectCode::MediaType, "its index (moov) is compressed");
 }

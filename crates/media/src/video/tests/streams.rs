@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::agreement::check;
-use super::clips::{Clips, PICTURE, write};
-use crate::video::index::VideoIndex;
+use super::clips::{Clips, PICTURE, index, write};
+use crate::video::index::{Identity, VideoIndex};
 use crate::video::timing::FrameRate;
 
 /// Joins files as `cat` does.
@@ -124,6 +124,36 @@ fn packets_that_show_nothing_are_not_counted() {
         assert!(index.num_frames() == 90 && index.packets.len() > 95, "{name}: {} packets", index.packets.len());
         times(&index);
     }
+}
+
+#[test]
+fn packed_frames_are_in_order() {
+    let clips = Clips::new();
+    let packed = clips.make("packed.avi", &picture("25", "-c:v libxvid -g 30 -bf 2 -q:v 4"));
+    check(&packed);
+    let index = check(&clips.make("packed.mp4", "-i {dir}/packed.avi -c copy"));
+    assert_eq!(index.identity, Identity::Order);
+}
+
+#[test]
+fn times_of_decoding_do_not_put_frames_in_order() {
+    let clips = Clips::new();
+    clips.make("a.mp4", &picture("25", "-c:v libx264 -bf 3 -g 30 -pix_fmt yuv420p"));
+    clips.make("b.mp4", &picture("25", "-c:v mpeg4 -bf 2 -g 30"));
+    for name in ["a.mkv", "b.mkv", "a.mp4"] {
+        let (first, _) = name.split_once('.').unwrap();
+        let wrong = format!("-i {{dir}}/{first}.mp4 -c copy -bsf:v setts=pts=N*512:dts=N*512");
+        let index = check(&clips.make(&format!("wrong-{name}"), &wrong));
+        assert_eq!((index.num_frames(), index.identity), (75, Identity::Order), "{name}");
+    }
+}
+
+#[test]
+fn keyframes_may_be_shown_in_any_order() {
+    let clips = Clips::new();
+    let backwards = "-c:v mjpeg -pix_fmt yuvj420p -bsf:v setts=pts=(74-N)*40:dts=N*40";
+    let index = index(&clips.make("a.mkv", &picture("25", backwards))).unwrap();
+    assert_eq!((index.num_frames(), index.num_left_out), (75, 0));
 }
 
 #[test]

@@ -1,0 +1,84 @@
+//! Frames that a file should have and does not, because it was cut short or is broken.
+
+use super::demux::{ContainerFormat, Demuxer};
+use super::packet::VideoPacket;
+use crate::error::MediaError;
+
+/// Upper bound on packets that are added: nine hours at 30 frames per second.
+const MAX_ABSENT: usize = 1_000_000;
+
+/// Time between two frames, in that between most, which leaves room for one that is missing. Containers round times.
+const LONGEST_STEP: f64 = 1.6;
+
+/// Adds the packets that a file which was cut short should have. Returns whether others are missing that nobody can count.
+///
+/// Where a file states its duration only, they are as far apart as the frames before them.
+pub(super) fn add_absent_packets(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> Result<bool, MediaError> {
+    if demuxer.is_cut_short() {
+        return Ok(add_until_end(demuxer, packets));
+    }
+    Ok(may_miss_frames(demuxer, packets) && demuxer.is_broken()?)
+}
+
+/// Whether there is a pause between frames, or after the last one.
+fn may_miss_frames(demuxer: &Demuxer, packets: &[VideoPacket]) -> bool {
+    let shown = packets.iter().filter(|packet| packet.is_shown);
+    let mut times: Vec<i64> = shown.filter_map(|packet| packet.pts.or(packet.dts)).collect();
+    times.sort_unstable();
+    let mut steps: Vec<i64> = times.array_windows().map(|[time, next]| next.saturating_sub(*time)).collect();
+    steps.extend(times.last().zip(demuxer.stated_end()).map(|(last, end)| end.saturating_sub(*last)));
+    steps.sort_unstable();
+    let usual = steps.get(steps.len() / 2).map_or(0.0, |usual| *usual as f64);
+    steps.last().is_some_and(|longest| *longest as f64 > LONGEST_STEP * usual)
+}
+
+/// Adds what is missing at the end. Returns whether the file does not say how much that is.
+fn add_until_end(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> bool {
+    let Some(step) = Step::of(packets) else { return true };
+    let num_missing = match (demuxer.stated_packets(), demuxer.stated_end()) {
+        (Some(number), _) => number.saturating_sub(packets.len()),
+        (None, Some(end)) => step.num_until(end.saturating_add(delay_of_presentation(demuxer, packets))),
+        (None, None) => return true,
+    };
+    // Where the last fragment of an MP4 is cut, nobody knows whether others should follow.
+    let is_fragment = demuxer.container() == ContainerFormat::Mp4 && num_missing == 0;
+    if num_missing > MAX_ABSENT || is_fragment {
+        return true;
+    }
+    packets.extend((1..=num_missing).map(|number| step.packet(number)));
+    false
+}
+
+/// FLV and ASF count their duration from the first time of decoding, in ticks before the first time of presentation.
+fn delay_of_presentation(demuxer: &Demuxer, packets: &[VideoPacket]) -> i64 {
+    let first = |time: fn(&VideoPacket) -> Option<i64>| packets.iter().filter_map(time).min();
+    let delay = first(|packet| packet.pts).zip(first(|packet| packet.dts)).map(|(pts, dts)| pts.saturating_sub(dts));
+    delay.filter(|_| demuxer.container() == ContainerFormat::Other).map_or(0, |delay| delay.max(0))
+}
+
+/// How times go on after the last frame.
+struct Step {
+    last: i64,
+    ticks: f64,
+}
+
+impl Step {
+    fn of(packets: &[VideoPacket]) -> Option<Self> {
+        let times = || packets.iter().filter(|packet| packet.is_shown).filter_map(|packet| packet.pts.or(packet.dts));
+        let (first, last, number) = (times().min()?, times().max()?, times().count());
+        let ticks = last.checked_sub(first)? as f64 / number.checked_sub(1)? as f64;
+        (ticks > 0.0).then_some(Self { last, ticks })
+    }
+
+    /// How many more frames are shown before this time, in ticks.
+    fn num_until(&self, end: i64) -> usize {
+        // The last frame ends one step after its time.
+        let steps = end.saturating_sub(self.last) as f64 / self.ticks;
+        (steps.round() as usize).saturating_sub(1)
+    }
+
+    fn packet(&self, number: usize) -> VideoPacket {
+        let time = self.last.saturating_add((number as f64 * self.ticks).round() as i64);
+        VideoPacket::absent(time, self.ticks as i64)
+    }
+}
