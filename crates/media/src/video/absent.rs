@@ -37,7 +37,7 @@ fn add_until_end(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> bool {
     let Some(step) = Step::of(packets) else { return true };
     let num_missing = match (demuxer.stated_packets(), demuxer.stated_end()) {
         (Some(number), _) => number.saturating_sub(packets.len()),
-        (None, Some(end)) => step.num_until(end.saturating_add(delay_of_presentation(demuxer, packets))),
+        (None, Some(end)) => step.num_until(end),
         (None, None) => return true,
     };
     // Where the last fragment of an MP4 is cut, nobody knows whether others should follow.
@@ -47,13 +47,6 @@ fn add_until_end(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> bool {
     }
     packets.extend((1..=num_missing).map(|number| step.packet(number)));
     false
-}
-
-/// FLV and ASF count their duration from the first time of decoding, in ticks before the first time of presentation.
-fn delay_of_presentation(demuxer: &Demuxer, packets: &[VideoPacket]) -> i64 {
-    let first = |time: fn(&VideoPacket) -> Option<i64>| packets.iter().filter_map(time).min();
-    let delay = first(|packet| packet.pts).zip(first(|packet| packet.dts)).map(|(pts, dts)| pts.saturating_sub(dts));
-    delay.filter(|_| demuxer.container() == ContainerFormat::Other).map_or(0, |delay| delay.max(0))
 }
 
 /// How times go on after the last frame.

@@ -69,6 +69,10 @@ pub(super) fn read_outer_boxes(source: &ByteSource) -> io::Result<Option<OuterBo
         if end >= source.num_bytes {
             break;
         }
+        // Of more boxes than are read, the rest is taken for whole.
+        if number + 1 == MAX_BOXES {
+            boxes.end = source.num_bytes;
+        }
         start = end;
     }
     Ok(Some(boxes))

@@ -6,14 +6,22 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::ending::read_element;
+use super::ending::{
+    FlvTags, MATROSKA_CLUSTER, MATROSKA_SEGMENT, contains_after, ends_with_tag, read_element, read_flv_tags,
+};
 use super::input::ByteSource;
 
-const MATROSKA_SEGMENT: u64 = 0x1853_8067;
-const MATROSKA_CLUSTER: u64 = 0x1f43_b675;
+/// `MATROSKA_CLUSTER`, as it is stored.
+const CLUSTER_MARK: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
 
 /// Bytes of a packet of a transport stream.
 const TRANSPORT_BYTES: u64 = 188;
+
+/// Streams of a transport stream below this are tables, which tell of the others.
+const FIRST_STREAM: u16 = 0x20;
+
+/// Packets in a row that are no accident.
+const SURE_PACKETS: usize = 3;
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 1 << 16;
@@ -24,7 +32,8 @@ pub(super) fn is_broken(source: &ByteSource) -> io::Result<bool> {
     source.read_at(0, &mut head)?;
     match head {
         [0x1a, 0x45, 0xdf, 0xa3, ..] => is_matroska_broken(source),
-        [b'F', b'L', b'V', ..] => is_flv_broken(source),
+        // Where a file does not end with a tag, something else follows the last one.
+        [b'F', b'L', b'V', ..] => Ok(read_flv_tags(source)? == FlvTags::Lost && ends_with_tag(source)?),
         [b'O', b'g', b'g', b'S', ..] => is_ogg_broken(source),
         _ if is_transport(&head, 0, TRANSPORT_BYTES) => is_transport_broken(source, 0, TRANSPORT_BYTES),
         // With four bytes of time before each packet.
@@ -36,45 +45,26 @@ pub(super) fn is_broken(source: &ByteSource) -> io::Result<bool> {
 /// Elements of a segment and of its clusters lie within those that hold them.
 fn is_matroska_broken(source: &ByteSource) -> io::Result<bool> {
     let (mut start, mut segment_end, mut cluster_end) = (0, source.num_bytes, 0);
+    let mut is_sized = false;
     while start < segment_end {
-        let Some((id, header_bytes, size)) = read_element(source, start)? else { return Ok(true) };
+        // What follows a segment without a stated size is not a part of it.
+        let is_lost = || Ok(is_sized || contains_after(source, start, &CLUSTER_MARK)?);
+        let Some((id, header_bytes, size)) = read_element(source, start)? else { return is_lost() };
         let contents = start + header_bytes;
         let holder_end = if start < cluster_end { cluster_end } else { segment_end };
         let end = size.map_or(holder_end, |size| contents.saturating_add(size));
         if end > holder_end {
-            return Ok(true);
+            return is_lost();
         }
         match id {
-            MATROSKA_SEGMENT => segment_end = end,
+            MATROSKA_SEGMENT => (segment_end, is_sized) = (end, size.is_some()),
             MATROSKA_CLUSTER => cluster_end = if size.is_some() { end } else { 0 },
-            _ if size.is_none() => return Ok(true),
+            _ if size.is_none() => return is_lost(),
             _ => {}
         }
         start = if matches!(id, MATROSKA_SEGMENT | MATROSKA_CLUSTER) { contents } else { end };
     }
     Ok(false)
-}
-
-/// Each tag is followed by its size.
-fn is_flv_broken(source: &ByteSource) -> io::Result<bool> {
-    const TAG_HEADER_BYTES: u64 = 11;
-    let (mut start, mut before) = (9, 0);
-    loop {
-        let mut head = [0; 15];
-        let num_bytes = source.read_at(start, &mut head)?;
-        let [size_before @ .., kind, high, middle, low, _, _, _, _, _, _, _] = head;
-        if u64::from(u32::from_be_bytes(size_before)) != before && start > 9 {
-            return Ok(true);
-        }
-        if num_bytes < head.len() {
-            return Ok(false);
-        }
-        if !matches!(kind & 0x1f, 8 | 9 | 18) {
-            return Ok(true);
-        }
-        before = (u64::from(high) << 16 | u64::from(middle) << 8 | u64::from(low)) + TAG_HEADER_BYTES;
-        start += 4 + before;
-    }
 }
 
 /// The pages of each stream are numbered, and have a checksum.
@@ -88,10 +78,14 @@ fn is_ogg_broken(source: &ByteSource) -> io::Result<bool> {
             return Ok(false);
         }
         let (head, sizes) = head.split_at(PAGE_HEADER_BYTES);
-        let [b'O', b'g', b'g', b'S', .., num_sizes] = head else { return Ok(true) };
+        let [b'O', b'g', b'g', b'S', _, flags, .., num_sizes] = head else {
+            // Something else may follow the last page.
+            return contains_after(source, start, b"OggS");
+        };
         let field = |at: usize| head.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
         let (stream, number) = (field(14), u32::from_le_bytes(field(18)));
-        if next_of_stream.insert(stream, number.wrapping_add(1)).is_some_and(|next| next != number) {
+        let is_first = flags & 2 != 0;
+        if next_of_stream.insert(stream, number.wrapping_add(1)).is_some_and(|next| next != number) && !is_first {
             return Ok(true);
         }
         let sizes = sizes.iter().take((*num_sizes).into());
@@ -127,24 +121,34 @@ fn is_transport(head: &[u8], first: usize, packet_bytes: u64) -> bool {
 fn is_transport_broken(source: &ByteSource, first: u64, packet_bytes: u64) -> io::Result<bool> {
     let mut number_of_stream: BTreeMap<u16, u8> = BTreeMap::new();
     let mut buffer = vec![0; CHUNK_BYTES - CHUNK_BYTES % packet_bytes as usize];
-    let (mut start, mut has_lost_packets) = (first, false);
+    let mut start = first;
+    // After something that is not a packet: how many packets follow.
+    let mut num_resumed: Option<usize> = None;
     loop {
         let num_bytes = source.read_at(start, &mut buffer)?;
         let (filled, _) = buffer.split_at(num_bytes);
         for packet in filled.chunks(packet_bytes as usize) {
             let [0x47, high, low, flags, adaptation_bytes, adaptation, ..] = *packet else {
                 // At the end it may be anything.
-                has_lost_packets = true;
+                num_resumed = Some(0);
                 continue;
             };
-            if has_lost_packets {
-                return Ok(true);
+            if let Some(number) = &mut num_resumed {
+                *number += 1;
+                if *number == SURE_PACKETS {
+                    return Ok(true);
+                }
+                continue;
             }
             let stream = u16::from_be_bytes([high & 0x1f, low]);
             let (has_payload, number) = (flags & 0x10 != 0, flags & 15);
             let is_joint = flags & 0x20 != 0 && adaptation_bytes > 0 && adaptation & 0x80 != 0;
             if stream == 0x1fff || !has_payload {
                 continue;
+            }
+            // Where another recording is appended, its tables come first, and all streams are numbered anew.
+            if stream < FIRST_STREAM && number == 0 {
+                number_of_stream.clear();
             }
             let before = number_of_stream.insert(stream, number);
             // A packet may come twice.

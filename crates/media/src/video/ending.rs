@@ -15,7 +15,11 @@ const MAX_PARTS: usize = 1 << 18;
 /// Bytes at the start of an FLV or ASF file that hold its description.
 const HEAD_BYTES: usize = 1 << 13;
 
-const MATROSKA_SEGMENT: u64 = 0x1853_8067;
+pub(super) const MATROSKA_SEGMENT: u64 = 0x1853_8067;
+pub(super) const MATROSKA_CLUSTER: u64 = 0x1f43_b675;
+
+/// Bytes of an FLV tag before its contents.
+const FLV_TAG_HEADER_BYTES: u64 = 11;
 
 /// The object of an ASF file that states its size.
 const ASF_FILE_PROPERTIES: [u8; 16] =
@@ -39,7 +43,7 @@ pub(super) fn read_stated_end(
 ) -> io::Result<StatedEnd> {
     if let Some(boxes) = boxes {
         let is_cut_short = boxes.has_fragments
-            && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat")) || has_fragment_after(source, boxes.end)?);
+            && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat")) || contains_after(source, boxes.end, b"moof")?);
         return Ok(StatedEnd { is_cut_short, end_s: None });
     }
     let mut head = vec![0; HEAD_BYTES];
@@ -56,20 +60,19 @@ pub(super) fn read_stated_end(
     Ok(StatedEnd { is_cut_short, end_s: None })
 }
 
-/// Whether there are fragments of an MP4 beyond the boxes that can be read.
-fn has_fragment_after(source: &ByteSource, mut start: u64) -> io::Result<bool> {
-    const KIND: &[u8] = b"moof";
+/// Whether these bytes, the mark of a part of a container, are somewhere beyond the parts that can be read.
+pub(super) fn contains_after(source: &ByteSource, mut start: u64, mark: &[u8]) -> io::Result<bool> {
     let mut buffer = vec![0; HEAD_BYTES];
     loop {
         let num_bytes = source.read_at(start, &mut buffer)?;
         let (filled, _) = buffer.split_at(num_bytes);
-        if memchr::memmem::find(filled, KIND).is_some() {
+        if memchr::memmem::find(filled, mark).is_some() {
             return Ok(true);
         }
         if num_bytes < HEAD_BYTES {
             return Ok(false);
         }
-        start += (HEAD_BYTES - KIND.len() + 1) as u64;
+        start += (HEAD_BYTES - mark.len() + 1) as u64;
     }
 }
 
@@ -111,7 +114,8 @@ fn is_matroska_cut(source: &ByteSource) -> io::Result<bool> {
         };
         start = start.saturating_add(header_bytes).saturating_add(size);
         if start > source.num_bytes {
-            return Ok(true);
+            // Anything else has no frames, or follows the segment and is not a part of it.
+            return Ok(matches!(id, MATROSKA_SEGMENT | MATROSKA_CLUSTER));
         }
         if id == MATROSKA_SEGMENT {
             return Ok(false);
@@ -147,21 +151,66 @@ fn flv_end(source: &ByteSource, head: &[u8]) -> io::Result<StatedEnd> {
         Some(f64::from_be_bytes(*number)).filter(|number| *number > 0.0)
     };
     let is_larger = stated(b"filesize\0").is_some_and(|num_bytes| num_bytes > source.num_bytes as f64);
-    let is_cut_short = is_larger || is_flv_cut(source)?;
+    // Something else may follow the last tag.
+    let is_cut_short = is_larger || (!ends_with_tag(source)? && read_flv_tags(source)? == FlvTags::Cut);
     Ok(StatedEnd { is_cut_short, end_s: stated(b"duration\0") })
 }
 
-fn is_flv_cut(source: &ByteSource) -> io::Result<bool> {
+/// Whether an FLV file ends with a whole tag.
+pub(super) fn ends_with_tag(source: &ByteSource) -> io::Result<bool> {
     let mut last = [0; 4];
     source.read_at(source.num_bytes.saturating_sub(4), &mut last)?;
     let tag_bytes = u64::from(u32::from_be_bytes(last));
-    let Some(start) = source.num_bytes.checked_sub(tag_bytes + 4) else { return Ok(true) };
+    let Some(start) = source.num_bytes.checked_sub(tag_bytes + 4) else { return Ok(false) };
     let mut tag = [0; 4];
     source.read_at(start, &mut tag)?;
     let [kind, size @ ..] = tag;
     let [high, middle, low] = size.map(u64::from);
-    let is_whole = matches!(kind & 0x1f, 8 | 9 | 18) && tag_bytes == (high << 16 | middle << 8 | low) + 11;
-    Ok(!is_whole)
+    Ok(is_flv_tag(kind) && tag_bytes == (high << 16 | middle << 8 | low) + FLV_TAG_HEADER_BYTES)
+}
+
+/// Sound, pictures or data, encrypted or not.
+fn is_flv_tag(kind: u8) -> bool {
+    matches!(kind & 0x1f, 8 | 9 | 18)
+}
+
+/// How the tags of an FLV file end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FlvTags {
+    /// With the file.
+    Whole,
+    /// One is longer than the file.
+    Cut,
+    /// Something follows that is not a tag.
+    Lost,
+}
+
+/// Reads the headers of tags, each of which is followed by its size.
+pub(super) fn read_flv_tags(source: &ByteSource) -> io::Result<FlvTags> {
+    let (mut start, mut before) = (9, 0);
+    loop {
+        let mut head = [0; 15];
+        let num_bytes = source.read_at(start, &mut head)?;
+        let [size_before @ .., kind, high, middle, low, _, _, _, _, s0, s1, s2] = head;
+        if num_bytes < size_before.len() {
+            return Ok(FlvTags::Cut);
+        }
+        if start > 9 && u64::from(u32::from_be_bytes(size_before)) != before {
+            return Ok(FlvTags::Lost);
+        }
+        if num_bytes == size_before.len() {
+            return Ok(FlvTags::Whole);
+        }
+        if !is_flv_tag(kind) {
+            return Ok(FlvTags::Lost);
+        }
+        before = (u64::from(high) << 16 | u64::from(middle) << 8 | u64::from(low)) + FLV_TAG_HEADER_BYTES;
+        start += 4 + before;
+        // Of a tag, the number of its stream is 0.
+        if start > source.num_bytes && (s0, s1, s2) != (0, 0, 0) {
+            return Ok(FlvTags::Lost);
+        }
+    }
 }
 
 /// An ASF file states its size and duration, unless it was broadcast.

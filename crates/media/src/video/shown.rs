@@ -14,6 +14,8 @@ pub(super) fn shows_frame(codec: Id, packet: &[u8]) -> bool {
         Id::VP8 => packet.first().is_some_and(|first| first & 0x10 != 0),
         Id::VP9 => vp9_frames(packet).any(vp9_shows_frame),
         Id::AV1 => av1_shows_frame(packet).unwrap_or(true),
+        // Headers come again where streams are joined.
+        Id::THEORA => packet.first().is_some_and(|first| first & 0x80 == 0),
         _ => !packet.is_empty(),
     }
 }
@@ -278,6 +280,13 @@ mod tests {
         assert!(shows_frame(Id::VP8, &[0x91, 0, 0]));
         assert!(shows_frame(Id::H264, &[0x81]));
         assert!(!shows_frame(Id::H264, &[]));
+    }
+
+    #[test]
+    fn a_header_of_theora_is_not_shown() {
+        assert!(!shows_frame(Id::THEORA, b"\x80theora"));
+        assert!(shows_frame(Id::THEORA, &[0x40, 1]));
+        assert!(!shows_frame(Id::THEORA, &[]));
     }
 
     #[test]

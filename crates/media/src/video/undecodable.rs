@@ -9,7 +9,7 @@ use ffmpeg_next::codec::Id;
 use ffmpeg_next::frame;
 
 use super::decoder::{StreamDecoder, packet_of};
-use super::demux::Demuxer;
+use super::demux::{ContainerFormat, Demuxer};
 use super::packet::VideoPacket;
 use super::shown::{may_have_fields, may_repeat};
 use crate::error::MediaError;
@@ -55,7 +55,8 @@ pub(super) fn hide_undecodable(
         if !packet.is_shown || decoded.shown.contains(&position) {
             continue;
         }
-        let is_at_start = position < num_before || (position < next_key && is_before(packet.pts, start_time));
+        let is_before_key = is_before(packet.pts, start_time) || is_before_zero(demuxer, packet);
+        let is_at_start = position < num_before || (position < next_key && is_before_key);
         // A frame that is damaged or not in the file is missing; it is not a packet that shows nothing.
         let is_good = position < decoded.num_packets && !decoded.failed.contains(&position);
         let shows_nothing = extent == Extent::Everything && is_good;
@@ -74,8 +75,14 @@ fn needed_extent(demuxer: &Demuxer, packets: &[VideoPacket]) -> Option<Extent> {
         return Some(Extent::Everything);
     }
     let first = packets.first()?;
-    let is_late = !first.is_key || shown().any(|packet| is_before(packet.pts, first.pts));
+    let precedes = |packet: &VideoPacket| is_before(packet.pts, first.pts) || is_before_zero(demuxer, packet);
+    let is_late = !first.is_key || (first.pts.is_some() && shown().any(precedes));
     is_late.then_some(Extent::Start)
+}
+
+/// In Matroska, times below zero are stored, and FFmpeg does not tell them.
+fn is_before_zero(demuxer: &Demuxer, packet: &VideoPacket) -> bool {
+    demuxer.container() == ContainerFormat::Matroska && packet.pts.or(packet.dts).is_none()
 }
 
 fn is_before(time: Option<i64>, other: Option<i64>) -> bool {

@@ -151,6 +151,15 @@ fn a_late_start_does_not_move_the_first_frame() {
 }
 
 #[test]
+fn frames_before_the_first_of_a_trimmed_file_are_left_out() {
+    let clips = Clips::new();
+    clips.make("first.mkv", &format!("{PICTURE} -c:v libx264 -g 15 -bf 3 -x264-params open-gop=1 -pix_fmt yuv420p"));
+    let index = check(&clips.make("a.mkv", "-ss 1.0 -i {dir}/first.mkv -c copy"));
+    assert!(index.num_left_out > 0 && index.known_damage(&[0]).num_missing == 0, "{}", index.num_left_out);
+    assert_eq!((index.identity, index.num_frames() + index.num_left_out), (Identity::Packet, index.packets.len()));
+}
+
+#[test]
 fn rotated_video_is_upright() {
     for (degrees, size) in [(90, (64, 96)), (180, (96, 64)), (270, (64, 96))] {
         let index = check_remuxed("a.mp4", "", &format!("-metadata:s:v rotate={degrees}"));
