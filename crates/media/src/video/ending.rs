@@ -43,7 +43,8 @@ pub(super) fn read_stated_end(
 ) -> io::Result<StatedEnd> {
     if let Some(boxes) = boxes {
         let is_cut_short = boxes.has_fragments
-            && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat")) || contains_after(source, boxes.end, b"moof")?);
+            && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat"))
+                || contains_after(source, boxes.end, b"moof")?);
         return Ok(StatedEnd { is_cut_short, end_s: None });
     }
     let mut head = vec![0; HEAD_BYTES];

@@ -75,7 +75,10 @@ fn a_file_that_was_cut_short_says_how_many_frames_are_missing() {
         let known = cut.known_damage(&[0, 15, 30, 45, 60, 75]);
         // Where the cut separates frames from the one that they precede, these are not counted.
         let num_frames = cut.num_frames();
-        assert!((88..=90).contains(&num_frames) && (2..5).contains(&known.num_missing), "{name}: {num_frames}, {known}");
+        assert!(
+            (88..=90).contains(&num_frames) && (2..5).contains(&known.num_missing),
+            "{name}: {num_frames}, {known}"
+        );
         assert!((cut.duration_s() - 3.0).abs() < 0.1, "{name}: {}", cut.duration_s());
         let damage = damage(&path);
         assert!(damage.num_missing >= known.num_missing && !damage.is_incomplete, "{name}: {damage}");
@@ -124,7 +127,11 @@ fn what_follows_the_end_of_a_good_file_is_no_damage() {
             let longer = index(&path).unwrap();
             let all: Vec<usize> = (0..longer.num_frames()).collect();
             let known = longer.known_damage(&all);
-            assert!(known.is_none() && longer.num_frames() == good.num_frames(), "{name}: {} frames, {known}", all.len());
+            assert!(
+                known.is_none() && longer.num_frames() == good.num_frames(),
+                "{name}: {} frames, {known}",
+                all.len()
+            );
         }
     }
 }
