@@ -10,8 +10,9 @@ use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 
 use crate::error::ColumnarError;
-use crate::file::{GroupPart, ParquetFile};
+use crate::file::ParquetFile;
 use crate::guard::RecordBatches;
+use crate::pages::GroupPart;
 use crate::shape::{LeafKind, Shape, list_bounds};
 
 /// Most files whose footers are kept, and most idle cursors in them.
@@ -153,8 +154,9 @@ impl CellCursor {
     fn open(file: Arc<ParquetFile>, leaf: usize, row: u64) -> Result<Self, ColumnarError> {
         let group = file.group_of(row);
         let rows = file.group_rows(group);
-        let part = GroupPart { group, leaves: &[leaf], rows: row - rows.start..rows.end - rows.start, batch_rows: 1 };
-        let batches = file.read(&part)?;
+        let part =
+            GroupPart { group, leaves: vec![leaf], rows: row - rows.start..rows.end - rows.start, batch_rows: 1 };
+        let batches = file.read(part)?;
         let num_bytes = file.largest_page(group, leaf).saturating_mul(2);
         Ok(Self { file, leaf, group, batches, num_bytes, next_row: row, last: None })
     }

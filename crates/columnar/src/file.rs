@@ -6,21 +6,20 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::{
-    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder, RowSelection, RowSelector,
-};
 use parquet::basic::Type;
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
-use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader, RowGroupMetaData};
+use parquet::file::metadata::page_index::PageIndexProvider;
+use parquet::file::metadata::{ParquetMetaData, ParquetMetaDataOptions, ParquetMetaDataReader, RowGroupMetaData};
 use parquet::file::reader::Length;
 use parquet::file::serialized_reader::SerializedPageReader;
 
 use crate::chunks::FileChunks;
 use crate::error::ColumnarError;
-use crate::guard::{RecordBatches, guarded};
+use crate::guard::{Fallback, RecordBatches, guarded};
 use crate::nesting::check_nesting;
+use crate::page_index::read_page_index;
+use crate::pages::{GroupPart, Pages};
 use crate::shape::{Shape, leaf_types, schema_without_text, shapes};
 
 /// An open Parquet file, read with [`schema_without_text`].
@@ -30,20 +29,9 @@ pub(crate) struct ParquetFile {
     pub(crate) columns: Vec<(String, Shape)>,
     pub(crate) num_rows: u64,
     leaf_types: Vec<DataType>,
-    chunks: FileChunks,
-    metadata: ArrowReaderMetadata,
+    pages: Arc<Pages>,
     /// First row of each row group, and the end of the last one.
     bounds: Vec<u64>,
-}
-
-/// A part of a row group.
-pub(crate) struct GroupPart<'a> {
-    pub(crate) group: usize,
-    /// Leaves to read.
-    pub(crate) leaves: &'a [usize],
-    /// Rows within the group.
-    pub(crate) rows: Range<u64>,
-    pub(crate) batch_rows: usize,
 }
 
 impl ParquetFile {
@@ -57,19 +45,19 @@ impl ParquetFile {
         check_nesting(&chunks)?;
         let footer = ParquetMetaDataReader::new().parse_and_finish(&chunks)?;
         let typed = footer.file_metadata().schema_descr();
-        let options = ArrowReaderOptions::new()
-            .with_skip_arrow_metadata(true)
-            .with_offset_index_policy(PageIndexPolicy::Optional)
-            .with_parquet_schema(schema_without_text(typed)?.into());
-        let metadata = ArrowReaderMetadata::load(&chunks, options)?;
-        check_chunks(metadata.metadata(), chunks.len())?;
-        let columns = shapes(typed, metadata.schema().fields())?;
+        check_chunks(&footer, chunks.len())?;
+        let schema = ParquetMetaDataOptions::new().with_schema(schema_without_text(typed)?.into());
+        let metadata = ParquetMetaDataReader::new().with_metadata_options(Some(schema)).parse_and_finish(&chunks)?;
+        let page_index = read_page_index(&chunks, &footer).map(|index| Arc::new(index) as Arc<dyn PageIndexProvider>);
+        let metadata = metadata.into_builder().set_page_index(page_index).build();
+        let pages = Pages::new(chunks, metadata)?;
+        let columns = shapes(typed, pages.fields())?;
         if columns.is_empty() {
             return Err(ParquetError::General("the file has no columns".to_owned()));
         }
-        let leaf_types = leaf_types(metadata.schema().fields());
-        let (bounds, num_rows) = row_group_bounds(metadata.metadata())?;
-        Ok(Self { path: path.to_owned(), columns, num_rows, leaf_types, chunks, metadata, bounds })
+        let leaf_types = leaf_types(pages.fields());
+        let (bounds, num_rows) = row_group_bounds(&footer)?;
+        Ok(Self { path: path.to_owned(), columns, num_rows, leaf_types, pages: Arc::new(pages), bounds })
     }
 
     pub(crate) fn column_names(&self) -> impl Iterator<Item = &str> {
@@ -91,7 +79,7 @@ impl ParquetFile {
     }
 
     pub(crate) fn footer(&self) -> &ParquetMetaData {
-        self.metadata.metadata()
+        self.pages.footer()
     }
 
     pub(crate) fn num_groups(&self) -> usize {
@@ -111,9 +99,7 @@ impl ParquetFile {
 
     /// Whether single pages of a group can be found without reading the ones before.
     pub(crate) fn has_page_index(&self, group: usize) -> bool {
-        self.footer().row_groups().get(group).is_some_and(|group| {
-            !group.columns().is_empty() && group.columns().iter().all(|column| column.offset_index_offset().is_some())
-        })
+        (0..self.leaf_types.len()).all(|leaf| self.pages.is_indexed(group, leaf))
     }
 
     /// Size in bytes of the largest page of a column chunk, by estimate: writers end a page at about 1 MiB, but some
@@ -139,7 +125,7 @@ impl ParquetFile {
         }
         let num_rows = usize::try_from(group.num_rows()).unwrap_or(usize::MAX);
         let page = guarded(|| {
-            SerializedPageReader::new(Arc::new(self.chunks.clone()), column, num_rows, None)?.get_next_page()
+            SerializedPageReader::new(Arc::new(self.pages.chunks.clone()), column, num_rows, None)?.get_next_page()
         });
         // What cannot be read is reported when the rows are.
         let Ok(Some(Page::DictionaryPage { buf, .. })) = page else { return 0 };
@@ -147,17 +133,11 @@ impl ParquetFile {
         longest_value(&buf).saturating_mul(values_per_row.max(1))
     }
 
-    pub(crate) fn read(&self, part: &GroupPart<'_>) -> Result<RecordBatches, ColumnarError> {
-        let leaves = ProjectionMask::leaves(self.metadata.parquet_schema(), part.leaves.iter().copied());
-        let num_rows = part.rows.end.saturating_sub(part.rows.start) as usize;
-        let selection = vec![RowSelector::skip(part.rows.start as usize), RowSelector::select(num_rows)];
-        let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(self.chunks.clone(), self.metadata.clone())
-            .with_row_groups(vec![part.group])
-            .with_projection(leaves)
-            .with_row_selection(RowSelection::from(selection))
-            .with_batch_size(part.batch_rows);
-        let reader = guarded(|| builder.build()).map_err(|source| self.cannot_read(source))?;
-        Ok(RecordBatches::new(&self.path, reader))
+    pub(crate) fn read(&self, part: GroupPart) -> Result<RecordBatches, ColumnarError> {
+        let reader = guarded(|| self.pages.reader(&part)).map_err(|source| self.cannot_read(source))?;
+        let is_indexed = part.leaves.iter().any(|leaf| self.pages.is_indexed(part.group, *leaf));
+        let pages = is_indexed.then(|| Arc::clone(&self.pages));
+        Ok(RecordBatches::new(&self.path, reader, pages.map(|pages| Fallback { pages, part })))
     }
 
     fn cannot_read(&self, source: ParquetError) -> ColumnarError {

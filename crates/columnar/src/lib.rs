@@ -23,12 +23,15 @@ mod file;
 mod guard;
 mod json;
 mod nesting;
+mod page_index;
+mod pages;
 mod plan;
 mod round_trip;
 mod row;
 mod shape;
 mod table_read;
 mod table_write;
+mod thrift;
 
 pub use builder::CellWriter;
 pub use cell::{CellLocation, CellReader};

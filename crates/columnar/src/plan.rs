@@ -8,7 +8,8 @@ use std::ops::Range;
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
 
-use crate::file::{GroupPart, ParquetFile};
+use crate::file::ParquetFile;
+use crate::pages::GroupPart;
 use crate::shape::{LeafKind, Shape};
 
 /// Aim of a batch in bytes before encoding. A batch holds at least one row, whatever its size.
@@ -109,11 +110,11 @@ fn constant(file: &ParquetFile, group: usize, candidate: &Candidate) -> Option<&
 /// How many structs around a leaf are not null.
 fn count_structs(file: &ParquetFile, group: usize, leaf: usize) -> Option<u64> {
     let rows = file.group_rows(group);
-    let leaves = [leaf];
+    let leaves = vec![leaf];
     let rows = Range { start: 0, end: rows.end - rows.start };
-    let part = GroupPart { group, leaves: &leaves, rows, batch_rows: batch_rows(file, group, &leaves) };
+    let part = GroupPart { group, batch_rows: batch_rows(file, group, &leaves), leaves, rows };
     let mut num_structs = 0;
-    for batch in file.read(&part).ok()? {
+    for batch in file.read(part).ok()? {
         num_structs += count_innermost(batch.ok()?.columns().first()?)?;
     }
     Some(num_structs)

@@ -7,9 +7,10 @@ use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
 use crate::error::ColumnarError;
-use crate::file::{GroupPart, ParquetFile};
+use crate::file::ParquetFile;
 use crate::guard::RecordBatches;
 use crate::json::{Row, RowEncoder};
+use crate::pages::GroupPart;
 use crate::plan::GroupPlan;
 
 /// An open Parquet file whose rows can be listed. Opening reads the footer only; clones share it.
@@ -92,8 +93,8 @@ impl Rows {
             || {
                 let rows = file.group_rows(group);
                 let range = self.range.start - rows.start..self.range.end.min(rows.end) - rows.start;
-                let part = GroupPart { group, leaves: &plan.leaves, rows: range, batch_rows: plan.batch_rows };
-                Ok(OpenGroup { group, batches: file.read(&part)? })
+                let part = GroupPart { group, leaves: plan.leaves.clone(), rows: range, batch_rows: plan.batch_rows };
+                Ok(OpenGroup { group, batches: file.read(part)? })
             },
             Ok,
         );

@@ -14,8 +14,9 @@ use crate::cells::{ColumnCells, RowCells};
 use crate::column::{Column, ColumnType};
 use crate::columns::{Columns, columns_of};
 use crate::error::ColumnarError;
-use crate::file::{GroupPart, ParquetFile};
+use crate::file::ParquetFile;
 use crate::guard::RecordBatches;
+use crate::pages::GroupPart;
 use crate::shape::{LeafKind, Shape};
 use crate::table_write::BATCH_ROWS;
 
@@ -195,7 +196,7 @@ impl<T: Columns> TableRows<T> {
     fn open_group(&self, group: usize) -> Result<RecordBatches, ColumnarError> {
         let rows = self.file.group_rows(group);
         let range = self.rows.start - rows.start..self.rows.end.min(rows.end) - rows.start;
-        self.file.read(&GroupPart { group, leaves: &self.leaves, rows: range, batch_rows: self.batch_rows })
+        self.file.read(GroupPart { group, leaves: self.leaves.clone(), rows: range, batch_rows: self.batch_rows })
     }
 }
 

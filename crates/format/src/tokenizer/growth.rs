@@ -20,6 +20,33 @@ pub(super) fn check_growth(normaliser: &Value, pre_tokenizer: &Value) -> Result<
     Ok(())
 }
 
+/// Fails if a table of a normaliser claims more bytes than there are, for which its library would set memory aside. The error is
+/// a verb phrase.
+pub(super) fn check_tables(normaliser: &Value) -> Result<(), String> {
+    match normaliser {
+        Value::Object(fields) => fields.iter().try_for_each(|(name, value)| match value {
+            Value::String(table) if name == "precompiled_charsmap" => check_table(table),
+            value => check_tables(value),
+        }),
+        // A step without names is a list of its fields.
+        Value::Array(steps) => steps.iter().try_for_each(|step| match step {
+            Value::String(table) => check_table(table),
+            step => check_tables(step),
+        }),
+        _ => Ok(()),
+    }
+}
+
+fn check_table(base64: &str) -> Result<(), String> {
+    let bytes: Vec<u8> = base64_bytes(base64).collect();
+    let Some((size, rest)) = bytes.split_first_chunk() else { return Ok(()) };
+    let (claimed, found) = (u32::from_le_bytes(*size) as usize, rest.len());
+    if claimed > found {
+        return Err(format!("replaces characters by a table that claims {claimed} bytes and has {found}"));
+    }
+    Ok(())
+}
+
 fn growth(step: &Value, num_tables: &mut usize) -> Result<usize, String> {
     let text = |name: &str| step.get(name).and_then(Value::as_str).unwrap_or_default();
     Ok(match text("type") {
@@ -116,6 +143,19 @@ mod tests {
         let table = json!({ "type": "Precompiled", "precompiled_charsmap": "AgAAAP//YWJjAGQAAA==" });
         assert_eq!(check_growth(&sequence(&table, 1), &Value::Null), Ok(()));
         assert!(check_growth(&sequence(&table, 2), &Value::Null).is_err());
+    }
+
+    #[test]
+    fn a_table_has_the_bytes_that_it_claims() {
+        // 2 bytes and 2^32 - 4, of which there are 2.
+        let (honest, claiming) = ("AgAAAP//", "/P////8A");
+        let step = |table: &str| json!({ "type": "Precompiled", "precompiled_charsmap": table });
+        assert_eq!(check_tables(&sequence(&step(honest), 2)), Ok(()));
+        assert_eq!(check_tables(&Value::Null), Ok(()));
+        for normaliser in [step(claiming), sequence(&sequence(&step(claiming), 1), 1), json!([claiming])] {
+            let problem = check_tables(&normaliser).unwrap_err();
+            assert!(problem.contains("claims 4294967292 bytes and has 2"), "{problem}");
+        }
     }
 
     #[test]

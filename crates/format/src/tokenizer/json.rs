@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::OnceLock;
 
+use serde::Deserialize;
 use serde_json::{Value, json};
 use tokenizers::models::bpe::BPE;
 use tokenizers::{
@@ -12,7 +13,7 @@ use tokenizers::{
 
 use super::added::{self, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
-use super::growth::check_growth;
+use super::growth::{check_growth, check_tables};
 use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
@@ -23,6 +24,13 @@ struct TokenizerJson {
     /// The same, but it reads special tokens as text. Made when it is first needed.
     specials_as_text: OnceLock<Box<tokenizers::Tokenizer>>,
     word_encoding: WordEncoding,
+}
+
+/// What is checked of a file before the library reads it.
+#[derive(Deserialize)]
+struct Steps {
+    #[serde(default)]
+    normalizer: Value,
 }
 
 /// How a word that was cut off a text is tokenized.
@@ -49,6 +57,8 @@ const WORD_REGEXES: [&str; 2] = [
 
 pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
     let file = TokenizerFile { path, expected: "a tokenizer.json" };
+    let steps: Steps = serde_json::from_slice(bytes).map_err(|source| file.unreadable(source))?;
+    check_tables(&steps.normalizer).map_err(|property| file.unsupported(property))?;
     let mut tokenizer =
         guarded(|| tokenizers::Tokenizer::from_bytes(bytes)).map_err(|source| file.unreadable(source))?;
     if let ModelWrapper::BPE(bpe) = tokenizer.get_model()

@@ -91,6 +91,17 @@ fn a_tokenizer_that_multiplies_its_texts_is_refused() {
 }
 
 #[test]
+fn a_table_of_characters_that_claims_gigabytes_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tokenizer");
+    let mut json: serde_json::Value = serde_json::from_slice(&fs::read(golden("bytes.json")).unwrap()).unwrap();
+    json["normalizer"] = serde_json::json!({ "type": "Precompiled", "precompiled_charsmap": "/P////8A" });
+    serde_json::to_writer(fs::File::create(&path).unwrap(), &json).unwrap();
+    let error = Tokenizer::open(&path).unwrap_err().to_string();
+    assert!(error.contains("a table that claims 4294967292 bytes and has 2"), "{error}");
+}
+
+#[test]
 fn a_tokenizer_on_which_its_library_panics_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tokenizer");
