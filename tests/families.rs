@@ -1,8 +1,14 @@
-//! Promise: `manyframe tokens` says what a model's processor makes of a medium, from its header alone.
+//! Promise: `manyframe tokens` says what a model's processor makes of a medium, from its header alone, and a dataset for that
+//! model has exactly these sizes, tokens and ids.
 
+use std::path::Path;
+
+use manyframe_core::Sample;
+use manyframe_shards::ShardFormat;
+use manyframe_vision::Family;
 use serde_json::{Value, json};
 
-use crate::support::{Workshop, photo, run, stdout};
+use crate::support::{Workshop, llava, photo, root, run, stdout};
 
 fn tokens(arguments: &[&str]) -> Value {
     let arguments = [&["tokens", "--json"], arguments].concat();
@@ -78,4 +84,192 @@ fn what_is_neither_a_file_nor_a_setting_is_an_error() {
     assert!(wrong.contains("unknown field `max_pixel`"), "{wrong}");
     let zero = stderr(&["tokens", "--family", "internvl", "--set", "tile_px=0", "1x1"], 2);
     assert!(zero.contains("expected a nonzero"), "{zero}");
+}
+
+/// A tokenizer with the tokens of every family, in a file of the workshop.
+fn tokenizer(workshop: &Workshop) -> String {
+    let path = root().join("crates/format/tests/golden/bytes.json");
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
+    let mut tokens: Vec<String> = ["<|im_start|>", "<|im_end|>", "</s>", "[INST]", "[/INST]"].map(String::from).into();
+    for (name, _) in Family::NAMES {
+        let family = Family::named(name).unwrap();
+        tokens.extend(family.processor().tokens().iter().map(|token| token.text.to_owned()));
+    }
+    tokens.sort();
+    tokens.dedup();
+    let first = tokenizer["model"]["vocab"].as_object().unwrap().values().filter_map(Value::as_u64).max().unwrap() + 1;
+    let added = tokenizer["added_tokens"].as_array_mut().unwrap();
+    for (id, token) in (first..).zip(tokens) {
+        added.push(json!({
+            "id": id, "content": token, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        }));
+    }
+    workshop.write("tokenizer.json", tokenizer.to_string());
+    workshop.text("tokenizer.json")
+}
+
+/// Photographs alone, two in one record, and a text without any, for a model family.
+fn workshop(model: &str) -> Workshop {
+    let mut workshop = Workshop::new();
+    let tokenizer = tokenizer(&workshop);
+    workshop.head = format!(
+        "name = \"t\"\n[output]\nformats = [\"parquet\", \"webdataset\"]\n[format]\ntokenizer = {tokenizer:?}\n[model]\n{model}\n"
+    );
+    for (number, (width_px, height_px)) in (0..).zip([(640, 480), (333, 1000), (90, 60), (1500, 500)]) {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, width_px, height_px));
+    }
+    let mut records: Vec<Value> = (0..4).map(|number| llava(&format!("{number}"), &format!("{number}.jpg"))).collect();
+    records.push(json!({
+        "id": "two",
+        "image": ["0.jpg", "1.jpg"],
+        "conversations": [
+            { "from": "human", "value": "Is <image> wider than <image>?\nSay it." },
+            { "from": "gpt", "value": "Yes." },
+        ],
+    }));
+    records.push(json!({
+        "id": "text",
+        "conversations": [{ "from": "human", "value": "Hello" }, { "from": "gpt", "value": "Hello!" }],
+    }));
+    workshop.add_source("mine", "llava", &json!(records), "");
+    workshop
+}
+
+fn samples(dataset: &Path) -> Vec<Sample> {
+    let directory = dataset.join("parquet");
+    let mut samples = Vec::new();
+    for layout in ["image", "text"] {
+        let shard = directory.join(layout).join("000000.parquet");
+        samples.extend(manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().map(Result::unwrap));
+    }
+    samples
+}
+
+#[test]
+fn a_dataset_has_the_tokens_that_the_command_says() {
+    for (name, _) in Family::NAMES {
+        let workshop = workshop(&format!("family = \"{name}\""));
+        let built = workshop.build_with(&[], 0);
+        built.verify();
+        let samples = samples(&built.dataset);
+        assert_eq!(samples.len(), 6, "{name}");
+        for sample in samples {
+            let sizes: Vec<String> =
+                sample.visuals.iter().map(|visual| format!("{}x{}", visual.width_px, visual.height_px)).collect();
+            let arguments = ["--family", name, "--together"].into_iter().chain(sizes.iter().map(String::as_str));
+            let said = if sizes.is_empty() { json!({ "media": [] }) } else { tokens(&arguments.collect::<Vec<_>>()) };
+            let said: Vec<u64> =
+                said["media"].as_array().unwrap().iter().map(|medium| medium["num_tokens"].as_u64().unwrap()).collect();
+            assert_eq!(sample.cost.visual_tokens, said.iter().sum::<u64>(), "{name}: {sizes:?}");
+            let ids = sample.tokens.unwrap();
+            if Family::named(name).unwrap().constant().is_none() {
+                assert_eq!(ids.input_ids.len() as u64, sample.cost.num_tokens(), "{name}");
+                let typed = ids.type_ids.iter().filter(|type_id| **type_id != 0).count() as u64;
+                assert!(typed >= sample.cost.visual_tokens, "{name}: {typed}");
+                let of_model: Vec<u64> =
+                    sample.visuals.iter().map(|visual| visual.model.as_ref().unwrap().num_tokens).collect();
+                assert_eq!(of_model, said, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn images_are_delivered_at_the_size_of_the_processor_and_keep_it() {
+    let mut workshop = workshop("family = \"qwen3-vl\"\nmax_pixels = 262144");
+    for sample in samples(&workshop.build_with(&[], 0).dataset) {
+        for (image, visual) in sample.images.iter().zip(&sample.visuals) {
+            let model = visual.model.as_ref().unwrap();
+            let [_, rows, columns] = model.grid_thw.unwrap();
+            assert_eq!((image.width_px, image.height_px), (16 * columns, 16 * rows));
+            let size = format!("{}x{}", image.width_px, image.height_px);
+            let again = tokens(&["--family", "qwen3-vl", "--set", "max_pixels=262144", &size]);
+            assert_eq!(again["media"][0]["grid_thw"], json!([1, rows, columns]));
+        }
+    }
+    workshop.head = format!("{}\n[images]\nresize = \"original\"\n", workshop.head);
+    let whole = samples(&workshop.build_with(&[], 0).dataset);
+    assert!(
+        whole.iter().flat_map(|sample| &sample.images).any(|image| (image.width_px, image.height_px) == (333, 1000))
+    );
+}
+
+#[test]
+fn qwen_sees_a_conversation_as_its_template_writes_it() {
+    let workshop = workshop("family = \"qwen2.5-vl\"");
+    let samples = samples(&workshop.build_with(&[], 0).dataset);
+    let two = samples.iter().find(|sample| sample.upstream_id == "two").unwrap();
+    let image = "<|vision_start|><|image_pad|><|vision_end|>";
+    let expected = format!(
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nIs {image} wider than {image}?\nSay \
+         it.<|im_end|>\n<|im_start|>assistant\nYes.<|im_end|>\n"
+    );
+    assert_eq!(two.prompt, expected);
+    let labelled =
+        |&(start, end): &(usize, usize)| two.prompt.chars().skip(start).take(end - start).collect::<String>();
+    assert_eq!(two.label_spans.iter().map(labelled).collect::<Vec<_>>(), ["Yes.<|im_end|>\n"]);
+}
+
+#[test]
+fn settings_that_do_not_fit_a_family_are_errors() {
+    let problems = |model: &str, more: &str| {
+        let mut workshop = workshop(model);
+        workshop.head = workshop.head.replace("[model]", &format!("{more}[model]"));
+        String::from_utf8(run(&["check", &workshop.pipeline()], 2).stderr).unwrap()
+    };
+    let unknown = problems("family = \"qwen9\"", "");
+    assert!(unknown.contains("model.family is not a family") && unknown.contains("\"qwen3-vl\""), "{unknown}");
+    let mistyped = problems("family = \"qwen3-vl\"\nmax_pixel = 9", "");
+    assert!(mistyped.contains("did you mean \"max_pixels\"?"), "{mistyped}");
+    let constant = problems("family = \"internvl\"", "tokens_per_image = 144\n");
+    assert!(constant.contains("format.tokens_per_image has no effect"), "{constant}");
+    let resized = problems("family = \"internvl\"", "[images]\nresize = \"processor\"\n");
+    assert!(resized.contains("does not fit internvl"), "{resized}");
+}
+
+#[test]
+fn a_tokenizer_of_another_model_is_an_error_of_the_check() {
+    let mut workshop = workshop("family = \"qwen3-vl\"");
+    let jamba = root().join("crates/format/tests/golden/jamba.model").display().to_string();
+    workshop.head = workshop.head.replace(&workshop.text("tokenizer.json"), &jamba);
+    let output = String::from_utf8(run(&["check", &workshop.pipeline()], 2).stderr).unwrap();
+    assert!(output.contains("does not have the token \"<|image_pad|>\""), "{output}");
+}
+
+#[test]
+fn where_every_image_costs_the_same_a_video_has_a_frame_a_second() {
+    let of = |family: &str, video: &str| tokens(&["--family", family, video])["media"][0]["num_tokens"].clone();
+    assert_eq!(of("longllava", "640x360x300@30"), 10 * 144);
+    assert_eq!(of("longvila", "640x360x90000@25"), 128 * 196);
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn a_frame_that_the_processor_takes_twice_is_delivered_twice() {
+    use image::codecs::gif::GifEncoder;
+    let mut workshop = workshop("family = \"qwen3-vl\"\nvideo.frames = { num_frames = 8 }");
+    let mut gif = Vec::new();
+    let mut encoder = GifEncoder::new(&mut gif);
+    for shade in 0..5_u8 {
+        let frame = image::RgbaImage::from_pixel(64, 64, image::Rgba([50 * shade, 9, 9, 255]));
+        encoder.encode_frame(image::Frame::from_parts(frame, 0, 0, image::Delay::from_numer_denom_ms(100, 1))).unwrap();
+    }
+    drop(encoder);
+    workshop.write("media/clip.gif", gif);
+    let record = json!([{
+        "id": "clip",
+        "video": "clip.gif",
+        "conversations": [{ "from": "human", "value": "<video>\nWhat?" }, { "from": "gpt", "value": "Shades." }],
+    }]);
+    workshop.add_source("clips", "llava", &record, "");
+    let built = workshop.build_with(&[], 0);
+    built.verify();
+    let shard = built.dataset.join("parquet/temporal/000000.parquet");
+    let sample = manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().next().unwrap().unwrap();
+    let model = sample.visuals[0].model.as_ref().unwrap();
+    assert_eq!(model.frames.as_ref().unwrap().taken, [0, 1, 1, 2, 2, 3, 3, 4]);
+    assert_eq!((sample.images.len(), model.grid_thw.unwrap()[0]), (8, 4));
+    assert_eq!(sample.images[1].bytes, sample.images[2].bytes);
+    assert_ne!(sample.images[0].bytes, sample.images[1].bytes);
 }

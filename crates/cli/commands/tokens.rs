@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, video};
+use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread, video};
 use manyframe_pipeline::Override;
 use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, Size, VisualPlan};
 use serde_json::{Value, json};
@@ -22,7 +22,13 @@ const MAX_TEXT_CHARS: usize = 72;
 pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
     let family = with_settings(&arguments.family, &arguments.set)?;
     let geometries = arguments.media.iter().map(|medium| geometry(medium)).collect::<Result<Vec<_>>>()?;
-    let lines = lines(&family, &geometries, arguments);
+    let chosen: Vec<Option<Vec<u32>>> =
+        geometries.iter().map(|geometry| frames_chosen_before(&family, geometry)).collect();
+    let with_frames = geometries.iter().zip(&chosen).map(|(geometry, chosen)| match (geometry, chosen) {
+        (Geometry::Video(clip), Some(frames)) => Geometry::Video(clip.with_frames(frames)),
+        (as_it_is, _) => *as_it_is,
+    });
+    let lines = lines(&family, &with_frames.collect::<Vec<_>>(), arguments);
     let text = if arguments.json { render_json(&family, &lines)? } else { render(&lines) };
     output::print(&text)?;
     let is_refused = lines.iter().any(|line| line.planned.is_err());
@@ -32,11 +38,11 @@ pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
 /// A medium and what becomes of it.
 struct Line<'a> {
     name: &'a str,
-    geometry: Geometry,
+    geometry: Geometry<'a>,
     planned: Result<VisualPlan, String>,
 }
 
-fn lines<'a>(family: &Family, geometries: &[Geometry], arguments: &'a TokensArguments) -> Vec<Line<'a>> {
+fn lines<'a>(family: &Family, geometries: &[Geometry<'a>], arguments: &'a TokensArguments) -> Vec<Line<'a>> {
     let processor = family.processor();
     let planned: Vec<Result<VisualPlan, String>> = if arguments.together {
         match processor.plan(geometries) {
@@ -51,7 +57,7 @@ fn lines<'a>(family: &Family, geometries: &[Geometry], arguments: &'a TokensArgu
             }
         }
     } else {
-        let alone = |geometry: &Geometry| match processor.plan(std::slice::from_ref(geometry)) {
+        let alone = |geometry: &Geometry<'_>| match processor.plan(std::slice::from_ref(geometry)) {
             Ok(plans) => plans.into_iter().next().ok_or_else(|| "no plan".to_owned()),
             Err(refused) => Err(refused.reason.to_string()),
         };
@@ -59,6 +65,14 @@ fn lines<'a>(family: &Family, geometries: &[Geometry], arguments: &'a TokensArgu
     };
     let named = arguments.media.iter().zip(geometries).zip(planned);
     named.map(|((name, &geometry), planned)| Line { name, geometry, planned }).collect()
+}
+
+/// Where every image costs the same, the processor chooses no frames: `[video]` does, by default one a second, at most 128.
+fn frames_chosen_before(family: &Family, geometry: &Geometry<'_>) -> Option<Vec<u32>> {
+    const MAX_FRAMES: u32 = 128;
+    let (Geometry::Video(clip), Some(_)) = (geometry, family.constant()) else { return None };
+    let step = (clip.rate.floor() as usize).max(1);
+    Some(spread(&(0..clip.num_frames).step_by(step).collect::<Vec<_>>(), MAX_FRAMES))
 }
 
 /// The family with the settings of the command line.
@@ -74,7 +88,7 @@ fn with_settings(family: &Family, settings: &[Override]) -> Result<Family> {
 }
 
 /// A size, or what the header of a file says.
-fn geometry(medium: &str) -> Result<Geometry> {
+fn geometry(medium: &str) -> Result<Geometry<'static>> {
     if let Some(geometry) = stated_geometry(medium) {
         return Ok(geometry);
     }
@@ -82,7 +96,7 @@ fn geometry(medium: &str) -> Result<Geometry> {
 }
 
 /// `1920x1080`, `1280x720x300`, `1280x720x300@29.97`: width, height, frames, frames per second.
-fn stated_geometry(medium: &str) -> Option<Geometry> {
+fn stated_geometry(medium: &str) -> Option<Geometry<'static>> {
     let (sides, rate) = match medium.split_once('@') {
         Some((sides, rate)) => (sides, rate.parse().ok()?),
         None => (medium, UNSTATED_RATE),
@@ -91,13 +105,13 @@ fn stated_geometry(medium: &str) -> Option<Geometry> {
     match numbers[..] {
         [width_px, height_px] if sides == medium => Some(Geometry::Image(Size::new(height_px, width_px))),
         [width_px, height_px, num_frames] => {
-            Some(Geometry::Video(Clip { size: Size::new(height_px, width_px), num_frames, rate }))
+            Some(Geometry::Video(Clip::new(Size::new(height_px, width_px), num_frames, rate)))
         }
         _ => None,
     }
 }
 
-fn read_geometry(path: &Path) -> Result<Geometry> {
+fn read_geometry(path: &Path) -> Result<Geometry<'static>> {
     let limits = MediaLimits::default();
     let bytes = std::fs::read(path)?;
     match probe_image_bytes(&bytes, &limits) {
@@ -106,11 +120,8 @@ fn read_geometry(path: &Path) -> Result<Geometry> {
         Err(error) => return Err(error.into()),
     }
     let index = video::index_video(&video::open_range(path, 0, bytes.len() as u64)?, &limits, None)?;
-    Ok(Geometry::Video(Clip {
-        size: Size::new(index.height_px, index.width_px),
-        num_frames: u32::try_from(index.num_frames())?,
-        rate: index.fps(),
-    }))
+    let size = Size::new(index.height_px, index.width_px);
+    Ok(Geometry::Video(Clip::new(size, u32::try_from(index.num_frames())?, index.fps())))
 }
 
 fn render(lines: &[Line<'_>]) -> String {
@@ -122,10 +133,11 @@ fn render(lines: &[Line<'_>]) -> String {
     names.extend(["becomes", "grid", "tokens", "text"]);
     let mut table = Table::new(&names);
     for line in lines {
-        let mut cells = vec![line.name.to_owned(), line.geometry.size().to_string()];
+        let mut cells =
+            vec![line.name.to_owned(), line.geometry.size().map_or_else(String::new, |size| size.to_string())];
         if has_videos {
             let (frames, taken) = match (line.geometry, &line.planned) {
-                (Geometry::Image(_), _) => (String::new(), String::new()),
+                (Geometry::Image(_) | Geometry::Tiles { .. }, _) => (String::new(), String::new()),
                 (Geometry::Video(clip), Err(_)) => (count(clip.num_frames.into()), String::new()),
                 (Geometry::Video(clip), Ok(plan)) => (count(clip.num_frames.into()), count(plan.frames.len() as u64)),
             };
@@ -183,9 +195,10 @@ fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {
 }
 
 fn json_of_line(line: &Line<'_>) -> Value {
-    let size = line.geometry.size();
-    let mut fields =
-        vec![("medium", json!(line.name)), ("height_px", json!(size.height_px)), ("width_px", json!(size.width_px))];
+    let mut fields = vec![("medium", json!(line.name))];
+    if let Some(size) = line.geometry.size() {
+        fields.extend([("height_px", json!(size.height_px)), ("width_px", json!(size.width_px))]);
+    }
     if let Geometry::Video(clip) = line.geometry {
         fields.extend([("num_frames", json!(clip.num_frames)), ("frames_per_second", json!(clip.rate))]);
     }

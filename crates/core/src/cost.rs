@@ -11,9 +11,9 @@ pub struct Cost {
     /// The part of `text_tokens` that is due to the delimiters of visuals: with bare placeholders, `text_tokens` would be
     /// smaller by this much.
     pub delimiter_tokens: u64,
-    /// Tokens of images: images × tokens per image.
+    /// Tokens that are replaced with features of images.
     pub visual_tokens: u64,
-    /// Encoded images, each with a placeholder: single images, frames, overviews and tiles alike.
+    /// Encoded images: single images, frames, overviews and tiles alike.
     pub num_images: u64,
     /// The part of `num_images` that is frames of videos.
     pub num_frames: u64,

@@ -24,12 +24,12 @@ pub use cost::{Cost, Total};
 pub use device::DeviceChoice;
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
-pub use media::{BlobRef, Clip, Grid, MediaKind, MediaLocation, MediaRef};
+pub use media::{BlobRef, Clip, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef, VisualShape};
 pub use record::{
     Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,
 };
 pub use reject::{RejectCode, RejectedRecord, Rejection};
 pub use sample::{
-    HandledImages, Handling, ImageFormat, Layout, Message, Sample, SampleImage, SampleTokens, SampleVisual,
+    HandledImages, Handling, ImageFormat, Layout, Message, ModelVisual, Sample, SampleImage, SampleTokens, SampleVisual,
 };
 pub use signature::Signature;

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 use crate::digest::RecordId;
-use crate::media::Grid;
+use crate::media::{FrameChoice, Grid, VisualShape};
 use crate::record::{Origin, Role, VisualKind};
 
 /// Which kinds of visuals a sample has; shards can be split by it.
@@ -174,21 +174,63 @@ pub struct SampleVisual {
     pub width_px: u32,
     /// Height of the original in pixels, as shown.
     pub height_px: u32,
+    /// What the model's processor makes of it, where that depends on its size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<ModelVisual>,
 }
 
-/// A prompt as a trainer feeds it: token ids, with one id for each image, and a label for each id.
+/// What a model's processor makes of a visual, and from what.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ModelVisual {
+    /// Width and height in pixels of the image, or of each frame, of which it was told.
+    pub size_px: (u32, u32),
+    /// Which frames of a video are shown: its `VideoMetadata`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frames: Option<FrameChoice>,
+    /// Width and height in pixels to which it brings the image, or each frame.
+    pub resized_px: (u32, u32),
+    /// Tokens that are replaced with features of the vision tower.
+    pub num_tokens: u64,
+    /// Patches in time, height and width: `image_grid_thw`, `video_grid_thw`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grid_thw: Option<[u32; 3]>,
+    /// Seconds between two steps of the grid in time: `second_per_grid_ts`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds_per_step: Option<f64>,
+}
+
+impl SampleVisual {
+    /// The size and the frames or tiles on which its tokens depend.
+    pub fn shape(&self) -> VisualShape {
+        let size_px = self.model.as_ref().map_or((self.width_px, self.height_px), |model| model.size_px);
+        match (self.kind, self.grid) {
+            (VisualKind::Video, _) => {
+                let known = self.model.as_ref().and_then(|model| model.frames.clone());
+                let unknown = || FrameChoice::unknown(u32::try_from(self.num_images).unwrap_or(u32::MAX));
+                VisualShape::Video { size_px, frames: known.unwrap_or_else(unknown) }
+            }
+            (_, Some(grid)) => VisualShape::Tiled { grid },
+            (_, None) => VisualShape::Image { size_px },
+        }
+    }
+}
+
+/// A prompt as a trainer feeds it: token ids and a label for each id. Where images are, there is one id for each run of visual
+/// tokens, or the model's own placeholder as often as the run has tokens.
 ///
 /// # Invariants
-/// * `input_ids` and `labels` are equally long.
-/// * `image_positions` are the positions of [`Self::IMAGE`] in `input_ids`, in order; no image has a label.
+/// * `input_ids` and `labels` are equally long, and `type_ids`, unless it is empty.
+/// * `image_positions` are where runs begin in `input_ids`, in order; no image has a label.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SampleTokens {
-    /// Token ids; one [`Self::IMAGE`] for each image, however many tokens it takes in the model.
+    /// Token ids; one [`Self::IMAGE`] for each run of visual tokens, unless placeholders are expanded.
     pub input_ids: Vec<i32>,
     /// The id to predict at each position of `input_ids`, not shifted; [`Self::IGNORED`] where there is no loss.
     pub labels: Vec<i32>,
-    /// Positions of the images in `input_ids`.
+    /// Positions in `input_ids` at which images begin; more than one for a visual that the model sees in parts.
     pub image_positions: Vec<u32>,
+    /// What each id is part of, where placeholders are expanded: 0 text, 1 an image, 2 a video. `mm_token_type_ids`.
+    pub type_ids: Vec<i8>,
 }
 
 impl SampleTokens {

@@ -1,10 +1,11 @@
 //! The data card: `README.md` of a dataset, with the front matter by which Hugging Face `datasets` reads its Parquet shards.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use manyframe_base::write_atomic;
-use manyframe_shards::{BesideShards, FinishedShard, ShardFormat};
+use manyframe_shards::{BesideShards, FinishedShard, SampleColumns, ShardFormat};
 
 use crate::error::DatasetError;
 use crate::manifest::Manifest;
@@ -26,6 +27,8 @@ pub fn write_card(manifest: &Manifest, dataset: &Path) -> Result<(), DatasetErro
 }
 
 fn beside_shards(manifest: &Manifest) -> Vec<BesideShards> {
+    let file = manifest.pipeline_with(&BTreeMap::new()).map(|pipeline| pipeline.file);
+    let columns = file.map_or(SampleColumns::Common, |file| file.sample_columns());
     let of_format = |format: ShardFormat| {
         let shards = manifest.shards.iter().filter(|shard| shard.format == format);
         let shards = shards.map(|shard| FinishedShard {
@@ -34,7 +37,7 @@ fn beside_shards(manifest: &Manifest) -> Vec<BesideShards> {
             num_samples: shard.total.num_samples,
             num_bytes: shard.num_bytes,
         });
-        format.finish_dataset(&shards.collect::<Vec<_>>())
+        format.finish_dataset(&shards.collect::<Vec<_>>(), columns)
     };
     ShardFormat::ALL.into_iter().map(of_format).collect()
 }

@@ -1,7 +1,6 @@
 //! A visual with its images encoded, before its sample is made.
 
-use manyframe_core::{Grid, HandledImages, SampleImage, VisualKind};
-use manyframe_format::ResolvedVisual;
+use manyframe_core::{FrameChoice, Grid, HandledImages, SampleImage, VisualKind, VisualShape};
 use manyframe_media::FrameDamage;
 use serde::{Deserialize, Serialize};
 
@@ -20,22 +19,36 @@ pub(crate) struct EncodedVisual {
     pub(crate) path: String,
     pub(crate) width_px: u32,
     pub(crate) height_px: u32,
+    /// Width and height in pixels of what the model's processor is told of.
+    pub(crate) told_px: (u32, u32),
+    /// Where its frames are in their video, if it is one.
+    pub(crate) frames: Option<FrameChoice>,
     /// How its images came to their bytes.
     pub(crate) handled: HandledImages,
     pub(crate) damage: FrameDamage,
 }
 
 impl EncodedVisual {
-    pub(crate) fn without_images(&self) -> Self {
-        let (times_s, path) = (self.times_s.clone(), self.path.clone());
-        Self { images: Vec::new(), times_s, path, ..*self }
+    /// Whether all of its images have this width and height.
+    pub(crate) fn is_of(&self, size_px: (u32, u32)) -> bool {
+        self.images.iter().all(|image| (image.width_px, image.height_px) == size_px)
     }
 
-    pub(crate) fn resolved(&self) -> ResolvedVisual {
+    pub(crate) fn without_images(&self) -> Self {
+        let (times_s, path, frames) = (self.times_s.clone(), self.path.clone(), self.frames.clone());
+        Self { images: Vec::new(), times_s, path, frames, ..*self }
+    }
+
+    /// The size and the frames or tiles on which its tokens depend.
+    pub(crate) fn shape(&self) -> VisualShape {
+        let size_px = self.told_px;
         match (self.kind, self.grid) {
-            (VisualKind::Video, _) => ResolvedVisual::Video { num_frames: self.images.len() as u32 },
-            (_, Some(grid)) => ResolvedVisual::Tiled { grid },
-            (_, None) => ResolvedVisual::Image,
+            (VisualKind::Video, _) => {
+                let unknown = || FrameChoice::unknown(self.images.len() as u32);
+                VisualShape::Video { size_px, frames: self.frames.clone().unwrap_or_else(unknown) }
+            }
+            (_, Some(grid)) => VisualShape::Tiled { grid },
+            (_, None) => VisualShape::Image { size_px },
         }
     }
 }

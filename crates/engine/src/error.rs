@@ -155,6 +155,12 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
+    /// The models that can be run are of one family.
+    #[error("validation runs LongLLaVA, and the dataset is for {family}: only the families longllava and longvila fit")]
+    NoModelOfFamily {
+        /// The family.
+        family: &'static str,
+    },
     /// The tokenizer of a dataset cannot be opened.
     #[error(
         "the tokenizer of {path:?} cannot be opened; --set NAME=PATH says where a variable of it is here: {detail}"
@@ -189,6 +195,7 @@ impl EngineError {
             | Self::NoTokens { .. }
             | Self::NoAudit { .. }
             | Self::NoTokenizer { .. }
+            | Self::NoModelOfFamily { .. }
             | Self::NoModel { .. }
             | Self::Policy { .. }
             | Self::Invalid { .. } => false,

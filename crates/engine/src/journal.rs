@@ -238,7 +238,7 @@ fn read_head(file: &File, position: u64) -> io::Result<Option<(u64, u64, u64)>> 
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{HandledImages, VisualKind};
+    use manyframe_core::{FrameChoice, HandledImages, VisualKind};
     use manyframe_media::FrameDamage;
 
     use super::*;
@@ -260,6 +260,8 @@ mod tests {
             path: "a b.mp4".to_owned(),
             width_px: 5,
             height_px: 6,
+            told_px: (5, 6),
+            frames: Some(FrameChoice { num_frames: 9, fps: 29.97, taken: vec![0, 4] }),
             handled: HandledImages { num_encoded: bytes.len() as u64, ..HandledImages::default() },
             damage: FrameDamage { num_chosen: 3, num_missing: 1, ..FrameDamage::default() },
         }

@@ -19,8 +19,8 @@ pub(crate) fn read_sample(context: &Context, planned: &PlannedSample) -> Option<
     (sample.id, sample.origin) = (planned.id(), planned.origin.clone());
     // Only some shard formats hold token ids; which formats are written does not change what a sample is.
     let is_wanted = context.pipeline.file.output.has_tokens();
-    sample.tokens = match sample.tokens.filter(|_| is_wanted) {
-        None if is_wanted => Some(context.formatter.encode(&sample.prompt, &sample.label_spans).ok()?),
+    sample.tokens = match sample.tokens.take().filter(|_| is_wanted) {
+        None if is_wanted => Some(context.formatter.encode_sample(&sample).ok()?),
         tokens => tokens,
     };
     Some(sample)

@@ -4,15 +4,15 @@
 //! frames that exist, and the ledger says how many do not.
 
 use manyframe_core::{
-    BlobRef, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode, Rejection,
-    Sample, SampleTokens, SampleVisual, Visual, VisualKind,
+    BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, ModelVisual, Record,
+    RecordId, RejectCode, Rejection, Sample, SampleTokens, SampleVisual, Visual, VisualKind,
 };
 use manyframe_format::{Formatted, ResolvedVisual};
 use manyframe_media::{
     Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread,
     tile_image,
 };
-use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual};
+use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes};
 
 use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
@@ -84,11 +84,7 @@ struct SampleMaker<'a> {
 
 impl SampleMaker<'_> {
     fn make(&self, record: &Record) -> Result<Made, MediaError> {
-        let mut encoded = Vec::new();
-        for (index, visual) in record.visuals().enumerate() {
-            encoded.push(self.keep_visual(record, index, visual).map_err(|error| in_visual(error, record, index))?);
-        }
-        let resolved: Vec<ResolvedVisual> = encoded.iter().map(EncodedVisual::resolved).collect();
+        let (encoded, resolved) = self.encode(record)?;
         let formatted = self.context.formatter.format(&record.turns, &resolved)?;
         let max_tokens = self.context.pipeline.file.format.max_tokens;
         if formatted.cost.num_tokens() > max_tokens {
@@ -96,12 +92,12 @@ impl SampleMaker<'_> {
             return Err(MediaError::rejected(RejectCode::TooLong, detail));
         }
         let tokens = self.tokens(&formatted)?;
-        let layout = Layout::of(resolved.iter().map(|visual| visual.kind()));
+        let layout = Layout::of(resolved.iter().map(|visual| visual.kind));
         let mut images = Vec::new();
         let mut visuals = Vec::new();
         let mut handled = HandledImages::default();
         let mut damage = FrameDamage::default();
-        for (encoded, span) in encoded.into_iter().zip(&formatted.visual_spans) {
+        for ((encoded, resolved), span) in encoded.into_iter().zip(&resolved).zip(&formatted.visual_spans) {
             visuals.push(SampleVisual {
                 kind: encoded.kind,
                 message: span.message,
@@ -110,6 +106,7 @@ impl SampleMaker<'_> {
                 first_image: span.first_image,
                 num_images: span.num_images,
                 grid: encoded.grid,
+                model: self.model_visual(&encoded, resolved),
                 times_s: encoded.times_s,
                 path: encoded.path,
                 width_px: encoded.width_px,
@@ -138,41 +135,80 @@ impl SampleMaker<'_> {
         Ok(Made { sample, handled, damage })
     }
 
+    /// The visuals of a record with their images encoded, and what the model's processor makes of them.
+    fn encode(&self, record: &Record) -> Result<(Vec<EncodedVisual>, Vec<ResolvedVisual>), MediaError> {
+        let formatter = &self.context.formatter;
+        let mut targets = if self.context.resizes() { self.planned_sizes(record)? } else { Vec::new() };
+        // Frames that cannot be decoded may change the size of those that can.
+        for _ in 0..MOST_SIZES {
+            let mut encoded = Vec::new();
+            for (index, visual) in record.visuals().enumerate() {
+                let size_px = targets.get(index).copied();
+                let kept = self.keep_visual(record, index, Wanted { visual, size_px });
+                encoded.push(kept.map_err(|error| in_visual(error, record, index))?);
+            }
+            let resolved = formatter.resolve(&encoded.iter().map(EncodedVisual::shape).collect::<Vec<_>>())?;
+            let now_px: Vec<(u32, u32)> = resolved.iter().map(resized_px).collect();
+            if targets.is_empty() || targets == now_px {
+                return Ok((encoded, resolved));
+            }
+            targets = now_px;
+        }
+        Err(MediaError::rejected(RejectCode::MediaCorrupt, "what can be decoded differs from one attempt to the next"))
+    }
+
+    /// The sizes to which the model's processor brings the visuals of a record, according to their headers.
+    fn planned_sizes(&self, record: &Record) -> Result<Vec<(u32, u32)>, MediaError> {
+        let shapes = measure_shapes(self.context, self.source, record, &self.planned.reduction)?;
+        Ok(self.context.formatter.resolve(&shapes)?.iter().map(resized_px).collect())
+    }
+
+    /// What the model's processor makes of a visual, where it depends on its size.
+    fn model_visual(&self, encoded: &EncodedVisual, resolved: &ResolvedVisual) -> Option<ModelVisual> {
+        let is_constant = self.context.formatter.family().constant().is_some();
+        (!is_constant).then(|| resolved.model_visual(&encoded.shape()))
+    }
+
     /// Token ids and labels, if any of the shard formats holds them.
     fn tokens(&self, formatted: &Formatted) -> Result<Option<SampleTokens>, MediaError> {
         if !self.context.pipeline.file.output.has_tokens() {
             return Ok(None);
         }
-        let encoded = self.context.formatter.encode(&formatted.prompt, &formatted.label_spans);
+        let encoded = self.context.formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs);
         encoded.map(Some).map_err(|error| {
             MediaError::rejected(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"))
         })
     }
 
     /// The visual as an earlier process encoded it, or as it is encoded now.
-    fn keep_visual(&self, record: &Record, index: usize, visual: Visual) -> Result<EncodedVisual, MediaError> {
-        let Some(journal) = self.journal else { return self.encode_visual(record, visual) };
+    fn keep_visual(&self, record: &Record, index: usize, wanted: Wanted) -> Result<EncodedVisual, MediaError> {
+        let Some(journal) = self.journal else { return self.encode_visual(record, wanted) };
         let (id, index) = (self.planned.id(), index as u32);
-        match journal.read(id, index) {
+        match journal.read(id, index).filter(|kept| wanted.size_px.is_none_or(|size_px| kept.is_of(size_px))) {
             Some(kept) => Ok(kept),
-            None => journal.keep(id, index, || self.encode_visual(record, visual)),
+            None => journal.keep(id, index, || self.encode_visual(record, wanted)),
         }
     }
 
-    fn encode_visual(&self, record: &Record, visual: Visual) -> Result<EncodedVisual, MediaError> {
+    fn encode_visual(&self, record: &Record, wanted: Wanted) -> Result<EncodedVisual, MediaError> {
+        let Wanted { visual, size_px } = wanted;
         let Some(medium) = record.media.get(visual.media) else {
             return Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium"));
         };
-        if let MediaLocation::Prepared { images, grid } = &medium.location {
-            return match self.planned.reduction.max_frames.filter(|_| visual.kind == VisualKind::Video) {
-                Some(most) => self.prepared(visual.kind, &spread(images, most.get()), *grid),
-                None => self.prepared(visual.kind, images, *grid),
+        if let MediaLocation::Prepared { images, grid, frames, .. } = &medium.location {
+            let choice = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len() as u32));
+            let most = self.planned.reduction.max_frames.filter(|_| visual.kind == VisualKind::Video);
+            let (images, taken) = match most {
+                Some(most) => (spread(images, most.get()), spread(&choice.taken, most.get())),
+                None => (images.clone(), choice.taken.clone()),
             };
+            let frames = (visual.kind == VisualKind::Video).then_some(FrameChoice { taken, ..choice });
+            return self.prepared(wanted, &images, PreparedShape { grid: *grid, frames });
         }
         let mut encoded = match visual.kind {
-            VisualKind::Video => self.encode_video(&record.subset, medium),
+            VisualKind::Video => self.encode_video(&record.subset, medium, size_px),
             VisualKind::Tiled => self.encode_tiles(&record.subset, medium),
-            VisualKind::Image => self.encode_image(&record.subset, medium),
+            VisualKind::Image => self.encode_image(&record.subset, medium, size_px),
         }?;
         if let MediaLocation::Path(path) = &medium.location {
             encoded.path.clone_from(path);
@@ -180,15 +216,23 @@ impl SampleMaker<'_> {
         Ok(encoded)
     }
 
-    fn encode_image(&self, subset: &str, medium: &MediaRef) -> Result<EncodedVisual, MediaError> {
+    fn encode_image(
+        &self,
+        subset: &str,
+        medium: &MediaRef,
+        size_px: Option<(u32, u32)>,
+    ) -> Result<EncodedVisual, MediaError> {
         let bytes = self.source.media.image_bytes(subset, medium)?;
         let header = probe_image_bytes(&bytes, &self.context.images.limits)?;
-        let Prepared { image, handling } = prepare_image(bytes, &self.context.images)?;
+        let Prepared { image, handling } = prepare_image(bytes, &sized(&self.context.images, size_px))?;
+        let own_px = (header.width_px, header.height_px);
         Ok(EncodedVisual {
             kind: VisualKind::Image,
             handled: handled([handling]),
+            told_px: if size_px.is_some() { own_px } else { (image.width_px, image.height_px) },
             images: vec![image],
             grid: None,
+            frames: None,
             times_s: Vec::new(),
             path: String::new(),
             width_px: header.width_px,
@@ -206,6 +250,8 @@ impl SampleMaker<'_> {
             handled: handled(tiled.images.iter().map(|_| Handling::Encoded)),
             images: tiled.images,
             grid: Some(tiled.grid),
+            frames: None,
+            told_px: (tiled.width_px, tiled.height_px),
             times_s: Vec::new(),
             path: String::new(),
             width_px: tiled.width_px,
@@ -214,14 +260,23 @@ impl SampleMaker<'_> {
         })
     }
 
-    fn encode_video(&self, subset: &str, medium: &MediaRef) -> Result<EncodedVisual, MediaError> {
-        let sampling = self.context.sampling_for(&self.planned.reduction);
-        let chosen = self.source.media.choose_frames(subset, medium, &sampling)?;
-        let video = chosen.decode(&self.context.frames, self.context.damage)?;
+    fn encode_video(
+        &self,
+        subset: &str,
+        medium: &MediaRef,
+        size_px: Option<(u32, u32)>,
+    ) -> Result<EncodedVisual, MediaError> {
+        let context = self.context;
+        let chosen = context.choose_frames(&self.source.media, subset, medium, &self.planned.reduction)?;
+        let video = chosen.decode(&sized(&context.frames, size_px), context.damage)?;
         let times_s = video.frames.iter().map(|frame| frame.time_s).collect();
+        let own_px = (chosen.index.width_px, chosen.index.height_px);
+        let delivered_px = video.frames.first().map(|frame| (frame.image.width_px, frame.image.height_px));
         Ok(EncodedVisual {
             kind: VisualKind::Video,
             handled: handled(video.frames.iter().map(|frame| frame.handling)),
+            frames: Some(chosen.choice(video.frames.iter().map(|frame| frame.index))),
+            told_px: delivered_px.filter(|_| size_px.is_none()).unwrap_or(own_px),
             images: video.frames.into_iter().map(|frame| frame.image).collect(),
             grid: None,
             times_s,
@@ -232,17 +287,21 @@ impl SampleMaker<'_> {
         })
     }
 
-    /// Images that an earlier build encoded are delivered byte for byte, unless an earlier version was less strict.
-    fn prepared(&self, kind: VisualKind, blobs: &[BlobRef], grid: Option<Grid>) -> Result<EncodedVisual, MediaError> {
+    /// Images that an earlier build encoded are delivered byte for byte, unless an earlier version was less strict, or another
+    /// size is wanted.
+    fn prepared(&self, wanted: Wanted, blobs: &[BlobRef], shape: PreparedShape) -> Result<EncodedVisual, MediaError> {
         let policy = ImagePolicy { check: Check::Header, max_edge_px: None, ..self.context.images.clone() };
+        let policy = sized(&policy, wanted.size_px);
         let (mut images, mut handlings) = (Vec::new(), Vec::new());
+        let mut own_px = None;
         for blob in blobs {
             let bytes = self.source.media.blob_bytes(blob)?;
-            let format = probe_image_bytes(&bytes, &policy.limits)?.format;
-            if !matches!(format, SourceFormat::Jpeg | SourceFormat::Png | SourceFormat::Webp) {
-                let detail = format!("{} holds {format:?}, which no dataset of manyframe does", blob.name());
+            let header = probe_image_bytes(&bytes, &policy.limits)?;
+            if !matches!(header.format, SourceFormat::Jpeg | SourceFormat::Png | SourceFormat::Webp) {
+                let detail = format!("{} holds {:?}, which no dataset of manyframe does", blob.name(), header.format);
                 return Err(MediaError::rejected(RejectCode::MediaType, detail));
             }
+            own_px = own_px.or(Some((header.width_px, header.height_px)));
             let Prepared { image, handling } = prepare_image(bytes, &policy)?;
             images.push(image);
             handlings.push(handling);
@@ -250,9 +309,11 @@ impl SampleMaker<'_> {
         // A visual without images has no size.
         let (width_px, height_px) = images.first().map_or((0, 0), |image| (image.width_px, image.height_px));
         Ok(EncodedVisual {
-            kind,
+            kind: wanted.visual.kind,
             images,
-            grid,
+            grid: shape.grid,
+            frames: shape.frames,
+            told_px: own_px.unwrap_or_default(),
             times_s: Vec::new(),
             path: String::new(),
             width_px,
@@ -261,6 +322,31 @@ impl SampleMaker<'_> {
             damage: FrameDamage::default(),
         })
     }
+}
+
+/// How often a record is encoded at most until the size of its frames is that of those that can be decoded.
+const MOST_SIZES: usize = 3;
+
+/// A visual, and the width and height in pixels at which it is delivered, if the model's processor decides it.
+#[derive(Clone, Copy)]
+struct Wanted {
+    visual: Visual,
+    size_px: Option<(u32, u32)>,
+}
+
+/// Tiles or frames that an earlier build made.
+struct PreparedShape {
+    grid: Option<Grid>,
+    frames: Option<FrameChoice>,
+}
+
+fn sized(policy: &ImagePolicy, size_px: Option<(u32, u32)>) -> ImagePolicy {
+    ImagePolicy { size_px, ..policy.clone() }
+}
+
+fn resized_px(visual: &ResolvedVisual) -> (u32, u32) {
+    let size = visual.plan.layout.size();
+    (size.width_px, size.height_px)
 }
 
 fn handled(handlings: impl IntoIterator<Item = Handling>) -> HandledImages {

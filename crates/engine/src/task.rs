@@ -11,7 +11,7 @@ use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
 use manyframe_core::{HandledImages, Sample};
 use manyframe_plan::{Context, PlannedSample, read_task};
-use manyframe_shards::{ShardError, ShardFormat, ShardWriter};
+use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter};
 
 use crate::error::EngineError;
 use crate::journal::Journal;
@@ -37,8 +37,8 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
         executor.progress.advance(header.num_samples, header.num_samples);
         return Ok(report);
     }
-    let formats = &plan.pipeline.output.formats;
-    let shards = formats.iter().map(|&format| OpenShard::create(shard_path(directory, task, format), format));
+    let (formats, columns) = (&plan.pipeline.output.formats, plan.pipeline.sample_columns());
+    let shards = formats.iter().map(|&format| OpenShard::create(shard_path(directory, task, format), format, columns));
     let mut shards = shards.collect::<Result<Vec<_>, _>>()?;
     let mut report = TaskReport {
         id: task,
@@ -108,11 +108,11 @@ struct OpenShard {
 }
 
 impl OpenShard {
-    fn create(path: PathBuf, format: ShardFormat) -> Result<Self, EngineError> {
+    fn create(path: PathBuf, format: ShardFormat, columns: SampleColumns) -> Result<Self, EngineError> {
         let temporary = temporary_beside(&path)?;
         let file = File::create(&temporary).map_err(FileError::write(&temporary))?;
         let sink: Box<dyn Write + Send> = Box::new(BufWriter::with_capacity(1 << 20, file));
-        let writer = manyframe_shards::create(format, sink).map_err(in_shard(&temporary))?;
+        let writer = manyframe_shards::create(format, sink, columns).map_err(in_shard(&temporary))?;
         Ok(Self { format, path, temporary, writer })
     }
 

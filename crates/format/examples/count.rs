@@ -9,8 +9,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Instant;
 
-use manyframe_core::{Part, Role, Turn, Visual, VisualKind};
-use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
+use manyframe_core::{Part, Role, Turn, Visual, VisualKind, VisualShape};
+use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+use manyframe_vision::Family;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().collect();
@@ -18,19 +19,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let tokenizer = Arc::new(Tokenizer::open(tokenizer.as_ref())?);
     let texts = std::fs::read_to_string(texts)?;
     let records: Vec<_> = texts.lines().map(record).collect();
-    let formatter = Formatter::new(&FormatSpec::default(), Arc::clone(&tokenizer))?;
+    let formatter = Formatter::new(&FormatSpec::default(), &Family::default(), Arc::clone(&tokenizer))?;
+    let image = formatter.resolve(&[VisualShape::Image { size_px: (336, 336) }]);
+    let image = image.map_err(|rejection| rejection.detail)?;
 
     let encoded = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.encode(line)?.len() as u64)).sum())?;
     let counted = rate(&texts, || texts.lines().map(|line| Ok(tokenizer.count(line)?)).sum())?;
     let costed = rate(&texts, || {
-        let measures = records.iter().map(|turns| formatter.measure(turns, &[ResolvedVisual::Image]));
+        let measures = records.iter().map(|turns| formatter.measure(turns, &image));
         measures.map(|measure| Ok(measure.map_err(|rejection| rejection.detail)?.cost.text_tokens)).sum()
     })?;
     let labelled = rate(&texts, || {
-        let samples = records.iter().map(|turns| formatter.format(turns, &[ResolvedVisual::Image]));
+        let samples = records.iter().map(|turns| formatter.format(turns, &image));
         let tokens = samples.map(|sample| {
             let sample = sample.map_err(|rejection| rejection.detail)?;
-            let tokens = formatter.encode(&sample.prompt, &sample.label_spans)?;
+            let tokens = formatter.encode(&sample.prompt, &sample.label_spans, &sample.runs)?;
             Ok((tokens.labels.len() - tokens.image_positions.len()) as u64)
         });
         tokens.sum()

@@ -13,15 +13,19 @@
 //!   exported record that contain a placeholder. That includes the newline of the dialect, if a visual ends the turn, and
 //!   white space at the start of a system text, which such a record has at the start of its first turn.
 //!
+//! Families with chat templates of their own keep texts as they are, but for one newline after a visual, which LLaVA's data
+//! have there; their templates put visuals where they stand, or before the text of the turn (`placement`).
+//!
 //! Sources: LongLLaVA (arXiv 2409.02889), figure 2; the released inference code; `preprocess_multimodal` of LLaVA.
 
 use std::borrow::Cow;
 
 use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn};
 
-use crate::dialect::{Dialect, ResolvedVisual};
 use crate::literals::{LiteralTags, Literals};
 use crate::messages::VisualRange;
+use crate::placement::Placement;
+use crate::resolved::ResolvedVisual;
 
 /// Maximum number of images of a sample. More are a mistake in the settings: they would be 9.4 million tokens at 144
 /// each.
@@ -30,7 +34,7 @@ const MAX_IMAGES: u64 = 1 << 16;
 /// How turns are written.
 #[derive(Debug)]
 pub(crate) struct Composer {
-    pub(crate) dialect: Dialect,
+    pub(crate) placement: Placement,
     pub(crate) literals: Literals,
     pub(crate) literal_tags: LiteralTags,
 }
@@ -60,7 +64,7 @@ pub(crate) struct Composed {
 /// A part of a turn, with visuals resolved and neighbouring texts joined.
 enum ResolvedPart<'t> {
     Text(Cow<'t, str>),
-    Visual(ResolvedVisual),
+    Visual(&'t ResolvedVisual),
 }
 
 /// Writes the contents of the turns of a record, one after another: each turn takes the next of the visuals.
@@ -138,7 +142,7 @@ impl Composer {
     }
 }
 
-impl TurnWriter<'_> {
+impl<'a> TurnWriter<'a> {
     /// Appends the content of the turn at a position to `text`. `on_visual` is called for each visual, with the content so
     /// far, the byte at which the visual starts, and its number of images.
     #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "callers write each turn once; text only grows")]
@@ -151,19 +155,12 @@ impl TurnWriter<'_> {
         let turn = &self.turns[index];
         let opens_visuals = turn.role == Role::System && self.turns.get(index + 1).is_some_and(has_visual);
         if let ([Part::Text(only)], false) = (turn.parts.as_slice(), opens_visuals) {
+            let is_trimmed = self.composer.placement == Placement::Trimmed;
+            let only = if is_trimmed { only.trim_matches(is_space) } else { only };
             return self.composer.write_text(only, index, text);
         }
         let start = text.len();
-        let mut parts = resolved_parts(turn, &mut self.visuals);
-        if has_visual(turn) {
-            if self.has_one_visual {
-                parts = with_visual_first(parts);
-            }
-            trim_end(&mut parts);
-        }
-        if has_visual(turn) || opens_visuals {
-            trim_start(&mut parts);
-        }
+        let parts = self.parts(turn, opens_visuals);
         let last = parts.len().saturating_sub(1);
         let mut follows_visual = false;
         for (position, part) in parts.iter().enumerate() {
@@ -174,18 +171,46 @@ impl TurnWriter<'_> {
                 }
                 ResolvedPart::Visual(visual) => {
                     let start_of_visual = text.len();
-                    self.composer.dialect.write(*visual, text);
-                    if position == last {
+                    visual.plan.write(text);
+                    match self.composer.placement {
                         // The newline after it would be the end of the turn.
-                        text.truncate(text.trim_end().len());
+                        Placement::Llava if position == last => text.truncate(text.trim_end().len()),
+                        Placement::Llava | Placement::Trimmed => {}
+                        Placement::InPlace(separator) => text.push_str(separator),
+                        Placement::First(_) => text.push('\n'),
                     }
-                    let num_images = usize::try_from(visual.num_images()).unwrap_or(usize::MAX);
+                    let num_images = usize::try_from(visual.num_images).unwrap_or(usize::MAX);
                     on_visual(&text[start..], start_of_visual - start, num_images);
                 }
             }
             follows_visual = matches!(part, ResolvedPart::Visual(_));
         }
         Ok(())
+    }
+
+    /// The parts of a turn in the order in which they are written.
+    fn parts(&mut self, turn: &'a Turn, opens_visuals: bool) -> Vec<ResolvedPart<'a>> {
+        let mut parts = resolved_parts(turn, &mut self.visuals);
+        match self.composer.placement {
+            Placement::Trimmed => {
+                trim_end(&mut parts);
+                trim_start(&mut parts);
+            }
+            Placement::First(between) if has_visual(turn) => parts = with_moved_visuals(parts, between),
+            Placement::InPlace(_) | Placement::First(_) => {}
+            Placement::Llava => {
+                if has_visual(turn) {
+                    if self.has_one_visual {
+                        parts = with_visual_first(parts);
+                    }
+                    trim_end(&mut parts);
+                }
+                if has_visual(turn) || opens_visuals {
+                    trim_start(&mut parts);
+                }
+            }
+        }
+        parts
     }
 }
 
@@ -203,10 +228,10 @@ fn is_space(c: char) -> bool {
 }
 
 fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
-    if visuals.iter().any(|visual| visual.num_images() == 0) {
+    if visuals.iter().any(|visual| visual.num_images == 0) {
         return Err(Rejection::new(RejectCode::NoFrames, "a video without frames"));
     }
-    let num_images = visuals.iter().fold(0_u64, |sum, visual| sum.saturating_add(visual.num_images()));
+    let num_images = visuals.iter().fold(0_u64, |sum, visual| sum.saturating_add(visual.num_images));
     if num_images > MAX_IMAGES {
         let detail = format!("{num_images} images, at most {MAX_IMAGES} are possible");
         return Err(Rejection::new(RejectCode::TooLong, detail));
@@ -214,7 +239,7 @@ fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
     Ok(())
 }
 
-fn resolved_parts<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, ResolvedVisual>) -> Vec<ResolvedPart<'t>> {
+fn resolved_parts<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'t, ResolvedVisual>) -> Vec<ResolvedPart<'t>> {
     let mut parts: Vec<ResolvedPart<'t>> = Vec::with_capacity(turn.parts.len());
     for part in &turn.parts {
         match (part, parts.last_mut()) {
@@ -226,7 +251,7 @@ fn resolved_parts<'t>(turn: &'t Turn, visuals: &mut std::slice::Iter<'_, Resolve
                     reason = "there is one for each visual in the turns, and each visual is written once"
                 )]
                 let visual = visuals.next().expect("a resolved visual for each visual");
-                parts.push(ResolvedPart::Visual(*visual));
+                parts.push(ResolvedPart::Visual(visual));
             }
         }
     }
@@ -248,6 +273,21 @@ fn with_visual_first(parts: Vec<ResolvedPart<'_>>) -> Vec<ResolvedPart<'_>> {
     trim(&mut text, |text| text.trim_matches(is_space));
     reordered.push(ResolvedPart::Text(text));
     reordered
+}
+
+/// The parts of a turn with its visuals first, and its text as it is.
+fn with_moved_visuals<'t>(parts: Vec<ResolvedPart<'t>>, between: &str) -> Vec<ResolvedPart<'t>> {
+    let (mut visuals, mut texts) = (Vec::new(), Vec::new());
+    for part in parts {
+        match part {
+            ResolvedPart::Visual(_) => visuals.push(part),
+            ResolvedPart::Text(text) => texts.push(text),
+        }
+    }
+    if !texts.is_empty() {
+        visuals.push(ResolvedPart::Text(Cow::Owned(texts.join(between))));
+    }
+    visuals
 }
 
 /// Removes white space at the start of a turn.

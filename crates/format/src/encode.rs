@@ -1,23 +1,38 @@
 //! A prompt as it is fed to the model: token ids, with images marked, and labels.
 //!
-//! Each text between images is tokenized once, on its own, as LLaVA and its descendants do. Labels follow from the
-//! positions of its tokens in the prompt. Nothing here writes or changes a prompt.
+//! LLaVA and its descendants cut a prompt at placeholders, and tokenize each text between two of them on its own. The
+//! processors of `transformers` tokenize it whole: their placeholders are tokens. Labels follow from the positions of tokens in
+//! the prompt. Nothing here writes or changes a prompt.
 
 use std::sync::Arc;
 
 use manyframe_core::SampleTokens;
+use manyframe_vision::MediaToken;
 use memchr::memmem;
 
-use crate::dialect::PLACEHOLDER;
 use crate::error::FormatError;
+use crate::spec::Placeholders;
 use crate::tokenizer::{TokenSpan, Tokenizer};
 
 /// Tokenizes prompts that contain placeholders.
 #[derive(Debug)]
 pub(crate) struct PromptTokenizer {
     tokenizer: Arc<Tokenizer>,
-    /// Finds placeholders. Made once.
-    images: memmem::Finder<'static>,
+    /// The strings that stand for runs of visual tokens.
+    placeholders: Vec<Placeholder>,
+    /// Tokens that have a type, by id.
+    typed: Vec<(u32, i8)>,
+    written: Placeholders,
+}
+
+/// A string that stands for a run of visual tokens.
+#[derive(Debug)]
+struct Placeholder {
+    text: &'static str,
+    /// Finds it. Made once.
+    finder: memmem::Finder<'static>,
+    /// `None` if a prompt is cut at it.
+    id: Option<u32>,
 }
 
 /// The loss of a prompt: where it is computed, and the label of a newline that ends an answer.
@@ -29,17 +44,40 @@ pub(crate) struct LabelRules<'a> {
     pub(crate) turn_end_label: Option<u32>,
 }
 
-/// A token or an image, and the bytes of the prompt that it is made of. Starts and ends never decrease along a prompt.
+/// A token or a run of visual tokens, and the bytes of the prompt that it is made of. Starts and ends never decrease along a
+/// prompt.
 struct PromptToken {
-    /// `None` for an image.
+    /// `None` for a run that is written as one id that no token has.
     id: Option<u32>,
     start: usize,
     end: usize,
+    is_run: bool,
 }
 
 impl PromptTokenizer {
-    pub(crate) fn new(tokenizer: Arc<Tokenizer>) -> Self {
-        Self { tokenizer, images: memmem::Finder::new(PLACEHOLDER) }
+    /// # Errors
+    /// If placeholders are to be written as tokens, and the tokenizer does not have them.
+    pub(crate) fn new(
+        tokenizer: Arc<Tokenizer>,
+        tokens: &'static [MediaToken],
+        written: Placeholders,
+        is_cut: bool,
+    ) -> Result<Self, FormatError> {
+        let id_of = |token: &MediaToken| match tokenizer.special(token.text) {
+            _ if is_cut => Ok(None),
+            Some(id) => Ok(Some(id)),
+            None => Err(FormatError::NoPlaceholder { placeholder: token.text }),
+        };
+        let placeholder = |token: &MediaToken| {
+            let finder = memmem::Finder::new(token.text);
+            Ok(Placeholder { text: token.text, finder, id: id_of(token)? })
+        };
+        let placeholders =
+            tokens.iter().filter(|token| token.is_placeholder).map(placeholder).collect::<Result<_, _>>()?;
+        let typed = tokens.iter().filter(|token| token.type_id != 0);
+        let typed = typed.filter_map(|token| Some((tokenizer.special(token.text)?, token.type_id)));
+        let typed = if written == Placeholders::Expanded { typed.collect() } else { Vec::new() };
+        Ok(Self { tokenizer, placeholders, typed, written })
     }
 
     /// The id of a special token.
@@ -47,57 +85,119 @@ impl PromptTokenizer {
         self.tokenizer.special(token)
     }
 
-    /// The number of text tokens of a prompt, and of its placeholders.
-    pub(crate) fn count(&self, prompt: &str) -> Result<(u64, u64), FormatError> {
-        let mut num_placeholders = 0;
-        let texts =
-            self.texts_between_images(prompt).inspect(|(_, image)| num_placeholders += u64::from(image.is_some()));
-        let num_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text))?;
-        Ok((num_tokens, num_placeholders))
+    /// A string that stands for a visual and is no text token.
+    pub(crate) fn bare_placeholder(&self) -> &'static str {
+        self.placeholders.first().map_or("", |placeholder| placeholder.text)
     }
 
-    /// The tokens of a prompt with their labels. A token is labelled if any part of it is in a span.
-    pub(crate) fn encode(&self, prompt: &str, labels: LabelRules<'_>) -> Result<SampleTokens, FormatError> {
+    /// The number of text tokens of a prompt, and of its placeholders.
+    pub(crate) fn count(&self, prompt: &str) -> Result<(u64, u64), FormatError> {
+        if let Some(cut) = self.cut() {
+            let mut num_placeholders = 0;
+            let texts = texts_between(prompt, cut)
+                .inspect(|(_, placeholder)| num_placeholders += u64::from(placeholder.is_some()));
+            let num_tokens = self.tokenizer.count_prompt(texts.map(|(text, _)| text))?;
+            return Ok((num_tokens, num_placeholders));
+        }
+        let found = self.placeholders.iter().map(|placeholder| placeholder.finder.find_iter(prompt.as_bytes()).count());
+        let num_placeholders = found.sum::<usize>() as u64;
+        let num_tokens = self.tokenizer.count_prompt([prompt])?;
+        Ok((num_tokens.saturating_sub(num_placeholders), num_placeholders))
+    }
+
+    /// The tokens of a prompt with their labels. A token is labelled if any part of it is in a span. `runs` are the tokens of
+    /// each placeholder, in order.
+    ///
+    /// # Errors
+    /// If the text has no tokens, or not as many placeholders as there are runs.
+    pub(crate) fn encode(
+        &self,
+        prompt: &str,
+        runs: &[u32],
+        labels: LabelRules<'_>,
+    ) -> Result<SampleTokens, FormatError> {
         let tokens = self.tokens(prompt)?;
-        let input_ids = tokens.iter().map(|token| token.id.map_or(SampleTokens::IMAGE, u32::cast_signed)).collect();
-        let images = (0..).zip(&tokens).filter(|(_, token)| token.id.is_none());
-        let image_positions = images.map(|(position, _)| position).collect();
-        Ok(SampleTokens { input_ids, labels: labels_of(&tokens, prompt, labels), image_positions })
+        let labels = labels_of(&tokens, prompt, labels);
+        let num_placeholders = tokens.iter().filter(|token| token.is_run).count();
+        if num_placeholders != runs.len() {
+            return Err(FormatError::Placeholders { found: num_placeholders, expected: runs.len() });
+        }
+        let mut encoded = SampleTokens::default();
+        let mut runs = runs.iter();
+        for (token, label) in tokens.iter().zip(labels) {
+            let length = match self.written {
+                Placeholders::Expanded if token.is_run => runs.next().map_or(1, |run| *run as usize),
+                _ => 1,
+            };
+            if token.is_run {
+                encoded.image_positions.push(encoded.input_ids.len() as u32);
+            }
+            let is_marked = token.is_run && self.written == Placeholders::One;
+            let id = token.id.filter(|_| !is_marked).map_or(SampleTokens::IMAGE, u32::cast_signed);
+            encoded.input_ids.extend(std::iter::repeat_n(id, length));
+            encoded.labels.extend(std::iter::repeat_n(label, length));
+            if !self.typed.is_empty() {
+                encoded.type_ids.extend(std::iter::repeat_n(self.type_of(token), length));
+            }
+        }
+        Ok(encoded)
+    }
+
+    fn type_of(&self, token: &PromptToken) -> i8 {
+        let typed = self.typed.iter().find(|(id, _)| Some(*id) == token.id);
+        typed.map_or(0, |(_, type_id)| *type_id)
+    }
+
+    /// The placeholder at which prompts are cut.
+    fn cut(&self) -> Option<&memmem::Finder<'static>> {
+        self.placeholders.first().filter(|placeholder| placeholder.id.is_none()).map(|placeholder| &placeholder.finder)
     }
 
     /// The tokens and images of a prompt.
     fn tokens(&self, prompt: &str) -> Result<Vec<PromptToken>, FormatError> {
+        let Some(cut) = self.cut() else { return self.tokens_of_whole(prompt) };
         let mut tokens = Vec::new();
         let mut text_start = 0;
-        for (text, image) in self.texts_between_images(prompt) {
+        for (text, image) in texts_between(prompt, cut) {
             let spans = self.tokenizer.encode_prompt_spans(text)?;
             tokens.extend(spans.into_iter().map(|TokenSpan { id, start, end }| PromptToken {
                 id: Some(id),
                 start: text_start + start,
                 end: text_start + end,
+                is_run: false,
             }));
             if let Some(start) = image {
-                text_start = start + PLACEHOLDER.len();
-                tokens.push(PromptToken { id: None, start, end: text_start });
+                text_start = start + cut.needle().len();
+                tokens.push(PromptToken { id: None, start, end: text_start, is_run: true });
             }
         }
         Ok(tokens)
     }
 
-    /// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
-    #[expect(
-        clippy::string_slice,
-        reason = "a placeholder is found between characters, and begins after the one before it"
-    )]
-    fn texts_between_images<'p>(&self, prompt: &'p str) -> impl Iterator<Item = (&'p str, Option<usize>)> {
-        let images = self.images.find_iter(prompt.as_bytes()).map(Some);
-        let mut start = 0;
-        images.chain([None]).map(move |image| {
-            let text = &prompt[start..image.unwrap_or(prompt.len())];
-            start += text.len() + PLACEHOLDER.len();
-            (text, image)
-        })
+    fn tokens_of_whole(&self, prompt: &str) -> Result<Vec<PromptToken>, FormatError> {
+        let spans = self.tokenizer.encode_prompt_spans(prompt)?;
+        let is_placeholder = |id: u32| self.placeholders.iter().any(|placeholder| placeholder.id == Some(id));
+        let token = |TokenSpan { id, start, end }| PromptToken { id: Some(id), start, end, is_run: is_placeholder(id) };
+        Ok(spans.into_iter().map(token).collect())
     }
+}
+
+/// The texts of a prompt, each with the byte at which the placeholder that follows it starts.
+#[expect(
+    clippy::string_slice,
+    reason = "a placeholder is found between characters, and begins after the one before it"
+)]
+fn texts_between<'p>(
+    prompt: &'p str,
+    placeholder: &memmem::Finder<'_>,
+) -> impl Iterator<Item = (&'p str, Option<usize>)> {
+    let images = placeholder.find_iter(prompt.as_bytes()).map(Some);
+    let mut start = 0;
+    images.chain([None]).map(move |image| {
+        let text = &prompt[start..image.unwrap_or(prompt.len())];
+        start += text.len() + placeholder.needle().len();
+        (text, image)
+    })
 }
 
 fn labels_of(tokens: &[PromptToken], prompt: &str, rules: LabelRules<'_>) -> Vec<i32> {
@@ -110,7 +210,8 @@ fn labels_of(tokens: &[PromptToken], prompt: &str, rules: LabelRules<'_>) -> Vec
         let range = first..past_last.max(first);
         let inside = tokens.get(range.clone()).into_iter().flatten().zip(labels.get_mut(range).into_iter().flatten());
         let mut last_label = None;
-        for (id, label) in inside.filter_map(|(token, label)| token.id.zip(Some(label))) {
+        let is_text = |(token, label): (&PromptToken, _)| token.id.filter(|_| !token.is_run).zip(Some(label));
+        for (id, label) in inside.filter_map(is_text) {
             *label = id.cast_signed();
             last_label = Some(label);
         }

@@ -57,6 +57,20 @@ pub enum FormatError {
         #[source]
         source: aho_corasick::BuildError,
     },
+    /// The tokenizer is not that of the model family.
+    #[error("the tokenizer has no token {placeholder:?}, which stands for images in prompts of this model family")]
+    NoPlaceholder {
+        /// The placeholder.
+        placeholder: &'static str,
+    },
+    /// A prompt does not have the visuals that it should have.
+    #[error("the prompt has {found} placeholders, expected {expected}")]
+    Placeholders {
+        /// Placeholders in the prompt.
+        found: usize,
+        /// Runs of visual tokens.
+        expected: usize,
+    },
     /// A custom template contains the placeholder of an image, so that every turn would show one that does not exist.
     #[error("the template's {field} contains the placeholder {placeholder:?}")]
     PlaceholderInTemplate {

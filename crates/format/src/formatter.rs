@@ -3,34 +3,40 @@
 use std::sync::Arc;
 
 use manyframe_core::{
-    Cost, Digest, Message, Part, RejectCode, Rejection, Role, SampleTokens, Signature, Turn, VisualKind,
+    Cost, Digest, Message, Part, RejectCode, Rejection, Role, Sample, SampleTokens, SampleVisual, Signature, Turn,
+    VisualKind, VisualShape,
 };
+use manyframe_vision::{Family, MediaToken};
 
 use crate::compose::{Composed, Composer, VisualSpan};
-use crate::dialect::{Dialect, PLACEHOLDER, ResolvedVisual};
 use crate::encode::{LabelRules, PromptTokenizer};
 use crate::error::FormatError;
 use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
-use crate::spec::FormatSpec;
-use crate::template::{ChatTemplate, Prompt, TurnEnd};
+use crate::placement::Placement;
+use crate::resolved::ResolvedVisual;
+use crate::spec::{FormatSpec, Placeholders};
+use crate::template::{ChatTemplate, Prompt, TemplateText, TurnEnd};
 use crate::tokenizer::Tokenizer;
 
-/// Formats records in one dialect and template, and counts them with one tokenizer. Threads may share it.
+/// Formats records for one model family in one template, and counts them with one tokenizer. Threads may share it.
 ///
 /// ```
 /// use std::sync::Arc;
-/// use manyframe_core::{Part, Role, Turn, Visual, VisualKind};
-/// use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
+/// use manyframe_core::{Part, Role, Turn, Visual, VisualKind, VisualShape};
+/// use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+/// use manyframe_vision::Family;
 ///
 /// # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/golden/jamba.model");
-/// let formatter = Formatter::new(&FormatSpec::default(), Arc::new(Tokenizer::open(path.as_ref())?))?;
+/// let tokenizer = Arc::new(Tokenizer::open(path.as_ref())?);
+/// let formatter = Formatter::new(&FormatSpec::default(), &Family::default(), tokenizer)?;
 /// let image = Part::Visual(Visual { kind: VisualKind::Image, media: 0 });
 /// let turns = [
 ///     Turn { role: Role::User, parts: vec![Part::Text("What is it? ".into()), image] },
 ///     Turn { role: Role::Assistant, parts: vec![Part::Text("A cat.".into())] },
 /// ];
-/// let sample = formatter.format(&turns, &[ResolvedVisual::Image]).map_err(|rejection| rejection.to_string())?;
+/// let visuals = formatter.resolve(&[VisualShape::Image { size_px: (640, 480) }]).map_err(|rejection| rejection.to_string())?;
+/// let sample = formatter.format(&turns, &visuals).map_err(|rejection| rejection.to_string())?;
 /// assert_eq!(sample.messages[0].content, "<img><image></img>\nWhat is it?");
 /// assert_eq!((sample.cost.num_images, sample.cost.visual_tokens), (1, 144));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -40,7 +46,7 @@ pub struct Formatter {
     composer: Composer,
     template: ChatTemplate,
     prompts: PromptTokenizer,
-    tokens_per_image: u32,
+    family: Family,
     /// The label of the newline that ends an answer, where a newline does.
     turn_end_label: Option<u32>,
 }
@@ -57,6 +63,8 @@ pub struct Formatted {
     pub label_spans: Vec<(usize, usize)>,
     /// Where the visuals are in the messages, in order.
     pub visual_spans: Vec<VisualSpan>,
+    /// The number of visual tokens of each placeholder of the prompt, in order.
+    pub runs: Vec<u32>,
     /// Exact tokens and images.
     pub cost: Cost,
 }
@@ -74,27 +82,50 @@ impl Formatter {
     /// A formatter with these settings. No text of a record may contain a special token of the tokenizer.
     ///
     /// # Errors
-    /// If a custom template contains a placeholder.
-    pub fn new(spec: &FormatSpec, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
-        let text = spec.template.text();
-        if let Some((field, _)) = text.written().into_iter().find(|(_, text)| text.contains(PLACEHOLDER)) {
-            return Err(FormatError::PlaceholderInTemplate { field, placeholder: PLACEHOLDER });
-        }
+    /// If a custom template contains a placeholder, or if the tokenizer lacks one that is to be written as a token.
+    pub fn new(spec: &FormatSpec, family: &Family, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
+        let family = spec.family(family);
+        let text = spec.template(&family).text();
+        let tokens = family.processor().tokens();
+        ensure_no_placeholder(&text, tokens)?;
         let markers = text.markers.iter().map(String::as_str);
-        let reserved = spec.dialect.reserved().iter().copied();
+        let reserved = tokens.iter().map(|token| token.text);
         let literals = Literals::new(reserved.chain(markers).chain(tokenizer.specials()))?;
-        let prompts = PromptTokenizer::new(tokenizer);
+        let written = spec.placeholders(&family);
+        let is_cut = family.constant().is_some() && written == Placeholders::One;
+        let prompts = PromptTokenizer::new(tokenizer, tokens, written, is_cut)?;
         let turn_end_label = match spec.turn_end {
             TurnEnd::Eos => None,
             TurnEnd::NewlineInEosLabel => prompts.special(&text.end),
         };
         Ok(Self {
-            composer: Composer { dialect: spec.dialect, literals, literal_tags: spec.literal_tags },
+            composer: Composer { placement: Placement::of(&family), literals, literal_tags: spec.literal_tags },
             template: ChatTemplate { text, turn_end: spec.turn_end },
             prompts,
-            tokens_per_image: spec.tokens_per_image,
+            family,
             turn_end_label,
         })
+    }
+
+    /// What the model makes of the visuals of a sample, in order.
+    ///
+    /// # Errors
+    /// The reason why its processor refuses one of them.
+    pub fn resolve(&self, shapes: &[VisualShape]) -> Result<Vec<ResolvedVisual>, Rejection> {
+        ResolvedVisual::plan_all(&self.family, shapes)
+    }
+
+    /// Which frames of a video the model's processor takes: of this size, number and rate.
+    ///
+    /// # Errors
+    /// The reason why it refuses the video.
+    pub fn frames_by_law(&self, size_px: (u32, u32), num_frames: u32, fps: f64) -> Result<Vec<u32>, Rejection> {
+        crate::resolved::frames_by_law(&self.family, size_px, num_frames, fps)
+    }
+
+    /// The model family.
+    pub fn family(&self) -> &Family {
+        &self.family
     }
 
     /// The cost of a record, exactly that of [`Self::format`], and the signature of its prompt.
@@ -122,8 +153,7 @@ impl Formatter {
     /// The reason to reject the record.
     pub fn text_digest(&self, turns: &[Turn]) -> Result<Digest, Rejection> {
         let visuals = turns.iter().flat_map(|turn| &turn.parts).filter_map(|part| match part {
-            Part::Visual(visual) if visual.kind == VisualKind::Video => Some(ResolvedVisual::Video { num_frames: 1 }),
-            Part::Visual(_) => Some(ResolvedVisual::Image),
+            Part::Visual(visual) => Some(ResolvedVisual::unknown(visual.kind)),
             Part::Text(_) => None,
         });
         let composed = self.composer.compose(turns, &visuals.collect::<Vec<_>>())?;
@@ -153,11 +183,13 @@ impl Formatter {
             prompt: prompt.text,
             messages: composed.messages,
             visual_spans: composed.visual_spans,
+            runs: visuals.iter().flat_map(|visual| visual.plan.runs()).collect(),
             cost,
         })
     }
 
-    /// Tokenizes a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint.
+    /// Tokenizes a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint; `runs` are the numbers
+    /// of visual tokens of its placeholders.
     ///
     /// A token is labelled if any part of it is in a span. A token can begin before a span: under Llama's tokenizers,
     /// the first token of an answer takes the space before it. It can end after a span: where the tokenizer reads an
@@ -166,9 +198,25 @@ impl Formatter {
     /// token, if that is a single special token.
     ///
     /// # Errors
-    /// If the tokenizer cannot encode the prompt.
-    pub fn encode(&self, prompt: &str, label_spans: &[(usize, usize)]) -> Result<SampleTokens, FormatError> {
-        self.prompts.encode(prompt, LabelRules { spans: label_spans, turn_end_label: self.turn_end_label })
+    /// If the tokenizer cannot encode the prompt, or if it has another number of placeholders.
+    pub fn encode(
+        &self,
+        prompt: &str,
+        label_spans: &[(usize, usize)],
+        runs: &[u32],
+    ) -> Result<SampleTokens, FormatError> {
+        self.prompts.encode(prompt, runs, LabelRules { spans: label_spans, turn_end_label: self.turn_end_label })
+    }
+
+    /// Tokenizes the prompt of a sample.
+    ///
+    /// # Errors
+    /// If the tokenizer cannot encode the prompt, or if it does not have the placeholders of the sample's visuals.
+    pub fn encode_sample(&self, sample: &Sample) -> Result<SampleTokens, Rejection> {
+        let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
+        let runs: Vec<u32> = self.resolve(&shapes)?.iter().flat_map(|visual| visual.plan.runs()).collect();
+        let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
+        self.encode(&sample.prompt, &sample.label_spans, &runs).map_err(no_tokens)
     }
 
     /// Text tokens of a conversation with a bare placeholder in place of each visual.
@@ -188,7 +236,8 @@ impl Formatter {
     ) -> Result<u64, Rejection> {
         let parts = message_parts(messages, visuals)
             .map_err(|misplaced| Rejection::new(RejectCode::PlaceholderMismatch, misplaced.to_string()))?;
-        let prompt = self.render(messages, |index, text| write_bare(&parts[index], text))?;
+        let prompt =
+            self.render(messages, |index, text| write_bare(&parts[index], self.prompts.bare_placeholder(), text))?;
         self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
     }
 
@@ -214,19 +263,20 @@ impl Formatter {
         bare: impl FnOnce() -> Result<u64, Rejection>,
     ) -> Result<Cost, Rejection> {
         let sum = |keep: fn(VisualKind) -> bool| -> u64 {
-            visuals.iter().filter(|visual| keep(visual.kind())).map(|visual| visual.num_images()).sum()
+            visuals.iter().filter(|visual| keep(visual.kind)).map(|visual| visual.num_images).sum()
         };
         let num_images = sum(|_| true);
+        let num_runs: u64 = visuals.iter().map(|visual| visual.plan.num_runs()).sum();
         let (text_tokens, num_placeholders) = self.count_text(prompt)?;
-        if num_placeholders != num_images {
-            let detail = format!("the prompt has {num_placeholders} placeholders for {num_images} images");
+        if num_placeholders != num_runs {
+            let detail = format!("the prompt has {num_placeholders} placeholders, expected {num_runs}");
             return Err(Rejection::new(RejectCode::LiteralTag, detail));
         }
         let delimiter_tokens = if num_images == 0 { 0 } else { text_tokens.saturating_sub(bare()?) };
         Ok(Cost {
             text_tokens,
             delimiter_tokens,
-            visual_tokens: num_images * u64::from(self.tokens_per_image),
+            visual_tokens: visuals.iter().map(|visual| visual.plan.num_tokens()).sum(),
             num_images,
             num_frames: sum(|kind| kind == VisualKind::Video),
         })
@@ -239,15 +289,20 @@ impl Formatter {
         self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
     }
 
-    pub(crate) fn dialect(&self) -> Dialect {
-        self.composer.dialect
-    }
-
     /// Text tokens and placeholders of a prompt.
     pub(crate) fn count_text(&self, prompt: &str) -> Result<(u64, u64), Rejection> {
         let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
         self.prompts.count(prompt).map_err(no_tokens)
     }
+}
+
+fn ensure_no_placeholder(template: &TemplateText, tokens: &[MediaToken]) -> Result<(), FormatError> {
+    for MediaToken { text: placeholder, .. } in tokens.iter().filter(|token| token.is_placeholder) {
+        if let Some((field, _)) = template.written().into_iter().find(|(_, text)| text.contains(placeholder)) {
+            return Err(FormatError::PlaceholderInTemplate { field, placeholder });
+        }
+    }
+    Ok(())
 }
 
 fn num_text_bytes(turn: &Turn) -> usize {

@@ -6,7 +6,7 @@
 //!           └───── turns_from_messages ────┘
 //! ```
 //!
-//! **Invariant:** a delivered text contains the placeholder exactly once per image. Whatever else looks like a placeholder,
+//! **Invariant:** a delivered text contains the placeholder exactly once per run of visual tokens: with LLaVA, per image. Whatever else looks like a placeholder,
 //! a role marker or a special token is spelled differently, or the record is rejected.
 //! **Invariant:** the cost that [`Formatter::measure`] returns is the length in tokens of what [`Formatter::format`]
 //! returns.
@@ -14,24 +14,25 @@
 //! Nothing here decodes media, draws records or writes files. The only I/O is reading the file of a tokenizer.
 
 mod compose;
-mod dialect;
 mod encode;
 mod error;
 mod formatter;
 mod literals;
 mod messages;
 mod overhead;
+mod placement;
+mod resolved;
 mod spec;
 mod template;
 mod tokenizer;
 
 pub use compose::VisualSpan;
-pub use dialect::{Dialect, ResolvedVisual};
 pub use error::FormatError;
 pub use formatter::{Formatted, Formatter, PromptMeasure};
 pub use literals::LiteralTags;
 pub use messages::{MisplacedVisual, VisualRange, turns_from_messages};
 pub use overhead::PromptOverhead;
-pub use spec::FormatSpec;
+pub use resolved::ResolvedVisual;
+pub use spec::{FormatSpec, Placeholders};
 pub use template::{SystemPlacement, Template, TemplateText, TurnEnd};
 pub use tokenizer::{TokenSpan, Tokenizer};

@@ -6,8 +6,6 @@
 
 use manyframe_core::{Message, Part, SampleVisual, Turn, Visual};
 
-use crate::dialect::PLACEHOLDER;
-
 /// Where a visual is in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisualRange {
@@ -96,11 +94,11 @@ pub(crate) fn message_parts<V: Copy + Into<VisualRange>>(
 }
 
 /// Appends a message to a text, with a bare placeholder in place of each visual.
-pub(crate) fn write_bare<V>(parts: &[MessagePart<'_, V>], text: &mut String) {
+pub(crate) fn write_bare<V>(parts: &[MessagePart<'_, V>], placeholder: &str, text: &mut String) {
     for part in parts {
         text.push_str(match part {
             MessagePart::Text(of_message) => of_message,
-            MessagePart::Visual(..) => PLACEHOLDER,
+            MessagePart::Visual(..) => placeholder,
         });
     }
 }
@@ -146,6 +144,7 @@ mod tests {
             path: String::new(),
             width_px: 1,
             height_px: 1,
+            model: None,
         }
     }
 
@@ -161,7 +160,7 @@ mod tests {
         let ranges = visuals.iter().map(|&(start, end)| VisualRange { message: 0, start, end });
         let mut text = String::new();
         for parts in message_parts(&messages, ranges)? {
-            write_bare(&parts, &mut text);
+            write_bare(&parts, "<image>", &mut text);
         }
         Ok(text)
     }

@@ -3,9 +3,8 @@
 //! A packer that was released counts each text by itself. Under a tokenizer of which no token spans the ends of a turn,
 //! such as Jamba's, that follows exactly from what is known of a sample without its text.
 
-use manyframe_core::{Message, Rejection, Role};
+use manyframe_core::{Message, Rejection, Role, VisualShape};
 
-use crate::dialect::{PLACEHOLDER, ResolvedVisual};
 use crate::formatter::Formatter;
 
 /// Tokens of a prompt that are not those of its turns, each text by itself and without placeholders.
@@ -34,10 +33,13 @@ impl PromptOverhead {
         let (one, two) =
             (formatter.count_messages(&round)?, formatter.count_messages(&[round.clone(), round].concat())?);
         let document = formatter.count_messages(&[message(Role::Assistant)])?;
-        let mut image = String::new();
-        formatter.dialect().write(ResolvedVisual::Image, &mut image);
+        let (mut image, mut without) = (String::new(), String::new());
+        for visual in formatter.resolve(&[VisualShape::Image { size_px: (336, 336) }])? {
+            visual.plan.write(&mut image);
+            without.push_str(&image.replace(visual.plan.placeholder, ""));
+        }
         let of_image = formatter.count_text(&image)?.0;
-        let without = formatter.count_text(&image.replace(PLACEHOLDER, ""))?.0;
+        let without = formatter.count_text(&without)?.0;
         Ok(Self {
             start_tokens: (2 * one).saturating_sub(two),
             round_tokens: two.saturating_sub(one + 2 * of_text),

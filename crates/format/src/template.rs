@@ -9,6 +9,11 @@
 //! | `longllava` | LongLLaVA (arXiv 2409.02889) on Jamba: no system prompt; a system turn begins the first user turn |
 //! | `vicuna` | LLaVA-1.5's `v1` conversation, with its system sentence |
 //! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
+//! | `qwen2.5-vl` | `chatml` with Qwen2.5-VL's system sentence; the newline after `<|im_end|>` is trained, too |
+//! | `qwen3-vl` | the same without a system sentence |
+//! | `qwen3.5` | the same, with an empty thought before each answer |
+//! | `llava-1.5` | that of the checkpoints of `llava-hf`: without a system sentence, and a space ends an answer |
+//! | `llava-next` | `[INST]`, as the checkpoints on Mistral |
 
 use manyframe_core::{RejectCode, Rejection, Role, is_document};
 use schemars::JsonSchema;
@@ -25,6 +30,21 @@ pub enum Template {
     Vicuna,
     /// ChatML.
     Chatml,
+    /// Qwen2.5-VL.
+    #[serde(rename = "qwen2.5-vl")]
+    Qwen25Vl,
+    /// Qwen3-VL and InternVL.
+    #[serde(rename = "qwen3-vl")]
+    Qwen3Vl,
+    /// Qwen3.5 without thoughts.
+    #[serde(rename = "qwen3.5")]
+    Qwen35,
+    /// LLaVA-1.5 as its checkpoints for `transformers` write it.
+    #[serde(rename = "llava-1.5")]
+    Llava15,
+    /// LLaVA-NeXT on Mistral.
+    #[serde(rename = "llava-next")]
+    LlavaNext,
     /// Your own strings.
     Custom(Box<TemplateText>),
 }
@@ -50,6 +70,9 @@ pub struct TemplateText {
     pub user_suffix: String,
     /// Before an answer. Not trained.
     pub assistant_prefix: String,
+    /// Before the text of an answer, after `assistant_prefix`. Trained.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub answer_prefix: String,
     /// After an answer. Trained.
     pub end: String,
     /// After `end`. Not trained.
@@ -113,6 +136,11 @@ impl Template {
             Self::Longllava => longllava(),
             Self::Vicuna => vicuna(),
             Self::Chatml => chatml(),
+            Self::Qwen25Vl => TemplateText { default_system: Some("You are a helpful assistant.".into()), ..qwen() },
+            Self::Qwen3Vl => qwen(),
+            Self::Qwen35 => TemplateText { answer_prefix: "<think>\n\n</think>\n\n".into(), ..qwen() },
+            Self::Llava15 => llava_1_5(),
+            Self::LlavaNext => llava_next(),
             Self::Custom(text) => (**text).clone(),
         }
     }
@@ -129,6 +157,7 @@ impl TemplateText {
             &self.user_prefix,
             &self.user_suffix,
             &self.assistant_prefix,
+            &self.answer_prefix,
             &self.end,
             &self.after_end,
             &self.document_prefix,
@@ -193,9 +222,39 @@ fn chatml() -> TemplateText {
     }
 }
 
+fn qwen() -> TemplateText {
+    TemplateText { end: "<|im_end|>\n".into(), after_end: String::new(), ..chatml() }
+}
+
+fn llava_1_5() -> TemplateText {
+    TemplateText {
+        system_suffix: " ".into(),
+        user_prefix: "USER: ".into(),
+        user_suffix: " ".into(),
+        assistant_prefix: "ASSISTANT: ".into(),
+        end: " ".into(),
+        document_end: Some("</s>".into()),
+        markers: ["</s>", "USER:", "ASSISTANT:"].map(String::from).into(),
+        ..TemplateText::default()
+    }
+}
+
+fn llava_next() -> TemplateText {
+    TemplateText {
+        system_prefix: "<<SYS>>\n".into(),
+        system_suffix: "\n<</SYS>>\n\n".into(),
+        user_prefix: "[INST] ".into(),
+        user_suffix: " [/INST] ".into(),
+        end: "</s>".into(),
+        after_end: " ".into(),
+        markers: ["<<SYS>>", "<</SYS>>", "[INST]", "[/INST]", "</s>"].map(String::from).into(),
+        ..TemplateText::default()
+    }
+}
+
 impl TemplateText {
     /// The strings that are written into prompts, with the names of their fields.
-    pub(crate) fn written(&self) -> [(&'static str, &str); 11] {
+    pub(crate) fn written(&self) -> [(&'static str, &str); 12] {
         [
             ("start", &self.start),
             ("system_prefix", &self.system_prefix),
@@ -204,6 +263,7 @@ impl TemplateText {
             ("user_prefix", &self.user_prefix),
             ("user_suffix", &self.user_suffix),
             ("assistant_prefix", &self.assistant_prefix),
+            ("answer_prefix", &self.answer_prefix),
             ("end", &self.end),
             ("after_end", &self.after_end),
             ("document_prefix", &self.document_prefix),
@@ -280,7 +340,7 @@ impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_,
 
     fn push_document(&mut self) -> Result<(), Rejection> {
         self.push(&self.template.document_prefix);
-        self.push_labelled(0, self.template.document_end.as_deref().unwrap_or(&self.template.end))
+        self.push_labelled(0, "", self.template.document_end.as_deref().unwrap_or(&self.template.end))
     }
 
     fn push_system(&mut self, system: Option<SystemText<'_>>) -> Result<(), Rejection> {
@@ -304,14 +364,15 @@ impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_,
 
     fn push_answer(&mut self, index: usize, end: &str) -> Result<(), Rejection> {
         self.push(&self.template.assistant_prefix);
-        self.push_labelled(index, end)?;
+        self.push_labelled(index, &self.template.answer_prefix, end)?;
         self.push(&self.template.after_end);
         Ok(())
     }
 
-    /// A message and its end, on which the loss is computed.
-    fn push_labelled(&mut self, index: usize, end: &str) -> Result<(), Rejection> {
+    /// A message with its prefix and its end, on which the loss is computed.
+    fn push_labelled(&mut self, index: usize, prefix: &str, end: &str) -> Result<(), Rejection> {
         let start = self.prompt.text.len();
+        self.push(prefix);
         self.push_message(index)?;
         self.push(end);
         self.prompt.label_spans.push((start, self.prompt.text.len()));

@@ -54,7 +54,7 @@ pub use identity::MediaIdentity;
 pub use limits::MediaLimits;
 pub use located::{ArchiveFile, Located, read_range};
 pub use pixels::{RgbImage, RgbView};
-pub use policy::{Check, ImagePolicy, JpegOptions, Subsampling};
+pub use policy::{Check, DeliveredSize, ImagePolicy, JpegOptions, Subsampling};
 pub use prepare::{Prepared, check_delivered, prepare_image, prepare_pixels};
 pub use probe::{ImageHeader, probe_image_bytes};
 pub use resize::{fit_longest_edge, resize};

@@ -23,6 +23,23 @@ pub struct ImagePolicy {
     pub subsampling: Subsampling,
     /// How an image that is delivered byte for byte is checked. Default: `decode`.
     pub check: Check,
+    /// Whether images and frames are delivered at the size to which the model's processor would bring them. Default: `processor`
+    /// for families with a size that depends on the image's, such as `qwen3-vl`; otherwise `original`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub resize: Option<DeliveredSize>,
+    /// The size at which they are delivered, where a processor decides it. Takes precedence over `max_edge_px`.
+    #[serde(skip)]
+    pub size_px: Option<(u32, u32)>,
+}
+
+/// The size at which images are delivered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum DeliveredSize {
+    /// Their own, down to `max_edge_px`. The model's processor resizes them.
+    Original,
+    /// That to which the model's processor would bring them: a trainer does not resize them again (`do_resize=False`).
+    Processor,
 }
 
 /// How a JPEG is encoded.
@@ -74,6 +91,8 @@ impl Default for ImagePolicy {
             quality: JpegOptions::default().quality,
             subsampling: Subsampling::default(),
             check: Check::default(),
+            resize: None,
+            size_px: None,
         }
     }
 }
@@ -84,11 +103,13 @@ impl ImagePolicy {
         JpegOptions { quality: self.quality, subsampling: self.subsampling }
     }
 
-    /// The delivered size of an image of this size: its longest side is at most `max_edge_px`, its aspect ratio is kept.
+    /// The delivered size of an image of this size: `size_px`, otherwise its longest side is at most `max_edge_px` and its aspect
+    /// ratio is kept.
     pub fn delivered_px(&self, width_px: u32, height_px: u32) -> (u32, u32) {
-        match self.max_edge_px {
-            Some(max_edge_px) => fit_longest_edge(width_px, height_px, max_edge_px),
-            None => (width_px, height_px),
+        match (self.size_px, self.max_edge_px) {
+            (Some(size_px), _) => size_px,
+            (None, Some(max_edge_px)) => fit_longest_edge(width_px, height_px, max_edge_px),
+            (None, None) => (width_px, height_px),
         }
     }
 }

@@ -11,6 +11,8 @@ pub enum Sampling {
         /// first and the last. Default: 128.
         max_frames: u32,
     },
+    /// All frames: the model's processor chooses among them.
+    All,
     /// A fixed number of frames at even positions, including the first and the last; all frames if there are fewer.
     Uniform {
         /// Number of frames.
@@ -23,6 +25,7 @@ impl Sampling {
     #[must_use]
     pub fn at_most(self, most: u32) -> Self {
         match self {
+            Self::All => self,
             Self::Interval { interval_s, max_frames } => {
                 Self::Interval { interval_s, max_frames: max_frames.min(most) }
             }

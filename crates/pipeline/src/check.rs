@@ -6,9 +6,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_format::{FormatSpec, Tokenizer};
+use manyframe_format::{Template, Tokenizer};
 use manyframe_media::MediaRoot;
 use manyframe_sources::SourceKind;
+use manyframe_vision::Family;
 
 use crate::document::{Node, Override};
 use crate::parse::{ParsedFile, parse_partly};
@@ -56,7 +57,8 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Che
             let mut check = FileCheck {
                 written: &parsed.written,
                 outputs: &outputs,
-                spec: parsed.file.format.spec.clone(),
+                template: parsed.file.format.spec.template(&parsed.file.family()),
+                family: parsed.file.family(),
                 sources: parsed.file.source.clone(),
                 problems: &mut problems,
                 warnings: &mut warnings,
@@ -159,7 +161,8 @@ struct FileCheck<'a> {
     written: &'a Node,
     /// The datasets that the checked files build.
     outputs: &'a Outputs,
-    spec: FormatSpec,
+    template: Template,
+    family: Family,
     sources: Vec<SourceTable>,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<Problem>,
@@ -206,9 +209,16 @@ impl FileCheck<'_> {
         const ALLOWED: &str = "the path of a SentencePiece .model or a tokenizer.json";
         expect_file(path).map_err(|found| wrong(&found, ALLOWED))?;
         let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), ALLOWED))?;
+        let of_family = self.family.processor().tokens().iter().filter(|token| token.is_placeholder);
+        if let Some(token) =
+            of_family.filter(|_| self.family.constant().is_none()).find(|token| tokenizer.special(token.text).is_none())
+        {
+            let found = format!("{} does not have the token {:?}", path.display(), token.text);
+            return Err(wrong(&found, &format!("the tokenizer of a checkpoint of {}", self.family.name())));
+        }
         let is_token = |marker: &String| tokenizer.encode_prompt(marker).is_ok_and(|ids| ids.len() == 1);
         let unknown: Vec<String> =
-            self.spec.template.text().special_markers().into_iter().filter(|marker| !is_token(marker)).collect();
+            self.template.text().special_markers().into_iter().filter(|marker| !is_token(marker)).collect();
         if !unknown.is_empty() {
             let message =
                 "format.tokenizer does not know markers of format.template as single tokens: they become text";

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use manyframe_vision::{Family, SettingsReader};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -129,7 +130,7 @@ struct Tables {
 }
 
 impl Tables {
-    const NAMES: [&'static str; 14] = [
+    const NAMES: [&'static str; 15] = [
         "output",
         "format",
         "images",
@@ -143,6 +144,7 @@ impl Tables {
         "pack",
         "validate",
         "reuse",
+        "model",
         "source",
     ];
 
@@ -180,6 +182,7 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         vars,
         output: tables.read("output", problems),
         format: tables.read("format", problems),
+        model: tables.get("model").map(|node| read_model(node, problems)),
         images: tables.read("images", problems),
         tiles: tables.read("tiles", problems),
         video: tables.read("video", problems),
@@ -200,6 +203,35 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
         file.output.directory = format!("{}/{}", file.output.root, file.name);
     }
     file
+}
+
+/// The table `[model]`, whose keys depend on its family.
+fn read_model(node: &Node, problems: &mut Vec<Problem>) -> Family {
+    struct Settings<'a> {
+        node: &'a Node,
+        problems: &'a mut Vec<Problem>,
+    }
+
+    impl SettingsReader for Settings<'_> {
+        fn read<T: DeserializeOwned + Default + JsonSchema>(&mut self) -> T {
+            read_table(self.node, "model", self.problems)
+        }
+    }
+
+    let (settings, family) = node.without("family");
+    let name = family.as_ref().and_then(Node::text).unwrap_or_default().to_owned();
+    if let Some(family) = Family::read(&name, &mut Settings { node: &settings, problems }) {
+        return family;
+    }
+    let names = Family::NAMES.iter().map(|(name, _)| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+    let problem = match family {
+        Some(family) => {
+            Problem::new(family.location, "model.family is not a family that manyframe knows").with_value(&name)
+        }
+        None => Problem::new(node.location.clone(), "model.family is missing"),
+    };
+    problems.push(problem.with_allowed(&names));
+    Family::default()
 }
 
 fn read_sources(array: &Node, problems: &mut Vec<Problem>) -> Vec<SourceTable> {

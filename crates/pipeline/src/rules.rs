@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
-use manyframe_media::DamageRule;
+use manyframe_media::{DamageRule, DeliveredSize};
 use manyframe_samplers::{Law, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
@@ -80,6 +80,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
         rules.problems.push(Problem::new(here.location.clone(), message).with_allowed("another name"));
     }
     rules.check_empty_paths();
+    rules.check_model(file);
     rules.check_media(file);
     rules.check_limits(file);
     rules.check_selection(file);
@@ -143,16 +144,68 @@ impl Rules<'_> {
         }
     }
 
-    fn check_media(&mut self, file: &PipelineFile) {
-        match file.video.sampling {
-            SamplingRule::Interval => {
-                self.idle(["video", "num_frames"], "with sampling = \"interval\"", "with sampling = \"uniform\"");
-            }
-            SamplingRule::Uniform => {
-                for key in ["interval_s", "max_frames"] {
-                    self.idle(["video", key], "with sampling = \"uniform\"", "with sampling = \"interval\"");
+    /// What the model family allows.
+    fn check_model(&mut self, file: &PipelineFile) {
+        let family = file.family();
+        if family.constant().is_some() {
+            for key in ["dialect", "tokens_per_image"] {
+                if self.sets("format", key) && self.sets("model", key) {
+                    let message = format!("format.{key} and model.{key} are the same setting");
+                    self.broken(&["format", key], &message, "one of them");
                 }
             }
+            if file.sampling() == SamplingRule::Processor {
+                let message = format!(
+                    "video.sampling = \"processor\" does not fit {}, which has no law of its own",
+                    family.name()
+                );
+                self.broken(&["video", "sampling"], &message, "\"interval\" or \"uniform\"");
+            }
+        } else {
+            let allowed = "with model.family = \"longllava\" or \"longvila\"";
+            for key in ["dialect", "tokens_per_image"] {
+                self.idle(["format", key], &format!("with model.family = \"{}\"", family.name()), allowed);
+            }
+            for (index, source) in file.source.iter().enumerate() {
+                if source.visuals == ImageShow::Tiled {
+                    let message = format!(
+                        "source.{}.visuals = \"tiled\" does not fit model.family = \"{}\", which cuts images itself",
+                        source.name,
+                        family.name()
+                    );
+                    self.broken_in(index, &["visuals"], &message, "\"whole\"");
+                }
+            }
+            if file.pack.as_ref().is_some_and(|pack| pack.audit.is_some()) {
+                let message = "pack.audit compares with LongLLaVA's packer, which knows no other model family";
+                self.broken(&["pack", "audit"], message, allowed);
+            }
+        }
+        if file.images.resize == Some(DeliveredSize::Processor) && !family.has_dynamic_size() {
+            let message =
+                format!("images.resize = \"processor\" does not fit {}, which sees one size only", family.name());
+            self.broken(&["images", "resize"], &message, "\"original\"");
+        }
+        if file.delivered_size() == DeliveredSize::Processor {
+            for keys in [["images", "max_edge_px"], ["video", "max_edge_px"]] {
+                self.idle(keys, "with images.resize = \"processor\"", "with images.resize = \"original\"");
+            }
+        }
+    }
+
+    fn check_media(&mut self, file: &PipelineFile) {
+        let (reason, foreign): (&str, &[(&str, &str)]) = match file.sampling() {
+            SamplingRule::Interval => ("with sampling = \"interval\"", &[("num_frames", "uniform")]),
+            SamplingRule::Uniform => {
+                ("with sampling = \"uniform\"", &[("interval_s", "interval"), ("max_frames", "interval")])
+            }
+            SamplingRule::Processor => (
+                "with sampling = \"processor\"",
+                &[("num_frames", "uniform"), ("interval_s", "interval"), ("max_frames", "interval")],
+            ),
+        };
+        for (key, sampling) in foreign {
+            self.idle(["video", key], reason, &format!("with sampling = \"{sampling}\""));
         }
         if file.video.damage == DamageRule::Keep {
             self.idle(["video", "max_missing"], "with damage = \"keep\"", "with damage = \"reject\"");
@@ -207,7 +260,8 @@ impl Rules<'_> {
                 self.broken(&["limits", key], &format!("limits.{key} = 0 leaves none"), "at least 1");
             }
         }
-        let tokens_per_image = u64::from(file.format.spec.tokens_per_image);
+        let tokens_per_image =
+            file.family().constant().map_or(0, |constant| u64::from(constant.tokens_per_image.get()));
         let has_images = file.source.iter().any(|source| source.kind != Kind::Upstream(SourceKind::Text));
         if has_images && tokens_per_image > file.format.max_tokens {
             let message = format!(
@@ -306,9 +360,10 @@ impl Rules<'_> {
                 self.idle(["overlength", key], &format!("without {name} in policy"), &format!("with {name} in policy"));
             }
         }
-        let (key, most) = match file.video.sampling {
+        let (key, most) = match file.sampling() {
             SamplingRule::Interval => ("video.max_frames", file.video.max_frames),
             SamplingRule::Uniform => ("video.num_frames", file.video.num_frames),
+            SamplingRule::Processor => ("", u32::MAX),
         };
         let max_tiles = file.tiles.max_tiles.map_or(u32::MAX, NonZeroU32::get);
         for (policy, least_key, least, key, most) in [

@@ -299,7 +299,7 @@ fn what_a_shell_would_fill_in_is_an_error() {
     for path in ["~someone/data", "/mnt/$USER/data", "$DATA"] {
         let links = format!("take = 5\nlinks = {path:?}");
         let found = problems(&GOOD.replace("take = 5", &links));
-        assert!(found.len() == 1 && found[0].contains("13:9: ") && found[0].contains("not filled in"), "{found:#?}");
+        assert!(found.len() == 1 && found[0].contains("14:9: ") && found[0].contains("not filled in"), "{found:#?}");
     }
     let found = check_with(GOOD, &["data=~/data"]).unwrap_err().join("\n");
     assert!(found.contains("--set: \"~\" is not filled in"), "{found}");

@@ -1,13 +1,16 @@
 //! Everything that a pipeline file names, opened: readers, media, tokenizer, policies. Planner and workers share it.
 //! It also says which settings a sample depends on.
 
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manyframe_core::{Digest, IndexVec, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
+use manyframe_core::{Digest, IndexVec, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer};
-use manyframe_media::{DamagePolicy, ImagePolicy, MediaStore, Sampling, TilePolicy, video};
+use manyframe_media::{
+    DamagePolicy, DeliveredSize, ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, spread, video,
+};
 use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule,
     SourceTable, annotation_files, media_roots, resolved_source,
@@ -18,7 +21,7 @@ use serde_json::Value;
 use crate::error::PlanError;
 use crate::guard::Guard;
 use crate::index::media::RecordMedia;
-use crate::media::SourceMedia;
+use crate::media::{ChosenFrames, SourceMedia};
 use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
 
@@ -76,16 +79,18 @@ impl Context {
         let file = &pipeline.file;
         let tokenizer = Tokenizer::open(Path::new(&file.format.tokenizer)).map_err(PlanError::Format)?;
         let tokenizer_digest = tokenizer.digest();
-        let formatter = Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(PlanError::Format)?;
+        let formatter =
+            Formatter::new(&file.format.spec, &file.family(), Arc::new(tokenizer)).map_err(PlanError::Format)?;
         let sources = pipeline.sources().map(|source| OpenSource::open(file, source)).collect::<Result<_, _>>()?;
         let images = ImagePolicy { limits: file.limits.clone(), ..file.images.clone() };
         let tiles = file.tiles;
         let frames = ImagePolicy { max_edge_px: Some(file.video.max_edge_px), ..images.clone() };
-        let sampling = match file.video.sampling {
+        let sampling = match file.sampling() {
             SamplingRule::Interval => {
                 Sampling::Interval { interval_s: file.video.interval_s, max_frames: file.video.max_frames }
             }
             SamplingRule::Uniform => Sampling::Uniform { num_frames: file.video.num_frames },
+            SamplingRule::Processor => Sampling::All,
         };
         let damage = DamagePolicy { rule: file.video.damage, max_missing: file.video.max_missing };
         Ok(Self {
@@ -111,9 +116,37 @@ impl Context {
         &self.sources[index]
     }
 
-    /// Which frames of videos are shown of a record that is shortened.
-    pub fn sampling_for(&self, reduction: &LengthReduction) -> Sampling {
-        reduction.max_frames.map_or(self.sampling, |most| self.sampling.at_most(most.get()))
+    /// Opens a video of a source and chooses its frames, fewer where the record is shortened. No pixel is decoded.
+    ///
+    /// # Errors
+    ///
+    /// As [`SourceMedia::open_video`], and if the model's processor refuses the video.
+    pub fn choose_frames(
+        &self,
+        media: &SourceMedia,
+        subset: &str,
+        medium: &MediaRef,
+        reduction: &LengthReduction,
+    ) -> Result<ChosenFrames, MediaError> {
+        let most = reduction.max_frames.map(NonZeroU32::get);
+        let sampling = match most {
+            Some(most) if self.formatter.family().constant().is_some() => self.sampling.at_most(most),
+            _ => self.sampling,
+        };
+        let mut chosen = media.open_video(subset, medium, &sampling)?;
+        if sampling == Sampling::All {
+            let law = |size_px, num_frames, fps| self.formatter.frames_by_law(size_px, num_frames, fps);
+            chosen.take_by(law)?;
+        }
+        if let Some(most) = most {
+            chosen.wanted = spread(&chosen.wanted, most);
+        }
+        Ok(chosen)
+    }
+
+    /// Whether images and frames are delivered at the size to which the model's processor brings them.
+    pub fn resizes(&self) -> bool {
+        self.pipeline.file.delivered_size() == DeliveredSize::Processor
     }
 
     /// A digest of [`source_settings`].
@@ -155,6 +188,7 @@ pub(crate) fn digest_of_settings(settings: &Value) -> Digest {
 pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenizer: Digest) -> Value {
     let PipelineFile {
         format,
+        model,
         images,
         tiles,
         video: frames,
@@ -252,6 +286,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
             "only_layouts": only_layouts,
         },
         "format": spec,
+        "model": model,
         "format.tokenizer": tokenizer,
         "images": images,
         "tiles": tiles,

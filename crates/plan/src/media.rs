@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use manyframe_columnar::{CellLocation, CellReader};
-use manyframe_core::{BlobRef, MediaLocation, MediaRef, RejectCode};
+use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, RejectCode, Rejection};
 use manyframe_media::video::{self, DecodedVideo, FrameSelection, VideoIndex, VideoInput};
 use manyframe_media::{
     DamagePolicy, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling,
@@ -25,22 +25,57 @@ pub struct ChosenFrames {
     pub input: VideoInput,
     /// All of its frames.
     pub index: VideoIndex,
-    /// Positions in the index, ascending.
+    /// Positions in the index, ascending; one may be there several times, if the model's processor takes it so.
     pub wanted: Vec<usize>,
+    /// Position of the first frame of the clip in the index.
+    first: usize,
+    /// Number of frames of the clip.
+    num_frames: usize,
     /// Size of the file or of all files.
     pub num_bytes: u64,
 }
 
 impl ChosenFrames {
+    /// Replaces the choice with that of a law of size, number of frames and frames per second.
+    ///
+    /// # Errors
+    ///
+    /// That of the law.
+    pub(crate) fn take_by(
+        &mut self,
+        law: impl FnOnce((u32, u32), u32, f64) -> Result<Vec<u32>, Rejection>,
+    ) -> Result<(), MediaError> {
+        let size_px = (self.index.width_px, self.index.height_px);
+        let taken = law(size_px, u32::try_from(self.num_frames).unwrap_or(u32::MAX), self.index.fps())?;
+        self.wanted = taken.into_iter().map(|frame| self.first + frame as usize).collect();
+        Ok(())
+    }
+
+    /// Where frames at these positions of the index are in the clip.
+    pub fn choice(&self, positions: impl IntoIterator<Item = usize>) -> FrameChoice {
+        let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        FrameChoice {
+            num_frames: number(self.num_frames),
+            fps: self.index.fps(),
+            taken: positions.into_iter().map(|position| number(position.saturating_sub(self.first))).collect(),
+        }
+    }
+
     /// Decodes the frames, and encodes them as they are delivered.
     ///
     /// # Errors
     ///
     /// If none can be decoded, if more are missing or damaged than allowed, or on a storage error.
     pub fn decode(&self, policy: &ImagePolicy, damage: DamagePolicy) -> Result<DecodedVideo, MediaError> {
-        let selection = FrameSelection { index: &self.index, positions: &self.wanted };
-        let decoded = video::decode_frames(&self.input, selection, policy)?;
+        let mut positions = self.wanted.clone();
+        positions.dedup();
+        let selection = FrameSelection { index: &self.index, positions: &positions };
+        let mut decoded = video::decode_frames(&self.input, selection, policy)?;
         damage.check(&decoded.damage)?;
+        if positions.len() < self.wanted.len() {
+            let of_position = |position: &usize| decoded.frames.iter().find(|frame| frame.index == *position).cloned();
+            decoded.frames = self.wanted.iter().filter_map(of_position).collect();
+        }
         Ok(decoded)
     }
 }
@@ -155,13 +190,13 @@ impl SourceMedia {
         located.read_chunks(max_bytes, consume)
     }
 
-    /// Opens a video and chooses its frames by its index. No pixel is decoded.
+    /// Opens a video and chooses its frames by its index and a rule. No pixel is decoded.
     ///
     /// # Errors
     ///
     /// If this build cannot decode video, if the video is missing or not a video, if it has no frames to choose from, or on a
     /// storage error.
-    pub fn choose_frames(
+    pub(crate) fn open_video(
         &self,
         subset: &str,
         medium: &MediaRef,
@@ -177,7 +212,15 @@ impl SourceMedia {
         located.check_inflation(self.limits.max_video_bytes, &std::env::temp_dir())?;
         let input = video::open_input(&located)?;
         let index = video::index_video(&input, &self.limits, medium.fps)?;
+        let all = video::choose_frames(&index, medium.clip, &Sampling::All)?;
         let wanted = video::choose_frames(&index, medium.clip, sampling)?;
-        Ok(ChosenFrames { input, index, wanted, num_bytes })
+        Ok(ChosenFrames {
+            input,
+            index,
+            wanted,
+            first: all.first().copied().unwrap_or(0),
+            num_frames: all.len(),
+            num_bytes,
+        })
     }
 }

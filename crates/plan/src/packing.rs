@@ -94,7 +94,7 @@ pub fn pack_samples(
             let concat = ConcatOptions {
                 limit_tokens: table.audit_max_tokens.map_or(released, |tokens| u64::from(tokens.get())),
                 sequence_tokens: u64::from(options.capacity_tokens.get()),
-                tokens_per_image: u64::from(file.format.spec.tokens_per_image),
+                tokens_per_image: file.family().constant().map_or(0, |constant| constant.tokens_per_image.get().into()),
             };
             concat_audit(&names, samples.iter().map(|sample| concat_sample(sample, overhead)), &concat)
         }),

@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{
-    BlobRef, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode, RejectedRecord,
-    Rejection, SampleVisual, UncheckedRecord, VisualKind,
+    BlobRef, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode,
+    RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
 use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
@@ -111,7 +111,8 @@ impl Source for ReplaySource {
         let messages: Vec<_> = replayed.sample.messages();
         let visuals = &replayed.sample.visuals;
         let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(malformed(error.to_string())))?;
-        let media = visuals.iter().map(|visual| medium(visual, &replayed.images)).collect::<Option<_>>();
+        let sizes = &replayed.sample.image_sizes;
+        let media = visuals.iter().map(|visual| medium(visual, &replayed.images, sizes)).collect::<Option<_>>();
         let media = media.ok_or_else(|| reject(malformed("its visuals show images that it does not have")))?;
         // What another stage delivered was sound.
         Record::try_document(UncheckedRecord {
@@ -142,16 +143,32 @@ fn raw_from_entry(shard: &Shard, entry: &SampleEntry) -> Raw {
     Raw { origin, subset: Arc::clone(&entry.sample.source), body }
 }
 
-fn medium(visual: &SampleVisual, images: &[BlobRef]) -> Option<MediaRef> {
+fn medium(visual: &SampleVisual, images: &[BlobRef], image_sizes: &[(u32, u32)]) -> Option<MediaRef> {
+    let size_px = image_sizes.get(visual.first_image).copied();
     let images = images.get(visual.first_image..visual.first_image.checked_add(visual.num_images)?)?;
     let (kind, location) = match visual.kind {
         VisualKind::Image => (MediaKind::Image, MediaLocation::Blob(images.first()?.clone())),
         VisualKind::Tiled => {
-            (MediaKind::Image, MediaLocation::Prepared { images: images.to_vec(), grid: Some(visual.grid?) })
+            let (images, grid) = (images.to_vec(), Some(visual.grid?));
+            (MediaKind::Image, MediaLocation::Prepared { images, grid, size_px, frames: None })
         }
-        VisualKind::Video => (MediaKind::Video, MediaLocation::Prepared { images: images.to_vec(), grid: None }),
+        VisualKind::Video => {
+            let (images, frames) = (images.to_vec(), frames(visual));
+            (MediaKind::Video, MediaLocation::Prepared { images, grid: None, size_px, frames })
+        }
     };
     Some(MediaRef { kind, location, clip: None, fps: None })
+}
+
+/// Where the frames are in their video. Without that, they are a video of their own, at the rate of their times.
+fn frames(visual: &SampleVisual) -> Option<FrameChoice> {
+    if let Some(frames) = visual.model.as_ref().and_then(|model| model.frames.clone()) {
+        return Some(frames);
+    }
+    let (first, last) = (visual.times_s.first()?, visual.times_s.last()?);
+    let num_frames = u32::try_from(visual.num_images).ok()?;
+    let fps = f64::from(num_frames.saturating_sub(1)) / (last - first);
+    (fps.is_finite() && fps > 0.0).then(|| FrameChoice { fps, ..FrameChoice::unknown(num_frames) })
 }
 
 fn read_error(shard: &Shard, error: ShardError) -> SourceError {

@@ -26,7 +26,7 @@ pub(crate) trait Format: Sync {
     fn finds_by_position(&self) -> bool;
 
     /// Starts a shard.
-    fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError>;
+    fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError>;
 
     /// Whole samples, one at a time.
     fn read(&self, path: &Path) -> Result<Samples, ShardError>;
@@ -44,9 +44,19 @@ pub(crate) trait Format: Sync {
     fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError>;
 
     /// What readers of the format expect beside the shards of a finished dataset: nothing, by default.
-    fn finish_dataset(&self, _shards: &[FinishedShard]) -> BesideShards {
+    fn finish_dataset(&self, _shards: &[FinishedShard], _columns: SampleColumns) -> BesideShards {
         BesideShards::default()
     }
+}
+
+/// Which columns the tables of a dataset have.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum SampleColumns {
+    /// Those of every dataset.
+    #[default]
+    Common,
+    /// And what belongs to expanded placeholders: `mm_token_type_ids`, `image_grid_thw`, `video_grid_thw`.
+    Expanded,
 }
 
 /// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.

@@ -35,7 +35,8 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ShardError;
 pub use format::{
-    BesideShards, FinishedShard, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter,
+    BesideShards, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary,
+    ShardWriter,
 };
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
 pub use llava_json::{LlavaImage, LlavaRecord, SingleImage};
@@ -93,14 +94,18 @@ impl ShardFormat {
     }
 
     /// What readers of the format expect beside these shards, which are all of a dataset that have the format.
-    pub fn finish_dataset(self, shards: &[FinishedShard]) -> BesideShards {
-        self.implementation().finish_dataset(shards)
+    pub fn finish_dataset(self, shards: &[FinishedShard], columns: SampleColumns) -> BesideShards {
+        self.implementation().finish_dataset(shards, columns)
     }
 }
 
 /// Starts a shard. The caller owns the file: a temporary name before, a rename after. Writes are buffered here.
-pub fn create(format: ShardFormat, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
-    format.implementation().create(sink)
+pub fn create(
+    format: ShardFormat,
+    sink: Box<dyn Write + Send>,
+    columns: SampleColumns,
+) -> Result<Box<dyn ShardWriter>, ShardError> {
+    format.implementation().create(sink, columns)
 }
 
 /// Whole samples, one at a time: memory is bounded by the largest sample.

@@ -9,20 +9,21 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_columnar::{
-    ColumnarError, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
+    ColumnarError, Columns, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
 };
 use manyframe_core::{BlobRef, Cost, Layout, Message, RecordId, Role, Sample, SampleImage};
 
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    BesideShards, FinishedShard, Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter,
-    check_counts, path_text, until_error,
+    BesideShards, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary,
+    ShardWriter, check_counts, path_text, until_error,
 };
 use crate::hugging_face::{CardConfig, card_yaml, features_json};
 use crate::json::{ImageShape, SampleMetadata, image_shapes, names_of};
 use crate::sample_table::{
-    IMAGE_BYTES, IMAGES, IdTable, SampleParts, SampleRow, SampleTable, StoredImage, TOKEN_COLUMNS, role_text,
+    EXPANDED_COLUMNS, ExpandedSampleTable, IMAGE_BYTES, IMAGES, IdTable, SampleParts, SampleRow, SampleTable,
+    StoredImage, TOKEN_COLUMNS, role_text,
 };
 
 /// A row group is closed when its rows have this many bytes, nearly all of them in images or in texts.
@@ -56,14 +57,11 @@ impl Format for Parquet {
         false
     }
 
-    fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
-        let options = TableOptions {
-            metadata: vec![("huggingface".to_owned(), features_json(&columns_of::<SampleTable>()))],
-            descriptions: Descriptions::Omitted,
-            page_check_values: Some(PAGE_CHECK_VALUES),
-        };
-        let table = TableWriter::with_options(DigestWriter::new(sink), &options).map_err(cannot_write)?;
-        Ok(Box::new(TableShardWriter { table, num_samples: 0, group_rows: 0, group_bytes: 0 }))
+    fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
+        Ok(match columns {
+            SampleColumns::Common => Box::new(TableShardWriter::<SampleTable>::create(sink)?),
+            SampleColumns::Expanded => Box::new(TableShardWriter::<ExpandedSampleTable>::create(sink)?),
+        })
     }
 
     fn read(&self, path: &Path) -> Result<Samples, ShardError> {
@@ -109,7 +107,7 @@ impl Format for Parquet {
     }
 
     /// Lines of the card for everything, and for each layout: `load_dataset(DIR, "temporal")`.
-    fn finish_dataset(&self, shards: &[FinishedShard]) -> BesideShards {
+    fn finish_dataset(&self, shards: &[FinishedShard], columns: SampleColumns) -> BesideShards {
         let mut directories: Vec<(usize, &str)> = Vec::new();
         for shard in shards {
             let order = shard.layout.and_then(|layout| Layout::ALL.iter().position(|other| *other == layout));
@@ -128,19 +126,35 @@ impl Format for Parquet {
             config(name, format!("{directory}/*.parquet"))
         });
         let configs: Vec<_> = std::iter::once(all).chain(by_layout).collect();
-        BesideShards { card_yaml: card_yaml(&configs, &columns_of::<SampleTable>()), files: Vec::new() }
+        let columns = match columns {
+            SampleColumns::Common => columns_of::<SampleTable>(),
+            SampleColumns::Expanded => columns_of::<ExpandedSampleTable>(),
+        };
+        BesideShards { card_yaml: card_yaml(&configs, &columns), files: Vec::new() }
     }
 }
 
 /// Writes a table in row groups of bounded size.
-struct TableShardWriter {
-    table: TableWriter<SampleTable, DigestWriter>,
+struct TableShardWriter<T> {
+    table: TableWriter<T, DigestWriter>,
     num_samples: u64,
     group_rows: usize,
     group_bytes: usize,
 }
 
-impl ShardWriter for TableShardWriter {
+impl<T: Columns> TableShardWriter<T> {
+    fn create(sink: Box<dyn Write + Send>) -> Result<Self, ShardError> {
+        let options = TableOptions {
+            metadata: vec![("huggingface".to_owned(), features_json(&columns_of::<T>()))],
+            descriptions: Descriptions::Omitted,
+            page_check_values: Some(PAGE_CHECK_VALUES),
+        };
+        let table = TableWriter::with_options(DigestWriter::new(sink), &options).map_err(cannot_write)?;
+        Ok(Self { table, num_samples: 0, group_rows: 0, group_bytes: 0 })
+    }
+}
+
+impl<T: for<'r> Columns<Input<'r> = SampleParts<'r>>> ShardWriter for TableShardWriter<T> {
     fn write(&mut self, sample: &Sample) -> Result<(), ShardError> {
         check_counts(sample)?;
         let refuse = |detail| ShardError::Sample { id: sample.id, detail };
@@ -187,7 +201,8 @@ fn num_bytes(row: &SampleParts<'_>) -> usize {
     let images: usize = sample.images.iter().map(|image| image.bytes.len()).sum();
     let names: usize = row.names.iter().map(String::len).sum();
     let tokens = sample.tokens.as_ref().map_or(0, |tokens| {
-        let num_integers = tokens.input_ids.len() + tokens.labels.len() + tokens.image_positions.len();
+        let num_integers =
+            tokens.input_ids.len() + tokens.labels.len() + tokens.image_positions.len() + tokens.type_ids.len();
         num_integers * size_of::<i32>()
     });
     id + texts + messages + images + names + tokens
@@ -207,7 +222,7 @@ enum ImageBytes {
 /// The rows of an open shard.
 struct SampleRows {
     path: PathBuf,
-    table: TableReader<SampleTable>,
+    table: TableReader<ExpandedSampleTable>,
 }
 
 /// A sample without its images, and these.
@@ -227,14 +242,16 @@ impl SampleRows {
         ShardError::ReadTable { path: self.path.clone(), source }
     }
 
-    fn rows(&self, rows: Range<u64>, images: ImageBytes) -> Result<TableRows<SampleTable>, ShardError> {
+    fn rows(&self, rows: Range<u64>, images: ImageBytes) -> Result<TableRows<ExpandedSampleTable>, ShardError> {
         let mut without = Vec::new();
         if images == ImageBytes::Skip {
             without.push(IMAGE_BYTES);
         }
-        // Tables of earlier versions have none of these columns.
-        if !self.table.column_names().any(|name| TOKEN_COLUMNS.contains(&name)) {
-            without.extend(TOKEN_COLUMNS);
+        // Tables of earlier versions have no ids; most tables have none of expanded placeholders.
+        for columns in [&TOKEN_COLUMNS, &EXPANDED_COLUMNS] {
+            if !self.table.column_names().any(|name| columns.contains(&name)) {
+                without.extend(columns);
+            }
         }
         let batch_rows = match images {
             ImageBytes::Read => 1,
@@ -244,7 +261,7 @@ impl SampleRows {
         self.table.rows(&selection).map_err(|source| self.cannot_read(source))
     }
 
-    fn next(&self, rows: &mut TableRows<SampleTable>) -> Result<Option<RowSample>, ShardError> {
+    fn next(&self, rows: &mut TableRows<ExpandedSampleTable>) -> Result<Option<RowSample>, ShardError> {
         let Some(row) = rows.next().transpose().map_err(|source| self.cannot_read(source))? else { return Ok(None) };
         let id = row.id.clone();
         sample_from_row(row).map(Some).map_err(|detail| self.damaged(id, detail))
@@ -339,10 +356,10 @@ mod tests {
             shard("parquet/temporal/000000.parquet", Some(Layout::Temporal)),
             shard("parquet/temporal/000001.parquet", Some(Layout::Temporal)),
         ];
-        let card = Parquet.finish_dataset(&shards).card_yaml;
+        let card = Parquet.finish_dataset(&shards, SampleColumns::Common).card_yaml;
         let names: Vec<_> = card.lines().filter_map(|line| line.strip_prefix("- config_name: ")).collect();
         assert_eq!(names[..4], ["\"default\"", "\"temporal\"", "\"image\"", "\"mixed\""]);
         assert!(card.contains("path: \"parquet/temporal/*.parquet\"\n"));
-        assert_eq!(Parquet.finish_dataset(&[]), BesideShards::default());
+        assert_eq!(Parquet.finish_dataset(&[], SampleColumns::Common), BesideShards::default());
     }
 }

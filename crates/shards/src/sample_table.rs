@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use manyframe_columnar::{List, columns_of, schema_of_row, table};
-use manyframe_core::{Message, Role, Sample, SampleImage, SampleTokens};
+use manyframe_core::{Message, Role, Sample, SampleImage, SampleTokens, SampleVisual, VisualKind};
 
 /// A sample as it is written.
 #[derive(Clone, Copy)]
@@ -48,6 +48,8 @@ pub(crate) struct StoredImage {
 
 /// The columns of tokens, which tables of earlier versions do not have.
 pub(crate) const TOKEN_COLUMNS: [&str; 3] = ["input_ids", "labels", "image_positions"];
+/// The columns that only tables with expanded placeholders have.
+pub(crate) const EXPANDED_COLUMNS: [&str; 3] = ["mm_token_type_ids", "image_grid_thw", "video_grid_thw"];
 /// The column of images.
 pub(crate) const IMAGES: &str = "images";
 /// The field of [`IMAGES`] that takes nearly all the space.
@@ -135,11 +137,44 @@ table! {
             (Some(input_ids), Some(labels), Some(positions)) => {
                 let position = |n: i32| u32::try_from(n).map_err(|_negative| format!("image position {n} is negative"));
                 let image_positions = positions.into_iter().map(position).collect::<Result<_, _>>()?;
-                Ok(Some(SampleTokens { input_ids, labels, image_positions }))
+                Ok(Some(SampleTokens { input_ids, labels, image_positions, type_ids: Vec::new() }))
             }
             (None, None, None) => Ok(None),
             _ => Err(format!("only some of {TOKEN_COLUMNS:?} are absent")),
         }
+    }
+}
+
+table! {
+    /// A row of a Parquet shard with expanded placeholders.
+    pub(crate) struct ExpandedSampleTable<'r>(row: SampleParts<'r>) -> SampleRow {
+        sample: SampleTable = row,
+        expanded: ExpandedTable = row,
+    }
+    read {
+        let mut row = sample;
+        if let (Some(tokens), Some(type_ids)) = (&mut row.tokens, expanded) {
+            tokens.type_ids = type_ids;
+        }
+        Ok(row)
+    }
+}
+
+table! {
+    /// What a processor returns beside the ids, where placeholders are expanded.
+    pub(crate) struct ExpandedTable<'r>(row: SampleParts<'r>) -> Option<Vec<i8>> {
+        /// What each id of `input_ids` is part of: 0 text, 1 an image, 2 a video.
+        mm_token_type_ids: Option<Vec<i32>> = type_ids(row.sample).as_deref(),
+        /// Patches in time, height and width of each image, one after another: reshape to (−1, 3).
+        image_grid_thw: Option<Vec<i32>> = grids(row.sample, Medium::Image).as_deref(),
+        /// Patches in time, height and width of each video, one after another: reshape to (−1, 3).
+        video_grid_thw: Option<Vec<i32>> = grids(row.sample, Medium::Video).as_deref(),
+    }
+    read {
+        // Grids are in the metadata, too.
+        let _ = (image_grid_thw, video_grid_thw);
+        let narrow = |type_id: i32| i8::try_from(type_id).map_err(|_large| format!("{type_id} is no type of a token"));
+        mm_token_type_ids.map(|type_ids| type_ids.into_iter().map(narrow).collect()).transpose()
     }
 }
 
@@ -164,9 +199,28 @@ fn signed_positions(tokens: Option<&SampleTokens>) -> Option<Vec<i32>> {
     tokens.map(|tokens| tokens.image_positions.iter().map(|position| position.cast_signed()).collect())
 }
 
+fn type_ids(sample: &Sample) -> Option<Vec<i32>> {
+    let type_ids = sample.tokens.as_ref().map(|tokens| &tokens.type_ids).filter(|type_ids| !type_ids.is_empty())?;
+    Some(type_ids.iter().map(|type_id| i32::from(*type_id)).collect())
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Medium {
+    Image,
+    Video,
+}
+
+/// The grids of the images or the videos of a sample; absent where the model is told none.
+fn grids(sample: &Sample, medium: Medium) -> Option<Vec<i32>> {
+    let is_wanted = |visual: &&SampleVisual| (visual.kind == VisualKind::Video) == (medium == Medium::Video);
+    let models = sample.visuals.iter().filter(is_wanted).filter_map(|visual| visual.model.as_ref());
+    let grids: Vec<i32> = models.filter_map(|model| model.grid_thw).flatten().map(u32::cast_signed).collect();
+    (!grids.is_empty()).then_some(grids)
+}
+
 /// The JSON Schema of a row of a Parquet shard.
 pub fn sample_row_schema() -> serde_json::Value {
-    let columns = columns_of::<SampleTable>();
+    let columns = columns_of::<ExpandedSampleTable>();
     schema_of_row("SampleRow", "A row of a Parquet shard: a sample.", &columns)
 }
 

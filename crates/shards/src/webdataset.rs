@@ -18,8 +18,8 @@ use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    Format, ImageEntry, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts, path_text,
-    until_error,
+    Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts,
+    path_text, until_error,
 };
 use crate::json::{ImageShape, SampleJson, image_shapes, names_of};
 use crate::tar::{Member, TarReader, write_end, write_member};
@@ -44,7 +44,7 @@ impl Format for Webdataset {
         true
     }
 
-    fn create(&self, sink: Box<dyn Write + Send>) -> Result<Box<dyn ShardWriter>, ShardError> {
+    fn create(&self, sink: Box<dyn Write + Send>, _: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
         Ok(Box::new(TarShardWriter { sink: DigestWriter::new(sink), num_samples: 0 }))
     }
 

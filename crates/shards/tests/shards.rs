@@ -12,7 +12,7 @@ use manyframe_core::{
     BlobRef, Cost, Digest, Grid, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
     SampleTokens, SampleVisual, VisualKind,
 };
-use manyframe_shards::{ShardError, ShardFormat, ShardSummary, create, list, read, read_one};
+use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardSummary, create, list, read, read_one};
 use proptest::prelude::*;
 
 /// A sink that can still be looked at when the writer has taken it.
@@ -31,7 +31,7 @@ impl Write for Shared {
 
 fn written(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, ShardSummary) {
     let sink = Shared::default();
-    let mut writer = create(format, Box::new(sink.clone())).unwrap();
+    let mut writer = create(format, Box::new(sink.clone()), SampleColumns::Common).unwrap();
     for sample in samples {
         writer.write(sample).unwrap();
     }
@@ -87,6 +87,7 @@ fn sample(n: u64, num_images: usize) -> Sample {
             path: "a/b.mp4".to_owned(),
             width_px: 640,
             height_px: 480,
+            model: None,
         }],
         origin: Origin { file: "a.json".into(), position: Position::Bytes { offset: 5, num_bytes: 9, line: 2 } },
     }
@@ -135,6 +136,7 @@ prop_compose! {
                 input_ids: places.iter().map(|place| place.0).collect(),
                 labels: places.iter().map(|place| place.1).collect(),
                 image_positions: places.iter().map(|place| place.2).collect(),
+                type_ids: Vec::new(),
             }),
             label_spans: spans.into_iter().map(|(start, length)| (start, start + length as usize)).collect(),
             cost: Cost {
@@ -305,7 +307,7 @@ fn a_sample_whose_cost_counts_other_images_is_refused() {
     let mut wrong = sample(0, 2);
     wrong.cost.num_images = 3;
     for format in ShardFormat::ALL {
-        let mut writer = create(format, Box::new(Shared::default())).unwrap();
+        let mut writer = create(format, Box::new(Shared::default()), SampleColumns::Common).unwrap();
         assert!(matches!(writer.write(&wrong), Err(ShardError::Sample { id, .. }) if id == wrong.id));
     }
 }
@@ -319,6 +321,7 @@ fn fixed_samples() -> Vec<Sample> {
             input_ids: (0..7 * i32::try_from(n).unwrap()).collect(),
             labels: (0..7 * i32::try_from(n).unwrap()).map(|id| if id % 2 == 0 { -100 } else { id }).collect(),
             image_positions: (0..n as u32 % 5).collect(),
+            type_ids: Vec::new(),
         });
         sample.prompt = "Describe <image> in détail.".repeat(n % 11);
         sample.label_spans = vec![(n, n + 2); n % 4];

@@ -1,14 +1,24 @@
 //! The model families, by name, with the settings of each.
 
+use std::num::NonZeroU32;
+
 use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::constant::{Constant, Dialect, Longllava, Longvila};
 use crate::idefics::{Idefics3, SmolVlm};
 use crate::llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
 use crate::nemotron::NemotronHOmni;
 use crate::processor::VisionProcessor;
 use crate::qwen::{Qwen3Vl, Qwen25Vl};
 use crate::tiles::{InternVl, NemotronNanoVl};
+
+/// Reads the settings of a family, whichever it is.
+pub trait SettingsReader {
+    /// The settings.
+    fn read<T: DeserializeOwned + Default + JsonSchema>(&mut self) -> T;
+}
 
 /// Declares the families: a variant, its name, and the type of its settings.
 macro_rules! families {
@@ -39,6 +49,14 @@ macro_rules! families {
                 }
             }
 
+            /// The family of that name, with settings that are read somehow.
+            pub fn read(name: &str, reader: &mut impl SettingsReader) -> Option<Self> {
+                match name {
+                    $($name => Some(Self::$variant(reader.read())),)*
+                    _ => None,
+                }
+            }
+
             /// What its processor makes of media.
             pub fn processor(&self) -> &dyn VisionProcessor {
                 match self {
@@ -49,10 +67,51 @@ macro_rules! families {
     };
 }
 
+impl Family {
+    /// The cost of every image, if they all cost the same.
+    pub fn constant(&self) -> Option<Constant> {
+        match self {
+            Self::Longllava(settings) => Some(settings.constant()),
+            Self::Longvila(settings) => Some(settings.constant()),
+            _ => None,
+        }
+    }
+
+    /// Whether the model sees images at a size of their own, to which they can be brought beforehand.
+    pub fn has_dynamic_size(&self) -> bool {
+        matches!(self, Self::Qwen25Vl(_) | Self::Qwen3Vl(_) | Self::Qwen35(_) | Self::NemotronHOmni(_))
+    }
+
+    /// The family, written in this dialect and at this cost, if all its images cost the same. Others stay as they are.
+    #[must_use]
+    pub fn with_constant(mut self, dialect: Option<Dialect>, tokens_per_image: Option<NonZeroU32>) -> Self {
+        let set = match &mut self {
+            Self::Longllava(Longllava { dialect, tokens_per_image })
+            | Self::Longvila(Longvila { dialect, tokens_per_image }) => Some((dialect, tokens_per_image)),
+            _ => None,
+        };
+        if let Some((own_dialect, own_tokens)) = set {
+            *own_dialect = dialect.unwrap_or(*own_dialect);
+            *own_tokens = tokens_per_image.unwrap_or(*own_tokens);
+        }
+        self
+    }
+}
+
+impl Default for Family {
+    fn default() -> Self {
+        Self::Longllava(Longllava::default())
+    }
+}
+
 /// Qwen3.5 reads images and videos as Qwen3-VL does.
 type Qwen35 = Qwen3Vl;
 
 families! {
+    /// LongLLaVA
+    Longllava = "longllava",
+    /// LongVILA and NVILA
+    Longvila = "longvila",
     /// Qwen2-VL and Qwen2.5-VL
     Qwen25Vl = "qwen2.5-vl",
     /// Qwen3-VL

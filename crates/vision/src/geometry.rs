@@ -52,16 +52,29 @@ impl fmt::Display for Size {
 
 /// A video, of which a processor takes frames.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Clip {
+pub struct Clip<'f> {
     /// The size of its frames.
     pub size: Size,
     /// How many frames it has.
     pub num_frames: u32,
     /// Frames per second.
     pub rate: f64,
+    /// The frames that were taken before, in their order. `None` if the processor chooses them.
+    pub taken: Option<&'f [u32]>,
 }
 
-impl Clip {
+impl<'f> Clip<'f> {
+    /// A video of which no frame is chosen yet.
+    pub const fn new(size: Size, num_frames: u32, rate: f64) -> Self {
+        Self { size, num_frames, rate, taken: None }
+    }
+
+    /// The video with frames that are taken already.
+    #[must_use]
+    pub const fn with_frames(self, taken: &'f [u32]) -> Self {
+        Self { taken: Some(taken), ..self }
+    }
+
     /// In seconds.
     pub(crate) fn duration_s(self) -> f64 {
         f64::from(self.num_frames) / self.rate
@@ -70,19 +83,27 @@ impl Clip {
 
 /// An image or a video, as its header describes it.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Geometry {
+pub enum Geometry<'f> {
     /// An image, after its EXIF orientation is applied.
     Image(Size),
+    /// An image that is delivered as an overview and rows of tiles, each an image of its own.
+    Tiles {
+        /// Rows of tiles.
+        rows: u32,
+        /// Tiles in a row.
+        columns: u32,
+    },
     /// A video, after its rotation is applied.
-    Video(Clip),
+    Video(Clip<'f>),
 }
 
-impl Geometry {
-    /// The size of the image, or of a frame.
-    pub fn size(self) -> Size {
+impl Geometry<'_> {
+    /// The size of the image, or of a frame; `None` of tiles.
+    pub fn size(self) -> Option<Size> {
         match self {
-            Self::Image(size) => size,
-            Self::Video(clip) => clip.size,
+            Self::Image(size) => Some(size),
+            Self::Tiles { .. } => None,
+            Self::Video(clip) => Some(clip.size),
         }
     }
 }

@@ -11,11 +11,12 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::round_up;
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{VisionProcessor, plan_each};
-use crate::refusal::{Refusal, Refused};
+use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
+use crate::refusal::Refused;
 use crate::sampling::{self, nonzero};
 
 const IMAGE: &str = "<image>";
+const VIDEO: &str = "<video>";
 const AROUND: &str = "<fake_token_around_image>";
 const OVERVIEW: &str = "<global-img>";
 /// No side is longer, whatever the settings say.
@@ -73,22 +74,23 @@ impl Default for SmolVlm {
 }
 
 impl VisionProcessor for Idefics3 {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let law = SplitLaw {
             longest_edge_px: self.longest_edge_px.get().into(),
             tile_px: self.tile_px.get().into(),
             tokens_per_tile: self.tokens_per_tile.into(),
             split: self.split,
         };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => Ok(law.plan(size)),
-            Geometry::Video(_) => Err(Refusal::Video),
-        })
+        plan_each(media, |size| Ok(law.plan(size)), no_video)
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const { &[MediaToken::image(IMAGE), MediaToken::delimiter(AROUND), MediaToken::delimiter(OVERVIEW)] }
     }
 }
 
 impl VisionProcessor for SmolVlm {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let law = SplitLaw {
             longest_edge_px: self.longest_edge_px.get().into(),
             tile_px: self.tile_px.get().into(),
@@ -97,28 +99,36 @@ impl VisionProcessor for SmolVlm {
         };
         let videos = media.iter().filter_map(|medium| match medium {
             Geometry::Video(clip) => Some(self.frames(*clip).len()),
-            Geometry::Image(_) => None,
+            Geometry::Image(_) | Geometry::Tiles { .. } => None,
         });
         // The processor pads the videos of a sample to the longest, and states the frames of that one for each.
         let announced = videos.max().unwrap_or(0) as u32;
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => Ok(law.plan(size)),
-            Geometry::Video(clip) => Ok(self.plan_video(clip, announced)),
-        })
+        plan_each(media, |size| Ok(law.plan(size)), |clip| Ok(self.plan_video(clip, announced)))
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const {
+            &[
+                MediaToken::image(IMAGE),
+                MediaToken::delimiter(AROUND),
+                MediaToken::delimiter(OVERVIEW),
+                MediaToken::delimiter(VIDEO),
+            ]
+        }
     }
 }
 
 impl SmolVlm {
-    fn frames(&self, clip: Clip) -> Vec<u32> {
-        if self.sample {
+    fn frames(&self, clip: Clip<'_>) -> Vec<u32> {
+        if self.sample && clip.taken.is_none() {
             sampling::smolvlm(clip, self.fps, self.max_frames.get().into())
         } else {
-            sampling::all(clip.num_frames)
+            sampling::all(clip)
         }
     }
 
     /// Each frame is introduced by its time, and the video by its length, in words.
-    fn plan_video(&self, clip: Clip, announced: u32) -> VisualPlan {
+    fn plan_video(&self, clip: Clip<'_>, announced: u32) -> VisualPlan {
         let frames = self.frames(clip);
         let duration_s = clip.duration_s() as u64;
         let (hours, minutes, seconds) = (duration_s / 3600, duration_s / 60 % 60, duration_s % 60);
@@ -131,10 +141,10 @@ impl SmolVlm {
             let time_s = f64::from(frame) / clip.rate;
             let (minutes, seconds) = ((time_s / 60.0) as u64, (time_s % 60.0) as u64);
             before.push_str(&format!("\nFrame from {minutes:02}:{seconds:02}:{AROUND}{OVERVIEW}"));
-            markup.push(Markup::Text(std::mem::replace(&mut before, AROUND.to_owned())));
+            markup.push(Markup::text(std::mem::replace(&mut before, AROUND.to_owned())));
             markup.push(Markup::Placeholders(self.tokens_per_tile.into()));
         }
-        markup.push(Markup::Text(before + "\n\n"));
+        markup.push(Markup::text(before + "\n\n"));
         VisualPlan {
             layout: Layout::Stretch(Size::square(self.tile_px.get().into())),
             grid: None,
@@ -175,7 +185,7 @@ impl SplitLaw {
         for row in 1..=rows {
             for column in 1..=columns {
                 before.push_str(&format!("{AROUND}<row_{row}_col_{column}>"));
-                markup.push(Markup::Text(std::mem::take(&mut before)));
+                markup.push(Markup::text(std::mem::take(&mut before)));
                 markup.push(Markup::Placeholders(self.tokens_per_tile));
             }
             before.push('\n');
@@ -186,7 +196,7 @@ impl SplitLaw {
     }
 
     fn overview_markup(&self, before: String) -> Vec<Markup> {
-        vec![Markup::Text(before + AROUND + OVERVIEW), Markup::Placeholders(self.tokens_per_tile), Markup::text(AROUND)]
+        vec![Markup::text(before + AROUND + OVERVIEW), Markup::Placeholders(self.tokens_per_tile), Markup::text(AROUND)]
     }
 
     /// The size that is cut: the longer side is fixed, the other follows; both are then multiples of a tile.

@@ -19,6 +19,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod constant;
 mod family;
 mod geometry;
 mod idefics;
@@ -32,13 +33,14 @@ mod refusal;
 mod sampling;
 mod tiles;
 
-pub use family::Family;
+pub use constant::{Constant, Dialect, Longllava, Longvila};
+pub use family::{Family, SettingsReader};
 pub use geometry::{Clip, Geometry, Size};
 pub use idefics::{Idefics3, SmolVlm};
 pub use llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
 pub use nemotron::{NemotronHOmni, NemotronVideo};
 pub use plan::{Layout, Markup, PatchGrid, VisualPlan};
-pub use processor::VisionProcessor;
+pub use processor::{MediaToken, VisionProcessor};
 pub use qwen::{ImageResize, Qwen3Video, Qwen3Vl, Qwen25Video, Qwen25Vl, VideoBudget, VideoWrapping};
 pub use refusal::{Refusal, Refused};
 pub use sampling::Frames;

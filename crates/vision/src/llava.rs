@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::{floor_divide, truncated_to_7_digits};
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{VisionProcessor, plan_each};
+use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, Frames, nonzero};
 
@@ -120,36 +120,39 @@ fn listed(canvases_px: &[(NonZeroU16, NonZeroU16)]) -> impl Iterator<Item = Size
 }
 
 impl VisionProcessor for Llava15 {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let side_px = u32::from(self.side_px.get());
         let size = Size::square(side_px);
         let layout = if self.pad { Layout::PadSquare(size) } else { Layout::CenterCrop(size) };
         let per_side = side_px / u32::from(self.patch_px.get());
-        plan_each(media, |medium| match medium {
-            Geometry::Image(_) => Ok(plan_image(layout, per_side * per_side)),
-            Geometry::Video(_) => Err(Refusal::Video),
-        })
+        plan_each(media, |_| Ok(plan_image(layout, per_side * per_side)), no_video)
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const { &[MediaToken::image(IMAGE)] }
     }
 }
 
 impl VisionProcessor for LlavaNext {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let tile_px = u32::from(self.tile_px.get());
         let per_side = tile_px / u32::from(self.patch_px.get());
         let law = AnyRes { tile_px, per_side, overview_tokens: per_side * per_side, max_tiles: None };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => Ok(law.plan(size, listed(&self.canvases_px))),
-            Geometry::Video(clip) => {
-                let frames = sampling::starts_of_shares(clip, self.frames)?;
-                let num_tokens = frames.len() as u32 * (per_side * per_side / 4);
-                Ok(plan_video(Layout::CenterCrop(Size::square(tile_px)), frames, num_tokens))
-            }
-        })
+        let video = |clip: Clip<'_>| {
+            let frames = sampling::starts_of_shares(clip, self.frames)?;
+            let num_tokens = frames.len() as u32 * (per_side * per_side / 4);
+            Ok(plan_video(Layout::CenterCrop(Size::square(tile_px)), frames, num_tokens))
+        };
+        plan_each(media, |size| Ok(law.plan(size, listed(&self.canvases_px))), video)
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const { &[MediaToken::image(IMAGE), MediaToken::video(VIDEO)] }
     }
 }
 
 impl VisionProcessor for LlavaOneVision {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let per_side = ONE_VISION_FEATURES_PER_SIDE;
         let overview_tokens = per_side * per_side;
         let tile = Size::square(ONE_VISION_TILE_PX);
@@ -160,18 +163,24 @@ impl VisionProcessor for LlavaOneVision {
             max_tiles: Some(self.max_tiles.get().into()),
         };
         let num_images = media.iter().filter(|medium| matches!(medium, Geometry::Image(_))).count();
-        plan_each(media, |medium| match medium {
-            // Several images are not tiled: each is an overview with a newline token.
-            Geometry::Image(_) if num_images > 1 => Ok(plan_image(Layout::Stretch(tile), overview_tokens + 1)),
-            Geometry::Image(size) => Ok(law.plan(size, canvases(ONE_VISION_TILE_PX, self.max_tiles_per_side))),
-            Geometry::Video(clip) => self.plan_video(clip),
-        })
+        let image = |size: Size| {
+            Ok(match num_images {
+                1 => law.plan(size, canvases(ONE_VISION_TILE_PX, self.max_tiles_per_side)),
+                // Several images are not tiled: each is an overview with a newline token.
+                _ => plan_image(Layout::Stretch(tile), overview_tokens + 1),
+            })
+        };
+        plan_each(media, image, |clip| self.plan_video(clip))
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const { &[MediaToken::image(IMAGE), MediaToken::video(VIDEO)] }
     }
 }
 
 impl LlavaOneVision {
     /// The features of a frame are pooled two by two; a newline token ends the video.
-    fn plan_video(&self, clip: Clip) -> Result<VisualPlan, Refusal> {
+    fn plan_video(&self, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
         let frames = sampling::starts_of_shares(clip, self.frames)?;
         let pooled = ONE_VISION_FEATURES_PER_SIDE.div_ceil(2);
         let num_tokens = frames.len() as u32 * pooled * pooled + 1;
@@ -180,15 +189,16 @@ impl LlavaOneVision {
 }
 
 impl VisionProcessor for Granite4Vision {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let (kept, of) = self.downsample;
         let per_side = ONE_VISION_TILE_PX / u32::from(self.patch_px.get()) * u32::from(kept) / u32::from(of.get());
         let law =
             AnyRes { tile_px: ONE_VISION_TILE_PX, per_side, overview_tokens: per_side * per_side, max_tiles: None };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => Ok(law.plan(size, listed(&self.canvases_px))),
-            Geometry::Video(_) => Err(Refusal::Video),
-        })
+        plan_each(media, |size| Ok(law.plan(size, listed(&self.canvases_px))), no_video)
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const { &[MediaToken::image(IMAGE)] }
     }
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::{round, round_up};
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{VisionProcessor, plan_each};
+use crate::processor::{MediaToken, VisionProcessor, plan_each};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, Frames};
 
@@ -68,12 +68,20 @@ impl Default for NemotronVideo {
 }
 
 impl VisionProcessor for NemotronHOmni {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let num_images = media.iter().filter(|medium| matches!(medium, Geometry::Image(_))).count();
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => self.plan_image(size, num_images as u32),
-            Geometry::Video(clip) => self.video.plan(clip),
-        })
+        plan_each(media, |size| self.plan_image(size, num_images as u32), |clip| self.video.plan(clip))
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const {
+            &[
+                MediaToken::image("<image>"),
+                MediaToken::delimiter("<img>"),
+                MediaToken::delimiter("</img>"),
+                MediaToken::delimiter("<video>"),
+            ]
+        }
     }
 }
 
@@ -141,7 +149,7 @@ fn made_even(side: u32, other: u32, budget: u64) -> u32 {
 }
 
 impl NemotronVideo {
-    fn plan(&self, clip: Clip) -> Result<VisualPlan, Refusal> {
+    fn plan(&self, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
         let frames = sampling::starts_of_shares(clip, self.frames)?;
         let patches = self.patches(clip.size);
         let mut markup = Vec::new();

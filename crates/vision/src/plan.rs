@@ -1,5 +1,7 @@
 //! What becomes of a medium: frames, size, tiles, grid, and the tokens and text that take its place in the prompt.
 
+use std::borrow::Cow;
+
 use crate::geometry::Size;
 
 /// What a processor makes of one image or video.
@@ -20,13 +22,34 @@ pub struct VisualPlan {
 }
 
 impl VisualPlan {
+    /// A plan of which only the text is known.
+    pub fn of_markup(placeholder: &'static str, markup: Vec<Markup>) -> Self {
+        Self {
+            frames: Vec::new(),
+            layout: Layout::Stretch(Size::new(0, 0)),
+            grid: None,
+            seconds_per_step: None,
+            placeholder,
+            markup,
+        }
+    }
+
     /// Tokens that are replaced with features of the vision tower. The text around them costs tokens, too, which a tokenizer counts.
     pub fn num_tokens(&self) -> u64 {
-        let runs = self.markup.iter().map(|part| match part {
-            Markup::Placeholders(count) => u64::from(*count),
-            Markup::Text(_) => 0,
-        });
-        runs.sum()
+        self.runs().map(u64::from).sum()
+    }
+
+    /// How often its placeholder is written where it stands for all tokens of a run.
+    pub fn num_runs(&self) -> u64 {
+        self.runs().count() as u64
+    }
+
+    /// The number of tokens of each run of placeholders, in order.
+    pub fn runs(&self) -> impl Iterator<Item = u32> {
+        self.markup.iter().filter_map(|part| match part {
+            Markup::Placeholders(count) => Some(*count),
+            Markup::Text(_) => None,
+        })
     }
 
     /// The markup as the text that the processor tokenizes, with every placeholder written out.
@@ -40,19 +63,29 @@ impl VisualPlan {
         }
         text
     }
+
+    /// Appends the markup to a text, with one placeholder for each run.
+    pub fn write(&self, text: &mut String) {
+        for part in &self.markup {
+            text.push_str(match part {
+                Markup::Text(part) => part,
+                Markup::Placeholders(_) => self.placeholder,
+            });
+        }
+    }
 }
 
 /// A part of what is written in place of a medium.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Markup {
     /// Text, which may hold special tokens.
-    Text(String),
+    Text(Cow<'static, str>),
     /// The placeholder, so many times.
     Placeholders(u32),
 }
 
 impl Markup {
-    pub(crate) fn text(text: impl Into<String>) -> Self {
+    pub(crate) fn text(text: impl Into<Cow<'static, str>>) -> Self {
         Self::Text(text.into())
     }
 }

@@ -1,6 +1,6 @@
 //! The trait that every model family implements.
 
-use crate::geometry::Geometry;
+use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::VisualPlan;
 use crate::refusal::{Refusal, Refused};
 
@@ -10,32 +10,84 @@ pub trait VisionProcessor: Send + Sync {
     ///
     /// # Errors
     /// The first medium that the processor refuses, and why.
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused>;
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused>;
+
+    /// What the processor writes in place of media. No text may contain any of it.
+    fn tokens(&self) -> &'static [MediaToken];
 }
 
-/// Plans each medium by itself, after a look at what no processor can show.
+/// A string that stands for media in a prompt, or marks where they are; a single token of the model's own tokenizer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct MediaToken {
+    /// The string.
+    pub text: &'static str,
+    /// Whether features of the vision tower take its place.
+    pub is_placeholder: bool,
+    /// Its number in `mm_token_type_ids`: 1 for images, 2 for videos, otherwise 0.
+    pub type_id: i8,
+}
+
+impl MediaToken {
+    pub(crate) const fn image(text: &'static str) -> Self {
+        Self { text, is_placeholder: true, type_id: 1 }
+    }
+
+    pub(crate) const fn video(text: &'static str) -> Self {
+        Self { text, is_placeholder: true, type_id: 2 }
+    }
+
+    pub(crate) const fn delimiter(text: &'static str) -> Self {
+        Self { text, is_placeholder: false, type_id: 0 }
+    }
+
+    /// A delimiter that counts as part of the image.
+    pub(crate) const fn image_delimiter(text: &'static str) -> Self {
+        Self { text, is_placeholder: false, type_id: 1 }
+    }
+}
+
+/// Plans each image and each video by itself, after a look at what no processor can show.
 pub(crate) fn plan_each(
-    media: &[Geometry],
-    plan: impl Fn(Geometry) -> Result<VisualPlan, Refusal>,
+    media: &[Geometry<'_>],
+    plan_image: impl Fn(Size) -> Result<VisualPlan, Refusal>,
+    plan_video: impl Fn(Clip<'_>) -> Result<VisualPlan, Refusal>,
 ) -> Result<Vec<VisualPlan>, Refused> {
-    let plan_one = |(medium_index, &medium): (usize, &Geometry)| {
-        ensure_visible(medium).and_then(|()| plan(medium)).map_err(|reason| Refused { medium_index, reason })
+    let plan_one = |(medium_index, &medium): (usize, &Geometry<'_>)| {
+        let planned = ensure_visible(medium).and_then(|()| match medium {
+            Geometry::Image(size) => plan_image(size),
+            Geometry::Tiles { .. } => Err(Refusal::Tiles),
+            Geometry::Video(clip) => plan_video(clip),
+        });
+        planned.map_err(|reason| Refused { medium_index, reason })
     };
     media.iter().enumerate().map(plan_one).collect()
 }
 
-fn ensure_visible(medium: Geometry) -> Result<(), Refusal> {
-    let size = medium.size();
-    if size.num_pixels() == 0 {
+/// For models that show no videos.
+pub(crate) fn no_video(_: Clip<'_>) -> Result<VisualPlan, Refusal> {
+    Err(Refusal::Video)
+}
+
+fn ensure_visible(medium: Geometry<'_>) -> Result<(), Refusal> {
+    if let Some(size) = medium.size().filter(|size| size.num_pixels() == 0) {
         return Err(Refusal::Empty { size });
     }
-    if let Geometry::Video(clip) = medium {
-        if clip.num_frames == 0 {
-            return Err(Refusal::NoFrame { num_frames: 0 });
-        }
-        if !(clip.rate.is_finite() && clip.rate > 0.0) {
-            return Err(Refusal::NoRate { rate: clip.rate });
-        }
+    let Geometry::Video(clip) = medium else { return Ok(()) };
+    match clip.taken {
+        Some(taken) => ensure_few_frames(taken.len())?,
+        None if clip.num_frames == 0 => return Err(Refusal::NoFrame { num_frames: 0 }),
+        None => {}
     }
-    Ok(())
+    if clip.rate.is_finite() && clip.rate > 0.0 { Ok(()) } else { Err(Refusal::NoRate { rate: clip.rate }) }
+}
+
+/// That there are frames, and not more than any model takes.
+pub(crate) fn ensure_few_frames(num_frames: usize) -> Result<(), Refusal> {
+    if num_frames == 0 { Err(Refusal::NoFrame { num_frames: 0 }) } else { ensure_few(num_frames as u64) }
+}
+
+/// That there are not more images than any model takes.
+pub(crate) fn ensure_few(num_images: u64) -> Result<(), Refusal> {
+    const MOST: u64 = 1 << 16;
+    if num_images > MOST { Err(Refusal::TooManyImages { num_images, most: MOST }) } else { Ok(()) }
 }

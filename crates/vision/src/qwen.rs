@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::round;
 use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
-use crate::processor::{VisionProcessor, plan_each};
+use crate::processor::{MediaToken, VisionProcessor, plan_each};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, FrameLimits, Frames};
 
@@ -20,6 +20,8 @@ const START: &str = "<|vision_start|>";
 const END: &str = "<|vision_end|>";
 const IMAGE: &str = "<|image_pad|>";
 const VIDEO: &str = "<|video_pad|>";
+const TOKENS: &[MediaToken] =
+    &[MediaToken::image(IMAGE), MediaToken::video(VIDEO), MediaToken::delimiter(START), MediaToken::delimiter(END)];
 
 /// Patches that become one token, on a side.
 const MERGE: u32 = 2;
@@ -188,31 +190,31 @@ impl Default for Qwen3Video {
 }
 
 impl VisionProcessor for Qwen25Vl {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         const PATCH: Patch = Patch { side_px: 14 };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => {
-                PATCH.plan_image(size, Area { min: self.min_pixels, max: self.max_pixels }, self.resize)
-            }
-            Geometry::Video(clip) => self.video.plan(PATCH, clip),
-        })
+        let area = Area { min: self.min_pixels, max: self.max_pixels };
+        plan_each(media, |size| PATCH.plan_image(size, area, self.resize), |clip| self.video.plan(PATCH, clip))
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        TOKENS
     }
 }
 
 impl VisionProcessor for Qwen3Vl {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         const PATCH: Patch = Patch { side_px: 16 };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => {
-                PATCH.plan_image(size, Area { min: self.min_pixels, max: self.max_pixels }, self.resize)
-            }
-            Geometry::Video(clip) => self.video.plan(PATCH, clip),
-        })
+        let area = Area { min: self.min_pixels, max: self.max_pixels };
+        plan_each(media, |size| PATCH.plan_image(size, area, self.resize), |clip| self.video.plan(PATCH, clip))
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        TOKENS
     }
 }
 
 impl Qwen25Video {
-    fn plan(&self, patch: Patch, clip: Clip) -> Result<VisualPlan, Refusal> {
+    fn plan(&self, patch: Patch, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
         let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
         let frames = match self.budget {
             VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits)?,
@@ -251,7 +253,7 @@ impl Qwen25Video {
 }
 
 impl Qwen3Video {
-    fn plan(&self, patch: Patch, clip: Clip) -> Result<VisualPlan, Refusal> {
+    fn plan(&self, patch: Patch, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
         let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
         let frames = match self.budget {
             VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits)?,

@@ -49,6 +49,17 @@ pub enum Refusal {
         /// Frames of the video.
         num_frames: u32,
     },
+    /// More than any model takes: a mistake in the settings.
+    #[error("{num_images} images, at most {most} are possible")]
+    TooManyImages {
+        /// Frames, or tiles and the overview.
+        num_images: u64,
+        /// How many are possible.
+        most: u64,
+    },
+    /// The image was cut into tiles, which the processor does itself.
+    #[error("the model cuts images into tiles itself")]
+    Tiles,
     /// The model shows no videos.
     #[error("the model takes no videos")]
     Video,

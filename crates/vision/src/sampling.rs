@@ -44,20 +44,25 @@ pub(crate) struct FrameLimits {
     pub(crate) max: u32,
 }
 
-/// Every frame.
-pub(crate) fn all(num_frames: u32) -> Vec<u32> {
-    (0..num_frames).collect()
+/// The frames that were taken before, otherwise every frame.
+pub(crate) fn all(clip: Clip<'_>) -> Vec<u32> {
+    clip.taken.map_or_else(|| (0..clip.num_frames).collect(), <[u32]>::to_vec)
+}
+
+/// What a law is asked for: nothing, where the frames were taken before.
+fn wanted(clip: Clip<'_>, frames: Frames) -> Frames {
+    if clip.taken.is_some() { Frames::All } else { frames }
 }
 
 /// `Qwen2VLVideoProcessor.sample_frames`: an even number of frames, each at the start of its share of the video.
 ///
 /// For about a tenth of all numbers of frames, `torch.arange` makes one index too many, and the processor ends with an
 /// `IndexError`: [`Refusal::FrameBeyondEnd`].
-pub(crate) fn qwen2(clip: Clip, frames: Frames, limits: FrameLimits, group: u32) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn qwen2(clip: Clip<'_>, frames: Frames, limits: FrameLimits, group: u32) -> Result<Vec<u32>, Refusal> {
     let num_frames = clip.num_frames;
     let group_size = f64::from(group);
-    let wanted = match frames {
-        Frames::All => return Ok(all(num_frames)),
+    let wanted = match wanted(clip, frames) {
+        Frames::All => return Ok(all(clip)),
         Frames::NumFrames(wanted) => round(f64::from(wanted.get()) / group_size) * group_size,
         Frames::Fps(fps) => {
             let cap = f64::from(limits.max.min(num_frames) / group * group);
@@ -81,10 +86,10 @@ pub(crate) fn qwen2(clip: Clip, frames: Frames, limits: FrameLimits, group: u32)
 }
 
 /// `Qwen3VLVideoProcessor.sample_frames`: evenly from the first frame to the last.
-pub(crate) fn qwen3(clip: Clip, frames: Frames, limits: FrameLimits) -> Vec<u32> {
+pub(crate) fn qwen3(clip: Clip<'_>, frames: Frames, limits: FrameLimits) -> Vec<u32> {
     let num_frames = clip.num_frames;
-    let wanted = match frames {
-        Frames::All => return all(num_frames),
+    let wanted = match wanted(clip, frames) {
+        Frames::All => return all(clip),
         Frames::NumFrames(wanted) => u32::from(wanted.get()),
         Frames::Fps(fps) => ((clip.duration_s() * fps) as u32).max(limits.min).min(limits.max).min(num_frames),
     };
@@ -92,10 +97,10 @@ pub(crate) fn qwen3(clip: Clip, frames: Frames, limits: FrameLimits) -> Vec<u32>
 }
 
 /// `qwen_vl_utils.vision_process.smart_nframes`: an even number of frames, evenly from the first to the last.
-pub(crate) fn qwen_vl_utils(clip: Clip, frames: Frames, limits: FrameLimits) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn qwen_vl_utils(clip: Clip<'_>, frames: Frames, limits: FrameLimits) -> Result<Vec<u32>, Refusal> {
     let num_frames = clip.num_frames;
-    let wanted = match frames {
-        Frames::All => return Ok(all(num_frames)),
+    let wanted = match wanted(clip, frames) {
+        Frames::All => return Ok(all(clip)),
         Frames::NumFrames(wanted) => round(f64::from(wanted.get()) / 2.0) * 2.0,
         Frames::Fps(fps) => {
             let min = f64::from(limits.min.div_ceil(2) * 2);
@@ -115,10 +120,10 @@ pub(crate) fn qwen_vl_utils(clip: Clip, frames: Frames, limits: FrameLimits) -> 
 }
 
 /// `InternVLVideoProcessor.sample_frames`: each frame from the middle of its share of the video.
-pub(crate) fn internvl(clip: Clip, frames: Frames) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn internvl(clip: Clip<'_>, frames: Frames) -> Result<Vec<u32>, Refusal> {
     let num_frames = clip.num_frames;
-    let wanted = match frames {
-        Frames::All => return Ok(all(num_frames)),
+    let wanted = match wanted(clip, frames) {
+        Frames::All => return Ok(all(clip)),
         Frames::NumFrames(wanted) => u32::from(wanted.get()),
         Frames::Fps(fps) => (clip.duration_s() * fps) as u32,
     };
@@ -133,10 +138,10 @@ pub(crate) fn internvl(clip: Clip, frames: Frames) -> Result<Vec<u32>, Refusal> 
 }
 
 /// `video_utils.default_sample_indices_fn`, for LLaVA-OneVision, LLaVA-NeXT-Video and Nemotron: each at the start of its share.
-pub(crate) fn starts_of_shares(clip: Clip, frames: Frames) -> Result<Vec<u32>, Refusal> {
+pub(crate) fn starts_of_shares(clip: Clip<'_>, frames: Frames) -> Result<Vec<u32>, Refusal> {
     let num_frames = clip.num_frames;
-    let wanted = match frames {
-        Frames::All => return Ok(all(num_frames)),
+    let wanted = match wanted(clip, frames) {
+        Frames::All => return Ok(all(clip)),
         Frames::NumFrames(wanted) => u32::from(wanted.get()),
         Frames::Fps(fps) => ((clip.duration_s() * fps) as u32).max(1),
     };
@@ -149,7 +154,7 @@ pub(crate) fn starts_of_shares(clip: Clip, frames: Frames) -> Result<Vec<u32>, R
 
 /// `SmolVLMVideoProcessor.sample_frames`: at most `max_frames`, `fps` a second; a second at both ends is left out of a
 /// video that is longer than that. A frame is taken once.
-pub(crate) fn smolvlm(clip: Clip, fps: f64, max_frames: u32) -> Vec<u32> {
+pub(crate) fn smolvlm(clip: Clip<'_>, fps: f64, max_frames: u32) -> Vec<u32> {
     const SKIPPED_S: f64 = 1.0;
     let duration_s = clip.duration_s();
     let wanted = (round(fps * duration_s) as u32).min(max_frames).max(1);
@@ -232,7 +237,7 @@ mod tests {
     use crate::geometry::Size;
 
     fn sampled(law: &str, num_frames: u32, wanted: u32) -> Result<Vec<u32>, Refusal> {
-        let clip = Clip { size: Size::square(448), num_frames, rate: 25.0 };
+        let clip = Clip::new(Size::square(448), num_frames, 25.0);
         let limits = FrameLimits { min: 4, max: 768 };
         let frames = Frames::NumFrames(NonZeroU16::new(wanted as u16).unwrap());
         match law {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{VisionProcessor, plan_each};
+use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, Frames, nonzero};
 
@@ -61,7 +61,7 @@ impl Default for NemotronNanoVl {
 }
 
 impl VisionProcessor for InternVl {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let law = TileLaw {
             tile_px: self.tile_px.get().into(),
             min_tiles: self.min_tiles.get().into(),
@@ -69,15 +69,23 @@ impl VisionProcessor for InternVl {
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<IMG_CONTEXT>",
         };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => Ok(law.plan_image(size)),
-            Geometry::Video(clip) => law.plan_video(clip, self.frames),
-        })
+        plan_each(media, |size| Ok(law.plan_image(size)), |clip| law.plan_video(clip, self.frames))
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const {
+            &[
+                MediaToken::image("<IMG_CONTEXT>"),
+                MediaToken::image_delimiter("<img>"),
+                MediaToken::image_delimiter("</img>"),
+                MediaToken::delimiter("<video>"),
+            ]
+        }
     }
 }
 
 impl VisionProcessor for NemotronNanoVl {
-    fn plan(&self, media: &[Geometry]) -> Result<Vec<VisualPlan>, Refused> {
+    fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let law = TileLaw {
             tile_px: self.tile_px.get().into(),
             min_tiles: 1,
@@ -85,10 +93,11 @@ impl VisionProcessor for NemotronNanoVl {
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<image>",
         };
-        plan_each(media, |medium| match medium {
-            Geometry::Image(size) => Ok(law.plan_image(size)),
-            Geometry::Video(_) => Err(Refusal::Video),
-        })
+        plan_each(media, |size| Ok(law.plan_image(size)), no_video)
+    }
+
+    fn tokens(&self) -> &'static [MediaToken] {
+        const { &[MediaToken::image("<image>"), MediaToken::delimiter("<img>"), MediaToken::delimiter("</img>")] }
     }
 }
 
@@ -120,7 +129,7 @@ impl TileLaw {
         }
     }
 
-    fn plan_video(&self, clip: Clip, frames: Frames) -> Result<VisualPlan, Refusal> {
+    fn plan_video(&self, clip: Clip<'_>, frames: Frames) -> Result<VisualPlan, Refusal> {
         let frames = sampling::internvl(clip, frames)?;
         let mut markup = Vec::with_capacity(2 * frames.len() + 1);
         for number in 1..=frames.len() {

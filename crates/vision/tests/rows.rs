@@ -66,11 +66,11 @@ fn size(row: &Value) -> Size {
     Size::new(number(row, "h"), number(row, "w"))
 }
 
-fn clip(row: &Value) -> Clip {
-    Clip { size: size(row), num_frames: number(row, "frames"), rate: row["fps"].as_f64().unwrap() }
+fn clip(row: &Value) -> Clip<'static> {
+    Clip::new(size(row), number(row, "frames"), row["fps"].as_f64().unwrap())
 }
 
-fn plan(family: &Family, medium: Geometry) -> Result<VisualPlan, Refused> {
+fn plan(family: &Family, medium: Geometry<'_>) -> Result<VisualPlan, Refused> {
     family.processor().plan(&[medium]).map(|plans| plans.into_iter().next().unwrap())
 }
 

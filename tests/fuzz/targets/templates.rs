@@ -7,8 +7,9 @@
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
-use manyframe_core::{Grid, Part, Role, Turn, Visual, VisualKind};
-use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Tokenizer};
+use manyframe_core::{FrameChoice, Grid, Part, Role, Turn, Visual, VisualKind, VisualShape};
+use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+use manyframe_vision::Family;
 
 static TOKENIZERS: LazyLock<[Arc<Tokenizer>; 3]> = LazyLock::new(|| {
     ["jamba.model", "llama.model", "bytes.json"].map(|name| {
@@ -34,9 +35,9 @@ fuzz_target!(|text: &str| {
             Part::Visual(Visual { kind, media: visuals.len() - 1 })
         };
         let part = match part {
-            'i' => shown(VisualKind::Image, ResolvedVisual::Image),
-            'v' => shown(VisualKind::Video, ResolvedVisual::Video { num_frames: 3 }),
-            't' => shown(VisualKind::Tiled, ResolvedVisual::Tiled { grid: Grid { rows: 2, columns: 1 } }),
+            'i' => shown(VisualKind::Image, VisualShape::Image { size_px: (8, 8) }),
+            'v' => shown(VisualKind::Video, VisualShape::Video { size_px: (8, 8), frames: FrameChoice::unknown(3) }),
+            't' => shown(VisualKind::Tiled, VisualShape::Tiled { grid: Grid { rows: 2, columns: 1 } }),
             _ => Part::Text(letters.as_str().replace('␤', "\n")),
         };
         match turns.last_mut() {
@@ -46,7 +47,8 @@ fuzz_target!(|text: &str| {
     }
     let num_images: u64 = visuals.iter().map(|visual| u64::from(visual.num_images())).sum();
     for tokenizer in TOKENIZERS.iter() {
-        let Ok(formatter) = Formatter::new(&spec, Arc::clone(tokenizer)) else { return };
+        let Ok(formatter) = Formatter::new(&spec, &Family::default(), Arc::clone(tokenizer)) else { return };
+        let Ok(visuals) = formatter.resolve(&visuals) else { return };
         let formatted = match (formatter.measure(&turns, &visuals), formatter.format(&turns, &visuals)) {
             (Ok(measured), Ok(formatted)) => {
                 assert_eq!(measured.cost, formatted.cost);
@@ -67,7 +69,7 @@ fuzz_target!(|text: &str| {
             end = next;
         }
         assert!(end <= formatted.prompt.chars().count());
-        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).expect("what was counted");
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).expect("what was counted");
         assert_eq!(tokens.input_ids.len(), tokens.labels.len());
     }
 });

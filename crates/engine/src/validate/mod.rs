@@ -122,7 +122,11 @@ pub(crate) fn validate_staged(
 pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
     let dataset = DatasetReader::open(&request.dataset)?;
     let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
-    let tokens_per_image = pipeline.file.format.spec.tokens_per_image as usize;
+    let family = pipeline.file.family();
+    let Some(constant) = family.constant() else {
+        return Err(EngineError::NoModelOfFamily { family: family.name() });
+    };
+    let tokens_per_image = constant.tokens_per_image.get() as usize;
     let samples = DatasetSamples::open(&dataset, &choose_samples(&dataset, request)?, &request.variables)?;
     let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let journal = journal_path(&samples, &open.facts, request.options)?;

@@ -99,7 +99,7 @@ impl DatasetSamples {
             return Ok(tokens.clone());
         }
         let none = |detail: String| EngineError::NoTokens { path: self.dataset.location().to_owned(), detail };
-        self.formatter.encode(&sample.prompt, &sample.label_spans).map_err(|error| none(error.to_string()))
+        self.formatter.encode_sample(sample).map_err(|rejection| none(rejection.to_string()))
     }
 }
 
@@ -157,13 +157,16 @@ mod tests {
 
     use manyframe_core::{Role, VisualKind};
     use manyframe_format::{FormatSpec, Tokenizer};
+    use manyframe_vision::Family;
 
     use super::*;
 
     #[test]
     fn a_sample_with_a_misplaced_visual_has_no_bare_tokens() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
-        let formatter = Formatter::new(&FormatSpec::default(), Arc::new(Tokenizer::open(&path).unwrap())).unwrap();
+        let formatter =
+            Formatter::new(&FormatSpec::default(), &Family::default(), Arc::new(Tokenizer::open(&path).unwrap()))
+                .unwrap();
         let messages = [
             Message { role: Role::User, content: "<img><image></img>\nred".into() },
             Message { role: Role::Assistant, content: "cat".into() },
@@ -181,6 +184,7 @@ mod tests {
                 path: String::new(),
                 width_px: 1,
                 height_px: 1,
+                model: None,
             };
             bare_tokens(&formatter, &messages, &[visual])
         };

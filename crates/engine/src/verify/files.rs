@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use manyframe_base::files::json_text;
 use manyframe_core::{Digest, Sample};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, ShardEntry};
-use manyframe_shards::{ShardFormat, ShardWriter};
+use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter};
 
 use crate::error::EngineError;
 use crate::verify::findings::Findings;
@@ -63,9 +63,9 @@ pub(super) struct ShardAgain {
 }
 
 impl ShardAgain {
-    pub(super) fn start(shard: &ShardEntry) -> Result<Self, DatasetError> {
+    pub(super) fn start(shard: &ShardEntry, columns: SampleColumns) -> Result<Self, DatasetError> {
         let path = PathBuf::from(shard.path.to_string());
-        let writer = manyframe_shards::create(shard.format, Box::new(std::io::sink()));
+        let writer = manyframe_shards::create(shard.format, Box::new(std::io::sink()), columns);
         Ok(Self { writer: writer.map_err(DatasetError::shard(&path))?, path })
     }
 

@@ -9,7 +9,6 @@ use std::path::Path;
 use manyframe_base::in_flight::InFlight;
 use manyframe_core::{Rejection, Sample, contained};
 use manyframe_dataset::{DatasetReader, ShardEntry};
-use manyframe_format::Dialect;
 use manyframe_media::MediaLimits;
 use manyframe_plan::Attempt;
 use rustc_hash::FxHashMap;
@@ -48,7 +47,7 @@ impl<'a> CheckGuard<'a> {
         }
         let describe = || serde_json::to_vec(&Attempt::Check { shard: path.clone(), row }).ok();
         let _entered = self.in_flight.and_then(|in_flight| describe().map(|work| in_flight.enter(&work)));
-        let check = || sample_faults(sample, Dialect::default().placeholder(), &self.limits);
+        let check = || sample_faults(sample, &self.limits);
         contained(check).unwrap_or_else(|panic| vec![format!("a decoder panicked: {panic}")])
     }
 }
@@ -84,7 +83,7 @@ pub fn repeat_check(
     let shard = dataset.manifest().shards.iter().find(|shard| shard.path.to_string() == *path);
     let sample = shard.map(|shard| dataset.samples(shard)).transpose()?;
     if let Some(sample) = sample.and_then(|mut samples| samples.nth(*row as usize)) {
-        _ = sample_faults(&sample?, Dialect::default().placeholder(), &limits);
+        _ = sample_faults(&sample?, &limits);
     }
     Ok(())
 }

@@ -77,7 +77,7 @@ pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -
     let bytes = Bytes::of(&dataset);
     let account = Account::read(&dataset, &bytes, &mut findings)?;
     found.num_records = account.num_records;
-    let tokens = TokenCheck::open(&dataset, &options.variables);
+    let tokens = TokenCheck::open(&dataset, &file, &options.variables);
     if let Some(obstacle) = tokens.obstacle() {
         found.unchecked.push(format!("texts and tokens of the samples: {obstacle}"));
     }
@@ -202,7 +202,7 @@ impl<'a> Verifier<'a> {
             }
         };
         let (replanned, planned) = self.planned(shard, task)?;
-        let mut again = ShardAgain::start(shard)?;
+        let mut again = ShardAgain::start(shard, self.tokens.columns)?;
         let Self { tokens, guard, account, findings, by_sources, found, .. } = self;
         let (mut total, mut last_position) = (Total::default(), None);
         let read = executor.ordered_map(4).run(

@@ -1,24 +1,18 @@
 //! Checks one sample by itself: its placeholders, visuals, label spans and images.
 
 use manyframe_core::{Digest, Layout, Sample, SampleVisual, VisualKind};
-use manyframe_format::ResolvedVisual;
 use manyframe_media::{MediaLimits, check_delivered};
 use manyframe_shards::SampleJson;
 
 /// What is wrong with a sample, apart from what its turns, formatted again, show.
-pub(super) fn sample_faults(sample: &Sample, placeholder: &str, limits: &MediaLimits) -> Vec<String> {
+pub(super) fn sample_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String> {
     let mut faults = Vec::new();
-    let count = |text: &str| text.matches(placeholder).count();
-    let in_messages: usize = sample.messages.iter().map(|message| count(&message.content)).sum();
-    let (in_prompt, num_images) = (count(&sample.prompt), sample.images.len());
-    if in_messages != num_images || in_prompt != num_images {
-        faults.push(format!("{in_messages} placeholders, {in_prompt} in the prompt, for {num_images} images"));
-    }
+    let num_images = sample.images.len();
     let covered = sample.visuals.iter().fold(0_usize, |sum, visual| sum.saturating_add(visual.num_images));
     if covered != num_images {
         faults.push(format!("its visuals cover {covered} of {num_images} images"));
     }
-    let layout = Layout::of(sample.visuals.iter().map(|visual| resolved(visual).kind()));
+    let layout = Layout::of(sample.visuals.iter().map(|visual| visual.shape().kind()));
     if layout != sample.layout {
         faults.push(format!("its layout is {}, expected {}", sample.layout.as_str(), layout.as_str()));
     }
@@ -26,17 +20,6 @@ pub(super) fn sample_faults(sample: &Sample, placeholder: &str, limits: &MediaLi
     faults.extend(label_fault(sample));
     faults.extend(image_faults(sample, limits));
     faults
-}
-
-/// A visual as the formatter takes it.
-pub(super) fn resolved(visual: &SampleVisual) -> ResolvedVisual {
-    match (visual.kind, visual.grid) {
-        (VisualKind::Video, _) => {
-            ResolvedVisual::Video { num_frames: u32::try_from(visual.num_images).unwrap_or(u32::MAX) }
-        }
-        (_, Some(grid)) => ResolvedVisual::Tiled { grid },
-        (_, None) => ResolvedVisual::Image,
-    }
 }
 
 /// A number for everything that every format stores of a sample: all but its token ids and labels.
@@ -115,22 +98,15 @@ pub(super) mod tests {
 
     #[test]
     fn a_whole_sample_has_no_faults() {
-        assert_eq!(sample_faults(&text_sample(), "<image>", &MediaLimits::default()), Vec::<String>::new());
+        assert_eq!(sample_faults(&text_sample(), &MediaLimits::default()), Vec::<String>::new());
     }
 
     #[test]
     fn label_spans_must_lie_in_the_prompt() {
         for label_spans in [vec![], vec![(4, 4)], vec![(0, 3), (4, 8)], vec![(0, 3), (2, 5)]] {
-            let faults = sample_faults(&Sample { label_spans, ..text_sample() }, "<image>", &MediaLimits::default());
+            let faults = sample_faults(&Sample { label_spans, ..text_sample() }, &MediaLimits::default());
             assert!(matches!(faults.as_slice(), [fault] if fault.contains("label span")), "{faults:?}");
         }
-    }
-
-    #[test]
-    fn a_placeholder_without_an_image_is_a_fault() {
-        let prompt = "<image> cat".to_owned();
-        let faults = sample_faults(&Sample { prompt, ..text_sample() }, "<image>", &MediaLimits::default());
-        assert_eq!(faults, ["0 placeholders, 1 in the prompt, for 0 images"]);
     }
 
     #[test]

@@ -6,27 +6,41 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{Cost, Sample, SampleTokens, SampleVisual};
+use manyframe_core::{Cost, Sample, SampleTokens, SampleVisual, VisualShape};
 use manyframe_dataset::DatasetReader;
 use manyframe_format::{
-    Formatted, Formatter, PromptOverhead, ResolvedVisual, Tokenizer, VisualSpan, turns_from_messages,
+    Formatted, Formatter, Placeholders, PromptOverhead, ResolvedVisual, Tokenizer, VisualSpan, turns_from_messages,
 };
-use manyframe_shards::ShardFormat;
-
-use crate::verify::sample::resolved;
+use manyframe_pipeline::PipelineFile;
+use manyframe_shards::{SampleColumns, ShardFormat};
+use manyframe_vision::Family;
 
 /// Formats and tokenizes every sample again, which costs little compared with decoding its images.
 pub(super) struct TokenCheck {
     formatter: Result<Formatter, String>,
+    /// The model family.
+    family: Family,
+    /// What `input_ids` hold in place of images.
+    written: Placeholders,
+    /// Which columns tables of samples have.
+    pub(super) columns: SampleColumns,
     /// Whether the manifest says that Parquet shards hold token ids and labels.
     is_promised: bool,
 }
 
 impl TokenCheck {
     /// Opens the tokenizer of a dataset, if it is on this machine.
-    pub(super) fn open(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Self {
+    pub(super) fn open(dataset: &DatasetReader, file: &PipelineFile, variables: &BTreeMap<String, String>) -> Self {
         let is_promised = dataset.manifest().pipeline.pointer("/output/tokens").is_some_and(|tokens| *tokens == true);
-        Self { formatter: open_formatter(dataset, variables), is_promised }
+        let family = file.family();
+        let written = file.format.spec.placeholders(&family);
+        Self {
+            formatter: open_formatter(dataset, variables),
+            family,
+            written,
+            columns: file.sample_columns(),
+            is_promised,
+        }
     }
 
     /// Why samples cannot be formatted and tokenized again; `None` if they can.
@@ -39,12 +53,33 @@ impl TokenCheck {
         self.formatter.as_ref().ok().and_then(|formatter| PromptOverhead::of(formatter).ok())
     }
 
+    /// Whether its texts have another number of placeholders than its visuals need.
+    fn placeholder_fault(&self, sample: &Sample, expected: usize) -> Option<String> {
+        let tokens = self.family.processor().tokens().iter();
+        let placeholders: Vec<&str> = tokens.filter(|token| token.is_placeholder).map(|token| token.text).collect();
+        let count =
+            |text: &str| placeholders.iter().map(|placeholder| text.matches(placeholder).count()).sum::<usize>();
+        let in_messages: usize = sample.messages.iter().map(|message| count(&message.content)).sum();
+        let in_prompt = count(&sample.prompt);
+        ((in_messages, in_prompt) != (expected, expected))
+            .then(|| format!("{in_messages} placeholders, {in_prompt} in the prompt, expected {expected}"))
+    }
+
+    /// The visual tokens of each placeholder of a sample. None if the model's processor refuses one of its visuals, which is a
+    /// fault of its placeholders.
+    fn runs(&self, sample: &Sample) -> Vec<u32> {
+        let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
+        let resolved = ResolvedVisual::plan_all(&self.family, &shapes).unwrap_or_default();
+        resolved.iter().flat_map(|visual| visual.plan.runs()).collect()
+    }
+
     /// What is wrong with a sample's texts, costs, token ids and labels.
     pub(super) fn faults(&self, sample: &Sample, format: ShardFormat) -> Vec<String> {
-        let mut faults = match &self.formatter {
-            Ok(formatter) => text_faults(formatter, sample),
-            Err(_obstacle) => Vec::new(),
-        };
+        let runs = &self.runs(sample);
+        let mut faults: Vec<String> = self.placeholder_fault(sample, runs.len()).into_iter().collect();
+        if let Ok(formatter) = &self.formatter {
+            faults.extend(text_faults(formatter, sample));
+        }
         let Some(tokens) = &sample.tokens else {
             if self.is_promised && format.stores_tokens() {
                 faults.push("it has no ids and labels".to_owned());
@@ -54,9 +89,9 @@ impl TokenCheck {
         if !self.is_promised {
             faults.push("it has ids and labels, which its pipeline file does not ask for".to_owned());
         }
-        faults.extend(shape_faults(tokens, sample));
+        faults.extend(shape_faults(tokens, sample, self.written, runs));
         if let Ok(formatter) = &self.formatter {
-            match formatter.encode(&sample.prompt, &sample.label_spans) {
+            match formatter.encode(&sample.prompt, &sample.label_spans, runs) {
                 Ok(expected) if expected == *tokens => {}
                 Ok(expected) => faults.push(difference(tokens, &expected)),
                 Err(error) => faults.push(format!("its prompt has no tokens: {error}")),
@@ -77,19 +112,23 @@ pub(crate) fn open_formatter(
     if tokenizer.digest() != dataset.manifest().tokenizer_digest {
         return Err(format!("{} is not the tokenizer that the manifest names", path.display()));
     }
-    Formatter::new(&file.format.spec, Arc::new(tokenizer)).map_err(|error| error.to_string())
+    Formatter::new(&file.format.spec, &file.family(), Arc::new(tokenizer)).map_err(|error| error.to_string())
 }
 
 /// Where a sample differs from its turns, formatted again.
 fn text_faults(formatter: &Formatter, sample: &Sample) -> Vec<String> {
-    let visuals: Vec<ResolvedVisual> = sample.visuals.iter().map(resolved).collect();
-    let turns = turns_from_messages(&sample.messages, &sample.visuals).map_err(|error| error.to_string());
-    let again = turns.and_then(|turns| formatter.format(&turns, &visuals).map_err(|error| error.to_string()));
-    let Formatted { messages, prompt, label_spans, visual_spans, cost } = match again {
+    let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
+    let again = || -> Result<(Vec<ResolvedVisual>, Formatted), String> {
+        let turns = turns_from_messages(&sample.messages, &sample.visuals).map_err(|error| error.to_string())?;
+        let visuals = formatter.resolve(&shapes).map_err(|rejection| rejection.to_string())?;
+        let again = formatter.format(&turns, &visuals).map_err(|rejection| rejection.to_string())?;
+        Ok((visuals, again))
+    };
+    let (resolved, Formatted { messages, prompt, label_spans, visual_spans, runs: _, cost }) = match again() {
         Ok(again) => again,
         Err(error) => return vec![format!("it cannot be formatted again: {error}")],
     };
-    let mut faults = Vec::new();
+    let mut faults = model_faults(formatter, sample, &resolved, &shapes);
     if messages != sample.messages {
         faults.push("its messages are not written as its dialect writes them".to_owned());
     }
@@ -112,6 +151,23 @@ fn text_faults(formatter: &Formatter, sample: &Sample) -> Vec<String> {
     faults
 }
 
+/// Where what a sample keeps of the model's processor is not what it makes of the visual.
+fn model_faults(
+    formatter: &Formatter,
+    sample: &Sample,
+    resolved: &[ResolvedVisual],
+    shapes: &[VisualShape],
+) -> Vec<String> {
+    let is_constant = formatter.family().constant().is_some();
+    let expected = resolved.iter().zip(shapes);
+    let expected = expected.map(|(visual, shape)| (!is_constant).then(|| visual.model_visual(shape)));
+    let pairs = sample.visuals.iter().zip(expected).enumerate();
+    let differing = pairs.filter(|(_, (visual, expected))| visual.model != *expected);
+    differing
+        .map(|(index, _)| format!("visual {index}: its size, tokens or grid in the model are not those of its size"))
+        .collect()
+}
+
 fn cost_faults(stated: &Cost, expected: &Cost) -> impl Iterator<Item = String> {
     let named = |cost: &Cost| {
         let Cost { text_tokens, delimiter_tokens, visual_tokens, num_images, num_frames } = *cost;
@@ -129,7 +185,7 @@ fn cost_faults(stated: &Cost, expected: &Cost) -> impl Iterator<Item = String> {
         .map(|((name, stated), (_, expected))| format!("it has {expected} {name}, {stated} stated"))
 }
 
-fn shape_faults(tokens: &SampleTokens, sample: &Sample) -> Vec<String> {
+fn shape_faults(tokens: &SampleTokens, sample: &Sample, placeholders: Placeholders, runs: &[u32]) -> Vec<String> {
     let mut faults = Vec::new();
     let (num_ids, num_labels) = (tokens.input_ids.len(), tokens.labels.len());
     if num_ids != num_labels {
@@ -137,13 +193,20 @@ fn shape_faults(tokens: &SampleTokens, sample: &Sample) -> Vec<String> {
     }
     let images = (0..).zip(&tokens.input_ids).filter(|(_, id)| **id == SampleTokens::IMAGE);
     let positions: Vec<u32> = images.map(|(position, _)| position).collect();
-    if positions != tokens.image_positions {
+    if placeholders == Placeholders::One && positions != tokens.image_positions {
         faults.push("its image positions are not those of the images among its ids".to_owned());
     }
-    if positions.len() != sample.images.len() {
-        faults.push(format!("{} images among its ids, it has {}", positions.len(), sample.images.len()));
+    let num_images = match placeholders {
+        Placeholders::One => positions.len(),
+        Placeholders::Expanded => tokens.image_positions.len(),
+    };
+    if num_images != runs.len() {
+        faults.push(format!("{num_images} images among its ids, expected {}", runs.len()));
     }
-    let num_tokens = (num_ids - positions.len()) as u64 + sample.cost.visual_tokens;
+    let num_tokens = match placeholders {
+        Placeholders::One => (num_ids - positions.len()) as u64 + sample.cost.visual_tokens,
+        Placeholders::Expanded => num_ids as u64,
+    };
     if num_tokens != sample.cost.num_tokens() {
         faults.push(format!("its ids make {num_tokens} tokens, {} stated", sample.cost.num_tokens()));
     }
@@ -179,8 +242,9 @@ mod tests {
             input_ids: input_ids.to_vec(),
             labels: labels.to_vec(),
             image_positions: image_positions.to_vec(),
+            type_ids: Vec::new(),
         };
-        shape_faults(&tokens, &sample(Some(tokens.clone()))).len()
+        shape_faults(&tokens, &sample(Some(tokens.clone())), Placeholders::One, &[]).len()
     }
 
     #[test]
@@ -196,14 +260,14 @@ mod tests {
     fn ids_and_labels_that_are_not_those_of_the_prompt_are_named() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
         let tokenizer = Arc::new(Tokenizer::open(&path).unwrap());
-        let formatter = Formatter::new(&FormatSpec::default(), tokenizer).unwrap();
+        let formatter = Formatter::new(&FormatSpec::default(), &Family::default(), tokenizer).unwrap();
         let (prompt, label_spans) = ("red cat<|endoftext|>".to_owned(), vec![(4, 20)]);
-        let tokens = formatter.encode(&prompt, &label_spans).unwrap();
+        let tokens = formatter.encode(&prompt, &label_spans, &[]).unwrap();
         let cost = Cost { text_tokens: tokens.input_ids.len() as u64, ..Cost::default() };
         let faults = |tokens: SampleTokens| {
             let sample = Sample { cost, ..sample(Some(tokens.clone())) };
-            let faults = shape_faults(&tokens, &sample).into_iter();
-            let expected = formatter.encode(&prompt, &label_spans).unwrap();
+            let faults = shape_faults(&tokens, &sample, Placeholders::One, &[]).into_iter();
+            let expected = formatter.encode(&prompt, &label_spans, &[]).unwrap();
             faults.chain((tokens != expected).then(|| difference(&tokens, &expected))).collect::<Vec<_>>()
         };
         assert_eq!(faults(tokens.clone()), Vec::<String>::new());
@@ -216,9 +280,28 @@ mod tests {
     }
 
     #[test]
+    fn a_placeholder_without_an_image_is_a_fault() {
+        let check = TokenCheck {
+            formatter: Err(String::new()),
+            family: Family::default(),
+            written: Placeholders::One,
+            columns: SampleColumns::Common,
+            is_promised: false,
+        };
+        let wrong = Sample { prompt: "<image> cat".to_owned(), ..text_sample() };
+        assert_eq!(check.faults(&wrong, ShardFormat::Webdataset), ["0 placeholders, 1 in the prompt, expected 0"]);
+    }
+
+    #[test]
     fn missing_ids_are_a_fault_only_where_they_are_promised() {
         let check = |is_promised, format| {
-            let check = TokenCheck { formatter: Err(String::new()), is_promised };
+            let check = TokenCheck {
+                formatter: Err(String::new()),
+                family: Family::default(),
+                written: Placeholders::One,
+                columns: SampleColumns::Common,
+                is_promised,
+            };
             check.faults(&sample(None), format).len()
         };
         assert_eq!(check(true, ShardFormat::Parquet), 1);
@@ -229,7 +312,9 @@ mod tests {
     #[test]
     fn every_number_that_follows_from_the_messages_is_made_again() {
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../format/tests/golden/jamba.model");
-        let formatter = Formatter::new(&FormatSpec::default(), Arc::new(Tokenizer::open(&path).unwrap())).unwrap();
+        let formatter =
+            Formatter::new(&FormatSpec::default(), &Family::default(), Arc::new(Tokenizer::open(&path).unwrap()))
+                .unwrap();
         let turn = |role, text: &str| Turn { role, parts: vec![Part::Text(text.into())] };
         let turns = [turn(Role::User, "What?"), turn(Role::Assistant, "A red cat.")];
         let Formatted { messages, prompt, label_spans, cost, .. } = formatter.format(&turns, &[]).unwrap();

@@ -1,16 +1,17 @@
 //! Token ids and labels of a prompt.
 
 use manyframe_core::{Role, SampleTokens};
-use manyframe_format::{FormatSpec, Formatter, ResolvedVisual, Template, TurnEnd};
+use manyframe_format::{FormatSpec, Formatter, Template, TurnEnd};
+use manyframe_vision::Family;
 
-use crate::{round, tokenizer, turn};
+use crate::{FormatShapes, IMAGE, round, tokenizer, turn};
 
 fn encoded(spec: &FormatSpec, name: &str) -> (SampleTokens, u64) {
     let turns =
         [round("@ What is it?"), vec![turn(Role::User, "And then?"), turn(Role::Assistant, "the red cat")]].concat();
-    let formatter = Formatter::new(spec, tokenizer(name)).unwrap();
-    let sample = formatter.format(&turns, &[ResolvedVisual::Image]).unwrap();
-    (formatter.encode(&sample.prompt, &sample.label_spans).unwrap(), sample.cost.text_tokens)
+    let formatter = Formatter::new(spec, &Family::default(), tokenizer(name)).unwrap();
+    let sample = formatter.format_shapes(&turns, &[IMAGE]).unwrap();
+    (formatter.encode(&sample.prompt, &sample.label_spans, &sample.runs).unwrap(), sample.cost.text_tokens)
 }
 
 fn labelled(encoded: &SampleTokens) -> Vec<u32> {
@@ -31,7 +32,7 @@ fn answers_and_end_tokens_are_labelled() {
 
 #[test]
 fn the_space_before_an_answer_belongs_to_its_first_token() {
-    let spec = FormatSpec { template: Template::Vicuna, ..FormatSpec::default() };
+    let spec = FormatSpec { template: Some(Template::Vicuna), ..FormatSpec::default() };
     let (encoded, _) = encoded(&spec, "llama.model");
     let llama = tokenizer("llama.model");
     // A Llama model puts a space before the text itself.

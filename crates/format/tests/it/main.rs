@@ -5,14 +5,16 @@
 mod jamba;
 mod labels;
 mod placement;
+mod prompts;
 mod properties;
 mod tokenizers;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_core::{Part, Role, Turn, Visual, VisualKind};
-use manyframe_format::{FormatSpec, Formatted, Formatter, ResolvedVisual, Tokenizer};
+use manyframe_core::{FrameChoice, Grid, Part, Rejection, Role, Turn, Visual, VisualKind, VisualShape};
+use manyframe_format::{FormatSpec, Formatted, Formatter, PromptMeasure, Tokenizer};
+use manyframe_vision::Family;
 
 fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
@@ -23,7 +25,33 @@ fn tokenizer(name: &str) -> Arc<Tokenizer> {
 }
 
 fn formatter(spec: &FormatSpec) -> Formatter {
-    Formatter::new(spec, tokenizer("jamba.model")).unwrap()
+    Formatter::new(spec, &Family::default(), tokenizer("jamba.model")).unwrap()
+}
+
+const IMAGE: VisualShape = VisualShape::Image { size_px: (8, 8) };
+
+fn video(num_frames: u32) -> VisualShape {
+    VisualShape::Video { size_px: (8, 8), frames: FrameChoice::unknown(num_frames) }
+}
+
+fn tiled(rows: u32, columns: u32) -> VisualShape {
+    VisualShape::Tiled { grid: Grid { rows, columns } }
+}
+
+/// Formats visuals whose processor was not asked yet.
+trait FormatShapes {
+    fn format_shapes(&self, turns: &[Turn], shapes: &[VisualShape]) -> Result<Formatted, Rejection>;
+    fn measure_shapes(&self, turns: &[Turn], shapes: &[VisualShape]) -> Result<PromptMeasure, Rejection>;
+}
+
+impl FormatShapes for Formatter {
+    fn format_shapes(&self, turns: &[Turn], shapes: &[VisualShape]) -> Result<Formatted, Rejection> {
+        self.format(turns, &self.resolve(shapes)?)
+    }
+
+    fn measure_shapes(&self, turns: &[Turn], shapes: &[VisualShape]) -> Result<PromptMeasure, Rejection> {
+        self.measure(turns, &self.resolve(shapes)?)
+    }
 }
 
 /// A turn from a text in which `@` stands for an image.
@@ -42,6 +70,6 @@ fn round(question: &str) -> Vec<Turn> {
     vec![turn(Role::User, question), turn(Role::Assistant, "a")]
 }
 
-fn formatted(spec: &FormatSpec, question: &str, visuals: &[ResolvedVisual]) -> Formatted {
-    formatter(spec).format(&round(question), visuals).unwrap()
+fn formatted(spec: &FormatSpec, question: &str, visuals: &[VisualShape]) -> Formatted {
+    formatter(spec).format_shapes(&round(question), visuals).unwrap()
 }

@@ -1,17 +1,13 @@
 //! Where visuals are in the delivered text, and what happens to the text around them.
 
-use manyframe_core::{Grid, Message, RejectCode, Role};
-use manyframe_format::{
-    Dialect, FormatError, FormatSpec, Formatter, LiteralTags, ResolvedVisual, Template, TemplateText,
-};
+use manyframe_core::{Message, RejectCode, Role, VisualShape};
+use manyframe_format::{FormatError, FormatSpec, Formatter, LiteralTags, Template, TemplateText};
+use manyframe_vision::{Dialect, Family};
 
-use crate::{formatted, formatter, round, tokenizer, turn};
+use crate::{FormatShapes, IMAGE, formatted, formatter, round, tiled, tokenizer, turn, video};
 
-const IMAGE: ResolvedVisual = ResolvedVisual::Image;
-const VIDEO: ResolvedVisual = ResolvedVisual::Video { num_frames: 2 };
-
-fn question(dialect: Dialect, question: &str, visuals: &[ResolvedVisual]) -> String {
-    let spec = FormatSpec { dialect, ..FormatSpec::default() };
+fn question(dialect: Dialect, question: &str, visuals: &[VisualShape]) -> String {
+    let spec = FormatSpec { dialect: Some(dialect), ..FormatSpec::default() };
     formatted(&spec, question, visuals).messages[0].content.replace("<img><image></img>", "I")
 }
 
@@ -52,7 +48,7 @@ fn the_gap_of_an_only_image_is_closed() {
 #[test]
 fn an_only_image_stays_in_its_turn() {
     let turns = [round("Hello"), round("And this? @")].concat();
-    let formatted = formatter(&FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
+    let formatted = formatter(&FormatSpec::default()).format_shapes(&turns, &[IMAGE]).unwrap();
     let contents: Vec<_> = formatted.messages.iter().map(|message| message.content.as_str()).collect();
     assert_eq!(contents, ["Hello", "a", "<img><image></img>\nAnd this?", "a"]);
 }
@@ -64,21 +60,21 @@ fn several_images_stay_where_they_are() {
 
 #[test]
 fn a_video_is_one_visual() {
-    assert_eq!(question(Dialect::Longllava, "What happens? @", &[VIDEO]), "<vid>I<t>I</vid>\nWhat happens?");
-    let compatible = question(Dialect::Longllava202410, "@\nWhat happens?", &[VIDEO]);
+    assert_eq!(question(Dialect::Longllava, "What happens? @", &[video(2)]), "<vid>I<t>I</vid>\nWhat happens?");
+    let compatible = question(Dialect::Longllava202410, "@\nWhat happens?", &[video(2)]);
     assert_eq!(compatible, "<vid>I<t><img><image></img</vid>What happens?");
-    assert_eq!(question(Dialect::Plain, "@\nWhat?", &[VIDEO]), "<image>\n<image>\nWhat?");
+    assert_eq!(question(Dialect::Plain, "@\nWhat?", &[video(2)]), "<image>\n<image>\nWhat?");
 }
 
 #[test]
 fn a_tiled_image_is_an_overview_and_rows() {
-    let tiled = ResolvedVisual::Tiled { grid: Grid { rows: 2, columns: 2 } };
+    let tiled = tiled(2, 2);
     assert_eq!(question(Dialect::Longllava, "@What?", &[tiled]), "I\nII\nII\nWhat?");
 }
 
 #[test]
 fn spans_contain_each_visual_with_its_newline() {
-    let formatted = formatted(&FormatSpec::default(), "é @ b @\nc", &[IMAGE, VIDEO]);
+    let formatted = formatted(&FormatSpec::default(), "é @ b @\nc", &[IMAGE, video(2)]);
     let content: Vec<char> = formatted.messages[0].content.chars().collect();
     let texts: Vec<String> =
         formatted.visual_spans.iter().map(|span| content[span.start..span.end].iter().collect()).collect();
@@ -94,23 +90,23 @@ fn a_turn_with_visuals_has_no_white_space_at_its_ends() {
     assert_eq!(strict(" \u{85}Is @ like @\n\x1f\u{a0}", 2), "Is I\n like I");
     assert_eq!(strict("@@ ", 2), "I\nI");
     assert_eq!(strict(" see @@\n\nboth \u{2028}", 2), "see I\nI\n\nboth");
-    assert_eq!(question(Dialect::Plain, "@", &[VIDEO]), "<image>\n<image>");
-    let tiled = ResolvedVisual::Tiled { grid: Grid { rows: 1, columns: 2 } };
+    assert_eq!(question(Dialect::Plain, "@", &[video(2)]), "<image>\n<image>");
+    let tiled = tiled(1, 2);
     assert_eq!(question(Dialect::Longllava, "@", &[tiled]), "I\nII");
 }
 
 #[test]
 fn white_space_stays_where_there_is_no_visual() {
     let turns = [round(" Hello\n"), round("@ or @")].concat();
-    let formatted = formatter(&FormatSpec::default()).format(&turns, &[IMAGE, IMAGE]).unwrap();
+    let formatted = formatter(&FormatSpec::default()).format_shapes(&turns, &[IMAGE, IMAGE]).unwrap();
     assert_eq!(formatted.messages[0].content, " Hello\n");
 }
 
 #[test]
 fn a_system_text_before_visuals_starts_with_text() {
-    let of = |question: &str, visuals: &[ResolvedVisual]| {
+    let of = |question: &str, visuals: &[VisualShape]| {
         let turns = [vec![turn(Role::System, "\n Be kind. ")], round(question)].concat();
-        formatter(&FormatSpec::default()).format(&turns, visuals).unwrap().messages[0].content.clone()
+        formatter(&FormatSpec::default()).format_shapes(&turns, visuals).unwrap().messages[0].content.clone()
     };
     assert_eq!(of("@What?", &[IMAGE]), "Be kind. ");
     assert_eq!(of("What?", &[]), "\n Be kind. ");
@@ -132,41 +128,47 @@ fn texts_that_meet_do_not_form_a_tag() {
 fn a_literal_tag_can_be_rejected() {
     let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
     let turns = vec![turn(Role::User, "Hi"), turn(Role::Assistant, "an <image>")];
-    let rejection = formatter(&spec).format(&turns, &[]).unwrap_err();
+    let rejection = formatter(&spec).format_shapes(&turns, &[]).unwrap_err();
     assert_eq!(rejection.code, RejectCode::LiteralTag);
     assert_eq!(rejection.detail, "the text of turn 1 contains \"<image>\"");
 }
 
 #[test]
 fn visuals_that_were_not_resolved_are_a_mismatch() {
-    let rejection = formatter(&FormatSpec::default()).measure(&round("@@"), &[IMAGE]).unwrap_err();
+    let rejection = formatter(&FormatSpec::default()).measure_shapes(&round("@@"), &[IMAGE]).unwrap_err();
     assert_eq!(rejection.code, RejectCode::PlaceholderMismatch);
 }
 
 #[test]
 fn a_video_without_frames_is_rejected() {
-    let none = ResolvedVisual::Video { num_frames: 0 };
-    assert_eq!(formatter(&FormatSpec::default()).measure(&round("@"), &[none]).unwrap_err().code, RejectCode::NoFrames);
+    let none = video(0);
+    assert_eq!(
+        formatter(&FormatSpec::default()).measure_shapes(&round("@"), &[none]).unwrap_err().code,
+        RejectCode::NoFrames
+    );
 }
 
 #[test]
 fn an_absurd_number_of_images_is_not_written_out() {
-    let huge = ResolvedVisual::Tiled { grid: Grid { rows: u32::MAX, columns: u32::MAX } };
-    assert_eq!(formatter(&FormatSpec::default()).measure(&round("@"), &[huge]).unwrap_err().code, RejectCode::TooLong);
+    let huge = tiled(u32::MAX, u32::MAX);
+    assert_eq!(
+        formatter(&FormatSpec::default()).measure_shapes(&round("@"), &[huge]).unwrap_err().code,
+        RejectCode::TooLong
+    );
 }
 
 #[test]
 fn a_template_with_a_placeholder_is_an_error() {
     let text = TemplateText { user_prefix: "<image>".into(), ..TemplateText::default() };
-    let spec = FormatSpec { template: Template::Custom(Box::new(text)), ..FormatSpec::default() };
-    let error = Formatter::new(&spec, tokenizer("jamba.model")).unwrap_err();
+    let spec = FormatSpec { template: Some(Template::Custom(Box::new(text))), ..FormatSpec::default() };
+    let error = Formatter::new(&spec, &Family::default(), tokenizer("jamba.model")).unwrap_err();
     assert!(matches!(error, FormatError::PlaceholderInTemplate { field: "user_prefix", .. }));
 }
 
 #[test]
 fn a_system_turn_is_a_message_of_its_own() {
     let turns = [vec![turn(Role::System, "Be <image> kind")], round("@ Hi")].concat();
-    let formatted = formatter(&FormatSpec::default()).format(&turns, &[IMAGE]).unwrap();
+    let formatted = formatter(&FormatSpec::default()).format_shapes(&turns, &[IMAGE]).unwrap();
     assert_eq!(formatted.messages[0], Message { role: Role::System, content: "Be <IMAGE> kind".into() });
     assert!(formatted.prompt.starts_with("<|startoftext|><|User|>\nBe <IMAGE> kind\n<img><image></img>\nHi\n"));
 }

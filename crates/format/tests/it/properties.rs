@@ -2,13 +2,12 @@
 
 use std::sync::{Arc, LazyLock};
 
-use manyframe_core::{Grid, Part, Role, SampleTokens, SampleVisual, Turn, Visual, VisualKind, is_document};
-use manyframe_format::{
-    Dialect, FormatSpec, Formatted, Formatter, ResolvedVisual, Template, Tokenizer, TurnEnd, turns_from_messages,
-};
+use manyframe_core::{Part, Role, SampleTokens, SampleVisual, Turn, Visual, VisualKind, VisualShape, is_document};
+use manyframe_format::{FormatSpec, Formatted, Formatter, Template, Tokenizer, TurnEnd, turns_from_messages};
+use manyframe_vision::{Dialect, Family};
 use proptest::prelude::*;
 
-use crate::tokenizer;
+use crate::{FormatShapes, IMAGE, tiled, tokenizer, video};
 
 static TOKENIZERS: LazyLock<Vec<Arc<Tokenizer>>> =
     LazyLock::new(|| ["jamba.model", "llama.model", "bytes.json"].map(tokenizer).into());
@@ -62,30 +61,30 @@ fn text() -> impl Strategy<Value = String> {
     prop::collection::vec(prop::sample::select(FRAGMENTS), 0..8).prop_map(|fragments| fragments.concat())
 }
 
-fn visual() -> impl Strategy<Value = ResolvedVisual> {
+fn visual() -> impl Strategy<Value = VisualShape> {
     prop_oneof![
-        4 => Just(ResolvedVisual::Image),
-        2 => (1_u32..5).prop_map(|num_frames| ResolvedVisual::Video { num_frames }),
-        1 => (1_u32..4, 1_u32..4).prop_map(|(rows, columns)| ResolvedVisual::Tiled { grid: Grid { rows, columns } }),
+        4 => Just(IMAGE),
+        2 => (1_u32..5).prop_map(video),
+        1 => (1_u32..4, 1_u32..4).prop_map(|(rows, columns)| tiled(rows, columns)),
     ]
 }
 
 /// Parts of a user turn: a text or a visual each.
-fn parts() -> impl Strategy<Value = Vec<Result<String, ResolvedVisual>>> {
+fn parts() -> impl Strategy<Value = Vec<Result<String, VisualShape>>> {
     prop::collection::vec(prop_oneof![text().prop_map(Ok), visual().prop_map(Err)], 0..5)
 }
 
 #[derive(Debug, Clone)]
 struct Case {
     turns: Vec<Turn>,
-    visuals: Vec<ResolvedVisual>,
+    visuals: Vec<VisualShape>,
     spec: FormatSpec,
     tokenizer: usize,
 }
 
 impl Case {
     fn formatter(&self) -> Formatter {
-        Formatter::new(&self.spec, TOKENIZERS[self.tokenizer].clone()).unwrap()
+        Formatter::new(&self.spec, &Family::default(), TOKENIZERS[self.tokenizer].clone()).unwrap()
     }
 }
 
@@ -108,15 +107,16 @@ prop_compose! {
         for (parts, answer) in rounds {
             let parts = parts.into_iter().map(|part| part.map_or_else(
                 |visual| {
+                    let kind = visual.kind();
                     visuals.push(visual);
-                    Part::Visual(Visual { kind: visual.kind(), media: visuals.len() - 1 })
+                    Part::Visual(Visual { kind, media: visuals.len() - 1 })
                 },
                 Part::Text,
             )).collect();
             turns.push(Turn { role: Role::User, parts });
             turns.push(Turn { role: Role::Assistant, parts: vec![Part::Text(answer)] });
         }
-        let spec = FormatSpec { dialect, template, turn_end, ..FormatSpec::default() };
+        let spec = FormatSpec { dialect: Some(dialect), template: Some(template), turn_end, ..FormatSpec::default() };
         Case { turns, visuals, spec, tokenizer }
     }
 }
@@ -136,6 +136,7 @@ fn sample_visuals(formatted: &Formatted, kinds: impl Iterator<Item = VisualKind>
             path: String::new(),
             width_px: 1,
             height_px: 1,
+            model: None,
         })
         .collect()
 }
@@ -174,7 +175,7 @@ fn labels_by_prefixes(case: &Case, formatted: &Formatted) -> Vec<i32> {
         labels[first..last].copy_from_slice(&ids[first..last]);
         if case.spec.turn_end == TurnEnd::NewlineInEosLabel
             && index + 1 < formatted.label_spans.len()
-            && let Some(end_id) = tokenizer.special(&case.spec.template.text().end)
+            && let Some(end_id) = tokenizer.special(&case.spec.template(&Family::default()).text().end)
         {
             labels[last - 1] = end_id.cast_signed();
         }
@@ -187,8 +188,8 @@ proptest! {
 
     #[test]
     fn there_is_one_placeholder_per_image(case in case()) {
-        let formatted = case.formatter().format(&case.turns, &case.visuals).unwrap();
-        let num_images: u64 = case.visuals.iter().map(|visual| visual.num_images()).sum();
+        let formatted = case.formatter().format_shapes(&case.turns, &case.visuals).unwrap();
+        let num_images: u64 = case.visuals.iter().map(VisualShape::num_images).sum();
         let in_messages: usize = formatted.messages.iter().map(|message| message.content.matches("<image>").count()).sum();
         prop_assert_eq!(in_messages as u64, num_images);
         prop_assert_eq!(formatted.prompt.matches("<image>").count() as u64, num_images);
@@ -200,8 +201,8 @@ proptest! {
     #[test]
     fn the_cost_is_the_length_of_the_prompt(case in case()) {
         let formatter = case.formatter();
-        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        prop_assert_eq!(formatter.measure(&case.turns, &case.visuals).unwrap().cost, formatted.cost);
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        prop_assert_eq!(formatter.measure_shapes(&case.turns, &case.visuals).unwrap().cost, formatted.cost);
         let naive: usize = formatted.prompt.split("<image>")
             .map(|text| TOKENIZERS[case.tokenizer].encode_prompt(text).unwrap().len()).sum();
         prop_assert_eq!(formatted.cost.text_tokens, naive as u64);
@@ -210,12 +211,12 @@ proptest! {
 
     #[test]
     fn only_the_template_writes_its_markers(case in case()) {
-        let formatted = case.formatter().format(&case.turns, &case.visuals).unwrap();
+        let formatted = case.formatter().format_shapes(&case.turns, &case.visuals).unwrap();
         let num_answers = case.turns.iter().filter(|turn| turn.role == Role::Assistant).count();
         let num_ends = if case.spec.turn_end == TurnEnd::Eos { num_answers } else { 1 };
         let num_systems = usize::from(case.turns[0].role == Role::System);
         let is_document = is_document(case.turns.iter().map(|turn| turn.role));
-        let expected = match case.spec.template {
+        let expected = match case.spec.template(&Family::default()) {
             Template::Longllava if is_document => [("<|startoftext|>", 1), ("<|endoftext|>", 1), ("<|User|>", 0)],
             Template::Vicuna if is_document => [("USER:", 0), ("</s>", 1), ("<s>", 1)],
             _ if is_document => [("<|im_start|>", 0), ("<|im_end|>", 0), ("<|endoftext|>", 1)],
@@ -224,7 +225,7 @@ proptest! {
             _ => [("<|im_start|>", 2 * num_answers + num_systems), ("<|im_end|>", num_answers + num_systems + num_ends), ("<s>", 0)],
         };
         for (marker, count) in expected {
-            if marker == "<s>" && case.spec.template == Template::Chatml && case.tokenizer != 1 {
+            if marker == "<s>" && case.spec.template == Some(Template::Chatml) && case.tokenizer != 1 {
                 continue; // Not a special token of this tokenizer, so that it is ordinary text.
             }
             prop_assert_eq!(formatted.prompt.matches(marker).count(), count, "{} in {:?}", marker, formatted.prompt);
@@ -234,17 +235,17 @@ proptest! {
     #[test]
     fn a_delivered_sample_formats_to_itself(case in case()) {
         let formatter = case.formatter();
-        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        let visuals = sample_visuals(&formatted, case.visuals.iter().map(|visual| visual.kind()));
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        let visuals = sample_visuals(&formatted, case.visuals.iter().map(VisualShape::kind));
         let turns = turns_from_messages(&formatted.messages, &visuals).unwrap();
-        prop_assert_eq!(formatter.format(&turns, &case.visuals).unwrap(), formatted);
+        prop_assert_eq!(formatter.format_shapes(&turns, &case.visuals).unwrap(), formatted);
     }
 
     #[test]
     fn ids_are_those_of_the_prompt(case in case()) {
         let formatter = case.formatter();
-        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).unwrap();
         let texts: Vec<_> = formatted.prompt.split("<image>").map(|text| signed(&TOKENIZERS[case.tokenizer], text)).collect();
         prop_assert_eq!(&tokens.input_ids, &texts.join(&SampleTokens::IMAGE));
         prop_assert_eq!(tokens.labels.len(), tokens.input_ids.len());
@@ -258,16 +259,16 @@ proptest! {
     #[test]
     fn labels_are_those_of_tokenizing_up_to_each_end_of_an_answer(case in case()) {
         let formatter = case.formatter();
-        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).unwrap();
         prop_assert_eq!(tokens.labels, labels_by_prefixes(&case, &formatted));
     }
 
     #[test]
     fn every_character_of_an_answer_and_its_end_token_is_labelled(case in case()) {
         let formatter = case.formatter();
-        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).unwrap();
         let byte_of = |char_index: usize| formatted.prompt.char_indices().nth(char_index).map_or(formatted.prompt.len(), |(byte, _)| byte);
         let spans: Vec<_> = formatted.label_spans.iter().map(|&(start, end)| (byte_of(start), byte_of(end))).collect();
         let mut labels = tokens.labels.iter();
@@ -289,10 +290,10 @@ proptest! {
     fn labels_are_the_ids_of_the_answers_and_nothing_else(mut case in case()) {
         // No token of this vocabulary spans the end of the template's headers and end tokens.
         case.tokenizer = 0;
-        case.spec.template = Template::Longllava;
+        case.spec.template = Some(Template::Longllava);
         let formatter = case.formatter();
-        let formatted = formatter.format(&case.turns, &case.visuals).unwrap();
-        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans).unwrap();
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).unwrap();
         let found: Vec<i32> = tokens.labels.into_iter().filter(|&label| label != SampleTokens::IGNORED).collect();
         let answers = formatted.messages.iter().filter(|message| message.role == Role::Assistant);
         // The label of the newline that ends an answer, where it does, is the end token, too.

@@ -26,6 +26,7 @@ pub fn choose_frames(index: &VideoIndex, clip: Option<Clip>, sampling: &Sampling
         None => (0..index.num_frames()).collect(),
     };
     Ok(match *sampling {
+        Sampling::All => frames,
         Sampling::Uniform { num_frames } => spread(&frames, num_frames),
         Sampling::Interval { interval_s, max_frames } => {
             let kept = match index.timing.rate {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 
-use manyframe_format::FormatSpec;
-use manyframe_media::{ImagePolicy, MediaLimits, TilePolicy};
-use manyframe_shards::ShardFormat;
+use manyframe_format::{FormatSpec, Placeholders};
+use manyframe_media::{DeliveredSize, ImagePolicy, MediaLimits, TilePolicy};
+use manyframe_shards::{SampleColumns, ShardFormat};
+use manyframe_vision::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -14,7 +15,7 @@ use crate::settings::selection::{DecontaminationTable, DuplicatesTable, MixTable
 use crate::settings::source::SourceTable;
 use crate::settings::validation::ValidateTable;
 use crate::settings::values::TokenColumns;
-use crate::settings::video::VideoTable;
+use crate::settings::video::{SamplingRule, VideoTable};
 
 /// One build: which sources are read, how their records are shown and formatted, and where the shards go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -37,6 +38,10 @@ pub struct PipelineFile {
     pub output: OutputTable,
     /// How conversations become text, and how tokens are counted.
     pub format: FormatTable,
+    /// The model family, whose processor decides what an image costs, with its settings: `model = { family = "qwen3-vl" }`.
+    /// Default: `longllava`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<Family>,
     /// How single images are delivered.
     #[serde(default)]
     pub images: ImagePolicy,
@@ -90,10 +95,40 @@ pub struct OutputTable {
     pub max_shard_samples: NonZeroU64,
     /// Size at which a shard is closed, in MiB, estimated from media headers. Default: 256.
     pub max_shard_mib: NonZeroU64,
-    /// Whether Parquet shards contain the token ids and labels of each prompt: `input_ids` (−200 for each image), `labels`
-    /// (−100 where no loss is computed) and `image_positions`. WebDataset shards never do. Default: true.
+    /// Whether Parquet shards contain the token ids and labels of each prompt: `input_ids` (where images are, as
+    /// `format.placeholders` says), `labels` (−100 where no loss is computed) and `image_positions`. WebDataset shards never do.
+    /// Default: true.
     #[schemars(with = "bool")]
     pub tokens: TokenColumns,
+}
+
+impl PipelineFile {
+    /// The model family with its settings, those of `[format]` included.
+    pub fn family(&self) -> Family {
+        self.format.spec.family(self.model.as_ref().unwrap_or(&Family::default()))
+    }
+
+    /// How frames of videos are chosen.
+    pub fn sampling(&self) -> SamplingRule {
+        let own = if self.family().constant().is_some() { SamplingRule::Interval } else { SamplingRule::Processor };
+        self.video.sampling.unwrap_or(own)
+    }
+
+    /// Which columns tables of samples have.
+    pub fn sample_columns(&self) -> SampleColumns {
+        let written = self.format.spec.placeholders(&self.family());
+        if written == Placeholders::Expanded && self.output.has_tokens() {
+            SampleColumns::Expanded
+        } else {
+            SampleColumns::Common
+        }
+    }
+
+    /// The size at which images and frames are delivered.
+    pub fn delivered_size(&self) -> DeliveredSize {
+        let own = if self.family().has_dynamic_size() { DeliveredSize::Processor } else { DeliveredSize::Original };
+        self.images.resize.unwrap_or(own)
+    }
 }
 
 impl OutputTable {

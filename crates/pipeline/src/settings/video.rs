@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct VideoTable {
-    /// How frames are chosen. Default: `interval`.
-    pub sampling: SamplingRule,
+    /// How frames are chosen. Default: `interval` for the families `longllava` and `longvila`, otherwise `processor`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sampling: Option<SamplingRule>,
     /// Seconds between frames, with `interval`. Default: 1.
     #[schemars(range(min = 0.001))]
     pub interval_s: f64,
@@ -19,7 +20,8 @@ pub struct VideoTable {
     /// Frames of a video, with `uniform`. Default: 8.
     #[schemars(range(min = 1, max = 65536))]
     pub num_frames: u32,
-    /// Longest side of a frame in pixels; larger frames are scaled down. Default: 336, the input size of the vision tower.
+    /// Longest side of a frame in pixels; larger frames are scaled down, unless `images.resize = "processor"`. Default: 336, the
+    /// input size of LongLLaVA's vision tower.
     #[schemars(range(min = 14, max = 65500))]
     pub max_edge_px: u32,
     /// What becomes of a video with frames that are missing or damaged. Default: `reject`.
@@ -32,7 +34,7 @@ pub struct VideoTable {
 impl Default for VideoTable {
     fn default() -> Self {
         Self {
-            sampling: SamplingRule::default(),
+            sampling: None,
             interval_s: 1.0,
             max_frames: 128,
             num_frames: 8,
@@ -44,12 +46,13 @@ impl Default for VideoTable {
 }
 
 /// How frames of a video are chosen.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SamplingRule {
     /// One frame every `interval_s`. If these are more than `max_frames`, that many of them, evenly spaced.
-    #[default]
     Interval,
     /// `num_frames` frames, evenly spaced over the whole video.
     Uniform,
+    /// As the processor of the model family takes them, with the settings of `[model]`.
+    Processor,
 }

@@ -7,7 +7,7 @@ use manyframe_base::Executor;
 use manyframe_core::{BlobRef, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
-use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, read_range};
+use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, Sampling, read_range};
 use manyframe_pipeline::{LocatedPattern, PortablePath, expand_pattern};
 use manyframe_samplers::contaminated_rows;
 use rustc_hash::FxHashMap;
@@ -184,7 +184,9 @@ fn fingerprints_of_video_file(
         copied.map_err(|error| MediaError::storage(path, error))?;
         return Ok(Some(fingerprints_of_video_bytes(None, &hasher)));
     }
-    let wanted = video::choose_frames(&index, None, &context.sampling)?;
+    // The model's processor may refuse a video that no sample shows.
+    let sampling = if context.sampling == Sampling::All { Sampling::default() } else { context.sampling };
+    let wanted = video::choose_frames(&index, None, &sampling)?;
     let selection = FrameSelection { index: &index, positions: &wanted };
     // What no sample may show may be damaged.
     let frames = video::decode_frames(&input, selection, &context.frames)?.frames;

@@ -237,8 +237,8 @@ impl ShownMedia<'_> {
 
     fn fingerprints_of_video(&self, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
         if decodes_videos(self.context) {
-            let sampling = self.context.sampling_for(self.reduction);
-            let chosen = self.open.media.choose_frames(&self.record.subset, medium, &sampling)?;
+            let media = &self.open.media;
+            let chosen = self.context.choose_frames(media, &self.record.subset, medium, self.reduction)?;
             let decoded = chosen.decode(&self.context.frames, self.context.damage)?;
             return decoded.frames.iter().map(|frame| fingerprint_of_bytes(self.context, &frame.image.bytes)).collect();
         }

@@ -6,13 +6,15 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_core::{IndexRow, Layout, Record, RecordId, Rejection, Signature, SourceIndex, Turn, VisualKind};
+use manyframe_core::{
+    IndexRow, Layout, Record, RecordId, Rejection, Signature, SourceIndex, Turn, VisualKind, VisualShape,
+};
 use manyframe_format::{PromptMeasure, ResolvedVisual};
 use manyframe_pipeline::OverlengthPolicy;
 
 use crate::context::Context;
 use crate::index::table::MeasuredRecord;
-use crate::index::visuals::MeasuredVisual;
+use crate::index::visuals::{MeasuredVisual, encoded_bytes};
 use crate::reduction::{Conversation, LengthReduction};
 
 type MeasureResult = Result<MeasuredRecord, Rejection>;
@@ -46,20 +48,31 @@ impl ResolvedRecord<'_> {
         measured.row.cost.num_tokens() <= self.context.pipeline.file.format.max_tokens
     }
 
+    /// Bytes that the images of a record take in a shard, roughly.
+    fn image_bytes(&self, visuals: &[MeasuredVisual], resolved: &[ResolvedVisual]) -> u64 {
+        if !self.context.resizes() {
+            return visuals.iter().map(|visual| visual.estimated_bytes).sum();
+        }
+        let of = |visual: &ResolvedVisual| encoded_bytes(visual.num_images * visual.plan.layout.size().num_pixels());
+        resolved.iter().map(of).sum()
+    }
+
     /// The row of the record, or of a piece of it, as it is shown.
     fn row(&self, id: RecordId, turns: &[Turn], visuals: &[MeasuredVisual]) -> Result<IndexRow, Rejection> {
-        let resolved: Vec<ResolvedVisual> = visuals.iter().map(|visual| visual.resolved).collect();
-        let PromptMeasure { cost, signature: text } = self.context.formatter.measure(turns, &resolved)?;
+        let formatter = &self.context.formatter;
+        let shapes: Vec<VisualShape> = visuals.iter().map(|visual| visual.shape.clone()).collect();
+        let resolved = formatter.resolve(&shapes)?;
+        let PromptMeasure { cost, signature: text } = formatter.measure(turns, &resolved)?;
         let num_chars: u64 = turns.iter().map(|turn| turn.num_text_chars() as u64).sum();
         Ok(IndexRow {
             id,
             source: self.source,
             cost,
-            layout: Layout::of(resolved.iter().map(|visual| visual.kind())),
+            layout: Layout::of(resolved.iter().map(|visual| visual.kind)),
             num_turns: turns.len() as u32,
             num_chars,
             // A shard contains the text about twice, with markup around it.
-            estimated_bytes: visuals.iter().map(|visual| visual.estimated_bytes).sum::<u64>() + 2 * num_chars + 1024,
+            estimated_bytes: self.image_bytes(visuals, &resolved) + 2 * num_chars + 1024,
             signature: signature(text, visuals),
         })
     }
@@ -114,9 +127,9 @@ impl OverlongRecord<'_> {
             OverlengthPolicy::FewerTiles => table.min_tiles,
             OverlengthPolicy::SplitTurns | OverlengthPolicy::Reject => return None,
         };
-        let number = |visual: &MeasuredVisual| match (policy, visual.resolved) {
-            (OverlengthPolicy::FewerFrames, ResolvedVisual::Video { num_frames }) => Some(num_frames),
-            (OverlengthPolicy::FewerTiles, ResolvedVisual::Tiled { grid }) => {
+        let number = |visual: &MeasuredVisual| match (policy, &visual.shape) {
+            (OverlengthPolicy::FewerFrames, VisualShape::Video { frames, .. }) => Some(frames.taken.len() as u32),
+            (OverlengthPolicy::FewerTiles, VisualShape::Tiled { grid }) => {
                 visual.cut_from_px.map(|_| grid.num_tiles() as u32)
             }
             _ => None,
@@ -155,7 +168,7 @@ fn limited(taken: LengthReduction, policy: OverlengthPolicy, most: NonZeroU32) -
 
 fn signature(mut signature: Signature, visuals: &[MeasuredVisual]) -> u64 {
     // An image shown whole and the same image cut into tiles are different samples.
-    let shown = |visual: &MeasuredVisual| [u64::from(visual.resolved.kind() == VisualKind::Tiled)];
+    let shown = |visual: &MeasuredVisual| [u64::from(visual.shape.kind() == VisualKind::Tiled)];
     let sizes = visuals.iter().flat_map(|visual| visual.signature.into_iter().chain(shown(visual)));
     sizes.for_each(|size| signature.push_number(size));
     signature.bits()

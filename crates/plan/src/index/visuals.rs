@@ -1,8 +1,9 @@
 //! The visuals of a record as their headers describe them. No pixel is decoded.
 
-use manyframe_core::{BlobRef, Grid, MediaLocation, MediaRef, Record, RejectCode, Visual, VisualKind};
-use manyframe_format::ResolvedVisual;
-use manyframe_media::{MediaError, TilePolicy, plan_tiles};
+use manyframe_core::{
+    BlobRef, FrameChoice, MediaLocation, MediaRef, Record, RejectCode, Visual, VisualKind, VisualShape,
+};
+use manyframe_media::{MediaError, TilePolicy, plan_tiles, spread};
 
 use crate::context::{Context, OpenSource};
 use crate::reduction::LengthReduction;
@@ -10,8 +11,8 @@ use crate::reduction::LengthReduction;
 /// A visual as its header describes it.
 #[derive(Debug, Clone)]
 pub(super) struct MeasuredVisual {
-    pub(super) resolved: ResolvedVisual,
-    /// Bytes that its images take in a shard, roughly.
+    pub(super) shape: VisualShape,
+    /// Bytes that its images take in a shard, roughly, unless the model's processor decides about their size.
     pub(super) estimated_bytes: u64,
     /// Width and height of an image that is cut into tiles here, so that there could be fewer of them.
     pub(super) cut_from_px: Option<(u32, u32)>,
@@ -22,17 +23,18 @@ pub(super) struct MeasuredVisual {
 impl MeasuredVisual {
     /// The visual with no more frames and tiles than the reduction keeps.
     pub(super) fn reduced(&self, reduction: &LengthReduction, tiles: &TilePolicy) -> Self {
-        let resolved = match (self.resolved, reduction.max_frames, reduction.max_tiles, self.cut_from_px) {
-            (ResolvedVisual::Video { num_frames }, Some(most), ..) => {
-                ResolvedVisual::Video { num_frames: num_frames.min(most.get()) }
+        let shape = match (&self.shape, reduction.max_frames, reduction.max_tiles, self.cut_from_px) {
+            (VisualShape::Video { size_px, frames }, Some(most), ..) => {
+                let taken = spread(&frames.taken, most.get());
+                VisualShape::Video { size_px: *size_px, frames: FrameChoice { taken, ..*frames } }
             }
-            (ResolvedVisual::Tiled { .. }, _, Some(_), Some((width_px, height_px))) => {
-                ResolvedVisual::Tiled { grid: plan_tiles(width_px, height_px, &reduction.tile_policy(tiles)).grid }
+            (VisualShape::Tiled { .. }, _, Some(_), Some((width_px, height_px))) => {
+                VisualShape::Tiled { grid: plan_tiles(width_px, height_px, &reduction.tile_policy(tiles)).grid }
             }
-            (as_it_is, ..) => as_it_is,
+            (as_it_is, ..) => as_it_is.clone(),
         };
-        let (before, after) = (self.resolved.num_images().max(1), resolved.num_images());
-        Self { resolved, estimated_bytes: self.estimated_bytes * after / before, ..self.clone() }
+        let (before, after) = (self.shape.num_images().max(1), shape.num_images());
+        Self { shape, estimated_bytes: self.estimated_bytes * after / before, ..*self }
     }
 }
 
@@ -60,8 +62,15 @@ impl VisualMeter<'_> {
         let Self { context, open, record } = self;
         let missing = || MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium");
         let medium = record.media.get(visual.media).ok_or_else(missing)?;
-        if let MediaLocation::Prepared { images, grid } = &medium.location {
-            return Ok(measure_prepared(visual.kind, images, *grid));
+        if let MediaLocation::Prepared { images, grid, size_px, frames } = &medium.location {
+            let size_px = size_px.unwrap_or_default();
+            let frames = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len() as u32));
+            let shape = match (visual.kind, grid) {
+                (VisualKind::Video, _) => VisualShape::Video { size_px, frames },
+                (_, Some(grid)) => VisualShape::Tiled { grid: *grid },
+                (_, None) => VisualShape::Image { size_px },
+            };
+            return Ok(measure_prepared(shape, images));
         }
         if visual.kind == VisualKind::Video {
             return self.measure_video(medium);
@@ -72,35 +81,54 @@ impl VisualMeter<'_> {
             let plan = plan_tiles(header.width_px, header.height_px, &context.tiles);
             let edge_px = u64::from(context.tiles.edge_px.get());
             let tile_pixels = plan.grid.num_tiles() * edge_px * edge_px;
-            let resolved = ResolvedVisual::Tiled { grid: plan.grid };
             let cut_from_px = Some((header.width_px, header.height_px));
             return Ok(MeasuredVisual {
-                resolved,
+                shape: VisualShape::Tiled { grid: plan.grid },
                 estimated_bytes: encoded_bytes(tile_pixels),
                 cut_from_px,
                 signature,
             });
         }
-        let (width_px, height_px) = context.images.delivered_px(header.width_px, header.height_px);
-        let is_unchanged = header.deliverable_as_is && (width_px, height_px) == (header.width_px, header.height_px);
-        let estimated_bytes =
-            if is_unchanged { header.num_bytes } else { encoded_bytes(u64::from(width_px) * u64::from(height_px)) };
-        Ok(MeasuredVisual { resolved: ResolvedVisual::Image, estimated_bytes, cut_from_px: None, signature })
+        let own_px = (header.width_px, header.height_px);
+        let delivered_px = context.images.delivered_px(header.width_px, header.height_px);
+        let is_unchanged = header.deliverable_as_is && delivered_px == own_px;
+        let estimated_bytes = if is_unchanged { header.num_bytes } else { encoded_bytes(num_pixels(delivered_px)) };
+        let shape = VisualShape::Image { size_px: if context.resizes() { own_px } else { delivered_px } };
+        Ok(MeasuredVisual { shape, estimated_bytes, cut_from_px: None, signature })
     }
 
     fn measure_video(&self, medium: &MediaRef) -> Result<MeasuredVisual, MediaError> {
-        let chosen = self.open.media.choose_frames(&self.record.subset, medium, &self.context.sampling)?;
-        self.context.damage.check(&chosen.index.known_damage(&chosen.wanted))?;
-        let (width_px, height_px) = self.context.frames.delivered_px(chosen.index.width_px, chosen.index.height_px);
+        let Self { context, open, record } = self;
+        let whole = LengthReduction::default();
+        let chosen = context.choose_frames(&open.media, &record.subset, medium, &whole)?;
+        context.damage.check(&chosen.index.known_damage(&chosen.wanted))?;
+        let own_px = (chosen.index.width_px, chosen.index.height_px);
+        let delivered_px = context.frames.delivered_px(own_px.0, own_px.1);
         let num_frames = chosen.wanted.len() as u64;
         let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());
+        let frames = chosen.choice(chosen.wanted.iter().copied());
         Ok(MeasuredVisual {
-            resolved: ResolvedVisual::Video { num_frames: num_frames as u32 },
-            estimated_bytes: encoded_bytes(num_frames * u64::from(width_px) * u64::from(height_px)),
+            shape: VisualShape::Video { size_px: if context.resizes() { own_px } else { delivered_px }, frames },
+            estimated_bytes: encoded_bytes(num_frames * num_pixels(delivered_px)),
             cut_from_px: None,
             signature: [chosen.num_bytes, num_frames, clip_start],
         })
     }
+}
+
+/// The shapes of the visuals of a record that is shortened, according to their headers.
+///
+/// # Errors
+///
+/// The first visual that cannot be shown, or a storage error.
+pub fn measure_shapes(
+    context: &Context,
+    open: &OpenSource,
+    record: &Record,
+    reduction: &LengthReduction,
+) -> Result<Vec<VisualShape>, MediaError> {
+    let measured = VisualMeter { context, open, record }.measure_all()?;
+    Ok(measured.iter().map(|visual| visual.reduced(reduction, &context.tiles).shape).collect())
 }
 
 /// Names the visual of the record in the error.
@@ -116,19 +144,18 @@ pub fn in_visual(error: MediaError, record: &Record, index: usize) -> MediaError
 }
 
 /// Frames or tiles that an earlier build made are shown as they are.
-fn measure_prepared(kind: VisualKind, images: &[BlobRef], grid: Option<Grid>) -> MeasuredVisual {
+fn measure_prepared(shape: VisualShape, images: &[BlobRef]) -> MeasuredVisual {
     let sizes = images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
     let num_bytes: u64 = sizes.sum();
-    let resolved = match (kind, grid) {
-        (VisualKind::Video, _) => ResolvedVisual::Video { num_frames: images.len() as u32 },
-        (_, Some(grid)) => ResolvedVisual::Tiled { grid },
-        (_, None) => ResolvedVisual::Image,
-    };
     let signature = [num_bytes, images.len() as u64, 0];
-    MeasuredVisual { resolved, estimated_bytes: num_bytes, cut_from_px: None, signature }
+    MeasuredVisual { shape, estimated_bytes: num_bytes, cut_from_px: None, signature }
+}
+
+fn num_pixels((width_px, height_px): (u32, u32)) -> u64 {
+    u64::from(width_px) * u64::from(height_px)
 }
 
 /// Bytes of a JPEG at quality 90, roughly: a quarter of a byte per pixel.
-fn encoded_bytes(num_pixels: u64) -> u64 {
+pub(super) fn encoded_bytes(num_pixels: u64) -> u64 {
     num_pixels / 4
 }

@@ -1,0 +1,186 @@
+//! Prompts of the chat templates that are built in, and their ids, beside those that the processors of `transformers` make of
+//! the same conversations.
+//!
+//! The rows are in `shared/parity/vision`, which is not part of the project; `MANYFRAME_SHARED` names another place. The ids are
+//! compared by their texts: most of the rows' tokenizers cannot be had offline.
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use manyframe_core::{FrameChoice, Part, Role, Turn, Visual, VisualKind, VisualShape};
+use manyframe_format::{FormatSpec, Formatted, Formatter, LiteralTags, Tokenizer};
+use manyframe_vision::Family;
+use serde_json::{Value, json};
+
+use crate::{FormatShapes, golden};
+
+/// The family of the rows of each template, as a table `[model]`.
+const FAMILIES: &[(&str, &str, &str)] = &[
+    ("qwen2_vl", "trl:qwen2_5_vl_training", "family = \"qwen2.5-vl\"\nvideo.frames = \"all\""),
+    (
+        "qwen2_5_vl",
+        "trl:qwen2_5_vl_training",
+        "family = \"qwen2.5-vl\"\nmin_pixels = 200704\nmax_pixels = 1003520\nvideo.frames = \"all\"\nvideo.budget = \"capped\"",
+    ),
+    ("qwen3_vl", "trl:qwen3_vl_training", "family = \"qwen3-vl\""),
+    ("qwen3_5", "trl:qwen3_5_nothink_training", "family = \"qwen3.5\"\nvideo.budget = \"capped\""),
+    ("internvl", "own:internvl", "family = \"internvl\"\nframes = \"all\""),
+    ("llava_onevision", "own:onevision", "family = \"llava-onevision\"\nframes = \"all\""),
+    ("llava", "own:llava15", "family = \"llava-1.5\""),
+    ("llava_next", "trl:llava_next_training", "family = \"llava-next\""),
+    (
+        "nemotron_h_omni",
+        "own:nemotron",
+        "family = \"nemotron-3-nano-omni\"\nmin_patches = 64\nmax_patches = 1030\nmax_model_len = 4096\nvideo.frames = \"all\"",
+    ),
+];
+
+/// Conversations that are no records, or that say what is no text of a record; and settings of the template.
+const OTHERS: &[&str] = &[
+    // Without an answer at the end, with an image in an answer, or with an empty turn.
+    "generation-prompt",
+    "generation-prompt-after-rounds",
+    "image-in-answer",
+    "empty-question",
+    "empty-answer",
+    // Placeholders, control tokens and thoughts in texts are spelled differently here.
+    "placeholder-in-text",
+    "placeholder-without-image",
+    "control-tokens-in-text",
+    "think",
+    // Numbers before images.
+    "two-with-ids",
+    // Texts that templates render as nothing.
+    "strings",
+    // Clips of unlike lengths, which some processors cannot stack to one tensor.
+    "two-videos-unlike",
+    // Frames that the caller chooses.
+    "video-sampled",
+    "video-eight-frames",
+    "video-not-sampled",
+    "video-not-sampled-with-indices",
+    "video-without-metadata",
+];
+
+#[expect(clippy::disallowed_methods, reason = "the environment says where large files are")]
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn rows() -> Vec<Value> {
+    let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
+    let shared = std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from);
+    let path = shared.join("parity/vision/prompts.jsonl");
+    let Ok(text) = std::fs::read_to_string(&path) else {
+        println!("SKIPPED: no rows at {}", path.display());
+        return Vec::new();
+    };
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// A tokenizer with the tokens of a family.
+fn tokenizer_of(family: &Family) -> Arc<Tokenizer> {
+    let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(golden("bytes.json")).unwrap()).unwrap();
+    let texts = family.processor().tokens().iter().map(|token| token.text);
+    let added = texts.chain(["<|im_start|>", "<|im_end|>", "</s>"]).zip(100_000..);
+    let added = added.map(|(text, id)| {
+        json!({
+            "id": id, "content": text, "special": true,
+            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
+        })
+    });
+    tokenizer["added_tokens"].as_array_mut().unwrap().extend(added);
+    let mut file = tempfile::NamedTempFile::new().unwrap();
+    file.write_all(tokenizer.to_string().as_bytes()).unwrap();
+    Arc::new(Tokenizer::open(file.path()).unwrap())
+}
+
+/// The turns and the shapes of a conversation.
+fn conversation(formatter: &Formatter, messages: &Value) -> (Vec<Turn>, Vec<VisualShape>) {
+    let (mut turns, mut shapes) = (Vec::new(), Vec::new());
+    let number = |part: &Value, key: &str| part[key].as_u64().unwrap() as u32;
+    for message in messages.as_array().unwrap() {
+        let role = match message["role"].as_str().unwrap() {
+            "system" => Role::System,
+            "user" => Role::User,
+            _ => Role::Assistant,
+        };
+        let mut parts = Vec::new();
+        for part in message["content"].as_array().unwrap() {
+            let kind = match part["type"].as_str().unwrap() {
+                "text" => {
+                    parts.push(Part::Text(part["text"].as_str().unwrap().to_owned()));
+                    continue;
+                }
+                "image" => VisualKind::Image,
+                _ => VisualKind::Video,
+            };
+            let size_px = (number(part, "w"), number(part, "h"));
+            shapes.push(if kind == VisualKind::Image {
+                VisualShape::Image { size_px }
+            } else {
+                let (num_frames, fps) = (number(part, "frames"), part["fps"].as_f64().unwrap());
+                let taken = formatter.frames_by_law(size_px, num_frames, fps).unwrap();
+                VisualShape::Video { size_px, frames: FrameChoice { num_frames, fps, taken } }
+            });
+            parts.push(Part::Visual(Visual { kind, media: shapes.len() - 1 }));
+        }
+        turns.push(Turn { role, parts });
+    }
+    (turns, shapes)
+}
+
+/// The text of a row with every run of placeholders written out, and the text of what is trained.
+fn expanded(row: &Value) -> String {
+    let part = |part: &Value| match part {
+        Value::String(text) => text.clone(),
+        run => run[0].as_str().unwrap().repeat(run[1].as_u64().unwrap() as usize),
+    };
+    row["text"].as_array().unwrap().iter().map(part).collect()
+}
+
+/// A prompt with every run of placeholders written out.
+fn written_out(formatted: &Formatted, family: &Family) -> String {
+    let placeholders: Vec<&str> =
+        family.processor().tokens().iter().filter(|token| token.is_placeholder).map(|token| token.text).collect();
+    let (mut rest, mut written) = (formatted.prompt.as_str(), String::new());
+    for run in &formatted.runs {
+        let found = placeholders.iter().filter_map(|text| Some((rest.find(text)?, *text))).min().unwrap();
+        written.push_str(&rest[..found.0]);
+        written.push_str(&found.1.repeat(*run as usize));
+        rest = &rest[found.0 + found.1.len()..];
+    }
+    written + rest
+}
+
+#[test]
+fn prompts_are_those_of_the_processors() {
+    let rows = rows();
+    let mut compared = BTreeMap::new();
+    for (of_rows, template, model) in FAMILIES {
+        let family: Family = toml::from_str(model).unwrap();
+        let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
+        let formatter = Formatter::new(&spec, &family, tokenizer_of(&family)).unwrap();
+        let own = rows.iter().filter(|row| row["family"] == *of_rows && row["template"] == *template);
+        for row in own.filter(|row| !OTHERS.contains(&row["name"].as_str().unwrap())) {
+            // This template puts images before videos; a sample keeps its visuals in order.
+            if *of_rows == "llava_onevision" && row["name"] == "video-text-image" {
+                continue;
+            }
+            let (turns, shapes) = conversation(&formatter, &row["messages"]);
+            let outcome = formatter.format_shapes(&turns, &shapes);
+            if row.get("error").is_some() {
+                assert!(outcome.is_err(), "{row}");
+                continue;
+            }
+            let sample = outcome.unwrap_or_else(|rejection| panic!("{rejection}\nrow: {row}"));
+            let prompt = written_out(&sample, &family);
+            assert_eq!(prompt, expanded(row), "{row}");
+            let num_tokens: u32 = sample.runs.iter().sum();
+            let visual = row["visual"].as_array().unwrap().iter();
+            let expected: u64 = visual.map(|run| run[1].as_u64().unwrap() - run[0].as_u64().unwrap()).sum();
+            assert_eq!(u64::from(num_tokens), expected, "{row}");
+            *compared.entry(*of_rows).or_insert(0) += 1;
+        }
+    }
+    assert!(rows.is_empty() || compared.len() == FAMILIES.len(), "{compared:?}");
+}
