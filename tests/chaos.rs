@@ -110,6 +110,27 @@ fn builds_that_are_killed_at_random_moments_end_with_the_bytes_of_a_calm_one() {
 }
 
 #[test]
+fn a_worker_whose_supervisor_was_killed_while_it_began_ends() {
+    use std::os::fd::AsRawFd;
+    let mut workshop = Workshop::new();
+    workshop.write("media/0.jpg", photo(0, 80, 60));
+    workshop.add_source("a", "llava", &json!([llava("0", "0.jpg")]), "");
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("out"));
+    let notes = rustix::fs::memfd_create("manyframe-notes", rustix::fs::MemfdFlags::empty()).unwrap();
+    let orders = |notes: i32| {
+        json!({ "supervisor": u32::MAX, "notes": notes, "verdicts": notes, "stage": 0, "resumes": false }).to_string()
+    };
+    let status = |notes: i32| {
+        let mut command = manyframe(&["build", &pipeline, "--output", &out, "--quiet"]);
+        command.env("MANYFRAME_ORDERS", orders(notes)).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap()
+    };
+    assert_eq!(status(notes.as_raw_fd()).code(), Some(1));
+    assert!(!workshop.path("out.work").exists() && !workshop.path("out").exists());
+    // Orders that were left in the environment are none.
+    assert!(status(i32::MAX).success());
+}
+
+#[test]
 fn a_task_that_is_killed_goes_on_within_its_shard() {
     let mut workshop = Workshop::new();
     let num_records = amount(24, 200) as u32;

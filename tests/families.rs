@@ -113,8 +113,11 @@ fn tokenizer(workshop: &Workshop) -> String {
 fn workshop(model: &str) -> Workshop {
     let mut workshop = Workshop::new();
     let tokenizer = tokenizer(&workshop);
+    let has_no_template = ["idefics3", "smolvlm", "nemotron-nano-vl", "granite-4-vision"];
+    let is_one = |name: &&str| model.contains(&format!("family = \"{name}\""));
+    let template = if has_no_template.iter().any(is_one) { "template = \"chatml\"\n" } else { "" };
     workshop.head = format!(
-        "name = \"t\"\n[output]\nformats = [\"parquet\", \"webdataset\"]\n[format]\ntokenizer = {tokenizer:?}\n[model]\n{model}\n"
+        "name = \"t\"\n[output]\nformats = [\"parquet\", \"webdataset\"]\n[format]\ntokenizer = {tokenizer:?}\n{template}[model]\n{model}\n"
     );
     for (number, (width_px, height_px)) in (0..).zip([(640, 480), (333, 1000), (90, 60), (1500, 500)]) {
         workshop.write(&format!("media/{number}.jpg"), photo(number, width_px, height_px));
@@ -224,6 +227,10 @@ fn settings_that_do_not_fit_a_family_are_errors() {
     assert!(mistyped.contains("did you mean \"max_pixels\"?"), "{mistyped}");
     let constant = problems("family = \"internvl\"", "tokens_per_image = 144\n");
     assert!(constant.contains("format.tokens_per_image has no effect"), "{constant}");
+    let mut bare = workshop("family = \"idefics3\"");
+    bare.head = bare.head.replace("template = \"chatml\"\n", "");
+    let bare = String::from_utf8(run(&["check", &bare.pipeline()], 2).stderr).unwrap();
+    assert!(bare.contains("format.template is missing: there is none for idefics3"), "{bare}");
     let resized = problems("family = \"internvl\"", "[images]\nresize = \"processor\"\n");
     assert!(resized.contains("does not fit internvl"), "{resized}");
 }

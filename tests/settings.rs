@@ -50,7 +50,26 @@ fn page(schema: &Value) -> String {
         write!(page, "\n## `{brackets}`\n\n{}\n\n", lines(&table["description"])).unwrap();
         write_settings(&mut page, schema, table["properties"].as_object().unwrap());
     }
+    write_families(&mut page, schema);
     page
+}
+
+/// The settings of each model family, and of the tables in them.
+fn write_families(page: &mut String, schema: &Value) {
+    write!(page, "\n## `[model]`\n\n{}\n", lines(&schema["properties"]["model"]["description"])).unwrap();
+    for variant in schema["$defs"]["Family"]["oneOf"].as_array().unwrap() {
+        let name = variant["properties"]["family"]["const"].as_str().unwrap();
+        write!(page, "\n### `family = \"{name}\"`\n\n{}\n\n", lines(&variant["description"])).unwrap();
+        let mut settings = variant["properties"].as_object().unwrap().clone();
+        settings.remove("family");
+        write_settings(page, schema, &settings);
+        for (table, property) in &settings {
+            if let Some(found) = definition(schema, property).filter(|found| found.get("properties").is_some()) {
+                write!(page, "\n`[model.{table}]`: {}\n\n", lines(&property["description"])).unwrap();
+                write_settings(page, schema, found["properties"].as_object().unwrap());
+            }
+        }
+    }
 }
 
 fn write_settings(page: &mut String, schema: &Value, settings: &Map<String, Value>) {

@@ -33,6 +33,7 @@ fn main() -> ExitCode {
             Some(code) => return code,
             None => Session::Alone,
         },
+        Session::Orphan => return ExitCode::FAILURE,
         session => session,
     };
     match commands::run(&arguments, &session) {

@@ -33,7 +33,7 @@ use signal_hook::iterator::Signals;
 
 use crate::args::{Arguments, Command as Subcommand};
 use crate::output::print_error;
-use crate::supervised::{DONE, HAS_BEGUN, Orders, STAGE, STEP, TOTAL, VARIABLE};
+use crate::supervised::{DONE, HAS_BEGUN, NOTES, Orders, STAGE, STEP, TOTAL, VARIABLE};
 use crate::{exit, machine, progress};
 
 /// A link to this very program, even if another one has been installed under its name.
@@ -57,7 +57,7 @@ pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
         return None;
     }
     let file = |name| memfd_create(name, MemfdFlags::empty()).ok().map(File::from);
-    let (notes, verdicts) = (file("manyframe-notes")?, file("manyframe-verdicts")?);
+    let (notes, verdicts) = (file(NOTES)?, file("manyframe-verdicts")?);
     let (sender, events) = channel();
     let mut signals = Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal))).ok()?;
     let requests = sender.clone();

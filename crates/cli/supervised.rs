@@ -19,6 +19,9 @@ use crate::machine;
 /// The name of the variable with the orders.
 pub(crate) const VARIABLE: &str = "MANYFRAME_ORDERS";
 
+/// The name of the file in which a process notes what it works on.
+pub(crate) const NOTES: &str = "manyframe-notes";
+
 /// What a supervisor tells the process that it starts.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Orders {
@@ -51,6 +54,8 @@ const NUM_EXPLAINED: usize = 5;
 pub(crate) enum Session {
     /// Nobody supervises it.
     Alone,
+    /// Its supervisor was killed while this process began: there is nothing left to do.
+    Orphan,
     /// It does the work of a command.
     Worker { orders: Orders, notes: Arc<InFlight>, verdicts: Vec<Verdict> },
     /// It tries one thing.
@@ -58,17 +63,17 @@ pub(crate) enum Session {
 }
 
 impl Session {
-    /// The part that the environment says. Orders of a supervisor that has ended are none.
+    /// The part that the environment says. Orders without the file that comes with them are none.
     #[expect(clippy::disallowed_methods, reason = "`cli` reads the environment")]
     pub(crate) fn of_process() -> Self {
         let orders = std::env::var(VARIABLE).ok().and_then(|text| serde_json::from_str::<Orders>(&text).ok());
         let Some(orders) = orders else { return Self::Alone };
         // Set before the check: a supervisor that ends between the two takes this process with it.
         let is_bound = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
-        if !is_bound
-            || getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned()) != Some(orders.supervisor)
-        {
-            return Self::Alone;
+        let parent = getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned());
+        if !is_bound || parent != Some(orders.supervisor) {
+            let notes = fs::read_link(format!("/proc/self/fd/{}", orders.notes)).unwrap_or_default();
+            return if notes.to_string_lossy().contains(NOTES) { Self::Orphan } else { Self::Alone };
         }
         if let Some(attempt) = orders.attempt {
             machine::limit_memory();

@@ -38,22 +38,17 @@ impl Placement {
 }
 
 impl Template {
-    /// The template of a family, where a pipeline file names none.
-    pub fn of(family: &Family) -> Self {
+    /// The template of a family, where a pipeline file names none. `None` if it has to.
+    pub fn of(family: &Family) -> Option<Self> {
         match family {
-            Family::Longllava(_) => Self::Longllava,
-            Family::Qwen25Vl(_) => Self::Qwen25Vl,
-            Family::Qwen3Vl(_) | Family::InternVl(_) => Self::Qwen3Vl,
-            Family::Qwen35(_) => Self::Qwen35,
-            Family::Llava15(_) => Self::Llava15,
-            Family::LlavaNext(_) => Self::LlavaNext,
-            Family::Longvila(_)
-            | Family::Idefics3(_)
-            | Family::SmolVlm(_)
-            | Family::LlavaOneVision(_)
-            | Family::NemotronNanoVl(_)
-            | Family::NemotronHOmni(_)
-            | Family::Granite4Vision(_) => Self::Chatml,
+            Family::Longllava(_) => Some(Self::Longllava),
+            Family::Qwen25Vl(_) => Some(Self::Qwen25Vl),
+            Family::Qwen3Vl(_) | Family::InternVl(_) => Some(Self::Qwen3Vl),
+            Family::Qwen35(_) => Some(Self::Qwen35),
+            Family::Llava15(_) => Some(Self::Llava15),
+            Family::LlavaNext(_) => Some(Self::LlavaNext),
+            Family::Longvila(_) | Family::LlavaOneVision(_) | Family::NemotronHOmni(_) => Some(Self::Chatml),
+            Family::Idefics3(_) | Family::SmolVlm(_) | Family::NemotronNanoVl(_) | Family::Granite4Vision(_) => None,
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct FormatSpec {
     /// How visuals are written; for the families `longllava` and `longvila`. Default: the family's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
-    /// How turns are written. Default: the template of the model family.
+    /// How turns are written. Default: the template of the model family, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
     /// What follows an answer that is not the last one. Default: `eos`.
@@ -51,9 +51,9 @@ impl FormatSpec {
         family.clone().with_constant(self.dialect, self.tokens_per_image)
     }
 
-    /// How turns are written.
+    /// How turns are written. A family without a template of its own has none, which a check of the pipeline file reports.
     pub fn template(&self, family: &Family) -> Template {
-        self.template.clone().unwrap_or_else(|| Template::of(family))
+        self.template.clone().or_else(|| Template::of(family)).unwrap_or_else(|| Template::Custom(Box::default()))
     }
 
     /// What `input_ids` contain in place of images.

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 
+use manyframe_format::Template;
 use manyframe_media::{DamageRule, DeliveredSize};
 use manyframe_samplers::{Law, Padding, Replacement};
 use manyframe_shards::ShardFormat;
@@ -180,6 +181,14 @@ impl Rules<'_> {
                 let message = "pack.audit compares with LongLLaVA's packer, which knows no other model family";
                 self.broken(&["pack", "audit"], message, allowed);
             }
+        }
+        if file.format.spec.template.is_none() && Template::of(&family).is_none() {
+            let message = format!("format.template is missing: there is none for {}", family.name());
+            self.broken(
+                &["format"],
+                &message,
+                "\"chatml\", another name, or the strings of `[format.template.custom]`",
+            );
         }
         if file.images.resize == Some(DeliveredSize::Processor) && !family.has_dynamic_size() {
             let message =
