@@ -16,6 +16,7 @@ mod media;
 mod record;
 mod reject;
 mod sample;
+mod shape;
 mod signature;
 mod text_form;
 
@@ -24,7 +25,7 @@ pub use cost::{Cost, Total};
 pub use device::DeviceChoice;
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
-pub use media::{BlobRef, Clip, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef, VisualShape};
+pub use media::{BlobRef, Clip, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef};
 pub use record::{
     Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,
 };
@@ -32,4 +33,5 @@ pub use reject::{RejectCode, RejectedRecord, Rejection};
 pub use sample::{
     HandledImages, Handling, ImageFormat, Layout, Message, ModelVisual, Sample, SampleImage, SampleTokens, SampleVisual,
 };
+pub use shape::VisualShape;
 pub use signature::Signature;

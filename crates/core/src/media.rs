@@ -4,8 +4,6 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::record::VisualKind;
-
 /// Whether a reference is to an image or a video, according to the annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -77,48 +75,6 @@ impl FrameChoice {
     /// Frames of which nothing is known but their number: a second apart.
     pub fn unknown(num_frames: u32) -> Self {
         Self { num_frames, fps: 1.0, taken: (0..num_frames).collect() }
-    }
-}
-
-/// The size and the frames or tiles of a visual: all on which its tokens can depend.
-#[derive(Debug, Clone, PartialEq)]
-pub enum VisualShape {
-    /// One image.
-    Image {
-        /// Width and height in pixels.
-        size_px: (u32, u32),
-    },
-    /// An image cut into tiles (AnyRes): an overview, then the tiles row by row.
-    Tiled {
-        /// Rows and columns of tiles, without the overview.
-        grid: Grid,
-    },
-    /// Frames of a video, in time.
-    Video {
-        /// Width and height in pixels.
-        size_px: (u32, u32),
-        /// Which they are.
-        frames: FrameChoice,
-    },
-}
-
-impl VisualShape {
-    /// How it is shown.
-    pub fn kind(&self) -> VisualKind {
-        match self {
-            Self::Image { .. } => VisualKind::Image,
-            Self::Tiled { .. } => VisualKind::Tiled,
-            Self::Video { .. } => VisualKind::Video,
-        }
-    }
-
-    /// How many images it consists of: frames, or the overview and all tiles.
-    pub fn num_images(&self) -> u64 {
-        match self {
-            Self::Image { .. } => 1,
-            Self::Tiled { grid } => grid.num_tiles().saturating_add(1),
-            Self::Video { frames, .. } => frames.taken.len() as u64,
-        }
     }
 }
 

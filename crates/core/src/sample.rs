@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 use crate::digest::RecordId;
-use crate::media::{FrameChoice, Grid, VisualShape};
+use crate::media::{FrameChoice, Grid};
 use crate::record::{Origin, Role, VisualKind};
+use crate::shape::VisualShape;
 
 /// Which kinds of visuals a sample has; shards can be split by it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
