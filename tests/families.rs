@@ -280,3 +280,12 @@ fn a_frame_that_the_processor_takes_twice_is_delivered_twice() {
     assert_eq!(sample.images[1].bytes, sample.images[2].bytes);
     assert_ne!(sample.images[0].bytes, sample.images[1].bytes);
 }
+
+#[test]
+fn a_packer_that_knows_one_model_only_is_not_compared_with_for_others() {
+    let workshop = workshop("family = \"qwen3-vl\"");
+    let dataset = workshop.build_with(&[], 0).dataset.display().to_string();
+    let output = crate::support::manyframe(&["pack", &dataset, "--set", "audit=concat"]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success() && text.contains("cannot count images of qwen3-vl"), "{text}");
+}

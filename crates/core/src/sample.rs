@@ -207,7 +207,7 @@ impl SampleVisual {
         match (self.kind, self.grid) {
             (VisualKind::Video, _) => {
                 let known = self.model.as_ref().and_then(|model| model.frames.clone());
-                let unknown = || FrameChoice::unknown(u32::try_from(self.num_images).unwrap_or(u32::MAX));
+                let unknown = || FrameChoice::unknown(self.num_images);
                 VisualShape::Video { size_px, frames: known.unwrap_or_else(unknown) }
             }
             (_, Some(grid)) => VisualShape::Tiled { grid },
@@ -280,6 +280,16 @@ pub struct Sample {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_number_of_frames_that_a_file_claims_sets_no_memory_aside() {
+        let visual: SampleVisual = serde_json::from_value(serde_json::json!({
+            "kind": "video", "message": 0, "start": 0, "end": 1, "first_image": 0, "num_images": u64::MAX,
+            "width_px": 8, "height_px": 8,
+        }))
+        .unwrap();
+        assert_eq!(visual.shape().num_images(), u64::from(FrameChoice::TOO_MANY));
+    }
 
     #[test]
     fn the_layout_is_that_of_the_rarest_visual() {

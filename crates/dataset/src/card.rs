@@ -5,7 +5,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use manyframe_base::write_atomic;
-use manyframe_shards::{BesideShards, FinishedShard, SampleColumns, ShardFormat};
+use manyframe_shards::{BesideShards, FinishedShard, ShardFormat};
 
 use crate::error::DatasetError;
 use crate::manifest::Manifest;
@@ -19,16 +19,15 @@ pub const CARD_FILE: &str = "README.md";
 ///
 /// If a file cannot be written.
 pub fn write_card(manifest: &Manifest, dataset: &Path) -> Result<(), DatasetError> {
-    let beside = beside_shards(manifest);
+    let beside = beside_shards(manifest)?;
     for (path, bytes) in beside.iter().flat_map(|beside| &beside.files) {
         write_atomic(&dataset.join(path), bytes)?;
     }
     Ok(write_atomic(&dataset.join(CARD_FILE), dataset_card(manifest, &beside).as_bytes())?)
 }
 
-fn beside_shards(manifest: &Manifest) -> Vec<BesideShards> {
-    let file = manifest.pipeline_with(&BTreeMap::new()).map(|pipeline| pipeline.file);
-    let columns = file.map_or(SampleColumns::Common, |file| file.sample_columns());
+fn beside_shards(manifest: &Manifest) -> Result<Vec<BesideShards>, DatasetError> {
+    let columns = manifest.pipeline_with(&BTreeMap::new())?.file.sample_columns();
     let of_format = |format: ShardFormat| {
         let shards = manifest.shards.iter().filter(|shard| shard.format == format);
         let shards = shards.map(|shard| FinishedShard {
@@ -39,7 +38,7 @@ fn beside_shards(manifest: &Manifest) -> Vec<BesideShards> {
         });
         format.finish_dataset(&shards.collect::<Vec<_>>(), columns)
     };
-    ShardFormat::ALL.into_iter().map(of_format).collect()
+    Ok(ShardFormat::ALL.into_iter().map(of_format).collect())
 }
 
 /// The text of the card. It contains nothing that differs between machines.

@@ -44,7 +44,7 @@ impl EncodedVisual {
         let size_px = self.told_px;
         match (self.kind, self.grid) {
             (VisualKind::Video, _) => {
-                let unknown = || FrameChoice::unknown(self.images.len() as u32);
+                let unknown = || FrameChoice::unknown(self.images.len());
                 VisualShape::Video { size_px, frames: self.frames.clone().unwrap_or_else(unknown) }
             }
             (_, Some(grid)) => VisualShape::Tiled { grid },

@@ -196,7 +196,7 @@ impl SampleMaker<'_> {
             return Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium"));
         };
         if let MediaLocation::Prepared { images, grid, frames, .. } = &medium.location {
-            let choice = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len() as u32));
+            let choice = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len()));
             let most = self.planned.reduction.max_frames.filter(|_| visual.kind == VisualKind::Video);
             let (images, taken) = match most {
                 Some(most) => (spread(images, most.get()), spread(&choice.taken, most.get())),

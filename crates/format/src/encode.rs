@@ -18,14 +18,14 @@ use crate::tokenizer::{TokenSpan, Tokenizer};
 #[derive(Debug)]
 pub(crate) struct PromptTokenizer {
     tokenizer: Arc<Tokenizer>,
-    /// The strings that stand for runs of visual tokens.
+    /// The placeholders of runs of visual tokens.
     placeholders: Vec<Placeholder>,
     /// Tokens that have a type, by id.
     typed: Vec<(u32, i8)>,
     written: Placeholders,
 }
 
-/// A string that stands for a run of visual tokens.
+/// A placeholder of runs of visual tokens.
 #[derive(Debug)]
 struct Placeholder {
     text: &'static str,
@@ -85,7 +85,7 @@ impl PromptTokenizer {
         self.tokenizer.special(token)
     }
 
-    /// A string that stands for a visual and is no text token.
+    /// A placeholder, which does not count as text.
     pub(crate) fn bare_placeholder(&self) -> &'static str {
         self.placeholders.first().map_or("", |placeholder| placeholder.text)
     }

@@ -58,7 +58,7 @@ pub enum FormatError {
         source: aho_corasick::BuildError,
     },
     /// The tokenizer is not that of the model family.
-    #[error("the tokenizer has no token {placeholder:?}, which stands for images in prompts of this model family")]
+    #[error("the tokenizer has no token {placeholder:?}: it is not that of the model family")]
     NoPlaceholder {
         /// The placeholder.
         placeholder: &'static str,

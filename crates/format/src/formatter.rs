@@ -15,7 +15,7 @@ use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
 use crate::placement::Placement;
 use crate::resolved::ResolvedVisual;
-use crate::spec::{FormatSpec, Placeholders};
+use crate::spec::FormatSpec;
 use crate::template::{ChatTemplate, Prompt, TemplateText, TurnEnd};
 use crate::tokenizer::Tokenizer;
 
@@ -92,7 +92,7 @@ impl Formatter {
         let reserved = tokens.iter().map(|token| token.text);
         let literals = Literals::new(reserved.chain(markers).chain(tokenizer.specials()))?;
         let written = spec.placeholders(&family);
-        let is_cut = family.constant().is_some() && written == Placeholders::One;
+        let is_cut = !spec.needs_placeholders(&family);
         let prompts = PromptTokenizer::new(tokenizer, tokens, written, is_cut)?;
         let turn_end_label = match spec.turn_end {
             TurnEnd::Eos => None,

@@ -6,8 +6,8 @@
 //!           └───── turns_from_messages ────┘
 //! ```
 //!
-//! **Invariant:** a delivered text contains the placeholder exactly once per run of visual tokens: with LLaVA, per image. Whatever else looks like a placeholder,
-//! a role marker or a special token is spelled differently, or the record is rejected.
+//! **Invariant:** a delivered text contains the placeholder exactly once per run of visual tokens: with LLaVA, per image.
+//! Whatever else looks like a placeholder, a role marker or a special token is spelled differently, or the record is rejected.
 //! **Invariant:** the cost that [`Formatter::measure`] returns is the length in tokens of what [`Formatter::format`]
 //! returns.
 //!

@@ -3,7 +3,7 @@
 //! A packer that was released counts each text by itself. Under a tokenizer of which no token spans the ends of a turn,
 //! such as Jamba's, that follows exactly from what is known of a sample without its text.
 
-use manyframe_core::{Message, Rejection, Role, VisualShape};
+use manyframe_core::{Message, RejectCode, Rejection, Role, VisualShape};
 
 use crate::formatter::Formatter;
 
@@ -24,9 +24,14 @@ impl PromptOverhead {
     /// What a formatter adds to the texts of turns.
     ///
     /// # Errors
-    /// If the tokenizer has no tokens for a letter.
+    /// If the tokenizer has no tokens for a letter, or if images do not all cost the same: that packer knows no other models.
     pub fn of(formatter: &Formatter) -> Result<Self, Rejection> {
         const TEXT: &str = "a";
+        let family = formatter.family();
+        if family.constant().is_none() {
+            let detail = format!("LongLLaVA's packer cannot count images of {}", family.name());
+            return Err(Rejection::new(RejectCode::UnsupportedMedia, detail));
+        }
         let message = |role| Message { role, content: TEXT.to_owned() };
         let round = [message(Role::User), message(Role::Assistant)];
         let of_text = formatter.count_text(TEXT)?.0;

@@ -65,7 +65,7 @@ pub(crate) fn frames_by_law(
 }
 
 /// What a processor is told of a visual.
-pub(crate) fn geometry(shape: &VisualShape) -> Geometry<'_> {
+fn geometry(shape: &VisualShape) -> Geometry<'_> {
     let size = |(width_px, height_px): (u32, u32)| Size::new(height_px, width_px);
     match shape {
         VisualShape::Image { size_px } => Geometry::Image(size(*size_px)),
@@ -84,7 +84,7 @@ fn rejection(refused: &Refused) -> Rejection {
         | Refusal::FrameBeyondEnd { .. }
         | Refusal::NoRate { .. } => RejectCode::NoFrames,
         Refusal::TooManyImages { .. } => RejectCode::TooLong,
-        Refusal::Video | Refusal::Tiles => RejectCode::UnsupportedMedia,
+        Refusal::SecondVideo | Refusal::Video | Refusal::Tiles => RejectCode::UnsupportedMedia,
     };
     Rejection::new(code, format!("medium {}: {}", refused.medium_index + 1, refused.reason))
 }

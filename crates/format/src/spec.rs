@@ -56,6 +56,11 @@ impl FormatSpec {
         self.template.clone().or_else(|| Template::of(family)).unwrap_or_else(|| Template::Custom(Box::default()))
     }
 
+    /// Whether the placeholders of prompts have to be tokens of the tokenizer. Otherwise prompts are cut at them.
+    pub fn needs_placeholders(&self, family: &Family) -> bool {
+        family.constant().is_none() || self.placeholders(family) == Placeholders::Expanded
+    }
+
     /// What `input_ids` contain in place of images.
     pub fn placeholders(&self, family: &Family) -> Placeholders {
         let default = || if family.constant().is_some() { Placeholders::One } else { Placeholders::Expanded };

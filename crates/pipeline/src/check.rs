@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use manyframe_format::{Template, Tokenizer};
 use manyframe_media::MediaRoot;
 use manyframe_sources::SourceKind;
-use manyframe_vision::Family;
+use manyframe_vision::{Family, MediaToken};
 
 use crate::document::{Node, Override};
 use crate::parse::{ParsedFile, parse_partly};
@@ -59,6 +59,7 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Che
                 outputs: &outputs,
                 template: parsed.file.format.spec.template(&parsed.file.family()),
                 family: parsed.file.family(),
+                needs_placeholders: parsed.file.format.spec.needs_placeholders(&parsed.file.family()),
                 sources: parsed.file.source.clone(),
                 problems: &mut problems,
                 warnings: &mut warnings,
@@ -163,6 +164,8 @@ struct FileCheck<'a> {
     outputs: &'a Outputs,
     template: Template,
     family: Family,
+    /// Whether placeholders are tokens.
+    needs_placeholders: bool,
     sources: Vec<SourceTable>,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<Problem>,
@@ -209,10 +212,9 @@ impl FileCheck<'_> {
         const ALLOWED: &str = "the path of a SentencePiece .model or a tokenizer.json";
         expect_file(path).map_err(|found| wrong(&found, ALLOWED))?;
         let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), ALLOWED))?;
-        let of_family = self.family.processor().tokens().iter().filter(|token| token.is_placeholder);
-        if let Some(token) =
-            of_family.filter(|_| self.family.constant().is_none()).find(|token| tokenizer.special(token.text).is_none())
-        {
+        let missing = |token: &&MediaToken| token.is_placeholder && tokenizer.special(token.text).is_none();
+        let missing = self.family.processor().tokens().iter().find(missing);
+        if let Some(token) = missing.filter(|_| self.needs_placeholders) {
             let found = format!("{} does not have the token {:?}", path.display(), token.text);
             return Err(wrong(&found, &format!("the tokenizer of a checkpoint of {}", self.family.name())));
         }

@@ -154,6 +154,9 @@ fn medium(visual: &SampleVisual, images: &[BlobRef], image_sizes: &[(u32, u32)])
         }
         VisualKind::Video => {
             let (images, frames) = (images.to_vec(), frames(visual));
+            if frames.as_ref().is_some_and(|frames| frames.taken.len() != images.len()) {
+                return None;
+            }
             (MediaKind::Video, MediaLocation::Prepared { images, grid: None, size_px, frames })
         }
     };
@@ -166,9 +169,9 @@ fn frames(visual: &SampleVisual) -> Option<FrameChoice> {
         return Some(frames);
     }
     let (first, last) = (visual.times_s.first()?, visual.times_s.last()?);
-    let num_frames = u32::try_from(visual.num_images).ok()?;
-    let fps = f64::from(num_frames.saturating_sub(1)) / (last - first);
-    (fps.is_finite() && fps > 0.0).then(|| FrameChoice { fps, ..FrameChoice::unknown(num_frames) })
+    let unknown = FrameChoice::unknown(visual.num_images);
+    let fps = f64::from(unknown.num_frames.saturating_sub(1)) / (last - first);
+    (fps.is_finite() && fps > 0.0).then_some(FrameChoice { fps, ..unknown })
 }
 
 fn read_error(shard: &Shard, error: ShardError) -> SourceError {

@@ -69,6 +69,10 @@ impl Default for NemotronVideo {
 
 impl VisionProcessor for NemotronHOmni {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
+        let mut videos = media.iter().enumerate().filter(|(_, medium)| matches!(medium, Geometry::Video(_)));
+        if let Some((medium_index, _)) = videos.nth(1) {
+            return Err(Refused { medium_index, reason: Refusal::SecondVideo });
+        }
         let num_images = media.iter().filter(|medium| matches!(medium, Geometry::Image(_))).count();
         plan_each(media, |size| self.plan_image(size, num_images as u32), |clip| self.video.plan(clip))
     }

@@ -39,7 +39,7 @@ impl VisualPlan {
         self.runs().map(u64::from).sum()
     }
 
-    /// How often its placeholder is written where it stands for all tokens of a run.
+    /// The number of its runs of placeholders.
     pub fn num_runs(&self) -> u64 {
         self.runs().count() as u64
     }

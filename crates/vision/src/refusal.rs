@@ -60,6 +60,9 @@ pub enum Refusal {
     /// The image was cut into tiles, which the processor does itself.
     #[error("the model cuts images into tiles itself")]
     Tiles,
+    /// The model shows one video at a time.
+    #[error("the model takes one video in a sample")]
+    SecondVideo,
     /// The model shows no videos.
     #[error("the model takes no videos")]
     Video,

@@ -31,7 +31,7 @@ fn formatter(spec: &FormatSpec) -> Formatter {
 const IMAGE: VisualShape = VisualShape::Image { size_px: (8, 8) };
 
 fn video(num_frames: u32) -> VisualShape {
-    VisualShape::Video { size_px: (8, 8), frames: FrameChoice::unknown(num_frames) }
+    VisualShape::Video { size_px: (8, 8), frames: FrameChoice::unknown(num_frames as usize) }
 }
 
 fn tiled(rows: u32, columns: u32) -> VisualShape {

@@ -146,7 +146,7 @@ fn is_transport_broken(source: &ByteSource, first: u64, packet_bytes: u64) -> io
             if stream == 0x1fff || !has_payload {
                 continue;
             }
-            // Where another recording is appended, its tables come first, and all streams are numbered anew.
+            // An appended recording begins with its tables, and counts the packets of each stream from 0.
             if stream < FIRST_STREAM && number == 0 {
                 number_of_stream.clear();
             }

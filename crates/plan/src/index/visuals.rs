@@ -64,7 +64,7 @@ impl VisualMeter<'_> {
         let medium = record.media.get(visual.media).ok_or_else(missing)?;
         if let MediaLocation::Prepared { images, grid, size_px, frames } = &medium.location {
             let size_px = size_px.unwrap_or_default();
-            let frames = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len() as u32));
+            let frames = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len()));
             let shape = match (visual.kind, grid) {
                 (VisualKind::Video, _) => VisualShape::Video { size_px, frames },
                 (_, Some(grid)) => VisualShape::Tiled { grid: *grid },
