@@ -120,7 +120,7 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// As [`SourceMedia::open_video`], and if the model's processor refuses the video.
+    /// If the video cannot be opened or has no frame to take, and if the model's processor refuses it.
     pub fn choose_frames(
         &self,
         media: &SourceMedia,
