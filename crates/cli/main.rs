@@ -17,6 +17,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use mimalloc::MiMalloc;
 
+use crate::supervise::Supervision;
 use crate::supervised::Session;
 
 /// Records are allocated by one thread and freed by another, in small blocks, which glibc's allocator is slow at.
@@ -30,12 +31,15 @@ fn main() -> ExitCode {
     machine::survive_file_size_limits();
     let session = match Session::of_process() {
         Session::Alone if arguments.command.is_supervised() => match supervise::run(&arguments) {
-            Some(code) => return code,
-            None => Session::Alone,
+            Supervision::Ended(code) => return code,
+            Supervision::Worker(session) => session,
+            Supervision::Impossible => Session::Alone,
         },
-        Session::Orphan => return ExitCode::FAILURE,
         session => session,
     };
+    if matches!(session, Session::Orphan) {
+        return ExitCode::FAILURE;
+    }
     match commands::run(&arguments, &session) {
         Ok(code) => code,
         Err(error) => exit::report(&error),

@@ -1,14 +1,17 @@
 //! Runs `plan`, `build` and `task` in a process of their own, and starts it again if a decoder ends it.
 //!
 //! ```text
-//! supervisor ──starts──▶ worker ──notes──▶ what each thread works on, how far it is
+//! supervisor ──forks───▶ worker ──notes──▶ what each thread works on, how far it is
 //!     │                     └─ dies by a signal, or a record takes too long
 //!     ├── each record in flight is tried once more, in a process of its own
 //!     └──starts──▶ worker, which rejects the records that died there, too, and continues
 //! ```
 //!
+//! The first worker is a fork, which has the program and its hundred libraries in memory already; later ones start anew.
+//!
 //! **Invariant:** the supervisor holds nothing: neither locks nor open inputs. If it ends, however it ends, its workers do, too.
 
+use std::cell::Cell;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::IsTerminal;
@@ -21,11 +24,13 @@ use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
+use fork::Fork;
 use manyframe_base::in_flight::{WorkInFlight, read_in_flight, read_number};
 use manyframe_core::{RejectCode, Rejection};
 use manyframe_plan::{Attempt, Verdict};
 use rustix::fs::{MemfdFlags, memfd_create};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::io::retry_on_intr;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
 use signal_hook::consts::{
     SIGABRT, SIGBUS, SIGFPE, SIGHUP, SIGILL, SIGINT, SIGKILL, SIGSEGV, SIGSYS, SIGTERM, SIGTRAP,
 };
@@ -33,7 +38,7 @@ use signal_hook::iterator::Signals;
 
 use crate::args::{Arguments, Command as Subcommand};
 use crate::output::print_error;
-use crate::supervised::{DONE, HAS_BEGUN, NOTES, Orders, STAGE, STEP, TOTAL, VARIABLE};
+use crate::supervised::{DONE, HAS_BEGUN, NOTES, Orders, STAGE, STEP, Session, TOTAL, VARIABLE};
 use crate::{exit, machine, progress};
 
 /// A link to this very program, even if another one has been installed under its name.
@@ -51,15 +56,44 @@ const MOST_UNEXPLAINED_CRASHES: u32 = 6;
 /// Time between two looks at what a worker does. Counted in looks, time does not pass while the supervisor is stopped.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Runs the command under supervision. `None` if that cannot be: it then has to run in this process.
-pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
-    if !Path::new(PROGRAM).exists() {
-        return None;
-    }
+/// What a process is after it has asked for supervision.
+pub(crate) enum Supervision {
+    /// The supervisor, whose command has ended.
+    Ended(ExitCode),
+    /// The worker.
+    Worker(Session),
+    /// There can be none: the command has to run in this process.
+    Impossible,
+}
+
+/// Runs the command under supervision. Two processes return from it.
+pub(crate) fn run(arguments: &Arguments) -> Supervision {
     let file = |name| memfd_create(name, MemfdFlags::empty()).ok().map(File::from);
-    let (notes, verdicts) = (file(NOTES)?, file("manyframe-verdicts")?);
+    let (Some(notes), Some(verdicts), Some(patience), true) =
+        (file(NOTES), file("manyframe-verdicts"), arguments.command.record_timeout(), Path::new(PROGRAM).exists())
+    else {
+        return Supervision::Impossible;
+    };
+    let orders = Orders {
+        supervisor: std::process::id(),
+        notes: notes.as_raw_fd(),
+        stage: 0,
+        resumes: false,
+        most_threads: None,
+        verdicts: verdicts.as_raw_fd(),
+        attempt: None,
+    };
+    let first_worker = match fork_alone() {
+        Some(Fork::Child) => return Supervision::Worker(Session::ordered(orders)),
+        Some(Fork::Parent(pid)) => Pid::from_raw(pid),
+        None => None,
+    };
     let (sender, events) = channel();
-    let mut signals = Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal))).ok()?;
+    let mut signals = match Signals::new(REQUESTS.into_iter().filter(|signal| !machine::is_ignored(*signal))) {
+        Ok(signals) => signals,
+        // The end of this process is that of the worker.
+        Err(error) => return Supervision::Ended(cannot_run(&error)),
+    };
     let requests = sender.clone();
     std::thread::spawn(move || {
         for signal in signals.forever() {
@@ -67,10 +101,16 @@ pub(crate) fn run(arguments: &Arguments) -> Option<ExitCode> {
             _ = requests.send(Event::Request(signal));
         }
     });
-    let patience = arguments.command.record_timeout()?;
     let continues = arguments.command.continues();
-    let supervisor = Supervisor { notes, verdicts, sender, events, patience, continues };
-    Some(supervisor.run())
+    let first_worker = Cell::new(first_worker);
+    let supervisor = Supervisor { notes, verdicts, sender, events, patience, continues, first_worker };
+    Supervision::Ended(supervisor.run(orders))
+}
+
+/// Forks this process, if it has only one thread: those of others would be missing in the child.
+fn fork_alone() -> Option<Fork> {
+    let num_threads = std::fs::read_dir("/proc/self/task").ok()?.count();
+    if num_threads == 1 { fork::fork().ok() } else { None }
 }
 
 enum Event {
@@ -110,11 +150,12 @@ struct Supervisor {
     patience: u32,
     /// Whether the command continues where it was interrupted.
     continues: bool,
+    /// The worker that is running already.
+    first_worker: Cell<Option<Pid>>,
 }
 
 impl Supervisor {
-    fn run(&self) -> ExitCode {
-        let mut orders = self.first_orders();
+    fn run(&self, mut orders: Orders) -> ExitCode {
         let mut verdicts = Vec::new();
         let mut survivors = Survivors::default();
         loop {
@@ -154,18 +195,6 @@ impl Supervisor {
         }
     }
 
-    fn first_orders(&self) -> Orders {
-        Orders {
-            supervisor: std::process::id(),
-            notes: self.notes.as_raw_fd(),
-            stage: 0,
-            resumes: false,
-            most_threads: None,
-            verdicts: self.verdicts.as_raw_fd(),
-            attempt: None,
-        }
-    }
-
     fn write_verdicts(&self, verdicts: &[Verdict]) -> std::io::Result<()> {
         self.verdicts.set_len(0)?;
         self.verdicts.write_all_at(&serde_json::to_vec(verdicts)?, 0)
@@ -173,7 +202,11 @@ impl Supervisor {
 
     /// Runs a worker until it is lost; the exit code of the command if it is not.
     fn run_worker(&self, orders: &Orders) -> Result<Loss, ExitCode> {
-        match self.run_process(orders, Stdio::inherit()) {
+        let started = match self.first_worker.take() {
+            Some(pid) => Ok(pid),
+            None => start_process(orders, Stdio::inherit()),
+        };
+        match started.and_then(|pid| self.watch(pid, false)) {
             Ok(End::Exited(code)) => Err(ExitCode::from(code)),
             Ok(End::Requested(signal)) => Err(self.report_interruption(signal)),
             Ok(End::Crashed(signal)) => {
@@ -200,7 +233,8 @@ impl Supervisor {
         survivors.num_unexplained += u32::from(attempts.is_empty());
         for attempt in attempts {
             let orders = Orders { attempt: Some(attempt.clone()), ..orders.clone() };
-            let rejection = match self.run_process(&orders, Stdio::null()) {
+            let started = start_process(&orders, Stdio::null());
+            let rejection = match started.and_then(|pid| self.watch(pid, true)) {
                 Ok(End::Requested(signal)) => return Err(signal),
                 Ok(End::Crashed(signal)) => Some(crashed(&by_signal(signal))),
                 Ok(End::Stalled(_)) => {
@@ -220,24 +254,18 @@ impl Supervisor {
         Ok(Some(verdicts))
     }
 
-    /// Runs this program with the same arguments and some orders until it ends, or is ended.
-    fn run_process(&self, orders: &Orders, stdout: Stdio) -> std::io::Result<End> {
-        let mut arguments = std::env::args_os();
-        let mut command = Command::new(PROGRAM);
-        if let Some(name) = arguments.next() {
-            command.arg0(name);
-        }
-        command.args(arguments).env(VARIABLE, serde_json::to_string(orders)?).stdout(stdout);
-        let mut child = command.spawn()?;
-        let pid = Pid::from_child(&child);
+    /// Waits until a process ends, and ends it if somebody asks for that or if it takes too long over a record.
+    fn watch(&self, pid: Pid, is_attempt: bool) -> std::io::Result<End> {
         let sender = self.sender.clone();
         std::thread::spawn(move || {
-            let ended = child.wait().map_or(Event::Lost, Event::Ended);
+            let ended = match retry_on_intr(|| waitpid(Some(pid), WaitOptions::empty())) {
+                Ok(Some((_, status))) => Event::Ended(ExitStatus::from_raw(status.as_raw())),
+                Ok(None) | Err(_) => Event::Lost,
+            };
             // The receiver outlives every process.
             _ = sender.send(ended);
         });
-        let mut clock =
-            WorkClock { is_attempt: orders.attempt.is_some(), patience: self.patience, since: HashMap::new() };
+        let mut clock = WorkClock { is_attempt, patience: self.patience, since: HashMap::new() };
         let (mut requested, mut stalled) = (None, Vec::new());
         loop {
             let event = self.events.recv_timeout(LOOK_INTERVAL);
@@ -279,6 +307,17 @@ impl Supervisor {
         print_error(&format!("{start}interrupted{step}. {rest}"));
         ExitCode::from(128 + signal as u8)
     }
+}
+
+/// Starts this program with the same arguments and some orders.
+fn start_process(orders: &Orders, stdout: Stdio) -> std::io::Result<Pid> {
+    let mut arguments = std::env::args_os();
+    let mut command = Command::new(PROGRAM);
+    if let Some(name) = arguments.next() {
+        command.arg0(name);
+    }
+    let orders = serde_json::to_string(orders)?;
+    Ok(Pid::from_child(&command.args(arguments).env(VARIABLE, orders).stdout(stdout).spawn()?))
 }
 
 /// What was in flight in processes that were lost, and is harmless on its own.

@@ -67,7 +67,11 @@ impl Session {
     #[expect(clippy::disallowed_methods, reason = "`cli` reads the environment")]
     pub(crate) fn of_process() -> Self {
         let orders = std::env::var(VARIABLE).ok().and_then(|text| serde_json::from_str::<Orders>(&text).ok());
-        let Some(orders) = orders else { return Self::Alone };
+        orders.map_or(Self::Alone, Self::ordered)
+    }
+
+    /// The part that orders say.
+    pub(crate) fn ordered(orders: Orders) -> Self {
         // Set before the check: a supervisor that ends between the two takes this process with it.
         let is_bound = set_parent_process_death_signal(Some(Signal::KILL)).is_ok();
         let parent = getppid().map(Pid::as_raw_nonzero).map(|pid| pid.get().cast_unsigned());
