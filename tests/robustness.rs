@@ -156,7 +156,7 @@ fn faulty_workshop(faults: &[(&str, &str, bool)]) -> Workshop {
 fn with_faults(workshop: &Workshop, arguments: &[&str]) -> Command {
     let program = manyframe(arguments);
     let mut command = Command::new("prlimit");
-    command.args(["--data=2000000000", "--core=0"]).arg(program.get_program()).args(program.get_args());
+    command.args(["--data=1200000000", "--core=0"]).arg(program.get_program()).args(program.get_args());
     command.current_dir(root()).env("LD_PRELOAD", faults(workshop));
     command
 }

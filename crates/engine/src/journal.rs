@@ -2,8 +2,10 @@
 //!
 //! ```text
 //! PLAN/journal/NNNNNN-M.journal    one file for each process that worked on task NNNNNN; removed once the task is done
-//!     entry: "MFENTRY1" │ description: number of bytes │ images: number of bytes │ digest of both │ description │ images
+//!     entry: "MFENTRY2" │ description: number of bytes │ images: number of bytes │ digest of both │ description │ images
 //! ```
+//!
+//! A visual is one entry. While a video takes long, its frames so far are entries, too.
 //!
 //! Entries are written without a flush, and read back only if their digest is right: a killed process has left them with the
 //! system. A journal that cannot be written or read costs time, never the task.
@@ -15,20 +17,24 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use manyframe_core::{ImageFormat, RecordId, SampleImage};
+use manyframe_core::{Handling, ImageFormat, RecordId, SampleImage};
+use manyframe_media::video::{FrameKeeper, VideoFrame};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
 
 use crate::encoded::EncodedVisual;
 
-const MAGIC: &[u8; 8] = b"MFENTRY1";
+const MAGIC: &[u8; 8] = b"MFENTRY2";
 const HEAD_BYTES: usize = 32;
 const MAX_DESCRIPTION_BYTES: u64 = 16 << 20;
 
 /// A visual is kept if each of its bytes took this long to make. Writing one takes a fiftieth of that; what is not kept is
 /// made again at 50 MB/s or faster.
 const LEAST_NANOSECONDS_PER_BYTE: u128 = 20;
+
+/// Time after which the frames of a video are kept before all of them are decoded.
+const KEEP_INTERVAL: Duration = Duration::from_secs(2);
 
 /// A visual of a sample: the number of the visual, from 0.
 type Key = (RecordId, u32);
@@ -39,6 +45,7 @@ pub(crate) struct Journal {
     task: u32,
     files: Vec<(PathBuf, File)>,
     kept: FxHashMap<Key, Entry>,
+    kept_frames: FxHashMap<Key, Vec<Entry>>,
     output: Mutex<Output>,
 }
 
@@ -64,9 +71,21 @@ enum Output {
 struct Description {
     sample: RecordId,
     visual: u32,
-    /// Without its images.
-    encoded: EncodedVisual,
+    content: Content,
     images: Vec<ImageDescription>,
+}
+
+/// What an entry holds, without its images.
+#[derive(Serialize, Deserialize)]
+enum Content {
+    Visual(EncodedVisual),
+    Frames(Vec<FrameDescription>),
+}
+
+#[derive(Serialize, Deserialize)]
+struct FrameDescription {
+    index: usize,
+    time_s: f64,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -81,8 +100,14 @@ impl Journal {
     /// The journal of a task, with what earlier processes have kept in it.
     pub(crate) fn open(plan: &Path, task: u32) -> Self {
         let directory = plan.join("journal");
-        let mut journal =
-            Self { directory, task, files: Vec::new(), kept: FxHashMap::default(), output: Mutex::new(Output::None) };
+        let mut journal = Self {
+            directory,
+            task,
+            files: Vec::new(),
+            kept: FxHashMap::default(),
+            kept_frames: FxHashMap::default(),
+            output: Mutex::new(Output::None),
+        };
         loop {
             let path = journal.path(journal.files.len());
             // Nothing but a file is opened: a pipe could block.
@@ -109,9 +134,12 @@ impl Journal {
             };
             let mut text = vec![0; description_bytes as usize];
             file.read_exact_at(&mut text, offset)?;
-            let Description { sample, visual, .. } = serde_json::from_slice(&text)?;
+            let Description { sample, visual, content, .. } = serde_json::from_slice(&text)?;
             let entry = Entry { file: self.files.len(), offset, description_bytes, image_bytes, digest };
-            self.kept.insert((sample, visual), entry);
+            match content {
+                Content::Visual(_) => _ = self.kept.insert((sample, visual), entry),
+                Content::Frames(_) => self.kept_frames.entry((sample, visual)).or_default().push(entry),
+            }
             start = end;
         }
         Ok(())
@@ -119,56 +147,87 @@ impl Journal {
 
     /// A visual that was kept.
     pub(crate) fn read(&self, sample: RecordId, visual: u32) -> Option<EncodedVisual> {
-        let Entry { file, offset, description_bytes, image_bytes, digest } = self.kept.get(&(sample, visual))?;
+        let (content, images) = self.read_entry(self.kept.get(&(sample, visual))?)?;
+        match content {
+            Content::Visual(encoded) => Some(EncodedVisual { images, ..encoded }),
+            Content::Frames(_) => None,
+        }
+    }
+
+    /// The frames of a visual that were kept.
+    fn read_frames(&self, sample: RecordId, visual: u32) -> Vec<VideoFrame> {
+        let entries = self.kept_frames.get(&(sample, visual)).into_iter().flatten();
+        let contents = entries.filter_map(|entry| self.read_entry(entry));
+        let frames = contents.filter_map(|(content, images)| match content {
+            Content::Frames(frames) => Some(frames.into_iter().zip(images)),
+            Content::Visual(_) => None,
+        });
+        // Frames of video files are always encoded.
+        let frame = |(FrameDescription { index, time_s }, image)| VideoFrame {
+            index,
+            time_s,
+            image,
+            handling: Handling::Encoded,
+        };
+        frames.flatten().map(frame).collect()
+    }
+
+    fn read_entry(&self, entry: &Entry) -> Option<(Content, Vec<SampleImage>)> {
+        let Entry { file, offset, description_bytes, image_bytes, digest } = entry;
         let mut bytes = vec![0; usize::try_from(description_bytes + image_bytes).ok()?];
         self.files.get(*file)?.1.read_exact_at(&mut bytes, *offset).ok()?;
         if XxHash3_64::oneshot(&bytes) != *digest {
             return None;
         }
-        let (description, mut images) = bytes.split_at_checked(*description_bytes as usize)?;
+        let (description, mut rest) = bytes.split_at_checked(*description_bytes as usize)?;
         let description: Description = serde_json::from_slice(description).ok()?;
-        let mut encoded = description.encoded;
-        for image in description.images {
-            let (bytes, rest) = images.split_at_checked(image.num_bytes as usize)?;
-            images = rest;
-            let ImageDescription { format, width_px, height_px, .. } = image;
-            encoded.images.push(SampleImage { bytes: bytes.to_vec(), format, width_px, height_px });
+        let mut images = Vec::with_capacity(description.images.len());
+        for ImageDescription { format, width_px, height_px, num_bytes } in description.images {
+            let (bytes, later) = rest.split_at_checked(num_bytes as usize)?;
+            rest = later;
+            images.push(SampleImage { bytes: bytes.to_vec(), format, width_px, height_px });
         }
-        Some(encoded)
+        Some((description.content, images))
     }
 
-    /// Makes a visual, and keeps it if that takes long.
+    /// Makes a visual, whose images are to have this width and height if one is given, and keeps it if that takes long.
     pub(crate) fn keep<E>(
         &self,
-        sample: RecordId,
-        visual: u32,
-        make: impl FnOnce() -> Result<EncodedVisual, E>,
+        (sample, visual): Key,
+        size_px: Option<(u32, u32)>,
+        make: impl FnOnce(&mut dyn FrameKeeper) -> Result<EncodedVisual, E>,
     ) -> Result<EncodedVisual, E> {
         // What is made does not depend on the clock, only whether it is kept.
         let started = Instant::now();
-        let encoded = make()?;
+        let mut frames = KeptFrames::of(self, (sample, visual), size_px);
+        let encoded = make(&mut frames)?;
         if is_worth_keeping(&encoded, started.elapsed()) {
-            self.write(sample, visual, &encoded);
+            self.write((sample, visual), Content::Visual(encoded.without_images()), &encoded.images);
         }
         Ok(encoded)
     }
 
-    fn write(&self, sample: RecordId, visual: u32, encoded: &EncodedVisual) {
+    fn write<'i>(
+        &self,
+        (sample, visual): Key,
+        content: Content,
+        images: impl IntoIterator<Item = &'i SampleImage, IntoIter: Clone>,
+    ) {
+        let images = images.into_iter();
         let describe = |image: &SampleImage| {
             let &SampleImage { format, width_px, height_px, .. } = image;
             ImageDescription { format, width_px, height_px, num_bytes: image.bytes.len() as u64 }
         };
-        let images = encoded.images.iter().map(describe).collect();
-        let description = Description { sample, visual, encoded: encoded.without_images(), images };
+        let description = Description { sample, visual, content, images: images.clone().map(describe).collect() };
         let Ok(description) = serde_json::to_vec(&description) else { return };
-        let image_bytes: usize = encoded.images.iter().map(|image| image.bytes.len()).sum();
+        let image_bytes: usize = images.clone().map(|image| image.bytes.len()).sum();
         let mut entry = Vec::with_capacity(HEAD_BYTES + description.len() + image_bytes);
         entry.extend(MAGIC);
         entry.extend((description.len() as u64).to_le_bytes());
         entry.extend((image_bytes as u64).to_le_bytes());
         entry.extend([0; 8]);
         entry.extend(&description);
-        encoded.images.iter().for_each(|image| entry.extend(&image.bytes));
+        images.for_each(|image| entry.extend(&image.bytes));
         let (head, body) = entry.split_at_mut(HEAD_BYTES);
         if let Some(digest) = head.last_chunk_mut() {
             *digest = XxHash3_64::oneshot(body).to_le_bytes();
@@ -214,6 +273,51 @@ impl Journal {
         for path in self.files.into_iter().map(|(path, _)| path).chain(written) {
             // It goes with the plan otherwise.
             _ = fs::remove_file(path);
+        }
+    }
+}
+
+/// The frames of one visual, while it is decoded.
+struct KeptFrames<'j> {
+    journal: &'j Journal,
+    key: Key,
+    /// Frames that an earlier process kept, by position in the index.
+    earlier: FxHashMap<usize, VideoFrame>,
+    /// Number of frames that are kept so far.
+    num_kept: usize,
+    last_kept: Instant,
+}
+
+impl<'j> KeptFrames<'j> {
+    fn of(journal: &'j Journal, key: Key, size_px: Option<(u32, u32)>) -> Self {
+        let frames = journal.read_frames(key.0, key.1);
+        let is_of_size =
+            |image: &SampleImage| size_px.is_none_or(|size_px| size_px == (image.width_px, image.height_px));
+        let frames = frames.into_iter().filter(|frame| is_of_size(&frame.image));
+        let earlier = frames.map(|frame| (frame.index, frame)).collect();
+        Self { journal, key, earlier, num_kept: 0, last_kept: Instant::now() }
+    }
+
+    fn keep_rest(&mut self, frames: &[VideoFrame]) {
+        let rest = frames.get(self.num_kept..).unwrap_or_default();
+        let describe = |frame: &VideoFrame| FrameDescription { index: frame.index, time_s: frame.time_s };
+        let content = Content::Frames(rest.iter().map(describe).collect());
+        self.journal.write(self.key, content, rest.iter().map(|frame| &frame.image));
+        self.num_kept = frames.len();
+        self.last_kept = Instant::now();
+    }
+}
+
+impl FrameKeeper for KeptFrames<'_> {
+    fn kept(&mut self, position: usize) -> Option<VideoFrame> {
+        let frame = self.earlier.remove(&position);
+        self.num_kept += usize::from(frame.is_some());
+        frame
+    }
+
+    fn keep(&mut self, frames: &[VideoFrame]) {
+        if self.last_kept.elapsed() >= KEEP_INTERVAL {
+            self.keep_rest(frames);
         }
     }
 }
@@ -267,11 +371,15 @@ mod tests {
         }
     }
 
+    fn write_visual(journal: &Journal, visual: u32, encoded: &EncodedVisual) {
+        journal.write((SAMPLE, visual), Content::Visual(encoded.without_images()), &encoded.images);
+    }
+
     /// The bytes of a journal with two entries, and where it is.
     fn written(plan: &Path) -> (PathBuf, Vec<u8>) {
         let journal = Journal::open(plan, 3);
-        journal.write(SAMPLE, 0, &encoded(&[b"one", b"second"]));
-        journal.write(SAMPLE, 1, &encoded(&[b"third"]));
+        write_visual(&journal, 0, &encoded(&[b"one", b"second"]));
+        write_visual(&journal, 1, &encoded(&[b"third"]));
         let path = plan.join("journal/000003-0.journal");
         (path.clone(), fs::read(path).unwrap())
     }
@@ -285,7 +393,7 @@ mod tests {
         assert_eq!(journal.read(SAMPLE, 1), Some(encoded(&[b"third"])));
         assert_eq!(journal.read(SAMPLE, 2), None);
         assert_eq!(Journal::open(plan.path(), 4).read(SAMPLE, 0), None);
-        journal.write(SAMPLE, 2, &encoded(&[b"fourth"]));
+        write_visual(&journal, 2, &encoded(&[b"fourth"]));
         let journal = Journal::open(plan.path(), 3);
         assert_eq!((journal.files.len(), journal.kept.len()), (2, 3));
         journal.remove();
@@ -312,6 +420,40 @@ mod tests {
             );
             assert!(read.contains(&None));
         }
+    }
+
+    fn frame(index: usize) -> VideoFrame {
+        let image = SampleImage {
+            bytes: vec![index as u8; 9],
+            format: ImageFormat::Jpeg,
+            width_px: 5 + index as u32 % 2,
+            height_px: 6,
+        };
+        VideoFrame { index, time_s: index as f64 / 3.0, image, handling: Handling::Encoded }
+    }
+
+    #[test]
+    fn the_frames_of_a_video_that_takes_long_are_kept_while_it_is_decoded() {
+        let plan = tempfile::tempdir().unwrap();
+        let all: Vec<VideoFrame> = (0..6).map(frame).collect();
+        let journal = Journal::open(plan.path(), 0);
+        let mut frames = KeptFrames::of(&journal, (SAMPLE, 0), None);
+        frames.keep(&all[..1]);
+        frames.keep_rest(&all[..2]);
+        frames.keep_rest(&all[..4]);
+
+        let journal = Journal::open(plan.path(), 0);
+        assert_eq!(journal.read(SAMPLE, 0), None);
+        assert_eq!(journal.read_frames(SAMPLE, 0), all[..4]);
+        let mut frames = KeptFrames::of(&journal, (SAMPLE, 0), None);
+        let kept: Vec<VideoFrame> = (0..6).filter_map(|index| frames.kept(index)).collect();
+        assert_eq!(kept, all[..4]);
+        frames.keep_rest(&all);
+        let journal = Journal::open(plan.path(), 0);
+        assert_eq!(journal.read_frames(SAMPLE, 0), all);
+
+        let mut of_size = KeptFrames::of(&journal, (SAMPLE, 0), Some((5, 6)));
+        assert_eq!([1, 2, 2].map(|index| of_size.kept(index)), [None, Some(frame(2)), None]);
     }
 
     #[test]

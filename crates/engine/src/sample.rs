@@ -8,11 +8,14 @@ use manyframe_core::{
     RecordId, RejectCode, Rejection, Sample, SampleTokens, SampleVisual, Visual, VisualKind,
 };
 use manyframe_format::{Formatted, ResolvedVisual};
+use manyframe_media::video::FrameKeeper;
 use manyframe_media::{
     Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread,
     tile_image,
 };
-use manyframe_plan::{Attempt, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes};
+use manyframe_plan::{
+    Attempt, ChosenFrames, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,
+};
 
 use crate::encoded::EncodedVisual;
 use crate::error::EngineError;
@@ -182,15 +185,20 @@ impl SampleMaker<'_> {
 
     /// The visual as an earlier process encoded it, or as it is encoded now.
     fn keep_visual(&self, record: &Record, index: usize, wanted: Wanted) -> Result<EncodedVisual, MediaError> {
-        let Some(journal) = self.journal else { return self.encode_visual(record, wanted) };
+        let Some(journal) = self.journal else { return self.encode_visual(record, wanted, &mut ()) };
         let (id, index) = (self.planned.id(), index as u32);
         match journal.read(id, index).filter(|kept| wanted.size_px.is_none_or(|size_px| kept.is_of(size_px))) {
             Some(kept) => Ok(kept),
-            None => journal.keep(id, index, || self.encode_visual(record, wanted)),
+            None => journal.keep((id, index), wanted.size_px, |keeper| self.encode_visual(record, wanted, keeper)),
         }
     }
 
-    fn encode_visual(&self, record: &Record, wanted: Wanted) -> Result<EncodedVisual, MediaError> {
+    fn encode_visual(
+        &self,
+        record: &Record,
+        wanted: Wanted,
+        keeper: &mut dyn FrameKeeper,
+    ) -> Result<EncodedVisual, MediaError> {
         let Wanted { visual, size_px } = wanted;
         let Some(medium) = record.media.get(visual.media) else {
             return Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium"));
@@ -206,7 +214,11 @@ impl SampleMaker<'_> {
             return self.prepared(wanted, &images, PreparedShape { grid: *grid, frames });
         }
         let mut encoded = match visual.kind {
-            VisualKind::Video => self.encode_video(&record.subset, medium, size_px),
+            VisualKind::Video => {
+                let chosen =
+                    self.context.choose_frames(&self.source.media, &record.subset, medium, &self.planned.reduction)?;
+                self.encode_video(&chosen, size_px, keeper)
+            }
             VisualKind::Tiled => self.encode_tiles(&record.subset, medium),
             VisualKind::Image => self.encode_image(&record.subset, medium, size_px),
         }?;
@@ -262,13 +274,12 @@ impl SampleMaker<'_> {
 
     fn encode_video(
         &self,
-        subset: &str,
-        medium: &MediaRef,
+        chosen: &ChosenFrames,
         size_px: Option<(u32, u32)>,
+        keeper: &mut dyn FrameKeeper,
     ) -> Result<EncodedVisual, MediaError> {
         let context = self.context;
-        let chosen = context.choose_frames(&self.source.media, subset, medium, &self.planned.reduction)?;
-        let video = chosen.decode(&sized(&context.frames, size_px), context.damage)?;
+        let video = chosen.decode(&sized(&context.frames, size_px), context.damage, keeper)?;
         let times_s = video.frames.iter().map(|frame| frame.time_s).collect();
         let own_px = (chosen.index.width_px, chosen.index.height_px);
         let delivered_px = video.frames.first().map(|frame| (frame.image.width_px, frame.image.height_px));

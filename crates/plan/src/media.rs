@@ -6,7 +6,7 @@ use std::path::Path;
 
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, RejectCode, Rejection};
-use manyframe_media::video::{self, DecodedVideo, FrameSelection, VideoIndex, VideoInput};
+use manyframe_media::video::{self, DecodedVideo, FrameKeeper, FrameSelection, VideoIndex, VideoInput};
 use manyframe_media::{
     DamagePolicy, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling,
     probe_image_bytes, read_range,
@@ -61,16 +61,21 @@ impl ChosenFrames {
         }
     }
 
-    /// Decodes the frames, and encodes them as they are delivered.
+    /// Decodes the frames that are not kept yet, and encodes them as they are delivered.
     ///
     /// # Errors
     ///
     /// If none can be decoded, if more are missing or damaged than allowed, or on a storage error.
-    pub fn decode(&self, policy: &ImagePolicy, damage: DamagePolicy) -> Result<DecodedVideo, MediaError> {
+    pub fn decode(
+        &self,
+        policy: &ImagePolicy,
+        damage: DamagePolicy,
+        keeper: &mut dyn FrameKeeper,
+    ) -> Result<DecodedVideo, MediaError> {
         let mut positions = self.wanted.clone();
         positions.dedup();
         let selection = FrameSelection { index: &self.index, positions: &positions };
-        let mut decoded = video::decode_frames(&self.input, selection, policy)?;
+        let mut decoded = video::decode_frames(&self.input, selection, policy, keeper)?;
         damage.check(&decoded.damage)?;
         if positions.len() < self.wanted.len() {
             let of_position = |position: &usize| decoded.frames.iter().find(|frame| frame.index == *position).cloned();

@@ -66,7 +66,25 @@ pub struct FrameSelection<'i> {
     pub positions: &'i [usize],
 }
 
-/// Decodes the selected frames and encodes them.
+/// Keeps frames while a long video is decoded, so that they need not be decoded again if the process is ended.
+pub trait FrameKeeper {
+    /// The frame at a position of the index, if it was kept.
+    fn kept(&mut self, position: usize) -> Option<VideoFrame>;
+
+    /// Told after each frame: those so far, in the order in which they were kept or decoded. Nothing can change them any more.
+    fn keep(&mut self, frames: &[VideoFrame]);
+}
+
+/// Keeps nothing.
+impl FrameKeeper for () {
+    fn kept(&mut self, _: usize) -> Option<VideoFrame> {
+        None
+    }
+
+    fn keep(&mut self, _: &[VideoFrame]) {}
+}
+
+/// Decodes the selected frames that are not kept yet, and encodes them.
 ///
 /// They are returned in presentation order, each once. Frames that cannot be decoded are left out, and counted.
 ///
@@ -76,6 +94,7 @@ pub fn decode_frames(
     input: &VideoInput,
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
+    keeper: &mut dyn FrameKeeper,
 ) -> Result<DecodedVideo, MediaError> {
     let FrameSelection { index, positions } = selection;
     let mut wanted: Vec<usize> = positions.iter().copied().filter(|&frame| frame < index.num_frames()).collect();
@@ -91,12 +110,17 @@ pub fn decode_frames(
         }
     };
     let mut converter = FrameConverter::new(index.orientation);
-    let mut frames = Vec::with_capacity(wanted.len());
+    let mut frames: Vec<VideoFrame> = wanted.iter().filter_map(|&position| keeper.kept(position)).collect();
+    let is_kept = |position: &usize| frames.binary_search_by_key(position, |frame| frame.index).is_ok();
+    let missing: Vec<usize> = wanted.iter().copied().filter(|position| !is_kept(position)).collect();
     let video = ContainerVideo { source, index, max_pixels: policy.limits.max_pixels };
-    let visited = video.visit_frames(&wanted, &mut |position, frame| {
+    let visited = video.visit_frames(&missing, &mut |position, frame, trust| {
         let image = converter.encode(frame, policy)?;
         let (time_s, handling) = (index.time_s(position), Handling::Encoded);
         frames.push(VideoFrame { index: position, time_s, image, handling });
+        if trust == Trust::Final {
+            keeper.keep(&frames);
+        }
         Ok(())
     })?;
     tracing::debug!(num_packets = visited.num_packets, num_frames = frames.len(), "video decoded");
@@ -146,7 +170,16 @@ pub(super) struct ContainerVideo<'i> {
 }
 
 /// Called with a decoded frame and its position in the index.
-pub(super) type Visit<'v> = dyn FnMut(usize, &frame::Video) -> Result<(), MediaError> + 'v;
+pub(super) type Visit<'v> = dyn FnMut(usize, &frame::Video, Trust) -> Result<(), MediaError> + 'v;
+
+/// How sure it is that a frame is not damaged.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Trust {
+    /// It belongs to a run, in which everything was as expected so far.
+    Final,
+    /// What comes later can tell.
+    Pending,
+}
 
 /// What visiting frames came to.
 #[derive(Debug)]
@@ -160,6 +193,9 @@ pub(super) struct Visited {
 impl ContainerVideo<'_> {
     /// Decodes the wanted frames (ascending) and visits each once, in whatever order they are decoded.
     pub(super) fn visit_frames(&self, wanted: &[usize], visit: &mut Visit<'_>) -> Result<Visited, MediaError> {
+        if wanted.is_empty() {
+            return Ok(Visited { num_packets: 0, num_damaged: 0 });
+        }
         let deadline = Deadline::of_decoding(self.source.num_bytes);
         let mut decoding = Decoding::open(self, wanted.to_vec(), deadline)?;
         let mut num_packets = 0;
@@ -293,7 +329,7 @@ impl<'i> Decoding<'i> {
             let is_sent = self.decoder.send(self.without_false_alarm(packet, position), position);
             let take = |frame: &frame::Video| {
                 decoded.add_frame(frame);
-                visited.extend(self.wanted.take(frame, visit)?);
+                visited.extend(self.wanted.take(frame, Trust::Pending, visit)?);
                 Ok(())
             };
             if !(self.decoder.receive(take)? && is_sent) {
@@ -302,7 +338,7 @@ impl<'i> Decoding<'i> {
         }
         self.decoder.drain(|frame| {
             decoded.add_frame(frame);
-            visited.extend(self.wanted.take(frame, visit)?);
+            visited.extend(self.wanted.take(frame, Trust::Pending, visit)?);
             Ok(())
         })?;
         Ok(decoded.num_damaged(&visited, &self.index.packets))
@@ -385,13 +421,13 @@ impl<'i> WantedFrames<'i> {
         }
         state.is_distrusted |= is_damaged(frame);
         if !state.is_distrusted {
-            self.take(frame, visit)?;
+            self.take(frame, Trust::Final, visit)?;
         }
         Ok(())
     }
 
     /// Visits a frame if it is wanted; its packet if it was.
-    fn take(&mut self, frame: &frame::Video, visit: &mut Visit<'_>) -> Result<Option<usize>, MediaError> {
+    fn take(&mut self, frame: &frame::Video, trust: Trust, visit: &mut Visit<'_>) -> Result<Option<usize>, MediaError> {
         let counted = self.num_returned;
         self.num_returned += 1;
         let Some(packet) = packet_of(frame) else { return Ok(None) };
@@ -405,7 +441,7 @@ impl<'i> WantedFrames<'i> {
         let Some(position) = position else { return Ok(None) };
         let Ok(slot) = self.missing.binary_search(&position) else { return Ok(None) };
         self.missing.remove(slot);
-        visit(position, frame)?;
+        visit(position, frame, trust)?;
         Ok(Some(packet))
     }
 }

@@ -364,12 +364,14 @@ impl Demuxer {
     }
 }
 
-/// Silences FFmpeg and limits its allocations, once per process.
+/// Silences FFmpeg, limits its allocations and names its errors, once per process.
 pub(super) fn set_up_ffmpeg() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         log::set_level(log::Level::Quiet);
         ffi::limit_allocations();
+        // Without it, an error of FFmpeg's own is an empty text.
+        ffmpeg_next::util::error::register_all();
     });
 }
 

@@ -90,7 +90,29 @@ pub fn choose_frames(index: &VideoIndex, _: Option<Clip>, _: &Sampling) -> Resul
 }
 
 /// Never called.
-pub fn decode_frames(input: &VideoInput, _: FrameSelection<'_>, _: &ImagePolicy) -> Result<DecodedVideo, MediaError> {
+pub trait FrameKeeper {
+    /// Never called.
+    fn kept(&mut self, position: usize) -> Option<VideoFrame>;
+
+    /// Never called.
+    fn keep(&mut self, frames: &[VideoFrame]);
+}
+
+impl FrameKeeper for () {
+    fn kept(&mut self, _: usize) -> Option<VideoFrame> {
+        None
+    }
+
+    fn keep(&mut self, _: &[VideoFrame]) {}
+}
+
+/// Never called.
+pub fn decode_frames(
+    input: &VideoInput,
+    _: FrameSelection<'_>,
+    _: &ImagePolicy,
+    _: &mut dyn FrameKeeper,
+) -> Result<DecodedVideo, MediaError> {
     match input.never {}
 }
 

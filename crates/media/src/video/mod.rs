@@ -40,7 +40,7 @@ mod undecodable;
 mod yuv;
 
 pub use choose::choose_frames;
-pub use decode::{DecodedVideo, FrameSelection, VideoFrame, decode_frames};
+pub use decode::{DecodedVideo, FrameKeeper, FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_input, open_range};
 pub(crate) use still::decode_av1;

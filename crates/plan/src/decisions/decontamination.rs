@@ -189,7 +189,7 @@ fn fingerprints_of_video_file(
     let wanted = video::choose_frames(&index, None, &sampling)?;
     let selection = FrameSelection { index: &index, positions: &wanted };
     // What no sample may show may be damaged.
-    let frames = video::decode_frames(&input, selection, &context.frames)?.frames;
+    let frames = video::decode_frames(&input, selection, &context.frames, &mut ())?.frames;
     let of_frame = |frame: &video::VideoFrame| fingerprint_of_bytes(context, &frame.image.bytes);
     let fingerprints = frames.iter().map(of_frame).collect::<Result<Vec<_>, _>>()?;
     // A frame without contrast, such as a black one, occurs in many videos.

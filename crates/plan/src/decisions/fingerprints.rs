@@ -239,7 +239,7 @@ impl ShownMedia<'_> {
         if decodes_videos(self.context) {
             let media = &self.open.media;
             let chosen = self.context.choose_frames(media, &self.record.subset, medium, self.reduction)?;
-            let decoded = chosen.decode(&self.context.frames, self.context.damage)?;
+            let decoded = chosen.decode(&self.context.frames, self.context.damage, &mut ())?;
             return decoded.frames.iter().map(|frame| fingerprint_of_bytes(self.context, &frame.image.bytes)).collect();
         }
         let mut hasher = blake3::Hasher::new();

@@ -20,7 +20,7 @@ fn decode(input: &VideoInput, index: &VideoIndex, wanted: &[usize]) -> (BTreeMap
     let mut converter = FrameConverter::new(index.orientation);
     let mut frames = BTreeMap::new();
     let video = ContainerVideo { source: source(input), index, max_pixels: MAX_PIXELS };
-    let visited = video.visit_frames(wanted, &mut |position, frame| {
+    let visited = video.visit_frames(wanted, &mut |position, frame, _| {
         let known = frames.insert(position, converter.rgb(frame).unwrap());
         assert_eq!(known, None, "frame {position} came twice");
         Ok(())

@@ -18,7 +18,7 @@ fn damage(path: &Path) -> FrameDamage {
     let index = index(path).unwrap();
     let chosen = choose_frames(&index, None, &Sampling::Interval { interval_s: 0.5, max_frames: 128 }).unwrap();
     let selection = FrameSelection { index: &index, positions: &chosen };
-    let decoded = decode_frames(&open(path).unwrap(), selection, &ImagePolicy::default()).unwrap();
+    let decoded = decode_frames(&open(path).unwrap(), selection, &ImagePolicy::default(), &mut ()).unwrap();
     assert_eq!(decoded.frames.len() + decoded.damage.num_missing, decoded.damage.num_chosen);
     decoded.damage
 }
@@ -218,7 +218,7 @@ fn joined_streams_are_not_damaged() {
     let index = index(&path).unwrap();
     let all: Vec<usize> = (0..index.num_frames()).collect();
     let selection = FrameSelection { index: &index, positions: &all };
-    let decoded = decode_frames(&open(&path).unwrap(), selection, &ImagePolicy::default()).unwrap();
+    let decoded = decode_frames(&open(&path).unwrap(), selection, &ImagePolicy::default(), &mut ()).unwrap();
     assert_eq!((decoded.frames.len(), decoded.damage.num_damaged), (180, 0));
 }
 

@@ -29,7 +29,9 @@ fn num_decodable(path: &Path) -> Result<usize, MediaError> {
     let input = open(path)?;
     let index = index_video(&input, &MediaLimits::default(), None)?;
     let all: Vec<usize> = (0..index.num_frames()).collect();
-    Ok(decode_frames(&input, FrameSelection { index: &index, positions: &all }, &ImagePolicy::default())?.frames.len())
+    Ok(decode_frames(&input, FrameSelection { index: &index, positions: &all }, &ImagePolicy::default(), &mut ())?
+        .frames
+        .len())
 }
 
 #[test]
@@ -61,6 +63,18 @@ fn an_image_or_another_file_is_named() {
         assert_eq!(rejection.code, RejectCode::MediaType, "{rejection}");
         assert!(rejection.detail.contains(expected), "{rejection}");
     }
+}
+
+#[test]
+fn the_reason_that_ffmpeg_gives_is_named() {
+    let clips = Clips::new();
+    let options = "-c:v libx264 -g 30 -pix_fmt yuv420p -movflags frag_keyframe+empty_moov";
+    let bytes = std::fs::read(clips.make("a.mp4", &format!("{PICTURE} {options}"))).unwrap();
+    let moof = bytes.windows(4).rposition(|kind| kind == b"moof").unwrap();
+    let path = clips.path("cut.mp4");
+    write(&path, &bytes[..moof + 40]);
+    let MediaError::Rejected(rejection) = index(&path).unwrap_err() else { panic!("not a rejection") };
+    assert_eq!(rejection.detail, "an MP4 that is cut short: Invalid data found when processing input");
 }
 
 #[test]

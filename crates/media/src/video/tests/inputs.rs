@@ -1,5 +1,6 @@
 //! Videos inside archives and files, and directories of frames.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::Write;
 use std::path::Path;
@@ -16,13 +17,13 @@ use crate::limits::MediaLimits;
 use crate::pixels::RgbImage;
 use crate::policy::{ImagePolicy, JpegOptions};
 use crate::store::{MediaRoot, MediaStore};
-use crate::video::decode::{FrameSelection, VideoFrame, decode_frames};
+use crate::video::decode::{FrameKeeper, FrameSelection, VideoFrame, decode_frames};
 use crate::video::index::index_video;
 use crate::video::input::{VideoInput, open_input, open_range};
 
 fn some_frames(input: &VideoInput) -> Vec<VideoFrame> {
     let index = index_video(input, &MediaLimits::default(), None).unwrap();
-    decode_frames(input, FrameSelection { index: &index, positions: &[3, 40, 80] }, &ImagePolicy::default())
+    decode_frames(input, FrameSelection { index: &index, positions: &[3, 40, 80] }, &ImagePolicy::default(), &mut ())
         .unwrap()
         .frames
 }
@@ -62,6 +63,45 @@ fn a_video_is_the_same_wherever_it_is() {
     ));
 }
 
+impl FrameKeeper for BTreeMap<usize, VideoFrame> {
+    fn kept(&mut self, position: usize) -> Option<VideoFrame> {
+        self.remove(&position)
+    }
+
+    fn keep(&mut self, frames: &[VideoFrame]) {
+        let newest = frames.last().unwrap();
+        assert_eq!(self.insert(newest.index, newest.clone()), None);
+    }
+}
+
+#[test]
+fn frames_that_were_kept_are_not_decoded_again_and_damaged_ones_are_not_kept() {
+    let clips = Clips::new();
+    let path = clips.make("a.mp4", &format!("{PICTURE} -c:v libx264 -g 30 -pix_fmt yuv420p"));
+    let policy = ImagePolicy::default();
+    let index = index_video(&open(&path).unwrap(), &MediaLimits::default(), None).unwrap();
+    let decode = |path: &Path, positions: &[usize], keeper: &mut BTreeMap<usize, VideoFrame>| {
+        decode_frames(&open(path).unwrap(), FrameSelection { index: &index, positions }, &policy, keeper).unwrap()
+    };
+    let mut kept = BTreeMap::new();
+    let whole = decode(&path, &[3, 40, 80], &mut kept);
+    assert!(kept.values().eq(&whole.frames));
+
+    // Without the packets of the kept frames, those frames can only come from the keeper.
+    let mut bytes = std::fs::read(&path).unwrap();
+    let (first, last) = (index.packets[0].position as usize, index.packets[60].position as usize);
+    bytes[first..last].fill(0);
+    let broken = clips.path("broken.mp4");
+    write(&broken, bytes);
+    kept.remove(&80);
+    assert_eq!(decode(&broken, &[3, 40, 80], &mut kept), whole);
+    assert_eq!(kept.keys().collect::<Vec<_>>(), [&80]);
+
+    let damaged = decode(&broken, &[3, 80], &mut kept);
+    assert!(damaged.damage.num_missing + damaged.damage.num_damaged > 0, "{:?}", damaged.damage);
+    assert!(!kept.contains_key(&3));
+}
+
 #[test]
 fn a_scaled_frame_fits_the_policy() {
     let clips = Clips::new();
@@ -70,7 +110,9 @@ fn a_scaled_frame_fits_the_policy() {
     let index = index_video(&input, &MediaLimits::default(), None).unwrap();
     let policy = ImagePolicy { max_edge_px: Some(48), ..ImagePolicy::default() };
     let frames =
-        decode_frames(&input, FrameSelection { index: &index, positions: &[89, 5, 5, 1000] }, &policy).unwrap().frames;
+        decode_frames(&input, FrameSelection { index: &index, positions: &[89, 5, 5, 1000] }, &policy, &mut ())
+            .unwrap()
+            .frames;
     let sizes: Vec<_> = frames.iter().map(|frame| (frame.index, frame.image.width_px, frame.image.height_px)).collect();
     assert_eq!(sizes, [(5, 48, 32), (89, 48, 32)]);
     assert!((frames[1].time_s - 89.0 / 30.0).abs() < 1e-9);
@@ -99,12 +141,17 @@ fn a_directory_of_images_is_a_video_in_natural_order() {
     let input = open_input(&store.locate("", "clip").unwrap()).unwrap();
     let index = index_video(&input, &MediaLimits::default(), Some(2.0)).unwrap();
     assert_eq!((index.num_frames(), index.width_px, index.height_px, index.duration_s()), (12, 32, 24, 6.0));
-    let decoded =
-        decode_frames(&input, FrameSelection { index: &index, positions: &[1, 4, 9] }, &ImagePolicy::default())
-            .unwrap();
+    let decoded = decode_frames(
+        &input,
+        FrameSelection { index: &index, positions: &[1, 4, 9] },
+        &ImagePolicy::default(),
+        &mut (),
+    )
+    .unwrap();
     let expected = [1, 9].map(|position| std::fs::read(frames.join(format!("frame{}.jpg", position + 1))).unwrap());
     assert_eq!(decoded.damage, FrameDamage { num_chosen: 3, num_missing: 1, ..FrameDamage::default() });
     assert_eq!(decoded.frames.iter().map(|frame| frame.image.bytes.clone()).collect::<Vec<_>>(), expected);
-    let none = decode_frames(&input, FrameSelection { index: &index, positions: &[4] }, &ImagePolicy::default());
+    let none =
+        decode_frames(&input, FrameSelection { index: &index, positions: &[4] }, &ImagePolicy::default(), &mut ());
     assert!(matches!(none, Err(MediaError::Rejected(Rejection { code: RejectCode::NoFrames, .. }))));
 }
