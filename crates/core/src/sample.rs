@@ -190,6 +190,10 @@ pub struct ModelVisual {
     pub frames: Option<FrameChoice>,
     /// Width and height in pixels to which it brings the image, or each frame.
     pub resized_px: (u32, u32),
+    /// Whether the processor, given it at that size, would resize it once more, or refuse it, because rounding missed the limits
+    /// of its area. Its tokens are then right only with `do_resize=False`.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub resizes_again: bool,
     /// Tokens that are replaced with features of the vision tower.
     pub num_tokens: u64,
     /// Patches in time, height and width: `image_grid_thw`, `video_grid_thw`.

@@ -4,8 +4,8 @@
 //! frames that exist, and the ledger says how many do not.
 
 use manyframe_core::{
-    BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, ModelVisual, Record,
-    RecordId, RejectCode, Rejection, Sample, SampleTokens, SampleVisual, Visual, VisualKind,
+    BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode,
+    Rejection, Sample, SampleTokens, SampleVisual, Visual, VisualKind, VisualShape,
 };
 use manyframe_format::{Formatted, ResolvedVisual};
 use manyframe_media::video::FrameKeeper;
@@ -100,7 +100,9 @@ impl SampleMaker<'_> {
         let mut visuals = Vec::new();
         let mut handled = HandledImages::default();
         let mut damage = FrameDamage::default();
-        for ((encoded, resolved), span) in encoded.into_iter().zip(&resolved).zip(&formatted.visual_spans) {
+        let shapes: Vec<VisualShape> = encoded.iter().map(EncodedVisual::shape).collect();
+        let models = self.context.formatter.model_visuals(&resolved, &shapes);
+        for ((encoded, model), span) in encoded.into_iter().zip(models).zip(&formatted.visual_spans) {
             visuals.push(SampleVisual {
                 kind: encoded.kind,
                 message: span.message,
@@ -109,7 +111,7 @@ impl SampleMaker<'_> {
                 first_image: span.first_image,
                 num_images: span.num_images,
                 grid: encoded.grid,
-                model: self.model_visual(&encoded, resolved),
+                model,
                 times_s: encoded.times_s,
                 path: encoded.path,
                 width_px: encoded.width_px,
@@ -164,12 +166,6 @@ impl SampleMaker<'_> {
     fn planned_sizes(&self, record: &Record) -> Result<Vec<(u32, u32)>, MediaError> {
         let shapes = measure_shapes(self.context, self.source, record, &self.planned.reduction)?;
         Ok(self.context.formatter.resolve(&shapes)?.iter().map(resized_px).collect())
-    }
-
-    /// What the model's processor makes of a visual, where it depends on its size.
-    fn model_visual(&self, encoded: &EncodedVisual, resolved: &ResolvedVisual) -> Option<ModelVisual> {
-        let is_constant = self.context.formatter.family().constant().is_some();
-        (!is_constant).then(|| resolved.model_visual(&encoded.shape()))
     }
 
     /// Token ids and labels, if any of the shard formats holds them.

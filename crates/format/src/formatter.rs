@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use manyframe_core::{
-    Cost, Digest, Message, Part, RejectCode, Rejection, Role, Sample, SampleTokens, SampleVisual, Signature, Turn,
-    VisualKind, VisualShape,
+    Cost, Digest, Message, ModelVisual, Part, RejectCode, Rejection, Role, Sample, SampleTokens, SampleVisual,
+    Signature, Turn, VisualKind, VisualShape,
 };
 use manyframe_vision::{Family, MediaToken};
 
@@ -113,6 +113,14 @@ impl Formatter {
     /// The reason why its processor refuses one of them.
     pub fn resolve(&self, shapes: &[VisualShape]) -> Result<Vec<ResolvedVisual>, Rejection> {
         ResolvedVisual::plan_all(&self.family, shapes)
+    }
+
+    /// What a sample keeps of what the model makes of its visuals, in order: nothing where every image costs the same.
+    pub fn model_visuals(&self, visuals: &[ResolvedVisual], shapes: &[VisualShape]) -> Vec<Option<ModelVisual>> {
+        if self.family.constant().is_some() {
+            return vec![None; visuals.len()];
+        }
+        ResolvedVisual::model_visuals(&self.family, visuals, shapes).into_iter().map(Some).collect()
     }
 
     /// Which frames of a video the model's processor takes: of this size, number and rate.

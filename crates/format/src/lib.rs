@@ -32,6 +32,7 @@ pub use formatter::{Formatted, Formatter, PromptMeasure};
 pub use literals::LiteralTags;
 pub use messages::{MisplacedVisual, VisualRange, turns_from_messages};
 pub use overhead::PromptOverhead;
+pub use placement::VisualOrder;
 pub use resolved::ResolvedVisual;
 pub use spec::{FormatSpec, Placeholders};
 pub use template::{SystemPlacement, Template, TemplateText, TurnEnd};

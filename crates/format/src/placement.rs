@@ -1,5 +1,6 @@
 //! Where a family's chat template puts the visuals of a turn, and which template that is.
 
+use manyframe_core::{Part, Turn, Visual, VisualKind};
 use manyframe_vision::Family;
 
 use crate::template::Template;
@@ -14,14 +15,15 @@ pub(crate) enum Placement {
     InPlace(&'static str),
     /// Each visual is where it is in the conversation. A turn neither starts nor ends with white space.
     Trimmed,
-    /// The visuals of a turn come before its text, each followed by a newline. This is between the texts that it had around it.
+    /// The visuals of a turn come before its text, images before videos, each followed by a newline. This is between the texts
+    /// that it had around it.
     First(&'static str),
 }
 
 impl Placement {
     pub(crate) fn of(family: &Family) -> Self {
         match family {
-            Family::Longllava(_) | Family::Longvila(_) => Self::Llava,
+            Family::Longllava(_) | Family::Longvila(_) | Family::Nvila(_) => Self::Llava,
             Family::Llava15(_) => Self::First(" "),
             Family::LlavaNext(_) | Family::LlavaOneVision(_) => Self::First(""),
             Family::InternVl(_) => Self::InPlace("\n"),
@@ -37,6 +39,43 @@ impl Placement {
     }
 }
 
+/// The order in which a family shows the visuals of a turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VisualOrder {
+    /// As they are in the conversation.
+    AsWritten,
+    /// Images before videos, as the chat templates of LLaVA's converters in `transformers` do, which put visuals before the text
+    /// (`models/llava_onevision/convert_llava_onevision_weights_to_hf.py`).
+    ImagesFirst,
+}
+
+impl VisualOrder {
+    /// The order of a family.
+    pub fn of(family: &Family) -> Self {
+        if matches!(Placement::of(family), Placement::First(_)) { Self::ImagesFirst } else { Self::AsWritten }
+    }
+
+    /// Brings the visuals of the turns of a record, and with them its media, into this order.
+    pub fn apply<M: Clone>(self, turns: &mut [Turn], media: &mut Vec<M>) {
+        let is_video = |visual: &Visual| visual.kind == VisualKind::Video;
+        let is_ordered = |turn: &Turn| turn.visuals().is_sorted_by_key(|visual| is_video(&visual));
+        if self == Self::AsWritten || turns.iter().all(is_ordered) {
+            return;
+        }
+        let mut ordered_media = Vec::with_capacity(media.len());
+        for turn in turns {
+            let mut visuals: Vec<Visual> = turn.visuals().collect();
+            visuals.sort_by_key(is_video);
+            let places = turn.parts.iter_mut().filter(|part| matches!(part, Part::Visual(_)));
+            for (place, visual) in places.zip(visuals) {
+                *place = Part::Visual(Visual { media: ordered_media.len(), ..visual });
+                ordered_media.extend(media.get(visual.media).cloned());
+            }
+        }
+        *media = ordered_media;
+    }
+}
+
 impl Template {
     /// The template of a family, where a pipeline file names none. `None` if it has to.
     pub fn of(family: &Family) -> Option<Self> {
@@ -47,7 +86,9 @@ impl Template {
             Family::Qwen35(_) => Some(Self::Qwen35),
             Family::Llava15(_) => Some(Self::Llava15),
             Family::LlavaNext(_) => Some(Self::LlavaNext),
-            Family::Longvila(_) | Family::LlavaOneVision(_) | Family::NemotronHOmni(_) => Some(Self::Chatml),
+            Family::Longvila(_) | Family::Nvila(_) | Family::LlavaOneVision(_) | Family::NemotronHOmni(_) => {
+                Some(Self::Chatml)
+            }
             Family::Idefics3(_) | Family::SmolVlm(_) | Family::NemotronNanoVl(_) | Family::Granite4Vision(_) => None,
         }
     }

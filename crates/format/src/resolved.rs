@@ -27,28 +27,37 @@ impl ResolvedVisual {
         Ok(shapes.iter().zip(plans).map(resolved).collect())
     }
 
-    /// What a sample keeps of it.
-    pub fn model_visual(&self, shape: &VisualShape) -> ModelVisual {
-        let (size_px, frames) = match shape {
-            VisualShape::Image { size_px } => (*size_px, None),
-            VisualShape::Tiled { .. } => ((0, 0), None),
-            VisualShape::Video { size_px, frames } => (*size_px, Some(frames.clone())),
-        };
-        let resized = self.plan.layout.size();
-        ModelVisual {
-            size_px,
-            frames,
-            resized_px: (resized.width_px, resized.height_px),
-            num_tokens: self.plan.num_tokens(),
-            grid_thw: self.plan.grid.map(|grid| [grid.t, grid.h, grid.w]),
-            seconds_per_step: self.plan.seconds_per_step,
-        }
+    /// What a sample keeps of its visuals, in order.
+    pub(crate) fn model_visuals(family: &Family, visuals: &[Self], shapes: &[VisualShape]) -> Vec<ModelVisual> {
+        let media: Vec<Geometry<'_>> = shapes.iter().map(geometry).collect();
+        let plans: Vec<VisualPlan> = visuals.iter().map(|visual| visual.plan.clone()).collect();
+        let resizes_again = family.resizes_again(&media, &plans);
+        let kept = plans.iter().zip(shapes).zip(resizes_again);
+        kept.map(|((plan, shape), resizes_again)| model_visual(plan, shape, resizes_again)).collect()
     }
 
     /// A visual of which nothing is known but its kind, for texts that are only compared with each other.
     pub(crate) fn unknown(kind: VisualKind) -> Self {
         let markup = vec![Markup::Placeholders(1), Markup::Text("\n".into())];
         Self { kind, num_images: 1, plan: VisualPlan::of_markup("<image>", markup) }
+    }
+}
+
+fn model_visual(plan: &VisualPlan, shape: &VisualShape, resizes_again: bool) -> ModelVisual {
+    let (size_px, frames) = match shape {
+        VisualShape::Image { size_px } => (*size_px, None),
+        VisualShape::Tiled { .. } => ((0, 0), None),
+        VisualShape::Video { size_px, frames } => (*size_px, Some(frames.clone())),
+    };
+    let resized = plan.layout.size();
+    ModelVisual {
+        size_px,
+        frames,
+        resized_px: (resized.width_px, resized.height_px),
+        resizes_again,
+        num_tokens: plan.num_tokens(),
+        grid_thw: plan.grid.map(|grid| [grid.t, grid.h, grid.w]),
+        seconds_per_step: plan.seconds_per_step,
     }
 }
 

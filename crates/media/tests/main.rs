@@ -11,6 +11,8 @@ mod images;
 #[cfg(test)]
 mod orientation;
 #[cfg(test)]
+mod pixels;
+#[cfg(test)]
 mod roots;
 #[cfg(test)]
 mod support;

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use manyframe_core::{Digest, IndexVec, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
 use manyframe_dataset::work_directory;
-use manyframe_format::{Formatter, PromptOverhead, Tokenizer};
+use manyframe_format::{Formatter, PromptOverhead, Tokenizer, VisualOrder};
 use manyframe_media::{
     DamagePolicy, DeliveredSize, ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, spread, video,
 };
@@ -57,6 +57,7 @@ pub struct OpenSource {
     pub table: SourceTable,
     /// Its media.
     pub media: SourceMedia,
+    order: VisualOrder,
     reader: SourceReader,
     /// The record of which pieces were made last.
     divided: Mutex<Option<Arc<Record>>>,
@@ -319,7 +320,13 @@ impl OpenSource {
         };
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
         let media = SourceMedia::new(store, file.limits.clone());
-        Ok(Self { table: table.clone(), media, reader, divided: Mutex::new(None) })
+        Ok(Self {
+            table: table.clone(),
+            order: VisualOrder::of(&file.family()),
+            media,
+            reader,
+            divided: Mutex::new(None),
+        })
     }
 
     /// The version of a record's media.
@@ -337,7 +344,7 @@ impl OpenSource {
         &self.reader.annotations
     }
 
-    /// The record in some annotation bytes, its images shown as the pipeline file says.
+    /// The record in some annotation bytes, its images shown as the pipeline file says, in the order of the model family.
     ///
     /// # Errors
     ///
@@ -353,6 +360,7 @@ impl OpenSource {
                 }
             }
         }
+        self.order.apply(&mut record.turns, &mut record.media);
         Ok(record)
     }
 

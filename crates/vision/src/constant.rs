@@ -63,13 +63,14 @@ pub struct Longllava {
     pub tokens_per_image: NonZeroU32,
 }
 
-/// LongVILA and NVILA.
+/// LongVILA.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Longvila {
     /// How visuals are written. Default: `plain`.
     pub dialect: Dialect,
-    /// Tokens that one image takes. Default: 196; 256 for LongVILA's longest stages, 121 for NVILA's tiles of 448 px.
+    /// Tokens that one image takes. Default: 196; 256 for LongVILA's longest stages. NVILA's tiles of 121 tokens are the family
+    /// `nvila`.
     pub tokens_per_image: NonZeroU32,
 }
 

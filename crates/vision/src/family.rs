@@ -7,9 +7,12 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::constant::{Constant, Dialect, Longllava, Longvila};
+use crate::geometry::{Clip, Geometry};
 use crate::idefics::{Idefics3, SmolVlm};
 use crate::llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
 use crate::nemotron::NemotronHOmni;
+use crate::nvila::Nvila;
+use crate::plan::VisualPlan;
 use crate::processor::VisionProcessor;
 use crate::qwen::{Qwen3Vl, Qwen25Vl};
 use crate::tiles::{InternVl, NemotronNanoVl};
@@ -82,6 +85,33 @@ impl Family {
         matches!(self, Self::Qwen25Vl(_) | Self::Qwen3Vl(_) | Self::Qwen35(_) | Self::NemotronHOmni(_))
     }
 
+    /// Which media the processor would resize once more, or refuse, if it were given them at the sizes to which it brings them.
+    /// `media` and `plans` are those of one sample, in order.
+    ///
+    /// Rounding can miss the limits of an area: a strip keeps at least one patch, an odd number of frames is counted as an even
+    /// one, and no multiple may lie between two limits. The processor's own size is then not one that it keeps.
+    pub fn resizes_again(&self, media: &[Geometry<'_>], plans: &[VisualPlan]) -> Vec<bool> {
+        if !self.has_dynamic_size() {
+            return vec![false; plans.len()];
+        }
+        let resized: Vec<Geometry<'_>> = media.iter().zip(plans).map(|(medium, plan)| resized(*medium, plan)).collect();
+        let again = |media: &[Geometry<'_>]| self.processor().plan(media).ok();
+        if let Some(again) = again(&resized) {
+            return again.iter().zip(plans).map(|(again, plan)| again != plan).collect();
+        }
+        // One that is refused says nothing about the others.
+        let alone = |(index, plan): (usize, &VisualPlan)| {
+            let media: Vec<Geometry<'_>> = media
+                .iter()
+                .zip(&resized)
+                .enumerate()
+                .map(|(other, (medium, resized))| if other == index { *resized } else { *medium })
+                .collect();
+            again(&media).is_none_or(|again| again.get(index) != Some(plan))
+        };
+        plans.iter().enumerate().map(alone).collect()
+    }
+
     /// The family, written in this dialect and at this cost, if all its images cost the same. Others stay as they are.
     #[must_use]
     pub fn with_constant(mut self, dialect: Option<Dialect>, tokens_per_image: Option<NonZeroU32>) -> Self {
@@ -98,6 +128,16 @@ impl Family {
     }
 }
 
+/// The medium at the size that a plan says, and with the frames that it takes.
+fn resized<'p>(medium: Geometry<'p>, plan: &'p VisualPlan) -> Geometry<'p> {
+    let size = plan.layout.size();
+    match medium {
+        Geometry::Image(_) => Geometry::Image(size),
+        Geometry::Tiles { .. } => medium,
+        Geometry::Video(clip) => Geometry::Video(Clip { size, ..clip.with_frames(&plan.frames) }),
+    }
+}
+
 impl Default for Family {
     fn default() -> Self {
         Self::Longllava(Longllava::default())
@@ -110,8 +150,10 @@ type Qwen35 = Qwen3Vl;
 families! {
     /// LongLLaVA
     Longllava = "longllava",
-    /// LongVILA and NVILA
+    /// LongVILA, and NVILA without tiles
     Longvila = "longvila",
+    /// NVILA
+    Nvila = "nvila",
     /// Qwen2-VL and Qwen2.5-VL
     Qwen25Vl = "qwen2.5-vl",
     /// Qwen3-VL

@@ -179,6 +179,25 @@ pub(crate) fn smolvlm(clip: Clip<'_>, fps: f64, max_frames: u32) -> Vec<u32> {
     indices
 }
 
+/// VILA's `opencv_extract_frames`: evenly from the first frame to the last, cut to whole numbers; all frames of a video that
+/// has fewer.
+pub(crate) fn vila(clip: Clip<'_>, frames: Frames) -> Vec<u32> {
+    let num_frames = clip.num_frames;
+    let wanted = match wanted(clip, frames) {
+        Frames::All => return all(clip),
+        Frames::NumFrames(wanted) => u32::from(wanted.get()),
+        Frames::Fps(fps) => ((clip.duration_s() * fps) as u32).max(2),
+    };
+    if wanted >= num_frames {
+        return all(clip);
+    }
+    let last = num_frames.saturating_sub(1);
+    let step = f64::from(last) / f64::from(wanted.max(2) - 1);
+    let mut indices: Vec<u32> = (1..wanted).map(|place| (f64::from(place - 1) * step) as u32).collect();
+    indices.push(if wanted == 1 { 0 } else { last });
+    indices
+}
+
 /// `torch.arange(start, end, step).int()` on x86-64.
 ///
 /// The number of values is computed in 64 bits. Values are computed in 64 bits and kept in 32, but in runs of eight from

@@ -63,9 +63,11 @@ impl Default for NemotronNanoVl {
 impl VisionProcessor for InternVl {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let law = TileLaw {
-            tile_px: self.tile_px.get().into(),
-            min_tiles: self.min_tiles.get().into(),
-            max_tiles: self.max_tiles.get().into(),
+            grid: TileGrid {
+                tile_px: self.tile_px.get().into(),
+                min_tiles: self.min_tiles.get().into(),
+                max_tiles: self.max_tiles.get().into(),
+            },
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<IMG_CONTEXT>",
         };
@@ -87,9 +89,7 @@ impl VisionProcessor for InternVl {
 impl VisionProcessor for NemotronNanoVl {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
         let law = TileLaw {
-            tile_px: self.tile_px.get().into(),
-            min_tiles: 1,
-            max_tiles: self.max_tiles.get().into(),
+            grid: TileGrid { tile_px: self.tile_px.get().into(), min_tiles: 1, max_tiles: self.max_tiles.get().into() },
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<image>",
         };
@@ -103,21 +103,23 @@ impl VisionProcessor for NemotronNanoVl {
 
 /// Tiles of one size, an overview where there is more than one, so many tokens each.
 struct TileLaw {
-    tile_px: u32,
-    min_tiles: u32,
-    max_tiles: u32,
+    grid: TileGrid,
     tokens_per_tile: u32,
     placeholder: &'static str,
 }
 
+/// A grid of tiles of one size, chosen by the shape of the image.
+pub(crate) struct TileGrid {
+    pub(crate) tile_px: u32,
+    /// The fewest tiles, without the overview.
+    pub(crate) min_tiles: u32,
+    /// The most tiles, without the overview.
+    pub(crate) max_tiles: u32,
+}
+
 impl TileLaw {
     fn plan_image(&self, size: Size) -> VisualPlan {
-        let (columns, rows) = self.nearest_grid(size);
-        let layout = Layout::Tiles {
-            canvas: Size::new(rows * self.tile_px, columns * self.tile_px),
-            tile: Size::square(self.tile_px),
-            overview: columns * rows > 1,
-        };
+        let layout = self.grid.layout(size);
         let num_tokens = layout.num_tiles() as u32 * self.tokens_per_tile;
         VisualPlan {
             frames: Vec::new(),
@@ -139,13 +141,25 @@ impl TileLaw {
         }
         markup.push(Markup::text("</img>"));
         Ok(VisualPlan {
-            layout: Layout::Stretch(Size::square(self.tile_px)),
+            layout: Layout::Stretch(Size::square(self.grid.tile_px)),
             grid: None,
             seconds_per_step: None,
             placeholder: self.placeholder,
             markup,
             frames,
         })
+    }
+}
+
+impl TileGrid {
+    /// The tiles of an image, with an overview if there are several.
+    pub(crate) fn layout(&self, size: Size) -> Layout {
+        let (columns, rows) = self.nearest_grid(size);
+        Layout::Tiles {
+            canvas: Size::new(rows * self.tile_px, columns * self.tile_px),
+            tile: Size::square(self.tile_px),
+            overview: columns * rows > 1,
+        }
     }
 
     /// `get_optimal_tiled_canvas`: the (columns, rows) whose ratio is nearest to the image's. Of equally near ones, a larger

@@ -433,3 +433,21 @@ fn markup_is_what_the_processors_write() {
     }
     assert!(num_compared > 500, "{num_compared}");
 }
+
+#[test]
+fn sizes_that_are_delivered_are_kept() {
+    let Some(folder) = folder() else { return };
+    let configurations = configurations(&folder);
+    let mut media: Vec<(Family, Geometry<'static>)> = Vec::new();
+    for row in rows(&folder, "images.jsonl") {
+        media.push((family(&configurations[text(&row, "config")], &Value::Null), Geometry::Image(size(&row))));
+    }
+    for row in rows(&folder, "videos.jsonl") {
+        media.push((family(&configurations[text(&row, "config")], &row["call"]), Geometry::Video(clip(&row))));
+    }
+    for (family, medium) in media.iter().filter(|(family, _)| family.has_dynamic_size()) {
+        let Ok(plan) = plan(family, *medium) else { continue };
+        let again = family.resizes_again(&[*medium], std::slice::from_ref(&plan))[0];
+        println!("{again} {} {family:?} {medium:?} {:?} {}", family.name(), plan.layout, plan.frames.len());
+    }
+}

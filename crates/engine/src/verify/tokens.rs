@@ -158,9 +158,7 @@ fn model_faults(
     resolved: &[ResolvedVisual],
     shapes: &[VisualShape],
 ) -> Vec<String> {
-    let is_constant = formatter.family().constant().is_some();
-    let expected = resolved.iter().zip(shapes);
-    let expected = expected.map(|(visual, shape)| (!is_constant).then(|| visual.model_visual(shape)));
+    let expected = formatter.model_visuals(resolved, shapes);
     let pairs = sample.visuals.iter().zip(expected).enumerate();
     let differing = pairs.filter(|(_, (visual, expected))| visual.model != *expected);
     differing

@@ -7,6 +7,7 @@ mod labels;
 mod placement;
 mod prompts;
 mod properties;
+mod references;
 mod tokenizers;
 
 use std::path::{Path, PathBuf};

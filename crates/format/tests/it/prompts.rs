@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use manyframe_core::{FrameChoice, Part, Role, Turn, Visual, VisualKind, VisualShape};
-use manyframe_format::{FormatSpec, Formatted, Formatter, LiteralTags, Tokenizer};
+use manyframe_format::{FormatSpec, Formatted, Formatter, LiteralTags, Tokenizer, VisualOrder};
 use manyframe_vision::Family;
 use serde_json::{Value, json};
 
@@ -95,7 +95,7 @@ fn tokenizer_of(family: &Family) -> Arc<Tokenizer> {
 }
 
 /// The turns and the shapes of a conversation.
-fn conversation(formatter: &Formatter, messages: &Value) -> (Vec<Turn>, Vec<VisualShape>) {
+pub(crate) fn conversation(formatter: &Formatter, messages: &Value) -> (Vec<Turn>, Vec<VisualShape>) {
     let (mut turns, mut shapes) = (Vec::new(), Vec::new());
     let number = |part: &Value, key: &str| part[key].as_u64().unwrap() as u32;
     for message in messages.as_array().unwrap() {
@@ -126,6 +126,7 @@ fn conversation(formatter: &Formatter, messages: &Value) -> (Vec<Turn>, Vec<Visu
         }
         turns.push(Turn { role, parts });
     }
+    VisualOrder::of(formatter.family()).apply(&mut turns, &mut shapes);
     (turns, shapes)
 }
 
@@ -162,10 +163,6 @@ fn prompts_are_those_of_the_processors() {
         let formatter = Formatter::new(&spec, &family, tokenizer_of(&family)).unwrap();
         let own = rows.iter().filter(|row| row["family"] == *of_rows && row["template"] == *template);
         for row in own.filter(|row| !OTHERS.contains(&row["name"].as_str().unwrap())) {
-            // This template puts images before videos; a sample keeps its visuals in order.
-            if *of_rows == "llava_onevision" && row["name"] == "video-text-image" {
-                continue;
-            }
             let (turns, shapes) = conversation(&formatter, &row["messages"]);
             let outcome = formatter.format_shapes(&turns, &shapes);
             if row.get("error").is_some() {
