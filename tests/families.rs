@@ -251,11 +251,10 @@ fn where_every_image_costs_the_same_a_video_has_a_frame_a_second() {
     assert_eq!(of("longvila", "640x360x90000@25"), 128 * 196);
 }
 
+/// An animation of five frames.
 #[cfg(feature = "video")]
-#[test]
-fn a_frame_that_the_processor_takes_twice_is_delivered_twice() {
+fn write_clip(workshop: &Workshop) {
     use image::codecs::gif::GifEncoder;
-    let mut workshop = workshop("family = \"qwen3-vl\"\nvideo.frames = { num_frames = 8 }");
     let mut gif = Vec::new();
     let mut encoder = GifEncoder::new(&mut gif);
     for shade in 0..5_u8 {
@@ -264,6 +263,53 @@ fn a_frame_that_the_processor_takes_twice_is_delivered_twice() {
     }
     drop(encoder);
     workshop.write("media/clip.gif", gif);
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn an_image_after_a_video_is_shown_before_it_where_the_template_does_so() {
+    let mut workshop = workshop("family = \"llava-onevision\"\nframes = { num_frames = 2 }");
+    write_clip(&workshop);
+    let record = json!([{
+        "id": "both",
+        "image": "0.jpg",
+        "video": "clip.gif",
+        "conversations": [
+            { "from": "human", "value": "<video>\nIs this <image> in it?" }, { "from": "gpt", "value": "No." },
+        ],
+    }]);
+    workshop.add_source("both", "llava", &record, "");
+    let built = workshop.build_with(&[], 0);
+    built.verify();
+    let shard = built.dataset.join("parquet/temporal/000000.parquet");
+    let sample = manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().next().unwrap().unwrap();
+    let shown: Vec<_> = sample.visuals.iter().map(|visual| (visual.path.as_str(), visual.num_images)).collect();
+    assert_eq!(shown, [("0.jpg", 1), ("clip.gif", 2)]);
+    assert_eq!((sample.images[0].width_px, sample.images[1].width_px), (640, 64));
+    assert!(sample.prompt.contains("<image>\n<video>\nIs this  in it?"), "{:?}", sample.prompt);
+}
+
+#[test]
+fn a_strip_that_a_processor_would_resize_again_is_named() {
+    let mut workshop = workshop("family = \"qwen3-vl\"\nmin_pixels = 1024\nmax_pixels = 40000");
+    workshop.write("media/strip.jpg", photo(9, 4000, 20));
+    workshop.add_source("strip", "llava", &json!([llava("strip", "strip.jpg")]), "");
+    let built = workshop.build_with(&[], 0);
+    built.verify();
+    let samples = samples(&built.dataset);
+    assert_eq!(samples.len(), 7);
+    for sample in samples {
+        for model in sample.visuals.iter().filter_map(|visual| visual.model.as_ref()) {
+            assert_eq!(model.resizes_again, sample.upstream_id == "strip", "{}: {model:?}", sample.upstream_id);
+        }
+    }
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn a_frame_that_the_processor_takes_twice_is_delivered_twice() {
+    let mut workshop = workshop("family = \"qwen3-vl\"\nvideo.frames = { num_frames = 8 }");
+    write_clip(&workshop);
     let record = json!([{
         "id": "clip",
         "video": "clip.gif",

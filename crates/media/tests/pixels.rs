@@ -44,7 +44,7 @@ fn noise(height_px: u32, width_px: u32) -> RgbImage {
         let pixel = index / 3;
         let (row, column) = (pixel / u64::from(width_px), pixel % u64::from(width_px));
         let edge = (row / 9 + column / 7) % 2 * 200;
-        ((index * 2_654_435_761 % (1 << 32) >> 24) % 56 + edge) as u8
+        (((index * 2_654_435_761 % (1 << 32)) >> 24) % 56 + edge) as u8
     };
     let num_samples = 3 * u64::from(width_px) * u64::from(height_px);
     RgbImage::try_new(width_px, height_px, (0..num_samples).map(sample).collect()).unwrap()
