@@ -32,7 +32,8 @@ fn every_annotation_file_has_the_outcomes_that_the_page_promises() {
             *found.entry(file).or_default().entry(outcome).or_insert(0) += 1;
         }
     }
-    for (file, promised) in expected["files"].as_object().unwrap() {
+    let files = expected["files"].as_object().unwrap().iter();
+    for (file, promised) in files.filter(|(_, promised)| promised["recipe"].is_null()) {
         let mut outcomes: BTreeMap<String, u64> = serde_json::from_value(promised["rejected"].clone()).unwrap();
         if promised["num_good"] != 0 {
             outcomes.insert("good".to_owned(), promised["num_good"].as_u64().unwrap());

@@ -26,6 +26,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from parquet import mantis_parquet
+from qwen import tokenizer_json
 
 HERE = Path(__file__).resolve().parent
 MANIFEST = HERE / "media" / "manifest.toml"
@@ -191,7 +192,10 @@ def members_of_deb(path: Path, members: set[str]) -> dict[str, bytes]:
 
 
 def edited(data: bytes, entry: dict) -> bytes:
-    """A member as it is, cut short, or with an EXIF orientation: what real datasets have among their files."""
+    """A member as it is, cut short, or with an EXIF orientation: what real datasets have among their files. Or a vocabulary
+    in the form in which models have it."""
+    if "special_tokens" in entry:
+        return tokenizer_json(data, entry["special_tokens"], entry.get("plain_tokens", []))
     if "orientation" in entry:
         data = with_orientation(data, entry["orientation"])
     return data[: entry.get("keep_bytes", len(data))]
@@ -241,6 +245,7 @@ def sources_text(manifest: dict) -> str:
             if entry["package"] == name:
                 place = f"{entry['archive']}: {entry['path']}" if "archive" in entry else entry["path"]
                 change = "".join(f"; {key} = {entry[key]}" for key in ("orientation", "keep_bytes") if key in entry)
+                change += "; as a tokenizer.json" if "special_tokens" in entry else ""
                 credit = entry.get("credit", "as the package")
                 lines += [f"  {place}", f"    from {entry['member']}{change}", f"    {credit}"]
         lines.append("")

@@ -9,7 +9,7 @@ cd "$(dirname "$0")/../.."
 for stage in 1-align 2-instruct 3-multi-image; do
   "$manyframe" verify "out/demo/$stage"
 done
-for recipe in longllava longvila; do
+for recipe in longllava longvila llava-onevision qwen3-vl; do
   echo
   tests/setup/recipe.sh "$manyframe" "$recipe" "out/demo/$recipe"
 done
@@ -27,7 +27,7 @@ cat <<END
 Look at:
   out/demo/3-multi-image/README.md      the dataset card
   out/demo/3-multi-image/webdataset/    shards: temporal, spatial, image, text
-  out/demo/longllava/, longvila/        the published recipes, in small
+  out/demo/longllava/, longvila/, …     the recipes, in small
   out/demo/3-multi-image/validation.json  what a model with random weights measured
   out/demo/images/                      the images of the sample above
   $manyframe inspect out/demo/3-multi-image

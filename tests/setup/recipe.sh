@@ -1,8 +1,8 @@
 #!/bin/sh
-# Builds and verifies a published recipe in small, from the files of the demo: recipe.sh MANYFRAME RECIPE OUT
+# Builds and verifies a recipe in small, from the files of the demo: recipe.sh MANYFRAME RECIPE OUT
 set -eu
 manyframe=${1:?usage: recipe.sh MANYFRAME RECIPE OUT}
-recipe=${2:?longllava or longvila}
+recipe=${2:?a directory of pipelines/ with a .set file in pipelines/demo/}
 out=${3:?a directory for the datasets}
 cd "$(dirname "$0")/../.."
 
