@@ -58,6 +58,7 @@ fn demo_name(file: &str, variables: &BTreeMap<String, String>) -> String {
     for (name, value) in variables {
         file = file.replace(&format!("${{{name}}}"), value);
     }
+    let file = file.replace("${here}/../demo/", "").replace("${here}/../../", "");
     file.replace("pipelines/demo/", "").replace(".env/demo/", "DEST/")
 }
 
