@@ -93,7 +93,7 @@ fn tokenizer(workshop: &Workshop) -> String {
     let mut tokens: Vec<String> = ["<|im_start|>", "<|im_end|>", "</s>", "[INST]", "[/INST]"].map(String::from).into();
     for (name, _) in Family::NAMES {
         let family = Family::named(name).unwrap();
-        tokens.extend(family.processor().tokens().iter().map(|token| token.text.to_owned()));
+        tokens.extend(family.processor().tokens().into_iter().map(|token| token.text.into_owned()));
     }
     tokens.sort();
     tokens.dedup();
@@ -113,7 +113,7 @@ fn tokenizer(workshop: &Workshop) -> String {
 fn workshop(model: &str) -> Workshop {
     let mut workshop = Workshop::new();
     let tokenizer = tokenizer(&workshop);
-    let has_no_template = ["idefics3", "smolvlm", "nemotron-nano-vl", "granite-4-vision"];
+    let has_no_template = ["idefics3", "smolvlm", "nemotron-nano-vl", "granite-4-vision", "custom"];
     let is_one = |name: &&str| model.contains(&format!("family = \"{name}\""));
     let template = if has_no_template.iter().any(is_one) { "template = \"chatml\"\n" } else { "" };
     workshop.head = format!(
@@ -149,10 +149,20 @@ fn samples(dataset: &Path) -> Vec<Sample> {
     samples
 }
 
+/// Laws of a family that is not there.
+const LAWS: [&str; 3] = [
+    "{ fixed = { tokens = 10 } }",
+    "{ patches = { patch_px = 8, merge = 4, max_pixels = 90000 } }",
+    "{ tiles = { max_tiles = 4, thumbnail = false, tokens_per_tile = 7 } }",
+];
+
 #[test]
 fn a_dataset_has_the_tokens_that_the_command_says() {
-    for (name, _) in Family::NAMES {
-        let workshop = workshop(&format!("family = \"{name}\""));
+    let published = Family::NAMES.iter().filter(|(name, _)| *name != "custom").map(|(name, _)| (*name, None));
+    for (name, law) in published.chain(LAWS.map(|law| ("custom", Some(law)))) {
+        let (setting, set) = law.map_or_else(Default::default, |law| (format!("\nlaw = {law}"), format!("law={law}")));
+        let set: Vec<&str> = law.iter().flat_map(|_| ["--set", set.as_str()]).collect();
+        let workshop = workshop(&format!("family = \"{name}\"{setting}"));
         let built = workshop.build_with(&[], 0);
         built.verify();
         let samples = samples(&built.dataset);
@@ -160,7 +170,8 @@ fn a_dataset_has_the_tokens_that_the_command_says() {
         for sample in samples {
             let sizes: Vec<String> =
                 sample.visuals.iter().map(|visual| format!("{}x{}", visual.width_px, visual.height_px)).collect();
-            let arguments = ["--family", name, "--together"].into_iter().chain(sizes.iter().map(String::as_str));
+            let arguments = ["--family", name, "--together"].into_iter().chain(set.iter().copied());
+            let arguments = arguments.chain(sizes.iter().map(String::as_str));
             let said = if sizes.is_empty() { json!({ "media": [] }) } else { tokens(&arguments.collect::<Vec<_>>()) };
             let said: Vec<u64> =
                 said["media"].as_array().unwrap().iter().map(|medium| medium["num_tokens"].as_u64().unwrap()).collect();
@@ -334,4 +345,55 @@ fn a_packer_that_knows_one_model_only_is_not_compared_with_for_others() {
     let output = crate::support::manyframe(&["pack", &dataset, "--set", "audit=concat"]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success() && text.contains("cannot count images of qwen3-vl"), "{text}");
+}
+
+#[test]
+fn a_model_that_is_none_of_the_families_is_described_by_its_law_and_tokens() {
+    let around =
+        "placeholder = \"<|image_pad|>\"\nbefore_image = \"<|vision_start|>\"\nafter_image = \"<|vision_end|>\\n\"\n";
+    let workshop = workshop(&format!("family = \"custom\"\n{around}law = {{ fixed = {{ tokens = 3 }} }}"));
+    let samples = samples(&workshop.build_with(&[], 0).dataset);
+    let two = samples.iter().find(|sample| sample.upstream_id == "two").unwrap();
+    assert!(two.prompt.contains("Is <|vision_start|><|image_pad|><|vision_end|>\n wider than"), "{}", two.prompt);
+    let tokens = two.tokens.as_ref().unwrap();
+    assert_eq!(tokens.type_ids.iter().filter(|type_id| **type_id == 1).count(), 6);
+
+    let problems = |model: &str| {
+        let workshop = self::workshop(&format!("family = \"custom\"\n{model}"));
+        String::from_utf8(run(&["check", &workshop.pipeline()], 2).stderr).unwrap()
+    };
+    assert!(problems("").contains("model.law of custom: there is none"), "{}", problems(""));
+    let unknown = problems("law = { fixed = { token = 3 } }");
+    assert!(unknown.contains("model.law: unknown field `token`"), "{unknown}");
+    let crossed = problems("law = { tiles = { min_tiles = 9, max_tiles = 4 } }");
+    assert!(crossed.contains("min_tiles = 9 is more than 4"), "{crossed}");
+    let foreign = problems("law = { tiles = {} }\nplaceholder = \"<my_image>\"");
+    assert!(foreign.contains("does not have the token \"<my_image>\""), "{foreign}");
+    let refused = run(&["tokens", "--family", "custom", "640x480"], 2);
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("law of custom: there is none"));
+}
+
+#[test]
+fn where_the_processor_ends_with_an_error_frames_are_taken_and_the_command_says_so() {
+    let video = "640x360x300@30";
+    let of = |family: &str, num_frames: u32, video: &str| {
+        let set =
+            format!("{}frames={{num_frames={num_frames}}}", if family.starts_with("qwen") { "video." } else { "" });
+        tokens(&["--family", family, "--set", &set, video])["media"][0].clone()
+    };
+    // `torch.arange(0, 300, 300 / 14)` has 15 values.
+    let beyond = of("qwen2.5-vl", 14, video);
+    assert_eq!(beyond["frames"].as_array().unwrap().len(), 14);
+    assert!(beyond["processor_error"].as_str().unwrap().contains("asks for frame 300"), "{beyond}");
+    assert_eq!(of("qwen2.5-vl", 16, video).get("processor_error"), None);
+    let short = of("internvl", 8, "640x360x3@30");
+    assert_eq!(short["frames"], json!([0, 1, 2]));
+    assert!(
+        short["processor_error"].as_str().unwrap().contains("8 frames are wanted of a video that has 3"),
+        "{short}"
+    );
+    let single = of("qwen3-vl", 1, "640x360x1@30");
+    assert_eq!((&single["frames"], &single["grid_thw"][0]), (&json!([0, 0]), &json!(1)));
+    let text = stdout(&["tokens", "--family", "qwen2.5-vl", "--set", "video.frames={num_frames=14}", video]);
+    assert!(text.contains("640x360x300@30: transformers itself ends with an error: taking 14 of 300"), "{text}");
 }

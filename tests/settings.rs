@@ -68,6 +68,10 @@ fn write_families(page: &mut String, schema: &Value) {
                 write!(page, "\n`[model.{table}]`: {}\n\n", lines(&property["description"])).unwrap();
                 write_settings(page, schema, found["properties"].as_object().unwrap());
             }
+            for (variant, found) in variants(schema, property).filter_map(|variant| table_of(schema, variant)) {
+                write!(page, "\n`[model.{table}.{variant}]`: {}\n\n", lines(&found["description"])).unwrap();
+                write_settings(page, schema, found["properties"].as_object().unwrap());
+            }
         }
     }
 }
@@ -95,12 +99,31 @@ fn definition<'s>(schema: &'s Value, property: &'s Value) -> Option<&'s Value> {
     schema["$defs"].get(reference.strip_prefix("#/$defs/")?)
 }
 
-/// The values among which a setting chooses, with their descriptions.
-fn choices<'s>(schema: &'s Value, property: &'s Value) -> Vec<(&'s str, String)> {
+/// The values among which a setting chooses, with their descriptions; `{ key = … }` where one has settings of its own.
+fn choices(schema: &Value, property: &Value) -> Vec<(String, String)> {
+    let choice = |variant: &Value| {
+        let key = || Some(format!("{{ {} = … }}", only_property(variant)?.0));
+        Some((variant["const"].as_str().map(str::to_owned).or_else(key)?, lines(&variant["description"])))
+    };
+    variants(schema, property).filter_map(choice).collect()
+}
+
+/// The variants of the enum that a property, or each of its items, is.
+fn variants<'s>(schema: &'s Value, property: &'s Value) -> impl Iterator<Item = &'s Value> {
     let found = definition(schema, property).or_else(|| definition(schema, &property["items"]));
-    let variants = found.and_then(|found| found["oneOf"].as_array()).into_iter().flatten();
-    let choice = |variant: &'s Value| Some((variant["const"].as_str()?, lines(&variant["description"])));
-    variants.filter_map(choice).collect()
+    found.and_then(|found| found["oneOf"].as_array()).into_iter().flatten()
+}
+
+/// The table that a variant holds, by its key.
+fn table_of<'s>(schema: &'s Value, variant: &'s Value) -> Option<(&'s str, &'s Value)> {
+    let (key, property) = only_property(variant)?;
+    let table = definition(schema, property)?;
+    table.get("properties").is_some().then_some((key, table))
+}
+
+fn only_property(variant: &Value) -> Option<(&str, &Value)> {
+    let properties = variant["properties"].as_object().filter(|properties| properties.len() == 1)?;
+    properties.iter().next().map(|(key, property)| (key.as_str(), property))
 }
 
 /// A description on one line.

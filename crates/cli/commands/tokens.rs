@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread, video};
 use manyframe_pipeline::Override;
-use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, Size, VisualPlan};
+use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, SettingsProblem, Size, VisualPlan};
 use serde_json::{Value, json};
 
 use crate::args::TokensArguments;
@@ -83,8 +83,14 @@ fn with_settings(family: &Family, settings: &[Override]) -> Result<Family> {
         let value = if is_toml { value.clone() } else { toml::Value::String(value.clone()).to_string() };
         text.push_str(&format!("{key} = {value}\n"));
     }
-    let read = toml::from_str(&text);
-    read.map_err(|error| UsageError(format!("settings of {}: {}", family.name(), error.message())).into())
+    let read: Family = toml::from_str(&text)
+        .map_err(|error| UsageError(format!("settings of {}: {}", family.name(), error.message())))?;
+    match read.problem() {
+        None => Ok(read),
+        Some(SettingsProblem { key, message, allowed }) => {
+            Err(UsageError(format!("{key} of {}: {message}; allowed: {allowed}", family.name())).into())
+        }
+    }
 }
 
 /// A size, or what the header of a file says.
@@ -154,9 +160,15 @@ fn render(lines: &[Line<'_>]) -> String {
         }
         table.push(cells);
     }
+    let mut notes = String::new();
+    for line in lines {
+        if let Some(error) = line.planned.as_ref().ok().and_then(|plan| plan.processor_error.as_ref()) {
+            notes.push_str(&format!("\n{}: transformers itself ends with an error: {error}\n", line.name));
+        }
+    }
     let tokens = lines.iter().filter_map(|line| line.planned.as_ref().ok()).map(VisualPlan::num_tokens);
     let total = if lines.len() > 1 { format!("\n{} tokens in all\n", count(tokens.sum())) } else { String::new() };
-    format!("{}{total}", table.render())
+    format!("{}{total}{notes}", table.render())
 }
 
 fn layout_text(layout: Layout) -> String {
@@ -207,7 +219,8 @@ fn json_of_line(line: &Line<'_>) -> Value {
         Ok(plan) => {
             let becomes = plan.layout.size();
             let (height_px, width_px, num_tiles) = (becomes.height_px, becomes.width_px, plan.layout.num_tiles());
-            let markup = plan.markup.iter().map(|part| json_of_markup(part, plan.placeholder));
+            let markup = plan.markup.iter().map(|part| json_of_markup(part, &plan.placeholder));
+            fields.extend(plan.processor_error.as_ref().map(|error| ("processor_error", json!(error.to_string()))));
             fields.extend([
                 ("becomes", json!({ "height_px": height_px, "width_px": width_px, "num_tiles": num_tiles })),
                 ("grid_thw", json!(plan.grid.map(|grid| [grid.t, grid.h, grid.w]))),

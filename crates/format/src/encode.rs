@@ -28,7 +28,7 @@ pub(crate) struct PromptTokenizer {
 /// A placeholder of runs of visual tokens.
 #[derive(Debug)]
 struct Placeholder {
-    text: &'static str,
+    text: String,
     /// Finds it. Made once.
     finder: memmem::Finder<'static>,
     /// `None` if a prompt is cut at it.
@@ -59,23 +59,23 @@ impl PromptTokenizer {
     /// If placeholders are to be written as tokens, and the tokenizer does not have them.
     pub(crate) fn new(
         tokenizer: Arc<Tokenizer>,
-        tokens: &'static [MediaToken],
+        tokens: &[MediaToken],
         written: Placeholders,
         is_cut: bool,
     ) -> Result<Self, FormatError> {
-        let id_of = |token: &MediaToken| match tokenizer.special(token.text) {
+        let id_of = |token: &MediaToken| match tokenizer.special(&token.text) {
             _ if is_cut => Ok(None),
             Some(id) => Ok(Some(id)),
-            None => Err(FormatError::NoPlaceholder { placeholder: token.text }),
+            None => Err(FormatError::NoPlaceholder { placeholder: token.text.to_string() }),
         };
         let placeholder = |token: &MediaToken| {
-            let finder = memmem::Finder::new(token.text);
-            Ok(Placeholder { text: token.text, finder, id: id_of(token)? })
+            let finder = memmem::Finder::new(&*token.text).into_owned();
+            Ok(Placeholder { text: token.text.to_string(), finder, id: id_of(token)? })
         };
         let placeholders =
             tokens.iter().filter(|token| token.is_placeholder).map(placeholder).collect::<Result<_, _>>()?;
         let typed = tokens.iter().filter(|token| token.type_id != 0);
-        let typed = typed.filter_map(|token| Some((tokenizer.special(token.text)?, token.type_id)));
+        let typed = typed.filter_map(|token| Some((tokenizer.special(&token.text)?, token.type_id)));
         let typed = if written == Placeholders::Expanded { typed.collect() } else { Vec::new() };
         Ok(Self { tokenizer, placeholders, typed, written })
     }
@@ -86,8 +86,8 @@ impl PromptTokenizer {
     }
 
     /// A placeholder, which does not count as text.
-    pub(crate) fn bare_placeholder(&self) -> &'static str {
-        self.placeholders.first().map_or("", |placeholder| placeholder.text)
+    pub(crate) fn bare_placeholder(&self) -> &str {
+        self.placeholders.first().map_or("", |placeholder| placeholder.text.as_str())
     }
 
     /// The number of text tokens of a prompt, and of its placeholders.

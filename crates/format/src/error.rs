@@ -61,7 +61,7 @@ pub enum FormatError {
     #[error("the tokenizer has no token {placeholder:?}: it is not that of the model family")]
     NoPlaceholder {
         /// The placeholder.
-        placeholder: &'static str,
+        placeholder: String,
     },
     /// A prompt does not have the visuals that it should have.
     #[error("the prompt has {found} placeholders, expected {expected}")]
@@ -77,6 +77,6 @@ pub enum FormatError {
         /// Name of the field.
         field: &'static str,
         /// The placeholder.
-        placeholder: &'static str,
+        placeholder: String,
     },
 }

@@ -87,13 +87,13 @@ impl Formatter {
         let family = spec.family(family);
         let text = spec.template(&family).text();
         let tokens = family.processor().tokens();
-        ensure_no_placeholder(&text, tokens)?;
+        ensure_no_placeholder(&text, &tokens)?;
         let markers = text.markers.iter().map(String::as_str);
-        let reserved = tokens.iter().map(|token| token.text);
+        let reserved = tokens.iter().map(|token| &*token.text);
         let literals = Literals::new(reserved.chain(markers).chain(tokenizer.specials()))?;
         let written = spec.placeholders(&family);
         let is_cut = !spec.needs_placeholders(&family);
-        let prompts = PromptTokenizer::new(tokenizer, tokens, written, is_cut)?;
+        let prompts = PromptTokenizer::new(tokenizer, &tokens, written, is_cut)?;
         let turn_end_label = match spec.turn_end {
             TurnEnd::Eos => None,
             TurnEnd::NewlineInEosLabel => prompts.special(&text.end),
@@ -306,8 +306,8 @@ impl Formatter {
 
 fn ensure_no_placeholder(template: &TemplateText, tokens: &[MediaToken]) -> Result<(), FormatError> {
     for MediaToken { text: placeholder, .. } in tokens.iter().filter(|token| token.is_placeholder) {
-        if let Some((field, _)) = template.written().into_iter().find(|(_, text)| text.contains(placeholder)) {
-            return Err(FormatError::PlaceholderInTemplate { field, placeholder });
+        if let Some((field, _)) = template.written().into_iter().find(|(_, text)| text.contains(&**placeholder)) {
+            return Err(FormatError::PlaceholderInTemplate { field, placeholder: placeholder.to_string() });
         }
     }
     Ok(())

@@ -41,7 +41,7 @@ impl PromptOverhead {
         let (mut image, mut without) = (String::new(), String::new());
         for visual in formatter.resolve(&[VisualShape::Image { size_px: (336, 336) }])? {
             visual.plan.write(&mut image);
-            without.push_str(&image.replace(visual.plan.placeholder, ""));
+            without.push_str(&image.replace(&*visual.plan.placeholder, ""));
         }
         let of_image = formatter.count_text(&image)?.0;
         let without = formatter.count_text(&without)?.0;

@@ -33,7 +33,8 @@ impl Placement {
             | Family::SmolVlm(_)
             | Family::NemotronNanoVl(_)
             | Family::NemotronHOmni(_)
-            | Family::Granite4Vision(_) => Self::InPlace(""),
+            | Family::Granite4Vision(_)
+            | Family::Custom(_) => Self::InPlace(""),
             Family::Qwen35(_) => Self::Trimmed,
         }
     }
@@ -89,7 +90,11 @@ impl Template {
             Family::Longvila(_) | Family::Nvila(_) | Family::LlavaOneVision(_) | Family::NemotronHOmni(_) => {
                 Some(Self::Chatml)
             }
-            Family::Idefics3(_) | Family::SmolVlm(_) | Family::NemotronNanoVl(_) | Family::Granite4Vision(_) => None,
+            Family::Idefics3(_)
+            | Family::SmolVlm(_)
+            | Family::NemotronNanoVl(_)
+            | Family::Granite4Vision(_)
+            | Family::Custom(_) => None,
         }
     }
 }

@@ -91,9 +91,10 @@ fn rejection(refused: &Refused) -> Rejection {
         Refusal::NoFrame { .. }
         | Refusal::TooFewFrames { .. }
         | Refusal::FrameBeyondEnd { .. }
+        | Refusal::SingleFrame
         | Refusal::NoRate { .. } => RejectCode::NoFrames,
         Refusal::TooManyImages { .. } => RejectCode::TooLong,
-        Refusal::SecondVideo | Refusal::Video | Refusal::Tiles => RejectCode::UnsupportedMedia,
+        Refusal::SecondVideo | Refusal::Video | Refusal::Tiles | Refusal::NoLaw => RejectCode::UnsupportedMedia,
     };
     Rejection::new(code, format!("medium {}: {}", refused.medium_index + 1, refused.reason))
 }

@@ -212,8 +212,8 @@ impl FileCheck<'_> {
         const ALLOWED: &str = "the path of a SentencePiece .model or a tokenizer.json";
         expect_file(path).map_err(|found| wrong(&found, ALLOWED))?;
         let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), ALLOWED))?;
-        let missing = |token: &&MediaToken| token.is_placeholder && tokenizer.special(token.text).is_none();
-        let missing = self.family.processor().tokens().iter().find(missing);
+        let missing = |token: &MediaToken| token.is_placeholder && tokenizer.special(&token.text).is_none();
+        let missing = self.family.processor().tokens().into_iter().find(missing);
         if let Some(token) = missing.filter(|_| self.needs_placeholders) {
             let found = format!("{} does not have the token {:?}", path.display(), token.text);
             return Err(wrong(&found, &format!("the tokenizer of a checkpoint of {}", self.family.name())));

@@ -105,7 +105,7 @@ impl VisionProcessor for Longllava {
         self.constant().plan(media)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
+    fn tokens(&self) -> Vec<MediaToken> {
         self.constant().tokens()
     }
 }
@@ -115,17 +115,17 @@ impl VisionProcessor for Longvila {
         self.constant().plan(media)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
+    fn tokens(&self) -> Vec<MediaToken> {
         self.constant().tokens()
     }
 }
 
 impl Constant {
     /// Strings that trainers replace with images or videos.
-    fn tokens(self) -> &'static [MediaToken] {
+    fn tokens(self) -> Vec<MediaToken> {
         match self.dialect {
-            Dialect::Longllava | Dialect::Longllava202410 => const { &[MediaToken::image(PLACEHOLDER)] },
-            Dialect::Plain => const { &[MediaToken::image(PLACEHOLDER), MediaToken::delimiter("<video>")] },
+            Dialect::Longllava | Dialect::Longllava202410 => vec![MediaToken::image(PLACEHOLDER)],
+            Dialect::Plain => vec![MediaToken::image(PLACEHOLDER), MediaToken::delimiter("<video>")],
         }
     }
 
@@ -150,14 +150,7 @@ impl Constant {
         };
         let mut markup = Vec::with_capacity(3);
         self.write(medium, frames.len() as u32, &mut Writer { image: self.image(), markup: &mut markup });
-        Ok(VisualPlan {
-            frames,
-            layout: self.layout,
-            grid: None,
-            seconds_per_step: None,
-            placeholder: PLACEHOLDER,
-            markup,
-        })
+        Ok(VisualPlan::of_image(PLACEHOLDER, self.layout, markup).with_frames(frames.into()))
     }
 
     fn image(self) -> Markup {

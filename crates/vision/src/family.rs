@@ -1,12 +1,13 @@
 //! The model families, by name, with the settings of each.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU16, NonZeroU32};
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::constant::{Constant, Dialect, Longllava, Longvila};
+use crate::custom::{Custom, CustomLaw};
 use crate::geometry::{Clip, Geometry};
 use crate::idefics::{Idefics3, SmolVlm};
 use crate::llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
@@ -15,7 +16,19 @@ use crate::nvila::Nvila;
 use crate::plan::VisualPlan;
 use crate::processor::VisionProcessor;
 use crate::qwen::{Qwen3Vl, Qwen25Vl};
+use crate::sampling::Frames;
 use crate::tiles::{InternVl, NemotronNanoVl};
+
+/// Settings of a family that do not fit together.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SettingsProblem {
+    /// The key below `model`.
+    pub key: &'static str,
+    /// What is wrong with it.
+    pub message: String,
+    /// What is allowed.
+    pub allowed: &'static str,
+}
 
 /// Reads the settings of a family, whichever it is.
 pub trait SettingsReader {
@@ -82,7 +95,61 @@ impl Family {
 
     /// Whether the model sees images at a size of their own, to which they can be brought beforehand.
     pub fn has_dynamic_size(&self) -> bool {
-        matches!(self, Self::Qwen25Vl(_) | Self::Qwen3Vl(_) | Self::Qwen35(_) | Self::NemotronHOmni(_))
+        self.pixels_per_token().is_some()
+    }
+
+    /// The pixels of which one token is made, if the model sees images at a size of their own.
+    pub fn pixels_per_token(&self) -> Option<u64> {
+        match self {
+            Self::Qwen25Vl(_) => Some(Qwen25Vl::PIXELS_PER_TOKEN),
+            Self::Qwen3Vl(_) | Self::Qwen35(_) => Some(Qwen3Vl::PIXELS_PER_TOKEN),
+            Self::NemotronHOmni(_) => Some(NemotronHOmni::PIXELS_PER_TOKEN),
+            Self::Custom(Custom { law: Some(CustomLaw::Patches(law)), .. }) => Some(law.patch().pixels_per_token()),
+            _ => None,
+        }
+    }
+
+    /// The family, asked for so many frames of every video, by its own law. Families that take no frames stay as they are.
+    #[must_use]
+    pub fn with_num_frames(mut self, num_frames: NonZeroU16) -> Self {
+        let frames = match &mut self {
+            Self::Qwen25Vl(settings) => &mut settings.video.frames,
+            Self::Qwen3Vl(settings) | Self::Qwen35(settings) => &mut settings.video.frames,
+            Self::InternVl(settings) => &mut settings.frames,
+            Self::Nvila(settings) => &mut settings.frames,
+            Self::LlavaNext(settings) => &mut settings.frames,
+            Self::LlavaOneVision(settings) => &mut settings.frames,
+            Self::NemotronHOmni(settings) => &mut settings.video.frames,
+            Self::Custom(settings) => &mut settings.video.frames,
+            Self::SmolVlm(settings) => {
+                settings.max_frames = settings.max_frames.min(num_frames);
+                return self;
+            }
+            _ => return self,
+        };
+        *frames = Frames::NumFrames(num_frames);
+        self
+    }
+
+    /// The family with at most so many pixels in each image and frame, but no fewer than its minimum. Families to which the
+    /// size of an image makes no such difference stay as they are.
+    #[must_use]
+    pub fn with_max_pixels(mut self, max_pixels: u64) -> Self {
+        match &mut self {
+            Self::Qwen25Vl(settings) => settings.limit_pixels(max_pixels),
+            Self::Qwen3Vl(settings) | Self::Qwen35(settings) => settings.limit_pixels(max_pixels),
+            Self::NemotronHOmni(settings) => settings.limit_pixels(max_pixels),
+            Self::Custom(Custom { law: Some(CustomLaw::Patches(law)), .. }) => law.limit_pixels(max_pixels),
+            _ => {}
+        }
+        self
+    }
+
+    /// What does not fit together among its settings.
+    pub fn problem(&self) -> Option<SettingsProblem> {
+        let Self::Custom(custom) = self else { return None };
+        let (key, message, allowed) = custom.problem()?;
+        Some(SettingsProblem { key, message, allowed })
     }
 
     /// Which media the processor would resize once more, or refuse, if it were given them at the sizes to which it brings them.
@@ -97,7 +164,7 @@ impl Family {
         let resized: Vec<Geometry<'_>> = media.iter().zip(plans).map(|(medium, plan)| resized(*medium, plan)).collect();
         let again = |media: &[Geometry<'_>]| self.processor().plan(media).ok();
         if let Some(again) = again(&resized) {
-            return again.iter().zip(plans).map(|(again, plan)| again != plan).collect();
+            return again.iter().zip(plans).map(|(again, plan)| !again.shows_the_same(plan)).collect();
         }
         // One that is refused says nothing about the others.
         let alone = |(index, plan): (usize, &VisualPlan)| {
@@ -107,7 +174,7 @@ impl Family {
                 .enumerate()
                 .map(|(other, (medium, resized))| if other == index { *resized } else { *medium })
                 .collect();
-            again(&media).is_none_or(|again| again.get(index) != Some(plan))
+            again(&media).is_none_or(|again| !again.get(index).is_some_and(|again| again.shows_the_same(plan)))
         };
         plans.iter().enumerate().map(alone).collect()
     }
@@ -178,6 +245,8 @@ families! {
     NemotronHOmni = "nemotron-3-nano-omni",
     /// Granite 4 Vision
     Granite4Vision = "granite-4-vision",
+    /// Any other model: its law and its tokens are settings
+    Custom = "custom",
 }
 
 #[cfg(test)]

@@ -84,8 +84,8 @@ impl VisionProcessor for Idefics3 {
         plan_each(media, |size| Ok(law.plan(size)), no_video)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image(IMAGE), MediaToken::delimiter(AROUND), MediaToken::delimiter(OVERVIEW)] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image(IMAGE), MediaToken::delimiter(AROUND), MediaToken::delimiter(OVERVIEW)]
     }
 }
 
@@ -106,15 +106,13 @@ impl VisionProcessor for SmolVlm {
         plan_each(media, |size| Ok(law.plan(size)), |clip| Ok(self.plan_video(clip, announced)))
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const {
-            &[
-                MediaToken::image(IMAGE),
-                MediaToken::delimiter(AROUND),
-                MediaToken::delimiter(OVERVIEW),
-                MediaToken::delimiter(VIDEO),
-            ]
-        }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![
+            MediaToken::image(IMAGE),
+            MediaToken::delimiter(AROUND),
+            MediaToken::delimiter(OVERVIEW),
+            MediaToken::delimiter(VIDEO),
+        ]
     }
 }
 
@@ -145,14 +143,8 @@ impl SmolVlm {
             markup.push(Markup::Placeholders(self.tokens_per_tile.into()));
         }
         markup.push(Markup::text(before + "\n\n"));
-        VisualPlan {
-            layout: Layout::Stretch(Size::square(self.tile_px.get().into())),
-            grid: None,
-            seconds_per_step: None,
-            placeholder: IMAGE,
-            markup,
-            frames,
-        }
+        let layout = Layout::Stretch(Size::square(self.tile_px.get().into()));
+        VisualPlan::of_image(IMAGE, layout, markup).with_frames(frames.into())
     }
 }
 
@@ -169,14 +161,9 @@ impl SplitLaw {
         let canvas = if self.split { self.canvas(size) } else { Size::square(self.tile_px) };
         let (rows, columns) = (canvas.height_px / self.tile_px, canvas.width_px / self.tile_px);
         let is_split = rows > 1 || columns > 1;
-        VisualPlan {
-            frames: Vec::new(),
-            layout: Layout::Tiles { canvas, tile: Size::square(self.tile_px), overview: is_split },
-            grid: None,
-            seconds_per_step: None,
-            placeholder: IMAGE,
-            markup: if is_split { self.split_markup(rows, columns) } else { self.overview_markup(String::new()) },
-        }
+        let layout = Layout::Tiles { canvas, tile: Size::square(self.tile_px), overview: is_split };
+        let markup = if is_split { self.split_markup(rows, columns) } else { self.overview_markup(String::new()) };
+        VisualPlan::of_image(IMAGE, layout, markup)
     }
 
     fn split_markup(&self, rows: u32, columns: u32) -> Vec<Markup> {

@@ -5,7 +5,8 @@
 //! ```
 //!
 //! Each family repeats the arithmetic of its processor in Hugging Face `transformers`, to the last bit, and names the files
-//! it follows. A processor that would raise an error is a [`Refusal`].
+//! it follows. A processor that would raise an error is a [`Refusal`]; where only its choice of frames would, there is a plan
+//! all the same, with the error beside it ([`VisualPlan::processor_error`]).
 //!
 //! **Invariant:** nothing here performs I/O, decodes a pixel, or loads a tokenizer.
 //!
@@ -20,6 +21,7 @@
 //! ```
 
 mod constant;
+mod custom;
 mod family;
 mod geometry;
 mod idefics;
@@ -35,7 +37,8 @@ mod sampling;
 mod tiles;
 
 pub use constant::{Constant, Dialect, Longllava, Longvila};
-pub use family::{Family, SettingsReader};
+pub use custom::{Custom, CustomLaw, CustomVideo, FixedLaw, PatchLaw, TileLaw};
+pub use family::{Family, SettingsProblem, SettingsReader};
 pub use geometry::{Clip, Geometry, Size};
 pub use idefics::{Idefics3, SmolVlm};
 pub use llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};

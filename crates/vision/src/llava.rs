@@ -15,8 +15,8 @@ use crate::geometry::{Clip, Geometry, Size};
 use crate::number::{floor_divide, truncated_to_7_digits};
 use crate::plan::{Layout, Markup, VisualPlan};
 use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
-use crate::refusal::{Refusal, Refused};
-use crate::sampling::{self, Frames, nonzero};
+use crate::refusal::Refused;
+use crate::sampling::{self, Frames, Sampled, nonzero};
 
 const IMAGE: &str = "<image>";
 const VIDEO: &str = "<video>";
@@ -128,8 +128,8 @@ impl VisionProcessor for Llava15 {
         plan_each(media, |_| Ok(plan_image(layout, per_side * per_side)), no_video)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image(IMAGE)] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image(IMAGE)]
     }
 }
 
@@ -139,15 +139,15 @@ impl VisionProcessor for LlavaNext {
         let per_side = tile_px / u32::from(self.patch_px.get());
         let law = AnyRes { tile_px, per_side, overview_tokens: per_side * per_side, max_tiles: None };
         let video = |clip: Clip<'_>| {
-            let frames = sampling::starts_of_shares(clip, self.frames)?;
-            let num_tokens = frames.len() as u32 * (per_side * per_side / 4);
-            Ok(plan_video(Layout::CenterCrop(Size::square(tile_px)), frames, num_tokens))
+            let sampled = sampling::starts_of_shares(clip, self.frames);
+            let num_tokens = sampled.frames.len() as u32 * (per_side * per_side / 4);
+            Ok(plan_video(Layout::CenterCrop(Size::square(tile_px)), sampled, num_tokens))
         };
         plan_each(media, |size| Ok(law.plan(size, listed(&self.canvases_px))), video)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image(IMAGE), MediaToken::video(VIDEO)] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image(IMAGE), MediaToken::video(VIDEO)]
     }
 }
 
@@ -170,21 +170,21 @@ impl VisionProcessor for LlavaOneVision {
                 _ => plan_image(Layout::Stretch(tile), overview_tokens + 1),
             })
         };
-        plan_each(media, image, |clip| self.plan_video(clip))
+        plan_each(media, image, |clip| Ok(self.plan_video(clip)))
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image(IMAGE), MediaToken::video(VIDEO)] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image(IMAGE), MediaToken::video(VIDEO)]
     }
 }
 
 impl LlavaOneVision {
     /// The features of a frame are pooled two by two; a newline token ends the video.
-    fn plan_video(&self, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
-        let frames = sampling::starts_of_shares(clip, self.frames)?;
+    fn plan_video(&self, clip: Clip<'_>) -> VisualPlan {
+        let sampled = sampling::starts_of_shares(clip, self.frames);
         let pooled = ONE_VISION_FEATURES_PER_SIDE.div_ceil(2);
-        let num_tokens = frames.len() as u32 * pooled * pooled + 1;
-        Ok(plan_video(Layout::Stretch(Size::square(ONE_VISION_TILE_PX)), frames, num_tokens))
+        let num_tokens = sampled.frames.len() as u32 * pooled * pooled + 1;
+        plan_video(Layout::Stretch(Size::square(ONE_VISION_TILE_PX)), sampled, num_tokens)
     }
 }
 
@@ -197,24 +197,17 @@ impl VisionProcessor for Granite4Vision {
         plan_each(media, |size| Ok(law.plan(size, listed(&self.canvases_px))), no_video)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image(IMAGE)] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image(IMAGE)]
     }
 }
 
 fn plan_image(layout: Layout, num_tokens: u32) -> VisualPlan {
-    VisualPlan {
-        frames: Vec::new(),
-        layout,
-        grid: None,
-        seconds_per_step: None,
-        placeholder: IMAGE,
-        markup: vec![Markup::Placeholders(num_tokens)],
-    }
+    VisualPlan::of_image(IMAGE, layout, vec![Markup::Placeholders(num_tokens)])
 }
 
-fn plan_video(layout: Layout, frames: Vec<u32>, num_tokens: u32) -> VisualPlan {
-    VisualPlan { frames, placeholder: VIDEO, ..plan_image(layout, num_tokens) }
+fn plan_video(layout: Layout, sampled: Sampled, num_tokens: u32) -> VisualPlan {
+    VisualPlan::of_image(VIDEO, layout, vec![Markup::Placeholders(num_tokens)]).with_frames(sampled)
 }
 
 /// The arithmetic of AnyRes.

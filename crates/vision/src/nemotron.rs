@@ -74,18 +74,16 @@ impl VisionProcessor for NemotronHOmni {
             return Err(Refused { medium_index, reason: Refusal::SecondVideo });
         }
         let num_images = media.iter().filter(|medium| matches!(medium, Geometry::Image(_))).count();
-        plan_each(media, |size| self.plan_image(size, num_images as u32), |clip| self.video.plan(clip))
+        plan_each(media, |size| self.plan_image(size, num_images as u32), |clip| Ok(self.video.plan(clip)))
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const {
-            &[
-                MediaToken::image("<image>"),
-                MediaToken::delimiter("<img>"),
-                MediaToken::delimiter("</img>"),
-                MediaToken::delimiter("<video>"),
-            ]
-        }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![
+            MediaToken::image("<image>"),
+            MediaToken::delimiter("<img>"),
+            MediaToken::delimiter("</img>"),
+            MediaToken::delimiter("<video>"),
+        ]
     }
 }
 
@@ -101,16 +99,22 @@ fn num_tokens((rows, columns): Patches) -> u32 {
 }
 
 impl NemotronHOmni {
+    /// See `Family::pixels_per_token`.
+    pub(crate) const PIXELS_PER_TOKEN: u64 = (PATCH_PX * PATCH_PX * MERGE * MERGE) as u64;
+
+    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
+        let patches = u32::try_from(max_pixels / u64::from(PATCH_PX * PATCH_PX)).unwrap_or(u32::MAX);
+        let patches = NonZeroU32::new(patches).unwrap_or(NonZeroU32::MIN);
+        let of_image = patches.max(self.min_patches).get();
+        self.max_patches = if self.max_patches == 0 { of_image } else { self.max_patches.min(of_image) };
+        self.video.target_patches = self.video.target_patches.min(patches);
+    }
+
     fn plan_image(&self, image: Size, num_images: u32) -> Result<VisualPlan, Refusal> {
         let patches = self.patches(image, num_images)?;
-        Ok(VisualPlan {
-            frames: Vec::new(),
-            layout: Layout::Stretch(size(patches)),
-            grid: None,
-            seconds_per_step: None,
-            placeholder: "<image>",
-            markup: vec![Markup::text("<img>"), Markup::Placeholders(num_tokens(patches)), Markup::text("</img>")],
-        })
+        let markup = vec![Markup::text("<img>"), Markup::Placeholders(num_tokens(patches)), Markup::text("</img>")];
+        Ok(VisualPlan::of_image("<image>", Layout::Stretch(size(patches)), markup))
     }
 
     /// `get_patch_grid_size`: at the image's own size, shrunk to the budget, raised to the minimum, made even.
@@ -153,24 +157,17 @@ fn made_even(side: u32, other: u32, budget: u64) -> u32 {
 }
 
 impl NemotronVideo {
-    fn plan(&self, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
-        let frames = sampling::starts_of_shares(clip, self.frames)?;
+    fn plan(&self, clip: Clip<'_>) -> VisualPlan {
+        let sampled = sampling::starts_of_shares(clip, self.frames);
         let patches = self.patches(clip.size);
         let mut markup = Vec::new();
-        for (step, pair) in frames.chunks(FRAMES_PER_STEP).enumerate() {
+        for (step, pair) in sampled.frames.chunks(FRAMES_PER_STEP).enumerate() {
             let before = if step == 0 { "" } else { "</img>\n" };
             markup.push(Markup::text(format!("{before}{}<img>", times(step, pair, clip.rate))));
             markup.push(Markup::Placeholders(num_tokens(patches)));
         }
         markup.push(Markup::text("</img>"));
-        Ok(VisualPlan {
-            layout: Layout::Stretch(size(patches)),
-            grid: None,
-            seconds_per_step: None,
-            placeholder: "<image>",
-            markup,
-            frames,
-        })
+        VisualPlan::of_image("<image>", Layout::Stretch(size(patches)), markup).with_frames(sampled)
     }
 
     /// `_compute_target_patches`.

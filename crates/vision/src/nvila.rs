@@ -52,34 +52,29 @@ impl VisionProcessor for Nvila {
             tile_px: self.tile_px.get().into(),
             min_tiles: self.min_tiles.get().into(),
             max_tiles: self.max_tiles.get().into(),
+            overview: true,
         };
         let image = |size: Size| {
             let layout = grid.layout(size);
-            Ok(self.lines(layout, layout.num_tiles(), Vec::new()))
+            Ok(self.lines(layout, layout.num_tiles()))
         };
         plan_each(media, image, |clip| {
             let frames = sampling::vila(clip, self.frames);
-            Ok(self.lines(Layout::Stretch(Size::square(grid.tile_px)), frames.len() as u64, frames))
+            let plan = self.lines(Layout::Stretch(Size::square(grid.tile_px)), frames.len() as u64);
+            Ok(plan.with_frames(frames.into()))
         })
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image(IMAGE), MediaToken::delimiter("<video>")] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image(IMAGE), MediaToken::delimiter("<video>")]
     }
 }
 
 impl Nvila {
     /// A line for each tile, or for each frame.
-    fn lines(&self, layout: Layout, num_lines: u64, frames: Vec<u32>) -> VisualPlan {
+    fn lines(&self, layout: Layout, num_lines: u64) -> VisualPlan {
         let line = || [Markup::Placeholders(self.tokens_per_tile.get().into()), Markup::text("\n")];
-        VisualPlan {
-            frames,
-            layout,
-            grid: None,
-            seconds_per_step: None,
-            placeholder: IMAGE,
-            markup: (0..num_lines).flat_map(|_| line()).collect(),
-        }
+        VisualPlan::of_image(IMAGE, layout, (0..num_lines).flat_map(|_| line()).collect())
     }
 }
 

@@ -3,6 +3,8 @@
 use std::borrow::Cow;
 
 use crate::geometry::Size;
+use crate::refusal::Refusal;
+use crate::sampling::Sampled;
 
 /// What a processor makes of one image or video.
 #[derive(Debug, Clone, PartialEq)]
@@ -16,22 +18,43 @@ pub struct VisualPlan {
     /// Seconds between two steps of the grid in time, where the model is told: `second_per_grid_ts`.
     pub seconds_per_step: Option<f64>,
     /// The token that is repeated: `<|image_pad|>`.
-    pub placeholder: &'static str,
+    pub placeholder: Cow<'static, str>,
     /// Text and tokens that take the place of the medium, in order.
     pub markup: Vec<Markup>,
+    /// Why the processor of `transformers` itself ends with an error where it takes these frames. A trainer to which the frames
+    /// are delivered does not ask for that (`do_sample_frames=False`).
+    pub processor_error: Option<Refusal>,
 }
 
 impl VisualPlan {
     /// A plan of which only the text is known.
     pub fn of_markup(placeholder: &'static str, markup: Vec<Markup>) -> Self {
+        Self::of_image(placeholder, Layout::Stretch(Size::new(0, 0)), markup)
+    }
+
+    /// The plan of an image, of whose patches the model is not told.
+    pub(crate) fn of_image(placeholder: impl Into<Cow<'static, str>>, layout: Layout, markup: Vec<Markup>) -> Self {
         Self {
             frames: Vec::new(),
-            layout: Layout::Stretch(Size::new(0, 0)),
+            layout,
             grid: None,
             seconds_per_step: None,
-            placeholder,
+            placeholder: placeholder.into(),
             markup,
+            processor_error: None,
         }
+    }
+
+    /// The plan of these frames of a video, each in that layout.
+    pub(crate) fn with_frames(self, sampled: Sampled) -> Self {
+        let Sampled { frames, processor_error } = sampled;
+        Self { frames, processor_error, ..self }
+    }
+
+    /// Whether both show the same frames at the same size, and are written the same, whether or not the processor chose them.
+    pub(crate) fn shows_the_same(&self, other: &Self) -> bool {
+        let shown = |plan: &Self| (plan.layout, plan.grid, plan.seconds_per_step);
+        shown(self) == shown(other) && self.frames == other.frames && self.markup == other.markup
     }
 
     /// Tokens that are replaced with features of the vision tower. The text around them costs tokens, too, which a tokenizer counts.
@@ -58,7 +81,7 @@ impl VisualPlan {
         for part in &self.markup {
             match part {
                 Markup::Text(part) => text.push_str(part),
-                Markup::Placeholders(count) => text.extend(std::iter::repeat_n(self.placeholder, *count as usize)),
+                Markup::Placeholders(count) => text.extend(std::iter::repeat_n(&*self.placeholder, *count as usize)),
             }
         }
         text
@@ -69,7 +92,7 @@ impl VisualPlan {
         for part in &self.markup {
             text.push_str(match part {
                 Markup::Text(part) => part,
-                Markup::Placeholders(_) => self.placeholder,
+                Markup::Placeholders(_) => &self.placeholder,
             });
         }
     }

@@ -1,5 +1,7 @@
 //! The trait that every model family implements.
 
+use std::borrow::Cow;
+
 use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::VisualPlan;
 use crate::refusal::{Refusal, Refused};
@@ -13,14 +15,14 @@ pub trait VisionProcessor: Send + Sync {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused>;
 
     /// What the processor writes in place of media. No text may contain any of it.
-    fn tokens(&self) -> &'static [MediaToken];
+    fn tokens(&self) -> Vec<MediaToken>;
 }
 
 /// A string that stands for media in a prompt, or marks where they are; a single token of the model's own tokenizer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MediaToken {
     /// The string.
-    pub text: &'static str,
+    pub text: Cow<'static, str>,
     /// Whether features of the vision tower take its place.
     pub is_placeholder: bool,
     /// Its number in `mm_token_type_ids`: 1 for images, 2 for videos, otherwise 0.
@@ -28,21 +30,21 @@ pub struct MediaToken {
 }
 
 impl MediaToken {
-    pub(crate) const fn image(text: &'static str) -> Self {
-        Self { text, is_placeholder: true, type_id: 1 }
+    pub(crate) fn image(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), is_placeholder: true, type_id: 1 }
     }
 
-    pub(crate) const fn video(text: &'static str) -> Self {
-        Self { text, is_placeholder: true, type_id: 2 }
+    pub(crate) fn video(text: impl Into<Cow<'static, str>>) -> Self {
+        Self { text: text.into(), is_placeholder: true, type_id: 2 }
     }
 
-    pub(crate) const fn delimiter(text: &'static str) -> Self {
-        Self { text, is_placeholder: false, type_id: 0 }
+    pub(crate) fn delimiter(text: &'static str) -> Self {
+        Self { text: text.into(), is_placeholder: false, type_id: 0 }
     }
 
     /// A delimiter that counts as part of the image.
-    pub(crate) const fn image_delimiter(text: &'static str) -> Self {
-        Self { text, is_placeholder: false, type_id: 1 }
+    pub(crate) fn image_delimiter(text: &'static str) -> Self {
+        Self { text: text.into(), is_placeholder: false, type_id: 1 }
     }
 }
 

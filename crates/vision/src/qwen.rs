@@ -20,8 +20,10 @@ const START: &str = "<|vision_start|>";
 const END: &str = "<|vision_end|>";
 const IMAGE: &str = "<|image_pad|>";
 const VIDEO: &str = "<|video_pad|>";
-const TOKENS: &[MediaToken] =
-    &[MediaToken::image(IMAGE), MediaToken::video(VIDEO), MediaToken::delimiter(START), MediaToken::delimiter(END)];
+
+fn tokens() -> Vec<MediaToken> {
+    vec![MediaToken::image(IMAGE), MediaToken::video(VIDEO), MediaToken::delimiter(START), MediaToken::delimiter(END)]
+}
 
 /// Patches that become one token, on a side.
 const MERGE: u32 = 2;
@@ -189,38 +191,83 @@ impl Default for Qwen3Video {
     }
 }
 
+/// Lowers a maximum, but not below its minimum.
+fn lower(max: &mut u64, min: u64, most: u64) {
+    *max = (*max).min(most.max(min));
+}
+
+impl Qwen25Vl {
+    const PATCH: Patch = Patch { side_px: 14, merge: MERGE };
+    /// See `Family::pixels_per_token`.
+    pub(crate) const PIXELS_PER_TOKEN: u64 = Self::PATCH.pixels_per_token();
+
+    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
+        lower(&mut self.max_pixels, self.min_pixels, max_pixels);
+        lower(&mut self.video.max_pixels, self.video.min_pixels, max_pixels);
+    }
+}
+
+impl Qwen3Vl {
+    const PATCH: Patch = Patch { side_px: 16, merge: MERGE };
+    /// See `Family::pixels_per_token`.
+    pub(crate) const PIXELS_PER_TOKEN: u64 = Self::PATCH.pixels_per_token();
+
+    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
+        lower(&mut self.max_pixels, self.min_pixels, max_pixels);
+        let video = &mut self.video;
+        let tokens = (max_pixels / Self::PIXELS_PER_TOKEN).max(1);
+        match video.budget {
+            VideoBudget::Uncapped => (video.budget, video.max_video_tokens) = (VideoBudget::Capped, tokens),
+            VideoBudget::Capped => video.max_video_tokens = video.max_video_tokens.min(tokens),
+            VideoBudget::QwenVlUtils => {
+                let Area { min, mut max } = video.area(Self::PATCH);
+                lower(&mut max, min, max_pixels);
+                video.max_pixels = Some(max);
+            }
+        }
+    }
+}
+
 impl VisionProcessor for Qwen25Vl {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
-        const PATCH: Patch = Patch { side_px: 14 };
         let area = Area { min: self.min_pixels, max: self.max_pixels };
-        plan_each(media, |size| PATCH.plan_image(size, area, self.resize), |clip| self.video.plan(PATCH, clip))
+        plan_each(
+            media,
+            |size| Self::PATCH.plan_image(size, area, self.resize),
+            |clip| self.video.plan(Self::PATCH, clip),
+        )
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        TOKENS
+    fn tokens(&self) -> Vec<MediaToken> {
+        tokens()
     }
 }
 
 impl VisionProcessor for Qwen3Vl {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
-        const PATCH: Patch = Patch { side_px: 16 };
         let area = Area { min: self.min_pixels, max: self.max_pixels };
-        plan_each(media, |size| PATCH.plan_image(size, area, self.resize), |clip| self.video.plan(PATCH, clip))
+        plan_each(
+            media,
+            |size| Self::PATCH.plan_image(size, area, self.resize),
+            |clip| self.video.plan(Self::PATCH, clip),
+        )
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        TOKENS
+    fn tokens(&self) -> Vec<MediaToken> {
+        tokens()
     }
 }
 
 impl Qwen25Video {
     fn plan(&self, patch: Patch, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
         let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
-        let frames = match self.budget {
-            VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits)?,
-            VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen2(clip, self.frames, limits, FRAMES_PER_STEP)?,
+        let sampled = match self.budget {
+            VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits),
+            VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen2(clip, self.frames, limits, FRAMES_PER_STEP),
         };
-        let num_frames = frames.len() as u64;
+        let num_frames = sampled.frames.len() as u64;
         let factor = u64::from(patch.factor());
         let area = Area { min: self.min_pixels, max: self.max_pixels };
         let resized = match self.budget {
@@ -234,58 +281,51 @@ impl Qwen25Video {
                 patch.qwen_vl_utils_frame(clip.size, Shared { area, total: self.total_pixels, num_frames })?
             }
         };
-        let grid = patch.grid(resized, frames.len());
+        let grid = patch.grid(resized, sampled.frames.len().div_ceil(FRAMES_PER_STEP as usize));
         // The rate of the frames that are taken, as `transformers` computes it.
         let rate = num_frames as f64 / f64::from(clip.num_frames) * clip.rate;
-        Ok(VisualPlan {
-            layout: Layout::Stretch(resized),
-            grid: Some(grid),
-            seconds_per_step: Some(f64::from(FRAMES_PER_STEP) / rate),
-            placeholder: VIDEO,
-            markup: vec![
-                Markup::text(START),
-                Markup::Placeholders(grid.t.saturating_mul(patch.tokens_per_step(grid))),
-                Markup::text(END),
-            ],
-            frames,
-        })
+        let num_tokens = grid.t.saturating_mul(patch.tokens_per_step(grid));
+        let markup = vec![Markup::text(START), Markup::Placeholders(num_tokens), Markup::text(END)];
+        let plan = VisualPlan::of_image(VIDEO, Layout::Stretch(resized), markup).with_frames(sampled);
+        let seconds_per_step = Some(f64::from(FRAMES_PER_STEP) / rate);
+        Ok(VisualPlan { grid: Some(grid), seconds_per_step, ..plan })
     }
 }
 
 impl Qwen3Video {
-    fn plan(&self, patch: Patch, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
-        let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
-        let frames = match self.budget {
-            VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits)?,
-            VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen3(clip, self.frames, limits),
-        };
-        let num_frames = frames.len() as u64;
-        let factor = u64::from(patch.factor());
+    /// The limits of all frames together; those of `qwen-vl-utils` are of each.
+    fn area(&self, patch: Patch) -> Area {
         let min_pixels = match self.budget {
             VideoBudget::Uncapped | VideoBudget::Capped => 4096,
-            VideoBudget::QwenVlUtils => 128 * factor * factor,
+            VideoBudget::QwenVlUtils => 128 * patch.pixels_per_token(),
         };
-        let area = Area { min: self.min_pixels.unwrap_or(min_pixels), max: self.max_pixels.unwrap_or(25_165_824) };
+        Area { min: self.min_pixels.unwrap_or(min_pixels), max: self.max_pixels.unwrap_or(25_165_824) }
+    }
+
+    fn plan(&self, patch: Patch, clip: Clip<'_>) -> Result<VisualPlan, Refusal> {
+        let limits = FrameLimits { min: self.min_frames, max: self.max_frames };
+        let sampled = match self.budget {
+            VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits),
+            VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen3(clip, self.frames, limits),
+        };
+        let num_frames = sampled.frames.len() as u64;
+        let factor = u64::from(patch.factor());
+        let area = self.area(patch);
         let resized = match self.budget {
-            VideoBudget::Uncapped => patch.smart_resize_clip(clip.size, area, frames.len())?,
+            VideoBudget::Uncapped => patch.smart_resize_clip(clip.size, area, sampled.frames.len())?,
             VideoBudget::Capped => {
                 let per_frame = (self.max_video_tokens * factor * factor).min(area.max / num_frames.max(1));
                 let max = per_frame.max(area.floor()) * num_frames;
-                patch.smart_resize_clip(clip.size, Area { max, ..area }, frames.len())?
+                patch.smart_resize_clip(clip.size, Area { max, ..area }, sampled.frames.len())?
             }
             VideoBudget::QwenVlUtils => {
                 patch.qwen_vl_utils_frame(clip.size, Shared { area, total: self.total_pixels, num_frames })?
             }
         };
-        let grid = patch.grid(resized, frames.len());
-        Ok(VisualPlan {
-            layout: Layout::Stretch(resized),
-            grid: Some(grid),
-            seconds_per_step: None,
-            placeholder: VIDEO,
-            markup: self.markup(patch.tokens_per_step(grid), &frames, clip.rate),
-            frames,
-        })
+        let grid = patch.grid(resized, sampled.frames.len().div_ceil(FRAMES_PER_STEP as usize));
+        let markup = self.markup(patch.tokens_per_step(grid), &sampled.frames, clip.rate);
+        let plan = VisualPlan::of_image(VIDEO, Layout::Stretch(resized), markup).with_frames(sampled);
+        Ok(VisualPlan { grid: Some(grid), ..plan })
     }
 
     /// A timestamp, which is the mean of the times of two frames, and the tokens of these two.
@@ -310,9 +350,9 @@ impl Qwen3Video {
 
 /// Limits of an area, in pixels.
 #[derive(Debug, Clone, Copy)]
-struct Area {
-    min: u64,
-    max: u64,
+pub(crate) struct Area {
+    pub(crate) min: u64,
+    pub(crate) max: u64,
 }
 
 impl Area {
@@ -324,14 +364,21 @@ impl Area {
 
 /// The patches of a model.
 #[derive(Debug, Clone, Copy)]
-struct Patch {
-    side_px: u32,
+pub(crate) struct Patch {
+    pub(crate) side_px: u32,
+    /// Patches that become one token, on a side.
+    pub(crate) merge: u32,
 }
 
 impl Patch {
     /// Sides are multiples of it.
-    const fn factor(self) -> u32 {
-        self.side_px * MERGE
+    pub(crate) const fn factor(self) -> u32 {
+        self.side_px * self.merge
+    }
+
+    /// The pixels of which one token is made.
+    pub(crate) const fn pixels_per_token(self) -> u64 {
+        self.factor() as u64 * self.factor() as u64
     }
 
     fn plan_image(self, size: Size, area: Area, resize: ImageResize) -> Result<VisualPlan, Refusal> {
@@ -340,31 +387,20 @@ impl Patch {
             ImageResize::QwenVlUtils => self.qwen_vl_utils_resize(size, area.min as f64, area.max as f64)?,
         };
         let grid = self.grid(resized, 1);
-        Ok(VisualPlan {
-            frames: Vec::new(),
-            layout: Layout::Stretch(resized),
-            grid: Some(grid),
-            seconds_per_step: None,
-            placeholder: IMAGE,
-            markup: vec![Markup::text(START), Markup::Placeholders(self.tokens_per_step(grid)), Markup::text(END)],
-        })
+        let markup = vec![Markup::text(START), Markup::Placeholders(self.tokens_per_step(grid)), Markup::text(END)];
+        Ok(VisualPlan { grid: Some(grid), ..VisualPlan::of_image(IMAGE, Layout::Stretch(resized), markup) })
     }
 
-    fn grid(self, resized: Size, num_frames: usize) -> PatchGrid {
-        PatchGrid {
-            t: (num_frames as u32).div_ceil(FRAMES_PER_STEP),
-            h: resized.height_px / self.side_px,
-            w: resized.width_px / self.side_px,
-        }
+    pub(crate) fn grid(self, resized: Size, num_steps: usize) -> PatchGrid {
+        PatchGrid { t: num_steps as u32, h: resized.height_px / self.side_px, w: resized.width_px / self.side_px }
     }
 
-    #[expect(clippy::unused_self, reason = "reads as a part of the arithmetic of patches")]
-    fn tokens_per_step(self, grid: PatchGrid) -> u32 {
-        grid.h.saturating_mul(grid.w) / (MERGE * MERGE)
+    pub(crate) fn tokens_per_step(self, grid: PatchGrid) -> u32 {
+        grid.h.saturating_mul(grid.w) / (self.merge * self.merge)
     }
 
     /// `smart_resize` of an image or a single frame.
-    fn smart_resize(self, size: Size, area: Area) -> Result<Size, Refusal> {
+    pub(crate) fn smart_resize(self, size: Size, area: Area) -> Result<Size, Refusal> {
         ensure_not_too_narrow(size)?;
         let multiples = Multiples { factor: f64::from(self.factor()) };
         let rounded = (multiples.nearest(size.height()), multiples.nearest(size.width()));
@@ -377,7 +413,7 @@ impl Patch {
     fn smart_resize_clip(self, size: Size, area: Area, num_frames: usize) -> Result<Size, Refusal> {
         let num_frames = num_frames as u32;
         if num_frames < FRAMES_PER_STEP {
-            return Err(Refusal::NoFrame { num_frames });
+            return Err(Refusal::SingleFrame);
         }
         let multiples = Multiples { factor: f64::from(self.factor()) };
         let mut size = size;

@@ -36,11 +36,14 @@ pub enum Refusal {
         num_frames: u32,
     },
     /// The settings take no frame of it.
-    #[error("a video of {num_frames} frames is too short: no frame is taken")]
+    #[error("no frame is taken of a video that has {num_frames}")]
     NoFrame {
         /// Frames of the video.
         num_frames: u32,
     },
+    /// One frame, where the processor cannot show less than two.
+    #[error("a single frame is taken, where the processor needs two")]
+    SingleFrame,
     /// Rounding asks for a frame beyond the end, with which the processor of `transformers` crashes.
     #[error("taking {wanted} of {num_frames} frames, the processor asks for frame {num_frames}, which does not exist")]
     FrameBeyondEnd {
@@ -66,6 +69,9 @@ pub enum Refusal {
     /// The model shows no videos.
     #[error("the model takes no videos")]
     Video,
+    /// The settings do not say what an image costs.
+    #[error("there is no law: what an image costs is unknown")]
+    NoLaw,
     /// No rate, so times are unknown.
     #[error("a rate of {rate} frames per second: times are unknown")]
     NoRate {

@@ -2,6 +2,10 @@
 //!
 //! `torch.arange` and `torch.linspace` compute in a mixture of 32 and 64 bits. Where it decides about a frame, the
 //! functions here repeat it; the names say which library they follow.
+//!
+//! Some numbers of frames end a processor with an error. A dataset brings its frames with it, and a trainer that reads them
+//! samples nothing (`do_sample_frames=False`): there, the functions take what the processor was asked for, as far as the
+//! video has it, and say so ([`Sampled::processor_error`]).
 
 use std::num::NonZeroU16;
 
@@ -44,6 +48,31 @@ pub(crate) struct FrameLimits {
     pub(crate) max: u32,
 }
 
+/// The frames that are taken of a video.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Sampled {
+    pub(crate) frames: Vec<u32>,
+    /// Why the processor itself ends with an error where it takes them.
+    pub(crate) processor_error: Option<Refusal>,
+}
+
+impl Sampled {
+    fn instead_of(processor_error: Refusal, frames: Vec<u32>) -> Self {
+        Self { frames, processor_error: Some(processor_error) }
+    }
+
+    /// All frames of a video that is shorter than what is asked for.
+    fn whole(clip: Clip<'_>, wanted: u32) -> Self {
+        Self::instead_of(Refusal::TooFewFrames { wanted, num_frames: clip.num_frames }, all(clip))
+    }
+}
+
+impl From<Vec<u32>> for Sampled {
+    fn from(frames: Vec<u32>) -> Self {
+        Self { frames, processor_error: None }
+    }
+}
+
 /// The frames that were taken before, otherwise every frame.
 pub(crate) fn all(clip: Clip<'_>) -> Vec<u32> {
     clip.taken.map_or_else(|| (0..clip.num_frames).collect(), <[u32]>::to_vec)
@@ -56,13 +85,14 @@ fn wanted(clip: Clip<'_>, frames: Frames) -> Frames {
 
 /// `Qwen2VLVideoProcessor.sample_frames`: an even number of frames, each at the start of its share of the video.
 ///
-/// For about a tenth of all numbers of frames, `torch.arange` makes one index too many, and the processor ends with an
-/// `IndexError`: [`Refusal::FrameBeyondEnd`].
-pub(crate) fn qwen2(clip: Clip<'_>, frames: Frames, limits: FrameLimits, group: u32) -> Result<Vec<u32>, Refusal> {
+/// For about a tenth of all numbers of frames, `torch.arange` makes one index too many, which does not exist, and the
+/// processor ends with an `IndexError`: it is left out. Of a video with fewer frames than are asked for, all are taken; at
+/// least two, if it has them.
+pub(crate) fn qwen2(clip: Clip<'_>, frames: Frames, limits: FrameLimits, group: u32) -> Sampled {
     let num_frames = clip.num_frames;
     let group_size = f64::from(group);
     let wanted = match wanted(clip, frames) {
-        Frames::All => return Ok(all(clip)),
+        Frames::All => return all(clip).into(),
         Frames::NumFrames(wanted) => round(f64::from(wanted.get()) / group_size) * group_size,
         Frames::Fps(fps) => {
             let cap = f64::from(limits.max.min(num_frames) / group * group);
@@ -73,34 +103,43 @@ pub(crate) fn qwen2(clip: Clip<'_>, frames: Frames, limits: FrameLimits, group: 
     };
     let wanted_frames = wanted as u32;
     if wanted_frames > num_frames {
-        return Err(Refusal::TooFewFrames { wanted: wanted_frames, num_frames });
+        return Sampled::whole(clip, wanted_frames);
     }
     if wanted_frames == 0 {
-        return Err(Refusal::NoFrame { num_frames });
+        let one_step = f64::from(group.min(num_frames));
+        let frames = torch_arange(0.0, f64::from(num_frames), f64::from(num_frames) / one_step);
+        return Sampled::instead_of(Refusal::NoFrame { num_frames }, frames);
     }
-    let indices = torch_arange(0.0, f64::from(num_frames), f64::from(num_frames) / wanted);
-    match indices.last() {
-        Some(&last) if last >= num_frames => Err(Refusal::FrameBeyondEnd { wanted: wanted_frames, num_frames }),
-        _ => Ok(indices),
+    let mut indices = torch_arange(0.0, f64::from(num_frames), f64::from(num_frames) / wanted);
+    if indices.last().is_some_and(|&last| last >= num_frames) {
+        indices.retain(|&index| index < num_frames);
+        return Sampled::instead_of(Refusal::FrameBeyondEnd { wanted: wanted_frames, num_frames }, indices);
     }
+    indices.into()
 }
 
-/// `Qwen3VLVideoProcessor.sample_frames`: evenly from the first frame to the last.
-pub(crate) fn qwen3(clip: Clip<'_>, frames: Frames, limits: FrameLimits) -> Vec<u32> {
+/// `Qwen3VLVideoProcessor.sample_frames`: evenly from the first frame to the last. The processor refuses a single frame:
+/// there are two, the same one twice if the video has no other.
+pub(crate) fn qwen3(clip: Clip<'_>, frames: Frames, limits: FrameLimits) -> Sampled {
     let num_frames = clip.num_frames;
     let wanted = match wanted(clip, frames) {
-        Frames::All => return all(clip),
+        Frames::All => return all(clip).into(),
         Frames::NumFrames(wanted) => u32::from(wanted.get()),
         Frames::Fps(fps) => ((clip.duration_s() * fps) as u32).max(limits.min).min(limits.max).min(num_frames),
     };
-    numpy_linspace(num_frames.saturating_sub(1), wanted)
+    let last = num_frames.saturating_sub(1);
+    if wanted < 2 {
+        return Sampled::instead_of(Refusal::SingleFrame, numpy_linspace(last, 2));
+    }
+    numpy_linspace(last, wanted).into()
 }
 
-/// `qwen_vl_utils.vision_process.smart_nframes`: an even number of frames, evenly from the first to the last.
-pub(crate) fn qwen_vl_utils(clip: Clip<'_>, frames: Frames, limits: FrameLimits) -> Result<Vec<u32>, Refusal> {
+/// `qwen_vl_utils.vision_process.smart_nframes`: an even number of frames, evenly from the first to the last. Of a video with
+/// fewer frames than are asked for, all are taken; at least two, the same one twice if the video has no other.
+pub(crate) fn qwen_vl_utils(clip: Clip<'_>, frames: Frames, limits: FrameLimits) -> Sampled {
     let num_frames = clip.num_frames;
     let wanted = match wanted(clip, frames) {
-        Frames::All => return Ok(all(clip)),
+        Frames::All => return all(clip).into(),
         Frames::NumFrames(wanted) => round(f64::from(wanted.get()) / 2.0) * 2.0,
         Frames::Fps(fps) => {
             let min = f64::from(limits.min.div_ceil(2) * 2);
@@ -110,46 +149,47 @@ pub(crate) fn qwen_vl_utils(clip: Clip<'_>, frames: Frames, limits: FrameLimits)
         }
     };
     let wanted = wanted as u32;
-    if wanted > num_frames {
-        return Err(Refusal::TooFewFrames { wanted, num_frames });
+    if wanted > num_frames && num_frames > 1 {
+        return Sampled::whole(clip, wanted);
     }
-    if wanted < 2 {
-        return Err(Refusal::NoFrame { num_frames });
+    if wanted < 2 || num_frames < 2 {
+        let frames = torch_linspace(num_frames.saturating_sub(1), 2);
+        return Sampled::instead_of(Refusal::SingleFrame, frames);
     }
-    Ok(torch_linspace(num_frames - 1, wanted))
+    torch_linspace(num_frames - 1, wanted).into()
 }
 
-/// `InternVLVideoProcessor.sample_frames`: each frame from the middle of its share of the video.
-pub(crate) fn internvl(clip: Clip<'_>, frames: Frames) -> Result<Vec<u32>, Refusal> {
+/// `InternVLVideoProcessor.sample_frames`: each frame from the middle of its share of the video. Of a video with fewer frames
+/// than are asked for, all are taken; at least one.
+pub(crate) fn internvl(clip: Clip<'_>, frames: Frames) -> Sampled {
     let num_frames = clip.num_frames;
     let wanted = match wanted(clip, frames) {
-        Frames::All => return Ok(all(clip)),
+        Frames::All => return all(clip).into(),
         Frames::NumFrames(wanted) => u32::from(wanted.get()),
         Frames::Fps(fps) => (clip.duration_s() * fps) as u32,
     };
-    if wanted == 0 {
-        return Err(Refusal::NoFrame { num_frames });
-    }
     if wanted > num_frames {
-        return Err(Refusal::TooFewFrames { wanted, num_frames });
+        return Sampled::whole(clip, wanted);
     }
-    let share = f64::from(num_frames) / f64::from(wanted);
-    Ok(torch_arange(share / 2.0, f64::from(num_frames), share))
+    let share = f64::from(num_frames) / f64::from(wanted.max(1));
+    let frames = torch_arange(share / 2.0, f64::from(num_frames), share);
+    if wanted == 0 { Sampled::instead_of(Refusal::NoFrame { num_frames }, frames) } else { frames.into() }
 }
 
 /// `video_utils.default_sample_indices_fn`, for LLaVA-OneVision, LLaVA-NeXT-Video and Nemotron: each at the start of its share.
-pub(crate) fn starts_of_shares(clip: Clip<'_>, frames: Frames) -> Result<Vec<u32>, Refusal> {
+/// Of a video with fewer frames than are asked for, all are taken.
+pub(crate) fn starts_of_shares(clip: Clip<'_>, frames: Frames) -> Sampled {
     let num_frames = clip.num_frames;
     let wanted = match wanted(clip, frames) {
-        Frames::All => return Ok(all(clip)),
+        Frames::All => return all(clip).into(),
         Frames::NumFrames(wanted) => u32::from(wanted.get()),
         Frames::Fps(fps) => ((clip.duration_s() * fps) as u32).max(1),
     };
     if wanted > num_frames {
-        return Err(Refusal::TooFewFrames { wanted, num_frames });
+        return Sampled::whole(clip, wanted);
     }
     let index = |place: u32| (u64::from(place) * u64::from(num_frames) / u64::from(wanted)) as u32;
-    Ok((0..wanted).map(index).collect())
+    (0..wanted).map(index).collect::<Vec<_>>().into()
 }
 
 /// `SmolVLMVideoProcessor.sample_frames`: at most `max_frames`, `fps` a second; a second at both ends is left out of a
@@ -255,16 +295,16 @@ mod tests {
     use super::*;
     use crate::geometry::Size;
 
-    fn sampled(law: &str, num_frames: u32, wanted: u32) -> Result<Vec<u32>, Refusal> {
+    fn sampled(law: &str, num_frames: u32, wanted: u32) -> Sampled {
         let clip = Clip::new(Size::square(448), num_frames, 25.0);
         let limits = FrameLimits { min: 4, max: 768 };
         let frames = Frames::NumFrames(NonZeroU16::new(wanted as u16).unwrap());
         match law {
             "qwen2_vl" => qwen2(clip, frames, limits, 1),
-            "qwen3_vl" => Ok(qwen3(clip, frames, limits)),
+            "qwen3_vl" => qwen3(clip, frames, limits),
             "internvl" => internvl(clip, frames),
             "default" => starts_of_shares(clip, frames),
-            "qwen_vl_utils" => Ok(torch_linspace(num_frames - 1, wanted)),
+            "qwen_vl_utils" => torch_linspace(num_frames - 1, wanted).into(),
             other => panic!("no law {other}"),
         }
     }
@@ -282,12 +322,22 @@ mod tests {
         for line in text.lines() {
             let row: Value = serde_json::from_str(line).unwrap();
             let number = |key: &str| row[key].as_u64().unwrap() as u32;
-            let sampled = sampled(row["law"].as_str().unwrap(), number("frames"), number("wanted"));
-            if row.get("error").is_some() {
-                assert!(matches!(sampled, Err(Refusal::FrameBeyondEnd { .. })), "{sampled:?}\nrow: {row}");
+            // This sampler takes a single frame, which its processor refuses then.
+            if row["law"] == "qwen3_vl" && number("wanted") == 1 {
                 continue;
             }
-            let frames = sampled.unwrap_or_else(|refusal| panic!("{refusal}\nrow: {row}"));
+            let sampled = sampled(row["law"].as_str().unwrap(), number("frames"), number("wanted"));
+            let Sampled { frames, processor_error } = sampled;
+            if row.get("error").is_some() {
+                assert!(
+                    matches!(processor_error, Some(Refusal::FrameBeyondEnd { .. })),
+                    "{processor_error:?}\nrow: {row}"
+                );
+                assert_eq!(frames.len() as u32, number("wanted"), "{row}");
+                assert!(frames.last() < Some(&number("frames")) && frames.is_sorted(), "{row}");
+                continue;
+            }
+            assert_eq!(processor_error, None, "{row}");
             if let Some(expected) = row["sha256"].as_str() {
                 let listed = frames.iter().map(u32::to_string).collect::<Vec<_>>().join(",");
                 let digest = Sha256::digest(listed).into_iter().flat_map(|byte| [byte >> 4, byte & 15]);
@@ -296,6 +346,39 @@ mod tests {
             } else {
                 assert_eq!(json!(frames), row["indices"], "{row}");
             }
+        }
+    }
+
+    fn of(law: &str, num_frames: u32, frames: Frames) -> Sampled {
+        let clip = Clip::new(Size::square(448), num_frames, 25.0);
+        let limits = FrameLimits { min: 1, max: 768 };
+        match law {
+            "qwen2" => qwen2(clip, frames, limits, 2),
+            "qwen3" => qwen3(clip, frames, limits),
+            "internvl" => internvl(clip, frames),
+            "shares" => starts_of_shares(clip, frames),
+            "utils" => qwen_vl_utils(clip, frames, limits),
+            other => panic!("no law {other}"),
+        }
+    }
+
+    #[test]
+    fn where_a_processor_ends_with_an_error_there_are_frames_all_the_same() {
+        for (law, num_frames, frames, expected) in [
+            ("qwen2", 5, Frames::count(8), &[0, 1, 2, 3, 4][..]),
+            ("qwen2", 1, Frames::Fps(2.0), &[0]),
+            ("qwen2", 20, Frames::count(1), &[0, 10]),
+            ("qwen3", 1, Frames::Fps(2.0), &[0, 0]),
+            ("qwen3", 9, Frames::Fps(0.1), &[0, 8]),
+            ("utils", 1, Frames::Fps(2.0), &[0, 0]),
+            ("utils", 3, Frames::count(8), &[0, 1, 2]),
+            ("internvl", 3, Frames::count(8), &[0, 1, 2]),
+            ("internvl", 9, Frames::Fps(0.1), &[4]),
+            ("shares", 3, Frames::count(8), &[0, 1, 2]),
+        ] {
+            let sampled = of(law, num_frames, frames);
+            assert_eq!(sampled.frames, expected, "{law}");
+            assert!(sampled.processor_error.is_some(), "{law}");
         }
     }
 }

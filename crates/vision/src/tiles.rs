@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::{Layout, Markup, VisualPlan};
 use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
-use crate::refusal::{Refusal, Refused};
+use crate::refusal::Refused;
 use crate::sampling::{self, Frames, nonzero};
 
 /// InternVL 2.5 to 3.5: up to 12 tiles of 448 px and an overview, 256 tokens each; one tile for a frame.
@@ -62,47 +62,51 @@ impl Default for NemotronNanoVl {
 
 impl VisionProcessor for InternVl {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
-        let law = TileLaw {
+        let law = Tiling {
             grid: TileGrid {
                 tile_px: self.tile_px.get().into(),
                 min_tiles: self.min_tiles.get().into(),
                 max_tiles: self.max_tiles.get().into(),
+                overview: true,
             },
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<IMG_CONTEXT>",
         };
-        plan_each(media, |size| Ok(law.plan_image(size)), |clip| law.plan_video(clip, self.frames))
+        plan_each(media, |size| Ok(law.plan_image(size)), |clip| Ok(law.plan_video(clip, self.frames)))
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const {
-            &[
-                MediaToken::image("<IMG_CONTEXT>"),
-                MediaToken::image_delimiter("<img>"),
-                MediaToken::image_delimiter("</img>"),
-                MediaToken::delimiter("<video>"),
-            ]
-        }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![
+            MediaToken::image("<IMG_CONTEXT>"),
+            MediaToken::image_delimiter("<img>"),
+            MediaToken::image_delimiter("</img>"),
+            MediaToken::delimiter("<video>"),
+        ]
     }
 }
 
 impl VisionProcessor for NemotronNanoVl {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
-        let law = TileLaw {
-            grid: TileGrid { tile_px: self.tile_px.get().into(), min_tiles: 1, max_tiles: self.max_tiles.get().into() },
+        let law = Tiling {
+            grid: TileGrid {
+                tile_px: self.tile_px.get().into(),
+                min_tiles: 1,
+                max_tiles: self.max_tiles.get().into(),
+                overview: true,
+            },
             tokens_per_tile: self.tokens_per_tile.into(),
             placeholder: "<image>",
         };
         plan_each(media, |size| Ok(law.plan_image(size)), no_video)
     }
 
-    fn tokens(&self) -> &'static [MediaToken] {
-        const { &[MediaToken::image("<image>"), MediaToken::delimiter("<img>"), MediaToken::delimiter("</img>")] }
+    fn tokens(&self) -> Vec<MediaToken> {
+        vec![MediaToken::image("<image>"), MediaToken::delimiter("<img>"), MediaToken::delimiter("</img>")]
     }
 }
 
-/// Tiles of one size, an overview where there is more than one, so many tokens each.
-struct TileLaw {
+/// Tiles of one size, so many tokens each.
+struct Tiling {
     grid: TileGrid,
     tokens_per_tile: u32,
     placeholder: &'static str,
@@ -115,50 +119,41 @@ pub(crate) struct TileGrid {
     pub(crate) min_tiles: u32,
     /// The most tiles, without the overview.
     pub(crate) max_tiles: u32,
+    /// Whether an image with more than one tile is also shown as a whole.
+    pub(crate) overview: bool,
 }
 
-impl TileLaw {
+impl Tiling {
     fn plan_image(&self, size: Size) -> VisualPlan {
         let layout = self.grid.layout(size);
         let num_tokens = layout.num_tiles() as u32 * self.tokens_per_tile;
-        VisualPlan {
-            frames: Vec::new(),
-            layout,
-            grid: None,
-            seconds_per_step: None,
-            placeholder: self.placeholder,
-            markup: vec![Markup::text("<img>"), Markup::Placeholders(num_tokens), Markup::text("</img>")],
-        }
+        let markup = vec![Markup::text("<img>"), Markup::Placeholders(num_tokens), Markup::text("</img>")];
+        VisualPlan::of_image(self.placeholder, layout, markup)
     }
 
-    fn plan_video(&self, clip: Clip<'_>, frames: Frames) -> Result<VisualPlan, Refusal> {
-        let frames = sampling::internvl(clip, frames)?;
-        let mut markup = Vec::with_capacity(2 * frames.len() + 1);
-        for number in 1..=frames.len() {
+    fn plan_video(&self, clip: Clip<'_>, frames: Frames) -> VisualPlan {
+        let sampled = sampling::internvl(clip, frames);
+        let num_frames = sampled.frames.len();
+        let mut markup = Vec::with_capacity(2 * num_frames + 1);
+        for number in 1..=num_frames {
             let before = if number == 1 { "" } else { "</img>\n" };
             markup.push(Markup::text(format!("{before}Frame{number}: <img>")));
             markup.push(Markup::Placeholders(self.tokens_per_tile));
         }
         markup.push(Markup::text("</img>"));
-        Ok(VisualPlan {
-            layout: Layout::Stretch(Size::square(self.grid.tile_px)),
-            grid: None,
-            seconds_per_step: None,
-            placeholder: self.placeholder,
-            markup,
-            frames,
-        })
+        let layout = Layout::Stretch(Size::square(self.grid.tile_px));
+        VisualPlan::of_image(self.placeholder, layout, markup).with_frames(sampled)
     }
 }
 
 impl TileGrid {
-    /// The tiles of an image, with an overview if there are several.
+    /// The tiles of an image.
     pub(crate) fn layout(&self, size: Size) -> Layout {
         let (columns, rows) = self.nearest_grid(size);
         Layout::Tiles {
             canvas: Size::new(rows * self.tile_px, columns * self.tile_px),
             tile: Size::square(self.tile_px),
-            overview: columns * rows > 1,
+            overview: self.overview && columns * rows > 1,
         }
     }
 

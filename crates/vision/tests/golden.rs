@@ -53,9 +53,11 @@ fn sides(plan: &VisualPlan) -> [u32; 2] {
 fn agreed(planned: Result<VisualPlan, Refused>, row: &[Value], num_inputs: usize) -> Option<VisualPlan> {
     match (planned, row.len() == num_inputs + 1) {
         (Err(_), true) => None,
-        (Ok(plan), false) => Some(plan),
+        // Where the processor ends with an error, there may be a plan that says so.
+        (Ok(plan), true) if plan.processor_error.is_some() => None,
+        (Ok(plan), false) if plan.processor_error.is_none() => Some(plan),
         (Err(refused), false) => panic!("refused: {refused}\nrow: {row:?}"),
-        (Ok(plan), true) => panic!("planned {plan:?}\nrow: {row:?}"),
+        (Ok(plan), _) => panic!("planned {plan:?}\nrow: {row:?}"),
     }
 }
 

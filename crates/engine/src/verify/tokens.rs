@@ -13,7 +13,7 @@ use manyframe_format::{
 };
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::{SampleColumns, ShardFormat};
-use manyframe_vision::Family;
+use manyframe_vision::{Family, MediaToken};
 
 /// Formats and tokenizes every sample again, which costs little compared with decoding its images.
 pub(super) struct TokenCheck {
@@ -55,10 +55,9 @@ impl TokenCheck {
 
     /// Whether its texts have another number of placeholders than its visuals need.
     fn placeholder_fault(&self, sample: &Sample, expected: usize) -> Option<String> {
-        let tokens = self.family.processor().tokens().iter();
-        let placeholders: Vec<&str> = tokens.filter(|token| token.is_placeholder).map(|token| token.text).collect();
-        let count =
-            |text: &str| placeholders.iter().map(|placeholder| text.matches(placeholder).count()).sum::<usize>();
+        let tokens = self.family.processor().tokens();
+        let placeholders: Vec<&MediaToken> = tokens.iter().filter(|token| token.is_placeholder).collect();
+        let count = |text: &str| placeholders.iter().map(|token| text.matches(&*token.text).count()).sum::<usize>();
         let in_messages: usize = sample.messages.iter().map(|message| count(&message.content)).sum();
         let in_prompt = count(&sample.prompt);
         ((in_messages, in_prompt) != (expected, expected))

@@ -80,7 +80,8 @@ fn rows() -> Vec<Value> {
 /// A tokenizer with the tokens of a family.
 fn tokenizer_of(family: &Family) -> Arc<Tokenizer> {
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(golden("bytes.json")).unwrap()).unwrap();
-    let texts = family.processor().tokens().iter().map(|token| token.text);
+    let tokens = family.processor().tokens();
+    let texts = tokens.iter().map(|token| &*token.text);
     let added = texts.chain(["<|im_start|>", "<|im_end|>", "</s>"]).zip(100_000..);
     let added = added.map(|(text, id)| {
         json!({
@@ -141,8 +142,9 @@ fn expanded(row: &Value) -> String {
 
 /// A prompt with every run of placeholders written out.
 fn written_out(formatted: &Formatted, family: &Family) -> String {
+    let tokens = family.processor().tokens();
     let placeholders: Vec<&str> =
-        family.processor().tokens().iter().filter(|token| token.is_placeholder).map(|token| token.text).collect();
+        tokens.iter().filter(|token| token.is_placeholder).map(|token| &*token.text).collect();
     let (mut rest, mut written) = (formatted.prompt.as_str(), String::new());
     for run in &formatted.runs {
         let found = placeholders.iter().filter_map(|text| Some((rest.find(text)?, *text))).min().unwrap();
