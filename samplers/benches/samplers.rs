@@ -131,9 +131,12 @@ fn ordered() -> (Duration, String) {
 
 fn packed(strategy: PackingStrategy, window: Option<NonZeroUsize>) -> Result<(Duration, String), Box<dyn Error>> {
     let generated = (0..10_000_000).map(of_mix);
-    let (lengths, sources): (Vec<SampleLength>, Vec<SourceIndex>) = generated
-        .map(|of| (SampleLength { tokens: 144 * of.num_images + of.text_tokens, images: of.num_images }, of.source))
-        .unzip();
+    let length = |num_images: u32, text_tokens: u32| {
+        let visual_tokens = 144 * num_images;
+        SampleLength { tokens: visual_tokens + text_tokens, images: num_images, visual_tokens }
+    };
+    let (lengths, sources): (Vec<SampleLength>, Vec<SourceIndex>) =
+        generated.map(|of| (length(of.num_images, of.text_tokens), of.source)).unzip();
     let number = |number| NonZeroU32::new(number).ok_or("zero");
     let options = PackOptions { window, ranks: number(8)?, ..PackOptions::new(strategy, number(40_960)?) };
     let start = Instant::now();

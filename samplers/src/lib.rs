@@ -37,6 +37,6 @@ pub use mix::{
 pub use near_duplicates::{ContaminatedRow, contaminated_rows, near_duplicates};
 pub use order::Order;
 pub use pack::{
-    Boundaries, PackOptions, PackReport, PackingStrategy, Packs, Padding, RankBoundaries, SampleLength, TooManySamples,
-    pack,
+    Boundaries, PackBalance, PackOptions, PackReport, PackingStrategy, Packs, Padding, RankBoundaries, SampleLength,
+    TooManySamples, pack,
 };

@@ -80,8 +80,11 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     let rows = index();
     let delivered = delivered(&rows);
     let of = |drawn: &Drawn| rows[drawn.row].cost;
-    let length =
-        |drawn: &Drawn| SampleLength { tokens: of(drawn).num_tokens() as u32, images: of(drawn).num_images as u32 };
+    let length = |drawn: &Drawn| SampleLength {
+        tokens: of(drawn).num_tokens() as u32,
+        images: of(drawn).num_images as u32,
+        visual_tokens: of(drawn).visual_tokens as u32,
+    };
     let lengths: Vec<SampleLength> = delivered.iter().map(length).collect();
     let sources: Vec<SourceIndex> = delivered.iter().map(|drawn| rows[drawn.row].source).collect();
 

@@ -116,8 +116,11 @@ const ORDERS: [&str; 4] = ["e2ad01e5", "91743d82", "44a7db29", "fcfff8cd"];
 
 #[test]
 fn packs_are_those_of_earlier_versions() {
-    let length =
-        |row: &IndexRow| SampleLength { tokens: row.cost.num_tokens() as u32, images: row.cost.num_images as u32 };
+    let length = |row: &IndexRow| SampleLength {
+        tokens: row.cost.num_tokens() as u32,
+        images: row.cost.num_images as u32,
+        visual_tokens: row.cost.visual_tokens as u32,
+    };
     let lengths: Vec<SampleLength> = index().iter().map(length).collect();
     let number = |number| NonZeroU32::new(number).unwrap();
     let strategies = [

@@ -19,7 +19,11 @@ pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
     let Some(pack) = manifest.pack else { return Ok(ExitCode::SUCCESS) };
     let sequences = manyframe_dataset::read_packs(&arguments.dataset.join(&pack.path))?;
     let load = |row: Result<PackRow, _>| {
-        row.map(|row| SequenceLoad { tokens: row.num_tokens, images: row.cu_images.last().copied().unwrap_or(0) })
+        row.map(|row| SequenceLoad {
+            tokens: row.num_tokens,
+            images: row.cu_images.last().copied().unwrap_or(0),
+            visual_tokens: row.visual_tokens,
+        })
     };
     let sequences = sequences.map(load).collect::<Result<Vec<_>, _>>()?;
     let forecasts = forecasts(&sequences, &table, &arguments.forecast)?;
@@ -69,11 +73,13 @@ pub(super) fn render(summary: &PackSummary) -> String {
     );
     if summary.settings.ranks.get() > 1 {
         text.push_str(&format!(
-            "{} on {} ranks: the fullest rank has {:.3} times the mean tokens and {:.3} times the mean images\n",
+            "{} on {} ranks: the fullest rank has {:.3} times the mean tokens, {:.3} times the mean images and {:.3} times the \
+             mean vision tokens\n",
             plural(report.num_steps, "step"),
             summary.settings.ranks,
             report.token_balance.max_over_mean,
             report.image_balance.max_over_mean,
+            report.visual_token_balance.max_over_mean,
         ));
     }
     if report.num_too_long > 0 {
@@ -119,6 +125,8 @@ pub(super) fn render_forecasts(forecasts: &[ClusterForecast]) -> String {
         "max/mean",
         "images/GPU",
         "max/mean",
+        "vision tokens/GPU",
+        "max/mean",
         "padding",
         "attention max/mean",
     ]);
@@ -129,6 +137,8 @@ pub(super) fn render_forecasts(forecasts: &[ClusterForecast]) -> String {
         cells.push(format!("{:.3}", forecast.token_balance.max_over_mean));
         cells.push(format!("{:.1}", forecast.images_per_gpu));
         cells.push(format!("{:.3}", forecast.image_balance.max_over_mean));
+        cells.push(count(forecast.visual_tokens_per_gpu.round() as u64));
+        cells.push(format!("{:.3}", forecast.visual_token_balance.max_over_mean));
         cells.push(percent(forecast.padding_share));
         cells.push(format!("{:.2}", forecast.attention_imbalance));
         table.push(cells);

@@ -69,6 +69,8 @@ pub struct PackRow {
     pub cu_images: Vec<u64>,
     /// Tokens of the samples.
     pub num_tokens: u64,
+    /// Those of them that images take.
+    pub visual_tokens: u64,
     /// Tokens of the sequence with its padding.
     pub padded_tokens: u64,
     /// With sequence parallelism: its rank r encodes the images `rank_images[r] .. rank_images[r + 1]` of the sequence.
@@ -99,6 +101,8 @@ table! {
         cu_images: Vec<u64> = &row.cu_images,
         /// tokens of its samples
         num_tokens: u64 = row.num_tokens,
+        /// those of them that images take
+        visual_tokens: u64 = row.visual_tokens,
         /// tokens with padding
         padded_tokens: u64 = row.padded_tokens,
         /// images before each sequence-parallel rank, which encodes those up to the next, and of all; else empty
@@ -112,8 +116,8 @@ table! {
         let name = |text: &String| text.parse().map_err(|error| format!("{text:?} is no shard: {error}"));
         let shards = shards.iter().map(name).collect::<Result<_, String>>()?;
         Ok(PackRow {
-            pack, step, rank, samples, shards, shard_rows, cu_seqlens, cu_images, num_tokens, padded_tokens,
-            rank_images, rank_tokens,
+            pack, step, rank, samples, shards, shard_rows, cu_seqlens, cu_images, num_tokens, visual_tokens,
+            padded_tokens, rank_images, rank_tokens,
         })
     }
 }
@@ -156,6 +160,7 @@ mod tests {
             cu_seqlens: vec![0, 6],
             cu_images: vec![0, 7],
             num_tokens: 8,
+            visual_tokens: 12,
             padded_tokens: 9,
             rank_images: vec![0, 10],
             rank_tokens: vec![0, 11],

@@ -126,6 +126,7 @@ impl PackedDataset {
             cu_seqlens: cu_seqlens.into_iter().map(u64::from).collect(),
             cu_images: cu_images.into_iter().map(u64::from).collect(),
             num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
+            visual_tokens: of_pack().map(|sample| sample.sample.visual_tokens).sum(),
             padded_tokens: u64::from(padded_tokens),
             rank_images: of_ranks.images,
             rank_tokens: of_ranks.tokens,
@@ -158,6 +159,7 @@ fn delivered_from_row(file: &PipelineFile, row: &LedgerRow) -> Option<DeliveredS
         num_tokens: cost.num_tokens(),
         text_tokens: cost.text_tokens,
         num_images: cost.num_images,
+        visual_tokens: cost.visual_tokens,
         num_turns: row.num_turns?,
     };
     Some(DeliveredSample { id: row.id, position: row.position?, shard: row.shard?, shard_row: row.shard_row?, sample })

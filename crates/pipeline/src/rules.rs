@@ -5,9 +5,10 @@ use std::num::NonZeroU32;
 
 use manyframe_format::Template;
 use manyframe_media::{DamageRule, DeliveredSize};
-use manyframe_samplers::{Law, Padding, Replacement};
+use manyframe_samplers::{Law, PackingStrategy, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
+use manyframe_vision::SettingsProblem;
 
 use crate::document::Node;
 use crate::portable::{absolute_text, resolve_links};
@@ -148,6 +149,10 @@ impl Rules<'_> {
     /// What the model family allows.
     fn check_model(&mut self, file: &PipelineFile) {
         let family = file.family();
+        if let Some(SettingsProblem { key, message, allowed }) = family.problem() {
+            let message = format!("model.{key} of {}: {message}", family.name());
+            self.broken(&["model", key], &message, allowed);
+        }
         if family.constant().is_some() {
             for key in ["dialect", "tokens_per_image"] {
                 if self.sets("format", key) && self.sets("model", key) {
@@ -406,6 +411,10 @@ pub(crate) fn check_pack(table: &PackTable, node: &Node, problems: &mut Vec<Prob
     if table.padding != Padding::default() && table.pad_to_multiple.is_none() && table.sequence_parallel.is_none() {
         let message = ".padding has no effect without pad_to_multiple or sequence_parallel";
         rules.broken(&["padding"], message, "with pad_to_multiple or sequence_parallel");
+    }
+    if table.balance.is_some() && table.strategy != PackingStrategy::Balanced {
+        let message = ".balance has no effect without strategy = \"balanced\"";
+        rules.broken(&["balance"], message, "with strategy = \"balanced\"");
     }
     if table.audit_max_tokens.is_some() && table.audit.is_none() {
         let message = ".audit_max_tokens has no effect without audit";

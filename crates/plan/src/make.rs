@@ -335,6 +335,7 @@ fn pack_sample(row: &IndexRow) -> PackSample {
         num_tokens: row.cost.num_tokens(),
         text_tokens: row.cost.text_tokens,
         num_images: row.cost.num_images,
+        visual_tokens: row.cost.visual_tokens,
         num_turns: row.num_turns,
     }
 }

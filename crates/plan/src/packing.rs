@@ -26,6 +26,8 @@ pub struct PackSample {
     pub text_tokens: u64,
     /// Images. Frames and tiles count.
     pub num_images: u64,
+    /// Tokens that these images take.
+    pub visual_tokens: u64,
     /// Turns of its conversation.
     pub num_turns: u32,
 }
@@ -46,11 +48,12 @@ impl Packing {
     /// What a trainer loads for a pack.
     #[expect(clippy::indexing_slicing, reason = "packs hold positions of the samples that were packed")]
     pub(crate) fn load(&self, pack: &[u32]) -> SequenceLoad {
-        let mut load = SequenceLoad { tokens: 0, images: 0 };
+        let mut load = SequenceLoad { tokens: 0, images: 0, visual_tokens: 0 };
         for &sample in pack {
             let length = &self.lengths[sample as usize];
             load.tokens += u64::from(length.tokens);
             load.images += u64::from(length.images);
+            load.visual_tokens += u64::from(length.visual_tokens);
         }
         load
     }
@@ -68,12 +71,14 @@ pub fn pack_samples(
     samples: &[PackSample],
     overhead: Option<PromptOverhead>,
 ) -> Result<Option<Packing>, PlanError> {
-    let Some(table) = &file.pack else { return Ok(None) };
+    let (Some(table), Some(options)) = (&file.pack, file.pack_options()) else { return Ok(None) };
     let names = SourceNames::of(file, samples)?;
-    let options = table.options(file.format.max_tokens, file.seed);
     let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let length =
-        |sample: &PackSample| SampleLength { tokens: number(sample.num_tokens), images: number(sample.num_images) };
+    let length = |sample: &PackSample| SampleLength {
+        tokens: number(sample.num_tokens),
+        images: number(sample.num_images),
+        visual_tokens: number(sample.visual_tokens),
+    };
     let lengths: Vec<SampleLength> = samples.iter().map(length).collect();
     let sources: Vec<SourceIndex> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;

@@ -192,11 +192,16 @@ pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>
         num_tokens: cost.num_tokens(),
         text_tokens: cost.text_tokens,
         num_images: cost.num_images,
+        visual_tokens: cost.visual_tokens,
         num_turns: 0,
     };
     let samples: Vec<PackSample> = planned.iter().map(sample).collect();
     let Some(packing) = pack_samples(&plan.pipeline, &samples, None)? else {
-        let load = |sample: &PackSample| SequenceLoad { tokens: sample.num_tokens, images: sample.num_images };
+        let load = |sample: &PackSample| SequenceLoad {
+            tokens: sample.num_tokens,
+            images: sample.num_images,
+            visual_tokens: sample.visual_tokens,
+        };
         return Ok(samples.iter().map(load).collect());
     };
     Ok(packing.packs.iter().map(|pack| packing.load(pack)).collect())

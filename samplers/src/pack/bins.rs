@@ -38,6 +38,8 @@ pub(super) struct BinLoad {
     /// Tokens, including the padding of samples.
     pub(super) slots: u32,
     pub(super) images: u64,
+    /// Work of the vision tower: what is balanced.
+    pub(super) vision_work: u64,
     pub(super) num_samples: u32,
 }
 
@@ -46,8 +48,9 @@ impl BinLoad {
     pub(super) fn with(self, length: SampleLength, options: &PackOptions) -> Option<Self> {
         let slots = u64::from(self.slots) + options.slot(length.tokens);
         let images = self.images + u64::from(length.images);
+        let vision_work = self.vision_work + u64::from(options.vision_work(length));
         let num_samples = self.num_samples + 1;
-        options.fits(slots, images).then_some(Self { slots: slots as u32, images, num_samples })
+        options.fits(slots, images).then_some(Self { slots: slots as u32, images, vision_work, num_samples })
     }
 
     /// The load with one more sample, which is known to fit.

@@ -24,7 +24,7 @@ mod tests;
 use std::num::NonZeroUsize;
 
 pub use boundaries::{Boundaries, RankBoundaries};
-pub use options::{PackOptions, PackingStrategy, Padding, SampleLength};
+pub use options::{PackBalance, PackOptions, PackingStrategy, Padding, SampleLength};
 pub use packs::{Packs, TooManySamples};
 pub use report::PackReport;
 
@@ -42,7 +42,7 @@ use bins::{BinLoad, Bins, PackInput};
 /// use std::num::NonZeroU32;
 /// use manyframe_samplers::{PackOptions, PackingStrategy, SampleLength, pack};
 ///
-/// let lengths = [60, 50, 40, 30].map(|tokens| SampleLength { tokens, images: 0 });
+/// let lengths = [60, 50, 40, 30].map(|tokens| SampleLength { tokens, ..SampleLength::default() });
 /// let options = PackOptions::new(PackingStrategy::BestFitDecreasing, NonZeroU32::new(100).unwrap());
 /// let packs = pack(&lengths, &options)?;
 /// let mut packs: Vec<&[u32]> = packs.iter().collect();

@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 pub struct SampleLength {
     /// Tokens, including visual ones.
     pub tokens: u32,
-    /// Encoded images, which are the work of the vision tower.
+    /// Encoded images.
     pub images: u32,
+    /// Tokens that images take, where they do not all take the same.
+    pub visual_tokens: u32,
 }
 
 /// How samples are packed into training sequences.
@@ -25,10 +27,22 @@ pub enum PackingStrategy {
     /// The longest samples first, each into the fullest pack that has room for it.
     #[default]
     BestFitDecreasing,
-    /// As best-fit decreasing. Then packs with similar numbers of images form a step, so that data-parallel ranks, which
-    /// have similar numbers of tokens, have similar numbers of images too. Every step is complete if there are enough
-    /// samples. The packs of a step are alike in images, and therefore often in their sources; steps are shuffled.
+    /// As best-fit decreasing. Then packs with similar numbers of images, or of the tokens of images, form a step, so that
+    /// data-parallel ranks, which have similar numbers of tokens, have similar work for the vision tower too. Every step is
+    /// complete if there are enough samples. The packs of a step are alike in images, and therefore often in their sources;
+    /// steps are shuffled.
     Balanced,
+}
+
+/// What [`PackingStrategy::Balanced`] spreads evenly over ranks, besides tokens: the work of the vision tower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PackBalance {
+    /// The number of images.
+    #[default]
+    Images,
+    /// The tokens that images take, where a large image takes more than a small one.
+    VisionTokens,
 }
 
 /// What is padded to a multiple of tokens.
@@ -47,6 +61,8 @@ pub enum Padding {
 pub struct PackOptions {
     /// How samples are packed.
     pub strategy: PackingStrategy,
+    /// What is balanced, if the strategy balances.
+    pub balance: PackBalance,
     /// Maximum number of tokens in a pack, including padding.
     pub capacity_tokens: NonZeroU32,
     /// Maximum number of images in a pack. Default: no limit.
@@ -70,6 +86,7 @@ impl PackOptions {
     pub fn new(strategy: PackingStrategy, capacity_tokens: NonZeroU32) -> Self {
         Self {
             strategy,
+            balance: PackBalance::default(),
             capacity_tokens,
             max_images: None,
             pad_to_multiple: NonZeroU32::MIN,
@@ -84,6 +101,14 @@ impl PackOptions {
     /// use.
     pub fn usable_tokens(&self) -> u32 {
         self.capacity_tokens.get() - self.capacity_tokens.get() % self.pad_to_multiple
+    }
+
+    /// The work of the vision tower for a sample.
+    pub(super) fn vision_work(&self, length: SampleLength) -> u32 {
+        match self.balance {
+            PackBalance::Images => length.images,
+            PackBalance::VisionTokens => length.visual_tokens,
+        }
     }
 
     /// Tokens that a sample takes in a pack: its own, and its padding if samples are padded.

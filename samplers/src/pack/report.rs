@@ -24,6 +24,8 @@ pub struct PackReport {
     pub num_padding_tokens: u64,
     /// Images of the samples in packs.
     pub num_images: u64,
+    /// Tokens that these images take.
+    pub num_visual_tokens: u64,
     /// Tokens over the capacity of all packs. From 0 to 1.
     pub fill: f64,
     /// Mean number of samples per pack.
@@ -38,6 +40,8 @@ pub struct PackReport {
     pub token_balance: Balance,
     /// How evenly images are spread over ranks.
     pub image_balance: Balance,
+    /// How evenly the tokens of images are spread over ranks.
+    pub visual_token_balance: Balance,
 }
 
 impl Packs {
@@ -49,12 +53,15 @@ impl Packs {
     pub fn report(&self, lengths: &[SampleLength], sources: &[SourceIndex], options: &PackOptions) -> PackReport {
         let ranks = options.ranks.get() as usize;
         let (mut num_tokens, mut num_padding_tokens, mut num_images, mut num_sources) = (0u64, 0u64, 0u64, 0u64);
-        let (mut token_balance, mut image_balance) = (BalanceSum::new(ranks, 1), BalanceSum::new(ranks, 1));
+        let mut num_visual_tokens = 0;
+        let [mut token_balance, mut image_balance, mut visual_token_balance] =
+            [(); 3].map(|()| BalanceSum::new(ranks, 1));
         let mut of_pack: Vec<SourceIndex> = Vec::new();
         for pack in self.iter() {
             let length = |&sample: &u32| lengths[sample as usize];
             let tokens: u64 = pack.iter().map(|sample| u64::from(length(sample).tokens)).sum();
             let images: u64 = pack.iter().map(|sample| u64::from(length(sample).images)).sum();
+            let visual_tokens: u64 = pack.iter().map(|sample| u64::from(length(sample).visual_tokens)).sum();
             let padded = u64::from(Boundaries::of(pack, lengths, options).padded_tokens);
             of_pack.clear();
             of_pack.extend(pack.iter().map(|&sample| sources[sample as usize]));
@@ -63,9 +70,11 @@ impl Packs {
             num_sources += of_pack.len() as u64;
             num_tokens += tokens;
             num_images += images;
+            num_visual_tokens += visual_tokens;
             num_padding_tokens += padded.saturating_sub(tokens);
             token_balance.add(padded, padded);
             image_balance.add(images, images);
+            visual_token_balance.add(visual_tokens, visual_tokens);
         }
         let num_packs = self.num_packs();
         let num_steps = num_packs.div_ceil(ranks);
@@ -77,6 +86,7 @@ impl Packs {
             num_tokens,
             num_padding_tokens,
             num_images,
+            num_visual_tokens,
             fill: ratio(num_tokens as f64, num_packs as f64 * f64::from(options.capacity_tokens.get())),
             samples_per_pack: per_pack(self.members.len() as u64),
             sources_per_pack: per_pack(num_sources),
@@ -84,6 +94,7 @@ impl Packs {
             num_idle_ranks: (num_steps * ranks - num_packs) as u64,
             token_balance: token_balance.finish(),
             image_balance: image_balance.finish(),
+            visual_token_balance: visual_token_balance.finish(),
         }
     }
 }

@@ -13,17 +13,17 @@ pub(super) fn shuffled(num_bins: usize, num_before: usize, seed: u64) -> Vec<u32
     order
 }
 
-/// Bins in steps of equal work: neighbours by number of images form a step. Steps are shuffled, and ranks within a step.
+/// Bins in steps of equal work: neighbours by the work of the vision tower form a step. Steps are shuffled, and ranks within a step.
 #[expect(clippy::indexing_slicing, reason = "bins are positions of loads")]
 pub(super) fn balanced(loads: &[BinLoad], num_before: usize, options: &PackOptions) -> Vec<u32> {
-    let mut by_images: Vec<u32> = (0..loads.len() as u32).collect();
-    by_images.sort_unstable_by_key(|&bin| {
+    let mut by_work: Vec<u32> = (0..loads.len() as u32).collect();
+    by_work.sort_unstable_by_key(|&bin| {
         let load = loads[bin as usize];
-        (Reverse(load.images), Reverse(load.slots), bin)
+        (Reverse(load.vision_work), Reverse(load.slots), bin)
     });
     let ranks = options.ranks.get() as usize;
     let key = |number: u64| shuffle_key(options.seed, num_before as u64 + number);
-    let mut steps: Vec<(bool, u64, &mut [u32])> = by_images
+    let mut steps: Vec<(bool, u64, &mut [u32])> = by_work
         .chunks_mut(ranks)
         .enumerate()
         .map(|(step, bins)| (bins.len() < ranks, key(step as u64), bins))
@@ -70,7 +70,7 @@ pub(super) fn complete(bins: &mut Bins, input: PackInput<'_>) {
         (0..bins.samples.len()).filter(|&position| is_emptied[bins.of_sample[position] as usize]).collect();
     moved.sort_unstable_by_key(|&position| {
         let length = input.length(bins.samples[position]);
-        (Reverse(length.images), Reverse(length.tokens), position)
+        (Reverse(input.options.vision_work(length)), Reverse(length.tokens), position)
     });
     let samples: Vec<u32> = moved.iter().map(|&position| bins.samples[position]).collect();
     let Some((bin_of_moved, loads)) = distribute(&samples, ranks, input) else { return };
@@ -86,7 +86,7 @@ pub(super) fn complete(bins: &mut Bins, input: PackInput<'_>) {
     }
 }
 
-/// Puts each sample into the bin with the fewest images, then tokens: the bin of each, and what is in the bins. `None` if
+/// Puts each sample into the bin with the least work of the vision tower, then the fewest tokens: the bin of each, and what is in the bins. `None` if
 /// that leaves a bin empty, or if a sample fits nowhere.
 fn distribute(samples: &[u32], num_bins: usize, input: PackInput<'_>) -> Option<(Vec<usize>, Vec<BinLoad>)> {
     if samples.len() < num_bins {
@@ -98,7 +98,7 @@ fn distribute(samples: &[u32], num_bins: usize, input: PackInput<'_>) -> Option<
         let length = input.length(sample);
         let fitting =
             loads.iter_mut().enumerate().filter_map(|(bin, load)| Some((load.with(length, input.options)?, bin, load)));
-        let (more, bin, load) = fitting.min_by_key(|(more, bin, _)| (more.images, more.slots, *bin))?;
+        let (more, bin, load) = fitting.min_by_key(|(more, bin, _)| (more.vision_work, more.slots, *bin))?;
         *load = more;
         of_sample.push(bin);
     }

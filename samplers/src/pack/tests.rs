@@ -12,7 +12,8 @@ fn options(strategy: PackingStrategy, capacity: u32) -> PackOptions {
 }
 
 fn any_lengths() -> impl Strategy<Value = Vec<SampleLength>> {
-    let length = (0u32..120, 0u32..6).prop_map(|(tokens, images)| SampleLength { tokens, images });
+    let length = (0u32..120, 0u32..6, 0u32..90);
+    let length = length.prop_map(|(tokens, images, visual_tokens)| SampleLength { tokens, images, visual_tokens });
     prop::collection::vec(length, 0..150)
 }
 
@@ -105,7 +106,7 @@ proptest! {
 
     #[test]
     fn balanced_steps_are_complete_where_samples_can_be_spread(num in 60u32..300, ranks in 1u32..9, window in prop::option::of(20usize..100)) {
-        let lengths: Vec<SampleLength> = (0..num).map(|n| SampleLength { tokens: 5 + n % 11, images: n % 3 }).collect();
+        let lengths: Vec<SampleLength> = (0..num).map(|n| SampleLength { tokens: 5 + n % 11, images: n % 3, visual_tokens: 0 }).collect();
         let options = PackOptions { window: window.and_then(NonZeroUsize::new), ranks: NonZeroU32::new(ranks).unwrap(), ..options(PackingStrategy::Balanced, 100) };
         prop_assert_eq!(pack(&lengths, &options).unwrap().num_packs() % ranks as usize, 0);
     }
@@ -113,7 +114,7 @@ proptest! {
 
 #[test]
 fn positions_restart_with_each_sample() {
-    let lengths = [3, 2].map(|tokens| SampleLength { tokens, images: 1 });
+    let lengths = [3, 2].map(|tokens| SampleLength { tokens, images: 1, visual_tokens: 0 });
     let samples = PackOptions {
         pad_to_multiple: NonZeroU32::new(4).unwrap(),
         padding: Padding::Samples,
@@ -130,7 +131,7 @@ fn positions_restart_with_each_sample() {
 
 #[test]
 fn a_capacity_of_billions_needs_no_table_of_billions() {
-    let lengths = [u32::MAX, 5, u32::MAX - 5000, 7].map(|tokens| SampleLength { tokens, images: 0 });
+    let lengths = [u32::MAX, 5, u32::MAX - 5000, 7].map(|tokens| SampleLength { tokens, ..SampleLength::default() });
     let packs = pack(&lengths, &options(PackingStrategy::BestFitDecreasing, u32::MAX)).unwrap();
     assert!(packs.too_long.is_empty());
     assert_eq!(packs.num_packs(), 2);
@@ -138,7 +139,8 @@ fn a_capacity_of_billions_needs_no_table_of_billions() {
 
 #[test]
 fn the_report_counts_what_the_packs_hold() {
-    let lengths = [(60, 2), (40, 0), (50, 1), (500, 3)].map(|(tokens, images)| SampleLength { tokens, images });
+    let lengths =
+        [(60, 2), (40, 0), (50, 1), (500, 3)].map(|(tokens, images)| SampleLength { tokens, images, visual_tokens: 0 });
     let options = PackOptions { ranks: NonZeroU32::new(2).unwrap(), ..options(PackingStrategy::NextFit, 100) };
     let packs = pack(&lengths, &options).unwrap();
     let report = packs.report(&lengths, &[0, 1, 0, 0].map(SourceIndex), &options);
@@ -149,4 +151,26 @@ fn the_report_counts_what_the_packs_hold() {
     assert!(
         close(report.token_balance.max_over_mean, 100.0 / 75.0) && close(report.image_balance.worst_excess, 0.5 / 1.5)
     );
+}
+
+#[test]
+fn ranks_are_balanced_by_the_tokens_of_images_where_these_differ() {
+    // Of 64 samples of one length, every other shows one large image, the others sixteen small ones.
+    let lengths: Vec<SampleLength> = (0..64)
+        .map(|n| match n % 2 {
+            0 => SampleLength { tokens: 100, images: 1, visual_tokens: 90 },
+            _ => SampleLength { tokens: 100, images: 16, visual_tokens: 20 + n % 8 },
+        })
+        .collect();
+    let sources = vec![SourceIndex(0); lengths.len()];
+    let report = |balance| {
+        let ranks = NonZeroU32::new(4).unwrap();
+        let options = PackOptions { balance, ranks, ..options(PackingStrategy::Balanced, 100) };
+        pack(&lengths, &options).unwrap().report(&lengths, &sources, &options)
+    };
+    let (by_tokens, by_images) = (report(PackBalance::VisionTokens), report(PackBalance::Images));
+    assert!(by_tokens.visual_token_balance.max_over_mean < 1.02, "{by_tokens:?}");
+    assert!(by_images.image_balance.max_over_mean < 1.001, "{by_images:?}");
+    assert_eq!(by_images.num_visual_tokens, by_tokens.num_visual_tokens);
+    assert!(by_images.visual_token_balance.max_over_mean > by_tokens.visual_token_balance.max_over_mean);
 }

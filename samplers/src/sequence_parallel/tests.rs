@@ -95,7 +95,11 @@ proptest! {
 
 #[test]
 fn a_forecast_counts_steps_padding_and_idle_gpus() {
-    let sequences = [(100, 4), (90, 2), (64, 0)].map(|(tokens, images)| SequenceLoad { tokens, images });
+    let sequences = [(100, 4), (90, 2), (64, 0)].map(|(tokens, images)| SequenceLoad {
+        tokens,
+        images,
+        visual_tokens: 10 * images,
+    });
     let layout = RankLayout::new(Scheme::Zigzag { degree: degree(4) });
     let rows = forecast(&sequences, &[Cluster::of_gpus(8, layout).unwrap()]);
     let row = rows.first().unwrap();

@@ -95,6 +95,7 @@ fn compare_rows(path: &str, found: &PackRow, expected: Option<PackRow>, findings
             cu_seqlens,
             cu_images,
             num_tokens,
+            visual_tokens,
             padded_tokens,
             rank_images,
             rank_tokens,

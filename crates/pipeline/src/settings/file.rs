@@ -5,6 +5,7 @@ use std::num::NonZeroU64;
 
 use manyframe_format::{FormatSpec, Placeholders};
 use manyframe_media::{DeliveredSize, ImagePolicy, MediaLimits, TilePolicy};
+use manyframe_samplers::{PackBalance, PackOptions};
 use manyframe_shards::{SampleColumns, ShardFormat};
 use manyframe_vision::Family;
 use schemars::JsonSchema;
@@ -106,6 +107,15 @@ impl PipelineFile {
     /// The model family with its settings, those of `[format]` included.
     pub fn family(&self) -> Family {
         self.format.spec.family(self.model.as_ref().unwrap_or(&Family::default()))
+    }
+
+    /// Options of the packer, if samples are packed.
+    pub fn pack_options(&self) -> Option<PackOptions> {
+        let table = self.pack.as_ref()?;
+        let is_constant = self.family().constant().is_some();
+        let own = if is_constant { PackBalance::Images } else { PackBalance::VisionTokens };
+        let balance = table.balance.unwrap_or(own);
+        Some(PackOptions { balance, ..table.options(self.format.max_tokens, self.seed) })
     }
 
     /// How frames of videos are chosen.

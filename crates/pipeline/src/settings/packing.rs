@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use manyframe_core::text_form;
 use manyframe_samplers::sequence_parallel::{RankLayout, Scheme};
-use manyframe_samplers::{PackOptions, PackingStrategy, Padding};
+use manyframe_samplers::{PackBalance, PackOptions, PackingStrategy, Padding};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +16,10 @@ use serde::{Deserialize, Serialize};
 pub struct PackTable {
     /// How packs are filled. Default: `best_fit_decreasing`.
     pub strategy: PackingStrategy,
+    /// What `strategy = "balanced"` spreads evenly over `ranks`, besides tokens. Default: `images` for the families `longllava`
+    /// and `longvila`, to which every image costs the same, otherwise `vision_tokens`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub balance: Option<PackBalance>,
     /// Maximum pack length in tokens, padding included. Default: `format.max_tokens`.
     pub max_tokens: Option<NonZeroU32>,
     /// Maximum number of images in a pack. Default: no limit.
@@ -43,6 +47,7 @@ impl Default for PackTable {
     fn default() -> Self {
         Self {
             strategy: PackingStrategy::default(),
+            balance: None,
             max_tokens: None,
             max_images: None,
             window: None,
@@ -68,12 +73,13 @@ pub enum Audit {
 
 impl PackTable {
     /// Options of the packer. `max_tokens` and `seed` are those of the file, for what the table leaves open.
-    pub fn options(&self, max_tokens: u64, seed: u64) -> PackOptions {
+    pub(crate) fn options(&self, max_tokens: u64, seed: u64) -> PackOptions {
         let longest = NonZeroU32::new(u32::try_from(max_tokens).unwrap_or(u32::MAX)).unwrap_or(NonZeroU32::MIN);
         let chunks = self.sequence_parallel.map(SequenceParallel::num_chunks);
         let needed = chunks.and_then(|chunks| NonZeroU32::new(u32::try_from(chunks).ok()?));
         PackOptions {
             strategy: self.strategy,
+            balance: self.balance.unwrap_or_default(),
             capacity_tokens: self.max_tokens.unwrap_or(longest),
             max_images: self.max_images,
             pad_to_multiple: self.pad_to_multiple.or(needed).unwrap_or(NonZeroU32::MIN),
