@@ -8,6 +8,8 @@ mod anywhere;
 mod chaos;
 mod cli;
 #[cfg(feature = "video")]
+mod clips;
+#[cfg(feature = "video")]
 mod damage;
 mod demo;
 mod determinism;

@@ -23,4 +23,5 @@ elif [ "${2:-}" = parity ]; then
 else
   environment readers "$here/../python/requirements-readers.txt"
   environment datasets "$here/../python/requirements-datasets.txt"
+  environment video "$here/../python/requirements-video.txt"
 fi

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_core::HandledImages;
+use manyframe_core::{HandledImages, HandledVideos};
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine, PlannedBuild};
 use manyframe_plan::SourceReuse;
@@ -99,6 +99,16 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
             count(images.num_unchanged),
             count(images.num_cleaned),
             count(images.num_encoded),
+        ));
+    }
+    let videos = work.videos;
+    if videos != HandledVideos::default() {
+        text.push_str(&format!(
+            "videos: {} delivered whole, {} cut, {} whole because they cannot be cut, {} as images of their frames\n",
+            count(videos.num_whole),
+            count(videos.num_cut),
+            count(videos.num_uncut),
+            count(videos.num_as_frames),
         ));
     }
     text.push_str(&explain::summary(reuse));

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use manyframe_core::{Sample, VisualKind};
+use manyframe_core::{ClipFile, ClipFrames, Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
 use super::why::find_one;
@@ -85,7 +85,23 @@ fn write_images(directory: &Path, sample: &Sample) -> Result<Vec<String>> {
         file.write_all(&image.bytes).with_context(|| format!("cannot write {}", path.display()))?;
         names.push(path.display().to_string());
     }
+    for (index, clip) in sample.clips.iter().enumerate() {
+        let path = directory.join(format!("{}.{index:03}.{}", sample.id, clip.format.extension()));
+        let mut file = fs::File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        file.write_all(&clip.bytes).with_context(|| format!("cannot write {}", path.display()))?;
+        names.push(path.display().to_string());
+    }
     Ok(names)
+}
+
+/// What the video file of a visual is.
+pub(super) fn clip_text(clip: &ClipFrames) -> String {
+    let file = match (clip.file, &clip.uncut_because) {
+        (ClipFile::Cut, _) => "cut from it as a file".to_owned(),
+        (ClipFile::Whole, None) => "delivered as its file".to_owned(),
+        (ClipFile::Whole, Some(reason)) => format!("delivered as its whole file, because {reason}"),
+    };
+    format!(", {file} of {} frames", count(clip.num_frames.into()))
 }
 
 fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> String {
@@ -108,7 +124,8 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
         let size = format!("{}×{} px", visual.width_px, visual.height_px);
         let what = match (visual.kind, visual.grid) {
             (VisualKind::Video, _) => {
-                format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s))
+                let frames = format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s));
+                format!("{frames}{}", visual.clip.as_ref().map(clip_text).unwrap_or_default())
             }
             (VisualKind::Tiled, Some(grid)) => {
                 format!("overview and {} × {} tiles (rows × columns), {size}", grid.rows, grid.columns)

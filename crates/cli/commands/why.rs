@@ -6,6 +6,7 @@ use anyhow::Result;
 use manyframe_core::RecordId;
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
+use super::inspect::clip_text;
 use super::variables;
 use crate::args::WhyArguments;
 use crate::table::{count, plural};
@@ -16,6 +17,7 @@ pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
     let row = find_one(&dataset, &arguments.id)?;
     let variables = variables::replaced(&arguments.dataset, &arguments.set)?;
     let mut text = render(&row);
+    text.push_str(&clips(&dataset, &row));
     let record = manyframe_engine::read_origin(&dataset, &row, &variables);
     if let Ok(record) = &record {
         text.push_str(&format!("\n{}\n", record.trim_end()));
@@ -62,6 +64,21 @@ fn render(row: &LedgerRow) -> String {
         line("tokens", &tokens);
     }
     text
+}
+
+/// How the videos of a sample are delivered, if any of them is a file.
+fn clips(dataset: &DatasetReader, row: &LedgerRow) -> String {
+    let has_frames = row.measured.is_some_and(|(cost, _)| cost.num_frames > 0);
+    if row.status != Status::Delivered || !has_frames {
+        return String::new();
+    }
+    // The shard may be elsewhere, and the outcome is in the ledger.
+    let sample = dataset.read_sample(row).ok().flatten();
+    let visuals = sample.iter().flat_map(|sample| &sample.visuals);
+    let clips = visuals.filter_map(|visual| Some((visual, visual.clip.as_ref()?)));
+    let lines: Vec<String> =
+        clips.map(|(visual, clip)| format!("video     {}{}\n", visual.path, clip_text(clip))).collect();
+    lines.concat()
 }
 
 /// The record that a text identifies; an error lists the candidates if there are several.

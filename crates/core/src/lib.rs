@@ -31,7 +31,8 @@ pub use record::{
 };
 pub use reject::{RejectCode, RejectedRecord, Rejection};
 pub use sample::{
-    HandledImages, Handling, ImageFormat, Layout, Message, ModelVisual, Sample, SampleImage, SampleTokens, SampleVisual,
+    ClipFile, ClipFormat, ClipFrames, HandledImages, HandledVideos, Handling, ImageFormat, Layout, Message,
+    ModelVisual, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual,
 };
 pub use shape::VisualShape;
 pub use signature::Signature;

@@ -97,6 +97,77 @@ pub struct SampleImage {
     pub height_px: u32,
 }
 
+/// The container of a delivered video file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ClipFormat {
+    /// MP4 or QuickTime.
+    Mp4,
+    /// Matroska or WebM.
+    Matroska,
+    /// AVI.
+    Avi,
+    /// GIF.
+    Gif,
+    /// Flash.
+    Flv,
+    /// MPEG program stream, or a bare MPEG stream.
+    Mpeg,
+    /// MPEG transport stream.
+    MpegTs,
+    /// Windows Media.
+    Asf,
+    /// Ogg.
+    Ogg,
+    /// Any other that FFmpeg reads.
+    Other,
+}
+
+impl ClipFormat {
+    /// Every format.
+    pub const ALL: [Self; 10] = [
+        Self::Mp4,
+        Self::Matroska,
+        Self::Avi,
+        Self::Gif,
+        Self::Flv,
+        Self::Mpeg,
+        Self::MpegTs,
+        Self::Asf,
+        Self::Ogg,
+        Self::Other,
+    ];
+
+    /// File name extension, without a dot.
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Mp4 => "mp4",
+            Self::Matroska => "mkv",
+            Self::Avi => "avi",
+            Self::Gif => "gif",
+            Self::Flv => "flv",
+            Self::Mpeg => "mpg",
+            Self::MpegTs => "ts",
+            Self::Asf => "wmv",
+            Self::Ogg => "ogv",
+            Self::Other => "video",
+        }
+    }
+
+    /// The format whose [`Self::extension`] this is.
+    pub fn from_extension(extension: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|format| format.extension() == extension)
+    }
+}
+
+/// A video file of a sample, which holds the frames that a visual shows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SampleClip {
+    /// The bytes of the file.
+    pub bytes: Vec<u8>,
+    /// Its container.
+    pub format: ClipFormat,
+}
+
 /// How a delivered image came to its bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Handling {
@@ -138,6 +209,45 @@ impl std::ops::AddAssign for HandledImages {
     }
 }
 
+/// Numbers of delivered videos by what was delivered of them. Those that are delivered as images of their frames count only where
+/// the pipeline file asks for clips.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandledVideos {
+    /// Videos that are delivered as their whole file.
+    pub num_whole: u64,
+    /// Clips that were cut out of their file.
+    pub num_cut: u64,
+    /// Clips that could not be cut, so that the whole file is delivered.
+    pub num_uncut: u64,
+    /// Videos that no file can stand for: their frames are delivered as images.
+    pub num_as_frames: u64,
+}
+
+impl HandledVideos {
+    /// The videos among these visuals.
+    pub fn of(visuals: &[SampleVisual]) -> Self {
+        let mut handled = Self::default();
+        for visual in visuals.iter().filter(|visual| visual.kind == VisualKind::Video) {
+            *match &visual.clip {
+                None => &mut handled.num_as_frames,
+                Some(ClipFrames { file: ClipFile::Cut, .. }) => &mut handled.num_cut,
+                Some(ClipFrames { uncut_because: Some(_), .. }) => &mut handled.num_uncut,
+                Some(_) => &mut handled.num_whole,
+            } += 1;
+        }
+        handled
+    }
+}
+
+impl std::ops::AddAssign for HandledVideos {
+    fn add_assign(&mut self, other: Self) {
+        self.num_whole += other.num_whole;
+        self.num_cut += other.num_cut;
+        self.num_uncut += other.num_uncut;
+        self.num_as_frames += other.num_as_frames;
+    }
+}
+
 /// A turn as text, with placeholders.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Message {
@@ -158,9 +268,9 @@ pub struct SampleVisual {
     pub start: usize,
     /// One past the last character, the separators that the dialect put there included.
     pub end: usize,
-    /// Its first image.
+    /// Its first image; with a `clip`, where its images would be.
     pub first_image: usize,
-    /// How many images it shows.
+    /// How many images it shows; with a `clip`, frames.
     pub num_images: usize,
     /// Rows and columns of a tiled image; the overview comes before them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,6 +288,36 @@ pub struct SampleVisual {
     /// What the model's processor makes of it, where that depends on its size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<ModelVisual>,
+    /// Where its frames are in a video file of the sample, which it then has no images of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub clip: Option<ClipFrames>,
+}
+
+/// Where the frames of a visual are in a video file of the sample: the n-th visual with a clip shows the n-th file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClipFrames {
+    /// Positions of the frames that are shown among all frames of the file, in order of presentation, counted from 0: decode
+    /// exactly these. Where the processor takes a frame twice, its position is there twice.
+    pub frame_indices: Vec<u32>,
+    /// Number of frames of the file.
+    pub num_frames: u32,
+    /// Frames per second of the file, on average.
+    pub fps: f64,
+    /// What the file is.
+    pub file: ClipFile,
+    /// Why the whole file is delivered although the record is about a part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncut_because: Option<String>,
+}
+
+/// What a delivered video file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipFile {
+    /// That of the source, byte for byte.
+    Whole,
+    /// The packets of the source's video stream that the clip needs, in a container of their own. None was encoded again.
+    Cut,
 }
 
 /// What a model's processor makes of a visual, and from what.
@@ -248,7 +388,7 @@ impl SampleTokens {
 /// A record as it is delivered.
 ///
 /// # Invariants
-/// * The messages have one placeholder per image, and `visuals` cover all images in order.
+/// * The messages have one placeholder per image or frame of a clip, and `visuals` cover all images and clips in order.
 /// * `label_spans` are ranges of characters in `prompt`, in order, disjoint.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -275,10 +415,26 @@ pub struct Sample {
     pub cost: Cost,
     /// The images, in placeholder order.
     pub images: Vec<SampleImage>,
+    /// The video files of those visuals that have a clip, in placeholder order.
+    pub clips: Vec<SampleClip>,
     /// What the images are.
     pub visuals: Vec<SampleVisual>,
     /// Where the record was read.
     pub origin: Origin,
+}
+
+impl Sample {
+    /// How many images its visuals show, frames of clips included: what its cost counts. What is read from a file may be any
+    /// number, so the sum saturates.
+    pub fn num_shown_images(&self) -> u64 {
+        self.num_clip_frames().saturating_add(self.images.len() as u64)
+    }
+
+    /// How many frames are shown of its clips.
+    pub fn num_clip_frames(&self) -> u64 {
+        let with_clip = self.visuals.iter().filter(|visual| visual.clip.is_some());
+        with_clip.fold(0, |sum, visual| sum.saturating_add(visual.num_images as u64))
+    }
 }
 
 #[cfg(test)]

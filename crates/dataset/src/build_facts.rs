@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_core::{Digest, HandledImages};
+use manyframe_core::{Digest, HandledImages, HandledVideos};
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
@@ -46,6 +46,9 @@ pub struct WorkDone {
     /// How the images of the samples that were made came to their bytes.
     #[serde(default)]
     pub images: HandledImages,
+    /// What was delivered of their videos, if these are to be delivered as files.
+    #[serde(default)]
+    pub videos: HandledVideos,
 }
 
 impl BuildFacts {

@@ -67,6 +67,12 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
         total.cost.num_images,
         total.cost.num_frames,
     )?;
+    if manifest.pipeline.pointer("/video/deliver").is_some_and(|deliver| deliver == "clip") {
+        writeln!(
+            card,
+            "Videos are files, whose frames are not among the images: decode those at `frame_indices`, in the order of presentation.\n"
+        )?;
+    }
     writeln!(card, "## Sources\n")?;
     writeln!(card, "| source | kind | license | seen | rejected | duplicates | not drawn | delivered |")?;
     writeln!(card, "|---|---|---|--:|--:|--:|--:|--:|")?;

@@ -183,7 +183,7 @@ fn reject(row: &mut LedgerRow, source: &mut SourceSummary, rejection: &Rejection
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{Cost, Digest, HandledImages, Layout, Origin, Position, RecordId, RejectCode};
+    use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, Origin, Position, RecordId, RejectCode};
 
     use super::*;
 
@@ -218,6 +218,7 @@ mod tests {
                 outcomes,
                 num_reused: 0,
                 images: HandledImages::default(),
+                videos: HandledVideos::default(),
             },
             shard,
         }

@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
-use manyframe_core::{Digest, HandledImages, Layout, Total};
+use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
     MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, write_card,
@@ -230,9 +230,14 @@ impl<'a> Staging<'a> {
         let num_delivered: u64 = self.tasks.iter().map(|task| task.report.delivered().num_samples).sum();
         let num_samples_reused = self.tasks.iter().map(|task| task.report.num_reused).sum();
         let mut images = HandledImages::default();
-        self.tasks.iter().for_each(|task| images += task.report.images);
+        let mut videos = HandledVideos::default();
+        self.tasks.iter().for_each(|task| {
+            images += task.report.images;
+            videos += task.report.videos;
+        });
         WorkDone {
             images,
+            videos,
             num_splits_read: plan.num_splits_read,
             num_splits_reused: plan.num_splits - plan.num_splits_read,
             num_samples_made: num_delivered - num_samples_reused,

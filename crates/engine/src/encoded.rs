@@ -2,6 +2,7 @@
 
 use manyframe_core::{FrameChoice, Grid, HandledImages, SampleImage, VisualKind, VisualShape};
 use manyframe_media::FrameDamage;
+use manyframe_media::video::DeliveredClip;
 use serde::{Deserialize, Serialize};
 
 /// A visual with its images encoded.
@@ -11,6 +12,9 @@ pub(crate) struct EncodedVisual {
     /// The journal keeps them beside the rest.
     #[serde(skip)]
     pub(crate) images: Vec<SampleImage>,
+    /// The video file that stands for its images. No journal keeps it: it takes less time to make than to write.
+    #[serde(skip)]
+    pub(crate) clip: Option<Box<DeliveredClip>>,
     /// Rows and columns of its tiles, if it has any.
     pub(crate) grid: Option<Grid>,
     /// Times of its frames, if it is a video that was decoded.
@@ -36,7 +40,7 @@ impl EncodedVisual {
 
     pub(crate) fn without_images(&self) -> Self {
         let (times_s, path, frames) = (self.times_s.clone(), self.path.clone(), self.frames.clone());
-        Self { images: Vec::new(), times_s, path, frames, ..*self }
+        Self { images: Vec::new(), clip: None, times_s, path, frames, ..*self }
     }
 
     /// The size and the frames or tiles on which its tokens depend.

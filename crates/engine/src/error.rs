@@ -147,6 +147,14 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
+    /// A video file of a sample cannot be decoded.
+    #[error("the video of sample {id} cannot be decoded: {detail}")]
+    Clip {
+        /// The sample.
+        id: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// The audit of packs needs the dataset's tokenizer.
     #[error("cannot audit the packs of {path:?} without its tokenizer: {detail}")]
     NoAudit {
@@ -193,6 +201,7 @@ impl EngineError {
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
+            | Self::Clip { .. }
             | Self::NoAudit { .. }
             | Self::NoTokenizer { .. }
             | Self::NoModelOfFamily { .. }

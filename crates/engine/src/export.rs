@@ -5,11 +5,12 @@
 //! OUTPUT/images/0000/000/KEY.000.jpg    image n is in directory (n / 1,000,000)/(n / 1,000 % 1,000)
 //! ```
 //!
-//! Images are copied byte for byte. One sample is in memory at a time.
+//! Images are copied byte for byte; the frames of video files are decoded and encoded. One sample is in memory at a time.
 //!
 //! **Invariant:** OUTPUT appears whole or not at all, and never replaces anything. The same dataset and options always
 //! result in the same files.
 
+use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -17,8 +18,10 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{FileError, Progress, StagedDirectory, Step};
-use manyframe_core::{Layout, Sample, is_document};
+use manyframe_core::{Layout, Sample, SampleImage, is_document};
 use manyframe_dataset::{DatasetReader, ShardEntry};
+use manyframe_media::video::decode_clip;
+use manyframe_media::{ImagePolicy, MediaError, prepare_pixels};
 use manyframe_shards::{LlavaRecord, SingleImage};
 
 use crate::error::EngineError;
@@ -116,6 +119,27 @@ impl LlavaExport<'_> {
     }
 }
 
+/// The images of a sample. Its trainers read images only: the frames of a video file are encoded.
+fn images_of(sample: &Sample) -> Result<Cow<'_, [SampleImage]>, EngineError> {
+    if sample.clips.is_empty() {
+        return Ok(Cow::Borrowed(&sample.images));
+    }
+    let undecodable = |error: MediaError| EngineError::Clip { id: sample.id.to_string(), detail: error.to_string() };
+    let policy = ImagePolicy::default();
+    let (mut images, mut clips) = (Vec::new(), sample.clips.iter());
+    for visual in &sample.visuals {
+        let clip = visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?)));
+        let Some((frames, clip)) = clip else {
+            images.extend(sample.images.iter().skip(visual.first_image).take(visual.num_images).cloned());
+            continue;
+        };
+        for frame in decode_clip(clip, frames, &policy.limits).map_err(undecodable)? {
+            images.push(prepare_pixels(&frame, &policy).map_err(undecodable)?);
+        }
+    }
+    Ok(Cow::Owned(images))
+}
+
 /// The shards that can hold wanted samples, in one of the formats: every format holds all samples.
 fn shards_to_read<'d>(dataset: &'d DatasetReader, options: &ExportOptions) -> Vec<&'d ShardEntry> {
     let can_hold = |shard: &&ShardEntry| shard.layout.is_none_or(|layout| is_among(layout, &options.only_layouts));
@@ -124,7 +148,7 @@ fn shards_to_read<'d>(dataset: &'d DatasetReader, options: &ExportOptions) -> Ve
 
 fn is_wanted(sample: &Sample, options: &ExportOptions) -> bool {
     let is_source = options.only_sources.is_empty() || options.only_sources.iter().any(|name| **name == *sample.source);
-    let is_small = options.max_images.is_none_or(|most| sample.images.len() <= most);
+    let is_small = options.max_images.is_none_or(|most| sample.num_shown_images() <= most as u64);
     is_source && is_small && is_among(sample.layout, &options.only_layouts)
 }
 
@@ -151,8 +175,9 @@ impl<'o> LlavaWriter<'o> {
     }
 
     fn write(&mut self, sample: &Sample) -> Result<(), EngineError> {
-        let mut paths = Vec::with_capacity(sample.images.len());
-        for (index, image) in sample.images.iter().enumerate() {
+        let images = images_of(sample)?;
+        let mut paths = Vec::with_capacity(images.len());
+        for (index, image) in images.iter().enumerate() {
             let number = self.done.num_images / DIRECTORY_ENTRIES;
             let (outer, inner) = (number / DIRECTORY_ENTRIES, number % DIRECTORY_ENTRIES);
             let folder = format!("images/{outer:04}/{inner:03}");

@@ -323,6 +323,9 @@ impl FrameKeeper for KeptFrames<'_> {
 }
 
 fn is_worth_keeping(encoded: &EncodedVisual, elapsed: Duration) -> bool {
+    if encoded.clip.is_some() {
+        return false;
+    }
     let num_bytes: u128 = encoded.images.iter().map(|image| image.bytes.len() as u128).sum();
     elapsed.as_nanos() >= num_bytes * LEAST_NANOSECONDS_PER_BYTE
 }
@@ -359,6 +362,7 @@ mod tests {
         EncodedVisual {
             kind: VisualKind::Video,
             images: bytes.iter().map(image).collect(),
+            clip: None,
             grid: None,
             times_s: vec![0.1, 1.0 / 3.0],
             path: "a b.mp4".to_owned(),

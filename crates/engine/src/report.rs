@@ -10,7 +10,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileError, write_json};
-use manyframe_core::{Cost, Digest, HandledImages, Layout, RecordId, RecordIndex, Rejection, Total};
+use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, RecordId, RecordIndex, Rejection, Total};
 use manyframe_dataset::{LocalDirectory, Storage};
 use manyframe_shards::ShardFormat;
 use serde::{Deserialize, Serialize};
@@ -32,6 +32,9 @@ pub struct TaskReport {
     pub num_reused: u64,
     /// How the images of all others came to their bytes.
     pub images: HandledImages,
+    /// What was delivered of their videos, if these are to be delivered as files.
+    #[serde(default)]
+    pub videos: HandledVideos,
 }
 
 /// A shard that a task wrote.

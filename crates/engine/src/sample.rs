@@ -8,7 +8,7 @@ use manyframe_core::{
     Rejection, Sample, SampleTokens, SampleVisual, Visual, VisualKind, VisualShape,
 };
 use manyframe_format::{Formatted, ResolvedVisual};
-use manyframe_media::video::FrameKeeper;
+use manyframe_media::video::{DeliveredClip, FrameKeeper};
 use manyframe_media::{
     Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread,
     tile_image,
@@ -96,28 +96,30 @@ impl SampleMaker<'_> {
         }
         let tokens = self.tokens(&formatted)?;
         let layout = Layout::of(resolved.iter().map(|visual| visual.kind));
-        let mut images = Vec::new();
-        let mut visuals = Vec::new();
+        let (mut images, mut clips, mut visuals) = (Vec::new(), Vec::new(), Vec::new());
         let mut handled = HandledImages::default();
         let mut damage = FrameDamage::default();
         let shapes: Vec<VisualShape> = encoded.iter().map(EncodedVisual::shape).collect();
         let models = self.context.formatter.model_visuals(&resolved, &shapes);
-        for ((encoded, model), span) in encoded.into_iter().zip(models).zip(&formatted.visual_spans) {
+        for ((mut encoded, model), span) in encoded.into_iter().zip(models).zip(&formatted.visual_spans) {
+            let (clip, clip_frames) = encoded.clip.take().map(|clip| (clip.clip, clip.frames)).unzip();
             visuals.push(SampleVisual {
                 kind: encoded.kind,
                 message: span.message,
                 start: span.start,
                 end: span.end,
-                first_image: span.first_image,
+                first_image: images.len(),
                 num_images: span.num_images,
                 grid: encoded.grid,
                 model,
+                clip: clip_frames,
                 times_s: encoded.times_s,
                 path: encoded.path,
                 width_px: encoded.width_px,
                 height_px: encoded.height_px,
             });
             images.extend(encoded.images);
+            clips.extend(clip);
             handled += encoded.handled;
             damage.add(encoded.damage);
         }
@@ -133,6 +135,7 @@ impl SampleMaker<'_> {
             tokens,
             cost: formatted.cost,
             images,
+            clips,
             visuals,
             origin: record.origin.clone(),
         };
@@ -239,6 +242,7 @@ impl SampleMaker<'_> {
             handled: handled([handling]),
             told_px: if size_px.is_some() { own_px } else { (image.width_px, image.height_px) },
             images: vec![image],
+            clip: None,
             grid: None,
             frames: None,
             times_s: Vec::new(),
@@ -257,6 +261,7 @@ impl SampleMaker<'_> {
             kind: VisualKind::Tiled,
             handled: handled(tiled.images.iter().map(|_| Handling::Encoded)),
             images: tiled.images,
+            clip: None,
             grid: Some(tiled.grid),
             frames: None,
             told_px: (tiled.width_px, tiled.height_px),
@@ -275,6 +280,11 @@ impl SampleMaker<'_> {
         keeper: &mut dyn FrameKeeper,
     ) -> Result<EncodedVisual, MediaError> {
         let context = self.context;
+        if context.delivers_clips()
+            && let Some(clip) = chosen.clip(&context.frames.limits)?
+        {
+            return Ok(clip_visual(chosen, clip));
+        }
         let video = chosen.decode(&sized(&context.frames, size_px), context.damage, keeper)?;
         let times_s = video.frames.iter().map(|frame| frame.time_s).collect();
         let own_px = (chosen.index.width_px, chosen.index.height_px);
@@ -285,6 +295,7 @@ impl SampleMaker<'_> {
             frames: Some(chosen.choice(video.frames.iter().map(|frame| frame.index))),
             told_px: delivered_px.filter(|_| size_px.is_none()).unwrap_or(own_px),
             images: video.frames.into_iter().map(|frame| frame.image).collect(),
+            clip: None,
             grid: None,
             times_s,
             path: String::new(),
@@ -318,6 +329,7 @@ impl SampleMaker<'_> {
         Ok(EncodedVisual {
             kind: wanted.visual.kind,
             images,
+            clip: None,
             grid: shape.grid,
             frames: shape.frames,
             told_px: own_px.unwrap_or_default(),
@@ -328,6 +340,25 @@ impl SampleMaker<'_> {
             handled: handled(handlings),
             damage: FrameDamage::default(),
         })
+    }
+}
+
+/// A video that is delivered as a file: its frames keep their size.
+fn clip_visual(chosen: &ChosenFrames, clip: DeliveredClip) -> EncodedVisual {
+    let own_px = (chosen.index.width_px, chosen.index.height_px);
+    EncodedVisual {
+        kind: VisualKind::Video,
+        images: Vec::new(),
+        clip: Some(Box::new(clip)),
+        grid: None,
+        frames: Some(chosen.choice(chosen.wanted.iter().copied())),
+        told_px: own_px,
+        times_s: chosen.wanted.iter().map(|&frame| chosen.index.time_s(frame)).collect(),
+        path: String::new(),
+        width_px: own_px.0,
+        height_px: own_px.1,
+        handled: HandledImages::default(),
+        damage: FrameDamage::default(),
     }
 }
 

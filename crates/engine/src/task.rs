@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
-use manyframe_core::{HandledImages, Sample};
+use manyframe_core::{HandledImages, HandledVideos, Sample};
 use manyframe_plan::{Context, PlannedSample, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter};
 
@@ -47,6 +47,7 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
         outcomes: Vec::new(),
         num_reused: 0,
         images: HandledImages::default(),
+        videos: HandledVideos::default(),
     };
     let samples = read_task(directory, task)?.into_iter().map(Ok);
     let journal = Journal::open(directory, task);
@@ -57,6 +58,9 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
         let result = match outcome? {
             Ok(Made { sample, handled, damage }) => {
                 report.images += handled;
+                if context.delivers_clips() && !is_reused {
+                    report.videos += HandledVideos::of(&sample.visuals);
+                }
                 shards.iter_mut().try_for_each(|shard| shard.write(&sample))?;
                 report.num_reused += u64::from(is_reused);
                 if sample.cost != planned.cost {

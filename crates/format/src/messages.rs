@@ -145,6 +145,7 @@ mod tests {
             width_px: 1,
             height_px: 1,
             model: None,
+            clip: None,
         }
     }
 

@@ -10,7 +10,7 @@ use crate::error::MediaError;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct MediaLimits {
-    /// Maximum size of an encoded image, in bytes. Default: 256 MiB.
+    /// Maximum size of an encoded image, in bytes, and of a video that is delivered as a file. Default: 256 MiB.
     pub max_bytes: u64,
     /// Maximum size of a video file, in bytes. Default: 64 GiB.
     pub max_video_bytes: u64,

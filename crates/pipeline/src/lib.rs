@@ -77,5 +77,5 @@ pub use settings::selection::{
 pub use settings::source::{FilterTable, ImageShow, Kind, ReplayKind, SourceTable, StratifyBy};
 pub use settings::validation::ValidateTable;
 pub use settings::values::{OneOrMany, Share, Take, TokenColumns};
-pub use settings::video::{SamplingRule, VideoTable};
+pub use settings::video::{SamplingRule, VideoDelivery, VideoTable};
 pub use stages::{ReadPipeline, list_files, list_stages, overrides_for, read, read_stage};

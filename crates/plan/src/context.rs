@@ -13,7 +13,7 @@ use manyframe_media::{
 };
 use manyframe_pipeline::{
     FormatTable, ImageShow, Kind, LocatedSource, MixTable, OutputTable, Pipeline, PipelineFile, SamplingRule,
-    SourceTable, annotation_files, media_roots, resolved_source,
+    SourceTable, VideoDelivery, annotation_files, media_roots, resolved_source,
 };
 use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceSpec};
 use serde_json::Value;
@@ -148,6 +148,11 @@ impl Context {
     /// Whether images and frames are delivered at the size to which the model's processor brings them.
     pub fn resizes(&self) -> bool {
         self.pipeline.file.delivered_size() == DeliveredSize::Processor
+    }
+
+    /// Whether videos are delivered as files.
+    pub fn delivers_clips(&self) -> bool {
+        self.pipeline.file.video.deliver == VideoDelivery::Clip
     }
 
     /// A digest of [`source_settings`].

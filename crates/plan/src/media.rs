@@ -6,7 +6,7 @@ use std::path::Path;
 
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, RejectCode, Rejection};
-use manyframe_media::video::{self, DecodedVideo, FrameKeeper, FrameSelection, VideoIndex, VideoInput};
+use manyframe_media::video::{self, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, VideoIndex, VideoInput};
 use manyframe_media::{
     DamagePolicy, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling,
     probe_image_bytes, read_range,
@@ -59,6 +59,21 @@ impl ChosenFrames {
             fps: self.index.fps(),
             taken: positions.into_iter().map(|position| number(position.saturating_sub(self.first))).collect(),
         }
+    }
+
+    /// Whether a file may be delivered in place of the frames, as far as is known without decoding any.
+    pub(crate) fn may_be_clip(&self, limits: &MediaLimits) -> bool {
+        video::may_be_clip(&self.input, FrameSelection { index: &self.index, positions: &self.wanted }, limits)
+    }
+
+    /// The file to deliver in place of the frames; `None` if none can stand for them.
+    ///
+    /// # Errors
+    ///
+    /// If no frame can be decoded, or on a storage error.
+    pub fn clip(&self, limits: &MediaLimits) -> Result<Option<DeliveredClip>, MediaError> {
+        let selection = FrameSelection { index: &self.index, positions: &self.wanted };
+        video::deliver_clip(&self.input, selection, limits)
     }
 
     /// Decodes the frames that are not kept yet, and encodes them as they are delivered.

@@ -111,6 +111,10 @@ impl Source for ReplaySource {
         let messages: Vec<_> = replayed.sample.messages();
         let visuals = &replayed.sample.visuals;
         let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(malformed(error.to_string())))?;
+        if visuals.iter().any(|visual| visual.clip.is_some()) {
+            let detail = "it shows a video file: only datasets of frames (video.deliver = \"frames\") are replayed";
+            return Err(reject(Rejection::new(RejectCode::UnsupportedMedia, detail)));
+        }
         let sizes = &replayed.sample.image_sizes;
         let media = visuals.iter().map(|visual| medium(visual, &replayed.images, sizes)).collect::<Option<_>>();
         let media = media.ok_or_else(|| reject(malformed("its visuals show images that it does not have")))?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{BlobRef, Digest, ImageFormat, Layout, RecordId, Sample};
+use manyframe_core::{BlobRef, ClipFrames, Digest, ImageFormat, Layout, RecordId, Sample, SampleVisual};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +31,7 @@ pub(crate) trait Format: Sync {
     /// Whole samples, one at a time.
     fn read(&self, path: &Path) -> Result<Samples, ShardError>;
 
-    /// Samples without the bytes of their images.
+    /// Samples without the bytes of their images and clips.
     fn list(&self, path: &Path) -> Result<SampleEntries, ShardError>;
 
     /// The entry at a position that [`Self::list`] returned.
@@ -49,14 +49,13 @@ pub(crate) trait Format: Sync {
     }
 }
 
-/// Which columns the tables of a dataset have.
+/// Which columns the tables of a dataset have besides those of every dataset.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum SampleColumns {
-    /// Those of every dataset.
-    #[default]
-    Common,
-    /// And what belongs to expanded placeholders: `mm_token_type_ids`, `image_grid_thw`, `video_grid_thw`.
-    Expanded,
+pub struct SampleColumns {
+    /// What belongs to expanded placeholders: `mm_token_type_ids`, `image_grid_thw`, `video_grid_thw`.
+    pub expanded: bool,
+    /// Video files: `videos`.
+    pub videos: bool,
 }
 
 /// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.
@@ -82,15 +81,17 @@ pub struct ShardSummary {
     pub digest: Digest,
 }
 
-/// A sample of a shard without the bytes of its images.
+/// A sample of a shard without the bytes of its images and clips.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SampleEntry {
     /// Where it is in the shard: first byte of a tar, row of a table. [`entry_at`](crate::entry_at) finds it again.
     pub position: u64,
-    /// The sample, with `images` empty. Its cost still counts them.
+    /// The sample, with `images` and `clips` empty. Its cost still counts them.
     pub sample: Sample,
     /// Its images in placeholder order.
     pub images: Vec<ImageEntry>,
+    /// Where its clips are, in placeholder order.
+    pub clips: Vec<BlobRef>,
 }
 
 /// Where an image of a shard is, and what it is.
@@ -133,13 +134,23 @@ pub struct BesideShards {
     pub files: Vec<(String, Vec<u8>)>,
 }
 
-/// Readers count images by their number, so a cost that says otherwise would not come back.
+/// Readers count images and clips by their number, so what says otherwise would not come back.
 pub(crate) fn check_counts(sample: &Sample) -> Result<(), ShardError> {
-    let (counted, found) = (sample.cost.num_images, sample.images.len() as u64);
-    if counted == found {
-        return Ok(());
+    let refuse = |detail| Err(ShardError::Sample { id: sample.id, detail });
+    let (counted, found) = (sample.cost.num_images, sample.num_shown_images());
+    if counted != found {
+        return refuse(format!("its cost counts {counted} images, it has {found}"));
     }
-    Err(ShardError::Sample { id: sample.id, detail: format!("its cost counts {counted} images, it has {found}") })
+    let (expected, found) = (clip_visuals(&sample.visuals).count(), sample.clips.len());
+    if expected != found {
+        return refuse(format!("{expected} of its visuals have a clip, it has {found} video files"));
+    }
+    Ok(())
+}
+
+/// The clips of the visuals that have one.
+pub(crate) fn clip_visuals(visuals: &[SampleVisual]) -> impl Iterator<Item = &ClipFrames> {
+    visuals.iter().filter_map(|visual| visual.clip.as_ref())
 }
 
 /// The path of a shard, as the positions of its images refer to it.

@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use manyframe_core::{
-    Cost, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage, SampleVisual,
+    ClipFormat, Cost, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleClip, SampleImage,
+    SampleVisual,
 };
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -32,6 +33,9 @@ pub struct SampleJson {
     pub images: Vec<String>,
     /// Width and height of each image in pixels.
     pub image_sizes: Vec<(u32, u32)>,
+    /// Members with the video files, in placeholder order: `000.mp4` is the member `KEY.000.mp4`. Absent if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub videos: Vec<String>,
     /// What the images are: frames of videos, overviews and tiles, or images.
     pub visuals: Vec<SampleVisual>,
     /// The whole text as the trainer sees it, chat template included.
@@ -136,6 +140,24 @@ pub(crate) fn names_of(images: &[SampleImage]) -> Vec<String> {
     image_names(&images.iter().map(|image| image.format).collect::<Vec<_>>())
 }
 
+/// File names of a sample's clips: numbers of three digits, as those of images.
+pub(crate) fn clip_names(formats: impl IntoIterator<Item = ClipFormat>) -> Vec<String> {
+    let formats = formats.into_iter().enumerate();
+    formats.map(|(index, format)| format!("{index:03}.{}", format.extension())).collect()
+}
+
+/// File names of a sample's clips, as [`clip_names`] returns them.
+pub(crate) fn names_of_clips(clips: &[SampleClip]) -> Vec<String> {
+    clip_names(clips.iter().map(|clip| clip.format))
+}
+
+/// The format of a clip by the extension of its name. The error explains what does not fit.
+pub(crate) fn clip_format(name: &str) -> Result<ClipFormat, String> {
+    let extension = name.rsplit_once('.').map(|(_, extension)| extension);
+    let format = extension.and_then(ClipFormat::from_extension);
+    format.ok_or_else(|| format!("video {name:?} has no known extension"))
+}
+
 /// Formats by the extensions of the names, and sizes. The error explains what does not fit.
 pub(crate) fn image_shapes(names: &[impl AsRef<str>], sizes: &[(u32, u32)]) -> Result<Vec<ImageShape>, String> {
     if names.len() != sizes.len() {
@@ -166,6 +188,7 @@ impl SampleJson {
             conversations: sample.messages.iter().map(ConversationTurn::from_message).collect(),
             images: names_of(&sample.images),
             image_sizes: image_sizes(&sample.images),
+            videos: names_of_clips(&sample.clips),
             visuals: sample.visuals.clone(),
             prompt: sample.prompt.clone(),
             label_spans: sample.label_spans.clone(),
@@ -193,9 +216,9 @@ impl SampleJson {
         self.conversations.iter().cloned().map(ConversationTurn::into_message).collect()
     }
 
-    /// The sample without its images.
+    /// The sample without its images and clips.
     pub(crate) fn into_sample(self) -> Sample {
-        Sample {
+        let mut sample = Sample {
             id: self.id,
             source: self.source,
             subset: self.subset,
@@ -209,13 +232,16 @@ impl SampleJson {
                 text_tokens: self.text_tokens,
                 delimiter_tokens: self.delimiter_tokens,
                 visual_tokens: self.visual_tokens,
-                num_images: self.images.len() as u64,
+                num_images: 0,
                 num_frames: self.num_frames,
             },
             images: Vec::new(),
+            clips: Vec::new(),
             visuals: self.visuals,
             origin: self.origin.into_origin(),
-        }
+        };
+        sample.cost.num_images = sample.num_clip_frames().saturating_add(self.images.len() as u64);
+        sample
     }
 }
 

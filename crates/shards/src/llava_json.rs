@@ -102,6 +102,7 @@ mod tests {
             tokens: None,
             cost: Cost::default(),
             images: Vec::new(),
+            clips: Vec::new(),
             visuals: Vec::new(),
             origin: Origin { file: "a.json".into(), position: Position::File },
         };

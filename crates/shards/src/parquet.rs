@@ -11,19 +11,19 @@ use std::sync::Arc;
 use manyframe_columnar::{
     ColumnarError, Columns, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
 };
-use manyframe_core::{BlobRef, Cost, Layout, Message, RecordId, Role, Sample, SampleImage};
+use manyframe_core::{BlobRef, ClipFormat, Cost, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
 
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
     BesideShards, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary,
-    ShardWriter, check_counts, path_text, until_error,
+    ShardWriter, check_counts, clip_visuals, path_text, until_error,
 };
 use crate::hugging_face::{CardConfig, card_yaml, features_json};
-use crate::json::{ImageShape, SampleMetadata, image_shapes, names_of};
+use crate::json::{ImageShape, SampleMetadata, clip_format, image_shapes, names_of, names_of_clips};
 use crate::sample_table::{
     EXPANDED_COLUMNS, ExpandedSampleTable, IMAGE_BYTES, IMAGES, IdTable, SampleParts, SampleRow, SampleTable,
-    StoredImage, TOKEN_COLUMNS, role_text,
+    StoredImage, TOKEN_COLUMNS, VIDEO_BYTES, VIDEOS, VideoSampleTable, WholeSampleTable, role_text,
 };
 
 /// A row group is closed when its rows have this many bytes, nearly all of them in images or in texts.
@@ -58,9 +58,11 @@ impl Format for Parquet {
     }
 
     fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
-        Ok(match columns {
-            SampleColumns::Common => Box::new(TableShardWriter::<SampleTable>::create(sink)?),
-            SampleColumns::Expanded => Box::new(TableShardWriter::<ExpandedSampleTable>::create(sink)?),
+        Ok(match (columns.expanded, columns.videos) {
+            (false, false) => Box::new(TableShardWriter::<SampleTable>::create(sink)?),
+            (true, false) => Box::new(TableShardWriter::<ExpandedSampleTable>::create(sink)?),
+            (false, true) => Box::new(TableShardWriter::<VideoSampleTable>::create(sink)?),
+            (true, true) => Box::new(TableShardWriter::<WholeSampleTable>::create(sink)?),
         })
     }
 
@@ -126,9 +128,11 @@ impl Format for Parquet {
             config(name, format!("{directory}/*.parquet"))
         });
         let configs: Vec<_> = std::iter::once(all).chain(by_layout).collect();
-        let columns = match columns {
-            SampleColumns::Common => columns_of::<SampleTable>(),
-            SampleColumns::Expanded => columns_of::<ExpandedSampleTable>(),
+        let columns = match (columns.expanded, columns.videos) {
+            (false, false) => columns_of::<SampleTable>(),
+            (true, false) => columns_of::<ExpandedSampleTable>(),
+            (false, true) => columns_of::<VideoSampleTable>(),
+            (true, true) => columns_of::<WholeSampleTable>(),
         };
         BesideShards { card_yaml: card_yaml(&configs, &columns), files: Vec::new() }
     }
@@ -165,9 +169,10 @@ impl<T: for<'r> Columns<Input<'r> = SampleParts<'r>>> ShardWriter for TableShard
         let row = SampleParts {
             sample,
             names: &names_of(&sample.images),
+            clip_names: &names_of_clips(&sample.clips),
             label_spans: &label_spans,
             num_tokens: integer(sample.cost.num_tokens())?,
-            num_images: integer(sample.images.len() as u64)?,
+            num_images: integer(sample.num_shown_images())?,
             metadata: &metadata.map_err(|error| refuse(error.to_string()))?,
         };
         let num_bytes = num_bytes(&row);
@@ -199,13 +204,15 @@ fn num_bytes(row: &SampleParts<'_>) -> usize {
     let messages: usize =
         sample.messages.iter().map(|message| role_text(message.role).len() + message.content.len()).sum();
     let images: usize = sample.images.iter().map(|image| image.bytes.len()).sum();
-    let names: usize = row.names.iter().map(String::len).sum();
+    let names: usize = row.names.iter().chain(row.clip_names).map(String::len).sum();
+    let clips: usize = sample.clips.iter().map(|clip| clip.bytes.len()).sum();
+    let indices: usize = clip_visuals(&sample.visuals).map(|clip| size_of_val(&*clip.frame_indices)).sum();
     let tokens = sample.tokens.as_ref().map_or(0, |tokens| {
         let num_integers =
             tokens.input_ids.len() + tokens.labels.len() + tokens.image_positions.len() + tokens.type_ids.len();
         num_integers * size_of::<i32>()
     });
-    id + texts + messages + images + names + tokens
+    id + texts + messages + images + names + clips + indices + tokens
 }
 
 fn cannot_write(source: ColumnarError) -> ShardError {
@@ -222,13 +229,14 @@ enum ImageBytes {
 /// The rows of an open shard.
 struct SampleRows {
     path: PathBuf,
-    table: TableReader<ExpandedSampleTable>,
+    table: TableReader<WholeSampleTable>,
 }
 
-/// A sample without its images, and these.
+/// A sample without its images and clips, and these.
 struct RowSample {
     sample: Sample,
     images: Vec<(StoredImage, ImageShape)>,
+    clips: Vec<(StoredImage, ClipFormat)>,
 }
 
 impl SampleRows {
@@ -242,10 +250,15 @@ impl SampleRows {
         ShardError::ReadTable { path: self.path.clone(), source }
     }
 
-    fn rows(&self, rows: Range<u64>, images: ImageBytes) -> Result<TableRows<ExpandedSampleTable>, ShardError> {
+    fn rows(&self, rows: Range<u64>, images: ImageBytes) -> Result<TableRows<WholeSampleTable>, ShardError> {
         let mut without = Vec::new();
+        let has_videos = self.table.column_names().any(|name| name == VIDEOS);
         if images == ImageBytes::Skip {
             without.push(IMAGE_BYTES);
+            without.extend(has_videos.then_some(VIDEO_BYTES));
+        }
+        if !has_videos {
+            without.push(VIDEOS);
         }
         // Tables of earlier versions have no ids; most tables have none of expanded placeholders.
         for columns in [&TOKEN_COLUMNS, &EXPANDED_COLUMNS] {
@@ -261,7 +274,7 @@ impl SampleRows {
         self.table.rows(&selection).map_err(|source| self.cannot_read(source))
     }
 
-    fn next(&self, rows: &mut TableRows<ExpandedSampleTable>) -> Result<Option<RowSample>, ShardError> {
+    fn next(&self, rows: &mut TableRows<WholeSampleTable>) -> Result<Option<RowSample>, ShardError> {
         let Some(row) = rows.next().transpose().map_err(|source| self.cannot_read(source))? else { return Ok(None) };
         let id = row.id.clone();
         sample_from_row(row).map(Some).map_err(|detail| self.damaged(id, detail))
@@ -277,24 +290,31 @@ impl SampleRows {
         ShardError::Member { path: self.path.clone(), member, detail }
     }
 
-    fn whole_sample(&self, RowSample { mut sample, images }: RowSample) -> Result<Sample, ShardError> {
+    fn whole_sample(&self, RowSample { mut sample, images, clips }: RowSample) -> Result<Sample, ShardError> {
         for (StoredImage { bytes, name }, ImageShape { format, width_px, height_px }) in images {
             let missing = || self.damaged(sample.id.to_string(), format!("image {name:?} has no bytes"));
             sample.images.push(SampleImage { bytes: bytes.ok_or_else(missing)?, format, width_px, height_px });
+        }
+        for (StoredImage { bytes, name }, format) in clips {
+            let missing = || self.damaged(sample.id.to_string(), format!("video {name:?} has no bytes"));
+            sample.clips.push(SampleClip { bytes: bytes.ok_or_else(missing)?, format });
         }
         Ok(sample)
     }
 }
 
 fn entry(file: &Arc<str>, row: u64, found: RowSample) -> SampleEntry {
-    let column: Arc<str> = IMAGES.into();
+    let cell =
+        |column: &Arc<str>, index| BlobRef::Cell { file: Arc::clone(file), column: Arc::clone(column), row, index };
+    let (images, videos): (Arc<str>, Arc<str>) = (IMAGES.into(), VIDEOS.into());
+    let clips = (0..).zip(&found.clips).map(|(index, _)| cell(&videos, index)).collect();
     let images = (0..).zip(found.images).map(|(index, (_, shape))| ImageEntry {
-        blob: BlobRef::Cell { file: Arc::clone(file), column: Arc::clone(&column), row, index },
+        blob: cell(&images, index),
         format: shape.format,
         width_px: shape.width_px,
         height_px: shape.height_px,
     });
-    SampleEntry { position: row, sample: found.sample, images: images.collect() }
+    SampleEntry { position: row, sample: found.sample, images: images.collect(), clips }
 }
 
 fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
@@ -305,22 +325,24 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
         let span = usize::try_from(start).ok().zip(usize::try_from(end).ok());
         span.ok_or_else(|| format!("label span ({start}, {end}) is negative"))
     };
-    if usize::try_from(row.num_images) != Ok(row.images.len()) {
-        return Err(format!("{} images, expected {}", row.images.len(), row.num_images));
-    }
     let names: Vec<&str> = row.images.iter().map(|image| image.name.as_str()).collect();
     let shapes = image_shapes(&names, &metadata.image_sizes)?;
+    let formats = row.videos.iter().map(|video| clip_format(&video.name)).collect::<Result<Vec<_>, _>>()?;
+    let num_clips = clip_visuals(&metadata.visuals).count();
+    if num_clips != formats.len() {
+        return Err(format!("{} video files, expected {num_clips}", formats.len()));
+    }
     let cost = Cost {
         text_tokens: metadata.text_tokens,
         delimiter_tokens: metadata.delimiter_tokens,
         visual_tokens: metadata.visual_tokens,
-        num_images: row.images.len() as u64,
+        num_images: 0,
         num_frames: metadata.num_frames,
     };
     if u64::try_from(row.num_tokens) != Ok(cost.num_tokens()) {
         return Err(format!("{} tokens, expected the {} of its metadata", row.num_tokens, cost.num_tokens()));
     }
-    let sample = Sample {
+    let mut sample = Sample {
         id: row.id.parse().map_err(|error| format!("its id is wrong: {error}"))?,
         source: row.source,
         subset: row.subset,
@@ -332,10 +354,17 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
         tokens: row.tokens,
         cost,
         images: Vec::new(),
+        clips: Vec::new(),
         visuals: metadata.visuals,
         origin: metadata.origin.into_origin(),
     };
-    Ok(RowSample { sample, images: row.images.into_iter().zip(shapes).collect() })
+    let num_images = sample.num_clip_frames().saturating_add(row.images.len() as u64);
+    if u64::try_from(row.num_images) != Ok(num_images) {
+        return Err(format!("{num_images} images, expected {}", row.num_images));
+    }
+    sample.cost.num_images = num_images;
+    let images = row.images.into_iter().zip(shapes).collect();
+    Ok(RowSample { sample, images, clips: row.videos.into_iter().zip(formats).collect() })
 }
 
 fn role_from_text(text: &str) -> Result<Role, String> {
@@ -356,10 +385,10 @@ mod tests {
             shard("parquet/temporal/000000.parquet", Some(Layout::Temporal)),
             shard("parquet/temporal/000001.parquet", Some(Layout::Temporal)),
         ];
-        let card = Parquet.finish_dataset(&shards, SampleColumns::Common).card_yaml;
+        let card = Parquet.finish_dataset(&shards, SampleColumns::default()).card_yaml;
         let names: Vec<_> = card.lines().filter_map(|line| line.strip_prefix("- config_name: ")).collect();
         assert_eq!(names[..4], ["\"default\"", "\"temporal\"", "\"image\"", "\"mixed\""]);
         assert!(card.contains("path: \"parquet/temporal/*.parquet\"\n"));
-        assert_eq!(Parquet.finish_dataset(&[], SampleColumns::Common), BesideShards::default());
+        assert_eq!(Parquet.finish_dataset(&[], SampleColumns::default()), BesideShards::default());
     }
 }

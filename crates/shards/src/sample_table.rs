@@ -6,7 +6,11 @@
 use std::sync::Arc;
 
 use manyframe_columnar::{List, columns_of, schema_of_row, table};
-use manyframe_core::{Message, Role, Sample, SampleImage, SampleTokens, SampleVisual, VisualKind};
+use manyframe_core::{
+    ClipFrames, Message, Role, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, VisualKind,
+};
+
+use crate::format::clip_visuals;
 
 /// A sample as it is written.
 #[derive(Clone, Copy)]
@@ -14,6 +18,8 @@ pub(crate) struct SampleParts<'a> {
     pub(crate) sample: &'a Sample,
     /// File names of its images.
     pub(crate) names: &'a [String],
+    /// File names of its clips.
+    pub(crate) clip_names: &'a [String],
     pub(crate) label_spans: &'a [(i64, i64)],
     pub(crate) num_tokens: i64,
     pub(crate) num_images: i64,
@@ -30,16 +36,17 @@ pub(crate) struct SampleRow {
     /// Role and content of each message.
     pub(crate) messages: Vec<(String, String)>,
     pub(crate) images: Vec<StoredImage>,
+    pub(crate) videos: Vec<StoredImage>,
     pub(crate) prompt: String,
     pub(crate) label_spans: Vec<(i64, i64)>,
     pub(crate) tokens: Option<SampleTokens>,
     pub(crate) num_tokens: i64,
-    /// Number of images, also where `images` lacks their bytes.
+    /// Number of images and frames of clips, also where `images` lacks their bytes.
     pub(crate) num_images: i64,
     pub(crate) metadata: String,
 }
 
-/// An encoded image of a row.
+/// An encoded image or a video file of a row.
 pub(crate) struct StoredImage {
     /// `None` where they are absent or were not read.
     pub(crate) bytes: Option<Vec<u8>>,
@@ -52,8 +59,11 @@ pub(crate) const TOKEN_COLUMNS: [&str; 3] = ["input_ids", "labels", "image_posit
 pub(crate) const EXPANDED_COLUMNS: [&str; 3] = ["mm_token_type_ids", "image_grid_thw", "video_grid_thw"];
 /// The column of images.
 pub(crate) const IMAGES: &str = "images";
-/// The field of [`IMAGES`] that takes nearly all the space.
+/// The column of video files, which only tables of clips have.
+pub(crate) const VIDEOS: &str = "videos";
+/// The fields of [`IMAGES`] and [`VIDEOS`] that take nearly all the space.
 pub(crate) const IMAGE_BYTES: &str = "images.bytes";
+pub(crate) const VIDEO_BYTES: &str = "videos.bytes";
 
 table! {
     /// A row of a Parquet shard.
@@ -77,14 +87,15 @@ table! {
         tokens: SampleTokensTable = row.sample.tokens.as_ref(),
         /// Length of the sequence in tokens: `text_tokens` and `visual_tokens`.
         num_tokens: i64 = row.num_tokens,
-        /// Number of images.
+        /// Number of images, frames of videos included.
         num_images: i64 = row.num_images,
         /// JSON with everything else: see `sample-metadata.schema.json`.
         metadata: String = row.metadata,
     }
     read {
         Ok(SampleRow {
-            id, source, subset, layout, messages, images, prompt, label_spans, tokens, num_tokens, num_images, metadata,
+            id, source, subset, layout, messages, images, videos: Vec::new(), prompt, label_spans, tokens, num_tokens,
+            num_images, metadata,
         })
     }
 }
@@ -179,6 +190,62 @@ table! {
 }
 
 table! {
+    /// A row of a Parquet shard with video files.
+    pub(crate) struct VideoSampleTable<'r>(row: SampleParts<'r>) -> SampleRow {
+        sample: SampleTable = row,
+        /// The video files of visuals that are delivered as clips, in placeholder order. `images` has none of their frames.
+        videos: List<VideoTable> = videos(row),
+    }
+    read { Ok(SampleRow { videos, ..sample }) }
+}
+
+table! {
+    /// A row of a Parquet shard with expanded placeholders and video files: all columns that there are.
+    pub(crate) struct WholeSampleTable<'r>(row: SampleParts<'r>) -> SampleRow {
+        sample: ExpandedSampleTable = row,
+        /// The video files of visuals that are delivered as clips, in placeholder order. `images` has none of their frames.
+        videos: List<VideoTable> = videos(row),
+    }
+    read { Ok(SampleRow { videos, ..sample }) }
+}
+
+table! {
+    /// An element of `videos`.
+    pub(crate) struct VideoTable<'r>(video: StoredClip<'r>) -> StoredImage {
+        /// The file, as the source has it or cut out of it without encoding.
+        bytes: Option<Vec<u8>> as Raw = Some(&video.clip.bytes),
+        /// File name within the sample, such as `000.mp4`.
+        path: String = video.name,
+        /// Positions of the frames that are shown among all frames of the file, in order of presentation, counted from 0.
+        frame_indices: Option<Vec<i32>> = Some(&indices(video.frames)),
+        /// Frames per second of the file, on average.
+        fps: Option<f64> = Some(video.frames.fps),
+    }
+    read {
+        // Both are in the metadata, too.
+        let _ = (frame_indices, fps);
+        Ok(StoredImage { bytes, name: path })
+    }
+}
+
+/// A video file as it is written.
+pub(crate) struct StoredClip<'r> {
+    clip: &'r SampleClip,
+    name: &'r str,
+    frames: &'r ClipFrames,
+}
+
+fn videos(row: SampleParts<'_>) -> Vec<StoredClip<'_>> {
+    let clips = row.sample.clips.iter().zip(row.clip_names).zip(clip_visuals(&row.sample.visuals));
+    clips.map(|((clip, name), frames)| StoredClip { clip, name, frames }).collect()
+}
+
+/// A file has less than 2³¹ frames.
+fn indices(frames: &ClipFrames) -> Vec<i32> {
+    frames.frame_indices.iter().map(|index| index.cast_signed()).collect()
+}
+
+table! {
     /// The column that finds a sample.
     pub(crate) struct IdTable<'r>(id: &'r str) -> String {
         id: String = id,
@@ -220,7 +287,7 @@ fn grids(sample: &Sample, medium: Medium) -> Option<Vec<i32>> {
 
 /// The JSON Schema of a row of a Parquet shard.
 pub fn sample_row_schema() -> serde_json::Value {
-    let columns = columns_of::<ExpandedSampleTable>();
+    let columns = columns_of::<WholeSampleTable>();
     schema_of_row("SampleRow", "A row of a Parquet shard: a sample.", &columns)
 }
 

@@ -4,6 +4,7 @@
 //! 0123…ef.json       SampleJson
 //! 0123…ef.000.jpg    its images, in placeholder order
 //! 0123…ef.001.jpg
+//! 0123…ef.000.mp4    its video files, if videos are delivered as such
 //! ```
 //!
 //! The key is the record id: it has no dot (readers cut keys at the first one), and it is unique over all shards
@@ -13,15 +14,15 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
-use manyframe_core::{BlobRef, RecordId, Sample, SampleImage};
+use manyframe_core::{BlobRef, ClipFormat, RecordId, Sample, SampleClip, SampleImage};
 
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
     Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts,
-    path_text, until_error,
+    clip_visuals, path_text, until_error,
 };
-use crate::json::{ImageShape, SampleJson, image_shapes, names_of};
+use crate::json::{ImageShape, SampleJson, clip_format, image_shapes, names_of, names_of_clips};
 use crate::tar::{Member, TarReader, write_end, write_member};
 
 /// The format.
@@ -104,6 +105,9 @@ impl ShardWriter for TarShardWriter {
         for (name, image) in names_of(&sample.images).iter().zip(&sample.images) {
             self.write_member(&format!("{}.{name}", sample.id), &image.bytes)?;
         }
+        for (name, clip) in names_of_clips(&sample.clips).iter().zip(&sample.clips) {
+            self.write_member(&format!("{}.{name}", sample.id), &clip.bytes)?;
+        }
         self.num_samples += 1;
         Ok(())
     }
@@ -114,21 +118,25 @@ impl ShardWriter for TarShardWriter {
     }
 }
 
-/// A sample whose images were found but not read.
+/// A sample whose images and clips were found but not read.
 struct TarSample {
     position: u64,
     sample: Sample,
     images: Vec<(Member, ImageShape)>,
+    clips: Vec<(Member, ClipFormat)>,
 }
 
 fn entry(file: &Arc<str>, found: TarSample) -> SampleEntry {
-    let images = found.images.into_iter().map(|(member, shape)| ImageEntry {
-        blob: BlobRef::Range { file: Arc::clone(file), offset: member.offset, num_bytes: member.num_bytes },
+    let blob =
+        |member: &Member| BlobRef::Range { file: Arc::clone(file), offset: member.offset, num_bytes: member.num_bytes };
+    let images = found.images.iter().map(|(member, shape)| ImageEntry {
+        blob: blob(member),
         format: shape.format,
         width_px: shape.width_px,
         height_px: shape.height_px,
     });
-    SampleEntry { position: found.position, sample: found.sample, images: images.collect() }
+    let (images, clips) = (images.collect(), found.clips.iter().map(|(member, _)| blob(member)).collect());
+    SampleEntry { position: found.position, sample: found.sample, images, clips }
 }
 
 fn next_sample(tar: &mut TarReader) -> Result<Option<TarSample>, ShardError> {
@@ -145,7 +153,7 @@ fn sample_at_position(tar: &mut TarReader, position: u64) -> Result<TarSample, S
     next_sample(tar)?.ok_or_else(missing)
 }
 
-/// The sample whose JSON is this member, which was the last one read; its images must follow.
+/// The sample whose JSON is this member, which was the last one read; its images and clips must follow.
 fn sample_after(tar: &mut TarReader, member: &Member) -> Result<TarSample, ShardError> {
     let path = tar.path().to_owned();
     let damaged = |detail: String| ShardError::Member { path: path.clone(), member: member.name.clone(), detail };
@@ -162,22 +170,32 @@ fn sample_after(tar: &mut TarReader, member: &Member) -> Result<TarSample, Shard
         return Err(damaged(format!("{} tokens, expected {num_tokens} by its parts", json.num_tokens)));
     }
     let shapes = image_shapes(&json.images, &json.image_sizes).map_err(&damaged)?;
-    let mut images = Vec::new();
-    for (name, shape) in json.images.iter().zip(shapes) {
+    let formats = json.videos.iter().map(|name| clip_format(name)).collect::<Result<Vec<_>, _>>().map_err(&damaged)?;
+    if clip_visuals(&json.visuals).count() != formats.len() {
+        return Err(damaged(format!("{} video files, not one for each visual with a clip", formats.len())));
+    }
+    let mut next = |name: &String| {
         let expected = format!("{key}.{name}");
         match tar.next_member()? {
-            Some(member) if member.name == expected => images.push((member, shape)),
-            Some(member) => return Err(damaged(format!("{expected:?} must follow, {:?} does", member.name))),
-            None => return Err(damaged(format!("{expected:?} must follow, the archive ends"))),
+            Some(member) if member.name == expected => Ok(member),
+            Some(member) => Err(damaged(format!("{expected:?} must follow, {:?} does", member.name))),
+            None => Err(damaged(format!("{expected:?} must follow, the archive ends"))),
         }
-    }
-    Ok(TarSample { position: member.header_offset(), sample: json.into_sample(), images })
+    };
+    let images = json.images.iter().zip(shapes).map(|(name, shape)| Ok((next(name)?, shape)));
+    let images = images.collect::<Result<_, ShardError>>()?;
+    let clips = json.videos.iter().zip(formats).map(|(name, format)| Ok((next(name)?, format)));
+    let clips = clips.collect::<Result<_, ShardError>>()?;
+    Ok(TarSample { position: member.header_offset(), sample: json.into_sample(), images, clips })
 }
 
 fn with_images(tar: &mut TarReader, found: TarSample) -> Result<Sample, ShardError> {
-    let TarSample { mut sample, images, .. } = found;
+    let TarSample { mut sample, images, clips, .. } = found;
     for (member, ImageShape { format, width_px, height_px }) in images {
         sample.images.push(SampleImage { bytes: tar.read(&member)?, format, width_px, height_px });
+    }
+    for (member, format) in clips {
+        sample.clips.push(SampleClip { bytes: tar.read(&member)?, format });
     }
     Ok(sample)
 }

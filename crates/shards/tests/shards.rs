@@ -31,7 +31,7 @@ impl Write for Shared {
 
 fn written(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, ShardSummary) {
     let sink = Shared::default();
-    let mut writer = create(format, Box::new(sink.clone()), SampleColumns::Common).unwrap();
+    let mut writer = create(format, Box::new(sink.clone()), SampleColumns::default()).unwrap();
     for sample in samples {
         writer.write(sample).unwrap();
     }
@@ -75,6 +75,7 @@ fn sample(n: u64, num_images: usize) -> Sample {
             num_frames: n % 2,
         },
         images: (0..num_images).map(image).collect(),
+        clips: Vec::new(),
         visuals: vec![SampleVisual {
             kind: VisualKind::Video,
             message: 1,
@@ -88,6 +89,7 @@ fn sample(n: u64, num_images: usize) -> Sample {
             width_px: 640,
             height_px: 480,
             model: None,
+            clip: None,
         }],
         origin: Origin { file: "a.json".into(), position: Position::Bytes { offset: 5, num_bytes: 9, line: 2 } },
     }
@@ -307,7 +309,7 @@ fn a_sample_whose_cost_counts_other_images_is_refused() {
     let mut wrong = sample(0, 2);
     wrong.cost.num_images = 3;
     for format in ShardFormat::ALL {
-        let mut writer = create(format, Box::new(Shared::default()), SampleColumns::Common).unwrap();
+        let mut writer = create(format, Box::new(Shared::default()), SampleColumns::default()).unwrap();
         assert!(matches!(writer.write(&wrong), Err(ShardError::Sample { id, .. }) if id == wrong.id));
     }
 }

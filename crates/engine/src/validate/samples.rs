@@ -6,6 +6,7 @@ use std::path::Path;
 use manyframe_core::{Digest, Layout, Message, RecordId, Sample, SampleTokens, SampleVisual};
 use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, ShardName, Status};
 use manyframe_format::{Formatter, VisualRange};
+use manyframe_media::video::decode_clip;
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
 use manyframe_validate::measure::{SampleCandidate, SampleSource};
 use manyframe_validate::{TokenCounts, ValidationSample};
@@ -103,6 +104,19 @@ impl DatasetSamples {
     }
 }
 
+/// The images of a sample and the frames of its clips, in placeholder order, as far as they can be decoded.
+fn shown_images(sample: &Sample, limits: &MediaLimits) -> Vec<RgbImage> {
+    let mut clips = sample.clips.iter();
+    let of_visual = |visual: &SampleVisual| -> Vec<RgbImage> {
+        if let Some(frames) = &visual.clip {
+            return clips.next().and_then(|clip| decode_clip(clip, frames, limits).ok()).unwrap_or_default();
+        }
+        let images = sample.images.iter().skip(visual.first_image).take(visual.num_images);
+        images.filter_map(|image| decode_rgb(&image.bytes, limits).ok()).collect()
+    };
+    sample.visuals.iter().flat_map(of_visual).collect()
+}
+
 /// The text tokens of a sample without its delimiters. 0 if its visuals are not where it says, so that the tokens of
 /// delimiters are not those that it states.
 fn bare_tokens(formatter: &Formatter, messages: &[Message], visuals: &[SampleVisual]) -> u64 {
@@ -130,10 +144,7 @@ impl SampleSource for DatasetSamples {
         };
         let tokens = self.tokens(&sample)?;
         // A sample with an image that cannot be decoded has fewer images than placeholders, and is counted as unusable.
-        let images: Vec<RgbImage> = {
-            let limits = MediaLimits::default();
-            sample.images.iter().filter_map(|image| decode_rgb(&image.bytes, &limits).ok()).collect()
-        };
+        let images = shown_images(&sample, &MediaLimits::default());
         Ok(ValidationSample {
             id: sample.id,
             source: sample.source.to_string(),
@@ -185,6 +196,7 @@ mod tests {
                 width_px: 1,
                 height_px: 1,
                 model: None,
+                clip: None,
             };
             bare_tokens(&formatter, &messages, &[visual])
         };

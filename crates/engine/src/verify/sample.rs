@@ -1,6 +1,7 @@
 //! Checks one sample by itself: its placeholders, visuals, label spans and images.
 
 use manyframe_core::{Digest, Layout, Sample, SampleVisual, VisualKind};
+use manyframe_media::video::{self, check_clip};
 use manyframe_media::{MediaLimits, check_delivered};
 use manyframe_shards::SampleJson;
 
@@ -8,7 +9,8 @@ use manyframe_shards::SampleJson;
 pub(super) fn sample_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String> {
     let mut faults = Vec::new();
     let num_images = sample.images.len();
-    let covered = sample.visuals.iter().fold(0_usize, |sum, visual| sum.saturating_add(visual.num_images));
+    let of_images = sample.visuals.iter().filter(|visual| visual.clip.is_none());
+    let covered = of_images.fold(0_usize, |sum, visual| sum.saturating_add(visual.num_images));
     if covered != num_images {
         faults.push(format!("its visuals cover {covered} of {num_images} images"));
     }
@@ -19,6 +21,7 @@ pub(super) fn sample_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String
     faults.extend(sample.visuals.iter().enumerate().filter_map(|(index, visual)| visual_fault(index, visual)));
     faults.extend(label_fault(sample));
     faults.extend(image_faults(sample, limits));
+    faults.extend(clip_faults(sample, limits));
     faults
 }
 
@@ -26,7 +29,8 @@ pub(super) fn sample_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String
 pub(super) fn content_digest(sample: &Sample) -> u64 {
     let json = serde_json::json!(SampleJson::from_sample(sample)).to_string();
     let images = sample.images.iter().map(|image| image.bytes.as_slice());
-    Digest::of_fields([json.as_bytes()].into_iter().chain(images)).first_bits()
+    let clips = sample.clips.iter().map(|clip| clip.bytes.as_slice());
+    Digest::of_fields([json.as_bytes()].into_iter().chain(images).chain(clips)).first_bits()
 }
 
 fn visual_fault(index: usize, visual: &SampleVisual) -> Option<String> {
@@ -71,6 +75,31 @@ fn image_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String> {
     faults
 }
 
+/// What is wrong with video files. A build without video cannot open them.
+fn clip_faults(sample: &Sample, limits: &MediaLimits) -> Vec<String> {
+    let with_clip = sample.visuals.iter().filter_map(|visual| Some((visual, visual.clip.as_ref()?)));
+    let mut faults = Vec::new();
+    for (number, ((visual, frames), clip)) in with_clip.zip(&sample.clips).enumerate() {
+        if frames.frame_indices.len() != visual.num_images {
+            faults.push(format!(
+                "video {number}: {} positions of {} frames",
+                frames.frame_indices.len(),
+                visual.num_images
+            ));
+        }
+        match check_clip(clip, frames, limits) {
+            Err(_) if !video::IS_ENABLED => {}
+            Err(error) => faults.push(format!("video {number}: {error}")),
+            Ok(found) if found != (visual.width_px, visual.height_px) => faults.push(format!(
+                "video {number}: {}×{} pixels, {}×{} stated",
+                found.0, found.1, visual.width_px, visual.height_px
+            )),
+            Ok(_) => {}
+        }
+    }
+    faults
+}
+
 #[cfg(test)]
 pub(super) mod tests {
     use manyframe_core::{Cost, ImageFormat, Origin, Position, RecordId, SampleImage};
@@ -91,6 +120,7 @@ pub(super) mod tests {
             tokens: None,
             cost: Cost::default(),
             images: Vec::new(),
+            clips: Vec::new(),
             visuals: Vec::new(),
             origin: Origin { file: "a.json".into(), position: Position::File },
         }

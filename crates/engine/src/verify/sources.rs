@@ -14,7 +14,7 @@ use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::{Executor, StagedDirectory};
-use manyframe_core::{HandledImages, RecordId, RejectCode, Rejection, Sample};
+use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample};
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
 use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
 use rustc_hash::FxHashMap;
@@ -111,6 +111,7 @@ impl Replanned {
                 tokens,
                 cost,
                 images,
+                clips,
                 visuals,
                 origin,
             }
@@ -186,7 +187,15 @@ impl Replanned {
         let layout = plan.tasks.get(task as usize).and_then(|task| task.layout);
         let shard = |&format| ShardReport { format, num_samples: 0, num_bytes: 0, digest: plan.key };
         let shards = context.pipeline.file.output.formats.iter().filter(|_| is_written).map(shard).collect();
-        TaskReport { id: task, layout, shards, outcomes: Vec::new(), num_reused: 0, images: HandledImages::default() }
+        TaskReport {
+            id: task,
+            layout,
+            shards,
+            outcomes: Vec::new(),
+            num_reused: 0,
+            images: HandledImages::default(),
+            videos: HandledVideos::default(),
+        }
     }
 
     fn rejection(&self, planned: &PlannedSample, findings: &mut Findings) -> Result<Rejection, EngineError> {

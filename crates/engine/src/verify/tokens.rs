@@ -139,8 +139,11 @@ fn text_faults(formatter: &Formatter, sample: &Sample) -> Vec<String> {
         let shared = label_spans.iter().zip(&sample.label_spans).take_while(|(left, right)| left == right).count();
         faults.push(format!("its label spans are not those of its messages from the one at {shared} on"));
     }
+    let mut num_clip_frames = 0;
     let is_elsewhere = |(span, visual): (&VisualSpan, &SampleVisual)| {
-        (span.message, span.start, span.end, span.first_image, span.num_images)
+        let first_image = span.first_image.saturating_sub(num_clip_frames);
+        num_clip_frames += if visual.clip.is_some() { span.num_images } else { 0 };
+        (span.message, span.start, span.end, first_image, span.num_images)
             != (visual.message, visual.start, visual.end, visual.first_image, visual.num_images)
     };
     if let Some(index) = visual_spans.iter().zip(&sample.visuals).position(is_elsewhere) {
@@ -282,7 +285,7 @@ mod tests {
             formatter: Err(String::new()),
             family: Family::default(),
             written: Placeholders::One,
-            columns: SampleColumns::Common,
+            columns: SampleColumns::default(),
             is_promised: false,
         };
         let wrong = Sample { prompt: "<image> cat".to_owned(), ..text_sample() };
@@ -296,7 +299,7 @@ mod tests {
                 formatter: Err(String::new()),
                 family: Family::default(),
                 written: Placeholders::One,
-                columns: SampleColumns::Common,
+                columns: SampleColumns::default(),
                 is_promised,
             };
             check.faults(&sample(None), format).len()

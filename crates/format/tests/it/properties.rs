@@ -137,6 +137,7 @@ fn sample_visuals(formatted: &Formatted, kinds: impl Iterator<Item = VisualKind>
             width_px: 1,
             height_px: 1,
             model: None,
+            clip: None,
         })
         .collect()
 }

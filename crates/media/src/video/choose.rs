@@ -96,6 +96,7 @@ mod tests {
         VideoIndex {
             width_px: 64,
             height_px: 48,
+            container: manyframe_core::ClipFormat::Other,
             frames: (0..).zip(times).map(|(packet, &pts)| FrameEntry { pts, packet }).collect(),
             timing: Timing::of(&timestamps, None),
             orientation: Orientation::UPRIGHT,

@@ -11,7 +11,7 @@ use ffmpeg_next::format::stream::Disposition;
 use ffmpeg_next::packet::side_data::Type as SideDataType;
 use ffmpeg_next::util::error::EAGAIN;
 use ffmpeg_next::{Dictionary, Error, Packet, Rational, Stream, log, media};
-use manyframe_core::RejectCode;
+use manyframe_core::{ClipFormat, RejectCode};
 
 use super::boxes::{OuterBoxes, read_outer_boxes};
 use super::breaks::is_broken;
@@ -293,6 +293,22 @@ impl Demuxer {
     /// The format of the container.
     pub(super) fn container(&self) -> ContainerFormat {
         self.container
+    }
+
+    /// The container, as it is delivered.
+    pub(super) fn clip_format(&self) -> ClipFormat {
+        match self.input.format().name().split(',').next() {
+            Some("mov") => ClipFormat::Mp4,
+            Some("matroska") => ClipFormat::Matroska,
+            Some("avi") => ClipFormat::Avi,
+            Some("gif") => ClipFormat::Gif,
+            Some("flv") => ClipFormat::Flv,
+            Some("mpeg" | "mpegvideo") => ClipFormat::Mpeg,
+            Some("mpegts") => ClipFormat::MpegTs,
+            Some("asf") => ClipFormat::Asf,
+            Some("ogg") => ClipFormat::Ogg,
+            _ => ClipFormat::Other,
+        }
     }
 
     /// The codec of the video stream.

@@ -5,12 +5,13 @@
 use std::convert::Infallible;
 use std::path::Path;
 
-use manyframe_core::{Clip, Handling, RejectCode, SampleImage};
+use manyframe_core::{Clip, ClipFrames, Handling, RejectCode, SampleClip, SampleImage};
 
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::located::Located;
+use crate::pixels::RgbImage;
 use crate::policy::ImagePolicy;
 use crate::sampling::Sampling;
 
@@ -67,6 +68,44 @@ pub struct DecodedVideo {
     pub frames: Vec<VideoFrame>,
     /// How many more were selected, and how many are damaged.
     pub damage: FrameDamage,
+}
+
+/// A video file to deliver.
+#[derive(Debug, Clone, PartialEq)]
+pub struct DeliveredClip {
+    /// The file.
+    pub clip: SampleClip,
+    /// Where the frames are in it.
+    pub frames: ClipFrames,
+}
+
+/// Never called.
+pub fn may_be_clip(input: &VideoInput, _: FrameSelection<'_>, _: &MediaLimits) -> bool {
+    match input.never {}
+}
+
+/// Never called.
+pub fn deliver_clip(
+    input: &VideoInput,
+    _: FrameSelection<'_>,
+    _: &MediaLimits,
+) -> Result<Option<DeliveredClip>, MediaError> {
+    match input.never {}
+}
+
+/// Always the rejection `unsupported_media`.
+pub fn check_clip(_: &SampleClip, _: &ClipFrames, _: &MediaLimits) -> Result<(u32, u32), MediaError> {
+    Err(unsupported())
+}
+
+/// Always the rejection `unsupported_media`.
+pub fn decode_clip(_: &SampleClip, _: &ClipFrames, _: &MediaLimits) -> Result<Vec<RgbImage>, MediaError> {
+    Err(unsupported())
+}
+
+/// Always the rejection `unsupported_media`.
+pub fn open_bytes(_: &[u8]) -> Result<VideoInput, MediaError> {
+    Err(unsupported())
 }
 
 /// Always the rejection `unsupported_media`.

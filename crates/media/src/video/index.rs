@@ -6,7 +6,7 @@
 
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::decoder;
-use manyframe_core::{RejectCode, Rejection};
+use manyframe_core::{ClipFormat, RejectCode, Rejection};
 
 use super::absent::add_absent_packets;
 use super::deadline::Deadline;
@@ -42,6 +42,8 @@ pub struct VideoIndex {
     pub width_px: u32,
     /// Height of the frames in pixels, as shown.
     pub height_px: u32,
+    /// The container; that of a directory of images is `Other`.
+    pub(super) container: ClipFormat,
     pub(super) frames: Vec<FrameEntry>,
     pub(super) timing: Timing,
     pub(super) orientation: Orientation,
@@ -142,7 +144,19 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
         None => Timing::even(demuxer.stated_fps().unwrap_or(UNKNOWN_FPS)),
     };
     let (width_px, height_px) = orientation.upright_px(width_px, height_px);
-    Ok(VideoIndex { width_px, height_px, frames, timing, orientation, packets, identity, num_left_out, is_incomplete })
+    let container = demuxer.clip_format();
+    Ok(VideoIndex {
+        width_px,
+        height_px,
+        container,
+        frames,
+        timing,
+        orientation,
+        packets,
+        identity,
+        num_left_out,
+        is_incomplete,
+    })
 }
 
 /// Whether packets may hold frames of others.
@@ -196,6 +210,7 @@ fn index_images(frames: &[Located], limits: &MediaLimits, fps: f64) -> Result<Vi
                 return Ok(VideoIndex {
                     width_px: header.width_px,
                     height_px: header.height_px,
+                    container: ClipFormat::Other,
                     frames: (0..).zip(0..frames.len()).map(entry).collect(),
                     timing: Timing::even(fps),
                     orientation: Orientation::UPRIGHT,

@@ -83,6 +83,19 @@ pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput
     Ok(VideoInput::Container(ByteSource { offset, num_bytes, ..source }))
 }
 
+/// Opens a video whose bytes are in memory, by way of a temporary file, which lives as long as the input.
+///
+/// # Errors
+/// [`MediaError::Storage`] if the file cannot be written.
+pub fn open_bytes(bytes: &[u8]) -> Result<VideoInput, MediaError> {
+    let directory = std::env::temp_dir();
+    let written = tempfile::tempfile().and_then(|mut file| file.write_all(bytes).map(|()| file));
+    let handle = written.map_err(|source| MediaError::Storage { path: directory.clone(), source })?;
+    let num_bytes = bytes.len() as u64;
+    let file = Arc::new(ArchiveFile { path: directory, handle, num_bytes });
+    Ok(VideoInput::Container(ByteSource { file, offset: 0, num_bytes }))
+}
+
 fn source_of_file(path: &Path) -> Result<ByteSource, MediaError> {
     let failed = |error| MediaError::storage(path, error);
     let handle = File::open(path).map_err(failed)?;
@@ -146,6 +159,14 @@ impl ByteSource {
             }
         }
         Ok(filled)
+    }
+
+    /// All bytes.
+    pub(super) fn read_all(&self) -> Result<Vec<u8>, MediaError> {
+        let mut bytes = vec![0; usize::try_from(self.num_bytes).unwrap_or(usize::MAX)];
+        let filled = self.read_at(0, &mut bytes).map_err(|error| MediaError::storage(self.file.path(), error))?;
+        bytes.truncate(filled);
+        Ok(bytes)
     }
 
     /// A reader whose `payload` ranges (ascending, disjoint) can be hidden, and the state shared with it.

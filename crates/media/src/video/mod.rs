@@ -17,6 +17,7 @@ mod absent;
 mod boxes;
 mod breaks;
 mod choose;
+mod clip;
 mod convert;
 mod deadline;
 mod decode;
@@ -40,9 +41,10 @@ mod undecodable;
 mod yuv;
 
 pub use choose::choose_frames;
+pub use clip::{DeliveredClip, check_clip, decode_clip, deliver_clip, may_be_clip};
 pub use decode::{DecodedVideo, FrameKeeper, FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
-pub use input::{VideoInput, open_input, open_range};
+pub use input::{VideoInput, open_bytes, open_input, open_range};
 pub(crate) use still::decode_av1;
 pub(crate) use yuv::{YuvCanvas, YuvView, merge_rgb};
 

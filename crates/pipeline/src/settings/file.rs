@@ -16,7 +16,7 @@ use crate::settings::selection::{DecontaminationTable, DuplicatesTable, MixTable
 use crate::settings::source::SourceTable;
 use crate::settings::validation::ValidateTable;
 use crate::settings::values::TokenColumns;
-use crate::settings::video::{SamplingRule, VideoTable};
+use crate::settings::video::{SamplingRule, VideoDelivery, VideoTable};
 
 /// One build: which sources are read, how their records are shown and formatted, and where the shards go.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -127,10 +127,9 @@ impl PipelineFile {
     /// Which columns tables of samples have.
     pub fn sample_columns(&self) -> SampleColumns {
         let written = self.format.spec.placeholders(&self.family());
-        if written == Placeholders::Expanded && self.output.has_tokens() {
-            SampleColumns::Expanded
-        } else {
-            SampleColumns::Common
+        SampleColumns {
+            expanded: written == Placeholders::Expanded && self.output.has_tokens(),
+            videos: self.video.deliver == VideoDelivery::Clip,
         }
     }
 

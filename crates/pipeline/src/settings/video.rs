@@ -29,6 +29,9 @@ pub struct VideoTable {
     /// Share of the chosen frames that may be missing, with `reject`. Default: 0.1.
     #[schemars(range(min = 0.0, max = 1.0))]
     pub max_missing: f64,
+    /// What is delivered of a video: images of the frames that are shown, or a video file. Default: `frames`.
+    #[serde(skip_serializing_if = "VideoDelivery::is_frames")]
+    pub deliver: VideoDelivery,
 }
 
 impl Default for VideoTable {
@@ -41,6 +44,7 @@ impl Default for VideoTable {
             max_edge_px: 336,
             damage: DamageRule::default(),
             max_missing: 0.1,
+            deliver: VideoDelivery::default(),
         }
     }
 }
@@ -55,4 +59,23 @@ pub enum SamplingRule {
     Uniform,
     /// As the processor of the model family takes them, with the settings of `[model]`.
     Processor,
+}
+
+/// What is delivered of a video.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum VideoDelivery {
+    /// An image of each frame that is shown.
+    #[default]
+    Frames,
+    /// The original file, with the positions of the frames that are shown: a trainer decodes exactly these. Costs and texts are those
+    /// of `frames`. A directory of frames, a damaged video and a file over `limits.max_bytes` are delivered as `frames`.
+    Clip,
+}
+
+impl VideoDelivery {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+    fn is_frames(&self) -> bool {
+        *self == Self::Frames
+    }
 }

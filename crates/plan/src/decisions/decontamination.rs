@@ -1,5 +1,6 @@
 //! Decontamination: finds records that show an image or video which no sample may show, such as those of a benchmark.
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,7 +11,9 @@ use manyframe_media::video::{self, FrameSelection};
 use manyframe_media::{ImageFingerprint, MediaError, MediaIdentity, Sampling, read_range};
 use manyframe_pipeline::{LocatedPattern, PortablePath, expand_pattern};
 use manyframe_samplers::contaminated_rows;
+use manyframe_shards::SampleEntry;
 use rustc_hash::FxHashMap;
+use tempfile::NamedTempFile;
 
 use crate::attempt::{Attempt, guarded};
 use crate::context::Context;
@@ -34,6 +37,8 @@ enum UnwantedPlace {
     File(PathBuf),
     /// Bytes inside a shard of a dataset.
     Blob(BlobRef),
+    /// A video file inside a shard of a dataset.
+    Clip(BlobRef),
 }
 
 /// An image of a candidate.
@@ -126,6 +131,10 @@ fn images_of_file(
             let fingerprint = media.blob_bytes(blob).and_then(|bytes| fingerprint_of_bytes(context, &bytes));
             (format!("{}{}", file.name, blob.name()), fingerprint.map(|fingerprint| vec![fingerprint]))
         }
+        UnwantedPlace::Clip(blob) => {
+            let fingerprints = media.blob_bytes(blob).and_then(|bytes| fingerprints_of_clip(context, &bytes));
+            (format!("{}{}", file.name, blob.name()), fingerprints)
+        }
     };
     let name: Arc<str> = name.into();
     match fingerprints {
@@ -140,6 +149,13 @@ fn images_of_file(
         }
         Err(storage) => Err(PlanError::Storage(storage)),
     }
+}
+
+/// The fingerprints of a video file whose bytes are in memory.
+fn fingerprints_of_clip(context: &Context, bytes: &[u8]) -> Result<Vec<ImageFingerprint>, MediaError> {
+    let written = NamedTempFile::new().and_then(|mut file| file.write_all(bytes).map(|()| file));
+    let file = written.map_err(|error| MediaError::storage(std::env::temp_dir(), error))?;
+    fingerprints_of_file(context, file.path())
 }
 
 /// The fingerprint of an image file, or those of a video file.
@@ -261,10 +277,10 @@ fn add_dataset(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Re
     for shard in dataset.shards_of_one_format() {
         let name = located.name(&dataset.shard_file(shard)?);
         for entry in dataset.sample_entries(shard)? {
-            let images = entry?.images.into_iter();
-            files.extend(
-                images.map(|image| UnwantedFile { name: name.clone(), place: UnwantedPlace::Blob(image.blob) }),
-            );
+            let SampleEntry { images, clips, .. } = entry?;
+            let images = images.into_iter().map(|image| UnwantedPlace::Blob(image.blob));
+            let places = images.chain(clips.into_iter().map(UnwantedPlace::Clip));
+            files.extend(places.map(|place| UnwantedFile { name: name.clone(), place }));
         }
     }
     Ok(())

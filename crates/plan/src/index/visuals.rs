@@ -107,9 +107,12 @@ impl VisualMeter<'_> {
         let num_frames = chosen.wanted.len() as u64;
         let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());
         let frames = chosen.choice(chosen.wanted.iter().copied());
+        let is_clip = context.delivers_clips() && chosen.may_be_clip(&context.images.limits);
+        let keeps_size = context.resizes() || is_clip;
+        let of_frames = encoded_bytes(num_frames * num_pixels(delivered_px));
         Ok(MeasuredVisual {
-            shape: VisualShape::Video { size_px: if context.resizes() { own_px } else { delivered_px }, frames },
-            estimated_bytes: encoded_bytes(num_frames * num_pixels(delivered_px)),
+            shape: VisualShape::Video { size_px: if keeps_size { own_px } else { delivered_px }, frames },
+            estimated_bytes: if is_clip { chosen.num_bytes } else { of_frames },
             cut_from_px: None,
             signature: [chosen.num_bytes, num_frames, clip_start],
         })

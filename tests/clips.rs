@@ -1,0 +1,192 @@
+//! Promise: with `video.deliver = "clip"`, a trainer that decodes the delivered file at the stated positions gets the frames that
+//! were counted, byte for byte.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use manyframe_core::{ClipFile, Sample};
+use manyframe_shards::ShardFormat;
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, run, run_python, stdout};
+
+/// Videos of 8 s with a keyframe a second, and how `ffmpeg` makes them.
+const VIDEOS: [(&str, &str); 9] = [
+    ("h264.mp4", "-c:v libx264 -preset veryfast -bf 3 -g 25 -pix_fmt yuv420p"),
+    ("open.mp4", "-c:v libx264 -preset veryfast -bf 3 -g 25 -x264-params open-gop=1 -pix_fmt yuv420p"),
+    ("h264.mkv", "-c:v libx264 -preset veryfast -bf 3 -g 25 -pix_fmt yuv420p"),
+    ("hevc.mp4", "-c:v libx265 -preset ultrafast -x265-params keyint=25:open-gop=0:log-level=none -pix_fmt yuv420p"),
+    ("vp9.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -g 25 -b:v 200k"),
+    ("mpeg4.mp4", "-c:v mpeg4 -bf 2 -g 25"),
+    ("mpeg4.avi", "-c:v mpeg4 -g 25"),
+    ("mpeg2.ts", "-c:v mpeg2video -g 25 -bf 2"),
+    ("variable.mp4", "-vf select=mod(n\\,7) -fps_mode vfr -c:v libx264 -preset veryfast -bf 3 -g 25 -pix_fmt yuv420p"),
+];
+
+fn make(directory: &Path) {
+    fs::create_dir_all(directory).unwrap();
+    let ffmpeg = |arguments: &str, name: &str| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split_whitespace());
+        assert!(command.arg(directory.join(name)).status().unwrap().success(), "ffmpeg {arguments} {name}");
+    };
+    for (name, arguments) in VIDEOS {
+        ffmpeg(&format!("-f lavfi -i testsrc2=size=96x64:rate=25:duration=8 -threads 1 {arguments}"), name);
+    }
+    // What is before 3.3 s is in the file, and hidden by an edit list.
+    ffmpeg(&format!("-ss 3.3 -i {} -c copy", directory.join("h264.mp4").display()), "edited.mp4");
+    let frames = directory.join("frames");
+    fs::create_dir_all(&frames).unwrap();
+    for number in 0..4 {
+        fs::write(frames.join(format!("{number}.jpg")), crate::support::photo(number, 96, 64)).unwrap();
+    }
+}
+
+fn record(video: &str, part: Option<(f64, f64)>) -> Value {
+    let mut record =
+        json!({ "video": video, "QA": [{ "i": "", "q": "What is shown?", "a": format!("{video} {part:?}") }] });
+    if let Some((start, end)) = part {
+        record["start"] = json!(start);
+        record["end"] = json!(end);
+    }
+    record
+}
+
+/// A part of each video, all of two of them, and a directory of frames, as frames and as clips.
+struct Datasets {
+    workshop: Workshop,
+    frames: Built,
+    clips: Built,
+}
+
+fn datasets() -> &'static Datasets {
+    static DATASETS: OnceLock<Datasets> = OnceLock::new();
+    DATASETS.get_or_init(|| {
+        let mut workshop = Workshop::new();
+        make(&workshop.path("media"));
+        let names = VIDEOS.iter().map(|(name, _)| *name).chain(["edited.mp4"]);
+        let mut records: Vec<Value> = names.map(|name| record(name, Some((2.4, 4.3)))).collect();
+        records.extend(["h264.mp4", "vp9.webm", "frames"].map(|name| record(name, None)));
+        let head = workshop.head.clone();
+        let build = |workshop: &Workshop, out: &str| {
+            let pipeline = workshop.pipeline();
+            let out = workshop.text(out);
+            run(&["build", &pipeline, "--output", &out, "--quiet"], 0);
+            Built::read(Path::new(&out))
+        };
+        let more =
+            "[output]\nformats = [\"parquet\", \"webdataset\"]\n[video]\nsampling = \"interval\"\ninterval_s = 0.4\n";
+        workshop.add_source("v", "videochat2", &json!(records), "");
+        workshop.head = format!("{head}{more}");
+        let frames = build(&workshop, "frames");
+        workshop.head = format!("{head}{more}deliver = \"clip\"\n");
+        let clips = build(&workshop, "clips");
+        Datasets { workshop, frames, clips }
+    })
+}
+
+fn samples(built: &Built) -> Vec<Sample> {
+    let shard = built.dataset.join("parquet/temporal/000000.parquet");
+    manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().map(Result::unwrap).collect()
+}
+
+#[test]
+fn a_clip_costs_what_its_frames_cost() {
+    let Datasets { frames, clips, .. } = datasets();
+    assert_eq!(frames.manifest.total, clips.manifest.total);
+    for (of_frames, of_clip) in samples(frames).iter().zip(&samples(clips)) {
+        assert_eq!(
+            (&of_frames.prompt, of_frames.cost, &of_frames.tokens),
+            (&of_clip.prompt, of_clip.cost, &of_clip.tokens)
+        );
+        assert_eq!(of_frames.visuals[0].times_s, of_clip.visuals[0].times_s);
+        assert!(of_frames.clips.is_empty() && of_clip.images.is_empty() != of_clip.clips.is_empty());
+    }
+}
+
+#[test]
+fn a_dataset_of_clips_verifies_and_says_what_is_in_it() {
+    let Datasets { workshop, clips, .. } = datasets();
+    clips.verify();
+    let out = workshop.text("clips");
+    let of = |path: &str| samples(clips).into_iter().find(|sample| sample.visuals[0].path == path).unwrap();
+    let shown = stdout(&["inspect", &out, &of("vp9.webm").id.to_string(), "--images", &workshop.text("shown")]);
+    assert!(shown.contains("frames, 96×64 px"), "{shown}");
+    assert!(
+        fs::read_dir(workshop.path("shown")).unwrap().any(|file| file.unwrap().path().extension().unwrap() == "mkv")
+    );
+    let why = stdout(&["why", &out, &of("h264.mkv").id.to_string()]);
+    assert!(why.contains("\nvideo     h264.mkv"), "{why}");
+    let frames = of("frames");
+    assert_eq!((frames.images.len(), frames.clips.len()), (4, 0));
+}
+
+#[test]
+fn pyav_decodes_the_frames_of_the_source_from_each_delivered_file() {
+    let Datasets { workshop, clips, .. } = datasets();
+    let (dataset, media) = (clips.dataset.display().to_string(), workshop.text("media"));
+    let found = run_python("video", "tests/python/read_clips.py", &[&dataset, &media]);
+    let found: Value = serde_json::from_str(found.lines().last().unwrap()).unwrap();
+    for (format, files) in found.as_object().unwrap() {
+        assert_eq!(files.as_object().unwrap().len(), VIDEOS.len() + 1, "{format}");
+        for (path, file) in files
+            .as_object()
+            .unwrap()
+            .iter()
+            .flat_map(|(path, of)| of.as_array().unwrap().iter().map(move |file| (path, file)))
+        {
+            assert_eq!(file["num_differ"], 0, "{format} {path}: {file}");
+            assert!(file["num_frames"].as_u64().unwrap() >= 4, "{format} {path}: {file}");
+        }
+    }
+}
+
+#[test]
+fn a_whole_video_is_delivered_byte_for_byte() {
+    let Datasets { workshop, clips, .. } = datasets();
+    for sample in samples(clips).iter().filter(|sample| sample.visuals[0].times_s.last() > Some(&5.0)) {
+        let (visual, clip) = (&sample.visuals[0], &sample.clips[0]);
+        let frames = visual.clip.as_ref().unwrap();
+        assert_eq!((frames.file, &frames.uncut_because), (ClipFile::Whole, &None));
+        assert_eq!(clip.bytes, fs::read(workshop.path("media").join(&visual.path)).unwrap());
+    }
+}
+
+#[test]
+fn an_export_has_the_frames_of_clips_as_images() {
+    let Datasets { workshop, clips, .. } = datasets();
+    let out = workshop.text("exported");
+    run(&["export", &clips.dataset.display().to_string(), "--format", "llava_json", "--output", &out, "--quiet"], 0);
+    let records: Value = serde_json::from_slice(&fs::read(workshop.path("exported/data.json")).unwrap()).unwrap();
+    let num_images: usize =
+        records.as_array().unwrap().iter().map(|record| record["image"].as_array().unwrap().len()).sum();
+    assert_eq!(num_images as u64, clips.manifest.total.cost.num_images);
+}
+
+#[test]
+fn a_tampered_position_is_found() {
+    let Datasets { workshop, clips, .. } = datasets();
+    let copy = workshop.path("tampered");
+    let status = Command::new("cp").arg("-a").arg(&clips.dataset).arg(&copy).status().unwrap();
+    assert!(status.success());
+    let shard = copy.join("webdataset/temporal/000000.tar");
+    let mut bytes = fs::read(&shard).unwrap();
+    let at = bytes.windows(16).position(|part| part == b"\"frame_indices\":").unwrap() + 17;
+    bytes[at] = if bytes[at] == b'9' { b'8' } else { bytes[at] + 1 };
+    fs::write(&shard, bytes).unwrap();
+    run(&["verify", &copy.display().to_string(), "--quiet"], 1);
+}
+
+#[test]
+fn a_dataset_of_clips_is_not_replayed() {
+    let Datasets { clips, .. } = datasets();
+    let mut workshop = Workshop::new();
+    workshop.head.push_str(&format!(
+        "[[source]]\nname = \"replay\"\nkind = \"dataset\"\nfrom = {:?}\nmax_rejects = \"100 %\"\n",
+        clips.dataset.display().to_string()
+    ));
+    let outcomes = workshop.build().outcomes();
+    assert_eq!(outcomes["unsupported_media"], VIDEOS.len() + 3, "{outcomes:?}");
+}
