@@ -229,7 +229,7 @@ fn videos(to: &Path) -> Result<(), Failed> {
             "-f",
             "lavfi",
             "-i",
-            "testsrc=size=32x24:rate=10:duration=0.6",
+            "testsrc=size=32x24:rate=25:duration=0.3",
             "-c:v",
             codec,
         ]);
