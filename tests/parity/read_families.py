@@ -58,7 +58,7 @@ WITHOUT_VIDEOS = {"llava-1.5", "llava-next", "idefics3", "granite-4-vision"}
 DELIVERED_AT_SIZE = {"qwen2.5-vl", "qwen3-vl", "qwen3.5", "nemotron-3-nano-omni"}
 
 PIPELINE = """
-name = "{family}"
+name = "parity"
 [output]
 directory = "{out}"
 formats = ["parquet"]
@@ -115,7 +115,7 @@ def build(manyframe, family, out, tokenizer):
     chat = 'template = "chatml"' if family in FORMATS else ""
     values = dict(family=family, out=out / "dataset", tokenizer=tokenizer, format=chat, annotations=ANNOTATIONS, media=MEDIA)
     (out / "pipeline.toml").write_text(text.format(settings="\n".join(SETTINGS.get(family, [])), **values))
-    subprocess.run([manyframe, "build", str(out / "pipeline.toml"), "--fresh", "--quiet"], check=True)
+    subprocess.run([manyframe, "build", str(out / "pipeline.toml"), "--fresh", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     settings = [argument for setting in SETTINGS.get(family, []) for argument in ("--set", setting.replace(" = ", "=", 1))]
     said = subprocess.run([manyframe, "tokens", "--json", "--family", family, *settings, "64x64"], check=True, capture_output=True)
     return json.loads(said.stdout)["settings"]
