@@ -11,7 +11,7 @@ help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test      all tests, with the Python readers of the shards'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
-	@echo 'make parity    the hybrid model beside PyTorch: fresh references, and speed on the CPU (5 GB of packages)'
+	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
 	@echo 'make bench     speed and memory beside Python versions of the same jobs'
 	@echo 'make fuzz      parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
@@ -37,14 +37,20 @@ chaos: setup
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup
+	@tests/setup/system.sh parity
 	tests/setup/python.sh .env/python parity
 	rm -rf .env/parity && mkdir -p .env/parity
+	.env/python/parity/bin/python tests/parity/make_vision.py .env/parity/vision .env/packages --fresh --seed $(or $(SEED),1)
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-vision --test golden
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-format --test it -- references
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-media --test media -- pixels
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate -- parity pictures
 	$(CARGO) build --locked -p manyframe-validate --example prefill
 	.env/python/parity/bin/python tests/parity/compare.py $(TARGET)/debug/examples/prefill
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) build --locked
+	.env/python/parity/bin/python tests/parity/read_families.py $(TARGET)/debug/manyframe .env/parity/families .env/packages
 	$(TARGET)/debug/manyframe build pipelines/demo --fresh --quiet --set out=.env/parity/demo
 	$(TARGET)/debug/manyframe model init .env/parity/model --seed 7
 	$(TARGET)/debug/manyframe validate .env/parity/demo/3-multi-image --model .env/parity/model --samples 40 --no-controls --device cpu

@@ -27,8 +27,8 @@ TOKENS = {
     "qwen3-vl": CHATML + QWEN,
     "qwen3.5": CHATML + QWEN,
     "internvl": CHATML + INTERNVL,
-    "llava-1.5": ["<image>", "</s>"],
-    "llava-next": ["<image>", "<video>", "</s>", "[INST]", "[/INST]"],
+    "llava-1.5": ["<image>", "<s>", "</s>"],
+    "llava-next": ["<image>", "<video>", "<s>", "</s>", "[INST]", "[/INST]"],
     "llava-onevision": CHATML + ["<image>", "<video>"],
     "idefics3": IDEFICS[:4],
     "smolvlm": CHATML + IDEFICS + ROWS,
@@ -186,6 +186,9 @@ def tokenizer(path, family):
     """A tokenizer.json that has the tokens of a family."""
     end = next((token for token in ["<|im_end|>", "</s>", "<end_of_utterance>"] if token in TOKENS[family]), TOKENS[family][0])
     made = transformers.PreTrainedTokenizerFast(tokenizer_file=str(path), eos_token=end, pad_token=end, clean_up_tokenization_spaces=False)
+    for start in ("<s>", "<|begin_of_text|>"):
+        if start in made.get_vocab():
+            made.bos_token = start
     named = dict(start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>")
     for attribute, token in named.items() if family == "internvl" else ():
         setattr(made, attribute, token)

@@ -324,6 +324,12 @@ def tokenizer_with(tokens):
     first = len(tokenizer["model"]["vocab"])
     flags = dict(single_word=False, lstrip=False, rstrip=False, normalized=False, special=True)
     tokenizer["added_tokens"] += [dict(id=first + place, content=token, **flags) for place, token in enumerate(tokens)]
+    if "<s>" in tokens:
+        # Llama's put this before every text.
+        start = {"id": "<s>", "ids": [first + tokens.index("<s>")], "tokens": ["<s>"]}
+        single = [{"SpecialToken": {"id": "<s>", "type_id": 0}}, {"Sequence": {"id": "A", "type_id": 0}}]
+        pair = single + [{"Sequence": {"id": "B", "type_id": 0}}]
+        tokenizer["post_processor"] = {"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": {"<s>": start}}
     return tokenizer
 
 
@@ -393,7 +399,9 @@ def main():
             if model["family"] in IMAGES_ONLY:
                 told = [(name, messages) for name, messages in told if "video" not in name]
             rows = [{"name": name, "messages": messages} | prompt_row(model, processor, messages) for name, messages in told]
-            return {"model": model, "tokens": families.TOKENS[model["family"]], "rows": rows}
+            tokenizer = tokenizer_with(families.TOKENS[model["family"]])
+            added = {key: tokenizer[key] for key in ("added_tokens", "post_processor")}
+            return {"model": model, "tokenizer": added, "rows": rows}
 
         write(arguments.out / "images.jsonl", map(images, IMAGES))
         write(arguments.out / "videos.jsonl", map(videos, VIDEOS))

@@ -54,6 +54,8 @@ SETTINGS = {
     "nemotron-3-nano-omni": ["min_patches = 64", "max_patches = 1030", "video.frames = { num_frames = 6 }", "video.target_patches = 256"],
     "smolvlm": ["max_frames = 12"],
 }
+# Those with a template that is built in.
+BUILT = [family for family in families.TEMPLATES if family not in ("idefics3", "smolvlm")]
 WITHOUT_VIDEOS = {"llava-1.5", "llava-next", "idefics3", "granite-4-vision"}
 DELIVERED_AT_SIZE = {"qwen2.5-vl", "qwen3-vl", "qwen3.5", "nemotron-3-nano-omni"}
 
@@ -65,7 +67,6 @@ formats = ["parquet"]
 [format]
 tokenizer = "{tokenizer}"
 max_tokens = 200000
-{format}
 [model]
 family = "{family}"
 {settings}
@@ -111,17 +112,12 @@ def build(manyframe, family, out, tokenizer):
     """The dataset of a family, and all of its settings."""
     out.mkdir(parents=True, exist_ok=True)
     text = PIPELINE + ("" if family in WITHOUT_VIDEOS else VIDEOS)
-    # What the command cannot know: the template of a family that has none of its own.
-    chat = 'template = "chatml"' if family in FORMATS else ""
-    values = dict(family=family, out=out / "dataset", tokenizer=tokenizer, format=chat, annotations=ANNOTATIONS, media=MEDIA)
+    values = dict(family=family, out=out / "dataset", tokenizer=tokenizer, annotations=ANNOTATIONS, media=MEDIA)
     (out / "pipeline.toml").write_text(text.format(settings="\n".join(SETTINGS.get(family, [])), **values))
     subprocess.run([manyframe, "build", str(out / "pipeline.toml"), "--fresh", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     settings = [argument for setting in SETTINGS.get(family, []) for argument in ("--set", setting.replace(" = ", "=", 1))]
     said = subprocess.run([manyframe, "tokens", "--json", "--family", family, *settings, "64x64"], check=True, capture_output=True)
     return json.loads(said.stdout)["settings"]
-
-
-FORMATS = {"idefics3", "smolvlm", "granite-4-vision"}
 
 
 def rows(dataset):
@@ -216,7 +212,7 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     is_different = False
-    for family in wanted or families.TEMPLATES:
+    for family in wanted or BUILT:
         num_samples, num_videos, faults = compare(str(pathlib.Path(manyframe).resolve()), family, out / family, cache)
         print(f"{family}: {num_samples} samples with {num_videos} videos, {len(faults)} differences")
         for fault in faults[:5]:

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the system packages that the build and the tests need, if they are missing: with apt-get, on Debian and its relatives.
-# Where nothing is missing, it needs neither apt-get nor root.
+# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity`: also what `make parity` needs.
 set -eu
 
 missing=""
@@ -29,6 +29,8 @@ need libclang1 has_file /usr/lib/llvm*/lib/libclang*.so* /usr/lib/*/libclang*.so
 need libclang-common has_file /usr/lib/llvm*/lib/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h
 need python3-venv python3 -c 'import ensurepip'
 need python3-pip python3 -c 'import pip'
+# Tokenizers of model families are packages of its registry.
+[ "${1:-}" != parity ] || need npm command -v npm
 [ -z "$missing" ] && exit 0
 
 command -v apt-get >/dev/null || { echo "missing:$missing; install them with this system's package manager" >&2; exit 1; }

@@ -23,6 +23,8 @@ pub(crate) struct PromptTokenizer {
     /// Tokens that have a type, by id.
     typed: Vec<(u32, i8)>,
     written: Placeholders,
+    /// Whether the tokens that the tokenizer puts around a text are added to prompts, as the processors of `transformers` do.
+    is_surrounded: bool,
 }
 
 /// A placeholder of runs of visual tokens.
@@ -77,7 +79,12 @@ impl PromptTokenizer {
         let typed = tokens.iter().filter(|token| token.type_id != 0);
         let typed = typed.filter_map(|token| Some((tokenizer.special(&token.text)?, token.type_id)));
         let typed = if written == Placeholders::Expanded { typed.collect() } else { Vec::new() };
-        Ok(Self { tokenizer, placeholders, typed, written })
+        Ok(Self { tokenizer, placeholders, typed, written, is_surrounded: false })
+    }
+
+    /// With the tokens that the tokenizer puts around a text.
+    pub(crate) fn surrounded(self) -> Self {
+        Self { is_surrounded: true, ..self }
     }
 
     /// The id of a special token.
@@ -101,7 +108,8 @@ impl PromptTokenizer {
         }
         let found = self.placeholders.iter().map(|placeholder| placeholder.finder.find_iter(prompt.as_bytes()).count());
         let num_placeholders = found.sum::<usize>() as u64;
-        let num_tokens = self.tokenizer.count_prompt([prompt])?;
+        let (before, after) = self.around(prompt);
+        let num_tokens = self.tokenizer.count_prompt([prompt])? + (before.len() + after.len()) as u64;
         Ok((num_tokens.saturating_sub(num_placeholders), num_placeholders))
     }
 
@@ -124,6 +132,8 @@ impl PromptTokenizer {
         }
         let mut encoded = SampleTokens::default();
         let mut runs = runs.iter();
+        let (before, after) = self.around(prompt);
+        self.push_unlabelled(before, &mut encoded);
         for (token, label) in tokens.iter().zip(labels) {
             let length = match self.written {
                 Placeholders::Expanded if token.is_run => runs.next().map_or(1, |run| *run as usize),
@@ -140,7 +150,22 @@ impl PromptTokenizer {
                 encoded.type_ids.extend(std::iter::repeat_n(self.type_of(token), length));
             }
         }
+        self.push_unlabelled(after, &mut encoded);
         Ok(encoded)
+    }
+
+    /// The tokens before and after a prompt.
+    fn around(&self, prompt: &str) -> (&[u32], &[u32]) {
+        let around = self.tokenizer.around();
+        if self.is_surrounded && around.are_added_to(prompt) { (&around.before, &around.after) } else { (&[], &[]) }
+    }
+
+    fn push_unlabelled(&self, ids: &[u32], encoded: &mut SampleTokens) {
+        encoded.input_ids.extend(ids.iter().map(|id| id.cast_signed()));
+        encoded.labels.extend(ids.iter().map(|_| SampleTokens::IGNORED));
+        if !self.typed.is_empty() {
+            encoded.type_ids.extend(ids.iter().map(|_| 0));
+        }
     }
 
     fn type_of(&self, token: &PromptToken) -> i8 {

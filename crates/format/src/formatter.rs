@@ -94,6 +94,8 @@ impl Formatter {
         let written = spec.placeholders(&family);
         let is_cut = !spec.needs_placeholders(&family);
         let prompts = PromptTokenizer::new(tokenizer, &tokens, written, is_cut)?;
+        // Where every image costs the same, trainers write such tokens with their template.
+        let prompts = if family.constant().is_none() { prompts.surrounded() } else { prompts };
         let turn_end_label = match spec.turn_end {
             TurnEnd::Eos => None,
             TurnEnd::NewlineInEosLabel => prompts.special(&text.end),

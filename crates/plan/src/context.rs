@@ -26,7 +26,7 @@ use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
 
 /// Raised whenever the same inputs would have other samples.
-const SAMPLES_VERSION: &str = "7";
+const SAMPLES_VERSION: &str = "8";
 
 /// An opened pipeline.
 pub struct Context {

@@ -14,7 +14,7 @@ use tokenizers::{
 use super::added::{self, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::growth::{check_growth, check_tables};
-use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, guarded};
+use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
 
@@ -72,7 +72,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     check_growth(&normaliser, &pre_tokenizer).map_err(|property| file.unsupported(property))?;
     tokenizer.with_truncation(None).map_err(|source| file.unreadable(source))?;
     tokenizer.with_padding(None);
-    // It would add unwanted special tokens, and remove white space from the spans of tokens.
+    let around = tokens_around(&tokenizer).map_err(|source| file.unreadable(source))?;
+    // It would add them to every text, and remove white space from the spans of tokens.
     tokenizer.with_post_processor(None::<PostProcessorWrapper>);
     // A model that cannot express unknown characters fails here, not in the middle of a dataset.
     guarded(|| tokenizer.encode_fast("\u{E000}\0a", false)).map_err(|source| file.unreadable(source))?;
@@ -83,7 +84,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     };
     let added = AddedTokens::new(added_tokens(&tokenizer))?;
     let model = TokenizerJson { tokenizer, specials_as_text: OnceLock::new(), word_encoding };
-    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids })
+    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids, around })
 }
 
 impl Model for TokenizerJson {
@@ -122,6 +123,19 @@ impl Model for TokenizerJson {
             }
         })
     }
+}
+
+/// What the post-processor adds to a text.
+fn tokens_around(tokenizer: &tokenizers::Tokenizer) -> Result<TokensAround, Cause> {
+    let ids = |is_added| guarded(|| Ok(tokenizer.encode_fast("a", is_added)?.get_ids().to_vec()));
+    let (text, whole) = (ids(false)?, ids(true)?);
+    let place = whole.windows(text.len().max(1)).position(|ids| ids == text);
+    let Some((before, rest)) = place.and_then(|place| whole.split_at_checked(place)) else {
+        return Ok(TokensAround::default());
+    };
+    let start = before.first().and_then(|id| tokenizer.id_to_token(*id)).unwrap_or_default();
+    let after = rest.get(text.len()..).unwrap_or_default();
+    Ok(TokensAround { before: before.to_vec(), after: after.to_vec(), start })
 }
 
 fn added_tokens(tokenizer: &tokenizers::Tokenizer) -> Vec<added::AddedToken> {

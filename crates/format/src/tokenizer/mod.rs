@@ -25,7 +25,7 @@ use manyframe_core::Digest;
 
 use crate::error::{Cause, FormatError};
 use added::{AddedTokens, PromptPart, SpecialTokens};
-use model::{Model, ParsedTokenizer};
+use model::{Model, ParsedTokenizer, TokensAround};
 use words::Words;
 
 pub use model::TokenSpan;
@@ -38,6 +38,7 @@ pub struct Tokenizer {
     words: Option<Words>,
     digest: Digest,
     num_ids: u32,
+    around: TokensAround,
 }
 
 /// Size of the largest tokenizer file that is read, in bytes. The largest vocabularies in use take 35 MB.
@@ -66,12 +67,12 @@ impl Tokenizer {
             Some(b'{') => json::parse(path, &bytes)?,
             _ => sentencepiece::parse(path, &bytes)?,
         };
-        let ParsedTokenizer { model, added, words, num_ids } = parsed;
+        let ParsedTokenizer { model, added, words, num_ids, around } = parsed;
         if i32::try_from(num_ids).is_err() {
             let property = format!("has the id {}", num_ids.saturating_sub(1));
             return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
         }
-        Ok(Self { model, added, words, digest: Digest::of(&bytes), num_ids })
+        Ok(Self { model, added, words, digest: Digest::of(&bytes), num_ids, around })
     }
 
     /// The tokens of a text by itself. Strings that spell special tokens are text.
@@ -122,6 +123,11 @@ impl Tokenizer {
     /// The special tokens, in alphabetical order.
     pub fn specials(&self) -> impl Iterator<Item = &str> {
         self.added.specials()
+    }
+
+    /// The tokens that are put around a prompt; none, if the file is a SentencePiece model, which does not say so.
+    pub(crate) fn around(&self) -> &TokensAround {
+        &self.around
     }
 
     /// The digest of the tokenizer's file.

@@ -45,6 +45,26 @@ pub(super) struct ParsedTokenizer {
     pub(super) words: Option<Words>,
     /// One more than the largest id.
     pub(super) num_ids: u32,
+    pub(super) around: TokensAround,
+}
+
+/// The tokens that a `tokenizer.json` puts around a text, such as `<s>`: what its post-processor adds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct TokensAround {
+    /// Before the text.
+    pub(crate) before: Vec<u32>,
+    /// After it.
+    pub(crate) after: Vec<u32>,
+    /// The text of the first one before it.
+    pub(crate) start: String,
+}
+
+impl TokensAround {
+    /// Whether they are added to a prompt: `transformers` adds none to one whose chat template wrote the first one itself
+    /// (`processing_utils.py`, `apply_chat_template`).
+    pub(crate) fn are_added_to(&self, prompt: &str) -> bool {
+        self.start.is_empty() || !prompt.starts_with(&self.start)
+    }
 }
 
 /// A tokenizer file that is being parsed: makes errors that name it.

@@ -19,7 +19,7 @@ use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
 use super::added::{AddedToken, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::extents::{Extents, PrefixedText};
-use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, guarded};
+use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
 
@@ -53,7 +53,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     let model = SentencePiece { kitoken, control: control.clone(), extents, prefix };
     check_pieces(&proto, &model).map_err(unsupported)?;
     let num_ids = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
-    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids })
+    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around: TokensAround::default() })
 }
 
 impl Model for SentencePiece {

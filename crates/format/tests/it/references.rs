@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use manyframe_format::{FormatSpec, Formatter, LiteralTags, Tokenizer};
 use manyframe_vision::Family;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::prompts::conversation;
 use crate::{FormatShapes, golden};
@@ -20,17 +20,12 @@ fn lines() -> Vec<Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
-/// The tokenizer of bytes with more special tokens.
-fn tokenizer_with(tokens: &Value) -> Arc<Tokenizer> {
+/// The tokenizer of bytes with more special tokens, and what it puts around a text.
+fn tokenizer_with(added: &Value) -> Arc<Tokenizer> {
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(golden("bytes.json")).unwrap()).unwrap();
-    let first = tokenizer["model"]["vocab"].as_object().unwrap().len();
-    let added = (first..).zip(tokens.as_array().unwrap()).map(|(id, token)| {
-        json!({
-            "id": id, "content": token, "special": true,
-            "single_word": false, "lstrip": false, "rstrip": false, "normalized": false,
-        })
-    });
-    tokenizer["added_tokens"].as_array_mut().unwrap().extend(added);
+    for key in ["added_tokens", "post_processor"] {
+        tokenizer[key] = added[key].clone();
+    }
     let mut file = tempfile::NamedTempFile::new().unwrap();
     file.write_all(tokenizer.to_string().as_bytes()).unwrap();
     Arc::new(Tokenizer::open(file.path()).unwrap())
@@ -50,7 +45,7 @@ fn ids_are_those_of_the_processors() {
     for line in lines() {
         let family: Family = serde_json::from_value(line["model"].clone()).unwrap();
         let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
-        let formatter = Formatter::new(&spec, &family, tokenizer_with(&line["tokens"])).unwrap();
+        let formatter = Formatter::new(&spec, &family, tokenizer_with(&line["tokenizer"])).unwrap();
         for row in line["rows"].as_array().unwrap() {
             let about = format!("{}, {}", family.name(), row["name"]);
             let (turns, shapes) = conversation(&formatter, &row["messages"]);
