@@ -49,16 +49,16 @@ fn ids_are_those_of_the_processors() {
         for row in line["rows"].as_array().unwrap() {
             let about = format!("{}, {}", family.name(), row["name"]);
             let (turns, shapes) = conversation(&formatter, &row["messages"]);
-            let formatted = formatter.format_shapes(&turns, &shapes);
+            let outcome = formatter.format_shapes(&turns, &shapes);
             if row.get("error").is_some() {
-                assert!(formatted.is_err(), "{about}: {row}");
+                assert!(outcome.is_err(), "{about}: {row}");
                 continue;
             }
-            let formatted = formatted.unwrap_or_else(|rejection| panic!("{about}: {rejection}"));
-            let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).unwrap();
+            let sample = outcome.unwrap_or_else(|rejection| panic!("{about}: {rejection}"));
+            let tokens = formatter.encode(&sample.prompt, &sample.label_spans, &sample.runs).unwrap();
             let ids: Vec<i64> = tokens.input_ids.iter().map(|id| i64::from(*id)).collect();
-            assert_eq!(ids, unfolded(&row["ids"]), "{about}: {:?}", formatted.prompt);
-            assert_eq!(ids.len() as u64, formatted.cost.num_tokens(), "{about}");
+            assert_eq!(ids, unfolded(&row["ids"]), "{about}: {:?}", sample.prompt);
+            assert_eq!(ids.len() as u64, sample.cost.num_tokens(), "{about}");
             if row.get("types").is_some() {
                 let types: Vec<i64> = tokens.type_ids.iter().map(|type_id| i64::from(*type_id)).collect();
                 assert_eq!(types, unfolded(&row["types"]), "{about}");
