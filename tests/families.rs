@@ -90,7 +90,8 @@ fn what_is_neither_a_file_nor_a_setting_is_an_error() {
 fn tokenizer(workshop: &Workshop) -> String {
     let path = root().join("crates/format/tests/golden/bytes.json");
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
-    let mut tokens: Vec<String> = ["<|im_start|>", "<|im_end|>", "</s>", "[INST]", "[/INST]"].map(String::from).into();
+    let mut tokens: Vec<String> =
+        ["<|im_start|>", "<|im_end|>", "</s>", "[INST]", "[/INST]", "<end_of_utterance>"].map(String::from).into();
     for (name, _) in Family::NAMES {
         let family = Family::named(name).unwrap();
         tokens.extend(family.processor().tokens().into_iter().map(|token| token.text.into_owned()));
@@ -110,10 +111,10 @@ fn tokenizer(workshop: &Workshop) -> String {
 }
 
 /// Photographs alone, two in one record, and a text without any, for a model family.
-fn workshop(model: &str) -> Workshop {
+pub(crate) fn workshop(model: &str) -> Workshop {
     let mut workshop = Workshop::new();
     let tokenizer = tokenizer(&workshop);
-    let has_no_template = ["idefics3", "smolvlm", "nemotron-nano-vl", "granite-4-vision", "custom"];
+    let has_no_template = ["nemotron-nano-vl", "granite-4-vision", "custom"];
     let is_one = |name: &&str| model.contains(&format!("family = \"{name}\""));
     let template = if has_no_template.iter().any(is_one) { "template = \"chatml\"\n" } else { "" };
     workshop.head = format!(
@@ -139,7 +140,7 @@ fn workshop(model: &str) -> Workshop {
     workshop
 }
 
-fn samples(dataset: &Path) -> Vec<Sample> {
+pub(crate) fn samples(dataset: &Path) -> Vec<Sample> {
     let directory = dataset.join("parquet");
     let mut samples = Vec::new();
     for layout in ["image", "text"] {
@@ -238,10 +239,10 @@ fn settings_that_do_not_fit_a_family_are_errors() {
     assert!(mistyped.contains("did you mean \"max_pixels\"?"), "{mistyped}");
     let constant = problems("family = \"internvl\"", "tokens_per_image = 144\n");
     assert!(constant.contains("format.tokens_per_image has no effect"), "{constant}");
-    let mut bare = workshop("family = \"idefics3\"");
+    let mut bare = workshop("family = \"granite-4-vision\"");
     bare.head = bare.head.replace("template = \"chatml\"\n", "");
     let bare = String::from_utf8(run(&["check", &bare.pipeline()], 2).stderr).unwrap();
-    assert!(bare.contains("format.template is missing: there is none for idefics3"), "{bare}");
+    assert!(bare.contains("format.template is missing: none is built in for granite-4-vision"), "{bare}");
     let resized = problems("family = \"internvl\"", "[images]\nresize = \"processor\"\n");
     assert!(resized.contains("does not fit internvl"), "{resized}");
 }

@@ -33,6 +33,7 @@ mod schemas;
 mod settings;
 mod support;
 mod tampering;
+mod templates;
 mod tokens;
 mod validate;
 mod verify;

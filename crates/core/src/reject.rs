@@ -140,6 +140,8 @@ reject_codes! {
     Excluded = "excluded",
     /// The text contains a placeholder or template token, and the pipeline file asks to reject such records.
     LiteralTag = "literal_tag",
+    /// The chat template fails on the conversation, or leaves out a part of it.
+    RefusedByTemplate = "refused_by_template",
 }
 
 impl RejectCode {
@@ -171,6 +173,7 @@ impl RejectCode {
             | Self::PlaceholderOutsideUserTurn
             | Self::UnsupportedMedia
             | Self::LiteralTag
+            | Self::RefusedByTemplate
             // Their media are good, and good media are not read again.
             | Self::TooLong
             | Self::Filtered

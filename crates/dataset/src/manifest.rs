@@ -41,6 +41,9 @@ pub struct Manifest {
     pub pipeline: Value,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
+    /// Digest of the chat template's text and variables, if it is in a file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_digest: Option<Digest>,
     /// All samples together.
     pub total: Total,
     /// What happened to each source's records, in the order of the pipeline file.

@@ -217,6 +217,7 @@ impl<'a> Staging<'a> {
             pipeline_digest: Digest::of(pipeline.to_string().as_bytes()),
             pipeline,
             tokenizer_digest: plan.tokenizer_digest,
+            template_digest: plan.template_digest,
             total,
             sources,
             shards,

@@ -20,7 +20,7 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn};
+use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn, VisualKind};
 
 use crate::literals::{LiteralTags, Literals};
 use crate::messages::VisualRange;
@@ -42,6 +42,8 @@ pub(crate) struct Composer {
 /// Where a visual is in the messages, and which images it shows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisualSpan {
+    /// How it is shown.
+    pub kind: VisualKind,
     /// Position of its message.
     pub message: usize,
     /// First character of its text in the message.
@@ -78,7 +80,14 @@ pub(crate) struct TurnWriter<'a> {
 impl VisualSpan {
     /// Where the visual is.
     pub fn range(&self) -> VisualRange {
-        VisualRange { message: self.message, start: self.start, end: self.end }
+        VisualRange { kind: self.kind, message: self.message, start: self.start, end: self.end }
+    }
+}
+
+impl Composed {
+    /// Where the visuals are, in order.
+    pub(crate) fn ranges(&self) -> impl Iterator<Item = VisualRange> {
+        self.visual_spans.iter().map(VisualSpan::range)
     }
 }
 
@@ -92,7 +101,7 @@ impl Composer {
             // Characters are counted up to the last visual; most turns have none.
             let (mut num_chars, mut num_bytes_counted) = (0, 0);
             let spans = &mut composed.visual_spans;
-            writer.write(index, &mut content, |written, start_byte, num_images| {
+            writer.write(index, &mut content, |written, start_byte, visual| {
                 let mut chars_to = |end: usize| {
                     num_chars += written[num_bytes_counted..end].chars().count();
                     num_bytes_counted = end;
@@ -100,7 +109,8 @@ impl Composer {
                 };
                 let (start, end) = (chars_to(start_byte), chars_to(written.len()));
                 let first_image = spans.last().map_or(0, |span: &VisualSpan| span.first_image + span.num_images);
-                spans.push(VisualSpan { message: index, start, end, first_image, num_images });
+                let num_images = usize::try_from(visual.num_images).unwrap_or(usize::MAX);
+                spans.push(VisualSpan { kind: visual.kind, message: index, start, end, first_image, num_images });
             })?;
             composed.messages.push(Message { role: turn.role, content });
         }
@@ -144,13 +154,13 @@ impl Composer {
 
 impl<'a> TurnWriter<'a> {
     /// Appends the content of the turn at a position to `text`. `on_visual` is called for each visual, with the content so
-    /// far, the byte at which the visual starts, and its number of images.
+    /// far, and the byte at which the visual starts.
     #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "callers write each turn once; text only grows")]
     pub(crate) fn write(
         &mut self,
         index: usize,
         text: &mut String,
-        mut on_visual: impl FnMut(&str, usize, usize),
+        mut on_visual: impl FnMut(&str, usize, &ResolvedVisual),
     ) -> Result<(), Rejection> {
         let turn = &self.turns[index];
         let opens_visuals = turn.role == Role::System && self.turns.get(index + 1).is_some_and(has_visual);
@@ -179,8 +189,7 @@ impl<'a> TurnWriter<'a> {
                         Placement::InPlace(separator) => text.push_str(separator),
                         Placement::First(_) => text.push('\n'),
                     }
-                    let num_images = usize::try_from(visual.num_images).unwrap_or(usize::MAX);
-                    on_visual(&text[start..], start_of_visual - start, num_images);
+                    on_visual(&text[start..], start_of_visual - start, visual);
                 }
             }
             follows_visual = matches!(part, ResolvedPart::Visual(_));

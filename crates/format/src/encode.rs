@@ -92,6 +92,11 @@ impl PromptTokenizer {
         self.tokenizer.special(token)
     }
 
+    /// Whether a text is one token.
+    pub(crate) fn is_one_token(&self, text: &str) -> bool {
+        self.tokenizer.encode_prompt(text).is_ok_and(|ids| ids.len() == 1)
+    }
+
     /// A placeholder, which does not count as text.
     pub(crate) fn bare_placeholder(&self) -> &str {
         self.placeholders.first().map_or("", |placeholder| placeholder.text.as_str())

@@ -71,6 +71,23 @@ pub enum FormatError {
         /// Runs of visual tokens.
         expected: usize,
     },
+    /// The file of a chat template cannot be read.
+    #[error("cannot read the chat template {path:?}")]
+    ReadTemplate {
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        #[source]
+        source: io::Error,
+    },
+    /// A chat template is none, or cannot be used.
+    #[error("the chat template {name}: {detail}")]
+    Template {
+        /// The file, or that it is built in.
+        name: String,
+        /// What is wrong with it, and in which line.
+        detail: String,
+    },
     /// A custom template contains the placeholder of an image, so that every turn would show one that does not exist.
     #[error("the template's {field} contains the placeholder {placeholder:?}")]
     PlaceholderInTemplate {

@@ -11,12 +11,13 @@ use manyframe_vision::{Family, MediaToken};
 use crate::compose::{Composed, Composer, VisualSpan};
 use crate::encode::{LabelRules, PromptTokenizer};
 use crate::error::FormatError;
+use crate::jinja::{BuiltIn, JinjaChoice, JinjaRenderer, Rendered, Wanted};
 use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
 use crate::placement::Placement;
 use crate::resolved::ResolvedVisual;
 use crate::spec::FormatSpec;
-use crate::template::{ChatTemplate, Prompt, TemplateText, TurnEnd};
+use crate::template::{ChatTemplate, Prompt, Template, TemplateText, TurnEnd, special_markers};
 use crate::tokenizer::Tokenizer;
 
 /// Formats records for one model family in one template, and counts them with one tokenizer. Threads may share it.
@@ -44,11 +45,20 @@ use crate::tokenizer::Tokenizer;
 #[derive(Debug)]
 pub struct Formatter {
     composer: Composer,
-    template: ChatTemplate,
+    template: PromptTemplate,
     prompts: PromptTokenizer,
     family: Family,
     /// The label of the newline that ends an answer, where a newline does.
     turn_end_label: Option<u32>,
+}
+
+/// What makes messages a prompt.
+#[derive(Debug)]
+enum PromptTemplate {
+    /// Strings around turns.
+    Strings(Box<ChatTemplate>),
+    /// A program.
+    Jinja(Box<JinjaRenderer>),
 }
 
 /// A record as text.
@@ -82,31 +92,57 @@ impl Formatter {
     /// A formatter with these settings. No text of a record may contain a special token of the tokenizer.
     ///
     /// # Errors
-    /// If a custom template contains a placeholder, or if the tokenizer lacks one that is to be written as a token.
+    /// If a custom template contains a placeholder, if the tokenizer lacks one that is to be written as a token, and if a
+    /// template in Jinja cannot be read or used.
     pub fn new(spec: &FormatSpec, family: &Family, tokenizer: Arc<Tokenizer>) -> Result<Self, FormatError> {
         let family = spec.family(family);
-        let text = spec.template(&family).text();
         let tokens = family.processor().tokens();
-        ensure_no_placeholder(&text, &tokens)?;
-        let markers = text.markers.iter().map(String::as_str);
+        let template = PromptTemplate::open(spec, &family, &tokenizer)?;
         let reserved = tokens.iter().map(|token| &*token.text);
-        let literals = Literals::new(reserved.chain(markers).chain(tokenizer.specials()))?;
+        let literals = Literals::new(reserved.chain(template.markers()).chain(tokenizer.specials()))?;
         let written = spec.placeholders(&family);
         let is_cut = !spec.needs_placeholders(&family);
         let prompts = PromptTokenizer::new(tokenizer, &tokens, written, is_cut)?;
         // Where every image costs the same, trainers write such tokens with their template.
         let prompts = if family.constant().is_none() { prompts.surrounded() } else { prompts };
-        let turn_end_label = match spec.turn_end {
-            TurnEnd::Eos => None,
-            TurnEnd::NewlineInEosLabel => prompts.special(&text.end),
+        let (placement, turn_end_label) = match &template {
+            PromptTemplate::Jinja(_) => (Placement::of_jinja(&family), None),
+            PromptTemplate::Strings(template) => match template.turn_end {
+                TurnEnd::Eos => (Placement::of(&family), None),
+                TurnEnd::NewlineInEosLabel => (Placement::of(&family), prompts.special(&template.text.end)),
+            },
         };
-        Ok(Self {
-            composer: Composer { placement: Placement::of(&family), literals, literal_tags: spec.literal_tags },
-            template: ChatTemplate { text, turn_end: spec.turn_end },
-            prompts,
-            family,
-            turn_end_label,
-        })
+        let composer = Composer { placement, literals, literal_tags: spec.literal_tags };
+        Ok(Self { composer, template, prompts, family, turn_end_label })
+    }
+
+    /// The digest of the template's file. `None` of a template that is built in, or in the pipeline file.
+    pub fn template_digest(&self) -> Option<Digest> {
+        match &self.template {
+            PromptTemplate::Strings(_) => None,
+            PromptTemplate::Jinja(template) => template.digest(),
+        }
+    }
+
+    /// What looks like a special token in the template, `<|end|>` or `[INST]`, each once, in order.
+    pub(crate) fn special_markers(&self) -> Vec<String> {
+        match &self.template {
+            PromptTemplate::Strings(template) => template.text.special_markers(),
+            PromptTemplate::Jinja(template) => special_markers([template.tried()].into_iter()),
+        }
+    }
+
+    /// Whether what ends an answer is trained, so that a model learns to end.
+    pub(crate) fn trains_ends(&self) -> bool {
+        match &self.template {
+            PromptTemplate::Strings(template) => !template.text.end.is_empty(),
+            PromptTemplate::Jinja(template) => template.trains_ends(),
+        }
+    }
+
+    /// Whether a text is one token.
+    pub(crate) fn is_one_token(&self, text: &str) -> bool {
+        self.prompts.is_one_token(text)
     }
 
     /// What the model makes of the visuals of a sample, in order.
@@ -145,15 +181,33 @@ impl Formatter {
     /// # Errors
     /// The reason to reject the record.
     pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<PromptMeasure, Rejection> {
+        let template = match &self.template {
+            PromptTemplate::Strings(template) => template,
+            PromptTemplate::Jinja(template) => return self.measure_jinja(template, turns, visuals),
+        };
         let mut writer = self.composer.writer(turns, visuals)?;
         let roles = turns.iter().map(|turn| turn.role);
         let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
         // No message is made: turns are written directly into the prompt.
-        let prompt = self.template.render(roles, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
+        let prompt = template.render(roles, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
         let mut signature = Signature::default();
         signature.push(prompt.text.as_bytes());
         let bare = || self.count_bare_of(&self.composer.compose(turns, visuals)?);
         Ok(PromptMeasure { cost: self.cost_of(&prompt.text, visuals, bare)?, signature })
+    }
+
+    fn measure_jinja(
+        &self,
+        template: &JinjaRenderer,
+        turns: &[Turn],
+        visuals: &[ResolvedVisual],
+    ) -> Result<PromptMeasure, Rejection> {
+        let composed = self.composer.compose(turns, visuals)?;
+        let rendered = template.render(&composed.messages, composed.ranges(), Wanted::Text)?;
+        let prompt = rendered.prompt().text;
+        let mut signature = Signature::default();
+        signature.push(prompt.as_bytes());
+        Ok(PromptMeasure { cost: self.cost_of(&prompt, visuals, || self.count_bare_prompt(&rendered))?, signature })
     }
 
     /// A digest of the text of a record once it is formatted, and of the positions of its visuals, but not of what they
@@ -182,12 +236,21 @@ impl Formatter {
     ///
     /// # Errors
     /// The reason to reject the record.
-    #[expect(clippy::indexing_slicing, reason = "a template writes each of the messages whose roles it has")]
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Rejection> {
         let composed = self.composer.compose(turns, visuals)?;
-        let messages = &composed.messages;
-        let prompt = self.render(messages, |index, text| text.push_str(&messages[index].content))?;
-        let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_of(&composed))?;
+        let (prompt, cost) = match &self.template {
+            PromptTemplate::Strings(template) => {
+                let prompt = template.render_messages(&composed.messages)?;
+                let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_of(&composed))?;
+                (prompt, cost)
+            }
+            PromptTemplate::Jinja(template) => {
+                let rendered = template.render(&composed.messages, composed.ranges(), Wanted::Labels)?;
+                let prompt = rendered.prompt();
+                let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_prompt(&rendered))?;
+                (prompt, cost)
+            }
+        };
         Ok(Formatted {
             label_spans: prompt.label_spans(),
             prompt: prompt.text,
@@ -244,25 +307,26 @@ impl Formatter {
         messages: &[Message],
         visuals: impl IntoIterator<Item = VisualRange>,
     ) -> Result<u64, Rejection> {
+        let template = match &self.template {
+            PromptTemplate::Strings(template) => template,
+            PromptTemplate::Jinja(template) => {
+                return self.count_bare_prompt(&template.render(messages, visuals, Wanted::Text)?);
+            }
+        };
         let parts = message_parts(messages, visuals)
             .map_err(|misplaced| Rejection::new(RejectCode::PlaceholderMismatch, misplaced.to_string()))?;
-        let prompt =
-            self.render(messages, |index, text| write_bare(&parts[index], self.prompts.bare_placeholder(), text))?;
+        let placeholder = self.prompts.bare_placeholder();
+        let prompt = template.render_with(messages, |index, text| write_bare(&parts[index], placeholder, text))?;
         self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
     }
 
     fn count_bare_of(&self, composed: &Composed) -> Result<u64, Rejection> {
-        self.count_bare(&composed.messages, composed.visual_spans.iter().map(VisualSpan::range))
+        self.count_bare(&composed.messages, composed.ranges())
     }
 
-    /// The prompt of messages. `write` appends the content of the message at a position.
-    fn render(&self, messages: &[Message], write: impl Fn(usize, &mut String)) -> Result<Prompt, Rejection> {
-        let prompt = Prompt::with_capacity(messages.iter().map(|message| message.content.len()).sum(), messages.len());
-        let roles = messages.iter().map(|message| message.role);
-        self.template.render(roles, prompt, |index, text| {
-            write(index, text);
-            Ok(())
-        })
+    fn count_bare_prompt(&self, rendered: &Rendered) -> Result<u64, Rejection> {
+        let prompt = rendered.bare(self.prompts.bare_placeholder());
+        self.count_text(&prompt).map(|(num_tokens, _)| num_tokens)
     }
 
     /// `bare` returns the tokens without delimiters. It is called only if there are visuals.
@@ -292,10 +356,12 @@ impl Formatter {
         })
     }
 
-    /// Text tokens of a conversation or document.
-    #[expect(clippy::indexing_slicing, reason = "a template writes each of the messages whose roles it has")]
+    /// Text tokens of a conversation or document without visuals.
     pub(crate) fn count_messages(&self, messages: &[Message]) -> Result<u64, Rejection> {
-        let prompt = self.render(messages, |index, text| text.push_str(&messages[index].content))?;
+        let prompt = match &self.template {
+            PromptTemplate::Strings(template) => template.render_messages(messages)?,
+            PromptTemplate::Jinja(template) => template.render(messages, [], Wanted::Text)?.prompt(),
+        };
         self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
     }
 
@@ -303,6 +369,32 @@ impl Formatter {
     pub(crate) fn count_text(&self, prompt: &str) -> Result<(u64, u64), Rejection> {
         let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
         self.prompts.count(prompt).map_err(no_tokens)
+    }
+}
+
+impl PromptTemplate {
+    fn open(spec: &FormatSpec, family: &Family, tokenizer: &Tokenizer) -> Result<Self, FormatError> {
+        let template = spec.template(family);
+        let choice = match &template {
+            Template::Idefics3 => JinjaChoice::BuiltIn(BuiltIn::IDEFICS3),
+            Template::Smolvlm => JinjaChoice::BuiltIn(BuiltIn::SMOLVLM),
+            Template::Tokenizer => JinjaChoice::OfTokenizer,
+            Template::Jinja(setting) => JinjaChoice::File(setting),
+            strings => {
+                let text = strings.text().unwrap_or_default();
+                ensure_no_placeholder(&text, &family.processor().tokens())?;
+                return Ok(Self::Strings(Box::new(ChatTemplate { text, turn_end: spec.turn_end })));
+            }
+        };
+        Ok(Self::Jinja(Box::new(JinjaRenderer::open(choice, family, tokenizer.directory())?)))
+    }
+
+    /// Strings besides special tokens that no text of a record may contain.
+    fn markers(&self) -> Vec<&str> {
+        match self {
+            Self::Strings(template) => template.text.markers.iter().map(String::as_str).collect(),
+            Self::Jinja(template) => template.reserved().collect(),
+        }
     }
 }
 

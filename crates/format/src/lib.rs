@@ -11,12 +11,13 @@
 //! **Invariant:** the cost that [`Formatter::measure`] returns is the length in tokens of what [`Formatter::format`]
 //! returns.
 //!
-//! Nothing here decodes media, draws records or writes files. The only I/O is reading the file of a tokenizer.
+//! Nothing here decodes media, draws records or writes files. The only I/O is reading the files of a tokenizer and of a chat template.
 
 mod compose;
 mod encode;
 mod error;
 mod formatter;
+mod jinja;
 mod literals;
 mod messages;
 mod overhead;
@@ -25,10 +26,12 @@ mod resolved;
 mod spec;
 mod template;
 mod tokenizer;
+mod try_out;
 
 pub use compose::VisualSpan;
 pub use error::FormatError;
 pub use formatter::{Formatted, Formatter, PromptMeasure};
+pub use jinja::{AnswerMarkers, JinjaTable, JinjaTemplate};
 pub use literals::LiteralTags;
 pub use messages::{MisplacedVisual, VisualRange, turns_from_messages};
 pub use overhead::PromptOverhead;
@@ -37,3 +40,4 @@ pub use resolved::ResolvedVisual;
 pub use spec::{FormatSpec, Placeholders};
 pub use template::{SystemPlacement, Template, TemplateText, TurnEnd};
 pub use tokenizer::{TokenSpan, Tokenizer};
+pub use try_out::TryOut;

@@ -4,11 +4,13 @@
 //! Turns that are formatted in the same dialect become the same messages. In another dialect they become what the record
 //! would have become there, except that literal tags keep their spelling and that texts that were trimmed stay trimmed.
 
-use manyframe_core::{Message, Part, SampleVisual, Turn, Visual};
+use manyframe_core::{Message, Part, SampleVisual, Turn, Visual, VisualKind};
 
 /// Where a visual is in a conversation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct VisualRange {
+    /// How it is shown.
+    pub kind: VisualKind,
     /// Position of its message.
     pub message: usize,
     /// First character of its text in the message.
@@ -32,15 +34,15 @@ pub struct MisplacedVisual {
 
 impl From<&SampleVisual> for VisualRange {
     fn from(visual: &SampleVisual) -> Self {
-        Self { message: visual.message, start: visual.start, end: visual.end }
+        Self { kind: visual.kind, message: visual.message, start: visual.start, end: visual.end }
     }
 }
 
-/// A part of a message: a text, which is not empty, or a visual with its number.
+/// A part of a message: a text, which is not empty, or a visual with its number and its markup.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MessagePart<'m, V> {
     Text(&'m str),
-    Visual(usize, V),
+    Visual { number: usize, visual: V, markup: &'m str },
 }
 
 /// The turns of a sample: the ranges of its visuals are visuals, and everything else is text. The visual at position n
@@ -57,7 +59,9 @@ pub fn turns_from_messages(messages: &[Message], visuals: &[SampleVisual]) -> Re
         let part = |part: MessagePart<'_, &SampleVisual>| {
             let (part, is_visual) = match part {
                 MessagePart::Text(text) => (Part::Text(text_of_turn(text, follows_visual)), false),
-                MessagePart::Visual(media, visual) => (Part::Visual(Visual { kind: visual.kind, media }), true),
+                MessagePart::Visual { number: media, visual, .. } => {
+                    (Part::Visual(Visual { kind: visual.kind, media }), true)
+                }
             };
             follows_visual = is_visual;
             part
@@ -78,10 +82,10 @@ pub(crate) fn message_parts<V: Copy + Into<VisualRange>>(
         let mut parts = Vec::new();
         let (mut rest, mut num_chars_read) = (message.content.as_str(), 0);
         while let Some((number, (visual, range))) = remaining.next_if(|(_, (_, range))| range.message == index) {
-            let (before, after) =
+            let (before, markup, after) =
                 cut_out(rest, num_chars_read, range).ok_or(MisplacedVisual { visual: number, range })?;
             parts.extend((!before.is_empty()).then_some(MessagePart::Text(before)));
-            parts.push(MessagePart::Visual(number, visual));
+            parts.push(MessagePart::Visual { number, visual, markup });
             (rest, num_chars_read) = (after, range.end);
         }
         parts.extend((!rest.is_empty()).then_some(MessagePart::Text(rest)));
@@ -98,16 +102,16 @@ pub(crate) fn write_bare<V>(parts: &[MessagePart<'_, V>], placeholder: &str, tex
     for part in parts {
         text.push_str(match part {
             MessagePart::Text(of_message) => of_message,
-            MessagePart::Visual(..) => placeholder,
+            MessagePart::Visual { .. } => placeholder,
         });
     }
 }
 
-/// The text before and after a range. `rest` is the text from character `num_chars_read` on.
-fn cut_out(rest: &str, num_chars_read: usize, range: VisualRange) -> Option<(&str, &str)> {
+/// The text before a range, in it and after it. `rest` is the text from character `num_chars_read` on.
+fn cut_out(rest: &str, num_chars_read: usize, range: VisualRange) -> Option<(&str, &str, &str)> {
     let (before, from_visual) = split_at_char(rest, range.start.checked_sub(num_chars_read)?)?;
-    let (_, after) = split_at_char(from_visual, range.end.checked_sub(range.start)?)?;
-    Some((before, after))
+    let (markup, after) = split_at_char(from_visual, range.end.checked_sub(range.start)?)?;
+    Some((before, markup, after))
 }
 
 fn split_at_char(text: &str, num_chars: usize) -> Option<(&str, &str)> {
@@ -127,7 +131,7 @@ fn text_of_turn(text: &str, follows_visual: bool) -> String {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{Role, VisualKind};
+    use manyframe_core::Role;
 
     use super::*;
 
@@ -158,7 +162,8 @@ mod tests {
 
     fn bare(content: &str, visuals: &[(usize, usize)]) -> Result<String, MisplacedVisual> {
         let messages = [Message { role: Role::User, content: content.into() }];
-        let ranges = visuals.iter().map(|&(start, end)| VisualRange { message: 0, start, end });
+        let ranges =
+            visuals.iter().map(|&(start, end)| VisualRange { kind: VisualKind::Image, message: 0, start, end });
         let mut text = String::new();
         for parts in message_parts(&messages, ranges)? {
             write_bare(&parts, "<image>", &mut text);

@@ -21,6 +21,11 @@ pub(crate) enum Placement {
 }
 
 impl Placement {
+    /// That of a template in Jinja, which decides itself where visuals are.
+    pub(crate) fn of_jinja(family: &Family) -> Self {
+        if family.constant().is_some() { Self::Llava } else { Self::InPlace("") }
+    }
+
     pub(crate) fn of(family: &Family) -> Self {
         match family {
             Family::Longllava(_) | Family::Longvila(_) | Family::Nvila(_) => Self::Llava,
@@ -90,11 +95,9 @@ impl Template {
             Family::Longvila(_) | Family::Nvila(_) | Family::LlavaOneVision(_) | Family::NemotronHOmni(_) => {
                 Some(Self::Chatml)
             }
-            Family::Idefics3(_)
-            | Family::SmolVlm(_)
-            | Family::NemotronNanoVl(_)
-            | Family::Granite4Vision(_)
-            | Family::Custom(_) => None,
+            Family::Idefics3(_) => Some(Self::Idefics3),
+            Family::SmolVlm(_) => Some(Self::Smolvlm),
+            Family::NemotronNanoVl(_) | Family::Granite4Vision(_) | Family::Custom(_) => None,
         }
     }
 }

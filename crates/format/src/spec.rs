@@ -56,6 +56,12 @@ impl FormatSpec {
         self.template.clone().or_else(|| Template::of(family)).unwrap_or_else(|| Template::Custom(Box::default()))
     }
 
+    /// The table without the paths of files, whose contents matter.
+    #[must_use]
+    pub fn without_paths(&self) -> Self {
+        Self { template: self.template.clone().map(Template::without_path), ..self.clone() }
+    }
+
     /// Whether the placeholders of prompts have to be tokens of the tokenizer. Otherwise prompts are cut at them.
     pub fn needs_placeholders(&self, family: &Family) -> bool {
         family.constant().is_none() || self.placeholders(family) == Placeholders::Expanded
@@ -102,7 +108,7 @@ mod tests {
     fn a_template_can_be_written_out() {
         let spec: FormatSpec = toml::from_str("[template.custom]\nuser_prefix = \"U: \"\nend = \"</s>\"").unwrap();
         let expected = TemplateText { user_prefix: "U: ".into(), end: "</s>".into(), ..TemplateText::default() };
-        assert_eq!(spec.template.map(|template| template.text()), Some(expected));
+        assert_eq!(spec.template.and_then(|template| template.text()), Some(expected));
         assert!(toml::from_str::<FormatSpec>("[template.custom]\nuser = \"U: \"").is_err());
     }
 

@@ -14,10 +14,13 @@
 //! | `qwen3.5` | the same, with an empty thought before each answer |
 //! | `llava-1.5` | that of the checkpoints of `llava-hf`: without a system sentence, and a space ends an answer |
 //! | `llava-next` | `[INST]`, as the checkpoints on Mistral |
+//! | `idefics3`, `smolvlm` | in Jinja (`jinja`): a turn begins with a space, unless an image does |
 
-use manyframe_core::{RejectCode, Rejection, Role, is_document};
+use manyframe_core::{Message, RejectCode, Rejection, Role, is_document};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::jinja::JinjaTemplate;
 
 /// How the turns of a conversation are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -45,6 +48,15 @@ pub enum Template {
     /// LLaVA-NeXT on Mistral.
     #[serde(rename = "llava-next")]
     LlavaNext,
+    /// Idefics3 on Llama 3.
+    Idefics3,
+    /// SmolVLM and SmolVLM2.
+    Smolvlm,
+    /// The chat template in the directory of the tokenizer: `chat_template.jinja`, else that of `chat_template.json` or of
+    /// `tokenizer_config.json`.
+    Tokenizer,
+    /// A chat template in Jinja: `{ jinja = "chat_template.jinja" }`.
+    Jinja(Box<JinjaTemplate>),
     /// Your own strings.
     Custom(Box<TemplateText>),
 }
@@ -130,9 +142,9 @@ pub(crate) struct Prompt {
 const TURN_BYTES: usize = 64;
 
 impl Template {
-    /// The strings of the template.
-    pub fn text(&self) -> TemplateText {
-        match self {
+    /// The strings of the template. None of one in Jinja.
+    pub fn text(&self) -> Option<TemplateText> {
+        Some(match self {
             Self::Longllava => longllava(),
             Self::Vicuna => vicuna(),
             Self::Chatml => chatml(),
@@ -142,7 +154,17 @@ impl Template {
             Self::Llava15 => llava_1_5(),
             Self::LlavaNext => llava_next(),
             Self::Custom(text) => (**text).clone(),
+            Self::Idefics3 | Self::Smolvlm | Self::Tokenizer | Self::Jinja(_) => return None,
+        })
+    }
+
+    /// The template as a dataset keeps it apart from its path: that is where the file is, which its bytes do not depend on.
+    #[must_use]
+    pub fn without_path(mut self) -> Self {
+        if let Self::Jinja(template) = &mut self {
+            template.path_mut().clear();
         }
+        self
     }
 }
 
@@ -162,19 +184,24 @@ impl TemplateText {
             &self.after_end,
             &self.document_prefix,
         ];
-        let mut markers: Vec<String> = Vec::new();
-        for text in around.into_iter().chain(optional).chain(&self.markers) {
-            for (open, close) in [('<', '>'), ('[', ']')] {
-                for part in text.split(open).skip(1).filter_map(|after| Some(after.split_once(close)?.0)) {
-                    let marker = format!("{open}{part}{close}");
-                    if !part.is_empty() && !part.contains(char::is_whitespace) && !markers.contains(&marker) {
-                        markers.push(marker);
-                    }
+        special_markers(around.into_iter().chain(optional).chain(&self.markers).map(String::as_str))
+    }
+}
+
+/// What looks like a special token in some texts, each once, in order.
+pub(crate) fn special_markers<'t>(texts: impl Iterator<Item = &'t str>) -> Vec<String> {
+    let mut markers: Vec<String> = Vec::new();
+    for text in texts {
+        for (open, close) in [('<', '>'), ('[', ']')] {
+            for part in text.split(open).skip(1).filter_map(|after| Some(after.split_once(close)?.0)) {
+                let marker = format!("{open}{part}{close}");
+                if !part.is_empty() && !part.contains(char::is_whitespace) && !markers.contains(&marker) {
+                    markers.push(marker);
                 }
             }
         }
-        markers
     }
+    markers
 }
 
 fn longllava() -> TemplateText {
@@ -273,6 +300,26 @@ impl TemplateText {
 }
 
 impl ChatTemplate {
+    /// The prompt of messages.
+    #[expect(clippy::indexing_slicing, reason = "a template writes each of the messages whose roles it has")]
+    pub(crate) fn render_messages(&self, messages: &[Message]) -> Result<Prompt, Rejection> {
+        self.render_with(messages, |index, text| text.push_str(&messages[index].content))
+    }
+
+    /// The prompt of messages. `write` appends the content of the message at a position.
+    pub(crate) fn render_with(
+        &self,
+        messages: &[Message],
+        write: impl Fn(usize, &mut String),
+    ) -> Result<Prompt, Rejection> {
+        let prompt = Prompt::with_capacity(messages.iter().map(|message| message.content.len()).sum(), messages.len());
+        let roles = messages.iter().map(|message| message.role);
+        self.render(roles, prompt, |index, text| {
+            write(index, text);
+            Ok(())
+        })
+    }
+
     /// The whole text of a conversation or document, appended to an empty prompt. `write` appends the message at a
     /// position.
     ///
@@ -389,6 +436,11 @@ impl Prompt {
         }
     }
 
+    /// Sets the bytes (first, one past last) on which the loss is computed, in order and disjoint.
+    pub(crate) fn set_label_spans(&mut self, spans: impl Iterator<Item = (usize, usize)>) {
+        self.label_spans = spans.collect();
+    }
+
     /// Characters (first, one past last) of each answer with its end token.
     #[expect(clippy::string_slice, reason = "spans begin and end between characters, in order")]
     pub(crate) fn label_spans(&self) -> Vec<(usize, usize)> {
@@ -404,8 +456,6 @@ impl Prompt {
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::Message;
-
     use super::*;
 
     fn message(role: Role, content: &str) -> Message {
@@ -426,11 +476,7 @@ mod tests {
     }
 
     fn render(template: &Template, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Rejection> {
-        let roles = messages.iter().map(|message| message.role);
-        ChatTemplate { text: template.text(), turn_end }.render(roles, Prompt::default(), |index, text| {
-            text.push_str(&messages[index].content);
-            Ok(())
-        })
+        ChatTemplate { text: template.text().unwrap(), turn_end }.render_messages(messages)
     }
 
     fn rendered(template: &Template, messages: &[Message]) -> String {

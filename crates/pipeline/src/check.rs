@@ -5,8 +5,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use manyframe_format::{Template, Tokenizer};
+use manyframe_core::Rejection;
+use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut};
 use manyframe_media::MediaRoot;
 use manyframe_sources::SourceKind;
 use manyframe_vision::{Family, MediaToken};
@@ -19,6 +21,10 @@ use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::source::{Kind, SourceTable};
 use crate::stages::{Outputs, is_pipeline_file, is_same_file, overrides_for, references};
 
+/// What a tokenizer is.
+const TOKENIZER: &str = "the path of a SentencePiece .model or a tokenizer.json, or a directory with either";
+/// What a chat template is.
+const TEMPLATE: &str = "a template in Jinja, a JSON file with a chat_template, or a directory with either, that writes what is shown and said";
 /// The file by which a directory is a dataset.
 const MANIFEST_FILE: &str = "manifest.json";
 
@@ -57,9 +63,8 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Che
             let mut check = FileCheck {
                 written: &parsed.written,
                 outputs: &outputs,
-                template: parsed.file.format.spec.template(&parsed.file.family()),
+                format: parsed.file.format.spec.clone(),
                 family: parsed.file.family(),
-                needs_placeholders: parsed.file.format.spec.needs_placeholders(&parsed.file.family()),
                 sources: parsed.file.source.clone(),
                 problems: &mut problems,
                 warnings: &mut warnings,
@@ -162,10 +167,8 @@ struct FileCheck<'a> {
     written: &'a Node,
     /// The datasets that the checked files build.
     outputs: &'a Outputs,
-    template: Template,
+    format: FormatSpec,
     family: Family,
-    /// Whether placeholders are tokens.
-    needs_placeholders: bool,
     sources: Vec<SourceTable>,
     problems: &'a mut Vec<Problem>,
     warnings: &'a mut Vec<Problem>,
@@ -180,6 +183,7 @@ impl FileCheck<'_> {
         let text = absolute_text(setting.text);
         let result = match setting.role {
             PathRole::Tokenizer => self.check_tokenizer(Path::new(&text)),
+            PathRole::Template => exists(Path::new(&text)).map_err(|found| wrong(&found, TEMPLATE)),
             PathRole::Annotations => check_all(&text, "a file with annotations (JSON or Parquet)", &|path| {
                 expect_file(path)?;
                 fs::File::open(path).map(drop).map_err(|error| error.to_string())
@@ -209,25 +213,81 @@ impl FileCheck<'_> {
     }
 
     fn check_tokenizer(&mut self, path: &Path) -> Result<(), Wrong> {
-        const ALLOWED: &str = "the path of a SentencePiece .model or a tokenizer.json";
-        expect_file(path).map_err(|found| wrong(&found, ALLOWED))?;
-        let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), ALLOWED))?;
+        exists(path).map_err(|found| wrong(&found, TOKENIZER))?;
+        let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), TOKENIZER))?;
         let missing = |token: &MediaToken| token.is_placeholder && tokenizer.special(&token.text).is_none();
         let missing = self.family.processor().tokens().into_iter().find(missing);
-        if let Some(token) = missing.filter(|_| self.needs_placeholders) {
+        if let Some(token) = missing.filter(|_| self.format.needs_placeholders(&self.family)) {
             let found = format!("{} does not have the token {:?}", path.display(), token.text);
             return Err(wrong(&found, &format!("the tokenizer of a checkpoint of {}", self.family.name())));
         }
-        let is_token = |marker: &String| tokenizer.encode_prompt(marker).is_ok_and(|ids| ids.len() == 1);
-        let unknown: Vec<String> =
-            self.template.text().special_markers().into_iter().filter(|marker| !is_token(marker)).collect();
-        if !unknown.is_empty() {
-            let message =
-                "format.tokenizer does not know markers of format.template as single tokens: they become text";
-            let problem = Problem::new(self.written.location_of(&["format", "tokenizer"]), message);
-            self.warnings.push(problem.with_value(&unknown.join(" ")));
+        match Formatter::new(&self.format, &self.family, Arc::new(tokenizer)) {
+            Ok(formatter) => self.check_format(&formatter.try_out()),
+            // A path that is not there is reported by itself.
+            Err(FormatError::ReadTemplate { path, .. }) if exists(&path).is_err() => {}
+            Err(error) => self.report_template(&with_causes(&error)),
         }
         Ok(())
+    }
+
+    /// Records of each kind can be formatted, and what is written around them are tokens.
+    fn check_format(&mut self, tried: &TryOut) {
+        let TryOut { conversation, system, image, video, document, trains_ends, unknown_markers, unknown_media_tokens } =
+            tried;
+        let is_text = |table: &SourceTable| table.kind == Kind::Upstream(SourceKind::Text);
+        let (has_texts, has_conversations) = (self.sources.iter().any(is_text), !self.sources.iter().all(is_text));
+        let fails = |tried: &Result<(), Rejection>| tried.as_ref().err().map(|rejection| rejection.detail.clone());
+        if let Some(problem) = fails(conversation).filter(|_| has_conversations) {
+            self.report_template(&format!("a conversation cannot be written: {problem}"));
+            return;
+        }
+        if let Some(problem) = fails(document).filter(|_| has_texts) {
+            self.report_template(&format!("a document cannot be written: {problem}"));
+        }
+        let shown = [("images", fails(image)), ("videos", video.as_ref().and_then(fails))];
+        match shown {
+            [(_, Some(problem)), (_, videos)] if has_conversations && (videos.is_some() || video.is_none()) => {
+                self.report_template(&format!("no visual can be written: {problem}"));
+            }
+            _ => {
+                for (what, problem) in shown.into_iter().filter(|_| has_conversations) {
+                    let records = problem.map(|problem| (format!("records with {what} will be rejected"), problem));
+                    self.warn_of_template(records);
+                }
+            }
+        }
+        self.warn_of_template(
+            fails(system)
+                .filter(|_| has_conversations)
+                .map(|problem| ("records with system texts will be rejected".to_owned(), problem)),
+        );
+        if !trains_ends {
+            let message = "nothing that ends an answer is trained";
+            self.warn_of_template(Some((
+                message.to_owned(),
+                "the template writes nothing after the last one".to_owned(),
+            )));
+        }
+        for (of, unknown) in [("format.template", unknown_markers), ("the model family", unknown_media_tokens)] {
+            if !unknown.is_empty() {
+                let message =
+                    format!("format.tokenizer does not know markers of {of} as single tokens: they become text");
+                let problem = Problem::new(self.written.location_of(&["format", "tokenizer"]), &message);
+                self.warnings.push(problem.with_value(&unknown.join(" ")));
+            }
+        }
+    }
+
+    fn report_template(&mut self, message: &str) {
+        let location = self.written.location_of(&["format", "template"]);
+        self.problems.push(Problem::new(location, &format!("format.template: {message}")).with_allowed(TEMPLATE));
+    }
+
+    fn warn_of_template(&mut self, warning: Option<(String, String)>) {
+        if let Some((consequence, problem)) = warning {
+            let location = self.written.location_of(&["format", "template"]);
+            self.warnings.push(Problem::new(location, &format!("format.template: {consequence}: {problem}")));
+        }
     }
 
     /// It is a directory, and some annotation file is below it.

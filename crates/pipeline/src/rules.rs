@@ -187,14 +187,7 @@ impl Rules<'_> {
                 self.broken(&["pack", "audit"], message, allowed);
             }
         }
-        if file.format.spec.template.is_none() && Template::of(&family).is_none() {
-            let message = format!("format.template is missing: there is none for {}", family.name());
-            self.broken(
-                &["format"],
-                &message,
-                "\"chatml\", another name, or the strings of `[format.template.custom]`",
-            );
-        }
+        self.check_template(file);
         if file.images.resize == Some(DeliveredSize::Processor) && !family.has_dynamic_size() {
             let message =
                 format!("images.resize = \"processor\" does not fit {}, which sees one size only", family.name());
@@ -204,6 +197,31 @@ impl Rules<'_> {
             for keys in [["images", "max_edge_px"], ["video", "max_edge_px"]] {
                 self.idle(keys, "with images.resize = \"processor\"", "with images.resize = \"original\"");
             }
+        }
+    }
+
+    /// Which template there is, and what has an effect with it.
+    fn check_template(&mut self, file: &PipelineFile) {
+        const TEMPLATES: &str = "\"tokenizer\" for that of the checkpoint, `{ jinja = \"chat_template.jinja\" }`, the name of one that is \
+                                 built in, or the strings of `[format.template.custom]`";
+        let (spec, family) = (&file.format.spec, file.family());
+        if spec.template.is_none() && Template::of(&family).is_none() {
+            let message = format!("format.template is missing: none is built in for {}", family.name());
+            self.broken(&["format"], &message, TEMPLATES);
+        }
+        let template = spec.template(&family);
+        if let Template::Jinja(jinja) = &template
+            && jinja.path().is_empty()
+        {
+            let keys: &[&str] = if jinja.is_table() {
+                &["format", "template", "jinja", "path"]
+            } else {
+                &["format", "template", "jinja"]
+            };
+            self.broken(keys, &format!("{} is missing", keys.join(".")), "the path of a template");
+        }
+        if template.text().is_none() {
+            self.idle(["format", "turn_end"], "with a template in Jinja", "with a template of strings");
         }
     }
 

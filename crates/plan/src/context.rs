@@ -38,6 +38,8 @@ pub struct Context {
     pub formatter: Formatter,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
+    /// Digest of the chat template's file, if it is in one.
+    pub template_digest: Option<Digest>,
     /// How single images are delivered.
     pub images: ImagePolicy,
     /// How images are cut into tiles.
@@ -96,6 +98,7 @@ impl Context {
         let damage = DamagePolicy { rule: file.video.damage, max_missing: file.video.max_missing };
         Ok(Self {
             sources,
+            template_digest: formatter.template_digest(),
             formatter,
             tokenizer_digest,
             images,
@@ -161,7 +164,8 @@ impl Context {
     }
 
     pub(crate) fn source_settings(&self, table: &SourceTable) -> Value {
-        source_settings(&self.pipeline.file, table, self.tokenizer_digest)
+        let digests = FormatDigests { tokenizer: self.tokenizer_digest, template: self.template_digest };
+        source_settings(&self.pipeline.file, table, digests)
     }
 
     /// What its prompts have besides the texts of their turns, if the pipeline asks for an audit of packs.
@@ -187,11 +191,18 @@ pub(crate) fn digest_of_settings(settings: &Value) -> Digest {
     Digest::of(settings.to_string().as_bytes())
 }
 
+/// The digests of the files that make texts prompts and tokens.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct FormatDigests {
+    pub(crate) tokenizer: Digest,
+    pub(crate) template: Option<Digest>,
+}
+
 /// Every setting that a source's records are measured by and its samples depend on, the locations of media included. The keys
 /// are those of a pipeline file.
 ///
 /// Settings are listed without `..`, so that a new one does not compile until it is classified here.
-pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenizer: Digest) -> Value {
+pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests: FormatDigests) -> Value {
     let PipelineFile {
         format,
         model,
@@ -291,9 +302,9 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
             "only_sources": only_sources,
             "only_layouts": only_layouts,
         },
-        "format": spec,
+        "format": spec.without_paths(),
         "model": model,
-        "format.tokenizer": tokenizer,
+        "format.tokenizer": digests.tokenizer,
         "images": images,
         "tiles": tiles,
         "video": frames,
@@ -301,6 +312,9 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, tokenize
         // The greatest length matters only where an overlong record is shortened.
         "overlength": (!overlength.rejects_all()).then_some((overlength, max_tokens)),
     });
+    if let (Some(template), Value::Object(settings)) = (digests.template, &mut settings) {
+        settings.insert("format.template".to_owned(), serde_json::json!(template));
+    }
     if let (Some(Value::Object(source)), Value::Object(options)) =
         (settings.get_mut("source"), serde_json::json!(options))
     {

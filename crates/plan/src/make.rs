@@ -200,6 +200,7 @@ impl DecidedPlan<'_> {
             portable: pipeline.portable.clone(),
             variables: pipeline.variables.clone(),
             tokenizer_digest: context.tokenizer_digest,
+            template_digest: context.template_digest,
             num_splits: index.files.len() as u64,
             num_splits_read: index.files.iter().filter(|file| file.was_read).count() as u64,
             sources: candidates.budgets.as_slice().to_vec(),

@@ -45,6 +45,9 @@ pub struct Plan {
     pub variables: BTreeMap<String, String>,
     /// Digest of the tokenizer's file.
     pub tokenizer_digest: Digest,
+    /// Digest of the chat template's file, if it is in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template_digest: Option<Digest>,
     /// Number of annotation files, or of the parts that they are read in.
     pub num_splits: u64,
     /// How many of them were read; the index of the others was reused.

@@ -17,7 +17,7 @@ use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
 use serde_json::Value;
 
-use crate::context::{Context, OpenSource, digest_of_settings, source_settings};
+use crate::context::{Context, FormatDigests, OpenSource, digest_of_settings, source_settings};
 use crate::error::PlanError;
 use crate::plan::{Plan, plan_path};
 use crate::reused::{MadeBecause, ReusedSample, SourceReuse};
@@ -235,9 +235,10 @@ impl SampleStore {
     /// The samples in the shards that a plan's tasks finished.
     fn of_plan(plan: &NewPlan<'_>, directory: &Path) -> Result<Self, PlanError> {
         let interrupted = Plan::read(directory)?;
-        let (file, tokenizer) = (&interrupted.pipeline, interrupted.tokenizer_digest);
+        let file = &interrupted.pipeline;
+        let digests = FormatDigests { tokenizer: interrupted.tokenizer_digest, template: interrupted.template_digest };
         let before = |table: &SourceTable| {
-            let settings = source_settings(file, table, tokenizer);
+            let settings = source_settings(file, table, digests);
             let digest = digest_of_settings(&settings);
             (table.name.clone(), SettingsBefore { digest, settings: Some(settings) })
         };
@@ -367,8 +368,9 @@ impl MediaBefore {
 /// The settings with which the samples of each source of a dataset were made.
 fn settings_of_dataset(dataset: &DatasetReader) -> BTreeMap<String, Value> {
     let Ok(pipeline) = dataset.pipeline(&BTreeMap::new()) else { return BTreeMap::new() };
-    let tokenizer = dataset.manifest().tokenizer_digest;
-    let settings = |table: &SourceTable| (table.name.clone(), source_settings(&pipeline.file, table, tokenizer));
+    let manifest = dataset.manifest();
+    let digests = FormatDigests { tokenizer: manifest.tokenizer_digest, template: manifest.template_digest };
+    let settings = |table: &SourceTable| (table.name.clone(), source_settings(&pipeline.file, table, digests));
     pipeline.file.source.iter().map(settings).collect()
 }
 

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::geometry::{Clip, Geometry, Size};
 use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
-use crate::processor::{MediaToken, VisionProcessor, ensure_few_frames, plan_each};
+use crate::processor::{MediaMarks, MediaToken, VIDEO_MARK, VisionProcessor, ensure_few_frames, plan_each};
 use crate::qwen::{Area, Patch};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, Frames, nonzero};
@@ -194,6 +194,17 @@ impl VisionProcessor for Custom {
         let image = MediaToken::image(self.placeholder.clone());
         let video = self.video.placeholder.clone().filter(|video| *video != self.placeholder).map(MediaToken::video);
         [image].into_iter().chain(video).collect()
+    }
+
+    /// The placeholder with or without what is around it; `<video>` for a video, too.
+    fn marks(&self) -> MediaMarks {
+        let video = self.video.placeholder.as_ref().filter(|video| **video != self.placeholder);
+        let of_video = video.map(|video| [[&*self.video.before, video, &self.video.after].concat(), video.clone()]);
+        let of_image = [[&*self.before_image, &self.placeholder, &self.after_image].concat(), self.placeholder.clone()];
+        MediaMarks {
+            image: of_image.map(Into::into).into(),
+            video: of_video.into_iter().flatten().map(Into::into).chain([VIDEO_MARK.into()]).collect(),
+        }
     }
 }
 

@@ -16,6 +16,33 @@ pub trait VisionProcessor: Send + Sync {
 
     /// What the processor writes in place of media. No text may contain any of it.
     fn tokens(&self) -> Vec<MediaToken>;
+
+    /// What the family's chat template writes where a medium is: its plan's markup takes the place of it.
+    fn marks(&self) -> MediaMarks {
+        MediaMarks::of(&self.tokens())
+    }
+}
+
+/// What templates write where a video is, if its frames are written as images.
+pub(crate) const VIDEO_MARK: &str = "<video>";
+
+/// What a chat template writes where a medium is: one of some texts. None if the family has no token for it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MediaMarks {
+    /// Where an image is.
+    pub image: Vec<Cow<'static, str>>,
+    /// Where a video is.
+    pub video: Vec<Cow<'static, str>>,
+}
+
+impl MediaMarks {
+    /// The placeholders of a family; `<video>` where the frames of a video have those of images.
+    fn of(tokens: &[MediaToken]) -> Self {
+        let placeholder = |type_id| tokens.iter().find(|token| token.is_placeholder && token.type_id == type_id);
+        let frames = || tokens.iter().find(|token| token.text == VIDEO_MARK);
+        let texts = |token: Option<&MediaToken>| token.map(|token| token.text.clone()).into_iter().collect();
+        Self { image: texts(placeholder(1)), video: texts(placeholder(2).or_else(frames)) }
+    }
 }
 
 /// A string that stands for media in a prompt, or marks where they are; a single token of the model's own tokenizer.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::round;
 use crate::plan::{Layout, Markup, PatchGrid, VisualPlan};
-use crate::processor::{MediaToken, VisionProcessor, plan_each};
+use crate::processor::{MediaMarks, MediaToken, VisionProcessor, plan_each};
 use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, FrameLimits, Frames};
 
@@ -23,6 +23,14 @@ const VIDEO: &str = "<|video_pad|>";
 
 fn tokens() -> Vec<MediaToken> {
     vec![MediaToken::image(IMAGE), MediaToken::video(VIDEO), MediaToken::delimiter(START), MediaToken::delimiter(END)]
+}
+
+/// Templates write the tokens around a placeholder, too, and so does the markup.
+fn marks() -> MediaMarks {
+    MediaMarks {
+        image: vec!["<|vision_start|><|image_pad|><|vision_end|>".into()],
+        video: vec!["<|vision_start|><|video_pad|><|vision_end|>".into()],
+    }
 }
 
 /// Patches that become one token, on a side.
@@ -243,6 +251,10 @@ impl VisionProcessor for Qwen25Vl {
     fn tokens(&self) -> Vec<MediaToken> {
         tokens()
     }
+
+    fn marks(&self) -> MediaMarks {
+        marks()
+    }
 }
 
 impl VisionProcessor for Qwen3Vl {
@@ -257,6 +269,10 @@ impl VisionProcessor for Qwen3Vl {
 
     fn tokens(&self) -> Vec<MediaToken> {
         tokens()
+    }
+
+    fn marks(&self) -> MediaMarks {
+        marks()
     }
 }
 

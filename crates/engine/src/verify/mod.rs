@@ -303,6 +303,7 @@ impl<'a> Verifier<'a> {
             pipeline_digest: Digest::of(stated.pipeline.to_string().as_bytes()),
             pipeline: stated.pipeline.clone(),
             tokenizer_digest: stated.tokenizer_digest,
+            template_digest: stated.template_digest,
             total,
             sources,
             shards: std::mem::take(&mut self.shards),

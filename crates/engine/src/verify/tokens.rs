@@ -111,7 +111,12 @@ pub(crate) fn open_formatter(
     if tokenizer.digest() != dataset.manifest().tokenizer_digest {
         return Err(format!("{} is not the tokenizer that the manifest names", path.display()));
     }
-    Formatter::new(&file.format.spec, &file.family(), Arc::new(tokenizer)).map_err(|error| error.to_string())
+    let formatter =
+        Formatter::new(&file.format.spec, &file.family(), Arc::new(tokenizer)).map_err(|error| error.to_string())?;
+    if formatter.template_digest() != dataset.manifest().template_digest {
+        return Err("the chat template is not the one that the manifest names".to_owned());
+    }
+    Ok(formatter)
 }
 
 /// Where a sample differs from its turns, formatted again.

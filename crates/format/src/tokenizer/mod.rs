@@ -19,7 +19,7 @@ mod words;
 
 use std::fs::File;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use manyframe_core::Digest;
 
@@ -39,6 +39,7 @@ pub struct Tokenizer {
     digest: Digest,
     num_ids: u32,
     around: TokensAround,
+    directory: PathBuf,
 }
 
 /// Size of the largest tokenizer file that is read, in bytes. The largest vocabularies in use take 35 MB.
@@ -67,12 +68,13 @@ impl Tokenizer {
             Some(b'{') => json::parse(path, &bytes)?,
             _ => sentencepiece::parse(path, &bytes)?,
         };
+        let directory = path.parent().unwrap_or(path).to_owned();
         let ParsedTokenizer { model, added, words, num_ids, around } = parsed;
         if i32::try_from(num_ids).is_err() {
             let property = format!("has the id {}", num_ids.saturating_sub(1));
             return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
         }
-        Ok(Self { model, added, words, digest: Digest::of(&bytes), num_ids, around })
+        Ok(Self { model, added, words, digest: Digest::of(&bytes), num_ids, around, directory })
     }
 
     /// The tokens of a text by itself. Strings that spell special tokens are text.
@@ -128,6 +130,11 @@ impl Tokenizer {
     /// The tokens that are put around a prompt; none, if the file is a SentencePiece model, which does not say so.
     pub(crate) fn around(&self) -> &TokensAround {
         &self.around
+    }
+
+    /// The directory of the tokenizer's file.
+    pub fn directory(&self) -> &Path {
+        &self.directory
     }
 
     /// The digest of the tokenizer's file.

@@ -1,4 +1,4 @@
-//! Prompts of the chat templates that are built in, and their ids, beside those that the processors of `transformers` make of
+//! Prompts of chat templates, those that are built in and those in Jinja, beside those that the processors of `transformers` make of
 //! the same conversations.
 //!
 //! The rows are in `shared/parity/vision`, which is not part of the project; `MANYFRAME_SHARED` names another place. The ids are
@@ -10,7 +10,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use manyframe_core::{FrameChoice, Part, Role, Turn, Visual, VisualKind, VisualShape};
-use manyframe_format::{FormatSpec, Formatted, Formatter, LiteralTags, Tokenizer, VisualOrder};
+use manyframe_format::{
+    FormatSpec, Formatted, Formatter, JinjaTable, JinjaTemplate, LiteralTags, Template, Tokenizer, VisualOrder,
+};
 use manyframe_vision::Family;
 use serde_json::{Value, json};
 
@@ -35,6 +37,9 @@ const FAMILIES: &[(&str, &str, &str)] = &[
         "own:nemotron",
         "family = \"nemotron-3-nano-omni\"\nmin_patches = 64\nmax_patches = 1030\nmax_model_len = 4096\nvideo.frames = \"all\"",
     ),
+    ("idefics3", "trl:idefics3_training", "family = \"idefics3\""),
+    ("smolvlm", "trl:smolvlm_training", "family = \"smolvlm\""),
+    ("smolvlm", "transformers:models/smolvlm/processing_smolvlm.py DEFAULT_CHAT_TEMPLATE", "family = \"smolvlm\""),
 ];
 
 /// Conversations that are no records, or that say what is no text of a record; and settings of the template.
@@ -65,13 +70,20 @@ const OTHERS: &[&str] = &[
 ];
 
 #[expect(clippy::disallowed_methods, reason = "the environment says where large files are")]
-#[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn rows() -> Vec<Value> {
+fn shared() -> PathBuf {
     let beside = || PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared"));
-    let shared = std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from);
-    let path = shared.join("parity/vision/prompts.jsonl");
+    std::env::var("MANYFRAME_SHARED").map_or_else(|_unset| beside(), PathBuf::from)
+}
+
+#[expect(clippy::print_stdout, reason = "a skipped test says so")]
+fn skipped(why: &str) {
+    println!("SKIPPED: {why}");
+}
+
+fn rows() -> Vec<Value> {
+    let path = shared().join("parity/vision/prompts.jsonl");
     let Ok(text) = std::fs::read_to_string(&path) else {
-        println!("SKIPPED: no rows at {}", path.display());
+        skipped(&format!("no rows at {}", path.display()));
         return Vec::new();
     };
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
@@ -82,7 +94,8 @@ fn tokenizer_of(family: &Family) -> Arc<Tokenizer> {
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(golden("bytes.json")).unwrap()).unwrap();
     let tokens = family.processor().tokens();
     let texts = tokens.iter().map(|token| &*token.text);
-    let added = texts.chain(["<|im_start|>", "<|im_end|>", "</s>"]).zip(100_000..);
+    let named = ["<|im_start|>", "<|im_end|>", "</s>", "<|begin_of_text|>", "<end_of_utterance>"];
+    let added = texts.chain(named).zip(100_000..);
     let added = added.map(|(text, id)| {
         json!({
             "id": id, "content": text, "special": true,
@@ -155,6 +168,115 @@ fn written_out(formatted: &Formatted, family: &Family) -> String {
     written + rest
 }
 
+/// What is trained before and after the text of an answer.
+type Trained = (&'static str, &'static str);
+
+/// The template of each family's rows in Jinja, and what of an answer is trained: what comes before its text, and after it.
+/// `None` where the rows' processor does not say.
+const TEMPLATES: &[(&str, &str, Option<Trained>)] = &[
+    ("qwen2_vl", "trl:qwen2_5_vl_training", Some(("", "<|im_end|>\n"))),
+    ("qwen2_5_vl", "trl:qwen2_5_vl_training", Some(("", "<|im_end|>\n"))),
+    ("qwen3_vl", "trl:qwen3_vl_training", Some(("", "<|im_end|>\n"))),
+    ("qwen3_5", "trl:qwen3_5_nothink_training", Some(("<think>\n\n</think>\n\n", "<|im_end|>\n"))),
+    ("qwen3_5", "trl:qwen3_5_think", None),
+    ("internvl", "own:internvl", Some(("", "<|im_end|>\n"))),
+    ("llava_onevision", "own:onevision", Some(("", ""))),
+    ("llava", "own:llava15", Some(("", " "))),
+    ("llava_next", "trl:llava_next_training", Some((" ", "</s>"))),
+    ("idefics3", "trl:idefics3_training", Some((" ", "<end_of_utterance>\n"))),
+    ("smolvlm", "trl:smolvlm_training", Some((" ", "<end_of_utterance>\n"))),
+    ("nemotron_h_omni", "own:nemotron", None),
+];
+
+/// Conversations that are no records, or that say what is no text of a record.
+const NO_RECORDS: &[&str] = &[
+    // Without an answer at the end.
+    "generation-prompt",
+    "generation-prompt-after-rounds",
+    // An empty text beside an image.
+    "empty-question",
+    // Placeholders and control tokens in texts are spelled differently here.
+    "placeholder-in-text",
+    "placeholder-without-image",
+    "control-tokens-in-text",
+    // Texts that templates for lists render as nothing.
+    "strings",
+    // Clips of unlike lengths, which some processors cannot stack to one tensor.
+    "two-videos-unlike",
+    // Frames that the caller chooses.
+    "video-sampled",
+    "video-eight-frames",
+    "video-not-sampled",
+    "video-not-sampled-with-indices",
+    "video-without-metadata",
+];
+
+/// The text of a template of the rows: their own ones are beside them, the others in the wheel of TRL.
+fn template_text(name: &str) -> Option<String> {
+    if let Some(own) = name.strip_prefix("own:") {
+        let meta = std::fs::read(shared().join("parity/vision/meta.json")).ok()?;
+        let meta: Value = serde_json::from_slice(&meta).unwrap();
+        return meta["own_templates"][own].as_str().map(str::to_owned);
+    }
+    let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env/trl/trl/chat_templates");
+    std::fs::read_to_string(format!("{templates}/{}.jinja", name.strip_prefix("trl:")?)).ok()
+}
+
+/// Rows are compared: those of one template, with one formatter.
+struct Comparison<'a> {
+    formatter: Formatter,
+    family: Family,
+    of_rows: &'a str,
+    template: &'a str,
+    trained: Option<Trained>,
+}
+
+impl Comparison<'_> {
+    /// Compares the rows, but for those of these names; returns how many.
+    fn run(&self, rows: &[Value], others: &[&str]) -> usize {
+        let mut num_compared = 0;
+        let own = rows.iter().filter(|row| row["family"] == *self.of_rows && row["template"] == *self.template);
+        for row in own.filter(|row| !others.contains(&row["name"].as_str().unwrap())) {
+            let (turns, shapes) = conversation(&self.formatter, &row["messages"]);
+            let takes_thoughts_apart = self.template == "trl:qwen3_5_think" && row["name"] == "think";
+            let outcome = self.formatter.format_shapes(&turns, &shapes);
+            if row.get("error").is_some() || takes_thoughts_apart {
+                assert!(outcome.is_err(), "{row}");
+                continue;
+            }
+            let sample = outcome.unwrap_or_else(|rejection| panic!("{rejection}\nrow: {row}"));
+            assert_eq!(written_out(&sample, &self.family), expanded(row), "{}", row["name"]);
+            let num_tokens: u32 = sample.runs.iter().sum();
+            let visual = row["visual"].as_array().unwrap().iter();
+            let expected: u64 = visual.map(|run| run[1].as_u64().unwrap() - run[0].as_u64().unwrap()).sum();
+            assert_eq!(u64::from(num_tokens), expected, "{row}");
+            let measured = self.formatter.measure_shapes(&turns, &shapes).unwrap();
+            assert_eq!(measured.cost, sample.cost, "{row}");
+            if let Some((before, after)) = self.trained.filter(|_| row["name"] != "image-in-answer") {
+                let text = |text: &str| if before.contains("think") { text.trim().to_owned() } else { text.to_owned() };
+                let answers = turns.iter().filter(|turn| turn.role == Role::Assistant).flat_map(|turn| &turn.parts);
+                let trained = answers.map(|part| match part {
+                    Part::Text(answer) if before.starts_with("<think>") && answer.starts_with("<think>") => {
+                        [answer, after].concat()
+                    }
+                    Part::Text(answer) => [before, &text(answer), after].concat(),
+                    Part::Visual(_) => String::new(),
+                });
+                let trained: Vec<String> = trained.filter(|text| !text.is_empty()).collect();
+                assert_eq!(trained_texts(&sample), trained, "{row}");
+            }
+            num_compared += 1;
+        }
+        num_compared
+    }
+}
+
+/// The texts on which the loss of a sample is computed.
+fn trained_texts(sample: &Formatted) -> Vec<String> {
+    let chars: Vec<char> = sample.prompt.chars().collect();
+    sample.label_spans.iter().map(|&(start, end)| chars[start..end].iter().collect()).collect()
+}
+
 #[test]
 fn prompts_are_those_of_the_processors() {
     let rows = rows();
@@ -163,23 +285,43 @@ fn prompts_are_those_of_the_processors() {
         let family: Family = toml::from_str(model).unwrap();
         let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
         let formatter = Formatter::new(&spec, &family, tokenizer_of(&family)).unwrap();
-        let own = rows.iter().filter(|row| row["family"] == *of_rows && row["template"] == *template);
-        for row in own.filter(|row| !OTHERS.contains(&row["name"].as_str().unwrap())) {
-            let (turns, shapes) = conversation(&formatter, &row["messages"]);
-            let outcome = formatter.format_shapes(&turns, &shapes);
-            if row.get("error").is_some() {
-                assert!(outcome.is_err(), "{row}");
-                continue;
-            }
-            let sample = outcome.unwrap_or_else(|rejection| panic!("{rejection}\nrow: {row}"));
-            let prompt = written_out(&sample, &family);
-            assert_eq!(prompt, expanded(row), "{row}");
-            let num_tokens: u32 = sample.runs.iter().sum();
-            let visual = row["visual"].as_array().unwrap().iter();
-            let expected: u64 = visual.map(|run| run[1].as_u64().unwrap() - run[0].as_u64().unwrap()).sum();
-            assert_eq!(u64::from(num_tokens), expected, "{row}");
-            *compared.entry(*of_rows).or_insert(0) += 1;
+        let comparison = Comparison { formatter, family, of_rows, template, trained: None };
+        compared.insert((*of_rows, *template), comparison.run(&rows, OTHERS));
+    }
+    assert!(rows.is_empty() || compared.values().all(|num| *num > 5), "{compared:?}");
+}
+
+#[test]
+fn templates_in_jinja_write_what_transformers_renders() {
+    let rows = rows();
+    let mut compared = BTreeMap::new();
+    for (of_rows, template, trained) in TEMPLATES {
+        let Some(text) = template_text(template) else {
+            skipped(&format!("no template {template}"));
+            continue;
+        };
+        let (_, _, model) = FAMILIES.iter().find(|(family, _, _)| family == of_rows).unwrap();
+        let family: Family = toml::from_str(model).unwrap();
+        let mut file = tempfile::NamedTempFile::with_suffix(".jinja").unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+        for numbers_visuals in [false, true] {
+            let table = JinjaTable {
+                path: file.path().display().to_string(),
+                variables: BTreeMap::from([("add_vision_id".to_owned(), json!(numbers_visuals))]),
+                answers: None,
+            };
+            let spec = FormatSpec {
+                literal_tags: LiteralTags::Reject,
+                template: Some(Template::Jinja(Box::new(JinjaTemplate::Table(table)))),
+                ..FormatSpec::default()
+            };
+            let formatter = Formatter::new(&spec, &family, tokenizer_of(&family))
+                .unwrap_or_else(|error| panic!("{template}: {error}"));
+            let comparison = Comparison { formatter, family: family.clone(), of_rows, template, trained: *trained };
+            let is_other = |row: &&Value| (row["name"] == "two-with-ids") == numbers_visuals;
+            let own: Vec<Value> = rows.iter().filter(is_other).cloned().collect();
+            compared.insert((*of_rows, *template, numbers_visuals), comparison.run(&own, NO_RECORDS));
         }
     }
-    assert!(rows.is_empty() || compared.len() == FAMILIES.len(), "{compared:?}");
+    assert!(rows.is_empty() || compared.iter().all(|(key, num)| key.2 || *num > 20), "{compared:?}");
 }

@@ -176,7 +176,7 @@ fn labels_by_prefixes(case: &Case, formatted: &Formatted) -> Vec<i32> {
         labels[first..last].copy_from_slice(&ids[first..last]);
         if case.spec.turn_end == TurnEnd::NewlineInEosLabel
             && index + 1 < formatted.label_spans.len()
-            && let Some(end_id) = tokenizer.special(&case.spec.template(&Family::default()).text().end)
+            && let Some(end_id) = tokenizer.special(&case.spec.template(&Family::default()).text().unwrap().end)
         {
             labels[last - 1] = end_id.cast_signed();
         }

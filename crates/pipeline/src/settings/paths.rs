@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use manyframe_format::Template;
+
 use crate::settings::file::PipelineFile;
 use crate::settings::source::SourceTable;
 use crate::settings::values::OneOrMany;
@@ -18,6 +20,8 @@ pub(crate) struct PathSetting<'f> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PathRole {
     Tokenizer,
+    /// A chat template: a file, or a directory with one.
+    Template,
     /// A file or a pattern.
     Annotations,
     AnnotationRoot,
@@ -43,6 +47,14 @@ pub(crate) fn path_settings(file: &mut PipelineFile) -> Vec<PathSetting<'_>> {
     add(&mut found, &["output", "directory"], PathRole::Output, &mut output.directory);
     add(&mut found, &["output", "root"], PathRole::Output, &mut output.root);
     add(&mut found, &["format", "tokenizer"], PathRole::Tokenizer, &mut format.tokenizer);
+    if let Some(Template::Jinja(template)) = &mut format.spec.template {
+        let keys: &[&str] = if template.is_table() {
+            &["format", "template", "jinja", "path"]
+        } else {
+            &["format", "template", "jinja"]
+        };
+        add(&mut found, keys, PathRole::Template, template.path_mut());
+    }
     add_all(&mut found, &["decontamination", "against"], PathRole::Unwanted, &mut decontamination.against);
     if let Some(validate) = validate {
         add(&mut found, &["validate", "model"], PathRole::Model, &mut validate.model);
