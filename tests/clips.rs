@@ -13,11 +13,16 @@ use serde_json::{Value, json};
 use crate::support::{Built, Workshop, run, run_python, stdout};
 
 /// Videos of 8 s with a keyframe a second, and how `ffmpeg` makes them.
-const VIDEOS: [(&str, &str); 9] = [
+const VIDEOS: [(&str, &str); 10] = [
     ("h264.mp4", "-c:v libx264 -preset veryfast -bf 3 -g 25 -pix_fmt yuv420p"),
     ("open.mp4", "-c:v libx264 -preset veryfast -bf 3 -g 25 -x264-params open-gop=1 -pix_fmt yuv420p"),
     ("h264.mkv", "-c:v libx264 -preset veryfast -bf 3 -g 25 -pix_fmt yuv420p"),
     ("hevc.mp4", "-c:v libx265 -preset ultrafast -x265-params keyint=25:open-gop=0:log-level=none -pix_fmt yuv420p"),
+    // Frames after its keyframes are shown before them, and refer to those before.
+    (
+        "open-hevc.mp4",
+        "-c:v libx265 -preset ultrafast -x265-params keyint=25:open-gop=1:bframes=3:log-level=none -pix_fmt yuv420p",
+    ),
     ("vp9.webm", "-c:v libvpx-vp9 -cpu-used 8 -deadline realtime -g 25 -b:v 200k"),
     ("mpeg4.mp4", "-c:v mpeg4 -bf 2 -g 25"),
     ("mpeg4.avi", "-c:v mpeg4 -g 25"),
@@ -37,6 +42,7 @@ fn make(directory: &Path) {
     }
     // What is before 3.3 s is in the file, and hidden by an edit list.
     ffmpeg(&format!("-ss 3.3 -i {} -c copy", directory.join("h264.mp4").display()), "edited.mp4");
+    ffmpeg(&format!("-i {} -c copy -metadata:s:v rotate=90", directory.join("h264.mp4").display()), "turned.mp4");
     let frames = directory.join("frames");
     fs::create_dir_all(&frames).unwrap();
     for number in 0..4 {
@@ -66,7 +72,7 @@ fn datasets() -> &'static Datasets {
     DATASETS.get_or_init(|| {
         let mut workshop = Workshop::new();
         make(&workshop.path("media"));
-        let names = VIDEOS.iter().map(|(name, _)| *name).chain(["edited.mp4"]);
+        let names = VIDEOS.iter().map(|(name, _)| *name).chain(["edited.mp4", "turned.mp4"]);
         let mut records: Vec<Value> = names.map(|name| record(name, Some((2.4, 4.3)))).collect();
         records.extend(["h264.mp4", "vp9.webm", "frames"].map(|name| record(name, None)));
         let head = workshop.head.clone();
@@ -130,7 +136,7 @@ fn pyav_decodes_the_frames_of_the_source_from_each_delivered_file() {
     let found = run_python("video", "tests/python/read_clips.py", &[&dataset, &media]);
     let found: Value = serde_json::from_str(found.lines().last().unwrap()).unwrap();
     for (format, files) in found.as_object().unwrap() {
-        assert_eq!(files.as_object().unwrap().len(), VIDEOS.len() + 1, "{format}");
+        assert_eq!(files.as_object().unwrap().len(), VIDEOS.len() + 2, "{format}");
         for (path, file) in files
             .as_object()
             .unwrap()
@@ -140,6 +146,28 @@ fn pyav_decodes_the_frames_of_the_source_from_each_delivered_file() {
             assert_eq!(file["num_differ"], 0, "{format} {path}: {file}");
             assert!(file["num_frames"].as_u64().unwrap() >= 4, "{format} {path}: {file}");
         }
+    }
+}
+
+#[test]
+fn a_part_is_cut_where_that_gives_the_same_frames() {
+    let Datasets { clips, .. } = datasets();
+    let parts = samples(clips).into_iter().filter(|sample| sample.visuals[0].times_s.last() < Some(&5.0));
+    let parts: Vec<Sample> = parts.filter(|sample| !sample.clips.is_empty()).collect();
+    assert_eq!(parts.len(), VIDEOS.len() + 2);
+    for sample in parts {
+        let visual = &sample.visuals[0];
+        let frames = visual.clip.as_ref().unwrap();
+        let reason = match visual.path.as_str() {
+            "mpeg4.avi" | "mpeg2.ts" => Some("only MP4 and Matroska are cut"),
+            "turned.mp4" => Some("the cut would not be turned as its source is"),
+            _ => None,
+        };
+        let expected = if reason.is_some() { ClipFile::Whole } else { ClipFile::Cut };
+        assert_eq!(frames.file, expected, "{}: {frames:?}", visual.path);
+        let found = frames.uncut_because.as_deref().unwrap_or_default();
+        assert!(found.starts_with(reason.unwrap_or_default()), "{}: {found}", visual.path);
+        assert!(expected == ClipFile::Whole || frames.num_frames < 150, "{}: {frames:?}", visual.path);
     }
 }
 
@@ -188,5 +216,5 @@ fn a_dataset_of_clips_is_not_replayed() {
         clips.dataset.display().to_string()
     ));
     let outcomes = workshop.build().outcomes();
-    assert_eq!(outcomes["unsupported_media"], VIDEOS.len() + 3, "{outcomes:?}");
+    assert_eq!(outcomes["unsupported_media"], VIDEOS.len() + 4, "{outcomes:?}");
 }

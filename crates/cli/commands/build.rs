@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_core::{HandledImages, HandledVideos};
-use manyframe_dataset::DatasetReader;
+use manyframe_dataset::{DatasetReader, WorkDone};
 use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine, PlannedBuild};
 use manyframe_plan::SourceReuse;
 
@@ -92,6 +92,15 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
             count(work.num_samples_reused + work.num_samples_made),
         ));
     }
+    text.push_str(&handled(work));
+    text.push_str(&explain::summary(reuse));
+    text.push_str(&rejects::render(&DatasetReader::open(&committed.dataset)?)?);
+    Ok(output::print(&text)?)
+}
+
+/// How images and videos came to their bytes.
+fn handled(work: WorkDone) -> String {
+    let mut text = String::new();
     let images = work.images;
     if images != HandledImages::default() {
         text.push_str(&format!(
@@ -111,7 +120,5 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
             count(videos.num_as_frames),
         ));
     }
-    text.push_str(&explain::summary(reuse));
-    text.push_str(&rejects::render(&DatasetReader::open(&committed.dataset)?)?);
-    Ok(output::print(&text)?)
+    text
 }

@@ -6,10 +6,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use manyframe_core::{ClipFile, ClipFrames, Sample, VisualKind};
+use manyframe_core::{Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
-use super::why::find_one;
+use super::why::{clip_text, find_one};
 use super::{contract, rejects};
 use crate::args::InspectArguments;
 use crate::table::{Table, bytes, count};
@@ -92,16 +92,6 @@ fn write_images(directory: &Path, sample: &Sample) -> Result<Vec<String>> {
         names.push(path.display().to_string());
     }
     Ok(names)
-}
-
-/// What the video file of a visual is.
-pub(super) fn clip_text(clip: &ClipFrames) -> String {
-    let file = match (clip.file, &clip.uncut_because) {
-        (ClipFile::Cut, _) => "cut from it as a file".to_owned(),
-        (ClipFile::Whole, None) => "delivered as its file".to_owned(),
-        (ClipFile::Whole, Some(reason)) => format!("delivered as its whole file, because {reason}"),
-    };
-    format!(", {file} of {} frames", count(clip.num_frames.into()))
 }
 
 fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> String {

@@ -3,10 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_core::RecordId;
+use manyframe_core::{ClipFile, ClipFrames, RecordId};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
-use super::inspect::clip_text;
 use super::variables;
 use crate::args::WhyArguments;
 use crate::table::{count, plural};
@@ -79,6 +78,16 @@ fn clips(dataset: &DatasetReader, row: &LedgerRow) -> String {
     let lines: Vec<String> =
         clips.map(|(visual, clip)| format!("video     {}{}\n", visual.path, clip_text(clip))).collect();
     lines.concat()
+}
+
+/// What the video file of a visual is.
+pub(super) fn clip_text(clip: &ClipFrames) -> String {
+    let file = match (clip.file, &clip.uncut_because) {
+        (ClipFile::Cut, _) => "cut from it as a file".to_owned(),
+        (ClipFile::Whole, None) => "delivered as its file".to_owned(),
+        (ClipFile::Whole, Some(reason)) => format!("delivered as its whole file, because {reason}"),
+    };
+    format!(", {file} of {} frames", count(clip.num_frames.into()))
 }
 
 /// The record that a text identifies; an error lists the candidates if there are several.

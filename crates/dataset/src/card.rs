@@ -50,7 +50,8 @@ fn dataset_card(manifest: &Manifest, beside: &[BesideShards]) -> String {
     card
 }
 
-fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
+/// What the dataset is, and how much of it there is.
+fn write_head(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     let total = manifest.total;
     writeln!(card, "# {}\n", manifest.name)?;
     if !manifest.description.is_empty() {
@@ -73,6 +74,11 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
             "Videos are files, whose frames are not among the images: decode those at `frame_indices`, in the order of presentation.\n"
         )?;
     }
+    Ok(())
+}
+
+fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    write_head(card, manifest)?;
     writeln!(card, "## Sources\n")?;
     writeln!(card, "| source | kind | license | seen | rejected | duplicates | not drawn | delivered |")?;
     writeln!(card, "|---|---|---|--:|--:|--:|--:|--:|")?;

@@ -4,10 +4,11 @@
 //! frames that exist, and the ledger says how many do not.
 
 use manyframe_core::{
-    BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, Record, RecordId, RejectCode,
-    Rejection, Sample, SampleTokens, SampleVisual, Visual, VisualKind, VisualShape,
+    BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, ModelVisual, Record,
+    RecordId, RejectCode, Rejection, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, Visual, VisualKind,
+    VisualShape,
 };
-use manyframe_format::{Formatted, ResolvedVisual};
+use manyframe_format::{Formatted, ResolvedVisual, VisualSpan};
 use manyframe_media::video::{DeliveredClip, FrameKeeper};
 use manyframe_media::{
     Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread,
@@ -96,33 +97,9 @@ impl SampleMaker<'_> {
         }
         let tokens = self.tokens(&formatted)?;
         let layout = Layout::of(resolved.iter().map(|visual| visual.kind));
-        let (mut images, mut clips, mut visuals) = (Vec::new(), Vec::new(), Vec::new());
-        let mut handled = HandledImages::default();
-        let mut damage = FrameDamage::default();
         let shapes: Vec<VisualShape> = encoded.iter().map(EncodedVisual::shape).collect();
         let models = self.context.formatter.model_visuals(&resolved, &shapes);
-        for ((mut encoded, model), span) in encoded.into_iter().zip(models).zip(&formatted.visual_spans) {
-            let (clip, clip_frames) = encoded.clip.take().map(|clip| (clip.clip, clip.frames)).unzip();
-            visuals.push(SampleVisual {
-                kind: encoded.kind,
-                message: span.message,
-                start: span.start,
-                end: span.end,
-                first_image: images.len(),
-                num_images: span.num_images,
-                grid: encoded.grid,
-                model,
-                clip: clip_frames,
-                times_s: encoded.times_s,
-                path: encoded.path,
-                width_px: encoded.width_px,
-                height_px: encoded.height_px,
-            });
-            images.extend(encoded.images);
-            clips.extend(clip);
-            handled += encoded.handled;
-            damage.add(encoded.damage);
-        }
+        let Shown { images, clips, visuals, handled, damage } = Shown::gather(encoded, models, &formatted.visual_spans);
         let sample = Sample {
             id: self.planned.id(),
             source: record.source.clone(),
@@ -340,6 +317,46 @@ impl SampleMaker<'_> {
             handled: handled(handlings),
             damage: FrameDamage::default(),
         })
+    }
+}
+
+/// What a sample shows.
+#[derive(Default)]
+struct Shown {
+    images: Vec<SampleImage>,
+    clips: Vec<SampleClip>,
+    visuals: Vec<SampleVisual>,
+    handled: HandledImages,
+    damage: FrameDamage,
+}
+
+impl Shown {
+    /// The visuals of a sample with what the model's processor makes of each, and where it is in the messages.
+    fn gather(encoded: Vec<EncodedVisual>, models: Vec<Option<ModelVisual>>, spans: &[VisualSpan]) -> Self {
+        let mut shown = Self::default();
+        for ((mut encoded, model), span) in encoded.into_iter().zip(models).zip(spans) {
+            let (clip, clip_frames) = encoded.clip.take().map(|clip| (clip.clip, clip.frames)).unzip();
+            shown.visuals.push(SampleVisual {
+                kind: encoded.kind,
+                message: span.message,
+                start: span.start,
+                end: span.end,
+                first_image: shown.images.len(),
+                num_images: span.num_images,
+                grid: encoded.grid,
+                model,
+                clip: clip_frames,
+                times_s: encoded.times_s,
+                path: encoded.path,
+                width_px: encoded.width_px,
+                height_px: encoded.height_px,
+            });
+            shown.images.extend(encoded.images);
+            shown.clips.extend(clip);
+            shown.handled += encoded.handled;
+            shown.damage.add(encoded.damage);
+        }
+        shown
     }
 }
 

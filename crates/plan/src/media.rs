@@ -6,7 +6,9 @@ use std::path::Path;
 
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, RejectCode, Rejection};
-use manyframe_media::video::{self, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, VideoIndex, VideoInput};
+use manyframe_media::video::{
+    self, ClipRequest, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, VideoIndex, VideoInput,
+};
 use manyframe_media::{
     DamagePolicy, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling,
     probe_image_bytes, read_range,
@@ -63,7 +65,18 @@ impl ChosenFrames {
 
     /// Whether a file may be delivered in place of the frames, as far as is known without decoding any.
     pub(crate) fn may_be_clip(&self, limits: &MediaLimits) -> bool {
-        video::may_be_clip(&self.input, FrameSelection { index: &self.index, positions: &self.wanted }, limits)
+        video::may_be_clip(&self.input, self.clip_request(), limits)
+    }
+
+    fn clip_request(&self) -> ClipRequest<'_> {
+        let part = (self.first, self.first + self.num_frames);
+        ClipRequest { index: &self.index, part, positions: &self.wanted }
+    }
+
+    /// Bytes of the file that is delivered in place of the frames, roughly: the share of the part that the record is about.
+    pub(crate) fn estimated_clip_bytes(&self) -> u64 {
+        let (part, all) = (self.num_frames as u64, self.index.num_frames().max(1) as u64);
+        self.num_bytes / all * part + self.num_bytes % all * part / all
     }
 
     /// The file to deliver in place of the frames; `None` if none can stand for them.
@@ -72,8 +85,7 @@ impl ChosenFrames {
     ///
     /// If no frame can be decoded, or on a storage error.
     pub fn clip(&self, limits: &MediaLimits) -> Result<Option<DeliveredClip>, MediaError> {
-        let selection = FrameSelection { index: &self.index, positions: &self.wanted };
-        video::deliver_clip(&self.input, selection, limits)
+        video::deliver_clip(&self.input, self.clip_request(), limits)
     }
 
     /// Decodes the frames that are not kept yet, and encodes them as they are delivered.

@@ -332,13 +332,7 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
     if num_clips != formats.len() {
         return Err(format!("{} video files, expected {num_clips}", formats.len()));
     }
-    let cost = Cost {
-        text_tokens: metadata.text_tokens,
-        delimiter_tokens: metadata.delimiter_tokens,
-        visual_tokens: metadata.visual_tokens,
-        num_images: 0,
-        num_frames: metadata.num_frames,
-    };
+    let cost = cost_of(&metadata);
     if u64::try_from(row.num_tokens) != Ok(cost.num_tokens()) {
         return Err(format!("{} tokens, expected the {} of its metadata", row.num_tokens, cost.num_tokens()));
     }
@@ -365,6 +359,17 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
     sample.cost.num_images = num_images;
     let images = row.images.into_iter().zip(shapes).collect();
     Ok(RowSample { sample, images, clips: row.videos.into_iter().zip(formats).collect() })
+}
+
+/// The cost of a sample, its images not counted yet.
+fn cost_of(metadata: &SampleMetadata) -> Cost {
+    Cost {
+        text_tokens: metadata.text_tokens,
+        delimiter_tokens: metadata.delimiter_tokens,
+        visual_tokens: metadata.visual_tokens,
+        num_images: 0,
+        num_frames: metadata.num_frames,
+    }
 }
 
 fn role_from_text(text: &str) -> Result<Role, String> {

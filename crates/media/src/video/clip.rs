@@ -1,19 +1,26 @@
 //! A video as a file to deliver, with the positions of the frames that are shown of it, so that a trainer decodes exactly these.
 //!
-//! The frames of the source are decoded once, which finds what is missing or damaged: nobody can count frames in such a file, and
-//! their images are delivered in its place.
+//! ```text
+//! frames of the source ─ decode ─▶ digests ┐
+//! part ─ cut_video ─▶ a file ─ decode ─▶ digests ┴─ equal ─▶ the cut, otherwise the whole file
+//! ```
+//!
+//! The frames of the source are decoded once, which also finds what is missing or damaged: nobody can count frames in such a file,
+//! and their images are delivered in its place.
 //!
 //! **Invariant:** a reader that decodes a delivered file from its start and counts frames in order of presentation finds, at the
 //! stated positions, the very frames that were counted.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manyframe_core::{ClipFile, ClipFrames, RejectCode, SampleClip};
+use manyframe_core::{ClipFile, ClipFrames, Digest, RejectCode, SampleClip};
 
 use super::convert::FrameConverter;
-use super::decode::{ContainerVideo, FrameSelection};
-use super::index::index_video;
-use super::input::{ByteSource, VideoInput, open_bytes};
+use super::cut::{CutVideo, Uncut, cut_video};
+use super::decode::ContainerVideo;
+use super::ffi;
+use super::index::{Identity, VideoIndex, index_video};
+use super::input::{VideoInput, open_bytes};
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -32,27 +39,63 @@ pub struct DeliveredClip {
     pub frames: ClipFrames,
 }
 
+/// Frames of a video to deliver as a file.
+#[derive(Debug, Clone, Copy)]
+pub struct ClipRequest<'i> {
+    /// The index of the video.
+    pub index: &'i VideoIndex,
+    /// The first and one past the last frame of the part that the record is about.
+    pub part: (usize, usize),
+    /// Positions in the index of the frames that are shown, ascending; one may be there several times. All are in the part.
+    pub positions: &'i [usize],
+}
+
+impl ClipRequest<'_> {
+    fn is_whole(&self) -> bool {
+        self.part == (0, self.index.num_frames())
+    }
+}
+
 /// Whether a file may stand for a video of which these frames are shown, as far as is known without decoding any.
-pub fn may_be_clip(input: &VideoInput, selection: FrameSelection<'_>, limits: &MediaLimits) -> bool {
+pub fn may_be_clip(input: &VideoInput, request: ClipRequest<'_>, limits: &MediaLimits) -> bool {
     let VideoInput::Container(source) = input else { return false };
-    let most_bytes = limits.max_bytes.min(MAX_CLIP_BYTES);
-    source.num_bytes <= most_bytes && selection.index.known_damage(selection.positions).is_none()
+    let is_small = source.num_bytes <= most_bytes(limits) || !request.is_whole();
+    is_small && request.index.known_damage(request.positions).is_none()
+}
+
+fn most_bytes(limits: &MediaLimits) -> u64 {
+    limits.max_bytes.min(MAX_CLIP_BYTES)
 }
 
 /// The file to deliver of a video of which these frames are shown; `None` if no file can stand for them, and images have to.
 ///
-/// The positions are ascending; one may be there several times.
+/// A part of a video is cut out of its file where that gives the same frames.
 ///
 /// # Errors
 /// The rejections of decoding, or [`MediaError::Storage`].
 pub fn deliver_clip(
     input: &VideoInput,
-    selection: FrameSelection<'_>,
+    request: ClipRequest<'_>,
     limits: &MediaLimits,
 ) -> Result<Option<DeliveredClip>, MediaError> {
-    let FrameSelection { index, positions } = selection;
+    let ClipRequest { index, positions, .. } = request;
     let VideoInput::Container(source) = input else { return Ok(None) };
-    if !may_be_clip(input, selection, limits) || !damage_of(source, selection, limits)?.is_none() {
+    if !may_be_clip(input, request, limits) {
+        return Ok(None);
+    }
+    let video = ContainerVideo { source, index, max_pixels: limits.max_pixels };
+    let (digests, damage) = digests_of(&video, positions)?;
+    if !damage.is_none() {
+        return Ok(None);
+    }
+    let mut uncut_because = None;
+    if !request.is_whole() {
+        match cut_clip(&video, request, &digests, limits)? {
+            Ok(cut) => return Ok(Some(cut)),
+            Err(reason) => uncut_because = Some(reason),
+        }
+    }
+    if source.num_bytes > most_bytes(limits) {
         return Ok(None);
     }
     let frames = ClipFrames {
@@ -60,10 +103,67 @@ pub fn deliver_clip(
         num_frames: number(index.num_frames()),
         fps: index.fps(),
         file: ClipFile::Whole,
-        uncut_because: None,
+        uncut_because,
     };
     let clip = SampleClip { bytes: source.read_all()?, format: index.container };
     Ok(Some(DeliveredClip { clip, frames }))
+}
+
+/// Cuts the part out of its file, and decodes the cut from its start: a frame that differs is a reason not to deliver it.
+fn cut_clip(
+    video: &ContainerVideo<'_>,
+    request: ClipRequest<'_>,
+    digests: &FrameDigests,
+    limits: &MediaLimits,
+) -> Result<Result<DeliveredClip, Uncut>, MediaError> {
+    let ClipRequest { index, part, positions } = request;
+    let CutVideo { bytes, first_packet } = match cut_video(video.source, index, &(part.0..part.1))? {
+        Ok(cut) => cut,
+        Err(reason) => return Ok(Err(reason)),
+    };
+    if bytes.len() as u64 > most_bytes(limits) {
+        return Ok(Err("the cut has more bytes than are allowed".to_owned()));
+    }
+    let input = open_bytes(&bytes)?;
+    let VideoInput::Container(source) = &input else { return Ok(Err("the cut is no file".to_owned())) };
+    let mut of_cut = match index_video(&input, limits, None) {
+        Ok(of_cut) => of_cut,
+        Err(MediaError::Rejected(rejection)) => return Ok(Err(format!("the cut cannot be read: {rejection}"))),
+        Err(storage) => return Err(storage),
+    };
+    if of_cut.orientation != index.orientation {
+        return Ok(Err("the cut would not be turned as its source is".to_owned()));
+    }
+    let Some(places) = places_in_cut(request, &of_cut, first_packet) else {
+        return Ok(Err("the cut lacks frames that are shown".to_owned()));
+    };
+    // Whoever reads the cut counts frames.
+    of_cut.identity = Identity::Order;
+    let again = ContainerVideo { source, index: &of_cut, max_pixels: limits.max_pixels };
+    let (cut_digests, damage) = digests_of(&again, &places)?;
+    let is_same =
+        |(place, position)| cut_digests.get(place).is_some_and(|digest| digests.get(position) == Some(digest));
+    if !damage.is_none() || !places.iter().zip(positions).all(is_same) {
+        return Ok(Err("other frames are decoded from the cut".to_owned()));
+    }
+    let frames = ClipFrames {
+        frame_indices: places.into_iter().map(number).collect(),
+        num_frames: number(of_cut.num_frames()),
+        fps: index.fps(),
+        file: ClipFile::Cut,
+        uncut_because: None,
+    };
+    let clip = SampleClip { bytes, format: of_cut.container };
+    Ok(Ok(DeliveredClip { clip, frames }))
+}
+
+/// Where the frames are in a cut that begins with a packet of the source: each is known by its packet.
+fn places_in_cut(request: ClipRequest<'_>, of_cut: &VideoIndex, first_packet: usize) -> Option<Vec<usize>> {
+    let frames = of_cut.frames.iter().enumerate();
+    let by_packet: BTreeMap<usize, usize> =
+        frames.map(|(position, frame)| (first_packet + frame.packet, position)).collect();
+    let place = |&position: &usize| by_packet.get(&request.index.frames.get(position)?.packet).copied();
+    request.positions.iter().map(place).collect()
 }
 
 fn number(number: usize) -> u32 {
@@ -90,7 +190,8 @@ pub fn check_clip(clip: &SampleClip, frames: &ClipFrames, limits: &MediaLimits) 
         return wrong(format!("frame {beyond} is beyond the last of {}", index.num_frames()));
     }
     let VideoInput::Container(source) = &input else { return wrong("the file is a directory".to_owned()) };
-    let damage = damage_of(source, FrameSelection { index: &index, positions: &positions }, limits)?;
+    let video = ContainerVideo { source, index: &index, max_pixels: limits.max_pixels };
+    let (_, damage) = digests_of(&video, &positions)?;
     if damage.is_none() { Ok((index.width_px, index.height_px)) } else { wrong(damage.to_string()) }
 }
 
@@ -119,20 +220,19 @@ pub fn decode_clip(clip: &SampleClip, frames: &ClipFrames, limits: &MediaLimits)
     frames.frame_indices.iter().map(image).collect()
 }
 
-/// Decodes frames to find what is missing or damaged.
-fn damage_of(
-    source: &ByteSource,
-    selection: FrameSelection<'_>,
-    limits: &MediaLimits,
-) -> Result<FrameDamage, MediaError> {
-    let FrameSelection { index, positions } = selection;
+/// Frames by their position, each with a digest of its pixels.
+type FrameDigests = BTreeMap<usize, Digest>;
+
+/// Decodes frames, and finds what is missing or damaged. Those that are known by their order are decoded from the start.
+fn digests_of(video: &ContainerVideo<'_>, positions: &[usize]) -> Result<(FrameDigests, FrameDamage), MediaError> {
     let wanted: Vec<usize> = positions.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
-    let video = ContainerVideo { source, index, max_pixels: limits.max_pixels };
-    let mut num_visited = 0;
-    let visited = video.visit_frames(&wanted, &mut |_, _, _| {
-        num_visited += 1;
+    let mut digests = FrameDigests::new();
+    let visited = video.visit_frames(&wanted, &mut |position, frame, _| {
+        let format = format!("{:?} {} {}", frame.format(), frame.width(), frame.height());
+        digests.insert(position, Digest::of_fields([format.as_bytes(), &ffi::pixels(frame)]));
         Ok(())
     })?;
-    let num_missing = wanted.len().saturating_sub(num_visited);
-    Ok(FrameDamage { num_missing, num_damaged: visited.num_damaged, ..index.known_damage(&wanted) })
+    let num_missing = wanted.len().saturating_sub(digests.len());
+    let damage = FrameDamage { num_missing, num_damaged: visited.num_damaged, ..video.index.known_damage(&wanted) };
+    Ok((digests, damage))
 }

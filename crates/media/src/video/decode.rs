@@ -23,7 +23,6 @@ use super::decoder::{StreamDecoder, is_damaged, packet_of};
 use super::demux::{ContainerFormat, Demuxer};
 use super::index::{FrameEntry, Identity, VideoIndex};
 use super::input::{ByteSource, VideoInput};
-use super::packet::VideoPacket;
 use super::references::DecodedPackets;
 use super::runs::{PacketRun, plan_runs};
 use crate::damage::FrameDamage;
@@ -284,7 +283,7 @@ impl<'i> Decoding<'i> {
         let mut first = None;
         if run.first > 0 {
             state.awaited_key = Some(run.first);
-            first = self.seek_to(run.first)?;
+            first = self.demuxer.seek_to_packet(&self.index.packets, run.first)?;
             state.is_distrusted = first.is_none();
         }
         let needed = self.wanted.missing_packets();
@@ -352,30 +351,6 @@ impl<'i> Decoding<'i> {
             packet.set_flags(packet.flags() - Flags::CORRUPT);
         }
         packet
-    }
-
-    /// Seeks to a keyframe and returns its packet; `None` if the demuxer does not get there.
-    #[expect(clippy::indexing_slicing, reason = "`key` is the position of a packet")]
-    fn seek_to(&mut self, key: usize) -> Result<Option<Packet>, MediaError> {
-        let wanted = self.index.packets[key];
-        let ticks = match self.demuxer.container() {
-            ContainerFormat::Matroska => wanted.pts,
-            _ => wanted.dts,
-        };
-        if ticks.is_none_or(|ticks| self.demuxer.seek_to_key(ticks).is_err()) {
-            return Ok(None);
-        }
-        let is_at = |packet: &Packet, entry: &VideoPacket| {
-            entry.position >= 0 && packet.position() as i64 == entry.position && packet.pts() == entry.pts
-        };
-        let Some(mut packet) = self.demuxer.next_packet()? else { return Ok(None) };
-        let before = &self.index.packets[..=key];
-        let Some(landed) = before.iter().rposition(|entry| is_at(&packet, entry)) else { return Ok(None) };
-        for _ in landed..key {
-            let Some(following) = self.demuxer.next_packet()? else { return Ok(None) };
-            packet = following;
-        }
-        Ok(is_at(&packet, &wanted).then_some(packet))
     }
 
     /// Makes the decoder skip the next packet if its frame is not needed and no other frame refers to it.

@@ -286,8 +286,39 @@ impl Demuxer {
     }
 
     /// Seeks to the last keyframe at or before a time in ticks: decoding time in MP4 and AVI, else presentation time.
-    pub(super) fn seek_to_key(&mut self, ticks: i64) -> Result<(), Error> {
+    fn seek_to_key(&mut self, ticks: i64) -> Result<(), Error> {
         ffi::seek_to_key(&mut self.input, self.stream_index, ticks)
+    }
+
+    /// Seeks to a keyframe and returns its packet; `None` if the demuxer does not get there.
+    pub(super) fn seek_to_packet(&mut self, packets: &[VideoPacket], key: usize) -> Result<Option<Packet>, MediaError> {
+        let Some(wanted) = packets.get(key) else { return Ok(None) };
+        let ticks = match self.container {
+            ContainerFormat::Matroska => wanted.pts,
+            _ => wanted.dts,
+        };
+        if ticks.is_none_or(|ticks| self.seek_to_key(ticks).is_err()) {
+            return Ok(None);
+        }
+        let is_at = |packet: &Packet, entry: &VideoPacket| {
+            entry.position >= 0 && packet.position() as i64 == entry.position && packet.pts() == entry.pts
+        };
+        let Some(mut packet) = self.next_packet()? else { return Ok(None) };
+        let before = packets.get(..=key).unwrap_or_default();
+        let Some(landed) = before.iter().rposition(|entry| is_at(&packet, entry)) else { return Ok(None) };
+        for _ in landed..key {
+            let Some(following) = self.next_packet()? else { return Ok(None) };
+            packet = following;
+        }
+        Ok(is_at(&packet, wanted).then_some(packet))
+    }
+
+    /// Reads from the start to a packet and returns it.
+    pub(super) fn skip_to_packet(&mut self, position: usize) -> Result<Option<Packet>, MediaError> {
+        for _ in 0..position {
+            self.next_packet()?;
+        }
+        self.next_packet()
     }
 
     /// The format of the container.

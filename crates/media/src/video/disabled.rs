@@ -70,6 +70,17 @@ pub struct DecodedVideo {
     pub damage: FrameDamage,
 }
 
+/// Frames of a video to deliver as a file.
+#[derive(Debug, Clone, Copy)]
+pub struct ClipRequest<'i> {
+    /// The index of the video.
+    pub index: &'i VideoIndex,
+    /// The first and one past the last frame of the part that the record is about.
+    pub part: (usize, usize),
+    /// Positions in the index of the frames that are shown.
+    pub positions: &'i [usize],
+}
+
 /// A video file to deliver.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DeliveredClip {
@@ -80,14 +91,14 @@ pub struct DeliveredClip {
 }
 
 /// Never called.
-pub fn may_be_clip(input: &VideoInput, _: FrameSelection<'_>, _: &MediaLimits) -> bool {
+pub fn may_be_clip(input: &VideoInput, _: ClipRequest<'_>, _: &MediaLimits) -> bool {
     match input.never {}
 }
 
 /// Never called.
 pub fn deliver_clip(
     input: &VideoInput,
-    _: FrameSelection<'_>,
+    _: ClipRequest<'_>,
     _: &MediaLimits,
 ) -> Result<Option<DeliveredClip>, MediaError> {
     match input.never {}

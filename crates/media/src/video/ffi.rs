@@ -140,6 +140,31 @@ pub(super) fn raise_reorder_delay(parameters: &mut Parameters, num_frames: u8) {
     }
 }
 
+/// Leaves it to a container by which name it calls the codec.
+pub(super) fn forget_tag(parameters: &mut Parameters) {
+    // SAFETY: `Parameters` holds a valid pointer, and the caller has the only reference.
+    unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };
+}
+
+/// The bytes of a frame's pixels, plane after plane, without padding; none if its format has no such form.
+pub(super) fn pixels(frame: &frame::Video) -> Vec<u8> {
+    let (Ok(width), Ok(height)) = (c_int::try_from(frame.width()), c_int::try_from(frame.height())) else {
+        return Vec::new();
+    };
+    let pixel = ffi::AVPixelFormat::from(frame.format());
+    // SAFETY: no pointer is involved.
+    let num_bytes = unsafe { ffi::av_image_get_buffer_size(pixel, width, height, 1) };
+    let mut bytes = vec![0; usize::try_from(num_bytes).unwrap_or(0)];
+    // SAFETY: the buffer has the size that the function itself asked for, and planes and strides are those of a decoded frame.
+    let copied = unsafe {
+        let frame = frame.as_ptr();
+        let planes = (&raw const (*frame).data).cast::<*const u8>();
+        let strides = (&raw const (*frame).linesize).cast::<c_int>();
+        ffi::av_image_copy_to_buffer(bytes.as_mut_ptr(), num_bytes, planes, strides, pixel, width, height, 1)
+    };
+    if copied < 0 { Vec::new() } else { bytes }
+}
+
 /// Whether the container marks the packet's frame as not shown, such as one before the start of an edit list.
 pub(super) fn is_discarded(packet: &Packet) -> bool {
     // SAFETY: the pointer is to the packet itself.

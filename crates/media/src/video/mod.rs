@@ -19,6 +19,7 @@ mod breaks;
 mod choose;
 mod clip;
 mod convert;
+mod cut;
 mod deadline;
 mod decode;
 mod decoder;
@@ -41,7 +42,7 @@ mod undecodable;
 mod yuv;
 
 pub use choose::choose_frames;
-pub use clip::{DeliveredClip, check_clip, decode_clip, deliver_clip, may_be_clip};
+pub use clip::{ClipRequest, DeliveredClip, check_clip, decode_clip, deliver_clip, may_be_clip};
 pub use decode::{DecodedVideo, FrameKeeper, FrameSelection, VideoFrame, decode_frames};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_bytes, open_input, open_range};

@@ -68,8 +68,9 @@ pub enum VideoDelivery {
     /// An image of each frame that is shown.
     #[default]
     Frames,
-    /// The original file, with the positions of the frames that are shown: a trainer decodes exactly these. Costs and texts are those
-    /// of `frames`. A directory of frames, a damaged video and a file over `limits.max_bytes` are delivered as `frames`.
+    /// The original file, or, of a record about a part of it, that part of its stream, cut without encoding; with the positions of
+    /// the frames that are shown: a trainer decodes exactly these. Costs and texts are those of `frames`. What cannot be cut is
+    /// delivered whole; a directory of frames, a damaged video and a file over `limits.max_bytes` as `frames`.
     Clip,
 }
 

@@ -112,7 +112,7 @@ impl VisualMeter<'_> {
         let of_frames = encoded_bytes(num_frames * num_pixels(delivered_px));
         Ok(MeasuredVisual {
             shape: VisualShape::Video { size_px: if keeps_size { own_px } else { delivered_px }, frames },
-            estimated_bytes: if is_clip { chosen.num_bytes } else { of_frames },
+            estimated_bytes: if is_clip { chosen.estimated_clip_bytes() } else { of_frames },
             cut_from_px: None,
             signature: [chosen.num_bytes, num_frames, clip_start],
         })
