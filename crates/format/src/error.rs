@@ -71,14 +71,22 @@ pub enum FormatError {
         /// Runs of visual tokens.
         expected: usize,
     },
-    /// The file of a chat template cannot be read.
-    #[error("cannot read the chat template {path:?}")]
-    ReadTemplate {
+    /// A chat template or the configuration of a tokenizer cannot be read.
+    #[error("cannot read {path:?}")]
+    ReadFile {
         /// The file.
         path: PathBuf,
         /// The cause.
         #[source]
         source: io::Error,
+    },
+    /// A directory or a file of it is not what the Hugging Face Hub keeps.
+    #[error("cannot use {path:?}: {detail}")]
+    Unusable {
+        /// The directory or the file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
     },
     /// A chat template is none, or cannot be used.
     #[error("the chat template {name}: {detail}")]

@@ -11,7 +11,7 @@ use manyframe_vision::{Family, MediaToken};
 use crate::compose::{Composed, Composer, VisualSpan};
 use crate::encode::{LabelRules, PromptTokenizer};
 use crate::error::FormatError;
-use crate::jinja::{BuiltIn, JinjaChoice, JinjaRenderer, Rendered, Wanted};
+use crate::jinja::{BuiltIn, JinjaChoice, JinjaRenderer, Rendered};
 use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
 use crate::placement::Placement;
@@ -203,7 +203,7 @@ impl Formatter {
         visuals: &[ResolvedVisual],
     ) -> Result<PromptMeasure, Rejection> {
         let composed = self.composer.compose(turns, visuals)?;
-        let rendered = template.render(&composed.messages, composed.ranges(), Wanted::Text)?;
+        let rendered = template.render(&composed.messages, composed.ranges())?;
         let prompt = rendered.prompt().text;
         let mut signature = Signature::default();
         signature.push(prompt.as_bytes());
@@ -245,7 +245,7 @@ impl Formatter {
                 (prompt, cost)
             }
             PromptTemplate::Jinja(template) => {
-                let rendered = template.render(&composed.messages, composed.ranges(), Wanted::Labels)?;
+                let rendered = template.render(&composed.messages, composed.ranges())?;
                 let prompt = rendered.prompt();
                 let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_prompt(&rendered))?;
                 (prompt, cost)
@@ -310,7 +310,7 @@ impl Formatter {
         let template = match &self.template {
             PromptTemplate::Strings(template) => template,
             PromptTemplate::Jinja(template) => {
-                return self.count_bare_prompt(&template.render(messages, visuals, Wanted::Text)?);
+                return self.count_bare_prompt(&template.render(messages, visuals)?);
             }
         };
         let parts = message_parts(messages, visuals)
@@ -360,7 +360,7 @@ impl Formatter {
     pub(crate) fn count_messages(&self, messages: &[Message]) -> Result<u64, Rejection> {
         let prompt = match &self.template {
             PromptTemplate::Strings(template) => template.render_messages(messages)?,
-            PromptTemplate::Jinja(template) => template.render(messages, [], Wanted::Text)?.prompt(),
+            PromptTemplate::Jinja(template) => template.render(messages, [])?.prompt(),
         };
         self.count_text(&prompt.text).map(|(num_tokens, _)| num_tokens)
     }

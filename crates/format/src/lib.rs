@@ -23,6 +23,7 @@ mod messages;
 mod overhead;
 mod placement;
 mod resolved;
+mod snapshot;
 mod spec;
 mod template;
 mod tokenizer;

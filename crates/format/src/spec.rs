@@ -16,7 +16,9 @@ pub struct FormatSpec {
     /// How visuals are written; for the families `longllava` and `longvila`. Default: the family's.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dialect: Option<Dialect>,
-    /// How turns are written. Default: the template of the model family, if there is one.
+    /// How turns are written: a template that is built in; `"tokenizer"` for that of the checkpoint; `{ jinja = "FILE" }` for a
+    /// chat template in Jinja, with `path`, `variables` and `answers` in a table `[format.template.jinja]`; `{ custom = … }` for your own
+    /// strings. Default: the template of the model family, if there is one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub template: Option<Template>,
     /// What follows an answer that is not the last one. Default: `eos`.

@@ -224,7 +224,7 @@ impl FileCheck<'_> {
         match Formatter::new(&self.format, &self.family, Arc::new(tokenizer)) {
             Ok(formatter) => self.check_format(&formatter.try_out()),
             // A path that is not there is reported by itself.
-            Err(FormatError::ReadTemplate { path, .. }) if exists(&path).is_err() => {}
+            Err(FormatError::ReadFile { path, .. }) if exists(&path).is_err() => {}
             Err(error) => self.report_template(&with_causes(&error)),
         }
         Ok(())

@@ -70,7 +70,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     }
     let mut rules = Rules { table: root, name: "", problems };
     if file.format.tokenizer.is_empty() {
-        let allowed = "the path of a SentencePiece .model or a tokenizer.json";
+        let allowed = "the path of a SentencePiece .model or a tokenizer.json, or of a directory with either";
         rules.broken(&["format"], "format.tokenizer is missing", allowed);
     }
     if file.output.formats.is_empty() {

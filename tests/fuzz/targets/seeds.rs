@@ -133,7 +133,20 @@ fn tokenizers(to: &Path) -> Result<(), Failed> {
 
 fn templates(to: &Path) -> Result<(), Failed> {
     let custom = r#"{"custom":{"start":"<s>","system":"own_turn","system_prefix":"S:","user_prefix":"U: ","user_suffix":"\n","assistant_prefix":"A: ","end":"</s>","markers":["U:"]}}"#;
-    let templates = [r#""longllava""#, r#""vicuna""#, r#""chatml""#, custom];
+    let parts = "{% for part in m.content %}{{ '<image>' if part.type == 'image' else part.text }}{% endfor %}";
+    let lists = format!(
+        "{{%- for m in messages %}}{{{{ m['role'].capitalize() ~ ': ' }}}}{{% if m.role == 'assistant' %}}{{% generation %}}{parts}\
+         {{% endgeneration %}}{{% else %}}{parts}{{% endif %}}{{{{ eos_token or '</s>' }}}}{{% endfor %}}"
+    );
+    let texts = "{% macro turn(m) %}{{ m.content | trim }}{% endmacro %}{% set ns = namespace(n=0) %}{% for m in messages[::-1] | reverse %}\
+                 {%- set ns.n = ns.n + 1 %}{% if loop.first and m.role == 'system' %}{{ raise_exception('no system') }}{% endif %}\
+                 [{{ ns.n }}]{{ turn(m) }}{{ '</s>' if m.role == 'assistant' else ' | ' }}{% if ns.n > 40 %}{% break %}{% endif %}{% endfor %}";
+    let jinja = [&lists, texts].map(|text| serde_json::json!({ "jinja": text }).to_string());
+    let around =
+        serde_json::json!({ "jinja": { "path": lists, "answers": { "after": "Assistant: ", "until": "</s>" } } })
+            .to_string();
+    let templates =
+        [r#""longllava""#, r#""vicuna""#, r#""chatml""#, custom, r#""smolvlm""#, &jinja[0], &jinja[1], &around];
     let ends = ["eos", "newline-in-eos-label"];
     let dialects = ["longllava", "longllava-2024-10"];
     let conversations = [
@@ -142,7 +155,7 @@ fn templates(to: &Path) -> Result<(), Failed> {
         "axA document <t> of text <img>.",
     ];
     for (number, template) in templates.iter().enumerate() {
-        let (end, dialect) = (ends[number % 2], dialects[number / 2]);
+        let (end, dialect) = (ends[number % 2], dialects[number / 2 % 2]);
         for (nth, conversation) in conversations.iter().enumerate() {
             let literal = ["uppercase", "reject", "remove"][nth];
             let settings = format!(

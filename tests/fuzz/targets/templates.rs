@@ -1,14 +1,16 @@
 //! Conversations of any text in any chat template: what is measured is what is formatted, and every image has its placeholder.
 //!
 //! Up to the first line break: the settings, as JSON. Then a line per part of a turn: a letter for who speaks (the same one goes
-//! on), `i`, `v` or `t` for a visual, or `x` and its text, in which `␤` is a line break.
+//! on), `i`, `v` or `t` for a visual, or `x` and its text, in which `␤` is a line break. In place of the path of a template in Jinja
+//! is its text.
 #![no_main]
 
+use std::io::Write;
 use std::sync::{Arc, LazyLock};
 
 use libfuzzer_sys::fuzz_target;
 use manyframe_core::{FrameChoice, Grid, Part, Role, Turn, Visual, VisualKind, VisualShape};
-use manyframe_format::{FormatSpec, Formatter, Tokenizer};
+use manyframe_format::{FormatSpec, Formatter, Template, Tokenizer};
 use manyframe_vision::Family;
 
 static TOKENIZERS: LazyLock<[Arc<Tokenizer>; 3]> = LazyLock::new(|| {
@@ -20,7 +22,12 @@ static TOKENIZERS: LazyLock<[Arc<Tokenizer>; 3]> = LazyLock::new(|| {
 
 fuzz_target!(|text: &str| {
     let Some((settings, lines)) = text.split_once('\n') else { return };
-    let Ok(spec) = serde_json::from_str::<FormatSpec>(settings) else { return };
+    let Ok(mut spec) = serde_json::from_str::<FormatSpec>(settings) else { return };
+    let mut file = tempfile::Builder::new().suffix(".jinja").tempfile().expect("room for a template");
+    if let Some(Template::Jinja(jinja)) = &mut spec.template {
+        file.write_all(jinja.path().replace('␤', "\n").as_bytes()).expect("room for a template");
+        *jinja.path_mut() = file.path().display().to_string();
+    }
     let (mut turns, mut visuals) = (Vec::<Turn>::new(), Vec::new());
     for line in lines.lines() {
         let mut letters = line.chars();
@@ -69,7 +76,8 @@ fuzz_target!(|text: &str| {
             end = next;
         }
         assert!(end <= formatted.prompt.chars().count());
-        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).expect("what was counted");
+        let tokens =
+            formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).expect("what was counted");
         assert_eq!(tokens.input_ids.len(), tokens.labels.len());
     }
 });

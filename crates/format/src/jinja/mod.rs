@@ -65,15 +65,6 @@ pub(crate) enum JinjaChoice<'s> {
     OfTokenizer,
 }
 
-/// What is to be known of a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    /// Its text.
-    Text,
-    /// Its text, and what of it is trained.
-    Labels,
-}
-
 impl JinjaRenderer {
     /// Reads, compiles and tries a template. `tokenizer` is the directory of the tokenizer.
     ///
@@ -107,7 +98,6 @@ impl JinjaRenderer {
         &self,
         messages: &[Message],
         visuals: impl IntoIterator<Item = VisualRange>,
-        wanted: Wanted,
     ) -> Result<Rendered, Rejection> {
         let parts = message_parts(messages, visuals)
             .map_err(|misplaced| Rejection::new(RejectCode::PlaceholderMismatch, misplaced.to_string()))?;
@@ -119,7 +109,7 @@ impl JinjaRenderer {
         let rendered = if is_document(messages.iter().map(|message| message.role)) {
             self.document(&chat)
         } else {
-            self.conversation(&chat, wanted)
+            self.conversation(&chat)
         };
         let markup = |part: &MessagePart<'_, _>| match part {
             MessagePart::Visual { markup, .. } => Some((*markup).to_owned()),
@@ -155,7 +145,7 @@ impl JinjaRenderer {
         !matches!(&self.labels, LabelRule::Marked { end, .. } if end.is_empty())
     }
 
-    fn conversation(&self, chat: &Chat<'_>, wanted: Wanted) -> Result<Rendered, String> {
+    fn conversation(&self, chat: &Chat<'_>) -> Result<Rendered, String> {
         if chat.has(Role::System) && !self.writes_system {
             return Err("the template does not write system turns".to_owned());
         }
@@ -163,7 +153,6 @@ impl JinjaRenderer {
         match &self.labels {
             LabelRule::Generation => {}
             LabelRule::Markers(markers) => plain.spans = between_markers(&plain.text, markers),
-            LabelRule::Marked { .. } if wanted == Wanted::Text => {}
             LabelRule::Marked { wrap, end } => {
                 let marked = self.written(&wrap.marked(chat))?;
                 let is_same = marked.text == plain.text;
@@ -176,7 +165,7 @@ impl JinjaRenderer {
         }
         let num_answers = chat.turns.iter().filter(|turn| turn.role == Role::Assistant).count();
         let has_span_of_each = self.labels == LabelRule::Generation || plain.spans.len() == num_answers;
-        if wanted == Wanted::Labels && !has_span_of_each {
+        if !has_span_of_each {
             return Err(format!("{} answers are found in the prompt, expected {num_answers}", plain.spans.len()));
         }
         Ok(plain)

@@ -4,8 +4,6 @@
 //! `chat_template.jinja`, else in `chat_template.json`, else in `tokenizer_config.json`; of several named ones, it is `default`.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use manyframe_core::Digest;
@@ -14,6 +12,7 @@ use serde_json::{Map, Value};
 use super::built_in::BuiltIn;
 use super::setting::JinjaTemplate;
 use crate::error::FormatError;
+use crate::snapshot::{CONFIG, TokenizerConfig, parse_object, read_text};
 
 /// A template before it is compiled.
 #[derive(Debug)]
@@ -25,12 +24,8 @@ pub(crate) struct TemplateSource {
     pub(super) variables: BTreeMap<String, Value>,
 }
 
-/// Size of the largest file that is read, in bytes.
-const MAX_FILE_BYTES: u64 = 16 << 20;
 /// The files of a snapshot that may have a template, the one that counts first.
 const FILES: [&str; 3] = ["chat_template.jinja", "chat_template.json", CONFIG];
-/// The file of a snapshot with its special tokens.
-pub(crate) const CONFIG: &str = "tokenizer_config.json";
 
 impl TemplateSource {
     /// A template that is built in.
@@ -70,21 +65,21 @@ impl TemplateSource {
         if path.is_dir() {
             return Self::read_directory(path);
         }
-        let text = read(path)?;
+        let text = read_text(path)?;
         if !is_json(path) {
             return Ok(Self { text, path: Some(path.to_owned()), variables: BTreeMap::new() });
         }
-        let found = template_of(path, &parse(path, &text)?)?;
+        let found = template_of(path, &parse_object(path, &text)?)?;
         found.ok_or_else(|| unusable(path, "it has no chat_template"))
     }
 
     fn read_directory(directory: &Path) -> Result<Self, FormatError> {
         for path in FILES.map(|name| directory.join(name)).into_iter().filter(|path| path.is_file()) {
-            let text = read(&path)?;
+            let text = read_text(&path)?;
             if !is_json(&path) {
                 return Ok(Self { text, path: Some(path), variables: BTreeMap::new() });
             }
-            if let Some(source) = template_of(&path, &parse(&path, &text)?)? {
+            if let Some(source) = template_of(&path, &parse_object(&path, &text)?)? {
                 return Ok(source);
             }
         }
@@ -95,27 +90,12 @@ impl TemplateSource {
     fn add_special_tokens(&mut self, tokenizer: &Path) -> Result<(), FormatError> {
         let beside = self.path.as_deref().and_then(Path::parent).map(Path::to_owned);
         for directory in beside.iter().map(PathBuf::as_path).chain([tokenizer]) {
-            for (name, token) in special_tokens(&read_config(directory)?) {
-                self.variables.entry(name).or_insert(Value::String(token));
+            for (name, token) in TokenizerConfig::read(directory)?.special_tokens() {
+                self.variables.entry(name.to_owned()).or_insert_with(|| Value::from(token));
             }
         }
         Ok(())
     }
-}
-
-/// The configuration in a directory; empty if there is none.
-pub(crate) fn read_config(directory: &Path) -> Result<Map<String, Value>, FormatError> {
-    let path = directory.join(CONFIG);
-    if path.is_file() { parse(&path, &read(&path)?) } else { Ok(Map::new()) }
-}
-
-/// The special tokens that a configuration names: `bos_token`, `eos_token` and others.
-fn special_tokens(config: &Map<String, Value>) -> impl Iterator<Item = (String, String)> {
-    let text = |value: &Value| value.as_str().or_else(|| value.get("content")?.as_str()).map(str::to_owned);
-    config
-        .iter()
-        .filter(|(key, _)| key.ends_with("_token"))
-        .filter_map(move |(key, value)| Some((key.clone(), text(value)?)))
 }
 
 /// The template of a parsed file, if it has one.
@@ -139,20 +119,6 @@ fn is_json(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("json"))
 }
 
-fn parse(path: &Path, text: &str) -> Result<Map<String, Value>, FormatError> {
-    serde_json::from_str(text).map_err(|error| unusable(path, &format!("it is no JSON object: {error}")))
-}
-
-fn read(path: &Path) -> Result<String, FormatError> {
-    let unreadable = |source| FormatError::ReadTemplate { path: path.to_owned(), source };
-    let mut text = String::new();
-    File::open(path).map_err(unreadable)?.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(unreadable)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "the file has more than 16 MiB")));
-    }
-    Ok(text)
-}
-
 fn unusable(path: &Path, detail: &str) -> FormatError {
-    FormatError::Template { name: path.display().to_string(), detail: detail.to_owned() }
+    FormatError::Unusable { path: path.to_owned(), detail: detail.to_owned() }
 }

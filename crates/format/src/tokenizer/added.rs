@@ -56,6 +56,16 @@ impl AddedTokens {
         self.specials.get(token).copied()
     }
 
+    /// The length of the text of a token; 0 of others.
+    pub(super) fn num_bytes(&self, id: u32) -> usize {
+        self.tokens.iter().find(|token| token.id == id).map_or(0, |token| token.text.len())
+    }
+
+    /// One more than the largest id.
+    pub(super) fn num_ids(&self) -> u32 {
+        self.tokens.iter().map(|token| token.id.saturating_add(1)).max().unwrap_or(0)
+    }
+
     pub(super) fn specials(&self) -> impl Iterator<Item = &str> {
         self.specials.keys().map(String::as_str)
     }

@@ -60,9 +60,9 @@ impl Extents {
         Self { pieces: pieces.collect(), chars }
     }
 
-    /// Bytes of a piece as it is spelled.
-    pub(super) fn num_bytes(&self, id: u32) -> usize {
-        self.piece(id).num_bytes
+    /// Bytes of a piece as it is spelled. `None` if it is none.
+    pub(super) fn num_bytes(&self, id: u32) -> Option<usize> {
+        self.pieces.get(id as usize).map(|piece| piece.num_bytes)
     }
 
     /// The tokens of a text, with their spans in it. The prefix has no bytes there.

@@ -17,6 +17,7 @@ use super::growth::{check_growth, check_tables};
 use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
+use crate::snapshot::{CONFIG, ConfiguredToken, TokenizerConfig};
 
 #[derive(Debug)]
 struct TokenizerJson {
@@ -55,7 +56,7 @@ const WORD_REGEXES: [&str; 2] = [
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+",
 ];
 
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
+pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Result<ParsedTokenizer, FormatError> {
     let file = TokenizerFile { path, expected: "a tokenizer.json" };
     let steps: Steps = serde_json::from_slice(bytes).map_err(|source| file.unreadable(source))?;
     check_tables(&steps.normalizer).map_err(|property| file.unsupported(property))?;
@@ -66,6 +67,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     {
         return Err(file.unsupported("drops merges at random".to_owned()));
     }
+    let configured =
+        add_configured(&mut tokenizer, config.added_tokens()?).map_err(|property| file.unsupported(property))?;
     let step = |step: Result<Value, serde_json::Error>| step.map_err(|source| file.unreadable(source));
     let normaliser = step(serde_json::to_value(tokenizer.get_normalizer()))?;
     let pre_tokenizer = step(serde_json::to_value(tokenizer.get_pre_tokenizer()))?;
@@ -84,7 +87,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     };
     let added = AddedTokens::new(added_tokens(&tokenizer))?;
     let model = TokenizerJson { tokenizer, specials_as_text: OnceLock::new(), word_encoding };
-    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids, around })
+    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids, around, configured })
 }
 
 impl Model for TokenizerJson {
@@ -136,6 +139,31 @@ fn tokens_around(tokenizer: &tokenizers::Tokenizer) -> Result<TokensAround, Caus
     let start = before.first().and_then(|id| tokenizer.id_to_token(*id)).unwrap_or_default();
     let after = rest.get(text.len()..).unwrap_or_default();
     Ok(TokensAround { before: before.to_vec(), after: after.to_vec(), start })
+}
+
+/// Adds the tokens that a configuration lists and the file does not have. Fails if one gets another id than it has there.
+fn add_configured(tokenizer: &mut tokenizers::Tokenizer, listed: Vec<ConfiguredToken>) -> Result<Vec<String>, String> {
+    let mut configured = Vec::new();
+    for token in listed {
+        if tokenizer.token_to_id(&token.content).is_none() {
+            let added = AddedToken::from(token.content.clone(), token.special).normalized(false);
+            if !token.is_plain() {
+                return Err(format!(
+                    "lacks the token {:?}, which {CONFIG} adds with the text around it",
+                    token.content
+                ));
+            }
+            let added =
+                if token.special { tokenizer.add_special_tokens([added]) } else { tokenizer.add_tokens([added]) };
+            added.map_err(|error| format!("cannot have the token {:?}: {error}", token.content))?;
+            configured.push(format!("{} {} {}", token.id, token.special, token.content));
+        }
+        let id = tokenizer.token_to_id(&token.content);
+        if id != Some(token.id) {
+            return Err(format!("has {:?} as {id:?}, not as {} as {CONFIG} says", token.content, token.id));
+        }
+    }
+    Ok(configured)
 }
 
 fn added_tokens(tokenizer: &tokenizers::Tokenizer) -> Vec<added::AddedToken> {

@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use manyframe_core::Digest;
 
 use crate::error::{Cause, FormatError};
+use crate::snapshot::{self, TokenizerConfig};
 use added::{AddedTokens, PromptPart, SpecialTokens};
 use model::{Model, ParsedTokenizer, TokensAround};
 use words::Words;
@@ -46,7 +47,8 @@ pub struct Tokenizer {
 const MAX_FILE_BYTES: u64 = 256 << 20;
 
 impl Tokenizer {
-    /// Reads a SentencePiece `.model` or a `tokenizer.json`. Which of them it is follows from the content of the file.
+    /// Reads a SentencePiece `.model` or a `tokenizer.json`, or the one in a directory of the Hugging Face Hub, with the tokens
+    /// that the `tokenizer_config.json` there adds to it. Which of them a file is follows from its content.
     ///
     /// # Errors
     /// If the file cannot be read or parsed, or if it has a property with which counts would not be exact: a SentencePiece
@@ -63,18 +65,27 @@ impl Tokenizer {
     /// # Ok::<(), manyframe_format::FormatError>(())
     /// ```
     pub fn open(path: &Path) -> Result<Self, FormatError> {
+        if path.is_dir() {
+            let file = snapshot::find_tokenizer(path)?;
+            return Self::open_file(&file, &TokenizerConfig::read(path)?);
+        }
+        Self::open_file(path, &TokenizerConfig::default())
+    }
+
+    fn open_file(path: &Path, config: &TokenizerConfig) -> Result<Self, FormatError> {
         let bytes = read(path).map_err(|source| FormatError::ReadTokenizer { path: path.to_owned(), source })?;
         let parsed = match bytes.trim_ascii_start().first() {
-            Some(b'{') => json::parse(path, &bytes)?,
-            _ => sentencepiece::parse(path, &bytes)?,
+            Some(b'{') => json::parse(path, &bytes, config)?,
+            _ => sentencepiece::parse(path, &bytes, config)?,
         };
         let directory = path.parent().unwrap_or(path).to_owned();
-        let ParsedTokenizer { model, added, words, num_ids, around } = parsed;
+        let digest = parsed.digest(&bytes);
+        let ParsedTokenizer { model, added, words, num_ids, around, configured: _ } = parsed;
         if i32::try_from(num_ids).is_err() {
             let property = format!("has the id {}", num_ids.saturating_sub(1));
             return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
         }
-        Ok(Self { model, added, words, digest: Digest::of(&bytes), num_ids, around, directory })
+        Ok(Self { model, added, words, digest, num_ids, around, directory })
     }
 
     /// The tokens of a text by itself. Strings that spell special tokens are text.

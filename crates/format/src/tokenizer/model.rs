@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use manyframe_core::contained;
+use manyframe_core::{Digest, contained};
 
 use super::added::{AddedTokens, SpecialTokens};
 use super::words::Words;
@@ -46,6 +46,18 @@ pub(super) struct ParsedTokenizer {
     /// One more than the largest id.
     pub(super) num_ids: u32,
     pub(super) around: TokensAround,
+    /// What a configuration beside the file changes of it: tokens with their ids. Empty if nothing.
+    pub(super) configured: Vec<String>,
+}
+
+impl ParsedTokenizer {
+    /// Equal for equal files that are configured alike.
+    pub(super) fn digest(&self, bytes: &[u8]) -> Digest {
+        if self.configured.is_empty() {
+            return Digest::of(bytes);
+        }
+        Digest::of_fields([bytes].into_iter().chain(self.configured.iter().map(String::as_bytes)))
+    }
 }
 
 /// The tokens that a `tokenizer.json` puts around a text, such as `<s>`: what its post-processor adds.
@@ -60,6 +72,12 @@ pub(crate) struct TokensAround {
 }
 
 impl TokensAround {
+    /// Their ids, to tell tokenizers apart.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        let ids = [("before", &self.before), ("after", &self.after)];
+        ids.into_iter().filter(|(_, ids)| !ids.is_empty()).map(|(place, ids)| format!("{place} {ids:?}"))
+    }
+
     /// Whether they are added to a prompt: `transformers` adds none to one whose chat template wrote the first one itself
     /// (`processing_utils.py`, `apply_chat_template`).
     pub(crate) fn are_added_to(&self, prompt: &str) -> bool {

@@ -22,6 +22,7 @@ use super::extents::{Extents, PrefixedText};
 use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
+use crate::snapshot::{CONFIG, ConfiguredToken, TokenizerConfig};
 
 #[derive(Debug)]
 struct SentencePiece {
@@ -32,7 +33,7 @@ struct SentencePiece {
     prefix: &'static str,
 }
 
-pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, FormatError> {
+pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Result<ParsedTokenizer, FormatError> {
     let file = TokenizerFile { path, expected: "a SentencePiece model" };
     let unsupported = |property: String| file.unsupported(property);
     let proto = guarded(|| Ok(SentencePieceModel::from_slice(bytes)?)).map_err(|source| file.unreadable(source))?;
@@ -48,12 +49,21 @@ pub(super) fn parse(path: &Path, bytes: &[u8]) -> Result<ParsedTokenizer, Format
     let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&proto)), prefix));
     adapt(&mut definition, &proto, unknown_id);
     let kitoken = guarded(|| Ok(Kitoken::from_definition(definition)?)).map_err(|source| file.unreadable(source))?;
-    let control = AddedTokens::new(control_pieces(&proto))?;
+    if config.flag("legacy") == Some(false) && !prefix.is_empty() {
+        return Err(unsupported("has legacy = false in its tokenizer_config.json".to_owned()));
+    }
+    let configured = configured_tokens(&proto, config.added_tokens()?).map_err(unsupported)?;
+    let names = configured.iter().map(|token| format!("{} {} {}", token.id, token.is_special, token.text));
+    let names: Vec<String> = names.collect();
+    let control = AddedTokens::new(control_pieces(&proto).into_iter().chain(configured).collect())?;
     let extents = Extents::from_pieces(pieces(&proto).map(|(_, text, kind)| (text, kind)));
     let model = SentencePiece { kitoken, control: control.clone(), extents, prefix };
     check_pieces(&proto, &model).map_err(unsupported)?;
-    let num_ids = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
-    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around: TokensAround::default() })
+    let num_pieces = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
+    let num_ids = control.num_ids().max(num_pieces);
+    let around = tokens_around(config, &control);
+    let configured = around.names().chain(names).collect();
+    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around, configured })
 }
 
 impl Model for SentencePiece {
@@ -78,7 +88,9 @@ impl Model for SentencePiece {
             spans.extend(of_text.map(|span| TokenSpan { start: start + span.start, end: start + span.end, ..span }));
             start += before.len();
             if let Some(id) = control {
-                let end = start + self.extents.num_bytes(id);
+                // Tokens that a configuration adds are no pieces.
+                let num_bytes = self.extents.num_bytes(id).unwrap_or_else(|| self.control.num_bytes(id));
+                let end = start + num_bytes;
                 spans.push(TokenSpan { id, start, end });
                 start = end;
             }
@@ -208,6 +220,37 @@ fn control_pieces(proto: &SentencePieceModel) -> Vec<AddedToken> {
         .filter(|(_, text, kind)| matches!(kind, Type::Control | Type::Unknown) && !text.is_empty())
         .map(|(id, text, _)| AddedToken { text: text.to_owned(), id, is_special: true })
         .collect()
+}
+
+/// The tokens of a configuration that the model does not have. Fails if one has the id of a piece.
+fn configured_tokens(proto: &SentencePieceModel, listed: Vec<ConfiguredToken>) -> Result<Vec<AddedToken>, String> {
+    let mut configured = Vec::new();
+    for token in listed {
+        let piece = proto.pieces().get(token.id as usize).map(sentencepiece_model::SentencePiece::piece);
+        match piece {
+            Some(piece) if piece == token.content => {}
+            Some(piece) => {
+                return Err(format!("has {piece:?} as {}, not {:?} as {CONFIG} says", token.id, token.content));
+            }
+            None if token.is_plain() => {
+                configured.push(AddedToken { text: token.content, id: token.id, is_special: token.special });
+            }
+            None => {
+                return Err(format!("lacks the token {:?}, which {CONFIG} adds with the text around it", token.content));
+            }
+        }
+    }
+    Ok(configured)
+}
+
+/// The tokens that the tokenizers of `transformers` put around a text: `add_bos_token` and `add_eos_token`, of which Llama's have
+/// the first one if nothing is said (`models/llama/tokenization_llama.py`).
+fn tokens_around(config: &TokenizerConfig, control: &AddedTokens) -> TokensAround {
+    let adds_bos = config.flag("add_bos_token").unwrap_or_else(|| config.is_of_class("LlamaTokenizer"));
+    let bos = config.special_token("bos_token").filter(|_| adds_bos);
+    let eos = config.special_token("eos_token").filter(|_| config.flag("add_eos_token") == Some(true));
+    let id = |token: Option<&str>| token.and_then(|token| control.special(token)).into_iter().collect();
+    TokensAround { before: id(bos), after: id(eos), start: bos.unwrap_or_default().to_owned() }
 }
 
 /// Whether no text is unknown. Only then are cuts exact, because neighbouring unknown characters are one token.

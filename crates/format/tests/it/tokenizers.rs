@@ -193,3 +193,56 @@ fn a_tokenizer_is_shared_by_threads() {
         }
     });
 }
+
+/// A directory of the Hugging Face Hub with a tokenizer of the tests, and a configuration.
+fn snapshot(file: &str, name: &str, config: &serde_json::Value) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::copy(golden(file), directory.path().join(name)).unwrap();
+    std::fs::write(directory.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    directory
+}
+
+fn added(id: u32, content: &str) -> serde_json::Value {
+    serde_json::json!({ "added_tokens_decoder": { id.to_string(): { "content": content, "special": true } } })
+}
+
+#[test]
+fn a_directory_has_a_tokenizer_and_the_tokens_that_its_configuration_adds() {
+    for (file, name) in [("llama.model", "tokenizer.model"), ("bytes.json", "tokenizer.json")] {
+        let bare = Tokenizer::open(&golden(file)).unwrap();
+        let next = bare.vocab_size();
+        let directory = snapshot(file, name, &added(next, "<image>"));
+        let tokenizer = Tokenizer::open(directory.path()).unwrap();
+        assert_eq!((tokenizer.special("<image>"), tokenizer.vocab_size()), (Some(next), next + 1), "{name}");
+        assert_ne!(tokenizer.digest(), bare.digest());
+        let text = "a<image>é";
+        let spans = tokenizer.encode_prompt_spans(text).unwrap();
+        let image = spans.iter().find(|span| span.id == next).unwrap();
+        assert_eq!(&text[image.start..image.end], "<image>");
+        assert_eq!(tokenizer.count_prompt([text]).unwrap(), spans.len() as u64);
+        // A configuration that adds nothing changes nothing.
+        let same = snapshot(file, name, &serde_json::json!({ "model_max_length": 4096 }));
+        assert_eq!(Tokenizer::open(same.path()).unwrap().digest(), bare.digest());
+    }
+}
+
+#[test]
+fn a_tokenizer_json_counts_before_a_model() {
+    let directory = snapshot("bytes.json", "tokenizer.json", &serde_json::json!({}));
+    std::fs::copy(golden("llama.model"), directory.path().join("tokenizer.model")).unwrap();
+    assert_eq!(Tokenizer::open(directory.path()).unwrap().digest(), tokenizer("bytes.json").digest());
+}
+
+#[test]
+fn a_directory_that_is_no_tokenizer_says_why() {
+    let problem = |directory: &tempfile::TempDir| Tokenizer::open(directory.path()).unwrap_err().to_string();
+    assert!(problem(&tempfile::tempdir().unwrap()).contains("it has neither tokenizer.json nor tokenizer.model"));
+    let shifted = snapshot("llama.model", "tokenizer.model", &added(1, "<image>"));
+    assert!(problem(&shifted).contains("has \"<s>\" as 1, not \"<image>\""), "{}", problem(&shifted));
+    let far = snapshot("bytes.json", "tokenizer.json", &added(900_000, "<image>"));
+    assert!(problem(&far).contains("not as 900000"), "{}", problem(&far));
+    let damaged = snapshot("llama.model", "tokenizer.model", &serde_json::json!([]));
+    assert!(problem(&damaged).contains("it is no JSON object"), "{}", problem(&damaged));
+    let newer = snapshot("llama.model", "tokenizer.model", &serde_json::json!({ "legacy": false }));
+    assert!(problem(&newer).contains("legacy = false"), "{}", problem(&newer));
+}

@@ -199,7 +199,7 @@ pub enum ShardSplit {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct FormatTable {
-    /// Path of the tokenizer: a SentencePiece `.model` or a `tokenizer.json`.
+    /// Path of the tokenizer: a SentencePiece `.model`, a `tokenizer.json`, or a directory of the Hugging Face Hub with either.
     pub tokenizer: String,
     /// Maximum sample length in tokens. Default: 40,960.
     #[schemars(range(min = 1))]
