@@ -24,12 +24,8 @@ pub(crate) struct ConfiguredToken {
     pub(crate) content: String,
     #[serde(default)]
     pub(crate) special: bool,
-    #[serde(default)]
-    lstrip: bool,
-    #[serde(default)]
-    rstrip: bool,
-    #[serde(default)]
-    single_word: bool,
+    #[serde(flatten)]
+    others: Map<String, Value>,
 }
 
 /// What the configuration of a tokenizer says.
@@ -103,7 +99,7 @@ impl TokenizerConfig {
 impl ConfiguredToken {
     /// Whether it is found as it is written, and takes nothing of the text around it.
     pub(crate) fn is_plain(&self) -> bool {
-        !self.lstrip && !self.rstrip && !self.single_word
+        ["lstrip", "rstrip", "single_word"].iter().all(|key| self.others.get(*key) != Some(&Value::Bool(true)))
     }
 }
 

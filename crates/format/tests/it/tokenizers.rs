@@ -195,6 +195,7 @@ fn a_tokenizer_is_shared_by_threads() {
 }
 
 /// A directory of the Hugging Face Hub with a tokenizer of the tests, and a configuration.
+#[expect(clippy::disallowed_methods, reason = "a test writes its files")]
 fn snapshot(file: &str, name: &str, config: &serde_json::Value) -> tempfile::TempDir {
     let directory = tempfile::tempdir().unwrap();
     std::fs::copy(golden(file), directory.path().join(name)).unwrap();
