@@ -236,7 +236,10 @@ fn configured_tokens(proto: &SentencePieceModel, listed: Vec<ConfiguredToken>) -
                 configured.push(AddedToken { text: token.content, id: token.id, is_special: token.special });
             }
             None => {
-                return Err(format!("lacks the token {:?}, which {CONFIG} adds with the text around it", token.content));
+                return Err(format!(
+                    "lacks the token {:?}, which {CONFIG} adds with the text around it",
+                    token.content
+                ));
             }
         }
     }
