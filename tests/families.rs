@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Workshop, llava, photo, root, run, stdout};
 
-fn tokens(arguments: &[&str]) -> Value {
+pub(crate) fn tokens(arguments: &[&str]) -> Value {
     let arguments = [&["tokens", "--json"], arguments].concat();
     serde_json::from_str(&stdout(&arguments)).unwrap()
 }
@@ -87,7 +87,7 @@ fn what_is_neither_a_file_nor_a_setting_is_an_error() {
 }
 
 /// A tokenizer with the tokens of every family, in a file of the workshop.
-fn tokenizer(workshop: &Workshop) -> String {
+pub(crate) fn tokenizer(workshop: &Workshop) -> String {
     let path = root().join("crates/format/tests/golden/bytes.json");
     let mut tokenizer: Value = serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap();
     let mut tokens: Vec<String> =

@@ -164,7 +164,7 @@ fn note(line: &SourceLine<'_>) -> Option<String> {
     if line.budget.num_shortened > 0 {
         let drawn = count(line.budget.num_shortened);
         reasons.push(format!(
-            "{drawn} of those drawn show fewer frames or tiles than they have, to fit into format.max_tokens"
+            "{drawn} of those drawn show fewer frames, tiles or pixels than they have, to fit into format.max_tokens"
         ));
     }
     if line.budget.num_pieces > 0 {

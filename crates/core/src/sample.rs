@@ -342,6 +342,16 @@ pub struct ModelVisual {
     /// Seconds between two steps of the grid in time: `second_per_grid_ts`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub seconds_per_step: Option<f64>,
+    /// The most pixels of an image or frame, where the record was shortened to fewer than the model's own maximum.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pixels: Option<u64>,
+}
+
+impl Sample {
+    /// The most pixels of each of its images and frames, where the record was shortened to fewer than the model's own maximum.
+    pub fn max_pixels(&self) -> Option<u64> {
+        self.visuals.iter().find_map(|visual| visual.model.as_ref()?.max_pixels)
+    }
 }
 
 impl SampleVisual {

@@ -32,7 +32,7 @@ pub struct SourceBudget {
     pub asked: Asked,
     /// Records that are drawn at least once.
     pub num_drawn: u64,
-    /// Records drawn with fewer frames or tiles than they have, so that they fit the length limit.
+    /// Records drawn with fewer frames, tiles or pixels than they have, so that they fit the length limit.
     pub num_shortened: u64,
     /// What is drawn, repetitions included.
     pub drawn: Total,

@@ -132,7 +132,8 @@ impl SampleMaker<'_> {
                 let kept = self.keep_visual(record, index, Wanted { visual, size_px });
                 encoded.push(kept.map_err(|error| in_visual(error, record, index))?);
             }
-            let resolved = formatter.resolve(&encoded.iter().map(EncodedVisual::shape).collect::<Vec<_>>())?;
+            let shapes: Vec<VisualShape> = encoded.iter().map(EncodedVisual::shape).collect();
+            let resolved = formatter.resolve_within(&shapes, self.planned.reduction.max_pixels())?;
             let now_px: Vec<(u32, u32)> = resolved.iter().map(resized_px).collect();
             if targets.is_empty() || targets == now_px {
                 return Ok((encoded, resolved));
@@ -145,7 +146,8 @@ impl SampleMaker<'_> {
     /// The sizes to which the model's processor brings the visuals of a record, according to their headers.
     fn planned_sizes(&self, record: &Record) -> Result<Vec<(u32, u32)>, MediaError> {
         let shapes = measure_shapes(self.context, self.source, record, &self.planned.reduction)?;
-        Ok(self.context.formatter.resolve(&shapes)?.iter().map(resized_px).collect())
+        let resolved = self.context.formatter.resolve_within(&shapes, self.planned.reduction.max_pixels())?;
+        Ok(resolved.iter().map(resized_px).collect())
     }
 
     /// Token ids and labels, if any of the shard formats holds them.

@@ -1,10 +1,11 @@
 //! The formatter: from a record's turns and resolved visuals to messages, prompt, label spans and exact cost.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use manyframe_core::{
-    Cost, Digest, Message, ModelVisual, Part, RejectCode, Rejection, Role, Sample, SampleTokens, SampleVisual,
-    Signature, Turn, VisualKind, VisualShape,
+    Cost, Digest, FrameChoice, Message, ModelVisual, Part, RejectCode, Rejection, Role, Sample, SampleTokens,
+    SampleVisual, Signature, Turn, VisualKind, VisualShape,
 };
 use manyframe_vision::{Family, MediaToken};
 
@@ -15,7 +16,7 @@ use crate::jinja::{BuiltIn, JinjaChoice, JinjaRenderer, Rendered};
 use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
 use crate::placement::Placement;
-use crate::resolved::ResolvedVisual;
+use crate::resolved::{ResolvedVisual, fewer_frames_by_law, frames_by_law, tokens_of_frames};
 use crate::spec::FormatSpec;
 use crate::template::{ChatTemplate, Prompt, Template, TemplateText, TurnEnd, special_markers};
 use crate::tokenizer::Tokenizer;
@@ -150,7 +151,7 @@ impl Formatter {
     /// # Errors
     /// The reason why its processor refuses one of them.
     pub fn resolve(&self, shapes: &[VisualShape]) -> Result<Vec<ResolvedVisual>, Rejection> {
-        ResolvedVisual::plan_all(&self.family, shapes)
+        self.resolve_within(shapes, None)
     }
 
     /// What a sample keeps of what the model makes of its visuals, in order: nothing where every image costs the same.
@@ -161,12 +162,47 @@ impl Formatter {
         ResolvedVisual::model_visuals(&self.family, visuals, shapes).into_iter().map(Some).collect()
     }
 
-    /// Which frames of a video the model's processor takes: of this size, number and rate.
+    /// As [`Self::resolve`], with at most so many pixels in each image and frame.
+    ///
+    /// # Errors
+    /// The reason why its processor refuses one of them.
+    pub fn resolve_within(
+        &self,
+        shapes: &[VisualShape],
+        max_pixels: Option<u64>,
+    ) -> Result<Vec<ResolvedVisual>, Rejection> {
+        ResolvedVisual::plan_all(&self.family, shapes, max_pixels)
+    }
+
+    /// Which frames of a video of this size, number of frames and rate the model's processor takes.
     ///
     /// # Errors
     /// The reason why it refuses the video.
-    pub fn frames_by_law(&self, size_px: (u32, u32), num_frames: u32, fps: f64) -> Result<Vec<u32>, Rejection> {
-        crate::resolved::frames_by_law(&self.family, size_px, num_frames, fps)
+    pub fn frames_by_law(&self, size_px: (u32, u32), video: &FrameChoice) -> Result<Vec<u32>, Rejection> {
+        frames_by_law(&self.family, size_px, video)
+    }
+
+    /// Which frames it takes if it is asked for so many; fewer where its law knows no such number.
+    ///
+    /// # Errors
+    /// The reason why it refuses the video.
+    pub fn fewer_frames_by_law(
+        &self,
+        size_px: (u32, u32),
+        video: &FrameChoice,
+        most: NonZeroU32,
+    ) -> Result<Vec<u32>, Rejection> {
+        fewer_frames_by_law(&self.family, size_px, video, most)
+    }
+
+    /// Whether the frames of a video share a budget of pixels, so that fewer can cost more each.
+    pub fn frames_share_pixels(&self) -> bool {
+        self.family.frames_share_pixels()
+    }
+
+    /// The visual tokens of so many frames of a video where frames share a budget; `None` if the processor refuses them.
+    pub fn tokens_of_frames(&self, size_px: (u32, u32), num_frames: u32, max_pixels: Option<u64>) -> Option<u64> {
+        tokens_of_frames(&self.family, size_px, num_frames, max_pixels)
     }
 
     /// The model family.
@@ -287,7 +323,8 @@ impl Formatter {
     /// If the tokenizer cannot encode the prompt, or if it does not have the placeholders of the sample's visuals.
     pub fn encode_sample(&self, sample: &Sample) -> Result<SampleTokens, Rejection> {
         let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
-        let runs: Vec<u32> = self.resolve(&shapes)?.iter().flat_map(|visual| visual.plan.runs()).collect();
+        let resolved = self.resolve_within(&shapes, sample.max_pixels())?;
+        let runs: Vec<u32> = resolved.iter().flat_map(|visual| visual.plan.runs()).collect();
         let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
         self.encode(&sample.prompt, &sample.label_spans, &runs).map_err(no_tokens)
     }

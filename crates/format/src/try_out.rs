@@ -58,8 +58,8 @@ impl Formatter {
         let frames = if self.family().constant().is_some() {
             FrameChoice::unknown(NUM_FRAMES as usize)
         } else {
-            let taken = self.frames_by_law(SIZE_PX, NUM_FRAMES, FPS).ok()?;
-            FrameChoice { num_frames: NUM_FRAMES, fps: FPS, taken }
+            let whole = FrameChoice { num_frames: NUM_FRAMES, fps: FPS, taken: Vec::new() };
+            FrameChoice { taken: self.frames_by_law(SIZE_PX, &whole).ok()?, ..whole }
         };
         Some(VisualShape::Video { size_px: SIZE_PX, frames })
     }

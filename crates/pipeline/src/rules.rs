@@ -8,7 +8,7 @@ use manyframe_media::{DamageRule, DeliveredSize};
 use manyframe_samplers::{Law, PackingStrategy, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
-use manyframe_vision::SettingsProblem;
+use manyframe_vision::{Family, SettingsProblem};
 
 use crate::document::Node;
 use crate::portable::{absolute_text, resolve_links};
@@ -149,10 +149,7 @@ impl Rules<'_> {
     /// What the model family allows.
     fn check_model(&mut self, file: &PipelineFile) {
         let family = file.family();
-        if let Some(SettingsProblem { key, message, allowed }) = family.problem() {
-            let message = format!("model.{key} of {}: {message}", family.name());
-            self.broken(&["model", key], &message, allowed);
-        }
+        self.check_family(&family);
         if family.constant().is_some() {
             for key in ["dialect", "tokens_per_image"] {
                 if self.sets("format", key) && self.sets("model", key) {
@@ -222,6 +219,14 @@ impl Rules<'_> {
         }
         if template.text().is_none() {
             self.idle(["format", "turn_end"], "with a template in Jinja", "with a template of strings");
+        }
+    }
+
+    /// Settings of the model family that do not fit together.
+    fn check_family(&mut self, family: &Family) {
+        if let Some(SettingsProblem { key, message, allowed }) = family.problem() {
+            let message = format!("model.{key} of {}: {message}", family.name());
+            self.broken(&["model", key], &message, allowed);
         }
     }
 
@@ -367,7 +372,8 @@ impl Rules<'_> {
     fn check_overlength(&mut self, file: &PipelineFile) {
         let table = &file.overlength;
         if table.policy.is_empty() {
-            let allowed = "one or more of \"reject\", \"fewer_frames\", \"fewer_tiles\", \"split_turns\"";
+            let allowed =
+                "one or more of \"reject\", \"fewer_frames\", \"fewer_tiles\", \"fewer_pixels\", \"split_turns\"";
             self.broken(&["overlength", "policy"], "overlength.policy is empty", allowed);
             return;
         }
@@ -384,13 +390,26 @@ impl Rules<'_> {
             let message = format!("overlength.policy names {} twice", serde_json::json!(policy));
             self.broken(&["overlength", "policy"], &message, "each policy once");
         }
+        self.check_least_shown(file);
+    }
+
+    /// What the policies keep at least.
+    fn check_least_shown(&mut self, file: &PipelineFile) {
+        let table = &file.overlength;
         for (key, policy, name) in [
             ("min_frames", OverlengthPolicy::FewerFrames, "\"fewer_frames\""),
             ("min_tiles", OverlengthPolicy::FewerTiles, "\"fewer_tiles\""),
+            ("min_pixels", OverlengthPolicy::FewerPixels, "\"fewer_pixels\""),
         ] {
             if !table.policy.contains(&policy) {
                 self.idle(["overlength", key], &format!("without {name} in policy"), &format!("with {name} in policy"));
             }
+        }
+        if table.policy.contains(&OverlengthPolicy::FewerPixels) && file.delivered_size() != DeliveredSize::Processor {
+            let message = "overlength.policy = \"fewer_pixels\" needs images.resize = \"processor\": what is delivered otherwise \
+                           has a size of its own";
+            let allowed = "\"fewer_frames\", \"fewer_tiles\" or \"split_turns\"";
+            self.broken(&["overlength", "policy"], message, allowed);
         }
         let (key, most) = match file.sampling() {
             SamplingRule::Interval => ("video.max_frames", file.video.max_frames),

@@ -139,10 +139,14 @@ impl Context {
         };
         let mut chosen = media.open_video(subset, medium, &sampling)?;
         if sampling == Sampling::All {
-            let law = |size_px, num_frames, fps| self.formatter.frames_by_law(size_px, num_frames, fps);
-            chosen.take_by(law)?;
-        }
-        if let Some(most) = most {
+            chosen.take_by(|size_px, video| {
+                let taken = self.formatter.frames_by_law(size_px, video)?;
+                match reduction.max_frames.filter(|most| taken.len() > most.get() as usize) {
+                    Some(most) => self.formatter.fewer_frames_by_law(size_px, video, most),
+                    None => Ok(taken),
+                }
+            })?;
+        } else if let Some(most) = most {
             chosen.wanted = spread(&chosen.wanted, most);
         }
         Ok(chosen)

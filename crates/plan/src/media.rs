@@ -45,10 +45,9 @@ impl ChosenFrames {
     /// That of the law.
     pub(crate) fn take_by(
         &mut self,
-        law: impl FnOnce((u32, u32), u32, f64) -> Result<Vec<u32>, Rejection>,
+        law: impl FnOnce((u32, u32), &FrameChoice) -> Result<Vec<u32>, Rejection>,
     ) -> Result<(), MediaError> {
-        let size_px = (self.index.width_px, self.index.height_px);
-        let taken = law(size_px, u32::try_from(self.num_frames).unwrap_or(u32::MAX), self.index.fps())?;
+        let taken = law((self.index.width_px, self.index.height_px), &self.choice([]))?;
         self.wanted = taken.into_iter().map(|frame| self.first + frame as usize).collect();
         Ok(())
     }

@@ -1,10 +1,10 @@
-//! How an overlong record is shortened: fewer frames, fewer tiles, or its turns divided among several samples.
+//! How an overlong record is shortened: fewer frames, tiles or pixels, or its turns divided among several samples.
 //!
 //! The planner decides it once, and the worker applies it. Nothing is truncated silently: no cut goes through an image, and none
 //! falls after a question.
 
 use std::fmt;
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
 use manyframe_core::{Part, Record, Role, Turn, Visual};
@@ -20,6 +20,9 @@ pub struct LengthReduction {
     /// Maximum number of tiles of each of its tiled images, the overview not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_tiles: Option<NonZeroU32>,
+    /// Maximum number of pixels of each of its images and frames, where the model sees them at a size of their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_pixels: Option<NonZeroU64>,
     /// The turns of it that are shown.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<TurnSplit>,
@@ -42,9 +45,14 @@ impl LengthReduction {
         *self == Self::default()
     }
 
-    /// Whether the record shows fewer frames or tiles than it has.
-    pub(crate) fn drops_images(&self) -> bool {
-        self.max_frames.is_some() || self.max_tiles.is_some()
+    /// Whether the record shows fewer frames, tiles or pixels than it has.
+    pub(crate) fn shows_less(&self) -> bool {
+        self.max_frames.is_some() || self.max_tiles.is_some() || self.max_pixels.is_some()
+    }
+
+    /// Maximum number of pixels of each image and frame.
+    pub fn max_pixels(&self) -> Option<u64> {
+        self.max_pixels.map(NonZeroU64::get)
     }
 
     /// How images are cut so that none has more tiles than the reduction keeps.
@@ -62,11 +70,12 @@ impl fmt::Display for LengthReduction {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let frames = self.max_frames.map(|most| format!("at most {most} frames per video"));
         let tiles = self.max_tiles.map(|most| format!("at most {most} tiles per image"));
+        let pixels = self.max_pixels.map(|most| format!("at most {most} pixels per image and frame"));
         let split = self.split.map(|split| {
             let (first, last) = (split.first_turn + 1, split.first_turn + split.num_turns);
             format!("piece {} of the conversation: turns {first} to {last}", split.piece + 1)
         });
-        f.write_str(&[frames, tiles, split].into_iter().flatten().collect::<Vec<_>>().join("; "))
+        f.write_str(&[pixels, frames, tiles, split].into_iter().flatten().collect::<Vec<_>>().join("; "))
     }
 }
 

@@ -190,6 +190,13 @@ impl VisionProcessor for Custom {
         plan_each(media, |size| self.plan_image(size), |clip| self.plan_video(clip))
     }
 
+    fn tokens_of_frames(&self, size: Size, num_frames: u32) -> Option<u64> {
+        let Some(CustomLaw::Patches(law)) = &self.law else { return None };
+        let Seen { num_tokens, .. } = law.seen(size, law.area_of_frame(num_frames.into())).ok()?;
+        let num_steps = num_frames.div_ceil(self.video.frames_per_step.get().into());
+        Some(u64::from(num_steps) * u64::from(num_tokens))
+    }
+
     fn tokens(&self) -> Vec<MediaToken> {
         let image = MediaToken::image(self.placeholder.clone());
         let video = self.video.placeholder.clone().filter(|video| *video != self.placeholder).map(MediaToken::video);

@@ -109,6 +109,15 @@ impl Family {
         }
     }
 
+    /// Whether the frames of a video share a budget of pixels, so that fewer can cost more each.
+    pub fn frames_share_pixels(&self) -> bool {
+        match self {
+            Self::Qwen25Vl(_) | Self::Qwen3Vl(_) | Self::Qwen35(_) => true,
+            Self::Custom(custom) => matches!(custom.law, Some(CustomLaw::Patches(_))),
+            _ => false,
+        }
+    }
+
     /// The family, asked for so many frames of every video, by its own law. Families that take no frames stay as they are.
     #[must_use]
     pub fn with_num_frames(mut self, num_frames: NonZeroU16) -> Self {

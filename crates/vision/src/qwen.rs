@@ -248,6 +248,11 @@ impl VisionProcessor for Qwen25Vl {
         )
     }
 
+    fn tokens_of_frames(&self, size: Size, num_frames: u32) -> Option<u64> {
+        let resized = self.video.resized(Self::PATCH, size, num_frames).ok()?;
+        Some(Self::PATCH.tokens_of_steps(resized, num_frames))
+    }
+
     fn tokens(&self) -> Vec<MediaToken> {
         tokens()
     }
@@ -267,6 +272,11 @@ impl VisionProcessor for Qwen3Vl {
         )
     }
 
+    fn tokens_of_frames(&self, size: Size, num_frames: u32) -> Option<u64> {
+        let resized = self.video.resized(Self::PATCH, size, num_frames).ok()?;
+        Some(Self::PATCH.tokens_of_steps(resized, num_frames))
+    }
+
     fn tokens(&self) -> Vec<MediaToken> {
         tokens()
     }
@@ -283,28 +293,33 @@ impl Qwen25Video {
             VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits),
             VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen2(clip, self.frames, limits, FRAMES_PER_STEP),
         };
-        let num_frames = sampled.frames.len() as u64;
-        let factor = u64::from(patch.factor());
-        let area = Area { min: self.min_pixels, max: self.max_pixels };
-        let resized = match self.budget {
-            VideoBudget::Uncapped => patch.smart_resize(clip.size, area)?,
-            VideoBudget::Capped => {
-                let tokens_px = (self.max_video_tokens * factor * factor) as f64 * 0.9;
-                let share = tokens_px as u64 * u64::from(FRAMES_PER_STEP) / num_frames;
-                patch.smart_resize(clip.size, Area { max: area.max.min(share).max(area.floor()), ..area })?
-            }
-            VideoBudget::QwenVlUtils => {
-                patch.qwen_vl_utils_frame(clip.size, Shared { area, total: self.total_pixels, num_frames })?
-            }
-        };
+        let num_frames = sampled.frames.len() as u32;
+        let resized = self.resized(patch, clip.size, num_frames)?;
         let grid = patch.grid(resized, sampled.frames.len().div_ceil(FRAMES_PER_STEP as usize));
         // The rate of the frames that are taken, as `transformers` computes it.
-        let rate = num_frames as f64 / f64::from(clip.num_frames) * clip.rate;
+        let rate = f64::from(num_frames) / f64::from(clip.num_frames) * clip.rate;
         let num_tokens = grid.t.saturating_mul(patch.tokens_per_step(grid));
         let markup = vec![Markup::text(START), Markup::Placeholders(num_tokens), Markup::text(END)];
         let plan = VisualPlan::of_image(VIDEO, Layout::Stretch(resized), markup).with_frames(sampled);
         let seconds_per_step = Some(f64::from(FRAMES_PER_STEP) / rate);
         Ok(VisualPlan { grid: Some(grid), seconds_per_step, ..plan })
+    }
+
+    /// The size of each of so many frames.
+    fn resized(&self, patch: Patch, size: Size, num_frames: u32) -> Result<Size, Refusal> {
+        let num_frames = u64::from(num_frames.max(1));
+        let area = Area { min: self.min_pixels, max: self.max_pixels };
+        match self.budget {
+            VideoBudget::Uncapped => patch.smart_resize(size, area),
+            VideoBudget::Capped => {
+                let tokens_px = (self.max_video_tokens * patch.pixels_per_token()) as f64 * 0.9;
+                let share = tokens_px as u64 * u64::from(FRAMES_PER_STEP) / num_frames;
+                patch.smart_resize(size, Area { max: area.max.min(share).max(area.floor()), ..area })
+            }
+            VideoBudget::QwenVlUtils => {
+                patch.qwen_vl_utils_frame(size, Shared { area, total: self.total_pixels, num_frames })
+            }
+        }
     }
 }
 
@@ -324,24 +339,29 @@ impl Qwen3Video {
             VideoBudget::QwenVlUtils => sampling::qwen_vl_utils(clip, self.frames, limits),
             VideoBudget::Uncapped | VideoBudget::Capped => sampling::qwen3(clip, self.frames, limits),
         };
-        let num_frames = sampled.frames.len() as u64;
-        let factor = u64::from(patch.factor());
-        let area = self.area(patch);
-        let resized = match self.budget {
-            VideoBudget::Uncapped => patch.smart_resize_clip(clip.size, area, sampled.frames.len())?,
-            VideoBudget::Capped => {
-                let per_frame = (self.max_video_tokens * factor * factor).min(area.max / num_frames.max(1));
-                let max = per_frame.max(area.floor()) * num_frames;
-                patch.smart_resize_clip(clip.size, Area { max, ..area }, sampled.frames.len())?
-            }
-            VideoBudget::QwenVlUtils => {
-                patch.qwen_vl_utils_frame(clip.size, Shared { area, total: self.total_pixels, num_frames })?
-            }
-        };
+        let resized = self.resized(patch, clip.size, sampled.frames.len() as u32)?;
         let grid = patch.grid(resized, sampled.frames.len().div_ceil(FRAMES_PER_STEP as usize));
         let markup = self.markup(patch.tokens_per_step(grid), &sampled.frames, clip.rate);
         let plan = VisualPlan::of_image(VIDEO, Layout::Stretch(resized), markup).with_frames(sampled);
         Ok(VisualPlan { grid: Some(grid), ..plan })
+    }
+
+    /// The size of each of so many frames.
+    fn resized(&self, patch: Patch, size: Size, num_frames: u32) -> Result<Size, Refusal> {
+        let area = self.area(patch);
+        let shared_by = u64::from(num_frames.max(1));
+        match self.budget {
+            VideoBudget::Uncapped => patch.smart_resize_clip(size, area, num_frames),
+            VideoBudget::Capped => {
+                let per_frame = (self.max_video_tokens * patch.pixels_per_token()).min(area.max / shared_by);
+                let max = per_frame.max(area.floor()) * shared_by;
+                patch.smart_resize_clip(size, Area { max, ..area }, num_frames)
+            }
+            VideoBudget::QwenVlUtils => {
+                let shared = Shared { area, total: self.total_pixels, num_frames: shared_by };
+                patch.qwen_vl_utils_frame(size, shared)
+            }
+        }
     }
 
     /// A timestamp, which is the mean of the times of two frames, and the tokens of these two.
@@ -415,6 +435,11 @@ impl Patch {
         grid.h.saturating_mul(grid.w) / (self.merge * self.merge)
     }
 
+    /// The tokens of so many frames of that size.
+    fn tokens_of_steps(self, resized: Size, num_frames: u32) -> u64 {
+        u64::from(num_frames.div_ceil(FRAMES_PER_STEP)) * u64::from(self.tokens_per_step(self.grid(resized, 1)))
+    }
+
     /// `smart_resize` of an image or a single frame.
     pub(crate) fn smart_resize(self, size: Size, area: Area) -> Result<Size, Refusal> {
         ensure_not_too_narrow(size)?;
@@ -426,8 +451,7 @@ impl Patch {
     }
 
     /// `smart_resize` of Qwen3-VL, which limits all frames together. A frame smaller than the factor is enlarged before.
-    fn smart_resize_clip(self, size: Size, area: Area, num_frames: usize) -> Result<Size, Refusal> {
-        let num_frames = num_frames as u32;
+    fn smart_resize_clip(self, size: Size, area: Area, num_frames: u32) -> Result<Size, Refusal> {
         if num_frames < FRAMES_PER_STEP {
             return Err(Refusal::SingleFrame);
         }

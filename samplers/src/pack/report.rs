@@ -52,16 +52,17 @@ impl Packs {
     #[expect(clippy::indexing_slicing, reason = "the caller promises a length and a source for each sample")]
     pub fn report(&self, lengths: &[SampleLength], sources: &[SourceIndex], options: &PackOptions) -> PackReport {
         let ranks = options.ranks.get() as usize;
-        let (mut num_tokens, mut num_padding_tokens, mut num_images, mut num_sources) = (0u64, 0u64, 0u64, 0u64);
-        let mut num_visual_tokens = 0;
+        let [mut num_tokens, mut num_padding_tokens, mut num_images, mut num_visual_tokens, mut num_sources] =
+            [0u64; 5];
         let [mut token_balance, mut image_balance, mut visual_token_balance] =
             [(); 3].map(|()| BalanceSum::new(ranks, 1));
         let mut of_pack: Vec<SourceIndex> = Vec::new();
         for pack in self.iter() {
-            let length = |&sample: &u32| lengths[sample as usize];
-            let tokens: u64 = pack.iter().map(|sample| u64::from(length(sample).tokens)).sum();
-            let images: u64 = pack.iter().map(|sample| u64::from(length(sample).images)).sum();
-            let visual_tokens: u64 = pack.iter().map(|sample| u64::from(length(sample).visual_tokens)).sum();
+            let sum = |part: fn(SampleLength) -> u32| -> u64 {
+                pack.iter().map(|&sample| u64::from(part(lengths[sample as usize]))).sum()
+            };
+            let parts: [fn(SampleLength) -> u32; 3] = [|of| of.tokens, |of| of.images, |of| of.visual_tokens];
+            let [tokens, images, visual_tokens] = parts.map(sum);
             let padded = u64::from(Boundaries::of(pack, lengths, options).padded_tokens);
             of_pack.clear();
             of_pack.extend(pack.iter().map(|&sample| sources[sample as usize]));

@@ -68,7 +68,7 @@ impl TokenCheck {
     /// fault of its placeholders.
     fn runs(&self, sample: &Sample) -> Vec<u32> {
         let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
-        let resolved = ResolvedVisual::plan_all(&self.family, &shapes).unwrap_or_default();
+        let resolved = ResolvedVisual::plan_all(&self.family, &shapes, sample.max_pixels()).unwrap_or_default();
         resolved.iter().flat_map(|visual| visual.plan.runs()).collect()
     }
 
@@ -124,7 +124,8 @@ fn text_faults(formatter: &Formatter, sample: &Sample) -> Vec<String> {
     let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
     let again = || -> Result<(Vec<ResolvedVisual>, Formatted), String> {
         let turns = turns_from_messages(&sample.messages, &sample.visuals).map_err(|error| error.to_string())?;
-        let visuals = formatter.resolve(&shapes).map_err(|rejection| rejection.to_string())?;
+        let visuals =
+            formatter.resolve_within(&shapes, sample.max_pixels()).map_err(|rejection| rejection.to_string())?;
         let again = formatter.format(&turns, &visuals).map_err(|rejection| rejection.to_string())?;
         Ok((visuals, again))
     };

@@ -133,7 +133,8 @@ pub(crate) fn conversation(formatter: &Formatter, messages: &Value) -> (Vec<Turn
                 VisualShape::Image { size_px }
             } else {
                 let (num_frames, fps) = (number(part, "frames"), part["fps"].as_f64().unwrap());
-                let taken = formatter.frames_by_law(size_px, num_frames, fps).unwrap();
+                let taken =
+                    formatter.frames_by_law(size_px, &FrameChoice { num_frames, fps, taken: Vec::new() }).unwrap();
                 VisualShape::Video { size_px, frames: FrameChoice { num_frames, fps, taken } }
             });
             parts.push(Part::Visual(Visual { kind, media: shapes.len() - 1 }));

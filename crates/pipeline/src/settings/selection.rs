@@ -104,12 +104,21 @@ pub struct OverlengthTable {
     pub min_frames: NonZeroU32,
     /// Minimum number of tiles of an image that `fewer_tiles` keeps, the overview not counted. Default: 1.
     pub min_tiles: NonZeroU32,
+    /// Minimum number of pixels of an image or frame that `fewer_pixels` keeps; the minimum of the model family applies, too.
+    /// Default: 50,176, which is 224×224.
+    pub min_pixels: NonZeroU64,
 }
 
 impl Default for OverlengthTable {
     fn default() -> Self {
         const MIN_FRAMES: NonZeroU32 = NonZeroU32::new(8).unwrap();
-        Self { policy: vec![OverlengthPolicy::Reject], min_frames: MIN_FRAMES, min_tiles: NonZeroU32::MIN }
+        const MIN_PIXELS: NonZeroU64 = NonZeroU64::new(224 * 224).unwrap();
+        Self {
+            policy: vec![OverlengthPolicy::Reject],
+            min_frames: MIN_FRAMES,
+            min_tiles: NonZeroU32::MIN,
+            min_pixels: MIN_PIXELS,
+        }
     }
 }
 
@@ -131,8 +140,13 @@ impl OverlengthTable {
 pub enum OverlengthPolicy {
     /// The record is rejected.
     Reject,
-    /// Each of its videos shows only as many frames as fit, evenly spaced among those it would show.
+    /// Each of its videos shows only as many frames as fit: those that the model's processor takes if it is asked for that
+    /// number, with `video.sampling = "processor"`, otherwise evenly spaced among those that it would show. Where frames share
+    /// a budget of pixels, fewer can cost more each; the largest number that fits is found all the same.
     FewerFrames,
+    /// Each of its images and frames has only as many pixels as fit. For families that see images at a size of their own, with
+    /// `images.resize = "processor"`. Before `fewer_frames`, the size is lowered before frames are left out.
+    FewerPixels,
     /// Each of its tiled images is scaled down until its tiles fit.
     FewerTiles,
     /// Its conversation becomes several samples, split between rounds. Each of them repeats the visuals shown before it.

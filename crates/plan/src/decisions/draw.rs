@@ -52,7 +52,7 @@ pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec
 fn count_drawn(candidates: &mut Candidates, share: &DrawnShare) {
     for &Drawn { row, repetition } in &share.drawn {
         let cost = candidates.row(row).cost;
-        let is_shortened = candidates.location(row).reduction().drops_images();
+        let is_shortened = candidates.location(row).reduction().shows_less();
         let budget = candidates.budget_of(row);
         budget.drawn.count(cost);
         budget.num_drawn += u64::from(repetition == 0);

@@ -1,6 +1,6 @@
 //! Index files: one Parquet table per split of an annotation file, one row per record seen, written as it is measured.
 
-use std::num::NonZeroU32;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::path::Path;
 
 use manyframe_columnar::{TableReader, table};
@@ -85,6 +85,7 @@ table! {
     struct ReductionColumns<'r>(reduction: LengthReduction) -> LengthReduction {
         max_frames: Option<u32> = reduction.max_frames.map(NonZeroU32::get),
         max_tiles: Option<u32> = reduction.max_tiles.map(NonZeroU32::get),
+        max_pixels: Option<u64> = reduction.max_pixels(),
         piece: Option<u32> = reduction.split.map(|split| split.piece),
         piece_first_turn: Option<u32> = reduction.split.map(|split| split.first_turn),
         piece_num_turns: Option<u32> = reduction.split.map(|split| split.num_turns),
@@ -95,12 +96,13 @@ table! {
             (None, None, None) => None,
             other => return Err(format!("piece, first turn and number of turns are {other:?}")),
         };
-        Ok(LengthReduction { max_frames: nonzero(max_frames)?, max_tiles: nonzero(max_tiles)?, split })
+        let (max_frames, max_tiles) = (limit(max_frames, NonZeroU32::new)?, limit(max_tiles, NonZeroU32::new)?);
+        Ok(LengthReduction { max_frames, max_tiles, max_pixels: limit(max_pixels, NonZeroU64::new)?, split })
     }
 }
 
-fn nonzero(number: Option<u32>) -> Result<Option<NonZeroU32>, String> {
-    number.map(|number| NonZeroU32::new(number).ok_or("a limit of 0".to_owned())).transpose()
+fn limit<N, L>(number: Option<N>, nonzero: fn(N) -> Option<L>) -> Result<Option<L>, String> {
+    number.map(|number| nonzero(number).ok_or("a limit of 0".to_owned())).transpose()
 }
 
 /// The number of entries of an index file, from its footer.
@@ -147,6 +149,7 @@ mod tests {
         let reduction = LengthReduction {
             max_frames: NonZeroU32::new(13),
             max_tiles: NonZeroU32::new(14),
+            max_pixels: NonZeroU64::new(19),
             split: Some(TurnSplit { piece: 15, first_turn: 16, num_turns: 17 }),
         };
         let measured = IndexEntry {

@@ -1,9 +1,9 @@
 //! The visuals of a record as their headers describe them. No pixel is decoded.
 
 use manyframe_core::{
-    BlobRef, FrameChoice, MediaLocation, MediaRef, Record, RejectCode, Visual, VisualKind, VisualShape,
+    BlobRef, FrameChoice, MediaLocation, MediaRef, Record, RejectCode, Rejection, Visual, VisualKind, VisualShape,
 };
-use manyframe_media::{MediaError, TilePolicy, plan_tiles, spread};
+use manyframe_media::{MediaError, Sampling, plan_tiles, spread};
 
 use crate::context::{Context, OpenSource};
 use crate::reduction::LengthReduction;
@@ -16,25 +16,35 @@ pub(super) struct MeasuredVisual {
     pub(super) estimated_bytes: u64,
     /// Width and height of an image that is cut into tiles here, so that there could be fewer of them.
     pub(super) cut_from_px: Option<(u32, u32)>,
+    /// Whether the model's processor chooses its frames, so that it can be asked for fewer.
+    pub(super) is_sampled_by_law: bool,
     /// Equal for equal media; different for most others.
     pub(super) signature: [u64; 3],
 }
 
 impl MeasuredVisual {
-    /// The visual with no more frames and tiles than the reduction keeps.
-    pub(super) fn reduced(&self, reduction: &LengthReduction, tiles: &TilePolicy) -> Self {
+    /// The visual with no more frames and tiles than the reduction keeps: frames as the model's processor takes them if it is
+    /// asked for that number; if they were chosen otherwise, evenly spaced among these.
+    ///
+    /// # Errors
+    /// If the processor cannot take so few frames.
+    pub(super) fn reduced(&self, reduction: &LengthReduction, context: &Context) -> Result<Self, Rejection> {
         let shape = match (&self.shape, reduction.max_frames, reduction.max_tiles, self.cut_from_px) {
             (VisualShape::Video { size_px, frames }, Some(most), ..) => {
-                let taken = spread(&frames.taken, most.get());
+                let taken = if self.is_sampled_by_law && frames.taken.len() > most.get() as usize {
+                    context.formatter.fewer_frames_by_law(*size_px, frames, most)?
+                } else {
+                    spread(&frames.taken, most.get())
+                };
                 VisualShape::Video { size_px: *size_px, frames: FrameChoice { taken, ..*frames } }
             }
-            (VisualShape::Tiled { .. }, _, Some(_), Some((width_px, height_px))) => {
-                VisualShape::Tiled { grid: plan_tiles(width_px, height_px, &reduction.tile_policy(tiles)).grid }
-            }
+            (VisualShape::Tiled { .. }, _, Some(_), Some((width_px, height_px))) => VisualShape::Tiled {
+                grid: plan_tiles(width_px, height_px, &reduction.tile_policy(&context.tiles)).grid,
+            },
             (as_it_is, ..) => as_it_is.clone(),
         };
         let (before, after) = (self.shape.num_images().max(1), shape.num_images());
-        Self { shape, estimated_bytes: self.estimated_bytes * after / before, ..*self }
+        Ok(Self { shape, estimated_bytes: self.estimated_bytes * after / before, ..*self })
     }
 }
 
@@ -86,6 +96,7 @@ impl VisualMeter<'_> {
                 shape: VisualShape::Tiled { grid: plan.grid },
                 estimated_bytes: encoded_bytes(tile_pixels),
                 cut_from_px,
+                is_sampled_by_law: false,
                 signature,
             });
         }
@@ -94,7 +105,7 @@ impl VisualMeter<'_> {
         let is_unchanged = header.deliverable_as_is && delivered_px == own_px;
         let estimated_bytes = if is_unchanged { header.num_bytes } else { encoded_bytes(num_pixels(delivered_px)) };
         let shape = VisualShape::Image { size_px: if context.resizes() { own_px } else { delivered_px } };
-        Ok(MeasuredVisual { shape, estimated_bytes, cut_from_px: None, signature })
+        Ok(MeasuredVisual { shape, estimated_bytes, cut_from_px: None, is_sampled_by_law: false, signature })
     }
 
     fn measure_video(&self, medium: &MediaRef) -> Result<MeasuredVisual, MediaError> {
@@ -114,6 +125,7 @@ impl VisualMeter<'_> {
             shape: VisualShape::Video { size_px: if keeps_size { own_px } else { delivered_px }, frames },
             estimated_bytes: if is_clip { chosen.estimated_clip_bytes() } else { of_frames },
             cut_from_px: None,
+            is_sampled_by_law: context.sampling == Sampling::All,
             signature: [chosen.num_bytes, num_frames, clip_start],
         })
     }
@@ -131,7 +143,8 @@ pub fn measure_shapes(
     reduction: &LengthReduction,
 ) -> Result<Vec<VisualShape>, MediaError> {
     let measured = VisualMeter { context, open, record }.measure_all()?;
-    Ok(measured.iter().map(|visual| visual.reduced(reduction, &context.tiles).shape).collect())
+    let shape = |visual: &MeasuredVisual| Ok(visual.reduced(reduction, context)?.shape);
+    measured.iter().map(shape).collect()
 }
 
 /// Names the visual of the record in the error.
@@ -151,7 +164,7 @@ fn measure_prepared(shape: VisualShape, images: &[BlobRef]) -> MeasuredVisual {
     let sizes = images.iter().map(|image| if let BlobRef::Range { num_bytes, .. } = image { *num_bytes } else { 0 });
     let num_bytes: u64 = sizes.sum();
     let signature = [num_bytes, images.len() as u64, 0];
-    MeasuredVisual { shape, estimated_bytes: num_bytes, cut_from_px: None, signature }
+    MeasuredVisual { shape, estimated_bytes: num_bytes, cut_from_px: None, is_sampled_by_law: false, signature }
 }
 
 fn num_pixels((width_px, height_px): (u32, u32)) -> u64 {
