@@ -41,9 +41,7 @@ parity: setup
 	tests/setup/python.sh .env/python parity
 	rm -rf .env/parity && mkdir -p .env/parity
 	.env/python/parity/bin/python tests/parity/make_vision.py .env/parity/vision .env/packages --fresh --seed $(or $(SEED),1)
-	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-vision --test golden
-	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-format --test it -- references
-	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-media --test media -- pixels
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test golden --test it --test media -- are_those_of_the_processors
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate -- parity pictures
 	$(CARGO) build --locked -p manyframe-validate --example prefill

@@ -34,6 +34,8 @@ TOKENS = {
     "smolvlm": CHATML + IDEFICS + ROWS,
     "nemotron-3-nano-omni": CHATML + ["<image>", "<video>", "<img>", "</img>", "<so_embedding>", "<so_start>", "<so_end>"],
     "granite-4-vision": ["<image>"],
+    "nvila": INTERNVL,
+    "nemotron-nano-vl": INTERNVL,
 }
 
 
@@ -159,7 +161,16 @@ def granite4(model):
     return "Granite4VisionProcessor", dict(image_processor=images, **features), {}, {}
 
 
-# `nvila` and `nemotron-nano-vl` have no processor in transformers; to `longllava` and `longvila` every image costs the same.
+def nvila(model):
+    return internvl(dict(tokens_per_tile=121) | model)
+
+
+def nemotron_nano(model):
+    return internvl(dict(tile_px=512) | model)
+
+
+# To `longllava` and `longvila` every image costs the same. `nvila` and `nemotron-nano-vl` have no processor in transformers; their
+# images are cut by InternVL's law, so that it is InternVL's that says how many tokens they take.
 FAMILIES = {
     "qwen2.5-vl": qwen25,
     "qwen3-vl": qwen3,
@@ -172,6 +183,8 @@ FAMILIES = {
     "smolvlm": smolvlm,
     "nemotron-3-nano-omni": nemotron,
     "granite-4-vision": granite4,
+    "nvila": nvila,
+    "nemotron-nano-vl": nemotron_nano,
 }
 
 
@@ -190,7 +203,7 @@ def tokenizer(path, family):
         if start in made.get_vocab():
             made.bos_token = start
     named = dict(start_image_token="<img>", end_image_token="</img>", context_image_token="<IMG_CONTEXT>", video_token="<video>")
-    for attribute, token in named.items() if family == "internvl" else ():
+    for attribute, token in named.items() if "<IMG_CONTEXT>" in TOKENS[family] else ():
         setattr(made, attribute, token)
         setattr(made, attribute + "_id", made.convert_tokens_to_ids(token))
     return made

@@ -56,6 +56,8 @@ IMAGES = [
     {"family": "nemotron-3-nano-omni", "min_patches": 256, "max_patches": 0, "max_model_len": 2048},
     {"family": "granite-4-vision"},
     {"family": "granite-4-vision", "patch_px": 14, "downsample": [3, 8]},
+    {"family": "nvila"},
+    {"family": "nemotron-nano-vl"},
 ]
 VIDEOS = [
     {"family": "qwen2.5-vl"},
@@ -149,7 +151,7 @@ def image_plan(model, made, height, width):
         tiles = 1
         if family.startswith("qwen"):
             size = [int(side) * images.patch_size for side in out["image_grid_thw"][0][1:]]
-        elif family == "internvl":
+        elif family in ("internvl", "nvila", "nemotron-nano-vl"):
             side = images.size["height"]
             columns, rows = get_optimal_tiled_canvas((height, width), (side, side), images.min_patches, images.max_patches)
             size, tiles = [rows * side, columns * side], int(out["num_patches"][0])

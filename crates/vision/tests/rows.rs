@@ -453,9 +453,36 @@ fn sizes_that_are_delivered_are_kept() {
     for row in rows(&folder, "videos.jsonl") {
         media.push((family(&configurations[text(&row, "config")], &row["call"]), Geometry::Video(clip(&row))));
     }
+    let (mut num_kept, mut num_resized_again) = (0, 0);
     for (family, medium) in media.iter().filter(|(family, _)| family.has_dynamic_size()) {
         let Ok(plan) = plan(family, *medium) else { continue };
-        let again = family.resizes_again(&[*medium], std::slice::from_ref(&plan))[0];
-        println!("{again} {} {family:?} {medium:?} {:?} {}", family.name(), plan.layout, plan.frames.len());
+        let resizes_again = family.resizes_again(&[*medium], std::slice::from_ref(&plan))[0];
+        let delivered = match medium {
+            Geometry::Video(clip) => {
+                Geometry::Video(Clip { size: plan.layout.size(), ..clip.with_frames(&plan.frames) })
+            }
+            _ => Geometry::Image(plan.layout.size()),
+        };
+        let again = self::plan(family, delivered).ok().map(|again| (again.layout, again.grid, again.num_tokens()));
+        let is_kept = again == Some((plan.layout, plan.grid, plan.num_tokens()));
+        assert_eq!(is_kept, !resizes_again, "{family:?} {medium:?} {:?}", plan.layout);
+        if let (Geometry::Image(_), Some((min, max))) = (medium, limits(family)) {
+            // What is within the limits is a multiple of the factor, and kept.
+            let (size, pixels) = (plan.layout.size(), plan.layout.size().num_pixels());
+            let (long, short) = (size.height_px.max(size.width_px), size.height_px.min(size.width_px));
+            assert_eq!(is_kept, min <= pixels && pixels <= max && long <= 200 * short, "{family:?} {medium:?}");
+        }
+        *(if is_kept { &mut num_kept } else { &mut num_resized_again }) += 1;
+    }
+    // Most of them are videos whose budget for each frame is smaller than the least area of a frame.
+    assert!(num_kept > 2000 && num_resized_again < num_kept / 20, "{num_kept} kept, {num_resized_again} not");
+}
+
+/// The least and the greatest area of an image.
+fn limits(family: &Family) -> Option<(u64, u64)> {
+    match family {
+        Family::Qwen25Vl(settings) => Some((settings.min_pixels, settings.max_pixels)),
+        Family::Qwen3Vl(settings) => Some((settings.min_pixels, settings.max_pixels)),
+        _ => None,
     }
 }
