@@ -86,6 +86,8 @@ PROMPTS = [
     {"family": "llava-1.5"},
     {"family": "llava-next", "frames": "all"},
     {"family": "llava-onevision", "frames": "all"},
+    {"family": "idefics3", "longest_edge_px": 728},
+    {"family": "smolvlm", "longest_edge_px": 1024, "max_frames": 8},
     {"family": "nemotron-3-nano-omni", "min_patches": 64, "max_patches": 1030, "max_model_len": 4096, "video": {"frames": "all"}},
 ]
 # Families with a size that depends on the image's: media are delivered at that size.
@@ -313,7 +315,7 @@ def prompt_row(model, made, messages):
             for each in metadata if call.get("do_sample_frames") is False else ():
                 each.frames_indices = list(range(each.total_num_frames))
         out = made.processor.apply_chat_template(told, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=call)
-        types = out.get("mm_token_type_ids")
+        types = out.get("mm_token_type_ids") if model["family"] not in families.OWN_TYPES else None
         return {"ids": folded(out["input_ids"][0].tolist())} | ({} if types is None else {"types": folded(types[0].tolist())})
     except Exception as error:  # noqa: BLE001
         return {"error": refused(error)}

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Builds a small dataset for each model family from the demo's photographs and clips, and reads it with that family's processor.
+"""Builds small datasets for each model family from the demo's photographs and clips, in the template that is built in and in that
+of the processor as a file, and reads them with the processor.
 
 Usage: read_families.py MANYFRAME OUT CACHE [FAMILY...]
 For each sample, the processor's chat template and tokenizer have to make exactly the `input_ids` of the sample from its messages
@@ -41,7 +42,6 @@ NPM = {
     "nemotron-3-nano-omni": "qwen3",
     "llava-1.5": "llama2",
     "llava-next": "llama2",
-    "granite-4-vision": "llama2",
     "idefics3": "llama3",
     "smolvlm": "llama3",
 }
@@ -53,10 +53,9 @@ SETTINGS = {
     "llava-onevision": ["frames = { num_frames = 8 }"],
     "nemotron-3-nano-omni": ["min_patches = 64", "max_patches = 1030", "video.frames = { num_frames = 6 }", "video.target_patches = 256"],
     "smolvlm": ["max_frames = 12"],
+    "llava-next": ["frames = { num_frames = 4 }"],
 }
-# Those with a template that is built in.
-BUILT = [family for family in families.TEMPLATES if family not in ("idefics3", "smolvlm")]
-WITHOUT_VIDEOS = {"llava-1.5", "llava-next", "idefics3", "granite-4-vision"}
+WITHOUT_VIDEOS = {"llava-1.5", "llava-next", "idefics3"}
 DELIVERED_AT_SIZE = {"qwen2.5-vl", "qwen3-vl", "qwen3.5", "nemotron-3-nano-omni"}
 
 PIPELINE = """
@@ -67,6 +66,7 @@ formats = ["parquet"]
 [format]
 tokenizer = "{tokenizer}"
 max_tokens = 200000
+{template}
 [model]
 family = "{family}"
 {settings}
@@ -108,11 +108,14 @@ def tokenizer_of(family, cache):
     return path
 
 
-def build(manyframe, family, out, tokenizer):
-    """The dataset of a family, and all of its settings."""
+def build(manyframe, family, out, tokenizer, template):
+    """The dataset of a family in a template of its own, or in the one that is built in; and all settings of the family."""
     out.mkdir(parents=True, exist_ok=True)
     text = PIPELINE + ("" if family in WITHOUT_VIDEOS else VIDEOS)
-    values = dict(family=family, out=out / "dataset", tokenizer=tokenizer, annotations=ANNOTATIONS, media=MEDIA)
+    values = dict(family=family, out=out / "dataset", tokenizer=tokenizer, template="", annotations=ANNOTATIONS, media=MEDIA)
+    if template:
+        (out / "chat_template.jinja").write_text(template)
+        values["template"] = f'template = {{ jinja = "{out / "chat_template.jinja"}" }}'
     (out / "pipeline.toml").write_text(text.format(settings="\n".join(SETTINGS.get(family, [])), **values))
     subprocess.run([manyframe, "build", str(out / "pipeline.toml"), "--fresh", "--quiet"], check=True, stdout=subprocess.DEVNULL)
     settings = [argument for setting in SETTINGS.get(family, []) for argument in ("--set", setting.replace(" = ", "=", 1))]
@@ -162,7 +165,7 @@ def processed(made, family, told, metadata, resize):
     return made.processor.apply_chat_template(told, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=call)
 
 
-def differences(row, out):
+def differences(row, out, family):
     """What a processor makes otherwise than the sample says."""
     ids = out["input_ids"][0].tolist()
     if ids != row["input_ids"]:
@@ -174,15 +177,15 @@ def differences(row, out):
         stated = row.get(key) or []
         if key in out and out[key].flatten().tolist() != numpy.asarray(stated).flatten().tolist():
             yield f"{key} {out[key].tolist()}, {stated} in the sample"
-    if "mm_token_type_ids" in out and out["mm_token_type_ids"][0].tolist() != row["mm_token_type_ids"]:
+    if family not in families.OWN_TYPES and "mm_token_type_ids" in out and out["mm_token_type_ids"][0].tolist() != row["mm_token_type_ids"]:
         yield "other mm_token_type_ids"
 
 
-def compare(manyframe, family, out, cache):
+def compare(manyframe, family, out, cache, is_built_in):
     """The number of samples and of videos, and what differs."""
-    tokenizer = tokenizer_of(family, cache)
-    model = build(manyframe, family, out, tokenizer)
-    made = families.make(model, families.tokenizer(tokenizer, family), families.template(family, cache))
+    tokenizer, template = tokenizer_of(family, cache), families.template(family, cache)
+    model = build(manyframe, family, out, tokenizer, None if is_built_in else template)
+    made = families.make(model, families.tokenizer(tokenizer, family), template)
     num_samples, num_videos, faults = 0, 0, []
     for row in rows(out / "dataset"):
         visuals = json.loads(row["metadata"])["visuals"]
@@ -194,7 +197,7 @@ def compare(manyframe, family, out, cache):
         for resize in [False, True] if is_at_size and again else [not is_at_size]:
             try:
                 told = processed(made, family, conversation(row, visuals, shown), metadata, resize)
-                faults += [f"{row['id']}, do_resize={resize}: {difference}" for difference in differences(row, told)]
+                faults += [f"{row['id']}, do_resize={resize}: {difference}" for difference in differences(row, told, family)]
             except Exception as error:  # noqa: BLE001 the processor refuses what was delivered
                 faults.append(f"{row['id']}, do_resize={resize}: {type(error).__name__}: {error}")
         num_samples += 1
@@ -212,9 +215,10 @@ def main():
     warnings.simplefilter("ignore")
     logging.disable(logging.WARNING)
     is_different = False
-    for family in wanted or BUILT:
-        num_samples, num_videos, faults = compare(str(pathlib.Path(manyframe).resolve()), family, out / family, cache)
-        print(f"{family}: {num_samples} samples with {num_videos} videos, {len(faults)} differences")
+    manyframe = str(pathlib.Path(manyframe).resolve())
+    for family, form in [(family, form) for family in wanted or families.TEMPLATES for form in ("built-in", "jinja")]:
+        num_samples, num_videos, faults = compare(manyframe, family, out / family / form, cache, form == "built-in")
+        print(f"{family}, {form} template: {num_samples} samples with {num_videos} videos, {len(faults)} differences", flush=True)
         for fault in faults[:5]:
             print(f"  {fault}")
         is_different |= bool(faults) or num_samples == 0
