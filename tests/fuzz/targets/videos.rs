@@ -1,9 +1,11 @@
-//! Videos of any bytes: what is indexed has times in order, and its frames are decoded or rejected.
+//! Videos of any bytes: what is indexed has times in order, and its frames are decoded, delivered as a file, or rejected.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use manyframe_fuzz::file_of;
-use manyframe_media::video::{FrameSelection, choose_frames, decode_frames, index_video, open_range};
+use manyframe_media::video::{
+    ClipRequest, FrameSelection, check_clip, choose_frames, decode_frames, deliver_clip, index_video, open_range,
+};
 use manyframe_media::{ImagePolicy, MediaLimits, Sampling};
 
 fuzz_target!(|bytes: &[u8]| {
@@ -18,8 +20,14 @@ fuzz_target!(|bytes: &[u8]| {
     let Ok(positions) = choose_frames(&index, None, &sampling) else { return };
     assert!(!positions.is_empty() && positions.len() <= 3 && positions.iter().all(|&frame| frame < times.len()));
     let policy = ImagePolicy { limits, ..ImagePolicy::default() };
-    let Ok(video) = decode_frames(&input, FrameSelection { index: &index, positions: &positions }, &policy) else {
-        return;
-    };
+    let selection = FrameSelection { index: &index, positions: &positions };
+    let Ok(video) = decode_frames(&input, selection, &policy, &mut ()) else { return };
     assert!(!video.frames.is_empty() && video.frames.iter().all(|frame| positions.contains(&frame.index)));
+    // The part from the second to the last frame that is shown.
+    let shown = &positions[positions.len().min(2) - 1..];
+    let part = (shown[0], shown[shown.len() - 1] + 1);
+    let request = ClipRequest { index: &index, part, positions: shown };
+    if let Ok(Some(delivered)) = deliver_clip(&input, request, &policy.limits) {
+        check_clip(&delivered.clip, &delivered.frames, &policy.limits).expect("it was decoded");
+    }
 });
