@@ -2,7 +2,7 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan pack; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
+Jobs: tiles threads memory video json plan sizes pack; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
 plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
@@ -247,6 +247,45 @@ def job_plan(manyframe: str) -> None:
     shutil.rmtree(f"{out}.work", ignore_errors=True)
 
 
+SIZED_IMAGES = 1_000_000
+
+
+def sized_pipeline(name: str, model: str) -> Path:
+    """Records with an image each, of a thousand different sizes; only headers are read of them."""
+    folder, annotations = WORK / "sized", WORK / "sized.jsonl"
+    if not annotations.exists():
+        subprocess.run([PYTHON, BENCH / "make_sizes.py", folder, annotations, str(SIZED_IMAGES)], check=True)
+    path = WORK / f"sized-{name}.toml"
+    # The same tokenizer and template, so that only the law of the images differs.
+    path.write_text(
+        f'name = "sized"\n[format]\ntokenizer = "{MEDIA / "qwen3-vl/tokenizer.json"}"\ntemplate = "qwen3-vl"\n'
+        f'[model]\n{model}\n[limits]\nmin_edge_px = 1\n[duplicates]\nremove = "nothing"\n'
+        f'[[source]]\nname = "s"\nkind = "llava"\nannotations = "{annotations}"\nmedia = "{folder}"\n'
+    )
+    return path
+
+
+def job_sizes(manyframe: str) -> None:
+    """Planning images of mixed sizes by a model's own law, and at a fixed cost: records, headers and tokens are read each time."""
+    models = {
+        "every image costs the same": 'family = "longllava"\ndialect = "plain"',
+        "qwen3-vl": 'family = "qwen3-vl"',
+        "tiles, as InternVL's": 'family = "custom"\nplaceholder = "<|image_pad|>"\nlaw = { tiles = {} }',
+    }
+    out = WORK / "sized-out"
+
+    def plan(path: Path) -> list:
+        shutil.rmtree(f"{out}.work", ignore_errors=True)
+        return [manyframe, "plan", path, "--output", out, "--quiet", "--threads", 1]
+
+    paths = {name: sized_pipeline(str(number), model) for number, (name, model) in enumerate(models.items())}
+    found = side_by_side({name: lambda path=path: plan(path) for name, path in paths.items()}, min(REPEATS, 3))
+    fixed = next(iter(found.values())).cpu_s
+    rows = [[name, f"{run.cpu_s:.1f}", f"{run.cpu_s / fixed:.3f}", f"{run.peak_mib:.0f}"] for name, run in found.items()]
+    table(f"A first plan of {SIZED_IMAGES:,} images of mixed sizes, on one core", ["", "CPU seconds", "ratio", "peak MiB"], rows)
+    shutil.rmtree(f"{out}.work", ignore_errors=True)
+
+
 def job_before(manyframe: str) -> None:
     """The same jobs with another version of the program, in turn: what a change did to speed and memory."""
     before = str(Path(os.environ["BEFORE"]).resolve())
@@ -324,7 +363,7 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 
 
 def main() -> None:
-    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "pack": job_pack}
+    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "sizes": job_sizes, "pack": job_pack}
     manyframe = str(Path(sys.argv[1]).resolve())
     if "BEFORE" in os.environ:
         jobs["before"] = job_before
