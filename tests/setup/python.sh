@@ -23,5 +23,12 @@ elif [ "${2:-}" = parity ]; then
 else
   environment readers "$here/../python/requirements-readers.txt"
   environment datasets "$here/../python/requirements-datasets.txt"
+  # TRL's chat templates, without what TRL needs to run.
+  templates=$directory/../trl
+  if ! [ -e "$templates/.1.16.0" ]; then
+    rm -rf "$templates"
+    "$directory/readers/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$templates" trl==1.16.0
+    touch "$templates/.1.16.0"
+  fi
   environment video "$here/../python/requirements-video.txt"
 fi

@@ -232,50 +232,42 @@ impl FileCheck<'_> {
 
     /// Records of each kind can be formatted, and what is written around them are tokens.
     fn check_format(&mut self, tried: &TryOut) {
-        let TryOut { conversation, system, image, video, document, trains_ends, unknown_markers, unknown_media_tokens } =
-            tried;
         let is_text = |table: &SourceTable| table.kind == Kind::Upstream(SourceKind::Text);
-        let (has_texts, has_conversations) = (self.sources.iter().any(is_text), !self.sources.iter().all(is_text));
-        let fails = |tried: &Result<(), Rejection>| tried.as_ref().err().map(|rejection| rejection.detail.clone());
-        if let Some(problem) = fails(conversation).filter(|_| has_conversations) {
+        if self.sources.iter().any(is_text)
+            && let Some(problem) = failure(&tried.document)
+        {
+            self.report_template(&format!("a document cannot be written: {problem}"));
+        }
+        if !self.sources.iter().all(is_text) {
+            self.check_conversations(tried);
+        }
+        let unknown = [("format.template", &tried.unknown_markers), ("the model family", &tried.unknown_media_tokens)];
+        for (of, markers) in unknown.into_iter().filter(|(_, markers)| !markers.is_empty()) {
+            let message = format!("format.tokenizer does not know markers of {of} as single tokens: they become text");
+            let problem = Problem::new(self.written.location_of(&["format", "tokenizer"]), &message);
+            self.warnings.push(problem.with_value(&markers.join(" ")));
+        }
+    }
+
+    fn check_conversations(&mut self, tried: &TryOut) {
+        if let Some(problem) = failure(&tried.conversation) {
             self.report_template(&format!("a conversation cannot be written: {problem}"));
             return;
         }
-        if let Some(problem) = fails(document).filter(|_| has_texts) {
-            self.report_template(&format!("a document cannot be written: {problem}"));
-        }
-        let shown = [("images", fails(image)), ("videos", video.as_ref().and_then(fails))];
-        match shown {
-            [(_, Some(problem)), (_, videos)] if has_conversations && (videos.is_some() || video.is_none()) => {
+        // A family that reads no videos shows images, or nothing.
+        let (image, video) = (failure(&tried.image), tried.video.as_ref().map(failure));
+        match (image, video) {
+            (Some(problem), None | Some(Some(_))) => {
                 self.report_template(&format!("no visual can be written: {problem}"));
             }
-            _ => {
-                for (what, problem) in shown.into_iter().filter(|_| has_conversations) {
-                    let records = problem.map(|problem| (format!("records with {what} will be rejected"), problem));
-                    self.warn_of_template(records);
-                }
+            (image, video) => {
+                self.warn_of_template("records with images will be rejected", image);
+                self.warn_of_template("records with videos will be rejected", video.flatten());
             }
         }
-        self.warn_of_template(
-            fails(system)
-                .filter(|_| has_conversations)
-                .map(|problem| ("records with system texts will be rejected".to_owned(), problem)),
-        );
-        if !trains_ends {
-            let message = "nothing that ends an answer is trained";
-            self.warn_of_template(Some((
-                message.to_owned(),
-                "the template writes nothing after the last one".to_owned(),
-            )));
-        }
-        for (of, unknown) in [("format.template", unknown_markers), ("the model family", unknown_media_tokens)] {
-            if !unknown.is_empty() {
-                let message =
-                    format!("format.tokenizer does not know markers of {of} as single tokens: they become text");
-                let problem = Problem::new(self.written.location_of(&["format", "tokenizer"]), &message);
-                self.warnings.push(problem.with_value(&unknown.join(" ")));
-            }
-        }
+        self.warn_of_template("records with system texts will be rejected", failure(&tried.system));
+        let no_end = (!tried.trains_ends).then_some("the template writes nothing after the last one");
+        self.warn_of_template("nothing that ends an answer is trained", no_end);
     }
 
     fn report_template(&mut self, message: &str) {
@@ -283,8 +275,9 @@ impl FileCheck<'_> {
         self.problems.push(Problem::new(location, &format!("format.template: {message}")).with_allowed(TEMPLATE));
     }
 
-    fn warn_of_template(&mut self, warning: Option<(String, String)>) {
-        if let Some((consequence, problem)) = warning {
+    /// Warns of a consequence, if there is a problem.
+    fn warn_of_template(&mut self, consequence: &str, problem: Option<&str>) {
+        if let Some(problem) = problem {
             let location = self.written.location_of(&["format", "template"]);
             self.warnings.push(Problem::new(location, &format!("format.template: {consequence}: {problem}")));
         }
@@ -349,6 +342,11 @@ impl FileCheck<'_> {
             self.warnings.push(Problem::new(location, &message));
         }
     }
+}
+
+/// Why a record could not be formatted, if it could not.
+fn failure(tried: &Result<(), Rejection>) -> Option<&str> {
+    tried.as_ref().err().map(|rejection| rejection.detail.as_str())
 }
 
 /// What was found, and what is allowed.

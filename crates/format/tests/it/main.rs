@@ -7,6 +7,7 @@ mod labels;
 mod placement;
 mod prompts;
 mod properties;
+mod qwen;
 mod references;
 mod tokenizers;
 

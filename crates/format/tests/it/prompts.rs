@@ -19,7 +19,7 @@ use serde_json::{Value, json};
 use crate::{FormatShapes, golden};
 
 /// The family of the rows of each template, as a table `[model]`.
-const FAMILIES: &[(&str, &str, &str)] = &[
+pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
     ("qwen2_vl", "trl:qwen2_5_vl_training", "family = \"qwen2.5-vl\"\nvideo.frames = \"all\""),
     (
         "qwen2_5_vl",
@@ -76,11 +76,11 @@ fn shared() -> PathBuf {
 }
 
 #[expect(clippy::print_stdout, reason = "a skipped test says so")]
-fn skipped(why: &str) {
+pub(crate) fn skipped(why: &str) {
     println!("SKIPPED: {why}");
 }
 
-fn rows() -> Vec<Value> {
+pub(crate) fn rows() -> Vec<Value> {
     let path = shared().join("parity/vision/prompts.jsonl");
     let Ok(text) = std::fs::read_to_string(&path) else {
         skipped(&format!("no rows at {}", path.display()));
@@ -190,7 +190,7 @@ const TEMPLATES: &[(&str, &str, Option<Trained>)] = &[
 ];
 
 /// Conversations that are no records, or that say what is no text of a record.
-const NO_RECORDS: &[&str] = &[
+pub(crate) const NO_RECORDS: &[&str] = &[
     // Without an answer at the end.
     "generation-prompt",
     "generation-prompt-after-rounds",
@@ -219,8 +219,14 @@ fn template_text(name: &str) -> Option<String> {
         let meta: Value = serde_json::from_slice(&meta).unwrap();
         return meta["own_templates"][own].as_str().map(str::to_owned);
     }
+    std::fs::read_to_string(template_path(name)?).ok()
+}
+
+/// The file of a template of TRL, which `make test` fetches.
+pub(crate) fn template_path(name: &str) -> Option<PathBuf> {
     let templates = concat!(env!("CARGO_MANIFEST_DIR"), "/../../.env/trl/trl/chat_templates");
-    std::fs::read_to_string(format!("{templates}/{}.jinja", name.strip_prefix("trl:")?)).ok()
+    let path = PathBuf::from(format!("{templates}/{}.jinja", name.strip_prefix("trl:")?));
+    path.is_file().then_some(path)
 }
 
 /// Rows are compared: those of one template, with one formatter.
