@@ -151,38 +151,9 @@ impl Rules<'_> {
         let family = file.family();
         self.check_family(&family);
         if family.constant().is_some() {
-            for key in ["dialect", "tokens_per_image"] {
-                if self.sets("format", key) && self.sets("model", key) {
-                    let message = format!("format.{key} and model.{key} are the same setting");
-                    self.broken(&["format", key], &message, "one of them");
-                }
-            }
-            if file.sampling() == SamplingRule::Processor {
-                let message = format!(
-                    "video.sampling = \"processor\" does not fit {}, which has no law of its own",
-                    family.name()
-                );
-                self.broken(&["video", "sampling"], &message, "\"interval\" or \"uniform\"");
-            }
+            self.check_constant_family(file);
         } else {
-            let allowed = "with model.family = \"longllava\" or \"longvila\"";
-            for key in ["dialect", "tokens_per_image"] {
-                self.idle(["format", key], &format!("with model.family = \"{}\"", family.name()), allowed);
-            }
-            for (index, source) in file.source.iter().enumerate() {
-                if source.visuals == ImageShow::Tiled {
-                    let message = format!(
-                        "source.{}.visuals = \"tiled\" does not fit model.family = \"{}\", which cuts images itself",
-                        source.name,
-                        family.name()
-                    );
-                    self.broken_in(index, &["visuals"], &message, "\"whole\"");
-                }
-            }
-            if file.pack.as_ref().is_some_and(|pack| pack.audit.is_some()) {
-                let message = "pack.audit compares with LongLLaVA's packer, which knows no other model family";
-                self.broken(&["pack", "audit"], message, allowed);
-            }
+            self.check_other_family(file);
         }
         self.check_template(file);
         if file.images.resize == Some(DeliveredSize::Processor) && !family.has_dynamic_size() {
@@ -194,6 +165,46 @@ impl Rules<'_> {
             for keys in [["images", "max_edge_px"], ["video", "max_edge_px"]] {
                 self.idle(keys, "with images.resize = \"processor\"", "with images.resize = \"original\"");
             }
+        }
+    }
+
+    /// What does not fit a family to which every image costs the same.
+    fn check_constant_family(&mut self, file: &PipelineFile) {
+        for key in ["dialect", "tokens_per_image"] {
+            if self.sets("format", key) && self.sets("model", key) {
+                let message = format!("format.{key} and model.{key} are the same setting");
+                self.broken(&["format", key], &message, "one of them");
+            }
+        }
+        if file.sampling() == SamplingRule::Processor {
+            let message = format!(
+                "video.sampling = \"processor\" does not fit {}, which has no law of its own",
+                file.family().name()
+            );
+            self.broken(&["video", "sampling"], &message, "\"interval\" or \"uniform\"");
+        }
+    }
+
+    /// What does not fit a family with a law of its own.
+    fn check_other_family(&mut self, file: &PipelineFile) {
+        let family = file.family();
+        let allowed = "with model.family = \"longllava\" or \"longvila\"";
+        for key in ["dialect", "tokens_per_image"] {
+            self.idle(["format", key], &format!("with model.family = \"{}\"", family.name()), allowed);
+        }
+        for (index, source) in file.source.iter().enumerate() {
+            if source.visuals == ImageShow::Tiled {
+                let message = format!(
+                    "source.{}.visuals = \"tiled\" does not fit model.family = \"{}\", which cuts images itself",
+                    source.name,
+                    family.name()
+                );
+                self.broken_in(index, &["visuals"], &message, "\"whole\"");
+            }
+        }
+        if file.pack.as_ref().is_some_and(|pack| pack.audit.is_some()) {
+            let message = "pack.audit compares with LongLLaVA's packer, which knows no other model family";
+            self.broken(&["pack", "audit"], message, allowed);
         }
     }
 

@@ -156,9 +156,20 @@ impl Family {
 
     /// What does not fit together among its settings.
     pub fn problem(&self) -> Option<SettingsProblem> {
-        let Self::Custom(custom) = self else { return None };
-        let (key, message, allowed) = custom.problem()?;
-        Some(SettingsProblem { key, message, allowed })
+        let (min_tiles, max_tiles) = match self {
+            Self::Custom(custom) => {
+                let (key, message, allowed) = custom.problem()?;
+                return Some(SettingsProblem { key, message, allowed });
+            }
+            Self::InternVl(settings) => (settings.min_tiles, settings.max_tiles),
+            Self::Nvila(settings) => (settings.min_tiles, settings.max_tiles),
+            _ => return None,
+        };
+        (min_tiles > max_tiles).then(|| SettingsProblem {
+            key: "min_tiles",
+            message: format!("{min_tiles} is more than max_tiles = {max_tiles}"),
+            allowed: "at most max_tiles",
+        })
     }
 
     /// Which media the processor would resize once more, or refuse, if it were given them at the sizes to which it brings them.
@@ -275,6 +286,18 @@ mod tests {
         for (name, _) in Family::NAMES {
             let read: Family = toml::from_str(&format!("family = {name:?}")).unwrap();
             assert_eq!(Some(read), Family::named(name));
+        }
+    }
+
+    #[test]
+    fn no_more_tiles_are_asked_for_than_are_allowed() {
+        for name in ["internvl", "nvila"] {
+            let problem = |text: &str| {
+                let family: Family = toml::from_str(&format!("family = {name:?}\n{text}")).unwrap();
+                family.problem().map(|problem| problem.key)
+            };
+            assert_eq!(problem("min_tiles = 13"), Some("min_tiles"));
+            assert_eq!(problem("min_tiles = 12"), None);
         }
     }
 
