@@ -172,7 +172,8 @@ delivered_in = \"${here}/absent.toml\"
     for expected in [
         "p.toml:3:8: \"~\" is not filled in",
         "p.toml:5:13: output.directory: the directory has something else than a dataset",
-        "p.toml:7:13: format.tokenizer: a directory was found, expected a file",
+        "p.toml:7:13: format.tokenizer: cannot use ",
+        "images\": it has neither tokenizer.json nor tokenizer.model",
         "p.toml:9:11: decontamination.against: no file matches",
         "p.toml:11:9: validate.model: config.json: it does not exist",
         "p.toml:12:10: validate.policy: it does not exist",
