@@ -7,7 +7,8 @@
 //!     └──starts──▶ worker, which rejects the records that died there, too, and continues
 //! ```
 //!
-//! The first worker is a fork, which has the program and its hundred libraries in memory already; later ones start anew.
+//! The first worker is a fork: the program and its hundred shared libraries are already in memory. Later workers are started from
+//! the executable.
 //!
 //! **Invariant:** the supervisor holds nothing: neither locks nor open inputs. If it ends, however it ends, its workers do, too.
 

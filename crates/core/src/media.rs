@@ -75,7 +75,7 @@ impl FrameChoice {
     /// More frames than any sample has: a number that a file states is not believed beyond it.
     pub const TOO_MANY: u32 = (1 << 16) + 1;
 
-    /// Frames of which nothing is known but their number, a second apart; at most [`Self::TOO_MANY`].
+    /// Frames of which only the number is known, a second apart; at most [`Self::TOO_MANY`].
     pub fn unknown(num_frames: usize) -> Self {
         let num_frames = u32::try_from(num_frames).map_or(Self::TOO_MANY, |number| number.min(Self::TOO_MANY));
         Self { num_frames, fps: 1.0, taken: (0..num_frames).collect() }

@@ -219,7 +219,7 @@ pub struct HandledVideos {
     pub num_cut: u64,
     /// Clips that could not be cut, so that the whole file is delivered.
     pub num_uncut: u64,
-    /// Videos that no file can stand for: their frames are delivered as images.
+    /// Videos that cannot be delivered as a file: their frames are delivered as images.
     pub num_as_frames: u64,
 }
 

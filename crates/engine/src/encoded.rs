@@ -12,7 +12,7 @@ pub(crate) struct EncodedVisual {
     /// The journal keeps them beside the rest.
     #[serde(skip)]
     pub(crate) images: Vec<SampleImage>,
-    /// The video file that stands for its images. No journal keeps it: it takes less time to make than to write.
+    /// The video file that is delivered instead of images. The journal keeps it beside the rest, too.
     #[serde(skip)]
     pub(crate) clip: Option<Box<DeliveredClip>>,
     /// Rows and columns of its tiles, if it has any.
@@ -38,7 +38,8 @@ impl EncodedVisual {
         self.images.iter().all(|image| (image.width_px, image.height_px) == size_px)
     }
 
-    pub(crate) fn without_images(&self) -> Self {
+    /// All but its images and its video file.
+    pub(crate) fn without_files(&self) -> Self {
         let (times_s, path, frames) = (self.times_s.clone(), self.path.clone(), self.frames.clone());
         Self { images: Vec::new(), clip: None, times_s, path, frames, ..*self }
     }

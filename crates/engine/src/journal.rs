@@ -2,10 +2,11 @@
 //!
 //! ```text
 //! PLAN/journal/NNNNNN-M.journal    one file for each process that worked on task NNNNNN; removed once the task is done
-//!     entry: "MFENTRY2" │ description: number of bytes │ images: number of bytes │ digest of both │ description │ images
+//!     entry: "MFENTRY2" │ description: number of bytes │ payload: number of bytes │ digest of both │ description │ payload
 //! ```
 //!
-//! A visual is one entry. While a video takes long, its frames so far are entries, too.
+//! The payload is the bytes of images, then those of a video file. A visual is one entry. While a video takes long, its frames so
+//! far are entries, too.
 //!
 //! Entries are written without a flush, and read back only if their digest is right: a killed process has left them with the
 //! system. A journal that cannot be written or read costs time, never the task.
@@ -17,8 +18,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use manyframe_core::{Handling, ImageFormat, RecordId, SampleImage};
-use manyframe_media::video::{FrameKeeper, VideoFrame};
+use manyframe_core::{ClipFormat, ClipFrames, Handling, ImageFormat, RecordId, SampleClip, SampleImage};
+use manyframe_media::video::{DeliveredClip, FrameKeeper, VideoFrame};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use twox_hash::XxHash3_64;
@@ -55,7 +56,7 @@ struct Entry {
     /// First byte of its description.
     offset: u64,
     description_bytes: u64,
-    image_bytes: u64,
+    payload_bytes: u64,
     digest: u64,
 }
 
@@ -75,11 +76,18 @@ struct Description {
     images: Vec<ImageDescription>,
 }
 
-/// What an entry holds, without its images.
+/// What an entry holds, without its images and its video file.
 #[derive(Serialize, Deserialize)]
 enum Content {
-    Visual(EncodedVisual),
+    Visual { encoded: Box<EncodedVisual>, clip: Option<ClipDescription> },
     Frames(Vec<FrameDescription>),
+}
+
+/// A video file, whose bytes follow those of the images.
+#[derive(Serialize, Deserialize)]
+struct ClipDescription {
+    extension: String,
+    frames: ClipFrames,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -126,18 +134,18 @@ impl Journal {
         let file_bytes = file.metadata()?.len();
         let mut start = 0;
         while let Some(head) = read_head(file, start)? {
-            let (description_bytes, image_bytes, digest) = head;
+            let (description_bytes, payload_bytes, digest) = head;
             let offset = start + HEAD_BYTES as u64;
-            let end = offset.checked_add(description_bytes).and_then(|sum| sum.checked_add(image_bytes));
+            let end = offset.checked_add(description_bytes).and_then(|sum| sum.checked_add(payload_bytes));
             let Some(end) = end.filter(|end| *end <= file_bytes && description_bytes <= MAX_DESCRIPTION_BYTES) else {
                 break;
             };
             let mut text = vec![0; description_bytes as usize];
             file.read_exact_at(&mut text, offset)?;
             let Description { sample, visual, content, .. } = serde_json::from_slice(&text)?;
-            let entry = Entry { file: self.files.len(), offset, description_bytes, image_bytes, digest };
+            let entry = Entry { file: self.files.len(), offset, description_bytes, payload_bytes, digest };
             match content {
-                Content::Visual(_) => _ = self.kept.insert((sample, visual), entry),
+                Content::Visual { .. } => _ = self.kept.insert((sample, visual), entry),
                 Content::Frames(_) => self.kept_frames.entry((sample, visual)).or_default().push(entry),
             }
             start = end;
@@ -147,20 +155,25 @@ impl Journal {
 
     /// A visual that was kept.
     pub(crate) fn read(&self, sample: RecordId, visual: u32) -> Option<EncodedVisual> {
-        let (content, images) = self.read_entry(self.kept.get(&(sample, visual))?)?;
-        match content {
-            Content::Visual(encoded) => Some(EncodedVisual { images, ..encoded }),
-            Content::Frames(_) => None,
-        }
+        let (content, images, rest) = self.read_entry(self.kept.get(&(sample, visual))?)?;
+        let Content::Visual { encoded, clip } = content else { return None };
+        let clip = match clip {
+            None => None,
+            Some(ClipDescription { extension, frames }) => {
+                let clip = SampleClip { bytes: rest, format: ClipFormat::from_extension(&extension)? };
+                Some(Box::new(DeliveredClip { clip, frames }))
+            }
+        };
+        Some(EncodedVisual { images, clip, ..*encoded })
     }
 
     /// The frames of a visual that were kept.
     fn read_frames(&self, sample: RecordId, visual: u32) -> Vec<VideoFrame> {
         let entries = self.kept_frames.get(&(sample, visual)).into_iter().flatten();
         let contents = entries.filter_map(|entry| self.read_entry(entry));
-        let frames = contents.filter_map(|(content, images)| match content {
+        let frames = contents.filter_map(|(content, images, _)| match content {
             Content::Frames(frames) => Some(frames.into_iter().zip(images)),
-            Content::Visual(_) => None,
+            Content::Visual { .. } => None,
         });
         // Frames of video files are always encoded.
         let frame = |(FrameDescription { index, time_s }, image)| VideoFrame {
@@ -172,9 +185,10 @@ impl Journal {
         frames.flatten().map(frame).collect()
     }
 
-    fn read_entry(&self, entry: &Entry) -> Option<(Content, Vec<SampleImage>)> {
-        let Entry { file, offset, description_bytes, image_bytes, digest } = entry;
-        let mut bytes = vec![0; usize::try_from(description_bytes + image_bytes).ok()?];
+    /// What an entry holds, its images, and the bytes after them.
+    fn read_entry(&self, entry: &Entry) -> Option<(Content, Vec<SampleImage>, Vec<u8>)> {
+        let Entry { file, offset, description_bytes, payload_bytes, digest } = entry;
+        let mut bytes = vec![0; usize::try_from(description_bytes + payload_bytes).ok()?];
         self.files.get(*file)?.1.read_exact_at(&mut bytes, *offset).ok()?;
         if XxHash3_64::oneshot(&bytes) != *digest {
             return None;
@@ -187,7 +201,7 @@ impl Journal {
             rest = later;
             images.push(SampleImage { bytes: bytes.to_vec(), format, width_px, height_px });
         }
-        Some((description.content, images))
+        Some((description.content, images, rest.to_vec()))
     }
 
     /// Makes a visual, whose images are to have this width and height if one is given, and keeps it if that takes long.
@@ -202,16 +216,29 @@ impl Journal {
         let mut frames = KeptFrames::of(self, (sample, visual), size_px);
         let encoded = make(&mut frames)?;
         if is_worth_keeping(&encoded, started.elapsed()) {
-            self.write((sample, visual), Content::Visual(encoded.without_images()), &encoded.images);
+            self.write_visual((sample, visual), &encoded);
         }
         Ok(encoded)
     }
 
+    fn write_visual(&self, key: Key, encoded: &EncodedVisual) {
+        let describe = |clip: &DeliveredClip| ClipDescription {
+            extension: clip.clip.format.extension().to_owned(),
+            frames: clip.frames.clone(),
+        };
+        let clip = encoded.clip.as_deref();
+        let content = Content::Visual { encoded: Box::new(encoded.without_files()), clip: clip.map(describe) };
+        let rest = clip.map_or(&[][..], |clip| &clip.clip.bytes);
+        self.write(key, content, &encoded.images, rest);
+    }
+
+    /// Writes an entry: a description, the bytes of images, and others.
     fn write<'i>(
         &self,
         (sample, visual): Key,
         content: Content,
         images: impl IntoIterator<Item = &'i SampleImage, IntoIter: Clone>,
+        rest: &[u8],
     ) {
         let images = images.into_iter();
         let describe = |image: &SampleImage| {
@@ -220,14 +247,15 @@ impl Journal {
         };
         let description = Description { sample, visual, content, images: images.clone().map(describe).collect() };
         let Ok(description) = serde_json::to_vec(&description) else { return };
-        let image_bytes: usize = images.clone().map(|image| image.bytes.len()).sum();
-        let mut entry = Vec::with_capacity(HEAD_BYTES + description.len() + image_bytes);
+        let payload_bytes = images.clone().map(|image| image.bytes.len()).sum::<usize>() + rest.len();
+        let mut entry = Vec::with_capacity(HEAD_BYTES + description.len() + payload_bytes);
         entry.extend(MAGIC);
         entry.extend((description.len() as u64).to_le_bytes());
-        entry.extend((image_bytes as u64).to_le_bytes());
+        entry.extend((payload_bytes as u64).to_le_bytes());
         entry.extend([0; 8]);
         entry.extend(&description);
         images.for_each(|image| entry.extend(&image.bytes));
+        entry.extend(rest);
         let (head, body) = entry.split_at_mut(HEAD_BYTES);
         if let Some(digest) = head.last_chunk_mut() {
             *digest = XxHash3_64::oneshot(body).to_le_bytes();
@@ -302,7 +330,7 @@ impl<'j> KeptFrames<'j> {
         let rest = frames.get(self.num_kept..).unwrap_or_default();
         let describe = |frame: &VideoFrame| FrameDescription { index: frame.index, time_s: frame.time_s };
         let content = Content::Frames(rest.iter().map(describe).collect());
-        self.journal.write(self.key, content, rest.iter().map(|frame| &frame.image));
+        self.journal.write(self.key, content, rest.iter().map(|frame| &frame.image), &[]);
         self.num_kept = frames.len();
         self.last_kept = Instant::now();
     }
@@ -323,11 +351,9 @@ impl FrameKeeper for KeptFrames<'_> {
 }
 
 fn is_worth_keeping(encoded: &EncodedVisual, elapsed: Duration) -> bool {
-    if encoded.clip.is_some() {
-        return false;
-    }
-    let num_bytes: u128 = encoded.images.iter().map(|image| image.bytes.len() as u128).sum();
-    elapsed.as_nanos() >= num_bytes * LEAST_NANOSECONDS_PER_BYTE
+    let clip_bytes = encoded.clip.as_ref().map_or(0, |clip| clip.clip.bytes.len() as u128);
+    let image_bytes: u128 = encoded.images.iter().map(|image| image.bytes.len() as u128).sum();
+    elapsed.as_nanos() >= (clip_bytes + image_bytes) * LEAST_NANOSECONDS_PER_BYTE
 }
 
 /// Sizes and digest of the entry at a position; `None` at the end, and where no entry begins.
@@ -338,14 +364,14 @@ fn read_head(file: &File, position: u64) -> io::Result<Option<(u64, u64, u64)>> 
         result => result?,
     }
     let [magic, numbers @ ..] = head.as_chunks::<8>().0 else { return Ok(None) };
-    let &[description_bytes, image_bytes, digest] = numbers else { return Ok(None) };
+    let &[description_bytes, payload_bytes, digest] = numbers else { return Ok(None) };
     let number = u64::from_le_bytes;
-    Ok((magic == MAGIC).then_some((number(description_bytes), number(image_bytes), number(digest))))
+    Ok((magic == MAGIC).then_some((number(description_bytes), number(payload_bytes), number(digest))))
 }
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{FrameChoice, HandledImages, VisualKind};
+    use manyframe_core::{ClipFile, FrameChoice, HandledImages, VisualKind};
     use manyframe_media::FrameDamage;
 
     use super::*;
@@ -375,15 +401,11 @@ mod tests {
         }
     }
 
-    fn write_visual(journal: &Journal, visual: u32, encoded: &EncodedVisual) {
-        journal.write((SAMPLE, visual), Content::Visual(encoded.without_images()), &encoded.images);
-    }
-
     /// The bytes of a journal with two entries, and where it is.
     fn written(plan: &Path) -> (PathBuf, Vec<u8>) {
         let journal = Journal::open(plan, 3);
-        write_visual(&journal, 0, &encoded(&[b"one", b"second"]));
-        write_visual(&journal, 1, &encoded(&[b"third"]));
+        journal.write_visual((SAMPLE, 0), &encoded(&[b"one", b"second"]));
+        journal.write_visual((SAMPLE, 1), &encoded(&[b"third"]));
         let path = plan.join("journal/000003-0.journal");
         (path.clone(), fs::read(path).unwrap())
     }
@@ -397,11 +419,27 @@ mod tests {
         assert_eq!(journal.read(SAMPLE, 1), Some(encoded(&[b"third"])));
         assert_eq!(journal.read(SAMPLE, 2), None);
         assert_eq!(Journal::open(plan.path(), 4).read(SAMPLE, 0), None);
-        write_visual(&journal, 2, &encoded(&[b"fourth"]));
+        journal.write_visual((SAMPLE, 2), &encoded(&[b"fourth"]));
         let journal = Journal::open(plan.path(), 3);
         assert_eq!((journal.files.len(), journal.kept.len()), (2, 3));
         journal.remove();
         assert_eq!(fs::read_dir(plan.path().join("journal")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_video_file_is_kept_with_the_positions_of_its_frames() {
+        let plan = tempfile::tempdir().unwrap();
+        let frames = ClipFrames {
+            frame_indices: vec![3, 7],
+            num_frames: 9,
+            fps: 29.97,
+            file: ClipFile::Cut,
+            uncut_because: None,
+        };
+        let clip = SampleClip { bytes: b"a video".to_vec(), format: ClipFormat::Matroska };
+        let kept = EncodedVisual { clip: Some(Box::new(DeliveredClip { clip, frames })), ..encoded(&[]) };
+        Journal::open(plan.path(), 3).write_visual((SAMPLE, 0), &kept);
+        assert_eq!(Journal::open(plan.path(), 3).read(SAMPLE, 0), Some(kept));
     }
 
     #[test]

@@ -88,7 +88,7 @@ pub enum FormatError {
         /// What is wrong with it.
         detail: String,
     },
-    /// A chat template is none, or cannot be used.
+    /// A chat template has an error, or cannot be used.
     #[error("the chat template {name}: {detail}")]
     Template {
         /// The file, or that it is built in.

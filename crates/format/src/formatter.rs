@@ -16,9 +16,10 @@ use crate::jinja::{BuiltIn, JinjaChoice, JinjaRenderer, Rendered};
 use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
 use crate::placement::Placement;
+use crate::prompt::Prompt;
 use crate::resolved::{ResolvedVisual, fewer_frames_by_law, frames_by_law, tokens_of_frames};
 use crate::spec::FormatSpec;
-use crate::template::{ChatTemplate, Prompt, Template, TemplateText, TurnEnd, special_markers};
+use crate::template::{ChatTemplate, Template, TemplateText, TurnEnd, special_markers};
 use crate::tokenizer::Tokenizer;
 
 /// Formats records for one model family in one template, and counts them with one tokenizer. Threads may share it.
@@ -162,7 +163,7 @@ impl Formatter {
         ResolvedVisual::model_visuals(&self.family, visuals, shapes).into_iter().map(Some).collect()
     }
 
-    /// As [`Self::resolve`], with at most so many pixels in each image and frame.
+    /// As [`Self::resolve`], with a limit on the pixels of each image and frame.
     ///
     /// # Errors
     /// The reason why its processor refuses one of them.
@@ -182,7 +183,7 @@ impl Formatter {
         frames_by_law(&self.family, size_px, video)
     }
 
-    /// Which frames it takes if it is asked for so many; fewer where its law knows no such number.
+    /// Which frames it takes if it is asked for `most`; fewer if its law does not allow that number.
     ///
     /// # Errors
     /// The reason why it refuses the video.
@@ -200,7 +201,7 @@ impl Formatter {
         self.family.frames_share_pixels()
     }
 
-    /// The visual tokens of so many frames of a video where frames share a budget; `None` if the processor refuses them.
+    /// The visual tokens of `num_frames` frames of a video, where frames share a budget; `None` if the processor refuses them.
     pub fn tokens_of_frames(&self, size_px: (u32, u32), num_frames: u32, max_pixels: Option<u64>) -> Option<u64> {
         tokens_of_frames(&self.family, size_px, num_frames, max_pixels)
     }

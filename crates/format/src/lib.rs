@@ -22,6 +22,7 @@ mod literals;
 mod messages;
 mod overhead;
 mod placement;
+mod prompt;
 mod resolved;
 mod snapshot;
 mod spec;

@@ -19,7 +19,7 @@ pub struct ResolvedVisual {
 }
 
 impl ResolvedVisual {
-    /// The visuals of a sample, in order; each image and frame has at most so many pixels, if the family can lower them.
+    /// The visuals of a sample, in order. `max_pixels` limits each image and frame, if the family has such a limit.
     ///
     /// # Errors
     /// The reason why the family's processor refuses one of them.
@@ -102,7 +102,7 @@ pub(crate) fn fewer_frames_by_law(
     Err(Rejection::new(RejectCode::NoFrames, format!("{} takes more than {most} frames of a video", family.name())))
 }
 
-/// The visual tokens of so many frames of a video where frames share a budget; `None` if the processor refuses them.
+/// The visual tokens of `num_frames` frames of a video, where frames share a budget; `None` if the processor refuses them.
 pub(crate) fn tokens_of_frames(
     family: &Family,
     (width_px, height_px): (u32, u32),

@@ -45,7 +45,7 @@ pub(crate) fn find_tokenizer(directory: &Path) -> Result<PathBuf, FormatError> {
 }
 
 impl TokenizerConfig {
-    /// The configuration in a directory; empty if there is none.
+    /// The configuration in a directory; empty if the directory has none.
     pub(crate) fn read(directory: &Path) -> Result<Self, FormatError> {
         let path = directory.join(CONFIG);
         let settings = if path.is_file() { parse_object(&path, &read_text(&path)?)? } else { Map::new() };

@@ -20,9 +20,9 @@ pub struct TryOut {
     pub document: Result<(), Rejection>,
     /// Whether what ends an answer is trained, so that a model learns to end.
     pub trains_ends: bool,
-    /// What looks like a special token in the template, and is none of the tokenizer.
+    /// What looks like a special token in the template, but is not one of the tokenizer's.
     pub unknown_markers: Vec<String>,
-    /// What looks like a special token in what takes the place of visuals, and is none of the tokenizer. Empty for families
+    /// What looks like a special token in the text written for visuals, but is not one of the tokenizer's. Empty for families
     /// whose published checkpoints read it as text.
     pub unknown_media_tokens: Vec<String>,
 }

@@ -62,7 +62,7 @@ impl ChosenFrames {
         }
     }
 
-    /// Whether a file may be delivered in place of the frames, as far as is known without decoding any.
+    /// Whether the video can be delivered as a file, as far as that is known before its frames are decoded.
     pub(crate) fn may_be_clip(&self, limits: &MediaLimits) -> bool {
         video::may_be_clip(&self.input, self.clip_request(), limits)
     }
@@ -78,7 +78,7 @@ impl ChosenFrames {
         self.num_bytes / all * part + self.num_bytes % all * part / all
     }
 
-    /// The file to deliver in place of the frames; `None` if none can stand for them.
+    /// The file to deliver instead of frames. `None` if the frames have to be delivered as images.
     ///
     /// # Errors
     ///

@@ -17,7 +17,7 @@ use crate::refusal::{Refusal, Refused};
 use crate::sampling::{self, Frames, nonzero};
 use crate::tiles::TileGrid;
 
-/// A model that is none of the others, described by its law and its tokens.
+/// Any other model, described by its law and its tokens.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Custom {
@@ -40,9 +40,9 @@ pub struct Custom {
 pub enum CustomLaw {
     /// The same, whatever its size.
     Fixed(FixedLaw),
-    /// A token for so many patches of the image at a size of its own, which is rounded and limited as Qwen does.
+    /// A token for each group of patches. The image keeps a size of its own, rounded and limited as Qwen does.
     Patches(PatchLaw),
-    /// So many tokens for each tile; the grid of tiles is the one whose shape is nearest to the image's, as in InternVL.
+    /// A number of tokens for each tile. The grid of tiles is the one whose shape is nearest to the image's, as in InternVL.
     Tiles(TileLaw),
 }
 
@@ -319,7 +319,7 @@ impl PatchLaw {
         Patch { side_px: self.patch_px.get().into(), merge: self.merge.get().into() }
     }
 
-    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         let frames = self.area_of_frame(1);
         self.max_frame_pixels = Some(frames.max.min(max_pixels.max(frames.min)));

@@ -98,7 +98,7 @@ impl Family {
         self.pixels_per_token().is_some()
     }
 
-    /// The pixels of which one token is made, if the model sees images at a size of their own.
+    /// Pixels that become one token, if the model sees images at a size of their own.
     pub fn pixels_per_token(&self) -> Option<u64> {
         match self {
             Self::Qwen25Vl(_) => Some(Qwen25Vl::PIXELS_PER_TOKEN),
@@ -118,7 +118,7 @@ impl Family {
         }
     }
 
-    /// The family, asked for so many frames of every video, by its own law. Families that take no frames stay as they are.
+    /// The family, asked for `num_frames` frames of every video, which its own law chooses. Families that take no frames stay as they are.
     #[must_use]
     pub fn with_num_frames(mut self, num_frames: NonZeroU16) -> Self {
         let frames = match &mut self {
@@ -140,8 +140,8 @@ impl Family {
         self
     }
 
-    /// The family with at most so many pixels in each image and frame, but no fewer than its minimum. Families to which the
-    /// size of an image makes no such difference stay as they are.
+    /// The family with a lower limit on the pixels of each image and frame, but not below its minimum. Families without such
+    /// a limit stay as they are.
     #[must_use]
     pub fn with_max_pixels(mut self, max_pixels: u64) -> Self {
         match &mut self {

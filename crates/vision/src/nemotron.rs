@@ -102,7 +102,7 @@ impl NemotronHOmni {
     /// See `Family::pixels_per_token`.
     pub(crate) const PIXELS_PER_TOKEN: u64 = (PATCH_PX * PATCH_PX * MERGE * MERGE) as u64;
 
-    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         let patches = u32::try_from(max_pixels / u64::from(PATCH_PX * PATCH_PX)).unwrap_or(u32::MAX);
         let patches = NonZeroU32::new(patches).unwrap_or(NonZeroU32::MIN);

@@ -14,8 +14,8 @@ pub trait VisionProcessor: Send + Sync {
     /// The first medium that the processor refuses, and why.
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused>;
 
-    /// The visual tokens of a video of which so many frames are taken, where all of them share a budget, so that fewer can cost
-    /// more each. `None` where each frame costs the same, and if the processor refuses them.
+    /// The visual tokens of a video of which `num_frames` are taken, where frames share a budget, so that fewer can cost more each.
+    /// `None` where each frame costs the same, and if the processor refuses them.
     fn tokens_of_frames(&self, _size: Size, _num_frames: u32) -> Option<u64> {
         None
     }

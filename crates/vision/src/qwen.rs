@@ -209,7 +209,7 @@ impl Qwen25Vl {
     /// See `Family::pixels_per_token`.
     pub(crate) const PIXELS_PER_TOKEN: u64 = Self::PATCH.pixels_per_token();
 
-    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
         lower(&mut self.video.max_pixels, self.video.min_pixels, max_pixels);
@@ -221,7 +221,7 @@ impl Qwen3Vl {
     /// See `Family::pixels_per_token`.
     pub(crate) const PIXELS_PER_TOKEN: u64 = Self::PATCH.pixels_per_token();
 
-    /// At most so many pixels in each image and frame, but no fewer than the minimum.
+    /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
         let video = &mut self.video;
@@ -305,7 +305,7 @@ impl Qwen25Video {
         Ok(VisualPlan { grid: Some(grid), seconds_per_step, ..plan })
     }
 
-    /// The size of each of so many frames.
+    /// The size of each frame of a video of which `num_frames` are taken.
     fn resized(&self, patch: Patch, size: Size, num_frames: u32) -> Result<Size, Refusal> {
         let num_frames = u64::from(num_frames.max(1));
         let area = Area { min: self.min_pixels, max: self.max_pixels };
@@ -346,7 +346,7 @@ impl Qwen3Video {
         Ok(VisualPlan { grid: Some(grid), ..plan })
     }
 
-    /// The size of each of so many frames.
+    /// The size of each frame of a video of which `num_frames` are taken.
     fn resized(&self, patch: Patch, size: Size, num_frames: u32) -> Result<Size, Refusal> {
         let area = self.area(patch);
         let shared_by = u64::from(num_frames.max(1));
@@ -412,7 +412,7 @@ impl Patch {
         self.side_px * self.merge
     }
 
-    /// The pixels of which one token is made.
+    /// Pixels that become one token.
     pub(crate) const fn pixels_per_token(self) -> u64 {
         self.factor() as u64 * self.factor() as u64
     }
@@ -435,7 +435,7 @@ impl Patch {
         grid.h.saturating_mul(grid.w) / (self.merge * self.merge)
     }
 
-    /// The tokens of so many frames of that size.
+    /// The tokens of `num_frames` frames of that size.
     fn tokens_of_steps(self, resized: Size, num_frames: u32) -> u64 {
         u64::from(num_frames.div_ceil(FRAMES_PER_STEP)) * u64::from(self.tokens_per_step(self.grid(resized, 1)))
     }

@@ -6,7 +6,7 @@ use manyframe_vision::MediaMarks;
 
 use super::environment::{SPAN_END, SPAN_START};
 use crate::error::FormatError;
-use crate::template::Prompt;
+use crate::prompt::Prompt;
 
 /// Finds in a text what a template writes for visuals, and the marks of spans.
 #[derive(Debug)]

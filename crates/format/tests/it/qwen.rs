@@ -25,7 +25,7 @@ fn flat(runs: &Value) -> Vec<i32> {
     runs.as_array().unwrap().iter().flat_map(repeated).collect()
 }
 
-/// The labels of ids of which these runs are trained.
+/// Labels: the ids in the trained runs, ignored elsewhere.
 fn labels_of(ids: &[i32], mask: &Value) -> Vec<i32> {
     let mut labels = vec![SampleTokens::IGNORED; ids.len()];
     for run in mask.as_array().unwrap() {

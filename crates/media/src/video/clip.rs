@@ -5,8 +5,8 @@
 //! part ─ cut_video ─▶ a file ─ decode ─▶ digests ┴─ equal ─▶ the cut, otherwise the whole file
 //! ```
 //!
-//! The frames of the source are decoded once, which also finds what is missing or damaged: nobody can count frames in such a file,
-//! and their images are delivered in its place.
+//! The frames of the source are decoded once, which also finds missing and damaged ones. In a damaged file, frames cannot be
+//! counted reliably, so its frames are delivered as images.
 //!
 //! **Invariant:** a reader that decodes a delivered file from its start and counts frames in order of presentation finds, at the
 //! stated positions, the very frames that were counted.
@@ -18,6 +18,7 @@ use manyframe_core::{ClipFile, ClipFrames, Digest, RejectCode, SampleClip};
 use super::convert::FrameConverter;
 use super::cut::{CutVideo, Uncut, cut_video};
 use super::decode::ContainerVideo;
+use super::decoded::DeliveredClip;
 use super::ffi;
 use super::index::{Identity, VideoIndex, index_video};
 use super::input::{VideoInput, open_bytes};
@@ -29,15 +30,6 @@ use crate::pixels::RgbImage;
 /// Largest file that is delivered, whatever the limits are: a sample is in memory, and a row of a table has at most twice as many
 /// bytes.
 const MAX_CLIP_BYTES: u64 = 512 << 20;
-
-/// A video file to deliver.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeliveredClip {
-    /// The file.
-    pub clip: SampleClip,
-    /// Where the frames are in it.
-    pub frames: ClipFrames,
-}
 
 /// Frames of a video to deliver as a file.
 #[derive(Debug, Clone, Copy)]
@@ -56,7 +48,7 @@ impl ClipRequest<'_> {
     }
 }
 
-/// Whether a file may stand for a video of which these frames are shown, as far as is known without decoding any.
+/// Whether a video can be delivered as a file, as far as that is known before its frames are decoded.
 pub fn may_be_clip(input: &VideoInput, request: ClipRequest<'_>, limits: &MediaLimits) -> bool {
     let VideoInput::Container(source) = input else { return false };
     let is_small = source.num_bytes <= most_bytes(limits) || !request.is_whole();
@@ -67,7 +59,7 @@ fn most_bytes(limits: &MediaLimits) -> u64 {
     limits.max_bytes.min(MAX_CLIP_BYTES)
 }
 
-/// The file to deliver of a video of which these frames are shown; `None` if no file can stand for them, and images have to.
+/// The file to deliver of a video. `None` if its frames have to be delivered as images instead.
 ///
 /// A part of a video is cut out of its file where that gives the same frames.
 ///

@@ -6,7 +6,7 @@
 //! cut                   [─────────────]             from a keyframe that nothing after it goes back beyond
 //! ```
 //!
-//! It does not decide whether the cut can be trusted: whoever delivers it decodes it first.
+//! It does not decide whether the cut can be trusted: `clip.rs` decodes it first.
 
 use std::io::{self, Cursor, Seek, SeekFrom, Write};
 use std::ops::Range;
@@ -101,12 +101,12 @@ fn times_of(packets: &[VideoPacket]) -> Option<Vec<(i64, i64)>> {
     Some(shown.into_iter().zip(steps).map(|(time, step)| (time, step.saturating_sub(delay))).collect())
 }
 
-/// Whether the container is told by which name it calls the codec.
+/// How the new container names the codec.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum TagUse {
-    /// The source's.
+    /// As the source does.
     Keep,
-    /// The container chooses it.
+    /// As FFmpeg chooses.
     Choose,
 }
 

@@ -15,10 +15,11 @@
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::codec::packet::Flags;
 use ffmpeg_next::{Packet, frame};
-use manyframe_core::{Handling, RejectCode, Rejection, SampleImage};
+use manyframe_core::{Handling, RejectCode, Rejection};
 
 use super::convert::FrameConverter;
 use super::deadline::Deadline;
+use super::decoded::{DecodedVideo, FrameKeeper, VideoFrame};
 use super::decoder::{StreamDecoder, is_damaged, packet_of};
 use super::demux::{ContainerFormat, Demuxer};
 use super::index::{FrameEntry, Identity, VideoIndex};
@@ -34,28 +35,6 @@ use crate::prepare::{Prepared, prepare_image};
 /// Number of packets after that of a frame within which its decoder must have returned it: more than any decoder holds back.
 const MAX_FRAMES_HELD: usize = 64;
 
-/// A decoded frame.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VideoFrame {
-    /// Its position in the index.
-    pub index: usize,
-    /// When it is shown, in seconds from the first frame.
-    pub time_s: f64,
-    /// The frame as a JPEG: upright, scaled according to the policy.
-    pub image: SampleImage,
-    /// How it came to its bytes.
-    pub handling: Handling,
-}
-
-/// The frames of a video that could be decoded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DecodedVideo {
-    /// The frames in presentation order, at least one.
-    pub frames: Vec<VideoFrame>,
-    /// How many more were selected, and how many are damaged.
-    pub damage: FrameDamage,
-}
-
 /// Frames to decode.
 #[derive(Debug, Clone, Copy)]
 pub struct FrameSelection<'i> {
@@ -63,24 +42,6 @@ pub struct FrameSelection<'i> {
     pub index: &'i VideoIndex,
     /// Their positions in the index, in any order. Positions beyond the end are ignored.
     pub positions: &'i [usize],
-}
-
-/// Keeps frames while a long video is decoded, so that they need not be decoded again if the process is ended.
-pub trait FrameKeeper {
-    /// The frame at a position of the index, if it was kept.
-    fn kept(&mut self, position: usize) -> Option<VideoFrame>;
-
-    /// Told after each frame: those so far, in the order in which they were kept or decoded. Nothing can change them any more.
-    fn keep(&mut self, frames: &[VideoFrame]);
-}
-
-/// Keeps nothing.
-impl FrameKeeper for () {
-    fn kept(&mut self, _: usize) -> Option<VideoFrame> {
-        None
-    }
-
-    fn keep(&mut self, _: &[VideoFrame]) {}
 }
 
 /// Decodes the selected frames that are not kept yet, and encodes them.

@@ -2,10 +2,14 @@
 //!
 //! **Invariant:** no [`VideoInput`] exists, so nothing that takes one is ever called.
 
+mod decoded;
+
 use std::convert::Infallible;
 use std::path::Path;
 
-use manyframe_core::{Clip, ClipFrames, Handling, RejectCode, SampleClip, SampleImage};
+use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
+
+pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
 
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
@@ -48,28 +52,6 @@ pub struct FrameSelection<'i> {
     pub positions: &'i [usize],
 }
 
-/// A decoded frame.
-#[derive(Debug, Clone, PartialEq)]
-pub struct VideoFrame {
-    /// Its position in the index.
-    pub index: usize,
-    /// When it is shown, in seconds from the first frame.
-    pub time_s: f64,
-    /// The frame as a JPEG.
-    pub image: SampleImage,
-    /// How it came to its bytes.
-    pub handling: Handling,
-}
-
-/// The frames of a video that could be decoded.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DecodedVideo {
-    /// The frames in presentation order, at least one.
-    pub frames: Vec<VideoFrame>,
-    /// How many more were selected, and how many are damaged.
-    pub damage: FrameDamage,
-}
-
 /// Frames of a video to deliver as a file.
 #[derive(Debug, Clone, Copy)]
 pub struct ClipRequest<'i> {
@@ -79,15 +61,6 @@ pub struct ClipRequest<'i> {
     pub part: (usize, usize),
     /// Positions in the index of the frames that are shown.
     pub positions: &'i [usize],
-}
-
-/// A video file to deliver.
-#[derive(Debug, Clone, PartialEq)]
-pub struct DeliveredClip {
-    /// The file.
-    pub clip: SampleClip,
-    /// Where the frames are in it.
-    pub frames: ClipFrames,
 }
 
 /// Never called.
@@ -137,23 +110,6 @@ pub fn index_video(input: &VideoInput, _: &MediaLimits, _: Option<f64>) -> Resul
 /// Never called.
 pub fn choose_frames(index: &VideoIndex, _: Option<Clip>, _: &Sampling) -> Result<Vec<usize>, MediaError> {
     match index.never {}
-}
-
-/// Never called.
-pub trait FrameKeeper {
-    /// Never called.
-    fn kept(&mut self, position: usize) -> Option<VideoFrame>;
-
-    /// Never called.
-    fn keep(&mut self, frames: &[VideoFrame]);
-}
-
-impl FrameKeeper for () {
-    fn kept(&mut self, _: usize) -> Option<VideoFrame> {
-        None
-    }
-
-    fn keep(&mut self, _: &[VideoFrame]) {}
 }
 
 /// Never called.

@@ -140,7 +140,7 @@ pub(super) fn raise_reorder_delay(parameters: &mut Parameters, num_frames: u8) {
     }
 }
 
-/// Leaves it to a container by which name it calls the codec.
+/// Lets FFmpeg choose how the new container names the codec.
 pub(super) fn forget_tag(parameters: &mut Parameters) {
     // SAFETY: `Parameters` holds a valid pointer, and the caller has the only reference.
     unsafe { (*parameters.as_mut_ptr()).codec_tag = 0 };

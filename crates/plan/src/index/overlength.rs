@@ -264,7 +264,8 @@ impl<C: Fn(u64) -> Option<Cost>> FrameSearch<C> {
         self.largest_among(&all, 0)
     }
 
-    /// Of these numbers, each with its visual tokens, ascending. With each there are at least so many tokens of text.
+    /// The largest of these numbers of frames that fits. Each comes with its visual tokens, in ascending order; `text_tokens` is
+    /// a lower bound on the text.
     fn largest_among(&self, numbers: &[(u64, u64)], text_tokens: u64) -> Option<u64> {
         let is_possible = |(_, visual): &&(u64, u64)| visual.saturating_add(text_tokens) <= self.max_tokens;
         let possible: Vec<(u64, u64)> = numbers.iter().filter(is_possible).copied().collect();

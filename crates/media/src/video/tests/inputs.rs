@@ -17,7 +17,8 @@ use crate::limits::MediaLimits;
 use crate::pixels::RgbImage;
 use crate::policy::{ImagePolicy, JpegOptions};
 use crate::store::{MediaRoot, MediaStore};
-use crate::video::decode::{FrameKeeper, FrameSelection, VideoFrame, decode_frames};
+use crate::video::decode::{FrameSelection, decode_frames};
+use crate::video::decoded::{FrameKeeper, VideoFrame};
 use crate::video::index::index_video;
 use crate::video::input::{VideoInput, open_input, open_range};
 
