@@ -1,6 +1,7 @@
 //! Promise: with `video.deliver = "clip"`, a trainer that decodes the delivered file at the stated positions gets the frames that
 //! were counted, byte for byte.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -124,7 +125,14 @@ fn a_dataset_of_clips_verifies_and_says_what_is_in_it() {
         fs::read_dir(workshop.path("shown")).unwrap().any(|file| file.unwrap().path().extension().unwrap() == "mkv")
     );
     let why = stdout(&["why", &out, &of("h264.mkv").id.to_string()]);
-    assert!(why.contains("\nvideo     h264.mkv"), "{why}");
+    assert!(why.contains("\nvideo     h264.mkv, cut from it as a file of "), "{why}");
+    let told = |path: &str| {
+        let id = of(path).id;
+        clips.ledger.iter().find(|row| row.id == id).and_then(|row| row.videos.clone()).unwrap()
+    };
+    let whole = "mpeg4.avi, delivered as its whole file of 200 frames, because only MP4 and Matroska are cut, and it is avi";
+    assert_eq!(told("mpeg4.avi"), whole);
+    assert_eq!(told("frames"), "frames, delivered as images of its frames");
     let frames = of("frames");
     assert_eq!((frames.images.len(), frames.clips.len()), (4, 0));
 }
@@ -207,14 +215,76 @@ fn a_tampered_position_is_found() {
     run(&["verify", &copy.display().to_string(), "--quiet"], 1);
 }
 
-#[test]
-fn a_dataset_of_clips_is_not_replayed() {
-    let Datasets { clips, .. } = datasets();
+/// A dataset that is a source, and the dataset that is built of it.
+fn replay(dataset: &Path, more: &str) -> (Workshop, Built) {
     let mut workshop = Workshop::new();
     workshop.head.push_str(&format!(
-        "[[source]]\nname = \"replay\"\nkind = \"dataset\"\nfrom = {:?}\nmax_rejects = \"100 %\"\n",
-        clips.dataset.display().to_string()
+        "{more}[[source]]\nname = \"replay\"\nkind = \"dataset\"\nfrom = {:?}\n",
+        dataset.display().to_string()
     ));
-    let outcomes = workshop.build().outcomes();
-    assert_eq!(outcomes["unsupported_media"], VIDEOS.len() + 4, "{outcomes:?}");
+    workshop.run_build(&[], 0);
+    let built = Built::read(&workshop.path("out"));
+    (workshop, built)
+}
+
+/// The samples of a dataset by the id of those that they replay, or their own.
+fn by_id(built: &Built, is_replay: bool) -> BTreeMap<String, Sample> {
+    let id = |sample: &Sample| if is_replay { sample.upstream_id.clone() } else { sample.id.to_string() };
+    samples(built).into_iter().map(|sample| (id(&sample), sample)).collect()
+}
+
+#[test]
+fn a_dataset_of_clips_is_replayed_as_clips_and_as_their_frames() {
+    let Datasets { frames, clips, .. } = datasets();
+    // Out of an archive, and then out of a table.
+    let (_workshop, again) =
+        replay(&clips.dataset, "[output]\nformats = [\"parquet\"]\n[video]\ndeliver = \"clip\"\n");
+    again.verify();
+    let (first, second) = (by_id(clips, false), by_id(&again, true));
+    assert_eq!(first.len(), second.len());
+    for (id, first) in &first {
+        let second = &second[id];
+        assert_eq!((&first.prompt, first.cost), (&second.prompt, second.cost), "{id}");
+        assert!(first.clips == second.clips && first.images == second.images, "{id}");
+        let shown = |sample: &Sample| (sample.visuals[0].clip.clone(), sample.visuals[0].times_s.clone());
+        if !first.clips.is_empty() {
+            assert_eq!(shown(first), shown(second), "{id}");
+        }
+    }
+    let (_workshop, images) = replay(&again.dataset, "[output]\nformats = [\"parquet\"]\n");
+    images.verify();
+    let (of_frames, of_images) = (by_id(frames, false), by_id(&images, true));
+    for sample in second.values() {
+        let (of_source, replayed) = (&of_frames[&sample.upstream_id], &of_images[&sample.id.to_string()]);
+        assert!(replayed.clips.is_empty() && replayed.images == of_source.images, "{}", sample.upstream_id);
+        let is_clip = !sample.clips.is_empty();
+        assert!(!is_clip || replayed.visuals[0].times_s == of_source.visuals[0].times_s, "{}", sample.upstream_id);
+    }
+}
+
+#[test]
+fn a_replayed_clip_that_is_too_long_shows_fewer_of_its_frames() {
+    let Datasets { clips, .. } = datasets();
+    let whole = by_id(clips, false);
+    let longest = whole.values().map(|sample| sample.cost.num_tokens()).max().unwrap();
+    let (_workshop, built) = replay(
+        &clips.dataset,
+        &format!(
+            "max_tokens = {}\n[overlength]\npolicy = [\"fewer_frames\"]\n[output]\nformats = [\"parquet\"]\n\
+             [video]\ndeliver = \"clip\"\n",
+            longest / 2
+        ),
+    );
+    built.verify();
+    let mut num_shortened = 0;
+    for (id, sample) in by_id(&built, true) {
+        let (visual, before) = (&sample.visuals[0], &whole[&id].visuals[0]);
+        let Some((now, before_clip)) = visual.clip.as_ref().zip(before.clip.as_ref()) else { continue };
+        assert!(sample.clips == whole[&id].clips && now.frame_indices.len() == visual.num_images, "{id}");
+        let place = |index: &u32| before_clip.frame_indices.iter().position(|before| before == index).unwrap();
+        let times: Vec<f64> = now.frame_indices.iter().map(|index| before.times_s[place(index)]).collect();
+        assert_eq!(visual.times_s, times, "{id}");
+        num_shortened += usize::from(now.frame_indices.len() < before_clip.frame_indices.len());
+    }
+    assert!(num_shortened >= 2, "{num_shortened}");
 }

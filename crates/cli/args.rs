@@ -362,7 +362,8 @@ pub(crate) struct TokensArguments {
     /// Take the media as those of one sample; some families show an image in another way where there are several.
     #[arg(long)]
     pub(crate) together: bool,
-    /// Print JSON.
+    /// Print JSON. Where the processor of `transformers`, asked for these frames, ends with an error, `processor_error` has it, as the
+    /// table does below itself; the frames that are taken all the same are those of a dataset.
     #[arg(long)]
     pub(crate) json: bool,
 }

@@ -19,9 +19,6 @@ GRANITE_CANVASES = [[384 * rows, 384 * columns] for rows, most in [(1, 6), (2, 6
 QWEN = ["<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
 INTERNVL = ["<img>", "</img>", "<IMG_CONTEXT>", "<video>"]
 IDEFICS = ["<fake_token_around_image>", "<image>", "<global-img>", "<end_of_utterance>", "<video>"]
-# Its processor counts the whole text in place of an image as image in `mm_token_type_ids`, which its model does not read; manyframe
-# marks placeholders, as for the others.
-OWN_TYPES = {"idefics3"}
 ROWS = [f"<row_{row}_col_{column}>" for row in range(1, 7) for column in range(1, 7)]
 CHATML = ["<|im_start|>", "<|im_end|>"]
 # The special tokens of each family, beside those of its text.

@@ -315,7 +315,7 @@ def prompt_row(model, made, messages):
             for each in metadata if call.get("do_sample_frames") is False else ():
                 each.frames_indices = list(range(each.total_num_frames))
         out = made.processor.apply_chat_template(told, tokenize=True, return_dict=True, return_tensors="pt", processor_kwargs=call)
-        types = out.get("mm_token_type_ids") if model["family"] not in families.OWN_TYPES else None
+        types = out.get("mm_token_type_ids")
         return {"ids": folded(out["input_ids"][0].tolist())} | ({} if types is None else {"types": folded(types[0].tolist())})
     except Exception as error:  # noqa: BLE001
         return {"error": refused(error)}

@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result};
 use manyframe_core::{Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
-use super::why::{clip_text, find_one};
+use super::why::find_one;
 use super::{contract, rejects};
 use crate::args::InspectArguments;
 use crate::table::{Table, bytes, count};
@@ -115,7 +115,7 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
         let what = match (visual.kind, visual.grid) {
             (VisualKind::Video, _) => {
                 let frames = format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s));
-                format!("{frames}{}", visual.clip.as_ref().map(clip_text).unwrap_or_default())
+                format!("{frames}{}", visual.clip.as_ref().map(|clip| format!(", {}", clip.description())).unwrap_or_default())
             }
             (VisualKind::Tiled, Some(grid)) => {
                 format!("overview and {} × {} tiles (rows × columns), {size}", grid.rows, grid.columns)

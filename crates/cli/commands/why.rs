@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_core::{ClipFile, ClipFrames, RecordId};
+use manyframe_core::RecordId;
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
 use super::variables;
@@ -16,7 +16,6 @@ pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
     let row = find_one(&dataset, &arguments.id)?;
     let variables = variables::replaced(&arguments.dataset, &arguments.set)?;
     let mut text = render(&row);
-    text.push_str(&clips(&dataset, &row));
     let record = manyframe_engine::read_origin(&dataset, &row, &variables);
     if let Ok(record) = &record {
         text.push_str(&format!("\n{}\n", record.trim_end()));
@@ -58,36 +57,12 @@ fn render(row: &LedgerRow) -> String {
     line("because", row.detail.as_deref().unwrap_or_default());
     line("shortened", row.shortened.as_deref().unwrap_or_default());
     line("damage", row.damage.as_deref().unwrap_or_default());
+    line("video", row.videos.as_deref().unwrap_or_default());
     if let Some((cost, _)) = row.measured {
         let tokens = format!("{} ({})", count(cost.num_tokens()), plural(cost.num_images, "image"));
         line("tokens", &tokens);
     }
     text
-}
-
-/// How the videos of a sample are delivered, if any of them is a file.
-fn clips(dataset: &DatasetReader, row: &LedgerRow) -> String {
-    let has_frames = row.measured.is_some_and(|(cost, _)| cost.num_frames > 0);
-    if row.status != Status::Delivered || !has_frames {
-        return String::new();
-    }
-    // The shard may be elsewhere, and the outcome is in the ledger.
-    let sample = dataset.read_sample(row).ok().flatten();
-    let visuals = sample.iter().flat_map(|sample| &sample.visuals);
-    let clips = visuals.filter_map(|visual| Some((visual, visual.clip.as_ref()?)));
-    let lines: Vec<String> =
-        clips.map(|(visual, clip)| format!("video     {}{}\n", visual.path, clip_text(clip))).collect();
-    lines.concat()
-}
-
-/// What the video file of a visual is.
-pub(super) fn clip_text(clip: &ClipFrames) -> String {
-    let file = match (clip.file, &clip.uncut_because) {
-        (ClipFile::Cut, _) => "cut from it as a file".to_owned(),
-        (ClipFile::Whole, None) => "delivered as its file".to_owned(),
-        (ClipFile::Whole, Some(reason)) => format!("delivered as its whole file, because {reason}"),
-    };
-    format!(", {file} of {} frames", count(clip.num_frames.into()))
 }
 
 /// The record that a text identifies; an error lists the candidates if there are several.

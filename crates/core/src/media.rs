@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Whether a reference is to an image or a video, according to the annotation.
@@ -58,10 +59,87 @@ pub enum MediaLocation {
         /// Where the frames are in their video, as far as known.
         frames: Option<FrameChoice>,
     },
+    /// A video file that an earlier build delivered.
+    PreparedClip(Box<PreparedClip>),
+}
+
+/// A video file that an earlier build delivered, and the frames that it chose.
+///
+/// # Invariants
+/// * `frame_indices`, `taken` and `times_s` have the same length, and are ascending.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PreparedClip {
+    /// The file.
+    pub file: BlobRef,
+    /// Where the frames are in the file.
+    pub frames: ClipFrames,
+    /// Where the frames are in the video, or the part of it, that the record is about.
+    pub choice: FrameChoice,
+    /// Times of the frames in seconds from the first frame of the video.
+    pub times_s: Vec<f64>,
+    /// Width and height in pixels of a frame, as shown.
+    pub size_px: (u32, u32),
+}
+
+impl PreparedClip {
+    /// The clip with the frames of these places in its list, which are ascending.
+    #[must_use]
+    pub fn with_frames(&self, places: &[usize]) -> Self {
+        fn at<T: Copy>(list: &[T], places: &[usize]) -> Vec<T> {
+            places.iter().filter_map(|&place| list.get(place).copied()).collect()
+        }
+        Self {
+            frames: ClipFrames { frame_indices: at(&self.frames.frame_indices, places), ..self.frames.clone() },
+            choice: FrameChoice { taken: at(&self.choice.taken, places), ..self.choice },
+            times_s: at(&self.times_s, places),
+            ..self.clone()
+        }
+    }
+}
+
+/// Where the frames of a visual are in a video file of the sample: the n-th visual with a clip shows the n-th file.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct ClipFrames {
+    /// Positions of the frames that are shown among all frames of the file, in order of presentation, counted from 0: decode
+    /// exactly these. Where the processor takes a frame twice, its position is there twice.
+    pub frame_indices: Vec<u32>,
+    /// Number of frames of the file.
+    pub num_frames: u32,
+    /// Frames per second of the file, on average.
+    pub fps: f64,
+    /// What the file is.
+    pub file: ClipFile,
+    /// Why the whole file is delivered although the record is about a part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncut_because: Option<String>,
+}
+
+impl ClipFrames {
+    /// What is delivered of a video, as text for people.
+    pub fn description(&self) -> String {
+        let num_frames = self.num_frames;
+        match (self.file, &self.uncut_because) {
+            (ClipFile::Cut, _) => format!("cut from it as a file of {num_frames} frames"),
+            (ClipFile::Whole, None) => format!("delivered as its file of {num_frames} frames"),
+            (ClipFile::Whole, Some(reason)) => {
+                format!("delivered as its whole file of {num_frames} frames, because {reason}")
+            }
+        }
+    }
+}
+
+/// What a delivered video file is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ClipFile {
+    /// That of the source, byte for byte.
+    Whole,
+    /// The packets of the source's video stream that the clip needs, in a container of their own. None was encoded again.
+    Cut,
 }
 
 /// Which frames of a video are shown.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FrameChoice {
     /// Number of frames of the video, or of the part of it that the record is about.
     pub num_frames: u32,
@@ -109,7 +187,7 @@ pub enum BlobRef {
 }
 
 /// Rows and columns of tiles, in reading order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, schemars::JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Grid {
     /// Number of rows, at least 1.
     pub rows: u32,
@@ -131,6 +209,7 @@ impl MediaLocation {
             Self::Path(path) => path.clone(),
             Self::Blob(blob) => blob.name(),
             Self::Prepared { images, .. } => images.first().map(BlobRef::name).unwrap_or_default(),
+            Self::PreparedClip(clip) => clip.file.name(),
         }
     }
 }

@@ -348,7 +348,9 @@ fn record_id(record: &UncheckedRecord) -> RecordId {
         // Upstream's own paths identify a record; where this machine keeps a file does not.
         match &medium.location {
             MediaLocation::Path(path) => fields.push(path.as_bytes()),
-            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } => fields.push(b"\0embedded"),
+            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
+                fields.push(b"\0embedded");
+            }
         }
         if let Some(clip) = medium.clip {
             fields.push(format!("{}-{:?}", clip.start_s, clip.end_s).as_bytes());

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 use crate::digest::RecordId;
-use crate::media::{FrameChoice, Grid};
+use crate::media::{ClipFile, ClipFrames, FrameChoice, Grid};
 use crate::record::{Origin, Role, VisualKind};
 use crate::shape::VisualShape;
 
@@ -209,6 +209,17 @@ impl std::ops::AddAssign for HandledImages {
     }
 }
 
+/// How the videos among these visuals are delivered, as text for people; `None` if there are none.
+pub fn describe_videos(visuals: &[SampleVisual]) -> Option<String> {
+    let describe = |visual: &SampleVisual| {
+        let delivered = visual.clip.as_ref().map(ClipFrames::description);
+        let delivered = delivered.unwrap_or_else(|| "delivered as images of its frames".to_owned());
+        if visual.path.is_empty() { delivered } else { format!("{}, {delivered}", visual.path) }
+    };
+    let videos = visuals.iter().filter(|visual| visual.kind == VisualKind::Video);
+    Some(videos.map(describe).collect::<Vec<_>>().join("; ")).filter(|text| !text.is_empty())
+}
+
 /// Numbers of delivered videos by what was delivered of them. Those that are delivered as images of their frames count only where
 /// the pipeline file asks for clips.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -291,33 +302,6 @@ pub struct SampleVisual {
     /// Where its frames are in a video file of the sample, which it then has no images of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub clip: Option<ClipFrames>,
-}
-
-/// Where the frames of a visual are in a video file of the sample: the n-th visual with a clip shows the n-th file.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-pub struct ClipFrames {
-    /// Positions of the frames that are shown among all frames of the file, in order of presentation, counted from 0: decode
-    /// exactly these. Where the processor takes a frame twice, its position is there twice.
-    pub frame_indices: Vec<u32>,
-    /// Number of frames of the file.
-    pub num_frames: u32,
-    /// Frames per second of the file, on average.
-    pub fps: f64,
-    /// What the file is.
-    pub file: ClipFile,
-    /// Why the whole file is delivered although the record is about a part of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub uncut_because: Option<String>,
-}
-
-/// What a delivered video file is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum ClipFile {
-    /// That of the source, byte for byte.
-    Whole,
-    /// The packets of the source's video stream that the clip needs, in a container of their own. None was encoded again.
-    Cut,
 }
 
 /// What a model's processor makes of a visual, and from what.

@@ -67,6 +67,8 @@ pub struct LedgerRow {
     pub shortened: Option<String>,
     /// How many frames of its videos are missing or damaged, as text for people.
     pub damage: Option<String>,
+    /// What is delivered of its videos where they are to be delivered as files, as text for people.
+    pub videos: Option<String>,
     /// How many times it was delivered before: 0 is the first.
     pub repetition: u32,
     /// The shard that holds it.
@@ -107,6 +109,8 @@ table! {
         shortened: Option<String> = record.shortened.as_deref(),
         /// how many frames of its videos are missing or damaged
         damage: Option<String> = record.damage.as_deref(),
+        /// what is delivered of its videos, where they are to be delivered as files
+        videos: Option<String> = record.videos.as_deref(),
         /// how many times it was delivered before
         repetition: u32 = record.repetition,
         /// the shard that holds it, without format and extension
@@ -134,6 +138,7 @@ table! {
             duplicate_of: duplicate_of.as_deref().map(parsed).transpose()?,
             shortened,
             damage,
+            videos,
             repetition,
             shard: shard.as_deref().map(parsed).transpose()?,
             shard_row,
@@ -252,6 +257,7 @@ mod tests {
             duplicate_of: None,
             shortened: Some("2 turns".into()),
             damage: Some("1 of 9 frames are missing".into()),
+            videos: Some("a.mp4, delivered as its file of 9 frames".into()),
             repetition: 1,
             shard: Some("image/000001".parse().unwrap()),
             shard_row: Some(2),
@@ -271,6 +277,7 @@ mod tests {
             duplicate_of: Some(RecordId([3; 16])),
             shortened: None,
             damage: None,
+            videos: None,
             repetition: 0,
             shard: None,
             shard_row: None,

@@ -98,12 +98,13 @@ impl<'a> Account<'a> {
         }
         match (&located.outcome.result, located.shard) {
             (OutcomeResult::Rejected(rejection), _) => reject(&mut row, source, rejection),
-            (OutcomeResult::Delivered { cost, layout, damage }, Some(shard)) => {
+            (OutcomeResult::Delivered { cost, layout, damage, videos }, Some(shard)) => {
                 source.delivered.count(*cost);
                 row.status = Status::Delivered;
                 (row.shard, row.shard_row) = (Some(shard), Some(located.shard_row));
                 row.measured = Some((*cost, *layout));
                 row.damage.clone_from(damage);
+                row.videos.clone_from(videos);
             }
             (OutcomeResult::Delivered { .. }, None) => {
                 return Err(unaccounted(format!("sample {} is delivered, but its task has no shard", row.id)));
@@ -164,6 +165,7 @@ fn row_before_run(record: &PlannedRecord, repetition: u32, source: &str) -> Ledg
         duplicate_of: None,
         shortened: (!record.shortened.is_empty()).then(|| record.shortened.clone()),
         damage: None,
+        videos: None,
         repetition,
         shard: None,
         shard_row: None,
@@ -234,7 +236,7 @@ mod tests {
     const SHARD: Option<ShardName> = Some(ShardName { layout: None, number: 0 });
 
     fn delivered() -> OutcomeResult {
-        OutcomeResult::Delivered { cost: Cost::default(), layout: Layout::Text, damage: None }
+        OutcomeResult::Delivered { cost: Cost::default(), layout: Layout::Text, damage: None, videos: None }
     }
 
     #[test]

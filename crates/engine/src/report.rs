@@ -78,6 +78,9 @@ pub enum OutcomeResult {
         /// How many frames of its videos are missing or damaged, as text for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         damage: Option<String>,
+        /// What is delivered of its videos where they are to be delivered as files, as text for people.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        videos: Option<String>,
     },
     /// It turned out while decoding that it cannot be delivered.
     Rejected(Rejection),

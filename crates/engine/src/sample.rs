@@ -265,7 +265,7 @@ impl SampleMaker<'_> {
             return Ok(clip_visual(chosen, clip));
         }
         let video = chosen.decode(&sized(&context.frames, size_px), context.damage, keeper)?;
-        let times_s = video.frames.iter().map(|frame| frame.time_s).collect();
+        let times_s = video.frames.iter().map(|frame| chosen.time_s(frame.index)).collect();
         let own_px = (chosen.index.width_px, chosen.index.height_px);
         let delivered_px = video.frames.first().map(|frame| (frame.image.width_px, frame.image.height_px));
         Ok(EncodedVisual {
@@ -372,7 +372,7 @@ fn clip_visual(chosen: &ChosenFrames, clip: DeliveredClip) -> EncodedVisual {
         grid: None,
         frames: Some(chosen.choice(chosen.wanted.iter().copied())),
         told_px: own_px,
-        times_s: chosen.wanted.iter().map(|&frame| chosen.index.time_s(frame)).collect(),
+        times_s: chosen.wanted.iter().map(|&frame| chosen.time_s(frame)).collect(),
         path: String::new(),
         width_px: own_px.0,
         height_px: own_px.1,

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
-use manyframe_core::{HandledImages, HandledVideos, Sample};
+use manyframe_core::{HandledImages, HandledVideos, Sample, describe_videos};
 use manyframe_plan::{Context, PlannedSample, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter};
 
@@ -58,6 +58,7 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
         let result = match outcome? {
             Ok(Made { sample, handled, damage }) => {
                 report.images += handled;
+                let videos = context.delivers_clips().then(|| describe_videos(&sample.visuals)).flatten();
                 if context.delivers_clips() && !is_reused {
                     report.videos += HandledVideos::of(&sample.visuals);
                 }
@@ -66,7 +67,7 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
                 if sample.cost != planned.cost {
                     tracing::debug!(%id, planned = ?planned.cost, actual = ?sample.cost, "cost differs");
                 }
-                OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout, damage }
+                OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout, damage, videos }
             }
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };

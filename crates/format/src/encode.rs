@@ -4,10 +4,11 @@
 //! processors of `transformers` tokenize it whole: their placeholders are tokens. Labels follow from the positions of tokens in
 //! the prompt. Nothing here writes or changes a prompt.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use manyframe_core::SampleTokens;
-use manyframe_vision::MediaToken;
+use manyframe_vision::{ImageText, MediaToken, VisionProcessor};
 use memchr::memmem;
 
 use crate::error::FormatError;
@@ -22,6 +23,8 @@ pub(crate) struct PromptTokenizer {
     placeholders: Vec<Placeholder>,
     /// Tokens that have a type, by id.
     typed: Vec<(u32, i8)>,
+    /// Texts of which every token is part of an image.
+    image_text: Option<ImageText>,
     written: Placeholders,
     /// Whether the tokens that the tokenizer puts around a text are added to prompts, as the processors of `transformers` do.
     is_surrounded: bool,
@@ -61,11 +64,12 @@ impl PromptTokenizer {
     /// If placeholders are to be written as tokens, and the tokenizer does not have them.
     pub(crate) fn new(
         tokenizer: Arc<Tokenizer>,
-        tokens: &[MediaToken],
+        processor: &dyn VisionProcessor,
         written: Placeholders,
         is_cut: bool,
     ) -> Result<Self, FormatError> {
-        let id_of = |token: &MediaToken| match tokenizer.special(&token.text) {
+        let tokens = processor.tokens();
+        let id_of = |token: &MediaToken| match tokenizer.added(&token.text) {
             _ if is_cut => Ok(None),
             Some(id) => Ok(Some(id)),
             None => Err(FormatError::NoPlaceholder { placeholder: token.text.to_string() }),
@@ -77,9 +81,10 @@ impl PromptTokenizer {
         let placeholders =
             tokens.iter().filter(|token| token.is_placeholder).map(placeholder).collect::<Result<_, _>>()?;
         let typed = tokens.iter().filter(|token| token.type_id != 0);
-        let typed = typed.filter_map(|token| Some((tokenizer.special(&token.text)?, token.type_id)));
+        let typed = typed.filter_map(|token| Some((tokenizer.added(&token.text)?, token.type_id)));
         let typed = if written == Placeholders::Expanded { typed.collect() } else { Vec::new() };
-        Ok(Self { tokenizer, placeholders, typed, written, is_surrounded: false })
+        let image_text = processor.image_text();
+        Ok(Self { tokenizer, placeholders, typed, image_text, written, is_surrounded: false })
     }
 
     /// With the tokens that the tokenizer puts around a text.
@@ -138,6 +143,7 @@ impl PromptTokenizer {
         let mut encoded = SampleTokens::default();
         let mut runs = runs.iter();
         let (before, after) = self.around(prompt);
+        let image_texts = self.image_texts(prompt);
         self.push_unlabelled(before, &mut encoded);
         for (token, label) in tokens.iter().zip(labels) {
             let length = match self.written {
@@ -152,7 +158,7 @@ impl PromptTokenizer {
             encoded.input_ids.extend(std::iter::repeat_n(id, length));
             encoded.labels.extend(std::iter::repeat_n(label, length));
             if !self.typed.is_empty() {
-                encoded.type_ids.extend(std::iter::repeat_n(self.type_of(token), length));
+                encoded.type_ids.extend(std::iter::repeat_n(self.type_of(token, &image_texts), length));
             }
         }
         self.push_unlabelled(after, &mut encoded);
@@ -173,7 +179,28 @@ impl PromptTokenizer {
         }
     }
 
-    fn type_of(&self, token: &PromptToken) -> i8 {
+    /// The bytes of a prompt that are written in place of images, if every token there counts as part of them.
+    fn image_texts(&self, prompt: &str) -> Vec<Range<usize>> {
+        let mut found = Vec::new();
+        let Some(ImageText { first, last }) = self.image_text.as_ref().filter(|_| !self.typed.is_empty()) else {
+            return found;
+        };
+        let mut at = 0;
+        let find = |text: &str, from: usize| Some(from + prompt.get(from..)?.find(text)?);
+        while let Some(start) = find(first, at)
+            && let Some(end) = find(last, start + first.len())
+        {
+            at = end + last.len();
+            found.push(start..at);
+        }
+        found
+    }
+
+    fn type_of(&self, token: &PromptToken, image_texts: &[Range<usize>]) -> i8 {
+        let next = image_texts.get(image_texts.partition_point(|text| text.end <= token.start));
+        if next.is_some_and(|text| text.start < token.end) {
+            return 1;
+        }
         let typed = self.typed.iter().find(|(id, _)| Some(*id) == token.id);
         typed.map_or(0, |(_, type_id)| *type_id)
     }

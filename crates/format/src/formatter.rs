@@ -15,7 +15,7 @@ use crate::error::FormatError;
 use crate::jinja::{BuiltIn, JinjaChoice, JinjaRenderer, Rendered};
 use crate::literals::Literals;
 use crate::messages::{VisualRange, message_parts, write_bare};
-use crate::placement::Placement;
+use crate::placement::{Placement, has_tokenizer_of_llama};
 use crate::prompt::Prompt;
 use crate::resolved::{ResolvedVisual, fewer_frames_by_law, frames_by_law, tokens_of_frames};
 use crate::spec::FormatSpec;
@@ -104,9 +104,12 @@ impl Formatter {
         let literals = Literals::new(reserved.chain(template.markers()).chain(tokenizer.specials()))?;
         let written = spec.placeholders(&family);
         let is_cut = !spec.needs_placeholders(&family);
-        let prompts = PromptTokenizer::new(tokenizer, &tokens, written, is_cut)?;
-        // Where every image costs the same, trainers write such tokens with their template.
-        let prompts = if family.constant().is_none() { prompts.surrounded() } else { prompts };
+        // Where every image costs the same, trainers write the tokens around a prompt with their template.
+        let is_surrounded = family.constant().is_none();
+        let of_processors = || Arc::new(tokenizer.of_processors(has_tokenizer_of_llama(&family)));
+        let tokenizer = if is_surrounded { of_processors() } else { tokenizer };
+        let prompts = PromptTokenizer::new(tokenizer, family.processor(), written, is_cut)?;
+        let prompts = if is_surrounded { prompts.surrounded() } else { prompts };
         let (placement, turn_end_label) = match &template {
             PromptTemplate::Jinja(_) => (Placement::of_jinja(&family), None),
             PromptTemplate::Strings(template) => match template.turn_end {

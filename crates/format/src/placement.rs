@@ -1,4 +1,4 @@
-//! Where a family's chat template puts the visuals of a turn, and which template that is.
+//! Where a family's chat template puts the visuals of a turn, which template that is, and whose tokenizer reads it.
 
 use manyframe_core::{Part, Turn, Visual, VisualKind};
 use manyframe_vision::Family;
@@ -43,6 +43,11 @@ impl Placement {
             Family::Qwen35(_) => Self::Trimmed,
         }
     }
+}
+
+/// Whether the tokenizer of a family is Llama's, which begins every text with `<s>`. A SentencePiece model does not say so itself.
+pub(crate) fn has_tokenizer_of_llama(family: &Family) -> bool {
+    matches!(family, Family::Llava15(_) | Family::LlavaNext(_))
 }
 
 /// The order in which a family shows the visuals of a turn.

@@ -11,6 +11,12 @@ use crate::error::FormatError;
 
 /// The file with special tokens, tokens that were added, and perhaps a chat template.
 pub(crate) const CONFIG: &str = "tokenizer_config.json";
+/// Its list of tokens that were added.
+const LISTED: &str = "added_tokens_decoder";
+/// Where older versions of `transformers` kept special tokens, and tokens that were added. They count if the configuration has no
+/// list (`tokenization_utils_base.py`, `_from_pretrained`).
+const SPECIAL_TOKENS: &str = "special_tokens_map.json";
+const ADDED_TOKENS: &str = "added_tokens.json";
 /// The files of a tokenizer, the one that counts first.
 const TOKENIZERS: [&str; 2] = ["tokenizer.json", "tokenizer.model"];
 /// Size of the largest file that is read, in bytes.
@@ -31,8 +37,10 @@ pub(crate) struct ConfiguredToken {
 /// What the configuration of a tokenizer says.
 #[derive(Debug, Default)]
 pub(crate) struct TokenizerConfig {
-    path: PathBuf,
+    directory: PathBuf,
     settings: Map<String, Value>,
+    /// The tokens of `added_tokens.json` with their ids, if they count.
+    added: Map<String, Value>,
 }
 
 /// The tokenizer of a directory.
@@ -47,16 +55,24 @@ pub(crate) fn find_tokenizer(directory: &Path) -> Result<PathBuf, FormatError> {
 impl TokenizerConfig {
     /// The configuration in a directory; empty if the directory has none.
     pub(crate) fn read(directory: &Path) -> Result<Self, FormatError> {
-        let path = directory.join(CONFIG);
-        let settings = if path.is_file() { parse_object(&path, &read_text(&path)?)? } else { Map::new() };
-        Ok(Self { path, settings })
+        let mut settings = read_object(&directory.join(CONFIG))?;
+        let mut added = Map::new();
+        if !settings.contains_key(LISTED) {
+            for (key, token) in read_object(&directory.join(SPECIAL_TOKENS))? {
+                let setting = settings.entry(key).or_insert(Value::Null);
+                if setting.is_null() {
+                    *setting = token;
+                }
+            }
+            added = read_object(&directory.join(ADDED_TOKENS))?;
+        }
+        Ok(Self { directory: directory.to_owned(), settings, added })
     }
 
     /// The special tokens that it names: `bos_token`, `eos_token` and others.
     pub(crate) fn special_tokens(&self) -> impl Iterator<Item = (&str, &str)> {
         let named = self.settings.iter().filter(|(key, _)| key.ends_with("_token"));
-        named
-            .filter_map(|(key, value)| Some((key.as_str(), value.as_str().or_else(|| value.get("content")?.as_str())?)))
+        named.filter_map(|(key, value)| Some((key.as_str(), token_text(value)?)))
     }
 
     /// A special token, such as `bos_token`.
@@ -69,31 +85,54 @@ impl TokenizerConfig {
         self.settings.get(key)?.as_bool()
     }
 
-    /// Whether the tokenizer is of a class of this name, fast or not.
-    pub(crate) fn is_of_class(&self, name: &str) -> bool {
-        let class = self.settings.get("tokenizer_class").and_then(Value::as_str);
-        class.is_some_and(|class| class.trim_end_matches("Fast") == name)
+    /// The name of the file that lists the tokens that were added.
+    pub(crate) fn list_name(&self) -> &'static str {
+        if self.added.is_empty() { CONFIG } else { ADDED_TOKENS }
     }
 
-    /// The tokens that it lists in `added_tokens_decoder`, by id.
+    /// The tokens that were added, by id.
     ///
     /// # Errors
-    /// If the list is malformed, or if a token takes white space or words around it.
+    /// If the list of them is malformed.
     pub(crate) fn added_tokens(&self) -> Result<Vec<ConfiguredToken>, FormatError> {
-        let Some(listed) = self.settings.get("added_tokens_decoder") else { return Ok(Vec::new()) };
-        let unusable = |detail: String| FormatError::Unusable { path: self.path.clone(), detail };
-        let listed: Map<String, Value> = serde_json::from_value(listed.clone())
-            .map_err(|error| unusable(format!("added_tokens_decoder: {error}")))?;
-        let mut tokens = Vec::with_capacity(listed.len());
-        for (id, token) in listed {
-            let mut token: ConfiguredToken = serde_json::from_value(token)
-                .map_err(|error| unusable(format!("added_tokens_decoder.{id}: {error}")))?;
-            token.id = id.parse().map_err(|error| unusable(format!("added_tokens_decoder.{id}: {error}")))?;
-            tokens.push(token);
-        }
+        let mut tokens = match self.settings.get(LISTED) {
+            Some(listed) => self.listed_tokens(listed)?,
+            None => self.added.iter().map(|(text, id)| self.added_token(text, id)).collect::<Result<_, _>>()?,
+        };
         tokens.sort_by_key(|token| token.id);
         Ok(tokens)
     }
+
+    fn listed_tokens(&self, listed: &Value) -> Result<Vec<ConfiguredToken>, FormatError> {
+        let listed: Map<String, Value> =
+            serde_json::from_value(listed.clone()).map_err(|error| self.unusable(&format!("{LISTED}: {error}")))?;
+        let token = |(id, token): (String, Value)| {
+            let unusable = |error: &dyn std::fmt::Display| self.unusable(&format!("{LISTED}.{id}: {error}"));
+            let mut token: ConfiguredToken = serde_json::from_value(token).map_err(|error| unusable(&error))?;
+            token.id = id.parse().map_err(|error| unusable(&error))?;
+            Ok(token)
+        };
+        listed.into_iter().map(token).collect()
+    }
+
+    /// A token of `added_tokens.json`: a special one if it is named as one.
+    fn added_token(&self, text: &str, id: &Value) -> Result<ConfiguredToken, FormatError> {
+        let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
+        let id = number.ok_or_else(|| self.unusable(&format!("{text:?} has the id {id}")))?;
+        let more = self.settings.get("additional_special_tokens").and_then(Value::as_array);
+        let more = more.into_iter().flatten().filter_map(token_text);
+        let special = self.special_tokens().map(|(_, token)| token).chain(more).any(|special| special == text);
+        Ok(ConfiguredToken { id, content: text.to_owned(), special, others: Map::new() })
+    }
+
+    fn unusable(&self, detail: &str) -> FormatError {
+        FormatError::Unusable { path: self.directory.join(self.list_name()), detail: detail.to_owned() }
+    }
+}
+
+/// The text of a token, which is by itself or in an object.
+fn token_text(token: &Value) -> Option<&str> {
+    token.as_str().or_else(|| token.get("content")?.as_str())
 }
 
 impl ConfiguredToken {
@@ -112,6 +151,11 @@ pub(crate) fn read_text(path: &Path) -> Result<String, FormatError> {
         return Err(unreadable(io::Error::new(io::ErrorKind::FileTooLarge, "the file has more than 16 MiB")));
     }
     Ok(text)
+}
+
+/// The JSON object in a file; an empty one if there is no such file.
+fn read_object(path: &Path) -> Result<Map<String, Value>, FormatError> {
+    if path.is_file() { parse_object(path, &read_text(path)?) } else { Ok(Map::new()) }
 }
 
 /// The JSON object in the text of a file.

@@ -215,7 +215,7 @@ impl FileCheck<'_> {
     fn check_tokenizer(&mut self, path: &Path) -> Result<(), Wrong> {
         exists(path).map_err(|found| wrong(&found, TOKENIZER))?;
         let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), TOKENIZER))?;
-        let missing = |token: &MediaToken| token.is_placeholder && tokenizer.special(&token.text).is_none();
+        let missing = |token: &MediaToken| token.is_placeholder && tokenizer.added(&token.text).is_none();
         let missing = self.family.processor().tokens().into_iter().find(missing);
         if let Some(token) = missing.filter(|_| self.format.needs_placeholders(&self.family)) {
             let found = format!("{} does not have the token {:?}", path.display(), token.text);

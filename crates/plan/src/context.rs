@@ -5,7 +5,9 @@ use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use manyframe_core::{Digest, IndexVec, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind};
+use manyframe_core::{
+    Digest, IndexVec, MediaLocation, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind,
+};
 use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer, VisualOrder};
 use manyframe_media::{
@@ -120,7 +122,8 @@ impl Context {
         &self.sources[index]
     }
 
-    /// Opens a video of a source and chooses its frames, fewer where the record is shortened. No pixel is decoded.
+    /// Opens a video of a source and chooses its frames, fewer where the record is shortened. No pixel is decoded. Of a clip that
+    /// an earlier build delivered, its frames are those that were chosen then.
     ///
     /// # Errors
     ///
@@ -133,6 +136,9 @@ impl Context {
         reduction: &LengthReduction,
     ) -> Result<ChosenFrames, MediaError> {
         let most = reduction.max_frames.map(NonZeroU32::get);
+        if let MediaLocation::PreparedClip(clip) = &medium.location {
+            return media.open_clip(reduction.shown_frames(clip));
+        }
         let sampling = match most {
             Some(most) if self.formatter.family().constant().is_some() => self.sampling.at_most(most),
             _ => self.sampling,

@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use manyframe_columnar::{CellLocation, CellReader};
-use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, RejectCode, Rejection};
+use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection};
 use manyframe_media::video::{
     self, ClipRequest, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, VideoIndex, VideoInput,
 };
@@ -35,6 +35,8 @@ pub struct ChosenFrames {
     num_frames: usize,
     /// Size of the file or of all files.
     pub num_bytes: u64,
+    /// The clip of an earlier build that the input is. It knows where its frames were in their video.
+    prepared: Option<PreparedClip>,
 }
 
 impl ChosenFrames {
@@ -54,12 +56,27 @@ impl ChosenFrames {
 
     /// Where frames at these positions of the index are in the clip.
     pub fn choice(&self, positions: impl IntoIterator<Item = usize>) -> FrameChoice {
+        if let Some(PreparedClip { choice, .. }) = &self.prepared {
+            let taken = positions.into_iter().filter_map(|position| choice.taken.get(self.place(position)).copied());
+            return FrameChoice { taken: taken.collect(), ..*choice };
+        }
         let number = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
         FrameChoice {
             num_frames: number(self.num_frames),
             fps: self.index.fps(),
             taken: positions.into_iter().map(|position| number(position.saturating_sub(self.first))).collect(),
         }
+    }
+
+    /// When the frame at a position of the index is shown, in seconds from the first frame of the video.
+    pub fn time_s(&self, position: usize) -> f64 {
+        let known = self.prepared.as_ref().and_then(|clip| clip.times_s.get(self.place(position)).copied());
+        known.unwrap_or_else(|| self.index.time_s(position))
+    }
+
+    /// The first place of a position among those that are wanted.
+    fn place(&self, position: usize) -> usize {
+        self.wanted.partition_point(|&wanted| wanted < position)
     }
 
     /// Whether the video can be delivered as a file, as far as that is known before its frames are decoded.
@@ -84,7 +101,12 @@ impl ChosenFrames {
     ///
     /// If no frame can be decoded, or on a storage error.
     pub fn clip(&self, limits: &MediaLimits) -> Result<Option<DeliveredClip>, MediaError> {
-        video::deliver_clip(&self.input, self.clip_request(), limits)
+        let mut delivered = video::deliver_clip(&self.input, self.clip_request(), limits)?;
+        if let (Some(delivered), Some(PreparedClip { frames, .. })) = (&mut delivered, &self.prepared) {
+            // It is delivered whole again, whatever it is a part of.
+            delivered.frames.clone_from(frames);
+        }
+        Ok(delivered)
     }
 
     /// Decodes the frames that are not kept yet, and encodes them as they are delivered.
@@ -137,6 +159,9 @@ impl SourceMedia {
                     .ok_or_else(|| MediaError::rejected(RejectCode::MediaMissing, "no image is listed"))?;
                 self.blob_bytes(first)
             }
+            MediaLocation::PreparedClip(_) => {
+                Err(MediaError::rejected(RejectCode::MediaType, "a video where an image is expected"))
+            }
         }
     }
 
@@ -177,13 +202,14 @@ impl SourceMedia {
     pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.probe_image(&self.limits),
-            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } => {
+            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
                 probe_image_bytes(&self.image_bytes(subset, medium)?, &self.limits)
             }
         }
     }
 
-    /// Passes every byte of a medium to `consume`, in order, in chunks.
+    /// Passes every byte of a medium to `consume`, in order, in chunks; of a clip of an earlier build, then the positions of its
+    /// frames.
     ///
     /// # Errors
     ///
@@ -205,6 +231,11 @@ impl SourceMedia {
             }
             MediaLocation::Prepared { images, .. } => {
                 images.iter().try_for_each(|blob| self.blob_bytes(blob).map(|bytes| consume(&bytes)))
+            }
+            MediaLocation::PreparedClip(clip) => {
+                consume(&self.blob_bytes(&clip.file)?);
+                clip.frames.frame_indices.iter().for_each(|index| consume(&index.to_le_bytes()));
+                Ok(())
             }
         }
     }
@@ -252,6 +283,34 @@ impl SourceMedia {
             first: all.first().copied().unwrap_or(0),
             num_frames: all.len(),
             num_bytes,
+            prepared: None,
         })
+    }
+
+    /// Opens a clip that an earlier build delivered. The frames are those that it chose.
+    ///
+    /// # Errors
+    ///
+    /// If this build cannot decode video, if the file is not what the clip says of it, or on a storage error.
+    pub(crate) fn open_clip(&self, clip: PreparedClip) -> Result<ChosenFrames, MediaError> {
+        video::ensure_enabled()?;
+        let (input, num_bytes) = match &clip.file {
+            BlobRef::Range { file, offset, num_bytes } => {
+                (video::open_range(Path::new(file.as_ref()), *offset, *num_bytes)?, *num_bytes)
+            }
+            BlobRef::Cell { .. } => {
+                let bytes = self.blob_bytes(&clip.file)?;
+                (video::open_bytes(&bytes)?, bytes.len() as u64)
+            }
+        };
+        let index = video::index_video(&input, &self.limits, None)?;
+        let num_frames = index.num_frames();
+        let wanted: Vec<usize> = clip.frames.frame_indices.iter().map(|&index| index as usize).collect();
+        if num_frames != clip.frames.num_frames as usize || wanted.last().is_none_or(|&last| last >= num_frames) {
+            let stated = clip.frames.num_frames;
+            let detail = format!("{} has {num_frames} frames, {stated} stated", clip.file.name());
+            return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+        }
+        Ok(ChosenFrames { input, index, wanted, first: 0, num_frames, num_bytes, prepared: Some(clip) })
     }
 }

@@ -7,8 +7,8 @@ use std::fmt;
 use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::Arc;
 
-use manyframe_core::{Part, Record, Role, Turn, Visual};
-use manyframe_media::TilePolicy;
+use manyframe_core::{Part, PreparedClip, Record, Role, Turn, Visual};
+use manyframe_media::{TilePolicy, spread};
 use serde::{Deserialize, Serialize};
 
 /// How a record is shortened. By default it is not.
@@ -53,6 +53,13 @@ impl LengthReduction {
     /// Maximum number of pixels of each image and frame.
     pub fn max_pixels(&self) -> Option<u64> {
         self.max_pixels.map(NonZeroU64::get)
+    }
+
+    /// A clip of an earlier build with no more frames than the reduction keeps, evenly spaced among those that were chosen then.
+    pub(crate) fn shown_frames(&self, clip: &PreparedClip) -> PreparedClip {
+        let Some(most) = self.max_frames else { return clip.clone() };
+        let places: Vec<usize> = (0..clip.frames.frame_indices.len()).collect();
+        clip.with_frames(&spread(&places, most.get()))
     }
 
     /// How images are cut so that none has more tiles than the reduction keeps.

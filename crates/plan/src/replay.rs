@@ -1,14 +1,14 @@
 //! Replay: a dataset that manyframe built, read as a source.
 //!
 //! Its samples become records again: existing frames and tiles are delivered as they are, whole images can be cut
-//! into tiles, and the text is formatted again.
+//! into tiles, and the text is formatted again. Of a clip, the frames that were chosen are delivered, or the clip again.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_core::{
-    BlobRef, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, Record, RejectCode,
-    RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
+    BlobRef, ClipFrames, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, PreparedClip,
+    Record, RejectCode, RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
 use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
@@ -40,6 +40,8 @@ struct Shard {
 struct Replayed {
     sample: SampleJson,
     images: Vec<BlobRef>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    clips: Vec<BlobRef>,
 }
 
 impl ReplaySource {
@@ -111,13 +113,14 @@ impl Source for ReplaySource {
         let messages: Vec<_> = replayed.sample.messages();
         let visuals = &replayed.sample.visuals;
         let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(malformed(error.to_string())))?;
-        if visuals.iter().any(|visual| visual.clip.is_some()) {
-            let detail = "it shows a video file: only datasets of frames (video.deliver = \"frames\") are replayed";
-            return Err(reject(Rejection::new(RejectCode::UnsupportedMedia, detail)));
-        }
         let sizes = &replayed.sample.image_sizes;
-        let media = visuals.iter().map(|visual| medium(visual, &replayed.images, sizes)).collect::<Option<_>>();
-        let media = media.ok_or_else(|| reject(malformed("its visuals show images that it does not have")))?;
+        let mut clips = replayed.clips.iter();
+        let medium = |visual: &SampleVisual| match &visual.clip {
+            Some(frames) => clip(visual, frames, clips.next()?),
+            None => medium(visual, &replayed.images, sizes),
+        };
+        let media = visuals.iter().map(medium).collect::<Option<_>>();
+        let media = media.ok_or_else(|| reject(malformed("its visuals show images or clips that it does not have")))?;
         // What another stage delivered was sound.
         Record::try_document(UncheckedRecord {
             source: Arc::clone(&self.name),
@@ -138,7 +141,7 @@ fn malformed(detail: impl Into<String>) -> Rejection {
 /// The source that a sample came from first is its subset here; its id there is its upstream id.
 fn raw_from_entry(shard: &Shard, entry: &SampleEntry) -> Raw {
     let images = entry.images.iter().map(|image| image.blob.clone()).collect();
-    let replayed = Replayed { sample: SampleJson::from_entry(entry), images };
+    let replayed = Replayed { sample: SampleJson::from_entry(entry), images, clips: entry.clips.clone() };
     let body = match serde_json::to_vec(&replayed) {
         Ok(text) => RawBody::Json(text),
         Err(error) => RawBody::Broken { rejection: malformed(error.to_string()), head: Vec::new() },
@@ -165,6 +168,25 @@ fn medium(visual: &SampleVisual, images: &[BlobRef], image_sizes: &[(u32, u32)])
         }
     };
     Some(MediaRef { kind, location, clip: None, fps: None })
+}
+
+/// The clip of a visual, unless what is stated of its frames contradicts itself.
+fn clip(visual: &SampleVisual, frames: &ClipFrames, file: &BlobRef) -> Option<MediaRef> {
+    let choice = self::frames(visual).unwrap_or_else(|| FrameChoice::unknown(visual.num_images));
+    let num_frames = frames.frame_indices.len();
+    let is_sound = [visual.num_images, choice.taken.len(), visual.times_s.len()].iter().all(|&num| num == num_frames);
+    if !is_sound || visual.kind != VisualKind::Video || !frames.frame_indices.is_sorted() {
+        return None;
+    }
+    let clip = PreparedClip {
+        file: file.clone(),
+        frames: frames.clone(),
+        choice,
+        times_s: visual.times_s.clone(),
+        size_px: (visual.width_px, visual.height_px),
+    };
+    let location = MediaLocation::PreparedClip(Box::new(clip));
+    Some(MediaRef { kind: MediaKind::Video, location, clip: None, fps: None })
 }
 
 /// Where the frames are in their video. Without that, they are a video of their own, at the rate of their times.

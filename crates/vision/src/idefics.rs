@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::geometry::{Clip, Geometry, Size};
 use crate::number::round_up;
 use crate::plan::{Layout, Markup, VisualPlan};
-use crate::processor::{MediaToken, VisionProcessor, no_video, plan_each};
+use crate::processor::{ImageText, MediaToken, VisionProcessor, no_video, plan_each};
 use crate::refusal::Refused;
 use crate::sampling::{self, nonzero};
 
@@ -86,6 +86,10 @@ impl VisionProcessor for Idefics3 {
 
     fn tokens(&self) -> Vec<MediaToken> {
         vec![MediaToken::image(IMAGE), MediaToken::delimiter(AROUND), MediaToken::delimiter(OVERVIEW)]
+    }
+
+    fn image_text(&self) -> Option<ImageText> {
+        Some(ImageText { first: AROUND.to_owned(), last: [OVERVIEW, IMAGE, AROUND].concat() })
     }
 }
 

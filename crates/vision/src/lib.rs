@@ -45,7 +45,7 @@ pub use llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
 pub use nemotron::{NemotronHOmni, NemotronVideo};
 pub use nvila::Nvila;
 pub use plan::{Layout, Markup, PatchGrid, VisualPlan};
-pub use processor::{MediaMarks, MediaToken, VisionProcessor};
+pub use processor::{ImageText, MediaMarks, MediaToken, VisionProcessor};
 pub use qwen::{ImageResize, Qwen3Video, Qwen3Vl, Qwen25Video, Qwen25Vl, VideoBudget, VideoWrapping};
 pub use refusal::{Refusal, Refused};
 pub use sampling::Frames;

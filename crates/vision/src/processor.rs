@@ -23,6 +23,11 @@ pub trait VisionProcessor: Send + Sync {
     /// What the processor writes in place of media. No text may contain any of it.
     fn tokens(&self) -> Vec<MediaToken>;
 
+    /// The texts of which every token counts as part of an image in `mm_token_type_ids`, not only placeholders; none by default.
+    fn image_text(&self) -> Option<ImageText> {
+        None
+    }
+
     /// What the family's chat template writes where a medium is: its plan's markup takes the place of it.
     fn marks(&self) -> MediaMarks {
         MediaMarks::of(&self.tokens())
@@ -79,6 +84,16 @@ impl MediaToken {
     pub(crate) fn image_delimiter(text: &'static str) -> Self {
         Self { text: text.into(), is_placeholder: false, type_id: 1 }
     }
+}
+
+/// What is written in place of an image, with one placeholder for each run: how it begins and how it ends. No such text holds the
+/// end of another.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageText {
+    /// Its beginning.
+    pub first: String,
+    /// Its end.
+    pub last: String,
 }
 
 /// Plans each image and each video by itself, after a look at what no processor can show.

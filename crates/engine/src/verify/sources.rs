@@ -14,7 +14,7 @@ use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::{Executor, StagedDirectory};
-use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample};
+use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
 use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
 use rustc_hash::FxHashMap;
@@ -35,8 +35,15 @@ pub(super) struct Replanned {
     scratch: StagedDirectory,
     /// Whether annotations or media are others than when the dataset was built.
     pub(super) changed_since_build: bool,
-    /// What is missing or damaged of the samples that were made again.
-    damages: Mutex<FxHashMap<RecordId, String>>,
+    /// What the ledger says of the samples that were made again.
+    made: Mutex<FxHashMap<RecordId, Told>>,
+}
+
+/// What the ledger says of a sample in words.
+#[derive(Clone, Default)]
+struct Told {
+    damage: Option<String>,
+    videos: Option<String>,
 }
 
 impl Replanned {
@@ -60,7 +67,7 @@ impl Replanned {
         let inputs = dataset.build_facts().ok().flatten().and_then(|facts| facts.inputs_digest);
         let changed_since_build = inputs.is_some_and(|inputs| plan.inputs != Some(inputs));
         let open = OpenPlan { context, plan, directory };
-        Ok(Self { open, scratch, changed_since_build, damages: Mutex::default() })
+        Ok(Self { open, scratch, changed_since_build, made: Mutex::default() })
     }
 
     /// The task that each shard was written by.
@@ -86,8 +93,10 @@ impl Replanned {
         let Some(planned) = planned.get(&sample.id) else { return vec!["its sources do not lead to it".to_owned()] };
         let mut expected = match sample::make(&self.open.context, planned, None) {
             Ok(Ok(Made { sample, damage, .. })) => {
-                if let Some(damage) = damage {
-                    self.damages().insert(planned.id(), damage);
+                let is_told = self.open.context.delivers_clips();
+                let videos = is_told.then(|| describe_videos(&sample.visuals)).flatten();
+                if damage.is_some() || videos.is_some() {
+                    self.made().insert(planned.id(), Told { damage, videos });
                 }
                 sample
             }
@@ -168,8 +177,8 @@ impl Replanned {
                 (planned.record, planned.repetition, planned.id(), planned.position);
             let result = match account.delivered.get(&id) {
                 Some(row) => {
-                    let damage = self.damages().get(&id).cloned();
-                    OutcomeResult::Delivered { cost: row.cost, layout: row.layout, damage }
+                    let Told { damage, videos } = self.made().get(&id).cloned().unwrap_or_default();
+                    OutcomeResult::Delivered { cost: row.cost, layout: row.layout, damage, videos }
                 }
                 None => OutcomeResult::Rejected(self.rejection(&planned, findings)?),
             };
@@ -178,8 +187,8 @@ impl Replanned {
         Ok(report)
     }
 
-    fn damages(&self) -> MutexGuard<'_, FxHashMap<RecordId, String>> {
-        self.damages.lock().unwrap_or_else(PoisonError::into_inner)
+    fn made(&self) -> MutexGuard<'_, FxHashMap<RecordId, Told>> {
+        self.made.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn empty_report(&self, task: u32, is_written: bool) -> TaskReport {
@@ -251,6 +260,7 @@ fn compare_rows(found: &LedgerRow, expected: &LedgerRow, findings: &mut Findings
             duplicate_of,
             shortened,
             damage,
+            videos,
             repetition,
             shard,
             shard_row,

@@ -56,6 +56,11 @@ impl AddedTokens {
         self.specials.get(token).copied()
     }
 
+    /// The id of a token, special or not.
+    pub(super) fn id(&self, token: &str) -> Option<u32> {
+        self.tokens.iter().find(|added| added.text == token).map(|added| added.id)
+    }
+
     /// The length of the text of a token; 0 of others.
     pub(super) fn num_bytes(&self, id: u32) -> usize {
         self.tokens.iter().find(|token| token.id == id).map_or(0, |token| token.text.len())

@@ -14,10 +14,10 @@ use tokenizers::{
 use super::added::{self, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::growth::{check_growth, check_tables};
-use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, TokensAround, guarded};
+use super::model::{Model, ParsedTokenizer, Prefixes, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
-use crate::snapshot::{CONFIG, ConfiguredToken, TokenizerConfig};
+use crate::snapshot::{ConfiguredToken, TokenizerConfig};
 
 #[derive(Debug)]
 struct TokenizerJson {
@@ -68,7 +68,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
         return Err(file.unsupported("drops merges at random".to_owned()));
     }
     let configured =
-        add_configured(&mut tokenizer, config.added_tokens()?).map_err(|property| file.unsupported(property))?;
+        add_configured(&mut tokenizer, config.added_tokens()?, config.list_name())
+            .map_err(|property| file.unsupported(property))?;
     let step = |step: Result<Value, serde_json::Error>| step.map_err(|source| file.unreadable(source));
     let normaliser = step(serde_json::to_value(tokenizer.get_normalizer()))?;
     let pre_tokenizer = step(serde_json::to_value(tokenizer.get_pre_tokenizer()))?;
@@ -87,11 +88,11 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     };
     let added = AddedTokens::new(added_tokens(&tokenizer))?;
     let model = TokenizerJson { tokenizer, specials_as_text: OnceLock::new(), word_encoding };
-    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids, around, configured })
+    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids, around, legacy: None, configured })
 }
 
 impl Model for TokenizerJson {
-    fn encode(&self, text: &str, specials: SpecialTokens) -> Result<Vec<u32>, Cause> {
+    fn encode(&self, text: &str, specials: SpecialTokens, _: Prefixes) -> Result<Vec<u32>, Cause> {
         let tokenizer = match specials {
             SpecialTokens::AsTokens => &self.tokenizer,
             SpecialTokens::AsText => self.specials_as_text.get_or_init(|| {
@@ -103,7 +104,7 @@ impl Model for TokenizerJson {
         guarded(|| Ok(tokenizer.encode_fast(text, false)?.get_ids().to_vec()))
     }
 
-    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause> {
+    fn encode_prompt_spans(&self, text: &str, _: Prefixes) -> Result<Vec<TokenSpan>, Cause> {
         let encoding = guarded(|| self.tokenizer.encode(text, false))?;
         let spans = encoding.get_ids().iter().zip(encoding.get_offsets());
         Ok(spans.map(|(&id, &(start, end))| TokenSpan { id, start, end }).collect())
@@ -134,24 +135,26 @@ fn tokens_around(tokenizer: &tokenizers::Tokenizer) -> Result<TokensAround, Caus
     let (text, whole) = (ids(false)?, ids(true)?);
     let place = whole.windows(text.len().max(1)).position(|ids| ids == text);
     let Some((before, rest)) = place.and_then(|place| whole.split_at_checked(place)) else {
-        return Ok(TokensAround::default());
+        return Ok(TokensAround { is_stated: true, ..TokensAround::default() });
     };
     let start = before.first().and_then(|id| tokenizer.id_to_token(*id)).unwrap_or_default();
     let after = rest.get(text.len()..).unwrap_or_default();
-    Ok(TokensAround { before: before.to_vec(), after: after.to_vec(), start })
+    Ok(TokensAround { before: before.to_vec(), after: after.to_vec(), start, is_stated: true })
 }
 
-/// Adds the tokens that a configuration lists and the file does not have. Fails if one gets another id than it has there.
-fn add_configured(tokenizer: &mut tokenizers::Tokenizer, listed: Vec<ConfiguredToken>) -> Result<Vec<String>, String> {
+/// Adds the tokens that a configuration lists and the file does not have. Fails if one takes white space or words around it, or gets
+/// another id than it has there.
+fn add_configured(
+    tokenizer: &mut tokenizers::Tokenizer,
+    listed: Vec<ConfiguredToken>,
+    list: &str,
+) -> Result<Vec<String>, String> {
     let mut configured = Vec::new();
     for token in listed {
         if tokenizer.token_to_id(&token.content).is_none() {
             let added = AddedToken::from(token.content.clone(), token.special).normalized(false);
             if !token.is_plain() {
-                return Err(format!(
-                    "lacks the token {:?}, which {CONFIG} adds with the text around it",
-                    token.content
-                ));
+                return Err(format!("lacks the token {:?}, which {list} adds with the text around it", token.content));
             }
             let added =
                 if token.special { tokenizer.add_special_tokens([added]) } else { tokenizer.add_tokens([added]) };
@@ -160,7 +163,7 @@ fn add_configured(tokenizer: &mut tokenizers::Tokenizer, listed: Vec<ConfiguredT
         }
         let id = tokenizer.token_to_id(&token.content);
         if id != Some(token.id) {
-            return Err(format!("has {:?} as {id:?}, not as {} as {CONFIG} says", token.content, token.id));
+            return Err(format!("has {:?} as {id:?}, not as {} as {list} says", token.content, token.id));
         }
     }
     Ok(configured)

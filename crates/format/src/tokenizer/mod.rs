@@ -20,26 +20,30 @@ mod words;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use manyframe_core::Digest;
 
 use crate::error::{Cause, FormatError};
 use crate::snapshot::{self, TokenizerConfig};
 use added::{AddedTokens, PromptPart, SpecialTokens};
-use model::{Model, ParsedTokenizer, TokensAround};
+use model::{Model, ParsedTokenizer, Prefixes, TokensAround};
 use words::Words;
 
 pub use model::TokenSpan;
 
 /// A tokenizer that was read from a file. Threads may share it.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Tokenizer {
-    model: Box<dyn Model>,
+    model: Arc<dyn Model>,
     added: AddedTokens,
-    words: Option<Words>,
+    words: Option<Arc<Words>>,
     digest: Digest,
     num_ids: u32,
     around: TokensAround,
+    /// `None` if the files do not say it.
+    legacy: Option<bool>,
+    prefixes: Prefixes,
     directory: PathBuf,
 }
 
@@ -48,7 +52,7 @@ const MAX_FILE_BYTES: u64 = 256 << 20;
 
 impl Tokenizer {
     /// Reads a SentencePiece `.model` or a `tokenizer.json`, or the one in a directory of the Hugging Face Hub, with the tokens
-    /// that the `tokenizer_config.json` there adds to it. Which of them a file is follows from its content.
+    /// that the `tokenizer_config.json` or `added_tokens.json` there adds to it. Which of them a file is follows from its content.
     ///
     /// # Errors
     /// If the file cannot be read or parsed, or if it has a property with which counts would not be exact: a SentencePiece
@@ -80,12 +84,25 @@ impl Tokenizer {
         };
         let directory = path.parent().unwrap_or(path).to_owned();
         let digest = parsed.digest(&bytes);
-        let ParsedTokenizer { model, added, words, num_ids, around, configured: _ } = parsed;
+        let ParsedTokenizer { model, added, words, num_ids, around, legacy, configured: _ } = parsed;
         if i32::try_from(num_ids).is_err() {
             let property = format!("has the id {}", num_ids.saturating_sub(1));
             return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
         }
-        Ok(Self { model, added, words, digest, num_ids, around, directory })
+        let (model, words) = (model.into(), words.map(Arc::new));
+        let prefixes = if legacy == Some(false) { Prefixes::First } else { Prefixes::All };
+        Ok(Self { model, added, words, digest, num_ids, around, legacy, prefixes, directory })
+    }
+
+    /// The tokenizer as the processors of `transformers` 5 have it. Where its files do not say what is before a text, that is `<s>` if
+    /// it is Llama's, and a prefix only if it is the first of a prompt.
+    pub(crate) fn of_processors(&self, is_of_llama: bool) -> Self {
+        let mut tokenizer = self.clone();
+        if !(self.around.is_stated || is_of_llama) {
+            tokenizer.around.before.clear();
+        }
+        tokenizer.prefixes = if self.legacy == Some(true) { Prefixes::WithoutSpace } else { Prefixes::First };
+        tokenizer
     }
 
     /// The tokens of a text by itself. Strings that spell special tokens are text.
@@ -93,7 +110,7 @@ impl Tokenizer {
     /// # Errors
     /// If the model has no tokens for a part of the text. Models with tokens for all bytes never fail.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, FormatError> {
-        self.model.encode(text, SpecialTokens::AsText).map_err(|source| encode_error(text, source))
+        self.model.encode(text, SpecialTokens::AsText, self.prefixes).map_err(|source| encode_error(text, source))
     }
 
     /// The number of tokens of [`Self::encode`].
@@ -109,7 +126,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_prompt(&self, text: &str) -> Result<Vec<u32>, FormatError> {
-        self.model.encode(text, SpecialTokens::AsTokens).map_err(|source| encode_error(text, source))
+        self.model.encode(text, SpecialTokens::AsTokens, self.prefixes).map_err(|source| encode_error(text, source))
     }
 
     /// The tokens of [`Self::encode_prompt`], each with its span in the text.
@@ -117,7 +134,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`Self::encode`].
     pub fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, FormatError> {
-        self.model.encode_prompt_spans(text).map_err(|source| encode_error(text, source))
+        self.model.encode_prompt_spans(text, self.prefixes).map_err(|source| encode_error(text, source))
     }
 
     /// The number of tokens of [`Self::encode_prompt`], summed over the parts of a prompt.
@@ -133,12 +150,17 @@ impl Tokenizer {
         self.added.special(token)
     }
 
+    /// The id of a token that was added to the model, special or not: what spells it in a prompt is that token.
+    pub fn added(&self, token: &str) -> Option<u32> {
+        self.added.id(token)
+    }
+
     /// The special tokens, in alphabetical order.
     pub fn specials(&self) -> impl Iterator<Item = &str> {
         self.added.specials()
     }
 
-    /// The tokens that are put around a prompt; none, if the file is a SentencePiece model, which does not say so.
+    /// The tokens that are put around a prompt.
     pub(crate) fn around(&self) -> &TokensAround {
         &self.around
     }
@@ -168,14 +190,17 @@ impl Tokenizer {
         };
         let texts = texts.into_iter();
         let Some(words) = &self.words else {
-            return texts.map(|text| counted(text, self.model.encode(text, specials).map(|ids| ids.len()))).sum();
+            let count = |text| self.model.encode(text, specials, self.prefixes).map(|ids| ids.len());
+            return texts.map(|text| counted(text, count(text))).sum();
         };
         words.with_cache(|cache| {
             let mut count_text = |text| {
-                let parts = self.added.parts(text, specials);
-                let num_tokens = parts.map(|part| match part {
+                let parts = self.added.parts(text, specials).enumerate();
+                let num_tokens = parts.map(|(index, part)| match part {
                     PromptPart::Token => Ok(1),
-                    PromptPart::Text(text) => words.count(text, cache, |word| self.model.count_word(word)),
+                    PromptPart::Text(text) => {
+                        words.count((text, self.prefixes.is_before(text, index)), cache, |word| self.model.count_word(word))
+                    }
                 });
                 num_tokens.sum()
             };

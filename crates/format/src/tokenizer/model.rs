@@ -20,13 +20,36 @@ pub struct TokenSpan {
     pub end: usize,
 }
 
+/// Before which texts of a prompt a SentencePiece model puts its prefix: a prompt is cut at special tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Prefixes {
+    /// Before each, as sentencepiece.
+    All,
+    /// Before each that does not begin with a space, as `transformers` 5 with `legacy`.
+    WithoutSpace,
+    /// The same, but only before the one that the prompt begins with, as `transformers` 5 does without `legacy`.
+    First,
+}
+
+impl Prefixes {
+    /// Whether a text has one, which begins at this byte of the prompt.
+    pub(super) fn is_before(self, text: &str, start: usize) -> bool {
+        let has_space = || text.starts_with([' ', '\u{2581}']);
+        match self {
+            Self::All => true,
+            Self::WithoutSpace => !has_space(),
+            Self::First => start == 0 && !has_space(),
+        }
+    }
+}
+
 /// The model of a tokenizer: texts to tokens.
 pub(super) trait Model: std::fmt::Debug + Send + Sync {
     /// The tokens of a whole text.
-    fn encode(&self, text: &str, specials: SpecialTokens) -> Result<Vec<u32>, Cause>;
+    fn encode(&self, text: &str, specials: SpecialTokens, prefixes: Prefixes) -> Result<Vec<u32>, Cause>;
 
     /// The tokens of a part of a prompt, and the text that each is made of. Special tokens are tokens.
-    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause>;
+    fn encode_prompt_spans(&self, text: &str, prefixes: Prefixes) -> Result<Vec<TokenSpan>, Cause>;
 
     /// The number of tokens of a part of a text that [`Words`] cut off.
     fn count_word(&self, word: &str) -> Result<usize, Cause>;
@@ -46,6 +69,8 @@ pub(super) struct ParsedTokenizer {
     /// One more than the largest id.
     pub(super) num_ids: u32,
     pub(super) around: TokensAround,
+    /// What the files say of `legacy`, by which prefixes are put before texts; `None` if there are none.
+    pub(super) legacy: Option<bool>,
     /// What a configuration beside the file changes of it: tokens with their ids. Empty if nothing.
     pub(super) configured: Vec<String>,
 }
@@ -60,7 +85,8 @@ impl ParsedTokenizer {
     }
 }
 
-/// The tokens that a `tokenizer.json` puts around a text, such as `<s>`: what its post-processor adds.
+/// The tokens that a tokenizer puts around a text, such as `<s>`: what the post-processor of a `tokenizer.json` adds, or what the
+/// configuration beside a SentencePiece model says.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(crate) struct TokensAround {
     /// Before the text.
@@ -69,13 +95,16 @@ pub(crate) struct TokensAround {
     pub(crate) after: Vec<u32>,
     /// The text of the first one before it.
     pub(crate) start: String,
+    /// Whether the files say what is before a text. If not, it is what Llama's tokenizer has there.
+    pub(crate) is_stated: bool,
 }
 
 impl TokensAround {
-    /// Their ids, to tell tokenizers apart.
+    /// Their ids, to tell tokenizers apart that are configured otherwise.
     pub(super) fn names(&self) -> impl Iterator<Item = String> {
-        let ids = [("before", &self.before), ("after", &self.after)];
-        ids.into_iter().filter(|(_, ids)| !ids.is_empty()).map(|(place, ids)| format!("{place} {ids:?}"))
+        let ids = [("before", &self.before, self.is_stated), ("after", &self.after, true)];
+        let stated = ids.into_iter().filter(|(_, ids, is_stated)| *is_stated && !ids.is_empty());
+        stated.map(|(place, ids, _)| format!("{place} {ids:?}"))
     }
 
     /// Whether they are added to a prompt: `transformers` adds none to one whose chat template wrote the first one itself

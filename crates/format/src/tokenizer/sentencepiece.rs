@@ -19,10 +19,10 @@ use sentencepiece_model::{ModelType, NormalizerSpec, SentencePieceModel, Type};
 use super::added::{AddedToken, AddedTokens, SpecialTokens};
 use super::cuts::{Cuts, PairTable};
 use super::extents::{Extents, PrefixedText};
-use super::model::{Model, ParsedTokenizer, TokenSpan, TokenizerFile, TokensAround, guarded};
+use super::model::{Model, ParsedTokenizer, Prefixes, TokenSpan, TokenizerFile, TokensAround, guarded};
 use super::words::Words;
 use crate::error::{Cause, FormatError};
-use crate::snapshot::{CONFIG, ConfiguredToken, TokenizerConfig};
+use crate::snapshot::{ConfiguredToken, TokenizerConfig};
 
 #[derive(Debug)]
 struct SentencePiece {
@@ -49,10 +49,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     let words = has_all_bytes(&definition).then(|| Words::new(Cuts::Pairs(pairs(&proto)), prefix));
     adapt(&mut definition, &proto, unknown_id);
     let kitoken = guarded(|| Ok(Kitoken::from_definition(definition)?)).map_err(|source| file.unreadable(source))?;
-    if config.flag("legacy") == Some(false) && !prefix.is_empty() {
-        return Err(unsupported("has legacy = false in its tokenizer_config.json".to_owned()));
-    }
-    let configured = configured_tokens(&proto, config.added_tokens()?).map_err(unsupported)?;
+    let configured = configured_tokens(&proto, config.added_tokens()?, config.list_name()).map_err(unsupported)?;
     let names = configured.iter().map(|token| format!("{} {} {}", token.id, token.is_special, token.text));
     let names: Vec<String> = names.collect();
     let control = AddedTokens::new(control_pieces(&proto).into_iter().chain(configured).collect())?;
@@ -62,29 +59,33 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     let num_pieces = u32::try_from(proto.pieces().len()).unwrap_or(u32::MAX);
     let num_ids = control.num_ids().max(num_pieces);
     let around = tokens_around(config, &control);
-    let configured = around.names().chain(names).collect();
-    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around, configured })
+    // `legacy` of Llama's tokenizers (`models/llama/tokenization_llama.py`).
+    let legacy = config.flag("legacy").filter(|_| !prefix.is_empty());
+    let stated = legacy.map(|legacy| format!("legacy {legacy}"));
+    let configured = around.names().chain(names).chain(stated).collect();
+    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around, legacy, configured })
 }
 
 impl Model for SentencePiece {
-    fn encode(&self, text: &str, specials: SpecialTokens) -> Result<Vec<u32>, Cause> {
+    fn encode(&self, text: &str, specials: SpecialTokens, prefixes: Prefixes) -> Result<Vec<u32>, Cause> {
         if specials == SpecialTokens::AsText {
-            return self.encode_text(text);
+            return self.encode_text(text, self.prefix);
         }
         let mut ids = Vec::new();
-        for (before, control) in self.control.split(text, specials) {
-            ids.extend(self.encode_text(before)?);
+        for (index, (before, control)) in self.control.split(text, specials).enumerate() {
+            ids.extend(self.encode_text(before, self.prefix_of(prefixes, before, index))?);
             ids.extend(control);
         }
         Ok(ids)
     }
 
-    fn encode_prompt_spans(&self, text: &str) -> Result<Vec<TokenSpan>, Cause> {
+    fn encode_prompt_spans(&self, text: &str, prefixes: Prefixes) -> Result<Vec<TokenSpan>, Cause> {
         let mut spans = Vec::new();
         let mut start = 0;
         for (before, control) in self.control.split(text, SpecialTokens::AsTokens) {
-            let ids = self.encode_text(before)?;
-            let of_text = self.extents.spans(&ids, PrefixedText { prefix: self.prefix, text: before });
+            let prefix = self.prefix_of(prefixes, before, start);
+            let ids = self.encode_text(before, prefix)?;
+            let of_text = self.extents.spans(&ids, PrefixedText { prefix, text: before });
             spans.extend(of_text.map(|span| TokenSpan { start: start + span.start, end: start + span.end, ..span }));
             start += before.len();
             if let Some(id) = control {
@@ -104,11 +105,16 @@ impl Model for SentencePiece {
 }
 
 impl SentencePiece {
-    fn encode_text(&self, text: &str) -> Result<Vec<u32>, Cause> {
+    /// The prefix of the text at a byte of a prompt.
+    fn prefix_of(&self, prefixes: Prefixes, text: &str, start: usize) -> &'static str {
+        if prefixes.is_before(text, start) { self.prefix } else { "" }
+    }
+
+    fn encode_text(&self, text: &str, prefix: &str) -> Result<Vec<u32>, Cause> {
         match text {
             "" => Ok(Vec::new()),
-            _ if self.prefix.is_empty() => self.encode_as_is(text),
-            _ => self.encode_as_is(&[self.prefix, text].concat()),
+            _ if prefix.is_empty() => self.encode_as_is(text),
+            _ => self.encode_as_is(&[prefix, text].concat()),
         }
     }
 
@@ -223,21 +229,25 @@ fn control_pieces(proto: &SentencePieceModel) -> Vec<AddedToken> {
 }
 
 /// The tokens of a configuration that the model does not have. Fails if one has the id of a piece.
-fn configured_tokens(proto: &SentencePieceModel, listed: Vec<ConfiguredToken>) -> Result<Vec<AddedToken>, String> {
+fn configured_tokens(
+    proto: &SentencePieceModel,
+    listed: Vec<ConfiguredToken>,
+    list: &str,
+) -> Result<Vec<AddedToken>, String> {
     let mut configured = Vec::new();
     for token in listed {
         let piece = proto.pieces().get(token.id as usize).map(sentencepiece_model::SentencePiece::piece);
         match piece {
             Some(piece) if piece == token.content => {}
             Some(piece) => {
-                return Err(format!("has {piece:?} as {}, not {:?} as {CONFIG} says", token.id, token.content));
+                return Err(format!("has {piece:?} as {}, not {:?} as {list} says", token.id, token.content));
             }
             None if token.is_plain() => {
                 configured.push(AddedToken { text: token.content, id: token.id, is_special: token.special });
             }
             None => {
                 return Err(format!(
-                    "lacks the token {:?}, which {CONFIG} adds with the text around it",
+                    "lacks the token {:?}, which {list} adds with the text around it",
                     token.content
                 ));
             }
@@ -246,14 +256,16 @@ fn configured_tokens(proto: &SentencePieceModel, listed: Vec<ConfiguredToken>) -
     Ok(configured)
 }
 
-/// The tokens that the tokenizers of `transformers` put around a text: `add_bos_token` and `add_eos_token`, of which Llama's have
-/// the first one if nothing is said (`models/llama/tokenization_llama.py`).
+/// The tokens that the tokenizers of `transformers` put around a text: `add_bos_token` and `add_eos_token`
+/// (`tokenization_utils_tokenizers.py`). Where nothing is said, `<s>` may be before it.
 fn tokens_around(config: &TokenizerConfig, control: &AddedTokens) -> TokensAround {
-    let adds_bos = config.flag("add_bos_token").unwrap_or_else(|| config.is_of_class("LlamaTokenizer"));
-    let bos = config.special_token("bos_token").filter(|_| adds_bos);
-    let eos = config.special_token("eos_token").filter(|_| config.flag("add_eos_token") == Some(true));
+    let adds_bos = config.flag("add_bos_token");
+    let is_stated = adds_bos.is_some();
+    let bos = config.special_token("bos_token").or(Some("<s>")).filter(|_| adds_bos != Some(false));
+    let eos = config.special_token("eos_token").or(Some("</s>"));
+    let eos = eos.filter(|_| config.flag("add_eos_token") == Some(true));
     let id = |token: Option<&str>| token.and_then(|token| control.special(token)).into_iter().collect();
-    TokensAround { before: id(bos), after: id(eos), start: bos.unwrap_or_default().to_owned() }
+    TokensAround { before: id(bos), after: id(eos), start: bos.unwrap_or_default().to_owned(), is_stated }
 }
 
 /// Whether no text is unknown. Only then are cuts exact, because neighbouring unknown characters are one token.

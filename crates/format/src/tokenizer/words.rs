@@ -56,17 +56,17 @@ impl Words {
         counted
     }
 
-    /// The number of tokens of a text that starts where the model puts its prefix.
+    /// The number of tokens of a text, with the model's prefix or without.
     #[expect(clippy::indexing_slicing, clippy::string_slice, reason = "words end between characters of the text")]
     pub(super) fn count(
         &self,
-        text: &str,
+        (text, is_prefixed): (&str, bool),
         cache: &mut WordCache,
         count_word: impl Fn(&str) -> Result<usize, Cause>,
     ) -> Result<usize, Cause> {
         let mut num_tokens = 0;
         let mut at = 0;
-        if !self.prefix.is_empty() && !text.is_empty() {
+        if is_prefixed && !self.prefix.is_empty() && !text.is_empty() {
             let (word, _) = self.cuts.split_word(text);
             num_tokens += cache.first.get_or_count(word, |word| count_word(&[self.prefix, word].concat()))?;
             at = word.len();
@@ -165,9 +165,9 @@ mod tests {
             Ok(word.len())
         };
         let words = words("");
-        let num_tokens = words.with_cache(|cache| words.count("abc abc abc abc", cache, count)).unwrap();
+        let num_tokens = words.with_cache(|cache| words.count(("abc abc abc abc", true), cache, count)).unwrap();
         assert_eq!((num_tokens, num_counted.get()), (15, 2));
-        words.with_cache(|cache| words.count(" abc", cache, count)).unwrap();
+        words.with_cache(|cache| words.count((" abc", true), cache, count)).unwrap();
         assert_eq!(num_counted.get(), 2, "a cache that was returned is lent again");
     }
 
@@ -176,7 +176,7 @@ mod tests {
         let words = Words::new(Cuts::Spaces, "");
         let text = (1..100).map(|num_bytes| "b".repeat(num_bytes)).collect::<Vec<_>>().join(" ");
         for _twice in 0..2 {
-            let counted = words.with_cache(|cache| words.count(&text, cache, |word| Ok(word.len())));
+            let counted = words.with_cache(|cache| words.count((&text, true), cache, |word| Ok(word.len())));
             assert_eq!(counted.unwrap(), text.len());
         }
     }
@@ -186,7 +186,7 @@ mod tests {
         let words = words("");
         let mut cache = WordCache::default();
         let text = "abc.abc! abc and more of it and a-very-long-word.abc\nabc";
-        assert_eq!(words.count(text, &mut cache, |word| Ok(word.len())).unwrap(), text.len());
+        assert_eq!(words.count((text, true), &mut cache, |word| Ok(word.len())).unwrap(), text.len());
         assert_eq!(
             (cache.parts.get("abc.abc!"), cache.parts.get("abc"), cache.parts.get("!")),
             (Some(8), Some(3), Some(1))
@@ -210,7 +210,7 @@ mod tests {
                 }
                 let mut cache = WordCache::default();
                 for _twice in 0..2 {
-                    prop_assert_eq!(words.count(&text, &mut cache, |word| count(word)).unwrap(), expected);
+                    prop_assert_eq!(words.count((&text, true), &mut cache, |word| count(word)).unwrap(), expected);
                 }
             }
         }
@@ -224,8 +224,10 @@ mod tests {
             seen.set(seen.get() + usize::from(word == " abc"));
             Ok(1)
         };
-        assert_eq!(words.with_cache(|cache| words.count("abcabc", cache, count)).unwrap(), 2);
+        assert_eq!(words.with_cache(|cache| words.count(("abcabc", true), cache, count)).unwrap(), 2);
         assert_eq!(seen.get(), 1);
-        assert_eq!(words.with_cache(|cache| words.count("", cache, count)).unwrap(), 0);
+        assert_eq!(words.with_cache(|cache| words.count(("", true), cache, count)).unwrap(), 0);
+        assert_eq!(words.with_cache(|cache| words.count(("abcabc", false), cache, count)).unwrap(), 2);
+        assert_eq!(seen.get(), 1);
     }
 }

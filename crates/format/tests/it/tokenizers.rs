@@ -1,11 +1,15 @@
 //! Tokenizers agree with sentencepiece and with Hugging Face's tokenizers.
 
+use std::collections::BTreeMap;
 use std::fs;
+use std::sync::Arc;
 
-use manyframe_format::{FormatError, Tokenizer};
+use manyframe_core::{Part, Role, Turn, Visual, VisualKind};
+use manyframe_format::{FormatError, FormatSpec, Formatter, Template, Tokenizer};
+use manyframe_vision::Family;
 use serde::Deserialize;
 
-use crate::{golden, tokenizer};
+use crate::{FormatShapes, IMAGE, golden, tokenizer};
 
 #[derive(Deserialize)]
 struct Expected {
@@ -244,6 +248,64 @@ fn a_directory_that_is_no_tokenizer_says_why() {
     assert!(problem(&far).contains("not as 900000"), "{}", problem(&far));
     let damaged = snapshot("llama.model", "tokenizer.model", &serde_json::json!([]));
     assert!(problem(&damaged).contains("it is no JSON object"), "{}", problem(&damaged));
-    let newer = snapshot("llama.model", "tokenizer.model", &serde_json::json!({ "legacy": false }));
-    assert!(problem(&newer).contains("legacy = false"), "{}", problem(&newer));
+}
+
+#[derive(Deserialize)]
+struct Llama {
+    texts: Vec<String>,
+    rows: Vec<LlamaRow>,
+}
+
+#[derive(Deserialize)]
+struct LlamaRow {
+    name: String,
+    files: BTreeMap<String, serde_json::Value>,
+    ids: Vec<Vec<i32>>,
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test writes its files")]
+fn a_sentencepiece_model_has_the_ids_of_llamas_tokenizer_in_transformers() {
+    let expected: Llama = serde_json::from_slice(&fs::read(golden("llama.json")).unwrap()).unwrap();
+    let llava: Family = toml::from_str("family = \"llava-1.5\"").unwrap();
+    let question = [
+        Part::Visual(Visual { kind: VisualKind::Image, media: 0 }),
+        Part::Text("What is in this image?".to_owned()),
+    ];
+    let turns = [
+        Turn { role: Role::User, parts: question.into() },
+        Turn { role: Role::Assistant, parts: vec![Part::Text("A red cat.".to_owned())] },
+    ];
+    for row in &expected.rows {
+        let directory = tempfile::tempdir().unwrap();
+        fs::copy(golden("llama.model"), directory.path().join("tokenizer.model")).unwrap();
+        for (name, content) in &row.files {
+            fs::write(directory.path().join(name), content.to_string()).unwrap();
+        }
+        let tokenizer = Arc::new(Tokenizer::open(directory.path()).unwrap());
+        let formatter = Formatter::new(&FormatSpec::default(), &llava, tokenizer).unwrap();
+        for (text, ids) in expected.texts.iter().zip(&row.ids) {
+            let runs = vec![1; text.matches("<image>").count()];
+            assert_eq!(formatter.encode(text, &[], &runs).unwrap().input_ids, *ids, "{}: {text:?}", row.name);
+        }
+        let sample = formatter.format_shapes(&turns, &[IMAGE]).unwrap();
+        assert_eq!(sample.prompt, expected.texts[0]);
+        // An image is 576 tokens.
+        assert_eq!(sample.cost.num_tokens(), row.ids[0].len() as u64 + 575, "{}", row.name);
+    }
+}
+
+#[test]
+fn a_model_by_itself_begins_with_s_where_the_familys_tokenizer_is_llamas() {
+    let begins = |family: &str| {
+        let directory = snapshot("llama.model", "tokenizer.model", &added(700, "<image>"));
+        let spec = FormatSpec { template: Some(Template::Chatml), ..FormatSpec::default() };
+        let family: Family = toml::from_str(family).unwrap();
+        let tokenizer = Arc::new(Tokenizer::open(directory.path()).unwrap());
+        let formatter = Formatter::new(&spec, &family, tokenizer).unwrap();
+        formatter.encode("a", &[], &[]).unwrap().input_ids[0] == 1
+    };
+    assert!(begins("family = \"llava-1.5\""));
+    assert!(!begins("family = \"custom\"\nplaceholder = \"<image>\"\nlaw = { fixed = { tokens = 9 } }"));
+    assert!(!begins("family = \"longllava\""));
 }

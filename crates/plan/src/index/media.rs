@@ -42,6 +42,7 @@ impl RecordMedia {
                 MediaLocation::Path(path) => found.paths.push(path.clone()),
                 MediaLocation::Blob(blob) => found.add_file(blob),
                 MediaLocation::Prepared { images, .. } => images.iter().for_each(|blob| found.add_file(blob)),
+                MediaLocation::PreparedClip(clip) => found.add_file(&clip.file),
             }
         }
         found.identities = found.identities_now(media);
@@ -94,6 +95,7 @@ fn shown_bytes(medium: &MediaRef) -> Vec<u8> {
         MediaLocation::Path(_) => {}
         MediaLocation::Blob(blob) => add(blob),
         MediaLocation::Prepared { images, .. } => images.iter().for_each(add),
+        MediaLocation::PreparedClip(clip) => add(&clip.file),
     }
     bytes
 }

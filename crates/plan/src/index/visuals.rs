@@ -1,8 +1,10 @@
 //! The visuals of a record as their headers describe them. No pixel is decoded.
 
 use manyframe_core::{
-    BlobRef, FrameChoice, MediaLocation, MediaRef, Record, RejectCode, Rejection, Visual, VisualKind, VisualShape,
+    BlobRef, FrameChoice, MediaLocation, MediaRef, PreparedClip, Record, RejectCode, Rejection, Visual, VisualKind,
+    VisualShape,
 };
+use manyframe_media::video;
 use manyframe_media::{MediaError, Sampling, plan_tiles, spread};
 
 use crate::context::{Context, OpenSource};
@@ -82,6 +84,9 @@ impl VisualMeter<'_> {
             };
             return Ok(measure_prepared(shape, images));
         }
+        if let MediaLocation::PreparedClip(clip) = &medium.location {
+            return self.measure_clip(clip);
+        }
         if visual.kind == VisualKind::Video {
             return self.measure_video(medium);
         }
@@ -114,20 +119,46 @@ impl VisualMeter<'_> {
         let chosen = context.choose_frames(&open.media, &record.subset, medium, &whole)?;
         context.damage.check(&chosen.index.known_damage(&chosen.wanted))?;
         let own_px = (chosen.index.width_px, chosen.index.height_px);
-        let delivered_px = context.frames.delivered_px(own_px.0, own_px.1);
-        let num_frames = chosen.wanted.len() as u64;
         let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());
         let frames = chosen.choice(chosen.wanted.iter().copied());
         let is_clip = context.delivers_clips() && chosen.may_be_clip(&context.images.limits);
-        let keeps_size = context.resizes() || is_clip;
-        let of_frames = encoded_bytes(num_frames * num_pixels(delivered_px));
+        let num_frames = frames.taken.len() as u64;
+        let clip_bytes = is_clip.then(|| chosen.estimated_clip_bytes());
+        let (shape, estimated_bytes) = self.delivered_video(own_px, frames, clip_bytes);
         Ok(MeasuredVisual {
-            shape: VisualShape::Video { size_px: if keeps_size { own_px } else { delivered_px }, frames },
-            estimated_bytes: if is_clip { chosen.estimated_clip_bytes() } else { of_frames },
+            shape,
+            estimated_bytes,
             cut_from_px: None,
             is_sampled_by_law: context.sampling == Sampling::All,
             signature: [chosen.num_bytes, num_frames, clip_start],
         })
+    }
+
+    /// What an earlier build said of a clip is believed here, and checked when the clip is read.
+    fn measure_clip(&self, clip: &PreparedClip) -> Result<MeasuredVisual, MediaError> {
+        video::ensure_enabled()?;
+        let num_frames = clip.choice.taken.len() as u64;
+        // How long a cell of a table is, is known when it is read.
+        let num_bytes = if let BlobRef::Range { num_bytes, .. } = clip.file { Some(num_bytes) } else { None };
+        let of_frames = encoded_bytes(num_frames * num_pixels(clip.size_px));
+        let clip_bytes = self.context.delivers_clips().then(|| num_bytes.unwrap_or(of_frames));
+        let (shape, estimated_bytes) = self.delivered_video(clip.size_px, clip.choice.clone(), clip_bytes);
+        let signature = [num_bytes.unwrap_or_default(), num_frames, 0];
+        Ok(MeasuredVisual { shape, estimated_bytes, cut_from_px: None, is_sampled_by_law: false, signature })
+    }
+
+    /// The shape of a video, and the bytes that it takes in a shard: as a file of so many bytes, or else as its frames.
+    fn delivered_video(
+        &self,
+        own_px: (u32, u32),
+        frames: FrameChoice,
+        clip_bytes: Option<u64>,
+    ) -> (VisualShape, u64) {
+        let delivered_px = self.context.frames.delivered_px(own_px.0, own_px.1);
+        let keeps_size = self.context.resizes() || clip_bytes.is_some();
+        let of_frames = encoded_bytes(frames.taken.len() as u64 * num_pixels(delivered_px));
+        let shape = VisualShape::Video { size_px: if keeps_size { own_px } else { delivered_px }, frames };
+        (shape, clip_bytes.unwrap_or(of_frames))
     }
 }
 
