@@ -130,7 +130,8 @@ fn a_dataset_of_clips_verifies_and_says_what_is_in_it() {
         let id = of(path).id;
         clips.ledger.iter().find(|row| row.id == id).and_then(|row| row.videos.clone()).unwrap()
     };
-    let whole = "mpeg4.avi, delivered as its whole file of 200 frames, because only MP4 and Matroska are cut, and it is avi";
+    let whole =
+        "mpeg4.avi, delivered as its whole file of 200 frames, because only MP4 and Matroska are cut, and it is avi";
     assert_eq!(told("mpeg4.avi"), whole);
     assert_eq!(told("frames"), "frames, delivered as images of its frames");
     let frames = of("frames");
@@ -237,8 +238,7 @@ fn by_id(built: &Built, is_replay: bool) -> BTreeMap<String, Sample> {
 fn a_dataset_of_clips_is_replayed_as_clips_and_as_their_frames() {
     let Datasets { frames, clips, .. } = datasets();
     // Out of an archive, and then out of a table.
-    let (_workshop, again) =
-        replay(&clips.dataset, "[output]\nformats = [\"parquet\"]\n[video]\ndeliver = \"clip\"\n");
+    let (_workshop, again) = replay(&clips.dataset, "[output]\nformats = [\"parquet\"]\n[video]\ndeliver = \"clip\"\n");
     again.verify();
     let (first, second) = (by_id(clips, false), by_id(&again, true));
     assert_eq!(first.len(), second.len());

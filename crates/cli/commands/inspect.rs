@@ -115,7 +115,10 @@ fn render(row: &LedgerRow, sample: &Sample, written: Option<Vec<String>>) -> Str
         let what = match (visual.kind, visual.grid) {
             (VisualKind::Video, _) => {
                 let frames = format!("video of {} frames, {size}{}", visual.num_images, times(&visual.times_s));
-                format!("{frames}{}", visual.clip.as_ref().map(|clip| format!(", {}", clip.description())).unwrap_or_default())
+                format!(
+                    "{frames}{}",
+                    visual.clip.as_ref().map(|clip| format!(", {}", clip.description())).unwrap_or_default()
+                )
             }
             (VisualKind::Tiled, Some(grid)) => {
                 format!("overview and {} × {} tiles (rows × columns), {size}", grid.rows, grid.columns)

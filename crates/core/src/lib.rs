@@ -25,14 +25,16 @@ pub use cost::{Cost, Total};
 pub use device::DeviceChoice;
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
-pub use media::{BlobRef, Clip, ClipFile, ClipFrames, PreparedClip, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef};
+pub use media::{
+    BlobRef, Clip, ClipFile, ClipFrames, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef, PreparedClip,
+};
 pub use record::{
     Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,
 };
 pub use reject::{RejectCode, RejectedRecord, Rejection};
 pub use sample::{
-    ClipFormat, HandledImages, HandledVideos, Handling, ImageFormat, Layout, Message,
-    ModelVisual, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, describe_videos,
+    ClipFormat, HandledImages, HandledVideos, Handling, ImageFormat, Layout, Message, ModelVisual, Sample, SampleClip,
+    SampleImage, SampleTokens, SampleVisual, describe_videos,
 };
 pub use shape::VisualShape;
 pub use signature::Signature;

@@ -67,9 +67,8 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     {
         return Err(file.unsupported("drops merges at random".to_owned()));
     }
-    let configured =
-        add_configured(&mut tokenizer, config.added_tokens()?, config.list_name())
-            .map_err(|property| file.unsupported(property))?;
+    let configured = add_configured(&mut tokenizer, config.added_tokens()?, config.list_name())
+        .map_err(|property| file.unsupported(property))?;
     let step = |step: Result<Value, serde_json::Error>| step.map_err(|source| file.unreadable(source));
     let normaliser = step(serde_json::to_value(tokenizer.get_normalizer()))?;
     let pre_tokenizer = step(serde_json::to_value(tokenizer.get_pre_tokenizer()))?;

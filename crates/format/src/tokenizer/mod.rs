@@ -199,7 +199,9 @@ impl Tokenizer {
                 let num_tokens = parts.map(|(index, part)| match part {
                     PromptPart::Token => Ok(1),
                     PromptPart::Text(text) => {
-                        words.count((text, self.prefixes.is_before(text, index)), cache, |word| self.model.count_word(word))
+                        words.count((text, self.prefixes.is_before(text, index)), cache, |word| {
+                            self.model.count_word(word)
+                        })
                     }
                 });
                 num_tokens.sum()

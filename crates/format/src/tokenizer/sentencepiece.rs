@@ -246,10 +246,7 @@ fn configured_tokens(
                 configured.push(AddedToken { text: token.content, id: token.id, is_special: token.special });
             }
             None => {
-                return Err(format!(
-                    "lacks the token {:?}, which {list} adds with the text around it",
-                    token.content
-                ));
+                return Err(format!("lacks the token {:?}, which {list} adds with the text around it", token.content));
             }
         }
     }

@@ -268,10 +268,8 @@ struct LlamaRow {
 fn a_sentencepiece_model_has_the_ids_of_llamas_tokenizer_in_transformers() {
     let expected: Llama = serde_json::from_slice(&fs::read(golden("llama.json")).unwrap()).unwrap();
     let llava: Family = toml::from_str("family = \"llava-1.5\"").unwrap();
-    let question = [
-        Part::Visual(Visual { kind: VisualKind::Image, media: 0 }),
-        Part::Text("What is in this image?".to_owned()),
-    ];
+    let question =
+        [Part::Visual(Visual { kind: VisualKind::Image, media: 0 }), Part::Text("What is in this image?".to_owned())];
     let turns = [
         Turn { role: Role::User, parts: question.into() },
         Turn { role: Role::Assistant, parts: vec![Part::Text("A red cat.".to_owned())] },

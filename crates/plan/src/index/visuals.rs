@@ -148,12 +148,7 @@ impl VisualMeter<'_> {
     }
 
     /// The shape of a video, and the bytes that it takes in a shard: as a file of so many bytes, or else as its frames.
-    fn delivered_video(
-        &self,
-        own_px: (u32, u32),
-        frames: FrameChoice,
-        clip_bytes: Option<u64>,
-    ) -> (VisualShape, u64) {
+    fn delivered_video(&self, own_px: (u32, u32), frames: FrameChoice, clip_bytes: Option<u64>) -> (VisualShape, u64) {
         let delivered_px = self.context.frames.delivered_px(own_px.0, own_px.1);
         let keeps_size = self.context.resizes() || clip_bytes.is_some();
         let of_frames = encoded_bytes(frames.taken.len() as u64 * num_pixels(delivered_px));
