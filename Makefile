@@ -5,12 +5,13 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test chaos parity lint bench fuzz structure schemas clean
+.PHONY: help setup demo test chaos cluster parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test      all tests, with the Python readers of the shards'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
+	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
 	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
 	@echo 'make bench     speed and memory beside Python versions of the same jobs'
@@ -34,6 +35,12 @@ test: setup
 
 chaos: setup
 	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1
+
+# The development profile optimises what decodes and encodes.
+cluster: setup
+	tests/cluster/setup.sh .env/python/ray
+	$(CARGO) build --locked
+	tests/cluster/run.sh $(TARGET)/debug/manyframe .env/python/ray/bin
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

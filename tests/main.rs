@@ -10,6 +10,7 @@ mod chaos;
 mod cli;
 #[cfg(feature = "video")]
 mod clips;
+mod cluster;
 #[cfg(feature = "video")]
 mod damage;
 mod demo;

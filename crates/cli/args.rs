@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
-use manyframe_engine::CommitOptions;
+use manyframe_engine::{CommitOptions, TaskRanges};
 use manyframe_pipeline::{Override, SequenceParallel};
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
@@ -75,7 +75,9 @@ pub(crate) enum Command {
     Pack(PackArguments),
     /// Export a dataset to a format that other trainers read.
     Export(ExportArguments),
-    /// Run one task of a plan, as a job of a cluster does. Idempotent and atomic.
+    /// Run the tasks of a plan that are not done, here or on a cluster, and publish its dataset.
+    Run(RunArguments),
+    /// Run tasks of a plan, as a job of a cluster does. Idempotent and atomic. Prints a line of JSON for each.
     Task(TaskArguments),
     /// Publish the dataset of a plan whose tasks are all done.
     Commit(CommitArguments),
@@ -191,6 +193,8 @@ pub(crate) struct BuildArguments {
     /// Before samples are made, show how many of each source are reused, and why the others are made.
     #[arg(long)]
     pub(crate) explain: bool,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
 }
 
 #[derive(Debug, Args)]
@@ -399,12 +403,78 @@ fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     PossibleValuesParser::new(values).try_map(|name| name.parse())
 }
 
+/// Where tasks run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineName {
+    /// In this process, on all cores of this machine.
+    Local,
+    /// As jobs on a Ray cluster.
+    Ray,
+    /// As an array of jobs that is submitted to Slurm.
+    Slurm,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Engine")]
+pub(crate) struct EngineArguments {
+    /// Where tasks run. Machines of a cluster must see the pipeline's files and the work directory of the dataset.
+    #[arg(long, value_enum, default_value_t = EngineName::Local, value_name = "NAME")]
+    pub(crate) engine: EngineName,
+    /// Cores of each job on a cluster. Default: 1.
+    #[arg(long, value_name = "N")]
+    pub(crate) cpus: Option<NonZeroU32>,
+    /// Tasks that a job on a cluster does in one process. Default: 1; with Slurm more if an array of jobs cannot be that long.
+    #[arg(long, value_name = "N")]
+    pub(crate) tasks_per_job: Option<NonZeroU32>,
+    /// Most jobs at the same time. Default: as many as the cluster runs.
+    #[arg(long, value_name = "N")]
+    pub(crate) most_jobs: Option<NonZeroU32>,
+    /// Value of a variable of the pipeline file on the machines of the cluster, if files are elsewhere there: data=/scratch/data.
+    /// May be repeated.
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub(crate) worker_set: Vec<Override>,
+    /// An option of Slurm's sbatch: --sbatch=--partition=cpu. May be repeated.
+    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
+    pub(crate) sbatch: Vec<String>,
+    /// Address of the Ray cluster. Default: RAY_ADDRESS, or the cluster that this machine belongs to.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub(crate) address: Option<String>,
+    /// Python with the package ray, in the version of the cluster. Default: python3.
+    #[arg(long, value_name = "PROGRAM")]
+    pub(crate) python: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RunArguments {
+    /// The plan's directory, as printed by `manyframe plan`.
+    pub(crate) plan: PathBuf,
+    #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    /// Run nothing: print what would be submitted, the script for sbatch or the driver in Python. Publish with `manyframe commit`.
+    #[arg(long, help_heading = "Engine")]
+    pub(crate) print: bool,
+    #[command(flatten)]
+    pub(crate) publishing: PublishingArguments,
+    #[command(flatten)]
+    pub(crate) threads: Threads,
+    #[command(flatten)]
+    pub(crate) patience: Patience,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct TaskArguments {
     /// The plan's directory, as printed by `manyframe plan`.
     pub(crate) plan: PathBuf,
-    /// Number of the task, from 0.
-    pub(crate) id: u32,
+    /// Numbers of tasks, from 0, and ranges of them: 7, 0-99, 3,8-11.
+    #[arg(value_name = "TASKS")]
+    pub(crate) tasks: TaskRanges,
+    /// Value of a variable of the pipeline file on this machine, if files are elsewhere than where the plan was made:
+    /// data=/scratch/data. May be repeated.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
+    /// End when the process that started this one does.
+    #[arg(long)]
+    pub(crate) with_parent: bool,
     #[command(flatten)]
     pub(crate) threads: Threads,
     #[command(flatten)]

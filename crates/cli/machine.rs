@@ -8,7 +8,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 use manyframe_validate::measure::Meter;
-use rustix::process::{Resource, Rlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, Signal, set_parent_process_death_signal, setrlimit};
 
 use crate::args::Threads;
 use crate::exit::UsageError;
@@ -42,6 +42,12 @@ pub(crate) fn bounded_thread_pool(threads: &Threads, bound: Option<NonZeroUsize>
 pub(crate) fn survive_file_size_limits() {
     // The flag is not read: that the signal has a handler is enough. Without one, the process ends as it would anyway.
     _ = signal_hook::flag::register(signal_hook::consts::SIGXFSZ, Arc::new(AtomicBool::new(false)));
+}
+
+/// The process ends, as if it were asked to, when the one that started it does.
+pub(crate) fn end_with_parent() {
+    // Where that is impossible, it ends with its work.
+    _ = set_parent_process_death_signal(Some(Signal::TERM));
 }
 
 /// Whether whoever started this process wants it to ignore a signal, as `nohup` does.

@@ -29,6 +29,9 @@ fn main() -> ExitCode {
     output::start_logging(&arguments.global);
     output::quiet_contained_panics();
     machine::survive_file_size_limits();
+    if matches!(&arguments.command, args::Command::Task(task) if task.with_parent) {
+        machine::end_with_parent();
+    }
     let session = match Session::of_process() {
         Session::Alone if arguments.command.is_supervised() => match supervise::run(&arguments) {
             Supervision::Ended(code) => return code,

@@ -1,4 +1,4 @@
-//! Runs `plan`, `build` and `task` in a process of their own, and starts it again if a decoder ends it.
+//! Runs `plan`, `build`, `run` and `task` in a process of their own, and starts it again if a decoder ends it.
 //!
 //! ```text
 //! supervisor ──forks───▶ worker ──notes──▶ what each thread works on, how far it is
@@ -432,6 +432,7 @@ impl Subcommand {
         let patience = match self {
             Self::Plan(plan) => plan.pipeline.patience,
             Self::Build(build) => build.pipeline.patience,
+            Self::Run(run) => run.patience,
             Self::Task(task) => task.patience,
             Self::Verify(verify) => verify.patience,
             _ => return None,

@@ -91,13 +91,18 @@ pub fn temporary_beside(path: &Path) -> Result<PathBuf, FileError> {
     let thread: String = format!("{:?}", std::thread::current().id()).chars().filter(char::is_ascii_digit).collect();
     let mut temporary = OsString::from(".");
     temporary.push(name);
-    temporary.push(format!(".{}-{}-{thread}.tmp", host_name(), std::process::id()));
+    temporary.push(format!(".{}-{}-{thread}.tmp", host_in_names(), std::process::id()));
     Ok(directory.join(temporary))
 }
 
-fn host_name() -> String {
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    host.chars().filter(char::is_ascii_alphanumeric).take(32).collect()
+/// The name of this machine.
+pub fn host_name() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// The name of this machine as a part of file names.
+fn host_in_names() -> String {
+    host_name().chars().filter(char::is_ascii_alphanumeric).take(32).collect()
 }
 
 /// Removes what killed processes of this host left in a directory under names of [`temporary_beside`]: others may write there
@@ -123,7 +128,7 @@ fn process_of(name: &str) -> Option<u32> {
     let (_, owner) = name.strip_suffix(".tmp")?.rsplit_once('.')?;
     let mut parts = owner.split('-');
     let (host, pid, thread) = (parts.next()?, parts.next()?, parts.next()?);
-    let is_owner = parts.next().is_none() && host == host_name() && thread.parse::<u64>().is_ok();
+    let is_owner = parts.next().is_none() && host == host_in_names() && thread.parse::<u64>().is_ok();
     pid.parse().ok().filter(|_| is_owner)
 }
 
@@ -430,7 +435,7 @@ mod tests {
     #[test]
     fn leftovers_of_one_path_are_removed_once_their_process_is_dead() {
         let directory = tempfile::tempdir().unwrap();
-        let (path, host, own) = (directory.path(), host_name(), std::process::id());
+        let (path, host, own) = (directory.path(), host_in_names(), std::process::id());
         // No process has a number this large.
         let names = [
             format!(".out.{host}-4194999-1.tmp"),

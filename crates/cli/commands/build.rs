@@ -6,10 +6,10 @@ use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_core::{HandledImages, HandledVideos};
 use manyframe_dataset::{DatasetReader, WorkDone};
-use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, LocalEngine, PlannedBuild};
+use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, PlannedBuild};
 use manyframe_plan::SourceReuse;
 
-use super::{contract, explain, pack, rejects, stages, validate};
+use super::{contract, engine, explain, pack, rejects, stages, validate};
 use crate::args::{BuildArguments, Global};
 use crate::machine::{Machine, bounded_thread_pool};
 use crate::supervised::Session;
@@ -20,6 +20,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.pipeline.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    let engine = engine::of_arguments(&arguments.engine)?;
     let commit = arguments.publishing.options();
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
         let build = stages::open(number, stage, &arguments.pipeline, commit, session)?;
@@ -29,7 +30,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
                 printed = output::print(&explain::render(planned));
             }
         };
-        report(build.finish_watched(&LocalEngine, executor, &Machine::start(), &mut show))?;
+        report(build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show))?;
         printed?;
     }
     Ok(ExitCode::SUCCESS)

@@ -2,6 +2,7 @@
 
 mod build;
 mod contract;
+mod engine;
 mod explain;
 mod export;
 mod inspect;
@@ -9,6 +10,7 @@ mod model;
 mod pack;
 mod plan;
 mod rejects;
+mod run;
 mod stages;
 mod task;
 mod tokens;
@@ -47,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Model(model) => model::run(model),
         Command::Pack(pack) => pack::run(pack),
         Command::Export(export) => export::run(export, global),
+        Command::Run(run) => run::run(run, global, session),
         Command::Task(task) => task::run(task, global, session),
         Command::Commit(commit) => task::run_commit(commit, global),
         Command::Completions { shell } => {
@@ -67,7 +70,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
 /// Tries one thing that the process of the command did not survive. Whether this one survives is all that matters.
 fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<ExitCode> {
     let context = match command {
-        Command::Task(task) => OpenPlan::open(&task.plan)?.context,
+        Command::Run(run) => OpenPlan::open(&run.plan)?.context,
+        Command::Task(task) => OpenPlan::open_elsewhere(&task.plan, &variables::values(&task.set))?.context,
         Command::Plan(PlanArguments { pipeline, .. }) | Command::Build(BuildArguments { pipeline, .. }) => {
             let Some(stage) = stages::of_arguments(pipeline)?.into_iter().nth(stage) else {
                 return Ok(ExitCode::SUCCESS);

@@ -15,13 +15,17 @@ pub(super) fn replaced(dataset: &Path, set: &[Override]) -> Result<BTreeMap<Stri
         return Ok(BTreeMap::new());
     }
     let known = DatasetReader::open(dataset)?.pipeline(&BTreeMap::new())?.variable_names();
-    let value = |set: &Override| {
-        if known.contains(&set.key) {
-            return Ok((set.key.clone(), absolute_path(Path::new(&set.value)).display().to_string()));
-        }
+    let unknown = |set: &&Override| !known.contains(&set.key);
+    if let Some(set) = set.iter().find(unknown) {
         let names = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
         let message = format!("no path of the dataset begins with a variable {:?}; there are {names}", set.key);
-        Err(exit::UsageError(message).into())
-    };
-    set.iter().map(value).collect()
+        return Err(exit::UsageError(message).into());
+    }
+    Ok(values(set))
+}
+
+/// The values that variables are set to. A relative path starts in the working directory.
+pub(super) fn values(set: &[Override]) -> BTreeMap<String, String> {
+    let value = |set: &Override| absolute_path(Path::new(&set.value)).display().to_string();
+    set.iter().map(|set| (set.key.clone(), value(set))).collect()
 }

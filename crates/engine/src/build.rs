@@ -273,12 +273,35 @@ impl IndexedBuild {
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
         let request = PlanRequest { work: work.path(), reuse, damage_of: list_damage };
         let MadePlan { plan, directory } = manyframe_plan::make(&context, &index, request, executor)?;
-        let open = OpenPlan { context, plan, directory };
+        let open = OpenPlan { context, plan, directory, is_elsewhere: false };
         Ok(PlannedBuild { changed_media, open, work, options: options.commit, run: None })
     }
 }
 
 impl PlannedBuild {
+    /// A plan that was made before. As long as it exists, no other process can build the same output.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Build::open`], and [`EngineError::Plan`] if the directory holds no plan of this version.
+    pub fn open(directory: &Path, options: CommitOptions) -> Result<Self, EngineError> {
+        let plan = Plan::read(directory)?;
+        let dataset = Path::new(&plan.pipeline.output.directory);
+        ensure_replaceable(dataset, &plan.pipeline.name, options)?;
+        let work = WorkDirectory::lock(dataset)?;
+        let open = OpenPlan::open(directory)?;
+        Ok(Self { changed_media: Vec::new(), open, work, options, run: None })
+    }
+
+    /// As [`Build::watch`].
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plan`] if what is rejected cannot be kept.
+    pub fn watch(&mut self, in_flight: Arc<InFlight>, verdicts: &[Verdict]) -> Result<(), EngineError> {
+        Ok(manyframe_plan::watch(&mut self.open.context, in_flight, verdicts)?)
+    }
+
     /// The plan and its directory.
     pub fn open_plan(&self) -> &OpenPlan {
         &self.open

@@ -1,27 +1,59 @@
-//! Where the tasks of a plan run. An engine decides when and on which machine; what a task does is the same everywhere.
+//! Where tasks run. An engine decides when and on which machine; what a task does is the same everywhere.
+//!
+//! ```text
+//! TaskSet: a directory with numbered tasks ──▶ Engine ──▶ DIRECTORY/done/NNNNNN.json, the reports
+//!                                                │
+//!                    LocalEngine: in this process; others: `manyframe task DIRECTORY 0-99`, in a process on some machine
+//! ```
+//!
+//! Every engine can rely on this contract:
+//!
+//! * A task is plain data: its directory and its number are all that a worker is told.
+//! * It is idempotent and atomic: it may run twice, at the same time, on any machine that sees its directory and its inputs. What
+//!   it makes appears whole, with the same bytes each time, and its report last.
+//! * Its exit code says whether to try again: 0 done, 2 never, anything else may help. Why it failed is noted beside it, in
+//!   `DIRECTORY/failed/NNNNNN.json`.
 
+use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use manyframe_base::Executor;
+use serde_json::Value;
 
 use crate::error::EngineError;
-use crate::open_plan::OpenPlan;
-use crate::task::run_task;
+use crate::failure::{forget_failure, note_failure};
 
-/// Runs the tasks of a plan.
-///
-/// Tasks are independent, idempotent and atomic: they may run in any order, at the same time, twice, and on any machine that
-/// sees the directory of the plan and its inputs under the same paths. There, `manyframe task DIRECTORY ID` runs one.
-pub trait Engine {
-    /// Runs these tasks, none of which is done, and returns when all of them are.
-    ///
-    /// Progress advances by the samples of each task; the caller starts and finishes the step.
+/// Tasks that are described in one directory, numbered from 0.
+pub trait TaskSet: Sync {
+    /// The directory: besides numbers, all that a worker is told.
+    fn directory(&self) -> &Path;
+
+    /// How far progress advances when a task is done.
+    fn size(&self, task: u32) -> u64;
+
+    /// Whether the report of a task is there, and what it made is as it says.
+    fn is_done(&self, task: u32) -> bool;
+
+    /// Runs a task, unless it is done; progress advances by its size. Returns what it came to, for people and programs.
     ///
     /// # Errors
     ///
-    /// The first error of a task. Finished tasks stay finished; a call with the remaining tasks continues from there.
-    fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError>;
+    /// Why it cannot be done; [`EngineError::may_be_retried`] says whether another attempt may succeed.
+    fn run(&self, task: u32, executor: Executor<'_>) -> Result<Value, EngineError>;
+}
+
+/// Runs tasks.
+pub trait Engine {
+    /// Runs these tasks, none of which is done, and returns when all of them are.
+    ///
+    /// Progress advances by the size of each task; the caller starts and finishes the step.
+    ///
+    /// # Errors
+    ///
+    /// The first error of a task that trying again did not mend. Finished tasks stay finished; a call with the remaining tasks
+    /// continues from there.
+    fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError>;
 
     /// Whether the threads of the executor do all the work, so that the time of a run is their speed. It is kept for the
     /// time estimates of later builds. Default: no.
@@ -41,28 +73,57 @@ pub struct LocalEngine;
 pub(crate) const TASKS_AT_ONCE: usize = 2;
 
 impl Engine for LocalEngine {
-    fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
-        let next = AtomicUsize::new(0);
-        let failure = FirstFailure::default();
-        let work = || {
-            while !failure.is_set() {
-                let Some(&task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
-                if let Err(error) = run_task(plan, task, executor) {
-                    failure.set(error);
-                }
-            }
-        };
-        std::thread::scope(|scope| {
-            for _ in 0..TASKS_AT_ONCE.min(tasks.len()) {
-                scope.spawn(work);
-            }
-        });
-        failure.into_result()
+    fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
+        overlap(tasks, |task| set.run(task, executor).map(drop))
     }
 
     fn works_on_executor(&self) -> bool {
         true
     }
+}
+
+/// Runs tasks as a worker of some engine does: `report` gets what each of them came to, and a failure is noted for the engine.
+///
+/// # Errors
+///
+/// The first error of a task. The tasks that are not done by then are not begun.
+pub fn run_as_worker(
+    set: &dyn TaskSet,
+    tasks: &[u32],
+    executor: Executor<'_>,
+    report: &(dyn Fn(&Value) + Sync),
+) -> Result<(), EngineError> {
+    overlap(tasks, |task| match set.run(task, executor) {
+        Ok(summary) => {
+            forget_failure(set.directory(), task);
+            report(&summary);
+            Ok(())
+        }
+        Err(error) => {
+            note_failure(set.directory(), task, &error);
+            Err(error)
+        }
+    })
+}
+
+/// Does a few tasks at a time, in order, until one fails.
+fn overlap(tasks: &[u32], act: impl Fn(u32) -> Result<(), EngineError> + Sync) -> Result<(), EngineError> {
+    let next = AtomicUsize::new(0);
+    let failure = FirstFailure::default();
+    let work = || {
+        while !failure.is_set() {
+            let Some(&task) = tasks.get(next.fetch_add(1, Ordering::Relaxed)) else { return };
+            if let Err(error) = act(task) {
+                failure.set(error);
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..TASKS_AT_ONCE.min(tasks.len()) {
+            scope.spawn(work);
+        }
+    });
+    failure.into_result()
 }
 
 /// The first error is the cause; later ones often follow from it.

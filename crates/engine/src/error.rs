@@ -46,6 +46,50 @@ pub enum EngineError {
         /// Where it was.
         origin: String,
     },
+    /// A worker cannot open what could be opened where the plan was made.
+    #[error("cannot open on this machine what the plan was made from; --set NAME=PATH says where a variable of it is here")]
+    NotHere(#[source] manyframe_plan::PlanError),
+    /// A worker does not see a medium that the plan has.
+    #[error(
+        "a medium of sample {id} is not on this machine, and was there when the plan was made: {detail}; if it was removed since, \
+         plan again"
+    )]
+    MediumNotHere {
+        /// The sample.
+        id: String,
+        /// Where it was looked for.
+        detail: String,
+    },
+    /// No path of the plan begins with a variable.
+    #[error("no path of the plan begins with a variable {name:?}; there are {known}")]
+    UnknownVariable {
+        /// The name.
+        name: String,
+        /// The variables that there are.
+        known: String,
+    },
+    /// A task failed in another process.
+    #[error("task {task} failed on {host}: {error}")]
+    TaskFailed {
+        /// The task.
+        task: u32,
+        /// The machine.
+        host: String,
+        /// What went wrong, with its causes.
+        error: String,
+        /// Whether trying again may help.
+        may_be_retried: bool,
+    },
+    /// The scheduler of a cluster cannot be called, or refuses what it is asked for.
+    #[error("{program}: {detail}")]
+    Scheduler {
+        /// The program that was called.
+        program: String,
+        /// What it said.
+        detail: String,
+        /// Whether trying again may help.
+        may_be_retried: bool,
+    },
     /// Tasks are not done, so nothing can be committed.
     #[error("{num_missing} of {num_tasks} tasks are not done, the first is task {first}; run them, then commit again")]
     Unfinished {
@@ -188,12 +232,16 @@ impl EngineError {
             Self::Plan(error) => error.may_be_retried(),
             Self::Model(error) => error.may_be_retried(),
             Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. }),
+            Self::TaskFailed { may_be_retried, .. } | Self::Scheduler { may_be_retried, .. } => *may_be_retried,
             Self::File(_)
+            | Self::NotHere(_)
+            | Self::MediumNotHere { .. }
             | Self::Shard { .. }
             | Self::Unfinished { .. }
             | Self::Unaccounted { .. }
             | Self::Locked { .. } => true,
             Self::NoSuchTask { .. }
+            | Self::UnknownVariable { .. }
             | Self::NoSuchSource { .. }
             | Self::Losses { .. }
             | Self::OtherName { .. }

@@ -50,6 +50,7 @@
 
 mod account;
 mod build;
+mod cluster;
 mod commit;
 mod committed;
 mod content_file;
@@ -57,6 +58,7 @@ mod encoded;
 mod engine;
 mod error;
 mod export;
+mod failure;
 mod journal;
 mod misfits;
 mod open_plan;
@@ -66,6 +68,7 @@ mod report;
 mod reuse;
 mod sample;
 mod task;
+mod task_range;
 mod validate;
 mod verify;
 mod work;
@@ -73,17 +76,22 @@ mod work;
 pub use build::{
     Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,
 };
+pub use cluster::jobs::JobOptions;
+pub use cluster::ray::RayEngine;
+pub use cluster::slurm::SlurmEngine;
 pub use commit::{CommitOptions, commit};
 pub use committed::Committed;
-pub use engine::{Engine, LocalEngine};
+pub use engine::{Engine, LocalEngine, TaskSet, run_as_worker};
 pub use error::EngineError;
 pub use export::{ExportOptions, Exported, LlavaExport};
+pub use failure::note_failure;
 pub use open_plan::OpenPlan;
 pub use origin::read_origin;
 pub use packs::repack;
 pub use report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 pub use sample::repeat;
 pub use task::run_task;
+pub use task_range::{NotTasks, TaskRanges};
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
 pub use verify::{Verification, VerifyOptions, Watch, repeat_check, verify};
 pub use work::RateBasis;

@@ -1,7 +1,10 @@
 //! A plan on disk, with everything opened that its tasks need.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::files::parent_directory;
+use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Plan};
 
 use crate::error::EngineError;
@@ -15,6 +18,9 @@ pub struct OpenPlan {
     pub plan: Plan,
     /// Its directory, in which tasks leave shards and reports.
     pub directory: PathBuf,
+    /// Whether this may be another machine than the one that planned: a medium that is not here is then no reject, but taken for
+    /// a disk that is not mounted.
+    pub is_elsewhere: bool,
 }
 
 impl OpenPlan {
@@ -26,7 +32,21 @@ impl OpenPlan {
     pub fn open(directory: &Path) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
         let context = Context::open(plan.pipeline())?;
-        Ok(Self { context, plan, directory: directory.to_owned() })
+        Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: false })
+    }
+
+    /// As [`Self::open`], on a machine that may not be the one that planned: variables of the pipeline file have these values
+    /// here, and the others those of that machine.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Plan`] if the directory holds no plan of this version, [`EngineError::UnknownVariable`] for a variable that
+    /// no path begins with, and [`EngineError::NotHere`] if what the pipeline names cannot be opened on this machine.
+    pub fn open_elsewhere(directory: &Path, variables: &BTreeMap<String, String>) -> Result<Self, EngineError> {
+        let plan = Plan::read(directory)?;
+        let pipeline = pipeline_with(&plan, directory, variables)?;
+        let context = Context::open(pipeline).map_err(EngineError::NotHere)?;
+        Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: true })
     }
 
     /// Where its dataset will be.
@@ -38,4 +58,29 @@ impl OpenPlan {
     pub fn unfinished_tasks(&self) -> Vec<u32> {
         self.plan.tasks.iter().map(|task| task.id).filter(|task| !is_done(&self.directory, *task)).collect()
     }
+}
+
+/// The pipeline of a plan, with other values of variables. Its output stays where the plan is.
+fn pipeline_with(
+    plan: &Plan,
+    directory: &Path,
+    variables: &BTreeMap<String, String>,
+) -> Result<Pipeline, EngineError> {
+    let pipeline = plan.pipeline();
+    if variables.is_empty() {
+        return Ok(pipeline);
+    }
+    let known = pipeline.variable_names();
+    if let Some(name) = variables.keys().find(|name| !known.contains(*name)) {
+        let known = known.into_iter().collect::<Vec<_>>().join(", ");
+        return Err(EngineError::UnknownVariable { name: name.clone(), known });
+    }
+    let mut values = pipeline.variables;
+    values.extend(variables.clone());
+    let mut pipeline = Pipeline::on_this_machine(pipeline.portable, values);
+    let work = parent_directory(directory).display().to_string();
+    if let Some(dataset) = work.strip_suffix(".work") {
+        pipeline.set_output_directory(Path::new(dataset));
+    }
+    Ok(pipeline)
 }

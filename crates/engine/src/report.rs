@@ -14,6 +14,7 @@ use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, RecordI
 use manyframe_dataset::{LocalDirectory, Storage};
 use manyframe_shards::ShardFormat;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::error::EngineError;
 
@@ -113,6 +114,18 @@ impl TaskReport {
 
     fn digest(&self) -> Digest {
         Digest::of(serde_json::json!(self).to_string().as_bytes())
+    }
+
+    /// What the task came to, in a few numbers.
+    pub(crate) fn summary(&self) -> Value {
+        let num_delivered = self.delivered().num_samples;
+        serde_json::json!({
+            "task": self.id,
+            "delivered": num_delivered,
+            "rejected": self.outcomes.len() as u64 - num_delivered,
+            "reused": self.num_reused,
+            "shards": self.shards,
+        })
     }
 
     /// Samples that were delivered, and their cost.

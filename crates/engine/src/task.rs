@@ -9,14 +9,16 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
-use manyframe_core::{HandledImages, HandledVideos, Sample, describe_videos};
+use manyframe_core::{HandledImages, HandledVideos, RejectCode, Sample, describe_videos};
 use manyframe_plan::{Context, PlannedSample, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter};
+use serde_json::Value;
 
+use crate::engine::TaskSet;
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::open_plan::OpenPlan;
-use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, shard_path};
+use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, is_done, shard_path};
 use crate::reuse;
 use crate::sample::{self, Made, Outcome};
 
@@ -28,9 +30,10 @@ const SAMPLES_PER_THREAD: usize = 4;
 /// # Errors
 ///
 /// [`EngineError::NoSuchTask`] for a number that the plan does not have, [`EngineError::SourceChanged`] if a record is not
-/// where the plan found it, and failing storage. A record that cannot be delivered is not an error: the report says why.
+/// where the plan found it, [`EngineError::MediumNotHere`] if a medium is missing on a machine that may not be the one that
+/// planned, and failing storage. A record that cannot be delivered is not an error: the report says why.
 pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<TaskReport, EngineError> {
-    let OpenPlan { context, plan, directory } = open;
+    let OpenPlan { context, plan, directory, is_elsewhere } = open;
     let last = plan.tasks.len().saturating_sub(1) as u32;
     let header = plan.tasks.get(task as usize).ok_or(EngineError::NoSuchTask { task, last })?;
     if let Some(report) = TaskReport::read(directory, task)? {
@@ -69,6 +72,9 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
                 }
                 OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout, damage, videos }
             }
+            Err(rejection) if *is_elsewhere && rejection.code == RejectCode::MediaMissing => {
+                return Err(EngineError::MediumNotHere { id: id.to_string(), detail: rejection.detail });
+            }
             Err(rejection) => OutcomeResult::Rejected(rejection),
         };
         report.outcomes.push(RecordOutcome { record, repetition, id, position, result });
@@ -82,6 +88,24 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     journal.remove();
     tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)
+}
+
+impl TaskSet for OpenPlan {
+    fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    fn size(&self, task: u32) -> u64 {
+        self.plan.tasks.get(task as usize).map_or(0, |task| task.num_samples)
+    }
+
+    fn is_done(&self, task: u32) -> bool {
+        is_done(&self.directory, task)
+    }
+
+    fn run(&self, task: u32, executor: Executor<'_>) -> Result<Value, EngineError> {
+        Ok(run_task(self, task, executor)?.summary())
+    }
 }
 
 /// What happened to a planned sample, before it is written.

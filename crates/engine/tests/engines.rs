@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use manyframe_base::{Executor, NoProgress};
 use manyframe_engine::{
-    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, OpenPlan, RateBasis, repack,
-    run_task,
+    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, OpenPlan, RateBasis, TaskSet,
+    repack, run_task,
 };
 use manyframe_pipeline::PackTable;
 use manyframe_validate::measure::Meter;
@@ -47,9 +47,9 @@ impl BackwardsEngine {
 }
 
 impl Engine for BackwardsEngine {
-    fn run(&self, plan: &OpenPlan, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
+    fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
         for &task in tasks.iter().rev().take(self.most_tasks) {
-            run_task(&OpenPlan::open(&plan.directory)?, task, executor)?;
+            run_task(&OpenPlan::open(set.directory())?, task, executor)?;
             self.ran.lock().unwrap().push(task);
         }
         if tasks.len() > self.most_tasks {

@@ -66,7 +66,7 @@ impl Replanned {
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;
         let inputs = dataset.build_facts().ok().flatten().and_then(|facts| facts.inputs_digest);
         let changed_since_build = inputs.is_some_and(|inputs| plan.inputs != Some(inputs));
-        let open = OpenPlan { context, plan, directory };
+        let open = OpenPlan { context, plan, directory, is_elsewhere: false };
         Ok(Self { open, scratch, changed_since_build, made: Mutex::default() })
     }
 

@@ -1,0 +1,69 @@
+//! The engine of the arguments.
+
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use manyframe_engine::{Engine, JobOptions, LocalEngine, RayEngine, SlurmEngine};
+
+use super::variables;
+use crate::args::{EngineArguments, EngineName};
+use crate::exit::UsageError;
+
+/// An engine that hands tasks to a scheduler.
+pub(super) enum ClusterEngine {
+    Ray(RayEngine),
+    Slurm(SlurmEngine),
+}
+
+/// The engine of the arguments.
+pub(super) fn of_arguments(arguments: &EngineArguments) -> Result<Box<dyn Engine>> {
+    Ok(match cluster_of_arguments(arguments)? {
+        None => Box::new(LocalEngine),
+        Some(ClusterEngine::Ray(engine)) => Box::new(engine),
+        Some(ClusterEngine::Slurm(engine)) => Box::new(engine),
+    })
+}
+
+/// The engine of the arguments, if it is one of a cluster. An option that it has no use for is an error.
+pub(super) fn cluster_of_arguments(arguments: &EngineArguments) -> Result<Option<ClusterEngine>> {
+    let EngineArguments { engine, cpus, tasks_per_job, most_jobs, worker_set, sbatch, address, python } = arguments;
+    let name = *engine;
+    let options = [
+        ("--sbatch", !sbatch.is_empty(), &[EngineName::Slurm][..]),
+        ("--address", address.is_some(), &[EngineName::Ray]),
+        ("--python", python.is_some(), &[EngineName::Ray]),
+        ("--cpus", cpus.is_some(), &[EngineName::Ray, EngineName::Slurm]),
+        ("--tasks-per-job", tasks_per_job.is_some(), &[EngineName::Ray, EngineName::Slurm]),
+        ("--most-jobs", most_jobs.is_some(), &[EngineName::Ray, EngineName::Slurm]),
+        ("--worker-set", !worker_set.is_empty(), &[EngineName::Ray, EngineName::Slurm]),
+    ];
+    if let Some((option, ..)) = options.iter().find(|(_, is_set, users)| *is_set && !users.contains(&name)) {
+        return Err(UsageError(format!("{option} does nothing with --engine {}", name_of(name))).into());
+    }
+    let jobs = || -> Result<JobOptions> {
+        Ok(JobOptions {
+            program: std::env::current_exe().context("cannot find out which program this is")?,
+            cpus: cpus.unwrap_or(NonZeroU32::MIN),
+            tasks_per_job: *tasks_per_job,
+            most_jobs: *most_jobs,
+            variables: variables::values(worker_set),
+        })
+    };
+    Ok(match name {
+        EngineName::Local => None,
+        EngineName::Ray => {
+            let python = python.clone().unwrap_or_else(|| PathBuf::from("python3"));
+            Some(ClusterEngine::Ray(RayEngine { jobs: jobs()?, address: address.clone(), python }))
+        }
+        EngineName::Slurm => Some(ClusterEngine::Slurm(SlurmEngine { jobs: jobs()?, sbatch: sbatch.clone() })),
+    })
+}
+
+fn name_of(name: EngineName) -> &'static str {
+    match name {
+        EngineName::Local => "local",
+        EngineName::Ray => "ray",
+        EngineName::Slurm => "slurm",
+    }
+}

@@ -1,0 +1,47 @@
+//! `manyframe run`: the tasks of a plan on an engine, and then its dataset.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_base::Executor;
+use manyframe_engine::{OpenPlan, PlannedBuild};
+
+use super::engine::{self, ClusterEngine};
+use crate::args::{Global, RunArguments};
+use crate::exit::UsageError;
+use crate::machine::{Machine, bounded_thread_pool};
+use crate::supervised::Session;
+use crate::{output, progress};
+
+pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) -> Result<ExitCode> {
+    if arguments.print {
+        return print(arguments);
+    }
+    let progress = session.noted(progress::on_stderr(global.quiet));
+    let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
+    let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    let engine = engine::of_arguments(&arguments.engine)?;
+    session.begin(0);
+    let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options())?;
+    session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
+    planned.run(engine.as_ref(), executor, &Machine::start())?;
+    super::build::report(planned.commit(executor, &Machine::start()))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Prints what the engine would submit.
+fn print(arguments: &RunArguments) -> Result<ExitCode> {
+    let open = OpenPlan::open(&arguments.plan)?;
+    let tasks = open.unfinished_tasks();
+    let script = match engine::cluster_of_arguments(&arguments.engine)? {
+        _ if tasks.is_empty() => {
+            let plan = arguments.plan.display();
+            return Err(UsageError(format!("all tasks are done: `manyframe commit {plan}` publishes the dataset")).into());
+        }
+        None => return Err(UsageError("--print needs --engine slurm or --engine ray".to_owned()).into()),
+        Some(ClusterEngine::Ray(engine)) => engine.script(&open, &tasks)?,
+        Some(ClusterEngine::Slurm(engine)) => engine.script(&open, &tasks)?,
+    };
+    output::print(&script)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,73 @@
+//! Jobs: what a scheduler is asked to run, each a few tasks in one process.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU32;
+use std::path::{Path, PathBuf};
+
+use crate::engine::TaskSet;
+use crate::task_range::TaskRanges;
+
+/// How tasks become jobs.
+#[derive(Debug, Clone)]
+pub struct JobOptions {
+    /// The program `manyframe` on the machines that run jobs.
+    pub program: PathBuf,
+    /// Cores of a job, which are also its threads.
+    pub cpus: NonZeroU32,
+    /// Number of tasks that a job does. Default: 1, or more if the scheduler takes fewer jobs than there are tasks.
+    pub tasks_per_job: Option<NonZeroU32>,
+    /// Number of jobs at the same time. Default: as many as fit.
+    pub most_jobs: Option<NonZeroU32>,
+    /// Values of variables of the pipeline file on the machines that run jobs, where they differ.
+    pub variables: BTreeMap<String, String>,
+}
+
+impl JobOptions {
+    /// Divides tasks among at most this many jobs, in order.
+    pub(crate) fn divide(&self, tasks: &[u32], most_jobs: usize) -> Vec<TaskRanges> {
+        let least = tasks.len().div_ceil(most_jobs.max(1)).max(1);
+        let tasks_per_job = self.tasks_per_job.map_or(1, |number| number.get() as usize).max(least);
+        tasks.chunks(tasks_per_job).map(|job| TaskRanges::of(job.iter().copied())).collect()
+    }
+
+    /// The arguments of the program for a job, but for its tasks.
+    pub(crate) fn arguments(&self, set: &dyn TaskSet) -> Vec<String> {
+        let directory = absolute(set.directory()).display().to_string();
+        let mut arguments = vec!["task".to_owned(), directory];
+        arguments.extend(["--quiet".to_owned(), "--threads".to_owned(), self.cpus.to_string()]);
+        for (name, value) in &self.variables {
+            arguments.extend(["--set".to_owned(), format!("{name}={value}")]);
+        }
+        arguments
+    }
+}
+
+/// A path that is the same in every working directory.
+pub(crate) fn absolute(path: &Path) -> PathBuf {
+    // Only an empty path has none.
+    std::path::absolute(path).unwrap_or_else(|_empty| path.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tasks_are_divided_in_order_and_within_what_a_scheduler_takes() {
+        let options = |tasks_per_job| JobOptions {
+            program: "manyframe".into(),
+            cpus: NonZeroU32::MIN,
+            tasks_per_job: NonZeroU32::new(tasks_per_job),
+            most_jobs: None,
+            variables: BTreeMap::new(),
+        };
+        let jobs = |tasks_per_job, most_jobs| -> Vec<String> {
+            let tasks = [0, 1, 2, 5, 6, 9, 10];
+            options(tasks_per_job).divide(&tasks, most_jobs).iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(jobs(0, 7), ["0", "1", "2", "5", "6", "9", "10"]);
+        assert_eq!(jobs(3, 7), ["0-2", "5-6,9", "10"]);
+        assert_eq!(jobs(0, 2), ["0-2,5", "6,9-10"]);
+        assert_eq!(options(0).divide(&[], 5), []);
+    }
+}

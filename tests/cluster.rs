@@ -1,0 +1,195 @@
+//! Promise: what a cluster engine calls does a part of a plan on any machine, and says whether to try again. The engines
+//! themselves are tested on real clusters by `make cluster`.
+
+use std::fs;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use crate::determinism::{files_of, workshop};
+use crate::support::{Workshop, llava, manyframe, photo, run, stdout};
+
+/// A plan, and the number of its tasks.
+fn plan(pipeline: &str, out: &str) -> (String, usize) {
+    let text = stdout(&["plan", pipeline, "--output", out, "--json", "--quiet"]);
+    let plan: Value = serde_json::from_str(&text).unwrap();
+    (plan["plan"].as_str().unwrap().to_owned(), plan["tasks"].as_array().unwrap().len())
+}
+
+/// The failure that a task left.
+fn failure(plan: &str, task: u32) -> Value {
+    let text = fs::read(Path::new(plan).join(format!("failed/{task:06}.json"))).unwrap();
+    serde_json::from_slice(&text).unwrap()
+}
+
+/// Four photographs in two shards, below the variable `data`.
+fn photographs() -> Workshop {
+    let mut workshop = Workshop::new();
+    for number in 0..4 {
+        workshop.write(&format!("data/media/{number}.jpg"), photo(number, 100, 80));
+    }
+    let records: Vec<Value> = (0..4).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    workshop.write("data/a.json", serde_json::to_vec(&records).unwrap());
+    workshop.head = workshop.head.replace("[format]", "[output]\nmax_shard_samples = 2\n[format]");
+    workshop.head.push_str(&format!("[vars]\ndata = {:?}\n", workshop.text("data")));
+    workshop.head.push_str(
+        "[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = \"${data}/a.json\"\nmedia = \"${data}/media\"\n",
+    );
+    workshop
+}
+
+#[test]
+fn a_range_of_tasks_is_done_in_one_process_and_the_rest_by_run() {
+    let workshop = workshop(60);
+    let expected = files_of(&workshop.build().dataset);
+    let out = workshop.text("ranges");
+    let (directory, num_tasks) = plan(&workshop.pipeline(), &out);
+    assert!(num_tasks > 4);
+    let lines = stdout(&["task", &directory, "3,0-1", "--quiet"]);
+    let mut done: Vec<u64> =
+        lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()["task"].as_u64().unwrap()).collect();
+    done.sort_unstable();
+    assert_eq!(done, [0, 1, 3]);
+    let beyond = run(&["task", &directory, &format!("2-{num_tasks}"), "--quiet"], 2);
+    assert!(String::from_utf8_lossy(&beyond.stderr).contains(&format!("no task {num_tasks}")));
+    for wrong in ["x", "3-1", "1,"] {
+        run(&["task", &directory, wrong, "--quiet"], 2);
+    }
+    run(&["run", &directory, "--quiet"], 0);
+    assert_eq!(files_of(&workshop.path("ranges")), expected);
+    assert!(!Path::new(&directory).exists(), "a published plan is removed");
+}
+
+#[test]
+fn a_worker_may_see_the_files_elsewhere() {
+    let workshop = photographs();
+    let expected = files_of(&workshop.build().dataset);
+    let out = workshop.text("mounted");
+    let (directory, num_tasks) = plan(&workshop.pipeline(), &out);
+    fs::rename(workshop.path("data"), workshop.path("scratch")).unwrap();
+    run(&["task", &directory, "0", "--quiet"], 1);
+    let noted = failure(&directory, 0);
+    assert_eq!(noted["may_be_retried"], true);
+    assert!(noted["error"].as_str().unwrap().contains("cannot open on this machine"), "{noted}");
+    let set = format!("data={}", workshop.text("scratch"));
+    let tasks = format!("0-{}", num_tasks - 1);
+    let unknown = run(&["task", &directory, &tasks, "--set", "dta=/x", "--quiet"], 2);
+    assert!(String::from_utf8_lossy(&unknown.stderr).contains("\"dta\"; there are data"));
+    run(&["task", &directory, &tasks, "--set", &set, "--quiet"], 0);
+    assert!(!Path::new(&directory).join("failed/000000.json").exists(), "it is done now");
+    fs::rename(workshop.path("scratch"), workshop.path("data")).unwrap();
+    run(&["commit", &directory, "--quiet"], 0);
+    assert_eq!(files_of(&workshop.path("mounted")), expected);
+}
+
+#[test]
+fn a_medium_that_a_worker_does_not_see_is_no_reject() {
+    let workshop = photographs();
+    let (directory, num_tasks) = plan(&workshop.pipeline(), &workshop.text("unmounted"));
+    fs::rename(workshop.path("data/media"), workshop.path("kept")).unwrap();
+    fs::create_dir(workshop.path("data/media")).unwrap();
+    let output = run(&["task", &directory, "0", "--quiet"], 1);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("is not on this machine"));
+    assert_eq!(failure(&directory, 0)["may_be_retried"], true);
+    assert!(!Path::new(&directory).join("done/000000.json").exists());
+    fs::remove_dir(workshop.path("data/media")).unwrap();
+    fs::rename(workshop.path("kept"), workshop.path("data/media")).unwrap();
+    run(&["task", &directory, &format!("0-{}", num_tasks - 1), "--quiet"], 0);
+    run(&["commit", &directory, "--quiet"], 0);
+}
+
+#[test]
+fn annotations_that_changed_since_the_plan_are_not_tried_again() {
+    let workshop = photographs();
+    let (directory, _) = plan(&workshop.pipeline(), &workshop.text("changed"));
+    let text = fs::read_to_string(workshop.path("data/a.json")).unwrap();
+    fs::write(workshop.path("data/a.json"), text.replace("What is", "Who was")).unwrap();
+    run(&["task", &directory, "0-1", "--quiet"], 2);
+    let noted = failure(&directory, 0);
+    assert_eq!(noted["may_be_retried"], false);
+    assert!(noted["error"].as_str().unwrap().contains("annotations have changed"), "{noted}");
+}
+
+#[test]
+fn the_printed_array_of_slurm_does_all_tasks_and_its_dataset_is_that_of_a_build() {
+    let workshop = workshop(60);
+    let expected = files_of(&workshop.build().dataset);
+    let out = workshop.text("array");
+    let (directory, num_tasks) = plan(&workshop.pipeline(), &out);
+    let print = ["run", &directory, "--engine", "slurm", "--print", "--tasks-per-job", "3", "--sbatch=--partition=cpu"];
+    let script = stdout(&print);
+    let num_jobs = num_tasks.div_ceil(3);
+    assert!(script.contains(&format!("#SBATCH --array=0-{}\n", num_jobs - 1)), "{script}");
+    assert!(script.contains("\n#SBATCH --partition=cpu\n"), "{script}");
+    for job in (0..num_jobs).rev() {
+        let mut command = Command::new("bash");
+        command.args(["-c", &script]).env("SLURM_ARRAY_TASK_ID", job.to_string()).env("SLURM_ARRAY_JOB_ID", "1");
+        assert!(command.stdout(Stdio::null()).status().unwrap().success(), "{script}");
+    }
+    let nothing = run(&print, 2);
+    assert!(String::from_utf8_lossy(&nothing.stderr).contains("all tasks are done"));
+    run(&["commit", &directory, "--quiet"], 0);
+    assert_eq!(files_of(&workshop.path("array")), expected);
+}
+
+#[test]
+fn the_printed_driver_of_ray_is_python_and_holds_all_tasks() {
+    let workshop = photographs();
+    let (directory, _) = plan(&workshop.pipeline(), &workshop.text("ray"));
+    let script = stdout(&["run", &directory, "--engine", "ray", "--print", "--cpus", "2", "--worker-set", "data=/it's"]);
+    let check = "import sys; text = sys.argv[1].replace('__main__', ''); exec(compile(text, 'ray.py', 'exec')); print(json.dumps(ORDER))";
+    let output = Command::new("python3").args(["-c", check, &script]).output().unwrap();
+    let order: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(order["jobs"], json!(["0", "1"]));
+    let arguments = json!(["task", directory, "--quiet", "--threads", "2", "--set", "data=/it's"]);
+    assert_eq!((&order["arguments"], &order["cpus"]), (&arguments, &json!(2)));
+}
+
+#[test]
+fn an_option_of_another_engine_is_an_error() {
+    let workshop = photographs();
+    let (directory, _) = plan(&workshop.pipeline(), &workshop.text("out"));
+    for (arguments, expected) in [
+        (&["--sbatch=--time=1"][..], "--sbatch does nothing with --engine local"),
+        (&["--engine", "slurm", "--address", "a:1"], "--address does nothing with --engine slurm"),
+        (&["--engine", "ray", "--sbatch=-x"], "--sbatch does nothing with --engine ray"),
+        (&["--print"], "--print needs --engine slurm or --engine ray"),
+        (&["--engine", "ray", "--python", "/no/python"], "/no/python"),
+    ] {
+        let output = run(&[&["run", &directory, "--quiet"], arguments].concat(), 2);
+        assert!(String::from_utf8_lossy(&output.stderr).contains(expected), "{arguments:?}\n{output:?}");
+    }
+}
+
+#[test]
+fn a_job_ends_with_its_parent() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/0.jpg", photo(0, 2400, 1800));
+    let records: Vec<Value> = (0..100).map(|n| llava(&format!("r{n}"), "0.jpg")).collect();
+    workshop.add_source("a", "llava", &json!(records), "visuals = \"tiled\"");
+    let (directory, _) = plan(&workshop.pipeline(), &workshop.text("out"));
+    let program = manyframe(&[]).get_program().display().to_string();
+    let command = format!("{program:?} task {directory:?} 0 --quiet --with-parent --threads 1 & echo $!; wait");
+    let mut parent = Command::new("sh").args(["-c", &command]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(parent.stdout.take().unwrap()).read_line(&mut line).unwrap();
+    let process = Path::new("/proc").join(line.trim());
+    let journal = Path::new(&directory).join("journal");
+    let started = Instant::now();
+    let wait = || {
+        assert!(started.elapsed() < Duration::from_mins(1));
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    while !journal.exists() {
+        wait();
+    }
+    parent.kill().unwrap();
+    parent.wait().unwrap();
+    while process.exists() {
+        wait();
+    }
+    assert!(!Path::new(&directory).join("done/000000.json").exists(), "it was not done yet");
+}

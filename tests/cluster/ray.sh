@@ -1,0 +1,45 @@
+#!/bin/bash
+# A Ray cluster of two hosts on this machine: ray.sh up DIR PYTHON-BIN | down DIR | kill-host DIR NAME
+# Hosts are the network namespaces mfa (10.77.0.1, the head) and mfb (10.77.0.2); `ip netns exec mfa COMMAND` runs on the head.
+set -euo pipefail
+directory=$(realpath -m "${2:?usage: ray.sh up DIR BIN, ray.sh down DIR, ray.sh kill-host DIR NAME}")
+
+end_host() { # NAME
+  local pids
+  pids=$(ip netns pids "$1" 2>/dev/null || true)
+  # shellcheck disable=SC2086 # a list
+  [ -z "$pids" ] || kill -KILL $pids 2>/dev/null || true
+}
+
+case $1 in
+  up)
+    bin=$3
+    mkdir -p "$directory"
+    for host in mfa mfb; do ip netns add $host; done
+    ip link add mfva type veth peer name mfvb
+    ip link set mfva netns mfa
+    ip link set mfvb netns mfb
+    ip -n mfa addr add 10.77.0.1/24 dev mfva
+    ip -n mfb addr add 10.77.0.2/24 dev mfvb
+    for host in mfa mfb; do ip -n $host link set lo up; done
+    ip -n mfa link set mfva up
+    ip -n mfb link set mfvb up
+    export RAY_USAGE_STATS_ENABLED=0 RAY_process_group_cleanup_enabled=true
+    temporary=$(mktemp -d /tmp/mfray.XXXXXX)
+    echo "$temporary" >"$directory/temporary"
+    ip netns exec mfa "$bin/ray" start --head --port=6379 --node-ip-address=10.77.0.1 --num-cpus=1 --dashboard-host=10.77.0.1 \
+      --object-store-memory=300000000 --temp-dir="$temporary" >"$directory/head.out" 2>&1 || { cat "$directory/head.out" >&2; exit 1; }
+    ip netns exec mfb "$bin/ray" start --address=10.77.0.1:6379 --node-ip-address=10.77.0.2 --num-cpus=1 \
+      --object-store-memory=300000000 >"$directory/worker.out" 2>&1 || { cat "$directory/worker.out" >&2; exit 1; }
+    ;;
+  kill-host)
+    end_host "$3"
+    ;;
+  down)
+    for host in mfb mfa; do
+      end_host $host
+      ip netns del $host 2>/dev/null || true
+    done
+    [ ! -e "$directory/temporary" ] || rm -rf "$(cat "$directory/temporary")"
+    ;;
+esac

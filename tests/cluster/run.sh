@@ -1,0 +1,104 @@
+#!/bin/bash
+# One build on this machine, on Slurm and on Ray: equal bytes, although nodes and drivers die: run.sh MANYFRAME RAY-BIN
+# Needs root: it starts a Slurm cluster of two nodes and a Ray cluster of two hosts, and ends both.
+set -euo pipefail
+manyframe=$(realpath "${1:?usage: run.sh MANYFRAME RAY-BIN}")
+ray=$(realpath "${2:?the directory with ray and python}")
+cd "$(dirname "$0")/../.."
+here=tests/cluster
+work=$PWD/target/cluster
+pipeline=$here/pipeline.toml
+
+finish() {
+  "$here/slurm.sh" down "$work/slurm" 2>/dev/null || true
+  "$here/ray.sh" down "$work/ray" 2>/dev/null || true
+}
+fail() { echo "FAILED: $*" >&2; exit 1; }
+trap finish EXIT
+finish
+rm -rf "$work"
+mkdir -p "$work"
+SLURM_CONF=$work/slurm/slurm.conf
+export SLURM_CONF RAY_USAGE_STATS_ENABLED=0
+
+digests() { (cd "$1" && find . -type f ! -name build.json -print0 | sort -z | xargs -0 sha256sum); }
+same_bytes() { # DATASET
+  cmp "$work/local.sha256" <(digests "$1") || fail "$1 differs from the dataset of a build on this machine"
+  echo "  equal bytes: $(wc -l <"$work/local.sha256") files"
+}
+num_done() { find "$1".work/plan-*/done -name '[0-9]*.json' 2>/dev/null | wc -l; }
+wait_for_done() { # OUT NUMBER
+  for _ in $(seq 1200); do
+    [ "$(num_done "$1")" -ge "$2" ] && return
+    sleep 0.1
+  done
+  fail "$1: only $(num_done "$1") tasks are done"
+}
+now() { date +%s.%N; }
+since() { awk "BEGIN { printf \"%.1f\", $(now) - $1 }"; }
+
+python3 "$here/make_data.py" "$work/data"
+
+echo 'on this machine'
+started=$(now)
+"$manyframe" build "$pipeline" --quiet >"$work/local.txt"
+digests "$work/local" >"$work/local.sha256"
+echo "  $(since "$started") s, $(grep -c tar "$work/local.sha256") tasks"
+
+echo 'on Slurm: a node dies, and the driver dies'
+"$here/slurm.sh" up "$work/slurm"
+started=$(now)
+build_on_slurm() { "$manyframe" build "$pipeline" --set "out=$work/on-slurm" --engine slurm; }
+build_on_slurm >"$work/slurm-1.txt" 2>&1 &
+driver=$!
+wait_for_done "$work/on-slurm" 4
+array=$(squeue --noheader --format %F | sort -u)
+"$here/slurm.sh" kill-node "$work/slurm" n2
+kill -KILL $driver
+wait $driver 2>/dev/null || true
+echo "  killed with $(num_done "$work/on-slurm") tasks done"
+build_on_slurm >"$work/slurm-2.txt" 2>&1 || { tail -20 "$work/slurm-2.txt" >&2; fail 'the driver that was started again'; }
+grep -q "jobs of an earlier run are there.*$array" "$work/slurm-2.txt" || fail 'the second driver did not find the jobs of the first'
+[ "$(sinfo --noheader --nodes n2 --format %T)" != idle ] || fail 'the node is alive'
+same_bytes "$work/on-slurm"
+echo "  $(since "$started") s"
+
+echo 'on Slurm: what is wrong is not tried again'
+cp -r "$work/data" "$work/wrong"
+plan=$("$manyframe" plan "$pipeline" --set "out=$work/wrong-out" --set "data=$work/wrong" --json --quiet | python3 -c 'import json, sys; print(json.load(sys.stdin)["plan"])')
+sed -i 's/What is shown/What was shown/' "$work/wrong/tiled.json"
+code=0
+"$manyframe" run "$plan" --engine slurm >"$work/wrong.txt" 2>&1 || code=$?
+[ $code = 2 ] || { cat "$work/wrong.txt" >&2; fail "exit code $code, expected 2"; }
+grep -q 'the annotations have changed since the plan was made' "$work/wrong.txt" || fail 'it does not say what is wrong'
+[ -z "$(squeue --noheader)" ] || { sleep 3; [ -z "$(squeue --noheader)" ] || fail 'jobs are left'; }
+echo '  exit code 2, and no job is left'
+"$here/slurm.sh" down "$work/slurm"
+
+echo 'on Ray: a host dies, and the driver dies'
+"$here/ray.sh" up "$work/ray" "$ray"
+started=$(now)
+build_on_ray() {
+  ip netns exec mfa "$manyframe" build "$pipeline" --set "out=$work/on-ray" \
+    --engine ray --address 10.77.0.1:6379 --python "$ray/python"
+}
+build_on_ray >"$work/ray-1.txt" 2>&1 &
+driver=$!
+wait_for_done "$work/on-ray" 4
+"$here/ray.sh" kill-host "$work/ray" mfb
+wait_for_done "$work/on-ray" 8
+pkill -KILL -P $driver 2>/dev/null || true
+kill -KILL $driver 2>/dev/null || true
+wait $driver 2>/dev/null || true
+echo "  killed with $(num_done "$work/on-ray") tasks done"
+build_on_ray >"$work/ray-2.txt" 2>&1 || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
+same_bytes "$work/on-ray"
+echo "  $(since "$started") s"
+
+echo 'on Ray: ray job submit'
+ip netns exec mfa "$ray/ray" job submit --address http://10.77.0.1:8265 -- \
+  "$manyframe" build "$PWD/$pipeline" --set "data=$work/data" --set "out=$work/on-ray-job" --engine ray --python "$ray/python" \
+  >"$work/ray-job.txt" 2>&1 || { tail -20 "$work/ray-job.txt" >&2; fail 'ray job submit'; }
+same_bytes "$work/on-ray-job"
+
+echo 'all datasets are equal'
