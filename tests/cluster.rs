@@ -139,7 +139,8 @@ fn the_printed_array_of_slurm_does_all_tasks_and_its_dataset_is_that_of_a_build(
 fn the_printed_driver_of_ray_is_python_and_holds_all_tasks() {
     let workshop = photographs();
     let (directory, _) = plan(&workshop.pipeline(), &workshop.text("ray"));
-    let script = stdout(&["run", &directory, "--engine", "ray", "--print", "--cpus", "2", "--worker-set", "data=/it's"]);
+    let script =
+        stdout(&["run", &directory, "--engine", "ray", "--print", "--cpus", "2", "--worker-set", "data=/it's"]);
     let check = "import sys; text = sys.argv[1].replace('__main__', ''); exec(compile(text, 'ray.py', 'exec')); print(json.dumps(ORDER))";
     let output = Command::new("python3").args(["-c", check, &script]).output().unwrap();
     let order: Value = serde_json::from_slice(&output.stdout).unwrap();

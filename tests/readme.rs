@@ -89,6 +89,7 @@ fn links_of_the_pages_lead_somewhere() {
         "crates/README.md",
         "kernels/README.md",
         "pipelines/README.md",
+        "pipelines/cluster.md",
         "pipelines/demo/README.md",
         "pipelines/settings.md",
         "samplers/README.md",

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
-use manyframe_engine::{CommitOptions, TaskRanges};
+use manyframe_engine::{CommitOptions, TaskRanges, Workers};
 use manyframe_pipeline::{Override, SequenceParallel};
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
@@ -151,9 +151,43 @@ pub(crate) struct PlanArguments {
     pub(crate) pipeline: PipelineArguments,
     #[command(flatten)]
     pub(crate) forecast: ForecastArguments,
+    #[command(flatten)]
+    pub(crate) build: BuildForecastArguments,
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Forecast of a build")]
+pub(crate) struct BuildForecastArguments {
+    /// Forecast the build on these workers: their number, the cores of each, and the MB/s that each reads and writes:
+    /// 8x16,64x16@500. Rests on the speed of the last build of this output.
+    #[arg(long, value_name = "WORKERSxCORES[@MB/S]", value_delimiter = ',', value_parser = parse_workers)]
+    pub(crate) forecast: Vec<Workers>,
+    /// Price of keeping a GB (10⁹ bytes) for a month: the forecast says what the dataset costs.
+    #[arg(long, value_name = "PRICE", requires = "forecast", value_parser = parse_price)]
+    pub(crate) price_stored: Option<f64>,
+    /// Price of moving a GB (10⁹ bytes) from or to storage: the forecast says what a build costs.
+    #[arg(long, value_name = "PRICE", requires = "forecast", value_parser = parse_price)]
+    pub(crate) price_moved: Option<f64>,
+}
+
+fn parse_workers(text: &str) -> Result<Workers, String> {
+    let (machines, rate) = text.split_once('@').map_or((text, None), |(machines, rate)| (machines, Some(rate)));
+    let number = |text: &str| text.trim().parse::<NonZeroU32>().ok();
+    let rate = rate.map(|rate| rate.trim().parse::<f64>().ok().filter(|rate| *rate > 0.0 && rate.is_finite()));
+    match (machines.split_once('x').map(|(workers, cores)| (number(workers), number(cores))), rate) {
+        (Some((Some(num_workers), Some(cores))), None | Some(Some(_))) => {
+            Ok(Workers { num_workers, cores, mb_per_second: rate.flatten() })
+        }
+        _ => Err("expected numbers of workers and cores, such as 8x16, or 8x16@500 with MB/s".to_owned()),
+    }
+}
+
+fn parse_price(text: &str) -> Result<f64, String> {
+    let price = text.parse::<f64>().ok().filter(|price| *price >= 0.0 && price.is_finite());
+    price.ok_or_else(|| "expected a number that is not negative".to_owned())
 }
 
 #[derive(Debug, Args)]

@@ -99,6 +99,10 @@ impl Meter for Machine {
     fn peak_memory_bytes(&self) -> Option<u64> {
         process_status("VmHWM:")
     }
+
+    fn read_bytes(&self) -> Option<u64> {
+        number_after("/proc/self/io", "rchar:")
+    }
 }
 
 fn process_status(name: &str) -> Option<u64> {

@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 directory = pathlib.Path(sys.argv[1])
-NUM_PHOTOS, NUM_VIDEOS, NUM_RECORDS = 48, 6, 240
+NUM_PHOTOS, NUM_VIDEOS, NUM_RECORDS = 24, 4, 96
 
 
 def ffmpeg(*arguments):
@@ -26,15 +26,15 @@ def record(number, kind, path):
 
 for name in ("photos", "videos"):
     (directory / name).mkdir(parents=True, exist_ok=True)
-zoom = "mandelbrot=size=1600x1200:rate=4:maxiter=300:start_scale=2:end_scale=0.01:end_pts=60"
+zoom = "mandelbrot=size=1000x750:rate=4:maxiter=300:start_scale=2:end_scale=0.01:end_pts=60"
 ffmpeg("-f", "lavfi", "-i", zoom, "-frames:v", NUM_PHOTOS, "-q:v", 3, directory / "photos/%d.jpg")
 for number in range(NUM_VIDEOS):
-    source = f"testsrc2=size=640x360:rate=24:duration={6 + number}"
+    source = f"testsrc2=size=640x360:rate=24:duration={3 + number}"
     ffmpeg("-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", directory / f"videos/{number}.mp4")
 annotations = {
     "tiled": [record(n, "image", f"{n % NUM_PHOTOS + 1}.jpg") for n in range(NUM_RECORDS)],
     "whole": [record(n, "image", f"{n % NUM_PHOTOS + 1}.jpg") for n in range(0, NUM_RECORDS, 2)],
-    "videos": [record(n, "video", f"{n % NUM_VIDEOS}.mp4") for n in range(NUM_RECORDS // 4)],
+    "videos": [record(n, "video", f"{n % NUM_VIDEOS}.mp4") for n in range(NUM_RECORDS // 8)],
 }
 for name, records in annotations.items():
     (directory / f"{name}.json").write_text(json.dumps(records))

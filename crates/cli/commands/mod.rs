@@ -5,6 +5,7 @@ mod contract;
 mod engine;
 mod explain;
 mod export;
+mod forecast;
 mod inspect;
 mod model;
 mod pack;

@@ -11,7 +11,7 @@ use manyframe_engine::{CommitOptions, OpenPlan, RateBasis, TimeEstimate};
 use manyframe_plan::Plan;
 use manyframe_samplers::sequence_parallel::ClusterForecast;
 
-use super::{contract, pack, stages};
+use super::{contract, forecast, pack, stages};
 use crate::args::{ForecastArguments, Global, PlanArguments};
 use crate::machine::bounded_thread_pool;
 use crate::supervised::Session;
@@ -29,11 +29,16 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session)
         let open = planned.open_plan();
         let forecasts = forecasts(open, &arguments.forecast)?;
         let text = if arguments.json {
-            serde_json::to_string_pretty(&json(open, &forecasts))? + "\n"
+            let mut json = json(open, &forecasts);
+            forecast::add_to_json(&mut json, &planned, &arguments.build);
+            serde_json::to_string_pretty(&json)? + "\n"
         } else {
             let num_threads = pool.current_num_threads();
             let estimate = render_estimate(planned.time_estimate(num_threads), num_threads);
-            render(open) + &estimate + &pack::render_forecasts(&forecasts)
+            render(open)
+                + &estimate
+                + &forecast::render(&planned, &arguments.build)
+                + &pack::render_forecasts(&forecasts)
         };
         output::print(&text)?;
     }

@@ -36,7 +36,9 @@ fn print(arguments: &RunArguments) -> Result<ExitCode> {
     let script = match engine::cluster_of_arguments(&arguments.engine)? {
         _ if tasks.is_empty() => {
             let plan = arguments.plan.display();
-            return Err(UsageError(format!("all tasks are done: `manyframe commit {plan}` publishes the dataset")).into());
+            return Err(
+                UsageError(format!("all tasks are done: `manyframe commit {plan}` publishes the dataset")).into()
+            );
         }
         None => return Err(UsageError("--print needs --engine slurm or --engine ray".to_owned()).into()),
         Some(ClusterEngine::Ray(engine)) => engine.script(&open, &tasks)?,

@@ -24,6 +24,7 @@ use crate::commit::{CommitOptions, commit, ensure_replaceable};
 use crate::committed::Committed;
 use crate::engine::{Engine, TASKS_AT_ONCE};
 use crate::error::EngineError;
+use crate::forecast::{RunForecast, Speeds, Workers, forecast};
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
 use crate::report::list_damage;
@@ -68,6 +69,7 @@ struct TimedRun {
     estimated_bytes: u64,
     thread_seconds: f64,
     seconds: f64,
+    read_bytes: Option<u64>,
 }
 
 /// What a build resulted in.
@@ -320,6 +322,19 @@ impl PlannedBuild {
         TimeEstimate { seconds, basis: rate.basis }
     }
 
+    /// How long all of its tasks take on some machines, and what that rests on.
+    pub fn forecast(&self, workers: Workers) -> (RunForecast, RateBasis) {
+        let Plan { tasks, pipeline, .. } = &self.open.plan;
+        let rate = self.work.rate();
+        let speeds = Speeds {
+            bytes_per_core_second: rate.bytes_per_thread_second,
+            read_per_byte: rate.read_per_byte,
+            written_per_byte: pipeline.output.formats.len() as f64,
+        };
+        let task_bytes: Vec<u64> = tasks.iter().map(|task| task.estimated_bytes).collect();
+        (forecast(&task_bytes, speeds, workers), rate.basis)
+    }
+
     /// Runs the tasks that are not done. First logs a warning for each source that has less than the pipeline requests, or lost
     /// more than it allows: whoever sees it need not wait for the end.
     ///
@@ -339,12 +354,13 @@ impl PlannedBuild {
         let estimated_bytes = tasks.iter().filter(|task| is_unfinished(task.id)).map(|task| task.estimated_bytes).sum();
         executor.progress.start(Step::Run, tasks.iter().map(|task| task.num_samples).sum());
         executor.progress.advance(num_done, num_done);
-        let started = meter.seconds();
+        let (started, read_before) = (meter.seconds(), meter.read_bytes());
         let result = engine.run(&self.open, &unfinished, executor);
         let seconds = meter.seconds() - started;
+        let read_bytes = meter.read_bytes().zip(read_before).map(|(now, before)| now - before);
         executor.progress.finish(Step::Run);
         let thread_seconds = seconds * executor.pool.current_num_threads() as f64;
-        let timed = TimedRun { estimated_bytes, thread_seconds, seconds };
+        let timed = TimedRun { estimated_bytes, thread_seconds, seconds, read_bytes };
         self.run = engine.works_on_executor().then_some(timed);
         result
     }
@@ -381,7 +397,9 @@ impl PlannedBuild {
         const LEAST_SECONDS: f64 = 2.0;
         match &self.run {
             Some(run) if run.seconds >= LEAST_SECONDS => {
-                self.work.write_rate(run.estimated_bytes as f64 / run.thread_seconds)
+                let made_bytes = run.estimated_bytes as f64;
+                let read_per_byte = run.read_bytes.map(|bytes| bytes as f64 / made_bytes.max(1.0));
+                self.work.write_rate(made_bytes / run.thread_seconds, read_per_byte)
             }
             _ => Ok(()),
         }

@@ -47,7 +47,9 @@ pub enum EngineError {
         origin: String,
     },
     /// A worker cannot open what could be opened where the plan was made.
-    #[error("cannot open on this machine what the plan was made from; --set NAME=PATH says where a variable of it is here")]
+    #[error(
+        "cannot open on this machine what the plan was made from; --set NAME=PATH says where a variable of it is here"
+    )]
     NotHere(#[source] manyframe_plan::PlanError),
     /// A worker does not see a medium that the plan has.
     #[error(

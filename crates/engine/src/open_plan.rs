@@ -61,11 +61,7 @@ impl OpenPlan {
 }
 
 /// The pipeline of a plan, with other values of variables. Its output stays where the plan is.
-fn pipeline_with(
-    plan: &Plan,
-    directory: &Path,
-    variables: &BTreeMap<String, String>,
-) -> Result<Pipeline, EngineError> {
+fn pipeline_with(plan: &Plan, directory: &Path, variables: &BTreeMap<String, String>) -> Result<Pipeline, EngineError> {
     let pipeline = plan.pipeline();
     if variables.is_empty() {
         return Ok(pipeline);

@@ -31,6 +31,8 @@ pub(crate) struct WorkDirectory {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Rate {
     pub(crate) bytes_per_thread_second: f64,
+    /// Bytes that are read for each byte of a shard.
+    pub(crate) read_per_byte: f64,
     pub(crate) basis: RateBasis,
 }
 
@@ -45,6 +47,9 @@ pub enum RateBasis {
 
 /// Tiles of photographs from a fast disk, measured once on one core; videos are slower, text is faster.
 const ROUGH_BYTES_PER_THREAD_SECOND: f64 = 8e6;
+
+/// As if media were delivered as they are.
+const ROUGH_READ_PER_BYTE: f64 = 1.0;
 
 const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
@@ -121,16 +126,25 @@ impl WorkDirectory {
     pub(crate) fn rate(&self) -> Rate {
         let text = fs::read(self.rate_path()).ok();
         let value = text.and_then(|text| serde_json::from_slice::<serde_json::Value>(&text).ok());
-        let known = value.and_then(|rate| rate.get("bytes_per_thread_second")?.as_f64()).filter(|rate| *rate > 0.0);
-        match known {
-            Some(rate) => Rate { bytes_per_thread_second: rate, basis: RateBasis::LastBuild },
-            None => Rate { bytes_per_thread_second: ROUGH_BYTES_PER_THREAD_SECOND, basis: RateBasis::RoughGuess },
-        }
+        let known = |name: &str| value.as_ref()?.get(name)?.as_f64().filter(|rate| *rate > 0.0);
+        let read_per_byte = known("read_per_byte").unwrap_or(ROUGH_READ_PER_BYTE);
+        let (bytes_per_thread_second, basis) = match known("bytes_per_thread_second") {
+            Some(rate) => (rate, RateBasis::LastBuild),
+            None => (ROUGH_BYTES_PER_THREAD_SECOND, RateBasis::RoughGuess),
+        };
+        Rate { bytes_per_thread_second, read_per_byte, basis }
     }
 
     /// Keeps a rate for the estimates of later plans.
-    pub(crate) fn write_rate(&self, bytes_per_thread_second: f64) -> Result<(), EngineError> {
-        let value = serde_json::json!({ "bytes_per_thread_second": bytes_per_thread_second });
+    pub(crate) fn write_rate(
+        &self,
+        bytes_per_thread_second: f64,
+        read_per_byte: Option<f64>,
+    ) -> Result<(), EngineError> {
+        let value = serde_json::json!({
+            "bytes_per_thread_second": bytes_per_thread_second,
+            "read_per_byte": read_per_byte,
+        });
         write_json(&self.rate_path(), &value)?;
         Ok(())
     }
@@ -181,11 +195,12 @@ mod tests {
         for name in ["index", "plan-0123", ".plan-77"] {
             fs::create_dir(work.path().join(name)).unwrap();
         }
-        work.write_rate(5.0).unwrap();
+        work.write_rate(5.0, Some(0.5)).unwrap();
         work.remove_plans().unwrap();
         let exists = |name: &str| work.path().join(name).exists();
         assert!(exists("index") && !exists("plan-0123") && !exists(".plan-77"));
-        assert_eq!(work.rate(), Rate { bytes_per_thread_second: 5.0, basis: RateBasis::LastBuild });
+        let rate = Rate { bytes_per_thread_second: 5.0, read_per_byte: 0.5, basis: RateBasis::LastBuild };
+        assert_eq!(work.rate(), rate);
         work.clear().unwrap();
         assert!(!exists("index"));
     }
@@ -195,7 +210,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let work = WorkDirectory::lock(&directory.path().join("out")).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
-        work.write_rate(-1.0).unwrap();
+        work.write_rate(-1.0, None).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
     }
 }

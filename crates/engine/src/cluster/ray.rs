@@ -63,8 +63,7 @@ impl RayEngine {
     ///
     /// If the order to it cannot be written as JSON.
     pub fn script(&self, set: &dyn TaskSet, tasks: &[u32]) -> Result<String, EngineError> {
-        let jobs: Vec<String> =
-            self.jobs.divide(tasks, usize::MAX).iter().map(TaskRanges::to_string).collect();
+        let jobs: Vec<String> = self.jobs.divide(tasks, usize::MAX).iter().map(TaskRanges::to_string).collect();
         let order = serde_json::json!({
             "jobs": jobs,
             "program": self.jobs.program,

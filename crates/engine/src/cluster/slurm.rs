@@ -78,8 +78,8 @@ impl SlurmEngine {
         let jobs = self.jobs.divide(tasks, most_jobs_of_an_array());
         let bound = self.jobs.most_jobs.map_or_else(String::new, |most| format!("%{most}"));
         let logs = logs.display().to_string().replace('%', "%%");
-        let options = self.sbatch.iter().map(|option| format!("#SBATCH {option}\n")).collect::<String>();
-        let ranges = jobs.iter().map(|job| format!("{job}\n")).collect::<String>();
+        let options = self.sbatch.iter().map(|option| format!("#SBATCH {option}")).collect::<Vec<_>>().join("\n");
+        let ranges = jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let arguments = self.jobs.arguments(set);
         let command = std::iter::once(self.jobs.program.display().to_string()).chain(arguments);
         let command = command.map(|argument| quoted(&argument)).collect::<Vec<_>>().join(" ");
@@ -92,8 +92,8 @@ impl SlurmEngine {
              #SBATCH --open-mode=append\n\
              #SBATCH --cpus-per-task={cpus}\n\
              #SBATCH --output=\"{logs}/%A_%a.log\"\n\
-             {options}\n\
-             tasks=(\n{ranges})\n\
+             {options}\n\n\
+             tasks=(\n{ranges}\n)\n\
              {command} \"${{tasks[$SLURM_ARRAY_TASK_ID]}}\"\n\
              code=$?\n\
              # 2: trying again does not help. Anything else may pass, or be the fault of this node.\n\
@@ -101,7 +101,7 @@ impl SlurmEngine {
                scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}\"\n\
              fi\n\
              exit $code\n",
-            directory = absolute(set.directory()),
+            directory = absolute(set.directory()).display().to_string(),
             name = array_name(set),
             last = jobs.len().saturating_sub(1),
             cpus = self.jobs.cpus,
@@ -137,7 +137,9 @@ fn wait(name: &str, watch: &mut Watch<'_>) -> Result<(), EngineError> {
         };
         if let Err(failure) = watch.look() {
             let arrays: Vec<&str> = arrays.iter().flatten().map(String::as_str).collect();
-            if !arrays.is_empty() && let Err(error) = call("scancel", &arrays, "") {
+            if !arrays.is_empty()
+                && let Err(error) = call("scancel", &arrays, "")
+            {
                 tracing::warn!(%error, "the jobs that are left cannot be cancelled");
             }
             return Err(failure);
@@ -170,18 +172,16 @@ fn most_jobs_of_an_array() -> usize {
 }
 
 fn given_up(watch: &Watch<'_>, set: &dyn TaskSet, left: &[u32]) -> EngineError {
-    match watch.failure(|_| true) {
-        Ok(Some(failure)) => failure,
-        _ => {
-            let logs = absolute(set.directory()).join("slurm");
-            let first = left.first().copied().unwrap_or_default();
-            let detail = format!(
-                "{} tasks are not done, the first is task {first}, and jobs end without one more being done; their logs are in {logs:?}",
-                left.len()
-            );
-            EngineError::Scheduler { program: "slurm".to_owned(), detail, may_be_retried: true }
-        }
+    if let Ok(Some(failure)) = watch.failure(|_| true) {
+        return failure;
     }
+    let logs = absolute(set.directory()).join("slurm").display().to_string();
+    let first = left.first().copied().unwrap_or_default();
+    let detail = format!(
+        "{} tasks are not done, the first is task {first}, and jobs end without one more being done; their logs are in {logs:?}",
+        left.len()
+    );
+    EngineError::Scheduler { program: "slurm".to_owned(), detail, may_be_retried: true }
 }
 
 /// A word of a shell.
@@ -235,7 +235,9 @@ mod tests {
         };
         let engine = SlurmEngine { jobs, sbatch: vec!["--partition=cpu".to_owned()] };
         let script = engine.script(&Tasks(directory.to_owned()), &[0, 1, 2, 5, 6, 8, 9]).unwrap();
-        for line in ["#SBATCH --array=0-2%4", "#SBATCH --requeue", "#SBATCH --cpus-per-task=2", "#SBATCH --partition=cpu"] {
+        for line in
+            ["#SBATCH --array=0-2%4", "#SBATCH --requeue", "#SBATCH --cpus-per-task=2", "#SBATCH --partition=cpu"]
+        {
             assert!(script.contains(&format!("\n{line}\n")), "{script}");
         }
         let job = ["SLURM_ARRAY_TASK_ID", "SLURM_ARRAY_JOB_ID"].map(|name| (name, "1"));
@@ -259,7 +261,7 @@ mod tests {
     #[test]
     fn a_job_goes_back_into_the_queue_only_if_that_may_help() {
         let directory = tempfile::tempdir().unwrap();
-        let program = |code: u32| {
+        let program = |code: i32| {
             let path = directory.path().join(format!("end-with-{code}"));
             manyframe_base::write_atomic(&path, format!("#!/bin/sh\nexit {code}\n").as_bytes()).unwrap();
             let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
@@ -270,7 +272,7 @@ mod tests {
         for (code, restarts, printed) in
             [(1, "0", requeue.clone()), (143, "1", requeue), (1, "2", String::new()), (2, "0", String::new())]
         {
-            assert_eq!(run_job(directory.path(), &program(code), restarts), (Some(code as i32), printed), "{code}");
+            assert_eq!(run_job(directory.path(), &program(code), restarts), (Some(code), printed), "{code}");
         }
     }
 }

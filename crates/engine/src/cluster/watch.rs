@@ -24,7 +24,9 @@ impl<'a> Watch<'a> {
 
     /// Forgets earlier failures of tasks that are about to be tried again.
     pub(crate) fn forget_failures(&self, tasks: &[u32]) {
-        tasks.iter().for_each(|task| forget_failure(self.set.directory(), *task));
+        for &task in tasks {
+            forget_failure(self.set.directory(), task);
+        }
     }
 
     /// Advances progress by the tasks whose reports have appeared.

@@ -51,6 +51,11 @@ pub trait Meter: Sync {
     fn peak_memory_bytes(&self) -> Option<u64> {
         None
     }
+
+    /// Bytes that the process has read so far; `None`, the default, where it is not known.
+    fn read_bytes(&self) -> Option<u64> {
+        None
+    }
 }
 
 /// Whether samples are also run with other images than their own.

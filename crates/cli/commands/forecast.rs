@@ -1,0 +1,67 @@
+//! `manyframe plan --forecast`: how long a build takes on a cluster, where it is bound, and what it costs to store and move.
+
+use std::time::Duration;
+
+use manyframe_engine::{Bound, PlannedBuild, RateBasis, RunForecast};
+use serde_json::{Value, json};
+
+use crate::args::BuildForecastArguments;
+use crate::table::{Table, bytes, percent};
+
+const GB: f64 = 1e9;
+
+fn forecasts(planned: &PlannedBuild, arguments: &BuildForecastArguments) -> Vec<(RunForecast, RateBasis)> {
+    arguments.forecast.iter().map(|workers| planned.forecast(*workers)).collect()
+}
+
+/// Adds the forecasts that are asked for to the JSON of a plan.
+pub(super) fn add_to_json(plan: &mut Value, planned: &PlannedBuild, arguments: &BuildForecastArguments) {
+    let forecasts = forecasts(planned, arguments);
+    if let (Value::Object(plan), false) = (plan, forecasts.is_empty()) {
+        let rows: Vec<RunForecast> = forecasts.iter().map(|(forecast, _)| *forecast).collect();
+        plan.insert("build_forecast".to_owned(), json!(rows));
+    }
+}
+
+/// A table with a row for each of the clusters that are asked for.
+pub(super) fn render(planned: &PlannedBuild, arguments: &BuildForecastArguments) -> String {
+    let forecasts = forecasts(planned, arguments);
+    let Some(&(first, basis)) = forecasts.first() else { return String::new() };
+    let mut table = Table::new(&["workers", "cores each", "MB/s each", "time", "bound by", "cores at work"]);
+    for (forecast, _) in &forecasts {
+        let workers = forecast.workers;
+        table.push(vec![
+            workers.num_workers.to_string(),
+            workers.cores.to_string(),
+            workers.mb_per_second.map_or_else(|| "any".to_owned(), |rate| rate.to_string()),
+            indicatif::HumanDuration(Duration::from_secs_f64(forecast.seconds.clamp(1.0, 1e9))).to_string(),
+            bound_text(forecast.bound).to_owned(),
+            percent(forecast.utilization),
+        ]);
+    }
+    let (read, written) = (first.read_bytes, first.written_bytes);
+    let mut text = format!("\n{}", table.render());
+    text.push_str(match basis {
+        RateBasis::LastBuild => "(at the speed of the last build; planning and publishing are not part of it)\n",
+        RateBasis::RoughGuess => {
+            "(a rough guess: after the first build of this output, or of a small part of it, its speed is used)\n"
+        }
+    });
+    text.push_str(&format!("a build reads {} and writes {}", bytes(read as u64), bytes(written as u64)));
+    if let Some(price) = arguments.price_moved {
+        text.push_str(&format!(", which costs {:.2}", (read + written) / GB * price));
+    }
+    if let Some(price) = arguments.price_stored {
+        text.push_str(&format!("; the dataset costs {:.2} a month", written / GB * price));
+    }
+    text.push('\n');
+    text
+}
+
+fn bound_text(bound: Bound) -> &'static str {
+    match bound {
+        Bound::Cores => "cores",
+        Bound::Storage => "storage",
+        Bound::Tasks => "number of shards",
+    }
+}
