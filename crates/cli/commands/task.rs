@@ -24,9 +24,8 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     progress.start(Step::Run, tasks.iter().map(|task| open.size(*task)).sum());
     // A line that cannot be printed takes nothing from the task.
     let print = |summary: &Value| _ = output::print(&format!("{summary}\n"));
-    let done = run_as_worker(&open, &tasks, executor, &print);
+    run_as_worker(&open, &tasks, executor, &print)?;
     progress.finish(Step::Run);
-    done?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -358,7 +358,9 @@ impl PlannedBuild {
         let result = engine.run(&self.open, &unfinished, executor);
         let seconds = meter.seconds() - started;
         let read_bytes = meter.read_bytes().zip(read_before).map(|(now, before)| now - before);
-        executor.progress.finish(Step::Run);
+        if result.is_ok() {
+            executor.progress.finish(Step::Run);
+        }
         let thread_seconds = seconds * executor.pool.current_num_threads() as f64;
         let timed = TimedRun { estimated_bytes, thread_seconds, seconds, read_bytes };
         self.run = engine.works_on_executor().then_some(timed);

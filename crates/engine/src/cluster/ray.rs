@@ -36,7 +36,7 @@ impl Engine for RayEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
         let mut watch = Watch::new(set, tasks, executor.progress);
         watch.forget_failures(tasks);
-        let path = set.directory().join("ray.py");
+        let path = set.directory().join("ray_driver.py");
         write_atomic(&path, self.script(set, tasks)?.as_bytes())?;
         let mut command = Command::new(&self.python);
         // The driver ends when the other end of its stdin closes: when this process ends, however it ends.
