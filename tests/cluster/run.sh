@@ -48,7 +48,8 @@ echo "  $(since "$started") s, $(grep -c tar "$work/local.sha256") tasks"
 echo 'on Slurm: a node dies, and the driver dies'
 "$here/slurm.sh" up "$work/slurm"
 started=$(now)
-build_on_slurm() { "$manyframe" build "$pipeline" --set "out=$work/on-slurm" --engine slurm; }
+# In a subshell of its own, which becomes the program.
+build_on_slurm() { exec "$manyframe" build "$pipeline" --set "out=$work/on-slurm" --engine slurm; }
 build_on_slurm >"$work/slurm-1.txt" 2>&1 &
 driver=$!
 wait_for_done "$work/on-slurm" 4
@@ -57,7 +58,7 @@ array=$(squeue --noheader --format %F | sort -u)
 kill -KILL $driver
 wait $driver 2>/dev/null || true
 echo "  killed with $(num_done "$work/on-slurm") tasks done"
-build_on_slurm >"$work/slurm-2.txt" 2>&1 || { tail -20 "$work/slurm-2.txt" >&2; fail 'the driver that was started again'; }
+(build_on_slurm) >"$work/slurm-2.txt" 2>&1 || { tail -20 "$work/slurm-2.txt" >&2; fail 'the driver that was started again'; }
 grep -q "jobs of an earlier run are there.*$array" "$work/slurm-2.txt" || fail 'the second driver did not find the jobs of the first'
 [ "$(sinfo --noheader --nodes n2 --format %T)" != idle ] || fail 'the node is alive'
 same_bytes "$work/on-slurm"
@@ -79,7 +80,7 @@ echo 'on Ray: a host dies, and the driver dies'
 "$here/ray.sh" up "$work/ray" "$ray"
 started=$(now)
 build_on_ray() {
-  ip netns exec mfa "$manyframe" build "$pipeline" --set "out=$work/on-ray" \
+  exec ip netns exec mfa "$manyframe" build "$pipeline" --set "out=$work/on-ray" \
     --engine ray --address 10.77.0.1:6379 --python "$ray/python"
 }
 build_on_ray >"$work/ray-1.txt" 2>&1 &
@@ -87,11 +88,10 @@ driver=$!
 wait_for_done "$work/on-ray" 4
 "$here/ray.sh" kill-host "$work/ray" mfb
 wait_for_done "$work/on-ray" 8
-pkill -KILL -P $driver 2>/dev/null || true
-kill -KILL $driver 2>/dev/null || true
+kill -KILL $driver
 wait $driver 2>/dev/null || true
 echo "  killed with $(num_done "$work/on-ray") tasks done"
-build_on_ray >"$work/ray-2.txt" 2>&1 || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
+(build_on_ray) >"$work/ray-2.txt" 2>&1 || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
 same_bytes "$work/on-ray"
 echo "  $(since "$started") s"
 

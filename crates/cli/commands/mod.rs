@@ -24,7 +24,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::CommandFactory;
-use manyframe_engine::OpenPlan;
+use manyframe_engine::{OpenPlan, TasksElsewhere};
 use manyframe_pipeline::{CheckScope, Checked, PipelineError};
 use manyframe_plan::{Attempt, Context};
 
@@ -72,7 +72,11 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
 fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<ExitCode> {
     let context = match command {
         Command::Run(run) => OpenPlan::open(&run.plan)?.context,
-        Command::Task(task) => OpenPlan::open_elsewhere(&task.plan, &variables::values(&task.set))?.context,
+        Command::Task(task) => {
+            let opened = TasksElsewhere::open(&task.plan, &variables::values(&task.set))?;
+            _ = manyframe_engine::repeat(opened.context(), attempt);
+            return Ok(ExitCode::SUCCESS);
+        }
         Command::Plan(PlanArguments { pipeline, .. }) | Command::Build(BuildArguments { pipeline, .. }) => {
             let Some(stage) = stages::of_arguments(pipeline)?.into_iter().nth(stage) else {
                 return Ok(ExitCode::SUCCESS);

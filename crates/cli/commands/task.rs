@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::{Executor, Step};
-use manyframe_engine::{EngineError, OpenPlan, TaskRanges, TaskSet, note_failure, run_as_worker};
+use manyframe_engine::{EngineError, OpenPlan, TasksElsewhere, note_failure, run_as_worker};
 use serde_json::Value;
 
 use super::variables;
@@ -17,25 +17,23 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let open = OpenPlan::open_elsewhere(&arguments.plan, &variables::values(&arguments.set));
-    let mut open = open.inspect_err(|error| note_failure(&arguments.plan, arguments.tasks.first(), error))?;
-    session.watch(0, |in_flight, verdicts| Ok(manyframe_plan::watch(&mut open.context, in_flight, verdicts)?))?;
-    let tasks = numbers(&arguments.tasks, &open)?;
-    progress.start(Step::Run, tasks.iter().map(|task| open.size(*task)).sum());
+    let opened = TasksElsewhere::open(&arguments.plan, &variables::values(&arguments.set));
+    let mut opened = opened.inspect_err(|error| note_failure(&arguments.plan, arguments.tasks.first(), error))?;
+    session.watch(0, |in_flight, verdicts| Ok(opened.watch(in_flight, verdicts)?))?;
+    let set = opened.as_set();
+    let tasks = match arguments.tasks.below(set.num_tasks()) {
+        (tasks, None) => tasks,
+        (_, Some(task)) => {
+            let last = set.num_tasks().saturating_sub(1);
+            return Err(EngineError::NoSuchTask { task, last }.into());
+        }
+    };
+    progress.start(Step::Run, tasks.iter().map(|task| set.size(*task)).sum());
     // A line that cannot be printed takes nothing from the task.
     let print = |summary: &Value| _ = output::print(&format!("{summary}\n"));
-    run_as_worker(&open, &tasks, executor, &print)?;
+    run_as_worker(set, &tasks, executor, &print)?;
     progress.finish(Step::Run);
     Ok(ExitCode::SUCCESS)
-}
-
-/// The tasks, if the plan has all of them.
-fn numbers(ranges: &TaskRanges, open: &OpenPlan) -> Result<Vec<u32>> {
-    let num_tasks = open.plan.tasks.len() as u32;
-    match ranges.below(num_tasks) {
-        (tasks, None) => Ok(tasks),
-        (_, Some(task)) => Err(EngineError::NoSuchTask { task, last: num_tasks.saturating_sub(1) }.into()),
-    }
 }
 
 pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result<ExitCode> {

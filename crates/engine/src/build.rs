@@ -22,9 +22,10 @@ use manyframe_validate::measure::{Meter, Report};
 
 use crate::commit::{CommitOptions, commit, ensure_replaceable};
 use crate::committed::Committed;
-use crate::engine::{Engine, TASKS_AT_ONCE};
+use crate::engine::{Engine, TASKS_AT_ONCE, TaskSet};
 use crate::error::EngineError;
 use crate::forecast::{RunForecast, Speeds, Workers, forecast};
+use crate::index_tasks::{IndexTasks, remove_index_tasks};
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
 use crate::report::list_damage;
@@ -199,7 +200,7 @@ impl Build {
     ) -> Result<BuildOutcome, EngineError> {
         // A missing model or a wrong policy is reported before hours of work.
         ValidateRequest::of_pipeline(&self.context.pipeline.file)?;
-        let indexed = self.index(executor)?;
+        let indexed = self.index_on(engine, executor)?;
         if let Some(outcome) = indexed.up_to_date()? {
             return Ok(outcome);
         }
@@ -217,6 +218,24 @@ impl Build {
     pub fn index(self, executor: Executor<'_>) -> Result<IndexedBuild, EngineError> {
         let index = manyframe_plan::make_index(&self.context, self.work.path(), executor)?;
         Ok(IndexedBuild { build: self, index })
+    }
+
+    /// As [`Self::index`]; index files that are not there are made as tasks of an engine whose machines are not this one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Self::index`] and of the engine.
+    pub fn index_on(self, engine: &dyn Engine, executor: Executor<'_>) -> Result<IndexedBuild, EngineError> {
+        let missing = if engine.makes_indexes() { IndexTasks::of_work(&self.context, self.work.path())? } else { None };
+        let Some(missing) = missing else { return self.index(executor) };
+        let (tasks, unfinished) = (missing.tasks().to_vec(), missing.unfinished());
+        executor.progress.start(Step::Index, unfinished.iter().map(|task| missing.size(*task)).sum());
+        engine.run(&missing, &unfinished, executor)?;
+        executor.progress.finish(Step::Index);
+        let mut indexed = self.index(executor)?;
+        remove_index_tasks(indexed.build.work.path())?;
+        indexed.index.count_as_read(&tasks);
+        Ok(indexed)
     }
 
     /// Makes the index and the plan.

@@ -29,6 +29,9 @@ pub trait TaskSet: Sync {
     /// The directory: besides numbers, all that a worker is told.
     fn directory(&self) -> &Path;
 
+    /// How many tasks there are.
+    fn num_tasks(&self) -> u32;
+
     /// How far progress advances when a task is done.
     fn size(&self, task: u32) -> u64;
 
@@ -58,6 +61,12 @@ pub trait Engine {
     /// Whether the threads of the executor do all the work, so that the time of a run is their speed. It is kept for the
     /// time estimates of later builds. Default: no.
     fn works_on_executor(&self) -> bool {
+        false
+    }
+
+    /// Whether it also makes the index, one annotation file or part of one after the other, each as a task: it has more machines
+    /// than this one, and they see all files under the same paths. Default: no.
+    fn makes_indexes(&self) -> bool {
         false
     }
 }

@@ -95,6 +95,10 @@ impl TaskSet for OpenPlan {
         &self.directory
     }
 
+    fn num_tasks(&self) -> u32 {
+        self.plan.tasks.len() as u32
+    }
+
     fn size(&self, task: u32) -> u64 {
         self.plan.tasks.get(task as usize).map_or(0, |task| task.num_samples)
     }

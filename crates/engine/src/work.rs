@@ -3,6 +3,7 @@
 //! ```text
 //! OUTPUT.work/lock          held while a build is open
 //! OUTPUT.work/index/        what was read of annotations, and of which media; outlives builds
+//! OUTPUT.work/index-tasks/  what workers of a cluster are to index, while they do
 //! OUTPUT.work/media-*       which versions of media the samples of the dataset were made of
 //! OUTPUT.work/listings/     the members of tars that hold media; outlives builds
 //! OUTPUT.work/plan-KEY/     a plan, its finished tasks and the unfinished dataset; removed once it is committed
@@ -19,6 +20,7 @@ use manyframe_base::{FileAction, FileError, write_json};
 use manyframe_plan::crashes_path;
 
 use crate::error::EngineError;
+use crate::index_tasks::index_tasks_directory;
 use crate::misfits::remove_misfits;
 
 /// The work directory of a dataset, locked. The system unlocks it when the process ends, however it ends.
@@ -71,8 +73,12 @@ impl WorkDirectory {
         }
         match locked {
             Ok(()) => {
-                for directory in [path.clone(), path.join("index")] {
-                    remove_leftovers(&directory)?;
+                remove_leftovers(&path)?;
+                if index_tasks_directory(&path).exists() {
+                    // Workers may be writing index files.
+                    remove_leftovers_of_the_dead(&path.join("index"))?;
+                } else {
+                    remove_leftovers(&path.join("index"))?;
                 }
                 let work = Self { path, _lock: lock };
                 // Tasks may run at the same time and on other machines, and hold no lock.

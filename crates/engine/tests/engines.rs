@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a test writes its inputs, and fails at once")]
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -9,8 +10,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use manyframe_base::{Executor, NoProgress};
 use manyframe_engine::{
-    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, OpenPlan, RateBasis, TaskSet,
-    repack, run_task,
+    Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, RateBasis, TaskSet,
+    TasksElsewhere, repack,
 };
 use manyframe_pipeline::PackTable;
 use manyframe_validate::measure::Meter;
@@ -37,19 +38,21 @@ impl Meter for JumpingClock {
 /// Runs at most this many tasks, the last one first, each from the plan's directory alone, as a cluster would. Then it fails.
 struct BackwardsEngine {
     most_tasks: usize,
+    makes_indexes: bool,
     ran: Mutex<Vec<u32>>,
 }
 
 impl BackwardsEngine {
     fn new(most_tasks: usize) -> Self {
-        Self { most_tasks, ran: Mutex::new(Vec::new()) }
+        Self { most_tasks, makes_indexes: false, ran: Mutex::new(Vec::new()) }
     }
 }
 
 impl Engine for BackwardsEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
         for &task in tasks.iter().rev().take(self.most_tasks) {
-            run_task(&OpenPlan::open(set.directory())?, task, executor)?;
+            let opened = TasksElsewhere::open(set.directory(), &BTreeMap::new())?;
+            opened.as_set().run(task, executor)?;
             self.ran.lock().unwrap().push(task);
         }
         if tasks.len() > self.most_tasks {
@@ -57,6 +60,10 @@ impl Engine for BackwardsEngine {
             return Err(EngineError::Unfinished { num_missing, num_tasks: tasks.len(), first: 0 });
         }
         Ok(())
+    }
+
+    fn makes_indexes(&self) -> bool {
+        self.makes_indexes
     }
 }
 
@@ -117,6 +124,20 @@ fn two_engines_build_the_same_dataset() {
     assert_eq!(local.committed.manifest.total.num_samples, 6);
     assert_eq!(local.committed.manifest.shards.len(), 3);
     assert_eq!(local.committed.manifest_digest, backwards.committed.manifest_digest);
+}
+
+#[test]
+fn an_index_made_elsewhere_is_that_of_this_process() {
+    let workshop = Workshop::new();
+    let local = workshop.build("local", &LocalEngine).unwrap();
+    let engine = BackwardsEngine { makes_indexes: true, ..BackwardsEngine::new(usize::MAX) };
+    let elsewhere = workshop.build("elsewhere", &engine).unwrap();
+    assert_eq!(elsewhere.committed.manifest_digest, local.committed.manifest_digest);
+    assert_eq!(elsewhere.committed.work, local.committed.work, "the index counts as made now");
+    assert_eq!(*engine.ran.lock().unwrap(), [0, 2, 1, 0], "an annotation file, and three shards");
+    assert!(!workshop.path("elsewhere.work/index-tasks").exists());
+    assert_eq!(workshop.build("elsewhere", &engine).unwrap().action, BuildAction::Nothing);
+    assert_eq!(engine.ran.lock().unwrap().len(), 4, "what is there is not made again");
 }
 
 #[test]

@@ -86,6 +86,7 @@ pub use context::{Context, OpenSource, SourceReader};
 pub use error::PlanError;
 pub use guard::crashes_path;
 pub use index::refresh::ChangedMedia;
+pub use index::tasks::{IndexTask, list_missing_index};
 pub use index::visuals::{in_visual, measure_shapes};
 pub use make::{Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};

@@ -22,6 +22,7 @@ use crate::index::file::IndexFile;
 use crate::index::media::MediaOfEntries;
 use crate::index::refresh::ChangedMedia;
 use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
+use crate::index::tasks::IndexTask;
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
@@ -61,6 +62,15 @@ pub struct Index {
     /// What changed among the media of each source since its index was made.
     pub changed: IndexVec<SourceIndex, ChangedMedia>,
     files: Vec<IndexFile>,
+}
+
+impl Index {
+    /// Counts index files as read now: they were made for this build, on other machines.
+    pub fn count_as_read(&mut self, tasks: &[IndexTask]) {
+        for file in &mut self.files {
+            file.was_read |= tasks.iter().any(|task| file.path.ends_with(task.file()));
+        }
+    }
 }
 
 /// Makes the index of an opened pipeline, or brings the one that the work directory keeps up to date: records whose media

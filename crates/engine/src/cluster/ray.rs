@@ -54,6 +54,10 @@ impl Engine for RayEngine {
         watch.look()?;
         self.conclude(status, &watch, &watch.unfinished(tasks))
     }
+
+    fn makes_indexes(&self) -> bool {
+        self.jobs.variables.is_empty()
+    }
 }
 
 impl RayEngine {

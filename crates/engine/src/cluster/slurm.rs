@@ -64,6 +64,10 @@ impl Engine for SlurmEngine {
         }
         watch.look()
     }
+
+    fn makes_indexes(&self) -> bool {
+        self.jobs.variables.is_empty()
+    }
 }
 
 impl SlurmEngine {
@@ -209,6 +213,10 @@ mod tests {
     impl TaskSet for Tasks {
         fn directory(&self) -> &Path {
             &self.0
+        }
+
+        fn num_tasks(&self) -> u32 {
+            10
         }
 
         fn size(&self, _: u32) -> u64 {

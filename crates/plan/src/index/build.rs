@@ -31,7 +31,7 @@ const LEAST_TIME_KEPT: Duration = Duration::from_micros(150);
 const BATCH_TIME: Range<Duration> = Duration::from_millis(10)..Duration::from_millis(100);
 
 /// The splits of every source, in the order of the pipeline file.
-fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
+pub(crate) fn list_splits(context: &Context) -> Result<Vec<(SourceIndex, Split)>, PlanError> {
     let mut splits = Vec::new();
     for (index, source) in context.sources.iter_enumerated() {
         let error = |error| PlanError::Source { source_name: source.table.name.clone(), error };
@@ -96,7 +96,13 @@ fn reuse_split(context: &Context, file: &IndexFile, executor: Executor<'_>) -> R
     }
 }
 
-fn build_split(context: &Context, split: &Split, file: &IndexFile, executor: Executor<'_>) -> Result<(), PlanError> {
+/// Makes the index of a split.
+pub(crate) fn build_split(
+    context: &Context,
+    split: &Split,
+    file: &IndexFile,
+    executor: Executor<'_>,
+) -> Result<(), PlanError> {
     let open = context.source(file.source);
     let source_error = |error| PlanError::Source { source_name: open.table.name.clone(), error };
     let mut writer = IndexWriter::create(&file.path)?;

@@ -20,6 +20,11 @@ const DIRECTORY: &str = "index";
 /// Raised whenever the same inputs would have other rows, but the same samples.
 const ROWS_VERSION: &str = "2";
 
+/// Where the index files in a work directory are.
+pub(crate) fn index_directory(work: &Path) -> PathBuf {
+    work.join(DIRECTORY)
+}
+
 /// The index files of a pipeline that are kept in a work directory.
 pub(crate) struct IndexCache<'a> {
     context: &'a Context,
@@ -30,7 +35,7 @@ pub(crate) struct IndexCache<'a> {
 impl<'a> IndexCache<'a> {
     /// The index files below a work directory, which is created if it is missing.
     pub(crate) fn open(context: &'a Context, work: &Path) -> Result<Self, PlanError> {
-        let directory = work.join(DIRECTORY);
+        let directory = index_directory(work);
         std::fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
         let digests = FileDigests::open(&directory);
         Ok(Self { context, directory, digests })

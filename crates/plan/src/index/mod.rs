@@ -20,5 +20,6 @@ mod parts;
 mod records;
 pub(crate) mod refresh;
 pub(crate) mod table;
+pub(crate) mod tasks;
 pub(crate) mod visuals;
 mod writer;
