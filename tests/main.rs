@@ -8,6 +8,7 @@ mod anywhere;
 mod budgets;
 mod chaos;
 mod cli;
+mod clients;
 #[cfg(feature = "video")]
 mod clips;
 mod cluster;

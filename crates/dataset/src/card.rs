@@ -1,49 +1,81 @@
-//! The data card: `README.md` of a dataset, with the front matter by which Hugging Face `datasets` reads its Parquet shards.
+//! What is beside the shards of a dataset, and follows from them: the files that readers of its formats expect, and the data
+//! card, `README.md`, with the front matter by which Hugging Face `datasets` reads it.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
 use manyframe_base::write_atomic;
-use manyframe_shards::{BesideShards, FinishedShard, ShardFormat};
+use manyframe_shards::{BesideShards, FinishedShard, ShardFormat, ShardNotes};
 
 use crate::error::DatasetError;
 use crate::manifest::Manifest;
+use crate::shard_name::ShardPath;
 
 /// The data card's file name.
 pub const CARD_FILE: &str = "README.md";
 
-/// Writes the data card of a dataset, and what else its formats put beside their shards.
-///
-/// # Errors
-///
-/// If a file cannot be written.
-pub fn write_card(manifest: &Manifest, dataset: &Path) -> Result<(), DatasetError> {
-    let beside = beside_shards(manifest)?;
-    for (path, bytes) in beside.iter().flat_map(|beside| &beside.files) {
-        write_atomic(&dataset.join(path), bytes)?;
-    }
-    Ok(write_atomic(&dataset.join(CARD_FILE), dataset_card(manifest, &beside).as_bytes())?)
+/// What is known of the bytes of each shard.
+pub type NotesByShard = BTreeMap<ShardPath, ShardNotes>;
+
+/// What the formats of a dataset put beside its shards.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct FilesBeside {
+    /// Files, each with its path relative to the dataset.
+    pub files: Vec<(String, Vec<u8>)>,
+    /// Lines for the front matter of the data card.
+    card_yaml: String,
 }
 
-fn beside_shards(manifest: &Manifest) -> Result<Vec<BesideShards>, DatasetError> {
-    let columns = manifest.pipeline_with(&BTreeMap::new())?.file.sample_columns();
-    let of_format = |format: ShardFormat| {
-        let shards = manifest.shards.iter().filter(|shard| shard.format == format);
-        let shards = shards.map(|shard| FinishedShard {
-            path: shard.path.to_string(),
-            layout: shard.layout,
-            num_samples: shard.total.num_samples,
-            num_bytes: shard.num_bytes,
-        });
-        format.finish_dataset(&shards.collect::<Vec<_>>(), columns)
-    };
-    Ok(ShardFormat::ALL.into_iter().map(of_format).collect())
+impl FilesBeside {
+    /// What is beside the shards of a manifest.
+    ///
+    /// # Errors
+    ///
+    /// If the manifest holds no pipeline file of this version.
+    pub fn of(manifest: &Manifest, notes: &NotesByShard) -> Result<Self, DatasetError> {
+        let columns = manifest.pipeline_with(&BTreeMap::new())?.file.sample_columns();
+        let of_format = |format: ShardFormat| {
+            let shards = manifest.shards.iter().filter(|shard| shard.format == format);
+            let shards = shards.map(|shard| FinishedShard {
+                path: shard.path.to_string(),
+                layout: shard.layout,
+                num_samples: shard.total.num_samples,
+                num_bytes: shard.num_bytes,
+                digest: shard.digest,
+                notes: notes.get(&shard.path).cloned().unwrap_or_default(),
+            });
+            format.finish_dataset(&shards.collect::<Vec<_>>(), columns)
+        };
+        let mut beside = Self::default();
+        for format in FORMATS_OF_HUGGING_FACE {
+            let BesideShards { card_yaml, files } = of_format(format);
+            beside.files.extend(files);
+            if beside.card_yaml.is_empty() {
+                beside.card_yaml = card_yaml;
+            }
+        }
+        Ok(beside)
+    }
+
+    /// Writes the files, and the data card.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written.
+    pub fn write(&self, manifest: &Manifest, dataset: &Path) -> Result<(), DatasetError> {
+        for (path, bytes) in &self.files {
+            write_atomic(&dataset.join(path), bytes)?;
+        }
+        Ok(write_atomic(&dataset.join(CARD_FILE), dataset_card(manifest, &self.card_yaml).as_bytes())?)
+    }
 }
+
+/// The formats in the order in which Hugging Face `datasets` prefers to read a dataset that has several.
+const FORMATS_OF_HUGGING_FACE: [ShardFormat; ShardFormat::ALL.len()] = [ShardFormat::Parquet, ShardFormat::Webdataset];
 
 /// The text of the card. It contains nothing that differs between machines.
-fn dataset_card(manifest: &Manifest, beside: &[BesideShards]) -> String {
-    let front_matter: String = beside.iter().map(|beside| beside.card_yaml.as_str()).collect();
+fn dataset_card(manifest: &Manifest, front_matter: &str) -> String {
     let mut card = if front_matter.is_empty() { String::new() } else { format!("---\n{front_matter}---\n\n") };
     // Writing to a string cannot fail.
     _ = write_body(&mut card, manifest);

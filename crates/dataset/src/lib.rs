@@ -4,7 +4,7 @@
 //! DATASET/manifest.json                     shards with sizes and digests, sources, totals, the pipeline file
 //! DATASET/ledger.parquet                    every record seen: delivered where, or why not
 //! DATASET/pack-DIGEST.parquet               training sequences over the samples, if the pipeline file asks for them
-//! DATASET/{webdataset,parquet}/LAYOUT/…     the shards
+//! DATASET/{webdataset,parquet}/LAYOUT/…     the shards, and what readers of their formats expect beside them
 //! DATASET/README.md                         the data card
 //! DATASET/build.json                        facts about the build that differ between machines
 //! ```
@@ -62,7 +62,7 @@ mod storage;
 mod table_file;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
-pub use card::{CARD_FILE, write_card};
+pub use card::{CARD_FILE, FilesBeside, NotesByShard};
 pub use error::DatasetError;
 pub use ledger::{
     LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger, read_origins,

@@ -1,7 +1,7 @@
 //! Commit: turns the finished tasks of a plan into a dataset, visible in one step and only if every record is accounted for.
 //!
 //! ```text
-//! PLAN/done, PLAN/shards ──▶ PLAN/dataset/{FORMAT/LAYOUT/NNNNNN.EXT, ledger.parquet, README.md, build.json, manifest.json}
+//! PLAN/done, PLAN/shards ──▶ PLAN/dataset/{FORMAT/LAYOUT/NNNNNN.EXT, …, ledger.parquet, README.md, build.json, manifest.json}
 //!                                   └── exchanged with OUTPUT in one step
 //! ```
 //!
@@ -15,8 +15,8 @@ use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, LEDGER_FILE, LedgerEntry, LocalDirectory, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, ShardEntry, ShardName, SourceSummary, Storage, WorkDone, write_card,
+    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, LocalDirectory,
+    MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, ShardEntry, ShardName, SourceSummary, Storage, WorkDone,
 };
 use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
 use serde::Deserialize;
@@ -26,7 +26,7 @@ use crate::committed::Committed;
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs;
-use crate::report::{TaskReport, shard_path};
+use crate::report::{ShardReport, TaskReport, shard_path};
 
 /// What a commit may do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -61,7 +61,7 @@ pub fn commit(
     let sources = write_ledger(open, &staging.tasks, &staging.directory.join(LEDGER_FILE))?;
     let manifest = staging.manifest(shards, sources)?;
     let work = staging.work_done();
-    write_card(&manifest, &staging.directory)?;
+    FilesBeside::of(&manifest, &staging.notes())?.write(&manifest, &staging.directory)?;
     write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work, &manifest))?;
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
     let committed = Committed { dataset, manifest, manifest_digest: Digest::of(&text), work };
@@ -194,6 +194,15 @@ impl<'a> Staging<'a> {
         progress.finish(Step::Commit);
         entries.sort_by_key(|entry| entry.path);
         Ok(entries)
+    }
+
+    /// What is known of the bytes of the shards.
+    fn notes(&self) -> NotesByShard {
+        let of_task = |FinishedTask { report, shard: name }: &FinishedTask| {
+            let of_shard = |(name, shard): (ShardName, &ShardReport)| (name.path(shard.format), shard.notes.clone());
+            report.shards.iter().filter_map(|shard| name.zip(Some(shard))).map(of_shard).collect::<Vec<_>>()
+        };
+        self.tasks.iter().flat_map(of_task).collect()
     }
 
     /// Packs the samples if the pipeline requests it, and describes everything that is staged.

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use manyframe_base::{FileError, write_json};
 use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, RecordId, RecordIndex, Rejection, Total};
 use manyframe_dataset::{LocalDirectory, Storage};
-use manyframe_shards::ShardFormat;
+use manyframe_shards::{ShardFormat, ShardNotes};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -49,6 +49,9 @@ pub struct ShardReport {
     pub num_bytes: u64,
     /// Digest of the file.
     pub digest: Digest,
+    /// What is known of its bytes.
+    #[serde(default)]
+    pub notes: ShardNotes,
 }
 
 /// What happened to a drawn record.

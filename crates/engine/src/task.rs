@@ -11,7 +11,7 @@ use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
 use manyframe_core::{HandledImages, HandledVideos, RejectCode, Sample, describe_videos};
 use manyframe_plan::{Context, PlannedSample, read_task};
-use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter};
+use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter, WrittenShard};
 use serde_json::Value;
 
 use crate::engine::TaskSet;
@@ -156,14 +156,14 @@ impl OpenShard {
     /// Publishes the shard. One without samples is removed: many readers fail on such shards.
     fn finish(self) -> Result<Option<ShardReport>, EngineError> {
         let Self { format, path, temporary, writer } = self;
-        let summary = writer.finish().map_err(in_shard(&temporary))?;
+        let WrittenShard { summary, notes } = writer.finish().map_err(in_shard(&temporary))?;
         if summary.num_samples == 0 {
             fs::remove_file(&temporary).map_err(FileError::when(FileAction::Remove, &temporary))?;
             return Ok(None);
         }
         publish_file(&temporary, &path)?;
         let (num_samples, num_bytes, digest) = (summary.num_samples, summary.num_bytes, summary.digest);
-        Ok(Some(ShardReport { format, num_samples, num_bytes, digest }))
+        Ok(Some(ShardReport { format, num_samples, num_bytes, digest, notes }))
     }
 }
 

@@ -22,6 +22,11 @@ impl DigestWriter {
         Self { sink: BufWriter::with_capacity(BUFFER_BYTES, sink), hasher: blake3::Hasher::new(), num_bytes: 0 }
     }
 
+    /// How much was written.
+    pub(crate) fn position(&self) -> u64 {
+        self.num_bytes
+    }
+
     /// Flushes and closes the sink.
     pub(crate) fn finish(mut self, num_samples: u64) -> Result<ShardSummary, ShardError> {
         self.sink.flush().map_err(|source| ShardError::Write { source })?;

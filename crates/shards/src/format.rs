@@ -1,6 +1,7 @@
 //! What a shard format does: it writes samples to one file, reads them back all at once, as a list, or one by one, and
 //! may add files beside the shards of a dataset.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -67,7 +68,28 @@ pub trait ShardWriter: Send {
     fn write(&mut self, sample: &Sample) -> Result<(), ShardError>;
 
     /// Writes the end of the file, flushes, and closes the sink.
-    fn finish(self: Box<Self>) -> Result<ShardSummary, ShardError>;
+    fn finish(self: Box<Self>) -> Result<WrittenShard, ShardError>;
+}
+
+/// A shard that was written to its end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WrittenShard {
+    /// How much was written.
+    pub summary: ShardSummary,
+    /// What is known of its bytes.
+    pub notes: ShardNotes,
+}
+
+/// What whoever writes a shard knows of its bytes, and its readers would have to search for: from these, the files beside
+/// the shards of a dataset are made. What a format has no use for is empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardNotes {
+    /// The first byte of each sample, and one past the last of all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sample_offsets: Vec<u64>,
+    /// What the names of members have after the key of their sample: `json`, `000.jpg`.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub member_fields: BTreeSet<String>,
 }
 
 /// What was written to a shard.
@@ -123,6 +145,10 @@ pub struct FinishedShard {
     pub num_samples: u64,
     /// Size of the file.
     pub num_bytes: u64,
+    /// Digest of the file.
+    pub digest: Digest,
+    /// What is known of its bytes.
+    pub notes: ShardNotes,
 }
 
 /// What is beside the shards of one format.

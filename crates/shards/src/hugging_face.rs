@@ -1,75 +1,177 @@
-//! What makes Hugging Face `datasets` decode the images of Parquet shards: features in every shard, and the front
-//! matter of the data card. Either is enough for images; the card also says which files there are.
+//! What makes Hugging Face `datasets` read shards as what they are: features in every Parquet shard, and the front matter
+//! of the data card, which also says which files there are.
 //!
-//! Both follow from the columns of the sample table. Texts are assembled by hand: in a map of values the order of the
-//! keys would depend on how `serde_json` was built.
+//! For Parquet, either is enough. For WebDataset there is the card only: without it, `datasets` takes the members of the
+//! first samples to be those of all, and fails where a sample has more images than the one before.
+//!
+//! Texts are assembled by hand: in a map of values the order of the keys would depend on how `serde_json` was built.
+
+use std::collections::BTreeSet;
 
 use manyframe_columnar::{Column, ColumnType};
+use manyframe_core::{ClipFormat, ImageFormat, Layout};
+use schemars::schema_for;
+use serde_json::Value;
+
+use crate::format::{FinishedShard, Format};
+use crate::json::SampleJson;
 
 /// A configuration of the dataset, as `load_dataset(DIR, name)` takes it.
 pub(crate) struct CardConfig {
-    /// Its name; the first one is best called `default`.
-    pub(crate) name: String,
+    /// Its name; the first one is called `default`.
+    name: String,
     /// Pattern of its files, relative to the card, such as `parquet/temporal/*.parquet`.
-    pub(crate) data_files: String,
+    data_files: String,
 }
 
-/// The front matter of a data card (`README.md`): the lines between its two `---`. All files are the split `train`.
-pub(crate) fn card_yaml(configs: &[CardConfig], columns: &[Column]) -> String {
+/// How `datasets` sees a value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Feature {
+    /// A value of a type that Arrow has.
+    Value(&'static str),
+    /// An encoded image, which it decodes.
+    Image,
+    List(Box<Feature>),
+    Fields(Features),
+}
+
+/// Named values, in order.
+pub(crate) type Features = Vec<(String, Feature)>;
+
+/// All samples, then those of each layout, in the order of layouts; nothing if there are no shards.
+pub(crate) fn card_configs(format: &dyn Format, shards: &[FinishedShard]) -> Vec<CardConfig> {
+    let mut directories: Vec<(usize, &str)> = Vec::new();
+    for shard in shards {
+        let order = shard.layout.and_then(|layout| Layout::ALL.iter().position(|other| *other == layout));
+        let directory = shard.path.rsplit_once('/').map_or("", |(directory, _)| directory);
+        directories.push((order.unwrap_or(Layout::ALL.len()), directory));
+    }
+    directories.sort_unstable();
+    directories.dedup();
+    if directories.is_empty() {
+        return Vec::new();
+    }
+    let config = |name: &str, directory: &str| CardConfig {
+        name: name.to_owned(),
+        data_files: format!("{directory}/*.{}", format.extension()),
+    };
+    let all = config("default", &format!("{}/*", format.name()));
+    let by_layout = directories.into_iter().map(|(_, directory)| {
+        let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
+        config(name, directory)
+    });
+    std::iter::once(all).chain(by_layout).collect()
+}
+
+/// The front matter of a data card (`README.md`): the lines between its two `---`. All files are the split `train`, and all
+/// configurations have the same features, which are listed once.
+pub(crate) fn card_yaml(configs: &[CardConfig], features: &Features) -> String {
+    let [first, others @ ..] = configs else { return String::new() };
     let mut yaml = String::from("configs:\n");
     for CardConfig { name, data_files } in configs {
         // A JSON string is a YAML string.
         let (name, data_files) = (json_text(name), json_text(data_files));
         yaml.extend(["- config_name: ", &name, "\n  data_files:\n  - split: train\n    path: ", &data_files, "\n"]);
     }
-    yaml += "dataset_info:\n";
-    let mut features = String::new();
-    push_yaml(columns, "  ", &mut features);
-    for CardConfig { name, .. } in configs {
-        yaml.extend(["- config_name: ", &json_text(name), "\n  features:\n", &features]);
+    yaml.extend(["dataset_info:\n- config_name: ", &json_text(&first.name), "\n  features: &features\n"]);
+    push_yaml(features, "  ", &mut yaml);
+    for CardConfig { name, .. } in others {
+        yaml.extend(["- config_name: ", &json_text(name), "\n  features: *features\n"]);
     }
     yaml
 }
 
 /// The features of a Parquet shard as JSON, for the key `huggingface` of its footer.
 pub(crate) fn features_json(columns: &[Column]) -> String {
-    format!(r#"{{"info":{{"features":{}}}}}"#, fields_json(columns))
+    format!(r#"{{"info":{{"features":{}}}}}"#, fields_json(&features_of_columns(columns)))
 }
 
-/// How `datasets` sees a type.
-enum Feature<'a> {
-    Value(&'static str),
-    Image,
-    List(&'a ColumnType),
-    Fields(&'a [Column]),
+/// The features of a table.
+pub(crate) fn features_of_columns(columns: &[Column]) -> Features {
+    columns.iter().map(|column| (column.name.to_owned(), feature_of_column(&column.column_type))).collect()
 }
 
-impl<'a> Feature<'a> {
-    fn of(column_type: &'a ColumnType) -> Self {
-        match column_type {
-            ColumnType::Text => Self::Value("string"),
-            ColumnType::U64 => Self::Value("uint64"),
-            ColumnType::I64 => Self::Value("int64"),
-            ColumnType::I32 => Self::Value("int32"),
-            ColumnType::F64 => Self::Value("float64"),
-            ColumnType::Bytes | ColumnType::Bytes16 => Self::Value("binary"),
-            ColumnType::List { element, .. } => Self::List(element),
-            ColumnType::Struct(fields) => match fields.as_slice() {
-                [bytes, path] if (bytes.name, path.name) == ("bytes", "path") => Self::Image,
-                fields => Self::Fields(fields),
-            },
+/// The features of tars whose samples have some of these members. One that a sample does not have is `None`.
+pub(crate) fn features_of_members(fields: &BTreeSet<&str>) -> Features {
+    let text = |name: &str| (name.to_owned(), Feature::Value("string"));
+    let members = fields.iter().filter_map(|&field| {
+        let extension = field.rsplit_once('.').map_or(field, |(_, extension)| extension);
+        let feature = if extension == "json" {
+            sample_json_feature()?
+        } else if ImageFormat::from_extension(extension).is_some() {
+            Feature::Image
+        } else {
+            // Video files are not decoded: which of their frames are shown is in the JSON.
+            ClipFormat::from_extension(extension).map(|_| Feature::Value("binary"))?
+        };
+        Some((field.to_owned(), feature))
+    });
+    members.chain([text("__key__"), text("__url__")]).collect()
+}
+
+/// What `datasets` makes of the JSON of a sample, by its schema.
+fn sample_json_feature() -> Option<Feature> {
+    let schema = schema_for!(SampleJson);
+    feature_of_schema(schema.as_value(), schema.get("$defs").unwrap_or(&Value::Null))
+}
+
+fn feature_of_schema(schema: &Value, definitions: &Value) -> Option<Feature> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    if let Some(reference) = schema.get("$ref").and_then(text) {
+        return feature_of_schema(definitions.get(reference.strip_prefix("#/$defs/")?)?, definitions);
+    }
+    let is_null = |value: &&Value| value.get("type").is_some_and(|kind| kind == "null");
+    if let Some(either) = schema.get("anyOf").and_then(Value::as_array) {
+        return feature_of_schema(either.iter().find(|value| !is_null(value))?, definitions);
+    }
+    if let Some(constants) = schema.get("oneOf").and_then(Value::as_array) {
+        return feature_of_schema(constants.first()?, definitions);
+    }
+    // A type that may be null is a list of both.
+    let kind = schema.get("type")?;
+    let kind = kind.as_array().and_then(|kinds| kinds.iter().find(|kind| *kind != "null")).unwrap_or(kind);
+    Some(match kind.as_str()? {
+        "string" => Feature::Value("string"),
+        "integer" => Feature::Value("int64"),
+        "number" => Feature::Value("float64"),
+        "boolean" => Feature::Value("bool"),
+        "array" => {
+            let element = schema.get("items").or_else(|| schema.get("prefixItems")?.get(0))?;
+            Feature::List(Box::new(feature_of_schema(element, definitions)?))
         }
+        "object" => {
+            let mut fields: Vec<(&String, &Value)> = schema.get("properties")?.as_object()?.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            let fields = fields.into_iter().map(|(name, field)| Some((name.clone(), feature_of_schema(field, definitions)?)));
+            Feature::Fields(fields.collect::<Option<_>>()?)
+        }
+        _ => return None,
+    })
+}
+
+fn feature_of_column(column_type: &ColumnType) -> Feature {
+    match column_type {
+        ColumnType::Text => Feature::Value("string"),
+        ColumnType::U64 => Feature::Value("uint64"),
+        ColumnType::I64 => Feature::Value("int64"),
+        ColumnType::I32 => Feature::Value("int32"),
+        ColumnType::F64 => Feature::Value("float64"),
+        ColumnType::Bytes | ColumnType::Bytes16 => Feature::Value("binary"),
+        ColumnType::List { element, .. } => Feature::List(Box::new(feature_of_column(element))),
+        ColumnType::Struct(fields) => match fields.as_slice() {
+            [bytes, path] if (bytes.name, path.name) == ("bytes", "path") => Feature::Image,
+            fields => Feature::Fields(features_of_columns(fields)),
+        },
     }
 }
 
-fn fields_json(columns: &[Column]) -> String {
-    let fields =
-        columns.iter().map(|column| format!("{}:{}", json_text(column.name), feature_json(&column.column_type)));
+fn fields_json(features: &Features) -> String {
+    let fields = features.iter().map(|(name, feature)| format!("{}:{}", json_text(name), feature_json(feature)));
     format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
-fn feature_json(column_type: &ColumnType) -> String {
-    match Feature::of(column_type) {
+fn feature_json(feature: &Feature) -> String {
+    match feature {
         Feature::Value(dtype) => format!(r#"{{"dtype":"{dtype}","_type":"Value"}}"#),
         Feature::Image => r#"{"_type":"Image"}"#.to_owned(),
         Feature::List(element) => format!(r#"{{"feature":{},"_type":"List"}}"#, feature_json(element)),
@@ -77,20 +179,21 @@ fn feature_json(column_type: &ColumnType) -> String {
     }
 }
 
-fn push_yaml(columns: &[Column], indent: &str, yaml: &mut String) {
-    for column in columns {
-        yaml.extend([indent, "- name: ", column.name, "\n"]);
+fn push_yaml(features: &Features, indent: &str, yaml: &mut String) {
+    for (name, feature) in features {
+        yaml.extend([indent, "- name: ", name, "\n"]);
         let indent = format!("{indent}  ");
-        match Feature::of(&column.column_type) {
+        match feature {
             Feature::List(element) => push_feature("list", element, &indent, yaml),
-            _ => push_feature("dtype", &column.column_type, &indent, yaml),
+            Feature::Fields(_) => push_feature("struct", feature, &indent, yaml),
+            _ => push_feature("dtype", feature, &indent, yaml),
         }
     }
 }
 
-fn push_feature(key: &str, column_type: &ColumnType, indent: &str, yaml: &mut String) {
+fn push_feature(key: &str, feature: &Feature, indent: &str, yaml: &mut String) {
     yaml.extend([indent, key, ":"]);
-    match Feature::of(column_type) {
+    match feature {
         Feature::Value(dtype) => yaml.extend([" ", dtype, "\n"]),
         Feature::Image => yaml.push_str(" image\n"),
         Feature::Fields(fields) => {
@@ -105,7 +208,7 @@ fn push_feature(key: &str, column_type: &ColumnType, indent: &str, yaml: &mut St
 }
 
 fn json_text(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
+    Value::from(text).to_string()
 }
 
 #[cfg(test)]
@@ -134,7 +237,7 @@ mod tests {
     fn each_configuration_has_its_files_and_features() {
         let config = |name: &str, data_files: &str| CardConfig { name: name.into(), data_files: data_files.into() };
         let configs = [config("default", "shards/**/*.parquet"), config("a: b", "x")];
-        let yaml = card_yaml(&configs, &columns_of::<SampleTable>());
+        let yaml = card_yaml(&configs, &features_of_columns(&columns_of::<SampleTable>()));
         assert!(yaml.starts_with(
             "configs:\n- config_name: \"default\"\n  data_files:\n  - split: train\n    path: \"shards/**/*.parquet\"\n"
         ));
@@ -176,6 +279,23 @@ mod tests {
   - name: metadata
     dtype: string
 ";
-        assert_eq!(yaml.matches(&format!("\n  features:\n{features}")).count(), 2);
+        let listed = format!("- config_name: \"default\"\n  features: &features\n{features}");
+        assert!(yaml.ends_with(&format!("{listed}- config_name: \"a: b\"\n  features: *features\n")), "{yaml}");
+        assert_eq!(card_yaml(&[], &Vec::new()), "");
+    }
+
+    #[test]
+    fn a_tar_has_the_whole_json_and_all_images() {
+        let fields = BTreeSet::from(["json", "000.jpg", "001.webp", "000.mp4"]);
+        let features = features_of_members(&fields);
+        let feature = |name: &str| &features.iter().find(|(found, _)| found == name).unwrap().1;
+        assert_eq!([feature("000.jpg"), feature("001.webp")], [&Feature::Image; 2]);
+        assert_eq!(*feature("000.mp4"), Feature::Value("binary"));
+        let Feature::Fields(json) = feature("json") else { panic!("{features:?}") };
+        let schema = schema_for!(SampleJson);
+        let names: BTreeSet<&String> = schema.get("properties").unwrap().as_object().unwrap().keys().collect();
+        assert_eq!(names, json.iter().map(|(name, _)| name).collect());
+        let pair = Feature::List(Box::new(Feature::Value("int64")));
+        assert!(json.contains(&("label_spans".to_owned(), Feature::List(Box::new(pair)))), "{json:?}");
     }
 }

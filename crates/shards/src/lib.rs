@@ -5,7 +5,7 @@
 //!                                    ├──▶ list      everything but the bytes of images, whose positions are listed
 //!                                    ├──▶ read_at   the sample at a position of the list
 //!                                    └──▶ read_one  the sample with an id
-//! finished shards ──▶ finish_dataset ──▶ what readers expect beside them, such as lines of the data card
+//! finished shards ──▶ finish_dataset ──▶ what readers expect beside them: lines of the data card, indexes
 //! ```
 //!
 //! A format is one file and one line of the list of [`ShardFormat`]. It stores a sample completely: what is read back
@@ -16,6 +16,7 @@
 //! and the location; nothing in it is trusted.
 
 mod digest;
+mod energon;
 mod error;
 mod format;
 mod hugging_face;
@@ -35,8 +36,8 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ShardError;
 pub use format::{
-    BesideShards, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary,
-    ShardWriter,
+    BesideShards, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
+    ShardSummary, ShardWriter, WrittenShard,
 };
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
 pub use llava_json::{LlavaImage, LlavaRecord, SingleImage};

@@ -16,10 +16,10 @@ use manyframe_core::{BlobRef, ClipFormat, Cost, Layout, Message, RecordId, Role,
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    BesideShards, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary,
-    ShardWriter, check_counts, clip_visuals, path_text, until_error,
+    BesideShards, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
+    ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
 };
-use crate::hugging_face::{CardConfig, card_yaml, features_json};
+use crate::hugging_face::{card_configs, card_yaml, features_json, features_of_columns};
 use crate::json::{ImageShape, SampleMetadata, clip_format, image_shapes, names_of, names_of_clips};
 use crate::sample_table::{
     EXPANDED_COLUMNS, ExpandedSampleTable, IMAGE_BYTES, IMAGES, IdTable, SampleParts, SampleRow, SampleTable,
@@ -110,31 +110,14 @@ impl Format for Parquet {
 
     /// Lines of the card for everything, and for each layout: `load_dataset(DIR, "temporal")`.
     fn finish_dataset(&self, shards: &[FinishedShard], columns: SampleColumns) -> BesideShards {
-        let mut directories: Vec<(usize, &str)> = Vec::new();
-        for shard in shards {
-            let order = shard.layout.and_then(|layout| Layout::ALL.iter().position(|other| *other == layout));
-            let directory = shard.path.rsplit_once('/').map_or("", |(directory, _)| directory);
-            directories.push((order.unwrap_or(Layout::ALL.len()), directory));
-        }
-        directories.sort_unstable();
-        directories.dedup();
-        if directories.is_empty() {
-            return BesideShards::default();
-        }
-        let config = |name: &str, data_files| CardConfig { name: name.to_owned(), data_files };
-        let all = config("default", "parquet/*/*.parquet".to_owned());
-        let by_layout = directories.into_iter().map(|(_, directory)| {
-            let name = directory.rsplit_once('/').map_or(directory, |(_, name)| name);
-            config(name, format!("{directory}/*.parquet"))
-        });
-        let configs: Vec<_> = std::iter::once(all).chain(by_layout).collect();
         let columns = match (columns.expanded, columns.videos) {
             (false, false) => columns_of::<SampleTable>(),
             (true, false) => columns_of::<ExpandedSampleTable>(),
             (false, true) => columns_of::<VideoSampleTable>(),
             (true, true) => columns_of::<WholeSampleTable>(),
         };
-        BesideShards { card_yaml: card_yaml(&configs, &columns), files: Vec::new() }
+        let card_yaml = card_yaml(&card_configs(self, shards), &features_of_columns(&columns));
+        BesideShards { card_yaml, files: Vec::new() }
     }
 }
 
@@ -190,8 +173,9 @@ impl<T: for<'r> Columns<Input<'r> = SampleParts<'r>>> ShardWriter for TableShard
         Ok(())
     }
 
-    fn finish(self: Box<Self>) -> Result<ShardSummary, ShardError> {
-        self.table.finish().map_err(cannot_write)?.finish(self.num_samples)
+    fn finish(self: Box<Self>) -> Result<WrittenShard, ShardError> {
+        let summary = self.table.finish().map_err(cannot_write)?.finish(self.num_samples)?;
+        Ok(WrittenShard { summary, notes: ShardNotes::default() })
     }
 }
 
@@ -379,11 +363,20 @@ fn role_from_text(text: &str) -> Result<Role, String> {
 
 #[cfg(test)]
 mod tests {
+    use manyframe_core::Digest;
+
     use super::*;
 
     #[test]
     fn a_card_has_all_samples_first_and_then_the_layouts_in_order() {
-        let shard = |path: &str, layout| FinishedShard { path: path.to_owned(), layout, num_samples: 1, num_bytes: 1 };
+        let shard = |path: &str, layout| FinishedShard {
+            path: path.to_owned(),
+            layout,
+            num_samples: 1,
+            num_bytes: 1,
+            digest: Digest::of(b""),
+            notes: ShardNotes::default(),
+        };
         let shards = [
             shard("parquet/mixed/000000.parquet", None),
             shard("parquet/image/000000.parquet", Some(Layout::Image)),

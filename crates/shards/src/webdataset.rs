@@ -10,6 +10,7 @@
 //! The key is the record id: it has no dot (readers cut keys at the first one), and it is unique over all shards
 //! (Megatron-Energon asks for that). There are no members besides samples. Token ids and labels are not stored.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
@@ -17,11 +18,13 @@ use std::sync::Arc;
 use manyframe_core::{BlobRef, ClipFormat, RecordId, Sample, SampleClip, SampleImage};
 
 use crate::digest::DigestWriter;
+use crate::energon;
 use crate::error::ShardError;
 use crate::format::{
-    Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardSummary, ShardWriter, check_counts,
-    clip_visuals, path_text, until_error,
+    BesideShards, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
+    ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
 };
+use crate::hugging_face::{card_configs, card_yaml, features_of_members};
 use crate::json::{ImageShape, SampleJson, clip_format, image_shapes, names_of, names_of_clips};
 use crate::tar::{Member, TarReader, write_end, write_member};
 
@@ -46,7 +49,7 @@ impl Format for Webdataset {
     }
 
     fn create(&self, sink: Box<dyn Write + Send>, _: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
-        Ok(Box::new(TarShardWriter { sink: DigestWriter::new(sink), num_samples: 0 }))
+        Ok(Box::new(TarShardWriter::new(sink)))
     }
 
     fn read(&self, path: &Path) -> Result<Samples, ShardError> {
@@ -82,17 +85,36 @@ impl Format for Webdataset {
         }
         Ok(None)
     }
+
+    /// The files of Megatron-Energon, and lines of the card for Hugging Face `datasets`, which takes samples to have the same
+    /// members unless it is told all there are.
+    fn finish_dataset(&self, shards: &[FinishedShard], _: SampleColumns) -> BesideShards {
+        let fields: BTreeSet<&str> =
+            shards.iter().flat_map(|shard| shard.notes.member_fields.iter().map(String::as_str)).collect();
+        BesideShards {
+            card_yaml: card_yaml(&card_configs(self, shards), &features_of_members(&fields)),
+            files: energon::files(self.name(), shards, energon::CRUDE_DATASET),
+        }
+    }
 }
 
 /// Writes a tar.
 struct TarShardWriter {
     sink: DigestWriter,
     num_samples: u64,
+    notes: ShardNotes,
 }
 
 impl TarShardWriter {
-    fn write_member(&mut self, name: &str, content: &[u8]) -> Result<(), ShardError> {
-        write_member(&mut self.sink, name, content).map_err(|source| ShardError::Write { source })
+    fn new(sink: Box<dyn Write + Send>) -> Self {
+        Self { sink: DigestWriter::new(sink), num_samples: 0, notes: ShardNotes::default() }
+    }
+
+    fn write_member(&mut self, key: RecordId, field: &str, content: &[u8]) -> Result<(), ShardError> {
+        if !self.notes.member_fields.contains(field) {
+            self.notes.member_fields.insert(field.to_owned());
+        }
+        write_member(&mut self.sink, &format!("{key}.{field}"), content).map_err(|source| ShardError::Write { source })
     }
 }
 
@@ -101,20 +123,22 @@ impl ShardWriter for TarShardWriter {
         check_counts(sample)?;
         let json = serde_json::to_vec(&SampleJson::from_sample(sample))
             .map_err(|error| ShardError::Write { source: error.into() })?;
-        self.write_member(&format!("{}.json", sample.id), &json)?;
+        self.notes.sample_offsets.push(self.sink.position());
+        self.write_member(sample.id, "json", &json)?;
         for (name, image) in names_of(&sample.images).iter().zip(&sample.images) {
-            self.write_member(&format!("{}.{name}", sample.id), &image.bytes)?;
+            self.write_member(sample.id, name, &image.bytes)?;
         }
         for (name, clip) in names_of_clips(&sample.clips).iter().zip(&sample.clips) {
-            self.write_member(&format!("{}.{name}", sample.id), &clip.bytes)?;
+            self.write_member(sample.id, name, &clip.bytes)?;
         }
         self.num_samples += 1;
         Ok(())
     }
 
-    fn finish(mut self: Box<Self>) -> Result<ShardSummary, ShardError> {
+    fn finish(mut self: Box<Self>) -> Result<WrittenShard, ShardError> {
+        self.notes.sample_offsets.push(self.sink.position());
         write_end(&mut self.sink).map_err(|source| ShardError::Write { source })?;
-        self.sink.finish(self.num_samples)
+        Ok(WrittenShard { summary: self.sink.finish(self.num_samples)?, notes: self.notes })
     }
 }
 

@@ -7,8 +7,8 @@ use std::path::PathBuf;
 
 use manyframe_base::files::json_text;
 use manyframe_core::{Digest, Sample};
-use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, ShardEntry};
-use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter};
+use manyframe_dataset::{DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, ShardEntry};
+use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter, WrittenShard};
 
 use crate::error::EngineError;
 use crate::verify::findings::Findings;
@@ -47,6 +47,33 @@ impl Bytes {
         }
     }
 
+    /// Compares the files beside the shards of a manifest with those that follow from the shards.
+    pub(super) fn compare_beside(
+        &self,
+        dataset: &DatasetReader,
+        (manifest, notes): (&Manifest, &NotesByShard),
+        findings: &mut Findings,
+    ) -> Result<(), EngineError> {
+        for (path, written) in FilesBeside::of(manifest, notes)?.files {
+            if dataset.storage().num_bytes(&path)?.is_none() {
+                match self.other_version {
+                    Some(_) => self.unchecked.borrow_mut().push(path),
+                    None => findings.problem(format!("{path} is missing")),
+                }
+                continue;
+            }
+            let found = dataset.storage().digest(&path)?;
+            if found == Digest::of(&written) {
+                continue;
+            }
+            match self.other_version {
+                Some(_) => self.unchecked.borrow_mut().push(path),
+                None => findings.problem(format!("{path} has bytes that do not follow from the shards")),
+            }
+        }
+        Ok(())
+    }
+
     /// What could not be compared.
     pub(super) fn unchecked(self) -> Option<String> {
         let version = self.other_version?;
@@ -73,8 +100,8 @@ impl ShardAgain {
         self.writer.write(sample).map_err(DatasetError::shard(&self.path))
     }
 
-    pub(super) fn finish(self) -> Result<Digest, DatasetError> {
-        Ok(self.writer.finish().map_err(DatasetError::shard(&self.path))?.digest)
+    pub(super) fn finish(self) -> Result<WrittenShard, DatasetError> {
+        self.writer.finish().map_err(DatasetError::shard(&self.path))
     }
 }
 

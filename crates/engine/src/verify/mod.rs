@@ -26,7 +26,7 @@ use std::path::Path;
 
 use manyframe_base::{Executor, Step};
 use manyframe_core::{Digest, RecordId, Sample, Total};
-use manyframe_dataset::{DatasetReader, LedgerEntry, Manifest, PackEntry, ShardEntry, SourceSummary};
+use manyframe_dataset::{DatasetReader, LedgerEntry, Manifest, NotesByShard, PackEntry, ShardEntry, SourceSummary};
 use manyframe_pipeline::PipelineFile;
 use manyframe_plan::PlannedSample;
 use manyframe_shards::ShardFormat;
@@ -101,6 +101,7 @@ pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -
         by_sources: Findings::default(),
         found,
         shards: Vec::new(),
+        notes: NotesByShard::new(),
     };
     let checked = verifier.check(&file, executor);
     let mut found = verifier.conclude();
@@ -127,6 +128,8 @@ struct Verifier<'a> {
     found: Verification,
     /// What the manifest has to say of each shard.
     shards: Vec<ShardEntry>,
+    /// What is known of the bytes of those that could be read.
+    notes: NotesByShard,
 }
 
 /// A sample that was checked.
@@ -153,6 +156,7 @@ impl<'a> Verifier<'a> {
 
     fn check(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
         self.check_shards(file, executor)?;
+        self.check_beside()?;
         self.account.report_differences(self.dataset, &mut self.findings);
         let overhead = self.tokens.overhead();
         let pack = check_packs(self.dataset, file, overhead, self.bytes, &mut self.findings)?;
@@ -182,6 +186,15 @@ impl<'a> Verifier<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Compares what is beside the shards, if all of them could be read.
+    fn check_beside(&mut self) -> Result<(), EngineError> {
+        if self.notes.len() < self.shards.len() {
+            return Ok(());
+        }
+        let manifest = Manifest { shards: self.shards.clone(), ..self.dataset.manifest().clone() };
+        self.bytes.compare_beside(self.dataset, (&manifest, &self.notes), &mut self.findings)
     }
 
     /// Checks a shard, which a task wrote; returns how many samples it holds.
@@ -224,7 +237,10 @@ impl<'a> Verifier<'a> {
             },
         );
         match read.and_then(|()| again.finish()) {
-            Ok(written) => self.bytes.compare(&path, digest, written, &mut self.findings),
+            Ok(written) => {
+                self.bytes.compare(&path, digest, written.summary.digest, &mut self.findings);
+                self.notes.insert(shard.path, written.notes);
+            }
             Err(error) => self.findings.problem(format!("{path}: {}", with_causes(&error))),
         }
         found_totals(&mut self.shards, shard, total);

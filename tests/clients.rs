@@ -1,0 +1,152 @@
+//! Promise: the readers that others wrote get every sample as it is: its id, its texts, and the bytes of its images.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use manyframe_dataset::DatasetReader;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::demo::stages;
+use crate::support::{Built, Workshop, llava, photo, run, run_python};
+
+/// A dataset with samples of no, one and several images, in two layouts and a few shards.
+fn built(output: &str) -> (Workshop, Built) {
+    let mut workshop = Workshop::new();
+    workshop.head = workshop.head.replace("[format]\n", &format!("[output]\n{output}\n[format]\n"));
+    for number in 0..6 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 300, 200));
+    }
+    let several = |id: &str, images: &[&str]| {
+        let places = images.iter().map(|_| "<image>").collect::<Vec<_>>().join(" and ");
+        json!({ "id": id, "image": images, "conversations": [
+            { "from": "human", "value": format!("What do {places} show, \"äöü\"?") },
+            { "from": "gpt", "value": format!("Waves, {id}.") },
+        ]})
+    };
+    let text = json!({ "id": "text", "conversations": [
+        { "from": "human", "value": "What is two and two?" }, { "from": "gpt", "value": "Four." },
+    ]});
+    let records = [
+        llava("one", "0.jpg"),
+        several("three", &["1.jpg", "2.jpg", "3.jpg"]),
+        text,
+        several("two", &["4.jpg", "0.jpg"]),
+        llava("last", "5.jpg"),
+    ];
+    workshop.add_source("a", "llava", &Value::from(records.to_vec()), "");
+    let built = workshop.build();
+    assert_eq!(built.manifest.total.num_samples, 5);
+    (workshop, built)
+}
+
+/// A sample: its texts, and the SHA-256 of each image.
+type Listed = BTreeMap<String, (Vec<String>, Vec<String>)>;
+
+fn sha256(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
+        write!(hex, "{byte:02x}").unwrap();
+        hex
+    })
+}
+
+/// The samples of a dataset as manyframe reads them.
+fn samples(dataset: &Path) -> Listed {
+    let reader = DatasetReader::open(dataset).unwrap();
+    let mut listed = Listed::new();
+    for shard in reader.shards_of_one_format() {
+        for sample in reader.samples(shard).unwrap() {
+            let sample = sample.unwrap();
+            let texts = sample.messages.iter().map(|message| message.content.clone()).collect();
+            let images = sample.images.iter().map(|image| sha256(&image.bytes)).collect();
+            listed.insert(sample.id.to_string(), (texts, images));
+        }
+    }
+    assert!(!listed.is_empty());
+    listed
+}
+
+/// The samples of a dataset as another reader gives them.
+fn samples_of(environment: &str, reader: &str, dataset: &Path) -> Listed {
+    let output = run_python(environment, "tests/python/list_samples.py", &[reader, &dataset.display().to_string()]);
+    let mut listed = Listed::new();
+    for line in output.lines() {
+        let mut sample: Value = serde_json::from_str(line).unwrap();
+        let list = |value: Value| serde_json::from_value::<Vec<String>>(value).unwrap();
+        let facts = (list(sample["texts"].take()), list(sample["images"].take()));
+        let earlier = listed.insert(sample["id"].as_str().unwrap().to_owned(), facts);
+        assert!(earlier.is_none(), "{reader} gives a sample twice: {line}");
+    }
+    listed
+}
+
+fn check(environment: &str, reader: &str, dataset: &Path) {
+    assert!(samples_of(environment, reader, dataset) == samples(dataset), "{reader} of {}", dataset.display());
+}
+
+#[test]
+fn webdataset_gives_every_sample() {
+    let (_workshop, built) = built("");
+    check("readers", "webdataset", &built.dataset);
+}
+
+#[test]
+fn hugging_face_datasets_reads_a_dataset_of_webdataset_shards_alone() {
+    let (_workshop, built) = built("");
+    for reader in ["hugging_face", "streaming"] {
+        check("datasets", reader, &built.dataset);
+    }
+    for stage in stages() {
+        check("datasets", "streaming", stage);
+    }
+}
+
+#[test]
+fn hugging_face_datasets_reads_parquet_where_there_are_both() {
+    let (_workshop, built) = built("formats = [\"webdataset\", \"parquet\"]");
+    check("datasets", "streaming", &built.dataset);
+    let card = fs::read_to_string(built.dataset.join("README.md")).unwrap();
+    assert_eq!(card.matches("features: &features\n").count(), 1, "{card}");
+    assert!(!card.contains("webdataset/*/*.tar\""), "{card}");
+}
+
+#[test]
+fn the_indexes_of_energon_say_where_samples_are() {
+    let (_workshop, small) = built("max_shard_samples = 2");
+    for dataset in stages().iter().chain([&small.dataset]) {
+        let directory = dataset.join("webdataset");
+        let output = run_python("readers", "tests/python/energon_index.py", &[&directory.display().to_string()]);
+        let expected: BTreeMap<String, Vec<u64>> = serde_json::from_str(&output).unwrap();
+        let shards = &DatasetReader::open(dataset).unwrap().manifest().shards.clone();
+        let shards = shards.iter().filter(|shard| shard.path.to_string().starts_with("webdataset/"));
+        assert_eq!(expected.len(), shards.clone().count());
+        for (shard, offsets) in &expected {
+            let index = fs::read(directory.join(format!("{shard}.idx"))).unwrap();
+            let found: Vec<u64> = index.chunks(8).map(|bytes| u64::from_le_bytes(bytes.try_into().unwrap())).collect();
+            assert_eq!(&found, offsets, "{shard}");
+        }
+        let info: Value = serde_json::from_slice(&fs::read(directory.join(".nv-meta/.info.json")).unwrap()).unwrap();
+        for shard in shards {
+            let name = shard.path.to_string().replace("webdataset/", "");
+            assert_eq!(info["shard_counts"][&name], shard.total.num_samples, "{name}");
+        }
+    }
+}
+
+#[test]
+fn an_index_that_does_not_fit_its_shard_is_a_problem() {
+    let (_workshop, built) = built("");
+    let dataset = built.dataset.display().to_string();
+    let index = "webdataset/image/000000.tar.idx";
+    let whole = fs::read(built.dataset.join(index)).unwrap();
+    let problems = |what: &str| {
+        let text = String::from_utf8(run(&["verify", &dataset, "--quiet"], 1).stdout).unwrap();
+        assert!(text.contains(&format!("problem: {index} {what}")), "{text}");
+    };
+    fs::write(built.dataset.join(index), &whole[8..]).unwrap();
+    problems("has bytes that do not follow from the shards");
+    fs::remove_file(built.dataset.join(index)).unwrap();
+    problems("is missing");
+}
