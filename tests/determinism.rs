@@ -111,7 +111,7 @@ fn finished_tasks_are_not_done_again() {
         run(&["task", &directory.display().to_string(), &task.to_string(), "--quiet"], 0);
     }
     let report = std::fs::read_to_string(directory.join("done/000000.json")).unwrap();
-    let shard = directory.join("shards/000000.tar");
+    let shard = directory.join("shards/000000-webdataset.tar");
     let modified = |path: &Path| std::fs::metadata(path).unwrap().modified().unwrap();
     let before = modified(&shard);
     // Only the pictures of the last task are left: a task that is done again would reject its records.

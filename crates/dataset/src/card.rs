@@ -6,7 +6,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use manyframe_base::write_atomic;
-use manyframe_shards::{BesideShards, FinishedShard, ShardFormat, ShardNotes};
+use manyframe_shards::{BesideShards, DatasetFacts, FinishedShard, ShardFormat, ShardNotes};
 
 use crate::error::DatasetError;
 use crate::manifest::Manifest;
@@ -35,6 +35,7 @@ impl FilesBeside {
     /// If the manifest holds no pipeline file of this version.
     pub fn of(manifest: &Manifest, notes: &NotesByShard) -> Result<Self, DatasetError> {
         let columns = manifest.pipeline_with(&BTreeMap::new())?.file.sample_columns();
+        let facts = DatasetFacts { name: &manifest.name, columns };
         let of_format = |format: ShardFormat| {
             let shards = manifest.shards.iter().filter(|shard| shard.format == format);
             let shards = shards.map(|shard| FinishedShard {
@@ -45,7 +46,7 @@ impl FilesBeside {
                 digest: shard.digest,
                 notes: notes.get(&shard.path).cloned().unwrap_or_default(),
             });
-            format.finish_dataset(&shards.collect::<Vec<_>>(), columns)
+            format.finish_dataset(&shards.collect::<Vec<_>>(), &facts)
         };
         let mut beside = Self::default();
         for format in FORMATS_OF_HUGGING_FACE {
@@ -72,7 +73,8 @@ impl FilesBeside {
 }
 
 /// The formats in the order in which Hugging Face `datasets` prefers to read a dataset that has several.
-const FORMATS_OF_HUGGING_FACE: [ShardFormat; ShardFormat::ALL.len()] = [ShardFormat::Parquet, ShardFormat::Webdataset];
+const FORMATS_OF_HUGGING_FACE: [ShardFormat; ShardFormat::ALL.len()] =
+    [ShardFormat::Parquet, ShardFormat::Webdataset, ShardFormat::Vila, ShardFormat::EnergonChatml];
 
 /// The text of the card. It contains nothing that differs between machines.
 fn dataset_card(manifest: &Manifest, front_matter: &str) -> String {

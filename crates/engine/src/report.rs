@@ -1,8 +1,8 @@
 //! What a task leaves in the directory of its plan, and how it is found there.
 //!
 //! ```text
-//! PLAN/shards/NNNNNN.EXT   the samples of task NNNNNN, one file per format
-//! PLAN/done/NNNNNN.json    its report, written last: a task is done if its report is there, and its shards are as it says
+//! PLAN/shards/NNNNNN-FORMAT.EXT   the samples of task NNNNNN, one file per format
+//! PLAN/done/NNNNNN.json           its report, written last: a task is done if its report is there, and its shards are as it says
 //! ```
 
 use std::fs;
@@ -205,5 +205,5 @@ pub(crate) fn report_path(plan: &Path, task: u32) -> PathBuf {
 
 /// Where the shard of a task is until it is committed.
 pub(crate) fn shard_path(plan: &Path, task: u32, format: ShardFormat) -> PathBuf {
-    plan.join("shards").join(format!("{task:06}.{}", format.extension()))
+    plan.join("shards").join(format!("{task:06}-{}.{}", format.as_str(), format.extension()))
 }

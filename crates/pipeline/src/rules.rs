@@ -19,7 +19,7 @@ use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy};
 use crate::settings::source::{FilterTable, ImageShow, Kind, SourceTable};
 use crate::settings::values::{Take, TokenColumns};
-use crate::settings::video::SamplingRule;
+use crate::settings::video::{SamplingRule, VideoDelivery};
 
 const NAME: &str = "1 to 64 letters, digits, '-' and '_'";
 
@@ -264,6 +264,11 @@ impl Rules<'_> {
         if self.table.get("tiles").is_some_and(is_in_file) && !file.source.iter().any(cuts) {
             let message = "[tiles] has no effect: no source has visuals = \"tiled\"";
             self.broken(&["tiles"], message, "with visuals = \"tiled\" in a [[source]]");
+        }
+        let without_clips = file.output.formats.iter().find(|format| !format.stores_clips());
+        if let Some(format) = without_clips.filter(|_| file.video.deliver == VideoDelivery::Clip) {
+            let message = format!("video.deliver = \"clip\" does not fit {:?}, which holds images only", format.as_str());
+            self.broken(&["video", "deliver"], &message, "\"frames\", or other output.formats");
         }
         if file.output.tokens == TokenColumns::Written && !file.output.has_tokens() && !file.output.formats.is_empty() {
             self.idle(["output", "tokens"], "without Parquet shards", "with \"parquet\" in output.formats");

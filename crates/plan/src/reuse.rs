@@ -249,7 +249,8 @@ impl SampleStore {
             let shards = directory.join("shards");
             let entries = std::fs::read_dir(&shards).into_iter().flatten().filter_map(Result::ok);
             let paths = entries.map(|entry| entry.path());
-            let is_shard = |path: &PathBuf| path.extension().is_some_and(|extension| extension == format.extension());
+            let end = format!("-{}.{}", format.as_str(), format.extension());
+            let is_shard = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(&end));
             let mut paths: Vec<_> = paths.filter(is_shard).map(|path| (path, format)).collect();
             paths.sort_unstable();
             Ok(paths)

@@ -28,12 +28,8 @@ pub(crate) fn files(directory: &str, shards: &[FinishedShard], dataset_yaml: &st
     if shards.is_empty() {
         return Vec::new();
     }
-    let below = |shard: &FinishedShard| {
-        let path = shard.path.strip_prefix(directory).and_then(|rest| rest.strip_prefix('/'));
-        path.unwrap_or(&shard.path).to_owned()
-    };
-    let names: Vec<String> = shards.iter().map(below).collect();
-    let counts: Vec<(&str, u64)> = names.iter().map(String::as_str).zip(shards.iter().map(|s| s.num_samples)).collect();
+    let names: Vec<&str> = shards.iter().map(|shard| shard.path_below(directory)).collect();
+    let counts: Vec<(&str, u64)> = names.iter().copied().zip(shards.iter().map(|shard| shard.num_samples)).collect();
     let metadata = [
         (".info.json", info_json(&counts)),
         ("split.yaml", split_yaml(&names)),
@@ -56,7 +52,7 @@ fn info_json(counts: &[(&str, u64)]) -> String {
     )
 }
 
-fn split_yaml(names: &[String]) -> String {
+fn split_yaml(names: &[&str]) -> String {
     let mut yaml = String::from("split_parts:\n  train:\n");
     for range in collapsed(names) {
         // Writing to a string cannot fail.
@@ -66,7 +62,7 @@ fn split_yaml(names: &[String]) -> String {
 }
 
 /// Consecutive numbers in one directory as a range: `image/{000000..000003}.tar`.
-fn collapsed(names: &[String]) -> Vec<String> {
+fn collapsed(names: &[&str]) -> Vec<String> {
     let mut ranges: Vec<NameRange<'_>> = Vec::new();
     for name in names {
         let range = NameRange::of(name);

@@ -23,6 +23,9 @@ pub(crate) trait Format: Sync {
     /// Whether token ids and labels, which follow from the rest of a sample, are stored.
     fn stores_tokens(&self) -> bool;
 
+    /// Whether video files are stored.
+    fn stores_clips(&self) -> bool;
+
     /// Whether a sample is read at its position, because finding its id means to read what precedes it.
     fn finds_by_position(&self) -> bool;
 
@@ -45,9 +48,18 @@ pub(crate) trait Format: Sync {
     fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError>;
 
     /// What readers of the format expect beside the shards of a finished dataset: nothing, by default.
-    fn finish_dataset(&self, _shards: &[FinishedShard], _columns: SampleColumns) -> BesideShards {
+    fn finish_dataset(&self, _shards: &[FinishedShard], _facts: &DatasetFacts<'_>) -> BesideShards {
         BesideShards::default()
     }
+}
+
+/// What the files beside shards say of the dataset.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DatasetFacts<'d> {
+    /// Its name.
+    pub name: &'d str,
+    /// The columns of its tables.
+    pub columns: SampleColumns,
 }
 
 /// Which columns the tables of a dataset have besides those of every dataset.
@@ -149,6 +161,13 @@ pub struct FinishedShard {
     pub digest: Digest,
     /// What is known of its bytes.
     pub notes: ShardNotes,
+}
+
+impl FinishedShard {
+    /// Its path, relative to the directory of its format.
+    pub(crate) fn path_below(&self, format: &str) -> &str {
+        self.path.strip_prefix(format).and_then(|rest| rest.strip_prefix('/')).unwrap_or(&self.path)
+    }
 }
 
 /// What is beside the shards of one format.

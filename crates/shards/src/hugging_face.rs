@@ -9,7 +9,7 @@
 use std::collections::BTreeSet;
 
 use manyframe_columnar::{Column, ColumnType};
-use manyframe_core::{ClipFormat, ImageFormat, Layout};
+use manyframe_core::{ImageFormat, Layout};
 use schemars::schema_for;
 use serde_json::Value;
 
@@ -98,11 +98,11 @@ pub(crate) fn features_of_members(fields: &BTreeSet<&str>) -> Features {
         let extension = field.rsplit_once('.').map_or(field, |(_, extension)| extension);
         let feature = if extension == "json" {
             sample_json_feature()?
-        } else if ImageFormat::from_extension(extension).is_some() {
+        } else if extension == "img" || ImageFormat::from_extension(extension).is_some() {
             Feature::Image
         } else {
-            // Video files are not decoded: which of their frames are shown is in the JSON.
-            ClipFormat::from_extension(extension).map(|_| Feature::Value("binary"))?
+            // Video files are not decoded: which of their frames are shown is in the JSON. Neither are pickles.
+            Feature::Value("binary")
         };
         Some((field.to_owned(), feature))
     });

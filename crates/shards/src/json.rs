@@ -27,9 +27,14 @@ pub struct SampleJson {
     pub upstream_id: String,
     /// What kind of visuals it holds.
     pub layout: Layout,
-    /// The conversation in LLaVA's form: each `<image>` is the place of the next image.
+    /// The conversation in LLaVA's form: each `<image>` is the place of the next image. In shards of the format
+    /// `energon_chatml`, each `<video>` is the place of a video; in those of `vila`, `<image-1>` is the place of the first
+    /// of several images.
     pub conversations: Vec<ConversationTurn>,
-    /// Members with the images, in placeholder order: `000.jpg` is the member `KEY.000.jpg`.
+    /// The conversation with `<image>` in each place, where `conversations` has something else there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Vec<ConversationTurn>>,
+    /// Names of the images, in placeholder order. In shards of the format `webdataset`, `000.jpg` is the member `KEY.000.jpg`.
     pub images: Vec<String>,
     /// Width and height of each image in pixels.
     pub image_sizes: Vec<(u32, u32)>,
@@ -186,6 +191,7 @@ impl SampleJson {
             upstream_id: sample.upstream_id.clone(),
             layout: sample.layout,
             conversations: sample.messages.iter().map(ConversationTurn::from_message).collect(),
+            original: None,
             images: names_of(&sample.images),
             image_sizes: image_sizes(&sample.images),
             videos: names_of_clips(&sample.clips),
@@ -213,7 +219,8 @@ impl SampleJson {
 
     /// The conversation in manyframe's words.
     pub fn messages(&self) -> Vec<Message> {
-        self.conversations.iter().cloned().map(ConversationTurn::into_message).collect()
+        let turns = self.original.as_ref().unwrap_or(&self.conversations);
+        turns.iter().cloned().map(ConversationTurn::into_message).collect()
     }
 
     /// The sample without its images and clips.
@@ -224,7 +231,7 @@ impl SampleJson {
             subset: self.subset,
             upstream_id: self.upstream_id,
             layout: self.layout,
-            messages: self.conversations.into_iter().map(ConversationTurn::into_message).collect(),
+            messages: self.original.unwrap_or(self.conversations).into_iter().map(ConversationTurn::into_message).collect(),
             prompt: self.prompt,
             label_spans: self.label_spans,
             tokens: None,
@@ -266,7 +273,7 @@ fn image_sizes(images: &[SampleImage]) -> Vec<(u32, u32)> {
 }
 
 impl ConversationTurn {
-    fn from_message(message: &Message) -> Self {
+    pub(crate) fn from_message(message: &Message) -> Self {
         let from = match message.role {
             Role::User => Speaker::Human,
             Role::Assistant => Speaker::Gpt,

@@ -17,14 +17,18 @@
 
 mod digest;
 mod energon;
+mod energon_chatml;
 mod error;
 mod format;
 mod hugging_face;
 mod json;
 mod llava_json;
 mod parquet;
+mod pickle;
 mod sample_table;
 mod tar;
+mod tar_format;
+mod vila;
 mod webdataset;
 
 use std::io::Write;
@@ -36,7 +40,7 @@ use serde::{Deserialize, Serialize};
 
 pub use error::ShardError;
 pub use format::{
-    BesideShards, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
+    BesideShards, DatasetFacts, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
     ShardSummary, ShardWriter, WrittenShard,
 };
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
@@ -68,9 +72,13 @@ macro_rules! shard_formats {
 
 shard_formats! {
     /// A tar of `KEY.json`, `KEY.000.jpg`, `KEY.001.jpg` … for each sample, as `webdataset` and Megatron-Energon read it.
-    Webdataset => webdataset::Webdataset,
+    Webdataset => tar_format::TarFormat(webdataset::Webdataset),
     /// A Parquet table with one row per sample, as Hugging Face `datasets`, DuckDB and Daft read it.
     Parquet => parquet::Parquet,
+    /// A tar of `KEY.json`, `KEY.jpgs` and `KEY.videos` for each sample, which Megatron-Bridge's recipes for Qwen-VL read as they are.
+    EnergonChatml => tar_format::TarFormat(energon_chatml::EnergonChatml),
+    /// A tar of `KEY.json` and `KEY.img`, or `KEY.1.img`, `KEY.2.img` …, for each sample, as VILA reads it.
+    Vila => tar_format::TarFormat(vila::Vila),
 }
 
 impl ShardFormat {
@@ -89,14 +97,19 @@ impl ShardFormat {
         self.implementation().stores_tokens()
     }
 
+    /// Whether shards store video files.
+    pub fn stores_clips(self) -> bool {
+        self.implementation().stores_clips()
+    }
+
     /// Whether a sample is read at its position, because finding its id means to read what precedes it.
     pub fn finds_by_position(self) -> bool {
         self.implementation().finds_by_position()
     }
 
     /// What readers of the format expect beside these shards, which are all of a dataset that have the format.
-    pub fn finish_dataset(self, shards: &[FinishedShard], columns: SampleColumns) -> BesideShards {
-        self.implementation().finish_dataset(shards, columns)
+    pub fn finish_dataset(self, shards: &[FinishedShard], facts: &DatasetFacts<'_>) -> BesideShards {
+        self.implementation().finish_dataset(shards, facts)
     }
 }
 

@@ -16,7 +16,7 @@ use manyframe_core::{BlobRef, ClipFormat, Cost, Layout, Message, RecordId, Role,
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    BesideShards, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
+    BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
     ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
 };
 use crate::hugging_face::{card_configs, card_yaml, features_json, features_of_columns};
@@ -50,6 +50,10 @@ impl Format for Parquet {
     }
 
     fn stores_tokens(&self) -> bool {
+        true
+    }
+
+    fn stores_clips(&self) -> bool {
         true
     }
 
@@ -109,8 +113,8 @@ impl Format for Parquet {
     }
 
     /// Lines of the card for everything, and for each layout: `load_dataset(DIR, "temporal")`.
-    fn finish_dataset(&self, shards: &[FinishedShard], columns: SampleColumns) -> BesideShards {
-        let columns = match (columns.expanded, columns.videos) {
+    fn finish_dataset(&self, shards: &[FinishedShard], facts: &DatasetFacts<'_>) -> BesideShards {
+        let columns = match (facts.columns.expanded, facts.columns.videos) {
             (false, false) => columns_of::<SampleTable>(),
             (true, false) => columns_of::<ExpandedSampleTable>(),
             (false, true) => columns_of::<VideoSampleTable>(),
@@ -383,10 +387,11 @@ mod tests {
             shard("parquet/temporal/000000.parquet", Some(Layout::Temporal)),
             shard("parquet/temporal/000001.parquet", Some(Layout::Temporal)),
         ];
-        let card = Parquet.finish_dataset(&shards, SampleColumns::default()).card_yaml;
+        let facts = DatasetFacts { name: "t", columns: SampleColumns::default() };
+        let card = Parquet.finish_dataset(&shards, &facts).card_yaml;
         let names: Vec<_> = card.lines().filter_map(|line| line.strip_prefix("- config_name: ")).collect();
         assert_eq!(names[..4], ["\"default\"", "\"temporal\"", "\"image\"", "\"mixed\""]);
         assert!(card.contains("path: \"parquet/temporal/*.parquet\"\n"));
-        assert_eq!(Parquet.finish_dataset(&[], SampleColumns::default()), BesideShards::default());
+        assert_eq!(Parquet.finish_dataset(&[], &facts), BesideShards::default());
     }
 }

@@ -79,6 +79,13 @@ pub(crate) struct Member {
     pub(crate) num_bytes: u64,
 }
 
+/// Where bytes are in a tar.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ByteRange {
+    pub(crate) offset: u64,
+    pub(crate) num_bytes: u64,
+}
+
 /// Goes through the members of a tar in order. The content of a member is read on request.
 pub(crate) struct TarReader {
     path: PathBuf,
@@ -151,6 +158,13 @@ impl TarReader {
         Ok(content)
     }
 
+    /// The bytes of a range, which is within a member.
+    pub(crate) fn read_range(&mut self, range: ByteRange) -> Result<Vec<u8>, ShardError> {
+        let mut content = vec![0; range.num_bytes as usize];
+        self.read_at(range.offset, &mut content)?;
+        Ok(content)
+    }
+
     fn read_block(&mut self) -> Result<[u8; BLOCK], ShardError> {
         if self.num_bytes.saturating_sub(self.next) < BLOCK as u64 {
             return Err(self.damaged("the file ends without the end of the archive"));
@@ -161,7 +175,8 @@ impl TarReader {
         Ok(block)
     }
 
-    fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), ShardError> {
+    /// Fills a buffer with the bytes from an offset on.
+    pub(crate) fn read_at(&mut self, offset: u64, bytes: &mut [u8]) -> Result<(), ShardError> {
         let mut read = || {
             // Short steps stay within the buffer.
             let position = self.file.stream_position()?;

@@ -12,7 +12,9 @@ use manyframe_core::{
     BlobRef, Cost, Digest, Grid, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
     SampleTokens, SampleVisual, VisualKind,
 };
-use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardSummary, create, list, read, read_one};
+use manyframe_shards::{
+    SampleColumns, ShardError, ShardFormat, ShardSummary, WrittenShard, create, entry_at, list, read, read_one,
+};
 use proptest::prelude::*;
 
 /// A sink that can still be looked at when the writer has taken it.
@@ -30,14 +32,19 @@ impl Write for Shared {
 }
 
 fn written(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, ShardSummary) {
+    let (bytes, written) = written_with_notes(format, samples);
+    (bytes, written.summary)
+}
+
+fn written_with_notes(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, WrittenShard) {
     let sink = Shared::default();
     let mut writer = create(format, Box::new(sink.clone()), SampleColumns::default()).unwrap();
     for sample in samples {
         writer.write(sample).unwrap();
     }
-    let summary = writer.finish().unwrap();
+    let written = writer.finish().unwrap();
     let bytes = std::mem::take(&mut *sink.0.lock().unwrap());
-    (bytes, summary)
+    (bytes, written)
 }
 
 fn file(folder: &tempfile::TempDir, bytes: &[u8]) -> PathBuf {
@@ -120,6 +127,9 @@ prop_compose! {
         let mut base = sample(0, 0);
         base.visuals[0].times_s = times;
         base.visuals[0].path = path;
+        base.visuals[0].message = messages.len();
+        base.visuals[0].num_images = num_images;
+        let shown = Message { role: Role::User, content: "<image>".repeat(num_images) };
         let images = (0..num_images).map(|index| SampleImage {
             bytes: bytes[..(index + bytes[0] as usize) % 5].to_vec(),
             format: formats[(index + format) % 3],
@@ -132,7 +142,11 @@ prop_compose! {
             subset: subset.into(),
             upstream_id,
             layout: Layout::ALL[layout],
-            messages: messages.into_iter().map(|(role, content)| Message { role: roles[role], content }).collect(),
+            messages: messages
+                .into_iter()
+                .map(|(role, content)| Message { role: roles[role], content })
+                .chain([shown])
+                .collect(),
             prompt,
             tokens: tokens.map(|places| SampleTokens {
                 input_ids: places.iter().map(|place| place.0).collect(),
@@ -165,9 +179,9 @@ proptest! {
             let (bytes, _) = written(format, &samples);
             let found: Result<Vec<_>, _> = read(format, &file(&folder, &bytes)).unwrap().collect();
             let without_tokens = |sample: &Sample| Sample { tokens: None, ..sample.clone() };
-            let expected = match format {
-                ShardFormat::Parquet => samples.clone(),
-                ShardFormat::Webdataset => samples.iter().map(without_tokens).collect(),
+            let expected = match format.stores_tokens() {
+                true => samples.clone(),
+                false => samples.iter().map(without_tokens).collect(),
             };
             prop_assert_eq!(found.unwrap(), expected, "{:?}", format);
         }
@@ -214,6 +228,20 @@ fn images_can_be_read_from_where_the_list_says() {
                     (image.format, image.width_px, image.height_px)
                 );
             }
+        }
+    }
+}
+
+#[test]
+fn the_notes_of_a_shard_say_where_its_samples_are() {
+    let folder = tempfile::tempdir().unwrap();
+    let samples: Vec<_> = (0..9).map(|n| sample(n, n as usize % 4)).collect();
+    for format in ShardFormat::ALL.into_iter().filter(|format| format.finds_by_position()) {
+        let (bytes, WrittenShard { notes, .. }) = written_with_notes(format, &samples);
+        let path = file(&folder, &bytes);
+        assert_eq!(notes.sample_offsets.len(), 10);
+        for (position, sample) in notes.sample_offsets.iter().zip(&samples) {
+            assert_eq!(entry_at(format, &path, *position).unwrap().sample.id, sample.id);
         }
     }
 }
