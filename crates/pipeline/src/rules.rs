@@ -267,7 +267,8 @@ impl Rules<'_> {
         }
         let without_clips = file.output.formats.iter().find(|format| !format.stores_clips());
         if let Some(format) = without_clips.filter(|_| file.video.deliver == VideoDelivery::Clip) {
-            let message = format!("video.deliver = \"clip\" does not fit {:?}, which holds images only", format.as_str());
+            let message =
+                format!("video.deliver = \"clip\" does not fit {:?}, which holds images only", format.as_str());
             self.broken(&["video", "deliver"], &message, "\"frames\", or other output.formats");
         }
         if file.output.tokens == TokenColumns::Written && !file.output.has_tokens() && !file.output.formats.is_empty() {

@@ -46,10 +46,7 @@ pub(crate) fn files(directory: &str, shards: &[FinishedShard], dataset_yaml: &st
 
 fn info_json(counts: &[(&str, u64)]) -> String {
     let lines: Vec<String> = counts.iter().map(|(name, count)| format!("    \"{name}\": {count}")).collect();
-    format!(
-        "{{\n  \"energon_version\": \"{VERSION}\",\n  \"shard_counts\": {{\n{}\n  }}\n}}",
-        lines.join(",\n")
-    )
+    format!("{{\n  \"energon_version\": \"{VERSION}\",\n  \"shard_counts\": {{\n{}\n  }}\n}}", lines.join(",\n"))
 }
 
 fn split_yaml(names: &[&str]) -> String {
@@ -94,9 +91,7 @@ impl<'a> NameRange<'a> {
     fn is_continued_by(&self, next: &Self) -> bool {
         let number = |digits: &str| digits.parse::<u64>().ok();
         let follows = number(self.last).zip(number(next.first)).is_some_and(|(last, next)| last + 1 == next);
-        follows
-            && self.last.len() == next.first.len()
-            && (self.before, self.after) == (next.before, next.after)
+        follows && self.last.len() == next.first.len() && (self.before, self.after) == (next.before, next.after)
     }
 
     fn to_text(&self) -> String {

@@ -56,7 +56,9 @@ impl TarLayout for EnergonChatml {
             let shown = remaining.by_ref().take(visual.num_images);
             if is_video(visual) { videos.push(shown.collect::<Vec<_>>()) } else { images.extend(shown) }
         }
-        if images.len() + videos.iter().map(Vec::len).sum::<usize>() != sample.images.len() || remaining.next().is_some() {
+        if images.len() + videos.iter().map(Vec::len).sum::<usize>() != sample.images.len()
+            || remaining.next().is_some()
+        {
             return Err(format!("its visuals do not show each of its {} images", sample.images.len()));
         }
         let members = [("jpgs", list(&images)?), ("videos", list_of_lists(&videos)?)];

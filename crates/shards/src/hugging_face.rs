@@ -142,7 +142,8 @@ fn feature_of_schema(schema: &Value, definitions: &Value) -> Option<Feature> {
         "object" => {
             let mut fields: Vec<(&String, &Value)> = schema.get("properties")?.as_object()?.iter().collect();
             fields.sort_unstable_by_key(|(name, _)| *name);
-            let fields = fields.into_iter().map(|(name, field)| Some((name.clone(), feature_of_schema(field, definitions)?)));
+            let fields =
+                fields.into_iter().map(|(name, field)| Some((name.clone(), feature_of_schema(field, definitions)?)));
             Feature::Fields(fields.collect::<Option<_>>()?)
         }
         _ => return None,

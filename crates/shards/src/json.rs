@@ -231,7 +231,12 @@ impl SampleJson {
             subset: self.subset,
             upstream_id: self.upstream_id,
             layout: self.layout,
-            messages: self.original.unwrap_or(self.conversations).into_iter().map(ConversationTurn::into_message).collect(),
+            messages: self
+                .original
+                .unwrap_or(self.conversations)
+                .into_iter()
+                .map(ConversationTurn::into_message)
+                .collect(),
             prompt: self.prompt,
             label_spans: self.label_spans,
             tokens: None,

@@ -16,8 +16,8 @@ use manyframe_core::{BlobRef, ClipFormat, Cost, Layout, Message, RecordId, Role,
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples, ShardNotes,
-    ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
+    BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples,
+    ShardNotes, ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
 };
 use crate::hugging_face::{card_configs, card_yaml, features_json, features_of_columns};
 use crate::json::{ImageShape, SampleMetadata, clip_format, image_shapes, names_of, names_of_clips};

@@ -65,7 +65,11 @@ pub(crate) struct PickleReader<'t> {
 
 impl<'t> PickleReader<'t> {
     /// The byte strings of a list of so many.
-    pub(crate) fn read_list(tar: &'t mut TarReader, member: &'t Member, num_items: usize) -> Result<Vec<ByteRange>, ShardError> {
+    pub(crate) fn read_list(
+        tar: &'t mut TarReader,
+        member: &'t Member,
+        num_items: usize,
+    ) -> Result<Vec<ByteRange>, ShardError> {
         let mut reader = Self { tar, member, position: member.offset };
         reader.expect(START)?;
         let items = reader.list(num_items, Self::bytes)?;
@@ -82,9 +86,8 @@ impl<'t> PickleReader<'t> {
         let mut reader = Self { tar, member, position: member.offset };
         reader.expect(START)?;
         let mut remaining = num_items.iter();
-        let lists = reader.list(num_items.len(), |reader| {
-            reader.list(remaining.next().copied().unwrap_or_default(), Self::bytes)
-        })?;
+        let lists = reader
+            .list(num_items.len(), |reader| reader.list(remaining.next().copied().unwrap_or_default(), Self::bytes))?;
         reader.end()?;
         Ok(lists)
     }
@@ -164,7 +167,10 @@ mod tests {
     use super::*;
     use crate::tar::{write_end, write_member};
 
-    fn read<T>(pickle: &[u8], read: impl FnOnce(&mut TarReader, &Member) -> Result<T, ShardError>) -> Result<T, ShardError> {
+    fn read<T>(
+        pickle: &[u8],
+        read: impl FnOnce(&mut TarReader, &Member) -> Result<T, ShardError>,
+    ) -> Result<T, ShardError> {
         let mut file = tempfile::NamedTempFile::new().unwrap();
         write_member(&mut file, "key.jpgs", pickle).unwrap();
         write_end(&mut file).unwrap();

@@ -210,7 +210,8 @@ struct TarSample {
 }
 
 fn entry(file: &Arc<str>, found: TarSample) -> SampleEntry {
-    let blob = |&ByteRange { offset, num_bytes }: &ByteRange| BlobRef::Range { file: Arc::clone(file), offset, num_bytes };
+    let blob =
+        |&ByteRange { offset, num_bytes }: &ByteRange| BlobRef::Range { file: Arc::clone(file), offset, num_bytes };
     let images = found.images.iter().map(|(range, shape)| ImageEntry {
         blob: blob(range),
         format: shape.format,
@@ -258,7 +259,11 @@ fn sample_after(layout: &dyn TarLayout, tar: &mut TarReader, member: &Member) ->
     }
     let FoundBytes { images, clips } = layout.find(&json, &mut NextMembers { tar, key })?;
     if (images.len(), clips.len()) != (shapes.len(), formats.len()) {
-        return Err(damaged(format!("{} images and {} video files, not as many as it says", images.len(), clips.len())));
+        return Err(damaged(format!(
+            "{} images and {} video files, not as many as it says",
+            images.len(),
+            clips.len()
+        )));
     }
     let (images, clips) = (images.into_iter().zip(shapes).collect(), clips.into_iter().zip(formats).collect());
     Ok(TarSample { position: member.header_offset(), sample: json.into_sample(), images, clips })

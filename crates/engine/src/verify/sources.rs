@@ -17,6 +17,7 @@ use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
 use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
+use manyframe_shards::ShardNotes;
 use rustc_hash::FxHashMap;
 
 use crate::account::write_ledger;
@@ -194,7 +195,13 @@ impl Replanned {
     fn empty_report(&self, task: u32, is_written: bool) -> TaskReport {
         let OpenPlan { context, plan, .. } = &self.open;
         let layout = plan.tasks.get(task as usize).and_then(|task| task.layout);
-        let shard = |&format| ShardReport { format, num_samples: 0, num_bytes: 0, digest: plan.key };
+        let shard = |&format| ShardReport {
+            format,
+            num_samples: 0,
+            num_bytes: 0,
+            digest: plan.key,
+            notes: ShardNotes::default(),
+        };
         let shards = context.pipeline.file.output.formats.iter().filter(|_| is_written).map(shard).collect();
         TaskReport {
             id: task,
