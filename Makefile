@@ -5,11 +5,12 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test chaos cluster parity lint bench fuzz structure schemas clean
+.PHONY: help setup demo test clients chaos cluster parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test      all tests, with the Python readers of the shards'
+	@echo 'make clients   the same with Megatron-Energon, Megatron-Bridge, MosaicML Streaming and wids (6 GB of packages)'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
 	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
@@ -32,6 +33,12 @@ test: setup
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
+
+clients: setup
+	tests/setup/python.sh .env/python
+	tests/setup/python.sh .env/python clients
+	python3 pipelines/demo/fetch.py .env/demo
+	MANYFRAME_CLIENTS=1 $(CARGO) test --workspace --locked --test tests -- clients:: readme:: --nocapture
 
 chaos: setup
 	MANYFRAME_CHAOS=1 $(CARGO) test --workspace --locked --test tests -- chaos:: robustness:: --nocapture --test-threads=1

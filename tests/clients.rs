@@ -113,6 +113,73 @@ fn hugging_face_datasets_reads_parquet_where_there_are_both() {
 }
 
 #[test]
+fn every_other_format_gives_every_sample() {
+    let (_workshop, built) =
+        built("formats = [\"webdataset\", \"parquet\", \"energon_chatml\", \"vila\", \"mds\"]\nmax_shard_samples = 2");
+    built.verify();
+    for reader in ["energon_chatml", "vila", "mds"] {
+        check("readers", reader, &built.dataset);
+    }
+}
+
+#[test]
+fn a_video_is_one_place_and_a_list_of_frames_for_megatron_bridge() {
+    let mut workshop = Workshop::new();
+    workshop.head = workshop.head.replace("[format]\n", "[output]\nformats = [\"energon_chatml\"]\n[format]\n");
+    for number in 0..3 {
+        workshop.write(&format!("media/clip/{number}.jpg"), photo(number, 64, 48));
+    }
+    let said = json!([{ "from": "human", "value": "<video>\nWhat happens?" }, { "from": "gpt", "value": "Waves." }]);
+    let clip = json!({ "id": "clip", "video": "clip", "conversations": said });
+    workshop.add_source("videos", "llava_video", &json!([clip]), "fps = 1.0");
+    let built = workshop.build();
+    built.verify();
+    check("readers", "energon_chatml", &built.dataset);
+    assert_eq!(built.manifest.total.cost.num_frames, 3);
+}
+
+/// Clients that need PyTorch: `make clients` has it.
+pub(crate) fn has_torch() -> bool {
+    let is_asked = std::env::var_os("MANYFRAME_CLIENTS").is_some();
+    if !is_asked {
+        println!("SKIPPED: MANYFRAME_CLIENTS is not set; `make clients` sets it");
+    }
+    is_asked
+}
+
+#[test]
+fn megatron_energon_streaming_and_wids_give_every_sample() {
+    if !has_torch() {
+        return;
+    }
+    let formats = "formats = [\"webdataset\", \"energon_chatml\", \"vila\", \"mds\"]\nmax_shard_samples = 2";
+    let (_workshop, built) = built(formats);
+    for reader in ["energon", "megatron_bridge", "streaming_dataset", "wids"] {
+        check("torch", reader, &built.dataset);
+    }
+    for stage in stages() {
+        check("torch", "energon", stage);
+    }
+}
+
+#[test]
+fn the_files_of_energon_are_those_that_it_prepares_itself() {
+    if !has_torch() {
+        return;
+    }
+    let (workshop, small) = built("formats = [\"webdataset\", \"energon_chatml\"]\nmax_shard_samples = 2");
+    for (number, dataset) in stages().iter().chain([&small.dataset]).enumerate() {
+        for format in ["webdataset", "energon_chatml"] {
+            let directory = dataset.join(format);
+            if directory.exists() {
+                let copy = workshop.text(&format!("prepared-{number}-{format}"));
+                run_python("torch", "tests/python/prepare_energon.py", &[&directory.display().to_string(), &copy]);
+            }
+        }
+    }
+}
+
+#[test]
 fn the_indexes_of_energon_say_where_samples_are() {
     let (_workshop, small) = built("max_shard_samples = 2");
     for dataset in stages().iter().chain([&small.dataset]) {

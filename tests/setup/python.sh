@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the Python environments that read what manyframe writes: python.sh DIR [bench|parity]
+# Makes the Python environments that read what manyframe writes: python.sh DIR [bench|parity|clients]
 # One environment per client: their dependencies exclude each other.
 set -eu
-directory=${1:?usage: python.sh DIR [bench|parity]}
+directory=${1:?usage: python.sh DIR [bench|parity|clients]}
 here=$(dirname "$0")
 
 environment() { # NAME REQUIREMENTS
@@ -20,6 +20,22 @@ if [ "${2:-}" = bench ]; then
   environment bench "$here/../python/requirements-bench.txt"
 elif [ "${2:-}" = parity ]; then
   environment parity "$here/../parity/requirements.txt"
+elif [ "${2:-}" = clients ]; then
+  environment torch "$here/../python/requirements-torch.txt"
+  # Two readers without what they need to train: `wids`, of which VILA's is a copy, from the last version that had it, and
+  # Megatron-Bridge's loader of samples.
+  more=$directory/torch/more
+  if ! [ -e "$more/.complete" ]; then
+    "$directory/torch/bin/python" -m pip install --quiet --disable-pip-version-check --no-deps --target "$more" webdataset==0.2.111
+    "$directory/torch/bin/python" -m pip download --quiet --disable-pip-version-check --no-deps --only-binary :all: \
+      --python-version 3.12 --dest "$more" megatron-bridge==0.6.2
+    (cd "$more" && python3 -m zipfile -e megatron_bridge-*.whl bridge && mkdir -p megatron/bridge/data/energon megatron/bridge/utils \
+      && for file in data/energon/task_encoder_utils.py utils/safe_pickle.py; do cp "bridge/megatron/bridge/$file" "megatron/bridge/$file"; done \
+      && rm -r bridge megatron_bridge-*.whl)
+    # What the environment has itself comes first.
+    realpath "$more" > "$(echo "$directory"/torch/lib/python3*/site-packages)/more.pth"
+    touch "$more/.complete"
+  fi
 else
   environment readers "$here/../python/requirements-readers.txt"
   environment datasets "$here/../python/requirements-datasets.txt"

@@ -74,7 +74,7 @@ impl FilesBeside {
 
 /// The formats in the order in which Hugging Face `datasets` prefers to read a dataset that has several.
 const FORMATS_OF_HUGGING_FACE: [ShardFormat; ShardFormat::ALL.len()] =
-    [ShardFormat::Parquet, ShardFormat::Webdataset, ShardFormat::Vila, ShardFormat::EnergonChatml];
+    [ShardFormat::Parquet, ShardFormat::Webdataset, ShardFormat::Vila, ShardFormat::EnergonChatml, ShardFormat::Mds];
 
 /// The text of the card. It contains nothing that differs between machines.
 fn dataset_card(manifest: &Manifest, front_matter: &str) -> String {

@@ -21,6 +21,9 @@ use crate::settings::source::{FilterTable, ImageShow, Kind, SourceTable};
 use crate::settings::values::{Take, TokenColumns};
 use crate::settings::video::{SamplingRule, VideoDelivery};
 
+/// The largest MDS shard, in MiB.
+const MAX_MDS_MIB: u64 = 2048;
+
 const NAME: &str = "1 to 64 letters, digits, '-' and '_'";
 
 fn is_name(text: &str) -> bool {
@@ -84,6 +87,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     rules.check_empty_paths();
     rules.check_model(file);
     rules.check_media(file);
+    rules.check_formats(file);
     rules.check_limits(file);
     rules.check_selection(file);
     rules.check_sources(file);
@@ -264,6 +268,15 @@ impl Rules<'_> {
         if self.table.get("tiles").is_some_and(is_in_file) && !file.source.iter().any(cuts) {
             let message = "[tiles] has no effect: no source has visuals = \"tiled\"";
             self.broken(&["tiles"], message, "with visuals = \"tiled\" in a [[source]]");
+        }
+    }
+
+    /// What the shard formats cannot hold.
+    fn check_formats(&mut self, file: &PipelineFile) {
+        // Offsets in MDS have 32 bits. A shard is closed by an estimate of its size.
+        if file.output.formats.contains(&ShardFormat::Mds) && file.output.max_shard_mib.get() > MAX_MDS_MIB {
+            let message = format!("output.max_shard_mib = {} does not fit \"mds\"", file.output.max_shard_mib);
+            self.broken(&["output", "max_shard_mib"], &message, &format!("at most {MAX_MDS_MIB}"));
         }
         let without_clips = file.output.formats.iter().find(|format| !format.stores_clips());
         if let Some(format) = without_clips.filter(|_| file.video.deliver == VideoDelivery::Clip) {

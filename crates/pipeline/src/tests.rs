@@ -248,6 +248,11 @@ fn settings_that_cannot_work_together_are_refused() {
         ),
         ("[decontamination]\nmax_distance = 2", "decontamination.max_distance has no effect without against"),
         ("[output]\nformats = [\"webdataset\"]\ntokens = true", "output.tokens has no effect without Parquet shards"),
+        (
+            "[output]\nformats = [\"webdataset\", \"vila\"]\n[video]\ndeliver = \"clip\"",
+            "video.deliver = \"clip\" does not fit \"vila\", which holds images only",
+        ),
+        ("[output]\nformats = [\"mds\"]\nmax_shard_mib = 2049", "output.max_shard_mib = 2049 does not fit \"mds\""),
         ("[pack]\nmax_tokens = 8\npad_to_multiple = 16", "pack.pad_to_multiple = 16 is more than max_tokens = 8"),
         ("[pack]\npadding = \"samples\"", "pack.padding has no effect"),
         ("[validate]\nmodel = \"m\"\nsamples = 0", "validate.samples: "),

@@ -1,11 +1,12 @@
-//! A sink that counts and digests what is written to it.
+//! A sink that counts and digests what is written to it: BLAKE3 for manyframe, SHA-256 for readers that others wrote.
 
 use std::io::{self, BufWriter, Write};
 
 use manyframe_core::Digest;
+use sha2::{Digest as _, Sha256};
 
 use crate::error::ShardError;
-use crate::format::ShardSummary;
+use crate::format::{ShardNotes, ShardSummary, WrittenShard};
 
 /// Bytes gathered before the sink is written to.
 const BUFFER_BYTES: usize = 1 << 20;
@@ -14,12 +15,14 @@ const BUFFER_BYTES: usize = 1 << 20;
 pub(crate) struct DigestWriter {
     sink: BufWriter<Box<dyn Write + Send>>,
     hasher: blake3::Hasher,
+    sha256: Sha256,
     num_bytes: u64,
 }
 
 impl DigestWriter {
     pub(crate) fn new(sink: Box<dyn Write + Send>) -> Self {
-        Self { sink: BufWriter::with_capacity(BUFFER_BYTES, sink), hasher: blake3::Hasher::new(), num_bytes: 0 }
+        let sink = BufWriter::with_capacity(BUFFER_BYTES, sink);
+        Self { sink, hasher: blake3::Hasher::new(), sha256: Sha256::new(), num_bytes: 0 }
     }
 
     /// How much was written.
@@ -28,10 +31,12 @@ impl DigestWriter {
     }
 
     /// Flushes and closes the sink.
-    pub(crate) fn finish(mut self, num_samples: u64) -> Result<ShardSummary, ShardError> {
+    pub(crate) fn finish(mut self, num_samples: u64, notes: ShardNotes) -> Result<WrittenShard, ShardError> {
         self.sink.flush().map_err(|source| ShardError::Write { source })?;
         let digest = Digest(*self.hasher.finalize().as_bytes());
-        Ok(ShardSummary { num_samples, num_bytes: self.num_bytes, digest })
+        let sha256 = self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let summary = ShardSummary { num_samples, num_bytes: self.num_bytes, digest };
+        Ok(WrittenShard { summary, notes: ShardNotes { sha256, ..notes } })
     }
 }
 
@@ -39,7 +44,9 @@ impl Write for DigestWriter {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let num_bytes = self.sink.write(bytes)?;
         #[expect(clippy::indexing_slicing, reason = "a sink takes no more bytes than it is offered")]
-        self.hasher.update(&bytes[..num_bytes]);
+        let written = &bytes[..num_bytes];
+        self.hasher.update(written);
+        self.sha256.update(written);
         self.num_bytes += num_bytes as u64;
         Ok(num_bytes)
     }

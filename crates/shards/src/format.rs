@@ -102,6 +102,9 @@ pub struct ShardNotes {
     /// What the names of members have after the key of their sample: `json`, `000.jpg`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub member_fields: BTreeSet<String>,
+    /// SHA-256 of the file, in hexadecimal digits.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub sha256: String,
 }
 
 /// What was written to a shard.

@@ -1,7 +1,7 @@
 //! A sample as JSON, without the bytes of its images.
 //!
-//! [`SampleJson`] is the `KEY.json` of a WebDataset shard. [`SampleMetadata`] is the `metadata` column of a Parquet
-//! shard: what the other columns do not hold. Both become committed JSON Schemas; fields may be added, not changed.
+//! [`SampleJson`] is the `KEY.json` of a tar. [`SampleMetadata`] is the column `metadata` of a Parquet or MDS shard: what
+//! the other columns do not hold. Both become committed JSON Schemas; fields may be added, not changed.
 
 use std::sync::Arc;
 
@@ -273,6 +273,19 @@ impl SampleMetadata {
     }
 }
 
+impl SampleMetadata {
+    /// The cost of the sample, its images not counted yet.
+    pub(crate) fn cost(&self) -> Cost {
+        Cost {
+            text_tokens: self.text_tokens,
+            delimiter_tokens: self.delimiter_tokens,
+            visual_tokens: self.visual_tokens,
+            num_images: 0,
+            num_frames: self.num_frames,
+        }
+    }
+}
+
 fn image_sizes(images: &[SampleImage]) -> Vec<(u32, u32)> {
     images.iter().map(|image| (image.width_px, image.height_px)).collect()
 }
@@ -287,7 +300,7 @@ impl ConversationTurn {
         Self { from, value: message.content.clone() }
     }
 
-    fn into_message(self) -> Message {
+    pub(crate) fn into_message(self) -> Message {
         let role = match self.from {
             Speaker::Human => Role::User,
             Speaker::Gpt => Role::Assistant,

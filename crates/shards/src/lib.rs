@@ -23,6 +23,7 @@ mod format;
 mod hugging_face;
 mod json;
 mod llava_json;
+mod mds;
 mod parquet;
 mod pickle;
 mod sample_table;
@@ -79,6 +80,8 @@ shard_formats! {
     EnergonChatml => tar_format::TarFormat(energon_chatml::EnergonChatml),
     /// A tar of `KEY.json` and `KEY.img`, or `KEY.1.img`, `KEY.2.img` …, for each sample, as VILA reads it.
     Vila => tar_format::TarFormat(vila::Vila),
+    /// A shard of MosaicML Streaming, version 2, with one row per sample.
+    Mds => mds::Mds,
 }
 
 impl ShardFormat {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use manyframe_columnar::{
     ColumnarError, Columns, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
 };
-use manyframe_core::{BlobRef, ClipFormat, Cost, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
+use manyframe_core::{BlobRef, ClipFormat, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
 
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
@@ -178,8 +178,7 @@ impl<T: for<'r> Columns<Input<'r> = SampleParts<'r>>> ShardWriter for TableShard
     }
 
     fn finish(self: Box<Self>) -> Result<WrittenShard, ShardError> {
-        let summary = self.table.finish().map_err(cannot_write)?.finish(self.num_samples)?;
-        Ok(WrittenShard { summary, notes: ShardNotes::default() })
+        self.table.finish().map_err(cannot_write)?.finish(self.num_samples, ShardNotes::default())
     }
 }
 
@@ -320,7 +319,7 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
     if num_clips != formats.len() {
         return Err(format!("{} video files, expected {num_clips}", formats.len()));
     }
-    let cost = cost_of(&metadata);
+    let cost = metadata.cost();
     if u64::try_from(row.num_tokens) != Ok(cost.num_tokens()) {
         return Err(format!("{} tokens, expected the {} of its metadata", row.num_tokens, cost.num_tokens()));
     }
@@ -347,17 +346,6 @@ fn sample_from_row(row: SampleRow) -> Result<RowSample, String> {
     sample.cost.num_images = num_images;
     let images = row.images.into_iter().zip(shapes).collect();
     Ok(RowSample { sample, images, clips: row.videos.into_iter().zip(formats).collect() })
-}
-
-/// The cost of a sample, its images not counted yet.
-fn cost_of(metadata: &SampleMetadata) -> Cost {
-    Cost {
-        text_tokens: metadata.text_tokens,
-        delimiter_tokens: metadata.delimiter_tokens,
-        visual_tokens: metadata.visual_tokens,
-        num_images: 0,
-        num_frames: metadata.num_frames,
-    }
 }
 
 fn role_from_text(text: &str) -> Result<Role, String> {

@@ -197,7 +197,7 @@ impl<L: TarLayout + Send> ShardWriter for TarShardWriter<L> {
     fn finish(mut self: Box<Self>) -> Result<WrittenShard, ShardError> {
         self.notes.sample_offsets.push(self.sink.position());
         write_end(&mut self.sink).map_err(|source| ShardError::Write { source })?;
-        Ok(WrittenShard { summary: self.sink.finish(self.num_samples)?, notes: self.notes })
+        self.sink.finish(self.num_samples, self.notes)
     }
 }
 
