@@ -1,5 +1,6 @@
 //! A sink that counts and digests what is written to it: BLAKE3 for manyframe, SHA-256 for readers that others wrote.
 
+use std::fmt::Write as _;
 use std::io::{self, BufWriter, Write};
 
 use manyframe_core::Digest;
@@ -34,10 +35,19 @@ impl DigestWriter {
     pub(crate) fn finish(mut self, num_samples: u64, notes: ShardNotes) -> Result<WrittenShard, ShardError> {
         self.sink.flush().map_err(|source| ShardError::Write { source })?;
         let digest = Digest(*self.hasher.finalize().as_bytes());
-        let sha256 = self.sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = hex(&self.sha256.finalize());
         let summary = ShardSummary { num_samples, num_bytes: self.num_bytes, digest };
         Ok(WrittenShard { summary, notes: ShardNotes { sha256, ..notes } })
     }
+}
+
+/// Bytes in hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut hex, byte| {
+        // Writing to a string cannot fail.
+        _ = write!(hex, "{byte:02x}");
+        hex
+    })
 }
 
 impl Write for DigestWriter {

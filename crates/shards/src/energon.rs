@@ -13,8 +13,9 @@
 
 use std::fmt::Write;
 
-use manyframe_core::Digest;
+use manyframe_core::{Digest, RecordId};
 
+use crate::digest::hex;
 use crate::format::FinishedShard;
 
 /// The version of Energon whose files these are.
@@ -103,10 +104,10 @@ impl<'a> NameRange<'a> {
 /// A UUID of version 4 whose random bits are those of a digest.
 fn index_uuid(shards: &[FinishedShard]) -> String {
     let fields = shards.iter().flat_map(|shard| [shard.path.as_bytes(), &shard.digest.0[..]]);
-    let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = Digest::of_fields(fields).0;
-    let (g, i) = (g & 0x0f | 0x40, i & 0x3f | 0x80);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
-    [&[a, b, c, d][..], &[e, f], &[g, h], &[i, j], &[k, l, m, n, o, p]].map(hex).join("-")
+    let mut bytes = RecordId::from_digest(Digest::of_fields(fields)).0;
+    bytes[6] = bytes[6] & 0x0f | 0x40;
+    bytes[8] = bytes[8] & 0x3f | 0x80;
+    [0..4, 4..6, 6..8, 8..10, 10..16].map(|range| hex(bytes.get(range).unwrap_or_default())).join("-")
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use crate::format::{DatasetFacts, FinishedShard};
 use crate::json::{ConversationTurn, SampleJson};
 use crate::pickle::{PickleReader, list, list_of_lists};
 use crate::tar::ByteRange;
-use crate::tar_format::{FoundBytes, NextMembers, TarLayout};
+use crate::tar_format::{FoundBytes, NewMember, NextMembers, TarLayout};
 
 /// The layout.
 #[derive(Clone, Copy)]
@@ -46,7 +46,7 @@ impl TarLayout for EnergonChatml {
         Ok(Some(turns.collect()))
     }
 
-    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<(String, Cow<'s, [u8]>)>, String> {
+    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<NewMember<'s>>, String> {
         if !sample.clips.is_empty() {
             return Err("video files have no place in this format".to_owned());
         }

@@ -258,7 +258,7 @@ impl ShardWriter for MdsWriter {
                 self.body.extend(size_bytes(column.len()).map_err(refuse)?);
             }
         }
-        columns.iter().for_each(|column| self.body.extend(column));
+        self.body.extend(columns.iter().flatten());
         self.ends.push(self.body.len());
         // What precedes the body is checked when it is known.
         size_bytes(self.body.len()).map(drop).map_err(refuse)
@@ -317,7 +317,7 @@ fn image_list(images: &[SampleImage]) -> Result<Vec<u8>, String> {
     for image in images {
         list.extend(size_bytes(image.bytes.len())?);
     }
-    images.iter().for_each(|image| list.extend(&image.bytes));
+    list.extend(images.iter().flat_map(|image| &image.bytes));
     Ok(list)
 }
 

@@ -47,7 +47,6 @@ fn push_list<T>(
     Ok(())
 }
 
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "an element of a slice")]
 fn push_bytes(pickle: &mut Vec<u8>, bytes: &&[u8]) -> Result<(), String> {
     let num_bytes = u32::try_from(bytes.len()).map_err(|_large| format!("an image of {} bytes", bytes.len()))?;
     pickle.extend(BYTES);

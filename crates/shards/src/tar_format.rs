@@ -22,6 +22,9 @@ use crate::hugging_face::{card_configs, card_yaml, features_of_members};
 use crate::json::{ConversationTurn, ImageShape, SampleJson, clip_format, image_shapes};
 use crate::tar::{ByteRange, Member, TarReader, write_end, write_member};
 
+/// A member to be written: the rest of its name after the key, and its bytes.
+pub(crate) type NewMember<'s> = (String, Cow<'s, [u8]>);
+
 /// The members of a sample besides its JSON, and the JSON as far as its readers ask for another.
 pub(crate) trait TarLayout: Sync {
     /// The name in paths and pipeline files.
@@ -37,8 +40,8 @@ pub(crate) trait TarLayout: Sync {
         Ok(None)
     }
 
-    /// What follows the JSON: the rest of each member's name, and its bytes.
-    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<(String, Cow<'s, [u8]>)>, String>;
+    /// What follows the JSON.
+    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<NewMember<'s>>, String>;
 
     /// Where images and clips are in the members that follow the JSON.
     fn find(&self, json: &SampleJson, members: &mut NextMembers<'_>) -> Result<FoundBytes, ShardError>;

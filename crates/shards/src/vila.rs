@@ -18,7 +18,7 @@ use serde_json::Value;
 use crate::error::ShardError;
 use crate::format::{DatasetFacts, FinishedShard};
 use crate::json::{ConversationTurn, SampleJson};
-use crate::tar_format::{FoundBytes, NextMembers, TarLayout};
+use crate::tar_format::{FoundBytes, NewMember, NextMembers, TarLayout};
 
 /// The layout.
 #[derive(Clone, Copy)]
@@ -58,7 +58,7 @@ impl TarLayout for Vila {
         Ok(Some(turns.collect()))
     }
 
-    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<(String, Cow<'s, [u8]>)>, String> {
+    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<NewMember<'s>>, String> {
         if !sample.clips.is_empty() {
             return Err("video files have no place in this format".to_owned());
         }

@@ -15,7 +15,7 @@ use crate::energon;
 use crate::error::ShardError;
 use crate::format::{DatasetFacts, FinishedShard};
 use crate::json::{SampleJson, names_of, names_of_clips};
-use crate::tar_format::{FoundBytes, NextMembers, TarLayout};
+use crate::tar_format::{FoundBytes, NewMember, NextMembers, TarLayout};
 
 /// The layout.
 #[derive(Clone, Copy)]
@@ -30,7 +30,7 @@ impl TarLayout for Webdataset {
         true
     }
 
-    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<(String, Cow<'s, [u8]>)>, String> {
+    fn members<'s>(&self, sample: &'s Sample) -> Result<Vec<NewMember<'s>>, String> {
         let images = names_of(&sample.images).into_iter().zip(sample.images.iter().map(|image| &image.bytes));
         let clips = names_of_clips(&sample.clips).into_iter().zip(sample.clips.iter().map(|clip| &clip.bytes));
         Ok(images.chain(clips).map(|(name, bytes)| (name, Cow::from(bytes))).collect())

@@ -179,9 +179,10 @@ proptest! {
             let (bytes, _) = written(format, &samples);
             let found: Result<Vec<_>, _> = read(format, &file(&folder, &bytes)).unwrap().collect();
             let without_tokens = |sample: &Sample| Sample { tokens: None, ..sample.clone() };
-            let expected = match format.stores_tokens() {
-                true => samples.clone(),
-                false => samples.iter().map(without_tokens).collect(),
+            let expected = if format.stores_tokens() {
+                samples.clone()
+            } else {
+                samples.iter().map(without_tokens).collect()
             };
             prop_assert_eq!(found.unwrap(), expected, "{:?}", format);
         }
