@@ -48,6 +48,7 @@ cluster: setup
 	tests/cluster/setup.sh .env/python/ray
 	$(CARGO) build --locked
 	tests/cluster/run.sh $(TARGET)/debug/manyframe .env/python/ray/bin
+	$(if $(MEASURE),tests/cluster/measure.sh $(TARGET)/debug/manyframe .env/python/ray/bin)
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

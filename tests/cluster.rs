@@ -194,3 +194,26 @@ fn a_job_ends_with_its_parent() {
     }
     assert!(!Path::new(&directory).join("done/000000.json").exists(), "it was not done yet");
 }
+
+#[test]
+fn a_forecast_says_how_long_a_build_takes_and_what_bounds_it() {
+    let workshop = workshop(60);
+    let (pipeline, out) = (workshop.pipeline(), workshop.text("forecast"));
+    let plan = |more: &[&'static str]| [&["plan", &pipeline, "--output", &out, "--quiet"], more].concat();
+    let text = stdout(&plan(&["--json", "--forecast", "1x1,2x1,100x100,2x1@0.1"]));
+    let json: Value = serde_json::from_str(&text).unwrap();
+    let seconds: Vec<f64> =
+        json["build_forecast"].as_array().unwrap().iter().map(|row| row["seconds"].as_f64().unwrap()).collect();
+    assert!(seconds[0] > 1.5 * seconds[1] && seconds[1] > seconds[2] && seconds[3] > 2.0 * seconds[1], "{seconds:?}");
+    let bounds: Vec<&str> =
+        json["build_forecast"].as_array().unwrap().iter().map(|row| row["bound"].as_str().unwrap()).collect();
+    assert_eq!(bounds, ["cores", "cores", "tasks", "storage"]);
+    let text = stdout(&plan(&["--forecast", "8x16@500", "--price-stored", "1000", "--price-moved", "1000"]));
+    for expected in ["number of shards", "a rough guess", "a build reads", "which costs", "the dataset costs"] {
+        assert!(text.contains(expected), "{expected}\n{text}");
+    }
+    for wrong in ["8", "0x3", "8x16@-1", "8x16@", "x"] {
+        run(&plan(&["--forecast", wrong]), 2);
+    }
+    run(&plan(&["--price-stored", "1"]), 2);
+}

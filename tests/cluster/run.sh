@@ -76,7 +76,7 @@ grep -q 'the annotations have changed since the plan was made' "$work/wrong.txt"
 echo '  exit code 2, and no job is left'
 "$here/slurm.sh" down "$work/slurm"
 
-echo 'on Ray: a host dies, and the driver dies'
+echo 'on Ray: the driver dies, and a host dies'
 "$here/ray.sh" up "$work/ray" "$ray"
 started=$(now)
 build_on_ray() {
@@ -86,12 +86,16 @@ build_on_ray() {
 build_on_ray >"$work/ray-1.txt" 2>&1 &
 driver=$!
 wait_for_done "$work/on-ray" 4
-"$here/ray.sh" kill-host "$work/ray" mfb
-wait_for_done "$work/on-ray" 8
 kill -KILL $driver
 wait $driver 2>/dev/null || true
-echo "  killed with $(num_done "$work/on-ray") tasks done"
-(build_on_ray) >"$work/ray-2.txt" 2>&1 || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
+echo "  driver killed with $(num_done "$work/on-ray") tasks done"
+build_on_ray >"$work/ray-2.txt" 2>&1 &
+driver=$!
+wait_for_done "$work/on-ray" 10
+# A job runs there at almost any moment: both hosts have one core, and there is more to do.
+"$here/ray.sh" kill-host "$work/ray" mfb
+echo "  host killed with $(num_done "$work/on-ray") tasks done"
+wait $driver || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
 same_bytes "$work/on-ray"
 echo "  $(since "$started") s"
 

@@ -1,0 +1,54 @@
+#!/bin/bash
+# What Ray adds to each task, and forecasts beside what builds took: measure.sh MANYFRAME RAY-BIN
+# On a machine that does nothing else, after run.sh, whose data it builds. `make cluster MEASURE=1` runs both.
+set -euo pipefail
+manyframe=$(realpath "${1:?usage: measure.sh MANYFRAME RAY-BIN}")
+ray=$(realpath "${2:?the directory with ray and python}")
+cd "$(dirname "$0")/../.."
+here=tests/cluster
+work=$PWD/target/cluster
+finish() {
+  "$here/slurm.sh" down "$work/slurm" 2>/dev/null || true
+  "$here/ray.sh" down "$work/ray" 2>/dev/null || true
+}
+trap finish EXIT
+finish
+rm -rf "$work"/measure* "$work/slurm" "$work/ray"
+export SLURM_CONF=$work/slurm/slurm.conf RAY_USAGE_STATS_ENABLED=0
+now() { date +%s.%N; }
+since() { awk "BEGIN { printf \"%.1f\", $(now) - $1 }"; }
+field() { python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }
+forecast() { # OUT WORKERS: seconds, at the speed of the last build
+  "$manyframe" plan "$here/pipeline.toml" --set "out=$1" --set seed=7 --quiet --json --forecast "$2" | field '["build_forecast"][0]["seconds"]'
+}
+
+echo 'forecasts, at the speed of a build with two threads, beside what was measured (seconds of the run)'
+"$manyframe" build "$here/pipeline.toml" --set "out=$work/measure" --threads 2 --quiet >/dev/null
+for threads in 1 2; do
+  expected=$(forecast "$work/measure" "1x$threads")
+  plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-$threads" --quiet --json | field '["plan"]')
+  started=$(now)
+  "$manyframe" run "$plan" --threads $threads --quiet >/dev/null
+  echo "  one worker, $threads cores: forecast $expected, measured $(since "$started")"
+done
+"$here/slurm.sh" up "$work/slurm"
+expected=$(forecast "$work/measure" 2x1)
+plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-slurm" --quiet --json | field '["plan"]')
+started=$(now)
+"$manyframe" run "$plan" --engine slurm --quiet >/dev/null
+echo "  two workers of Slurm, one core each: forecast $expected, measured $(since "$started")"
+"$here/slurm.sh" down "$work/slurm"
+
+echo 'what Ray adds to a task'
+"$here/ray.sh" up "$work/ray" "$ray"
+plan=$("$manyframe" plan "$here/pipeline.toml" --set "out=$work/measure-ray" --set output.max_shard_samples=1 --quiet --json | field '["plan"]')
+"$manyframe" run "$plan" --engine ray --address 10.77.0.1:6379 --most-jobs 1 --print >"$work/measure-driver.py"
+ip netns exec mfa "$ray/python" "$work/measure-driver.py" | python3 -c '
+import json, sys, time
+rows = []
+for line in sys.stdin:
+    rows.append((time.time(), json.loads(line)["seconds"]))
+wall, jobs = rows[-1][0] - rows[0][0], sum(seconds for _, seconds in rows[1:])
+added = (wall - jobs) / (len(rows) - 1)
+print(f"  {len(rows)} jobs, one after the other: {added * 1000:.1f} ms each, which is {added * 10:.2f} % of a task of 10 s")
+'
