@@ -36,7 +36,11 @@ fn add_video(workshop: &mut Workshop, num_frames: u32) {
 /// The only sample of a dataset with its row of the ledger, and what the model makes of its visual.
 fn only_sample(built: &Built, layout: &str) -> (LedgerRow, Sample, ModelVisual) {
     let shard = built.dataset.join(format!("parquet/{layout}/000000.parquet"));
-    let sample = manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().next().unwrap().unwrap();
+    let sample = manyframe_shards::read(ShardFormat::Parquet, manyframe_shards::open(&shard).unwrap())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     let model = sample.visuals[0].model.clone().unwrap();
     (built.row(&sample.upstream_id).clone(), sample, model)
 }

@@ -96,7 +96,10 @@ fn datasets() -> &'static Datasets {
 
 fn samples(built: &Built) -> Vec<Sample> {
     let shard = built.dataset.join("parquet/temporal/000000.parquet");
-    manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().map(Result::unwrap).collect()
+    manyframe_shards::read(ShardFormat::Parquet, manyframe_shards::open(&shard).unwrap())
+        .unwrap()
+        .map(Result::unwrap)
+        .collect()
 }
 
 #[test]

@@ -145,7 +145,11 @@ pub(crate) fn samples(dataset: &Path) -> Vec<Sample> {
     let mut samples = Vec::new();
     for layout in ["image", "text"] {
         let shard = directory.join(layout).join("000000.parquet");
-        samples.extend(manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().map(Result::unwrap));
+        samples.extend(
+            manyframe_shards::read(ShardFormat::Parquet, manyframe_shards::open(&shard).unwrap())
+                .unwrap()
+                .map(Result::unwrap),
+        );
     }
     samples
 }
@@ -294,7 +298,11 @@ fn an_image_after_a_video_is_shown_before_it_where_the_template_does_so() {
     let built = workshop.build_with(&[], 0);
     built.verify();
     let shard = built.dataset.join("parquet/temporal/000000.parquet");
-    let sample = manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().next().unwrap().unwrap();
+    let sample = manyframe_shards::read(ShardFormat::Parquet, manyframe_shards::open(&shard).unwrap())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     let shown: Vec<_> = sample.visuals.iter().map(|visual| (visual.path.as_str(), visual.num_images)).collect();
     assert_eq!(shown, [("0.jpg", 1), ("clip.gif", 2)]);
     assert_eq!((sample.images[0].width_px, sample.images[1].width_px), (640, 64));
@@ -331,7 +339,11 @@ fn a_frame_that_the_processor_takes_twice_is_delivered_twice() {
     let built = workshop.build_with(&[], 0);
     built.verify();
     let shard = built.dataset.join("parquet/temporal/000000.parquet");
-    let sample = manyframe_shards::read(ShardFormat::Parquet, &shard).unwrap().next().unwrap().unwrap();
+    let sample = manyframe_shards::read(ShardFormat::Parquet, manyframe_shards::open(&shard).unwrap())
+        .unwrap()
+        .next()
+        .unwrap()
+        .unwrap();
     let model = sample.visuals[0].model.as_ref().unwrap();
     assert_eq!(model.frames.as_ref().unwrap().taken, [0, 1, 1, 2, 2, 3, 3, 4]);
     assert_eq!((sample.images.len(), model.grid_thw.unwrap()[0]), (8, 4));

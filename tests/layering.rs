@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("manyframe-core", 0),
     ("manyframe-media", 1),
     ("manyframe-columnar", 1),
+    ("manyframe-storage", 1),
     ("manyframe-vision", 1),
     ("manyframe-kernels", 1),
     ("manyframe-sources", 2),
@@ -20,6 +21,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("manyframe-pipeline", 3),
     ("manyframe-dataset", 4),
     ("manyframe-plan", 5),
+    ("manyframe-transfer", 5),
     ("manyframe-engine", 6),
     ("manyframe", 7),
 ];

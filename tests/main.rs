@@ -38,6 +38,7 @@ mod support;
 mod tampering;
 mod templates;
 mod tokens;
+mod upload;
 mod validate;
 mod verify;
 #[cfg(not(feature = "video"))]

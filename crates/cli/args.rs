@@ -1,6 +1,7 @@
 //! The arguments as typed. Nothing here is opened or checked against a pipeline file.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
+use std::ops::Range;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
@@ -8,6 +9,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
 use manyframe_engine::{CommitOptions, TaskRanges, Workers};
 use manyframe_pipeline::{Override, SequenceParallel};
+use manyframe_transfer::{Pace, RankOf};
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
 
@@ -75,6 +77,12 @@ pub(crate) enum Command {
     Pack(PackArguments),
     /// Export a dataset to a format that other trainers read.
     Export(ExportArguments),
+    /// Upload a dataset to an object store: every file is compared with its digest, and the manifest comes last. Goes on where an
+    /// interrupted upload stopped.
+    Upload(UploadArguments),
+    /// Download a dataset, or the shards that a node trains on; every file is compared with its digest. Goes on where an
+    /// interrupted download stopped.
+    Download(DownloadArguments),
     /// Run the tasks of a plan that are not done, here or on a cluster, and publish its dataset.
     Run(RunArguments),
     /// Run tasks of a plan, as a job of a cluster does. Idempotent and atomic. Prints a line of JSON for each.
@@ -202,7 +210,7 @@ pub(crate) struct ForecastArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct PackArguments {
-    /// The dataset's directory.
+    /// The dataset's directory or URL.
     pub(crate) dataset: PathBuf,
     /// Change a setting of the table `[pack]`, such as max_tokens=128000 or strategy=balanced. The others stay as they are.
     /// May be repeated.
@@ -216,6 +224,8 @@ pub(crate) struct PackArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
@@ -248,9 +258,105 @@ impl PublishingArguments {
     }
 }
 
+#[derive(Debug, Clone, Args)]
+pub(crate) struct StoreArguments {
+    /// Address of an object store that is not its provider's, such as http://127.0.0.1:9000 for an S3-compatible one.
+    /// Credentials come from the environment (AWS_…, GOOGLE_…, AZURE_…) or a profile of ~/.aws.
+    #[arg(long, value_name = "URL", help_heading = "Object stores")]
+    pub(crate) endpoint: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct PaceArguments {
+    /// Most requests at a time; how many are of use is found out. Each holds up to 8 MiB in memory.
+    #[arg(long, value_name = "N", default_value = "12")]
+    pub(crate) concurrency: NonZeroUsize,
+    /// Most bytes per second, such as 50M or 1.5G (powers of 1024).
+    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
+    pub(crate) limit_rate: Option<NonZeroU64>,
+}
+
+impl PaceArguments {
+    pub(crate) fn pace(self) -> Pace {
+        Pace { concurrency: self.concurrency, bytes_per_second: self.limit_rate }
+    }
+}
+
+fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
+    let expected = || "expected bytes per second, such as 500K, 50M or 1.5G".to_owned();
+    let shift = match text.chars().next_back().map(|unit| unit.to_ascii_uppercase()) {
+        Some('K') => 10,
+        Some('M') => 20,
+        Some('G') => 30,
+        _ => 0,
+    };
+    let number = if shift > 0 { text.get(..text.len() - 1).unwrap_or_default() } else { text };
+    let number: f64 = number.parse().map_err(|_no_number| expected())?;
+    NonZeroU64::new((number * f64::from(1_u32 << shift)) as u64).ok_or_else(expected)
+}
+
+/// Reads `0..64`.
+fn parse_positions(text: &str) -> Result<Range<u64>, String> {
+    let parsed = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
+    let parsed = parsed.filter(|range: &Range<u64>| !range.is_empty());
+    parsed.ok_or_else(|| "expected FIRST..END, such as 0..64 for the first 64".to_owned())
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UploadArguments {
+    /// The dataset's directory.
+    pub(crate) dataset: PathBuf,
+    /// Where it goes: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, or a directory, such as one of a shared file
+    /// system.
+    #[arg(value_name = "URL")]
+    pub(crate) destination: PathBuf,
+    /// Show what is new, replaced, the same and left over, and send nothing.
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
+    /// Remove files that the manifest at the destination names and this dataset does not have, when the new manifest is there.
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Replace a dataset of another name at the destination.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Go on although an upload of another dataset to the same place is not finished; only when that one does not run any more.
+    #[arg(long)]
+    pub(crate) take_over: bool,
+    #[command(flatten)]
+    pub(crate) pace: PaceArguments,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DownloadArguments {
+    /// The dataset's URL or directory.
+    #[arg(value_name = "URL")]
+    pub(crate) dataset: PathBuf,
+    /// Where it goes.
+    #[arg(value_name = "DIR")]
+    pub(crate) directory: PathBuf,
+    /// Download only shards of this layout. May be repeated.
+    #[arg(long, value_name = "LAYOUT", value_parser = parse_layout)]
+    pub(crate) only_layout: Vec<Layout>,
+    /// Download only the shards at these positions, in the order of the manifest, after --only-layout: 0..64.
+    #[arg(long, value_name = "FIRST..END", value_parser = parse_positions)]
+    pub(crate) shards: Option<Range<u64>>,
+    /// Download only the shards of a rank: 3/8 for those whose position leaves 3 when divided by 8.
+    #[arg(long, value_name = "RANK/RANKS")]
+    pub(crate) rank: Option<RankOf>,
+    #[command(flatten)]
+    pub(crate) pace: PaceArguments,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct InspectArguments {
-    /// The dataset's directory.
+    /// The dataset's directory or URL.
     pub(crate) dataset: PathBuf,
     /// A record id, a prefix of at least 6 hex digits, or an upstream id.
     pub(crate) id: Option<String>,
@@ -260,22 +366,26 @@ pub(crate) struct InspectArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct WhyArguments {
-    /// The dataset's directory.
+    /// The dataset's directory or URL.
     pub(crate) dataset: PathBuf,
     /// A record id, a prefix of at least 6 hex digits, or an upstream id.
     pub(crate) id: String,
     /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct VerifyArguments {
-    /// The dataset's directory.
+    /// The dataset's directory or URL.
     pub(crate) dataset: PathBuf,
     /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: tokenizer and sources
     /// are needed.
@@ -291,11 +401,13 @@ pub(crate) struct VerifyArguments {
     pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) patience: Patience,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
 pub(crate) struct ExportArguments {
-    /// The dataset's directory.
+    /// The dataset's directory or URL.
     pub(crate) dataset: PathBuf,
     /// The format to write.
     #[arg(long, value_enum)]
@@ -319,6 +431,8 @@ pub(crate) struct ExportArguments {
     /// image folder; LongLLaVA has none and must either run in DIR or get "DIR/" here.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) path_prefix: String,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
 }
 
 /// A format that other trainers read.
@@ -530,6 +644,19 @@ mod tests {
     use clap::CommandFactory;
 
     use super::*;
+
+    #[test]
+    fn rates_and_positions_are_read() {
+        assert_eq!(parse_rate("1.5k").unwrap().get(), 1536);
+        assert_eq!(parse_rate("50M").unwrap().get(), 50 << 20);
+        assert_eq!(parse_positions("0..64").unwrap(), 0..64);
+        for text in ["", "0", "-1", "M", "5X", "1.5kk"] {
+            assert!(parse_rate(text).is_err(), "{text:?}");
+        }
+        for text in ["", "3", "3..3", "4..3", "..", "a..b"] {
+            assert!(parse_positions(text).is_err(), "{text:?}");
+        }
+    }
 
     #[test]
     fn the_arguments_are_consistent() {

@@ -6,6 +6,8 @@ use manyframe_dataset::DatasetError;
 use manyframe_engine::EngineError;
 use manyframe_pipeline::{PipelineError, Problem};
 use manyframe_plan::PlanError;
+use manyframe_storage::StorageError;
+use manyframe_transfer::TransferError;
 use manyframe_validate::ValidateError;
 
 /// Failed; trying again may help.
@@ -67,8 +69,12 @@ fn is_usage_error(error: &anyhow::Error) -> bool {
         error.may_be_retried()
     } else if let Some(error) = error.downcast_ref::<ValidateError>() {
         error.may_be_retried()
+    } else if let Some(error) = error.downcast_ref::<TransferError>() {
+        error.may_be_retried()
     } else {
-        !error.is::<UsageError>() && !matches!(error.downcast_ref(), Some(DatasetError::NotADataset { .. }))
+        !error.is::<UsageError>()
+            && !error.is::<StorageError>()
+            && !matches!(error.downcast_ref(), Some(DatasetError::NotADataset { .. }))
     };
     !may_be_retried
 }

@@ -33,6 +33,9 @@ fn name(step: Step) -> &'static str {
         Step::Verify => "verify",
         Step::Validate => "validate",
         Step::Export => "export",
+        Step::Survey => "survey",
+        Step::Upload => "upload",
+        Step::Download => "download",
     }
 }
 
@@ -44,7 +47,15 @@ pub(crate) fn name_of_number(number: u64) -> Option<&'static str> {
 }
 
 fn is_in_bytes(step: Step) -> bool {
-    matches!(step, Step::Index | Step::Verify | Step::Export)
+    matches!(step, Step::Index | Step::Verify | Step::Export | Step::Upload | Step::Download)
+}
+
+/// What is counted besides the units of a step.
+fn things(step: Step) -> &'static str {
+    match step {
+        Step::Survey | Step::Upload | Step::Download => "files",
+        _ => "records",
+    }
 }
 
 struct Bars {
@@ -65,7 +76,7 @@ impl Progress for Bars {
         } else {
             "{human_pos}/{human_len}  {per_sec}"
         };
-        let template = format!("{{prefix:>8}} [{{bar:30}}] {count}  {{msg}}  ETA {{eta}}");
+        let template = format!("{{prefix:>8}} [{{bar:30}}] {count}  {{msg}} {}  ETA {{eta}}", things(step));
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_invalid| ProgressStyle::default_bar());
         self.num_records.store(0, Ordering::Relaxed);
         self.with_bar(|bar| {
@@ -77,7 +88,7 @@ impl Progress for Bars {
         let total = self.num_records.fetch_add(num_records, Ordering::Relaxed) + num_records;
         self.with_bar(|bar| {
             bar.inc(units);
-            bar.set_message(format!("{} records", HumanCount(total)));
+            bar.set_message(HumanCount(total).to_string());
         });
     }
 
@@ -108,11 +119,12 @@ impl LineState {
         let seconds = elapsed.as_secs_f64().max(1e-3);
         let rate = amount((self.done as f64 / seconds) as u64);
         let mut line = format!(
-            "{}: {} of {}, {} records, {rate}/s",
+            "{}: {} of {}, {} {}, {rate}/s",
             name(self.step),
             amount(self.done),
             amount(self.total),
             HumanCount(self.num_records),
+            things(self.step),
         );
         if is_done {
             line.push_str(&format!(", done in {:.1} s", elapsed.as_secs_f64()));

@@ -1,12 +1,15 @@
-//! What every crate that does work needs: atomic file writes, ordered parallel work, progress, and notes that outlive a process.
+//! What every crate that does work needs: files that are read at any position and written at once, ordered parallel work,
+//! progress, and notes that outlive a process.
 //!
 //! **Invariant:** nothing here knows of records, datasets or any other part of the domain.
 
 pub mod files;
 pub mod in_flight;
+mod input_file;
 mod parallel;
 mod progress;
 
 pub use files::{AtomicFile, FileAction, FileError, StagedDirectory, write_atomic, write_json};
+pub use input_file::{InputFile, InputReader, ReadAt};
 pub use parallel::{Executor, OrderedMap};
 pub use progress::{NoProgress, Progress, Step};

@@ -17,6 +17,12 @@ pub enum Step {
     Export,
     /// Runs a model over samples. Counted in samples.
     Validate,
+    /// Compares a dataset with what is at its destination. Counted in files.
+    Survey,
+    /// Sends a dataset to a storage. Counted in bytes of files.
+    Upload,
+    /// Fetches a dataset from a storage. Counted in bytes of files.
+    Download,
 }
 
 /// Receives the progress of work. Several threads may call it at the same time.

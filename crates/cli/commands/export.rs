@@ -3,10 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_dataset::DatasetReader;
 use manyframe_engine::{ExportOptions, LlavaExport};
 use manyframe_shards::SingleImage;
 
+use super::location::open_dataset;
 use crate::args::{ExportArguments, ExportFormat, Global, SingleImageForm};
 use crate::table::{bytes, count, plural};
 use crate::{output, progress};
@@ -25,7 +25,7 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     };
     let exported = match arguments.format {
         ExportFormat::LlavaJson => {
-            let dataset = DatasetReader::open(&arguments.dataset)?;
+            let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
             let export = LlavaExport { dataset: &dataset, options: &options, progress: progress.as_ref() };
             export.write(&arguments.output)?
         }

@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use manyframe_core::{Sample, VisualKind};
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
+use super::location::open_dataset;
 use super::why::find_one;
 use super::{contract, rejects};
 use crate::args::InspectArguments;
@@ -17,17 +18,17 @@ use crate::{exit, output};
 
 pub(super) fn run(arguments: &InspectArguments) -> Result<ExitCode> {
     let text = match &arguments.id {
-        None => show_dataset(&arguments.dataset, arguments.json)?,
+        None => show_dataset(arguments)?,
         Some(id) => show_sample(arguments, id)?,
     };
     output::print(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn show_dataset(dataset: &Path, is_json: bool) -> Result<String> {
-    let dataset = DatasetReader::open(dataset)?;
+fn show_dataset(arguments: &InspectArguments) -> Result<String> {
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let manifest = dataset.manifest();
-    if is_json {
+    if arguments.json {
         return Ok(serde_json::to_string_pretty(manifest)? + "\n");
     }
     let mut text = format!("{}\n", manifest.name);
@@ -57,7 +58,7 @@ fn first_delivered(dataset: &DatasetReader) -> Result<Option<LedgerRow>> {
 }
 
 fn show_sample(arguments: &InspectArguments, id: &str) -> Result<String> {
-    let dataset = DatasetReader::open(&arguments.dataset)?;
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let row = find_one(&dataset, id)?;
     let Some(sample) = dataset.read_sample(&row)? else {
         let message = format!(

@@ -2,11 +2,13 @@
 
 mod build;
 mod contract;
+mod download;
 mod engine;
 mod explain;
 mod export;
 mod forecast;
 mod inspect;
+mod location;
 mod model;
 mod pack;
 mod plan;
@@ -15,6 +17,7 @@ mod run;
 mod stages;
 mod task;
 mod tokens;
+mod upload;
 mod validate;
 mod variables;
 mod verify;
@@ -51,6 +54,8 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Pack(pack) => pack::run(pack),
         Command::Export(export) => export::run(export, global),
         Command::Run(run) => run::run(run, global, session),
+        Command::Upload(upload) => upload::run(upload, global),
+        Command::Download(download) => download::run(download, global),
         Command::Task(task) => task::run(task, global, session),
         Command::Commit(commit) => task::run_commit(commit, global),
         Command::Completions { shell } => {

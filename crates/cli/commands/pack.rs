@@ -3,21 +3,23 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_dataset::{Manifest, PackRow, PackSummary};
+use manyframe_dataset::{PackRow, PackSummary};
 use manyframe_pipeline::{PackTable, PipelineError, SequenceParallel};
 use manyframe_samplers::sequence_parallel::{Cluster, ClusterForecast, RankLayout, SequenceLoad, forecast};
 
+use super::location::open_dataset;
 use crate::args::{ForecastArguments, PackArguments};
 use crate::table::{Table, count, percent, plural};
 use crate::{exit, output};
 
 pub(super) fn run(arguments: &PackArguments) -> Result<ExitCode> {
-    let manifest = Manifest::read(&arguments.dataset)?;
-    let before = manifest.pack.filter(|_| !arguments.reset).map(|pack| pack.summary.settings).unwrap_or_default();
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    let before = dataset.manifest().pack.as_ref().filter(|_| !arguments.reset);
+    let before = before.map(|pack| pack.summary.settings.clone()).unwrap_or_default();
     let table = manyframe_pipeline::pack_table_with(&before, &arguments.set).map_err(PipelineError::Invalid)?;
-    let manifest = manyframe_engine::repack(&arguments.dataset, &table)?;
+    let manifest = manyframe_engine::repack(&dataset, &table)?;
     let Some(pack) = manifest.pack else { return Ok(ExitCode::SUCCESS) };
-    let sequences = manyframe_dataset::read_packs(&arguments.dataset.join(&pack.path))?;
+    let sequences = open_dataset(&arguments.dataset, &arguments.store)?.packs()?;
     let load = |row: Result<PackRow, _>| {
         row.map(|row| SequenceLoad {
             tokens: row.num_tokens,

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
+use manyframe_dataset::DatasetReader;
 use manyframe_engine::{ValidateRequest, finding_text};
 use manyframe_validate::measure::{
     Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
@@ -30,7 +31,7 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
             ..RunOptions::default()
         },
         policy: arguments.policy.as_deref().map(manyframe_engine::read_policy).transpose()?.unwrap_or_default(),
-        variables: variables::replaced(&arguments.dataset, &arguments.set)?,
+        variables: variables::replaced(&DatasetReader::open(&arguments.dataset)?, &arguments.set)?,
     };
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let report = manyframe_engine::validate(&request, executor, &Machine::start())?;

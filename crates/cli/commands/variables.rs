@@ -10,11 +10,11 @@ use manyframe_pipeline::{Override, absolute_path};
 use crate::exit;
 
 /// The variables that replace those of the build. A name that no path of the dataset begins with is an error.
-pub(super) fn replaced(dataset: &Path, set: &[Override]) -> Result<BTreeMap<String, String>> {
+pub(super) fn replaced(dataset: &DatasetReader, set: &[Override]) -> Result<BTreeMap<String, String>> {
     if set.is_empty() {
         return Ok(BTreeMap::new());
     }
-    let known = DatasetReader::open(dataset)?.pipeline(&BTreeMap::new())?.variable_names();
+    let known = dataset.pipeline(&BTreeMap::new())?.variable_names();
     let unknown = |set: &&Override| !known.contains(&set.key);
     if let Some(set) = set.iter().find(unknown) {
         let names = known.iter().map(String::as_str).collect::<Vec<_>>().join(", ");

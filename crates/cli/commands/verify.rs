@@ -7,6 +7,7 @@ use manyframe_base::Executor;
 use manyframe_engine::{VerifyOptions, Watch};
 use manyframe_plan::Attempt;
 
+use super::location::open_dataset;
 use super::variables;
 use crate::args::{Global, VerifyArguments};
 use crate::machine::bounded_thread_pool;
@@ -22,13 +23,13 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         watch = Some(Watch { in_flight, verdicts: verdicts.to_vec() });
         Ok(())
     })?;
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let options = VerifyOptions {
-        variables: variables::replaced(&arguments.dataset, &arguments.set)?,
+        variables: variables::replaced(&dataset, &arguments.set)?,
         skips_sources: arguments.no_sources,
         watch,
     };
-    let found =
-        manyframe_engine::verify(&arguments.dataset, &options, Executor { pool: &pool, progress: progress.as_ref() })?;
+    let found = manyframe_engine::verify(&dataset, &options, Executor { pool: &pool, progress: progress.as_ref() })?;
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
@@ -62,6 +63,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
 
 /// Tries one thing that the process of the command did not survive.
 pub(super) fn attempt(arguments: &VerifyArguments, attempt: &Attempt) -> Result<()> {
-    let variables = variables::replaced(&arguments.dataset, &arguments.set)?;
-    Ok(manyframe_engine::repeat_check(&arguments.dataset, &variables, attempt)?)
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    let variables = variables::replaced(&dataset, &arguments.set)?;
+    Ok(manyframe_engine::repeat_check(&dataset, &variables, attempt)?)
 }

@@ -6,15 +6,16 @@ use anyhow::Result;
 use manyframe_core::RecordId;
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
+use super::location::open_dataset;
 use super::variables;
 use crate::args::WhyArguments;
 use crate::table::{count, plural};
 use crate::{exit, output};
 
 pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
-    let dataset = DatasetReader::open(&arguments.dataset)?;
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let row = find_one(&dataset, &arguments.id)?;
-    let variables = variables::replaced(&arguments.dataset, &arguments.set)?;
+    let variables = variables::replaced(&dataset, &arguments.set)?;
     let mut text = render(&row);
     let record = manyframe_engine::read_origin(&dataset, &row, &variables);
     if let Ok(record) = &record {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
+use manyframe_base::InputFile;
 use parquet::basic::Type;
 use parquet::column::page::{Page, PageReader};
 use parquet::errors::ParquetError;
@@ -36,9 +37,14 @@ pub(crate) struct ParquetFile {
 
 impl ParquetFile {
     pub(crate) fn open(path: &Path) -> Result<Self, ColumnarError> {
-        let chunks = FileChunks::open(path).map_err(|source| ColumnarError::Open { path: path.to_owned(), source })?;
-        guarded(|| Self::from_chunks(path, chunks))
-            .map_err(|source| ColumnarError::Read { path: path.to_owned(), source })
+        let file = InputFile::open(path).map_err(|source| ColumnarError::Open { path: path.to_owned(), source })?;
+        Self::of(file)
+    }
+
+    pub(crate) fn of(file: InputFile) -> Result<Self, ColumnarError> {
+        let path = file.path().to_owned();
+        guarded(|| Self::from_chunks(&path, FileChunks(file)))
+            .map_err(|source| ColumnarError::Read { path: path.clone(), source })
     }
 
     fn from_chunks(path: &Path, chunks: FileChunks) -> Result<Self, ParquetError> {

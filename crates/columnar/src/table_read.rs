@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
+use manyframe_base::InputFile;
 
 use crate::cells::{ColumnCells, RowCells};
 use crate::column::{Column, ColumnType};
@@ -61,6 +62,11 @@ impl<T: Columns> TableReader<T> {
     /// Opens a table and reads its footer.
     pub fn open(path: &Path) -> Result<Self, ColumnarError> {
         Ok(Self { file: Arc::new(ParquetFile::open(path)?), table: PhantomData })
+    }
+
+    /// Reads the footer of an open table.
+    pub fn of(file: InputFile) -> Result<Self, ColumnarError> {
+        Ok(Self { file: Arc::new(ParquetFile::of(file)?), table: PhantomData })
     }
 
     /// Number of rows.

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use manyframe_core::{Digest, HandledImages, HandledVideos};
+use manyframe_storage::Storage;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
-use crate::storage::Storage;
 
 /// The file name of a dataset's build facts.
 pub const BUILD_FACTS_FILE: &str = "build.json";

@@ -4,6 +4,7 @@ use std::fmt::Display;
 use std::path::Path;
 use std::str::FromStr;
 
+use manyframe_base::InputFile;
 use manyframe_columnar::{columns_of, schema_of_row, table};
 use manyframe_core::{Cost, Layout, Origin, RecordId};
 use schemars::JsonSchema;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{MeasuredColumns, OriginColumns};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
-use crate::table_file::{TableDigest, TableFileWriter, read_table_file};
+use crate::table_file::{TableDigest, TableFileWriter, read_table, read_table_file};
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -209,16 +210,23 @@ pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow,
     read_table_file::<LedgerTable>(path)
 }
 
+/// Reads an open ledger.
+pub(crate) fn read_ledger_of(
+    file: InputFile,
+) -> Result<impl Iterator<Item = Result<LedgerRow, DatasetError>> + use<>, DatasetError> {
+    read_table::<LedgerTable>(file)
+}
+
 /// Reads what happened to each record, and where it was read: a few columns of a ledger, many times as fast as whole
 /// rows.
 ///
 /// # Errors
 ///
 /// As [`read_ledger`].
-pub fn read_origins(
-    path: &Path,
+pub(crate) fn read_origins(
+    file: InputFile,
 ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
-    read_table_file::<StatusTable>(path)
+    read_table::<StatusTable>(file)
 }
 
 /// Reads which samples show videos with frames missing or damaged, and how many: two columns of a ledger.
@@ -226,12 +234,13 @@ pub fn read_origins(
 /// # Errors
 ///
 /// As [`read_ledger`].
-pub(crate) fn read_damaged(path: &Path) -> Result<Vec<(RecordId, String)>, DatasetError> {
+pub(crate) fn read_damaged(file: InputFile) -> Result<Vec<(RecordId, String)>, DatasetError> {
     let mut damaged = Vec::new();
-    for row in read_table_file::<DamageTable>(path)? {
+    let path = file.path().to_owned();
+    for row in read_table::<DamageTable>(file)? {
         let (id, damage) = row?;
         if let Some(damage) = damage {
-            damaged.push((parsed(&id).map_err(|detail| DatasetError::damaged(path, detail))?, damage));
+            damaged.push((parsed(&id).map_err(|detail| DatasetError::damaged(&path, detail))?, damage));
         }
     }
     Ok(damaged)

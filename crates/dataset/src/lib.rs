@@ -58,19 +58,15 @@ mod packs;
 mod reader;
 mod shard_name;
 mod source;
-mod storage;
 mod table_file;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use card::{CARD_FILE, FilesBeside, NotesByShard};
 pub use error::DatasetError;
-pub use ledger::{
-    LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger, read_origins,
-};
+pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger};
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, PackEntry, ShardEntry};
 pub use packs::{AuditSummary, PackDigest, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
 pub use reader::{DatasetReader, SampleLocation, work_directory};
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
 pub use source::{Asked, Excess, SourceBudget, SourceSummary};
-pub use storage::{LocalDirectory, Storage, StoredFile};
 pub use table_file::{TableDigest, TableFileWriter, read_table_file};

@@ -9,6 +9,7 @@ use std::path::Path;
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_pipeline::{Pipeline, PipelineFile, portable_settings};
 use manyframe_shards::ShardFormat;
+use manyframe_storage::{LocalDirectory, Storage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -17,7 +18,6 @@ use crate::error::DatasetError;
 use crate::packs::PackSummary;
 use crate::shard_name::ShardPath;
 use crate::source::SourceSummary;
-use crate::storage::{LocalDirectory, Storage};
 
 /// The manifest's file name.
 pub const MANIFEST_FILE: &str = "manifest.json";

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use manyframe_base::InputFile;
 use manyframe_columnar::{columns_of, schema_of_row, table};
 use manyframe_core::RecordId;
 use manyframe_pipeline::PackTable;
@@ -14,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
-use crate::table_file::{TableDigest, TableFileWriter, read_table_file};
+use crate::table_file::{TableDigest, TableFileWriter, read_table, read_table_file};
 
 /// How samples are packed, and what that costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -140,6 +141,13 @@ pub type PackDigest = TableDigest<PackIndexTable>;
 /// If the file cannot be read, or a row is no pack; there are no rows after an error.
 pub fn read_packs(path: &Path) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
     read_table_file::<PackIndexTable>(path)
+}
+
+/// Reads the packs of an open index, in order.
+pub(crate) fn read_packs_of(
+    file: InputFile,
+) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
+    read_table::<PackIndexTable>(file)
 }
 
 #[cfg(test)]

@@ -4,8 +4,8 @@
 //! DatasetReader::open ─▶ manifest ─▶ ledger(), packs(), shards ─▶ samples(), find_rows() ─▶ read_sample()
 //! ```
 //!
-//! Manifest, build facts and digests are read through [`Storage`]. Tables and shards need a local file; to read a
-//! dataset from elsewhere, copy them first. Nothing is written here.
+//! All files are read through [`Storage`]: of a dataset that is elsewhere, those parts that are asked for. Nothing is written
+//! here.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,16 +14,16 @@ use std::sync::Arc;
 use manyframe_core::{Digest, Origin, RecordId, Sample};
 use manyframe_pipeline::Pipeline;
 use manyframe_shards::{SampleEntry, ShardFormat};
+use manyframe_storage::{LocalDirectory, Storage};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::build_facts::BuildFacts;
 use crate::error::DatasetError;
-use crate::ledger::{LedgerRow, Status, read_damaged, read_ledger, read_origins};
+use crate::ledger::{LedgerRow, Status, read_damaged, read_ledger_of, read_origins};
 use crate::manifest::{Manifest, ShardEntry};
-use crate::packs::{PackRow, read_packs};
+use crate::packs::{PackRow, read_packs_of};
 use crate::shard_name::ShardName;
-use crate::storage::{LocalDirectory, Storage};
 
 /// Where work on a dataset is in progress: `DATASET.work`, beside it.
 pub fn work_directory(dataset: &Path) -> PathBuf {
@@ -126,39 +126,39 @@ impl DatasetReader {
     ///
     /// # Errors
     ///
-    /// As [`read_ledger`].
+    /// As [`read_ledger`](crate::read_ledger).
     pub fn ledger(&self) -> Result<impl Iterator<Item = Result<LedgerRow, DatasetError>> + use<>, DatasetError> {
-        read_ledger(&self.storage.local_path(&self.manifest.ledger.path)?)
+        read_ledger_of(self.storage.open(&self.manifest.ledger.path)?)
     }
 
     /// What happened to each record, and where it was read: faster than whole rows.
     ///
     /// # Errors
     ///
-    /// As [`read_ledger`].
+    /// As [`DatasetReader::ledger`].
     pub fn origins(
         &self,
     ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
-        read_origins(&self.storage.local_path(&self.manifest.ledger.path)?)
+        read_origins(self.storage.open(&self.manifest.ledger.path)?)
     }
 
     /// The samples that show videos with frames missing or damaged, and how many.
     ///
     /// # Errors
     ///
-    /// As [`read_ledger`].
+    /// As [`DatasetReader::ledger`].
     pub fn damaged(&self) -> Result<Vec<(RecordId, String)>, DatasetError> {
-        read_damaged(&self.storage.local_path(&self.manifest.ledger.path)?)
+        read_damaged(self.storage.open(&self.manifest.ledger.path)?)
     }
 
     /// Its training sequences, in order; none if the samples are not packed.
     ///
     /// # Errors
     ///
-    /// As [`read_packs`].
+    /// If the index cannot be read, or a row is no pack; there are no rows after an error.
     pub fn packs(&self) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
         let pack = self.manifest.pack.as_ref();
-        let packs = pack.map(|pack| read_packs(&self.storage.local_path(&pack.path)?)).transpose()?;
+        let packs = pack.map(|pack| read_packs_of(self.storage.open(&pack.path)?)).transpose()?;
         Ok(packs.into_iter().flatten())
     }
 
@@ -197,8 +197,9 @@ impl DatasetReader {
         &self,
         shard: &ShardEntry,
     ) -> Result<impl Iterator<Item = Result<Sample, DatasetError>> + use<>, DatasetError> {
-        let path = self.shard_file(shard)?;
-        let samples = manyframe_shards::read(shard.format, &path).map_err(DatasetError::shard(&path))?;
+        let file = self.storage.open(&shard.path.to_string())?;
+        let path = file.path().to_owned();
+        let samples = manyframe_shards::read(shard.format, file).map_err(DatasetError::shard(&path))?;
         Ok(samples.map(move |sample| sample.map_err(DatasetError::shard(&path))))
     }
 
@@ -211,8 +212,9 @@ impl DatasetReader {
         &self,
         shard: &ShardEntry,
     ) -> Result<impl Iterator<Item = Result<SampleEntry, DatasetError>> + use<>, DatasetError> {
-        let path = self.shard_file(shard)?;
-        let entries = manyframe_shards::list(shard.format, &path).map_err(DatasetError::shard(&path))?;
+        let file = self.storage.open(&shard.path.to_string())?;
+        let path = file.path().to_owned();
+        let entries = manyframe_shards::list(shard.format, file).map_err(DatasetError::shard(&path))?;
         Ok(entries.map(move |entry| entry.map_err(DatasetError::shard(&path))))
     }
 
@@ -221,7 +223,7 @@ impl DatasetReader {
     ///
     /// # Errors
     ///
-    /// As [`read_ledger`].
+    /// As [`DatasetReader::ledger`].
     pub fn find_rows(&self, text: &str, limit: usize) -> Result<Vec<LedgerRow>, DatasetError> {
         let prefix = text.to_ascii_lowercase();
         let is_prefix = prefix.len() >= LEAST_ID_DIGITS && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
@@ -239,8 +241,9 @@ impl DatasetReader {
     pub fn read_sample(&self, row: &LedgerRow) -> Result<Option<Sample>, DatasetError> {
         let Some(name) = row.shard else { return Ok(None) };
         let shard = self.shard(name)?;
-        let path = self.shard_file(shard)?;
-        let sample = manyframe_shards::read_one(shard.format, &path, row.id).map_err(DatasetError::shard(&path))?;
+        let file = self.storage.open(&shard.path.to_string())?;
+        let path = file.path().to_owned();
+        let sample = manyframe_shards::read_one(shard.format, file, row.id).map_err(DatasetError::shard(&path))?;
         let missing = || DatasetError::damaged(&path, format!("it has no sample {}", row.id));
         sample.map(Some).ok_or_else(missing)
     }
@@ -280,10 +283,12 @@ impl SampleLocation {
     ///
     /// If the shard cannot be read.
     pub fn read(&self, id: RecordId) -> Result<Option<Sample>, DatasetError> {
+        let file = manyframe_shards::open(&self.shard);
         let Some(position) = self.position.filter(|_| self.format.finds_by_position()) else {
-            return manyframe_shards::read_one(self.format, &self.shard, id).map_err(DatasetError::shard(&*self.shard));
+            let sample = file.and_then(|file| manyframe_shards::read_one(self.format, file, id));
+            return sample.map_err(DatasetError::shard(&*self.shard));
         };
-        let sample = manyframe_shards::read_at(self.format, &self.shard, position);
+        let sample = file.and_then(|file| manyframe_shards::read_at(self.format, file, position));
         let sample = sample.map_err(DatasetError::shard(&*self.shard))?;
         Ok((sample.id == id).then_some(sample))
     }

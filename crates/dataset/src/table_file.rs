@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use manyframe_base::AtomicFile;
-use manyframe_columnar::{Columns, TableReader, TableWriter};
+use manyframe_base::{AtomicFile, InputFile};
+use manyframe_columnar::{ColumnarError, Columns, TableReader, TableWriter};
 use manyframe_core::Digest;
 
 use crate::error::DatasetError;
@@ -89,7 +89,22 @@ impl<T: Columns> TableDigest<T> {
 pub fn read_table_file<T: Columns>(
     path: &Path,
 ) -> Result<impl Iterator<Item = Result<T::Output, DatasetError>> + use<T>, DatasetError> {
-    let rows = TableReader::<T>::open(path).and_then(|table| table.all_rows()).map_err(DatasetError::table(path))?;
+    rows::<T>(TableReader::open(path), path)
+}
+
+/// Reads the rows of an open table, in order and on demand.
+pub(crate) fn read_table<T: Columns>(
+    file: InputFile,
+) -> Result<impl Iterator<Item = Result<T::Output, DatasetError>> + use<T>, DatasetError> {
+    let path = file.path().to_owned();
+    rows::<T>(TableReader::of(file), &path)
+}
+
+fn rows<T: Columns>(
+    table: Result<TableReader<T>, ColumnarError>,
+    path: &Path,
+) -> Result<impl Iterator<Item = Result<T::Output, DatasetError>> + use<T>, DatasetError> {
+    let rows = table.and_then(|table| table.all_rows()).map_err(DatasetError::table(path))?;
     let path = path.to_owned();
     Ok(rows.map(move |row| row.map_err(DatasetError::table(&path))))
 }

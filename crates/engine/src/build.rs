@@ -14,7 +14,7 @@ use std::sync::Arc;
 use manyframe_base::files::free_bytes;
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, Step};
-use manyframe_dataset::Excess;
+use manyframe_dataset::{DatasetReader, Excess};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, Verdict};
 use manyframe_samplers::Difference;
@@ -273,7 +273,7 @@ impl IndexedBuild {
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
         let (committed, action) = match &context.pipeline.file.pack {
             Some(table) if packed != Some(table) => {
-                repack(dataset, table)?;
+                repack(&DatasetReader::open(dataset)?, table)?;
                 (Committed::read(dataset)?, BuildAction::Repacked)
             }
             _ => (committed, BuildAction::Nothing),

@@ -15,10 +15,11 @@ use manyframe_base::files::{parent_directory, replace_directory};
 use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json};
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, LocalDirectory,
-    MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, ShardEntry, ShardName, SourceSummary, Storage, WorkDone,
+    BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, MANIFEST_FILE,
+    MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone, read_ledger,
 };
 use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
+use manyframe_storage::{LocalDirectory, Storage};
 use serde::Deserialize;
 
 use crate::account::{FinishedTask, write_ledger};
@@ -231,8 +232,14 @@ impl<'a> Staging<'a> {
             sources,
             shards,
             ledger,
-            pack: packs::write(&plan.pipeline, &self.directory, self.open.context.prompt_overhead()?)?,
+            pack: self.write_packs()?,
         })
+    }
+
+    fn write_packs(&self) -> Result<Option<PackEntry>, EngineError> {
+        let ledger = self.directory.join(LEDGER_FILE);
+        let overhead = self.open.context.prompt_overhead()?;
+        packs::write(&self.open.plan.pipeline, (read_ledger(&ledger)?, &ledger), &self.directory, overhead)
     }
 
     fn work_done(&self) -> WorkDone {

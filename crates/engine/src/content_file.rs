@@ -7,13 +7,12 @@
 //! **Invariant:** a new table never takes the name of another one, so a dataset has the old table or the new one, whenever
 //! its writer is killed.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{publish_file, remove_leftovers, temporary_beside};
-use manyframe_base::{FileAction, FileError};
+use manyframe_base::files::{parent_directory, publish_file, remove_leftovers, temporary_beside};
 use manyframe_core::Digest;
-use manyframe_dataset::{LocalDirectory, Storage};
+use manyframe_dataset::MANIFEST_FILE;
+use manyframe_storage::{LocalDirectory, Storage};
 
 use crate::error::EngineError;
 
@@ -44,14 +43,14 @@ impl ContentFile {
     }
 
     /// Removes the tables of this kind that are no longer named, and what killed processes left half written.
-    pub(crate) fn remove_others(self, directory: &Path, kept: &str) -> Result<(), EngineError> {
-        remove_leftovers(directory)?;
-        for entry in fs::read_dir(directory).map_err(FileError::read(directory))? {
-            let entry = entry.map_err(FileError::read(directory))?;
-            let name = entry.file_name();
-            if name.to_str().is_some_and(|name| name != kept && self.is_name(name)) {
-                fs::remove_file(entry.path()).map_err(FileError::when(FileAction::Remove, entry.path()))?;
-            }
+    pub(crate) fn remove_others(self, storage: &dyn Storage, kept: &str) -> Result<(), EngineError> {
+        // On this machine, killed writers may have left files.
+        if let Ok(path) = storage.local_path(MANIFEST_FILE) {
+            remove_leftovers(parent_directory(&path))?;
+        }
+        let files = storage.list("")?.into_iter().map(|file| file.path);
+        for name in files.filter(|name| name != kept && self.is_name(name)) {
+            storage.remove(&name)?;
         }
         Ok(())
     }
@@ -68,6 +67,8 @@ impl ContentFile {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
@@ -86,7 +87,7 @@ mod tests {
             fs::write(directory.path().join(name), "").unwrap();
         }
         fs::write(pack.temporary(directory.path()).unwrap(), "half").unwrap();
-        pack.remove_others(directory.path(), &names[1]).unwrap();
+        pack.remove_others(&LocalDirectory::new(directory.path()), &names[1]).unwrap();
         let left =
             fs::read_dir(directory.path()).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
         let mut left: Vec<String> = left.collect();

@@ -148,6 +148,12 @@ pub enum EngineError {
         /// The output.
         dataset: PathBuf,
     },
+    /// A manifest was replaced while a new one was made.
+    #[error("{path:?} was replaced in the meantime; try again")]
+    Overtaken {
+        /// The manifest.
+        path: PathBuf,
+    },
     /// The pipeline file names a model for its validation that does not exist.
     #[error("validate.model: {path:?} contains no config.json")]
     NoModel {
@@ -241,7 +247,8 @@ impl EngineError {
             | Self::Shard { .. }
             | Self::Unfinished { .. }
             | Self::Unaccounted { .. }
-            | Self::Locked { .. } => true,
+            | Self::Locked { .. }
+            | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
             | Self::UnknownVariable { .. }
             | Self::NoSuchSource { .. }

@@ -63,6 +63,7 @@ mod failure;
 mod forecast;
 mod index_tasks;
 mod journal;
+mod local_place;
 mod misfits;
 mod open_plan;
 mod origin;

@@ -3,21 +3,25 @@
 //! Made from the ledger alone, so that another length or strategy rewrites neither shards nor ledger.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::Path;
 
-use manyframe_base::write_json;
+use manyframe_base::files::{json_text, parent_directory};
+use manyframe_base::{FileError, StagedDirectory};
 use manyframe_core::{Digest, RecordId, SourceIndex, TypedIndex};
 use manyframe_dataset::{
-    DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, MANIFEST_FILE, Manifest, PackEntry, PackRow, PackWriter,
-    ShardName, Status, read_ledger,
+    DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE, Manifest, PackEntry, PackRow, PackWriter, ShardName, Status,
+    work_directory,
 };
 use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
+use manyframe_storage::{Condition, Version, Written};
 
 use crate::content_file::ContentFile;
 use crate::error::EngineError;
+use crate::local_place::local_place;
 use crate::verify::tokens::open_formatter;
 
 /// The pack index of a dataset, which its manifest names.
@@ -28,23 +32,46 @@ const PACK_INDEX: ContentFile = ContentFile { stem: "pack" };
 ///
 /// # Errors
 ///
-/// [`EngineError::Dataset`] if there is no dataset, or it cannot be written.
-pub fn repack(dataset: &Path, table: &PackTable) -> Result<Manifest, EngineError> {
-    let reader = DatasetReader::open(dataset)?;
-    let mut manifest = reader.manifest().clone();
+/// [`EngineError::Dataset`] if it cannot be read or written, [`EngineError::Overtaken`] if its manifest was replaced meanwhile.
+pub fn repack(dataset: &DatasetReader, table: &PackTable) -> Result<Manifest, EngineError> {
+    let mut manifest = dataset.manifest().clone();
     let mut file = manifest.pipeline_with(&BTreeMap::new())?.file;
     file.pack = Some(table.clone());
-    let overhead = table.audit.map(|_| overhead_of(&reader)).transpose()?;
-    manifest.pack = write(&file, dataset, overhead)?;
+    let overhead = table.audit.map(|_| overhead_of(dataset)).transpose()?;
+    let before = dataset.storage().state(MANIFEST_FILE)?.and_then(|state| state.version);
+    let scratch = StagedDirectory::beside(&work_directory(&local_place(dataset)).join("pack"))?;
+    let ledger = (dataset.ledger()?, &*dataset.location().join(&manifest.ledger.path));
+    manifest.pack = write(&file, ledger, scratch.path(), overhead)?;
+    if let Some(pack) = &manifest.pack {
+        dataset.storage().copy_in(&scratch.path().join(&pack.path), &pack.path)?;
+    }
+    let work = parent_directory(scratch.path()).to_owned();
+    drop(scratch);
+    // Work of a build may be in it.
+    _ = fs::remove_dir(work);
     if let Some(fields) = manifest.pipeline.as_object_mut() {
         fields.insert("pack".to_owned(), serde_json::json!(table));
     }
     manifest.pipeline_digest = Digest::of(manifest.pipeline.to_string().as_bytes());
-    write_json(&dataset.join(MANIFEST_FILE), &manifest)?;
-    if let Some(pack) = &manifest.pack {
-        PACK_INDEX.remove_others(dataset, &pack.path)?;
-    }
+    switch(dataset, &manifest, before)?;
     Ok(manifest)
+}
+
+/// Replaces the manifest of a dataset, if nobody else did, and removes the packs that it does not name.
+fn switch(dataset: &DatasetReader, manifest: &Manifest, before: Option<Version>) -> Result<(), EngineError> {
+    let storage = dataset.storage();
+    let location = || dataset.location().join(MANIFEST_FILE);
+    let text = json_text(manifest).map_err(FileError::write(location()))?;
+    match before {
+        None => storage.write(MANIFEST_FILE, &text)?,
+        Some(version) => {
+            if storage.write_if(MANIFEST_FILE, &text, &Condition::Unchanged(version))? == Written::Refused {
+                return Err(EngineError::Overtaken { path: location() });
+            }
+        }
+    }
+    let kept = manifest.pack.as_ref().map_or("", |pack| pack.path.as_str());
+    PACK_INDEX.remove_others(storage, kept)
 }
 
 /// What the prompts of a dataset have besides the texts of their turns.
@@ -63,16 +90,20 @@ struct DeliveredSample {
     sample: PackSample,
 }
 
-/// Packs the samples in the ledger of a dataset's directory, and writes the index beside it.
+/// The rows of a ledger, and where it is.
+type Ledger<'l, R> = (R, &'l Path);
+
+/// Packs the samples in a ledger, and writes the index into a directory.
 pub(crate) fn write(
     file: &PipelineFile,
+    ledger: Ledger<'_, impl Iterator<Item = Result<LedgerRow, DatasetError>>>,
     directory: &Path,
     overhead: Option<PromptOverhead>,
 ) -> Result<Option<PackEntry>, EngineError> {
     if file.pack.is_none() {
         return Ok(None);
     }
-    let Some(packed) = PackedDataset::of_ledger(file, &directory.join(LEDGER_FILE), overhead)? else { return Ok(None) };
+    let Some(packed) = PackedDataset::of_ledger(file, ledger, overhead)? else { return Ok(None) };
     let temporary = PACK_INDEX.temporary(directory)?;
     let mut writer = PackWriter::create(&temporary)?;
     for row in packed.rows() {
@@ -93,7 +124,7 @@ impl PackedDataset {
     /// Packs the samples in a ledger; `None` if the pipeline file does not ask for it.
     pub(crate) fn of_ledger(
         file: &PipelineFile,
-        ledger: &Path,
+        ledger: Ledger<'_, impl Iterator<Item = Result<LedgerRow, DatasetError>>>,
         overhead: Option<PromptOverhead>,
     ) -> Result<Option<Self>, EngineError> {
         let delivered = read_delivered(file, ledger)?;
@@ -135,9 +166,12 @@ impl PackedDataset {
 }
 
 /// Delivered samples in the order of delivery.
-fn read_delivered(file: &PipelineFile, ledger: &Path) -> Result<Vec<DeliveredSample>, EngineError> {
+fn read_delivered(
+    file: &PipelineFile,
+    (rows, ledger): Ledger<'_, impl Iterator<Item = Result<LedgerRow, DatasetError>>>,
+) -> Result<Vec<DeliveredSample>, EngineError> {
     let mut delivered = Vec::new();
-    for row in read_ledger(ledger)? {
+    for row in rows {
         let row = row?;
         if row.status == Status::Delivered {
             let incomplete = || DatasetError::NotADataset {

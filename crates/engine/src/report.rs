@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileError, write_json};
 use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, RecordId, RecordIndex, Rejection, Total};
-use manyframe_dataset::{LocalDirectory, Storage};
 use manyframe_shards::{ShardFormat, ShardNotes};
+use manyframe_storage::{LocalDirectory, Storage};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 

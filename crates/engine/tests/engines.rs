@@ -9,6 +9,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use manyframe_base::{Executor, NoProgress};
+use manyframe_dataset::DatasetReader;
 use manyframe_engine::{
     Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, RateBasis, TaskSet,
     TasksElsewhere, repack,
@@ -204,7 +205,7 @@ fn a_dataset_that_was_packed_otherwise_since_is_packed_again_and_not_built() {
     let built = finish();
     assert_eq!(built.action, BuildAction::Built);
     let other = PackTable { max_tokens: NonZeroU32::new(128), ..PackTable::default() };
-    repack(&workshop.path("out"), &other).unwrap();
+    repack(&DatasetReader::open(&workshop.path("out")).unwrap(), &other).unwrap();
     let repacked = finish();
     assert_eq!(repacked.action, BuildAction::Repacked);
     assert_eq!(repacked.committed.manifest_digest, built.committed.manifest_digest);

@@ -82,7 +82,8 @@ impl Source for ReplaySource {
 
     fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
         let shard = self.shard(&split.file)?;
-        let entries = manyframe_shards::list(shard.format, &shard.path).map_err(|error| read_error(shard, error))?;
+        let entries = manyframe_shards::open(&shard.path).and_then(|file| manyframe_shards::list(shard.format, file));
+        let entries = entries.map_err(|error| read_error(shard, error))?;
         let entries = entries.filter(|entry| entry.as_ref().map_or(true, |entry| self.is_wanted(entry)));
         Ok(Box::new(entries.map(|entry| {
             let entry = entry.map_err(|error| read_error(shard, error))?;
@@ -94,7 +95,8 @@ impl Source for ReplaySource {
         let shard = self.shard(&origin.file)?;
         let unknown = || SourceError::UnknownOrigin { path: shard.path.clone(), origin: origin.clone() };
         let Position::Row(position) = origin.position else { return Err(unknown()) };
-        let entry = manyframe_shards::entry_at(shard.format, &shard.path, position);
+        let entry = manyframe_shards::open(&shard.path)
+            .and_then(|file| manyframe_shards::entry_at(shard.format, file, position));
         Ok(raw_from_entry(shard, &entry.map_err(|error| read_error(shard, error))?))
     }
 

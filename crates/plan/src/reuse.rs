@@ -295,7 +295,8 @@ impl SampleStore {
     }
 
     fn add_shard(&mut self, path: PathBuf, format: ShardFormat) -> Result<(), DatasetError> {
-        for entry in manyframe_shards::list(format, &path).map_err(DatasetError::shard(&path))? {
+        let entries = manyframe_shards::open(&path).and_then(|file| manyframe_shards::list(format, file));
+        for entry in entries.map_err(DatasetError::shard(&path))? {
             let entry = entry.map_err(DatasetError::shard(&path))?;
             self.locations.insert(entry.sample.id, (self.shards.len(), entry.position));
         }

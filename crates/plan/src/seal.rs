@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::parent_directory;
 use manyframe_base::{FileError, write_json};
 use manyframe_core::Digest;
-use manyframe_dataset::{LocalDirectory, Storage};
+use manyframe_storage::{LocalDirectory, Storage};
 
 use crate::error::PlanError;
 

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::sync::Arc;
 
+use manyframe_base::InputFile;
 use manyframe_core::{BlobRef, ClipFrames, Digest, ImageFormat, Layout, RecordId, Sample, SampleVisual};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -33,19 +34,19 @@ pub(crate) trait Format: Sync {
     fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError>;
 
     /// Whole samples, one at a time.
-    fn read(&self, path: &Path) -> Result<Samples, ShardError>;
+    fn read(&self, file: InputFile) -> Result<Samples, ShardError>;
 
     /// Samples without the bytes of their images and clips.
-    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError>;
+    fn list(&self, file: InputFile) -> Result<SampleEntries, ShardError>;
 
     /// The entry at a position that [`Self::list`] returned.
-    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError>;
+    fn entry_at(&self, file: InputFile, position: u64) -> Result<SampleEntry, ShardError>;
 
     /// The sample at a position that [`Self::list`] returned.
-    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError>;
+    fn read_at(&self, file: InputFile, position: u64) -> Result<Sample, ShardError>;
 
     /// The sample with an id; `None` if the shard does not have it.
-    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError>;
+    fn read_one(&self, file: InputFile, id: RecordId) -> Result<Option<Sample>, ShardError>;
 
     /// What readers of the format expect beside the shards of a finished dataset: nothing, by default.
     fn finish_dataset(&self, _shards: &[FinishedShard], _facts: &DatasetFacts<'_>) -> BesideShards {

@@ -35,6 +35,7 @@ mod webdataset;
 use std::io::Write;
 use std::path::Path;
 
+use manyframe_base::InputFile;
 use manyframe_core::{RecordId, Sample};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -125,27 +126,32 @@ pub fn create(
     format.implementation().create(sink, columns)
 }
 
-/// Whole samples, one at a time: memory is bounded by the largest sample.
-pub fn read(format: ShardFormat, path: &Path) -> Result<Samples, ShardError> {
-    format.implementation().read(path)
+/// Opens a shard on this machine. One that is elsewhere is opened by its storage.
+pub fn open(path: &Path) -> Result<InputFile, ShardError> {
+    InputFile::open(path).map_err(|source| ShardError::Open { path: path.to_owned(), source })
 }
 
-/// Samples without the bytes of their images, which stay on the disk.
-pub fn list(format: ShardFormat, path: &Path) -> Result<SampleEntries, ShardError> {
-    format.implementation().list(path)
+/// Whole samples, one at a time: memory is bounded by the largest sample.
+pub fn read(format: ShardFormat, file: InputFile) -> Result<Samples, ShardError> {
+    format.implementation().read(file)
+}
+
+/// Samples without the bytes of their images, which stay where they are.
+pub fn list(format: ShardFormat, file: InputFile) -> Result<SampleEntries, ShardError> {
+    format.implementation().list(file)
 }
 
 /// One entry, at a position that [`list`] returned. Costs no scan.
-pub fn entry_at(format: ShardFormat, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-    format.implementation().entry_at(path, position)
+pub fn entry_at(format: ShardFormat, file: InputFile, position: u64) -> Result<SampleEntry, ShardError> {
+    format.implementation().entry_at(file, position)
 }
 
 /// One sample, images included, at a position that [`list`] returned. Costs no scan.
-pub fn read_at(format: ShardFormat, path: &Path, position: u64) -> Result<Sample, ShardError> {
-    format.implementation().read_at(path, position)
+pub fn read_at(format: ShardFormat, file: InputFile, position: u64) -> Result<Sample, ShardError> {
+    format.implementation().read_at(file, position)
 }
 
 /// The sample with an id; `None` if the shard does not have it. Costs a scan of the ids.
-pub fn read_one(format: ShardFormat, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-    format.implementation().read_one(path, id)
+pub fn read_one(format: ShardFormat, file: InputFile, id: RecordId) -> Result<Option<Sample>, ShardError> {
+    format.implementation().read_one(file, id)
 }

@@ -10,12 +10,10 @@
 //! What the other columns do not hold is JSON in `metadata` ([`SampleMetadata`]), so that a sample is read back whole. The
 //! offsets have 32 bits, so a shard is smaller than 4 GiB; and they come first, so it is in memory until it is finished.
 
-use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::InputFile;
 use manyframe_core::{BlobRef, Layout, RecordId, Sample, SampleImage};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -74,33 +72,35 @@ impl Format for Mds {
         Ok(Box::new(MdsWriter { sink: DigestWriter::new(sink), ends: Vec::new(), body: Vec::new() }))
     }
 
-    fn read(&self, path: &Path) -> Result<Samples, ShardError> {
-        let shard = MdsReader::open(path)?;
+    fn read(&self, file: InputFile) -> Result<Samples, ShardError> {
+        let shard = MdsReader::open(file)?;
         let mut numbers = 0..shard.num_samples;
         Ok(Box::new(until_error(move || {
             numbers.next().map(|number| shard.sample(number)?.with_images(&shard)).transpose()
         })))
     }
 
-    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
-        let (shard, file) = (MdsReader::open(path)?, path_text(path)?);
+    fn list(&self, file: InputFile) -> Result<SampleEntries, ShardError> {
+        let shard = MdsReader::open(file)?;
+        let file = path_text(shard.file.path())?;
         let mut numbers = 0..shard.num_samples;
         Ok(Box::new(until_error(move || {
             numbers.next().map(|number| Ok(shard.sample(number)?.into_entry(&file, number))).transpose()
         })))
     }
 
-    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-        Ok(MdsReader::open(path)?.sample(position)?.into_entry(&path_text(path)?, position))
+    fn entry_at(&self, file: InputFile, position: u64) -> Result<SampleEntry, ShardError> {
+        let shard = MdsReader::open(file)?;
+        Ok(shard.sample(position)?.into_entry(&path_text(shard.file.path())?, position))
     }
 
-    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
-        let shard = MdsReader::open(path)?;
+    fn read_at(&self, file: InputFile, position: u64) -> Result<Sample, ShardError> {
+        let shard = MdsReader::open(file)?;
         shard.sample(position)?.with_images(&shard)
     }
 
-    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-        let shard = MdsReader::open(path)?;
+    fn read_one(&self, file: InputFile, id: RecordId) -> Result<Option<Sample>, ShardError> {
+        let shard = MdsReader::open(file)?;
         for number in 0..shard.num_samples {
             let found = shard.sample(number)?;
             if found.sample.id == id {
@@ -323,8 +323,7 @@ fn image_list(images: &[SampleImage]) -> Result<Vec<u8>, String> {
 
 /// A shard that is open for reading.
 struct MdsReader {
-    path: PathBuf,
-    file: File,
+    file: InputFile,
     num_bytes: u64,
     num_samples: u64,
 }
@@ -336,17 +335,9 @@ struct MdsSample {
 }
 
 impl MdsReader {
-    fn open(path: &Path) -> Result<Self, ShardError> {
-        let open = || {
-            // Asked before it is opened: that of a pipe waits for whoever writes to it.
-            if !std::fs::metadata(path)?.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-            }
-            let file = File::open(path)?;
-            Ok((file.metadata()?.len(), file))
-        };
-        let (num_bytes, file) = open().map_err(|source| ShardError::Open { path: path.to_owned(), source })?;
-        let mut shard = Self { path: path.to_owned(), file, num_bytes, num_samples: 0 };
+    fn open(file: InputFile) -> Result<Self, ShardError> {
+        let num_bytes = file.num_bytes();
+        let mut shard = Self { file, num_bytes, num_samples: 0 };
         shard.num_samples = u64::from(shard.number_at(0)?);
         let end = u64::from(shard.number_at(4 + 4 * shard.num_samples)?);
         if end != num_bytes {
@@ -364,7 +355,7 @@ impl MdsReader {
         self.sample_in(start, end).map_err(|problem| match problem {
             Problem::Shard(error) => error,
             Problem::Sample(detail) => {
-                ShardError::Member { path: self.path.clone(), member: format!("sample {number}"), detail }
+                ShardError::Member { path: self.file.path().to_owned(), member: format!("sample {number}"), detail }
             }
         })
     }
@@ -471,12 +462,12 @@ impl MdsReader {
     }
 
     fn read_exact(&self, offset: u64, bytes: &mut [u8]) -> Result<(), ShardError> {
-        let read = self.file.read_exact_at(bytes, offset);
-        read.map_err(|source| ShardError::Read { path: self.path.clone(), source })
+        let read = self.file.bytes().read_exact_at(bytes, offset);
+        read.map_err(|source| ShardError::Read { path: self.file.path().to_owned(), source })
     }
 
     fn damaged(&self, detail: String) -> ShardError {
-        ShardError::Member { path: self.path.clone(), member: "its index".to_owned(), detail }
+        ShardError::Member { path: self.file.path().to_owned(), member: "its index".to_owned(), detail }
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::io::Write;
 use std::ops::Range;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 
+use manyframe_base::InputFile;
 use manyframe_columnar::{
     ColumnarError, Columns, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
 };
@@ -70,15 +71,15 @@ impl Format for Parquet {
         })
     }
 
-    fn read(&self, path: &Path) -> Result<Samples, ShardError> {
-        let table = SampleRows::open(path)?;
+    fn read(&self, file: InputFile) -> Result<Samples, ShardError> {
+        let table = SampleRows::open(file)?;
         let mut rows = table.rows(0..u64::MAX, ImageBytes::Read)?;
         Ok(Box::new(until_error(move || table.next(&mut rows)?.map(|row| table.whole_sample(row)).transpose())))
     }
 
-    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
-        let table = SampleRows::open(path)?;
-        let file = path_text(path)?;
+    fn list(&self, file: InputFile) -> Result<SampleEntries, ShardError> {
+        let table = SampleRows::open(file)?;
+        let file = path_text(&table.path)?;
         let mut rows = table.rows(0..u64::MAX, ImageBytes::Skip)?;
         let mut position = 0;
         Ok(Box::new(until_error(move || {
@@ -89,24 +90,24 @@ impl Format for Parquet {
         })))
     }
 
-    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-        let table = SampleRows::open(path)?;
+    fn entry_at(&self, file: InputFile, position: u64) -> Result<SampleEntry, ShardError> {
+        let table = SampleRows::open(file)?;
         let row = table.row_at(position, ImageBytes::Skip)?;
-        Ok(entry(&path_text(path)?, position, row))
+        Ok(entry(&path_text(&table.path)?, position, row))
     }
 
-    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
-        let table = SampleRows::open(path)?;
+    fn read_at(&self, file: InputFile, position: u64) -> Result<Sample, ShardError> {
+        let table = SampleRows::open(file)?;
         table.whole_sample(table.row_at(position, ImageBytes::Read)?)
     }
 
-    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-        let cannot_read = |source| ShardError::ReadTable { path: path.to_owned(), source };
+    fn read_one(&self, file: InputFile, id: RecordId) -> Result<Option<Sample>, ShardError> {
+        let cannot_read = |source| ShardError::ReadTable { path: file.path().to_owned(), source };
         let wanted = id.to_string();
-        let ids = TableReader::<IdTable>::open(path).and_then(|table| table.all_rows()).map_err(cannot_read)?;
+        let ids = TableReader::<IdTable>::of(file.clone()).and_then(|table| table.all_rows()).map_err(cannot_read)?;
         for (position, found) in (0..).zip(ids) {
             if found.map_err(cannot_read)? == wanted {
-                return self.read_at(path, position).map(Some);
+                return self.read_at(file, position).map(Some);
             }
         }
         Ok(None)
@@ -227,10 +228,10 @@ struct RowSample {
 }
 
 impl SampleRows {
-    fn open(path: &Path) -> Result<Self, ShardError> {
-        let table =
-            TableReader::open(path).map_err(|source| ShardError::ReadTable { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), table })
+    fn open(file: InputFile) -> Result<Self, ShardError> {
+        let path = file.path().to_owned();
+        let table = TableReader::of(file).map_err(|source| ShardError::ReadTable { path: path.clone(), source })?;
+        Ok(Self { path, table })
     }
 
     fn cannot_read(&self, source: ColumnarError) -> ShardError {

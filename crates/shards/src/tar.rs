@@ -4,9 +4,10 @@
 //! blocks of zeros, without the padding to 20 blocks that `tar` adds. What is read may also come from another `tar`, as
 //! long as it holds plain files with short names. IEEE Std 1003.1-2017, pax, "ustar Interchange Format".
 
-use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+
+use manyframe_base::{InputFile, InputReader};
 
 use crate::error::ShardError;
 
@@ -89,7 +90,7 @@ pub(crate) struct ByteRange {
 /// Goes through the members of a tar in order. The content of a member is read on request.
 pub(crate) struct TarReader {
     path: PathBuf,
-    file: BufReader<File>,
+    file: BufReader<InputReader>,
     num_bytes: u64,
     /// Position of the next header.
     next: u64,
@@ -103,17 +104,9 @@ impl Member {
 }
 
 impl TarReader {
-    pub(crate) fn open(path: &Path) -> Result<Self, ShardError> {
-        let open = || {
-            // Asked before it is opened: that of a pipe waits for whoever writes to it.
-            if !std::fs::metadata(path)?.is_file() {
-                return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
-            }
-            let file = File::open(path)?;
-            let num_bytes = file.metadata()?.len();
-            Ok(Self { path: path.to_owned(), file: BufReader::with_capacity(1 << 16, file), num_bytes, next: 0 })
-        };
-        open().map_err(|source| ShardError::Open { path: path.to_owned(), source })
+    pub(crate) fn new(file: &InputFile) -> Self {
+        let (path, num_bytes) = (file.path().to_owned(), file.num_bytes());
+        Self { path, file: BufReader::with_capacity(1 << 16, file.reader(0)), num_bytes, next: 0 }
     }
 
     /// Continues with the member whose header begins at a position.

@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::collections::BTreeSet;
 use std::io::Write;
-use std::path::Path;
 use std::sync::Arc;
 
+use manyframe_base::InputFile;
 use manyframe_core::{BlobRef, ClipFormat, RecordId, Sample, SampleClip, SampleImage};
 
 use crate::digest::DigestWriter;
@@ -114,32 +114,32 @@ impl<L: TarLayout + Copy + Send + 'static> Format for TarFormat<L> {
         Ok(Box::new(TarShardWriter { layout: self.0, sink, num_samples: 0, notes }))
     }
 
-    fn read(&self, path: &Path) -> Result<Samples, ShardError> {
-        let (mut tar, layout) = (TarReader::open(path)?, self.0);
+    fn read(&self, file: InputFile) -> Result<Samples, ShardError> {
+        let (mut tar, layout) = (TarReader::new(&file), self.0);
         Ok(Box::new(until_error(move || {
             next_sample(&layout, &mut tar)?.map(|found| with_bytes(&mut tar, found)).transpose()
         })))
     }
 
-    fn list(&self, path: &Path) -> Result<SampleEntries, ShardError> {
-        let (mut tar, layout) = (TarReader::open(path)?, self.0);
-        let file = path_text(path)?;
+    fn list(&self, file: InputFile) -> Result<SampleEntries, ShardError> {
+        let (mut tar, layout) = (TarReader::new(&file), self.0);
+        let file = path_text(file.path())?;
         Ok(Box::new(until_error(move || Ok(next_sample(&layout, &mut tar)?.map(|found| entry(&file, found))))))
     }
 
-    fn entry_at(&self, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
-        let found = sample_at_position(&self.0, &mut TarReader::open(path)?, position)?;
-        Ok(entry(&path_text(path)?, found))
+    fn entry_at(&self, file: InputFile, position: u64) -> Result<SampleEntry, ShardError> {
+        let found = sample_at_position(&self.0, &mut TarReader::new(&file), position)?;
+        Ok(entry(&path_text(file.path())?, found))
     }
 
-    fn read_at(&self, path: &Path, position: u64) -> Result<Sample, ShardError> {
-        let mut tar = TarReader::open(path)?;
+    fn read_at(&self, file: InputFile, position: u64) -> Result<Sample, ShardError> {
+        let mut tar = TarReader::new(&file);
         let found = sample_at_position(&self.0, &mut tar, position)?;
         with_bytes(&mut tar, found)
     }
 
-    fn read_one(&self, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
-        let mut tar = TarReader::open(path)?;
+    fn read_one(&self, file: InputFile, id: RecordId) -> Result<Option<Sample>, ShardError> {
+        let mut tar = TarReader::new(&file);
         let wanted = format!("{id}.json");
         while let Some(member) = tar.next_member()? {
             if member.name == wanted {

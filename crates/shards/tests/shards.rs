@@ -4,7 +4,7 @@
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a shard that cannot be read fails the test")]
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use manyframe_columnar::{CellLocation, CellReader};
@@ -13,7 +13,8 @@ use manyframe_core::{
     SampleTokens, SampleVisual, VisualKind,
 };
 use manyframe_shards::{
-    SampleColumns, ShardError, ShardFormat, ShardSummary, WrittenShard, create, entry_at, list, read, read_one,
+    SampleColumns, SampleEntries, SampleEntry, Samples, ShardError, ShardFormat, ShardSummary, WrittenShard, create,
+    open,
 };
 use proptest::prelude::*;
 
@@ -29,6 +30,22 @@ impl Write for Shared {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
+}
+
+fn read(format: ShardFormat, path: &Path) -> Result<Samples, ShardError> {
+    manyframe_shards::read(format, open(path)?)
+}
+
+fn list(format: ShardFormat, path: &Path) -> Result<SampleEntries, ShardError> {
+    manyframe_shards::list(format, open(path)?)
+}
+
+fn entry_at(format: ShardFormat, path: &Path, position: u64) -> Result<SampleEntry, ShardError> {
+    manyframe_shards::entry_at(format, open(path)?, position)
+}
+
+fn read_one(format: ShardFormat, path: &Path, id: RecordId) -> Result<Option<Sample>, ShardError> {
+    manyframe_shards::read_one(format, open(path)?, id)
 }
 
 fn written(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, ShardSummary) {

@@ -12,6 +12,7 @@ use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::{DeviceChoice, Digest};
 use manyframe_dataset::{DatasetReader, work_directory};
 use manyframe_pipeline::PipelineFile;
+use manyframe_storage::LocalDirectory;
 use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
     Controls, Finding, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, SampleChoice, SampleMeasure,
@@ -158,7 +159,7 @@ fn write(dataset: &Path, measures: &[SampleMeasure], report: &mut Report) -> Res
     let (path, digest) = VALIDATION_TABLE.publish(dataset, &temporary)?;
     report.table = Some(TableEntry { path: path.clone(), digest });
     write_json(&dataset.join("validation.json"), report)?;
-    VALIDATION_TABLE.remove_others(dataset, &path)
+    VALIDATION_TABLE.remove_others(&LocalDirectory::new(dataset), &path)
 }
 
 /// A journal in the work directory of the dataset, named after everything that the measures depend on.

@@ -4,7 +4,6 @@
 //! with the verdicts (`manyframe_plan::Attempt`).
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use manyframe_base::in_flight::InFlight;
 use manyframe_core::{Rejection, Sample, contained};
@@ -70,14 +69,13 @@ fn check_limits(limits: &MediaLimits) -> MediaLimits {
 ///
 /// If the sample or the record cannot be read.
 pub fn repeat_check(
-    dataset: &Path,
+    dataset: &DatasetReader,
     variables: &BTreeMap<String, String>,
     attempt: &Attempt,
 ) -> Result<(), EngineError> {
-    let dataset = DatasetReader::open(dataset)?;
     let Attempt::Check { shard: path, row } = attempt else {
         // What is wrong with the sources is found by the process that goes on.
-        return open_context(&dataset, variables).map_or(Ok(()), |context| crate::sample::repeat(&context, attempt));
+        return open_context(dataset, variables).map_or(Ok(()), |context| crate::sample::repeat(&context, attempt));
     };
     let limits = check_limits(&dataset.manifest().pipeline_with(&BTreeMap::new())?.file.limits);
     let shard = dataset.manifest().shards.iter().find(|shard| shard.path.to_string() == *path);

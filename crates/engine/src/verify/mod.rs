@@ -22,7 +22,6 @@ mod sources;
 pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
 use manyframe_base::{Executor, Step};
 use manyframe_core::{Digest, RecordId, Sample, Total};
@@ -68,30 +67,33 @@ pub struct Verification {
 ///
 /// # Errors
 ///
-/// [`EngineError::Dataset`] if there is no manifest that this version reads, or on a storage error.
-pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -> Result<Verification, EngineError> {
-    let dataset = DatasetReader::open(dataset)?;
+/// [`EngineError::Dataset`] on a storage error.
+pub fn verify(
+    dataset: &DatasetReader,
+    options: &VerifyOptions,
+    executor: Executor<'_>,
+) -> Result<Verification, EngineError> {
     let file = dataset.manifest().pipeline_with(&BTreeMap::new())?.file;
     let mut findings = Findings::default();
     let mut found = Verification::default();
-    let bytes = Bytes::of(&dataset);
-    let account = Account::read(&dataset, &bytes, &mut findings)?;
+    let bytes = Bytes::of(dataset);
+    let account = Account::read(dataset, &bytes, &mut findings)?;
     found.num_records = account.num_records;
-    let tokens = TokenCheck::open(&dataset, &file, &options.variables);
+    let tokens = TokenCheck::open(dataset, &file, &options.variables);
     if let Some(obstacle) = tokens.obstacle() {
         found.unchecked.push(format!("texts and tokens of the samples: {obstacle}"));
     }
     let replanned = if options.skips_sources {
         Err("they were left out".to_owned())
     } else {
-        Replanned::make(&dataset, options, executor)
+        Replanned::make(dataset, options, executor)
     };
     if let Err(obstacle) = &replanned {
         found.unchecked.push(format!("records, samples and outcomes, by the sources: {obstacle}"));
     }
     let replanned = replanned.ok();
     let mut verifier = Verifier {
-        dataset: &dataset,
+        dataset,
         account,
         tokens,
         bytes: &bytes,
@@ -106,7 +108,7 @@ pub fn verify(dataset: &Path, options: &VerifyOptions, executor: Executor<'_>) -
     let checked = verifier.check(&file, executor);
     let mut found = verifier.conclude();
     if let Some(replanned) = replanned {
-        replanned.remove(&dataset);
+        replanned.remove();
     }
     checked?;
     found.unchecked.extend(bytes.unchecked());

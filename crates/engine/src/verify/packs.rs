@@ -31,8 +31,8 @@ pub(super) fn check_packs(
     if stated.is_none() && file.pack.is_none() {
         return Ok(None);
     }
-    let ledger = storage.local_path(&dataset.manifest().ledger.path)?;
-    let packed = match PackedDataset::of_ledger(file, &ledger, overhead) {
+    let ledger = dataset.location().join(&dataset.manifest().ledger.path);
+    let packed = match PackedDataset::of_ledger(file, (dataset.ledger()?, &ledger), overhead) {
         Ok(packed) => packed,
         Err(error) => {
             findings.problem(format!("the samples of the ledger cannot be packed again: {}", with_causes(&error)));

@@ -13,6 +13,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use manyframe_base::files::parent_directory;
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
@@ -23,6 +24,7 @@ use rustc_hash::FxHashMap;
 use crate::account::write_ledger;
 use crate::commit::name_shards;
 use crate::error::{EngineError, with_causes};
+use crate::local_place::local_place;
 use crate::open_plan::OpenPlan;
 use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 use crate::sample::{self, Made};
@@ -54,8 +56,8 @@ impl Replanned {
         options: &VerifyOptions,
         executor: Executor<'_>,
     ) -> Result<Self, String> {
-        let scratch = work_directory(dataset.location()).join("verify");
-        let scratch = StagedDirectory::beside(&scratch).map_err(|error| with_causes(&error))?;
+        let scratch = StagedDirectory::beside(&work_directory(&local_place(dataset)).join("verify"))
+            .map_err(|error| with_causes(&error))?;
         let mut context = open_context(dataset, &options.variables)?;
         if let Some(Watch { in_flight, verdicts }) = &options.watch {
             let watched = manyframe_plan::watch(&mut context, Arc::clone(in_flight), verdicts);
@@ -223,9 +225,10 @@ impl Replanned {
     }
 
     /// Removes the plan, and the work directory if there is nothing else in it.
-    pub(super) fn remove(self, dataset: &DatasetReader) {
+    pub(super) fn remove(self) {
+        let work = parent_directory(self.scratch.path()).to_owned();
         drop(self.scratch);
-        _ = fs::remove_dir(work_directory(dataset.location()));
+        _ = fs::remove_dir(work);
     }
 }
 
@@ -233,7 +236,7 @@ impl Replanned {
 pub(super) fn open_context(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Result<Context, String> {
     let mut pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
     // Beside the dataset is the list of what decoders did not survive, which they need not try again.
-    pipeline.file.output.directory = dataset.location().display().to_string();
+    pipeline.file.output.directory = local_place(dataset).display().to_string();
     Context::open(pipeline).map_err(|error| with_causes(&error))
 }
 

@@ -1,0 +1,99 @@
+//! `manyframe upload`: sends a dataset to an object store.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_storage::is_url;
+use manyframe_transfer::{Survey, Upload, UploadOptions, Uploaded};
+
+use super::location::open_storage;
+use crate::args::{Global, UploadArguments};
+use crate::table::{bytes, count, plural};
+use crate::{exit, output, progress};
+
+/// Files of each kind that are listed.
+const MOST_LISTED: usize = 8;
+
+pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCode> {
+    if is_url(&arguments.dataset) {
+        let message = format!("{} is a URL; what is uploaded is a directory", arguments.dataset.display());
+        return Err(exit::UsageError(message).into());
+    }
+    let progress = progress::on_stderr(global.quiet);
+    let storage = open_storage(&arguments.destination, &arguments.store)?;
+    let options = UploadOptions {
+        pace: arguments.pace.pace(),
+        deletes: arguments.delete,
+        replaces_other_name: arguments.replace,
+        takes_over: arguments.take_over,
+    };
+    let (dataset, progress) = (arguments.dataset.as_path(), progress.as_ref());
+    let upload = Upload { dataset, storage: &*storage, options, progress };
+    let text = if arguments.dry_run {
+        let survey = upload.survey()?;
+        if arguments.json { json(&survey)? } else { render(&survey, arguments.delete, "would upload") }
+    } else {
+        let uploaded = upload.run()?;
+        if arguments.json { uploaded_json(&uploaded)? } else { render_uploaded(&uploaded, arguments) }
+    };
+    output::print(&text)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn json(survey: &Survey) -> Result<String> {
+    Ok(serde_json::to_string_pretty(survey)? + "\n")
+}
+
+fn uploaded_json(uploaded: &Uploaded) -> Result<String> {
+    let value = serde_json::json!({
+        "survey": uploaded.survey,
+        "manifest_digest": uploaded.manifest_digest,
+        "num_parts": uploaded.num_parts,
+        "num_kept_parts": uploaded.num_kept_parts,
+        "num_removed": uploaded.num_removed,
+    });
+    Ok(serde_json::to_string_pretty(&value)? + "\n")
+}
+
+fn render(survey: &Survey, deletes: bool, verb: &str) -> String {
+    let mut text = String::new();
+    let mut line = |name: &str, paths: &[String], note: &str| {
+        if !paths.is_empty() {
+            text.push_str(&format!("{name:<10} {}{note}\n", listed(paths)));
+        }
+    };
+    line("new", &survey.new, "");
+    line("replaced", &survey.replaced, "");
+    line("same", &survey.same, "");
+    let note = if deletes { " (removed when the manifest is there)" } else { " (--delete removes them)" };
+    line("left over", &survey.removable, note);
+    let others: Vec<String> =
+        survey.left_over.iter().filter(|path| !survey.removable.contains(path)).cloned().collect();
+    line("others", &others, " (of no manifest: never removed)");
+    let sent = (survey.new.len() + survey.replaced.len()) as u64;
+    let manifest = if survey.has_manifest { "the manifest is there" } else { "then the manifest" };
+    text.push_str(&format!("{verb} {} in {}, {manifest}\n", bytes(survey.num_bytes), plural(sent, "file")));
+    text
+}
+
+fn listed(paths: &[String]) -> String {
+    let first = paths.iter().take(MOST_LISTED).map(String::as_str).collect::<Vec<_>>().join(" ");
+    let more = if paths.len() > MOST_LISTED { " …" } else { "" };
+    format!("{}: {first}{more}", plural(paths.len() as u64, "file"))
+}
+
+fn render_uploaded(uploaded: &Uploaded, arguments: &UploadArguments) -> String {
+    let survey = &uploaded.survey;
+    let mut text = render(survey, arguments.delete, "uploaded");
+    let checked = survey.new.len() + survey.replaced.len() + survey.same.len();
+    text.push_str(&format!("{} sent", plural(uploaded.num_parts, "part")));
+    if uploaded.num_kept_parts > 0 {
+        text.push_str(&format!(", {} of an interrupted upload kept", count(uploaded.num_kept_parts)));
+    }
+    text.push_str(&format!("; size and digest of {} compared at the destination\n", plural(checked as u64, "file")));
+    if uploaded.num_removed > 0 {
+        text.push_str(&format!("removed {}\n", plural(uploaded.num_removed, "file")));
+    }
+    text.push_str(&format!("dataset: {}\n", arguments.destination.display()));
+    text
+}

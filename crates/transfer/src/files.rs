@@ -1,0 +1,98 @@
+//! The files of a dataset, as they are sent: those that its manifest names, and what is beside them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use manyframe_core::Digest;
+use manyframe_dataset::{DatasetReader, MANIFEST_FILE, Manifest};
+use manyframe_shards::ShardFormat;
+use manyframe_storage::{LocalDirectory, Storage};
+
+use crate::error::TransferError;
+
+/// A file of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct DatasetFile {
+    /// Its path below the dataset.
+    pub(crate) path: String,
+    /// Its size.
+    pub(crate) num_bytes: u64,
+    /// Its digest: that of the manifest, which is compared when the file is read, or one that was computed just now.
+    pub(crate) digest: Digest,
+}
+
+/// A dataset in a directory.
+pub(crate) struct DatasetFiles {
+    pub(crate) directory: PathBuf,
+    pub(crate) manifest: Manifest,
+    pub(crate) manifest_digest: Digest,
+    /// The text of its manifest.
+    pub(crate) manifest_text: Vec<u8>,
+    /// All other files, in the order of their paths.
+    pub(crate) files: Vec<DatasetFile>,
+}
+
+impl DatasetFiles {
+    /// Lists a dataset. Shards are not read, but must be there and have the size that the manifest states.
+    pub(crate) fn read(dataset: &Path) -> Result<Self, TransferError> {
+        let reader = DatasetReader::open(dataset)?;
+        let directory = LocalDirectory::new(dataset);
+        let manifest = reader.manifest().clone();
+        let named = named_files(&manifest);
+        let mut files = Vec::new();
+        for found in directory.list("")? {
+            if found.path == MANIFEST_FILE || is_temporary(&found.path) {
+                continue;
+            }
+            let stated = named.get(&found.path);
+            if stated.is_none() && is_shard(&found.path) {
+                return Err(TransferError::Unnamed { path: dataset.join(found.path) });
+            }
+            let digest = stated.map_or_else(|| directory.digest(&found.path), |stated| Ok(stated.digest))?;
+            files.push(DatasetFile { path: found.path, num_bytes: found.num_bytes, digest });
+        }
+        for (path, stated) in &named {
+            let found = files.iter().find(|file| file.path == *path).map(|file| file.num_bytes);
+            if found.is_none() || stated.num_bytes.is_some_and(|num_bytes| Some(num_bytes) != found) {
+                return Err(TransferError::Damaged {
+                    path: dataset.join(path),
+                    found: found.map_or("it is missing".to_owned(), |num_bytes| format!("{num_bytes} bytes")),
+                    expected: stated.num_bytes.map_or("a file".to_owned(), |num_bytes| format!("{num_bytes} bytes")),
+                });
+            }
+        }
+        let manifest_text = directory.read(MANIFEST_FILE)?;
+        let manifest_digest = Digest::of(&manifest_text);
+        Ok(Self { directory: dataset.to_owned(), manifest, manifest_digest, manifest_text, files })
+    }
+}
+
+/// What a manifest states of a file.
+pub(crate) struct StatedFile {
+    /// `None` if it states no size.
+    pub(crate) num_bytes: Option<u64>,
+    pub(crate) digest: Digest,
+}
+
+/// The files that a manifest names.
+pub(crate) fn named_files(manifest: &Manifest) -> BTreeMap<String, StatedFile> {
+    let shards = manifest
+        .shards
+        .iter()
+        .map(|shard| (shard.path.to_string(), StatedFile { num_bytes: Some(shard.num_bytes), digest: shard.digest }));
+    let tables = manifest.pack.iter().map(|pack| (pack.path.clone(), pack.digest));
+    let tables = tables.chain([(manifest.ledger.path.clone(), manifest.ledger.digest)]);
+    shards.chain(tables.map(|(path, digest)| (path, StatedFile { num_bytes: None, digest }))).collect()
+}
+
+/// Whether readers of the directories of shards take a file.
+fn is_shard(path: &str) -> bool {
+    let (directory, extension) = (path.split('/').next(), path.rsplit('.').next());
+    ShardFormat::ALL.iter().any(|format| directory == Some(format.as_str()) && extension == Some(format.extension()))
+}
+
+/// Whether a file is what a killed process left.
+fn is_temporary(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.starts_with('.') && name.rsplit('.').next() == Some("tmp")
+}

@@ -1,0 +1,27 @@
+//! Datasets on their way: to an object store, and from there to the disks of a training cluster.
+//!
+//! ```text
+//! directory ─ DatasetFiles ─▶ claim ─▶ survey: new, same, replaced, left over ─▶ send ─▶ manifest ─▶ removal of what is left
+//!                                                                    part by part, with a journal
+//! storage ─ manifest ─▶ choice of shards ─▶ fetch, range by range ─▶ directory, the manifest last
+//! ```
+//!
+//! **Invariant:** whoever reads a manifest at the destination finds every file that it names, whole; whenever a transfer is
+//! killed. **Invariant:** nothing is taken for transferred that was not compared with the digest in the manifest.
+
+mod claim;
+mod download;
+mod error;
+mod files;
+mod gate;
+mod journal;
+mod send;
+mod survey;
+mod threads;
+mod upload;
+
+pub use download::{Choice, Download, Downloaded, RankOf};
+pub use error::TransferError;
+pub use gate::Pace;
+pub use survey::Survey;
+pub use upload::{Upload, UploadOptions, Uploaded};

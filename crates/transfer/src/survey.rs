@@ -1,0 +1,149 @@
+//! Compares a dataset with what is at its destination. Nothing is changed there.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroUsize;
+
+use manyframe_base::{Progress, Step};
+use manyframe_core::Digest;
+use manyframe_dataset::MANIFEST_FILE;
+use manyframe_storage::{FileState, Storage, Version};
+use serde::{Deserialize, Serialize};
+
+use crate::claim::CLAIM_FILE;
+use crate::error::TransferError;
+use crate::files::{DatasetFile, DatasetFiles};
+use crate::threads::on_threads;
+
+/// What an upload has to do, by the paths of files.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Survey {
+    /// Not at the destination.
+    pub new: Vec<String>,
+    /// There with other content.
+    pub replaced: Vec<String>,
+    /// There already, with the same digest.
+    pub same: Vec<String>,
+    /// There, and no file of this dataset.
+    pub left_over: Vec<String>,
+    /// Those of them that the manifest there names: files of the dataset before.
+    pub removable: Vec<String>,
+    /// Bytes of all files that are new or replaced.
+    pub num_bytes: u64,
+    /// Bytes of those that are the same.
+    pub num_same_bytes: u64,
+    /// Whether the manifest there is this one.
+    pub has_manifest: bool,
+}
+
+/// A survey, with what the upload needs to know besides.
+pub(crate) struct Surveyed<'d> {
+    pub(crate) survey: Survey,
+    /// Files that are new or replaced.
+    pub(crate) to_send: Vec<&'d DatasetFile>,
+    /// The manifest at the destination.
+    pub(crate) manifest: Option<RemoteManifest>,
+    /// Whether files that the manifest there names get other content.
+    pub(crate) breaks_manifest: bool,
+}
+
+/// A manifest at a destination.
+pub(crate) struct RemoteManifest {
+    pub(crate) version: Option<Version>,
+    pub(crate) digest: Digest,
+    pub(crate) name: Option<String>,
+    /// The files that it names.
+    files: BTreeSet<String>,
+}
+
+/// What any version of a manifest says.
+#[derive(Deserialize)]
+struct AnyManifest {
+    name: String,
+    #[serde(default)]
+    shards: Vec<Named>,
+    ledger: Option<Named>,
+    pack: Option<Named>,
+}
+
+#[derive(Deserialize)]
+struct Named {
+    path: String,
+}
+
+impl RemoteManifest {
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Self>, TransferError> {
+        let Some(FileState { version, .. }) = storage.state(MANIFEST_FILE)? else { return Ok(None) };
+        let text = storage.read(MANIFEST_FILE)?;
+        let parsed: Option<AnyManifest> = serde_json::from_slice(&text).ok();
+        let (name, files) = parsed.map_or((None, BTreeSet::new()), |manifest| {
+            let AnyManifest { name, shards, ledger, pack } = manifest;
+            (Some(name), shards.into_iter().chain(ledger).chain(pack).map(|named| named.path).collect())
+        });
+        Ok(Some(Self { version, digest: Digest::of(&text), name, files }))
+    }
+}
+
+/// How a file of the dataset is at the destination.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Missing,
+    Other,
+    Same,
+}
+
+impl<'d> Surveyed<'d> {
+    pub(crate) fn make(
+        dataset: &'d DatasetFiles,
+        storage: &dyn Storage,
+        threads: NonZeroUsize,
+        progress: &dyn Progress,
+    ) -> Result<Self, TransferError> {
+        let manifest = RemoteManifest::read(storage)?;
+        let listed: BTreeMap<String, u64> =
+            storage.list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect();
+        progress.start(Step::Survey, dataset.files.len() as u64);
+        let compare = |file: &DatasetFile| {
+            let found = compare(storage, file, listed.get(&file.path).copied());
+            progress.advance(1, 1);
+            found
+        };
+        let found = on_threads(threads, &dataset.files, compare)?;
+        progress.finish(Step::Survey);
+        let mut survey = Survey::default();
+        let mut to_send = Vec::new();
+        for (file, found) in dataset.files.iter().zip(found) {
+            match found {
+                Found::Missing => survey.new.push(file.path.clone()),
+                Found::Other => survey.replaced.push(file.path.clone()),
+                Found::Same => {
+                    survey.same.push(file.path.clone());
+                    survey.num_same_bytes += file.num_bytes;
+                    continue;
+                }
+            }
+            survey.num_bytes += file.num_bytes;
+            to_send.push(file);
+        }
+        let ours: BTreeSet<&str> = dataset.files.iter().map(|file| file.path.as_str()).collect();
+        let is_left =
+            |path: &&String| !ours.contains(path.as_str()) && ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str());
+        survey.left_over = listed.keys().filter(is_left).cloned().collect();
+        let is_named = |path: &&String| manifest.as_ref().is_some_and(|manifest| manifest.files.contains(*path));
+        survey.removable = survey.left_over.iter().filter(is_named).cloned().collect();
+        survey.has_manifest = manifest.as_ref().is_some_and(|manifest| manifest.digest == dataset.manifest_digest);
+        let breaks_manifest = survey.replaced.iter().any(|path| is_named(&path));
+        Ok(Self { survey, to_send, manifest, breaks_manifest })
+    }
+}
+
+/// Compares a file with what is under its name. What the store knows no digest of is read.
+fn compare(storage: &dyn Storage, file: &DatasetFile, listed: Option<u64>) -> Result<Found, TransferError> {
+    match listed {
+        None => return Ok(Found::Missing),
+        Some(num_bytes) if num_bytes != file.num_bytes => return Ok(Found::Other),
+        Some(_) => {}
+    }
+    let Some(state) = storage.state(&file.path)? else { return Ok(Found::Missing) };
+    let digest = state.digest.map_or_else(|| storage.digest(&file.path), Ok)?;
+    Ok(if digest == file.digest { Found::Same } else { Found::Other })
+}

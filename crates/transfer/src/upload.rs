@@ -1,0 +1,191 @@
+//! Uploads a dataset: claim, survey, files, manifest, removal, in this order.
+//!
+//! | killed | what readers find | the next upload |
+//! |---|---|---|
+//! | before the manifest | the dataset before, or none if files of it were to be replaced | sends what is missing |
+//! | after it | this dataset | removes what was to be removed |
+
+use std::path::Path;
+
+use manyframe_base::Progress;
+use manyframe_core::Digest;
+use manyframe_dataset::{MANIFEST_FILE, work_directory};
+use manyframe_storage::{Condition, Storage, Written};
+
+use crate::claim::Claim;
+use crate::error::TransferError;
+use crate::files::DatasetFiles;
+use crate::gate::{Gate, Pace};
+use crate::journal::Journal;
+use crate::send::{Sending, Sent};
+use crate::survey::{RemoteManifest, Survey, Surveyed};
+use crate::threads::on_threads;
+
+/// How to upload.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct UploadOptions {
+    /// How much is sent at a time.
+    pub pace: Pace,
+    /// Removes files of the dataset before that this one does not have, when the new manifest is there.
+    pub deletes: bool,
+    /// Replaces a dataset of another name.
+    pub replaces_other_name: bool,
+    /// Replaces the claim of an upload that is not finished.
+    pub takes_over: bool,
+}
+
+/// An upload of a dataset in a directory.
+pub struct Upload<'a> {
+    /// Where it is.
+    pub dataset: &'a Path,
+    /// Where it goes.
+    pub storage: &'a dyn Storage,
+    /// How.
+    pub options: UploadOptions,
+    /// Receives how far it has come.
+    pub progress: &'a dyn Progress,
+}
+
+/// What an upload did.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Uploaded {
+    /// What was at the destination before.
+    pub survey: Survey,
+    /// The digest of the manifest, which names the dataset.
+    pub manifest_digest: Option<Digest>,
+    /// Requests with content that were made for its files.
+    pub num_parts: u64,
+    /// Parts that an interrupted upload had sent.
+    pub num_kept_parts: u64,
+    /// Files that were removed.
+    pub num_removed: u64,
+}
+
+impl Upload<'_> {
+    /// What an upload would do. Reads here and there, and changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upload::run`].
+    pub fn survey(&self) -> Result<Survey, TransferError> {
+        let dataset = DatasetFiles::read(self.dataset)?;
+        let surveyed = Surveyed::make(&dataset, self.storage, self.options.pace.concurrency, self.progress)?;
+        self.ensure_name(&dataset, surveyed.manifest.as_ref())?;
+        Ok(surveyed.survey)
+    }
+
+    /// Uploads the dataset. Interrupted, it goes on where it stopped when it is called again.
+    ///
+    /// # Errors
+    ///
+    /// [`TransferError::Damaged`] if a file is not the one that the manifest names, [`TransferError::Busy`] and
+    /// [`TransferError::Overtaken`] if another dataset is uploaded to the same place, [`TransferError::OtherName`] if one of
+    /// another name is there, [`TransferError::Altered`] if a file did not arrive as it was sent. No manifest is written then.
+    pub fn run(&self) -> Result<Uploaded, TransferError> {
+        let dataset = DatasetFiles::read(self.dataset)?;
+        let mut claim = Claim::make(self.storage, &dataset, self.options.takes_over)?;
+        let surveyed = Surveyed::make(&dataset, self.storage, self.options.pace.concurrency, self.progress)?;
+        if let Err(error) = self.ensure_name(&dataset, surveyed.manifest.as_ref()) {
+            // Nothing was sent.
+            Claim::end(self.storage)?;
+            return Err(error);
+        }
+        self.keep_left_over(&mut claim, &surveyed)?;
+        let sent = self.send(&dataset, &surveyed)?;
+        self.publish(&dataset, &claim, surveyed.manifest)?;
+        let num_removed = if self.options.deletes { self.remove(&claim, &dataset)? } else { 0 };
+        Claim::end(self.storage)?;
+        Ok(Uploaded {
+            survey: surveyed.survey,
+            manifest_digest: Some(dataset.manifest_digest),
+            num_parts: sent.num_parts,
+            num_kept_parts: sent.num_kept,
+            num_removed,
+        })
+    }
+
+    fn ensure_name(&self, dataset: &DatasetFiles, there: Option<&RemoteManifest>) -> Result<(), TransferError> {
+        let found = there.and_then(|manifest| manifest.name.clone());
+        match found.filter(|found| *found != dataset.manifest.name && !self.options.replaces_other_name) {
+            None => Ok(()),
+            Some(found) => Err(TransferError::OtherName {
+                location: self.storage.location().to_owned(),
+                found,
+                name: dataset.manifest.name.clone(),
+            }),
+        }
+    }
+
+    /// Notes in the claim which files are of the dataset before: when the manifest is replaced, nothing else says so.
+    fn keep_left_over(&self, claim: &mut Claim, surveyed: &Surveyed<'_>) -> Result<(), TransferError> {
+        let known = claim.left_over.len();
+        claim.left_over.extend(surveyed.survey.removable.iter().cloned());
+        claim.left_over.sort_unstable();
+        claim.left_over.dedup();
+        if claim.left_over.len() == known { Ok(()) } else { claim.write(self.storage) }
+    }
+
+    fn send(&self, dataset: &DatasetFiles, surveyed: &Surveyed<'_>) -> Result<Sent, TransferError> {
+        if surveyed.to_send.is_empty() {
+            return Ok(Sent::default());
+        }
+        if surveyed.breaks_manifest {
+            // The manifest there would name files that are not its own.
+            self.storage.remove(MANIFEST_FILE)?;
+        }
+        let name = Digest::of(self.storage.location().as_os_str().as_encoded_bytes()).first_bits();
+        let work = work_directory(self.dataset);
+        let journal = Journal::open(&work.join(format!("upload-{name:016x}.jsonl")))?;
+        let gate = Gate::new(self.options.pace);
+        let sending = Sending {
+            directory: &dataset.directory,
+            storage: self.storage,
+            journal: &journal,
+            gate: &gate,
+            num_threads: self.options.pace.concurrency.get(),
+            progress: self.progress,
+        };
+        let sent = sending.run(&surveyed.to_send)?;
+        journal.remove()?;
+        // Work of a build may be in it.
+        _ = std::fs::remove_dir(work);
+        Ok(sent)
+    }
+
+    /// Writes the manifest, if nobody else did since the survey.
+    fn publish(
+        &self,
+        dataset: &DatasetFiles,
+        claim: &Claim,
+        there: Option<RemoteManifest>,
+    ) -> Result<(), TransferError> {
+        let overtaken = || TransferError::Overtaken { location: self.storage.location().to_owned() };
+        if !claim.is_held(self.storage)? {
+            return Err(overtaken());
+        }
+        let is_still_there = self.storage.num_bytes(MANIFEST_FILE)?.is_some();
+        let condition = match there.filter(|_| is_still_there) {
+            Some(manifest) if manifest.digest == dataset.manifest_digest => return Ok(()),
+            None => Condition::Absent,
+            Some(RemoteManifest { version: Some(version), .. }) => Condition::Unchanged(version),
+            // Where files have no versions, the claim keeps others out.
+            Some(_) => return Ok(self.storage.write(MANIFEST_FILE, &dataset.manifest_text)?),
+        };
+        let written = self.storage.write_if(MANIFEST_FILE, &dataset.manifest_text, &condition)?;
+        if written == Written::Refused {
+            let found = RemoteManifest::read(self.storage)?;
+            // An upload of the same dataset was faster, or the answer to this one was lost.
+            if found.is_none_or(|found| found.digest != dataset.manifest_digest) {
+                return Err(overtaken());
+            }
+        }
+        Ok(())
+    }
+
+    fn remove(&self, claim: &Claim, dataset: &DatasetFiles) -> Result<u64, TransferError> {
+        let is_ours = |path: &String| dataset.files.iter().any(|file| file.path == *path);
+        let removable: Vec<String> = claim.left_over.iter().filter(|path| !is_ours(path)).cloned().collect();
+        on_threads(self.options.pace.concurrency, &removable, |path| self.storage.remove(path))?;
+        Ok(removable.len() as u64)
+    }
+}

@@ -1,0 +1,178 @@
+//! Promise: an uploaded dataset is whole, whatever interrupts the upload, and is read, downloaded and packed where it is.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, llava, photo, run, stdout};
+
+/// A dataset of pictures in `out`, in both formats.
+fn build(workshop: &mut Workshop, num_pictures: u32) -> Built {
+    let records: Vec<Value> = (0..num_pictures)
+        .map(|number| {
+            workshop.write(&format!("media/{number}.jpg"), photo(number, 320, 240));
+            llava(&number.to_string(), &format!("{number}.jpg"))
+        })
+        .collect();
+    workshop.head.push_str("[output]\nformats = [\"webdataset\", \"parquet\"]\n[pack]\nmax_tokens = 2048\n");
+    workshop.add_source("pictures", "llava", &json!(records), "");
+    workshop.build()
+}
+
+fn upload(workshop: &Workshop, to: &str, more: &[&str], code: i32) -> (String, String) {
+    let (out, to) = (workshop.text("out"), workshop.text(to));
+    let output = run(&[&["upload", &out, &to], more].concat(), code);
+    (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap())
+}
+
+fn json_of(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+/// Every file below a directory, with its bytes, but for work in progress.
+fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
+    let mut found = Vec::new();
+    let mut pending = vec![directory.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                pending.push(path);
+            } else {
+                found.push((path.strip_prefix(directory).unwrap().display().to_string(), fs::read(path).unwrap()));
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_dataset_is_uploaded_read_there_and_downloaded() {
+    let mut workshop = Workshop::new();
+    let built = build(&mut workshop, 5);
+    let (text, _) = upload(&workshop, "remote", &["--dry-run"], 0);
+    assert!(text.starts_with("new") && text.contains("would upload"), "{text}");
+    assert!(!workshop.path("remote").exists());
+    upload(&workshop, "remote", &[], 0);
+    assert_eq!(files(&workshop.path("remote")), files(&built.dataset));
+    let remote = workshop.text("remote");
+    run(&["verify", &remote, "--quiet"], 0);
+    let (down, again) = (workshop.text("down"), json_of(&upload(&workshop, "remote", &["--json"], 0).0));
+    assert_eq!((&again["num_parts"], &again["survey"]["has_manifest"]), (&json!(0), &json!(true)));
+    assert!(stdout(&["download", &remote, &down]).contains("the dataset: "));
+    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+    let (_, first) = &files(&workshop.path("down"))[0];
+    // A file that was damaged is fetched again; the others are compared only.
+    let ledger = workshop.path("down/ledger.parquet");
+    fs::write(&ledger, first).unwrap();
+    assert!(stdout(&["download", &remote, &down]).contains("there already"));
+    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+}
+
+#[test]
+fn a_change_sends_what_changed_and_removes_what_is_left() {
+    let mut workshop = Workshop::new();
+    build(&mut workshop, 5);
+    upload(&workshop, "remote", &[], 0);
+    workshop.write("remote/mine.txt", "not of the dataset");
+    workshop.head = workshop.head.replace("max_tokens = 2048", "max_tokens = 4096");
+    let changed = workshop.build();
+    let plan = json_of(&upload(&workshop, "remote", &["--dry-run", "--json"], 0).0);
+    let new: Vec<&str> = plan["new"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
+    assert!(new.iter().all(|path| path.starts_with("pack-")) && new.len() == 1, "{plan}");
+    assert_eq!(plan["removable"].as_array().unwrap().len(), 1, "{plan}");
+    let old = workshop.path("remote").join(plan["removable"][0].as_str().unwrap());
+    upload(&workshop, "remote", &[], 0);
+    assert!(old.exists());
+    // Nothing names it any more: it is removed only together with the manifest that did.
+    workshop.head = workshop.head.replace("max_tokens = 4096", "max_tokens = 1024");
+    let changed = workshop.build_with(&[], 0).manifest.pack.map(|pack| pack.path).zip(changed.manifest.pack);
+    let (new, before) = changed.map(|(new, before)| (new, before.path)).unwrap();
+    let done = json_of(&upload(&workshop, "remote", &["--delete", "--json"], 0).0);
+    assert_eq!(done["num_removed"], 1);
+    let left = |name: &str| workshop.path("remote").join(name).exists();
+    assert!(left(&new) && !left(&before) && left("mine.txt") && !left("upload.json"));
+}
+
+#[test]
+fn a_damaged_shard_is_named_and_no_manifest_is_written() {
+    let mut workshop = Workshop::new();
+    let built = build(&mut workshop, 3);
+    let shard = workshop.path("out/webdataset/image/000000.tar");
+    let mut bytes = fs::read(&shard).unwrap();
+    bytes[2000] ^= 1;
+    fs::write(&shard, &bytes).unwrap();
+    let (_, error) = upload(&workshop, "remote", &[], 2);
+    assert!(error.contains("000000.tar") && error.contains("digest"), "{error}");
+    assert!(!workshop.path("remote/manifest.json").exists());
+    bytes[2000] ^= 1;
+    fs::write(&shard, &bytes[..bytes.len() - 512]).unwrap();
+    assert!(upload(&workshop, "remote", &[], 2).1.contains("000000.tar"));
+    fs::write(&shard, &bytes).unwrap();
+    workshop.write("out/webdataset/image/000007.tar", "stray");
+    assert!(upload(&workshop, "remote", &[], 2).1.contains("not in the manifest"));
+    fs::remove_file(workshop.path("out/webdataset/image/000007.tar")).unwrap();
+    // The same upload goes on.
+    upload(&workshop, "remote", &[], 0);
+    assert_eq!(files(&workshop.path("remote")), files(&built.dataset));
+}
+
+#[test]
+fn two_datasets_are_not_uploaded_to_one_place_at_the_same_time() {
+    let mut workshop = Workshop::new();
+    build(&mut workshop, 3);
+    let other = format!("{{\"name\":\"other\",\"manifest\":\"{}\"}}", "0".repeat(64));
+    workshop.write("remote/upload.json", &other);
+    let (_, error) = upload(&workshop, "remote", &[], 2);
+    assert!(error.contains("\"other\"") && error.contains("--take-over"), "{error}");
+    upload(&workshop, "remote", &["--take-over"], 0);
+    // A dataset of another name is replaced only if that is wanted.
+    workshop.head = workshop.head.replace("name = \"t\"", "name = \"u\"");
+    workshop.build_with(&["--replace"], 0);
+    let (_, error) = upload(&workshop, "remote", &[], 2);
+    assert!(error.contains("\"t\"") && error.contains("--replace"), "{error}");
+    assert!(!workshop.path("remote/upload.json").exists());
+    upload(&workshop, "remote", &["--replace"], 0);
+    run(&["verify", &workshop.text("remote"), "--quiet"], 0);
+}
+
+#[test]
+fn a_node_downloads_the_shards_that_it_trains_on() {
+    let mut workshop = Workshop::new();
+    workshop.head.push_str("[output]\nmax_shard_samples = 1\n");
+    let records: Vec<Value> = (0..5)
+        .map(|number| {
+            workshop.write(&format!("media/{number}.jpg"), photo(number, 64, 48));
+            llava(&number.to_string(), &format!("{number}.jpg"))
+        })
+        .collect();
+    workshop.add_source("pictures", "llava", &json!(records), "");
+    let built = workshop.build();
+    let out = built.dataset.display().to_string();
+    let download = |name: &str, more: &[&str]| -> Vec<String> {
+        run(&[&["download", &out, &workshop.text(name)], more].concat(), 0);
+        files(&workshop.path(name)).into_iter().map(|(path, _)| path).collect()
+    };
+    let shard = |number: u32| format!("webdataset/image/{number:06}.tar");
+    assert_eq!(download("first", &["--shards", "0..2"]), [shard(0), shard(1)]);
+    assert_eq!(download("rank", &["--rank", "1/2"]), [shard(1), shard(3)]);
+    assert_eq!(download("both", &["--only-layout", "image", "--shards", "1..4", "--rank", "0/2"]), [shard(2)]);
+    let none = run(&["download", &out, &workshop.text("none"), "--only-layout", "text"], 2);
+    assert!(String::from_utf8_lossy(&none.stderr).contains("the dataset has image/000000"));
+}
+
+#[test]
+fn a_url_that_cannot_be_opened_is_a_usage_error() {
+    let mut workshop = Workshop::new();
+    build(&mut workshop, 1);
+    let out = workshop.text("out");
+    for (url, expected) in [("ftp://host/a", "s3://"), ("https://me:hush@host/a", "environment")] {
+        let output = run(&["upload", &out, url], 2);
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(error.contains(expected) && !error.contains("hush"), "{error}");
+    }
+    let error = run(&["upload", &out, "http://127.0.0.1:9/a"], 2);
+    assert!(String::from_utf8_lossy(&error.stderr).contains("only be read"));
+}
