@@ -5,7 +5,7 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test clients chaos cluster parity lint bench fuzz structure schemas clean
+.PHONY: help setup demo test clients chaos cluster stores parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
@@ -13,6 +13,7 @@ help:
 	@echo 'make clients   the same with Megatron-Energon, Megatron-Bridge, MosaicML Streaming and wids (6 GB of packages)'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
+	@echo 'make stores    uploads to Ceph and Azurite that are killed, raced and altered on the way (root, apt and npm packages)'
 	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
 	@echo 'make bench     speed and memory beside Python versions of the same jobs'
@@ -49,6 +50,12 @@ cluster: setup
 	$(CARGO) build --locked
 	tests/cluster/run.sh $(TARGET)/debug/manyframe .env/python/ray/bin
 	$(if $(MEASURE),tests/cluster/measure.sh $(TARGET)/debug/manyframe .env/python/ray/bin)
+
+# The daemons listen on this machine only, and end with it.
+stores: setup
+	tests/stores/setup.sh .env
+	$(CARGO) build --release --locked
+	python3 tests/stores/run.py $(TARGET)/release/manyframe .env/ceph .env
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

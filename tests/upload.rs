@@ -1,6 +1,8 @@
 //! Promise: an uploaded dataset is whole, whatever interrupts the upload, and is read, downloaded and packed where it is.
 
 use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 
 use serde_json::{Value, json};
@@ -77,7 +79,7 @@ fn a_change_sends_what_changed_and_removes_what_is_left() {
     build(&mut workshop, 5);
     upload(&workshop, "remote", &[], 0);
     workshop.write("remote/mine.txt", "not of the dataset");
-    workshop.head = workshop.head.replace("max_tokens = 2048", "max_tokens = 4096");
+    workshop.head = workshop.head.replace("max_tokens = 2048", "max_tokens = 800");
     let changed = workshop.build();
     let plan = json_of(&upload(&workshop, "remote", &["--dry-run", "--json"], 0).0);
     let new: Vec<&str> = plan["new"].as_array().unwrap().iter().map(|path| path.as_str().unwrap()).collect();
@@ -87,7 +89,7 @@ fn a_change_sends_what_changed_and_removes_what_is_left() {
     upload(&workshop, "remote", &[], 0);
     assert!(old.exists());
     // Nothing names it any more: it is removed only together with the manifest that did.
-    workshop.head = workshop.head.replace("max_tokens = 4096", "max_tokens = 1024");
+    workshop.head = workshop.head.replace("max_tokens = 800", "max_tokens = 400");
     let changed = workshop.build_with(&[], 0).manifest.pack.map(|pack| pack.path).zip(changed.manifest.pack);
     let (new, before) = changed.map(|(new, before)| (new, before.path)).unwrap();
     let done = json_of(&upload(&workshop, "remote", &["--delete", "--json"], 0).0);
@@ -161,6 +163,69 @@ fn a_node_downloads_the_shards_that_it_trains_on() {
     assert_eq!(download("both", &["--only-layout", "image", "--shards", "1..4", "--rank", "0/2"]), [shard(2)]);
     let none = run(&["download", &out, &workshop.text("none"), "--only-layout", "text"], 2);
     assert!(String::from_utf8_lossy(&none.stderr).contains("the dataset has image/000000"));
+}
+
+/// A web server of a directory, as simple as they are: whole files and ranges, no listing. Returns its address.
+fn serve(directory: std::path::PathBuf) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = format!("http://{}", listener.local_addr().unwrap());
+    std::thread::spawn(move || {
+        for connection in listener.incoming() {
+            let (mut connection, directory) = (connection.unwrap(), directory.clone());
+            std::thread::spawn(move || while answer(&mut connection, &directory).is_some() {});
+        }
+    });
+    address
+}
+
+/// Answers a request; `None` at the end of the connection.
+fn answer(connection: &mut TcpStream, directory: &Path) -> Option<()> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let mut byte = [0];
+        connection.read_exact(&mut byte).ok()?;
+        head.push(byte[0]);
+    }
+    let head = String::from_utf8(head).unwrap();
+    let mut words = head.split(' ');
+    let (method, path) = (words.next()?, words.next()?);
+    let Ok(file) = fs::read(directory.join(path.trim_start_matches('/'))) else {
+        return connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").ok();
+    };
+    let range =
+        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
+    let (status, body, more) = match range.as_deref().and_then(|range| range.split_once('-')) {
+        Some((start, end)) => {
+            let (start, end): (usize, usize) = (start.parse().unwrap(), end.parse().unwrap());
+            let end = file.len().min(end + 1);
+            let more = format!("content-range: bytes {start}-{}/{}\r\n", end - 1, file.len());
+            ("206 Partial Content", &file[start..end], more)
+        }
+        None => ("200 OK", &file[..], String::new()),
+    };
+    let length = body.len();
+    let date = "last-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
+    let head = format!("HTTP/1.1 {status}\r\n{date}{more}content-length: {length}\r\n\r\n");
+    connection.write_all(head.as_bytes()).ok()?;
+    if method == "HEAD" { Some(()) } else { connection.write_all(body).ok() }
+}
+
+#[test]
+fn a_dataset_on_a_web_server_is_read_and_downloaded() {
+    let mut workshop = Workshop::new();
+    let built = build(&mut workshop, 4);
+    let url = serve(workshop.path("out"));
+    assert!(stdout(&["inspect", &url]).contains("parquet/image/000000.parquet"));
+    assert!(stdout(&["inspect", &url, "2"]).contains("⟦Waves, in picture 2."));
+    assert!(stdout(&["why", &url, "2"]).contains("delivered in shard image/000000"));
+    run(&["export", &url, "--format", "llava_json", "--output", &workshop.text("exported"), "--quiet"], 0);
+    run(&["download", &url, &workshop.text("down")], 0);
+    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+    // Nobody knows what else is there.
+    let verified = String::from_utf8(run(&["verify", &url, "--quiet", "--partial"], 0).stdout).unwrap();
+    assert!(verified.contains("not checked: files that the manifest does not name"), "{verified}");
+    let error = run(&["pack", &url, "--set", "max_tokens=400"], 2).stderr;
+    assert!(String::from_utf8_lossy(&error).contains("only be read"));
 }
 
 #[test]

@@ -154,6 +154,7 @@ mod tests {
 
     use arrow::array::{ArrayRef, Int64Array, ListArray, RecordBatch, StringArray};
     use arrow::datatypes::Int32Type;
+    use manyframe_base::InputFile;
     use parquet::arrow::ArrowWriter;
     use parquet::file::metadata::ParquetMetaDataReader;
     use parquet::file::properties::{WriterProperties, WriterVersion};
@@ -196,7 +197,8 @@ mod tests {
 
     /// Where the offset indexes of a file are.
     fn index_bytes(file: &Path) -> Range<usize> {
-        let footer = ParquetMetaDataReader::new().parse_and_finish(&FileChunks::open(file).unwrap()).unwrap();
+        let footer =
+            ParquetMetaDataReader::new().parse_and_finish(&FileChunks(InputFile::open(file).unwrap())).unwrap();
         let ranges: Vec<_> =
             footer.row_groups().iter().flat_map(RowGroupMetaData::columns).filter_map(index_range).collect();
         ranges[0].start as usize..ranges[ranges.len() - 1].end as usize

@@ -1,6 +1,7 @@
 //! Errors of a build, a task or a commit. A bad record is never an error.
 
 use std::error::Error;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 
 use manyframe_base::FileError;
@@ -239,10 +240,13 @@ impl EngineError {
         match self {
             Self::Plan(error) => error.may_be_retried(),
             Self::Model(error) => error.may_be_retried(),
+            // Such as writing to an address that can only be read.
+            Self::File(error) | Self::Dataset(DatasetError::File(error)) => {
+                error.source.kind() != ErrorKind::Unsupported
+            }
             Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. }),
             Self::TaskFailed { may_be_retried, .. } | Self::Scheduler { may_be_retried, .. } => *may_be_retried,
-            Self::File(_)
-            | Self::NotHere(_)
+            Self::NotHere(_)
             | Self::MediumNotHere { .. }
             | Self::Shard { .. }
             | Self::Unfinished { .. }

@@ -111,7 +111,7 @@ impl ObjectStorage {
 
     fn key(&self, path: &str) -> Result<Key, FileError> {
         check_path(&self.location, path)?;
-        Ok(path.split('/').fold(self.prefix.clone(), |key, part| key.join(part)))
+        Ok(path.split('/').fold(self.prefix.clone(), Key::join))
     }
 
     fn error(&self, action: FileAction, path: &str) -> impl FnOnce(Error) -> FileError {

@@ -24,9 +24,9 @@ use crate::profile::with_profile;
 use crate::storage::Storage;
 
 /// Longest time that a request may take: a part over a slow line.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(600);
+const REQUEST_TIMEOUT: Duration = Duration::from_mins(10);
 /// Longest time for which a request that failed is tried again: a store that is started again comes back in it.
-const RETRY_TIMEOUT: Duration = Duration::from_secs(120);
+const RETRY_TIMEOUT: Duration = Duration::from_mins(2);
 
 /// Why a storage cannot be opened.
 #[derive(Debug, thiserror::Error)]

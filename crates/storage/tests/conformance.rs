@@ -1,6 +1,6 @@
 //! Promise: every storage does the same. A new one gets a line in `storages`.
 
-#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails at once")]
+#![expect(clippy::unwrap_used, clippy::print_stdout, reason = "a test that cannot go on fails at once, and says where")]
 
 use std::collections::BTreeMap;
 use std::io::{self, Read as _};

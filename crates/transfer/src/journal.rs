@@ -84,6 +84,13 @@ impl Journal {
         self.begun.get(&file.path).filter(|begun| (begun.digest, begun.num_bytes) == (file.digest, file.num_bytes))
     }
 
+    /// Paths and ids of transfers of other files than these: of a dataset that was built again since.
+    pub(crate) fn stale(&self, files: &[&DatasetFile]) -> Vec<(String, String)> {
+        let is_wanted = |path: &str| files.iter().any(|file| file.path == path && self.begun(file).is_some());
+        let stale = self.begun.iter().filter(|(path, _)| !is_wanted(path));
+        stale.map(|(path, begun)| (path.clone(), begun.transfer.clone())).collect()
+    }
+
     pub(crate) fn begin(&self, file: &DatasetFile, transfer: &str) -> Result<(), FileError> {
         let DatasetFile { path, num_bytes, digest } = file.clone();
         self.write(&Line::Begun { path, digest, num_bytes, transfer: transfer.to_owned() })
@@ -158,6 +165,8 @@ mod tests {
         let begun = journal.begun(&file("a")).unwrap();
         assert_eq!(begun.transfer, "transfer of a");
         assert_eq!(begun.parts, BTreeMap::from([(2, part("third"))]));
+        assert_eq!(journal.stale(&[&file("a")]), []);
+        assert_eq!(journal.stale(&[&file("b")]), [("a".to_owned(), "transfer of a".to_owned())]);
         assert_eq!(journal.begun(&file("b")), None);
         assert_eq!(journal.begun(&DatasetFile { num_bytes: 31, ..file("a") }), None);
         assert_eq!(fs::metadata(&path).unwrap().len(), whole);

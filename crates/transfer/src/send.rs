@@ -9,7 +9,7 @@
 //! each part that an earlier upload sent has the checksum of what is read now.
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -25,7 +25,7 @@ use twox_hash::XxHash3_64;
 use crate::error::TransferError;
 use crate::files::DatasetFile;
 use crate::gate::{Gate, Permit};
-use crate::journal::{Journal, SentPart};
+use crate::journal::{Begun, Journal, SentPart};
 
 /// Size of a part, unless a file would have more than a store takes.
 const PART_BYTES: u64 = 8 << 20;
@@ -157,30 +157,36 @@ impl<'a> Sending<'a> {
         jobs: &Sender<Job<'a>>,
         shared: &Shared<'a>,
     ) -> Result<(), TransferError> {
-        let hand_out = |job| drop(jobs.send(job));
+        if let Some(parts) = self.storage.parts().filter(|_| file.num_bytes > PART_BYTES) {
+            let begun = self.journal.begun(file).filter(|_| resume == Resume::Allowed);
+            let id = begun.map_or_else(|| self.begin(parts, file), |begun| Ok(begun.transfer.clone()))?;
+            let transfer = Transfer { file, id, parts: Mutex::default(), num_left: AtomicUsize::new(1) };
+            return self.read_parts(&Arc::new(transfer), begun, jobs, shared);
+        }
         let mut permit = self.gate.enter();
+        permit.pace(file.num_bytes);
+        if file.num_bytes > PART_BYTES {
+            drop(jobs.send(Job::Copy { file, _permit: permit }));
+            return Ok(());
+        }
+        let path = self.directory.join(&file.path);
+        let bytes = fs::read(&path).map_err(FileError::read(&path))?;
+        ensure_digest(file, &path, Digest::of(&bytes))?;
+        drop(jobs.send(Job::Whole { file, bytes, _permit: permit }));
+        Ok(())
+    }
+
+    /// Reads a file part by part. The last one is handed out only if the whole file has its digest.
+    fn read_parts(
+        &'a self,
+        transfer: &Arc<Transfer<'a>>,
+        begun: Option<&Begun>,
+        jobs: &Sender<Job<'a>>,
+        shared: &Shared<'a>,
+    ) -> Result<(), TransferError> {
+        let file = transfer.file;
         let path = self.directory.join(&file.path);
         let mut opened = File::open(&path).map_err(FileError::read(&path))?;
-        let Some(parts) = self.storage.parts().filter(|_| file.num_bytes > PART_BYTES) else {
-            permit.pace(file.num_bytes);
-            if file.num_bytes > PART_BYTES {
-                hand_out(Job::Copy { file, _permit: permit });
-                return Ok(());
-            }
-            let mut bytes = Vec::with_capacity(file.num_bytes as usize);
-            opened.read_to_end(&mut bytes).map_err(FileError::read(&path))?;
-            ensure_digest(file, &path, Digest::of(&bytes))?;
-            hand_out(Job::Whole { file, bytes, _permit: permit });
-            return Ok(());
-        };
-        drop(permit);
-        let begun = self.journal.begun(file).filter(|_| resume == Resume::Allowed);
-        let id = match begun {
-            Some(begun) => begun.transfer.clone(),
-            None => self.begin(parts, file)?,
-        };
-        let transfer = Transfer { file, id, parts: Mutex::default(), num_left: AtomicUsize::new(1) };
-        let transfer = Arc::new(transfer);
         let part_bytes = part_bytes(file.num_bytes);
         let num_parts = file.num_bytes.div_ceil(part_bytes) as usize;
         let mut hasher = blake3::Hasher::new();
@@ -196,8 +202,7 @@ impl<'a> Sending<'a> {
                 ensure_digest(file, &path, Digest(*hasher.finalize().as_bytes()))?;
             }
             let sum = XxHash3_64::oneshot(&bytes);
-            let kept = begun.and_then(|begun| begun.parts.get(&index)).filter(|part| part.sum == sum);
-            if let Some(part) = kept {
+            if let Some(part) = begun.and_then(|begun| begun.parts.get(&index)).filter(|part| part.sum == sum) {
                 lock(&transfer.parts).insert(index, part.id.clone());
                 shared.num_kept.fetch_add(1, Ordering::Relaxed);
                 self.progress.advance(0, bytes.len() as u64);
@@ -205,10 +210,11 @@ impl<'a> Sending<'a> {
             }
             permit.pace(bytes.len() as u64);
             transfer.num_left.fetch_add(1, Ordering::SeqCst);
-            hand_out(Job::Part { transfer: Arc::clone(&transfer), index, sum, bytes: bytes.into(), _permit: permit });
+            let transfer = Arc::clone(transfer);
+            drop(jobs.send(Job::Part { transfer, index, sum, bytes: bytes.into(), _permit: permit }));
         }
         if transfer.num_left.fetch_sub(1, Ordering::SeqCst) == 1 {
-            hand_out(Job::Finish { transfer });
+            drop(jobs.send(Job::Finish { transfer: Arc::clone(transfer) }));
         }
         Ok(())
     }
@@ -245,30 +251,37 @@ impl<'a> Sending<'a> {
                 self.progress.advance(0, file.num_bytes);
                 self.arrived(file)
             }
-            Job::Part { transfer, index, sum, bytes, .. } => {
-                let Some(parts) = self.storage.parts() else { return Ok(()) };
-                let num_bytes = bytes.len() as u64;
-                let id = match send_part(parts, &transfer, index, &bytes) {
-                    Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
-                        shared.lose(transfer.file);
-                        return Ok(());
-                    }
-                    id => id?,
-                };
-                self.journal.sent(transfer.file, index, &SentPart { sum, id: id.clone() })?;
-                lock(&transfer.parts).insert(index, id);
-                shared.num_parts.fetch_add(1, Ordering::Relaxed);
-                self.progress.advance(0, num_bytes);
-                if transfer.num_left.fetch_sub(1, Ordering::SeqCst) == 1 {
-                    return self.finish(parts, &transfer, shared);
-                }
-                Ok(())
-            }
+            Job::Part { transfer, index, sum, bytes, .. } => self.send_part(&transfer, (index, sum), &bytes, shared),
             Job::Finish { transfer } => {
                 let Some(parts) = self.storage.parts() else { return Ok(()) };
                 self.finish(parts, &transfer, shared)
             }
         }
+    }
+
+    fn send_part(
+        &self,
+        transfer: &Transfer<'a>,
+        (index, sum): (usize, u64),
+        bytes: &Bytes,
+        shared: &Shared<'a>,
+    ) -> Result<(), TransferError> {
+        let Some(parts) = self.storage.parts() else { return Ok(()) };
+        let id = match send_part(parts, transfer, index, bytes) {
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {
+                shared.lose(transfer.file);
+                return Ok(());
+            }
+            id => id?,
+        };
+        self.journal.sent(transfer.file, index, &SentPart { sum, id: id.clone() })?;
+        lock(&transfer.parts).insert(index, id);
+        shared.num_parts.fetch_add(1, Ordering::Relaxed);
+        self.progress.advance(0, bytes.len() as u64);
+        if transfer.num_left.fetch_sub(1, Ordering::SeqCst) == 1 {
+            return self.finish(parts, transfer, shared);
+        }
+        Ok(())
     }
 
     fn finish(&self, parts: &dyn Parts, transfer: &Transfer<'a>, shared: &Shared<'a>) -> Result<(), TransferError> {

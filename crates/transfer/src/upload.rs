@@ -136,6 +136,14 @@ impl Upload<'_> {
         let name = Digest::of(self.storage.location().as_os_str().as_encoded_bytes()).first_bits();
         let work = work_directory(self.dataset);
         let journal = Journal::open(&work.join(format!("upload-{name:016x}.jsonl")))?;
+        if let Some(parts) = self.storage.parts() {
+            for (path, transfer) in journal.stale(&surveyed.to_send) {
+                // What a store keeps of it costs storage and does no other harm.
+                if let Err(error) = parts.abandon(&path, &transfer) {
+                    tracing::debug!(%path, %error, "parts of an earlier upload are left at the store");
+                }
+            }
+        }
         let gate = Gate::new(self.options.pace);
         let sending = Sending {
             directory: &dataset.directory,

@@ -3,6 +3,7 @@
 //! The same rows and samples are the same bytes, so each file is written again, to nowhere, and digests are compared.
 
 use std::cell::RefCell;
+use std::io;
 use std::path::PathBuf;
 
 use manyframe_base::files::json_text;
@@ -105,16 +106,26 @@ impl ShardAgain {
     }
 }
 
-/// Readers take every shard in a directory: one that the manifest does not name is a problem.
-pub(super) fn check_unnamed_files(dataset: &DatasetReader, findings: &mut Findings) -> Result<(), EngineError> {
+/// Readers take every shard in a directory: one that the manifest does not name is a problem. Returns why that cannot be
+/// checked, where there is no listing.
+pub(super) fn check_unnamed_files(
+    dataset: &DatasetReader,
+    findings: &mut Findings,
+) -> Result<Option<String>, EngineError> {
     let named: Vec<String> = dataset.manifest().shards.iter().map(|shard| shard.path.to_string()).collect();
     for format in ShardFormat::ALL {
         let end = format!(".{}", format.extension());
-        for file in dataset.storage().list(format.as_str())? {
+        let listed = match dataset.storage().list(format.as_str()) {
+            Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
+                return Ok(Some(format!("files that the manifest does not name: {}", error.source)));
+            }
+            listed => listed?,
+        };
+        for file in listed {
             if file.path.ends_with(&end) && !named.contains(&file.path) {
                 findings.problem(format!("{} is not in the manifest, and readers of its directory take it", file.path));
             }
         }
     }
-    Ok(())
+    Ok(None)
 }

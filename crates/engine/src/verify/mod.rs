@@ -164,7 +164,8 @@ impl<'a> Verifier<'a> {
         let pack = check_packs(self.dataset, file, overhead, self.bytes, &mut self.findings)?;
         let sources = self.sources()?;
         self.check_manifest(file, sources, pack);
-        check_unnamed_files(self.dataset, &mut self.findings)
+        self.found.unchecked.extend(check_unnamed_files(self.dataset, &mut self.findings)?);
+        Ok(())
     }
 
     fn check_shards(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {

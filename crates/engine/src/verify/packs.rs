@@ -32,7 +32,8 @@ pub(super) fn check_packs(
         return Ok(None);
     }
     let ledger = dataset.location().join(&dataset.manifest().ledger.path);
-    let packed = match PackedDataset::of_ledger(file, (dataset.ledger()?, &ledger), overhead) {
+    let rows = dataset.ledger().map_err(EngineError::from);
+    let packed = match rows.and_then(|rows| PackedDataset::of_ledger(file, (rows, &ledger), overhead)) {
         Ok(packed) => packed,
         Err(error) => {
             findings.problem(format!("the samples of the ledger cannot be packed again: {}", with_causes(&error)));

@@ -1,0 +1,334 @@
+"""Uploads to real stores that are killed, raced and lied to: run.py MANYFRAME CEPH-DIR AZURITE-DIR (root, for Ceph's daemons).
+
+Each check says what it saw; the first that fails ends the run.
+"""
+
+import json
+import os
+import pathlib
+import random
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import azure
+import s3
+from proxy import Proxy
+
+HERE = pathlib.Path(__file__).parent
+ROOT = HERE.parent.parent
+WORK = ROOT / "target/stores"
+PORT = 40316
+NUM_KILLS = 20
+manyframe = str(pathlib.Path(sys.argv[1]).resolve())
+ceph_files, azurite_files = map(pathlib.Path, sys.argv[2:4])
+ENVIRONMENT = os.environ | {
+    "AWS_ACCESS_KEY_ID": s3.KEY,
+    "AWS_SECRET_ACCESS_KEY": s3.SECRET,
+    "AZURE_STORAGE_ACCOUNT_NAME": azure.ACCOUNT,
+    "AZURE_STORAGE_ACCOUNT_KEY": azure.KEY,
+}
+
+
+def say(text):
+    print(f"  {text}", flush=True)
+
+
+def command(*arguments, port=PORT):
+    endpoint = [] if port is None else ["--endpoint", f"http://127.0.0.1:{port}"]
+    return [manyframe, *map(str, arguments), *endpoint]
+
+
+def run(*arguments, port=PORT, code=0, more=()):
+    done = subprocess.run(command(*arguments, port=port) + list(more), env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == code, f"{arguments} ended with {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
+    assert s3.SECRET not in done.stdout.replace("SECRET_", "") + done.stderr, "a credential is shown"
+    return done.stdout + done.stderr
+
+
+def start(*arguments, port=PORT):
+    return subprocess.Popen(
+        command(*arguments, port=port), env=ENVIRONMENT, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def ceph(action, *more):
+    subprocess.run([HERE / "ceph.sh", action, ceph_files, *map(str, more)], check=True, env=os.environ)
+
+
+def build(name, *more):
+    out = WORK / name
+    subprocess.run(
+        [manyframe, "build", HERE / "pipeline.toml", "--output", out, "--quiet", *more], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    return out
+
+
+def make_data():
+    photos = WORK / "data/photos"
+    photos.mkdir(parents=True, exist_ok=True)
+    noise = "nullsrc=size=1280x960,geq=lum='random(1)*255':cb=128:cr=128"
+    subprocess.run(
+        ["ffmpeg", "-loglevel", "error", "-y", "-f", "lavfi", "-i", noise, "-frames:v", "12", "-q:v", "2", photos / "%d.jpg"], check=True
+    )
+    records = [
+        {
+            "id": str(number),
+            "image": f"{number % 12 + 1}.jpg",
+            "conversations": [
+                {"from": "human", "value": f"<image>\nWhat is shown in number {number}?"},
+                {"from": "gpt", "value": f"Noise, number {number}."},
+            ],
+        }
+        for number in range(130)
+    ]
+    (WORK / "data/noise.json").write_text(json.dumps(records))
+
+
+def digests(directory):
+    text = subprocess.run(
+        "find . -type f -print0 | sort -z | xargs -0 sha256sum", shell=True, check=True, cwd=directory, capture_output=True, text=True
+    ).stdout
+    return text
+
+
+def same_bytes(url, dataset, port=PORT):
+    """The dataset at a URL is that of a directory, by every way to read it."""
+    down = WORK / "down"
+    shutil.rmtree(down, ignore_errors=True)
+    run("download", url, down, "--quiet", port=port)
+    assert digests(down) == digests(dataset), "the download differs"
+
+
+def journal_of(dataset):
+    """The parts that the store has taken: (path, index), by the journal."""
+    taken = set()
+    for journal in pathlib.Path(f"{dataset}.work").glob("upload-*.jsonl"):
+        for line in journal.read_text().splitlines(keepends=True):
+            if line.endswith("\n") and "index" in (entry := json.loads(line)):
+                taken.add((entry["path"], entry["index"]))
+    return taken
+
+
+class Reader:
+    """Polls a manifest; whenever there is one, every shard that it names must be there with its size."""
+
+    def __init__(self, prefix):
+        self.prefix, self.is_over, self.num_seen, self.faults, self.names = prefix, False, 0, [], set()
+        self.thread = threading.Thread(target=self.poll)
+        self.thread.start()
+
+    def manifest(self):
+        try:
+            status, body, _ = s3.request(PORT, "GET", f"{self.prefix}/manifest.json")
+        except OSError:
+            return None
+        return body if status == 200 else None
+
+    def poll(self):
+        while not self.is_over:
+            time.sleep(0.01)
+            text = self.manifest()
+            if text is None:
+                continue
+            manifest = json.loads(text)
+            found = []
+            for shard in manifest["shards"]:
+                try:
+                    found.append((shard, s3.request(PORT, "HEAD", f"{self.prefix}/{shard['path']}")))
+                except OSError:
+                    break
+            wrong = [shard["path"] for shard, (status, _, size) in found if status != 200 or size != shard["num_bytes"]]
+            # What was read after another manifest came is no fault.
+            if wrong and self.manifest() == text:
+                self.faults.append(wrong)
+            self.num_seen += 1
+            self.names.add(len(manifest["shards"]))
+
+    def end(self):
+        self.is_over = True
+        self.thread.join()
+        assert not self.faults, f"a manifest without its shards: {self.faults[0]}"
+
+
+def check_kills(dataset):
+    print(f"an upload that is killed at {NUM_KILLS} random moments goes on", flush=True)
+    url, proxy, choice = "s3://bucket/kills", Proxy(PORT), random.Random(3)
+    reader, num_kept, num_killed = Reader("/bucket/kills"), 0, 0
+    while True:
+        taken, before = journal_of(dataset), len(proxy.parts)
+        # Slow enough that the moments differ.
+        upload = start("upload", dataset, url, "--limit-rate", "40M", "--quiet", port=proxy.port)
+        if num_killed < NUM_KILLS:
+            time.sleep(choice.uniform(0.05, 0.9))
+            if upload.poll() is None:
+                upload.send_signal(signal.SIGKILL)
+                num_killed += 1
+        output, _ = upload.communicate()
+        for request in proxy.parts[before:]:
+            path, number = re.match(r"/bucket/kills/(\S+?)\?.*partNumber=(\d+)", request).groups()
+            assert (path, int(number) - 1) not in taken, f"{request} was sent again"
+        num_kept = max(num_kept, len(taken))
+        if upload.returncode == 0:
+            break
+        assert upload.returncode == -signal.SIGKILL, output
+    reader.end()
+    assert num_killed == NUM_KILLS, f"only {num_killed} kills: the upload was too fast"
+    same_bytes(url, dataset)
+    say(f"{num_killed} kills, up to {num_kept} parts kept, {len(proxy.parts)} sent in all; equal bytes")
+
+
+def check_server_kill(dataset):
+    print("a store that is killed and started again costs time only", flush=True)
+    url = "s3://bucket/server"
+    upload = start("upload", dataset, url, "--limit-rate", "40M", "--quiet")
+    time.sleep(1.5)
+    ceph("kill-gateway")
+    time.sleep(2)
+    assert upload.poll() is None, upload.communicate()[0]
+    ceph("gateway")
+    output, _ = upload.communicate()
+    assert upload.returncode == 0, output
+    same_bytes(url, dataset)
+    say("the upload waited, and ended; equal bytes")
+
+
+def check_race(first, second):
+    print("of two uploads to one place one wins, and the other says so", flush=True)
+    for turn in range(3):
+        url = f"s3://bucket/race-{turn}"
+        uploads = [start("upload", dataset, url, "--quiet") for dataset in (first, second)]
+        outputs = [upload.communicate()[0] for upload in uploads]
+        codes = [upload.returncode for upload in uploads]
+        assert sorted(codes) == [0, 2], (codes, outputs)
+        winner, loser = codes.index(0), codes.index(2)
+        assert "another upload to" in outputs[loser], outputs[loser]
+        same_bytes(url, (first, second)[winner])
+    say("3 races; the loser: " + outputs[loser].strip().split(";")[0])
+
+
+def check_alteration(dataset):
+    print("a byte that is altered on the way is refused and named", flush=True)
+    proxy = Proxy(PORT)
+    proxy.num_altered = 1
+    output = run("upload", dataset, "s3://bucket/altered", port=proxy.port)
+    assert "the store refused a part; it is sent again" in output and "000" in output, output
+    same_bytes("s3://bucket/altered", dataset)
+    proxy.num_altered = 1_000_000
+    output = run("upload", dataset, "s3://bucket/never", port=proxy.port, code=1)
+    assert re.search(r'cannot write "s3://bucket/never/\S+"', output), output
+    assert s3.request(PORT, "HEAD", "/bucket/never/manifest.json")[0] == 404
+    say("once: " + next(line for line in output.splitlines() if "refused" in line)[:110])
+    say("always: exit code 1, and no manifest")
+
+
+def check_change(dataset, changed):
+    print("a change sends what is new; a reader that polls sees one dataset or the other", flush=True)
+    url = "s3://bucket/change"
+    run("upload", dataset, url)
+    reader = Reader("/bucket/change")
+    output = run("upload", changed, url, "--delete", "--limit-rate", "60M")
+    time.sleep(0.5)
+    reader.end()
+    assert len(reader.names) == 2, f"the reader saw {reader.names}"
+    assert "removed" in output, output
+    same_bytes(url, changed)
+    again = json.loads(run("upload", changed, url, "--json", "--quiet"))
+    assert again["num_parts"] == 0, again
+    say(f"the reader found {reader.num_seen} manifests whole")
+
+
+def check_readers(dataset):
+    print("commands that read a dataset take its URL", flush=True)
+    url = "s3://bucket/change"
+    assert "stores" in run("inspect", url)
+    assert "Noise, number 7." in run("why", url, "7")
+    assert "⟦Noise, number 7." in run("inspect", url, "7")
+    run("verify", url, "--quiet")
+    run("pack", url, "--set", "max_tokens=4096")
+    run("verify", url, "--quiet")
+    exported = WORK / "exported"
+    shutil.rmtree(exported, ignore_errors=True)
+    run("export", url, "--format", "llava_json", "--output", exported, "--quiet")
+    assert len(json.loads((exported / "data.json").read_text())) == 130
+    say("inspect, why, verify, pack, export")
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def check_azure(dataset):
+    print("Azure, by Azurite", flush=True)
+    port = free_port()
+    blob = azurite_files / "azurite/node_modules/.bin/azurite-blob"
+    state = WORK / "azurite"
+    shutil.rmtree(state, ignore_errors=True)
+    arguments = ["--location", state, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--skipApiVersionCheck"]
+    server = subprocess.Popen([blob, *arguments], stdout=subprocess.DEVNULL)
+    try:
+        azure.wait_for(port)
+        azure.make_container(port, "box")
+        endpoint = ["--endpoint", f"http://127.0.0.1:{port}/{azure.ACCOUNT}"]
+        url = "az://box/dataset"
+        upload = subprocess.Popen(
+            [manyframe, "upload", dataset, url, "--limit-rate", "40M", "--quiet", *endpoint], env=ENVIRONMENT, cwd=ROOT
+        )
+        time.sleep(1.5)
+        upload.kill()
+        upload.wait()
+        kept = len(journal_of(dataset))
+        output = run("upload", dataset, url, port=None, more=endpoint)
+        down = WORK / "down"
+        shutil.rmtree(down, ignore_errors=True)
+        run("download", url, down, "--quiet", port=None, more=endpoint)
+        assert digests(down) == digests(dataset), "the download differs"
+        again = json.loads(run("upload", dataset, url, "--json", "--quiet", port=None, more=endpoint))
+        assert again["num_parts"] == 0, again
+        assert kept == 0 or "of an interrupted upload kept" in output, output
+        conformance(url.replace("dataset", "suite"), f"http://127.0.0.1:{port}/{azure.ACCOUNT}")
+        say(f"killed with {kept} parts sent, gone on with; equal bytes; the suite of storages")
+    finally:
+        server.kill()
+        server.wait()
+
+
+def conformance(url, endpoint):
+    more = {"MANYFRAME_STORAGE": url, "AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint}
+    cargo = [os.environ.get("CARGO", "cargo"), "test", "--quiet", "--locked", "--package", "manyframe-storage", "--test", "conformance"]
+    done = subprocess.run(cargo, env=ENVIRONMENT | more, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def main():
+    WORK.mkdir(parents=True, exist_ok=True)
+    make_data()
+    for name in ("out", "changed"):
+        shutil.rmtree(WORK / f"{name}.work", ignore_errors=True)
+    dataset = build("out")
+    changed = build("changed", "--set", "source.noise.take=100", "--set", "output.max_shard_mib=64")
+    ceph("up", PORT)
+    try:
+        s3.make_bucket(PORT, "bucket")
+        check_kills(dataset)
+        check_server_kill(dataset)
+        check_race(dataset, changed)
+        check_alteration(dataset)
+        check_change(changed, dataset)
+        check_readers(dataset)
+        print("the suite of storages on S3", flush=True)
+        conformance("s3://bucket/suite", f"http://127.0.0.1:{PORT}")
+        check_azure(dataset)
+    finally:
+        ceph("down")
+    print("ok")
+
+
+if __name__ == "__main__":
+    main()

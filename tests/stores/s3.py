@@ -1,0 +1,40 @@
+"""The three requests of S3 that the checks make themselves, signed (AWS Signature Version 4)."""
+
+import datetime
+import hashlib
+import hmac
+import http.client
+import urllib.parse
+
+KEY, SECRET, REGION = "AKIA", "SECRET", "us-east-1"
+
+
+def request(port, method, path):
+    """The status and the body of a request without content."""
+    now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
+    empty = hashlib.sha256(b"").hexdigest()
+    headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": empty, "x-amz-date": now}
+    names = ";".join(sorted(headers))
+    lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
+    canonical = "\n".join([method, urllib.parse.quote(path), "", lines, names, empty])
+    scope = f"{now[:8]}/{REGION}/s3/aws4_request"
+    text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
+    key = f"AWS4{SECRET}".encode()
+    for part in scope.split("/"):
+        key = hmac.digest(key, part.encode(), "sha256")
+    signature = hmac.digest(key, text.encode(), "sha256").hex()
+    headers["authorization"] = (
+        f"AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    connection.request(method, urllib.parse.quote(path), headers=headers)
+    response = connection.getresponse()
+    body = response.read()
+    length = response.headers.get("Content-Length")
+    connection.close()
+    return response.status, body, int(length or 0)
+
+
+def make_bucket(port, name):
+    status, body, _ = request(port, "PUT", f"/{name}")
+    assert status in (200, 409), (status, body)
