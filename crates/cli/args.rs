@@ -302,6 +302,19 @@ fn parse_positions(text: &str) -> Result<Range<u64>, String> {
     parsed.ok_or_else(|| "expected FIRST..END, such as 0..64 for the first 64".to_owned())
 }
 
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct ReplacingArguments {
+    /// Remove files that the manifest at the destination names and this dataset does not have, when the new manifest is there.
+    #[arg(long)]
+    pub(crate) delete: bool,
+    /// Replace a dataset of another name at the destination.
+    #[arg(long)]
+    pub(crate) replace: bool,
+    /// Go on although an upload of another dataset to the same place is not finished; only when that one does not run any more.
+    #[arg(long)]
+    pub(crate) take_over: bool,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct UploadArguments {
     /// The dataset's directory.
@@ -313,15 +326,8 @@ pub(crate) struct UploadArguments {
     /// Show what is new, replaced, the same and left over, and send nothing.
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,
-    /// Remove files that the manifest at the destination names and this dataset does not have, when the new manifest is there.
-    #[arg(long)]
-    pub(crate) delete: bool,
-    /// Replace a dataset of another name at the destination.
-    #[arg(long)]
-    pub(crate) replace: bool,
-    /// Go on although an upload of another dataset to the same place is not finished; only when that one does not run any more.
-    #[arg(long)]
-    pub(crate) take_over: bool,
+    #[command(flatten)]
+    pub(crate) replacing: ReplacingArguments,
     #[command(flatten)]
     pub(crate) pace: PaceArguments,
     #[command(flatten)]

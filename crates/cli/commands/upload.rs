@@ -23,15 +23,15 @@ pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCo
     let storage = open_storage(&arguments.destination, &arguments.store)?;
     let options = UploadOptions {
         pace: arguments.pace.pace(),
-        deletes: arguments.delete,
-        replaces_other_name: arguments.replace,
-        takes_over: arguments.take_over,
+        deletes: arguments.replacing.delete,
+        replaces_other_name: arguments.replacing.replace,
+        takes_over: arguments.replacing.take_over,
     };
     let (dataset, progress) = (arguments.dataset.as_path(), progress.as_ref());
     let upload = Upload { dataset, storage: &*storage, options, progress };
     let text = if arguments.dry_run {
         let survey = upload.survey()?;
-        if arguments.json { json(&survey)? } else { render(&survey, arguments.delete, "would upload") }
+        if arguments.json { json(&survey)? } else { render(&survey, arguments.replacing.delete, "would upload") }
     } else {
         let uploaded = upload.run()?;
         if arguments.json { uploaded_json(&uploaded)? } else { render_uploaded(&uploaded, arguments) }
@@ -84,7 +84,7 @@ fn listed(paths: &[String]) -> String {
 
 fn render_uploaded(uploaded: &Uploaded, arguments: &UploadArguments) -> String {
     let survey = &uploaded.survey;
-    let mut text = render(survey, arguments.delete, "uploaded");
+    let mut text = render(survey, arguments.replacing.delete, "uploaded");
     let checked = survey.new.len() + survey.replaced.len() + survey.same.len();
     text.push_str(&format!("{} sent", plural(uploaded.num_parts, "part")));
     if uploaded.num_kept_parts > 0 {

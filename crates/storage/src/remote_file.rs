@@ -174,6 +174,6 @@ mod tests {
         file.read_exact_at(&mut [], 100).unwrap();
         assert_eq!(ranges.try_iter().count(), 0);
         file.read_exact_at(&mut [0; 8], 92).unwrap();
-        assert_eq!(ranges.try_iter().collect::<Vec<_>>(), [0..100]);
+        assert_eq!(ranges.try_iter().next(), Some(0..100));
     }
 }

@@ -22,7 +22,7 @@ use manyframe_storage::{LocalDirectory, Storage};
 
 use crate::claim::CLAIM_FILE;
 use crate::error::TransferError;
-use crate::files::named_files;
+use crate::files::{is_shard, named_files};
 use crate::gate::{Gate, Pace};
 use crate::threads::on_threads;
 
@@ -148,7 +148,10 @@ impl Download<'_> {
         }
         if done.is_whole {
             let text = storage.read(MANIFEST_FILE)?;
-            ensure(&storage.location().join(MANIFEST_FILE), Digest::of(&text), self.dataset.manifest_digest())?;
+            let (found, expected) = (Digest::of(&text), self.dataset.manifest_digest());
+            if found != expected {
+                return Err(damaged(&storage.location().join(MANIFEST_FILE), found, expected));
+            }
             write_atomic(&self.directory.join(MANIFEST_FILE), &text)?;
         }
         self.progress.finish(Step::Download);
@@ -178,9 +181,9 @@ impl Download<'_> {
         };
         let shards = self.choice.shards(manifest);
         if shards.is_empty() && !self.choice.is_everything() {
-            let names: BTreeSet<_> = manifest.shards.iter().map(|shard| shard.path.name.to_string()).collect();
-            let names = names.into_iter().collect::<Vec<_>>().join(", ");
-            return Err(TransferError::NoShards { detail: format!("the dataset has {names}") });
+            let known: BTreeSet<_> = manifest.shards.iter().map(|shard| shard.path.name.to_string()).collect();
+            let known = known.into_iter().collect::<Vec<_>>().join(", ");
+            return Err(TransferError::NoShards { detail: format!("the dataset has {known}") });
         }
         if !self.choice.is_everything() {
             for path in shards {
@@ -192,36 +195,10 @@ impl Download<'_> {
         for (path, stated) in &named {
             add(path.clone(), stated.num_bytes, Some(stated.digest))?;
         }
-        for path in self.beside(storage)?.into_iter().filter(|path| !named.contains_key(path)) {
+        for path in beside(storage)?.into_iter().filter(|path| !named.contains_key(path)) {
             add(path, None, None)?;
         }
         Ok(wanted)
-    }
-
-    /// The files that no manifest names, such as the data card.
-    fn beside(&self, storage: &dyn Storage) -> Result<Vec<String>, TransferError> {
-        match storage.list("") {
-            Ok(files) => {
-                let paths = files.into_iter().map(|file| file.path);
-                // Shards that this dataset does not name are of another one.
-                let is_shard = |path: &str| {
-                    let format = path.split('/').next();
-                    manyframe_shards::ShardFormat::ALL
-                        .iter()
-                        .any(|known| format == Some(known.as_str()) && path.ends_with(known.extension()))
-                };
-                Ok(paths
-                    .filter(|path| ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str()) && !is_shard(path))
-                    .collect())
-            }
-            // A web server has no listing.
-            Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
-                let known = [CARD_FILE, BUILD_FACTS_FILE].into_iter();
-                let found = known.map(|path| Ok(storage.num_bytes(path)?.map(|_| path.to_owned())));
-                found.filter_map(Result::transpose).collect()
-            }
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Fetches a file; returns how many bytes that took, or `None` if it was there.
@@ -233,16 +210,14 @@ impl Download<'_> {
         }
         let part = part_path(&path);
         fs::create_dir_all(parent_directory(&path)).map_err(FileError::write(&path))?;
-        let mut fetched = self.fetch_into(&part, storage, file, gate)?;
+        let fetched = self.fetch_into(&part, storage, file, gate)?;
         let digest = digest_of(&part)?;
         if let Some(expected) = file.digest
             && digest != expected
         {
             if fetched == file.num_bytes {
                 remove(&part)?;
-                return Err(ensure(&storage.location().join(&file.path), digest, expected)
-                    .err()
-                    .unwrap_or_else(|| TransferError::Occupied { path }));
+                return Err(damaged(&storage.location().join(&file.path), digest, expected));
             }
             // What an earlier download left was of another file.
             remove(&part)?;
@@ -250,7 +225,6 @@ impl Download<'_> {
         }
         publish_file(&part, &path)?;
         self.progress.advance(1, 0);
-        fetched = fetched.min(file.num_bytes);
         Ok(Some(fetched))
     }
 
@@ -284,6 +258,25 @@ impl Download<'_> {
     }
 }
 
+/// The files that no manifest names, such as the data card.
+fn beside(storage: &dyn Storage) -> Result<Vec<String>, TransferError> {
+    match storage.list("") {
+        Ok(files) => {
+            let paths = files.into_iter().map(|file| file.path);
+            // Shards that this dataset does not name are of another one.
+            let is_beside = |path: &String| ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str()) && !is_shard(path);
+            Ok(paths.filter(is_beside).collect())
+        }
+        // A web server has no listing.
+        Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
+            let known = [CARD_FILE, BUILD_FACTS_FILE].into_iter();
+            let found = known.map(|path| Ok(storage.num_bytes(path)?.map(|_| path.to_owned())));
+            found.filter_map(Result::transpose).collect()
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Where a file is until it is whole.
 fn part_path(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
@@ -307,13 +300,7 @@ fn digest_of(path: &Path) -> Result<Digest, FileError> {
     Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
-fn ensure(path: &Path, found: Digest, expected: Digest) -> Result<(), TransferError> {
-    if found == expected {
-        return Ok(());
-    }
-    Err(TransferError::Damaged {
-        path: path.to_owned(),
-        found: format!("its digest is {found}"),
-        expected: expected.to_string(),
-    })
+fn damaged(path: &Path, found: Digest, expected: Digest) -> TransferError {
+    let (found, expected) = (format!("its digest is {found}"), expected.to_string());
+    TransferError::Damaged { path: path.to_owned(), found, expected }
 }

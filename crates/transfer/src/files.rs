@@ -86,7 +86,7 @@ pub(crate) fn named_files(manifest: &Manifest) -> BTreeMap<String, StatedFile> {
 }
 
 /// Whether readers of the directories of shards take a file.
-fn is_shard(path: &str) -> bool {
+pub(crate) fn is_shard(path: &str) -> bool {
     let (directory, extension) = (path.split('/').next(), path.rsplit('.').next());
     ShardFormat::ALL.iter().any(|format| directory == Some(format.as_str()) && extension == Some(format.extension()))
 }

@@ -174,7 +174,7 @@ mod tests {
         let mut state =
             State { limit: 4, in_use: 0, next: Instant::now(), window: Window::start(), rate: 0.0, is_growing: true };
         let window = |state: &mut State, rate: f64| {
-            state.window.started = Instant::now() - Duration::from_secs(1);
+            state.window.started = Instant::now().checked_sub(Duration::from_secs(1)).unwrap();
             let requests = 2 * state.limit;
             state.window.num_requests = requests - 1;
             state.window.num_bytes = rate as u64;

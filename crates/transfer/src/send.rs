@@ -369,7 +369,10 @@ mod tests {
         const MIB: u64 = 1 << 20;
         for num_bytes in [1, 8 * MIB, 9 * MIB, 80_000 * MIB, 80_001 * MIB, 5 << 40] {
             let part = part_bytes(num_bytes);
-            assert!(num_bytes.div_ceil(part) <= MOST_PARTS && part % MIB == 0 && part >= 8 * MIB, "{num_bytes}");
+            assert!(
+                num_bytes.div_ceil(part) <= MOST_PARTS && part.is_multiple_of(MIB) && part >= 8 * MIB,
+                "{num_bytes}"
+            );
         }
         assert_eq!(part_bytes(80_000 * MIB), 8 * MIB);
         assert_eq!(part_bytes(80_001 * MIB), 9 * MIB);
