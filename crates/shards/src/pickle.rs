@@ -163,6 +163,8 @@ impl<'t> PickleReader<'t> {
 mod tests {
     use std::io::Write;
 
+    use manyframe_base::InputFile;
+
     use super::*;
     use crate::tar::{write_end, write_member};
 
@@ -174,7 +176,7 @@ mod tests {
         write_member(&mut file, "key.jpgs", pickle).unwrap();
         write_end(&mut file).unwrap();
         file.flush().unwrap();
-        let mut tar = TarReader::open(file.path()).unwrap();
+        let mut tar = TarReader::new(&InputFile::open(file.path()).unwrap());
         let member = tar.next_member().unwrap().unwrap();
         read(&mut tar, &member)
     }
