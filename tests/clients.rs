@@ -113,6 +113,23 @@ fn hugging_face_datasets_reads_parquet_where_there_are_both() {
 }
 
 #[test]
+fn mlcroissant_reads_the_samples_of_parquet_and_the_json_of_tars() {
+    let (_workshop, both) = built("formats = [\"webdataset\", \"parquet\"]");
+    check("croissant", "mlcroissant", &both.dataset);
+    let (_workshop, tars) = built("max_shard_samples = 2");
+    let mut expected = samples(&tars.dataset);
+    for (_, images) in expected.values_mut() {
+        images.clear();
+    }
+    assert!(samples_of("croissant", "mlcroissant", &tars.dataset) == expected);
+    let card: Value = serde_json::from_slice(&fs::read(both.dataset.join("croissant.json")).unwrap()).unwrap();
+    for file in card["distribution"].as_array().unwrap().iter().filter(|file| file["@type"] == "cr:FileObject") {
+        let bytes = fs::read(both.dataset.join(file["contentUrl"].as_str().unwrap())).unwrap();
+        assert_eq!(file["sha256"], sha256(&bytes));
+    }
+}
+
+#[test]
 fn every_other_format_gives_every_sample() {
     let (_workshop, built) =
         built("formats = [\"webdataset\", \"parquet\", \"energon_chatml\", \"vila\", \"mds\"]\nmax_shard_samples = 2");

@@ -23,6 +23,7 @@ mod export;
 mod families;
 mod freshness;
 mod layering;
+mod licenses;
 mod losses;
 mod mixing;
 mod overlength;

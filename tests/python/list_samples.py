@@ -5,6 +5,7 @@
     list_samples.py mds DIR                  MDS by its description; needs nothing
     list_samples.py hugging_face DIR         needs: pip install datasets pillow
     list_samples.py streaming DIR            the same, without a copy in a cache
+    list_samples.py mlcroissant DIR          needs: pip install mlcroissant pillow pyarrow
     list_samples.py energon DIR              needs: pip install megatron-energon
     list_samples.py megatron_bridge DIR      and one module of megatron-bridge
     list_samples.py streaming_dataset DIR    needs: pip install mosaicml-streaming
@@ -75,6 +76,29 @@ def hugging_face(folder):
 def streaming(folder):
     for row in load(folder, streaming=True):
         show_row(row)
+
+
+def mlcroissant(folder):
+    # Tars are extracted into a cache by their path in the dataset: the next dataset would be given those of this one.
+    with tempfile.TemporaryDirectory() as cache:
+        os.environ["CROISSANT_CACHE"] = cache
+        show_croissant(folder)
+
+
+def show_croissant(folder):
+    import mlcroissant as croissant
+
+    dataset = croissant.Dataset(jsonld=os.path.join(folder, "croissant.json"))
+    for record in dataset.records(record_set="samples"):
+        if "samples/json" in record:
+            fields = json.loads(record["samples/json"])
+            assert record["samples/id"].decode() == fields["id"]
+            # Of tars, a record is the JSON of a sample.
+            show(fields["id"], [turn["value"] for turn in fields["conversations"]], [])
+        else:
+            texts = [message["samples/messages/content"].decode() for message in record["samples/messages"] or []]
+            images = [image.fp.getvalue() for image in record["samples/images"] or []]
+            show(record["samples/id"].decode(), texts, images)
 
 
 def own_texts(fields):
@@ -280,7 +304,7 @@ def wids(folder):
 READERS = {
     reader.__name__: reader
     for reader in (
-        webdataset, hugging_face, streaming, energon_chatml, vila, mds, energon, megatron_bridge, streaming_dataset, wids
+        webdataset, hugging_face, streaming, mlcroissant, energon_chatml, vila, mds, energon, megatron_bridge, streaming_dataset, wids
     )
 }
 

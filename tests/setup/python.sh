@@ -39,6 +39,7 @@ elif [ "${2:-}" = clients ]; then
 else
   environment readers "$here/../python/requirements-readers.txt"
   environment datasets "$here/../python/requirements-datasets.txt"
+  environment croissant "$here/../python/requirements-croissant.txt"
   # TRL's chat templates, without what TRL needs to run.
   templates=$directory/../trl
   if ! [ -e "$templates/.1.16.0" ]; then

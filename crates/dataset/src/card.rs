@@ -8,7 +8,9 @@ use std::path::Path;
 use manyframe_base::write_atomic;
 use manyframe_shards::{BesideShards, DatasetFacts, FinishedShard, ShardFormat, ShardNotes};
 
+use crate::croissant::{CROISSANT_FILE, croissant_json};
 use crate::error::DatasetError;
+use crate::licenses::licenses_of;
 use crate::manifest::Manifest;
 use crate::shard_name::ShardPath;
 
@@ -56,6 +58,7 @@ impl FilesBeside {
                 beside.card_yaml = card_yaml;
             }
         }
+        beside.files.push((CROISSANT_FILE.to_owned(), croissant_json(manifest, notes).into_bytes()));
         Ok(beside)
     }
 
@@ -111,6 +114,26 @@ fn write_head(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     Ok(())
 }
 
+/// Under which licenses it is, and how much of it under each: the strictest first.
+fn write_licenses(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
+    let share = |part: u64, whole: u64| if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
+    let total = manifest.total;
+    writeln!(card, "\n## Licenses\n")?;
+    writeln!(card, "| license | terms | sources | samples | tokens |\n|---|---|---|--:|--:|")?;
+    for row in licenses_of(manifest) {
+        writeln!(
+            card,
+            "| {} | {} | {} | {:.2} % | {:.2} % |",
+            if row.license.is_empty() { "not stated" } else { row.license },
+            row.terms.as_str(),
+            row.sources.join(", "),
+            share(row.num_samples, total.num_samples),
+            share(row.num_tokens, total.cost.num_tokens()),
+        )?;
+    }
+    writeln!(card, "\nThe licenses are those of the annotations; images and videos keep terms of their own.\n")
+}
+
 fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
     write_head(card, manifest)?;
     writeln!(card, "## Sources\n")?;
@@ -130,9 +153,10 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
             source.delivered.num_samples,
         )?;
     }
-    writeln!(card, "\nThe licenses are those of the annotations; images and videos keep terms of their own.\n")?;
+    write_licenses(card, manifest)?;
     writeln!(card, "## Files\n")?;
     writeln!(card, "| path | what |\n|---|---|")?;
+    writeln!(card, "| `croissant.json` | the dataset in the words of MLCommons Croissant |")?;
     writeln!(card, "| `manifest.json` | shards with sizes and digests, sources, totals, the pipeline file |")?;
     writeln!(
         card,

@@ -5,7 +5,7 @@
 //! DATASET/ledger.parquet                    every record seen: delivered where, or why not
 //! DATASET/pack-DIGEST.parquet               training sequences over the samples, if the pipeline file asks for them
 //! DATASET/{webdataset,parquet}/LAYOUT/…     the shards, and what readers of their formats expect beside them
-//! DATASET/README.md                         the data card
+//! DATASET/README.md, croissant.json         the data card, for people and for catalogues
 //! DATASET/build.json                        facts about the build that differ between machines
 //! ```
 //!
@@ -51,8 +51,10 @@
 mod build_facts;
 mod card;
 pub mod columns;
+mod croissant;
 mod error;
 mod ledger;
+mod licenses;
 mod manifest;
 mod packs;
 mod reader;

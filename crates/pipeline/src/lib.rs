@@ -50,6 +50,7 @@
 mod check;
 mod document;
 mod error;
+mod license;
 mod parse;
 mod paths;
 mod portable;
@@ -65,6 +66,7 @@ mod variables;
 pub use check::{CheckScope, Checked, check_files};
 pub use document::Override;
 pub use error::PipelineError;
+pub use license::{LicenseTerms, is_license_among};
 pub use parse::{pack_table_with, parse};
 pub use paths::{LocatedSource, annotation_files, media_roots, portable_settings, resolved_settings, resolved_source};
 pub use portable::{LocatedPattern, Pipeline, PortablePath, absolute_path, expand_pattern};

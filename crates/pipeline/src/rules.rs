@@ -11,6 +11,7 @@ use manyframe_sources::SourceKind;
 use manyframe_vision::{Family, SettingsProblem};
 
 use crate::document::Node;
+use crate::license::{LicenseTerms, is_license_among};
 use crate::portable::{absolute_text, resolve_links};
 use crate::problem::{Problem, ValueLocation};
 use crate::settings::file::PipelineFile;
@@ -91,6 +92,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     rules.check_limits(file);
     rules.check_selection(file);
     rules.check_sources(file);
+    rules.check_licenses(file);
     rules.check_overlength(file);
     if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
@@ -359,6 +361,26 @@ impl Rules<'_> {
         if file.mix.total.is_some() && !file.source.is_empty() && !has_weight {
             let message = "mix.total is divided among weighted sources, and no source has a weight";
             self.broken(&["mix", "total"], message, "with weight in a [[source]]");
+        }
+    }
+
+    /// Sources whose license is not among those of the mix. What a dataset holds that is replayed, its manifest says.
+    fn check_licenses(&mut self, file: &PipelineFile) {
+        let allowed = &file.mix.licenses;
+        if allowed.is_empty() {
+            return;
+        }
+        for (index, source) in file.source.iter().enumerate() {
+            if matches!(source.kind, Kind::Replay(_)) || is_license_among(&source.license, allowed) {
+                continue;
+            }
+            let (name, license) = (&source.name, &source.license);
+            let message = if license.is_empty() {
+                format!("source.{name}.license is not stated, and mix.licenses allows some only")
+            } else {
+                format!("source.{name}.license is not among mix.licenses ({})", LicenseTerms::of(license).as_str())
+            };
+            self.broken_in(index, &["license"], &message, &allowed.join(", "));
         }
     }
 

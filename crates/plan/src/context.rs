@@ -263,8 +263,9 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
         // Decide which records are drawn, and their order.
         total: _,
         order: _,
-        // Leaves records out, and changes none.
+        // Leave records or sources out, and change none.
         check: _,
+        licenses: _,
     } = mix;
     let SourceTable {
         name,
@@ -342,6 +343,7 @@ impl OpenSource {
     fn open(file: &PipelineFile, source: LocatedSource<'_>) -> Result<Self, PlanError> {
         let table = source.table;
         let reader = SourceReader::open(source)?;
+        ReplaySource::check_licenses(table, &file.mix.licenses)?;
         let roots = media_roots(source)?;
         let store = match work_directory_of(file) {
             Some(work) => MediaStore::open_keeping(&roots, &work.join("listings")),

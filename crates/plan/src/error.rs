@@ -69,6 +69,18 @@ pub enum PlanError {
         #[source]
         error: DatasetError,
     },
+    /// A dataset that is replayed holds a source whose license the mix does not allow.
+    #[error(
+        "source {source_name:?}: {replayed:?} in the dataset that it replays has the license {license:?}, which is not among mix.licenses"
+    )]
+    License {
+        /// The source.
+        source_name: String,
+        /// The source of the dataset.
+        replayed: String,
+        /// Its license; empty if its pipeline file stated none.
+        license: String,
+    },
     /// A dataset of `delivered_in` or `not_delivered_in` shares no file with the source.
     #[error(
         "source {source_name:?}: {dataset:?} was built from {built_from:?} and not from {file:?}; write paths alike in both files"

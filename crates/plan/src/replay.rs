@@ -10,9 +10,9 @@ use manyframe_core::{
     BlobRef, ClipFrames, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, PreparedClip,
     Record, RejectCode, RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
-use manyframe_dataset::{DatasetError, DatasetReader, ShardEntry};
+use manyframe_dataset::{DatasetError, DatasetReader, Manifest, ShardEntry};
 use manyframe_format::turns_from_messages;
-use manyframe_pipeline::LocatedSource;
+use manyframe_pipeline::{Kind, LocatedSource, SourceTable, is_license_among};
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
@@ -60,6 +60,26 @@ impl ReplaySource {
             only_layouts: table.only_layouts.clone(),
             shards: dataset.shards_of_one_format().map(shard).collect::<Result<_, DatasetError>>().map_err(unusable)?,
         })
+    }
+
+    /// Checks that every source of which samples are replayed has one of these licenses, or that any will do.
+    pub(crate) fn check_licenses(table: &SourceTable, licenses: &[String]) -> Result<(), PlanError> {
+        if licenses.is_empty() || !matches!(table.kind, Kind::Replay(_)) {
+            return Ok(());
+        }
+        let manifest = Manifest::read(Path::new(&table.from))
+            .map_err(|error| PlanError::Dataset { source_name: table.name.clone(), error })?;
+        let is_replayed = |name: &String| table.only_sources.is_empty() || table.only_sources.contains(name);
+        let sources = manifest.sources.iter().filter(|source| source.delivered.num_samples > 0);
+        let mut sources = sources.filter(|source| is_replayed(&source.budget.name));
+        match sources.find(|source| !is_license_among(&source.license, licenses)) {
+            None => Ok(()),
+            Some(other) => Err(PlanError::License {
+                source_name: table.name.clone(),
+                replayed: other.budget.name.clone(),
+                license: other.license.clone(),
+            }),
+        }
     }
 
     fn shard(&self, file: &Arc<str>) -> Result<&Shard, SourceError> {

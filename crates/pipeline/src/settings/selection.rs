@@ -162,6 +162,10 @@ pub struct MixTable {
     pub total: Option<NonZeroU64>,
     /// The order of samples. Default: `shuffled`.
     pub order: Order,
+    /// The licenses that sources may have, such as `["apache-2.0", "cc-by-4.0"]`: a source with another one, or with none, is
+    /// an error. Of a dataset that is replayed, each source must have one of them. Default: any.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub licenses: Vec<String>,
     /// How far media are checked before anything is drawn. With `decode`, every image and video is decoded once, when its
     /// record is first planned: damaged media are rejected before ratios are computed, and frames of videos take part in
     /// decontamination and in the search for near-duplicates. With `header`, damage inside a file is found by the build, and
@@ -171,7 +175,7 @@ pub struct MixTable {
 
 impl Default for MixTable {
     fn default() -> Self {
-        Self { total: None, order: Order::default(), check: Check::Header }
+        Self { total: None, order: Order::default(), licenses: Vec::new(), check: Check::Header }
     }
 }
 
