@@ -112,8 +112,8 @@ pub(crate) struct CheckArguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Overrides {
-    /// Replace a variable or a setting, by its dotted path: data=/mnt/data, format.max_tokens=2048, source.NAME.take=100.
-    /// May be repeated.
+    /// Replace a variable or a setting, by its dotted path: data=/mnt/data, format.max_tokens=2048, source.NAME.take=100. A path
+    /// without a variable begins, in the dataset, with the longest variable of the file that it lies below. May be repeated.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
 }

@@ -33,7 +33,7 @@ TOKENS = {
     "idefics3": IDEFICS[:4],
     "smolvlm": CHATML + IDEFICS + ROWS,
     "nemotron-3-nano-omni": CHATML + ["<image>", "<video>", "<img>", "</img>", "<so_embedding>", "<so_start>", "<so_end>"],
-    "granite-4-vision": ["<image>"],
+    "granite-4-vision": CHATML + ["<image>"],
     "nvila": INTERNVL,
     "nemotron-nano-vl": INTERNVL,
 }
@@ -170,7 +170,7 @@ def nemotron_nano(model):
 
 
 # To `longllava` and `longvila` every image costs the same. `nvila` and `nemotron-nano-vl` have no processor in transformers; their
-# images are cut by InternVL's law, so that it is InternVL's that says how many tokens they take.
+# images are cut by InternVL's law, so that it is InternVL's that says how many tokens they take. No dataset of theirs can be read.
 FAMILIES = {
     "qwen2.5-vl": qwen25,
     "qwen3-vl": qwen3,
@@ -234,7 +234,10 @@ TEMPLATES = {
     "idefics3": "idefics3_training",
     "smolvlm": "smolvlm_training",
     "nemotron-3-nano-omni": None,
+    "granite-4-vision": None,
 }
+# Families without a template that is built in.
+WITHOUT_BUILT_IN = {"granite-4-vision"}
 TURNS = "{% for message in messages %}{{ '<|im_start|>' + message.role + '\\n' }}"
 END = "{{ '<|im_end|>\\n' }}{% endfor %}"
 # No package has these. They render what those of the checkpoints do, according to the scripts of transformers that convert
@@ -257,6 +260,11 @@ OWN = {
         TURNS + "{% for part in message.content %}{{ part.text if part.type == 'text' else '<' + part.type + '>' }}{% endfor %}" + END
     ),
 }
+# Not known: any template does that has the token of images.
+OWN["granite-4-vision"] = OWN["nemotron-3-nano-omni"]
+# TRL's template for LLaVA-NeXT shows images only; that of its model of videos shows these after them, in the same way.
+TEXTS = "{# Render all text next #}"
+VIDEOS = "{% for content in message['content'] | selectattr('type', 'equalto', 'video') %}{{ '<video>\n' }}{% endfor %}"
 
 
 def package(cache, requirement):
@@ -273,6 +281,7 @@ def package(cache, requirement):
 
 def template(family, cache):
     """The text of the chat template of a family; `None` if there is none."""
-    if TEMPLATES.get(family):
-        return (package(cache, "trl==1.16.0") / "trl" / "chat_templates" / f"{TEMPLATES[family]}.jinja").read_text()
-    return OWN.get(family)
+    if not TEMPLATES.get(family):
+        return OWN.get(family)
+    text = (package(cache, "trl==1.16.0") / "trl" / "chat_templates" / f"{TEMPLATES[family]}.jinja").read_text()
+    return text.replace(TEXTS, VIDEOS + TEXTS) if family == "llava-next" else text

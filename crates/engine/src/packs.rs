@@ -145,8 +145,8 @@ impl PackedDataset {
         let boundaries = Boundaries::of(members, lengths, options);
         // Without sequence parallelism, no rank has a separate part.
         let layout = summary.settings.sequence_parallel.map(SequenceParallel::layout);
-        let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, options.padding)).unwrap_or_default();
-        let Boundaries { cu_seqlens, cu_images, padded_tokens } = boundaries;
+        let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, options)).unwrap_or_default();
+        let Boundaries { cu_seqlens, cu_images, padded_tokens, cu_visual_tokens: _ } = boundaries;
         PackRow {
             pack: number,
             step: number / ranks,

@@ -14,7 +14,7 @@ pub struct MediaLimits {
     pub max_bytes: u64,
     /// Maximum size of a video file, in bytes. Default: 64 GiB.
     pub max_video_bytes: u64,
-    /// Maximum pixels of an image or video frame. Default: 89,478,485, above which Pillow warns of a decompression bomb. Each takes up to 18 bytes of memory while it is decoded and encoded, whatever the format.
+    /// Maximum pixels of an image or video frame. Default: 89,478,485, above which Pillow warns of a decompression bomb. Each takes up to 18 bytes of memory while it is decoded and encoded, whatever the format; a TIFF with samples of more than 64 bits a pixel counts as larger.
     pub max_pixels: u64,
     /// Minimum length of the shortest side, in pixels. Default: 4.
     pub min_edge_px: u32,
@@ -45,6 +45,24 @@ impl MediaLimits {
         }
         if num_bytes > self.max_bytes {
             let detail = format!("the file has {num_bytes} bytes, at most {} are allowed", self.max_bytes);
+            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+        }
+        Ok(())
+    }
+
+    /// Rejects an image whose samples are more than those of the most pixels with four samples of 16 bits: what is decoded counts, and
+    /// not only what is shown of it.
+    ///
+    /// # Errors
+    /// The rejection `media_too_large`.
+    pub fn check_samples(&self, (width_px, height_px): (u32, u32), bits_per_pixel: u64) -> Result<(), MediaError> {
+        const MOST_BYTES_PER_PIXEL: u64 = 8;
+        let num_bytes = (u64::from(width_px) * u64::from(height_px)).saturating_mul(bits_per_pixel).div_ceil(8);
+        let most = self.max_pixels.saturating_mul(MOST_BYTES_PER_PIXEL);
+        if num_bytes > most {
+            let detail = format!(
+                "{width_px}×{height_px} pixels of {bits_per_pixel} bits are {num_bytes} bytes decoded, at most {most} are allowed"
+            );
             return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
         }
         Ok(())

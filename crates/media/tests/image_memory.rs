@@ -22,7 +22,7 @@ fn zeros(num_bytes: usize) -> Vec<u8> {
 }
 
 /// A deflated TIFF of one strip.
-fn tiff(sample_bits: u16, sample_format: u16, strip: &[u8]) -> Vec<u8> {
+fn tiff((num_samples, sample_bits): (u16, u16), sample_format: u16, strip: &[u8]) -> Vec<u8> {
     let fields: [(u16, u32); 10] = [
         (256, EDGE_PX),
         (257, EDGE_PX),
@@ -30,7 +30,7 @@ fn tiff(sample_bits: u16, sample_format: u16, strip: &[u8]) -> Vec<u8> {
         (259, 8),
         (262, 2),
         (273, 8 + 2 + 10 * 12 + 4),
-        (277, 4),
+        (277, num_samples.into()),
         (278, EDGE_PX),
         (279, strip.len() as u32),
         (339, sample_format.into()),
@@ -59,7 +59,7 @@ fn png(image: &[u8]) -> Vec<u8> {
 #[test]
 fn sixteen_bits_a_sample_take_no_more_memory_than_eight() {
     let pixels = (EDGE_PX * EDGE_PX) as usize;
-    let images = [("TIFF", tiff(16, 1, &zeros(pixels * 8))), ("PNG", png(&zeros(pixels * 8 + EDGE_PX as usize)))];
+    let images = [("TIFF", tiff((4, 16), 1, &zeros(pixels * 8))), ("PNG", png(&zeros(pixels * 8 + EDGE_PX as usize)))];
     for (name, bytes) in images {
         ALLOCATED.reset_peak_usage();
         let before = ALLOCATED.current_usage();
@@ -68,10 +68,17 @@ fn sixteen_bits_a_sample_take_no_more_memory_than_eight() {
         // The image itself has 3; before compression, a pixel has 8.
         assert!(bytes_per_pixel < 4.0, "{name}: {bytes_per_pixel:.1} bytes a pixel");
     }
-    let floating_point = tiff(32, 3, &zeros(100));
+    let floating_point = tiff((4, 32), 3, &zeros(100));
     ALLOCATED.reset_peak_usage();
     let before = ALLOCATED.current_usage();
     let found = decode_rgb(&floating_point, &MediaLimits::default());
     assert!(matches!(found, Err(MediaError::Rejected(Rejection { code: RejectCode::MediaType, .. }))), "{found:?}");
     assert!(ALLOCATED.peak_usage() - before < 1 << 20);
+    // Samples that are not shown are decoded, too: 64 of them are sixteen times as many as an image of this size may have.
+    let limits = MediaLimits { max_pixels: u64::from(EDGE_PX * EDGE_PX), ..MediaLimits::default() };
+    let Err(MediaError::Rejected(rejection)) = decode_rgb(&tiff((64, 16), 1, &zeros(100)), &limits) else {
+        panic!("it was decoded")
+    };
+    assert_eq!(rejection.code, RejectCode::MediaTooLarge, "{rejection}");
+    assert!(rejection.detail.contains("1024 bits are 512000000 bytes"), "{rejection}");
 }

@@ -16,20 +16,22 @@ use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
 use crate::table_check::{TableReader, read_table, without_unknown_keys};
-use crate::variables::{Values, references};
+use crate::variables::{Values, leading_variable, references};
 
 /// A file that was read and checked, before its paths are located.
 pub(crate) struct ParsedFile {
     pub(crate) file: PipelineFile,
     /// The tree of the file before its variables were filled in.
     pub(crate) written: Node,
+    /// The variables that texts of the file begin with, also where an override replaced them.
+    leading: BTreeSet<String>,
     values: Values,
 }
 
 impl ParsedFile {
     /// The pipeline, with the paths that the file has by now.
     pub(crate) fn locate(self) -> Pipeline {
-        portable::locate_paths(self.file, &self.written, self.values)
+        portable::locate_paths(self.file, &self.written, &self.leading, self.values)
     }
 
     /// A problem for each variable that the file declares and does not use.
@@ -75,6 +77,7 @@ pub(crate) fn parse_partly(
         problems.into_iter().map(|problem| problem.in_file(&path.display().to_string())).collect()
     };
     let mut root = document::parse(text).map_err(in_file)?;
+    let leading = leading_variables(&root);
     let mut problems = Vec::new();
     for set in overrides {
         problems.extend(document::apply_override(&mut root, set).err());
@@ -88,7 +91,15 @@ pub(crate) fn parse_partly(
     let mut file = read_root(&root, &mut problems);
     check_unfilled(&mut file, &written, &mut problems);
     check_own_output(&mut file, &written, &mut problems);
-    Ok((ParsedFile { file, written, values }, in_file(problems)))
+    Ok((ParsedFile { file, written, leading, values }, in_file(problems)))
+}
+
+/// The variables that the settings of a file begin with.
+fn leading_variables(root: &Node) -> BTreeSet<String> {
+    let mut leading = BTreeSet::new();
+    let (settings, _definitions) = root.without("vars");
+    settings.for_each_text(&mut |text| leading.extend(leading_variable(text).map(|(name, _)| name.to_owned())));
+    leading
 }
 
 /// The directory of a file, absolute.

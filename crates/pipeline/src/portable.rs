@@ -212,13 +212,21 @@ pub(crate) fn absolute_text(path: &str) -> String {
 /// Makes the paths of a file absolute, and finds how every machine writes them.
 ///
 /// `written` is the file before its variables were filled in; a path that is not there as it was written, such as a dataset in
-/// place of the file that builds it, counts as written without a variable.
-pub(crate) fn locate_paths(mut file: PipelineFile, written: &Node, mut values: Values) -> Pipeline {
+/// place of the file that builds it, counts as written without a variable. `leading` are the variables that settings of the file begin
+/// with, also those that an override replaced: its path may lie below the same directory.
+pub(crate) fn locate_paths(
+    mut file: PipelineFile,
+    written: &Node,
+    leading: &BTreeSet<String>,
+    mut values: Values,
+) -> Pipeline {
     let mut portable = file.clone();
     let mut places = Places::default();
     places.add(HERE, &values);
     values.known.entry(ROOT.to_owned()).or_insert_with(|| file.output.root.clone());
     places.add(ROOT, &values);
+    let is_path = |name: &&String| values.known.get(*name).is_some_and(|value| value.starts_with('/'));
+    leading.iter().filter(is_path).for_each(|name| places.add(name, &values));
     let mut literals = Vec::new();
     for (index, (here, everywhere)) in
         path_settings(&mut file).into_iter().zip(path_settings(&mut portable)).enumerate()
@@ -339,6 +347,7 @@ mod tests {
     use std::fs;
 
     use super::*;
+    use crate::document::Override;
     use crate::parse::parse;
     use crate::paths::resolved_source;
 
@@ -381,6 +390,26 @@ mod tests {
             let expected = expected.replace("${here}q", &directory.join("pq/pq").display().to_string());
             assert_eq!(found, expected, "{annotations}");
         }
+    }
+
+    #[test]
+    fn a_path_of_the_command_line_begins_with_the_longest_variable_that_the_file_uses() {
+        let text = "name = \"x\"\n[vars]\ndata = \"/d\"\nimages = \"${data}/images\"\ndeep = \"${images}/deep\"\n[format]\n\
+                    tokenizer = \"/t\"\n[[source]]\nname = \"a\"\nkind = \"llava\"\nannotations = \"${data}/a.json\"\n\
+                    media = \"${images}\"\n";
+        let source = |sets: &[&str]| {
+            let overrides: Vec<Override> = sets.iter().map(|set| set.parse().unwrap()).collect();
+            let pipeline = parse(text, Path::new("/p.toml"), &overrides).unwrap();
+            let source = &pipeline.portable.source[0];
+            (source.annotations.as_slice()[0].clone(), source.media.as_slice()[0].clone())
+        };
+        let both = |annotations: &str, media: &str| (annotations.to_owned(), media.to_owned());
+        assert_eq!(source(&["source.a.annotations=/d/images/deep/b.json"]), both("${images}/deep/b.json", "${images}"));
+        assert_eq!(source(&["source.a.annotations=${deep}/b.json"]), both("${deep}/b.json", "${images}"));
+        // Also where nothing else uses the variable any more.
+        let sets = ["source.a.annotations=/d/b.json", "source.a.media=/d/images/c"];
+        assert_eq!(source(&sets), both("${data}/b.json", "${images}/c"));
+        assert_eq!(source(&["source.a.annotations=/e/b.json", "data=/f"]), both("/e/b.json", "${images}"));
     }
 
     #[test]

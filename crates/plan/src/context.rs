@@ -28,7 +28,7 @@ use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
 
 /// Raised whenever the same inputs would have other samples.
-const SAMPLES_VERSION: &str = "8";
+const SAMPLES_VERSION: &str = "9";
 
 /// An opened pipeline.
 pub struct Context {

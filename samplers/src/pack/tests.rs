@@ -6,6 +6,7 @@ use manyframe_core::SourceIndex;
 use proptest::prelude::{Strategy, any, prop, prop_assert, prop_assert_eq, proptest};
 
 use super::*;
+use crate::sequence_parallel::{RankLayout, Scheme};
 
 fn options(strategy: PackingStrategy, capacity: u32) -> PackOptions {
     PackOptions::new(strategy, NonZeroU32::new(capacity).unwrap())
@@ -173,4 +174,44 @@ fn ranks_are_balanced_by_the_tokens_of_images_where_these_differ() {
     assert!(by_images.image_balance.max_over_mean < 1.001, "{by_images:?}");
     assert_eq!(by_images.num_visual_tokens, by_tokens.num_visual_tokens);
     assert!(by_images.visual_token_balance.max_over_mean > by_tokens.visual_token_balance.max_over_mean);
+}
+
+/// The tokens of the images that each rank of a group encodes, those of a sample counted alike.
+fn tokens_of_ranks(lengths: &[SampleLength], balance: PackBalance, degree: u32) -> (Vec<u64>, Vec<f64>) {
+    let options = PackOptions { balance, ..options(PackingStrategy::None, u32::MAX) };
+    let layout = RankLayout::new(Scheme::Zigzag { degree: NonZeroU32::new(degree).unwrap() });
+    let pack: Vec<u32> = (0..lengths.len() as u32).collect();
+    let images = Boundaries::of(&pack, lengths, &options).of_ranks(&layout, &options).images;
+    let of_image = |length: &SampleLength| f64::from(length.visual_tokens) / f64::from(length.images);
+    let costs: Vec<f64> = lengths.iter().flat_map(|length| vec![of_image(length); length.images as usize]).collect();
+    let tokens = images.array_windows().map(|&[first, end]| costs[first as usize..end as usize].iter().sum());
+    (images.clone(), tokens.collect())
+}
+
+#[test]
+fn ranks_divide_images_by_their_tokens_where_these_differ() {
+    let large = SampleLength { tokens: 900, images: 2, visual_tokens: 800 };
+    let small = SampleLength { tokens: 900, images: 16, visual_tokens: 800 };
+    let lengths = [large, small, SampleLength { tokens: 90, images: 0, visual_tokens: 0 }, large, small];
+    let (images, tokens) = tokens_of_ranks(&lengths, PackBalance::VisionTokens, 4);
+    assert_eq!((images, tokens), (vec![0, 2, 18, 20, 36], vec![800.0; 4]));
+    let (images, tokens) = tokens_of_ranks(&lengths, PackBalance::Images, 4);
+    assert_eq!((images, tokens[0], tokens[1]), (vec![0, 9, 18, 27, 36], 1150.0, 450.0));
+    // Without tokens there are still images.
+    let none = [SampleLength { visual_tokens: 0, ..small }];
+    assert_eq!(tokens_of_ranks(&none, PackBalance::VisionTokens, 4).0, [0, 4, 8, 12, 16]);
+}
+
+proptest! {
+    #[test]
+    fn no_rank_has_more_than_its_part_of_tokens_and_an_image(lengths in any_lengths(), degree in 1u32..17) {
+        // Tokens are those of images.
+        let lengths: Vec<SampleLength> = lengths.into_iter().filter(|length| length.images > 0).collect();
+        let (images, tokens) = tokens_of_ranks(&lengths, PackBalance::VisionTokens, degree);
+        prop_assert!(images.is_sorted() && images[0] == 0);
+        prop_assert_eq!(images.last().copied(), Some(lengths.iter().map(|length| u64::from(length.images)).sum()));
+        let largest = lengths.iter().map(|length| f64::from(length.visual_tokens) / f64::from(length.images));
+        let most = tokens.iter().sum::<f64>() / f64::from(degree) + largest.fold(0.0, f64::max);
+        prop_assert!(tokens.iter().all(|&tokens| tokens <= most + 1e-6), "{tokens:?}, {most}");
+    }
 }

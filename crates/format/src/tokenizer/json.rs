@@ -87,7 +87,15 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     };
     let added = AddedTokens::new(added_tokens(&tokenizer))?;
     let model = TokenizerJson { tokenizer, specials_as_text: OnceLock::new(), word_encoding };
-    Ok(ParsedTokenizer { model: Box::new(model), added, words, num_ids, around, legacy: None, configured })
+    Ok(ParsedTokenizer {
+        model: Box::new(model),
+        added,
+        words,
+        num_ids,
+        around,
+        prefixes: [Prefixes::All; 2],
+        configured,
+    })
 }
 
 impl Model for TokenizerJson {

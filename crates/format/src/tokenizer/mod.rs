@@ -41,9 +41,8 @@ pub struct Tokenizer {
     digest: Digest,
     num_ids: u32,
     around: TokensAround,
-    /// `None` if the files do not say it.
-    legacy: Option<bool>,
     prefixes: Prefixes,
+    prefixes_of_processors: Prefixes,
     directory: PathBuf,
 }
 
@@ -84,14 +83,14 @@ impl Tokenizer {
         };
         let directory = path.parent().unwrap_or(path).to_owned();
         let digest = parsed.digest(&bytes);
-        let ParsedTokenizer { model, added, words, num_ids, around, legacy, configured: _ } = parsed;
+        let ParsedTokenizer { model, added, words, num_ids, around, prefixes, configured: _ } = parsed;
         if i32::try_from(num_ids).is_err() {
             let property = format!("has the id {}", num_ids.saturating_sub(1));
             return Err(FormatError::UnsupportedTokenizer { path: path.to_owned(), property });
         }
         let (model, words) = (model.into(), words.map(Arc::new));
-        let prefixes = if legacy == Some(false) { Prefixes::First } else { Prefixes::All };
-        Ok(Self { model, added, words, digest, num_ids, around, legacy, prefixes, directory })
+        let [prefixes, prefixes_of_processors] = prefixes;
+        Ok(Self { model, added, words, digest, num_ids, around, prefixes, prefixes_of_processors, directory })
     }
 
     /// The tokenizer as the processors of `transformers` 5 have it. Where its files do not say what is before a text, that is `<s>` if
@@ -101,7 +100,7 @@ impl Tokenizer {
         if !(self.around.is_stated || is_of_llama) {
             tokenizer.around.before.clear();
         }
-        tokenizer.prefixes = if self.legacy == Some(true) { Prefixes::WithoutSpace } else { Prefixes::First };
+        tokenizer.prefixes = self.prefixes_of_processors;
         tokenizer
     }
 

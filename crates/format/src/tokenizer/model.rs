@@ -69,8 +69,9 @@ pub(super) struct ParsedTokenizer {
     /// One more than the largest id.
     pub(super) num_ids: u32,
     pub(super) around: TokensAround,
-    /// What the files say of `legacy`, by which prefixes are put before texts; `None` if there are none.
-    pub(super) legacy: Option<bool>,
+    /// Before which texts of a prompt the model puts its prefix, and before which the processors of `transformers` do; equal if the
+    /// file says it.
+    pub(super) prefixes: [Prefixes; 2],
     /// What a configuration beside the file changes of it: tokens with their ids. Empty if nothing.
     pub(super) configured: Vec<String>,
 }

@@ -63,7 +63,12 @@ pub(super) fn parse(path: &Path, bytes: &[u8], config: &TokenizerConfig) -> Resu
     let legacy = config.flag("legacy").filter(|_| !prefix.is_empty());
     let stated = legacy.map(|legacy| format!("legacy {legacy}"));
     let configured = around.names().chain(names).chain(stated).collect();
-    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around, legacy, configured })
+    let prefixes = match legacy {
+        Some(false) => [Prefixes::First; 2],
+        Some(true) => [Prefixes::All, Prefixes::WithoutSpace],
+        None => [Prefixes::All, Prefixes::First],
+    };
+    Ok(ParsedTokenizer { model: Box::new(model), added: control, words, num_ids, around, prefixes, configured })
 }
 
 impl Model for SentencePiece {

@@ -1,4 +1,4 @@
-"""Makes llama.json with the tokenizers of transformers: `python make_llama.py`.
+"""Makes llama.json and llama_tokenizer.json with the tokenizers of transformers: `python make_llama.py`.
 
 Directories with llama.model and what may be beside it, and what Llama's tokenizer makes of texts there. Where nothing says whether
 `<s>` is before a text, it is told to (`add_bos_token=True`), as the published checkpoints of LLaVA-1.5 and LLaVA-NeXT tell it.
@@ -37,6 +37,16 @@ TEXTS = [
 ]
 
 
+def tokenizer_json():
+    """A tokenizer.json of the same model, of the form that Llama 2 has: its normalizer puts the space before each text."""
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copy(HERE / "llama.model", pathlib.Path(folder) / "tokenizer.model")
+        (pathlib.Path(folder) / ADDED).write_text(json.dumps({"<image>": 700}))
+        tokenizer = json.loads(transformers.LlamaTokenizer.from_pretrained(folder, add_bos_token=True).backend_tokenizer.to_str())
+    steps = [{"type": "Prepend", "prepend": "\u2581"}, {"type": "Replace", "pattern": {"String": " "}, "content": "\u2581"}]
+    return tokenizer | {"normalizer": {"type": "Sequence", "normalizers": steps}, "pre_tokenizer": None}
+
+
 def main():
     rows = []
     for name, files in CASES.items():
@@ -48,6 +58,7 @@ def main():
             start = {} if "add_bos_token" in files.get(CONFIG, {}) else {"add_bos_token": True}
             tokenizer = transformers.LlamaTokenizer.from_pretrained(folder, **start)
             rows.append({"name": name, "files": files, "ids": [tokenizer(text)["input_ids"] for text in TEXTS]})
+    (HERE / "llama_tokenizer.json").write_text(json.dumps(tokenizer_json(), ensure_ascii=False, separators=(",", ":")))
     lines = ",\n".join(json.dumps(row, ensure_ascii=False, separators=(",", ":")) for row in rows)
     (HERE / "llama.json").write_text(f'{{"texts":{json.dumps(TEXTS, ensure_ascii=False)},"rows":[\n{lines}\n]}}\n')
 

@@ -294,6 +294,22 @@ fn a_sentencepiece_model_has_the_ids_of_llamas_tokenizer_in_transformers() {
 }
 
 #[test]
+fn a_tokenizer_json_that_puts_a_space_before_each_text_is_counted_as_it_encodes() {
+    let llava: Family = toml::from_str("family = \"llava-1.5\"").unwrap();
+    let formatter = Formatter::new(&FormatSpec::default(), &llava, tokenizer("llama_tokenizer.json")).unwrap();
+    let text = |text: &str| Part::Text(text.to_owned());
+    let image = Part::Visual(Visual { kind: VisualKind::Image, media: 0 });
+    let turns = [
+        Turn { role: Role::User, parts: vec![image, text("What is in this image?")] },
+        Turn { role: Role::Assistant, parts: vec![text("A red cat, behind  the house.")] },
+    ];
+    let sample = formatter.format_shapes(&turns, &[IMAGE]).unwrap();
+    let tokens = formatter.encode(&sample.prompt, &sample.label_spans, &sample.runs).unwrap();
+    assert_eq!(tokens.input_ids.len() as u64, sample.cost.num_tokens());
+    assert_eq!(tokens.input_ids[0], 1);
+}
+
+#[test]
 fn a_model_by_itself_begins_with_s_where_the_familys_tokenizer_is_llamas() {
     let begins = |family: &str| {
         let directory = snapshot("llama.model", "tokenizer.model", &added(700, "<image>"));

@@ -50,6 +50,13 @@ pub(crate) struct ColorCode {
     pub is_full_range: bool,
 }
 
+/// The items of which an image is put together, in rows.
+struct Grid<'i, 'a> {
+    columns: usize,
+    rows: usize,
+    parts: Vec<&'i Item<'a>>,
+}
+
 /// An image coded in AV1.
 #[derive(Debug)]
 pub(crate) struct Coded {
@@ -181,37 +188,64 @@ impl<'a> AvifImage<'a> {
         self.tiles(self.primary, bytes)
     }
 
-    /// The coded images of its transparency, and whether colours are multiplied with it already.
+    /// The coded images of its transparency, and whether colours are multiplied with it already. That of a grid is another grid, or
+    /// beside each tile.
     pub(crate) fn alpha_tiles(&self, bytes: &[u8]) -> Result<Option<(Tiles, bool)>, NotRead> {
-        let refers = |item: &&Item<'_>| {
-            item.references.contains(&(*b"auxl", self.primary))
+        if let Some(alpha) = self.alpha_of(self.primary) {
+            return Ok(Some((self.tiles(alpha.id, bytes)?, self.is_premultiplied(self.primary, alpha))));
+        }
+        let primary = self.item(self.primary).ok_or_else(no_image)?;
+        if &primary.kind != b"grid" {
+            return Ok(None);
+        }
+        let Grid { columns, rows, parts } = self.grid(primary, bytes)?;
+        let alphas: Vec<&Item<'_>> = parts.iter().filter_map(|part| self.alpha_of(part.id)).collect();
+        if alphas.is_empty() {
+            return Ok(None);
+        }
+        let is_premultiplied = parts.iter().zip(&alphas).any(|(part, alpha)| self.is_premultiplied(part.id, alpha));
+        if alphas.len() < parts.len() || is_premultiplied {
+            return Err(NotRead::Unsupported("has transparency in some of its tiles, which is not decoded".to_owned()));
+        }
+        let colors = alphas.first().and_then(|alpha| alpha.colors());
+        let images = alphas.into_iter().map(|alpha| self.coded(alpha, bytes)).collect::<Option<_>>();
+        Ok(Some((Tiles { columns, rows, colors, images: images.ok_or_else(no_image)? }, false)))
+    }
+
+    /// The transparency of an item.
+    fn alpha_of(&self, id: u64) -> Option<&Item<'a>> {
+        self.items.iter().find(|item| {
+            item.references.contains(&(*b"auxl", id))
                 && item.properties.iter().any(|property| matches!(property, Property::Alpha))
-        };
-        let Some(alpha) = self.items.iter().find(refers) else { return Ok(None) };
-        let is_premultiplied =
-            self.item(self.primary).is_some_and(|primary| primary.references.contains(&(*b"prem", alpha.id)));
-        Ok(Some((self.tiles(alpha.id, bytes)?, is_premultiplied)))
+        })
+    }
+
+    fn is_premultiplied(&self, id: u64, alpha: &Item<'_>) -> bool {
+        self.item(id).is_some_and(|item| item.references.contains(&(*b"prem", alpha.id)))
     }
 
     fn tiles(&self, id: u64, bytes: &[u8]) -> Result<Tiles, NotRead> {
-        let damaged = || NotRead::Damaged("refers to images that it does not have".to_owned());
-        let item = self.item(id).ok_or_else(damaged)?;
+        let item = self.item(id).ok_or_else(no_image)?;
         if &item.kind != b"grid" {
-            let images = vec![self.coded(item, bytes).ok_or_else(damaged)?];
+            let images = vec![self.coded(item, bytes).ok_or_else(no_image)?];
             return Ok(Tiles { columns: 1, rows: 1, colors: item.colors(), images });
         }
-        let content = self.content(item, bytes).ok_or_else(damaged)?;
-        let mut fields = Fields::of(&content);
-        fields.take(2).ok_or_else(damaged)?;
-        let mut length = || fields.number(1).map(|one_less| one_less as usize + 1).ok_or_else(damaged);
-        let (rows, columns) = (length()?, length()?);
-        let parts = item.references.iter().filter(|(kind, _)| kind == b"dimg").map(|&(_, id)| self.item(id));
-        let parts: Vec<&Item<'_>> =
-            parts.collect::<Option<_>>().filter(|parts: &Vec<_>| parts.len() == rows * columns).ok_or_else(damaged)?;
+        let Grid { columns, rows, parts } = self.grid(item, bytes)?;
         let colors = item.colors().or_else(|| parts.first().and_then(|part| part.colors()));
         let images =
-            parts.into_iter().map(|part| self.coded(part, bytes)).collect::<Option<_>>().ok_or_else(damaged)?;
+            parts.into_iter().map(|part| self.coded(part, bytes)).collect::<Option<_>>().ok_or_else(no_image)?;
         Ok(Tiles { columns, rows, colors, images })
+    }
+
+    fn grid(&self, item: &Item<'_>, bytes: &[u8]) -> Result<Grid<'_, 'a>, NotRead> {
+        let content = self.content(item, bytes).ok_or_else(no_image)?;
+        let mut fields = Fields::of(&content);
+        fields.take(2).ok_or_else(no_image)?;
+        let mut length = || fields.number(1).map(|one_less| one_less as usize + 1).ok_or_else(no_image);
+        let (rows, columns) = (length()?, length()?);
+        let parts = item.references.iter().filter(|(kind, _)| kind == b"dimg").map(|&(_, id)| self.item(id));
+        let parts = parts.collect::<Option<Vec<_>>>().filter(|parts| parts.len() == rows * columns);
+        Ok(Grid { columns, rows, parts: parts.ok_or_else(no_image)? })
     }
 
     fn coded(&self, item: &Item<'_>, bytes: &[u8]) -> Option<Coded> {
@@ -359,6 +393,10 @@ impl Item<'_> {
             _ => 1,
         }
     }
+}
+
+fn no_image() -> NotRead {
+    NotRead::Damaged("refers to images that it does not have".to_owned())
 }
 
 fn read_items(mut iinf: Fields<'_>) -> Option<Vec<Item<'static>>> {

@@ -28,5 +28,6 @@ pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
         is_animated: image.is_animated,
         is_plain: false,
         jpeg: None,
+        pixel_bits: None,
     })
 }

@@ -70,7 +70,8 @@ pub(super) fn parse_tiff(source: &Source<'_>) -> Result<ParsedHeader, HeaderErro
         Undecodable::Damaged(why) => HeaderError::Bad(format!("the TIFF {why}")),
         Undecodable::Unsupported(why) => HeaderError::Unsupported(format!("the TIFF {why}")),
     })?;
-    Ok(converted(SourceFormat::Tiff, layout.size_px, layout.orientation))
+    let pixel_bits = Some((layout.samples_per_pixel * layout.sample_bits) as u64);
+    Ok(ParsedHeader { pixel_bits, ..converted(SourceFormat::Tiff, layout.size_px, layout.orientation) })
 }
 
 /// PNM: the numbers after the signature.
@@ -87,7 +88,7 @@ fn u16_from(bytes: [u8; 2]) -> u32 {
 }
 
 fn converted(format: SourceFormat, stored_px: (u32, u32), orientation: u8) -> ParsedHeader {
-    ParsedHeader { format, stored_px, orientation, is_animated: false, is_plain: false, jpeg: None }
+    ParsedHeader { format, stored_px, orientation, is_animated: false, is_plain: false, jpeg: None, pixel_bits: None }
 }
 
 /// Number of bytes of the colour table that a GIF flag byte announces.

@@ -18,6 +18,8 @@ pub(crate) struct ParsedHeader {
     /// Whether the colours are such that every reader shows the same: at most 8 bits a channel, no transparency, no CMYK.
     pub is_plain: bool,
     pub jpeg: Option<JpegHeader>,
+    /// Bits of a pixel with all of its samples, where these can be more than 64.
+    pub pixel_bits: Option<u64>,
 }
 
 /// What the decoder needs to know of a JPEG.

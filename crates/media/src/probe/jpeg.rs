@@ -54,6 +54,7 @@ pub(super) fn parse(bytes: &[u8]) -> Result<ParsedHeader, HeaderError> {
         is_animated: false,
         is_plain: is_common_coding && matches!(color, JpegColor::Gray | JpegColor::YCbCr),
         jpeg: Some(JpegHeader { color, precision_bits: frame.precision_bits, scan_start }),
+        pixel_bits: None,
     })
 }
 

@@ -102,6 +102,9 @@ fn parse(format: SourceFormat, source: &Source<'_>) -> Result<ParsedHeader, Head
 fn checked(parsed: &ParsedHeader, num_bytes: u64, limits: &MediaLimits) -> Result<ImageHeader, MediaError> {
     let (stored_width, stored_height) = parsed.stored_px;
     limits.check_dimensions(stored_width, stored_height)?;
+    if let Some(pixel_bits) = parsed.pixel_bits {
+        limits.check_samples(parsed.stored_px, pixel_bits)?;
+    }
     let is_on_its_side = parsed.orientation >= 5;
     let (width_px, height_px) =
         if is_on_its_side { (stored_height, stored_width) } else { (stored_width, stored_height) };

@@ -45,6 +45,7 @@ pub(super) fn parse(source: &Source<'_>) -> Result<ParsedHeader, HeaderError> {
         is_animated,
         is_plain: bit_depth <= 8 && !has_transparency,
         jpeg: None,
+        pixel_bits: None,
     })
 }
 

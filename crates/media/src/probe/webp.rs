@@ -89,5 +89,13 @@ fn read_chunk(bytes: &[u8], position: usize) -> Result<([u8; 4], &[u8]), HeaderE
 }
 
 fn still(stored_px: (u32, u32), is_plain: bool) -> ParsedHeader {
-    ParsedHeader { format: SourceFormat::Webp, stored_px, orientation: 1, is_animated: false, is_plain, jpeg: None }
+    ParsedHeader {
+        format: SourceFormat::Webp,
+        stored_px,
+        orientation: 1,
+        is_animated: false,
+        is_plain,
+        jpeg: None,
+        pixel_bits: None,
+    }
 }

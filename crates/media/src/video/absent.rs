@@ -15,9 +15,13 @@ const LONGEST_STEP: f64 = 1.6;
 /// Where a file states its duration only, they are as far apart as the frames before them.
 pub(super) fn add_absent_packets(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> Result<bool, MediaError> {
     if demuxer.is_cut_short() {
-        return Ok(add_until_end(demuxer, packets));
+        let num_packets = packets.len();
+        let is_unknown = add_until_end(demuxer, packets);
+        // What is not missing at the end is missing inside.
+        let may_be_inside = packets.len() == num_packets || demuxer.hides_pauses();
+        return Ok(is_unknown || (may_be_inside && demuxer.is_broken()?));
     }
-    Ok(may_miss_frames(demuxer, packets) && demuxer.is_broken()?)
+    Ok((demuxer.hides_pauses() || may_miss_frames(demuxer, packets)) && demuxer.is_broken()?)
 }
 
 /// Whether there is a pause between frames, or after the last one.
@@ -56,9 +60,11 @@ struct Step {
 }
 
 impl Step {
+    /// `None` if some have no time.
     fn of(packets: &[VideoPacket]) -> Option<Self> {
-        let times = || packets.iter().filter(|packet| packet.is_shown).filter_map(|packet| packet.pts.or(packet.dts));
-        let (first, last, number) = (times().min()?, times().max()?, times().count());
+        let shown = packets.iter().filter(|packet| packet.is_shown);
+        let times: Vec<i64> = shown.map(|packet| packet.pts.or(packet.dts)).collect::<Option<_>>()?;
+        let (first, last, number) = (*times.iter().min()?, *times.iter().max()?, times.len());
         let ticks = last.checked_sub(first)? as f64 / number.checked_sub(1)? as f64;
         (ticks > 0.0).then_some(Self { last, ticks })
     }

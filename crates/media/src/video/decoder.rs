@@ -103,7 +103,9 @@ fn reorder_delay(packets: &[VideoPacket]) -> u8 {
         let recent = before.iter().rev().take(MAX_REORDER_DELAY);
         rest.first().map_or(0, |time| recent.filter(|earlier| *earlier > time).count())
     };
-    (0..times.len()).map(delay_at).max().unwrap_or(0) as u8
+    let has_b_pictures = packets.iter().any(|packet| packet.is_b_picture);
+    // Where times are wrong, what is in the packets counts.
+    (0..times.len()).map(delay_at).max().unwrap_or(0).max(has_b_pictures.into()) as u8
 }
 
 #[cfg(test)]
@@ -121,5 +123,7 @@ mod tests {
         assert_eq!(delay(&[0, 2, 1, 4, 3]), 1);
         assert_eq!(delay(&[0, 4, 2, 1, 3]), 2);
         assert_eq!(delay(&[]), 0);
+        let packets = [false, true].map(|is_b_picture| VideoPacket { is_b_picture, ..VideoPacket::default() });
+        assert_eq!(reorder_delay(&packets), 1);
     }
 }

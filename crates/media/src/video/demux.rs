@@ -62,6 +62,8 @@ pub(super) enum ContainerFormat {
     Gif,
     /// MPEG transport and program streams, which may be joined from several: probed, and read without seeking.
     Mpeg,
+    /// A stream without a container: probed, and read without seeking.
+    Bare,
     /// Any other: probed, and read without seeking.
     Other,
 }
@@ -99,6 +101,7 @@ impl ContainerFormat {
             Some("avi") => Self::Avi,
             Some("gif") => Self::Gif,
             Some("mpegts" | "mpeg") => Self::Mpeg,
+            Some("mpegvideo" | "h264" | "hevc") => Self::Bare,
             _ => Self::Other,
         }
     }
@@ -169,9 +172,8 @@ impl Demuxer {
             }
             num_bytes = num_bytes.saturating_add(packet.size() as u64);
             self.check_claimed_bytes(num_bytes)?;
-            if packets.len() < FIRST_PACKETS {
-                self.has_b_pictures |= self.is_b_picture(&packet)?;
-            }
+            let is_b_picture = packets.len() < FIRST_PACKETS && self.is_b_picture(&packet)?;
+            self.has_b_pictures |= is_b_picture;
             let is_shown = !ffi::is_discarded(&packet) && self.shows_frame(&packet)?;
             packets.push(VideoPacket {
                 pts: packet.pts(),
@@ -181,8 +183,14 @@ impl Demuxer {
                 num_bytes: packet.size(),
                 is_key: packet.is_key(),
                 is_shown,
+                is_b_picture,
                 is_absent: false,
             });
+        }
+        if !self.has_times_of_decoding(&packets) {
+            for packet in &mut packets {
+                packet.is_b_picture = false;
+            }
         }
         match self.container {
             ContainerFormat::Mp4 => self.check_samples(&mut packets)?,
@@ -223,7 +231,7 @@ impl Demuxer {
 
     /// Whether times of presentation cannot be right: they ascend in decoding order, though pictures are shown in another.
     pub(super) fn has_times_of_decoding(&self, packets: &[VideoPacket]) -> bool {
-        self.has_b_pictures && self.is_described && packets.is_sorted_by(|a, b| a.pts < b.pts)
+        self.has_b_pictures && self.has_stored_packets() && packets.is_sorted_by(|a, b| a.pts < b.pts)
     }
 
     /// Rejects tables that claim many times the bytes of the file, before they are read to their end.
@@ -262,12 +270,17 @@ impl Demuxer {
 
     /// From now on packets arrive without their contents where the container's tables suffice, and nothing is read for them.
     fn skip_payload(&mut self) {
-        use codec::Id;
-        // FFmpeg leaves the size of some to their decoders, and parses none of these.
-        let has_no_parser = self.is_described || matches!(self.codec(), Id::H261 | Id::H263 | Id::MPEG4);
-        if self.container == ContainerFormat::Mp4 && has_no_parser {
+        if self.container == ContainerFormat::Mp4 && self.has_stored_packets() {
             self.state.hide_payload();
         }
+    }
+
+    /// Whether packets are what the container stores, and no parser's.
+    fn has_stored_packets(&self) -> bool {
+        use codec::Id;
+        // FFmpeg leaves the size of some in an MP4 to their decoders, and parses none of these.
+        let is_sized_later = matches!(self.codec(), Id::H261 | Id::H263 | Id::MPEG4);
+        self.is_described || (self.container == ContainerFormat::Mp4 && is_sized_later)
     }
 
     /// The next packet of the video stream; `None` at the end, or where the container is too damaged to continue.
@@ -380,10 +393,21 @@ impl Demuxer {
         self.stated_end.is_cut_short
     }
 
+    /// Whether frames may be missing without a pause between others: nothing says when they are shown, or the clock starts again.
+    pub(super) fn hides_pauses(&self) -> bool {
+        let counts_frames = matches!(self.input.format().name(), "mxf" | "asf");
+        self.container == ContainerFormat::Bare || self.is_joined || counts_frames
+    }
+
+    /// Whether nothing says where the file should end: it was recorded, or is a bare stream.
+    pub(super) fn states_no_end(&self) -> bool {
+        matches!(self.container, ContainerFormat::Mpeg | ContainerFormat::Bare)
+    }
+
     /// Whether a part of the file is damaged or missing, as far as its container can tell.
     pub(super) fn is_broken(&self) -> Result<bool, MediaError> {
         let unreadable = |error| MediaError::storage(self.source.file.path(), error);
-        Ok(!self.is_joined && is_broken(&self.source).map_err(unreadable)?)
+        is_broken(&self.source, self.is_joined).map_err(unreadable)
     }
 
     /// The number of packets that the header states, where it counts them.

@@ -1,28 +1,33 @@
 //! Whether a container file ends before it says it does: a download or a copy that was cut short.
 //!
 //! Sizes that containers state for themselves are compared with that of the file. Streams that were joined or recorded (MPEG,
-//! Ogg) state none: of them, what is there is all that is known.
+//! Ogg) state none: they are cut where their last packet is, or the last picture in it.
 
 use std::io::{self, BufReader, Read};
 
 use super::boxes::OuterBoxes;
 use super::deadline::Deadline;
 use super::input::ByteSource;
+use super::program::{Program, walk_program};
+use super::transport::TransportForm;
 
 /// Upper bound on parts of a file that are read.
 const MAX_PARTS: usize = 1 << 18;
 
 /// Bytes at the start of an FLV or ASF file that hold its description.
-const HEAD_BYTES: usize = 1 << 13;
+pub(super) const HEAD_BYTES: usize = 1 << 13;
 
 pub(super) const MATROSKA_SEGMENT: u64 = 0x1853_8067;
 pub(super) const MATROSKA_CLUSTER: u64 = 0x1f43_b675;
+
+/// What the keys of an MXF file begin with.
+pub(super) const KEY_MARK: [u8; 4] = [0x06, 0x0e, 0x2b, 0x34];
 
 /// Bytes of an FLV tag before its contents.
 const FLV_TAG_HEADER_BYTES: u64 = 11;
 
 /// The object of an ASF file that states its size.
-const ASF_FILE_PROPERTIES: [u8; 16] =
+pub(super) const ASF_FILE_PROPERTIES: [u8; 16] =
     [0xa1, 0xdc, 0xab, 0x8c, 0x47, 0xa9, 0xcf, 0x11, 0x8e, 0xe4, 0x00, 0xc0, 0x0c, 0x20, 0x53, 0x65];
 
 /// What a file says about its end.
@@ -44,7 +49,7 @@ pub(super) fn read_stated_end(
     if let Some(boxes) = boxes {
         let is_cut_short = boxes.has_fragments
             && (matches!(boxes.cut_short.as_ref(), Some(b"moof" | b"mdat"))
-                || contains_after(source, boxes.end, b"moof")?);
+                || source.contains_after(boxes.end, b"moof")?);
         return Ok(StatedEnd { is_cut_short, end_s: None });
     }
     let mut head = vec![0; HEAD_BYTES];
@@ -56,25 +61,15 @@ pub(super) fn read_stated_end(
         Some([b'F', b'L', b'V', _]) => return flv_end(source, &head),
         Some(b"GIF8") => is_gif_cut(&mut BufReader::new(source.reader(Vec::new(), deadline).0))?,
         Some([0x30, 0x26, 0xb2, 0x75]) => return Ok(asf_end(source.num_bytes, &head).unwrap_or_default()),
-        _ => false,
+        Some(b"DKIF") => is_ivf_cut(source)?,
+        Some(&KEY_MARK) => is_mxf_cut(source)?,
+        Some([0, 0, 1, 0xba]) => walk_program(source)? == Program::Cut,
+        _ => match TransportForm::of(&head) {
+            Some(form) => form.is_cut(source)?,
+            None => false,
+        },
     };
     Ok(StatedEnd { is_cut_short, end_s: None })
-}
-
-/// Whether these bytes, the mark of a part of a container, are somewhere beyond the parts that can be read.
-pub(super) fn contains_after(source: &ByteSource, mut start: u64, mark: &[u8]) -> io::Result<bool> {
-    let mut buffer = vec![0; HEAD_BYTES];
-    loop {
-        let num_bytes = source.read_at(start, &mut buffer)?;
-        let (filled, _) = buffer.split_at(num_bytes);
-        if memchr::memmem::find(filled, mark).is_some() {
-            return Ok(true);
-        }
-        if num_bytes < HEAD_BYTES {
-            return Ok(false);
-        }
-        start += (HEAD_BYTES - mark.len() + 1) as u64;
-    }
 }
 
 /// An AVI is a `RIFF` chunk, and further ones if it is large.
@@ -224,16 +219,78 @@ fn asf_end(num_bytes: u64, head: &[u8]) -> Option<StatedEnd> {
     Some(StatedEnd { is_cut_short: !is_broadcast && stated_bytes > num_bytes, end_s: Some(end_s) })
 }
 
-/// A GIF ends within one of its blocks. Where only its last byte is missing, no frame is.
+/// Frames of an IVF file follow each other, each after a header of twelve bytes that begins with its size.
+fn is_ivf_cut(source: &ByteSource) -> io::Result<bool> {
+    let mut header = [0; 8];
+    source.read_at(0, &mut header)?;
+    let [.., low, high] = header;
+    let mut start = u64::from(u16::from_le_bytes([low, high]));
+    // What was not finished states no frames, and may end anywhere.
+    while start < source.num_bytes {
+        let mut size = [0; 4];
+        if source.read_at(start, &mut size)? < size.len() {
+            return Ok(true);
+        }
+        start = start.saturating_add(12 + u64::from(u32::from_le_bytes(size)));
+    }
+    Ok(start > source.num_bytes)
+}
+
+/// An MXF file is a list of keys, each with the size of what follows it; its first part says where the last one begins.
+fn is_mxf_cut(source: &ByteSource) -> io::Result<bool> {
+    // `FooterPartition` of the first partition pack (SMPTE 377-1, section 7.1): after the key, the size, and four fields.
+    let mut head = [0; 64];
+    source.read_at(0, &mut head)?;
+    let Some((header_bytes, _)) = read_key(source, 0)? else { return Ok(false) };
+    let field = head.get(usize::try_from(header_bytes).unwrap_or(usize::MAX).saturating_add(24)..);
+    let footer = field.and_then(|field| field.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    if footer >= source.num_bytes {
+        return Ok(true);
+    }
+    let mut start = 0;
+    for _ in 0..MAX_PARTS {
+        let Some((header_bytes, num_bytes)) = read_key(source, start)? else { return Ok(false) };
+        start = start.saturating_add(header_bytes).saturating_add(num_bytes);
+        if start > source.num_bytes {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Bytes of a key and of the size after it, and that size; `None` if there is no key.
+pub(super) fn read_key(source: &ByteSource, start: u64) -> io::Result<Option<(u64, u64)>> {
+    const KEY_BYTES: usize = 16;
+    let mut header = [0; KEY_BYTES + 9];
+    let filled = source.read_at(start, &mut header)?;
+    let (header, _) = header.split_at(filled);
+    let size = || {
+        let (key, size) = header.split_at_checked(KEY_BYTES)?;
+        if !key.starts_with(&KEY_MARK) {
+            return None;
+        }
+        let (&first, rest) = size.split_first()?;
+        if first < 0x80 {
+            return Some((KEY_BYTES as u64 + 1, first.into()));
+        }
+        let digits = rest.get(..usize::from(first & 0x7f))?;
+        let number = digits.iter().fold(0_u64, |number, digit| number << 8 | u64::from(*digit));
+        Some(((KEY_BYTES + 1 + digits.len()) as u64, number))
+    };
+    Ok(size())
+}
+
+/// A GIF ends within one of its blocks, or something follows them that is no block, such as a hole. Where only its last byte is
+/// missing, no frame is.
 fn is_gif_cut(gif: &mut BufReader<impl Read>) -> io::Result<bool> {
     match skip_gif(gif) {
         Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Ok(true),
-        result => result.map(|()| false),
+        result => result,
     }
 }
 
-/// Reads a GIF to its end, or as far as it is one.
-fn skip_gif(gif: &mut BufReader<impl Read>) -> io::Result<()> {
+/// Reads a GIF to its end, or as far as it is one. Returns whether there is more.
+fn skip_gif(gif: &mut BufReader<impl Read>) -> io::Result<bool> {
     let mut header = [0; 13];
     gif.read_exact(&mut header)?;
     let [.., flags, _, _] = header;
@@ -241,7 +298,7 @@ fn skip_gif(gif: &mut BufReader<impl Read>) -> io::Result<()> {
     loop {
         let mut kind = [0];
         if gif.read(&mut kind)? == 0 {
-            return Ok(());
+            return Ok(false);
         }
         match kind {
             // An extension: its label, then blocks.
@@ -254,7 +311,7 @@ fn skip_gif(gif: &mut BufReader<impl Read>) -> io::Result<()> {
                 skip_gif_colours(gif, flags)?;
                 gif.read_exact(&mut [0])?;
             }
-            _ => return Ok(()),
+            [kind] => return Ok(kind != b';'),
         }
         loop {
             let mut num_bytes = [0];

@@ -12,6 +12,7 @@ use super::absent::add_absent_packets;
 use super::deadline::Deadline;
 use super::demux::{ContainerFormat, Demuxer};
 use super::input::{ByteSource, VideoInput};
+use super::last_picture::is_last_picture_cut;
 use super::orientation::Orientation;
 use super::packet::VideoPacket;
 use super::shown::packs_frames;
@@ -131,7 +132,8 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
     let orientation = demuxer.orientation();
     let mut packets = demuxer.scan_packets()?;
     let num_left_out = hide_undecodable(&demuxer, &mut packets, limits.max_pixels)?;
-    let is_incomplete = add_absent_packets(&demuxer, &mut packets)?;
+    let is_incomplete = is_last_picture_cut(&demuxer, &packets, limits.max_pixels)?;
+    let is_incomplete = add_absent_packets(&demuxer, &mut packets)? || is_incomplete;
     let Presentation { frames, identity, is_timed } =
         Presentation::of(&packets, may_be_packed(&demuxer) || demuxer.has_times_of_decoding(&packets));
     if frames.is_empty() {

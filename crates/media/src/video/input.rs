@@ -29,7 +29,7 @@ use super::deadline::Deadline;
 use crate::error::MediaError;
 use crate::located::{ArchiveFile, Located};
 
-/// Size of the buffer for inflating, in bytes.
+/// Size of the buffer for inflating and searching, in bytes.
 const COPY_BYTES: usize = 1 << 16;
 
 /// An open video. It may be indexed and decoded any number of times, from any thread.
@@ -159,6 +159,22 @@ impl ByteSource {
             }
         }
         Ok(filled)
+    }
+
+    /// Whether these bytes are somewhere after a position.
+    pub(super) fn contains_after(&self, mut start: u64, bytes: &[u8]) -> io::Result<bool> {
+        let mut buffer = vec![0; COPY_BYTES];
+        loop {
+            let num_bytes = self.read_at(start, &mut buffer)?;
+            let (filled, _) = buffer.split_at(num_bytes);
+            if memchr::memmem::find(filled, bytes).is_some() {
+                return Ok(true);
+            }
+            if num_bytes < COPY_BYTES {
+                return Ok(false);
+            }
+            start += (COPY_BYTES - bytes.len() + 1) as u64;
+        }
     }
 
     /// All bytes.

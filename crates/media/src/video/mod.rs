@@ -14,6 +14,8 @@
 //! Without the feature `video`, `disabled.rs` takes the place of this module, with the same public interface.
 
 mod absent;
+mod asf;
+mod bits;
 mod boxes;
 mod breaks;
 mod choose;
@@ -27,10 +29,13 @@ mod decoder;
 mod demux;
 mod ending;
 mod ffi;
+mod hevc;
 mod index;
 mod input;
+mod last_picture;
 mod orientation;
 mod packet;
+mod program;
 mod references;
 mod rgb;
 mod runs;
@@ -39,6 +44,7 @@ mod still;
 mod stretches;
 mod tables;
 mod timing;
+mod transport;
 mod undecodable;
 mod yuv;
 

@@ -5,6 +5,7 @@ pub(super) const MAX_PACKETS: usize = 4_000_000;
 
 /// A packet of the video stream, as the container describes it. Times are in ticks of the stream.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "marks that containers set independently of each other")]
 pub(super) struct VideoPacket {
     /// When its frame is shown.
     pub(super) pts: Option<i64>,
@@ -20,6 +21,8 @@ pub(super) struct VideoPacket {
     pub(super) is_key: bool,
     /// Whether its frame is shown: some frames are for reference only, or outside an edit list.
     pub(super) is_shown: bool,
+    /// Whether it is one of the first pictures, and shown before one that is decoded earlier, though its times say otherwise.
+    pub(super) is_b_picture: bool,
     /// Whether some of its bytes are beyond the end of a file that was cut short.
     pub(super) is_absent: bool,
 }

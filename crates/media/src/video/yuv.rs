@@ -112,12 +112,14 @@ pub(crate) fn merge_rgb(
     let conversion = Conversion::of(view.code, view.format)?;
     let width = view.size_px.0 as usize;
     let (mut brightness, mut rows) = (vec![0; width], ColorRows::new(view));
+    let last = width.saturating_sub(1);
+    let is_last_alone = is_read_by_libyuv(view.code.matrix);
     let stride = image.stride();
     for (y, line) in image.pixels_mut().chunks_exact_mut(stride).take(view.size_px.1 as usize).enumerate() {
         view.read_row(0, y, &mut brightness);
         rows.read(view, y);
         for (x, (pixel, &y)) in line.as_chunks_mut().0.iter_mut().zip(&brightness).enumerate() {
-            merge(pixel, conversion.rgb(y.into(), rows.colors(x, width)));
+            merge(pixel, conversion.rgb(y.into(), rows.colors(x, is_last_alone && x == last)));
         }
     }
     Ok(())
@@ -151,17 +153,22 @@ impl ColorRows {
         }
     }
 
-    /// The colours of a pixel, in sixteenths. As in libyuv, those of the last column are not interpolated.
-    fn colors(&self, x: usize, width: usize) -> Option<[i32; 2]> {
+    /// The colours of a pixel, in sixteenths, interpolated between columns or not.
+    fn colors(&self, x: usize, is_alone: bool) -> Option<[i32; 2]> {
         let Halved { columns: is_halved, .. } = self.resolution?;
         let color = |sums: &[u16]| {
             let (near, far) = neighbours(x, sums.len(), is_halved);
-            let far = if x + 1 == width { near } else { far };
+            let far = if is_alone { near } else { far };
             Some(i32::from(*sums.get(near)?) * 3 + i32::from(*sums.get(far)?))
         };
         let [u, v] = &self.sums;
         Some([color(u)?, color(v)?])
     }
+}
+
+/// Whether libavif leaves colours of this matrix to libyuv, which does not interpolate those of the last column.
+fn is_read_by_libyuv(matrix: u16) -> bool {
+    matches!(matrix, 1 | 2 | 5 | 6 | 9 | 12)
 }
 
 /// The nearest sample and the next one, of `length`.
@@ -207,6 +214,9 @@ impl Conversion {
         let fixed = |weight: f64| libm::round(weight * 255.0 * f64::from(1 << FRACTION_BITS)) as i32;
         let matrix = match (code.matrix, format.colors) {
             (_, None) => Matrix::Shares(0.0, 0.0),
+            (8, _) if !code.is_full_range => {
+                return Err("has differences to green and orange in a limited range, which is not decoded".to_owned());
+            }
             (matrix, Some(resolution)) => Matrix::of(matrix, code.primaries, resolution)?,
         };
         let (kind, weights) = match matrix {

@@ -225,6 +225,70 @@ def grid(image, columns=2, rows=2, tile=64):
     return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", *payloads)
 
 
+def part_of(avif, kind):
+    """A box of an AVIF."""
+    start = avif.index(kind) - 4
+    return avif[start : start + struct.unpack(">I", avif[start : start + 4])[0]]
+
+
+def transparent_grid(image, is_grid, columns=2, rows=2, tile=64, num_alphas=4):
+    """An AVIF of tiles with transparency: as a second grid, or beside each tile."""
+    places = [(column * tile, row * tile) for row in range(rows) for column in range(columns)]
+    cut = [image.crop((left, top, left + tile, top + tile)) for left, top in places]
+    colors = [saved(part.convert("RGB"), "AVIF", quality=95) for part in cut]
+    alphas = [saved(part.getchannel("A"), "AVIF", quality=100, subsampling="4:0:0") for part in cut][:num_alphas]
+    payloads = [avif[avif.index(b"mdat") + 4 :] for avif in colors + alphas]
+    ids = list(range(2, 2 + len(colors)))
+    alpha_ids = list(range(10, 10 + len(alphas)))
+    grids = [1, 9] if is_grid else [1]
+    items = sorted([(item, b"grid", 0 if item == 1 else 1) for item in grids] + [(item, b"av01", 1) for item in ids + alpha_ids])
+    entries = [full_box(b"infe", 2 << 24 | hidden, struct.pack(">HH4sB", item, 0, kind, 0)) for item, kind, hidden in items]
+    sizes = [full_box(b"ispe", 0, struct.pack(">II", *size)) for size in (image.size, (tile, tile))]
+    pixels = [full_box(b"pixi", 0, bytes([len(depths), *depths])) for depths in ([8, 8, 8], [8])]
+    auxiliary = full_box(b"auxC", 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+    configs = [part_of(avif, b"av1C") for avif in (colors[0], alphas[0])]
+    # 1 and 2 are sizes, 3 is the colour code, 4 and 5 are how images are coded, 6 and 7 their depths, 8 says that they are alpha.
+    properties = [*sizes, part_of(colors[0], b"colr"), *configs, *pixels, auxiliary]
+    uses = {1: [1, 3, 6], 9: [1, 7, 8]} | {item: [2, 3, 0x84, 6] for item in ids} | {item: [2, 0x85, 7, 8] for item in alpha_ids}
+    used = b"".join(struct.pack(f">HB{len(uses[item])}B", item, len(uses[item]), *uses[item]) for item, *_ in items)
+    descriptor = bytes([0, 0, rows - 1, columns - 1]) + struct.pack(">HH", *image.size)
+
+    def reference(kind, item, to):
+        return box(kind, struct.pack(f">HH{len(to)}H", item, len(to), *to))
+
+    references = [reference(b"dimg", 1, ids)]
+    references += [reference(b"dimg", 9, alpha_ids), reference(b"auxl", 9, [1])] if is_grid else []
+    references += [] if is_grid else [reference(b"auxl", alpha, [color]) for alpha, color in zip(alpha_ids, ids)]
+
+    def meta(first):
+        locations, position = b"", first
+        for item in grids:
+            locations += struct.pack(">HHHHII", item, 1, 0, 1, 0, len(descriptor))
+        for item, payload in zip(ids + alpha_ids, payloads):
+            locations += struct.pack(">HHHHII", item, 0, 0, 1, position, len(payload))
+            position += len(payload)
+        return full_box(
+            b"meta",
+            0,
+            full_box(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
+            full_box(b"pitm", 0, struct.pack(">H", 1)),
+            full_box(b"iloc", 1 << 24, struct.pack(">HH", 0x4400, len(items)), locations),
+            full_box(b"iinf", 0, struct.pack(">H", len(items)), *entries),
+            full_box(b"iref", 0, *references),
+            box(b"iprp", box(b"ipco", *properties), full_box(b"ipma", 0, struct.pack(">I", len(items)), used)),
+            box(b"idat", descriptor),
+        )
+
+    start = colors[0][: struct.unpack(">I", colors[0][:4])[0]]
+    return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", *payloads)
+
+
+def see_through(size):
+    image = blocks(size).convert("RGBA")
+    image.putalpha(Image.linear_gradient("L").resize(size).rotate(90, expand=False))
+    return image
+
+
 def lossless_gray(image):
     """A JPEG without a transform (ITU-T T.81, annex H): differences to the left neighbour, of up to 8 bits."""
     pixels, (width, height) = image.load(), image.size
@@ -343,6 +407,12 @@ def fixtures():
         yield f"{name}.avif", with_color_code(saved(blocks(), "AVIF", quality=95), *code)
     yield "gray_limited.avif", saved(picture("L"), "AVIF", quality=95, subsampling="4:0:0", range="limited")
     yield "grid.avif", grid(blocks((120, 100)))
+    yield "grid_with_alpha_grid.avif", transparent_grid(see_through((120, 100)), True)
+    yield "grid_with_alpha_tiles.avif", transparent_grid(see_through((120, 100)), False)
+    for name, code in {"601": (1, 6, 1), "709": (1, 1, 1), "fcc": (1, 4, 1), "240": (1, 7, 1), "green_orange": (1, 8, 1)}.items():
+        yield f"odd_{name}.avif", with_color_code(saved(blocks((33, 21)), "AVIF", quality=95), *code)
+    yield "even_green_orange.avif", with_color_code(saved(blocks((34, 22)), "AVIF", quality=95), 1, 8, 1)
+    yield "odd_green_orange_422.avif", with_color_code(saved(blocks((33, 21)), "AVIF", quality=95, subsampling="4:2:2"), 1, 8, 1)
     yield "rgb.ppm", saved(rgb, "PPM")
     yield "gray.pgm", saved(picture("L"), "PPM")
     yield "bilevel.pbm", saved(picture("1"), "PPM")

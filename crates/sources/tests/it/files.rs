@@ -55,6 +55,65 @@ fn a_cut_file_keeps_its_whole_records() {
     }
 }
 
+/// What an annotation file gives, or why it is refused.
+fn shown_or_refused(text: &[u8]) -> Result<Vec<String>, String> {
+    let file = file_of(text);
+    let path = file.path().to_owned();
+    let annotations = vec![AnnotationFile { path: path.clone(), place: path, name: "file".into(), subset: "".into() }];
+    let options = SourceOptions::default();
+    let spec = SourceSpec { name: "source".into(), kind: SourceKind::Text, annotations, options };
+    let read = || -> Result<Vec<String>, SourceError> {
+        let source = open(spec)?;
+        let mut found = Vec::new();
+        for split in source.splits()? {
+            for raw in source.read(&split)? {
+                found.push(shown(&source.parse(&raw?)));
+            }
+        }
+        Ok(found)
+    };
+    read().map_err(|error| error.to_string())
+}
+
+#[test]
+fn a_file_cut_at_any_byte_is_never_a_shorter_file() {
+    let records =
+        [r#"{"data": ["a", "é"]}"#, r#"{"id": 7, "data": ["c [{", "d }]"]}"#, r#"{"data": ["e", "f"], "n": 1.5}"#];
+    let lines = records.join("\n") + "\n";
+    let pretty = "{\n \"data\": [\n  \"a\",\n  \"b\"\n ]\n}\n{\n \"data\": [\n  \"c\",\n  \"d\"\n ]\n}\n";
+    let array = format!("[{}]", records.join(", "));
+    let array_of_lines = format!("[\n  {}\n]\n", records.join(",\n  "));
+    let wrapped = format!("{{\"data\": {array}}}\n");
+    let versioned =
+        format!("\u{feff}{{\"version\": 1,\n \"info\": {{\"a\": [1]}}, \"rows\": {array_of_lines}, \"n\": 12}}");
+    for text in [lines.as_str(), pretty, &array, &array_of_lines, &wrapped, &versioned] {
+        let whole = shown_or_refused(text.as_bytes()).unwrap();
+        assert!(whole.len() >= 2 && whole.iter().all(|record| record.starts_with('U')), "{whole:?}");
+        let is_list = !(text == lines || text == pretty);
+        for length in 0..text.len() {
+            let (kept, lost) = text.as_bytes().split_at(length);
+            // Records without a list around them are all of a shorter file, too, where one of them ends.
+            let is_between = !is_list
+                && kept.trim_ascii_end().ends_with(b"}")
+                && lost.trim_ascii_start().first().is_none_or(|byte| *byte == b'{');
+            match shown_or_refused(kept) {
+                _ if lost.trim_ascii().is_empty() => {}
+                // Of a source that delivers nothing, nothing is published.
+                Ok(found) if !found.is_empty() && found.iter().all(|record| !record.starts_with('U')) => {}
+                Ok(found) if is_between => assert!(whole.starts_with(&found), "{length} bytes of {text}: {found:?}"),
+                Ok(found) => {
+                    let (end, before) = found.split_last().unwrap_or_else(|| panic!("{length} bytes of {text}"));
+                    assert!(
+                        end == "incomplete_file" && whole.starts_with(before),
+                        "{length} bytes of {text}: {found:?}"
+                    );
+                }
+                Err(error) => assert!(error.contains("download it again"), "{length} bytes of {text}: {error}"),
+            }
+        }
+    }
+}
+
 #[test]
 fn invalid_text_is_malformed() {
     let mut text = b"{\"data\": [\"a\", \"b\"]}\n{\"data\": [\"\xff\", \"b\"]}\n".to_vec();

@@ -186,6 +186,74 @@ fn frames_that_are_lost_with_a_part_of_the_file_leave_a_trace() {
     }
 }
 
+/// Clips of containers that state little or nothing about their frames.
+const RECORDINGS: [(&str, &str); 5] = [
+    ("a.ts", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"),
+    ("a.m2ts", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p -mpegts_m2ts_mode 1"),
+    ("a.mpg", "-c:v mpeg2video -bf 2 -g 15"),
+    ("a.mxf", "-c:v mpeg2video -g 15"),
+    ("a.ivf", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used 8"),
+];
+
+/// Further ones, which say where they end, or are bare streams.
+const OTHERS: [(&str, &str); 4] = [
+    ("a.wmv", "-c:v wmv2 -g 30"),
+    ("a.hevc", "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=30:bframes=2"),
+    ("a.h264", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"),
+    ("a.gif", "-r 10"),
+];
+
+/// What is said of a clip: that it cannot be read, or what is wrong with its frames. Empty if nothing is.
+fn noticed(path: &Path) -> String {
+    match index(path) {
+        Err(error) => error.to_string(),
+        Ok(_) => damage(path).to_string(),
+    }
+}
+
+#[test]
+fn a_hole_inside_of_a_recording_leaves_a_trace() {
+    let clips = Clips::new();
+    let mut silent = Vec::new();
+    for (name, encoder) in [&RECORDINGS[..], &OTHERS].concat() {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        assert_eq!(noticed(&path), "", "{name}");
+        let (before, rest) = bytes.split_at(bytes.len() * 45 / 100);
+        // Whole packs of a program stream are not missed: nothing numbers them.
+        let (lost, after) = rest.split_at((bytes.len() / 10) | 1);
+        for (kind, hole) in [("zeros", vec![0; lost.len()]), ("noise", noise(lost.len())), ("nothing", Vec::new())] {
+            // Without some of its bytes, the blocks of a GIF may still follow each other.
+            if name == "a.gif" && hole.is_empty() {
+                continue;
+            }
+            write(&path, [before, &hole, after].concat());
+            if noticed(&path).is_empty() {
+                silent.push(format!("{name} with {kind}"));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[test]
+fn the_end_of_a_cut_recording_leaves_a_trace() {
+    let clips = Clips::new();
+    let mut silent = Vec::new();
+    for (name, encoder) in RECORDINGS {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        // Between two pictures, nothing tells that more followed.
+        for length in [bytes.len() * 9 / 20, bytes.len() / 2 + 77, bytes.len() / 3, bytes.len() * 4 / 5] {
+            write(&path, &bytes[..length]);
+            if noticed(&path).is_empty() {
+                silent.push(format!("{length} bytes of {} of {name}", bytes.len()));
+            }
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
 #[test]
 fn a_garbled_frame_damages_those_that_refer_to_it() {
     let clips = Clips::new();

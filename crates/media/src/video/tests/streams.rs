@@ -140,7 +140,7 @@ fn times_of_decoding_do_not_put_frames_in_order() {
     let clips = Clips::new();
     clips.make("a.mp4", &picture("25", "-c:v libx264 -bf 3 -g 30 -pix_fmt yuv420p"));
     clips.make("b.mp4", &picture("25", "-c:v mpeg4 -bf 2 -g 30"));
-    for name in ["a.mkv", "b.mkv", "a.mp4"] {
+    for name in ["a.mkv", "b.mkv", "a.mp4", "b.mp4"] {
         let (first, _) = name.split_once('.').unwrap();
         let wrong = format!("-i {{dir}}/{first}.mp4 -c copy -bsf:v setts=pts=N*512:dts=N*512");
         let index = check(&clips.make(&format!("wrong-{name}"), &wrong));
