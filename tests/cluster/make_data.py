@@ -13,12 +13,12 @@ def ffmpeg(*arguments):
     subprocess.run(["ffmpeg", "-loglevel", "error", "-y", *map(str, arguments)], check=True)
 
 
-def record(number, kind, path):
+def record(source, number, kind, path):
     return {
-        "id": f"{kind}{number}",
+        "id": f"{source}-{number}",
         kind: path,
         "conversations": [
-            {"from": "human", "value": f"<{kind}>\nWhat is shown in number {number}?"},
+            {"from": "human", "value": f"<{kind}>\nWhat is shown in number {number} of {source}?"},
             {"from": "gpt", "value": f"A part of a set, number {number}."},
         ],
     }
@@ -32,9 +32,9 @@ for number in range(NUM_VIDEOS):
     source = f"testsrc2=size=640x360:rate=24:duration={3 + number}"
     ffmpeg("-f", "lavfi", "-i", source, "-pix_fmt", "yuv420p", directory / f"videos/{number}.mp4")
 annotations = {
-    "tiled": [record(n, "image", f"{n % NUM_PHOTOS + 1}.jpg") for n in range(NUM_RECORDS)],
-    "whole": [record(n, "image", f"{n % NUM_PHOTOS + 1}.jpg") for n in range(0, NUM_RECORDS, 2)],
-    "videos": [record(n, "video", f"{n % NUM_VIDEOS}.mp4") for n in range(NUM_RECORDS // 8)],
+    "tiled": [record("tiled", n, "image", f"{n % NUM_PHOTOS + 1}.jpg") for n in range(NUM_RECORDS)],
+    "whole": [record("whole", n, "image", f"{n % NUM_PHOTOS + 1}.jpg") for n in range(0, NUM_RECORDS, 2)],
+    "videos": [record("videos", n, "video", f"{n % NUM_VIDEOS}.mp4") for n in range(NUM_RECORDS // 8)],
 }
 for name, records in annotations.items():
     (directory / f"{name}.json").write_text(json.dumps(records))

@@ -1,5 +1,6 @@
 #!/bin/bash
-# A Ray cluster of two hosts on this machine: ray.sh up DIR PYTHON-BIN | down DIR | kill-host DIR NAME
+# A Ray cluster of two hosts on this machine: ray.sh up DIR PYTHON-BIN [HIDDEN] | down DIR | kill-host DIR NAME
+# The directory HIDDEN is empty on the second host.
 # Hosts are the network namespaces mfa (10.77.0.1, the head) and mfb (10.77.0.2); `ip netns exec mfa COMMAND` runs on the head.
 set -euo pipefail
 directory=$(realpath -m "${2:?usage: ray.sh up DIR BIN, ray.sh down DIR, ray.sh kill-host DIR NAME}")
@@ -29,7 +30,13 @@ case $1 in
     echo "$temporary" >"$directory/temporary"
     ip netns exec mfa "$bin/ray" start --head --port=6379 --node-ip-address=10.77.0.1 --num-cpus=1 --dashboard-host=10.77.0.1 \
       --object-store-memory=300000000 --temp-dir="$temporary" >"$directory/head.out" 2>&1 || { cat "$directory/head.out" >&2; exit 1; }
-    ip netns exec mfb "$bin/ray" start --address=10.77.0.1:6379 --node-ip-address=10.77.0.2 --num-cpus=1 \
+    hide=true
+    if [ -n "${4:-}" ]; then
+      mkdir -p "$directory/empty"
+      hide="mount --bind '$directory/empty' '$4'"
+    fi
+    # shellcheck disable=SC2016 # for the inner shell
+    ip netns exec mfb unshare --mount sh -c "$hide && exec \"\$@\"" sh "$bin/ray" start --address=10.77.0.1:6379 --node-ip-address=10.77.0.2 --num-cpus=1 \
       --object-store-memory=300000000 >"$directory/worker.out" 2>&1 || { cat "$directory/worker.out" >&2; exit 1; }
     ;;
   kill-host)

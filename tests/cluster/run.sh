@@ -17,7 +17,11 @@ fail() { echo "FAILED: $*" >&2; exit 1; }
 trap finish EXIT
 finish
 rm -rf "$work"
-mkdir -p "$work"
+mkdir -p "$work/bin"
+# The second host of Ray does not have the program: it is shipped there.
+cp "$manyframe" "$work/bin/manyframe"
+manyframe=$work/bin/manyframe
+rm -f /tmp/manyframe-"$(id -u)"-*
 SLURM_CONF=$work/slurm/slurm.conf
 export SLURM_CONF RAY_USAGE_STATS_ENABLED=0
 
@@ -43,7 +47,7 @@ echo 'on this machine'
 started=$(now)
 "$manyframe" build "$pipeline" --quiet >"$work/local.txt"
 digests "$work/local" >"$work/local.sha256"
-echo "  $(since "$started") s, $(grep -c tar "$work/local.sha256") tasks"
+echo "  $(since "$started") s, $(grep -c '\.tar$' "$work/local.sha256") tasks"
 
 echo 'on Slurm: a node dies, and the driver dies'
 "$here/slurm.sh" up "$work/slurm"
@@ -77,7 +81,7 @@ echo '  exit code 2, and no job is left'
 "$here/slurm.sh" down "$work/slurm"
 
 echo 'on Ray: the driver dies, and a host dies'
-"$here/ray.sh" up "$work/ray" "$ray"
+"$here/ray.sh" up "$work/ray" "$ray" "$work/bin"
 started=$(now)
 build_on_ray() {
   exec ip netns exec mfa "$manyframe" build "$pipeline" --set "out=$work/on-ray" \
@@ -94,6 +98,7 @@ driver=$!
 wait_for_done "$work/on-ray" 10
 # A job runs there at almost any moment: both hosts have one core, and there is more to do.
 "$here/ray.sh" kill-host "$work/ray" mfb
+ls /tmp/manyframe-"$(id -u)"-* >/dev/null || fail 'the program was not shipped to the second host'
 echo "  host killed with $(num_done "$work/on-ray") tasks done"
 wait $driver || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
 same_bytes "$work/on-ray"

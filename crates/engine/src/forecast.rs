@@ -91,6 +91,7 @@ pub(crate) fn forecast(task_bytes: &[u64], speeds: Speeds, workers: Workers) -> 
     let bound = match cores_s.max(storage_s) {
         least if seconds > SLACK * least + JOB_START_S => Bound::Tasks,
         _ if storage_s > cores_s => Bound::Storage,
+        _ if task_bytes.len() < num_slots => Bound::Tasks,
         _ => Bound::Cores,
     };
     let utilization = if seconds > 0.0 { compute_s(total_bytes) / (seconds * num_slots as f64) } else { 0.0 };

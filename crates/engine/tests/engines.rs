@@ -131,6 +131,7 @@ fn two_engines_build_the_same_dataset() {
 fn an_index_made_elsewhere_is_that_of_this_process() {
     let workshop = Workshop::new();
     let local = workshop.build("local", &LocalEngine).unwrap();
+    assert_eq!(local.committed.work.num_splits_read, 1);
     let engine = BackwardsEngine { makes_indexes: true, ..BackwardsEngine::new(usize::MAX) };
     let elsewhere = workshop.build("elsewhere", &engine).unwrap();
     assert_eq!(elsewhere.committed.manifest_digest, local.committed.manifest_digest);

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `context`, `media`, `replay` | opens what a pipeline file names: readers, media, tokenizer, datasets to replay |
 //! | `index/` | one row per record, from annotations and media headers; kept and reused |
+//! | `index_tasks` | the parts of an index, and of what images look like, that are made on other machines |
 //! | `reduction` | how an overlong record is shortened |
 //! | `decisions/` | filters, decontamination, duplicates, draw, order, tasks |
 //! | `plan`, `records`, `make` | the plan as plain data, and how it is made and found again |
@@ -68,6 +69,7 @@ mod decisions;
 mod error;
 mod guard;
 mod index;
+mod index_tasks;
 mod make;
 mod media;
 mod packing;
@@ -86,8 +88,8 @@ pub use context::{Context, OpenSource, SourceReader};
 pub use error::PlanError;
 pub use guard::crashes_path;
 pub use index::refresh::ChangedMedia;
-pub use index::tasks::{IndexTask, list_missing_index};
 pub use index::visuals::{in_visual, measure_shapes};
+pub use index_tasks::{IndexTask, list_missing_index};
 pub use make::{Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
 pub use packing::{PackSample, Packing, pack_samples};

@@ -1,5 +1,6 @@
 //! Makes a plan: index, decisions, and the files that a worker needs.
 
+use std::collections::BTreeSet;
 use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,7 +23,7 @@ use crate::index::file::IndexFile;
 use crate::index::media::MediaOfEntries;
 use crate::index::refresh::ChangedMedia;
 use crate::index::table::{IndexEntry, MeasuredRecord, read_entries};
-use crate::index::tasks::IndexTask;
+use crate::index_tasks::IndexTask;
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
@@ -62,14 +63,22 @@ pub struct Index {
     /// What changed among the media of each source since its index was made.
     pub changed: IndexVec<SourceIndex, ChangedMedia>,
     files: Vec<IndexFile>,
+    num_read_elsewhere: usize,
 }
 
 impl Index {
+    fn num_splits_read(&self) -> u64 {
+        (self.files.iter().filter(|file| file.was_read).count() + self.num_read_elsewhere) as u64
+    }
+
     /// Counts index files as read now: they were made for this build, on other machines.
     pub fn count_as_read(&mut self, tasks: &[IndexTask]) {
-        for file in &mut self.files {
-            file.was_read |= tasks.iter().any(|task| file.path.ends_with(task.file()));
-        }
+        let names: BTreeSet<&str> = tasks.iter().map(IndexTask::file).collect();
+        let is_of_task = |file: &&IndexFile| {
+            let name = file.path.file_name().and_then(|name| name.to_str());
+            !file.was_read && name.is_some_and(|name| names.contains(name))
+        };
+        self.num_read_elsewhere = self.files.iter().filter(is_of_task).count();
     }
 }
 
@@ -85,7 +94,7 @@ pub fn make_index(context: &Context, work: &Path, executor: Executor<'_>) -> Res
     let inputs = inputs_digest(context, &cache, &files)?;
     let key = plan_key(context, inputs);
     cache.save()?;
-    Ok(Index { key, inputs, changed, files })
+    Ok(Index { key, inputs, changed, files, num_read_elsewhere: 0 })
 }
 
 /// Makes the plan of an opened pipeline, or reads it if the work directory already contains it. Nothing is written
@@ -212,7 +221,7 @@ impl DecidedPlan<'_> {
             tokenizer_digest: context.tokenizer_digest,
             template_digest: context.template_digest,
             num_splits: index.files.len() as u64,
-            num_splits_read: index.files.iter().filter(|file| file.was_read).count() as u64,
+            num_splits_read: index.num_splits_read(),
             sources: candidates.budgets.as_slice().to_vec(),
             pack: pack_samples(&pipeline.file, &lengths, context.prompt_overhead()?)?.map(|packing| packing.summary),
             reuse: Vec::new(),

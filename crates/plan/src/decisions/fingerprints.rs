@@ -57,6 +57,15 @@ pub(crate) fn decodes_videos(context: &Context) -> bool {
     video::IS_ENABLED && context.pipeline.file.mix.check == Check::Decode
 }
 
+/// The files of fingerprints that the pipeline file asks for.
+pub(crate) fn wanted_fingerprints(context: &Context) -> Option<DerivedFile> {
+    needs_fingerprints(context).then(|| kind_of_fingerprints(context))
+}
+
+fn kind_of_fingerprints(context: &Context) -> DerivedFile {
+    if decodes_videos(context) { DerivedFile::FrameFingerprints } else { DerivedFile::ImageFingerprints }
+}
+
 impl Fingerprints {
     /// Reads the fingerprints of every index file, or makes them.
     pub(crate) fn read_or_make(
@@ -64,8 +73,7 @@ impl Fingerprints {
         candidates: &Candidates,
         executor: Executor<'_>,
     ) -> Result<Self, PlanError> {
-        let kind =
-            if decodes_videos(context) { DerivedFile::FrameFingerprints } else { DerivedFile::ImageFingerprints };
+        let kind = kind_of_fingerprints(context);
         let mut fingerprints = Self { of_row: FxHashMap::default(), damaged: Vec::new() };
         for file in candidates.files() {
             let shown = ShownRecords::of_file(context, candidates, file)?;

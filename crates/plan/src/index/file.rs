@@ -9,6 +9,7 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_core::SourceIndex;
+use serde::{Deserialize, Serialize};
 
 /// The index file of one split.
 #[derive(Debug, Clone)]
@@ -32,7 +33,8 @@ pub(crate) fn media_path(index: &Path) -> PathBuf {
 }
 
 /// Files that are computed from an index file and kept beside it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum DerivedFile {
     /// Fingerprints of images; videos are represented by their bytes.
     ImageFingerprints,

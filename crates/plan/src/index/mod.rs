@@ -20,6 +20,5 @@ mod parts;
 mod records;
 pub(crate) mod refresh;
 pub(crate) mod table;
-pub(crate) mod tasks;
 pub(crate) mod visuals;
-mod writer;
+pub(crate) mod writer;

@@ -1,4 +1,5 @@
-//! Index files that are made one by one, on other machines: which ones a pipeline lacks, and how one of them is made.
+//! Index files that are made one by one, on other machines: which ones a pipeline lacks, and how one of them is made. So are the
+//! fingerprints beside them, where the pipeline file asks for those.
 
 use std::path::Path;
 
@@ -8,6 +9,8 @@ use manyframe_sources::Split;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::decisions::candidates::Candidates;
+use crate::decisions::fingerprints::{Fingerprints, wanted_fingerprints};
 use crate::error::PlanError;
 use crate::index::build::{build_split, list_splits};
 use crate::index::cache::{IndexCache, index_directory};
@@ -24,6 +27,8 @@ pub struct IndexTask {
     split: Split,
     /// Its name.
     file: String,
+    /// The fingerprints that are wanted beside it.
+    fingerprints: Option<DerivedFile>,
 }
 
 impl IndexTask {
@@ -37,42 +42,53 @@ impl IndexTask {
         &self.file
     }
 
-    /// Whether its index file is in a work directory.
+    /// Whether its index file is in a work directory, and with it the fingerprints that are wanted.
     pub fn is_done(&self, work: &Path) -> bool {
         let path = index_directory(work).join(&self.file);
-        path.exists() && media_path(&path).exists() && is_intact(&index_seal(&path))
+        has_index(&path) && self.fingerprints.is_none_or(|derived| derived.beside(&path).exists())
     }
 
-    /// Makes its index file in a work directory, unless it is there.
+    /// Makes its index file in a work directory, unless it is there, and then the fingerprints that are wanted.
     ///
     /// # Errors
     ///
     /// If the annotations cannot be read, or the work directory cannot be written.
     pub fn run(&self, context: &Context, work: &Path, executor: Executor<'_>) -> Result<(), PlanError> {
-        let path = index_directory(work).join(&self.file);
-        if self.is_done(work) {
-            return Ok(());
-        }
         if context.sources.get(self.source).is_none() {
             return Err(PlanError::NoSuchSource { source_index: self.source });
         }
-        for derived in DerivedFile::ALL {
-            remove_if_there(&derived.beside(&path))?;
+        let path = index_directory(work).join(&self.file);
+        let file = IndexFile { source: self.source, path, was_read: false };
+        if !has_index(&file.path) {
+            for derived in DerivedFile::ALL {
+                remove_if_there(&derived.beside(&file.path))?;
+            }
+            build_split(context, &self.split, &file, executor)?;
         }
-        build_split(context, &self.split, &IndexFile { source: self.source, path, was_read: true }, executor)
+        if self.fingerprints.is_some() {
+            // Ids that are made unique among all files may differ: these few are made again where the plan is.
+            let candidates = Candidates::read(context, &[file])?;
+            Fingerprints::read_or_make(context, &candidates, executor)?;
+        }
+        Ok(())
     }
 }
 
-/// The index files that a work directory lacks.
+fn has_index(path: &Path) -> bool {
+    path.exists() && media_path(path).exists() && is_intact(&index_seal(path))
+}
+
+/// The index files that a work directory lacks, or whose fingerprints it lacks.
 ///
 /// # Errors
 ///
 /// If an input cannot be read, or the work directory cannot be written.
 pub fn list_missing_index(context: &Context, work: &Path) -> Result<Vec<IndexTask>, PlanError> {
     let cache = IndexCache::open(context, work)?;
+    let fingerprints = wanted_fingerprints(context);
     let mut missing = Vec::new();
     for (source, split) in list_splits(context)? {
-        let task = IndexTask { source, file: cache.file_name(source, &split)?, split };
+        let task = IndexTask { source, file: cache.file_name(source, &split)?, split, fingerprints };
         if !task.is_done(work) {
             missing.push(task);
         }
