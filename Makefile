@@ -56,6 +56,7 @@ stores: setup
 	tests/stores/setup.sh .env
 	$(CARGO) build --release --locked
 	python3 tests/stores/run.py $(TARGET)/release/manyframe .env/ceph .env
+	python3 tests/stores/bench.py $(TARGET)/release/manyframe .env/ceph
 
 # The development profile optimises what computes: gemm, candle and the kernels.
 parity: setup

@@ -141,6 +141,35 @@ fn two_datasets_are_not_uploaded_to_one_place_at_the_same_time() {
 }
 
 #[test]
+fn a_dataset_under_digests_does_not_disturb_readers_of_the_one_before() {
+    let mut workshop = Workshop::new();
+    let built = build(&mut workshop, 4);
+    let content = ["--names", "content"];
+    upload(&workshop, "remote", &content, 0);
+    let remote = workshop.text("remote");
+    let objects = || files(&workshop.path("remote/objects"));
+    let before = objects();
+    assert!(before.iter().all(|(name, _)| name.len() > 64) && before.len() == built.manifest.shards.len() + 2);
+    run(&["verify", &remote, "--quiet"], 0);
+    run(&["download", &remote, &workshop.text("down")], 0);
+    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+    assert!(upload(&workshop, "remote", &[], 2).1.contains("--names"));
+    // Another dataset replaces no file, and packs are made there as anywhere.
+    workshop.write("media/0.jpg", photo(77, 320, 240));
+    workshop.build();
+    upload(&workshop, "remote", &content, 0);
+    let both = objects();
+    assert!(before.iter().all(|file| both.contains(file)) && both.len() > before.len());
+    run(&["verify", &remote, "--quiet"], 0);
+    run(&["pack", &remote, "--set", "max_tokens=400"], 0);
+    run(&["verify", &remote, "--quiet"], 0);
+    upload(&workshop, "remote", &[&content[..], &["--delete"]].concat(), 0);
+    run(&["verify", &remote, "--quiet"], 0);
+    // What only the packs that were made there needed is removed; of the first dataset, nothing says so any more.
+    assert_eq!(objects(), both);
+}
+
+#[test]
 fn a_node_downloads_the_shards_that_it_trains_on() {
     let mut workshop = Workshop::new();
     workshop.head.push_str("[output]\nmax_shard_samples = 1\n");

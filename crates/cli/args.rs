@@ -302,6 +302,16 @@ fn parse_positions(text: &str) -> Result<Range<u64>, String> {
     parsed.ok_or_else(|| "expected FIRST..END, such as 0..64 for the first 64".to_owned())
 }
 
+/// How the files of a dataset are called at its destination.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum NamesChoice {
+    /// By their paths: trainers list directories.
+    Plain,
+    /// By their digests: readers of the dataset before are not disturbed by a new one. manyframe reads and downloads it as any
+    /// other.
+    Content,
+}
+
 #[derive(Debug, Clone, Copy, Args)]
 pub(crate) struct ReplacingArguments {
     /// Remove files that the manifest at the destination names and this dataset does not have, when the new manifest is there.
@@ -323,6 +333,9 @@ pub(crate) struct UploadArguments {
     /// system.
     #[arg(value_name = "URL")]
     pub(crate) destination: PathBuf,
+    /// How files are called at the destination.
+    #[arg(long, value_enum, default_value_t = NamesChoice::Plain, value_name = "NAMES")]
+    pub(crate) names: NamesChoice,
     /// Show what is new, replaced, the same and left over, and send nothing.
     #[arg(short = 'n', long)]
     pub(crate) dry_run: bool,

@@ -1,6 +1,6 @@
 #!/bin/bash
 # A store that speaks S3, in memory, on this machine: one monitor, one disk in memory and a gateway of Ceph.
-#   ceph.sh up DIR PORT        starts it; the gateway is on 127.0.0.1:PORT, its user has the keys AKIA and SECRET
+#   ceph.sh up DIR PORT        starts it; the gateway is on 127.0.0.1:PORT, its user has the keys AKIA and wJalrXUtnFEMI
 #   ceph.sh kill-gateway DIR   kills the gateway; what was stored stays
 #   ceph.sh gateway DIR        starts the gateway again
 #   ceph.sh down DIR           ends it
@@ -32,7 +32,9 @@ mon allow pool size one = true
 mon pg warn on pool no redundancy = false
 osd data = $directory/osd
 osd objectstore = memstore
-memstore device bytes = 6442450944
+memstore device bytes = 12884901888
+rgw gc obj min wait = 1
+rgw gc processor period = 5
 osd memory target = 939524096
 osd pool default size = 1
 osd pool default min size = 1
@@ -99,7 +101,7 @@ up)
     sleep 0.5
   done
   start_gateway
-  radosgw-admin user create --uid t --display-name t --access-key AKIA --secret-key SECRET >/dev/null 2>&1
+  radosgw-admin user create --uid t --display-name t --access-key AKIA --secret-key wJalrXUtnFEMI >/dev/null 2>&1
   ;;
 kill-gateway) end client.rgw ;;
 gateway) start_gateway ;;

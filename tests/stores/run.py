@@ -17,6 +17,7 @@ import threading
 import time
 
 import azure
+import noise
 import s3
 from proxy import Proxy
 
@@ -47,7 +48,8 @@ def command(*arguments, port=PORT):
 def run(*arguments, port=PORT, code=0, more=()):
     done = subprocess.run(command(*arguments, port=port) + list(more), env=ENVIRONMENT, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == code, f"{arguments} ended with {done.returncode}, expected {code}\n{done.stdout}\n{done.stderr}"
-    assert s3.SECRET not in done.stdout.replace("SECRET_", "") + done.stderr, "a credential is shown"
+    for secret in (s3.SECRET, azure.KEY):
+        assert secret not in done.stdout + done.stderr, "a credential is shown"
     return done.stdout + done.stderr
 
 
@@ -67,27 +69,6 @@ def build(name, *more):
         [manyframe, "build", HERE / "pipeline.toml", "--output", out, "--quiet", *more], check=True, cwd=ROOT, stdout=subprocess.DEVNULL
     )
     return out
-
-
-def make_data():
-    photos = WORK / "data/photos"
-    photos.mkdir(parents=True, exist_ok=True)
-    noise = "nullsrc=size=1280x960,geq=lum='random(1)*255':cb=128:cr=128"
-    subprocess.run(
-        ["ffmpeg", "-loglevel", "error", "-y", "-f", "lavfi", "-i", noise, "-frames:v", "12", "-q:v", "2", photos / "%d.jpg"], check=True
-    )
-    records = [
-        {
-            "id": str(number),
-            "image": f"{number % 12 + 1}.jpg",
-            "conversations": [
-                {"from": "human", "value": f"<image>\nWhat is shown in number {number}?"},
-                {"from": "gpt", "value": f"Noise, number {number}."},
-            ],
-        }
-        for number in range(130)
-    ]
-    (WORK / "data/noise.json").write_text(json.dumps(records))
 
 
 def digests(directory):
@@ -113,6 +94,14 @@ def journal_of(dataset):
             if line.endswith("\n") and "index" in (entry := json.loads(line)):
                 taken.add((entry["path"], entry["index"]))
     return taken
+
+
+def wait_for_parts(dataset, number):
+    for _ in range(1200):
+        if len(journal_of(dataset)) >= number:
+            return
+        time.sleep(0.02)
+    raise AssertionError(f"no {number} parts of a file in a journal")
 
 
 class Reader:
@@ -163,9 +152,9 @@ def check_kills(dataset):
     while True:
         taken, before = journal_of(dataset), len(proxy.parts)
         # Slow enough that the moments differ.
-        upload = start("upload", dataset, url, "--limit-rate", "40M", "--quiet", port=proxy.port)
+        upload = start("upload", dataset, url, "--limit-rate", "12M", "--quiet", port=proxy.port)
         if num_killed < NUM_KILLS:
-            time.sleep(choice.uniform(0.05, 0.9))
+            time.sleep(choice.uniform(0.3, 1.6))
             if upload.poll() is None:
                 upload.send_signal(signal.SIGKILL)
                 num_killed += 1
@@ -178,6 +167,7 @@ def check_kills(dataset):
             break
         assert upload.returncode == -signal.SIGKILL, output
     reader.end()
+    assert num_kept > 0, "no part outlived a kill"
     assert num_killed == NUM_KILLS, f"only {num_killed} kills: the upload was too fast"
     same_bytes(url, dataset)
     say(f"{num_killed} kills, up to {num_kept} parts kept, {len(proxy.parts)} sent in all; equal bytes")
@@ -240,7 +230,11 @@ def check_change(dataset, changed):
     same_bytes(url, changed)
     again = json.loads(run("upload", changed, url, "--json", "--quiet"))
     assert again["num_parts"] == 0, again
-    say(f"the reader found {reader.num_seen} manifests whole")
+    # Under digests nothing is replaced: there is a manifest at any time.
+    run("upload", dataset, "s3://bucket/content", "--names", "content")
+    run("upload", changed, "s3://bucket/content", "--names", "content", "--delete")
+    same_bytes("s3://bucket/content", changed)
+    say(f"the reader found {reader.num_seen} manifests whole; the same under digests")
 
 
 def check_readers(dataset):
@@ -278,9 +272,9 @@ def check_azure(dataset):
         endpoint = ["--endpoint", f"http://127.0.0.1:{port}/{azure.ACCOUNT}"]
         url = "az://box/dataset"
         upload = subprocess.Popen(
-            [manyframe, "upload", dataset, url, "--limit-rate", "40M", "--quiet", *endpoint], env=ENVIRONMENT, cwd=ROOT
+            [manyframe, "upload", dataset, url, "--limit-rate", "20M", "--quiet", *endpoint], env=ENVIRONMENT, cwd=ROOT
         )
-        time.sleep(1.5)
+        wait_for_parts(dataset, 3)
         upload.kill()
         upload.wait()
         kept = len(journal_of(dataset))
@@ -291,7 +285,7 @@ def check_azure(dataset):
         assert digests(down) == digests(dataset), "the download differs"
         again = json.loads(run("upload", dataset, url, "--json", "--quiet", port=None, more=endpoint))
         assert again["num_parts"] == 0, again
-        assert kept == 0 or "of an interrupted upload kept" in output, output
+        assert kept >= 3 and "of an interrupted upload kept" in output, output
         conformance(url.replace("dataset", "suite"), f"http://127.0.0.1:{port}/{azure.ACCOUNT}")
         say(f"killed with {kept} parts sent, gone on with; equal bytes; the suite of storages")
     finally:
@@ -308,7 +302,7 @@ def conformance(url, endpoint):
 
 def main():
     WORK.mkdir(parents=True, exist_ok=True)
-    make_data()
+    noise.write(WORK / "data", num_photos=12, num_records=130)
     for name in ("out", "changed"):
         shutil.rmtree(WORK / f"{name}.work", ignore_errors=True)
     dataset = build("out")

@@ -6,7 +6,7 @@ import hmac
 import http.client
 import urllib.parse
 
-KEY, SECRET, REGION = "AKIA", "SECRET", "us-east-1"
+KEY, SECRET, REGION = "AKIA", "wJalrXUtnFEMI", "us-east-1"
 
 
 def request(port, method, path):

@@ -3,11 +3,12 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_dataset::Names;
 use manyframe_storage::is_url;
 use manyframe_transfer::{Survey, Upload, UploadOptions, Uploaded};
 
 use super::location::open_storage;
-use crate::args::{Global, UploadArguments};
+use crate::args::{Global, NamesChoice, UploadArguments};
 use crate::table::{bytes, count, plural};
 use crate::{exit, output, progress};
 
@@ -23,6 +24,10 @@ pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCo
     let storage = open_storage(&arguments.destination, &arguments.store)?;
     let options = UploadOptions {
         pace: arguments.pace.pace(),
+        names: match arguments.names {
+            NamesChoice::Plain => Names::Plain,
+            NamesChoice::Content => Names::Content,
+        },
         deletes: arguments.replacing.delete,
         replaces_other_name: arguments.replacing.replace,
         takes_over: arguments.replacing.take_over,

@@ -49,6 +49,7 @@
 //! **Invariant:** nothing here decides what is in a dataset; it is written as passed in, and read back.
 
 mod build_facts;
+mod by_digest;
 mod card;
 pub mod columns;
 mod croissant;
@@ -63,6 +64,7 @@ mod source;
 mod table_file;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
+pub use by_digest::{Names, OBJECTS_DIRECTORY, named_files};
 pub use card::{CARD_FILE, FilesBeside, NotesByShard};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger};

@@ -19,6 +19,7 @@ use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
 use crate::build_facts::BuildFacts;
+use crate::by_digest::{ByDigest, Names};
 use crate::error::DatasetError;
 use crate::ledger::{LedgerRow, Status, read_damaged, read_ledger_of, read_origins};
 use crate::manifest::{Manifest, ShardEntry};
@@ -74,6 +75,10 @@ impl DatasetReader {
     /// As [`DatasetReader::open`].
     pub fn open_in(storage: Arc<dyn Storage>) -> Result<Self, DatasetError> {
         let (manifest, manifest_digest) = Manifest::read_from(&*storage)?;
+        let storage = match Names::of(&*storage, &manifest)? {
+            Names::Plain => storage,
+            Names::Content => Arc::new(ByDigest::new(storage, &manifest)),
+        };
         let mut first_files = BTreeMap::new();
         for (position, shard) in manifest.shards.iter().enumerate() {
             first_files.entry(shard.path.name).or_insert(position);

@@ -17,7 +17,9 @@ use std::str::FromStr;
 use manyframe_base::files::{parent_directory, publish_file};
 use manyframe_base::{FileError, Progress, Step, write_atomic};
 use manyframe_core::{Digest, Layout};
-use manyframe_dataset::{BUILD_FACTS_FILE, CARD_FILE, DatasetReader, MANIFEST_FILE, Manifest};
+use manyframe_dataset::{
+    BUILD_FACTS_FILE, CARD_FILE, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard,
+};
 use manyframe_storage::{LocalDirectory, Storage};
 
 use crate::claim::CLAIM_FILE;
@@ -195,10 +197,32 @@ impl Download<'_> {
         for (path, stated) in &named {
             add(path.clone(), stated.num_bytes, Some(stated.digest))?;
         }
-        for path in beside(storage)?.into_iter().filter(|path| !named.contains_key(path)) {
+        for path in self.beside(storage)?.into_iter().filter(|path| !named.contains_key(path)) {
             add(path, None, None)?;
         }
         Ok(wanted)
+    }
+
+    /// The files that no manifest names, such as the data card and what readers of a format expect beside its shards.
+    fn beside(&self, storage: &dyn Storage) -> Result<Vec<String>, TransferError> {
+        match storage.list("") {
+            Ok(files) => {
+                let paths = files.into_iter().map(|file| file.path);
+                // Shards that this dataset does not name are of another one.
+                let is_beside =
+                    |path: &String| ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str()) && !is_shard(path);
+                Ok(paths.filter(is_beside).collect())
+            }
+            // A web server has no listing. Which files there may be follows from the manifest.
+            Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
+                let beside = FilesBeside::of(self.dataset.manifest(), &NotesByShard::new())?;
+                let known = beside.files.into_iter().map(|(path, _)| path);
+                let known: Vec<String> = known.chain([CARD_FILE, BUILD_FACTS_FILE].map(str::to_owned)).collect();
+                let found = on_threads(self.pace.concurrency, &known, |path| storage.num_bytes(path))?;
+                Ok(known.into_iter().zip(found).filter_map(|(path, found)| found.map(|_| path)).collect())
+            }
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Fetches a file; returns how many bytes that took, or `None` if it was there.
@@ -255,25 +279,6 @@ impl Download<'_> {
             start = end;
         }
         Ok(missing)
-    }
-}
-
-/// The files that no manifest names, such as the data card.
-fn beside(storage: &dyn Storage) -> Result<Vec<String>, TransferError> {
-    match storage.list("") {
-        Ok(files) => {
-            let paths = files.into_iter().map(|file| file.path);
-            // Shards that this dataset does not name are of another one.
-            let is_beside = |path: &String| ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str()) && !is_shard(path);
-            Ok(paths.filter(is_beside).collect())
-        }
-        // A web server has no listing.
-        Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
-            let known = [CARD_FILE, BUILD_FACTS_FILE].into_iter();
-            let found = known.map(|path| Ok(storage.num_bytes(path)?.map(|_| path.to_owned())));
-            found.filter_map(Result::transpose).collect()
-        }
-        Err(error) => Err(error.into()),
     }
 }
 

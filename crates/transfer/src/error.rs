@@ -76,6 +76,12 @@ pub enum TransferError {
         /// The name of this one.
         name: String,
     },
+    /// The files of the dataset at the destination are called otherwise.
+    #[error("the files of the dataset at {location:?} are named otherwise; choose another URL, or the other --names")]
+    OtherNames {
+        /// The destination.
+        location: PathBuf,
+    },
     /// A choice of shards that the dataset does not have.
     #[error("the choice of shards is empty: {detail}")]
     NoShards {
@@ -106,6 +112,7 @@ impl TransferError {
             | Self::Unnamed { .. }
             | Self::Busy { .. }
             | Self::OtherName { .. }
+            | Self::OtherNames { .. }
             | Self::NoShards { .. }
             | Self::Occupied { .. } => false,
         }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::Digest;
-use manyframe_dataset::{DatasetReader, MANIFEST_FILE, Manifest};
+use manyframe_dataset::{DatasetReader, MANIFEST_FILE, Manifest, Names};
 use manyframe_shards::ShardFormat;
 use manyframe_storage::{LocalDirectory, Storage};
 
@@ -15,6 +15,8 @@ use crate::error::TransferError;
 pub(crate) struct DatasetFile {
     /// Its path below the dataset.
     pub(crate) path: String,
+    /// Where it goes.
+    pub(crate) name: String,
     /// Its size.
     pub(crate) num_bytes: u64,
     /// Its digest: that of the manifest, which is compared when the file is read, or one that was computed just now.
@@ -34,7 +36,7 @@ pub(crate) struct DatasetFiles {
 
 impl DatasetFiles {
     /// Lists a dataset. Shards are not read, but must be there and have the size that the manifest states.
-    pub(crate) fn read(dataset: &Path) -> Result<Self, TransferError> {
+    pub(crate) fn read(dataset: &Path, names: Names) -> Result<Self, TransferError> {
         let reader = DatasetReader::open(dataset)?;
         let directory = LocalDirectory::new(dataset);
         let manifest = reader.manifest().clone();
@@ -49,7 +51,8 @@ impl DatasetFiles {
                 return Err(TransferError::Unnamed { path: dataset.join(found.path) });
             }
             let digest = stated.map_or_else(|| directory.digest(&found.path), |stated| Ok(stated.digest))?;
-            files.push(DatasetFile { path: found.path, num_bytes: found.num_bytes, digest });
+            let name = stated.map_or_else(|| found.path.clone(), |_| names.name(&found.path, digest));
+            files.push(DatasetFile { path: found.path, name, num_bytes: found.num_bytes, digest });
         }
         for (path, stated) in &named {
             let found = files.iter().find(|file| file.path == *path).map(|file| file.num_bytes);

@@ -81,28 +81,28 @@ impl Journal {
 
     /// What was sent of a file by an earlier upload; `None` if nothing was, or it was another file then.
     pub(crate) fn begun(&self, file: &DatasetFile) -> Option<&Begun> {
-        self.begun.get(&file.path).filter(|begun| (begun.digest, begun.num_bytes) == (file.digest, file.num_bytes))
+        self.begun.get(&file.name).filter(|begun| (begun.digest, begun.num_bytes) == (file.digest, file.num_bytes))
     }
 
     /// Paths and ids of transfers of other files than these: of a dataset that was built again since.
     pub(crate) fn stale(&self, files: &[&DatasetFile]) -> Vec<(String, String)> {
-        let is_wanted = |path: &str| files.iter().any(|file| file.path == path && self.begun(file).is_some());
+        let is_wanted = |path: &str| files.iter().any(|file| file.name == path && self.begun(file).is_some());
         let stale = self.begun.iter().filter(|(path, _)| !is_wanted(path));
         stale.map(|(path, begun)| (path.clone(), begun.transfer.clone())).collect()
     }
 
     pub(crate) fn begin(&self, file: &DatasetFile, transfer: &str) -> Result<(), FileError> {
-        let DatasetFile { path, num_bytes, digest } = file.clone();
-        self.write(&Line::Begun { path, digest, num_bytes, transfer: transfer.to_owned() })
+        let DatasetFile { name, num_bytes, digest, .. } = file.clone();
+        self.write(&Line::Begun { path: name, digest, num_bytes, transfer: transfer.to_owned() })
     }
 
     pub(crate) fn sent(&self, file: &DatasetFile, index: usize, part: &SentPart) -> Result<(), FileError> {
         let SentPart { sum, id } = part.clone();
-        self.write(&Line::Sent { path: file.path.clone(), index, sum, id })
+        self.write(&Line::Sent { path: file.name.clone(), index, sum, id })
     }
 
     pub(crate) fn over(&self, file: &DatasetFile) -> Result<(), FileError> {
-        self.write(&Line::Over { path: file.path.clone(), is_over: true })
+        self.write(&Line::Over { path: file.name.clone(), is_over: true })
     }
 
     /// Removes it: everything is at its destination.
@@ -139,7 +139,7 @@ mod tests {
     use super::*;
 
     fn file(path: &str) -> DatasetFile {
-        DatasetFile { path: path.to_owned(), num_bytes: 30, digest: Digest::of(path.as_bytes()) }
+        DatasetFile { path: path.to_owned(), name: path.to_owned(), num_bytes: 30, digest: Digest::of(path.as_bytes()) }
     }
 
     fn part(id: &str) -> SentPart {

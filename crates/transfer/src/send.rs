@@ -112,7 +112,7 @@ impl<'a> Sending<'a> {
             sent = Sent { num_parts: sent.num_parts + again.num_parts, ..sent };
             if let Some(file) = lost.first() {
                 let forgotten = io::Error::new(io::ErrorKind::NotFound, "the store has forgotten its parts, twice");
-                return Err(FileError::write(self.storage.location().join(&file.path))(forgotten).into());
+                return Err(FileError::write(self.storage.location().join(&file.name))(forgotten).into());
             }
         }
         self.progress.finish(Step::Upload);
@@ -220,7 +220,7 @@ impl<'a> Sending<'a> {
     }
 
     fn begin(&self, parts: &dyn Parts, file: &DatasetFile) -> Result<String, TransferError> {
-        let id = parts.begin(&file.path, file.digest)?;
+        let id = parts.begin(&file.name, file.digest)?;
         self.journal.begin(file, &id)?;
         Ok(id)
     }
@@ -240,13 +240,13 @@ impl<'a> Sending<'a> {
     fn send(&self, job: Job<'a>, shared: &Shared<'a>) -> Result<(), TransferError> {
         match job {
             Job::Whole { file, bytes, .. } => {
-                self.storage.write(&file.path, &bytes)?;
+                self.storage.write(&file.name, &bytes)?;
                 shared.num_parts.fetch_add(1, Ordering::Relaxed);
                 self.progress.advance(0, file.num_bytes);
                 self.arrived(file)
             }
             Job::Copy { file, .. } => {
-                self.storage.copy_in(&self.directory.join(&file.path), &file.path)?;
+                self.storage.copy_in(&self.directory.join(&file.path), &file.name)?;
                 shared.num_parts.fetch_add(1, Ordering::Relaxed);
                 self.progress.advance(0, file.num_bytes);
                 self.arrived(file)
@@ -287,9 +287,9 @@ impl<'a> Sending<'a> {
     fn finish(&self, parts: &dyn Parts, transfer: &Transfer<'a>, shared: &Shared<'a>) -> Result<(), TransferError> {
         let file = transfer.file;
         let ids: Vec<String> = lock(&transfer.parts).values().cloned().collect();
-        if let Err(error) = parts.finish(&file.path, &transfer.id, ids) {
+        if let Err(error) = parts.finish(&file.name, &transfer.id, ids) {
             // It may have been finished just before an earlier upload was killed. Otherwise the store has forgotten parts.
-            let is_there = self.storage.state(&file.path)?.is_some_and(|state| state.digest == Some(file.digest));
+            let is_there = self.storage.state(&file.name)?.is_some_and(|state| state.digest == Some(file.digest));
             let is_resumed = self.journal.begun(file).is_some_and(|begun| begun.transfer == transfer.id);
             let is_forgotten = matches!(error.source.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData);
             if !is_there && is_resumed && is_forgotten {
@@ -306,16 +306,16 @@ impl<'a> Sending<'a> {
 
     /// Compares what is at the destination with what was sent.
     fn arrived(&self, file: &DatasetFile) -> Result<(), TransferError> {
-        let path = self.storage.location().join(&file.path);
+        let path = self.storage.location().join(&file.name);
         let altered = |found: String, expected: String| TransferError::Altered { path: path.clone(), found, expected };
         let expected = format!("{} bytes", file.num_bytes);
-        let Some(state) = self.storage.state(&file.path)? else {
+        let Some(state) = self.storage.state(&file.name)? else {
             return Err(altered("it is not there".to_owned(), expected));
         };
         if state.num_bytes != file.num_bytes {
             return Err(altered(format!("{} bytes", state.num_bytes), expected));
         }
-        let digest = state.digest.map_or_else(|| self.storage.digest(&file.path), Ok)?;
+        let digest = state.digest.map_or_else(|| self.storage.digest(&file.name), Ok)?;
         if digest != file.digest {
             return Err(altered(format!("digest {digest}"), format!("digest {}", file.digest)));
         }
@@ -326,7 +326,7 @@ impl<'a> Sending<'a> {
 
 /// Sends a part. What a store refuses, because it is not what the request says, was altered on the way: it is sent once more.
 fn send_part(parts: &dyn Parts, transfer: &Transfer<'_>, index: usize, bytes: &Bytes) -> Result<String, FileError> {
-    let path = &transfer.file.path;
+    let path = &transfer.file.name;
     let send = || parts.send(path, &transfer.id, index, bytes.clone());
     send().or_else(|error| {
         if error.source.kind() != io::ErrorKind::InvalidData {

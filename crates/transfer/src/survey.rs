@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 
 use manyframe_base::{Progress, Step};
 use manyframe_core::Digest;
-use manyframe_dataset::MANIFEST_FILE;
+use manyframe_dataset::{MANIFEST_FILE, Names, OBJECTS_DIRECTORY};
 use manyframe_storage::{FileState, Storage, Version};
 use serde::{Deserialize, Serialize};
 
@@ -51,7 +51,7 @@ pub(crate) struct RemoteManifest {
     pub(crate) version: Option<Version>,
     pub(crate) digest: Digest,
     pub(crate) name: Option<String>,
-    /// The files that it names.
+    /// The files that it names, however they are called.
     files: BTreeSet<String>,
 }
 
@@ -68,16 +68,28 @@ struct AnyManifest {
 #[derive(Deserialize)]
 struct Named {
     path: String,
+    digest: Digest,
 }
 
 impl RemoteManifest {
+    /// How its files are called; `None` if it names none.
+    pub(crate) fn names(&self, listed: &BTreeMap<String, u64>) -> Option<Names> {
+        let is_content = |path: &&String| path.starts_with(OBJECTS_DIRECTORY);
+        let found: Vec<&String> = self.files.iter().filter(|path| listed.contains_key(*path)).collect();
+        let is_any_content = found.iter().any(is_content);
+        let is_any = !found.is_empty();
+        is_any.then_some(if is_any_content { Names::Content } else { Names::Plain })
+    }
+
     pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Self>, TransferError> {
         let Some(FileState { version, .. }) = storage.state(MANIFEST_FILE)? else { return Ok(None) };
         let text = storage.read(MANIFEST_FILE)?;
         let parsed: Option<AnyManifest> = serde_json::from_slice(&text).ok();
         let (name, files) = parsed.map_or((None, BTreeSet::new()), |manifest| {
             let AnyManifest { name, shards, ledger, pack } = manifest;
-            (Some(name), shards.into_iter().chain(ledger).chain(pack).map(|named| named.path).collect())
+            let named = shards.into_iter().chain(ledger).chain(pack);
+            let names = [Names::Plain, Names::Content];
+            (Some(name), named.flat_map(|file| names.map(|names| names.name(&file.path, file.digest))).collect())
         });
         Ok(Some(Self { version, digest: Digest::of(&text), name, files }))
     }
@@ -94,16 +106,20 @@ enum Found {
 impl<'d> Surveyed<'d> {
     pub(crate) fn make(
         dataset: &'d DatasetFiles,
-        storage: &dyn Storage,
+        (storage, names): (&dyn Storage, Names),
         threads: NonZeroUsize,
         progress: &dyn Progress,
     ) -> Result<Self, TransferError> {
         let manifest = RemoteManifest::read(storage)?;
         let listed: BTreeMap<String, u64> =
             storage.list("")?.into_iter().map(|file| (file.path, file.num_bytes)).collect();
+        let before = manifest.as_ref().and_then(|manifest| manifest.names(&listed));
+        if before.is_some_and(|before| before != names) {
+            return Err(TransferError::OtherNames { location: storage.location().to_owned() });
+        }
         progress.start(Step::Survey, dataset.files.len() as u64);
         let compare = |file: &DatasetFile| {
-            let found = compare(storage, file, listed.get(&file.path).copied());
+            let found = compare(storage, file, listed.get(&file.name).copied());
             progress.advance(1, 1);
             found
         };
@@ -113,10 +129,10 @@ impl<'d> Surveyed<'d> {
         let mut to_send = Vec::new();
         for (file, found) in dataset.files.iter().zip(found) {
             match found {
-                Found::Missing => survey.new.push(file.path.clone()),
-                Found::Other => survey.replaced.push(file.path.clone()),
+                Found::Missing => survey.new.push(file.name.clone()),
+                Found::Other => survey.replaced.push(file.name.clone()),
                 Found::Same => {
-                    survey.same.push(file.path.clone());
+                    survey.same.push(file.name.clone());
                     survey.num_same_bytes += file.num_bytes;
                     continue;
                 }
@@ -124,7 +140,7 @@ impl<'d> Surveyed<'d> {
             survey.num_bytes += file.num_bytes;
             to_send.push(file);
         }
-        let ours: BTreeSet<&str> = dataset.files.iter().map(|file| file.path.as_str()).collect();
+        let ours: BTreeSet<&str> = dataset.files.iter().map(|file| file.name.as_str()).collect();
         let is_left =
             |path: &&String| !ours.contains(path.as_str()) && ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str());
         survey.left_over = listed.keys().filter(is_left).cloned().collect();
@@ -143,7 +159,7 @@ fn compare(storage: &dyn Storage, file: &DatasetFile, listed: Option<u64>) -> Re
         Some(num_bytes) if num_bytes != file.num_bytes => return Ok(Found::Other),
         Some(_) => {}
     }
-    let Some(state) = storage.state(&file.path)? else { return Ok(Found::Missing) };
-    let digest = state.digest.map_or_else(|| storage.digest(&file.path), Ok)?;
+    let Some(state) = storage.state(&file.name)? else { return Ok(Found::Missing) };
+    let digest = state.digest.map_or_else(|| storage.digest(&file.name), Ok)?;
     Ok(if digest == file.digest { Found::Same } else { Found::Other })
 }

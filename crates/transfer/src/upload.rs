@@ -9,7 +9,7 @@ use std::path::Path;
 
 use manyframe_base::Progress;
 use manyframe_core::Digest;
-use manyframe_dataset::{MANIFEST_FILE, work_directory};
+use manyframe_dataset::{MANIFEST_FILE, Names, work_directory};
 use manyframe_storage::{Condition, Storage, Written};
 
 use crate::claim::Claim;
@@ -26,6 +26,8 @@ use crate::threads::on_threads;
 pub struct UploadOptions {
     /// How much is sent at a time.
     pub pace: Pace,
+    /// How its files are called at the destination.
+    pub names: Names,
     /// Removes files of the dataset before that this one does not have, when the new manifest is there.
     pub deletes: bool,
     /// Replaces a dataset of another name.
@@ -68,10 +70,15 @@ impl Upload<'_> {
     ///
     /// As [`Upload::run`].
     pub fn survey(&self) -> Result<Survey, TransferError> {
-        let dataset = DatasetFiles::read(self.dataset)?;
-        let surveyed = Surveyed::make(&dataset, self.storage, self.options.pace.concurrency, self.progress)?;
-        self.ensure_name(&dataset, surveyed.manifest.as_ref())?;
-        Ok(surveyed.survey)
+        let dataset = DatasetFiles::read(self.dataset, self.options.names)?;
+        Ok(self.surveyed(&dataset)?.survey)
+    }
+
+    fn surveyed<'d>(&self, dataset: &'d DatasetFiles) -> Result<Surveyed<'d>, TransferError> {
+        let to = (self.storage, self.options.names);
+        let surveyed = Surveyed::make(dataset, to, self.options.pace.concurrency, self.progress)?;
+        self.ensure_name(dataset, surveyed.manifest.as_ref())?;
+        Ok(surveyed)
     }
 
     /// Uploads the dataset. Interrupted, it goes on where it stopped when it is called again.
@@ -82,14 +89,16 @@ impl Upload<'_> {
     /// [`TransferError::Overtaken`] if another dataset is uploaded to the same place, [`TransferError::OtherName`] if one of
     /// another name is there, [`TransferError::Altered`] if a file did not arrive as it was sent. No manifest is written then.
     pub fn run(&self) -> Result<Uploaded, TransferError> {
-        let dataset = DatasetFiles::read(self.dataset)?;
+        let dataset = DatasetFiles::read(self.dataset, self.options.names)?;
         let mut claim = Claim::make(self.storage, &dataset, self.options.takes_over)?;
-        let surveyed = Surveyed::make(&dataset, self.storage, self.options.pace.concurrency, self.progress)?;
-        if let Err(error) = self.ensure_name(&dataset, surveyed.manifest.as_ref()) {
+        let surveyed = match self.surveyed(&dataset) {
             // Nothing was sent.
-            Claim::end(self.storage)?;
-            return Err(error);
-        }
+            Err(error @ (TransferError::OtherName { .. } | TransferError::OtherNames { .. })) => {
+                Claim::end(self.storage)?;
+                return Err(error);
+            }
+            surveyed => surveyed?,
+        };
         self.keep_left_over(&mut claim, &surveyed)?;
         let sent = self.send(&dataset, &surveyed)?;
         self.publish(&dataset, &claim, surveyed.manifest)?;
@@ -191,7 +200,7 @@ impl Upload<'_> {
     }
 
     fn remove(&self, claim: &Claim, dataset: &DatasetFiles) -> Result<u64, TransferError> {
-        let is_ours = |path: &String| dataset.files.iter().any(|file| file.path == *path);
+        let is_ours = |path: &String| dataset.files.iter().any(|file| file.name == *path);
         let removable: Vec<String> = claim.left_over.iter().filter(|path| !is_ours(path)).cloned().collect();
         on_threads(self.options.pace.concurrency, &removable, |path| self.storage.remove(path))?;
         Ok(removable.len() as u64)
