@@ -40,13 +40,13 @@ impl DatasetFiles {
         let reader = DatasetReader::open(dataset)?;
         let directory = LocalDirectory::new(dataset);
         let manifest = reader.manifest().clone();
-        let named = named_files(&manifest);
+        let stated_files = named_files(&manifest);
         let mut files = Vec::new();
         for found in directory.list("")? {
             if found.path == MANIFEST_FILE || is_temporary(&found.path) {
                 continue;
             }
-            let stated = named.get(&found.path);
+            let stated = stated_files.get(&found.path);
             if stated.is_none() && is_shard(&found.path) {
                 return Err(TransferError::Unnamed { path: dataset.join(found.path) });
             }
@@ -54,7 +54,7 @@ impl DatasetFiles {
             let name = stated.map_or_else(|| found.path.clone(), |_| names.name(&found.path, digest));
             files.push(DatasetFile { path: found.path, name, num_bytes: found.num_bytes, digest });
         }
-        for (path, stated) in &named {
+        for (path, stated) in &stated_files {
             let found = files.iter().find(|file| file.path == *path).map(|file| file.num_bytes);
             if found.is_none() || stated.num_bytes.is_some_and(|num_bytes| Some(num_bytes) != found) {
                 return Err(TransferError::Damaged {

@@ -87,9 +87,9 @@ impl RemoteManifest {
         let parsed: Option<AnyManifest> = serde_json::from_slice(&text).ok();
         let (name, files) = parsed.map_or((None, BTreeSet::new()), |manifest| {
             let AnyManifest { name, shards, ledger, pack } = manifest;
-            let named = shards.into_iter().chain(ledger).chain(pack);
-            let names = [Names::Plain, Names::Content];
-            (Some(name), named.flat_map(|file| names.map(|names| names.name(&file.path, file.digest))).collect())
+            let files = shards.into_iter().chain(ledger).chain(pack);
+            let called = |file: Named| [Names::Plain, Names::Content].map(|names| names.name(&file.path, file.digest));
+            (Some(name), files.flat_map(called).collect())
         });
         Ok(Some(Self { version, digest: Digest::of(&text), name, files }))
     }
