@@ -15,17 +15,17 @@ const LONGEST_STEP: f64 = 1.6;
 /// Where a file states its duration only, they are as far apart as the frames before them.
 pub(super) fn add_absent_packets(demuxer: &Demuxer, packets: &mut Vec<VideoPacket>) -> Result<bool, MediaError> {
     if demuxer.is_cut_short() {
-        let num_packets = packets.len();
-        let is_unknown = add_until_end(demuxer, packets);
-        // What is not missing at the end is missing inside.
-        let may_be_inside = packets.len() == num_packets || demuxer.hides_pauses();
-        return Ok(is_unknown || (may_be_inside && demuxer.is_broken()?));
+        // Others may be missing inside.
+        return Ok(add_until_end(demuxer, packets) || demuxer.is_broken()?);
     }
     Ok((demuxer.hides_pauses() || may_miss_frames(demuxer, packets)) && demuxer.is_broken()?)
 }
 
-/// Whether there is a pause between frames, or after the last one.
+/// Whether there is a pause between frames, or after the last one, or there are fewer than are stated.
 fn may_miss_frames(demuxer: &Demuxer, packets: &[VideoPacket]) -> bool {
+    if demuxer.stated_packets().is_some_and(|number| number > packets.len()) {
+        return true;
+    }
     let shown = packets.iter().filter(|packet| packet.is_shown);
     let mut times: Vec<i64> = shown.filter_map(|packet| packet.pts.or(packet.dts)).collect();
     times.sort_unstable();

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use super::ending::{ASF_FILE_PROPERTIES, HEAD_BYTES};
-use super::input::ByteSource;
+use super::ending::ASF_FILE_PROPERTIES;
+use super::input::{ByteSource, HEAD_BYTES};
 
 /// The object that holds all packets.
 const DATA: [u8; 16] = [0x36, 0x26, 0xb2, 0x75, 0x8e, 0x66, 0xcf, 0x11, 0xa6, 0xd9, 0x00, 0xaa, 0x00, 0x62, 0xce, 0x6c];

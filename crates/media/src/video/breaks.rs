@@ -3,20 +3,25 @@
 //!
 //! This reads headers of all parts, and is asked only where frames may be missing.
 
-use std::collections::BTreeMap;
 use std::io;
 
 use super::asf::is_asf_broken;
-use super::ending::{
-    FlvTags, KEY_MARK, MATROSKA_CLUSTER, MATROSKA_SEGMENT, ends_with_tag, read_element, read_flv_tags, read_key,
-};
+use super::ending::{KEY_MARK, MATROSKA_CLUSTER, MATROSKA_SEGMENT, read_element, read_key};
+use super::flv::is_flv_broken;
 use super::hevc::lacks_pictures;
 use super::input::ByteSource;
+use super::ogg::is_ogg_broken;
 use super::program::{Program, walk_program};
 use super::transport::TransportForm;
 
 /// `MATROSKA_CLUSTER`, as it is stored.
 const CLUSTER_MARK: [u8; 4] = [0x1f, 0x43, 0xb6, 0x75];
+
+/// Blocks of a Matroska cluster with what belongs to them.
+const MATROSKA_GROUP: u64 = 0xa0;
+
+/// Bytes of the longest header of a Matroska element.
+const MOST_HEADER_BYTES: u64 = 12;
 
 /// Bytes that are read at once.
 const CHUNK_BYTES: usize = 1 << 16;
@@ -31,8 +36,8 @@ pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool
     source.read_at(0, &mut head)?;
     match head {
         [0x1a, 0x45, 0xdf, 0xa3, ..] => is_matroska_broken(source),
-        // Where a file does not end with a tag, something else follows the last one.
-        [b'F', b'L', b'V', ..] => Ok(read_flv_tags(source)? == FlvTags::Lost && ends_with_tag(source)?),
+        [b'R', b'I', b'F', b'F', ..] => is_riff_broken(source),
+        [b'F', b'L', b'V', ..] => is_flv_broken(source),
         [b'O', b'g', b'g', b'S', ..] => is_ogg_broken(source),
         [0x30, 0x26, 0xb2, 0x75, ..] => is_asf_broken(source),
         [0x06, 0x0e, 0x2b, 0x34, ..] => is_mxf_broken(source),
@@ -42,16 +47,20 @@ pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool
     }
 }
 
-/// Elements of a segment and of its clusters lie within those that hold them.
+/// Elements of a segment, of its clusters and of the groups in them lie within those that hold them.
 fn is_matroska_broken(source: &ByteSource) -> io::Result<bool> {
-    let (mut start, mut segment_end, mut cluster_end) = (0, source.num_bytes, 0);
+    let (mut start, mut segment_end, mut cluster_end, mut group_end) = (0, u64::MAX, 0, 0);
     let mut is_sized = false;
-    while start < segment_end {
+    while start < segment_end.min(source.num_bytes) {
         // What follows a segment without a stated size is not a part of it.
         let is_lost = || Ok(is_sized || source.contains_after(start, &CLUSTER_MARK)?);
-        let Some((id, header_bytes, size)) = read_element(source, start)? else { return is_lost() };
+        let Some((id, header_bytes, size)) = read_element(source, start)? else {
+            // An element that was cut within its header is the end.
+            return if start + MOST_HEADER_BYTES > source.num_bytes { Ok(false) } else { is_lost() };
+        };
         let contents = start + header_bytes;
-        let holder_end = if start < cluster_end { cluster_end } else { segment_end };
+        let holders = [group_end, cluster_end];
+        let holder_end = holders.into_iter().find(|end| start < *end).unwrap_or(segment_end);
         let end = size.map_or(holder_end, |size| contents.saturating_add(size));
         if end > holder_end {
             return is_lost();
@@ -60,11 +69,44 @@ fn is_matroska_broken(source: &ByteSource) -> io::Result<bool> {
             MATROSKA_SEGMENT => (segment_end, is_sized) = (end, size.is_some()),
             MATROSKA_CLUSTER => cluster_end = if size.is_some() { end } else { 0 },
             _ if size.is_none() => return is_lost(),
+            MATROSKA_GROUP => group_end = end,
+            // The file was cut within this element, unless others follow.
+            _ if end > source.num_bytes => return source.contains_after(contents, &CLUSTER_MARK),
             _ => {}
         }
-        start = if matches!(id, MATROSKA_SEGMENT | MATROSKA_CLUSTER) { contents } else { end };
+        start = if matches!(id, MATROSKA_SEGMENT | MATROSKA_CLUSTER | MATROSKA_GROUP) { contents } else { end };
     }
     Ok(false)
+}
+
+/// Chunks of an AVI have names, and follow each other to the end of their `RIFF`.
+fn is_riff_broken(source: &ByteSource) -> io::Result<bool> {
+    let (mut start, mut riff_end) = (0, source.num_bytes);
+    loop {
+        let mut header = [0; 8];
+        if source.read_at(start, &mut header)? < header.len() {
+            return Ok(false);
+        }
+        let [name @ .., s0, s1, s2, s3] = header;
+        let size = u64::from(u32::from_le_bytes([s0, s1, s2, s3]));
+        match &name {
+            b"RIFF" => {
+                // What was not finished states no size.
+                let stated = Some(start + 8 + size).filter(|_| size > 0 && size < u64::from(u32::MAX));
+                riff_end = stated.unwrap_or(source.num_bytes);
+                start += 12;
+            }
+            // Something else may follow.
+            _ if start >= riff_end => return Ok(false),
+            b"LIST" => start += 12,
+            name if name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ') => {
+                start += 8 + size + size % 2;
+            }
+            // A chunk of an odd size is padded, but not by all writers.
+            [0, rest @ ..] if rest.iter().all(u8::is_ascii_alphanumeric) => start += 1,
+            _ => return Ok(true),
+        }
+    }
 }
 
 /// Keys follow each other to the end.
@@ -103,50 +145,4 @@ fn has_hole(source: &ByteSource) -> io::Result<bool> {
         }
         start += num_bytes as u64;
     }
-}
-
-/// The pages of each stream are numbered, and have a checksum.
-fn is_ogg_broken(source: &ByteSource) -> io::Result<bool> {
-    const PAGE_HEADER_BYTES: usize = 27;
-    let mut next_of_stream: BTreeMap<[u8; 4], u32> = BTreeMap::new();
-    let mut start = 0;
-    loop {
-        let mut head = [0; PAGE_HEADER_BYTES + 255];
-        if source.read_at(start, &mut head)? < PAGE_HEADER_BYTES {
-            return Ok(false);
-        }
-        let (head, sizes) = head.split_at(PAGE_HEADER_BYTES);
-        let [b'O', b'g', b'g', b'S', _, flags, .., num_sizes] = head else {
-            // Something else may follow the last page.
-            return source.contains_after(start, b"OggS");
-        };
-        let field = |at: usize| head.get(at..).and_then(|rest| rest.first_chunk()).copied().unwrap_or_default();
-        let (stream, number) = (field(14), u32::from_le_bytes(field(18)));
-        let is_first = flags & 2 != 0;
-        if next_of_stream.insert(stream, number.wrapping_add(1)).is_some_and(|next| next != number) && !is_first {
-            return Ok(true);
-        }
-        let sizes = sizes.iter().take((*num_sizes).into());
-        let num_bytes: u64 = sizes.clone().map(|size| u64::from(*size)).sum();
-        let mut page = vec![0; PAGE_HEADER_BYTES + sizes.len() + num_bytes as usize];
-        // A page that was cut short is the end.
-        if source.read_at(start, &mut page)? < page.len() {
-            return Ok(false);
-        }
-        start += page.len() as u64;
-        // The checksum counts as zeros in what it is of.
-        let expected = u32::from_le_bytes(field(22));
-        page.iter_mut().skip(22).take(4).for_each(|byte| *byte = 0);
-        if ogg_checksum(&page) != expected {
-            return Ok(true);
-        }
-    }
-}
-
-/// CRC-32 of Ogg: the polynomial 0x04c11db7, highest bit first.
-fn ogg_checksum(page: &[u8]) -> u32 {
-    page.iter().fold(0, |sum: u32, byte| {
-        let sum = sum ^ u32::from(*byte) << 24;
-        (0..8).fold(sum, |sum, _| if sum >> 31 == 1 { sum << 1 ^ 0x04c1_1db7 } else { sum << 1 })
-    })
 }

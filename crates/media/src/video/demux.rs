@@ -416,8 +416,11 @@ impl Demuxer {
         usize::try_from(number).ok().filter(|number| self.container == ContainerFormat::Avi && *number > 0)
     }
 
-    /// When the last frame should end, in ticks.
+    /// When the last frame should end, in ticks. Ogg says only when its last page ends.
     pub(super) fn stated_end(&self) -> Option<i64> {
+        if self.clip_format() == ClipFormat::Ogg {
+            return None;
+        }
         let stated_s = self.stated_end.end_s.or_else(|| ffi::stated_duration_s(&self.input, self.is_described))?;
         Some((stated_s * self.ticks_per_second() as f64) as i64)
     }

@@ -1,30 +1,26 @@
 //! Whether a container file ends before it says it does: a download or a copy that was cut short.
 //!
-//! Sizes that containers state for themselves are compared with that of the file. Streams that were joined or recorded (MPEG,
-//! Ogg) state none: they are cut where their last packet is, or the last picture in it.
+//! Sizes that containers state for themselves are compared with that of the file. Streams that were joined or recorded (MPEG)
+//! state none: they are cut where their last packet is, or the last picture in it. Ogg marks its last pages.
 
 use std::io::{self, BufReader, Read};
 
 use super::boxes::OuterBoxes;
 use super::deadline::Deadline;
-use super::input::ByteSource;
+use super::flv::{flv_duration_s, is_flv_cut};
+use super::input::{ByteSource, HEAD_BYTES};
+use super::ogg::is_ogg_cut;
 use super::program::{Program, walk_program};
 use super::transport::TransportForm;
 
 /// Upper bound on parts of a file that are read.
 const MAX_PARTS: usize = 1 << 18;
 
-/// Bytes at the start of an FLV or ASF file that hold its description.
-pub(super) const HEAD_BYTES: usize = 1 << 13;
-
 pub(super) const MATROSKA_SEGMENT: u64 = 0x1853_8067;
 pub(super) const MATROSKA_CLUSTER: u64 = 0x1f43_b675;
 
 /// What the keys of an MXF file begin with.
 pub(super) const KEY_MARK: [u8; 4] = [0x06, 0x0e, 0x2b, 0x34];
-
-/// Bytes of an FLV tag before its contents.
-const FLV_TAG_HEADER_BYTES: u64 = 11;
 
 /// The object of an ASF file that states its size.
 pub(super) const ASF_FILE_PROPERTIES: [u8; 16] =
@@ -58,10 +54,15 @@ pub(super) fn read_stated_end(
     let is_cut_short = match head.first_chunk() {
         Some(b"RIFF") => is_riff_cut(source)?,
         Some([0x1a, 0x45, 0xdf, 0xa3]) => is_matroska_cut(source)?,
-        Some([b'F', b'L', b'V', _]) => return flv_end(source, &head),
+        Some([b'F', b'L', b'V', _]) => {
+            return Ok(StatedEnd { is_cut_short: is_flv_cut(source, &head)?, end_s: flv_duration_s(&head) });
+        }
         Some(b"GIF8") => is_gif_cut(&mut BufReader::new(source.reader(Vec::new(), deadline).0))?,
         Some([0x30, 0x26, 0xb2, 0x75]) => return Ok(asf_end(source.num_bytes, &head).unwrap_or_default()),
         Some(b"DKIF") => is_ivf_cut(source)?,
+        Some(b"OggS") => is_ogg_cut(source)?,
+        Some(b".RMF") => is_real_media_cut(source)?,
+        Some([0x1f, 0x07, 0x00, _]) => is_dv_cut(source)?,
         Some(&KEY_MARK) => is_mxf_cut(source)?,
         Some([0, 0, 1, 0xba]) => walk_program(source)? == Program::Cut,
         _ => match TransportForm::of(&head) {
@@ -94,6 +95,41 @@ fn is_riff_cut(source: &ByteSource) -> io::Result<bool> {
         start = end + 8 + u64::from(size % 2);
     }
     Ok(false)
+}
+
+/// The parts of a RealMedia file state their sizes.
+fn is_real_media_cut(source: &ByteSource) -> io::Result<bool> {
+    let mut start = 0;
+    for _ in 0..MAX_PARTS {
+        let mut header = [0; 8];
+        if source.read_at(start, &mut header)? < header.len() {
+            return Ok(false);
+        }
+        let [name @ .., s0, s1, s2, s3] = header;
+        let is_part = [b".RMF", b"PROP", b"MDPR", b"CONT", b"DATA", b"INDX"].contains(&&name);
+        let num_bytes = u64::from(u32::from_be_bytes([s0, s1, s2, s3]));
+        // What was not finished states no size.
+        if !is_part || num_bytes < header.len() as u64 {
+            return Ok(false);
+        }
+        start += num_bytes;
+        if start > source.num_bytes {
+            return Ok(&name == b"DATA");
+        }
+    }
+    Ok(false)
+}
+
+/// Frames of raw DV have one size, by their standard, and begin alike.
+fn is_dv_cut(source: &ByteSource) -> io::Result<bool> {
+    let mut head = [0; 4];
+    source.read_at(0, &mut head)?;
+    let [mark @ .., system] = head;
+    let frame_bytes = if system & 0x80 == 0 { 120_000 } else { 144_000 };
+    let rest_bytes = source.num_bytes % frame_bytes;
+    let mut rest = [0; 3];
+    source.read_at(source.num_bytes - rest_bytes, &mut rest)?;
+    Ok(rest_bytes > 0 && rest == mark)
 }
 
 /// A Matroska file is a header and a segment; where that has no stated size, its parts may have one.
@@ -140,75 +176,6 @@ pub(super) fn read_element(source: &ByteSource, start: u64) -> io::Result<Option
     Ok(element())
 }
 
-/// An FLV file ends with a whole tag and its size, and may state its own size and duration.
-fn flv_end(source: &ByteSource, head: &[u8]) -> io::Result<StatedEnd> {
-    let stated = |name: &[u8]| {
-        let number = head.get(memchr::memmem::find(head, name)? + name.len()..)?.first_chunk()?;
-        Some(f64::from_be_bytes(*number)).filter(|number| *number > 0.0)
-    };
-    let is_larger = stated(b"filesize\0").is_some_and(|num_bytes| num_bytes > source.num_bytes as f64);
-    // Something else may follow the last tag.
-    let is_cut_short = is_larger || (!ends_with_tag(source)? && read_flv_tags(source)? == FlvTags::Cut);
-    Ok(StatedEnd { is_cut_short, end_s: stated(b"duration\0") })
-}
-
-/// Whether an FLV file ends with a whole tag.
-pub(super) fn ends_with_tag(source: &ByteSource) -> io::Result<bool> {
-    let mut last = [0; 4];
-    source.read_at(source.num_bytes.saturating_sub(4), &mut last)?;
-    let tag_bytes = u64::from(u32::from_be_bytes(last));
-    let Some(start) = source.num_bytes.checked_sub(tag_bytes + 4) else { return Ok(false) };
-    let mut tag = [0; 4];
-    source.read_at(start, &mut tag)?;
-    let [kind, size @ ..] = tag;
-    let [high, middle, low] = size.map(u64::from);
-    Ok(is_flv_tag(kind) && tag_bytes == (high << 16 | middle << 8 | low) + FLV_TAG_HEADER_BYTES)
-}
-
-/// Sound, pictures or data, encrypted or not.
-fn is_flv_tag(kind: u8) -> bool {
-    matches!(kind & 0x1f, 8 | 9 | 18)
-}
-
-/// How the tags of an FLV file end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum FlvTags {
-    /// With the file.
-    Whole,
-    /// One is longer than the file.
-    Cut,
-    /// Something follows that is not a tag.
-    Lost,
-}
-
-/// Reads the headers of tags, each of which is followed by its size.
-pub(super) fn read_flv_tags(source: &ByteSource) -> io::Result<FlvTags> {
-    let (mut start, mut before) = (9, 0);
-    loop {
-        let mut head = [0; 15];
-        let num_bytes = source.read_at(start, &mut head)?;
-        let [size_before @ .., kind, high, middle, low, _, _, _, _, s0, s1, s2] = head;
-        if num_bytes < size_before.len() {
-            return Ok(FlvTags::Cut);
-        }
-        if start > 9 && u64::from(u32::from_be_bytes(size_before)) != before {
-            return Ok(FlvTags::Lost);
-        }
-        if num_bytes == size_before.len() {
-            return Ok(FlvTags::Whole);
-        }
-        if !is_flv_tag(kind) {
-            return Ok(FlvTags::Lost);
-        }
-        before = (u64::from(high) << 16 | u64::from(middle) << 8 | u64::from(low)) + FLV_TAG_HEADER_BYTES;
-        start += 4 + before;
-        // Of a tag, the number of its stream is 0.
-        if start > source.num_bytes && (s0, s1, s2) != (0, 0, 0) {
-            return Ok(FlvTags::Lost);
-        }
-    }
-}
-
 /// An ASF file states its size and duration, unless it was broadcast.
 fn asf_end(num_bytes: u64, head: &[u8]) -> Option<StatedEnd> {
     let properties = head.get(memchr::memmem::find(head, &ASF_FILE_PROPERTIES)?..)?;
@@ -244,7 +211,8 @@ fn is_mxf_cut(source: &ByteSource) -> io::Result<bool> {
     let Some((header_bytes, _)) = read_key(source, 0)? else { return Ok(false) };
     let field = head.get(usize::try_from(header_bytes).unwrap_or(usize::MAX).saturating_add(24)..);
     let footer = field.and_then(|field| field.first_chunk()).map_or(0, |bytes| u64::from_be_bytes(*bytes));
-    if footer >= source.num_bytes {
+    // What was not completed may be zeros.
+    if footer >= source.num_bytes || (footer > 0 && read_key(source, footer)?.is_none()) {
         return Ok(true);
     }
     let mut start = 0;

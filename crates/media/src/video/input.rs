@@ -29,6 +29,9 @@ use super::deadline::Deadline;
 use crate::error::MediaError;
 use crate::located::{ArchiveFile, Located};
 
+/// Bytes at the start of an FLV or ASF file that hold its description.
+pub(super) const HEAD_BYTES: usize = 1 << 13;
+
 /// Size of the buffer for inflating and searching, in bytes.
 const COPY_BYTES: usize = 1 << 16;
 

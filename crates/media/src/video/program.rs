@@ -34,9 +34,18 @@ pub(super) fn walk_program(source: &ByteSource) -> io::Result<Program> {
             // The end of a file may lie within a start code.
             _ if filled < 4 && PACK.starts_with(head.split_at(filled).0) => return Ok(Program::Cut),
             _ if source.contains_after(start, &PACK)? => return Ok(Program::Lost),
+            // Of a file that was not completed, the rest is zeros; a packet that is whole hardly ends with some.
+            _ if is_zero(source, start.saturating_sub(16))? => return Ok(Program::Cut),
             _ => return Ok(Program::Whole),
         };
         start += num_bytes;
     }
     Ok(if start > source.num_bytes { Program::Cut } else { Program::Whole })
+}
+
+/// Whether there are zeros from here on, as far as one looks.
+fn is_zero(source: &ByteSource, start: u64) -> io::Result<bool> {
+    let mut bytes = [0xff; 64];
+    let filled = source.read_at(start, &mut bytes)?;
+    Ok(bytes.iter().take(filled).all(|byte| *byte == 0))
 }

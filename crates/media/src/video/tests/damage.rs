@@ -203,6 +203,18 @@ const OTHERS: [(&str, &str); 4] = [
     ("a.gif", "-r 10"),
 ];
 
+/// Those of files with tables, chunks, tags or pages.
+const FILES: [(&str, &str); 8] = [
+    ("a.mkv", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"),
+    ("b.mkv", "-c:v mjpeg -q:v 3"),
+    ("a.webm", "-c:v libvpx -b:v 300k -g 30 -deadline realtime -cpu-used 8"),
+    ("a.avi", "-c:v mpeg4 -bf 2 -g 30"),
+    ("b.avi", "-c:v mjpeg -q:v 3"),
+    ("c.avi", "-c:v rawvideo -pix_fmt bgr24"),
+    ("a.flv", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"),
+    ("a.ogv", "-c:v libtheora -q:v 6 -g 30"),
+];
+
 /// What is said of a clip: that it cannot be read, or what is wrong with its frames. Empty if nothing is.
 fn noticed(path: &Path) -> String {
     match index(path) {
@@ -215,7 +227,7 @@ fn noticed(path: &Path) -> String {
 fn a_hole_inside_of_a_recording_leaves_a_trace() {
     let clips = Clips::new();
     let mut silent = Vec::new();
-    for (name, encoder) in [&RECORDINGS[..], &OTHERS].concat() {
+    for (name, encoder) in [&RECORDINGS[..], &OTHERS, &FILES].concat() {
         let path = clips.make(name, &format!("{PICTURE} {encoder}"));
         let bytes = std::fs::read(&path).unwrap();
         assert_eq!(noticed(&path), "", "{name}");
@@ -237,10 +249,67 @@ fn a_hole_inside_of_a_recording_leaves_a_trace() {
 }
 
 #[test]
-fn the_end_of_a_cut_recording_leaves_a_trace() {
+fn a_few_bytes_that_are_missing_leave_a_trace() {
     let clips = Clips::new();
     let mut silent = Vec::new();
-    for (name, encoder) in RECORDINGS {
+    for (name, encoder) in FILES {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let bytes = std::fs::read(&path).unwrap();
+        let (before, rest) = bytes.split_at(bytes.len() * 2 / 5);
+        write(&path, [before, &rest[1500..]].concat());
+        if noticed(&path).is_empty() {
+            silent.push(name);
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[test]
+fn the_end_of_a_download_that_was_not_completed_leaves_a_trace() {
+    let clips = Clips::new();
+    let mut silent = Vec::new();
+    for (name, encoder) in [&RECORDINGS[..], &FILES].concat() {
+        let path = clips.make(name, &format!("{PICTURE} {encoder}"));
+        let mut bytes = std::fs::read(&path).unwrap();
+        // Within a packet: whole ones that are followed by zeros are a file that was padded.
+        let middle = bytes.len() * 3 / 5 / 2048 * 2048 + 777;
+        bytes[middle..].fill(0);
+        write(&path, &bytes);
+        if noticed(&path).is_empty() {
+            silent.push(name);
+        }
+    }
+    assert!(silent.is_empty(), "{silent:?}");
+}
+
+#[test]
+fn damage_inside_of_a_group_of_matroska_leaves_a_trace() {
+    let clips = Clips::new();
+    // A picture and its transparency are a group.
+    let encoder = "-vf format=yuva420p -c:v libvpx-vp9 -auto-alt-ref 0 -b:v 300k -g 30 -deadline realtime -cpu-used 8";
+    let path = clips.make("a.webm", &format!("{PICTURE} {encoder}"));
+    let bytes = std::fs::read(&path).unwrap();
+    let good = index(&path).unwrap();
+    assert_eq!(noticed(&path), "");
+    for packet in [20, 44, 71] {
+        let start = good.packets[packet].position as usize - 40;
+        let mut damaged = bytes.clone();
+        damaged[start..start + 200].copy_from_slice(&noise(200));
+        write(&path, &damaged);
+        assert!(!noticed(&path).is_empty(), "packet {packet}");
+    }
+}
+
+#[test]
+fn the_end_of_a_cut_recording_leaves_a_trace() {
+    const CUT: [(&str, &str); 3] = [
+        ("a.ogv", "-c:v libtheora -q:v 6 -g 30"),
+        ("a.dv", "-s 720x576 -r 25 -c:v dvvideo -pix_fmt yuv420p"),
+        ("a.rm", "-c:v rv10"),
+    ];
+    let clips = Clips::new();
+    let mut silent = Vec::new();
+    for (name, encoder) in [&RECORDINGS[..], &CUT].concat() {
         let path = clips.make(name, &format!("{PICTURE} {encoder}"));
         let bytes = std::fs::read(&path).unwrap();
         // Between two pictures, nothing tells that more followed.
