@@ -268,10 +268,11 @@ mod tests {
 
     #[test]
     fn options_show_no_credentials() {
-        let environment = BTreeMap::from([("AWS_SECRET_ACCESS_KEY".to_owned(), "hush".to_owned())]);
+        let keys = [("AWS_ACCESS_KEY_ID", "hush"), ("AWS_SECRET_ACCESS_KEY", "hush")];
+        let environment = keys.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let options = StoreOptions::from_environment(environment, Some("http://127.0.0.1:1".to_owned()));
         assert!(!format!("{options:?}").contains("hush"));
-        assert_eq!(options.secrets(), ["hush"]);
+        assert_eq!(options.secrets(), ["hush", "hush"]);
         let storage = open(Path::new("s3://bucket/a/b/"), &StoreOptions { endpoint: None, ..options }).unwrap();
         assert_eq!(storage.location(), Path::new("s3://bucket/a/b"));
     }
