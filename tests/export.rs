@@ -1,10 +1,11 @@
 //! Promise: an export is what LLaVA's own trainers read, and what manyframe reads.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
 use manyframe_core::Layout;
-use manyframe_dataset::Manifest;
+use manyframe_dataset::{DatasetReader, Manifest, PackRow};
 use serde_json::{Value, json};
 
 use crate::demo::stages;
@@ -223,6 +224,118 @@ fn layouts_sources_and_paths_are_as_asked_for() {
     assert_eq!(records(&out).len() as u64, expected.map(|source| source.delivered.num_samples).sum::<u64>());
     let paths = records(&out).into_iter().flat_map(|record| record["image"].as_array().cloned().unwrap_or_default());
     assert!(paths.map(|path| path.as_str().unwrap().to_owned()).all(|path| path.starts_with("/data/images/0000/000/")));
+}
+
+/// What the pack index of a dataset lists.
+fn packs(dataset: &Path) -> Vec<PackRow> {
+    DatasetReader::open(dataset).unwrap().packs().unwrap().collect::<Result<_, _>>().unwrap()
+}
+
+#[test]
+fn a_record_a_pack_has_every_conversation_with_its_end_token() {
+    let workshop = Workshop::new();
+    let stage = &stages()[2];
+    let (packs, total) = (packs(stage), Manifest::read(stage).unwrap().total);
+    let out = export(&workshop, stage, "packs", &["--packed"]);
+    let counts = read_as("longllava", &out);
+    assert_eq!((&counts["num_records"], &counts["num_images"]), (&json!(packs.len()), &json!(total.cost.num_images)));
+    let single: BTreeMap<String, Value> = records(&export(&workshop, stage, "samples", &[]))
+        .into_iter()
+        .map(|record| (record["id"].as_str().unwrap().to_owned(), record))
+        .collect();
+    for (pack, record) in packs.iter().zip(records(&out)) {
+        let mut turns = Vec::new();
+        for id in &pack.samples {
+            let mut sample = single[&id.to_string()]["conversations"].as_array().unwrap().clone();
+            let last = sample.last_mut().unwrap();
+            last["value"] = json!(format!("{}<|endoftext|>", last["value"].as_str().unwrap()));
+            turns.extend(sample);
+        }
+        assert_eq!(record["conversations"], Value::from(turns), "pack {}", pack.pack);
+    }
+}
+
+#[test]
+fn packed_parquet_has_the_expanded_tokens_and_the_images_of_every_sample() {
+    let workshop = Workshop::new();
+    let stage = &stages()[2];
+    let out = workshop.text("packed");
+    let dataset = stage.display().to_string();
+    run(&["export", &dataset, "--format", "packed_parquet", "--output", &out, "--quiet"], 0);
+    let counts = run_python("readers", "tests/python/read_packs.py", &["parquet", &out, &dataset]);
+    let counts: Value = serde_json::from_str(&counts).unwrap();
+    let total = Manifest::read(stage).unwrap().total;
+    assert_eq!(counts["num_packs"], packs(stage).len());
+    assert_eq!(
+        (&counts["num_samples"], &counts["num_images"]),
+        (&json!(total.num_samples), &json!(total.cost.num_images))
+    );
+    let refused =
+        ["export", &dataset, "--format", "packed_parquet", "--only-layout", "text", "--output", &workshop.text("no")];
+    assert!(String::from_utf8(run(&refused, 2).stderr).unwrap().contains("packs are exported whole"));
+}
+
+#[test]
+fn packed_parquet_tokenizes_what_tars_do_not_hold() {
+    let mut workshop = Workshop::new();
+    workshop.head = workshop.head.replace("[format]\n", "[output]\nformats = [\"webdataset\"]\n[format]\n");
+    workshop.head.push_str("[pack]\nmax_tokens = 600\n");
+    for number in 0..5 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 90, 60));
+    }
+    let records: Vec<Value> = (0..5).map(|number| llava(&format!("r{number}"), &format!("{number}.jpg"))).collect();
+    workshop.add_source("a", "llava", &Value::from(records), "");
+    let tars = workshop.build();
+    let out = workshop.text("packed");
+    let export = |dataset: &str, out: &str| {
+        run(&["export", dataset, "--format", "packed_parquet", "--output", out, "--quiet"], 0)
+    };
+    export(&tars.dataset.display().to_string(), &out);
+    let both = workshop.pipeline();
+    let both = workshop.write(
+        "both.toml",
+        fs::read_to_string(both).unwrap().replace("[\"webdataset\"]", "[\"webdataset\", \"parquet\"]"),
+    );
+    run(&["build", &both.display().to_string(), "--output", &workshop.text("both"), "--quiet"], 0);
+    let counts = run_python("readers", "tests/python/read_packs.py", &["parquet", &out, &workshop.text("both")]);
+    assert!(serde_json::from_str::<Value>(&counts).unwrap()["num_packs"].as_u64().unwrap() > 1, "{counts}");
+}
+
+#[test]
+fn packs_of_texts_are_those_that_xtuner_presets() {
+    let mut workshop = Workshop::new();
+    workshop.head.push_str("[pack]\nmax_tokens = 100\n");
+    let said = |number: u32| {
+        let turns = json!([{ "from": "human", "value": format!("Is {number} odd?") }, { "from": "gpt", "value": "Ask \"me\" later." }]);
+        json!({ "id": format!("t{number}"), "conversations": turns })
+    };
+    workshop.add_source("a", "text", &(0..9).map(said).collect(), "");
+    let built = workshop.build();
+    let out = workshop.text("xtuner");
+    let dataset = built.dataset.display().to_string();
+    run(&["export", &dataset, "--format", "xtuner_pack", "--output", &out, "--quiet"], 0);
+    let counts = run_python("datasets", "tests/python/read_packs.py", &["xtuner", &out]);
+    let counts: Value = serde_json::from_str(&counts).unwrap();
+    assert_eq!(counts["num_packs"], packs(&built.dataset).len());
+    assert_eq!(
+        (&counts["num_samples"], &counts["num_tokens"]),
+        (&json!(9), &json!(built.manifest.total.cost.num_tokens()))
+    );
+    let refuse = |dataset: &Path, expected: &str| {
+        let arguments = [
+            "export",
+            &dataset.display().to_string(),
+            "--format",
+            "xtuner_pack",
+            "--output",
+            &workshop.text("no"),
+            "--quiet",
+        ];
+        let text = String::from_utf8(run(&arguments, 2).stderr).unwrap();
+        assert!(text.contains(expected), "{text}");
+    };
+    refuse(&stages()[2], "XTuner's preset packs hold texts");
+    refuse(&stages()[0], "its samples are not packed");
 }
 
 #[test]

@@ -430,7 +430,11 @@ pub(crate) struct ExportArguments {
     pub(crate) dataset: PathBuf,
     /// The format to write.
     #[arg(long, value_enum)]
-    pub(crate) format: ExportFormat,
+    pub(crate) format: ExportForm,
+    /// One record a pack, as LongLLaVA's trainer reads packs: the dataset must be packed. With llava_json; the other two are
+    /// always packed. Packs are exported whole.
+    #[arg(long)]
+    pub(crate) packed: bool,
     /// Directory to create; it must not exist.
     #[arg(short, long, value_name = "DIR")]
     pub(crate) output: PathBuf,
@@ -457,10 +461,14 @@ pub(crate) struct ExportArguments {
 /// A format that other trainers read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 #[value(rename_all = "snake_case")]
-pub(crate) enum ExportFormat {
+pub(crate) enum ExportForm {
     /// One JSON array and image files, as LongLLaVA, LLaVA-NeXT and LLaVA-1.5 read them. Frames and tiles become images;
     /// texts keep the dialect of the dataset.
     LlavaJson,
+    /// Parquet files with a row for each pack: expanded ids, labels, boundaries, grids and images.
+    PackedParquet,
+    /// XTuner's preset packs of a dataset of texts: data.jsonl, boundaries.npy, samples.npy, paths.json.
+    XtunerPack,
 }
 
 /// How the image of a record that has exactly one is written.

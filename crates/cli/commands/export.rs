@@ -3,17 +3,33 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_engine::{ExportOptions, LlavaExport};
+use manyframe_engine::{Export, ExportFormat, ExportOptions};
 use manyframe_shards::SingleImage;
 
 use super::location::open_dataset;
-use crate::args::{ExportArguments, ExportFormat, Global, SingleImageForm};
+use crate::args::{ExportArguments, ExportForm, Global, SingleImageForm};
+use crate::exit::UsageError;
 use crate::table::{bytes, count, plural};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
+    let (format, main_file) = match (arguments.format, arguments.packed) {
+        (ExportForm::LlavaJson, false) => (ExportFormat::LlavaJson, "data.json"),
+        (ExportForm::LlavaJson, true) => (ExportFormat::LlavaPacks, "data.json"),
+        (ExportForm::PackedParquet, _) => (ExportFormat::PackedParquet, ""),
+        (ExportForm::XtunerPack, _) => (ExportFormat::XtunerPacks, "paths.json"),
+    };
+    let is_packed = format != ExportFormat::LlavaJson;
+    let selects =
+        !arguments.only_layout.is_empty() || !arguments.only_source.is_empty() || arguments.max_images.is_some();
+    if is_packed && selects {
+        let message =
+            "packs are exported whole: --only-layout, --only-source and --max-images select samples of llava_json";
+        return Err(UsageError(message.to_owned()).into());
+    }
     let options = ExportOptions {
+        format,
         only_layouts: arguments.only_layout.clone(),
         only_sources: arguments.only_source.clone(),
         max_images: arguments.max_images,
@@ -23,23 +39,20 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         },
         path_prefix: arguments.path_prefix.clone(),
     };
-    let exported = match arguments.format {
-        ExportFormat::LlavaJson => {
-            let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
-            let export = LlavaExport { dataset: &dataset, options: &options, progress: progress.as_ref() };
-            export.write(&arguments.output)?
-        }
-    };
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    let export = Export { dataset: &dataset, options: &options, progress: progress.as_ref() };
+    let exported = export.write(&arguments.output)?;
     let skipped = match exported.num_documents {
         0 => String::new(),
         number => format!("skipped: {}, because these trainers read conversations only\n", plural(number, "document")),
     };
     output::print(&format!(
-        "{} records, {} images ({})\n{skipped}annotations: {}\n",
+        "{} {}, {} images ({})\n{skipped}annotations: {}\n",
         count(exported.num_records),
+        if is_packed { "packs" } else { "records" },
         count(exported.num_images),
         bytes(exported.num_bytes),
-        arguments.output.join("data.json").display(),
+        arguments.output.join(main_file).display(),
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -263,6 +263,7 @@ macro_rules! list_column {
 }
 
 list_column!(u64, ColumnType::U64, "item", |Builder::U64(elements), list| elements.append_slice(list));
+list_column!(f64, ColumnType::F64, "element", |Builder::F64(elements), list| elements.append_slice(list));
 list_column!(i32, ColumnType::I32, "element", |Builder::I32(elements), list| elements.append_slice(list));
 list_column!(String, ColumnType::Text, "item", |Builder::Text(elements), list| list
     .iter()

@@ -216,6 +216,14 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
+    /// The dataset has no packs, or not such as are to be exported.
+    #[error("cannot export the packs of {path:?}: {detail}")]
+    NotPacked {
+        /// The dataset.
+        path: PathBuf,
+        /// Why.
+        detail: String,
+    },
     /// The models that can be run are of one family.
     #[error("validation runs LongLLaVA, and the dataset is for {family}: only the families longllava and longvila fit")]
     NoModelOfFamily {
@@ -264,6 +272,7 @@ impl EngineError {
             | Self::NoTokens { .. }
             | Self::Clip { .. }
             | Self::NoAudit { .. }
+            | Self::NotPacked { .. }
             | Self::NoTokenizer { .. }
             | Self::NoModelOfFamily { .. }
             | Self::NoModel { .. }

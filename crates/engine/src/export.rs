@@ -1,7 +1,7 @@
-//! Exports a dataset as LLaVA's JSON: one array of records, and the images as files.
+//! Exports a dataset for other trainers: as LLaVA's JSON, an array of records with the images as files, or in packs.
 //!
 //! ```text
-//! OUTPUT/data.json                      one record per line, in the order of the shards
+//! OUTPUT/data.json                      one record per line, in the order of the shards, or one pack
 //! OUTPUT/images/0000/000/KEY.000.jpg    image n is in directory (n / 1,000,000)/(n / 1,000 % 1,000)
 //! ```
 //!
@@ -11,7 +11,7 @@
 //! result in the same files.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
@@ -22,13 +22,32 @@ use manyframe_core::{Layout, Sample, SampleImage, is_document};
 use manyframe_dataset::{DatasetReader, ShardEntry};
 use manyframe_media::video::decode_clip;
 use manyframe_media::{ImagePolicy, MediaError, prepare_pixels};
-use manyframe_shards::{LlavaRecord, SingleImage};
+use manyframe_shards::{LlavaPack, LlavaRecord, SingleImage};
+use serde::Serialize;
 
 use crate::error::EngineError;
+use crate::packed::{PackReader, write_packed_parquet, write_xtuner_packs};
+
+/// The form of an export.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ExportFormat {
+    /// LLaVA's JSON, one record a sample.
+    #[default]
+    LlavaJson,
+    /// LLaVA's JSON, one record a pack, as LongLLaVA's trainer reads packs.
+    LlavaPacks,
+    /// Parquet, one row a pack, with everything in it.
+    PackedParquet,
+    /// XTuner's preset packs, of texts.
+    XtunerPacks,
+}
 
 /// What to export, and in which form.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ExportOptions {
+    /// The form. Packs are exported whole: `only_layouts`, `only_sources` and `max_images` select samples of
+    /// [`ExportFormat::LlavaJson`] alone.
+    pub format: ExportFormat,
     /// Only samples of these layouts; all if empty.
     pub only_layouts: Vec<Layout>,
     /// Only samples of these sources; all if empty.
@@ -45,11 +64,11 @@ pub struct ExportOptions {
 /// What was exported.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Exported {
-    /// Records in `data.json`.
+    /// Records or packs.
     pub num_records: u64,
     /// Documents skipped: these trainers read conversations only.
     pub num_documents: u64,
-    /// Files below `images`.
+    /// Images.
     pub num_images: u64,
     /// Size of all files together.
     pub num_bytes: u64,
@@ -58,9 +77,9 @@ pub struct Exported {
 /// Maximum number of entries in a directory of images.
 const DIRECTORY_ENTRIES: u64 = 1_000;
 
-/// An export of a dataset as LLaVA's JSON.
+/// An export of a dataset.
 #[derive(Clone, Copy)]
-pub struct LlavaExport<'a> {
+pub struct Export<'a> {
     /// The dataset.
     pub dataset: &'a DatasetReader,
     /// What to export, and in which form.
@@ -69,13 +88,13 @@ pub struct LlavaExport<'a> {
     pub progress: &'a dyn Progress,
 }
 
-impl LlavaExport<'_> {
+impl Export<'_> {
     /// Writes the export to `output`, which must not exist.
     ///
     /// # Errors
     ///
     /// [`EngineError::NoSuchSource`] if the options name a source that the dataset does not have, [`EngineError::Exists`]
-    /// if something is at `output` already. After an error, nothing is left of the export.
+    /// if something is at `output` already, [`EngineError::NotPacked`] if packs are asked for that there are not. After an error, nothing is left of the export.
     pub fn write(self, output: &Path) -> Result<Exported, EngineError> {
         let sources = &self.dataset.manifest().sources;
         let known: BTreeSet<&str> = sources.iter().map(|source| source.budget.name.as_str()).collect();
@@ -87,7 +106,14 @@ impl LlavaExport<'_> {
             return Err(EngineError::Exists { path: output.to_owned() });
         }
         let staged = StagedDirectory::beside(output)?;
-        let exported = self.write_staged(staged.path())?;
+        let exported = match self.options.format {
+            ExportFormat::LlavaJson => self.write_samples(staged.path()),
+            ExportFormat::LlavaPacks => self.write_packs(staged.path()),
+            ExportFormat::PackedParquet => write_packed_parquet(self.dataset, staged.path(), self.progress),
+            ExportFormat::XtunerPacks => {
+                write_xtuner_packs(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
+            }
+        }?;
         // One flush for a million small files.
         staged.publish(Flush::FileSystem).map_err(|error| match error.source.kind() {
             io::ErrorKind::AlreadyExists => EngineError::Exists { path: output.to_owned() },
@@ -96,7 +122,7 @@ impl LlavaExport<'_> {
         Ok(exported)
     }
 
-    fn write_staged(self, staged: &Path) -> Result<Exported, EngineError> {
+    fn write_samples(self, staged: &Path) -> Result<Exported, EngineError> {
         let shards = shards_to_read(self.dataset, self.options);
         self.progress.start(Step::Export, shards.iter().map(|shard| shard.num_bytes).sum());
         let mut writer = LlavaWriter::create(staged, self.options)?;
@@ -117,10 +143,47 @@ impl LlavaExport<'_> {
         self.progress.finish(Step::Export);
         writer.finish()
     }
+
+    /// A pack is a record. A document, which is no conversation, is left out, and counted.
+    fn write_packs(self, staged: &Path) -> Result<Exported, EngineError> {
+        let mut reader = PackReader::new(self.dataset);
+        let end_token = self.end_token()?;
+        self.progress.start(Step::Export, self.dataset.manifest().total.num_samples);
+        let mut writer = LlavaWriter::create(staged, self.options)?;
+        for pack in reader.packs()? {
+            let pack = pack?;
+            let mut record = LlavaPack { id: format!("pack-{}", pack.pack), ..LlavaPack::default() };
+            for sample in reader.samples(&pack)? {
+                if is_document(sample.messages.iter().map(|message| message.role)) {
+                    writer.done.num_documents += 1;
+                } else {
+                    record.push(&sample, writer.write_images(&sample)?, &end_token);
+                }
+            }
+            if !record.conversations.is_empty() {
+                writer.write_record(&record)?;
+            }
+            let num_samples = pack.samples.len() as u64;
+            self.progress.advance(num_samples, num_samples);
+        }
+        self.progress.finish(Step::Export);
+        writer.finish()
+    }
+
+    /// What the template of the dataset writes after an answer.
+    fn end_token(self) -> Result<String, EngineError> {
+        let file = self.dataset.manifest().pipeline_with(&BTreeMap::new())?.file;
+        let template = file.format.spec.template(&file.family());
+        let none = || EngineError::NotPacked {
+            path: self.dataset.location().to_owned(),
+            detail: "its chat template, in Jinja, names no end token".to_owned(),
+        };
+        Ok(template.text().ok_or_else(none)?.end)
+    }
 }
 
 /// The images of a sample. Its trainers read images only: the frames of a video file are encoded.
-fn images_of(sample: &Sample) -> Result<Cow<'_, [SampleImage]>, EngineError> {
+pub(crate) fn images_of(sample: &Sample) -> Result<Cow<'_, [SampleImage]>, EngineError> {
     if sample.clips.is_empty() {
         return Ok(Cow::Borrowed(&sample.images));
     }
@@ -175,6 +238,12 @@ impl<'o> LlavaWriter<'o> {
     }
 
     fn write(&mut self, sample: &Sample) -> Result<(), EngineError> {
+        let paths = self.write_images(sample)?;
+        self.write_record(&LlavaRecord::from_sample(sample, paths, self.options.single_image))
+    }
+
+    /// Writes the images of a sample; returns their paths, as records have them.
+    fn write_images(&mut self, sample: &Sample) -> Result<Vec<String>, EngineError> {
         let images = images_of(sample)?;
         let mut paths = Vec::with_capacity(images.len());
         for (index, image) in images.iter().enumerate() {
@@ -193,9 +262,12 @@ impl<'o> LlavaWriter<'o> {
             self.done.num_bytes += image.bytes.len() as u64;
             paths.push([&self.options.path_prefix, name.as_str()].concat());
         }
-        let record = LlavaRecord::from_sample(sample, paths, self.options.single_image);
+        Ok(paths)
+    }
+
+    fn write_record(&mut self, record: &impl Serialize) -> Result<(), EngineError> {
         let start: &[u8] = if self.done.num_records == 0 { b"[\n" } else { b",\n" };
-        let written = self.json.write_all(start).and_then(|()| Ok(serde_json::to_writer(&mut self.json, &record)?));
+        let written = self.json.write_all(start).and_then(|()| Ok(serde_json::to_writer(&mut self.json, record)?));
         written.map_err(FileError::write(&self.json_path))?;
         self.done.num_records += 1;
         Ok(())

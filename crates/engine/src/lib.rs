@@ -4,7 +4,7 @@
 //! Build::open ──plan──▶ PlannedBuild ──run, on an Engine──▶ shards + reports ──commit──▶ dataset
 //!                                                                                          ├── verify, validate
 //!                                                                                          ├── repack, read_origin
-//!                                                                                          └── LlavaExport ──▶ other trainers
+//!                                                                                          └── Export ──▶ other trainers
 //! ```
 //!
 //! **Invariant:** nothing is visible before commit; a later run never mistakes what a crash left for something finished.
@@ -67,6 +67,7 @@ mod local_place;
 mod misfits;
 mod open_plan;
 mod origin;
+mod packed;
 mod packs;
 mod report;
 mod reuse;
@@ -88,7 +89,7 @@ pub use committed::Committed;
 pub use elsewhere::TasksElsewhere;
 pub use engine::{Engine, LocalEngine, TaskSet, run_as_worker};
 pub use error::EngineError;
-pub use export::{ExportOptions, Exported, LlavaExport};
+pub use export::{Export, ExportFormat, ExportOptions, Exported};
 pub use failure::note_failure;
 pub use forecast::{Bound, RunForecast, Workers};
 pub use index_tasks::IndexTasks;

@@ -24,6 +24,7 @@ mod hugging_face;
 mod json;
 mod llava_json;
 mod mds;
+mod packed_table;
 mod parquet;
 mod pickle;
 mod sample_table;
@@ -46,7 +47,8 @@ pub use format::{
     ShardNotes, ShardSummary, ShardWriter, WrittenShard,
 };
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
-pub use llava_json::{LlavaImage, LlavaRecord, SingleImage};
+pub use llava_json::{LlavaImage, LlavaPack, LlavaRecord, SingleImage};
+pub use packed_table::{PackedRow, PackedSequence, PackedTableWriter};
 pub use sample_table::sample_row_schema;
 
 /// Lists the formats: the name in pipeline files, and what implements it.

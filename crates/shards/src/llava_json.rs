@@ -29,6 +29,33 @@ pub struct LlavaRecord {
     pub conversations: Vec<ConversationTurn>,
 }
 
+/// A pack as LongLLaVA's trainer reads one: a record of its JSON array, with the images and the turns of its samples in a row.
+///
+/// After the last answer of each sample is an end token, where the released packer writes one; unlike there, no sample is
+/// left out. The trainer keeps no boundaries: attention and state run from one sample into the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LlavaPack {
+    /// `pack-` and its number.
+    pub id: String,
+    /// The paths of its images, in placeholder order; absent if it has none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image: Vec<String>,
+    /// What human and model say in turn, sample after sample.
+    pub conversations: Vec<ConversationTurn>,
+}
+
+impl LlavaPack {
+    /// Appends a sample whose images have these paths, and the end token.
+    pub fn push(&mut self, sample: &Sample, paths: Vec<String>, end_token: &str) {
+        let record = LlavaRecord::from_sample(sample, Vec::new(), SingleImage::List);
+        self.image.extend(paths);
+        self.conversations.extend(record.conversations);
+        if let Some(last) = self.conversations.last_mut() {
+            last.value.push_str(end_token);
+        }
+    }
+}
+
 /// Paths of images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]

@@ -272,13 +272,13 @@ fn type_ids(sample: &Sample) -> Option<Vec<i32>> {
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Medium {
+pub(crate) enum Medium {
     Image,
     Video,
 }
 
 /// The grids of the images or the videos of a sample; absent where the model is told none.
-fn grids(sample: &Sample, medium: Medium) -> Option<Vec<i32>> {
+pub(crate) fn grids(sample: &Sample, medium: Medium) -> Option<Vec<i32>> {
     let is_wanted = |visual: &&SampleVisual| (visual.kind == VisualKind::Video) == (medium == Medium::Video);
     let models = sample.visuals.iter().filter(is_wanted).filter_map(|visual| visual.model.as_ref());
     let grids: Vec<i32> = models.filter_map(|model| model.grid_thw).flatten().map(u32::cast_signed).collect();

@@ -1,0 +1,273 @@
+//! Exports the packs of a dataset with their contents, for trainers that take sequences as they are packed.
+//!
+//! ```text
+//! packed_parquet   OUTPUT/packs-000000.parquet …                         one row a pack: ids, labels, boundaries, images
+//! xtuner_pack      OUTPUT/{data.jsonl, boundaries.npy, samples.npy, paths.json}   XTuner's preset packs, of texts
+//! ```
+//!
+//! One pack is in memory at a time. Token ids that shards do not hold are made again, with the tokenizer of the dataset.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use manyframe_base::{FileError, Progress, Step};
+use manyframe_core::{Role, Sample};
+use manyframe_dataset::{DatasetReader, PackRow, ShardName};
+use manyframe_format::Formatter;
+use manyframe_shards::{PackedRow, PackedSequence, PackedTableWriter, ShardError, ShardFormat};
+use rustc_hash::FxHashMap;
+use serde_json::json;
+
+use crate::error::EngineError;
+use crate::export::{Exported, images_of};
+use crate::verify::tokens::open_formatter;
+
+/// A file of packed Parquet is closed when its images and ids have this many bytes.
+const MAX_FILE_BYTES: u64 = 1 << 30;
+
+/// Reads the samples of packs, wherever they are.
+pub(crate) struct PackReader<'d> {
+    dataset: &'d DatasetReader,
+    shards: FxHashMap<ShardName, OpenShard>,
+    /// Opened when a sample without token ids is met.
+    formatter: Option<Formatter>,
+}
+
+/// A shard, and where its samples are.
+struct OpenShard {
+    /// Its path in the dataset.
+    path: String,
+    format: ShardFormat,
+    /// `None` if a sample is found by its row.
+    positions: Option<Vec<u64>>,
+}
+
+impl<'d> PackReader<'d> {
+    pub(crate) fn new(dataset: &'d DatasetReader) -> Self {
+        Self { dataset, shards: FxHashMap::default(), formatter: None }
+    }
+
+    /// The packs of the dataset.
+    pub(crate) fn packs(&self) -> Result<impl Iterator<Item = Result<PackRow, EngineError>> + use<>, EngineError> {
+        let manifest = self.dataset.manifest();
+        if manifest.pack.is_none() {
+            let detail = "its samples are not packed; `manyframe pack` packs them".to_owned();
+            return Err(EngineError::NotPacked { path: self.dataset.location().to_owned(), detail });
+        }
+        Ok(self.dataset.packs()?.map(|row| row.map_err(EngineError::from)))
+    }
+
+    /// The samples of a pack, in order.
+    pub(crate) fn samples(&mut self, pack: &PackRow) -> Result<Vec<Sample>, EngineError> {
+        let places = pack.shards.iter().zip(&pack.shard_rows);
+        places.map(|(name, &row)| self.sample(*name, row)).collect()
+    }
+
+    fn sample(&mut self, name: ShardName, row: u64) -> Result<Sample, EngineError> {
+        if !self.shards.contains_key(&name) {
+            let shard = self.open(name)?;
+            self.shards.insert(name, shard);
+        }
+        let damaged = || {
+            let detail = format!("its pack index names sample {row} of shard {name}, which does not exist");
+            EngineError::NotPacked { path: self.dataset.location().to_owned(), detail }
+        };
+        let shard = self.shards.get(&name).ok_or_else(damaged)?;
+        let position = match &shard.positions {
+            Some(positions) => {
+                usize::try_from(row).ok().and_then(|row| positions.get(row).copied()).ok_or_else(damaged)?
+            }
+            None => row,
+        };
+        let file = self.dataset.storage().open(&shard.path)?;
+        manyframe_shards::read_at(shard.format, file, position).map_err(in_shard(Path::new(&shard.path)))
+    }
+
+    fn open(&self, name: ShardName) -> Result<OpenShard, EngineError> {
+        let shard = self.dataset.shard(name)?;
+        let (path, format) = (shard.path.to_string(), shard.format);
+        let positions = if format.finds_by_position() {
+            let in_shard = || in_shard(Path::new(&path));
+            let entries = manyframe_shards::list(format, self.dataset.storage().open(&path)?).map_err(in_shard())?;
+            let positions = entries.map(|entry| entry.map(|entry| entry.position)).collect::<Result<_, _>>();
+            Some(positions.map_err(in_shard())?)
+        } else {
+            None
+        };
+        Ok(OpenShard { path, format, positions })
+    }
+
+    /// The sample with token ids, and with images in place of clips.
+    fn whole(&mut self, mut sample: Sample) -> Result<Sample, EngineError> {
+        if sample.tokens.is_none() {
+            let none = |detail: String| EngineError::NoTokens { path: self.dataset.location().to_owned(), detail };
+            let formatter = match self.formatter.take() {
+                Some(formatter) => formatter,
+                None => open_formatter(self.dataset, &BTreeMap::new()).map_err(none)?,
+            };
+            let tokens = formatter.encode_sample(&sample).map_err(|error| none(error.to_string()));
+            self.formatter = Some(formatter);
+            sample.tokens = Some(tokens?);
+        }
+        if !sample.clips.is_empty() {
+            sample.images = images_of(&sample)?.into_owned();
+        }
+        Ok(sample)
+    }
+}
+
+fn in_shard(path: &Path) -> impl FnOnce(ShardError) -> EngineError + use<> {
+    let path = path.to_owned();
+    move |error| EngineError::Shard { path, error }
+}
+
+/// Writes packs with their contents to a directory.
+pub(crate) fn write_packed_parquet(
+    dataset: &DatasetReader,
+    staged: &Path,
+    progress: &dyn Progress,
+) -> Result<Exported, EngineError> {
+    let mut reader = PackReader::new(dataset);
+    let mut done = Exported::default();
+    let mut files = PackFiles { directory: staged, open: None, num_files: 0, num_bytes: 0 };
+    progress.start(Step::Export, dataset.manifest().total.num_samples);
+    for pack in reader.packs()? {
+        let pack = pack?;
+        let samples = reader.samples(&pack)?.into_iter().map(|sample| reader.whole(sample));
+        let samples = samples.collect::<Result<Vec<_>, _>>()?;
+        files.write(&pack, &samples)?;
+        done.num_records += 1;
+        done.num_images += samples.iter().map(|sample| sample.images.len() as u64).sum::<u64>();
+        progress.advance(samples.len() as u64, samples.len() as u64);
+    }
+    done.num_bytes = files.finish()?;
+    progress.finish(Step::Export);
+    Ok(done)
+}
+
+/// Files of packed Parquet, of which one is written at a time.
+struct PackFiles<'a> {
+    directory: &'a Path,
+    open: Option<PackFile>,
+    num_files: u32,
+    /// Of those that are finished.
+    num_bytes: u64,
+}
+
+struct PackFile {
+    path: PathBuf,
+    writer: PackedTableWriter,
+    /// Of images and ids.
+    num_bytes: u64,
+}
+
+impl PackFiles<'_> {
+    fn write(&mut self, pack: &PackRow, samples: &[Sample]) -> Result<(), EngineError> {
+        let open = self.open.take().map_or_else(|| self.create(), Ok);
+        let PackFile { path, mut writer, num_bytes } = open?;
+        let sequence = PackedSequence::of(samples, &pack.cu_seqlens).map_err(in_shard(&path))?;
+        let row = PackedRow { pack: pack.pack, step: pack.step, rank: pack.rank, samples, sequence: &sequence };
+        writer.write(row).map_err(in_shard(&path))?;
+        let images = samples.iter().flat_map(|sample| &sample.images).map(|image| image.bytes.len() as u64);
+        let num_bytes = num_bytes + images.sum::<u64>() + 4 * sequence.num_tokens() as u64;
+        self.open = Some(PackFile { path, writer, num_bytes });
+        if num_bytes < MAX_FILE_BYTES { Ok(()) } else { self.close() }
+    }
+
+    fn create(&mut self) -> Result<PackFile, EngineError> {
+        let path = self.directory.join(format!("packs-{:06}.parquet", self.num_files));
+        self.num_files += 1;
+        let file = File::create(&path).map_err(FileError::write(&path))?;
+        let sink = Box::new(BufWriter::with_capacity(1 << 20, file));
+        let writer = PackedTableWriter::create(sink).map_err(in_shard(&path))?;
+        Ok(PackFile { path, writer, num_bytes: 0 })
+    }
+
+    fn close(&mut self) -> Result<(), EngineError> {
+        if let Some(PackFile { path, writer, .. }) = self.open.take() {
+            writer.finish().map_err(in_shard(&path))?;
+            self.num_bytes += path.metadata().map_err(FileError::read(&path))?.len();
+        }
+        Ok(())
+    }
+
+    /// Finishes the last file; returns the size of all.
+    fn finish(mut self) -> Result<u64, EngineError> {
+        self.close()?;
+        Ok(self.num_bytes)
+    }
+}
+
+/// Writes the packs of a dataset of texts as XTuner's preset packs, over a JSONL file of their samples in order.
+pub(crate) fn write_xtuner_packs(
+    dataset: &DatasetReader,
+    (staged, path_prefix): (&Path, &str),
+    progress: &dyn Progress,
+) -> Result<Exported, EngineError> {
+    let mut reader = PackReader::new(dataset);
+    let mut done = Exported::default();
+    let (mut boundaries, mut rows, mut num_samples) = (vec![0_i64], Vec::new(), 0_i64);
+    let path = staged.join("data.jsonl");
+    let mut lines = BufWriter::new(File::create(&path).map_err(FileError::write(&path))?);
+    progress.start(Step::Export, dataset.manifest().total.num_samples);
+    for pack in reader.packs()? {
+        let samples = reader.samples(&pack?)?;
+        for sample in &samples {
+            if !sample.visuals.is_empty() {
+                let detail = format!("XTuner's preset packs hold texts, and sample {} shows something", sample.id);
+                return Err(EngineError::NotPacked { path: dataset.location().to_owned(), detail });
+            }
+            let num_tokens = i64::try_from(sample.cost.num_tokens()).unwrap_or(i64::MAX);
+            rows.extend([0, num_samples, -1, -1, 0, num_tokens]);
+            num_samples += 1;
+            writeln!(lines, "{}", xtuner_line(sample)).map_err(FileError::write(&path))?;
+        }
+        boundaries.push(num_samples);
+        done.num_records += 1;
+        progress.advance(samples.len() as u64, samples.len() as u64);
+    }
+    lines.flush().map_err(FileError::write(&path))?;
+    let num_packs = boundaries.len();
+    write_npy(&staged.join("boundaries.npy"), &boundaries, &format!("({num_packs},)"))?;
+    write_npy(&staged.join("samples.npy"), &rows, &format!("({num_samples}, 6)"))?;
+    let paths = staged.join("paths.json");
+    let text = json!([format!("{path_prefix}data.jsonl")]).to_string();
+    File::create(&paths).and_then(|mut file| file.write_all(text.as_bytes())).map_err(FileError::write(&paths))?;
+    for name in ["data.jsonl", "boundaries.npy", "samples.npy", "paths.json"] {
+        let path = staged.join(name);
+        done.num_bytes += path.metadata().map_err(FileError::read(&path))?.len();
+    }
+    progress.finish(Step::Export);
+    Ok(done)
+}
+
+/// A sample as XTuner's `openai` form has it: keys in order.
+fn xtuner_line(sample: &Sample) -> String {
+    let role = |role| match role {
+        Role::System => "system",
+        Role::User => "user",
+        Role::Assistant => "assistant",
+    };
+    let turns = sample
+        .messages
+        .iter()
+        .map(|message| format!("{{\"role\": \"{}\", \"content\": {}}}", role(message.role), json!(message.content)));
+    format!("{{\"id\": \"{}\", \"messages\": [{}]}}", sample.id, turns.collect::<Vec<_>>().join(", "))
+}
+
+/// Writes an array of 64-bit integers as NumPy's format, version 1.0.
+fn write_npy(path: &Path, values: &[i64], shape: &str) -> Result<(), EngineError> {
+    let mut header = format!("{{'descr': '<i8', 'fortran_order': False, 'shape': {shape}, }}");
+    // Magic, version and length of the header take 10 bytes; all together are a multiple of 64, with a newline at the end.
+    let padding = (64 - (10 + header.len() + 1) % 64) % 64;
+    header.extend(std::iter::repeat_n(' ', padding));
+    header.push('\n');
+    let mut bytes = b"\x93NUMPY\x01\x00".to_vec();
+    bytes.extend((header.len() as u16).to_le_bytes());
+    bytes.extend(header.as_bytes());
+    bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+    let written = File::create(path).and_then(|mut file| file.write_all(&bytes));
+    Ok(written.map_err(FileError::write(path))?)
+}

@@ -1,0 +1,75 @@
+"""Reads exported packs, and compares them with the Parquet shards of the dataset, or with what their trainer asks for.
+
+    read_packs.py parquet DIR DATASET    packed Parquet; needs: pip install pyarrow
+    read_packs.py xtuner DIR             XTuner's preset packs; needs: pip install numpy
+
+Prints one line of JSON with counts; exits with 1 at the first pack that does not hold.
+"""
+
+import glob
+import hashlib
+import json
+import os
+import sys
+
+
+def parquet(folder, dataset):
+    import pyarrow.parquet as pq
+
+    columns = ["id", "input_ids", "labels", "num_tokens", "images", "source"]
+    rows = [row for path in sorted(glob.glob(f"{dataset}/parquet/*/*.parquet")) for row in pq.read_table(path, columns=columns).to_pylist()]
+    samples = {row["id"]: row for row in rows}
+    counts = {"num_packs": 0, "num_samples": 0, "num_images": 0}
+    for path in sorted(glob.glob(os.path.join(folder, "*.parquet"))):
+        for pack in pq.read_table(path).to_pylist():
+            check_pack(pack, samples)
+            counts["num_packs"] += 1
+            counts["num_samples"] += len(pack["sample_ids"])
+            counts["num_images"] += len(pack["images"])
+    assert not samples, "samples are in no pack"
+    return counts
+
+
+def check_pack(pack, samples):
+    # What Megatron-Bridge asks of a row (GPTSFTPackedParquetDataset.validate_row).
+    ids, mask, starts = pack["input_ids"], pack["loss_mask"], pack["seq_start_id"]
+    assert len(mask) == len(ids) == len(pack["labels"]) == len(pack["position_ids"]) == len(pack["mm_token_type_ids"])
+    assert starts and starts[0] == 0 and starts == sorted(starts) and starts[-1] < len(ids)
+    assert pack["cu_seqlens"] == [*starts, len(ids)]
+    assert mask == [int(label != -100) for label in pack["labels"]]
+    images = [hashlib.sha256(image["bytes"]).hexdigest() for image in pack["images"]]
+    for key, source, start, end in zip(pack["sample_ids"], pack["sources"], starts, pack["cu_seqlens"][1:]):
+        sample = samples.pop(key)
+        assert source == sample["source"] and end - start >= sample["num_tokens"]
+        assert pack["position_ids"][start:end] == list(range(end - start))
+        end = start + sample["num_tokens"]
+        num_places = sample["input_ids"].count(-200)
+        assert num_places == len(sample["images"])
+        each = (sample["num_tokens"] - len(sample["input_ids"])) // num_places + 1 if num_places else 0
+        expanded = [place for place in sample["input_ids"] for _ in range(each if place == -200 else 1)]
+        assert ids[start:end] == expanded, key
+        assert [kind > 0 for kind in pack["mm_token_type_ids"][start:end]] == [place == -200 for place in expanded]
+        labels = [label for place, label in zip(sample["input_ids"], sample["labels"]) for _ in range(each if place == -200 else 1)]
+        assert pack["labels"][start:end] == labels, key
+        shown = [hashlib.sha256(image["bytes"]).hexdigest() for image in sample["images"]]
+        assert images[: len(shown)] == shown, key
+        del images[: len(shown)]
+    assert not images
+
+
+def xtuner(folder):
+    import numpy as np
+
+    boundaries, samples = np.load(f"{folder}/boundaries.npy", mmap_mode="r"), np.load(f"{folder}/samples.npy", mmap_mode="r")
+    paths = json.load(open(f"{folder}/paths.json"))
+    lines = [json.loads(line) for line in open(os.path.join(folder, os.path.basename(paths[0])))]
+    # What XTuner's PresetPackDataset checks.
+    assert boundaries.dtype == samples.dtype == np.int64
+    assert int(boundaries[-1]) == len(samples) and samples.ndim == 2 and samples.shape[1] == 6
+    assert (samples[:, 0] == 0).all() and (samples[:, 5] > samples[:, 4]).all() and (samples[:, 2:4] == -1).all()
+    assert sorted(samples[:, 1]) == list(range(len(lines)))
+    assert all(message["role"] in ("system", "user", "assistant") for line in lines for message in line["messages"])
+    return {"num_packs": len(boundaries) - 1, "num_samples": len(lines), "num_tokens": int((samples[:, 5] - samples[:, 4]).sum())}
+
+
+print(json.dumps({"parquet": parquet, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))
