@@ -43,7 +43,10 @@ fn make(directory: &Path) {
     }
     // What is before 3.3 s is in the file, and hidden by an edit list.
     ffmpeg(&format!("-ss 3.3 -i {} -c copy", directory.join("h264.mp4").display()), "edited.mp4");
-    ffmpeg(&format!("-i {} -c copy -metadata:s:v rotate=90", directory.join("h264.mp4").display()), "turned.mp4");
+    // The stream that is larger is shown, and another one comes first.
+    let streams =
+        format!("-i {} -filter_complex [0:v]split[a][b];[a]scale=48:32[c]", directory.join("h264.mp4").display());
+    ffmpeg(&format!("{streams} -map [c] -map [b] -c:v libx264 -g 25 -bf 2 -disposition:v 0 -threads 1"), "second.mkv");
     let frames = directory.join("frames");
     fs::create_dir_all(&frames).unwrap();
     for number in 0..4 {
@@ -73,7 +76,7 @@ fn datasets() -> &'static Datasets {
     DATASETS.get_or_init(|| {
         let mut workshop = Workshop::new();
         make(&workshop.path("media"));
-        let names = VIDEOS.iter().map(|(name, _)| *name).chain(["edited.mp4", "turned.mp4"]);
+        let names = VIDEOS.iter().map(|(name, _)| *name).chain(["edited.mp4", "second.mkv"]);
         let mut records: Vec<Value> = names.map(|name| record(name, Some((2.4, 4.3)))).collect();
         records.extend(["h264.mp4", "vp9.webm", "frames"].map(|name| record(name, None)));
         let head = workshop.head.clone();
@@ -172,7 +175,6 @@ fn a_part_is_cut_where_that_gives_the_same_frames() {
         let frames = visual.clip.as_ref().unwrap();
         let reason = match visual.path.as_str() {
             "mpeg4.avi" | "mpeg2.ts" => Some("only MP4 and Matroska are cut"),
-            "turned.mp4" => Some("the cut would not be turned as its source is"),
             _ => None,
         };
         let expected = if reason.is_some() { ClipFile::Whole } else { ClipFile::Cut };
@@ -290,4 +292,55 @@ fn a_replayed_clip_that_is_too_long_shows_fewer_of_its_frames() {
         num_shortened += usize::from(now.frame_indices.len() < before_clip.frame_indices.len());
     }
     assert!(num_shortened >= 2, "{num_shortened}");
+}
+
+#[test]
+fn a_file_that_readers_do_not_see_alike_is_no_clip() {
+    let mut workshop = Workshop::new();
+    let media = workshop.path("media");
+    fs::create_dir_all(&media).unwrap();
+    let ffmpeg = |arguments: &str, name: &str| {
+        let mut command = Command::new("ffmpeg");
+        command.args(["-v", "error", "-nostdin", "-y"]).args(arguments.split_whitespace()).arg(name);
+        assert!(command.current_dir(&media).status().unwrap().success(), "ffmpeg {arguments} {name}");
+    };
+    let join = |parts: [&str; 2], name: &str| {
+        let bytes: Vec<u8> = parts.iter().flat_map(|part| fs::read(media.join(part)).unwrap()).collect();
+        fs::write(media.join(name), bytes).unwrap();
+    };
+    let picture = "-f lavfi -i testsrc2=size=96x64:rate=25:duration=2 -threads 1";
+    ffmpeg(&format!("{picture} -c:v libx264 -pix_fmt yuv420p"), "h264.mp4");
+    ffmpeg("-i h264.mp4 -c copy -metadata:s:v:0 rotate=90", "turned.mp4");
+    ffmpeg(&format!("{picture} -c:v libtheora -q:v 7"), "theora.ogv");
+    ffmpeg(&format!("{picture} -c:v libvpx-vp9 -cpu-used 8 -deadline realtime"), "vp9.ivf");
+    ffmpeg(&format!("{picture} -c:v mpeg2video"), "large.ts");
+    ffmpeg(&format!("{picture} -c:v mpeg2video -s 48x32"), "small.ts");
+    ffmpeg("-i small.ts -i large.ts -map 0:v -map 1:v -c copy", "second.ts");
+    join(["theora.ogv", "theora.ogv"], "joined.ogv");
+    join(["vp9.ivf", "vp9.ivf"], "joined.ivf");
+    join(["large.ts", "small.ts"], "sizes.ts");
+    let unfit = [
+        ("turned.mp4", "its frames are turned or mirrored for display"),
+        ("second.ts", "another video stream comes first"),
+        ("joined.ogv", "decoders refuse packet"),
+        ("joined.ivf", "decoders refuse packet"),
+        ("sizes.ts", "its frames have several sizes: 48×32, 96×64 px"),
+    ];
+    let fit = ["h264.mp4", "theora.ogv", "vp9.ivf", "large.ts"];
+    let names = unfit.iter().map(|(name, _)| *name).chain(fit);
+    let records: Vec<Value> = names.map(|name| record(name, None)).collect();
+    workshop.add_source("v", "videochat2", &json!(records), "max_rejects = \"100 %\"");
+    let built = workshop.build_with(&["--set", "video.deliver=clip"], 0);
+    built.verify();
+    for (name, reason) in unfit {
+        let row = built.ledger.iter().find(|row| row.detail.as_ref().is_some_and(|detail| detail.contains(name)));
+        let row = row.unwrap_or_else(|| panic!("{name} is delivered"));
+        let detail = row.detail.clone().unwrap();
+        assert!(detail.contains(reason) && detail.contains("video.deliver = \"frames\""), "{name}: {detail}");
+        assert_eq!(row.reason.as_deref(), Some("unsupported_media"), "{name}");
+    }
+    assert_eq!(built.manifest.total.num_samples, fit.len() as u64);
+    // As frames, all are shown.
+    let frames = workshop.build_with(&[], 0);
+    assert_eq!(frames.manifest.total.num_samples, (fit.len() + unfit.len()) as u64);
 }

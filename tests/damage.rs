@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, run, stdout};
+use crate::support::{Built, Workshop, photo, run, stdout};
 
 fn record(name: &str) -> Value {
     json!({ "id": name, "video": format!("{name}.mp4"), "conversations": [
@@ -109,4 +109,24 @@ fn a_recording_that_was_cut_short_is_rejected_with_what_is_missing() {
         assert_eq!(row.reason.as_deref(), Some("media_corrupt"), "{name}: {row:?}");
         assert!(row.detail.as_ref().unwrap().contains(expected), "{name}: {row:?}");
     }
+}
+
+#[test]
+fn a_directory_whose_numbers_have_a_gap_lacks_frames() {
+    let mut workshop = Workshop::new();
+    for number in (0..8).chain(16..24) {
+        workshop.write(&format!("media/clip/{number:03}.jpg"), photo(number, 64, 48));
+    }
+    let clip = json!({ "id": "clip", "video": "clip", "conversations": [
+        { "from": "human", "value": "<video>\nWhat happens?" }, { "from": "gpt", "value": "Nothing." },
+    ] });
+    workshop.add_source("videos", "llava_video", &json!([clip]), "fps = 1.0\nmax_rejects = \"100 %\"");
+    let rejected = workshop.build_with(&["--set", "video.interval_s=1"], 0);
+    let row = rejected.row("clip");
+    assert_eq!(row.reason.as_deref(), Some("media_corrupt"));
+    assert!(row.detail.as_ref().unwrap().contains("8 of 24 frames are missing"), "{:?}", row.detail);
+    let kept = workshop.build_with(&["--set", "video.interval_s=1", "--set", "video.damage=keep"], 0);
+    kept.verify();
+    assert_eq!(kept.row("clip").damage.as_deref(), Some("8 of 24 frames are missing"));
+    assert_eq!(kept.manifest.total.cost.num_images, 16);
 }

@@ -210,6 +210,29 @@ fn the_same_dataset_gives_the_same_files_from_either_shard_format() {
 }
 
 #[test]
+fn a_dataset_of_another_family_is_exported_with_places_of_images() {
+    for family in ["qwen3-vl", "internvl", "llava-onevision", "smolvlm"] {
+        let workshop = crate::families::workshop(&format!("family = {family:?}"));
+        let built = workshop.build_with(&[], 0);
+        let out = export(&workshop, &built.dataset, "export", &[]);
+        let questions: Vec<String> = records(&out)
+            .iter()
+            .map(|record| record["conversations"][0]["value"].as_str().unwrap().to_owned())
+            .collect();
+        let one = llava("0", "0.jpg")["conversations"][0]["value"].as_str().unwrap().to_owned();
+        assert!(questions.contains(&one), "{family}: {questions:?}");
+        assert!(questions.iter().all(|question| !question.contains("<|")), "{family}: {questions:?}");
+        if family == "qwen3-vl" {
+            assert!(questions.contains(&"Is <image> wider than <image>?\nSay it.".to_owned()), "{questions:?}");
+        }
+        for trainer in ["longllava", "llava_next"] {
+            let counts = read_as(trainer, &out);
+            assert_eq!((counts["num_records"].as_u64(), counts["num_images"].as_u64()), (Some(6), Some(6)), "{counts}");
+        }
+    }
+}
+
+#[test]
 fn layouts_sources_and_paths_are_as_asked_for() {
     let workshop = Workshop::new();
     let built = Built::read(&stages()[2]);

@@ -48,6 +48,18 @@ fn an_animation_is_an_image_and_a_video_file_has_its_frames() {
     }
 }
 
+#[cfg(feature = "video")]
+#[test]
+fn a_video_that_begins_like_a_file_of_sound_is_a_video() {
+    let workshop = Workshop::new();
+    let path = workshop.text("theora.ogv");
+    let arguments = "-v error -nostdin -f lavfi -i testsrc2=size=96x64:rate=25:duration=2 -threads 1 -c:v libtheora";
+    let made = std::process::Command::new("ffmpeg").args(arguments.split_whitespace()).arg(&path).status().unwrap();
+    assert!(made.success());
+    let video = &tokens(&["--family", "qwen3-vl", &path])["media"][0];
+    assert_eq!((&video["num_frames"], &video["width_px"]), (&json!(50), &json!(96)), "{video}");
+}
+
 #[test]
 fn media_of_one_sample_share_what_the_family_shares() {
     let alone = tokens(&["--family", "llava-onevision", "800x600", "640x480"]);
@@ -78,10 +90,18 @@ fn a_refused_medium_is_named_and_the_others_are_shown() {
 #[test]
 fn what_is_neither_a_file_nor_a_setting_is_an_error() {
     let stderr = |arguments: &[&str], code| String::from_utf8(run(arguments, code).stderr).unwrap();
-    assert!(stderr(&["tokens", "--family", "qwen3-vl", "/nowhere.jpg"], 1).contains("cannot read \"/nowhere.jpg\""));
+    let shown = run(&["tokens", "--family", "qwen3-vl", "/nowhere.jpg", "640x480"], 1).stdout;
+    let shown = String::from_utf8(shown).unwrap();
+    assert!(shown.contains("cannot read \"/nowhere.jpg\"") && shown.contains("<|image_pad|>×300"), "{shown}");
     assert!(stderr(&["tokens", "--family", "qwen9", "1x1"], 2).contains("qwen3-vl"));
     let wrong = stderr(&["tokens", "--family", "qwen3-vl", "--set", "max_pixel=3", "1x1"], 2);
     assert!(wrong.contains("unknown field `max_pixel`"), "{wrong}");
+    for (family, set) in
+        [("qwen3-vl", "video.frames={fps=0}"), ("qwen3-vl", "video.frames={fps=-1}"), ("smolvlm", "fps=0")]
+    {
+        let rate = stderr(&["tokens", "--family", family, "--set", set, "640x480x100"], 2);
+        assert!(rate.contains("frames per second, expected more than 0"), "{rate}");
+    }
     let zero = stderr(&["tokens", "--family", "internvl", "--set", "tile_px=0", "1x1"], 2);
     assert!(zero.contains("expected a nonzero"), "{zero}");
 }

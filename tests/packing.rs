@@ -143,6 +143,18 @@ fn settings_of_packs_fit_each_other() {
         limited.contains("its packs have 1,000 tokens by its own count, of which a trainer keeps 200"),
         "{limited}"
     );
+    let balanced =
+        ["pack", &dataset, "--set", "max_tokens=2000", "--set", "strategy=balanced", "--set", "balance=images"];
+    run(&balanced, 0);
+    let output = run(&["pack", &dataset, "--set", "strategy=next_fit"], 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        stderr.contains("the settings of the last packing (--set replaces them, --reset drops them): pack.balance"),
+        "{stderr}"
+    );
+    let output = run(&["pack", &dataset, "--set", "strategy=firstfit"], 2);
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("--set: ") && !stderr.contains(":--set"), "{stderr}");
     // With --reset, settings that are not set here have their defaults.
     let again = stdout(&["pack", &dataset, "--reset", "--set", "max_tokens=100"]);
     assert!(again.contains("too long for any pack: 23 samples (23 of a)"), "{again}");

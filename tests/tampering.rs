@@ -334,3 +334,23 @@ fn a_sample_that_two_formats_hold_is_counted_once() {
     );
     assert!(text.contains(&expected), "{expected}: {text}");
 }
+
+#[test]
+fn the_data_card_and_files_beside_the_shards_are_compared() {
+    let (_workshop, built) = built("[\"parquet\", \"webdataset\"]");
+    let card = built.dataset.join("README.md");
+    let text = fs::read_to_string(&card).unwrap();
+    let edited = text.replacen("images", "pictures", 1);
+    fs::write(&card, &edited).unwrap();
+    assert_eq!(problems(&built.dataset), ["problem: README.md has bytes that do not follow from the manifest"]);
+    fs::remove_file(&card).unwrap();
+    assert_eq!(problems(&built.dataset), ["problem: README.md is missing"]);
+    fs::write(&card, &text).unwrap();
+    fs::write(built.dataset.join("webdataset/image/notes.txt"), "mine").unwrap();
+    let stray = "problem: webdataset/image/notes.txt is beside the shards, and no file of this dataset";
+    assert_eq!(problems(&built.dataset), [stray]);
+    fs::remove_file(built.dataset.join("webdataset/image/notes.txt")).unwrap();
+    // A split for Energon that its owner added.
+    fs::write(built.dataset.join("webdataset/.nv-meta/split-mine.yaml"), "split_parts: {}\n").unwrap();
+    assert_eq!(problems(&built.dataset), [""; 0]);
+}

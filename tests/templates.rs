@@ -118,6 +118,10 @@ fn a_template_that_cannot_be_used_is_an_error_of_the_check() {
     assert!(problem("{{ messages[0].content }}").contains("it leaves out texts"));
     let no_image = problem(&CHATML.replace("<|image_pad|>", ""));
     assert!(no_image.contains("no visual can be written: the template shows 0 images, expected 1"), "{no_image}");
+    // The form that it takes has the problem that counts: contents that are texts, and not the first that is tried.
+    let texts = "{%- for message in messages %}\n{{- '<|im_start|>' + message.role + '\\n' + message.content }}\n{{- message.content.encode() }}\n{%- endfor %}";
+    let encodes = problem(texts);
+    assert!(encodes.contains("line 3: ") && encodes.contains("encode"), "{encodes}");
     let changed = problem(&CHATML.replace(
         "else part.text",
         "else (part.text | replace('A', 'a') if message.role == 'assistant' else part.text)",

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use manyframe_core::RejectCode;
 use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread, video};
 use manyframe_pipeline::Override;
 use manyframe_vision::{Clip, Family, Geometry, Layout, Markup, SettingsProblem, Size, VisualPlan};
@@ -21,14 +22,24 @@ const MAX_TEXT_CHARS: usize = 72;
 
 pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
     let family = with_settings(&arguments.family, &arguments.set)?;
-    let geometries = arguments.media.iter().map(|medium| geometry(medium)).collect::<Result<Vec<_>>>()?;
+    let geometries: Vec<Result<Geometry<'static>, String>> =
+        arguments.media.iter().map(|medium| geometry(medium).map_err(|error| format!("{error:#}"))).collect();
+    let readable: Vec<Geometry<'static>> = geometries.iter().flatten().copied().collect();
     let chosen: Vec<Option<Vec<u32>>> =
-        geometries.iter().map(|geometry| frames_chosen_before(&family, geometry)).collect();
-    let with_frames = geometries.iter().zip(&chosen).map(|(geometry, chosen)| match (geometry, chosen) {
+        readable.iter().map(|geometry| frames_chosen_before(&family, geometry)).collect();
+    let with_frames = readable.iter().zip(&chosen).map(|(geometry, chosen)| match (geometry, chosen) {
         (Geometry::Video(clip), Some(frames)) => Geometry::Video(clip.with_frames(frames)),
         (as_it_is, _) => *as_it_is,
     });
-    let lines = lines(&family, &with_frames.collect::<Vec<_>>(), arguments);
+    let with_frames: Vec<Geometry<'_>> = with_frames.collect();
+    let mut planned = with_frames.iter().copied().zip(planned(&family, &with_frames, arguments.together));
+    let line = |(name, geometry): (&'_ String, &Result<Geometry<'static>, String>)| match geometry {
+        Ok(_) => {
+            planned.next().map(|(geometry, planned)| Line { name: name.clone(), geometry: Some(geometry), planned })
+        }
+        Err(error) => Some(Line { name: name.clone(), geometry: None, planned: Err(error.clone()) }),
+    };
+    let lines: Vec<Line<'_>> = arguments.media.iter().zip(&geometries).filter_map(line).collect();
     let text = if arguments.json { render_json(&family, &lines)? } else { render(&lines) };
     output::print(&text)?;
     let is_refused = lines.iter().any(|line| line.planned.is_err());
@@ -37,34 +48,33 @@ pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
 
 /// A medium and what becomes of it.
 struct Line<'a> {
-    name: &'a str,
-    geometry: Geometry<'a>,
+    name: String,
+    /// `None` if it cannot be read.
+    geometry: Option<Geometry<'a>>,
     planned: Result<VisualPlan, String>,
 }
 
-fn lines<'a>(family: &Family, geometries: &[Geometry<'a>], arguments: &'a TokensArguments) -> Vec<Line<'a>> {
+/// What becomes of media, or why nothing does.
+fn planned(family: &Family, geometries: &[Geometry<'_>], are_together: bool) -> Vec<Result<VisualPlan, String>> {
     let processor = family.processor();
-    let planned: Vec<Result<VisualPlan, String>> = if arguments.together {
-        match processor.plan(geometries) {
-            Ok(plans) => plans.into_iter().map(Ok).collect(),
-            Err(refused) => {
-                let refused = |index| {
-                    let is_refused = index == refused.medium_index;
-                    let other = || "another medium of the sample is refused".to_owned();
-                    Err(if is_refused { refused.reason.to_string() } else { other() })
-                };
-                (0..geometries.len()).map(refused).collect()
-            }
-        }
-    } else {
+    if !are_together {
         let alone = |geometry: &Geometry<'_>| match processor.plan(std::slice::from_ref(geometry)) {
             Ok(plans) => plans.into_iter().next().ok_or_else(|| "no plan".to_owned()),
-            Err(refused) => Err(refused.reason.to_string()),
+            Err(refused) => Err(format!("refused: {}", refused.reason)),
         };
-        geometries.iter().map(alone).collect()
-    };
-    let named = arguments.media.iter().zip(geometries).zip(planned);
-    named.map(|((name, &geometry), planned)| Line { name, geometry, planned }).collect()
+        return geometries.iter().map(alone).collect();
+    }
+    match processor.plan(geometries) {
+        Ok(plans) => plans.into_iter().map(Ok).collect(),
+        Err(refused) => {
+            let refused = |index| {
+                let is_refused = index == refused.medium_index;
+                let other = || "refused: another medium of the sample is refused".to_owned();
+                Err(if is_refused { format!("refused: {}", refused.reason) } else { other() })
+            };
+            (0..geometries.len()).map(refused).collect()
+        }
+    }
 }
 
 /// Where every image costs the same, the processor chooses no frames: `[video]` does, by default one a second, at most 128.
@@ -120,18 +130,22 @@ fn stated_geometry(medium: &str) -> Option<Geometry<'static>> {
 fn read_geometry(path: &Path) -> Result<Geometry<'static>> {
     let limits = MediaLimits::default();
     let bytes = std::fs::read(path)?;
-    match probe_image_bytes(&bytes, &limits) {
+    let no_image = match probe_image_bytes(&bytes, &limits) {
         Ok(header) => return Ok(Geometry::Image(Size::new(header.height_px, header.width_px))),
-        Err(MediaError::Rejected(rejection)) if rejection.code == manyframe_core::RejectCode::MediaType => {}
-        Err(error) => return Err(error.into()),
-    }
-    let index = video::index_video(&video::open_range(path, 0, bytes.len() as u64)?, &limits, None)?;
+        Err(MediaError::Rejected(rejection)) => rejection,
+        Err(storage) => return Err(storage.into()),
+    };
+    // What begins like a file of sound may be a video, too.
+    let index = match video::index_video(&video::open_range(path, 0, bytes.len() as u64)?, &limits, None) {
+        Err(_) if no_image.code != RejectCode::MediaType => return Err(MediaError::Rejected(no_image).into()),
+        index => index?,
+    };
     let size = Size::new(index.height_px, index.width_px);
     Ok(Geometry::Video(Clip::new(size, u32::try_from(index.num_frames())?, index.fps())))
 }
 
 fn render(lines: &[Line<'_>]) -> String {
-    let has_videos = lines.iter().any(|line| matches!(line.geometry, Geometry::Video(_)));
+    let has_videos = lines.iter().any(|line| matches!(line.geometry, Some(Geometry::Video(_))));
     let mut names = vec!["medium", "size"];
     if has_videos {
         names.extend(["frames", "taken"]);
@@ -139,13 +153,17 @@ fn render(lines: &[Line<'_>]) -> String {
     names.extend(["becomes", "grid", "tokens", "text"]);
     let mut table = Table::new(&names);
     for line in lines {
-        let mut cells =
-            vec![line.name.to_owned(), line.geometry.size().map_or_else(String::new, |size| size.to_string())];
+        let mut cells = vec![
+            line.name.clone(),
+            line.geometry.and_then(|of| of.size()).map_or_else(String::new, |size| size.to_string()),
+        ];
         if has_videos {
             let (frames, taken) = match (line.geometry, &line.planned) {
-                (Geometry::Image(_) | Geometry::Tiles { .. }, _) => (String::new(), String::new()),
-                (Geometry::Video(clip), Err(_)) => (count(clip.num_frames.into()), String::new()),
-                (Geometry::Video(clip), Ok(plan)) => (count(clip.num_frames.into()), count(plan.frames.len() as u64)),
+                (Some(Geometry::Image(_) | Geometry::Tiles { .. }) | None, _) => (String::new(), String::new()),
+                (Some(Geometry::Video(clip)), Err(_)) => (count(clip.num_frames.into()), String::new()),
+                (Some(Geometry::Video(clip)), Ok(plan)) => {
+                    (count(clip.num_frames.into()), count(plan.frames.len() as u64))
+                }
             };
             cells.extend([frames, taken]);
         }
@@ -156,7 +174,7 @@ fn render(lines: &[Line<'_>]) -> String {
                 count(plan.num_tokens()),
                 shortened(&markup_text(plan)),
             ]),
-            Err(reason) => cells.extend([String::new(), String::new(), String::new(), format!("refused: {reason}")]),
+            Err(reason) => cells.extend([String::new(), String::new(), String::new(), reason.clone()]),
         }
         table.push(cells);
     }
@@ -208,14 +226,17 @@ fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {
 
 fn json_of_line(line: &Line<'_>) -> Value {
     let mut fields = vec![("medium", json!(line.name))];
-    if let Some(size) = line.geometry.size() {
+    if let Some(size) = line.geometry.and_then(|geometry| geometry.size()) {
         fields.extend([("height_px", json!(size.height_px)), ("width_px", json!(size.width_px))]);
     }
-    if let Geometry::Video(clip) = line.geometry {
+    if let Some(Geometry::Video(clip)) = line.geometry {
         fields.extend([("num_frames", json!(clip.num_frames)), ("frames_per_second", json!(clip.rate))]);
     }
     match &line.planned {
-        Err(reason) => fields.push(("refused", json!(reason))),
+        Err(reason) => {
+            let refused = reason.strip_prefix("refused: ");
+            fields.push((if refused.is_some() { "refused" } else { "unreadable" }, json!(refused.unwrap_or(reason))));
+        }
         Ok(plan) => {
             let becomes = plan.layout.size();
             let (height_px, width_px, num_tiles) = (becomes.height_px, becomes.width_px, plan.layout.num_tiles());
@@ -228,7 +249,7 @@ fn json_of_line(line: &Line<'_>) -> Value {
                 ("num_tokens", json!(plan.num_tokens())),
                 ("markup", markup.collect()),
             ]);
-            if matches!(line.geometry, Geometry::Video(_)) {
+            if matches!(line.geometry, Some(Geometry::Video(_))) {
                 fields.push(("frames", json!(plan.frames)));
             }
         }

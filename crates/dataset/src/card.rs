@@ -71,7 +71,12 @@ impl FilesBeside {
         for (path, bytes) in &self.files {
             write_atomic(&dataset.join(path), bytes)?;
         }
-        Ok(write_atomic(&dataset.join(CARD_FILE), dataset_card(manifest, &self.card_yaml).as_bytes())?)
+        Ok(write_atomic(&dataset.join(CARD_FILE), self.card(manifest).as_bytes())?)
+    }
+
+    /// The text of the data card of a manifest.
+    pub fn card(&self, manifest: &Manifest) -> String {
+        dataset_card(manifest, &self.card_yaml)
     }
 }
 

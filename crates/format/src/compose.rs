@@ -25,6 +25,7 @@ use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn, VisualKin
 use crate::literals::{LiteralTags, Literals};
 use crate::messages::VisualRange;
 use crate::placement::Placement;
+use crate::python_text::is_python_space;
 use crate::resolved::ResolvedVisual;
 
 /// Maximum number of images of a sample. More are a mistake in the settings: they would be 9.4 million tokens at 144
@@ -166,7 +167,7 @@ impl<'a> TurnWriter<'a> {
         let opens_visuals = turn.role == Role::System && self.turns.get(index + 1).is_some_and(has_visual);
         if let ([Part::Text(only)], false) = (turn.parts.as_slice(), opens_visuals) {
             let is_trimmed = self.composer.placement == Placement::Trimmed;
-            let only = if is_trimmed { only.trim_matches(is_space) } else { only };
+            let only = if is_trimmed { only.trim_matches(is_python_space) } else { only };
             return self.composer.write_text(only, index, text);
         }
         let start = text.len();
@@ -231,11 +232,6 @@ fn has_visual(turn: &Turn) -> bool {
     num_visuals(turn) > 0
 }
 
-/// Whether Python's `str.strip` removes a character: white space, and the four separators of ASCII.
-fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
-}
-
 fn check_num_images(visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
     if visuals.iter().any(|visual| visual.num_images == 0) {
         return Err(Rejection::new(RejectCode::NoFrames, "a video without frames"));
@@ -279,7 +275,7 @@ fn with_visual_first(parts: Vec<ResolvedPart<'_>>) -> Vec<ResolvedPart<'_>> {
         }
     }
     // A newline that upstream wrote after the visual is not the one that the dialect writes.
-    trim(&mut text, |text| text.trim_matches(is_space));
+    trim(&mut text, |text| text.trim_matches(is_python_space));
     reordered.push(ResolvedPart::Text(text));
     reordered
 }
@@ -302,7 +298,7 @@ fn with_moved_visuals<'t>(parts: Vec<ResolvedPart<'t>>, between: &str) -> Vec<Re
 /// Removes white space at the start of a turn.
 fn trim_start(parts: &mut Vec<ResolvedPart<'_>>) {
     while let Some(ResolvedPart::Text(text)) = parts.first_mut() {
-        trim(text, |text| text.trim_start_matches(is_space));
+        trim(text, |text| text.trim_start_matches(is_python_space));
         if !text.is_empty() {
             break;
         }
@@ -313,7 +309,7 @@ fn trim_start(parts: &mut Vec<ResolvedPart<'_>>) {
 /// Removes white space at the end of a turn, except what a visual writes there.
 fn trim_end(parts: &mut Vec<ResolvedPart<'_>>) {
     while let Some(ResolvedPart::Text(text)) = parts.last_mut() {
-        trim(text, |text| text.trim_end_matches(is_space));
+        trim(text, |text| text.trim_end_matches(is_python_space));
         if !text.is_empty() {
             break;
         }

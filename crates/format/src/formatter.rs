@@ -424,7 +424,8 @@ impl PromptTemplate {
             strings => {
                 let text = strings.text().unwrap_or_default();
                 ensure_no_placeholder(&text, &family.processor().tokens())?;
-                return Ok(Self::Strings(Box::new(ChatTemplate { text, turn_end: spec.turn_end })));
+                let (turn_end, thoughts) = (spec.turn_end, strings.thoughts());
+                return Ok(Self::Strings(Box::new(ChatTemplate { text, turn_end, thoughts })));
             }
         };
         Ok(Self::Jinja(Box::new(JinjaRenderer::open(choice, family, tokenizer.directory())?)))

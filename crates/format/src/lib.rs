@@ -23,6 +23,7 @@ mod messages;
 mod overhead;
 mod placement;
 mod prompt;
+mod python_text;
 mod resolved;
 mod snapshot;
 mod spec;

@@ -11,7 +11,7 @@
 //! | `chatml` | `<|im_start|>role`, as Qwen and many others use it; no system turn unless the record has one |
 //! | `qwen2.5-vl` | `chatml` with Qwen2.5-VL's system sentence; the newline after `<|im_end|>` is trained, too |
 //! | `qwen3-vl` | the same without a system sentence |
-//! | `qwen3.5` | the same, with an empty thought before each answer |
+//! | `qwen3.5` | the same, with a thought before each answer: that of the answer, `<think>…</think>`, or an empty one |
 //! | `llava-1.5` | that of the checkpoints of `llava-hf`: without a system sentence, and a space ends an answer |
 //! | `llava-next` | `[INST]`, as the checkpoints on Mistral |
 //! | `idefics3`, `smolvlm` | in Jinja (`jinja`): a turn begins with a space, unless an image does |
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::jinja::JinjaTemplate;
 use crate::prompt::Prompt;
+use crate::python_text::is_python_space;
 
 /// How the turns of a conversation are written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -40,7 +41,7 @@ pub enum Template {
     /// Qwen3-VL and InternVL.
     #[serde(rename = "qwen3-vl")]
     Qwen3Vl,
-    /// Qwen3.5 without thoughts.
+    /// Qwen3.5. An answer begins with its thought, `<think>…</think>`, or with an empty one.
     #[serde(rename = "qwen3.5")]
     Qwen35,
     /// LLaVA-1.5 as its checkpoints for `transformers` write it.
@@ -129,6 +130,16 @@ pub enum TurnEnd {
 pub(crate) struct ChatTemplate {
     pub(crate) text: TemplateText,
     pub(crate) turn_end: TurnEnd,
+    pub(crate) thoughts: Thoughts,
+}
+
+/// What a template makes of a thought in an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Thoughts {
+    /// It is text.
+    AsWritten,
+    /// It takes the place of the prefix of answers, which is an empty thought, and is spaced like it.
+    InPrefix,
 }
 
 impl Template {
@@ -146,6 +157,11 @@ impl Template {
             Self::Custom(text) => (**text).clone(),
             Self::Idefics3 | Self::Smolvlm | Self::Tokenizer | Self::Jinja(_) => return None,
         })
+    }
+
+    /// What it makes of thoughts.
+    pub(crate) fn thoughts(&self) -> Thoughts {
+        if *self == Self::Qwen35 { Thoughts::InPrefix } else { Thoughts::AsWritten }
     }
 
     /// The template as a dataset keeps it apart from its path: that is where the file is, which its bytes do not depend on.
@@ -320,7 +336,7 @@ impl ChatTemplate {
         prompt: Prompt,
         write: impl FnMut(usize, &mut String) -> Result<(), Rejection>,
     ) -> Result<Prompt, Rejection> {
-        let mut writer = PromptWriter { template: &self.text, prompt, write };
+        let mut writer = PromptWriter { template: &self.text, thoughts: self.thoughts, prompt, write };
         writer.push(&self.text.start);
         if is_document(roles.clone()) {
             writer.push_document()?;
@@ -362,6 +378,7 @@ enum SystemText<'t> {
 /// A prompt that is being written. `write` appends the message at a position.
 struct PromptWriter<'t, Write> {
     template: &'t TemplateText,
+    thoughts: Thoughts,
     prompt: Prompt,
     write: Write,
 }
@@ -410,11 +427,29 @@ impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_,
     fn push_labelled(&mut self, index: usize, prefix: &str, end: &str) -> Result<(), Rejection> {
         let start = self.prompt.text.len();
         self.push(prefix);
+        let joins = self.thoughts == Thoughts::InPrefix && !prefix.is_empty();
+        let start_of_message = self.prompt.text.len();
         self.push_message(index)?;
+        let message = self.prompt.text.get(start_of_message..).unwrap_or_default();
+        if let Some(spaced) = with_spaced_thought(message).filter(|_| joins) {
+            self.prompt.text.truncate(start);
+            self.push(&spaced);
+        }
         self.push(end);
         self.prompt.label_from(start);
         Ok(())
     }
+}
+
+/// An answer with a thought, spaced as Qwen3.5's chat template does it. `None` if it has none.
+fn with_spaced_thought(answer: &str) -> Option<String> {
+    const END: &str = "</think>";
+    let (before, _) = answer.split_once(END)?;
+    let (_, after) = answer.rsplit_once(END)?;
+    let before = before.trim_end_matches('\n');
+    let thought = before.rsplit_once("<think>").map_or(before, |(_, thought)| thought);
+    let thought = thought.trim_matches(is_python_space);
+    Some(format!("<think>\n{thought}\n{END}\n\n{}", after.trim_start_matches('\n')))
 }
 
 #[cfg(test)]
@@ -439,7 +474,8 @@ mod tests {
     }
 
     fn render(template: &Template, messages: &[Message], turn_end: TurnEnd) -> Result<Prompt, Rejection> {
-        ChatTemplate { text: template.text().unwrap(), turn_end }.render_messages(messages)
+        ChatTemplate { text: template.text().unwrap(), turn_end, thoughts: template.thoughts() }
+            .render_messages(messages)
     }
 
     fn rendered(template: &Template, messages: &[Message]) -> String {
@@ -494,6 +530,20 @@ mod tests {
     fn a_newline_may_end_all_answers_but_the_last() {
         let prompt = render(&Template::Longllava, &two_rounds(), TurnEnd::NewlineInEosLabel).unwrap();
         assert_eq!(labelled(&prompt), ["é1\n", "a2<|endoftext|>"]);
+    }
+
+    #[test]
+    fn the_thought_of_an_answer_takes_the_place_of_the_empty_one() {
+        let answer = |text: &str| {
+            let messages = [message(Role::User, "q"), message(Role::Assistant, text)];
+            labelled(&render(&Template::Qwen35, &messages, TurnEnd::Eos).unwrap()).concat()
+        };
+        assert_eq!(answer("2"), "<think>\n\n</think>\n\n2<|im_end|>\n");
+        for written in
+            ["<think>\nadd\n</think>\n\n2", "<think>add</think>2", "<think>\n\n add </think>\n2", "add</think>2"]
+        {
+            assert_eq!(answer(written), "<think>\nadd\n</think>\n\n2<|im_end|>\n", "{written}");
+        }
     }
 
     #[test]

@@ -56,6 +56,8 @@ pub enum Located {
     Directory {
         /// The frames in natural order, `frame2` before `frame10`; none of them is a directory.
         frames: Vec<Located>,
+        /// Where their numbers leave out frames: positions, ascending, among these and those that are absent.
+        absent: Vec<usize>,
     },
 }
 
@@ -117,7 +119,7 @@ impl Located {
                 path.metadata().map(|metadata| metadata.len()).map_err(|source| MediaError::storage(path, source))
             }
             Self::Range { num_bytes, .. } | Self::Deflated { num_bytes, .. } => Ok(*num_bytes),
-            Self::Directory { frames } => {
+            Self::Directory { frames, .. } => {
                 frames.iter().try_fold(0_u64, |sum, frame| Ok(sum.saturating_add(frame.num_bytes()?)))
             }
         }

@@ -136,7 +136,7 @@ fn a_directory_of_frames_in_an_archive_is_in_natural_order() {
     let root =
         root("v.tar", &tar_bytes(&[("v/f10.jpg", b"10"), ("v/f9.jpg", b"9"), ("v/.hidden", b""), ("w.jpg", b"")]));
     let store = store(&root.path);
-    let Located::Directory { frames } = store.locate("", "v").unwrap() else { panic!() };
+    let Located::Directory { frames, .. } = store.locate("", "v").unwrap() else { panic!() };
     let contents: Vec<Vec<u8>> = frames.iter().map(|frame| frame.read(10).unwrap()).collect();
     assert_eq!(contents, [b"9".to_vec(), b"10".to_vec()]);
 }
@@ -214,7 +214,7 @@ fn frames_in_an_archive_are_those_of_the_same_directory_on_disk() {
         write(folder.path().join(name), name);
     }
     let frames = |store: &MediaStore| {
-        let Located::Directory { frames } = store.locate("", "clip").unwrap() else { panic!() };
+        let Located::Directory { frames, .. } = store.locate("", "clip").unwrap() else { panic!() };
         frames.iter().map(|frame| frame.read(99).unwrap()).collect::<Vec<_>>()
     };
     assert_eq!(frames(&zip), [b"clip/frame1.jpg", b"clip/frame2.JPG"]);
@@ -456,6 +456,35 @@ fn links_within_an_archive_are_the_member_they_lead_to() {
     writer.write_all(b"hello").unwrap();
     let zip = self::root("a.zip", &writer.finish().unwrap().into_inner());
     assert_eq!(read(&self::store(&zip.path), "imgs/a.jpg").unwrap(), b"hello");
+}
+
+#[test]
+fn a_hard_link_is_the_file_that_had_its_name_then() {
+    let mut builder = tar::Builder::new(Vec::new());
+    let mut add = |name: &str, contents: Result<&[u8], &str>| {
+        let mut header = tar::Header::new_gnu();
+        match contents {
+            Ok(bytes) => {
+                header.set_size(bytes.len() as u64);
+                builder.append_data(&mut header, name, bytes).unwrap();
+            }
+            Err(target) => {
+                header.set_entry_type(HARD);
+                header.set_size(0);
+                builder.append_link(&mut header, name, target).unwrap();
+            }
+        }
+    };
+    add("b.jpg", Ok(b"first"));
+    add("h.jpg", Err("b.jpg"));
+    add("again.jpg", Err("h.jpg"));
+    add("b.jpg", Ok(b"second"));
+    add("late.jpg", Err("b.jpg"));
+    let root = root("a.tar", &builder.into_inner().unwrap());
+    let store = store(&root.path);
+    for (name, contents) in [("h.jpg", "first"), ("again.jpg", "first"), ("b.jpg", "second"), ("late.jpg", "second")] {
+        assert_eq!(read(&store, name).unwrap(), contents.as_bytes(), "{name}");
+    }
 }
 
 #[test]

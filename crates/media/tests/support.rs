@@ -77,7 +77,7 @@ pub(crate) fn read(store: &MediaStore, path: &str) -> Result<Vec<u8>, MediaError
 
 /// The files of a located directory.
 pub(crate) fn frame_names(located: &Located) -> Vec<String> {
-    let Located::Directory { frames } = located else { panic!("{located:?}") };
+    let Located::Directory { frames, .. } = located else { panic!("{located:?}") };
     let name = |frame: &Located| match frame {
         Located::File(path) => path.file_name().unwrap().to_str().unwrap().to_owned(),
         other => panic!("{other:?}"),

@@ -121,7 +121,11 @@ pub fn pack_table_with(before: &PackTable, overrides: &[Override]) -> Result<Pac
         overrides.iter().filter_map(|set| document::apply_override(&mut root, set).err()).collect();
     let table = read_table(&root, "pack", &mut problems);
     check_pack(&table, &root, &mut problems);
-    if problems.is_empty() { Ok(table) } else { Err(problems) }
+    if problems.is_empty() {
+        return Ok(table);
+    }
+    // Nobody sees the text that the settings of before are read from.
+    Err(problems.into_iter().map(Problem::of_earlier_settings).collect())
 }
 
 /// The settings at the top of the file, outside any table.

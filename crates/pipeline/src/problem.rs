@@ -9,6 +9,8 @@ pub(crate) enum ValueLocation {
     File { line: usize, column: usize },
     /// A `--set` of the command line.
     CommandLine,
+    /// What a dataset was packed with before.
+    EarlierSettings,
 }
 
 /// One error of a pipeline file.
@@ -52,6 +54,14 @@ impl Problem {
         self
     }
 
+    /// The problem, where it is one of the settings that a dataset was packed with before, which are in no file.
+    pub(crate) fn of_earlier_settings(self) -> Self {
+        match self.location {
+            ValueLocation::File { .. } => Self { location: ValueLocation::EarlierSettings, ..self },
+            _ => self,
+        }
+    }
+
     /// Line of the file, from 1; `None` for a `--set`.
     pub fn line(&self) -> Option<usize> {
         if let ValueLocation::File { line, .. } = self.location { Some(line) } else { None }
@@ -63,13 +73,19 @@ impl fmt::Display for ValueLocation {
         match self {
             Self::File { line, column } => write!(f, "{line}:{column}"),
             Self::CommandLine => f.write_str("--set"),
+            Self::EarlierSettings => {
+                f.write_str("the settings of the last packing (--set replaces them, --reset drops them)")
+            }
         }
     }
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {}", self.file, self.location, self.message)?;
+        if !self.file.is_empty() {
+            write!(f, "{}:", self.file)?;
+        }
+        write!(f, "{}: {}", self.location, self.message)?;
         if let Some(value) = &self.value {
             write!(f, "\n    value:   {value}")?;
         }

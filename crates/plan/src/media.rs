@@ -80,7 +80,11 @@ impl ChosenFrames {
     }
 
     /// Whether the video can be delivered as a file, as far as that is known before its frames are decoded.
-    pub(crate) fn may_be_clip(&self, limits: &MediaLimits) -> bool {
+    ///
+    /// # Errors
+    ///
+    /// If readers do not all see the file alike.
+    pub(crate) fn may_be_clip(&self, limits: &MediaLimits) -> Result<bool, MediaError> {
         video::may_be_clip(&self.input, self.clip_request(), limits)
     }
 
@@ -246,7 +250,7 @@ impl SourceMedia {
         max_bytes: u64,
         consume: &mut dyn FnMut(&[u8]),
     ) -> Result<(), MediaError> {
-        if let Located::Directory { frames } = located {
+        if let Located::Directory { frames, .. } = located {
             return frames.iter().try_for_each(|frame| self.for_each_located(frame, self.limits.max_bytes, consume));
         }
         located.read_chunks(max_bytes, consume)

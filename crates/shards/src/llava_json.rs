@@ -10,9 +10,14 @@
 //! there is a form for each ([`SingleImage`]), and none that LongLLaVA and LLaVA-1.5 both read. All know the speakers
 //! `human` and `gpt` only: a system text opens the first turn of the human.
 //!
-//! Nothing here writes files. Texts keep the dialect of the dataset.
+//! Texts keep the dialect of the dataset where that is LLaVA's own or LongLLaVA's. In those of other families, `<image>` takes
+//! the place of each image, which is what these loaders look for.
+//!
+//! Nothing here writes files.
 
-use manyframe_core::{RecordId, Role, Sample};
+use std::borrow::Cow;
+
+use manyframe_core::{Message, RecordId, Role, Sample, SampleVisual};
 use serde::{Deserialize, Serialize};
 
 use crate::json::{ConversationTurn, Speaker};
@@ -76,6 +81,8 @@ pub enum SingleImage {
     Text,
 }
 
+const IMAGE: &str = "<image>";
+
 impl LlavaRecord {
     /// The record of a sample whose images have these paths.
     pub fn from_sample(sample: &Sample, mut paths: Vec<String>, single: SingleImage) -> Self {
@@ -86,23 +93,53 @@ impl LlavaRecord {
         };
         let mut conversations: Vec<ConversationTurn> = Vec::with_capacity(sample.messages.len());
         let mut system = None;
-        for message in &sample.messages {
+        // Only where every image costs the same, samples do not say what the model makes of each.
+        let is_llava = !sample.visuals.is_empty() && sample.visuals.iter().all(|visual| visual.model.is_none());
+        for (number, message) in sample.messages.iter().enumerate() {
+            let content = if is_llava {
+                Cow::Borrowed(&*message.content)
+            } else {
+                let visuals = sample.visuals.iter().filter(|visual| visual.message == number);
+                Cow::Owned(with_images(message, visuals))
+            };
             let from = match message.role {
                 Role::System => {
-                    system = Some(&message.content);
+                    system = Some(content);
                     continue;
                 }
                 Role::User => Speaker::Human,
                 Role::Assistant => Speaker::Gpt,
             };
             let value = match system.take() {
-                Some(system) => format!("{system}\n{}", message.content),
-                None => message.content.clone(),
+                Some(system) => format!("{system}\n{content}"),
+                None => content.into_owned(),
             };
             conversations.push(ConversationTurn { from, value });
         }
         Self { id: sample.id, image, conversations }
     }
+}
+
+/// The text of a message with `<image>` for each image, in lines of their own where they begin a line. What its text has of it
+/// is spelled in upper case, so that it is no place of an image.
+fn with_images<'v>(message: &Message, visuals: impl Iterator<Item = &'v SampleVisual>) -> String {
+    let (mut text, mut end) = (String::new(), 0);
+    let between = |start: usize, end: usize| {
+        let chars = message.content.chars().skip(start).take(end.saturating_sub(start));
+        chars.collect::<String>().replace(IMAGE, "<IMAGE>")
+    };
+    for visual in visuals {
+        text.push_str(&between(end, visual.start));
+        let begins_line = text.is_empty() || text.ends_with('\n');
+        text.push_str(&vec![IMAGE; visual.num_images].join("\n"));
+        end = visual.end;
+        if begins_line || between(visual.start, end).ends_with('\n') {
+            text.push('\n');
+        }
+    }
+    let rest = between(end, usize::MAX);
+    text.push_str(if text.ends_with('\n') { rest.strip_prefix('\n').unwrap_or(&rest) } else { &rest });
+    if text.trim_end().ends_with(IMAGE) { text.trim_end().to_owned() } else { text }
 }
 
 #[cfg(test)]

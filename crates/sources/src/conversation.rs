@@ -55,6 +55,10 @@ pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, 
 fn no_conversation(row: &Object<'_>) -> Rejection {
     let is_pretrain_metadata = row.get("blip_caption").is_some();
     let hint = if is_pretrain_metadata { "; this looks like the metadata file beside the annotations" } else { "" };
+    let null = LISTS.iter().chain(QUESTIONS).find(|name| row.has_null(name));
+    if let Some(name) = null {
+        return unexpected_schema(format!("no conversation: {name:?} is null, expected a list of turns"));
+    }
     unexpected_schema(format!("no conversation: found the fields {}, expected one of {LISTS:?}{hint}", names_of(row)))
 }
 

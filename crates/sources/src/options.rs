@@ -13,7 +13,9 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct SourceOptions {
-    /// What happens to a record with fewer placeholders than images or videos.
+    /// What happens to a record with fewer placeholders than images or videos. Where datasets have records without any, none is
+    /// missing in those: a single image or video is shown first (`llava`, `allava`, `sharegpt4v`, `sharegpt4video`), or all
+    /// are (`videochat2`, `llava_video`).
     pub missing_placeholders: MissingPlaceholders,
     /// What happens to a record whose placeholders are in its answers, as in M4-Instruct's `twitter_post`.
     pub swapped_roles: SwappedRoles,

@@ -82,6 +82,11 @@ impl<'a> Object<'a> {
         field.map(|(_, value)| value).filter(|value| **value != Value::Null)
     }
 
+    /// Whether this field is present, and null.
+    pub(crate) fn has_null(&self, name: &str) -> bool {
+        self.0.iter().any(|(field, value)| field == name && *value == Value::Null)
+    }
+
     /// The first of these fields that is present and not null, with its name.
     pub(crate) fn get_any<'n>(&self, names: &[&'n str]) -> Option<(&'n str, &Value<'a>)> {
         names.iter().find_map(|&name| self.get(name).map(|value| (name, value)))

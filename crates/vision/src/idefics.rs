@@ -55,6 +55,7 @@ pub struct SmolVlm {
     /// Whether frames are taken from a video; otherwise all are, because they were chosen before. Default: true.
     pub sample: bool,
     /// Frames per second of a video. Default: 1.
+    #[serde(deserialize_with = "sampling::rate")]
     pub fps: f64,
     /// The most frames of a video. Default: 64.
     pub max_frames: NonZeroU16,

@@ -10,7 +10,8 @@
 use std::num::NonZeroU16;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::geometry::Clip;
 use crate::number::round;
@@ -23,9 +24,16 @@ pub enum Frames {
     /// All: they were chosen before.
     All,
     /// So many per second: `{ fps = 2.0 }`.
-    Fps(f64),
+    Fps(#[serde(deserialize_with = "rate")] f64),
     /// So many, whatever its length: `{ num_frames = 32 }`.
     NumFrames(NonZeroU16),
+}
+
+/// Reads a number of frames per second, which is more than 0.
+pub(crate) fn rate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    let rate = f64::deserialize(deserializer)?;
+    let is_rate = rate.is_finite() && rate > 0.0;
+    if is_rate { Ok(rate) } else { Err(D::Error::custom(format!("{rate} frames per second, expected more than 0"))) }
 }
 
 impl Frames {

@@ -3,12 +3,15 @@
 //! The same rows and samples are the same bytes, so each file is written again, to nowhere, and digests are compared.
 
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
 use manyframe_base::files::json_text;
 use manyframe_core::{Digest, Sample};
-use manyframe_dataset::{DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, ShardEntry};
+use manyframe_dataset::{
+    CARD_FILE, DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, ShardEntry,
+};
 use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter, WrittenShard};
 
 use crate::error::EngineError;
@@ -48,28 +51,55 @@ impl Bytes {
         }
     }
 
-    /// Compares the files beside the shards of a manifest with those that follow from the shards.
+    /// Compares the files beside the shards of a manifest, and the data card, with those that follow from the shards.
     pub(super) fn compare_beside(
         &self,
         dataset: &DatasetReader,
         (manifest, notes): (&Manifest, &NotesByShard),
         findings: &mut Findings,
     ) -> Result<(), EngineError> {
-        for (path, written) in FilesBeside::of(manifest, notes)?.files {
-            if dataset.storage().num_bytes(&path)?.is_none() {
-                match self.other_version {
-                    Some(_) => self.unchecked.borrow_mut().push(path),
-                    None => findings.problem(format!("{path} is missing")),
-                }
-                continue;
-            }
-            let found = dataset.storage().digest(&path)?;
-            if found == Digest::of(&written) {
-                continue;
-            }
+        let beside = FilesBeside::of(manifest, notes)?;
+        self.check_unnamed_files(dataset, &beside, findings)?;
+        let card = (CARD_FILE.to_owned(), beside.card(manifest).into_bytes());
+        for (path, written) in beside.files.into_iter().chain([card]) {
+            let fault = match dataset.storage().num_bytes(&path)? {
+                None => "is missing",
+                Some(_) if dataset.storage().digest(&path)? == Digest::of(&written) => continue,
+                Some(_) if path == CARD_FILE => "has bytes that do not follow from the manifest",
+                Some(_) => "has bytes that do not follow from the shards",
+            };
             match self.other_version {
                 Some(_) => self.unchecked.borrow_mut().push(path),
-                None => findings.problem(format!("{path} has bytes that do not follow from the shards")),
+                None => findings.problem(format!("{path} {fault}")),
+            }
+        }
+        Ok(())
+    }
+
+    /// Names files beside the shards that nothing explains. Those with a leading dot, and those in a directory with one, such as
+    /// further splits for Energon, are their owner's.
+    fn check_unnamed_files(
+        &self,
+        dataset: &DatasetReader,
+        beside: &FilesBeside,
+        findings: &mut Findings,
+    ) -> Result<(), EngineError> {
+        if self.other_version.is_some() {
+            return Ok(());
+        }
+        let shards = dataset.manifest().shards.iter().map(|shard| shard.path.to_string());
+        let known: BTreeSet<String> = shards.chain(beside.files.iter().map(|(path, _)| path.clone())).collect();
+        for format in ShardFormat::ALL {
+            let listed = match dataset.storage().list(format.as_str()) {
+                // `check_unnamed_shards` says so.
+                Err(error) if error.source.kind() == io::ErrorKind::Unsupported => return Ok(()),
+                listed => listed?,
+            };
+            for file in listed {
+                let is_hidden = file.path.split('/').any(|name| name.starts_with('.'));
+                if !(is_hidden || is_shard(&file.path, format) || known.contains(&file.path)) {
+                    findings.problem(format!("{} is beside the shards, and no file of this dataset", file.path));
+                }
             }
         }
         Ok(())
@@ -108,13 +138,12 @@ impl ShardAgain {
 
 /// Readers take every shard in a directory: one that the manifest does not name is a problem. Returns why that cannot be
 /// checked, where there is no listing.
-pub(super) fn check_unnamed_files(
+pub(super) fn check_unnamed_shards(
     dataset: &DatasetReader,
     findings: &mut Findings,
 ) -> Result<Option<String>, EngineError> {
     let named: Vec<String> = dataset.manifest().shards.iter().map(|shard| shard.path.to_string()).collect();
     for format in ShardFormat::ALL {
-        let end = format!(".{}", format.extension());
         let listed = match dataset.storage().list(format.as_str()) {
             Err(error) if error.source.kind() == io::ErrorKind::Unsupported => {
                 return Ok(Some(format!("files that the manifest does not name: {}", error.source)));
@@ -122,10 +151,14 @@ pub(super) fn check_unnamed_files(
             listed => listed?,
         };
         for file in listed {
-            if file.path.ends_with(&end) && !named.contains(&file.path) {
+            if is_shard(&file.path, format) && !named.contains(&file.path) {
                 findings.problem(format!("{} is not in the manifest, and readers of its directory take it", file.path));
             }
         }
     }
     Ok(None)
+}
+
+fn is_shard(path: &str, format: ShardFormat) -> bool {
+    path.strip_suffix(format.extension()).is_some_and(|rest| rest.ends_with('.'))
 }

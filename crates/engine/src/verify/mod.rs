@@ -33,7 +33,7 @@ use rustc_hash::FxHashMap;
 
 use crate::error::{EngineError, with_causes};
 use account::{Account, ExpectedFacts, SharedFacts};
-use files::{Bytes, ShardAgain, check_unnamed_files};
+use files::{Bytes, ShardAgain, check_unnamed_shards};
 use findings::Findings;
 use guard::CheckGuard;
 use packs::check_packs;
@@ -164,7 +164,7 @@ impl<'a> Verifier<'a> {
         let pack = check_packs(self.dataset, file, overhead, self.bytes, &mut self.findings)?;
         let sources = self.sources()?;
         self.check_manifest(file, sources, pack);
-        self.found.unchecked.extend(check_unnamed_files(self.dataset, &mut self.findings)?);
+        self.found.unchecked.extend(check_unnamed_shards(self.dataset, &mut self.findings)?);
         Ok(())
     }
 

@@ -9,13 +9,11 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::io;
 
+use super::{python_filters, python_str};
 use manyframe_core::contained;
 use minijinja::syntax::SyntaxConfig;
 use minijinja::value::{Kwargs, Serde};
 use minijinja::{AutoEscape, Error, ErrorKind, State, Value};
-use minijinja_contrib::pycompat::unknown_method_callback;
-
-use super::python_json;
 
 /// Comes before what `{% generation %}` contains, and before an answer that is to be found. No text may contain it.
 pub(super) const SPAN_START: char = '\u{FDD0}';
@@ -53,10 +51,10 @@ impl CompiledTemplate {
             let mut engine = minijinja::Environment::new();
             engine.set_syntax(syntax);
             engine.set_auto_escape_callback(|_| AutoEscape::None);
-            engine.set_unknown_method_callback(unknown_method_callback);
+            engine.set_unknown_method_callback(python_str::call_method);
             engine.set_fuel(Some(MAX_STEPS));
             engine.set_recursion_limit(MAX_DEPTH);
-            engine.add_filter("tojson", python_json::tojson);
+            python_filters::add_to(&mut engine);
             engine.add_function("raise_exception", raise_exception);
             engine.add_function("strftime_now", strftime_now);
             engine.add_function(GENERATION, generation);
@@ -76,15 +74,37 @@ impl CompiledTemplate {
     ///
     /// # Errors
     /// What the template refuses or fails on, and in which line.
-    pub(super) fn render(&self, messages: Value) -> Result<String, String> {
+    pub(super) fn render(&self, messages: Value) -> Result<String, Problem> {
         contained(|| {
-            let template = self.engine.get_template(NAME).map_err(|error| message(&error))?;
+            let template = self.engine.get_template(NAME).map_err(|error| Problem::of(&error))?;
             let mut text = BoundedText::default();
             let context = Value::from_pairs([("messages", messages)]);
-            template.render_captured_to(context, &mut text).map_err(|error| message(&error))?;
-            String::from_utf8(text.bytes).map_err(|error| error.to_string())
+            template.render_captured_to(context, &mut text).map_err(|error| Problem::of(&error))?;
+            String::from_utf8(text.bytes).map_err(|error| error.to_string().into())
         })
-        .unwrap_or_else(|panic| Err(format!("the engine failed: {panic}")))
+        .unwrap_or_else(|panic| Err(format!("the engine failed: {panic}").into()))
+    }
+}
+
+/// Why a conversation is not written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Problem {
+    pub(super) text: String,
+    /// How near it came to be written: an unknown name would stop it in any form; otherwise, the line that it came to.
+    pub(super) progress: (bool, usize),
+}
+
+impl Problem {
+    fn of(error: &Error) -> Self {
+        let is_unknown =
+            matches!(error.kind(), ErrorKind::UnknownFilter | ErrorKind::UnknownTest | ErrorKind::UnknownFunction);
+        Self { text: message(error), progress: (is_unknown, error.line().unwrap_or_default()) }
+    }
+}
+
+impl From<String> for Problem {
+    fn from(text: String) -> Self {
+        Self { text, progress: (false, usize::MAX) }
     }
 }
 
@@ -179,6 +199,7 @@ mod tests {
         let messages = vec![message("user", "q"), message("assistant", "é")];
         CompiledTemplate::new(text, &BTreeMap::from([("x".to_owned(), serde_json::json!({"a": null, "b": [1, "é"]}))]))?
             .render(messages.into())
+            .map_err(|problem| problem.text)
     }
 
     #[test]

@@ -9,11 +9,15 @@
 //! A template is tried with a conversation when it is opened: which form of contents it takes, whether it writes system turns,
 //! and how answers are found in what it writes. What cannot be found out is an error then, not a guess later.
 
+mod arguments;
 mod built_in;
 mod chat;
 mod environment;
 mod labels;
+mod python_filters;
+mod python_float;
 mod python_json;
+mod python_str;
 mod rendered;
 mod setting;
 mod source;
@@ -187,7 +191,8 @@ impl JinjaRenderer {
     }
 
     fn written(&self, chat: &Chat<'_>) -> Result<Rendered, String> {
-        self.finder.read(&self.template.render(chat.value(self.forms, &self.marks))?, &kinds_of(chat))
+        let text = self.template.render(chat.value(self.forms, &self.marks)).map_err(|problem| problem.text)?;
+        self.finder.read(&text, &kinds_of(chat))
     }
 }
 

@@ -4,7 +4,7 @@ use manyframe_core::Role;
 use manyframe_vision::MediaMarks;
 
 use super::chat::{Chat, ContentForms};
-use super::environment::CompiledTemplate;
+use super::environment::{CompiledTemplate, Problem};
 use super::labels::{LabelRule, Wrap, between_markers, shared_start, with_ends};
 use super::rendered::{MarkFinder, Rendered};
 use super::setting::AnswerMarkers;
@@ -51,7 +51,8 @@ impl Trial<'_> {
     /// # Errors
     /// Why it takes none.
     pub(super) fn forms(self) -> Result<Accepted, String> {
-        let mut first_problem = None;
+        // Of several problems, that of the attempt that came furthest: others are about a form that the template does not take.
+        let mut problem: Option<Problem> = None;
         let without_system = TURNS.get(1..).unwrap_or_default();
         for (turns, writes_system) in [(&TURNS[..], true), (without_system, false)] {
             for forms in ContentForms::ALL {
@@ -60,12 +61,13 @@ impl Trial<'_> {
                         return Ok(Accepted { forms, writes_system, written: rendered.text });
                     }
                     Ok(_) => {}
-                    Err(problem) => _ = first_problem.get_or_insert(problem),
+                    Err(found) if problem.as_ref().is_some_and(|known| known.progress > found.progress) => {}
+                    Err(found) => problem = Some(found),
                 }
             }
         }
-        Err(first_problem
-            .unwrap_or_else(|| "it leaves out texts of a conversation with two questions and answers".to_owned()))
+        let left_out = || "it leaves out texts of a conversation with two questions and answers".to_owned();
+        Err(problem.map_or_else(left_out, |problem| problem.text))
     }
 
     /// How answers are found.
@@ -74,7 +76,7 @@ impl Trial<'_> {
     /// If they are not.
     pub(super) fn labels(self, forms: ContentForms, markers: Option<&AnswerMarkers>) -> Result<LabelRule, String> {
         const INSTEAD: &str = "put {% generation %} around them, or say in `answers` what they are after and until";
-        let plain = self.render(&Chat::of_texts(&SPACED_TURNS), forms)?;
+        let plain = self.render(&Chat::of_texts(&SPACED_TURNS), forms).map_err(|problem| problem.text)?;
         let answers = || SPACED_TURNS.iter().filter(|(role, _)| *role == Role::Assistant).map(|(_, text)| text.trim());
         let finds = |spans: &[(usize, usize)]| {
             answers().all(|answer| {
@@ -107,8 +109,8 @@ impl Trial<'_> {
         with_ends(&marked, &end).map(|_| LabelRule::Marked { wrap, end })
     }
 
-    fn render(self, chat: &Chat<'_>, forms: ContentForms) -> Result<Rendered, String> {
-        self.finder.read(&self.template.render(chat.value(forms, self.marks))?, &[])
+    fn render(self, chat: &Chat<'_>, forms: ContentForms) -> Result<Rendered, Problem> {
+        Ok(self.finder.read(&self.template.render(chat.value(forms, self.marks))?, &[])?)
     }
 }
 

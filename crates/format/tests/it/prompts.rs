@@ -43,12 +43,10 @@ pub(crate) const FAMILIES: &[(&str, &str, &str)] = &[
 ];
 
 /// Conversations that the built-in templates write otherwise, besides [`NO_RECORDS`].
-const OTHERS: [&str; 4] = [
+const OTHERS: [&str; 3] = [
     // An image in an answer, and an empty turn.
     "image-in-answer",
     "empty-answer",
-    // Thoughts in texts are spelled differently here.
-    "think",
     // Numbers before images.
     "two-with-ids",
 ];
@@ -315,4 +313,38 @@ fn templates_in_jinja_write_what_transformers_renders() {
         }
     }
     assert!(rows.is_empty() || compared.iter().all(|(key, num)| key.2 || *num > 20), "{compared:?}");
+}
+
+/// Templates of models that only read texts, which take contents that are texts.
+#[test]
+fn templates_of_texts_write_what_transformers_renders() {
+    let rows = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/golden/templates.jsonl");
+    let family: Family = toml::from_str("family = \"qwen3-vl\"").unwrap();
+    let mut formatters = BTreeMap::new();
+    for row in std::fs::read_to_string(rows).unwrap().lines() {
+        let row: Value = serde_json::from_str(row).unwrap();
+        let name = row["template"].as_str().unwrap();
+        let Some(path) = template_path(&format!("trl:{name}")) else {
+            skipped(&format!("no template {name}"));
+            continue;
+        };
+        let formatter = formatters.entry(name.to_owned()).or_insert_with(|| {
+            let setting = JinjaTemplate::Path(path.display().to_string());
+            let spec = FormatSpec { template: Some(Template::Jinja(Box::new(setting))), ..FormatSpec::default() };
+            Formatter::new(&spec, &family, tokenizer_of(&family)).unwrap_or_else(|error| panic!("{name}: {error}"))
+        });
+        let turn = |message: &Value| {
+            let role = match message["role"].as_str().unwrap() {
+                "system" => Role::System,
+                "user" => Role::User,
+                _ => Role::Assistant,
+            };
+            Turn { role, parts: vec![Part::Text(message["content"].as_str().unwrap().to_owned())] }
+        };
+        let turns: Vec<Turn> = row["messages"].as_array().unwrap().iter().map(turn).collect();
+        let formatted = formatter.format_shapes(&turns, &[]).unwrap_or_else(|rejection| panic!("{rejection}\n{row}"));
+        assert_eq!(formatted.prompt, row["text"], "{name}");
+        assert_eq!(trained_texts(&formatted).len(), turns.iter().filter(|turn| turn.role == Role::Assistant).count());
+    }
+    assert!(formatters.is_empty() || formatters.len() == 8);
 }

@@ -12,6 +12,7 @@ use tracing::debug;
 use super::directory::has_image_extension;
 use super::index::{ArchiveMember, MemberCompression, MemberIndex, MemberLocation, base_name};
 use super::listing::ListingCache;
+use super::natural::absent_numbers;
 use super::tar::{is_tar_header, list_tar_members};
 use super::zip::{LOCAL_HEADER_BYTES, list_zip_members, local_header_length};
 use crate::error::{MediaError, OpenError};
@@ -83,8 +84,10 @@ impl Archive {
             return self.located(member).map(Some);
         }
         let Some(frames) = self.frames(name) else { return Ok(None) };
-        let frames = frames.map(|member| self.located(member)).collect::<Result<_, _>>()?;
-        Ok(Some(Located::Directory { frames }))
+        let members: Vec<&ArchiveMember> = frames.collect();
+        let absent = absent_numbers(members.iter().map(|member| &*member.name));
+        let frames = members.into_iter().map(|member| self.located(member)).collect::<Result<_, _>>()?;
+        Ok(Some(Located::Directory { frames, absent }))
     }
 
     /// The identity of what [`Self::find`] finds. Reads nothing.

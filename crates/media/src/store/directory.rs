@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_core::RejectCode;
 
-use super::natural::natural_order;
+use super::natural::{absent_numbers, natural_order};
 use crate::error::MediaError;
 use crate::identity::MediaIdentity;
 use crate::located::Located;
@@ -54,7 +54,7 @@ impl DirectoryRoot {
             return Ok(Some(Located::File(path)));
         }
         if metadata.is_dir() {
-            return self.list_frames(&path).map(|frames| Some(Located::Directory { frames }));
+            return self.list_frames(&path).map(Some);
         }
         // Opening a pipe or a device could block forever.
         Err(MediaError::rejected(
@@ -99,17 +99,19 @@ impl DirectoryRoot {
     }
 
     /// The frames in a directory, of which those that links lead to may be gone.
-    fn list_frames(&self, directory: &Path) -> Result<Vec<Located>, MediaError> {
+    fn list_frames(&self, directory: &Path) -> Result<Located, MediaError> {
         let names = list_frame_names(directory, &self.name_of(directory))?;
         let mut frames = Vec::with_capacity(names.len());
-        for name in names {
+        let mut there = Vec::with_capacity(names.len());
+        for name in &names {
             if let Some(path) = self.resolve(&directory.join(name))?
                 && path.is_file()
             {
                 frames.push(Located::File(path));
+                there.push(name.as_str());
             }
         }
-        Ok(frames)
+        Ok(Located::Directory { frames, absent: absent_numbers(there.into_iter()) })
     }
 }
 

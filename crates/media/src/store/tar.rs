@@ -3,6 +3,7 @@
 //! It supports ustar, GNU long names, and pax `path`, `linkpath` and `size`. A pax or long-name block is read up to a limit, so a header
 //! cannot claim memory. Members after a damaged header are not listed.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -31,7 +32,7 @@ pub(crate) const SPECIAL: MemberLocation = MemberLocation::Unreadable {
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
     let mut members = Vec::new();
-    let mut links = Vec::new();
+    let mut links = TarLinks::default();
     let mut extension = Extension::default();
     let mut position = 0_u64;
     while position.checked_add(BLOCK_BYTES).is_some_and(|end| end <= file_bytes) {
@@ -59,7 +60,7 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
             }
             EntryType::XGlobalHeader => claimed_bytes,
             EntryType::Symlink | EntryType::Link => {
-                links.extend(std::mem::take(&mut extension).link(header));
+                links.add(std::mem::take(&mut extension).link(header), header.entry_type(), &mut members);
                 claimed_bytes
             }
             _ => {
@@ -73,7 +74,7 @@ pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io:
         let Some(end) = end else { break };
         position = end;
     }
-    add_links(&mut members, &links);
+    add_links(&mut members, &links.pending);
     Ok(members)
 }
 
@@ -93,6 +94,34 @@ fn is_intact(header: &Header, block: &[u8; BLOCK_BYTES as usize]) -> bool {
     let sum: u32 =
         block.iter().enumerate().map(|(i, &byte)| u32::from(if (148..156).contains(&i) { b' ' } else { byte })).sum();
     header.cksum().is_ok_and(|claimed| claimed == sum)
+}
+
+/// The links of a tar.
+#[derive(Default)]
+struct TarLinks {
+    /// Those whose targets are looked for when all members are known.
+    pending: Vec<ArchiveLink>,
+    /// The members so far, by name.
+    known: HashMap<String, MemberLocation>,
+    /// Number of members that are known.
+    num_known: usize,
+}
+
+impl TarLinks {
+    /// A hard link is the file that had the name of its target until then; a later one of that name is another file.
+    fn add(&mut self, link: Option<ArchiveLink>, kind: EntryType, members: &mut Vec<ArchiveMember>) {
+        let Some(link) = link else { return };
+        if kind == EntryType::Link {
+            let new = members.get(self.num_known..).unwrap_or_default();
+            self.known.extend(new.iter().map(|member| (member.name.to_string(), member.location)));
+            self.num_known = members.len();
+            if let Some(&location) = link.target.as_ref().and_then(|target| self.known.get(target)) {
+                members.push(ArchiveMember { name: link.name.into(), location });
+                return;
+            }
+        }
+        self.pending.push(link);
+    }
 }
 
 /// Fields of the extension headers before a member.

@@ -70,14 +70,25 @@ fn every_nth(frames: &[usize], step: f64) -> Vec<usize> {
 
 /// The first frame of each interval, counted from the first of the frames; all frames if the interval is 0 or less.
 fn first_per_interval(index: &VideoIndex, frames: &[usize], interval_s: f64) -> Vec<usize> {
-    let start_s = frames.first().map_or(0.0, |&first| index.time_s(first));
+    let first = frames.first().copied().unwrap_or(0);
+    let exact = decimal_fraction(interval_s);
     let mut last = None;
-    let is_first = |frame: &usize| {
+    let is_first = |&frame: &usize| {
         // The cast saturates: intervals are then too short to count, and no two frames share one.
-        let interval = ((index.time_s(*frame) - start_s) / interval_s) as u64;
+        let rounded = || ((index.time_s(frame) - index.time_s(first)) / interval_s) as u64;
+        let interval = exact.and_then(|interval| index.num_intervals(first, frame, interval)).unwrap_or_else(rounded);
         last.replace(interval) != Some(interval) || interval == u64::MAX
     };
     if interval_s > 0.0 { frames.iter().copied().filter(is_first).collect() } else { frames.to_vec() }
+}
+
+/// A number as the fraction that it is in decimal digits: 0.2 is 2 ÷ 10. `None` if it has too many of them.
+fn decimal_fraction(number: f64) -> Option<(i128, i128)> {
+    const MAX_DIGITS: u32 = 18;
+    let text = number.to_string();
+    let (whole, decimals) = text.split_once('.').unwrap_or((&text, ""));
+    let num_decimals = u32::try_from(decimals.len()).ok().filter(|number| *number <= MAX_DIGITS)?;
+    Some((format!("{whole}{decimals}").parse().ok()?, 10_i128.pow(num_decimals)))
 }
 
 #[cfg(test)]
@@ -104,6 +115,7 @@ mod tests {
             identity: Identity::Packet,
             num_left_out: 0,
             is_incomplete: false,
+            is_preceded: false,
         }
     }
 
@@ -142,6 +154,17 @@ mod tests {
         let index = index_at(&[0, 100, 200, 5000, 5100, 6050, 6900], 1000);
         assert_eq!(index.timing.rate, FrameRate::Variable);
         assert_eq!(choose_frames(&index, None, &interval(1.0, 128)).unwrap(), [0, 3, 5]);
+    }
+
+    #[test]
+    fn a_frame_at_the_start_of_an_interval_is_its_first() {
+        // 0.6 ÷ 0.2 is less than 3 in floating-point numbers.
+        let index = index_at(&[0, 10, 20, 30, 40, 50, 600, 640, 800], 1000);
+        assert_eq!(index.timing.rate, FrameRate::Variable);
+        assert_eq!(choose_frames(&index, None, &interval(0.2, 128)).unwrap(), [0, 6, 8]);
+        assert_eq!(decimal_fraction(0.2), Some((2, 10)));
+        assert_eq!(decimal_fraction(1e-30), None);
+        assert_eq!(decimal_fraction(f64::NAN), None);
     }
 
     #[test]

@@ -8,20 +8,26 @@
 //! The frames of the source are decoded once, which also finds missing and damaged ones. In a damaged file, frames cannot be
 //! counted reliably, so its frames are delivered as images.
 //!
+//! A file that readers do not all see alike is rejected: most ignore that it is turned for display, take its first video
+//! stream, and stop at what their decoder refuses.
+//!
 //! **Invariant:** a reader that decodes a delivered file from its start and counts frames in order of presentation finds, at the
 //! stated positions, the very frames that were counted.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Display;
 
-use manyframe_core::{ClipFile, ClipFrames, Digest, RejectCode, SampleClip};
+use ffmpeg_next::frame;
+use manyframe_core::{ClipFile, ClipFormat, ClipFrames, Digest, RejectCode, SampleClip};
 
 use super::convert::FrameConverter;
 use super::cut::{CutVideo, Uncut, cut_video};
-use super::decode::ContainerVideo;
+use super::decode::{ContainerVideo, several_sizes};
 use super::decoded::DeliveredClip;
 use super::ffi;
 use super::index::{Identity, VideoIndex, index_video};
-use super::input::{VideoInput, open_bytes};
+use super::input::{ByteSource, VideoInput, open_bytes};
+use super::orientation::Orientation;
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -49,10 +55,26 @@ impl ClipRequest<'_> {
 }
 
 /// Whether a video can be delivered as a file, as far as that is known before its frames are decoded.
-pub fn may_be_clip(input: &VideoInput, request: ClipRequest<'_>, limits: &MediaLimits) -> bool {
-    let VideoInput::Container(source) = input else { return false };
+///
+/// # Errors
+/// The rejection `unsupported_media` if it is turned for display: most readers show it as it is stored.
+pub fn may_be_clip(input: &VideoInput, request: ClipRequest<'_>, limits: &MediaLimits) -> Result<bool, MediaError> {
+    let VideoInput::Container(source) = input else { return Ok(false) };
     let is_small = source.num_bytes <= most_bytes(limits) || !request.is_whole();
-    is_small && request.index.known_damage(request.positions).is_none()
+    if !is_small || !request.index.known_damage(request.positions).is_none() {
+        return Ok(false);
+    }
+    if request.index.orientation != Orientation::UPRIGHT {
+        return Err(unfit("its frames are turned or mirrored for display, which readers such as PyAV ignore"));
+    }
+    Ok(true)
+}
+
+/// The rejection of a video that has frames to deliver, but is no file that all readers see alike.
+fn unfit(reason: impl Display) -> MediaError {
+    let detail =
+        format!("no file that all readers see alike: {reason}; with video.deliver = \"frames\" it is delivered");
+    MediaError::rejected(RejectCode::UnsupportedMedia, detail)
 }
 
 fn most_bytes(limits: &MediaLimits) -> u64 {
@@ -61,10 +83,10 @@ fn most_bytes(limits: &MediaLimits) -> u64 {
 
 /// The file to deliver of a video. `None` if its frames have to be delivered as images instead.
 ///
-/// A part of a video is cut out of its file where that gives the same frames.
+/// A part of a video is cut out of its file where that gives the same frames, and so is a stream that another one precedes.
 ///
 /// # Errors
-/// The rejections of decoding, or [`MediaError::Storage`].
+/// The rejections of decoding; `unsupported_media` for a file that readers do not all see alike; or [`MediaError::Storage`].
 pub fn deliver_clip(
     input: &VideoInput,
     request: ClipRequest<'_>,
@@ -72,7 +94,7 @@ pub fn deliver_clip(
 ) -> Result<Option<DeliveredClip>, MediaError> {
     let ClipRequest { index, positions, .. } = request;
     let VideoInput::Container(source) = input else { return Ok(None) };
-    if !may_be_clip(input, request, limits) {
+    if !may_be_clip(input, request, limits)? {
         return Ok(None);
     }
     let video = ContainerVideo { source, index, max_pixels: limits.max_pixels };
@@ -81,15 +103,30 @@ pub fn deliver_clip(
         return Ok(None);
     }
     let mut uncut_because = None;
-    if !request.is_whole() {
+    if !request.is_whole() || index.is_preceded {
         match cut_clip(&video, request, &digests, limits)? {
             Ok(cut) => return Ok(Some(cut)),
             Err(reason) => uncut_because = Some(reason),
         }
     }
+    if let Some(reason) = uncut_because.as_ref().filter(|_| index.is_preceded) {
+        return Err(unfit(format!(
+            "another video stream comes first, and the one that is shown cannot be cut out: {reason}"
+        )));
+    }
     if source.num_bytes > most_bytes(limits) {
         return Ok(None);
     }
+    check_plain_reading(&video, &digests)?;
+    Ok(Some(whole_clip(source, request, uncut_because)?))
+}
+
+/// The whole file.
+fn whole_clip(
+    source: &ByteSource,
+    ClipRequest { index, positions, .. }: ClipRequest<'_>,
+    uncut_because: Option<Uncut>,
+) -> Result<DeliveredClip, MediaError> {
     let frames = ClipFrames {
         frame_indices: positions.iter().map(|&position| number(position)).collect(),
         num_frames: number(index.num_frames()),
@@ -98,7 +135,25 @@ pub fn deliver_clip(
         uncut_because,
     };
     let clip = SampleClip { bytes: source.read_all()?, format: index.container };
-    Ok(Some(DeliveredClip { clip, frames }))
+    Ok(DeliveredClip { clip, frames })
+}
+
+/// Reads a file as others do that only count frames: where no table says where each frame is, they do not get through each.
+fn check_plain_reading(video: &ContainerVideo<'_>, digests: &FrameDigests) -> Result<(), MediaError> {
+    let index = video.index;
+    let has_tables = matches!(index.container, ClipFormat::Mp4 | ClipFormat::Matroska | ClipFormat::Avi);
+    if has_tables && index.identity == Identity::Packet {
+        return Ok(());
+    }
+    let mut num_same = 0;
+    let obstacle = video.read_plainly(&mut |number, frame| {
+        num_same += usize::from(digests.get(&number).is_some_and(|digest| *digest == digest_of(frame)));
+    })?;
+    match obstacle {
+        Some(obstacle) => Err(unfit(obstacle)),
+        None if num_same < digests.len() => Err(unfit("a reader that counts frames decodes others")),
+        None => Ok(()),
+    }
 }
 
 /// Cuts the part out of its file, and decodes the cut from its start: a frame that differs is a reason not to deliver it.
@@ -219,12 +274,21 @@ type FrameDigests = BTreeMap<usize, Digest>;
 fn digests_of(video: &ContainerVideo<'_>, positions: &[usize]) -> Result<(FrameDigests, FrameDamage), MediaError> {
     let wanted: Vec<usize> = positions.iter().copied().collect::<BTreeSet<_>>().into_iter().collect();
     let mut digests = FrameDigests::new();
+    let mut sizes = BTreeSet::new();
     let visited = video.visit_frames(&wanted, &mut |position, frame, _| {
-        let format = format!("{:?} {} {}", frame.format(), frame.width(), frame.height());
-        digests.insert(position, Digest::of_fields([format.as_bytes(), &ffi::pixels(frame)]));
+        sizes.insert((frame.width(), frame.height()));
+        digests.insert(position, digest_of(frame));
         Ok(())
     })?;
+    if sizes.len() > 1 {
+        return Err(unfit(several_sizes(&sizes)));
+    }
     let num_missing = wanted.len().saturating_sub(digests.len());
     let damage = FrameDamage { num_missing, num_damaged: visited.num_damaged, ..video.index.known_damage(&wanted) };
     Ok((digests, damage))
+}
+
+fn digest_of(frame: &frame::Video) -> Digest {
+    let format = format!("{:?} {} {}", frame.format(), frame.width(), frame.height());
+    Digest::of_fields([format.as_bytes(), &ffi::pixels(frame)])
 }

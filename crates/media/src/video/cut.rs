@@ -53,7 +53,7 @@ pub(super) fn cut_video(
     let Some(packets) = packets_of(index, part) else {
         return Ok(Err("it has no keyframe to begin with".to_owned()));
     };
-    if packets.len() == index.packets.len() {
+    if packets.len() == index.packets.len() && !index.is_preceded {
         return Ok(Err("all of it is needed".to_owned()));
     }
     let Some(times) = times_of(index.packets.get(packets.clone()).unwrap_or_default()) else {

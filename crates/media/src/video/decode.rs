@@ -12,6 +12,8 @@
 //!
 //! A packet is known to the decoder by its position, and so is its frame: timestamps may be missing, equal or wrong.
 
+use std::collections::BTreeSet;
+
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::codec::packet::Flags;
 use ffmpeg_next::{Packet, frame};
@@ -96,14 +98,15 @@ pub fn decode_frames(
 /// Prepares the selected images of a directory like any other image. Those that cannot be decoded are left out.
 #[expect(clippy::indexing_slicing, reason = "an index of a directory has one frame per image in it")]
 fn read_images(
-    frames: &[Located],
+    frames: &[Option<Located>],
     selection: FrameSelection<'_>,
     policy: &ImagePolicy,
 ) -> Result<Vec<VideoFrame>, MediaError> {
     let mut read = Vec::with_capacity(selection.positions.len());
     let mut reason = None;
     for &position in selection.positions {
-        let bytes = frames[position].read(policy.limits.max_bytes);
+        let Some(frame) = &frames[position] else { continue };
+        let bytes = frame.read(policy.limits.max_bytes);
         match bytes.and_then(|bytes| prepare_image(bytes, policy)) {
             Ok(prepared) => {
                 let Prepared { image, handling } = prepared;
@@ -170,6 +173,45 @@ impl ContainerVideo<'_> {
         let num_damaged = decoding.decode_from_start(visit)?;
         Ok(Visited { num_packets: num_packets + decoding.num_packets, num_damaged })
     }
+}
+
+impl ContainerVideo<'_> {
+    /// Decodes all of the file from its start, as a reader does that only counts frames, and visits each with its number.
+    /// Returns why such a reader does not get through it, or does not find the frames of the index.
+    pub(super) fn read_plainly(
+        &self,
+        visit: &mut dyn FnMut(usize, &frame::Video),
+    ) -> Result<Option<String>, MediaError> {
+        let mut demuxer = Demuxer::open(self.source, Deadline::of_decoding(self.source.num_bytes))?;
+        let mut decoder = StreamDecoder::open(&demuxer, &self.index.packets, self.max_pixels)?;
+        let (mut num_packets, mut num_frames, mut sizes) = (0, 0, BTreeSet::new());
+        let mut take = |frame: &frame::Video| {
+            visit(num_frames, frame);
+            num_frames += 1;
+            sizes.insert((frame.width(), frame.height()));
+            Ok(())
+        };
+        while let Some(packet) = demuxer.next_packet()? {
+            let is_sent = decoder.send(packet, num_packets);
+            if !(decoder.receive(&mut take)? && is_sent) {
+                return Ok(Some(format!("decoders refuse packet {num_packets} (files that were joined?)")));
+            }
+            num_packets += 1;
+        }
+        if !decoder.drain(&mut take)? || demuxer.has_failed() {
+            return Ok(Some(format!("what follows packet {num_packets} cannot be read")));
+        }
+        let num_expected = self.index.num_frames();
+        let of_other_number = || format!("a reader that counts finds {num_frames} frames, not {num_expected}");
+        let is_mixed = sizes.len() > 1;
+        Ok(is_mixed.then(|| several_sizes(&sizes)).or_else(|| (num_frames != num_expected).then(of_other_number)))
+    }
+}
+
+/// Says that frames have several sizes.
+pub(super) fn several_sizes(sizes: &BTreeSet<(u32, u32)>) -> String {
+    let sizes: Vec<String> = sizes.iter().map(|(width, height)| format!("{width}×{height}")).collect();
+    format!("its frames have several sizes: {} px", sizes.join(", "))
 }
 
 /// Whether the frames of runs can be trusted.

@@ -84,6 +84,8 @@ pub(super) struct Demuxer {
     is_joined: bool,
     /// Whether one of its first pictures is shown before another that is decoded earlier.
     has_b_pictures: bool,
+    /// Whether reading stopped at something that the demuxer does not understand, and not at the end.
+    has_failed: bool,
 }
 
 impl VideoPacket {
@@ -152,6 +154,7 @@ impl Demuxer {
             stated_end,
             is_joined: false,
             has_b_pictures: false,
+            has_failed: false,
         })
     }
 
@@ -293,9 +296,23 @@ impl Demuxer {
                 Ok(()) if packet.stream() == self.stream_index => return Ok(Some(packet)),
                 Ok(()) => packet = Packet::empty(),
                 Err(Error::Other { errno: EAGAIN }) if num_retries < MAX_RETRIES => num_retries += 1,
-                Err(_) => return self.source.reading_error(&self.state).map_or(Ok(None), Err),
+                Err(error) => {
+                    self.has_failed |= error != Error::Eof;
+                    return self.source.reading_error(&self.state).map_or(Ok(None), Err);
+                }
             }
         }
+    }
+
+    /// Whether the last packet was followed by something that the demuxer does not understand.
+    pub(super) fn has_failed(&self) -> bool {
+        self.has_failed
+    }
+
+    /// Whether its video stream is the first in the file, as PyAV's `decode(video=0)` counts: cover pictures are counted, too.
+    pub(super) fn is_first_video(&self) -> bool {
+        let mut videos = self.input.streams().filter(|stream| stream.parameters().medium() == media::Type::Video);
+        videos.next().is_some_and(|first| first.index() == self.stream_index)
     }
 
     /// Seeks to the last keyframe at or before a time in ticks: decoding time in MP4 and AVI, else presentation time.

@@ -64,7 +64,7 @@ pub struct ClipRequest<'i> {
 }
 
 /// Never called.
-pub fn may_be_clip(input: &VideoInput, _: ClipRequest<'_>, _: &MediaLimits) -> bool {
+pub fn may_be_clip(input: &VideoInput, _: ClipRequest<'_>, _: &MediaLimits) -> Result<bool, MediaError> {
     match input.never {}
 }
 

@@ -23,6 +23,9 @@ use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::located::Located;
 
+/// The packet of a frame that a directory of images does not have, though its numbers do.
+const ABSENT: usize = usize::MAX;
+
 /// A frame of a video.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct FrameEntry {
@@ -54,6 +57,8 @@ pub struct VideoIndex {
     pub(super) num_left_out: usize,
     /// Whether parts of the file are missing or damaged, and nobody knows how many frames were in them.
     pub(super) is_incomplete: bool,
+    /// Whether another video stream precedes that of these frames in their file.
+    pub(super) is_preceded: bool,
 }
 
 /// How a decoded frame is found in the index.
@@ -92,8 +97,9 @@ impl VideoIndex {
     /// What is known of these frames without decoding any: whether they are in the file, or it was cut short.
     pub fn known_damage(&self, frames: &[usize]) -> FrameDamage {
         let is_absent = |&&frame: &&usize| {
-            let packet = self.frames.get(frame).and_then(|frame| self.packets.get(frame.packet));
-            packet.is_some_and(|packet| packet.is_absent)
+            self.frames.get(frame).is_some_and(|frame| {
+                frame.packet == ABSENT || self.packets.get(frame.packet).is_some_and(|packet| packet.is_absent)
+            })
         };
         let num_missing = frames.iter().filter(is_absent).count();
         let (num_chosen, num_left_out) = (frames.len(), self.num_left_out);
@@ -111,6 +117,15 @@ impl VideoIndex {
                 (ticks * i128::from(numerator)) as f64 / f64::from(denominator)
             }
         }
+    }
+
+    /// The number of whole intervals between two frames, exactly. An interval is a fraction of a second. `None` where frames have
+    /// no ticks, or numbers are too large.
+    pub(super) fn num_intervals(&self, from: usize, to: usize, (seconds, parts): (i128, i128)) -> Option<u64> {
+        let Clock::Ticks { numerator, denominator } = self.timing.clock else { return None };
+        let ticks = i128::from(self.frames.get(to)?.pts) - i128::from(self.frames.get(from)?.pts);
+        let passed = ticks.checked_mul(numerator.into())?.checked_mul(parts)?;
+        u64::try_from(passed.checked_div(seconds.checked_mul(denominator.into())?)?).ok()
     }
 
     /// Average frames per second.
@@ -158,6 +173,7 @@ fn index_container(source: &ByteSource, limits: &MediaLimits, fps: Option<f64>) 
         identity,
         num_left_out,
         is_incomplete,
+        is_preceded: !demuxer.is_first_video(),
     })
 }
 
@@ -203,27 +219,32 @@ fn timing_by_timestamps(frames: &[FrameEntry], packets: &[VideoPacket], demuxer:
 }
 
 /// The index of a directory of images. Its size is that of the first image whose header can be read.
-fn index_images(frames: &[Located], limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
+fn index_images(frames: &[Option<Located>], limits: &MediaLimits, fps: f64) -> Result<VideoIndex, MediaError> {
     let mut reason = "a directory without files".to_owned();
-    for frame in frames {
+    for frame in frames.iter().flatten() {
         match frame.probe_image(limits) {
             Ok(header) => {
-                let entry = |(pts, packet)| FrameEntry { pts, packet };
+                let entry = |(pts, (packet, frame)): (i64, (usize, &Option<Located>))| FrameEntry {
+                    pts,
+                    packet: if frame.is_some() { packet } else { ABSENT },
+                };
                 return Ok(VideoIndex {
                     width_px: header.width_px,
                     height_px: header.height_px,
                     container: ClipFormat::Other,
-                    frames: (0..).zip(0..frames.len()).map(entry).collect(),
+                    frames: (0..).zip(frames.iter().enumerate()).map(entry).collect(),
                     timing: Timing::even(fps),
                     orientation: Orientation::UPRIGHT,
                     packets: Vec::new(),
                     identity: Identity::Order,
                     num_left_out: 0,
                     is_incomplete: false,
+                    is_preceded: false,
                 });
             }
             Err(MediaError::Rejected(Rejection { detail, .. })) => {
-                reason = format!("a directory of {} files without an image: {detail}", frames.len());
+                let num_files = frames.iter().flatten().count();
+                reason = format!("a directory of {num_files} files without an image: {detail}");
             }
             Err(error) => return Err(error),
         }

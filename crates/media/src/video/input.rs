@@ -40,8 +40,8 @@ const COPY_BYTES: usize = 1 << 16;
 pub enum VideoInput {
     /// A container file: MP4, WebM, AVI, GIF …
     Container(ByteSource),
-    /// A directory of images, one per frame, in natural order.
-    Frames(Vec<Located>),
+    /// A directory of images, one per frame, in natural order. `None` where its numbers leave one out.
+    Frames(Vec<Option<Located>>),
 }
 
 /// The bytes of a container file, which are a range of a file: a whole file, a member stored in an archive, or a member that was inflated.
@@ -67,9 +67,16 @@ pub fn open_input(located: &Located) -> Result<VideoInput, MediaError> {
             let packed = ByteSource { file: Arc::clone(archive), offset: *offset, num_bytes: *num_compressed_bytes };
             inflate(&packed, *num_bytes, *crc32)?
         }
-        Located::Directory { frames } => return Ok(VideoInput::Frames(frames.clone())),
+        Located::Directory { frames, absent } => return Ok(VideoInput::Frames(with_absent(frames, absent))),
     };
     Ok(VideoInput::Container(source))
+}
+
+/// The frames of a directory, and nothing at these positions among them.
+fn with_absent(frames: &[Located], absent: &[usize]) -> Vec<Option<Located>> {
+    let mut there = frames.iter().cloned();
+    let all = 0..frames.len() + absent.len();
+    all.map(|position| if absent.binary_search(&position).is_ok() { None } else { there.next() }).collect()
 }
 
 /// Opens a video that is a range of a file. `file` must be trusted: it is not checked against any media root.

@@ -121,7 +121,7 @@ impl VisualMeter<'_> {
         let own_px = (chosen.index.width_px, chosen.index.height_px);
         let clip_start = medium.clip.map_or(0, |clip| clip.start_s.to_bits());
         let frames = chosen.choice(chosen.wanted.iter().copied());
-        let is_clip = context.delivers_clips() && chosen.may_be_clip(&context.images.limits);
+        let is_clip = context.delivers_clips() && chosen.may_be_clip(&context.images.limits)?;
         let num_frames = frames.taken.len() as u64;
         let clip_bytes = is_clip.then(|| chosen.estimated_clip_bytes());
         let (shape, estimated_bytes) = self.delivered_video(own_px, frames, clip_bytes);

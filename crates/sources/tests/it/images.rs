@@ -87,6 +87,12 @@ fn fewer_or_more_placeholders_are_a_mismatch() {
 }
 
 #[test]
+fn a_conversation_that_is_null_is_called_that() {
+    let reject = parse(Llava, r#"{"id": "1", "image": "a.jpg", "conversations": null}"#).unwrap_err();
+    assert_eq!(reject.rejection.detail, "no conversation: \"conversations\" is null, expected a list of turns");
+}
+
+#[test]
 fn missing_placeholders_are_put_first_where_that_is_asked_for() {
     let options = SourceOptions { missing_placeholders: MissingPlaceholders::Prepend, ..SourceOptions::default() };
     let question = |question| llava(r#""image": ["a.jpg", "b.jpg", "c.jpg"]"#, question, "x");
