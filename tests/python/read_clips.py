@@ -19,10 +19,11 @@ import av
 import pyarrow.parquet as pq
 
 
-def decoded(file, stream=None):
+def decoded(file, is_source=False):
     """Time in seconds from the first frame, pixel format and planes of every frame, in order of presentation."""
     with av.open(file) as container:
-        chosen = container.streams.best("video") if stream == "best" else container.streams.video[0]
+        videos = container.streams.video
+        chosen = max(videos, key=lambda video: video.width * video.height) if is_source else videos[0]
         frames = [(frame.time, frame.format.name, frame.to_ndarray().tobytes()) for frame in container.decode(chosen)]
     start = frames[0][0] if frames and frames[0][0] is not None else None
     return [(None if time is None else time - start, name, planes) for time, name, planes in frames]
@@ -40,7 +41,7 @@ def compare(visuals, files, media, found):
         clip = visual["clip"]
         if indices is not None and indices != clip["frame_indices"]:
             sys.exit(f"{visual['path']}: frame_indices of the column and of the metadata differ")
-        source, delivered = decoded(os.path.join(media, visual["path"]), "best"), decoded(io.BytesIO(data))
+        source, delivered = decoded(os.path.join(media, visual["path"]), is_source=True), decoded(io.BytesIO(data))
         if len(delivered) != clip["num_frames"]:
             sys.exit(f"{visual['path']}: {len(delivered)} frames in {name}, {clip['num_frames']} stated")
         wanted = [at_time(source, time) for time in visual["times_s"]]

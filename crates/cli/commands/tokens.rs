@@ -155,7 +155,7 @@ fn render(lines: &[Line<'_>]) -> String {
     for line in lines {
         let mut cells = vec![
             line.name.clone(),
-            line.geometry.and_then(|of| of.size()).map_or_else(String::new, |size| size.to_string()),
+            line.geometry.and_then(Geometry::size).map_or_else(String::new, |size| size.to_string()),
         ];
         if has_videos {
             let (frames, taken) = match (line.geometry, &line.planned) {
@@ -226,7 +226,7 @@ fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {
 
 fn json_of_line(line: &Line<'_>) -> Value {
     let mut fields = vec![("medium", json!(line.name))];
-    if let Some(size) = line.geometry.and_then(|geometry| geometry.size()) {
+    if let Some(size) = line.geometry.and_then(Geometry::size) {
         fields.extend([("height_px", json!(size.height_px)), ("width_px", json!(size.width_px))]);
     }
     if let Some(Geometry::Video(clip)) = line.geometry {

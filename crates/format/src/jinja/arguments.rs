@@ -13,13 +13,13 @@ const MAX_WIDTH: usize = 1 << 20;
 pub(super) fn arguments<const N: usize>(
     by_place: &[Value],
     named: &Kwargs,
-    names: [&str; N],
+    expected: [&str; N],
 ) -> Result<[Option<Value>; N], Error> {
     if by_place.len() > N {
         return Err(Error::from(ErrorKind::TooManyArguments));
     }
     let mut found = [const { None }; N];
-    for (position, (name, found)) in names.into_iter().zip(&mut found).enumerate() {
+    for (position, (name, found)) in expected.into_iter().zip(&mut found).enumerate() {
         *found = match by_place.get(position) {
             Some(value) => Some(value.clone()),
             None if named.has(name) => Some(named.get(name)?),

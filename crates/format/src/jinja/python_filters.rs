@@ -2,6 +2,8 @@
 //!
 //! Source: `jinja2/filters.py` and `jinja2/tests.py` in Jinja2 3.1.
 
+#![expect(clippy::needless_pass_by_value, reason = "the engine's way to get arguments")]
+
 use minijinja::value::{Kwargs, Rest, ValueKind};
 use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_formatter};
 

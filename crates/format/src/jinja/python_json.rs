@@ -16,8 +16,8 @@ const MAX_INDENT: usize = 16;
 /// Python's `json.dumps(value, ensure_ascii=…, indent=…, separators=…, sort_keys=…)`.
 #[expect(clippy::needless_pass_by_value, reason = "the engine's way to get arguments")]
 pub(super) fn tojson(value: &Value, given: Rest<Value>, named: Kwargs) -> Result<String, Error> {
-    let names = ["ensure_ascii", "indent", "separators", "sort_keys"];
-    let given = arguments(&given, &named, names)?.map(|value| value.filter(|value| !value.is_none()));
+    let expected = ["ensure_ascii", "indent", "separators", "sort_keys"];
+    let given = arguments(&given, &named, expected)?.map(|value| value.filter(|value| !value.is_none()));
     let [ensure_ascii, indent, separators, sort_keys] = given;
     let is_set = |value: Option<Value>| value.is_some_and(|value| value.is_true());
     let indent = indent.map(|indent| indent_of(&indent)).transpose()?;

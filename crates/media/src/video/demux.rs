@@ -84,8 +84,8 @@ pub(super) struct Demuxer {
     is_joined: bool,
     /// Whether one of its first pictures is shown before another that is decoded earlier.
     has_b_pictures: bool,
-    /// Whether reading stopped at something that the demuxer does not understand, and not at the end.
-    has_failed: bool,
+    /// Why reading stopped, if not at the end.
+    failure: Option<Error>,
 }
 
 impl VideoPacket {
@@ -154,7 +154,7 @@ impl Demuxer {
             stated_end,
             is_joined: false,
             has_b_pictures: false,
-            has_failed: false,
+            failure: None,
         })
     }
 
@@ -297,7 +297,7 @@ impl Demuxer {
                 Ok(()) => packet = Packet::empty(),
                 Err(Error::Other { errno: EAGAIN }) if num_retries < MAX_RETRIES => num_retries += 1,
                 Err(error) => {
-                    self.has_failed |= error != Error::Eof;
+                    self.failure = Some(error).filter(|error| *error != Error::Eof);
                     return self.source.reading_error(&self.state).map_or(Ok(None), Err);
                 }
             }
@@ -306,7 +306,7 @@ impl Demuxer {
 
     /// Whether the last packet was followed by something that the demuxer does not understand.
     pub(super) fn has_failed(&self) -> bool {
-        self.has_failed
+        self.failure.is_some()
     }
 
     /// Whether its video stream is the first in the file, as PyAV's `decode(video=0)` counts: cover pictures are counted, too.
