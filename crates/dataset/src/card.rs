@@ -6,19 +6,15 @@ use std::fmt::Write;
 use std::path::Path;
 
 use manyframe_base::write_atomic;
-use manyframe_shards::{BesideShards, DatasetFacts, FinishedShard, ShardFormat, ShardNotes};
+use manyframe_shards::{BesideShards, DatasetFacts, FinishedShard, ShardFormat};
 
 use crate::croissant::{CROISSANT_FILE, croissant_json};
 use crate::error::DatasetError;
 use crate::licenses::licenses_of;
-use crate::manifest::Manifest;
-use crate::shard_name::ShardPath;
+use crate::manifest::{Manifest, NotesByShard};
 
 /// The data card's file name.
 pub const CARD_FILE: &str = "README.md";
-
-/// What is known of the bytes of each shard.
-pub type NotesByShard = BTreeMap<ShardPath, ShardNotes>;
 
 /// What the formats of a dataset put beside its shards.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

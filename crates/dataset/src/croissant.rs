@@ -6,9 +6,8 @@
 use manyframe_shards::ShardFormat;
 use serde::ser::{Serialize, SerializeMap, SerializeSeq, Serializer};
 
-use crate::card::NotesByShard;
 use crate::licenses::licenses_of;
-use crate::manifest::{Manifest, ShardEntry};
+use crate::manifest::{Manifest, NotesByShard, ShardEntry};
 
 /// The file's name.
 pub(crate) const CROISSANT_FILE: &str = "croissant.json";

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use manyframe_core::{Digest, Layout, Total};
 use manyframe_pipeline::{Pipeline, PipelineFile, portable_settings};
-use manyframe_shards::ShardFormat;
+use manyframe_shards::{ShardFormat, ShardNotes};
 use manyframe_storage::{LocalDirectory, Storage};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -87,6 +87,9 @@ pub struct ShardEntry {
     #[serde(flatten)]
     pub total: Total,
 }
+
+/// What is known of the bytes of each shard, besides what the manifest says of it.
+pub type NotesByShard = BTreeMap<ShardPath, ShardNotes>;
 
 /// The ledger file.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

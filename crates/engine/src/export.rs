@@ -10,7 +10,6 @@
 //! **Invariant:** OUTPUT appears whole or not at all, and never replaces anything. The same dataset and options always
 //! result in the same files.
 
-use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -18,14 +17,13 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{FileError, Progress, StagedDirectory, Step};
-use manyframe_core::{Layout, Sample, SampleImage, is_document};
+use manyframe_core::{Layout, Sample, is_document};
 use manyframe_dataset::{DatasetReader, ShardEntry};
-use manyframe_media::video::decode_clip;
-use manyframe_media::{ImagePolicy, MediaError, prepare_pixels};
 use manyframe_shards::{LlavaPack, LlavaRecord, SingleImage};
 use serde::Serialize;
 
 use crate::error::EngineError;
+use crate::exported::{Exported, images_of};
 use crate::packed::{PackReader, write_packed_parquet, write_xtuner_packs};
 
 /// The form of an export.
@@ -59,19 +57,6 @@ pub struct ExportOptions {
     /// Prefix of each image's path, which is relative to the output: for example the output with a trailing slash, for
     /// trainers that run in another directory.
     pub path_prefix: String,
-}
-
-/// What was exported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Exported {
-    /// Records or packs.
-    pub num_records: u64,
-    /// Documents skipped: these trainers read conversations only.
-    pub num_documents: u64,
-    /// Images.
-    pub num_images: u64,
-    /// Size of all files together.
-    pub num_bytes: u64,
 }
 
 /// Maximum number of entries in a directory of images.
@@ -180,27 +165,6 @@ impl Export<'_> {
         };
         Ok(template.text().ok_or_else(none)?.end)
     }
-}
-
-/// The images of a sample. Its trainers read images only: the frames of a video file are encoded.
-pub(crate) fn images_of(sample: &Sample) -> Result<Cow<'_, [SampleImage]>, EngineError> {
-    if sample.clips.is_empty() {
-        return Ok(Cow::Borrowed(&sample.images));
-    }
-    let undecodable = |error: MediaError| EngineError::Clip { id: sample.id.to_string(), detail: error.to_string() };
-    let policy = ImagePolicy::default();
-    let (mut images, mut clips) = (Vec::new(), sample.clips.iter());
-    for visual in &sample.visuals {
-        let clip = visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?)));
-        let Some((frames, clip)) = clip else {
-            images.extend(sample.images.iter().skip(visual.first_image).take(visual.num_images).cloned());
-            continue;
-        };
-        for frame in decode_clip(clip, frames, &policy.limits).map_err(undecodable)? {
-            images.push(prepare_pixels(&frame, &policy).map_err(undecodable)?);
-        }
-    }
-    Ok(Cow::Owned(images))
 }
 
 /// The shards that can hold wanted samples, in one of the formats: every format holds all samples.

@@ -21,7 +21,7 @@ use rustc_hash::FxHashMap;
 use serde_json::json;
 
 use crate::error::EngineError;
-use crate::export::{Exported, images_of};
+use crate::exported::{Exported, images_of};
 use crate::verify::tokens::open_formatter;
 
 /// A file of packed Parquet is closed when its images and ids have this many bytes.
