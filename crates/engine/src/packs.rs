@@ -147,6 +147,7 @@ impl PackedDataset {
         let layout = summary.settings.sequence_parallel.map(SequenceParallel::layout);
         let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, options)).unwrap_or_default();
         let Boundaries { cu_seqlens, cu_images, padded_tokens, cu_visual_tokens: _ } = boundaries;
+        let load = self.packing.load(members);
         PackRow {
             pack: number,
             step: number / ranks,
@@ -156,8 +157,8 @@ impl PackedDataset {
             shard_rows: of_pack().map(|sample| sample.shard_row).collect(),
             cu_seqlens: cu_seqlens.into_iter().map(u64::from).collect(),
             cu_images: cu_images.into_iter().map(u64::from).collect(),
-            num_tokens: of_pack().map(|sample| sample.sample.num_tokens).sum(),
-            visual_tokens: of_pack().map(|sample| sample.sample.visual_tokens).sum(),
+            num_tokens: load.tokens,
+            visual_tokens: load.visual_tokens,
             padded_tokens: u64::from(padded_tokens),
             rank_images: of_ranks.images,
             rank_tokens: of_ranks.tokens,
@@ -188,13 +189,6 @@ fn read_delivered(
 fn delivered_from_row(file: &PipelineFile, row: &LedgerRow) -> Option<DeliveredSample> {
     let (cost, _) = row.measured?;
     let source = file.source.iter().position(|table| table.name == row.source)?;
-    let sample = PackSample {
-        source: SourceIndex::from_position(source),
-        num_tokens: cost.num_tokens(),
-        text_tokens: cost.text_tokens,
-        num_images: cost.num_images,
-        visual_tokens: cost.visual_tokens,
-        num_turns: row.num_turns?,
-    };
+    let sample = PackSample::new(SourceIndex::from_position(source), &cost, row.num_turns?);
     Some(DeliveredSample { id: row.id, position: row.position?, shard: row.shard?, shard_row: row.shard_row?, sample })
 }

@@ -209,6 +209,7 @@ impl DecidedPlan<'_> {
     fn plan(&self, index: &Index) -> Result<Plan, PlanError> {
         let Self { context, candidates, samples } = self;
         let pipeline = &context.pipeline;
+        let pack_sample = |row: &IndexRow| PackSample::new(row.source, &row.cost, row.num_turns);
         let lengths: Vec<PackSample> =
             samples.ordered.iter().map(|drawn| pack_sample(candidates.row(drawn.row))).collect();
         Ok(Plan {
@@ -347,15 +348,4 @@ fn planned_record<'a>(
             decision: Decision::Rejected(rejection),
         },
     })
-}
-
-fn pack_sample(row: &IndexRow) -> PackSample {
-    PackSample {
-        source: row.source,
-        num_tokens: row.cost.num_tokens(),
-        text_tokens: row.cost.text_tokens,
-        num_images: row.cost.num_images,
-        visual_tokens: row.cost.visual_tokens,
-        num_turns: row.num_turns,
-    }
 }

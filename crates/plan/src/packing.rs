@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use manyframe_core::{SourceIndex, TypedIndex};
+use manyframe_core::{Cost, SourceIndex, TypedIndex};
 use manyframe_dataset::{AuditSummary, PackSummary};
 use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{Audit, PipelineFile};
@@ -15,21 +15,33 @@ use manyframe_samplers::{
 
 use crate::error::PlanError;
 
-/// What the packer needs to know of a sample.
+/// What the packer needs to know of a sample. There is one for every sample of a plan, so it is small.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PackSample {
     /// Its source.
     pub source: SourceIndex,
-    /// Tokens, visual ones included.
-    pub num_tokens: u64,
-    /// Text tokens among them.
-    pub text_tokens: u64,
-    /// Images. Frames and tiles count.
-    pub num_images: u64,
-    /// Tokens that these images take.
-    pub visual_tokens: u64,
+    /// The room it takes.
+    pub length: SampleLength,
     /// Turns of its conversation.
     pub num_turns: u32,
+}
+
+impl PackSample {
+    /// A sample with these costs. Numbers beyond 32 bits, which no sequence has room for, become the largest.
+    #[must_use]
+    pub fn new(source: SourceIndex, cost: &Cost, num_turns: u32) -> Self {
+        let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+        let length = SampleLength {
+            tokens: number(cost.num_tokens()),
+            images: number(cost.num_images),
+            visual_tokens: number(cost.visual_tokens),
+        };
+        Self { source, length, num_turns }
+    }
+
+    fn text_tokens(&self) -> u32 {
+        self.length.tokens.saturating_sub(self.length.visual_tokens)
+    }
 }
 
 /// Packs over samples, in their order.
@@ -46,14 +58,15 @@ pub struct Packing {
 
 impl Packing {
     /// What a trainer loads for a pack.
+    #[must_use]
     #[expect(clippy::indexing_slicing, reason = "packs hold positions of the samples that were packed")]
-    pub(crate) fn load(&self, pack: &[u32]) -> SequenceLoad {
+    pub fn load(&self, pack: &[u32]) -> SequenceLoad {
         let mut load = SequenceLoad { tokens: 0, images: 0, visual_tokens: 0 };
         for &sample in pack {
-            let length = &self.lengths[sample as usize];
-            load.tokens += u64::from(length.tokens);
-            load.images += u64::from(length.images);
-            load.visual_tokens += u64::from(length.visual_tokens);
+            let of_sample = SequenceLoad::from(self.lengths[sample as usize]);
+            load.tokens += of_sample.tokens;
+            load.images += of_sample.images;
+            load.visual_tokens += of_sample.visual_tokens;
         }
         load
     }
@@ -73,13 +86,7 @@ pub fn pack_samples(
 ) -> Result<Option<Packing>, PlanError> {
     let (Some(table), Some(options)) = (&file.pack, file.pack_options()) else { return Ok(None) };
     let names = SourceNames::of(file, samples)?;
-    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
-    let length = |sample: &PackSample| SampleLength {
-        tokens: number(sample.num_tokens),
-        images: number(sample.num_images),
-        visual_tokens: number(sample.visual_tokens),
-    };
-    let lengths: Vec<SampleLength> = samples.iter().map(length).collect();
+    let lengths: Vec<SampleLength> = samples.iter().map(|sample| sample.length).collect();
     let sources: Vec<SourceIndex> = samples.iter().map(|sample| sample.source).collect();
     let packs = pack(&lengths, &options).map_err(PlanError::Pack)?;
     let mut too_long = BTreeMap::new();
@@ -129,14 +136,14 @@ impl<'a> SourceNames<'a> {
 
 /// A sample as the released packer counts it: its tokenizer adds a start token to each text.
 fn concat_sample(sample: &PackSample, overhead: PromptOverhead) -> ConcatSample {
-    let number = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
     let num_turns = PromptOverhead::num_turns(sample.num_turns);
-    let turn_tokens = overhead.turn_tokens(sample.text_tokens, sample.num_turns, sample.num_images);
+    let images = sample.length.images;
+    let turn_tokens = overhead.turn_tokens(sample.text_tokens().into(), sample.num_turns, images.into());
     ConcatSample {
         source: sample.source,
-        num_images: number(sample.num_images),
-        text_tokens: number(sample.text_tokens),
-        turn_tokens: number(turn_tokens.saturating_add(u64::from(num_turns))),
+        num_images: images,
+        text_tokens: sample.text_tokens(),
+        turn_tokens: u32::try_from(turn_tokens.saturating_add(u64::from(num_turns))).unwrap_or(u32::MAX),
         num_turns,
     }
 }

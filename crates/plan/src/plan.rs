@@ -190,22 +190,10 @@ pub fn read_sequences(plan: &Plan, directory: &Path) -> Result<Vec<SequenceLoad>
         planned.extend(samples.into_iter().map(|sample| (sample.position, sample.source, sample.cost)));
     }
     planned.sort_unstable_by_key(|(position, ..)| *position);
-    let sample = |&(_, source, cost): &(u64, SourceIndex, Cost)| PackSample {
-        source,
-        num_tokens: cost.num_tokens(),
-        text_tokens: cost.text_tokens,
-        num_images: cost.num_images,
-        visual_tokens: cost.visual_tokens,
-        num_turns: 0,
-    };
+    let sample = |(_, source, cost): &(u64, SourceIndex, Cost)| PackSample::new(*source, cost, 0);
     let samples: Vec<PackSample> = planned.iter().map(sample).collect();
     let Some(packing) = pack_samples(&plan.pipeline, &samples, None)? else {
-        let load = |sample: &PackSample| SequenceLoad {
-            tokens: sample.num_tokens,
-            images: sample.num_images,
-            visual_tokens: sample.visual_tokens,
-        };
-        return Ok(samples.iter().map(load).collect());
+        return Ok(samples.iter().map(|sample| SequenceLoad::from(sample.length)).collect());
     };
     Ok(packing.packs.iter().map(|pack| packing.load(pack)).collect())
 }

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::layout::RankLayout;
 use crate::balance::{Balance, BalanceSum};
+use crate::pack::SampleLength;
 
 /// A sequence, which is a pack or a sample.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,6 +18,16 @@ pub struct SequenceLoad {
     pub images: u64,
     /// Tokens that these images take.
     pub visual_tokens: u64,
+}
+
+impl From<SampleLength> for SequenceLoad {
+    fn from(length: SampleLength) -> Self {
+        Self {
+            tokens: length.tokens.into(),
+            images: length.images.into(),
+            visual_tokens: length.visual_tokens.into(),
+        }
+    }
 }
 
 impl SequenceLoad {
