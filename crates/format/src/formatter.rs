@@ -229,7 +229,15 @@ impl Formatter {
         let roles = turns.iter().map(|turn| turn.role);
         let prompt = Prompt::with_capacity(turns.iter().map(num_text_bytes).sum(), turns.len());
         // No message is made: turns are written directly into the prompt.
-        let prompt = template.render(roles, prompt, |index, text| writer.write(index, text, |_, _, _| {}))?;
+        let rendered = template.render(roles, prompt, |index, text| writer.write(index, text, |_, _, _| {}));
+        let prompt = match rendered {
+            Ok(prompt) => prompt,
+            Err(rejection) => {
+                // Of two faults, that of a text comes first, as where messages are made.
+                self.composer.compose(turns, visuals)?;
+                return Err(rejection);
+            }
+        };
         let mut signature = Signature::default();
         signature.push(prompt.text.as_bytes());
         let bare = || self.count_bare_of(&self.composer.compose(turns, visuals)?);

@@ -134,6 +134,17 @@ fn a_literal_tag_can_be_rejected() {
 }
 
 #[test]
+fn of_two_faults_the_same_is_named_where_a_prompt_is_measured_and_where_it_is_made() {
+    let spec = FormatSpec { literal_tags: LiteralTags::Reject, ..FormatSpec::default() };
+    // A literal tag, and no turn of a user that could take the system's.
+    let turns = [turn(Role::System, "an <image>"), turn(Role::Assistant, "Hi")];
+    let formatter = formatter(&spec);
+    let measured = formatter.measure_shapes(&turns, &[]).unwrap_err();
+    assert_eq!(measured, formatter.format_shapes(&turns, &[]).unwrap_err());
+    assert_eq!(measured.code, RejectCode::LiteralTag);
+}
+
+#[test]
 fn visuals_that_were_not_resolved_are_a_mismatch() {
     let rejection = formatter(&FormatSpec::default()).measure_shapes(&round("@@"), &[IMAGE]).unwrap_err();
     assert_eq!(rejection.code, RejectCode::PlaceholderMismatch);
