@@ -22,11 +22,7 @@ pub struct SequenceLoad {
 
 impl From<SampleLength> for SequenceLoad {
     fn from(length: SampleLength) -> Self {
-        Self {
-            tokens: length.tokens.into(),
-            images: length.images.into(),
-            visual_tokens: length.visual_tokens.into(),
-        }
+        Self { tokens: length.tokens.into(), images: length.images.into(), visual_tokens: length.visual_tokens.into() }
     }
 }
 

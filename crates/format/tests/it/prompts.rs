@@ -342,9 +342,9 @@ fn templates_of_texts_write_what_transformers_renders() {
             Turn { role, parts: vec![Part::Text(message["content"].as_str().unwrap().to_owned())] }
         };
         let turns: Vec<Turn> = row["messages"].as_array().unwrap().iter().map(turn).collect();
-        let formatted = formatter.format_shapes(&turns, &[]).unwrap_or_else(|rejection| panic!("{rejection}\n{row}"));
-        assert_eq!(formatted.prompt, row["text"], "{name}");
-        assert_eq!(trained_texts(&formatted).len(), turns.iter().filter(|turn| turn.role == Role::Assistant).count());
+        let sample = formatter.format_shapes(&turns, &[]).unwrap_or_else(|rejection| panic!("{rejection}\n{row}"));
+        assert_eq!(sample.prompt, row["text"], "{name}");
+        assert_eq!(trained_texts(&sample).len(), turns.iter().filter(|turn| turn.role == Role::Assistant).count());
     }
     assert!(formatters.is_empty() || formatters.len() == 8);
 }
