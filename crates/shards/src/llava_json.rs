@@ -144,12 +144,28 @@ fn with_images<'v>(message: &Message, visuals: impl Iterator<Item = &'v SampleVi
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{Cost, Digest, Layout, Message, Origin, Position};
+    use manyframe_core::{Cost, Digest, Layout, Message, Origin, Position, VisualKind};
 
     use super::*;
 
     fn json(num_images: usize, single: SingleImage) -> String {
         let message = |role, content: &str| Message { role, content: content.to_owned() };
+        let visual = SampleVisual {
+            kind: VisualKind::Video,
+            message: 1,
+            start: 0,
+            end: 8,
+            first_image: 0,
+            num_images,
+            grid: None,
+            times_s: Vec::new(),
+            path: String::new(),
+            width_px: 8,
+            height_px: 8,
+            model: None,
+            clip: None,
+        };
+        let question = if num_images == 0 { "What?" } else { "<image>\nWhat?" };
         let sample = Sample {
             id: RecordId::from_digest(Digest::of(b"x")),
             source: "s".into(),
@@ -158,7 +174,7 @@ mod tests {
             layout: Layout::Image,
             messages: vec![
                 message(Role::System, "Be kind."),
-                message(Role::User, "<image>\nWhat?"),
+                message(Role::User, question),
                 message(Role::Assistant, "A \"cat\"."),
             ],
             prompt: String::new(),
@@ -167,7 +183,7 @@ mod tests {
             cost: Cost::default(),
             images: Vec::new(),
             clips: Vec::new(),
-            visuals: Vec::new(),
+            visuals: (num_images > 0).then_some(visual).into_iter().collect(),
             origin: Origin { file: "a.json".into(), position: Position::File },
         };
         let paths = (0..num_images).map(|index| format!("{index}.jpg")).collect();
@@ -193,6 +209,6 @@ mod tests {
 
     #[test]
     fn a_record_without_images_has_no_such_field() {
-        assert_eq!(json(0, SingleImage::List), format!(r#"{{"id":"ID",{TALK}"#));
+        assert_eq!(json(0, SingleImage::List), format!(r#"{{"id":"ID",{TALK}"#).replace(r"<image>\n", ""));
     }
 }
