@@ -67,15 +67,16 @@ def show_row(row):
     show(fields["id"], texts, [image["bytes"] for image in encoded])
 
 
-def hugging_face(folder):
-    with tempfile.TemporaryDirectory() as cache:
-        for row in load(folder, cache_dir=cache):
+def hugging_face(folder, **options):
+    # Nothing is shared with readers that run at the same time.
+    with tempfile.TemporaryDirectory() as home:
+        os.environ["HF_HOME"] = os.environ["HF_DATASETS_CACHE"] = home
+        for row in load(folder, **options):
             show_row(row)
 
 
 def streaming(folder):
-    for row in load(folder, streaming=True):
-        show_row(row)
+    hugging_face(folder, streaming=True)
 
 
 def mlcroissant(folder):
