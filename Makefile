@@ -46,14 +46,16 @@ chaos: setup
 
 # The development profile optimises what decodes and encodes.
 cluster: setup
-	tests/cluster/setup.sh .env/python/ray
+	@tests/setup/system.sh cluster
+	tests/setup/python.sh .env/python cluster
 	$(CARGO) build --locked
 	tests/cluster/run.sh $(TARGET)/debug/manyframe .env/python/ray/bin
 	$(if $(MEASURE),tests/cluster/measure.sh $(TARGET)/debug/manyframe .env/python/ray/bin)
 
 # The daemons listen on this machine only, and end with it.
 stores: setup
-	tests/stores/setup.sh .env
+	@tests/setup/system.sh stores
+	tests/stores/azurite.sh .env/azurite
 	$(CARGO) build --release --locked
 	python3 tests/stores/run.py $(TARGET)/release/manyframe .env/ceph .env
 	python3 tests/stores/bench.py $(TARGET)/release/manyframe .env/ceph

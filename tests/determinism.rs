@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, manyframe, photo, run, stdout};
+use crate::support::{Built, Workshop, contents_below, llava, manyframe, photo, run, stdout};
 
 /// Pictures of many sizes, some missing, some twice, in several shards of two formats.
 pub(crate) fn workshop(num_records: u32) -> Workshop {
@@ -26,21 +26,10 @@ pub(crate) fn workshop(num_records: u32) -> Workshop {
     workshop
 }
 
+/// The files of a dataset that are the same on every machine, with their digests.
 pub(crate) fn files_of(dataset: &Path) -> Vec<(String, String)> {
-    let mut files = Vec::new();
-    let mut directories = vec![dataset.to_owned()];
-    while let Some(directory) = directories.pop() {
-        for path in std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                directories.push(path);
-            } else if path.file_name().is_some_and(|name| name != "build.json") {
-                let digest = blake3::hash(&std::fs::read(&path).unwrap()).to_hex().to_string();
-                files.push((path.strip_prefix(dataset).unwrap().display().to_string(), digest));
-            }
-        }
-    }
-    files.sort();
-    files
+    let files = contents_below(dataset).into_iter().filter(|(path, _)| !path.ends_with("build.json"));
+    files.map(|(path, bytes)| (path, blake3::hash(&bytes).to_hex().to_string())).collect()
 }
 
 #[test]

@@ -9,7 +9,7 @@ use manyframe_dataset::{DatasetReader, Manifest, PackRow};
 use serde_json::{Value, json};
 
 use crate::demo::stages;
-use crate::support::{Built, Workshop, demo_media, llava, photo, root, run, run_python};
+use crate::support::{Built, Workshop, contents_below, demo_media, llava, photo, root, run, run_python};
 
 /// Exports a dataset; returns the directory as text.
 fn export(workshop: &Workshop, dataset: &Path, name: &str, more: &[&str]) -> String {
@@ -27,25 +27,6 @@ fn read_as(trainer: &str, directory: &str) -> Value {
 
 fn records(directory: &str) -> Vec<Value> {
     serde_json::from_slice(&fs::read(Path::new(directory).join("data.json")).unwrap()).unwrap()
-}
-
-/// Every file below a directory with its bytes, in order.
-fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                pending.push(path);
-            } else {
-                let name = path.strip_prefix(directory).unwrap().display().to_string();
-                found.push((name, fs::read(path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found
 }
 
 #[test]
@@ -169,7 +150,7 @@ fn an_export_of_the_plain_dialect_is_read_back_as_it_was() {
     assert_eq!(said(&out), said(&out_again));
     let images = |directory: &str| {
         let mut images: Vec<_> =
-            files(&Path::new(directory).join("images")).into_iter().map(|(_, bytes)| bytes).collect();
+            contents_below(&Path::new(directory).join("images")).into_iter().map(|(_, bytes)| bytes).collect();
         images.sort();
         images
     };
@@ -204,7 +185,7 @@ fn the_same_dataset_gives_the_same_files_from_either_shard_format() {
         run(&["build", &file, "--output", &workshop.text(format), "--quiet"], 0);
         exports.push(export(&workshop, &workshop.path(format), &format!("export-{format}"), &[]));
     }
-    let [left, right] = [&exports[0], &exports[1]].map(|directory| files(Path::new(directory)));
+    let [left, right] = [&exports[0], &exports[1]].map(|directory| contents_below(Path::new(directory)));
     assert_eq!(left.len(), 2);
     assert!(left == right);
 }
@@ -372,7 +353,7 @@ fn nothing_is_replaced_and_an_unknown_source_is_named() {
     };
     workshop.write("there/kept.txt", "mine");
     assert!(export(&workshop.text("there"), &[]).contains("exists; move it away"));
-    assert_eq!(files(&workshop.path("there")), [("kept.txt".to_owned(), b"mine".to_vec())]);
+    assert_eq!(contents_below(&workshop.path("there")), [("kept.txt".to_owned(), b"mine".to_vec())]);
     assert!(export(&workshop.text("new"), &["--only-source", "mantis"]).contains("its sources are allava-caption"));
     assert!(!workshop.path("new").exists());
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, Workshop, llava, photo, run, stdout};
+use crate::support::{Built, Workshop, contents_below, llava, photo, run, stdout};
 
 /// A dataset of pictures in `out`, in both formats.
 fn build(workshop: &mut Workshop, num_pictures: u32) -> Built {
@@ -32,24 +32,6 @@ fn json_of(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
 }
 
-/// Every file below a directory, with its bytes, but for work in progress.
-fn files(directory: &Path) -> Vec<(String, Vec<u8>)> {
-    let mut found = Vec::new();
-    let mut pending = vec![directory.to_owned()];
-    while let Some(folder) = pending.pop() {
-        for entry in fs::read_dir(folder).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                pending.push(path);
-            } else {
-                found.push((path.strip_prefix(directory).unwrap().display().to_string(), fs::read(path).unwrap()));
-            }
-        }
-    }
-    found.sort();
-    found
-}
-
 #[test]
 fn a_dataset_is_uploaded_read_there_and_downloaded() {
     let mut workshop = Workshop::new();
@@ -58,19 +40,19 @@ fn a_dataset_is_uploaded_read_there_and_downloaded() {
     assert!(text.starts_with("new") && text.contains("would upload"), "{text}");
     assert!(!workshop.path("remote").exists());
     upload(&workshop, "remote", &[], 0);
-    assert_eq!(files(&workshop.path("remote")), files(&built.dataset));
+    assert_eq!(contents_below(&workshop.path("remote")), contents_below(&built.dataset));
     let remote = workshop.text("remote");
     run(&["verify", &remote, "--quiet"], 0);
     let (down, again) = (workshop.text("down"), json_of(&upload(&workshop, "remote", &["--json"], 0).0));
     assert_eq!((&again["num_parts"], &again["survey"]["has_manifest"]), (&json!(0), &json!(true)));
     assert!(stdout(&["download", &remote, &down]).contains("the dataset: "));
-    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
-    let (_, first) = &files(&workshop.path("down"))[0];
+    assert_eq!(contents_below(&workshop.path("down")), contents_below(&built.dataset));
+    let (_, first) = &contents_below(&workshop.path("down"))[0];
     // A file that was damaged is fetched again; the others are compared only.
     let ledger = workshop.path("down/ledger.parquet");
     fs::write(&ledger, first).unwrap();
     assert!(stdout(&["download", &remote, &down]).contains("there already"));
-    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+    assert_eq!(contents_below(&workshop.path("down")), contents_below(&built.dataset));
 }
 
 #[test]
@@ -118,7 +100,7 @@ fn a_damaged_shard_is_named_and_no_manifest_is_written() {
     fs::remove_file(workshop.path("out/webdataset/image/000007.tar")).unwrap();
     // The same upload goes on.
     upload(&workshop, "remote", &[], 0);
-    assert_eq!(files(&workshop.path("remote")), files(&built.dataset));
+    assert_eq!(contents_below(&workshop.path("remote")), contents_below(&built.dataset));
 }
 
 #[test]
@@ -147,12 +129,12 @@ fn a_dataset_under_digests_does_not_disturb_readers_of_the_one_before() {
     let content = ["--names", "content"];
     upload(&workshop, "remote", &content, 0);
     let remote = workshop.text("remote");
-    let objects = || files(&workshop.path("remote/objects"));
+    let objects = || contents_below(&workshop.path("remote/objects"));
     let before = objects();
     assert!(before.iter().all(|(name, _)| name.len() > 64) && before.len() == built.manifest.shards.len() + 2);
     run(&["verify", &remote, "--quiet"], 0);
     run(&["download", &remote, &workshop.text("down")], 0);
-    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+    assert_eq!(contents_below(&workshop.path("down")), contents_below(&built.dataset));
     assert!(upload(&workshop, "remote", &[], 2).1.contains("--names"));
     // Another dataset replaces no file, and packs are made there as anywhere.
     workshop.write("media/0.jpg", photo(77, 320, 240));
@@ -184,7 +166,7 @@ fn a_node_downloads_the_shards_that_it_trains_on() {
     let out = built.dataset.display().to_string();
     let download = |name: &str, more: &[&str]| -> Vec<String> {
         run(&[&["download", &out, &workshop.text(name)], more].concat(), 0);
-        files(&workshop.path(name)).into_iter().map(|(path, _)| path).collect()
+        contents_below(&workshop.path(name)).into_iter().map(|(path, _)| path).collect()
     };
     let shard = |number: u32| format!("webdataset/image/{number:06}.tar");
     assert_eq!(download("first", &["--shards", "0..2"]), [shard(0), shard(1)]);
@@ -249,7 +231,7 @@ fn a_dataset_on_a_web_server_is_read_and_downloaded() {
     assert!(stdout(&["why", &url, "2"]).contains("delivered in shard image/000000"));
     run(&["export", &url, "--format", "llava_json", "--output", &workshop.text("exported"), "--quiet"], 0);
     run(&["download", &url, &workshop.text("down")], 0);
-    assert_eq!(files(&workshop.path("down")), files(&built.dataset));
+    assert_eq!(contents_below(&workshop.path("down")), contents_below(&built.dataset));
     // Nobody knows what else is there.
     let verified = String::from_utf8(run(&["verify", &url, "--quiet", "--partial"], 0).stdout).unwrap();
     assert!(verified.contains("not checked: files that the manifest does not name"), "{verified}");

@@ -1,20 +1,9 @@
 #!/bin/bash
 # What Ray adds to each task, and forecasts beside what builds took: measure.sh MANYFRAME RAY-BIN
 # On a machine that does nothing else, after run.sh, whose data it builds. `make cluster MEASURE=1` runs both.
-set -euo pipefail
-manyframe=$(realpath "${1:?usage: measure.sh MANYFRAME RAY-BIN}")
-ray=$(realpath "${2:?the directory with ray and python}")
-cd "$(dirname "$0")/../.."
-here=tests/cluster
-work=$PWD/target/cluster
-finish() {
-  "$here/slurm.sh" down "$work/slurm" 2>/dev/null || true
-  "$here/ray.sh" down "$work/ray" 2>/dev/null || true
-}
-trap finish EXIT
-finish
+# shellcheck source=tests/cluster/common.sh
+. "$(dirname "$0")/common.sh"
 rm -rf "$work"/measure* "$work/slurm" "$work/ray"
-export SLURM_CONF=$work/slurm/slurm.conf RAY_USAGE_STATS_ENABLED=0
 now() { date +%s.%N; }
 since() { awk "BEGIN { printf \"%.1f\", $(now) - $1 }"; }
 field() { python3 -c "import json, sys; print(json.load(sys.stdin)$1)"; }

@@ -1,29 +1,16 @@
 #!/bin/bash
 # One build on this machine, on Slurm and on Ray: equal bytes, although nodes and drivers die: run.sh MANYFRAME RAY-BIN
 # Needs root: it starts a Slurm cluster of two nodes and a Ray cluster of two hosts, and ends both.
-set -euo pipefail
-manyframe=$(realpath "${1:?usage: run.sh MANYFRAME RAY-BIN}")
-ray=$(realpath "${2:?the directory with ray and python}")
-cd "$(dirname "$0")/../.."
-here=tests/cluster
-work=$PWD/target/cluster
+# shellcheck source=tests/cluster/common.sh
+. "$(dirname "$0")/common.sh"
 pipeline=$here/pipeline.toml
-
-finish() {
-  "$here/slurm.sh" down "$work/slurm" 2>/dev/null || true
-  "$here/ray.sh" down "$work/ray" 2>/dev/null || true
-}
 fail() { echo "FAILED: $*" >&2; exit 1; }
-trap finish EXIT
-finish
 rm -rf "$work"
 mkdir -p "$work/bin"
 # The second host of Ray does not have the program: it is shipped there.
 cp "$manyframe" "$work/bin/manyframe"
 manyframe=$work/bin/manyframe
 rm -f /tmp/manyframe-"$(id -u)"-*
-SLURM_CONF=$work/slurm/slurm.conf
-export SLURM_CONF RAY_USAGE_STATS_ENABLED=0
 
 digests() { (cd "$1" && find . -type f ! -name build.json -print0 | sort -z | xargs -0 sha256sum); }
 same_bytes() { # DATASET

@@ -1,8 +1,8 @@
 #!/bin/sh
-# Makes the Python environments that read what manyframe writes: python.sh DIR [bench|parity|clients]
+# Makes the Python environments that read what manyframe writes: python.sh DIR [bench|parity|clients|cluster]
 # One environment per client: their dependencies exclude each other.
 set -eu
-directory=${1:?usage: python.sh DIR [bench|parity|clients]}
+directory=${1:?usage: python.sh DIR [bench|parity|clients|cluster]}
 here=$(dirname "$0")
 
 environment() { # NAME REQUIREMENTS
@@ -20,6 +20,8 @@ if [ "${2:-}" = bench ]; then
   environment bench "$here/../python/requirements-bench.txt"
 elif [ "${2:-}" = parity ]; then
   environment parity "$here/../parity/requirements.txt"
+elif [ "${2:-}" = cluster ]; then
+  environment ray "$here/../cluster/requirements.txt"
 elif [ "${2:-}" = clients ]; then
   environment torch "$here/../python/requirements-torch.txt"
   # Two readers without what they need to train: `wids`, of which VILA's is a copy, from the last version that had it, and

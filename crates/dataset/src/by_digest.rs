@@ -5,14 +5,13 @@
 //! name, such as the data card, have plain names.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_base::{FileError, InputFile};
 use manyframe_core::Digest;
-use manyframe_storage::{Condition, FileState, Storage, StoredFile, Written};
+use manyframe_storage::{Condition, FileState, Storage, StoredFile, Written, digest_of_file};
 
 use crate::manifest::Manifest;
 
@@ -50,11 +49,24 @@ impl Names {
     }
 }
 
-/// The files that a manifest names, with their digests.
-pub fn named_files(manifest: &Manifest) -> impl Iterator<Item = (String, Digest)> {
-    let shards = manifest.shards.iter().map(|shard| (shard.path.to_string(), shard.digest));
-    let pack = manifest.pack.iter().map(|pack| (pack.path.clone(), pack.digest));
-    shards.chain(pack).chain([(manifest.ledger.path.clone(), manifest.ledger.digest)])
+/// What a manifest states of a file that it names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatedFile {
+    /// `None` if it states no size.
+    pub num_bytes: Option<u64>,
+    /// Its digest.
+    pub digest: Digest,
+}
+
+/// The files that a manifest names, by their paths.
+pub fn named_files(manifest: &Manifest) -> BTreeMap<String, StatedFile> {
+    let shards = manifest
+        .shards
+        .iter()
+        .map(|shard| (shard.path.to_string(), StatedFile { num_bytes: Some(shard.num_bytes), digest: shard.digest }));
+    let tables = manifest.pack.iter().map(|pack| (pack.path.clone(), pack.digest));
+    let tables = tables.chain([(manifest.ledger.path.clone(), manifest.ledger.digest)]);
+    shards.chain(tables.map(|(path, digest)| (path, StatedFile { num_bytes: None, digest }))).collect()
 }
 
 /// A storage in which what a manifest names is stored under digests. Its paths are those of the manifest.
@@ -66,8 +78,8 @@ pub(crate) struct ByDigest {
 
 impl ByDigest {
     pub(crate) fn new(storage: Arc<dyn Storage>, manifest: &Manifest) -> Self {
-        let names = named_files(manifest).map(|(path, digest)| {
-            let name = Names::Content.name(&path, digest);
+        let names = named_files(manifest).into_iter().map(|(path, stated)| {
+            let name = Names::Content.name(&path, stated.digest);
             (path, name)
         });
         Self { storage, names: names.collect() }
@@ -123,11 +135,7 @@ impl Storage for ByDigest {
 
     /// What is copied in is a file that a manifest will name.
     fn copy_in(&self, local: &Path, path: &str) -> Result<(), FileError> {
-        let mut hasher = blake3::Hasher::new();
-        let read = File::open(local).and_then(|file| hasher.update_reader(file).map(drop));
-        read.map_err(FileError::read(local))?;
-        let digest = Digest(*hasher.finalize().as_bytes());
-        self.storage.copy_in(local, &Names::Content.name(path, digest))
+        self.storage.copy_in(local, &Names::Content.name(path, digest_of_file(local)?))
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {

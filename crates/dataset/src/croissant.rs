@@ -48,6 +48,7 @@ fn reference(id: &str) -> Json {
 }
 
 /// The text of the file. It contains nothing that differs between machines.
+#[expect(clippy::expect_used, reason = "texts, lists and objects with textual keys are JSON")]
 pub(crate) fn croissant_json(manifest: &Manifest, notes: &NotesByShard) -> String {
     let has = |format: ShardFormat| manifest.shards.iter().any(|shard| shard.format == format);
     let described = [ShardFormat::Parquet, ShardFormat::Webdataset].into_iter().find(|format| has(*format));
@@ -75,8 +76,7 @@ pub(crate) fn croissant_json(manifest: &Manifest, notes: &NotesByShard) -> Strin
         ("distribution", Json::List(distribution)),
         ("recordSet", Json::List(record_sets)),
     ]);
-    // Texts, lists and objects with textual keys can be written to memory.
-    serde_json::to_string_pretty(&document).map(|json| json + "\n").unwrap_or_default()
+    serde_json::to_string_pretty(&document).expect("a description is JSON") + "\n"
 }
 
 fn file_object(shard: &ShardEntry, notes: &NotesByShard) -> Json {

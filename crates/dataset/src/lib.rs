@@ -64,7 +64,7 @@ mod source;
 mod table_file;
 
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
-pub use by_digest::{Names, OBJECTS_DIRECTORY, named_files};
+pub use by_digest::{Names, OBJECTS_DIRECTORY, StatedFile, named_files};
 pub use card::{CARD_FILE, FilesBeside};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger};

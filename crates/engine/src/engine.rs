@@ -32,8 +32,11 @@ pub trait TaskSet: Sync {
     /// How many tasks there are.
     fn num_tasks(&self) -> u32;
 
-    /// How far progress advances when a task is done.
+    /// How far progress advances when a task is done, in the units of its step.
     fn size(&self, task: u32) -> u64;
+
+    /// The records of a task that is done, for progress.
+    fn num_records(&self, task: u32) -> u64;
 
     /// Whether the report of a task is there, and what it made is as it says.
     fn is_done(&self, task: u32) -> bool;

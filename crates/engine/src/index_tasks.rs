@@ -117,6 +117,10 @@ impl<C: Borrow<Context> + Sync> TaskSet for IndexTasks<C> {
         self.tasks.get(task as usize).map_or(0, IndexTask::num_bytes)
     }
 
+    fn num_records(&self, task: u32) -> u64 {
+        self.tasks.get(task as usize).map_or(0, |task| task.num_records(parent_directory(&self.directory)))
+    }
+
     fn is_done(&self, task: u32) -> bool {
         self.tasks.get(task as usize).is_some_and(|task| task.is_done(parent_directory(&self.directory)))
     }

@@ -103,6 +103,10 @@ impl TaskSet for OpenPlan {
         self.plan.tasks.get(task as usize).map_or(0, |task| task.num_samples)
     }
 
+    fn num_records(&self, task: u32) -> u64 {
+        self.size(task)
+    }
+
     fn is_done(&self, task: u32) -> bool {
         is_done(&self.directory, task)
     }

@@ -15,6 +15,7 @@ use crate::error::PlanError;
 use crate::index::build::{build_split, list_splits};
 use crate::index::cache::{IndexCache, index_directory};
 use crate::index::file::{DerivedFile, IndexFile, media_path};
+use crate::index::table::num_entries;
 use crate::index::writer::{index_seal, remove_if_there};
 use crate::seal::is_intact;
 
@@ -35,6 +36,11 @@ impl IndexTask {
     /// Bytes of annotations.
     pub fn num_bytes(&self) -> u64 {
         self.split.num_bytes
+    }
+
+    /// Records in its index file, once that is made; for progress only, so that an error counts as none.
+    pub fn num_records(&self, work: &Path) -> u64 {
+        num_entries(&index_directory(work).join(&self.file)).map_or(0, |number| number as u64)
     }
 
     /// The name of its index file, which is equal for equal settings and annotations.

@@ -115,12 +115,12 @@ impl Format for Mds {
             return BesideShards::default();
         }
         let index = IndexJson { shards: shards.iter().map(|shard| IndexEntry::of(self, shard)).collect(), version: 2 };
-        let files = vec![(format!("{}/index.json", self.name()), python_json(&index).into_bytes())];
+        let files = vec![(format!("{}/index.json", self.name()), json_of(&index))];
         BesideShards { card_yaml: String::new(), files }
     }
 }
 
-/// What a shard says of itself, its keys in the order of their names.
+/// What a shard says of itself.
 #[derive(Serialize)]
 struct ShardJson {
     column_encodings: Vec<&'static str>,
@@ -154,19 +154,13 @@ struct IndexJson<'s> {
     version: u32,
 }
 
-/// What the index says of a shard, its keys in the order of their names.
+/// What the index says of a shard.
 #[derive(Serialize)]
 struct IndexEntry<'s> {
-    column_encodings: Vec<&'static str>,
-    column_names: Vec<&'static str>,
-    column_sizes: Vec<Option<u64>>,
-    compression: Option<&'static str>,
-    format: &'static str,
-    hashes: [&'static str; 1],
+    #[serde(flatten)]
+    shard: ShardJson,
     raw_data: RawData<'s>,
     samples: u64,
-    size_limit: Option<u64>,
-    version: u32,
     zip_data: Option<RawData<'s>>,
 }
 
@@ -184,57 +178,19 @@ struct Hashes<'s> {
 
 impl<'s> IndexEntry<'s> {
     fn of(format: &dyn Format, shard: &'s FinishedShard) -> Self {
-        let ShardJson {
-            column_encodings,
-            column_names,
-            column_sizes,
-            compression,
-            format: kind,
-            hashes,
-            size_limit,
-            version,
-        } = ShardJson::new();
         let raw_data = RawData {
             basename: shard.path_below(format.name()),
             bytes: shard.num_bytes,
             hashes: Hashes { sha256: &shard.notes.sha256 },
         };
-        Self {
-            column_encodings,
-            column_names,
-            column_sizes,
-            compression,
-            format: kind,
-            hashes,
-            raw_data,
-            samples: shard.num_samples,
-            size_limit,
-            version,
-            zip_data: None,
-        }
+        Self { shard: ShardJson::new(), raw_data, samples: shard.num_samples, zip_data: None }
     }
 }
 
-/// JSON as `json.dumps` writes it, with a blank after each comma and colon.
-fn python_json(value: &impl Serialize) -> String {
-    struct Spaced;
-    impl serde_json::ser::Formatter for Spaced {
-        fn begin_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-            writer.write_all(if first { b"" } else { b", " })
-        }
-
-        fn begin_object_key<W: ?Sized + io::Write>(&mut self, writer: &mut W, first: bool) -> io::Result<()> {
-            writer.write_all(if first { b"" } else { b", " })
-        }
-
-        fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
-            writer.write_all(b": ")
-        }
-    }
-    let mut text = Vec::new();
-    // Structs of texts and numbers can be written to memory.
-    _ = value.serialize(&mut serde_json::Serializer::with_formatter(&mut text, Spaced));
-    String::from_utf8(text).unwrap_or_default()
+/// A description as JSON.
+#[expect(clippy::expect_used, reason = "texts and numbers under texts are JSON")]
+fn json_of(description: &impl Serialize) -> Vec<u8> {
+    serde_json::to_vec(description).expect("a description is JSON")
 }
 
 /// Writes a shard.
@@ -267,14 +223,14 @@ impl ShardWriter for MdsWriter {
     fn finish(mut self: Box<Self>) -> Result<WrittenShard, ShardError> {
         let failed = |source| ShardError::Write { source };
         let large = |detail| failed(io::Error::new(io::ErrorKind::FileTooLarge, detail));
-        let json = python_json(&ShardJson::new());
+        let json = json_of(&ShardJson::new());
         let start = 4 + 4 * (self.ends.len() + 1) + json.len();
         let offsets = std::iter::once(0).chain(self.ends.iter().copied()).map(|end| size_bytes(start + end));
         let mut head = size_bytes(self.ends.len()).map_err(large)?.to_vec();
         for offset in offsets {
             head.extend(offset.map_err(large)?);
         }
-        for part in [&head, json.as_bytes(), &self.body] {
+        for part in [&head, &json, &self.body] {
             self.sink.write_all(part).map_err(failed)?;
         }
         self.sink.finish(self.ends.len() as u64, ShardNotes::default())

@@ -212,10 +212,9 @@ impl Expanded {
         if sample.visuals.iter().any(|visual| visual.model.is_some())
             || num_each * num_placeholders != sample.cost.visual_tokens
         {
-            return Err(
-                "its placeholders stand for different numbers of tokens; format.placeholders = \"expanded\" does not"
-                    .to_owned(),
-            );
+            return Err("its placeholders are not all of the same number of tokens; build the dataset with \
+                 format.placeholders = \"expanded\""
+                .to_owned());
         }
         let num_each = usize::try_from(num_each).map_err(|error| error.to_string())?;
         let type_of = |visual: &SampleVisual| if visual.kind == VisualKind::Video { 2 } else { 1 };

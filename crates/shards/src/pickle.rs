@@ -71,7 +71,7 @@ impl<'t> PickleReader<'t> {
     ) -> Result<Vec<ByteRange>, ShardError> {
         let mut reader = Self { tar, member, position: member.offset };
         reader.expect(START)?;
-        let items = reader.list(num_items, Self::bytes)?;
+        let items = reader.list(0..num_items, |reader, _| reader.bytes())?;
         reader.end()?;
         Ok(items)
     }
@@ -84,27 +84,27 @@ impl<'t> PickleReader<'t> {
     ) -> Result<Vec<Vec<ByteRange>>, ShardError> {
         let mut reader = Self { tar, member, position: member.offset };
         reader.expect(START)?;
-        let mut remaining = num_items.iter();
         let lists = reader
-            .list(num_items.len(), |reader| reader.list(remaining.next().copied().unwrap_or_default(), Self::bytes))?;
+            .list(num_items.iter(), |reader, num_items| reader.list(0..*num_items, |reader, _| reader.bytes()))?;
         reader.end()?;
         Ok(lists)
     }
 
-    fn list<T>(
+    /// A list with an item for each of those that are expected.
+    fn list<E, T>(
         &mut self,
-        num_items: usize,
-        mut item: impl FnMut(&mut Self) -> Result<T, ShardError>,
+        expected: impl ExactSizeIterator<Item = E>,
+        mut item: impl FnMut(&mut Self, E) -> Result<T, ShardError>,
     ) -> Result<Vec<T>, ShardError> {
         self.expect(EMPTY_LIST)?;
-        if num_items == 0 {
+        if expected.len() == 0 {
             return Ok(Vec::new());
         }
         self.expect(MARK)?;
         // Not reserved: the number is that of a foreign file.
         let mut items = Vec::new();
-        for _ in 0..num_items {
-            items.push(item(self)?);
+        for expected in expected {
+            items.push(item(self, expected)?);
         }
         self.expect(APPENDS)?;
         Ok(items)

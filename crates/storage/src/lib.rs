@@ -21,7 +21,7 @@ mod profile;
 mod remote_file;
 mod storage;
 
-pub use local::LocalDirectory;
+pub use local::{LocalDirectory, digest_of_file};
 pub use object::ObjectStorage;
 pub use open::{StorageError, StoreOptions, is_url, open};
 pub use storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written};

@@ -25,12 +25,6 @@ impl LocalDirectory {
         Self { root: root.into() }
     }
 
-    fn open_file(&self, path: &str) -> Result<(File, PathBuf), FileError> {
-        let path = self.local_path(path)?;
-        let file = File::open(&path).map_err(FileError::read(&path))?;
-        Ok((file, path))
-    }
-
     fn add_files(&self, directory: &str, files: &mut Vec<StoredFile>) -> Result<(), FileError> {
         let path = if directory.is_empty() { self.root.clone() } else { self.local_path(directory)? };
         let entries = match fs::read_dir(&path) {
@@ -76,7 +70,8 @@ impl Storage for LocalDirectory {
     }
 
     fn read_range(&self, path: &str, range: Range<u64>) -> Result<Vec<u8>, FileError> {
-        let (mut file, path) = self.open_file(path)?;
+        let path = self.local_path(path)?;
+        let mut file = File::open(&path).map_err(FileError::read(&path))?;
         let num_bytes = range.end.saturating_sub(range.start);
         let mut bytes = Vec::new();
         let read = file.seek(SeekFrom::Start(range.start)).and_then(|_| file.take(num_bytes).read_to_end(&mut bytes));
@@ -145,9 +140,18 @@ impl Storage for LocalDirectory {
     }
 
     fn digest(&self, path: &str) -> Result<Digest, FileError> {
-        let (file, path) = self.open_file(path)?;
-        let mut hasher = blake3::Hasher::new();
-        hasher.update_reader(file).map_err(FileError::read(&path))?;
-        Ok(Digest(*hasher.finalize().as_bytes()))
+        digest_of_file(&self.local_path(path)?)
     }
+}
+
+/// The digest of a file of this machine.
+///
+/// # Errors
+///
+/// If it cannot be read.
+pub fn digest_of_file(path: &Path) -> Result<Digest, FileError> {
+    let mut hasher = blake3::Hasher::new();
+    let read = File::open(path).and_then(|file| hasher.update_reader(file).map(drop));
+    read.map_err(FileError::read(path))?;
+    Ok(Digest(*hasher.finalize().as_bytes()))
 }

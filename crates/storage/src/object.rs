@@ -27,6 +27,7 @@ use object_store::{
 };
 use tokio::runtime::Runtime;
 
+use crate::local::digest_of_file;
 use crate::remote_file::RemoteFile;
 use crate::storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written, check_path};
 
@@ -251,10 +252,7 @@ impl Storage for ObjectStorage {
         if first.len() < PART_BYTES {
             return self.write(path, &first);
         }
-        let mut hasher = blake3::Hasher::new();
-        let whole = File::open(local).and_then(|file| hasher.update_reader(file).map(drop));
-        whole.map_err(FileError::read(local))?;
-        let transfer = self.begin(path, Digest(*hasher.finalize().as_bytes()))?;
+        let transfer = self.begin(path, digest_of_file(local)?)?;
         let (mut ids, mut bytes) = (Vec::new(), first);
         while !bytes.is_empty() {
             ids.push(self.send(path, &transfer, ids.len(), bytes.into())?);

@@ -72,12 +72,16 @@ impl Claim {
         Ok(storage.write(CLAIM_FILE, &self.text())?)
     }
 
-    /// Ends it.
-    pub(crate) fn end(storage: &dyn Storage) -> Result<(), TransferError> {
-        Ok(storage.remove(CLAIM_FILE)?)
+    /// Ends it. Another upload may have ended it already, and a third one may have made its own since.
+    pub(crate) fn end(&self, storage: &dyn Storage) -> Result<(), TransferError> {
+        if self.is_held(storage)? {
+            storage.remove(CLAIM_FILE)?;
+        }
+        Ok(())
     }
 
+    #[expect(clippy::expect_used, reason = "texts, a digest and a list of texts are JSON")]
     fn text(&self) -> Vec<u8> {
-        serde_json::to_vec(self).unwrap_or_default()
+        serde_json::to_vec(self).expect("a claim is JSON")
     }
 }

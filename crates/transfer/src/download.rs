@@ -7,7 +7,7 @@
 //! A file that is there already is compared, and one that was begun is gone on with.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::num::NonZeroU64;
 use std::ops::Range;
@@ -18,13 +18,13 @@ use manyframe_base::files::{parent_directory, publish_file};
 use manyframe_base::{FileError, Progress, Step, write_atomic};
 use manyframe_core::{Digest, Layout};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, CARD_FILE, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard,
+    BUILD_FACTS_FILE, CARD_FILE, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, named_files,
 };
-use manyframe_storage::{LocalDirectory, Storage};
+use manyframe_storage::{LocalDirectory, Storage, digest_of_file};
 
 use crate::claim::CLAIM_FILE;
 use crate::error::TransferError;
-use crate::files::{is_shard, named_files};
+use crate::files::is_shard;
 use crate::gate::{Gate, Pace};
 use crate::threads::on_threads;
 
@@ -119,7 +119,7 @@ pub struct Downloaded {
 struct Wanted {
     path: String,
     num_bytes: u64,
-    /// `None` if no manifest states it: such a file is fetched whole, and anew.
+    /// `None` if no manifest states it: such a file is fetched whole each time.
     digest: Option<Digest>,
 }
 
@@ -235,7 +235,7 @@ impl Download<'_> {
         let part = part_path(&path);
         fs::create_dir_all(parent_directory(&path)).map_err(FileError::write(&path))?;
         let fetched = self.fetch_into(&part, storage, file, gate)?;
-        let digest = digest_of(&part)?;
+        let digest = digest_of_file(&part)?;
         if let Some(expected) = file.digest
             && digest != expected
         {
@@ -296,13 +296,6 @@ fn remove(path: &Path) -> Result<(), FileError> {
 fn size(storage: &dyn Storage, path: &str) -> Result<u64, TransferError> {
     let missing = || FileError::read(storage.location().join(path))(io::ErrorKind::NotFound.into());
     Ok(storage.num_bytes(path)?.ok_or_else(missing)?)
-}
-
-fn digest_of(path: &Path) -> Result<Digest, FileError> {
-    let mut hasher = blake3::Hasher::new();
-    let file = File::open(path).map_err(FileError::read(path))?;
-    hasher.update_reader(file).map_err(FileError::read(path))?;
-    Ok(Digest(*hasher.finalize().as_bytes()))
 }
 
 fn damaged(path: &Path, found: Digest, expected: Digest) -> TransferError {

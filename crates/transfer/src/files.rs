@@ -1,10 +1,9 @@
 //! The files of a dataset, as they are sent: those that its manifest names, and what is beside them.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::Digest;
-use manyframe_dataset::{DatasetReader, MANIFEST_FILE, Manifest, Names};
+use manyframe_dataset::{DatasetReader, MANIFEST_FILE, Manifest, Names, named_files};
 use manyframe_shards::ShardFormat;
 use manyframe_storage::{LocalDirectory, Storage};
 
@@ -68,24 +67,6 @@ impl DatasetFiles {
         let manifest_digest = Digest::of(&manifest_text);
         Ok(Self { directory: dataset.to_owned(), manifest, manifest_digest, manifest_text, files })
     }
-}
-
-/// What a manifest states of a file.
-pub(crate) struct StatedFile {
-    /// `None` if it states no size.
-    pub(crate) num_bytes: Option<u64>,
-    pub(crate) digest: Digest,
-}
-
-/// The files that a manifest names.
-pub(crate) fn named_files(manifest: &Manifest) -> BTreeMap<String, StatedFile> {
-    let shards = manifest
-        .shards
-        .iter()
-        .map(|shard| (shard.path.to_string(), StatedFile { num_bytes: Some(shard.num_bytes), digest: shard.digest }));
-    let tables = manifest.pack.iter().map(|pack| (pack.path.clone(), pack.digest));
-    let tables = tables.chain([(manifest.ledger.path.clone(), manifest.ledger.digest)]);
-    shards.chain(tables.map(|(path, digest)| (path, StatedFile { num_bytes: None, digest }))).collect()
 }
 
 /// Whether readers of the directories of shards take a file.

@@ -94,7 +94,7 @@ impl Upload<'_> {
         let surveyed = match self.surveyed(&dataset) {
             // Nothing was sent.
             Err(error @ (TransferError::OtherName { .. } | TransferError::OtherNames { .. })) => {
-                Claim::end(self.storage)?;
+                claim.end(self.storage)?;
                 return Err(error);
             }
             surveyed => surveyed?,
@@ -103,7 +103,7 @@ impl Upload<'_> {
         let sent = self.send(&dataset, &surveyed)?;
         self.publish(&dataset, &claim, surveyed.manifest)?;
         let num_removed = if self.options.deletes { self.remove(&claim, &dataset)? } else { 0 };
-        Claim::end(self.storage)?;
+        claim.end(self.storage)?;
         Ok(Uploaded {
             survey: surveyed.survey,
             manifest_digest: Some(dataset.manifest_digest),
@@ -169,34 +169,35 @@ impl Upload<'_> {
         Ok(sent)
     }
 
-    /// Writes the manifest, if nobody else did since the survey.
+    /// Writes the manifest, unless another one appeared since the survey.
     fn publish(
         &self,
         dataset: &DatasetFiles,
         claim: &Claim,
         there: Option<RemoteManifest>,
     ) -> Result<(), TransferError> {
-        let overtaken = || TransferError::Overtaken { location: self.storage.location().to_owned() };
-        if !claim.is_held(self.storage)? {
-            return Err(overtaken());
+        let is_ours = |manifest: RemoteManifest| manifest.digest == dataset.manifest_digest;
+        let is_written = claim.is_held(self.storage)? && self.write_manifest(dataset, there)? == Written::Done;
+        // An upload of the same dataset may have been faster, or the answer to this one was lost.
+        if is_written || RemoteManifest::read(self.storage)?.is_some_and(is_ours) {
+            return Ok(());
         }
+        Err(TransferError::Overtaken { location: self.storage.location().to_owned() })
+    }
+
+    fn write_manifest(&self, dataset: &DatasetFiles, there: Option<RemoteManifest>) -> Result<Written, TransferError> {
         let is_still_there = self.storage.num_bytes(MANIFEST_FILE)?.is_some();
         let condition = match there.filter(|_| is_still_there) {
-            Some(manifest) if manifest.digest == dataset.manifest_digest => return Ok(()),
+            Some(manifest) if manifest.digest == dataset.manifest_digest => return Ok(Written::Done),
             None => Condition::Absent,
             Some(RemoteManifest { version: Some(version), .. }) => Condition::Unchanged(version),
             // Where files have no versions, the claim keeps others out.
-            Some(_) => return Ok(self.storage.write(MANIFEST_FILE, &dataset.manifest_text)?),
-        };
-        let written = self.storage.write_if(MANIFEST_FILE, &dataset.manifest_text, &condition)?;
-        if written == Written::Refused {
-            let found = RemoteManifest::read(self.storage)?;
-            // An upload of the same dataset was faster, or the answer to this one was lost.
-            if found.is_none_or(|found| found.digest != dataset.manifest_digest) {
-                return Err(overtaken());
+            Some(_) => {
+                self.storage.write(MANIFEST_FILE, &dataset.manifest_text)?;
+                return Ok(Written::Done);
             }
-        }
-        Ok(())
+        };
+        Ok(self.storage.write_if(MANIFEST_FILE, &dataset.manifest_text, &condition)?)
     }
 
     fn remove(&self, claim: &Claim, dataset: &DatasetFiles) -> Result<u64, TransferError> {

@@ -223,6 +223,10 @@ mod tests {
             1
         }
 
+        fn num_records(&self, _: u32) -> u64 {
+            1
+        }
+
         fn is_done(&self, _: u32) -> bool {
             false
         }

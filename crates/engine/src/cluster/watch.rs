@@ -37,8 +37,7 @@ impl<'a> Watch<'a> {
     pub(crate) fn look(&mut self) -> Result<(), EngineError> {
         for task in list_numbered(&self.set.directory().join("done"))?.into_keys() {
             if self.unseen.remove(&task) {
-                let size = self.set.size(task);
-                self.progress.advance(size, size);
+                self.progress.advance(self.set.num_records(task), self.set.size(task));
             }
         }
         match self.failure(|may_be_retried| !may_be_retried)? {

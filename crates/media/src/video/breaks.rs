@@ -29,8 +29,8 @@ const CHUNK_BYTES: usize = 1 << 16;
 /// Bytes at the start of a file by which its container is known.
 const HEAD_BYTES: usize = 512;
 
-/// Whether a part of the file is damaged or missing, as far as its container can tell. Of what is joined from several recordings, each
-/// counts its packets anew.
+/// Whether a part of the file is damaged or missing, as far as its container can tell. Where several recordings are joined, the numbers
+/// of packets start again in each.
 pub(super) fn is_broken(source: &ByteSource, is_joined: bool) -> io::Result<bool> {
     let mut head = [0; HEAD_BYTES];
     source.read_at(0, &mut head)?;
@@ -99,14 +99,22 @@ fn is_riff_broken(source: &ByteSource) -> io::Result<bool> {
             // Something else may follow.
             _ if start >= riff_end => return Ok(false),
             b"LIST" => start += 12,
-            name if name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ') => {
-                start += 8 + size + size % 2;
+            _ if is_chunk_name(name) => {
+                start += 8 + size;
+                if size % 2 == 1 {
+                    // It is padded, but not by all writers.
+                    let mut next = [0; 4];
+                    source.read_at(start, &mut next)?;
+                    start += u64::from(!is_chunk_name(next));
+                }
             }
-            // A chunk of an odd size is padded, but not by all writers.
-            [0, rest @ ..] if rest.iter().all(u8::is_ascii_alphanumeric) => start += 1,
             _ => return Ok(true),
         }
     }
+}
+
+fn is_chunk_name(name: [u8; 4]) -> bool {
+    name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b' ')
 }
 
 /// Keys follow each other to the end.

@@ -53,7 +53,7 @@ struct PictureOrder {
     pictures: BTreeMap<u32, (bool, usize)>,
     /// The place of the last picture that places are counted from.
     last: i64,
-    /// Whether the next picture begins anew.
+    /// Whether places are counted from the next picture on.
     is_ended: bool,
     /// The places of the pictures since the last one that refers to nothing before it.
     places: Vec<i64>,

@@ -183,88 +183,26 @@ def full_box(kind, version_and_flags, *content):
     return box(kind, struct.pack(">I", version_and_flags), *content)
 
 
-def grid(image, columns=2, rows=2, tile=64):
-    """An AVIF of tiles that are coded each on its own; the last ones reach beyond the image."""
-    places = [(column * tile, row * tile) for row in range(rows) for column in range(columns)]
-    cut = [image.crop((left, top, left + tile, top + tile)) for left, top in places]
-    tiles = [saved(part, "AVIF", quality=95) for part in cut]
-    payloads = [avif[avif.index(b"mdat") + 4 :] for avif in tiles]
-    start = tiles[0].index(b"av1C") - 4
-    config = tiles[0][start : start + struct.unpack(">I", tiles[0][start : start + 4])[0]]
-    start = tiles[0].index(b"colr") - 4
-    color = tiles[0][start : start + struct.unpack(">I", tiles[0][start : start + 4])[0]]
-    items = [(1, b"grid", 0), *((number + 2, b"av01", 1) for number in range(len(tiles)))]
-    entries = [full_box(b"infe", 2 << 24 | hidden, struct.pack(">HH4sB", item, 0, kind, 0)) for item, kind, hidden in items]
-    sizes = [full_box(b"ispe", 0, struct.pack(">II", *size)) for size in (image.size, (tile, tile))]
-    pixels = full_box(b"pixi", 0, bytes([3, 8, 8, 8]))
-    uses = struct.pack(">HB3B", 1, 3, 1, 3, 5)
-    uses += b"".join(struct.pack(">HB4B", item, 4, 2, 3, 0x84, 5) for item, kind, _ in items if kind == b"av01")
-    descriptor = bytes([0, 0, rows - 1, columns - 1]) + struct.pack(">HH", *image.size)
-
-    def meta(first):
-        places, position = [], first
-        for payload in payloads:
-            places.append((position, len(payload)))
-            position += len(payload)
-        locations = struct.pack(">HHHHII", 1, 1, 0, 1, 0, len(descriptor))
-        for (item, *_), (offset, size) in zip(items[1:], places):
-            locations += struct.pack(">HHHHII", item, 0, 0, 1, offset, size)
-        return full_box(
-            b"meta",
-            0,
-            full_box(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
-            full_box(b"pitm", 0, struct.pack(">H", 1)),
-            full_box(b"iloc", 1 << 24, struct.pack(">HH", 0x4400, len(items)), locations),
-            full_box(b"iinf", 0, struct.pack(">H", len(items)), *entries),
-            full_box(b"iref", 0, box(b"dimg", struct.pack(f">HH{len(tiles)}H", 1, len(tiles), *(item for item, *_ in items[1:])))),
-            box(b"iprp", box(b"ipco", *sizes, color, config, pixels), full_box(b"ipma", 0, struct.pack(">I", len(items)), uses)),
-            box(b"idat", descriptor),
-        )
-
-    start = tiles[0][: struct.unpack(">I", tiles[0][:4])[0]]
-    return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", *payloads)
-
-
 def part_of(avif, kind):
     """A box of an AVIF."""
     start = avif.index(kind) - 4
     return avif[start : start + struct.unpack(">I", avif[start : start + 4])[0]]
 
 
-def transparent_grid(image, is_grid, columns=2, rows=2, tile=64, num_alphas=4):
-    """An AVIF of tiles with transparency: as a second grid, or beside each tile."""
-    places = [(column * tile, row * tile) for row in range(rows) for column in range(columns)]
-    cut = [image.crop((left, top, left + tile, top + tile)) for left, top in places]
-    colors = [saved(part.convert("RGB"), "AVIF", quality=95) for part in cut]
-    alphas = [saved(part.getchannel("A"), "AVIF", quality=100, subsampling="4:0:0") for part in cut][:num_alphas]
-    payloads = [avif[avif.index(b"mdat") + 4 :] for avif in colors + alphas]
-    ids = list(range(2, 2 + len(colors)))
-    alpha_ids = list(range(10, 10 + len(alphas)))
-    grids = [1, 9] if is_grid else [1]
-    items = sorted([(item, b"grid", 0 if item == 1 else 1) for item in grids] + [(item, b"av01", 1) for item in ids + alpha_ids])
-    entries = [full_box(b"infe", 2 << 24 | hidden, struct.pack(">HH4sB", item, 0, kind, 0)) for item, kind, hidden in items]
-    sizes = [full_box(b"ispe", 0, struct.pack(">II", *size)) for size in (image.size, (tile, tile))]
-    pixels = [full_box(b"pixi", 0, bytes([len(depths), *depths])) for depths in ([8, 8, 8], [8])]
-    auxiliary = full_box(b"auxC", 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
-    configs = [part_of(avif, b"av1C") for avif in (colors[0], alphas[0])]
-    # 1 and 2 are sizes, 3 is the colour code, 4 and 5 are how images are coded, 6 and 7 their depths, 8 says that they are alpha.
-    properties = [*sizes, part_of(colors[0], b"colr"), *configs, *pixels, auxiliary]
-    uses = {1: [1, 3, 6], 9: [1, 7, 8]} | {item: [2, 3, 0x84, 6] for item in ids} | {item: [2, 0x85, 7, 8] for item in alpha_ids}
-    used = b"".join(struct.pack(f">HB{len(uses[item])}B", item, len(uses[item]), *uses[item]) for item, *_ in items)
-    descriptor = bytes([0, 0, rows - 1, columns - 1]) + struct.pack(">HH", *image.size)
-
-    def reference(kind, item, to):
-        return box(kind, struct.pack(f">HH{len(to)}H", item, len(to), *to))
-
-    references = [reference(b"dimg", 1, ids)]
-    references += [reference(b"dimg", 9, alpha_ids), reference(b"auxl", 9, [1])] if is_grid else []
-    references += [] if is_grid else [reference(b"auxl", alpha, [color]) for alpha, color in zip(alpha_ids, ids)]
+def grid_file(size, tiles, places, items, references, properties, uses):
+    """An AVIF of tiles and what is beside them: items are numbers of grids and coded images, in the order of their contents."""
+    (columns, rows), payloads = places, [avif[avif.index(b"mdat") + 4 :] for avif in tiles]
+    descriptor = bytes([0, 0, rows - 1, columns - 1]) + struct.pack(">HH", *size)
+    grids, coded = items
+    kinds = sorted([(item, b"grid", 0 if item == 1 else 1) for item in grids] + [(item, b"av01", 1) for item in coded])
+    entries = [full_box(b"infe", 2 << 24 | hidden, struct.pack(">HH4sB", item, 0, kind, 0)) for item, kind, hidden in kinds]
+    used = b"".join(struct.pack(f">HB{len(uses[item])}B", item, len(uses[item]), *uses[item]) for item, *_ in kinds)
 
     def meta(first):
         locations, position = b"", first
         for item in grids:
             locations += struct.pack(">HHHHII", item, 1, 0, 1, 0, len(descriptor))
-        for item, payload in zip(ids + alpha_ids, payloads):
+        for item, payload in zip(coded, payloads):
             locations += struct.pack(">HHHHII", item, 0, 0, 1, position, len(payload))
             position += len(payload)
         return full_box(
@@ -272,15 +210,59 @@ def transparent_grid(image, is_grid, columns=2, rows=2, tile=64, num_alphas=4):
             0,
             full_box(b"hdlr", 0, bytes(4), b"pict", bytes(13)),
             full_box(b"pitm", 0, struct.pack(">H", 1)),
-            full_box(b"iloc", 1 << 24, struct.pack(">HH", 0x4400, len(items)), locations),
-            full_box(b"iinf", 0, struct.pack(">H", len(items)), *entries),
+            full_box(b"iloc", 1 << 24, struct.pack(">HH", 0x4400, len(kinds)), locations),
+            full_box(b"iinf", 0, struct.pack(">H", len(kinds)), *entries),
             full_box(b"iref", 0, *references),
-            box(b"iprp", box(b"ipco", *properties), full_box(b"ipma", 0, struct.pack(">I", len(items)), used)),
+            box(b"iprp", box(b"ipco", *properties), full_box(b"ipma", 0, struct.pack(">I", len(kinds)), used)),
             box(b"idat", descriptor),
         )
 
-    start = colors[0][: struct.unpack(">I", colors[0][:4])[0]]
+    start = tiles[0][: struct.unpack(">I", tiles[0][:4])[0]]
     return start + meta(len(start) + len(meta(0)) + 8) + box(b"mdat", *payloads)
+
+
+def reference(kind, item, to):
+    return box(kind, struct.pack(f">HH{len(to)}H", item, len(to), *to))
+
+
+def cut(image, columns, rows, tile):
+    places = [(column * tile, row * tile) for row in range(rows) for column in range(columns)]
+    return [image.crop((left, top, left + tile, top + tile)) for left, top in places]
+
+
+def grid(image, columns=2, rows=2, tile=64):
+    """An AVIF of tiles that are coded each on its own; the last ones reach beyond the image."""
+    tiles = [saved(part, "AVIF", quality=95) for part in cut(image, columns, rows, tile)]
+    ids = list(range(2, 2 + len(tiles)))
+    sizes = [full_box(b"ispe", 0, struct.pack(">II", *size)) for size in (image.size, (tile, tile))]
+    pixels = full_box(b"pixi", 0, bytes([3, 8, 8, 8]))
+    # 1 and 2 are sizes, 3 is the colour code, 4 is how tiles are coded, 5 their depth.
+    properties = [*sizes, part_of(tiles[0], b"colr"), part_of(tiles[0], b"av1C"), pixels]
+    uses = {1: [1, 3, 5]} | {item: [2, 3, 0x84, 5] for item in ids}
+    return grid_file(image.size, tiles, (columns, rows), ([1], ids), [reference(b"dimg", 1, ids)], properties, uses)
+
+
+def transparent_grid(image, is_grid, columns=2, rows=2, tile=64, num_alphas=4):
+    """An AVIF of tiles with transparency: as a second grid, or beside each tile."""
+    parts = cut(image, columns, rows, tile)
+    colors = [saved(part.convert("RGB"), "AVIF", quality=95) for part in parts]
+    alphas = [saved(part.getchannel("A"), "AVIF", quality=100, subsampling="4:0:0") for part in parts][:num_alphas]
+    ids = list(range(2, 2 + len(colors)))
+    alpha_ids = list(range(10, 10 + len(alphas)))
+    sizes = [full_box(b"ispe", 0, struct.pack(">II", *size)) for size in (image.size, (tile, tile))]
+    pixels = [full_box(b"pixi", 0, bytes([len(depths), *depths])) for depths in ([8, 8, 8], [8])]
+    auxiliary = full_box(b"auxC", 0, b"urn:mpeg:mpegB:cicp:systems:auxiliary:alpha\0")
+    configs = [part_of(avif, b"av1C") for avif in (colors[0], alphas[0])]
+    # 1 and 2 are sizes, 3 is the colour code, 4 and 5 are how images are coded, 6 and 7 their depths, 8 says that they are alpha.
+    properties = [*sizes, part_of(colors[0], b"colr"), *configs, *pixels, auxiliary]
+    uses = {1: [1, 3, 6], 9: [1, 7, 8]} | {item: [2, 3, 0x84, 6] for item in ids} | {item: [2, 0x85, 7, 8] for item in alpha_ids}
+    references = [reference(b"dimg", 1, ids)]
+    if is_grid:
+        references += [reference(b"dimg", 9, alpha_ids), reference(b"auxl", 9, [1])]
+    else:
+        references += [reference(b"auxl", alpha, [color]) for alpha, color in zip(alpha_ids, ids)]
+    items = ([1, 9] if is_grid else [1], ids + alpha_ids)
+    return grid_file(image.size, colors + alphas, (columns, rows), items, references, properties, uses)
 
 
 def see_through(size):

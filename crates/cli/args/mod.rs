@@ -1,17 +1,25 @@
 //! The arguments as typed. Nothing here is opened or checked against a pipeline file.
 
-use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
-use std::ops::Range;
+mod engines;
+mod shared;
+mod stores;
+
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
-use manyframe_engine::{CommitOptions, TaskRanges, Workers};
 use manyframe_pipeline::{Override, SequenceParallel};
-use manyframe_transfer::{Pace, RankOf};
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
+
+pub(crate) use engines::{
+    BuildForecastArguments, CommitArguments, EngineArguments, EngineName, RunArguments, TaskArguments,
+};
+use shared::parse_layout;
+pub(crate) use shared::{Overrides, Patience, PublishingArguments, Threads};
+pub(crate) use stores::{DownloadArguments, NamesChoice, StoreArguments, UploadArguments};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -111,29 +119,6 @@ pub(crate) struct CheckArguments {
 }
 
 #[derive(Debug, Args)]
-pub(crate) struct Overrides {
-    /// Replace a variable or a setting, by its dotted path: data=/mnt/data, format.max_tokens=2048, source.NAME.take=100. A path
-    /// without a variable begins, in the dataset, with the longest variable of the file that it lies below. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<Override>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct Threads {
-    /// Number of worker threads, at most four per core, or 64. Default: one per core.
-    #[arg(long, value_name = "N")]
-    pub(crate) threads: Option<NonZeroUsize>,
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct Patience {
-    /// Longest time that one record may take. One that takes longer is tried once more, alone, and then rejected
-    /// (decoder_stalled).
-    #[arg(long, value_name = "SECONDS", default_value = "600")]
-    pub(crate) record_timeout: NonZeroU32,
-}
-
-#[derive(Debug, Args)]
 pub(crate) struct PipelineArguments {
     /// The pipeline file, or a directory of pipeline files: stages, each of which is built after those that it refers to.
     #[arg(value_name = "FILE")]
@@ -164,38 +149,6 @@ pub(crate) struct PlanArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Forecast of a build")]
-pub(crate) struct BuildForecastArguments {
-    /// Forecast the build on these workers: their number, the cores of each, and the MB/s that each reads and writes:
-    /// 8x16,64x16@500. Rests on the speed of the last build of this output.
-    #[arg(long, value_name = "WORKERSxCORES[@MB/S]", value_delimiter = ',', value_parser = parse_workers)]
-    pub(crate) forecast: Vec<Workers>,
-    /// Price of keeping a GB (10⁹ bytes) for a month: the forecast says what the dataset costs.
-    #[arg(long, value_name = "PRICE", requires = "forecast", value_parser = parse_price)]
-    pub(crate) price_stored: Option<f64>,
-    /// Price of moving a GB (10⁹ bytes) from or to storage: the forecast says what a build costs.
-    #[arg(long, value_name = "PRICE", requires = "forecast", value_parser = parse_price)]
-    pub(crate) price_moved: Option<f64>,
-}
-
-fn parse_workers(text: &str) -> Result<Workers, String> {
-    let (machines, rate) = text.split_once('@').map_or((text, None), |(machines, rate)| (machines, Some(rate)));
-    let number = |text: &str| text.trim().parse::<NonZeroU32>().ok();
-    let rate = rate.map(|rate| rate.trim().parse::<f64>().ok().filter(|rate| *rate > 0.0 && rate.is_finite()));
-    match (machines.split_once('x').map(|(workers, cores)| (number(workers), number(cores))), rate) {
-        (Some((Some(num_workers), Some(cores))), None | Some(Some(_))) => {
-            Ok(Workers { num_workers, cores, mb_per_second: rate.flatten() })
-        }
-        _ => Err("expected numbers of workers and cores, such as 8x16, or 8x16@500 with MB/s".to_owned()),
-    }
-}
-
-fn parse_price(text: &str) -> Result<f64, String> {
-    let price = text.parse::<f64>().ok().filter(|price| *price >= 0.0 && price.is_finite());
-    price.ok_or_else(|| "expected a number that is not negative".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -239,138 +192,6 @@ pub(crate) struct BuildArguments {
     pub(crate) explain: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct PublishingArguments {
-    /// Publish although more records were rejected than max_rejects allows, a source delivers nothing, or an annotation file is
-    /// incomplete. A dataset that such a build has left is published without making its samples again.
-    #[arg(long)]
-    pub(crate) accept_rejects: bool,
-    /// Replace a dataset of another name at the output.
-    #[arg(long)]
-    pub(crate) replace: bool,
-}
-
-impl PublishingArguments {
-    pub(crate) fn options(&self) -> CommitOptions {
-        CommitOptions { accepts_rejects: self.accept_rejects, replaces_other_name: self.replace }
-    }
-}
-
-#[derive(Debug, Clone, Args)]
-pub(crate) struct StoreArguments {
-    /// Address of an object store that is not its provider's, such as http://127.0.0.1:9000 for an S3-compatible one.
-    /// Credentials come from the environment (AWS_…, GOOGLE_…, AZURE_…) or a profile of ~/.aws.
-    #[arg(long, value_name = "URL", help_heading = "Object stores")]
-    pub(crate) endpoint: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct PaceArguments {
-    /// Most requests at a time; how many are of use is found out. Each holds up to 8 MiB in memory.
-    #[arg(long, value_name = "N", default_value = "12")]
-    pub(crate) concurrency: NonZeroUsize,
-    /// Most bytes per second, such as 50M or 1.5G (powers of 1024).
-    #[arg(long, value_name = "BYTES", value_parser = parse_rate)]
-    pub(crate) limit_rate: Option<NonZeroU64>,
-}
-
-impl PaceArguments {
-    pub(crate) fn pace(self) -> Pace {
-        Pace { concurrency: self.concurrency, bytes_per_second: self.limit_rate }
-    }
-}
-
-fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
-    let expected = || "expected bytes per second, such as 500K, 50M or 1.5G".to_owned();
-    let shift = match text.chars().next_back().map(|unit| unit.to_ascii_uppercase()) {
-        Some('K') => 10,
-        Some('M') => 20,
-        Some('G') => 30,
-        _ => 0,
-    };
-    let number = if shift > 0 { text.get(..text.len() - 1).unwrap_or_default() } else { text };
-    let number: f64 = number.parse().map_err(|_no_number| expected())?;
-    NonZeroU64::new((number * f64::from(1_u32 << shift)) as u64).ok_or_else(expected)
-}
-
-/// Reads `0..64`.
-fn parse_positions(text: &str) -> Result<Range<u64>, String> {
-    let parsed = text.split_once("..").and_then(|(start, end)| Some(start.parse().ok()?..end.parse().ok()?));
-    let parsed = parsed.filter(|range: &Range<u64>| !range.is_empty());
-    parsed.ok_or_else(|| "expected FIRST..END, such as 0..64 for the first 64".to_owned())
-}
-
-/// How the files of a dataset are called at its destination.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum NamesChoice {
-    /// By their paths: trainers list directories.
-    Plain,
-    /// By their digests: readers of the dataset before are not disturbed by a new one. manyframe reads and downloads it as any
-    /// other.
-    Content,
-}
-
-#[derive(Debug, Clone, Copy, Args)]
-pub(crate) struct ReplacingArguments {
-    /// Remove files that the manifest at the destination names and this dataset does not have, when the new manifest is there.
-    #[arg(long)]
-    pub(crate) delete: bool,
-    /// Replace a dataset of another name at the destination.
-    #[arg(long)]
-    pub(crate) replace: bool,
-    /// Go on although an upload of another dataset to the same place is not finished; only when that one does not run any more.
-    #[arg(long)]
-    pub(crate) take_over: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct UploadArguments {
-    /// The dataset's directory.
-    pub(crate) dataset: PathBuf,
-    /// Where it goes: s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, az://CONTAINER/PREFIX, or a directory, such as one of a shared file
-    /// system.
-    #[arg(value_name = "URL")]
-    pub(crate) destination: PathBuf,
-    /// How files are called at the destination.
-    #[arg(long, value_enum, default_value_t = NamesChoice::Plain, value_name = "NAMES")]
-    pub(crate) names: NamesChoice,
-    /// Show what is new, replaced, the same and left over, and send nothing.
-    #[arg(short = 'n', long)]
-    pub(crate) dry_run: bool,
-    #[command(flatten)]
-    pub(crate) replacing: ReplacingArguments,
-    #[command(flatten)]
-    pub(crate) pace: PaceArguments,
-    #[command(flatten)]
-    pub(crate) store: StoreArguments,
-    /// Print JSON.
-    #[arg(long)]
-    pub(crate) json: bool,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct DownloadArguments {
-    /// The dataset's URL or directory.
-    #[arg(value_name = "URL")]
-    pub(crate) dataset: PathBuf,
-    /// Where it goes.
-    #[arg(value_name = "DIR")]
-    pub(crate) directory: PathBuf,
-    /// Download only shards of this layout. May be repeated.
-    #[arg(long, value_name = "LAYOUT", value_parser = parse_layout)]
-    pub(crate) only_layout: Vec<Layout>,
-    /// Download only the shards at these positions, in the order of the manifest, after --only-layout: 0..64.
-    #[arg(long, value_name = "FIRST..END", value_parser = parse_positions)]
-    pub(crate) shards: Option<Range<u64>>,
-    /// Download only the shards of a rank: 3/8 for those whose position leaves 3 when divided by 8.
-    #[arg(long, value_name = "RANK/RANKS")]
-    pub(crate) rank: Option<RankOf>,
-    #[command(flatten)]
-    pub(crate) pace: PaceArguments,
-    #[command(flatten)]
-    pub(crate) store: StoreArguments,
 }
 
 #[derive(Debug, Args)]
@@ -480,11 +301,6 @@ pub(crate) enum SingleImageForm {
     String,
 }
 
-fn parse_layout(text: &str) -> Result<Layout, String> {
-    let found = Layout::from_text(text);
-    found.ok_or_else(|| format!("expected one of {}", Layout::ALL.map(Layout::as_str).join(", ")))
-}
-
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArguments {
     /// The dataset's directory. Results are written to validation.json in it, and to a table that it names.
@@ -578,112 +394,11 @@ fn preset_parser() -> impl TypedValueParser<Value = Preset> {
     PossibleValuesParser::new(values).try_map(|name| name.parse())
 }
 
-/// Where tasks run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum EngineName {
-    /// In this process, on all cores of this machine.
-    Local,
-    /// As jobs on a Ray cluster.
-    Ray,
-    /// As an array of jobs that is submitted to Slurm.
-    Slurm,
-}
-
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Engine")]
-pub(crate) struct EngineArguments {
-    /// Where tasks run. Machines of a cluster must see the pipeline's files and the work directory of the dataset.
-    #[arg(long, value_enum, default_value_t = EngineName::Local, value_name = "NAME")]
-    pub(crate) engine: EngineName,
-    /// Cores of each job on a cluster. Default: 1.
-    #[arg(long, value_name = "N")]
-    pub(crate) cpus: Option<NonZeroU32>,
-    /// Tasks that a job on a cluster does in one process. Default: 1; with Slurm more if an array of jobs cannot be that long.
-    #[arg(long, value_name = "N")]
-    pub(crate) tasks_per_job: Option<NonZeroU32>,
-    /// Most jobs at the same time. Default: as many as the cluster runs.
-    #[arg(long, value_name = "N")]
-    pub(crate) most_jobs: Option<NonZeroU32>,
-    /// Value of a variable of the pipeline file on the machines of the cluster, if files are elsewhere there: data=/scratch/data.
-    /// May be repeated.
-    #[arg(long, value_name = "KEY=VALUE")]
-    pub(crate) worker_set: Vec<Override>,
-    /// An option of Slurm's sbatch: --sbatch=--partition=cpu. May be repeated.
-    #[arg(long, value_name = "OPTION", allow_hyphen_values = true)]
-    pub(crate) sbatch: Vec<String>,
-    /// Address of the Ray cluster. Default: RAY_ADDRESS, or the cluster that this machine belongs to.
-    #[arg(long, value_name = "HOST:PORT")]
-    pub(crate) address: Option<String>,
-    /// Python with the package ray, in the version of the cluster. Default: python3.
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) python: Option<PathBuf>,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct RunArguments {
-    /// The plan's directory, as printed by `manyframe plan`.
-    pub(crate) plan: PathBuf,
-    #[command(flatten)]
-    pub(crate) engine: EngineArguments,
-    /// Run nothing: print what would be submitted, the script for sbatch or the driver in Python. Publish with `manyframe commit`.
-    #[arg(long, help_heading = "Engine")]
-    pub(crate) print: bool,
-    #[command(flatten)]
-    pub(crate) publishing: PublishingArguments,
-    #[command(flatten)]
-    pub(crate) threads: Threads,
-    #[command(flatten)]
-    pub(crate) patience: Patience,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct TaskArguments {
-    /// The plan's directory, as printed by `manyframe plan`.
-    pub(crate) plan: PathBuf,
-    /// Numbers of tasks, from 0, and ranges of them: 7, 0-99, 3,8-11.
-    #[arg(value_name = "TASKS")]
-    pub(crate) tasks: TaskRanges,
-    /// Value of a variable of the pipeline file on this machine, if files are elsewhere than where the plan was made:
-    /// data=/scratch/data. May be repeated.
-    #[arg(long = "set", value_name = "KEY=VALUE")]
-    pub(crate) set: Vec<Override>,
-    /// End when the process that started this one does.
-    #[arg(long)]
-    pub(crate) with_parent: bool,
-    #[command(flatten)]
-    pub(crate) threads: Threads,
-    #[command(flatten)]
-    pub(crate) patience: Patience,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct CommitArguments {
-    /// The plan's directory, as printed by `manyframe plan`.
-    pub(crate) plan: PathBuf,
-    #[command(flatten)]
-    pub(crate) publishing: PublishingArguments,
-    #[command(flatten)]
-    pub(crate) threads: Threads,
-}
-
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
     use super::*;
-
-    #[test]
-    fn rates_and_positions_are_read() {
-        assert_eq!(parse_rate("1.5k").unwrap().get(), 1536);
-        assert_eq!(parse_rate("50M").unwrap().get(), 50 << 20);
-        assert_eq!(parse_positions("0..64").unwrap(), 0..64);
-        for text in ["", "0", "-1", "M", "5X", "1.5kk"] {
-            assert!(parse_rate(text).is_err(), "{text:?}");
-        }
-        for text in ["", "3", "3..3", "4..3", "..", "a..b"] {
-            assert!(parse_positions(text).is_err(), "{text:?}");
-        }
-    }
 
     #[test]
     fn the_arguments_are_consistent() {
