@@ -42,9 +42,12 @@ fn absent_positions<'n>(names: impl Iterator<Item = &'n str>) -> Option<Vec<usiz
     sorted.sort_unstable();
     let usual = *sorted.get(sorted.len() / 2)?;
     let num_gaps = steps.iter().filter(|step| **step != usual).count();
-    let is_even = num_gaps * STEPS_A_GAP <= steps.len() && steps.iter().all(|step| step % usual == 0);
-    let num_absent: u64 = steps.iter().map(|step| step / usual).fold(0, u64::saturating_add) - steps.len() as u64;
-    if !is_even || num_absent > numbers.len() as u64 {
+    if num_gaps * STEPS_A_GAP > steps.len() || steps.iter().any(|step| step % usual != 0) {
+        return None;
+    }
+    // A step is a multiple of the usual one, and no shorter.
+    let num_absent = steps.iter().map(|step| step / usual - 1).fold(0, u64::saturating_add);
+    if num_absent > numbers.len() as u64 {
         return None;
     }
     let mut position = 0;
@@ -97,6 +100,8 @@ mod tests {
         // Frames that were picked, and two pieces that are far apart.
         assert_eq!(absent(&[3, 17, 44, 45, 90, 91, 120, 122, 300, 301, 302]), [0; 0]);
         assert_eq!(absent(&[&all[..], &[90_000]].concat()), [0; 0]);
+        // Steps that are shorter than the usual one.
+        assert_eq!(absent(&[1, 2, 10, 20]), [0; 0]);
         assert_eq!(absent_numbers(["a", "b1"].into_iter()), [0; 0]);
         assert_eq!(absent_numbers(["a1.jpg", "b3.jpg"].into_iter()), [0; 0]);
         assert_eq!(absent_numbers(std::iter::empty()), [0; 0]);
