@@ -424,6 +424,15 @@ impl Sample {
         self.num_clip_frames().saturating_add(self.images.len() as u64)
     }
 
+    /// The visual tokens of each visual: those that the model's processor makes of it; where every image costs the same, those of
+    /// its images.
+    pub fn tokens_per_visual(&self) -> Vec<u64> {
+        let tokens_per_image = self.cost.visual_tokens.checked_div(self.cost.num_images).unwrap_or(0);
+        let of_images = |visual: &SampleVisual| tokens_per_image.saturating_mul(visual.num_images as u64);
+        let of_visual = |visual: &SampleVisual| visual.model.as_ref().map_or_else(|| of_images(visual), |m| m.num_tokens);
+        self.visuals.iter().map(of_visual).collect()
+    }
+
     /// How many frames are shown of its clips.
     pub fn num_clip_frames(&self) -> u64 {
         let with_clip = self.visuals.iter().filter(|visual| visual.clip.is_some());

@@ -1,6 +1,7 @@
 //! `ledger.parquet`: the account of all records. Its columns are described in `schemas/ledger.schema.json`.
 
 use std::fmt::Display;
+use std::ops::Range;
 use std::path::Path;
 use std::str::FromStr;
 
@@ -76,6 +77,9 @@ pub struct LedgerRow {
     pub shard: Option<ShardName>,
     /// Its number among the samples of that shard, from 0.
     pub shard_row: Option<u64>,
+    /// Its bytes in the tar of that shard, of the first format whose shards are tars: all of its members. `None` if there are no
+    /// tars, and in datasets of earlier versions.
+    pub shard_bytes: Option<Range<u64>>,
     /// Its position in the order of delivery, from 0, in which samples are packed. A sample that could not be delivered has a
     /// position, too.
     pub position: Option<u64>,
@@ -83,6 +87,8 @@ pub struct LedgerRow {
     pub num_turns: Option<u32>,
     /// Cost and layout of its sample; `None` if it was rejected before it was measured.
     pub measured: Option<(Cost, Layout)>,
+    /// The visual tokens of each visual of its sample; `None` if it was not delivered, and in datasets of earlier versions.
+    pub tokens_per_visual: Option<Vec<u64>>,
     /// Where it was read from.
     pub origin: Origin,
 }
@@ -118,6 +124,10 @@ table! {
         shard: Option<String> = record.shard.map(|shard| shard.to_string()).as_deref(),
         /// its number among the samples of the shard
         shard_row: Option<u64> = record.shard_row,
+        /// first byte of its members in the tar of the shard, of the first format whose shards are tars
+        shard_offset: Option<u64> = record.shard_bytes.as_ref().map(|bytes| bytes.start),
+        /// bytes of its members there, headers and padding included
+        shard_num_bytes: Option<u64> = record.shard_bytes.as_ref().map(|bytes| bytes.end - bytes.start),
         /// its position in the order of delivery
         position: Option<u64> = record.position,
         /// turns of its conversation
@@ -125,6 +135,8 @@ table! {
         /// tokens of its sample
         num_tokens: Option<u64> = record.num_tokens(),
         measured: MeasuredColumns = record.measured,
+        /// tokens of images, of each visual
+        tokens_per_visual: Option<Vec<u64>> = record.tokens_per_visual.as_deref(),
         origin: OriginColumns = &record.origin,
     }
     read {
@@ -143,9 +155,11 @@ table! {
             repetition,
             shard: shard.as_deref().map(parsed).transpose()?,
             shard_row,
+            shard_bytes: byte_range(shard_offset, shard_num_bytes)?,
             position,
             num_turns,
             measured,
+            tokens_per_visual,
             origin,
         };
         if num_tokens != row.num_tokens() {
@@ -185,6 +199,14 @@ fn status_from_text(text: &str) -> Result<Status, String> {
 
 fn parsed<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error| format!("{text:?}: {error}"))
+}
+
+fn byte_range(offset: Option<u64>, num_bytes: Option<u64>) -> Result<Option<Range<u64>>, String> {
+    match (offset, num_bytes) {
+        (None, None) => Ok(None),
+        (Some(offset), Some(num_bytes)) => Ok(Some(offset..offset.saturating_add(num_bytes))),
+        parts => Err(format!("{parts:?} are the bytes of its sample, of which a part is missing")),
+    }
 }
 
 /// The JSON Schema of a row of the ledger.
@@ -270,12 +292,14 @@ mod tests {
             repetition: 1,
             shard: Some("image/000001".parse().unwrap()),
             shard_row: Some(2),
+            shard_bytes: Some(512..2048),
             position: Some(3),
             num_turns: Some(4),
             measured: Some((
                 Cost { text_tokens: 10, delimiter_tokens: 5, visual_tokens: 20, num_images: 7, num_frames: 6 },
                 Layout::Image,
             )),
+            tokens_per_visual: Some(vec![12, 8]),
             origin: Origin { file: "a.json".into(), position: Position::Bytes { line: 8, offset: 9, num_bytes: 11 } },
         };
         let rejected = LedgerRow {
@@ -290,9 +314,11 @@ mod tests {
             repetition: 0,
             shard: None,
             shard_row: None,
+            shard_bytes: None,
             position: None,
             num_turns: None,
             measured: None,
+            tokens_per_visual: None,
             origin: Origin { file: "b.json".into(), position: Position::Row(12) },
             ..delivered.clone()
         };

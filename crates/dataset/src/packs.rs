@@ -64,10 +64,23 @@ pub struct PackRow {
     pub shards: Vec<ShardName>,
     /// The number of each among the samples of its shard.
     pub shard_rows: Vec<u64>,
+    /// The file that holds each, below the dataset's directory: of the first format whose shards are tars, or else of the first
+    /// format. Empty in an index of an earlier version.
+    pub shard_files: Vec<String>,
+    /// The first byte of each in its file, if that is a tar. Empty if the ledger does not say.
+    pub shard_offsets: Vec<u64>,
+    /// The number of bytes of each in its file, if that is a tar. Empty if the ledger does not say.
+    pub shard_num_bytes: Vec<u64>,
+    /// The source of each. Empty in an index of an earlier version.
+    pub sources: Vec<String>,
     /// Sample k takes the positions `cu_seqlens[k] .. cu_seqlens[k + 1]`; position ids restart with each.
     pub cu_seqlens: Vec<u64>,
     /// Sample k has the images `cu_images[k] .. cu_images[k + 1]` of the sequence.
     pub cu_images: Vec<u64>,
+    /// Sample k has the visuals `cu_visuals[k] .. cu_visuals[k + 1]` of the sequence. Empty if the ledger does not say.
+    pub cu_visuals: Vec<u64>,
+    /// The visual tokens of each visual. Empty if the ledger does not say.
+    pub tokens_per_visual: Vec<u64>,
     /// Tokens of the samples.
     pub num_tokens: u64,
     /// Those of them that images take.
@@ -79,6 +92,28 @@ pub struct PackRow {
     /// With sequence parallelism: first token, and one past the last, of each chunk, rank after rank and ascending in each.
     /// Every rank has the same number of chunks.
     pub rank_tokens: Vec<u64>,
+}
+
+/// Where a sample of a pack is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PackedPlace {
+    /// The sample.
+    pub id: RecordId,
+    /// Its shard.
+    pub shard: ShardName,
+    /// Its number among the samples of the shard.
+    pub shard_row: u64,
+    /// Its first byte in the tar of the shard, as far as the index says.
+    pub shard_offset: Option<u64>,
+}
+
+impl PackRow {
+    /// Where its samples are, in order.
+    pub fn places(&self) -> impl Iterator<Item = PackedPlace> {
+        let offsets = self.shard_offsets.iter().copied().map(Some).chain(std::iter::repeat(None));
+        let places = self.samples.iter().zip(&self.shards).zip(self.shard_rows.iter().zip(offsets));
+        places.map(|((&id, &shard), (&shard_row, shard_offset))| PackedPlace { id, shard, shard_row, shard_offset })
+    }
 }
 
 table! {
@@ -96,10 +131,22 @@ table! {
         shards: Vec<String> = &row.shards.iter().map(ToString::to_string).collect::<Vec<_>>(),
         /// number of each within its shard
         shard_rows: Vec<u64> = &row.shard_rows,
+        /// file of each, below the dataset's directory: a tar, if one of the formats is tars
+        shard_files: Option<Vec<String>> = Some(&row.shard_files),
+        /// first byte of each in its tar; else empty
+        shard_offsets: Option<Vec<u64>> = Some(&row.shard_offsets),
+        /// bytes of each in its tar, where they are a tar without an end; else empty
+        shard_num_bytes: Option<Vec<u64>> = Some(&row.shard_num_bytes),
+        /// source of each
+        sources: Option<Vec<String>> = Some(&row.sources),
         /// tokens before each sample, and of all; with padding = "samples", their padding included
         cu_seqlens: Vec<u64> = &row.cu_seqlens,
         /// images before each sample, and of all
         cu_images: Vec<u64> = &row.cu_images,
+        /// visuals (images, tiled images, videos) before each sample, and of all
+        cu_visuals: Option<Vec<u64>> = Some(&row.cu_visuals),
+        /// tokens of each visual
+        tokens_per_visual: Option<Vec<u64>> = Some(&row.tokens_per_visual),
         /// tokens of its samples
         num_tokens: u64 = row.num_tokens,
         /// those of them that images take
@@ -117,8 +164,15 @@ table! {
         let name = |text: &String| text.parse().map_err(|error| format!("{text:?} is no shard: {error}"));
         let shards = shards.iter().map(name).collect::<Result<_, String>>()?;
         Ok(PackRow {
-            pack, step, rank, samples, shards, shard_rows, cu_seqlens, cu_images, num_tokens, visual_tokens,
-            padded_tokens, rank_images, rank_tokens,
+            pack, step, rank, samples, shards, shard_rows,
+            shard_files: shard_files.unwrap_or_default(),
+            shard_offsets: shard_offsets.unwrap_or_default(),
+            shard_num_bytes: shard_num_bytes.unwrap_or_default(),
+            sources: sources.unwrap_or_default(),
+            cu_seqlens, cu_images,
+            cu_visuals: cu_visuals.unwrap_or_default(),
+            tokens_per_visual: tokens_per_visual.unwrap_or_default(),
+            num_tokens, visual_tokens, padded_tokens, rank_images, rank_tokens,
         })
     }
 }
@@ -165,8 +219,14 @@ mod tests {
             samples: vec![RecordId([4; 16])],
             shards: vec!["image/000000".parse().unwrap()],
             shard_rows: vec![5],
+            shard_files: vec!["webdataset/image/000000.tar".into()],
+            shard_offsets: vec![13],
+            shard_num_bytes: vec![14],
+            sources: vec!["source".into()],
             cu_seqlens: vec![0, 6],
             cu_images: vec![0, 7],
+            cu_visuals: vec![0, 2],
+            tokens_per_visual: vec![15, 16],
             num_tokens: 8,
             visual_tokens: 12,
             padded_tokens: 9,

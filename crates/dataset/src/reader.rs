@@ -41,6 +41,8 @@ pub struct DatasetReader {
     manifest_digest: Digest,
     /// Position in the manifest of each shard's file in the first format that it has.
     first_files: BTreeMap<ShardName, usize>,
+    /// The format of the shards in which ledger and packs say where a sample is.
+    tar_format: Option<ShardFormat>,
 }
 
 /// Where a sample is.
@@ -83,7 +85,8 @@ impl DatasetReader {
         for (position, shard) in manifest.shards.iter().enumerate() {
             first_files.entry(shard.path.name).or_insert(position);
         }
-        Ok(Self { storage, manifest, manifest_digest, first_files })
+        let tar_format = ShardFormat::first_tar(manifest.shards.iter().map(|shard| shard.format));
+        Ok(Self { storage, manifest, manifest_digest, first_files, tar_format })
     }
 
     /// What the dataset is made of.
@@ -184,6 +187,11 @@ impl DatasetReader {
         shard.ok_or_else(|| DatasetError::damaged(self.location(), format!("the manifest has no shard {name}")))
     }
 
+    /// The format of the tars in which ledger and packs say where a sample is; `None` if the dataset has no tars.
+    pub fn tar_format(&self) -> Option<ShardFormat> {
+        self.tar_format
+    }
+
     /// Where the file of a shard is on this machine.
     ///
     /// # Errors
@@ -248,6 +256,13 @@ impl DatasetReader {
         let shard = self.shard(name)?;
         let file = self.storage.open(&shard.path.to_string())?;
         let path = file.path().to_owned();
+        let here = row.shard_bytes.as_ref().filter(|_| Some(shard.format) == self.tar_format);
+        if let Some(bytes) = here
+            && let Ok(sample) = manyframe_shards::read_at(shard.format, file.clone(), bytes.start)
+            && sample.id == row.id
+        {
+            return Ok(Some(sample));
+        }
         let sample = manyframe_shards::read_one(shard.format, file, row.id).map_err(DatasetError::shard(&path))?;
         let missing = || DatasetError::damaged(&path, format!("it has no sample {}", row.id));
         sample.map(Some).ok_or_else(missing)

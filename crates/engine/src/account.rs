@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::iter::Peekable;
+use std::ops::Range;
 use std::path::Path;
 
 use manyframe_core::{IndexVec, RecordIndex, Rejection, SourceIndex};
@@ -11,6 +12,7 @@ use manyframe_dataset::{LedgerRow, LedgerWriter, ShardName, SourceBudget, Source
 use manyframe_pipeline::SourceTable;
 use manyframe_plan::{Decision, Plan, PlannedRecord, read_records, records_path};
 use manyframe_samplers::sample_id;
+use manyframe_shards::ShardFormat;
 
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
@@ -52,6 +54,8 @@ struct LocatedOutcome<'a> {
     shard: Option<ShardName>,
     /// Number of the sample in its shard, from 0.
     shard_row: u64,
+    /// Its bytes in the tar of the shard, if there is one.
+    shard_bytes: Option<Range<u64>>,
 }
 
 /// The account while records are entered in order.
@@ -98,11 +102,13 @@ impl<'a> Account<'a> {
         }
         match (&located.outcome.result, located.shard) {
             (OutcomeResult::Rejected(rejection), _) => reject(&mut row, source, rejection),
-            (OutcomeResult::Delivered { cost, layout, damage, videos }, Some(shard)) => {
+            (OutcomeResult::Delivered { cost, layout, tokens_per_visual, damage, videos }, Some(shard)) => {
                 source.delivered.count(*cost);
                 row.status = Status::Delivered;
                 (row.shard, row.shard_row) = (Some(shard), Some(located.shard_row));
+                row.shard_bytes = located.shard_bytes;
                 row.measured = Some((*cost, *layout));
+                row.tokens_per_visual = Some(tokens_per_visual.clone());
                 row.damage.clone_from(damage);
                 row.videos.clone_from(videos);
             }
@@ -134,11 +140,15 @@ fn unaccounted(detail: String) -> EngineError {
 
 /// The outcomes of a task; its shard holds those that were delivered, in their order.
 fn locate_outcomes(task: &FinishedTask) -> impl Iterator<Item = LocatedOutcome<'_>> {
+    let tar = ShardFormat::first_tar(task.report.shards.iter().map(|shard| shard.format));
+    let tar = task.report.shards.iter().find(|shard| Some(shard.format) == tar);
     let mut next_row = 0;
     task.report.outcomes.iter().map(move |outcome| {
         let shard_row = next_row;
-        next_row += u64::from(matches!(outcome.result, OutcomeResult::Delivered { .. }));
-        LocatedOutcome { outcome, shard: task.shard, shard_row }
+        let is_delivered = matches!(outcome.result, OutcomeResult::Delivered { .. });
+        next_row += u64::from(is_delivered);
+        let shard_bytes = tar.filter(|_| is_delivered).and_then(|tar| tar.notes.sample_bytes(shard_row));
+        LocatedOutcome { outcome, shard: task.shard, shard_row, shard_bytes }
     })
 }
 
@@ -169,9 +179,11 @@ fn row_before_run(record: &PlannedRecord, repetition: u32, source: &str) -> Ledg
         repetition,
         shard: None,
         shard_row: None,
+        shard_bytes: None,
         position: None,
         num_turns: record.num_turns,
         measured: record.measured,
+        tokens_per_visual: None,
         origin: record.origin.clone(),
     }
 }
@@ -236,7 +248,13 @@ mod tests {
     const SHARD: Option<ShardName> = Some(ShardName { layout: None, number: 0 });
 
     fn delivered() -> OutcomeResult {
-        OutcomeResult::Delivered { cost: Cost::default(), layout: Layout::Text, damage: None, videos: None }
+        OutcomeResult::Delivered {
+            cost: Cost::default(),
+            layout: Layout::Text,
+            tokens_per_visual: Vec::new(),
+            damage: None,
+            videos: None,
+        }
     }
 
     #[test]

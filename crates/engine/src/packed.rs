@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileError, Progress, Step};
 use manyframe_core::{Role, Sample};
-use manyframe_dataset::{DatasetReader, PackRow, ShardName};
+use manyframe_dataset::{DatasetReader, PackRow, PackedPlace, ShardName};
 use manyframe_format::Formatter;
 use manyframe_shards::{PackedRow, PackedSequence, PackedTableWriter, ShardError, ShardFormat};
 use rustc_hash::FxHashMap;
@@ -40,8 +40,17 @@ struct OpenShard {
     /// Its path in the dataset.
     path: String,
     format: ShardFormat,
-    /// `None` if a sample is found by its row.
-    positions: Option<Vec<u64>>,
+    positions: Positions,
+}
+
+/// How a sample is found in its shard.
+enum Positions {
+    /// By its number among the samples.
+    Rows,
+    /// By its first byte, which the index names.
+    Told,
+    /// By its position, which the shard was read for.
+    Listed(Vec<u64>),
 }
 
 impl<'d> PackReader<'d> {
@@ -61,40 +70,47 @@ impl<'d> PackReader<'d> {
 
     /// The samples of a pack, in order.
     pub(crate) fn samples(&mut self, pack: &PackRow) -> Result<Vec<Sample>, EngineError> {
-        let places = pack.shards.iter().zip(&pack.shard_rows);
-        places.map(|(name, &row)| self.sample(*name, row)).collect()
+        pack.places().map(|place| self.sample(place)).collect()
     }
 
-    fn sample(&mut self, name: ShardName, row: u64) -> Result<Sample, EngineError> {
+    fn sample(&mut self, place: PackedPlace) -> Result<Sample, EngineError> {
+        let PackedPlace { id, shard: name, shard_row: row, .. } = place;
         if !self.shards.contains_key(&name) {
-            let shard = self.open(name)?;
+            let shard = self.open(place)?;
             self.shards.insert(name, shard);
         }
         let damaged = || {
-            let detail = format!("its pack index names sample {row} of shard {name}, which does not exist");
+            let detail = format!("its pack index names sample {id}, number {row} of shard {name}, which is not there");
             EngineError::NotPacked { path: self.dataset.location().to_owned(), detail }
         };
         let shard = self.shards.get(&name).ok_or_else(damaged)?;
         let position = match &shard.positions {
-            Some(positions) => {
+            Positions::Told => place.shard_offset.ok_or_else(damaged)?,
+            Positions::Rows => row,
+            Positions::Listed(positions) => {
                 usize::try_from(row).ok().and_then(|row| positions.get(row).copied()).ok_or_else(damaged)?
             }
-            None => row,
         };
         let file = self.dataset.storage().open(&shard.path)?;
-        manyframe_shards::read_at(shard.format, file, position).map_err(in_shard(Path::new(&shard.path)))
+        let sample = manyframe_shards::read_at(shard.format, file, position);
+        let sample = sample.map_err(in_shard(Path::new(&shard.path)))?;
+        if sample.id == id { Ok(sample) } else { Err(damaged()) }
     }
 
-    fn open(&self, name: ShardName) -> Result<OpenShard, EngineError> {
-        let shard = self.dataset.shard(name)?;
+    /// Opens the shard of a sample. Where the index does not say where in the file its samples are, they are listed.
+    fn open(&self, place: PackedPlace) -> Result<OpenShard, EngineError> {
+        let shard = self.dataset.shard(place.shard)?;
         let (path, format) = (shard.path.to_string(), shard.format);
-        let positions = if format.finds_by_position() {
-            let in_shard = || in_shard(Path::new(&path));
-            let entries = manyframe_shards::list(format, self.dataset.storage().open(&path)?).map_err(in_shard())?;
-            let positions = entries.map(|entry| entry.map(|entry| entry.position)).collect::<Result<_, _>>();
-            Some(positions.map_err(in_shard())?)
-        } else {
-            None
+        let is_told = place.shard_offset.is_some() && Some(format) == self.dataset.tar_format();
+        let positions = match format.finds_by_position() {
+            false => Positions::Rows,
+            true if is_told => Positions::Told,
+            true => {
+                let in_shard = || in_shard(Path::new(&path));
+                let entries = manyframe_shards::list(format, self.dataset.storage().open(&path)?).map_err(in_shard())?;
+                let positions = entries.map(|entry| entry.map(|entry| entry.position)).collect::<Result<_, _>>();
+                Positions::Listed(positions.map_err(in_shard())?)
+            }
         };
         Ok(OpenShard { path, format, positions })
     }

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::path::Path;
 
 use manyframe_base::files::{json_text, parent_directory};
@@ -17,6 +18,7 @@ use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};
 use manyframe_plan::{PackSample, Packing, pack_samples};
 use manyframe_samplers::Boundaries;
+use manyframe_shards::ShardFormat;
 use manyframe_storage::{Condition, Version, Written};
 
 use crate::content_file::ContentFile;
@@ -87,7 +89,17 @@ struct DeliveredSample {
     position: u64,
     shard: ShardName,
     shard_row: u64,
+    shard_bytes: Option<Range<u64>>,
+    /// Its visuals, among those of all samples.
+    visuals: Range<usize>,
     sample: PackSample,
+}
+
+/// The delivered samples of a ledger, in the order of delivery.
+struct DeliveredSamples {
+    samples: Vec<DeliveredSample>,
+    /// The visual tokens of each of their visuals; `None` if the ledger does not say.
+    tokens_per_visual: Option<Vec<u64>>,
 }
 
 /// The rows of a ledger, and where it is.
@@ -117,7 +129,11 @@ pub(crate) fn write(
 /// The samples of a ledger in packs.
 pub(crate) struct PackedDataset {
     pub(crate) packing: Packing,
-    delivered: Vec<DeliveredSample>,
+    delivered: DeliveredSamples,
+    /// The names of the sources.
+    sources: Vec<String>,
+    /// The format of the files that rows name.
+    format: Option<ShardFormat>,
 }
 
 impl PackedDataset {
@@ -128,8 +144,11 @@ impl PackedDataset {
         overhead: Option<PromptOverhead>,
     ) -> Result<Option<Self>, EngineError> {
         let delivered = read_delivered(file, ledger)?;
-        let samples: Vec<PackSample> = delivered.iter().map(|delivered| delivered.sample).collect();
-        Ok(pack_samples(file, &samples, overhead)?.map(|packing| Self { packing, delivered }))
+        let samples: Vec<PackSample> = delivered.samples.iter().map(|delivered| delivered.sample).collect();
+        let sources = file.source.iter().map(|table| table.name.clone()).collect();
+        let formats = || file.output.formats.iter().copied();
+        let format = ShardFormat::first_tar(formats()).or_else(|| formats().min());
+        Ok(pack_samples(file, &samples, overhead)?.map(|packing| Self { packing, delivered, sources, format }))
     }
 
     /// The rows of the pack index.
@@ -140,7 +159,7 @@ impl PackedDataset {
     fn row(&self, number: u64, members: &[u32]) -> PackRow {
         let Packing { options, lengths, summary, .. } = &self.packing;
         #[expect(clippy::indexing_slicing, reason = "the packer saw the same samples, in the same order")]
-        let of_pack = || members.iter().map(|&member| &self.delivered[member as usize]);
+        let of_pack = || members.iter().map(|&member| &self.delivered.samples[member as usize]);
         let ranks = u64::from(options.ranks.get());
         let boundaries = Boundaries::of(members, lengths, options);
         // Without sequence parallelism, no rank has a separate part.
@@ -148,6 +167,8 @@ impl PackedDataset {
         let of_ranks = layout.map(|layout| boundaries.of_ranks(&layout, options)).unwrap_or_default();
         let Boundaries { cu_seqlens, cu_images, padded_tokens, cu_visual_tokens: _ } = boundaries;
         let load = self.packing.load(members);
+        let bytes = of_pack().map(|sample| sample.shard_bytes.clone()).collect::<Option<Vec<_>>>().unwrap_or_default();
+        let (cu_visuals, tokens_per_visual) = self.delivered.visuals(of_pack()).unwrap_or_default();
         PackRow {
             pack: number,
             step: number / ranks,
@@ -155,8 +176,14 @@ impl PackedDataset {
             samples: of_pack().map(|sample| sample.id).collect(),
             shards: of_pack().map(|sample| sample.shard).collect(),
             shard_rows: of_pack().map(|sample| sample.shard_row).collect(),
+            shard_files: of_pack().filter_map(|sample| Some(sample.shard.path(self.format?).to_string())).collect(),
+            shard_offsets: bytes.iter().map(|bytes| bytes.start).collect(),
+            shard_num_bytes: bytes.iter().map(|bytes| bytes.end - bytes.start).collect(),
+            sources: of_pack().filter_map(|sample| self.sources.get(sample.sample.source.position()).cloned()).collect(),
             cu_seqlens: cu_seqlens.into_iter().map(u64::from).collect(),
             cu_images: cu_images.into_iter().map(u64::from).collect(),
+            cu_visuals,
+            tokens_per_visual,
             num_tokens: load.tokens,
             visual_tokens: load.visual_tokens,
             padded_tokens: u64::from(padded_tokens),
@@ -166,12 +193,50 @@ impl PackedDataset {
     }
 }
 
+impl DeliveredSamples {
+    /// The visuals before each of some samples, and of all; and the tokens of each.
+    fn visuals<'s>(&self, samples: impl Iterator<Item = &'s DeliveredSample>) -> Option<(Vec<u64>, Vec<u64>)> {
+        let all = self.tokens_per_visual.as_ref()?;
+        let (mut cu_visuals, mut tokens_per_visual) = (vec![0], Vec::new());
+        for sample in samples {
+            tokens_per_visual.extend(all.get(sample.visuals.clone())?);
+            cu_visuals.push(tokens_per_visual.len() as u64);
+        }
+        Some((cu_visuals, tokens_per_visual))
+    }
+
+    /// Appends the sample of a row; `None` if the row is incomplete.
+    fn push(&mut self, file: &PipelineFile, row: &LedgerRow) -> Option<()> {
+        let (cost, _) = row.measured?;
+        let source = file.source.iter().position(|table| table.name == row.source)?;
+        let first_visual = self.num_visuals();
+        match (&mut self.tokens_per_visual, &row.tokens_per_visual) {
+            (Some(all), Some(of_sample)) => all.extend(of_sample),
+            _ => self.tokens_per_visual = None,
+        }
+        self.samples.push(DeliveredSample {
+            id: row.id,
+            position: row.position?,
+            shard: row.shard?,
+            shard_row: row.shard_row?,
+            shard_bytes: row.shard_bytes.clone(),
+            visuals: first_visual..self.num_visuals(),
+            sample: PackSample::new(SourceIndex::from_position(source), &cost, row.num_turns?),
+        });
+        Some(())
+    }
+
+    fn num_visuals(&self) -> usize {
+        self.tokens_per_visual.as_ref().map_or(0, Vec::len)
+    }
+}
+
 /// Delivered samples in the order of delivery.
 fn read_delivered(
     file: &PipelineFile,
     (rows, ledger): Ledger<'_, impl Iterator<Item = Result<LedgerRow, DatasetError>>>,
-) -> Result<Vec<DeliveredSample>, EngineError> {
-    let mut delivered = Vec::new();
+) -> Result<DeliveredSamples, EngineError> {
+    let mut delivered = DeliveredSamples { samples: Vec::new(), tokens_per_visual: Some(Vec::new()) };
     for row in rows {
         let row = row?;
         if row.status == Status::Delivered {
@@ -179,16 +244,9 @@ fn read_delivered(
                 path: ledger.to_owned(),
                 detail: "a delivered record lacks its source, cost, shard or position".to_owned(),
             };
-            delivered.push(delivered_from_row(file, &row).ok_or_else(incomplete)?);
+            delivered.push(file, &row).ok_or_else(incomplete)?;
         }
     }
-    delivered.sort_unstable_by_key(|delivered| delivered.position);
+    delivered.samples.sort_unstable_by_key(|delivered| delivered.position);
     Ok(delivered)
-}
-
-fn delivered_from_row(file: &PipelineFile, row: &LedgerRow) -> Option<DeliveredSample> {
-    let (cost, _) = row.measured?;
-    let source = file.source.iter().position(|table| table.name == row.source)?;
-    let sample = PackSample::new(SourceIndex::from_position(source), &cost, row.num_turns?);
-    Some(DeliveredSample { id: row.id, position: row.position?, shard: row.shard?, shard_row: row.shard_row?, sample })
 }

@@ -79,6 +79,9 @@ pub enum OutcomeResult {
         cost: Cost,
         /// Its layout.
         layout: Layout,
+        /// The visual tokens of each of its visuals.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        tokens_per_visual: Vec<u64>,
         /// How many frames of its videos are missing or damaged, as text for people.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         damage: Option<String>,

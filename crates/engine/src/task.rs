@@ -70,7 +70,8 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
                 if sample.cost != planned.cost {
                     tracing::debug!(%id, planned = ?planned.cost, actual = ?sample.cost, "cost differs");
                 }
-                OutcomeResult::Delivered { cost: sample.cost, layout: sample.layout, damage, videos }
+                let (cost, layout, tokens_per_visual) = (sample.cost, sample.layout, sample.tokens_per_visual());
+                OutcomeResult::Delivered { cost, layout, tokens_per_visual, damage, videos }
             }
             Err(rejection) if *is_elsewhere && rejection.code == RejectCode::MediaMissing => {
                 return Err(EngineError::MediumNotHere { id: id.to_string(), detail: rejection.detail });

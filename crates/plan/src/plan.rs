@@ -25,7 +25,7 @@ use crate::reduction::LengthReduction;
 use crate::reused::{ReusedSample, SourceReuse};
 
 /// Raised whenever a plan of an older version cannot be run.
-pub const PLAN_VERSION: u32 = 7;
+pub const PLAN_VERSION: u32 = 8;
 
 /// Every decision of a build.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::io::Write;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -106,6 +107,17 @@ pub struct ShardNotes {
     /// SHA-256 of the file, in hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha256: String,
+}
+
+impl ShardNotes {
+    /// The bytes of a sample, whose number in the shard this is: all of its members, with headers and padding.
+    pub fn sample_bytes(&self, row: u64) -> Option<Range<u64>> {
+        let row = usize::try_from(row).ok()?;
+        match self.sample_offsets.get(row..)? {
+            [start, end, ..] => Some(*start..*end),
+            _ => None,
+        }
+    }
 }
 
 /// What was written to a shard.

@@ -113,6 +113,16 @@ impl ShardFormat {
         self.implementation().finds_by_position()
     }
 
+    /// Whether a shard is a tar: a sample is a range of its bytes, which by itself holds the members of the sample.
+    pub fn is_tar(self) -> bool {
+        self.extension() == "tar"
+    }
+
+    /// The first of these formats whose shards are tars, in which ledger and packs say where a sample is.
+    pub fn first_tar(formats: impl IntoIterator<Item = Self>) -> Option<Self> {
+        formats.into_iter().filter(|format| format.is_tar()).min()
+    }
+
     /// What readers of the format expect beside these shards, which are all of a dataset that have the format.
     pub fn finish_dataset(self, shards: &[FinishedShard], facts: &DatasetFacts<'_>) -> BesideShards {
         self.implementation().finish_dataset(shards, facts)

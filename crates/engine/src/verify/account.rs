@@ -3,11 +3,13 @@
 //! A dataset may have more samples than memory has room for rows, so a digest of each delivered row is kept. Where it is not
 //! that of the sample, the ledger is read once more to say what differs.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::Path;
 
 use manyframe_core::{Cost, Digest, Layout, Origin, RecordId, RejectCode, Sample, Total};
-use manyframe_dataset::{DatasetReader, LedgerDigest, LedgerRow, ShardName, SourceSummary, Status};
+use manyframe_dataset::{DatasetReader, LedgerDigest, LedgerRow, NotesByShard, ShardName, SourceSummary, Status};
 use manyframe_samplers::sample_id;
 use rustc_hash::{FxHashMap, FxHashSet};
 
@@ -26,6 +28,8 @@ pub(super) struct Account {
     pub(super) sources: BTreeMap<String, SourceCounts>,
     /// Samples whose row says something else: what it should say.
     different: Vec<(RecordId, NamedFacts)>,
+    /// Whether rows say what an earlier version did not: the tokens of each visual, and the bytes of samples.
+    pub(super) is_complete: bool,
 }
 
 /// What is kept of a delivered sample's row.
@@ -65,6 +69,8 @@ pub(super) struct SharedFacts<'a> {
     origin: &'a Origin,
     shard: ShardName,
     shard_row: u64,
+    /// `None` if it is not compared.
+    tokens_per_visual: Option<Cow<'a, [u64]>>,
 }
 
 /// What the row of a sample has to say.
@@ -74,7 +80,7 @@ pub(super) struct ExpectedFacts {
 }
 
 /// Facts as text, each with the name of its column.
-type NamedFacts = [(&'static str, String); 13];
+type NamedFacts = [(&'static str, String); 14];
 
 impl<'a> SharedFacts<'a> {
     /// What the row of a delivered sample says; `None` if a part is missing.
@@ -90,11 +96,12 @@ impl<'a> SharedFacts<'a> {
             origin: &row.origin,
             shard: row.shard?,
             shard_row: row.shard_row?,
+            tokens_per_visual: row.tokens_per_visual.as_deref().map(Cow::from),
         })
     }
 
-    /// What a sample at this place says.
-    pub(super) fn of_sample(sample: &'a Sample, shard: ShardName, shard_row: u64) -> Self {
+    /// What a sample at this place says. Rows of an earlier version are not complete.
+    pub(super) fn of_sample(sample: &'a Sample, (shard, shard_row): (ShardName, u64), is_complete: bool) -> Self {
         Self {
             source: &sample.source,
             subset: &sample.subset,
@@ -105,6 +112,7 @@ impl<'a> SharedFacts<'a> {
             origin: &sample.origin,
             shard,
             shard_row,
+            tokens_per_visual: is_complete.then(|| sample.tokens_per_visual().into()),
         }
     }
 
@@ -124,6 +132,7 @@ impl<'a> SharedFacts<'a> {
             ("origin", serde_json::json!(self.origin).to_string()),
             ("shard", self.shard.to_string()),
             ("shard_row", self.shard_row.to_string()),
+            ("tokens_per_visual", self.tokens_per_visual.as_ref().map_or_else(String::new, |all| format!("{all:?}"))),
         ]
     }
 
@@ -150,7 +159,7 @@ impl SourceCounts {
 impl Account {
     /// Reads the ledger of a dataset.
     pub(super) fn read(dataset: &DatasetReader, bytes: &Bytes, findings: &mut Findings) -> Result<Self, EngineError> {
-        let mut account = Self::default();
+        let mut account = Self { is_complete: !bytes.is_of_other_version(), ..Self::default() };
         let ledger = &dataset.manifest().ledger;
         if dataset.storage().num_bytes(&ledger.path)?.is_none() {
             findings.problem(format!("{} is missing", ledger.path));
@@ -200,6 +209,7 @@ impl Account {
                     return;
                 };
                 source.delivered.count(facts.cost);
+                self.is_complete |= row.tokens_per_visual.is_some();
                 let SharedFacts { cost, layout, .. } = facts;
                 let kept = DeliveredRow { position, facts: facts.digest(), cost, layout, content: None };
                 if self.delivered.insert(row.id, kept).is_some() {
@@ -224,6 +234,20 @@ impl Account {
                 self.different.push((id, facts.clone()));
             }
             Some(_) => {}
+        }
+    }
+
+    /// Compares the bytes that rows say of their samples with those at which samples are written again.
+    pub(super) fn compare_bytes(&self, dataset: &DatasetReader, notes: &NotesByShard, findings: &mut Findings) {
+        let Some(rows) = dataset.ledger().ok().filter(|_| self.is_complete) else { return };
+        let bytes_of = |shard: ShardName, row| notes.get(&shard.path(dataset.tar_format()?))?.sample_bytes(row);
+        for LedgerRow { id, shard, shard_row, shard_bytes: found, .. } in rows.map_while(Result::ok) {
+            let expected = shard.zip(shard_row).and_then(|(shard, row)| bytes_of(shard, row));
+            if found != expected {
+                let text = |bytes: Option<Range<u64>>| bytes.map_or_else(|| "none".to_owned(), |bytes| format!("{bytes:?}"));
+                let (found, expected) = (text(found), text(expected));
+                findings.problem(format!("ledger: record {id}: its bytes in the tar are {found}, expected {expected}"));
+            }
         }
     }
 

@@ -32,6 +32,11 @@ impl Bytes {
         Self { other_version, unchecked: RefCell::default() }
     }
 
+    /// Whether another version of manyframe wrote the dataset.
+    pub(super) fn is_of_other_version(&self) -> bool {
+        self.other_version.is_some()
+    }
+
     /// Compares the digest of a file with that of its values, written again.
     pub(super) fn compare(&self, path: &str, found: Digest, written: Digest, findings: &mut Findings) {
         if found == written {

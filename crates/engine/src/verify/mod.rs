@@ -196,6 +196,7 @@ impl<'a> Verifier<'a> {
         if self.notes.len() < self.shards.len() {
             return Ok(());
         }
+        self.account.compare_bytes(self.dataset, &self.notes, &mut self.findings);
         let manifest = Manifest { shards: self.shards.clone(), ..self.dataset.manifest().clone() };
         self.bytes.compare_beside(self.dataset, (&manifest, &self.notes), &mut self.findings)
     }
@@ -219,13 +220,14 @@ impl<'a> Verifier<'a> {
         };
         let (replanned, planned) = self.planned(shard, task)?;
         let mut again = ShardAgain::start(shard, self.tokens.columns)?;
+        let is_complete = self.account.is_complete;
         let Self { tokens, guard, account, findings, by_sources, found, .. } = self;
         let (mut total, mut last_position) = (Total::default(), None);
         let read = executor.ordered_map(4).run(
             samples,
             |(row, sample)| {
                 let faults = replanned.map(|replanned| replanned.faults(&sample, &planned)).unwrap_or_default();
-                (CheckedSample::of(sample, (tokens, guard), (shard, row)), faults)
+                (CheckedSample::of(sample, (tokens, guard), (shard, row), is_complete), faults)
             },
             |(checked, source_faults)| {
                 total += checked.total;
@@ -342,7 +344,12 @@ fn found_totals(shards: &mut [ShardEntry], shard: &ShardEntry, total: Total) {
 }
 
 impl CheckedSample {
-    fn of(sample: Sample, (tokens, guard): (&TokenCheck, &CheckGuard<'_>), (shard, row): (&ShardEntry, u64)) -> Self {
+    fn of(
+        sample: Sample,
+        (tokens, guard): (&TokenCheck, &CheckGuard<'_>),
+        (shard, row): (&ShardEntry, u64),
+        is_complete: bool,
+    ) -> Self {
         let mut faults = guard.faults(&sample, shard, row);
         faults.extend(tokens.faults(&sample, shard.path.format));
         if shard.path.name.layout.is_some_and(|layout| layout != sample.layout) {
@@ -350,7 +357,7 @@ impl CheckedSample {
         }
         let mut total = Total::default();
         total.count(sample.cost);
-        let facts = SharedFacts::of_sample(&sample, shard.path.name, row).expected();
+        let facts = SharedFacts::of_sample(&sample, (shard.path.name, row), is_complete).expected();
         let is_tokenized = tokens.obstacle().is_none();
         let content = content_digest(&sample);
         Self { sample, total, content, facts, is_tokenized, faults }

@@ -46,7 +46,8 @@ pub(super) fn check_packs(
         }
         return Ok(stated.cloned());
     };
-    match compare_index(dataset, &stated.path, packed, findings) {
+    let index = Index { path: &stated.path, is_of_other_version: bytes.is_of_other_version() };
+    match compare_index(dataset, &index, packed, findings) {
         Ok(again) => bytes.compare(&stated.path, stated.digest, again, findings),
         Err(error) => findings.problem(format!("{}: {}", stated.path, with_causes(&error))),
     }
@@ -58,18 +59,44 @@ pub(super) fn check_packs(
     Ok(Some(expected))
 }
 
+/// The pack index of a dataset.
+struct Index<'d> {
+    path: &'d str,
+    is_of_other_version: bool,
+}
+
+impl Index<'_> {
+    /// The row that is expected in place of another: without the columns that an index of an earlier version lacks.
+    fn expected(&self, found: &PackRow, expected: PackRow) -> PackRow {
+        if !(self.is_of_other_version && found.sources.is_empty()) {
+            return expected;
+        }
+        PackRow {
+            shard_files: Vec::new(),
+            shard_offsets: Vec::new(),
+            shard_num_bytes: Vec::new(),
+            sources: Vec::new(),
+            cu_visuals: Vec::new(),
+            tokens_per_visual: Vec::new(),
+            ..expected
+        }
+    }
+}
+
 /// Compares the rows; returns the digest that they have when they are written again.
 fn compare_index(
     dataset: &DatasetReader,
-    path: &str,
+    index: &Index<'_>,
     packed: &PackedDataset,
     findings: &mut Findings,
 ) -> Result<Digest, DatasetError> {
+    let path = index.path;
     let mut expected = packed.rows();
     let mut again = PackDigest::new(Path::new(path))?;
     for row in dataset.packs()? {
         let row = row?;
-        compare_rows(path, &row, expected.next(), findings);
+        let expected = expected.next().map(|expected| index.expected(&row, expected));
+        compare_rows(path, &row, expected, findings);
         again.write(&row)?;
     }
     if let Some(missing) = expected.next() {
@@ -93,8 +120,14 @@ fn compare_rows(path: &str, found: &PackRow, expected: Option<PackRow>, findings
             samples,
             shards,
             shard_rows,
+            shard_files,
+            shard_offsets,
+            shard_num_bytes,
+            sources,
             cu_seqlens,
             cu_images,
+            cu_visuals,
+            tokens_per_visual,
             num_tokens,
             visual_tokens,
             padded_tokens,

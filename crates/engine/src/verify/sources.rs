@@ -160,7 +160,7 @@ impl Replanned {
         let mut expected = read_ledger(&path)?;
         loop {
             match (found.next(), expected.next().transpose()?) {
-                (Some(found), Some(expected)) => compare_rows(&found, &expected, findings),
+                (Some(found), Some(expected)) => compare_rows(&found, expected, findings),
                 (None, None) => return Ok(Some(sources)),
                 (Some(row), None) => findings.problem(format!("ledger: record {} is not in its source", row.id)),
                 (None, Some(row)) => {
@@ -181,7 +181,13 @@ impl Replanned {
             let result = match account.delivered.get(&id) {
                 Some(row) => {
                     let Told { damage, videos } = self.made().get(&id).cloned().unwrap_or_default();
-                    OutcomeResult::Delivered { cost: row.cost, layout: row.layout, damage, videos }
+                    OutcomeResult::Delivered {
+                        cost: row.cost,
+                        layout: row.layout,
+                        tokens_per_visual: Vec::new(),
+                        damage,
+                        videos,
+                    }
                 }
                 None => OutcomeResult::Rejected(self.rejection(&planned, findings)?),
             };
@@ -255,10 +261,13 @@ pub(super) fn unchecked(differences: Findings) -> Option<String> {
     ))
 }
 
-fn compare_rows(found: &LedgerRow, expected: &LedgerRow, findings: &mut Findings) {
+fn compare_rows(found: &LedgerRow, expected: LedgerRow, findings: &mut Findings) {
+    // What rows say of shards and samples was compared with these.
+    let (shard_bytes, tokens_per_visual) = (found.shard_bytes.clone(), found.tokens_per_visual.clone());
+    let expected = LedgerRow { shard_bytes, tokens_per_visual, ..expected };
     let names = differences!(
         found,
-        expected,
+        &expected,
         LedgerRow {
             id,
             source,
@@ -274,9 +283,11 @@ fn compare_rows(found: &LedgerRow, expected: &LedgerRow, findings: &mut Findings
             repetition,
             shard,
             shard_row,
+            shard_bytes,
             position,
             num_turns,
             measured,
+            tokens_per_visual,
             origin,
         }
     );
