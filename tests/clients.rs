@@ -45,7 +45,7 @@ fn built(output: &str) -> (Workshop, Built) {
 /// A sample: its texts, and the SHA-256 of each image.
 type Listed = BTreeMap<String, (Vec<String>, Vec<String>)>;
 
-fn sha256(bytes: &[u8]) -> String {
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |mut hex, byte| {
         write!(hex, "{byte:02x}").unwrap();
         hex

@@ -10,6 +10,7 @@ use manyframe_core::Digest;
 use manyframe_dataset::{Manifest, PackRow, read_packs};
 use serde_json::{Value, json};
 
+use crate::clients::sha256;
 use crate::demo::stages;
 use crate::support::{Built, Workshop, demo_media, llava, manyframe, photo, run, run_python, stdout};
 
@@ -91,6 +92,108 @@ fn packs_cover_each_sample_once_with_its_true_length() {
     seen.sort_unstable();
     assert_eq!(seen, lengths.into_keys().collect::<Vec<_>>());
     built.verify();
+}
+
+/// Reads every sample where the pack index says it is, and compares it with `inspect`.
+fn check_places(workshop: &Workshop, dataset: &Path) {
+    let name = dataset.display().to_string();
+    let mut num_samples = 0;
+    for line in run_python("readers", "tests/python/read_packs.py", &["index", &name]).lines() {
+        let found: Value = serde_json::from_str(line).unwrap();
+        let id = found["id"].as_str().unwrap();
+        let images = workshop.path("inspected").join(dataset.file_name().unwrap()).join(id);
+        let shown = stdout(&["inspect", &name, id, "--json", "--images", &images.display().to_string()]);
+        let sample: Value = serde_json::from_str(&shown).unwrap();
+        let texts: Value =
+            sample["conversations"].as_array().unwrap().iter().map(|turn| turn["value"].clone()).collect();
+        let files = sample["images"].as_array().unwrap().iter().map(|file| file.as_str().unwrap());
+        let bytes = files.map(|file| fs::read(images.join(format!("{id}.{file}"))).unwrap());
+        let images: Vec<String> = bytes.map(|bytes| sha256(&bytes)).collect();
+        let of_visual = |visual: &Value| match &visual["model"] {
+            // LongLLaVA's images take 144 tokens each.
+            Value::Null => json!(144 * visual["num_images"].as_u64().unwrap()),
+            model => model["num_tokens"].clone(),
+        };
+        let tokens: Vec<Value> = sample["visuals"].as_array().unwrap().iter().map(of_visual).collect();
+        let expected = json!({
+            "id": id, "source": sample["source"], "texts": texts, "images": images, "tokens_per_visual": tokens,
+        });
+        assert_eq!(found, expected, "{}", dataset.display());
+        num_samples += 1;
+    }
+    assert_eq!(num_samples, Manifest::read(dataset).unwrap().total.num_samples);
+}
+
+#[test]
+fn the_index_alone_leads_to_every_sample() {
+    let (mut workshop, built) = packed();
+    check_places(&workshop, &built.dataset);
+    check_places(&workshop, &stages()[2]);
+    let head = workshop.head.clone();
+    for (name, formats) in [("both", "[\"parquet\", \"webdataset\"]"), ("tables", "[\"parquet\"]")] {
+        workshop.head = head.replace("[format]", &format!("[output]\nformats = {formats}\n[format]"));
+        let dataset = workshop.path(name);
+        run(&["build", &workshop.pipeline(), "--output", &dataset.display().to_string(), "--quiet"], 0);
+        check_places(&workshop, &dataset);
+        Built::read(&dataset).verify();
+    }
+}
+
+#[test]
+fn visuals_of_a_pack_cost_what_the_processor_makes_of_each() {
+    let mut workshop = crate::families::workshop("family = \"qwen3-vl\"");
+    workshop.head.push_str("[pack]\nmax_tokens = 20000\n");
+    let built = workshop.build();
+    check_places(&workshop, &built.dataset);
+    let packs: Vec<PackRow> = read_packs(&pack_index(&built.dataset)).unwrap().map(Result::unwrap).collect();
+    let tokens: Vec<u64> = packs.iter().flat_map(|pack| pack.tokens_per_visual.clone()).collect();
+    assert!(tokens.iter().min() < tokens.iter().max(), "{tokens:?}");
+    built.verify();
+}
+
+/// Makes a dataset what an earlier version would have built, without the newer columns of its ledger and its pack index.
+fn make_older(dataset: &Path) {
+    let newer: [(&str, &[&str]); 2] = [
+        ("ledger", &["shard_offset", "shard_num_bytes", "tokens_per_visual"]),
+        ("pack", &["shard_files", "shard_offsets", "shard_num_bytes", "sources", "cu_visuals", "tokens_per_visual"]),
+    ];
+    let read = |name: &str| -> Value { serde_json::from_slice(&fs::read(dataset.join(name)).unwrap()).unwrap() };
+    let mut manifest = read("manifest.json");
+    for (entry, columns) in newer {
+        let path = dataset.join(manifest[entry]["path"].as_str().unwrap());
+        let file = path.display().to_string();
+        run_python("readers", "tests/python/older.py", &[&[file.as_str()], columns].concat());
+        manifest[entry]["digest"] = json!(Digest::of(&fs::read(&path).unwrap()));
+    }
+    for (name, mut fields) in [("manifest.json", manifest), ("build.json", read("build.json"))] {
+        fields["manyframe_version"] = json!("0.0.9");
+        fs::write(dataset.join(name), format!("{}\n", serde_json::to_string_pretty(&fields).unwrap())).unwrap();
+    }
+}
+
+#[test]
+fn datasets_without_the_newer_columns_are_read_and_packed() {
+    let (workshop, built) = packed();
+    let dataset = built.dataset.display().to_string();
+    let export = |name: &str| {
+        let out = workshop.text(name);
+        run(&["export", &dataset, "--format", "packed_parquet", "--output", &out, "--quiet"], 0);
+        fs::read(workshop.path(name).join("packs-000000.parquet")).unwrap()
+    };
+    let expected = export("new");
+    let inspected = stdout(&["inspect", &dataset, "r7"]);
+    make_older(&built.dataset);
+    let row = read_packs(&pack_index(&built.dataset)).unwrap().next().unwrap().unwrap();
+    assert!(row.sources.is_empty() && row.shard_offsets.is_empty() && !row.shard_rows.is_empty());
+    assert!(export("old") == expected);
+    assert_eq!(stdout(&["inspect", &dataset, "r7"]), inspected);
+    let text = String::from_utf8(run(&["verify", &dataset, "--quiet"], 1).stdout).unwrap();
+    assert!(text.contains("NOT VERIFIED") && !text.contains("problem: "), "{text}");
+    run(&["pack", &dataset, "--set", "max_tokens=900"], 0);
+    let row = read_packs(&pack_index(&built.dataset)).unwrap().next().unwrap().unwrap();
+    assert_eq!(row.sources, vec!["a"; row.samples.len()]);
+    assert_eq!(row.shard_files, vec!["webdataset/image/000000.tar"; row.samples.len()]);
+    assert!(row.shard_offsets.is_empty() && row.tokens_per_visual.is_empty());
 }
 
 /// Each of four ranks has two chunks, all of them tile the sequence, and the images of all follow each other.

@@ -28,7 +28,7 @@ fn marked_blocks(page: &str, mark: &str) -> Vec<(String, String)> {
 #[test]
 fn the_python_of_the_pages_reads_the_demo() {
     let blocks = marked_blocks(&page("schemas/README.md"), "python");
-    assert_eq!(blocks.len(), 3);
+    assert_eq!(blocks.len(), 4);
     let home = tempfile::tempdir().unwrap();
     std::fs::create_dir(home.path().join("out")).unwrap();
     std::os::unix::fs::symlink(stages()[2].parent().unwrap(), home.path().join("out/demo")).unwrap();

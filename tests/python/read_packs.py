@@ -1,16 +1,58 @@
-"""Reads exported packs, and compares them with the Parquet shards of the dataset, or with what their trainer asks for.
+"""Reads packs, and compares them with the Parquet shards of the dataset, or with what their trainer asks for.
 
+    read_packs.py index DATASET          its pack index, and samples where that says they are; needs: pip install pyarrow
     read_packs.py parquet DIR DATASET    packed Parquet; needs: pip install pyarrow
     read_packs.py xtuner DIR             XTuner's preset packs; needs: pip install numpy
 
-Prints one line of JSON with counts; exits with 1 at the first pack that does not hold.
+Prints one line of JSON with counts, or of `index` one a sample; exits with 1 at the first pack that does not hold.
 """
 
 import glob
 import hashlib
+import io
 import json
 import os
 import sys
+import tarfile
+
+
+def index(dataset):
+    import pyarrow.parquet as pq
+
+    with open(os.path.join(dataset, "manifest.json")) as file:
+        path = json.load(file)["pack"]["path"]
+    for pack in pq.read_table(os.path.join(dataset, path)).to_pylist():
+        assert sum(pack["tokens_per_visual"]) == pack["visual_tokens"]
+        bounds = pack["cu_visuals"]
+        for number, key in enumerate(pack["samples"]):
+            file = os.path.join(dataset, pack["shard_files"][number])
+            if file.endswith(".tar"):
+                record, images = members(file, key, pack["shard_offsets"][number], pack["shard_num_bytes"][number])
+            else:
+                assert pack["shard_offsets"] == pack["shard_num_bytes"] == []
+                row = pq.read_table(file).slice(pack["shard_rows"][number], 1).to_pylist()[0]
+                assert row["id"] == key
+                turns = [{"value": message["content"]} for message in row["messages"]]
+                record = json.loads(row["metadata"]) | {"conversations": turns, "source": row["source"]}
+                images = [image["bytes"] for image in row["images"]]
+            tokens = pack["tokens_per_visual"][bounds[number] : bounds[number + 1]]
+            assert len(tokens) == len(record["visuals"]), key
+            texts = [turn["value"] for turn in record["conversations"]]
+            images = [hashlib.sha256(image).hexdigest() for image in images]
+            sample = {"id": key, "source": pack["sources"][number], "texts": texts, "images": images, "tokens_per_visual": tokens}
+            assert sample["source"] == record["source"], key
+            print(json.dumps(sample))
+
+
+def members(file, key, start, size):
+    """The members of a sample, which are a tar of their own."""
+    with open(file, "rb") as shard:
+        shard.seek(start)
+        tar = tarfile.open(fileobj=io.BytesIO(shard.read(size)))
+    record = json.load(tar.extractfile(f"{key}.json"))
+    names = [f"{key}.{name}" for name in record["images"]]
+    assert tar.getnames() == [f"{key}.json", *names]
+    return record, [tar.extractfile(name).read() for name in names]
 
 
 def parquet(folder, dataset):
@@ -72,4 +114,7 @@ def xtuner(folder):
     return {"num_packs": len(boundaries) - 1, "num_samples": len(lines), "num_tokens": int((samples[:, 5] - samples[:, 4]).sum())}
 
 
-print(json.dumps({"parquet": parquet, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))
+if sys.argv[1] == "index":
+    index(*sys.argv[2:])
+else:
+    print(json.dumps({"parquet": parquet, "xtuner": xtuner}[sys.argv[1]](*sys.argv[2:])))

@@ -429,7 +429,8 @@ impl Sample {
     pub fn tokens_per_visual(&self) -> Vec<u64> {
         let tokens_per_image = self.cost.visual_tokens.checked_div(self.cost.num_images).unwrap_or(0);
         let of_images = |visual: &SampleVisual| tokens_per_image.saturating_mul(visual.num_images as u64);
-        let of_visual = |visual: &SampleVisual| visual.model.as_ref().map_or_else(|| of_images(visual), |m| m.num_tokens);
+        let of_visual =
+            |visual: &SampleVisual| visual.model.as_ref().map_or_else(|| of_images(visual), |m| m.num_tokens);
         self.visuals.iter().map(of_visual).collect()
     }
 

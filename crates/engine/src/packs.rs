@@ -179,7 +179,9 @@ impl PackedDataset {
             shard_files: of_pack().filter_map(|sample| Some(sample.shard.path(self.format?).to_string())).collect(),
             shard_offsets: bytes.iter().map(|bytes| bytes.start).collect(),
             shard_num_bytes: bytes.iter().map(|bytes| bytes.end - bytes.start).collect(),
-            sources: of_pack().filter_map(|sample| self.sources.get(sample.sample.source.position()).cloned()).collect(),
+            sources: of_pack()
+                .filter_map(|sample| self.sources.get(sample.sample.source.position()).cloned())
+                .collect(),
             cu_seqlens: cu_seqlens.into_iter().map(u64::from).collect(),
             cu_images: cu_images.into_iter().map(u64::from).collect(),
             cu_visuals,

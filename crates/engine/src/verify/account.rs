@@ -244,7 +244,8 @@ impl Account {
         for LedgerRow { id, shard, shard_row, shard_bytes: found, .. } in rows.map_while(Result::ok) {
             let expected = shard.zip(shard_row).and_then(|(shard, row)| bytes_of(shard, row));
             if found != expected {
-                let text = |bytes: Option<Range<u64>>| bytes.map_or_else(|| "none".to_owned(), |bytes| format!("{bytes:?}"));
+                let text =
+                    |bytes: Option<Range<u64>>| bytes.map_or_else(|| "none".to_owned(), |bytes| format!("{bytes:?}"));
                 let (found, expected) = (text(found), text(expected));
                 findings.problem(format!("ledger: record {id}: its bytes in the tar are {found}, expected {expected}"));
             }
