@@ -184,7 +184,8 @@ fn the_files_of_energon_are_those_that_it_prepares_itself() {
     if !has_torch() {
         return;
     }
-    let (workshop, small) = built("formats = [\"webdataset\", \"energon_chatml\"]\nmax_shard_samples = 2");
+    let formats = "formats = [\"webdataset\", \"energon_chatml\"]\nmax_shard_samples = 2\nenergon_index = true";
+    let (workshop, small) = built(formats);
     for (number, dataset) in stages().iter().chain([&small.dataset]).enumerate() {
         for format in ["webdataset", "energon_chatml"] {
             let directory = dataset.join(format);
@@ -217,6 +218,32 @@ fn the_indexes_of_energon_say_where_samples_are() {
             assert_eq!(info["shard_counts"][&name], shard.total.num_samples, "{name}");
         }
     }
+}
+
+#[test]
+fn the_database_of_energon_has_every_member_and_is_verified() {
+    let (_workshop, built) =
+        built("formats = [\"webdataset\", \"vila\", \"energon_chatml\"]\nmax_shard_samples = 2\nenergon_index = true");
+    built.verify();
+    assert!(!built.dataset.join("vila/.nv-meta").exists());
+    let name = "webdataset/.nv-meta/index.sqlite";
+    for format in ["webdataset", "energon_chatml"] {
+        let directory = built.dataset.join(format).display().to_string();
+        let num_samples = run_python("readers", "tests/python/energon_database.py", &[&directory]);
+        assert_eq!(num_samples.trim(), "5", "{format}");
+    }
+    let file = built.dataset.join(name);
+    let whole = fs::read(&file).unwrap();
+    let mut other = whole.clone();
+    *other.last_mut().unwrap() ^= 1;
+    fs::write(&file, other).unwrap();
+    let dataset = built.dataset.display().to_string();
+    let text = String::from_utf8(run(&["verify", &dataset, "--quiet"], 1).stdout).unwrap();
+    assert!(text.contains(&format!("problem: {name} has bytes that do not follow from the shards")), "{text}");
+    fs::write(&file, whole).unwrap();
+    built.verify();
+    let (_workshop, again) = self::built("formats = [\"parquet\", \"webdataset\"]");
+    assert!(!again.dataset.join(name).exists());
 }
 
 #[test]

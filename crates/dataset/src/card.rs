@@ -5,8 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::Path;
 
+use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::write_atomic;
-use manyframe_shards::{BesideShards, DatasetFacts, FinishedShard, ShardFormat};
+use manyframe_core::Digest;
+use manyframe_shards::{BesideShards, DatasetFacts, EnergonIndex, FinishedShard, ShardFormat};
+use manyframe_storage::{LocalDirectory, Storage};
 
 use crate::croissant::{CROISSANT_FILE, croissant_json};
 use crate::error::DatasetError;
@@ -21,6 +24,8 @@ pub const CARD_FILE: &str = "README.md";
 pub struct FilesBeside {
     /// Files, each with its path relative to the dataset.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Energon's indexes, each with its path relative to the dataset.
+    indexes: Vec<(String, EnergonIndex)>,
     /// Lines for the front matter of the data card.
     card_yaml: String,
 }
@@ -48,8 +53,9 @@ impl FilesBeside {
         };
         let mut beside = Self::default();
         for format in FORMATS_OF_HUGGING_FACE {
-            let BesideShards { card_yaml, files } = of_format(format);
+            let BesideShards { card_yaml, files, index } = of_format(format);
             beside.files.extend(files);
+            beside.indexes.extend(index);
             if beside.card_yaml.is_empty() {
                 beside.card_yaml = card_yaml;
             }
@@ -67,7 +73,33 @@ impl FilesBeside {
         for (path, bytes) in &self.files {
             write_atomic(&dataset.join(path), bytes)?;
         }
+        for (path, index) in &self.indexes {
+            let path = dataset.join(path);
+            let temporary = temporary_beside(&path)?;
+            index.write(&temporary).map_err(DatasetError::shard(&path))?;
+            publish_file(&temporary, &path)?;
+        }
         Ok(write_atomic(&dataset.join(CARD_FILE), self.card(manifest).as_bytes())?)
+    }
+
+    /// Whether some of the files may be too large for memory.
+    pub fn has_indexes(&self) -> bool {
+        !self.indexes.is_empty()
+    }
+
+    /// The digest of each file but the card, with its path. Indexes are written to an empty directory for that.
+    ///
+    /// # Errors
+    ///
+    /// If a file cannot be written there.
+    pub fn digests(&self, scratch: &Path) -> Result<Vec<(String, Digest)>, DatasetError> {
+        let mut digests: Vec<_> = self.files.iter().map(|(path, bytes)| (path.clone(), Digest::of(bytes))).collect();
+        for (number, (path, index)) in self.indexes.iter().enumerate() {
+            let name = format!("{number}.sqlite");
+            index.write(&scratch.join(&name)).map_err(DatasetError::shard(path.as_str()))?;
+            digests.push((path.clone(), LocalDirectory::new(scratch).digest(&name)?));
+        }
+        Ok(digests)
     }
 
     /// The text of the data card of a manifest.

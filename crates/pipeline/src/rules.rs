@@ -289,6 +289,10 @@ impl Rules<'_> {
         if file.output.tokens == TokenColumns::Written && !file.output.has_tokens() && !file.output.formats.is_empty() {
             self.idle(["output", "tokens"], "without Parquet shards", "with \"parquet\" in output.formats");
         }
+        if file.output.energon_index && !file.output.formats.iter().any(|format| format.is_read_by_energon()) {
+            let allowed = "with \"webdataset\" or \"energon_chatml\" in output.formats";
+            self.idle(["output", "energon_index"], "without tars that Energon reads", allowed);
+        }
     }
 
     /// An empty path is none: the setting would be left out without a word.

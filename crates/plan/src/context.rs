@@ -258,6 +258,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
         // How samples are stored. Token ids follow from a sample, and are made where an old shard has none.
         formats: _,
         tokens: _,
+        energon_index: _,
     } = output;
     let MixTable {
         // Decide which records are drawn, and their order.

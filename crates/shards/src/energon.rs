@@ -6,6 +6,7 @@
 //! webdataset/.nv-meta/split.yaml      which shards are in which split: all in `train`
 //! webdataset/.nv-meta/dataset.yaml    what a sample is
 //! webdataset/.nv-meta/index.uuid      an identity of the content
+//! webdataset/.nv-meta/index.sqlite    on request: where the members of each sample are (`energon_index.rs`)
 //! ```
 //!
 //! The bytes are those of `energon prepare --split-parts 'train:.*'` in version 7.4.1, but for the identity, which it
@@ -43,6 +44,11 @@ pub(crate) fn files(directory: &str, shards: &[FinishedShard], dataset_yaml: &st
         (format!("{}.idx", shard.path), offsets.collect())
     };
     shards.iter().map(index).chain(metadata).collect()
+}
+
+/// Where the index of the members of a directory's tars is.
+pub(crate) fn index_path(directory: &str) -> String {
+    format!("{directory}/.nv-meta/index.sqlite")
 }
 
 fn info_json(counts: &[(&str, u64)]) -> String {

@@ -34,6 +34,10 @@ impl TarLayout for EnergonChatml {
         "energon_chatml"
     }
 
+    fn is_read_by_energon(&self) -> bool {
+        true
+    }
+
     fn conversation(&self, sample: &Sample) -> Result<Option<Vec<ConversationTurn>>, String> {
         if !sample.visuals.iter().any(is_video) {
             return Ok(None);

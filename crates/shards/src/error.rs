@@ -39,6 +39,14 @@ pub enum ShardError {
         #[source]
         source: ColumnarError,
     },
+    /// Energon's index of tars could not be written.
+    #[error("cannot write {path:?}")]
+    Index {
+        /// The database.
+        path: PathBuf,
+        /// Why.
+        source: rusqlite::Error,
+    },
     /// A Parquet shard could not be read.
     #[error("cannot read {path:?}")]
     ReadTable {

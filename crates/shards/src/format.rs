@@ -12,6 +12,7 @@ use manyframe_core::{BlobRef, ClipFrames, Digest, ImageFormat, Layout, RecordId,
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::energon_index::{EnergonIndex, TarMembers};
 use crate::error::ShardError;
 
 /// A shard format.
@@ -30,6 +31,11 @@ pub(crate) trait Format: Sync {
 
     /// Whether a sample is read at its position, because finding its id means to read what precedes it.
     fn finds_by_position(&self) -> bool;
+
+    /// Whether Megatron-Energon reads it.
+    fn is_read_by_energon(&self) -> bool {
+        false
+    }
 
     /// Starts a shard.
     fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError>;
@@ -60,17 +66,19 @@ pub(crate) trait Format: Sync {
 pub struct DatasetFacts<'d> {
     /// Its name.
     pub name: &'d str,
-    /// The columns of its tables.
+    /// What its shards have besides what those of every dataset have.
     pub columns: SampleColumns,
 }
 
-/// Which columns the tables of a dataset have besides those of every dataset.
+/// What the shards of a dataset have besides what those of every dataset have.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct SampleColumns {
-    /// What belongs to expanded placeholders: `mm_token_type_ids`, `image_grid_thw`, `video_grid_thw`.
+    /// The columns of expanded placeholders: `mm_token_type_ids`, `image_grid_thw`, `video_grid_thw`.
     pub expanded: bool,
-    /// Video files: `videos`.
+    /// Video files: the column `videos`.
     pub videos: bool,
+    /// Beside tars that Energon reads, its index of their members: `index.sqlite`.
+    pub energon_index: bool,
 }
 
 /// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.
@@ -104,6 +112,9 @@ pub struct ShardNotes {
     /// What the names of members have after the key of their sample: `json`, `000.jpg`.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub member_fields: BTreeSet<String>,
+    /// The members of a tar, if Energon's index is asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub members: Option<Arc<TarMembers>>,
     /// SHA-256 of the file, in hexadecimal digits.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub sha256: String,
@@ -193,6 +204,8 @@ pub struct BesideShards {
     pub card_yaml: String,
     /// Files, each with its path relative to the dataset.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Energon's index with its path, which may be too large for memory.
+    pub index: Option<(String, EnergonIndex)>,
 }
 
 /// Readers count images and clips by their number, so what says otherwise would not come back.

@@ -18,6 +18,7 @@
 mod digest;
 mod energon;
 mod energon_chatml;
+mod energon_index;
 mod error;
 mod format;
 mod hugging_face;
@@ -41,6 +42,7 @@ use manyframe_core::{RecordId, Sample};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use energon_index::{EnergonIndex, TarMembers};
 pub use error::ShardError;
 pub use format::{
     BesideShards, DatasetFacts, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples,
@@ -111,6 +113,11 @@ impl ShardFormat {
     /// Whether a sample is read at its position, because finding its id means to read what precedes it.
     pub fn finds_by_position(self) -> bool {
         self.implementation().finds_by_position()
+    }
+
+    /// Whether Megatron-Energon reads its shards.
+    pub fn is_read_by_energon(self) -> bool {
+        self.implementation().is_read_by_energon()
     }
 
     /// Whether a shard is a tar: a sample is a range of its bytes, which by itself holds the members of the sample.

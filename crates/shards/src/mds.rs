@@ -116,7 +116,7 @@ impl Format for Mds {
         }
         let index = IndexJson { shards: shards.iter().map(|shard| IndexEntry::of(self, shard)).collect(), version: 2 };
         let files = vec![(format!("{}/index.json", self.name()), json_of(&index))];
-        BesideShards { card_yaml: String::new(), files }
+        BesideShards { files, ..BesideShards::default() }
     }
 }
 

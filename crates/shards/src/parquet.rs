@@ -122,7 +122,7 @@ impl Format for Parquet {
             (true, true) => columns_of::<WholeSampleTable>(),
         };
         let card_yaml = card_yaml(&card_configs(self, shards), &features_of_columns(&columns));
-        BesideShards { card_yaml, files: Vec::new() }
+        BesideShards { card_yaml, ..BesideShards::default() }
     }
 }
 

@@ -12,12 +12,19 @@ use manyframe_base::{InputFile, InputReader};
 use crate::error::ShardError;
 
 const BLOCK: usize = 512;
+/// A header before the bytes of each member.
+pub(crate) const HEADER_BYTES: u64 = BLOCK as u64;
 /// Largest size that eleven octal digits hold: 8 GiB − 1.
 const MAX_MEMBER_BYTES: u64 = (1 << 33) - 1;
 const NAME: std::ops::Range<usize> = 0..100;
 const SIZE: std::ops::Range<usize> = 124..136;
 const CHECKSUM: std::ops::Range<usize> = 148..156;
 const KIND: usize = 156;
+
+/// The bytes that the content of a member takes with its padding.
+pub(crate) fn padded(num_bytes: u64) -> u64 {
+    num_bytes.next_multiple_of(BLOCK as u64)
+}
 
 /// Writes a member with its header and padding.
 pub(crate) fn write_member(sink: &mut impl Write, name: &str, content: &[u8]) -> io::Result<()> {
@@ -99,7 +106,7 @@ pub(crate) struct TarReader {
 impl Member {
     /// Where its header begins.
     pub(crate) fn header_offset(&self) -> u64 {
-        self.offset - BLOCK as u64
+        self.offset - HEADER_BYTES
     }
 }
 
@@ -130,7 +137,7 @@ impl TarReader {
         let start = self.next - BLOCK as u64;
         let (name, num_bytes) =
             parse(&header).map_err(|detail| ShardError::Tar { path: self.path.clone(), offset: start, detail })?;
-        let padded = num_bytes.next_multiple_of(BLOCK as u64);
+        let padded = padded(num_bytes);
         if padded > self.num_bytes - self.next {
             return Err(ShardError::Member {
                 path: self.path.clone(),

@@ -13,6 +13,8 @@ use manyframe_base::InputFile;
 use manyframe_core::{BlobRef, ClipFormat, RecordId, Sample, SampleClip, SampleImage};
 
 use crate::digest::DigestWriter;
+use crate::energon;
+use crate::energon_index::{EnergonIndex, TarMembers};
 use crate::error::ShardError;
 use crate::format::{
     BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples,
@@ -32,6 +34,11 @@ pub(crate) trait TarLayout: Sync {
 
     /// Whether video files are stored.
     fn stores_clips(&self) -> bool {
+        false
+    }
+
+    /// Whether Energon reads it.
+    fn is_read_by_energon(&self) -> bool {
         false
     }
 
@@ -109,9 +116,14 @@ impl<L: TarLayout + Copy + Send + 'static> Format for TarFormat<L> {
         true
     }
 
-    fn create(&self, sink: Box<dyn Write + Send>, _: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
+    fn is_read_by_energon(&self) -> bool {
+        self.0.is_read_by_energon()
+    }
+
+    fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
         let (sink, notes) = (DigestWriter::new(sink), ShardNotes::default());
-        Ok(Box::new(TarShardWriter { layout: self.0, sink, num_samples: 0, notes }))
+        let members = (columns.energon_index && self.0.is_read_by_energon()).then(TarMembers::default);
+        Ok(Box::new(TarShardWriter { layout: self.0, sink, num_samples: 0, notes, members }))
     }
 
     fn read(&self, file: InputFile) -> Result<Samples, ShardError> {
@@ -158,6 +170,7 @@ impl<L: TarLayout + Copy + Send + 'static> Format for TarFormat<L> {
         BesideShards {
             card_yaml: card_yaml(&card_configs(self, shards), &features_of_members(&fields)),
             files: self.0.files(shards, facts),
+            index: EnergonIndex::of(shards).map(|index| (energon::index_path(self.name()), index)),
         }
     }
 }
@@ -168,12 +181,17 @@ struct TarShardWriter<L> {
     sink: DigestWriter,
     num_samples: u64,
     notes: ShardNotes,
+    /// `None` if nobody asks for them.
+    members: Option<TarMembers>,
 }
 
 impl<L> TarShardWriter<L> {
     fn write_member(&mut self, key: RecordId, field: &str, content: &[u8]) -> Result<(), ShardError> {
         if !self.notes.member_fields.contains(field) {
             self.notes.member_fields.insert(field.to_owned());
+        }
+        if let Some(members) = &mut self.members {
+            members.push(field, content.len() as u64);
         }
         write_member(&mut self.sink, &format!("{key}.{field}"), content).map_err(|source| ShardError::Write { source })
     }
@@ -189,6 +207,9 @@ impl<L: TarLayout + Send> ShardWriter for TarShardWriter<L> {
         }
         let json = serde_json::to_vec(&json).map_err(|error| ShardError::Write { source: error.into() })?;
         self.notes.sample_offsets.push(self.sink.position());
+        if let Some(members) = &mut self.members {
+            members.keys.push(sample.id);
+        }
         self.write_member(sample.id, "json", &json)?;
         for (field, content) in self.layout.members(sample).map_err(refuse)? {
             self.write_member(sample.id, &field, &content)?;
@@ -200,6 +221,7 @@ impl<L: TarLayout + Send> ShardWriter for TarShardWriter<L> {
     fn finish(mut self: Box<Self>) -> Result<WrittenShard, ShardError> {
         self.notes.sample_offsets.push(self.sink.position());
         write_end(&mut self.sink).map_err(|source| ShardError::Write { source })?;
+        self.notes.members = self.members.map(Arc::new);
         self.sink.finish(self.num_samples, self.notes)
     }
 }

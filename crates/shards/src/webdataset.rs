@@ -26,6 +26,10 @@ impl TarLayout for Webdataset {
         "webdataset"
     }
 
+    fn is_read_by_energon(&self) -> bool {
+        true
+    }
+
     fn stores_clips(&self) -> bool {
         true
     }

@@ -4,17 +4,21 @@
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
+use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use manyframe_base::StagedDirectory;
 use manyframe_base::files::json_text;
 use manyframe_core::{Digest, Sample};
 use manyframe_dataset::{
     CARD_FILE, DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, ShardEntry,
+    work_directory,
 };
 use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter, WrittenShard};
 
 use crate::error::EngineError;
+use crate::local_place::local_place;
 use crate::verify::findings::Findings;
 
 /// Compares bytes of files with those that this version of manyframe writes.
@@ -65,11 +69,14 @@ impl Bytes {
     ) -> Result<(), EngineError> {
         let beside = FilesBeside::of(manifest, notes)?;
         self.check_unnamed_files(dataset, &beside, findings)?;
-        let card = (CARD_FILE.to_owned(), beside.card(manifest).into_bytes());
-        for (path, written) in beside.files.into_iter().chain([card]) {
+        let work = work_directory(&local_place(dataset));
+        let scratch = beside.has_indexes().then(|| StagedDirectory::beside(&work.join("beside"))).transpose()?;
+        let directory = scratch.as_ref().map_or(work.as_path(), StagedDirectory::path);
+        let card = (CARD_FILE.to_owned(), Digest::of(beside.card(manifest).as_bytes()));
+        for (path, written) in beside.digests(directory)?.into_iter().chain([card]) {
             let fault = match dataset.storage().num_bytes(&path)? {
                 None => "is missing",
-                Some(_) if dataset.storage().digest(&path)? == Digest::of(&written) => continue,
+                Some(_) if dataset.storage().digest(&path)? == written => continue,
                 Some(_) if path == CARD_FILE => "has bytes that do not follow from the manifest",
                 Some(_) => "has bytes that do not follow from the shards",
             };
@@ -77,6 +84,11 @@ impl Bytes {
                 Some(_) => self.unchecked.borrow_mut().push(path),
                 None => findings.problem(format!("{path} {fault}")),
             }
+        }
+        if scratch.is_some() {
+            drop(scratch);
+            // Work of a build may be in it.
+            _ = fs::remove_dir(work);
         }
         Ok(())
     }

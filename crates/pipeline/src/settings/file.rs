@@ -101,6 +101,9 @@ pub struct OutputTable {
     /// Default: true.
     #[schemars(with = "bool")]
     pub tokens: TokenColumns,
+    /// Whether `index.sqlite` is written beside the shards of `webdataset` and `energon_chatml`, by which Megatron-Energon finds a
+    /// sample by its key, as it does to join datasets. Default: false.
+    pub energon_index: bool,
 }
 
 impl PipelineFile {
@@ -130,6 +133,7 @@ impl PipelineFile {
         SampleColumns {
             expanded: written == Placeholders::Expanded && self.output.has_tokens(),
             videos: self.video.deliver == VideoDelivery::Clip,
+            energon_index: self.output.energon_index,
         }
     }
 
@@ -159,6 +163,7 @@ impl Default for OutputTable {
             max_shard_samples: MAX_SHARD_SAMPLES,
             max_shard_mib: MAX_SHARD_MIB,
             tokens: TokenColumns::default(),
+            energon_index: false,
         }
     }
 }
