@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::dirt::zip_with;
-use crate::support::{Built, Workshop, encode, llava, photo, run, stdout};
+use crate::support::{Built, Workshop, encode, llava, photo, run, stdout, tar_with};
 
 /// Records about photographs `media/0.jpg`, `media/1.jpg`, and so on.
 fn workshop(num_photos: u32, more: &str) -> Workshop {
@@ -214,22 +214,6 @@ fn a_frame_rate_that_changed_in_the_annotation_shows_other_frames() {
     workshop.write("v.json", serde_json::to_vec(&record(2.0)).unwrap());
     let built = build_is_as_if_from_scratch(&workshop, &[]);
     assert_eq!(built.row("v0").measured.unwrap().0.num_frames, 3);
-}
-
-/// A tar of one file.
-fn tar_with(name: &str, content: &[u8]) -> Vec<u8> {
-    let mut header = [0; 512];
-    header[..name.len()].copy_from_slice(name.as_bytes());
-    header[100..107].copy_from_slice(b"0000644");
-    header[124..135].copy_from_slice(format!("{:011o}", content.len()).as_bytes());
-    header[156] = b'0';
-    header[257..265].copy_from_slice(b"ustar\x0000");
-    header[148..156].fill(b' ');
-    let sum: u32 = header.iter().map(|byte| u32::from(*byte)).sum();
-    header[148..155].copy_from_slice(format!("{sum:06o}\0").as_bytes());
-    let mut bytes = [&header[..], content].concat();
-    bytes.resize(bytes.len().next_multiple_of(512) + 1024, 0);
-    bytes
 }
 
 #[test]

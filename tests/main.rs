@@ -22,6 +22,7 @@ mod duplicates;
 mod export;
 mod families;
 mod freshness;
+mod init;
 mod layering;
 mod licenses;
 mod losses;

@@ -59,6 +59,13 @@ fn your_own_data_is_built_as_the_readme_says() {
     std::fs::copy(root().join("crates/format/tests/golden/jamba.model"), mine.join("tokenizer.model")).unwrap();
     let pipeline = mine.join("pipeline.toml").display().to_string();
     let dataset = directory.path().join("out/mine").display().to_string();
+    let written = mine.join("written.toml");
+    run(&["init", &mine.display().to_string(), "--output", &written.display().to_string()], 0);
+    let written = std::fs::read_to_string(written).unwrap();
+    let setting = |line: &str| line.split(" #").next().unwrap_or_default().trim().to_owned();
+    let settings = |text: &str| text.lines().map(setting).filter(|line| !line.is_empty()).collect::<Vec<_>>();
+    let written: Vec<_> = settings(&written).into_iter().filter(|line| !line.starts_with('#')).collect();
+    assert_eq!(written, settings(&files["pipeline.toml"]));
     run(&["check", &pipeline], 0);
     run(&["build", &pipeline, "--quiet", "--output", &dataset], 0);
     assert_eq!(

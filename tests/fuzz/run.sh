@@ -16,7 +16,7 @@ python3 - $corpus <<'PYTHON'
 import io, sys, tarfile, zipfile
 from pathlib import Path
 
-corpus, kinds = Path(sys.argv[1]), 9
+corpus, kinds = Path(sys.argv[1]), 10
 for number, path in enumerate(sorted(Path("pipelines/demo/annotations").rglob("*.*"))):
     content = path.read_bytes()[:16_384]
     for kind in {number % kinds, (number + 4) % kinds}:

@@ -61,6 +61,9 @@ pub(crate) enum LogFormat {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Look at directories and files, and write a pipeline file for what is in them: annotations in every usual form, where their
+    /// images and videos are, the tokenizer.
+    Init(InitArguments),
     /// Check pipeline files; reports all errors at once, with line, value and what is allowed.
     Check(CheckArguments),
     /// Show what a build would deliver; reads annotations and media headers only.
@@ -104,6 +107,23 @@ pub(crate) enum Command {
     },
     /// Print the man page.
     Man,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct InitArguments {
+    /// Directories with annotations, images and videos, or annotation files.
+    #[arg(value_name = "PATH", default_value = ".")]
+    pub(crate) paths: Vec<PathBuf>,
+    /// The pipeline file to write; it must not exist.
+    #[arg(short, long, value_name = "FILE", default_value = "pipeline.toml")]
+    pub(crate) output: PathBuf,
+    /// The family of the model. Default: that of the checkpoint whose tokenizer is found, else longllava.
+    #[arg(long, value_name = "NAME", value_parser = family_parser())]
+    pub(crate) family: Option<Family>,
+    /// The tokenizer of the model: a directory of the Hugging Face Hub, a tokenizer.json, or a SentencePiece .model. Default: the
+    /// first that is found.
+    #[arg(long, value_name = "PATH")]
+    pub(crate) tokenizer: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

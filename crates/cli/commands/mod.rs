@@ -7,6 +7,7 @@ mod engine;
 mod explain;
 mod export;
 mod forecast;
+mod init;
 mod inspect;
 mod location;
 mod model;
@@ -42,6 +43,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         return run_attempt(&arguments.command, stage, attempt);
     }
     match &arguments.command {
+        Command::Init(init) => init::run(init),
         Command::Check(check) => run_check(check),
         Command::Plan(plan) => plan::run(plan, global, session),
         Command::Build(build) => build::run(build, global, session),

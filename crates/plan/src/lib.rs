@@ -15,6 +15,7 @@
 //! | `packing` | the forecast of packs |
 //! | `attempt`, `guard`, `retry` | work that a process may not survive: noted, tried again alone, rejected |
 //! | `seal` | notices that a file of a plan was damaged |
+//! | `survey/` | what is in directories: for a pipeline file that a program writes |
 //! | `reuse`, `reused`, `sample_media` | samples of an earlier build that are reused, and which media they were made of |
 //!
 //! **Invariant:** a plan is a function of the pipeline file, the inputs and this program's version.
@@ -82,6 +83,7 @@ mod reuse;
 mod reused;
 mod sample_media;
 mod seal;
+mod survey;
 
 pub use attempt::{Attempt, Verdict, guarded};
 pub use context::{Context, OpenSource, SourceReader};
@@ -100,3 +102,4 @@ pub use retry::{repeat, watch};
 pub use reuse::Reuse;
 pub use reused::{MadeBecause, MadeSamples, ReusedSample, SourceReuse};
 pub use sample_media::{keep_sample_media, remove_other_sample_media};
+pub use survey::{FoundSource, Survey, survey};

@@ -6,6 +6,7 @@
 //! | the same, of `{human, assistant}` pairs, of `[question, answer]` pairs, or of alternating strings | ms-swift, UltraChat |
 //! | `data`: `[question, answer, …]` | UltraChat |
 //! | `query`, `instruction` (+ `input`), `prompt`, `question` with `response`, `output`, `completion`, `answer` | Alpaca, ms-swift |
+//! | … each of which may be a list of turns | TRL |
 //! | … and `history`: `[[question, answer]]`, `system`: text | ms-swift, LLaMA-Factory |
 //!
 //! What a turn says is a string, or a list of typed parts as chat interfaces write it. Text is not changed, and the
@@ -62,7 +63,8 @@ fn no_conversation(row: &Object<'_>) -> Rejection {
     unexpected_schema(format!("no conversation: found the fields {}, expected one of {LISTS:?}{hint}", names_of(row)))
 }
 
-fn read_list<'r>(name: &str, list: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Rejection> {
+/// The turns of a list in one of the shapes above.
+pub(crate) fn read_list<'r>(name: &str, list: &'r Value<'_>) -> Result<Vec<DraftTurn<'r>>, Rejection> {
     let Value::List(items) = list else { return Err(wrong_type(name, list, "a list of turns")) };
     let mut turns = Vec::with_capacity(items.len());
     for (index, item) in items.iter().enumerate() {
@@ -128,17 +130,40 @@ fn read_question<'r>(
         }
         Some(other) => return Err(wrong_type("history", other, "a list of pairs")),
     }
+    if is_list_of_turns(question) {
+        turns.extend(read_list(name, question)?);
+    } else {
+        turns.push(DraftTurn { role: Role::User, parts: read_instruction(row, name, question)? });
+    }
+    let Some((name, answer)) = row.get_any(ANSWERS) else {
+        return Err(unexpected_schema(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
+    };
+    if is_list_of_turns(answer) {
+        turns.extend(read_list(name, answer)?);
+    } else {
+        turns.push(DraftTurn { role: Role::Assistant, parts: read_content(name, Some(answer))? });
+    }
+    Ok(turns)
+}
+
+/// Whether a side of the conversation is turns with their roles, and not the parts of one turn.
+fn is_list_of_turns(side: &Value<'_>) -> bool {
+    let Value::List(items) = side else { return false };
+    matches!(items.first(), Some(Value::Object(first)) if first.get_any(ROLES).is_some())
+}
+
+/// A question with the `input` that belongs to it.
+fn read_instruction<'r>(
+    row: &'r Object<'_>,
+    name: &str,
+    question: &'r Value<'_>,
+) -> Result<Vec<DraftPart<'r>>, Rejection> {
     let mut parts = read_content(name, Some(question))?;
     if let Some(input) = row.get("input").filter(|input| !input.is_blank()) {
         let Some(input) = input.as_text() else { return Err(wrong_type("input", input, "a string")) };
         parts.push(DraftPart::Text(Cow::Owned(format!("\n{input}"))));
     }
-    turns.push(DraftTurn { role: Role::User, parts });
-    let Some((name, answer)) = row.get_any(ANSWERS) else {
-        return Err(unexpected_schema(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
-    };
-    turns.push(DraftTurn { role: Role::Assistant, parts: read_content(name, Some(answer))? });
-    Ok(turns)
+    Ok(parts)
 }
 
 fn read_system<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Rejection> {

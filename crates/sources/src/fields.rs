@@ -1,6 +1,7 @@
 //! Fields with ids, images and videos. In upstream files each can be a string, a list, an object, a number, null or
 //! absent.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use manyframe_core::{BlobRef, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection};
@@ -11,9 +12,19 @@ use crate::value::{Object, Value};
 
 /// The row of a record in a Parquet file: its media can be cells of this row.
 #[derive(Debug, Clone)]
-pub(crate) struct TableRow {
+pub(crate) struct TableRow<'a> {
     pub(crate) file: Arc<str>,
     pub(crate) row: u64,
+    /// Columns under other names.
+    pub(crate) fields: &'a BTreeMap<String, String>,
+}
+
+impl TableRow<'_> {
+    /// A cell of the column that a field was read from.
+    fn cell(&self, field: &str, index: usize) -> BlobRef {
+        let column = self.fields.get(field).map_or(field, String::as_str);
+        BlobRef::Cell { file: Arc::clone(&self.file), column: column.into(), row: self.row, index: index as u32 }
+    }
 }
 
 /// The upstream id of a record: the first of these fields that is present, a string or a number; otherwise empty.
@@ -45,7 +56,7 @@ pub(crate) fn read_number(row: &Object<'_>, name: &str) -> Result<Option<f64>, R
 }
 
 /// The images and videos of a record in the usual fields: `image` or `images`, `video` or `videos`.
-pub(crate) fn read_media(row: &Object<'_>, table: Option<&TableRow>) -> Result<DraftMedia, Rejection> {
+pub(crate) fn read_media(row: &Object<'_>, table: Option<&TableRow<'_>>) -> Result<DraftMedia, Rejection> {
     reject_audio(row)?;
     Ok(DraftMedia {
         images: MediaFields::images(&["image", "images"]).read(row, table)?,
@@ -69,16 +80,11 @@ impl<'n> MediaFields<'n> {
     }
 
     /// The media of the first of these fields that is not blank. Without a `table`, embedded bytes are rejected.
-    pub(crate) fn read(&self, row: &Object<'_>, table: Option<&TableRow>) -> Result<Vec<MediaRef>, Rejection> {
+    pub(crate) fn read(&self, row: &Object<'_>, table: Option<&TableRow<'_>>) -> Result<Vec<MediaRef>, Rejection> {
         let Some((name, value)) = row.get_filled(self.names) else { return Ok(Vec::new()) };
         let items = if let Value::List(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
         let located = items.iter().enumerate().map(|(index, item)| {
-            let cell = table.map(|table| BlobRef::Cell {
-                file: Arc::clone(&table.file),
-                column: name.into(),
-                row: table.row,
-                index: index as u32,
-            });
+            let cell = table.map(|table| table.cell(name, index));
             read_location(name, item, cell).map(|location| medium(self.kind, location))
         });
         located.collect()
@@ -109,7 +115,7 @@ pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>)
     }
 }
 
-fn reject_audio(row: &Object<'_>) -> Result<(), Rejection> {
+pub(crate) fn reject_audio(row: &Object<'_>) -> Result<(), Rejection> {
     match row.get_filled(&["audio", "audios"]) {
         Some((name, _)) => Err(Rejection::new(RejectCode::UnsupportedMedia, format!("the record has {name:?}"))),
         None => Ok(()),

@@ -22,6 +22,7 @@ mod json;
 mod kinds;
 mod options;
 mod placement;
+mod question;
 mod raw;
 mod reader;
 mod record;

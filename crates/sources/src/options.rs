@@ -4,7 +4,7 @@
 //!
 //! [`KindReader`]: crate::reader::KindReader
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ pub struct SourceOptions {
     pub swapped_roles: SwappedRoles,
     /// What happens to a conversation that starts with an answer, as ShareGPT's often do.
     pub leading_answer: LeadingAnswer,
-    /// Questions for captions that have none (`sharegpt4video`). If there are several, each record gets one,
+    /// Questions for captions that have none (`sharegpt4video`, `auto`). If there are several, each record gets one,
     /// chosen by a hash of its id and path. Default: one sentence.
     pub questions: Vec<String>,
     /// Which captions are used as the answer (`sharegpt4video`).
@@ -31,6 +31,10 @@ pub struct SourceOptions {
     pub artefacts: Vec<String>,
     /// Frames per second of videos without a frame rate, such as directories of frames. Greater than 0.
     pub fps: Option<f64>,
+    /// The fields of records under other names: `fields = { image = "img_path", question = "q", answer = "meta.a" }`. On the left
+    /// is a name that the reader knows, on the right that of the record; a dot leads into an object.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, String>,
 }
 
 /// What happens to a record with fewer placeholders than images or videos.
@@ -99,6 +103,7 @@ impl SourceOptions {
             ("captions", self.captions != default.captions),
             ("artefacts", self.artefacts != default.artefacts),
             ("fps", self.fps != default.fps),
+            ("fields", self.fields != default.fields),
         ];
         is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option).collect()
     }
@@ -108,6 +113,9 @@ impl SourceOptions {
         let mut problems = Vec::new();
         if let Some(fps) = self.fps.filter(|fps| !fps.is_finite() || *fps <= 0.0) {
             problems.push(OptionProblem { option: "fps", problem: format!("is {fps}, expected a number above 0") });
+        }
+        if let Some((name, _)) = self.fields.iter().find(|(name, found)| name.is_empty() || found.is_empty()) {
+            problems.push(OptionProblem { option: "fields", problem: format!("has an empty name: {name:?}") });
         }
         for (option, texts) in [("questions", &self.questions), ("artefacts", &self.artefacts)] {
             if texts.iter().any(|text| text.trim().is_empty()) {
@@ -135,6 +143,7 @@ mod tests {
             captions: Captions::Keyframes,
             artefacts: vec!["a".into()],
             fps: Some(1.0),
+            fields: BTreeMap::from([("image".into(), "path".into())]),
         };
         let json = serde_json::to_value(&all).unwrap();
         let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();

@@ -28,7 +28,7 @@ pub(crate) struct KindReader {
 pub(crate) struct RecordContext<'a> {
     pub(crate) options: &'a SourceOptions,
     /// The record's row, if it is in a Parquet file.
-    pub(crate) table: Option<&'a TableRow>,
+    pub(crate) table: Option<&'a TableRow<'a>>,
     /// The part of the source that its file belongs to; may be empty.
     pub(crate) subset: &'a str,
     /// May be empty.

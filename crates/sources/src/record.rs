@@ -42,11 +42,14 @@ pub(crate) fn parse(raw: &Raw, context: &ParseContext<'_>) -> Result<Record, Rej
 
 /// Sets `upstream_id` as soon as it is known, so that a rejected record has it.
 fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) -> Result<Record, Rejection> {
-    let row = read_object(raw)?;
+    let mut row = read_object(raw)?;
+    context.options.fields.iter().for_each(|(name, found)| row.alias(name, found));
     let reader = context.kind.reader();
     *upstream_id = read_id(&row, reader.ids)?;
     let table = match (raw.origin.position, context.table) {
-        (Position::Row(row), Some(file)) => Some(TableRow { file: Arc::clone(file), row }),
+        (Position::Row(row), Some(file)) => {
+            Some(TableRow { file: Arc::clone(file), row, fields: &context.options.fields })
+        }
         _ => None,
     };
     let record_context =

@@ -82,6 +82,24 @@ impl<'a> Object<'a> {
         field.map(|(_, value)| value).filter(|value| **value != Value::Null)
     }
 
+    /// Adds the value of one field under another name, which then counts. A dot leads into an object, unless a field has the
+    /// whole name. Nothing changes if there is no such field.
+    pub(crate) fn alias(&mut self, name: &str, found: &str) {
+        if let Some(value) = self.get_at(found).cloned() {
+            self.0.push((Cow::Owned(name.to_owned()), value));
+        }
+    }
+
+    fn get_at(&self, path: &str) -> Option<&Value<'a>> {
+        self.get(path).or_else(|| match path.split_once('.') {
+            Some((first, rest)) => match self.get(first) {
+                Some(Value::Object(inner)) => inner.get_at(rest),
+                _ => None,
+            },
+            None => None,
+        })
+    }
+
     /// Whether this field is present, and null.
     pub(crate) fn has_null(&self, name: &str) -> bool {
         self.0.iter().any(|(field, value)| field == name && *value == Value::Null)
@@ -204,5 +222,18 @@ mod tests {
         assert_eq!(items[2..5], [Value::Negative(-1), Value::Float(1.5), Value::Null]);
         let Value::Object(object) = &items[5] else { panic!("not an object") };
         assert_eq!(object.get("k"), Some(&Value::Unsigned(2)));
+    }
+
+    #[test]
+    fn a_field_has_another_name_too() {
+        let text = r#"{"image": 1, "q": 2, "meta": {"a": {"b": 3}}, "meta.c": 4}"#;
+        let Value::Object(mut object) = serde_json::from_str(text).unwrap() else { panic!("not an object") };
+        for (name, found) in [("image", "q"), ("b", "meta.a.b"), ("c", "meta.c"), ("d", "absent"), ("e", "q.x")] {
+            object.alias(name, found);
+        }
+        for (name, value) in [("image", 2), ("b", 3), ("c", 4), ("q", 2)] {
+            assert_eq!(object.get(name), Some(&Value::Unsigned(value)), "{name}");
+        }
+        assert_eq!((object.get("d"), object.get("e")), (None, None));
     }
 }

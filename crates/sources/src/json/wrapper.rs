@@ -6,7 +6,8 @@ use serde::de::IgnoredAny;
 use crate::json::grammar::is_space;
 
 /// Names of the list of turns that a record has, of any kind of source. An object with one of them is a record.
-const TURNS: &[&str] = &["conversations", "conversation", "messages", "QA", "captions"];
+const TURNS: &[&str] =
+    &["conversations", "conversation", "messages", "QA", "captions", "texts", "prompt", "completion"];
 
 /// Names of the lists of media that a record can have.
 const MEDIA: &[&str] = &["images", "image", "videos"];

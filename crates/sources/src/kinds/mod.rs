@@ -7,6 +7,7 @@
 //! follows.
 
 mod allava;
+mod auto;
 mod llava;
 mod llava_video;
 mod m4_instruct;
@@ -66,6 +67,8 @@ source_kinds! {
     M4Instruct = m4_instruct,
     /// Conversations without any image or video, in every commonly used shape; and documents.
     Text = text,
+    /// Your own data: the fields of each record decide how it is read. Conversations, questions and answers, captions, documents.
+    Auto = auto,
 }
 
 impl SourceKind {
@@ -126,7 +129,7 @@ mod tests {
                 "option \"fps\" is NaN, expected a number above 0",
                 "option \"questions\" has an empty text",
                 "option \"artefacts\" has the same text twice",
-                "option \"questions\" is not read by kind \"llava\", only by \"sharegpt4video\"",
+                "option \"questions\" is not read by kind \"llava\", only by \"sharegpt4video\", \"auto\"",
             ]
         );
     }

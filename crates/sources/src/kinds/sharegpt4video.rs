@@ -13,13 +13,14 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{Digest, Rejection, Role};
+use manyframe_core::{Rejection, Role};
 
 use crate::draft::{Draft, DraftPart, DraftTurn};
 use crate::fields::{MediaFields, read_id};
 use crate::kinds::llava;
 use crate::options::Captions;
 use crate::placement::Unplaced;
+use crate::question::question_of;
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
@@ -55,7 +56,8 @@ fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'
     if videos.is_empty() {
         return Err(unexpected_schema("no \"video_path\""));
     }
-    let question = question_of(row, context)?;
+    let path = read_id(row, &["video_path", "video"])?;
+    let question = question_of(&path, DEFAULT_QUESTION, context);
     let question = videos.into_iter().map(DraftPart::Medium).chain([DraftPart::Text(Cow::Owned(question))]).collect();
     let turns = vec![DraftTurn { role: Role::User, parts: question }, DraftTurn::text(Role::Assistant, answer)];
     Ok(Draft { turns, ..Draft::default() })
@@ -101,17 +103,4 @@ fn join_keyframes<'r>(mut captions: Vec<Caption<'_>>) -> Option<Cow<'r, str>> {
     captions.sort_by_key(|caption| caption.index.split('-').next().and_then(|first| first.parse::<u64>().ok()));
     let texts: Vec<_> = captions.iter().map(|caption| caption.text).collect();
     (!texts.is_empty()).then(|| Cow::Owned(texts.join("\n\n")))
-}
-
-/// One of the questions, chosen by the identity of the record: the same in every run and every subset.
-fn question_of(row: &Object<'_>, context: &RecordContext<'_>) -> Result<String, Rejection> {
-    let questions = &context.options.questions;
-    let path = read_id(row, &["video_path", "video"])?;
-    let digest = Digest::of_fields([&b"question"[..], context.upstream_id.as_bytes(), path.as_bytes()]);
-    let [first, second, third, fourth, ..] = digest.0;
-    let number = u32::from_le_bytes([first, second, third, fourth]) as usize;
-    let Some(index) = number.checked_rem(questions.len()) else { return Ok(DEFAULT_QUESTION.to_owned()) };
-    #[expect(clippy::indexing_slicing, reason = "a remainder is less than its divisor")]
-    let question = questions[index].clone();
-    Ok(question)
 }

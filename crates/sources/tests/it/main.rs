@@ -1,6 +1,7 @@
 //! What readers make of files, through the public interface only.
 #![expect(clippy::indexing_slicing, clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod auto;
 mod conversations;
 mod files;
 mod hostile;

@@ -1,0 +1,172 @@
+//! Files of your own, and datasets without a kind here: the fields of a record decide how it is read.
+//!
+//! | a record with | is read as |
+//! |---|---|
+//! | `QA` | VideoChat2-IT |
+//! | `captions`, a list, and a video | ShareGPT4Video |
+//! | a conversation in any shape of `conversation.rs` | a conversation, with its images and videos |
+//! | `texts`: `[{user, assistant}]` | a conversation, as The Cauldron and FineVision write it |
+//! | a caption (`caption`, `text`, `description` …) and a medium | an answer to one of the option `questions` |
+//! | `text` alone | a document |
+//!
+//! * Images are in `image`, `images`, `image_path`, `img` and others, videos in `video`, `videos`, `video_path` …; `file_name` and `path`
+//!   are one or the other by their ending. The option `fields` adds names.
+//! * Without any placeholder, all media come before the first question.
+//! * `data_source`, or a text `source`, is the subset, unless the file decides it.
+
+use std::path::Path;
+
+use manyframe_core::{MediaKind, MediaLocation, RejectCode, Rejection, Role};
+
+use crate::conversation::{has_conversation, read_list, read_turns};
+use crate::draft::{Draft, DraftMedia, DraftTurn};
+use crate::fields::{MediaFields, medium, read_location, reject_audio};
+use crate::kinds::{sharegpt4video, text, videochat2};
+use crate::placement::Unplaced;
+use crate::question::question_of;
+use crate::reader::{KindReader, RecordContext};
+use crate::reject::{names_of, unexpected_schema, wrong_type};
+use crate::value::{Object, Value};
+
+pub(crate) const READER: KindReader = KindReader {
+    unplaced: Unplaced::AllComeFirst,
+    own_options: &["questions"],
+    subset_of_path: videochat2::subset_of_path,
+    ..KindReader::new(
+        &[
+            "id",
+            "idx",
+            "sample_id",
+            "uuid",
+            "question_id",
+            "conversation_id",
+            "prompt_id",
+            "image_id",
+            "video_id",
+            "__key__",
+        ],
+        draft,
+    )
+};
+
+const IMAGES: &[&str] =
+    &["image", "images", "image_path", "image_paths", "image_file", "img", "img_path", "jpg", "jpeg", "png", "webp"];
+const VIDEOS: &[&str] = &["video", "videos", "video_path", "video_paths", "video_file", "mp4"];
+/// Fields that name a medium of either kind.
+const FILES: &[&str] = &["file_name", "filename", "file", "path"];
+const VIDEO_ENDINGS: &[&str] =
+    &["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];
+const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions"];
+
+fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
+    if row.get("QA").is_some() {
+        return (videochat2::READER.draft)(row, context);
+    }
+    if matches!(row.get("captions"), Some(Value::List(_))) && row.get_any(&["video_path", "video"]).is_some() {
+        return (sharegpt4video::READER.draft)(row, context);
+    }
+    reject_document(row)?;
+    let media = read_media(row, context)?;
+    if media.is_empty() {
+        reject_unknown_medium(row)?;
+    }
+    let subset = row.get_any(&["data_source", "source"]).and_then(|(_, name)| name.as_text()).map(str::to_owned);
+    if has_conversation(row) {
+        return Ok(Draft { subset, turns: read_turns(row)?, media, ..Draft::default() });
+    }
+    if let Some(texts) = row.get("texts") {
+        let subset = subset.or_else(|| source_of_texts(texts));
+        return Ok(Draft { subset, turns: read_list("texts", texts)?, media, ..Draft::default() });
+    }
+    if media.is_empty() && row.get("text").is_some() {
+        return (text::READER.draft)(row, context);
+    }
+    let caption = row.get_any(CAPTIONS).filter(|_| !media.is_empty());
+    let Some((name, caption)) = caption else {
+        let found = names_of(row);
+        let expected = "a conversation, a question with its answer, or an image or video with a caption";
+        return Err(unexpected_schema(format!(
+            "found the fields {found}, expected {expected}; `fields` gives them other names"
+        )));
+    };
+    let Some(caption) = caption.as_text() else { return Err(wrong_type(name, caption, "a string")) };
+    let question = question_of(first_path(&media), default_question(&media), context);
+    let turns = vec![DraftTurn::text(Role::User, question), DraftTurn::text(Role::Assistant, caption)];
+    Ok(Draft { subset, turns, media, ..Draft::default() })
+}
+
+/// A record that shows nothing although a field seems to name an image or video is not a text.
+fn reject_unknown_medium(row: &Object<'_>) -> Result<(), Rejection> {
+    let is_like_medium = |name: &&str| {
+        let name = name.to_ascii_lowercase();
+        ["image", "img", "picture", "photo", "video"].iter().any(|word| name.starts_with(word))
+    };
+    let unknown = row.names().filter(is_like_medium).find(|name| row.get_filled(&[name]).is_some());
+    // Parts of turns name their media themselves.
+    match unknown.filter(|_| row.get_any(&["conversations", "conversation", "messages"]).is_none()) {
+        None => Ok(()),
+        Some(name) => {
+            let detail = format!("{name:?} may name its image or video: set `fields`, or use kind \"text\"");
+            Err(unexpected_schema(detail))
+        }
+    }
+}
+
+fn read_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<DraftMedia, Rejection> {
+    reject_audio(row)?;
+    let mut media = DraftMedia {
+        images: MediaFields::images(IMAGES).read(row, context.table)?,
+        videos: MediaFields::videos(VIDEOS).read(row, context.table)?,
+    };
+    if let (true, Some((name, file))) = (media.is_empty(), row.get_filled(FILES)) {
+        let location = read_location(name, file, None)?;
+        let (kind, list) = if is_video(&location) {
+            (MediaKind::Video, &mut media.videos)
+        } else {
+            (MediaKind::Image, &mut media.images)
+        };
+        list.push(medium(kind, location));
+    }
+    Ok(media)
+}
+
+fn is_video(location: &MediaLocation) -> bool {
+    let MediaLocation::Path(path) = location else { return false };
+    let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+    VIDEO_ENDINGS.iter().any(|video| ending.eq_ignore_ascii_case(video))
+}
+
+/// Documents are a kind of their own: their images are between their texts, and there is no question.
+fn reject_document(row: &Object<'_>) -> Result<(), Rejection> {
+    match row.get("texts") {
+        Some(Value::List(items)) if items.iter().any(|item| matches!(item, Value::Text(_) | Value::Null)) => {
+            let detail = "\"texts\" is a document with images between its texts, which cannot be read yet";
+            Err(Rejection::new(RejectCode::UnsupportedMedia, detail))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The dataset that the first exchange of The Cauldron comes from.
+fn source_of_texts(texts: &Value<'_>) -> Option<String> {
+    let Value::List(items) = texts else { return None };
+    let Some(Value::Object(first)) = items.first() else { return None };
+    first.get("source")?.as_text().map(str::to_owned)
+}
+
+/// What tells apart the questions of captions without ids.
+fn first_path(media: &DraftMedia) -> &str {
+    match media.images.iter().chain(&media.videos).next().map(|medium| &medium.location) {
+        Some(MediaLocation::Path(path)) => path,
+        _ => "",
+    }
+}
+
+fn default_question(media: &DraftMedia) -> &'static str {
+    match (media.images.len(), media.videos.len()) {
+        (1, 0) => "Describe this image.",
+        (_, 0) => "Describe these images.",
+        (0, 1) => "Describe this video.",
+        _ => "Describe what you see.",
+    }
+}

@@ -1,0 +1,103 @@
+//! `auto`: the shapes in which people keep their own data, and those of datasets without a kind.
+
+use std::collections::BTreeMap;
+
+use manyframe_sources::{SourceKind::Auto, SourceOptions};
+
+use crate::support::{check, check_with, parse};
+
+#[test]
+fn conversations_with_media_in_every_usual_field() {
+    check(
+        Auto,
+        &[
+            // LLaMA-Factory
+            (
+                r#"{"messages": [{"role": "user", "content": "<image>hi"}, {"role": "assistant", "content": "ho"}], "images": ["a.jpg"]}"#,
+                r#"U [a.jpg] "hi" A "ho""#,
+            ),
+            // OpenAI
+            (
+                r#"{"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "a.jpg"}}, {"type": "text", "text": "hi"}]}, {"role": "assistant", "content": "ho"}]}"#,
+                r#"U [a.jpg] "hi" A "ho""#,
+            ),
+            // Qwen
+            (
+                r#"{"messages": [{"role": "user", "content": [{"type": "video", "video": "a.mp4"}, {"type": "text", "text": "hi"}]}, {"role": "assistant", "content": "ho"}]}"#,
+                r#"U [video a.mp4] "hi" A "ho""#,
+            ),
+            // TRL
+            (
+                r#"{"prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "hi"}]}], "completion": [{"role": "assistant", "content": [{"type": "text", "text": "ho"}]}], "images": ["a.jpg"]}"#,
+                r#"U [a.jpg] "hi" A "ho""#,
+            ),
+            (
+                r#"{"prompt": "hi", "completion": "ho", "images": ["a.jpg", "b.jpg"]}"#,
+                r#"U [a.jpg] [b.jpg] "hi" A "ho""#,
+            ),
+            // InternVL
+            (
+                r#"{"id": 0, "image": ["a.jpg", "b.jpg"], "width_list": [1, 2], "height_list": [1, 2], "conversations": [{"from": "human", "value": "Image-1: <image>\nImage-2: <image>\nhi"}, {"from": "gpt", "value": "ho"}]}"#,
+                r#"U "Image-1: " [a.jpg] "\nImage-2: " [b.jpg] "\nhi" A "ho""#,
+            ),
+            // questions and answers
+            (r#"{"image_path": "a.jpg", "question": "hi", "answer": "ho"}"#, r#"U [a.jpg] "hi" A "ho""#),
+            (r#"{"video_path": "a.mp4", "question": "hi", "answer": "ho"}"#, r#"U [video a.mp4] "hi" A "ho""#),
+            // The Cauldron, FineVision
+            (
+                r#"{"images": ["a.jpg"], "texts": [{"user": "hi", "assistant": "ho", "source": "vqa"}, {"user": "a", "assistant": "b", "source": "vqa"}]}"#,
+                r#"U [a.jpg] "hi" A "ho" U "a" A "b""#,
+            ),
+        ],
+    );
+}
+
+#[test]
+fn captions_answer_a_question() {
+    check(
+        Auto,
+        &[
+            (r#"{"image": "a.jpg", "caption": "ho"}"#, r#"U [a.jpg] "Describe this image." A "ho""#),
+            (r#"{"file_name": "a.PNG", "text": "ho"}"#, r#"U [a.PNG] "Describe this image." A "ho""#),
+            (r#"{"file_name": "a.MP4", "text": "ho"}"#, r#"U [video a.MP4] "Describe this video." A "ho""#),
+            (r#"{"image": "a.jpg", "caption": ["ho", "he"]}"#, "unexpected_schema"),
+            (r#"{"image": "a.jpg", "label": 3}"#, "unexpected_schema"),
+            (r#"{"url": "https://example.org/a.jpg", "caption": "ho"}"#, "unexpected_schema"),
+        ],
+    );
+    let options = SourceOptions { questions: vec!["hi".into()], ..SourceOptions::default() };
+    check_with(Auto, &options, &[(r#"{"image": "a.jpg", "caption": "ho"}"#, r#"U [a.jpg] "hi" A "ho""#)]);
+}
+
+#[test]
+fn published_shapes_without_media_or_with_their_own_are_read_as_their_kind_does() {
+    check(
+        Auto,
+        &[
+            (r#"{"text": "ho"}"#, r#"A "ho""#),
+            (r#"{"text": "ho", "image": null}"#, r#"A "ho""#),
+            (r#"{"question": "hi", "answer": "ho", "videoID": "a"}"#, "unexpected_schema"),
+            (r#"{"instruction": "hi", "output": "ho"}"#, r#"U "hi" A "ho""#),
+            (r#"{"video": "a.mp4", "QA": [{"i": "x", "q": "hi", "a": "ho"}]}"#, r#"U [video a.mp4] "x\nhi" A "ho""#),
+            (
+                r#"{"video_id": "v", "video_path": "a.mp4", "captions": [{"idx": "-1", "content": "ho"}]}"#,
+                r#"U [video a.mp4] "Describe this video in detail." A "ho""#,
+            ),
+        ],
+    );
+    let documents = parse(Auto, r#"{"images": [null, "a.jpg"], "texts": ["hi", null]}"#).unwrap_err();
+    assert!(documents.rejection.detail.contains("between its texts"), "{}", documents.rejection.detail);
+}
+
+#[test]
+fn fields_under_other_names() {
+    let names = [("image", "img.path"), ("question", "q"), ("answer", "a"), ("id", "key")];
+    let fields = names.map(|(name, found)| (name.to_owned(), found.to_owned())).into();
+    let options = SourceOptions { fields, ..SourceOptions::default() };
+    let text = r#"{"key": 7, "img": {"path": "a.jpg"}, "q": "hi", "a": "ho", "answer": "not this one"}"#;
+    check_with(Auto, &options, &[(text, r#"U [a.jpg] "hi" A "ho""#)]);
+    let options =
+        SourceOptions { fields: BTreeMap::from([("image".into(), String::new())]), ..SourceOptions::default() };
+    let problems: Vec<_> = Auto.option_problems(&options).iter().map(ToString::to_string).collect();
+    assert_eq!(problems, [r#"option "fields" has an empty name: "image""#]);
+}

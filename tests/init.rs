@@ -1,0 +1,192 @@
+//! Promise: what people have becomes a dataset at the first attempt: `init` writes a pipeline file that `check` accepts and `build`
+//! builds, without editing.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::support::{Built, photo, root, run, stdout, tar_with};
+
+/// A directory of somebody's data, with a tokenizer.
+fn home() -> tempfile::TempDir {
+    let home = tempfile::tempdir().unwrap();
+    let tokenizer = root().join("crates/format/tests/golden/jamba.model");
+    fs::copy(tokenizer, home.path().join("tokenizer.model")).unwrap();
+    home
+}
+
+fn write(directory: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = directory.join(name);
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path, bytes).unwrap();
+}
+
+fn lines(records: &[Value]) -> String {
+    records.iter().flat_map(|record| [record.to_string(), "\n".to_owned()]).collect()
+}
+
+/// Writes a pipeline file for a directory, checks it and builds it.
+fn built(directory: &Path) -> (String, Built) {
+    let text = |name: &str| directory.join(name).display().to_string();
+    let (file, dataset) = (text("pipeline.toml"), text("built"));
+    let said = stdout(&["init", &directory.display().to_string(), "--output", &file]);
+    run(&["check", &file], 0);
+    run(&["build", &file, "--quiet", "--output", &dataset], 0);
+    (said, Built::read(dataset.as_ref()))
+}
+
+/// All records are delivered, and each with so many images.
+fn assert_delivered(built: &Built, num_records: usize, num_images: u64) {
+    assert_eq!(built.ledger.len(), num_records);
+    for row in &built.ledger {
+        assert!(row.shard.is_some(), "{row:?}");
+        assert_eq!(row.measured.unwrap().0.num_images, num_images, "{row:?}");
+    }
+}
+
+#[test]
+fn every_usual_form_is_built_without_editing() {
+    let ask = |text: &str| json!([{"from": "human", "value": text}, {"from": "gpt", "value": "A beach."}]);
+    let answer = || json!({"role": "assistant", "content": "A beach."});
+    let forms: Vec<(&str, &str, String, u64)> = vec![
+        ("llava", "mix.json", json!([{"id": 1, "image": "1.jpg", "conversations": ask("<image>\nWhat?")}]).to_string(), 1),
+        (
+            "llama_factory",
+            "data.json",
+            json!([{"messages": [{"role": "user", "content": "<image><image>What?"}, answer()], "images": ["1.jpg", "2.jpg"]}])
+                .to_string(),
+            2,
+        ),
+        (
+            "openai",
+            "chat.jsonl",
+            lines(&[json!({"messages": [
+                {"role": "user", "content": [
+                    {"type": "text", "text": "What?"}, {"type": "image_url", "image_url": {"url": "1.jpg"}}
+                ]},
+                answer()
+            ]})]),
+            1,
+        ),
+        (
+            "qwen",
+            "sft.jsonl",
+            lines(&[json!({"messages": [
+                {"role": "user", "content": [{"type": "image", "image": "1.jpg"}, {"type": "text", "text": "What?"}]}, answer()
+            ]})]),
+            1,
+        ),
+        (
+            "internvl",
+            "annotations.jsonl",
+            lines(&[json!({"id": 0, "image": ["1.jpg", "2.jpg"], "width_list": [64, 64], "height_list": [48, 48],
+                "conversations": ask("Image-1: <image>\nImage-2: <image>\nWhat?")})]),
+            2,
+        ),
+        (
+            "trl",
+            "train.jsonl",
+            lines(&[json!({
+                "prompt": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What?"}]}],
+                "completion": [{"role": "assistant", "content": [{"type": "text", "text": "A beach."}]}], "images": ["1.jpg"]
+            })]),
+            1,
+        ),
+        (
+            "cauldron",
+            "vqa.json",
+            json!([{"images": ["1.jpg"], "texts": [{"user": "What?", "assistant": "A beach.", "source": "vqa"}]}]).to_string(),
+            1,
+        ),
+        ("captions", "metadata.jsonl", lines(&[json!({"file_name": "1.jpg", "text": "A beach."})]), 1),
+        ("vqa", "questions.json", json!({"info": {"year": 2026}, "data": [{"image_path": "1.jpg", "question": "What?", "answer": "A beach."}]}).to_string(), 1),
+        ("alpaca", "alpaca.json", json!([{"instruction": "What?", "input": "Now.", "output": "A beach."}]).to_string(), 0),
+        ("documents", "web.jsonl", lines(&[json!({"text": "A beach is made of sand."})]), 0),
+    ];
+    for (name, file, text, num_images) in forms {
+        let home = home();
+        let data = home.path();
+        write(data, file, text);
+        for number in 1..=2 {
+            write(data, &format!("media/deep/{number}.jpg"), photo(number, 64, 48));
+        }
+        let (said, built) = built(data);
+        assert_delivered(&built, 1, num_images);
+        let media = if num_images == 0 { String::new() } else { format!("; {num_images} of {num_images} media found") };
+        assert!(said.contains("1 of the first 1 record read") && said.contains(&media), "{name}: {said}");
+    }
+}
+
+#[test]
+fn shards_of_one_table_are_one_source_and_archives_hold_media() {
+    let home = home();
+    let data = home.path();
+    let record = |number: u32| json!([{"id": number, "image": format!("images/{number}.jpg"), "caption": "A beach."}]);
+    for number in 0..3 {
+        write(data, &format!("train-{number:05}-of-00003.json"), record(number).to_string());
+    }
+    for number in 0..3 {
+        write(data, &format!("part-{number}.tar"), tar_with(&format!("images/{number}.jpg"), &photo(number, 64, 48)));
+    }
+    let (said, built) = built(data);
+    assert_delivered(&built, 3, 1);
+    assert!(said.contains("3 files; 3 of the first 3 records read") && said.contains("3 of 3 media found"), "{said}");
+    let file = fs::read_to_string(data.join("pipeline.toml")).unwrap();
+    assert!(file.contains("annotations = \"${here}/train-*-of-*.json\""), "{file}");
+    assert!(file.contains("\"${here}/part-0.tar\", \"${here}/part-1.tar\""), "{file}");
+}
+
+#[test]
+fn a_snapshot_of_the_hub_is_read_through_its_links() {
+    let home = home();
+    let snapshot = home.path().join("models/snapshots/abc");
+    let blobs = home.path().join("models/blobs");
+    write(&blobs, "1f", photo(1, 64, 48));
+    write(&snapshot, "metadata.jsonl", lines(&[json!({"file_name": "1.jpg", "text": "A beach."})]));
+    std::os::unix::fs::symlink("../../blobs/1f", snapshot.join("1.jpg")).unwrap();
+    let (_, built) = built(home.path());
+    assert_delivered(&built, 1, 1);
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_nothing_is_written_over() {
+    let home = home();
+    let data = home.path();
+    let path = |name: &str| data.join(name).display().to_string();
+    write(data, "table.csv", "image,caption\n1.jpg,A beach.\n");
+    write(data, "videos.json", json!([{"question": "What?", "answer": "A beach.", "videoID": "x"}]).to_string());
+    let output = run(&["init", &path(""), "--output", &path("p.toml")], 2);
+    let (said, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert!(said.contains("table.csv") && said.contains("not read: text, but not JSON"), "{said}");
+    assert!(said.contains("\"videoID\" may name its image or video"), "{said}");
+    assert!(error.contains("no annotations in"), "{error}");
+    assert!(!data.join("p.toml").exists());
+
+    write(data, "mine.json", json!([{"question": "What?", "answer": "A beach."}, {"question": "What?"}]).to_string());
+    let said =
+        stdout(&["init", &path("mine.json"), "--output", &path("p.toml"), "--tokenizer", &path("tokenizer.model")]);
+    assert!(
+        said.contains("1 of the first 2 records read")
+            && said.contains("expected a conversation, a question with its answer"),
+        "{said}"
+    );
+    let error = String::from_utf8(run(&["init", &path(""), "--output", &path("p.toml")], 2).stderr).unwrap();
+    assert!(error.contains("init writes over no file"), "{error}");
+    run(&["init", &path("absent")], 1);
+}
+
+#[test]
+fn the_checkpoint_beside_the_data_decides_the_family() {
+    let home = home();
+    let data = home.path();
+    write(data, "checkpoint/config.json", json!({"model_type": "qwen3_vl"}).to_string());
+    write(data, "checkpoint/tokenizer_config.json", "{}");
+    fs::rename(data.join("tokenizer.model"), data.join("checkpoint/tokenizer.model")).unwrap();
+    write(data, "mine.json", json!([{"question": "What?", "answer": "A beach."}]).to_string());
+    let file = data.join("p.toml").display().to_string();
+    let said = stdout(&["init", &data.display().to_string(), "--output", &file]);
+    assert!(said.contains("model family: qwen3-vl"), "{said}");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("family = \"qwen3-vl\"") && text.contains("tokenizer = \"${here}/checkpoint\""), "{text}");
+}
