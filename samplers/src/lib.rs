@@ -38,5 +38,5 @@ pub use near_duplicates::{ContaminatedRow, contaminated_rows, near_duplicates};
 pub use order::Order;
 pub use pack::{
     Boundaries, PackBalance, PackOptions, PackReport, PackingStrategy, Packs, Padding, RankBoundaries, SampleLength,
-    TooManySamples, pack,
+    TooManySamples, epoch_order, pack,
 };

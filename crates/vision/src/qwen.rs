@@ -36,7 +36,7 @@ fn marks() -> MediaMarks {
 /// Patches that become one token, on a side.
 const MERGE: u32 = 2;
 /// Frames that become one step of the grid.
-const FRAMES_PER_STEP: u32 = 2;
+pub(crate) const FRAMES_PER_STEP: u32 = 2;
 /// The most that one side may be longer than the other.
 const MAX_RATIO: f64 = 200.0;
 
@@ -209,6 +209,11 @@ impl Qwen25Vl {
     /// See `Family::pixels_per_token`.
     pub(crate) const PIXELS_PER_TOKEN: u64 = Self::PATCH.pixels_per_token();
 
+    /// The side of a patch in pixels, and of a token in patches.
+    pub(crate) fn patch_sides() -> (u32, u32) {
+        (Self::PATCH.side_px, Self::PATCH.merge)
+    }
+
     /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {
         lower(&mut self.max_pixels, self.min_pixels, max_pixels);
@@ -220,6 +225,11 @@ impl Qwen3Vl {
     const PATCH: Patch = Patch { side_px: 16, merge: MERGE };
     /// See `Family::pixels_per_token`.
     pub(crate) const PIXELS_PER_TOKEN: u64 = Self::PATCH.pixels_per_token();
+
+    /// The side of a patch in pixels, and of a token in patches.
+    pub(crate) fn patch_sides() -> (u32, u32) {
+        (Self::PATCH.side_px, Self::PATCH.merge)
+    }
 
     /// Lowers the limit on the pixels of each image and frame, but not below the minimum.
     pub(crate) fn limit_pixels(&mut self, max_pixels: u64) {

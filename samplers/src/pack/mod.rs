@@ -13,6 +13,7 @@
 mod best_fit;
 mod bins;
 mod boundaries;
+mod epoch;
 mod integer_set;
 mod options;
 mod packs;
@@ -24,6 +25,7 @@ mod tests;
 use std::num::NonZeroUsize;
 
 pub use boundaries::{Boundaries, RankBoundaries};
+pub use epoch::epoch_order;
 pub use options::{PackBalance, PackOptions, PackingStrategy, Padding, SampleLength};
 pub use packs::{Packs, TooManySamples};
 pub use report::PackReport;

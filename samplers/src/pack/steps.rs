@@ -137,7 +137,7 @@ fn remove_bins(bins: &mut Bins, mut removed: Vec<u32>) -> Vec<u32> {
 }
 
 /// A key for a number, as good as random: the finalizer of SplitMix64 (Steele, Lea and Flood 2014), twice.
-fn shuffle_key(seed: u64, number: u64) -> u64 {
+pub(super) fn shuffle_key(seed: u64, number: u64) -> u64 {
     let finalize = |state: u64| {
         let state = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         let state = (state ^ (state >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);

@@ -1,0 +1,66 @@
+//! How the pixels of an image become the numbers that a vision tower is given, once it has the size of its plan.
+//!
+//! Only the arithmetic is here; whoever has pixels applies it.
+
+use crate::family::Family;
+use crate::qwen::{FRAMES_PER_STEP, Qwen3Vl, Qwen25Vl};
+
+/// What is subtracted from a channel between 0 and 1, and what the difference is divided by.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Normalisation {
+    /// Mean of red, green and blue.
+    pub mean: [f32; 3],
+    /// Standard deviation of red, green and blue.
+    pub deviation: [f32; 3],
+}
+
+/// The form in which a vision tower takes images.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum PixelForm {
+    /// Each is padded to a square with CLIP's mean colour and scaled: channels, rows, columns.
+    Square {
+        /// The side of the square.
+        side_px: u32,
+        /// How levels become numbers.
+        normalisation: Normalisation,
+    },
+    /// Each is cut into patches, those that are merged to a token one after another: of a patch, channels, frames, rows, columns.
+    Patches {
+        /// The side of a patch.
+        side_px: u32,
+        /// Patches along a side of a token.
+        merge: u32,
+        /// Frames of a patch; an image is shown as often, and so is the last frame of a video that lacks one.
+        frames_per_step: u32,
+        /// How levels become numbers.
+        normalisation: Normalisation,
+    },
+}
+
+impl Normalisation {
+    /// That of OpenAI's CLIP.
+    pub const CLIP: Self = Self {
+        mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
+        deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
+    };
+    /// From −1 to 1.
+    pub const SYMMETRIC: Self = Self { mean: [0.5; 3], deviation: [0.5; 3] };
+}
+
+impl Family {
+    /// The form in which its vision tower takes images; `None` where it is not known here.
+    pub fn pixel_form(&self) -> Option<PixelForm> {
+        let patches = |(side_px, merge), normalisation| PixelForm::Patches {
+            side_px,
+            merge,
+            frames_per_step: FRAMES_PER_STEP,
+            normalisation,
+        };
+        match self {
+            Self::Longllava(_) => Some(PixelForm::Square { side_px: 336, normalisation: Normalisation::CLIP }),
+            Self::Qwen25Vl(_) => Some(patches(Qwen25Vl::patch_sides(), Normalisation::CLIP)),
+            Self::Qwen3Vl(_) | Self::Qwen35(_) => Some(patches(Qwen3Vl::patch_sides(), Normalisation::SYMMETRIC)),
+            _ => None,
+        }
+    }
+}
