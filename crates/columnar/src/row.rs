@@ -6,6 +6,8 @@ use std::ops::Range;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use manyframe_base::InputFile;
+
 use crate::error::ColumnarError;
 use crate::file::ParquetFile;
 use crate::guard::RecordBatches;
@@ -48,9 +50,17 @@ struct OpenBatch {
 impl RowReader {
     /// Opens a file and reads its footer.
     pub fn open(path: &Path) -> Result<Self, ColumnarError> {
-        let file = ParquetFile::open(path)?;
+        Ok(Self::of_file(ParquetFile::open(path)?))
+    }
+
+    /// Reads the footer of an open file.
+    pub fn of(file: InputFile) -> Result<Self, ColumnarError> {
+        Ok(Self::of_file(ParquetFile::of(file)?))
+    }
+
+    fn of_file(file: ParquetFile) -> Self {
         let plans = (0..file.num_groups()).map(|_| OnceLock::new()).collect();
-        Ok(Self { inner: Arc::new(Inner { file, plans }) })
+        Self { inner: Arc::new(Inner { file, plans }) }
     }
 
     /// Number of rows in the file.

@@ -59,6 +59,7 @@ mod licenses;
 mod manifest;
 mod packs;
 mod reader;
+mod sample_reader;
 mod shard_name;
 mod source;
 mod table_file;
@@ -69,8 +70,11 @@ pub use card::{CARD_FILE, FilesBeside};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger};
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry};
-pub use packs::{AuditSummary, PackDigest, PackRow, PackSummary, PackWriter, PackedPlace, pack_schema, read_packs};
+pub use packs::{
+    AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, PackedPlace, pack_schema, read_packs,
+};
 pub use reader::{DatasetReader, SampleLocation, work_directory};
+pub use sample_reader::SampleReader;
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
 pub use source::{Asked, Excess, SourceBudget, SourceSummary};
-pub use table_file::{TableDigest, TableFileWriter, read_table_file};
+pub use table_file::{OpenTable, TableDigest, TableFileWriter, read_table_file};

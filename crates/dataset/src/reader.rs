@@ -23,8 +23,9 @@ use crate::by_digest::{ByDigest, Names};
 use crate::error::DatasetError;
 use crate::ledger::{LedgerRow, Status, read_damaged, read_ledger_of, read_origins};
 use crate::manifest::{Manifest, ShardEntry};
-use crate::packs::{PackRow, read_packs_of};
+use crate::packs::{PackIndexTable, PackRow, read_packs_of};
 use crate::shard_name::ShardName;
+use crate::table_file::OpenTable;
 
 /// Where work on a dataset is in progress: `DATASET.work`, beside it.
 pub fn work_directory(dataset: &Path) -> PathBuf {
@@ -170,6 +171,16 @@ impl DatasetReader {
         Ok(packs.into_iter().flatten())
     }
 
+    /// Its training sequences, by their numbers; `None` if the samples are not packed.
+    ///
+    /// # Errors
+    ///
+    /// If the index cannot be read.
+    pub fn open_packs(&self) -> Result<Option<OpenTable<PackIndexTable>>, DatasetError> {
+        let pack = self.manifest.pack.as_ref();
+        pack.map(|pack| OpenTable::of(self.storage.open(&pack.path)?)).transpose()
+    }
+
     /// The files that hold every sample once: those of the first format, because every format holds all samples.
     pub fn shards_of_one_format(&self) -> impl Iterator<Item = &ShardEntry> {
         let format = self.manifest.shards.iter().map(|shard| shard.format).min();
@@ -238,11 +249,21 @@ impl DatasetReader {
     ///
     /// As [`DatasetReader::ledger`].
     pub fn find_rows(&self, text: &str, limit: usize) -> Result<Vec<LedgerRow>, DatasetError> {
+        Ok(self.find_numbered_rows(text, limit)?.into_iter().map(|(_, row)| row).collect())
+    }
+
+    /// As [`DatasetReader::find_rows`], each with its number in the ledger, from 0.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatasetReader::ledger`].
+    pub fn find_numbered_rows(&self, text: &str, limit: usize) -> Result<Vec<(u64, LedgerRow)>, DatasetError> {
         let prefix = text.to_ascii_lowercase();
         let is_prefix = prefix.len() >= LEAST_ID_DIGITS && prefix.bytes().all(|byte| byte.is_ascii_hexdigit());
         let is_named =
             |row: &LedgerRow| row.upstream_id == text || (is_prefix && row.id.to_string().starts_with(&prefix));
-        let named = self.ledger()?.filter(|row| row.as_ref().map_or(true, is_named));
+        let rows = (0..).zip(self.ledger()?).map(|(number, row)| Ok((number, row?)));
+        let named = rows.filter(|row| row.as_ref().map_or(true, |(_, row)| is_named(row)));
         named.take(limit).collect()
     }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{AtomicFile, InputFile};
-use manyframe_columnar::{ColumnarError, Columns, TableReader, TableWriter};
+use manyframe_columnar::{ColumnarError, Columns, Selection, TableReader, TableWriter};
 use manyframe_core::Digest;
 
 use crate::error::DatasetError;
@@ -78,6 +78,38 @@ impl<T: Columns> TableDigest<T> {
     pub fn finish(self) -> Result<Digest, DatasetError> {
         let hasher = self.table.finish().map_err(DatasetError::table(&self.path))?;
         Ok(Digest(*hasher.finalize().as_bytes()))
+    }
+}
+
+/// An open table, of which single rows are read. Clones share it.
+#[derive(Clone)]
+pub struct OpenTable<T> {
+    table: TableReader<T>,
+    path: PathBuf,
+}
+
+impl<T: Columns> OpenTable<T> {
+    /// Reads the footer of a table.
+    pub(crate) fn of(file: InputFile) -> Result<Self, DatasetError> {
+        let path = file.path().to_owned();
+        Ok(Self { table: TableReader::of(file).map_err(DatasetError::table(&path))?, path })
+    }
+
+    /// Number of its rows.
+    pub fn num_rows(&self) -> u64 {
+        self.table.num_rows()
+    }
+
+    /// A row, by its number from 0.
+    ///
+    /// # Errors
+    ///
+    /// If there is none, or it cannot be read, or is not what the table holds.
+    pub fn row(&self, row: u64) -> Result<T::Output, DatasetError> {
+        let selection = Selection { rows: row..row.saturating_add(1), without: &[], batch_rows: 1 };
+        let mut rows = self.table.rows(&selection).map_err(DatasetError::table(&self.path))?;
+        let missing = || DatasetError::damaged(&self.path, format!("it has no row {row}"));
+        rows.next().ok_or_else(missing)?.map_err(DatasetError::table(&self.path))
     }
 }
 

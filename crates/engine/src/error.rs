@@ -200,6 +200,14 @@ pub enum EngineError {
         /// What is missing.
         detail: String,
     },
+    /// An image or a video file of a sample cannot be decoded.
+    #[error("an image of sample {id} cannot be decoded: {detail}")]
+    Undecodable {
+        /// The sample.
+        id: String,
+        /// What is wrong.
+        detail: String,
+    },
     /// A video file of a sample cannot be decoded.
     #[error("the video of sample {id} cannot be decoded: {detail}")]
     Clip {
@@ -270,6 +278,7 @@ impl EngineError {
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
+            | Self::Undecodable { .. }
             | Self::Clip { .. }
             | Self::NoAudit { .. }
             | Self::NotPacked { .. }

@@ -24,7 +24,8 @@ use serde::Serialize;
 
 use crate::error::EngineError;
 use crate::exported::{Exported, images_of};
-use crate::packed::{PackReader, write_packed_parquet, write_xtuner_packs};
+use crate::pack_reader::PackReader;
+use crate::packed::{write_packed_parquet, write_xtuner_packs};
 
 /// The form of an export.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -131,7 +132,7 @@ impl Export<'_> {
 
     /// A pack is a record. A document, which is no conversation, is left out, and counted.
     fn write_packs(self, staged: &Path) -> Result<Exported, EngineError> {
-        let mut reader = PackReader::new(self.dataset);
+        let reader = PackReader::open(self.dataset)?;
         let end_token = self.end_token()?;
         self.progress.start(Step::Export, self.dataset.manifest().total.num_samples);
         let mut writer = LlavaWriter::create(staged, self.options)?;

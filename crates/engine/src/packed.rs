@@ -7,137 +7,22 @@
 //!
 //! One pack is in memory at a time. Token ids that shards do not hold are made again, with the tokenizer of the dataset.
 
-use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{FileError, Progress, Step};
 use manyframe_core::{Role, Sample};
-use manyframe_dataset::{DatasetReader, PackRow, PackedPlace, ShardName};
-use manyframe_format::Formatter;
-use manyframe_shards::{PackedRow, PackedSequence, PackedTableWriter, ShardError, ShardFormat};
-use rustc_hash::FxHashMap;
+use manyframe_dataset::{DatasetReader, PackRow};
+use manyframe_shards::{PackedRow, PackedSequence, PackedTableWriter, ShardError};
 use serde_json::json;
 
 use crate::error::EngineError;
 use crate::exported::{Exported, images_of};
-use crate::verify::tokens::open_formatter;
+use crate::pack_reader::PackReader;
 
 /// A file of packed Parquet is closed when its images and ids have this many bytes.
 const MAX_FILE_BYTES: u64 = 1 << 30;
-
-/// Reads the samples of packs, wherever they are.
-pub(crate) struct PackReader<'d> {
-    dataset: &'d DatasetReader,
-    shards: FxHashMap<ShardName, OpenShard>,
-    /// Opened when a sample without token ids is met.
-    formatter: Option<Formatter>,
-}
-
-/// A shard, and where its samples are.
-struct OpenShard {
-    /// Its path in the dataset.
-    path: String,
-    format: ShardFormat,
-    positions: Positions,
-}
-
-/// How a sample is found in its shard.
-enum Positions {
-    /// By its number among the samples.
-    Rows,
-    /// By its first byte, which the index names.
-    Told,
-    /// By its position, which the shard was read for.
-    Listed(Vec<u64>),
-}
-
-impl<'d> PackReader<'d> {
-    pub(crate) fn new(dataset: &'d DatasetReader) -> Self {
-        Self { dataset, shards: FxHashMap::default(), formatter: None }
-    }
-
-    /// The packs of the dataset.
-    pub(crate) fn packs(&self) -> Result<impl Iterator<Item = Result<PackRow, EngineError>> + use<>, EngineError> {
-        let manifest = self.dataset.manifest();
-        if manifest.pack.is_none() {
-            let detail = "its samples are not packed; `manyframe pack` packs them".to_owned();
-            return Err(EngineError::NotPacked { path: self.dataset.location().to_owned(), detail });
-        }
-        Ok(self.dataset.packs()?.map(|row| row.map_err(EngineError::from)))
-    }
-
-    /// The samples of a pack, in order.
-    pub(crate) fn samples(&mut self, pack: &PackRow) -> Result<Vec<Sample>, EngineError> {
-        pack.places().map(|place| self.sample(place)).collect()
-    }
-
-    fn sample(&mut self, place: PackedPlace) -> Result<Sample, EngineError> {
-        let PackedPlace { id, shard: name, shard_row: row, .. } = place;
-        if !self.shards.contains_key(&name) {
-            let shard = self.open(place)?;
-            self.shards.insert(name, shard);
-        }
-        let damaged = || {
-            let detail = format!("its pack index names sample {id}, number {row} of shard {name}, which is not there");
-            EngineError::NotPacked { path: self.dataset.location().to_owned(), detail }
-        };
-        let shard = self.shards.get(&name).ok_or_else(damaged)?;
-        let position = match &shard.positions {
-            Positions::Told => place.shard_offset.ok_or_else(damaged)?,
-            Positions::Rows => row,
-            Positions::Listed(positions) => {
-                usize::try_from(row).ok().and_then(|row| positions.get(row).copied()).ok_or_else(damaged)?
-            }
-        };
-        let file = self.dataset.storage().open(&shard.path)?;
-        let sample = manyframe_shards::read_at(shard.format, file, position);
-        let sample = sample.map_err(in_shard(Path::new(&shard.path)))?;
-        if sample.id == id { Ok(sample) } else { Err(damaged()) }
-    }
-
-    /// Opens the shard of a sample. Where the index does not say where in the file its samples are, they are listed.
-    fn open(&self, place: PackedPlace) -> Result<OpenShard, EngineError> {
-        let shard = self.dataset.shard(place.shard)?;
-        let (path, format) = (shard.path.to_string(), shard.format);
-        let is_told = place.shard_offset.is_some() && Some(format) == self.dataset.tar_format();
-        let positions = match format.finds_by_position() {
-            false => Positions::Rows,
-            true if is_told => Positions::Told,
-            true => {
-                let in_shard = || in_shard(Path::new(&path));
-                let entries = manyframe_shards::list(format, self.dataset.storage().open(&path)?).map_err(in_shard())?;
-                let positions = entries.map(|entry| entry.map(|entry| entry.position)).collect::<Result<_, _>>();
-                Positions::Listed(positions.map_err(in_shard())?)
-            }
-        };
-        Ok(OpenShard { path, format, positions })
-    }
-
-    /// The sample with token ids, and with images in place of clips.
-    fn whole(&mut self, mut sample: Sample) -> Result<Sample, EngineError> {
-        if sample.tokens.is_none() {
-            let none = |detail: String| EngineError::NoTokens { path: self.dataset.location().to_owned(), detail };
-            let formatter = match self.formatter.take() {
-                Some(formatter) => formatter,
-                None => open_formatter(self.dataset, &BTreeMap::new()).map_err(none)?,
-            };
-            let tokens = formatter.encode_sample(&sample).map_err(|error| none(error.to_string()));
-            self.formatter = Some(formatter);
-            sample.tokens = Some(tokens?);
-        }
-        if !sample.clips.is_empty() {
-            sample.images = images_of(&sample)?.into_owned();
-        }
-        Ok(sample)
-    }
-}
-
-fn in_shard(path: &Path) -> impl FnOnce(ShardError) -> EngineError + use<> {
-    let path = path.to_owned();
-    move |error| EngineError::Shard { path, error }
-}
 
 /// Writes packs with their contents to a directory.
 pub(crate) fn write_packed_parquet(
@@ -145,15 +30,18 @@ pub(crate) fn write_packed_parquet(
     staged: &Path,
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
-    let mut reader = PackReader::new(dataset);
+    let reader = PackReader::open(dataset)?;
     let mut done = Exported::default();
     let mut files = PackFiles { directory: staged, open: None, num_files: 0, num_bytes: 0 };
     progress.start(Step::Export, dataset.manifest().total.num_samples);
     for pack in reader.packs()? {
         let pack = pack?;
-        let samples = reader.samples(&pack)?.into_iter().map(|sample| reader.whole(sample));
-        let samples = samples.collect::<Result<Vec<_>, _>>()?;
-        files.write(&pack, &samples)?;
+        let mut samples = reader.samples(&pack)?;
+        let sequence = reader.sequence(&pack, &mut samples)?;
+        for sample in samples.iter_mut().filter(|sample| !sample.clips.is_empty()) {
+            sample.images = images_of(sample)?.into_owned();
+        }
+        files.write(&pack, &samples, &sequence)?;
         done.num_records += 1;
         done.num_images += samples.iter().map(|sample| sample.images.len() as u64).sum::<u64>();
         progress.advance(samples.len() as u64, samples.len() as u64);
@@ -161,6 +49,11 @@ pub(crate) fn write_packed_parquet(
     done.num_bytes = files.finish()?;
     progress.finish(Step::Export);
     Ok(done)
+}
+
+fn in_shard(path: &Path) -> impl FnOnce(ShardError) -> EngineError + use<> {
+    let path = path.to_owned();
+    move |error| EngineError::Shard { path, error }
 }
 
 /// Files of packed Parquet, of which one is written at a time.
@@ -180,11 +73,10 @@ struct PackFile {
 }
 
 impl PackFiles<'_> {
-    fn write(&mut self, pack: &PackRow, samples: &[Sample]) -> Result<(), EngineError> {
+    fn write(&mut self, pack: &PackRow, samples: &[Sample], sequence: &PackedSequence) -> Result<(), EngineError> {
         let open = self.open.take().map_or_else(|| self.create(), Ok);
         let PackFile { path, mut writer, num_bytes } = open?;
-        let sequence = PackedSequence::of(samples, &pack.cu_seqlens).map_err(in_shard(&path))?;
-        let row = PackedRow { pack: pack.pack, step: pack.step, rank: pack.rank, samples, sequence: &sequence };
+        let row = PackedRow { pack: pack.pack, step: pack.step, rank: pack.rank, samples, sequence };
         writer.write(row).map_err(in_shard(&path))?;
         let images = samples.iter().flat_map(|sample| &sample.images).map(|image| image.bytes.len() as u64);
         let num_bytes = num_bytes + images.sum::<u64>() + 4 * sequence.num_tokens() as u64;
@@ -222,7 +114,7 @@ pub(crate) fn write_xtuner_packs(
     (staged, path_prefix): (&Path, &str),
     progress: &dyn Progress,
 ) -> Result<Exported, EngineError> {
-    let mut reader = PackReader::new(dataset);
+    let reader = PackReader::open(dataset)?;
     let mut done = Exported::default();
     let (mut boundaries, mut rows, mut num_samples) = (vec![0_i64], Vec::new(), 0_i64);
     let path = staged.join("data.jsonl");

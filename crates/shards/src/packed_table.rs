@@ -13,14 +13,27 @@ use crate::json::names_of;
 use crate::sample_table::{ImageTable, Medium, grids};
 
 /// The tokens of a pack.
+///
+/// # Invariants
+/// All but the boundaries and the grids are equally long.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct PackedSequence {
-    input_ids: Vec<i32>,
-    labels: Vec<i32>,
-    position_ids: Vec<i32>,
-    loss_mask: Vec<i32>,
-    type_ids: Vec<i32>,
-    cu_seqlens: Vec<i32>,
+    /// Ids of tokens, a placeholder for each visual token; 0 where samples are padded.
+    pub input_ids: Vec<i32>,
+    /// The id to be predicted at each position, not shifted; −100 where there is no loss.
+    pub labels: Vec<i32>,
+    /// Positions within each sample.
+    pub position_ids: Vec<i32>,
+    /// 1 where there is a loss on the token at the position, otherwise 0.
+    pub loss_mask: Vec<i32>,
+    /// What each token is part of: 0 text, 1 an image, 2 a video.
+    pub type_ids: Vec<i32>,
+    /// Tokens before each sample, and of all.
+    pub cu_seqlens: Vec<i32>,
+    /// Patches in time, height and width of each image, one after another.
+    pub image_grids: Vec<i32>,
+    /// Patches in time, height and width of each video, one after another.
+    pub video_grids: Vec<i32>,
 }
 
 /// A pack as it is written.
@@ -67,13 +80,10 @@ impl PackedTableWriter {
         };
         let names: Vec<String> = row.samples.iter().flat_map(of_sample).collect();
         let images = row.samples.iter().flat_map(|sample| &sample.images);
-        let of_visuals = |medium| row.samples.iter().filter_map(move |sample| grids(sample, medium)).flatten();
         let times = row.samples.iter().flat_map(|sample| sample.visuals.iter().flat_map(|visual| &visual.times_s));
         let parts = PackedParts {
             row,
             images: &names.iter().zip(images).collect::<Vec<_>>(),
-            image_grids: &of_visuals(Medium::Image).collect::<Vec<_>>(),
-            video_grids: &of_visuals(Medium::Video).collect::<Vec<_>>(),
             times_s: &times.copied().collect::<Vec<_>>(),
             ids: &row.samples.iter().map(|sample| sample.id.to_string()).collect::<Vec<_>>(),
             sources: &row.samples.iter().map(|sample| sample.source.to_string()).collect::<Vec<_>>(),
@@ -97,8 +107,6 @@ impl PackedTableWriter {
 struct PackedParts<'r> {
     row: PackedRow<'r>,
     images: &'r [(&'r String, &'r SampleImage)],
-    image_grids: &'r [i32],
-    video_grids: &'r [i32],
     times_s: &'r [f64],
     ids: &'r [String],
     sources: &'r [String],
@@ -128,9 +136,9 @@ table! {
         /// What each token is part of: 0 text, 1 an image, 2 a video.
         mm_token_type_ids: Vec<i32> = &parts.row.sequence.type_ids,
         /// Patches in time, height and width of each image, one after another: reshape to (−1, 3).
-        image_grid_thw: Vec<i32> = parts.image_grids,
+        image_grid_thw: Vec<i32> = &parts.row.sequence.image_grids,
         /// Patches in time, height and width of each video, one after another: reshape to (−1, 3).
-        video_grid_thw: Vec<i32> = parts.video_grids,
+        video_grid_thw: Vec<i32> = &parts.row.sequence.video_grids,
         /// All images and frames in order, at the size at which their tokens were counted.
         images: List<ImageTable> = parts.images.to_vec(),
         /// Times of the frames of videos in seconds, as far as known.
@@ -141,8 +149,11 @@ table! {
         sources: Vec<String> = parts.sources,
     }
     read {
-        let _ = (pack, step, rank, seq_start_id, image_grid_thw, video_grid_thw, images, frame_times_s, sample_ids, sources);
-        Ok(PackedSequence { input_ids, labels, position_ids, loss_mask, type_ids: mm_token_type_ids, cu_seqlens })
+        let _ = (pack, step, rank, seq_start_id, images, frame_times_s, sample_ids, sources);
+        Ok(PackedSequence {
+            input_ids, labels, position_ids, loss_mask, type_ids: mm_token_type_ids, cu_seqlens,
+            image_grids: image_grid_thw, video_grids: video_grid_thw,
+        })
     }
 }
 
@@ -158,8 +169,20 @@ impl PackedSequence {
             let refuse = |detail| ShardError::Sample { id: sample.id, detail };
             let end = usize::try_from(end).map_err(|error| refuse(error.to_string()))?;
             sequence.push(sample, end).map_err(refuse)?;
+            sequence.image_grids.extend(grids(sample, Medium::Image).unwrap_or_default());
+            sequence.video_grids.extend(grids(sample, Medium::Video).unwrap_or_default());
         }
         Ok(sequence)
+    }
+
+    /// Pads the sequence at its end. The padding is a sequence of its own in `cu_seqlens`, without a loss.
+    pub fn pad(&mut self, num_tokens: usize) {
+        let room = num_tokens.saturating_sub(self.num_tokens());
+        if let Some(end) = i32::try_from(num_tokens).ok().filter(|_| room > 0) {
+            self.fill_up(num_tokens);
+            self.position_ids.extend((0..).take(room));
+            self.cu_seqlens.push(end);
+        }
     }
 
     /// Number of positions, padding between samples included.
@@ -179,13 +202,17 @@ impl PackedSequence {
         self.input_ids.extend(input_ids);
         self.labels.extend(labels);
         self.type_ids.extend(type_ids);
+        self.fill_up(end);
+        self.position_ids.extend((0..).take(room));
+        self.cu_seqlens.push(i32::try_from(end).map_err(|error| error.to_string())?);
+        Ok(())
+    }
+
+    fn fill_up(&mut self, end: usize) {
         self.input_ids.resize(end, 0);
         self.labels.resize(end, SampleTokens::IGNORED);
         self.type_ids.resize(end, 0);
         self.loss_mask.resize(end, 0);
-        self.position_ids.extend((0..).take(room));
-        self.cu_seqlens.push(i32::try_from(end).map_err(|error| error.to_string())?);
-        Ok(())
     }
 
     fn starts(&self) -> &[i32] {
