@@ -5,11 +5,12 @@ CARGO ?= cargo
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 export CARGO_TERM_COLOR ?= auto
 
-.PHONY: help setup demo test clients chaos cluster stores parity lint bench fuzz structure schemas clean
+.PHONY: help setup demo test wheel clients chaos cluster stores parity lint bench fuzz structure schemas clean
 
 help:
 	@echo 'make demo      build, fetch real photos and videos, build and verify the demo and the recipes in small'
 	@echo 'make test      all tests, with the Python readers of the shards'
+	@echo 'make wheel     the Python package with the command line and FFmpeg in it, in out/wheel; installed and tried in an environment of its own'
 	@echo 'make clients   the same with Megatron-Energon, Megatron-Bridge, MosaicML Streaming and wids (6 GB of packages)'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
@@ -34,6 +35,11 @@ test: setup
 	python3 pipelines/demo/fetch.py .env/demo
 	$(CARGO) test --workspace --locked
 	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
+
+wheel: setup
+	tests/setup/wheel.sh .env out/wheel
+	tests/setup/wheel_environment.sh out/wheel .env/python/wheel
+	MANYFRAME_WHEEL=$(CURDIR)/.env/python/wheel $(CARGO) test --locked --workspace --test tests -- python_package:: your_own_data
 
 clients: setup
 	tests/setup/python.sh .env/python

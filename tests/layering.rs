@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("manyframe-plan", 5),
     ("manyframe-transfer", 5),
     ("manyframe-engine", 6),
+    ("manyframe-python", 7),
     ("manyframe", 7),
 ];
 

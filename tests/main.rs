@@ -30,6 +30,7 @@ mod mixing;
 mod overlength;
 mod packing;
 mod pipelines;
+mod python_package;
 mod readme;
 mod recipes;
 mod robustness;

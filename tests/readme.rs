@@ -6,6 +6,7 @@ use std::process::Command;
 
 use crate::clients::has_torch;
 use crate::demo::stages;
+use crate::python_package::package_python;
 use crate::support::{Built, photo, python, root, run, stdout};
 
 fn page(name: &str) -> String {
@@ -74,6 +75,13 @@ fn your_own_data_is_built_as_the_readme_says() {
     );
     assert!(stdout(&["inspect", &dataset, "1"]).contains("⟦A grey cat, asleep."));
     assert!(stdout(&["why", &dataset, "1"]).contains("delivered in shard image/000000"));
+    run(&["pack", &dataset], 0);
+    let output = package_python("readers").current_dir(directory.path()).arg("mine/read.py").output().unwrap();
+    let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{stderr}");
+    for shown in ["A grey cat, asleep.", "(480, 640, 3)", "delivered", "[(480, 640, 3)]"] {
+        assert!(stdout.contains(shown), "{shown}: {stdout}");
+    }
 }
 
 #[test]

@@ -31,9 +31,15 @@ pub(crate) fn contents_below(directory: &Path) -> Vec<(String, Vec<u8>)> {
     files
 }
 
-/// A command that runs manyframe in the root of the repository.
+/// The environment in which the wheel is installed that is to be tested, if it is.
+pub(crate) fn wheel() -> Option<PathBuf> {
+    std::env::var_os("MANYFRAME_WHEEL").map(PathBuf::from)
+}
+
+/// A command that runs manyframe in the root of the repository: the program of the wheel, if that is tested.
 pub(crate) fn manyframe(arguments: &[&str]) -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_manyframe"));
+    let program = wheel().map_or_else(|| env!("CARGO_BIN_EXE_manyframe").into(), |wheel| wheel.join("bin/manyframe"));
+    let mut command = Command::new(program);
     command.current_dir(root()).args(arguments);
     command
 }

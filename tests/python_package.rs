@@ -1,0 +1,109 @@
+//! Promise: the Python package reads what was built, in the order that it says, on any number of ranks and workers.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use crate::clients::has_torch;
+use crate::support::{Workshop, llava, photo, python, root, run, wheel};
+
+/// A directory with the package, as it would be installed: its sources, and the module that was built with these tests.
+static PACKAGE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
+    let directory = tempfile::tempdir().unwrap();
+    let package = directory.path().join("manyframe");
+    std::fs::create_dir(&package).unwrap();
+    for source in std::fs::read_dir(root().join("crates/python/python/manyframe")).unwrap() {
+        let source = source.unwrap();
+        if source.file_type().unwrap().is_file() {
+            std::os::unix::fs::symlink(source.path(), package.join(source.file_name())).unwrap();
+        }
+    }
+    let module = std::env::current_exe().unwrap().with_file_name("libmanyframe_python.so");
+    assert!(module.exists(), "{} is built with the tests", module.display());
+    std::os::unix::fs::symlink(module, package.join("_native.abi3.so")).unwrap();
+    directory
+});
+
+/// Python with the package: that of an environment with what was built here, or that of the wheel.
+pub(crate) fn package_python(environment: &str) -> Command {
+    let Some(wheel) = wheel() else {
+        let mut command = Command::new(python(environment));
+        command.env("PYTHONPATH", PACKAGE.path());
+        return command;
+    };
+    Command::new(wheel.join("bin/python"))
+}
+
+/// Runs a test file of the package with one of the environments.
+fn run_tests(environment: &str, file: &str, datasets: &[(&str, &Path)]) {
+    let mut command = package_python(environment);
+    command.current_dir(root().join("crates/python/tests"));
+    for (name, dataset) in datasets {
+        command.env(name, dataset);
+    }
+    let output = command.env("PYTHONDONTWRITEBYTECODE", "1").args(["-W", "error", file]).output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{file}\n{}\n{stderr}", String::from_utf8_lossy(&output.stdout));
+    assert!(stderr.contains("OK"), "{stderr}");
+}
+
+/// A dataset of pictures and texts, packed.
+fn packed(pack: &str, output: &str) -> (Workshop, PathBuf) {
+    let mut workshop = Workshop::new();
+    workshop.head = workshop.head.replace("[format]\n", &format!("[output]\n{output}\n[format]\n"));
+    workshop.head.push_str(&format!("[pack]\nmax_tokens = 700\n{pack}\n"));
+    for number in 0..24 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 40 + 3 * number, 60));
+    }
+    let mut records: Vec<Value> = (0..24).map(|n| llava(&format!("r{n}"), &format!("{n}.jpg"))).collect();
+    records.push(json!({ "id": "several", "image": ["0.jpg", "5.jpg", "7.jpg"], "conversations": [
+        { "from": "human", "value": "<image> and <image> and <image>: which is the widest, \"äöü\"?" },
+        { "from": "gpt", "value": "The last." },
+    ]}));
+    records.push(json!({ "id": "text", "conversations": [
+        { "from": "human", "value": "What is two and two?" }, { "from": "gpt", "value": "Four." },
+    ]}));
+    records.push(llava("missing", "nowhere.jpg"));
+    workshop.add_source("a", "llava", &Value::from(records), "");
+    let dataset = workshop.build().dataset;
+    (workshop, dataset)
+}
+
+#[test]
+fn samples_and_ledger_are_read_by_number_and_by_id() {
+    let (_tar, tar) = packed("", "max_shard_samples = 5");
+    let (_parquet, parquet) = packed("", "formats = [\"parquet\"]");
+    for dataset in [tar, parquet] {
+        run_tests("datasets", "test_dataset.py", &[("MANYFRAME_DATASET", &dataset)]);
+    }
+}
+
+#[test]
+fn packs_come_in_order_on_any_number_of_ranks() {
+    let (_tar, tar) = packed("ranks = 2\nstrategy = \"balanced\"", "max_shard_samples = 5");
+    let (_parquet, parquet) = packed("sequence_parallel = \"zigzag:2\"", "formats = [\"parquet\"]");
+    let (_samples, samples) = packed("sequence_parallel = \"2d:2x2\"\npadding = \"samples\"", "");
+    for (dataset, divided) in [(&tar, &parquet), (&parquet, &samples)] {
+        run_tests("readers", "test_packs.py", &[("MANYFRAME_PACKS", dataset), ("MANYFRAME_DIVIDED", divided)]);
+    }
+}
+
+#[test]
+fn loaders_of_pytorch_give_every_pack_once() {
+    if has_torch() {
+        let (_workshop, dataset) = packed("", "");
+        run_tests("torch", "test_torch.py", &[("MANYFRAME_PACKS", &dataset)]);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let mut workshop = Workshop::new();
+    workshop.write("media/0.jpg", photo(0, 40, 40));
+    workshop.add_source("a", "llava", &json!([llava("r0", "0.jpg")]), "");
+    let dataset = workshop.build().dataset;
+    run(&["verify", &dataset.display().to_string(), "--quiet"], 0);
+    run_tests("readers", "test_errors.py", &[("MANYFRAME_UNPACKED", &dataset)]);
+}
