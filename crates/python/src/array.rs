@@ -73,9 +73,8 @@ impl Memory {
         let (start, num_bytes) = this.borrow_mut().0.bytes();
         // SAFETY: Python passes a view that is to be filled. The bytes stay where they are while the object lives, by the
         // invariant of `Memory`, and the view that is filled holds a reference to the object.
-        let status = unsafe {
-            ffi::PyBuffer_FillInfo(view, this.as_ptr(), start.cast(), num_bytes.cast_signed(), 0, flags)
-        };
+        let status =
+            unsafe { ffi::PyBuffer_FillInfo(view, this.as_ptr(), start.cast(), num_bytes.cast_signed(), 0, flags) };
         if status == 0 { Ok(()) } else { Err(PyErr::fetch(this.py())) }
     }
 }

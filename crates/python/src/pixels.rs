@@ -32,7 +32,9 @@ impl PixelLaw {
     pub(crate) fn of(family: &Family) -> Result<Self, String> {
         let unknown = || {
             let name = family.name();
-            format!("pixel values for the family {name:?} are not made here; take images=\"pixels\" and its own processor")
+            format!(
+                "pixel values for the family {name:?} are not made here; take images=\"pixels\" and its own processor"
+            )
         };
         family.pixel_form().map(Self).ok_or_else(unknown)
     }

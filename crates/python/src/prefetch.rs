@@ -69,8 +69,7 @@ impl<T: Send + 'static> Prefetch<T> {
     /// Starts threads on jobs.
     pub(crate) fn start<W: Work<Made = T>>(work: &Arc<W>, jobs: Vec<u64>, num_threads: usize, most_bytes: u64) -> Self {
         let num_threads = num_threads.min(jobs.len());
-        let state =
-            State { next_begun: 0, next_taken: 0, made: BTreeMap::new(), num_bytes: 0, is_stopped: false };
+        let state = State { next_begun: 0, next_taken: 0, made: BTreeMap::new(), num_bytes: 0, is_stopped: false };
         let shared = Arc::new(Shared { jobs, most_bytes, state: Mutex::new(state), changed: Condvar::new() });
         let start_thread = |_| {
             let (work, shared) = (Arc::clone(work), Arc::clone(&shared));
@@ -84,9 +83,8 @@ impl<T: Send + 'static> Prefetch<T> {
     pub(crate) fn next(&self, patience: Duration) -> Next<T> {
         let shared = &self.shared;
         let state = shared.lock();
-        let is_missing = |state: &mut State<T>| {
-            state.next_taken < shared.jobs.len() && !state.made.contains_key(&state.next_taken)
-        };
+        let is_missing =
+            |state: &mut State<T>| state.next_taken < shared.jobs.len() && !state.made.contains_key(&state.next_taken);
         let waited = shared.changed.wait_timeout_while(state, patience, is_missing);
         let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
         if state.next_taken >= shared.jobs.len() {

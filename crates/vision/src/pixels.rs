@@ -39,10 +39,8 @@ pub enum PixelForm {
 
 impl Normalisation {
     /// That of OpenAI's CLIP.
-    pub const CLIP: Self = Self {
-        mean: [0.481_454_66, 0.457_827_5, 0.408_210_73],
-        deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1],
-    };
+    pub const CLIP: Self =
+        Self { mean: [0.481_454_66, 0.457_827_5, 0.408_210_73], deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1] };
     /// From −1 to 1.
     pub const SYMMETRIC: Self = Self { mean: [0.5; 3], deviation: [0.5; 3] };
 }
