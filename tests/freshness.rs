@@ -6,7 +6,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::dirt::zip_with;
-use crate::support::{Built, Workshop, encode, llava, photo, run, stdout, tar_with};
+use crate::support::{Built, Workshop, encode, llava, photo, run, stdout, tar_of};
 
 /// Records about photographs `media/0.jpg`, `media/1.jpg`, and so on.
 fn workshop(num_photos: u32, more: &str) -> Workshop {
@@ -220,7 +220,7 @@ fn a_frame_rate_that_changed_in_the_annotation_shows_other_frames() {
 fn a_member_of_an_archive_that_was_packed_again_is_noticed() {
     type Packer<'a> = &'a dyn Fn(&str, Vec<u8>) -> Vec<u8>;
     let zip = |name: &str, content: Vec<u8>| zip_with(&[(name, content)]);
-    let tar = |name: &str, content: Vec<u8>| tar_with(name, &content);
+    let tar = |name: &str, content: Vec<u8>| tar_of(&[(name.to_owned(), content)]);
     for (archive, pack) in [("a.zip", &zip as Packer<'_>), ("a.tar", &tar)] {
         let mut workshop = Workshop::new();
         let records = json!([llava("r0", "0.jpg"), llava("r1", "1.jpg")]);
@@ -380,7 +380,7 @@ fn archives_and_annotations_that_change_places_are_noticed_although_size_and_tim
         |level: u8| encode(&image::RgbImage::from_pixel(16, 16, image::Rgb([level, 0, 0])), image::ImageFormat::Bmp);
     // Equal in size, and with their members at other places.
     for (archive, names) in [("a.tar", ["0.jpg", "1.jpg"]), ("b.tar", ["1.jpg", "0.jpg"])] {
-        let members = names.map(|name| tar_with(name, &image(name.as_bytes()[0])));
+        let members = names.map(|name| tar_of(&[(name.to_owned(), image(name.as_bytes()[0]))]));
         let first = &members[0][..members[0].len() - 1024];
         workshop.write(archive, [first, &members[1]].concat());
         copy_time(&workshop.path("a.tar"), &workshop.path(archive));

@@ -42,8 +42,10 @@ mod tampering;
 mod templates;
 mod tokens;
 mod upload;
+mod urls;
 mod validate;
 mod verify;
+mod web;
 #[cfg(not(feature = "video"))]
 mod without_video;
 mod work;

@@ -1,13 +1,11 @@
 //! Promise: an uploaded dataset is whole, whatever interrupts the upload, and is read, downloaded and packed where it is.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
 
 use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, contents_below, llava, photo, run, stdout};
+use crate::web::WebServer;
 
 /// A dataset of pictures in `out`, in both formats.
 fn build(workshop: &mut Workshop, num_pictures: u32) -> Built {
@@ -176,56 +174,11 @@ fn a_node_downloads_the_shards_that_it_trains_on() {
     assert!(String::from_utf8_lossy(&none.stderr).contains("the dataset has image/000000"));
 }
 
-/// A web server of a directory, as simple as they are: whole files and ranges, no listing. Returns its address.
-fn serve(directory: std::path::PathBuf) -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = format!("http://{}", listener.local_addr().unwrap());
-    std::thread::spawn(move || {
-        for connection in listener.incoming() {
-            let (mut connection, directory) = (connection.unwrap(), directory.clone());
-            std::thread::spawn(move || while answer(&mut connection, &directory).is_some() {});
-        }
-    });
-    address
-}
-
-/// Answers a request; `None` at the end of the connection.
-fn answer(connection: &mut TcpStream, directory: &Path) -> Option<()> {
-    let mut head = Vec::new();
-    while !head.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        connection.read_exact(&mut byte).ok()?;
-        head.push(byte[0]);
-    }
-    let head = String::from_utf8(head).unwrap();
-    let mut words = head.split(' ');
-    let (method, path) = (words.next()?, words.next()?);
-    let Ok(file) = fs::read(directory.join(path.trim_start_matches('/'))) else {
-        return connection.write_all(b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n").ok();
-    };
-    let range =
-        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
-    let (status, body, more) = match range.as_deref().and_then(|range| range.split_once('-')) {
-        Some((start, end)) => {
-            let (start, end): (usize, usize) = (start.parse().unwrap(), end.parse().unwrap());
-            let end = file.len().min(end + 1);
-            let more = format!("content-range: bytes {start}-{}/{}\r\n", end - 1, file.len());
-            ("206 Partial Content", &file[start..end], more)
-        }
-        None => ("200 OK", &file[..], String::new()),
-    };
-    let length = body.len();
-    let date = "last-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n";
-    let head = format!("HTTP/1.1 {status}\r\n{date}{more}content-length: {length}\r\n\r\n");
-    connection.write_all(head.as_bytes()).ok()?;
-    if method == "HEAD" { Some(()) } else { connection.write_all(body).ok() }
-}
-
 #[test]
 fn a_dataset_on_a_web_server_is_read_and_downloaded() {
     let mut workshop = Workshop::new();
     let built = build(&mut workshop, 4);
-    let url = serve(workshop.path("out"));
+    let url = WebServer::of(workshop.path("out")).address;
     assert!(stdout(&["inspect", &url]).contains("parquet/image/000000.parquet"));
     assert!(stdout(&["inspect", &url, "2"]).contains("⟦Waves, in picture 2."));
     assert!(stdout(&["why", &url, "2"]).contains("delivered in shard image/000000"));

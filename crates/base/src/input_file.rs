@@ -20,6 +20,23 @@ pub trait ReadAt: fmt::Debug + Send + Sync {
     ///
     /// If there are fewer ([`io::ErrorKind::UnexpectedEof`]), or they cannot be read.
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Reads bytes from `offset` on, as far as there are any; returns how many.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read.
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        let left = usize::try_from(self.num_bytes().saturating_sub(offset)).unwrap_or(usize::MAX);
+        let num_bytes = left.min(buffer.len());
+        let (wanted, _) = buffer.split_at_mut(num_bytes);
+        self.read_exact_at(wanted, offset).map(|()| num_bytes)
+    }
+
+    /// The same bytes for a reader of its own, if what is read ahead for one disturbs others.
+    fn apart(&self) -> Option<Arc<dyn ReadAt>> {
+        None
+    }
 }
 
 /// An open file, and what errors call it. Clones share it.
@@ -40,7 +57,15 @@ impl InputFile {
         if !std::fs::metadata(path)?.is_file() {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
         }
-        let file = File::open(path)?;
+        Self::of_file(path, File::open(path)?)
+    }
+
+    /// A file of this machine that is open already.
+    ///
+    /// # Errors
+    ///
+    /// If its size is unknown.
+    pub fn of_file(path: &Path, file: File) -> io::Result<Self> {
         let num_bytes = file.metadata()?.len();
         Ok(Self::new(path, Arc::new(LocalFile { file, num_bytes })))
     }
@@ -84,6 +109,10 @@ impl ReadAt for LocalFile {
 
     fn read_exact_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
         self.file.read_exact_at(buffer, offset)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        self.file.read_at(buffer, offset)
     }
 }
 

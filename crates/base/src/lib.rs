@@ -3,12 +3,16 @@
 //!
 //! **Invariant:** nothing here knows of records, datasets or any other part of the domain.
 
+mod file_access;
 pub mod files;
 pub mod in_flight;
 mod input_file;
 mod parallel;
 mod progress;
 
+pub use file_access::{
+    FileAccess, Listed, ObjectAccess, ObjectState, is_store_failure, is_url, store_failure, url_below, url_of,
+};
 pub use files::{AtomicFile, FileAction, FileError, StagedDirectory, write_atomic, write_json};
 pub use input_file::{InputFile, InputReader, ReadAt};
 pub use parallel::{Executor, OrderedMap};

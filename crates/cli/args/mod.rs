@@ -19,7 +19,7 @@ pub(crate) use engines::{
 };
 use shared::parse_layout;
 pub(crate) use shared::{Overrides, Patience, PublishingArguments, Threads};
-pub(crate) use stores::{DownloadArguments, NamesChoice, StoreArguments, UploadArguments};
+pub(crate) use stores::{DownloadArguments, NamesChoice, StoreArguments, UploadArguments, parse_bytes};
 
 const EXIT_CODES: &str = "\
 Exit codes:

@@ -35,16 +35,21 @@ impl PaceArguments {
 }
 
 fn parse_rate(text: &str) -> Result<NonZeroU64, String> {
-    let expected = || "expected bytes per second, such as 500K, 50M or 1.5G".to_owned();
+    parse_bytes(text).ok_or_else(|| "expected bytes per second, such as 500K, 50M or 1.5G".to_owned())
+}
+
+/// Reads `500K`, `50M`, `1.5G` and `2T`, in powers of 1024.
+pub(crate) fn parse_bytes(text: &str) -> Option<NonZeroU64> {
     let shift = match text.chars().next_back().map(|unit| unit.to_ascii_uppercase()) {
         Some('K') => 10,
         Some('M') => 20,
         Some('G') => 30,
+        Some('T') => 40,
         _ => 0,
     };
     let number = if shift > 0 { text.get(..text.len() - 1).unwrap_or_default() } else { text };
-    let number: f64 = number.parse().map_err(|_no_number| expected())?;
-    NonZeroU64::new((number * f64::from(1_u32 << shift)) as u64).ok_or_else(expected)
+    let number: f64 = number.parse().ok()?;
+    NonZeroU64::new((number * (1_u64 << shift) as f64) as u64)
 }
 
 /// Reads `0..64`.
@@ -134,7 +139,7 @@ mod tests {
         assert_eq!(parse_rate("1.5k").unwrap().get(), 1536);
         assert_eq!(parse_rate("50M").unwrap().get(), 50 << 20);
         assert_eq!(parse_positions("0..64").unwrap(), 0..64);
-        for text in ["", "0", "-1", "M", "5X", "1.5kk"] {
+        for text in ["", "0", "-1", "M", "5X", "1.5kk", "5TT"] {
             assert!(parse_rate(text).is_err(), "{text:?}");
         }
         for text in ["", "3", "3..3", "4..3", "..", "a..b"] {

@@ -1,24 +1,85 @@
-//! Where a dataset is: a directory or a URL, with what the environment says of its store.
+//! Where datasets and sources are: on this machine or in object stores, with what the environment says of these.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
 use manyframe_dataset::DatasetReader;
-use manyframe_storage::{Storage, StoreOptions};
+use manyframe_storage::{CacheOptions, Storage, StoreOptions, Stores};
 
-use crate::args::StoreArguments;
+use crate::args::{StoreArguments, parse_bytes};
+use crate::exit::UsageError;
+
+/// The variable with the directory of the cache: empty for none.
+const CACHE: &str = "MANYFRAME_CACHE";
+/// The variable with the largest size of the cache.
+const CACHE_SIZE: &str = "MANYFRAME_CACHE_SIZE";
+/// Its largest size otherwise.
+const DEFAULT_CACHE_BYTES: u64 = 20 << 30;
 
 /// Opens a directory or URL.
 pub(super) fn open_storage(location: &Path, store: &StoreArguments) -> Result<Arc<dyn Storage>> {
-    let environment = std::env::vars_os();
-    let environment =
-        environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let options = StoreOptions::from_environment(environment.collect(), store.endpoint.clone());
-    Ok(manyframe_storage::open(location, &options)?)
+    Ok(stores_at(store)?.storage(location)?)
 }
 
 /// Opens the dataset in a directory or at a URL.
 pub(super) fn open_dataset(location: &Path, store: &StoreArguments) -> Result<DatasetReader> {
     Ok(DatasetReader::open_in(open_storage(location, store)?)?)
+}
+
+/// What reaches object stores, as the environment says.
+pub(super) fn stores() -> Result<Stores> {
+    stores_with(None)
+}
+
+/// As [`stores`], with the address of the arguments.
+pub(super) fn stores_at(store: &StoreArguments) -> Result<Stores> {
+    stores_with(store.endpoint.clone())
+}
+
+fn stores_with(endpoint: Option<String>) -> Result<Stores> {
+    let environment = std::env::vars_os();
+    let environment: BTreeMap<String, String> =
+        environment.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect();
+    let cache = cache(&environment)?;
+    Ok(Stores::new(StoreOptions::from_environment(environment, endpoint), cache))
+}
+
+fn cache(environment: &BTreeMap<String, String>) -> Result<Option<CacheOptions>> {
+    let set = |name: &str| environment.get(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let of_user = || set("XDG_CACHE_HOME").or_else(|| Some(set("HOME")?.join(".cache")));
+    let directory = match environment.get(CACHE) {
+        Some(directory) => Some(PathBuf::from(directory)).filter(|directory| !directory.as_os_str().is_empty()),
+        None => of_user().map(|caches| caches.join("manyframe")),
+    };
+    let max_bytes = match environment.get(CACHE_SIZE).filter(|size| !size.is_empty()) {
+        None => DEFAULT_CACHE_BYTES,
+        Some(size) => {
+            let wrong = || UsageError(format!("{CACHE_SIZE} is {size:?}, expected bytes, such as 500M or 50G"));
+            parse_bytes(size).ok_or_else(wrong)?.get()
+        }
+    };
+    Ok(directory.map(|directory| CacheOptions { directory, max_bytes }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cache_is_where_the_environment_says() {
+        let cache = |variables: &[(&str, &str)]| {
+            let environment = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+            let found = cache(&environment.collect()).map_err(|error| error.to_string())?;
+            Ok::<_, String>(found.map(|cache| (cache.directory.display().to_string(), cache.max_bytes)))
+        };
+        let at = |directory: &str, max_bytes| Ok(Some((directory.to_owned(), max_bytes)));
+        assert_eq!(cache(&[]), Ok(None));
+        assert_eq!(cache(&[("HOME", "/home/me")]), at("/home/me/.cache/manyframe", 20 << 30));
+        assert_eq!(cache(&[("HOME", "/home/me"), ("XDG_CACHE_HOME", "/c")]), at("/c/manyframe", 20 << 30));
+        assert_eq!(cache(&[("HOME", "/home/me"), (CACHE, "")]), Ok(None));
+        assert_eq!(cache(&[(CACHE, "/nvme/c"), (CACHE_SIZE, "1.5G")]), at("/nvme/c", 3 << 29));
+        assert!(cache(&[(CACHE_SIZE, "lots")]).unwrap_err().contains("lots"));
+    }
 }

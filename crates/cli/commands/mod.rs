@@ -78,9 +78,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
 /// Tries one thing that the process of the command did not survive. Whether this one survives is all that matters.
 fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<ExitCode> {
     let context = match command {
-        Command::Run(run) => OpenPlan::open(&run.plan)?.context,
+        Command::Run(run) => OpenPlan::open(&run.plan, &location::stores()?)?.context,
         Command::Task(task) => {
-            let opened = TasksElsewhere::open(&task.plan, &variables::values(&task.set))?;
+            let opened = TasksElsewhere::open(&task.plan, &variables::values(&task.set), &location::stores()?)?;
             _ = manyframe_engine::repeat(opened.context(), attempt);
             return Ok(ExitCode::SUCCESS);
         }
@@ -108,7 +108,7 @@ fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {
         files.extend(stages::list_for_check(path, arguments.files.len(), &arguments.overrides.set)?);
     }
     let scope = if arguments.offline { CheckScope::Files } else { CheckScope::Everything };
-    let Checked { problems, warnings } = manyframe_pipeline::check_files(&files, scope);
+    let Checked { problems, warnings } = manyframe_pipeline::check_files(&files, scope, &location::stores()?);
     exit::print_problems(&warnings, "warning: ");
     if !problems.is_empty() {
         return Err(PipelineError::Invalid(problems).into());

@@ -7,6 +7,7 @@ use manyframe_base::Executor;
 use manyframe_engine::{OpenPlan, PlannedBuild};
 
 use super::engine::{self, ClusterEngine};
+use super::location;
 use crate::args::{Global, RunArguments};
 use crate::exit::UsageError;
 use crate::machine::{Machine, bounded_thread_pool};
@@ -22,7 +23,7 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let engine = engine::of_arguments(&arguments.engine)?;
     session.begin(0);
-    let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options())?;
+    let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &location::stores()?)?;
     session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
     planned.run(engine.as_ref(), executor, &Machine::start())?;
     super::build::report(planned.commit(executor, &Machine::start()))?;
@@ -31,7 +32,7 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
 
 /// Prints what the engine would submit.
 fn print(arguments: &RunArguments) -> Result<ExitCode> {
-    let open = OpenPlan::open(&arguments.plan)?;
+    let open = OpenPlan::open(&arguments.plan, &location::stores()?)?;
     let tasks = open.unfinished_tasks();
     let script = match engine::cluster_of_arguments(&arguments.engine)? {
         _ if tasks.is_empty() => {

@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use manyframe_dataset::Manifest;
+use manyframe_dataset::DatasetReader;
 use manyframe_engine::{Build, BuildOptions, CommitOptions};
 use manyframe_pipeline::{Override, Pipeline, ReadPipeline};
 
+use super::location;
 use crate::args::PipelineArguments;
 use crate::exit;
 use crate::supervised::Session;
@@ -78,6 +79,7 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
     for (path, dataset) in references {
         warn_if_changed(&path, &dataset, all_overrides)?;
     }
+    pipeline.stores = location::stores()?;
     if let Some(output) = arguments.output.as_ref().filter(|_| !arguments.file.is_dir()) {
         pipeline.set_output_directory(output);
     }
@@ -104,7 +106,8 @@ pub(super) fn open(
 /// overrides: those of this command are tried, all of them and then variables only.
 fn warn_if_changed(path: &Path, dataset: &str, overrides: &[Override]) -> Result<()> {
     // A missing dataset is reported when its source is opened.
-    let Ok(manifest) = Manifest::read(Path::new(dataset)) else { return Ok(()) };
+    let Ok(dataset_there) = DatasetReader::open_at(Path::new(dataset), &location::stores()?) else { return Ok(()) };
+    let manifest = dataset_there.manifest();
     let all = manyframe_pipeline::overrides_for(path, overrides)?;
     let variables: Vec<Override> = all.iter().filter(|set| !set.key.contains('.')).cloned().collect();
     // Errors in that file are reported when it is built.

@@ -7,7 +7,7 @@ use manyframe_base::{Executor, Step};
 use manyframe_engine::{EngineError, OpenPlan, TasksElsewhere, note_failure, run_as_worker};
 use serde_json::Value;
 
-use super::variables;
+use super::{location, variables};
 use crate::args::{CommitArguments, Global, TaskArguments};
 use crate::machine::{Machine, bounded_thread_pool, thread_pool};
 use crate::supervised::Session;
@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let opened = TasksElsewhere::open(&arguments.plan, &variables::values(&arguments.set));
+    let opened = TasksElsewhere::open(&arguments.plan, &variables::values(&arguments.set), &location::stores()?);
     let mut opened = opened.inspect_err(|error| note_failure(&arguments.plan, arguments.tasks.first(), error))?;
     session.watch(0, |in_flight, verdicts| Ok(opened.watch(in_flight, verdicts)?))?;
     let set = opened.as_set();
@@ -40,7 +40,7 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let (open, options) = (OpenPlan::open(&arguments.plan)?, arguments.publishing.options());
+    let (open, options) = (OpenPlan::open(&arguments.plan, &location::stores()?)?, arguments.publishing.options());
     super::build::report(manyframe_engine::commit_plan(&open, options, executor, &Machine::start()))?;
     Ok(ExitCode::SUCCESS)
 }

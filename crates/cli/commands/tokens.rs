@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use manyframe_base::InputFile;
 use manyframe_core::RejectCode;
 use manyframe_media::{MediaError, MediaLimits, probe_image_bytes, spread, video};
 use manyframe_pipeline::Override;
@@ -136,10 +137,11 @@ fn read_geometry(path: &Path) -> Result<Geometry<'static>> {
         Err(storage) => return Err(storage.into()),
     };
     // What begins like a file of sound may be a video, too.
-    let index = match video::index_video(&video::open_range(path, 0, bytes.len() as u64)?, &limits, None) {
-        Err(_) if no_image.code != RejectCode::MediaType => return Err(MediaError::Rejected(no_image).into()),
-        index => index?,
-    };
+    let index =
+        match video::index_video(&video::open_range(&InputFile::open(path)?, 0, bytes.len() as u64)?, &limits, None) {
+            Err(_) if no_image.code != RejectCode::MediaType => return Err(MediaError::Rejected(no_image).into()),
+            index => index?,
+        };
     let size = Size::new(index.height_px, index.width_px);
     Ok(Geometry::Video(Clip::new(size, u32::try_from(index.num_frames())?, index.fps())))
 }

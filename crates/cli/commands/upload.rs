@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_base::is_url;
 use manyframe_dataset::Names;
-use manyframe_storage::is_url;
 use manyframe_transfer::{Survey, Upload, UploadOptions, Uploaded};
 
 use super::location::open_storage;

@@ -7,7 +7,7 @@ use manyframe_base::Executor;
 use manyframe_engine::{VerifyOptions, Watch};
 use manyframe_plan::Attempt;
 
-use super::location::open_dataset;
+use super::location::{open_dataset, stores_at};
 use super::variables;
 use crate::args::{Global, VerifyArguments};
 use crate::machine::bounded_thread_pool;
@@ -26,6 +26,7 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let options = VerifyOptions {
         variables: variables::replaced(&dataset, &arguments.set)?,
+        stores: stores_at(&arguments.store)?,
         skips_sources: arguments.no_sources,
         watch,
     };
@@ -65,5 +66,5 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
 pub(super) fn attempt(arguments: &VerifyArguments, attempt: &Attempt) -> Result<()> {
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let variables = variables::replaced(&dataset, &arguments.set)?;
-    Ok(manyframe_engine::repeat_check(&dataset, &variables, attempt)?)
+    Ok(manyframe_engine::repeat_check(&dataset, &variables, &stores_at(&arguments.store)?, attempt)?)
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use manyframe_core::RecordId;
 use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 
-use super::location::open_dataset;
+use super::location::{open_dataset, stores_at};
 use super::variables;
 use crate::args::WhyArguments;
 use crate::table::{count, plural};
@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
     let row = find_one(&dataset, &arguments.id)?;
     let variables = variables::replaced(&dataset, &arguments.set)?;
     let mut text = render(&row);
-    let record = manyframe_engine::read_origin(&dataset, &row, &variables);
+    let record = manyframe_engine::read_origin(&dataset, &row, &variables, &stores_at(&arguments.store)?);
     if let Ok(record) = &record {
         text.push_str(&format!("\n{}\n", record.trim_end()));
     }

@@ -3,11 +3,13 @@
 //! Reading the next row costs one row. Jumping costs one page if the file has a page index, and a scan from the
 //! beginning of the row group if it has none.
 
+use std::io;
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::DataType;
+use manyframe_base::InputFile;
 
 use crate::error::ColumnarError;
 use crate::file::ParquetFile;
@@ -77,8 +79,20 @@ impl CellReader {
     /// # Errors
     /// If the file cannot be read, or has no such row or column, or the column is of another type.
     pub fn read(&self, location: &CellLocation<'_>) -> Result<Option<Vec<u8>>, ColumnarError> {
+        self.read_with(location, &InputFile::open)
+    }
+
+    /// As [`CellReader::read`], of files that are opened like this.
+    ///
+    /// # Errors
+    /// As [`CellReader::read`].
+    pub fn read_with(
+        &self,
+        location: &CellLocation<'_>,
+        open: &dyn Fn(&Path) -> io::Result<InputFile>,
+    ) -> Result<Option<Vec<u8>>, ColumnarError> {
         let &CellLocation { file, column, row, index } = location;
-        let file = self.file(file)?;
+        let file = self.file(file, open)?;
         let leaf = bytes_leaf(&file, column)?;
         if row >= file.num_rows {
             return Err(ColumnarError::RowMissing { path: file.path.clone(), row, num_rows: file.num_rows });
@@ -92,7 +106,11 @@ impl CellReader {
         Ok(bytes)
     }
 
-    fn file(&self, path: &Path) -> Result<Arc<ParquetFile>, ColumnarError> {
+    fn file(
+        &self,
+        path: &Path,
+        open: &dyn Fn(&Path) -> io::Result<InputFile>,
+    ) -> Result<Arc<ParquetFile>, ColumnarError> {
         let known = self.with_open(|open| {
             let position = open.files.iter().position(|file| file.path == path)?;
             let file = open.files.remove(position);
@@ -102,7 +120,8 @@ impl CellReader {
         if let Some(file) = known {
             return Ok(file);
         }
-        let file = Arc::new(ParquetFile::open(path)?);
+        let opened = open(path).map_err(|source| ColumnarError::Open { path: path.to_owned(), source })?;
+        let file = Arc::new(ParquetFile::of(opened)?);
         self.with_open(|open| {
             if open.files.len() >= MAX_OPEN {
                 let closed = open.files.remove(0);

@@ -146,6 +146,10 @@ impl Storage for ByDigest {
         self.storage.local_path(self.name(path))
     }
 
+    fn full_path(&self, path: &str) -> PathBuf {
+        self.storage.full_path(self.name(path))
+    }
+
     fn digest(&self, path: &str) -> Result<Digest, FileError> {
         self.storage.digest(self.name(path))
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use manyframe_base::FileError;
 use manyframe_columnar::ColumnarError;
 use manyframe_shards::ShardError;
+use manyframe_storage::StorageError;
 
 /// Why a dataset, or a part of it, cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -12,6 +13,9 @@ pub enum DatasetError {
     /// A file cannot be read or written.
     #[error(transparent)]
     File(#[from] FileError),
+    /// The URL of a dataset cannot be opened.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
     /// A table, such as the ledger, cannot be read or written.
     #[error("cannot read or write the table {path:?}")]
     Table {

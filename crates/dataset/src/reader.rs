@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::FileAccess;
 use manyframe_core::{Digest, Origin, RecordId, Sample};
 use manyframe_pipeline::Pipeline;
 use manyframe_shards::{SampleEntry, ShardFormat};
-use manyframe_storage::{LocalDirectory, Storage};
+use manyframe_storage::{LocalDirectory, Storage, Stores};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 
@@ -49,7 +50,7 @@ pub struct DatasetReader {
 /// Where a sample is.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleLocation {
-    /// The file of the shard.
+    /// The file of the shard, or its URL.
     pub shard: Arc<Path>,
     /// Its format.
     pub format: ShardFormat,
@@ -69,6 +70,15 @@ impl DatasetReader {
     /// If there is no dataset, or its manifest is not what this version writes.
     pub fn open(dataset: &Path) -> Result<Self, DatasetError> {
         Self::open_in(Arc::new(LocalDirectory::new(dataset)))
+    }
+
+    /// Opens the dataset in a local directory or at a URL. Its manifest is read.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatasetReader::open`], or if the URL cannot be opened.
+    pub fn open_at(location: &Path, stores: &Stores) -> Result<Self, DatasetError> {
+        Self::open_in(stores.storage(location)?)
     }
 
     /// Opens the dataset in a storage. Its manifest is read.
@@ -203,13 +213,9 @@ impl DatasetReader {
         self.tar_format
     }
 
-    /// Where the file of a shard is on this machine.
-    ///
-    /// # Errors
-    ///
-    /// If the storage has no local files.
-    pub fn shard_file(&self, shard: &ShardEntry) -> Result<PathBuf, DatasetError> {
-        Ok(self.storage.local_path(&shard.path.to_string())?)
+    /// Where the file of a shard is: a path of this machine, or a URL.
+    pub fn shard_location(&self, shard: &ShardEntry) -> PathBuf {
+        self.storage.full_path(&shard.path.to_string())
     }
 
     /// The samples of a shard, one at a time.
@@ -305,7 +311,7 @@ impl DatasetReader {
                     positions.entry(entry.sample.id).or_insert(entry.position);
                 }
             }
-            files.insert(name, (Arc::from(self.shard_file(shard)?), shard.format));
+            files.insert(name, (Arc::from(self.shard_location(shard)), shard.format));
         }
         let missing = |name| DatasetError::damaged(self.location(), format!("the manifest has no shard {name}"));
         let location = |&(id, name): &(RecordId, ShardName)| {
@@ -323,8 +329,8 @@ impl SampleLocation {
     /// # Errors
     ///
     /// If the shard cannot be read.
-    pub fn read(&self, id: RecordId) -> Result<Option<Sample>, DatasetError> {
-        let file = manyframe_shards::open(&self.shard);
+    pub fn read(&self, id: RecordId, access: &FileAccess) -> Result<Option<Sample>, DatasetError> {
+        let file = manyframe_shards::open_with(&self.shard, access);
         let Some(position) = self.position.filter(|_| self.format.finds_by_position()) else {
             let sample = file.and_then(|file| manyframe_shards::read_one(self.format, file, id));
             return sample.map_err(DatasetError::shard(&*self.shard));

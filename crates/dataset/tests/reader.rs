@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use fixture::{id, write_dataset};
-use manyframe_base::write_atomic;
+use manyframe_base::{FileAccess, write_atomic};
 use manyframe_core::{Digest, Layout};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE, SampleLocation, ShardName, Status,
@@ -67,25 +67,26 @@ fn the_shards_of_one_format_hold_every_sample_once_and_entries_are_their_samples
 #[test]
 fn samples_are_located_and_read_in_either_format() {
     let (_directory, reader) = dataset();
+    let access = FileAccess::default();
     let delivered = rows(&reader).into_iter().filter_map(|row| Some((row.id, row.shard?)));
     let delivered: Vec<_> = delivered.collect();
     let located = reader.locate(&delivered).unwrap();
     for ((sample, name), location) in delivered.iter().zip(&located) {
         // The manifest lists Parquet first.
         assert_eq!((location.format, location.position), (ShardFormat::Parquet, None));
-        assert_eq!(location.read(*sample).unwrap().unwrap().id, *sample);
-        assert_eq!(location.read(id("nobody")).unwrap(), None);
+        assert_eq!(location.read(*sample, &access).unwrap().unwrap().id, *sample);
+        assert_eq!(location.read(id("nobody"), &access).unwrap(), None);
 
         let shards = &reader.manifest().shards;
         let tar = shards.iter().find(|shard| shard.path == name.path(ShardFormat::Webdataset)).unwrap();
         let entries = reader.sample_entries(tar).unwrap().map(Result::unwrap);
         let entry = entries.into_iter().find(|entry| entry.sample.id == *sample).unwrap();
-        let shard = reader.shard_file(tar).unwrap().into();
+        let shard = reader.shard_location(tar).into();
         let by_position = SampleLocation { shard, format: tar.format, position: Some(entry.position) };
         let by_id = SampleLocation { position: None, ..by_position.clone() };
-        assert_eq!(by_position.read(*sample).unwrap(), by_id.read(*sample).unwrap());
-        assert_eq!(by_position.read(*sample).unwrap().unwrap().id, *sample);
-        assert_eq!(by_position.read(id("nobody")).unwrap(), None);
+        assert_eq!(by_position.read(*sample, &access).unwrap(), by_id.read(*sample, &access).unwrap());
+        assert_eq!(by_position.read(*sample, &access).unwrap().unwrap().id, *sample);
+        assert_eq!(by_position.read(id("nobody"), &access).unwrap(), None);
     }
 }
 

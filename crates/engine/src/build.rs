@@ -18,6 +18,7 @@ use manyframe_dataset::{DatasetReader, Excess};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, Reuse, SourceReuse, Verdict};
 use manyframe_samplers::Difference;
+use manyframe_storage::Stores;
 use manyframe_validate::measure::{Meter, Report};
 
 use crate::commit::{CommitOptions, commit, ensure_replaceable};
@@ -300,17 +301,17 @@ impl IndexedBuild {
 }
 
 impl PlannedBuild {
-    /// A plan that was made before. As long as it exists, no other process can build the same output.
+    /// A plan that was made before; `stores` reach what URLs of its pipeline name. As long as it exists, no other process can build the same output.
     ///
     /// # Errors
     ///
     /// Those of [`Build::open`], and [`EngineError::Plan`] if the directory holds no plan of this version.
-    pub fn open(directory: &Path, options: CommitOptions) -> Result<Self, EngineError> {
+    pub fn open(directory: &Path, options: CommitOptions, stores: &Stores) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
         let dataset = Path::new(&plan.pipeline.output.directory);
         ensure_replaceable(dataset, &plan.pipeline.name, options)?;
         let work = WorkDirectory::lock(dataset)?;
-        let open = OpenPlan::open(directory)?;
+        let open = OpenPlan::open(directory, stores)?;
         Ok(Self { changed_media: Vec::new(), open, work, options, run: None })
     }
 

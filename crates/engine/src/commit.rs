@@ -214,7 +214,7 @@ impl<'a> Staging<'a> {
             digest: LocalDirectory::new(&self.directory).digest(LEDGER_FILE)?,
             num_records: sources.iter().map(|source| source.budget.num_seen + source.budget.num_repeats()).sum(),
         };
-        let pipeline = manyframe_pipeline::portable_settings(&plan.pipeline());
+        let pipeline = manyframe_pipeline::portable_settings(&self.open.context.pipeline);
         let mut total = Total::default();
         for source in &sources {
             total += source.delivered;

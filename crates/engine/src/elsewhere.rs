@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use manyframe_base::in_flight::InFlight;
 use manyframe_plan::{Context, Verdict};
+use manyframe_storage::Stores;
 
 use crate::engine::TaskSet;
 use crate::error::EngineError;
@@ -21,16 +22,17 @@ pub enum TasksElsewhere {
 }
 
 impl TasksElsewhere {
-    /// Opens the tasks of a directory. Variables of the pipeline file may have other values on this machine.
+    /// Opens the tasks of a directory. Variables of the pipeline file may have other values on this machine; `stores` reach what
+    /// its URLs name.
     ///
     /// # Errors
     ///
     /// Those of [`OpenPlan::open_elsewhere`].
-    pub fn open(directory: &Path, variables: &BTreeMap<String, String>) -> Result<Self, EngineError> {
+    pub fn open(directory: &Path, variables: &BTreeMap<String, String>, stores: &Stores) -> Result<Self, EngineError> {
         if holds_index_tasks(directory) {
-            return Ok(Self::Index(Box::new(IndexTasks::open(directory)?)));
+            return Ok(Self::Index(Box::new(IndexTasks::open(directory, stores)?)));
         }
-        Ok(Self::Plan(Box::new(OpenPlan::open_elsewhere(directory, variables)?)))
+        Ok(Self::Plan(Box::new(OpenPlan::open_elsewhere(directory, variables, stores)?)))
     }
 
     /// As [`crate::Build::watch`].

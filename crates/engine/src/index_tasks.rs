@@ -14,6 +14,7 @@ use manyframe_base::files::parent_directory;
 use manyframe_base::{Executor, FileAction, FileError, write_json};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_plan::{Context, IndexTask, list_missing_index};
+use manyframe_storage::Stores;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -68,7 +69,7 @@ impl<'c> IndexTasks<&'c Context> {
             }
         }
         remove_index_tasks(work)?;
-        let Pipeline { file, portable, variables } = context.pipeline.clone();
+        let Pipeline { file, portable, variables, stores: _ } = context.pipeline.clone();
         let manyframe_version = env!("CARGO_PKG_VERSION").to_owned();
         let order = IndexOrder { manyframe_version, file, portable, variables, tasks: missing };
         write_json(&order_path(&directory), &order)?;
@@ -78,9 +79,10 @@ impl<'c> IndexTasks<&'c Context> {
 
 impl IndexTasks<Context> {
     /// Reads what [`IndexTasks::of_work`] wrote, and opens the pipeline on this machine.
-    pub(crate) fn open(directory: &Path) -> Result<Self, EngineError> {
+    pub(crate) fn open(directory: &Path, stores: &Stores) -> Result<Self, EngineError> {
         let IndexOrder { file, portable, variables, tasks, .. } = IndexOrder::read(directory)?;
-        let context = Context::open(Pipeline { file, portable, variables }).map_err(EngineError::NotHere)?;
+        let pipeline = Pipeline { file, portable, variables, stores: stores.clone() };
+        let context = Context::open(pipeline).map_err(EngineError::NotHere)?;
         Ok(Self { context, directory: directory.to_owned(), tasks })
     }
 }

@@ -16,6 +16,7 @@
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! use manyframe_base::{Executor, NoProgress};
 //! use manyframe_engine::{Build, BuildOptions, CommitOptions, OpenPlan, commit, run_task};
+//! use manyframe_storage::Stores;
 //!
 //! # let directory = tempfile::tempdir()?;
 //! # let annotations = directory.path().join("a.json");
@@ -34,7 +35,7 @@
 //! let planned = Build::open(pipeline, BuildOptions::default())?.plan(executor)?;
 //!
 //! // On any machine: open the plan, run a task.
-//! let open = OpenPlan::open(&planned.open_plan().directory)?;
+//! let open = OpenPlan::open(&planned.open_plan().directory, &Stores::default())?;
 //! for task in open.unfinished_tasks() {
 //!     let report = run_task(&open, task, executor)?;
 //!     assert_eq!(report.outcomes.len(), 1);

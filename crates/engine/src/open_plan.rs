@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::parent_directory;
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{Context, Plan};
+use manyframe_storage::Stores;
 
 use crate::error::EngineError;
 use crate::report::is_done;
@@ -24,14 +25,14 @@ pub struct OpenPlan {
 }
 
 impl OpenPlan {
-    /// Reads the plan in a directory, and opens what its pipeline names.
+    /// Reads the plan in a directory, and opens what its pipeline names; `stores` reach what its URLs name.
     ///
     /// # Errors
     ///
     /// [`EngineError::Plan`] if the directory holds no plan of this version, or a source cannot be opened.
-    pub fn open(directory: &Path) -> Result<Self, EngineError> {
+    pub fn open(directory: &Path, stores: &Stores) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
-        let context = Context::open(plan.pipeline())?;
+        let context = Context::open(plan.pipeline(stores))?;
         Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: false })
     }
 
@@ -42,9 +43,13 @@ impl OpenPlan {
     ///
     /// [`EngineError::Plan`] if the directory holds no plan of this version, [`EngineError::UnknownVariable`] for a variable that
     /// no path begins with, and [`EngineError::NotHere`] if what the pipeline names cannot be opened on this machine.
-    pub fn open_elsewhere(directory: &Path, variables: &BTreeMap<String, String>) -> Result<Self, EngineError> {
+    pub fn open_elsewhere(
+        directory: &Path,
+        variables: &BTreeMap<String, String>,
+        stores: &Stores,
+    ) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
-        let pipeline = pipeline_with(&plan, directory, variables)?;
+        let pipeline = Pipeline { stores: stores.clone(), ..pipeline_with(&plan, directory, variables)? };
         let context = Context::open(pipeline).map_err(EngineError::NotHere)?;
         Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: true })
     }
@@ -62,7 +67,7 @@ impl OpenPlan {
 
 /// The pipeline of a plan, with other values of variables. Its output stays where the plan is.
 fn pipeline_with(plan: &Plan, directory: &Path, variables: &BTreeMap<String, String>) -> Result<Pipeline, EngineError> {
-    let pipeline = plan.pipeline();
+    let pipeline = plan.pipeline(&Stores::default());
     if variables.is_empty() {
         return Ok(pipeline);
     }

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE};
+use manyframe_pipeline::Pipeline;
 use manyframe_plan::{PlanError, SourceReader};
 use manyframe_sources::RawBody;
+use manyframe_storage::Stores;
 
 use crate::error::EngineError;
 
@@ -19,8 +21,9 @@ pub fn read_origin(
     dataset: &DatasetReader,
     row: &LedgerRow,
     variables: &BTreeMap<String, String>,
+    stores: &Stores,
 ) -> Result<String, EngineError> {
-    let pipeline = dataset.pipeline(variables)?;
+    let pipeline = Pipeline { stores: stores.clone(), ..dataset.pipeline(variables)? };
     let Some(source) = pipeline.sources().find(|source| source.table.name == row.source) else {
         let detail = format!("there is no source {:?}", row.source);
         return Err(DatasetError::NotADataset { path: dataset.location().join(MANIFEST_FILE), detail }.into());

@@ -8,7 +8,7 @@ use manyframe_plan::{Context, PlannedSample};
 /// The sample, if the planner found it in the old dataset and it is still there.
 pub(crate) fn read_sample(context: &Context, planned: &PlannedSample) -> Option<Sample> {
     let reused = planned.reused_from.as_ref()?;
-    let mut sample = match reused.location.read(reused.id) {
+    let mut sample = match reused.location.read(reused.id, &context.pipeline.stores.access()) {
         Ok(found) => found?,
         Err(error) => {
             tracing::debug!(id = %planned.id(), %error, "an old sample cannot be read and is made again");

@@ -15,6 +15,7 @@ use manyframe_engine::{
     TasksElsewhere, repack,
 };
 use manyframe_pipeline::PackTable;
+use manyframe_storage::Stores;
 use manyframe_validate::measure::Meter;
 
 /// A clock that never moves.
@@ -52,7 +53,7 @@ impl BackwardsEngine {
 impl Engine for BackwardsEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
         for &task in tasks.iter().rev().take(self.most_tasks) {
-            let opened = TasksElsewhere::open(set.directory(), &BTreeMap::new())?;
+            let opened = TasksElsewhere::open(set.directory(), &BTreeMap::new(), &Stores::default())?;
             opened.as_set().run(task, executor)?;
             self.ran.lock().unwrap().push(task);
         }

@@ -2,6 +2,7 @@
 //!
 //! | a medium | is identified by |
 //! |---|---|
+//! | object of a store | size, and its version: the tag that the store gives it, or when it was written |
 //! | file | size, and the times when its bytes and its entry in the file system changed |
 //! | member of a zip | the same of the archive; size and CRC of the member |
 //! | member of a tar | the same of the archive; offset and size of the member |
@@ -12,10 +13,10 @@
 //! are specific to a machine, so that no identity may reach a dataset.
 
 use std::fs::Metadata;
-use std::io;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use manyframe_base::{FileAccess, ObjectState, url_of};
 use manyframe_core::Digest;
 
 use crate::error::MediaError;
@@ -28,14 +29,21 @@ impl MediaIdentity {
     /// Of a medium that cannot be found; no identity that was found is equal to it, other than by chance.
     pub const UNKNOWN: Self = Self(0);
 
-    /// The identity of any file, such as one with annotations or a Parquet file with images.
+    /// The identity of any file or object, such as one with annotations or a Parquet file with images.
     ///
     /// # Errors
     ///
     /// [`MediaError::Storage`] if it is gone or cannot be inspected.
-    pub fn of_file(path: &Path) -> Result<Self, MediaError> {
-        let metadata = path.metadata().map_err(|source: io::Error| MediaError::storage(path, source))?;
-        Ok(Self::of_metadata(&metadata))
+    pub fn of_file(access: &FileAccess, path: &Path) -> Result<Self, MediaError> {
+        let identity = match url_of(path) {
+            Some(url) => access.object(url).map(|state| Self::of_object(&state)),
+            None => path.metadata().map(|metadata| Self::of_metadata(&metadata)),
+        };
+        identity.map_err(|source| MediaError::storage(path, source))
+    }
+
+    pub(crate) fn of_object(state: &ObjectState) -> Self {
+        Self::of_parts("object", [state.num_bytes, Digest::of(state.version.as_bytes()).first_bits()])
     }
 
     pub(crate) fn of_metadata(metadata: &Metadata) -> Self {

@@ -4,13 +4,14 @@
 use std::cell::OnceCell;
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use flate2::Crc;
 use flate2::read::DeflateDecoder;
 use manyframe_base::files::free_bytes;
+use manyframe_base::{InputFile, ReadAt};
 use manyframe_core::RejectCode;
 
 use crate::error::MediaError;
@@ -28,7 +29,8 @@ const CHUNK_BYTES: usize = 1 << 20;
 pub enum Located {
     /// A file below a directory root, links resolved.
     File(PathBuf),
-    /// An uncompressed range of an archive: a member of a tar, or an uncompressed member of a zip.
+    /// An uncompressed range of an archive: a member of a tar, or an uncompressed member of a zip. An object of a store is a
+    /// range, too, of itself.
     Range {
         /// The archive.
         archive: Arc<ArchiveFile>,
@@ -61,15 +63,30 @@ pub enum Located {
     },
 }
 
-/// An open archive. Every read states its position, so threads share it without a lock.
+/// An open archive, or an object of a store. Every read states its position, so threads share it.
 #[derive(Debug)]
 pub struct ArchiveFile {
     pub(crate) path: PathBuf,
-    pub(crate) handle: File,
+    pub(crate) handle: Arc<dyn ReadAt>,
     pub(crate) num_bytes: u64,
 }
 
 impl ArchiveFile {
+    pub(crate) fn of(file: &InputFile) -> Self {
+        Self { path: file.path().to_owned(), handle: Arc::clone(file.bytes()), num_bytes: file.num_bytes() }
+    }
+
+    /// A file of this machine that is open already.
+    pub(crate) fn of_file(path: &Path, file: File) -> io::Result<Self> {
+        Ok(Self::of(&InputFile::of_file(path, file)?))
+    }
+
+    /// The same for a reader that reads from end to end, whatever others do meanwhile.
+    pub(crate) fn apart(self: &Arc<Self>) -> Arc<Self> {
+        let apart = |handle| Arc::new(Self { path: self.path.clone(), handle, num_bytes: self.num_bytes });
+        self.handle.apart().map_or_else(|| Arc::clone(self), apart)
+    }
+
     /// The file, links resolved.
     pub fn path(&self) -> &Path {
         &self.path
@@ -232,22 +249,20 @@ impl Located {
     }
 }
 
-/// Reads a range of a file. `file` must be trusted: it is not checked against any media root.
+/// Reads a range of an open file or object.
 ///
 /// # Errors
 /// A rejection if the range reaches beyond the end of the file, or [`MediaError::Storage`].
-pub fn read_range(file: &Path, offset: u64, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
-    let failed = |source| MediaError::storage(file, source);
-    let handle = File::open(file).map_err(failed)?;
-    let file_bytes = handle.metadata().map_err(failed)?.len();
+pub fn read_range(file: &InputFile, offset: u64, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
+    let file_bytes = file.num_bytes();
     if offset.checked_add(num_bytes).is_none_or(|end| end > file_bytes) {
         let detail =
             format!("{num_bytes} bytes at {offset} are beyond the end of the file, which has {file_bytes} bytes");
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
     let mut bytes = vec![0; num_bytes as usize];
-    handle.read_exact_at(&mut bytes, offset).map_err(failed)?;
-    Ok(bytes)
+    let read = file.bytes().read_exact_at(&mut bytes, offset);
+    read.map(|()| bytes).map_err(|source| MediaError::storage(file.path(), source))
 }
 
 fn read_file_head(path: &Path, num_bytes: u64) -> Result<Vec<u8>, MediaError> {
@@ -388,8 +403,8 @@ mod tests {
 
     #[test]
     fn a_member_that_inflates_as_no_video_does_is_rejected_before_a_byte_is_written() {
-        let handle = tempfile::tempfile().unwrap();
-        let archive = Arc::new(ArchiveFile { path: "a.zip".into(), handle, num_bytes: u64::MAX });
+        let empty = ArchiveFile::of_file(Path::new("a.zip"), tempfile::tempfile().unwrap()).unwrap();
+        let archive = Arc::new(ArchiveFile { num_bytes: u64::MAX, ..empty });
         let code = |num_compressed_bytes, num_bytes, max_bytes| {
             let member = Located::Deflated {
                 archive: Arc::clone(&archive),

@@ -4,18 +4,22 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::{FileAccess, is_url, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut};
 use manyframe_media::MediaRoot;
 use manyframe_sources::SourceKind;
+use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
 use crate::document::{Node, Override};
 use crate::parse::{ParsedFile, parse_partly};
-use crate::portable::{absolute_path, absolute_text, expand_pattern, resolve_links};
+use crate::pattern::expand_pattern;
+use crate::portable::{absolute_path, absolute_text, resolve_links};
 use crate::problem::Problem;
 use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::source::{Kind, SourceTable};
@@ -46,8 +50,9 @@ pub struct Checked {
     pub warnings: Vec<Problem>,
 }
 
-/// Checks pipeline files, each with the overrides that apply to it. Everything that is wrong is reported together.
-pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Checked {
+/// Checks pipeline files, each with the overrides that apply to it. Everything that is wrong is reported together. `stores` reach
+/// what URLs name.
+pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope, stores: &Stores) -> Checked {
     let mut checked = Checked::default();
     let mut outputs = Outputs::default();
     let mut parsed_files = Vec::new();
@@ -63,6 +68,7 @@ pub fn check_files(files: &[(PathBuf, Vec<Override>)], scope: CheckScope) -> Che
             let mut check = FileCheck {
                 written: &parsed.written,
                 outputs: &outputs,
+                access: stores.access(),
                 format: parsed.file.format.spec.clone(),
                 family: parsed.file.family(),
                 sources: parsed.file.source.clone(),
@@ -167,6 +173,8 @@ struct FileCheck<'a> {
     written: &'a Node,
     /// The datasets that the checked files build.
     outputs: &'a Outputs,
+    /// Opens what they name.
+    access: FileAccess,
     format: FormatSpec,
     family: Family,
     sources: Vec<SourceTable>,
@@ -181,21 +189,26 @@ impl FileCheck<'_> {
             return;
         }
         let text = absolute_text(setting.text);
+        if is_url(Path::new(&text)) && (setting.role.is_local() || check_url(&text).is_err()) {
+            return;
+        }
         let result = match setting.role {
             PathRole::Tokenizer => self.check_tokenizer(Path::new(&text)),
             PathRole::Template => exists(Path::new(&text)).map_err(|found| wrong(&found, TEMPLATE)),
-            PathRole::Annotations => check_all(&text, "a file with annotations (JSON or Parquet)", &|path| {
-                expect_file(path)?;
-                fs::File::open(path).map(drop).map_err(|error| error.to_string())
+            PathRole::Annotations => self.check_all(&text, "a file with annotations (JSON or Parquet)", &|path| {
+                if !is_url(path) {
+                    expect_file(path)?;
+                }
+                self.access.open(path).map(drop).map_err(|error| absence(&error))
             }),
             PathRole::AnnotationRoot => self.check_annotation_root(&text, &setting.keys),
-            PathRole::Media => check_all(&text, "a directory, a zip or a tar", &|path| {
+            PathRole::Media => self.check_all(&text, "a directory, a zip or a tar", &|path| {
                 let root = MediaRoot { subset: None, path: path.to_owned(), name: String::new(), links: Vec::new() };
-                root.check().map_err(|error| with_causes(&error))
+                root.check(&self.access).map_err(|error| with_causes(&error))
             }),
-            PathRole::Links => check_all(&text, "a directory", &expect_directory),
+            PathRole::Links => self.check_all(&text, "a directory", &expect_directory),
             PathRole::Dataset => self.check_dataset(&text),
-            PathRole::Unwanted => check_all(&text, "images, videos, directories of them, or a dataset", &exists),
+            PathRole::Unwanted => self.check_all(&text, "images, videos, directories of them, or a dataset", &exists),
             PathRole::Output => check_output(Path::new(&text), setting.keys.last().map(String::as_str)),
             PathRole::Model => {
                 let config = Path::new(&text).join("config.json");
@@ -286,7 +299,7 @@ impl FileCheck<'_> {
     /// It is a directory, and some annotation file is below it.
     fn check_annotation_root(&self, text: &str, keys: &[String]) -> Result<(), Wrong> {
         const ALLOWED: &str = "a directory that contains the annotation files";
-        expect_directory(Path::new(text)).map_err(|found| wrong(&found, ALLOWED))?;
+        self.expect_directory(text).map_err(|found| wrong(&found, ALLOWED))?;
         let index = keys.get(1).and_then(|index| index.parse::<usize>().ok());
         let Some(table) = index.and_then(|index| self.sources.get(index)) else { return Ok(()) };
         let is_below = |pattern: &String| Path::new(&absolute_text(pattern)).starts_with(text);
@@ -302,18 +315,46 @@ impl FileCheck<'_> {
             return Ok(());
         }
         let allowed = "the directory of a dataset that manyframe built, or the pipeline file that builds it";
-        expect_directory(Path::new(text)).map_err(|found| wrong(&found, allowed))?;
-        if Path::new(text).join(MANIFEST_FILE).is_file() {
-            return Ok(());
+        if !is_url(Path::new(text)) {
+            expect_directory(Path::new(text)).map_err(|found| wrong(&found, allowed))?;
         }
-        Err(wrong("it has no manifest.json", allowed))
+        match self.access.num_bytes(&Path::new(text).join(MANIFEST_FILE)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(wrong(&error.to_string(), allowed)),
+            Err(_absent) => Err(wrong("it has no manifest.json", allowed)),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn expect_directory(&self, text: &str) -> Result<(), String> {
+        let Some(url) = url_of(Path::new(text)) else { return expect_directory(Path::new(text)) };
+        match self.access.objects().and_then(|objects| objects.is_directory(url)) {
+            Ok(false) => Err("it does not exist".to_owned()),
+            Err(error) if error.kind() != io::ErrorKind::Unsupported => Err(error.to_string()),
+            // A web server does not say.
+            _ => Ok(()),
+        }
+    }
+
+    fn check_all(
+        &self,
+        pattern: &str,
+        allowed: &str,
+        check: &dyn Fn(&Path) -> Result<(), String>,
+    ) -> Result<(), Wrong> {
+        let paths = expand_pattern(&self.access, pattern).map_err(|error| wrong(&error.detail, allowed))?;
+        for path in paths {
+            let name = if path == Path::new(pattern) { String::new() } else { format!("{}: ", path.display()) };
+            let exists = if is_url(&path) { Ok(()) } else { exists(&path) };
+            exists.and_then(|()| check(&path)).map_err(|found| wrong(&format!("{name}{found}"), allowed))?;
+        }
+        Ok(())
     }
 
     /// A file that is listed twice, or matches two patterns, is read twice.
     fn check_repeated_annotations(&mut self) {
         for (index, table) in self.sources.iter().enumerate() {
             let patterns = table.annotations.as_slice().iter().map(|pattern| absolute_text(pattern));
-            let files = patterns.filter_map(|pattern| expand_pattern(&pattern).ok()).flatten();
+            let files = patterns.filter_map(|pattern| expand_pattern(&self.access, &pattern).ok()).flatten();
             let mut seen = BTreeSet::new();
             let repeated =
                 files.map(|file| resolve_links(&file.to_string_lossy())).find(|file| !seen.insert(file.clone()));
@@ -359,20 +400,15 @@ fn wrong(found: &str, allowed: &str) -> Wrong {
     Wrong { found: found.to_owned(), allowed: allowed.to_owned() }
 }
 
-fn check_all(pattern: &str, allowed: &str, check: &dyn Fn(&Path) -> Result<(), String>) -> Result<(), Wrong> {
-    let paths = expand_pattern(pattern).map_err(|found| wrong(&found, allowed))?;
-    for path in paths {
-        let name = if path == Path::new(pattern) { String::new() } else { format!("{}: ", path.display()) };
-        exists(&path).and_then(|()| check(&path)).map_err(|found| wrong(&format!("{name}{found}"), allowed))?;
-    }
-    Ok(())
+fn exists(path: &Path) -> Result<(), String> {
+    fs::metadata(path).map(drop).map_err(|error| absence(&error))
 }
 
-fn exists(path: &Path) -> Result<(), String> {
-    fs::metadata(path).map(drop).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => "it does not exist".to_owned(),
+fn absence(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::NotFound => "it does not exist".to_owned(),
         _ => error.to_string(),
-    })
+    }
 }
 
 fn expect_file(path: &Path) -> Result<(), String> {

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use crate::pattern::PatternError;
 use crate::problem::Problem;
 
 /// Why a pipeline cannot be read.
@@ -39,7 +40,7 @@ pub enum PipelineError {
         /// The path or pattern.
         pattern: String,
         /// What is wrong with it.
-        detail: String,
+        detail: PatternError,
     },
     /// A media root of a source cannot be found.
     #[error("source {source_name:?}: media {pattern:?}: {detail}")]
@@ -49,14 +50,18 @@ pub enum PipelineError {
         /// The path or pattern.
         pattern: String,
         /// What is wrong with it.
-        detail: String,
+        detail: PatternError,
     },
 }
 
 impl PipelineError {
     /// Whether another attempt may succeed although neither the pipeline file nor its inputs changed.
     pub fn may_be_retried(&self) -> bool {
-        matches!(self, Self::Read { source, .. } if source.kind() != io::ErrorKind::NotFound)
+        match self {
+            Self::Read { source, .. } => source.kind() != io::ErrorKind::NotFound,
+            Self::Annotations { detail, .. } | Self::MediaRoot { detail, .. } => detail.may_be_retried,
+            Self::Invalid(_) | Self::NoStages { .. } | Self::CyclicStages { .. } => false,
+        }
     }
 }
 

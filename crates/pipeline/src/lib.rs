@@ -13,6 +13,7 @@
 //! | `variables` | what variables come to |
 //! | `check` | that what files name is there and of the right kind |
 //! | `stages` | pipeline files that name other pipeline files |
+//! | `pattern` | paths and patterns to the files and objects that they match |
 //! | `portable` | paths of this machine, and as every machine writes them |
 //! | `paths` | annotation files and media roots |
 //!
@@ -53,6 +54,7 @@ mod error;
 mod license;
 mod parse;
 mod paths;
+mod pattern;
 mod portable;
 mod problem;
 mod rules;
@@ -69,7 +71,8 @@ pub use error::PipelineError;
 pub use license::{LicenseTerms, is_license_among};
 pub use parse::{pack_table_with, parse};
 pub use paths::{LocatedSource, annotation_files, media_roots, portable_settings, resolved_settings, resolved_source};
-pub use portable::{LocatedPattern, Pipeline, PortablePath, absolute_path, expand_pattern};
+pub use pattern::{PatternError, expand_pattern};
+pub use portable::{LocatedPattern, Pipeline, PortablePath, absolute_path};
 pub use problem::Problem;
 pub use settings::file::{FormatTable, MediaFreshness, OutputTable, PipelineFile, ReuseTable, ShardSplit};
 pub use settings::packing::{Audit, PackTable, SequenceParallel};

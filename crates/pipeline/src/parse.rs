@@ -11,7 +11,9 @@ use serde::de::DeserializeOwned;
 use crate::document::{self, Node, NodeKind, Override, TableEntry};
 use crate::portable::{self, HERE, Pipeline, absolute_text};
 use crate::problem::{Problem, ValueLocation};
-use crate::rules::{Rules, check_file, check_own_output, check_pack, check_source, check_unfilled, source_path};
+use crate::rules::{
+    Rules, check_file, check_own_output, check_pack, check_source, check_unfilled, check_urls, source_path,
+};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;
@@ -90,6 +92,7 @@ pub(crate) fn parse_partly(
     });
     let mut file = read_root(&root, &mut problems);
     check_unfilled(&mut file, &written, &mut problems);
+    check_urls(&mut file, &written, &mut problems);
     check_own_output(&mut file, &written, &mut problems);
     Ok((ParsedFile { file, written, leading, values }, in_file(problems)))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use manyframe_media::MediaRoot;
 use manyframe_sources::AnnotationFile;
+use manyframe_storage::Stores;
 use serde_json::Value;
 
 use crate::error::PipelineError;
@@ -22,7 +23,7 @@ use crate::settings::values::OneOrMany;
 pub fn annotation_files(source: LocatedSource<'_>) -> Result<Vec<AnnotationFile>, PipelineError> {
     let mut files = Vec::new();
     for pattern in located(&source.table.annotations, &source.portable.annotations) {
-        let paths = pattern.expand().map_err(|detail| PipelineError::Annotations {
+        let paths = pattern.expand(&source.stores.access()).map_err(|detail| PipelineError::Annotations {
             source_name: source.table.name.clone(),
             pattern: pattern.pattern.to_owned(),
             detail,
@@ -42,6 +43,8 @@ pub struct LocatedSource<'p> {
     /// Its table. Paths are absolute.
     pub table: &'p SourceTable,
     portable: &'p SourceTable,
+    /// Reaches what its URLs name.
+    pub stores: &'p Stores,
 }
 
 impl LocatedSource<'_> {
@@ -55,7 +58,7 @@ impl Pipeline {
     /// The sources, in the order of the file.
     pub fn sources(&self) -> impl Iterator<Item = LocatedSource<'_>> {
         let pairs = self.file.source.iter().zip(&self.portable.source);
-        pairs.map(|(table, portable)| LocatedSource { table, portable })
+        pairs.map(|(table, portable)| LocatedSource { table, portable, stores: &self.stores })
     }
 
     /// The images and videos that no sample may show.
@@ -81,13 +84,14 @@ fn subset_of(path: &Path, annotation_root: &str) -> Arc<str> {
 ///
 /// [`PipelineError::MediaRoot`] if a pattern of `media` or `links` matches nothing.
 pub fn media_roots(source: LocatedSource<'_>) -> Result<Vec<MediaRoot>, PipelineError> {
-    let LocatedSource { table, portable } = source;
+    let LocatedSource { table, portable, stores } = source;
+    let access = stores.access();
     let of_subsets = table.media_by_subset.iter().zip(portable.media_by_subset.values());
     let of_subsets =
         of_subsets.flat_map(|((subset, here), everywhere)| located(here, everywhere).map(move |p| (Some(subset), p)));
     let of_all = located(&table.media, &portable.media).map(|pattern| (None, pattern));
     let expanded = |pattern: LocatedPattern<'_>| {
-        pattern.expand().map_err(|detail| PipelineError::MediaRoot {
+        pattern.expand(&access).map_err(|detail| PipelineError::MediaRoot {
             source_name: table.name.clone(),
             pattern: pattern.pattern.to_owned(),
             detail,

@@ -12,7 +12,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Component, Path, PathBuf};
 
+use manyframe_base::{FileAccess, is_url, url_of};
+use manyframe_storage::Stores;
+
 use crate::document::Node;
+use crate::pattern::{PatternError, expand_pattern, split_pattern};
 use crate::settings::file::PipelineFile;
 use crate::settings::paths::path_settings;
 use crate::variables::{Values, leading_variable};
@@ -31,6 +35,8 @@ pub struct Pipeline {
     pub portable: PipelineFile,
     /// The variables that paths begin with, the built-in `here` and `root` included: what differs between machines.
     pub variables: BTreeMap<String, String>,
+    /// Reaches what its URLs name. By default, without credentials.
+    pub stores: Stores,
 }
 
 impl Pipeline {
@@ -107,7 +113,7 @@ impl PortablePath {
 /// A path or pattern as a pipeline file has it, on this machine and on every machine.
 #[derive(Debug, Clone, Copy)]
 pub struct LocatedPattern<'p> {
-    /// Absolute; may be a pattern.
+    /// Absolute, or a URL; may be a pattern.
     pub pattern: &'p str,
     pub(crate) portable: &'p str,
 }
@@ -118,8 +124,8 @@ impl LocatedPattern<'_> {
     /// # Errors
     ///
     /// If the pattern is malformed, a directory cannot be listed, or nothing matches.
-    pub fn expand(self) -> Result<Vec<(PathBuf, PortablePath)>, String> {
-        let paths = expand_pattern(self.pattern)?;
+    pub fn expand(self, access: &FileAccess) -> Result<Vec<(PathBuf, PortablePath)>, PatternError> {
+        let paths = expand_pattern(access, self.pattern)?;
         Ok(paths.into_iter().map(|path| (path.clone(), self.name(&path))).collect())
     }
 
@@ -133,6 +139,8 @@ impl LocatedPattern<'_> {
         let num_names = pattern.components().count();
         let is_suffix = portable.rest.ends_with(&pattern) || num_names == 0;
         match path.strip_prefix(&directory) {
+            // A URL is the same on every machine.
+            Ok(_) if portable.variable.is_none() && is_url(path) => PortablePath::of_this_machine(path),
             Ok(below) if is_suffix => {
                 let names: Vec<Component<'_>> = portable.rest.components().collect();
                 let kept = names.len().saturating_sub(num_names);
@@ -144,47 +152,22 @@ impl LocatedPattern<'_> {
     }
 }
 
-/// The path itself, or the paths that match a pattern, in sorted order.
-///
-/// # Errors
-///
-/// If the pattern is malformed, a directory cannot be listed, or nothing matches.
-pub fn expand_pattern(pattern: &str) -> Result<Vec<PathBuf>, String> {
-    let literal = PathBuf::from(pattern);
-    if literal.exists() || !has_wildcard(pattern) {
-        return Ok(vec![literal]);
-    }
-    // Directories that are there are taken literally: their names may contain what a pattern gives a meaning to.
-    let (directory, rest) = split_pattern(pattern);
-    let directory = glob::Pattern::escape(&directory.to_string_lossy());
-    let pattern = Path::new(&directory).join(rest);
-    let paths = glob::glob(&pattern.to_string_lossy()).map_err(|error| error.to_string())?;
-    let mut paths: Vec<PathBuf> = paths.collect::<Result<_, _>>().map_err(|error| error.to_string())?;
-    paths.sort();
-    if paths.is_empty() { Err("no file matches".to_owned()) } else { Ok(paths) }
-}
-
-/// Whether a text contains what a pattern gives a meaning to.
-pub(crate) fn has_wildcard(text: &str) -> bool {
-    text.contains(['*', '?', '['])
-}
-
-/// The longest part of a path or pattern that exists, and the rest.
-fn split_pattern(pattern: &str) -> (PathBuf, PathBuf) {
-    let whole = Path::new(pattern);
-    let existing = whole.ancestors().find(|ancestor| ancestor.exists()).unwrap_or(Path::new(""));
-    (existing.to_owned(), whole.strip_prefix(existing).unwrap_or(whole).to_owned())
-}
-
 /// What a path or pattern denotes, however it is spelled: absolute, and without links as far as it exists.
 pub(crate) fn resolve_links(pattern: &str) -> PathBuf {
+    if is_url(Path::new(pattern)) {
+        return absolute_path(Path::new(pattern));
+    }
     let (directory, rest) = split_pattern(pattern);
     let directory = directory.canonicalize().unwrap_or(directory);
     if rest.as_os_str().is_empty() { directory } else { directory.join(rest) }
 }
 
-/// The path as it is from every working directory: absolute, without `.` and `..`. Links stay, unless `..` follows them.
+/// The path as it is from every working directory: absolute, without `.` and `..`. Links stay, unless `..` follows them. A URL
+/// stays as it is, without a slash at its end.
 pub fn absolute_path(path: &Path) -> PathBuf {
+    if let Some(url) = url_of(path) {
+        return url.into();
+    }
     // Only an empty path has none; it stays empty.
     let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
     let mut cleaned = PathBuf::new();
@@ -225,7 +208,9 @@ pub(crate) fn locate_paths(
     places.add(HERE, &values);
     values.known.entry(ROOT.to_owned()).or_insert_with(|| file.output.root.clone());
     places.add(ROOT, &values);
-    let is_path = |name: &&String| values.known.get(*name).is_some_and(|value| value.starts_with('/'));
+    let is_path = |name: &&String| {
+        values.known.get(*name).is_some_and(|value| value.starts_with('/') || is_url(Path::new(value)))
+    };
     leading.iter().filter(is_path).for_each(|name| places.add(name, &values));
     let mut literals = Vec::new();
     for (index, (here, everywhere)) in
@@ -233,7 +218,7 @@ pub(crate) fn locate_paths(
     {
         let template =
             written.at(&here.keys).and_then(Node::text).filter(|text| values.fill(text).as_ref() == Ok(here.text));
-        let is_relative = !here.text.starts_with('/');
+        let is_relative = !here.text.starts_with('/') && !is_url(Path::new(here.text.as_str()));
         match template.and_then(leading_variable).filter(|(name, _)| values.known.contains_key(*name)) {
             Some((name, rest)) => {
                 let rest = values.fill(rest).unwrap_or_default();
@@ -252,7 +237,7 @@ pub(crate) fn locate_paths(
         }
     }
     let variables = places.definitions(written, values);
-    Pipeline { file, portable, variables }
+    Pipeline { file, portable, variables, stores: Stores::default() }
 }
 
 fn without_dots(path: &str) -> PathBuf {
@@ -334,7 +319,7 @@ fn on_this_machine(portable: PipelineFile, variables: BTreeMap<String, String>) 
             *setting.text = absolute_text(&filled);
         }
     }
-    Pipeline { file, portable, variables }
+    Pipeline { file, portable, variables, stores: Stores::default() }
 }
 
 /// The variables that the paths of a file begin with.
@@ -365,6 +350,41 @@ mod tests {
         assert_eq!(resolved_source(&again.file.source[0]), resolved_source(&pipeline.file.source[0]));
         portable
     }
+
+    #[test]
+    fn a_url_is_the_same_on_every_machine_and_a_variable_may_be_one() {
+        let text = PIPELINE_OF_URLS;
+        let located = |data: &str| {
+            let pipeline = crate::parse(text, Path::new("p.toml"), &[format!("data={data}").parse().unwrap()]).unwrap();
+            let source = pipeline.sources().next().unwrap();
+            let LocatedPattern { pattern, portable } = source.dataset();
+            assert_eq!((pattern, portable), ("s3://bucket/stage", "s3://bucket/stage"));
+            assert_eq!(
+                source.dataset().name(Path::new("s3://bucket/stage/webdataset/x.tar")).to_string(),
+                "s3://bucket/stage/webdataset/x.tar"
+            );
+            (pipeline.file.source[0].media.clone(), pipeline.portable.source[0].media.clone())
+        };
+        let (on_disk, portable) = located("/mnt/data");
+        let (in_store, of_url) = located("gs://data/x/");
+        assert_eq!(portable, of_url);
+        assert_eq!(portable.as_slice(), ["${data}/media", "${data}/*.tar"]);
+        assert_eq!(on_disk.as_slice(), ["/mnt/data/media", "/mnt/data/*.tar"]);
+        assert_eq!(in_store.as_slice(), ["gs://data/x/media", "gs://data/x/*.tar"]);
+    }
+
+    const PIPELINE_OF_URLS: &str = r#"
+        name = "a"
+        [vars]
+        data = "/data"
+        [format]
+        tokenizer = "t.model"
+        [[source]]
+        name = "s"
+        kind = "dataset"
+        from = "s3://bucket/stage/"
+        media = ["${data}/media", "${data}/*.tar"]
+    "#;
 
     #[test]
     fn a_path_begins_with_the_variable_that_it_was_written_with_or_that_contains_it() {
@@ -434,9 +454,10 @@ mod tests {
         }
         let pattern = format!("{}/*/?.json", directory.display());
         let located = LocatedPattern { pattern: &pattern, portable: "${data}/x/../*/?.json" };
-        let names: Vec<_> = located.expand().unwrap().into_iter().map(|(_, name)| name.to_string()).collect();
+        let names: Vec<_> =
+            located.expand(&FileAccess::default()).unwrap().into_iter().map(|(_, name)| name.to_string()).collect();
         assert_eq!(names, ["${data}/x/../b/1.json", "${data}/x/../b/2.json"]);
-        assert_eq!(expand_pattern("no/such/*.json"), Err("no file matches".to_owned()));
+        assert_eq!(expand_pattern(&FileAccess::default(), "no/such/*.json"), Err("no file matches".to_owned().into()));
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::num::NonZeroU32;
+use std::path::Path;
 
 use manyframe_format::Template;
 use manyframe_media::{DamageRule, DeliveredSize};
@@ -9,6 +10,9 @@ use manyframe_samplers::{Law, PackingStrategy, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
 use manyframe_vision::{Family, SettingsProblem};
+
+use manyframe_base::is_url;
+use manyframe_storage::check_url;
 
 use crate::document::Node;
 use crate::license::{LicenseTerms, is_license_among};
@@ -121,6 +125,26 @@ pub(crate) fn check_unfilled(file: &mut PipelineFile, written: &Node, problems: 
         let allowed =
             "the path in full, or ${NAME} with NAME in [vars] and --set NAME=\"$HOME/…\", which the shell fills in";
         problems.push(Problem::new(node.location.clone(), message).with_value(text).with_allowed(allowed));
+    }
+}
+
+/// Reports URLs where files of this machine are needed, and those that no store has. Credentials in them are not shown.
+pub(crate) fn check_urls(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
+    for setting in path_settings(file).into_iter().filter(|setting| is_url(Path::new(setting.text.as_str()))) {
+        let location = written.at(&setting.keys).unwrap_or(written).location.clone();
+        let key = setting.keys.last().map_or("", String::as_str);
+        if let Err(error) = check_url(setting.text) {
+            problems.push(Problem::new(location, &error.to_string()));
+        } else if setting.role == PathRole::Output {
+            let message = format!("output.{key} is a URL: a dataset is built in a directory of this machine");
+            let problem = Problem::new(location, &message).with_value(setting.text);
+            problems
+                .push(problem.with_allowed("a directory; `manyframe upload` sends the dataset from there to a URL"));
+        } else if setting.role.is_local() {
+            let message = format!("{key} is a URL, and has to be on this machine");
+            let problem = Problem::new(location, &message).with_value(setting.text);
+            problems.push(problem.with_allowed("a path; annotations, media and datasets to replay may be URLs"));
+        }
     }
 }
 

@@ -344,14 +344,12 @@ impl OpenSource {
     fn open(file: &PipelineFile, source: LocatedSource<'_>) -> Result<Self, PlanError> {
         let table = source.table;
         let reader = SourceReader::open(source)?;
-        ReplaySource::check_licenses(table, &file.mix.licenses)?;
+        ReplaySource::check_licenses(source, &file.mix.licenses)?;
         let roots = media_roots(source)?;
-        let store = match work_directory_of(file) {
-            Some(work) => MediaStore::open_keeping(&roots, &work.join("listings")),
-            None => MediaStore::open(&roots),
-        };
+        let (access, listings) = (source.stores.access(), work_directory_of(file).map(|work| work.join("listings")));
+        let store = MediaStore::open_with(&roots, listings.as_deref(), &access);
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
-        let media = SourceMedia::new(store, file.limits.clone());
+        let media = SourceMedia::new(store, file.limits.clone(), access);
         Ok(Self {
             table: table.clone(),
             order: VisualOrder::of(&file.family()),
@@ -447,7 +445,10 @@ impl SourceReader {
                 let name = Arc::from(table.name.as_str());
                 let spec = SourceSpec { name, kind, annotations: annotations.clone(), options: table.options.clone() };
                 let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
-                Ok(Self { annotations, source: manyframe_sources::open(spec).map_err(unreadable)? })
+                Ok(Self {
+                    annotations,
+                    source: manyframe_sources::open_with(spec, &source.stores.access()).map_err(unreadable)?,
+                })
             }
             Kind::Replay(_) => Ok(Self { annotations: Vec::new(), source: Box::new(ReplaySource::open(source)?) }),
         }

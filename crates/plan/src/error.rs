@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::{FileAction, FileError};
+use manyframe_base::{FileAction, FileError, is_store_failure, is_url};
 use manyframe_core::SourceIndex;
 use manyframe_dataset::DatasetError;
 use manyframe_pipeline::PipelineError;
@@ -139,13 +139,21 @@ impl PlanError {
 
     /// Whether another attempt may succeed although neither the pipeline file nor its inputs changed.
     pub fn may_be_retried(&self) -> bool {
+        use manyframe_media::OpenError;
         use manyframe_sources::SourceError;
+        // Answers of a store that are not about an object.
+        let is_failure = |error: &FileError| is_url(&error.path) && error.source.kind() != io::ErrorKind::NotFound;
         match self {
             Self::Pipeline(error) => error.may_be_retried(),
             Self::Read { source, .. } | Self::Source { error: SourceError::Read { source, .. }, .. } => {
                 source.kind() != io::ErrorKind::NotFound
             }
             Self::File(FileError { action: FileAction::Read, source, .. }) => source.kind() != io::ErrorKind::NotFound,
+            // What its bytes are is not known.
+            Self::Source { error: SourceError::Rows { path, .. }, .. } => is_url(path),
+            Self::Media { error: OpenError::Open { source, .. }, .. } => is_store_failure(source),
+            Self::Dataset { error: DatasetError::File(error), .. }
+            | Self::UnwantedDataset { error: DatasetError::File(error), .. } => is_failure(error),
             Self::File(_) | Self::Storage(_) | Self::Table(_) | Self::Damaged { .. } => true,
             _ => false,
         }

@@ -73,6 +73,7 @@ mod index;
 mod index_tasks;
 mod make;
 mod media;
+mod open_files;
 mod packing;
 mod plan;
 mod records;

@@ -146,7 +146,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
         (file.output.directory.clone(), shares)
     };
     if judgement(&plan.pipeline) != judgement(&pipeline.file) {
-        let Pipeline { file, portable, variables } = pipeline.clone();
+        let Pipeline { file, portable, variables, stores: _ } = pipeline.clone();
         (plan.pipeline, plan.portable, plan.variables) = (file, portable, variables);
         write_json(&plan_path(directory), &plan)?;
         seal_again(&plan_seal(directory))?;

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use manyframe_base::{FileAccess, InputFile};
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection};
 use manyframe_media::video::{
@@ -14,10 +15,13 @@ use manyframe_media::{
     probe_image_bytes, read_range,
 };
 
+use crate::open_files::OpenFiles;
+
 /// Finds and reads the media of one source.
 pub struct SourceMedia {
     store: MediaStore,
     cells: CellReader,
+    files: OpenFiles,
     limits: MediaLimits,
 }
 
@@ -138,14 +142,14 @@ impl ChosenFrames {
 }
 
 impl SourceMedia {
-    /// The media below a source's roots.
-    pub fn new(store: MediaStore, limits: MediaLimits) -> Self {
-        Self { store, cells: CellReader::new(), limits }
+    /// The media below a source's roots, and inside files that are opened like this.
+    pub fn new(store: MediaStore, limits: MediaLimits, access: FileAccess) -> Self {
+        Self { store, cells: CellReader::new(), files: OpenFiles::new(access), limits }
     }
 
     /// Media without roots: only bytes inside larger files can be read.
-    pub(crate) fn without_roots(limits: MediaLimits) -> Self {
-        Self { store: MediaStore::empty(), cells: CellReader::new(), limits }
+    pub(crate) fn without_roots(limits: MediaLimits, access: FileAccess) -> Self {
+        Self::new(MediaStore::empty(), limits, access)
     }
 
     /// The encoded bytes of an image; of tiles or frames made by an earlier build, those of the first.
@@ -178,11 +182,11 @@ impl SourceMedia {
         match blob {
             BlobRef::Range { file, offset, num_bytes } => {
                 self.limits.check_bytes(*num_bytes)?;
-                read_range(Path::new(file.as_ref()), *offset, *num_bytes)
+                read_range(&self.open(file)?, *offset, *num_bytes)
             }
             BlobRef::Cell { file, column, row, index } => {
-                let cell =
-                    self.cells.read(&CellLocation { file: Path::new(file.as_ref()), column, row: *row, index: *index });
+                let location = CellLocation { file: Path::new(file.as_ref()), column, row: *row, index: *index };
+                let cell = self.cells.read_with(&location, &|path| self.files.open(path));
                 let cell = cell.map_err(|error| MediaError::storage(file.as_ref(), std::io::Error::other(error)))?;
                 let missing =
                     || MediaError::rejected(RejectCode::MediaMissing, format!("{} holds no bytes", blob.name()));
@@ -191,6 +195,15 @@ impl SourceMedia {
                 Ok(bytes)
             }
         }
+    }
+
+    fn open(&self, file: &str) -> Result<InputFile, MediaError> {
+        self.files.open(Path::new(file)).map_err(|source| MediaError::storage(file, source))
+    }
+
+    /// The identity of a file that holds media; [`MediaIdentity::UNKNOWN`] if it cannot be found.
+    pub(crate) fn identity_of_file(&self, file: &str) -> MediaIdentity {
+        self.files.identity(Path::new(file)).unwrap_or(MediaIdentity::UNKNOWN)
     }
 
     /// The identity of the medium at a path that upstream wrote; [`MediaIdentity::UNKNOWN`] if it cannot be found.
@@ -300,7 +313,7 @@ impl SourceMedia {
         video::ensure_enabled()?;
         let (input, num_bytes) = match &clip.file {
             BlobRef::Range { file, offset, num_bytes } => {
-                (video::open_range(Path::new(file.as_ref()), *offset, *num_bytes)?, *num_bytes)
+                (video::open_range(&self.open(file)?, *offset, *num_bytes)?, *num_bytes)
             }
             BlobRef::Cell { .. } => {
                 let bytes = self.blob_bytes(&clip.file)?;

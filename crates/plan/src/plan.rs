@@ -17,6 +17,7 @@ use manyframe_dataset::{PackSummary, SourceBudget};
 use manyframe_pipeline::{Pipeline, PipelineFile};
 use manyframe_samplers::sample_id;
 use manyframe_samplers::sequence_parallel::SequenceLoad;
+use manyframe_storage::Stores;
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
@@ -133,9 +134,14 @@ impl Plan {
         Err(PlanError::damaged(&path, detail))
     }
 
-    /// The pipeline that it was made from.
-    pub fn pipeline(&self) -> Pipeline {
-        Pipeline { file: self.pipeline.clone(), portable: self.portable.clone(), variables: self.variables.clone() }
+    /// The pipeline that it was made from. `stores` reach what its URLs name.
+    pub fn pipeline(&self, stores: &Stores) -> Pipeline {
+        Pipeline {
+            file: self.pipeline.clone(),
+            portable: self.portable.clone(),
+            variables: self.variables.clone(),
+            stores: stores.clone(),
+        }
     }
 
     /// All samples.

@@ -6,18 +6,20 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::InputFile;
 use manyframe_core::{
     BlobRef, ClipFrames, FrameChoice, Layout, MediaKind, MediaLocation, MediaRef, Origin, Position, PreparedClip,
     Record, RejectCode, RejectedRecord, Rejection, SampleVisual, UncheckedRecord, VisualKind,
 };
-use manyframe_dataset::{DatasetError, DatasetReader, Manifest, ShardEntry};
+use manyframe_dataset::{DatasetReader, ShardEntry};
 use manyframe_format::turns_from_messages;
-use manyframe_pipeline::{Kind, LocatedSource, SourceTable, is_license_among};
+use manyframe_pipeline::{Kind, LocatedSource, is_license_among};
 use manyframe_shards::{SampleEntry, SampleJson, ShardError, ShardFormat};
 use manyframe_sources::{Raw, RawBody, RawRecords, Source, SourceError, Split};
 use serde::{Deserialize, Serialize};
 
 use crate::error::PlanError;
+use crate::open_files::OpenFiles;
 
 /// The shards of a committed dataset.
 pub(crate) struct ReplaySource {
@@ -25,6 +27,7 @@ pub(crate) struct ReplaySource {
     only_sources: Vec<String>,
     only_layouts: Vec<Layout>,
     shards: Vec<Shard>,
+    files: OpenFiles,
 }
 
 struct Shard {
@@ -48,29 +51,31 @@ impl ReplaySource {
     pub(crate) fn open(source: LocatedSource<'_>) -> Result<Self, PlanError> {
         let table = source.table;
         let unusable = |error| PlanError::Dataset { source_name: table.name.clone(), error };
-        let dataset = DatasetReader::open(Path::new(&table.from)).map_err(unusable)?;
+        let dataset = DatasetReader::open_at(Path::new(&table.from), source.stores).map_err(unusable)?;
         let shard = |shard: &ShardEntry| {
-            let path = dataset.shard_file(shard)?;
+            let path = dataset.shard_location(shard);
             let name = source.dataset().name(&path).to_string().into();
-            Ok(Shard { name, path, format: shard.format, num_bytes: shard.num_bytes })
+            Shard { name, path, format: shard.format, num_bytes: shard.num_bytes }
         };
         Ok(Self {
             name: table.name.as_str().into(),
             only_sources: table.only_sources.clone(),
             only_layouts: table.only_layouts.clone(),
-            shards: dataset.shards_of_one_format().map(shard).collect::<Result<_, DatasetError>>().map_err(unusable)?,
+            shards: dataset.shards_of_one_format().map(shard).collect(),
+            files: OpenFiles::new(source.stores.access()),
         })
     }
 
     /// Checks that every source of which samples are replayed has one of these licenses, or that any will do.
-    pub(crate) fn check_licenses(table: &SourceTable, licenses: &[String]) -> Result<(), PlanError> {
+    pub(crate) fn check_licenses(source: LocatedSource<'_>, licenses: &[String]) -> Result<(), PlanError> {
+        let table = source.table;
         if licenses.is_empty() || !matches!(table.kind, Kind::Replay(_)) {
             return Ok(());
         }
-        let manifest = Manifest::read(Path::new(&table.from))
+        let dataset = DatasetReader::open_at(Path::new(&table.from), source.stores)
             .map_err(|error| PlanError::Dataset { source_name: table.name.clone(), error })?;
         let is_replayed = |name: &String| table.only_sources.is_empty() || table.only_sources.contains(name);
-        let sources = manifest.sources.iter().filter(|source| source.delivered.num_samples > 0);
+        let sources = dataset.manifest().sources.iter().filter(|source| source.delivered.num_samples > 0);
         let mut sources = sources.filter(|source| is_replayed(&source.budget.name));
         match sources.find(|source| !is_license_among(&source.license, licenses)) {
             None => Ok(()),
@@ -85,6 +90,10 @@ impl ReplaySource {
     fn shard(&self, file: &Arc<str>) -> Result<&Shard, SourceError> {
         let unknown = || SourceError::UnknownFile { name: Arc::clone(&self.name), file: Arc::clone(file) };
         self.shards.iter().find(|shard| shard.name == *file).ok_or_else(unknown)
+    }
+
+    fn open_shard(&self, shard: &Shard) -> Result<InputFile, SourceError> {
+        self.files.open(&shard.path).map_err(|source| SourceError::Read { path: shard.path.clone(), source })
     }
 
     fn is_wanted(&self, entry: &SampleEntry) -> bool {
@@ -102,7 +111,7 @@ impl Source for ReplaySource {
 
     fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
         let shard = self.shard(&split.file)?;
-        let entries = manyframe_shards::open(&shard.path).and_then(|file| manyframe_shards::list(shard.format, file));
+        let entries = manyframe_shards::list(shard.format, self.open_shard(shard)?);
         let entries = entries.map_err(|error| read_error(shard, error))?;
         let entries = entries.filter(|entry| entry.as_ref().map_or(true, |entry| self.is_wanted(entry)));
         Ok(Box::new(entries.map(|entry| {
@@ -115,8 +124,7 @@ impl Source for ReplaySource {
         let shard = self.shard(&origin.file)?;
         let unknown = || SourceError::UnknownOrigin { path: shard.path.clone(), origin: origin.clone() };
         let Position::Row(position) = origin.position else { return Err(unknown()) };
-        let entry = manyframe_shards::open(&shard.path)
-            .and_then(|file| manyframe_shards::entry_at(shard.format, file, position));
+        let entry = manyframe_shards::entry_at(shard.format, self.open_shard(shard)?, position);
         Ok(raw_from_entry(shard, &entry.map_err(|error| read_error(shard, error))?))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use manyframe_base::FileAccess;
 use manyframe_base::in_flight::InFlight;
 use manyframe_media::MediaIdentity;
 
@@ -54,7 +55,9 @@ pub fn repeat(context: &Context, attempt: &Attempt) -> Result<(), PlanError> {
 
 fn media_version(context: &Context, attempt: &Attempt) -> Result<u64, PlanError> {
     let (source, origin) = match (attempt, attempt.record()) {
-        (Attempt::Exclude(path), _) => return Ok(MediaIdentity::of_file(path).map_or(0, |identity| identity.0)),
+        (Attempt::Exclude(path), _) => {
+            return Ok(MediaIdentity::of_file(&FileAccess::default(), path).map_or(0, |identity| identity.0));
+        }
         (_, Some(record)) => record,
         (_, None) => return Ok(0),
     };

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use manyframe_base::FileAccess;
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation};
 use manyframe_pipeline::{ImageShow, MediaFreshness, SourceTable};
@@ -217,10 +218,10 @@ impl SampleStore {
         }
         let shards = || {
             let shards = dataset.shards_of_one_format();
-            shards.map(|shard| Ok((dataset.shard_file(shard)?, shard.format))).collect::<Result<Vec<_>, DatasetError>>()
+            shards.map(|shard| (dataset.shard_location(shard), shard.format)).collect::<Vec<_>>()
         };
         let media = kept_media_path(plan.work, dataset.manifest());
-        let shards = || shards().map_err(PlanError::Table);
+        let shards = || Ok(shards());
         let before = |(name, digest): (String, Digest)| {
             // Settings of another version, or with other values of variables, are not what the samples were made with.
             let settings = settings.remove(&name).filter(|settings| digest_of_settings(settings) == digest);
@@ -281,7 +282,7 @@ impl SampleStore {
         store.obstacles = plan.context.sources.iter().map(obstacle).collect();
         if !store.obstacles.iter().all(|obstacle| matches!(obstacle, Some(Obstacle::Because(_)))) {
             for (path, format) in shards()? {
-                store.add_shard(path, format)?;
+                store.add_shard(path, format, &plan.context.pipeline.stores.access())?;
             }
         }
         // Many plans have no shards yet.
@@ -294,8 +295,8 @@ impl SampleStore {
         Ok(store)
     }
 
-    fn add_shard(&mut self, path: PathBuf, format: ShardFormat) -> Result<(), DatasetError> {
-        let entries = manyframe_shards::open(&path).and_then(|file| manyframe_shards::list(format, file));
+    fn add_shard(&mut self, path: PathBuf, format: ShardFormat, access: &FileAccess) -> Result<(), DatasetError> {
+        let entries = manyframe_shards::open_with(&path, access).and_then(|file| manyframe_shards::list(format, file));
         for entry in entries.map_err(DatasetError::shard(&path))? {
             let entry = entry.map_err(DatasetError::shard(&path))?;
             self.locations.insert(entry.sample.id, (self.shards.len(), entry.position));

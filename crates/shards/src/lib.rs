@@ -37,7 +37,7 @@ mod webdataset;
 use std::io::Write;
 use std::path::Path;
 
-use manyframe_base::InputFile;
+use manyframe_base::{FileAccess, InputFile};
 use manyframe_core::{RecordId, Sample};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -145,9 +145,14 @@ pub fn create(
     format.implementation().create(sink, columns)
 }
 
-/// Opens a shard on this machine. One that is elsewhere is opened by its storage.
+/// Opens a shard on this machine.
 pub fn open(path: &Path) -> Result<InputFile, ShardError> {
-    InputFile::open(path).map_err(|source| ShardError::Open { path: path.to_owned(), source })
+    open_with(path, &FileAccess::default())
+}
+
+/// Opens a shard on this machine, or one that is an object of a store.
+pub fn open_with(path: &Path, access: &FileAccess) -> Result<InputFile, ShardError> {
+    access.open(path).map_err(|source| ShardError::Open { path: path.to_owned(), source })
 }
 
 /// Whole samples, one at a time: memory is bounded by the largest sample.

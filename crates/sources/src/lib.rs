@@ -36,4 +36,4 @@ pub use json::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub use kinds::SourceKind;
 pub use options::{Captions, LeadingAnswer, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles};
 pub use raw::{AnnotationFile, Raw, RawBody, Split};
-pub use source::{RawRecords, Source, SourceSpec, open};
+pub use source::{RawRecords, Source, SourceSpec, open, open_with};

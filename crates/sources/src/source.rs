@@ -11,12 +11,11 @@
 //! **Invariant:** `read_at(raw.origin)` returns `raw`, as long as the file does not change.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::{Arc, OnceLock};
 
+use manyframe_base::{FileAccess, InputFile};
 use manyframe_columnar::{Row, RowReader, Rows};
 use manyframe_core::{Origin, Position, Record, RejectCode, RejectedRecord, Rejection};
 use serde::{Deserialize, Serialize};
@@ -77,11 +76,19 @@ pub trait Source: Send + Sync {
 /// The records of a split.
 pub type RawRecords<'a> = Box<dyn Iterator<Item = Result<Raw, SourceError>> + Send + 'a>;
 
-/// Opens a source. Checks its options; files are first touched by [`Source::splits`].
+/// Opens a source whose files are on this machine. Checks its options; files are first touched by [`Source::splits`].
 ///
 /// # Errors
 /// If an option is not allowed, or the annotation files are missing, are not valid Unicode, or share a name.
 pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
+    open_with(spec, &FileAccess::default())
+}
+
+/// As [`open`], of files that are opened like this: some may be objects of stores.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with(spec: SourceSpec, access: &FileAccess) -> Result<Box<dyn Source>, SourceError> {
     let name = || Arc::clone(&spec.name);
     if let Some(problem) = spec.kind.option_problems(&spec.options).into_iter().next() {
         return Err(SourceError::Options { name: name(), problem });
@@ -94,7 +101,8 @@ pub fn open(spec: SourceSpec) -> Result<Box<dyn Source>, SourceError> {
         let path = annotation.path.to_str().map(Arc::from);
         let path = path.ok_or_else(|| SourceError::PathEncoding { path: annotation.path.clone() })?;
         let subset = subset_of_file(spec.kind, annotation);
-        let file = AnnotatedFile { annotation: annotation.clone(), path, subset, opened: OnceLock::new() };
+        let access = access.clone();
+        let file = AnnotatedFile { access, annotation: annotation.clone(), path, subset, opened: OnceLock::new() };
         if files.insert(Arc::clone(&annotation.name), file).is_some() {
             return Err(SourceError::RepeatedName { name: name(), file: Arc::clone(&annotation.name) });
         }
@@ -118,6 +126,7 @@ struct Annotations {
 }
 
 struct AnnotatedFile {
+    access: FileAccess,
     annotation: AnnotationFile,
     /// The path again, as records refer to it.
     path: Arc<str>,
@@ -127,7 +136,7 @@ struct AnnotatedFile {
 }
 
 enum Opened {
-    Bytes(File),
+    Bytes(InputFile),
     Rows(RowReader),
 }
 
@@ -135,17 +144,18 @@ impl Source for Annotations {
     fn splits(&self) -> Result<Vec<Split>, SourceError> {
         let mut splits = Vec::new();
         for annotation in &self.spec.annotations {
+            let file = self.file(&annotation.name)?;
             let path = &annotation.path;
-            let num_bytes = path.metadata().map_err(|source| read_error(path, source))?.len();
+            let num_bytes = file.access.num_bytes(path).map_err(|source| read_error(path, source))?;
             let split = |rows, num_bytes| Split { file: Arc::clone(&annotation.name), rows, num_bytes };
-            let format = format_of_file(path);
+            let format = file.format();
             if unreadable_body(&format).is_some() {
                 splits.push(split(None, num_bytes));
                 continue;
             }
             match format? {
                 FileFormat::Rows => {
-                    let num_rows = open_rows(path)?.num_rows();
+                    let num_rows = file.open_rows()?.num_rows();
                     let share =
                         |rows: u64| (u128::from(num_bytes) * u128::from(rows) / u128::from(num_rows.max(1))) as u64;
                     let rows_per_split = ROWS_PER_SPLIT.max(num_rows.div_ceil(MAX_SPLITS));
@@ -166,8 +176,8 @@ impl Source for Annotations {
     fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
         let file = self.file(&split.file)?;
         let path = &file.annotation.path;
-        let open = || File::open(path).map_err(|source| read_error(path, source));
-        let format = format_of_file(path);
+        let open = || Ok::<_, SourceError>(file.open()?.reader(0));
+        let format = file.format();
         if let Some(body) = unreadable_body(&format) {
             return Ok(Box::new(std::iter::once(Ok(file.raw(Position::File, body)))));
         }
@@ -185,7 +195,7 @@ impl Source for Annotations {
                 Box::new(file.found(move || lines.next_record()))
             }
             FileFormat::Rows => {
-                let reader = open_rows(path)?;
+                let reader = file.open_rows()?;
                 let rows = split.rows.clone().unwrap_or(0..reader.num_rows());
                 let rows: Rows = reader.rows(rows).map_err(|source| rows_error(path, source))?;
                 Box::new(rows.map(|next| {
@@ -200,7 +210,7 @@ impl Source for Annotations {
         let file = self.file(&origin.file)?;
         let path = &file.annotation.path;
         let unknown = || SourceError::UnknownOrigin { path: path.clone(), origin: origin.clone() };
-        if let (Position::File, Some(body)) = (origin.position, unreadable_body(&format_of_file(path))) {
+        if let (Position::File, Some(body)) = (origin.position, unreadable_body(&file.format())) {
             return Ok(file.raw(Position::File, body));
         }
         let body = match (file.opened()?, origin.position) {
@@ -239,6 +249,23 @@ impl Annotations {
 }
 
 impl AnnotatedFile {
+    fn open(&self) -> Result<InputFile, SourceError> {
+        let path = &self.annotation.path;
+        self.access.open(path).map_err(|source| read_error(path, source))
+    }
+
+    fn open_rows(&self) -> Result<RowReader, SourceError> {
+        RowReader::of(self.open()?).map_err(|source| rows_error(&self.annotation.path, source))
+    }
+
+    fn format(&self) -> Result<FileFormat, SourceError> {
+        let path = &self.annotation.path;
+        let mut head = Vec::new();
+        let read = self.open()?.reader(0).take(json::SNIFFED_BYTES).read_to_end(&mut head);
+        read.map_err(|source| read_error(path, source))?;
+        json::format_of(&head).map_err(|it| not_records(path, it))
+    }
+
     fn raw(&self, position: Position, body: RawBody) -> Raw {
         let origin = Origin { file: Arc::clone(&self.annotation.name), position };
         Raw { origin, subset: Arc::clone(&self.subset), body }
@@ -268,11 +295,10 @@ impl AnnotatedFile {
         if let Some(opened) = self.opened.get() {
             return Ok(opened);
         }
-        let path = &self.annotation.path;
-        let opened = match format_of_file(path)? {
-            FileFormat::Rows => Opened::Rows(open_rows(path)?),
+        let opened = match self.format()? {
+            FileFormat::Rows => Opened::Rows(self.open_rows()?),
             FileFormat::Array | FileFormat::Objects | FileFormat::Lines | FileFormat::Wrapped { .. } => {
-                Opened::Bytes(File::open(path).map_err(|source| read_error(path, source))?)
+                Opened::Bytes(self.open()?)
             }
         };
         Ok(self.opened.get_or_init(|| opened))
@@ -280,13 +306,13 @@ impl AnnotatedFile {
 }
 
 /// The record at a range of bytes. `None` if the file is too short.
-fn body_at(file: &File, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
-    let file_bytes = file.metadata()?.len();
+fn body_at(file: &InputFile, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
+    let file_bytes = file.num_bytes();
     let Some(end) = offset.checked_add(num_bytes).filter(|&end| end <= file_bytes) else { return Ok(None) };
     let is_overlong = num_bytes > json::MAX_RECORD_BYTES;
     let num_kept = if is_overlong { json::MAX_HEAD_BYTES } else { num_bytes as usize };
     let mut bytes = vec![0; num_kept];
-    file.read_exact_at(&mut bytes, offset)?;
+    file.bytes().read_exact_at(&mut bytes, offset)?;
     Ok(Some(match (num_bytes, end == file_bytes) {
         (0, _) => json::unclosed(),
         _ if is_overlong => json::overlong(&bytes),
@@ -304,13 +330,6 @@ fn body_of_row(row: Row) -> RawBody {
     }
 }
 
-fn format_of_file(path: &Path) -> Result<FileFormat, SourceError> {
-    let mut head = Vec::new();
-    let file = File::open(path).map_err(|source| read_error(path, source))?;
-    file.take(json::SNIFFED_BYTES).read_to_end(&mut head).map_err(|source| read_error(path, source))?;
-    json::format_of(&head).map_err(|it| not_records(path, it))
-}
-
 /// The single rejection for the records of a file that may not be opened: it costs what is in it, and the source is incomplete.
 fn unreadable_body(format: &Result<FileFormat, SourceError>) -> Option<RawBody> {
     match format {
@@ -323,10 +342,6 @@ fn unreadable_body(format: &Result<FileFormat, SourceError>) -> Option<RawBody> 
 
 fn not_records(path: &Path, it: NotRecords) -> SourceError {
     SourceError::NotRecords { path: path.to_owned(), found: it.found, advice: it.advice }
-}
-
-fn open_rows(path: &Path) -> Result<RowReader, SourceError> {
-    RowReader::open(path).map_err(|source| rows_error(path, source))
 }
 
 fn read_error(path: &Path, source: io::Error) -> SourceError {

@@ -9,19 +9,25 @@
 //! open("memory:")        (tests)        ┘
 //! ```
 //!
+//! [`Stores`] reads sources: files by path or URL, as [`manyframe_base::FileAccess`] opens them, with a cache on this machine.
+//!
 //! Every call blocks: the futures of the object stores' client end here. Which files a dataset has, and in which order they
 //! are sent, is decided elsewhere.
 //!
 //! **Invariant:** credentials come from [`StoreOptions`] and go nowhere but to the store: no error or location has one.
 
+mod cache;
 mod local;
 mod object;
 mod open;
 mod profile;
 mod remote_file;
 mod storage;
+mod stores;
 
+pub use cache::CacheOptions;
 pub use local::{LocalDirectory, digest_of_file};
 pub use object::ObjectStorage;
-pub use open::{StorageError, StoreOptions, is_url, open};
+pub use open::{StorageError, StoreOptions, check_url, open};
 pub use storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written};
+pub use stores::Stores;

@@ -17,13 +17,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use futures_util::TryStreamExt;
-use manyframe_base::{FileAction, FileError, InputFile};
+use manyframe_base::{FileAction, FileError, InputFile, Listed, ObjectState, store_failure};
 use manyframe_core::Digest;
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path as Key;
 use object_store::{
-    Attribute, Attributes, Error, GetOptions, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutMultipartOptions,
-    PutOptions, PutPayload, UpdateVersion,
+    Attribute, Attributes, Error, GetOptions, GetRange, ObjectMeta, ObjectStore, ObjectStoreExt, PutMode,
+    PutMultipartOptions, PutOptions, PutPayload, UpdateVersion,
 };
 use tokio::runtime::Runtime;
 
@@ -105,9 +105,78 @@ impl Client {
     }
 }
 
+/// Reading objects as [`crate::Stores`] does: what is no answer about an object is a failure of its store.
+impl Client {
+    fn failure_of_store(&self, error: &Error) -> io::Error {
+        store_failure(self.failure(error).to_string())
+    }
+
+    /// The state of an object; `None` if there is none.
+    pub(crate) fn object_state(&self, key: &Key) -> io::Result<Option<ObjectState>> {
+        match self.runtime.block_on(self.store.head(key)) {
+            Err(Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(self.failure_of_store(&error)),
+            Ok(found) => Ok(Some(state_of(&found))),
+        }
+    }
+
+    /// A range of an object, if it is still in this state.
+    pub(crate) fn read_range_of(&self, key: &Key, range: Range<u64>, state: &ObjectState) -> io::Result<Vec<u8>> {
+        if range.is_empty() {
+            return Ok(Vec::new());
+        }
+        let options = GetOptions::new().with_range(Some(GetRange::Bounded(range.clone())));
+        let answer = self.runtime.block_on(async {
+            let answer = self.store.get_opts(key, options).await?;
+            let found = state_of(&answer.meta);
+            Ok((found, answer.bytes().await?))
+        });
+        let replaced = || store_failure("it was written while it was read; run again");
+        match answer {
+            Ok((found, _)) if found != *state => Err(replaced()),
+            Ok((_, bytes)) if bytes.len() as u64 == range.end - range.start => Ok(bytes.into()),
+            Ok((_, bytes)) => {
+                let expected = range.end - range.start;
+                Err(store_failure(format!("{} bytes arrived, expected {expected}", bytes.len())))
+            }
+            // It is smaller now, or gone.
+            Err(error) => match self.object_state(key)? {
+                Some(found) if found == *state => Err(self.failure_of_store(&error)),
+                _ => Err(replaced()),
+            },
+        }
+    }
+
+    /// Whether there are objects below a key.
+    pub(crate) fn has_objects_below(&self, key: &Key) -> io::Result<bool> {
+        let first = self.runtime.block_on(self.store.list(Some(key)).try_next());
+        Ok(first.map_err(|error| self.failure_of_store(&error))?.is_some())
+    }
+
+    /// What is directly below a key.
+    pub(crate) fn list_directory(&self, key: &Key) -> io::Result<Vec<Listed>> {
+        let found = self.runtime.block_on(self.store.list_with_delimiter(Some(key)));
+        let found = found.map_err(|error| self.failure_of_store(&error))?;
+        let name = |key: &Key| key.parts().next_back().map(|name| name.as_ref().to_owned());
+        let directories = found.common_prefixes.iter().filter_map(|key| Some((name(key)?, None)));
+        let objects = found.objects.iter().filter_map(|object| Some((name(&object.location)?, Some(state_of(object)))));
+        let mut listed: Vec<Listed> =
+            directories.chain(objects).map(|(name, object)| Listed { name, object }).collect();
+        listed.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(listed)
+    }
+}
+
+/// Listings and answers differ in the quotes around a tag.
+fn state_of(object: &ObjectMeta) -> ObjectState {
+    let unquoted = |tag: &String| tag.trim_matches('"').to_owned();
+    let version = object.e_tag.as_ref().map_or_else(|| object.last_modified.to_rfc3339(), unquoted);
+    ObjectState { num_bytes: object.size, version }
+}
+
 impl ObjectStorage {
-    pub(crate) fn new(location: PathBuf, prefix: Key, client: Client) -> Self {
-        Self { location, prefix, client: Arc::new(client) }
+    pub(crate) fn new(location: PathBuf, prefix: Key, client: Arc<Client>) -> Self {
+        Self { location, prefix, client }
     }
 
     fn key(&self, path: &str) -> Result<Key, FileError> {

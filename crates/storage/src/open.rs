@@ -18,6 +18,8 @@ use object_store::{ClientOptions, RetryConfig};
 use tokio::runtime::Runtime;
 use url::Url;
 
+use manyframe_base::is_url;
+
 use crate::local::LocalDirectory;
 use crate::object::{Access, Client, ObjectStorage};
 use crate::profile::with_profile;
@@ -85,18 +87,6 @@ impl fmt::Debug for StoreOptions {
     }
 }
 
-/// Whether a location is a URL, and not a path of this machine.
-pub fn is_url(location: &Path) -> bool {
-    location.to_str().is_some_and(|text| {
-        let scheme = text.split_once(':').map(|(scheme, rest)| (scheme, rest.starts_with("//")));
-        scheme.is_some_and(|(scheme, has_slashes)| scheme == "memory" || (has_slashes && is_scheme(scheme)))
-    })
-}
-
-fn is_scheme(text: &str) -> bool {
-    text.len() > 1 && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte))
-}
-
 /// Opens a directory of this machine, or what is below a URL: `s3://BUCKET/PREFIX`, `gs://…`, `az://CONTAINER/PREFIX`,
 /// `http://…` and `https://…` to read, `memory:` for tests. Nothing is asked of the store yet.
 ///
@@ -110,6 +100,16 @@ pub fn open(location: &Path, options: &StoreOptions) -> Result<Arc<dyn Storage>,
     let text = location.to_string_lossy();
     let url = parse(&text)?;
     let plain = url.as_str().trim_end_matches('/').to_owned();
+    let settings =
+        |error: object_store::path::Error| StorageError::Settings { url: plain.clone(), detail: error.to_string() };
+    let prefix = Key::from_url_path(url.path()).map_err(settings)?;
+    let client = client_of(&url, options)?;
+    Ok(Arc::new(ObjectStorage::new(plain.into(), prefix, Arc::new(client))))
+}
+
+/// A client of the store that a URL names. Nothing is asked of the store yet.
+pub(crate) fn client_of(url: &Url, options: &StoreOptions) -> Result<Client, StorageError> {
+    let plain = url.as_str().trim_end_matches('/').to_owned();
     let settings = |detail: String| StorageError::Settings { url: plain.clone(), detail };
     let runtime = || {
         let builder = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
@@ -119,21 +119,35 @@ pub fn open(location: &Path, options: &StoreOptions) -> Result<Arc<dyn Storage>,
     _ = rustls::crypto::ring::default_provider().install_default();
     let client = match url.scheme() {
         "memory" => Ok(memory(runtime()?)),
-        "s3" | "s3a" => s3(&url, options, runtime()?),
-        "gs" => google(&url, options, runtime()?),
-        "az" | "abfs" | "abfss" => azure(&url, options, runtime()?),
-        "http" | "https" => http(&url, runtime()?),
-        other => {
-            let detail = format!("{other}:// is none of s3://, gs://, az://, http:// and https://");
-            return Err(StorageError::Url { url: plain, detail });
-        }
+        "s3" | "s3a" => s3(url, options, runtime()?),
+        "gs" => google(url, options, runtime()?),
+        "az" | "abfs" | "abfss" => azure(url, options, runtime()?),
+        "http" | "https" => http(url, runtime()?),
+        _ => return Err(unknown_scheme(url)),
     };
-    let prefix = Key::from_url_path(url.path()).map_err(|error| settings(error.to_string()))?;
-    Ok(Arc::new(ObjectStorage::new(plain.clone().into(), prefix, client.map_err(settings)?)))
+    client.map_err(settings)
+}
+
+/// Checks that a URL is one of a store that can be opened, and holds no credentials.
+///
+/// # Errors
+///
+/// As [`open`].
+pub fn check_url(text: &str) -> Result<(), StorageError> {
+    let url = parse(text)?;
+    if SCHEMES.contains(&url.scheme()) { Ok(()) } else { Err(unknown_scheme(&url)) }
+}
+
+/// The schemes of URLs that can be opened.
+const SCHEMES: [&str; 9] = ["memory", "s3", "s3a", "gs", "az", "abfs", "abfss", "http", "https"];
+
+fn unknown_scheme(url: &Url) -> StorageError {
+    let detail = format!("{}:// is none of s3://, gs://, az://, http:// and https://", url.scheme());
+    StorageError::Url { url: url.as_str().trim_end_matches('/').to_owned(), detail }
 }
 
 /// A URL without credentials.
-fn parse(text: &str) -> Result<Url, StorageError> {
+pub(crate) fn parse(text: &str) -> Result<Url, StorageError> {
     let refuse = |url: &str, detail: &str| StorageError::Url { url: url.to_owned(), detail: detail.to_owned() };
     // What is not understood might hold a password.
     let shown = text.split_once("://").map_or("…", |(scheme, _)| scheme);

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! far from anything read before    64 KiB from there
-//! where the last request ended     four times as much as that one, up to 8 MiB
+//! close after the last request      four times as much as that one, up to 8 MiB
 //! ```
 //!
 //! What the last requests brought is kept, so that headers and footers, which readers take in pieces of a few bytes, cost one
@@ -20,11 +20,14 @@ use manyframe_base::ReadAt;
 const FIRST_BYTES: u64 = 64 << 10;
 /// Bytes of a request while an object is read from end to end.
 const MOST_BYTES: u64 = 8 << 20;
+/// Whoever passes over fewer bytes than this is still reading from end to end, as are demuxers that look at the start of each
+/// packet.
+const MOST_PASSED_OVER: u64 = FIRST_BYTES;
 /// Requests whose bytes are kept.
 const MOST_KEPT: usize = 3;
 
 /// Reads a range of an object that is known to have it.
-type Fetch = Box<dyn Fn(Range<u64>) -> io::Result<Vec<u8>> + Send + Sync>;
+type Fetch = Arc<dyn Fn(Range<u64>) -> io::Result<Vec<u8>> + Send + Sync>;
 
 /// An object of known size.
 pub(crate) struct RemoteFile {
@@ -61,7 +64,7 @@ impl RemoteFile {
         num_bytes: u64,
         fetch: impl Fn(Range<u64>) -> io::Result<Vec<u8>> + Send + Sync + 'static,
     ) -> Self {
-        Self { num_bytes, fetch: Box::new(fetch), kept: Mutex::default() }
+        Self { num_bytes, fetch: Arc::new(fetch), kept: Mutex::default() }
     }
 
     fn kept(&self, offset: u64) -> Option<Arc<Piece>> {
@@ -72,7 +75,8 @@ impl RemoteFile {
     /// The range to ask for, so that `least` bytes from `offset` on are there.
     fn window(&self, offset: u64, least: u64) -> Range<u64> {
         let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let before = kept.iter().find(|piece| piece.end() == offset).map(|piece| piece.bytes.len() as u64);
+        let precedes = |piece: &&Arc<Piece>| (piece.end()..=piece.end() + MOST_PASSED_OVER).contains(&offset);
+        let before = kept.iter().filter(precedes).map(|piece| piece.bytes.len() as u64).max();
         drop(kept);
         let wished = before.map_or(FIRST_BYTES, |before| (before * 4).min(MOST_BYTES)).max(least);
         let end = self.num_bytes.min(offset.saturating_add(wished));
@@ -113,6 +117,10 @@ impl ReadAt for RemoteFile {
             position += num_bytes as u64;
         }
         Ok(())
+    }
+
+    fn apart(&self) -> Option<Arc<dyn ReadAt>> {
+        Some(Arc::new(Self { num_bytes: self.num_bytes, fetch: Arc::clone(&self.fetch), kept: Mutex::default() }))
     }
 }
 
@@ -164,6 +172,27 @@ mod tests {
         let asked: Vec<_> = ranges.try_iter().collect();
         let footer = end - (64 << 10)..end;
         assert_eq!(asked, [footer, 7_000_000..7_065_536, 12_000_000..12_065_536]);
+    }
+
+    #[test]
+    fn readers_apart_do_not_disturb_each_other() {
+        let (file, ranges) = file(20 << 20);
+        let other = file.apart().unwrap();
+        let mut piece = vec![0; 50_000];
+        for start in (0..2_000_000).step_by(50_000) {
+            file.read_exact_at(&mut piece, start).unwrap();
+            other.read_exact_at(&mut piece, start + 9_000_000).unwrap();
+        }
+        assert_eq!(ranges.try_iter().count(), 8);
+    }
+
+    #[test]
+    fn passing_over_little_is_reading_from_end_to_end() {
+        let (file, ranges) = file(20 << 20);
+        for start in (0..(20 << 20) - 100).step_by(60_000) {
+            file.read_exact_at(&mut [0; 64], start).unwrap();
+        }
+        assert!(ranges.try_iter().count() < 10);
     }
 
     #[test]

@@ -138,6 +138,11 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// If the storage has no local files ([`io::ErrorKind::Unsupported`]).
     fn local_path(&self, path: &str) -> Result<PathBuf, FileError>;
 
+    /// The full path or URL of a file; it need not exist.
+    fn full_path(&self, path: &str) -> PathBuf {
+        self.location().join(path)
+    }
+
     /// The size of a file in bytes; `None` if it is not there.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use manyframe_media::{ImagePolicy, MediaLimits, Sampling};
 fuzz_target!(|bytes: &[u8]| {
     let limits = MediaLimits { max_pixels: 1 << 18, max_bytes: 1 << 20, ..MediaLimits::default() };
     let file = file_of(bytes);
-    let input = open_range(file.path(), 0, bytes.len() as u64).expect("it was written");
+    let input = open_range(&InputFile::open(file.path()).expect("a file"), 0, bytes.len() as u64).expect("it was written");
     let Ok(index) = index_video(&input, &limits, None) else { return };
     assert!(index.num_frames() > 0 && index.duration_s().is_finite() && index.fps().is_finite());
     let times: Vec<f64> = (0..index.num_frames()).map(|frame| index.time_s(frame)).collect();

@@ -10,6 +10,7 @@ use manyframe_core::{Rejection, Sample, contained};
 use manyframe_dataset::{DatasetReader, ShardEntry};
 use manyframe_media::MediaLimits;
 use manyframe_plan::Attempt;
+use manyframe_storage::Stores;
 use rustc_hash::FxHashMap;
 
 use crate::error::EngineError;
@@ -71,11 +72,13 @@ fn check_limits(limits: &MediaLimits) -> MediaLimits {
 pub fn repeat_check(
     dataset: &DatasetReader,
     variables: &BTreeMap<String, String>,
+    stores: &Stores,
     attempt: &Attempt,
 ) -> Result<(), EngineError> {
     let Attempt::Check { shard: path, row } = attempt else {
         // What is wrong with the sources is found by the process that goes on.
-        return open_context(dataset, variables).map_or(Ok(()), |context| crate::sample::repeat(&context, attempt));
+        let context = open_context(dataset, variables, stores);
+        return context.map_or(Ok(()), |context| crate::sample::repeat(&context, attempt));
     };
     let limits = check_limits(&dataset.manifest().pipeline_with(&BTreeMap::new())?.file.limits);
     let shard = dataset.manifest().shards.iter().find(|shard| shard.path.to_string() == *path);

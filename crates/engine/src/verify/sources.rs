@@ -19,6 +19,7 @@ use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejecti
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
 use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
 use manyframe_shards::ShardNotes;
+use manyframe_storage::Stores;
 use rustc_hash::FxHashMap;
 
 use crate::account::write_ledger;
@@ -58,7 +59,7 @@ impl Replanned {
     ) -> Result<Self, String> {
         let scratch = StagedDirectory::beside(&work_directory(&local_place(dataset)).join("verify"))
             .map_err(|error| with_causes(&error))?;
-        let mut context = open_context(dataset, &options.variables)?;
+        let mut context = open_context(dataset, &options.variables, &options.stores)?;
         if let Some(Watch { in_flight, verdicts }) = &options.watch {
             let watched = manyframe_plan::watch(&mut context, Arc::clone(in_flight), verdicts);
             watched.map_err(|error| with_causes(&error))?;
@@ -239,8 +240,13 @@ impl Replanned {
 }
 
 /// The sources of a dataset, as its build opened them. The error says why that is not possible here.
-pub(super) fn open_context(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Result<Context, String> {
+pub(super) fn open_context(
+    dataset: &DatasetReader,
+    variables: &BTreeMap<String, String>,
+    stores: &Stores,
+) -> Result<Context, String> {
     let mut pipeline = dataset.pipeline(variables).map_err(|error| with_causes(&error))?;
+    pipeline.stores = stores.clone();
     // Beside the dataset is the list of what decoders did not survive, which they need not try again.
     pipeline.file.output.directory = local_place(dataset).display().to_string();
     Context::open(pipeline).map_err(|error| with_causes(&error))

@@ -2,10 +2,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use manyframe_base::{FileAccess, InputFile, url_of};
 use manyframe_core::RejectCode;
 use tracing::debug;
 
@@ -38,14 +38,17 @@ const MAX_DEFLATE_RATIO: u64 = 1032;
 const HEAD_BYTES: u64 = 512;
 
 impl Archive {
-    /// Opens a zip or tar file. Links in `path` are resolved. Listings of tars are cached in the directory `listings`.
-    pub(crate) fn open(path: &Path, name: String, listings: Option<&Path>) -> Result<Self, OpenError> {
+    /// Opens a zip or tar file, or object. Links in `path` are resolved. Listings of tars are cached in the directory `listings`.
+    pub(crate) fn open(
+        access: &FileAccess,
+        path: &Path,
+        name: String,
+        listings: Option<&Path>,
+    ) -> Result<Self, OpenError> {
         let failed = |source| OpenError::Open { path: path.to_owned(), source };
-        let (handle, head) = open_head(path)?;
-        let metadata = handle.metadata().map_err(failed)?;
-        let (num_bytes, identity) = (metadata.len(), MediaIdentity::of_metadata(&metadata));
+        let OpenHead { file: handle, identity, head } = OpenHead::read(access, path)?;
         let members = if is_tar_header(&head) {
-            let list = || list_tar_members(&handle, path, num_bytes);
+            let list = || list_tar_members(&**handle.bytes(), path, handle.num_bytes());
             let cache = listings.map(|listings| ListingCache::of(listings, path, identity));
             cache.map_or_else(list, |cache| cache.members_or(list)).map_err(failed)?
         } else if is_zip(path, &head) {
@@ -56,12 +59,12 @@ impl Archive {
         };
         let index = MemberIndex::new(members);
         debug!(?path, num_members = index.len(), "media archive opened");
-        Ok(Self { file: Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes }), identity, name, index })
+        Ok(Self { file: Arc::new(ArchiveFile::of(&handle)), identity, name, index })
     }
 
     /// Checks that a file is a zip or a tar, by its first bytes.
-    pub(crate) fn check(path: &Path) -> Result<(), OpenError> {
-        let (_, head) = open_head(path)?;
+    pub(crate) fn check(access: &FileAccess, path: &Path) -> Result<(), OpenError> {
+        let OpenHead { head, .. } = OpenHead::read(access, path)?;
         if is_tar_header(&head) || is_zip(path, &head) {
             return Ok(());
         }
@@ -191,15 +194,34 @@ impl Archive {
     }
 }
 
-/// Opens an archive that is not part of a split one; returns its first bytes, too.
-fn open_head(path: &Path) -> Result<(File, Vec<u8>), OpenError> {
-    let failed = |source| OpenError::Open { path: path.to_owned(), source };
-    let handle = File::open(path).map_err(failed)?;
-    let num_bytes = handle.metadata().map_err(failed)?.len();
-    let mut head = vec![0; num_bytes.min(HEAD_BYTES) as usize];
-    handle.read_exact_at(&mut head, 0).map_err(failed)?;
-    check_whole(path, &head)?;
-    Ok((handle, head))
+/// An archive that is not part of a split one, and its first bytes.
+struct OpenHead {
+    file: InputFile,
+    identity: MediaIdentity,
+    head: Vec<u8>,
+}
+
+impl OpenHead {
+    fn read(access: &FileAccess, path: &Path) -> Result<Self, OpenError> {
+        let (file, identity) =
+            open_identified(access, path).map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+        let mut head = vec![0; file.num_bytes().min(HEAD_BYTES) as usize];
+        let read = file.bytes().read_exact_at(&mut head, 0);
+        read.map_err(|source| OpenError::Open { path: path.to_owned(), source })?;
+        check_whole(path, &head)?;
+        Ok(Self { file, identity, head })
+    }
+}
+
+fn open_identified(access: &FileAccess, path: &Path) -> io::Result<(InputFile, MediaIdentity)> {
+    if let Some(url) = url_of(path) {
+        let state = access.object(url)?;
+        let file = InputFile::new(path, access.objects()?.open(url, &state)?);
+        return Ok((file, MediaIdentity::of_object(&state)));
+    }
+    let handle = File::open(path)?;
+    let identity = MediaIdentity::of_metadata(&handle.metadata()?);
+    Ok((InputFile::of_file(path, handle)?, identity))
 }
 
 fn is_zip(path: &Path, head: &[u8]) -> bool {

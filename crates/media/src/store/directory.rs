@@ -128,15 +128,29 @@ fn list_frame_names(directory: &Path, name: &str) -> Result<Vec<String>, MediaEr
             names.push(name);
         }
         if names.len() > MAX_FRAMES {
-            let detail = format!("{name} holds more than {MAX_FRAMES} files, expected the frames of one video");
-            return Err(MediaError::rejected(RejectCode::MediaTooLarge, detail));
+            return Err(too_many_frames(name));
         }
     }
+    Ok(frames_in_order(names))
+}
+
+fn too_many_frames(name: &str) -> MediaError {
+    let detail = format!("{name} holds more than {MAX_FRAMES} files, expected the frames of one video");
+    MediaError::rejected(RejectCode::MediaTooLarge, detail)
+}
+
+/// The frames among the files of a directory that rejections call `name`, in order.
+pub(crate) fn frames_among(files: impl Iterator<Item = String>, name: &str) -> Result<Vec<String>, MediaError> {
+    let names: Vec<String> = files.filter(|file| !file.starts_with('.')).collect();
+    if names.len() > MAX_FRAMES { Err(too_many_frames(name)) } else { Ok(frames_in_order(names)) }
+}
+
+fn frames_in_order(mut names: Vec<String>) -> Vec<String> {
     if names.iter().any(|name| has_image_extension(name)) {
         names.retain(|name| has_image_extension(name));
     }
     names.sort_by(|a, b| natural_order(a, b));
-    Ok(names)
+    names
 }
 
 /// What the outermost link of a path says where it leads.

@@ -1,4 +1,4 @@
-//! The media of a source: directories, zips and tars, looked up by the paths that upstream wrote.
+//! The media of a source: directories, zips and tars, on this machine or in object stores, looked up by the paths that upstream wrote.
 //!
 //! ```text
 //! path ──▶ Request ──▶ exact name in each root ──▶ below an archive's top directory ──▶ unique base name in an archive
@@ -13,17 +13,21 @@ mod index;
 mod links;
 mod listing;
 mod natural;
+mod objects;
 mod request;
 mod tar;
 mod zip;
 
+use std::io;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::{FileAccess, url_of};
 use manyframe_core::RejectCode;
 
 use self::archive::Archive;
 use self::directory::DirectoryRoot;
 use self::index::{ArchiveMember, base_name};
+use self::objects::ObjectRoot;
 use self::request::Request;
 use crate::error::{MediaError, OpenError};
 use crate::identity::MediaIdentity;
@@ -34,7 +38,7 @@ use crate::located::Located;
 pub struct MediaRoot {
     /// Serves only records of this subset and those below it (`coco` includes `coco/train2017`). `None`: serves all.
     pub subset: Option<String>,
-    /// The directory or archive. It is trusted and may be a link.
+    /// The directory or archive, or its URL. It is trusted and may be a link.
     pub path: PathBuf,
     /// What rejections call it, best the same on every machine: they go into datasets.
     pub name: String,
@@ -46,15 +50,29 @@ impl MediaRoot {
     /// Checks that it is there and of a supported kind, without listing its members.
     ///
     /// # Errors
-    /// As [`MediaStore::open`], except for damage that only a listing shows.
-    pub fn check(&self) -> Result<(), OpenError> {
+    /// As [`MediaStore::open_with`], except for damage that only a listing shows.
+    pub fn check(&self, access: &FileAccess) -> Result<(), OpenError> {
+        if let Some(url) = url_of(&self.path) {
+            return if is_directory_of_objects(access, url)? { Ok(()) } else { Archive::check(access, &self.path) };
+        }
         let resolved =
             self.path.canonicalize().map_err(|source| OpenError::Open { path: self.path.clone(), source })?;
         if resolved.is_dir() {
             return std::fs::read_dir(&resolved).map(drop).map_err(|source| OpenError::Open { path: resolved, source });
         }
         ensure_file(&resolved)?;
-        Archive::check(&resolved)
+        Archive::check(access, &resolved)
+    }
+}
+
+/// Whether a URL is one of a directory, and not of an archive. Of a store without listings, its name tells.
+fn is_directory_of_objects(access: &FileAccess, url: &str) -> Result<bool, OpenError> {
+    match access.objects().and_then(|objects| objects.is_directory(url)) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            let extension = Path::new(url).extension().unwrap_or_default();
+            Ok(!["tar", "zip"].iter().any(|archive| extension.eq_ignore_ascii_case(archive)))
+        }
+        found => found.map_err(|source| OpenError::Open { path: url.into(), source }),
     }
 }
 
@@ -82,12 +100,14 @@ struct OpenRoot {
 #[derive(Debug)]
 enum RootKind {
     Directory(DirectoryRoot),
+    Objects(ObjectRoot),
     Archive(Archive),
 }
 
 /// What is asked about a name: the same search answers where a medium is, and which version of it is there.
 struct Question<T> {
     in_directory: fn(&DirectoryRoot, &str) -> Result<Option<T>, MediaError>,
+    among_objects: fn(&ObjectRoot, &str) -> Result<Option<T>, MediaError>,
     in_archive: fn(&Archive, &str) -> Result<Option<T>, MediaError>,
     of_member: fn(&Archive, &ArchiveMember) -> Result<T, MediaError>,
 }
@@ -103,18 +123,19 @@ impl MediaStore {
     /// # Errors
     /// If a root is missing, not readable, or an archive of an unsupported kind.
     pub fn open(roots: &[MediaRoot]) -> Result<Self, OpenError> {
-        Self::open_with(roots, None)
+        Self::open_with(roots, None, &FileAccess::default())
     }
 
     /// Like [`Self::open`], but caches listings of tars, which take a read per member, in the directory `listings`.
     pub fn open_keeping(roots: &[MediaRoot], listings: &Path) -> Result<Self, OpenError> {
-        Self::open_with(roots, Some(listings))
+        Self::open_with(roots, Some(listings), &FileAccess::default())
     }
 
-    fn open_with(roots: &[MediaRoot], listings: Option<&Path>) -> Result<Self, OpenError> {
+    /// Like [`Self::open_keeping`], of files that are opened like this: roots may be URLs.
+    pub fn open_with(roots: &[MediaRoot], listings: Option<&Path>, access: &FileAccess) -> Result<Self, OpenError> {
         let roots = roots
             .iter()
-            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(root, listings)? }))
+            .map(|root| Ok(OpenRoot { subset: root.subset.clone(), kind: RootKind::open(root, listings, access)? }))
             .collect::<Result<_, OpenError>>()?;
         Ok(Self { roots })
     }
@@ -128,8 +149,12 @@ impl MediaStore {
     /// # Errors
     /// A rejection if the path is unsafe or nothing is found, or [`MediaError::Storage`].
     pub fn locate(&self, subset: &str, path: &str) -> Result<Located, MediaError> {
-        const LOCATION: Question<Located> =
-            Question { in_directory: DirectoryRoot::find, in_archive: Archive::find, of_member: Archive::located };
+        const LOCATION: Question<Located> = Question {
+            in_directory: DirectoryRoot::find,
+            among_objects: ObjectRoot::find,
+            in_archive: Archive::find,
+            of_member: Archive::located,
+        };
         self.search(subset, path, &LOCATION)
     }
 
@@ -140,6 +165,7 @@ impl MediaStore {
     pub fn identify(&self, subset: &str, path: &str) -> Result<MediaIdentity, MediaError> {
         const IDENTITY: Question<MediaIdentity> = Question {
             in_directory: DirectoryRoot::identify,
+            among_objects: ObjectRoot::identify,
             in_archive: Archive::identify,
             of_member: Archive::identity,
         };
@@ -203,8 +229,15 @@ impl OpenRoot {
 }
 
 impl RootKind {
-    fn open(root: &MediaRoot, listings: Option<&Path>) -> Result<Self, OpenError> {
+    fn open(root: &MediaRoot, listings: Option<&Path>, access: &FileAccess) -> Result<Self, OpenError> {
         let name = root.name.clone();
+        if let Some(url) = url_of(&root.path) {
+            if !is_directory_of_objects(access, url)? {
+                return Archive::open(access, Path::new(url), name, listings).map(Self::Archive);
+            }
+            let objects = access.objects().map_err(|source| OpenError::Open { path: root.path.clone(), source })?;
+            return Ok(Self::Objects(ObjectRoot::new(url, name, objects.clone())));
+        }
         // Resolved once: paths found later are compared with it.
         let resolve =
             |path: &PathBuf| path.canonicalize().map_err(|source| OpenError::Open { path: path.clone(), source });
@@ -214,19 +247,20 @@ impl RootKind {
             return Ok(Self::Directory(DirectoryRoot::new(resolved, name, links)));
         }
         ensure_file(&resolved)?;
-        Archive::open(&resolved, name, listings).map(Self::Archive)
+        Archive::open(access, &resolved, name, listings).map(Self::Archive)
     }
 
     fn answer<T>(&self, name: &str, question: &Question<T>) -> Result<Option<T>, MediaError> {
         match self {
             Self::Directory(directory) => (question.in_directory)(directory, name),
+            Self::Objects(objects) => (question.among_objects)(objects, name),
             Self::Archive(archive) => (question.in_archive)(archive, name),
         }
     }
 
     fn archive(&self) -> Option<&Archive> {
         match self {
-            Self::Directory(_) => None,
+            Self::Directory(_) | Self::Objects(_) => None,
             Self::Archive(archive) => Some(archive),
         }
     }
@@ -234,6 +268,7 @@ impl RootKind {
     fn name(&self) -> &str {
         match self {
             Self::Directory(directory) => directory.name(),
+            Self::Objects(objects) => objects.name(),
             Self::Archive(archive) => archive.name(),
         }
     }

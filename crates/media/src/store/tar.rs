@@ -4,11 +4,10 @@
 //! cannot claim memory. Members after a damaged header are not listed.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use manyframe_base::ReadAt;
 use manyframe_core::RejectCode;
 use tar::{EntryType, Header, PaxExtensions};
 use tracing::warn;
@@ -30,7 +29,7 @@ pub(crate) const SPECIAL: MemberLocation = MemberLocation::Unreadable {
 };
 
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
-pub(crate) fn list_tar_members(file: &File, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
+pub(crate) fn list_tar_members(file: &dyn ReadAt, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
     let mut members = Vec::new();
     let mut links = TarLinks::default();
     let mut extension = Extension::default();

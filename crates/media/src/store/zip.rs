@@ -1,10 +1,11 @@
 //! The members of a zip archive, from its central directory. Local headers and member bytes are not read here.
 
-use std::fs::File;
 use std::io::{BufReader, Read};
 
+use manyframe_base::{InputFile, InputReader, is_store_failure};
 use manyframe_core::RejectCode;
 use zip::read::ZipFileEntry;
+use zip::result::ZipError;
 use zip::{CompressionMethod, ZipArchive};
 
 use super::index::{ArchiveMember, MemberCompression, MemberLocation};
@@ -15,8 +16,8 @@ use super::request::member_name;
 pub(crate) const LOCAL_HEADER_BYTES: usize = 30;
 
 /// Lists the members of a zip.
-pub(crate) fn list_zip_members(file: &File) -> Result<Vec<ArchiveMember>, zip::result::ZipError> {
-    let mut archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file))?;
+pub(crate) fn list_zip_members(file: &InputFile) -> Result<Vec<ArchiveMember>, ZipError> {
+    let mut archive = ZipArchive::new(BufReader::with_capacity(1 << 16, file.reader(0)))?;
     let mut members = Vec::with_capacity(archive.len());
     let mut links = Vec::new();
     for position in 0..archive.len() {
@@ -32,20 +33,24 @@ pub(crate) fn list_zip_members(file: &File) -> Result<Vec<ArchiveMember>, zip::r
             members.push(ArchiveMember { name: name.into(), location: location(&entry) });
         }
     }
-    let links: Vec<ArchiveLink> =
-        links.into_iter().map(|(position, name)| link(&mut archive, position, name)).collect();
-    add_links(&mut members, &links);
+    let links = links.into_iter().map(|(position, name)| link(&mut archive, position, name));
+    add_links(&mut members, &links.collect::<Result<Vec<ArchiveLink>, ZipError>>()?);
     Ok(members)
 }
 
 /// A symbolic link; its target is its content.
-fn link(archive: &mut ZipArchive<BufReader<&File>>, position: usize, name: String) -> ArchiveLink {
+fn link(
+    archive: &mut ZipArchive<BufReader<InputReader>>,
+    position: usize,
+    name: String,
+) -> Result<ArchiveLink, ZipError> {
     const MAX_TARGET_BYTES: u64 = 4096;
     let mut target = String::new();
     let read = archive.by_index(position).map(|member| member.take(MAX_TARGET_BYTES).read_to_string(&mut target));
     match read {
-        Ok(Ok(_)) => ArchiveLink::soft(name, &target),
-        _ => ArchiveLink { name, target: None },
+        Ok(Ok(_)) => Ok(ArchiveLink::soft(name, &target)),
+        Ok(Err(error)) | Err(ZipError::Io(error)) if is_store_failure(&error) => Err(ZipError::Io(error)),
+        _ => Ok(ArchiveLink { name, target: None }),
     }
 }
 

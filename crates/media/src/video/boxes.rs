@@ -96,7 +96,7 @@ mod tests {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(&bytes).unwrap();
         let num_bytes = bytes.len() as u64;
-        let file = ArchiveFile { path: "x".into(), handle: file, num_bytes };
+        let file = ArchiveFile::of_file(std::path::Path::new("x"), file).unwrap();
         read_outer_boxes(&ByteSource { file: Arc::new(file), offset: 0, num_bytes }).unwrap()
     }
 

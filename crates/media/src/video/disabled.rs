@@ -7,6 +7,7 @@ mod decoded;
 use std::convert::Infallible;
 use std::path::Path;
 
+use manyframe_base::InputFile;
 use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
 
 pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
@@ -98,7 +99,7 @@ pub fn open_input(_: &Located) -> Result<VideoInput, MediaError> {
 }
 
 /// Always the rejection `unsupported_media`.
-pub fn open_range(_: &Path, _: u64, _: u64) -> Result<VideoInput, MediaError> {
+pub fn open_range(_: &InputFile, _: u64, _: u64) -> Result<VideoInput, MediaError> {
     Err(unsupported())
 }
 
@@ -164,7 +165,9 @@ mod tests {
             ensure_enabled(),
             Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))
         ));
-        for result in [open_input(&Located::File("a.mp4".into())), open_range(Path::new("a.mp4"), 0, 1)] {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let file = InputFile::open(file.path()).unwrap();
+        for result in [open_input(&Located::File("a.mp4".into())), open_range(&file, 0, 1)] {
             assert!(
                 matches!(result, Err(MediaError::Rejected(Rejection { code: RejectCode::UnsupportedMedia, .. }))),
                 "{result:?}"

@@ -13,16 +13,14 @@
 //!
 //! A reader stops at the [`Deadline`] of what it reads for: no file is read forever.
 
-use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
+use manyframe_base::InputFile;
 use manyframe_core::RejectCode;
 
 use super::deadline::Deadline;
@@ -59,12 +57,15 @@ pub struct ByteSource {
 /// [`MediaError::Storage`] if a file cannot be opened, or a rejection if a compressed member is damaged.
 pub fn open_input(located: &Located) -> Result<VideoInput, MediaError> {
     let source = match located {
-        Located::File(path) => source_of_file(path)?,
+        Located::File(path) => {
+            let file = InputFile::open(path).map_err(|error| MediaError::storage(path, error))?;
+            source_of_file(&file)
+        }
         Located::Range { archive, offset, num_bytes, .. } => {
-            ByteSource { file: Arc::clone(archive), offset: *offset, num_bytes: *num_bytes }
+            ByteSource { file: archive.apart(), offset: *offset, num_bytes: *num_bytes }
         }
         Located::Deflated { archive, offset, num_compressed_bytes, num_bytes, crc32 } => {
-            let packed = ByteSource { file: Arc::clone(archive), offset: *offset, num_bytes: *num_compressed_bytes };
+            let packed = ByteSource { file: archive.apart(), offset: *offset, num_bytes: *num_compressed_bytes };
             inflate(&packed, *num_bytes, *crc32)?
         }
         Located::Directory { frames, absent } => return Ok(VideoInput::Frames(with_absent(frames, absent))),
@@ -79,12 +80,12 @@ fn with_absent(frames: &[Located], absent: &[usize]) -> Vec<Option<Located>> {
     all.map(|position| if absent.binary_search(&position).is_ok() { None } else { there.next() }).collect()
 }
 
-/// Opens a video that is a range of a file. `file` must be trusted: it is not checked against any media root.
+/// Opens a video that is a range of an open file or object.
 ///
 /// # Errors
 /// A rejection if the range reaches beyond the end of the file, or [`MediaError::Storage`].
-pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput, MediaError> {
-    let source = source_of_file(file)?;
+pub fn open_range(file: &InputFile, offset: u64, num_bytes: u64) -> Result<VideoInput, MediaError> {
+    let source = source_of_file(file);
     if offset.checked_add(num_bytes).is_none_or(|end| end > source.num_bytes) {
         let found = source.num_bytes;
         let detail = format!("{num_bytes} bytes at {offset} are beyond the end of the file, which has {found} bytes");
@@ -100,18 +101,13 @@ pub fn open_range(file: &Path, offset: u64, num_bytes: u64) -> Result<VideoInput
 pub fn open_bytes(bytes: &[u8]) -> Result<VideoInput, MediaError> {
     let directory = std::env::temp_dir();
     let written = tempfile::tempfile().and_then(|mut file| file.write_all(bytes).map(|()| file));
-    let handle = written.map_err(|source| MediaError::Storage { path: directory.clone(), source })?;
-    let num_bytes = bytes.len() as u64;
-    let file = Arc::new(ArchiveFile { path: directory, handle, num_bytes });
-    Ok(VideoInput::Container(ByteSource { file, offset: 0, num_bytes }))
+    let file = written.and_then(|file| ArchiveFile::of_file(&directory, file));
+    let file = file.map_err(|source| MediaError::Storage { path: directory.clone(), source })?;
+    Ok(VideoInput::Container(ByteSource { file: Arc::new(file), offset: 0, num_bytes: bytes.len() as u64 }))
 }
 
-fn source_of_file(path: &Path) -> Result<ByteSource, MediaError> {
-    let failed = |error| MediaError::storage(path, error);
-    let handle = File::open(path).map_err(failed)?;
-    let num_bytes = handle.metadata().map_err(failed)?.len();
-    let file = Arc::new(ArchiveFile { path: path.to_owned(), handle, num_bytes });
-    Ok(ByteSource { file, offset: 0, num_bytes })
+fn source_of_file(file: &InputFile) -> ByteSource {
+    ByteSource { file: Arc::new(ArchiveFile::of(file)).apart(), offset: 0, num_bytes: file.num_bytes() }
 }
 
 /// Inflates a member into a temporary file without a name, which disappears with its last handle.
@@ -146,8 +142,8 @@ fn inflate(packed: &ByteSource, num_bytes: u64, crc32: u32) -> Result<ByteSource
         let detail = format!("the checksum of the archive's member is {sum:08x}, expected {crc32:08x}");
         return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
     }
-    let file = Arc::new(ArchiveFile { path: packed.file.path().to_owned(), handle, num_bytes });
-    Ok(ByteSource { file, offset: 0, num_bytes })
+    let file = ArchiveFile::of_file(packed.file.path(), handle).map_err(failed)?;
+    Ok(ByteSource { file: Arc::new(file), offset: 0, num_bytes })
 }
 
 impl ByteSource {
@@ -209,9 +205,10 @@ impl ByteSource {
     }
 }
 
-/// An `io::Error` cannot be cloned; its number or its kind is what matters.
+/// An `io::Error` cannot be cloned; its number, or its kind and text, is what matters.
 fn copy_of(error: &io::Error) -> io::Error {
-    error.raw_os_error().map_or_else(|| error.kind().into(), io::Error::from_raw_os_error)
+    let copy = || io::Error::new(error.kind(), error.to_string());
+    error.raw_os_error().map_or_else(copy, io::Error::from_raw_os_error)
 }
 
 /// State that a reader shares with its owner while FFmpeg holds the reader.
@@ -295,6 +292,7 @@ impl Seek for SourceReader {
 #[cfg(test)]
 mod tests {
     use std::io::Write;
+    use std::path::Path;
 
     use super::*;
 
@@ -305,7 +303,7 @@ mod tests {
     fn source(bytes: &[u8], offset: u64, num_bytes: u64) -> ByteSource {
         let mut file = tempfile::tempfile().unwrap();
         file.write_all(bytes).unwrap();
-        let file = ArchiveFile { path: "x".into(), handle: file, num_bytes: bytes.len() as u64 };
+        let file = ArchiveFile::of_file(Path::new("x"), file).unwrap();
         ByteSource { file: Arc::new(file), offset, num_bytes }
     }
 

@@ -40,6 +40,22 @@ pub(crate) enum PathRole {
     Policy,
 }
 
+impl PathRole {
+    /// Whether it must be on this machine: what it is for is opened by others, or read as a whole.
+    pub(crate) fn is_local(self) -> bool {
+        match self {
+            Self::Tokenizer
+            | Self::Template
+            | Self::Links
+            | Self::Unwanted
+            | Self::Output
+            | Self::Model
+            | Self::Policy => true,
+            Self::Annotations | Self::AnnotationRoot | Self::Media | Self::Dataset => false,
+        }
+    }
+}
+
 /// The paths of a file, in a fixed order. Those that are not set are left out.
 pub(crate) fn path_settings(file: &mut PipelineFile) -> Vec<PathSetting<'_>> {
     let PipelineFile { output, format, decontamination, validate, source, .. } = file;

@@ -21,18 +21,20 @@ pub struct SourceTable {
     pub name: String,
     /// Which reader is used: the format in which the dataset was published.
     pub kind: Kind,
-    /// Annotation files: a path, a pattern such as `data/*/train*.parquet`, or a list of them.
+    /// Annotation files: a path or URL (`s3://`, `gs://`, `az://`, `https://`), a pattern such as `data/*/train*.parquet`, or a
+    /// list of them.
     pub annotations: OneOrMany,
     /// The directory below which the path of an annotation file names its subset. Default: the reader decides.
     pub annotation_root: String,
-    /// Where images and videos are: directories, zip or tar files, or patterns such as `data/*.zip`, searched in order.
+    /// Where images and videos are: directories, zip or tar files, or patterns such as `data/*.zip`, searched in order. Each may
+    /// be a URL; of a directory, that is what the names of its objects begin with.
     pub media: OneOrMany,
     /// Further media roots for the records of one subset, or of all subsets below it. Searched before `media`.
     pub media_by_subset: BTreeMap<String, OneOrMany>,
     /// Directories, or patterns of them, that links below `media` may lead to: the `blobs` of a Hugging Face cache, another disk.
     /// By default a link that leads out of its media root is rejected as `unsafe_path`.
     pub links: OneOrMany,
-    /// For `kind = "dataset"`: the directory of a dataset that manyframe built, or the pipeline file that builds it.
+    /// For `kind = "dataset"`: the directory or URL of a dataset that manyframe built, or the pipeline file that builds it.
     pub from: String,
     /// For `kind = "dataset"`: only samples from these sources of it. Default: all.
     pub only_sources: Vec<String>,

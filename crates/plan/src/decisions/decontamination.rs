@@ -4,7 +4,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_base::Executor;
+use manyframe_base::{Executor, FileAccess, InputFile};
 use manyframe_core::{BlobRef, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE};
 use manyframe_media::video::{self, FrameSelection};
@@ -85,7 +85,7 @@ impl UnwantedImages {
         for pattern in context.pipeline.unwanted() {
             add_pattern(pattern, &mut files)?;
         }
-        let media = SourceMedia::without_roots(context.images.limits.clone());
+        let media = SourceMedia::without_roots(context.images.limits.clone(), FileAccess::default());
         let mut images = Vec::new();
         let fingerprint = |file: UnwantedFile| images_of_file(context, &media, &file);
         executor.ordered_map(8).run(files.into_iter().map(Ok), fingerprint, |found| {
@@ -123,7 +123,7 @@ fn images_of_file(
     let (name, fingerprints) = match &file.place {
         UnwantedPlace::File(path) => {
             let attempt = || Attempt::Exclude(path.clone());
-            let version = |path| MediaIdentity::of_file(path).map_or(0, |identity| identity.0);
+            let version = |path| MediaIdentity::of_file(&FileAccess::default(), path).map_or(0, |identity| identity.0);
             let fingerprints = guarded(context, attempt, || version(path), || fingerprints_of_file(context, path));
             (file.name.to_string(), fingerprints)
         }
@@ -166,15 +166,13 @@ pub(crate) fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec
         // Opening a pipe could block forever.
         return Err(MediaError::rejected(RejectCode::MediaType, "it is neither a file nor a directory"));
     }
-    let num_bytes = metadata.len();
+    let file = InputFile::open(path).map_err(|error| MediaError::storage(path, error))?;
     let of_image = || {
-        limits.check_bytes(num_bytes)?;
-        Ok(vec![fingerprint_of_bytes(context, &read_range(path, 0, num_bytes)?)?])
+        limits.check_bytes(file.num_bytes())?;
+        Ok(vec![fingerprint_of_bytes(context, &read_range(&file, 0, file.num_bytes())?)?])
     };
     match of_image() {
-        Err(not_an_image @ MediaError::Rejected(_)) => {
-            fingerprints_of_video_file(context, path, num_bytes)?.ok_or(not_an_image)
-        }
+        Err(not_an_image @ MediaError::Rejected(_)) => fingerprints_of_video_file(context, &file)?.ok_or(not_an_image),
         fingerprints => fingerprints,
     }
 }
@@ -182,10 +180,9 @@ pub(crate) fn fingerprints_of_file(context: &Context, path: &Path) -> Result<Vec
 /// `None` if it is not a video.
 fn fingerprints_of_video_file(
     context: &Context,
-    path: &Path,
-    num_bytes: u64,
+    file: &InputFile,
 ) -> Result<Option<Vec<ImageFingerprint>>, MediaError> {
-    let opened = video::open_range(path, 0, num_bytes).and_then(|input| {
+    let opened = video::open_range(file, 0, file.num_bytes()).and_then(|input| {
         let index = video::index_video(&input, &context.images.limits, None)?;
         Ok((input, index))
     });
@@ -196,8 +193,8 @@ fn fingerprints_of_video_file(
     };
     if !decodes_videos(context) {
         let mut hasher = blake3::Hasher::new();
-        let copied = std::fs::File::open(path).and_then(|mut file| std::io::copy(&mut file, &mut hasher));
-        copied.map_err(|error| MediaError::storage(path, error))?;
+        let read = hasher.update_reader(file.reader(0)).map(drop);
+        read.map_err(|error| MediaError::storage(file.path(), error))?;
         return Ok(Some(fingerprints_of_video_bytes(None, &hasher)));
     }
     // The model's processor may refuse a video that no sample shows.
@@ -225,7 +222,7 @@ pub(crate) fn list_unwanted_files(context: &Context) -> Result<Vec<String>, Plan
     }
     let describe = |path: PathBuf| {
         let read_error = |source| PlanError::Read { path: path.clone(), source };
-        let identity = MediaIdentity::of_file(&path).map_err(PlanError::Storage)?;
+        let identity = MediaIdentity::of_file(&FileAccess::default(), &path).map_err(PlanError::Storage)?;
         let path = path.canonicalize().map_err(read_error)?;
         Ok(format!("{} {:x}", path.display(), identity.0))
     };
@@ -250,7 +247,7 @@ fn unusable(pattern: &str, detail: String) -> PlanError {
 }
 
 fn add_paths(pattern: &str, paths: &mut Vec<PathBuf>) -> Result<(), PlanError> {
-    for path in expand_pattern(pattern).map_err(|detail| unusable(pattern, detail))? {
+    for path in expand_pattern(&FileAccess::default(), pattern).map_err(|error| unusable(pattern, error.detail))? {
         if !path.exists() {
             return Err(unusable(pattern, "it does not exist".to_owned()));
         }
@@ -275,7 +272,7 @@ fn add_tree(path: &Path, paths: &mut Vec<PathBuf>) -> Result<(), PlanError> {
 fn add_dataset(located: LocatedPattern<'_>, files: &mut Vec<UnwantedFile>) -> Result<(), DatasetError> {
     let dataset = DatasetReader::open(Path::new(located.pattern))?;
     for shard in dataset.shards_of_one_format() {
-        let name = located.name(&dataset.shard_file(shard)?);
+        let name = located.name(&dataset.shard_location(shard));
         for entry in dataset.sample_entries(shard)? {
             let SampleEntry { images, clips, .. } = entry?;
             let images = images.into_iter().map(|image| UnwantedPlace::Blob(image.blob));

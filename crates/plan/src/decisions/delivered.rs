@@ -6,6 +6,7 @@ use std::sync::Arc;
 use manyframe_core::{Digest, Origin, Position, RejectCode, Rejection};
 use manyframe_dataset::{DatasetError, DatasetReader, Status};
 use manyframe_pipeline::SourceTable;
+use manyframe_storage::Stores;
 use rustc_hash::FxHashSet;
 
 use crate::error::PlanError;
@@ -18,11 +19,12 @@ pub(crate) struct DeliveredElsewhere {
 
 impl DeliveredElsewhere {
     /// Reads the ledgers of the datasets that the source names. `files` are the files of the source's records.
-    pub(crate) fn read(table: &SourceTable, files: &FxHashSet<&str>) -> Result<Self, PlanError> {
+    pub(crate) fn read(table: &SourceTable, files: &FxHashSet<&str>, stores: &Stores) -> Result<Self, PlanError> {
+        let origins_of = |datasets| origins_of(table, datasets, files, stores);
         let only = table.delivered_in.as_slice();
         Ok(Self {
-            only: (!only.is_empty()).then(|| origins_of(table, only, files)).transpose()?,
-            not: origins_of(table, table.not_delivered_in.as_slice(), files)?,
+            only: (!only.is_empty()).then(|| origins_of(only)).transpose()?,
+            not: origins_of(table.not_delivered_in.as_slice())?,
         })
     }
 
@@ -45,12 +47,18 @@ impl DeliveredElsewhere {
     }
 }
 
-fn origins_of(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>) -> Result<FxHashSet<u64>, PlanError> {
+fn origins_of(
+    table: &SourceTable,
+    datasets: &[String],
+    files: &FxHashSet<&str>,
+    stores: &Stores,
+) -> Result<FxHashSet<u64>, PlanError> {
     let mut origins = FxHashSet::default();
     let mut seen: FxHashSet<Arc<str>> = FxHashSet::default();
     for dataset in datasets {
         let unusable = |error| PlanError::Dataset { source_name: table.name.clone(), error };
-        add_origins(Path::new(dataset), &mut origins, &mut seen).map_err(unusable)?;
+        let opened = DatasetReader::open_at(Path::new(dataset), stores);
+        opened.and_then(|opened| add_origins(&opened, &mut origins, &mut seen)).map_err(unusable)?;
     }
     // Two spellings of a path would otherwise match nothing, and nobody would notice.
     let is_known = files.is_empty() || files.iter().any(|file| seen.contains(*file));
@@ -65,11 +73,11 @@ fn origins_of(table: &SourceTable, datasets: &[String], files: &FxHashSet<&str>)
 }
 
 fn add_origins(
-    dataset: &Path,
+    dataset: &DatasetReader,
     origins: &mut FxHashSet<u64>,
     seen: &mut FxHashSet<Arc<str>>,
 ) -> Result<(), DatasetError> {
-    for row in DatasetReader::open(dataset)?.origins()? {
+    for row in dataset.origins()? {
         let (status, origin) = row?;
         if status == Status::Delivered {
             origins.insert(origin_digest(&origin));

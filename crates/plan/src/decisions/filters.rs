@@ -17,7 +17,7 @@ pub(crate) fn apply_filters(context: &Context, candidates: &mut Candidates) -> R
         } else {
             FxHashSet::default()
         };
-        DeliveredElsewhere::read(&source.table, &files)
+        DeliveredElsewhere::read(&source.table, &files, &context.pipeline.stores)
     });
     let delivered: IndexVec<SourceIndex, DeliveredElsewhere> = delivered.collect::<Result<_, _>>()?;
     let rejection = |(row, (candidate, location)): (usize, (&IndexRow, &RecordLocation))| {

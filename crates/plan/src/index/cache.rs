@@ -37,7 +37,7 @@ impl<'a> IndexCache<'a> {
     pub(crate) fn open(context: &'a Context, work: &Path) -> Result<Self, PlanError> {
         let directory = index_directory(work);
         std::fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
-        let digests = FileDigests::open(&directory);
+        let digests = FileDigests::open(&directory, context.pipeline.stores.access());
         Ok(Self { context, directory, digests })
     }
 

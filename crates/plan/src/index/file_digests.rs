@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{ErrorKind, Read, Seek, SeekFrom};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
-use manyframe_base::{FileError, write_atomic};
+use manyframe_base::{FileAccess, FileError, is_url, write_atomic};
 use manyframe_core::Digest;
 use manyframe_media::MediaIdentity;
 use serde::{Deserialize, Serialize};
@@ -27,6 +27,7 @@ const KEPT_AT_ONCE: Duration = Duration::from_secs(1);
 /// The digests of files that were read before.
 pub(crate) struct FileDigests {
     path: PathBuf,
+    access: FileAccess,
     known: Mutex<BTreeMap<PathBuf, KnownDigest>>,
 }
 
@@ -39,29 +40,28 @@ struct KnownDigest {
 
 impl FileDigests {
     /// The digests that are kept in a directory. A damaged file of digests counts as empty: digests can be computed again.
-    pub(crate) fn open(directory: &Path) -> Self {
+    pub(crate) fn open(directory: &Path, access: FileAccess) -> Self {
         let path = directory.join("digests.json");
         let text = std::fs::read(&path).ok();
         let known = text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Self { path, known: Mutex::new(known) }
+        Self { path, access, known: Mutex::new(known) }
     }
 
     /// A text that is equal for equal contents.
     pub(crate) fn of(&self, path: &Path) -> Result<String, PlanError> {
         let read_error = |source| PlanError::Read { path: path.to_owned(), source };
-        let metadata = std::fs::metadata(path).map_err(read_error)?;
+        let num_bytes = self.access.num_bytes(path).map_err(read_error)?;
         // A file that may not be opened is another one once it may, and not what it was when it still might.
-        if matches!(File::open(path), Err(error) if error.kind() == ErrorKind::PermissionDenied) {
-            return Ok(format!("{} unreadable", metadata.len()));
+        if !is_url(path) && matches!(File::open(path), Err(error) if error.kind() == ErrorKind::PermissionDenied) {
+            return Ok(format!("{num_bytes} unreadable"));
         }
-        let (num_bytes, MediaIdentity(identity)) =
-            (metadata.len(), MediaIdentity::of_file(path).map_err(PlanError::Storage)?);
+        let MediaIdentity(identity) = MediaIdentity::of_file(&self.access, path).map_err(PlanError::Storage)?;
         let before = self.lock().get(path).filter(|known| known.identity == identity).cloned();
         let digest = if let Some(known) = before {
             known.digest
         } else {
             let started = Instant::now();
-            let digest = digest_of(path, num_bytes).map_err(read_error)?;
+            let digest = self.digest_of(path).map_err(read_error)?;
             self.lock().insert(path.to_owned(), KnownDigest { identity, digest });
             // A process that is killed later need not have read it in vain.
             if started.elapsed() > KEPT_AT_ONCE {
@@ -73,6 +73,18 @@ impl FileDigests {
             return Ok(format!("{num_bytes} {digest}"));
         }
         Ok(format!("{num_bytes} {identity:x} {digest}"))
+    }
+
+    fn digest_of(&self, path: &Path) -> std::io::Result<Digest> {
+        let file = self.access.open(path)?;
+        let mut hasher = blake3::Hasher::new();
+        if file.num_bytes() <= MOST_DIGESTED_BYTES && !is_parquet(path) {
+            hasher.update_reader(file.reader(0))?;
+        } else {
+            hasher.update_reader(file.reader(0).take(END_BYTES))?;
+            hasher.update_reader(file.reader(file.num_bytes().saturating_sub(END_BYTES)).take(END_BYTES))?;
+        }
+        Ok(Digest(*hasher.finalize().as_bytes()))
     }
 
     /// Keeps the digests for the next build.
@@ -90,19 +102,6 @@ fn is_parquet(path: &Path) -> bool {
     path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
 }
 
-fn digest_of(path: &Path, num_bytes: u64) -> std::io::Result<Digest> {
-    let mut file = File::open(path)?;
-    let mut hasher = blake3::Hasher::new();
-    if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
-        hasher.update_reader(file)?;
-    } else {
-        hasher.update_reader((&mut file).take(END_BYTES))?;
-        file.seek(SeekFrom::Start(num_bytes.saturating_sub(END_BYTES)))?;
-        hasher.update_reader(file.take(END_BYTES))?;
-    }
-    Ok(Digest(*hasher.finalize().as_bytes()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,11 +114,11 @@ mod tests {
             std::fs::File::create(&path).and_then(|mut file| std::io::Write::write_all(&mut file, bytes)).unwrap();
             path
         };
-        let digests = FileDigests::open(directory.path());
+        let digests = FileDigests::open(directory.path(), FileAccess::default());
         let first = digests.of(&write("a.json", b"[1]")).unwrap();
         assert_eq!(digests.of(&write("b.json", b"[1]")).unwrap(), first);
         assert_ne!(digests.of(&write("c.json", b"[2]")).unwrap(), first);
         digests.save().unwrap();
-        assert_eq!(*FileDigests::open(directory.path()).lock(), *digests.lock());
+        assert_eq!(*FileDigests::open(directory.path(), FileAccess::default()).lock(), *digests.lock());
     }
 }

@@ -60,7 +60,7 @@ impl RecordMedia {
 
     fn identities_now(&self, media: &SourceMedia) -> Vec<u64> {
         let of_paths = self.paths.iter().map(|path| media.identity_of_path(&self.subset, path));
-        let of_file = |file: &String| MediaIdentity::of_file(Path::new(file)).unwrap_or(MediaIdentity::UNKNOWN);
+        let of_file = |file: &String| media.identity_of_file(file);
         of_paths.chain(self.files.iter().map(of_file)).map(|identity| identity.0).collect()
     }
 

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::io::Write;
 use std::path::Path;
 
+use manyframe_base::InputFile;
 use manyframe_core::{RejectCode, Rejection};
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -57,9 +58,9 @@ fn a_video_is_the_same_wherever_it_is() {
 
     let around = clips.path("around");
     write(&around, [b"xyz", &bytes[..], b"more"].concat());
-    assert_eq!(some_frames(&open_range(&around, 3, bytes.len() as u64).unwrap()), expected);
+    assert_eq!(some_frames(&open_range(&InputFile::open(&around).unwrap(), 3, bytes.len() as u64).unwrap()), expected);
     assert!(matches!(
-        open_range(&around, 5, u64::MAX),
+        open_range(&InputFile::open(&around).unwrap(), 5, u64::MAX),
         Err(MediaError::Rejected(Rejection { code: RejectCode::MediaCorrupt, .. }))
     ));
 }

@@ -1,0 +1,209 @@
+//! The stores that URLs name: each is opened when it is first needed, and what is read of its objects is kept in a cache.
+//!
+//! ```text
+//! FileAccess ── open, state, list ──▶ Stores ──▶ Cache ──▶ Client, one for each store
+//! ```
+//!
+//! Names of objects are taken as they are, but for those of web servers, which URLs have with `%20` and the like.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use manyframe_base::{FileAccess, Listed, ObjectAccess, ObjectState, ReadAt, url_of};
+use object_store::path::Path as Key;
+
+use crate::cache::{Cache, CacheOptions, CachedObject};
+use crate::local::LocalDirectory;
+use crate::object::{Access, Client, ObjectStorage};
+use crate::open::{StorageError, StoreOptions, client_of, parse};
+use crate::remote_file::RemoteFile;
+use crate::storage::Storage;
+
+/// Opens stores. Clones share those that are open.
+#[derive(Clone, Default)]
+pub struct Stores {
+    shared: Arc<Shared>,
+}
+
+#[derive(Default)]
+struct Shared {
+    options: StoreOptions,
+    cache: Option<Arc<Cache>>,
+    clients: Mutex<BTreeMap<String, Arc<Client>>>,
+}
+
+impl Stores {
+    /// Stores that are reached with these options. Without a cache, each range is read as often as it is asked for.
+    pub fn new(options: StoreOptions, cache: Option<CacheOptions>) -> Self {
+        let cache = cache.map(|cache| Arc::new(Cache::new(cache)));
+        Self { shared: Arc::new(Shared { options, cache, clients: Mutex::default() }) }
+    }
+
+    /// Opens files of this machine and objects.
+    pub fn access(&self) -> FileAccess {
+        FileAccess::with_objects(Arc::new(self.clone()))
+    }
+
+    /// A directory of this machine, or what is below a URL. Nothing is asked of its store yet.
+    ///
+    /// # Errors
+    ///
+    /// As [`open`](crate::open).
+    pub fn storage(&self, location: &Path) -> Result<Arc<dyn Storage>, StorageError> {
+        let Some(url) = url_of(location) else { return Ok(Arc::new(LocalDirectory::new(location))) };
+        let (client, path) = self.client(url)?;
+        let invalid = |error: object_store::path::Error| StorageError::Settings {
+            url: url.to_owned(),
+            detail: error.to_string(),
+        };
+        let prefix = Key::from_url_path(path).map_err(invalid)?;
+        Ok(Arc::new(ObjectStorage::new(url.into(), prefix, client)))
+    }
+
+    /// The client of the store that a URL names, and the rest of the URL.
+    fn client<'u>(&self, url: &'u str) -> Result<(Arc<Client>, &'u str), StorageError> {
+        let (store, path) = split(url);
+        let mut clients = self.shared.clients.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(client) = clients.get(store) {
+            return Ok((Arc::clone(client), path));
+        }
+        // Only the whole URL says whether it has a query.
+        parse(url)?;
+        let client = Arc::new(client_of(&parse(store)?, &self.shared.options)?);
+        clients.insert(store.to_owned(), Arc::clone(&client));
+        Ok((client, path))
+    }
+
+    /// As [`Self::object`], for what is to be listed.
+    fn listed(&self, url: &str) -> io::Result<(Arc<Client>, Option<Key>)> {
+        let (client, key) = self.object(url)?;
+        if client.access == Access::Read {
+            return Err(io::Error::new(io::ErrorKind::Unsupported, "this address has no listing"));
+        }
+        Ok((client, key))
+    }
+
+    /// The client of an object, and its key; `None` if no object can have this name.
+    fn object(&self, url: &str) -> io::Result<(Arc<Client>, Option<Key>)> {
+        let unusable = |error: StorageError| io::Error::new(io::ErrorKind::InvalidInput, error.to_string());
+        let (client, path) = self.client(url).map_err(unusable)?;
+        let key = if client.access == Access::Read { Key::from_url_path(path) } else { Key::parse(path) };
+        Ok((client, key.ok()))
+    }
+}
+
+/// The store of a URL, and the rest.
+fn split(url: &str) -> (&str, &str) {
+    let start = url.find("://").map_or_else(|| url.find(':').map_or(0, |colon| colon + 1), |scheme| scheme + 3);
+    let is_memory = start > 0 && !url.contains("://");
+    let end = if is_memory {
+        start
+    } else {
+        url.get(start..).and_then(|rest| rest.find('/')).map_or(url.len(), |slash| start + slash)
+    };
+    let (store, path) = url.split_at(end);
+    (store, path.trim_start_matches('/'))
+}
+
+impl ObjectAccess for Stores {
+    fn state(&self, url: &str) -> io::Result<Option<ObjectState>> {
+        let (client, key) = self.object(url)?;
+        let Some(key) = key else { return Ok(None) };
+        client.object_state(&key)
+    }
+
+    fn open(&self, url: &str, state: &ObjectState) -> io::Result<Arc<dyn ReadAt>> {
+        let (client, key) = self.object(url)?;
+        let key = key.ok_or(io::ErrorKind::NotFound)?;
+        let expected = state.clone();
+        let fetch = move |range| client.read_range_of(&key, range, &expected);
+        let Some(cache) = self.shared.cache.clone() else {
+            return Ok(Arc::new(RemoteFile::new(state.num_bytes, fetch)));
+        };
+        let object = CachedObject::new(url, state);
+        Ok(Arc::new(RemoteFile::new(state.num_bytes, move |range| cache.read(&object, range, &fetch))))
+    }
+
+    fn is_directory(&self, url: &str) -> io::Result<bool> {
+        let (client, key) = self.listed(url)?;
+        key.map_or(Ok(false), |key| client.has_objects_below(&key))
+    }
+
+    fn list(&self, url: &str) -> io::Result<Vec<Listed>> {
+        let (client, key) = self.listed(url)?;
+        key.map_or_else(|| Ok(Vec::new()), |key| client.list_directory(&key))
+    }
+}
+
+impl PartialEq for Stores {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+}
+
+/// Shows no credentials.
+impl fmt::Debug for Stores {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stores").field("cache", &self.shared.cache).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_url_is_a_store_and_the_name_of_an_object() {
+        assert_eq!(split("s3://bucket/a b/c%20d"), ("s3://bucket", "a b/c%20d"));
+        assert_eq!(split("s3://bucket"), ("s3://bucket", ""));
+        assert_eq!(split("http://[::1]:80/a"), ("http://[::1]:80", "a"));
+        assert_eq!(split("memory:a/b"), ("memory:", "a/b"));
+    }
+
+    /// Stores with an object in memory.
+    fn stores(directory: Option<&Path>) -> Stores {
+        let cache = directory.map(|directory| CacheOptions { directory: directory.to_owned(), max_bytes: 1 << 30 });
+        let stores = Stores::new(StoreOptions::default(), cache);
+        stores.storage(Path::new("memory:data")).unwrap().write("a/b.txt", b"0123456789").unwrap();
+        stores
+    }
+
+    #[test]
+    fn an_object_is_found_listed_and_read() {
+        let stores = stores(None);
+        let file = stores.access().open(Path::new("memory:data/a/b.txt")).unwrap();
+        let mut bytes = [0; 4];
+        file.bytes().read_exact_at(&mut bytes, 3).unwrap();
+        assert_eq!((&bytes, file.num_bytes()), (b"3456", 10));
+        let state = stores.state("memory:data/a/b.txt").unwrap();
+        assert_eq!(stores.list("memory:data").unwrap(), [Listed { name: "a".to_owned(), object: None }]);
+        assert_eq!(stores.list("memory:data/a").unwrap(), [Listed { name: "b.txt".to_owned(), object: state }]);
+        assert_eq!(stores.list("memory:data/none").unwrap(), []);
+        for absent in ["memory:data/a", "memory:data/a/c.txt", "memory:data/a/./b.txt", "memory:data/a//b.txt"] {
+            assert_eq!(stores.state(absent).unwrap(), None, "{absent}");
+        }
+    }
+
+    #[test]
+    fn an_object_that_is_written_again_is_another_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let stores = stores(Some(directory.path()));
+        let url = Path::new("memory:data/a/b.txt");
+        let read = |file: manyframe_base::InputFile| {
+            let mut bytes = vec![0; file.num_bytes() as usize];
+            file.bytes().read_exact_at(&mut bytes, 0).map(|()| bytes)
+        };
+        let (before, unread) = (stores.access().open(url).unwrap(), stores.access().open(url).unwrap());
+        assert_eq!(read(before).unwrap(), b"0123456789");
+        stores.storage(Path::new("memory:data")).unwrap().write("a/b.txt", b"abcdefghij").unwrap();
+        // What was opened before is in the cache as it was; other stores do not have it, and notice.
+        assert_eq!(read(unread).unwrap(), b"0123456789");
+        assert_eq!(read(stores.access().open(url).unwrap()).unwrap(), b"abcdefghij");
+        let state = ObjectState { num_bytes: 10, version: "other".to_owned() };
+        let error = stores.open("memory:data/a/b.txt", &state).unwrap().read_exact_at(&mut [0; 10], 0).unwrap_err();
+        assert!(manyframe_base::is_store_failure(&error) && error.to_string().contains("written"), "{error}");
+    }
+}
