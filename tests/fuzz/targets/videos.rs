@@ -2,6 +2,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
+use manyframe_base::InputFile;
 use manyframe_fuzz::file_of;
 use manyframe_media::video::{
     ClipRequest, FrameSelection, check_clip, choose_frames, decode_frames, deliver_clip, index_video, open_range,
