@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::FileAccess;
+use manyframe_pipeline::expand_pattern;
 use walkdir::{DirEntry, WalkDir};
 
 /// Beyond this many files and directories, the rest is left out.
@@ -136,7 +138,7 @@ fn grouped(files: Vec<PathBuf>) -> Vec<FileGroup> {
     for (pattern, mut paths) in groups {
         paths.sort();
         paths.dedup();
-        if paths.len() > 1 && manyframe_pipeline::expand_pattern(&pattern).as_ref() == Ok(&paths) {
+        if paths.len() > 1 && expand_pattern(&FileAccess::default(), &pattern).as_ref() == Ok(&paths) {
             grouped.push(FileGroup { pattern, paths });
         } else {
             grouped.extend(paths.into_iter().map(single));
