@@ -7,7 +7,7 @@ use std::process::Output;
 use serde_json::{Value, json};
 
 use crate::dirt::zip_with;
-use crate::support::{Built, Workshop, contents_below, llava, manyframe, photo};
+use crate::support::{Built, Workshop, contents_below, llava, manyframe, photo, tar_of};
 use crate::web::WebServer;
 
 /// Sources below `data/`, a web server of them, and a cache of objects.
