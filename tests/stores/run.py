@@ -1,4 +1,4 @@
-"""Uploads to real stores that are killed, raced and lied to: run.py MANYFRAME CEPH-DIR AZURITE-DIR (root, for Ceph's daemons).
+"""Uploads to real stores that are killed, raced and lied to, and builds from them: run.py MANYFRAME CEPH-DIR AZURITE-DIR (root, for Ceph's daemons).
 
 Each check says what it saw; the first that fails ends the run.
 """
@@ -71,9 +71,9 @@ def build(name, *more):
     return out
 
 
-def digests(directory):
+def digests(directory, but=""):
     text = subprocess.run(
-        "find . -type f -print0 | sort -z | xargs -0 sha256sum", shell=True, check=True, cwd=directory, capture_output=True, text=True
+        f"find . -type f ! -name '{but}' -print0 | sort -z | xargs -0 sha256sum", shell=True, check=True, cwd=directory, capture_output=True, text=True
     ).stdout
     return text
 
@@ -253,6 +253,104 @@ def check_readers(dataset):
     say("inspect, why, verify, pack, export")
 
 
+def sources(directory):
+    """The files of sources below a directory, by their names."""
+    files = [path for path in directory.rglob("*") if path.is_file()]
+    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(files)}
+
+
+def build_at(name, url, endpoint, *more, secret=None):
+    """Starts a build whose sources are below a URL, with a cache of its own."""
+    at = {"AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint, "MANYFRAME_CACHE": str(WORK / f"{name}.cache")}
+    environment = ENVIRONMENT | at | ({"AWS_SECRET_ACCESS_KEY": secret} if secret else {})
+    arguments = [manyframe, "build", HERE / "pipeline.toml", "--output", WORK / name, "--set", f"data={url}", "--threads", "2", *more]
+    return subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def forget(*names):
+    for name in names:
+        for path in (name, f"{name}.work", f"{name}.cache"):
+            shutil.rmtree(WORK / path, ignore_errors=True)
+
+
+def end(build, code=0):
+    output, _ = build.communicate()
+    assert build.returncode == code, (build.returncode, output)
+    for secret in (s3.SECRET, azure.KEY):
+        assert secret not in output, "a credential is shown"
+    return output
+
+
+def same_build(name, dataset):
+    """Two builds wrote the same bytes; only the account of a build says where its sources are."""
+    assert digests(WORK / name, "build.json") == digests(dataset, "build.json"), f"{name} differs"
+
+
+def check_sources():
+    print("a build from S3 is the build from a disk: killed, with a store that goes away, and without access to it", flush=True)
+    data, url, endpoint = WORK / "data", "s3://bucket/data", f"http://127.0.0.1:{PORT}"
+    forget("disk", "there", "archive", "disk-archive", "refused")
+    subprocess.run(["tar", "--sort=name", "-C", data / "photos", "-cf", data / "photos.tar", "."], check=True)
+    for name, content in sources(data).items():
+        s3.put(PORT, f"/bucket/data/{name}", content)
+    disk, choice, num_killed = build("disk"), random.Random(5), 0
+    # Without the cache of the last attempt, all of it is read again.
+    for _ in range(6):
+        shutil.rmtree(WORK / "there.cache", ignore_errors=True)
+        attempt = build_at("there", url, endpoint)
+        time.sleep(choice.uniform(0.05, 0.6))
+        if attempt.poll() is None:
+            attempt.send_signal(signal.SIGKILL)
+            num_killed += 1
+        attempt.communicate()
+    end(build_at("there", url, endpoint))
+    same_build("there", disk)
+    forget("there")
+    attempt = build_at("there", url, endpoint)
+    time.sleep(0.2)
+    ceph("kill-gateway")
+    time.sleep(2)
+    waited = attempt.poll() is None
+    ceph("gateway")
+    if end(attempt, 0 if waited else attempt.returncode) and not waited:
+        assert attempt.returncode in (0, 1), attempt.returncode
+        end(build_at("there", url, endpoint))
+    same_build("there", disk)
+    refused = end(build_at("refused", url, endpoint, secret="wrong"), 1)
+    assert "403" in refused or "denied" in refused.lower(), refused
+    assert not (WORK / "refused/manifest.json").exists()
+    say(f"{num_killed} kills; the store was away while it {'waited' if waited else 'had ended'}; refused: " + refused.strip().splitlines()[-1][:110])
+
+    print("a tar on S3 is read by ranges; an object that was replaced is noticed", flush=True)
+    in_tar = ("--set", "source.noise.media=${data}/photos.tar")
+    end(build_at("archive", url, endpoint, *in_tar))
+    same_build("archive", build("disk-archive", *in_tar))
+    end(build_at("there", url, endpoint))
+    first = digests(WORK / "there", "build.json")
+    kept = (data / "photos/1.jpg").read_bytes()
+    changed = (data / "photos/2.jpg").read_bytes()
+    (data / "photos/1.jpg").write_bytes(changed)
+    s3.put(PORT, "/bucket/data/photos/1.jpg", changed)
+    try:
+        output = end(build_at("there", url, endpoint))
+        assert "reused" in output and digests(WORK / "there", "build.json") != first, output
+        same_build("there", build("disk"))
+    finally:
+        (data / "photos/1.jpg").write_bytes(kept)
+        (data / "photos.tar").unlink()
+    say(next(line for line in output.splitlines() if line.startswith("reused")))
+
+
+def check_sources_in_azure(port):
+    container = f"http://127.0.0.1:{port}/{azure.ACCOUNT}"
+    forget("azure", "disk")
+    for name, content in sources(WORK / "data").items():
+        azure.put(port, f"/box/data/{name}", content)
+    end(build_at("azure", "az://box/data", container))
+    same_build("azure", build("disk"))
+    say("a build from there is the build from a disk")
+
+
 def free_port():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return listener.getsockname()[1]
@@ -286,6 +384,7 @@ def check_azure(dataset):
         again = json.loads(run("upload", dataset, url, "--json", "--quiet", port=None, more=endpoint))
         assert again["num_parts"] == 0, again
         assert kept >= 3 and "of an interrupted upload kept" in output, output
+        check_sources_in_azure(port)
         conformance(url.replace("dataset", "suite"), f"http://127.0.0.1:{port}/{azure.ACCOUNT}")
         say(f"killed with {kept} parts sent, gone on with; equal bytes; the suite of storages")
     finally:
@@ -316,6 +415,7 @@ def main():
         check_alteration(dataset)
         check_change(changed, dataset)
         check_readers(dataset)
+        check_sources()
         print("the suite of storages on S3", flush=True)
         conformance("s3://bucket/suite", f"http://127.0.0.1:{PORT}")
         check_azure(dataset)

@@ -1,4 +1,4 @@
-"""The three requests of S3 that the checks make themselves, signed (AWS Signature Version 4)."""
+"""The requests of S3 that the checks make themselves, signed (AWS Signature Version 4)."""
 
 import datetime
 import hashlib
@@ -9,14 +9,14 @@ import urllib.parse
 KEY, SECRET, REGION = "AKIA", "wJalrXUtnFEMI", "us-east-1"
 
 
-def request(port, method, path):
-    """The status and the body of a request without content."""
+def request(port, method, path, content=b""):
+    """The status, the body and the length of an answer."""
     now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y%m%dT%H%M%SZ")
-    empty = hashlib.sha256(b"").hexdigest()
-    headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": empty, "x-amz-date": now}
+    digest = hashlib.sha256(content).hexdigest()
+    headers = {"host": f"127.0.0.1:{port}", "x-amz-content-sha256": digest, "x-amz-date": now}
     names = ";".join(sorted(headers))
     lines = "".join(f"{name}:{headers[name]}\n" for name in sorted(headers))
-    canonical = "\n".join([method, urllib.parse.quote(path), "", lines, names, empty])
+    canonical = "\n".join([method, urllib.parse.quote(path), "", lines, names, digest])
     scope = f"{now[:8]}/{REGION}/s3/aws4_request"
     text = "\n".join(["AWS4-HMAC-SHA256", now, scope, hashlib.sha256(canonical.encode()).hexdigest()])
     key = f"AWS4{SECRET}".encode()
@@ -27,7 +27,7 @@ def request(port, method, path):
         f"AWS4-HMAC-SHA256 Credential={KEY}/{scope}, SignedHeaders={names}, Signature={signature}"
     )
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, urllib.parse.quote(path), headers=headers)
+    connection.request(method, urllib.parse.quote(path), body=content or None, headers=headers)
     response = connection.getresponse()
     body = response.read()
     length = response.headers.get("Content-Length")
@@ -38,3 +38,8 @@ def request(port, method, path):
 def make_bucket(port, name):
     status, body, _ = request(port, "PUT", f"/{name}")
     assert status in (200, 409), (status, body)
+
+
+def put(port, path, content):
+    status, body, _ = request(port, "PUT", path, content)
+    assert status == 200, (status, body)
