@@ -10,6 +10,9 @@ use minijinja::{Environment, Error, ErrorKind, Output, State, Value, escape_form
 use super::arguments::{arguments, centred, missing};
 use super::{python_float, python_json};
 
+/// Floats in lists that are this deep in each other are written as the engine writes them.
+const MAX_NESTED: usize = 32;
+
 /// Adds them to an engine.
 pub(super) fn add_to(engine: &mut Environment<'_>) {
     engine.set_formatter(write);
@@ -32,10 +35,39 @@ pub(super) fn add_to(engine: &mut Environment<'_>) {
 
 /// Writes what an expression gives. Floats are Python's.
 fn write(out: &mut Output<'_>, state: &mut State<'_, '_>, value: &Value) -> Result<(), Error> {
-    match float_of(value) {
-        Some(number) => out.write_str(&python_float::repr(number)).map_err(Error::from),
+    match text_with_floats(value, 0) {
+        Some(text) => out.write_str(&text).map_err(Error::from),
         None => escape_formatter(out, state, value),
     }
+}
+
+/// `repr` of a float, and of a list, a tuple or a map with floats in it; `None` if there is none, so that the engine's text is right.
+fn text_with_floats(value: &Value, depth: usize) -> Option<String> {
+    if let Some(number) = float_of(value) {
+        return Some(python_float::repr(number));
+    }
+    if !matches!(value.kind(), ValueKind::Seq | ValueKind::Map) || depth == MAX_NESTED {
+        return None;
+    }
+    let mut has_float = false;
+    let mut text = |value: &Value| {
+        let of_floats = text_with_floats(value, depth + 1);
+        has_float |= of_floats.is_some();
+        of_floats.unwrap_or_else(|| format!("{value:?}"))
+    };
+    let items = value.try_iter().ok()?;
+    let written = if value.kind() == ValueKind::Map {
+        let mut entry = |key: Value| Some(format!("{}: {}", text(&key), text(&value.get_item(&key).ok()?)));
+        format!("{{{}}}", items.map(&mut entry).collect::<Option<Vec<_>>>()?.join(", "))
+    } else {
+        let items: Vec<String> = items.map(|item| text(&item)).collect();
+        match (value.is_tuple(), items.as_slice()) {
+            (true, [single]) => format!("({single},)"),
+            (true, _) => format!("({})", items.join(", ")),
+            (false, _) => format!("[{}]", items.join(", ")),
+        }
+    };
+    has_float.then_some(written)
 }
 
 fn float_of(value: &Value) -> Option<f64> {
@@ -45,7 +77,7 @@ fn float_of(value: &Value) -> Option<f64> {
 
 /// `str(value)`
 fn text_of(value: &Value) -> String {
-    float_of(value).map_or_else(|| value.to_string(), python_float::repr)
+    text_with_floats(value, 0).unwrap_or_else(|| value.to_string())
 }
 
 fn string(value: &Value) -> Value {
@@ -216,6 +248,13 @@ mod tests {
             ("100.0", "100.0"),
             ("1e16|string", "1e+16"),
             ("0.1+0.2", "0.30000000000000004"),
+            ("[1e16, 0.5, 1, \"a\", none]", "[1e+16, 0.5, 1, 'a', None]"),
+            ("[[1e-7], []]", "[[1e-07], []]"),
+            ("(1e16, 2)", "(1e+16, 2)"),
+            ("(1e16,)", "(1e+16,)"),
+            (r#"{"a": [1e22], "b": true}"#, "{'a': [1e+22], 'b': True}"),
+            ("[1e16]|string", "[1e+16]"),
+            ("[1e16]|string ~ 1.5", "[1e+16]1.5"),
             (r#""a-b-c".rsplit("-",1)"#, "['a-b', 'c']"),
             (r#""a-b-c".rsplit("-")"#, "['a', 'b', 'c']"),
             (r#"" a  b c ".rsplit(none,1)"#, "[' a  b', 'c']"),
