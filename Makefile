@@ -66,7 +66,8 @@ stores: setup
 	python3 tests/stores/run.py $(TARGET)/release/manyframe .env/ceph .env
 	python3 tests/stores/bench.py $(TARGET)/release/manyframe .env/ceph
 
-# The development profile optimises what computes: gemm, candle and the kernels.
+# The development profile optimises what computes: gemm, candle and the kernels. One selection of packages, so that others are built
+# once: features follow from it.
 parity: setup
 	@tests/setup/system.sh parity
 	tests/setup/python.sh .env/python parity
@@ -74,11 +75,10 @@ parity: setup
 	.env/python/parity/bin/python tests/parity/make_vision.py .env/parity/vision .env/packages --fresh --seed $(or $(SEED),1)
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test golden --test it --test media -- are_those_of_the_processors
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
-	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked -p manyframe-validate --test validate -- parity pictures
-	$(CARGO) build --locked -p manyframe-validate --example prefill
+	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test validate -- parity pictures
+	$(CARGO) build --locked --workspace --example prefill --bin manyframe
 	.env/python/parity/bin/python tests/parity/compare.py $(TARGET)/debug/examples/prefill
 	python3 pipelines/demo/fetch.py .env/demo
-	$(CARGO) build --locked
 	.env/python/parity/bin/python tests/parity/read_families.py $(TARGET)/debug/manyframe .env/parity/families .env/packages
 	$(TARGET)/debug/manyframe build pipelines/demo --fresh --quiet --set out=.env/parity/demo
 	$(TARGET)/debug/manyframe model init .env/parity/model --seed 7

@@ -93,6 +93,19 @@ pub struct LedgerRow {
     pub origin: Origin,
 }
 
+/// Where a delivered sample is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SamplePlace {
+    /// The sample.
+    pub id: RecordId,
+    /// Its shard.
+    pub shard: ShardName,
+    /// Its number among the samples of the shard.
+    pub shard_row: u64,
+    /// Its first byte in the tar of the shard, as far as it is known.
+    pub shard_offset: Option<u64>,
+}
+
 table! {
     /// The columns of the ledger.
     pub struct LedgerTable<'r>(record: &'r LedgerRow) -> LedgerRow {
@@ -188,6 +201,12 @@ table! {
 }
 
 impl LedgerRow {
+    /// Where its sample is; `None` if it was not delivered.
+    pub fn place(&self) -> Option<SamplePlace> {
+        let shard_offset = self.shard_bytes.as_ref().map(|bytes| bytes.start);
+        Some(SamplePlace { id: self.id, shard: self.shard?, shard_row: self.shard_row?, shard_offset })
+    }
+
     fn num_tokens(&self) -> Option<u64> {
         self.measured.map(|(cost, _)| cost.num_tokens())
     }

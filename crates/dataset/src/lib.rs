@@ -68,10 +68,10 @@ pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use by_digest::{Names, OBJECTS_DIRECTORY, StatedFile, named_files};
 pub use card::{CARD_FILE, FilesBeside};
 pub use error::DatasetError;
-pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, Status, ledger_schema, read_ledger};
+pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, SamplePlace, Status, ledger_schema, read_ledger};
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry};
 pub use packs::{
-    AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, PackedPlace, pack_schema, read_packs,
+    AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, pack_schema, read_packs,
 };
 pub use reader::{DatasetReader, SampleLocation, work_directory};
 pub use sample_reader::SampleReader;

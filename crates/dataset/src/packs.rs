@@ -14,6 +14,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
+use crate::ledger::SamplePlace;
 use crate::shard_name::ShardName;
 use crate::table_file::{TableDigest, TableFileWriter, read_table, read_table_file};
 
@@ -94,25 +95,12 @@ pub struct PackRow {
     pub rank_tokens: Vec<u64>,
 }
 
-/// Where a sample of a pack is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct PackedPlace {
-    /// The sample.
-    pub id: RecordId,
-    /// Its shard.
-    pub shard: ShardName,
-    /// Its number among the samples of the shard.
-    pub shard_row: u64,
-    /// Its first byte in the tar of the shard, as far as the index says.
-    pub shard_offset: Option<u64>,
-}
-
 impl PackRow {
     /// Where its samples are, in order.
-    pub fn places(&self) -> impl Iterator<Item = PackedPlace> {
+    pub fn places(&self) -> impl Iterator<Item = SamplePlace> {
         let offsets = self.shard_offsets.iter().copied().map(Some).chain(std::iter::repeat(None));
         let places = self.samples.iter().zip(&self.shards).zip(self.shard_rows.iter().zip(offsets));
-        places.map(|((&id, &shard), (&shard_row, shard_offset))| PackedPlace { id, shard, shard_row, shard_offset })
+        places.map(|((&id, &shard), (&shard_row, shard_offset))| SamplePlace { id, shard, shard_row, shard_offset })
     }
 }
 

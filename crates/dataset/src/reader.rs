@@ -7,7 +7,7 @@
 //! All files are read through [`Storage`]: of a dataset that is elsewhere, those parts that are asked for. Nothing is written
 //! here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -22,7 +22,7 @@ use serde::{Deserialize, Serialize};
 use crate::build_facts::BuildFacts;
 use crate::by_digest::{ByDigest, Names};
 use crate::error::DatasetError;
-use crate::ledger::{LedgerRow, Status, read_damaged, read_ledger_of, read_origins};
+use crate::ledger::{LedgerRow, SamplePlace, Status, read_damaged, read_ledger_of, read_origins};
 use crate::manifest::{Manifest, ShardEntry};
 use crate::packs::{PackIndexTable, PackRow, read_packs_of};
 use crate::shard_name::ShardName;
@@ -208,6 +208,11 @@ impl DatasetReader {
         shard.ok_or_else(|| DatasetError::damaged(self.location(), format!("the manifest has no shard {name}")))
     }
 
+    /// Whether ledger and packs may say at which bytes of this file its samples are.
+    pub fn is_told(&self, shard: &ShardEntry) -> bool {
+        Some(shard.format) == self.tar_format
+    }
+
     /// The format of the tars in which ledger and packs say where a sample is; `None` if the dataset has no tars.
     pub fn tar_format(&self) -> Option<ShardFormat> {
         self.tar_format
@@ -283,7 +288,7 @@ impl DatasetReader {
         let shard = self.shard(name)?;
         let file = self.storage.open(&shard.path.to_string())?;
         let path = file.path().to_owned();
-        let here = row.shard_bytes.as_ref().filter(|_| Some(shard.format) == self.tar_format);
+        let here = row.shard_bytes.as_ref().filter(|_| self.is_told(shard));
         if let Some(bytes) = here
             && let Ok(sample) = manyframe_shards::read_at(shard.format, file.clone(), bytes.start)
             && sample.id == row.id
@@ -295,17 +300,24 @@ impl DatasetReader {
         sample.map(Some).ok_or_else(missing)
     }
 
-    /// Finds samples in their shards. Heads of samples are read, and no image.
+    /// Finds samples in their shards. Where it is not known at which bytes of a shard they are, heads of samples are read, and no
+    /// image.
     ///
     /// # Errors
     ///
     /// If the manifest has no such shard, or a shard cannot be read.
-    pub fn locate(&self, samples: &[(RecordId, ShardName)]) -> Result<Vec<SampleLocation>, DatasetError> {
+    pub fn locate(&self, samples: &[SamplePlace]) -> Result<Vec<SampleLocation>, DatasetError> {
         let mut positions: FxHashMap<RecordId, u64> = FxHashMap::default();
         let mut files = BTreeMap::new();
-        for name in samples.iter().map(|(_, name)| *name).collect::<BTreeSet<_>>() {
+        let mut by_shard: BTreeMap<ShardName, Vec<&SamplePlace>> = BTreeMap::new();
+        for place in samples {
+            by_shard.entry(place.shard).or_default().push(place);
+        }
+        for (name, places) in by_shard {
             let shard = self.shard(name)?;
-            if shard.format.finds_by_position() {
+            if self.is_told(shard) && places.iter().all(|place| place.shard_offset.is_some()) {
+                positions.extend(places.iter().filter_map(|place| Some((place.id, place.shard_offset?))));
+            } else if shard.format.finds_by_position() {
                 for entry in self.sample_entries(shard)? {
                     let entry = entry?;
                     positions.entry(entry.sample.id).or_insert(entry.position);
@@ -314,7 +326,7 @@ impl DatasetReader {
             files.insert(name, (Arc::from(self.shard_location(shard)), shard.format));
         }
         let missing = |name| DatasetError::damaged(self.location(), format!("the manifest has no shard {name}"));
-        let location = |&(id, name): &(RecordId, ShardName)| {
+        let location = |&SamplePlace { id, shard: name, .. }: &SamplePlace| {
             let (shard, format) = files.get(&name).ok_or_else(|| missing(name))?;
             Ok(SampleLocation { shard: Arc::clone(shard), format: *format, position: positions.get(&id).copied() })
         };

@@ -10,7 +10,7 @@ use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
 
 use crate::error::DatasetError;
-use crate::packs::PackedPlace;
+use crate::ledger::SamplePlace;
 use crate::reader::DatasetReader;
 use crate::shard_name::ShardName;
 
@@ -62,10 +62,10 @@ impl SampleReader {
     /// # Errors
     ///
     /// As [`SampleReader::sample`], or if another sample is there.
-    pub fn packed(&self, place: PackedPlace) -> Result<Sample, DatasetError> {
-        let PackedPlace { id, shard: name, shard_row: row, .. } = place;
+    pub fn packed(&self, place: SamplePlace) -> Result<Sample, DatasetError> {
+        let SamplePlace { id, shard: name, shard_row: row, .. } = place;
         let shard = self.dataset.shard(name)?;
-        let offset = place.shard_offset.filter(|_| Some(shard.format) == self.dataset.tar_format());
+        let offset = place.shard_offset.filter(|_| self.dataset.is_told(shard));
         let sample = match offset {
             Some(offset) => self.read(&shard.path.to_string(), shard.format, offset),
             None => self.sample(name, row),

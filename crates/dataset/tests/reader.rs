@@ -11,7 +11,8 @@ use fixture::{id, write_dataset};
 use manyframe_base::{FileAccess, write_atomic};
 use manyframe_core::{Digest, Layout};
 use manyframe_dataset::{
-    BUILD_FACTS_FILE, DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE, SampleLocation, ShardName, Status,
+    BUILD_FACTS_FILE, DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE, SampleLocation, SamplePlace, ShardName,
+    Status,
 };
 use manyframe_shards::ShardFormat;
 
@@ -68,10 +69,9 @@ fn the_shards_of_one_format_hold_every_sample_once_and_entries_are_their_samples
 fn samples_are_located_and_read_in_either_format() {
     let (_directory, reader) = dataset();
     let access = FileAccess::default();
-    let delivered = rows(&reader).into_iter().filter_map(|row| Some((row.id, row.shard?)));
-    let delivered: Vec<_> = delivered.collect();
+    let delivered: Vec<_> = rows(&reader).iter().filter_map(LedgerRow::place).collect();
     let located = reader.locate(&delivered).unwrap();
-    for ((sample, name), location) in delivered.iter().zip(&located) {
+    for (SamplePlace { id: sample, shard: name, .. }, location) in delivered.iter().zip(&located) {
         // The manifest lists Parquet first.
         assert_eq!((location.format, location.position), (ShardFormat::Parquet, None));
         assert_eq!(location.read(*sample, &access).unwrap().unwrap().id, *sample);
@@ -156,7 +156,8 @@ fn a_shard_that_the_manifest_lacks_and_a_sample_that_its_shard_lacks_are_errors(
     let (_directory, reader) = dataset();
     let missing = ShardName { layout: Some(Layout::Temporal), number: 7 };
     assert!(reader.shard(missing).unwrap_err().to_string().ends_with("the manifest has no shard temporal/000007"));
-    assert!(reader.locate(&[(id("hello"), missing)]).is_err());
+    let place = SamplePlace { id: id("hello"), shard: missing, shard_row: 0, shard_offset: None };
+    assert!(reader.locate(&[place]).is_err());
     let mut row = rows(&reader).remove(0);
     row.id = id("nobody");
     let error = reader.read_sample(&row).unwrap_err().to_string();

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use manyframe_base::FileAccess;
 use manyframe_core::{Digest, Layout, Message, RecordId, Sample, SampleTokens, SampleVisual};
-use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, ShardName, Status};
+use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, SamplePlace, Status};
 use manyframe_format::{Formatter, VisualRange};
 use manyframe_media::video::decode_clip;
 use manyframe_media::{MediaLimits, RgbImage, decode_rgb};
@@ -19,8 +19,8 @@ use crate::verify::tokens::open_formatter;
 #[derive(Clone)]
 pub(super) struct ListedSample {
     pub(super) candidate: SampleCandidate,
-    /// The shard that holds it.
-    pub(super) shard: ShardName,
+    /// Where it is.
+    pub(super) place: SamplePlace,
 }
 
 /// The samples of a run, in order.
@@ -45,12 +45,12 @@ pub(super) fn list_samples(dataset: &DatasetReader) -> Result<Vec<ListedSample>,
         if row.status != Status::Delivered || row.repetition > 0 {
             continue;
         }
-        let (Some((cost, layout)), Some(shard)) = (row.measured, row.shard) else {
+        let (Some((cost, layout)), Some(place)) = (row.measured, row.place()) else {
             let detail = format!("ledger: record {} is delivered without a cost or a shard", row.id);
             return Err(DatasetError::NotADataset { path: dataset.location().to_owned(), detail }.into());
         };
         let candidate = SampleCandidate { id: row.id, source: row.source, layout, num_tokens: cost.num_tokens() };
-        listed.push(ListedSample { candidate, shard });
+        listed.push(ListedSample { candidate, place });
     }
     Ok(listed)
 }
@@ -65,7 +65,7 @@ impl DatasetSamples {
         // Without it nobody can tell whether stated counts are those of the text.
         let no_tokenizer = |detail| EngineError::NoTokenizer { path: dataset.location().to_owned(), detail };
         let formatter = open_formatter(dataset, variables).map_err(no_tokenizer)?;
-        let ids: Vec<(RecordId, ShardName)> = chosen.iter().map(|listed| (listed.candidate.id, listed.shard)).collect();
+        let places: Vec<SamplePlace> = chosen.iter().map(|listed| listed.place).collect();
         let located = |(listed, location): (&ListedSample, SampleLocation)| LocatedSample {
             id: listed.candidate.id,
             location,
@@ -73,7 +73,7 @@ impl DatasetSamples {
         };
         Ok(Self {
             dataset: dataset.clone(),
-            samples: chosen.iter().zip(dataset.locate(&ids)?).map(located).collect(),
+            samples: chosen.iter().zip(dataset.locate(&places)?).map(located).collect(),
             lengths: chosen.iter().map(|listed| listed.candidate.num_tokens).collect(),
             formatter,
         })
