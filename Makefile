@@ -14,7 +14,7 @@ help:
 	@echo 'make clients   the same with Megatron-Energon, Megatron-Bridge, MosaicML Streaming and wids (6 GB of packages)'
 	@echo 'make chaos     a hundred kills, full disks, damaged work and more; figures of each (its short form is part of make test)'
 	@echo 'make cluster   one build here, on Slurm and on Ray, whose nodes and drivers are killed: equal bytes (root, 360 MB of packages)'
-	@echo 'make stores    uploads to Ceph and Azurite that are killed, raced and altered on the way (root, apt and npm packages)'
+	@echo 'make stores    uploads to Ceph, s3s and Azurite that are killed, raced and altered on the way (root, apt and npm packages)'
 	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
 	@echo 'make bench     speed and memory beside Python versions of the same jobs'
@@ -62,6 +62,7 @@ cluster: setup
 stores: setup
 	@tests/setup/system.sh stores
 	tests/stores/azurite.sh .env/azurite
+	tests/stores/s3s.sh .env/s3s
 	$(CARGO) build --release --locked
 	python3 tests/stores/run.py $(TARGET)/release/manyframe .env/ceph .env
 	python3 tests/stores/bench.py $(TARGET)/release/manyframe .env/ceph

@@ -12,14 +12,14 @@ ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 
 
-def wait_for(port):
+def wait_for(port, name="Azurite"):
     for _ in range(240):
         try:
             socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         except OSError:
             time.sleep(0.25)
-    raise AssertionError("Azurite does not answer")
+    raise AssertionError(f"{name} does not answer")
 
 
 def make_container(port, name):

@@ -1,4 +1,4 @@
-"""Uploads to real stores that are killed, raced and lied to, and builds from them: run.py MANYFRAME CEPH-DIR AZURITE-DIR (root, for Ceph's daemons).
+"""Uploads to real stores that are killed, raced and lied to, and builds from them: run.py MANYFRAME CEPH-DIR TOOLS-DIR (root, for Ceph's daemons).
 
 Each check says what it saw; the first that fails ends the run.
 """
@@ -27,7 +27,7 @@ WORK = ROOT / "target/stores"
 PORT = 40316
 NUM_KILLS = 20
 manyframe = str(pathlib.Path(sys.argv[1]).resolve())
-ceph_files, azurite_files = map(pathlib.Path, sys.argv[2:4])
+ceph_files, tools = map(pathlib.Path, sys.argv[2:4])
 ENVIRONMENT = os.environ | {
     "AWS_ACCESS_KEY_ID": s3.KEY,
     "AWS_SECRET_ACCESS_KEY": s3.SECRET,
@@ -359,7 +359,7 @@ def free_port():
 def check_azure(dataset):
     print("Azure, by Azurite", flush=True)
     port = free_port()
-    blob = azurite_files / "azurite/node_modules/.bin/azurite-blob"
+    blob = tools / "azurite/node_modules/.bin/azurite-blob"
     state = WORK / "azurite"
     shutil.rmtree(state, ignore_errors=True)
     arguments = ["--location", state, "--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--skipApiVersionCheck"]
@@ -392,6 +392,38 @@ def check_azure(dataset):
         server.wait()
 
 
+def check_second_implementation(dataset):
+    print("another implementation of S3, s3s: a kill, and a byte that is altered on the way", flush=True)
+    port, state = free_port(), WORK / "s3s"
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir()
+    keys = ["--access-key", s3.KEY, "--secret-key", s3.SECRET]
+    program = [tools / "s3s/bin/s3s-fs", "--host", "127.0.0.1", "--port", str(port), *keys, state]
+    server = subprocess.Popen(program, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        azure.wait_for(port, "s3s")
+        s3.make_bucket(port, "bucket")
+        upload = start("upload", dataset, "s3://bucket/killed", "--limit-rate", "20M", "--quiet", port=port)
+        wait_for_parts(dataset, 3)
+        upload.kill()
+        upload.communicate()
+        kept = len(journal_of(dataset))
+        output = run("upload", dataset, "s3://bucket/killed", port=port)
+        assert kept >= 3 and "of an interrupted upload kept" in output, output
+        same_bytes("s3://bucket/killed", dataset, port=port)
+        assert json.loads(run("upload", dataset, "s3://bucket/killed", "--json", "--quiet", port=port))["num_parts"] == 0
+        proxy = Proxy(port)
+        proxy.num_altered = 1
+        output = run("upload", dataset, "s3://bucket/altered", port=proxy.port)
+        # It answers that it failed, not that the digest is another one, so that the client sends the part again by itself.
+        assert proxy.num_altered == 0 and "500 Internal Server Error" in output, output
+        same_bytes("s3://bucket/altered", dataset, port=port)
+        say(f"killed with {kept} parts sent, gone on with; the altered part was refused and sent again; equal bytes")
+    finally:
+        server.kill()
+        server.wait()
+
+
 def conformance(url, endpoint):
     more = {"MANYFRAME_STORAGE": url, "AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint}
     cargo = [os.environ.get("CARGO", "cargo"), "test", "--quiet", "--locked", "--package", "manyframe-storage", "--test", "conformance"]
@@ -419,6 +451,7 @@ def main():
         print("the suite of storages on S3", flush=True)
         conformance("s3://bucket/suite", f"http://127.0.0.1:{PORT}")
         check_azure(dataset)
+        check_second_implementation(dataset)
     finally:
         ceph("down")
     print("ok")
