@@ -21,6 +21,7 @@ const LAYERS: &[(&str, u32)] = &[
     ("manyframe-pipeline", 3),
     ("manyframe-dataset", 4),
     ("manyframe-plan", 5),
+    ("manyframe-report", 5),
     ("manyframe-transfer", 5),
     ("manyframe-engine", 6),
     ("manyframe-python", 7),

@@ -33,6 +33,7 @@ mod pipelines;
 mod python_package;
 mod readme;
 mod recipes;
+mod report;
 mod robustness;
 mod samples;
 mod schemas;

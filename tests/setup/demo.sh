@@ -22,9 +22,11 @@ rm -rf out/demo/tiny-model
 sample=$("$manyframe" inspect out/demo/3-multi-image | sed -n 's/^one sample: .* //p')
 echo
 "$manyframe" inspect out/demo/3-multi-image "$sample" --images out/demo/images
+"$manyframe" report out/demo/3-multi-image --output out/demo/report.html
 cat <<END
 
 Look at:
+  out/demo/report.html                  the last stage as a page: the mix, what was lost and why, samples; open it in a browser
   out/demo/3-multi-image/README.md      the dataset card
   out/demo/3-multi-image/webdataset/    shards: temporal, spatial, image, text
   out/demo/longllava/, longvila/, …     the recipes, in small

@@ -72,6 +72,9 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Show a dataset, or one sample: its text as the trainer sees it, and its images.
     Inspect(InspectArguments),
+    /// Write a page about a dataset that opens in any browser: the mix, what was lost and why, lengths, packs, and samples with their
+    /// images.
+    Report(ReportArguments),
     /// Show what happened to a record and why, with its original annotation.
     Why(WhyArguments),
     /// Verify a dataset: compute again, from its samples and its sources, whatever its files state. Takes longer than its build:
@@ -226,6 +229,23 @@ pub(crate) struct InspectArguments {
     /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ReportArguments {
+    /// The dataset's directory or URL.
+    pub(crate) dataset: PathBuf,
+    /// The page to write. An existing one is replaced.
+    #[arg(short, long, value_name = "FILE", default_value = "report.html")]
+    pub(crate) output: PathBuf,
+    /// How many samples of each source and layout to show.
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    pub(crate) samples: usize,
+    /// Seed of their choice.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub(crate) seed: u64,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }

@@ -14,6 +14,7 @@ mod model;
 mod pack;
 mod plan;
 mod rejects;
+mod report;
 mod run;
 mod stages;
 mod task;
@@ -48,6 +49,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Plan(plan) => plan::run(plan, global, session),
         Command::Build(build) => build::run(build, global, session),
         Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Report(report) => report::run(report),
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global, session),
         Command::Validate(validate) => validate::run(validate, global),

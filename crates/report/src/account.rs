@@ -1,0 +1,147 @@
+//! What the manifest says: totals, the mix, what happened to records, packs.
+
+use manyframe_core::Total;
+use manyframe_dataset::{Manifest, PackEntry, SourceSummary};
+use serde::Serialize;
+
+/// A dataset in numbers.
+#[derive(Debug, Serialize)]
+pub(crate) struct Account {
+    name: String,
+    description: String,
+    version: String,
+    total: Numbers,
+    num_shards: usize,
+    num_bytes: u64,
+    sources: Vec<Source>,
+    packs: Option<Packing>,
+}
+
+/// Samples and what they cost.
+#[derive(Debug, Serialize)]
+struct Numbers {
+    num_samples: u64,
+    num_tokens: u64,
+    visual_tokens: u64,
+    num_images: u64,
+    num_frames: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Source {
+    name: String,
+    kind: String,
+    license: String,
+    delivered: Numbers,
+    /// What the pipeline file asks for, in its unit.
+    asked: u64,
+    drawn: u64,
+    unit: &'static str,
+    /// Shares of all sources, from 0 to 1; of what is asked only if all sources count in the same unit.
+    asked_share: Option<f64>,
+    samples_share: f64,
+    tokens_share: f64,
+    num_seen: u64,
+    /// What became of its records and their repetitions.
+    outcomes: Vec<Outcome>,
+}
+
+#[derive(Debug, Serialize)]
+struct Outcome {
+    name: &'static str,
+    number: u64,
+    share: f64,
+}
+
+#[derive(Debug, Serialize)]
+struct Packing {
+    num_packs: u64,
+    num_steps: u64,
+    capacity_tokens: u64,
+    fill: f64,
+    samples_per_pack: f64,
+    sources_per_pack: f64,
+    num_padding_tokens: u64,
+    num_too_long: u64,
+}
+
+impl Account {
+    pub(crate) fn of(manifest: &Manifest) -> Self {
+        Self {
+            name: manifest.name.clone(),
+            description: manifest.description.clone(),
+            version: manifest.manyframe_version.clone(),
+            total: numbers(manifest.total),
+            num_shards: manifest.shards.len(),
+            num_bytes: manifest.shards.iter().map(|shard| shard.num_bytes).sum(),
+            sources: sources(manifest),
+            packs: manifest.pack.as_ref().map(packs),
+        }
+    }
+}
+
+fn numbers(total: Total) -> Numbers {
+    Numbers {
+        num_samples: total.num_samples,
+        num_tokens: total.cost.num_tokens(),
+        visual_tokens: total.cost.visual_tokens,
+        num_images: total.cost.num_images,
+        num_frames: total.cost.num_frames,
+    }
+}
+
+fn sources(manifest: &Manifest) -> Vec<Source> {
+    let asked = |source: &SourceSummary| source.budget.asked;
+    let first_unit = manifest.sources.first().map(|source| asked(source).unit);
+    let is_one_unit = manifest.sources.iter().all(|source| Some(asked(source).unit) == first_unit);
+    let all_asked: f64 = manifest.sources.iter().map(|source| asked(source).amount).sum();
+    let source = |source: &SourceSummary| {
+        let asked = asked(source);
+        let delivered = numbers(source.delivered);
+        Source {
+            name: source.budget.name.clone(),
+            kind: source.budget.kind.clone(),
+            license: source.license.clone(),
+            asked: asked.amount.round() as u64,
+            drawn: asked.drawn,
+            unit: asked.unit.as_str(),
+            asked_share: is_one_unit.then(|| share(asked.amount, all_asked)),
+            samples_share: share(delivered.num_samples as f64, manifest.total.num_samples as f64),
+            tokens_share: share(delivered.num_tokens as f64, manifest.total.cost.num_tokens() as f64),
+            num_seen: source.budget.num_seen,
+            outcomes: outcomes(source),
+            delivered,
+        }
+    };
+    manifest.sources.iter().map(source).collect()
+}
+
+fn outcomes(source: &SourceSummary) -> Vec<Outcome> {
+    let outcomes = [
+        ("delivered", source.delivered.num_samples),
+        ("not drawn", source.num_not_drawn),
+        ("duplicate", source.num_duplicates),
+        ("rejected", source.budget.rejected.values().sum()),
+    ];
+    let all: u64 = outcomes.iter().map(|(_, number)| number).sum();
+    outcomes.map(|(name, number)| Outcome { name, number, share: share(number as f64, all as f64) }).into()
+}
+
+fn packs(pack: &PackEntry) -> Packing {
+    let report = &pack.summary.report;
+    Packing {
+        num_packs: report.num_packs,
+        num_steps: report.num_steps,
+        capacity_tokens: u64::from(pack.summary.capacity_tokens),
+        fill: report.fill,
+        samples_per_pack: report.samples_per_pack,
+        sources_per_pack: report.sources_per_pack,
+        num_padding_tokens: report.num_padding_tokens,
+        num_too_long: report.num_too_long,
+    }
+}
+
+/// A part of a whole, from 0 to 1; 0 of nothing.
+fn share(part: f64, whole: f64) -> f64 {
+    if whole > 0.0 { part / whole } else { 0.0 }
+}
