@@ -26,6 +26,7 @@ mod init;
 mod layering;
 mod licenses;
 mod losses;
+mod ls;
 mod mixing;
 mod overlength;
 mod packing;

@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use manyframe_core::{DeviceChoice, Layout};
+use manyframe_dataset::Status;
 use manyframe_pipeline::{Override, SequenceParallel};
 use manyframe_validate::Preset;
 use manyframe_vision::Family;
@@ -72,6 +73,8 @@ pub(crate) enum Command {
     Build(BuildArguments),
     /// Show a dataset, or one sample: its text as the trainer sees it, and its images.
     Inspect(InspectArguments),
+    /// List the records of a dataset: what became of each.
+    Ls(LsArguments),
     /// Write a page about a dataset that opens in any browser: the mix, what was lost and why, lengths, packs, and samples with their
     /// images.
     Report(ReportArguments),
@@ -231,6 +234,46 @@ pub(crate) struct InspectArguments {
     pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LsArguments {
+    /// The dataset's directory or URL.
+    pub(crate) dataset: PathBuf,
+    /// Only records of this source. May be repeated, as the other filters may.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) source: Vec<String>,
+    /// Only records with this status: delivered, rejected, duplicate, not_drawn.
+    #[arg(long, value_name = "STATUS", value_parser = status_parser())]
+    pub(crate) status: Vec<Status>,
+    /// Only records that were rejected for this reason, such as media_missing.
+    #[arg(long, value_name = "CODE")]
+    pub(crate) reason: Vec<String>,
+    /// Only samples of this layout.
+    #[arg(long, value_name = "LAYOUT", value_parser = parse_layout)]
+    pub(crate) layout: Vec<Layout>,
+    /// Only records whose upstream id contains this text.
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) upstream_id: Option<String>,
+    /// Only samples that were shortened to fit.
+    #[arg(long)]
+    pub(crate) shortened: bool,
+    /// List at most so many. Default: 1,000 in the table, otherwise all.
+    #[arg(long, value_name = "N")]
+    pub(crate) limit: Option<usize>,
+    /// Print ids only, as `manyframe why` and `manyframe inspect` take them.
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) ids: bool,
+    /// Print a line of JSON for each.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArguments,
+}
+
+fn status_parser() -> impl TypedValueParser<Value = Status> {
+    PossibleValuesParser::new(Status::ALL.map(Status::as_str))
+        .try_map(|name| Status::from_text(&name).ok_or("no such status"))
 }
 
 #[derive(Debug, Args)]

@@ -10,6 +10,7 @@ mod forecast;
 mod init;
 mod inspect;
 mod location;
+mod ls;
 mod model;
 mod pack;
 mod plan;
@@ -49,6 +50,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Plan(plan) => plan::run(plan, global, session),
         Command::Build(build) => build::run(build, global, session),
         Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Ls(ls) => ls::run(ls),
         Command::Report(report) => report::run(report),
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global, session),

@@ -31,6 +31,9 @@ pub enum Status {
 }
 
 impl Status {
+    /// Every status.
+    pub const ALL: [Self; 4] = [Self::Delivered, Self::Rejected, Self::Duplicate, Self::NotDrawn];
+
     /// The text in the ledger.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -41,8 +44,9 @@ impl Status {
         }
     }
 
-    fn from_text(text: &str) -> Option<Self> {
-        [Self::Delivered, Self::Rejected, Self::Duplicate, Self::NotDrawn].into_iter().find(|s| s.as_str() == text)
+    /// The status with a text.
+    pub fn from_text(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
 }
 

@@ -1,0 +1,126 @@
+//! `manyframe ls`: the records of a dataset, one a line.
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use manyframe_core::RejectCode;
+use manyframe_dataset::{LedgerRow, Status};
+use serde_json::{Value, json};
+
+use super::location::open_dataset;
+use crate::args::LsArguments;
+use crate::exit::UsageError;
+use crate::output;
+use crate::table::{Table, count, plural};
+
+/// Digits of an id in the table, which identify it in all but the largest datasets.
+const SHOWN_DIGITS: usize = 12;
+/// Rows of the table, which is laid out as a whole, unless `--limit` says otherwise.
+const TABLE_ROWS: usize = 1_000;
+/// Bytes of lines that are written at a time.
+const WRITTEN_BYTES: usize = 1 << 16;
+
+pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
+    check(arguments)?;
+    let is_table = !arguments.json && !arguments.ids;
+    let limit = arguments.limit.unwrap_or(if is_table { TABLE_ROWS } else { usize::MAX });
+    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    let mut table = Table::new(&["id", "outcome", "tokens", "images", "source", "upstream id"]);
+    let (mut text, mut num_listed, mut num_more) = (String::new(), 0, 0_u64);
+    for row in dataset.ledger()? {
+        let row = row?;
+        if !is_wanted(arguments, &row) {
+            continue;
+        }
+        if num_listed == limit {
+            num_more += 1;
+            continue;
+        }
+        num_listed += 1;
+        if arguments.json {
+            text.push_str(&format!("{}\n", json_of(&row)));
+        } else if arguments.ids {
+            text.push_str(&format!("{}\n", row.id));
+        } else {
+            table.push(cells(&row));
+        }
+        if text.len() > WRITTEN_BYTES {
+            output::print(&text)?;
+            text.clear();
+        }
+    }
+    if num_listed > 0 && is_table {
+        text = table.render();
+    }
+    output::print(&text)?;
+    if num_more > 0 {
+        output::print_error(&format!("{} more; --limit {num_listed} ends the list", plural(num_more, "record")));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Names that no record can have are a mistake, and not an empty list.
+fn check(arguments: &LsArguments) -> Result<()> {
+    for reason in &arguments.reason {
+        if !RejectCode::ALL.iter().any(|code| code.as_str() == reason) {
+            let known: Vec<_> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();
+            return Err(UsageError(format!("{reason:?} is no reason; expected one of {}", known.join(", "))).into());
+        }
+    }
+    Ok(())
+}
+
+fn is_wanted(arguments: &LsArguments, row: &LedgerRow) -> bool {
+    let is_any = |wanted: &[String], found: &str| wanted.is_empty() || wanted.iter().any(|it| it == found);
+    let is_layout =
+        |wanted: &[_]| wanted.is_empty() || row.measured.is_some_and(|(_, layout)| wanted.contains(&layout));
+    is_any(&arguments.source, &row.source)
+        && is_any(&arguments.reason, row.reason.as_deref().unwrap_or_default())
+        && (arguments.status.is_empty() || arguments.status.contains(&row.status))
+        && is_layout(&arguments.layout)
+        && arguments.upstream_id.as_deref().is_none_or(|text| row.upstream_id.contains(text))
+        && (!arguments.shortened || row.shortened.is_some())
+}
+
+/// Cells that fit on a line of 80 characters.
+fn cells(row: &LedgerRow) -> Vec<String> {
+    let outcome = match (row.status, &row.reason) {
+        (Status::NotDrawn, _) => "not drawn",
+        (Status::Rejected, Some(reason)) => reason,
+        (other, _) => other.as_str(),
+    };
+    let cost = row.measured.map(|(cost, _)| [cost.num_tokens(), cost.num_images].map(count));
+    let [tokens, images] = cost.unwrap_or_default();
+    let id = row.id.to_string().chars().take(SHOWN_DIGITS).collect();
+    vec![id, shortened(outcome, 20), tokens, images, shortened(&row.source, 14), shortened(&row.upstream_id, 12)]
+}
+
+fn shortened(text: &str, max_chars: usize) -> String {
+    if text.chars().count() <= max_chars {
+        return text.to_owned();
+    }
+    text.chars().take(max_chars - 1).chain(['…']).collect()
+}
+
+fn json_of(row: &LedgerRow) -> Value {
+    json!({
+        "id": row.id.to_string(),
+        "source": row.source,
+        "subset": row.subset,
+        "upstream_id": row.upstream_id,
+        "status": row.status,
+        "reason": row.reason,
+        "detail": row.detail,
+        "duplicate_of": row.duplicate_of.map(|id| id.to_string()),
+        "shortened": row.shortened,
+        "damage": row.damage,
+        "repetition": row.repetition,
+        "shard": row.shard.map(|shard| shard.to_string()),
+        "shard_row": row.shard_row,
+        "layout": row.measured.map(|(_, layout)| layout.as_str()),
+        "num_turns": row.num_turns,
+        "num_tokens": row.measured.map(|(cost, _)| cost.num_tokens()),
+        "num_images": row.measured.map(|(cost, _)| cost.num_images),
+        "origin": row.origin.to_string(),
+    })
+}
