@@ -65,7 +65,9 @@ impl Served {
     fn run(&self, command: &[&str], data: &str, code: i32) -> Output {
         let data = format!("data={data}");
         let mut command = manyframe(&[command, &["--set", &data]].concat());
-        let output = command.env("MANYFRAME_CACHE", self.workshop.path("cache")).output().unwrap();
+        command.env("MANYFRAME_CACHE", self.workshop.path("cache")).env("AWS_ENDPOINT_URL", &self.server.address);
+        command.env("AWS_ACCESS_KEY_ID", "AKIA").env("AWS_SECRET_ACCESS_KEY", "hush");
+        let output = command.output().unwrap();
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         assert_eq!(output.status.code(), Some(code), "{}\n{}", text(&output.stdout), text(&output.stderr));
         output
@@ -256,4 +258,52 @@ fn check_finds_what_is_not_there_and_what_may_not_be_a_url() {
     served.server.refuse("a.tar", 403);
     let error = check(&[]);
     assert!(error.contains("a.tar") && error.contains("source.packed.media"), "{error}");
+}
+
+#[test]
+fn a_dataset_that_goes_to_a_url_is_the_one_on_a_disk_and_changes_with_its_sources() {
+    let served = Served::new();
+    let (pipeline, data) = (served.workshop.text("pipeline.toml"), served.workshop.text("data"));
+    let set_work = format!("output.work={}", served.workshop.text("work"));
+    let build = |more: &[&str], code: i32| {
+        let command = ["build", &pipeline, "--output", "s3://bucket/sets/t", "--set", &set_work];
+        let output = served.run(&[&command, more].concat(), &data, code);
+        [output.stdout, output.stderr].map(|text| String::from_utf8(text).unwrap())
+    };
+    let digests = |directory: &str| -> Vec<(String, String)> {
+        let contents = contents_below(&served.workshop.path(directory)).into_iter();
+        contents.map(|(name, bytes)| (name, blake3::hash(&bytes).to_string())).collect()
+    };
+    let at_url = || digests("data/bucket/sets/t");
+    let on_disk = |more: &[&str]| {
+        served.build(&data, "disk", more);
+        digests("disk")
+    };
+    let tars = ["--set", "output.formats=[\"webdataset\"]"];
+    let [printed, _] = build(&tars, 0);
+    assert!(printed.contains("published: s3://bucket/sets/t\n"), "{printed}");
+    assert_eq!(at_url(), on_disk(&tars));
+    let [printed, _] = build(&tars, 0);
+    assert!(printed.contains("nothing to do") && printed.contains("sent 0 B in 0 files"), "{printed}");
+    // A store that fails while the next dataset is sent leaves a claim, and files of it that the one after that does not have.
+    served.server.refuse("parquet/", 403);
+    let [_, error] = build(&["--set", "output.max_shard_samples=2"], 2);
+    assert!(error.contains("parquet/") && !error.contains("hush"), "{error}");
+    served.server.refuse_nothing();
+    assert!(at_url().iter().any(|(name, _)| name == "upload.json"));
+    let changed = [&tars[..], &["--set", "source.packed.take=3"]].concat();
+    build(&changed, 0);
+    let without_account = |mut contents: Vec<(String, String)>| {
+        contents.retain(|(path, _)| path != "build.json");
+        contents
+    };
+    assert_eq!(without_account(at_url()), without_account(on_disk(&changed)));
+    // A dataset of another name, and a store without access, are found before anything is built.
+    for more in [&["--set", "name=other"][..], &["--set", "name=other", "--fresh"]] {
+        let [printed, error] = build(more, 2);
+        assert!(printed.is_empty() && error.contains("\"t\"") && error.contains("--replace"), "{printed}{error}");
+    }
+    served.server.refuse("bucket", 403);
+    let [printed, error] = build(&["--fresh"], 2);
+    assert!(printed.is_empty() && error.contains("s3://bucket/sets/t"), "{printed}{error}");
 }

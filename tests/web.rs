@@ -1,4 +1,5 @@
-//! A web server of a directory, as simple as they are: whole files and ranges, tags, no listing. It notes what it is asked for.
+//! A web server of a directory, as simple as they are: whole files and ranges, tags. It notes what it is asked for. With the
+//! requests of S3 that write, remove and list, its directories are buckets.
 
 use std::fs;
 use std::io::{Read as _, Write as _};
@@ -6,6 +7,8 @@ use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+
+use crate::support::contents_below;
 
 /// A server that runs as long as the test does.
 pub(crate) struct WebServer {
@@ -18,6 +21,7 @@ struct State {
     directory: PathBuf,
     answers: Mutex<Vec<Answer>>,
     refused: Mutex<Option<(String, u16)>>,
+    writing: Mutex<()>,
 }
 
 /// What was answered to a request.
@@ -34,7 +38,12 @@ impl WebServer {
     pub(crate) fn of(directory: PathBuf) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
-        let state = Arc::new(State { directory, answers: Mutex::default(), refused: Mutex::default() });
+        let state = Arc::new(State {
+            directory,
+            answers: Mutex::default(),
+            refused: Mutex::default(),
+            writing: Mutex::default(),
+        });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
             for connection in listener.incoming() {
@@ -62,6 +71,22 @@ impl WebServer {
 }
 
 impl State {
+    /// Writes a file, if the condition of the request holds.
+    fn put(&self, head: &str, file: &Path, content: &[u8]) -> u16 {
+        let _one_at_a_time = self.writing.lock().unwrap();
+        let tag = tag_of(file);
+        let is_refused = value_of(head, "if-none-match").is_some_and(|_any| tag.is_some())
+            || value_of(head, "if-match").is_some_and(|expected| tag != Some(expected));
+        if is_refused {
+            return 412;
+        }
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let temporary = file.with_extension("written");
+        fs::write(&temporary, content).unwrap();
+        fs::rename(&temporary, file).unwrap();
+        200
+    }
+
     /// Answers a request; `None` at the end of the connection.
     fn answer(&self, connection: &mut TcpStream) -> Option<()> {
         let mut head = Vec::new();
@@ -72,11 +97,21 @@ impl State {
         }
         let head = String::from_utf8(head).unwrap();
         let mut words = head.split(' ');
-        let (method, path) = (words.next()?, decoded(words.next()?.trim_start_matches('/')));
+        let (method, target) = (words.next()?, words.next()?);
+        let (path, query) = target.split_once('?').unwrap_or((target, ""));
+        let path = decoded(path.trim_start_matches('/'));
+        let mut content = vec![0; value_of(&head, "content-length").map_or(0, |length| length.parse().unwrap())];
+        connection.read_exact(&mut content).ok()?;
         let refused = self.refused.lock().unwrap().clone().filter(|(text, _)| path.contains(text.as_str()));
         let file = self.directory.join(&path);
         let (status, headers, body) = match (refused, fs::read(&file)) {
             (Some((_, status)), _) => (status, String::new(), Vec::new()),
+            _ if method == "PUT" => {
+                let status = self.put(&head, &file, &content);
+                (status, format!("etag: {}\r\n", tag_of(&file).unwrap()), Vec::new())
+            }
+            _ if method == "POST" && query == "delete" => (200, String::new(), removed(&file, &content).into_bytes()),
+            _ if query.contains("list-type=2") => (200, String::new(), listed(&file, query).into_bytes()),
             (None, Err(_)) => (404, String::new(), Vec::new()),
             (None, Ok(bytes)) => found(&head, &file, &bytes),
         };
@@ -89,16 +124,44 @@ impl State {
     }
 }
 
+/// The value of a header.
+fn value_of(head: &str, name: &str) -> Option<String> {
+    let mut headers = head.lines().filter_map(|line| line.split_once(": "));
+    headers.find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim().to_owned())
+}
+
+fn tag_of(file: &Path) -> Option<String> {
+    let metadata = file.metadata().ok()?;
+    Some(format!("\"{:x}-{:x}-{:x}\"", metadata.mtime(), metadata.mtime_nsec(), metadata.ino()))
+}
+
+/// The objects of a bucket whose names begin as the query says.
+fn listed(bucket: &Path, query: &str) -> String {
+    let prefix = query.split('&').find_map(|part| part.strip_prefix("prefix=")).map(decoded).unwrap_or_default();
+    let objects = contents_below(bucket).into_iter().filter(|(name, _)| name.starts_with(&prefix));
+    let object = |(name, bytes): (String, Vec<u8>)| {
+        let (length, date) = (bytes.len(), "<LastModified>2026-01-01T00:00:00.000Z</LastModified>");
+        format!("<Contents><Key>{name}</Key>{date}<ETag>\"x\"</ETag><Size>{length}</Size></Contents>")
+    };
+    format!("<ListBucketResult>{}</ListBucketResult>", objects.map(object).collect::<String>())
+}
+
+/// Removes the objects of a bucket that a request names.
+fn removed(bucket: &Path, request: &[u8]) -> String {
+    let request = String::from_utf8_lossy(request);
+    let keys = request.split("<Key>").skip(1).filter_map(|part| part.split("</Key>").next());
+    let answer = |key: &str| {
+        _ = fs::remove_file(bucket.join(key));
+        format!("<Deleted><Key>{key}</Key></Deleted>")
+    };
+    format!("<DeleteResult>{}</DeleteResult>", keys.map(answer).collect::<String>())
+}
+
 fn found(head: &str, file: &Path, bytes: &[u8]) -> (u16, String, Vec<u8>) {
-    let metadata = file.metadata().unwrap();
-    let (modified, inode) = ((metadata.mtime(), metadata.mtime_nsec()), metadata.ino());
-    let headers = format!(
-        "etag: \"{:x}-{:x}-{inode:x}\"\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n",
-        modified.0, modified.1
-    );
-    let range =
-        head.lines().find_map(|line| line.to_ascii_lowercase().strip_prefix("range: bytes=").map(str::to_owned));
-    let Some((start, end)) = range.as_deref().and_then(|range| range.split_once('-')) else {
+    let tag = tag_of(file).unwrap();
+    let headers = format!("etag: {tag}\r\nlast-modified: Thu, 01 Jan 2026 00:00:00 GMT\r\n");
+    let range = value_of(head, "range");
+    let Some((start, end)) = range.as_deref().and_then(|range| range.strip_prefix("bytes=")?.split_once('-')) else {
         return (200, headers, bytes.to_vec());
     };
     let (start, end): (usize, usize) = (start.parse().unwrap(), end.parse().unwrap());

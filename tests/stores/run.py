@@ -1,4 +1,4 @@
-"""Uploads to real stores that are killed, raced and lied to, and builds from them: run.py MANYFRAME CEPH-DIR TOOLS-DIR (root, for Ceph's daemons).
+"""Uploads to real stores that are killed, raced and lied to, and builds from them and to them: run.py MANYFRAME CEPH-DIR TOOLS-DIR (root, for Ceph's daemons).
 
 Each check says what it saw; the first that fails ends the run.
 """
@@ -341,14 +341,60 @@ def check_sources():
     say(next(line for line in output.splitlines() if line.startswith("reused")))
 
 
-def check_sources_in_azure(port):
+def check_output():
+    print("a build to S3 that is killed at any moment goes on; a reader that polls sees whole datasets only", flush=True)
+    url, endpoint, choice = "s3://bucket/built", f"http://127.0.0.1:{PORT}", random.Random(7)
+    forget("to-s3", "disk")
+    reader, num_killed = Reader("/bucket/built"), 0
+    settings = [(), ("--set", "source.noise.take=90"), ("--set", "output.max_shard_mib=64"), ("--set", "source.noise.take=40")]
+    # Each build is killed with its successor's settings in mind: what was begun is replaced.
+    for more in settings * 3:
+        attempt = build_to(url, endpoint, *more)
+        time.sleep(choice.uniform(0.2, 2.5))
+        if attempt.poll() is None:
+            attempt.send_signal(signal.SIGKILL)
+            num_killed += 1
+        attempt.communicate()
+    for more in settings[1:3]:
+        output = end(build_to(url, endpoint, *more))
+        assert f"published: {url}" in output, output
+        build("disk", *more)
+        down = WORK / "down"
+        shutil.rmtree(down, ignore_errors=True)
+        run("download", url, down, "--quiet")
+        assert digests(down, "build.json") == digests(WORK / "disk", "build.json"), "the dataset at the URL differs"
+        names = {shard["path"] for shard in json.loads((down / "manifest.json").read_text())["shards"]}
+        listed = re.findall(r"<Key>built/((?:webdataset|parquet)/[^<]*)</Key>", s3.request(PORT, "GET", "/bucket")[1].decode())
+        assert set(listed) == names, (listed, names)
+        run("verify", url, "--quiet")
+        assert "stores" in run("inspect", url)
+    again = end(build_to(url, endpoint, *settings[2]))
+    assert "nothing to do" in again and "sent 0 B in 0 files" in again, again
+    reader.end()
+    assert reader.num_seen > 0 and num_killed > 0
+    say(f"{num_killed} kills; the reader found {reader.num_seen} manifests whole; " + next(line for line in output.splitlines() if line.startswith("sent")))
+
+
+def build_to(url, endpoint, *more):
+    """Starts a build that goes to a URL."""
+    environment = ENVIRONMENT | {"AWS_ENDPOINT_URL": endpoint, "AZURE_STORAGE_ENDPOINT": endpoint}
+    arguments = [manyframe, "build", HERE / "pipeline.toml", "--output", url, "--set", f"output.work={WORK / 'to-s3'}", "--threads", "2", *more]
+    return subprocess.Popen(arguments, env=environment, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def check_builds_in_azure(port):
     container = f"http://127.0.0.1:{port}/{azure.ACCOUNT}"
-    forget("azure", "disk")
+    forget("azure", "disk", "to-s3")
     for name, content in sources(WORK / "data").items():
         azure.put(port, f"/box/data/{name}", content)
     end(build_at("azure", "az://box/data", container))
     same_build("azure", build("disk"))
-    say("a build from there is the build from a disk")
+    end(build_to("az://box/built", container))
+    down = WORK / "down"
+    shutil.rmtree(down, ignore_errors=True)
+    run("download", "az://box/built", down, "--quiet", port=None, more=["--endpoint", container])
+    assert digests(down, "build.json") == digests(WORK / "disk", "build.json"), "the dataset at the URL differs"
+    say("a build from there and one to there are the build from a disk")
 
 
 def free_port():
@@ -384,7 +430,7 @@ def check_azure(dataset):
         again = json.loads(run("upload", dataset, url, "--json", "--quiet", port=None, more=endpoint))
         assert again["num_parts"] == 0, again
         assert kept >= 3 and "of an interrupted upload kept" in output, output
-        check_sources_in_azure(port)
+        check_builds_in_azure(port)
         conformance(url.replace("dataset", "suite"), f"http://127.0.0.1:{port}/{azure.ACCOUNT}")
         say(f"killed with {kept} parts sent, gone on with; equal bytes; the suite of storages")
     finally:
@@ -448,6 +494,7 @@ def main():
         check_change(changed, dataset)
         check_readers(dataset)
         check_sources()
+        check_output()
         print("the suite of storages on S3", flush=True)
         conformance("s3://bucket/suite", f"http://127.0.0.1:{PORT}")
         check_azure(dataset)

@@ -9,6 +9,7 @@ use manyframe_dataset::{DatasetReader, WorkDone};
 use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError, PlannedBuild};
 use manyframe_plan::SourceReuse;
 
+use super::publish::Destination;
 use super::{contract, engine, explain, pack, rejects, stages, validate};
 use crate::args::{BuildArguments, Global};
 use crate::machine::{Machine, bounded_thread_pool};
@@ -23,14 +24,17 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
     let engine = engine::of_arguments(&arguments.engine)?;
     let commit = arguments.publishing.options();
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
-        let build = stages::open(number, stage, &arguments.pipeline, commit, session)?;
+        let pipeline = stages::read(stage, &arguments.pipeline)?;
+        let destination = Destination::open(&pipeline, commit)?;
+        let build = stages::open(number, pipeline, &arguments.pipeline, commit, session)?;
         let mut printed = Ok(());
         let mut show = |planned: &PlannedBuild| {
             if arguments.explain && session.takes_explanation(number) {
                 printed = output::print(&explain::render(planned));
             }
         };
-        report(build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show))?;
+        let outcome = build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show);
+        destination.finish(outcome, progress.as_ref())?;
         printed?;
     }
     Ok(ExitCode::SUCCESS)

@@ -14,6 +14,7 @@ mod ls;
 mod model;
 mod pack;
 mod plan;
+mod publish;
 mod rejects;
 mod report;
 mod run;

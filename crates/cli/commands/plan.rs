@@ -25,7 +25,8 @@ pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session)
     // A plan publishes nothing.
     let commit = CommitOptions { accepts_rejects: false, replaces_other_name: true };
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
-        let planned = stages::open(number, stage, &arguments.pipeline, commit, session)?.plan(executor)?;
+        let pipeline = stages::read(stage, &arguments.pipeline)?;
+        let planned = stages::open(number, pipeline, &arguments.pipeline, commit, session)?.plan(executor)?;
         let open = planned.open_plan();
         let forecasts = forecasts(open, &arguments.forecast)?;
         let text = if arguments.json {

@@ -8,6 +8,7 @@ use manyframe_engine::{OpenPlan, PlannedBuild};
 
 use super::engine::{self, ClusterEngine};
 use super::location;
+use super::publish::Destination;
 use crate::args::{Global, RunArguments};
 use crate::exit::UsageError;
 use crate::machine::{Machine, bounded_thread_pool};
@@ -25,8 +26,9 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
     session.begin(0);
     let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &location::stores()?)?;
     session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
+    let destination = Destination::open(&planned.open_plan().context.pipeline, arguments.publishing.options())?;
     planned.run(engine.as_ref(), executor, &Machine::start())?;
-    super::build::report(planned.commit(executor, &Machine::start()))?;
+    destination.finish(planned.commit(executor, &Machine::start()), progress.as_ref())?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -89,12 +89,11 @@ pub(super) fn read(stage: &Stage, arguments: &PipelineArguments) -> Result<Pipel
 /// Opens the build of a stage, watched if this process is.
 pub(super) fn open(
     number: usize,
-    stage: &Stage,
+    pipeline: Pipeline,
     arguments: &PipelineArguments,
     commit: CommitOptions,
     session: &Session,
 ) -> Result<Build> {
-    let pipeline = read(stage, arguments)?;
     session.begin(number);
     let options = BuildOptions { is_fresh: arguments.fresh, resumes: session.resumes(number), commit };
     let mut build = Build::open(pipeline, options)?;

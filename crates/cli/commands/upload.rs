@@ -5,7 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::is_url;
 use manyframe_dataset::Names;
-use manyframe_transfer::{Survey, Upload, UploadOptions, Uploaded};
+use manyframe_transfer::{ReplacedUploads, Survey, Upload, UploadOptions, Uploaded};
 
 use super::location::open_storage;
 use crate::args::{Global, NamesChoice, UploadArguments};
@@ -30,7 +30,7 @@ pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCo
         },
         deletes: arguments.replacing.delete,
         replaces_other_name: arguments.replacing.replace,
-        takes_over: arguments.replacing.take_over,
+        replaced: if arguments.replacing.take_over { ReplacedUploads::Any } else { ReplacedUploads::Never },
     };
     let (dataset, progress) = (arguments.dataset.as_path(), progress.as_ref());
     let upload = Upload { dataset, storage: &*storage, options, progress };

@@ -115,9 +115,9 @@ impl Build {
     /// [`EngineError::Occupied`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name,
     /// [`EngineError::Locked`] if another process builds it, [`EngineError::Plan`] if a source, its media or the tokenizer cannot be opened.
     pub fn open(pipeline: Pipeline, options: BuildOptions) -> Result<Self, EngineError> {
-        let dataset = Path::new(&pipeline.file.output.directory);
-        ensure_replaceable(dataset, &pipeline.file.name, options.commit)?;
-        let work = WorkDirectory::lock(dataset)?;
+        let dataset = pipeline.file.output.dataset_directory();
+        ensure_replaceable(&dataset, &pipeline.file.name, options.commit)?;
+        let work = WorkDirectory::lock(&dataset)?;
         if options.is_fresh && !options.resumes {
             work.clear()?;
         }
@@ -266,16 +266,16 @@ impl IndexedBuild {
         if options.is_fresh {
             return Ok(None);
         }
-        let dataset = Path::new(&context.pipeline.file.output.directory);
-        let committed = Committed::read_if_built_from(dataset, self.index.key)?;
+        let dataset = context.pipeline.file.output.dataset_directory();
+        let committed = Committed::read_if_built_from(&dataset, self.index.key)?;
         let is_current = |committed: &Committed| committed.manifest.is_built_by(&context.pipeline);
         let Some(committed) = committed.filter(is_current) else { return Ok(None) };
         work.remove_plans()?;
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
         let (committed, action) = match &context.pipeline.file.pack {
             Some(table) if packed != Some(table) => {
-                repack(&DatasetReader::open(dataset)?, table)?;
-                (Committed::read(dataset)?, BuildAction::Repacked)
+                repack(&DatasetReader::open(&dataset)?, table)?;
+                (Committed::read(&dataset)?, BuildAction::Repacked)
             }
             _ => (committed, BuildAction::Nothing),
         };
@@ -308,9 +308,9 @@ impl PlannedBuild {
     /// Those of [`Build::open`], and [`EngineError::Plan`] if the directory holds no plan of this version.
     pub fn open(directory: &Path, options: CommitOptions, stores: &Stores) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
-        let dataset = Path::new(&plan.pipeline.output.directory);
-        ensure_replaceable(dataset, &plan.pipeline.name, options)?;
-        let work = WorkDirectory::lock(dataset)?;
+        let dataset = plan.pipeline.output.dataset_directory();
+        ensure_replaceable(&dataset, &plan.pipeline.name, options)?;
+        let work = WorkDirectory::lock(&dataset)?;
         let open = OpenPlan::open(directory, stores)?;
         Ok(Self { changed_media: Vec::new(), open, work, options, run: None })
     }

@@ -55,7 +55,7 @@ pub fn commit(
     executor: Executor<'_>,
     check: impl FnOnce(&Path) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
-    let dataset = open.dataset().to_owned();
+    let dataset = open.dataset();
     ensure_replaceable(&dataset, &open.plan.pipeline.name, options)?;
     let staging = Staging::create(open)?;
     let shards = staging.link_shards(executor.progress)?;

@@ -54,9 +54,9 @@ impl OpenPlan {
         Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: true })
     }
 
-    /// Where its dataset will be.
-    pub fn dataset(&self) -> &Path {
-        Path::new(&self.context.pipeline.file.output.directory)
+    /// The directory in which its dataset will be.
+    pub fn dataset(&self) -> PathBuf {
+        self.context.pipeline.file.output.dataset_directory()
     }
 
     /// The tasks that have no report yet.
@@ -65,7 +65,7 @@ impl OpenPlan {
     }
 }
 
-/// The pipeline of a plan, with other values of variables. Its output stays where the plan is.
+/// The pipeline of a plan, with other values of variables. Its dataset is built where the plan is.
 fn pipeline_with(plan: &Plan, directory: &Path, variables: &BTreeMap<String, String>) -> Result<Pipeline, EngineError> {
     let pipeline = plan.pipeline(&Stores::default());
     if variables.is_empty() {
@@ -81,7 +81,7 @@ fn pipeline_with(plan: &Plan, directory: &Path, variables: &BTreeMap<String, Str
     let mut pipeline = Pipeline::on_this_machine(pipeline.portable, values);
     let work = parent_directory(directory).display().to_string();
     if let Some(dataset) = work.strip_suffix(".work") {
-        pipeline.set_output_directory(Path::new(dataset));
+        pipeline.set_dataset_directory(Path::new(dataset));
     }
     Ok(pipeline)
 }

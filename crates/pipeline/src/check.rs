@@ -432,7 +432,8 @@ fn check_output(path: &Path, key: Option<&str>) -> Result<(), Wrong> {
         (Err(_absent), _) => Ok(()),
         (_, Ok(metadata)) if metadata.is_dir() => {
             let is_free = || fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_none());
-            let may_be_replaced = key == Some("root") || path.join(MANIFEST_FILE).exists() || is_free();
+            let may_be_replaced =
+                matches!(key, Some("root" | "work")) || path.join(MANIFEST_FILE).exists() || is_free();
             if may_be_replaced {
                 Ok(())
             } else {

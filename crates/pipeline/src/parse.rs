@@ -217,9 +217,7 @@ fn read_root(root: &Node, problems: &mut Vec<Problem>) -> PipelineFile {
     check_file(&file, root, problems);
     file.output.formats.sort_unstable();
     file.output.formats.dedup();
-    if file.output.directory.is_empty() {
-        file.output.directory = format!("{}/{}", file.output.root, file.name);
-    }
+    file.output.fill_in(&file.name);
     file
 }
 

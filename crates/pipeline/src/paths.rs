@@ -121,6 +121,7 @@ pub fn portable_settings(pipeline: &Pipeline) -> Value {
         if let Some(Value::Object(output)) = fields.get_mut("output") {
             output.remove("directory");
             output.remove("root");
+            output.remove("work");
         }
         fields.remove("validate");
         fields.remove("reuse");

@@ -45,9 +45,20 @@ impl Pipeline {
         on_this_machine(portable, variables)
     }
 
-    /// Puts the dataset elsewhere. A relative path starts in the working directory.
+    /// Puts the dataset elsewhere: into a directory, or at a URL. A relative path starts in the working directory.
     pub fn set_output_directory(&mut self, directory: &Path) {
-        self.file.output.directory = absolute_text(&directory.display().to_string());
+        let PipelineFile { name, output, .. } = &mut self.file;
+        output.directory = absolute_text(&directory.display().to_string());
+        output.fill_in(name);
+        output.work = absolute_text(&output.work);
+    }
+
+    /// Has the dataset built in this directory, wherever it goes.
+    pub fn set_dataset_directory(&mut self, directory: &Path) {
+        match (self.file.output.url().is_some(), directory.parent()) {
+            (true, Some(work)) => self.file.output.work = absolute_text(&work.display().to_string()),
+            _ => self.set_output_directory(directory),
+        }
     }
 
     /// The names of all variables that its paths begin with, known or not.

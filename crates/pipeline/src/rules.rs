@@ -92,6 +92,7 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     rules.check_empty_paths();
     rules.check_model(file);
     rules.check_media(file);
+    rules.check_work(file);
     rules.check_formats(file);
     rules.check_limits(file);
     rules.check_selection(file);
@@ -135,11 +136,12 @@ pub(crate) fn check_urls(file: &mut PipelineFile, written: &Node, problems: &mut
         let key = setting.keys.last().map_or("", String::as_str);
         if let Err(error) = check_url(setting.text) {
             problems.push(Problem::new(location, &error.to_string()));
-        } else if setting.role == PathRole::Output {
-            let message = format!("output.{key} is a URL: a dataset is built in a directory of this machine");
-            let problem = Problem::new(location, &message).with_value(setting.text);
-            problems
-                .push(problem.with_allowed("a directory; `manyframe upload` sends the dataset from there to a URL"));
+        } else if setting.role == PathRole::Output && key != "work" {
+            // A directory that is not set is below the root.
+            if setting.text.starts_with("http") && written.at(&setting.keys).is_some() {
+                let problem = Problem::new(location, &format!("output.{key} is a server that takes no datasets"));
+                problems.push(problem.with_value(setting.text).with_allowed("a directory, or s3://…, gs://…, az://…"));
+            }
         } else if setting.role.is_local() {
             let message = format!("{key} is a URL, and has to be on this machine");
             let problem = Problem::new(location, &message).with_value(setting.text);
@@ -294,6 +296,19 @@ impl Rules<'_> {
         if self.table.get("tiles").is_some_and(is_in_file) && !file.source.iter().any(cuts) {
             let message = "[tiles] has no effect: no source has visuals = \"tiled\"";
             self.broken(&["tiles"], message, "with visuals = \"tiled\" in a [[source]]");
+        }
+    }
+
+    /// A directory for datasets that go to a URL, of one that goes to none.
+    fn check_work(&mut self, file: &PipelineFile) {
+        let output = &file.output;
+        let written = if output.directory.is_empty() { &output.root } else { &output.directory };
+        // On the command line, it may be meant for `--output`.
+        let is_in_file = |node: &Node| matches!(node.location, ValueLocation::File { .. });
+        let work = self.table.at(&["output".to_owned(), "work".to_owned()]);
+        if work.is_some_and(is_in_file) && !output.work.is_empty() && !is_url(Path::new(written.as_str())) {
+            let message = "output.work has no effect: a dataset that goes to a directory is built beside it";
+            self.broken(&["output", "work"], message, "with a URL in output.directory or output.root");
         }
     }
 

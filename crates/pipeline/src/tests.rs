@@ -208,6 +208,30 @@ fn the_command_line_replaces_variables_and_settings() {
 }
 
 #[test]
+fn a_dataset_that_goes_to_a_url_is_built_in_a_directory() {
+    let output = |sets: &[&str]| check_with(GOOD, sets).unwrap().file.output;
+    let (nowhere, local) = (output(&[]), output(&["output.directory=s3://bucket/x"]));
+    assert_eq!((nowhere.url(), nowhere.dataset_directory()), (None, here("out/x").into()));
+    assert_eq!(
+        (local.url(), local.dataset_directory()),
+        (Some(Path::new("s3://bucket/x")), here("out/x.work/dataset").into())
+    );
+    let named = output(&["output.root=gs://bucket/sets", "output.work=/scratch/x"]);
+    assert_eq!(named.url(), Some(Path::new("gs://bucket/sets/x")));
+    assert_eq!(named.dataset_directory(), Path::new("/scratch/x/dataset"));
+    let mut pipeline = check(GOOD).unwrap();
+    let portable = crate::portable_settings(&pipeline);
+    pipeline.set_output_directory(Path::new("az://box/x/"));
+    assert_eq!(pipeline.file.output.url(), Some(Path::new("az://box/x")));
+    assert_eq!(pipeline.file.output.dataset_directory(), Path::new(&here("out/x.work/dataset")));
+    pipeline.set_dataset_directory(Path::new("/elsewhere/x.work/dataset"));
+    assert_eq!(pipeline.file.output.dataset_directory(), Path::new("/elsewhere/x.work/dataset"));
+    // A dataset says nothing of where it was built.
+    let there = check_with(GOOD, &["output.directory=s3://bucket/x", "output.work=/scratch"]).unwrap();
+    assert_eq!(crate::portable_settings(&there), portable);
+}
+
+#[test]
 fn a_wrong_override_is_an_error_of_the_command_line() {
     let found = check_with(GOOD, &["format.max_token=1", "source.b.take=1"]).unwrap_err().join("\n");
     assert!(found.contains("--set: format.max_token is not a setting"), "{found}");
@@ -253,6 +277,10 @@ fn settings_that_cannot_work_together_are_refused() {
             "video.deliver = \"clip\" does not fit \"vila\", which holds images only",
         ),
         ("[output]\nformats = [\"mds\"]\nmax_shard_mib = 2049", "output.max_shard_mib = 2049 does not fit \"mds\""),
+        ("[output]\nwork = \"w\"", "output.work has no effect"),
+        ("[output]\ndirectory = \"https://web/x\"", "output.directory is a server that takes no datasets"),
+        ("[output]\nroot = \"https://web/x\"", "output.root is a server that takes no datasets"),
+        ("[output]\ndirectory = \"s3://bucket/x\"\nwork = \"s3://bucket/w\"", "work is a URL"),
         ("[pack]\nmax_tokens = 8\npad_to_multiple = 16", "pack.pad_to_multiple = 16 is more than max_tokens = 8"),
         ("[pack]\npadding = \"samples\"", "pack.padding has no effect"),
         ("[validate]\nmodel = \"m\"\nsamples = 0", "validate.samples: "),

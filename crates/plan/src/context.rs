@@ -251,6 +251,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
         // Where shards go.
         directory: _,
         root: _,
+        work: _,
         // How samples are divided among shards.
         shards: _,
         max_shard_samples: _,
@@ -466,6 +467,6 @@ impl SourceReader {
 
 /// The work directory of the pipeline's dataset, if there is one.
 pub(crate) fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
-    let dataset = Some(&file.output.directory).filter(|directory| !directory.is_empty())?;
-    Some(work_directory(Path::new(dataset))).filter(|work| work.is_dir())
+    let dataset = Some(file.output.dataset_directory()).filter(|directory| !directory.as_os_str().is_empty())?;
+    Some(work_directory(&dataset)).filter(|work| work.is_dir())
 }

@@ -143,7 +143,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
     let mut plan = Plan::read(directory)?;
     let judgement = |file: &PipelineFile| {
         let shares: Vec<_> = file.source.iter().map(|source| source.max_rejects).collect();
-        (file.output.directory.clone(), shares)
+        (file.output.directory.clone(), file.output.work.clone(), shares)
     };
     if judgement(&plan.pipeline) != judgement(&pipeline.file) {
         let Pipeline { file, portable, variables, stores: _ } = pipeline.clone();
@@ -164,6 +164,7 @@ fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let mut settings = resolved_settings(&pipeline.file);
     settings.output.directory.clear();
     settings.output.root.clear();
+    settings.output.work.clear();
     settings.reuse = ReuseTable::default();
     // They are filled in everywhere else.
     settings.vars.clear();

@@ -134,9 +134,9 @@ impl ReusableSamples {
         if reuse == Reuse::Nothing {
             return reusable;
         }
-        let dataset = Path::new(&context.pipeline.file.output.directory);
+        let dataset = context.pipeline.file.output.dataset_directory();
         if dataset.join(MANIFEST_FILE).exists()
-            && let Err(error) = reusable.add_dataset(plan, dataset)
+            && let Err(error) = reusable.add_dataset(plan, &dataset)
         {
             tracing::warn!(dataset = %dataset.display(), %error, "no sample is reused: the dataset cannot be read");
         }

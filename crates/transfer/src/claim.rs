@@ -30,8 +30,12 @@ impl Claim {
     ///
     /// # Errors
     ///
-    /// [`TransferError::Busy`] if it is claimed for another one, and that claim is not to be taken over.
-    pub(crate) fn make(storage: &dyn Storage, dataset: &DatasetFiles, takes_over: bool) -> Result<Self, TransferError> {
+    /// [`TransferError::Busy`] if it is claimed for another one, and that claim is not to be replaced.
+    pub(crate) fn make(
+        storage: &dyn Storage,
+        dataset: &DatasetFiles,
+        is_replaced: impl Fn(&Self) -> bool,
+    ) -> Result<Self, TransferError> {
         let name = dataset.manifest.name.clone();
         let claim = Self { name, manifest: dataset.manifest_digest, left_over: Vec::new() };
         loop {
@@ -40,7 +44,8 @@ impl Claim {
             }
             match Self::read(storage)? {
                 Some(found) if found.manifest == claim.manifest => return Ok(found),
-                Some(_) if takes_over => {
+                Some(found) if is_replaced(&found) => {
+                    let claim = Self { left_over: found.left_over, ..claim };
                     claim.write(storage)?;
                     return Ok(claim);
                 }

@@ -46,7 +46,7 @@ pub enum TransferError {
     /// Another dataset is being uploaded to the same place.
     #[error(
         "another upload to {location:?} is not finished: dataset {name:?} with manifest {digest}; finish it, or replace it with \
-         --take-over"
+         `manyframe upload --take-over`"
     )]
     Busy {
         /// The destination.
@@ -66,7 +66,7 @@ pub enum TransferError {
     },
     /// At the destination is a dataset of another name.
     #[error(
-        "{location:?} is the dataset {found:?}, and this one is {name:?}; choose another URL, or upload with --replace"
+        "{location:?} is the dataset {found:?}, and this one is {name:?}; choose another URL, or replace it with --replace"
     )]
     OtherName {
         /// The destination.

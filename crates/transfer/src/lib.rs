@@ -18,10 +18,11 @@ mod journal;
 mod send;
 mod survey;
 mod threads;
+mod unfinished;
 mod upload;
 
 pub use download::{Choice, Download, Downloaded, RankOf};
 pub use error::TransferError;
 pub use gate::Pace;
 pub use survey::Survey;
-pub use upload::{Upload, UploadOptions, Uploaded};
+pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable};

@@ -5,7 +5,7 @@
 //! | before the manifest | the dataset before, or none if files of it were to be replaced | sends what is missing |
 //! | after it | this dataset | removes what was to be removed |
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use manyframe_base::Progress;
 use manyframe_core::Digest;
@@ -20,6 +20,7 @@ use crate::journal::Journal;
 use crate::send::{Sending, Sent};
 use crate::survey::{RemoteManifest, Survey, Surveyed};
 use crate::threads::on_threads;
+use crate::unfinished::Unfinished;
 
 /// How to upload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -32,8 +33,40 @@ pub struct UploadOptions {
     pub deletes: bool,
     /// Replaces a dataset of another name.
     pub replaces_other_name: bool,
-    /// Replaces the claim of an upload that is not finished.
-    pub takes_over: bool,
+    /// Which uploads of other datasets it replaces that are not finished.
+    pub replaced: ReplacedUploads,
+}
+
+/// Which unfinished uploads of other datasets to the same destination an upload replaces.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ReplacedUploads {
+    /// None.
+    #[default]
+    Never,
+    /// Those from its own directory, where datasets follow each other. What they sent besides is removed with the files of the
+    /// dataset before.
+    Own,
+    /// Any.
+    Any,
+}
+
+/// Makes sure that a dataset of this name may go to a destination: it is free, or has one of the same name.
+///
+/// # Errors
+///
+/// [`TransferError::OtherName`] if one of another name is there, or the storage cannot be read.
+pub fn ensure_replaceable(storage: &dyn Storage, name: &str) -> Result<(), TransferError> {
+    ensure_same_name(storage, name, RemoteManifest::read(storage)?.as_ref())
+}
+
+fn ensure_same_name(storage: &dyn Storage, name: &str, there: Option<&RemoteManifest>) -> Result<(), TransferError> {
+    match there.and_then(|manifest| manifest.name.clone()).filter(|found| found != name) {
+        None => Ok(()),
+        Some(found) => {
+            let location = storage.location().to_owned();
+            Err(TransferError::OtherName { location, found, name: name.to_owned() })
+        }
+    }
 }
 
 /// An upload of a dataset in a directory.
@@ -90,7 +123,15 @@ impl Upload<'_> {
     /// another name is there, [`TransferError::Altered`] if a file did not arrive as it was sent. No manifest is written then.
     pub fn run(&self) -> Result<Uploaded, TransferError> {
         let dataset = DatasetFiles::read(self.dataset, self.options.names)?;
-        let mut claim = Claim::make(self.storage, &dataset, self.options.takes_over)?;
+        let mut unfinished = Unfinished::default();
+        if self.options.replaced == ReplacedUploads::Own {
+            unfinished = Unfinished::read(&self.note("json"))?;
+            unfinished.add(&dataset);
+            unfinished.write(&self.note("json"))?;
+        }
+        let any = self.options.replaced == ReplacedUploads::Any;
+        let is_replaced = |found: &Claim| any || unfinished.manifests.contains(&found.manifest);
+        let mut claim = Claim::make(self.storage, &dataset, is_replaced)?;
         let surveyed = match self.surveyed(&dataset) {
             // Nothing was sent.
             Err(error @ (TransferError::OtherName { .. } | TransferError::OtherNames { .. })) => {
@@ -99,11 +140,15 @@ impl Upload<'_> {
             }
             surveyed => surveyed?,
         };
-        self.keep_left_over(&mut claim, &surveyed)?;
+        let left_over = [surveyed.survey.removable.clone(), unfinished.besides(&dataset)];
+        self.keep_left_over(&mut claim, left_over.concat())?;
         let sent = self.send(&dataset, &surveyed)?;
         self.publish(&dataset, &claim, surveyed.manifest)?;
         let num_removed = if self.options.deletes { self.remove(&claim, &dataset)? } else { 0 };
         claim.end(self.storage)?;
+        if self.options.replaced == ReplacedUploads::Own {
+            Unfinished::remove(&self.note("json"))?;
+        }
         Ok(Uploaded {
             survey: surveyed.survey,
             manifest_digest: Some(dataset.manifest_digest),
@@ -114,21 +159,23 @@ impl Upload<'_> {
     }
 
     fn ensure_name(&self, dataset: &DatasetFiles, there: Option<&RemoteManifest>) -> Result<(), TransferError> {
-        let found = there.and_then(|manifest| manifest.name.clone());
-        match found.filter(|found| *found != dataset.manifest.name && !self.options.replaces_other_name) {
-            None => Ok(()),
-            Some(found) => Err(TransferError::OtherName {
-                location: self.storage.location().to_owned(),
-                found,
-                name: dataset.manifest.name.clone(),
-            }),
+        if self.options.replaces_other_name {
+            Ok(())
+        } else {
+            ensure_same_name(self.storage, &dataset.manifest.name, there)
         }
     }
 
+    /// A file of the work directory about this destination.
+    fn note(&self, extension: &str) -> PathBuf {
+        let name = Digest::of(self.storage.location().as_os_str().as_encoded_bytes()).first_bits();
+        work_directory(self.dataset).join(format!("upload-{name:016x}.{extension}"))
+    }
+
     /// Notes in the claim which files are of the dataset before: when the manifest is replaced, nothing else says so.
-    fn keep_left_over(&self, claim: &mut Claim, surveyed: &Surveyed<'_>) -> Result<(), TransferError> {
+    fn keep_left_over(&self, claim: &mut Claim, left_over: Vec<String>) -> Result<(), TransferError> {
         let known = claim.left_over.len();
-        claim.left_over.extend(surveyed.survey.removable.iter().cloned());
+        claim.left_over.extend(left_over);
         claim.left_over.sort_unstable();
         claim.left_over.dedup();
         if claim.left_over.len() == known { Ok(()) } else { claim.write(self.storage) }
@@ -142,9 +189,7 @@ impl Upload<'_> {
             // The manifest there would name files that are not its own.
             self.storage.remove(MANIFEST_FILE)?;
         }
-        let name = Digest::of(self.storage.location().as_os_str().as_encoded_bytes()).first_bits();
-        let work = work_directory(self.dataset);
-        let journal = Journal::open(&work.join(format!("upload-{name:016x}.jsonl")))?;
+        let journal = Journal::open(&self.note("jsonl"))?;
         if let Some(parts) = self.storage.parts() {
             for (path, transfer) in journal.stale(&surveyed.to_send) {
                 // What a store keeps of it costs storage and does no other harm.
@@ -165,7 +210,7 @@ impl Upload<'_> {
         let sent = sending.run(&surveyed.to_send)?;
         journal.remove()?;
         // Work of a build may be in it.
-        _ = std::fs::remove_dir(work);
+        _ = std::fs::remove_dir(work_directory(self.dataset));
         Ok(sent)
     }
 

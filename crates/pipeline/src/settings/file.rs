@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU64;
+use std::path::{Path, PathBuf};
 
+use manyframe_base::is_url;
 use manyframe_format::{FormatSpec, Placeholders};
 use manyframe_media::{DeliveredSize, ImagePolicy, MediaLimits, TilePolicy};
 use manyframe_samplers::{PackBalance, PackOptions};
@@ -84,10 +86,15 @@ pub struct PipelineFile {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct OutputTable {
-    /// The dataset's directory, relative to the current directory. `--output` overrides it. Default: `ROOT/NAME`.
+    /// The dataset's directory, relative to the current directory, or its URL (`s3://`, `gs://`, `az://`). `--output` overrides
+    /// it. Default: `ROOT/NAME`.
     pub directory: String,
-    /// The directory of all datasets that do not set `directory`. Default: `out`.
+    /// The directory or URL of all datasets that do not set `directory`. Default: `out`.
     pub root: String,
+    /// The directory of this machine in which a dataset is built that goes to a URL, with room for all of it: what has not changed
+    /// is neither made nor sent again as long as it is there. Default: `out/NAME.work`.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub work: String,
     /// The shard formats to write. Default: WebDataset only.
     pub formats: Vec<ShardFormat>,
     /// Whether a shard contains samples of one layout (temporal, spatial, image, text) or of all. Default: `by_layout`.
@@ -144,7 +151,34 @@ impl PipelineFile {
     }
 }
 
+/// Where datasets are, unless a file says otherwise.
+const ROOT_OF_DATASETS: &str = "out";
+
 impl OutputTable {
+    /// The URL that the dataset goes to, if it goes to one.
+    pub fn url(&self) -> Option<&Path> {
+        Some(Path::new(self.directory.as_str())).filter(|directory| is_url(directory))
+    }
+
+    /// The directory in which the dataset is built.
+    pub fn dataset_directory(&self) -> PathBuf {
+        match self.url() {
+            Some(_) => Path::new(&self.work).join("dataset"),
+            None => PathBuf::from(&self.directory),
+        }
+    }
+
+    /// What is not set, of a dataset with this name.
+    pub(crate) fn fill_in(&mut self, name: &str) {
+        if self.directory.is_empty() {
+            self.directory = format!("{}/{name}", self.root);
+        }
+        if self.url().is_some() && self.work.is_empty() {
+            let root = Some(self.root.as_str()).filter(|root| !is_url(Path::new(root))).unwrap_or(ROOT_OF_DATASETS);
+            self.work = format!("{root}/{name}.work");
+        }
+    }
+
     /// Whether any of the formats needs the ids and labels of samples.
     pub fn has_tokens(&self) -> bool {
         self.tokens == TokenColumns::Written && self.formats.iter().any(|format| format.stores_tokens())
@@ -157,7 +191,8 @@ impl Default for OutputTable {
         const MAX_SHARD_MIB: NonZeroU64 = NonZeroU64::new(256).unwrap();
         Self {
             directory: String::new(),
-            root: "out".to_owned(),
+            root: ROOT_OF_DATASETS.to_owned(),
+            work: String::new(),
             formats: vec![ShardFormat::Webdataset],
             shards: ShardSplit::default(),
             max_shard_samples: MAX_SHARD_SAMPLES,

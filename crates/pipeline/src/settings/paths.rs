@@ -62,6 +62,7 @@ pub(crate) fn path_settings(file: &mut PipelineFile) -> Vec<PathSetting<'_>> {
     let mut found = Vec::new();
     add(&mut found, &["output", "directory"], PathRole::Output, &mut output.directory);
     add(&mut found, &["output", "root"], PathRole::Output, &mut output.root);
+    add(&mut found, &["output", "work"], PathRole::Output, &mut output.work);
     add(&mut found, &["format", "tokenizer"], PathRole::Tokenizer, &mut format.tokenizer);
     if let Some(Template::Jinja(template)) = &mut format.spec.template {
         let keys: &[&str] = if template.is_table() {
