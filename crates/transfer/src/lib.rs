@@ -11,6 +11,7 @@
 
 mod claim;
 mod download;
+mod earlier;
 mod error;
 mod files;
 mod gate;
@@ -18,7 +19,6 @@ mod journal;
 mod send;
 mod survey;
 mod threads;
-mod unfinished;
 mod upload;
 
 pub use download::{Choice, Download, Downloaded, RankOf};

@@ -13,6 +13,7 @@ use manyframe_dataset::{MANIFEST_FILE, Names, work_directory};
 use manyframe_storage::{Condition, Storage, Written};
 
 use crate::claim::Claim;
+use crate::earlier::Earlier;
 use crate::error::TransferError;
 use crate::files::DatasetFiles;
 use crate::gate::{Gate, Pace};
@@ -20,7 +21,6 @@ use crate::journal::Journal;
 use crate::send::{Sending, Sent};
 use crate::survey::{RemoteManifest, Survey, Surveyed};
 use crate::threads::on_threads;
-use crate::unfinished::Unfinished;
 
 /// How to upload.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -123,14 +123,14 @@ impl Upload<'_> {
     /// another name is there, [`TransferError::Altered`] if a file did not arrive as it was sent. No manifest is written then.
     pub fn run(&self) -> Result<Uploaded, TransferError> {
         let dataset = DatasetFiles::read(self.dataset, self.options.names)?;
-        let mut unfinished = Unfinished::default();
+        let mut earlier = Earlier::default();
         if self.options.replaced == ReplacedUploads::Own {
-            unfinished = Unfinished::read(&self.note("json"))?;
-            unfinished.add(&dataset);
-            unfinished.write(&self.note("json"))?;
+            earlier = Earlier::read(&self.note("json"))?;
+            earlier.add(&dataset);
+            earlier.write(&self.note("json"))?;
         }
         let any = self.options.replaced == ReplacedUploads::Any;
-        let is_replaced = |found: &Claim| any || unfinished.manifests.contains(&found.manifest);
+        let is_replaced = |found: &Claim| any || earlier.manifests.contains(&found.manifest);
         let mut claim = Claim::make(self.storage, &dataset, is_replaced)?;
         let surveyed = match self.surveyed(&dataset) {
             // Nothing was sent.
@@ -140,14 +140,17 @@ impl Upload<'_> {
             }
             surveyed => surveyed?,
         };
-        let left_over = [surveyed.survey.removable.clone(), unfinished.besides(&dataset)];
-        self.keep_left_over(&mut claim, left_over.concat())?;
+        let left_over = surveyed.survey.left_over.iter().filter(|path| earlier.files.contains(*path));
+        let left_over = left_over.chain(&surveyed.survey.removable).cloned().collect();
+        self.keep_left_over(&mut claim, left_over)?;
         let sent = self.send(&dataset, &surveyed)?;
         self.publish(&dataset, &claim, surveyed.manifest)?;
         let num_removed = if self.options.deletes { self.remove(&claim, &dataset)? } else { 0 };
         claim.end(self.storage)?;
         if self.options.replaced == ReplacedUploads::Own {
-            Unfinished::remove(&self.note("json"))?;
+            earlier = Earlier::default();
+            earlier.add(&dataset);
+            earlier.write(&self.note("json"))?;
         }
         Ok(Uploaded {
             survey: surveyed.survey,

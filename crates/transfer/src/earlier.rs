@@ -1,29 +1,30 @@
-//! The uploads from a directory to its own destination that did not end: the next one replaces them.
+//! Earlier uploads from a directory to its own destination: the next one replaces what is there of them, whether they ended or
+//! not.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use manyframe_base::FileError;
 use manyframe_base::files::write_atomic;
-use manyframe_base::{FileAction, FileError};
 use manyframe_core::Digest;
 use serde::{Deserialize, Serialize};
 
 use crate::error::TransferError;
 use crate::files::DatasetFiles;
 
-/// What may be at the destination of them, besides what its manifest names.
+/// What may be at the destination, besides what its manifest names.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Unfinished {
+pub(crate) struct Earlier {
     /// The manifests that were to be sent.
     pub(crate) manifests: BTreeSet<Digest>,
     /// The files that were to be sent.
     pub(crate) files: BTreeSet<String>,
 }
 
-impl Unfinished {
-    /// Reads the note; without one, every upload has ended. One that cannot be understood says nothing.
+impl Earlier {
+    /// Reads the note; without one, there was no upload. One that cannot be understood says nothing.
     pub(crate) fn read(path: &Path) -> Result<Self, TransferError> {
         match fs::read(path) {
             Ok(text) => Ok(serde_json::from_slice(&text).unwrap_or_default()),
@@ -37,23 +38,8 @@ impl Unfinished {
         self.files.extend(dataset.files.iter().map(|file| file.name.clone()));
     }
 
-    /// The files that a dataset does not have.
-    pub(crate) fn besides(&self, dataset: &DatasetFiles) -> Vec<String> {
-        let names: BTreeSet<&String> = dataset.files.iter().map(|file| &file.name).collect();
-        self.files.iter().filter(|file| !names.contains(file)).cloned().collect()
-    }
-
     #[expect(clippy::expect_used, reason = "digests and texts are JSON")]
     pub(crate) fn write(&self, path: &Path) -> Result<(), TransferError> {
         Ok(write_atomic(path, &serde_json::to_vec(self).expect("a note is JSON"))?)
-    }
-
-    pub(crate) fn remove(path: &Path) -> Result<(), TransferError> {
-        match fs::remove_file(path) {
-            Err(error) if error.kind() != ErrorKind::NotFound => {
-                Err(FileError::when(FileAction::Remove, path)(error).into())
-            }
-            _ => Ok(()),
-        }
     }
 }
