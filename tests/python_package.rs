@@ -99,6 +99,19 @@ fn loaders_of_pytorch_give_every_pack_once() {
 }
 
 #[test]
+fn a_training_loop_has_the_losses_of_validate() {
+    if has_torch() {
+        let (workshop, dataset) = packed("", "");
+        let model = workshop.path("model");
+        let arguments = [dataset.display().to_string(), model.display().to_string()];
+        run(&["model", "init", &arguments[1], "--preset", "tiny"], 0);
+        run(&["validate", &arguments[0], "--model", &arguments[1], "--all", "--no-controls", "--quiet"], 0);
+        let datasets: [(&str, &Path); 2] = [("MANYFRAME_PACKS", &dataset), ("MANYFRAME_MODEL", &model)];
+        run_tests("torch", "test_training.py", &datasets);
+    }
+}
+
+#[test]
 fn what_cannot_be_read_is_named() {
     let mut workshop = Workshop::new();
     workshop.write("media/0.jpg", photo(0, 40, 40));

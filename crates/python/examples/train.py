@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Trains a small LongLLaVA (CLIP, projector, Jamba) on the packs of a dataset, with transformers, on the CPU.
 
-Usage: train.py DATASET MODEL [STEPS]    (MODEL: `manyframe model init MODEL --preset tiny`; needs torch, transformers, safetensors)
+Usage: train.py DATASET MODEL [STEPS [LEARNING_RATE]]    (MODEL: `manyframe model init MODEL --preset tiny`; needs torch, transformers, safetensors)
 Prints a line of JSON for each sample: its id and its loss before the step that it is part of.
 """
 
@@ -48,10 +48,10 @@ class LongLlava(torch.nn.Module):
             yield torch.nn.functional.cross_entropy(logits, pack["shift_labels"][start:end], ignore_index=-100)
 
 
-def main(dataset, model, steps=1):
+def main(dataset, model, steps=1, learning_rate=1e-3):
     torch.manual_seed(0)
     model = LongLlava(pathlib.Path(model))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=float(learning_rate))
     packs = manyframe.PackDataset(dataset, images="values", tensors="torch", shuffle=True)
     for pack, _ in zip(torch.utils.data.DataLoader(packs, batch_size=None, num_workers=1), range(int(steps))):
         losses = list(model(pack))

@@ -1,9 +1,11 @@
 """Packs: contents, order, ranks, resumption, sequence parallelism."""
 
 import gc
+import importlib.util
 import io
 import multiprocessing
 import os
+import pathlib
 import pickle
 import random
 import resource
@@ -162,6 +164,24 @@ class SequenceParallelism(unittest.TestCase):
             for part in ranks:
                 self.assertEqual(len(part["images"]), part["image_range"][1] - part["image_range"][0])
                 self.assertEqual(part["cu_seqlens"].tolist(), pack["cu_seqlens"].tolist())
+
+    def test_ranks_as_megatron_lays_them_out(self):
+        path = pathlib.Path(__file__).parent.parent / "examples" / "megatron_ranks.py"
+        spec = importlib.util.spec_from_file_location("megatron_ranks", path)
+        example = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(example)
+        whole = manyframe.PackDataset(DIVIDED, images="none")
+        context = {"zigzag:2": 2, "2d:2x2": 4}[whole._packs.get().sequence_parallel]
+        # Ranks 0 and 1 of a tensor-parallel pair have the same, and those of two data-parallel groups share the packs.
+        ranks = [list(example.packs_of_rank(DIVIDED, rank, 4 * context, 2, context)) for rank in range(4 * context)]
+        packs = [[pack["pack"] for pack in rank] for rank in ranks]
+        num_each = whole.num_packs // 2
+        self.assertEqual(packs[: 2 * context], [numbers(whole)[: 2 * num_each : 2]] * (2 * context))
+        self.assertEqual(packs[2 * context :], [numbers(whole)[1 : 2 * num_each : 2]] * (2 * context))
+        for first, second in zip(ranks[::2], ranks[1::2]):
+            for left, right in zip(first, second):
+                self.assertTrue(numpy.array_equal(left["input_ids"], right["input_ids"]))
+                self.assertEqual(left["image_range"], right["image_range"])
 
     def test_a_group_of_another_size_is_refused(self):
         for group in ((0, 3), (2, 2), (0, 1)):
