@@ -54,6 +54,6 @@ mod tests {
         assert_eq!(order(1, 2), order(1, 2));
         assert_ne!(order(1, 2), order(1, 3));
         assert_ne!(order(1, 2), order(2, 2));
-        assert_eq!(order(1, 2)[..8], [0; 8], "training runs resume with later versions");
+        assert_eq!(order(1, 2)[..8], [12, 20, 9, 69, 73, 56, 71, 37], "training runs resume with later versions");
     }
 }
