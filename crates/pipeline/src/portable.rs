@@ -374,7 +374,7 @@ mod tests {
                 source.dataset().name(Path::new("s3://bucket/stage/webdataset/x.tar")).to_string(),
                 "s3://bucket/stage/webdataset/x.tar"
             );
-            (pipeline.file.source[0].media.clone(), pipeline.portable.source[0].media.clone())
+            (pipeline.file.source[1].media.clone(), pipeline.portable.source[1].media.clone())
         };
         let (on_disk, portable) = located("/mnt/data");
         let (in_store, of_url) = located("gs://data/x/");
@@ -394,6 +394,10 @@ mod tests {
         name = "s"
         kind = "dataset"
         from = "s3://bucket/stage/"
+        [[source]]
+        name = "m"
+        kind = "llava"
+        annotations = "${data}/a.json"
         media = ["${data}/media", "${data}/*.tar"]
     "#;
 
