@@ -177,7 +177,7 @@ pub(crate) fn resolve_links(pattern: &str) -> PathBuf {
 /// stays as it is, without a slash at its end.
 pub fn absolute_path(path: &Path) -> PathBuf {
     if let Some(url) = url_of(path) {
-        return url.into();
+        return without_empty_names(url).into();
     }
     // Only an empty path has none; it stays empty.
     let Ok(absolute) = std::path::absolute(path) else { return path.to_owned() };
@@ -199,6 +199,12 @@ pub fn absolute_path(path: &Path) -> PathBuf {
 }
 
 /// As [`absolute_path`], for settings. A path that is not Unicode cannot be written into one, and stays relative.
+fn without_empty_names(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let names: Vec<&str> = rest.split('/').filter(|name| !name.is_empty()).collect();
+    format!("{scheme}://{}", names.join("/"))
+}
+
 pub(crate) fn absolute_text(path: &str) -> String {
     absolute_path(Path::new(path)).into_os_string().into_string().unwrap_or_else(|_not_unicode| path.to_owned())
 }
