@@ -155,8 +155,7 @@ mod tests {
             manyframe_base::write_atomic(&directory.path().join(name), b"{}").unwrap();
         }
         let access = stores.access();
-        for pattern in ["*/1.json", "a/*.json", "**/*.json", "b/**/9.json", "d-1/x.json", "?op.json", "*", "a/[13].*"]
-        {
+        for pattern in ["*/1.json", "a/*.json", "**/*.json", "b/**/9.json", "d-1/x.json", "?op.json", "*", "a/[13].*"] {
             let below = |root: &Path| -> Vec<String> {
                 let pattern = root.join(pattern).display().to_string();
                 let found = expand_pattern(&access, &pattern).unwrap();
