@@ -198,13 +198,13 @@ pub fn absolute_path(path: &Path) -> PathBuf {
     cleaned
 }
 
-/// As [`absolute_path`], for settings. A path that is not Unicode cannot be written into one, and stays relative.
 fn without_empty_names(url: &str) -> String {
     let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
     let names: Vec<&str> = rest.split('/').filter(|name| !name.is_empty()).collect();
     format!("{scheme}://{}", names.join("/"))
 }
 
+/// As [`absolute_path`], for settings. A path that is not Unicode cannot be written into one, and stays relative.
 pub(crate) fn absolute_text(path: &str) -> String {
     absolute_path(Path::new(path)).into_os_string().into_string().unwrap_or_else(|_not_unicode| path.to_owned())
 }
