@@ -77,11 +77,13 @@ impl ArchiveFile {
     }
 
     /// A file of this machine that is open already.
+    #[cfg(any(test, feature = "video"))]
     pub(crate) fn of_file(path: &Path, file: File) -> io::Result<Self> {
         Ok(Self::of(&InputFile::of_file(path, file)?))
     }
 
     /// The same for a reader that reads from end to end, whatever others do meanwhile.
+    #[cfg(feature = "video")]
     pub(crate) fn apart(self: &Arc<Self>) -> Arc<Self> {
         let apart = |handle| Arc::new(Self { path: self.path.clone(), handle, num_bytes: self.num_bytes });
         self.handle.apart().map_or_else(|| Arc::clone(self), apart)

@@ -5,7 +5,6 @@
 mod decoded;
 
 use std::convert::Infallible;
-use std::path::Path;
 
 use manyframe_base::InputFile;
 use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
