@@ -12,6 +12,7 @@ mod inspect;
 mod location;
 mod ls;
 mod model;
+mod outcome;
 mod pack;
 mod plan;
 mod publish;

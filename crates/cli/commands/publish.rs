@@ -10,7 +10,7 @@ use manyframe_pipeline::Pipeline;
 use manyframe_storage::Storage;
 use manyframe_transfer::{ReplacedUploads, Upload, UploadOptions, Uploaded};
 
-use super::build;
+use super::outcome;
 use crate::output;
 use crate::table::{bytes, plural};
 
@@ -48,7 +48,7 @@ impl Destination {
     /// Prints what a build came to, and sends its dataset.
     pub(super) fn finish(&self, outcome: Result<BuildOutcome, EngineError>, progress: &dyn Progress) -> Result<()> {
         let committed = outcome.as_ref().ok().map(|outcome| outcome.committed.dataset.clone());
-        build::report(outcome)?;
+        outcome::report(outcome)?;
         match (&self.remote, committed) {
             (Some(remote), Some(dataset)) => remote.send(&dataset, progress),
             _ => Ok(()),

@@ -6,8 +6,8 @@ use manyframe_core::{Digest, Layout, RecordId};
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, Status};
 use serde::Serialize;
 
-use crate::ReportOptions;
 use crate::histogram::{Chart, Histogram};
+use crate::options::ReportOptions;
 
 /// How many examples of a reason are shown.
 const MOST_EXAMPLES: usize = 3;

@@ -12,6 +12,7 @@
 mod account;
 mod counts;
 mod histogram;
+mod options;
 mod samples;
 
 use manyframe_dataset::{DatasetError, DatasetReader};
@@ -24,14 +25,7 @@ use crate::counts::Counts;
 use crate::histogram::Chart;
 use crate::samples::ShownSample;
 
-/// What to show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReportOptions {
-    /// How many samples of each source and layout.
-    pub samples_per_group: usize,
-    /// Seed of their choice.
-    pub seed: u64,
-}
+pub use options::ReportOptions;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]

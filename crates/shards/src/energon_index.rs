@@ -11,7 +11,6 @@ use rusqlite::{Connection, Transaction, params};
 use serde::{Deserialize, Serialize};
 
 use crate::error::ShardError;
-use crate::format::FinishedShard;
 use crate::tar::{HEADER_BYTES, padded};
 
 const TABLES: &str = "
@@ -71,13 +70,12 @@ struct IndexedTar {
 }
 
 impl EnergonIndex {
-    /// The index of all tars of a directory; `None` if nobody noted their members.
-    pub(crate) fn of(shards: &[FinishedShard]) -> Option<Self> {
-        let tar = |shard: &FinishedShard| {
-            let members = shard.notes.members.clone()?;
-            Some(IndexedTar { sample_offsets: shard.notes.sample_offsets.clone(), members })
+    /// The index of the tars of a directory, each with the first byte of each sample and its members; `None` if nobody noted these.
+    pub(crate) fn of<'t>(tars: impl Iterator<Item = (&'t [u64], Option<&'t Arc<TarMembers>>)>) -> Option<Self> {
+        let tar = |(sample_offsets, members): (&[u64], Option<&Arc<TarMembers>>)| {
+            Some(IndexedTar { sample_offsets: sample_offsets.to_owned(), members: Arc::clone(members?) })
         };
-        let tars: Vec<IndexedTar> = shards.iter().map(tar).collect::<Option<_>>()?;
+        let tars: Vec<IndexedTar> = tars.map(tar).collect::<Option<_>>()?;
         (!tars.is_empty()).then_some(Self { tars })
     }
 

@@ -141,7 +141,8 @@ proptest! {
             match one {
                 Ok(Record { id, source, subset, upstream_id, turns, media, origin }) => {
                     // Documents are found in text alone.
-                    let build = if kind == SourceKind::Text { Record::try_document } else { Record::try_new };
+                    let has_documents = matches!(kind, SourceKind::Text | SourceKind::Auto);
+                    let build = if has_documents { Record::try_document } else { Record::try_new };
                     let again = build(UncheckedRecord { source, subset, upstream_id, turns, media, origin });
                     prop_assert_eq!(again.map(|again| again.id), Ok(id));
                 }
