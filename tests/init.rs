@@ -138,6 +138,46 @@ fn shards_of_one_table_are_one_source_and_archives_hold_media() {
 }
 
 #[test]
+fn of_places_with_the_same_names_the_one_that_belongs_to_the_annotations_is_chosen_and_the_others_are_said() {
+    let home = home();
+    let data = home.path();
+    for (number, part) in [(1, "train"), (2, "val")] {
+        write(data, &format!("{part}_images/0.jpg"), photo(number, 64, 48));
+        write(data, &format!("{part}.json"), json!([{"image": "0.jpg", "caption": part}]).to_string());
+    }
+    let (said, _) = built(data);
+    assert!(said.contains("the same names are also in"), "{said}");
+    let file = fs::read_to_string(data.join("pipeline.toml")).unwrap();
+    let val = file.split_once("/val.json\"").unwrap().1;
+    assert!(val.contains("media = \"${here}/val_images\""), "{file}");
+    assert!(file.contains("media = \"${here}/train_images\""), "{file}");
+}
+
+#[test]
+fn places_are_searched_in_the_order_of_what_they_have_and_chance_is_no_place() {
+    let home = home();
+    let data = home.path();
+    let records: Vec<_> =
+        (0..11).map(|number| json!({"image": format!("{number}.jpg"), "caption": "A beach."})).collect();
+    write(data, "mine.json", json!(records).to_string());
+    for number in 0..10 {
+        write(data, &format!("full/{number}.jpg"), photo(number, 64, 48));
+    }
+    for number in [0, 1, 10] {
+        write(data, &format!("a_extra/{number}.jpg"), photo(20 + number, 32, 24));
+    }
+    let many: Vec<_> =
+        (0..50).map(|number| json!({"image": format!("x{number}.jpg"), "caption": "A beach."})).collect();
+    write(data, "many.json", json!(many).to_string());
+    write(data, "logos/x1.jpg", photo(40, 32, 24));
+    let file = data.join("pipeline.toml").display().to_string();
+    let said = stdout(&["init", &data.display().to_string(), "--output", &file]);
+    assert!(said.contains("11 of 11 media found") && said.contains("0 of 50 media found"), "{said}");
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(text.contains("media = [\"${here}/full\", \"${here}/a_extra\"]"), "{text}");
+}
+
+#[test]
 fn a_snapshot_of_the_hub_is_read_through_its_links() {
     let home = home();
     let snapshot = home.path().join("models/snapshots/abc");
@@ -173,7 +213,8 @@ fn what_cannot_be_read_is_said_and_nothing_is_written_over() {
     );
     let error = String::from_utf8(run(&["init", &path(""), "--output", &path("p.toml")], 2).stderr).unwrap();
     assert!(error.contains("init writes over no file"), "{error}");
-    run(&["init", &path("absent")], 1);
+    run(&["init", &path("absent"), "--output", &path("q.toml")], 1);
+    run(&["init", &path(""), "--output", &path("q.toml"), "--tokenizer", &path("absent")], 2);
 }
 
 #[test]

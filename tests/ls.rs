@@ -47,4 +47,5 @@ fn records_are_listed_by_what_became_of_them() {
     let wrong = String::from_utf8(run(&["ls", &dataset, "--reason", "missing"], 2).stderr).unwrap();
     assert!(wrong.contains("\"missing\" is no reason; expected one of"), "{wrong}");
     run(&["ls", &dataset, "--status", "lost"], 2);
+    run(&["ls", &dataset, "--source", "nobody"], 2);
 }

@@ -82,5 +82,11 @@ fn samples_are_shown_with_what_is_trained_and_nothing_of_them_is_obeyed() {
         &workshop.text("r.html"),
     ]);
     assert!(none.contains("r.html") && !fs::read_to_string(workshop.path("r.html")).unwrap().contains("data:image/"));
-    run(&["report", &workshop.text("absent")], 2);
+    run(&["report", &workshop.text("absent"), "--output", &workshop.text("r.html")], 2);
+    let dataset = built.dataset.display().to_string();
+    std::os::unix::fs::symlink("/dev/null", workshop.path("link")).unwrap();
+    for output in [format!("{dataset}/manifest.json"), workshop.text("no/such/r.html"), workshop.text("link")] {
+        run(&["report", &dataset, "--output", &output], 2);
+    }
+    Built::read(&built.dataset);
 }

@@ -39,8 +39,15 @@ pub(super) fn run(arguments: &InitArguments) -> Result<ExitCode> {
             format!("{} exists, and init writes over no file; name another one with --output", file.display());
         return Err(UsageError(message).into());
     }
+    if let Some(tokenizer) = arguments.tokenizer.as_ref().filter(|tokenizer| !tokenizer.exists()) {
+        return Err(UsageError(format!("there is no tokenizer at {}", tokenizer.display())).into());
+    }
     let paths = arguments.paths.iter().map(std::path::absolute).collect::<Result<Vec<_>, _>>()?;
-    let found = survey(&paths).with_context(|| format!("cannot look at {}", shown_paths(&arguments.paths)))?;
+    let mut found = survey(&paths).with_context(|| format!("cannot look at {}", shown_paths(&arguments.paths)))?;
+    let name = dataset_name(&paths);
+    // What an earlier file of init built is no source of the next one.
+    let output = std::path::absolute(Path::new("out").join(&name))?;
+    found.datasets.retain(|dataset| *dataset != output);
     let mut report = String::new();
     report_unread(&mut report, &found);
     if found.sources.is_empty() && found.datasets.is_empty() {
@@ -53,7 +60,7 @@ pub(super) fn run(arguments: &InitArguments) -> Result<ExitCode> {
     }
     let choice = Choice::of(arguments, &found);
     let here = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
-    let text = Draft { here: &here, choice: &choice, found: &found }.text(&dataset_name(&paths));
+    let text = Draft { here: &here, choice: &choice, found: &found }.text(&name);
     write_new(file, &text)?;
     report_found(&mut report, &found, &choice);
     let file = file.display();
@@ -153,6 +160,9 @@ fn description(source: &FoundSource) -> String {
     }
     if let Some(missing) = &source.missing {
         _ = write!(text, ", not {missing:?}");
+    }
+    if !source.other_media.is_empty() {
+        _ = write!(text, "; the same names are also in {}: see that media is right", shown_paths(&source.other_media));
     }
     if let Some(rejection) = &source.rejection {
         _ = write!(text, "; the first that is rejected: {rejection}");

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_core::RejectCode;
-use manyframe_dataset::{LedgerRow, Status};
+use manyframe_dataset::{DatasetReader, LedgerRow, Status};
 use serde_json::{Value, json};
 
 use super::location::open_dataset;
@@ -21,10 +21,10 @@ const TABLE_ROWS: usize = 1_000;
 const WRITTEN_BYTES: usize = 1 << 16;
 
 pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
-    check(arguments)?;
     let is_table = !arguments.json && !arguments.ids;
     let limit = arguments.limit.unwrap_or(if is_table { TABLE_ROWS } else { usize::MAX });
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    check(arguments, &dataset)?;
     let mut table = Table::new(&["id", "outcome", "tokens", "images", "source", "upstream id"]);
     let (mut text, mut num_listed, mut num_more) = (String::new(), 0, 0_u64);
     for row in dataset.ledger()? {
@@ -60,7 +60,11 @@ pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
 }
 
 /// Names that no record can have are a mistake, and not an empty list.
-fn check(arguments: &LsArguments) -> Result<()> {
+fn check(arguments: &LsArguments, dataset: &DatasetReader) -> Result<()> {
+    let sources: Vec<_> = dataset.manifest().sources.iter().map(|source| source.budget.name.as_str()).collect();
+    if let Some(source) = arguments.source.iter().find(|source| !sources.contains(&source.as_str())) {
+        return Err(UsageError(format!("{source:?} is no source; expected one of {}", sources.join(", "))).into());
+    }
     for reason in &arguments.reason {
         if !RejectCode::ALL.iter().any(|code| code.as_str() == reason) {
             let known: Vec<_> = RejectCode::ALL.iter().map(|code| code.as_str()).collect();

@@ -17,7 +17,7 @@ use std::borrow::Cow;
 use manyframe_core::{MediaKind, RejectCode, Rejection, Role};
 
 use crate::draft::{DraftPart, DraftTurn};
-use crate::fields::{medium, read_location};
+use crate::fields::{medium, read_clip, read_location};
 use crate::reject::{names_of, quoted, unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
@@ -130,6 +130,7 @@ fn read_question<'r>(
         }
         Some(other) => return Err(wrong_type("history", other, "a list of pairs")),
     }
+    reject_alternatives(name, question)?;
     if is_list_of_turns(question) {
         turns.extend(read_list(name, question)?);
     } else {
@@ -138,6 +139,7 @@ fn read_question<'r>(
     let Some((name, answer)) = row.get_any(ANSWERS) else {
         return Err(unexpected_schema(format!("{name:?} has no answer, expected one of {ANSWERS:?}")));
     };
+    reject_alternatives(name, answer)?;
     if is_list_of_turns(answer) {
         turns.extend(read_list(name, answer)?);
     } else {
@@ -150,6 +152,16 @@ fn read_question<'r>(
 fn is_list_of_turns(side: &Value<'_>) -> bool {
     let Value::List(items) = side else { return false };
     matches!(items.first(), Some(Value::Object(first)) if first.get_any(ROLES).is_some())
+}
+
+/// Several strings where one text belongs are alternatives, of which nobody says which.
+fn reject_alternatives(name: &str, side: &Value<'_>) -> Result<(), Rejection> {
+    match side {
+        Value::List(items) if items.len() > 1 && items.iter().all(|item| item.as_text().is_some()) => {
+            Err(unexpected_schema(format!("{name:?} is a list of {} strings, expected one", items.len())))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A question with the `input` that belongs to it.
@@ -211,7 +223,11 @@ fn read_part<'r>(name: &str, part: &'r Value<'_>) -> Result<DraftPart<'r>, Rejec
             read_medium(part, MediaKind::Image, &["image", "image_url", "value", "url", "path"])
         }
         Some("video" | "video_url" | "input_video") => {
-            read_medium(part, MediaKind::Video, &["video", "video_url", "value", "url", "path"])
+            let mut video = read_medium(part, MediaKind::Video, &["video", "video_url", "value", "url", "path"])?;
+            if let DraftPart::Medium(video) = &mut video {
+                video.clip = read_clip(part, ["video_start", "video_end"])?;
+            }
+            Ok(video)
         }
         Some(kind @ ("audio" | "audio_url" | "input_audio")) => {
             Err(Rejection::new(RejectCode::UnsupportedMedia, format!("a part of {name:?} is of type {kind:?}")))

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use manyframe_core::{BlobRef, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection};
+use manyframe_core::{BlobRef, Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection};
 
 use crate::draft::DraftMedia;
 use crate::reject::{unexpected_schema, wrong_type};
@@ -120,4 +120,19 @@ pub(crate) fn reject_audio(row: &Object<'_>) -> Result<(), Rejection> {
         Some((name, _)) => Err(Rejection::new(RejectCode::UnsupportedMedia, format!("the record has {name:?}"))),
         None => Ok(()),
     }
+}
+
+/// The part of a video that a record is about, in seconds, from two fields.
+pub(crate) fn read_clip(row: &Object<'_>, [start, end]: [&str; 2]) -> Result<Option<Clip>, Rejection> {
+    let (start, end) = (read_number(row, start)?, read_number(row, end)?);
+    if start.is_none() && end.is_none() {
+        return Ok(None);
+    }
+    let start_s = start.unwrap_or(0.0);
+    let is_in_order = start_s.is_finite() && start_s >= 0.0 && end.is_none_or(|end| end.is_finite() && end > start_s);
+    if !is_in_order {
+        let end = end.map_or_else(|| "the end".to_owned(), |end| end.to_string());
+        return Err(Rejection::new(RejectCode::ClipRange, format!("the clip goes from {start_s} to {end} seconds")));
+    }
+    Ok(Some(Clip { start_s, end_s: end }))
 }

@@ -29,6 +29,7 @@ mod record;
 mod reject;
 mod source;
 mod syntax;
+mod unread;
 mod value;
 
 pub use error::SourceError;

@@ -57,9 +57,12 @@ impl Entries {
             }
             entries.walk(path, &mut files);
         }
-        // A file given by itself names its media from the directory that it is in.
-        let beside = paths.iter().filter(|path| path.is_file()).filter_map(|path| path.parent());
-        entries.directories.extend(beside.map(Path::to_owned));
+        // A file given by itself has its media in the directory that it is in, or in one beside it.
+        for directory in paths.iter().filter(|path| path.is_file()).filter_map(|path| path.parent()) {
+            let beside = std::fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.path()));
+            entries.directories.extend(beside.filter(|path| path.is_dir()));
+            entries.directories.push(directory.to_owned());
+        }
         entries.directories.sort_by_key(|path| (path.components().count(), path.clone()));
         entries.directories.dedup();
         entries.annotations = grouped(files);

@@ -58,6 +58,8 @@ pub struct FoundSource {
     pub missing: Option<String>,
     /// Directories and archives that have them.
     pub media: Vec<PathBuf>,
+    /// Other directories and archives that have files of the same names.
+    pub other_media: Vec<PathBuf>,
     /// Directories to which links below `media` lead.
     pub links: Vec<PathBuf>,
 }
@@ -70,6 +72,11 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
     let entries = Entries::below(paths)?;
     let mut survey = Survey { is_partial: entries.is_partial, ..Survey::default() };
     for group in &entries.annotations {
+        if group.pattern.contains("${") {
+            let reason = "a pipeline file cannot name a path with \"${\" in it".to_owned();
+            survey.unread.extend(group.paths.iter().map(|path| (path.clone(), reason.clone())));
+            continue;
+        }
         let (name, found) = (group.paths.first().cloned().unwrap_or_default(), read_group(group, &entries));
         match found {
             Ok(source) if source.num_read > 0 => survey.sources.push(source),
@@ -109,7 +116,8 @@ fn read_group(group: &FileGroup, entries: &Entries) -> Result<FoundSource, Sourc
             }
         }
     }
-    let Roots { media, links, num_media, num_found, missing } = find_roots(&records, entries);
+    let Roots { media, links, num_media, num_found, missing, others } =
+        find_roots(Path::new(&group.pattern), &records, entries);
     let example = records.first().map_or((0, 0, 0), |record| {
         let num_videos = record.media.iter().filter(|it| it.kind == manyframe_core::MediaKind::Video).count();
         (record.turns.len(), record.media.len() - num_videos, num_videos)
@@ -125,6 +133,7 @@ fn read_group(group: &FileGroup, entries: &Entries) -> Result<FoundSource, Sourc
         num_found,
         missing,
         media,
+        other_media: others,
         links,
     })
 }

@@ -15,6 +15,19 @@ pub(super) struct Roots {
     pub(super) num_media: usize,
     pub(super) num_found: usize,
     pub(super) missing: Option<String>,
+    /// Places that have as many of the same names as one of `media`, and were not chosen.
+    pub(super) others: Vec<PathBuf>,
+}
+
+/// A place that has some of the media.
+struct Place<'e> {
+    root: &'e Path,
+    links: Vec<PathBuf>,
+    num_media: usize,
+    /// How many directories lead from the annotations to it.
+    distance: usize,
+    /// Whether its path has the name of the annotations, such as `train`.
+    has_name: bool,
 }
 
 /// A medium that a record names by a path.
@@ -23,29 +36,36 @@ struct Named<'r> {
     path: &'r str,
 }
 
-/// Chooses the places that have the most of what is not found yet, until no place has any.
-pub(super) fn find_roots(records: &[Record], entries: &Entries) -> Roots {
+/// A place that has less of the media than one in so many has them by chance.
+const MIN_SHARE: usize = 10;
+
+/// Chooses the places that have the most of what is not found yet, until none has more than by chance; in that order, in which they
+/// are searched.
+pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entries) -> Roots {
     let mut roots = Roots { num_media: records.iter().map(|record| record.media.len()).sum(), ..Roots::default() };
     let mut pending: Vec<Named<'_>> = records.iter().flat_map(named_media).collect();
+    // The first of the records is looked at first.
+    pending.reverse();
     roots.num_found = roots.num_media - pending.len();
     let mut unfound = Vec::new();
     while let Some(first) = pending.pop() {
-        let Some((root, links)) = best_root(&first, &pending, entries) else {
+        let mut places = places_of(annotations, &first, &pending, entries);
+        places.retain(|place| place.num_media * MIN_SHARE > pending.len());
+        let Some(best) = places.first() else {
             unfound.push(first);
             continue;
         };
+        let rivals = places.iter().skip(1).filter(|place| place.num_media == best.num_media);
+        roots.others.extend(rivals.map(|place| place.root.to_owned()));
         let num_pending = pending.len();
-        match open(&root, &links) {
-            Some(store) => pending.retain(|medium| !is_in(&store, medium)),
-            None => continue,
+        if let Some(store) = open(best.root, &best.links) {
+            pending.retain(|medium| !is_in(&store, medium));
         }
         roots.num_found += num_pending - pending.len() + 1;
-        roots.media.push(root);
-        roots.links.extend(links);
+        roots.media.push(best.root.to_owned());
+        roots.links.extend(best.links.iter().cloned());
     }
-    // The last that was looked at is the first of the records.
-    roots.missing = unfound.last().map(|medium| medium.path.to_owned());
-    roots.media.sort();
+    roots.missing = unfound.first().map(|medium| medium.path.to_owned());
     roots.links.sort();
     roots.links.dedup();
     roots
@@ -58,23 +78,35 @@ fn named_media(record: &Record) -> impl Iterator<Item = Named<'_>> {
     })
 }
 
-/// The place that has a medium and the most of the others, with the directories to which its links lead.
-fn best_root(medium: &Named<'_>, others: &[Named<'_>], entries: &Entries) -> Option<(PathBuf, Vec<PathBuf>)> {
+/// The places that have a medium, those with the most of the others first; then those with the name of the annotations, then the
+/// nearest.
+fn places_of<'e>(annotations: &Path, medium: &Named<'_>, others: &[Named<'_>], entries: &'e Entries) -> Vec<Place<'e>> {
     let has_it = |directory: &&PathBuf| directory.join(medium.path).exists();
     let directories = entries.directories.iter().filter(has_it).map(|root| (root, linked(root, medium.path)));
     let archives = entries.archives.iter().map(|root| (root, Vec::new()));
-    let mut best: Option<(usize, PathBuf, Vec<PathBuf>)> = None;
-    for (root, links) in directories.chain(archives) {
-        let Some(store) = open(root, &links) else { continue };
-        if !is_in(&store, medium) {
-            continue;
-        }
-        let num_others = others.iter().filter(|other| is_in(&store, other)).count();
-        if best.as_ref().is_none_or(|(most, ..)| num_others > *most) {
-            best = Some((num_others, root.clone(), links));
-        }
-    }
-    best.map(|(_, root, links)| (root, links))
+    let place = |(root, links): (&'e PathBuf, Vec<PathBuf>)| {
+        let store = open(root, &links).filter(|store| is_in(store, medium))?;
+        let num_media = 1 + others.iter().filter(|other| is_in(&store, other)).count();
+        let has_name = has_name_of(root, annotations);
+        Some(Place { root: root.as_path(), links, num_media, distance: distance(annotations, root), has_name })
+    };
+    let mut places: Vec<Place<'_>> = directories.chain(archives).filter_map(place).collect();
+    places.sort_by_key(|place| (std::cmp::Reverse((place.num_media, place.has_name)), place.distance, place.root));
+    places
+}
+
+/// Whether the last name of a place begins or ends with that of the annotations: `train.json` and `train_images`, or `images/train`.
+fn has_name_of(root: &Path, annotations: &Path) -> bool {
+    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().to_lowercase();
+    let (root, name) = (stem(root), stem(annotations));
+    let name = name.split(['*', '?']).next().unwrap_or_default().trim_matches(['-', '_']);
+    !name.is_empty() && (root.starts_with(name) || root.ends_with(name))
+}
+
+/// How many names the paths of two places do not share.
+fn distance(one: &Path, other: &Path) -> usize {
+    let num_shared = one.components().zip(other.components()).take_while(|(a, b)| a == b).count();
+    one.components().count() + other.components().count() - 2 * num_shared
 }
 
 /// The directory that holds the medium itself, if a link leads out of the root.

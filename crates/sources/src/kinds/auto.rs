@@ -12,6 +12,8 @@
 //! * Images are in `image`, `images`, `image_path`, `img` and others, videos in `video`, `videos`, `video_path` …; `file_name` and `path`
 //!   are one or the other by their ending. The option `fields` adds names.
 //! * Without any placeholder, all media come before the first question.
+//! * `start` and `end`, or `start_time` and `end_time`, cut a clip out of its videos, in seconds.
+//! * What would be lost, such as a second field with images, rejects the record (`unread.rs`).
 //! * `data_source`, or a text `source`, is the subset, unless the file decides it.
 
 use std::path::Path;
@@ -20,12 +22,13 @@ use manyframe_core::{MediaKind, MediaLocation, RejectCode, Rejection, Role};
 
 use crate::conversation::{has_conversation, read_list, read_turns};
 use crate::draft::{Draft, DraftMedia, DraftTurn};
-use crate::fields::{MediaFields, medium, read_location, reject_audio};
+use crate::fields::{MediaFields, medium, read_clip, read_location, reject_audio};
 use crate::kinds::{sharegpt4video, text, videochat2};
 use crate::placement::Unplaced;
 use crate::question::question_of;
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
+use crate::unread::reject_lost;
 use crate::value::{Object, Value};
 
 pub(crate) const READER: KindReader = KindReader {
@@ -58,6 +61,7 @@ const VIDEO_ENDINGS: &[&str] =
     &["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];
 const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions"];
 
+/// As the fields say, unless something of the record would be lost.
 fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     if row.get("QA").is_some() {
         return (videochat2::READER.draft)(row, context);
@@ -66,6 +70,12 @@ fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'
         return (sharegpt4video::READER.draft)(row, context);
     }
     reject_document(row)?;
+    let draft = draft_of_fields(row, context)?;
+    reject_lost(row, &draft, &[IMAGES, VIDEOS].concat(), context.options)?;
+    Ok(draft)
+}
+
+fn draft_of_fields<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'r>, Rejection> {
     let media = read_media(row, context)?;
     if media.is_empty() {
         reject_unknown_medium(row)?;
@@ -118,6 +128,10 @@ fn read_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<DraftMedi
         images: MediaFields::images(IMAGES).read(row, context.table)?,
         videos: MediaFields::videos(VIDEOS).read(row, context.table)?,
     };
+    let clip = match read_clip(row, ["start", "end"])? {
+        None => read_clip(row, ["start_time", "end_time"])?,
+        clip => clip,
+    };
     if let (true, Some((name, file))) = (media.is_empty(), row.get_filled(FILES)) {
         let location = read_location(name, file, None)?;
         let (kind, list) = if is_video(&location) {
@@ -127,6 +141,7 @@ fn read_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<DraftMedi
         };
         list.push(medium(kind, location));
     }
+    media.videos.iter_mut().for_each(|video| video.clip = clip);
     Ok(media)
 }
 

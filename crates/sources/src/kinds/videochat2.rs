@@ -17,10 +17,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use manyframe_core::{Clip, MediaLocation, MediaRef, RejectCode, Rejection, Role};
+use manyframe_core::{MediaLocation, MediaRef, RejectCode, Rejection, Role};
 
 use crate::draft::{Draft, DraftPart, DraftTurn};
-use crate::fields::{MediaFields, read_number};
+use crate::fields::{MediaFields, read_clip};
 use crate::placement::Unplaced;
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::{names_of, unexpected_schema, wrong_type};
@@ -91,7 +91,7 @@ fn read_first_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<Vec
             context.subset
         )));
     }
-    let clip = read_clip(row)?;
+    let clip = read_clip(row, ["start", "end"])?;
     for video in &mut videos {
         video.clip = clip;
         video.fps = is_gif(&video.location).then_some(GIF_FPS);
@@ -106,18 +106,4 @@ fn is_below(subset: &str, directory: &str) -> bool {
 
 fn is_gif(location: &MediaLocation) -> bool {
     matches!(location, MediaLocation::Path(path) if Path::new(path).extension().is_some_and(|it| it.eq_ignore_ascii_case("gif")))
-}
-
-fn read_clip(row: &Object<'_>) -> Result<Option<Clip>, Rejection> {
-    let (start, end) = (read_number(row, "start")?, read_number(row, "end")?);
-    if start.is_none() && end.is_none() {
-        return Ok(None);
-    }
-    let start_s = start.unwrap_or(0.0);
-    let is_in_order = start_s.is_finite() && start_s >= 0.0 && end.is_none_or(|end| end.is_finite() && end > start_s);
-    if !is_in_order {
-        let end = end.map_or_else(|| "the end".to_owned(), |end| end.to_string());
-        return Err(Rejection::new(RejectCode::ClipRange, format!("the clip goes from {start_s} to {end} seconds")));
-    }
-    Ok(Some(Clip { start_s, end_s: end }))
 }

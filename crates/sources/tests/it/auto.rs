@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use manyframe_core::Clip;
 use manyframe_sources::{SourceKind::Auto, SourceOptions};
 
 use crate::support::{check, check_with, parse};
@@ -100,4 +101,51 @@ fn fields_under_other_names() {
         SourceOptions { fields: BTreeMap::from([("image".into(), String::new())]), ..SourceOptions::default() };
     let problems: Vec<_> = Auto.option_problems(&options).iter().map(ToString::to_string).collect();
     assert_eq!(problems, [r#"option "fields" has an empty name: "image""#]);
+}
+
+#[test]
+fn what_would_be_lost_rejects_its_record() {
+    for (text, expected) in [
+        (r#"{"image": "a.jpg", "question": "q", "answer": ["yes", "no"]}"#, "\"answer\" is a list of 2 strings"),
+        (
+            r#"{"image": "a.jpg", "question": ["q", "r"], "answer": ["yes", "no"]}"#,
+            "\"question\" is a list of 2 strings",
+        ),
+        (r#"{"question": "q", "options": ["red", "blue"], "answer": "B"}"#, "\"options\" are not in the question"),
+        (r#"{"image": "a.jpg", "image2": "b.jpg", "caption": "c"}"#, "\"image2\" names another medium"),
+        (r#"{"image": "a.jpg", "images": ["b.jpg"], "caption": "c"}"#, "both name media"),
+        (r#"{"image": "", "question": "<image>What?", "answer": "a"}"#, "a turn has <image>"),
+        (r#"{"query": "<img>a.png</img>What?", "response": "a"}"#, "between <img> and </img>"),
+        (r#"{"video": "a.mp4", "caption": "c", "timestamps": [1, 2]}"#, "\"timestamps\" may be a part of its video"),
+        (r#"{"prompt": "q", "completion": "a", "label": false}"#, "not to be learned"),
+        (
+            r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}"#,
+            "not to be learned",
+        ),
+    ] {
+        let rejected = parse(Auto, text).unwrap_err();
+        assert!(rejected.rejection.detail.contains(expected), "{text}: {}", rejected.rejection.detail);
+    }
+    check(
+        Auto,
+        &[
+            (
+                r#"{"question": "q (A) red (B) blue", "options": ["red", "blue"], "answer": "B"}"#,
+                r#"U "q (A) red (B) blue" A "B""#,
+            ),
+            (r#"{"image": "a.jpg", "images": "a.jpg", "question": "q", "answer": ["b"]}"#, r#"U [a.jpg] "q" A "b""#),
+        ],
+    );
+}
+
+#[test]
+fn a_part_of_a_video_is_that_part() {
+    for text in [
+        r#"{"video": "a.mp4", "caption": "c", "start": 1.5, "end": 4}"#,
+        r#"{"video": "a.mp4", "caption": "c", "start_time": 1.5, "end_time": 4}"#,
+        r#"{"messages": [{"role": "user", "content": [{"type": "video", "video": "a.mp4", "video_start": 1.5, "video_end": 4}]}, {"role": "assistant", "content": "c"}]}"#,
+    ] {
+        let record = parse(Auto, text).unwrap();
+        assert_eq!(record.media[0].clip, Some(Clip { start_s: 1.5, end_s: Some(4.0) }), "{text}");
+    }
 }
