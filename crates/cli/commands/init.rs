@@ -21,10 +21,12 @@ const MOST_UNREAD: usize = 20;
 const FAMILIES: &[(&str, &str)] = &[
     ("idefics3", "idefics3"),
     ("internvl", "internvl"),
+    ("internvl_chat", "internvl"),
     ("llava", "llava-1.5"),
     ("llava_next", "llava-next"),
     ("llava_onevision", "llava-onevision"),
     ("qwen2_5_vl", "qwen2.5-vl"),
+    ("qwen2_vl", "qwen2.5-vl"),
     ("qwen3_5", "qwen3.5"),
     ("qwen3_5_moe", "qwen3.5"),
     ("qwen3_vl", "qwen3-vl"),
@@ -259,9 +261,12 @@ fn source_name(path: &str) -> String {
 }
 
 fn unused(name: &str, names: &mut Vec<String>) -> String {
-    let numbered = (2..).map(|number| format!("{name}-{number}"));
-    let chosen = std::iter::once(name.to_owned()).chain(numbered).find(|name| !names.contains(name));
-    let chosen = chosen.unwrap_or_default();
+    let mut chosen = name.to_owned();
+    let mut number = 2;
+    while names.contains(&chosen) {
+        chosen = format!("{name}-{number}");
+        number += 1;
+    }
     names.push(chosen.clone());
     chosen
 }

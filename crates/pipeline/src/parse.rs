@@ -11,9 +11,11 @@ use serde::de::DeserializeOwned;
 use crate::document::{self, Node, NodeKind, Override, TableEntry};
 use crate::portable::{self, HERE, Pipeline, absolute_text};
 use crate::problem::{Problem, ValueLocation};
-use crate::rules::{
-    Rules, check_file, check_own_output, check_pack, check_source, check_unfilled, check_urls, source_path,
-};
+use crate::rules::Rules;
+use crate::rules::file::check_file;
+use crate::rules::pack::check_pack;
+use crate::rules::paths::{check_own_output, check_unfilled, check_urls};
+use crate::rules::source::{check_source, source_path};
 use crate::settings::file::PipelineFile;
 use crate::settings::packing::PackTable;
 use crate::settings::source::SourceTable;

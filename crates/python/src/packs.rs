@@ -72,7 +72,7 @@ impl Packs {
             if scheme.is_none() || packed_for != degree as u64 || rank >= degree {
                 let message = format!(
                     "sequence_parallel=({rank}, {degree}): the packs are divided over {packed_for} ranks; \
-                     `manyframe pack DATASET --sequence-parallel zigzag:{degree}` divides them anew"
+                     `manyframe pack DATASET --set sequence_parallel=zigzag:{degree}` packs the samples again for {degree}"
                 );
                 return Err(PyValueError::new_err(message));
             }

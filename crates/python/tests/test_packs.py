@@ -146,6 +146,10 @@ class Order(unittest.TestCase):
 
 
 class SequenceParallelism(unittest.TestCase):
+    def test_another_number_of_ranks_is_refused_with_the_command_that_packs_for_it(self):
+        with self.assertRaisesRegex(ValueError, "manyframe pack DATASET --set sequence_parallel=zigzag:3"):
+            manyframe.PackDataset(DIVIDED, sequence_parallel=(0, 3))
+
     def test_ranks_have_their_part_and_together_all(self):
         whole = manyframe.PackDataset(DIVIDED)
         degree = {"zigzag:2": 2, "2d:2x2": 4}[whole._packs.get().sequence_parallel]

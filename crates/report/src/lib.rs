@@ -15,6 +15,7 @@ mod histogram;
 mod options;
 mod samples;
 
+use indicatif::{HumanBytes, HumanCount};
 use manyframe_dataset::{DatasetError, DatasetReader};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
@@ -62,35 +63,10 @@ pub fn report(dataset: &DatasetReader, options: ReportOptions) -> Result<String,
     };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
-    environment.add_filter("count", |number: u64| with_commas(number));
-    environment.add_filter("bytes", |number: u64| in_binary_units(number));
+    environment.add_filter("count", |number: u64| HumanCount(number).to_string());
+    environment.add_filter("bytes", |number: u64| HumanBytes(number).to_string());
     environment.add_filter("percent", |share: f64| in_percent(share));
     Ok(environment.render_named_str("page.html", include_str!("page.html"), Serde(&report))?)
-}
-
-/// A whole number with commas between thousands.
-fn with_commas(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (index, digit) in digits.chars().enumerate() {
-        if index > 0 && (digits.len() - index).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
-fn in_binary_units(number: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = number as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    let name = UNITS.get(unit).copied().unwrap_or_default();
-    if unit == 0 { format!("{number} {name}") } else { format!("{value:.1} {name}") }
 }
 
 fn in_percent(share: f64) -> String {
@@ -103,9 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_those_that_a_person_reads() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(with_commas), ["0", "999", "1,000", "1,234,567"]);
-        assert_eq!([0, 1023, 1536, 3 << 30].map(in_binary_units), ["0 B", "1023 B", "1.5 KiB", "3.0 GiB"]);
+    fn shares_keep_a_digit_where_they_are_small() {
         assert_eq!([0.0, 0.004, 0.0994, 0.0996, 1.0].map(in_percent), ["0 %", "0.4 %", "9.9 %", "10 %", "100 %"]);
     }
 }

@@ -2,6 +2,7 @@
 //! absent.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::sync::Arc;
 
 use manyframe_core::{BlobRef, Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection};
@@ -135,4 +136,14 @@ pub(crate) fn read_clip(row: &Object<'_>, [start, end]: [&str; 2]) -> Result<Opt
         return Err(Rejection::new(RejectCode::ClipRange, format!("the clip goes from {start_s} to {end} seconds")));
     }
     Ok(Some(Clip { start_s, end_s: end }))
+}
+
+/// What the ending of a path says that it is.
+pub(crate) fn kind_of_path(path: &str) -> Option<MediaKind> {
+    const IMAGES: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
+    const VIDEOS: &[&str] =
+        &["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];
+    let ending = Path::new(path).extension()?.to_str()?.to_ascii_lowercase();
+    let is_any = |endings: &[&str]| endings.contains(&ending.as_str());
+    if is_any(VIDEOS) { Some(MediaKind::Video) } else { is_any(IMAGES).then_some(MediaKind::Image) }
 }

@@ -3,13 +3,11 @@
 use manyframe_core::{RejectCode, Rejection};
 
 use crate::draft::{Draft, DraftPart};
+use crate::fields::kind_of_path;
 use crate::options::SourceOptions;
 use crate::reject::unexpected_schema;
 use crate::value::{Object, Value};
 
-/// Endings of images and videos.
-const MEDIA_ENDINGS: &[&str] =
-    &[".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".mp4", ".mkv", ".webm", ".avi", ".mov"];
 /// Parts of a video, in forms that are not read.
 const SEGMENTS: &[&str] = &[
     "clip",
@@ -79,9 +77,9 @@ fn reject_other_media(row: &Object<'_>, known: &[&str]) -> Result<(), Rejection>
         return Err(unexpected_schema(format!("{first:?} and {second:?} both name media; expected one of them")));
     }
     let names_medium = |name: &&str| {
-        let text = row.get(name).and_then(Value::as_text).unwrap_or_default().to_ascii_lowercase();
+        let is_path = row.get(name).and_then(Value::as_text).and_then(kind_of_path).is_some();
         let is_like_one = ["image", "img", "video"].iter().any(|start| name.to_ascii_lowercase().starts_with(start));
-        is_like_one && !known.contains(name) && MEDIA_ENDINGS.iter().any(|ending| text.ends_with(ending))
+        is_like_one && is_path && !known.contains(name)
     };
     match row.names().filter(|_| !images.is_empty()).find(names_medium) {
         Some(name) => Err(unexpected_schema(format!("{name:?} names another medium; expected a list in one field"))),

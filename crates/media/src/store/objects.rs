@@ -49,7 +49,7 @@ struct Directory {
 /// The frames in a directory, in order.
 type Frames = Arc<Vec<(String, ObjectState)>>;
 
-/// What a name stands for.
+/// What is found under a name.
 enum Found {
     Object(ObjectState),
     Frames(Frames),

@@ -73,7 +73,7 @@ impl Entries {
         let mut walk = WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
         let mut num_entries = 0;
         while let Some(next) = walk.next() {
-            // A directory that may not be read, or a link that leads nowhere or in a circle.
+            // An unreadable directory, a broken link, or a loop of links.
             let Ok(entry) = next else { continue };
             num_entries += 1;
             if num_entries > MAX_ENTRIES {

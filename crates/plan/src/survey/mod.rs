@@ -77,14 +77,14 @@ pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
             survey.unread.extend(group.paths.iter().map(|path| (path.clone(), reason.clone())));
             continue;
         }
-        let (name, found) = (group.paths.first().cloned().unwrap_or_default(), read_group(group, &entries));
-        match found {
+        let Some(first) = group.paths.first() else { continue };
+        match read_group(group, &entries) {
             Ok(source) if source.num_read > 0 => survey.sources.push(source),
             Ok(source) => {
                 let reason = source.rejection.map_or_else(|| "it has no record".to_owned(), |it| it.to_string());
-                survey.unread.push((name, reason));
+                survey.unread.push((first.clone(), reason));
             }
-            Err(error) => survey.unread.push((name, reason_of(error))),
+            Err(error) => survey.unread.push((first.clone(), reason_of(error))),
         }
     }
     survey.datasets = entries.datasets;

@@ -6,6 +6,7 @@ are built by the command ``manyframe``, which is installed with this package.
 
 from ._dataset import Dataset, Ledger
 from ._native import DatasetError, Image, Sample, Video, __version__
-from ._packs import PackDataset, Pack, State
+from ._pack import Pack, State
+from ._packs import PackDataset
 
 __all__ = ["Dataset", "DatasetError", "Image", "Ledger", "Pack", "PackDataset", "Sample", "State", "Video", "__version__"]

@@ -7,13 +7,13 @@ from typing import Any
 
 from torch.utils.data import IterableDataset
 
-from ._packs import Pack, PackDataset, State
+from ._pack import Pack, State
 
 
 class IterablePacks(IterableDataset):  # type: ignore
     """The packs of a ``PackDataset``, divided over the workers of a loader: with ``batch_size=None``, in its order."""
 
-    def __init__(self, packs: PackDataset) -> None:
+    def __init__(self, packs: Any) -> None:
         self.packs = packs
 
     def __iter__(self) -> Iterator[Pack]:

@@ -16,13 +16,11 @@
 //! * What would be lost, such as a second field with images, rejects the record (`unread.rs`).
 //! * `data_source`, or a text `source`, is the subset, unless the file decides it.
 
-use std::path::Path;
-
 use manyframe_core::{MediaKind, MediaLocation, RejectCode, Rejection, Role};
 
 use crate::conversation::{has_conversation, read_list, read_turns};
 use crate::draft::{Draft, DraftMedia, DraftTurn};
-use crate::fields::{MediaFields, medium, read_clip, read_location, reject_audio};
+use crate::fields::{MediaFields, kind_of_path, medium, read_clip, read_location, reject_audio};
 use crate::kinds::{sharegpt4video, text, videochat2};
 use crate::placement::Unplaced;
 use crate::question::question_of;
@@ -57,8 +55,6 @@ const IMAGES: &[&str] =
 const VIDEOS: &[&str] = &["video", "videos", "video_path", "video_paths", "video_file", "mp4"];
 /// Fields that name a medium of either kind.
 const FILES: &[&str] = &["file_name", "filename", "file", "path"];
-const VIDEO_ENDINGS: &[&str] =
-    &["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];
 const CAPTIONS: &[&str] = &["caption", "text", "txt", "description", "recaption", "captions"];
 
 /// As the fields say, unless something of the record would be lost.
@@ -146,9 +142,7 @@ fn read_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<DraftMedi
 }
 
 fn is_video(location: &MediaLocation) -> bool {
-    let MediaLocation::Path(path) = location else { return false };
-    let ending = Path::new(path).extension().and_then(|ending| ending.to_str()).unwrap_or_default();
-    VIDEO_ENDINGS.iter().any(|video| ending.eq_ignore_ascii_case(video))
+    matches!(location, MediaLocation::Path(path) if kind_of_path(path) == Some(MediaKind::Video))
 }
 
 /// Documents are a kind of their own: their images are between their texts, and there is no question.

@@ -1,67 +1,28 @@
-//! What settings require of each other: rules that involve more than one key.
+//! Rules of the file as a whole: model, media, formats, selection.
 
-use std::collections::BTreeSet;
 use std::num::NonZeroU32;
 use std::path::Path;
 
+use manyframe_base::is_url;
 use manyframe_format::Template;
 use manyframe_media::{DamageRule, DeliveredSize};
-use manyframe_samplers::{Law, PackingStrategy, Padding, Replacement};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
 use manyframe_vision::{Family, SettingsProblem};
 
-use manyframe_base::is_url;
-use manyframe_storage::check_url;
-
 use crate::document::Node;
 use crate::license::{LicenseTerms, is_license_among};
-use crate::portable::{absolute_text, resolve_links};
 use crate::problem::{Problem, ValueLocation};
+use crate::rules::pack::check_pack;
+use crate::rules::{NAME, Rules, is_name};
 use crate::settings::file::PipelineFile;
-use crate::settings::packing::PackTable;
-use crate::settings::paths::{PathRole, PathSetting, path_settings};
 use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy};
-use crate::settings::source::{FilterTable, ImageShow, Kind, SourceTable};
-use crate::settings::values::{Take, TokenColumns};
+use crate::settings::source::{ImageShow, Kind, SourceTable};
+use crate::settings::values::TokenColumns;
 use crate::settings::video::{SamplingRule, VideoDelivery};
 
 /// The largest MDS shard, in MiB.
 const MAX_MDS_MIB: u64 = 2048;
-
-const NAME: &str = "1 to 64 letters, digits, '-' and '_'";
-
-fn is_name(text: &str) -> bool {
-    (1..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte))
-}
-
-/// Names as a sentence lists them: `a, b and c`.
-fn enumeration(names: &[&str], conjunction: &str) -> String {
-    match names {
-        [first @ .., last] if !first.is_empty() => format!("{} {conjunction} {last}", first.join(", ")),
-        _ => names.concat(),
-    }
-}
-
-/// Collects the broken rules of one table.
-pub(crate) struct Rules<'a> {
-    pub(crate) table: &'a Node,
-    /// The table as messages call it: `source.NAME`; empty for the whole file.
-    pub(crate) name: &'a str,
-    pub(crate) problems: &'a mut Vec<Problem>,
-}
-
-impl Rules<'_> {
-    /// Reports a broken rule at the value of a path of keys, or at the table that lacks it.
-    fn broken(&mut self, path: &[&str], message: &str, allowed: &str) {
-        let message = format!("{}{message}", self.name);
-        self.problems.push(Problem::new(self.table.location_of(path), &message).with_allowed(allowed));
-    }
-
-    fn has(&self, key: &str) -> bool {
-        self.table.has(key)
-    }
-}
 
 /// The rules of the file as a whole.
 pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Problem>) {
@@ -102,66 +63,6 @@ pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Pr
     if file.validate.as_ref().is_some_and(|table| table.model.is_empty()) {
         let allowed = "the directory of a model; `manyframe model init` writes a small one";
         rules.broken(&["validate"], "validate.model is missing", allowed);
-    }
-}
-
-/// Reports paths with what a shell fills in, and a pipeline file does not: `~/data`, `/mnt/$USER/data`.
-pub(crate) fn check_unfilled(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
-    let is_name = |name: &str| name.starts_with(|c: char| c.is_ascii_alphabetic());
-    let is_home = |name: &str| name.strip_prefix('~').is_some_and(|user| user.is_empty() || is_name(user));
-    let is_unfilled = |name: &str| name.strip_prefix('$').is_some_and(is_name);
-    let paths = path_settings(file).into_iter().filter_map(|setting| written.at(&setting.keys));
-    let variables = written.get("vars").and_then(Node::entries).into_iter().flatten().map(|(_, entry)| &entry.node);
-    // A variable may be something else than a path.
-    let variables = variables.filter(|node| node.text().is_some_and(|text| text == "~" || text.contains('/')));
-    for node in paths.chain(variables) {
-        let Some(text) = node.text() else { continue };
-        let message = if text.split('/').next().is_some_and(is_home) {
-            "\"~\" is not filled in"
-        } else if text.split('/').any(is_unfilled) {
-            "environment variables are not filled in"
-        } else {
-            continue;
-        };
-        let allowed =
-            "the path in full, or ${NAME} with NAME in [vars] and --set NAME=\"$HOME/…\", which the shell fills in";
-        problems.push(Problem::new(node.location.clone(), message).with_value(text).with_allowed(allowed));
-    }
-}
-
-/// Reports URLs where files of this machine are needed, and those that no store has. Credentials in them are not shown.
-pub(crate) fn check_urls(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
-    for setting in path_settings(file).into_iter().filter(|setting| is_url(Path::new(setting.text.as_str()))) {
-        let location = written.at(&setting.keys).unwrap_or(written).location.clone();
-        let key = setting.keys.last().map_or("", String::as_str);
-        if let Err(error) = check_url(setting.text) {
-            problems.push(Problem::new(location, &error.to_string()));
-        } else if setting.role == PathRole::Output && key != "work" {
-            // A directory that is not set is below the root.
-            if setting.text.starts_with("http") && written.at(&setting.keys).is_some() {
-                let problem = Problem::new(location, &format!("output.{key} is a server that takes no datasets"));
-                problems.push(problem.with_value(setting.text).with_allowed("a directory, or s3://…, gs://…, az://…"));
-            }
-        } else if setting.role.is_local() {
-            let message = format!("{key} is a URL, and has to be on this machine");
-            let problem = Problem::new(location, &message).with_value(setting.text);
-            problems.push(problem.with_allowed("a path; annotations, media and datasets to replay may be URLs"));
-        }
-    }
-}
-
-/// Reports datasets that a build would read while it replaces them: its own.
-pub(crate) fn check_own_output(file: &mut PipelineFile, written: &Node, problems: &mut Vec<Problem>) {
-    let resolved = |text: &str| resolve_links(&absolute_text(text));
-    let output = resolved(&file.output.directory);
-    let reads = |setting: &PathSetting<'_>| [PathRole::Dataset, PathRole::Unwanted].contains(&setting.role);
-    for setting in path_settings(file).into_iter().filter(reads) {
-        if resolved(setting.text) == output {
-            let location = written.at(&setting.keys).unwrap_or(written).location.clone();
-            let message = "this is output.directory: a dataset cannot be built from itself";
-            let problem = Problem::new(location, message).with_value(setting.text);
-            problems.push(problem.with_allowed("the directory of another dataset"));
-        }
     }
 }
 
@@ -520,164 +421,6 @@ impl Rules<'_> {
                 let message = format!("overlength.{least_key} = {least} is more than {key} = {most}");
                 self.broken(&["overlength", least_key], &message, &format!("at most {most}"));
             }
-        }
-    }
-}
-
-/// The rules of the table `[pack]`.
-pub(crate) fn check_pack(table: &PackTable, node: &Node, problems: &mut Vec<Problem>) {
-    let mut rules = Rules { table: node, name: "pack", problems };
-    if let (Some(parallel), Some(multiple)) = (table.sequence_parallel, table.pad_to_multiple)
-        && !u64::from(multiple.get()).is_multiple_of(parallel.num_chunks())
-    {
-        let message =
-            format!(".pad_to_multiple: sequences of {multiple} tokens cannot be divided as {parallel} requires");
-        rules.broken(&["pad_to_multiple"], &message, &format!("a multiple of {}", parallel.num_chunks()));
-    }
-    if let (Some(most), Some(multiple)) = (table.max_tokens, table.pad_to_multiple)
-        && multiple > most
-    {
-        let message = format!(".pad_to_multiple = {multiple} is more than max_tokens = {most}");
-        rules.broken(&["pad_to_multiple"], &message, &format!("at most {most}"));
-    }
-    if table.padding != Padding::default() && table.pad_to_multiple.is_none() && table.sequence_parallel.is_none() {
-        let message = ".padding has no effect without pad_to_multiple or sequence_parallel";
-        rules.broken(&["padding"], message, "with pad_to_multiple or sequence_parallel");
-    }
-    if table.balance.is_some() && table.strategy != PackingStrategy::Balanced {
-        let message = ".balance has no effect without strategy = \"balanced\"";
-        rules.broken(&["balance"], message, "with strategy = \"balanced\"");
-    }
-    if table.audit_max_tokens.is_some() && table.audit.is_none() {
-        let message = ".audit_max_tokens has no effect without audit";
-        rules.broken(&["audit_max_tokens"], message, "with audit = \"concat\"");
-    }
-}
-
-/// A `[[source]]` as messages call it: by its name, or by its index if it has none.
-pub(crate) fn source_path(node: &Node, index: usize) -> String {
-    match node.get("name").map(Node::to_json).as_ref().and_then(serde_json::Value::as_str) {
-        Some(name) => format!("source.{name}"),
-        None => format!("source[{index}]"),
-    }
-}
-
-/// The rules of a `[[source]]`.
-pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
-    if !is_name(&source.name) {
-        rules.broken(&["name"], ".name: missing, or not a name", NAME);
-    }
-    let Some(kind) = rules.table.get("kind") else {
-        let kinds = SourceKind::ALL.iter().map(|kind| kind.as_str()).chain(["dataset"]);
-        rules.broken(&[], ".kind is missing", &kinds.collect::<Vec<_>>().join(", "));
-        return;
-    };
-    // An unknown kind is reported already. Without a kind nothing can be said about the other keys.
-    if serde_json::from_value::<Kind>(kind.to_json()).is_err() {
-        return;
-    }
-    rules.check_kind(source);
-    rules.check_law(source);
-    rules.check_filter(&source.filter);
-    let only: BTreeSet<&String> = source.delivered_in.as_slice().iter().collect();
-    if let Some(both) = source.not_delivered_in.as_slice().iter().find(|dataset| only.contains(dataset)) {
-        let message = format!(".delivered_in and .not_delivered_in both name {both:?}: no record is left");
-        rules.broken(&["not_delivered_in"], &message, "different datasets");
-    }
-}
-
-impl Rules<'_> {
-    /// Each kind requires some keys and does not read others.
-    fn check_kind(&mut self, source: &SourceTable) {
-        let foreign: &[&str] = match source.kind {
-            Kind::Replay(_) => {
-                if source.from.is_empty() {
-                    self.broken(&[], ".from is missing", "the directory of a dataset that manyframe built");
-                }
-                &["annotations", "annotation_root", "media", "media_by_subset", "links"]
-            }
-            Kind::Upstream(kind) => {
-                if source.annotations.as_slice().is_empty() {
-                    self.broken(&[], ".annotations is missing", "a path, a pattern, or a list of them");
-                }
-                if kind == SourceKind::Text {
-                    self.check_text(source);
-                }
-                for problem in kind.option_problems(&source.options) {
-                    let message = format!(".{}: {}", problem.option, problem.problem);
-                    self.broken(&[problem.option], &message, "");
-                }
-                &["from", "only_sources", "only_layouts"]
-            }
-        };
-        let node = self.table;
-        let is_replay = matches!(source.kind, Kind::Replay(_));
-        let allowed = if is_replay { "not with kind = \"dataset\"" } else { "only with kind = \"dataset\"" };
-        for key in foreign.iter().filter(|key| node.has(key)) {
-            let message = format!(".{key} does not fit kind = {:?}", source.kind.as_str());
-            self.broken(&[key], &message, allowed);
-        }
-    }
-
-    /// Texts have no images.
-    fn check_text(&mut self, source: &SourceTable) {
-        if self.has("visuals") {
-            self.broken(&["visuals"], ".visuals has no effect with kind = \"text\"", "with a kind that has images");
-        }
-        if let Some(least) = source.filter.min_images.filter(|least| *least > 0) {
-            let message = format!(".filter.min_images = {least} leaves no record of kind = \"text\"");
-            self.broken(&["filter", "min_images"], &message, "with a kind that has images");
-        }
-    }
-
-    /// A minimum above its maximum leaves no record.
-    fn check_filter(&mut self, filter: &FilterTable) {
-        let bounds = [
-            ("tokens", filter.min_tokens, filter.max_tokens),
-            ("images", filter.min_images, filter.max_images),
-            ("turns", filter.min_turns, filter.max_turns),
-            ("chars", filter.min_chars, filter.max_chars),
-        ];
-        for (what, min, max) in bounds {
-            if let (Some(min), Some(max)) = (min, max)
-                && min > max
-            {
-                let message = format!(".filter.min_{what} = {min} is more than max_{what} = {max}: no record is left");
-                self.broken(&["filter", &format!("min_{what}")], &message, &format!("at most {max}"));
-            }
-        }
-    }
-
-    /// One law says how much is drawn; further settings depend on it.
-    fn check_law(&mut self, source: &SourceTable) {
-        let laws: Vec<&str> = Law::SETTINGS.into_iter().filter(|law| self.has(law)).collect();
-        if let [first, second, ..] = laws[..] {
-            let message = format!(".{second} and .{first} exclude each other");
-            self.broken(&[second], &message, &format!("one of {}", enumeration(&Law::SETTINGS, "and")));
-        }
-        if self.has("strata") && !self.has("stratify") {
-            let message = ".strata has no effect without stratify";
-            self.broken(&["strata"], message, "with stratify");
-        }
-        let is_bounded = source.weight.is_some() || matches!(source.take, Take::Count(_));
-        if self.has("on_exhausted") && !is_bounded && source.replacement != Replacement::With {
-            let message = ".on_exhausted has no effect without take or weight";
-            self.broken(&["on_exhausted"], message, "with take or weight");
-        }
-        if source.replacement != Replacement::With {
-            return;
-        }
-        if laws.is_empty() || source.law() == Law::All {
-            let message = ".replacement = \"with\" needs an amount to draw";
-            self.broken(&["replacement"], message, &format!("with {}", enumeration(&Law::SETTINGS, "or")));
-        }
-        if self.has("stratify") {
-            let message = ".replacement = \"with\" cannot keep groups in proportion";
-            self.broken(&["replacement"], message, "without stratify");
-        }
-        if self.has("on_exhausted") {
-            let message = ".replacement = \"with\" never exhausts a source";
-            self.broken(&["replacement"], message, "without on_exhausted");
         }
     }
 }

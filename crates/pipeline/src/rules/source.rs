@@ -1,0 +1,139 @@
+//! Rules of a `[[source]]`.
+
+use std::collections::BTreeSet;
+
+use manyframe_samplers::{Law, Replacement};
+use manyframe_sources::SourceKind;
+
+use crate::document::Node;
+use crate::rules::{NAME, Rules, enumeration, is_name};
+use crate::settings::source::{FilterTable, Kind, SourceTable};
+use crate::settings::values::Take;
+
+/// A `[[source]]` as messages call it: by its name, or by its index if it has none.
+pub(crate) fn source_path(node: &Node, index: usize) -> String {
+    match node.get("name").map(Node::to_json).as_ref().and_then(serde_json::Value::as_str) {
+        Some(name) => format!("source.{name}"),
+        None => format!("source[{index}]"),
+    }
+}
+
+/// The rules of a `[[source]]`.
+pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
+    if !is_name(&source.name) {
+        rules.broken(&["name"], ".name: missing, or not a name", NAME);
+    }
+    let Some(kind) = rules.table.get("kind") else {
+        let kinds = SourceKind::ALL.iter().map(|kind| kind.as_str()).chain(["dataset"]);
+        rules.broken(&[], ".kind is missing", &kinds.collect::<Vec<_>>().join(", "));
+        return;
+    };
+    // An unknown kind is reported already. Without a kind nothing can be said about the other keys.
+    if serde_json::from_value::<Kind>(kind.to_json()).is_err() {
+        return;
+    }
+    rules.check_kind(source);
+    rules.check_law(source);
+    rules.check_filter(&source.filter);
+    let only: BTreeSet<&String> = source.delivered_in.as_slice().iter().collect();
+    if let Some(both) = source.not_delivered_in.as_slice().iter().find(|dataset| only.contains(dataset)) {
+        let message = format!(".delivered_in and .not_delivered_in both name {both:?}: no record is left");
+        rules.broken(&["not_delivered_in"], &message, "different datasets");
+    }
+}
+
+impl Rules<'_> {
+    /// Each kind requires some keys and does not read others.
+    fn check_kind(&mut self, source: &SourceTable) {
+        let foreign: &[&str] = match source.kind {
+            Kind::Replay(_) => {
+                if source.from.is_empty() {
+                    self.broken(&[], ".from is missing", "the directory of a dataset that manyframe built");
+                }
+                &["annotations", "annotation_root", "media", "media_by_subset", "links"]
+            }
+            Kind::Upstream(kind) => {
+                if source.annotations.as_slice().is_empty() {
+                    self.broken(&[], ".annotations is missing", "a path, a pattern, or a list of them");
+                }
+                if kind == SourceKind::Text {
+                    self.check_text(source);
+                }
+                for problem in kind.option_problems(&source.options) {
+                    let message = format!(".{}: {}", problem.option, problem.problem);
+                    self.broken(&[problem.option], &message, "");
+                }
+                &["from", "only_sources", "only_layouts"]
+            }
+        };
+        let node = self.table;
+        let is_replay = matches!(source.kind, Kind::Replay(_));
+        let allowed = if is_replay { "not with kind = \"dataset\"" } else { "only with kind = \"dataset\"" };
+        for key in foreign.iter().filter(|key| node.has(key)) {
+            let message = format!(".{key} does not fit kind = {:?}", source.kind.as_str());
+            self.broken(&[key], &message, allowed);
+        }
+    }
+
+    /// Texts have no images.
+    fn check_text(&mut self, source: &SourceTable) {
+        if self.has("visuals") {
+            self.broken(&["visuals"], ".visuals has no effect with kind = \"text\"", "with a kind that has images");
+        }
+        if let Some(least) = source.filter.min_images.filter(|least| *least > 0) {
+            let message = format!(".filter.min_images = {least} leaves no record of kind = \"text\"");
+            self.broken(&["filter", "min_images"], &message, "with a kind that has images");
+        }
+    }
+
+    /// A minimum above its maximum leaves no record.
+    fn check_filter(&mut self, filter: &FilterTable) {
+        let bounds = [
+            ("tokens", filter.min_tokens, filter.max_tokens),
+            ("images", filter.min_images, filter.max_images),
+            ("turns", filter.min_turns, filter.max_turns),
+            ("chars", filter.min_chars, filter.max_chars),
+        ];
+        for (what, min, max) in bounds {
+            if let (Some(min), Some(max)) = (min, max)
+                && min > max
+            {
+                let message = format!(".filter.min_{what} = {min} is more than max_{what} = {max}: no record is left");
+                self.broken(&["filter", &format!("min_{what}")], &message, &format!("at most {max}"));
+            }
+        }
+    }
+
+    /// One law says how much is drawn; further settings depend on it.
+    fn check_law(&mut self, source: &SourceTable) {
+        let laws: Vec<&str> = Law::SETTINGS.into_iter().filter(|law| self.has(law)).collect();
+        if let [first, second, ..] = laws[..] {
+            let message = format!(".{second} and .{first} exclude each other");
+            self.broken(&[second], &message, &format!("one of {}", enumeration(&Law::SETTINGS, "and")));
+        }
+        if self.has("strata") && !self.has("stratify") {
+            let message = ".strata has no effect without stratify";
+            self.broken(&["strata"], message, "with stratify");
+        }
+        let is_bounded = source.weight.is_some() || matches!(source.take, Take::Count(_));
+        if self.has("on_exhausted") && !is_bounded && source.replacement != Replacement::With {
+            let message = ".on_exhausted has no effect without take or weight";
+            self.broken(&["on_exhausted"], message, "with take or weight");
+        }
+        if source.replacement != Replacement::With {
+            return;
+        }
+        if laws.is_empty() || source.law() == Law::All {
+            let message = ".replacement = \"with\" needs an amount to draw";
+            self.broken(&["replacement"], message, &format!("with {}", enumeration(&Law::SETTINGS, "or")));
+        }
+        if self.has("stratify") {
+            let message = ".replacement = \"with\" cannot keep groups in proportion";
+            self.broken(&["replacement"], message, "without stratify");
+        }
+        if self.has("on_exhausted") {
+            let message = ".replacement = \"with\" never exhausts a source";
+            self.broken(&["replacement"], message, "without on_exhausted");
+        }
+    }
+}
