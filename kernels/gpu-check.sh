@@ -6,7 +6,7 @@
 #
 # `run` takes at most SECONDS_ALLOWED seconds (default: 570). Its last line is all results as JSON, also in OUT/result.json; it
 # fails if anything did, or if time ran out. It needs a driver, cuBLAS and cuRAND, and Python, with torch and transformers for
-# the comparison. DEVICE=cpu and MODEL=DIRECTORY run it without a GPU, on a smaller model.
+# the comparison. STEPS='card kernels' runs those alone. DEVICE=cpu and MODEL=DIRECTORY run it without a GPU, on a smaller model.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 usage() { sed -n '2,9s/^# \{0,1\}//p' "$0" >&2; exit 2; }
@@ -38,10 +38,14 @@ shutil.copy(made[-1], sys.argv[2])' "${test#*:}" "$dir/test-${test%:*}"
   ls -l "$dir"
 }
 
+# is_wanted STEP: whether it is one of STEPS, if there are any.
+is_wanted() { [[ -z ${STEPS:-} || " $STEPS " == *" $1 "* ]]; }
+
 # step NAME SECONDS COMMAND…: runs a command for at most so long, and notes how it went. What it prints is kept in OUT/NAME.txt.
 step() {
   local name=$1 limit=$2 started=$SECONDS code=0
   shift 2
+  is_wanted "$name" || return 0
   [ $((deadline - SECONDS)) -ge "$limit" ] || limit=$((deadline - SECONDS))
   echo "== $name"
   if [ "$limit" -le 0 ]; then
@@ -80,13 +84,16 @@ run() {
     MANYFRAME_DTYPE=$dtype step "parity-$dtype" 60 "$work/test-validate" parity --nocapture --test-threads 1
   done
 
+  # A dataset on both devices, as a user would validate it.
+  step validation 90 python3 kernels/gpu_validation.py "$work/manyframe" "$work/validation" "$device"
+
   model=${MODEL:-$work/9b}
   # Random weights in the shape of the 9B model: 19 GB.
   [ -d "$model" ] || step weights 200 "$work/manyframe" model init "$model" --preset 9b
   # Time, and peak memory so far: text beside PyTorch's Jamba of the same shape, then images at 36 and at 144 tokens each.
   # shellcheck disable=SC2086 # lists of words
   step text 120 "$work/prefill" "$model" "$device" "${REPEATS:-2}" ${WORK:-8192 40960 102400}
-  if python3 -c 'import torch, transformers' 2>/dev/null; then
+  if is_wanted torch && python3 -c 'import torch, transformers' 2>/dev/null; then
     # shellcheck disable=SC2086
     step torch 120 python3 tests/parity/prefill_torch.py "$model" "$device" ${WORK_TORCH:-8192 40960}
   fi
