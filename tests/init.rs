@@ -9,25 +9,25 @@ use serde_json::{Value, json};
 use crate::support::{Built, photo, root, run, stdout, tar_with};
 
 /// A directory of somebody's data, with a tokenizer.
-fn home() -> tempfile::TempDir {
+pub(crate) fn home() -> tempfile::TempDir {
     let home = tempfile::tempdir().unwrap();
     let tokenizer = root().join("crates/format/tests/golden/jamba.model");
     fs::copy(tokenizer, home.path().join("tokenizer.model")).unwrap();
     home
 }
 
-fn write(directory: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+pub(crate) fn write(directory: &Path, name: &str, bytes: impl AsRef<[u8]>) {
     let path = directory.join(name);
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     fs::write(path, bytes).unwrap();
 }
 
-fn lines(records: &[Value]) -> String {
+pub(crate) fn lines(records: &[Value]) -> String {
     records.iter().flat_map(|record| [record.to_string(), "\n".to_owned()]).collect()
 }
 
 /// Writes a pipeline file for a directory, checks it and builds it.
-fn built(directory: &Path) -> (String, Built) {
+pub(crate) fn built(directory: &Path) -> (String, Built) {
     let text = |name: &str| directory.join(name).display().to_string();
     let (file, dataset) = (text("pipeline.toml"), text("built"));
     let said = stdout(&["init", &directory.display().to_string(), "--output", &file]);
@@ -114,7 +114,7 @@ fn every_usual_form_is_built_without_editing() {
         let (said, built) = built(data);
         assert_delivered(&built, 1, num_images);
         let media = if num_images == 0 { String::new() } else { format!("; {num_images} of {num_images} media found") };
-        assert!(said.contains("1 of the first 1 record read") && said.contains(&media), "{name}: {said}");
+        assert!(said.contains("1 of 1 sampled record read") && said.contains(&media), "{name}: {said}");
     }
 }
 
@@ -131,7 +131,7 @@ fn shards_of_one_table_are_one_source_and_archives_hold_media() {
     }
     let (said, built) = built(data);
     assert_delivered(&built, 3, 1);
-    assert!(said.contains("3 files; 3 of the first 3 records read") && said.contains("3 of 3 media found"), "{said}");
+    assert!(said.contains("3 files; 3 of 3 sampled records read") && said.contains("3 of 3 media found"), "{said}");
     let file = fs::read_to_string(data.join("pipeline.toml")).unwrap();
     assert!(file.contains("annotations = \"${here}/train-*-of-*.json\""), "{file}");
     assert!(file.contains("\"${here}/part-0.tar\", \"${here}/part-1.tar\""), "{file}");
@@ -194,11 +194,13 @@ fn what_cannot_be_read_is_said_and_nothing_is_written_over() {
     let home = home();
     let data = home.path();
     let path = |name: &str| data.join(name).display().to_string();
-    write(data, "table.csv", "image,caption\n1.jpg,A beach.\n");
+    write(data, "table.csv", "1.jpg,A beach.\n2.jpg,A cat.\n");
+    write(data, "photos.tar.gz", "");
     write(data, "videos.json", json!([{"question": "What?", "answer": "A beach.", "videoID": "x"}]).to_string());
     let output = run(&["init", &path(""), "--output", &path("p.toml")], 2);
     let (said, error) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
-    assert!(said.contains("table.csv") && said.contains("not read: text, but not JSON"), "{said}");
+    assert!(said.contains("table.csv") && said.contains("not read: a table without names of its columns"), "{said}");
+    assert!(said.contains("photos.tar.gz\n    not read: nothing is read from such archives; unpack it"), "{said}");
     assert!(said.contains("\"videoID\" may name its image or video"), "{said}");
     assert!(error.contains("no annotations in"), "{error}");
     assert!(!data.join("p.toml").exists());
@@ -207,7 +209,7 @@ fn what_cannot_be_read_is_said_and_nothing_is_written_over() {
     let said =
         stdout(&["init", &path("mine.json"), "--output", &path("p.toml"), "--tokenizer", &path("tokenizer.model")]);
     assert!(
-        said.contains("1 of the first 2 records read")
+        said.contains("1 of 2 sampled records read")
             && said.contains("expected a conversation, a question with its answer"),
         "{said}"
     );

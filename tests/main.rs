@@ -21,6 +21,7 @@ mod documents;
 mod duplicates;
 mod export;
 mod families;
+mod forms;
 mod freshness;
 mod init;
 mod layering;

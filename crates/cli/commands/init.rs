@@ -9,7 +9,7 @@ use anyhow::{Context, Result};
 use manyframe_plan::{FoundSource, Survey, survey};
 use manyframe_vision::Family;
 
-use crate::args::InitArguments;
+use crate::args::{Global, InitArguments};
 use crate::exit::UsageError;
 use crate::output;
 use crate::table::plural;
@@ -34,7 +34,7 @@ const FAMILIES: &[(&str, &str)] = &[
     ("smolvlm", "smolvlm"),
 ];
 
-pub(super) fn run(arguments: &InitArguments) -> Result<ExitCode> {
+pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode> {
     let file = &arguments.output;
     if file.symlink_metadata().is_ok() {
         let message =
@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &InitArguments) -> Result<ExitCode> {
     if found.sources.is_empty() && found.datasets.is_empty() {
         output::print(&report)?;
         let message = format!(
-            "no annotations in {}; expected JSON, JSON lines or Parquet with a record for each sample",
+            "no annotations in {}; expected JSON, JSON lines, CSV, TSV, Parquet or tar with a record for each sample, or texts beside images",
             shown_paths(&arguments.paths)
         );
         return Err(UsageError(message).into());
@@ -67,7 +67,9 @@ pub(super) fn run(arguments: &InitArguments) -> Result<ExitCode> {
     report_found(&mut report, &found, &choice);
     let file = file.display();
     _ = writeln!(report, "\nwrote {file}; next:\n  manyframe check {file}\n  manyframe build {file}");
-    output::print(&report)?;
+    if !global.quiet {
+        output::print(&report)?;
+    }
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,10 +150,10 @@ fn report_found(report: &mut String, found: &Survey, choice: &Choice) {
 const NO_TOKENIZER: &str =
     "\ntokenizer: none was found; write the path of your model's into the file, or name it with --tokenizer\n";
 
-/// What the first records of a source are, and how many of their media are there.
+/// What some records of a source are, and how many of their media are there.
 fn description(source: &FoundSource) -> String {
     let mut text = if source.num_files > 1 { format!("{} files; ", source.num_files) } else { String::new() };
-    _ = write!(text, "{} of the first {} read", source.num_read, plural(source.num_records as u64, "record"));
+    _ = write!(text, "{} of {} read", source.num_read, plural(source.num_records as u64, "sampled record"));
     let (turns, images, videos) = source.example;
     let shown = [(turns, "turn"), (images, "image"), (videos, "video")];
     let shown: Vec<_> =
@@ -161,10 +163,14 @@ fn description(source: &FoundSource) -> String {
         _ = write!(text, "; {} of {} media found", source.num_found, source.num_media);
     }
     if let Some(missing) = &source.missing {
-        _ = write!(text, ", not {missing:?}");
+        _ = write!(text, ", not {missing}");
     }
     if !source.other_media.is_empty() {
         _ = write!(text, "; the same names are also in {}: see that media is right", shown_paths(&source.other_media));
+    }
+    if !source.ignored.is_empty() {
+        let endings = source.ignored.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+        _ = write!(text, "; nothing is read of files that end with {endings}");
     }
     if let Some(rejection) = &source.rejection {
         _ = write!(text, "; the first that is rejected: {rejection}");
@@ -220,8 +226,13 @@ impl Draft<'_> {
         let name = unused(&source_name(&source.annotations), names);
         _ = writeln!(text, "\n# {}.", description(source));
         _ = writeln!(text, "[[source]]\nname = {}", quoted(&name));
-        text.push_str("kind = \"auto\"    # the fields of each record decide how it is read\n");
+        text.push_str(if source.is_text {
+            "kind = \"text\"    # conversations or documents, without images\n"
+        } else {
+            "kind = \"auto\"    # the fields of each record decide how it is read\n"
+        });
         _ = writeln!(text, "annotations = {}", self.path(&source.annotations));
+        self.add_options(text, source);
         let list = |paths: &[PathBuf]| match paths {
             [path] => self.path(path),
             paths => format!("[{}]", paths.iter().map(|path| self.path(path)).collect::<Vec<_>>().join(", ")),
@@ -231,6 +242,28 @@ impl Draft<'_> {
         }
         if !source.links.is_empty() {
             _ = writeln!(text, "links = {}    # where links below media may lead", list(&source.links));
+        }
+    }
+
+    fn add_options(&self, text: &mut String, source: &FoundSource) {
+        let options = &source.options;
+        if !options.list.is_empty() {
+            _ = writeln!(text, "list = {}    # the list of the file that has the records", quoted(&options.list));
+        }
+        for join in &options.join {
+            let mut keys = vec![format!("table = {}", self.path(&join.table))];
+            keys.extend(join.list.as_ref().map(|list| format!("list = {}", quoted(list))));
+            keys.push(format!("on = {}", quoted(&join.on)));
+            keys.extend(join.id.as_ref().map(|id| format!("id = {}", quoted(id))));
+            _ = writeln!(text, "join = [{{ {} }}]    # its columns are added to the records", keys.join(", "));
+        }
+        if !options.fields.is_empty() {
+            let fields = options.fields.iter().map(|(name, found)| format!("{name} = {}", quoted(found)));
+            _ = writeln!(text, "fields = {{ {} }}", fields.collect::<Vec<_>>().join(", "));
+        }
+        if let Some(score) = source.scores.first() {
+            let score = if score.ends_with("ratings") { format!("min({score})") } else { score.clone() };
+            _ = writeln!(text, "# where = {}    # would leave the other records out", quoted(&format!("{score} >= 4")));
         }
     }
 

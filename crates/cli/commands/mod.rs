@@ -47,7 +47,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         return run_attempt(&arguments.command, stage, attempt);
     }
     match &arguments.command {
-        Command::Init(init) => init::run(init),
+        Command::Init(init) => init::run(init, global),
         Command::Check(check) => run_check(check),
         Command::Plan(plan) => plan::run(plan, global, session),
         Command::Build(build) => build::run(build, global, session),

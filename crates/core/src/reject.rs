@@ -91,6 +91,8 @@ reject_codes! {
     IncompleteFile = "incomplete_file",
     /// The record is JSON, but lacks what its dataset always has, or has it in another shape.
     UnexpectedSchema = "unexpected_schema",
+    /// A table that is joined to the records has no row for it.
+    NotJoined = "not_joined",
     /// The conversation is missing or has no turn.
     EmptyConversation = "empty_conversation",
     /// A role that is neither user, assistant nor system.
@@ -164,6 +166,7 @@ impl RejectCode {
             Self::MalformedRecord
             | Self::IncompleteFile
             | Self::UnexpectedSchema
+            | Self::NotJoined
             | Self::EmptyConversation
             | Self::UnknownRole
             | Self::TurnOrder

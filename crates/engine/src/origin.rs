@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE};
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{PlanError, SourceReader};
-use manyframe_sources::RawBody;
 use manyframe_storage::Stores;
 
 use crate::error::EngineError;
@@ -29,9 +28,6 @@ pub fn read_origin(
         return Err(DatasetError::NotADataset { path: dataset.location().join(MANIFEST_FILE), detail }.into());
     };
     let unreadable = |error| PlanError::Source { source_name: source.table.name.clone(), error };
-    let bytes = match SourceReader::open(source)?.read_at(&row.origin).map_err(unreadable)?.body {
-        RawBody::Json(text) => text,
-        RawBody::Broken { head, .. } => head,
-    };
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    let raw = SourceReader::open(source)?.read_at(&row.origin).map_err(unreadable)?;
+    Ok(String::from_utf8_lossy(raw.body.text()).into_owned())
 }

@@ -60,5 +60,5 @@ pub use probe::{ImageHeader, probe_image_bytes};
 pub use resize::{fit_longest_edge, resize};
 pub use sampling::{Sampling, spread};
 pub use sniff::SourceFormat;
-pub use store::{MediaRoot, MediaStore};
+pub use store::{MediaRoot, MediaStore, TarListing, TarMember, is_tar, list_tar};
 pub use tile::{OddPixel, TilePlan, TilePolicy, TiledImage, plan_tiles, tile_image};

@@ -195,12 +195,11 @@ impl FileCheck<'_> {
         let result = match setting.role {
             PathRole::Tokenizer => self.check_tokenizer(Path::new(&text)),
             PathRole::Template => exists(Path::new(&text)).map_err(|found| wrong(&found, TEMPLATE)),
-            PathRole::Annotations => self.check_all(&text, "a file with annotations (JSON or Parquet)", &|path| {
-                if !is_url(path) {
-                    expect_file(path)?;
-                }
-                self.access.open(path).map(drop).map_err(|error| absence(&error))
-            }),
+            PathRole::Annotations => self.check_annotations(&text, &setting.keys),
+            PathRole::Table => {
+                let opened = self.access.open(Path::new(&text)).map(drop).map_err(|error| absence(&error));
+                opened.map_err(|found| wrong(&found, "a table: JSON, JSON lines, CSV, TSV or Parquet"))
+            }
             PathRole::AnnotationRoot => self.check_annotation_root(&text, &setting.keys),
             PathRole::Media => self.check_all(&text, "a directory, a zip or a tar", &|path| {
                 let root = MediaRoot { subset: None, path: path.to_owned(), name: String::new(), links: Vec::new() };
@@ -296,6 +295,22 @@ impl FileCheck<'_> {
         }
     }
 
+    /// They are files, or directories of images with texts beside them.
+    fn check_annotations(&self, text: &str, keys: &[String]) -> Result<(), Wrong> {
+        let index = keys.get(1).and_then(|index| index.parse::<usize>().ok());
+        let table = index.and_then(|index| self.sources.get(index));
+        let may_be_directory = table.is_some_and(|table| table.kind == Kind::Upstream(SourceKind::Auto));
+        self.check_all(text, "a file with annotations (JSON, JSON lines, CSV, TSV, Parquet or tar)", &|path| {
+            if may_be_directory && path.is_dir() {
+                return std::fs::read_dir(path).map(drop).map_err(|error| absence(&error));
+            }
+            if !is_url(path) {
+                expect_file(path)?;
+            }
+            self.access.open(path).map(drop).map_err(|error| absence(&error))
+        })
+    }
+
     /// It is a directory, and some annotation file is below it.
     fn check_annotation_root(&self, text: &str, keys: &[String]) -> Result<(), Wrong> {
         const ALLOWED: &str = "a directory that contains the annotation files";
@@ -367,13 +382,14 @@ impl FileCheck<'_> {
         }
     }
 
-    /// Records name images and videos by paths, unless they are in Parquet files.
+    /// Records name images and videos by paths, unless they are in Parquet files or tars.
     fn check_media_of_sources(&mut self) {
         for (index, table) in self.sources.iter().enumerate() {
             let has_text_only = !matches!(table.kind, Kind::Upstream(kind) if kind != SourceKind::Text);
             let has_roots = !table.media.as_slice().is_empty() || !table.media_by_subset.is_empty();
-            let is_parquet = |pattern: &String| pattern.to_lowercase().ends_with(".parquet");
-            if has_text_only || has_roots || table.annotations.as_slice().iter().any(is_parquet) {
+            let may_hold_media =
+                |pattern: &String| [".parquet", ".tar"].iter().any(|ending| pattern.to_lowercase().ends_with(ending));
+            if has_text_only || has_roots || table.annotations.as_slice().iter().any(may_hold_media) {
                 continue;
             }
             let keys = ["source".to_owned(), index.to_string()];

@@ -6,7 +6,7 @@ use std::path::Path;
 
 use manyframe_base::{FileAccess, InputFile};
 use manyframe_columnar::{CellLocation, CellReader};
-use manyframe_core::{BlobRef, FrameChoice, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection};
+use manyframe_core::{BlobRef, FrameChoice, MediaKind, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection};
 use manyframe_media::video::{
     self, ClipRequest, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, VideoIndex, VideoInput,
 };
@@ -16,6 +16,9 @@ use manyframe_media::{
 };
 
 use crate::open_files::OpenFiles;
+
+/// How much of a video is read at once.
+const CHUNK_BYTES: u64 = 1 << 20;
 
 /// Finds and reads the media of one source.
 pub struct SourceMedia {
@@ -242,6 +245,17 @@ impl SourceMedia {
                 let located = self.store.locate(subset, path)?;
                 self.for_each_located(&located, self.limits.max_video_bytes, &mut consume)
             }
+            MediaLocation::Blob(BlobRef::Range { file, offset, num_bytes }) if medium.kind == MediaKind::Video => {
+                let handle = self.open(file)?;
+                let mut at = *offset;
+                let end = offset.saturating_add(*num_bytes);
+                while at < end {
+                    let length = (end - at).min(CHUNK_BYTES);
+                    consume(&read_range(&handle, at, length)?);
+                    at += length;
+                }
+                Ok(())
+            }
             MediaLocation::Blob(blob) => {
                 consume(&self.blob_bytes(blob)?);
                 Ok(())
@@ -282,14 +296,20 @@ impl SourceMedia {
         sampling: &Sampling,
     ) -> Result<ChosenFrames, MediaError> {
         video::ensure_enabled()?;
-        let MediaLocation::Path(path) = &medium.location else {
-            let detail = format!("{} is not a path to a video", medium.location.name());
-            return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
+        let (input, num_bytes) = match &medium.location {
+            MediaLocation::Path(path) => {
+                let located = self.store.locate(subset, path)?;
+                located.check_inflation(self.limits.max_video_bytes, &std::env::temp_dir())?;
+                (video::open_input(&located)?, located.num_bytes()?)
+            }
+            MediaLocation::Blob(BlobRef::Range { file, offset, num_bytes }) => {
+                (video::open_range(&self.open(file)?, *offset, *num_bytes)?, *num_bytes)
+            }
+            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
+                let detail = format!("{} is not a path to a video, or a member of a tar", medium.location.name());
+                return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
+            }
         };
-        let located = self.store.locate(subset, path)?;
-        let num_bytes = located.num_bytes()?;
-        located.check_inflation(self.limits.max_video_bytes, &std::env::temp_dir())?;
-        let input = video::open_input(&located)?;
         let index = video::index_video(&input, &self.limits, medium.fps)?;
         let all = video::choose_frames(&index, medium.clip, &Sampling::All)?;
         let wanted = video::choose_frames(&index, medium.clip, sampling)?;

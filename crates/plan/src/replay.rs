@@ -135,11 +135,11 @@ impl Source for ReplaySource {
             upstream_id: String::new(),
             origin: raw.origin.clone(),
         };
-        let text = match &raw.body {
-            RawBody::Json(text) => text,
-            RawBody::Broken { rejection, .. } => return Err(reject(rejection.clone())),
-        };
-        let replayed: Replayed = serde_json::from_slice(text).map_err(|error| reject(malformed(error.to_string())))?;
+        if let RawBody::Broken { rejection, .. } = &raw.body {
+            return Err(reject(rejection.clone()));
+        }
+        let replayed: Replayed =
+            serde_json::from_slice(raw.body.text()).map_err(|error| reject(malformed(error.to_string())))?;
         let messages: Vec<_> = replayed.sample.messages();
         let visuals = &replayed.sample.visuals;
         let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(malformed(error.to_string())))?;

@@ -1,12 +1,13 @@
 //! Why a source cannot be read. A record that is bad is not an error: it becomes a reject.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_columnar::ColumnarError;
 use manyframe_core::Origin;
 
+use crate::json::{NotRecords, ReadError};
 use crate::options::OptionProblem;
 
 /// What could not be done with a source.
@@ -58,14 +59,22 @@ pub enum SourceError {
         source: ColumnarError,
     },
     /// The file does not contain records.
-    #[error("{path:?} is {found}; expected a JSON array, JSON lines or Parquet: {advice}")]
+    #[error("{path:?} is {found}; expected a JSON array, JSON lines, CSV, TSV or Parquet: {advice}")]
     NotRecords {
         /// The file.
         path: PathBuf,
         /// What it looks like.
-        found: &'static str,
+        found: String,
         /// What to do about it.
-        advice: &'static str,
+        advice: String,
+    },
+    /// A table beside the annotations cannot be used.
+    #[error("cannot use the table {path:?}: {detail}")]
+    Side {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
     },
     /// A split or origin names a file that the source does not have.
     #[error("source {name:?} has no annotation file {file:?}")]
@@ -83,4 +92,18 @@ pub enum SourceError {
         /// The origin asked for.
         origin: Origin,
     },
+}
+
+impl SourceError {
+    /// What went wrong with a file.
+    pub(crate) fn of(path: &Path, error: ReadError) -> Self {
+        let path = path.to_owned();
+        match error {
+            ReadError::Io(source) => Self::Read { path, source },
+            ReadError::Rows(source) => Self::Rows { path, source },
+            ReadError::NotRecords(NotRecords { found, advice }) => {
+                Self::NotRecords { path, found: found.into_owned(), advice: advice.into_owned() }
+            }
+        }
+    }
 }

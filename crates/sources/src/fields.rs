@@ -8,23 +8,42 @@ use std::sync::Arc;
 use manyframe_core::{BlobRef, Clip, MediaKind, MediaLocation, MediaRef, RejectCode, Rejection};
 
 use crate::draft::DraftMedia;
+use crate::raw::Member;
 use crate::reject::{unexpected_schema, wrong_type};
 use crate::value::{Object, Value};
 
-/// The row of a record in a Parquet file: its media can be cells of this row.
+/// The file of a record that holds its media, too: a table, or an archive.
 #[derive(Debug, Clone)]
-pub(crate) struct TableRow<'a> {
+pub(crate) struct Embedded<'a> {
     pub(crate) file: Arc<str>,
-    pub(crate) row: u64,
+    pub(crate) place: EmbeddedPlace<'a>,
     /// Columns under other names.
     pub(crate) fields: &'a BTreeMap<String, String>,
 }
 
-impl TableRow<'_> {
-    /// A cell of the column that a field was read from.
-    fn cell(&self, field: &str, index: usize) -> BlobRef {
+/// Where in its file the media of a record are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum EmbeddedPlace<'a> {
+    /// Cells of this row.
+    Row(u64),
+    /// Members.
+    Members(&'a [Member]),
+}
+
+impl Embedded<'_> {
+    /// The bytes that a field was read from; `None` if an archive has no member for it.
+    fn bytes(&self, field: &str, index: usize) -> Option<BlobRef> {
         let column = self.fields.get(field).map_or(field, String::as_str);
-        BlobRef::Cell { file: Arc::clone(&self.file), column: column.into(), row: self.row, index: index as u32 }
+        let file = || Arc::clone(&self.file);
+        match self.place {
+            EmbeddedPlace::Row(row) => {
+                Some(BlobRef::Cell { file: file(), column: column.into(), row, index: index as u32 })
+            }
+            EmbeddedPlace::Members(members) => {
+                let member = members.iter().find(|member| member.field == column && member.index == index)?;
+                Some(BlobRef::Range { file: file(), offset: member.offset, num_bytes: member.num_bytes })
+            }
+        }
     }
 }
 
@@ -57,7 +76,7 @@ pub(crate) fn read_number(row: &Object<'_>, name: &str) -> Result<Option<f64>, R
 }
 
 /// The images and videos of a record in the usual fields: `image` or `images`, `video` or `videos`.
-pub(crate) fn read_media(row: &Object<'_>, table: Option<&TableRow<'_>>) -> Result<DraftMedia, Rejection> {
+pub(crate) fn read_media(row: &Object<'_>, table: Option<&Embedded<'_>>) -> Result<DraftMedia, Rejection> {
     reject_audio(row)?;
     Ok(DraftMedia {
         images: MediaFields::images(&["image", "images"]).read(row, table)?,
@@ -81,11 +100,11 @@ impl<'n> MediaFields<'n> {
     }
 
     /// The media of the first of these fields that is not blank. Without a `table`, embedded bytes are rejected.
-    pub(crate) fn read(&self, row: &Object<'_>, table: Option<&TableRow<'_>>) -> Result<Vec<MediaRef>, Rejection> {
+    pub(crate) fn read(&self, row: &Object<'_>, table: Option<&Embedded<'_>>) -> Result<Vec<MediaRef>, Rejection> {
         let Some((name, value)) = row.get_filled(self.names) else { return Ok(Vec::new()) };
         let items = if let Value::List(items) = value { items.as_slice() } else { std::slice::from_ref(value) };
         let located = items.iter().enumerate().map(|(index, item)| {
-            let cell = table.map(|table| table.cell(name, index));
+            let cell = table.and_then(|table| table.bytes(name, index));
             read_location(name, item, cell).map(|location| medium(self.kind, location))
         });
         located.collect()
@@ -97,14 +116,20 @@ pub(crate) fn medium(kind: MediaKind, location: MediaLocation) -> MediaRef {
     MediaRef { kind, location, clip: None, fps: None }
 }
 
-/// One item: a path, an object with a path, or bytes in the table itself (represented by `true`).
+/// One item: a path, an object with a path, or bytes in the annotation file itself (represented by `true`).
 pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>) -> Result<MediaLocation, Rejection> {
     match (item, cell) {
+        (Value::Text(text), _) if is_base64(text) => {
+            let detail = format!(
+                "{name:?} is an image in base64, which is not read: write it to a file, or to Parquet as bytes"
+            );
+            Err(Rejection::new(RejectCode::UnsupportedMedia, detail))
+        }
         (Value::Text(path), _) if !path.is_empty() => Ok(MediaLocation::Path(path.clone().into_owned())),
         (Value::Bool(true), Some(cell)) => Ok(MediaLocation::Blob(cell)),
         (Value::Object(object), cell) => match (object.get("bytes"), cell) {
             (Some(Value::Bool(true)), Some(cell)) => Ok(MediaLocation::Blob(cell)),
-            (Some(bytes), _) => Err(wrong_type(name, bytes, "a path, or bytes in a Parquet file")),
+            (Some(bytes), _) => Err(wrong_type(name, bytes, "a path, or bytes in a Parquet file or tar")),
             (None, _) => match object.get_any(&["path", "url", "image", "video", "file"]) {
                 Some((_, Value::Text(path))) if !path.is_empty() => Ok(MediaLocation::Path(path.clone().into_owned())),
                 _ => Err(unexpected_schema(format!("an entry of {name:?} has neither bytes nor a path"))),
@@ -114,6 +139,14 @@ pub(crate) fn read_location(name: &str, item: &Value<'_>, cell: Option<BlobRef>)
         (Value::Text(_), _) => Err(unexpected_schema(format!("an entry of {name:?} is empty, expected a path"))),
         (other, _) => Err(wrong_type(name, other, "a path, a list of paths, or objects with a path")),
     }
+}
+
+/// Whether a text is the bytes of a file, and not its path.
+fn is_base64(text: &str) -> bool {
+    /// Longer than any path.
+    const MIN_BYTES: usize = 4096;
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || b"+/=-_\r\n".contains(&byte);
+    text.starts_with("data:") || (text.len() >= MIN_BYTES && text.bytes().all(is_digit))
 }
 
 pub(crate) fn reject_audio(row: &Object<'_>) -> Result<(), Rejection> {
@@ -139,7 +172,7 @@ pub(crate) fn read_clip(row: &Object<'_>, [start, end]: [&str; 2]) -> Result<Opt
 }
 
 /// What the ending of a path says that it is.
-pub(crate) fn kind_of_path(path: &str) -> Option<MediaKind> {
+pub fn kind_of_path(path: &str) -> Option<MediaKind> {
     const IMAGES: &[&str] = &["jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff"];
     const VIDEOS: &[&str] =
         &["mp4", "m4v", "mov", "mkv", "webm", "avi", "mpg", "mpeg", "wmv", "flv", "ts", "ogv", "3gp"];

@@ -2,8 +2,8 @@
 //! [`RejectedRecord`](manyframe_core::RejectedRecord).
 //!
 //! ```text
-//! annotation files ── json/ | columnar ──▶ Raw ── value, fields, conversation, kinds/ ──▶ Draft ── placement ──▶ Record
-//!  array, lines, Parquet    bytes, origin          fields                                  visuals in turns
+//! annotation files ── containers/ ──▶ Raw ── value, fields, conversation, kinds/ ──▶ Draft ── placement ──▶ Record
+//!  JSON, CSV, tar …    bytes, origin          fields                                  visuals in turns
 //! ```
 //!
 //! Media are not touched: a record refers to them by the path that upstream wrote, or by a cell of the table that
@@ -14,6 +14,8 @@
 //! **Invariant:** a bad record is rejected with a reason. Only storage errors and files without any record are errors.
 
 mod artefact;
+mod condition;
+mod containers;
 mod conversation;
 mod draft;
 mod error;
@@ -27,14 +29,18 @@ mod raw;
 mod reader;
 mod record;
 mod reject;
+mod side;
 mod source;
 mod syntax;
 mod unread;
 mod value;
 
 pub use error::SourceError;
+pub use fields::kind_of_path;
 pub use json::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub use kinds::SourceKind;
-pub use options::{Captions, LeadingAnswer, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles};
-pub use raw::{AnnotationFile, Raw, RawBody, Split};
+pub use options::{
+    Captions, JoinOptions, LeadingAnswer, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles,
+};
+pub use raw::{AnnotationFile, Member, Raw, RawBody, Split};
 pub use source::{RawRecords, Source, SourceSpec, open, open_with};

@@ -9,6 +9,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::condition::Condition;
+use crate::value::pattern_parts;
+
 /// How a reader decides what upstream leaves undecided.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
@@ -32,9 +35,43 @@ pub struct SourceOptions {
     /// Frames per second of videos without a frame rate, such as directories of frames. Greater than 0.
     pub fps: Option<f64>,
     /// The fields of records under other names: `fields = { image = "img_path", question = "q", answer = "meta.a" }`. On the left
-    /// is a name that the reader knows, on the right that of the record; a dot leads into an object.
+    /// is a name that the reader knows, on the right that of the record; a dot leads into an object. A text with names in braces is put
+    /// together of fields: in `image = "COCO_train2014_{image_id:012}.jpg"` the number has at least 12 digits.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub fields: BTreeMap<String, String>,
+    /// Which list of a JSON file has the records, if one object is around several: `list = "annotations"`. Default: the only one.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub list: String,
+    /// Tables whose columns are added to the records that lack them, by an id:
+    /// `join = [{ table = "captions.json", list = "images", on = "image_id", id = "id" }]`. A record without a row is rejected as
+    /// `not_joined`. They are kept in memory.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub join: Vec<JoinOptions>,
+    /// Only records of which this is true: `where = "score >= 4 and lang in ['en', 'de']"`. Fields are compared with numbers, strings,
+    /// `true`, `false` and `null` by `==`, `!=`, `<`, `<=`, `>`, `>=`, `in` and `not in`; `and`, `or`, `not` and parentheses join
+    /// comparisons; `min(…)`, `max(…)` and `len(…)` are of lists. Others are left out as `filtered`, with what was found.
+    #[serde(rename = "where", skip_serializing_if = "String::is_empty")]
+    pub condition: String,
+    /// A table with scores of the records, such as `ratings.parquet`, whose columns `where` sees. Its rows have the ids of records. A
+    /// record without a row is rejected as `not_joined`. It is kept in memory.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub scores: String,
+}
+
+/// A table whose rows belong to records.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct JoinOptions {
+    /// Its file: JSON, JSON lines, CSV, TSV or Parquet.
+    pub table: String,
+    /// Which list of a JSON file it is, if one object is around several. Default: the only one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// The field of a record that names its row.
+    pub on: String,
+    /// The column with that name. Default: that of `on`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
 }
 
 /// What happens to a record with fewer placeholders than images or videos.
@@ -92,6 +129,21 @@ pub struct OptionProblem {
 }
 
 impl SourceOptions {
+    /// The files of tables beside the annotations.
+    pub fn side_tables(&self) -> impl Iterator<Item = &str> {
+        let joined = self.join.iter().map(|join| join.table.as_str());
+        joined.chain([self.scores.as_str()]).filter(|table| !table.is_empty())
+    }
+
+    fn is_selective(&self) -> bool {
+        !self.condition.is_empty()
+    }
+
+    /// The condition, which was checked before.
+    pub(crate) fn condition(&self) -> Option<Condition> {
+        self.is_selective().then(|| Condition::parse(&self.condition).ok()).flatten()
+    }
+
     /// The options that are not at their default, by their name in pipeline files.
     pub(crate) fn set_options(&self) -> Vec<&'static str> {
         let default = Self::default();
@@ -104,6 +156,10 @@ impl SourceOptions {
             ("artefacts", self.artefacts != default.artefacts),
             ("fps", self.fps != default.fps),
             ("fields", self.fields != default.fields),
+            ("list", self.list != default.list),
+            ("join", self.join != default.join),
+            ("where", self.condition != default.condition),
+            ("scores", self.scores != default.scores),
         ];
         is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option).collect()
     }
@@ -116,6 +172,25 @@ impl SourceOptions {
         }
         if let Some((name, _)) = self.fields.iter().find(|(name, found)| name.is_empty() || found.is_empty()) {
             problems.push(OptionProblem { option: "fields", problem: format!("has an empty name: {name:?}") });
+        }
+        for (name, found) in &self.fields {
+            if let Err(problem) = pattern_parts(found) {
+                problems.push(OptionProblem { option: "fields", problem: format!("{problem}: {name} = {found:?}") });
+            }
+        }
+        if self.join.iter().any(|join| join.table.is_empty() || join.on.is_empty()) {
+            let problem =
+                "needs a table, and the field of a record that names its row: table = \"…\", on = \"…\"".to_owned();
+            problems.push(OptionProblem { option: "join", problem });
+        }
+        if let Some(Err(problem)) = self.is_selective().then(|| Condition::parse(&self.condition)) {
+            problems.push(OptionProblem {
+                option: "where",
+                problem: format!("is no condition: {:?} {problem}", self.condition),
+            });
+        }
+        if !self.scores.is_empty() && !self.is_selective() {
+            problems.push(OptionProblem { option: "scores", problem: "has no effect without where".to_owned() });
         }
         for (option, texts) in [("questions", &self.questions), ("artefacts", &self.artefacts)] {
             if texts.iter().any(|text| text.trim().is_empty()) {
@@ -144,6 +219,10 @@ mod tests {
             artefacts: vec!["a".into()],
             fps: Some(1.0),
             fields: BTreeMap::from([("image".into(), "path".into())]),
+            list: "records".into(),
+            join: vec![JoinOptions { table: "a.json".into(), on: "id".into(), ..JoinOptions::default() }],
+            condition: "score > 1".into(),
+            scores: "b.json".into(),
         };
         let json = serde_json::to_value(&all).unwrap();
         let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();

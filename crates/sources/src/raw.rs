@@ -7,7 +7,8 @@ use std::sync::Arc;
 use manyframe_core::{Origin, Rejection};
 use serde::{Deserialize, Serialize};
 
-/// One annotation file. Its content decides its format (JSON array, JSON lines, Parquet), not its name.
+/// One annotation file. Its content decides its format (JSON array, JSON lines, Parquet, tar), not its name; only CSV and TSV are known
+/// by theirs. It may be a directory with texts beside images.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AnnotationFile {
     /// Its path on this machine. Must be valid Unicode.
@@ -25,7 +26,7 @@ pub struct AnnotationFile {
 pub struct Split {
     /// Name of the annotation file.
     pub file: Arc<str>,
-    /// Rows of a Parquet file; `None` is all of a JSON file.
+    /// Rows of a Parquet file, or samples of a directory; `None` is all of another file.
     pub rows: Option<Range<u64>>,
     /// Size in bytes, for progress and balance: of the file, or the rows' share of it.
     pub num_bytes: u64,
@@ -42,11 +43,31 @@ pub struct Raw {
     pub body: RawBody,
 }
 
+/// An image or video in an archive that also has the texts of its record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Member {
+    /// The field that it is in.
+    pub field: &'static str,
+    /// Its position in the list, if the field is one.
+    pub index: usize,
+    /// The position of its first byte in the archive.
+    pub offset: u64,
+    /// Its size.
+    pub num_bytes: u64,
+}
+
 /// The content of a record in its file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum RawBody {
     /// The text of one JSON value, which may still be malformed.
     Json(Vec<u8>),
+    /// Files with one name, in an archive or a directory.
+    Sample {
+        /// The text of a JSON object, in which `true` stands for a member.
+        text: Vec<u8>,
+        /// The images and videos in the archive.
+        members: Vec<Member>,
+    },
     /// Known to be damaged: a record cut off by the end of the file, one without an end, an invalid table row, a file that
     /// cannot be opened.
     Broken {
@@ -55,4 +76,14 @@ pub enum RawBody {
         /// Its first bytes, at most [`MAX_HEAD_BYTES`](crate::MAX_HEAD_BYTES).
         head: Vec<u8>,
     },
+}
+
+impl RawBody {
+    /// Its text, or of a damaged record what is kept of it.
+    pub fn text(&self) -> &[u8] {
+        match self {
+            Self::Json(text) | Self::Sample { text, .. } => text,
+            Self::Broken { head, .. } => head,
+        }
+    }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use manyframe_core::Rejection;
 
 use crate::draft::Draft;
-use crate::fields::TableRow;
+use crate::fields::Embedded;
 use crate::options::SourceOptions;
 use crate::placement::Unplaced;
 use crate::value::Object;
@@ -27,8 +27,8 @@ pub(crate) struct KindReader {
 /// What a reader is passed besides the fields of a record.
 pub(crate) struct RecordContext<'a> {
     pub(crate) options: &'a SourceOptions,
-    /// The record's row, if it is in a Parquet file.
-    pub(crate) table: Option<&'a TableRow<'a>>,
+    /// Where the record's file has media, if it is a table or an archive.
+    pub(crate) table: Option<&'a Embedded<'a>>,
     /// The part of the source that its file belongs to; may be empty.
     pub(crate) subset: &'a str,
     /// May be empty.

@@ -8,13 +8,14 @@ use manyframe_core::{
 
 use crate::artefact::Artefacts;
 use crate::draft::{Draft, DraftPart};
-use crate::fields::{TableRow, read_id};
+use crate::fields::{Embedded, EmbeddedPlace, read_id};
 use crate::kinds::SourceKind;
 use crate::options::{LeadingAnswer, SourceOptions};
 use crate::placement::{Placement, place};
 use crate::raw::{Raw, RawBody};
 use crate::reader::RecordContext;
 use crate::reject::{quoted, unexpected_schema};
+use crate::side::Sides;
 use crate::syntax;
 use crate::value::{Object, Value};
 
@@ -25,7 +26,9 @@ pub(crate) struct ParseContext<'a> {
     pub(crate) kind: SourceKind,
     pub(crate) options: &'a SourceOptions,
     pub(crate) artefacts: &'a Artefacts,
-    /// Path of the annotation file: if it is a table, media can be its cells.
+    /// Tables beside the annotations, once they are read.
+    pub(crate) sides: Option<&'a Sides>,
+    /// Path of the annotation file: if it is a table or an archive, media can be in it.
     pub(crate) table: Option<&'a Arc<str>>,
 }
 
@@ -43,15 +46,26 @@ pub(crate) fn parse(raw: &Raw, context: &ParseContext<'_>) -> Result<Record, Rej
 /// Sets `upstream_id` as soon as it is known, so that a rejected record has it.
 fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) -> Result<Record, Rejection> {
     let mut row = read_object(raw)?;
-    context.options.fields.iter().for_each(|(name, found)| row.alias(name, found));
     let reader = context.kind.reader();
+    if let Some(sides) = context.sides.filter(|sides| sides.has_joins()) {
+        *upstream_id = read_id(&row, reader.ids)?;
+        sides.join(&mut row)?;
+    }
+    context.options.fields.iter().for_each(|(name, found)| row.alias(name, found));
     *upstream_id = read_id(&row, reader.ids)?;
-    let table = match (raw.origin.position, context.table) {
-        (Position::Row(row), Some(file)) => {
-            Some(TableRow { file: Arc::clone(file), row, fields: &context.options.fields })
-        }
+    if let Some(sides) = context.sides {
+        sides.select(&row, upstream_id)?;
+    }
+    let embedded = match (&raw.body, raw.origin.position) {
+        (RawBody::Sample { members, .. }, _) => Some(EmbeddedPlace::Members(members)),
+        (_, Position::Row(row)) => Some(EmbeddedPlace::Row(row)),
         _ => None,
     };
+    let table = embedded.zip(context.table).map(|(place, file)| Embedded {
+        file: Arc::clone(file),
+        place,
+        fields: &context.options.fields,
+    });
     let record_context =
         RecordContext { options: context.options, table: table.as_ref(), subset: &raw.subset, upstream_id };
     let mut draft = (reader.draft)(&row, &record_context)?;
@@ -78,10 +92,22 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
     Ok(if draft.is_document { Record::try_document(record)? } else { Record::try_new(record)? })
 }
 
+/// The object that a text holds.
+///
+/// # Errors
+/// What else it holds.
+pub(crate) fn object_of(text: &[u8]) -> Result<Object<'_>, String> {
+    match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(format!("it is {}, expected an object", other.kind())),
+        Err(error) => Err(format!("not valid JSON: {error}")),
+    }
+}
+
 fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
     let malformed = |detail| Rejection::new(RejectCode::MalformedRecord, detail);
     let text = match &raw.body {
-        RawBody::Json(text) => text,
+        RawBody::Json(text) | RawBody::Sample { text, .. } => text,
         RawBody::Broken { rejection, .. } => return Err(rejection.clone()),
     };
     match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {

@@ -10,28 +10,22 @@
 //!
 //! **Invariant:** `read_at(raw.origin)` returns `raw`, as long as the file does not change.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 
-use manyframe_base::{FileAccess, InputFile};
-use manyframe_columnar::{Row, RowReader, Rows};
-use manyframe_core::{Origin, Position, Record, RejectCode, RejectedRecord, Rejection};
+use manyframe_base::FileAccess;
+use manyframe_core::{Origin, Position, Record, RejectedRecord};
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefacts;
+use crate::containers::{Container, open_container};
 use crate::error::SourceError;
-use crate::json::{self, Elements, FileFormat, Lines, LocatedRecord, NextRecord, NotRecords, ReadError};
+use crate::json::{LocatedRecord, ReadError};
 use crate::kinds::SourceKind;
 use crate::options::SourceOptions;
 use crate::raw::{AnnotationFile, Raw, RawBody, Split};
 use crate::record::{self, ParseContext};
-
-/// How many rows of a Parquet file make a split.
-const ROWS_PER_SPLIT: u64 = 16_384;
-/// Splits of a file with more rows than any real one. A file of a hundred bytes can claim 2⁶³ rows.
-const MAX_SPLITS: u64 = 1 << 16;
+use crate::side::Sides;
 
 /// A source of records: annotation files of one upstream dataset, and how to read them. Plain data, as a plan has it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -71,6 +65,14 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// Not an error of the source: the record cannot be delivered, and is counted as rejected.
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord>;
+
+    /// Endings of files beside those of its records of which nothing is read, such as `cls`; of files that consist of files.
+    ///
+    /// # Errors
+    /// If a file cannot be read.
+    fn unread_endings(&self) -> Result<BTreeSet<String>, SourceError> {
+        Ok(BTreeSet::new())
+    }
 }
 
 /// The records of a split.
@@ -102,13 +104,16 @@ pub fn open_with(spec: SourceSpec, access: &FileAccess) -> Result<Box<dyn Source
         let path = path.ok_or_else(|| SourceError::PathEncoding { path: annotation.path.clone() })?;
         let subset = subset_of_file(spec.kind, annotation);
         let access = access.clone();
-        let file = AnnotatedFile { access, annotation: annotation.clone(), path, subset, opened: OnceLock::new() };
-        if files.insert(Arc::clone(&annotation.name), file).is_some() {
-            return Err(SourceError::RepeatedName { name: name(), file: Arc::clone(&annotation.name) });
+        let list = Arc::from(spec.options.list.as_str());
+        let annotation = annotation.clone();
+        let file = AnnotatedFile { access, list, annotation, path, subset, opened: OnceLock::new() };
+        let file_name = Arc::clone(&file.annotation.name);
+        if files.insert(Arc::clone(&file_name), file).is_some() {
+            return Err(SourceError::RepeatedName { name: name(), file: file_name });
         }
     }
     let artefacts = Artefacts::with_answers(&spec.options.artefacts);
-    Ok(Box::new(Annotations { spec, files, artefacts }))
+    Ok(Box::new(Annotations { spec, files, artefacts, access: access.clone(), sides: OnceLock::new() }))
 }
 
 /// The part of the source that a file belongs to: as configured, or as its path names it.
@@ -123,110 +128,61 @@ struct Annotations {
     spec: SourceSpec,
     files: BTreeMap<Arc<str>, AnnotatedFile>,
     artefacts: Artefacts,
+    access: FileAccess,
+    /// Read with the first annotations.
+    sides: OnceLock<Sides>,
 }
 
 struct AnnotatedFile {
     access: FileAccess,
+    /// The list of a JSON file that has the records; empty for the only one.
+    list: Arc<str>,
     annotation: AnnotationFile,
     /// The path again, as records refer to it.
     path: Arc<str>,
     subset: Arc<str>,
     /// For point reads; opened once.
-    opened: OnceLock<Opened>,
-}
-
-enum Opened {
-    Bytes(InputFile),
-    Rows(RowReader),
+    opened: OnceLock<Box<dyn Container>>,
 }
 
 impl Source for Annotations {
     fn splits(&self) -> Result<Vec<Split>, SourceError> {
+        self.sides()?;
         let mut splits = Vec::new();
         for annotation in &self.spec.annotations {
             let file = self.file(&annotation.name)?;
-            let path = &annotation.path;
-            let num_bytes = file.access.num_bytes(path).map_err(|source| read_error(path, source))?;
-            let split = |rows, num_bytes| Split { file: Arc::clone(&annotation.name), rows, num_bytes };
-            let format = file.format();
-            if unreadable_body(&format).is_some() {
-                splits.push(split(None, num_bytes));
-                continue;
-            }
-            match format? {
-                FileFormat::Rows => {
-                    let num_rows = file.open_rows()?.num_rows();
-                    let share =
-                        |rows: u64| (u128::from(num_bytes) * u128::from(rows) / u128::from(num_rows.max(1))) as u64;
-                    let rows_per_split = ROWS_PER_SPLIT.max(num_rows.div_ceil(MAX_SPLITS));
-                    let starts = (0..num_rows).step_by(rows_per_split as usize);
-                    splits.extend(starts.map(|start| {
-                        let end = num_rows.min(start.saturating_add(rows_per_split));
-                        split(Some(start..end), share(end - start))
-                    }));
-                }
-                FileFormat::Array | FileFormat::Objects | FileFormat::Lines | FileFormat::Wrapped { .. } => {
-                    splits.push(split(None, num_bytes));
-                }
-            }
+            let num_bytes = file.access.num_bytes(&annotation.path).map_err(|source| file.error(source.into()))?;
+            let parts = file.open()?.parts();
+            let num_rows = parts.last().and_then(Option::as_ref).map_or(0, |rows| rows.end);
+            splits.extend(parts.into_iter().map(|rows| {
+                let num_bytes = rows.as_ref().map_or(num_bytes, |rows| {
+                    (u128::from(num_bytes) * u128::from(rows.end - rows.start) / u128::from(num_rows.max(1))) as u64
+                });
+                Split { file: Arc::clone(&annotation.name), rows, num_bytes }
+            }));
         }
         Ok(splits)
     }
 
     fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
+        self.sides()?;
         let file = self.file(&split.file)?;
-        let path = &file.annotation.path;
-        let open = || Ok::<_, SourceError>(file.open()?.reader(0));
-        let format = file.format();
-        if let Some(body) = unreadable_body(&format) {
-            return Ok(Box::new(std::iter::once(Ok(file.raw(Position::File, body)))));
-        }
-        Ok(match format? {
-            FileFormat::Array | FileFormat::Objects => {
-                let mut elements = Elements::new(open()?);
-                Box::new(file.found(move || elements.next_record()))
-            }
-            FileFormat::Wrapped { start } => {
-                let mut elements = Elements::within(open()?, start);
-                Box::new(file.found(move || elements.next_record()))
-            }
-            FileFormat::Lines => {
-                let mut lines = Lines::new(open()?);
-                Box::new(file.found(move || lines.next_record()))
-            }
-            FileFormat::Rows => {
-                let reader = file.open_rows()?;
-                let rows = split.rows.clone().unwrap_or(0..reader.num_rows());
-                let rows: Rows = reader.rows(rows).map_err(|source| rows_error(path, source))?;
-                Box::new(rows.map(|next| {
-                    let (number, row) = next.map_err(|source| rows_error(path, source))?;
-                    Ok(file.raw(Position::Row(number), body_of_row(row)))
-                }))
-            }
-        })
+        let mut records = file.open()?.records(split.rows.clone()).map_err(|error| file.error(error))?;
+        let mut has_failed = false;
+        Ok(Box::new(std::iter::from_fn(move || {
+            let found = if has_failed { None } else { records.next() }?;
+            has_failed = found.is_err();
+            let raw = |LocatedRecord { position, body }| file.raw(position, body);
+            Some(found.map(raw).map_err(|error| file.error(error)))
+        })))
     }
 
     fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
+        self.sides()?;
         let file = self.file(&origin.file)?;
-        let path = &file.annotation.path;
-        let unknown = || SourceError::UnknownOrigin { path: path.clone(), origin: origin.clone() };
-        if let (Position::File, Some(body)) = (origin.position, unreadable_body(&file.format())) {
-            return Ok(file.raw(Position::File, body));
-        }
-        let body = match (file.opened()?, origin.position) {
-            (Opened::Bytes(bytes), Position::Bytes { offset, num_bytes, .. }) => {
-                let body = body_at(bytes, offset, num_bytes).map_err(|source| read_error(path, source))?;
-                body.ok_or_else(unknown)?
-            }
-            (Opened::Rows(reader), Position::Row(row)) => {
-                if row >= reader.num_rows() {
-                    return Err(unknown());
-                }
-                body_of_row(reader.row(row).map_err(|source| rows_error(path, source))?)
-            }
-            _ => return Err(unknown()),
-        };
-        Ok(file.raw(origin.position, body))
+        let unknown = || SourceError::UnknownOrigin { path: file.annotation.path.clone(), origin: origin.clone() };
+        let body = file.opened()?.record_at(origin.position).map_err(|error| file.error(error))?;
+        Ok(file.raw(origin.position, body.ok_or_else(unknown)?))
     }
 
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
@@ -235,13 +191,27 @@ impl Source for Annotations {
             kind: self.spec.kind,
             options: &self.spec.options,
             artefacts: &self.artefacts,
+            sides: self.sides.get(),
             table: self.files.get(&raw.origin.file).map(|file| &file.path),
         };
         record::parse(raw, &context)
     }
+
+    fn unread_endings(&self) -> Result<BTreeSet<String>, SourceError> {
+        let endings = self.files.values().map(|file| Ok(file.open()?.unread_endings()));
+        Ok(endings.collect::<Result<Vec<_>, SourceError>>()?.into_iter().flatten().collect())
+    }
 }
 
 impl Annotations {
+    fn sides(&self) -> Result<&Sides, SourceError> {
+        if let Some(sides) = self.sides.get() {
+            return Ok(sides);
+        }
+        let sides = Sides::read(&self.spec.options, self.spec.kind.reader().ids, &self.access)?;
+        Ok(self.sides.get_or_init(|| sides))
+    }
+
     fn file(&self, name: &Arc<str>) -> Result<&AnnotatedFile, SourceError> {
         let unknown = || SourceError::UnknownFile { name: Arc::clone(&self.spec.name), file: Arc::clone(name) };
         self.files.get(name).ok_or_else(unknown)
@@ -249,21 +219,17 @@ impl Annotations {
 }
 
 impl AnnotatedFile {
-    fn open(&self) -> Result<InputFile, SourceError> {
-        let path = &self.annotation.path;
-        self.access.open(path).map_err(|source| read_error(path, source))
+    fn open(&self) -> Result<Box<dyn Container>, SourceError> {
+        open_container(&self.access, &self.annotation.path, Some(&*self.list).filter(|list| !list.is_empty()))
+            .map_err(|error| self.error(error))
     }
 
-    fn open_rows(&self) -> Result<RowReader, SourceError> {
-        RowReader::of(self.open()?).map_err(|source| rows_error(&self.annotation.path, source))
-    }
-
-    fn format(&self) -> Result<FileFormat, SourceError> {
-        let path = &self.annotation.path;
-        let mut head = Vec::new();
-        let read = self.open()?.reader(0).take(json::SNIFFED_BYTES).read_to_end(&mut head);
-        read.map_err(|source| read_error(path, source))?;
-        json::format_of(&head).map_err(|it| not_records(path, it))
+    fn opened(&self) -> Result<&dyn Container, SourceError> {
+        if let Some(opened) = self.opened.get() {
+            return Ok(&**opened);
+        }
+        let opened = self.open()?;
+        Ok(&**self.opened.get_or_init(|| opened))
     }
 
     fn raw(&self, position: Position, body: RawBody) -> Raw {
@@ -271,83 +237,7 @@ impl AnnotatedFile {
         Raw { origin, subset: Arc::clone(&self.subset), body }
     }
 
-    /// Records of a JSON file as an iterator that ends after an error.
-    fn found<'a>(
-        &'a self,
-        mut next: impl FnMut() -> NextRecord + Send + 'a,
-    ) -> impl Iterator<Item = Result<Raw, SourceError>> {
-        let mut has_failed = false;
-        std::iter::from_fn(move || {
-            if has_failed {
-                return None;
-            }
-            let found = next();
-            has_failed = found.is_err();
-            match found {
-                Ok(found) => found.map(|LocatedRecord { position, body }| Ok(self.raw(position, body))),
-                Err(ReadError::Io(source)) => Some(Err(read_error(&self.annotation.path, source))),
-                Err(ReadError::NotRecords(found)) => Some(Err(not_records(&self.annotation.path, found))),
-            }
-        })
+    fn error(&self, error: ReadError) -> SourceError {
+        SourceError::of(&self.annotation.path, error)
     }
-
-    fn opened(&self) -> Result<&Opened, SourceError> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(opened);
-        }
-        let opened = match self.format()? {
-            FileFormat::Rows => Opened::Rows(self.open_rows()?),
-            FileFormat::Array | FileFormat::Objects | FileFormat::Lines | FileFormat::Wrapped { .. } => {
-                Opened::Bytes(self.open()?)
-            }
-        };
-        Ok(self.opened.get_or_init(|| opened))
-    }
-}
-
-/// The record at a range of bytes. `None` if the file is too short.
-fn body_at(file: &InputFile, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
-    let file_bytes = file.num_bytes();
-    let Some(end) = offset.checked_add(num_bytes).filter(|&end| end <= file_bytes) else { return Ok(None) };
-    let is_overlong = num_bytes > json::MAX_RECORD_BYTES;
-    let num_kept = if is_overlong { json::MAX_HEAD_BYTES } else { num_bytes as usize };
-    let mut bytes = vec![0; num_kept];
-    file.bytes().read_exact_at(&mut bytes, offset)?;
-    Ok(Some(match (num_bytes, end == file_bytes) {
-        (0, _) => json::unclosed(),
-        _ if is_overlong => json::overlong(&bytes),
-        (_, true) => json::last(&bytes),
-        (_, false) => RawBody::Json(bytes),
-    }))
-}
-
-fn body_of_row(row: Row) -> RawBody {
-    match row {
-        Row::Json(text) => RawBody::Json(text.into_bytes()),
-        Row::Broken { detail } => {
-            RawBody::Broken { rejection: Rejection::new(RejectCode::MalformedRecord, detail), head: Vec::new() }
-        }
-    }
-}
-
-/// The single rejection for the records of a file that may not be opened: it costs what is in it, and the source is incomplete.
-fn unreadable_body(format: &Result<FileFormat, SourceError>) -> Option<RawBody> {
-    match format {
-        Err(SourceError::Read { source, .. }) if source.kind() == io::ErrorKind::PermissionDenied => {
-            Some(json::unreadable(source))
-        }
-        _ => None,
-    }
-}
-
-fn not_records(path: &Path, it: NotRecords) -> SourceError {
-    SourceError::NotRecords { path: path.to_owned(), found: it.found, advice: it.advice }
-}
-
-fn read_error(path: &Path, source: io::Error) -> SourceError {
-    SourceError::Read { path: path.to_owned(), source }
-}
-
-fn rows_error(path: &Path, source: manyframe_columnar::ColumnarError) -> SourceError {
-    SourceError::Rows { path: path.to_owned(), source }
 }

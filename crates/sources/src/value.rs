@@ -83,14 +83,46 @@ impl<'a> Object<'a> {
     }
 
     /// Adds the value of one field under another name, which then counts. A dot leads into an object, unless a field has the
-    /// whole name. Nothing changes if there is no such field.
+    /// whole name; a text with names in braces is put together of fields. Nothing changes if there is no such field.
     pub(crate) fn alias(&mut self, name: &str, found: &str) {
-        if let Some(value) = self.get_at(found).cloned() {
+        let composed = found.contains('{').then(|| self.composed(found));
+        if let Some(value) = composed.unwrap_or_else(|| self.get_at(found).cloned()) {
             self.0.push((Cow::Owned(name.to_owned()), value));
         }
     }
 
-    fn get_at(&self, path: &str) -> Option<&Value<'a>> {
+    /// A text in which fields take the place of their names in braces; `{name:012}` has at least 12 digits.
+    fn composed(&self, pattern: &str) -> Option<Value<'a>> {
+        let mut text = String::new();
+        for part in pattern_parts(pattern).ok()? {
+            match part {
+                PatternPart::Text(part) => text.push_str(part),
+                PatternPart::Field { name, num_digits } => {
+                    let value = match self.get_at(name)? {
+                        Value::Text(value) | Value::LongInteger(value) => value.to_string(),
+                        Value::Unsigned(value) => value.to_string(),
+                        Value::Negative(value) => value.to_string(),
+                        _ => return None,
+                    };
+                    text.push_str(&"0".repeat(num_digits.saturating_sub(value.len())));
+                    text.push_str(&value);
+                }
+            }
+        }
+        Some(Value::Text(Cow::Owned(text)))
+    }
+
+    /// Adds the fields of another object that this one lacks, but for its key.
+    pub(crate) fn complete_with(&mut self, other: Object<'a>, key: &str) {
+        for (name, value) in other.0 {
+            if name != key && self.get(&name).is_none() {
+                self.0.push((name, value));
+            }
+        }
+    }
+
+    /// The field of this name, or where its dots lead, unless it is absent or null.
+    pub(crate) fn get_at(&self, path: &str) -> Option<&Value<'a>> {
         self.get(path).or_else(|| match path.split_once('.') {
             Some((first, rest)) => match self.get(first) {
                 Some(Value::Object(inner)) => inner.get_at(rest),
@@ -120,6 +152,35 @@ impl<'a> Object<'a> {
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|(name, _)| name.as_ref())
     }
+}
+
+/// A part of a text that is put together of fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum PatternPart<'p> {
+    Text(&'p str),
+    Field { name: &'p str, num_digits: usize },
+}
+
+/// The parts of a text with names in braces.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn pattern_parts(pattern: &str) -> Result<Vec<PatternPart<'_>>, &'static str> {
+    let mut parts = Vec::new();
+    let mut rest = pattern;
+    while let Some((text, field)) = rest.split_once('{') {
+        let (field, after) = field.split_once('}').ok_or("has a brace that is not closed")?;
+        let (name, digits) = field.split_once(':').unwrap_or((field, "0"));
+        let num_digits =
+            digits.parse().ok().filter(|digits| *digits <= 64).ok_or("has no number of digits after a colon")?;
+        if name.is_empty() {
+            return Err("has braces without a name");
+        }
+        parts.extend([PatternPart::Text(text), PatternPart::Field { name, num_digits }]);
+        rest = after;
+    }
+    parts.push(PatternPart::Text(rest));
+    Ok(parts)
 }
 
 impl<'de> Deserialize<'de> for Value<'de> {
@@ -235,5 +296,10 @@ mod tests {
             assert_eq!(object.get(name), Some(&Value::Unsigned(value)), "{name}");
         }
         assert_eq!((object.get("d"), object.get("e")), (None, None));
+        object.alias("file", "a_{meta.a.b:04}_{q}.jpg");
+        assert_eq!(object.get("file").and_then(Value::as_text), Some("a_0003_2.jpg"));
+        object.alias("none", "{absent}.jpg");
+        assert_eq!(object.get("none"), None);
+        assert!(pattern_parts("{a").is_err() && pattern_parts("{a:x}").is_err() && pattern_parts("{}").is_err());
     }
 }

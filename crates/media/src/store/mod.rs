@@ -29,6 +29,7 @@ use self::directory::DirectoryRoot;
 use self::index::{ArchiveMember, base_name};
 use self::objects::ObjectRoot;
 use self::request::Request;
+pub use self::tar::{TarListing, TarMember, is_tar, list_tar};
 use crate::error::{MediaError, OpenError};
 use crate::identity::MediaIdentity;
 use crate::located::Located;

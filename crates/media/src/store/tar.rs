@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
-use manyframe_base::ReadAt;
+use manyframe_base::{InputFile, ReadAt};
 use manyframe_core::RejectCode;
 use tar::{EntryType, Header, PaxExtensions};
 use tracing::warn;
@@ -28,9 +28,72 @@ pub(crate) const SPECIAL: MemberLocation = MemberLocation::Unreadable {
     reason: "is not a plain file, or only parts of it are stored",
 };
 
+/// A plain file in a tar.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TarMember {
+    /// Its path in the archive.
+    pub name: Box<str>,
+    /// The position of its first byte.
+    pub offset: u64,
+    /// Its size. A tar that is cut off may have fewer bytes.
+    pub num_bytes: u64,
+}
+
+/// The plain files of a tar, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct TarListing {
+    /// The files.
+    pub members: Vec<TarMember>,
+    /// Why there may be others.
+    pub damage: Option<&'static str>,
+}
+
+/// Whether a file begins with the header of a tar.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn is_tar(file: &InputFile) -> io::Result<bool> {
+    if file.num_bytes() < BLOCK_BYTES {
+        return Ok(false);
+    }
+    let mut block = [0; BLOCK_BYTES as usize];
+    file.bytes().read_exact_at(&mut block, 0)?;
+    Ok(is_tar_header(&block))
+}
+
+/// Lists the plain files of a tar.
+///
+/// # Errors
+/// If it cannot be read.
+pub fn list_tar(file: &InputFile) -> io::Result<TarListing> {
+    let (found, damage) = list_with_damage(&**file.bytes(), file.path(), file.num_bytes())?;
+    let mut listing = TarListing { members: Vec::with_capacity(found.len()), damage };
+    for ArchiveMember { name, location } in found {
+        match location {
+            MemberLocation::Range { offset, num_bytes } => {
+                listing.members.push(TarMember { name, offset, num_bytes });
+            }
+            MemberLocation::AfterHeader { .. } | MemberLocation::Unreadable { .. } => {
+                listing.damage = listing.damage.or(Some("a member is no plain file"));
+            }
+        }
+    }
+    Ok(listing)
+}
+
 /// Lists the members of a tar of `file_bytes` bytes. An error is a storage failure.
 pub(crate) fn list_tar_members(file: &dyn ReadAt, path: &Path, file_bytes: u64) -> io::Result<Vec<ArchiveMember>> {
+    Ok(list_with_damage(file, path, file_bytes)?.0)
+}
+
+/// The members of a tar, and why there may be others.
+fn list_with_damage(
+    file: &dyn ReadAt,
+    path: &Path,
+    file_bytes: u64,
+) -> io::Result<(Vec<ArchiveMember>, Option<&'static str>)> {
     let mut members = Vec::new();
+    let mut damage = Some("it has no end");
     let mut links = TarLinks::default();
     let mut extension = Extension::default();
     let mut position = 0_u64;
@@ -38,11 +101,13 @@ pub(crate) fn list_tar_members(file: &dyn ReadAt, path: &Path, file_bytes: u64) 
         let mut block = [0; BLOCK_BYTES as usize];
         file.read_exact_at(&mut block, position)?;
         if block.iter().all(|&byte| byte == 0) {
+            damage = None;
             break;
         }
         let header = Header::from_byte_slice(&block);
         let Some(claimed_bytes) = is_intact(header, &block).then(|| size(header)).flatten() else {
             warn!(?path, position, "damaged tar header: members after it are not listed");
+            damage = Some("a header is damaged");
             break;
         };
         let offset = position + BLOCK_BYTES;
@@ -50,6 +115,7 @@ pub(crate) fn list_tar_members(file: &dyn ReadAt, path: &Path, file_bytes: u64) 
             kind @ (EntryType::GNULongName | EntryType::GNULongLink | EntryType::XHeader) => {
                 if claimed_bytes > MAX_EXTENSION_BYTES || offset + claimed_bytes > file_bytes {
                     warn!(?path, position, "oversized tar extension: members after it are not listed");
+                    damage = Some("a header is damaged");
                     break;
                 }
                 let mut bytes = vec![0; claimed_bytes as usize];
@@ -74,7 +140,7 @@ pub(crate) fn list_tar_members(file: &dyn ReadAt, path: &Path, file_bytes: u64) 
         position = end;
     }
     add_links(&mut members, &links.pending);
-    Ok(members)
+    Ok((members, damage))
 }
 
 /// The size that a header claims; none where the field is empty, as in the label of a volume.

@@ -50,7 +50,17 @@ impl Rules<'_> {
                 if source.from.is_empty() {
                     self.broken(&[], ".from is missing", "the directory of a dataset that manyframe built");
                 }
-                &["annotations", "annotation_root", "media", "media_by_subset", "links"]
+                &[
+                    "annotations",
+                    "annotation_root",
+                    "media",
+                    "media_by_subset",
+                    "links",
+                    "list",
+                    "join",
+                    "where",
+                    "scores",
+                ]
             }
             Kind::Upstream(kind) => {
                 if source.annotations.as_slice().is_empty() {

@@ -25,6 +25,8 @@ pub(crate) enum PathRole {
     /// A file or a pattern.
     Annotations,
     AnnotationRoot,
+    /// A table beside annotations.
+    Table,
     /// Directories and archives, or a pattern.
     Media,
     /// Directories that links below media may lead to, or a pattern.
@@ -51,7 +53,7 @@ impl PathRole {
             | Self::Output
             | Self::Model
             | Self::Policy => true,
-            Self::Annotations | Self::AnnotationRoot | Self::Media | Self::Dataset => false,
+            Self::Annotations | Self::AnnotationRoot | Self::Table | Self::Media | Self::Dataset => false,
         }
     }
 }
@@ -95,6 +97,10 @@ fn add_source<'f>(found: &mut Vec<PathSetting<'f>>, index: usize, table: &'f mut
     let at = |key: &'static str| ["source", &number, key];
     add_all(found, &at("annotations"), PathRole::Annotations, &mut table.annotations);
     add(found, &at("annotation_root"), PathRole::AnnotationRoot, &mut table.annotation_root);
+    for (position, join) in table.options.join.iter_mut().enumerate() {
+        add(found, &["source", &number, "join", &position.to_string(), "table"], PathRole::Table, &mut join.table);
+    }
+    add(found, &at("scores"), PathRole::Table, &mut table.options.scores);
     add_all(found, &at("media"), PathRole::Media, &mut table.media);
     add_by_subset(found, &at("media_by_subset"), &mut table.media_by_subset);
     add_all(found, &at("links"), PathRole::Links, &mut table.links);

@@ -22,7 +22,8 @@ pub struct SourceTable {
     /// Which reader is used: the format in which the dataset was published.
     pub kind: Kind,
     /// Annotation files: a path or URL (`s3://`, `gs://`, `az://`, `https://`), a pattern such as `data/*/train*.parquet`, or a
-    /// list of them.
+    /// list of them. JSON, JSON lines, CSV and TSV, also with `.gz` or `.zst`, Parquet, tars of WebDataset; for `kind = "auto"` also
+    /// directories with texts beside images.
     pub annotations: OneOrMany,
     /// The directory below which the path of an annotation file names its subset. Default: the reader decides.
     pub annotation_root: String,
@@ -72,7 +73,7 @@ pub struct SourceTable {
     pub filter: FilterTable,
     /// The largest share of its records that may be rejected, such as `"0.5 %"`. Beyond it, and where the source delivers nothing
     /// or an annotation file is incomplete, `build` ends with exit code 3 and publishes nothing without `--accept-rejects`.
-    /// `"100 %"` allows all of that. What `filter` and `[decontamination]` leave out does not count. Default: `"5 %"`.
+    /// `"100 %"` allows all of that. What `filter`, `where` and `[decontamination]` leave out does not count. Default: `"5 %"`.
     pub max_rejects: Option<Share>,
     /// The license under which it was published. Goes into the data card.
     pub license: String,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use manyframe_base::{Executor, Step};
 use manyframe_core::{IndexVec, SourceIndex};
 use manyframe_media::MediaError;
-use manyframe_sources::{Raw, RawBody, Split};
+use manyframe_sources::{Raw, Split};
 
 use crate::context::Context;
 use crate::error::PlanError;
@@ -152,7 +152,7 @@ impl Batch {
     fn measure(self, context: &Context, source: SourceIndex, size: &BatchSize) -> Result<MeasuredBatch, MediaError> {
         // What is measured does not depend on the clock, only whether it is kept.
         let started = Instant::now();
-        let num_bytes: usize = self.records.iter().map(|(_, raw)| num_bytes_of(raw)).sum();
+        let num_bytes: usize = self.records.iter().map(|(_, raw)| raw.body.text().len()).sum();
         let measure = |(kept, raw): (Option<Measured>, Raw)| kept.map_or_else(|| measure(context, source, &raw), Ok);
         let records = self.records.into_iter().map(measure).collect::<Result<Vec<_>, _>>()?;
         let elapsed = started.elapsed();
@@ -178,12 +178,5 @@ impl BatchSize {
         } else if elapsed > BATCH_TIME.end {
             self.0.store((records / 2).max(1), Ordering::Relaxed);
         }
-    }
-}
-
-fn num_bytes_of(raw: &Raw) -> usize {
-    match &raw.body {
-        RawBody::Json(text) => text.len(),
-        RawBody::Broken { head, .. } => head.len(),
     }
 }

@@ -60,7 +60,10 @@ impl<'a> IndexCache<'a> {
     pub(crate) fn file_name(&self, source: SourceIndex, split: &Split) -> Result<String, PlanError> {
         let open = self.context.source(source);
         let split_text = serde_json::json!(split).to_string();
-        let contents = self.digests.of(&self.input_file(source, split)?)?;
+        let mut contents = self.digests.of(&self.input_file(source, split)?)?;
+        for table in open.table.options.side_tables() {
+            contents.push_str(&self.digests.of(Path::new(table))?);
+        }
         let settings = self.context.source_settings_digest(&open.table);
         let fields = [split_text.as_bytes(), contents.as_bytes(), &settings.0, ROWS_VERSION.as_bytes()];
         let digest = Digest::of_fields(fields).to_string();

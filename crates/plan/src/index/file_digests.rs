@@ -1,7 +1,8 @@
 //! Digests of input files: an index is reused as long as the contents of its file are the same, wherever the file is copied.
 //!
 //! The digest of a file is computed once, and kept with the identity of the file. Files too large to be read for that alone, such
-//! as Parquet with images in it, are identified by that identity, and the bytes at both ends.
+//! as Parquet and tars with images in them, are identified by that identity, and the bytes at both ends. A directory is identified by the names and
+//! identities of its files.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,6 +15,7 @@ use manyframe_base::{FileAccess, FileError, is_url, write_atomic};
 use manyframe_core::Digest;
 use manyframe_media::MediaIdentity;
 use serde::{Deserialize, Serialize};
+use walkdir::WalkDir;
 
 use crate::error::PlanError;
 
@@ -49,6 +51,9 @@ impl FileDigests {
 
     /// A text that is equal for equal contents.
     pub(crate) fn of(&self, path: &Path) -> Result<String, PlanError> {
+        if path.is_dir() {
+            return digest_of_directory(path);
+        }
         let read_error = |source| PlanError::Read { path: path.to_owned(), source };
         let num_bytes = self.access.num_bytes(path).map_err(read_error)?;
         // A file that may not be opened is another one once it may, and not what it was when it still might.
@@ -69,7 +74,7 @@ impl FileDigests {
             }
             digest
         };
-        if num_bytes <= MOST_DIGESTED_BYTES && !is_parquet(path) {
+        if num_bytes <= MOST_DIGESTED_BYTES && !holds_media(path) {
             return Ok(format!("{num_bytes} {digest}"));
         }
         Ok(format!("{num_bytes} {identity:x} {digest}"))
@@ -78,7 +83,7 @@ impl FileDigests {
     fn digest_of(&self, path: &Path) -> std::io::Result<Digest> {
         let file = self.access.open(path)?;
         let mut hasher = blake3::Hasher::new();
-        if file.num_bytes() <= MOST_DIGESTED_BYTES && !is_parquet(path) {
+        if file.num_bytes() <= MOST_DIGESTED_BYTES && !holds_media(path) {
             hasher.update_reader(file.reader(0))?;
         } else {
             hasher.update_reader(file.reader(0).take(END_BYTES))?;
@@ -98,8 +103,23 @@ impl FileDigests {
     }
 }
 
-fn is_parquet(path: &Path) -> bool {
-    path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet"))
+/// Equal for the same files: their names below the directory and their identities. Nothing of them is read.
+fn digest_of_directory(path: &Path) -> Result<String, PlanError> {
+    let mut hasher = blake3::Hasher::new();
+    let entries = WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
+    // What cannot be listed is no part of the source until it can be.
+    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+        let identity = MediaIdentity::of_file(&FileAccess::default(), entry.path()).map_err(PlanError::Storage)?;
+        let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
+        hasher.update(below.as_os_str().as_encoded_bytes()).update(&[0]).update(&identity.0.to_le_bytes());
+    }
+    Ok(format!("directory {}", Digest(*hasher.finalize().as_bytes())))
+}
+
+fn holds_media(path: &Path) -> bool {
+    let is_any =
+        |endings: [&str; 2]| path.extension().is_some_and(|it| endings.iter().any(|end| it.eq_ignore_ascii_case(end)));
+    is_any(["parquet", "tar"])
 }
 
 #[cfg(test)]

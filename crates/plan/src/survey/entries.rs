@@ -1,17 +1,24 @@
 //! The files and directories that a survey looks at.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashSet, VecDeque};
+use std::fs::FileType;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::FileAccess;
 use manyframe_pipeline::expand_pattern;
-use walkdir::{DirEntry, WalkDir};
+use manyframe_sources::kind_of_path;
 
 /// Beyond this many files and directories, the rest is left out.
 const MAX_ENTRIES: usize = 1 << 20;
-/// Beyond this many directories, the rest holds no media.
+/// Beyond this many directories, the rest is left out.
 const MAX_DIRECTORIES: usize = 1 << 14;
+/// Directories of samples side by side that are sources of their own; if there are more, the directory around them is one.
+const MAX_SAMPLE_DIRECTORIES: usize = 8;
+
+/// What the system shows as files, and nobody keeps data in.
+const SYSTEM: &[&str] = &["/dev", "/proc", "/sys"];
 
 /// JSON files beside data and checkpoints that hold no records.
 const NO_ANNOTATIONS: &[&str] = &[
@@ -27,6 +34,17 @@ const NO_ANNOTATIONS: &[&str] = &[
     "vocab.json",
 ];
 
+/// Archives that nothing is read from, with what unpacks them.
+const PACKED: &[(&str, &str)] = &[
+    (".tar.gz", "tar xzf"),
+    (".tgz", "tar xzf"),
+    (".tar.zst", "tar --zstd -xf"),
+    (".tar.xz", "tar xJf"),
+    (".tar.bz2", "tar xjf"),
+    (".7z", "7z x"),
+    (".rar", "unrar x"),
+];
+
 /// What is below the paths of a survey, in order.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
@@ -35,10 +53,12 @@ pub(super) struct Entries {
     pub(super) archives: Vec<PathBuf>,
     pub(super) datasets: Vec<PathBuf>,
     pub(super) tokenizers: Vec<PathBuf>,
+    /// What is not looked at, with the reason.
+    pub(super) unread: Vec<(PathBuf, String)>,
     pub(super) is_partial: bool,
 }
 
-/// Files whose names differ in numbers only.
+/// Files whose names differ in numbers only; or a directory of images with texts beside them.
 #[derive(Debug)]
 pub(super) struct FileGroup {
     /// The path of the file, or a pattern that matches them and nothing else.
@@ -49,14 +69,17 @@ pub(super) struct FileGroup {
 impl Entries {
     pub(super) fn below(paths: &[PathBuf]) -> io::Result<Self> {
         let mut entries = Self::default();
-        let mut files = Vec::new();
+        let mut walk = Walk::default();
         for path in paths {
-            // What cannot be opened at all is an error; below it, it is not there.
+            // What cannot be opened at all is an error; below it, it is said.
             if path.metadata()?.is_dir() {
                 std::fs::read_dir(path)?;
+                walk.pending.push_back(path.clone());
+            } else {
+                entries.add_file(path.clone(), &mut walk.files);
             }
-            entries.walk(path, &mut files);
         }
+        entries.walk(&mut walk);
         // A file given by itself has its media in the directory that it is in, or in one beside it.
         for directory in paths.iter().filter(|path| path.is_file()).filter_map(|path| path.parent()) {
             let beside = std::fs::read_dir(directory)?.filter_map(|entry| Some(entry.ok()?.path()));
@@ -65,38 +88,48 @@ impl Entries {
         }
         entries.directories.sort_by_key(|path| (path.components().count(), path.clone()));
         entries.directories.dedup();
-        entries.annotations = grouped(files);
+        entries.annotations = grouped(walk.files);
+        entries.annotations.extend(joined(walk.samples).into_iter().map(single));
         Ok(entries)
     }
 
-    fn walk(&mut self, path: &Path, files: &mut Vec<PathBuf>) {
-        let mut walk = WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
-        let mut num_entries = 0;
-        while let Some(next) = walk.next() {
-            // An unreadable directory, a broken link, or a loop of links.
-            let Ok(entry) = next else { continue };
-            num_entries += 1;
-            if num_entries > MAX_ENTRIES {
+    /// Looks at the files of a directory before those of the directories in it, so that what is near the top is seen first.
+    fn walk(&mut self, walk: &mut Walk) {
+        while let Some(directory) = walk.pending.pop_front() {
+            if self.directories.len() == MAX_DIRECTORIES || walk.num_entries > MAX_ENTRIES {
                 self.is_partial = true;
                 return;
             }
-            if is_hidden(&entry) {
-                if entry.file_type().is_dir() {
-                    walk.skip_current_dir();
-                }
-            } else if entry.file_type().is_dir() {
-                if is_dataset(entry.path()) {
-                    self.datasets.push(entry.path().to_owned());
-                    walk.skip_current_dir();
-                } else if self.directories.len() < MAX_DIRECTORIES {
-                    self.directories.push(entry.into_path());
-                } else {
-                    self.is_partial = true;
-                }
-            } else if entry.file_type().is_file() {
-                self.add_file(entry.into_path(), files);
+            let is_new = directory.metadata().is_ok_and(|it| walk.visited.insert((it.dev(), it.ino())));
+            if !is_new || SYSTEM.iter().any(|system| directory == Path::new(system)) {
+                continue;
+            }
+            match Listing::read(&directory) {
+                Err(error) => self.unread.push((directory, format!("it cannot be listed: {error}"))),
+                Ok(listing) => self.add_directory(directory, &listing, walk),
             }
         }
+    }
+
+    fn add_directory(&mut self, directory: PathBuf, listing: &Listing, walk: &mut Walk) {
+        walk.num_entries += listing.files.len() + listing.directories.len();
+        if is_dataset(&directory) {
+            self.datasets.push(directory);
+            return;
+        }
+        if listing.num_not_unicode > 0 {
+            let reason = format!("{} of its files have names that are not UTF-8; rename them", listing.num_not_unicode);
+            self.unread.push((directory.clone(), reason));
+        }
+        let samples = listing.samples();
+        if !samples.is_empty() {
+            walk.samples.insert(directory.clone());
+        }
+        for name in listing.files.iter().filter(|name| !samples.contains(name.as_str())) {
+            self.add_file(directory.join(name), &mut walk.files);
+        }
+        walk.pending.extend(listing.directories.iter().map(|name| directory.join(name)));
+        self.directories.push(directory);
     }
 
     fn add_file(&mut self, path: PathBuf, annotations: &mut Vec<PathBuf>) {
@@ -109,26 +142,125 @@ impl Entries {
             }
             return;
         }
+        if let Some((_, command)) = PACKED.iter().find(|(ending, _)| name.ends_with(ending)) {
+            let reason = format!("nothing is read from such archives; unpack it: {command} {}", path.display());
+            self.unread.push((path, reason));
+            return;
+        }
         let unpacked = [".gz", ".zst", ".xz", ".bz2"].iter().find_map(|ending| name.strip_suffix(ending));
         let ending = Path::new(unpacked.unwrap_or(&name)).extension().and_then(|it| it.to_str()).unwrap_or_default();
         let is_setting =
             NO_ANNOTATIONS.contains(&name.as_str()) || name.ends_with("config.json") || name.ends_with(".index.json");
         match ending {
-            "zip" | "tar" if unpacked.is_none() => self.archives.push(path),
+            "zip" if unpacked.is_none() => self.archives.push(path),
+            "tar" if unpacked.is_none() => {
+                self.archives.push(path.clone());
+                annotations.push(path);
+            }
             "json" | "jsonl" | "ndjson" | "parquet" | "csv" | "tsv" | "arrow" if !is_setting => annotations.push(path),
             _ => {}
         }
     }
 }
 
-/// A file or directory below the one that was named whose name says that nobody looks at it.
-fn is_hidden(entry: &DirEntry) -> bool {
-    let name = entry.file_name().to_string_lossy();
-    entry.depth() > 0 && (name.starts_with('.') || name == "__MACOSX" || name.ends_with(".work"))
+/// What is left to look at, and what was found so far.
+#[derive(Default)]
+struct Walk {
+    pending: VecDeque<PathBuf>,
+    /// Directories, which links may lead to twice.
+    visited: BTreeSet<(u64, u64)>,
+    num_entries: usize,
+    files: Vec<PathBuf>,
+    /// Directories of images with texts beside them.
+    samples: BTreeSet<PathBuf>,
+}
+
+/// The names in a directory, in order.
+#[derive(Default)]
+struct Listing {
+    files: Vec<String>,
+    directories: Vec<String>,
+    num_not_unicode: usize,
+}
+
+impl Listing {
+    fn read(directory: &Path) -> io::Result<Self> {
+        let mut listing = Self::default();
+        for entry in std::fs::read_dir(directory)? {
+            let entry = entry?;
+            let kind = entry.file_type()?;
+            // A link that leads nowhere is neither.
+            let leads_to = |test: fn(&FileType) -> bool| {
+                if kind.is_symlink() {
+                    return entry.path().metadata().is_ok_and(|metadata| test(&metadata.file_type()));
+                }
+                test(&kind)
+            };
+            let names = if leads_to(FileType::is_dir) {
+                &mut listing.directories
+            } else if leads_to(FileType::is_file) {
+                &mut listing.files
+            } else {
+                continue;
+            };
+            match entry.file_name().into_string() {
+                Ok(name) if is_hidden(&name) => {}
+                Ok(name) => names.push(name),
+                Err(_) => listing.num_not_unicode += 1,
+            }
+        }
+        listing.files.sort();
+        listing.directories.sort();
+        Ok(listing)
+    }
+
+    /// The files with texts that have the name of an image or video.
+    fn samples(&self) -> HashSet<&str> {
+        let stem = |name: &'_ str| name.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+        let ending = |name: &str| name.rsplit_once('.').map(|(_, ending)| ending.to_owned());
+        let is_text = |name: &&String| ending(name).is_some_and(|it| ["txt", "caption", "json"].contains(&it.as_str()));
+        if !self.files.iter().any(|name| is_text(&name)) {
+            return HashSet::new();
+        }
+        let media = self.files.iter().filter(|name| kind_of_path(name).is_some());
+        let media: HashSet<String> = media.filter_map(|name| stem(name)).collect();
+        let is_beside = |name: &&String| stem(name).is_some_and(|stem| media.contains(&stem));
+        self.files.iter().filter(is_text).filter(is_beside).map(String::as_str).collect()
+    }
+}
+
+/// Whether a name says that nobody looks at it.
+fn is_hidden(name: &str) -> bool {
+    name.starts_with('.') || name == "__MACOSX" || Path::new(name).extension().is_some_and(|it| it == "work")
 }
 
 fn is_dataset(directory: &Path) -> bool {
     directory.join("manifest.json").is_file() && directory.join("ledger.parquet").is_file()
+}
+
+/// The directories of samples that hold all others, and of many side by side the one around them.
+fn joined(mut samples: BTreeSet<PathBuf>) -> Vec<PathBuf> {
+    loop {
+        let outer: Vec<PathBuf> = samples
+            .iter()
+            .filter(|path| !path.ancestors().skip(1).any(|above| samples.contains(above)))
+            .cloned()
+            .collect();
+        let mut beside: BTreeMap<PathBuf, usize> = BTreeMap::new();
+        for parent in outer.iter().filter_map(|path| path.parent()) {
+            *beside.entry(parent.to_owned()).or_default() += 1;
+        }
+        let parents: Vec<PathBuf> =
+            beside.into_iter().filter(|(_, number)| *number > MAX_SAMPLE_DIRECTORIES).map(|(path, _)| path).collect();
+        if parents.is_empty() {
+            return outer;
+        }
+        samples.extend(parents);
+    }
+}
+
+fn single(path: PathBuf) -> FileGroup {
+    FileGroup { pattern: path.to_string_lossy().into_owned(), paths: vec![path] }
 }
 
 fn grouped(files: Vec<PathBuf>) -> Vec<FileGroup> {
@@ -136,7 +268,6 @@ fn grouped(files: Vec<PathBuf>) -> Vec<FileGroup> {
     for path in files {
         groups.entry(pattern_of(&path)).or_default().push(path);
     }
-    let single = |path: PathBuf| FileGroup { pattern: path.to_string_lossy().into_owned(), paths: vec![path] };
     let mut grouped = Vec::new();
     for (pattern, mut paths) in groups {
         paths.sort();
@@ -171,28 +302,48 @@ fn pattern_of(path: &Path) -> String {
 mod tests {
     use super::*;
 
+    fn write(folder: &Path, names: &[&str]) {
+        for name in names {
+            manyframe_base::write_atomic(&folder.join(name), b"").unwrap();
+        }
+    }
+
+    fn names(entries: &Entries) -> Vec<(&str, usize)> {
+        let name = |group: &'_ FileGroup| group.paths.len();
+        entries.annotations.iter().map(|group| (group.pattern.rsplit('/').next().unwrap(), name(group))).collect()
+    }
+
     #[test]
     fn files_whose_names_differ_in_numbers_are_one_group() {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
-        for name in
-            ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "val-0.parquet", "a.json", "b[1].json"]
-        {
-            manyframe_base::write_atomic(&path(name), b"").unwrap();
-        }
-        std::fs::create_dir(path("built")).unwrap();
-        for name in ["built/manifest.json", "built/ledger.parquet", ".hidden.json", "config.json", "1.jpg"] {
-            manyframe_base::write_atomic(&path(name), b"").unwrap();
-        }
+        write(folder.path(), &["train-00000-of-00002.parquet", "train-00001-of-00002.parquet", "val-0.parquet"]);
+        write(folder.path(), &["a.json", "b[1].json", "built/manifest.json", "built/ledger.parquet", "x.tar.gz"]);
+        write(folder.path(), &[".hidden.json", "config.json", "1.jpg", "s-0.tar", "s-1.tar"]);
         let entries = Entries::below(&[folder.path().to_owned()]).unwrap();
-        let found: Vec<_> = entries
-            .annotations
-            .iter()
-            .map(|group| (group.pattern.rsplit('/').next().unwrap(), group.paths.len()))
-            .collect();
-        assert_eq!(found, [("a.json", 1), ("b[1].json", 1), ("train-*-of-*.parquet", 2), ("val-0.parquet", 1)]);
+        let expected =
+            [("a.json", 1), ("b[1].json", 1), ("s-*.tar", 2), ("train-*-of-*.parquet", 2), ("val-0.parquet", 1)];
+        assert_eq!(names(&entries), expected);
         assert_eq!(entries.datasets, [path("built")]);
         assert_eq!(entries.directories, [folder.path()]);
+        assert_eq!(entries.archives, [path("s-0.tar"), path("s-1.tar")]);
+        assert!(entries.unread[0].1.contains("unpack it: tar xzf"), "{:?}", entries.unread);
         assert!(Entries::below(&[path("absent")]).is_err());
+    }
+
+    #[test]
+    fn texts_beside_images_are_samples_of_their_directory() {
+        let folder = tempfile::tempdir().unwrap();
+        write(
+            folder.path(),
+            &["a/1.jpg", "a/1.txt", "a/b/1.png", "a/b/1.json", "a/b/other.json", "c/1.jpg", "c/README.txt"],
+        );
+        let entries = Entries::below(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(names(&entries), [("other.json", 1), ("a", 1)]);
+        for number in 0..9 {
+            write(folder.path(), &[&format!("d/{number}/1.jpg"), &format!("d/{number}/1.txt")]);
+        }
+        let entries = Entries::below(&[folder.path().to_owned()]).unwrap();
+        assert_eq!(names(&entries), [("other.json", 1), ("a", 1), ("d", 1)]);
     }
 }

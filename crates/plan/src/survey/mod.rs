@@ -1,19 +1,23 @@
 //! What is in directories: annotation files and what they hold, where their media are, tokenizers, datasets. For a pipeline file
 //! that a program writes.
 //!
-//! The first records of each annotation file are read, and looked for. Nothing is decoded.
+//! Some records of each annotation file are read, from all of it, and their media looked for. Nothing is decoded.
 
 mod entries;
+mod joined;
 mod roots;
+mod sampled;
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
-use manyframe_core::{Record, Rejection};
-use manyframe_sources::{AnnotationFile, SourceError, SourceKind, SourceOptions, SourceSpec};
+use manyframe_core::{MediaKind, Record, Rejection};
+use manyframe_sources::{SourceError, SourceKind, SourceOptions};
 
 use self::entries::{Entries, FileGroup};
+use self::joined::joined_options;
 use self::roots::{Roots, find_roots};
+use self::sampled::{Sampled, read_some};
 
 /// How many records of a source are read.
 const NUM_RECORDS: usize = 200;
@@ -25,7 +29,7 @@ const MAX_FILES: usize = 4;
 pub struct Survey {
     /// Annotation files that can be read, one source for files whose names differ in numbers only.
     pub sources: Vec<FoundSource>,
-    /// Annotation files that cannot be read, and files that could be some, with the reason.
+    /// What cannot be read, and files that could be annotations, with the reason.
     pub unread: Vec<(PathBuf, String)>,
     /// Datasets that manyframe built.
     pub datasets: Vec<PathBuf>,
@@ -42,6 +46,12 @@ pub struct FoundSource {
     pub annotations: String,
     /// Number of files.
     pub num_files: usize,
+    /// Whether all of its records are texts.
+    pub is_text: bool,
+    /// What reads them, besides the kind.
+    pub options: SourceOptions,
+    /// Fields of its first record that could say which of them are good.
+    pub scores: Vec<String>,
     /// Number of records that were read to find out.
     pub num_records: usize,
     /// Those of them that can be delivered, as far as annotations say.
@@ -62,6 +72,8 @@ pub struct FoundSource {
     pub other_media: Vec<PathBuf>,
     /// Directories to which links below `media` lead.
     pub links: Vec<PathBuf>,
+    /// Endings of files beside those that were read, of which nothing is read.
+    pub ignored: BTreeSet<String>,
 }
 
 /// Looks at directories and files.
@@ -69,22 +81,26 @@ pub struct FoundSource {
 /// # Errors
 /// If one of the paths cannot be read. What is below them costs itself only.
 pub fn survey(paths: &[PathBuf]) -> std::io::Result<Survey> {
-    let entries = Entries::below(paths)?;
-    let mut survey = Survey { is_partial: entries.is_partial, ..Survey::default() };
+    let mut entries = Entries::below(paths)?;
+    let unread = std::mem::take(&mut entries.unread);
+    let mut survey = Survey { unread, is_partial: entries.is_partial, ..Survey::default() };
     for group in &entries.annotations {
+        let Some(first) = group.paths.first() else { continue };
         if group.pattern.contains("${") {
             let reason = "a pipeline file cannot name a path with \"${\" in it".to_owned();
             survey.unread.extend(group.paths.iter().map(|path| (path.clone(), reason.clone())));
             continue;
         }
-        let Some(first) = group.paths.first() else { continue };
+        // An archive without texts is one of media.
+        let is_archive = entries.archives.contains(first);
         match read_group(group, &entries) {
             Ok(source) if source.num_read > 0 => survey.sources.push(source),
-            Ok(source) => {
+            Ok(source) if !is_archive => {
                 let reason = source.rejection.map_or_else(|| "it has no record".to_owned(), |it| it.to_string());
                 survey.unread.push((first.clone(), reason));
             }
-            Err(error) => survey.unread.push((first.clone(), reason_of(error))),
+            Err(error) if !is_archive => survey.unread.push((first.clone(), reason_of(error))),
+            Ok(_) | Err(_) => {}
         }
     }
     survey.datasets = entries.datasets;
@@ -102,58 +118,52 @@ fn reason_of(error: SourceError) -> String {
     }
 }
 
+/// What is read of files; if nothing is, what is read of them together with another file.
 fn read_group(group: &FileGroup, entries: &Entries) -> Result<FoundSource, SourceError> {
-    let step = group.paths.len().div_ceil(MAX_FILES).max(1);
-    let files: Vec<_> = group.paths.iter().step_by(step).collect();
-    let share = NUM_RECORDS / files.len().max(1);
-    let (mut num_records, mut rejection, mut records) = (0, None, Vec::new());
-    for path in files {
-        for parsed in read_file(path, share)? {
-            num_records += 1;
-            match parsed {
-                Ok(record) => records.push(record),
-                Err(rejected) => rejection = rejection.or(Some(rejected)),
-            }
-        }
+    let alone = try_group(group, entries, &SourceOptions::default());
+    if alone.as_ref().is_ok_and(|source| source.num_read > 0) {
+        return alone;
     }
+    let joined =
+        joined_options(group, entries).into_iter().filter_map(|options| try_group(group, entries, &options).ok());
+    let joined = joined.filter(|source| source.num_read > 0);
+    // Of those with as many media the first one, which is the most usual.
+    joined.reduce(|best, other| if other.num_found > best.num_found { other } else { best }).map_or(alone, Ok)
+}
+
+fn try_group(group: &FileGroup, entries: &Entries, options: &SourceOptions) -> Result<FoundSource, SourceError> {
+    let step = group.paths.len().div_ceil(MAX_FILES).max(1);
+    let files: Vec<&PathBuf> = group.paths.iter().step_by(step).collect();
+    let share = NUM_RECORDS / files.len().max(1);
+    let sampled = read_some(&files, (SourceKind::Auto, options), share)?;
+    let Sampled { records, num_records, rejection, first_fields, ignored } = sampled;
+    let is_text = !records.is_empty()
+        && records.iter().all(|record| record.media.is_empty())
+        && read_some(&files, (SourceKind::Text, options), share).is_ok_and(|text| text.records.len() == records.len());
     let Roots { media, links, num_media, num_found, missing, others } =
         find_roots(Path::new(&group.pattern), &records, entries);
-    let example = records.first().map_or((0, 0, 0), |record| {
-        let num_videos = record.media.iter().filter(|it| it.kind == manyframe_core::MediaKind::Video).count();
-        (record.turns.len(), record.media.len() - num_videos, num_videos)
-    });
+    let is_score = |name: &&String| ["score", "rating"].iter().any(|word| name.contains(word));
     Ok(FoundSource {
         annotations: group.pattern.clone(),
         num_files: group.paths.len(),
+        is_text,
+        options: options.clone(),
+        scores: first_fields.keys().filter(is_score).cloned().collect(),
         num_records,
         num_read: records.len(),
         rejection,
-        example,
+        example: records.first().map_or((0, 0, 0), example_of),
         num_media,
         num_found,
         missing,
         media,
         other_media: others,
         links,
+        ignored,
     })
 }
 
-/// The first records of a file.
-fn read_file(path: &Path, num_records: usize) -> Result<Vec<Result<Record, Rejection>>, SourceError> {
-    let file = AnnotationFile {
-        path: path.to_owned(),
-        name: Arc::from("file"),
-        place: path.to_owned(),
-        subset: Arc::from(""),
-    };
-    let (kind, options) = (SourceKind::Auto, SourceOptions::default());
-    let source =
-        manyframe_sources::open(SourceSpec { name: Arc::from("survey"), kind, annotations: vec![file], options })?;
-    let mut parsed = Vec::new();
-    for split in source.splits()? {
-        for raw in source.read(&split)?.take(num_records - parsed.len()) {
-            parsed.push(source.parse(&raw?).map_err(|rejected| rejected.rejection));
-        }
-    }
-    Ok(parsed)
+fn example_of(record: &Record) -> (usize, usize, usize) {
+    let num_videos = record.media.iter().filter(|it| it.kind == MediaKind::Video).count();
+    (record.turns.len(), record.media.len() - num_videos, num_videos)
 }

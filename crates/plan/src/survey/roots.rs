@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_core::{MediaLocation, Record};
-use manyframe_media::{MediaRoot, MediaStore};
+use manyframe_media::{Located, MediaRoot, MediaStore};
 
 use super::entries::Entries;
 
@@ -14,6 +14,7 @@ pub(super) struct Roots {
     pub(super) links: Vec<PathBuf>,
     pub(super) num_media: usize,
     pub(super) num_found: usize,
+    /// The first that is not found, and why if that is known.
     pub(super) missing: Option<String>,
     /// Places that have as many of the same names as one of `media`, and were not chosen.
     pub(super) others: Vec<PathBuf>,
@@ -57,18 +58,52 @@ pub(super) fn find_roots(annotations: &Path, records: &[Record], entries: &Entri
         };
         let rivals = places.iter().skip(1).filter(|place| place.num_media == best.num_media);
         roots.others.extend(rivals.map(|place| place.root.to_owned()));
-        let num_pending = pending.len();
-        if let Some(store) = open(best.root, &best.links) {
-            pending.retain(|medium| !is_in(&store, medium));
+        let mut found = vec![first];
+        let store = open(best.root, &best.links);
+        if let Some(store) = &store {
+            found.extend(pending.extract_if(.., |medium| is_in(store, medium)));
         }
-        roots.num_found += num_pending - pending.len() + 1;
+        let unusable =
+            store.map(|store| found.iter().filter_map(|medium| unusable(&store, medium)).collect::<Vec<_>>());
+        let unusable = unusable.unwrap_or_default();
+        roots.num_found += found.len() - unusable.len();
+        roots.missing = roots.missing.or(unusable.into_iter().next());
         roots.media.push(best.root.to_owned());
         roots.links.extend(best.links.iter().cloned());
     }
-    roots.missing = unfound.first().map(|medium| medium.path.to_owned());
+    roots.missing = roots.missing.or_else(|| unfound.first().map(|medium| absence(medium.path)));
     roots.links.sort();
     roots.links.dedup();
     roots
+}
+
+/// A path that is nowhere, and why that may be.
+fn absence(path: &str) -> String {
+    const MAX_CHARS: usize = 120;
+    let shown: String = path.chars().take(MAX_CHARS).collect();
+    let (scheme, _) = path.split_once(':').unwrap_or_default();
+    let reason = if !scheme.is_empty() && path.contains("://") {
+        "a URL; images are read from files, or from a store that `media` names: download them first"
+    } else if path.starts_with('/') {
+        "an absolute path, of another machine perhaps; expected one below a directory that `media` names"
+    } else {
+        return format!("{shown:?}");
+    };
+    format!("{shown:?} ({reason})")
+}
+
+/// The path of a medium that is there and cannot be used, and why.
+fn unusable(store: &MediaStore, medium: &Named<'_>) -> Option<String> {
+    let reason = match store.locate(medium.subset, medium.path) {
+        Ok(Located::Directory { .. }) => return None,
+        Ok(located) => match (located.num_bytes(), located.read_head(1)) {
+            (Ok(0), _) => "the file is empty".to_owned(),
+            (_, Err(error)) | (Err(error), _) => error.to_string(),
+            (Ok(_), Ok(_)) => return None,
+        },
+        Err(error) => error.to_string(),
+    };
+    Some(format!("{:?} ({reason})", medium.path))
 }
 
 fn named_media(record: &Record) -> impl Iterator<Item = Named<'_>> {

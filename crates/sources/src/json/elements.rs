@@ -12,8 +12,8 @@ use std::io::{self, Read};
 
 use crate::json::anchor::{Anchors, LearnedFrom};
 use crate::json::grammar::{Grammar, ScanStep, is_space};
-use crate::json::located::{LocatedRecord, NextRecord, ReadError, is_overlong, last, overlong, unclosed, whole};
-use crate::json::sniff::{SEVERAL_LISTS, SNIFFED_BYTES, byte_order_mark_length};
+use crate::json::located::{LocatedRecord, NextRecord, is_overlong, last, overlong, unclosed, whole};
+use crate::json::sniff::{NotRecords, SNIFFED_BYTES, byte_order_mark_length};
 use crate::json::window::ByteWindow;
 use crate::json::wrapper::lists_of;
 
@@ -32,7 +32,9 @@ pub(crate) struct Elements<R> {
     state: ReaderState,
     brackets: Brackets,
     /// Where the array begins whose elements are the records, if an object is around it.
-    wrapped_from: Option<usize>,
+    wrapped_from: Option<u64>,
+    /// Whether the array was named: others may follow it.
+    is_named: bool,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -72,12 +74,18 @@ impl<R: Read> Elements<R> {
             state: ReaderState::NotStarted,
             brackets: Brackets::None,
             wrapped_from: None,
+            is_named: false,
         }
     }
 
     /// The elements of an array within an object: `start` is the position after its bracket.
-    pub(crate) fn within(reader: R, start: usize) -> Self {
+    pub(crate) fn within(reader: R, start: u64) -> Self {
         Self { wrapped_from: Some(start), ..Self::new(reader) }
+    }
+
+    /// As [`Self::within`], of one of several arrays: what follows it is not looked at.
+    pub(crate) fn of_list(reader: R, start: u64) -> Self {
+        Self { is_named: true, ..Self::within(reader, start) }
     }
 
     /// The next record.
@@ -123,8 +131,12 @@ impl<R: Read> Elements<R> {
         if self.state == ReaderState::NotStarted {
             self.window.grow()?;
             if let Some(start) = self.wrapped_from {
-                while self.window.bytes().len() < start && self.window.grow()? {}
-                self.window.consume(start);
+                let mut num_left = start;
+                while num_left > 0 && (!self.window.bytes().is_empty() || self.window.grow()?) {
+                    let num_passed = num_left.min(self.window.bytes().len() as u64);
+                    self.window.consume(num_passed as usize);
+                    num_left -= num_passed;
+                }
                 self.brackets = Brackets::Open;
             }
             self.window.consume(byte_order_mark_length(self.window.bytes()));
@@ -152,13 +164,17 @@ impl<R: Read> Elements<R> {
     /// What follows the records in the object around them: it must end, and have no other list that could be the records.
     fn end_of_wrapper(&mut self) -> NextRecord {
         self.state = ReaderState::Ended;
+        if self.is_named {
+            return Ok(None);
+        }
         while self.window.bytes().len() < SNIFFED_BYTES as usize && self.window.grow()? {}
         let rest = self.window.bytes();
         let found = lists_of(rest, 0);
         let is_last = found.end.is_some_and(|end| rest.split_at(end).1.trim_ascii().is_empty());
         let is_cut_off = found.end.is_none() && rest.len() < SNIFFED_BYTES as usize;
         if !found.lists.is_empty() || !(is_last || is_cut_off) {
-            return Err(ReadError::NotRecords(SEVERAL_LISTS));
+            let others = found.lists.iter().map(|(name, _)| name.as_str());
+            return Err(NotRecords::several_lists(std::iter::once("…").chain(others)).into());
         }
         self.window.consume(rest.len());
         let end = LocatedRecord { position: self.window.position(0), body: unclosed() };

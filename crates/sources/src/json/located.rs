@@ -2,6 +2,7 @@
 
 use std::io;
 
+use manyframe_columnar::ColumnarError;
 use manyframe_core::{Position, RejectCode, Rejection};
 
 use crate::json::grammar::{Grammar, ScanStep};
@@ -29,6 +30,8 @@ pub(crate) type NextRecord = Result<Option<LocatedRecord>, ReadError>;
 #[derive(Debug)]
 pub(crate) enum ReadError {
     Io(io::Error),
+    /// The file is a table that cannot be read.
+    Rows(ColumnarError),
     /// What follows the records shows that they are not what is meant.
     NotRecords(NotRecords),
 }
@@ -36,6 +39,18 @@ pub(crate) enum ReadError {
 impl From<io::Error> for ReadError {
     fn from(error: io::Error) -> Self {
         Self::Io(error)
+    }
+}
+
+impl From<ColumnarError> for ReadError {
+    fn from(error: ColumnarError) -> Self {
+        Self::Rows(error)
+    }
+}
+
+impl From<NotRecords> for ReadError {
+    fn from(found: NotRecords) -> Self {
+        Self::NotRecords(found)
     }
 }
 
@@ -69,7 +84,8 @@ pub(crate) fn unreadable(error: &io::Error) -> RawBody {
     incomplete(&format!("the file cannot be opened: {error}"), &[])
 }
 
-fn incomplete(detail: &str, bytes: &[u8]) -> RawBody {
+/// What is missing after some bytes: an unknown number of records.
+pub(crate) fn incomplete(detail: &str, bytes: &[u8]) -> RawBody {
     broken(RejectCode::IncompleteFile, detail, bytes)
 }
 
@@ -79,6 +95,6 @@ fn broken(code: RejectCode, detail: &str, bytes: &[u8]) -> RawBody {
 }
 
 /// Whether a record of this many bytes is too large to read.
-pub(super) fn is_overlong(num_bytes: usize) -> bool {
+pub(crate) fn is_overlong(num_bytes: usize) -> bool {
     num_bytes as u64 > MAX_RECORD_BYTES
 }

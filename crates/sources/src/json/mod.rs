@@ -14,6 +14,7 @@ mod anchor;
 mod elements;
 mod grammar;
 mod lines;
+mod list;
 mod located;
 mod plain;
 mod sniff;
@@ -24,7 +25,11 @@ mod wrapper;
 
 pub(crate) use elements::Elements;
 pub(crate) use lines::Lines;
-pub(crate) use located::{LocatedRecord, NextRecord, ReadError, last, overlong, unclosed, unreadable};
+pub(crate) use list::{FoundList, find_list};
+pub(crate) use located::{
+    LocatedRecord, NextRecord, ReadError, incomplete, is_overlong, last, overlong, unclosed, unreadable,
+};
 pub use located::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub(crate) use plain::plain_length;
-pub(crate) use sniff::{FileFormat, NotRecords, SNIFFED_BYTES, format_of};
+pub(crate) use sniff::{FileFormat, NotRecords, SNIFFED_BYTES, byte_order_mark_length, format_of};
+pub(crate) use window::ByteWindow;

@@ -1,5 +1,7 @@
-//! Identifies the format of a file by its first bytes. Names do not matter: `.json` files contain JSON lines, and vice
+//! Identifies the format of a text by its first bytes. Names do not matter: `.json` files contain JSON lines, and vice
 //! versa.
+
+use std::borrow::Cow;
 
 use crate::json::grammar::{Grammar, ScanStep};
 use crate::json::wrapper::{Outer, outer_of};
@@ -21,24 +23,53 @@ pub(crate) enum FileFormat {
         /// The position after the array's bracket.
         start: usize,
     },
-    /// Parquet.
-    Rows,
 }
 
 /// A file without records.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct NotRecords {
     /// What it looks like.
-    pub(crate) found: &'static str,
+    pub(crate) found: Cow<'static, str>,
     /// What to do about it.
-    pub(crate) advice: &'static str,
+    pub(crate) advice: Cow<'static, str>,
+}
+
+impl NotRecords {
+    const fn new(found: &'static str, advice: &'static str) -> Self {
+        Self { found: Cow::Borrowed(found), advice: Cow::Borrowed(advice) }
+    }
+
+    /// A compressed file of which nothing can be unpacked.
+    pub(crate) fn cut_off(damage: &str) -> Self {
+        Self { found: Cow::Owned(format!("cut off or damaged: {damage}")), advice: Cow::Borrowed("download it again") }
+    }
+
+    /// No list of a name, but others.
+    pub(crate) fn no_list(wanted: &str, others: &[String]) -> Self {
+        let others: Vec<String> = others.iter().map(|name| format!("{name:?}")).collect();
+        let others = if others.is_empty() { "no list of objects".to_owned() } else { others.join(", ") };
+        Self {
+            found: Cow::Owned(format!("without a list {wanted:?} of objects; it has {others}")),
+            advice: Cow::Borrowed("name the one with the records: list = \"…\""),
+        }
+    }
+
+    /// One object around more than one list that could be the records.
+    pub(crate) fn several_lists<'n>(names: impl IntoIterator<Item = &'n str>) -> Self {
+        let names: Vec<String> = names.into_iter().map(|name| format!("{name:?}")).collect();
+        Self {
+            found: Cow::Owned(format!("one object around more than one list of objects: {}", names.join(", "))),
+            advice: Cow::Borrowed("name the one with the records: list = \"…\""),
+        }
+    }
 }
 
 /// Starts of files that are often found in place of annotations.
 const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"version https://git-lfs", "a git-lfs pointer", "run `git lfs pull`, or download the file itself"),
-    (b"\x1f\x8b", "compressed with gzip", "unpack it first: `gunzip FILE`"),
-    (b"\x28\xb5\x2f\xfd", "compressed with Zstandard", "unpack it first: `unzstd FILE`"),
+    (b"PAR1", "Parquet in a compressed file", "unpack it first"),
+    (b"\x1f\x8b", "compressed twice", "unpack it first: `gunzip FILE`"),
+    (b"\x28\xb5\x2f\xfd", "compressed twice", "unpack it first: `unzstd FILE`"),
     (b"\xfd7zXZ\0", "compressed with xz", "unpack it first: `unxz FILE`"),
     (b"BZh", "compressed with bzip2", "unpack it first: `bunzip2 FILE`"),
     (b"PK\x03\x04", "a zip archive", "unpack it first, and name the annotation file in it"),
@@ -50,12 +81,6 @@ const KNOWN: &[(&[u8], &str, &str)] = &[
     (b"{\"error\"", "an error message", "the download failed or needs a login; download it again"),
 ];
 
-/// One object around more than one list that could be the records.
-pub(crate) const SEVERAL_LISTS: NotRecords = NotRecords {
-    found: "one object around more than one list of objects",
-    advice: "write the list of records to a separate file: `jq -c '.NAME[]' FILE > FILE.jsonl`",
-};
-
 /// Length of the byte order mark at the start, if there is one.
 pub(crate) fn byte_order_mark_length(head: &[u8]) -> usize {
     if head.starts_with(b"\xef\xbb\xbf") { 3 } else { 0 }
@@ -63,43 +88,36 @@ pub(crate) fn byte_order_mark_length(head: &[u8]) -> usize {
 
 /// The format of a file, from its first bytes: all of it, or at least [`SNIFFED_BYTES`].
 pub(crate) fn format_of(head: &[u8]) -> Result<FileFormat, NotRecords> {
-    if head.starts_with(b"PAR1") {
-        return Ok(FileFormat::Rows);
-    }
     let text = head.split_at(byte_order_mark_length(head)).1;
     let text = text.trim_ascii_start();
     if let Some(&(_, found, advice)) = KNOWN.iter().find(|(start, ..)| text.starts_with(start)) {
-        return Err(NotRecords { found, advice });
+        return Err(NotRecords::new(found, advice));
     }
     if head.get(257..262) == Some(b"ustar") {
-        return Err(NotRecords {
-            found: "a tar archive",
-            advice: "unpack it first, and name the annotation file in it",
-        });
+        return Err(NotRecords::new("a tar in a compressed file, or a damaged one", "unpack it first: `tar xf FILE`"));
     }
     match text {
-        [] => Err(NotRecords { found: "empty", advice: "download it again, or leave it out" }),
+        [] => Err(NotRecords::new("empty", "download it again, or leave it out")),
         [b'[', items @ ..] => format_of_array(items),
         [b'{', ..] => Ok(match format_of_objects(text)? {
             FileFormat::Wrapped { start } => FileFormat::Wrapped { start: head.len() - text.len() + start },
             format => format,
         }),
         [byte, ..] if byte.is_ascii_graphic() => {
-            Err(NotRecords { found: "text, but not JSON", advice: "convert it to JSON lines" })
+            let advice = "convert it to JSON lines; what is CSV or TSV has a name that ends with .csv or .tsv";
+            Err(NotRecords::new("text, but not JSON", advice))
         }
-        [_, ..] => Err(BINARY),
+        [_, ..] => Err(NotRecords::new("binary data of no known kind", "download it again")),
     }
 }
-
-const BINARY: NotRecords = NotRecords { found: "binary data of no known kind", advice: "download it again" };
 
 fn format_of_array(items: &[u8]) -> Result<FileFormat, NotRecords> {
     match items.trim_ascii_start().first() {
         // Anything other than an object may be damage, but says nothing about where objects start.
-        Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => Err(NotRecords {
-            found: "an array whose first element is not an object",
-            advice: "name the annotation file, which has one object per record",
-        }),
+        Some(b'[' | b'"' | b'0'..=b'9' | b'-' | b't' | b'f' | b'n') => Err(NotRecords::new(
+            "an array whose first element is not an object",
+            "name the annotation file, which has one object per record",
+        )),
         _ => Ok(FileFormat::Array),
     }
 }
@@ -111,7 +129,7 @@ fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
     let outer = if is_object(first) && !second.is_empty() { Outer::Record } else { outer_of(text) };
     match outer {
         Outer::Wrapper { start } => Ok(FileFormat::Wrapped { start }),
-        Outer::SeveralLists => Err(SEVERAL_LISTS),
+        Outer::SeveralLists { names } => Err(NotRecords::several_lists(names.iter().map(String::as_str))),
         // Two lines are checked, so that damage in one of them does not make the file something else.
         Outer::Record if second.starts_with(b"{") && (is_object(first) || is_object(second)) => Ok(FileFormat::Lines),
         Outer::Record => {
@@ -124,8 +142,8 @@ fn format_of_objects(text: &[u8]) -> Result<FileFormat, NotRecords> {
 mod tests {
     use super::*;
 
-    fn format(head: &str) -> Result<FileFormat, &'static str> {
-        format_of(head.as_bytes()).map_err(|not_records| not_records.found)
+    fn format(head: &str) -> Result<FileFormat, String> {
+        format_of(head.as_bytes()).map_err(|not_records| not_records.found.into_owned())
     }
 
     #[test]
@@ -137,7 +155,6 @@ mod tests {
         assert_eq!(format("{\"id\": 1, \n{\"id\": 2}\n"), Ok(FileFormat::Lines));
         assert_eq!(format("{\"id\": [1, 2"), Ok(FileFormat::Lines));
         assert_eq!(format("{\n \"id\": 1\n}\n{\n \"id\": 2\n}"), Ok(FileFormat::Objects));
-        assert_eq!(format("PAR1\x15"), Ok(FileFormat::Rows));
         assert_eq!(format("{\"QA\": [{\"q\": \"\"}]}"), Ok(FileFormat::Lines));
         assert_eq!(format("{\"a\": NaN, \"b\": [{}]}\n{\"a\": NaN}"), Ok(FileFormat::Lines));
         assert_eq!(format("\u{feff} {\"data\": [\n {\"id\""), Ok(FileFormat::Wrapped { start: 14 }));
@@ -146,15 +163,18 @@ mod tests {
 
     #[test]
     fn what_is_not_records_is_named() {
-        assert_eq!(format("version https://git-lfs.github.com/spec/v1\noid"), Err("a git-lfs pointer"));
-        assert_eq!(format("<!DOCTYPE html>"), Err("a page of HTML or XML"));
-        assert_eq!(format(""), Err("empty"));
-        assert_eq!(format(" \n"), Err("empty"));
-        assert_eq!(format("\0\0\0\0"), Err("binary data of no known kind"));
-        assert_eq!(format("PK\x03\x04"), Err("a zip archive"));
-        assert_eq!(format("id,image\n1,a.jpg"), Err("text, but not JSON"));
-        assert_eq!(format("{\"a\": [{\"id\": 1}], \"b\": [{\"id\": 2}]}"), Err(SEVERAL_LISTS.found));
-        assert_eq!(format("[\"a\", \"b\"]"), Err("an array whose first element is not an object"));
-        assert_eq!(format_of(b"\x1f\x8b\x08").map_err(|it| it.found), Err("compressed with gzip"));
+        assert_eq!(format("version https://git-lfs.github.com/spec/v1\noid"), Err("a git-lfs pointer".to_owned()));
+        assert_eq!(format("<!DOCTYPE html>"), Err("a page of HTML or XML".to_owned()));
+        assert_eq!(format(""), Err("empty".to_owned()));
+        assert_eq!(format(" \n"), Err("empty".to_owned()));
+        assert_eq!(format("\0\0\0\0"), Err("binary data of no known kind".to_owned()));
+        assert_eq!(format("PK\x03\x04"), Err("a zip archive".to_owned()));
+        assert_eq!(format("id,image\n1,a.jpg"), Err("text, but not JSON".to_owned()));
+        assert_eq!(
+            format("{\"a\": [{\"id\": 1}], \"b\": [{\"id\": 2}]}"),
+            Err("one object around more than one list of objects: \"a\", \"b\"".to_owned())
+        );
+        assert_eq!(format("[\"a\", \"b\"]"), Err("an array whose first element is not an object".to_owned()));
+        assert_eq!(format_of(b"\x1f\x8b\x08").map_err(|it| it.found), Err("compressed twice".into()));
     }
 }

@@ -29,7 +29,7 @@ pub(crate) enum Outer {
     /// An object around the records, which begin at this position.
     Wrapper { start: usize },
     /// An object around several lists of objects, any of which could be the records.
-    SeveralLists,
+    SeveralLists { names: Vec<String> },
 }
 
 /// What the object is that a text begins with.
@@ -41,7 +41,7 @@ pub(crate) fn outer_of(text: &[u8]) -> Outer {
         _ if has_turns || !is_only => Outer::Record,
         [(name, start)] if !MEDIA.contains(&name.as_str()) => Outer::Wrapper { start: *start },
         [] | [_] => Outer::Record,
-        _ => Outer::SeveralLists,
+        lists => Outer::SeveralLists { names: lists.iter().map(|(name, _)| name.clone()).collect() },
     }
 }
 
@@ -105,8 +105,10 @@ mod tests {
             Outer::Wrapper { start },
             "the list may be longer than what is looked at"
         );
-        assert_eq!(outer(r#"{"train": [{"id": 1}], "test": [{"id": 2}]}"#), Outer::SeveralLists);
-        assert_eq!(outer(r#"{"images": [{"id": 1}], "annotations": [{"id": 2}]}"#), Outer::SeveralLists);
+        for (first, second) in [("train", "test"), ("images", "annotations")] {
+            let text = format!(r#"{{"{first}": [{{"id": 1}}], "{second}": [{{"id": 2}}]}}"#);
+            assert_eq!(outer(&text), Outer::SeveralLists { names: vec![first.to_owned(), second.to_owned()] });
+        }
     }
 
     #[test]

@@ -1,0 +1,616 @@
+//! The language of `where`: which records of a source are wanted, by their fields.
+//!
+//! ```text
+//! condition  = and { "or" and }          and = not { "and" not }          not = "not" not | comparison
+//! comparison = term [ ("==" | "!=" | "<" | "<=" | ">" | ">=" | "in" | "not" "in") term ]
+//! term       = 4 | -0.5 | "text" | 'text' | true | false | null | [term, …] | (condition) | field | meta.field
+//!            | min(term) | max(term) | len(term)
+//! ```
+//!
+//! * Numbers are compared with numbers, strings with strings. A string that is a number counts as that number beside one, because CSV
+//!   has nothing else. Anything else is a mistake of the record, and no answer.
+//! * A field that is absent is null. `== null` asks for that; a comparison by size has no answer then, and the record is left out.
+//! * `in` looks for an item of a list, or for a part of a string. `min` and `max` are of a list of numbers, `len` of a list or string.
+
+use std::borrow::Cow;
+use std::cmp::Ordering;
+use std::fmt;
+
+use manyframe_core::{RejectCode, Rejection};
+
+use crate::reject::{quoted, unexpected_schema};
+use crate::value::Value;
+
+/// Deepest nesting of a condition.
+const MAX_DEPTH: usize = 64;
+
+/// A condition on the fields of a record.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Condition {
+    text: String,
+    root: Node,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Node {
+    Constant(Constant),
+    List(Vec<Node>),
+    Field(String),
+    Call(Function, Box<Node>),
+    Not(Box<Node>),
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Compare(Box<Node>, Operator, Box<Node>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Constant {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Function {
+    Min,
+    Max,
+    Len,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+    In,
+    NotIn,
+}
+
+/// What a part of a condition is for a record.
+#[derive(Debug, Clone, PartialEq)]
+enum Answer<'r> {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(Cow<'r, str>),
+    List(Vec<Answer<'r>>),
+    Object,
+}
+
+/// Why there is no answer.
+enum Unanswered {
+    /// A field that is needed is absent.
+    Missing(String),
+    /// Values of a record that cannot be compared.
+    Clash(String),
+}
+
+impl Condition {
+    /// # Errors
+    /// What is wrong with the text, and where.
+    pub(crate) fn parse(text: &str) -> Result<Self, String> {
+        let tokens = tokens_of(text)?;
+        let mut parser = Parser { tokens, at: 0, depth: 0 };
+        let root = parser.any()?;
+        match parser.peek() {
+            None => Ok(Self { text: text.to_owned(), root }),
+            Some(token) => Err(format!("has {token} where it should end")),
+        }
+    }
+
+    /// Whether a record with these fields is wanted.
+    ///
+    /// # Errors
+    /// [`RejectCode::Filtered`] if it is not, and another code if its fields cannot be compared so.
+    pub(crate) fn check<'v>(&self, field: &dyn Fn(&str) -> Option<&'v Value<'v>>) -> Result<(), Rejection> {
+        let filtered =
+            |found: &str| Err(Rejection::new(RejectCode::Filtered, format!("where {:?}: {found}", self.text)));
+        match self.root.answer(field) {
+            Ok(Answer::Bool(true)) => Ok(()),
+            Ok(Answer::Bool(false)) => filtered(&self.root.shown(field)),
+            Ok(other) => Err(unexpected_schema(format!("where {:?} is {other}, expected true or false", self.text))),
+            Err(Unanswered::Missing(name)) => filtered(&format!("the record has no {name:?}")),
+            Err(Unanswered::Clash(found)) => Err(unexpected_schema(format!("where {:?}: {found}", self.text))),
+        }
+    }
+}
+
+impl Node {
+    fn answer<'v>(&self, field: &dyn Fn(&str) -> Option<&'v Value<'v>>) -> Result<Answer<'v>, Unanswered> {
+        Ok(match self {
+            Self::Constant(constant) => constant.answer(),
+            Self::List(items) => Answer::List(items.iter().map(|item| item.answer(field)).collect::<Result<_, _>>()?),
+            Self::Field(name) => field(name).map_or(Answer::Null, Answer::of),
+            Self::Call(function, argument) => {
+                let found = argument.answer(field)?;
+                match (function.call(&found), found) {
+                    (Some(number), _) => Answer::Number(number),
+                    (None, Answer::Null) => return Err(Unanswered::Missing(argument.to_string())),
+                    (None, found) => {
+                        return Err(Unanswered::Clash(format!(
+                            "{argument} is {found}, of which there is no {function}"
+                        )));
+                    }
+                }
+            }
+            Self::Not(inner) => Answer::Bool(!inner.truth(field)?),
+            Self::All(parts) => {
+                for part in parts {
+                    if !part.truth(field)? {
+                        return Ok(Answer::Bool(false));
+                    }
+                }
+                Answer::Bool(true)
+            }
+            Self::Any(parts) => {
+                for part in parts {
+                    if part.truth(field)? {
+                        return Ok(Answer::Bool(true));
+                    }
+                }
+                Answer::Bool(false)
+            }
+            Self::Compare(left, operator, right) => {
+                Answer::Bool(compare((left, left.answer(field)?), *operator, (right, right.answer(field)?))?)
+            }
+        })
+    }
+
+    fn truth<'v>(&self, field: &dyn Fn(&str) -> Option<&'v Value<'v>>) -> Result<bool, Unanswered> {
+        match self.answer(field)? {
+            Answer::Bool(truth) => Ok(truth),
+            Answer::Null => Err(Unanswered::Missing(self.to_string())),
+            other => Err(Unanswered::Clash(format!("{self} is {other}, expected true or false"))),
+        }
+    }
+
+    /// What the fields of a condition are that does not hold.
+    fn shown<'v>(&self, field: &dyn Fn(&str) -> Option<&'v Value<'v>>) -> String {
+        let mut names = Vec::new();
+        self.add_fields(&mut names);
+        let shown = names.iter().map(|name| format!("{name} is {}", field(name).map_or(Answer::Null, Answer::of)));
+        shown.collect::<Vec<_>>().join(", ")
+    }
+
+    fn add_fields<'n>(&'n self, names: &mut Vec<&'n str>) {
+        match self {
+            Self::Constant(_) => {}
+            Self::Field(name) if names.contains(&name.as_str()) => {}
+            Self::Field(name) => names.push(name),
+            Self::Call(_, inner) | Self::Not(inner) => inner.add_fields(names),
+            Self::List(parts) | Self::All(parts) | Self::Any(parts) => {
+                for part in parts {
+                    part.add_fields(names);
+                }
+            }
+            Self::Compare(left, _, right) => {
+                left.add_fields(names);
+                right.add_fields(names);
+            }
+        }
+    }
+}
+
+impl Constant {
+    fn answer<'r>(&self) -> Answer<'r> {
+        match self {
+            Self::Null => Answer::Null,
+            Self::Bool(truth) => Answer::Bool(*truth),
+            Self::Number(number) => Answer::Number(*number),
+            Self::Text(text) => Answer::Text(Cow::Owned(text.clone())),
+        }
+    }
+}
+
+impl Function {
+    fn call(self, argument: &Answer<'_>) -> Option<f64> {
+        let numbers = |items: &[Answer<'_>]| items.iter().map(Answer::number).collect::<Option<Vec<f64>>>();
+        match (self, argument) {
+            (Self::Min, Answer::List(items)) => numbers(items)?.into_iter().min_by(f64::total_cmp),
+            (Self::Max, Answer::List(items)) => numbers(items)?.into_iter().max_by(f64::total_cmp),
+            (Self::Min | Self::Max, other) => other.number(),
+            (Self::Len, Answer::List(items)) => Some(items.len() as f64),
+            (Self::Len, Answer::Text(text)) => Some(text.chars().count() as f64),
+            (Self::Len, _) => None,
+        }
+    }
+}
+
+impl<'r> Answer<'r> {
+    fn of(value: &'r Value<'r>) -> Self {
+        match value {
+            Value::Null => Self::Null,
+            Value::Bool(truth) => Self::Bool(*truth),
+            Value::Text(text) => Self::Text(Cow::Borrowed(text)),
+            Value::List(items) => Self::List(items.iter().map(Self::of).collect()),
+            Value::Object(_) => Self::Object,
+            number => number.as_f64().map_or(Self::Null, Self::Number),
+        }
+    }
+
+    /// The number that it is, or that it is the text of.
+    fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number),
+            Self::Text(text) => text.trim().parse().ok().filter(|number: &f64| number.is_finite()),
+            _ => None,
+        }
+    }
+}
+
+fn compare(
+    (left_node, left): (&Node, Answer<'_>),
+    operator: Operator,
+    (right_node, right): (&Node, Answer<'_>),
+) -> Result<bool, Unanswered> {
+    match operator {
+        Operator::In => return contains(&left, (right_node, &right)),
+        Operator::NotIn => return contains(&left, (right_node, &right)).map(|found| !found),
+        Operator::Equal | Operator::NotEqual if left == Answer::Null || right == Answer::Null => {
+            return Ok((left == right) == (operator == Operator::Equal));
+        }
+        _ => {}
+    }
+    for (node, answer) in [(left_node, &left), (right_node, &right)] {
+        if *answer == Answer::Null {
+            return Err(Unanswered::Missing(node.to_string()));
+        }
+    }
+    let order = order_of(&left, &right)
+        .ok_or_else(|| Unanswered::Clash(format!("{left_node} is {left}, which cannot be compared with {right}")))?;
+    let is_equality = matches!(operator, Operator::Equal | Operator::NotEqual);
+    if !is_equality && matches!(left, Answer::Bool(_)) {
+        return Err(Unanswered::Clash(format!("{left_node} is {left}, which has no size")));
+    }
+    Ok(match operator {
+        Operator::Equal => order == Ordering::Equal,
+        Operator::NotEqual => order != Ordering::Equal,
+        Operator::Less => order == Ordering::Less,
+        Operator::AtMost => order != Ordering::Greater,
+        Operator::Greater => order == Ordering::Greater,
+        Operator::AtLeast => order != Ordering::Less,
+        Operator::In | Operator::NotIn => false,
+    })
+}
+
+/// How two values of one kind are ordered.
+fn order_of(left: &Answer<'_>, right: &Answer<'_>) -> Option<Ordering> {
+    match (left, right) {
+        (Answer::Text(left), Answer::Text(right)) => Some(left.cmp(right)),
+        (Answer::Bool(left), Answer::Bool(right)) => Some(left.cmp(right)),
+        _ => left.number()?.partial_cmp(&right.number()?),
+    }
+}
+
+fn contains(item: &Answer<'_>, (node, all): (&Node, &Answer<'_>)) -> Result<bool, Unanswered> {
+    match (item, all) {
+        (_, Answer::List(items)) => {
+            Ok(items.iter().any(|one| one == item || order_of(one, item) == Some(Ordering::Equal)))
+        }
+        (Answer::Text(part), Answer::Text(text)) => Ok(text.contains(&**part)),
+        (_, Answer::Null) => Err(Unanswered::Missing(node.to_string())),
+        _ => Err(Unanswered::Clash(format!("{node} is {all}, expected a list, or a string beside a string"))),
+    }
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Token {
+    Word(String),
+    Number(f64),
+    Text(String),
+    Sign(&'static str),
+}
+
+const SIGNS: [&str; 12] = ["==", "!=", "<=", ">=", "<", ">", "(", ")", "[", "]", ",", "-"];
+
+fn tokens_of(text: &str) -> Result<Vec<Token>, String> {
+    let mut tokens = Vec::new();
+    let mut rest = text.trim_start();
+    while let Some(first) = rest.chars().next() {
+        let token;
+        if first == '"' || first == '\'' {
+            let inner = rest.get(1..).unwrap_or_default();
+            let end = inner.find(first).ok_or_else(|| format!("has a string that does not end: {}", quoted(rest)))?;
+            token = Token::Text(inner.get(..end).unwrap_or_default().to_owned());
+            rest = inner.get(end + 1..).unwrap_or_default();
+        } else if first.is_alphabetic() || first == '_' || first == '$' {
+            let is_inside = |c: char| c.is_alphanumeric() || "_.$-".contains(c);
+            let (word, after) = rest.split_at(rest.find(|c| !is_inside(c)).unwrap_or(rest.len()));
+            token = Token::Word(word.to_owned());
+            rest = after;
+        } else if first.is_ascii_digit() || first == '.' {
+            let is_inside = |c: char| c.is_ascii_alphanumeric() || c == '.';
+            let (number, after) = rest.split_at(rest.find(|c| !is_inside(c)).unwrap_or(rest.len()));
+            token = Token::Number(number.parse().map_err(|_error| format!("has {number:?}, which is no number"))?);
+            rest = after;
+        } else if let Some((sign, after)) = SIGNS.iter().find_map(|sign| Some((sign, rest.strip_prefix(sign)?))) {
+            token = Token::Sign(sign);
+            rest = after;
+        } else {
+            let hint = if first == '=' { "; equality is ==" } else { "" };
+            return Err(format!("has {first:?} where a field, a value or an operator belongs{hint}"));
+        }
+        tokens.push(token);
+        rest = rest.trim_start();
+    }
+    Ok(tokens)
+}
+
+struct Parser {
+    tokens: Vec<Token>,
+    at: usize,
+    depth: usize,
+}
+
+impl Parser {
+    fn peek(&self) -> Option<&Token> {
+        self.tokens.get(self.at)
+    }
+
+    fn next(&mut self) -> Option<Token> {
+        let token = self.peek().cloned();
+        self.at += 1;
+        token
+    }
+
+    fn takes(&mut self, token: &Token) -> bool {
+        let is_it = self.peek() == Some(token);
+        self.at += usize::from(is_it);
+        is_it
+    }
+
+    fn takes_word(&mut self, word: &str) -> bool {
+        self.takes(&Token::Word(word.to_owned()))
+    }
+
+    fn expect(&mut self, sign: &'static str) -> Result<(), String> {
+        if self.takes(&Token::Sign(sign)) {
+            return Ok(());
+        }
+        Err(self
+            .peek()
+            .map_or_else(|| format!("ends before {sign:?}"), |found| format!("has {found} where {sign:?} belongs")))
+    }
+
+    fn any(&mut self) -> Result<Node, String> {
+        self.depth += 1;
+        if self.depth > MAX_DEPTH {
+            return Err(format!("is nested more than {MAX_DEPTH} deep"));
+        }
+        let mut parts = vec![self.all()?];
+        while self.takes_word("or") {
+            parts.push(self.all()?);
+        }
+        self.depth -= 1;
+        Ok(single_or(parts, Node::Any))
+    }
+
+    fn all(&mut self) -> Result<Node, String> {
+        let mut parts = vec![self.negation()?];
+        while self.takes_word("and") {
+            parts.push(self.negation()?);
+        }
+        Ok(single_or(parts, Node::All))
+    }
+
+    fn negation(&mut self) -> Result<Node, String> {
+        let mut num_not = 0_usize;
+        while self.takes_word("not") {
+            num_not += 1;
+        }
+        let inner = self.comparison()?;
+        Ok(if num_not.is_multiple_of(2) { inner } else { Node::Not(Box::new(inner)) })
+    }
+
+    fn comparison(&mut self) -> Result<Node, String> {
+        let left = self.term()?;
+        let operator = match self.peek() {
+            Some(Token::Sign("==")) => Operator::Equal,
+            Some(Token::Sign("!=")) => Operator::NotEqual,
+            Some(Token::Sign("<")) => Operator::Less,
+            Some(Token::Sign("<=")) => Operator::AtMost,
+            Some(Token::Sign(">")) => Operator::Greater,
+            Some(Token::Sign(">=")) => Operator::AtLeast,
+            Some(Token::Word(word)) if word == "in" => Operator::In,
+            Some(Token::Word(word)) if word == "not" => {
+                self.at += 1;
+                Operator::NotIn
+            }
+            _ => return Ok(left),
+        };
+        if operator == Operator::NotIn && self.peek() != Some(&Token::Word("in".to_owned())) {
+            return Err("has \"not\" after a value without \"in\"".to_owned());
+        }
+        self.at += 1;
+        let right = self.term()?;
+        Ok(Node::Compare(Box::new(left), operator, Box::new(right)))
+    }
+
+    fn term(&mut self) -> Result<Node, String> {
+        let token = self.next().ok_or("ends where a field or value belongs")?;
+        Ok(match token {
+            Token::Number(number) => Node::Constant(Constant::Number(number)),
+            Token::Text(text) => Node::Constant(Constant::Text(text)),
+            Token::Sign("-") => match self.next() {
+                Some(Token::Number(number)) => Node::Constant(Constant::Number(-number)),
+                _ => return Err("has \"-\" before something else than a number".to_owned()),
+            },
+            Token::Sign("(") => {
+                let inner = self.any()?;
+                self.expect(")")?;
+                inner
+            }
+            Token::Sign("[") => {
+                let mut items = Vec::new();
+                while !self.takes(&Token::Sign("]")) {
+                    items.push(self.term()?);
+                    if self.peek() != Some(&Token::Sign("]")) {
+                        self.expect(",")?;
+                    }
+                }
+                Node::List(items)
+            }
+            Token::Word(word) => self.word(&word)?,
+            Token::Sign(sign) => return Err(format!("has {sign:?} where a field or value belongs")),
+        })
+    }
+
+    fn word(&mut self, word: &str) -> Result<Node, String> {
+        let function = match word {
+            "min" => Function::Min,
+            "max" => Function::Max,
+            "len" => Function::Len,
+            "true" => return Ok(Node::Constant(Constant::Bool(true))),
+            "false" => return Ok(Node::Constant(Constant::Bool(false))),
+            "null" => return Ok(Node::Constant(Constant::Null)),
+            "and" | "or" | "not" | "in" => return Err(format!("has {word:?} where a field or value belongs")),
+            name if self.peek() == Some(&Token::Sign("(")) => {
+                return Err(format!("has a function {name:?}; there are min, max and len"));
+            }
+            name => return Ok(Node::Field(name.to_owned())),
+        };
+        if !self.takes(&Token::Sign("(")) {
+            return Ok(Node::Field(word.to_owned()));
+        }
+        let argument = self.term()?;
+        self.expect(")")?;
+        Ok(Node::Call(function, Box::new(argument)))
+    }
+}
+
+fn single_or(mut parts: Vec<Node>, several: fn(Vec<Node>) -> Node) -> Node {
+    match parts.pop() {
+        Some(only) if parts.is_empty() => only,
+        last => {
+            parts.extend(last);
+            several(parts)
+        }
+    }
+}
+
+impl fmt::Display for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Word(word) => write!(f, "{word:?}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => write!(f, "the string {text:?}"),
+            Self::Sign(sign) => write!(f, "{sign:?}"),
+        }
+    }
+}
+
+impl fmt::Display for Function {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Min => "minimum",
+            Self::Max => "maximum",
+            Self::Len => "length",
+        })
+    }
+}
+
+/// As messages name a part of a condition.
+impl fmt::Display for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Field(name) => f.write_str(name),
+            Self::Call(function, argument) => write!(f, "the {function} of {argument}"),
+            Self::Constant(constant) => write!(f, "{}", constant.answer()),
+            Self::List(_) => f.write_str("the list"),
+            Self::Not(_) | Self::All(_) | Self::Any(_) | Self::Compare(..) => f.write_str("a part of it"),
+        }
+    }
+}
+
+impl fmt::Display for Answer<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("null"),
+            Self::Bool(truth) => write!(f, "{truth}"),
+            Self::Number(number) => write!(f, "{number}"),
+            Self::Text(text) => f.write_str(&quoted(text)),
+            Self::List(items) => write!(f, "a list of {}", items.len()),
+            Self::Object => f.write_str("an object"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FIELDS: &str =
+        r#"{"score": 4, "text": "4.5", "lang": "en", "ok": true, "ratings": [3, 5], "none": null, "meta": {"n": 2}}"#;
+
+    /// Whether the record is wanted, or why it is not.
+    fn check(condition: &str) -> Result<(), String> {
+        let row: Value<'_> = serde_json::from_str(FIELDS).unwrap();
+        let Value::Object(row) = &row else { panic!("no object") };
+        let condition = Condition::parse(condition).map_err(|problem| format!("it {problem}"))?;
+        condition.check(&|name| row.get_at(name)).map_err(|rejection| rejection.to_string())
+    }
+
+    #[test]
+    fn what_holds() {
+        for condition in [
+            "score >= 4",
+            "score == 4 and lang == 'en'",
+            "text > 4",
+            "4 < text",
+            "lang in [\"en\", \"de\"] and not (score < 4 or ok == false)",
+            "lang not in ['fr']",
+            "ok",
+            "not not ok",
+            "min(ratings) >= 3 and max(ratings) == 5 and len(ratings) == 2",
+            "min(score) > -1",
+            "'n' in lang",
+            "5 in ratings",
+            "meta.n != 3",
+            "none == null and absent == null and score != null",
+            "len(lang) == 2",
+        ] {
+            assert_eq!(check(condition), Ok(()), "{condition}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_hold_is_filtered_with_what_was_found() {
+        for (condition, expected) in [
+            ("score > 4", "filtered: where \"score > 4\": score is 4"),
+            ("lang == 'de' or min(ratings) > 3", "lang is \"en\", ratings is a list of 2"),
+            ("absent >= 1", "filtered: where \"absent >= 1\": the record has no \"absent\""),
+            ("none < 3", "the record has no \"none\""),
+            ("lang >= 4", "unexpected_schema: where \"lang >= 4\": lang is \"en\", which cannot be compared with 4"),
+            ("score", "unexpected_schema: where \"score\" is 4, expected true or false"),
+            ("ok > false", "ok is true, which has no size"),
+            ("min(lang) > 1", "lang is \"en\", of which there is no minimum"),
+            ("score in lang", "lang is \"en\", expected a list, or a string beside a string"),
+        ] {
+            let found = check(condition).unwrap_err();
+            assert!(found.contains(expected), "{condition}: {found}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_condition_is_said() {
+        for (condition, expected) in [
+            ("", "it ends where a field or value belongs"),
+            ("score = 4", "has '=' where a field, a value or an operator belongs; equality is =="),
+            ("score >= ", "it ends where a field or value belongs"),
+            ("score >= 4 4", "has 4 where it should end"),
+            ("(score", "ends before \")\""),
+            ("'a", "has a string that does not end"),
+            ("sqrt(score) > 2", "has a function \"sqrt\"; there are min, max and len"),
+            ("a not b", "has \"not\" after a value without \"in\""),
+            ("1.2.3 < a", "has \"1.2.3\", which is no number"),
+        ] {
+            let found = check(condition).unwrap_err();
+            assert!(found.contains(expected), "{condition}: {found}");
+        }
+        assert!(check(&"(".repeat(1000)).unwrap_err().contains("nested"));
+    }
+}

@@ -1,0 +1,157 @@
+//! Tar archives in the order of WebDataset: members that follow each other and share a name, up to its first dot, are a sample.
+//!
+//! Images and videos are not read; a record has their positions in the archive.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::sync::Arc;
+
+use manyframe_base::InputFile;
+use manyframe_core::{MediaKind, Position, RejectCode, Rejection};
+use manyframe_media::{TarListing, TarMember, list_tar};
+
+use super::sample::{Sample, SamplePart};
+use super::{Container, LocatedRecords};
+use crate::json::{self, LocatedRecord, ReadError};
+use crate::raw::{Member, RawBody};
+
+/// An open tar.
+pub(crate) struct Archive(Arc<Samples>);
+
+struct Samples {
+    file: InputFile,
+    members: Vec<TarMember>,
+    /// The members of each sample.
+    ranges: Vec<Range<usize>>,
+    /// Whether members may be missing at the end.
+    damage: Option<&'static str>,
+}
+
+impl Archive {
+    /// Lists the members of a tar.
+    pub(crate) fn open(file: InputFile) -> Result<Self, ReadError> {
+        let TarListing { mut members, damage } = list_tar(&file)?;
+        let is_hidden = |member: &TarMember| member.name.rsplit('/').next().is_some_and(|name| name.starts_with('.'));
+        members.retain(|member| !is_hidden(member));
+        let mut samples: Vec<Range<usize>> = Vec::new();
+        let mut last = None;
+        for (index, member) in members.iter().enumerate() {
+            let key = split_name(&member.name).0;
+            match samples.last_mut().filter(|_| last == Some(key)) {
+                Some(sample) => sample.end = index + 1,
+                None => samples.push(index..index + 1),
+            }
+            last = Some(key);
+        }
+        Ok(Self(Arc::new(Samples { file, members, ranges: samples, damage })))
+    }
+}
+
+/// The name of a sample, and the ending of one of its files.
+fn split_name(name: &str) -> (&str, &str) {
+    let start = name.rfind('/').map_or(0, |slash| slash + 1);
+    match name.get(start..).and_then(|base| base.find('.')) {
+        Some(dot) => (name.get(..start + dot).unwrap_or(name), name.get(start + dot + 1..).unwrap_or_default()),
+        None => (name, ""),
+    }
+}
+
+impl Container for Archive {
+    fn parts(&self) -> Vec<Option<Range<u64>>> {
+        vec![None]
+    }
+
+    fn records(self: Box<Self>, _: Option<Range<u64>>) -> Result<LocatedRecords, ReadError> {
+        let samples = self.0;
+        let mut next = 0;
+        Ok(Box::new(std::iter::from_fn(move || {
+            let found = samples.located(next).map_err(ReadError::Io).transpose();
+            next += 1;
+            found
+        })))
+    }
+
+    fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {
+        let Position::Bytes { line, .. } = position else {
+            return Ok(self.0.damage.filter(|_| position == Position::File).map(damaged));
+        };
+        let index = (line as usize).saturating_sub(1);
+        Ok(self.0.located(index)?.filter(|found| found.position == position).map(|found| found.body))
+    }
+
+    fn unread_endings(&self) -> BTreeSet<String> {
+        let endings = self.0.members.iter().map(|member| split_name(&member.name).1);
+        endings.filter(|ending| SamplePart::of_ending(ending) == SamplePart::Other).map(str::to_owned).collect()
+    }
+}
+
+impl Samples {
+    /// A sample; after the last one, what is wrong with the archive.
+    fn located(&self, index: usize) -> io::Result<Option<LocatedRecord>> {
+        let Some(members) = self.ranges.get(index).and_then(|range| self.members.get(range.clone())) else {
+            let damage = self.damage.filter(|_| index == self.ranges.len());
+            return Ok(damage.map(|damage| LocatedRecord { position: Position::File, body: damaged(damage) }));
+        };
+        let offset = members.first().map_or(0, |member| member.offset);
+        let end = members.iter().map(|member| member.offset.saturating_add(member.num_bytes)).max().unwrap_or(offset);
+        let position = Position::Bytes { offset, num_bytes: end.saturating_sub(offset), line: index as u64 + 1 };
+        if end > self.file.num_bytes() {
+            let body = json::incomplete("the archive ends inside of this sample; any after it are missing", &[]);
+            return Ok(Some(LocatedRecord { position, body }));
+        }
+        Ok(Some(LocatedRecord { position, body: self.body(members)? }))
+    }
+
+    fn body(&self, files: &[TarMember]) -> io::Result<RawBody> {
+        let malformed = |detail: String| RawBody::Broken {
+            rejection: Rejection::new(RejectCode::MalformedRecord, detail),
+            head: Vec::new(),
+        };
+        let key = files.first().map_or("", |file| split_name(&file.name).0);
+        let mut sample = match Sample::new(key) {
+            Ok(sample) => sample,
+            Err(detail) => return Ok(malformed(detail)),
+        };
+        let (mut images, mut videos) = (Vec::new(), Vec::new());
+        for file in files {
+            let part = SamplePart::of_ending(split_name(&file.name).1);
+            if let SamplePart::Medium(kind) = part {
+                sample.add_medium(kind, "true".to_owned());
+                if kind == MediaKind::Image { &mut images } else { &mut videos }.push(file);
+                continue;
+            }
+            if part == SamplePart::Other {
+                continue;
+            }
+            if file.num_bytes > json::MAX_RECORD_BYTES {
+                return Ok(json::overlong(&[]));
+            }
+            let mut content = vec![0; file.num_bytes as usize];
+            self.file.bytes().read_exact_at(&mut content, file.offset)?;
+            if let Err(detail) = sample.add_content(part, content) {
+                return Ok(malformed(detail));
+            }
+        }
+        Ok(match sample.finish() {
+            Err(detail) => malformed(detail),
+            Ok((text, names)) => {
+                let of_field = |(field, files): (&'static str, Vec<&TarMember>)| {
+                    let member = move |(index, file): (usize, &TarMember)| Member {
+                        field,
+                        index,
+                        offset: file.offset,
+                        num_bytes: file.num_bytes,
+                    };
+                    files.into_iter().enumerate().map(member).collect::<Vec<_>>()
+                };
+                let members = names.into_iter().zip([images, videos]).flat_map(of_field).collect();
+                RawBody::Sample { text, members }
+            }
+        })
+    }
+}
+
+fn damaged(damage: &str) -> RawBody {
+    json::incomplete(&format!("the archive is cut off or damaged: {damage}; samples may be missing"), &[])
+}

@@ -1,0 +1,107 @@
+//! Annotation files as sequences of records, whatever they are: text, tables, archives, directories.
+//!
+//! | container | a record is |
+//! |---|---|
+//! | `text.rs` | an element of a JSON array, a line of JSON lines, a row of CSV or TSV; compressed with gzip or Zstandard, too |
+//! | `rows.rs` | a row of a Parquet file |
+//! | `archive.rs` | the members of a tar that share a name, as WebDataset writes them |
+//! | `directory.rs` | the files of a directory that share a name: an image and its text |
+//!
+//! A record leaves as the text of a JSON object. What its fields mean is not known here.
+//!
+//! **Invariant:** [`Container::record_at`] returns for a position what [`Container::records`] returned there.
+
+mod archive;
+mod content;
+mod delimited;
+mod directory;
+mod rows;
+mod sample;
+mod text;
+
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
+use std::path::Path;
+
+use manyframe_base::FileAccess;
+use manyframe_core::Position;
+use manyframe_media::is_tar;
+
+use crate::json::{self, LocatedRecord, ReadError};
+use crate::raw::RawBody;
+
+use self::archive::Archive;
+use self::content::Content;
+use self::directory::SampleDirectory;
+use self::rows::RowFile;
+use self::text::TextFile;
+
+/// An open annotation file.
+pub(crate) trait Container: Send + Sync {
+    /// The parts that can be read independently: ranges of rows, or `None` for all of it.
+    fn parts(&self) -> Vec<Option<Range<u64>>>;
+
+    /// The records of a part in order. Ends after an error.
+    fn records(self: Box<Self>, rows: Option<Range<u64>>) -> Result<LocatedRecords, ReadError>;
+
+    /// The record at a position; `None` if there is none.
+    fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError>;
+
+    /// Endings of files in it of which nothing is read.
+    fn unread_endings(&self) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
+}
+
+/// Records with their positions.
+pub(crate) type LocatedRecords = Box<dyn Iterator<Item = Result<LocatedRecord, ReadError>> + Send>;
+
+/// Opens an annotation file as what its content says that it is. Names decide only whether text that is no JSON is CSV or TSV.
+///
+/// `list` is the list of a JSON file with the records, if one object is around several.
+///
+/// # Errors
+/// If it cannot be read, or holds no records. A file that may not be read is a container, with that as its only record.
+pub(crate) fn open_container(
+    access: &FileAccess,
+    path: &Path,
+    list: Option<&str>,
+) -> Result<Box<dyn Container>, ReadError> {
+    if path.is_dir() {
+        return Ok(Box::new(SampleDirectory::open(path)?));
+    }
+    let file = match access.open(path) {
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
+            return Ok(Box::new(Unopened { body: json::unreadable(&error) }));
+        }
+        opened => opened?,
+    };
+    let content = Content::of(file)?;
+    if !content.is_compressed() && RowFile::is_one(content.file())? {
+        return Ok(Box::new(RowFile::open(content.file().clone())?));
+    }
+    if !content.is_compressed() && is_tar(content.file())? {
+        return Ok(Box::new(Archive::open(content.file().clone())?));
+    }
+    Ok(Box::new(TextFile::open(content, list)?))
+}
+
+/// A file that may not be read: an unknown number of records is missing.
+struct Unopened {
+    body: RawBody,
+}
+
+impl Container for Unopened {
+    fn parts(&self) -> Vec<Option<Range<u64>>> {
+        vec![None]
+    }
+
+    fn records(self: Box<Self>, _: Option<Range<u64>>) -> Result<LocatedRecords, ReadError> {
+        Ok(Box::new(std::iter::once(Ok(LocatedRecord { position: Position::File, body: self.body }))))
+    }
+
+    fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {
+        Ok((position == Position::File).then(|| self.body.clone()))
+    }
+}

@@ -1,0 +1,70 @@
+//! Parquet files: each row is a record, and its binary cells are `true`.
+
+use std::io::{self, Read};
+use std::ops::Range;
+
+use manyframe_base::InputFile;
+use manyframe_columnar::{Row, RowReader};
+use manyframe_core::{Position, RejectCode, Rejection};
+
+use super::{Container, LocatedRecords};
+use crate::json::{LocatedRecord, ReadError};
+use crate::raw::RawBody;
+
+/// How many rows make a part.
+const ROWS_PER_PART: u64 = 16_384;
+/// Parts of a file with more rows than any real one. A file of a hundred bytes can claim 2⁶³ rows.
+const MAX_PARTS: u64 = 1 << 16;
+
+/// An open Parquet file.
+pub(crate) struct RowFile(RowReader);
+
+impl RowFile {
+    /// Whether a file begins as Parquet does.
+    pub(crate) fn is_one(file: &InputFile) -> io::Result<bool> {
+        let mut head = Vec::new();
+        file.reader(0).take(4).read_to_end(&mut head)?;
+        Ok(head == b"PAR1")
+    }
+
+    pub(crate) fn open(file: InputFile) -> Result<Self, ReadError> {
+        Ok(Self(RowReader::of(file)?))
+    }
+}
+
+impl Container for RowFile {
+    fn parts(&self) -> Vec<Option<Range<u64>>> {
+        parts_of_rows(self.0.num_rows())
+    }
+
+    fn records(self: Box<Self>, rows: Option<Range<u64>>) -> Result<LocatedRecords, ReadError> {
+        let rows = self.0.rows(rows.unwrap_or(0..self.0.num_rows()))?;
+        Ok(Box::new(rows.map(|next| {
+            let (number, row) = next?;
+            Ok(LocatedRecord { position: Position::Row(number), body: body_of_row(row) })
+        })))
+    }
+
+    fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {
+        match position {
+            Position::Row(row) if row < self.0.num_rows() => Ok(Some(body_of_row(self.0.row(row)?))),
+            _ => Ok(None),
+        }
+    }
+}
+
+/// The parts of a file or directory with this many rows.
+pub(super) fn parts_of_rows(num_rows: u64) -> Vec<Option<Range<u64>>> {
+    let rows_per_part = ROWS_PER_PART.max(num_rows.div_ceil(MAX_PARTS));
+    let starts = (0..num_rows).step_by(rows_per_part as usize);
+    starts.map(|start| Some(start..num_rows.min(start.saturating_add(rows_per_part)))).collect()
+}
+
+fn body_of_row(row: Row) -> RawBody {
+    match row {
+        Row::Json(text) => RawBody::Json(text.into_bytes()),
+        Row::Broken { detail } => {
+            RawBody::Broken { rejection: Rejection::new(RejectCode::MalformedRecord, detail), head: Vec::new() }
+        }
+    }
+}

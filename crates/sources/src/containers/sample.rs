@@ -1,0 +1,164 @@
+//! Samples of several files with one name, such as `1.jpg` and `1.txt`: in a tar, or in a directory.
+//!
+//! | files | become |
+//! |---|---|
+//! | `1.json` | its fields; with anything else than an object in it, the field `json` |
+//! | `1.txt`, `1.text`, `1.caption` | a field of that name |
+//! | `1.question.txt` | the field `question` |
+//! | `1.jpg`, `1.0.png` …, `1.mp4` … | `image` or `images`, `video` or `videos`, in their order; names that the JSON has for as many are left out |
+//! | `1.wav` … | `audio`, so that the record is rejected |
+//! | others, such as `1.cls` | nothing |
+
+use std::collections::BTreeMap;
+
+use manyframe_core::MediaKind;
+use serde_json::value::RawValue;
+
+use crate::fields::kind_of_path;
+
+/// The field with what the files of a sample share of their names.
+const KEY: &str = "__key__";
+
+/// What a file of a sample is, by its ending.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SamplePart<'n> {
+    Json,
+    /// Text, and the field that it becomes.
+    Text(&'n str),
+    Medium(MediaKind),
+    Audio,
+    Other,
+}
+
+impl<'n> SamplePart<'n> {
+    /// The part with this ending: all of its name behind the first dot.
+    pub(crate) fn of_ending(ending: &'n str) -> Self {
+        let (before, last) = ending.rsplit_once('.').unwrap_or(("", ending));
+        match last.to_ascii_lowercase().as_str() {
+            "json" if before.is_empty() => Self::Json,
+            "txt" if !before.is_empty() => Self::Text(before),
+            "txt" | "text" | "caption" if before.is_empty() => Self::Text(last),
+            "wav" | "mp3" | "flac" | "ogg" | "opus" | "m4a" => Self::Audio,
+            last => kind_of_path(&format!("x.{last}")).map_or(Self::Other, Self::Medium),
+        }
+    }
+}
+
+/// A sample while it is put together.
+#[derive(Debug, Default)]
+pub(crate) struct Sample {
+    fields: BTreeMap<String, Box<RawValue>>,
+    images: Vec<String>,
+    videos: Vec<String>,
+}
+
+impl Sample {
+    /// A sample of this name.
+    pub(crate) fn new(key: &str) -> Result<Self, String> {
+        let mut sample = Self::default();
+        sample.set(KEY, serde_json::Value::from(key).to_string())?;
+        Ok(sample)
+    }
+
+    fn set(&mut self, name: &str, json: String) -> Result<(), String> {
+        let value = RawValue::from_string(json).map_err(|error| format!("not valid JSON: {error}"))?;
+        self.fields.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// Adds the contents of a file that is text or JSON.
+    pub(crate) fn add_content(&mut self, part: SamplePart<'_>, content: Vec<u8>) -> Result<(), String> {
+        let text = String::from_utf8(content).map_err(|error| format!("a file of it is not valid UTF-8: {error}"))?;
+        match part {
+            SamplePart::Json => match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text) {
+                Ok(fields) => {
+                    self.fields.extend(fields.into_iter().filter(|(name, _)| name != KEY));
+                    Ok(())
+                }
+                Err(_) => self.set("json", text.trim().to_owned()),
+            },
+            SamplePart::Text(name) => self.set(name, serde_json::Value::from(text.trim_end()).to_string()),
+            SamplePart::Audio => self.set("audio", "true".to_owned()),
+            SamplePart::Medium(_) | SamplePart::Other => Ok(()),
+        }
+    }
+
+    /// Adds a medium: its path as JSON, or `true` for bytes in the container.
+    pub(crate) fn add_medium(&mut self, kind: MediaKind, json: String) {
+        match kind {
+            MediaKind::Image => self.images.push(json),
+            MediaKind::Video => self.videos.push(json),
+        }
+    }
+
+    /// The text of the JSON object, and the names of the fields with its images and with its videos.
+    pub(crate) fn finish(mut self) -> Result<(Vec<u8>, [&'static str; 2]), String> {
+        let (images, videos) = (std::mem::take(&mut self.images), std::mem::take(&mut self.videos));
+        let images = self.set_media(["image", "images"], &images)?;
+        let videos = self.set_media(["video", "videos"], &videos)?;
+        let text = serde_json::to_vec(&self.fields).map_err(|error| error.to_string())?;
+        Ok((text, [images, videos]))
+    }
+
+    fn set_media(&mut self, [one, several]: [&'static str; 2], media: &[String]) -> Result<&'static str, String> {
+        if media.is_empty() {
+            return Ok(one);
+        }
+        let names_as_many = |value: &RawValue| match serde_json::from_str(value.get()) {
+            Ok(serde_json::Value::Array(names)) => names.len() == media.len(),
+            Ok(serde_json::Value::Null) => true,
+            Ok(_) => media.len() == 1,
+            Err(_) => false,
+        };
+        self.fields.retain(|name, value| !([one, several].contains(&name.as_str()) && names_as_many(value)));
+        // Beside a field with other media it is the second one, which rejects the record.
+        let (name, json) = match media {
+            [medium] if !self.fields.contains_key(one) => (one, medium.clone()),
+            media => (several, format!("[{}]", media.join(","))),
+        };
+        self.set(name, json)?;
+        Ok(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(files: &[(&str, &str)]) -> String {
+        let mut sample = Sample::new("1").unwrap();
+        for (ending, content) in files {
+            match SamplePart::of_ending(ending) {
+                SamplePart::Medium(kind) => sample.add_medium(kind, "true".to_owned()),
+                part => sample.add_content(part, content.as_bytes().to_vec()).unwrap(),
+            }
+        }
+        String::from_utf8(sample.finish().unwrap().0).unwrap()
+    }
+
+    #[test]
+    fn files_become_fields() {
+        assert_eq!(
+            sample(&[("jpg", ""), ("txt", "A beach.\n"), ("cls", "3")]),
+            r#"{"__key__":"1","image":true,"txt":"A beach."}"#
+        );
+        assert_eq!(
+            sample(&[("0.jpg", ""), ("1.PNG", ""), ("question.txt", "q"), ("answer.txt", "a")]),
+            r#"{"__key__":"1","answer":"a","images":[true,true],"question":"q"}"#
+        );
+        assert_eq!(
+            sample(&[("json", r#"{"n":12345678901234567890123}"#)]),
+            r#"{"__key__":"1","n":12345678901234567890123}"#
+        );
+        assert_eq!(sample(&[("json", "[1]")]), r#"{"__key__":"1","json":[1]}"#);
+    }
+
+    #[test]
+    fn names_of_the_media_themselves_are_left_out_and_others_stay() {
+        for names in [r#"{"image":"a/b.jpg"}"#, r#"{"images":["a/b.jpg"]}"#, r#"{"image":null}"#] {
+            assert_eq!(sample(&[("jpg", ""), ("json", names)]), r#"{"__key__":"1","image":true}"#);
+        }
+        let others = sample(&[("jpg", ""), ("json", r#"{"image":["a.jpg","b.jpg"]}"#)]);
+        assert_eq!(others, r#"{"__key__":"1","image":["a.jpg","b.jpg"],"images":[true]}"#);
+    }
+}

@@ -1,0 +1,140 @@
+//! Files of text: JSON arrays, JSON lines, objects around an array, CSV and TSV, compressed or not.
+//!
+//! A compressed file that is damaged has the records before the damage, and one more that says so, without a position.
+
+use std::io::{self, Read};
+use std::ops::Range;
+use std::sync::Arc;
+
+use manyframe_base::InputFile;
+use manyframe_core::Position;
+
+use super::content::{Content, Damage};
+use super::delimited::{Columns, DelimitedRecords};
+use super::{Container, LocatedRecords};
+use crate::json::{
+    self, Elements, FileFormat, FoundList, Lines, LocatedRecord, NextRecord, NotRecords, ReadError, find_list,
+};
+use crate::raw::RawBody;
+
+/// An open file of text.
+pub(crate) struct TextFile {
+    content: Content,
+    layout: Layout,
+}
+
+enum Layout {
+    Json(FileFormat),
+    /// One of the lists of a JSON object, from this position on.
+    List(u64),
+    Delimited(Arc<Columns>),
+}
+
+impl TextFile {
+    /// `list` is the list with the records, if one object is around several.
+    pub(crate) fn open(content: Content, list: Option<&str>) -> Result<Self, ReadError> {
+        let mut head = Vec::new();
+        let (reader, damage) = content.reader()?;
+        reader.take(json::SNIFFED_BYTES).read_to_end(&mut head)?;
+        if let (true, Some(damage)) = (head.is_empty(), damage.found()) {
+            return Err(NotRecords::cut_off(&damage).into());
+        }
+        if let Some(list) = list {
+            return match find_list(content.reader()?.0, list)? {
+                FoundList::At(start) => Ok(Self { content, layout: Layout::List(start) }),
+                FoundList::Others(others) => Err(NotRecords::no_list(list, &others).into()),
+            };
+        }
+        let layout = match json::format_of(&head) {
+            Err(_) if Columns::may_be_in(content.file().path(), &head) => {
+                Layout::Delimited(Arc::new(Columns::read(content.reader()?.0, &head)?))
+            }
+            format => Layout::Json(format?),
+        };
+        Ok(Self { content, layout })
+    }
+}
+
+impl Container for TextFile {
+    fn parts(&self) -> Vec<Option<Range<u64>>> {
+        vec![None]
+    }
+
+    fn records(self: Box<Self>, _: Option<Range<u64>>) -> Result<LocatedRecords, ReadError> {
+        let (reader, damage) = self.content.reader()?;
+        Ok(match self.layout {
+            Layout::Json(FileFormat::Array | FileFormat::Objects) => {
+                let mut elements = Elements::new(reader);
+                until_damage(move || elements.next_record(), damage)
+            }
+            Layout::Json(FileFormat::Wrapped { start }) => {
+                let mut elements = Elements::within(reader, start as u64);
+                until_damage(move || elements.next_record(), damage)
+            }
+            Layout::List(start) => {
+                let mut elements = Elements::of_list(reader, start);
+                until_damage(move || elements.next_record(), damage)
+            }
+            Layout::Json(FileFormat::Lines) => {
+                let mut lines = Lines::new(reader);
+                until_damage(move || lines.next_record(), damage)
+            }
+            Layout::Delimited(columns) => {
+                let mut records = DelimitedRecords::new(reader, columns);
+                until_damage(move || records.next_record(), damage)
+            }
+        })
+    }
+
+    fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {
+        let (file, damage) = self.content.at_any_position()?;
+        match position {
+            Position::File => Ok(damage.map(|damage| damaged(&damage))),
+            Position::Bytes { offset, num_bytes, .. } => Ok(self.body_at(file, offset, num_bytes)?),
+            Position::Row(_) => Ok(None),
+        }
+    }
+}
+
+impl TextFile {
+    /// The record at a range of bytes. `None` if the file is too short.
+    fn body_at(&self, file: &InputFile, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
+        let file_bytes = file.num_bytes();
+        let Some(end) = offset.checked_add(num_bytes).filter(|&end| end <= file_bytes) else { return Ok(None) };
+        let is_overlong = num_bytes > json::MAX_RECORD_BYTES;
+        let num_kept = if is_overlong { json::MAX_HEAD_BYTES } else { num_bytes as usize };
+        let mut bytes = vec![0; num_kept];
+        file.bytes().read_exact_at(&mut bytes, offset)?;
+        let is_last = end == file_bytes;
+        Ok(Some(match &self.layout {
+            Layout::Json(_) | Layout::List(_) if num_bytes == 0 => json::unclosed(),
+            _ if is_overlong => json::overlong(&bytes),
+            Layout::Delimited(columns) => columns.body_of(&bytes, is_last),
+            Layout::Json(_) | Layout::List(_) if is_last => json::last(&bytes),
+            Layout::Json(_) | Layout::List(_) => RawBody::Json(bytes),
+        }))
+    }
+}
+
+/// The records that a reader finds, up to its first error, and then what is wrong with the stream.
+fn until_damage(mut next: impl FnMut() -> NextRecord + Send + 'static, damage: Damage) -> LocatedRecords {
+    let mut has_ended = false;
+    Box::new(std::iter::from_fn(move || {
+        if has_ended {
+            return None;
+        }
+        let found = next();
+        has_ended = !matches!(found, Ok(Some(_)));
+        match found {
+            Ok(None) => {
+                let damage = damage.found()?;
+                Some(Ok(LocatedRecord { position: Position::File, body: damaged(&damage) }))
+            }
+            found => found.transpose(),
+        }
+    }))
+}
+
+fn damaged(damage: &str) -> RawBody {
+    json::incomplete(&format!("the file is cut off or damaged, and cannot be unpacked to its end: {damage}"), &[])
+}
