@@ -6,6 +6,8 @@ use candle_core::{Result, bail};
 
 /// Maximum number of states per channel that the scan has room for; `MAX_STATES` in `selective_scan.cu`.
 const MAX_STATES: usize = 64;
+/// Threads of a block of `selective_scan.cu`, which share what they read ahead.
+const THREADS_PER_SCAN: u32 = 64;
 /// Threads of a block of `cross_entropy.cu`, which has as many slots in shared memory.
 const THREADS_PER_ROW: u32 = 256;
 
@@ -27,7 +29,7 @@ impl Launch {
         if num_states > MAX_STATES {
             bail!("{num_states} states per channel, expected at most {MAX_STATES}");
         }
-        Self::new("selective_scan", (num_channels, 64), &[num_tokens, num_channels, num_states])
+        Self::new("selective_scan", (num_channels, THREADS_PER_SCAN), &[num_tokens, num_channels, num_states])
     }
 
     /// Buffers: activations, history, weight, bias, [`num_earlier`], output.

@@ -128,9 +128,10 @@ fn mask(block: QueryBlock, keys: Range<usize>, device: &Device) -> Result<Option
     if keys.end <= block.num_earlier + 1 {
         return Ok(None);
     }
-    let rows = (0..block.num_queries).flat_map(|query| {
-        let num_seen = block.num_seen(query, &keys);
-        (0..keys.len()).map(move |key| if key < num_seen { 0.0_f32 } else { f32::NEG_INFINITY })
-    });
-    Tensor::from_vec(rows.collect(), (block.num_queries, keys.len()), device).map(Some)
+    let num_seen = (0..block.num_queries).map(|query| block.num_seen(query, &keys) as u32);
+    let num_seen = Tensor::from_vec(num_seen.collect::<Vec<_>>(), (block.num_queries, 1), device)?;
+    let is_seen = Tensor::arange(0, keys.len() as u32, device)?.unsqueeze(0)?.broadcast_lt(&num_seen)?;
+    let [seen, unseen] = [0.0, f32::NEG_INFINITY]
+        .map(|value| Tensor::new(value, device).and_then(|value| value.broadcast_as(is_seen.shape())));
+    is_seen.where_cond(&seen?, &unseen?).map(Some)
 }
