@@ -35,6 +35,7 @@ mod pipelines;
 mod python_package;
 mod readme;
 mod recipes;
+mod remote;
 mod report;
 mod robustness;
 mod samples;

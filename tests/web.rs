@@ -1,6 +1,7 @@
 //! A web server of a directory, as simple as they are: whole files and ranges, tags. It notes what it is asked for. With the
-//! requests of S3 that write, remove and list, its directories are buckets.
+//! requests of S3 that write, copy, remove and list, its directories are buckets.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
@@ -9,6 +10,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use crate::support::contents_below;
+
+/// The header of the digest that is beside an object.
+const DIGEST: &str = "x-amz-meta-blake3";
 
 /// A server that runs as long as the test does.
 pub(crate) struct WebServer {
@@ -22,6 +26,8 @@ struct State {
     answers: Mutex<Vec<Answer>>,
     refused: Mutex<Option<(String, u16)>>,
     writing: Mutex<()>,
+    /// The digests that are beside objects.
+    digests: Mutex<BTreeMap<PathBuf, String>>,
 }
 
 /// What was answered to a request.
@@ -43,6 +49,7 @@ impl WebServer {
             answers: Mutex::default(),
             refused: Mutex::default(),
             writing: Mutex::default(),
+            digests: Mutex::default(),
         });
         let shared = Arc::clone(&state);
         std::thread::spawn(move || {
@@ -80,11 +87,33 @@ impl State {
         if is_refused {
             return 412;
         }
+        let (content, digest) = match value_of(head, "x-amz-copy-source") {
+            None => (content.to_vec(), value_of(head, DIGEST)),
+            Some(source) => {
+                let original = self.directory.join(decoded(source.trim_start_matches('/')));
+                let Ok(content) = fs::read(&original) else { return 404 };
+                (content, self.digests.lock().unwrap().get(&original).cloned())
+            }
+        };
         fs::create_dir_all(file.parent().unwrap()).unwrap();
         let temporary = file.with_extension("written");
         fs::write(&temporary, content).unwrap();
         fs::rename(&temporary, file).unwrap();
+        let mut digests = self.digests.lock().unwrap();
+        match digest {
+            Some(digest) => digests.insert(file.to_owned(), digest),
+            None => digests.remove(file),
+        };
         200
+    }
+
+    /// The answer to a request for an object.
+    fn found(&self, head: &str, file: &Path, bytes: &[u8]) -> (u16, String, Vec<u8>) {
+        let (status, mut headers, body) = found(head, file, bytes);
+        if let Some(digest) = self.digests.lock().unwrap().get(file) {
+            headers.push_str(&format!("{DIGEST}: {digest}\r\n"));
+        }
+        (status, headers, body)
     }
 
     /// Answers a request; `None` at the end of the connection.
@@ -108,12 +137,12 @@ impl State {
             (Some((_, status)), _) => (status, String::new(), Vec::new()),
             _ if method == "PUT" => {
                 let status = self.put(&head, &file, &content);
-                (status, format!("etag: {}\r\n", tag_of(&file).unwrap()), Vec::new())
+                (status, tag_of(&file).map(|tag| format!("etag: {tag}\r\n")).unwrap_or_default(), Vec::new())
             }
             _ if method == "POST" && query == "delete" => (200, String::new(), removed(&file, &content).into_bytes()),
             _ if query.contains("list-type=2") => (200, String::new(), listed(&file, query).into_bytes()),
             (None, Err(_)) => (404, String::new(), Vec::new()),
-            (None, Ok(bytes)) => found(&head, &file, &bytes),
+            (None, Ok(bytes)) => self.found(&head, &file, &bytes),
         };
         let length = body.len();
         let text = format!("HTTP/1.1 {status} Status\r\n{headers}content-length: {length}\r\n\r\n");

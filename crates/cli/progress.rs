@@ -34,6 +34,7 @@ fn name(step: Step) -> &'static str {
         Step::Validate => "validate",
         Step::Export => "export",
         Step::Survey => "survey",
+        Step::Copy => "copy",
         Step::Upload => "upload",
         Step::Download => "download",
     }

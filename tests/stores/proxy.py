@@ -1,10 +1,11 @@
-"""What is between a client and a store: counts the parts that are sent, and alters bytes on the way if it is told to."""
+"""What is between a client and a store: notes what is written, and alters bytes of parts on the way if it is told to."""
 
 import re
 import socket
 import threading
 
 PART = re.compile(rb"^PUT (/\S*[?&]partNumber=\d+\S*) HTTP/1.1\r\n")
+WRITE = re.compile(rb"^(PUT|POST) (/\S*) HTTP/1.1\r\n")
 
 
 class Proxy:
@@ -13,6 +14,8 @@ class Proxy:
     def __init__(self, target):
         self.target = target
         self.parts = []
+        # Other requests that write: method and path.
+        self.writes = []
         # How many of the next parts are altered.
         self.num_altered = 0
         self.lock = threading.Lock()
@@ -84,6 +87,9 @@ class Proxy:
     def note(self, head, num_bytes):
         part = PART.match(head + b"\r\n")
         if not part:
+            if write := WRITE.match(head + b"\r\n"):
+                with self.lock:
+                    self.writes.append((write.group(1).decode(), write.group(2).decode()))
             return False
         with self.lock:
             self.parts.append(part.group(1).decode())

@@ -77,6 +77,13 @@ pub fn parent_directory(path: &Path) -> &Path {
     path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
+/// Where work on a dataset is in progress: `DATASET.work`, beside it, wherever it is.
+pub fn work_directory(dataset: &Path) -> PathBuf {
+    let mut name = dataset.as_os_str().to_owned();
+    name.push(".work");
+    PathBuf::from(name)
+}
+
 /// A name beside `path` for an unfinished file, unique to this host, process and thread, because workers on several
 /// hosts may share a directory. The directory is made if it is missing.
 ///

@@ -19,6 +19,8 @@ pub enum Step {
     Validate,
     /// Compares a dataset with what is at its destination. Counted in files.
     Survey,
+    /// Has a storage copy shards to their names. Counted in shards.
+    Copy,
     /// Sends a dataset to a storage. Counted in bytes of files.
     Upload,
     /// Fetches a dataset from a storage. Counted in bytes of files.

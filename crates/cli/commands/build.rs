@@ -6,8 +6,7 @@ use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::PlannedBuild;
 
-use super::publish::Destination;
-use super::{engine, explain, stages};
+use super::{engine, explain, outcome, stages};
 use crate::args::{BuildArguments, Global};
 use crate::machine::{Machine, bounded_thread_pool};
 use crate::supervised::Session;
@@ -21,7 +20,6 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
     let commit = arguments.publishing.options();
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
         let pipeline = stages::read(stage, &arguments.pipeline)?;
-        let destination = Destination::open(&pipeline, commit)?;
         let build = stages::open(number, pipeline, &arguments.pipeline, commit, session)?;
         let mut printed = Ok(());
         let mut show = |planned: &PlannedBuild| {
@@ -29,8 +27,8 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
                 printed = output::print(&explain::render(planned));
             }
         };
-        let outcome = build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show);
-        destination.finish(outcome, progress.as_ref())?;
+        let finished = build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show);
+        outcome::report(finished)?;
         printed?;
     }
     Ok(ExitCode::SUCCESS)

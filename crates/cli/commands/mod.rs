@@ -15,7 +15,6 @@ mod model;
 mod outcome;
 mod pack;
 mod plan;
-mod publish;
 mod rejects;
 mod report;
 mod run;

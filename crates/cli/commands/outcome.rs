@@ -5,8 +5,9 @@ use manyframe_core::{HandledImages, HandledVideos};
 use manyframe_dataset::{DatasetReader, WorkDone};
 use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError};
 use manyframe_plan::SourceReuse;
+use manyframe_transfer::Uploaded;
 
-use super::{contract, explain, pack, rejects, validate};
+use super::{contract, explain, location, pack, rejects, validate};
 use crate::output;
 use crate::table::{bytes, count, plural};
 
@@ -69,8 +70,24 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
     }
     text.push_str(&handled(work));
     text.push_str(&explain::summary(reuse));
-    text.push_str(&rejects::render(&DatasetReader::open(&committed.dataset)?)?);
+    text.push_str(&rejects::render(&DatasetReader::open_at(&committed.dataset, &location::stores()?)?)?);
+    if let Some(uploaded) = &committed.uploaded {
+        text.push_str(&format!("published: {}\n", sent(uploaded)));
+    }
     Ok(output::print(&text)?)
+}
+
+/// What was done at the store of a dataset.
+fn sent(Uploaded { survey, num_removed, .. }: &Uploaded) -> String {
+    let num_new = (survey.new.len() + survey.replaced.len()) as u64;
+    let mut text = format!("{} ({}) new or replaced", plural(num_new, "file"), bytes(survey.num_bytes));
+    if !survey.same.is_empty() {
+        text.push_str(&format!(", {} ({}) the same", count(survey.same.len() as u64), bytes(survey.num_same_bytes)));
+    }
+    if *num_removed > 0 {
+        text.push_str(&format!(", {} removed", count(*num_removed)));
+    }
+    text
 }
 
 /// How images and videos came to their bytes.

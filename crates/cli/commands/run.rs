@@ -7,8 +7,7 @@ use manyframe_base::Executor;
 use manyframe_engine::{OpenPlan, PlannedBuild};
 
 use super::engine::{self, ClusterEngine};
-use super::location;
-use super::publish::Destination;
+use super::{location, outcome};
 use crate::args::{Global, RunArguments};
 use crate::exit::UsageError;
 use crate::machine::{Machine, bounded_thread_pool};
@@ -26,9 +25,8 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
     session.begin(0);
     let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &location::stores()?)?;
     session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
-    let destination = Destination::open(&planned.open_plan().context.pipeline, arguments.publishing.options())?;
     planned.run(engine.as_ref(), executor, &Machine::start())?;
-    destination.finish(planned.commit(executor, &Machine::start()), progress.as_ref())?;
+    outcome::report(planned.commit(executor, &Machine::start()))?;
     Ok(ExitCode::SUCCESS)
 }
 

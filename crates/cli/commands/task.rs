@@ -7,8 +7,7 @@ use manyframe_base::{Executor, Step};
 use manyframe_engine::{EngineError, OpenPlan, TasksElsewhere, note_failure, run_as_worker};
 use serde_json::Value;
 
-use super::publish::Destination;
-use super::{location, variables};
+use super::{location, outcome, variables};
 use crate::args::{CommitArguments, Global, TaskArguments};
 use crate::machine::{Machine, bounded_thread_pool, thread_pool};
 use crate::supervised::Session;
@@ -42,8 +41,6 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let (open, options) = (OpenPlan::open(&arguments.plan, &location::stores()?)?, arguments.publishing.options());
-    let destination = Destination::open(&open.context.pipeline, options)?;
-    let outcome = manyframe_engine::commit_plan(&open, options, executor, &Machine::start());
-    destination.finish(outcome, progress.as_ref())?;
+    outcome::report(manyframe_engine::commit_plan(&open, options, executor, &Machine::start()))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -3,9 +3,10 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
+use manyframe_base::files::work_directory;
 use manyframe_base::is_url;
 use manyframe_dataset::Names;
-use manyframe_transfer::{ReplacedUploads, Survey, Upload, UploadOptions, Uploaded};
+use manyframe_transfer::{ReplacedUploads, StagedShards, Survey, Upload, UploadOptions, Uploaded};
 
 use super::location::open_storage;
 use crate::args::{Global, NamesChoice, UploadArguments};
@@ -33,7 +34,8 @@ pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCo
         replaced: if arguments.replacing.take_over { ReplacedUploads::Any } else { ReplacedUploads::Never },
     };
     let (dataset, progress) = (arguments.dataset.as_path(), progress.as_ref());
-    let upload = Upload { dataset, storage: &*storage, options, progress };
+    let (staged, notes) = (StagedShards::new(), &work_directory(dataset));
+    let upload = Upload { dataset, staged: &staged, notes, storage: &*storage, options, progress };
     let text = if arguments.dry_run {
         let survey = upload.survey()?;
         if arguments.json { json(&survey)? } else { render(&survey, arguments.replacing.delete, "would upload") }

@@ -138,6 +138,10 @@ impl Storage for ByDigest {
         self.storage.copy_in(local, &Names::Content.name(path, digest_of_file(local)?))
     }
 
+    fn copy_from(&self, original: &Path, path: &str) -> Result<(), FileError> {
+        self.storage.copy_from(original, self.name(path))
+    }
+
     fn remove(&self, path: &str) -> Result<(), FileError> {
         self.storage.remove(self.name(path))
     }

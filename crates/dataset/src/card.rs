@@ -82,6 +82,11 @@ impl FilesBeside {
         Ok(write_atomic(&dataset.join(CARD_FILE), self.card(manifest).as_bytes())?)
     }
 
+    /// The paths of all of them but the card.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.files.iter().map(|(path, _)| path.as_str()).chain(self.indexes.iter().map(|(path, _)| path.as_str()))
+    }
+
     /// Whether some of the files may be too large for memory.
     pub fn has_indexes(&self) -> bool {
         !self.indexes.is_empty()

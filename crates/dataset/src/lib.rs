@@ -71,7 +71,7 @@ pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, SamplePlace, Status, ledger_schema, read_ledger};
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry};
 pub use packs::{AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
-pub use reader::{DatasetReader, SampleLocation, work_directory};
+pub use reader::{DatasetReader, SampleLocation};
 pub use sample_reader::SampleReader;
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
 pub use source::{Asked, Excess, SourceBudget, SourceSummary};

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use manyframe_base::FileAccess;
+use manyframe_base::{FileAccess, InputFile};
 use manyframe_core::{Digest, Origin, RecordId, Sample};
 use manyframe_pipeline::Pipeline;
 use manyframe_shards::{SampleEntry, ShardFormat};
@@ -28,13 +28,6 @@ use crate::packs::{PackIndexTable, PackRow, read_packs_of};
 use crate::shard_name::ShardName;
 use crate::table_file::OpenTable;
 
-/// Where work on a dataset is in progress: `DATASET.work`, beside it.
-pub fn work_directory(dataset: &Path) -> PathBuf {
-    let mut name = dataset.as_os_str().to_owned();
-    name.push(".work");
-    PathBuf::from(name)
-}
-
 /// A committed dataset, open for reading.
 #[derive(Debug, Clone)]
 pub struct DatasetReader {
@@ -45,6 +38,10 @@ pub struct DatasetReader {
     first_files: BTreeMap<ShardName, usize>,
     /// The format of the shards in which ledger and packs say where a sample is.
     tar_format: Option<ShardFormat>,
+    /// Shards that are not among its other files, by their paths in the dataset.
+    elsewhere: Arc<BTreeMap<String, PathBuf>>,
+    /// How shards are opened by their locations.
+    access: FileAccess,
 }
 
 /// Where a sample is.
@@ -81,6 +78,19 @@ impl DatasetReader {
         Self::open_in(stores.storage(location)?)
     }
 
+    /// Opens a dataset that is not published yet: in a directory, but for shards that are at URLs.
+    ///
+    /// # Errors
+    ///
+    /// As [`DatasetReader::open`].
+    pub fn open_staged(
+        directory: &Path,
+        shards: BTreeMap<String, PathBuf>,
+        access: FileAccess,
+    ) -> Result<Self, DatasetError> {
+        Ok(Self { elsewhere: Arc::new(shards), access, ..Self::open(directory)? })
+    }
+
     /// Opens the dataset in a storage. Its manifest is read.
     ///
     /// # Errors
@@ -97,7 +107,8 @@ impl DatasetReader {
             first_files.entry(shard.path.name).or_insert(position);
         }
         let tar_format = ShardFormat::first_tar(manifest.shards.iter().map(|shard| shard.format));
-        Ok(Self { storage, manifest, manifest_digest, first_files, tar_format })
+        let (elsewhere, access) = (Arc::default(), FileAccess::default());
+        Ok(Self { storage, manifest, manifest_digest, first_files, tar_format, elsewhere, access })
     }
 
     /// What the dataset is made of.
@@ -220,7 +231,19 @@ impl DatasetReader {
 
     /// Where the file of a shard is: a path of this machine, or a URL.
     pub fn shard_location(&self, shard: &ShardEntry) -> PathBuf {
-        self.storage.full_path(&shard.path.to_string())
+        let path = shard.path.to_string();
+        self.elsewhere.get(&path).cloned().unwrap_or_else(|| self.storage.full_path(&path))
+    }
+
+    /// Opens its shards by their locations, if they are on this machine or where [`DatasetReader::open_staged`] was told.
+    pub fn access(&self) -> &FileAccess {
+        &self.access
+    }
+
+    fn open_shard(&self, shard: &ShardEntry) -> Result<InputFile, DatasetError> {
+        let path = shard.path.to_string();
+        let Some(place) = self.elsewhere.get(&path) else { return Ok(self.storage.open(&path)?) };
+        manyframe_shards::open_with(place, &self.access).map_err(DatasetError::shard(place))
     }
 
     /// The samples of a shard, one at a time.
@@ -232,7 +255,7 @@ impl DatasetReader {
         &self,
         shard: &ShardEntry,
     ) -> Result<impl Iterator<Item = Result<Sample, DatasetError>> + use<>, DatasetError> {
-        let file = self.storage.open(&shard.path.to_string())?;
+        let file = self.open_shard(shard)?;
         let path = file.path().to_owned();
         let samples = manyframe_shards::read(shard.format, file).map_err(DatasetError::shard(&path))?;
         Ok(samples.map(move |sample| sample.map_err(DatasetError::shard(&path))))
@@ -247,7 +270,7 @@ impl DatasetReader {
         &self,
         shard: &ShardEntry,
     ) -> Result<impl Iterator<Item = Result<SampleEntry, DatasetError>> + use<>, DatasetError> {
-        let file = self.storage.open(&shard.path.to_string())?;
+        let file = self.open_shard(shard)?;
         let path = file.path().to_owned();
         let entries = manyframe_shards::list(shard.format, file).map_err(DatasetError::shard(&path))?;
         Ok(entries.map(move |entry| entry.map_err(DatasetError::shard(&path))))
@@ -286,7 +309,7 @@ impl DatasetReader {
     pub fn read_sample(&self, row: &LedgerRow) -> Result<Option<Sample>, DatasetError> {
         let Some(name) = row.shard else { return Ok(None) };
         let shard = self.shard(name)?;
-        let file = self.storage.open(&shard.path.to_string())?;
+        let file = self.open_shard(shard)?;
         let path = file.path().to_owned();
         let here = row.shard_bytes.as_ref().filter(|_| self.is_told(shard));
         if let Some(bytes) = here

@@ -16,14 +16,7 @@ use manyframe_shards::ShardFormat;
 
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
-use crate::report::{OutcomeResult, RecordOutcome, TaskReport};
-
-/// A task that is done, and the shard that its samples are in.
-pub(crate) struct FinishedTask {
-    pub(crate) report: TaskReport,
-    /// `None` if none of its samples could be delivered.
-    pub(crate) shard: Option<ShardName>,
-}
+use crate::report::{FinishedTask, OutcomeResult, RecordOutcome};
 
 /// Writes the ledger of a plan whose tasks are done; returns what happened to the records of each source.
 ///
@@ -200,6 +193,7 @@ mod tests {
     use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, Origin, Position, RecordId, RejectCode};
 
     use super::*;
+    use crate::report::TaskReport;
 
     fn record(decision: Decision) -> PlannedRecord {
         PlannedRecord {

@@ -21,15 +21,16 @@ use manyframe_samplers::Difference;
 use manyframe_storage::Stores;
 use manyframe_validate::measure::{Meter, Report};
 
-use crate::commit::{CommitOptions, commit, ensure_replaceable};
-use crate::committed::Committed;
+use crate::commit::{commit, ensure_replaceable};
+use crate::committed::{CommitOptions, Committed};
 use crate::engine::{Engine, TASKS_AT_ONCE, TaskSet};
 use crate::error::EngineError;
 use crate::forecast::{RunForecast, Speeds, Workers, forecast};
 use crate::index_tasks::{IndexTasks, remove_index_tasks};
 use crate::open_plan::OpenPlan;
 use crate::packs::repack;
-use crate::report::list_damage;
+use crate::report::list_left;
+use crate::store_output::StoreOutput;
 use crate::validate::{ValidateRequest, validate_staged};
 use crate::work::{RateBasis, WorkDirectory};
 
@@ -49,6 +50,7 @@ pub struct Build {
     context: Context,
     work: WorkDirectory,
     options: BuildOptions,
+    store: Option<StoreOutput>,
 }
 
 /// A build that knows the state of all inputs.
@@ -113,15 +115,16 @@ impl Build {
     /// # Errors
     ///
     /// [`EngineError::Occupied`] or [`EngineError::OtherName`] if the output is something else than a dataset of this name,
-    /// [`EngineError::Locked`] if another process builds it, [`EngineError::Plan`] if a source, its media or the tokenizer cannot be opened.
+    /// [`EngineError::Transfer`] if its store says so, or says nothing, [`EngineError::Locked`] if another process builds it, [`EngineError::Plan`] if a source, its media or the tokenizer cannot be opened.
     pub fn open(pipeline: Pipeline, options: BuildOptions) -> Result<Self, EngineError> {
-        let dataset = pipeline.file.output.dataset_directory();
-        ensure_replaceable(&dataset, &pipeline.file.name, options.commit)?;
-        let work = WorkDirectory::lock(&dataset)?;
+        let store = StoreOutput::of(&pipeline)?;
+        ensure_replaceable(&pipeline, store.as_ref(), options.commit)?;
+        let work = WorkDirectory::lock(&pipeline.file.output)?;
         if options.is_fresh && !options.resumes {
             work.clear()?;
+            store.iter().try_for_each(StoreOutput::remove_plans)?;
         }
-        Ok(Self { context: Context::open(pipeline)?, work, options })
+        Ok(Self { context: Context::open(pipeline)?, work, options, store })
     }
 
     /// Notes what threads work on, and rejects what the process of an earlier attempt at this build did not survive.
@@ -262,20 +265,21 @@ impl IndexedBuild {
     ///
     /// An error if the dataset cannot be read or packed.
     pub fn up_to_date(&self) -> Result<Option<BuildOutcome>, EngineError> {
-        let Build { context, work, options } = &self.build;
+        let Build { context, work, options, store } = &self.build;
         if options.is_fresh {
             return Ok(None);
         }
-        let dataset = context.pipeline.file.output.dataset_directory();
-        let committed = Committed::read_if_built_from(&dataset, self.index.key)?;
+        let (dataset, stores) = (context.pipeline.file.output.location(), &context.pipeline.stores);
+        let committed = Committed::read_if_built_from(dataset, self.index.key, stores)?;
         let is_current = |committed: &Committed| committed.manifest.is_built_by(&context.pipeline);
         let Some(committed) = committed.filter(is_current) else { return Ok(None) };
         work.remove_plans()?;
+        store.iter().try_for_each(|store| store.settle(committed.manifest_digest))?;
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
         let (committed, action) = match &context.pipeline.file.pack {
             Some(table) if packed != Some(table) => {
-                repack(&DatasetReader::open(&dataset)?, table)?;
-                (Committed::read(&dataset)?, BuildAction::Repacked)
+                repack(&DatasetReader::open_at(dataset, stores)?, table)?;
+                (Committed::read(dataset, stores)?, BuildAction::Repacked)
             }
             _ => (committed, BuildAction::Nothing),
         };
@@ -288,14 +292,14 @@ impl IndexedBuild {
     ///
     /// [`EngineError::Plan`] if the pipeline requests what its sources do not have.
     pub fn plan(self, executor: Executor<'_>) -> Result<PlannedBuild, EngineError> {
-        let Self { build: Build { context, work, options }, index } = self;
+        let Self { build: Build { context, work, options, store }, index } = self;
         let names = context.sources.iter().map(|source| source.table.name.clone());
         let changed = names.zip(index.changed.iter().cloned());
         let changed_media = changed.filter(|(_, changed)| changed.num_records > 0).collect();
         let reuse = if options.is_fresh { Reuse::Nothing } else { Reuse::Unchanged };
-        let request = PlanRequest { work: work.path(), reuse, damage_of: list_damage };
+        let request = PlanRequest { work: work.path(), reuse, left_by: list_left };
         let MadePlan { plan, directory } = manyframe_plan::make(&context, &index, request, executor)?;
-        let open = OpenPlan { context, plan, directory, is_elsewhere: false };
+        let open = OpenPlan { context, plan, directory, is_elsewhere: false, store };
         Ok(PlannedBuild { changed_media, open, work, options: options.commit, run: None })
     }
 }
@@ -308,9 +312,9 @@ impl PlannedBuild {
     /// Those of [`Build::open`], and [`EngineError::Plan`] if the directory holds no plan of this version.
     pub fn open(directory: &Path, options: CommitOptions, stores: &Stores) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
-        let dataset = plan.pipeline.output.dataset_directory();
-        ensure_replaceable(&dataset, &plan.pipeline.name, options)?;
-        let work = WorkDirectory::lock(&dataset)?;
+        let pipeline = plan.pipeline(stores);
+        ensure_replaceable(&pipeline, StoreOutput::of(&pipeline)?.as_ref(), options)?;
+        let work = WorkDirectory::lock(&plan.pipeline.output)?;
         let open = OpenPlan::open(directory, stores)?;
         Ok(Self { changed_media: Vec::new(), open, work, options, run: None })
     }
@@ -367,6 +371,9 @@ impl PlannedBuild {
         self.warn_of_shortfalls();
         self.warn_of_losses();
         let tasks = &self.open.plan.tasks;
+        if let Some(store) = &self.open.store {
+            store.prepare(&self.open.directory, tasks.len() as u32)?;
+        }
         let unfinished = self.open.unfinished_tasks();
         self.warn_of_full_disk(&unfinished)?;
         let is_unfinished = |task: u32| unfinished.binary_search(&task).is_ok();
@@ -427,15 +434,17 @@ impl PlannedBuild {
         }
     }
 
-    /// Finished shards are linked into the dataset, not copied. The dataset that is replaced is removed last.
+    /// Finished shards are linked into the dataset, not copied. The dataset that is replaced is removed last. Where shards are
+    /// sent, a few are here at a time.
     fn warn_of_full_disk(&self, unfinished: &[u32]) -> Result<(), EngineError> {
         const MIB: u64 = 1 << 20;
         let Plan { tasks, pipeline, .. } = &self.open.plan;
         let unfinished = tasks.iter().filter(|task| unfinished.binary_search(&task.id).is_ok());
         let mut sizes: Vec<u64> = unfinished.map(|task| task.estimated_bytes).collect();
         sizes.sort_unstable_by(|left, right| right.cmp(left));
+        let most_shards = if self.open.store.is_some() { self.open.num_at_once() } else { usize::MAX };
         // A shard in every format, and a journal until the shard is written.
-        let shards_bytes = sizes.iter().sum::<u64>() * pipeline.output.formats.len() as u64;
+        let shards_bytes = sizes.iter().take(most_shards).sum::<u64>() * pipeline.output.formats.len() as u64;
         let journals_bytes: u64 = sizes.iter().take(TASKS_AT_ONCE).sum();
         let needed_mib = (shards_bytes + journals_bytes) / MIB;
         let free_mib = free_bytes(self.work.path())? / MIB;
@@ -500,10 +509,9 @@ impl OpenPlan {
     ) -> Result<(Committed, Option<Report>), EngineError> {
         let request = ValidateRequest::of_pipeline(&self.plan.pipeline)?;
         let mut report = None;
-        let check = |staged: &Path| {
+        let check = |staged: &DatasetReader| {
             if let Some(request) = request {
-                let request = ValidateRequest { dataset: staged.to_owned(), ..request };
-                report = Some(validate_staged(&request, executor, meter)?);
+                report = Some(validate_staged(staged, &request, executor, meter)?);
             }
             Ok(())
         };

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! PLAN/done, PLAN/shards ──▶ PLAN/dataset/{FORMAT/LAYOUT/NNNNNN.EXT, …, ledger.parquet, README.md, build.json, manifest.json}
-//!                                   └── exchanged with OUTPUT in one step
+//!                                   └── exchanged with OUTPUT in one step; at a store: copied and sent, the manifest last
 //! ```
 //!
 //! **Invariant:** whatever is interrupted, OUTPUT is the old dataset or the new one, and committing again finishes.
@@ -18,30 +18,22 @@ use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, MANIFEST_FILE,
     MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone, read_ledger,
 };
-use manyframe_plan::{Plan, keep_sample_media, remove_other_sample_media};
-use manyframe_storage::{LocalDirectory, Storage};
+use manyframe_pipeline::Pipeline;
+use manyframe_plan::{keep_sample_media, remove_other_sample_media};
+use manyframe_storage::{LocalDirectory, Storage, Stores};
 use serde::Deserialize;
 
-use crate::account::{FinishedTask, write_ledger};
-use crate::committed::Committed;
+use crate::account::write_ledger;
+use crate::committed::{CommitOptions, Committed};
 use crate::error::EngineError;
 use crate::open_plan::OpenPlan;
 use crate::packs;
-use crate::report::{ShardReport, TaskReport, shard_path};
-
-/// What a commit may do.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct CommitOptions {
-    /// Publishes a dataset that lacks more records than its pipeline file allows, or has no samples. Default: it stays where it
-    /// was assembled.
-    pub accepts_rejects: bool,
-    /// Replaces a dataset of another name. Default: an error.
-    pub replaces_other_name: bool,
-}
+use crate::report::{FinishedTask, ShardReport, TaskReport, shard_path};
+use crate::store_output::StoreOutput;
 
 /// Makes the dataset of a plan whose tasks are all done, and publishes it at the pipeline's output.
 ///
-/// `check` sees the dataset, complete but in a staging directory, before it is published.
+/// `check` sees the dataset, complete but in a staging directory (shards that were sent are at the store), before it is published.
 ///
 /// # Errors
 ///
@@ -53,27 +45,34 @@ pub fn commit(
     open: &OpenPlan,
     options: CommitOptions,
     executor: Executor<'_>,
-    check: impl FnOnce(&Path) -> Result<(), EngineError>,
+    check: impl FnOnce(&DatasetReader) -> Result<(), EngineError>,
 ) -> Result<Committed, EngineError> {
-    let dataset = open.dataset();
-    ensure_replaceable(&dataset, &open.plan.pipeline.name, options)?;
+    ensure_replaceable(&open.context.pipeline, open.store.as_ref(), options)?;
     let staging = Staging::create(open)?;
-    let shards = staging.link_shards(executor.progress)?;
+    let shards = staging.place_shards(executor.progress)?;
     let sources = write_ledger(open, &staging.tasks, &staging.directory.join(LEDGER_FILE))?;
     let manifest = staging.manifest(shards, sources)?;
     let work = staging.work_done();
     FilesBeside::of(&manifest, &staging.notes())?.write(&manifest, &staging.directory)?;
     write_json(&staging.directory.join(BUILD_FACTS_FILE), &staging.build_facts(work, &manifest))?;
     let text = write_json(&staging.directory.join(MANIFEST_FILE), &manifest)?;
-    let committed = Committed { dataset, manifest, manifest_digest: Digest::of(&text), work };
+    let (dataset, manifest_digest) = (open.dataset().to_owned(), Digest::of(&text));
+    let mut committed = Committed { dataset, manifest, manifest_digest, work, uploaded: None };
     if !options.accepts_rejects {
         committed.ensure_within_budget(&staging.directory)?;
     }
-    check(&staging.directory)?;
+    let staged = open.store.as_ref().map(|store| store.staged(&open.directory, &staging.tasks)).unwrap_or_default();
+    let access = open.context.pipeline.stores.access();
+    check(&DatasetReader::open_staged(&staging.directory, staged.clone(), access)?)?;
     let work_directory = parent_directory(&open.directory);
-    keep_sample_media(&open.directory, work_directory, &committed.manifest)?;
-    // Where directories cannot be exchanged there is a moment without a dataset; committing again recovers from a crash in it.
-    replace_directory(&staging.directory, &committed.dataset, &open.directory.join("replaced"))?;
+    let media = keep_sample_media(&open.directory, work_directory, &committed.manifest)?;
+    if let Some(store) = &open.store {
+        let uploaded = store.publish((&staging.directory, &staged), &media, options, executor.progress)?;
+        committed.uploaded = Some(uploaded);
+    } else {
+        // Where directories cannot be exchanged there is a moment without a dataset; committing again recovers from a crash in it.
+        replace_directory(&staging.directory, &committed.dataset, &open.directory.join("replaced"))?;
+    }
     remove_other_sample_media(work_directory, &committed.manifest)?;
     Ok(committed)
 }
@@ -101,17 +100,22 @@ impl Committed {
     }
 
     /// Reads an existing dataset.
-    pub(crate) fn read(dataset: &Path) -> Result<Self, EngineError> {
-        Ok(Self::from_reader(dataset, &DatasetReader::open(dataset)?))
+    pub(crate) fn read(dataset: &Path, stores: &Stores) -> Result<Self, EngineError> {
+        Ok(Self::from_reader(&DatasetReader::open_at(dataset, stores)?))
     }
 
     /// Reads a dataset if it exists and was built from the plan with this key. One that this version cannot read was not.
-    pub(crate) fn read_if_built_from(dataset: &Path, plan_key: Digest) -> Result<Option<Self>, EngineError> {
-        if !dataset.join(MANIFEST_FILE).exists() {
+    pub(crate) fn read_if_built_from(
+        dataset: &Path,
+        plan_key: Digest,
+        stores: &Stores,
+    ) -> Result<Option<Self>, EngineError> {
+        let storage = stores.storage(dataset).map_err(DatasetError::from)?;
+        if storage.num_bytes(MANIFEST_FILE)?.is_none() {
             return Ok(None);
         }
-        match DatasetReader::open(dataset).and_then(|reader| Ok((reader.build_facts()?, reader))) {
-            Ok((Some(facts), reader)) if facts.plan_key == plan_key => Ok(Some(Self::from_reader(dataset, &reader))),
+        match DatasetReader::open_in(storage).and_then(|reader| Ok((reader.build_facts()?, reader))) {
+            Ok((Some(facts), reader)) if facts.plan_key == plan_key => Ok(Some(Self::from_reader(&reader))),
             Ok(_) => Ok(None),
             Err(DatasetError::File(error)) => Err(error.into()),
             Err(error) => {
@@ -121,14 +125,23 @@ impl Committed {
         }
     }
 
-    fn from_reader(dataset: &Path, reader: &DatasetReader) -> Self {
+    fn from_reader(reader: &DatasetReader) -> Self {
         let (manifest, manifest_digest) = (reader.manifest().clone(), reader.manifest_digest());
-        Self { dataset: dataset.to_owned(), manifest, manifest_digest, work: WorkDone::default() }
+        let (dataset, work) = (reader.location().to_owned(), WorkDone::default());
+        Self { dataset, manifest, manifest_digest, work, uploaded: None }
     }
 }
 
 /// Makes sure that the output is free or a dataset that may be replaced by one of this name.
-pub(crate) fn ensure_replaceable(dataset: &Path, name: &str, options: CommitOptions) -> Result<(), EngineError> {
+pub(crate) fn ensure_replaceable(
+    pipeline: &Pipeline,
+    store: Option<&StoreOutput>,
+    options: CommitOptions,
+) -> Result<(), EngineError> {
+    let (dataset, name) = (pipeline.file.output.location(), pipeline.file.name.as_str());
+    if let Some(store) = store {
+        return store.ensure_replaceable(name, options);
+    }
     let occupied = || Err(EngineError::Occupied { path: dataset.to_owned() });
     match fs::read_dir(dataset) {
         Ok(_) if dataset.join(MANIFEST_FILE).exists() => match name_of(dataset)? {
@@ -165,7 +178,7 @@ struct Staging<'a> {
 impl<'a> Staging<'a> {
     /// Starts with an empty directory, whatever an interrupted commit left there.
     fn create(open: &'a OpenPlan) -> Result<Self, EngineError> {
-        let tasks = name_shards(read_reports(&open.plan, &open.directory)?);
+        let tasks = name_shards(read_reports(open)?);
         let directory = open.directory.join("dataset");
         if directory.exists() {
             fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
@@ -174,8 +187,8 @@ impl<'a> Staging<'a> {
         Ok(Self { open, directory, tasks })
     }
 
-    /// Puts the shards of all tasks under their final names; returns their entries in the manifest.
-    fn link_shards(&self, progress: &dyn Progress) -> Result<Vec<ShardEntry>, EngineError> {
+    /// Puts the shards of all tasks under their final names, unless they were sent; returns their entries in the manifest.
+    fn place_shards(&self, progress: &dyn Progress) -> Result<Vec<ShardEntry>, EngineError> {
         progress.start(Step::Commit, self.tasks.iter().map(|task| task.report.shards.len() as u64).sum());
         let mut entries = Vec::new();
         for FinishedTask { report, shard: name } in &self.tasks {
@@ -183,10 +196,10 @@ impl<'a> Staging<'a> {
             let total = report.delivered();
             for shard in &report.shards {
                 let path = name.path(shard.format);
-                link(
-                    &shard_path(&self.open.directory, report.id, shard.format),
-                    &self.directory.join(path.to_string()),
-                )?;
+                if self.open.store.is_none() {
+                    let original = shard_path(&self.open.directory, report.id, shard.format);
+                    link(&original, &self.directory.join(path.to_string()))?;
+                }
                 let (format, layout, num_bytes, digest) = (shard.format, report.layout, shard.num_bytes, shard.digest);
                 entries.push(ShardEntry { path, format, layout, num_bytes, digest, total });
                 progress.advance(shard.num_samples, 1);
@@ -276,11 +289,12 @@ impl<'a> Staging<'a> {
     }
 }
 
-fn read_reports(plan: &Plan, directory: &Path) -> Result<Vec<TaskReport>, EngineError> {
+fn read_reports(open: &OpenPlan) -> Result<Vec<TaskReport>, EngineError> {
+    let plan = &open.plan;
     let mut reports = Vec::new();
     let mut missing = Vec::new();
     for task in &plan.tasks {
-        match TaskReport::read(directory, task.id)? {
+        match open.read_report(task.id)? {
             Some(report) => reports.push(report),
             None => missing.push(task.id),
         }

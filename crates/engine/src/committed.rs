@@ -1,14 +1,25 @@
-//! A finished dataset, as commands report it: published, or kept back with the reason.
+//! What a commit may do, and its dataset, as commands report it: published, or kept back with the reason.
 
 use std::path::PathBuf;
 
 use manyframe_core::Digest;
 use manyframe_dataset::{Manifest, WorkDone};
+use manyframe_transfer::Uploaded;
+
+/// What a commit may do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CommitOptions {
+    /// Publishes a dataset that lacks more records than its pipeline file allows, or has no samples. Default: it stays where it
+    /// was assembled.
+    pub accepts_rejects: bool,
+    /// Replaces a dataset of another name. Default: an error.
+    pub replaces_other_name: bool,
+}
 
 /// A dataset that was committed.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Committed {
-    /// Where it is.
+    /// Where it is: a directory or a URL.
     pub dataset: PathBuf,
     /// What it is made of.
     pub manifest: Manifest,
@@ -16,4 +27,6 @@ pub struct Committed {
     pub manifest_digest: Digest,
     /// What the build did, and what it reused.
     pub work: WorkDone,
+    /// What was done at its store, if it went to one.
+    pub uploaded: Option<Uploaded>,
 }

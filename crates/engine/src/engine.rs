@@ -41,6 +41,11 @@ pub trait TaskSet: Sync {
     /// Whether the report of a task is there, and what it made is as it says.
     fn is_done(&self, task: u32) -> bool;
 
+    /// How many tasks a process may be about at the same time.
+    fn num_at_once(&self) -> usize {
+        TASKS_AT_ONCE
+    }
+
     /// Runs a task, unless it is done; progress advances by its size. Returns what it came to, for people and programs.
     ///
     /// # Errors
@@ -81,12 +86,12 @@ pub trait Engine {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct LocalEngine;
 
-/// Tasks that are not done at the same time.
+/// Tasks that are made at the same time.
 pub(crate) const TASKS_AT_ONCE: usize = 2;
 
 impl Engine for LocalEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
-        overlap(tasks, |task| set.run(task, executor).map(drop))
+        overlap(tasks, set.num_at_once(), |task| set.run(task, executor).map(drop))
     }
 
     fn works_on_executor(&self) -> bool {
@@ -105,7 +110,7 @@ pub fn run_as_worker(
     executor: Executor<'_>,
     report: &(dyn Fn(&Value) + Sync),
 ) -> Result<(), EngineError> {
-    overlap(tasks, |task| match set.run(task, executor) {
+    overlap(tasks, set.num_at_once(), |task| match set.run(task, executor) {
         Ok(summary) => {
             forget_failure(set.directory(), task);
             report(&summary);
@@ -119,7 +124,11 @@ pub fn run_as_worker(
 }
 
 /// Does a few tasks at a time, in order, until one fails.
-fn overlap(tasks: &[u32], act: impl Fn(u32) -> Result<(), EngineError> + Sync) -> Result<(), EngineError> {
+fn overlap(
+    tasks: &[u32],
+    num_at_once: usize,
+    act: impl Fn(u32) -> Result<(), EngineError> + Sync,
+) -> Result<(), EngineError> {
     let next = AtomicUsize::new(0);
     let failure = FirstFailure::default();
     let work = || {
@@ -131,7 +140,7 @@ fn overlap(tasks: &[u32], act: impl Fn(u32) -> Result<(), EngineError> + Sync) -
         }
     };
     std::thread::scope(|scope| {
-        for _ in 0..TASKS_AT_ONCE.min(tasks.len()) {
+        for _ in 0..num_at_once.min(tasks.len()) {
             scope.spawn(work);
         }
     });

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use manyframe_base::FileError;
 use manyframe_dataset::DatasetError;
+use manyframe_transfer::TransferError;
 use manyframe_validate::measure::Report;
 
 use crate::committed::Committed;
@@ -31,6 +32,15 @@ pub enum EngineError {
     /// A dataset, or a part of it, cannot be read or written.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A dataset cannot be sent to its URL.
+    #[error(transparent)]
+    Transfer(#[from] TransferError),
+    /// The output is a bucket, and no place in it.
+    #[error("{url:?} is a whole bucket; choose a place in it, with /NAME")]
+    WholeBucket {
+        /// The output.
+        url: PathBuf,
+    },
     /// The plan has no such task.
     #[error("the plan has no task {task}; its tasks are 0 to {last}")]
     NoSuchTask {
@@ -255,12 +265,13 @@ impl EngineError {
     pub fn may_be_retried(&self) -> bool {
         match self {
             Self::Plan(error) => error.may_be_retried(),
+            Self::Transfer(error) => error.may_be_retried(),
             Self::Model(error) => error.may_be_retried(),
             // Such as writing to an address that can only be read.
             Self::File(error) | Self::Dataset(DatasetError::File(error)) => {
                 error.source.kind() != ErrorKind::Unsupported
             }
-            Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. }),
+            Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. } | DatasetError::Storage(_)),
             Self::TaskFailed { may_be_retried, .. } | Self::Scheduler { may_be_retried, .. } => *may_be_retried,
             Self::NotHere(_)
             | Self::MediumNotHere { .. }
@@ -270,6 +281,7 @@ impl EngineError {
             | Self::Locked { .. }
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
+            | Self::WholeBucket { .. }
             | Self::UnknownVariable { .. }
             | Self::NoSuchSource { .. }
             | Self::Losses { .. }

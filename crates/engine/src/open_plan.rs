@@ -9,7 +9,8 @@ use manyframe_plan::{Context, Plan};
 use manyframe_storage::Stores;
 
 use crate::error::EngineError;
-use crate::report::is_done;
+use crate::report::{FoundReport, TaskReport, find_report};
+use crate::store_output::StoreOutput;
 
 /// A plan, ready to run. Every engine starts from one: this process, or one on another machine that sees the directory.
 pub struct OpenPlan {
@@ -22,6 +23,8 @@ pub struct OpenPlan {
     /// Whether this may be another machine than the one that planned: a medium that is not here is then no reject, but taken for
     /// a disk that is not mounted.
     pub is_elsewhere: bool,
+    /// Where shards and dataset go, if that is no directory of this machine.
+    pub(crate) store: Option<StoreOutput>,
 }
 
 impl OpenPlan {
@@ -33,7 +36,8 @@ impl OpenPlan {
     pub fn open(directory: &Path, stores: &Stores) -> Result<Self, EngineError> {
         let plan = Plan::read(directory)?;
         let context = Context::open(plan.pipeline(stores))?;
-        Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: false })
+        let store = StoreOutput::of(&context.pipeline)?;
+        Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: false, store })
     }
 
     /// As [`Self::open`], on a machine that may not be the one that planned: variables of the pipeline file have these values
@@ -51,17 +55,34 @@ impl OpenPlan {
         let plan = Plan::read(directory)?;
         let pipeline = Pipeline { stores: stores.clone(), ..pipeline_with(&plan, directory, variables)? };
         let context = Context::open(pipeline).map_err(EngineError::NotHere)?;
-        Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: true })
+        let store = StoreOutput::of(&context.pipeline)?;
+        Ok(Self { context, plan, directory: directory.to_owned(), is_elsewhere: true, store })
     }
 
-    /// The directory in which its dataset will be.
-    pub fn dataset(&self) -> PathBuf {
-        self.context.pipeline.file.output.dataset_directory()
+    /// Where its dataset will be: a directory or a URL.
+    pub fn dataset(&self) -> &Path {
+        self.context.pipeline.file.output.location()
     }
 
-    /// The tasks that have no report yet.
+    /// The tasks that are not done.
     pub fn unfinished_tasks(&self) -> Vec<u32> {
-        self.plan.tasks.iter().map(|task| task.id).filter(|task| !is_done(&self.directory, *task)).collect()
+        self.plan.tasks.iter().map(|task| task.id).filter(|task| !self.has_done(*task)).collect()
+    }
+
+    /// Whether a task is done.
+    pub(crate) fn has_done(&self, task: u32) -> bool {
+        matches!(self.read_report(task), Ok(Some(_)))
+    }
+
+    /// The report of a task that is done.
+    pub(crate) fn read_report(&self, task: u32) -> Result<Option<TaskReport>, EngineError> {
+        let found = find_report(&self.directory, task)?;
+        Ok(found.filter(|found| self.is_done(found)).map(|found| found.report))
+    }
+
+    /// Whether the shards of a task are where commit needs them.
+    pub(crate) fn is_done(&self, found: &FoundReport) -> bool {
+        if self.store.is_some() { found.is_sent } else { found.is_here }
     }
 }
 
@@ -79,9 +100,6 @@ fn pipeline_with(plan: &Plan, directory: &Path, variables: &BTreeMap<String, Str
     let mut values = pipeline.variables;
     values.extend(variables.clone());
     let mut pipeline = Pipeline::on_this_machine(pipeline.portable, values);
-    let work = parent_directory(directory).display().to_string();
-    if let Some(dataset) = work.strip_suffix(".work") {
-        pipeline.set_dataset_directory(Path::new(dataset));
-    }
+    pipeline.set_work_directory(parent_directory(directory));
     Ok(pipeline)
 }

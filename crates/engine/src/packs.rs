@@ -7,12 +7,11 @@ use std::fs;
 use std::ops::Range;
 use std::path::Path;
 
-use manyframe_base::files::{json_text, parent_directory};
+use manyframe_base::files::{json_text, parent_directory, work_directory};
 use manyframe_base::{FileError, StagedDirectory};
 use manyframe_core::{Digest, RecordId, SourceIndex, TypedIndex};
 use manyframe_dataset::{
     DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE, Manifest, PackEntry, PackRow, PackWriter, ShardName, Status,
-    work_directory,
 };
 use manyframe_format::PromptOverhead;
 use manyframe_pipeline::{PackTable, PipelineFile, SequenceParallel};

@@ -4,13 +4,18 @@
 //! PLAN/shards/NNNNNN-FORMAT.EXT   the samples of task NNNNNN, one file per format
 //! PLAN/done/NNNNNN.json           its report, written last: a task is done if its report is there, and its shards are as it says
 //! ```
+//!
+//! Where the dataset goes to an object store, shards are sent, and their report then says so (`store_output.rs`).
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::files::json_text;
 use manyframe_base::{FileError, write_json};
 use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, RecordId, RecordIndex, Rejection, Total};
+use manyframe_dataset::ShardName;
+use manyframe_plan::LeftByPlan;
 use manyframe_shards::{ShardFormat, ShardNotes};
 use manyframe_storage::{LocalDirectory, Storage};
 use serde::{Deserialize, Serialize};
@@ -93,27 +98,31 @@ pub enum OutcomeResult {
     Rejected(Rejection),
 }
 
+/// A task that is done, and the shard that its samples are in.
+pub(crate) struct FinishedTask {
+    pub(crate) report: TaskReport,
+    /// `None` if none of its samples could be delivered.
+    pub(crate) shard: Option<ShardName>,
+}
+
 impl TaskReport {
-    /// Reads the report of a task; `None` if the task is not done. One whose report or shards were damaged is done again.
-    pub(crate) fn read(plan: &Path, task: u32) -> Result<Option<Self>, EngineError> {
-        let path = report_path(plan, task);
-        if !path.is_file() {
-            return Ok(None);
-        }
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        let sealed = serde_json::from_slice(&text).ok().filter(SealedReport::is_intact);
-        let report = sealed.filter(|sealed: &SealedReport| sealed.has_its_shards(plan)).map(|sealed| sealed.report);
-        if report.is_none() {
-            tracing::warn!(report = %path.display(), "the report or a shard of the task is damaged; the task is done again");
-        }
-        Ok(report)
+    /// The report in a text of [`Self::text_of_sent`]; `None` if it is none, or damaged.
+    pub(crate) fn of_sent(text: &[u8]) -> Option<Self> {
+        SealedReport::parse(text).filter(|sealed| sealed.is_sent).map(|sealed| sealed.report)
+    }
+
+    /// The text of the report of a task whose shards were sent.
+    #[expect(clippy::expect_used, reason = "a report is plain data")]
+    pub(crate) fn text_of_sent(&self) -> Vec<u8> {
+        let sealed = SealedReport { digest: self.digest(), modified: Vec::new(), is_sent: true, report: self.clone() };
+        json_text(&sealed).expect("a report is JSON")
     }
 
     /// Writes the report of a task whose shards are published.
     pub(crate) fn write(self, plan: &Path) -> Result<Self, EngineError> {
         let path = report_path(plan, self.id);
         let modified = self.shards.iter().map(|shard| modified(&shard_path(plan, self.id, shard.format))).collect();
-        let sealed = SealedReport { digest: self.digest(), modified, report: self };
+        let sealed = SealedReport { digest: self.digest(), modified, is_sent: false, report: self };
         write_json(&path, &sealed)?;
         Ok(sealed.report)
     }
@@ -153,15 +162,45 @@ struct SealedReport {
     digest: Digest,
     /// When the shards were modified: those that were not, since, need not be read to know that they are whole.
     modified: Vec<Option<Modified>>,
+    /// Whether the shards were sent to a store, and need not be here.
+    #[serde(default)]
+    is_sent: bool,
     report: TaskReport,
+}
+
+/// A report in the directory of a plan, and where the shards of its task are.
+pub(crate) struct FoundReport {
+    pub(crate) report: TaskReport,
+    /// They are in the directory, whole.
+    pub(crate) is_here: bool,
+    /// They were sent to a store.
+    pub(crate) is_sent: bool,
+}
+
+/// Finds the report of a task; `None` if the task is not done. One whose report or shards were damaged is done again.
+pub(crate) fn find_report(plan: &Path, task: u32) -> Result<Option<FoundReport>, EngineError> {
+    let path = report_path(plan, task);
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let text = fs::read(&path).map_err(FileError::read(&path))?;
+    let found = SealedReport::parse(&text).map(|sealed| {
+        let (is_here, is_sent) = (sealed.has_its_shards(plan), sealed.is_sent);
+        FoundReport { report: sealed.report, is_here, is_sent }
+    });
+    let found = found.filter(|found| found.is_here || found.is_sent);
+    if found.is_none() {
+        tracing::warn!(report = %path.display(), "the report or a shard of the task is damaged; the task is done again");
+    }
+    Ok(found)
 }
 
 /// Seconds and nanoseconds.
 type Modified = (i64, i64);
 
 impl SealedReport {
-    fn is_intact(&self) -> bool {
-        self.digest == self.report.digest()
+    fn parse(text: &[u8]) -> Option<Self> {
+        serde_json::from_slice(text).ok().filter(|sealed: &Self| sealed.digest == sealed.report.digest())
     }
 
     fn has_its_shards(&self, plan: &Path) -> bool {
@@ -184,21 +223,22 @@ fn modified(path: &Path) -> Option<Modified> {
     path.metadata().ok().map(|metadata| (metadata.mtime(), metadata.mtime_nsec()))
 }
 
-/// What the finished tasks of a plan found of frames that are missing or damaged, by sample.
-pub(crate) fn list_damage(plan: &Path) -> Vec<(RecordId, String)> {
+/// What the finished tasks of an interrupted build left.
+pub(crate) fn list_left(plan: &Path) -> LeftByPlan {
     let entries = fs::read_dir(plan.join("done")).into_iter().flatten().filter_map(Result::ok);
     let tasks = entries.filter_map(|entry| entry.path().file_stem()?.to_str()?.parse().ok());
-    let reports = tasks.filter_map(|task: u32| TaskReport::read(plan, task).ok().flatten());
+    let mut left = LeftByPlan::default();
     let damage = |outcome: RecordOutcome| match outcome.result {
         OutcomeResult::Delivered { damage, .. } => Some((outcome.id, damage?)),
         OutcomeResult::Rejected(_) => None,
     };
-    reports.flat_map(|report| report.outcomes).filter_map(damage).collect()
-}
-
-/// Whether a task is done.
-pub(crate) fn is_done(plan: &Path, task: u32) -> bool {
-    matches!(TaskReport::read(plan, task), Ok(Some(_)))
+    for FoundReport { report, is_here, .. } in tasks.filter_map(|task: u32| find_report(plan, task).ok().flatten()) {
+        if !is_here {
+            left.sent.extend(report.shards.iter().map(|shard| (shard_name(report.id, shard.format), shard.format)));
+        }
+        left.damage.extend(report.outcomes.into_iter().filter_map(damage));
+    }
+    left
 }
 
 /// Where the report of a task is.
@@ -208,5 +248,10 @@ pub(crate) fn report_path(plan: &Path, task: u32) -> PathBuf {
 
 /// Where the shard of a task is until it is committed.
 pub(crate) fn shard_path(plan: &Path, task: u32, format: ShardFormat) -> PathBuf {
-    plan.join("shards").join(format!("{task:06}-{}.{}", format.as_str(), format.extension()))
+    plan.join("shards").join(shard_name(task, format))
+}
+
+/// The name of the shard of a task until it is committed.
+pub(crate) fn shard_name(task: u32, format: ShardFormat) -> String {
+    format!("{task:06}-{}.{}", format.as_str(), format.extension())
 }

@@ -1,4 +1,5 @@
-//! Runs one task: some samples in, one shard per format and a report out.
+//! Runs one task: some samples in, one shard per format and a report out. Where the dataset goes to an object store, the task
+//! sends its shards, too.
 //!
 //! **Invariant:** a task is idempotent and atomic. It may run twice, at the same time or on another machine; its files appear
 //! whole or not at all, with the same bytes each time, and its report appears last.
@@ -10,17 +11,18 @@ use std::path::{Path, PathBuf};
 use manyframe_base::files::{publish_file, temporary_beside};
 use manyframe_base::{Executor, FileAction, FileError};
 use manyframe_core::{HandledImages, HandledVideos, RejectCode, Sample, describe_videos};
-use manyframe_plan::{Context, PlannedSample, read_task};
+use manyframe_plan::{Context, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter, WrittenShard};
 use serde_json::Value;
 
-use crate::engine::TaskSet;
+use crate::engine::{TASKS_AT_ONCE, TaskSet};
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::open_plan::OpenPlan;
-use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, is_done, shard_path};
+use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, find_report, shard_path};
 use crate::reuse;
 use crate::sample::{self, Made, Outcome};
+use crate::store_output::TASKS_SENT_AT_ONCE;
 
 /// Samples that a thread may be ahead of the one that is written next.
 const SAMPLES_PER_THREAD: usize = 4;
@@ -33,13 +35,34 @@ const SAMPLES_PER_THREAD: usize = 4;
 /// where the plan found it, [`EngineError::MediumNotHere`] if a medium is missing on a machine that may not be the one that
 /// planned, and failing storage. A record that cannot be delivered is not an error: the report says why.
 pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<TaskReport, EngineError> {
-    let OpenPlan { context, plan, directory, is_elsewhere } = open;
+    let OpenPlan { plan, directory, store, .. } = open;
     let last = plan.tasks.len().saturating_sub(1) as u32;
     let header = plan.tasks.get(task as usize).ok_or(EngineError::NoSuchTask { task, last })?;
-    if let Some(report) = TaskReport::read(directory, task)? {
-        executor.progress.advance(header.num_samples, header.num_samples);
-        return Ok(report);
+    let report = match find_report(directory, task)? {
+        Some(found) if found.is_here || open.is_done(&found) => {
+            executor.progress.advance(header.num_samples, header.num_samples);
+            if open.is_done(&found) {
+                return Ok(found.report);
+            }
+            // It was interrupted while it sent them.
+            found.report
+        }
+        _ => {
+            let _slot = store.as_ref().map(|store| store.making.enter());
+            make(open, header, executor)?
+        }
+    };
+    if let Some(store) = store {
+        store.send(directory, &report)?;
     }
+    tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
+    Ok(report)
+}
+
+/// Makes the samples of a task; its shards are in the directory of the plan then.
+fn make(open: &OpenPlan, header: &TaskHeader, executor: Executor<'_>) -> Result<TaskReport, EngineError> {
+    let OpenPlan { context, plan, directory, is_elsewhere, .. } = open;
+    let task = header.id;
     let (formats, columns) = (&plan.pipeline.output.formats, plan.pipeline.sample_columns());
     let shards = formats.iter().map(|&format| OpenShard::create(shard_path(directory, task, format), format, columns));
     let mut shards = shards.collect::<Result<Vec<_>, _>>()?;
@@ -87,7 +110,6 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
     }
     let report = report.write(directory)?;
     journal.remove();
-    tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)
 }
 
@@ -109,7 +131,11 @@ impl TaskSet for OpenPlan {
     }
 
     fn is_done(&self, task: u32) -> bool {
-        is_done(&self.directory, task)
+        self.has_done(task)
+    }
+
+    fn num_at_once(&self) -> usize {
+        TASKS_AT_ONCE + if self.store.is_some() { TASKS_SENT_AT_ONCE } else { 0 }
     }
 
     fn run(&self, task: u32, executor: Executor<'_>) -> Result<Value, EngineError> {

@@ -1,4 +1,5 @@
-//! `OUTPUT.work`: the directory that a build keeps beside its dataset, used by one process at a time.
+//! `OUTPUT.work`: the directory that a build keeps beside its dataset (or where `output.work` says, for one at a URL), used by one
+//! process at a time.
 //!
 //! ```text
 //! OUTPUT.work/lock          held while a build is open
@@ -17,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use manyframe_base::files::{remove_leftovers, remove_leftovers_of_the_dead};
 use manyframe_base::{FileAction, FileError, write_json};
+use manyframe_pipeline::OutputTable;
 use manyframe_plan::crashes_path;
 
 use crate::error::EngineError;
@@ -58,8 +60,8 @@ const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 impl WorkDirectory {
     /// Creates and locks the work directory of a dataset, and removes what killed processes left in it. Does not wait for
     /// another process that holds it, except for one that is about to end.
-    pub(crate) fn lock(dataset: &Path) -> Result<Self, EngineError> {
-        let path = manyframe_dataset::work_directory(dataset);
+    pub(crate) fn lock(output: &OutputTable) -> Result<Self, EngineError> {
+        let path = output.work_directory();
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
         remove_misfits(&path)?;
         let lock_path = path.join("lock");
@@ -89,7 +91,7 @@ impl WorkDirectory {
                 }
                 Ok(work)
             }
-            Err(fs::TryLockError::WouldBlock) => Err(EngineError::Locked { dataset: dataset.to_owned() }),
+            Err(fs::TryLockError::WouldBlock) => Err(EngineError::Locked { dataset: output.location().to_owned() }),
             Err(fs::TryLockError::Error(error)) => Err(FileError::write(&lock_path)(error).into()),
         }
     }
@@ -171,33 +173,37 @@ fn remove_directories(directories: Vec<PathBuf>) -> Result<(), EngineError> {
 mod tests {
     use super::*;
 
+    fn output_in(directory: &Path) -> OutputTable {
+        OutputTable { directory: directory.join("out").display().to_string(), ..OutputTable::default() }
+    }
+
     #[test]
     fn a_second_build_of_one_output_is_refused_until_the_first_ends() {
         let directory = tempfile::tempdir().unwrap();
-        let dataset = directory.path().join("out");
-        let first = WorkDirectory::lock(&dataset).unwrap();
-        assert!(matches!(WorkDirectory::lock(&dataset), Err(EngineError::Locked { .. })));
+        let output = output_in(directory.path());
+        let first = WorkDirectory::lock(&output).unwrap();
+        assert!(matches!(WorkDirectory::lock(&output), Err(EngineError::Locked { .. })));
         drop(first);
-        WorkDirectory::lock(&dataset).unwrap();
+        WorkDirectory::lock(&output).unwrap();
     }
 
     #[test]
     fn what_a_killed_build_left_half_written_is_removed_by_the_next_one() {
         let directory = tempfile::tempdir().unwrap();
-        let dataset = directory.path().join("out");
+        let output = output_in(directory.path());
         let index = directory.path().join("out.work/index");
         fs::create_dir_all(&index).unwrap();
         let leftover = index.join(".split-0.parquet.host-1-1.tmp");
         fs::File::create(&leftover).unwrap();
         fs::File::create(index.join("split-1.parquet")).unwrap();
-        WorkDirectory::lock(&dataset).unwrap();
+        WorkDirectory::lock(&output).unwrap();
         assert!(!leftover.exists() && index.join("split-1.parquet").exists());
     }
 
     #[test]
     fn removing_plans_keeps_the_index_and_the_rate() {
         let directory = tempfile::tempdir().unwrap();
-        let work = WorkDirectory::lock(&directory.path().join("out")).unwrap();
+        let work = WorkDirectory::lock(&output_in(directory.path())).unwrap();
         for name in ["index", "plan-0123", ".plan-77"] {
             fs::create_dir(work.path().join(name)).unwrap();
         }
@@ -214,7 +220,7 @@ mod tests {
     #[test]
     fn without_a_readable_rate_there_is_a_guess() {
         let directory = tempfile::tempdir().unwrap();
-        let work = WorkDirectory::lock(&directory.path().join("out")).unwrap();
+        let work = WorkDirectory::lock(&output_in(directory.path())).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);
         work.write_rate(-1.0, None).unwrap();
         assert_eq!(work.rate().basis, RateBasis::RoughGuess);

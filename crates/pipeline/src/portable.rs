@@ -53,11 +53,13 @@ impl Pipeline {
         output.work = absolute_text(&output.work);
     }
 
-    /// Has the dataset built in this directory, wherever it goes.
-    pub fn set_dataset_directory(&mut self, directory: &Path) {
-        match (self.file.output.url().is_some(), directory.parent()) {
-            (true, Some(work)) => self.file.output.work = absolute_text(&work.display().to_string()),
-            _ => self.set_output_directory(directory),
+    /// Has the dataset built in this work directory, wherever it goes.
+    pub fn set_work_directory(&mut self, work: &Path) {
+        let text = work.display().to_string();
+        match text.strip_suffix(".work") {
+            _ if self.file.output.url().is_some() => self.file.output.work = absolute_text(&text),
+            Some(dataset) => self.set_output_directory(Path::new(dataset)),
+            None => {}
         }
     }
 

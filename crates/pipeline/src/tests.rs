@@ -211,21 +211,18 @@ fn the_command_line_replaces_variables_and_settings() {
 fn a_dataset_that_goes_to_a_url_is_built_in_a_directory() {
     let output = |sets: &[&str]| check_with(GOOD, sets).unwrap().file.output;
     let (nowhere, local) = (output(&[]), output(&["output.directory=s3://bucket/x"]));
-    assert_eq!((nowhere.url(), nowhere.dataset_directory()), (None, here("out/x").into()));
-    assert_eq!(
-        (local.url(), local.dataset_directory()),
-        (Some(Path::new("s3://bucket/x")), here("out/x.work/dataset").into())
-    );
+    assert_eq!((nowhere.url(), nowhere.work_directory()), (None, here("out/x.work").into()));
+    assert_eq!((local.url(), local.work_directory()), (Some(Path::new("s3://bucket/x")), here("out/x.work").into()));
     let named = output(&["output.root=gs://bucket/sets", "output.work=/scratch/x"]);
     assert_eq!(named.url(), Some(Path::new("gs://bucket/sets/x")));
-    assert_eq!(named.dataset_directory(), Path::new("/scratch/x/dataset"));
+    assert_eq!(named.work_directory(), Path::new("/scratch/x"));
     let mut pipeline = check(GOOD).unwrap();
     let portable = crate::portable_settings(&pipeline);
     pipeline.set_output_directory(Path::new("az://box/x/"));
     assert_eq!(pipeline.file.output.url(), Some(Path::new("az://box/x")));
-    assert_eq!(pipeline.file.output.dataset_directory(), Path::new(&here("out/x.work/dataset")));
-    pipeline.set_dataset_directory(Path::new("/elsewhere/x.work/dataset"));
-    assert_eq!(pipeline.file.output.dataset_directory(), Path::new("/elsewhere/x.work/dataset"));
+    assert_eq!(pipeline.file.output.work_directory(), Path::new(&here("out/x.work")));
+    pipeline.set_work_directory(Path::new("/elsewhere/x.work"));
+    assert_eq!(pipeline.file.output.work_directory(), Path::new("/elsewhere/x.work"));
     // A dataset says nothing of where it was built.
     let there = check_with(GOOD, &["output.directory=s3://bucket/x", "output.work=/scratch"]).unwrap();
     assert_eq!(crate::portable_settings(&there), portable);

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use manyframe_core::{
     Digest, IndexVec, MediaLocation, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind,
 };
-use manyframe_dataset::work_directory;
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer, VisualOrder};
 use manyframe_media::{
     DamagePolicy, DeliveredSize, ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, spread, video,
@@ -467,6 +466,7 @@ impl SourceReader {
 
 /// The work directory of the pipeline's dataset, if there is one.
 pub(crate) fn work_directory_of(file: &PipelineFile) -> Option<PathBuf> {
-    let dataset = Some(file.output.dataset_directory()).filter(|directory| !directory.as_os_str().is_empty())?;
-    Some(work_directory(&dataset)).filter(|work| work.is_dir())
+    // The settings that a dataset keeps say nothing of where it is.
+    let output = Some(&file.output).filter(|output| !output.directory.is_empty())?;
+    Some(output.work_directory()).filter(|work| work.is_dir())
 }

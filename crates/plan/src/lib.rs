@@ -28,7 +28,7 @@
 //!
 //! ```
 //! use manyframe_base::{Executor, NoProgress};
-//! use manyframe_plan::{Context, PlanRequest, Reuse, make, make_index};
+//! use manyframe_plan::{Context, LeftByPlan, PlanRequest, Reuse, make, make_index};
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let folder = tempfile::tempdir()?;
@@ -57,7 +57,7 @@
 //! let executor = Executor { pool: &pool, progress: &NoProgress };
 //! let work = folder.path().join("questions.work");
 //! let index = make_index(&context, &work, executor)?;
-//! let made = make(&context, &index, PlanRequest { work: &work, reuse: Reuse::Unchanged, damage_of: |_| Vec::new() }, executor)?;
+//! let made = make(&context, &index, PlanRequest { work: &work, reuse: Reuse::Unchanged, left_by: |_| LeftByPlan::default() }, executor)?;
 //! assert_eq!(made.plan.total().num_samples, 1);
 //! assert_eq!(made.plan.tasks.len(), 1);
 //! # Ok(())
@@ -100,7 +100,7 @@ pub use plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, read_sequences, re
 pub use records::{Decision, PlannedRecord, read_records};
 pub use reduction::{LengthReduction, TurnSplit};
 pub use retry::{repeat, watch};
-pub use reuse::Reuse;
+pub use reuse::{LeftByPlan, Reuse};
 pub use reused::{MadeBecause, MadeSamples, ReusedSample, SourceReuse};
 pub use sample_media::{keep_sample_media, remove_other_sample_media};
 pub use survey::{FoundSource, Survey, survey};

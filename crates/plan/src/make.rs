@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::files::Flush;
 use manyframe_base::{AtomicFile, Executor, FileAction, FileError, StagedDirectory, write_json};
-use manyframe_core::{Cost, Digest, IndexRow, IndexVec, RecordId, SourceIndex};
+use manyframe_core::{Cost, Digest, IndexRow, IndexVec, SourceIndex};
 use manyframe_dataset::MANIFEST_FILE;
 use manyframe_pipeline::{Pipeline, PipelineFile, ReuseTable, portable_settings, resolved_settings};
 
@@ -27,7 +27,7 @@ use crate::index_tasks::IndexTask;
 use crate::packing::{PackSample, pack_samples};
 use crate::plan::{PLAN_VERSION, Plan, PlannedSample, TaskHeader, plan_path, records_path, task_path};
 use crate::records::{Decision, PlannedRecord, RecordWriter};
-use crate::reuse::{NewPlan, ReusableSamples, Reuse};
+use crate::reuse::{LeftByPlan, NewPlan, ReusableSamples, Reuse};
 use crate::reused::SourceReuse;
 use crate::sample_media::{SampleMedia, SampleMediaWriter, sample_media_path};
 use crate::seal::{is_intact, plan_seal, seal_again, seal_plan};
@@ -39,8 +39,8 @@ pub struct PlanRequest<'a> {
     pub work: &'a Path,
     /// What happens to the samples of the dataset that the build replaces.
     pub reuse: Reuse,
-    /// Says what the finished tasks in the directory of another plan found of frames that are missing or damaged, by sample.
-    pub damage_of: fn(&Path) -> Vec<(RecordId, String)>,
+    /// Says what the finished tasks in the directory of another plan left.
+    pub left_by: fn(&Path) -> LeftByPlan,
 }
 
 /// A plan and the directory that it is kept in.
@@ -110,7 +110,7 @@ pub fn make(
     request: PlanRequest<'_>,
     executor: Executor<'_>,
 ) -> Result<MadePlan, PlanError> {
-    let PlanRequest { work, reuse, damage_of } = request;
+    let PlanRequest { work, reuse, left_by } = request;
     let digits = index.key.to_string();
     let directory = work.join(format!("plan-{}", digits.get(..16).unwrap_or(&digits)));
     if directory.exists() {
@@ -129,7 +129,7 @@ pub fn make(
     let staged = StagedDirectory::beside(&directory)?;
     draft.write_records(staged.path())?;
     let media = sample_media_path(staged.path());
-    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, damage_of }, reuse);
+    let reusable = ReusableSamples::list(&NewPlan { context, work, media: &media, left_by }, reuse);
     plan.reuse = draft.write_tasks(staged.path(), &reusable)?;
     write_json(&plan_path(staged.path()), &plan)?;
     seal_plan(staged.path())?;

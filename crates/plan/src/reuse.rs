@@ -10,9 +10,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_base::FileAccess;
+use manyframe_base::files::work_directory;
 use manyframe_core::{Digest, IndexRow, IndexVec, RecordId, SourceIndex};
-use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation};
-use manyframe_pipeline::{ImageShow, MediaFreshness, SourceTable};
+use manyframe_dataset::{DatasetError, DatasetReader, MANIFEST_FILE, SampleLocation, ShardName};
+use manyframe_pipeline::{ImageShow, MediaFreshness, Pipeline, SourceTable};
 use manyframe_samplers::sample_id;
 use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
@@ -22,7 +23,7 @@ use crate::context::{Context, FormatDigests, OpenSource, digest_of_settings, sou
 use crate::error::PlanError;
 use crate::plan::{Plan, plan_path};
 use crate::reused::{MadeBecause, ReusedSample, SourceReuse};
-use crate::sample_media::{kept_media_path, read_sample_media, sample_media_path};
+use crate::sample_media::{fetch_sample_media, kept_media_path, read_sample_media, sample_media_path};
 
 /// What a build does with the samples of the dataset that it replaces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,8 +117,17 @@ pub(crate) struct NewPlan<'a> {
     pub(crate) work: &'a Path,
     /// The table of media of the plan, which is finished.
     pub(crate) media: &'a Path,
-    /// As [`PlanRequest::damage_of`](crate::PlanRequest::damage_of).
-    pub(crate) damage_of: fn(&Path) -> Vec<(RecordId, String)>,
+    /// As [`PlanRequest::left_by`](crate::PlanRequest::left_by).
+    pub(crate) left_by: fn(&Path) -> LeftByPlan,
+}
+
+/// What the finished tasks of an interrupted build left.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LeftByPlan {
+    /// What they found of frames that are missing or damaged, by sample.
+    pub damage: Vec<(RecordId, String)>,
+    /// Their shards that were sent to a store, by their names in the directory that the plan has there.
+    pub sent: Vec<(String, ShardFormat)>,
 }
 
 impl ReusableSamples {
@@ -134,10 +144,8 @@ impl ReusableSamples {
         if reuse == Reuse::Nothing {
             return reusable;
         }
-        let dataset = context.pipeline.file.output.dataset_directory();
-        if dataset.join(MANIFEST_FILE).exists()
-            && let Err(error) = reusable.add_dataset(plan, &dataset)
-        {
+        let dataset = context.pipeline.file.output.location();
+        if let Err(error) = reusable.add_dataset(plan, dataset) {
             tracing::warn!(dataset = %dataset.display(), %error, "no sample is reused: the dataset cannot be read");
         }
         for directory in list_plans(plan.work) {
@@ -150,7 +158,11 @@ impl ReusableSamples {
     }
 
     fn add_dataset(&mut self, plan: &NewPlan<'_>, dataset: &Path) -> Result<(), PlanError> {
-        let dataset = DatasetReader::open(dataset)?;
+        let storage = plan.context.pipeline.stores.storage(dataset).map_err(DatasetError::from)?;
+        if storage.num_bytes(MANIFEST_FILE).map_err(DatasetError::from)?.is_none() {
+            return Ok(());
+        }
+        let dataset = DatasetReader::open_in(storage)?;
         let settings = settings_of_dataset(&dataset);
         let changed = |open: &OpenSource| {
             let before = settings.get(&open.table.name);
@@ -216,19 +228,20 @@ impl SampleStore {
         if facts.manyframe_version != env!("CARGO_PKG_VERSION") {
             return Ok(Self::nothing(plan.context, MadeBecause::OtherVersion));
         }
-        let shards = || {
-            let shards = dataset.shards_of_one_format();
-            shards.map(|shard| (dataset.shard_location(shard), shard.format)).collect::<Vec<_>>()
-        };
         let media = kept_media_path(plan.work, dataset.manifest());
-        let shards = || Ok(shards());
+        let Pipeline { file, stores, .. } = &plan.context.pipeline;
+        if let Some(url) = file.output.url() {
+            let beside = stores.storage(&work_directory(url)).map_err(DatasetError::from)?;
+            fetch_sample_media(&*beside, &media).map_err(DatasetError::from)?;
+        }
         let before = |(name, digest): (String, Digest)| {
             // Settings of another version, or with other values of variables, are not what the samples were made with.
             let settings = settings.remove(&name).filter(|settings| digest_of_settings(settings) == digest);
             (name, SettingsBefore { digest, settings })
         };
         let before = facts.source_settings_digests.into_iter().map(before).collect();
-        let mut store = Self::with_settings(plan, &before, &media, shards)?;
+        let mut store =
+            Self::with_settings(plan, &before, &media, |store| store.add_dataset(dataset, &stores.access()))?;
         store.damage = dataset.damaged()?.into_iter().collect();
         Ok(store)
     }
@@ -244,20 +257,26 @@ impl SampleStore {
             (table.name.clone(), SettingsBefore { digest, settings: Some(settings) })
         };
         let settings = file.source.iter().map(before).collect();
+        let left = (plan.left_by)(directory);
+        let format = file.output.formats.first().copied().unwrap_or(ShardFormat::Webdataset);
         // Shards appear whole.
-        let shards = || {
-            let format = file.output.formats.first().copied().unwrap_or(ShardFormat::Webdataset);
+        let add_shards = |store: &mut Self| {
             let shards = directory.join("shards");
             let entries = std::fs::read_dir(&shards).into_iter().flatten().filter_map(Result::ok);
-            let paths = entries.map(|entry| entry.path());
             let end = format!("-{}.{}", format.as_str(), format.extension());
             let is_shard = |path: &PathBuf| path.to_str().is_some_and(|path| path.ends_with(&end));
-            let mut paths: Vec<_> = paths.filter(is_shard).map(|path| (path, format)).collect();
+            let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(is_shard).collect();
             paths.sort_unstable();
-            Ok(paths)
+            if let (Some(url), Some(name)) = (file.output.url(), directory.file_name()) {
+                let there = work_directory(url).join(name);
+                let sent = left.sent.iter().filter(|(_, of_shard)| *of_shard == format);
+                paths.extend(sent.map(|(shard, _)| there.join(shard)));
+            }
+            let access = plan.context.pipeline.stores.access();
+            paths.into_iter().try_for_each(|path| store.add_shard(path, format, &access))
         };
-        let mut store = Self::with_settings(plan, &settings, &sample_media_path(directory), shards)?;
-        store.damage = (plan.damage_of)(directory).into_iter().collect();
+        let mut store = Self::with_settings(plan, &settings, &sample_media_path(directory), add_shards)?;
+        store.damage = left.damage.into_iter().collect();
         Ok(store)
     }
 
@@ -265,7 +284,7 @@ impl SampleStore {
         plan: &NewPlan<'_>,
         settings: &BTreeMap<String, SettingsBefore>,
         media: &Path,
-        shards: impl FnOnce() -> Result<Vec<(PathBuf, ShardFormat)>, PlanError>,
+        add_shards: impl FnOnce(&mut Self) -> Result<(), DatasetError>,
     ) -> Result<Self, PlanError> {
         let mut store = Self::nothing(plan.context, MadeBecause::NewSource);
         let obstacle = |open: &OpenSource| {
@@ -281,9 +300,7 @@ impl SampleStore {
         };
         store.obstacles = plan.context.sources.iter().map(obstacle).collect();
         if !store.obstacles.iter().all(|obstacle| matches!(obstacle, Some(Obstacle::Because(_)))) {
-            for (path, format) in shards()? {
-                store.add_shard(path, format, &plan.context.pipeline.stores.access())?;
-            }
+            add_shards(&mut store)?;
         }
         // Many plans have no shards yet.
         if !store.shards.is_empty() {
@@ -293,6 +310,34 @@ impl SampleStore {
             };
         }
         Ok(store)
+    }
+
+    /// Finds the samples of a dataset, by its ledger alone if that says at which bytes of tars they are.
+    fn add_dataset(&mut self, dataset: &DatasetReader, access: &FileAccess) -> Result<(), DatasetError> {
+        if self.add_told(dataset)?.is_some() {
+            return Ok(());
+        }
+        (self.shards, self.locations) = (Vec::new(), FxHashMap::default());
+        let mut shards = dataset.shards_of_one_format();
+        shards.try_for_each(|shard| self.add_shard(dataset.shard_location(shard), shard.format, access))
+    }
+
+    /// `None` if the ledger does not say it of each sample.
+    fn add_told(&mut self, dataset: &DatasetReader) -> Result<Option<()>, DatasetError> {
+        let mut numbers: BTreeMap<ShardName, usize> = BTreeMap::new();
+        for shard in dataset.manifest().shards.iter().filter(|shard| dataset.is_told(shard)) {
+            numbers.insert(shard.path.name, self.shards.len());
+            self.shards.push((dataset.shard_location(shard).into(), shard.format));
+        }
+        for row in dataset.ledger()? {
+            let row = row?;
+            let Some(place) = row.place() else { continue };
+            let (Some(&number), Some(offset)) = (numbers.get(&place.shard), place.shard_offset) else {
+                return Ok(None);
+            };
+            self.locations.insert(place.id, (number, offset));
+        }
+        Ok(Some(()))
     }
 
     fn add_shard(&mut self, path: PathBuf, format: ShardFormat, access: &FileAccess) -> Result<(), DatasetError> {

@@ -5,15 +5,17 @@
 //! WORK/plan-KEY/media.parquet ──commit──▶ WORK/media-SHARDS.parquet        SHARDS: a digest of all shards of the dataset
 //! ```
 //!
-//! Identities of media are specific to a machine, so that they are no part of a dataset.
+//! Identities of media are specific to a machine, so that they are no part of a dataset. Of a dataset at a URL, the table is also
+//! beside it: sources at URLs are the same for every machine.
 
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::{publish_file, temporary_beside};
+use manyframe_base::files::{publish_file, temporary_beside, write_atomic};
 use manyframe_base::{FileAction, FileError};
 use manyframe_columnar::table;
 use manyframe_core::{Digest, RecordId};
 use manyframe_dataset::{DatasetError, Manifest, TableFileWriter, read_table_file};
+use manyframe_storage::Storage;
 
 use crate::index::media::RecordMedia;
 
@@ -71,16 +73,26 @@ pub(crate) fn kept_media_path(work: &Path, manifest: &Manifest) -> PathBuf {
     work.join(format!("{PREFIX}{}.parquet", digest.get(..16).unwrap_or(&digest)))
 }
 
-/// Keeps the table of a plan for the dataset that the plan becomes, before that is visible.
+/// Keeps the table of a plan for the dataset that the plan becomes, before that is visible. Returns where it is.
 ///
 /// # Errors
 ///
 /// If the table cannot be copied.
-pub fn keep_sample_media(plan: &Path, work: &Path, manifest: &Manifest) -> Result<(), FileError> {
+pub fn keep_sample_media(plan: &Path, work: &Path, manifest: &Manifest) -> Result<PathBuf, FileError> {
     let kept = kept_media_path(work, manifest);
     let temporary = temporary_beside(&kept)?;
     std::fs::copy(sample_media_path(plan), &temporary).map_err(FileError::write(&temporary))?;
-    publish_file(&temporary, &kept)
+    publish_file(&temporary, &kept)?;
+    Ok(kept)
+}
+
+/// Fetches the table that is kept beside a dataset at a URL, if it is missing here and is there.
+pub(crate) fn fetch_sample_media(beside: &dyn Storage, kept: &Path) -> Result<(), FileError> {
+    let name = kept.file_name().unwrap_or_default().to_string_lossy();
+    if kept.exists() || beside.num_bytes(&name)?.is_none() {
+        return Ok(());
+    }
+    write_atomic(kept, &beside.read(&name)?)
 }
 
 /// Removes the tables that were kept for other datasets, which this one replaced.

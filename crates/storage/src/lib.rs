@@ -23,6 +23,7 @@ mod open;
 mod profile;
 mod remote_file;
 mod storage;
+mod store_url;
 mod stores;
 
 pub use cache::CacheOptions;
@@ -30,4 +31,5 @@ pub use local::{LocalDirectory, digest_of_file};
 pub use object::ObjectStorage;
 pub use open::{StorageError, StoreOptions, check_url, open};
 pub use storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written};
+pub use store_url::is_below_bucket;
 pub use stores::Stores;

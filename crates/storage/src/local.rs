@@ -124,6 +124,10 @@ impl Storage for LocalDirectory {
         copy.publish()
     }
 
+    fn copy_from(&self, original: &Path, path: &str) -> Result<(), FileError> {
+        self.copy_in(original, path)
+    }
+
     fn remove(&self, path: &str) -> Result<(), FileError> {
         let path = self.local_path(path)?;
         match fs::remove_file(&path) {

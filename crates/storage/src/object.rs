@@ -30,6 +30,7 @@ use tokio::runtime::Runtime;
 use crate::local::digest_of_file;
 use crate::remote_file::RemoteFile;
 use crate::storage::{Condition, FileState, Parts, Storage, StoredFile, Version, Written, check_path};
+use crate::store_url::split;
 
 /// The name of the metadata that holds the digest of an object. Azure allows no hyphen.
 const DIGEST_NAME: &str = "blake3";
@@ -213,6 +214,17 @@ impl ObjectStorage {
         self.client.runtime.block_on(self.client.store.put_opts(&key, PutPayload::from(bytes), options)).map(drop)
     }
 
+    /// The key of an object of this store, by its URL.
+    fn key_in_store(&self, url: &Path) -> Result<Key, FileError> {
+        let (here, there) = (self.location.to_string_lossy(), url.to_string_lossy());
+        let ((store, _), (other_store, path)) = (split(&here), split(&there));
+        let unsupported = |detail: String| FileError::read(url)(io::Error::new(io::ErrorKind::Unsupported, detail));
+        if store != other_store {
+            return Err(unsupported(format!("it is not in the store {store}")));
+        }
+        Key::from_url_path(path).map_err(|error| unsupported(error.to_string()))
+    }
+
     fn parts_store(&self, path: &str) -> Result<&dyn MultipartStore, FileError> {
         let no_parts = || io::Error::new(io::ErrorKind::Unsupported, "it takes objects as a whole");
         self.client.parts.as_deref().ok_or_else(no_parts).map_err(FileError::write(self.location.join(path)))
@@ -328,6 +340,14 @@ impl Storage for ObjectStorage {
             bytes = next()?;
         }
         self.finish(path, &transfer, ids)
+    }
+
+    fn copy_from(&self, original: &Path, path: &str) -> Result<(), FileError> {
+        let to = self.key(path)?;
+        self.ensure_writable(path)?;
+        let from = self.key_in_store(original)?;
+        let copied = self.client.runtime.block_on(self.client.store.copy(&from, &to));
+        copied.map_err(|error| FileError::write(self.location.join(path))(self.client.failure(&error)))
     }
 
     fn remove(&self, path: &str) -> Result<(), FileError> {

@@ -119,6 +119,15 @@ pub trait Storage: fmt::Debug + Send + Sync {
     /// If it cannot be read or written.
     fn copy_in(&self, local: &Path, path: &str) -> Result<(), FileError>;
 
+    /// Copies a file of the same store, which is not read here: one with this [`Storage::full_path`], also of another storage.
+    /// An existing file is replaced; what the store keeps beside the original, such as its digest, is copied, too.
+    ///
+    /// # Errors
+    ///
+    /// If it does not exist ([`io::ErrorKind::NotFound`]), is in another store ([`io::ErrorKind::Unsupported`]), or cannot be
+    /// copied.
+    fn copy_from(&self, original: &Path, path: &str) -> Result<(), FileError>;
+
     /// Removes a file; one that is not there needs no removal.
     ///
     /// # Errors

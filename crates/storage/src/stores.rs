@@ -21,6 +21,7 @@ use crate::object::{Access, Client, ObjectStorage};
 use crate::open::{StorageError, StoreOptions, client_of, parse};
 use crate::remote_file::RemoteFile;
 use crate::storage::Storage;
+use crate::store_url::split;
 
 /// Opens stores. Clones share those that are open.
 #[derive(Clone, Default)]
@@ -95,19 +96,6 @@ impl Stores {
     }
 }
 
-/// The store of a URL, and the rest.
-fn split(url: &str) -> (&str, &str) {
-    let start = url.find("://").map_or_else(|| url.find(':').map_or(0, |colon| colon + 1), |scheme| scheme + 3);
-    let is_memory = start > 0 && !url.contains("://");
-    let end = if is_memory {
-        start
-    } else {
-        url.get(start..).and_then(|rest| rest.find('/')).map_or(url.len(), |slash| start + slash)
-    };
-    let (store, path) = url.split_at(end);
-    (store, path.trim_start_matches('/'))
-}
-
 impl ObjectAccess for Stores {
     fn state(&self, url: &str) -> io::Result<Option<ObjectState>> {
         let (client, key) = self.object(url)?;
@@ -154,14 +142,6 @@ impl fmt::Debug for Stores {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_url_is_a_store_and_the_name_of_an_object() {
-        assert_eq!(split("s3://bucket/a b/c%20d"), ("s3://bucket", "a b/c%20d"));
-        assert_eq!(split("s3://bucket"), ("s3://bucket", ""));
-        assert_eq!(split("http://[::1]:80/a"), ("http://[::1]:80", "a"));
-        assert_eq!(split("memory:a/b"), ("memory:", "a/b"));
-    }
 
     /// Stores with an object in memory.
     fn stores(directory: Option<&Path>) -> Stores {

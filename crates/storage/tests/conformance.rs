@@ -152,6 +152,27 @@ fn a_file_of_this_machine_is_copied_in() {
 }
 
 #[test]
+fn a_file_of_the_same_store_is_copied_with_what_is_beside_it() {
+    on_each(|storage| {
+        storage.write("before/a", b"bytes").unwrap();
+        storage.write("after/b", b"other").unwrap();
+        storage.copy_from(&storage.full_path("before/a"), "after/b").unwrap();
+        assert_eq!(storage.read("after/b").unwrap(), b"bytes");
+        assert_eq!(
+            storage.state("after/b").unwrap().unwrap().digest,
+            storage.state("before/a").unwrap().unwrap().digest
+        );
+        let missing = storage.copy_from(&storage.full_path("before/c"), "after/c").unwrap_err();
+        assert_eq!(missing.source.kind(), io::ErrorKind::NotFound);
+        assert_eq!(storage.state("after/c").unwrap(), None);
+        if storage.local_path("a").is_err() {
+            let elsewhere = storage.copy_from(Path::new("gs://elsewhere/a"), "after/c").unwrap_err();
+            assert_eq!(elsewhere.source.kind(), io::ErrorKind::Unsupported);
+        }
+    });
+}
+
+#[test]
 fn parts_become_a_file_when_they_are_finished_and_not_before() {
     const PART_BYTES: usize = 5 << 20;
     on_each(|storage| {

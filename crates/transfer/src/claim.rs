@@ -59,7 +59,7 @@ impl Claim {
         }
     }
 
-    fn read(storage: &dyn Storage) -> Result<Option<Self>, TransferError> {
+    pub(crate) fn read(storage: &dyn Storage) -> Result<Option<Self>, TransferError> {
         if storage.num_bytes(CLAIM_FILE)?.is_none() {
             return Ok(None);
         }

@@ -1,5 +1,6 @@
 //! The files of a dataset, as they are sent: those that its manifest names, and what is beside them.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use manyframe_core::Digest;
@@ -9,18 +10,23 @@ use manyframe_storage::{LocalDirectory, Storage};
 
 use crate::error::TransferError;
 
-/// A file of a dataset.
+/// A file that is sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct DatasetFile {
-    /// Its path below the dataset.
-    pub(crate) path: String,
+pub struct SentFile {
+    /// Its path below the directory that it is sent from.
+    pub path: String,
     /// Where it goes.
-    pub(crate) name: String,
+    pub name: String,
     /// Its size.
-    pub(crate) num_bytes: u64,
+    pub num_bytes: u64,
     /// Its digest: that of the manifest, which is compared when the file is read, or one that was computed just now.
-    pub(crate) digest: Digest,
+    pub digest: Digest,
+    /// An object of the same store with the same bytes, if there is one.
+    pub copy_of: Option<PathBuf>,
 }
+
+/// Shards that are at the store already: the URL of each, by its path in the dataset.
+pub type StagedShards = BTreeMap<String, PathBuf>;
 
 /// A dataset in a directory.
 pub(crate) struct DatasetFiles {
@@ -29,13 +35,14 @@ pub(crate) struct DatasetFiles {
     pub(crate) manifest_digest: Digest,
     /// The text of its manifest.
     pub(crate) manifest_text: Vec<u8>,
-    /// All other files, in the order of their paths.
-    pub(crate) files: Vec<DatasetFile>,
+    /// All other files: those of the directory in the order of their paths, then those that are at the store already.
+    pub(crate) files: Vec<SentFile>,
 }
 
 impl DatasetFiles {
-    /// Lists a dataset. Shards are not read, but must be there and have the size that the manifest states.
-    pub(crate) fn read(dataset: &Path, names: Names) -> Result<Self, TransferError> {
+    /// Lists a dataset. Shards are not read, but must be there and have the size that the manifest states; but for those that
+    /// the store has already, under other names.
+    pub(crate) fn read(dataset: &Path, names: Names, at_store: &StagedShards) -> Result<Self, TransferError> {
         let reader = DatasetReader::open(dataset)?;
         let directory = LocalDirectory::new(dataset);
         let manifest = reader.manifest().clone();
@@ -51,9 +58,15 @@ impl DatasetFiles {
             }
             let digest = stated.map_or_else(|| directory.digest(&found.path), |stated| Ok(stated.digest))?;
             let name = stated.map_or_else(|| found.path.clone(), |_| names.name(&found.path, digest));
-            files.push(DatasetFile { path: found.path, name, num_bytes: found.num_bytes, digest });
+            files.push(SentFile { path: found.path, name, num_bytes: found.num_bytes, digest, copy_of: None });
         }
         for (path, stated) in &stated_files {
+            if let (Some(copy_of), Some(num_bytes)) = (at_store.get(path), stated.num_bytes) {
+                let name = names.name(path, stated.digest);
+                let (path, digest, copy_of) = (path.clone(), stated.digest, Some(copy_of.clone()));
+                files.push(SentFile { path, name, num_bytes, digest, copy_of });
+                continue;
+            }
             let found = files.iter().find(|file| file.path == *path).map(|file| file.num_bytes);
             if found.is_none() || stated.num_bytes.is_some_and(|num_bytes| Some(num_bytes) != found) {
                 return Err(TransferError::Damaged {

@@ -19,7 +19,7 @@ use manyframe_base::FileError;
 use manyframe_core::Digest;
 use serde::{Deserialize, Serialize};
 
-use crate::files::DatasetFile;
+use crate::files::SentFile;
 
 /// A journal, open for more.
 pub(crate) struct Journal {
@@ -80,34 +80,38 @@ impl Journal {
     }
 
     /// What was sent of a file by an earlier upload; `None` if nothing was, or it was another file then.
-    pub(crate) fn begun(&self, file: &DatasetFile) -> Option<&Begun> {
+    pub(crate) fn begun(&self, file: &SentFile) -> Option<&Begun> {
         self.begun.get(&file.name).filter(|begun| (begun.digest, begun.num_bytes) == (file.digest, file.num_bytes))
     }
 
     /// Paths and ids of transfers of other files than these: of a dataset that was built again since.
-    pub(crate) fn stale(&self, files: &[&DatasetFile]) -> Vec<(String, String)> {
+    pub(crate) fn stale(&self, files: &[&SentFile]) -> Vec<(String, String)> {
         let is_wanted = |path: &str| files.iter().any(|file| file.name == path && self.begun(file).is_some());
         let stale = self.begun.iter().filter(|(path, _)| !is_wanted(path));
         stale.map(|(path, begun)| (path.clone(), begun.transfer.clone())).collect()
     }
 
-    pub(crate) fn begin(&self, file: &DatasetFile, transfer: &str) -> Result<(), FileError> {
-        let DatasetFile { name, num_bytes, digest, .. } = file.clone();
+    pub(crate) fn begin(&self, file: &SentFile, transfer: &str) -> Result<(), FileError> {
+        let SentFile { name, num_bytes, digest, .. } = file.clone();
         self.write(&Line::Begun { path: name, digest, num_bytes, transfer: transfer.to_owned() })
     }
 
-    pub(crate) fn sent(&self, file: &DatasetFile, index: usize, part: &SentPart) -> Result<(), FileError> {
+    pub(crate) fn sent(&self, file: &SentFile, index: usize, part: &SentPart) -> Result<(), FileError> {
         let SentPart { sum, id } = part.clone();
         self.write(&Line::Sent { path: file.name.clone(), index, sum, id })
     }
 
-    pub(crate) fn over(&self, file: &DatasetFile) -> Result<(), FileError> {
+    pub(crate) fn over(&self, file: &SentFile) -> Result<(), FileError> {
         self.write(&Line::Over { path: file.name.clone(), is_over: true })
     }
 
     /// Removes it: everything is at its destination.
     pub(crate) fn remove(self) -> Result<(), FileError> {
-        fs::remove_file(&self.path).map_err(FileError::write(&self.path))
+        match fs::remove_file(&self.path) {
+            // Another process sent the same.
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::write(&self.path)(error)),
+            _ => Ok(()),
+        }
     }
 
     fn write(&self, line: &Line) -> Result<(), FileError> {
@@ -138,8 +142,9 @@ fn note(begun: &mut BTreeMap<String, Begun>, line: Line) {
 mod tests {
     use super::*;
 
-    fn file(path: &str) -> DatasetFile {
-        DatasetFile { path: path.to_owned(), name: path.to_owned(), num_bytes: 30, digest: Digest::of(path.as_bytes()) }
+    fn file(path: &str) -> SentFile {
+        let (path, digest) = (path.to_owned(), Digest::of(path.as_bytes()));
+        SentFile { name: path.clone(), path, num_bytes: 30, digest, copy_of: None }
     }
 
     fn part(id: &str) -> SentPart {
@@ -168,7 +173,7 @@ mod tests {
         assert_eq!(journal.stale(&[&file("a")]), []);
         assert_eq!(journal.stale(&[&file("b")]), [("a".to_owned(), "transfer of a".to_owned())]);
         assert_eq!(journal.begun(&file("b")), None);
-        assert_eq!(journal.begun(&DatasetFile { num_bytes: 31, ..file("a") }), None);
+        assert_eq!(journal.begun(&SentFile { num_bytes: 31, ..file("a") }), None);
         assert_eq!(fs::metadata(&path).unwrap().len(), whole);
         journal.sent(&file("a"), 3, &part("fourth")).unwrap();
         assert_eq!(Journal::open(&path).unwrap().begun(&file("a")).unwrap().parts.len(), 2);

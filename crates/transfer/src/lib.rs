@@ -16,6 +16,7 @@ mod error;
 mod files;
 mod gate;
 mod journal;
+mod outbox;
 mod send;
 mod survey;
 mod threads;
@@ -23,6 +24,9 @@ mod upload;
 
 pub use download::{Choice, Download, Downloaded, RankOf};
 pub use error::TransferError;
+pub use files::{SentFile, StagedShards};
 pub use gate::Pace;
+pub use outbox::Outbox;
 pub use survey::Survey;
-pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable};
+pub use threads::on_threads;
+pub use upload::{ReplacedUploads, Upload, UploadOptions, Uploaded, ensure_replaceable, settle};

@@ -23,7 +23,7 @@ use manyframe_storage::{Parts, Storage};
 use twox_hash::XxHash3_64;
 
 use crate::error::TransferError;
-use crate::files::DatasetFile;
+use crate::files::SentFile;
 use crate::gate::{Gate, Permit};
 use crate::journal::{Begun, Journal, SentPart};
 
@@ -53,7 +53,7 @@ pub(crate) struct Sending<'a> {
 
 /// A file that is sent in parts.
 struct Transfer<'a> {
-    file: &'a DatasetFile,
+    file: &'a SentFile,
     id: String,
     parts: Mutex<BTreeMap<usize, String>>,
     /// Parts that are not sent yet, and one while the file is read.
@@ -62,8 +62,8 @@ struct Transfer<'a> {
 
 /// What a thread is to do.
 enum Job<'a> {
-    Whole { file: &'a DatasetFile, bytes: Vec<u8>, _permit: Permit<'a> },
-    Copy { file: &'a DatasetFile, _permit: Permit<'a> },
+    Whole { file: &'a SentFile, bytes: Vec<u8>, _permit: Permit<'a> },
+    Copy { file: &'a SentFile, _permit: Permit<'a> },
     Part { transfer: Arc<Transfer<'a>>, index: usize, sum: u64, bytes: Bytes, _permit: Permit<'a> },
     Finish { transfer: Arc<Transfer<'a>> },
 }
@@ -74,7 +74,7 @@ struct Shared<'a> {
     is_over: AtomicBool,
     error: Mutex<Option<TransferError>>,
     /// Files whose transfer the store has forgotten.
-    lost: Mutex<Vec<&'a DatasetFile>>,
+    lost: Mutex<Vec<&'a SentFile>>,
     num_parts: AtomicU64,
     num_kept: AtomicU64,
 }
@@ -86,7 +86,7 @@ impl<'a> Shared<'a> {
         *first = first.take().or(Some(error));
     }
 
-    fn lose(&self, file: &'a DatasetFile) {
+    fn lose(&self, file: &'a SentFile) {
         let mut lost = lock(&self.lost);
         if !lost.iter().any(|other| other.path == file.path) {
             lost.push(file);
@@ -100,7 +100,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 
 impl<'a> Sending<'a> {
     /// Sends all of these files; each is there, whole and compared, afterwards.
-    pub(crate) fn run(&'a self, files: &[&'a DatasetFile]) -> Result<Sent, TransferError> {
+    pub(crate) fn run(&'a self, files: &[&'a SentFile]) -> Result<Sent, TransferError> {
         self.progress.start(Step::Upload, files.iter().map(|file| file.num_bytes).sum());
         let (mut sent, lost) = self.run_once(files, Resume::Allowed)?;
         if !lost.is_empty() {
@@ -119,11 +119,7 @@ impl<'a> Sending<'a> {
         Ok(sent)
     }
 
-    fn run_once(
-        &'a self,
-        files: &[&'a DatasetFile],
-        resume: Resume,
-    ) -> Result<(Sent, Vec<&'a DatasetFile>), TransferError> {
+    fn run_once(&'a self, files: &[&'a SentFile], resume: Resume) -> Result<(Sent, Vec<&'a SentFile>), TransferError> {
         let shared = Shared::default();
         let (sender, jobs) = crossbeam_channel::unbounded();
         std::thread::scope(|scope| {
@@ -152,7 +148,7 @@ impl<'a> Sending<'a> {
     /// Reads a file, and hands out what is to be sent of it.
     fn read(
         &'a self,
-        file: &'a DatasetFile,
+        file: &'a SentFile,
         resume: Resume,
         jobs: &Sender<Job<'a>>,
         shared: &Shared<'a>,
@@ -219,7 +215,7 @@ impl<'a> Sending<'a> {
         Ok(())
     }
 
-    fn begin(&self, parts: &dyn Parts, file: &DatasetFile) -> Result<String, TransferError> {
+    fn begin(&self, parts: &dyn Parts, file: &SentFile) -> Result<String, TransferError> {
         let id = parts.begin(&file.name, file.digest)?;
         self.journal.begin(file, &id)?;
         Ok(id)
@@ -305,23 +301,40 @@ impl<'a> Sending<'a> {
     }
 
     /// Compares what is at the destination with what was sent.
-    fn arrived(&self, file: &DatasetFile) -> Result<(), TransferError> {
-        let path = self.storage.location().join(&file.name);
-        let altered = |found: String, expected: String| TransferError::Altered { path: path.clone(), found, expected };
-        let expected = format!("{} bytes", file.num_bytes);
-        let Some(state) = self.storage.state(&file.name)? else {
-            return Err(altered("it is not there".to_owned(), expected));
-        };
-        if state.num_bytes != file.num_bytes {
-            return Err(altered(format!("{} bytes", state.num_bytes), expected));
-        }
-        let digest = state.digest.map_or_else(|| self.storage.digest(&file.name), Ok)?;
-        if digest != file.digest {
-            return Err(altered(format!("digest {digest}"), format!("digest {}", file.digest)));
-        }
+    fn arrived(&self, file: &SentFile) -> Result<(), TransferError> {
+        ensure_arrived(self.storage, file, |path| Ok(self.storage.digest(path)?))?;
         self.progress.advance(1, 0);
         Ok(())
     }
+}
+
+/// Has the store copy a file that it has under another name, and compares what is said of the copy. A store that says no digest
+/// of it is trusted to copy what was compared before.
+pub(crate) fn copy(storage: &dyn Storage, file: &SentFile, original: &Path) -> Result<(), TransferError> {
+    storage.copy_from(original, &file.name)?;
+    ensure_arrived(storage, file, |_path| Ok(file.digest))
+}
+
+/// Makes sure that a file is at its destination; `digest_of` finds out its digest if the store does not say it.
+fn ensure_arrived(
+    storage: &dyn Storage,
+    file: &SentFile,
+    digest_of: impl Fn(&str) -> Result<Digest, TransferError>,
+) -> Result<(), TransferError> {
+    let path = storage.full_path(&file.name);
+    let altered = |found: String, expected: String| TransferError::Altered { path: path.clone(), found, expected };
+    let expected = format!("{} bytes", file.num_bytes);
+    let Some(state) = storage.state(&file.name)? else {
+        return Err(altered("it is not there".to_owned(), expected));
+    };
+    if state.num_bytes != file.num_bytes {
+        return Err(altered(format!("{} bytes", state.num_bytes), expected));
+    }
+    let digest = state.digest.map_or_else(|| digest_of(&file.name), Ok)?;
+    if digest != file.digest {
+        return Err(altered(format!("digest {digest}"), format!("digest {}", file.digest)));
+    }
+    Ok(())
 }
 
 /// Sends a part. What a store refuses, because it is not what the request says, was altered on the way: it is sent once more.
@@ -349,7 +362,7 @@ fn part_bytes(num_bytes: u64) -> u64 {
     num_bytes.div_ceil(MOST_PARTS).next_multiple_of(1 << 20).max(PART_BYTES)
 }
 
-fn ensure_digest(file: &DatasetFile, path: &Path, found: Digest) -> Result<(), TransferError> {
+fn ensure_digest(file: &SentFile, path: &Path, found: Digest) -> Result<(), TransferError> {
     if found == file.digest {
         return Ok(());
     }

@@ -5,13 +5,13 @@ use std::num::NonZeroUsize;
 
 use manyframe_base::{Progress, Step};
 use manyframe_core::Digest;
-use manyframe_dataset::{MANIFEST_FILE, Names, OBJECTS_DIRECTORY};
+use manyframe_dataset::{FilesBeside, MANIFEST_FILE, Manifest, Names, NotesByShard, OBJECTS_DIRECTORY};
 use manyframe_storage::{FileState, Storage, Version};
 use serde::{Deserialize, Serialize};
 
 use crate::claim::CLAIM_FILE;
 use crate::error::TransferError;
-use crate::files::{DatasetFile, DatasetFiles};
+use crate::files::{DatasetFiles, SentFile};
 use crate::threads::on_threads;
 
 /// What an upload has to do, by the paths of files.
@@ -25,7 +25,7 @@ pub struct Survey {
     pub same: Vec<String>,
     /// There, and no file of this dataset.
     pub left_over: Vec<String>,
-    /// Those of them that the manifest there names: files of the dataset before.
+    /// Those of them that the manifest there names, and those that were beside its shards: files of the dataset before.
     pub removable: Vec<String>,
     /// Bytes of all files that are new or replaced.
     pub num_bytes: u64,
@@ -39,7 +39,7 @@ pub struct Survey {
 pub(crate) struct Surveyed<'d> {
     pub(crate) survey: Survey,
     /// Files that are new or replaced.
-    pub(crate) to_send: Vec<&'d DatasetFile>,
+    pub(crate) to_send: Vec<&'d SentFile>,
     /// The manifest at the destination.
     pub(crate) manifest: Option<RemoteManifest>,
     /// Whether files that the manifest there names get other content.
@@ -53,6 +53,8 @@ pub(crate) struct RemoteManifest {
     pub(crate) name: Option<String>,
     /// The files that it names, however they are called.
     files: BTreeSet<String>,
+    /// The files that readers expect beside its shards.
+    beside: BTreeSet<String>,
 }
 
 /// What any version of a manifest says.
@@ -91,13 +93,16 @@ impl RemoteManifest {
             let called = |file: Named| [Names::Plain, Names::Content].map(|names| names.name(&file.path, file.digest));
             (Some(name), files.flat_map(called).collect())
         });
-        Ok(Some(Self { version, digest: Digest::of(&text), name, files }))
+        let manifest: Option<Manifest> = serde_json::from_slice(&text).ok();
+        let beside = manifest.and_then(|manifest| FilesBeside::of(&manifest, &NotesByShard::new()).ok());
+        let beside = beside.iter().flat_map(FilesBeside::paths).map(str::to_owned).collect();
+        Ok(Some(Self { version, digest: Digest::of(&text), name, files, beside }))
     }
 }
 
 /// How a file of the dataset is at the destination.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Found {
+pub(crate) enum Found {
     Missing,
     Other,
     Same,
@@ -118,7 +123,7 @@ impl<'d> Surveyed<'d> {
             return Err(TransferError::OtherNames { location: storage.location().to_owned() });
         }
         progress.start(Step::Survey, dataset.files.len() as u64);
-        let compare = |file: &DatasetFile| {
+        let compare = |file: &SentFile| {
             let found = compare(storage, file, listed.get(&file.name).copied());
             progress.advance(1, 1);
             found
@@ -145,7 +150,8 @@ impl<'d> Surveyed<'d> {
             |path: &&String| !ours.contains(path.as_str()) && ![MANIFEST_FILE, CLAIM_FILE].contains(&path.as_str());
         survey.left_over = listed.keys().filter(is_left).cloned().collect();
         let is_named = |path: &&String| manifest.as_ref().is_some_and(|manifest| manifest.files.contains(*path));
-        survey.removable = survey.left_over.iter().filter(is_named).cloned().collect();
+        let is_beside = |path: &&String| manifest.as_ref().is_some_and(|manifest| manifest.beside.contains(*path));
+        survey.removable = survey.left_over.iter().filter(|path| is_named(path) || is_beside(path)).cloned().collect();
         survey.has_manifest = manifest.as_ref().is_some_and(|manifest| manifest.digest == dataset.manifest_digest);
         let breaks_manifest = survey.replaced.iter().any(|path| is_named(&path));
         Ok(Self { survey, to_send, manifest, breaks_manifest })
@@ -153,13 +159,20 @@ impl<'d> Surveyed<'d> {
 }
 
 /// Compares a file with what is under its name. What the store knows no digest of is read.
-fn compare(storage: &dyn Storage, file: &DatasetFile, listed: Option<u64>) -> Result<Found, TransferError> {
+fn compare(storage: &dyn Storage, file: &SentFile, listed: Option<u64>) -> Result<Found, TransferError> {
     match listed {
-        None => return Ok(Found::Missing),
-        Some(num_bytes) if num_bytes != file.num_bytes => return Ok(Found::Other),
-        Some(_) => {}
+        None => Ok(Found::Missing),
+        Some(num_bytes) if num_bytes != file.num_bytes => Ok(Found::Other),
+        Some(_) => find(storage, file),
     }
+}
+
+/// As [`compare`], for a file that was not listed.
+pub(crate) fn find(storage: &dyn Storage, file: &SentFile) -> Result<Found, TransferError> {
     let Some(state) = storage.state(&file.name)? else { return Ok(Found::Missing) };
+    if state.num_bytes != file.num_bytes {
+        return Ok(Found::Other);
+    }
     let digest = state.digest.map_or_else(|| storage.digest(&file.name), Ok)?;
     Ok(if digest == file.digest { Found::Same } else { Found::Other })
 }

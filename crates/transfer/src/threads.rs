@@ -5,7 +5,11 @@ use std::sync::{Mutex, PoisonError};
 
 /// Calls a function for each item on some threads. The results are in the order of the items; after an error, no further item
 /// is begun.
-pub(crate) fn on_threads<T: Sync, R: Send, E: Send>(
+///
+/// # Errors
+///
+/// The first error of a call.
+pub fn on_threads<T: Sync, R: Send, E: Send>(
     num_threads: NonZeroUsize,
     items: &[T],
     call: impl Fn(&T) -> Result<R, E> + Sync,

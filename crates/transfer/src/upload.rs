@@ -5,20 +5,22 @@
 //! | before the manifest | the dataset before, or none if files of it were to be replaced | sends what is missing |
 //! | after it | this dataset | removes what was to be removed |
 
+use std::collections::BTreeSet;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::Progress;
+use manyframe_base::{Progress, Step};
 use manyframe_core::Digest;
-use manyframe_dataset::{MANIFEST_FILE, Names, work_directory};
+use manyframe_dataset::{MANIFEST_FILE, Names};
 use manyframe_storage::{Condition, Storage, Written};
 
 use crate::claim::Claim;
 use crate::earlier::Earlier;
 use crate::error::TransferError;
-use crate::files::DatasetFiles;
+use crate::files::{DatasetFiles, SentFile, StagedShards};
 use crate::gate::{Gate, Pace};
 use crate::journal::Journal;
-use crate::send::{Sending, Sent};
+use crate::send::{Sending, Sent, copy};
 use crate::survey::{RemoteManifest, Survey, Surveyed};
 use crate::threads::on_threads;
 
@@ -43,7 +45,7 @@ pub enum ReplacedUploads {
     /// None.
     #[default]
     Never,
-    /// Those from its own directory, where datasets follow each other. What they sent besides is removed with the files of the
+    /// Those of which its notes know, where datasets follow each other. What they sent besides is removed with the files of the
     /// dataset before.
     Own,
     /// Any.
@@ -73,6 +75,10 @@ fn ensure_same_name(storage: &dyn Storage, name: &str, there: Option<&RemoteMani
 pub struct Upload<'a> {
     /// Where it is.
     pub dataset: &'a Path,
+    /// Those of its shards that the store has already: they are copied there.
+    pub staged: &'a StagedShards,
+    /// The directory of what is noted of it, by which another process goes on with it.
+    pub notes: &'a Path,
     /// Where it goes.
     pub storage: &'a dyn Storage,
     /// How.
@@ -103,7 +109,7 @@ impl Upload<'_> {
     ///
     /// As [`Upload::run`].
     pub fn survey(&self) -> Result<Survey, TransferError> {
-        let dataset = DatasetFiles::read(self.dataset, self.options.names)?;
+        let dataset = DatasetFiles::read(self.dataset, self.options.names, self.staged)?;
         Ok(self.surveyed(&dataset)?.survey)
     }
 
@@ -122,7 +128,7 @@ impl Upload<'_> {
     /// [`TransferError::Overtaken`] if another dataset is uploaded to the same place, [`TransferError::OtherName`] if one of
     /// another name is there, [`TransferError::Altered`] if a file did not arrive as it was sent. No manifest is written then.
     pub fn run(&self) -> Result<Uploaded, TransferError> {
-        let dataset = DatasetFiles::read(self.dataset, self.options.names)?;
+        let dataset = DatasetFiles::read(self.dataset, self.options.names, self.staged)?;
         let mut earlier = Earlier::default();
         if self.options.replaced == ReplacedUploads::Own {
             earlier = Earlier::read(&self.note("json"))?;
@@ -142,10 +148,11 @@ impl Upload<'_> {
         };
         let left_over = surveyed.survey.left_over.iter().filter(|path| earlier.files.contains(*path));
         let left_over = left_over.chain(&surveyed.survey.removable).cloned().collect();
-        self.keep_left_over(&mut claim, left_over)?;
+        self.keep_left_over(&mut claim, left_over, &dataset)?;
         let sent = self.send(&dataset, &surveyed)?;
         self.publish(&dataset, &claim, surveyed.manifest)?;
-        let num_removed = if self.options.deletes { self.remove(&claim, &dataset)? } else { 0 };
+        let num_removed =
+            if self.options.deletes { remove(self.storage, self.options.pace.concurrency, &claim)? } else { 0 };
         claim.end(self.storage)?;
         if self.options.replaced == ReplacedUploads::Own {
             earlier = Earlier::default();
@@ -169,19 +176,26 @@ impl Upload<'_> {
         }
     }
 
-    /// A file of the work directory about this destination.
+    /// A file of notes about this destination.
     fn note(&self, extension: &str) -> PathBuf {
         let name = Digest::of(self.storage.location().as_os_str().as_encoded_bytes()).first_bits();
-        work_directory(self.dataset).join(format!("upload-{name:016x}.{extension}"))
+        self.notes.join(format!("upload-{name:016x}.{extension}"))
     }
 
     /// Notes in the claim which files are of the dataset before: when the manifest is replaced, nothing else says so.
-    fn keep_left_over(&self, claim: &mut Claim, left_over: Vec<String>) -> Result<(), TransferError> {
-        let known = claim.left_over.len();
+    fn keep_left_over(
+        &self,
+        claim: &mut Claim,
+        left_over: Vec<String>,
+        dataset: &DatasetFiles,
+    ) -> Result<(), TransferError> {
+        let ours: BTreeSet<&str> = dataset.files.iter().map(|file| file.name.as_str()).collect();
+        let before = claim.left_over.clone();
         claim.left_over.extend(left_over);
+        claim.left_over.retain(|path| !ours.contains(path.as_str()));
         claim.left_over.sort_unstable();
         claim.left_over.dedup();
-        if claim.left_over.len() == known { Ok(()) } else { claim.write(self.storage) }
+        if claim.left_over == before { Ok(()) } else { claim.write(self.storage) }
     }
 
     fn send(&self, dataset: &DatasetFiles, surveyed: &Surveyed<'_>) -> Result<Sent, TransferError> {
@@ -192,9 +206,33 @@ impl Upload<'_> {
             // The manifest there would name files that are not its own.
             self.storage.remove(MANIFEST_FILE)?;
         }
+        let (staged, files): (Vec<&SentFile>, _) = surveyed.to_send.iter().partition(|file| file.copy_of.is_some());
+        self.copy(&staged)?;
+        self.send_files(dataset, &files)
+    }
+
+    /// Has the store copy what it has under other names.
+    fn copy(&self, files: &[&SentFile]) -> Result<(), TransferError> {
+        if files.is_empty() {
+            return Ok(());
+        }
+        self.progress.start(Step::Copy, files.len() as u64);
+        on_threads(self.options.pace.concurrency, files, |file| {
+            let copied = file.copy_of.as_ref().map_or(Ok(()), |original| copy(self.storage, file, original));
+            self.progress.advance(1, 1);
+            copied
+        })?;
+        self.progress.finish(Step::Copy);
+        Ok(())
+    }
+
+    fn send_files(&self, dataset: &DatasetFiles, files: &[&SentFile]) -> Result<Sent, TransferError> {
+        if files.is_empty() {
+            return Ok(Sent::default());
+        }
         let journal = Journal::open(&self.note("jsonl"))?;
         if let Some(parts) = self.storage.parts() {
-            for (path, transfer) in journal.stale(&surveyed.to_send) {
+            for (path, transfer) in journal.stale(files) {
                 // What a store keeps of it costs storage and does no other harm.
                 if let Err(error) = parts.abandon(&path, &transfer) {
                     tracing::debug!(%path, %error, "parts of an earlier upload are left at the store");
@@ -210,10 +248,10 @@ impl Upload<'_> {
             num_threads: self.options.pace.concurrency.get(),
             progress: self.progress,
         };
-        let sent = sending.run(&surveyed.to_send)?;
+        let sent = sending.run(files)?;
         journal.remove()?;
         // Work of a build may be in it.
-        _ = std::fs::remove_dir(work_directory(self.dataset));
+        _ = std::fs::remove_dir(self.notes);
         Ok(sent)
     }
 
@@ -247,11 +285,21 @@ impl Upload<'_> {
         };
         Ok(self.storage.write_if(MANIFEST_FILE, &dataset.manifest_text, &condition)?)
     }
+}
 
-    fn remove(&self, claim: &Claim, dataset: &DatasetFiles) -> Result<u64, TransferError> {
-        let is_ours = |path: &String| dataset.files.iter().any(|file| file.name == *path);
-        let removable: Vec<String> = claim.left_over.iter().filter(|path| !is_ours(path)).cloned().collect();
-        on_threads(self.options.pace.concurrency, &removable, |path| self.storage.remove(path))?;
-        Ok(removable.len() as u64)
-    }
+/// Removes what is left of the dataset before.
+fn remove(storage: &dyn Storage, concurrency: NonZeroUsize, claim: &Claim) -> Result<u64, TransferError> {
+    on_threads(concurrency, &claim.left_over, |path| storage.remove(path))?;
+    Ok(claim.left_over.len() as u64)
+}
+
+/// Removes what an upload of this dataset would have removed that was killed when its manifest was there.
+///
+/// # Errors
+///
+/// If the storage cannot be read or written.
+pub fn settle(storage: &dyn Storage, manifest: Digest) -> Result<(), TransferError> {
+    let Some(claim) = Claim::read(storage)?.filter(|claim| claim.manifest == manifest) else { return Ok(()) };
+    remove(storage, Pace::default().concurrency, &claim)?;
+    claim.end(storage)
 }

@@ -8,9 +8,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::files::work_directory;
 use manyframe_base::{Executor, FileError, Step, write_json};
 use manyframe_core::{DeviceChoice, Digest};
-use manyframe_dataset::{DatasetReader, work_directory};
+use manyframe_dataset::DatasetReader;
 use manyframe_pipeline::PipelineFile;
 use manyframe_storage::LocalDirectory;
 use manyframe_validate::OpenModel;
@@ -98,17 +99,18 @@ pub fn finding_text(finding: &Finding) -> String {
 
 /// Validates a dataset that is not published yet. A failed validation is an error, so that it is not published.
 pub(crate) fn validate_staged(
+    dataset: &DatasetReader,
     request: &ValidateRequest,
     executor: Executor<'_>,
     meter: &dyn Meter,
 ) -> Result<Report, EngineError> {
-    let report = validate(request, executor, meter)?;
+    let report = validate_dataset(dataset, request, executor, meter)?;
     if report.verdict != Verdict::Fail {
         return Ok(report);
     }
     let failed = report.findings.iter().filter(|finding| finding.verdict == Verdict::Fail);
     let findings = failed.map(finding_text).collect::<Vec<_>>().join("; ");
-    Err(EngineError::Invalid { findings, report: Box::new(report), path: request.dataset.clone() })
+    Err(EngineError::Invalid { findings, report: Box::new(report), path: dataset.location().to_owned() })
 }
 
 /// Runs samples of a dataset through a model, and writes a table of them, and then `validation.json`, which names it, into its
@@ -121,14 +123,23 @@ pub(crate) fn validate_staged(
 /// [`EngineError::Model`] if the model cannot be opened or run, [`EngineError::NoTokens`] if the samples have no token ids
 /// and the tokenizer is missing, [`EngineError::Dataset`] if the dataset cannot be read.
 pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
-    let dataset = DatasetReader::open(&request.dataset)?;
+    validate_dataset(&DatasetReader::open(&request.dataset)?, request, executor, meter)
+}
+
+/// As [`validate`], of a dataset that is open; its directory is where its location is.
+fn validate_dataset(
+    dataset: &DatasetReader,
+    request: &ValidateRequest,
+    executor: Executor<'_>,
+    meter: &dyn Meter,
+) -> Result<Report, EngineError> {
     let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
     let family = pipeline.file.family();
     let Some(constant) = family.constant() else {
         return Err(EngineError::NoModelOfFamily { family: family.name() });
     };
     let tokens_per_image = constant.tokens_per_image.get() as usize;
-    let samples = DatasetSamples::open(&dataset, &choose_samples(&dataset, request)?, &request.variables)?;
+    let samples = DatasetSamples::open(dataset, &choose_samples(dataset, request)?, &request.variables)?;
     let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
     let journal = journal_path(&samples, &open.facts, request.options)?;
     executor.progress.start(Step::Validate, samples.len() as u64);
@@ -139,7 +150,7 @@ pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn M
     executor.progress.finish(Step::Validate);
     let context = ReportContext { model: open.facts, footprint: open.footprint, policy: request.policy, usage };
     let mut report = Report::new(&measures, context);
-    write(&request.dataset, &measures, &mut report)?;
+    write(dataset.location(), &measures, &mut report)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)
 }

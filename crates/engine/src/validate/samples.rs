@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use manyframe_base::FileAccess;
 use manyframe_core::{Digest, Layout, Message, RecordId, Sample, SampleTokens, SampleVisual};
 use manyframe_dataset::{DatasetError, DatasetReader, SampleLocation, SamplePlace, Status};
 use manyframe_format::{Formatter, VisualRange};
@@ -139,7 +138,7 @@ impl SampleSource for DatasetSamples {
     #[expect(clippy::indexing_slicing, reason = "there is one length per sample")]
     fn read(&self, index: usize) -> Result<ValidationSample, EngineError> {
         let LocatedSample { id, location, .. } = &self.samples[index];
-        let Some(sample) = location.read(*id, &FileAccess::default())? else {
+        let Some(sample) = location.read(*id, self.dataset.access())? else {
             let detail = format!("sample {id} is not in its shard");
             return Err(DatasetError::NotADataset { path: self.dataset.location().to_owned(), detail }.into());
         };

@@ -9,11 +9,10 @@ use std::io;
 use std::path::PathBuf;
 
 use manyframe_base::StagedDirectory;
-use manyframe_base::files::json_text;
+use manyframe_base::files::{json_text, work_directory};
 use manyframe_core::{Digest, Sample};
 use manyframe_dataset::{
     CARD_FILE, DatasetError, DatasetReader, FilesBeside, MANIFEST_FILE, Manifest, NotesByShard, ShardEntry,
-    work_directory,
 };
 use manyframe_shards::{SampleColumns, ShardFormat, ShardWriter, WrittenShard};
 

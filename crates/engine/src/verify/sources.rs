@@ -13,11 +13,11 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use manyframe_base::files::parent_directory;
+use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
-use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger, work_directory};
-use manyframe_plan::{Context, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
+use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger};
+use manyframe_plan::{Context, LeftByPlan, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
 use manyframe_shards::ShardNotes;
 use manyframe_storage::Stores;
 use rustc_hash::FxHashMap;
@@ -64,13 +64,13 @@ impl Replanned {
             let watched = manyframe_plan::watch(&mut context, Arc::clone(in_flight), verdicts);
             watched.map_err(|error| with_causes(&error))?;
         }
-        let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing, damage_of: |_| Vec::new() };
+        let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing, left_by: |_| LeftByPlan::default() };
         let made = manyframe_plan::make_index(&context, scratch.path(), executor)
             .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;
         let inputs = dataset.build_facts().ok().flatten().and_then(|facts| facts.inputs_digest);
         let changed_since_build = inputs.is_some_and(|inputs| plan.inputs != Some(inputs));
-        let open = OpenPlan { context, plan, directory, is_elsewhere: false };
+        let open = OpenPlan { context, plan, directory, is_elsewhere: false, store: None };
         Ok(Self { open, scratch, changed_since_build, made: Mutex::default() })
     }
 

@@ -24,6 +24,9 @@ use crate::settings::video::{SamplingRule, VideoDelivery};
 /// The largest MDS shard, in MiB.
 const MAX_MDS_MIB: u64 = 2048;
 
+/// Stores that speak S3 copy at most 5 GB. A shard is closed by an estimate of its size.
+const MAX_COPIED_MIB: u64 = 4096;
+
 /// The rules of the file as a whole.
 pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Problem>) {
     if let (Some(table), Some(node)) = (&file.pack, root.get("pack")) {
@@ -219,6 +222,11 @@ impl Rules<'_> {
         if file.output.formats.contains(&ShardFormat::Mds) && file.output.max_shard_mib.get() > MAX_MDS_MIB {
             let message = format!("output.max_shard_mib = {} does not fit \"mds\"", file.output.max_shard_mib);
             self.broken(&["output", "max_shard_mib"], &message, &format!("at most {MAX_MDS_MIB}"));
+        }
+        if file.output.url().is_some() && file.output.max_shard_mib.get() > MAX_COPIED_MIB {
+            let message =
+                format!("output.max_shard_mib = {} is more than stores copy at once", file.output.max_shard_mib);
+            self.broken(&["output", "max_shard_mib"], &message, &format!("at most {MAX_COPIED_MIB} with a URL"));
         }
         let without_clips = file.output.formats.iter().find(|format| !format.stores_clips());
         if let Some(format) = without_clips.filter(|_| file.video.deliver == VideoDelivery::Clip) {

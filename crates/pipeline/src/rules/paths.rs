@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use manyframe_base::is_url;
-use manyframe_storage::check_url;
+use manyframe_storage::{check_url, is_below_bucket};
 
 use crate::document::Node;
 use crate::portable::{absolute_text, resolve_links};
@@ -47,6 +47,9 @@ pub(crate) fn check_urls(file: &mut PipelineFile, written: &Node, problems: &mut
             if setting.text.starts_with("http") && written.at(&setting.keys).is_some() {
                 let problem = Problem::new(location, &format!("output.{key} is a server that takes no datasets"));
                 problems.push(problem.with_value(setting.text).with_allowed("a directory, or s3://…, gs://…, az://…"));
+            } else if key == "directory" && !is_below_bucket(Path::new(setting.text.as_str())) {
+                let problem = Problem::new(location, "output.directory is a whole bucket");
+                problems.push(problem.with_value(setting.text).with_allowed("a place in it, such as s3://bucket/NAME"));
             }
         } else if setting.role.is_local() {
             let message = format!("{key} is a URL, and has to be on this machine");

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
 
+use manyframe_base::files::work_directory;
 use manyframe_base::is_url;
 use manyframe_format::{FormatSpec, Placeholders};
 use manyframe_media::{DeliveredSize, ImagePolicy, MediaLimits, TilePolicy};
@@ -91,8 +92,8 @@ pub struct OutputTable {
     pub directory: String,
     /// The directory or URL of all datasets that do not set `directory`. Default: `out`.
     pub root: String,
-    /// The directory of this machine in which a dataset is built that goes to a URL, with room for all of it: what has not changed
-    /// is neither made nor sent again as long as it is there. Default: `out/NAME.work`.
+    /// The directory of this machine that a build works in whose dataset goes to a URL, with room for its index and for a few
+    /// shards. Default: `out/NAME.work`.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub work: String,
     /// The shard formats to write. Default: WebDataset only.
@@ -157,14 +158,19 @@ const ROOT_OF_DATASETS: &str = "out";
 impl OutputTable {
     /// The URL that the dataset goes to, if it goes to one.
     pub fn url(&self) -> Option<&Path> {
-        Some(Path::new(self.directory.as_str())).filter(|directory| is_url(directory))
+        Some(self.location()).filter(|location| is_url(location))
     }
 
-    /// The directory in which the dataset is built.
-    pub fn dataset_directory(&self) -> PathBuf {
+    /// Where the dataset is once it is built: a directory, or a URL.
+    pub fn location(&self) -> &Path {
+        Path::new(self.directory.as_str())
+    }
+
+    /// The directory of this machine that a build works in.
+    pub fn work_directory(&self) -> PathBuf {
         match self.url() {
-            Some(_) => Path::new(&self.work).join("dataset"),
-            None => PathBuf::from(&self.directory),
+            Some(_) => PathBuf::from(&self.work),
+            None => work_directory(self.location()),
         }
     }
 

@@ -1,0 +1,238 @@
+//! A dataset that goes to an object store: shards are sent when their tasks are done, and get their names when all are there.
+//!
+//! ```text
+//! URL.work/plan-KEY/NNNNNN-FORMAT.EXT   a shard of a finished task, which is no longer on this machine
+//! URL.work/plan-KEY/NNNNNN.json         its report, written when its shards are there
+//! URL.work/media-SHARDS.parquet         which versions of media the samples of the dataset were made of
+//!         └── commit: copied by the store to URL/FORMAT/LAYOUT/NNNNNN.EXT; then the manifest; then removed here
+//! ```
+//!
+//! **Invariant:** before commit nothing changes at the URL. **Invariant:** a shard leaves this machine when it was compared at the
+//! store, and its task is done when its report says so.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use manyframe_base::files::{parent_directory, work_directory, write_atomic};
+use manyframe_base::{FileAction, FileError, Progress};
+use manyframe_core::Digest;
+use manyframe_dataset::{DatasetError, DatasetReader};
+use manyframe_pipeline::Pipeline;
+use manyframe_storage::{Storage, is_below_bucket};
+use manyframe_transfer::{
+    Outbox, Pace, ReplacedUploads, SentFile, StagedShards, TransferError, Upload, UploadOptions, Uploaded, on_threads,
+    settle,
+};
+
+use crate::committed::CommitOptions;
+use crate::engine::TASKS_AT_ONCE;
+use crate::error::EngineError;
+use crate::report::{FinishedTask, FoundReport, ShardReport, TaskReport, find_report, report_path, shard_name};
+use crate::slots::Slots;
+
+/// Tasks whose shards are sent while others are made.
+pub(crate) const TASKS_SENT_AT_ONCE: usize = 2;
+
+/// Requests at a time, for all shards together.
+const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(8).unwrap();
+
+/// Where the shards and the dataset of a plan go.
+pub(crate) struct StoreOutput {
+    dataset: Arc<dyn Storage>,
+    work: Arc<dyn Storage>,
+    outbox: Outbox,
+    /// Makes shards wait for those that are sent.
+    pub(crate) making: Slots,
+    /// The shards of the dataset that is replaced, by their digests.
+    before: OnceLock<BTreeMap<Digest, PathBuf>>,
+}
+
+impl StoreOutput {
+    /// The store of a pipeline's output, if it goes to one. Nothing is asked of it yet.
+    pub(crate) fn of(pipeline: &Pipeline) -> Result<Option<Self>, EngineError> {
+        let Some(url) = pipeline.file.output.url() else { return Ok(None) };
+        if !is_below_bucket(url) {
+            return Err(EngineError::WholeBucket { url: url.to_owned() });
+        }
+        let storage = |location: &Path| pipeline.stores.storage(location).map_err(DatasetError::from);
+        let work = storage(&work_directory(url))?;
+        Ok(Some(Self {
+            dataset: storage(url)?,
+            outbox: Outbox::new(Arc::clone(&work), Pace { concurrency: CONCURRENCY, ..Pace::default() }),
+            work,
+            making: Slots::new(TASKS_AT_ONCE),
+            before: OnceLock::new(),
+        }))
+    }
+
+    /// Makes sure that the URL is free, or has a dataset of this name.
+    pub(crate) fn ensure_replaceable(&self, name: &str, options: CommitOptions) -> Result<(), EngineError> {
+        if options.replaces_other_name {
+            return Ok(());
+        }
+        Ok(manyframe_transfer::ensure_replaceable(&*self.dataset, name)?)
+    }
+
+    /// Sends the shards of a task and then its report, and removes them here. Of a shard that the store has, nothing is sent.
+    pub(crate) fn send(&self, plan: &Path, report: &TaskReport) -> Result<(), EngineError> {
+        let files: Vec<SentFile> = report.shards.iter().map(|shard| self.sent_file(plan, report.id, shard)).collect();
+        let journal = plan.join("sending").join(format!("{:06}.jsonl", report.id));
+        self.outbox.send(&plan.join("shards"), &files, &journal)?;
+        let text = report.text_of_sent();
+        at_store(self.work.write(&report_name(plan, report.id), &text))?;
+        write_atomic(&report_path(plan, report.id), &text)?;
+        remove_shards(plan, report)
+    }
+
+    fn sent_file(&self, plan: &Path, task: u32, shard: &ShardReport) -> SentFile {
+        let path = shard_name(task, shard.format);
+        let name = format!("{}/{path}", plan_name(plan));
+        let ShardReport { num_bytes, digest, .. } = *shard;
+        SentFile { path, name, num_bytes, digest, copy_of: self.before().get(&digest).cloned() }
+    }
+
+    /// The shards that the URL has: what is the same again is copied by the store.
+    fn before(&self) -> &BTreeMap<Digest, PathBuf> {
+        self.before.get_or_init(|| {
+            let Ok(dataset) = DatasetReader::open_in(Arc::clone(&self.dataset)) else { return BTreeMap::new() };
+            let shards = dataset.manifest().shards.iter();
+            shards.map(|shard| (shard.digest, dataset.shard_location(shard))).collect()
+        })
+    }
+
+    /// Makes a plan agree with what the store has: finds tasks that were done elsewhere, forgets those whose shards are gone,
+    /// and removes what no plan of the work directory has sent.
+    pub(crate) fn prepare(&self, plan: &Path, num_tasks: u32) -> Result<(), EngineError> {
+        let listed = at_store(self.work.list(""))?.into_iter();
+        let there: BTreeMap<String, u64> = listed.map(|file| (file.path, file.num_bytes)).collect();
+        let work = parent_directory(plan);
+        let is_orphan = |path: &&String| plan_of(path).is_some_and(|name| !work.join(name).is_dir());
+        self.remove(&there.keys().filter(is_orphan).cloned().collect::<Vec<_>>())?;
+        let tasks: Vec<u32> = (0..num_tasks).collect();
+        on_threads(CONCURRENCY, &tasks, |task| self.prepare_task(plan, *task, &there))?;
+        Ok(())
+    }
+
+    fn prepare_task(&self, plan: &Path, task: u32, there: &BTreeMap<String, u64>) -> Result<(), EngineError> {
+        let is_there = |report: &TaskReport| {
+            let has_size = |shard: &ShardReport| {
+                let name = format!("{}/{}", plan_name(plan), shard_name(task, shard.format));
+                there.get(&name) == Some(&shard.num_bytes)
+            };
+            report.shards.iter().all(has_size)
+        };
+        let name = report_name(plan, task);
+        match find_report(plan, task)? {
+            Some(FoundReport { report, is_sent: true, .. }) if is_there(&report) => remove_shards(plan, &report),
+            Some(FoundReport { is_sent: true, .. }) => {
+                tracing::info!(task, "its shards are no longer at the store; the task is done again");
+                let path = report_path(plan, task);
+                Ok(fs::remove_file(&path).map_err(FileError::when(FileAction::Remove, path))?)
+            }
+            None if there.contains_key(&name) => {
+                let text = at_store(self.work.read(&name))?;
+                let report = TaskReport::of_sent(&text).filter(|report| report.id == task && is_there(report));
+                if report.is_some() {
+                    write_atomic(&report_path(plan, task), &text)?;
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Where the shards of finished tasks are, by their paths in the dataset.
+    pub(crate) fn staged(&self, plan: &Path, tasks: &[FinishedTask]) -> StagedShards {
+        let of_task = |FinishedTask { report, shard: name }: &FinishedTask| {
+            let place = |shard: &ShardReport| {
+                let file = format!("{}/{}", plan_name(plan), shard_name(report.id, shard.format));
+                Some((name.as_ref()?.path(shard.format).to_string(), self.work.full_path(&file)))
+            };
+            report.shards.iter().filter_map(place).collect::<Vec<_>>()
+        };
+        tasks.iter().flat_map(of_task).collect()
+    }
+
+    /// Publishes a dataset whose files are in a directory, but for its shards. `media` is the table of its media, which goes
+    /// beside it.
+    pub(crate) fn publish(
+        &self,
+        (directory, staged): (&Path, &StagedShards),
+        media: &Path,
+        options: CommitOptions,
+        progress: &dyn Progress,
+    ) -> Result<Uploaded, EngineError> {
+        let media_name = media.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        at_store(self.work.copy_in(media, &media_name))?;
+        let replaces_other_name = options.replaces_other_name;
+        let options = UploadOptions {
+            pace: Pace { concurrency: CONCURRENCY, ..Pace::default() },
+            deletes: true,
+            replaces_other_name,
+            replaced: if replaces_other_name { ReplacedUploads::Any } else { ReplacedUploads::Own },
+            ..UploadOptions::default()
+        };
+        let (dataset, notes) = (directory, parent_directory(media));
+        let uploaded = Upload { dataset, staged, notes, storage: &*self.dataset, options, progress }.run()?;
+        self.remove_all_but(&media_name)?;
+        Ok(uploaded)
+    }
+
+    /// Ends what a killed build left after its manifest was there: this one.
+    pub(crate) fn settle(&self, manifest: Digest) -> Result<(), EngineError> {
+        settle(&*self.dataset, manifest)?;
+        self.remove_plans()
+    }
+
+    /// Removes what was sent of plans.
+    pub(crate) fn remove_plans(&self) -> Result<(), EngineError> {
+        let of_plans = at_store(self.work.list(""))?.into_iter().filter(|file| plan_of(&file.path).is_some());
+        self.remove(&of_plans.map(|file| file.path).collect::<Vec<_>>())
+    }
+
+    fn remove_all_but(&self, kept: &str) -> Result<(), EngineError> {
+        let others = at_store(self.work.list(""))?.into_iter().filter(|file| file.path != kept);
+        self.remove(&others.map(|file| file.path).collect::<Vec<_>>())
+    }
+
+    fn remove(&self, paths: &[String]) -> Result<(), EngineError> {
+        on_threads(CONCURRENCY, paths, |path| at_store(self.work.remove(path)))?;
+        Ok(())
+    }
+}
+
+/// What failed at a store: some of that cannot be mended by trying again, such as missing rights.
+fn at_store<T>(result: Result<T, FileError>) -> Result<T, TransferError> {
+    result.map_err(TransferError::from)
+}
+
+/// Removes the shards of a task from this machine.
+fn remove_shards(plan: &Path, report: &TaskReport) -> Result<(), EngineError> {
+    for shard in &report.shards {
+        let path = plan.join("shards").join(shard_name(report.id, shard.format));
+        match fs::remove_file(&path) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                return Err(FileError::when(FileAction::Remove, path)(error).into());
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn plan_name(plan: &Path) -> String {
+    plan.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// The report of a task, below the work of the store.
+fn report_name(plan: &Path, task: u32) -> String {
+    format!("{}/{task:06}.json", plan_name(plan))
+}
+
+/// The plan that an object was sent for.
+fn plan_of(path: &str) -> Option<&str> {
+    path.split_once('/').map(|(directory, _)| directory).filter(|directory| directory.starts_with("plan-"))
+}

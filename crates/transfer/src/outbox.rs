@@ -1,0 +1,69 @@
+//! Sends files while others are made, each compared when it is at the store. All that are sent at the same time share one gate.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+
+use manyframe_base::NoProgress;
+use manyframe_storage::Storage;
+
+use crate::error::TransferError;
+use crate::files::SentFile;
+use crate::gate::{Gate, Pace};
+use crate::journal::Journal;
+use crate::send::{Sending, copy};
+use crate::survey::{Found, find};
+
+/// Sends files to a storage.
+pub struct Outbox {
+    storage: Arc<dyn Storage>,
+    gate: Gate,
+    num_threads: NonZeroUsize,
+}
+
+impl Outbox {
+    /// An outbox to a storage, for which so much is under way at a time.
+    pub fn new(storage: Arc<dyn Storage>, pace: Pace) -> Self {
+        Self { storage, gate: Gate::new(pace), num_threads: pace.concurrency }
+    }
+
+    /// Sends files of a directory. What is there already is not sent again, and neither are parts that `journal` knows; what
+    /// the store has under another name is copied there.
+    ///
+    /// # Errors
+    ///
+    /// As [`Upload::run`](crate::Upload::run): [`TransferError::Damaged`] if a file is not what it should be,
+    /// [`TransferError::Altered`] if it did not arrive as it was sent.
+    pub fn send(&self, directory: &Path, files: &[SentFile], journal: &Path) -> Result<(), TransferError> {
+        let mut to_send = Vec::new();
+        for file in files {
+            if find(&*self.storage, file)? != Found::Same && !self.copies(file) {
+                to_send.push(file);
+            }
+        }
+        if to_send.is_empty() {
+            return Ok(());
+        }
+        let journal = Journal::open(journal)?;
+        let sending = Sending {
+            directory,
+            storage: &*self.storage,
+            journal: &journal,
+            gate: &self.gate,
+            num_threads: self.num_threads.get(),
+            progress: &NoProgress,
+        };
+        sending.run(&to_send)?;
+        Ok(journal.remove()?)
+    }
+
+    /// Whether the store has copied the file. The original may be gone or replaced meanwhile.
+    fn copies(&self, file: &SentFile) -> bool {
+        let Some(original) = &file.copy_of else { return false };
+        let copied = copy(&*self.storage, file, original);
+        if let Err(error) = &copied {
+            tracing::debug!(original = %original.display(), %error, "the store cannot copy a shard; it is sent");
+        }
+        copied.is_ok()
+    }
+}
