@@ -17,7 +17,7 @@ help:
 	@echo 'make stores    uploads to Ceph, s3s and Azurite that are killed, raced and altered on the way (root, apt and npm packages)'
 	@echo 'make parity    the hybrid model beside PyTorch, model families beside their processors: fresh references, datasets (5 GB of packages)'
 	@echo 'make lint      formatting, clippy, documentation, dependency rules'
-	@echo 'make bench     speed and memory beside Python versions of the same jobs'
+	@echo 'make bench     speed and memory beside Python versions of the same jobs, and beside other loaders; JOB=loaders for one job'
 	@echo 'make fuzz      parsers of foreign bytes against damaged ones, SECONDS=60 each (nightly compiler and cargo-fuzz)'
 	@echo 'make structure a table of import cycles between files, long functions, parameters, small files; LIST=1 names each'
 	@echo 'make schemas   write schemas/ from the types'
@@ -101,8 +101,9 @@ lint: setup
 bench: setup
 	$(CARGO) build --release --locked
 	tests/setup/python.sh .env/python bench
+	$(if $(filter-out loaders,$(JOB)),,tests/setup/python.sh .env/python loaders)
 	python3 pipelines/demo/fetch.py .env/demo
-	python3 tests/bench/run.py $(TARGET)/release/manyframe
+	python3 tests/bench/run.py $(TARGET)/release/manyframe $(JOB)
 
 fuzz: setup
 	tests/fuzz/run.sh $(or $(SECONDS),60)

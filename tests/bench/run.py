@@ -2,7 +2,7 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan sizes pack; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
+Jobs: tiles threads memory video json plan sizes pack loaders; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
 plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
@@ -81,7 +81,7 @@ def photos() -> Path:
     return folder
 
 
-def photo_records(name: str, folder: Path, times: int) -> Path:
+def photo_records(name: str, folder: Path, times: int, number: int = PHOTOS) -> Path:
     path = WORK / f"{name}.json"
     records = [
         {
@@ -89,7 +89,7 @@ def photo_records(name: str, folder: Path, times: int) -> Path:
             "image": photo.name,
             "conversations": [{"from": "human", "value": f"<image>\nWhat is shown, view {n}?"}, {"from": "gpt", "value": "A scene."}],
         }
-        for photo in sorted(folder.glob("*.jpg"))
+        for photo in sorted(folder.glob("*.jpg"))[:number]
         for n in range(times)
     ]
     path.write_text(json.dumps(records))
@@ -340,6 +340,79 @@ def job_pack(manyframe: str) -> None:
     print("```", flush=True)
 
 
+LOADERS = {
+    # The environment of each. The first is what others are compared with.
+    "packs": ("manyframe", "loaders"),
+    "packs_in_workers": ("manyframe in PyTorch's `DataLoader`", "loaders"),
+    "webdataset": ("webdataset", "loaders"),
+    "datasets": ("datasets", "loaders"),
+    "energon": ("megatron-energon", "torch"),
+    "streaming": ("mosaicml-streaming", "torch"),
+}
+
+
+def job_loaders(manyframe: str) -> None:
+    """An epoch of packs, images as uint8 tensors, beside other loaders of the same samples."""
+    package = python_package()
+    for name, visuals, number, max_tokens in (("photographs", "whole", 240, 2048), ("tiles of 336 px", "tiled", 80, 8192)):
+        dataset = loader_dataset(manyframe, visuals, number, max_tokens)
+        # As many samples as a pack has on average.
+        batch = round(number / read_epoch("loaders", package, "packs", dataset, 1, 0)["batches"])
+        for workers in (1, 2):
+            found = {loader: [] for loader in LOADERS}
+            for _ in range(min(REPEATS, 3)):
+                for loader, (_, environment) in LOADERS.items():
+                    found[loader].append(read_epoch(environment, package, loader, dataset, workers, batch))
+            rows = [loader_row(LOADERS[loader][0], epochs, found["packs"]) for loader, epochs in found.items()]
+            epoch = found["packs"][0]
+            title = f"{epoch['images']} {name} ({epoch['bytes'] / 3e6:.0f} megapixels) of {number} samples as tensors, {workers} workers"
+            header = ["", "samples per CPU-second", "CPU time, relative", "samples per second", "MiB after each eighth of the epoch"]
+            table(title, header, rows)
+
+
+def loader_row(name: str, epochs: list, ours: list) -> list:
+    median = lambda epochs, figure: statistics.median(epoch[figure] for epoch in epochs)
+    assert len({(epoch["samples"], epoch["images"], epoch["bytes"]) for epoch in epochs + ours}) == 1, name
+    num_samples, used = epochs[0]["samples"], median(epochs, "cpu_s")
+    memory = " ".join(f"{mib:.0f}" for mib in epochs[-1]["memory_mib"])
+    return [name, f"{num_samples / used:.0f}", f"{used / median(ours, 'cpu_s'):.2f}×", f"{num_samples / median(epochs, 'wall_s'):.0f}", memory]
+
+
+def read_epoch(environment: str, package: Path, loader: str, dataset: Path, workers: int, batch: int) -> dict:
+    python = PYTHON.parents[2] / environment / "bin" / "python"
+    variables = {"PYTHONPATH": str(package), "HF_HOME": str(WORK / "hugging-face"), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
+    command = [python, BENCH / "loaders.py", loader, dataset, str(workers), str(batch)]
+    done = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, text=True, cwd=WORK, env={**os.environ, **variables})
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def loader_dataset(manyframe: str, visuals: str, number: int, max_tokens: int) -> Path:
+    """Photographs, or their tiles, packed, in every format that a loader takes."""
+    folder, out = photos(), WORK / f"loaders-{visuals}"
+    annotations = photo_records(f"loaders-{visuals}", folder, 1, number)
+    source = f'kind = "llava"\nannotations = "{annotations}"\nmedia = "{folder}"\nvisuals = "{visuals}"'
+    formats = '[output]\nformats = ["webdataset", "parquet", "mds"]\nmax_shard_samples = 20'
+    path = pipeline(f"loaders-{visuals}", source, f"{formats}\n[pack]\nmax_tokens = {max_tokens}\n")
+    subprocess.run([manyframe, "build", path, "--output", out, "--quiet"], check=True, stdout=subprocess.DEVNULL)
+    return out
+
+
+def python_package() -> Path:
+    """A directory with the package: that of the wheel in the environment MANYFRAME_WHEEL, or what the sources make."""
+    directory = WORK / "package"
+    shutil.rmtree(directory, ignore_errors=True)
+    directory.mkdir(parents=True)
+    package = directory / "manyframe"
+    if "MANYFRAME_WHEEL" in os.environ:
+        package.symlink_to(next(Path(os.environ["MANYFRAME_WHEEL"]).resolve().glob("lib/python3*/site-packages/manyframe")))
+        return directory
+    subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", "manyframe-python"], check=True, cwd=ROOT)
+    shutil.copytree(ROOT / "crates/python/python/manyframe", package)
+    module = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "libmanyframe_python.so"
+    (package / "_native.abi3.so").symlink_to(module)
+    return directory
+
+
 def write_big_json(path: Path, num_bytes: int) -> None:
     """Conversations like those of LLaVA's mix, of words drawn by frequency from the demo's own annotations."""
     import random
@@ -363,7 +436,7 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 
 
 def main() -> None:
-    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "sizes": job_sizes, "pack": job_pack}
+    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
     manyframe = str(Path(sys.argv[1]).resolve())
     if "BEFORE" in os.environ:
         jobs["before"] = job_before
