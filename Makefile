@@ -78,10 +78,12 @@ parity: setup
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test golden --test it --test media -- are_those_of_the_processors
 	.env/python/parity/bin/python tests/parity/make_golden.py .env/parity --fresh --seed $(or $(SEED),1)
 	MANYFRAME_PARITY=$(CURDIR)/.env/parity $(CARGO) test --locked --workspace --test validate -- parity pictures
-	$(CARGO) build --locked --workspace --example prefill --bin manyframe
+	$(CARGO) build --locked --workspace --lib --example prefill --bin manyframe
 	.env/python/parity/bin/python tests/parity/compare.py $(TARGET)/debug/examples/prefill
 	python3 pipelines/demo/fetch.py .env/demo
 	.env/python/parity/bin/python tests/parity/read_families.py $(TARGET)/debug/manyframe .env/parity/families .env/packages
+	tests/setup/package.sh $(TARGET)/debug/libmanyframe_python.so .env/parity/package
+	PYTHONPATH=.env/parity/package .env/python/parity/bin/python tests/parity/pixel_values.py $(TARGET)/debug/manyframe .env/parity/pixels .env/packages
 	$(TARGET)/debug/manyframe build pipelines/demo --fresh --quiet --set out=.env/parity/demo
 	$(TARGET)/debug/manyframe model init .env/parity/model --seed 7
 	$(TARGET)/debug/manyframe validate .env/parity/demo/3-multi-image --model .env/parity/model --samples 40 --no-controls --device cpu

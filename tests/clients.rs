@@ -10,12 +10,19 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use crate::demo::stages;
-use crate::support::{Built, Workshop, llava, photo, run, run_python};
+use crate::python_package::package_python;
+use crate::support::{Built, Workshop, llava, photo, root, run, run_python};
 
 /// A dataset with samples of no, one and several images, in two layouts and a few shards.
 fn built(output: &str) -> (Workshop, Built) {
     let mut workshop = Workshop::new();
     workshop.head = workshop.head.replace("[format]\n", &format!("[output]\n{output}\n[format]\n"));
+    let built = build(&mut workshop);
+    (workshop, built)
+}
+
+/// Builds that dataset by the head of a workshop.
+fn build(workshop: &mut Workshop) -> Built {
     for number in 0..6 {
         workshop.write(&format!("media/{number}.jpg"), photo(number, 300, 200));
     }
@@ -28,6 +35,7 @@ fn built(output: &str) -> (Workshop, Built) {
     };
     let text = json!({ "id": "text", "conversations": [
         { "from": "human", "value": "What is two and two?" }, { "from": "gpt", "value": "Four." },
+        { "from": "human", "value": " And three? " }, { "from": "gpt", "value": "Seven." },
     ]});
     let records = [
         llava("one", "0.jpg"),
@@ -39,7 +47,7 @@ fn built(output: &str) -> (Workshop, Built) {
     workshop.add_source("a", "llava", &Value::from(records.to_vec()), "");
     let built = workshop.build();
     assert_eq!(built.manifest.total.num_samples, 5);
-    (workshop, built)
+    built
 }
 
 /// A sample: its texts, and the SHA-256 of each image.
@@ -176,6 +184,35 @@ fn megatron_energon_streaming_and_wids_give_every_sample() {
     }
     for stage in stages() {
         check("torch", "energon", stage);
+    }
+}
+
+#[test]
+fn the_dataset_class_of_longllava_makes_the_tokens_and_pixels_of_a_dataset() {
+    if !has_torch() {
+        return;
+    }
+    let Some(repository) = std::env::var_os("MANYFRAME_LONGLLAVA") else {
+        println!("SKIPPED: MANYFRAME_LONGLLAVA is no checkout of https://github.com/FreedomIntelligence/LongLLaVA");
+        return;
+    };
+    let tokenizer = Path::new(&repository).join("llava/model/language_model/Jamba/tokenizer.json");
+    let mut workshop = Workshop::new();
+    workshop.head = format!(
+        "name = \"t\"\n[output]\nformats = [\"webdataset\", \"parquet\"]\n[pack]\nmax_tokens = 800\n\
+         [format]\ntokenizer = {tokenizer:?}\nturn_end = \"newline-in-eos-label\"\n"
+    );
+    let built = build(&mut workshop);
+    let dataset = built.dataset.display().to_string();
+    for more in [&[][..], &["--packed"]] {
+        let out = workshop.text(&format!("export-{}", more.len()));
+        run(&[&["export", &dataset, "--format", "llava_json", "--output", &out, "--quiet"], more].concat(), 0);
+        let mut command = package_python("torch");
+        command.arg(root().join("tests/python/longllava_dataset.py")).arg(&repository).args([&out, &dataset]);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let counts: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(counts["num_images"], built.manifest.total.cost.num_images);
     }
 }
 

@@ -1,6 +1,7 @@
 //! Promise: the Python package reads what was built, in the order that it says, on any number of ranks and workers.
 
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::LazyLock;
 
@@ -8,6 +9,7 @@ use serde_json::{Value, json};
 
 use crate::clients::has_torch;
 use crate::support::{Workshop, llava, photo, python, root, run, wheel};
+use crate::web::WebServer;
 
 /// A directory with the package, as it would be installed: its sources, and the module that was built with these tests.
 static PACKAGE: LazyLock<tempfile::TempDir> = LazyLock::new(|| {
@@ -37,11 +39,11 @@ pub(crate) fn package_python(environment: &str) -> Command {
 }
 
 /// Runs a test file of the package with one of the environments.
-fn run_tests(environment: &str, file: &str, datasets: &[(&str, &Path)]) {
+fn run_tests(environment: &str, file: &str, variables: &[(&str, &dyn AsRef<OsStr>)]) {
     let mut command = package_python(environment);
     command.current_dir(root().join("crates/python/tests"));
-    for (name, dataset) in datasets {
-        command.env(name, dataset);
+    for (name, value) in variables {
+        command.env(name, value);
     }
     let output = command.env("PYTHONDONTWRITEBYTECODE", "1").args(["-W", "error", file]).output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
@@ -81,6 +83,31 @@ fn samples_and_ledger_are_read_by_number_and_by_id() {
 }
 
 #[test]
+fn datasets_and_packs_are_read_at_urls() {
+    let (tar_workshop, tar) = packed("ranks = 2\nstrategy = \"balanced\"", "max_shard_samples = 5");
+    let (parquet_workshop, parquet) = packed("sequence_parallel = \"zigzag:2\"", "formats = [\"parquet\"]");
+    let servers = [&tar_workshop, &parquet_workshop].map(|workshop| WebServer::of(workshop.path("")));
+    let places = [&tar, &parquet].map(|dataset| dataset.file_name().unwrap().to_str().unwrap());
+    let [web, divided] = [0, 1].map(|which: usize| format!("{}/{}", servers[which].address, places[which]));
+    run_tests("datasets", "test_dataset.py", &[("MANYFRAME_DATASET", &web)]);
+    run_tests("readers", "test_packs.py", &[("MANYFRAME_PACKS", &web), ("MANYFRAME_DIVIDED", &divided)]);
+    for server in &servers {
+        let answers = server.answers();
+        assert!(answers.iter().any(|answer| answer.status == 206), "{answers:?}");
+        assert!(answers.iter().all(|answer| [200, 206, 404].contains(&answer.status)), "{answers:?}");
+    }
+    // The directory of the workshop's is the server's; that of the dataset is a bucket.
+    let s3 = format!("s3://{}", places[0]);
+    let store: [(&str, &dyn AsRef<OsStr>); 4] = [
+        ("MANYFRAME_DATASET", &s3),
+        ("AWS_ENDPOINT_URL", &servers[0].address),
+        ("AWS_ACCESS_KEY_ID", &"AKIA"),
+        ("AWS_SECRET_ACCESS_KEY", &"hush"),
+    ];
+    run_tests("datasets", "test_dataset.py", &store);
+}
+
+#[test]
 fn packs_come_in_order_on_any_number_of_ranks() {
     let (_tar, tar) = packed("ranks = 2\nstrategy = \"balanced\"", "max_shard_samples = 5");
     let (_parquet, parquet) = packed("sequence_parallel = \"zigzag:2\"", "formats = [\"parquet\"]");
@@ -106,8 +133,7 @@ fn a_training_loop_has_the_losses_of_validate() {
         let arguments = [dataset.display().to_string(), model.display().to_string()];
         run(&["model", "init", &arguments[1], "--preset", "tiny"], 0);
         run(&["validate", &arguments[0], "--model", &arguments[1], "--all", "--no-controls", "--quiet"], 0);
-        let datasets: [(&str, &Path); 2] = [("MANYFRAME_PACKS", &dataset), ("MANYFRAME_MODEL", &model)];
-        run_tests("torch", "test_training.py", &datasets);
+        run_tests("torch", "test_training.py", &[("MANYFRAME_PACKS", &dataset), ("MANYFRAME_MODEL", &model)]);
     }
 }
 

@@ -354,6 +354,8 @@ LOADERS = {
 def job_loaders(manyframe: str) -> None:
     """An epoch of packs, images as uint8 tensors, beside other loaders of the same samples."""
     package = python_package()
+    # `datasets` does not notice that files of the same names are others.
+    shutil.rmtree(WORK / "hugging-face", ignore_errors=True)
     for name, visuals, number, max_tokens in (("photographs", "whole", 240, 2048), ("tiles of 336 px", "tiled", 80, 8192)):
         dataset = loader_dataset(manyframe, visuals, number, max_tokens)
         # As many samples as a pack has on average.
@@ -382,7 +384,7 @@ def read_epoch(environment: str, package: Path, loader: str, dataset: Path, work
     python = PYTHON.parents[2] / environment / "bin" / "python"
     variables = {"PYTHONPATH": str(package), "HF_HOME": str(WORK / "hugging-face"), "HF_HUB_OFFLINE": "1", "TQDM_DISABLE": "1"}
     command = [python, BENCH / "loaders.py", loader, dataset, str(workers), str(batch)]
-    done = subprocess.run(command, check=True, timeout=60, stdout=subprocess.PIPE, text=True, cwd=WORK, env={**os.environ, **variables})
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, cwd=WORK, env={**os.environ, **variables})
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -398,19 +400,14 @@ def loader_dataset(manyframe: str, visuals: str, number: int, max_tokens: int) -
 
 
 def python_package() -> Path:
-    """A directory with the package: that of the wheel in the environment MANYFRAME_WHEEL, or what the sources make."""
-    directory = WORK / "package"
-    shutil.rmtree(directory, ignore_errors=True)
-    directory.mkdir(parents=True)
-    package = directory / "manyframe"
+    """A directory with the package `manyframe`; its module is that of the wheel in the environment MANYFRAME_WHEEL, or built here."""
     if "MANYFRAME_WHEEL" in os.environ:
-        package.symlink_to(next(Path(os.environ["MANYFRAME_WHEEL"]).resolve().glob("lib/python3*/site-packages/manyframe")))
-        return directory
-    subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", "manyframe-python"], check=True, cwd=ROOT)
-    shutil.copytree(ROOT / "crates/python/python/manyframe", package)
-    module = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "libmanyframe_python.so"
-    (package / "_native.abi3.so").symlink_to(module)
-    return directory
+        module = next(Path(os.environ["MANYFRAME_WHEEL"]).glob("lib/python3*/site-packages/manyframe/_native*.so"))
+    else:
+        subprocess.run(["cargo", "build", "--locked", "-q", "--release", "-p", "manyframe-python"], check=True, cwd=ROOT)
+        module = Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")) / "release" / "libmanyframe_python.so"
+    subprocess.run([ROOT / "tests/setup/package.sh", module, WORK / "package"], check=True)
+    return WORK / "package"
 
 
 def write_big_json(path: Path, num_bytes: int) -> None:

@@ -13,6 +13,7 @@ from transformers.video_utils import VideoMetadata
 
 CLIP = dict(image_mean=[0.48145466, 0.4578275, 0.40821073], image_std=[0.26862954, 0.26130258, 0.27577711])
 HALF = dict(image_mean=[0.5, 0.5, 0.5], image_std=[0.5, 0.5, 0.5])
+IMAGENET = dict(image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])
 NEXT_CANVASES = [[336, 672], [672, 336], [672, 672], [1008, 336], [336, 1008]]
 GRANITE_CANVASES = [[384 * rows, 384 * columns] for rows, most in [(1, 6), (2, 6), (3, 6), (4, 2)] for columns in range(1, most + 1)]
 
@@ -86,9 +87,9 @@ def qwen3(model):
     return "Qwen3VLProcessor", dict(image_processor=images, video_processor=videos), {}, call
 
 
-def internvl(model):
+def internvl(model, norm=None):
     side = model.get("tile_px", 448)
-    size = dict(size=dict(height=side, width=side), **CLIP)
+    size = dict(size=dict(height=side, width=side), **(norm or IMAGENET))
     tiles = dict(min_patches=model.get("min_tiles", 1), max_patches=model.get("max_tiles", 12))
     parts = dict(image_processor=transformers.GotOcr2ImageProcessor(**tiles, **size), video_processor=transformers.InternVLVideoProcessor(**size))
     call = sampled(model.get("frames", {"num_frames": 8}))
@@ -162,7 +163,7 @@ def granite4(model):
 
 
 def nvila(model):
-    return internvl(dict(tokens_per_tile=121) | model)
+    return internvl(dict(tokens_per_tile=121) | model, HALF)
 
 
 def nemotron_nano(model):

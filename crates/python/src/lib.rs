@@ -3,7 +3,8 @@
 //! ```text
 //! manyframe.Dataset ───────▶ dataset, sample       the ledger, single samples, whole shards
 //! manyframe.PackDataset ───▶ packs ─▶ prefetch     threads, without the interpreter's lock; bounded in bytes
-//!                              └─▶ pack ─▶ pixels  tokens of a rank, images as pixels or as what a vision tower takes
+//!                              └─▶ pack ─▶ pixels  tokens of a rank, images as pixels or as what a vision tower takes:
+//!                                         patches, tiles
 //! ```
 //!
 //! What users see is the package in `python/manyframe`, which decides order, ranks and state; nothing here does.
@@ -15,9 +16,11 @@ mod dataset;
 mod error;
 mod pack;
 mod packs;
+mod patches;
 mod pixels;
 mod prefetch;
 mod sample;
+mod tiles;
 
 /// The module. Its functions and classes are described in `python/manyframe/_native.pyi`.
 #[pyo3::pymodule]

@@ -25,7 +25,7 @@ pub(crate) enum ImageForm {
     /// Pixels, at the size that they are delivered at.
     Pixels,
     /// What the vision tower of the dataset's model family is given.
-    Values(PixelLaw),
+    Values(Box<PixelLaw>),
 }
 
 /// The images of a pack.
@@ -231,7 +231,10 @@ fn images_of(form: &ImageForm, samples: &[Sample], range: &Range<u64>) -> Result
     let mut first = 0;
     let mut encoded = Vec::new();
     let mut pixels = Vec::new();
-    let mut values = PixelValues::default();
+    let mut values = match form {
+        ImageForm::Values(law) => law.nothing(),
+        _ => PixelValues::default(),
+    };
     for sample in samples {
         let num_images = sample.cost.num_images;
         let wanted = first.max(range.start)..(first + num_images).min(range.end);

@@ -16,7 +16,7 @@ use crate::array::{array, array_of_shape, pixels_to_array};
 use crate::dataset::open_dataset;
 use crate::error::{DatasetError, exception};
 use crate::pack::{GroupRank, ImageForm, LoadedPack, PackImages, PackWork};
-use crate::pixels::{PixelLaw, PixelValues};
+use crate::pixels::{PixelLaw, PixelValues, TileParts};
 use crate::prefetch::{Next, Prefetch};
 
 /// Time after which a waiting interpreter looks whether somebody pressed Ctrl-C.
@@ -122,7 +122,7 @@ fn image_form(name: &str, reader: &PackReader) -> PyResult<ImageForm> {
         "values" => {
             let pipeline = reader.dataset().manifest().pipeline_with(&BTreeMap::new());
             let family = pipeline.map_err(|error| exception(&error))?.file.family();
-            ImageForm::Values(PixelLaw::of(&family).map_err(PyValueError::new_err)?)
+            ImageForm::Values(Box::new(PixelLaw::of(family).map_err(PyValueError::new_err)?))
         }
         other => {
             let message = format!("images={other:?}, expected \"pixels\", \"values\", \"encoded\" or \"none\"");
@@ -187,11 +187,16 @@ fn set_images(py: Python<'_>, dictionary: &Bound<'_, PyDict>, images: PackImages
             let arrays = images.into_iter().map(|image| pixels_to_array(py, image));
             dictionary.set_item("images", PyList::new(py, arrays.collect::<PyResult<Vec<_>>>()?)?)
         }
-        PackImages::Values(PixelValues { images, videos, shape }) => {
+        PackImages::Values(PixelValues { images, videos, shape, parts }) => {
             for (name, values) in [("pixel_values", images), ("pixel_values_videos", videos)] {
                 let each = shape.iter().product::<usize>().max(1);
                 let whole: Vec<usize> = std::iter::once(values.len() / each).chain(shape.iter().copied()).collect();
                 dictionary.set_item(name, array_of_shape(py, values, &whole)?)?;
+            }
+            if let Some(TileParts { image_tiles, image_sizes, video_frames }) = parts {
+                dictionary.set_item("image_tiles", array(py, image_tiles)?)?;
+                dictionary.set_item("image_sizes", rows(py, image_sizes.into_iter(), 2)?)?;
+                dictionary.set_item("video_frames", array(py, video_frames)?)?;
             }
             Ok(())
         }

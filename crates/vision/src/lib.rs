@@ -45,7 +45,7 @@ pub use idefics::{Idefics3, SmolVlm};
 pub use llava::{Granite4Vision, Llava15, LlavaNext, LlavaOneVision};
 pub use nemotron::{NemotronHOmni, NemotronVideo};
 pub use nvila::Nvila;
-pub use pixels::{Normalisation, PixelForm};
+pub use pixels::{CanvasFit, Normalisation, PixelForm};
 pub use plan::{Layout, Markup, PatchGrid, VisualPlan};
 pub use processor::{ImageText, MediaMarks, MediaToken, VisionProcessor};
 pub use qwen::{ImageResize, Qwen3Video, Qwen3Vl, Qwen25Video, Qwen25Vl, VideoBudget, VideoWrapping};

@@ -167,7 +167,7 @@ impl VisionProcessor for LlavaOneVision {
             Ok(match num_images {
                 1 => law.plan(size, canvases(ONE_VISION_TILE_PX, self.max_tiles_per_side)),
                 // Several images are not tiled: each is an overview with a newline token.
-                _ => plan_image(Layout::Stretch(tile), overview_tokens + 1),
+                _ => plan_image(Layout::PadSquare(tile), overview_tokens + 1),
             })
         };
         plan_each(media, image, |clip| Ok(self.plan_video(clip)))

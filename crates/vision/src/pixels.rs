@@ -2,6 +2,7 @@
 //!
 //! Only the arithmetic is here; whoever has pixels applies it.
 
+use crate::constant::Longvila;
 use crate::family::Family;
 use crate::qwen::{FRAMES_PER_STEP, Qwen3Vl, Qwen25Vl};
 
@@ -35,6 +36,23 @@ pub enum PixelForm {
         /// How levels become numbers.
         normalisation: Normalisation,
     },
+    /// Each is laid out as its plan says ([`crate::Layout`]). What the tower sees of it, the image or its tiles, is of one size: of
+    /// each, channels, rows, columns.
+    Tiles {
+        /// How an image comes to its canvas.
+        fit: CanvasFit,
+        /// How levels become numbers.
+        normalisation: Normalisation,
+    },
+}
+
+/// How an image comes to the canvas that is cut into tiles, and where it is also shown as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CanvasFit {
+    /// It is stretched; the overview follows the tiles.
+    Stretched,
+    /// It keeps its shape, with black around it; the overview comes before the tiles.
+    Padded,
 }
 
 impl Normalisation {
@@ -43,6 +61,13 @@ impl Normalisation {
         Self { mean: [0.481_454_66, 0.457_827_5, 0.408_210_73], deviation: [0.268_629_54, 0.261_302_6, 0.275_777_1] };
     /// From −1 to 1.
     pub const SYMMETRIC: Self = Self { mean: [0.5; 3], deviation: [0.5; 3] };
+    /// That of ImageNet.
+    pub const IMAGENET: Self = Self { mean: [0.485, 0.456, 0.406], deviation: [0.229, 0.224, 0.225] };
+
+    /// The mean as a colour, cut to whole levels: what squares are padded with.
+    pub fn mean_colour(&self) -> [u8; 3] {
+        self.mean.map(|mean| (mean * 255.0) as u8)
+    }
 }
 
 impl Family {
@@ -54,10 +79,17 @@ impl Family {
             frames_per_step: FRAMES_PER_STEP,
             normalisation,
         };
+        let tiles = |fit, normalisation| PixelForm::Tiles { fit, normalisation };
         match self {
             Self::Longllava(_) => Some(PixelForm::Square { side_px: 336, normalisation: Normalisation::CLIP }),
             Self::Qwen25Vl(_) => Some(patches(Qwen25Vl::patch_sides(), Normalisation::CLIP)),
             Self::Qwen3Vl(_) | Self::Qwen35(_) => Some(patches(Qwen3Vl::patch_sides(), Normalisation::SYMMETRIC)),
+            // With other tokens, its vision tower is another.
+            Self::Longvila(settings) if settings.tokens_per_image != Longvila::default().tokens_per_image => None,
+            Self::Longvila(_) | Self::Nvila(_) => Some(tiles(CanvasFit::Stretched, Normalisation::SYMMETRIC)),
+            Self::InternVl(_) => Some(tiles(CanvasFit::Stretched, Normalisation::IMAGENET)),
+            Self::Llava15(_) | Self::LlavaNext(_) => Some(tiles(CanvasFit::Padded, Normalisation::CLIP)),
+            Self::LlavaOneVision(_) => Some(tiles(CanvasFit::Padded, Normalisation::SYMMETRIC)),
             _ => None,
         }
     }

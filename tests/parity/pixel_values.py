@@ -1,0 +1,164 @@
+#!/usr/bin/env python3
+"""Compares the pixel values of `manyframe.PackDataset(images="values")` with those of the processors of transformers, on datasets of
+the demo's photographs and clips.
+
+Usage: pixel_values.py MANYFRAME OUT CACHE [FAMILY...]
+A value is a level between 0 and 255 that was normalised. Of each family, no level may differ by more than MOST_LEVELS, and no more
+than MOST_UNEQUAL of them by half a level or more. CACHE keeps packages. Needs the packages of requirements.txt, npm, and the package
+`manyframe` on the path.
+"""
+
+import json
+import logging
+import os
+import pathlib
+import subprocess
+import sys
+import warnings
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
+
+import numpy  # noqa: E402
+import torch  # noqa: E402
+import transformers  # noqa: E402
+
+import families  # noqa: E402
+import manyframe  # noqa: E402
+import read_families  # noqa: E402
+
+MOST_LEVELS = 2.0
+MOST_UNEQUAL = 0.01
+
+VILA = families.CHATML + ["<image>", "<video>"]
+families.TOKENS |= {"nvila": VILA, "longvila": VILA, "llava-1.5-padded": families.TOKENS["llava-1.5"]}
+read_families.NPM |= {"nvila": "qwen3", "longvila": "qwen3"}
+# Both of these families have no processor in transformers: tiles are cut by InternVL's law, and a whole image is SigLIP's.
+QWEN = ("qwen2.5-vl", "qwen3-vl", "qwen3.5")
+
+
+def longvila(model):
+    images = transformers.SiglipImageProcessor(size=dict(height=384, width=384), **families.HALF)
+    return images, dict(), None
+
+
+def processors(family, model):
+    """The processor of images, how it is called, and that of videos; without one, a frame is an image."""
+    if family == "longvila":
+        return longvila(model)
+    _, parts, call, _ = families.FAMILIES[family](model)
+    return parts["image_processor"], call, None if family == "nvila" else parts.get("video_processor")
+
+
+def expected(family, model, shown):
+    """The values of the images and of the videos of a sample."""
+    images, call, videos = processors(family, model)
+    photos = [medium for kind, medium, _ in shown if kind == "image"]
+    clips = [medium for kind, medium, _ in shown if kind == "video"]
+    of_images, of_videos = [], []
+    if photos:
+        call = dict(call, do_resize=False) if family in QWEN else call
+        made = images([photos] if family == "llava-onevision" else photos, return_tensors="pt", **call)["pixel_values"]
+        of_images = [made]
+        if made.ndim == 5:
+            # Images with fewer tiles than others are filled up.
+            counts = tiles(family, images, photos, model)
+            of_images = [made[place, :count] for place, count in enumerate(counts)]
+    for clip in clips:
+        if videos is None:
+            one = dict(crop_to_patches=False) if family == "nvila" else {}
+            of_videos.append(images(list(clip), return_tensors="pt", **one)["pixel_values"])
+        else:
+            call = dict(do_sample_frames=False) | (dict(do_resize=False) if family in QWEN else {})
+            made = videos(videos=[clip.transpose(0, 3, 1, 2)], return_tensors="pt", input_data_format="channels_first", **call)
+            of_videos.append(made["pixel_values_videos"])
+    return [flat(family, values) for values in (of_images, of_videos)]
+
+
+def tiles(family, images, photos, model):
+    """Tiles of each image, its overview included."""
+    if family == "llava-onevision" and len(photos) > 1:
+        return [1] * len(photos)
+    side = images.crop_size["height"] if images.crop_size else images.size["height"]
+    best = transformers.image_processing_utils.select_best_resolution
+    canvases = [best((photo.height, photo.width), images.image_grid_pinpoints) for photo in photos]
+    return [1 + height * width // side**2 for height, width in canvases]
+
+
+def flat(family, values):
+    if not values:
+        return None
+    values = [made.flatten(0, -2) if family in QWEN else made.flatten(0, -4) for made in values]
+    return torch.cat(values).numpy()
+
+
+def deviation(family, model):
+    images, _, _ = processors(family, model)
+    return numpy.asarray(images.image_std, numpy.float32)
+
+
+def compare(program, family, settings, out, cache):
+    """Samples, and the difference of each level."""
+    read_families.SETTINGS[family] = settings
+    tokenizer, template = read_families.tokenizer_of(family, cache), families.template(family, cache)
+    model = read_families.build(program, family, out, tokenizer, None if family not in families.WITHOUT_BUILT_IN else template)
+    dataset = out / "dataset"
+    longest = max(row["num_tokens"] for row in read_families.rows(dataset))
+    command = [program, "pack", str(dataset), "--set", f"max_tokens={longest}"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    rows = {row["id"]: row for row in read_families.rows(dataset)}
+    scale = deviation(family, model) * 255
+    differences = []
+    for pack in manyframe.PackDataset(dataset, images="values"):
+        made = []
+        for sample in pack["sample_ids"]:
+            shown = list(read_families.media(rows[sample], json.loads(rows[sample]["metadata"])["visuals"]))
+            made.append(expected(family, model, shown))
+        for name, values in zip(("pixel_values", "pixel_values_videos"), zip(*made)):
+            values = [value for value in values if value is not None]
+            if not values:
+                assert len(pack[name]) == 0, (name, pack[name].shape)
+                continue
+            theirs = numpy.concatenate(values)
+            assert theirs.shape == pack[name].shape and pack[name].dtype == numpy.float32, (name, theirs.shape, pack[name].shape)
+            by_channel = (pack[name] - theirs).reshape(len(theirs), 3, -1) * scale[:, None]
+            differences.append(numpy.abs(by_channel).ravel())
+    return len(rows), numpy.concatenate(differences)
+
+
+CASES = [
+    ("qwen2.5-vl", read_families.SETTINGS["qwen2.5-vl"]),
+    ("qwen3-vl", read_families.SETTINGS["qwen3-vl"]),
+    ("internvl", ["max_tiles = 6"]),
+    ("llava-1.5", []),
+    ("llava-1.5", ["pad = true"]),
+    ("llava-next", ["frames = { num_frames = 4 }"]),
+    ("llava-onevision", ["frames = { num_frames = 4 }"]),
+    ("nvila", ["frames = { num_frames = 4 }"]),
+    ("longvila", []),
+]
+
+
+def main():
+    if len(sys.argv) < 4:
+        sys.exit(__doc__)
+    program, out, cache, *wanted = sys.argv[1:]
+    out, cache = pathlib.Path(out).resolve(), pathlib.Path(cache).resolve()
+    cache.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    warnings.simplefilter("ignore")
+    logging.disable(logging.WARNING)
+    is_different = False
+    for number, (family, settings) in enumerate(CASES):
+        if wanted and family not in wanted:
+            continue
+        samples, differences = compare(str(pathlib.Path(program).resolve()), family, settings, out / f"{number}-{family}", cache)
+        most, unequal = differences.max(), (differences >= 0.5).mean()
+        title = " ".join([family, *settings])
+        print(f"{title}: {samples} samples, {len(differences)} values, at most {most:.2f} levels apart, {unequal:.4%} by a half or more", flush=True)
+        is_different |= bool(most > MOST_LEVELS or unequal > MOST_UNEQUAL)
+    sys.exit(1 if is_different else 0)
+
+
+if __name__ == "__main__":
+    main()
