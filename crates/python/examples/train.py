@@ -19,7 +19,8 @@ import manyframe
 class LongLlava(torch.nn.Module):
     def __init__(self, directory):
         super().__init__()
-        self.jamba = JambaForCausalLM.from_pretrained(directory, dtype=torch.float32, attn_implementation="eager")
+        self.jamba = JambaForCausalLM.from_pretrained(
+            directory, dtype=torch.float32, attn_implementation="eager", use_mamba_kernels=False)
         self.clip = CLIPVisionModel(CLIPVisionConfig(**json.loads((directory / "config.json").read_text())["vision_config"]))
         weights = {name: tensor.float() for name, tensor in load_file(directory / "model.safetensors").items()}
         tower = "model.vision_tower.vision_tower."
