@@ -114,7 +114,7 @@ structure:
 	@$(CARGO) run --quiet --locked -p manyframe-structure -- $(if $(LIST),--list)
 
 schemas:
-	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas:: settings::
+	MANYFRAME_UPDATE=1 $(CARGO) test --locked --test tests -- schemas:: settings:: json:: messages:: troubleshooting::
 
 clean:
 	$(CARGO) clean

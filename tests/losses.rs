@@ -133,7 +133,7 @@ fn what_decoding_loses_of_a_small_draw_counts_against_the_draw() {
     workshop.write(&format!("media/{image}"), cut);
     workshop.head = workshop.head.replace("name = \"t\"", "name = \"t2\"");
     let text = text_of(&workshop.run_build(&["--set", "source.a.take=4", "--fresh", "--replace"], 3));
-    assert!(text.contains("1 of 4 samples drawn are rejected while decoding (25.00 %)"), "{text}");
+    assert!(text.contains("1 of 4 samples drawn is rejected while decoding (25.00 %)"), "{text}");
 }
 
 #[test]

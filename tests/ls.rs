@@ -41,7 +41,6 @@ fn records_are_listed_by_what_became_of_them() {
     assert!(stdout(&["why", &dataset, first]).contains("rejected: media_missing"));
     let table = run(&["ls", &dataset, "--limit", "3"], 0);
     assert_eq!(String::from_utf8(table.stdout).unwrap().lines().count(), 4);
-    assert!(stdout(&["ls", &dataset]).lines().all(|line| line.chars().count() <= 80));
     assert!(String::from_utf8(table.stderr).unwrap().contains("records more; --limit 3 ends the list"));
     assert_eq!(stdout(&["ls", &dataset, "--upstream-id", "no such id"]), "");
     let wrong = String::from_utf8(run(&["ls", &dataset, "--reason", "missing"], 2).stderr).unwrap();

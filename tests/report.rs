@@ -90,3 +90,136 @@ fn samples_are_shown_with_what_is_trained_and_nothing_of_them_is_obeyed() {
     }
     Built::read(&built.dataset);
 }
+
+/// The cells of every row of a table after a heading that begins with a name.
+fn rows(page: &str, heading: &str, name: &str) -> Vec<Vec<String>> {
+    let table = page.split_once(heading).unwrap().1.split_once("</table>").unwrap().0;
+    let rows = table.split("<tr>").filter(|row| row.starts_with(&format!("<td class=\"text\">{name}</td>")));
+    let cells = |row: &str| -> Vec<String> {
+        let cells = row.split("<td").skip(1).map(|cell| cell.split_once('>').unwrap().1);
+        cells.map(|cell| cell.split_once("</td>").unwrap().0.trim().replace(',', "")).collect()
+    };
+    rows.map(cells).collect()
+}
+
+fn page_with(dataset: &str, more: &[&str]) -> String {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("report.html").display().to_string();
+    stdout(&[&["report", dataset, "--output", &file], more].concat());
+    fs::read_to_string(file).unwrap()
+}
+
+#[test]
+fn what_differs_from_another_dataset_is_shown_with_the_numbers_of_both() {
+    let stages = stages();
+    let (a, b) = (Built::read(&stages[1]), Built::read(&stages[2]));
+    let page = page_with(&b.dataset.display().to_string(), &["--against", &a.dataset.display().to_string()]);
+    for (side, built) in [("A", &a), ("B", &b)] {
+        for source in &built.manifest.sources {
+            let found = rows(&page, "<h2>Against ", &source.budget.name);
+            let row = found.iter().find(|row| row[1] == side).unwrap_or_else(|| panic!("{side} {found:?}"));
+            let delivered = source.delivered;
+            let expected = [
+                source.budget.num_seen,
+                source.num_rejected(),
+                source.num_duplicates,
+                source.num_not_drawn,
+                delivered.num_samples,
+                delivered.cost.num_tokens(),
+                delivered.cost.num_images,
+            ];
+            assert_eq!(row[2..], expected.map(|number| number.to_string()), "{side} {}", source.budget.name);
+        }
+    }
+    assert!(page.contains("<code>format.tokens_per_image</code>") && page.contains("{ … }"));
+    assert!(!page_of(&b.dataset.display().to_string()).contains("<h2>Against "));
+}
+
+#[test]
+fn losses_are_those_of_the_validation_with_the_samples_at_both_ends() {
+    let workshop = Workshop::new();
+    let (dataset, model) = (workshop.text("dataset"), workshop.text("model"));
+    let copied = std::process::Command::new("cp").args(["-r", &stages()[2].display().to_string(), &dataset]).status();
+    assert!(copied.unwrap().success());
+    run(&["model", "init", &model, "--preset", "tiny"], 0);
+    run(&["validate", &dataset, "--model", &model, "--samples", "12", "--quiet"], 0);
+    let page = page_with(&dataset, &["--samples", "0"]);
+    let report: serde_json::Value =
+        serde_json::from_slice(&fs::read(workshop.path("dataset/validation.json")).unwrap()).unwrap();
+    for (name, group) in report["by_source"].as_object().unwrap() {
+        let row = &rows(&page, "<h2>Losses</h2>", name)[0];
+        let loss = group["loss_mean"].as_f64().map_or_else(String::new, |loss| format!("{loss:.3}"));
+        assert_eq!(row[1..4], [group["num_samples"].to_string(), group["num_labels"].to_string(), loss]);
+    }
+    let losses = page.split_once("<h2>Losses</h2>").unwrap().1.split_once("<h2>Samples").unwrap().0;
+    for why in ["highest loss", "lowest loss", "least dependent on its images", "most dependent on its images"] {
+        assert_eq!(losses.matches(&format!("<b>{why}</b>")).count(), 3, "{why}");
+    }
+    let of = |why: &str| -> Vec<f64> {
+        let shown = losses.split(&format!("<b>{why}</b>: loss ")).skip(1);
+        shown.map(|rest| rest.split([',', '<']).next().unwrap().trim().parse().unwrap()).collect()
+    };
+    let (highest, lowest) = (of("highest loss"), of("lowest loss"));
+    assert!(highest.iter().all(|high| lowest.iter().all(|low| high >= low)), "{highest:?} {lowest:?}");
+}
+
+#[test]
+fn rejects_and_duplicates_are_shown_with_their_images_where_these_open() {
+    let mut workshop = Workshop::new();
+    let big = image::load_from_memory(&photo(1, 400, 300)).unwrap();
+    let small = big.resize_exact(200, 150, image::imageops::FilterType::Triangle).to_rgb8();
+    workshop.write("media/big.jpg", photo(1, 400, 300));
+    workshop.write("media/small.jpg", crate::support::encode(&small, image::ImageFormat::Jpeg));
+    workshop.write("media/long.jpg", photo(7, 320, 240));
+    workshop.write("media/broken.jpg", "no picture");
+    let mut long = llava("long", "long.jpg");
+    long["conversations"][1]["value"] = "word ".repeat(500).into();
+    let mut twin = llava("twin", "small.jpg");
+    twin["conversations"] = llava("kept", "big.jpg")["conversations"].clone();
+    let records = serde_json::json!([llava("kept", "big.jpg"), twin, long, llava("broken", "broken.jpg")]);
+    workshop.add_source("a", "llava", &records, "");
+    workshop.head =
+        workshop.head.replace("[format]\n", "[duplicates]\nremove = \"near\"\n[format]\nmax_tokens = 400\n");
+    let built = workshop.build();
+    let dataset = built.dataset.display().to_string();
+    let page = page_with(&dataset, &[]);
+    let part = |page: &str, from: &str, to: &str| page.split_once(from).unwrap().1.split_once(to).unwrap().0.to_owned();
+    let rejected = part(&page, "Rejected, by reason", "</table>");
+    let of = |code: &str| part(&rejected, &format!("<code>{code}</code>"), "</tr>");
+    assert!(of("too_long").contains("data:image/jpeg") && of("too_long").contains("320×240"));
+    assert!(!of("media_type").contains("data:image/") && of("media_type").contains("What is shown in picture broken?"));
+    let pair = part(&page, "<h2>Duplicates</h2>", "</article>");
+    let (left_out, kept) = pair.split_once("<b>kept</b>").unwrap();
+    assert!(left_out.contains("200×150") && left_out.contains("near-duplicate"), "{left_out}");
+    assert!(kept.contains("400×300") && kept.contains(&built.row("kept").id.to_string()), "{kept}");
+    fs::rename(workshop.path("a.json"), workshop.path("elsewhere.json")).unwrap();
+    let without = page_with(&dataset, &[]);
+    assert!(
+        !part(&without, "Rejected, by reason", "</table>").contains("data:image/"),
+        "the page is made all the same"
+    );
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn the_first_frames_of_a_clip_are_shown_with_their_times() {
+    let mut workshop = Workshop::new();
+    fs::create_dir_all(workshop.path("media")).unwrap();
+    let made = std::process::Command::new("ffmpeg")
+        .args("-v error -nostdin -y -f lavfi -i testsrc2=size=96x64:rate=25:duration=3 -c:v libx264 -g 25".split(' '))
+        .arg(workshop.path("media/1.mp4"))
+        .status();
+    assert!(made.unwrap().success());
+    let conversations = llava("v", "")["conversations"].clone();
+    workshop.add_source(
+        "v",
+        "llava",
+        &serde_json::json!([{ "id": "v", "video": "1.mp4", "conversations": conversations }]),
+        "",
+    );
+    workshop.head.push_str("[video]\ndeliver = \"clip\"\ninterval_s = 1.0\n");
+    let page = page_of(&workshop.build().dataset.display().to_string());
+    let sample = page.split_once("<h2>Samples as").unwrap().1;
+    assert_eq!(sample.matches("96×64 · ").count(), sample.matches("data:image/jpeg").count());
+    assert!(sample.contains("96×64 · 0.0 s") && sample.contains("96×64 · 1.0 s"), "{sample}");
+}

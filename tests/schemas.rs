@@ -10,7 +10,7 @@ use schemars::{JsonSchema, schema_for};
 
 use crate::support::root;
 
-fn compare_type<T: JsonSchema>(name: &str) {
+pub(crate) fn compare_type<T: JsonSchema>(name: &str) {
     compare(name, schema_for!(T).as_value());
 }
 
@@ -26,7 +26,11 @@ pub(crate) fn compare_text(name: &str, generated: &str) {
         fs::write(&path, generated).unwrap();
     }
     let committed = fs::read_to_string(&path).unwrap_or_default();
-    assert!(committed == generated, "{} is not what the types say: run `make schemas`", path.display());
+    assert!(
+        committed == generated,
+        "{} is not what is generated; MANYFRAME_UPDATE=1 writes it, as `make schemas` does\n{generated}",
+        path.display()
+    );
 }
 
 #[test]

@@ -19,19 +19,39 @@ pub(crate) const OVER_BUDGET: u8 = 3;
 /// Validation failed: a measure exceeds a policy limit.
 pub(crate) const OVER_LIMIT: u8 = 4;
 
+/// Reports arguments that cannot be understood, or prints the help that they ask for. Logs that are to be JSON are, even then.
+#[expect(clippy::disallowed_methods, reason = "`cli` reads its arguments")]
+pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
+    let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
+    let wants_json = arguments.iter().any(|text| text == "--log-format=json")
+        || arguments.windows(2).any(|pair| matches!(pair, [name, value] if name == "--log-format" && value == "json"));
+    if error.use_stderr() && wants_json {
+        let fields = serde_json::json!({ "message": error.to_string().trim_end() });
+        crate::output::print_line(&serde_json::json!({ "level": "ERROR", "fields": fields }).to_string());
+    } else {
+        // There is nowhere to report that it cannot be printed.
+        _ = error.print();
+    }
+    ExitCode::from(if error.use_stderr() { USAGE_ERROR } else { 0 })
+}
+
 /// Prints an error with its causes; returns the exit code for it.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     if let Some(PipelineError::Invalid(problems)) = pipeline_error(error) {
         print_problems(problems, "");
     }
-    let causes = error.chain().map(ToString::to_string).collect::<Vec<_>>();
-    crate::output::print_error(&format!("error: {}", causes.join(": ")));
+    crate::output::print_error(&format!("error: {}", causes(error)));
     ExitCode::from(match error.downcast_ref() {
         Some(EngineError::Invalid { .. }) => OVER_LIMIT,
         Some(EngineError::Losses { .. }) => OVER_BUDGET,
         _ if is_usage_error(error) => USAGE_ERROR,
         _ => FAILED,
     })
+}
+
+/// What an error says, and what its causes say.
+pub(crate) fn causes(error: &anyhow::Error) -> String {
+    error.chain().map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 /// Prints problems, each after a prefix; of very many, the first.

@@ -25,8 +25,11 @@ use crate::supervised::Session;
 static ALLOCATOR: MiMalloc = MiMalloc;
 
 fn main() -> ExitCode {
-    let arguments = args::Arguments::parse();
-    output::start_logging(&arguments.global);
+    let arguments = match args::Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return exit::report_arguments(&error),
+    };
+    output::start(&arguments.global);
     output::quiet_contained_panics();
     machine::survive_file_size_limits();
     if matches!(&arguments.command, args::Command::Task(task) if task.with_parent) {

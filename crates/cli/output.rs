@@ -2,8 +2,11 @@
 
 use std::borrow::Cow;
 use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
 
+use serde::Serialize;
 use tracing_subscriber::EnvFilter;
+use unicode_width::UnicodeWidthStr;
 
 use crate::args::{Global, LogFormat};
 
@@ -34,13 +37,97 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
     }
 }
 
+/// Writes a result as indented JSON.
+pub(crate) fn print_json(value: &impl Serialize) -> anyhow::Result<()> {
+    Ok(print(&(serde_json::to_string_pretty(value)? + "\n"))?)
+}
+
+/// How output looks: decided once, from the arguments and the environment.
+struct Settings {
+    log_format: LogFormat,
+    /// Columns that a table may take; `None` for any number.
+    width: Option<usize>,
+}
+
+static SETTINGS: OnceLock<Settings> = OnceLock::new();
+
+/// Columns that a table may take; `None` for any number.
+pub(crate) fn width() -> Option<usize> {
+    SETTINGS.get().and_then(|settings| settings.width)
+}
+
+/// Whether everything on stderr is JSON.
+pub(crate) fn logs_json() -> bool {
+    SETTINGS.get().is_some_and(|settings| settings.log_format == LogFormat::Json)
+}
+
+/// Whether a bar that moves, and colours, are wanted on stderr: it is a terminal that can, and nobody asked for none.
+pub(crate) fn is_lively() -> bool {
+    let is_dumb = environment("TERM").is_some_and(|term| term == "dumb");
+    io::stderr().is_terminal() && !is_dumb && !logs_json()
+}
+
+fn has_colours() -> bool {
+    is_lively() && environment("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+#[expect(clippy::disallowed_methods, reason = "`cli` reads the environment")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// The width of the terminal that results go to, or that `COLUMNS` states; `None` where they go elsewhere.
+fn width_of_stdout() -> Option<usize> {
+    let stated = environment("COLUMNS").and_then(|text| text.parse::<usize>().ok()).filter(|width| *width > 0);
+    stated.or_else(|| terminal_size::terminal_size_of(io::stdout()).map(|(width, _)| usize::from(width.0)))
+}
+
+/// The text in lines of this width at most, as far as its words are not longer.
+pub(crate) fn wrapped(text: &str, width: Option<usize>) -> String {
+    let Some(width) = width else { return text.to_owned() };
+    let (mut lines, mut line) = (String::new(), String::new());
+    for word in text.split(' ') {
+        if !line.is_empty() && line.width() + 1 + word.width() > width {
+            lines.push_str(&line);
+            lines.push('\n');
+            line.clear();
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines + &line
+}
+
 /// Writes a line to stderr; there is nowhere to report a failure of that.
 pub(crate) fn print_error(line: &str) {
+    if logs_json() {
+        tracing::error!("{line}");
+    } else {
+        print_line(line);
+    }
+}
+
+/// As [`print_error`], for what is no error.
+pub(crate) fn print_note(line: &str) {
+    if logs_json() {
+        tracing::info!("{line}");
+    } else {
+        print_line(line);
+    }
+}
+
+/// Writes a line to stderr as it is.
+pub(crate) fn print_line(line: &str) {
     _ = writeln!(io::stderr().lock(), "{}", harmless(line));
 }
 
 /// Sends logs to stderr. `RUST_LOG` overrides `-v` and `-q`.
-pub(crate) fn start_logging(global: &Global) {
+pub(crate) fn start(global: &Global) {
+    let width = if global.wide { None } else { width_of_stdout() };
+    // It is set once: nothing else calls this.
+    _ = SETTINGS.set(Settings { log_format: global.log_format, width });
     let level = match (global.quiet, global.verbose) {
         (true, _) => "warn",
         (_, 0) => "info",
@@ -51,7 +138,7 @@ pub(crate) fn start_logging(global: &Global) {
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).with_target(false);
     match global.log_format {
         LogFormat::Json => subscriber.json().init(),
-        LogFormat::Text => subscriber.with_ansi(io::stderr().is_terminal()).without_time().init(),
+        LogFormat::Text => subscriber.with_ansi(has_colours()).without_time().init(),
     }
 }
 
@@ -61,6 +148,8 @@ pub(crate) fn quiet_contained_panics() {
     std::panic::set_hook(Box::new(move |panic| {
         if manyframe_core::is_contained() {
             tracing::debug!(%panic, "a panic was contained");
+        } else if logs_json() {
+            tracing::error!(%panic, "a bug: the program panicked");
         } else {
             report(panic);
         }

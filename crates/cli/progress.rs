@@ -1,14 +1,13 @@
-//! Progress on stderr: a bar per step on a terminal, a line every few seconds anywhere else.
+//! Progress on stderr: a bar per step on a terminal, a line every few seconds anywhere else, or events of JSON.
 
-use std::io::IsTerminal;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressStyle};
+use indicatif::{HumanBytes, HumanCount, HumanDuration, ProgressBar, ProgressState, ProgressStyle};
 use manyframe_base::{Progress, Step};
 
-use crate::output::print_error;
+use crate::output::{self, print_note};
 
 /// Time between plain lines.
 const LINE_INTERVAL: Duration = Duration::from_secs(10);
@@ -17,7 +16,7 @@ const LINE_INTERVAL: Duration = Duration::from_secs(10);
 pub(crate) fn on_stderr(is_quiet: bool) -> Box<dyn Progress> {
     if is_quiet {
         Box::new(manyframe_base::NoProgress)
-    } else if std::io::stderr().is_terminal() {
+    } else if output::is_lively() {
         Box::new(Bars { bar: Mutex::new(ProgressBar::hidden()), num_records: AtomicU64::new(0) })
     } else {
         Box::new(ProgressLines { state: Mutex::new(None) })
@@ -51,11 +50,25 @@ fn is_in_bytes(step: Step) -> bool {
     matches!(step, Step::Index | Step::Verify | Step::Export | Step::Upload | Step::Download)
 }
 
+/// Whether the units of a step are what is counted besides them: the number is shown once.
+fn counts_its_units(step: Step) -> bool {
+    matches!(step, Step::Compare | Step::Run | Step::Validate)
+}
+
 /// What is counted besides the units of a step.
 fn things(step: Step) -> &'static str {
     match step {
         Step::Survey | Step::Upload | Step::Download => "files",
         _ => "records",
+    }
+}
+
+/// What the units of a step are.
+fn unit(step: Step) -> &'static str {
+    match step {
+        Step::Commit => "shards",
+        _ if is_in_bytes(step) => "bytes",
+        _ => things(step),
     }
 }
 
@@ -72,14 +85,25 @@ impl Bars {
 
 impl Progress for Bars {
     fn start(&self, step: Step, total: u64) {
+        self.num_records.store(0, Ordering::Relaxed);
+        if total == 0 {
+            // Nothing to do is nothing to show.
+            self.with_bar(|bar| *bar = ProgressBar::hidden());
+            return;
+        }
+        // The bar takes what the rest leaves of a line.
         let count = if is_in_bytes(step) {
             "{bytes}/{total_bytes}  {bytes_per_sec}"
         } else {
-            "{human_pos}/{human_len}  {per_sec}"
+            "{human_pos}/{human_len}  {rate}"
         };
-        let template = format!("{{prefix:>8}} [{{bar:30}}] {count}  {{msg}} {}  ETA {{eta}}", things(step));
+        let counted = if counts_its_units(step) { String::new() } else { format!("  {{msg}} {}", things(step)) };
+        let template = format!("{{prefix:>8}} [{{wide_bar}}] {count}{counted}  {{eta}} left");
         let style = ProgressStyle::with_template(&template).unwrap_or_else(|_invalid| ProgressStyle::default_bar());
-        self.num_records.store(0, Ordering::Relaxed);
+        let style = style.with_key("rate", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+            // A rate that cannot be written is not shown.
+            _ = write!(text, "{}/s", HumanCount(state.per_sec() as u64));
+        });
         self.with_bar(|bar| {
             *bar = ProgressBar::new(total).with_style(style.progress_chars("=> ")).with_prefix(name(step));
         });
@@ -119,21 +143,36 @@ impl LineState {
         };
         let seconds = elapsed.as_secs_f64().max(1e-3);
         let rate = amount((self.done as f64 / seconds) as u64);
-        let mut line = format!(
-            "{}: {} of {}, {} {}, {rate}/s",
-            name(self.step),
-            amount(self.done),
-            amount(self.total),
-            HumanCount(self.num_records),
-            things(self.step),
-        );
+        let left = (self.done > 0 && !is_done)
+            .then(|| elapsed.mul_f64(self.total.saturating_sub(self.done) as f64 / self.done as f64));
+        if output::logs_json() {
+            tracing::info!(
+                step = name(self.step),
+                done = self.done,
+                total = self.total,
+                unit = unit(self.step),
+                num_counted = self.num_records,
+                counted = things(self.step),
+                seconds = elapsed.as_secs_f64(),
+                seconds_left = left.map(|left| left.as_secs_f64()),
+                is_done,
+                "progress"
+            );
+            return;
+        }
+        let mut line = format!("{}: {} of {}", name(self.step), amount(self.done), amount(self.total));
+        if counts_its_units(self.step) {
+            line.push_str(&format!(" {}", things(self.step)));
+        } else {
+            line.push_str(&format!(", {} {}", HumanCount(self.num_records), things(self.step)));
+        }
+        line.push_str(&format!(", {rate}/s"));
         if is_done {
             line.push_str(&format!(", done in {:.1} s", elapsed.as_secs_f64()));
-        } else if self.done > 0 {
-            let left = elapsed.mul_f64(self.total.saturating_sub(self.done) as f64 / self.done as f64);
+        } else if let Some(left) = left {
             line.push_str(&format!(", {} left", HumanDuration(left)));
         }
-        print_error(&line);
+        print_note(&line);
     }
 }
 

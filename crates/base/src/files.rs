@@ -119,7 +119,7 @@ fn host_in_names() -> String {
 ///
 /// As [`remove_leftovers`].
 pub fn remove_leftovers_of_the_dead(directory: &Path) -> Result<(), FileError> {
-    remove_leftovers_if(directory, |name| process_of(name).is_some_and(|pid| !is_alive(pid)))
+    list_leftovers_of_the_dead(directory)?.iter().try_for_each(|path| remove_any(path))
 }
 
 /// Removes what killed processes of this host left of one file or directory.
@@ -154,19 +154,68 @@ pub fn remove_leftovers(directory: &Path) -> Result<(), FileError> {
 }
 
 fn remove_leftovers_if(directory: &Path, is_left: impl Fn(&str) -> bool) -> Result<(), FileError> {
+    list_leftovers_if(directory, is_left)?.iter().try_for_each(|path| remove_any(path))
+}
+
+/// What killed processes of this host left in a directory, as [`remove_leftovers_of_the_dead`] would remove it, in order.
+///
+/// # Errors
+///
+/// If the directory cannot be listed.
+pub fn list_leftovers_of_the_dead(directory: &Path) -> Result<Vec<PathBuf>, FileError> {
+    list_leftovers_if(directory, |name| process_of(name).is_some_and(|pid| !is_alive(pid)))
+}
+
+/// Whether others may be writing in a directory: there are unfinished files of living processes, or of other hosts.
+///
+/// # Errors
+///
+/// If the directory cannot be listed.
+pub fn is_written_to(directory: &Path) -> Result<bool, FileError> {
+    Ok(!list_leftovers_if(directory, |name| process_of(name).is_none_or(is_alive))?.is_empty())
+}
+
+fn list_leftovers_if(directory: &Path, is_left: impl Fn(&str) -> bool) -> Result<Vec<PathBuf>, FileError> {
     let entries = match fs::read_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         entries => entries.map_err(FileError::read(directory))?,
     };
+    let mut found = Vec::new();
     for entry in entries {
         let path = entry.map_err(FileError::read(directory))?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with('.') && name.ends_with(".tmp") && is_left(&name) {
-            let removed = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.map_err(FileError::when(FileAction::Remove, &path))?;
+            found.push(path);
         }
     }
-    Ok(())
+    found.sort_unstable();
+    Ok(found)
+}
+
+/// Removes a file, or a directory with all that is in it. A link is removed, and not what it leads to. What is not there is no
+/// error.
+///
+/// # Errors
+///
+/// If it cannot be removed.
+pub fn remove_any(path: &Path) -> Result<(), FileError> {
+    let is_directory = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
+    match if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) } {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::when(FileAction::Remove, path)(error)),
+        _ => Ok(()),
+    }
+}
+
+/// Bytes of a file, or of all files in a directory and below it. What disappears in the meantime counts as nothing.
+pub fn num_bytes_of(path: &Path) -> u64 {
+    match fs::symlink_metadata(path) {
+        Ok(metadata) if metadata.is_dir() => {
+            let entries = fs::read_dir(path).into_iter().flatten().filter_map(Result::ok);
+            entries.map(|entry| num_bytes_of(&entry.path())).sum()
+        }
+        Ok(metadata) => metadata.len(),
+        Err(_) => 0,
+    }
 }
 
 /// A file that appears under its name when it is published. Dropped before that, it leaves nothing behind.

@@ -2,6 +2,7 @@
 
 mod engines;
 mod shared;
+mod state;
 mod stores;
 
 use std::num::NonZeroUsize;
@@ -20,6 +21,7 @@ pub(crate) use engines::{
 };
 use shared::parse_layout;
 pub(crate) use shared::{Overrides, Patience, PublishingArguments, Threads};
+pub(crate) use state::{CleanArguments, DiffArguments, StatusArguments};
 pub(crate) use stores::{DownloadArguments, NamesChoice, StoreArguments, UploadArguments, parse_bytes};
 
 const EXIT_CODES: &str = "\
@@ -43,7 +45,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Format of the logs on stderr.
+    /// Format of stderr: text, or JSON in every line, progress included.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, help_heading = "Output")]
     pub(crate) log_format: LogFormat,
     /// Log more: -v for debug messages, -vv for trace messages.
@@ -52,6 +54,9 @@ pub(crate) struct Global {
     /// Show no progress, and only log warnings and errors.
     #[arg(short, long, global = true, help_heading = "Output")]
     pub(crate) quiet: bool,
+    /// Show all columns of tables. Otherwise a table that is wider than the terminal loses some, and says which.
+    #[arg(long, global = true, help_heading = "Output")]
+    pub(crate) wide: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -78,6 +83,12 @@ pub(crate) enum Command {
     /// Write a page about a dataset that opens in any browser: the mix, what was lost and why, lengths, packs, and samples with their
     /// images.
     Report(ReportArguments),
+    /// Compare two datasets, or two pipeline files: settings, counts by source, records that came, went or changed, and why.
+    Diff(DiffArguments),
+    /// Show builds that are going on or were left, how large their work directories are, and what the next build would do and why.
+    Status(StatusArguments),
+    /// Remove what killed and superseded builds left; touches no dataset, and no build that is going on.
+    Clean(CleanArguments),
     /// Show what happened to a record and why, with its original annotation.
     Why(WhyArguments),
     /// Verify a dataset: compute again, from its samples and its sources, whatever its files state. Takes longer than its build:
@@ -111,8 +122,12 @@ pub(crate) enum Command {
         /// The shell to complete for.
         shell: clap_complete::Shell,
     },
-    /// Print the man page.
-    Man,
+    /// Print the man page, or write one for each command to a directory.
+    Man {
+        /// The directory, which is created if it is missing.
+        #[arg(long, value_name = "DIR")]
+        directory: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -142,6 +157,9 @@ pub(crate) struct CheckArguments {
     /// Check the pipeline files alone: data, tokenizer and models that they name need not be on this machine.
     #[arg(long)]
     pub(crate) offline: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
 }
 
 #[derive(Debug, Args)]
@@ -216,6 +234,9 @@ pub(crate) struct BuildArguments {
     /// Before samples are made, show how many of each source are reused, and why the others are made.
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Print JSON: an object for each stage.
+    #[arg(long, conflicts_with = "explain")]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) engine: EngineArguments,
 }
@@ -289,6 +310,13 @@ pub(crate) struct ReportArguments {
     /// Seed of their choice.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub(crate) seed: u64,
+    /// Show what differs from another dataset, whose directory or URL this is.
+    #[arg(long, value_name = "OTHER")]
+    pub(crate) against: Option<PathBuf>,
+    /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data. Records that
+    /// were rejected or left out are shown with their images where the sources are.
+    #[arg(long = "set", value_name = "KEY=VALUE")]
+    pub(crate) set: Vec<Override>,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }
@@ -302,6 +330,9 @@ pub(crate) struct WhyArguments {
     /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }
@@ -320,6 +351,9 @@ pub(crate) struct VerifyArguments {
     /// Ends with 0 even if some of the checks could not be made on this machine, or were left out.
     #[arg(long)]
     pub(crate) partial: bool,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) threads: Threads,
     #[command(flatten)]
@@ -358,6 +392,9 @@ pub(crate) struct ExportArguments {
     /// image folder; LongLLaVA has none and must either run in DIR or get "DIR/" here.
     #[arg(long, value_name = "TEXT", default_value = "")]
     pub(crate) path_prefix: String,
+    /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
     #[command(flatten)]
     pub(crate) store: StoreArguments,
 }

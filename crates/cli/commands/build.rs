@@ -6,7 +6,8 @@ use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::PlannedBuild;
 
-use super::{engine, explain, outcome, stages};
+use super::outcome::{self, Answer};
+use super::{engine, explain, stages};
 use crate::args::{BuildArguments, Global};
 use crate::machine::{Machine, bounded_thread_pool};
 use crate::supervised::Session;
@@ -18,6 +19,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let engine = engine::of_arguments(&arguments.engine)?;
     let commit = arguments.publishing.options();
+    let answer = if arguments.json { Answer::Json } else { Answer::Text };
     for (number, stage) in stages::of_arguments(&arguments.pipeline)?.iter().enumerate().skip(session.first_stage()) {
         let pipeline = stages::read(stage, &arguments.pipeline)?;
         let build = stages::open(number, pipeline, &arguments.pipeline, commit, session)?;
@@ -28,7 +30,7 @@ pub(super) fn run(arguments: &BuildArguments, global: &Global, session: &Session
             }
         };
         let finished = build.finish_watched(engine.as_ref(), executor, &Machine::start(), &mut show);
-        outcome::report(finished)?;
+        outcome::report(finished, answer)?;
         printed?;
     }
     Ok(ExitCode::SUCCESS)

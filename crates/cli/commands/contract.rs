@@ -5,7 +5,12 @@ use manyframe_dataset::{Asked, Manifest, SourceBudget};
 use manyframe_plan::Plan;
 use manyframe_samplers::{Difference, Law, Unit};
 
-use crate::table::{Table, count, percent};
+use crate::output;
+use crate::table::{Table, count, percent, plural};
+
+/// What a narrow terminal does not show, the first column first.
+const EXPENDABLE: [&str; 10] =
+    ["available", "frames", "tokens %", "asked", "filtered", "images", "duplicates", "actual %", "asked %", "rejected"];
 
 /// A row of the table: one source.
 struct SourceLine<'a> {
@@ -34,13 +39,25 @@ fn render(lines: &[SourceLine<'_>]) -> String {
         names.push("delivered");
     }
     names.extend(["tokens", "images", "frames", "asked %", "actual %", "tokens %"]);
-    let mut table = Table::new(&names);
+    let mut table = Table::new(&names).with_expendable(&EXPENDABLE);
     let shares = Shares::of(lines);
     for line in lines {
         table.push(cells(line, &shares, is_run));
     }
-    table.push(total_cells(lines, is_run));
-    let notes: Vec<String> = lines.iter().filter_map(note).collect();
+    if lines.len() > 1 {
+        table.push(total_cells(lines, is_run));
+    } else {
+        // The shares of one source say nothing.
+        ["asked %", "actual %", "tokens %"].into_iter().for_each(|header| table.remove(header));
+    }
+    ["rejected", "filtered", "duplicates", "images", "frames"]
+        .into_iter()
+        .for_each(|header| table.remove_if_zero(header));
+    if lines.iter().all(|line| line.delivered.is_some_and(|total| total == line.budget.drawn)) {
+        table.remove("drawn");
+    }
+    let notes: Vec<String> =
+        lines.iter().filter_map(note).map(|note| output::wrapped(&note, output::width())).collect();
     let notes = if notes.is_empty() { String::new() } else { format!("\n{}\n", notes.join("\n")) };
     format!("{}{notes}", table.render())
 }
@@ -141,6 +158,9 @@ fn asked_text(asked: &Asked) -> String {
         Law::All => "all".to_owned(),
         Law::Take(units) => format!("{}{unit}", count(units)),
         Law::Weight(weight) => format!("weight {weight}: {}{unit}", count(asked.amount.round() as u64)),
+        Law::Repeat(share) if share < 1.0 => {
+            format!("{}: {}{unit}", percent(share), count(asked.amount.round() as u64))
+        }
         Law::Repeat(factor) => format!("× {factor}: {}{unit}", count(asked.amount.round() as u64)),
     }
 }
@@ -159,17 +179,21 @@ fn note(line: &SourceLine<'_>) -> Option<String> {
         Difference::Exhausted => reasons.push(format!("{drawn} of {amount} {unit} drawn: the source has no more")),
     }
     if line.budget.num_repeats() > 0 {
-        reasons.push(format!("{} of its samples repeat a record", count(line.budget.num_repeats())));
+        let number = line.budget.num_repeats();
+        let verb = if number == 1 { "repeats" } else { "repeat" };
+        reasons.push(format!("{} of its samples {verb} a record", count(number)));
     }
     if line.budget.num_shortened > 0 {
-        let drawn = count(line.budget.num_shortened);
+        let number = line.budget.num_shortened;
+        let (verb, they) = if number == 1 { ("shows", "it has") } else { ("show", "they have") };
+        let drawn = count(number);
         reasons.push(format!(
-            "{drawn} of those drawn show fewer frames, tiles or pixels than they have, to fit into format.max_tokens"
+            "{drawn} of those drawn {verb} fewer frames, tiles or pixels than {they}, to fit into format.max_tokens"
         ));
     }
     if line.budget.num_pieces > 0 {
-        let more = count(line.budget.num_pieces);
-        reasons.push(format!("over-length conversations were split, which added {more} records"));
+        let more = plural(line.budget.num_pieces, "record");
+        reasons.push(format!("over-length conversations were split, which added {more}"));
     }
     if let Some(delivered) = line.delivered
         && delivered.num_samples < line.budget.drawn.num_samples

@@ -21,7 +21,7 @@ pub(super) fn render(planned: &PlannedBuild) -> String {
     if num_done > 0 {
         text.push_str(&format!("an interrupted build is continued: {num_done} of {num_tasks} tasks are done\n"));
     }
-    let mut table = Table::new(&["source", "samples", "are", "because", "example"]);
+    let mut table = Table::new(&["source", "samples", "are", "because", "example"]).with_expendable(&["example"]);
     for source in &open.plan.reuse {
         if source.num_reused > 0 {
             let because = "text, media and settings are the same".to_owned();

@@ -3,13 +3,13 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_engine::{Export, ExportFormat, ExportOptions};
+use manyframe_engine::{Export, ExportAnswer, ExportFormat, ExportOptions};
 use manyframe_shards::SingleImage;
 
 use super::location::open_dataset;
 use crate::args::{ExportArguments, ExportForm, Global, SingleImageForm};
 use crate::exit::UsageError;
-use crate::table::{bytes, count, plural};
+use crate::table::{bytes, plural};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCode> {
@@ -42,17 +42,21 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let export = Export { dataset: &dataset, options: &options, progress: progress.as_ref() };
     let exported = export.write(&arguments.output)?;
+    let annotations = arguments.output.join(main_file);
+    if arguments.json {
+        output::print_json(&ExportAnswer { annotations, exported })?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let skipped = match exported.num_documents {
         0 => String::new(),
         number => format!("skipped: {}, because these trainers read conversations only\n", plural(number, "document")),
     };
     output::print(&format!(
-        "{} {}, {} images ({})\n{skipped}annotations: {}\n",
-        count(exported.num_records),
-        if is_packed { "packs" } else { "records" },
-        count(exported.num_images),
+        "{}, {} ({})\n{skipped}annotations: {}\n",
+        plural(exported.num_records, if is_packed { "pack" } else { "record" }),
+        plural(exported.num_images, "image"),
         bytes(exported.num_bytes),
-        arguments.output.join(main_file).display(),
+        annotations.display(),
     ))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -33,10 +33,10 @@ fn show_dataset(arguments: &InspectArguments) -> Result<String> {
     }
     let mut text = format!("{}\n", manifest.name);
     if !manifest.description.is_empty() {
-        text.push_str(&format!("{}\n", manifest.description));
+        text.push_str(&format!("{}\n", output::wrapped(&manifest.description, output::width())));
     }
     text.push_str(&format!("\n{}\n", contract::of_dataset(manifest)));
-    let mut table = Table::new(&["shard", "samples", "tokens", "images", "bytes"]);
+    let mut table = Table::new(&["shard", "samples", "tokens", "images", "size"]).with_expendable(&["images"]);
     for shard in &manifest.shards {
         let cost = shard.total.cost;
         let mut cells = vec![shard.path.to_string()];

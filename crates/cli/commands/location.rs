@@ -1,11 +1,12 @@
 //! Where datasets and sources are: on this machine or in object stores, with what the environment says of these.
 
 use std::collections::BTreeMap;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::Result;
-use manyframe_dataset::DatasetReader;
+use manyframe_dataset::{DatasetReader, MANIFEST_FILE};
 use manyframe_storage::{CacheOptions, Storage, StoreOptions, Stores};
 
 use crate::args::{StoreArguments, parse_bytes};
@@ -25,7 +26,29 @@ pub(super) fn open_storage(location: &Path, store: &StoreArguments) -> Result<Ar
 
 /// Opens the dataset in a directory or at a URL.
 pub(super) fn open_dataset(location: &Path, store: &StoreArguments) -> Result<DatasetReader> {
-    Ok(DatasetReader::open_in(open_storage(location, store)?)?)
+    let opened = DatasetReader::open_in(open_storage(location, store)?);
+    opened.map_err(|error| match suggestion(location) {
+        Some(suggestion) => UsageError(format!("{} is not a dataset; {suggestion}", location.display())).into(),
+        None => error.into(),
+    })
+}
+
+/// What was meant by a path that is no dataset: a directory of datasets, or a pipeline file.
+fn suggestion(location: &Path) -> Option<String> {
+    const MOST_NAMED: usize = 5;
+    if location.extension().is_some_and(|extension| extension == "toml") && location.is_file() {
+        let pipeline = manyframe_pipeline::read(location, &[]).ok()?.pipeline;
+        return Some(format!("it is a pipeline file, whose dataset is {}", pipeline.file.output.location().display()));
+    }
+    if !location.is_dir() || location.join(MANIFEST_FILE).exists() {
+        return None;
+    }
+    let entries = fs::read_dir(location).ok()?.filter_map(Result::ok).map(|entry| entry.path());
+    let mut datasets: Vec<PathBuf> = entries.filter(|path| path.join(MANIFEST_FILE).is_file()).collect();
+    datasets.sort_unstable();
+    let more = if datasets.len() > MOST_NAMED { ", …" } else { "" };
+    let names: Vec<String> = datasets.iter().take(MOST_NAMED).map(|path| path.display().to_string()).collect();
+    (!names.is_empty()).then(|| format!("did you mean {}{more}?", names.join(", ")))
 }
 
 /// What reaches object stores, as the environment says.

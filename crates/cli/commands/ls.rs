@@ -4,8 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_core::RejectCode;
-use manyframe_dataset::{DatasetReader, LedgerRow, Status};
-use serde_json::{Value, json};
+use manyframe_dataset::{DatasetReader, LedgerRow, RecordJson, Status};
 
 use super::location::open_dataset;
 use crate::args::LsArguments;
@@ -25,7 +24,8 @@ pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
     let limit = arguments.limit.unwrap_or(if is_table { TABLE_ROWS } else { usize::MAX });
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     check(arguments, &dataset)?;
-    let mut table = Table::new(&["id", "outcome", "tokens", "images", "source", "upstream id"]);
+    let mut table = Table::new(&["id", "outcome", "tokens", "images", "source", "upstream id"])
+        .with_expendable(&["images", "tokens"]);
     let (mut text, mut num_listed, mut num_more) = (String::new(), 0, 0_u64);
     for row in dataset.ledger()? {
         let row = row?;
@@ -38,7 +38,7 @@ pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
         }
         num_listed += 1;
         if arguments.json {
-            text.push_str(&format!("{}\n", json_of(&row)));
+            text.push_str(&format!("{}\n", serde_json::to_string(&RecordJson::from(row))?));
         } else if arguments.ids {
             text.push_str(&format!("{}\n", row.id));
         } else {
@@ -54,7 +54,7 @@ pub(super) fn run(arguments: &LsArguments) -> Result<ExitCode> {
     }
     output::print(&text)?;
     if num_more > 0 {
-        output::print_error(&format!("{} more; --limit {num_listed} ends the list", plural(num_more, "record")));
+        output::print_note(&format!("{} more; --limit {num_listed} ends the list", plural(num_more, "record")));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -86,7 +86,6 @@ fn is_wanted(arguments: &LsArguments, row: &LedgerRow) -> bool {
         && (!arguments.shortened || row.shortened.is_some())
 }
 
-/// Cells that fit on a line of 80 characters.
 fn cells(row: &LedgerRow) -> Vec<String> {
     let outcome = match (row.status, &row.reason) {
         (Status::NotDrawn, _) => "not drawn",
@@ -96,35 +95,5 @@ fn cells(row: &LedgerRow) -> Vec<String> {
     let cost = row.measured.map(|(cost, _)| [cost.num_tokens(), cost.num_images].map(count));
     let [tokens, images] = cost.unwrap_or_default();
     let id = row.id.to_string().chars().take(SHOWN_DIGITS).collect();
-    vec![id, shortened(outcome, 20), tokens, images, shortened(&row.source, 14), shortened(&row.upstream_id, 12)]
-}
-
-fn shortened(text: &str, max_chars: usize) -> String {
-    if text.chars().count() <= max_chars {
-        return text.to_owned();
-    }
-    text.chars().take(max_chars - 1).chain(['…']).collect()
-}
-
-fn json_of(row: &LedgerRow) -> Value {
-    json!({
-        "id": row.id.to_string(),
-        "source": row.source,
-        "subset": row.subset,
-        "upstream_id": row.upstream_id,
-        "status": row.status,
-        "reason": row.reason,
-        "detail": row.detail,
-        "duplicate_of": row.duplicate_of.map(|id| id.to_string()),
-        "shortened": row.shortened,
-        "damage": row.damage,
-        "repetition": row.repetition,
-        "shard": row.shard.map(|shard| shard.to_string()),
-        "shard_row": row.shard_row,
-        "layout": row.measured.map(|(_, layout)| layout.as_str()),
-        "num_turns": row.num_turns,
-        "num_tokens": row.measured.map(|(cost, _)| cost.num_tokens()),
-        "num_images": row.measured.map(|(cost, _)| cost.num_images),
-        "origin": row.origin.to_string(),
-    })
+    vec![id, outcome.to_owned(), tokens, images, row.source.clone(), row.upstream_id.clone()]
 }

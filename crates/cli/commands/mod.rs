@@ -1,7 +1,9 @@
 //! One file per command.
 
 mod build;
+mod clean;
 mod contract;
+mod diff;
 mod download;
 mod engine;
 mod explain;
@@ -13,12 +15,14 @@ mod location;
 mod ls;
 mod model;
 mod outcome;
+mod outputs;
 mod pack;
 mod plan;
 mod rejects;
 mod report;
 mod run;
 mod stages;
+mod status;
 mod task;
 mod tokens;
 mod upload;
@@ -27,13 +31,14 @@ mod variables;
 mod verify;
 mod why;
 
+use std::fs;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use clap::CommandFactory;
-use manyframe_engine::{OpenPlan, TasksElsewhere};
+use manyframe_engine::{CheckAnswer, OpenPlan, TasksElsewhere};
 use manyframe_pipeline::{CheckScope, Checked, PipelineError};
-use manyframe_plan::{Attempt, Context};
+use manyframe_plan::Attempt;
 
 use crate::args::{Arguments, BuildArguments, CheckArguments, Command, PlanArguments};
 use crate::supervised::Session;
@@ -53,6 +58,9 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Inspect(inspect) => inspect::run(inspect),
         Command::Ls(ls) => ls::run(ls),
         Command::Report(report) => report::run(report),
+        Command::Diff(diff) => diff::run(diff),
+        Command::Status(status) => status::run(status),
+        Command::Clean(clean) => clean::run(clean),
         Command::Why(why) => why::run(why),
         Command::Verify(verify) => verify::run(verify, global, session),
         Command::Validate(validate) => validate::run(validate, global),
@@ -71,7 +79,13 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
             output::print(&String::from_utf8_lossy(&text))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man => {
+        Command::Man { directory: Some(directory) } => {
+            fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+            let written = clap_mangen::generate_to(Arguments::command(), directory);
+            written.with_context(|| format!("cannot write to {}", directory.display()))?;
+            Ok(ExitCode::SUCCESS)
+        }
+        Command::Man { directory: None } => {
             let mut text = Vec::new();
             clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
             output::print(&String::from_utf8_lossy(&text))?;
@@ -93,7 +107,7 @@ fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<Exi
             let Some(stage) = stages::of_arguments(pipeline)?.into_iter().nth(stage) else {
                 return Ok(ExitCode::SUCCESS);
             };
-            Context::open(stages::read(&stage, pipeline)?)?
+            manyframe_plan::Context::open(stages::read(&stage, pipeline)?)?
         }
         Command::Verify(arguments) => {
             // What is wrong is found again by the process that goes on.
@@ -114,6 +128,12 @@ fn run_check(arguments: &CheckArguments) -> Result<ExitCode> {
     }
     let scope = if arguments.offline { CheckScope::Files } else { CheckScope::Everything };
     let Checked { problems, warnings } = manyframe_pipeline::check_files(&files, scope, &location::stores()?);
+    if arguments.json {
+        let is_ok = problems.is_empty();
+        let files = files.into_iter().map(|(path, _)| path).collect();
+        output::print_json(&CheckAnswer { files, problems, warnings })?;
+        return Ok(ExitCode::from(if is_ok { 0 } else { exit::USAGE_ERROR }));
+    }
     exit::print_problems(&warnings, "warning: ");
     if !problems.is_empty() {
         return Err(PipelineError::Invalid(problems).into());

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use manyframe_core::{HandledImages, HandledVideos};
 use manyframe_dataset::{DatasetReader, WorkDone};
-use manyframe_engine::{BuildAction, BuildOutcome, Committed, EngineError};
+use manyframe_engine::{BuildAction, BuildAnswer, BuildOutcome, Committed, EngineError};
 use manyframe_plan::SourceReuse;
 use manyframe_transfer::Uploaded;
 
@@ -11,9 +11,36 @@ use super::{contract, explain, location, pack, rejects, validate};
 use crate::output;
 use crate::table::{bytes, count, plural};
 
+/// How a command answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// Texts and tables.
+    Text,
+    /// JSON.
+    Json,
+}
+
 /// Prints what a build came to; also what kept its dataset from being published. The error decides the exit code, even where it
 /// cannot be printed.
-pub(super) fn report(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
+pub(super) fn report(outcome: Result<BuildOutcome, EngineError>, answer: Answer) -> Result<()> {
+    match answer {
+        Answer::Text => report_text(outcome),
+        Answer::Json => report_json(outcome),
+    }
+}
+
+fn report_json(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
+    let answer = match &outcome {
+        Ok(outcome) => Some(BuildAnswer::of(outcome)),
+        Err(error) => BuildAnswer::kept_back(error),
+    };
+    let printed = answer.map(|answer| output::print_json(&answer)).transpose();
+    outcome?;
+    printed?;
+    Ok(())
+}
+
+fn report_text(outcome: Result<BuildOutcome, EngineError>) -> Result<()> {
     match &outcome {
         Err(EngineError::Invalid { report, path, .. }) => _ = output::print(&validate::render(report, path)),
         Err(EngineError::Losses { staged, .. }) => _ = report_dataset(staged, &[]),
@@ -61,11 +88,11 @@ fn report_dataset(committed: &Committed, reuse: &[SourceReuse]) -> Result<()> {
     let work = committed.work;
     if work.num_splits_reused + work.num_samples_reused > 0 {
         text.push_str(&format!(
-            "reused: the index of {} of {} annotation files, {} of {} samples\n",
+            "reused: the index of {} of {}, {} of {}\n",
             count(work.num_splits_reused),
-            count(work.num_splits_reused + work.num_splits_read),
+            plural(work.num_splits_reused + work.num_splits_read, "annotation file"),
             count(work.num_samples_reused),
-            count(work.num_samples_reused + work.num_samples_made),
+            plural(work.num_samples_reused + work.num_samples_made, "sample"),
         ));
     }
     text.push_str(&handled(work));

@@ -131,7 +131,8 @@ pub(super) fn render_forecasts(forecasts: &[ClusterForecast]) -> String {
         "max/mean",
         "padding",
         "attention max/mean",
-    ]);
+    ])
+    .with_expendable(&["attention max/mean", "max/mean", "vision tokens/GPU", "padding", "images/GPU"]);
     for forecast in forecasts {
         let counts = [forecast.num_gpus, forecast.degree, forecast.sequences_per_step, forecast.steps_per_epoch];
         let mut cells: Vec<String> = counts.map(count).into();

@@ -15,7 +15,7 @@ use super::{contract, forecast, pack, stages};
 use crate::args::{ForecastArguments, Global, PlanArguments};
 use crate::machine::bounded_thread_pool;
 use crate::supervised::Session;
-use crate::table::{Table, bytes, count};
+use crate::table::{Table, bytes, count, plural};
 use crate::{output, progress};
 
 pub(super) fn run(arguments: &PlanArguments, global: &Global, session: &Session) -> Result<ExitCode> {
@@ -63,7 +63,7 @@ fn render_estimate(estimate: TimeEstimate, num_threads: usize) -> String {
         RateBasis::LastBuild => "at the speed of the last build",
         RateBasis::RoughGuess => "a rough guess; after the first build, its speed is used",
     };
-    format!("time: about {duration} with {num_threads} threads ({basis})\n")
+    format!("time: about {duration} with {} ({basis})\n", plural(num_threads as u64, "thread"))
 }
 
 fn json(open: &OpenPlan, forecasts: &[ClusterForecast]) -> serde_json::Value {
@@ -118,7 +118,8 @@ pub(super) fn render(open: &OpenPlan) -> String {
 
 fn shards_table(plan: &Plan) -> Table {
     let mut table =
-        Table::new(&["shards", "number", "samples", "tokens", "text", "delimiters", "visual", "images", "est. size"]);
+        Table::new(&["shards", "number", "samples", "tokens", "text", "delimiters", "visual", "images", "est. size"])
+            .with_expendable(&["delimiters", "text", "visual"]);
     let formats = plan.pipeline.output.formats.len() as u64;
     for layout in Layout::ALL.into_iter().map(Some).chain([None]) {
         let tasks = plan.tasks.iter().filter(|task| task.layout == layout).collect::<Vec<_>>();

@@ -6,35 +6,38 @@ use std::path::Path;
 use anyhow::Result;
 use manyframe_dataset::{DatasetReader, LedgerRow};
 
-use crate::table::{Table, count};
+use crate::output;
+use crate::table::{plural, shortened};
 
-/// Longest detail that is shown, in characters; `why` shows all of it.
-const MAX_DETAIL_CHARS: usize = 120;
+/// Digits of an id in a command, which identify it in all but the largest datasets.
+const SHOWN_DIGITS: usize = 12;
+/// Longest detail that is shown where there is no terminal, in columns; `why` shows all of it.
+const MAX_DETAIL: usize = 120;
+/// Columns before a detail.
+const INDENT: &str = "    ";
 
-/// A table of all rejects of a dataset, by source and reason; empty if there are none.
+/// All rejects of a dataset, by source and reason; empty if there are none.
 pub(super) fn render(dataset: &DatasetReader) -> Result<String> {
     let mut examples = find_examples(dataset)?;
     if examples.is_empty() {
         return Ok(String::new());
     }
-    let mut table = Table::new(&["source", "rejected because", "records", "for example"]);
+    let width = output::width().map_or(MAX_DETAIL, |width| width.saturating_sub(INDENT.len()));
+    let mut text = "\nrejected, each reason with an example:\n".to_owned();
     for source in &dataset.manifest().sources {
         let mut reasons: Vec<_> = source.budget.rejected.iter().collect();
         reasons.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
         for (code, number) in reasons {
-            let mut cells = vec![source.budget.name.clone(), code.as_str().to_owned(), count(*number)];
-            let example = examples.remove(&(source.budget.name.clone(), code.as_str().to_owned())).flatten();
-            let Some(row) = example else {
-                table.push(cells);
-                continue;
-            };
-            cells.push(shortened(row.detail.as_deref().unwrap_or_default()));
-            table.push(cells);
-            let command = format!("manyframe why {} {}", shell_word(dataset.location()), row.id);
-            table.push(vec![String::new(), String::new(), String::new(), command]);
+            let (name, code) = (&source.budget.name, code.as_str());
+            text.push_str(&format!("{name}: {}, {code}\n", plural(*number, "record")));
+            let Some(row) = examples.remove(&(name.clone(), code.to_owned())).flatten() else { continue };
+            let id: String = row.id.to_string().chars().take(SHOWN_DIGITS).collect();
+            let detail = row.detail.unwrap_or_default().replace(char::is_control, " ");
+            text.push_str(&format!("{INDENT}{}\n", shortened(&detail, width)));
+            text.push_str(&format!("{INDENT}manyframe why {} {id}\n", shell_word(dataset.location())));
         }
     }
-    Ok(format!("\n{}", table.render()))
+    Ok(text)
 }
 
 /// The first record of each source that was rejected for each reason. The ledger is read only until all are found.
@@ -63,15 +66,6 @@ fn find_examples(dataset: &DatasetReader) -> Result<BTreeMap<(String, String), O
     Ok(examples)
 }
 
-/// The start of a detail in one line.
-fn shortened(detail: &str) -> String {
-    let mut line: String = detail.chars().take(MAX_DETAIL_CHARS).collect();
-    if line.len() < detail.len() {
-        line.push('…');
-    }
-    line.replace(char::is_control, " ")
-}
-
 /// A path as a shell reads it back.
 fn shell_word(path: &Path) -> String {
     let text = path.display().to_string();
@@ -87,11 +81,5 @@ mod tests {
     fn a_command_can_be_pasted_whatever_the_path() {
         assert_eq!(shell_word("out/demo-1.x".as_ref()), "out/demo-1.x");
         assert_eq!(shell_word("my data/it's".as_ref()), r"'my data/it'\''s'");
-    }
-
-    #[test]
-    fn a_detail_is_one_line_of_bounded_length() {
-        assert_eq!(shortened("a\nb\u{1b}[31m"), "a b [31m");
-        assert_eq!(shortened(&"é".repeat(500)).chars().count(), MAX_DETAIL_CHARS + 1);
     }
 }

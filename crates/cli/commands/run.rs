@@ -7,7 +7,8 @@ use manyframe_base::Executor;
 use manyframe_engine::{OpenPlan, PlannedBuild};
 
 use super::engine::{self, ClusterEngine};
-use super::{location, outcome};
+use super::location;
+use super::outcome::{self, Answer};
 use crate::args::{Global, RunArguments};
 use crate::exit::UsageError;
 use crate::machine::{Machine, bounded_thread_pool};
@@ -26,7 +27,7 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
     let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &location::stores()?)?;
     session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
     planned.run(engine.as_ref(), executor, &Machine::start())?;
-    outcome::report(planned.commit(executor, &Machine::start()))?;
+    outcome::report(planned.commit(executor, &Machine::start()), Answer::Text)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -7,7 +7,8 @@ use manyframe_base::{Executor, Step};
 use manyframe_engine::{EngineError, OpenPlan, TasksElsewhere, note_failure, run_as_worker};
 use serde_json::Value;
 
-use super::{location, outcome, variables};
+use super::outcome::{self, Answer};
+use super::{location, variables};
 use crate::args::{CommitArguments, Global, TaskArguments};
 use crate::machine::{Machine, bounded_thread_pool, thread_pool};
 use crate::supervised::Session;
@@ -41,6 +42,6 @@ pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let (open, options) = (OpenPlan::open(&arguments.plan, &location::stores()?)?, arguments.publishing.options());
-    outcome::report(manyframe_engine::commit_plan(&open, options, executor, &Machine::start()))?;
+    outcome::report(manyframe_engine::commit_plan(&open, options, executor, &Machine::start()), Answer::Text)?;
     Ok(ExitCode::SUCCESS)
 }

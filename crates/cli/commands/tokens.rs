@@ -14,12 +14,12 @@ use serde_json::{Value, json};
 use crate::args::TokensArguments;
 use crate::exit::UsageError;
 use crate::output;
-use crate::table::{Table, count};
+use crate::table::{Table, count, plural, shortened};
 
 /// Frames per second of a size that states none.
 const UNSTATED_RATE: f64 = 24.0;
-/// Characters of a medium's text in the table.
-const MAX_TEXT_CHARS: usize = 72;
+/// Columns of a medium's text in the table.
+const MAX_TEXT: usize = 72;
 
 pub(super) fn run(arguments: &TokensArguments) -> Result<ExitCode> {
     let family = with_settings(&arguments.family, &arguments.set)?;
@@ -174,7 +174,7 @@ fn render(lines: &[Line<'_>]) -> String {
                 layout_text(plan.layout),
                 plan.grid.map_or_else(String::new, |grid| format!("{}×{}×{}", grid.t, grid.h, grid.w)),
                 count(plan.num_tokens()),
-                shortened(&markup_text(plan)),
+                shortened(&markup_text(plan), MAX_TEXT),
             ]),
             Err(reason) => cells.extend([String::new(), String::new(), String::new(), reason.clone()]),
         }
@@ -187,7 +187,7 @@ fn render(lines: &[Line<'_>]) -> String {
         }
     }
     let tokens = lines.iter().filter_map(|line| line.planned.as_ref().ok()).map(VisualPlan::num_tokens);
-    let total = if lines.len() > 1 { format!("\n{} tokens in all\n", count(tokens.sum())) } else { String::new() };
+    let total = if lines.len() > 1 { format!("\n{} in all\n", plural(tokens.sum(), "token")) } else { String::new() };
     format!("{}{total}{notes}", table.render())
 }
 
@@ -198,7 +198,7 @@ fn layout_text(layout: Layout) -> String {
         Layout::PadSquare(size) => format!("{size}, padded"),
         Layout::Tiles { canvas, overview, .. } => {
             let tiles = layout.num_tiles() - u64::from(overview);
-            let tiles = if tiles == 1 { "1 tile".to_owned() } else { format!("{tiles} tiles") };
+            let tiles = plural(tiles, "tile");
             format!("{canvas}: {tiles}{}", if overview { " + overview" } else { "" })
         }
     }
@@ -211,13 +211,6 @@ fn markup_text(plan: &VisualPlan) -> String {
         Markup::Placeholders(count) => format!("{}×{count}", plan.placeholder),
     };
     plan.markup.iter().map(part).collect()
-}
-
-fn shortened(text: &str) -> String {
-    match text.char_indices().nth(MAX_TEXT_CHARS) {
-        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or(text)),
-        None => text.to_owned(),
-    }
 }
 
 fn render_json(family: &Family, lines: &[Line<'_>]) -> Result<String> {

@@ -14,7 +14,7 @@ use manyframe_validate::measure::{
 use super::variables;
 use crate::args::{Global, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
-use crate::table::{Table, bytes, count};
+use crate::table::{Table, bytes, count, plural};
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<ExitCode> {
@@ -49,8 +49,8 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
 pub(super) fn render(report: &Report, dataset: &Path) -> String {
     let model = &report.model;
     let mut text = format!(
-        "{} samples through a model of {} parameters, {} on the {}\n",
-        count(report.total.num_samples),
+        "{} through a model of {} parameters, {} on the {}\n",
+        plural(report.total.num_samples, "sample"),
         count(model.num_parameters),
         model.dtype,
         if model.device == "cuda" { "GPU" } else { "CPU" },
@@ -65,12 +65,15 @@ pub(super) fn render(report: &Report, dataset: &Path) -> String {
     text.push_str(&format!("\n{}\n", groups_table(report).render()));
     let total = &report.total;
     text.push_str(&format!(
-        "the model saw {} tokens ({} text, {} delimiters, {} visual); {} samples differ from the counts in the dataset\n\n",
+        "the model saw {} tokens ({} text, {} delimiters, {} visual); {} from the counts in the dataset\n\n",
         count(total.num_tokens),
         count(total.num_tokens - total.num_visual_tokens - total.num_delimiter_tokens),
         count(total.num_delimiter_tokens),
         count(total.num_visual_tokens),
-        count(total.num_mismatched),
+        match total.num_mismatched {
+            1 => "1 sample differs".to_owned(),
+            number => format!("{} samples differ", count(number)),
+        },
     ));
     for finding in &report.findings {
         text.push_str(&format!("{:<5} {}\n", word(finding.verdict), finding_text(finding)));
@@ -102,8 +105,7 @@ fn stages_table(stages: &RunUsage) -> Table {
         table.push(vec![name.to_owned(), seconds, done, rate, or_none(memory.map(bytes))]);
     };
     let seconds = |stage: StageUsage| format!("{:.1}", stage.seconds);
-    let (images, tokens) =
-        (format!("{} images", count(stages.num_images)), format!("{} tokens", count(stages.num_tokens)));
+    let (images, tokens) = (plural(stages.num_images, "image"), plural(stages.num_tokens, "token"));
     push("reading", seconds(stages.read), String::new(), None, stages.read.memory_bytes);
     push("vision tower", seconds(stages.images), images, stages.images_per_s, stages.images.memory_bytes);
     push("language model", seconds(stages.language), tokens, stages.tokens_per_s, stages.language.memory_bytes);
@@ -116,7 +118,8 @@ fn stages_table(stages: &RunUsage) -> Table {
 
 fn groups_table(report: &Report) -> Table {
     let mut table =
-        Table::new(&["group", "samples", "tokens", "labels", "loss", "loss/sample", "Δ vs blank", "Δ vs other"]);
+        Table::new(&["group", "samples", "tokens", "labels", "loss", "loss/sample", "Δ vs blank", "Δ vs other"])
+            .with_expendable(&["labels", "loss/sample"]);
     let mut push = |name: &str, group: &GroupMeasures| {
         let number = |value: Option<f64>| value.map_or("-".to_owned(), |value| format!("{value:.3}"));
         table.push(vec![

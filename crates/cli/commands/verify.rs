@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{VerifyOptions, Watch};
+use manyframe_engine::{VerifyAnswer, VerifyOptions, Watch};
 use manyframe_plan::Attempt;
 
 use super::location::{open_dataset, stores_at};
@@ -12,7 +12,7 @@ use super::variables;
 use crate::args::{Global, VerifyArguments};
 use crate::machine::bounded_thread_pool;
 use crate::supervised::Session;
-use crate::table::count;
+use crate::table::plural;
 use crate::{exit, output, progress};
 
 pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Session) -> Result<ExitCode> {
@@ -31,6 +31,12 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         watch,
     };
     let found = manyframe_engine::verify(&dataset, &options, Executor { pool: &pool, progress: progress.as_ref() })?;
+    let is_ok = found.problems.is_empty() && (found.unchecked.is_empty() || arguments.partial);
+    let code = if is_ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };
+    if arguments.json {
+        output::print_json(&VerifyAnswer { is_ok, found })?;
+        return Ok(code);
+    }
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
@@ -43,7 +49,6 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
             "(--set NAME=PATH sets a variable of the pipeline file; --partial accepts what is not checked)\n",
         );
     }
-    let is_ok = found.problems.is_empty() && (found.unchecked.is_empty() || arguments.partial);
     let verdict = match (found.problems.is_empty(), found.unchecked.is_empty()) {
         (true, true) => "ok",
         (true, false) if is_ok => "ok in part",
@@ -51,15 +56,16 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         (false, _) => "NOT OK",
     };
     text.push_str(&format!(
-        "{verdict}: {} shards, {} samples, {} images decoded, {} prompts tokenized, {} records in the ledger\n",
-        count(found.num_shards),
-        count(found.num_samples),
-        count(found.num_images),
-        count(found.num_tokenized),
-        count(found.num_records),
+        "{verdict}: {}, {}, {} decoded, {} tokenized, {} in the ledger\n",
+        plural(found.num_shards, "shard"),
+        plural(found.num_samples, "sample"),
+        plural(found.num_images, "image"),
+        plural(found.num_tokenized, "prompt"),
+        plural(found.num_records, "record"),
     ));
-    output::print(&text)?;
-    Ok(if is_ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) })
+    let lines = text.lines().map(|line| output::wrapped(line, output::width()) + "\n");
+    output::print(&lines.collect::<String>())?;
+    Ok(code)
 }
 
 /// Tries one thing that the process of the command did not survive.

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use anyhow::Result;
-use manyframe_core::RecordId;
-use manyframe_dataset::{DatasetReader, LedgerRow, Status};
+use manyframe_core::{RecordId, RejectCode};
+use manyframe_dataset::{DatasetReader, LedgerRow, RecordJson, Status};
+use manyframe_engine::WhyAnswer;
 
 use super::location::{open_dataset, stores_at};
 use super::variables;
@@ -16,18 +17,22 @@ pub(super) fn run(arguments: &WhyArguments) -> Result<ExitCode> {
     let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
     let row = find_one(&dataset, &arguments.id)?;
     let variables = variables::replaced(&dataset, &arguments.set)?;
-    let mut text = render(&row);
     let record = manyframe_engine::read_origin(&dataset, &row, &variables, &stores_at(&arguments.store)?);
-    if let Ok(record) = &record {
-        text.push_str(&format!("\n{}\n", record.trim_end()));
-    }
+    let record = record.map_err(anyhow::Error::from);
     // The outcome is in the ledger, even where the annotations are missing, such as on another machine.
-    output::print(&text)?;
+    if arguments.json {
+        let annotation_error = record.as_ref().err().map(exit::causes);
+        let annotation = record.as_ref().ok().cloned();
+        output::print_json(&WhyAnswer { record: RecordJson::from(row), annotation, annotation_error })?;
+    } else {
+        let annotation = record.as_ref().map_or_else(|_| String::new(), |text| format!("\n{}\n", text.trim_end()));
+        output::print(&(render(&row) + &annotation))?;
+    }
     let names = || dataset.pipeline(&variables).map(|pipeline| pipeline.variable_names()).unwrap_or_default();
     record.map(|_| ExitCode::SUCCESS).map_err(|error| {
         let names = names().into_iter().collect::<Vec<_>>().join(", ");
         let advice = format!("its annotation cannot be shown (--set NAME=PATH says where a variable is here: {names})");
-        anyhow::Error::from(error).context(advice)
+        error.context(advice)
     })
 }
 
@@ -56,6 +61,8 @@ fn render(row: &LedgerRow) -> String {
     };
     line("outcome", &became);
     line("because", row.detail.as_deref().unwrap_or_default());
+    let code = row.reason.as_deref().and_then(RejectCode::from_text);
+    line("cure", code.map_or("", RejectCode::cure));
     line("shortened", row.shortened.as_deref().unwrap_or_default());
     line("damage", row.damage.as_deref().unwrap_or_default());
     line("video", row.videos.as_deref().unwrap_or_default());

@@ -61,11 +61,11 @@ pub struct RejectedRecord {
 }
 
 macro_rules! reject_codes {
-    ($($(#[$doc:meta])* $name:ident = $text:literal,)*) => {
+    ($($(#[doc = $doc:literal])* $name:ident = $text:literal, cure: $cure:literal,)*) => {
         /// Why a record is not delivered. The text form is stable: ledgers and scripts count it.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
         #[serde(rename_all = "snake_case")]
-        pub enum RejectCode { $($(#[$doc])* $name,)* }
+        pub enum RejectCode { $($(#[doc = $doc])* $name,)* }
 
         impl RejectCode {
             /// Every code, in the order of the pipeline's steps.
@@ -80,6 +80,16 @@ macro_rules! reject_codes {
             pub fn from_text(text: &str) -> Option<Self> {
                 match text { $($text => Some(Self::$name),)* _ => None }
             }
+
+            /// What it means, as a sentence.
+            pub fn cause(self) -> &'static str {
+                match self { $(Self::$name => concat!($($doc),*).trim_ascii(),)* }
+            }
+
+            /// What whoever wants the record does about it, in lower case, in Markdown.
+            pub fn cure(self) -> &'static str {
+                match self { $(Self::$name => $cure,)* }
+            }
         }
     };
 }
@@ -87,63 +97,92 @@ macro_rules! reject_codes {
 reject_codes! {
     /// The bytes of the record are not JSON, or not valid UTF-8.
     MalformedRecord = "malformed_record",
+        cure: "mend the record in the annotation file, or write the file again with a JSON writer; `manyframe why` shows its bytes",
     /// An annotation file cannot be opened, or ends inside of a record or list: an unknown number of records is missing.
     IncompleteFile = "incomplete_file",
+        cure: "download or copy the annotation file again; nothing is published until it is whole, unless with `--accept-rejects`",
     /// The record is JSON, but lacks what its dataset always has, or has it in another shape.
     UnexpectedSchema = "unexpected_schema",
+        cure: "choose the `kind` that reads this form, name other fields with `fields`, or mend the record; the detail says what was found and what is known",
     /// A table that is joined to the records has no row for it.
     NotJoined = "not_joined",
+        cure: "add the row to the table, or mend the field that they are joined by; the detail says which",
     /// The conversation is missing or has no turn.
     EmptyConversation = "empty_conversation",
+        cure: "leave the record out, or fill in its turns",
     /// A role that is neither user, assistant nor system.
     UnknownRole = "unknown_role",
+        cure: "call the roles user, assistant and system, or human and gpt",
     /// Turns do not alternate, start with an answer, or end with a question.
     TurnOrder = "turn_order",
+        cure: r#"begin with a question and end with an answer; where conversations begin with an answer, `leading_answer = "drop"` leaves it out"#,
     /// A question or answer without text.
     EmptyTurn = "empty_turn",
+        cure: "fill in the text, or leave the turn and the one before it out",
     /// The answer is a known artefact of the upstream's generation, not an answer.
     ArtefactText = "artefact_text",
+        cure: "leave the record out: its answer is debris of a generator",
     /// Fewer placeholders than images, or more.
     PlaceholderMismatch = "placeholder_mismatch",
+        cure: "write one `<image>` or `<video>` for each image or video, or let `missing_placeholders` put those that lack before the first question",
     /// A placeholder is in an answer or in system text.
     PlaceholderOutsideUserTurn = "placeholder_outside_user_turn",
+        cure: r#"move the placeholder into the question; where questions and answers changed places, `swapped_roles = "fix"` turns them"#,
     /// The record refers to a kind of media that is not supported, such as audio.
     UnsupportedMedia = "unsupported_media",
+        cure: "use a build with FFmpeg for videos; leave audio out; pack archives again without encryption, with stored or deflated members",
     /// Start and end of a clip are not times in order, or lie outside the video.
     ClipRange = "clip_range",
+        cure: "mend start and end of the clip, in seconds; or get the whole video, if it was cut short",
     /// A path that leaves the media roots: absolute, `..`, a link to the outside, another scheme.
     UnsafePath = "unsafe_path",
+        cure: "write paths relative to `media`; name directories that links lead to in `links`",
     /// No media root has the file.
     MediaMissing = "media_missing",
+        cure: "point `media` at the directory that the paths start in, unpack the rest of the archive, or download the file; the next build finds it",
     /// The file is there and may not be read.
     MediaUnreadable = "media_unreadable",
+        cure: "give the build permission to read the file, and room in the directory for temporary files",
     /// The file has no bytes.
     MediaEmpty = "media_empty",
+        cure: "download the file again; the next build reads it",
     /// The bytes are not of a supported image or video type.
     MediaType = "media_type",
+        cure: "look at the file: it may be a page that says why the download failed; convert other kinds to JPEG, PNG or WebP",
     /// The image or video has more pixels or bytes than allowed.
     MediaTooLarge = "media_too_large",
+        cure: "raise `max_pixels`, `max_bytes` or `max_video_bytes` in `[limits]`, or make the file smaller",
     /// The image is smaller, or more elongated, than allowed.
     MediaShape = "media_shape",
+        cure: "leave the record out; slivers and specks show nothing",
     /// The bytes are of a supported type but cannot be decoded.
     MediaCorrupt = "media_corrupt",
+        cure: "download the file again, or encode it again; the next build reads it",
     /// Its decoder ended the process, twice: once among others, once alone.
     DecoderCrashed = "decoder_crashed",
+        cure: "encode the file again with another program, or leave the record out; it is tried again by `build --fresh`",
     /// Its decoder did not end within the time that a record may take, twice: once among others, once alone; or reading it did
     /// not end within the time that any good file needs.
     DecoderStalled = "decoder_stalled",
+        cure: "raise `--record-timeout` if the disk is slow, or encode the file again; it is tried again by `build --fresh`",
     /// The video has no frame that can be decoded.
     NoFrames = "no_frames",
+        cure: "download or encode the video again",
     /// The sample is longer than the sequence length.
     TooLong = "too_long",
+        cure: "raise `format.max_tokens`, or let `[overlength]` take fewer frames, tiles, pixels or turns",
     /// A filter of its source left it out.
     Filtered = "filtered",
+        cure: "nothing, if that is wanted: it is outside of the bounds of `filter`",
     /// Decontamination: one of its images is a near-duplicate of one that no sample may show.
     Excluded = "excluded",
+        cure: "nothing, if that is wanted: an image is too much like one of `[decontamination]`; `max_distance` says how much",
     /// The text contains a placeholder or template token, and the pipeline file asks to reject such records.
     LiteralTag = "literal_tag",
+        cure: "nothing, if that is wanted: `format.literal_tags` asks for it; other values of it keep such texts as text",
     /// The chat template fails on the conversation, or leaves out a part of it.
     RefusedByTemplate = "refused_by_template",
+        cure: "use another `format.template`, or write the conversation as the template expects it; the detail says what it refuses",
 }
 
 impl RejectCode {

@@ -180,7 +180,7 @@ pub enum Handling {
 }
 
 /// Numbers of delivered images by their handling.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandledImages {
     /// Images that kept their bytes.
     pub num_unchanged: u64,
@@ -222,7 +222,7 @@ pub fn describe_videos(visuals: &[SampleVisual]) -> Option<String> {
 
 /// Numbers of delivered videos by what was delivered of them. Those that are delivered as images of their frames count only where
 /// the pipeline file asks for clips.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HandledVideos {
     /// Videos that are delivered as their whole file.
     pub num_whole: u64,

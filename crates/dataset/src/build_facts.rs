@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use manyframe_core::{Digest, HandledImages, HandledVideos};
 use manyframe_storage::Storage;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::error::DatasetError;
@@ -33,7 +34,7 @@ pub struct BuildFacts {
 }
 
 /// What a build did, and what it reused of the one before.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct WorkDone {
     /// Annotation files, or parts of them, that were read.
     pub num_splits_read: u64,

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use crate::columns::{MeasuredColumns, OriginColumns};
 use crate::error::DatasetError;
 use crate::shard_name::ShardName;
-use crate::table_file::{TableDigest, TableFileWriter, read_table, read_table_file};
+use crate::table_file::{TableDigest, TableFileWriter, read_rows, read_table_file};
 
 /// What happened to a record.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -259,7 +259,7 @@ pub fn read_ledger(path: &Path) -> Result<impl Iterator<Item = Result<LedgerRow,
 pub(crate) fn read_ledger_of(
     file: InputFile,
 ) -> Result<impl Iterator<Item = Result<LedgerRow, DatasetError>> + use<>, DatasetError> {
-    read_table::<LedgerTable>(file)
+    read_rows::<LedgerTable>(file)
 }
 
 /// Reads what happened to each record, and where it was read: a few columns of a ledger, many times as fast as whole
@@ -271,7 +271,7 @@ pub(crate) fn read_ledger_of(
 pub(crate) fn read_origins(
     file: InputFile,
 ) -> Result<impl Iterator<Item = Result<(Status, Origin), DatasetError>> + use<>, DatasetError> {
-    read_table::<StatusTable>(file)
+    read_rows::<StatusTable>(file)
 }
 
 /// Reads which samples show videos with frames missing or damaged, and how many: two columns of a ledger.
@@ -282,7 +282,7 @@ pub(crate) fn read_origins(
 pub(crate) fn read_damaged(file: InputFile) -> Result<Vec<(RecordId, String)>, DatasetError> {
     let mut damaged = Vec::new();
     let path = file.path().to_owned();
-    for row in read_table::<DamageTable>(file)? {
+    for row in read_rows::<DamageTable>(file)? {
         let (id, damage) = row?;
         if let Some(damage) = damage {
             damaged.push((parsed(&id).map_err(|detail| DatasetError::damaged(&path, detail))?, damage));

@@ -53,12 +53,14 @@ mod by_digest;
 mod card;
 pub mod columns;
 mod croissant;
+mod difference;
 mod error;
 mod ledger;
 mod licenses;
 mod manifest;
 mod packs;
 mod reader;
+mod record_json;
 mod sample_reader;
 mod shard_name;
 mod source;
@@ -67,12 +69,17 @@ mod table_file;
 pub use build_facts::{BUILD_FACTS_FILE, BuildFacts, WorkDone};
 pub use by_digest::{Names, OBJECTS_DIRECTORY, StatedFile, named_files};
 pub use card::{CARD_FILE, FilesBeside};
+pub use difference::{
+    Aspect, DatasetDifference, DatasetIdentity, RecordExample, RecordGroup, ShardDifference, SourceCounts,
+    SourceDifference,
+};
 pub use error::DatasetError;
 pub use ledger::{LEDGER_FILE, LedgerDigest, LedgerRow, LedgerWriter, SamplePlace, Status, ledger_schema, read_ledger};
 pub use manifest::{LedgerEntry, MANIFEST_FILE, MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry};
 pub use packs::{AuditSummary, PackDigest, PackIndexTable, PackRow, PackSummary, PackWriter, pack_schema, read_packs};
 pub use reader::{DatasetReader, SampleLocation};
+pub use record_json::RecordJson;
 pub use sample_reader::SampleReader;
 pub use shard_name::{ParseShardNameError, ShardName, ShardPath};
 pub use source::{Asked, Excess, SourceBudget, SourceSummary};
-pub use table_file::{OpenTable, TableDigest, TableFileWriter, read_table_file};
+pub use table_file::{OpenTable, TableDigest, TableFileWriter, read_rows, read_table_file};

@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::DatasetError;
 use crate::ledger::SamplePlace;
 use crate::shard_name::ShardName;
-use crate::table_file::{TableDigest, TableFileWriter, read_table, read_table_file};
+use crate::table_file::{TableDigest, TableFileWriter, read_rows, read_table_file};
 
 /// How samples are packed, and what that costs.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -189,7 +189,7 @@ pub fn read_packs(path: &Path) -> Result<impl Iterator<Item = Result<PackRow, Da
 pub(crate) fn read_packs_of(
     file: InputFile,
 ) -> Result<impl Iterator<Item = Result<PackRow, DatasetError>> + use<>, DatasetError> {
-    read_table::<PackIndexTable>(file)
+    read_rows::<PackIndexTable>(file)
 }
 
 #[cfg(test)]

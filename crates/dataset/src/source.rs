@@ -122,14 +122,19 @@ impl fmt::Display for Excess {
             Self::IncompleteFiles { num_files } => write!(f, "{num_files} annotation files are incomplete"),
             Self::Rejected { num_rejected, num_records, allowed } => {
                 let share = share(num_rejected, num_records, allowed);
-                write!(f, "{num_rejected} of {num_records} records are rejected {share}")
+                write!(f, "{num_rejected} of {num_records} records {} rejected {share}", is_or_are(num_rejected))
             }
             Self::Undelivered { num_rejected, num_drawn, allowed } => {
                 let share = share(num_rejected, num_drawn, allowed);
-                write!(f, "{num_rejected} of {num_drawn} samples drawn are rejected while decoding {share}")
+                let verb = is_or_are(num_rejected);
+                write!(f, "{num_rejected} of {num_drawn} samples drawn {verb} rejected while decoding {share}")
             }
         }
     }
+}
+
+fn is_or_are(number: u64) -> &'static str {
+    if number == 1 { "is" } else { "are" }
 }
 
 impl SourceBudget {

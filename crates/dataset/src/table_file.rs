@@ -125,7 +125,11 @@ pub fn read_table_file<T: Columns>(
 }
 
 /// Reads the rows of an open table, in order and on demand.
-pub(crate) fn read_table<T: Columns>(
+///
+/// # Errors
+///
+/// As [`read_table_file`].
+pub fn read_rows<T: Columns>(
     file: InputFile,
 ) -> Result<impl Iterator<Item = Result<T::Output, DatasetError>> + use<T>, DatasetError> {
     let path = file.path().to_owned();

@@ -20,6 +20,8 @@ use manyframe_plan::{ChangedMedia, Context, Index, MadePlan, Plan, PlanRequest, 
 use manyframe_samplers::Difference;
 use manyframe_storage::Stores;
 use manyframe_validate::measure::{Meter, Report};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::commit::{commit, ensure_replaceable};
 use crate::committed::{CommitOptions, Committed};
@@ -90,7 +92,8 @@ pub struct BuildOutcome {
 }
 
 /// What a build had to do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
 pub enum BuildAction {
     /// Tasks were run and committed.
     Built,

@@ -5,11 +5,13 @@ use std::borrow::Cow;
 use manyframe_core::{Sample, SampleImage};
 use manyframe_media::video::decode_clip;
 use manyframe_media::{ImagePolicy, MediaError, prepare_pixels};
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::error::EngineError;
 
 /// What was exported.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Exported {
     /// Records or packs.
     pub num_records: u64,

@@ -50,6 +50,7 @@
 //! ```
 
 mod account;
+mod answers;
 mod build;
 mod cluster;
 mod commit;
@@ -67,6 +68,7 @@ mod index_tasks;
 mod journal;
 mod local_place;
 mod misfits;
+mod next_build;
 mod open_plan;
 mod origin;
 mod pack_reader;
@@ -82,7 +84,11 @@ mod task_range;
 mod validate;
 mod verify;
 mod work;
+mod work_state;
 
+pub use answers::{
+    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, SettingsAnswer, StatusAnswer, VerifyAnswer, WhyAnswer,
+};
 pub use build::{
     Build, BuildAction, BuildOptions, BuildOutcome, IndexedBuild, PlannedBuild, TimeEstimate, commit_plan,
 };
@@ -99,8 +105,9 @@ pub use exported::Exported;
 pub use failure::note_failure;
 pub use forecast::{Bound, RunForecast, Workers};
 pub use index_tasks::IndexTasks;
+pub use next_build::{ChangedMediaOfSource, NextAction, NextBuild};
 pub use open_plan::OpenPlan;
-pub use origin::read_origin;
+pub use origin::{DatasetSources, read_origin};
 pub use pack_reader::{PackReader, decode_images};
 pub use packs::repack;
 pub use report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
@@ -110,3 +117,4 @@ pub use task_range::{NotTasks, TaskRanges};
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
 pub use verify::{Verification, VerifyOptions, Watch, repeat_check, verify};
 pub use work::RateBasis;
+pub use work_state::{CleanScope, Leftover, LeftoverKind, OutputPlace, PlanState, WorkState, clean};

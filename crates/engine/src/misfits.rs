@@ -5,7 +5,8 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use manyframe_base::{FileAction, FileError};
+use manyframe_base::FileError;
+use manyframe_base::files::remove_any;
 
 /// Directories deeper than this hold what every build makes again, whatever was there.
 const MOST_LEVELS: usize = 4;
@@ -61,14 +62,5 @@ fn should_be_directory(path: &Path) -> Option<bool> {
             let is_file = matches!(extension, "json" | "jsonl" | "parquet" | "members" | "tar" | "md");
             is_file.then_some(false)
         }
-    }
-}
-
-fn remove_any(path: &Path) -> Result<(), FileError> {
-    let is_directory = fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_dir());
-    let removed = if is_directory { fs::remove_dir_all(path) } else { fs::remove_file(path) };
-    match removed {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(FileError::when(FileAction::Remove, path)(error)),
-        _ => Ok(()),
     }
 }

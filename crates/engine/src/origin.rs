@@ -1,13 +1,15 @@
-//! Finds the annotation that a record of a dataset was read from.
+//! Finds the annotation that a record of a dataset was read from, and its images.
 
 use std::collections::BTreeMap;
 
+use manyframe_core::{MediaKind, RejectCode};
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow, MANIFEST_FILE};
 use manyframe_pipeline::Pipeline;
-use manyframe_plan::{PlanError, SourceReader};
+use manyframe_plan::{OpenSource, PlanError, SourceReader};
+use manyframe_sources::Raw;
 use manyframe_storage::Stores;
 
-use crate::error::EngineError;
+use crate::error::{EngineError, with_causes};
 
 /// The text of a record in its annotation file.
 ///
@@ -28,6 +30,60 @@ pub fn read_origin(
         return Err(DatasetError::NotADataset { path: dataset.location().join(MANIFEST_FILE), detail }.into());
     };
     let unreadable = |error| PlanError::Source { source_name: source.table.name.clone(), error };
-    let raw = SourceReader::open(source)?.read_at(&row.origin).map_err(unreadable)?;
-    Ok(String::from_utf8_lossy(raw.body.text()).into_owned())
+    Ok(text_of(&SourceReader::open(source)?.read_at(&row.origin).map_err(unreadable)?))
+}
+
+fn text_of(raw: &Raw) -> String {
+    String::from_utf8_lossy(raw.body.text()).into_owned()
+}
+
+/// The sources of a dataset, as far as they are on this machine, opened to look at its records.
+pub struct DatasetSources(BTreeMap<String, OpenSource>);
+
+impl DatasetSources {
+    /// Opens the sources of a dataset. Those that cannot be opened have no records to look at.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Dataset`] if the manifest holds no pipeline file of this version.
+    pub fn open(
+        dataset: &DatasetReader,
+        variables: &BTreeMap<String, String>,
+        stores: &Stores,
+    ) -> Result<Self, EngineError> {
+        let pipeline = Pipeline { stores: stores.clone(), ..dataset.pipeline(variables)? };
+        let mut sources = BTreeMap::new();
+        for source in pipeline.sources() {
+            match OpenSource::open(&pipeline.file, source) {
+                Ok(open) => _ = sources.insert(source.table.name.clone(), open),
+                Err(error) => {
+                    tracing::info!(
+                        source = source.table.name,
+                        error = with_causes(&error),
+                        "its records are not shown"
+                    );
+                }
+            }
+        }
+        Ok(Self(sources))
+    }
+
+    /// The annotation of a record, and the encoded bytes of its first images; nothing of what cannot be read.
+    pub fn look_at(&self, row: &LedgerRow, most_images: usize) -> (String, Vec<Vec<u8>>) {
+        let Some(raw) = self.0.get(&row.source).and_then(|open| Some((open, open.read_at(&row.origin).ok()?))) else {
+            return (String::new(), Vec::new());
+        };
+        let (open, raw) = raw;
+        let mut images = Vec::new();
+        // What ended a decoder once is not decoded to be looked at.
+        let is_dangerous = [RejectCode::DecoderCrashed, RejectCode::DecoderStalled]
+            .iter()
+            .any(|code| row.reason.as_deref() == Some(code.as_str()));
+        if let (false, Ok(record)) = (is_dangerous, open.parse(&raw)) {
+            let shown = record.media.iter().filter(|medium| medium.kind == MediaKind::Image);
+            let bytes = shown.filter_map(|medium| open.media.image_bytes(&record.subset, medium).ok());
+            images.extend(bytes.take(most_images));
+        }
+        (text_of(&raw), images)
+    }
 }

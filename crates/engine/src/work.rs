@@ -64,36 +64,23 @@ impl WorkDirectory {
         let path = output.work_directory();
         fs::create_dir_all(&path).map_err(FileError::write(&path))?;
         remove_misfits(&path)?;
-        let lock_path = path.join("lock");
-        let lock = fs::File::create(&lock_path).map_err(FileError::write(&lock_path))?;
-        let started = Instant::now();
-        let mut locked = lock.try_lock();
-        // The worker of a build that was killed ends right after it.
-        while matches!(locked, Err(fs::TryLockError::WouldBlock)) && started.elapsed() < LOCK_PATIENCE {
-            std::thread::sleep(Duration::from_millis(10));
-            locked = lock.try_lock();
+        let lock = try_lock(&path.join("lock"))?;
+        let lock = lock.ok_or_else(|| EngineError::Locked { dataset: output.location().to_owned() })?;
+        remove_leftovers(&path)?;
+        if index_tasks_directory(&path).exists() {
+            // Workers may be writing index files.
+            remove_leftovers_of_the_dead(&path.join("index"))?;
+        } else {
+            remove_leftovers(&path.join("index"))?;
         }
-        match locked {
-            Ok(()) => {
-                remove_leftovers(&path)?;
-                if index_tasks_directory(&path).exists() {
-                    // Workers may be writing index files.
-                    remove_leftovers_of_the_dead(&path.join("index"))?;
-                } else {
-                    remove_leftovers(&path.join("index"))?;
-                }
-                let work = Self { path, _lock: lock };
-                // Tasks may run at the same time and on other machines, and hold no lock.
-                for plan in work.plans()? {
-                    for directory in ["shards", "done"] {
-                        remove_leftovers_of_the_dead(&plan.join(directory))?;
-                    }
-                }
-                Ok(work)
+        let work = Self { path, _lock: lock };
+        // Tasks may run at the same time and on other machines, and hold no lock.
+        for plan in work.plans()? {
+            for directory in ["shards", "done"] {
+                remove_leftovers_of_the_dead(&plan.join(directory))?;
             }
-            Err(fs::TryLockError::WouldBlock) => Err(EngineError::Locked { dataset: output.location().to_owned() }),
-            Err(fs::TryLockError::Error(error)) => Err(FileError::write(&lock_path)(error).into()),
         }
+        Ok(work)
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -160,6 +147,29 @@ impl WorkDirectory {
     fn rate_path(&self) -> PathBuf {
         self.path.join("rate.json")
     }
+}
+
+/// Makes and locks a file, until it is dropped; `None` if another process holds it, and does not end soon.
+pub(crate) fn try_lock(path: &Path) -> Result<Option<fs::File>, FileError> {
+    let lock = fs::File::create(path).map_err(FileError::write(path))?;
+    let started = Instant::now();
+    loop {
+        match lock.try_lock() {
+            Ok(()) => return Ok(Some(lock)),
+            // The worker of a build that was killed ends right after it.
+            Err(fs::TryLockError::WouldBlock) if started.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            Err(fs::TryLockError::WouldBlock) => return Ok(None),
+            Err(fs::TryLockError::Error(error)) => return Err(FileError::write(path)(error)),
+        }
+    }
+}
+
+/// Whether a process has locked a file. A build that begins in this moment waits for the answer.
+pub(crate) fn is_locked(path: &Path) -> bool {
+    let lock = fs::File::open(path);
+    lock.is_ok_and(|lock| matches!(lock.try_lock_shared(), Err(fs::TryLockError::WouldBlock)))
 }
 
 fn remove_directories(directories: Vec<PathBuf>) -> Result<(), EngineError> {

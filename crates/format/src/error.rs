@@ -3,7 +3,7 @@
 
 use std::error::Error;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Why a tokenizer's library cannot do something.
 pub(crate) type Cause = Box<dyn Error + Send + Sync>;
@@ -12,7 +12,7 @@ pub(crate) type Cause = Box<dyn Error + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub enum FormatError {
     /// The file of the tokenizer cannot be read.
-    #[error("cannot read the tokenizer {path:?}")]
+    #[error("cannot read the tokenizer {path:?}{}", advice_on_hub(path))]
     ReadTokenizer {
         /// The file.
         path: PathBuf,
@@ -104,4 +104,20 @@ pub enum FormatError {
         /// The placeholder.
         placeholder: String,
     },
+}
+
+/// How to get the tokenizer of a checkpoint, if a path that does not exist ends like the name of one on the Hugging Face Hub:
+/// `Qwen/Qwen2.5-VL-7B-Instruct`, in a directory that does not exist either. Otherwise empty.
+pub fn advice_on_hub(path: &Path) -> String {
+    let Some(owner) = path.parent().filter(|owner| !owner.exists()) else { return String::new() };
+    let name = |path: &Path| Some(path.file_name()?.to_str()?.to_owned());
+    let (Some(owner), Some(model)) = (name(owner), name(path)) else { return String::new() };
+    if path.extension().is_some_and(|extension| extension == "json" || extension == "model") {
+        return String::new();
+    }
+    format!(
+        "; if {owner}/{model} is a checkpoint of the Hugging Face Hub, from which manyframe downloads nothing, \
+         `hf download {owner}/{model} tokenizer.json tokenizer_config.json --local-dir {model}` gets its tokenizer.json, and \
+         tokenizer = \"{model}\" names it"
+    )
 }

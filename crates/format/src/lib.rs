@@ -32,7 +32,7 @@ mod tokenizer;
 mod try_out;
 
 pub use compose::VisualSpan;
-pub use error::FormatError;
+pub use error::{FormatError, advice_on_hub};
 pub use formatter::{Formatted, Formatter, PromptMeasure};
 pub use jinja::{AnswerMarkers, JinjaTable, JinjaTemplate};
 pub use literals::LiteralTags;

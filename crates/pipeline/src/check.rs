@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use manyframe_base::{FileAccess, is_url, url_of};
 use manyframe_core::Rejection;
-use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut};
+use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
 use manyframe_media::MediaRoot;
 use manyframe_sources::SourceKind;
 use manyframe_storage::{Stores, check_url};
@@ -225,7 +225,7 @@ impl FileCheck<'_> {
     }
 
     fn check_tokenizer(&mut self, path: &Path) -> Result<(), Wrong> {
-        exists(path).map_err(|found| wrong(&found, TOKENIZER))?;
+        exists(path).map_err(|found| wrong(&format!("{found}{}", advice_on_hub(path)), TOKENIZER))?;
         let tokenizer = Tokenizer::open(path).map_err(|error| wrong(&with_causes(&error), TOKENIZER))?;
         let missing = |token: &MediaToken| token.is_placeholder && tokenizer.added(&token.text).is_none();
         let missing = self.family.processor().tokens().into_iter().find(missing);

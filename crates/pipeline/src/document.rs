@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use crate::problem::{Problem, ValueLocation};
+use crate::suggest::suggestion;
 use crate::variables::{Unfilled, Values};
 
 /// A value with its location.
@@ -143,10 +144,15 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
         let root = Spanned::new(root.span(), DeValue::Table(root.into_inner()));
         return Ok(lines.node(&root));
     }
-    Err(errors
-        .iter()
-        .map(|error| Problem::new(lines.location(error.span().map_or(0, |s| s.start)), error.message()))
-        .collect())
+    let problem = |error: &toml::de::Error| {
+        let span = error.span().unwrap_or_default();
+        let start = lines.location(span.start);
+        match text.get(span).filter(|_| error.message() == "duplicate key") {
+            Some(key) => Problem::new(start, &format!("{:?} is set more than once", key.trim_matches('"'))),
+            None => Problem::new(start, error.message()),
+        }
+    };
+    Err(errors.iter().map(problem).collect())
 }
 
 /// Most keys in the path of an override; a tree is visited by recursion. Settings are up to 4 deep.
@@ -154,7 +160,8 @@ const MAX_KEYS: usize = 32;
 
 /// Puts an override into the tree: a declared variable, or a dotted path.
 pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Problem> {
-    let node = scalar_from_text(&set.value);
+    let location = ValueLocation::CommandLine { key: set.key.clone() };
+    let node = scalar_from_text(&set.value, &location);
     let is_variable = root.get("vars").is_some_and(|variables| variables.has(&set.key));
     let path: Vec<&str> =
         if is_variable { vec!["vars", &set.key] } else { set.key.split('.').take(MAX_KEYS + 1).collect() };
@@ -162,9 +169,8 @@ pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Prob
         ..=MAX_KEYS => insert(root, &path, node),
         _ => Err(format!("it has more than {MAX_KEYS} parts")),
     };
-    inserted.map_err(|reason| {
-        Problem::new(ValueLocation::CommandLine, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value)
-    })
+    inserted
+        .map_err(|reason| Problem::new(location, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value))
 }
 
 /// Whether an array of tables has an element of this name.
@@ -236,14 +242,18 @@ impl Substitution {
         if is_known {
             return;
         }
-        let names = &self.values.known;
-        let mut allowed = names.keys().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
-        if names.len() > MOST_NAMES {
-            allowed.push_str(&format!(" and {} more", names.len() - MOST_NAMES));
+        let mut message = reason.to_string();
+        let mut allowed = String::new();
+        if let Unfilled::Undeclared(name) = reason {
+            let names = &self.values.known;
+            message.push_str(&suggestion(name, names.keys()));
+            allowed = names.keys().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(", ");
+            if names.len() > MOST_NAMES {
+                allowed.push_str(&format!(" and {} more", names.len() - MOST_NAMES));
+            }
+            allowed.push_str("; the table [vars] declares others");
         }
-        let allowed = if matches!(reason, Unfilled::Undeclared(_)) { allowed } else { String::new() };
-        let problem = Problem::new(location.clone(), &reason.to_string()).with_value(text);
-        self.problems.push(problem.with_allowed(&allowed));
+        self.problems.push(Problem::new(location.clone(), &message).with_value(text).with_allowed(&allowed));
     }
 }
 
@@ -255,8 +265,8 @@ fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {
     match &mut node.kind {
         NodeKind::Table(entries) => {
             let empty = || TableEntry {
-                key_location: ValueLocation::CommandLine,
-                node: Node { location: ValueLocation::CommandLine, kind: NodeKind::Table(BTreeMap::new()) },
+                key_location: value.location.clone(),
+                node: Node { location: value.location.clone(), kind: NodeKind::Table(BTreeMap::new()) },
             };
             insert(&mut entries.entry(first.to_owned()).or_insert_with(empty).node, rest, value)
         }
@@ -270,20 +280,24 @@ fn insert(node: &mut Node, path: &[&str], value: Node) -> Result<(), String> {
     }
 }
 
-fn scalar_from_text(text: &str) -> Node {
+fn scalar_from_text(text: &str, location: &ValueLocation) -> Node {
     let mut node = match DeValue::parse(text) {
         Ok(value) => LineStarts::new(text).node(&value),
-        Err(_not_toml) => Node { location: ValueLocation::CommandLine, kind: NodeKind::Scalar(Value::from(text)) },
+        Err(_not_toml) => Node { location: location.clone(), kind: NodeKind::Scalar(Value::from(text)) },
     };
-    mark_as_override(&mut node);
+    place_all(&mut node, location);
     node
 }
 
-fn mark_as_override(node: &mut Node) {
-    node.location = ValueLocation::CommandLine;
+/// Gives a value, and all that is in it, one location.
+fn place_all(node: &mut Node, location: &ValueLocation) {
+    node.location = location.clone();
     match &mut node.kind {
-        NodeKind::Table(entries) => entries.values_mut().for_each(|entry| mark_as_override(&mut entry.node)),
-        NodeKind::Array(items) => items.iter_mut().for_each(mark_as_override),
+        NodeKind::Table(entries) => entries.values_mut().for_each(|entry| {
+            entry.key_location = location.clone();
+            place_all(&mut entry.node, location);
+        }),
+        NodeKind::Array(items) => items.iter_mut().for_each(|item| place_all(item, location)),
         NodeKind::Scalar(_) => {}
     }
 }

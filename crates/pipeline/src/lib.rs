@@ -11,7 +11,9 @@
 //! | `table_check`, `rules` | what one table allows, and what settings require of each other |
 //! | `parse` | text to [`Pipeline`] |
 //! | `variables` | what variables come to |
+//! | `suggest` | what was probably meant by a mistyped name |
 //! | `check` | that what files name is there and of the right kind |
+//! | `differences` | what two pipeline files differ in |
 //! | `stages` | pipeline files that name other pipeline files |
 //! | `pattern` | paths and patterns to the files and objects that they match |
 //! | `portable` | paths of this machine, and as every machine writes them |
@@ -49,6 +51,7 @@
 //! ```
 
 mod check;
+mod differences;
 mod document;
 mod error;
 mod license;
@@ -60,12 +63,14 @@ mod problem;
 mod rules;
 mod settings;
 mod stages;
+mod suggest;
 mod table_check;
 #[cfg(test)]
 mod tests;
 mod variables;
 
 pub use check::{CheckScope, Checked, check_files};
+pub use differences::{SettingDifference, differences};
 pub use document::Override;
 pub use error::PipelineError;
 pub use license::{LicenseTerms, is_license_among};

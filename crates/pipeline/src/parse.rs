@@ -119,8 +119,8 @@ pub(crate) fn directory_of(path: &Path) -> String {
 ///
 /// Every error of the overrides.
 pub fn pack_table_with(before: &PackTable, overrides: &[Override]) -> Result<PackTable, Vec<Problem>> {
-    let text =
-        toml::to_string(before).map_err(|error| vec![Problem::new(ValueLocation::CommandLine, &error.to_string())])?;
+    let text = toml::to_string(before)
+        .map_err(|error| vec![Problem::new(ValueLocation::EarlierSettings, &error.to_string())])?;
     let mut root = document::parse(&text)?;
     let mut problems: Vec<Problem> =
         overrides.iter().filter_map(|set| document::apply_override(&mut root, set).err()).collect();

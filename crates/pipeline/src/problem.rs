@@ -1,14 +1,18 @@
 //! One error of a pipeline file: its location, the value, and what is allowed instead.
 
+use std::borrow::Cow;
 use std::fmt;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator};
+use serde::{Serialize, Serializer};
 
 /// Where a value was written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum ValueLocation {
     /// Line and column of the file, from 1.
     File { line: usize, column: usize },
-    /// A `--set` of the command line.
-    CommandLine,
+    /// A `--set` of the command line, by its key.
+    CommandLine { key: String },
     /// What a dataset was packed with before.
     EarlierSettings,
 }
@@ -21,6 +25,54 @@ pub struct Problem {
     message: String,
     value: Option<String>,
     allowed: Option<String>,
+}
+
+/// A problem as JSON.
+#[derive(Serialize, JsonSchema)]
+#[schemars(rename = "Problem")]
+struct ProblemJson<'a> {
+    /// The pipeline file.
+    file: &'a str,
+    /// Line of the file, from 1; absent if the value is not in the file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<usize>,
+    /// Column of the line, in bytes, from 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    column: Option<usize>,
+    /// The key of the `--set` that is wrong.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set: Option<&'a str>,
+    /// What is wrong.
+    message: &'a str,
+    /// The value.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    value: Option<&'a str>,
+    /// What is allowed instead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    allowed: Option<&'a str>,
+}
+
+impl Serialize for Problem {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let (line, column, set) = match &self.location {
+            ValueLocation::File { line, column } => (Some(*line), Some(*column), None),
+            ValueLocation::CommandLine { key } => (None, None, Some(key.as_str())),
+            ValueLocation::EarlierSettings => (None, None, None),
+        };
+        let (value, allowed) = (self.value.as_deref(), self.allowed.as_deref());
+        ProblemJson { file: &self.file, line, column, set, message: &self.message, value, allowed }
+            .serialize(serializer)
+    }
+}
+
+impl JsonSchema for Problem {
+    fn schema_name() -> Cow<'static, str> {
+        ProblemJson::schema_name()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        ProblemJson::json_schema(generator)
+    }
 }
 
 impl Problem {
@@ -72,7 +124,7 @@ impl fmt::Display for ValueLocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::File { line, column } => write!(f, "{line}:{column}"),
-            Self::CommandLine => f.write_str("--set"),
+            Self::CommandLine { key } => write!(f, "--set {key}"),
             Self::EarlierSettings => {
                 f.write_str("the settings of the last packing (--set replaces them, --reset drops them)")
             }

@@ -10,7 +10,8 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::document::{Node, NodeKind, TableEntry};
-use crate::problem::Problem;
+use crate::problem::{Problem, ValueLocation};
+use crate::suggest::{nearest, suggestion};
 
 /// The table as a `T`, as [`TableReader::read`] reads it.
 pub(crate) fn read_table<T>(node: &Node, at: &str, problems: &mut Vec<Problem>) -> T
@@ -69,7 +70,7 @@ pub(crate) fn without_unknown_keys<T: JsonSchema>(node: &Node, problems: &mut Ve
     let mut known = node.clone();
     for (key, entry) in node.entries().into_iter().flatten() {
         if !schema.properties.contains_key(key) {
-            problems.push(schema.unknown_key(key, entry, ""));
+            problems.push(schema.unknown_at_top(key, entry));
             known = known.without(key).0;
         }
     }
@@ -119,22 +120,59 @@ impl TableSchema {
     }
 
     fn unknown_key(&self, key: &str, entry: &TableEntry, at: &str) -> Problem {
-        let mut message = format!("{} is not a setting", path_of(at, key));
-        if let Some(near) = nearest(key, self.properties.keys()) {
-            message.push_str(&format!("; did you mean {near:?}?"));
-        }
+        let message = format!("{} is not a setting{}", path_of(at, key), suggestion(key, self.properties.keys()));
         let keys = self.properties.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
         Problem::new(entry.key_location.clone(), &message).with_allowed(&keys)
     }
 
-    /// The message of serde, with a suggestion where a choice was mistyped.
+    /// An unknown key at the top of a file: a table if it was written as one, otherwise a setting, or a variable of `--set`.
+    fn unknown_at_top(&self, key: &str, entry: &TableEntry) -> Problem {
+        let is_list =
+            matches!(&entry.node.kind, NodeKind::Array(items) if items.iter().all(|item| item.entries().is_some()));
+        let is_table = entry.node.entries().is_some() || is_list;
+        let names = self.properties.iter().map(|(name, schema)| (name, self.table_header(name, schema)));
+        let (tables, settings): (Vec<_>, Vec<_>) = names.partition(|(_, header)| header.is_some());
+        let headers = tables.iter().filter_map(|(_, header)| header.clone()).collect::<Vec<_>>().join(", ");
+        let settings = settings.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+        let near = nearest(key, self.properties.keys());
+        let near_table = near.and_then(|near| self.table_header(near, self.properties.get(near)?));
+        let problem = |message: &str| Problem::new(entry.key_location.clone(), message);
+        match (&entry.key_location, near_table) {
+            (ValueLocation::CommandLine { .. }, _) if !is_table => {
+                let message = format!("{key:?} is neither a variable of the file nor a setting");
+                problem(&format!("{message}{}", suggestion(key, self.properties.keys()))).with_allowed(&settings)
+            }
+            (_, Some(header)) if is_table => {
+                let wrong = if is_list { format!("[[{key}]]") } else { format!("[{key}]") };
+                problem(&format!("{wrong} is not a table; did you mean {header}?")).with_allowed(&headers)
+            }
+            _ if is_table => problem(&format!("[{key}] is not a table")).with_allowed(&headers),
+            _ => self.unknown_key(key, entry, "").with_allowed(&format!("{settings}; tables: {headers}")),
+        }
+    }
+
+    /// The header of a table of the file, `[video]` or `[[source]]`; `None` if the key is a setting.
+    fn table_header(&self, key: &str, property: &Value) -> Option<String> {
+        let schema = self.resolve(property);
+        let types = self.types(schema);
+        match types.as_str() {
+            "a list" => Some(format!("[[{key}]]")),
+            _ if types.contains("a table") => Some(format!("[{key}]")),
+            _ => None,
+        }
+    }
+
+    /// What is wrong with a value, in the words of a pipeline file, with a suggestion where a choice was mistyped.
     fn reason(&self, error: &str, property: &Value, value: &Value) -> String {
-        let error =
-            if error.starts_with("data did not match any variant") { "not of a form that is allowed" } else { error };
         let choices = self.choices(property);
-        match value.as_str().and_then(|text| nearest(text, choices.iter())) {
-            Some(near) if !error.contains("did you mean") => format!("{error}; did you mean {near:?}?"),
-            _ => error.to_owned(),
+        let error = match error {
+            _ if error.starts_with("data did not match any variant") => "not of a form that is allowed".to_owned(),
+            _ if error.starts_with("unknown variant") && !choices.is_empty() => "not one of the choices".to_owned(),
+            _ => plain_reason(error, value),
+        };
+        match value.as_str().map(|text| suggestion(text, choices.iter())) {
+            Some(suggestion) if !error.contains("did you mean") => format!("{error}{suggestion}"),
+            _ => error,
         }
     }
 
@@ -186,7 +224,7 @@ impl TableSchema {
         let mut allowed = match (choices.is_empty(), self.types(schema)) {
             (true, types) => types,
             (false, types) if types.is_empty() => choices,
-            (false, types) => format!("{choices} or {types}"),
+            (false, types) => format!("{choices}, or {types}"),
         };
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         match (bound("minimum"), bound("maximum")) {
@@ -213,6 +251,10 @@ impl TableSchema {
             "object" => "a table",
             _ => "a value",
         };
+        // A form that no type says, such as a share in percent.
+        if let Some(title) = schema.get("title").and_then(Value::as_str) {
+            return title.to_owned();
+        }
         let types: Vec<String> = match schema.get("type") {
             _ if schema.get("const").or(schema.get("enum")).is_some() => Vec::new(),
             Some(Value::String(kind)) => vec![name(kind).to_owned()],
@@ -230,13 +272,42 @@ impl TableSchema {
     }
 }
 
-/// The name most similar to a mistyped one, if it is similar enough to be what was meant.
-fn nearest<'a>(wrong: &str, names: impl Iterator<Item = &'a String>) -> Option<&'a str> {
-    let scored = names.map(|name| (strsim::jaro_winkler(wrong, name), name.as_str()));
-    scored
-        .filter(|&(score, name)| score > 0.82 && name != wrong)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, name)| name)
+/// A message of serde in the words of a pipeline file: what was found, and what is expected.
+fn plain_reason(error: &str, value: &Value) -> String {
+    let Some((found, expected)) = error
+        .strip_prefix("invalid type: ")
+        .or_else(|| error.strip_prefix("invalid value: "))
+        .and_then(|rest| rest.split_once(", expected "))
+    else {
+        return error.to_owned();
+    };
+    let expected = match expected {
+        "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
+        "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, at least 0",
+        "f32" | "f64" => "a number",
+        "a boolean" => "true or false",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        _ if expected.starts_with("a nonzero ") => "a whole number, at least 1",
+        _ if expected.starts_with("struct ") => "a table",
+        other => other,
+    };
+    let found = match (value.as_str(), found.split_once(' ')) {
+        // TOML has such numbers, and JSON, in which values are kept, has not.
+        (Some(text @ ("nan" | "+nan" | "-nan" | "inf" | "+inf" | "-inf")), _) => format!("{text} is no finite number"),
+        (_, Some(("string", _))) => "a string was found".to_owned(),
+        (_, Some(("integer", number))) => format!("{} was found", number.trim_matches('`')),
+        (_, Some(("boolean", flag))) => format!("{} was found", flag.trim_matches('`')),
+        (_, Some(("floating", number))) => {
+            format!("{} was found", number.trim_start_matches("point ").trim_matches('`'))
+        }
+        _ => match found {
+            "sequence" => "a list was found".to_owned(),
+            "map" => "a table was found".to_owned(),
+            other => format!("{other} was found"),
+        },
+    };
+    format!("{found}, expected {expected}")
 }
 
 fn path_of(at: &str, key: &str) -> String {

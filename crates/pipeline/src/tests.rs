@@ -66,7 +66,7 @@ fn all_errors_are_reported_together_with_their_lines() {
         found.iter().any(|p| p.contains("dir/p.toml:10:8: source.a.kind") && p.contains("did you mean \"llava\"?")),
         "{found:#?}"
     );
-    assert!(found.iter().any(|p| p.contains("13:8: source.a.take: neither a count nor \"all\"") && p.contains("-5")));
+    assert!(found.iter().any(|p| p.contains("13:8: source.a.take: neither a count, nor a share") && p.contains("-5")));
 }
 
 #[test]
@@ -231,7 +231,7 @@ fn a_dataset_that_goes_to_a_url_is_built_in_a_directory() {
 #[test]
 fn a_wrong_override_is_an_error_of_the_command_line() {
     let found = check_with(GOOD, &["format.max_token=1", "source.b.take=1"]).unwrap_err().join("\n");
-    assert!(found.contains("--set: format.max_token is not a setting"), "{found}");
+    assert!(found.contains("--set format.max_token: format.max_token is not a setting"), "{found}");
     assert!(found.contains("no element has the name \"b\""), "{found}");
     let found = check_with(GOOD, &["format.max_token=1", "source.a.filter={min_token=1}"]).unwrap_err();
     assert_eq!(found.len(), 2, "{found:#?}");

@@ -3,7 +3,7 @@
 //! **Invariant:** time and memory grow with the size of the file: each variable is filled in once, and what it comes to is
 //! bounded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The longest text that variables may come to. No path of a file system is as long.
 const MAX_TEXT_BYTES: usize = 1 << 16;
@@ -19,9 +19,9 @@ pub(crate) enum Unfilled {
     /// It refers to a variable without a value, which is reported where that is declared.
     #[error("the variable {0:?} has no value")]
     WithoutValue(String),
-    /// A variable refers to itself.
-    #[error("the variable {0:?} refers to itself, or to one that does")]
-    Cyclic(String),
+    /// Variables refer to each other, or one to itself: each in this list to the next one, and the last to the first.
+    #[error("{}", cycle_text(.0))]
+    Cyclic(Vec<String>),
     /// A brace is missing.
     #[error("\"${{\" without a \"}}\"")]
     Unclosed,
@@ -72,10 +72,27 @@ impl Values {
                 }
             }
         }
-        for (name, _) in num_missing.iter().filter(|(_, number)| **number > 0) {
-            found.unfilled.insert((*name).to_owned(), Unfilled::Cyclic((*name).to_owned()));
-        }
+        let left = num_missing.into_iter().filter(|(_, number)| *number > 0).map(|(name, _)| name).collect();
+        found.explain_cycles(definitions, &left);
         found
+    }
+
+    /// The reasons of variables that wait for each other: a cycle is reported once, and what refers to it has no value.
+    fn explain_cycles(&mut self, definitions: &BTreeMap<String, String>, left: &BTreeSet<&str>) {
+        for start in left {
+            let mut way: Vec<&str> = Vec::new();
+            let mut at = *start;
+            while !self.unfilled.contains_key(at) {
+                let text = definitions.get(at).map_or("", String::as_str);
+                let Some(next) = references(text).find(|reference| left.contains(reference)) else { break };
+                way.push(at);
+                self.unfilled.insert(at.to_owned(), Unfilled::WithoutValue(next.to_owned()));
+                at = next;
+            }
+            let Some(first) = way.iter().position(|name| *name == at) else { continue };
+            let cycle: Vec<String> = way.iter().skip(first).map(|name| (*name).to_owned()).collect();
+            self.unfilled.insert(at.to_owned(), Unfilled::Cyclic(cycle));
+        }
     }
 
     /// The text with its variables filled in.
@@ -102,6 +119,15 @@ impl Values {
         self.num_bytes = self.num_bytes.saturating_add(filled.len().saturating_sub(text.len()));
         if self.num_bytes > MAX_FILE_BYTES { Err(Unfilled::FileTooLong) } else { Ok(filled) }
     }
+}
+
+/// Variables that refer to each other, as a sentence.
+fn cycle_text(names: &[String]) -> String {
+    const MOST_NAMES: usize = 10;
+    let [first, _, ..] = names else { return format!("the variable {:?} refers to itself", names.concat()) };
+    let more = if names.len() > MOST_NAMES { " → …" } else { "" };
+    let shown = names.iter().take(MOST_NAMES).map(String::as_str).collect::<Vec<_>>().join(" → ");
+    format!("variables refer to each other: {shown}{more} → {first}")
 }
 
 /// The variables that a text refers to, in order; one may occur more than once.
@@ -135,8 +161,10 @@ mod tests {
     fn what_refers_to_itself_has_no_value_and_neither_has_what_refers_to_it() {
         let mut values = values(&[("a", "${b}"), ("b", "${a}"), ("c", "${a}"), ("d", "/d"), ("e", "${nothing}")]);
         assert_eq!(values.fill("${a}"), Err(Unfilled::WithoutValue("a".to_owned())));
-        assert_eq!(values.unfilled.get("a"), Some(&Unfilled::Cyclic("a".to_owned())));
-        assert!(values.unfilled.contains_key("c"));
+        assert_eq!(values.unfilled.get("a"), Some(&Unfilled::Cyclic(vec!["a".to_owned(), "b".to_owned()])));
+        for name in ["b", "c"] {
+            assert_eq!(values.unfilled.get(name), Some(&Unfilled::WithoutValue("a".to_owned())));
+        }
         assert_eq!(values.unfilled.get("e"), Some(&Unfilled::Undeclared("nothing".to_owned())));
         assert_eq!(values.fill("${d}"), Ok("/d".to_owned()));
     }

@@ -341,7 +341,7 @@ impl OpenSource {
     /// # Errors
     ///
     /// If either is missing or cannot be opened.
-    fn open(file: &PipelineFile, source: LocatedSource<'_>) -> Result<Self, PlanError> {
+    pub fn open(file: &PipelineFile, source: LocatedSource<'_>) -> Result<Self, PlanError> {
         let table = source.table;
         let reader = SourceReader::open(source)?;
         ReplaySource::check_licenses(source, &file.mix.licenses)?;

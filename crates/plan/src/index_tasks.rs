@@ -14,10 +14,9 @@ use crate::decisions::fingerprints::{Fingerprints, wanted_fingerprints};
 use crate::error::PlanError;
 use crate::index::build::{build_split, list_splits};
 use crate::index::cache::{IndexCache, index_directory};
-use crate::index::file::{DerivedFile, IndexFile, media_path};
+use crate::index::file::{DerivedFile, IndexFile};
 use crate::index::table::num_entries;
-use crate::index::writer::{index_seal, remove_if_there};
-use crate::seal::is_intact;
+use crate::index::writer::{has_index, remove_if_there};
 
 /// An index file to be made.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,10 +77,6 @@ impl IndexTask {
         }
         Ok(())
     }
-}
-
-fn has_index(path: &Path) -> bool {
-    path.exists() && media_path(path).exists() && is_intact(&index_seal(path))
 }
 
 /// The index files that a work directory lacks, or whose fingerprints it lacks.

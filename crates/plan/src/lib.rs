@@ -9,6 +9,7 @@
 //! | `context`, `media`, `replay` | opens what a pipeline file names: readers, media, tokenizer, datasets to replay |
 //! | `index/` | one row per record, from annotations and media headers; kept and reused |
 //! | `index_tasks` | the parts of an index, and of what images look like, that are made on other machines |
+//! | `inputs` | what changed among the inputs since the index was made |
 //! | `reduction` | how an overlong record is shortened |
 //! | `decisions/` | filters, decontamination, duplicates, draw, order, tasks |
 //! | `plan`, `records`, `make` | the plan as plain data, and how it is made and found again |
@@ -71,6 +72,7 @@ mod error;
 mod guard;
 mod index;
 mod index_tasks;
+mod inputs;
 mod make;
 mod media;
 mod open_files;
@@ -93,6 +95,7 @@ pub use guard::crashes_path;
 pub use index::refresh::ChangedMedia;
 pub use index::visuals::{in_visual, measure_shapes};
 pub use index_tasks::{IndexTask, list_missing_index};
+pub use inputs::InputChanges;
 pub use make::{Index, MadePlan, PlanRequest, make, make_index};
 pub use media::{ChosenFrames, SourceMedia};
 pub use packing::{PackSample, Packing, pack_samples};

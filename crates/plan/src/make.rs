@@ -155,7 +155,7 @@ fn read_for(pipeline: &Pipeline, directory: &Path) -> Result<Plan, PlanError> {
 }
 
 /// The key of a plan, as [`Index::key`] describes it. An index has rows for all media, and their identities beside it.
-fn plan_key(context: &Context, inputs: Digest) -> Digest {
+pub(crate) fn plan_key(context: &Context, inputs: Digest) -> Digest {
     let mut pipeline = context.pipeline.clone();
     for source in pipeline.file.source.iter_mut().chain(&mut pipeline.portable.source) {
         // Judges what a plan has come to.
@@ -175,7 +175,11 @@ fn plan_key(context: &Context, inputs: Digest) -> Digest {
 }
 
 /// The part of a key that is not about settings, as [`Index::inputs`] describes it.
-fn inputs_digest(context: &Context, cache: &IndexCache<'_>, files: &[IndexFile]) -> Result<Digest, PlanError> {
+pub(crate) fn inputs_digest(
+    context: &Context,
+    cache: &IndexCache<'_>,
+    files: &[IndexFile],
+) -> Result<Digest, PlanError> {
     let mut fields = Vec::new();
     for file in files {
         fields.push(file.path.file_name().unwrap_or_default().to_string_lossy().into_owned());

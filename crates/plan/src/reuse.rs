@@ -166,7 +166,7 @@ impl ReusableSamples {
         let settings = settings_of_dataset(&dataset);
         let changed = |open: &OpenSource| {
             let before = settings.get(&open.table.name);
-            before.map(|before| differences(before, &plan.context.source_settings(&open.table))).unwrap_or_default()
+            before.map(|before| differing(before, &plan.context.source_settings(&open.table))).unwrap_or_default()
         };
         self.changed_settings = plan.context.sources.iter().map(changed).collect();
         self.stores = vec![SampleStore::of_dataset(plan, &dataset, settings)?];
@@ -293,7 +293,7 @@ impl SampleStore {
             };
             let now = plan.context.source_settings(&open.table);
             let changed = || match settings {
-                Some(before) => Obstacle::Settings(Concerned::by(&differences(before, &now), &open.table)),
+                Some(before) => Obstacle::Settings(Concerned::by(&differing(before, &now), &open.table)),
                 None => Obstacle::Because(MadeBecause::SettingsChanged),
             };
             (*digest != digest_of_settings(&now)).then(changed)
@@ -423,37 +423,6 @@ fn settings_of_dataset(dataset: &DatasetReader) -> BTreeMap<String, Value> {
 }
 
 /// The dotted path of every setting that differs.
-fn differences(before: &Value, now: &Value) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    add_differences("", before, now, &mut found);
-    found
-}
-
-/// Adds the dotted path of every value that differs.
-fn add_differences(path: &str, before: &Value, now: &Value, differences: &mut BTreeSet<String>) {
-    match (before, now) {
-        (Value::Object(before), Value::Object(now)) => {
-            for key in before.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-                let value = |fields: &serde_json::Map<String, Value>| fields.get(key).cloned().unwrap_or_default();
-                add_differences(&path, &value(before), &value(now), differences);
-            }
-        }
-        _ if before != now => _ = differences.insert(path.to_owned()),
-        _ => {}
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    #[test]
-    fn settings_that_differ_are_named_by_their_path() {
-        let before = json!({"tiles": {"max": 4, "edge": 336}, "overlength": null, "format": {"dialect": "a"}});
-        let now = json!({"tiles": {"max": 6, "edge": 336}, "overlength": ["reject", 5], "format": {"dialect": "a"}});
-        assert_eq!(differences(&before, &now).into_iter().collect::<Vec<_>>(), ["overlength", "tiles.max"]);
-    }
+fn differing(before: &Value, now: &Value) -> BTreeSet<String> {
+    manyframe_pipeline::differences(before, now).into_iter().map(|difference| difference.setting).collect()
 }

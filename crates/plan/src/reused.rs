@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use manyframe_core::RecordId;
 use manyframe_dataset::SampleLocation;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// A sample that an earlier build made.
@@ -20,7 +21,7 @@ pub struct ReusedSample {
 }
 
 /// Why a sample is made and not reused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum MadeBecause {
     /// There is no dataset to reuse samples of, or it must not be used.
@@ -40,7 +41,7 @@ pub enum MadeBecause {
 }
 
 /// What is reused of a source, and what is made.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SourceReuse {
     /// The source.
     pub source: String,
@@ -54,7 +55,7 @@ pub struct SourceReuse {
 }
 
 /// Samples that are made for one reason.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MadeSamples {
     /// How many.
     pub num_samples: u64,

@@ -8,34 +8,37 @@ use serde::Serialize;
 
 use crate::histogram::{Chart, Histogram};
 use crate::options::ReportOptions;
+use crate::originals::{Duplicates, Originals, ShownOriginal};
 
 /// How many examples of a reason are shown.
 const MOST_EXAMPLES: usize = 3;
 
 /// The records of a source that were rejected for one reason.
-#[derive(Debug, Default, Serialize)]
+#[derive(Debug, Serialize)]
 pub(crate) struct Reason {
     source: String,
     code: String,
     number: u64,
-    examples: Vec<Example>,
+    examples: Vec<ShownOriginal>,
 }
 
-#[derive(Debug, Serialize)]
-struct Example {
-    id: String,
-    upstream_id: String,
-    detail: String,
+#[derive(Debug, Default)]
+struct Rejects {
+    number: u64,
+    examples: Vec<LedgerRow>,
 }
 
 /// What the ledger says.
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
-    pub(crate) reasons: Vec<Reason>,
+    /// By source and reason.
+    rejects: BTreeMap<(String, String), Rejects>,
+    pub(crate) duplicates: Duplicates,
     /// The samples to show, by source and layout.
     pub(crate) chosen: Vec<LedgerRow>,
     tokens: Histogram,
     images: Histogram,
+    frames: Histogram,
     turns: Histogram,
     tokens_per_visual: Histogram,
 }
@@ -44,9 +47,8 @@ pub(crate) struct Counts {
 type Lowest = BTreeMap<(Digest, RecordId), LedgerRow>;
 
 impl Counts {
-    pub(crate) fn of(dataset: &DatasetReader, options: ReportOptions) -> Result<Self, DatasetError> {
+    pub(crate) fn of(dataset: &DatasetReader, options: ReportOptions<'_>) -> Result<Self, DatasetError> {
         let mut counts = Self::default();
-        let mut reasons: BTreeMap<(String, String), Reason> = BTreeMap::new();
         let mut groups: BTreeMap<(String, Layout), Lowest> = BTreeMap::new();
         for row in dataset.ledger()? {
             let row = row?;
@@ -60,13 +62,12 @@ impl Counts {
                         lowest.pop_last();
                     }
                 }
-                (Status::Rejected, _) => add_reject(&mut reasons, row),
+                (Status::Rejected, _) => counts.add_reject(row),
+                (Status::Duplicate, _) => counts.duplicates.add(row, options.seed),
                 _ => {}
             }
         }
         counts.chosen = groups.into_values().flat_map(BTreeMap::into_values).collect();
-        counts.reasons = reasons.into_values().collect();
-        counts.reasons.sort_by_key(|reason| std::cmp::Reverse(reason.number));
         Ok(counts)
     }
 
@@ -74,11 +75,34 @@ impl Counts {
         if let Some((cost, _)) = row.measured {
             self.tokens.add(cost.num_tokens());
             self.images.add(cost.num_images);
+            if cost.num_frames > 0 {
+                self.frames.add(cost.num_frames);
+            }
         }
         if let Some(num_turns) = row.num_turns {
             self.turns.add(u64::from(num_turns));
         }
         row.tokens_per_visual.iter().flatten().for_each(|num_tokens| self.tokens_per_visual.add(*num_tokens));
+    }
+
+    fn add_reject(&mut self, row: LedgerRow) {
+        let key = (row.source.clone(), row.reason.clone().unwrap_or_default());
+        let rejects = self.rejects.entry(key).or_default();
+        rejects.number += 1;
+        if rejects.examples.len() < MOST_EXAMPLES {
+            rejects.examples.push(row);
+        }
+    }
+
+    /// Why records were rejected, the most frequent reason first.
+    pub(crate) fn reasons(self, originals: &dyn Originals) -> Vec<Reason> {
+        let reason = |((source, code), rejects): ((String, String), Rejects)| {
+            let examples = rejects.examples.iter().map(|row| ShownOriginal::of(row, originals)).collect();
+            Reason { source, code, number: rejects.number, examples }
+        };
+        let mut reasons: Vec<Reason> = self.rejects.into_iter().map(reason).collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.number));
+        reasons
     }
 
     /// The histograms, those of packs included.
@@ -94,24 +118,12 @@ impl Counts {
         let charts = [
             self.tokens.chart("tokens per sample"),
             self.images.chart("images per sample"),
+            self.frames.chart("frames per sample with videos"),
             self.turns.chart("turns per sample"),
             self.tokens_per_visual.chart("tokens per image or video"),
             pack_tokens.chart("tokens per pack"),
             pack_images.chart("images per pack"),
         ];
         Ok(charts.into_iter().flatten().collect())
-    }
-}
-
-fn add_reject(reasons: &mut BTreeMap<(String, String), Reason>, row: LedgerRow) {
-    let code = row.reason.unwrap_or_default();
-    let reason = reasons.entry((row.source.clone(), code.clone())).or_default();
-    reason.number += 1;
-    if reason.number == 1 {
-        (reason.source, reason.code) = (row.source, code);
-    }
-    if reason.examples.len() < MOST_EXAMPLES {
-        let detail = row.detail.unwrap_or_default();
-        reason.examples.push(Example { id: row.id.to_string(), upstream_id: row.upstream_id, detail });
     }
 }

@@ -2,9 +2,12 @@
 //! packs are, and some samples as a trainer sees them.
 //!
 //! ```text
-//! manifest ─▶ account ─┐
-//! ledger ───▶ counts ──┼─▶ page.html, filled in
-//! shards ───▶ samples ─┘   (only the samples that are shown are read)
+//! manifest ─────────────────▶ account ───┐
+//! ledger ───────────────────▶ counts ────┤
+//! shards ───────────────────▶ samples ───┤   (only the samples that are shown are read)
+//! validation.json, its table ▶ losses ───┼─▶ page.html, filled in
+//! sources, where they are here ▶ originals ┤
+//! another dataset ──────────▶ difference ┘
 //! ```
 //!
 //! **Invariant:** every number comes from the dataset's own files. The page loads nothing from elsewhere.
@@ -12,11 +15,16 @@
 mod account;
 mod counts;
 mod histogram;
+mod losses;
 mod options;
+mod originals;
 mod samples;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use indicatif::{HumanBytes, HumanCount};
-use manyframe_dataset::{DatasetError, DatasetReader};
+use manyframe_core::RecordId;
+use manyframe_dataset::{DatasetDifference, DatasetError, DatasetReader, LedgerRow};
 use minijinja::value::Serde;
 use minijinja::{AutoEscape, Environment};
 use serde::Serialize;
@@ -24,9 +32,15 @@ use serde::Serialize;
 use crate::account::Account;
 use crate::counts::Counts;
 use crate::histogram::Chart;
+use crate::losses::{Losses, ShownLosses};
+use crate::originals::Pair;
 use crate::samples::ShownSample;
 
 pub use options::ReportOptions;
+pub use originals::{NoOriginals, Original, Originals};
+
+/// Examples of each group of records that differ.
+const NUM_EXAMPLES: usize = 3;
 
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
@@ -45,6 +59,9 @@ struct Report {
     account: Account,
     reasons: Vec<counts::Reason>,
     charts: Vec<Chart>,
+    against: Option<DatasetDifference>,
+    losses: Option<ShownLosses>,
+    duplicates: Vec<Pair>,
     samples: Vec<ShownSample>,
 }
 
@@ -52,21 +69,66 @@ struct Report {
 ///
 /// # Errors
 /// If a file of the dataset is missing or damaged.
-pub fn report(dataset: &DatasetReader, options: ReportOptions) -> Result<String, ReportError> {
+pub fn report(dataset: &DatasetReader, options: ReportOptions<'_>) -> Result<String, ReportError> {
     let counts = Counts::of(dataset, options)?;
+    let losses = Losses::read(dataset)?;
+    let named = losses.iter().flat_map(Losses::ids).chain(counts.duplicates.kept()).collect();
+    let named = find_rows(dataset, &named)?;
     let shown = counts.chosen.iter().map(|row| samples::shown(dataset, row)).filter_map(Result::transpose);
+    let difference = |other| DatasetDifference::between(other, dataset, NUM_EXAMPLES);
     let report = Report {
         account: Account::of(dataset.manifest()),
         samples: shown.collect::<Result<_, _>>()?,
         charts: counts.charts(dataset)?,
-        reasons: counts.reasons,
+        against: options.against.map(difference).transpose()?,
+        losses: losses.map(|losses| losses.shown(dataset, &named)).transpose()?,
+        duplicates: counts.duplicates.pairs(dataset, &named, options.originals)?,
+        reasons: counts.reasons(options.originals),
     };
     let mut environment = Environment::new();
     environment.set_auto_escape_callback(|_| AutoEscape::Html);
     environment.add_filter("count", |number: u64| HumanCount(number).to_string());
     environment.add_filter("bytes", |number: u64| HumanBytes(number).to_string());
     environment.add_filter("percent", |share: f64| in_percent(share));
+    environment.add_filter("signed", signed);
+    environment.add_filter("setting", setting_text);
+    environment.add_filter("fixed", |number: f64| format!("{number:.3}"));
     Ok(environment.render_named_str("page.html", include_str!("page.html"), Serde(&report))?)
+}
+
+/// The rows of some records.
+fn find_rows(dataset: &DatasetReader, ids: &BTreeSet<RecordId>) -> Result<BTreeMap<RecordId, LedgerRow>, DatasetError> {
+    let mut found = BTreeMap::new();
+    if ids.is_empty() {
+        return Ok(found);
+    }
+    for row in dataset.ledger()? {
+        let row = row?;
+        if ids.contains(&row.id) {
+            found.insert(row.id, row);
+            if found.len() == ids.len() {
+                break;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn signed(number: i64) -> String {
+    let sign = if number < 0 { "−" } else { "+" };
+    format!("{sign}{}", HumanCount(number.unsigned_abs()))
+}
+
+/// The value of a setting.
+fn setting_text(value: &minijinja::Value) -> String {
+    if value.is_none() || value.is_undefined() {
+        return "not set".to_owned();
+    }
+    // A whole table, such as that of a source, says too much.
+    if value.kind() == minijinja::value::ValueKind::Map {
+        return "{ … }".to_owned();
+    }
+    serde_json::to_string(value).unwrap_or_default()
 }
 
 fn in_percent(share: f64) -> String {

@@ -4,13 +4,16 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use manyframe_core::{Sample, SampleImage, VisualKind};
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow};
-use manyframe_media::{JpegOptions, MediaLimits, decode_rgb, encode_jpeg, fit_longest_edge, resize};
+use manyframe_media::video::decode_clip;
+use manyframe_media::{JpegOptions, MediaLimits, RgbView, decode_rgb, encode_jpeg, fit_longest_edge, resize};
 use serde::Serialize;
 
 /// The longest side of a picture on the page.
 const MAX_EDGE_PX: u32 = 256;
 /// How many images of a visual are shown.
 const MAX_IMAGES: usize = 25;
+/// How many frames of a clip are shown: the first ones.
+const MAX_FRAMES: usize = 8;
 /// How many characters of a prompt are shown.
 const MAX_CHARS: usize = 6_000;
 
@@ -42,7 +45,7 @@ struct ShownVisual {
 }
 
 #[derive(Debug, Serialize)]
-struct ShownImage {
+pub(crate) struct ShownImage {
     /// `None` if it cannot be decoded.
     url: Option<String>,
     width_px: u32,
@@ -77,7 +80,8 @@ pub(crate) fn shown(dataset: &DatasetReader, row: &LedgerRow) -> Result<Option<S
 }
 
 fn visuals(sample: &Sample) -> Vec<ShownVisual> {
-    let visual = |visual: &manyframe_core::SampleVisual| {
+    let mut clips = sample.clips.iter();
+    let mut visual = |visual: &manyframe_core::SampleVisual| {
         let size = format!("{}×{} px", visual.width_px, visual.height_px);
         let what = match (visual.kind, visual.grid, &visual.clip) {
             (VisualKind::Video, _, Some(clip)) => format!("video, {size}, {}", clip.description()),
@@ -85,29 +89,52 @@ fn visuals(sample: &Sample) -> Vec<ShownVisual> {
             (VisualKind::Tiled, Some(grid), _) => format!("overview and {}×{} tiles, {size}", grid.rows, grid.columns),
             _ => format!("image, {size}"),
         };
-        let num_images = if visual.clip.is_some() { 0 } else { visual.num_images };
-        let images = sample.images.iter().skip(visual.first_image).take(num_images).enumerate().take(MAX_IMAGES);
+        let time_s = |index: usize| visual.times_s.get(index).copied();
+        let (images, num_images) = match visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?))) {
+            Some((frames, clip)) => {
+                let pictures = decode_clip(clip, frames, &MediaLimits::default()).unwrap_or_default();
+                let shown = pictures.iter().enumerate().take(MAX_FRAMES);
+                let shown = shown.map(|(index, picture)| shown_picture(picture.view(), time_s(index)));
+                (shown.collect(), pictures.len())
+            }
+            None => {
+                let images = sample.images.iter().skip(visual.first_image).take(visual.num_images).enumerate();
+                let shown = images.take(MAX_IMAGES).map(|(index, image)| shown_image(image, time_s(index)));
+                (shown.collect::<Vec<_>>(), visual.num_images)
+            }
+        };
         ShownVisual {
             what,
             path: visual.path.clone(),
             columns: visual.grid.map(|grid| grid.columns),
-            images: images.map(|(index, image)| shown_image(image, visual.times_s.get(index).copied())).collect(),
-            num_more: num_images.saturating_sub(MAX_IMAGES),
+            num_more: num_images.saturating_sub(images.len()),
+            images,
         }
     };
-    sample.visuals.iter().map(visual).collect()
+    sample.visuals.iter().map(&mut visual).collect()
 }
 
 fn shown_image(image: &SampleImage, time_s: Option<f64>) -> ShownImage {
-    let url = small_jpeg(image).map(|bytes| format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes)));
+    let pixels = decode_rgb(&image.bytes, &MediaLimits::default()).ok();
+    let url = pixels.and_then(|pixels| small_jpeg(pixels.view()));
     ShownImage { url, width_px: image.width_px, height_px: image.height_px, time_s }
 }
 
-fn small_jpeg(image: &SampleImage) -> Option<Vec<u8>> {
-    let pixels = decode_rgb(&image.bytes, &MediaLimits::default()).ok()?;
-    let view = pixels.view();
-    let (width, height) = fit_longest_edge(view.width_px(), view.height_px(), MAX_EDGE_PX);
-    encode_jpeg(resize(view, width, height).ok()?.view(), JpegOptions::default()).ok()
+/// An encoded image; `None` if it cannot be decoded.
+pub(crate) fn shown_bytes(bytes: &[u8]) -> Option<ShownImage> {
+    Some(shown_picture(decode_rgb(bytes, &MediaLimits::default()).ok()?.view(), None))
+}
+
+fn shown_picture(picture: RgbView<'_>, time_s: Option<f64>) -> ShownImage {
+    let (width_px, height_px) = (picture.width_px(), picture.height_px());
+    ShownImage { url: small_jpeg(picture), width_px, height_px, time_s }
+}
+
+/// A picture, made small, as a URL that contains it.
+fn small_jpeg(picture: RgbView<'_>) -> Option<String> {
+    let (width, height) = fit_longest_edge(picture.width_px(), picture.height_px(), MAX_EDGE_PX);
+    let bytes = encode_jpeg(resize(picture, width, height).ok()?.view(), JpegOptions::default()).ok()?;
+    Some(format!("data:image/jpeg;base64,{}", BASE64_STANDARD.encode(bytes)))
 }
 
 /// The start of the prompt, divided where training begins and ends.

@@ -35,12 +35,17 @@ pub(crate) fn has_conversation(row: &Object<'_>) -> bool {
 
 /// The turns of a record, in the first of the known shapes that it has.
 pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, Rejection> {
+    read_turns_or(row, "")
+}
+
+/// As [`read_turns`], for a reader that knows other fields, too: ` or …`.
+pub(crate) fn read_turns_or<'r>(row: &'r Object<'_>, others: &str) -> Result<Vec<DraftTurn<'r>>, Rejection> {
     let mut turns = if let Some((name, list)) = row.get_any(LISTS) {
         read_list(name, list)?
     } else if let Some((name, question)) = row.get_any(QUESTIONS) {
         read_question(row, name, question)?
     } else {
-        return Err(no_conversation(row));
+        return Err(no_conversation(row, others));
     };
     if let Some(system) = read_system(row)?
         && turns.first().is_none_or(|turn| turn.role != Role::System)
@@ -53,14 +58,16 @@ pub(crate) fn read_turns<'r>(row: &'r Object<'_>) -> Result<Vec<DraftTurn<'r>>, 
     Ok(turns)
 }
 
-fn no_conversation(row: &Object<'_>) -> Rejection {
+fn no_conversation(row: &Object<'_>, others: &str) -> Rejection {
     let is_pretrain_metadata = row.get("blip_caption").is_some();
     let hint = if is_pretrain_metadata { "; this looks like the metadata file beside the annotations" } else { "" };
     let null = LISTS.iter().chain(QUESTIONS).find(|name| row.has_null(name));
     if let Some(name) = null {
         return unexpected_schema(format!("no conversation: {name:?} is null, expected a list of turns"));
     }
-    unexpected_schema(format!("no conversation: found the fields {}, expected one of {LISTS:?}{hint}", names_of(row)))
+    let (lists, questions, answers) = (LISTS.join(", "), QUESTIONS.join(", "), ANSWERS.join(", "));
+    let expected = format!("a list of turns ({lists}), or a question ({questions}) and its answer ({answers}){others}");
+    unexpected_schema(format!("no conversation: found the fields {}, expected {expected}{hint}", names_of(row)))
 }
 
 /// The turns of a list in one of the shapes above.

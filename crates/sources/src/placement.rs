@@ -156,7 +156,8 @@ fn count_missing(
             .filter(|slot| matches!(slot, Slot::Next(next) if *next == kind))
             .count()
     };
-    if media.images.is_empty() && count(turns, MediaKind::Video) == 0 {
+    let shows_videos_as_images = media.images.is_empty() && count(turns, MediaKind::Video) == 0;
+    if shows_videos_as_images {
         for slot in turns.iter_mut().flat_map(|turn| &mut turn.slots) {
             if matches!(slot, Slot::Next(MediaKind::Image)) {
                 *slot = Slot::Next(MediaKind::Video);
@@ -165,8 +166,14 @@ fn count_missing(
     }
     let (num_images, num_videos) = (count(turns, MediaKind::Image), count(turns, MediaKind::Video));
     let mismatch = || {
-        let found = format!("{num_images} image and {num_videos} video placeholders");
-        let detail = format!("{found} for {} images and {} videos", media.images.len(), media.videos.len());
+        let detail = match (plural(media.images.len(), "image"), plural(media.videos.len(), "video")) {
+            (_, videos) if shows_videos_as_images && num_videos > 0 => {
+                format!(
+                    "{num_videos} <image> for {videos}: where a record has videos only, each <image> shows one of them"
+                )
+            }
+            (images, videos) => format!("{num_images} <image> and {num_videos} <video> for {images} and {videos}"),
+        };
         Rejection::new(RejectCode::PlaceholderMismatch, detail)
     };
     let missing_images = media.images.len().checked_sub(num_images).ok_or_else(mismatch)?;
@@ -184,6 +191,10 @@ fn count_missing(
     }
     let images = std::iter::repeat_n(MediaKind::Image, missing_images);
     Ok(images.chain(std::iter::repeat_n(MediaKind::Video, missing_videos)).collect())
+}
+
+fn plural(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// Puts a medium into every slot. Media without a slot come last, where the record's own check finds them.

@@ -30,6 +30,8 @@ use manyframe_pipeline::PipelineFile;
 use manyframe_plan::PlannedSample;
 use manyframe_shards::ShardFormat;
 use rustc_hash::FxHashMap;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 use crate::error::{EngineError, with_causes};
 use account::{Account, ExpectedFacts, SharedFacts};
@@ -45,7 +47,7 @@ pub use guard::repeat_check;
 pub use options::{VerifyOptions, Watch};
 
 /// What reading a dataset back showed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Verification {
     /// Everything that is wrong; empty if nothing is.
     pub problems: Vec<String>,

@@ -20,19 +20,25 @@ use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy}
 use crate::settings::source::{ImageShow, Kind, SourceTable};
 use crate::settings::values::TokenColumns;
 use crate::settings::video::{SamplingRule, VideoDelivery};
+use crate::suggest::nearest;
 
 /// The largest MDS shard, in MiB.
 const MAX_MDS_MIB: u64 = 2048;
 
 /// Stores that speak S3 copy at most 5 GB. A shard is closed by an estimate of its size.
 const MAX_COPIED_MIB: u64 = 4096;
+/// The key of the tables of sources.
+const SOURCE: &str = "source";
 
 /// The rules of the file as a whole.
 pub(crate) fn check_file(file: &PipelineFile, root: &Node, problems: &mut Vec<Problem>) {
     if let (Some(table), Some(node)) = (&file.pack, root.get("pack")) {
         check_pack(table, node, problems);
     }
-    if root.get("source").and_then(Node::elements).is_none() {
+    let mut keys = root.entries().into_iter().flat_map(|entries| entries.keys());
+    // `[[sources]]` is reported as what it is.
+    let is_mistyped = keys.any(|key| nearest(key, [SOURCE.to_owned()].iter()).is_some());
+    if root.get(SOURCE).and_then(Node::elements).is_none() && !is_mistyped {
         let problem = Problem::new(root.location.clone(), "there is no [[source]]");
         problems.push(problem.with_allowed("one or more [[source]] tables"));
     }

@@ -47,7 +47,7 @@ pub struct SourceTable {
     /// Only records that none of these datasets, or pipeline files, delivered from the same position of the same file. Default:
     /// no restriction.
     pub not_delivered_in: OneOrMany,
-    /// How much to draw, in units of `unit`, or `"all"`. Default: `"all"`.
+    /// How much to draw, in units of `unit`: a number, a share of what the source has (`"10 %"`), or `"all"`. Default: `"all"`.
     pub take: Take,
     /// Instead of `take`: its part of `mix.total`, relative to the other sources that have a weight.
     #[schemars(range(min = 0))]
@@ -89,6 +89,8 @@ impl SourceTable {
             (_, Some(weight), _) => Law::Weight(weight),
             (_, _, Some(factor)) => Law::Repeat(factor),
             (Take::Count(count), ..) => Law::Take(count),
+            // The same records as the first part of an epoch.
+            (Take::Percent(percent), ..) => Law::Repeat(percent / 100.0),
             (Take::All, ..) => Law::All,
         }
     }

@@ -53,13 +53,15 @@ impl From<TokenColumns> for bool {
 }
 
 /// How much to draw.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub enum Take {
     /// Every record that is not rejected, filtered out or a duplicate.
     #[default]
     All,
     /// This amount, or everything if there is less.
     Count(u64),
+    /// This part of what the source has, in percent.
+    Percent(f64),
 }
 
 impl Serialize for Take {
@@ -67,6 +69,7 @@ impl Serialize for Take {
         match self {
             Self::All => serializer.serialize_str("all"),
             Self::Count(count) => serializer.serialize_u64(*count),
+            Self::Percent(percent) => serializer.collect_str(&format_args!("{percent} %")),
         }
     }
 }
@@ -82,8 +85,10 @@ impl<'de> Deserialize<'de> for Take {
         match Form::deserialize(deserializer) {
             Ok(Form::Count(count)) => Ok(Self::Count(count)),
             Ok(Form::Word(word)) if word == "all" => Ok(Self::All),
-            Ok(Form::Word(_)) | Err(_) => Err(serde::de::Error::custom("neither a count nor \"all\"")),
+            Ok(Form::Word(word)) => percent_of(&word).map(Self::Percent).ok_or(()),
+            Err(_) => Err(()),
         }
+        .map_err(|()| serde::de::Error::custom("neither a count, nor a share such as \"10 %\", nor \"all\""))
     }
 }
 
@@ -93,8 +98,18 @@ impl JsonSchema for Take {
     }
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
-        schemars::json_schema!({ "anyOf": [{ "type": "integer", "minimum": 0 }, { "const": "all" }] })
+        schemars::json_schema!({ "anyOf": [
+            { "type": "integer", "minimum": 0, "title": "a whole number" },
+            { "type": "string", "pattern": "^[0-9.]+ ?%$", "title": "a share of the source such as \"10 %\"" },
+            { "const": "all" }
+        ] })
     }
+}
+
+/// The number of a text such as `10 %`, from 0 to 100.
+fn percent_of(text: &str) -> Option<f64> {
+    let number = text.trim().strip_suffix('%')?.trim().parse::<f64>().ok()?;
+    (0.0..=100.0).contains(&number).then_some(number)
 }
 
 /// A share from 0 to 1, written as a number or in percent (`"0.5 %"`).
@@ -129,9 +144,7 @@ impl<'de> Deserialize<'de> for Share {
         }
         let part = match Form::deserialize(deserializer) {
             Ok(Form::Part(part)) => Some(part),
-            Ok(Form::Percent(text)) => {
-                text.trim().strip_suffix('%').and_then(|number| number.trim().parse::<f64>().ok()).map(|n| n / 100.0)
-            }
+            Ok(Form::Percent(text)) => percent_of(&text).map(|percent| percent / 100.0),
             Err(_) => None,
         };
         match part.filter(|part| (0.0..=1.0).contains(part)) {
@@ -168,9 +181,13 @@ mod tests {
     }
 
     #[test]
-    fn a_take_is_a_count_or_all() {
+    fn a_take_is_a_count_a_share_or_all() {
         assert_eq!(serde_json::from_str::<Take>("7").ok(), Some(Take::Count(7)));
         assert_eq!(serde_json::from_str::<Take>("\"all\"").ok(), Some(Take::All));
-        assert!(serde_json::from_str::<Take>("-1").is_err());
+        assert_eq!(serde_json::from_str::<Take>("\"7 %\"").ok(), Some(Take::Percent(7.0)));
+        assert_eq!(serde_json::to_string(&Take::Percent(0.5)).ok().as_deref(), Some("\"0.5 %\""));
+        for wrong in ["-1", "1.5", "\"-1 %\"", "\"101 %\"", "\"nan %\"", "\"some\""] {
+            assert!(serde_json::from_str::<Take>(wrong).is_err(), "{wrong}");
+        }
     }
 }

@@ -51,7 +51,16 @@ pub(crate) fn refresh(context: &Context, file: &IndexFile, executor: Executor<'_
     if !stale.first_entries.is_empty() {
         rewrite(context, file, &stale, executor)?;
     }
-    Ok(ChangedMedia { num_records: stale.first_entries.len() as u64, example: stale.example })
+    Ok(stale.changed())
+}
+
+/// What changed among the media of an index file since it was made.
+pub(crate) fn find_changed(
+    context: &Context,
+    file: &IndexFile,
+    executor: Executor<'_>,
+) -> Result<ChangedMedia, PlanError> {
+    Ok(StaleRecords::find(context, file, executor)?.changed())
 }
 
 /// The records whose rows are not what they would be now.
@@ -86,6 +95,10 @@ impl StaleRecords {
             Ok(())
         })?;
         Ok(stale)
+    }
+
+    fn changed(self) -> ChangedMedia {
+        ChangedMedia { num_records: self.first_entries.len() as u64, example: self.example }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::index::file::media_path;
 use crate::index::measure::Measured;
 use crate::index::media::{MediaRow, MediaTable, rejection_digest};
 use crate::index::table::IndexTable;
-use crate::seal::seal;
+use crate::seal::{is_intact, seal};
 
 /// An index file and its table of media while they are written.
 pub(crate) struct IndexWriter {
@@ -54,6 +54,11 @@ impl IndexWriter {
         let media = media_path(&self.path);
         seal(&index_seal(&self.path), &[self.path, media])
     }
+}
+
+/// Whether an index file is there and whole.
+pub(crate) fn has_index(path: &Path) -> bool {
+    path.exists() && media_path(path).exists() && is_intact(&index_seal(path))
 }
 
 /// The seal of an index file and of its table of media.

@@ -9,7 +9,7 @@
 
 use manyframe_core::{RejectCode, Rejection, Role};
 
-use crate::conversation::{has_conversation, read_turns};
+use crate::conversation::{has_conversation, read_turns_or};
 use crate::draft::{Draft, DraftPart, DraftTurn};
 use crate::reader::{KindReader, RecordContext};
 use crate::reject::wrong_type;
@@ -31,7 +31,7 @@ fn draft<'r>(row: &'r Object<'_>, _: &RecordContext<'_>) -> Result<Draft<'r>, Re
         let subset = subset_of_document(row);
         return Ok(Draft { subset, turns: vec![document], is_document: true, ..Draft::default() });
     }
-    let turns = read_turns(row)?;
+    let turns = read_turns_or(row, ", or a document (text)")?;
     let is_text = turns.iter().flat_map(|turn| &turn.parts).all(|part| matches!(part, DraftPart::Text(_)));
     if !is_text {
         return Err(Rejection::new(RejectCode::UnsupportedMedia, "a text source, but a turn has an image or video"));

@@ -83,7 +83,7 @@ fn fewer_or_more_placeholders_are_a_mismatch() {
         ],
     );
     let reject = parse(Mantis, &question("<image> what?")).unwrap_err();
-    assert_eq!(reject.rejection.detail, "1 image and 0 video placeholders for 2 images and 0 videos");
+    assert_eq!(reject.rejection.detail, "1 <image> and 0 <video> for 2 images and 0 videos");
 }
 
 #[test]

@@ -1,0 +1,178 @@
+//! What commands answer with `--json`, one type each. `schemas/commands/` has their JSON Schemas.
+//!
+//! The answers of `diff` and `ls` are [`DatasetDifference`](manyframe_dataset::DatasetDifference), or a [`SettingsAnswer`], and
+//! lines of [`RecordJson`].
+
+use std::path::PathBuf;
+
+use manyframe_core::{Digest, Total};
+use manyframe_dataset::{PackSummary, RecordJson, SourceSummary, WorkDone};
+use manyframe_pipeline::{Problem, SettingDifference};
+use manyframe_plan::SourceReuse;
+use manyframe_storage::Stores;
+use manyframe_validate::measure::Report;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::build::{BuildAction, BuildOutcome};
+use crate::committed::Committed;
+use crate::error::EngineError;
+use crate::exported::Exported;
+use crate::next_build::NextBuild;
+use crate::verify::Verification;
+use crate::work_state::{Leftover, WorkState};
+
+/// `manyframe check`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CheckAnswer {
+    /// The files that were checked.
+    pub files: Vec<PathBuf>,
+    /// Everything that is wrong; empty if nothing is.
+    pub problems: Vec<Problem>,
+    /// What works, but perhaps not as meant.
+    pub warnings: Vec<Problem>,
+}
+
+/// `manyframe build`, for each stage.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct BuildAnswer {
+    /// What was done.
+    pub action: BuildAction,
+    /// Whether the dataset is published. If not, `losses` or `validation` say why.
+    pub is_published: bool,
+    /// Its directory or URL; if it is not published, where it was put together.
+    pub dataset: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// The digest of its manifest, which names it.
+    pub manifest_digest: Digest,
+    /// All samples together.
+    pub total: Total,
+    /// What happened to the records of each source.
+    pub sources: Vec<SourceSummary>,
+    /// Files of shards.
+    pub num_shards: u64,
+    /// Their bytes.
+    pub num_shard_bytes: u64,
+    /// How it is packed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pack: Option<PackSummary>,
+    /// What was read and made, and what was reused.
+    pub work: WorkDone,
+    /// Why samples were made although there was a dataset.
+    pub reuse: Vec<SourceReuse>,
+    /// Sources that lost more than their pipeline file allows, a sentence each.
+    pub losses: Vec<String>,
+    /// What a model measured before publishing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub validation: Option<Report>,
+}
+
+/// `manyframe verify`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct VerifyAnswer {
+    /// Whether the command ends with 0: no problem, and nothing unchecked that matters.
+    pub is_ok: bool,
+    /// What was found.
+    #[serde(flatten)]
+    pub found: Verification,
+}
+
+/// `manyframe why`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WhyAnswer {
+    /// What happened to the record.
+    #[serde(flatten)]
+    pub record: RecordJson,
+    /// Its annotation as upstream wrote it; null if it cannot be read on this machine.
+    pub annotation: Option<String>,
+    /// Why it cannot be read.
+    pub annotation_error: Option<String>,
+}
+
+/// `manyframe export`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct ExportAnswer {
+    /// The file or directory that a trainer is given.
+    pub annotations: PathBuf,
+    /// What was written.
+    #[serde(flatten)]
+    pub exported: Exported,
+}
+
+/// `manyframe diff` of a pipeline file and something else.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct SettingsAnswer {
+    /// Settings with different values.
+    pub settings: Vec<SettingDifference>,
+}
+
+/// `manyframe status`, for each place of a dataset.
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
+pub struct StatusAnswer {
+    /// The directory or URL where the dataset is, or will be.
+    pub dataset: PathBuf,
+    /// The pipeline file that builds it, as far as it is known.
+    pub pipeline: Option<PathBuf>,
+    /// Its work directory; null if it has none.
+    pub work: Option<WorkState>,
+    /// What the next build would do; null if nothing says how the dataset is built, or a build would fail.
+    pub next: Option<NextBuild>,
+    /// Why a build would fail.
+    pub error: Option<String>,
+}
+
+/// `manyframe clean`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct CleanAnswer {
+    /// Whether nothing was removed.
+    pub is_dry_run: bool,
+    /// Bytes of all leftovers.
+    pub num_bytes: u64,
+    /// What was left.
+    pub leftovers: Vec<Leftover>,
+}
+
+impl BuildAnswer {
+    /// The answer of a build that is finished.
+    pub fn of(outcome: &BuildOutcome) -> Self {
+        let BuildOutcome { committed, action, reuse, validation } = outcome;
+        Self {
+            action: *action,
+            is_published: true,
+            reuse: reuse.clone(),
+            validation: validation.clone(),
+            ..Self::of_committed(committed)
+        }
+    }
+
+    /// The answer of a build whose dataset was put together, and not published; `None` for any other error.
+    pub fn kept_back(error: &EngineError) -> Option<Self> {
+        let (staged, validation) = match error {
+            EngineError::Losses { staged, .. } => ((**staged).clone(), None),
+            EngineError::Invalid { report, path, .. } => (Committed::read(path, &Stores::default()).ok()?, Some((**report).clone())),
+            _ => return None,
+        };
+        Some(Self { is_published: false, validation, ..Self::of_committed(&staged) })
+    }
+
+    fn of_committed(committed: &Committed) -> Self {
+        let manifest = &committed.manifest;
+        Self {
+            action: BuildAction::Built,
+            is_published: true,
+            dataset: committed.dataset.clone(),
+            name: manifest.name.clone(),
+            manifest_digest: committed.manifest_digest,
+            total: manifest.total,
+            sources: manifest.sources.clone(),
+            num_shards: manifest.shards.len() as u64,
+            num_shard_bytes: manifest.shards.iter().map(|shard| shard.num_bytes).sum(),
+            pack: manifest.pack.as_ref().map(|pack| pack.summary.clone()),
+            work: committed.work,
+            reuse: Vec::new(),
+            losses: committed.losses(),
+            validation: None,
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! What is in a work directory, seen from outside: builds that are going on or were left, and what `clean` may remove.
+//!
+//! **Invariant:** looking changes nothing and waits for nobody.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+use manyframe_base::files::{is_written_to, list_leftovers_of_the_dead, num_bytes_of, parent_directory, remove_any};
+use manyframe_base::{FileError, is_url};
+use manyframe_dataset::{BuildFacts, MANIFEST_FILE};
+use manyframe_plan::Plan;
+use manyframe_storage::LocalDirectory;
+use schemars::JsonSchema;
+use serde::Serialize;
+
+use crate::error::EngineError;
+use crate::report::is_done;
+use crate::work::{is_locked, try_lock};
+
+/// Where a build puts its dataset, and where it works.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OutputPlace {
+    /// The directory or URL of the dataset.
+    pub dataset: PathBuf,
+    /// The work directory.
+    pub work: PathBuf,
+}
+
+/// The work directory of a dataset.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct WorkState {
+    /// Its path.
+    pub directory: PathBuf,
+    /// Bytes of its files.
+    pub num_bytes: u64,
+    /// Whether a build is going on.
+    pub is_locked: bool,
+    /// The process of that build, if it is one of this machine.
+    pub process: Option<u32>,
+    /// Plans of builds that were begun, the newest first.
+    pub plans: Vec<PlanState>,
+    /// What `manyframe clean` removes.
+    pub leftovers: Vec<Leftover>,
+}
+
+/// A plan, and how far its tasks are.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct PlanState {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Number of tasks; `None` if another version of manyframe made it, or it is damaged.
+    pub num_tasks: Option<u64>,
+    /// Those that are done.
+    pub num_done: u64,
+    /// Whether its dataset was put together, and not published: it lost too many records, or failed its validation.
+    pub is_kept_back: bool,
+}
+
+/// Something that nobody needs any more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Leftover {
+    /// Where it is.
+    pub path: PathBuf,
+    /// What it is.
+    pub kind: LeftoverKind,
+    /// Bytes of its files.
+    pub num_bytes: u64,
+}
+
+/// What nobody needs any more.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LeftoverKind {
+    /// A file or directory that a killed process was writing.
+    Unfinished,
+    /// A plan that was followed by another one, or whose dataset is published.
+    SupersededPlan,
+    /// The newest plan of an interrupted build, with its finished tasks. Removed only where that is asked for.
+    InterruptedPlan,
+}
+
+/// What `clean` removes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CleanScope {
+    /// What no build would use.
+    Useless,
+    /// Finished tasks of an interrupted build, too.
+    Interrupted,
+}
+
+impl WorkState {
+    /// The work directory of an output; `None` if there is none.
+    ///
+    /// # Errors
+    ///
+    /// If it cannot be listed.
+    pub fn read(output: &OutputPlace) -> Result<Option<Self>, EngineError> {
+        let directory = output.work.clone();
+        if !directory.is_dir() {
+            return Ok(None);
+        }
+        let lock = directory.join("lock");
+        let is_locked = is_locked(&lock);
+        let plans = list_plans(&directory)?;
+        Ok(Some(Self {
+            num_bytes: num_bytes_of(&directory),
+            is_locked,
+            process: if is_locked { process_that_locks(&lock) } else { None },
+            plans: plans.iter().map(|plan| PlanState::read(plan)).collect(),
+            leftovers: list_leftovers(output, CleanScope::Useless, is_locked)?,
+            directory,
+        }))
+    }
+}
+
+impl PlanState {
+    fn read(directory: &Path) -> Self {
+        let plan = Plan::read(directory).ok();
+        let num_done = plan.iter().flat_map(|plan| &plan.tasks).filter(|task| is_done(directory, task.id)).count();
+        Self {
+            directory: directory.to_owned(),
+            num_tasks: plan.map(|plan| plan.tasks.len() as u64),
+            num_done: num_done as u64,
+            is_kept_back: directory.join("dataset").join(MANIFEST_FILE).is_file(),
+        }
+    }
+}
+
+/// Removes what killed and superseded builds of a dataset left, unless a build is going on; returns what it was. With `is_dry_run`,
+/// returns what it would be.
+///
+/// # Errors
+///
+/// If something cannot be listed or removed.
+pub fn clean(output: &OutputPlace, scope: CleanScope, is_dry_run: bool) -> Result<Vec<Leftover>, EngineError> {
+    let lock = output.work.join("lock");
+    // Nothing may be begun while it is removed.
+    let locked = if is_dry_run || !output.work.is_dir() { None } else { try_lock(&lock)? };
+    let is_going_on = locked.is_none() && is_locked(&lock);
+    let leftovers = list_leftovers(output, scope, is_going_on)?;
+    if !is_dry_run {
+        for leftover in &leftovers {
+            remove_any(&leftover.path)?;
+        }
+    }
+    drop(locked);
+    Ok(leftovers)
+}
+
+/// What is left of killed and superseded builds. Of a build that is going on, only what is no part of its work directory.
+fn list_leftovers(output: &OutputPlace, scope: CleanScope, is_going_on: bool) -> Result<Vec<Leftover>, EngineError> {
+    let OutputPlace { dataset, work } = output;
+    let found = |kind| move |path: PathBuf| Leftover { num_bytes: num_bytes_of(&path), kind, path };
+    let mut leftovers: Vec<Leftover> = Vec::new();
+    let add_unfinished = |directory: &Path, leftovers: &mut Vec<Leftover>| -> Result<(), FileError> {
+        leftovers.extend(list_leftovers_of_the_dead(directory)?.into_iter().map(found(LeftoverKind::Unfinished)));
+        Ok(())
+    };
+    if !is_url(dataset) {
+        add_unfinished(parent_directory(dataset), &mut leftovers)?;
+    }
+    if is_going_on || !work.is_dir() {
+        return Ok(leftovers);
+    }
+    for directory in [work.clone(), work.join("index"), work.join("listings")] {
+        add_unfinished(&directory, &mut leftovers)?;
+    }
+    let published = BuildFacts::read_from(&LocalDirectory::new(dataset)).ok().flatten().map(|facts| facts.plan_key);
+    for (number, plan) in list_plans(work)?.into_iter().enumerate() {
+        let is_published = || Plan::read(&plan).is_ok_and(|plan| Some(plan.key) == published);
+        let kind = match number {
+            0 if scope == CleanScope::Useless && !is_published() => None,
+            0 if !is_published() => Some(LeftoverKind::InterruptedPlan),
+            _ => Some(LeftoverKind::SupersededPlan),
+        };
+        // Tasks run on other machines, too, and hold no lock.
+        let parts = [plan.join("shards"), plan.join("done")];
+        let mut is_in_use = false;
+        for part in &parts {
+            is_in_use |= is_written_to(part)?;
+        }
+        match kind {
+            Some(kind) if !is_in_use => leftovers.push(found(kind)(plan)),
+            _ => parts.iter().try_for_each(|part| add_unfinished(part, &mut leftovers))?,
+        }
+    }
+    Ok(leftovers)
+}
+
+/// The directories of plans in a work directory, the newest first.
+fn list_plans(work: &Path) -> Result<Vec<PathBuf>, FileError> {
+    let mut plans: BTreeSet<(SystemTime, PathBuf)> = BTreeSet::new();
+    for entry in fs::read_dir(work).map_err(FileError::read(work))? {
+        let path = entry.map_err(FileError::read(work))?.path();
+        let is_plan = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("plan-"));
+        if is_plan && path.is_dir() {
+            // A plan that is read for other settings is written again.
+            let modified = fs::metadata(path.join("plan.json")).and_then(|metadata| metadata.modified());
+            plans.insert((modified.unwrap_or(SystemTime::UNIX_EPOCH), path));
+        }
+    }
+    Ok(plans.into_iter().rev().map(|(_, path)| path).collect())
+}
+
+/// The process of this machine that holds a lock on a file, as the kernel lists them.
+fn process_that_locks(lock: &Path) -> Option<u32> {
+    let inode = format!(":{}", fs::metadata(lock).ok()?.ino());
+    let locks = fs::read_to_string("/proc/locks").ok()?;
+    let process = |line: &str| {
+        let fields: Vec<&str> = line.split_whitespace().collect();
+        match fields.as_slice() {
+            [_, "FLOCK", _, "WRITE", process, file, ..] if file.ends_with(&inode) => process.parse::<u32>().ok(),
+            _ => None,
+        }
+    };
+    // Files of two file systems may have one number.
+    let mut processes = locks.lines().filter_map(process).filter(|process| *process > 0);
+    processes.next().filter(|_| processes.next().is_none())
+}

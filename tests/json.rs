@@ -1,0 +1,130 @@
+//! Promise: what commands print as JSON, and each line of stderr if that is to be JSON, is what the committed schemas say.
+
+use std::fs;
+
+use manyframe_dataset::{DatasetDifference, RecordJson};
+use manyframe_engine::{
+    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, SettingsAnswer, StatusAnswer, VerifyAnswer, WhyAnswer,
+};
+use serde_json::{Value, json};
+
+use crate::schemas::compare_type;
+use crate::support::{Workshop, llava, manyframe, photo, root, run};
+
+#[test]
+fn the_schemas_of_answers_are_generated_from_the_types() {
+    compare_type::<BuildAnswer>("commands/build.schema.json");
+    compare_type::<CheckAnswer>("commands/check.schema.json");
+    compare_type::<CleanAnswer>("commands/clean.schema.json");
+    compare_type::<DatasetDifference>("commands/diff.schema.json");
+    compare_type::<SettingsAnswer>("commands/diff-settings.schema.json");
+    compare_type::<ExportAnswer>("commands/export.schema.json");
+    compare_type::<RecordJson>("commands/ls-line.schema.json");
+    compare_type::<Vec<StatusAnswer>>("commands/status.schema.json");
+    compare_type::<VerifyAnswer>("commands/verify.schema.json");
+    compare_type::<WhyAnswer>("commands/why.schema.json");
+}
+
+/// The answers of a command, each of which fits its schema.
+fn answers(schema: &str, arguments: &[&str], code: i32) -> Vec<Value> {
+    let text = String::from_utf8(run(&[arguments, &["--json"]].concat(), code).stdout).unwrap();
+    let schema = fs::read(root().join(format!("schemas/commands/{schema}.schema.json"))).unwrap();
+    let validator = jsonschema::validator_for(&serde_json::from_slice(&schema).unwrap()).unwrap();
+    let answers: Vec<Value> = serde_json::Deserializer::from_str(&text).into_iter().collect::<Result<_, _>>().unwrap();
+    for answer in &answers {
+        let errors: Vec<String> =
+            validator.iter_errors(answer).map(|error| format!("{}: {error}", error.instance_path())).collect();
+        assert!(errors.is_empty(), "{arguments:?}\n{errors:#?}\n{answer:#}");
+    }
+    answers
+}
+
+fn answer(schema: &str, arguments: &[&str], code: i32) -> Value {
+    let mut answers = answers(schema, arguments, code);
+    assert_eq!(answers.len(), 1, "{arguments:?}");
+    answers.remove(0)
+}
+
+fn workshop() -> Workshop {
+    let mut workshop = Workshop::new();
+    for number in 1..4 {
+        workshop.write(&format!("media/{number}.jpg"), photo(number, 64, 48));
+    }
+    let records = ["1", "2", "3", "4"].map(|id| llava(id, &format!("{id}.jpg")));
+    workshop.add_source("a", "llava", &json!(records), "");
+    workshop.add_source("t", "text", &json!([{ "id": "t", "text": "A text." }]), "");
+    workshop.head.push_str("[pack]\nmax_tokens = 4096\n");
+    workshop.head.push_str(&format!("[output]\ndirectory = {:?}\n", workshop.text("out")));
+    workshop
+}
+
+#[test]
+fn every_answer_fits_its_schema() {
+    let workshop = workshop();
+    let (pipeline, out, other) = (workshop.pipeline(), workshop.text("out"), workshop.text("other"));
+    assert_eq!(answer("check", &["check", &pipeline], 0)["problems"], json!([]));
+    let wrong = workshop.write("wrong.toml", "name = \"x\"\nsed = 1\n").display().to_string();
+    let problems = answer("check", &["check", &wrong, "--set", "tak=1"], 2)["problems"].clone();
+    let at = |key: &str| {
+        problems.as_array().unwrap().iter().find(|problem| problem["message"].as_str().unwrap().contains(key))
+    };
+    assert_eq!((at("sed").unwrap()["line"].clone(), at("tak").unwrap()["set"].clone()), (json!(2), json!("tak")));
+
+    assert_eq!(answer("status", &["status", &pipeline], 0)[0]["next"]["action"], "build");
+    let kept_back = answer("build", &["build", &pipeline], 3);
+    assert_eq!((&kept_back["is_published"], kept_back["losses"].as_array().unwrap().len()), (&json!(false), 1));
+    let built = answer("build", &["build", &pipeline, "--accept-rejects"], 0);
+    let manifest: Value = serde_json::from_slice(&fs::read(workshop.path("out/manifest.json")).unwrap()).unwrap();
+    assert_eq!((&built["total"], &built["sources"]), (&manifest["total"], &manifest["sources"]));
+    assert_eq!(answer("build", &["build", &pipeline, "--accept-rejects"], 0)["action"], "nothing");
+    run(&["build", &pipeline, "--output", &other, "--accept-rejects", "--set", "source.a.take=2", "--quiet"], 0);
+
+    assert_eq!(answer("verify", &["verify", &out], 0)["is_ok"], true);
+    let why = answer("why", &["why", &out, "4"], 0);
+    assert_eq!(why["reason"], "media_missing");
+    assert!(why["annotation"].as_str().unwrap().contains("What is shown in picture 4?"));
+    assert_eq!(answers("ls-line", &["ls", &out], 0).len(), 5);
+    let difference = answer("diff", &["diff", &out, &other], 0);
+    assert_eq!(difference["records"][0]["b"], "not_drawn");
+    assert_eq!(answer("diff-settings", &["diff", &pipeline, &other], 0)["settings"][0]["setting"], "source.a.take");
+    let exported = workshop.text("exported");
+    let export = answer("export", &["export", &out, "--format", "llava_json", "--output", &exported], 0);
+    assert_eq!((&export["num_records"], &export["num_documents"]), (&json!(3), &json!(1)));
+    assert_eq!(answer("status", &["status", &out], 0)[0]["next"]["action"], "nothing");
+    run(&["plan", &pipeline, "--set", "source.a.take=1", "--quiet"], 0);
+    let cleaned = answer("clean", &["clean", &out, "--interrupted"], 0);
+    assert_eq!(cleaned["leftovers"][0]["kind"], "interrupted_plan");
+    fs::remove_file(workshop.path("a.json")).unwrap();
+    assert!(answer("why", &["why", &out, "4"], 2)["annotation_error"].is_string());
+    assert!(answer("status", &["status", &pipeline], 0)[0]["error"].is_string());
+}
+
+#[test]
+fn every_line_of_stderr_is_json_if_that_is_asked_for() {
+    let workshop = workshop();
+    let pipeline = workshop.pipeline();
+    let wrong = workshop.write("wrong.toml", "name = \"x\"\nsed = 1\n").display().to_string();
+    for (arguments, code, expected) in [
+        (vec!["build", &pipeline], 3, "progress"),
+        (vec!["build", &pipeline, "--accept-rejects", "-v"], 0, "progress"),
+        (vec!["check", &wrong], 2, "sed is not a setting"),
+        (vec!["check", &workshop.text("absent.toml")], 2, "cannot be read"),
+        (vec!["ls", &workshop.text("out"), "--limit", "1"], 0, "more"),
+        (vec!["build"], 2, "required arguments"),
+    ] {
+        let output = manyframe(&arguments).args(["--log-format", "json"]).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}\n{stderr}");
+        let lines: Vec<Value> = stderr.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(
+            lines.iter().all(|line| line["level"].is_string() && line["fields"]["message"].is_string()),
+            "{stderr}"
+        );
+        let message = |line: &Value| line["fields"]["message"].as_str().unwrap().contains(expected);
+        assert!(lines.iter().any(message), "{expected}\n{stderr}");
+        if expected == "progress" {
+            let run = lines.iter().find(|line| line["fields"]["step"] == "run").unwrap();
+            assert_eq!((&run["fields"]["done"], &run["fields"]["is_done"]), (&run["fields"]["total"], &json!(true)));
+        }
+    }
+}
