@@ -156,7 +156,8 @@ fn losses_are_those_of_the_validation_with_the_samples_at_both_ends() {
         assert_eq!(losses.matches(&format!("<b>{why}</b>")).count(), 3, "{why}");
     }
     let of = |why: &str| -> Vec<f64> {
-        let shown = losses.split(&format!("<b>{why}</b>: loss ")).skip(1);
+        let start = format!("<b>{why}</b>: loss ");
+        let shown = losses.split(&start).skip(1);
         shown.map(|rest| rest.split([',', '<']).next().unwrap().trim().parse().unwrap()).collect()
     };
     let (highest, lowest) = (of("highest loss"), of("lowest loss"));

@@ -72,8 +72,8 @@ fn plans_and_builds_fit_into_80_columns() {
 /// What a build prints on a terminal with these variables.
 fn on_terminal(workshop: &Workshop, variables: &[(&str, &str)]) -> String {
     let command = format!(
-        "stty cols 80; {:?} build {} --fresh -v; exit $?",
-        manyframe(&[]).get_program(),
+        "stty cols 80; '{}' build {} --fresh -v; exit $?",
+        manyframe(&[]).get_program().display(),
         workshop.text("pipeline.toml"),
     );
     let mut script = Command::new("script");

@@ -20,7 +20,6 @@ pub(crate) const OVER_BUDGET: u8 = 3;
 pub(crate) const OVER_LIMIT: u8 = 4;
 
 /// Reports arguments that cannot be understood, or prints the help that they ask for. Logs that are to be JSON are, even then.
-#[expect(clippy::disallowed_methods, reason = "`cli` reads its arguments")]
 pub(crate) fn report_arguments(error: &clap::Error) -> ExitCode {
     let arguments: Vec<String> = std::env::args_os().map(|text| text.to_string_lossy().into_owned()).collect();
     let wants_json = arguments.iter().any(|text| text == "--log-format=json")

@@ -48,11 +48,13 @@ fn render(lines: &[SourceLine<'_>]) -> String {
         table.push(total_cells(lines, is_run));
     } else {
         // The shares of one source say nothing.
-        ["asked %", "actual %", "tokens %"].into_iter().for_each(|header| table.remove(header));
+        for header in ["asked %", "actual %", "tokens %"] {
+            table.remove(header);
+        }
     }
-    ["rejected", "filtered", "duplicates", "images", "frames"]
-        .into_iter()
-        .for_each(|header| table.remove_if_zero(header));
+    for header in ["rejected", "filtered", "duplicates", "images", "frames"] {
+        table.remove_if_zero(header);
+    }
     if lines.iter().all(|line| line.delivered.is_some_and(|total| total == line.budget.drawn)) {
         table.remove("drawn");
     }

@@ -32,9 +32,9 @@ pub(super) fn run(arguments: &DiffArguments) -> Result<ExitCode> {
     if let (Side::Dataset(a), Side::Dataset(b)) = (&a, &b) {
         let difference = DatasetDifference::between(a, b, arguments.examples)?;
         if arguments.json {
-            output::print_json(&difference)?
+            output::print_json(&difference)?;
         } else {
-            output::print(&render(&difference))?
+            output::print(&render(&difference))?;
         }
         return Ok(ExitCode::SUCCESS);
     }
@@ -136,8 +136,12 @@ fn sources_table(difference: &DatasetDifference) -> Table {
         match (&source.a, &source.b) {
             (Some(a), Some(b)) if a == b => push(&source.name, "both", a),
             (a, b) => {
-                a.iter().for_each(|counts| push(&source.name, "A", counts));
-                b.iter().for_each(|counts| push(if a.is_some() { "" } else { &source.name }, "B", counts));
+                if let Some(counts) = a {
+                    push(&source.name, "A", counts);
+                }
+                if let Some(counts) = b {
+                    push(if a.is_some() { "" } else { &source.name }, "B", counts);
+                }
             }
         }
     }

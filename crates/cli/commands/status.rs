@@ -54,7 +54,9 @@ fn render(state: &StatusAnswer) -> String {
             line("build", &format!("going on{}: {}", process(work), progress(work.plans.first())));
         }
         let left = if work.is_locked { &[] } else { work.plans.as_slice() };
-        left.iter().for_each(|plan| line("left", &plan_text(plan)));
+        for plan in left {
+            line("left", &plan_text(plan));
+        }
         if !work.leftovers.is_empty() {
             let number = plural(work.leftovers.len() as u64, "leftover");
             let size = bytes(work.leftovers.iter().map(|leftover| leftover.num_bytes).sum());
@@ -67,7 +69,9 @@ fn render(state: &StatusAnswer) -> String {
     match (&state.next, &state.error) {
         (Some(next), _) => {
             line("next", action(next));
-            reasons(next).iter().for_each(|reason| line("", reason));
+            for reason in reasons(next) {
+                line("", &reason);
+            }
         }
         (None, Some(error)) => line("next", &format!("a build would fail: {error}")),
         (None, None) => line("next", "not known: there is neither a pipeline file nor a dataset"),

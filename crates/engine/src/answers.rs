@@ -150,7 +150,9 @@ impl BuildAnswer {
     pub fn kept_back(error: &EngineError) -> Option<Self> {
         let (staged, validation) = match error {
             EngineError::Losses { staged, .. } => ((**staged).clone(), None),
-            EngineError::Invalid { report, path, .. } => (Committed::read(path, &Stores::default()).ok()?, Some((**report).clone())),
+            EngineError::Invalid { report, path, .. } => {
+                (Committed::read(path, &Stores::default()).ok()?, Some((**report).clone()))
+            }
             _ => return None,
         };
         Some(Self { is_published: false, validation, ..Self::of_committed(&staged) })

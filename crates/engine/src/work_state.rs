@@ -11,13 +11,13 @@ use std::time::SystemTime;
 use manyframe_base::files::{is_written_to, list_leftovers_of_the_dead, num_bytes_of, parent_directory, remove_any};
 use manyframe_base::{FileError, is_url};
 use manyframe_dataset::{BuildFacts, MANIFEST_FILE};
-use manyframe_plan::Plan;
+use manyframe_plan::{Plan, TaskHeader};
 use manyframe_storage::LocalDirectory;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::EngineError;
-use crate::report::is_done;
+use crate::report::find_report;
 use crate::work::{is_locked, try_lock};
 
 /// Where a build puts its dataset, and where it works.
@@ -119,7 +119,12 @@ impl WorkState {
 impl PlanState {
     fn read(directory: &Path) -> Self {
         let plan = Plan::read(directory).ok();
-        let num_done = plan.iter().flat_map(|plan| &plan.tasks).filter(|task| is_done(directory, task.id)).count();
+        let is_sent = plan.as_ref().is_some_and(|plan| plan.pipeline.output.url().is_some());
+        let is_done = |task: &&TaskHeader| {
+            let found = find_report(directory, task.id).ok().flatten();
+            found.is_some_and(|found| if is_sent { found.is_sent } else { found.is_here })
+        };
+        let num_done = plan.iter().flat_map(|plan| &plan.tasks).filter(is_done).count();
         Self {
             directory: directory.to_owned(),
             num_tasks: plan.map(|plan| plan.tasks.len() as u64),

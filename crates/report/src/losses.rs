@@ -19,11 +19,11 @@ table! {
     struct LossTable<'r>(row: &'r Loss) -> Loss {
         id: String = &row.id,
         num_images: u64 = row.num_images,
-        loss_mean: Option<f64> = row.loss,
+        loss_mean: Option<f64> = row.own,
         loss_blank: Option<f64> = row.blank,
         loss_other: Option<f64> = row.other,
     }
-    read { Ok(Loss { id, num_images, loss: loss_mean, blank: loss_blank, other: loss_other }) }
+    read { Ok(Loss { id, num_images, own: loss_mean, blank: loss_blank, other: loss_other }) }
 }
 
 /// The losses of a sample, in nats.
@@ -31,7 +31,7 @@ table! {
 pub(crate) struct Loss {
     id: String,
     num_images: u64,
-    loss: Option<f64>,
+    own: Option<f64>,
     blank: Option<f64>,
     other: Option<f64>,
 }
@@ -89,7 +89,7 @@ impl Losses {
         {
             losses = read_rows::<LossTable>(storage.open(&table.path)?)?.collect::<Result<_, _>>()?;
         }
-        Ok(Some(Self { report, chosen: choose(losses) }))
+        Ok(Some(Self { report, chosen: choose(&losses) }))
     }
 
     /// The samples that are shown.
@@ -107,7 +107,7 @@ impl Losses {
         for (why, loss) in self.chosen {
             let row = loss.id.parse::<RecordId>().ok().and_then(|id| rows.get(&id));
             if let Some(sample) = row.map(|row| samples::shown(dataset, row)).transpose()?.flatten() {
-                ranked.push(Ranked { why, loss: loss.loss, blank: loss.blank, other: loss.other, sample });
+                ranked.push(Ranked { why, loss: loss.own, blank: loss.blank, other: loss.other, sample });
             }
         }
         let report = self.report;
@@ -140,13 +140,13 @@ impl Group {
 }
 
 /// The samples at the ends: by loss, and by how much it rises with the images of another sample.
-fn choose(losses: Vec<Loss>) -> Vec<(&'static str, Loss)> {
+fn choose(losses: &[Loss]) -> Vec<(&'static str, Loss)> {
     let mut chosen = Vec::new();
-    let by_loss = ranked(&losses, |loss| loss.loss);
+    let by_loss = ranked(losses, |loss| loss.own);
     chosen.extend(by_loss.iter().rev().take(NUM_SHOWN).map(|loss| ("highest loss", (*loss).clone())));
     let num_left = by_loss.len().saturating_sub(NUM_SHOWN);
     chosen.extend(by_loss.iter().take(NUM_SHOWN.min(num_left)).map(|loss| ("lowest loss", (*loss).clone())));
-    let by_gain = ranked(&losses, |loss| (loss.num_images > 0).then(|| Some(loss.other? - loss.loss?)).flatten());
+    let by_gain = ranked(losses, |loss| if loss.num_images > 0 { Some(loss.other? - loss.own?) } else { None });
     chosen.extend(by_gain.iter().take(NUM_SHOWN).map(|loss| ("least dependent on its images", (*loss).clone())));
     let num_left = by_gain.len().saturating_sub(NUM_SHOWN);
     let most = by_gain.iter().rev().take(NUM_SHOWN.min(num_left));
@@ -168,11 +168,10 @@ mod tests {
 
     #[test]
     fn a_sample_is_at_one_end_of_an_order_only() {
-        let loss =
-            |id: &str, loss, other| Loss { id: id.to_owned(), num_images: 1, loss: Some(loss), blank: None, other };
+        let loss = |id: &str, own, other| Loss { id: id.to_owned(), num_images: 1, own: Some(own), blank: None, other };
         let losses =
             vec![loss("a", 1.0, Some(1.5)), loss("b", 3.0, Some(2.0)), loss("c", 2.0, None), loss("d", 0.5, None)];
-        let chosen: Vec<(&str, String)> = choose(losses).into_iter().map(|(why, loss)| (why, loss.id)).collect();
+        let chosen: Vec<(&str, String)> = choose(&losses).into_iter().map(|(why, loss)| (why, loss.id)).collect();
         let of = |wanted: &str| -> Vec<&str> {
             chosen.iter().filter(|(why, _)| *why == wanted).map(|(_, id)| id.as_str()).collect()
         };

@@ -90,18 +90,16 @@ fn visuals(sample: &Sample) -> Vec<ShownVisual> {
             _ => format!("image, {size}"),
         };
         let time_s = |index: usize| visual.times_s.get(index).copied();
-        let (images, num_images) = match visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?))) {
-            Some((frames, clip)) => {
-                let pictures = decode_clip(clip, frames, &MediaLimits::default()).unwrap_or_default();
-                let shown = pictures.iter().enumerate().take(MAX_FRAMES);
-                let shown = shown.map(|(index, picture)| shown_picture(picture.view(), time_s(index)));
-                (shown.collect(), pictures.len())
-            }
-            None => {
-                let images = sample.images.iter().skip(visual.first_image).take(visual.num_images).enumerate();
-                let shown = images.take(MAX_IMAGES).map(|(index, image)| shown_image(image, time_s(index)));
-                (shown.collect::<Vec<_>>(), visual.num_images)
-            }
+        let clip = visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?)));
+        let (images, num_images) = if let Some((frames, clip)) = clip {
+            let pictures = decode_clip(clip, frames, &MediaLimits::default()).unwrap_or_default();
+            let shown = pictures.iter().enumerate().take(MAX_FRAMES);
+            let shown = shown.map(|(index, picture)| shown_picture(picture.view(), time_s(index)));
+            (shown.collect::<Vec<_>>(), pictures.len())
+        } else {
+            let images = sample.images.iter().skip(visual.first_image).take(visual.num_images).enumerate();
+            let shown = images.take(MAX_IMAGES).map(|(index, image)| shown_image(image, time_s(index)));
+            (shown.collect(), visual.num_images)
         };
         ShownVisual {
             what,
