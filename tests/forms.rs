@@ -275,3 +275,29 @@ fn ratings_select_what_is_delivered_and_the_rest_is_counted() {
         assert!(error.contains(expected) && error.contains("where"), "{error}");
     }
 }
+
+#[test]
+fn documents_with_images_between_their_texts() {
+    let obelics = json!({"id": "o", "images": [null, "1.jpg", null, "2.jpg"], "texts": ["Once.", null, "Then.", null]});
+    let mmc4 = json!({"id": "m", "text_list": ["Once.", "Then."], "image_info": [{"image_name": "2.jpg", "matched_text_index": 1}]});
+    let home = home();
+    write(home.path(), "web.jsonl", lines(&[obelics, mmc4, json!({"id": "t", "text": "Before <image> after.", "images": ["1.jpg"]})]));
+    photos(home.path(), &["1.jpg", "2.jpg"]);
+    let (_, built) = assert_built(
+        home.path(),
+        &[(&["Before ", "<image>", " after."], 1), (&["Once. ", "<image>", "Then."], 1), (&["Once.", "<image>", "Then.", "<image>"], 2)],
+    );
+    let sample = built.sample(&built.row("o").id.to_string());
+    let prompt: Vec<char> = sample["prompt"].as_str().unwrap().chars().collect();
+    let trained: Vec<String> = sample["label_spans"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|span| prompt[span[0].as_u64().unwrap() as usize..span[1].as_u64().unwrap() as usize].iter().collect())
+        .collect();
+    assert_eq!(trained, ["Once.", "Then.", "<|endoftext|>"]);
+    let dataset = built.dataset.display().to_string();
+    let exported = home.path().join("exported").display().to_string();
+    let said = crate::support::stdout(&["export", &dataset, "--format", "llava_json", "--output", &exported, "--quiet"]);
+    assert!(said.contains("skipped: 3 documents"), "{said}");
+}

@@ -117,7 +117,7 @@ impl std::fmt::Display for Origin {
 /// * Videos point at `MediaKind::Video`, images and tiled images at `MediaKind::Image`.
 /// * Turns alternate between user and assistant, with an optional system turn first; the last one is the assistant's.
 /// * Every answer has text; visuals are in user turns only.
-/// * A document is a single assistant turn, without a question.
+/// * A document is a single assistant turn, without a question. It has text, and may have visuals anywhere in it.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Record {
     /// Identity, derived from the other fields.
@@ -218,7 +218,7 @@ impl Record {
     /// Names the first invariant that does not hold.
     pub fn try_document(record: UncheckedRecord) -> Result<Self, RecordError> {
         if is_document(record.turns.iter().map(|turn| turn.role)) {
-            record.turns.iter().enumerate().try_for_each(|(index, turn)| check_turn(index, turn))?;
+            record.turns.iter().try_for_each(check_document)?;
         } else {
             check_turns(&record.turns)?;
         }
@@ -276,13 +276,21 @@ fn check_turns(turns: &[Turn]) -> Result<(), RecordError> {
     }
 }
 
+/// Of a document all text is trained, so that one without text teaches nothing.
+fn check_document(turn: &Turn) -> Result<(), RecordError> {
+    if has_text(turn) { Ok(()) } else { Err(RecordError::EmptyTurn { turn: 0, role: turn.role }) }
+}
+
+fn has_text(turn: &Turn) -> bool {
+    turn.parts.iter().any(|part| matches!(part, Part::Text(text) if !text.trim().is_empty()))
+}
+
 fn check_turn(index: usize, turn: &Turn) -> Result<(), RecordError> {
     let has_visual = turn.parts.iter().any(|part| matches!(part, Part::Visual(_)));
-    let has_text = turn.parts.iter().any(|part| matches!(part, Part::Text(text) if !text.trim().is_empty()));
     if has_visual && turn.role != Role::User {
         return Err(RecordError::VisualOutsideUserTurn { turn: index, role: turn.role });
     }
-    if !has_text && !has_visual {
+    if !has_text(turn) && !has_visual {
         return Err(RecordError::EmptyTurn { turn: index, role: turn.role });
     }
     Ok(())
@@ -380,13 +388,12 @@ mod tests {
         UncheckedRecord { source: "s".into(), subset: "".into(), upstream_id: "1".into(), turns, media, origin }
     }
 
+    fn medium(number: usize) -> MediaRef {
+        let location = MediaLocation::Path(format!("{number}.jpg"));
+        MediaRef { kind: MediaKind::Image, location, clip: None, fps: None }
+    }
+
     fn record(turns: Vec<Turn>, num_media: usize) -> Result<Record, RecordError> {
-        let medium = |i| MediaRef {
-            kind: MediaKind::Image,
-            location: MediaLocation::Path(format!("{i}.jpg")),
-            clip: None,
-            fps: None,
-        };
         Record::try_new(unchecked(turns, (0..num_media).map(medium).collect()))
     }
 
@@ -412,6 +419,9 @@ mod tests {
         assert!(document(vec![turn(Role::Assistant, vec![text("Once.")])]).is_ok());
         let empty = Err(RecordError::EmptyTurn { turn: 0, role: Role::Assistant });
         assert_eq!(document(vec![turn(Role::Assistant, vec![text(" ")])]), empty);
+        let shown = |parts| Record::try_document(unchecked(vec![turn(Role::Assistant, parts)], vec![medium(0)]));
+        assert!(shown(vec![text("Once."), image(0), text("Twice.")]).is_ok());
+        assert_eq!(shown(vec![image(0), text("\n")]), empty);
         let unasked = Err(RecordError::TurnOrder { turn: 0, found: Role::Assistant, expected: Role::User });
         assert_eq!(record(vec![turn(Role::Assistant, vec![text("Once.")])], 0), unasked);
     }

@@ -13,6 +13,8 @@
 //!   exported record that contain a placeholder. That includes the newline of the dialect, if a visual ends the turn, and
 //!   white space at the start of a system text, which such a record has at the start of its first turn.
 //!
+//! * **A document** keeps each visual where it is, and its white space.
+//!
 //! Families with chat templates of their own keep texts as they are, but for one newline after a visual, which LLaVA's data
 //! have there; their templates put visuals where they stand, or before the text of the turn (`placement`).
 //!
@@ -20,7 +22,7 @@
 
 use std::borrow::Cow;
 
-use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn, VisualKind};
+use manyframe_core::{Message, Part, RejectCode, Rejection, Role, Turn, VisualKind, is_document};
 
 use crate::literals::{LiteralTags, Literals};
 use crate::messages::VisualRange;
@@ -76,6 +78,7 @@ pub(crate) struct TurnWriter<'a> {
     turns: &'a [Turn],
     visuals: std::slice::Iter<'a, ResolvedVisual>,
     has_one_visual: bool,
+    is_document: bool,
 }
 
 impl VisualSpan {
@@ -131,7 +134,8 @@ impl Composer {
         }
         check_num_images(visuals)?;
         let has_one_visual = num_visuals == 1;
-        Ok(TurnWriter { composer: self, turns, visuals: visuals.iter(), has_one_visual })
+        let is_document = is_document(turns.iter().map(|turn| turn.role));
+        Ok(TurnWriter { composer: self, turns, visuals: visuals.iter(), has_one_visual, is_document })
     }
 
     fn write_text(&self, text: &str, message: usize, content: &mut String) -> Result<(), Rejection> {
@@ -202,6 +206,7 @@ impl<'a> TurnWriter<'a> {
     fn parts(&mut self, turn: &'a Turn, opens_visuals: bool) -> Vec<ResolvedPart<'a>> {
         let mut parts = resolved_parts(turn, &mut self.visuals);
         match self.composer.placement {
+            Placement::Llava | Placement::First(_) if self.is_document => {}
             Placement::Trimmed => {
                 trim_end(&mut parts);
                 trim_start(&mut parts);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use manyframe_core::{
     Cost, Digest, FrameChoice, Message, ModelVisual, Part, RejectCode, Rejection, Role, Sample, SampleTokens,
-    SampleVisual, Signature, Turn, VisualKind, VisualShape,
+    SampleVisual, Signature, Turn, VisualKind, VisualShape, is_document,
 };
 use manyframe_vision::{Family, MediaToken};
 
@@ -221,6 +221,7 @@ impl Formatter {
     /// # Errors
     /// The reason to reject the record.
     pub fn measure(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<PromptMeasure, Rejection> {
+        self.ensure_labels(turns, visuals)?;
         let template = match &self.template {
             PromptTemplate::Strings(template) => template,
             PromptTemplate::Jinja(template) => return self.measure_jinja(template, turns, visuals),
@@ -285,10 +286,14 @@ impl Formatter {
     /// # Errors
     /// The reason to reject the record.
     pub fn format(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<Formatted, Rejection> {
+        self.ensure_labels(turns, visuals)?;
         let composed = self.composer.compose(turns, visuals)?;
         let (prompt, cost) = match &self.template {
             PromptTemplate::Strings(template) => {
-                let prompt = template.render_messages(&composed.messages)?;
+                let mut prompt = template.render_messages(&composed.messages)?;
+                if is_document(turns.iter().map(|turn| turn.role)) {
+                    prompt.leave_out(composed.visual_spans.iter().map(|span| (span.start, span.end)));
+                }
                 let cost = self.cost_of(&prompt.text, visuals, || self.count_bare_of(&composed))?;
                 (prompt, cost)
             }
@@ -307,6 +312,15 @@ impl Formatter {
             runs: visuals.iter().flat_map(|visual| visual.plan.runs()).collect(),
             cost,
         })
+    }
+
+    /// The label of a newline at the end of answers would be that of texts before the images of a document.
+    fn ensure_labels(&self, turns: &[Turn], visuals: &[ResolvedVisual]) -> Result<(), Rejection> {
+        if self.turn_end_label.is_some() && !visuals.is_empty() && is_document(turns.iter().map(|turn| turn.role)) {
+            let detail = "a document with images, where the newline after an answer has the label of an end token";
+            return Err(Rejection::new(RejectCode::RefusedByTemplate, detail));
+        }
+        Ok(())
     }
 
     /// Tokenizes a formatted prompt. `label_spans` are characters of the prompt, in order and disjoint; `runs` are the numbers

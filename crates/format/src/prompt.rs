@@ -25,6 +25,26 @@ impl Prompt {
         self.label_spans.push((start, self.text.len()));
     }
 
+    /// Computes no loss on these characters of the only answer, counted from its start. In order and disjoint.
+    pub(crate) fn leave_out(&mut self, ranges: impl Iterator<Item = (usize, usize)>) {
+        let Some(&(start, end)) = self.label_spans.first() else { return };
+        let answer = self.text.get(start..end).unwrap_or_default();
+        let mut bytes = answer.char_indices().map(|(byte, _)| byte).chain([answer.len()]).enumerate().peekable();
+        let mut byte_of = |character: usize| {
+            while bytes.next_if(|(number, _)| *number < character).is_some() {}
+            start + bytes.peek().map_or(answer.len(), |(_, byte)| *byte)
+        };
+        let mut kept_from = start;
+        let mut spans = Vec::new();
+        for (first, after) in ranges {
+            spans.push((kept_from, byte_of(first)));
+            kept_from = byte_of(after);
+        }
+        spans.push((kept_from, end));
+        spans.retain(|(start, end)| start < end);
+        self.label_spans = spans;
+    }
+
     /// Sets the bytes (first, one past last) on which the loss is computed, in order and disjoint.
     pub(crate) fn set_label_spans(&mut self, spans: impl Iterator<Item = (usize, usize)>) {
         self.label_spans = spans.collect();

@@ -32,7 +32,7 @@ pub(crate) enum EmbeddedPlace<'a> {
 
 impl Embedded<'_> {
     /// The bytes that a field was read from; `None` if an archive has no member for it.
-    fn bytes(&self, field: &str, index: usize) -> Option<BlobRef> {
+    pub(crate) fn bytes(&self, field: &str, index: usize) -> Option<BlobRef> {
         let column = self.fields.get(field).map_or(field, String::as_str);
         let file = || Arc::clone(&self.file);
         match self.place {

@@ -20,6 +20,7 @@ mod conversation;
 mod draft;
 mod error;
 mod fields;
+mod interleaved;
 mod json;
 mod kinds;
 mod options;

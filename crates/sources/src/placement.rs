@@ -6,6 +6,7 @@
 //!   without `<video>`, each `<image>` takes the next video, as in LLaVA-Video.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
 //! * In some datasets it is normal that there is no placeholder; media then come before the first question: [`Unplaced`].
+//! * In a document, which is all answer, visuals are anywhere.
 //! * A placeholder in an answer is not repaired, unless all are in answers because roles were swapped: [`SwappedRoles`].
 //! * The text around placeholders stays as it is.
 
@@ -53,7 +54,9 @@ pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn
         return Ok((turns, Vec::new()));
     }
     let mut turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, &draft.media)).collect();
-    settle_roles(&mut turns, placement.swapped)?;
+    if !draft.is_document {
+        settle_roles(&mut turns, placement.swapped)?;
+    }
     let missing = count_missing(&mut turns, &draft.media, placement)?;
     if let Some(first) = turns.iter_mut().find(|turn| turn.role == Role::User) {
         first.slots.splice(0..0, missing.into_iter().map(Slot::Next));

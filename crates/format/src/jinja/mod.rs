@@ -186,7 +186,7 @@ impl JinjaRenderer {
         }
         text.push_str(eos);
         let mut rendered = self.finder.read(&text, &kinds_of(chat))?;
-        rendered.spans = vec![(0, rendered.text.len())];
+        rendered.train_texts();
         Ok(rendered)
     }
 

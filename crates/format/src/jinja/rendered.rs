@@ -115,6 +115,13 @@ fn ensure_shown(shown: &[Mark], kinds: &[VisualKind]) -> Result<(), String> {
 }
 
 impl Rendered {
+    /// Trains everything but the visuals.
+    pub(super) fn train_texts(&mut self) {
+        let starts = std::iter::once(0).chain(self.visuals.iter().map(|(_, end)| *end));
+        let ends = self.visuals.iter().map(|(start, _)| *start).chain([self.text.len()]);
+        self.spans = starts.zip(ends).filter(|(start, end)| start < end).collect();
+    }
+
     /// The prompt, and what of it is trained.
     pub(crate) fn prompt(&self) -> Prompt {
         self.filled(self.markups.iter().map(String::as_str))

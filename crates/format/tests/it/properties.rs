@@ -304,6 +304,43 @@ proptest! {
     }
 
     #[test]
+    fn a_document_with_visuals_is_trained_but_for_them(before in parts(), after in text(), mut case in case()) {
+        case.spec.turn_end = TurnEnd::Eos;
+        case.visuals.clear();
+        let mut parts = Vec::new();
+        for part in before {
+            parts.push(part.map_or_else(
+                |visual| {
+                    let kind = visual.kind();
+                    case.visuals.push(visual);
+                    Part::Visual(Visual { kind, media: case.visuals.len() - 1 })
+                },
+                Part::Text,
+            ));
+        }
+        parts.insert(parts.len() / 2, Part::Text(after));
+        case.turns = vec![Turn { role: Role::Assistant, parts }];
+        let formatter = case.formatter();
+        let formatted = formatter.format_shapes(&case.turns, &case.visuals).unwrap();
+        prop_assert_eq!(formatter.measure_shapes(&case.turns, &case.visuals).unwrap().cost, formatted.cost);
+        let visuals = sample_visuals(&formatted, case.visuals.iter().map(VisualShape::kind));
+        let turns = turns_from_messages(&formatted.messages, &visuals).unwrap();
+        prop_assert_eq!(&formatter.format_shapes(&turns, &case.visuals).unwrap(), &formatted);
+        let content: Vec<char> = formatted.messages[0].content.chars().collect();
+        let mut untrained: String = formatted.prompt.split_once(&formatted.messages[0].content).unwrap().0.to_owned();
+        for span in &formatted.visual_spans {
+            untrained.extend(&content[span.start..span.end]);
+        }
+        let is_trained = |at: usize| formatted.label_spans.iter().any(|(start, end)| (*start..*end).contains(&at));
+        let found: String = formatted.prompt.chars().enumerate().filter(|(at, _)| !is_trained(*at)).map(|(_, it)| it).collect();
+        prop_assert_eq!(found, untrained);
+        let tokens = formatter.encode(&formatted.prompt, &formatted.label_spans, &formatted.runs).unwrap();
+        for &position in &tokens.image_positions {
+            prop_assert_eq!(tokens.labels[position as usize], SampleTokens::IGNORED);
+        }
+    }
+
+    #[test]
     fn tokens_cover_the_text(fragments in prop::collection::vec(prop_oneof![text(), any::<String>()], 0..6), which in 0_usize..3) {
         let tokenizer = &TOKENIZERS[which];
         let text = fragments.concat();

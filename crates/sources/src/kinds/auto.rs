@@ -6,6 +6,7 @@
 //! | `captions`, a list, and a video | ShareGPT4Video |
 //! | a conversation in any shape of `conversation.rs` | a conversation, with its images and videos |
 //! | `texts`: `[{user, assistant}]` | a conversation, as The Cauldron and FineVision write it |
+//! | a document in any shape of `interleaved.rs` | a document, with images between its texts |
 //! | a caption (`caption`, `text`, `description` …) and a medium | an answer to one of the option `questions` |
 //! | `text` alone | a document |
 //!
@@ -16,11 +17,12 @@
 //! * What would be lost, such as a second field with images, rejects the record (`unread.rs`).
 //! * `data_source`, or a text `source`, is the subset, unless the file decides it.
 
-use manyframe_core::{MediaKind, MediaLocation, RejectCode, Rejection, Role};
+use manyframe_core::{MediaKind, MediaLocation, Rejection, Role};
 
 use crate::conversation::{has_conversation, read_list, read_turns};
 use crate::draft::{Draft, DraftMedia, DraftTurn};
 use crate::fields::{MediaFields, kind_of_path, medium, read_clip, read_location, reject_audio};
+use crate::interleaved::{document_of, read_document, read_placeholders};
 use crate::kinds::{sharegpt4video, text, videochat2};
 use crate::placement::Unplaced;
 use crate::question::question_of;
@@ -65,8 +67,10 @@ fn draft<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Result<Draft<'
     if matches!(row.get("captions"), Some(Value::List(_))) && row.get_any(&["video_path", "video"]).is_some() {
         return (sharegpt4video::READER.draft)(row, context);
     }
-    reject_document(row)?;
-    let draft = draft_of_fields(row, context)?;
+    let draft = match read_document(row, context.table)? {
+        Some(document) => document,
+        None => draft_of_fields(row, context)?,
+    };
     reject_lost(row, &draft, &[IMAGES, VIDEOS].concat(), context.options)?;
     Ok(draft)
 }
@@ -83,6 +87,9 @@ fn draft_of_fields<'r>(row: &'r Object<'_>, context: &RecordContext<'_>) -> Resu
     if let Some(texts) = row.get("texts") {
         let subset = subset.or_else(|| source_of_texts(texts));
         return Ok(Draft { subset, turns: read_list("texts", texts)?, media, ..Draft::default() });
+    }
+    if let Some(turn) = read_placeholders(row, &media) {
+        return Ok(Draft { subset, ..document_of(turn.parts, media) });
     }
     if media.is_empty() && row.get("text").is_some() {
         return (text::READER.draft)(row, context);
@@ -143,17 +150,6 @@ fn read_media(row: &Object<'_>, context: &RecordContext<'_>) -> Result<DraftMedi
 
 fn is_video(location: &MediaLocation) -> bool {
     matches!(location, MediaLocation::Path(path) if kind_of_path(path) == Some(MediaKind::Video))
-}
-
-/// Documents are a kind of their own: their images are between their texts, and there is no question.
-fn reject_document(row: &Object<'_>) -> Result<(), Rejection> {
-    match row.get("texts") {
-        Some(Value::List(items)) if items.iter().any(|item| matches!(item, Value::Text(_) | Value::Null)) => {
-            let detail = "\"texts\" is a document with images between its texts, which cannot be read yet";
-            Err(Rejection::new(RejectCode::UnsupportedMedia, detail))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// The dataset that the first exchange of The Cauldron comes from.
