@@ -281,11 +281,19 @@ fn documents_with_images_between_their_texts() {
     let obelics = json!({"id": "o", "images": [null, "1.jpg", null, "2.jpg"], "texts": ["Once.", null, "Then.", null]});
     let mmc4 = json!({"id": "m", "text_list": ["Once.", "Then."], "image_info": [{"image_name": "2.jpg", "matched_text_index": 1}]});
     let home = home();
-    write(home.path(), "web.jsonl", lines(&[obelics, mmc4, json!({"id": "t", "text": "Before <image> after.", "images": ["1.jpg"]})]));
+    write(
+        home.path(),
+        "web.jsonl",
+        lines(&[obelics, mmc4, json!({"id": "t", "text": "Before <image> after.", "images": ["1.jpg"]})]),
+    );
     photos(home.path(), &["1.jpg", "2.jpg"]);
     let (_, built) = assert_built(
         home.path(),
-        &[(&["Before ", "<image>", " after."], 1), (&["Once. ", "<image>", "Then."], 1), (&["Once.", "<image>", "Then.", "<image>"], 2)],
+        &[
+            (&["Before ", "<image>", " after."], 1),
+            (&["Once. ", "<image>", "Then."], 1),
+            (&["Once.", "<image>", "Then.", "<image>"], 2),
+        ],
     );
     let sample = built.sample(&built.row("o").id.to_string());
     let prompt: Vec<char> = sample["prompt"].as_str().unwrap().chars().collect();
@@ -298,6 +306,79 @@ fn documents_with_images_between_their_texts() {
     assert_eq!(trained, ["Once.", "Then.", "<|endoftext|>"]);
     let dataset = built.dataset.display().to_string();
     let exported = home.path().join("exported").display().to_string();
-    let said = crate::support::stdout(&["export", &dataset, "--format", "llava_json", "--output", &exported, "--quiet"]);
+    let said =
+        crate::support::stdout(&["export", &dataset, "--format", "llava_json", "--output", &exported, "--quiet"]);
     assert!(said.contains("skipped: 3 documents"), "{said}");
+}
+
+#[test]
+fn absolute_paths_below_the_media_are_found() {
+    let home = home();
+    let path = home.path().canonicalize().unwrap().join("img/1.jpg").display().to_string();
+    let records =
+        [json!({"image": path, "caption": "A beach."}), json!({"image": "/mnt/other/2.jpg", "caption": "A cat."})];
+    write(home.path(), "mine.jsonl", lines(&records));
+    photos(home.path(), &["img/1.jpg"]);
+    let file = home.path().join("p.toml").display().to_string();
+    let said = crate::support::stdout(&["init", &home.path().display().to_string(), "--output", &file]);
+    assert!(
+        said.contains("1 of 2 media found, not \"/mnt/other/2.jpg\" (an absolute path, of another machine"),
+        "{said}"
+    );
+    let out = home.path().join("out").display().to_string();
+    run(&["build", &file, "--output", &out, "--quiet", "--accept-rejects"], 0);
+    let outcomes = Built::read(out.as_ref()).outcomes();
+    assert_eq!((outcomes["delivered"], outcomes["unsafe_path"]), (1, 1), "{outcomes:?}");
+}
+
+#[test]
+fn the_same_data_twice_is_said() {
+    let home = home();
+    let record = json!({"question": "What?", "answer": "A beach."});
+    write(home.path(), "a.json", json!([record]).to_string());
+    write(home.path(), "b.jsonl", lines(&[record]));
+    let file = home.path().join("p.toml").display().to_string();
+    run(&["init", &home.path().display().to_string(), "--output", &file], 0);
+    let output = run(&["build", &file, "--output", &home.path().join("out").display().to_string(), "--quiet"], 3);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("it delivers none of its 1 records: 1 are duplicates"), "{said}");
+}
+
+#[test]
+fn records_about_one_image_become_one_conversation() {
+    let record = |id: u32, image: &str| {
+        json!({"id": id, "image": image, "conversations": [
+            {"from": "human", "value": format!("<image>\nWhat is {id}?")}, {"from": "gpt", "value": format!("It is {id}.")}
+        ]})
+    };
+    let records = [record(1, "1.jpg"), record(2, "1.jpg"), record(3, "1.jpg"), record(4, "2.jpg"), record(5, "1.jpg")];
+    let csv = [1, 2, 3].map(|id| format!("{id},1.jpg,What is {id}?,It is {id}.\n")).concat();
+    for (name, text, num_others) in [
+        ("array.json", json!(records).to_string(), 2),
+        ("lines.jsonl", lines(&records), 2),
+        ("table.csv", format!("id,image,question,answer\n{csv}"), 0),
+    ] {
+        let home = home();
+        write(home.path(), name, text);
+        photos(home.path(), &["1.jpg", "2.jpg"]);
+        let file = home.path().join("p.toml");
+        run(&["init", &home.path().display().to_string(), "--output", &file.display().to_string()], 0);
+        let text = fs::read_to_string(&file).unwrap();
+        fs::write(&file, format!("{text}merge = \"by_media\"\nmax_merged_turns = 6\n")).unwrap();
+        let out = home.path().join("out").display().to_string();
+        run(&["build", &file.display().to_string(), "--output", &out, "--quiet"], 0);
+        let built = Built::read(out.as_ref());
+        built.verify();
+        assert_eq!(built.ledger.len(), 1 + num_others, "{name}");
+        let merged = built.row("1+2+3");
+        assert_eq!(merged.measured.unwrap().0.num_images, 1);
+        let prompt = built.sample(&merged.id.to_string())["prompt"].as_str().unwrap().to_owned();
+        assert_eq!(prompt.matches("<image>").count(), 1, "{prompt}");
+        let mut rest = prompt.as_str();
+        for text in ["What is 1?", "It is 1.", "What is 2?", "It is 2.", "What is 3?", "It is 3."] {
+            rest = rest.split_once(text).unwrap_or_else(|| panic!("{text} in {prompt}")).1;
+        }
+        let said = crate::support::stdout(&["why", &out, "1+2+3"]);
+        assert!(said.contains("What is 1?") && said.contains("What is 3?"), "{said}");
+    }
 }

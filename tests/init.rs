@@ -6,7 +6,7 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 
-use crate::support::{Built, photo, root, run, stdout, tar_with};
+use crate::support::{Built, Workshop, photo, root, run, stdout, tar_with};
 
 /// A directory of somebody's data, with a tokenizer.
 pub(crate) fn home() -> tempfile::TempDir {
@@ -232,4 +232,47 @@ fn the_checkpoint_beside_the_data_decides_the_family() {
     assert!(said.contains("model family: qwen3-vl"), "{said}");
     let text = fs::read_to_string(&file).unwrap();
     assert!(text.contains("family = \"qwen3-vl\"") && text.contains("tokenizer = \"${here}/checkpoint\""), "{text}");
+}
+
+#[test]
+fn a_template_brings_the_settings_of_its_recipe() {
+    for (template, family) in [("longllava", "longllava"), ("longvila", "longvila"), ("qwen3-vl-sft", "qwen3-vl")] {
+        let home = Workshop::new();
+        let data = home.path("");
+        write(&data, "mine.json", json!([{"image": "1.jpg", "question": "What?", "answer": "A beach."}]).to_string());
+        write(&data, "1.jpg", photo(1, 64, 48));
+        let (file, tokenizer) = (home.text("p.toml"), crate::families::tokenizer(&home));
+        let arguments = ["--output", &file, "--template", template, "--tokenizer", &tokenizer];
+        let said = stdout(&[&["init", data.to_str().unwrap()], &arguments[..]].concat());
+        assert!(said.contains(&format!("model family: {family}")), "{said}");
+        run(&["check", &file], 0);
+        run(&["build", &file, "--quiet", "--output", &data.join("out").display().to_string()], 0);
+        assert_eq!(Built::read(&data.join("out")).outcomes()["delivered"], 1);
+    }
+    run(&["init", ".", "--template", "longllava", "--family", "qwen3-vl"], 2);
+}
+
+#[test]
+fn questions_are_asked_and_an_empty_line_takes_what_is_proposed() {
+    let home = home();
+    let data = home.path();
+    for name in ["first", "second"] {
+        write(data, &format!("{name}.json"), json!([{"question": "What?", "answer": name}]).to_string());
+    }
+    let file = data.join("p.toml").display().to_string();
+    let mut asked = crate::support::manyframe(&["init", data.to_str().unwrap(), "--output", &file, "--interactive"]);
+    asked.stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null()).stderr(std::process::Stdio::piped());
+    let mut asked = asked.spawn().unwrap();
+    std::io::Write::write_all(&mut asked.stdin.take().unwrap(), b"maybe\nno\n\nqwen9\nqwen3-vl\n").unwrap();
+    let output = asked.wait_with_output().unwrap();
+    let questions = String::from_utf8(output.stderr).unwrap();
+    assert!(
+        output.status.success() && questions.contains("answer yes or no") && questions.contains("no such family"),
+        "{questions}"
+    );
+    let text = fs::read_to_string(&file).unwrap();
+    assert!(
+        !text.contains("first.json") && text.contains("second.json") && text.contains("family = \"qwen3-vl\""),
+        "{text}"
+    );
 }

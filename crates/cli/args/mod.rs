@@ -145,6 +145,21 @@ pub(crate) struct InitArguments {
     /// first that is found.
     #[arg(long, value_name = "PATH")]
     pub(crate) tokenizer: Option<PathBuf>,
+    /// Also write the settings of a published recipe: lengths, frames, tiles and packing for its model.
+    #[arg(long, value_enum, value_name = "NAME", conflicts_with = "family")]
+    pub(crate) template: Option<InitTemplate>,
+    /// Ask which of what is found to use, and for which model. An empty line takes what is proposed.
+    #[arg(long)]
+    pub(crate) interactive: bool,
+}
+
+/// A published recipe whose settings `init` writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum InitTemplate {
+    Longllava,
+    Longvila,
+    #[value(name = "qwen3-vl-sft")]
+    Qwen3VlSft,
 }
 
 #[derive(Debug, Args)]

@@ -83,6 +83,8 @@ pub enum Excess {
     Nothing {
         /// Records seen.
         num_seen: u64,
+        /// Those of them that other records, of this source or of one before it, are the same as.
+        num_duplicates: u64,
     },
     /// Annotation files that could not be read to their end. How many records they have is unknown, and so is their share.
     IncompleteFiles {
@@ -116,8 +118,18 @@ impl fmt::Display for Excess {
             format!("({percent:.2} %), max_rejects allows {} %", (10_000.0 * allowed).round() / 100.0)
         };
         match *self {
-            Self::Nothing { num_seen: 0 } => f.write_str("it has no records"),
-            Self::Nothing { num_seen } => write!(f, "it delivers none of its {num_seen} records"),
+            Self::Nothing { num_seen: 0, .. } => f.write_str("it has no records"),
+            Self::Nothing { num_seen, num_duplicates } => {
+                write!(f, "it delivers none of its {num_seen} records")?;
+                if num_duplicates == 0 {
+                    return Ok(());
+                }
+                write!(
+                    f,
+                    ": {num_duplicates} are duplicates, of a source before it perhaps; leave one of them out, or set \
+                     [duplicates] remove = \"nothing\""
+                )
+            }
             Self::IncompleteFiles { num_files: 1 } => f.write_str("an annotation file is incomplete"),
             Self::IncompleteFiles { num_files } => write!(f, "{num_files} annotation files are incomplete"),
             Self::Rejected { num_rejected, num_records, allowed } => {
@@ -171,7 +183,7 @@ impl SourceBudget {
             return None;
         }
         if num_delivered == 0 && self.is_asked() {
-            return Some(Excess::Nothing { num_seen: self.num_seen });
+            return Some(Excess::Nothing { num_seen: self.num_seen, num_duplicates: self.num_duplicates() });
         }
         if let Some(&num_files) = self.rejected.get(&RejectCode::IncompleteFile) {
             return Some(Excess::IncompleteFiles { num_files });
@@ -249,7 +261,7 @@ mod tests {
         assert_eq!(incomplete.excess(999, 1.0), None);
         for num_seen in [0, 7] {
             let nothing = budget(num_seen, 0, &[(RejectCode::MediaMissing, num_seen)]);
-            assert_eq!(nothing.excess(0, 0.9), Some(Excess::Nothing { num_seen }));
+            assert!(matches!(nothing.excess(0, 0.9), Some(Excess::Nothing { num_seen: seen, .. }) if seen == num_seen));
             assert_eq!(nothing.excess(0, 1.0), None);
         }
         let unasked = SourceBudget { asked: Asked { law: Law::Take(0), ..Asked::default() }, ..budget(7, 0, &[]) };

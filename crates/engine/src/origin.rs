@@ -34,7 +34,7 @@ pub fn read_origin(
 }
 
 fn text_of(raw: &Raw) -> String {
-    String::from_utf8_lossy(raw.body.text()).into_owned()
+    String::from_utf8_lossy(&raw.body.text()).into_owned()
 }
 
 /// The sources of a dataset, as far as they are on this machine, opened to look at its records.

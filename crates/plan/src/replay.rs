@@ -139,7 +139,7 @@ impl Source for ReplaySource {
             return Err(reject(rejection.clone()));
         }
         let replayed: Replayed =
-            serde_json::from_slice(raw.body.text()).map_err(|error| reject(malformed(error.to_string())))?;
+            serde_json::from_slice(&raw.body.text()).map_err(|error| reject(malformed(error.to_string())))?;
         let messages: Vec<_> = replayed.sample.messages();
         let visuals = &replayed.sample.visuals;
         let turns = turns_from_messages(&messages, visuals).map_err(|error| reject(malformed(error.to_string())))?;

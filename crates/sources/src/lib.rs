@@ -23,6 +23,7 @@ mod fields;
 mod interleaved;
 mod json;
 mod kinds;
+mod merge;
 mod options;
 mod placement;
 mod question;
@@ -41,7 +42,7 @@ pub use fields::kind_of_path;
 pub use json::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub use kinds::SourceKind;
 pub use options::{
-    Captions, JoinOptions, LeadingAnswer, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles,
+    Captions, JoinOptions, LeadingAnswer, Merge, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles,
 };
 pub use raw::{AnnotationFile, Member, Raw, RawBody, Split};
 pub use source::{RawRecords, Source, SourceSpec, open, open_with};

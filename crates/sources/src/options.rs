@@ -52,10 +52,35 @@ pub struct SourceOptions {
     /// comparisons; `min(…)`, `max(…)` and `len(…)` are of lists. Others are left out as `filtered`, with what was found.
     #[serde(rename = "where", skip_serializing_if = "String::is_empty")]
     pub condition: String,
+    /// Whether records about the same images or videos become one conversation, which shows them once. It counts as one record; its
+    /// id is those of all of them, with a `+` in between. Default: `nothing`.
+    #[serde(skip_serializing_if = "Merge::is_nothing")]
+    pub merge: Merge,
+    /// Most turns of a conversation that `merge` makes. Default: 40.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_merged_turns: Option<u32>,
     /// A table with scores of the records, such as `ratings.parquet`, whose columns `where` sees. Its rows have the ids of records. A
     /// record without a row is rejected as `not_joined`. It is kept in memory.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub scores: String,
+}
+
+/// Which records become one conversation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Merge {
+    /// None: each is one.
+    #[default]
+    Nothing,
+    /// Those that follow each other in a file and name the same images or videos, in their first question.
+    ByMedia,
+}
+
+impl Merge {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    fn is_nothing(&self) -> bool {
+        *self == Self::Nothing
+    }
 }
 
 /// A table whose rows belong to records.
@@ -160,6 +185,8 @@ impl SourceOptions {
             ("join", self.join != default.join),
             ("where", self.condition != default.condition),
             ("scores", self.scores != default.scores),
+            ("merge", self.merge != default.merge),
+            ("max_merged_turns", self.max_merged_turns != default.max_merged_turns),
         ];
         is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option).collect()
     }
@@ -192,6 +219,10 @@ impl SourceOptions {
         if !self.scores.is_empty() && !self.is_selective() {
             problems.push(OptionProblem { option: "scores", problem: "has no effect without where".to_owned() });
         }
+        if self.max_merged_turns.is_some() && self.merge == Merge::Nothing {
+            problems
+                .push(OptionProblem { option: "max_merged_turns", problem: "has no effect without merge".to_owned() });
+        }
         for (option, texts) in [("questions", &self.questions), ("artefacts", &self.artefacts)] {
             if texts.iter().any(|text| text.trim().is_empty()) {
                 problems.push(OptionProblem { option, problem: "has an empty text".to_owned() });
@@ -223,6 +254,8 @@ mod tests {
             join: vec![JoinOptions { table: "a.json".into(), on: "id".into(), ..JoinOptions::default() }],
             condition: "score > 1".into(),
             scores: "b.json".into(),
+            merge: Merge::ByMedia,
+            max_merged_turns: Some(8),
         };
         let json = serde_json::to_value(&all).unwrap();
         let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();

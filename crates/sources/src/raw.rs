@@ -1,5 +1,6 @@
 //! Annotation files, and their records as they are found: bytes and origin, not yet parsed.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -68,6 +69,8 @@ pub enum RawBody {
         /// The images and videos in the archive.
         members: Vec<Member>,
     },
+    /// Records that follow each other and become one.
+    Merged(Vec<RawBody>),
     /// Known to be damaged: a record cut off by the end of the file, one without an end, an invalid table row, a file that
     /// cannot be opened.
     Broken {
@@ -80,10 +83,14 @@ pub enum RawBody {
 
 impl RawBody {
     /// Its text, or of a damaged record what is kept of it.
-    pub fn text(&self) -> &[u8] {
+    pub fn text(&self) -> Cow<'_, [u8]> {
         match self {
-            Self::Json(text) | Self::Sample { text, .. } => text,
-            Self::Broken { head, .. } => head,
+            Self::Json(text) | Self::Sample { text, .. } => Cow::Borrowed(text),
+            Self::Merged(bodies) => {
+                let texts: Vec<Cow<'_, [u8]>> = bodies.iter().map(Self::text).collect();
+                Cow::Owned(texts.join(&b'\n'))
+            }
+            Self::Broken { head, .. } => Cow::Borrowed(head),
         }
     }
 }

@@ -109,6 +109,7 @@ fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
     let text = match &raw.body {
         RawBody::Json(text) | RawBody::Sample { text, .. } => text,
         RawBody::Broken { rejection, .. } => return Err(rejection.clone()),
+        RawBody::Merged(_) => return Err(unexpected_schema("several records where one is expected")),
     };
     match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
         Ok(Value::Object(object)) => Ok(object),

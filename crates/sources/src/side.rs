@@ -96,12 +96,10 @@ impl SideTable {
         for found in open_container(access, path, list).and_then(|table| table.records(None)).map_err(failed)? {
             let LocatedRecord { position, body } = found.map_err(failed)?;
             let place = || format!("row {} ({position:?})", rows.len());
-            let text = match body {
-                RawBody::Json(text) | RawBody::Sample { text, .. } => text,
-                RawBody::Broken { rejection, .. } => {
-                    return Err(unusable(format!("{} is damaged: {rejection}", place())));
-                }
-            };
+            if let RawBody::Broken { rejection, .. } = &body {
+                return Err(unusable(format!("{} is damaged: {rejection}", place())));
+            }
+            let text = body.text().into_owned();
             let id = object_of(&text)
                 .map_err(|detail| unusable(format!("{} is damaged: {detail}", place())))
                 .and_then(|row| read_id(&row, ids).map_err(|rejection| unusable(rejection.detail)))?;

@@ -22,7 +22,8 @@ use crate::containers::{Container, open_container};
 use crate::error::SourceError;
 use crate::json::{LocatedRecord, ReadError};
 use crate::kinds::SourceKind;
-use crate::options::SourceOptions;
+use crate::merge::{DEFAULT_MAX_TURNS, Merging, merged};
+use crate::options::{Merge, SourceOptions};
 use crate::raw::{AnnotationFile, Raw, RawBody, Split};
 use crate::record::{self, ParseContext};
 use crate::side::Sides;
@@ -169,23 +170,30 @@ impl Source for Annotations {
         let file = self.file(&split.file)?;
         let mut records = file.open()?.records(split.rows.clone()).map_err(|error| file.error(error))?;
         let mut has_failed = false;
-        Ok(Box::new(std::iter::from_fn(move || {
+        let raws = std::iter::from_fn(move || {
             let found = if has_failed { None } else { records.next() }?;
             has_failed = found.is_err();
-            let raw = |LocatedRecord { position, body }| file.raw(position, body);
-            Some(found.map(raw).map_err(|error| file.error(error)))
-        })))
+            Some(file.raw_of(found))
+        });
+        if self.spec.options.merge == Merge::ByMedia { Ok(Box::new(self.merging(raws))) } else { Ok(Box::new(raws)) }
     }
 
     fn read_at(&self, origin: &Origin) -> Result<Raw, SourceError> {
         self.sides()?;
         let file = self.file(&origin.file)?;
         let unknown = || SourceError::UnknownOrigin { path: file.annotation.path.clone(), origin: origin.clone() };
+        if let Some(run) = self.run_at(file, origin)? {
+            return Ok(run);
+        }
         let body = file.opened()?.record_at(origin.position).map_err(|error| file.error(error))?;
         Ok(file.raw(origin.position, body.ok_or_else(unknown)?))
     }
 
     fn parse(&self, raw: &Raw) -> Result<Record, RejectedRecord> {
+        if let RawBody::Merged(bodies) = &raw.body {
+            let of_body = |body: &RawBody| self.parse(&Raw { body: body.clone(), ..raw.clone() });
+            return merged(bodies.iter().map(of_body).collect::<Result<_, _>>()?, &raw.origin);
+        }
         let context = ParseContext {
             name: &self.spec.name,
             kind: self.spec.kind,
@@ -204,6 +212,21 @@ impl Source for Annotations {
 }
 
 impl Annotations {
+    fn merging<Raws: Iterator<Item = Result<Raw, SourceError>>>(&self, raws: Raws) -> Merging<'_, Raws> {
+        let max_turns = self.spec.options.max_merged_turns.map_or(DEFAULT_MAX_TURNS, |turns| turns as usize);
+        Merging::new(raws, max_turns, |raw| self.parse(raw))
+    }
+
+    /// The records at a position that become one, if there are several.
+    fn run_at(&self, file: &AnnotatedFile, origin: &Origin) -> Result<Option<Raw>, SourceError> {
+        if self.spec.options.merge == Merge::Nothing {
+            return Ok(None);
+        }
+        let records = file.opened()?.records_at(origin.position).map_err(|error| file.error(error))?;
+        let first = self.merging(records.map(|found| file.raw_of(found))).next().transpose()?;
+        Ok(first.filter(|raw| raw.origin == *origin && matches!(raw.body, RawBody::Merged(_))))
+    }
+
     fn sides(&self) -> Result<&Sides, SourceError> {
         if let Some(sides) = self.sides.get() {
             return Ok(sides);
@@ -230,6 +253,10 @@ impl AnnotatedFile {
         }
         let opened = self.open()?;
         Ok(&**self.opened.get_or_init(|| opened))
+    }
+
+    fn raw_of(&self, found: Result<LocatedRecord, ReadError>) -> Result<Raw, SourceError> {
+        found.map(|LocatedRecord { position, body }| self.raw(position, body)).map_err(|error| self.error(error))
     }
 
     fn raw(&self, position: Position, body: RawBody) -> Raw {

@@ -327,7 +327,9 @@ proptest! {
         let turns = turns_from_messages(&formatted.messages, &visuals).unwrap();
         prop_assert_eq!(&formatter.format_shapes(&turns, &case.visuals).unwrap(), &formatted);
         let content: Vec<char> = formatted.messages[0].content.chars().collect();
-        let mut untrained: String = formatted.prompt.split_once(&formatted.messages[0].content).unwrap().0.to_owned();
+        let plain = [Turn { role: Role::Assistant, parts: vec![Part::Text("Ω".into())] }];
+        let plain = formatter.format_shapes(&plain, &[]).unwrap();
+        let mut untrained: String = plain.prompt.split_once('Ω').unwrap().0.to_owned();
         for span in &formatted.visual_spans {
             untrained.extend(&content[span.start..span.end]);
         }

@@ -32,6 +32,11 @@ impl DirectoryRoot {
         Self { path, name, links }
     }
 
+    /// The part of an absolute path that is below it.
+    pub(crate) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        Path::new(path).strip_prefix(&self.path).ok()?.to_str()
+    }
+
     /// What rejections call it.
     pub(crate) fn name(&self) -> &str {
         &self.name

@@ -209,8 +209,19 @@ impl MediaStore {
     /// The answer of the first archive with a member of this absolute name: `tar -P` writes such names.
     fn by_absolute_name<T>(&self, subset: &str, path: &str, question: &Question<T>) -> Result<Option<T>, MediaError> {
         let Some(Ok(request)) = path.strip_prefix('/').map(Request::parse) else { return Ok(None) };
-        let roots = self.roots.iter().filter(|root| root.serves(subset));
-        let archives: Vec<&Archive> = roots.filter_map(|root| root.kind.archive()).collect();
+        let roots: Vec<&RootKind> =
+            self.roots.iter().filter(|root| root.serves(subset)).map(|root| &root.kind).collect();
+        // Whoever wrote a path of this machine may read what is below a root.
+        for root in &roots {
+            let RootKind::Directory(directory) = root else { continue };
+            let Some(Ok(below)) = directory.below(path).map(Request::parse) else { continue };
+            for spelling in &below.spellings {
+                if let Some(found) = root.answer(spelling, question)? {
+                    return Ok(Some(found));
+                }
+            }
+        }
+        let archives: Vec<&Archive> = roots.iter().filter_map(|root| root.archive()).collect();
         for spelling in &request.spellings {
             for archive in &archives {
                 if let Some(found) = (question.in_archive)(archive, spelling)? {
@@ -298,8 +309,10 @@ fn find_by_base_name<'a>(
 }
 
 fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
-    let detail = if roots.is_empty() {
-        format!("{path:?}: no media root serves subset {subset:?}")
+    let detail = if roots.is_empty() && subset.is_empty() {
+        format!("{path:?}: the source has no media roots: set media")
+    } else if roots.is_empty() {
+        format!("{path:?}: no media root is for records of subset {subset:?}")
     } else {
         let tried: Vec<&str> = roots.iter().map(|root| root.name()).collect();
         format!("{path:?} is in no media root (tried {})", tried.join(", "))

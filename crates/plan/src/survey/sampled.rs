@@ -65,7 +65,7 @@ pub(super) fn read_some(
 }
 
 fn fields_of(raw: &Raw) -> Map<String, Value> {
-    serde_json::from_slice(raw.body.text()).unwrap_or_default()
+    serde_json::from_slice(&raw.body.text()).unwrap_or_default()
 }
 
 fn raws_of(source: &dyn Source, most: usize) -> Result<Vec<Raw>, SourceError> {

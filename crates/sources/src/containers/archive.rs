@@ -80,6 +80,12 @@ impl Container for Archive {
         Ok(self.0.located(index)?.filter(|found| found.position == position).map(|found| found.body))
     }
 
+    fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError> {
+        // The media of each are its own: none is one with the next.
+        let found = self.record_at(position)?.map(|body| Ok(LocatedRecord { position, body }));
+        Ok(Box::new(found.into_iter()))
+    }
+
     fn unread_endings(&self) -> BTreeSet<String> {
         let endings = self.0.members.iter().map(|member| split_name(&member.name).1);
         endings.filter(|ending| SamplePart::of_ending(ending) == SamplePart::Other).map(str::to_owned).collect()

@@ -260,6 +260,12 @@ impl<R: Read> DelimitedRecords<R> {
         Self { scanner: Scanner::new(reader, columns.delimiter), columns, is_past_names: false }
     }
 
+    /// The records of a window that begins with one.
+    pub(crate) fn of_window(window: ByteWindow<R>, columns: Arc<Columns>) -> Self {
+        let scanner = Scanner { window, delimiter: columns.delimiter, is_started: true };
+        Self { scanner, columns, is_past_names: true }
+    }
+
     /// The next record.
     pub(crate) fn next_record(&mut self) -> NextRecord {
         if !self.is_past_names {

@@ -13,7 +13,7 @@ use std::sync::Arc;
 use manyframe_core::{Position, RejectCode, Rejection};
 use walkdir::{DirEntry, WalkDir};
 
-use super::rows::parts_of_rows;
+use super::rows::{parts_of_rows, rows_from};
 use super::sample::{Sample, SamplePart};
 use super::{Container, LocatedRecords};
 use crate::json::{self, LocatedRecord, ReadError};
@@ -98,6 +98,13 @@ impl Container for SampleDirectory {
 
     fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {
         Ok(self.0.body(position)?)
+    }
+
+    fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError> {
+        match rows_from(position, &self.parts()) {
+            Some(rows) => Box::new(Self(Arc::clone(&self.0))).records(Some(rows)),
+            None => Ok(Box::new(std::iter::empty())),
+        }
     }
 }
 

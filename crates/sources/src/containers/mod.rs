@@ -48,6 +48,9 @@ pub(crate) trait Container: Send + Sync {
     /// The record at a position; `None` if there is none.
     fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError>;
 
+    /// The records from the start of a position on: to its end, or of a row to the end of the part that it is in.
+    fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError>;
+
     /// Endings of files in it of which nothing is read.
     fn unread_endings(&self) -> BTreeSet<String> {
         BTreeSet::new()
@@ -103,5 +106,9 @@ impl Container for Unopened {
 
     fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError> {
         Ok((position == Position::File).then(|| self.body.clone()))
+    }
+
+    fn records_at(&self, _: Position) -> Result<LocatedRecords, ReadError> {
+        Ok(Box::new(std::iter::empty()))
     }
 }

@@ -51,6 +51,20 @@ impl Container for RowFile {
             _ => Ok(None),
         }
     }
+
+    fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError> {
+        match rows_from(position, &self.parts()) {
+            Some(rows) => Box::new(Self(self.0.clone())).records(Some(rows)),
+            None => Ok(Box::new(std::iter::empty())),
+        }
+    }
+}
+
+/// The rows from a position to the end of their part.
+pub(super) fn rows_from(position: Position, parts: &[Option<Range<u64>>]) -> Option<Range<u64>> {
+    let Position::Row(row) = position else { return None };
+    let part = parts.iter().flatten().find(|part| part.contains(&row))?;
+    Some(row..part.end)
 }
 
 /// The parts of a file or directory with this many rows.

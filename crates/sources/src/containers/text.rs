@@ -13,7 +13,8 @@ use super::content::{Content, Damage};
 use super::delimited::{Columns, DelimitedRecords};
 use super::{Container, LocatedRecords};
 use crate::json::{
-    self, Elements, FileFormat, FoundList, Lines, LocatedRecord, NextRecord, NotRecords, ReadError, find_list,
+    self, ByteWindow, Elements, FileFormat, FoundList, Lines, LocatedRecord, NextRecord, NotRecords, ReadError,
+    find_list,
 };
 use crate::raw::RawBody;
 
@@ -94,9 +95,37 @@ impl Container for TextFile {
             Position::Row(_) => Ok(None),
         }
     }
+
+    fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError> {
+        match position {
+            Position::Bytes { offset, num_bytes, line } => {
+                Ok(self.records_in(self.content.at_any_position()?.0, [offset, num_bytes, line]))
+            }
+            Position::File | Position::Row(_) => Ok(Box::new(std::iter::empty())),
+        }
+    }
 }
 
 impl TextFile {
+    /// The records in a range of bytes, which begins with one.
+    fn records_in(&self, file: &InputFile, [offset, num_bytes, line]: [u64; 3]) -> LocatedRecords {
+        let window = ByteWindow::at(file.reader(offset).take(num_bytes), offset, line);
+        match &self.layout {
+            Layout::Json(FileFormat::Lines) => {
+                let mut lines = Lines::of_window(window);
+                until_damage(move || lines.next_record(), Damage::default())
+            }
+            Layout::Json(_) | Layout::List(_) => {
+                let mut elements = Elements::of_window(window);
+                until_damage(move || elements.next_record(), Damage::default())
+            }
+            Layout::Delimited(columns) => {
+                let mut records = DelimitedRecords::of_window(window, Arc::clone(columns));
+                until_damage(move || records.next_record(), Damage::default())
+            }
+        }
+    }
+
     /// The record at a range of bytes. `None` if the file is too short.
     fn body_at(&self, file: &InputFile, offset: u64, num_bytes: u64) -> io::Result<Option<RawBody>> {
         let file_bytes = file.num_bytes();

@@ -67,8 +67,13 @@ enum Extent {
 
 impl<R: Read> Elements<R> {
     pub(crate) fn new(reader: R) -> Self {
+        Self::of_window(ByteWindow::new(reader))
+    }
+
+    /// The records of a window that begins with one.
+    pub(crate) fn of_window(window: ByteWindow<R>) -> Self {
         Self {
-            window: ByteWindow::new(reader),
+            window,
             between: Vec::new(),
             anchors: Anchors::default(),
             state: ReaderState::NotStarted,

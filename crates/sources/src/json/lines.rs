@@ -21,6 +21,11 @@ impl<R: Read> Lines<R> {
         Self { window: ByteWindow::new(reader), is_started: false }
     }
 
+    /// The lines of a window that begins with one.
+    pub(crate) fn of_window(window: ByteWindow<R>) -> Self {
+        Self { window, is_started: true }
+    }
+
     /// The next line that is not blank.
     pub(crate) fn next_record(&mut self) -> NextRecord {
         if !self.is_started {

@@ -28,6 +28,11 @@ impl<R: Read> ByteWindow<R> {
         Self { reader, buffer: Vec::new(), consumed: 0, offset: 0, line: 1 }
     }
 
+    /// An empty window of a reader that is at this byte of a file, in this line.
+    pub(crate) fn at(reader: R, offset: u64, line: u64) -> Self {
+        Self { offset, line, ..Self::new(reader) }
+    }
+
     /// The bytes in the window.
     pub(crate) fn bytes(&self) -> &[u8] {
         self.buffer.split_at(self.consumed).1

@@ -154,7 +154,10 @@ fn documents_have_images_between_their_texts() {
         Auto,
         &[
             // OBELICS, MINT-1T
-            (r#"{"images": [null, "a.jpg", null, null], "texts": ["hi", null, "ho", "he"]}"#, r#"A "hi" [a.jpg] "ho\n\nhe""#),
+            (
+                r#"{"images": [null, "a.jpg", null, null], "texts": ["hi", null, "ho", "he"]}"#,
+                r#"A "hi" [a.jpg] "ho\n\nhe""#,
+            ),
             (r#"{"images": ["a.jpg"], "texts": ["hi", null]}"#, "unexpected_schema"),
             (r#"{"images": ["a.jpg"], "texts": ["hi"]}"#, "unexpected_schema"),
             (r#"{"images": ["a.jpg"], "texts": [null]}"#, "empty_turn"),
@@ -163,7 +166,10 @@ fn documents_have_images_between_their_texts() {
                 r#"{"text_list": ["hi", "ho"], "image_info": [{"image_name": "b.jpg", "matched_text_index": 1}, {"image_name": "a.jpg", "matched_text_index": 0}]}"#,
                 r#"A [a.jpg] "hi " [b.jpg] "ho""#,
             ),
-            (r#"{"text_list": ["hi"], "image_info": [{"image_name": "b.jpg", "matched_text_index": 1}]}"#, "unexpected_schema"),
+            (
+                r#"{"text_list": ["hi"], "image_info": [{"image_name": "b.jpg", "matched_text_index": 1}]}"#,
+                "unexpected_schema",
+            ),
             // ms-swift
             (r#"{"text": "hi <image> ho", "images": ["a.jpg"]}"#, r#"A "hi " [a.jpg] " ho""#),
             (r#"{"text": "hi <image> ho", "images": ["a.jpg", "b.jpg"]}"#, "placeholder_mismatch"),

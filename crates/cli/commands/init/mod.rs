@@ -1,4 +1,12 @@
 //! `manyframe init`: looks at what is there, and writes a pipeline file for it.
+//!
+//! ```text
+//! paths ──▶ plan::survey ──▶ found ──▶ ask.rs (if asked to) ──▶ draft.rs, with the settings of template.rs ──▶ pipeline file
+//! ```
+
+mod ask;
+mod draft;
+mod template;
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -9,7 +17,8 @@ use anyhow::{Context, Result};
 use manyframe_plan::{FoundSource, Survey, survey};
 use manyframe_vision::Family;
 
-use crate::args::{Global, InitArguments};
+use self::draft::Draft;
+use crate::args::{Global, InitArguments, InitTemplate};
 use crate::exit::UsageError;
 use crate::output;
 use crate::table::plural;
@@ -60,7 +69,13 @@ pub(super) fn run(arguments: &InitArguments, global: &Global) -> Result<ExitCode
         );
         return Err(UsageError(message).into());
     }
-    let choice = Choice::of(arguments, &found);
+    let mut choice = Choice::of(arguments, &found);
+    if arguments.interactive {
+        ask::ask(&mut found, &mut choice)?;
+        if found.sources.is_empty() && found.datasets.is_empty() {
+            return Err(UsageError("nothing is left to build a dataset of".to_owned()).into());
+        }
+    }
     let here = std::path::absolute(file)?.parent().map(Path::to_owned).unwrap_or_default();
     let text = Draft { here: &here, choice: &choice, found: &found }.text(&name);
     write_new(file, &text)?;
@@ -97,6 +112,8 @@ fn identifier(text: &str, default: &str) -> String {
 
 /// What the arguments and the files that were found say about the model.
 struct Choice {
+    /// The settings of a published recipe, which decide about the family, too.
+    template: Option<InitTemplate>,
     family: Option<&'static str>,
     tokenizer: Option<PathBuf>,
 }
@@ -106,7 +123,8 @@ impl Choice {
         let given = arguments.tokenizer.as_ref().map(|path| std::path::absolute(path).unwrap_or_else(|_| path.clone()));
         let tokenizer = given.or_else(|| found.tokenizers.first().cloned());
         let stated = arguments.family.as_ref().map(Family::name);
-        Self { family: stated.or_else(|| family_of(tokenizer.as_deref()?)), tokenizer }
+        let family = stated.or_else(|| family_of(tokenizer.as_deref()?));
+        Self { template: arguments.template, family, tokenizer }
     }
 }
 
@@ -141,7 +159,7 @@ fn report_found(report: &mut String, found: &Survey, choice: &Choice) {
         Some(path) => _ = writeln!(report, "\ntokenizer: {}", path.display()),
         None => report.push_str(NO_TOKENIZER),
     }
-    match choice.family {
+    match choice.template.map_or(choice.family, |template| Some(template.family())) {
         Some(family) => _ = writeln!(report, "model family: {family}"),
         None => report.push_str("model family: longllava, the default; --family names another\n"),
     }
@@ -176,130 +194,4 @@ fn description(source: &FoundSource) -> String {
         _ = write!(text, "; the first that is rejected: {rejection}");
     }
     text
-}
-
-/// The file that is written.
-struct Draft<'a> {
-    here: &'a Path,
-    choice: &'a Choice,
-    found: &'a Survey,
-}
-
-impl Draft<'_> {
-    fn text(&self, name: &str) -> String {
-        let mut text = format!(
-            "# Written by `manyframe init`; yours to change. `manyframe check` reports every mistake, with its line.\n\n\
-             name = {}\n\n",
-            quoted(name)
-        );
-        match self.choice.family {
-            Some(family) => _ = writeln!(text, "[model]\nfamily = {}\n", quoted(family)),
-            None => text.push_str(
-                "# The model whose processor decides what an image costs, such as \"qwen3-vl\"; `manyframe tokens --help` lists all.\n\
-                 [model]\nfamily = \"longllava\"\n\n",
-            ),
-        }
-        match &self.choice.tokenizer {
-            Some(path) => _ = writeln!(text, "[format]\ntokenizer = {}", self.path(path)),
-            None => text.push_str(
-                "# A directory of the Hugging Face Hub, a tokenizer.json, or a SentencePiece .model.\n\
-                 [format]\ntokenizer = \"${here}/tokenizer.json\"\n",
-            ),
-        }
-        let mut names = Vec::new();
-        for source in &self.found.sources {
-            self.add_source(&mut text, source, &mut names);
-        }
-        for dataset in &self.found.datasets {
-            let name = unused(&source_name(&dataset.to_string_lossy()), &mut names);
-            _ = writeln!(
-                text,
-                "\n[[source]]\nname = {}\nkind = \"dataset\"\nfrom = {}",
-                quoted(&name),
-                self.path(dataset)
-            );
-        }
-        text
-    }
-
-    fn add_source(&self, text: &mut String, source: &FoundSource, names: &mut Vec<String>) {
-        let name = unused(&source_name(&source.annotations), names);
-        _ = writeln!(text, "\n# {}.", description(source));
-        _ = writeln!(text, "[[source]]\nname = {}", quoted(&name));
-        text.push_str(if source.is_text {
-            "kind = \"text\"    # conversations or documents, without images\n"
-        } else {
-            "kind = \"auto\"    # the fields of each record decide how it is read\n"
-        });
-        _ = writeln!(text, "annotations = {}", self.path(&source.annotations));
-        self.add_options(text, source);
-        let list = |paths: &[PathBuf]| match paths {
-            [path] => self.path(path),
-            paths => format!("[{}]", paths.iter().map(|path| self.path(path)).collect::<Vec<_>>().join(", ")),
-        };
-        if !source.media.is_empty() {
-            _ = writeln!(text, "media = {}", list(&source.media));
-        }
-        if !source.links.is_empty() {
-            _ = writeln!(text, "links = {}    # where links below media may lead", list(&source.links));
-        }
-    }
-
-    fn add_options(&self, text: &mut String, source: &FoundSource) {
-        let options = &source.options;
-        if !options.list.is_empty() {
-            _ = writeln!(text, "list = {}    # the list of the file that has the records", quoted(&options.list));
-        }
-        for join in &options.join {
-            let mut keys = vec![format!("table = {}", self.path(&join.table))];
-            keys.extend(join.list.as_ref().map(|list| format!("list = {}", quoted(list))));
-            keys.push(format!("on = {}", quoted(&join.on)));
-            keys.extend(join.id.as_ref().map(|id| format!("id = {}", quoted(id))));
-            _ = writeln!(text, "join = [{{ {} }}]    # its columns are added to the records", keys.join(", "));
-        }
-        if !options.fields.is_empty() {
-            let fields = options.fields.iter().map(|(name, found)| format!("{name} = {}", quoted(found)));
-            _ = writeln!(text, "fields = {{ {} }}", fields.collect::<Vec<_>>().join(", "));
-        }
-        if let Some(score) = source.scores.first() {
-            let score = if score.ends_with("ratings") { format!("min({score})") } else { score.clone() };
-            _ = writeln!(text, "# where = {}    # would leave the other records out", quoted(&format!("{score} >= 4")));
-        }
-    }
-
-    /// A path or pattern, from the directory of the file if it is below it.
-    fn path(&self, path: impl AsRef<Path>) -> String {
-        let path = path.as_ref();
-        match path.strip_prefix(self.here) {
-            Ok(rest) => quoted(&Path::new("${here}").join(rest).to_string_lossy()),
-            Err(_) => quoted(&path.to_string_lossy()),
-        }
-    }
-}
-
-fn quoted(text: &str) -> String {
-    toml::Value::String(text.to_owned()).to_string()
-}
-
-/// The name of a file, up to the first number of a pattern; with that of its directory if it says little by itself.
-fn source_name(path: &str) -> String {
-    const GENERAL: &[&str] = &["", "annotations", "data", "metadata", "part", "test", "train", "val", "validation"];
-    let stem = |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let path = Path::new(path);
-    let name = stem(path).split(['*', '?']).next().unwrap_or_default().trim_matches(['-', '_', '.']).to_owned();
-    match path.parent().map(stem) {
-        Some(directory) if GENERAL.contains(&name.as_str()) => identifier(&format!("{directory}-{name}"), "source"),
-        _ => identifier(&name, "source"),
-    }
-}
-
-fn unused(name: &str, names: &mut Vec<String>) -> String {
-    let mut chosen = name.to_owned();
-    let mut number = 2;
-    while names.contains(&chosen) {
-        chosen = format!("{name}-{number}");
-        number += 1;
-    }
-    names.push(chosen.clone());
-    chosen
 }
