@@ -189,7 +189,9 @@ impl<'a> TurnWriter<'a> {
                     visual.plan.write(text);
                     match self.composer.placement {
                         // The newline after it would be the end of the turn.
-                        Placement::Llava if position == last => text.truncate(text.trim_end().len()),
+                        Placement::Llava if position == last && !self.is_document => {
+                            text.truncate(text.trim_end().len());
+                        }
                         Placement::Llava | Placement::Trimmed => {}
                         Placement::InPlace(separator) => text.push_str(separator),
                         Placement::First(_) => text.push('\n'),

@@ -5,9 +5,9 @@ use serde::de::IgnoredAny;
 
 use crate::json::grammar::is_space;
 
-/// Names of the list of turns that a record has, of any kind of source. An object with one of them is a record.
+/// Names of the list of turns or images that a record has, of any kind of source. An object with one of them is a record.
 const TURNS: &[&str] =
-    &["conversations", "conversation", "messages", "QA", "captions", "texts", "prompt", "completion"];
+    &["conversations", "conversation", "messages", "QA", "captions", "texts", "prompt", "completion", "image_info"];
 
 /// Names of the lists of media that a record can have.
 const MEDIA: &[&str] = &["images", "image", "videos"];
