@@ -57,7 +57,7 @@ pub use pixels::{RgbImage, RgbView};
 pub use policy::{Check, DeliveredSize, ImagePolicy, JpegOptions, Subsampling};
 pub use prepare::{Prepared, check_delivered, prepare_image, prepare_pixels};
 pub use probe::{ImageHeader, probe_image_bytes};
-pub use resize::{fit_longest_edge, resize};
+pub use resize::{fit_longest_edge, resize, resize_lanczos};
 pub use sampling::{Sampling, spread};
 pub use sniff::SourceFormat;
 pub use store::{MediaRoot, MediaStore, TarListing, TarMember, is_tar, list_tar};

@@ -25,14 +25,26 @@ thread_local! {
 /// # Errors
 /// A rejection if the size has no pixels, or more than can be addressed.
 pub fn resize(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
+    resize_by(FilterType::CatmullRom, source, width_px, height_px)
+}
+
+/// As [`resize`], like Pillow's `LANCZOS`.
+///
+/// # Errors
+/// As [`resize`].
+pub fn resize_lanczos(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
+    resize_by(FilterType::Lanczos3, source, width_px, height_px)
+}
+
+fn resize_by(filter: FilterType, source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
     // Columns first, then rows, with 8 bits in between, as in Pillow. The resizer would begin with the rows, which leads to
     // other pixels where a pass overshoots, and is no faster.
     if width_px == source.width_px() || height_px == source.height_px() {
-        return resize_pass(source, width_px, height_px);
+        return resize_pass(filter, source, width_px, height_px);
     }
     with_scratch(width_px, source.height_px(), |narrowed| {
-        resize_into(source, narrowed)?;
-        resize_pass(narrowed.view(), width_px, height_px)
+        resize_into(filter, source, narrowed)?;
+        resize_pass(filter, narrowed.view(), width_px, height_px)
     })
 }
 
@@ -55,21 +67,25 @@ fn scale_round(side: u32, numerator: u32, denominator: u32) -> u32 {
     u32::try_from(doubled / (2 * denominator)).unwrap_or(u32::MAX)
 }
 
-fn resize_pass(source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
+fn resize_pass(filter: FilterType, source: RgbView<'_>, width_px: u32, height_px: u32) -> Result<RgbImage, MediaError> {
     let mut scaled = RgbImage::gray(width_px, height_px, 0).ok_or_else(|| {
         MediaError::rejected(RejectCode::MediaShape, format!("{width_px}×{height_px} pixels is not a size to scale to"))
     })?;
-    resize_into(source, &mut scaled)?;
+    resize_into(filter, source, &mut scaled)?;
     Ok(scaled)
 }
 
-fn resize_into(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), MediaError> {
+fn resize_into(filter: FilterType, source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), MediaError> {
     let (to_w, to_h) = (scaled.width_px(), scaled.height_px());
-    convolve_pixels(source, scaled)
+    convolve_pixels(filter, source, scaled)
         .map_err(|error| cannot_scale((source.width_px(), source.height_px()), (to_w, to_h), &*error))
 }
 
-fn convolve_pixels(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box<dyn std::error::Error>> {
+fn convolve_pixels(
+    filter: FilterType,
+    source: RgbView<'_>,
+    scaled: &mut RgbImage,
+) -> Result<(), Box<dyn std::error::Error>> {
     let image = source.image();
     let whole = ImageRef::new(image.width_px(), image.height_px(), image.pixels(), PixelType::U8x3)?;
     let (left, top) = source.origin_px();
@@ -77,12 +93,16 @@ fn convolve_pixels(source: RgbView<'_>, scaled: &mut RgbImage) -> Result<(), Box
     let cropped = CroppedImage::new(&whole, left, top, source.width_px(), source.height_px())?;
     let (width, height) = (scaled.width_px(), scaled.height_px());
     let mut target = Image::from_slice_u8(width, height, scaled.pixels_mut(), PixelType::U8x3)?;
-    Ok(convolve(&cropped, &mut target)?)
+    Ok(convolve_by(filter, &cropped, &mut target)?)
 }
 
 /// Scales in the directions in which the two sizes differ. Channels are independent of each other.
 pub(crate) fn convolve(source: &impl IntoImageView, target: &mut Image<'_>) -> Result<(), ResizeError> {
-    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(FilterType::CatmullRom)).use_alpha(false);
+    convolve_by(FilterType::CatmullRom, source, target)
+}
+
+fn convolve_by(filter: FilterType, source: &impl IntoImageView, target: &mut Image<'_>) -> Result<(), ResizeError> {
+    let options = ResizeOptions::new().resize_alg(ResizeAlg::Convolution(filter)).use_alpha(false);
     RESIZER.with_borrow_mut(|resizer| resizer.resize(source, target, &options))
 }
 

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `longllava` | padded to a square with CLIP's mean colour, 336 px, less CLIP's mean, over its deviation: `[images, 3, 336, 336]` |
 //! | `qwen2.5-vl`, `qwen3-vl`, `qwen3.5` | patches in the order of `image_grid_thw`, images first, then videos: `[patches, 3 · 2 · side²]` |
-//! | `llava-1.5`, `llava-next`, `llava-onevision`, `internvl`, `nvila`, `longvila` | the image, or its overview and tiles, one after another: `[tiles, 3, side, side]` |
+//! | `llava-1.5`, `llava-next`, `llava-onevision`, `internvl`, `idefics3`, `smolvlm`, `nvila`, `longvila` | the image, or its overview and tiles, one after another: `[tiles, 3, side, side]` |
 //!
 //! Every value is the one that the family's own processor in `transformers` computes of an image at that size.
 
@@ -201,6 +201,8 @@ mod tests {
             ("llava-1.5", 336),
             ("llava-next", 336),
             ("llava-onevision", 384),
+            ("idefics3", 364),
+            ("smolvlm", 512),
             ("internvl", 448),
             ("nvila", 448),
         ];
@@ -212,7 +214,7 @@ mod tests {
 
     #[test]
     fn a_family_whose_values_are_not_known_is_named() {
-        for name in ["idefics3", "smolvlm", "nemotron-3-nano-omni", "granite-4-vision", "custom"] {
+        for name in ["nemotron-3-nano-omni", "nemotron-nano-vl", "granite-4-vision", "custom"] {
             let error = law(name).unwrap_err();
             assert!(error.contains(&format!("{name:?}")) && error.contains("images=\"pixels\""), "{error}");
         }

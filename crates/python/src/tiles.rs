@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use manyframe_core::{Sample, SampleVisual, VisualKind, VisualShape};
 use manyframe_format::ResolvedVisual;
-use manyframe_media::{RgbImage, resize};
+use manyframe_media::{RgbImage, resize, resize_lanczos};
 use manyframe_vision::{CanvasFit, Family, Geometry, Layout, Size};
 
 use crate::pixels::{Levels, PixelValues};
@@ -80,7 +80,10 @@ impl TileCut {
                 parts.video_frames.push(shown.len().cast_signed() as i64);
             }
             for image in shown {
-                self.append(image, layout, if is_video { &mut *of_videos } else { &mut *of_images })?;
+                let own = Size::new(image.height_px(), image.width_px());
+                let first = family.first_size(own, is_video).map(|size| self.scaled(image, size)).transpose()?;
+                let target = if is_video { &mut *of_videos } else { &mut *of_images };
+                self.append(first.as_ref().unwrap_or(image), layout, target)?;
                 if !is_video {
                     parts.image_tiles.push(layout.num_tiles().cast_signed());
                     parts.image_sizes.extend([image.height_px(), image.width_px()].map(i64::from));
@@ -99,28 +102,36 @@ impl TileCut {
                 self.append_scaled(&padded(image, square, self.padding)?, size, target)
             }
             Layout::CenterCrop(size) => {
-                let covering = scaled(image, covering(image, size))?;
+                let covering = self.scaled(image, covering(image, size))?;
                 let offset = ((covering.width_px() - size.width_px) / 2, (covering.height_px() - size.height_px) / 2);
                 self.append_part(&covering, offset, size, target)
             }
             Layout::Tiles { canvas, tile, overview } => match self.fit {
-                CanvasFit::Stretched => {
-                    self.append_tiles(&scaled(image, canvas)?, tile, target)?;
-                    if overview { self.append_scaled(image, tile, target) } else { Ok(()) }
+                CanvasFit::Stretched | CanvasFit::StretchedTwice => {
+                    let stretched = self.scaled(image, canvas)?;
+                    self.append_tiles(&stretched, tile, target)?;
+                    let whole = if self.fit == CanvasFit::Stretched { image } else { &stretched };
+                    if overview { self.append_scaled(whole, tile, target) } else { Ok(()) }
                 }
                 CanvasFit::Padded => {
                     if overview {
                         self.append_scaled(image, tile, target)?;
                     }
-                    let fitting = scaled(image, fitting(image, canvas))?;
+                    let fitting = self.scaled(image, fitting(image, canvas))?;
                     self.append_tiles(&padded(&fitting, canvas, [0; 3])?, tile, target)
                 }
             },
         }
     }
 
+    /// An image at another size; a copy at its own.
+    fn scaled(&self, image: &RgbImage, size: Size) -> Result<RgbImage, String> {
+        let resize = if self.fit == CanvasFit::StretchedTwice { resize_lanczos } else { resize };
+        resize(image.view(), size.width_px, size.height_px).map_err(|error| error.to_string())
+    }
+
     fn append_scaled(&self, image: &RgbImage, size: Size, target: &mut Vec<f32>) -> Result<(), String> {
-        self.levels.append_planes(scaled(image, size)?.view(), target);
+        self.levels.append_planes(self.scaled(image, size)?.view(), target);
         Ok(())
     }
 
@@ -146,11 +157,6 @@ impl TileCut {
         self.levels.append_planes(part, target);
         Ok(())
     }
-}
-
-/// An image at another size; a copy at its own.
-fn scaled(image: &RgbImage, size: Size) -> Result<RgbImage, String> {
-    resize(image.view(), size.width_px, size.height_px).map_err(|error| error.to_string())
 }
 
 /// The smallest size of the image's shape that covers another: its shorter side has that length, the other one is cut to whole

@@ -76,13 +76,7 @@ impl Default for SmolVlm {
 
 impl VisionProcessor for Idefics3 {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
-        let law = SplitLaw {
-            longest_edge_px: self.longest_edge_px.get().into(),
-            tile_px: self.tile_px.get().into(),
-            tokens_per_tile: self.tokens_per_tile.into(),
-            split: self.split,
-        };
-        plan_each(media, |size| Ok(law.plan(size)), no_video)
+        plan_each(media, |size| Ok(self.law().plan(size)), no_video)
     }
 
     fn tokens(&self) -> Vec<MediaToken> {
@@ -96,12 +90,7 @@ impl VisionProcessor for Idefics3 {
 
 impl VisionProcessor for SmolVlm {
     fn plan(&self, media: &[Geometry<'_>]) -> Result<Vec<VisualPlan>, Refused> {
-        let law = SplitLaw {
-            longest_edge_px: self.longest_edge_px.get().into(),
-            tile_px: self.tile_px.get().into(),
-            tokens_per_tile: self.tokens_per_tile.into(),
-            split: true,
-        };
+        let law = self.law(self.longest_edge_px);
         let videos = media.iter().filter_map(|medium| match medium {
             Geometry::Video(clip) => Some(self.frames(*clip).len()),
             Geometry::Image(_) | Geometry::Tiles { .. } => None,
@@ -121,7 +110,37 @@ impl VisionProcessor for SmolVlm {
     }
 }
 
+impl Idefics3 {
+    fn law(&self) -> SplitLaw {
+        SplitLaw {
+            longest_edge_px: self.longest_edge_px.get().into(),
+            tile_px: self.tile_px.get().into(),
+            tokens_per_tile: self.tokens_per_tile.into(),
+            split: self.split,
+        }
+    }
+
+    /// The size to which an image is brought before it is stretched to its canvas.
+    pub(crate) fn first_size(&self, image: Size) -> Size {
+        self.law().scaled(image)
+    }
+}
+
 impl SmolVlm {
+    fn law(&self, longest_edge_px: NonZeroU16) -> SplitLaw {
+        SplitLaw {
+            longest_edge_px: longest_edge_px.get().into(),
+            tile_px: self.tile_px.get().into(),
+            tokens_per_tile: self.tokens_per_tile.into(),
+            split: true,
+        }
+    }
+
+    /// The size to which an image, or a frame, is brought before it is stretched to its canvas.
+    pub(crate) fn first_size(&self, image: Size, is_frame: bool) -> Size {
+        self.law(if is_frame { self.tile_px } else { self.longest_edge_px }).scaled(image)
+    }
+
     fn frames(&self, clip: Clip<'_>) -> Vec<u32> {
         if self.sample && clip.taken.is_none() {
             sampling::smolvlm(clip, self.fps, self.max_frames.get().into())

@@ -4,6 +4,7 @@
 
 use crate::constant::Longvila;
 use crate::family::Family;
+use crate::geometry::Size;
 use crate::qwen::{FRAMES_PER_STEP, Qwen3Vl, Qwen25Vl};
 
 /// What is subtracted from a channel between 0 and 1, and what the difference is divided by.
@@ -51,6 +52,9 @@ pub enum PixelForm {
 pub enum CanvasFit {
     /// It is stretched; the overview follows the tiles.
     Stretched,
+    /// It is brought to [`Family::first_size`], then stretched, both by Lanczos' filter; the overview is the canvas at the size of
+    /// a tile, and follows the tiles.
+    StretchedTwice,
     /// It keeps its shape, with black around it; the overview comes before the tiles.
     Padded,
 }
@@ -87,9 +91,20 @@ impl Family {
             // With other tokens, its vision tower is another.
             Self::Longvila(settings) if settings.tokens_per_image != Longvila::default().tokens_per_image => None,
             Self::Longvila(_) | Self::Nvila(_) => Some(tiles(CanvasFit::Stretched, Normalisation::SYMMETRIC)),
+            Self::Idefics3(_) | Self::SmolVlm(_) => Some(tiles(CanvasFit::StretchedTwice, Normalisation::SYMMETRIC)),
             Self::InternVl(_) => Some(tiles(CanvasFit::Stretched, Normalisation::IMAGENET)),
             Self::Llava15(_) | Self::LlavaNext(_) => Some(tiles(CanvasFit::Padded, Normalisation::CLIP)),
             Self::LlavaOneVision(_) => Some(tiles(CanvasFit::Padded, Normalisation::SYMMETRIC)),
+            _ => None,
+        }
+    }
+
+    /// The size to which an image, or a frame of a video, is brought before it is stretched to its canvas, where that is done in
+    /// two steps.
+    pub fn first_size(&self, image: Size, is_frame: bool) -> Option<Size> {
+        match self {
+            Self::Idefics3(settings) => Some(settings.first_size(image)),
+            Self::SmolVlm(settings) => Some(settings.first_size(image, is_frame)),
             _ => None,
         }
     }

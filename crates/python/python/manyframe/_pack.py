@@ -48,7 +48,8 @@ class Pack(TypedDict, total=False):
     images: list[Any]
     #: With ``images="values"``: what the vision tower of the dataset's model family takes, of images and of videos. LongLLaVA:
     #: (images, 3, 336, 336). Qwen: (patches, 3 · 2 · side²), in the order of the grids below. LLaVA-1.5, LLaVA-NeXT,
-    #: LLaVA-OneVision, InternVL, NVILA, LongVILA: (tiles, 3, side, side), image after image, and (frames, 3, side, side).
+    #: LLaVA-OneVision, InternVL, Idefics3, SmolVLM, NVILA, LongVILA: (tiles, 3, side, side), image after image, and (frames, 3,
+    #: side, side).
     pixel_values: Any
     pixel_values_videos: Any
     #: Of these last families: tiles of each image, its overview included; height and width of each image; frames of each video.
