@@ -100,26 +100,27 @@ def datasets():
     return DataLoader(samples, batch_size=BATCH, num_workers=WORKERS, collate_fn=list), of_samples
 
 
-def processes():
-    """The folders of this process and of those below it."""
-    found = [Path("/proc/self")]
-    for folder in found:
+def of_processes(name):
+    """A file of /proc of this process, and of those below it that are there."""
+    folders = [Path("/proc/self")]
+    for folder in folders:
         try:
+            text = (folder / name).read_text()
             children = [child for thread in (folder / "task").iterdir() for child in (thread / "children").read_text().split()]
         except (FileNotFoundError, ProcessLookupError):
             continue
-        found += [Path("/proc") / child for child in children]
-        yield folder
+        folders += [Path("/proc") / child for child in children]
+        yield text
 
 
 def cpu_s():
     """Of these processes, and of those of theirs that have ended."""
-    fields = [(folder / "stat").read_text().rsplit(")", 1)[1].split() for folder in processes()]
+    fields = [stat.rsplit(")", 1)[1].split() for stat in of_processes("stat")]
     return sum(int(ticks) for stat in fields for ticks in stat[11:15]) / os.sysconf("SC_CLK_TCK")
 
 
 def memory_mib():
-    lines = [line for folder in processes() for line in (folder / "smaps_rollup").read_text().splitlines()]
+    lines = [line for rollup in of_processes("smaps_rollup") for line in rollup.splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 

@@ -8,6 +8,7 @@ than MOST_UNEQUAL of them by half a level or more. CACHE keeps packages. Needs t
 `manyframe` on the path.
 """
 
+import io
 import json
 import logging
 import os
@@ -22,6 +23,7 @@ os.environ.setdefault("TRANSFORMERS_VERBOSITY", "critical")
 import numpy  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
+from PIL import Image  # noqa: E402
 
 import families  # noqa: E402
 import manyframe  # noqa: E402
@@ -31,43 +33,62 @@ MOST_LEVELS = 2.0
 MOST_UNEQUAL = 0.01
 
 VILA = families.CHATML + ["<image>", "<video>"]
-families.TOKENS |= {"nvila": VILA, "longvila": VILA, "llava-1.5-padded": families.TOKENS["llava-1.5"]}
+families.TOKENS |= {"nvila": VILA, "longvila": VILA}
 read_families.NPM |= {"nvila": "qwen3", "longvila": "qwen3"}
-# Both of these families have no processor in transformers: tiles are cut by InternVL's law, and a whole image is SigLIP's.
 QWEN = ("qwen2.5-vl", "qwen3-vl", "qwen3.5")
 
 
-def longvila(model):
-    images = transformers.SiglipImageProcessor(size=dict(height=384, width=384), **families.HALF)
-    return images, dict(), None
-
-
 def processors(family, model):
-    """The processor of images, how it is called, and that of videos; without one, a frame is an image."""
+    """The processor of images, and that of videos; without one, a frame is an image."""
     if family == "longvila":
-        return longvila(model)
-    _, parts, call, _ = families.FAMILIES[family](model)
-    return parts["image_processor"], call, None if family == "nvila" else parts.get("video_processor")
+        # Not in transformers: a whole image is SigLIP's. NVILA's tiles are cut by InternVL's law, but for frames.
+        return transformers.SiglipImageProcessor(size=dict(height=384, width=384), **families.HALF), None
+    _, parts, _, _ = families.FAMILIES[family](model)
+    images = parts["image_processor"]
+    if family in ("idefics3", "smolvlm"):
+        # By Lanczos' filter also with a torchvision that lacks it.
+        backend = dict(idefics3="Idefics3ImageProcessorPil", smolvlm="SmolVLMImageProcessorPil")[family]
+        made = getattr(transformers, backend)(**{name: value for name, value in images.to_dict().items() if name in SETTINGS})
+        return made, None
+    return images, None if family == "nvila" else parts.get("video_processor")
 
 
-def expected(family, model, shown):
+SETTINGS = ("size", "max_image_size", "do_image_splitting", "image_mean", "image_std")
+# How the processor of images is called for images, and for frames.
+CALLS = {
+    "internvl": (dict(crop_to_patches=True), {}),
+    "nvila": (dict(crop_to_patches=True), dict(crop_to_patches=False)),
+    "smolvlm": ({}, dict(do_image_splitting=False, size=dict(longest_edge=512))),
+} | {family: (dict(do_resize=False), {}) for family in QWEN}
+
+
+def media(row):
+    """The images, and the frames of each video, of a sample."""
+    images = [Image.open(io.BytesIO(image["bytes"])).convert("RGB") for image in row["images"]]
+    photos, clips = [], []
+    for visual in json.loads(row["metadata"])["visuals"]:
+        shown = images[visual["first_image"] : visual["first_image"] + visual["num_images"]]
+        if visual["kind"] == "video":
+            clips.append(numpy.stack([numpy.asarray(frame) for frame in shown]))
+        else:
+            photos += shown
+    return photos, clips
+
+
+def expected(family, model, photos, clips):
     """The values of the images and of the videos of a sample."""
-    images, call, videos = processors(family, model)
-    photos = [medium for kind, medium, _ in shown if kind == "image"]
-    clips = [medium for kind, medium, _ in shown if kind == "video"]
+    images, videos = processors(family, model)
+    for_images, for_frames = CALLS.get(family, ({}, {}))
     of_images, of_videos = [], []
+    # These take all images of a sample together.
+    together = [photos] if family in ("llava-onevision", "idefics3", "smolvlm") else photos
     if photos:
-        call = dict(call, do_resize=False) if family in QWEN else call
-        made = images([photos] if family == "llava-onevision" else photos, return_tensors="pt", **call)["pixel_values"]
-        of_images = [made]
-        if made.ndim == 5:
-            # Images with fewer tiles than others are filled up.
-            counts = tiles(family, images, photos, model)
-            of_images = [made[place, :count] for place, count in enumerate(counts)]
+        made = images(together, return_tensors="pt", **for_images)["pixel_values"]
+        # Images with fewer tiles than others are filled up.
+        of_images = [made[place, :count] for place, count in enumerate(tiles(family, images, photos))] if "llava-" in family and made.ndim == 5 else [made]
     for clip in clips:
         if videos is None:
-            one = dict(crop_to_patches=False) if family == "nvila" else {}
-            of_videos.append(images(list(clip), return_tensors="pt", **one)["pixel_values"])
+            of_videos += [images([frame], return_tensors="pt", **for_frames)["pixel_values"] for frame in clip]
         else:
             call = dict(do_sample_frames=False) | (dict(do_resize=False) if family in QWEN else {})
             made = videos(videos=[clip.transpose(0, 3, 1, 2)], return_tensors="pt", input_data_format="channels_first", **call)
@@ -75,7 +96,7 @@ def expected(family, model, shown):
     return [flat(family, values) for values in (of_images, of_videos)]
 
 
-def tiles(family, images, photos, model):
+def tiles(family, images, photos):
     """Tiles of each image, its overview included."""
     if family == "llava-onevision" and len(photos) > 1:
         return [1] * len(photos)
@@ -93,7 +114,7 @@ def flat(family, values):
 
 
 def deviation(family, model):
-    images, _, _ = processors(family, model)
+    images, _ = processors(family, model)
     return numpy.asarray(images.image_std, numpy.float32)
 
 
@@ -112,8 +133,7 @@ def compare(program, family, settings, out, cache):
     for pack in manyframe.PackDataset(dataset, images="values"):
         made = []
         for sample in pack["sample_ids"]:
-            shown = list(read_families.media(rows[sample], json.loads(rows[sample]["metadata"])["visuals"]))
-            made.append(expected(family, model, shown))
+            made.append(expected(family, model, *media(rows[sample])))
         for name, values in zip(("pixel_values", "pixel_values_videos"), zip(*made)):
             values = [value for value in values if value is not None]
             if not values:
@@ -134,6 +154,9 @@ CASES = [
     ("llava-1.5", ["pad = true"]),
     ("llava-next", ["frames = { num_frames = 4 }"]),
     ("llava-onevision", ["frames = { num_frames = 4 }"]),
+    ("idefics3", []),
+    ("idefics3", ["split = false"]),
+    ("smolvlm", ["max_frames = 4"]),
     ("nvila", ["frames = { num_frames = 4 }"]),
     ("longvila", []),
 ]
