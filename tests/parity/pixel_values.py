@@ -31,7 +31,7 @@ import read_families  # noqa: E402
 
 MOST_LEVELS = 2
 MOST_TWICE = 3
-MOST_UNEQUAL = 0.01
+MOST_UNEQUAL = 0.02
 
 VILA = families.CHATML + ["<image>", "<video>"]
 families.TOKENS |= {"nvila": VILA, "longvila": VILA}
