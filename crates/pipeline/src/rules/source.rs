@@ -60,6 +60,8 @@ impl Rules<'_> {
                     "join",
                     "where",
                     "scores",
+                    "merge",
+                    "max_merged_turns",
                 ]
             }
             Kind::Upstream(kind) => {

@@ -28,7 +28,7 @@ use manyframe_base::FileAccess;
 use manyframe_core::Position;
 use manyframe_media::is_tar;
 
-use crate::json::{self, LocatedRecord, ReadError};
+use crate::json::{self, LocatedRecord, NotRecords, ReadError};
 use crate::raw::RawBody;
 
 use self::archive::Archive;
@@ -81,10 +81,15 @@ pub(crate) fn open_container(
         opened => opened?,
     };
     let content = Content::of(file)?;
-    if !content.is_compressed() && RowFile::is_one(content.file())? {
+    let is_table = !content.is_compressed() && RowFile::is_one(content.file())?;
+    let is_archive = !content.is_compressed() && is_tar(content.file())?;
+    if let (true, Some(list)) = (is_table || is_archive, list) {
+        return Err(NotRecords::no_list(list, &[]).into());
+    }
+    if is_table {
         return Ok(Box::new(RowFile::open(content.file().clone())?));
     }
-    if !content.is_compressed() && is_tar(content.file())? {
+    if is_archive {
         return Ok(Box::new(Archive::open(content.file().clone())?));
     }
     Ok(Box::new(TextFile::open(content, list)?))
