@@ -56,8 +56,9 @@ chaos: setup
 cluster: setup
 	@tests/setup/system.sh cluster
 	tests/setup/python.sh .env/python cluster
+	tests/stores/s3s.sh .env/s3s
 	$(CARGO) build --locked
-	tests/cluster/run.sh $(TARGET)/debug/manyframe .env/python/ray/bin
+	tests/cluster/run.sh $(TARGET)/debug/manyframe .env/python/ray/bin .env/s3s/bin/s3s-fs
 	$(if $(MEASURE),tests/cluster/measure.sh $(TARGET)/debug/manyframe .env/python/ray/bin)
 
 # The daemons listen on this machine only, and end with it.

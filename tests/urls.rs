@@ -259,3 +259,51 @@ fn check_finds_what_is_not_there_and_what_may_not_be_a_url() {
     let error = check(&[]);
     assert!(error.contains("a.tar") && error.contains("source.packed.media"), "{error}");
 }
+
+/// A video, loose, in a tar and in a zip; and the bytes of the file.
+#[cfg(feature = "video")]
+fn videos(served: &Served) -> usize {
+    let video = served.workshop.path("data/a folder/loose.mp4");
+    let picture = "-v error -nostdin -f lavfi -i testsrc2=size=640x360:rate=24:duration=20 -c:v libx264 -preset ultrafast -g 24 \
+                   -threads 1 -pix_fmt yuv420p -movflags faststart";
+    let made = std::process::Command::new("ffmpeg").args(picture.split_whitespace()).arg(&video).status();
+    assert!(made.unwrap().success(), "the ffmpeg program, which `make setup` installs");
+    let bytes = fs::read(&video).unwrap();
+    served.workshop.write("data/a.tar", tar_of(&[("m/tar.mp4".to_owned(), bytes.clone())]));
+    served.workshop.write("data/b.zip", zip_with(&[("m/zip.mp4", bytes.clone())]));
+    let record = |name: &str| {
+        let question = json!({ "from": "human", "value": format!("<video>\nWhat happens in {name}?") });
+        json!({ "id": name, "video": name, "conversations": [question, { "from": "gpt", "value": "It counts." }] })
+    };
+    served.workshop.write("data/loose.json", json!([record("loose.mp4")]).to_string());
+    served.workshop.write("data/packed.json", json!([record("m/tar.mp4"), record("m/zip.mp4")]).to_string());
+    bytes.len()
+}
+
+#[cfg(feature = "video")]
+#[test]
+fn videos_are_read_from_a_store_as_from_a_disk() {
+    let served = Served::new();
+    let num_bytes = videos(&served);
+    for deliver in ["frames", "clip"] {
+        let delivered = ["--fresh", "--set", &format!("video.deliver={deliver}")];
+        served.num_bytes_served();
+        let (built, _) = served.build_from_urls(&delivered);
+        assert_eq!((built.outcomes()["delivered"], built.outcomes().len()), (3, 1), "{deliver}");
+        // Each file is in the cache when its frames are decoded.
+        let read = served.num_bytes_served();
+        assert!(read < 4 * num_bytes, "{deliver}: {read} of three times {num_bytes}");
+        served.build(&served.workshop.text("data"), "disk", &delivered);
+        served.assert_same();
+    }
+    // Only its index is read to plan.
+    fs::remove_dir_all(served.workshop.path("cache")).unwrap();
+    let (pipeline, out) = (served.workshop.text("pipeline.toml"), served.workshop.text("planned"));
+    served.run(&["plan", &pipeline, "--output", &out, "--quiet"], &served.server.address, 0);
+    let planned = served.num_bytes_served();
+    assert!(planned < num_bytes, "{planned} of {num_bytes}");
+    // One that was replaced is noticed.
+    served.workshop.write("data/a folder/loose.mp4", "no video");
+    let arguments = ["build", &pipeline, "--output", &served.workshop.text("out"), "--quiet"];
+    served.run(&arguments, &served.server.address, 3);
+}

@@ -6,9 +6,12 @@ ray=$(realpath "${2:?the directory with ray and python}")
 cd "$(dirname "$0")/../.."
 here=tests/cluster
 work=$PWD/target/cluster
+# Of stores that are started for a moment.
+export AWS_ACCESS_KEY_ID=AKIACLUSTER AWS_SECRET_ACCESS_KEY=hush-of-the-cluster AWS_REGION=us-east-1
 export SLURM_CONF=$work/slurm/slurm.conf RAY_USAGE_STATS_ENABLED=0
 
 finish() {
+  [ -z "${store:-}" ] || kill "$store" 2>/dev/null || true
   "$here/slurm.sh" down "$work/slurm" 2>/dev/null || true
   "$here/ray.sh" down "$work/ray" 2>/dev/null || true
 }

@@ -1,9 +1,11 @@
 #!/bin/bash
-# One build on this machine, on Slurm and on Ray: equal bytes, although nodes and drivers die: run.sh MANYFRAME RAY-BIN
+# One build on this machine, on Slurm and on Ray: equal bytes, although nodes and drivers die; in a directory, and at a store:
+# run.sh MANYFRAME RAY-BIN S3S
 # Needs root: it starts a Slurm cluster of two nodes and a Ray cluster of two hosts, and ends both.
 # shellcheck source=tests/cluster/common.sh
 . "$(dirname "$0")/common.sh"
 pipeline=$here/pipeline.toml
+s3s=$(realpath "${3:?the program s3s-fs}")
 fail() { echo "FAILED: $*" >&2; exit 1; }
 rm -rf "$work"
 mkdir -p "$work/bin"
@@ -16,6 +18,31 @@ digests() { (cd "$1" && find . -type f ! -name build.json -print0 | sort -z | xa
 same_bytes() { # DATASET
   cmp "$work/local.sha256" <(digests "$1") || fail "$1 differs from the dataset of a build on this machine"
   echo "  equal bytes: $(wc -l <"$work/local.sha256") files"
+}
+# A store in a network namespace, or in that of this machine. Its buckets are directories.
+start_store() { # STATE HOST [COMMAND…]
+  local state=$1 host=$2
+  shift 2
+  mkdir -p "$state/bucket"
+  "$@" "$s3s" --host "$host" --port 41317 --access-key "$AWS_ACCESS_KEY_ID" --secret-key "$AWS_SECRET_ACCESS_KEY" "$state" >/dev/null 2>&1 &
+  store=$!
+  export AWS_ENDPOINT_URL=http://$host:41317
+  for _ in $(seq 50); do
+    "$@" curl -s -o /dev/null "$AWS_ENDPOINT_URL" && return
+    sleep 0.1
+  done
+  fail 'the store does not answer'
+}
+same_at_store() { # NAME [COMMAND…]
+  local name=$1
+  shift
+  rm -rf "$work/down"
+  "$@" "$manyframe" download "s3://bucket/$name" "$work/down" --quiet >/dev/null
+  same_bytes "$work/down"
+  ! grep -rqF "$AWS_SECRET_ACCESS_KEY" "$work/$name.work" "$work/down" "$work"/*.txt || fail 'a credential was written'
+  [ -z "$(find "$work/$name.work" -name '*.tar')" ] || fail 'shards that were sent are here'
+  kill $store
+  wait $store 2>/dev/null || true
 }
 num_done() { find "$1".work/plan-*/done -name '[0-9]*.json' 2>/dev/null | wc -l; }
 wait_for_done() { # OUT NUMBER
@@ -55,6 +82,12 @@ grep -q "jobs of an earlier run are there.*$array" "$work/slurm-2.txt" || fail '
 same_bytes "$work/on-slurm"
 echo "  $(since "$started") s"
 
+echo 'on Slurm, to a store: every job sends what it made'
+start_store "$work/store-slurm" 127.0.0.1
+"$manyframe" build "$pipeline" --output s3://bucket/at-slurm --set "output.work=$work/at-slurm.work" --engine slurm --quiet \
+  >"$work/at-slurm.txt" 2>&1 || { tail -20 "$work/at-slurm.txt" >&2; fail 'the build to a store'; }
+same_at_store at-slurm
+
 echo 'on Slurm: what is wrong is not tried again'
 cp -r "$work/data" "$work/wrong"
 plan=$("$manyframe" plan "$pipeline" --set "out=$work/wrong-out" --set "data=$work/wrong" --json --quiet | python3 -c 'import json, sys; print(json.load(sys.stdin)["plan"])')
@@ -68,6 +101,8 @@ echo '  exit code 2, and no job is left'
 "$here/slurm.sh" down "$work/slurm"
 
 echo 'on Ray: the driver dies, and a host dies'
+# Nodes get their credentials from the environment that they are started in.
+export AWS_ENDPOINT_URL=http://10.77.0.1:41317
 "$here/ray.sh" up "$work/ray" "$ray" "$work/bin"
 started=$(now)
 build_on_ray() {
@@ -90,6 +125,13 @@ echo "  host killed with $(num_done "$work/on-ray") tasks done"
 wait $driver || { tail -20 "$work/ray-2.txt" >&2; fail 'the driver that was started again'; }
 same_bytes "$work/on-ray"
 echo "  $(since "$started") s"
+
+echo 'on Ray, to a store: what is left of the cluster sends what it made'
+start_store "$work/store-ray" 10.77.0.1 ip netns exec mfa
+ip netns exec mfa "$manyframe" build "$pipeline" --output s3://bucket/at-ray --set "output.work=$work/at-ray.work" \
+  --engine ray --address 10.77.0.1:6379 --python "$ray/python" --quiet \
+  >"$work/at-ray.txt" 2>&1 || { tail -20 "$work/at-ray.txt" >&2; fail 'the build to a store'; }
+same_at_store at-ray ip netns exec mfa
 
 echo 'on Ray: ray job submit'
 ip netns exec mfa "$ray/ray" job submit --address http://10.77.0.1:8265 -- \

@@ -401,7 +401,10 @@ def check_kills_of_builds():
     print("a build to S3 sends a shard once, whenever it is killed, and keeps none here", flush=True)
     url, choice, proxy = "s3://bucket/sent", random.Random(11), Proxy(PORT)
     endpoint = f"http://127.0.0.1:{proxy.port}"
-    small = ("--set", "output.max_shard_mib=16")
+    # Four tasks are about at a time, each with a shard in two formats; two of them have a journal besides.
+    shard_mib = 9
+    most_mib = (4 * 2 + 2) * shard_mib
+    small = ("--set", f"output.max_shard_mib={shard_mib}")
     forget("to-s3", "disk")
     num_killed, most = 0, LargestSize(WORK / "to-s3")
     while True:
@@ -422,7 +425,7 @@ def check_kills_of_builds():
     # A shard is sent again if the answer to its last request did not arrive before the kill.
     assert len(sent) <= len(shards) + num_killed, f"{len(sent)} requests ended a shard, of {len(shards)}"
     size = size_of(WORK / "disk")
-    assert largest < size / 2, f"{largest >> 20} of {size >> 20} MiB were here"
+    assert largest >> 20 <= most_mib < size >> 21, f"{largest >> 20} of {size >> 20} MiB were here, expected {most_mib}"
     say(f"{num_killed} kills; {len(shards)} shards of {size >> 20} MiB were sent by {len(sent)} requests; at most {largest >> 20} MiB were here")
     shutil.rmtree(WORK / "to-s3")
     fewer = (*small, "--set", "source.noise.take=90")
