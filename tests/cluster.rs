@@ -217,3 +217,63 @@ fn a_forecast_says_how_long_a_build_takes_and_what_bounds_it() {
     }
     run(&plan(&["--price-stored", "1"]), 2);
 }
+
+/// Programs of the names that Slurm has, which run each array at once. `make cluster` has Slurm itself.
+fn scheduler(workshop: &Workshop, code: i32) -> String {
+    let run_all = "#!/bin/bash\nscript=$(cat)\necho \"$script\" >\"$(dirname \"$0\")/script\"\nlast=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' <<<\"$script\")\n\
+                   for job in $(seq 0 \"$last\"); do\n\
+                   SLURM_ARRAY_TASK_ID=$job SLURM_ARRAY_JOB_ID=1 bash -c \"$script\" >/dev/null 2>&1 || true\ndone\necho 1\n";
+    let sbatch = if code == 0 { run_all.to_owned() } else { format!("#!/bin/bash\nexit {code}\n") };
+    for (name, text) in [("sbatch", sbatch.as_str()), ("squeue", "#!/bin/bash\n"), ("scontrol", "#!/bin/bash\n")] {
+        let path = workshop.write(&format!("bin/{name}"), text);
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    }
+    format!("{}:{}", workshop.text("bin"), std::env::var("PATH").unwrap())
+}
+
+#[test]
+fn a_verification_on_a_cluster_finds_what_one_on_this_machine_finds() {
+    let workshop = workshop(60);
+    let dataset = workshop.build().dataset;
+    let out = dataset.display().to_string();
+    let verify = |more: &[&str], code: i32| {
+        let path = scheduler(&workshop, 0);
+        let output = manyframe(&[&["verify", &out, "--quiet"], more].concat()).env("PATH", path).output().unwrap();
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stderr));
+        text
+    };
+    let on_slurm = ["--engine", "slurm", "--tasks-per-job", "4"];
+    let sound = verify(&[], 0);
+    assert!(sound.starts_with("ok"), "{sound}");
+    // The scheduler refuses; one shard is examined by hand, and is not examined again.
+    let path = scheduler(&workshop, 1);
+    let refused =
+        manyframe(&[&["verify", &out, "--quiet"], &on_slurm[..]].concat()).env("PATH", path).output().unwrap();
+    assert_ne!(refused.status.code(), Some(0));
+    let directory = workshop.text("out.work/verify-tasks");
+    run(&["task", &directory, "0", "--quiet"], 0);
+    assert_eq!(verify(&on_slurm, 0), sound);
+    assert!(!Path::new(&directory).exists());
+    let script = fs::read_to_string(workshop.path("bin/script")).unwrap();
+    assert!(script.contains("\ntasks=(\n1-4\n"), "{script}");
+    // Damage in shards, in the ledger and in the sources.
+    let shards = files_of(&dataset).into_iter().filter(|(name, _)| name.rsplit('.').next() == Some("tar"));
+    let shards: Vec<String> = shards.map(|(name, _)| name).collect();
+    for (number, name) in shards.iter().take(3).enumerate() {
+        let mut bytes = fs::read(dataset.join(name)).unwrap();
+        match number {
+            0 => bytes.truncate(bytes.len() / 2),
+            1 => {
+                let middle = bytes.len() / 2;
+                bytes[middle] ^= 1;
+            }
+            _ => bytes.clear(),
+        }
+        fs::write(dataset.join(name), bytes).unwrap();
+    }
+    let damaged = verify(&[], 1);
+    assert!(damaged.contains("problem: ") && damaged.contains(&shards[1]), "{damaged}");
+    assert_eq!(verify(&on_slurm, 1), damaged);
+    assert_eq!(verify(&[&on_slurm[..], &["--no-sources"]].concat(), 1), verify(&["--no-sources"], 1));
+}

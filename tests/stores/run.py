@@ -451,7 +451,7 @@ def check_output():
         attempt.communicate()
     for more in settings[1:3]:
         output = end(build_to(url, endpoint, *more))
-        assert f"published: {url}" in output, output
+        assert f"dataset:  {url}\n" in output and "published: " in output, output
         is_dataset_of_a_disk(url, "built", *more)
         run("verify", url, "--quiet")
         assert "stores" in run("inspect", url)

@@ -370,6 +370,11 @@ pub(crate) struct VerifyArguments {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    /// Directory that all machines of a cluster see. Default: beside the dataset, if that is in a directory.
+    #[arg(long, value_name = "DIR", help_heading = "Engine")]
+    pub(crate) work: Option<PathBuf>,
+    #[command(flatten)]
     pub(crate) threads: Threads,
     #[command(flatten)]
     pub(crate) patience: Patience,

@@ -100,7 +100,7 @@ fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<Exi
         Command::Run(run) => OpenPlan::open(&run.plan, &location::stores()?)?.context,
         Command::Task(task) => {
             let opened = TasksElsewhere::open(&task.plan, &variables::values(&task.set), &location::stores()?)?;
-            _ = manyframe_engine::repeat(opened.context(), attempt);
+            _ = opened.repeat(attempt);
             return Ok(ExitCode::SUCCESS);
         }
         Command::Plan(PlanArguments { pipeline, .. }) | Command::Build(BuildArguments { pipeline, .. }) => {

@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{VerifyAnswer, VerifyOptions, Watch};
+use manyframe_engine::{VerifyAnswer, VerifyOn, VerifyOptions, Watch};
 use manyframe_plan::Attempt;
 
 use super::location::{open_dataset, stores_at};
-use super::variables;
-use crate::args::{Global, VerifyArguments};
+use super::{engine, variables};
+use crate::args::{EngineName, Global, VerifyArguments};
 use crate::machine::bounded_thread_pool;
 use crate::supervised::Session;
 use crate::table::plural;
@@ -30,7 +30,14 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         skips_sources: arguments.no_sources,
         watch,
     };
-    let found = manyframe_engine::verify(&dataset, &options, Executor { pool: &pool, progress: progress.as_ref() })?;
+    let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    let found = if arguments.engine.engine == EngineName::Local {
+        manyframe_engine::verify(&dataset, &options, executor)?
+    } else {
+        let engine = engine::of_arguments(&arguments.engine)?;
+        let on = VerifyOn { engine: engine.as_ref(), directory: arguments.work.as_deref() };
+        manyframe_engine::verify_on(&dataset, &options, on, executor)?
+    };
     let is_ok = found.problems.is_empty() && (found.unchecked.is_empty() || arguments.partial);
     let code = if is_ok { ExitCode::SUCCESS } else { ExitCode::from(exit::FAILED) };
     if arguments.json {

@@ -73,6 +73,28 @@ pub enum EngineError {
         /// Where it was looked for.
         detail: String,
     },
+    /// A worker cannot open the sources that a dataset is compared with.
+    #[error(
+        "the sources of {path:?} cannot be opened on this machine; --set NAME=PATH says where a variable of it is here: {detail}"
+    )]
+    SourcesNotHere {
+        /// The dataset.
+        path: PathBuf,
+        /// What is missing.
+        detail: String,
+    },
+    /// A worker finds another dataset than the one that it is to verify.
+    #[error("{path:?} is another dataset than the one that is verified, or this is another version of manyframe")]
+    OtherDataset {
+        /// The dataset.
+        path: PathBuf,
+    },
+    /// A directory that all machines see is needed.
+    #[error("{path:?} is a URL: with --engine, --work says which directory all machines see")]
+    NoSharedDirectory {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// No path of the plan begins with a variable.
     #[error("no path of the plan begins with a variable {name:?}; there are {known}")]
     UnknownVariable {
@@ -274,6 +296,7 @@ impl EngineError {
             Self::Dataset(error) => !matches!(error, DatasetError::NotADataset { .. } | DatasetError::Storage(_)),
             Self::TaskFailed { may_be_retried, .. } | Self::Scheduler { may_be_retried, .. } => *may_be_retried,
             Self::NotHere(_)
+            | Self::SourcesNotHere { .. }
             | Self::MediumNotHere { .. }
             | Self::Shard { .. }
             | Self::Unfinished { .. }
@@ -282,6 +305,8 @@ impl EngineError {
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
             | Self::WholeBucket { .. }
+            | Self::OtherDataset { .. }
+            | Self::NoSharedDirectory { .. }
             | Self::UnknownVariable { .. }
             | Self::NoSuchSource { .. }
             | Self::Losses { .. }

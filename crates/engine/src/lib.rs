@@ -115,6 +115,7 @@ pub use sample::repeat;
 pub use task::run_task;
 pub use task_range::{NotTasks, TaskRanges};
 pub use validate::{ValidateRequest, finding_text, read_policy, validate};
-pub use verify::{Verification, VerifyOptions, Watch, repeat_check, verify};
+pub use verify::tasks::VerifyTasks;
+pub use verify::{Verification, VerifyOn, VerifyOptions, Watch, repeat_check, verify, verify_on};
 pub use work::RateBasis;
 pub use work_state::{CleanScope, Leftover, LeftoverKind, OutputPlace, PlanState, WorkState, clean};

@@ -26,8 +26,8 @@ pub(super) struct Account {
     pub(super) num_records: u64,
     /// What the manifest repeats of each source.
     pub(super) sources: BTreeMap<String, SourceCounts>,
-    /// Samples whose row says something else: what it should say.
-    different: Vec<(RecordId, NamedFacts)>,
+    /// Samples whose row says something else, by the file of their shard: the row of each.
+    different: BTreeMap<usize, Vec<u64>>,
     /// Whether rows say what an earlier version did not: the tokens of each visual, and the bytes of samples.
     pub(super) is_complete: bool,
 }
@@ -71,12 +71,6 @@ pub(super) struct SharedFacts<'a> {
     shard_row: u64,
     /// `None` if it is not compared.
     tokens_per_visual: Option<Cow<'a, [u64]>>,
-}
-
-/// What the row of a sample has to say.
-pub(super) struct ExpectedFacts {
-    digest: u64,
-    facts: NamedFacts,
 }
 
 /// Facts as text, each with the name of its column.
@@ -136,7 +130,8 @@ impl<'a> SharedFacts<'a> {
         ]
     }
 
-    fn digest(&self) -> u64 {
+    /// A number for all of them.
+    pub(super) fn digest(&self) -> u64 {
         Digest::of_fields(self.named().iter().map(|(_, text)| text.as_bytes())).first_bits()
     }
 }
@@ -225,13 +220,22 @@ impl Account {
         }
     }
 
-    /// Compares a sample with its row.
-    pub(super) fn compare(&mut self, id: RecordId, expected: &ExpectedFacts, findings: &mut Findings) {
-        let ExpectedFacts { digest, facts } = expected;
+    /// Compares a sample, by the number of its shard's file and its row there, with its row in the ledger: `facts` is what that
+    /// has to say.
+    pub(super) fn compare(
+        &mut self,
+        id: RecordId,
+        (file, shard_row): (usize, u64),
+        facts: u64,
+        findings: &mut Findings,
+    ) {
         match self.delivered.get(&id) {
             None => findings.problem(format!("ledger: sample {id} is in a shard, and not delivered")),
-            Some(row) if row.facts != *digest && self.different.len() < Findings::MOST_PROBLEMS => {
-                self.different.push((id, facts.clone()));
+            Some(row) if row.facts != facts => {
+                let of_file = self.different.entry(file).or_default();
+                if of_file.len() < Findings::MOST_PROBLEMS {
+                    of_file.push(shard_row);
+                }
             }
             Some(_) => {}
         }
@@ -252,10 +256,25 @@ impl Account {
         }
     }
 
+    /// What rows should say that say something else: their samples are read once more.
+    fn expected(&self, dataset: &DatasetReader) -> FxHashMap<RecordId, NamedFacts> {
+        let mut expected = FxHashMap::default();
+        for (file, rows) in &self.different {
+            let Some(shard) = dataset.manifest().shards.get(*file) else { continue };
+            let Ok(samples) = dataset.samples(shard) else { continue };
+            for (row, sample) in (0..).zip(samples.map_while(Result::ok)) {
+                if expected.len() < Findings::MOST_PROBLEMS && rows.binary_search(&row).is_ok() {
+                    let facts = SharedFacts::of_sample(&sample, (shard.path.name, row), self.is_complete).named();
+                    expected.insert(sample.id, facts);
+                }
+            }
+        }
+        expected
+    }
+
     /// Says what differs between samples and their rows.
     pub(super) fn report_differences(&self, dataset: &DatasetReader, findings: &mut Findings) {
-        let expected: FxHashMap<RecordId, &NamedFacts> =
-            self.different.iter().map(|(id, facts)| (*id, facts)).collect();
+        let expected = self.expected(dataset);
         if expected.is_empty() {
             return;
         }
@@ -270,13 +289,6 @@ impl Account {
                 }
             }
         }
-    }
-}
-
-impl SharedFacts<'_> {
-    /// The facts and their digest.
-    pub(super) fn expected(&self) -> ExpectedFacts {
-        ExpectedFacts { digest: self.digest(), facts: self.named() }
     }
 }
 

@@ -18,29 +18,36 @@ mod guard;
 mod options;
 mod packs;
 mod sample;
+mod shard;
 mod sources;
+pub(crate) mod tasks;
 pub(crate) mod tokens;
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
 
-use manyframe_base::{Executor, Step};
-use manyframe_core::{Digest, RecordId, Sample, Total};
-use manyframe_dataset::{DatasetReader, LedgerEntry, Manifest, NotesByShard, PackEntry, ShardEntry, SourceSummary};
+use manyframe_base::files::{parent_directory, work_directory};
+use manyframe_base::{Executor, FileAction, FileError, Step};
+use manyframe_core::{Digest, Total};
+use manyframe_dataset::{
+    DatasetReader, LedgerEntry, MANIFEST_FILE, Manifest, NotesByShard, PackEntry, ShardEntry, SourceSummary,
+};
 use manyframe_pipeline::PipelineFile;
-use manyframe_plan::PlannedSample;
 use manyframe_shards::ShardFormat;
-use rustc_hash::FxHashMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::error::{EngineError, with_causes};
-use account::{Account, ExpectedFacts, SharedFacts};
-use files::{Bytes, ShardAgain, check_unnamed_shards};
+use crate::engine::Engine;
+use crate::error::EngineError;
+use account::Account;
+use files::{Bytes, check_unnamed_shards};
 use findings::Findings;
 use guard::CheckGuard;
 use packs::check_packs;
-use sample::content_digest;
+use shard::{ExaminedSample, ExaminedShard, Examiner, WrittenAgain};
 use sources::Replanned;
+use tasks::{VerifyOrder, VerifyTasks};
 use tokens::TokenCheck;
 
 pub use guard::repeat_check;
@@ -65,6 +72,15 @@ pub struct Verification {
     pub num_records: u64,
 }
 
+/// Machines that examine the shards of a dataset.
+#[derive(Clone, Copy)]
+pub struct VerifyOn<'a> {
+    /// Runs the tasks.
+    pub engine: &'a dyn Engine,
+    /// A directory that all of them see; by default, one beside a dataset that is in a directory.
+    pub directory: Option<&'a Path>,
+}
+
 /// Reads everything in a dataset and collects what is wrong.
 ///
 /// # Errors
@@ -73,6 +89,40 @@ pub struct Verification {
 pub fn verify(
     dataset: &DatasetReader,
     options: &VerifyOptions,
+    executor: Executor<'_>,
+) -> Result<Verification, EngineError> {
+    verify_in(dataset, options, None, executor)
+}
+
+/// As [`verify`]; the shards are examined by other machines, as tasks. If it is interrupted, it goes on with those that are left.
+///
+/// # Errors
+///
+/// Those of [`verify`] and of the engine, and [`EngineError::NoSharedDirectory`].
+pub fn verify_on(
+    dataset: &DatasetReader,
+    options: &VerifyOptions,
+    on: VerifyOn<'_>,
+    executor: Executor<'_>,
+) -> Result<Verification, EngineError> {
+    let beside = || {
+        let is_here = dataset.storage().local_path(MANIFEST_FILE).is_ok();
+        is_here.then(|| work_directory(dataset.location()).join("verify-tasks"))
+    };
+    let no_directory = || EngineError::NoSharedDirectory { path: dataset.location().to_owned() };
+    let directory = on.directory.map(Path::to_owned).or_else(beside).ok_or_else(no_directory)?;
+    fs::create_dir_all(&directory).map_err(FileError::write(&directory))?;
+    let found = verify_in(dataset, options, Some((on.engine, &directory)), executor)?;
+    fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
+    // Work of a build may be in it.
+    _ = fs::remove_dir(parent_directory(&directory));
+    Ok(found)
+}
+
+fn verify_in(
+    dataset: &DatasetReader,
+    options: &VerifyOptions,
+    on: Option<(&dyn Engine, &Path)>,
     executor: Executor<'_>,
 ) -> Result<Verification, EngineError> {
     let file = dataset.manifest().pipeline_with(&BTreeMap::new())?.file;
@@ -88,18 +138,33 @@ pub fn verify(
     let replanned = if options.skips_sources {
         Err("they were left out".to_owned())
     } else {
-        Replanned::make(dataset, options, executor)
+        Replanned::make(dataset, options, on.map(|(_, directory)| directory), executor)
     };
     if let Err(obstacle) = &replanned {
         found.unchecked.push(format!("records, samples and outcomes, by the sources: {obstacle}"));
     }
     let replanned = replanned.ok();
+    let of_shards = replanned.as_ref().map(|replanned| replanned.tasks_by_shard(&account)).transpose()?;
+    let task_of = |shard: &ShardEntry| of_shards.as_ref().and_then(|tasks| tasks.get(&shard.path.name).copied());
+    let shards = &dataset.manifest().shards;
+    let of_plan = shards.iter().map(task_of).collect();
+    executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());
+    let examined = if let Some((engine, directory)) = on {
+        let order = VerifyOrder::of(dataset, options, (replanned.as_ref(), of_plan), (&tokens, account.is_complete));
+        order.write(directory)?;
+        let tasks = VerifyTasks::open(directory, &BTreeMap::new(), &options.stores)?;
+        tasks.run_on(engine, executor)?;
+        Shards::Elsewhere(Box::new(tasks))
+    } else {
+        let guard = CheckGuard::new(options.watch.as_ref(), &file.limits);
+        let (replanned, is_complete) = (replanned.as_ref(), account.is_complete);
+        Shards::Here(Examiner { dataset, tokens: &tokens, guard, replanned, is_complete }, of_plan)
+    };
     let mut verifier = Verifier {
         dataset,
         account,
-        tokens,
+        tokens: &tokens,
         bytes: &bytes,
-        guard: CheckGuard::new(options.watch.as_ref(), &file.limits),
         replanned: replanned.as_ref(),
         findings,
         by_sources: Findings::default(),
@@ -107,7 +172,7 @@ pub fn verify(
         shards: Vec::new(),
         notes: NotesByShard::new(),
     };
-    let checked = verifier.check(&file, executor);
+    let checked = verifier.check(&file, &examined, executor);
     let mut found = verifier.conclude();
     if let Some(replanned) = replanned {
         replanned.remove();
@@ -117,13 +182,33 @@ pub fn verify(
     Ok(found)
 }
 
+/// What the files of shards show.
+enum Shards<'a> {
+    /// They are read on this machine; and the task of the plan that wrote each.
+    Here(Examiner<'a>, Vec<Option<u32>>),
+    /// Others have read them.
+    Elsewhere(Box<VerifyTasks>),
+}
+
+impl Shards<'_> {
+    fn of(&self, number: usize, shard: &ShardEntry, executor: Executor<'_>) -> Result<ExaminedShard, EngineError> {
+        match self {
+            Self::Here(examiner, of_plan) => {
+                let found = examiner.examine(shard, of_plan.get(number).copied().flatten(), executor)?;
+                executor.progress.advance(shard.total.num_samples, shard.num_bytes);
+                Ok(found)
+            }
+            Self::Elsewhere(tasks) => tasks.examined(number as u32),
+        }
+    }
+}
+
 /// Compares the files of a dataset with one another.
 struct Verifier<'a> {
     dataset: &'a DatasetReader,
     account: Account,
-    tokens: TokenCheck,
+    tokens: &'a TokenCheck,
     bytes: &'a Bytes,
-    guard: CheckGuard<'a>,
     /// `None` if the sources are not compared.
     replanned: Option<&'a Replanned>,
     findings: Findings,
@@ -136,17 +221,7 @@ struct Verifier<'a> {
     notes: NotesByShard,
 }
 
-/// A sample that was checked.
-struct CheckedSample {
-    sample: Sample,
-    total: Total,
-    content: u64,
-    facts: ExpectedFacts,
-    is_tokenized: bool,
-    faults: Vec<String>,
-}
-
-impl<'a> Verifier<'a> {
+impl Verifier<'_> {
     /// What was found. Sources that changed since the build say nothing about the dataset.
     fn conclude(self) -> Verification {
         let Self { mut findings, by_sources, mut found, replanned, .. } = self;
@@ -158,8 +233,8 @@ impl<'a> Verifier<'a> {
         Verification { problems: findings.into_problems(), ..found }
     }
 
-    fn check(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
-        self.check_shards(file, executor)?;
+    fn check(&mut self, file: &PipelineFile, examined: &Shards<'_>, executor: Executor<'_>) -> Result<(), EngineError> {
+        self.check_shards(file, examined, executor)?;
         self.check_beside()?;
         self.account.report_differences(self.dataset, &mut self.findings);
         let overhead = self.tokens.overhead();
@@ -170,16 +245,16 @@ impl<'a> Verifier<'a> {
         Ok(())
     }
 
-    fn check_shards(&mut self, file: &PipelineFile, executor: Executor<'_>) -> Result<(), EngineError> {
-        let shards = &self.dataset.manifest().shards;
-        executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());
+    fn check_shards(
+        &mut self,
+        file: &PipelineFile,
+        examined: &Shards<'_>,
+        executor: Executor<'_>,
+    ) -> Result<(), EngineError> {
         let mut num_found: BTreeMap<ShardFormat, u64> = file.output.formats.iter().map(|format| (*format, 0)).collect();
-        let tasks = self.replanned.map(|replanned| replanned.tasks_by_shard(&self.account)).transpose()?;
-        for shard in shards {
-            let task = tasks.as_ref().and_then(|tasks| tasks.get(&shard.path.name).copied());
-            let num_samples = self.check_shard(shard, task, executor)?;
+        for (number, shard) in self.dataset.manifest().shards.iter().enumerate() {
+            let num_samples = self.take(number, shard, examined.of(number, shard, executor)?);
             *num_found.entry(shard.path.format).or_default() += num_samples;
-            executor.progress.advance(shard.total.num_samples, shard.num_bytes);
         }
         executor.progress.finish(Step::Verify);
         let num_delivered = self.account.delivered.len() as u64;
@@ -203,82 +278,69 @@ impl<'a> Verifier<'a> {
         self.bytes.compare_beside(self.dataset, (&manifest, &self.notes), &mut self.findings)
     }
 
-    /// Checks a shard, which a task wrote; returns how many samples it holds.
-    fn check_shard(
-        &mut self,
-        shard: &ShardEntry,
-        task: Option<u32>,
-        executor: Executor<'_>,
-    ) -> Result<u64, EngineError> {
+    /// Compares what a shard showed with everything else; returns how many samples it holds.
+    fn take(&mut self, number: usize, shard: &ShardEntry, examined: ExaminedShard) -> u64 {
         let path = shard.path.to_string();
         self.shards.push(shard.clone());
-        let Some(digest) = self.check_file(shard, &path)? else { return Ok(0) };
-        let samples = match self.dataset.samples(shard) {
-            Ok(samples) => (0..).zip(samples).map(|(row, sample)| sample.map(|sample| (row, sample))),
-            Err(error) => {
-                self.findings.problem(format!("{path}: {}", with_causes(&error)));
-                return Ok(0);
-            }
-        };
-        let (replanned, planned) = self.planned(shard, task)?;
-        let mut again = ShardAgain::start(shard, self.tokens.columns)?;
-        let is_complete = self.account.is_complete;
-        let Self { tokens, guard, account, findings, by_sources, found, .. } = self;
-        let (mut total, mut last_position) = (Total::default(), None);
-        let read = executor.ordered_map(4).run(
-            samples,
-            |(row, sample)| {
-                let faults = replanned.map(|replanned| replanned.faults(&sample, &planned)).unwrap_or_default();
-                (CheckedSample::of(sample, (tokens, guard), (shard, row), is_complete), faults)
-            },
-            |(checked, source_faults)| {
-                total += checked.total;
-                let id = checked.sample.id;
-                by_sources.faults(&path, id, &source_faults);
-                let position = checked.record(shard, account, findings, found);
-                if position.is_some() && position <= last_position {
-                    findings.problem(format!("{path}: sample {id} is not in the order of delivery"));
-                }
-                last_position = position.or(last_position);
-                again.write(&checked.sample)
-            },
-        );
-        match read.and_then(|()| again.finish()) {
-            Ok(written) => {
-                self.bytes.compare(&path, digest, written.summary.digest, &mut self.findings);
-                self.notes.insert(shard.path, written.notes);
-            }
-            Err(error) => self.findings.problem(format!("{path}: {}", with_causes(&error))),
-        }
-        found_totals(&mut self.shards, shard, total);
-        Ok(total.num_samples)
-    }
-
-    /// What the samples of a shard are made again by. Formats are compared with one another, so those of one of them are.
-    fn planned(
-        &self,
-        shard: &ShardEntry,
-        task: Option<u32>,
-    ) -> Result<(Option<&'a Replanned>, FxHashMap<RecordId, PlannedSample>), EngineError> {
-        let is_first = self.dataset.shard(shard.path.name).is_ok_and(|first| first == shard);
-        let replanned = self.replanned.filter(|_| is_first);
-        let planned = replanned.zip(task).map(|(replanned, task)| replanned.samples(task)).transpose()?;
-        Ok((replanned, planned.unwrap_or_default()))
-    }
-
-    /// Compares size and digest of a shard; returns its digest if it is there.
-    fn check_file(&mut self, shard: &ShardEntry, path: &str) -> Result<Option<Digest>, EngineError> {
-        let storage = self.dataset.storage();
-        let Some(num_bytes) = storage.num_bytes(path)? else {
+        let ExaminedShard { file, samples, written } = examined;
+        let Some((num_bytes, digest)) = file else {
             self.findings.problem(format!("{path} is missing"));
-            return Ok(None);
+            return 0;
         };
         self.found.num_shards += 1;
-        let digest = storage.digest(path)?;
         if num_bytes != shard.num_bytes || digest != shard.digest {
             self.findings.problem(format!("{path} is not the file that the manifest names"));
         }
-        Ok(Some(digest))
+        let (mut total, mut last_position) = (Total::default(), None);
+        for (row, sample) in (0..).zip(samples) {
+            total.count(sample.cost);
+            let id = sample.id;
+            self.by_sources.faults(&path, id, &sample.source_faults);
+            let position = self.take_sample((number, shard, row), sample);
+            if position.is_some() && position <= last_position {
+                self.findings.problem(format!("{path}: sample {id} is not in the order of delivery"));
+            }
+            last_position = position.or(last_position);
+        }
+        match written {
+            WrittenAgain::Whole(again, notes) => {
+                self.bytes.compare(&path, digest, again, &mut self.findings);
+                self.notes.insert(shard.path, notes);
+            }
+            WrittenAgain::Broken(error) => self.findings.problem(format!("{path}: {error}")),
+            WrittenAgain::Unopened(error) => {
+                self.findings.problem(format!("{path}: {error}"));
+                return 0;
+            }
+            WrittenAgain::Nothing => return 0,
+        }
+        found_totals(&mut self.shards, shard, total);
+        total.num_samples
+    }
+
+    /// Adds what a sample showed to everything else; returns its position in the order of delivery.
+    fn take_sample(&mut self, (number, shard, row): (usize, &ShardEntry, u64), sample: ExaminedSample) -> Option<u64> {
+        let ExaminedSample { id, cost, content, facts, faults, told, .. } = sample;
+        let Self { account, findings, found, .. } = self;
+        findings.faults(&shard.path.to_string(), id, &faults);
+        account.compare(id, (number, row), facts, findings);
+        if let (Some(replanned), Some(told)) = (self.replanned, told) {
+            replanned.keep(id, told);
+        }
+        let kept = account.delivered.get_mut(&id)?;
+        match kept.content {
+            None => {
+                kept.content = Some(content);
+                found.num_samples += 1;
+                found.num_images += cost.num_images;
+                found.num_tokenized += u64::from(self.tokens.obstacle().is_none());
+            }
+            Some(before) if before != content => {
+                findings.problem(format!("{}: sample {id} is another one than in the other format", shard.path));
+            }
+            Some(_) => {}
+        }
+        Some(kept.position)
     }
 
     /// What the manifest has to say of each source. Compares the ledger with that of a new plan.
@@ -342,53 +404,5 @@ impl<'a> Verifier<'a> {
 fn found_totals(shards: &mut [ShardEntry], shard: &ShardEntry, total: Total) {
     if let Some(last) = shards.last_mut() {
         *last = ShardEntry { format: shard.path.format, layout: shard.path.name.layout, total, ..shard.clone() };
-    }
-}
-
-impl CheckedSample {
-    fn of(
-        sample: Sample,
-        (tokens, guard): (&TokenCheck, &CheckGuard<'_>),
-        (shard, row): (&ShardEntry, u64),
-        is_complete: bool,
-    ) -> Self {
-        let mut faults = guard.faults(&sample, shard, row);
-        faults.extend(tokens.faults(&sample, shard.path.format));
-        if shard.path.name.layout.is_some_and(|layout| layout != sample.layout) {
-            faults.push(format!("its layout is {}, not that of its shard", sample.layout.as_str()));
-        }
-        let mut total = Total::default();
-        total.count(sample.cost);
-        let facts = SharedFacts::of_sample(&sample, (shard.path.name, row), is_complete).expected();
-        let is_tokenized = tokens.obstacle().is_none();
-        let content = content_digest(&sample);
-        Self { sample, total, content, facts, is_tokenized, faults }
-    }
-
-    /// Adds what was found to everything else; returns the position of the sample in the order of delivery.
-    fn record(
-        &self,
-        shard: &ShardEntry,
-        account: &mut Account,
-        findings: &mut Findings,
-        found: &mut Verification,
-    ) -> Option<u64> {
-        let (path, id) = (shard.path, self.sample.id);
-        findings.faults(&path.to_string(), id, &self.faults);
-        account.compare(id, &self.facts, findings);
-        let row = account.delivered.get_mut(&id)?;
-        match row.content {
-            None => {
-                row.content = Some(self.content);
-                found.num_samples += 1;
-                found.num_images += self.total.cost.num_images;
-                found.num_tokenized += u64::from(self.is_tokenized);
-            }
-            Some(content) if content != self.content => {
-                findings.problem(format!("{path}: sample {id} is another one than in the other format"));
-            }
-            Some(_) => {}
-        }
-        Some(row.position)
     }
 }

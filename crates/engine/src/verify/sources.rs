@@ -11,16 +11,19 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use manyframe_base::files::{parent_directory, work_directory};
+use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
 use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger};
-use manyframe_plan::{Context, LeftByPlan, MadePlan, PlanRequest, PlannedSample, Reuse, read_task};
+use manyframe_plan::{Context, LeftByPlan, MadePlan, Plan, PlanRequest, PlannedSample, Reuse, Verdict, read_task};
 use manyframe_shards::ShardNotes;
 use manyframe_storage::Stores;
 use rustc_hash::FxHashMap;
+use serde::{Deserialize, Serialize};
 
 use crate::account::write_ledger;
 use crate::commit::name_shards;
@@ -36,7 +39,10 @@ use crate::verify::options::{VerifyOptions, Watch};
 /// A plan of the dataset from its sources as they are now.
 pub(super) struct Replanned {
     open: OpenPlan,
-    scratch: StagedDirectory,
+    /// The directory that the plan is in.
+    scratch: PathBuf,
+    /// That directory, if it is removed with this.
+    temporary: Option<StagedDirectory>,
     /// Whether annotations or media are others than when the dataset was built.
     pub(super) changed_since_build: bool,
     /// What the ledger says of the samples that were made again.
@@ -44,34 +50,61 @@ pub(super) struct Replanned {
 }
 
 /// What the ledger says of a sample in words.
-#[derive(Clone, Default)]
-struct Told {
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Told {
     damage: Option<String>,
     videos: Option<String>,
 }
 
 impl Replanned {
-    /// Plans the dataset again. The error says why that is not possible here.
+    /// Plans the dataset again, in a directory that stays or in one of its own. The error says why that is not possible here.
     pub(super) fn make(
         dataset: &DatasetReader,
         options: &VerifyOptions,
+        kept: Option<&Path>,
         executor: Executor<'_>,
     ) -> Result<Self, String> {
-        let scratch = StagedDirectory::beside(&work_directory(&local_place(dataset)).join("verify"))
-            .map_err(|error| with_causes(&error))?;
+        let beside = || StagedDirectory::beside(&work_directory(&local_place(dataset)).join("verify"));
+        let temporary = if kept.is_none() { Some(beside().map_err(|error| with_causes(&error))?) } else { None };
+        let scratch = temporary.as_ref().map(StagedDirectory::path).or(kept).map(Path::to_owned).unwrap_or_default();
         let mut context = open_context(dataset, &options.variables, &options.stores)?;
         if let Some(Watch { in_flight, verdicts }) = &options.watch {
             let watched = manyframe_plan::watch(&mut context, Arc::clone(in_flight), verdicts);
             watched.map_err(|error| with_causes(&error))?;
         }
-        let request = PlanRequest { work: scratch.path(), reuse: Reuse::Nothing, left_by: |_| LeftByPlan::default() };
-        let made = manyframe_plan::make_index(&context, scratch.path(), executor)
+        let request = PlanRequest { work: &scratch, reuse: Reuse::Nothing, left_by: |_| LeftByPlan::default() };
+        let made = manyframe_plan::make_index(&context, &scratch, executor)
             .and_then(|index| manyframe_plan::make(&context, &index, request, executor));
         let MadePlan { plan, directory } = made.map_err(|error| with_causes(&error))?;
         let inputs = dataset.build_facts().ok().flatten().and_then(|facts| facts.inputs_digest);
         let changed_since_build = inputs.is_some_and(|inputs| plan.inputs != Some(inputs));
         let open = OpenPlan { context, plan, directory, is_elsewhere: false, store: None };
-        Ok(Self { open, scratch, changed_since_build, made: Mutex::default() })
+        Ok(Self { open, scratch, temporary, changed_since_build, made: Mutex::default() })
+    }
+
+    /// Opens a plan that another machine made of the dataset.
+    pub(super) fn open(
+        dataset: &DatasetReader,
+        variables: &BTreeMap<String, String>,
+        stores: &Stores,
+        directory: &Path,
+    ) -> Result<Self, EngineError> {
+        let plan = Plan::read(directory)?;
+        let not_here = |detail| EngineError::SourcesNotHere { path: dataset.location().to_owned(), detail };
+        let context = open_context(dataset, variables, stores).map_err(not_here)?;
+        let open = OpenPlan { context, plan, directory: directory.to_owned(), is_elsewhere: true, store: None };
+        let scratch = parent_directory(directory).to_owned();
+        Ok(Self { open, scratch, temporary: None, changed_since_build: false, made: Mutex::default() })
+    }
+
+    /// As [`crate::Build::watch`].
+    pub(super) fn watch(&mut self, in_flight: Arc<InFlight>, verdicts: &[Verdict]) -> Result<(), EngineError> {
+        Ok(manyframe_plan::watch(&mut self.open.context, in_flight, verdicts)?)
+    }
+
+    /// The name of the directory of its plan.
+    pub(super) fn plan_name(&self) -> String {
+        self.open.directory.file_name().unwrap_or_default().to_string_lossy().into_owned()
     }
 
     /// The task that each shard was written by.
@@ -92,21 +125,39 @@ impl Replanned {
         Ok(planned.map(|planned| (planned.id(), planned)).collect())
     }
 
-    /// Where a sample differs from the one that its record leads to.
-    pub(super) fn faults(&self, sample: &Sample, planned: &FxHashMap<RecordId, PlannedSample>) -> Vec<String> {
-        let Some(planned) = planned.get(&sample.id) else { return vec!["its sources do not lead to it".to_owned()] };
-        let mut expected = match sample::make(&self.open.context, planned, None) {
-            Ok(Ok(Made { sample, damage, .. })) => {
+    /// Keeps what the sources say of a sample in words.
+    pub(super) fn keep(&self, id: RecordId, told: Told) {
+        self.made().insert(id, told);
+    }
+
+    /// Where a sample differs from the one that its record leads to, and what the sources say of it in words.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::MediumNotHere`] if a medium of it is not on this machine, and another one planned.
+    pub(super) fn compare_sample(
+        &self,
+        sample: &Sample,
+        planned: &FxHashMap<RecordId, PlannedSample>,
+    ) -> Result<(Vec<String>, Option<Told>), EngineError> {
+        let only = |fault: String| Ok((vec![fault], None));
+        let Some(planned) = planned.get(&sample.id) else { return only("its sources do not lead to it".to_owned()) };
+        match sample::make(&self.open.context, planned, None) {
+            Ok(Ok(Made { sample: expected, damage, .. })) => {
                 let is_told = self.open.context.delivers_clips();
-                let videos = is_told.then(|| describe_videos(&sample.visuals)).flatten();
-                if damage.is_some() || videos.is_some() {
-                    self.made().insert(planned.id(), Told { damage, videos });
-                }
-                sample
+                let videos = is_told.then(|| describe_videos(&expected.visuals)).flatten();
+                let told = (damage.is_some() || videos.is_some()).then_some(Told { damage, videos });
+                Ok((Self::faults(sample, expected), told))
             }
-            Ok(Err(rejection)) => return vec![format!("its record is rejected now: {rejection}")],
-            Err(error) => return vec![format!("its record cannot be read again: {}", with_causes(&error))],
-        };
+            Ok(Err(rejection)) if self.open.is_elsewhere && rejection.code == RejectCode::MediaMissing => {
+                Err(EngineError::MediumNotHere { id: planned.id().to_string(), detail: rejection.detail })
+            }
+            Ok(Err(rejection)) => only(format!("its record is rejected now: {rejection}")),
+            Err(error) => only(format!("its record cannot be read again: {}", with_causes(&error))),
+        }
+    }
+
+    fn faults(sample: &Sample, mut expected: Sample) -> Vec<String> {
         // Not every format holds them.
         expected.tokens = expected.tokens.filter(|_| sample.tokens.is_some());
         let names = differences!(
@@ -147,7 +198,7 @@ impl Replanned {
         for task in 0..self.open.plan.tasks.len() as u32 {
             reports.push(self.report(task, account, findings)?);
         }
-        let path = self.scratch.path().join(LEDGER_FILE);
+        let path = self.scratch.join(LEDGER_FILE);
         let sources = match write_ledger(&self.open, &name_shards(reports), &path) {
             Ok(sources) => sources,
             Err(error @ EngineError::Unaccounted { .. }) => {
@@ -233,9 +284,9 @@ impl Replanned {
 
     /// Removes the plan, and the work directory if there is nothing else in it.
     pub(super) fn remove(self) {
-        let work = parent_directory(self.scratch.path()).to_owned();
-        drop(self.scratch);
-        _ = fs::remove_dir(work);
+        let Some(temporary) = self.temporary else { return };
+        drop(temporary);
+        _ = fs::remove_dir(parent_directory(&self.scratch));
     }
 }
 
