@@ -21,6 +21,7 @@ mod pixels;
 mod prefetch;
 mod sample;
 mod tiles;
+mod values;
 
 /// The module. Its functions and classes are described in `python/manyframe/_native.pyi`.
 #[pyo3::pymodule]

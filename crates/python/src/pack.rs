@@ -12,8 +12,9 @@ use manyframe_media::RgbImage;
 use manyframe_shards::PackedSequence;
 
 use crate::error::message;
-use crate::pixels::{PixelLaw, PixelValues};
+use crate::pixels::PixelLaw;
 use crate::prefetch::Work;
+use crate::values::PixelValues;
 
 /// What becomes of the images of a pack.
 #[derive(Debug, Clone)]

@@ -16,8 +16,9 @@ use crate::array::{array, array_of_shape, pixels_to_array};
 use crate::dataset::open_dataset;
 use crate::error::{DatasetError, exception};
 use crate::pack::{GroupRank, ImageForm, LoadedPack, PackImages, PackWork};
-use crate::pixels::{PixelLaw, PixelValues, TileParts};
+use crate::pixels::PixelLaw;
 use crate::prefetch::{Next, Prefetch};
+use crate::values::{PixelValues, TileParts};
 
 /// Time after which a waiting interpreter looks whether somebody pressed Ctrl-C.
 const LOOK_INTERVAL: Duration = Duration::from_millis(100);

@@ -2,7 +2,7 @@
 
 use manyframe_media::{RgbImage, resize};
 
-use crate::pixels::Levels;
+use crate::values::Levels;
 
 /// How images are cut into patches.
 pub(crate) struct PatchCut {

@@ -11,12 +11,13 @@
 use std::ops::Range;
 
 use manyframe_core::{Sample, SampleVisual, VisualKind};
-use manyframe_media::{RgbImage, RgbView};
+use manyframe_media::RgbImage;
 use manyframe_validate::preprocess;
-use manyframe_vision::{Family, Normalisation, PixelForm};
+use manyframe_vision::{Family, PixelForm};
 
 use crate::patches::PatchCut;
 use crate::tiles::{self, TileCut};
+use crate::values::{Levels, PixelValues, TileParts};
 
 /// How the pixels of a family become values.
 #[derive(Debug, Clone)]
@@ -25,28 +26,6 @@ pub(crate) struct PixelLaw {
     form: PixelForm,
     /// The shape of one image, tile or patch.
     shape: Vec<usize>,
-}
-
-/// Values of images and of videos.
-#[derive(Default)]
-pub(crate) struct PixelValues {
-    pub(crate) images: Vec<f32>,
-    pub(crate) videos: Vec<f32>,
-    /// The shape of one image, tile or patch.
-    pub(crate) shape: Vec<usize>,
-    /// Which of them are of which image and which video, where they are tiles.
-    pub(crate) parts: Option<TileParts>,
-}
-
-/// How tiles and frames are divided among images and videos.
-#[derive(Default)]
-pub(crate) struct TileParts {
-    /// Tiles of each image, its overview included.
-    pub(crate) image_tiles: Vec<i64>,
-    /// Height and width of each image as it is delivered.
-    pub(crate) image_sizes: Vec<i64>,
-    /// Frames of each video.
-    pub(crate) video_frames: Vec<i64>,
 }
 
 impl PixelLaw {
@@ -156,33 +135,6 @@ fn extend_with_patches(
 /// The size that the family's processor brings a visual to.
 fn resized_px(visual: &SampleVisual) -> (u32, u32) {
     visual.model.as_ref().map_or((visual.width_px, visual.height_px), |model| model.resized_px)
-}
-
-/// The value of each level of each channel.
-pub(crate) struct Levels([[f32; 256]; 3]);
-
-impl Levels {
-    pub(crate) fn of(Normalisation { mean, deviation }: &Normalisation) -> Self {
-        let level_values = std::array::from_fn(|level| level as f32 / 255.0);
-        let channel = |(mean, deviation): (f32, f32)| level_values.map(|value: f32| (value - mean) / deviation);
-        let ([red, green, blue], [red_deviation, green_deviation, blue_deviation]) = (*mean, *deviation);
-        Self([(red, red_deviation), (green, green_deviation), (blue, blue_deviation)].map(channel))
-    }
-
-    /// Appends the values of levels of a channel.
-    pub(crate) fn append<'l>(&self, channel: usize, levels: impl Iterator<Item = &'l u8>, target: &mut Vec<f32>) {
-        let Some(of_level) = self.0.get(channel) else { return };
-        target.extend(levels.map(|level| of_level.get(usize::from(*level)).copied().unwrap_or_default()));
-    }
-
-    /// Appends the values of pixels: of each channel, its rows.
-    pub(crate) fn append_planes(&self, pixels: RgbView<'_>, target: &mut Vec<f32>) {
-        for channel in 0..3 {
-            for row in pixels.rows() {
-                self.append(channel, row.iter().skip(channel).step_by(3), target);
-            }
-        }
-    }
 }
 
 #[cfg(test)]

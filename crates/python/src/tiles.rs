@@ -9,7 +9,7 @@ use manyframe_format::ResolvedVisual;
 use manyframe_media::{RgbImage, resize, resize_lanczos};
 use manyframe_vision::{CanvasFit, Family, Geometry, Layout, Size};
 
-use crate::pixels::{Levels, PixelValues};
+use crate::values::{Levels, PixelValues};
 
 /// How images become tiles.
 pub(crate) struct TileCut {
