@@ -158,9 +158,13 @@ pub(crate) fn parse(text: &str) -> Result<Node, Vec<Problem>> {
 /// Most keys in the path of an override; a tree is visited by recursion. Settings are up to 4 deep.
 const MAX_KEYS: usize = 32;
 
+/// Most characters of a key that a message begins with.
+const MOST_KEY_CHARS: usize = 60;
+
 /// Puts an override into the tree: a declared variable, or a dotted path.
 pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Problem> {
-    let location = ValueLocation::CommandLine { key: set.key.clone() };
+    let key = set.key.chars().take(MOST_KEY_CHARS).collect();
+    let location = ValueLocation::CommandLine { key };
     let node = scalar_from_text(&set.value, &location);
     let is_variable = root.get("vars").is_some_and(|variables| variables.has(&set.key));
     let path: Vec<&str> =
@@ -170,7 +174,7 @@ pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Prob
         _ => Err(format!("it has more than {MAX_KEYS} parts")),
     };
     inserted
-        .map_err(|reason| Problem::new(location, &format!("cannot set {:?}: {reason}", set.key)).with_value(&set.value))
+        .map_err(|reason| Problem::new(location, &format!("it cannot be set: {reason}")).with_value(&set.value))
 }
 
 /// Whether an array of tables has an element of this name.

@@ -224,7 +224,7 @@ impl TableSchema {
         let mut allowed = match (choices.is_empty(), self.types(schema)) {
             (true, types) => types,
             (false, types) if types.is_empty() => choices,
-            (false, types) => format!("{choices}, or {types}"),
+            (false, types) => format!("{choices} or {types}"),
         };
         let bound = |key: &str| schema.get(key).and_then(Value::as_f64);
         match (bound("minimum"), bound("maximum")) {

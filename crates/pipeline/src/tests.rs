@@ -111,7 +111,7 @@ fn a_value_out_of_range_says_what_is_allowed() {
 #[test]
 fn what_is_allowed_names_values_and_types_with_the_whole_description() {
     let found = problems(&GOOD.replace("take = 5", "take = -5\nvisuals = \"whol\"")).join("\n");
-    assert!(found.contains("allowed: \"all\" or a whole number (How much to draw"), "{found}");
+    assert!(found.contains("allowed: \"all\" or a whole number or a share of the source such as \"10 %\" (How much"), "{found}");
     assert!(found.contains("allowed: \"whole\", \"tiled\" (How images are shown. Default: `whole`)"), "{found}");
     let found = problems(&format!("{GOOD}\n[decontamination]\nagainst = 1\n")).join("\n");
     assert!(found.contains("allowed: a string or a list (Images and videos that no sample may show"), "{found}");
@@ -174,7 +174,7 @@ fn decontamination_and_overlength_are_tables_of_their_own() {
     assert!(file.decontamination.is_active() && !file.overlength.rejects_all());
     let found = problems(&format!("{GOOD}\n[duplicates]\nexclude = \"b\"\n[over_long]\n")).join("\n");
     assert!(found.contains("duplicates.exclude is not a setting"), "{found}");
-    assert!(found.contains("over_long is not a setting; did you mean \"overlength\"?"), "{found}");
+    assert!(found.contains("[over_long] is not a table; did you mean [overlength]?"), "{found}");
 }
 
 #[test]
@@ -241,7 +241,8 @@ fn a_wrong_override_is_an_error_of_the_command_line() {
 fn an_override_of_any_depth_is_an_error() {
     let set = format!("{}a=1", "a.".repeat(100_000));
     let problems = check_with("", &[&set]).unwrap_err();
-    assert!(problems[0].contains("--set: cannot set \"a.a") && problems[0].contains("more than 32 parts"));
+    assert!(problems[0].contains("--set a.a") && problems[0].contains("more than 32 parts"));
+    assert!(problems[0].len() < 1_000, "{}", problems[0].len());
 }
 
 #[test]
@@ -332,5 +333,5 @@ fn what_a_shell_would_fill_in_is_an_error() {
         assert!(found.len() == 1 && found[0].contains("14:9: ") && found[0].contains("not filled in"), "{found:#?}");
     }
     let found = check_with(GOOD, &["data=~/data"]).unwrap_err().join("\n");
-    assert!(found.contains("--set: \"~\" is not filled in"), "{found}");
+    assert!(found.contains("--set data: \"~\" is not filled in"), "{found}");
 }
