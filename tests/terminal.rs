@@ -37,7 +37,8 @@ fn every_table_fits_into_80_columns() {
     let (narrow, wide) = (printed(directory, &["inspect", name], "80"), printed(directory, &["inspect", name], "400"));
     assert!(narrow.contains("(--wide shows ") && !wide.contains("--wide"), "{narrow}");
     let asked = printed(directory, &["inspect", name, "--wide"], "80");
-    assert_eq!(asked, wide, "all columns");
+    let tables = |text: &str| text.split_once("rejected, each").unwrap().0.to_owned();
+    assert_eq!(tables(&asked), tables(&wide), "all columns");
 }
 
 #[test]

@@ -32,6 +32,7 @@ mod verify;
 mod why;
 
 use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
@@ -79,19 +80,22 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
             output::print(&String::from_utf8_lossy(&text))?;
             Ok(ExitCode::SUCCESS)
         }
-        Command::Man { directory: Some(directory) } => {
-            fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-            let written = clap_mangen::generate_to(Arguments::command(), directory);
-            written.with_context(|| format!("cannot write to {}", directory.display()))?;
-            Ok(ExitCode::SUCCESS)
-        }
-        Command::Man { directory: None } => {
-            let mut text = Vec::new();
-            clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
-            output::print(&String::from_utf8_lossy(&text))?;
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Man { directory } => run_man(directory.as_deref()),
     }
+}
+
+/// Prints the man page, or writes one for each command.
+fn run_man(directory: Option<&Path>) -> Result<ExitCode> {
+    let Some(directory) = directory else {
+        let mut text = Vec::new();
+        clap_mangen::Man::new(Arguments::command()).render(&mut text)?;
+        output::print(&String::from_utf8_lossy(&text))?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    let written = clap_mangen::generate_to(Arguments::command(), directory);
+    written.with_context(|| format!("cannot write to {}", directory.display()))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Tries one thing that the process of the command did not survive. Whether this one survives is all that matters.

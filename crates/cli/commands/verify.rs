@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{VerifyAnswer, VerifyOn, VerifyOptions, Watch};
+use manyframe_engine::{Verification, VerifyAnswer, VerifyOn, VerifyOptions, Watch};
 use manyframe_plan::Attempt;
 
 use super::location::{open_dataset, stores_at};
@@ -44,6 +44,14 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         output::print_json(&VerifyAnswer { is_ok, found })?;
         return Ok(code);
     }
+    let lines: Vec<String> =
+        render(&found, is_ok).lines().map(|line| output::wrapped(line, output::width()) + "\n").collect();
+    output::print(&lines.concat())?;
+    Ok(code)
+}
+
+/// What was found, and the verdict.
+fn render(found: &Verification, is_ok: bool) -> String {
     let mut text = String::new();
     for problem in &found.problems {
         text.push_str(&format!("problem: {problem}\n"));
@@ -62,17 +70,14 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         (true, false) => "NOT VERIFIED",
         (false, _) => "NOT OK",
     };
-    text.push_str(&format!(
+    text + &format!(
         "{verdict}: {}, {}, {} decoded, {} tokenized, {} in the ledger\n",
         plural(found.num_shards, "shard"),
         plural(found.num_samples, "sample"),
         plural(found.num_images, "image"),
         plural(found.num_tokenized, "prompt"),
         plural(found.num_records, "record"),
-    ));
-    let lines = text.lines().map(|line| output::wrapped(line, output::width()) + "\n");
-    output::print(&lines.collect::<String>())?;
-    Ok(code)
+    )
 }
 
 /// Tries one thing that the process of the command did not survive.

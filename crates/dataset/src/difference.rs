@@ -282,6 +282,15 @@ struct Alone {
     example: RecordExample,
 }
 
+/// A record that is not the same in both.
+struct Change {
+    source: String,
+    a: Option<Fate>,
+    b: Option<Fate>,
+    differs: Vec<Aspect>,
+    example: RecordExample,
+}
+
 /// The names of outcomes, each once.
 #[derive(Default)]
 struct Outcomes {
@@ -376,7 +385,7 @@ impl RecordGroups {
         let differs = self.aspects(a, b);
         if a.outcome != b.outcome || !differs.is_empty() {
             let example = RecordExample { id: row.id, upstream_id: row.upstream_id };
-            self.count(row.source, Some(a), Some(b), differs, example);
+            self.count(Change { source: row.source, a: Some(a), b: Some(b), differs, example });
         }
     }
 
@@ -413,26 +422,23 @@ impl RecordGroups {
             {
                 let mut differs = vec![Aspect::Content];
                 differs.extend(self.aspects(a.fate, b.fate));
-                self.count(b.source.clone(), Some(a.fate), Some(b.fate), differs, b.example.clone());
+                let (source, example) = (b.source.clone(), b.example.clone());
+                self.count(Change { source, a: Some(a.fate), b: Some(b.fate), differs, example });
                 continue;
             }
             for alone in went {
-                self.count(alone.source, Some(alone.fate), None, Vec::new(), alone.example);
+                let Alone { fate, source, example } = alone;
+                self.count(Change { source, a: Some(fate), b: None, differs: Vec::new(), example });
             }
             for alone in came {
-                self.count(alone.source, None, Some(alone.fate), Vec::new(), alone.example);
+                let Alone { fate, source, example } = alone;
+                self.count(Change { source, a: None, b: Some(fate), differs: Vec::new(), example });
             }
         }
     }
 
-    fn count(
-        &mut self,
-        source: String,
-        a: Option<Fate>,
-        b: Option<Fate>,
-        differs: Vec<Aspect>,
-        example: RecordExample,
-    ) {
+    fn count(&mut self, change: Change) {
+        let Change { source, a, b, differs, example } = change;
         let outcome = |fate| self.outcomes.name(fate).to_owned();
         let tokens = |fate: Option<Fate>| {
             let delivered = fate.filter(|fate| self.outcomes.name(Some(*fate)) == DELIVERED);

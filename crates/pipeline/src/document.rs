@@ -173,8 +173,7 @@ pub(crate) fn apply_override(root: &mut Node, set: &Override) -> Result<(), Prob
         ..=MAX_KEYS => insert(root, &path, node),
         _ => Err(format!("it has more than {MAX_KEYS} parts")),
     };
-    inserted
-        .map_err(|reason| Problem::new(location, &format!("it cannot be set: {reason}")).with_value(&set.value))
+    inserted.map_err(|reason| Problem::new(location, &format!("it cannot be set: {reason}")).with_value(&set.value))
 }
 
 /// Whether an array of tables has an element of this name.

@@ -111,7 +111,10 @@ fn a_value_out_of_range_says_what_is_allowed() {
 #[test]
 fn what_is_allowed_names_values_and_types_with_the_whole_description() {
     let found = problems(&GOOD.replace("take = 5", "take = -5\nvisuals = \"whol\"")).join("\n");
-    assert!(found.contains("allowed: \"all\" or a whole number or a share of the source such as \"10 %\" (How much"), "{found}");
+    assert!(
+        found.contains("allowed: \"all\" or a whole number or a share of the source such as \"10 %\" (How much"),
+        "{found}"
+    );
     assert!(found.contains("allowed: \"whole\", \"tiled\" (How images are shown. Default: `whole`)"), "{found}");
     let found = problems(&format!("{GOOD}\n[decontamination]\nagainst = 1\n")).join("\n");
     assert!(found.contains("allowed: a string or a list (Images and videos that no sample may show"), "{found}");
