@@ -92,18 +92,6 @@ fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) ->
     Ok(if draft.is_document { Record::try_document(record)? } else { Record::try_new(record)? })
 }
 
-/// The object that a text holds.
-///
-/// # Errors
-/// What else it holds.
-pub(crate) fn object_of(text: &[u8]) -> Result<Object<'_>, String> {
-    match syntax::value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
-        Ok(Value::Object(object)) => Ok(object),
-        Ok(other) => Err(format!("it is {}, expected an object", other.kind())),
-        Err(error) => Err(format!("not valid JSON: {error}")),
-    }
-}
-
 fn read_object(raw: &Raw) -> Result<Object<'_>, Rejection> {
     let malformed = |detail| Rejection::new(RejectCode::MalformedRecord, detail);
     let text = match &raw.body {

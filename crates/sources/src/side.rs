@@ -16,7 +16,7 @@ use crate::fields::read_id;
 use crate::json::LocatedRecord;
 use crate::options::{JoinOptions, SourceOptions};
 use crate::raw::RawBody;
-use crate::record::object_of;
+use crate::syntax::object_of;
 use crate::value::{Object, Value};
 
 /// The tables beside a source, and the condition on its records.

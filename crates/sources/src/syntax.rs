@@ -24,6 +24,18 @@ pub(crate) fn value_of(text: &[u8]) -> Option<Value<'_>> {
     (is_all && num_controls(text.as_bytes()) == parser.num_controls).then_some(value)
 }
 
+/// The object that a text holds.
+///
+/// # Errors
+/// What else it holds.
+pub(crate) fn object_of(text: &[u8]) -> Result<Object<'_>, String> {
+    match value_of(text).map_or_else(|| serde_json::from_slice(text), Ok) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(other) => Err(format!("it is {}, expected an object", other.kind())),
+        Err(error) => Err(format!("not valid JSON: {error}")),
+    }
+}
+
 fn num_controls(text: &[u8]) -> usize {
     // In blocks whose number fits into a byte: the compiler counts many at once.
     let (blocks, rest) = text.as_chunks::<128>();

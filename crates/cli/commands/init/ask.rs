@@ -7,7 +7,8 @@ use anyhow::{Context, Result};
 use manyframe_plan::Survey;
 use manyframe_vision::Family;
 
-use super::{Choice, description};
+use super::choice::Choice;
+use super::describe::description;
 
 /// Asks which of the sources to take, and for which model.
 pub(super) fn ask(found: &mut Survey, choice: &mut Choice) -> Result<()> {

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use manyframe_plan::{FoundSource, Survey};
 
-use super::{Choice, description, identifier};
+use super::choice::Choice;
+use super::describe::{description, identifier};
 use crate::args::InitTemplate;
 
 /// The file that is written.

@@ -12,6 +12,7 @@
 //! * A field that is absent is null. `== null` asks for that; a comparison by size has no answer then, and the record is left out.
 //! * `in` looks for an item of a list, or for a part of a string. `min` and `max` are of a list of numbers, `len` of a list or string.
 
+mod node;
 mod syntax;
 
 use std::borrow::Cow;
@@ -20,6 +21,7 @@ use std::fmt;
 
 use manyframe_core::{RejectCode, Rejection};
 
+use self::node::{Constant, Function, Node, Operator};
 use crate::reject::{quoted, unexpected_schema};
 use crate::value::Value;
 
@@ -28,45 +30,6 @@ use crate::value::Value;
 pub(crate) struct Condition {
     text: String,
     root: Node,
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Node {
-    Constant(Constant),
-    List(Vec<Node>),
-    Field(String),
-    Call(Function, Box<Node>),
-    Not(Box<Node>),
-    All(Vec<Node>),
-    Any(Vec<Node>),
-    Compare(Box<Node>, Operator, Box<Node>),
-}
-
-#[derive(Debug, Clone, PartialEq)]
-enum Constant {
-    Null,
-    Bool(bool),
-    Number(f64),
-    Text(String),
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Function {
-    Min,
-    Max,
-    Len,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Operator {
-    Equal,
-    NotEqual,
-    Less,
-    AtMost,
-    Greater,
-    AtLeast,
-    In,
-    NotIn,
 }
 
 /// What a part of a condition is for a record.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use super::{Constant, Function, Node, Operator};
+use super::node::{Constant, Function, Node, Operator};
 use crate::reject::quoted;
 
 /// Deepest nesting of a condition.

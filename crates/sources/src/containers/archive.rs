@@ -11,8 +11,8 @@ use manyframe_base::InputFile;
 use manyframe_core::{MediaKind, Position, RejectCode, Rejection};
 use manyframe_media::{TarListing, TarMember, list_tar};
 
+use super::container::{Container, LocatedRecords};
 use super::sample::{Sample, SamplePart};
-use super::{Container, LocatedRecords};
 use crate::json::{self, LocatedRecord, ReadError};
 use crate::raw::{Member, RawBody};
 

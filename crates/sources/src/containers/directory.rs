@@ -13,9 +13,9 @@ use std::sync::Arc;
 use manyframe_core::{Position, RejectCode, Rejection};
 use walkdir::{DirEntry, WalkDir};
 
+use super::container::{Container, LocatedRecords};
 use super::rows::{parts_of_rows, rows_from};
 use super::sample::{Sample, SamplePart};
-use super::{Container, LocatedRecords};
 use crate::json::{self, LocatedRecord, ReadError};
 use crate::raw::RawBody;
 use crate::reject::unexpected_schema;

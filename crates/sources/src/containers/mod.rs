@@ -12,6 +12,7 @@
 //! **Invariant:** [`Container::record_at`] returns for a position what [`Container::records`] returned there.
 
 mod archive;
+mod container;
 mod content;
 mod delimited;
 mod directory;
@@ -19,7 +20,6 @@ mod rows;
 mod sample;
 mod text;
 
-use std::collections::BTreeSet;
 use std::io;
 use std::ops::Range;
 use std::path::Path;
@@ -32,33 +32,12 @@ use crate::json::{self, LocatedRecord, NotRecords, ReadError};
 use crate::raw::RawBody;
 
 use self::archive::Archive;
+pub(crate) use self::container::Container;
+use self::container::LocatedRecords;
 use self::content::Content;
 use self::directory::SampleDirectory;
 use self::rows::RowFile;
 use self::text::TextFile;
-
-/// An open annotation file.
-pub(crate) trait Container: Send + Sync {
-    /// The parts that can be read independently: ranges of rows, or `None` for all of it.
-    fn parts(&self) -> Vec<Option<Range<u64>>>;
-
-    /// The records of a part in order. Ends after an error.
-    fn records(self: Box<Self>, rows: Option<Range<u64>>) -> Result<LocatedRecords, ReadError>;
-
-    /// The record at a position; `None` if there is none.
-    fn record_at(&self, position: Position) -> Result<Option<RawBody>, ReadError>;
-
-    /// The records from the start of a position on: to its end, or of a row to the end of the part that it is in.
-    fn records_at(&self, position: Position) -> Result<LocatedRecords, ReadError>;
-
-    /// Endings of files in it of which nothing is read.
-    fn unread_endings(&self) -> BTreeSet<String> {
-        BTreeSet::new()
-    }
-}
-
-/// Records with their positions.
-pub(crate) type LocatedRecords = Box<dyn Iterator<Item = Result<LocatedRecord, ReadError>> + Send>;
 
 /// Opens an annotation file as what its content says that it is. Names decide only whether text that is no JSON is CSV or TSV.
 ///

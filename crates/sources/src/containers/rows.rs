@@ -7,7 +7,7 @@ use manyframe_base::InputFile;
 use manyframe_columnar::{Row, RowReader};
 use manyframe_core::{Position, RejectCode, Rejection};
 
-use super::{Container, LocatedRecords};
+use super::container::{Container, LocatedRecords};
 use crate::json::{LocatedRecord, ReadError};
 use crate::raw::RawBody;
 

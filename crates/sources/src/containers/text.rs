@@ -9,9 +9,9 @@ use std::sync::Arc;
 use manyframe_base::InputFile;
 use manyframe_core::Position;
 
+use super::container::{Container, LocatedRecords};
 use super::content::{Content, Damage};
 use super::delimited::{Columns, DelimitedRecords};
-use super::{Container, LocatedRecords};
 use crate::json::{
     self, ByteWindow, Elements, FileFormat, FoundList, Lines, LocatedRecord, NextRecord, NotRecords, ReadError,
     find_list,

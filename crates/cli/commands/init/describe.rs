@@ -1,0 +1,49 @@
+//! What was found, in words, and names made of it.
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+use manyframe_plan::FoundSource;
+
+use crate::table::plural;
+
+/// What some records of a source are, and how many of their media are there.
+pub(super) fn description(source: &FoundSource) -> String {
+    let mut text = if source.num_files > 1 { format!("{} files; ", source.num_files) } else { String::new() };
+    _ = write!(text, "{} of {} read", source.num_read, plural(source.num_records as u64, "sampled record"));
+    let (turns, images, videos) = source.example;
+    let shown = [(turns, "turn"), (images, "image"), (videos, "video")];
+    let shown: Vec<_> =
+        shown.iter().filter(|(count, _)| *count > 0).map(|(count, thing)| plural(*count as u64, thing)).collect();
+    _ = write!(text, ", the first with {}", shown.join(", "));
+    if source.num_media > 0 {
+        _ = write!(text, "; {} of {} media found", source.num_found, source.num_media);
+    }
+    if let Some(missing) = &source.missing {
+        _ = write!(text, ", not {missing}");
+    }
+    if !source.other_media.is_empty() {
+        _ = write!(text, "; the same names are also in {}: see that media is right", shown_paths(&source.other_media));
+    }
+    if !source.ignored.is_empty() {
+        let endings = source.ignored.iter().take(5).map(String::as_str).collect::<Vec<_>>().join(", ");
+        _ = write!(text, "; nothing is read of files that end with {endings}");
+    }
+    if let Some(rejection) = &source.rejection {
+        _ = write!(text, "; the first that is rejected: {rejection}");
+    }
+    text
+}
+
+/// Paths in a row.
+pub(super) fn shown_paths(paths: &[PathBuf]) -> String {
+    paths.iter().map(|path| path.display().to_string()).collect::<Vec<_>>().join(", ")
+}
+
+/// A text as names of datasets and sources are written.
+pub(super) fn identifier(text: &str, default: &str) -> String {
+    let allowed = |character: char| character.is_ascii_alphanumeric() || character == '_' || character == '-';
+    let name: String = text.chars().map(|character| if allowed(character) { character } else { '-' }).collect();
+    let name = name.trim_matches('-');
+    if name.is_empty() { default.to_owned() } else { name.to_owned() }
+}

@@ -1,0 +1,40 @@
+//! The parts of a condition.
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Node {
+    Constant(Constant),
+    List(Vec<Node>),
+    Field(String),
+    Call(Function, Box<Node>),
+    Not(Box<Node>),
+    All(Vec<Node>),
+    Any(Vec<Node>),
+    Compare(Box<Node>, Operator, Box<Node>),
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub(super) enum Constant {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Function {
+    Min,
+    Max,
+    Len,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Operator {
+    Equal,
+    NotEqual,
+    Less,
+    AtMost,
+    Greater,
+    AtLeast,
+    In,
+    NotIn,
+}
