@@ -103,7 +103,7 @@ impl Found {
             self.add_dataset(dataset);
             return;
         }
-        if directory.join(MANIFEST_FILE).is_file() || work_directory(directory).is_dir() {
+        if directory.join(MANIFEST_FILE).is_file() || dataset_of_work(&work_directory(directory)).is_some() {
             self.add_dataset(directory.to_owned());
             return;
         }

@@ -276,8 +276,9 @@ impl IndexedBuild {
         let committed = Committed::read_if_built_from(dataset, self.index.key, stores)?;
         let is_current = |committed: &Committed| committed.manifest.is_built_by(&context.pipeline);
         let Some(committed) = committed.filter(is_current) else { return Ok(None) };
+        let plans = work.plans()?;
+        store.iter().try_for_each(|store| store.settle(committed.manifest_digest, &plans))?;
         work.remove_plans()?;
-        store.iter().try_for_each(|store| store.settle(committed.manifest_digest))?;
         let packed = committed.manifest.pack.as_ref().map(|pack| &pack.summary.settings);
         let (committed, action) = match &context.pipeline.file.pack {
             Some(table) if packed != Some(table) => {

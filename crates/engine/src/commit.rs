@@ -67,6 +67,7 @@ pub fn commit(
     let work_directory = parent_directory(&open.directory);
     let media = keep_sample_media(&open.directory, work_directory, &committed.manifest)?;
     if let Some(store) = &open.store {
+        store.ensure_sent(&open.directory, &staging.tasks)?;
         let uploaded = store.publish((&staging.directory, &staged), &media, options, executor.progress)?;
         committed.uploaded = Some(uploaded);
     } else {

@@ -127,6 +127,10 @@ impl StoreOutput {
         let name = report_name(plan, task);
         match find_report(plan, task)? {
             Some(FoundReport { report, is_sent: true, .. }) if is_there(&report) => remove_shards(plan, &report),
+            // It was sent since the store was listed, by a task on another machine.
+            Some(FoundReport { report, is_sent: true, .. }) if self.has_shards(plan, &report)? => {
+                remove_shards(plan, &report)
+            }
             Some(FoundReport { is_sent: true, .. }) => {
                 tracing::info!(task, "its shards are no longer at the store; the task is done again");
                 let path = report_path(plan, task);
@@ -142,6 +146,37 @@ impl StoreOutput {
             }
             _ => Ok(()),
         }
+    }
+
+    fn has_shards(&self, plan: &Path, report: &TaskReport) -> Result<bool, EngineError> {
+        for shard in &report.shards {
+            let name = format!("{}/{}", plan_name(plan), shard_name(report.id, shard.format));
+            if at_store(self.work.num_bytes(&name))? != Some(shard.num_bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Makes sure that the shards of finished tasks are at the store: publishing a dataset replaces the one before, file by file.
+    pub(crate) fn ensure_sent(&self, plan: &Path, tasks: &[FinishedTask]) -> Result<(), EngineError> {
+        let listed = at_store(self.work.list(&plan_name(plan)))?.into_iter();
+        let there: BTreeMap<String, u64> = listed.map(|file| (file.path, file.num_bytes)).collect();
+        for FinishedTask { report, .. } in tasks {
+            for shard in &report.shards {
+                let name = format!("{}/{}", plan_name(plan), shard_name(report.id, shard.format));
+                let found = there.get(&name);
+                if found != Some(&shard.num_bytes) {
+                    return Err(TransferError::Altered {
+                        path: self.work.full_path(&name),
+                        found: found.map_or("it is not there".to_owned(), |num_bytes| format!("{num_bytes} bytes")),
+                        expected: format!("{} bytes", shard.num_bytes),
+                    }
+                    .into());
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Where the shards of finished tasks are, by their paths in the dataset.
@@ -181,10 +216,15 @@ impl StoreOutput {
         Ok(uploaded)
     }
 
-    /// Ends what a killed build left after its manifest was there: this one.
-    pub(crate) fn settle(&self, manifest: Digest) -> Result<(), EngineError> {
+    /// Ends what a killed build left after its manifest was there: this one. Of what was sent, only that of the plans of this
+    /// machine is removed: another one may be building the next dataset.
+    pub(crate) fn settle(&self, manifest: Digest, plans: &[PathBuf]) -> Result<(), EngineError> {
         settle(&*self.dataset, manifest)?;
-        self.remove_plans()
+        for plan in plans {
+            let sent = at_store(self.work.list(&plan_name(plan)))?;
+            self.remove(&sent.into_iter().map(|file| file.path).collect::<Vec<_>>())?;
+        }
+        Ok(())
     }
 
     /// Removes what was sent of plans.

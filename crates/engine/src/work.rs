@@ -101,7 +101,7 @@ impl WorkDirectory {
         remove_directories(self.plans()?)
     }
 
-    fn plans(&self) -> Result<Vec<PathBuf>, EngineError> {
+    pub(crate) fn plans(&self) -> Result<Vec<PathBuf>, EngineError> {
         self.directories(|name| name.trim_start_matches('.').starts_with("plan-"))
     }
 

@@ -76,9 +76,10 @@ pub struct Leftover {
 pub enum LeftoverKind {
     /// A file or directory that a killed process was writing.
     Unfinished,
-    /// A plan that was followed by another one, or whose dataset is published.
+    /// A plan without finished tasks that was followed by another one, or one whose dataset is published.
     SupersededPlan,
-    /// The newest plan of an interrupted build, with its finished tasks. Removed only where that is asked for.
+    /// A plan of an interrupted build, the newest one or one with finished tasks, whose samples the next build takes over.
+    /// Removed only where that is asked for.
     InterruptedPlan,
 }
 
@@ -175,11 +176,12 @@ fn list_leftovers(output: &OutputPlace, scope: CleanScope, is_going_on: bool) ->
     }
     let published = BuildFacts::read_from(&LocalDirectory::new(dataset)).ok().flatten().map(|facts| facts.plan_key);
     for (number, plan) in list_plans(work)?.into_iter().enumerate() {
-        let is_published = || Plan::read(&plan).is_ok_and(|plan| Some(plan.key) == published);
-        let kind = match number {
-            0 if scope == CleanScope::Useless && !is_published() => None,
-            0 if !is_published() => Some(LeftoverKind::InterruptedPlan),
-            _ => Some(LeftoverKind::SupersededPlan),
+        let is_published = Plan::read(&plan).is_ok_and(|plan| Some(plan.key) == published);
+        let is_useful = !is_published && (number == 0 || PlanState::read(&plan).num_done > 0);
+        let kind = match scope {
+            _ if !is_useful => Some(LeftoverKind::SupersededPlan),
+            CleanScope::Useless => None,
+            CleanScope::Interrupted => Some(LeftoverKind::InterruptedPlan),
         };
         // Tasks run on other machines, too, and hold no lock.
         let parts = [plan.join("shards"), plan.join("done")];
@@ -201,7 +203,7 @@ fn list_plans(work: &Path) -> Result<Vec<PathBuf>, FileError> {
     for entry in fs::read_dir(work).map_err(FileError::read(work))? {
         let path = entry.map_err(FileError::read(work))?.path();
         let is_plan = path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("plan-"));
-        if is_plan && path.is_dir() {
+        if is_plan && path.join("plan.json").is_file() {
             // A plan that is read for other settings is written again.
             let modified = fs::metadata(path.join("plan.json")).and_then(|metadata| metadata.modified());
             plans.insert((modified.unwrap_or(SystemTime::UNIX_EPOCH), path));

@@ -60,5 +60,5 @@ pub use probe::{ImageHeader, probe_image_bytes};
 pub use resize::{fit_longest_edge, resize, resize_lanczos};
 pub use sampling::{Sampling, spread};
 pub use sniff::SourceFormat;
-pub use store::{MediaRoot, MediaStore, TarListing, TarMember, is_tar, list_tar};
+pub use store::{MediaRoot, MediaStore, TarListing, TarMember, is_tar, list_tar, natural_order};
 pub use tile::{OddPixel, TilePlan, TilePolicy, TiledImage, plan_tiles, tile_image};

@@ -37,6 +37,7 @@ mod syntax;
 mod unread;
 mod value;
 
+pub use containers::{is_dataset_or_work, walk_samples};
 pub use error::SourceError;
 pub use fields::kind_of_path;
 pub use json::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};

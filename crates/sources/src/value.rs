@@ -102,6 +102,8 @@ impl<'a> Object<'a> {
                         Value::Text(value) | Value::LongInteger(value) => value.to_string(),
                         Value::Unsigned(value) => value.to_string(),
                         Value::Negative(value) => value.to_string(),
+                        // pandas writes whole numbers so beside absent ones.
+                        Value::Float(value) if value.fract() == 0.0 && value.abs() < 1e15 => format!("{value:.0}"),
                         _ => return None,
                     };
                     text.push_str(&"0".repeat(num_digits.saturating_sub(value.len())));

@@ -46,7 +46,7 @@ pub enum TransferError {
     /// Another dataset is being uploaded to the same place.
     #[error(
         "another upload to {location:?} is not finished: dataset {name:?} with manifest {digest}; finish it, or replace it with \
-         `manyframe upload --take-over`"
+         `manyframe upload --take-over`, or with `manyframe build --replace` if a build was publishing it"
     )]
     Busy {
         /// The destination.

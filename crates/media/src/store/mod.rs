@@ -27,6 +27,7 @@ use manyframe_core::RejectCode;
 use self::archive::Archive;
 use self::directory::DirectoryRoot;
 use self::index::{ArchiveMember, base_name};
+pub use self::natural::natural_order;
 use self::objects::ObjectRoot;
 use self::request::Request;
 pub use self::tar::{TarListing, TarMember, is_tar, list_tar};

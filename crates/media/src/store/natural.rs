@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 /// Compares two names. Numbers that differ only in leading zeros compare by their bytes.
-pub(crate) fn natural_order(left: &str, right: &str) -> Ordering {
+pub fn natural_order(left: &str, right: &str) -> Ordering {
     let (mut a, mut b) = (left.as_bytes(), right.as_bytes());
     while let ([x, rest_a @ ..], [y, rest_b @ ..]) = (a, b) {
         let order = if x.is_ascii_digit() && y.is_ascii_digit() {

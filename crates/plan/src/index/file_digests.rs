@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use manyframe_base::{FileAccess, FileError, is_url, write_atomic};
 use manyframe_core::Digest;
 use manyframe_media::MediaIdentity;
+use manyframe_sources::walk_samples;
 use serde::{Deserialize, Serialize};
-use walkdir::WalkDir;
 
 use crate::error::PlanError;
 
@@ -106,9 +106,8 @@ impl FileDigests {
 /// Equal for the same files: their names below the directory and their identities. Nothing of them is read.
 fn digest_of_directory(path: &Path) -> Result<String, PlanError> {
     let mut hasher = blake3::Hasher::new();
-    let entries = WalkDir::new(path).follow_links(true).sort_by_file_name().into_iter();
     // What cannot be listed is no part of the source until it can be.
-    for entry in entries.filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
+    for entry in walk_samples(path).filter_map(Result::ok).filter(|entry| entry.file_type().is_file()) {
         let identity = MediaIdentity::of_file(&FileAccess::default(), entry.path()).map_err(PlanError::Storage)?;
         let below = entry.path().strip_prefix(path).unwrap_or(entry.path());
         hasher.update(below.as_os_str().as_encoded_bytes()).update(&[0]).update(&identity.0.to_le_bytes());

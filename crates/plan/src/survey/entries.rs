@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use manyframe_base::FileAccess;
 use manyframe_pipeline::expand_pattern;
-use manyframe_sources::kind_of_path;
+use manyframe_sources::{is_dataset_or_work, kind_of_path};
 
 /// Beyond this many files and directories, the rest is left out.
 const MAX_ENTRIES: usize = 1 << 20;
@@ -113,8 +113,10 @@ impl Entries {
 
     fn add_directory(&mut self, directory: PathBuf, listing: &Listing, walk: &mut Walk) {
         walk.num_entries += listing.files.len() + listing.directories.len();
-        if is_dataset(&directory) {
-            self.datasets.push(directory);
+        if is_dataset_or_work(&directory) {
+            if directory.join("manifest.json").is_file() {
+                self.datasets.push(directory);
+            }
             return;
         }
         if listing.num_not_unicode > 0 {
@@ -233,11 +235,6 @@ impl Listing {
 fn is_hidden(name: &str) -> bool {
     name.starts_with('.') || name == "__MACOSX" || Path::new(name).extension().is_some_and(|it| it == "work")
 }
-
-fn is_dataset(directory: &Path) -> bool {
-    directory.join("manifest.json").is_file() && directory.join("ledger.parquet").is_file()
-}
-
 /// The directories of samples that hold all others, and of many side by side the one around them.
 fn joined(mut samples: BTreeSet<PathBuf>) -> Vec<PathBuf> {
     loop {

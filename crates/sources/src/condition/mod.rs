@@ -7,8 +7,8 @@
 //!            | min(term) | max(term) | len(term)
 //! ```
 //!
-//! * Numbers are compared with numbers, strings with strings. A string that is a number counts as that number beside one, because CSV
-//!   has nothing else. Anything else is a mistake of the record, and no answer.
+//! * Numbers are compared with numbers, strings with strings. A string that is a number counts as that number beside one, and by size
+//!   beside another such string, because CSV has nothing else. Anything else is a mistake of the record, and no answer.
 //! * A field that is absent is null. `== null` asks for that; a comparison by size has no answer then, and the record is left out.
 //! * `in` looks for an item of a list, or for a part of a string. `min` and `max` are of a list of numbers, `len` of a list or string.
 
@@ -216,9 +216,10 @@ fn compare(
             return Err(Unanswered::Missing(node.to_string()));
         }
     }
-    let order = order_of(&left, &right)
-        .ok_or_else(|| Unanswered::Clash(format!("{left_node} is {left}, which cannot be compared with {right}")))?;
     let is_equality = matches!(operator, Operator::Equal | Operator::NotEqual);
+    let order = if is_equality { order_of(&left, &right) } else { size_order_of(&left, &right) };
+    let order = order
+        .ok_or_else(|| Unanswered::Clash(format!("{left_node} is {left}, which cannot be compared with {right}")))?;
     if !is_equality && matches!(left, Answer::Bool(_)) {
         return Err(Unanswered::Clash(format!("{left_node} is {left}, which has no size")));
     }
@@ -239,6 +240,15 @@ fn order_of(left: &Answer<'_>, right: &Answer<'_>) -> Option<Ordering> {
         (Answer::Text(left), Answer::Text(right)) => Some(left.cmp(right)),
         (Answer::Bool(left), Answer::Bool(right)) => Some(left.cmp(right)),
         _ => left.number()?.partial_cmp(&right.number()?),
+    }
+}
+
+/// As [`order_of`], for a comparison by size: two strings are compared as numbers if both are, since columns of CSV are strings.
+fn size_order_of(left: &Answer<'_>, right: &Answer<'_>) -> Option<Ordering> {
+    match (left, right, left.number(), right.number()) {
+        (Answer::Text(_), Answer::Text(_), Some(left), Some(right)) => left.partial_cmp(&right),
+        (Answer::Text(_), Answer::Text(_), Some(_), None) | (Answer::Text(_), Answer::Text(_), None, Some(_)) => None,
+        _ => order_of(left, right),
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use manyframe_base::InputFile;
 use manyframe_core::{MediaKind, Position, RejectCode, Rejection};
-use manyframe_media::{TarListing, TarMember, list_tar};
+use manyframe_media::{TarListing, TarMember, list_tar, natural_order};
 
 use super::container::{Container, LocatedRecords};
 use super::sample::{Sample, SamplePart};
@@ -142,6 +142,9 @@ impl Samples {
         Ok(match sample.finish() {
             Err(detail) => malformed(detail),
             Ok((text, names)) => {
+                for files in [&mut images, &mut videos] {
+                    files.sort_by(|a, b| natural_order(&a.name, &b.name));
+                }
                 let of_field = |(field, files): (&'static str, Vec<&TarMember>)| {
                     let member = move |(index, file): (usize, &TarMember)| Member {
                         field,

@@ -72,13 +72,18 @@ impl Columns {
                 line,
             );
         }
+        if has_stray_quote(line, self.delimiter) {
+            let found = "something follows the closing quote of a field; a quote inside of one is written twice";
+            if line.contains(&b'\n') {
+                // Where the field was meant to end is unknown, and so is how many records are in these lines.
+                return incomplete(&format!("several lines became one: {found}"), line);
+            }
+            return malformed(found.to_owned(), line);
+        }
         let fields = fields_of(line, self.delimiter);
         match self.json_of(&fields) {
             Ok(text) => RawBody::Json(text.into_bytes()),
-            Err(detail) => RawBody::Broken {
-                rejection: Rejection::new(RejectCode::MalformedRecord, detail),
-                head: line.get(..MAX_HEAD_BYTES).unwrap_or(line).to_vec(),
-            },
+            Err(detail) => malformed(detail, line),
         }
     }
 
@@ -148,6 +153,39 @@ fn fields_of(line: &[u8], delimiter: u8) -> Vec<Vec<u8>> {
         start = end;
     }
     fields
+}
+
+fn malformed(detail: String, line: &[u8]) -> RawBody {
+    RawBody::Broken {
+        rejection: Rejection::new(RejectCode::MalformedRecord, detail),
+        head: line.get(..MAX_HEAD_BYTES).unwrap_or(line).to_vec(),
+    }
+}
+
+/// Whether a field in quotes goes on behind its closing quote.
+fn has_stray_quote(line: &[u8], delimiter: u8) -> bool {
+    let mut rest = line;
+    loop {
+        let num_bytes = if rest.first() == Some(&b'"') {
+            let mut end = 1;
+            loop {
+                let Some(quote) = rest.get(end..).and_then(|rest| memchr::memchr(b'"', rest)) else { return false };
+                end += quote + 1;
+                match rest.get(end) {
+                    Some(b'"') => end += 1,
+                    Some(&byte) if byte != delimiter => return true,
+                    _ => break,
+                }
+            }
+            end
+        } else {
+            memchr::memchr(delimiter, rest).unwrap_or(rest.len())
+        };
+        match rest.get(num_bytes + 1..) {
+            Some(next) => rest = next,
+            None => return false,
+        }
+    }
 }
 
 /// Whether a line ends outside of quotes.
@@ -253,17 +291,23 @@ pub(crate) struct DelimitedRecords<R> {
     scanner: Scanner<R>,
     columns: Arc<Columns>,
     is_past_names: bool,
+    is_unended: bool,
 }
 
 impl<R: Read> DelimitedRecords<R> {
     pub(crate) fn new(reader: R, columns: Arc<Columns>) -> Self {
-        Self { scanner: Scanner::new(reader, columns.delimiter), columns, is_past_names: false }
+        Self { scanner: Scanner::new(reader, columns.delimiter), columns, is_past_names: false, is_unended: false }
     }
 
     /// The records of a window that begins with one.
     pub(crate) fn of_window(window: ByteWindow<R>, columns: Arc<Columns>) -> Self {
         let scanner = Scanner { window, delimiter: columns.delimiter, is_started: true };
-        Self { scanner, columns, is_past_names: true }
+        Self { scanner, columns, is_past_names: true, is_unended: false }
+    }
+
+    /// Whether the last record was found at the end of the file, without a line end.
+    pub(crate) fn is_unended(&self) -> bool {
+        self.is_unended
     }
 
     /// The next record.
@@ -285,6 +329,7 @@ impl<R: Read> DelimitedRecords<R> {
                 return Ok(Some(LocatedRecord { position: self.scanner.window.consumed_since(start), body }));
             }
         };
+        self.is_unended = is_last;
         let line = self.scanner.front(num_bytes);
         let body = self.columns.body_of(line, is_last);
         let position = self.scanner.window.position(line.len() as u64);
@@ -314,6 +359,20 @@ mod tests {
             });
         }
         Ok(found)
+    }
+
+    #[test]
+    fn a_quote_that_ends_no_field_loses_no_record_in_silence() {
+        let columns = Columns { delimiter: b'\t', names: vec!["image".to_owned(), "caption".to_owned()] };
+        let code = |line: &str| match columns.body_of(line.as_bytes(), false) {
+            RawBody::Broken { rejection, .. } => Some(rejection.code),
+            _ => None,
+        };
+        assert_eq!(code("1.jpg\t\"Hi\" she said"), Some(RejectCode::MalformedRecord));
+        assert_eq!(code("1.jpg\t\"A sign\n2.jpg\tsays \"hi\""), Some(RejectCode::IncompleteFile));
+        for whole in ["1.jpg\t\"A \"\"b\"\"\nc\"", "1.jpg\tsays \"hi\"", "\"1.jpg\"\t\"\"", "\t"] {
+            assert_eq!(code(whole), None, "{whole:?}");
+        }
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Directories of images and videos with files of text beside them: `1.jpg` with `1.txt`, `1.caption` or `1.json`.
 //!
-//! * Directories below are part of it, in the order of names. Hidden files are not.
+//! * Directories below are part of it, in the order of names. Hidden files are not, nor are datasets and the work on them.
 //! * A file of text without an image beside it is rejected, but for names such as `README.txt`; so is an image without text.
 //! * What cannot be listed is missing, and said.
 
@@ -20,8 +20,30 @@ use crate::json::{self, LocatedRecord, ReadError};
 use crate::raw::RawBody;
 use crate::reject::unexpected_schema;
 
-/// Names of files that are about the directory.
-const ABOUT: &[&str] = &["changelog", "copying", "license", "licence", "notice", "readme", "requirements"];
+/// Names of files that are about the directory, or of a checkpoint in it.
+const ABOUT: &[&str] = &[
+    "added_tokens",
+    "changelog",
+    "chat_template",
+    "config",
+    "copying",
+    "croissant",
+    "dataset_info",
+    "dataset_infos",
+    "generation_config",
+    "licence",
+    "license",
+    "notice",
+    "package",
+    "preprocessor_config",
+    "processor_config",
+    "readme",
+    "requirements",
+    "special_tokens_map",
+    "tokenizer",
+    "tokenizer_config",
+    "vocab",
+];
 
 /// An open directory.
 pub(crate) struct SampleDirectory(Arc<Samples>);
@@ -43,8 +65,7 @@ impl SampleDirectory {
         std::fs::read_dir(root)?;
         let mut samples: BTreeMap<String, Vec<String>> = BTreeMap::new();
         let mut damage = None;
-        let is_shown = |entry: &DirEntry| entry.depth() == 0 || !entry.file_name().to_string_lossy().starts_with('.');
-        for entry in WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_shown) {
+        for entry in walk_samples(root) {
             let entry = match entry {
                 Ok(entry) => entry,
                 Err(error) => {
@@ -73,6 +94,20 @@ impl SampleDirectory {
         samples.retain(|stem, endings| endings.iter().any(|ending| is_medium(ending)) || !is_about(stem));
         Ok(Self(Arc::new(Samples { root: root.to_owned(), files: samples.into_iter().collect(), damage })))
     }
+}
+
+/// What is in a directory of samples, in the order of names.
+pub fn walk_samples(root: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
+    let is_hidden = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with('.');
+    let is_walked =
+        move |entry: &DirEntry| entry.depth() == 0 || !(is_hidden(entry) || is_dataset_or_work(entry.path()));
+    WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_walked)
+}
+
+/// Whether a directory is a dataset that was built, or the work of a build.
+pub fn is_dataset_or_work(path: &Path) -> bool {
+    let is_work = || path.extension().is_some_and(|it| it == "work") && path.join("lock").is_file();
+    (path.join("manifest.json").is_file() && path.join("ledger.parquet").is_file()) || is_work()
 }
 
 fn is_medium(ending: &str) -> bool {

@@ -36,6 +36,7 @@ pub(crate) use self::container::Container;
 use self::container::LocatedRecords;
 use self::content::Content;
 use self::directory::SampleDirectory;
+pub use self::directory::{is_dataset_or_work, walk_samples};
 use self::rows::RowFile;
 use self::text::TextFile;
 

@@ -69,8 +69,9 @@ impl Sample {
     /// Adds the contents of a file that is text or JSON.
     pub(crate) fn add_content(&mut self, part: SamplePart<'_>, content: Vec<u8>) -> Result<(), String> {
         let text = String::from_utf8(content).map_err(|error| format!("a file of it is not valid UTF-8: {error}"))?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
         match part {
-            SamplePart::Json => match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(&text) {
+            SamplePart::Json => match serde_json::from_str::<BTreeMap<String, Box<RawValue>>>(text) {
                 Ok(fields) => {
                     self.fields.extend(fields.into_iter().filter(|(name, _)| name != KEY));
                     Ok(())

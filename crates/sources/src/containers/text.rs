@@ -47,7 +47,7 @@ impl TextFile {
             };
         }
         let layout = match json::format_of(&head) {
-            Err(_) if Columns::may_be_in(content.file().path(), &head) => {
+            Err(_) if Columns::may_be_in(content.file().path(), &head) && !head.starts_with(LFS_POINTER) => {
                 Layout::Delimited(Arc::new(Columns::read(content.reader()?.0, &head)?))
             }
             format => Layout::Json(format?),
@@ -82,7 +82,13 @@ impl Container for TextFile {
             }
             Layout::Delimited(columns) => {
                 let mut records = DelimitedRecords::new(reader, columns);
-                until_damage(move || records.next_record(), damage)
+                let until_here = damage.clone();
+                let whole = move || {
+                    let found = records.next_record()?;
+                    // The end of the last line may be what is lost.
+                    Ok(found.filter(|_| !records.is_unended() || until_here.found().is_none()))
+                };
+                until_damage(whole, damage)
             }
         })
     }
@@ -144,6 +150,9 @@ impl TextFile {
         }))
     }
 }
+
+/// How a file begins that git keeps elsewhere, whose name may be that of a table.
+const LFS_POINTER: &[u8] = b"version https://git-lfs";
 
 /// The records that a reader finds, up to its first error, and then what is wrong with the stream.
 fn until_damage(mut next: impl FnMut() -> NextRecord + Send + 'static, damage: Damage) -> LocatedRecords {
