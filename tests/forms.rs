@@ -8,7 +8,7 @@ use std::path::Path;
 use serde_json::{Value, json};
 
 use crate::init::{built, home, lines, write};
-use crate::support::{Built, photo, run, tar_of};
+use crate::support::{Built, photo, run, stdout, tar_of};
 
 /// The prompts of all samples, in order, with their numbers of images.
 fn prompts(built: &Built) -> Vec<(String, u64)> {
@@ -69,6 +69,39 @@ fn csv_and_tsv() {
         photos(home.path(), &["img/1.jpg", "img/2.jpg"]);
         assert_built(home.path(), &CAPTIONS);
     }
+}
+
+#[test]
+fn a_directory_does_not_read_what_is_built_in_it() {
+    let home = home();
+    photos(home.path(), &["a.jpg", "z.jpg"]);
+    write(home.path(), "a.txt", "A beach.");
+    write(home.path(), "z.txt", "\u{feff}A cat.");
+    write(home.path(), "config.json", "{}");
+    // What `built` builds, and works in, is in the directory itself.
+    assert_built(home.path(), &[(&["Describe this image.", "A beach."], 1), (&["A cat."], 1)]);
+    let text = |name: &str| home.path().join(name).display().to_string();
+    let again = stdout(&["build", &text("pipeline.toml"), "--output", &text("built"), "--quiet"]);
+    assert!(again.contains("nothing to do"), "{again}");
+    let survey = stdout(&["init", &text(""), "--output", &text("other.toml")]);
+    assert!(!survey.contains("built.work"), "{survey}");
+}
+
+#[test]
+fn the_images_of_a_sample_in_a_tar_are_in_the_order_of_their_numbers() {
+    let home = home();
+    let mut names: Vec<String> = (0..12).map(|number| format!("1.{number}.jpg")).collect();
+    names.sort();
+    let colour = |name: &str| {
+        let number: u32 = name.split('.').nth(1).unwrap().parse().unwrap();
+        photo(number, 40 + number, 40)
+    };
+    let mut files: Vec<(String, Vec<u8>)> = names.iter().map(|name| (name.clone(), colour(name))).collect();
+    files.push(("1.txt".to_owned(), b"Twelve.".to_vec()));
+    write(home.path(), "a.tar", tar_of(&files));
+    let (_, built) = assert_built(home.path(), &[(&["Twelve."], 12)]);
+    let sizes = &built.sample(&built.ledger[0].id.to_string())["image_sizes"];
+    assert_eq!(*sizes, json!((0..12).map(|number| [40 + number, 40]).collect::<Vec<_>>()));
 }
 
 #[test]

@@ -175,6 +175,19 @@ fn clean_removes_what_is_left_and_nothing_else() {
     assert!(stdout(&["clean", &out, "--interrupted"]).contains("interrupted build"));
     assert_eq!(json_of(&["status", &out])[0]["work"]["plans"], json!([]));
 
+    // What an interrupted build has done is of use to the next one, although another plan came after it.
+    run(&["plan", &pipeline, "--output", &out, "--quiet"], 0);
+    let plan = json_of(&["status", &out])[0]["work"]["plans"][0]["directory"].as_str().unwrap().to_owned();
+    run(&["task", &plan, "0", "--quiet"], 0);
+    run(&["plan", &pipeline, "--output", &out, "--set", "source.a.take=1", "--quiet"], 0);
+    assert_eq!(stdout(&["clean", &out]), "nothing to remove\n");
+    assert!(stdout(&["clean", &out, "--interrupted"]).contains("2 leftovers removed"));
+    // Nothing that only has such a name is taken for a build's.
+    workshop.write("thesis/a.txt", "a");
+    workshop.write("thesis.work/plan-2024/a.txt", "a");
+    assert_eq!(stdout(&["clean", &workshop.text("")]), "nothing to remove\n");
+    assert!(workshop.path("thesis.work/plan-2024/a.txt").exists());
+
     build(&workshop, "out");
     let before = contents_below(&workshop.path("out"));
     assert_eq!(stdout(&["clean", &workshop.text("")]), "nothing to remove\n");

@@ -104,7 +104,7 @@ reject_codes! {
     /// The record is JSON, but lacks what its dataset always has, or has it in another shape.
     UnexpectedSchema = "unexpected_schema",
         cure: "choose the `kind` that reads this form, name other fields with `fields`, or mend the record; the detail says what was found and what is known",
-    /// A table that is joined to the records has no row for it.
+    /// A table of `join` or `scores` has no row for it.
     NotJoined = "not_joined",
         cure: "add the row to the table, or mend the field that they are joined by; the detail says which",
     /// The conversation is missing or has no turn.
@@ -134,7 +134,7 @@ reject_codes! {
     /// Start and end of a clip are not times in order, or lie outside the video.
     ClipRange = "clip_range",
         cure: "mend start and end of the clip, in seconds; or get the whole video, if it was cut short",
-    /// A path that leaves the media roots: absolute, `..`, a link to the outside, another scheme.
+    /// A path that leaves the media roots: an absolute one that is not below them, `..`, a link to the outside, another scheme.
     UnsafePath = "unsafe_path",
         cure: "write paths relative to `media`; name directories that links lead to in `links`",
     /// No media root has the file.
@@ -173,7 +173,7 @@ reject_codes! {
         cure: "raise `format.max_tokens`, or let `[overlength]` take fewer frames, tiles, pixels or turns",
     /// A filter of its source left it out.
     Filtered = "filtered",
-        cure: "nothing, if that is wanted: it is outside of the bounds of `filter`",
+        cure: "nothing, if that is wanted: `filter`, `where` or `delivered_in` left it out; the detail says which",
     /// Decontamination: one of its images is a near-duplicate of one that no sample may show.
     Excluded = "excluded",
         cure: "nothing, if that is wanted: an image is too much like one of `[decontamination]`; `max_distance` says how much",

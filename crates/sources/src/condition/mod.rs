@@ -103,10 +103,17 @@ impl Node {
                 Answer::Bool(true)
             }
             Self::Any(parts) => {
+                let mut missing = None;
                 for part in parts {
-                    if part.truth(field)? {
-                        return Ok(Answer::Bool(true));
+                    match part.truth(field) {
+                        Ok(true) => return Ok(Answer::Bool(true)),
+                        // Another part may hold, whichever is written first.
+                        Err(Unanswered::Missing(name)) => missing = missing.or(Some(name)),
+                        answer => _ = answer?,
                     }
+                }
+                if let Some(name) = missing {
+                    return Err(Unanswered::Missing(name));
                 }
                 Answer::Bool(false)
             }
@@ -204,6 +211,9 @@ fn compare(
     (right_node, right): (&Node, Answer<'_>),
 ) -> Result<bool, Unanswered> {
     match operator {
+        Operator::In | Operator::NotIn if left == Answer::Null => {
+            return Err(Unanswered::Missing(left_node.to_string()));
+        }
         Operator::In => return contains(&left, (right_node, &right)),
         Operator::NotIn => return contains(&left, (right_node, &right)).map(|found| !found),
         Operator::Equal | Operator::NotEqual if left == Answer::Null || right == Answer::Null => {
@@ -332,6 +342,9 @@ mod tests {
             "meta.n != 3",
             "none == null and absent == null and score != null",
             "len(lang) == 2",
+            "absent >= 1 or lang == 'en'",
+            "lang == 'en' or absent >= 1",
+            "text < '10'",
         ] {
             assert_eq!(check(condition), Ok(()), "{condition}");
         }
@@ -344,6 +357,8 @@ mod tests {
             ("lang == 'de' or min(ratings) > 3", "lang is \"en\", ratings is a list of 2"),
             ("absent >= 1", "filtered: where \"absent >= 1\": the record has no \"absent\""),
             ("none < 3", "the record has no \"none\""),
+            ("absent >= 1 or lang == 'de'", "the record has no \"absent\""),
+            ("absent not in ['fr']", "the record has no \"absent\""),
             ("lang >= 4", "unexpected_schema: where \"lang >= 4\": lang is \"en\", which cannot be compared with 4"),
             ("score", "unexpected_schema: where \"score\" is 4, expected true or false"),
             ("ok > false", "ok is true, which has no size"),
