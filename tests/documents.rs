@@ -73,7 +73,7 @@ fn documents_are_replayed_as_documents_and_exported_to_nobody_who_reads_conversa
 
     let text =
         stdout(&["export", &earlier, "--format", "llava_json", "--output", &workshop.text("exported"), "--quiet"]);
-    assert!(text.contains("1 records") && text.contains("skipped: 3 documents"), "{text}");
+    assert!(text.contains("1 record") && text.contains("skipped: 3 documents"), "{text}");
     let exported: Vec<Value> = serde_json::from_slice(&fs::read(workshop.path("exported/data.json")).unwrap()).unwrap();
     assert_eq!(exported[0]["conversations"][0], json!({ "from": "human", "value": "What is long?" }));
 }
