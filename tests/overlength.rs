@@ -41,7 +41,7 @@ fn a_long_video_shows_as_many_frames_as_fit() {
     assert_eq!(sample["num_tokens"].as_u64().unwrap_or(cost.num_tokens()), cost.num_tokens());
     assert_eq!(built.manifest.sources[0].budget.num_shortened, 1);
     let text = stdout(&["plan", &workshop.pipeline(), "--quiet"]);
-    assert!(text.contains("v: 1 of those drawn show fewer frames, tiles or pixels than they have"), "{text}");
+    assert!(text.contains("v: 1 of those drawn shows fewer frames, tiles or pixels than it has"), "{text}");
     built.verify();
 }
 
