@@ -257,7 +257,10 @@ fn settings_of_packs_fit_each_other() {
     );
     let output = run(&["pack", &dataset, "--set", "strategy=firstfit"], 2);
     let stderr = String::from_utf8_lossy(&output.stderr);
-    assert!(stderr.contains("--set strategy: pack.strategy: not one of the choices") && !stderr.contains(":--set"), "{stderr}");
+    assert!(
+        stderr.contains("--set strategy: pack.strategy: not one of the choices") && !stderr.contains(":--set"),
+        "{stderr}"
+    );
     // With --reset, settings that are not set here have their defaults.
     let again = stdout(&["pack", &dataset, "--reset", "--set", "max_tokens=100"]);
     assert!(again.contains("too long for any pack: 23 samples (23 of a)"), "{again}");
