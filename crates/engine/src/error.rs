@@ -41,6 +41,16 @@ pub enum EngineError {
         /// The output.
         url: PathBuf,
     },
+    /// A shard is larger than stores copy.
+    #[error(
+        "the shard {path:?} has {num_bytes} bytes, and stores copy at most 5 GiB; set a lower output.max_shard_mib"
+    )]
+    LargeShard {
+        /// The shard.
+        path: PathBuf,
+        /// Its size.
+        num_bytes: u64,
+    },
     /// The plan has no such task.
     #[error("the plan has no task {task}; its tasks are 0 to {last}")]
     NoSuchTask {
@@ -305,6 +315,7 @@ impl EngineError {
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
             | Self::WholeBucket { .. }
+            | Self::LargeShard { .. }
             | Self::OtherDataset { .. }
             | Self::NoSharedDirectory { .. }
             | Self::UnknownVariable { .. }

@@ -39,6 +39,9 @@ pub(crate) const TASKS_SENT_AT_ONCE: usize = 2;
 /// Requests at a time, for all shards together.
 const CONCURRENCY: NonZeroUsize = NonZeroUsize::new(8).unwrap();
 
+/// Stores that speak S3 copy no larger object in one request.
+const MAX_COPIED_BYTES: u64 = 5 << 30;
+
 /// Where the shards and the dataset of a plan go.
 pub(crate) struct StoreOutput {
     dataset: Arc<dyn Storage>,
@@ -78,6 +81,10 @@ impl StoreOutput {
 
     /// Sends the shards of a task and then its report, and removes them here. Of a shard that the store has, nothing is sent.
     pub(crate) fn send(&self, plan: &Path, report: &TaskReport) -> Result<(), EngineError> {
+        if let Some(large) = report.shards.iter().find(|shard| shard.num_bytes > MAX_COPIED_BYTES) {
+            let path = plan.join("shards").join(shard_name(report.id, large.format));
+            return Err(EngineError::LargeShard { path, num_bytes: large.num_bytes });
+        }
         let files: Vec<SentFile> = report.shards.iter().map(|shard| self.sent_file(plan, report.id, shard)).collect();
         let journal = plan.join("sending").join(format!("{:06}.jsonl", report.id));
         self.outbox.send(&plan.join("shards"), &files, &journal)?;

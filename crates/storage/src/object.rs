@@ -254,10 +254,11 @@ impl Storage for ObjectStorage {
             found => found.map_err(self.error(FileAction::Read, path))?,
         };
         let digest = found.attributes.get(&Attribute::Metadata(Cow::Borrowed(DIGEST_NAME)));
+        let generation = found.meta.version;
         Ok(Some(FileState {
             num_bytes: found.meta.size,
             digest: digest.and_then(|digest| digest.parse().ok()),
-            version: found.meta.e_tag.map(Version),
+            version: found.meta.e_tag.map(|tag| Version { tag, generation }),
         }))
     }
 
@@ -310,12 +311,13 @@ impl Storage for ObjectStorage {
             Err(error) => Err(self.error(FileAction::Write, path)(error)),
         };
         let Condition::Unchanged(version) = condition else { return put(PutMode::Create) };
-        let update = |tag: &str| PutMode::Update(UpdateVersion { e_tag: Some(tag.to_owned()), version: None });
-        let written = put(update(&version.0))?;
+        let generation = || version.generation.clone();
+        let update = |tag: &str| PutMode::Update(UpdateVersion { e_tag: Some(tag.to_owned()), version: generation() });
+        let written = put(update(&version.tag))?;
         let is_unchanged = || Ok(self.state(path)?.is_some_and(|state| state.version.as_ref() == Some(version)));
         if written == Written::Refused && is_unchanged()? {
             // Ceph before 18 compares tags with their quotes to tags without.
-            return put(update(version.0.trim_matches('"')));
+            return put(update(version.tag.trim_matches('"')));
         }
         Ok(written)
     }

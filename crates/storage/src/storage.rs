@@ -32,9 +32,14 @@ pub struct FileState {
     pub version: Option<Version>,
 }
 
-/// A version of a file, as its storage names it: an entity tag.
+/// A version of a file, as its storage names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Version(pub(crate) String);
+pub struct Version {
+    /// The entity tag.
+    pub(crate) tag: String,
+    /// What the storage calls a version besides, which Google's asks for.
+    pub(crate) generation: Option<String>,
+}
 
 /// What must hold for a file to be written.
 #[derive(Debug, Clone, PartialEq, Eq)]
