@@ -38,9 +38,9 @@ fn verify_makes_the_ids_and_labels_of_every_sample_once_more() {
         run(&["build", &workshop.text("pipeline.toml"), "--output", &workshop.text("out"), "--quiet"], 0);
         stdout(&["verify", &workshop.text("out"), "--quiet"])
     };
-    assert!(verified("formats = [\"webdataset\", \"parquet\"]").contains(" 1 prompts tokenized"));
-    assert!(verified("formats = [\"parquet\"]\ntokens = false").contains(" 1 prompts tokenized"));
-    assert!(verified("formats = [\"webdataset\"]").contains(" 1 prompts tokenized"));
+    assert!(verified("formats = [\"webdataset\", \"parquet\"]").contains(" 1 prompt tokenized"));
+    assert!(verified("formats = [\"parquet\"]\ntokens = false").contains(" 1 prompt tokenized"));
+    assert!(verified("formats = [\"webdataset\"]").contains(" 1 prompt tokenized"));
 }
 
 /// Annotations of the real samples, with their readers and the directories of their media.
