@@ -155,7 +155,7 @@ fn a_root_of_a_subset_serves_that_subset_and_what_is_below_it() {
     for subset in ["video", "video/clevrer2", ""] {
         let Rejection { code, detail } = reject(store.locate(subset, "a.jpg"));
         assert_eq!(code, RejectCode::MediaMissing);
-        assert!(detail.contains("no media root serves"), "{detail}");
+        assert!(detail.contains("no media root is for records"), "{detail}");
     }
 }
 

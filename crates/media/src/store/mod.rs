@@ -311,7 +311,7 @@ fn find_by_base_name<'a>(
 
 fn missing(subset: &str, path: &str, roots: &[&RootKind]) -> MediaError {
     let detail = if roots.is_empty() && subset.is_empty() {
-        format!("{path:?}: the source has no media roots: set media")
+        format!("{path:?}: no media root is for records without a subset: set media, or the subset of a root")
     } else if roots.is_empty() {
         format!("{path:?}: no media root is for records of subset {subset:?}")
     } else {
