@@ -10,7 +10,7 @@ install_uv() {
   "$uv" --version 2>/dev/null | grep -q '^uv 0.13.9' && return
   rm -rf "$directory/../uv"
   mkdir -p "$directory"
-  python3 -m venv "$directory/../uv" || { echo 'python3 -m venv fails: apt-get install python3-venv' >&2; exit 1; }
+  python3 -m venv "$directory/../uv" || { echo 'python3 -m venv fails: apt-get install python3-venv' >&2; return 1; }
   "$directory/../uv/bin/python" -m pip install --quiet --disable-pip-version-check uv==0.13.9
 }
 
@@ -19,10 +19,12 @@ environment() { # NAME REQUIREMENTS
   stamp="$target/.requirements"
   cmp -s "$2" "$stamp" && return
   echo "making the Python environment $target"
-  install_uv
   rm -rf "$target"
   python3 -m venv "$target"
-  "$uv" pip install --quiet --python "$target/bin/python" --requirement "$2"
+  # Where pip is configured to reach its index and uv is not, pip installs them.
+  if ! { install_uv && "$uv" pip install --quiet --python "$target/bin/python" --requirement "$2"; }; then
+    "$target/bin/python" -m pip install --quiet --disable-pip-version-check --requirement "$2"
+  fi
   cp "$2" "$stamp"
 }
 
