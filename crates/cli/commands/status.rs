@@ -110,9 +110,7 @@ fn action(next: &NextBuild) -> &'static str {
         NextAction::Nothing => "nothing to do: settings and inputs are those of the dataset",
         NextAction::PackAgain => "a build would pack the samples of the dataset again",
         NextAction::Continue => "a build would continue the one that was interrupted",
-        NextAction::Build if next.has_dataset => {
-            "a build would make the dataset again, and reuse the samples that would be the same"
-        }
+        NextAction::Build if next.has_dataset => "a build would make it again, and reuse samples that are the same",
         NextAction::Build => "a build would make the dataset",
     }
 }
@@ -128,7 +126,7 @@ fn reasons(next: &NextBuild) -> Vec<String> {
     }
     if next.num_unread_parts > 0 {
         let (unread, all) = (next.num_unread_parts, plural(next.num_annotation_parts, "annotation file"));
-        reasons.push(format!("{unread} of {all}, or parts of them, to be read: new, changed, or never read"));
+        reasons.push(format!("{unread} of {all} or parts: new, changed or never read"));
     }
     for changed in &next.changed_media {
         let number = plural(changed.num_records, "record");
