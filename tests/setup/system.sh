@@ -24,8 +24,8 @@ need g++ command -v c++
 for library in libavcodec libavformat libavutil libswscale libswresample; do
   need "$library-dev" pkg-config --exists "$library"
 done
-# Rust bindings of FFmpeg are made with libclang and its headers.
-need libclang1 has_file /usr/lib/llvm*/lib/libclang*.so* /usr/lib/*/libclang*.so* /usr/lib*/libclang*.so*
+# Rust bindings of FFmpeg are made with libclang and its headers; `libclang-cpp` is another library.
+need libclang1 has_file /usr/lib*/llvm*/lib/libclang.so* /usr/lib/*/libclang-[0-9]*.so* /usr/lib*/libclang.so*
 need libclang-common has_file /usr/lib/llvm*/lib/clang/*/include/stddef.h /usr/lib*/clang/*/include/stddef.h
 need python3-venv python3 -c 'import ensurepip'
 need python3-pip python3 -c 'import pip'
