@@ -277,3 +277,57 @@ fn a_verification_on_a_cluster_finds_what_one_on_this_machine_finds() {
     assert_eq!(verify(&on_slurm, 1), damaged);
     assert_eq!(verify(&[&on_slurm[..], &["--no-sources"]].concat(), 1), verify(&["--no-sources"], 1));
 }
+
+#[test]
+fn a_validation_on_a_cluster_measures_what_one_on_this_machine_measures() {
+    let workshop = workshop(120);
+    let (dataset, model) = (workshop.build().dataset.display().to_string(), workshop.text("model"));
+    run(&["model", "init", &model, "--seed", "4"], 0);
+    let arguments = ["validate", &dataset, "--model", &model, "--all", "--device", "cpu", "--json", "--quiet"];
+    let validate = |more: &[&str], scheduler_code: i32, code: i32| {
+        let path = scheduler(&workshop, scheduler_code);
+        let output = manyframe(&[&arguments[..], more].concat()).env("PATH", path).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+        let mut report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
+        // Times and memory are those of the machines.
+        let stages = report.as_object_mut().and_then(|report| report.remove("stages")).unwrap_or_default();
+        (report, stages)
+    };
+    let (here, stages_here) = validate(&[], 0, 0);
+    // The scheduler refuses; one batch is run by hand, and is not run again.
+    let on_slurm = ["--engine", "slurm", "--gpus", "1"];
+    validate(&on_slurm, 1, 1);
+    let directory = workshop.text("out.work/validate-tasks");
+    run(&["task", &directory, "0", "--quiet"], 0);
+    let (elsewhere, stages) = validate(&on_slurm, 0, 0);
+    assert_eq!(elsewhere, here);
+    assert_eq!(stages["num_tokens"], stages_here["num_tokens"]);
+    assert!(stages["tokens_per_s"].as_f64().unwrap() > 0.0, "{stages}");
+    assert!(!Path::new(&directory).exists());
+    let script = fs::read_to_string(workshop.path("bin/script")).unwrap();
+    assert!(script.contains("\ntasks=(\n1\n") && script.contains("#SBATCH --gpus=1\n"), "{script}");
+}
+
+#[test]
+fn a_build_on_a_cluster_is_validated_there_before_it_is_published() {
+    let workshop = workshop(30);
+    let (model, out) = (workshop.text("model"), workshop.text("out"));
+    run(&["model", "init", &model], 0);
+    let strict = workshop.write("strict.toml", "mean_loss = { fail = 1.0 }\n").display().to_string();
+    let build = |policy: &str, code: i32| {
+        let path = scheduler(&workshop, 0);
+        let table = format!("validate={{ model = {model:?}, samples = 8, device = \"cpu\", policy = {policy:?} }}");
+        let pipeline = workshop.pipeline();
+        let arguments = ["build", &pipeline, "--output", &out, "--quiet", "--engine", "slurm", "--set", &table];
+        let output = manyframe(&arguments).env("PATH", path).output().unwrap();
+        assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
+    };
+    build(&strict, 4);
+    assert!(!workshop.path("out").exists());
+    build("", 0);
+    let script = fs::read_to_string(workshop.path("bin/script")).unwrap();
+    assert!(script.contains("validate-tasks"), "the last jobs are those of the validation: {script}");
+    let report: Value = serde_json::from_slice(&fs::read(workshop.path("out/validation.json")).unwrap()).unwrap();
+    assert_eq!(report["total"]["num_samples"], 8);
+    run(&["verify", &out, "--quiet"], 0);
+}

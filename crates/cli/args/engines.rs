@@ -61,6 +61,9 @@ pub(crate) struct EngineArguments {
     /// Cores of each job on a cluster. Default: 1.
     #[arg(long, value_name = "N")]
     pub(crate) cpus: Option<NonZeroU32>,
+    /// GPUs of each job on a cluster that runs a model: those of a validation. Default: none, so that it runs on cores.
+    #[arg(long, value_name = "N")]
+    pub(crate) gpus: Option<NonZeroU32>,
     /// Tasks that a job on a cluster does in one process. Default: 1; with Slurm more if an array of jobs cannot be that long.
     #[arg(long, value_name = "N")]
     pub(crate) tasks_per_job: Option<NonZeroU32>,

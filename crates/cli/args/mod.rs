@@ -473,6 +473,8 @@ pub(crate) struct ValidateArguments {
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]
+    pub(crate) engine: EngineArguments,
+    #[command(flatten)]
     pub(crate) threads: Threads,
 }
 

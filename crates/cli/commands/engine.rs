@@ -27,13 +27,15 @@ pub(super) fn of_arguments(arguments: &EngineArguments) -> Result<Box<dyn Engine
 
 /// The engine of the arguments, if it is one of a cluster. An option that it has no use for is an error.
 pub(super) fn cluster_of_arguments(arguments: &EngineArguments) -> Result<Option<ClusterEngine>> {
-    let EngineArguments { engine, cpus, tasks_per_job, most_jobs, worker_set, sbatch, address, python } = arguments;
+    let EngineArguments { engine, cpus, gpus, tasks_per_job, most_jobs, worker_set, sbatch, address, python } =
+        arguments;
     let name = *engine;
     let options = [
         ("--sbatch", !sbatch.is_empty(), &[EngineName::Slurm][..]),
         ("--address", address.is_some(), &[EngineName::Ray]),
         ("--python", python.is_some(), &[EngineName::Ray]),
         ("--cpus", cpus.is_some(), &[EngineName::Ray, EngineName::Slurm]),
+        ("--gpus", gpus.is_some(), &[EngineName::Ray, EngineName::Slurm]),
         ("--tasks-per-job", tasks_per_job.is_some(), &[EngineName::Ray, EngineName::Slurm]),
         ("--most-jobs", most_jobs.is_some(), &[EngineName::Ray, EngineName::Slurm]),
         ("--worker-set", !worker_set.is_empty(), &[EngineName::Ray, EngineName::Slurm]),
@@ -45,6 +47,7 @@ pub(super) fn cluster_of_arguments(arguments: &EngineArguments) -> Result<Option
         Ok(JobOptions {
             program: std::env::current_exe().context("cannot find out which program this is")?,
             cpus: cpus.unwrap_or(NonZeroU32::MIN),
+            gpus: gpus.map_or(0, NonZeroU32::get),
             tasks_per_job: *tasks_per_job,
             most_jobs: *most_jobs,
             variables: variables::values(worker_set),

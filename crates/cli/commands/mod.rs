@@ -37,7 +37,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory;
-use manyframe_engine::{CheckAnswer, OpenPlan, TasksElsewhere};
+use manyframe_engine::{CheckAnswer, OpenPlan};
 use manyframe_pipeline::{CheckScope, Checked, PipelineError};
 use manyframe_plan::Attempt;
 
@@ -103,8 +103,7 @@ fn run_attempt(command: &Command, stage: usize, attempt: &Attempt) -> Result<Exi
     let context = match command {
         Command::Run(run) => OpenPlan::open(&run.plan, &location::stores()?)?.context,
         Command::Task(task) => {
-            let opened = TasksElsewhere::open(&task.plan, &variables::values(&task.set), &location::stores()?)?;
-            _ = opened.repeat(attempt);
+            _ = task::attempt(task, attempt);
             return Ok(ExitCode::SUCCESS);
         }
         Command::Plan(PlanArguments { pipeline, .. }) | Command::Build(BuildArguments { pipeline, .. }) => {

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::Executor;
-use manyframe_engine::{OpenPlan, PlannedBuild};
+use manyframe_engine::{OpenPlan, PlannedBuild, ValidateOn};
 
 use super::engine::{self, ClusterEngine};
 use super::location;
@@ -27,7 +27,10 @@ pub(super) fn run(arguments: &RunArguments, global: &Global, session: &Session) 
     let mut planned = PlannedBuild::open(&arguments.plan, arguments.publishing.options(), &location::stores()?)?;
     session.watch(0, |in_flight, verdicts| Ok(planned.watch(in_flight, verdicts)?))?;
     planned.run(engine.as_ref(), executor, &Machine::start())?;
-    outcome::report(planned.commit(executor, &Machine::start()), Answer::Text)?;
+    outcome::report(
+        planned.commit(ValidateOn { engine: engine.as_ref(), executor, meter: &Machine::start() }),
+        Answer::Text,
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

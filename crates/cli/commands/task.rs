@@ -4,7 +4,10 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use manyframe_base::{Executor, Step};
-use manyframe_engine::{EngineError, OpenPlan, TasksElsewhere, note_failure, run_as_worker};
+use manyframe_engine::{
+    EngineError, LocalEngine, OpenPlan, TasksElsewhere, ValidateOn, WorkerMachine, note_failure, run_as_worker,
+};
+use manyframe_plan::Attempt;
 use serde_json::Value;
 
 use super::outcome::{self, Answer};
@@ -18,7 +21,9 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     let progress = session.noted(progress::on_stderr(global.quiet));
     let pool = bounded_thread_pool(&arguments.threads, session.most_threads())?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let opened = TasksElsewhere::open(&arguments.plan, &variables::values(&arguments.set), &location::stores()?);
+    let (variables, stores, meter) = (variables::values(&arguments.set), location::stores()?, Machine::start());
+    let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter };
+    let opened = TasksElsewhere::open(&arguments.plan, machine);
     let mut opened = opened.inspect_err(|error| note_failure(&arguments.plan, arguments.tasks.first(), error))?;
     session.watch(0, |in_flight, verdicts| Ok(opened.watch(in_flight, verdicts)?))?;
     let set = opened.as_set();
@@ -37,11 +42,19 @@ pub(super) fn run(arguments: &TaskArguments, global: &Global, session: &Session)
     Ok(ExitCode::SUCCESS)
 }
 
+/// Tries one thing that the process of the command did not survive.
+pub(super) fn attempt(arguments: &TaskArguments, attempt: &Attempt) -> Result<()> {
+    let (variables, stores, meter) = (variables::values(&arguments.set), location::stores()?, Machine::start());
+    let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &meter };
+    Ok(TasksElsewhere::open(&arguments.plan, machine)?.repeat(attempt)?)
+}
+
 pub(super) fn run_commit(arguments: &CommitArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let (open, options) = (OpenPlan::open(&arguments.plan, &location::stores()?)?, arguments.publishing.options());
-    outcome::report(manyframe_engine::commit_plan(&open, options, executor, &Machine::start()), Answer::Text)?;
+    let on = ValidateOn { engine: &LocalEngine, executor, meter: &Machine::start() };
+    outcome::report(manyframe_engine::commit_plan(&open, options, on), Answer::Text)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_dataset::DatasetReader;
-use manyframe_engine::{ValidateRequest, finding_text};
+use manyframe_engine::{ValidateOn, ValidateRequest, finding_text};
 use manyframe_validate::measure::{
     Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
 };
 
-use super::variables;
+use super::{engine, variables};
 use crate::args::{Global, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count, plural};
@@ -34,7 +34,9 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
         variables: variables::replaced(&DatasetReader::open(&arguments.dataset)?, &arguments.set)?,
     };
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
-    let report = manyframe_engine::validate(&request, executor, &Machine::start())?;
+    let engine = engine::of_arguments(&arguments.engine)?;
+    let on = ValidateOn { engine: engine.as_ref(), executor, meter: &Machine::start() };
+    let report = manyframe_engine::validate(&request, on)?;
     let text = if arguments.json {
         serde_json::to_string_pretty(&report)? + "\n"
     } else {

@@ -31,10 +31,10 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         watch,
     };
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    let engine = engine::of_arguments(&arguments.engine)?;
     let found = if arguments.engine.engine == EngineName::Local {
         manyframe_engine::verify(&dataset, &options, executor)?
     } else {
-        let engine = engine::of_arguments(&arguments.engine)?;
         let on = VerifyOn { engine: engine.as_ref(), directory: arguments.work.as_deref() };
         manyframe_engine::verify_on(&dataset, &options, on, executor)?
     };

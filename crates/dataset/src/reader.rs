@@ -131,6 +131,11 @@ impl DatasetReader {
         self.storage.location()
     }
 
+    /// Shards that [`DatasetReader::open_staged`] was told are elsewhere, by their paths in the dataset.
+    pub fn elsewhere(&self) -> &BTreeMap<String, PathBuf> {
+        &self.elsewhere
+    }
+
     /// Facts about its build on the machine that made it; `None` if they were not kept.
     ///
     /// # Errors

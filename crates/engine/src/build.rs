@@ -33,7 +33,7 @@ use crate::open_plan::OpenPlan;
 use crate::packs::repack;
 use crate::report::list_left;
 use crate::store_output::StoreOutput;
-use crate::validate::{ValidateRequest, validate_staged};
+use crate::validate::{ValidateOn, ValidateRequest, validate_staged};
 use crate::work::{RateBasis, WorkDirectory};
 
 /// How a build treats what earlier builds left, and what it may publish.
@@ -214,7 +214,7 @@ impl Build {
         let mut planned = indexed.plan(executor)?;
         before_run(&planned);
         planned.run(engine, executor, meter)?;
-        planned.commit(executor, meter)
+        planned.commit(ValidateOn { engine, executor, meter })
     }
 
     /// Makes the index, or brings it up to date with annotations and media.
@@ -406,8 +406,8 @@ impl PlannedBuild {
     /// [`EngineError::Unfinished`] if tasks are not done, [`EngineError::Unaccounted`] if records are missing,
     /// [`EngineError::Losses`] if too many were rejected, [`EngineError::Invalid`] if the validation fails. Nothing is
     /// published then, and committing again is possible: no task is run again for it.
-    pub fn commit(&self, executor: Executor<'_>, meter: &dyn Meter) -> Result<BuildOutcome, EngineError> {
-        let (committed, validation) = self.open.commit_validated(self.options, executor, meter)?;
+    pub fn commit(&self, on: ValidateOn<'_>) -> Result<BuildOutcome, EngineError> {
+        let (committed, validation) = self.open.commit_validated(self.options, on)?;
         if committed.work.num_samples_reused == 0 {
             self.keep_rate()?;
         }
@@ -492,13 +492,8 @@ impl OpenPlan {
 /// # Errors
 ///
 /// Those of [`PlannedBuild::commit`].
-pub fn commit_plan(
-    open: &OpenPlan,
-    options: CommitOptions,
-    executor: Executor<'_>,
-    meter: &dyn Meter,
-) -> Result<BuildOutcome, EngineError> {
-    let (committed, validation) = open.commit_validated(options, executor, meter)?;
+pub fn commit_plan(open: &OpenPlan, options: CommitOptions, on: ValidateOn<'_>) -> Result<BuildOutcome, EngineError> {
+    let (committed, validation) = open.commit_validated(options, on)?;
     let reuse = open.plan.reuse.clone();
     Ok(BuildOutcome { committed, action: BuildAction::Built, reuse, validation })
 }
@@ -508,18 +503,17 @@ impl OpenPlan {
     fn commit_validated(
         &self,
         options: CommitOptions,
-        executor: Executor<'_>,
-        meter: &dyn Meter,
+        on: ValidateOn<'_>,
     ) -> Result<(Committed, Option<Report>), EngineError> {
         let request = ValidateRequest::of_pipeline(&self.plan.pipeline)?;
         let mut report = None;
         let check = |staged: &DatasetReader| {
             if let Some(request) = request {
-                report = Some(validate_staged(staged, &request, executor, meter)?);
+                report = Some(validate_staged(staged, &request, on)?);
             }
             Ok(())
         };
-        let committed = commit(self, options, executor, check)?;
+        let committed = commit(self, options, on.executor, check)?;
         Ok((committed, report))
     }
 }

@@ -7,37 +7,55 @@ use std::sync::Arc;
 use manyframe_base::in_flight::InFlight;
 use manyframe_plan::{Attempt, Context, Verdict};
 use manyframe_storage::Stores;
+use manyframe_validate::measure::Meter;
 
 use crate::engine::TaskSet;
 use crate::error::EngineError;
 use crate::index_tasks::{IndexTasks, holds_index_tasks};
 use crate::open_plan::OpenPlan;
 use crate::sample::repeat;
+use crate::validate::tasks::{ValidateTasks, holds_validate_tasks};
 use crate::verify::tasks::{VerifyTasks, holds_verify_tasks};
 
+/// What a worker knows of its machine.
+#[derive(Clone, Copy)]
+pub struct WorkerMachine<'a> {
+    /// Values of variables of the pipeline file that are others here.
+    pub variables: &'a BTreeMap<String, String>,
+    /// Reach what URLs of the pipeline file name.
+    pub stores: &'a Stores,
+    /// Measures time and memory of the process.
+    pub meter: &'a dyn Meter,
+}
+
 /// Tasks of a directory, on a machine that may not be the one that made it.
-pub enum TasksElsewhere {
+pub enum TasksElsewhere<'a> {
     /// The samples of a plan.
     Plan(Box<OpenPlan>),
     /// The index files that a build lacks.
     Index(Box<IndexTasks<Context>>),
     /// The shards of a dataset that is verified.
     Verify(Box<VerifyTasks>),
+    /// The samples of a dataset that is validated.
+    Validate(Box<ValidateTasks<'a>>),
 }
 
-impl TasksElsewhere {
-    /// Opens the tasks of a directory. Variables of the pipeline file may have other values on this machine; `stores` reach what
-    /// its URLs name.
+impl<'a> TasksElsewhere<'a> {
+    /// Opens the tasks of a directory.
     ///
     /// # Errors
     ///
     /// Those of [`OpenPlan::open_elsewhere`].
-    pub fn open(directory: &Path, variables: &BTreeMap<String, String>, stores: &Stores) -> Result<Self, EngineError> {
+    pub fn open(directory: &Path, machine: WorkerMachine<'a>) -> Result<Self, EngineError> {
+        let WorkerMachine { variables, stores, .. } = machine;
         if holds_index_tasks(directory) {
             return Ok(Self::Index(Box::new(IndexTasks::open(directory, stores)?)));
         }
         if holds_verify_tasks(directory) {
             return Ok(Self::Verify(Box::new(VerifyTasks::open(directory, variables, stores)?)));
+        }
+        if holds_validate_tasks(directory) {
+            return Ok(Self::Validate(Box::new(ValidateTasks::open(directory, machine)?)));
         }
         Ok(Self::Plan(Box::new(OpenPlan::open_elsewhere(directory, variables, stores)?)))
     }
@@ -52,6 +70,8 @@ impl TasksElsewhere {
             Self::Plan(open) => &mut open.context,
             Self::Index(tasks) => &mut tasks.context,
             Self::Verify(tasks) => return tasks.watch(in_flight, verdicts),
+            // Its images were decoded when they were delivered.
+            Self::Validate(_) => return Ok(()),
         };
         Ok(manyframe_plan::watch(context, in_flight, verdicts)?)
     }
@@ -66,6 +86,7 @@ impl TasksElsewhere {
             Self::Plan(open) => repeat(&open.context, attempt),
             Self::Index(tasks) => repeat(&tasks.context, attempt),
             Self::Verify(tasks) => tasks.repeat(attempt),
+            Self::Validate(_) => Ok(()),
         }
     }
 
@@ -75,6 +96,7 @@ impl TasksElsewhere {
             Self::Plan(open) => open.as_ref(),
             Self::Index(tasks) => tasks.as_ref(),
             Self::Verify(tasks) => tasks.as_ref(),
+            Self::Validate(tasks) => tasks.as_ref(),
         }
     }
 }

@@ -46,6 +46,11 @@ pub trait TaskSet: Sync {
         TASKS_AT_ONCE
     }
 
+    /// Whether its tasks run a model, so that a job of them is given GPUs. Default: no.
+    fn runs_model(&self) -> bool {
+        false
+    }
+
     /// Runs a task, unless it is done; progress advances by its size. Returns what it came to, for people and programs.
     ///
     /// # Errors

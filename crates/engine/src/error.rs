@@ -99,6 +99,16 @@ pub enum EngineError {
         /// The dataset.
         path: PathBuf,
     },
+    /// Tasks of a validation ran different models, or one on different devices.
+    #[error("{path:?}: machines ran it differently: {one}; {other}. --device cpu or cuda makes them run it alike")]
+    DifferentModels {
+        /// The model's directory.
+        path: PathBuf,
+        /// How one of them ran it.
+        one: String,
+        /// How another did.
+        other: String,
+    },
     /// A directory that all machines see is needed.
     #[error("{path:?} is a URL: with --engine, --work says which directory all machines see")]
     NoSharedDirectory {
@@ -317,6 +327,7 @@ impl EngineError {
             | Self::WholeBucket { .. }
             | Self::LargeShard { .. }
             | Self::OtherDataset { .. }
+            | Self::DifferentModels { .. }
             | Self::NoSharedDirectory { .. }
             | Self::UnknownVariable { .. }
             | Self::NoSuchSource { .. }

@@ -12,7 +12,7 @@ use manyframe_base::{Executor, NoProgress};
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{
     Build, BuildAction, BuildOptions, BuildOutcome, Engine, EngineError, LocalEngine, RateBasis, TaskSet,
-    TasksElsewhere, repack,
+    TasksElsewhere, ValidateOn, WorkerMachine, repack,
 };
 use manyframe_pipeline::PackTable;
 use manyframe_storage::Stores;
@@ -52,8 +52,10 @@ impl BackwardsEngine {
 
 impl Engine for BackwardsEngine {
     fn run(&self, set: &dyn TaskSet, tasks: &[u32], executor: Executor<'_>) -> Result<(), EngineError> {
+        let (variables, stores) = (BTreeMap::new(), Stores::default());
         for &task in tasks.iter().rev().take(self.most_tasks) {
-            let opened = TasksElsewhere::open(set.directory(), &BTreeMap::new(), &Stores::default())?;
+            let machine = WorkerMachine { variables: &variables, stores: &stores, meter: &StoppedClock };
+            let opened = TasksElsewhere::open(set.directory(), machine)?;
             opened.as_set().run(task, executor)?;
             self.ran.lock().unwrap().push(task);
         }
@@ -179,7 +181,9 @@ fn a_build_continues_with_the_tasks_that_are_not_done() {
 fn an_unfinished_plan_is_not_committed() {
     let workshop = Workshop::new();
     let build = workshop.open("out", "", BuildOptions::default()).unwrap();
-    let result = with_executor(|executor| build.plan(executor).unwrap().commit(executor, &StoppedClock));
+    let result = with_executor(|executor| {
+        build.plan(executor).unwrap().commit(ValidateOn { engine: &LocalEngine, executor, meter: &StoppedClock })
+    });
     assert!(matches!(result, Err(EngineError::Unfinished { num_missing: 3, num_tasks: 3, first: 0 })));
     assert!(!workshop.path("out").exists());
 }

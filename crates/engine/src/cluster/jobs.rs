@@ -14,6 +14,8 @@ pub struct JobOptions {
     pub program: PathBuf,
     /// Cores of a job, which are also its threads.
     pub cpus: NonZeroU32,
+    /// GPUs of a job that runs a model.
+    pub gpus: u32,
     /// Number of tasks that a job does. Default: 1, or more if the scheduler takes fewer jobs than there are tasks.
     pub tasks_per_job: Option<NonZeroU32>,
     /// Number of jobs at the same time. Default: as many as fit.
@@ -28,6 +30,11 @@ impl JobOptions {
         let least = tasks.len().div_ceil(most_jobs.max(1)).max(1);
         let tasks_per_job = self.tasks_per_job.map_or(1, |number| number.get() as usize).max(least);
         tasks.chunks(tasks_per_job).map(|job| TaskRanges::of(job.iter().copied())).collect()
+    }
+
+    /// GPUs of a job of these tasks.
+    pub(crate) fn gpus_of(&self, set: &dyn TaskSet) -> u32 {
+        if set.runs_model() { self.gpus } else { 0 }
     }
 
     /// The arguments of the program for a job, but for its tasks.
@@ -57,6 +64,7 @@ mod tests {
         let options = |tasks_per_job| JobOptions {
             program: "manyframe".into(),
             cpus: NonZeroU32::MIN,
+            gpus: 0,
             tasks_per_job: NonZeroU32::new(tasks_per_job),
             most_jobs: None,
             variables: BTreeMap::new(),

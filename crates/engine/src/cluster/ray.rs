@@ -73,6 +73,7 @@ impl RayEngine {
             "program": self.jobs.program,
             "arguments": self.jobs.arguments(set),
             "cpus": self.jobs.cpus,
+            "gpus": self.jobs.gpus_of(set),
             "most_jobs": self.jobs.most_jobs,
             "address": self.address,
         });

@@ -62,7 +62,8 @@ def main():
     ray.init(address=ORDER["address"] or os.environ.get("RAY_ADDRESS", "auto"), log_to_driver=False, logging_level="ERROR")
     digest, shipped = digest_of(ORDER["program"]), None
     # Retries are counted here, so that every reason to try again has its bound.
-    remote = ray.remote(run_job).options(num_cpus=ORDER["cpus"], max_retries=0, scheduling_strategy="SPREAD")
+    wanted = {"num_cpus": ORDER["cpus"], "num_gpus": ORDER["gpus"]}
+    remote = ray.remote(run_job).options(**wanted, max_retries=0, scheduling_strategy="SPREAD")
     todo = collections.deque((tasks, 0, 0) for tasks in ORDER["jobs"])
     most, flying = min(ORDER["most_jobs"] or MOST_IN_FLIGHT, MOST_IN_FLIGHT), {}
     while todo or flying:

@@ -82,7 +82,9 @@ impl SlurmEngine {
         let jobs = self.jobs.divide(tasks, most_jobs_of_an_array());
         let bound = self.jobs.most_jobs.map_or_else(String::new, |most| format!("%{most}"));
         let logs = logs.display().to_string().replace('%', "%%");
-        let options = self.sbatch.iter().map(|option| format!("#SBATCH {option}")).collect::<Vec<_>>().join("\n");
+        let gpus = Some(self.jobs.gpus_of(set)).filter(|gpus| *gpus > 0).map(|gpus| format!("--gpus={gpus}"));
+        let options = gpus.iter().chain(&self.sbatch).map(|option| format!("#SBATCH {option}"));
+        let options = options.collect::<Vec<_>>().join("\n");
         let ranges = jobs.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let arguments = self.jobs.arguments(set);
         let command = std::iter::once(self.jobs.program.display().to_string()).chain(arguments);
@@ -241,6 +243,7 @@ mod tests {
         let jobs = JobOptions {
             program: program.into(),
             cpus: NonZeroU32::new(2).unwrap(),
+            gpus: 1,
             tasks_per_job: NonZeroU32::new(3),
             most_jobs: NonZeroU32::new(4),
             variables: BTreeMap::from([("data".to_owned(), "/a disk/it's".to_owned())]),

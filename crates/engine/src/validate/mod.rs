@@ -3,26 +3,29 @@
 //! `manyframe-validate` decides what is measured and what it means; here, samples are located and read.
 
 mod samples;
+pub(crate) mod tasks;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::work_directory;
-use manyframe_base::{Executor, FileError, Step, write_json};
+use manyframe_base::files::{parent_directory, work_directory};
+use manyframe_base::{Executor, FileAction, FileError, Step, write_json};
 use manyframe_core::{DeviceChoice, Digest};
 use manyframe_dataset::DatasetReader;
 use manyframe_pipeline::PipelineFile;
 use manyframe_storage::LocalDirectory;
 use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
-    Controls, Finding, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, SampleChoice, SampleMeasure,
-    TableEntry, ValidationRun, Verdict, choose, write_table,
+    Controls, Finding, Footprint, Meter, ModelFacts, Policy, Report, ReportContext, RunOptions, RunUsage, SampleChoice,
+    SampleMeasure, TableEntry, ValidationRun, Verdict, choose, write_table,
 };
 
 use crate::content_file::ContentFile;
+use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
 use samples::{DatasetSamples, ListedSample, list_samples};
+use tasks::ValidateTasks;
 
 /// The table of a validation, which its report names.
 const VALIDATION_TABLE: ContentFile = ContentFile { stem: "validation" };
@@ -46,6 +49,17 @@ pub struct ValidateRequest {
     pub policy: Policy,
     /// Values of the pipeline file's variables on this machine, if the dataset was built on another.
     pub variables: BTreeMap<String, String>,
+}
+
+/// What runs the model.
+#[derive(Clone, Copy)]
+pub struct ValidateOn<'a> {
+    /// Runs it in this process, or, batch by batch as tasks, on other machines, which see dataset and model under the same paths.
+    pub engine: &'a dyn Engine,
+    /// The threads of this process, and progress.
+    pub executor: Executor<'a>,
+    /// Measures time and memory of this process.
+    pub meter: &'a dyn Meter,
 }
 
 impl ValidateRequest {
@@ -101,10 +115,9 @@ pub fn finding_text(finding: &Finding) -> String {
 pub(crate) fn validate_staged(
     dataset: &DatasetReader,
     request: &ValidateRequest,
-    executor: Executor<'_>,
-    meter: &dyn Meter,
+    on: ValidateOn<'_>,
 ) -> Result<Report, EngineError> {
-    let report = validate_dataset(dataset, request, executor, meter)?;
+    let report = validate_dataset(dataset, request, on)?;
     if report.verdict != Verdict::Fail {
         return Ok(report);
     }
@@ -121,26 +134,61 @@ pub(crate) fn validate_staged(
 /// # Errors
 ///
 /// [`EngineError::Model`] if the model cannot be opened or run, [`EngineError::NoTokens`] if the samples have no token ids
-/// and the tokenizer is missing, [`EngineError::Dataset`] if the dataset cannot be read.
-pub fn validate(request: &ValidateRequest, executor: Executor<'_>, meter: &dyn Meter) -> Result<Report, EngineError> {
-    validate_dataset(&DatasetReader::open(&request.dataset)?, request, executor, meter)
+/// and the tokenizer is missing, [`EngineError::Dataset`] if the dataset cannot be read, [`EngineError::DifferentModels`] if
+/// machines ran it on different devices, and the errors of the engine.
+pub fn validate(request: &ValidateRequest, on: ValidateOn<'_>) -> Result<Report, EngineError> {
+    validate_dataset(&DatasetReader::open(&request.dataset)?, request, on)
 }
 
 /// As [`validate`], of a dataset that is open; its directory is where its location is.
 fn validate_dataset(
     dataset: &DatasetReader,
     request: &ValidateRequest,
-    executor: Executor<'_>,
-    meter: &dyn Meter,
+    on: ValidateOn<'_>,
 ) -> Result<Report, EngineError> {
-    let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
-    let family = pipeline.file.family();
-    let Some(constant) = family.constant() else {
-        return Err(EngineError::NoModelOfFamily { family: family.name() });
-    };
-    let tokens_per_image = constant.tokens_per_image.get() as usize;
-    let samples = DatasetSamples::open(dataset, &choose_samples(dataset, request)?, &request.variables)?;
-    let open = executor.pool.install(|| OpenModel::open(&request.model, request.device, tokens_per_image))?;
+    if on.engine.works_on_executor() {
+        validate_here(dataset, request, on)
+    } else {
+        validate_as_tasks(dataset, request, on)
+    }
+}
+
+/// Each batch of samples is a task.
+fn validate_as_tasks(
+    dataset: &DatasetReader,
+    request: &ValidateRequest,
+    on: ValidateOn<'_>,
+) -> Result<Report, EngineError> {
+    let ValidateOn { engine, executor, meter } = on;
+    let directory = work_directory(dataset.location()).join("validate-tasks");
+    let tasks = ValidateTasks::create(&directory, (dataset, request), meter)?;
+    executor.progress.start(Step::Validate, (0..tasks.num_tasks()).map(|task| tasks.size(task)).sum());
+    let measured = tasks.run_on(engine, executor)?;
+    executor.progress.finish(Step::Validate);
+    let report = conclude(dataset, measured, request.policy)?;
+    fs::remove_dir_all(&directory).map_err(FileError::when(FileAction::Remove, &directory))?;
+    // Work of a build may be in it.
+    _ = fs::remove_dir(parent_directory(&directory));
+    Ok(report)
+}
+
+/// What was measured, before anything is concluded from it.
+struct Measured {
+    model: ModelFacts,
+    footprint: Footprint,
+    usage: RunUsage,
+    measures: Vec<SampleMeasure>,
+}
+
+/// This process runs the model.
+fn validate_here(
+    dataset: &DatasetReader,
+    request: &ValidateRequest,
+    ValidateOn { executor, meter, .. }: ValidateOn<'_>,
+) -> Result<Report, EngineError> {
+    let chosen = choose_samples(dataset, request.choice, request.seed)?;
+    let samples = DatasetSamples::open(dataset, &chosen, &request.variables)?;
+    let open = executor.pool.install(|| open_model(dataset, &request.model, request.device))?;
     let journal = journal_path(&samples, &open.facts, request.options)?;
     executor.progress.start(Step::Validate, samples.len() as u64);
     let (measures, usage) = executor.pool.install(|| {
@@ -148,17 +196,34 @@ fn validate_dataset(
         run.run(&journal, executor.progress)
     })?;
     executor.progress.finish(Step::Validate);
-    let context = ReportContext { model: open.facts, footprint: open.footprint, policy: request.policy, usage };
-    let mut report = Report::new(&measures, context);
-    write(dataset.location(), &measures, &mut report)?;
+    let all = Measured { model: open.facts, footprint: open.footprint, usage, measures };
+    let report = conclude(dataset, all, request.policy)?;
     fs::remove_file(&journal).map_err(FileError::write(&journal))?;
     Ok(report)
 }
 
-fn choose_samples(dataset: &DatasetReader, request: &ValidateRequest) -> Result<Vec<ListedSample>, EngineError> {
+/// Writes the report of a validation, and its table.
+fn conclude(dataset: &DatasetReader, measured: Measured, policy: Policy) -> Result<Report, EngineError> {
+    let Measured { model, footprint, usage, measures } = measured;
+    let mut report = Report::new(&measures, ReportContext { model, footprint, policy, usage });
+    write(dataset.location(), &measures, &mut report)?;
+    Ok(report)
+}
+
+/// Opens a model as the dataset's family uses it.
+fn open_model(dataset: &DatasetReader, model: &Path, device: DeviceChoice) -> Result<OpenModel, EngineError> {
+    let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
+    let family = pipeline.file.family();
+    let Some(constant) = family.constant() else {
+        return Err(EngineError::NoModelOfFamily { family: family.name() });
+    };
+    Ok(OpenModel::open(model, device, constant.tokens_per_image.get() as usize)?)
+}
+
+fn choose_samples(dataset: &DatasetReader, choice: SampleChoice, seed: u64) -> Result<Vec<ListedSample>, EngineError> {
     let all = list_samples(dataset)?;
     let candidates: Vec<_> = all.iter().map(|listed| listed.candidate.clone()).collect();
-    let chosen = choose(&candidates, request.choice, request.seed);
+    let chosen = choose(&candidates, choice, seed);
     #[expect(clippy::indexing_slicing, reason = "`choose` returns positions among its candidates")]
     let chosen = chosen.into_iter().map(|position| all[position].clone()).collect();
     Ok(chosen)

@@ -4,6 +4,7 @@ use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
 use manyframe_core::{Layout, RecordId, rank};
+use serde::{Deserialize, Serialize};
 
 /// A sample that could be run.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,7 +20,8 @@ pub struct SampleCandidate {
 }
 
 /// How many samples are run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum SampleChoice {
     /// All.
     All,

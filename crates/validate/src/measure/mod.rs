@@ -21,6 +21,6 @@ pub use policy::{Finding, Limit, LimitedMeasure, Policy, Verdict};
 pub use report::{
     GroupMeasures, ModelFacts, PositionMeasures, Report, ReportContext, RunUsage, StageUsage, TableEntry,
 };
-pub use run::{Controls, Meter, RunOptions, SampleSource, ValidationRun};
+pub use run::{Controls, Meter, RunOptions, SampleSource, ValidationRun, batches};
 pub use sample::{ControlLosses, LossSum, POSITION_BOUNDS, SampleMeasure};
 pub use table::{table_schema, write_table};

@@ -1,6 +1,7 @@
 //! `validation.json`: what was measured of all samples together, and the verdict of the policy.
 
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 use manyframe_core::{Digest, RecordId};
 use schemars::JsonSchema;
@@ -173,6 +174,41 @@ pub struct RunUsage {
     pub peak_memory_bytes: Option<u64>,
     /// Peak memory in use on the GPU, in bytes; absent on the CPU.
     pub peak_device_bytes: Option<u64>,
+}
+
+impl RunUsage {
+    /// With the rates that follow from the other fields.
+    pub(super) fn with_rates(self) -> Self {
+        let rate = |num: u64, seconds: f64| (seconds > 0.0).then(|| num as f64 / seconds);
+        Self {
+            tokens_per_s: rate(self.num_tokens, self.language.seconds),
+            images_per_s: rate(self.num_images, self.images.seconds),
+            ..self
+        }
+    }
+}
+
+/// Adds what was done later, or on another machine: seconds are those of all machines together, memory is that of the largest
+/// process.
+impl AddAssign for RunUsage {
+    fn add_assign(&mut self, other: Self) {
+        let together = |stage: StageUsage, other: StageUsage| StageUsage {
+            seconds: stage.seconds + other.seconds,
+            memory_bytes: stage.memory_bytes.max(other.memory_bytes),
+        };
+        *self = Self {
+            read: together(self.read, other.read),
+            images: together(self.images, other.images),
+            language: together(self.language, other.language),
+            num_images: self.num_images + other.num_images,
+            num_tokens: self.num_tokens + other.num_tokens,
+            peak_memory_bytes: self.peak_memory_bytes.max(other.peak_memory_bytes),
+            peak_device_bytes: self.peak_device_bytes.max(other.peak_device_bytes),
+            tokens_per_s: None,
+            images_per_s: None,
+        }
+        .with_rates();
+    }
 }
 
 /// What a report says besides the measures of samples.

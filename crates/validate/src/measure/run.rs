@@ -106,24 +106,35 @@ impl<S: SampleSource> ValidationRun<'_, S> {
     /// journal.
     pub fn run(self, journal: &Path, progress: &dyn Progress) -> Result<(Vec<SampleMeasure>, RunUsage), S::Error> {
         let mut journal = Journal::open(journal)?;
-        let mut runner = BatchRunner { run: &self, usage: RunUsage::default() };
+        let mut usage = RunUsage::default();
         let mut measures = Vec::new();
         for batch in batches(self.samples.lengths(), self.options.batch_tokens) {
             let (first, num_samples) = (batch.start, batch.len());
-            measures.extend(match journal.take(&batch) {
-                Some(of_batch) => of_batch,
-                None => journal.append(first, runner.run_batch(batch)?)?,
+            measures.extend(if let Some(of_batch) = journal.take(&batch) {
+                of_batch
+            } else {
+                let (of_batch, of_run) = self.run_batch(batch)?;
+                usage += of_run;
+                journal.append(first, of_batch)?
             });
             progress.advance(num_samples as u64, num_samples as u64);
         }
+        Ok((measures, usage))
+    }
+
+    /// Runs one of the [`batches`]. Returns the measures of its samples in order, and what they cost.
+    ///
+    /// # Errors
+    ///
+    /// A sample cannot be read, or a computation fails.
+    pub fn run_batch(&self, batch: Range<usize>) -> Result<(Vec<SampleMeasure>, RunUsage), S::Error> {
+        let mut runner = BatchRunner { run: self, usage: RunUsage::default() };
+        let measures = runner.run_batch(batch)?;
         let mut usage = runner.usage;
-        let rate = |num: u64, seconds: f64| (seconds > 0.0).then(|| num as f64 / seconds);
-        usage.tokens_per_s = rate(usage.num_tokens, usage.language.seconds);
-        usage.images_per_s = rate(usage.num_images, usage.images.seconds);
         usage.peak_memory_bytes = self.meter.peak_memory_bytes();
         let peak_device_bytes = peak_device_bytes(&self.model.options().device);
         usage.peak_device_bytes = peak_device_bytes.map_err(ValidateError::compute("the memory of the GPU"))?;
-        Ok((measures, usage))
+        Ok((measures, usage.with_rates()))
     }
 }
 
@@ -284,7 +295,7 @@ fn blank_image() -> RgbImage {
 }
 
 /// Consecutive samples with at most this many tokens together; a longer sample is alone.
-fn batches(lengths: &[u64], batch_tokens: u64) -> Vec<Range<usize>> {
+pub fn batches(lengths: &[u64], batch_tokens: u64) -> Vec<Range<usize>> {
     let mut batches: Vec<Range<usize>> = Vec::new();
     let mut num_tokens = 0;
     for (index, &length) in lengths.iter().enumerate() {
