@@ -283,7 +283,8 @@ fn a_validation_on_a_cluster_measures_what_one_on_this_machine_measures() {
     let workshop = workshop(120);
     let (dataset, model) = (workshop.build().dataset.display().to_string(), workshop.text("model"));
     run(&["model", "init", &model, "--seed", "4"], 0);
-    let arguments = ["validate", &dataset, "--model", &model, "--all", "--device", "cpu", "--json", "--quiet"];
+    let arguments =
+        ["validate", &dataset, "--model", &model, "--all", "--no-controls", "--device", "cpu", "--json", "--quiet"];
     let validate = |more: &[&str], scheduler_code: i32, code: i32| {
         let path = scheduler(&workshop, scheduler_code);
         let output = manyframe(&[&arguments[..], more].concat()).env("PATH", path).output().unwrap();
@@ -296,7 +297,7 @@ fn a_validation_on_a_cluster_measures_what_one_on_this_machine_measures() {
     let (here, stages_here) = validate(&[], 0, 0);
     // The scheduler refuses; one batch is run by hand, and is not run again.
     let on_slurm = ["--engine", "slurm", "--gpus", "1"];
-    validate(&on_slurm, 1, 1);
+    validate(&on_slurm, 1, 2);
     let directory = workshop.text("out.work/validate-tasks");
     run(&["task", &directory, "0", "--quiet"], 0);
     let (elsewhere, stages) = validate(&on_slurm, 0, 0);
