@@ -108,7 +108,7 @@ fn mixed(num: u64, unit: Unit, num_strata: Option<u64>) -> Result<(Duration, Str
         .collect();
     for (at, row) in rows.iter().enumerate() {
         let share = shares.get_mut(row.source.position()).ok_or("no such source")?;
-        share.eligible.push(at);
+        share.eligible.push(at as u32);
         if let (Some(stratify), Some(num_strata)) = (&mut share.stratify, num_strata) {
             stratify.strata.push((support::splitmix64(at as u64) % num_strata) as u32);
         }
@@ -123,7 +123,7 @@ fn mixed(num: u64, unit: Unit, num_strata: Option<u64>) -> Result<(Duration, Str
 
 fn ordered() -> (Duration, String) {
     let rows = rows(1_000_000);
-    let drawn: Vec<Drawn> = (0..rows.len()).map(|row| Drawn { row, repetition: 0 }).collect();
+    let drawn: Vec<Drawn> = (0..rows.len() as u32).map(|row| Drawn { row, repetition: 0 }).collect();
     let start = Instant::now();
     let ordered = black_box(Order::Interleaved.arrange(&rows, &drawn, 1));
     (start.elapsed(), format!("{} records", ordered.len()))

@@ -11,6 +11,7 @@
 //! records come in the order of this dataset; the last pack is closed and kept; nothing counts as lost because samples of a
 //! pack can attend to one another.
 
+use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use manyframe_core::SourceIndex;
@@ -117,11 +118,14 @@ impl ConcatAudit {
     }
 }
 
-/// Replays the packer over samples in delivered order.
-pub fn audit_concat(samples: &[ConcatSample], options: &ConcatOptions) -> ConcatAudit {
+/// Replays the packer over samples in delivered order. Only those of its open pack are in memory.
+pub fn audit_concat(
+    samples: impl IntoIterator<Item = impl Borrow<ConcatSample>>,
+    options: &ConcatOptions,
+) -> ConcatAudit {
     let mut replay = Replay { options, open: Vec::new(), counted: 0, trained: 0, audit: ConcatAudit::default() };
-    for &sample in samples {
-        replay.add(sample);
+    for sample in samples {
+        replay.add(*sample.borrow());
     }
     replay.close_pack();
     let capacity = replay.audit.num_packs as f64 * options.sequence_tokens as f64;

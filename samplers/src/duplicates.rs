@@ -2,8 +2,10 @@
 //!
 //! Signatures come from text and media headers, so media are read whole only for the few rows that share one.
 
-use manyframe_core::{Digest, IndexRow};
+use manyframe_core::Digest;
 use rustc_hash::FxHashMap;
+
+use crate::rows::Rows;
 
 /// A row with the same content as one that is kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -14,18 +16,16 @@ pub struct Duplicate {
     pub kept: usize,
 }
 
-/// Groups of two or more eligible rows with one signature. Each is in the order of `eligible`; groups are ordered by their
-/// first row.
+/// Groups of two or more eligible rows with one signature. Rows ascend in each; groups are ordered by their first row.
 ///
 /// # Panics
 /// If something eligible is not one of `rows`.
-#[expect(clippy::indexing_slicing, reason = "the caller promises that eligible rows are rows")]
-pub fn candidate_groups(rows: &[IndexRow], eligible: &[usize]) -> Vec<Vec<usize>> {
-    let mut by_signature: FxHashMap<u64, Vec<usize>> = FxHashMap::default();
-    for &index in eligible {
-        by_signature.entry(rows[index].signature).or_default().push(index);
-    }
-    let mut groups: Vec<Vec<usize>> = by_signature.into_values().filter(|group| group.len() > 1).collect();
+pub fn candidate_groups<R: Rows + ?Sized>(rows: &R, eligible: impl IntoIterator<Item = usize>) -> Vec<Vec<usize>> {
+    // Sorted, because a hash table of groups takes several times the memory, and most rows have a signature of their own.
+    let mut signed: Vec<(u64, u32)> = eligible.into_iter().map(|row| (rows.row(row).signature, row as u32)).collect();
+    signed.sort_unstable();
+    let alike = signed.chunk_by(|a, b| a.0 == b.0).filter(|group| group.len() > 1);
+    let mut groups: Vec<Vec<usize>> = alike.map(|group| group.iter().map(|&(_, row)| row as usize).collect()).collect();
     groups.sort_unstable();
     groups
 }
@@ -56,8 +56,8 @@ mod tests {
         let mut rows = ["a", "b", "c", "d"].map(row);
         rows[0].signature = 5;
         rows[3].signature = 5;
-        assert_eq!(candidate_groups(&rows, &[0, 1, 2, 3]), [vec![0, 3]]);
-        assert!(candidate_groups(&rows, &[0, 1, 2]).is_empty());
+        assert_eq!(candidate_groups(&rows, [0, 1, 2, 3]), [vec![0, 3]]);
+        assert!(candidate_groups(&rows, [0, 1, 2]).is_empty());
     }
 
     #[test]

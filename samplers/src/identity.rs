@@ -10,22 +10,29 @@
 //! The last two are the record id itself for the first delivery. For later ones they hash different labels. Both are
 //! part of the bytes of a dataset, so neither can be replaced by the other.
 
-use manyframe_core::{IndexRow, RecordId};
-use rustc_hash::FxHashMap;
+use manyframe_core::RecordId;
 
-/// Assigns a new id to the second and any later row with the same id. Rows keep their order, and the first keeps its
-/// id.
+/// Assigns a new id to the second and any later row with the same id. The first keeps its id.
 ///
 /// Record ids are digests of contents, so a record that upstream lists twice has the same id twice. Keys must be unique.
-pub fn make_ids_unique(rows: &mut [IndexRow]) {
-    let mut seen: FxHashMap<RecordId, u64> = FxHashMap::default();
-    for row in rows {
-        let occurrences = seen.entry(row.id).or_insert(0);
-        if *occurrences > 0 {
-            row.id = row.id.occurrence(*occurrences);
+#[expect(clippy::indexing_slicing, reason = "rows are positions of ids")]
+pub fn make_ids_unique(ids: &mut [RecordId]) {
+    // Sorted by a part of the id, because a hash table of all ids would be as large as everything else that is kept of them.
+    let mut rows: Vec<(u64, u32)> = (0u32..).zip(&*ids).map(|(row, id)| (first_bits(*id), row)).collect();
+    rows.sort_unstable();
+    for alike in rows.chunk_by(|a, b| a.0 == b.0).filter(|alike| alike.len() > 1) {
+        let mut rows: Vec<(RecordId, u32)> = alike.iter().map(|&(_, row)| (ids[row as usize], row)).collect();
+        rows.sort_unstable();
+        for same in rows.chunk_by(|a, b| a.0 == b.0) {
+            for (occurrence, &(id, row)) in (1..).zip(same.iter().skip(1)) {
+                ids[row as usize] = id.occurrence(occurrence);
+            }
         }
-        *occurrences += 1;
     }
+}
+
+fn first_bits(id: RecordId) -> u64 {
+    id.0.first_chunk().map_or(0, |first| u64::from_be_bytes(*first))
 }
 
 /// The id of the sample that delivers a record for the n-th time. `repetition` counts from 0.
@@ -45,9 +52,10 @@ mod tests {
 
     #[test]
     fn every_row_gets_an_id_of_its_own() {
-        let mut rows = ["a", "b", "a", "a"].map(row);
-        make_ids_unique(&mut rows);
-        let mut ids = rows.map(|row| row.id).to_vec();
+        let mut ids = ["a", "b", "a", "a"].map(|name| row(name).id);
+        make_ids_unique(&mut ids);
+        assert_eq!(ids[2..], [1, 2].map(|occurrence| row("a").id.occurrence(occurrence)));
+        let mut ids = ids.to_vec();
         assert_eq!(ids[..2], [row("a").id, row("b").id], "the first row with an id keeps it");
         ids.sort_unstable();
         ids.dedup();

@@ -23,6 +23,7 @@ mod order;
 mod pack;
 #[cfg(test)]
 mod reference;
+mod rows;
 pub mod sequence_parallel;
 
 pub use audit::{Amount, ConcatAudit, ConcatLoss, ConcatOptions, ConcatSample, audit_concat};
@@ -40,3 +41,4 @@ pub use pack::{
     Boundaries, PackBalance, PackOptions, PackReport, PackingStrategy, Packs, Padding, RankBoundaries, SampleLength,
     TooManySamples, epoch_order, pack,
 };
+pub use rows::Rows;

@@ -5,12 +5,13 @@
 
 use std::cmp::Ordering;
 
-use manyframe_core::{IndexRow, rank};
+use manyframe_core::rank;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::identity::order_id;
 use crate::mix::Drawn;
+use crate::rows::Rows;
 
 /// The order in which drawn records are delivered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -44,15 +45,16 @@ impl Order {
     ///
     /// # Panics
     /// If something drawn is not one of `rows`.
-    pub fn arrange(self, rows: &[IndexRow], drawn: &[Drawn], seed: u64) -> Vec<Drawn> {
+    pub fn arrange<R: Rows + ?Sized>(self, rows: &R, drawn: &[Drawn], seed: u64) -> Vec<Drawn> {
         let key = |&drawn: &Drawn| {
-            let row = row_of(rows, drawn);
+            let row = || rows.row(drawn.position());
             let first = match self {
                 Order::Shuffled => 0,
-                Order::ByLength => row.cost.num_tokens(),
-                Order::BySource | Order::Interleaved => u64::from(row.source.0),
+                Order::ByLength => row().cost.num_tokens(),
+                Order::BySource | Order::Interleaved => u64::from(row().source.0),
             };
-            OrderKey { first, rank: rank(seed, "order", order_id(row.id, drawn.repetition)), drawn }
+            let id = order_id(rows.id(drawn.position()), drawn.repetition);
+            OrderKey { first, rank: rank(seed, "order", id), drawn }
         };
         let mut keys: Vec<OrderKey> = drawn.iter().map(key).collect();
         keys.sort_unstable_by(|a, b| compare(rows, a, b));
@@ -60,7 +62,10 @@ impl Order {
             interleave_sources(&mut keys);
             keys.sort_unstable_by(|a, b| compare(rows, a, b));
         }
-        keys.into_iter().map(|key| key.drawn).collect()
+        // Not in the memory of the keys, which are three times as large.
+        let mut ordered = Vec::with_capacity(keys.len());
+        ordered.extend(keys.iter().map(|key| key.drawn));
+        ordered
     }
 }
 
@@ -75,19 +80,14 @@ fn interleave_sources(keys: &mut [OrderKey]) {
     }
 }
 
-fn compare(rows: &[IndexRow], a: &OrderKey, b: &OrderKey) -> Ordering {
-    let id = |key: &OrderKey| row_of(rows, key.drawn).id;
+fn compare<R: Rows + ?Sized>(rows: &R, a: &OrderKey, b: &OrderKey) -> Ordering {
+    let id = |key: &OrderKey| rows.id(key.drawn.position());
     (a.first, a.rank).cmp(&(b.first, b.rank)).then_with(|| (id(a), a.drawn).cmp(&(id(b), b.drawn)))
-}
-
-#[expect(clippy::indexing_slicing, reason = "the caller promises that what is drawn is among the rows")]
-fn row_of(rows: &[IndexRow], drawn: Drawn) -> &IndexRow {
-    &rows[drawn.row]
 }
 
 #[cfg(test)]
 mod tests {
-    use manyframe_core::{SourceIndex, TypedIndex};
+    use manyframe_core::{IndexRow, SourceIndex, TypedIndex};
     use proptest::prelude::*;
 
     use super::*;
@@ -106,7 +106,7 @@ mod tests {
     }
 
     fn once(num: usize) -> Vec<Drawn> {
-        (0..num).map(|row| Drawn { row, repetition: 0 }).collect()
+        (0..num as u32).map(|row| Drawn { row, repetition: 0 }).collect()
     }
 
     fn any_order() -> impl Strategy<Value = Order> {
@@ -117,7 +117,7 @@ mod tests {
         #[test]
         fn every_drawn_record_is_delivered_once(sizes in prop::collection::vec(0usize..30, 1..5), by in any_order(), repetitions in 1u32..4, seed: u64) {
             let rows = rows(&sizes);
-            let drawn: Vec<Drawn> = (0..rows.len()).flat_map(|row| (0..repetitions).map(move |repetition| Drawn { row, repetition })).collect();
+            let drawn: Vec<Drawn> = (0..rows.len() as u32).flat_map(|row| (0..repetitions).map(move |repetition| Drawn { row, repetition })).collect();
             let mut ordered = by.arrange(&rows, &drawn, seed);
             ordered.sort_unstable();
             prop_assert_eq!(ordered, drawn);
@@ -127,7 +127,7 @@ mod tests {
         fn the_order_does_not_depend_on_the_order_of_rows(sizes in prop::collection::vec(0usize..30, 1..5), by in any_order(), seed: u64) {
             let rows = rows(&sizes);
             let reversed: Vec<IndexRow> = rows.iter().rev().copied().collect();
-            let ids = |rows: &[IndexRow]| by.arrange(rows, &once(rows.len()), seed).iter().map(|drawn| rows[drawn.row].id).collect::<Vec<_>>();
+            let ids = |rows: &[IndexRow]| by.arrange(rows, &once(rows.len()), seed).iter().map(|drawn| rows[drawn.position()].id).collect::<Vec<_>>();
             prop_assert_eq!(ids(&rows), ids(&reversed));
         }
 
@@ -135,7 +135,7 @@ mod tests {
         fn a_shuffle_without_repetitions_is_the_shuffle_of_rows(num in 0usize..100, seed: u64) {
             let rows = rows(&[num]);
             let all: Vec<usize> = (0..num).collect();
-            let ordered: Vec<usize> = Order::Shuffled.arrange(&rows, &once(num), seed).iter().map(|drawn| drawn.row).collect();
+            let ordered: Vec<usize> = Order::Shuffled.arrange(&rows, &once(num), seed).iter().map(|drawn| drawn.position()).collect();
             prop_assert_eq!(ordered, shuffle(&rows, &all, seed));
         }
 
@@ -145,7 +145,7 @@ mod tests {
             let ordered = Order::Interleaved.arrange(&rows, &once(rows.len()), 3);
             let mut counts = vec![0.0; sizes.len()];
             for (at, drawn) in ordered.iter().enumerate() {
-                counts[rows[drawn.row].source.position()] += 1.0;
+                counts[rows[drawn.position()].source.position()] += 1.0;
                 for (count, &size) in counts.iter().zip(&sizes) {
                     let share = ((at + 1) * size) as f64 / rows.len() as f64;
                     prop_assert!((count - share).abs() <= 1.0 + sizes.len() as f64 / 2.0);
@@ -157,8 +157,8 @@ mod tests {
     #[test]
     fn lengths_ascend_and_sources_follow_one_another() {
         let rows = rows(&[20, 10]);
-        let length = |drawn: &Drawn| rows[drawn.row].cost.num_tokens();
+        let length = |drawn: &Drawn| rows[drawn.position()].cost.num_tokens();
         assert!(Order::ByLength.arrange(&rows, &once(30), 1).is_sorted_by_key(length));
-        assert!(Order::BySource.arrange(&rows, &once(30), 1).is_sorted_by_key(|drawn| rows[drawn.row].source));
+        assert!(Order::BySource.arrange(&rows, &once(30), 1).is_sorted_by_key(|drawn| rows[drawn.position()].source));
     }
 }

@@ -28,9 +28,9 @@ fn index() -> Vec<IndexRow> {
 fn shares(rows: &[IndexRow], law: impl Fn(u64) -> Law) -> Vec<SourceShare> {
     let mut eligible = vec![Vec::new(); support::SOURCES.len()];
     for (at, row) in rows.iter().enumerate() {
-        eligible[row.source.position()].push(at);
+        eligible[row.source.position()].push(at as u32);
     }
-    let share = |((name, thousands), eligible): ((&str, u64), Vec<usize>)| SourceShare {
+    let share = |((name, thousands), eligible): ((&str, u64), Vec<u32>)| SourceShare {
         name: name.to_owned(),
         eligible,
         law: law(thousands),
@@ -79,14 +79,14 @@ fn the_counts_of_the_recipe_are_met_exactly_and_its_weights_within_one_record() 
 fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     let rows = index();
     let delivered = delivered(&rows);
-    let of = |drawn: &Drawn| rows[drawn.row].cost;
+    let of = |drawn: &Drawn| rows[drawn.position()].cost;
     let length = |drawn: &Drawn| SampleLength {
         tokens: of(drawn).num_tokens() as u32,
         images: of(drawn).num_images as u32,
         visual_tokens: of(drawn).visual_tokens as u32,
     };
     let lengths: Vec<SampleLength> = delivered.iter().map(length).collect();
-    let sources: Vec<SourceIndex> = delivered.iter().map(|drawn| rows[drawn.row].source).collect();
+    let sources: Vec<SourceIndex> = delivered.iter().map(|drawn| rows[drawn.position()].source).collect();
 
     let best_fit = options(PackingStrategy::BestFitDecreasing);
     let report = pack(&lengths, &best_fit).unwrap().report(&lengths, &sources, &best_fit);
@@ -100,11 +100,11 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
     assert!(report.image_balance.max_over_mean <= 1.03, "{:?}", report.image_balance);
 
     let sample = |drawn: &Drawn| ConcatSample {
-        source: rows[drawn.row].source,
+        source: rows[drawn.position()].source,
         num_images: of(drawn).num_images as u32,
         text_tokens: of(drawn).text_tokens as u32,
         turn_tokens: of(drawn).text_tokens as u32,
-        num_turns: rows[drawn.row].num_turns,
+        num_turns: rows[drawn.position()].num_turns,
     };
     let samples: Vec<ConcatSample> = delivered.iter().map(sample).collect();
     let audit = audit_concat(&samples, &ConcatOptions { limit_tokens: 40_960, ..ConcatOptions::default() });

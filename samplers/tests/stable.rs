@@ -22,7 +22,7 @@ fn index() -> Vec<IndexRow> {
 fn shares(rows: &[IndexRow], law: Law, unit: Unit) -> Vec<SourceShare> {
     let share = |source: usize| SourceShare {
         name: source.to_string(),
-        eligible: (0..rows.len()).filter(|&row| rows[row].source.position() == source).collect(),
+        eligible: (0..rows.len() as u32).filter(|&row| rows[row as usize].source.position() == source).collect(),
         law,
         unit,
         on_exhausted: OnExhausted::Repeat,
@@ -35,8 +35,7 @@ fn shares(rows: &[IndexRow], law: Law, unit: Unit) -> Vec<SourceShare> {
 
 fn with_strata(mut shares: Vec<SourceShare>, split: StratumSplit) -> Vec<SourceShare> {
     for share in &mut shares {
-        share.stratify =
-            Some(Stratify { strata: share.eligible.iter().map(|&row| (row % 35 / 6) as u32).collect(), split });
+        share.stratify = Some(Stratify { strata: share.eligible.iter().map(|&row| row % 35 / 6).collect(), split });
     }
     shares
 }
@@ -59,7 +58,7 @@ fn digest(numbers: impl IntoIterator<Item = u64>) -> String {
 }
 
 fn digest_of_drawn(drawn: &[Drawn]) -> String {
-    digest(drawn.iter().flat_map(|drawn| [drawn.row as u64, u64::from(drawn.repetition)]))
+    digest(drawn.iter().flat_map(|drawn| [u64::from(drawn.row), u64::from(drawn.repetition)]))
 }
 
 #[test]

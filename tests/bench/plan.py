@@ -26,7 +26,7 @@ def mixed(values, seed):
 
 def main():
     index, output, take, seed = Path(sys.argv[1]), Path(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4])
-    files = sorted(index.glob("*.parquet"))
+    files = sorted(file for file in index.glob("*.parquet") if not file.name.endswith(".media.parquet"))
     tables = [pq.read_table(file) for file in files]
     source = np.repeat(np.arange(len(files)), [len(table) for table in tables])
     table = pa.concat_tables(tables)

@@ -2,7 +2,7 @@
 
 Every job runs in turn with its peers, several times; medians are printed as a Markdown table. CPU seconds are user and
 system time of the whole process and its children, start-up included; memory is the peak of the largest process.
-Jobs: tiles threads memory video json plan sizes pack loaders; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
+Jobs: tiles threads memory video json plan plan10m sizes pack loaders; BEFORE=MANYFRAME adds the job `before`, which runs tiles, video, json and
 plan with that other program in turn. BASELINES=DIR also runs other people's scripts of the tiling job, as
 `DIR/tiles_wds.py VARIANT PHOTOS OUT --procs 1 --writer tar` with the variants pil, cv2 and simplejpeg.
 """
@@ -247,6 +247,63 @@ def job_plan(manyframe: str) -> None:
     shutil.rmtree(f"{out}.work", ignore_errors=True)
 
 
+def write_many_conversations(path: Path, seed: int, number: int, images: list) -> None:
+    """Short conversations, each about an image if there are any."""
+    import random
+
+    order = random.Random(seed)
+    words = "the of a in picture shows two people near water with red green house and tree under sky on road by day".split()
+    phrases = [" ".join(order.choices(words, k=order.randint(4, 40))) for _ in range(4096)]
+    with path.open("w") as file:
+        for n in range(number):
+            turns = [{"from": "human", "value": f"{n}: {order.choice(phrases)}?"}, {"from": "gpt", "value": order.choice(phrases)}]
+            record = {"id": f"{seed}-{n}", "conversations": turns}
+            if images:
+                record["image"] = images[n % len(images)]
+                turns[0]["value"] = "<image>\n" + turns[0]["value"]
+            file.write(json.dumps(record) + "\n")
+
+
+def many_pipeline(sources: int, per_source: int) -> Path:
+    """Half of the sources are text, half have an image per record; six tenths of each are drawn."""
+    folder = MEDIA / "allava_laion/images"
+    images = sorted(image.name for image in folder.glob("*.jpeg"))
+    body = ""
+    for number in range(sources):
+        is_text = number % 2 == 0
+        path = WORK / f"many-{per_source}-{number}.jsonl"
+        if not path.exists():
+            write_many_conversations(path, number, per_source, [] if is_text else images)
+        kind = 'kind = "text"' if is_text else f'kind = "llava"\nmedia = "{folder}"'
+        take = f"take = {per_source * 6 // 10}"
+        body += f'\n[[source]]\nname = "s{number}"\n{kind}\nannotations = "{path}"\n{take}\n'
+    pipeline = WORK / f"many-{sources * per_source}.toml"
+    tables = f'[format]\ntokenizer = "{MEDIA / "tokenizer.model"}"\n[pack]\n'
+    pipeline.write_text(f'name = "many"\n{tables}{body}')
+    return pipeline
+
+
+def job_plan10m(manyframe: str) -> None:
+    """A change of one ratio over ten million indexed records, half of them with an image: what a record costs in memory."""
+    out = WORK / "many-out"
+    rows = []
+    for sources, per_source in ((2, 500_000), (10, 1_000_000)):
+        number = sources * per_source
+        path = many_pipeline(sources, per_source)
+        text, takes = path.read_text(), iter(range(per_source * 6 // 10, 0, -1))
+
+        def plan() -> list:
+            path.write_text(text.replace(f"take = {per_source * 6 // 10}", f"take = {next(takes)}", 1))
+            return [manyframe, "plan", path, "--output", out, "--quiet", "--threads", 1]
+
+        indexing = measure(plan())
+        run = side_by_side({"again": plan}, min(REPEATS, 3))["again"]
+        rows.append([f"{number:,} records", f"{run.wall_s:.1f}", f"{run.cpu_s:.1f}", f"{run.peak_mib:.0f}", f"{run.peak_mib * 2**20 / number:.0f}", f"{indexing.cpu_s:.1f}"])
+        shutil.rmtree(f"{out}.work", ignore_errors=True)
+    header = ["", "seconds", "CPU seconds", "peak MiB", "bytes a record", "CPU seconds of the first plan"]
+    table("A plan again after a change of one ratio, six tenths drawn and packed, on one core", header, rows)
+
+
 SIZED_IMAGES = 1_000_000
 
 
@@ -433,7 +490,7 @@ def write_big_json(path: Path, num_bytes: int) -> None:
 
 
 def main() -> None:
-    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
+    jobs = {"tiles": job_tiles, "threads": job_threads, "memory": job_memory, "video": job_video, "json": job_json, "plan": job_plan, "plan10m": job_plan10m, "sizes": job_sizes, "pack": job_pack, "loaders": job_loaders}
     manyframe = str(Path(sys.argv[1]).resolve())
     if "BEFORE" in os.environ:
         jobs["before"] = job_before

@@ -37,6 +37,18 @@ pub struct TableOptions {
     /// The size of a page is checked after this many values; `None` is the library's default. Smaller pages make single
     /// large values cheap to read.
     pub page_check_values: Option<usize>,
+    /// Whether the least and the greatest value of each page and column are kept in the file.
+    pub statistics: Statistics,
+}
+
+/// Whether a file says what the least and the greatest value of its pages and columns are.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Statistics {
+    /// It does, so that readers skip what they do not look for.
+    #[default]
+    Kept,
+    /// It does not: finding them is a tenth of the time that it takes to write a table.
+    Omitted,
 }
 
 /// Whether a file holds the descriptions of its columns.
@@ -127,24 +139,34 @@ fn properties(columns: &[Column], options: &TableOptions) -> Result<WriterProper
     if let Some(num_values) = options.page_check_values {
         properties = properties.set_write_batch_size(num_values);
     }
+    if options.statistics == Statistics::Omitted {
+        properties = properties.set_statistics_enabled(EnabledStatistics::None);
+    }
     let mut leaves = Vec::new();
     for column in columns {
         column.for_each_leaf(&[], &mut |path, storage| leaves.push((path, storage)));
     }
+    let with_storage = |properties, leaf| with_storage(properties, leaf, options.statistics);
     Ok(leaves.into_iter().fold(properties, with_storage).build())
 }
 
 fn with_storage(
     properties: WriterPropertiesBuilder,
     (path, storage): (ColumnPath, ColumnStorage),
+    statistics: Statistics,
 ) -> WriterPropertiesBuilder {
     match storage {
         ColumnStorage::Repeating => properties,
         ColumnStorage::Distinct => properties.set_column_dictionary_enabled(path, false),
-        ColumnStorage::Raw => properties
-            .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
-            .set_column_dictionary_enabled(path.clone(), false)
-            .set_column_statistics_enabled(path, EnabledStatistics::Chunk),
+        ColumnStorage::Raw => {
+            let properties = properties
+                .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
+                .set_column_dictionary_enabled(path.clone(), false);
+            match statistics {
+                Statistics::Kept => properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk),
+                Statistics::Omitted => properties,
+            }
+        }
     }
 }
 

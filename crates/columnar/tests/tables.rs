@@ -8,10 +8,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use manyframe_columnar::{
-    CellLocation, CellReader, ColumnarError, List, RowReader, Selection, TableOptions, TableReader, TableWriter,
-    check_round_trip, columns_of, schema_of_row, table,
+    CellLocation, CellReader, ColumnarError, List, RowReader, Selection, Statistics, TableOptions, TableReader,
+    TableWriter, check_round_trip, columns_of, schema_of_row, table,
 };
 use manyframe_core::Digest;
+use parquet::file::metadata::ColumnChunkMetaData;
+use parquet::file::reader::{FileReader, SerializedFileReader};
 use serde_json::json;
 
 /// A row with a value of every type.
@@ -168,6 +170,28 @@ fn row_groups_end_where_the_writer_says() {
     let reader = TableReader::<EverythingTable>::open(&path).unwrap();
     let read: Vec<_> = reader.all_rows().unwrap().map(Result::unwrap).collect();
     assert_eq!(read, (0..7).map(row).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_table_without_statistics_has_the_same_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let bytes_with = |statistics| {
+        let options = TableOptions { statistics, ..TableOptions::default() };
+        let mut writer = TableWriter::<EverythingTable, _>::with_options(Vec::new(), &options).unwrap();
+        (0..5).for_each(|n| writer.write(&row(n)).unwrap());
+        writer.finish().unwrap()
+    };
+    let has_statistics = |bytes: &[u8]| {
+        let reader = SerializedFileReader::new(File::open(file(&folder, bytes)).unwrap()).unwrap();
+        let column_has = |column: &ColumnChunkMetaData| column.statistics().is_some();
+        let columns: Vec<bool> = reader.metadata().row_group(0).columns().iter().map(column_has).collect();
+        columns.iter().any(|has| *has)
+    };
+    let (kept, omitted) = (bytes_with(Statistics::Kept), bytes_with(Statistics::Omitted));
+    assert_eq!((has_statistics(&kept), has_statistics(&omitted)), (true, false));
+    let reader = TableReader::<EverythingTable>::open(&file(&folder, &omitted)).unwrap();
+    let read: Vec<_> = reader.all_rows().unwrap().map(Result::unwrap).collect();
+    assert_eq!(read, (0..5).map(row).collect::<Vec<_>>());
 }
 
 #[test]

@@ -50,7 +50,7 @@ table! {
     /// The layout and exact cost of a sample; all absent where it was not measured.
     pub struct MeasuredColumns<'r>(measured: Option<(Cost, Layout)>) -> Option<(Cost, Layout)> {
         /// temporal, spatial, image or text
-        layout: Option<String> = measured.map(|(_, layout)| layout.as_str()),
+        layout: Option<Arc<str>> = measured.map(|(_, layout)| layout.as_str()),
         /// tokens of text, delimiters and template included
         text_tokens: Option<u64> = measured.map(|(cost, _)| cost.text_tokens),
         /// those of text that the delimiters of visuals add

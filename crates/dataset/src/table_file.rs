@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use manyframe_base::{AtomicFile, InputFile};
-use manyframe_columnar::{ColumnarError, Columns, Selection, TableReader, TableWriter};
+use manyframe_columnar::{
+    ColumnarError, Columns, Descriptions, Selection, Statistics, TableOptions, TableReader, TableWriter,
+};
 use manyframe_core::Digest;
 
 use crate::error::DatasetError;
@@ -21,7 +23,22 @@ impl<T: Columns> TableFileWriter<T> {
     ///
     /// If nothing can be written there.
     pub fn create(path: &Path) -> Result<Self, DatasetError> {
-        let table = TableWriter::new(AtomicFile::create(path)?).map_err(DatasetError::table(path))?;
+        Self::with_options(path, &TableOptions::default())
+    }
+
+    /// Starts a table of a work directory, which nobody but this program reads, and from its start to its end: it has neither
+    /// statistics nor descriptions.
+    ///
+    /// # Errors
+    ///
+    /// If nothing can be written there.
+    pub fn create_for_work(path: &Path) -> Result<Self, DatasetError> {
+        let (descriptions, statistics) = (Descriptions::Omitted, Statistics::Omitted);
+        Self::with_options(path, &TableOptions { descriptions, statistics, ..TableOptions::default() })
+    }
+
+    fn with_options(path: &Path, options: &TableOptions) -> Result<Self, DatasetError> {
+        let table = TableWriter::with_options(AtomicFile::create(path)?, options).map_err(DatasetError::table(path))?;
         Ok(Self { table, path: path.to_owned() })
     }
 

@@ -17,6 +17,7 @@
 //! | `idefics3`, `smolvlm` | in Jinja (`jinja`): a turn begins with a space, unless an image does |
 
 use manyframe_core::{Message, RejectCode, Rejection, Role, is_document};
+use memchr::memmem;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -431,7 +432,7 @@ impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_,
         let start_of_message = self.prompt.text.len();
         self.push_message(index)?;
         let message = self.prompt.text.get(start_of_message..).unwrap_or_default();
-        if let Some(spaced) = with_spaced_thought(message).filter(|_| joins) {
+        if joins && let Some(spaced) = with_spaced_thought(message) {
             self.prompt.text.truncate(start);
             self.push(&spaced);
         }
@@ -444,6 +445,8 @@ impl<Write: FnMut(usize, &mut String) -> Result<(), Rejection>> PromptWriter<'_,
 /// An answer with a thought, spaced as Qwen3.5's chat template does it. `None` if it has none.
 fn with_spaced_thought(answer: &str) -> Option<String> {
     const END: &str = "</think>";
+    // Hardly any answer has one.
+    memmem::find(answer.as_bytes(), END.as_bytes())?;
     let (before, _) = answer.split_once(END)?;
     let (_, after) = answer.rsplit_once(END)?;
     let before = before.trim_end_matches('\n');

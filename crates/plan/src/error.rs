@@ -112,6 +112,9 @@ pub enum PlanError {
         #[source]
         error: DatasetError,
     },
+    /// There are more records than a plan can have.
+    #[error("there are more than 4,294,967,295 records, which is the most that a plan can have")]
+    TooManyRecords,
     /// The sources cannot be mixed as the pipeline file asks.
     #[error("cannot mix the sources as the pipeline file specifies")]
     Mix(#[source] manyframe_samplers::MixError),

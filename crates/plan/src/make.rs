@@ -216,7 +216,7 @@ impl DecidedPlan<'_> {
         let pipeline = &context.pipeline;
         let pack_sample = |row: &IndexRow| PackSample::new(row.source, &row.cost, row.num_turns);
         let lengths: Vec<PackSample> =
-            samples.ordered.iter().map(|drawn| pack_sample(candidates.row(drawn.row))).collect();
+            samples.ordered.iter().map(|drawn| pack_sample(&candidates.row(drawn.position()))).collect();
         Ok(Plan {
             version: PLAN_VERSION,
             key: index.key,
@@ -245,7 +245,7 @@ impl DecidedPlan<'_> {
                 estimated_bytes: 0,
             };
             for &position in &task.positions {
-                let row = self.candidates.row(self.samples.at(position).row);
+                let row = self.candidates.row(self.samples.at(position).position());
                 header.cost += row.cost;
                 header.estimated_bytes += row.estimated_bytes;
             }
@@ -255,9 +255,9 @@ impl DecidedPlan<'_> {
     }
 
     fn write_records(&self, directory: &Path) -> Result<(), PlanError> {
-        let mut writer = RecordWriter::create(&records_path(directory))?;
-        let mut media_writer = SampleMediaWriter::create(&sample_media_path(directory))?;
-        let mut measured = self.candidates.decided();
+        let mut writer = RecordWriter::create_for_work(&records_path(directory))?;
+        let mut media_writer = SampleMediaWriter::create_for_work(&sample_media_path(directory))?;
+        let mut measured = (0..self.candidates.num_rows()).map(|row| self.candidates.decided(row));
         for file in self.candidates.files() {
             let (path, source) = (&file.file.path, file.file.source);
             let mut media = MediaOfEntries::open(path)?;
@@ -292,13 +292,13 @@ impl DecidedPlan<'_> {
 
     fn planned_sample(
         &self,
-        position: usize,
+        position: u32,
         reusable: &ReusableSamples,
         reuse: &mut IndexVec<SourceIndex, SourceReuse>,
     ) -> PlannedSample {
         let drawn = self.samples.at(position);
-        let (row, location) = (self.candidates.row(drawn.row), self.candidates.location(drawn.row));
-        let found = reusable.find(row, drawn.repetition);
+        let (row, location) = (self.candidates.row(drawn.position()), self.candidates.location(drawn.position()));
+        let found = reusable.find(&row, drawn.repetition);
         if let Some(of_source) = reuse.get_mut(row.source) {
             of_source.count(found.as_ref().err().copied(), || {
                 let changed = reusable.changed_medium(row.id).map(str::to_owned);
@@ -306,24 +306,24 @@ impl DecidedPlan<'_> {
             });
         }
         PlannedSample {
-            position: position as u64,
+            position: position.into(),
             record: location.record,
             record_id: row.id,
             repetition: drawn.repetition,
             source: row.source,
-            origin: location.origin.clone(),
+            origin: location.origin,
             cost: row.cost,
-            reduction: location.reduction(),
+            reduction: location.reduction,
             reused_from: found.ok(),
         }
     }
 }
 
 /// The record of an index entry. `None` if it was measured and no candidate is left for it.
-fn planned_record<'a>(
+fn planned_record(
     entry: IndexEntry,
     source: SourceIndex,
-    measured: &mut impl Iterator<Item = (&'a IndexRow, &'a Decision)>,
+    measured: &mut impl Iterator<Item = (IndexRow, Decision)>,
 ) -> Option<PlannedRecord> {
     let IndexEntry { id, subset, upstream_id, origin, outcome } = entry;
     Some(match outcome {
@@ -338,7 +338,7 @@ fn planned_record<'a>(
                 measured: Some((row.cost, row.layout)),
                 num_turns: Some(row.num_turns),
                 shortened: reduction.to_string(),
-                decision: decision.clone(),
+                decision,
             }
         }
         Err(rejection) => PlannedRecord {

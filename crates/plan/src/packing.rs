@@ -154,8 +154,7 @@ fn concat_audit(
     samples: impl Iterator<Item = ConcatSample>,
     options: &ConcatOptions,
 ) -> AuditSummary {
-    let samples: Vec<ConcatSample> = samples.collect();
-    let ConcatAudit { num_packs, fill, sources } = audit_concat(&samples, options);
+    let ConcatAudit { num_packs, fill, sources } = audit_concat(samples, options);
     let sources = sources.into_iter().map(|(source, loss)| (names.name(source), loss)).collect();
     AuditSummary { limit_tokens: options.limit_tokens, num_packs, fill, sources }
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use manyframe_base::InputFile;
 use manyframe_columnar::{
-    ColumnarError, Columns, Descriptions, Selection, TableOptions, TableReader, TableRows, TableWriter, columns_of,
+    ColumnarError, Columns, Descriptions, Selection, Statistics, TableOptions, TableReader, TableRows, TableWriter,
+    columns_of,
 };
 use manyframe_core::{BlobRef, ClipFormat, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
 
@@ -140,6 +141,7 @@ impl<T: Columns> TableShardWriter<T> {
             metadata: vec![("huggingface".to_owned(), features_json(&columns_of::<T>()))],
             descriptions: Descriptions::Omitted,
             page_check_values: Some(PAGE_CHECK_VALUES),
+            statistics: Statistics::Kept,
         };
         let table = TableWriter::with_options(DigestWriter::new(sink), &options).map_err(cannot_write)?;
         Ok(Self { table, num_samples: 0, group_rows: 0, group_bytes: 0 })

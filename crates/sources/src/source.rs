@@ -11,10 +11,11 @@
 //! **Invariant:** `read_at(raw.origin)` returns `raw`, as long as the file does not change.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use manyframe_base::FileAccess;
 use manyframe_core::{Origin, Position, Record, RejectedRecord};
+use once_cell::sync::OnceCell;
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefacts;
@@ -107,14 +108,14 @@ pub fn open_with(spec: SourceSpec, access: &FileAccess) -> Result<Box<dyn Source
         let access = access.clone();
         let list = Arc::from(spec.options.list.as_str());
         let annotation = annotation.clone();
-        let file = AnnotatedFile { access, list, annotation, path, subset, opened: OnceLock::new() };
+        let file = AnnotatedFile { access, list, annotation, path, subset, opened: OnceCell::new() };
         let file_name = Arc::clone(&file.annotation.name);
         if files.insert(Arc::clone(&file_name), file).is_some() {
             return Err(SourceError::RepeatedName { name: name(), file: file_name });
         }
     }
     let artefacts = Artefacts::with_answers(&spec.options.artefacts);
-    Ok(Box::new(Annotations { spec, files, artefacts, access: access.clone(), sides: OnceLock::new() }))
+    Ok(Box::new(Annotations { spec, files, artefacts, access: access.clone(), sides: OnceCell::new() }))
 }
 
 /// The part of the source that a file belongs to: as configured, or as its path names it.
@@ -131,7 +132,7 @@ struct Annotations {
     artefacts: Artefacts,
     access: FileAccess,
     /// Read with the first annotations.
-    sides: OnceLock<Sides>,
+    sides: OnceCell<Sides>,
 }
 
 struct AnnotatedFile {
@@ -142,8 +143,8 @@ struct AnnotatedFile {
     /// The path again, as records refer to it.
     path: Arc<str>,
     subset: Arc<str>,
-    /// For point reads; opened once.
-    opened: OnceLock<Box<dyn Container>>,
+    /// For point reads; opened once, whichever thread asks first: a compressed file is inflated as a whole.
+    opened: OnceCell<Box<dyn Container>>,
 }
 
 impl Source for Annotations {
@@ -228,11 +229,7 @@ impl Annotations {
     }
 
     fn sides(&self) -> Result<&Sides, SourceError> {
-        if let Some(sides) = self.sides.get() {
-            return Ok(sides);
-        }
-        let sides = Sides::read(&self.spec.options, self.spec.kind.reader().ids, &self.access)?;
-        Ok(self.sides.get_or_init(|| sides))
+        self.sides.get_or_try_init(|| Sides::read(&self.spec.options, self.spec.kind.reader().ids, &self.access))
     }
 
     fn file(&self, name: &Arc<str>) -> Result<&AnnotatedFile, SourceError> {
@@ -248,11 +245,7 @@ impl AnnotatedFile {
     }
 
     fn opened(&self) -> Result<&dyn Container, SourceError> {
-        if let Some(opened) = self.opened.get() {
-            return Ok(&**opened);
-        }
-        let opened = self.open()?;
-        Ok(&**self.opened.get_or_init(|| opened))
+        self.opened.get_or_try_init(|| self.open()).map(|opened| &**opened)
     }
 
     fn raw_of(&self, found: Result<LocatedRecord, ReadError>) -> Result<Raw, SourceError> {

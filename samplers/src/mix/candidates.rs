@@ -4,34 +4,39 @@
 
 use std::cmp::Ordering;
 
-use manyframe_core::{IndexRow, rank};
+use manyframe_core::{IndexRow, RecordId, rank};
 
 use super::error::MixError;
 use super::fair_sequence::FairSequence;
 use super::law::{Drawn, SourceShare, Stratify, StratumSplit};
 use super::target::Epochs;
+use crate::mix::law::Unit;
+use crate::rows::Rows;
 
 /// A record that can be drawn.
 #[derive(Debug, Clone, Copy)]
 struct DrawCandidate {
     /// Sorts candidates. Ties are broken by record id.
     key: u64,
-    row: usize,
-    amount: u64,
+    row: u32,
+    /// [`LARGE`] if it is that much or more: most are small, and there is a candidate for every record.
+    amount: u32,
 }
+
+const LARGE: u32 = u32::MAX;
 
 /// The eligible rows of a share.
 ///
 /// # Invariants
 /// Every eligible row is one of `rows`, and there is a stratum for each if the share is stratified.
-pub(super) struct EligibleRows<'a> {
-    rows: &'a [IndexRow],
+pub(super) struct EligibleRows<'a, R: ?Sized> {
+    rows: &'a R,
     share: &'a SourceShare,
     available: u64,
 }
 
-impl<'a> EligibleRows<'a> {
-    pub(super) fn try_new(rows: &'a [IndexRow], share: &'a SourceShare) -> Result<Self, MixError> {
+impl<'a, R: Rows + ?Sized> EligibleRows<'a, R> {
+    pub(super) fn try_new(rows: &'a R, share: &'a SourceShare) -> Result<Self, MixError> {
         let name = || share.name.clone();
         if let Some(stratify) = &share.stratify
             && stratify.strata.len() != share.eligible.len()
@@ -39,14 +44,14 @@ impl<'a> EligibleRows<'a> {
             let (num_eligible, num_strata) = (share.eligible.len(), stratify.strata.len());
             return Err(MixError::Strata { name: name(), num_eligible, num_strata });
         }
-        let mut available = 0u64;
-        for &row in &share.eligible {
-            let Some(record) = rows.get(row) else {
-                return Err(MixError::NoSuchRow { name: name(), row, num_rows: rows.len() });
-            };
-            available = available.saturating_add(share.unit.amount(record));
+        let num_rows = rows.num_rows();
+        if let Some(&row) = share.eligible.iter().find(|&&row| row as usize >= num_rows) {
+            return Err(MixError::NoSuchRow { name: name(), row: row as usize, num_rows });
         }
-        Ok(Self { rows, share, available })
+        let mut eligible = Self { rows, share, available: 0 };
+        let amounts = share.eligible.iter().map(|&row| eligible.amount(row));
+        eligible.available = amounts.fold(0, u64::saturating_add);
+        Ok(eligible)
     }
 
     /// The share whose rows these are.
@@ -60,13 +65,20 @@ impl<'a> EligibleRows<'a> {
     }
 
     /// Each eligible row with its position, in the order of the share.
-    pub(super) fn rows(&self) -> impl Iterator<Item = (usize, &'a IndexRow)> {
-        self.share.eligible.iter().map(|&row| (row, self.row(row)))
+    pub(super) fn rows(&self) -> impl Iterator<Item = (u32, IndexRow)> {
+        self.share.eligible.iter().map(|&row| (row, self.rows.row(row as usize)))
     }
 
-    #[expect(clippy::indexing_slicing, reason = "eligible rows are rows, which the constructor checks")]
-    pub(super) fn row(&self, row: usize) -> &'a IndexRow {
-        &self.rows[row]
+    pub(super) fn id(&self, row: u32) -> RecordId {
+        self.rows.id(row as usize)
+    }
+
+    /// How many units a row holds.
+    fn amount(&self, row: u32) -> u64 {
+        match self.share.unit {
+            Unit::Records => 1,
+            unit => unit.amount(&self.rows.row(row as usize)),
+        }
     }
 
     /// What these epochs draw, ascending, and its units.
@@ -82,7 +94,7 @@ impl<'a> EligibleRows<'a> {
             let num_taken = self.prefix(&mut ordered, epochs.rest);
             for candidate in ordered.iter().take(num_taken) {
                 drawn.push(Drawn { row: candidate.row, repetition: num_whole });
-                achieved = achieved.saturating_add(candidate.amount);
+                achieved = achieved.saturating_add(self.units(candidate));
             }
         }
         if !drawn.is_sorted() {
@@ -99,7 +111,8 @@ impl<'a> EligibleRows<'a> {
         while !undecided.is_empty() {
             let middle = undecided.len() / 2;
             let (lower, middle, upper) = undecided.select_nth_unstable_by(middle, |a, b| self.compare(a, b));
-            let amount = lower.iter().fold(middle.amount, |sum, candidate| sum.saturating_add(candidate.amount));
+            let amount =
+                lower.iter().fold(self.units(middle), |sum, candidate| sum.saturating_add(self.units(candidate)));
             if amount <= left {
                 left -= amount;
                 num_taken += lower.len() + 1;
@@ -112,12 +125,12 @@ impl<'a> EligibleRows<'a> {
     }
 
     fn in_order(&self) -> Vec<DrawCandidate> {
-        let candidate = |(row, record): (usize, &IndexRow)| DrawCandidate {
-            key: rank(self.share.seed, "draw", record.id),
+        let candidate = |&row: &u32| DrawCandidate {
+            key: rank(self.share.seed, "draw", self.id(row)),
             row,
-            amount: self.share.unit.amount(record),
+            amount: u32::try_from(self.amount(row)).unwrap_or(LARGE),
         };
-        let mut candidates: Vec<DrawCandidate> = self.rows().map(candidate).collect();
+        let mut candidates: Vec<DrawCandidate> = self.share.eligible.iter().map(candidate).collect();
         if let Some(stratify) = &self.share.stratify {
             self.interleave_strata(&mut candidates, stratify);
         }
@@ -154,7 +167,10 @@ impl<'a> EligibleRows<'a> {
     }
 
     fn compare(&self, a: &DrawCandidate, b: &DrawCandidate) -> Ordering {
-        let id = |candidate: &DrawCandidate| self.row(candidate.row).id;
-        a.key.cmp(&b.key).then_with(|| (id(a), a.row).cmp(&(id(b), b.row)))
+        a.key.cmp(&b.key).then_with(|| (self.id(a.row), a.row).cmp(&(self.id(b.row), b.row)))
+    }
+
+    fn units(&self, candidate: &DrawCandidate) -> u64 {
+        if candidate.amount == LARGE { self.amount(candidate.row) } else { candidate.amount.into() }
     }
 }

@@ -146,7 +146,7 @@ pub struct SourceShare {
     pub name: String,
     /// Rows that can be drawn, each once: what is left after rejects and duplicates, so that ratios hold for what is
     /// delivered.
-    pub eligible: Vec<usize>,
+    pub eligible: Vec<u32>,
     /// How much is drawn.
     pub law: Law,
     /// The unit in which it is counted.
@@ -165,9 +165,16 @@ pub struct SourceShare {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Drawn {
     /// Position of the record among the rows.
-    pub row: usize,
+    pub row: u32,
     /// How often the record was drawn before. 0 is the first time.
     pub repetition: u32,
+}
+
+impl Drawn {
+    /// Position of the record among the rows.
+    pub fn position(self) -> usize {
+        self.row as usize
+    }
 }
 
 /// Why a draw differs from what was asked for.

@@ -27,8 +27,6 @@ mod target;
 #[cfg(test)]
 mod tests;
 
-use manyframe_core::IndexRow;
-
 pub use error::MixError;
 pub use law::{
     Difference, Drawn, DrawnShare, Law, MAX_REPETITIONS, MixTotal, Mixture, OnExhausted, Replacement, SourceShare,
@@ -37,6 +35,8 @@ pub use law::{
 
 use candidates::EligibleRows;
 use target::{Target, check_repetitions, epochs, targets};
+
+use crate::rows::Rows;
 
 /// Draws the records of each share.
 ///
@@ -80,7 +80,7 @@ use target::{Target, check_repetitions, epochs, targets};
 /// assert!(three.drawn.iter().all(|drawn| five.drawn.contains(drawn)));
 /// # Ok::<(), manyframe_samplers::MixError>(())
 /// ```
-pub fn mix(rows: &[IndexRow], shares: &[SourceShare], total: MixTotal) -> Result<Mixture, MixError> {
+pub fn mix<R: Rows + ?Sized>(rows: &R, shares: &[SourceShare], total: MixTotal) -> Result<Mixture, MixError> {
     let candidates = shares.iter().map(|share| EligibleRows::try_new(rows, share)).collect::<Result<Vec<_>, _>>()?;
     let available: Vec<u64> = candidates.iter().map(EligibleRows::available).collect();
     let targets = targets(shares, &available, total)?;
@@ -88,7 +88,7 @@ pub fn mix(rows: &[IndexRow], shares: &[SourceShare], total: MixTotal) -> Result
     Ok(Mixture { shares: drawn.collect::<Result<_, _>>()? })
 }
 
-fn draw(candidates: &EligibleRows<'_>, target: Target) -> Result<DrawnShare, MixError> {
+fn draw<R: Rows + ?Sized>(candidates: &EligibleRows<'_, R>, target: Target) -> Result<DrawnShare, MixError> {
     let (share, available, asked) = (candidates.share(), candidates.available(), target.asked);
     if target.whole_units > 0 && available == 0 && !share.eligible.is_empty() {
         return Err(MixError::NothingOfUnit { name: share.name.clone(), unit: share.unit });

@@ -15,6 +15,7 @@ use manyframe_core::rank;
 
 use super::candidates::EligibleRows;
 use super::law::Drawn;
+use crate::rows::Rows;
 
 /// An arrival of a record.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -32,7 +33,7 @@ const HORIZON_MARGIN: (f64, f64) = (1.05, 1e-3);
 const HORIZON_GROWTH: f64 = 1.5;
 
 /// The drawn records, ascending, and their units: as many as fit into `target`. The candidates must have some units.
-pub(super) fn draw(candidates: &EligibleRows<'_>, target: u64) -> (Vec<Drawn>, u64) {
+pub(super) fn draw<R: Rows + ?Sized>(candidates: &EligibleRows<'_, R>, target: u64) -> (Vec<Drawn>, u64) {
     let (relative, absolute) = HORIZON_MARGIN;
     let mut horizon = relative * target as f64 / candidates.available() as f64 + absolute;
     loop {
@@ -42,7 +43,7 @@ pub(super) fn draw(candidates: &EligibleRows<'_>, target: u64) -> (Vec<Drawn>, u
             horizon *= HORIZON_GROWTH;
             continue;
         }
-        let id = |arrival: &Arrival| candidates.row(arrival.drawn.row).id;
+        let id = |arrival: &Arrival| candidates.id(arrival.drawn.row);
         arrivals.sort_unstable_by(|a, b| a.time.total_cmp(&b.time).then_with(|| id(a).cmp(&id(b))));
         let mut achieved = 0u64;
         let fits = |arrival: &&Arrival| {
@@ -57,11 +58,11 @@ pub(super) fn draw(candidates: &EligibleRows<'_>, target: u64) -> (Vec<Drawn>, u
     }
 }
 
-fn arrivals_until(candidates: &EligibleRows<'_>, horizon: f64) -> Vec<Arrival> {
+fn arrivals_until<R: Rows + ?Sized>(candidates: &EligibleRows<'_, R>, horizon: f64) -> Vec<Arrival> {
     let share = candidates.share();
     let mut arrivals = Vec::new();
     for (row, record) in candidates.rows() {
-        let amount = share.unit.amount(record);
+        let amount = share.unit.amount(&record);
         let mut time = 0.0;
         for repetition in 0.. {
             time += exponential(rank(share.seed, &format!("draw {repetition}"), record.id));

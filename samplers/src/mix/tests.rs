@@ -22,7 +22,7 @@ fn rows(name: &str, num: usize) -> Vec<IndexRow> {
 fn share(name: &str, eligible: impl IntoIterator<Item = usize>, law: Law) -> SourceShare {
     SourceShare {
         name: name.to_owned(),
-        eligible: eligible.into_iter().collect(),
+        eligible: eligible.into_iter().map(|row| row as u32).collect(),
         law,
         unit: Unit::Records,
         on_exhausted: OnExhausted::Stop,
@@ -57,7 +57,7 @@ proptest! {
         let rows = rows("x", num);
         let all: Vec<usize> = (0..num).collect();
         let drawn = mix_one(&rows, share("x", 0..num, Law::Take(take)));
-        prop_assert_eq!(drawn.drawn.iter().map(|drawn| drawn.row).collect::<Vec<_>>(), draw(&rows, &all, Some(take), 7));
+        prop_assert_eq!(drawn.drawn.iter().map(|drawn| drawn.position()).collect::<Vec<_>>(), draw(&rows, &all, Some(take), 7));
         prop_assert_eq!(drawn.difference, if take > num as u64 { Difference::Exhausted } else { Difference::None });
     }
 
@@ -88,10 +88,10 @@ proptest! {
         let (small_draw, large) = (take(small), take(small + more));
         prop_assert!(contains(&large.drawn, &small_draw.drawn));
         prop_assert!(small_draw.achieved <= small && (small - small_draw.achieved) < most.max(1));
-        prop_assert_eq!(small_draw.achieved, small_draw.drawn.iter().map(|drawn| unit.amount(&rows[drawn.row])).sum::<u64>());
+        prop_assert_eq!(small_draw.achieved, small_draw.drawn.iter().map(|drawn| unit.amount(&rows[drawn.position()])).sum::<u64>());
         prop_assert!(small_draw.drawn.is_sorted());
         // A record that is left out changes no draw of another before its own draws are filled up by later ones.
-        let without = SourceShare { eligible: (1..num).collect(), law: Law::Take(small), ..share };
+        let without = SourceShare { eligible: (1..num as u32).collect(), law: Law::Take(small), ..share };
         if num > 1 && unit == Unit::Records {
             let others = small_draw.drawn.iter().filter(|drawn| drawn.row > 0).copied().collect::<Vec<_>>();
             prop_assert!(contains(&mix_one(&rows, without).drawn, &others));
@@ -107,7 +107,7 @@ proptest! {
         let target = take.min(drawn.available);
         prop_assert!(drawn.achieved <= target);
         prop_assert!(target - drawn.achieved < most.max(1));
-        let sum: u64 = drawn.drawn.iter().map(|drawn| unit.amount(&rows[drawn.row])).sum();
+        let sum: u64 = drawn.drawn.iter().map(|drawn| unit.amount(&rows[drawn.position()])).sum();
         prop_assert_eq!(sum, drawn.achieved);
     }
 
@@ -212,7 +212,7 @@ proptest! {
         prop_assert_eq!(drawn.drawn.len(), take);
         for stratum in 0..5 {
             let size = strata.iter().filter(|&&of| of == stratum).count();
-            let count = drawn.drawn.iter().filter(|drawn| strata[drawn.row] == stratum).count();
+            let count = drawn.drawn.iter().filter(|drawn| strata[drawn.position()] == stratum).count();
             prop_assert!((count as f64 - (take * size) as f64 / num as f64).abs() < 1.0 + 1e-9);
         }
     }
@@ -223,7 +223,7 @@ proptest! {
         let rows = rows("x", num);
         let stratify = Some(Stratify { strata: strata.clone(), split: StratumSplit::Equal });
         let drawn = mix_one(&rows, SourceShare { stratify, ..share("x", 0..num, Law::Take(take as u64)) });
-        let count = |stratum| drawn.drawn.iter().filter(|drawn| strata[drawn.row] == stratum).count();
+        let count = |stratum| drawn.drawn.iter().filter(|drawn| strata[drawn.position()] == stratum).count();
         let size = |stratum| strata.iter().filter(|&&of| of == stratum).count();
         let most = (0..5).map(count).max().unwrap();
         prop_assert!((0..5).all(|stratum| count(stratum) + 1 >= most || count(stratum) == size(stratum)));
@@ -234,7 +234,8 @@ proptest! {
 fn a_factor_of_1_7_draws_all_once_and_seven_tenths_again() {
     let rows = rows("x", 10);
     let drawn = mix_one(&rows, share("x", 0..10, Law::Repeat(1.7)));
-    let again: Vec<usize> = drawn.drawn.iter().filter(|drawn| drawn.repetition == 1).map(|drawn| drawn.row).collect();
+    let again: Vec<usize> =
+        drawn.drawn.iter().filter(|drawn| drawn.repetition == 1).map(|drawn| drawn.position()).collect();
     assert_eq!(drawn.drawn.len(), 17);
     assert_eq!(again, draw(&rows, &(0..10).collect::<Vec<_>>(), Some(7), 7));
     assert_eq!((drawn.asked, drawn.achieved, drawn.difference), (17.0, 17, Difference::None));
@@ -297,7 +298,7 @@ fn draws_with_replacement_are_uniform() {
     let rows = rows("x", 20_000);
     let share = SourceShare { replacement: Replacement::With, ..share("x", 0..20_000, Law::Take(20_000)) };
     let mut times = vec![0usize; 20_000];
-    mix_one(&rows, share).drawn.iter().for_each(|drawn| times[drawn.row] += 1);
+    mix_one(&rows, share).drawn.iter().for_each(|drawn| times[drawn.position()] += 1);
     let part = |wanted: usize| times.iter().filter(|&&times| times == wanted).count() as f64 / 20_000.0;
     for (wanted, expected) in [(0, 0.3679), (1, 0.3679), (2, 0.1839), (3, 0.0613)] {
         assert!((part(wanted) - expected).abs() < 0.012, "{wanted} times: {}", part(wanted));

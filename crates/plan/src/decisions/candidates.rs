@@ -1,13 +1,19 @@
 //! Every record that could be measured: what samplers see of it, where it is, and what is decided about it.
+//!
+//! There is one for every record of a plan, so that all of it is packed: less than 80 bytes each.
 
 use std::ops::Range;
 
-use manyframe_core::{IndexRow, IndexVec, Origin, RecordIndex, RejectCode, Rejection, SourceIndex, Total};
+use manyframe_core::{IndexRow, IndexVec, Origin, RecordId, RecordIndex, RejectCode, Rejection, SourceIndex, Total};
 use manyframe_dataset::SourceBudget;
-use manyframe_samplers::make_ids_unique;
-use rustc_hash::FxHashMap;
+use manyframe_pipeline::StratifyBy;
+use manyframe_samplers::Rows;
+use rustc_hash::{FxHashMap, FxHashSet};
 
 use crate::context::{Context, OpenSource};
+use crate::decisions::origins::PackedOrigins;
+use crate::decisions::packed::{DuplicateKind, PackedDecisions};
+use crate::decisions::rows::PackedRows;
 use crate::error::PlanError;
 use crate::index::file::IndexFile;
 use crate::index::table::{IndexEntry, MeasuredRecord, num_entries, read_entries};
@@ -18,11 +24,17 @@ use crate::reduction::LengthReduction;
 ///
 /// # Invariants
 ///
-/// Rows, locations and decisions have one length.
+/// Rows, origins and decisions have one length, and so have subsets if there are any.
 pub(crate) struct Candidates {
-    rows: Vec<IndexRow>,
-    locations: Vec<RecordLocation>,
-    decisions: Vec<Decision>,
+    rows: PackedRows,
+    origins: PackedOrigins,
+    /// How records are shortened, by row, ascending; most are not.
+    reductions: Vec<(u32, LengthReduction)>,
+    /// Number of its subset among all that were seen, from 0; empty unless a source is stratified by subset.
+    subsets: Vec<u32>,
+    /// For each record seen that is no row, the number of rows before it.
+    rows_before_rejects: Vec<u32>,
+    decisions: PackedDecisions,
     files: Vec<FileRows>,
     /// What was seen of each source, and what happened to its records.
     pub(crate) budgets: IndexVec<SourceIndex, SourceBudget>,
@@ -33,16 +45,8 @@ pub(crate) struct RecordLocation {
     /// Position among all records seen.
     pub(crate) record: RecordIndex,
     pub(crate) origin: Origin,
-    /// How it is shortened; few records are.
-    reduction: Option<Box<LengthReduction>>,
-    /// Number of its subset among all that were seen, from 0.
-    pub(crate) subset: u32,
-}
-
-impl RecordLocation {
-    pub(crate) fn reduction(&self) -> LengthReduction {
-        self.reduction.as_deref().copied().unwrap_or_default()
-    }
+    /// How it is shortened.
+    pub(crate) reduction: LengthReduction,
 }
 
 /// The candidates of an index file.
@@ -62,38 +66,46 @@ impl Candidates {
             ..SourceBudget::default()
         };
         let candidates = Self {
-            rows: Vec::new(),
-            locations: Vec::new(),
-            decisions: Vec::new(),
+            rows: PackedRows::default(),
+            origins: PackedOrigins::default(),
+            reductions: Vec::new(),
+            subsets: Vec::new(),
+            rows_before_rejects: Vec::new(),
+            decisions: PackedDecisions::default(),
             files: Vec::new(),
             budgets: context.sources.iter().map(budget).collect(),
         };
-        let mut reading = Reading { candidates, subsets: FxHashMap::default(), next_record: RecordIndex(0) };
+        let is_by_subset = |open: &OpenSource| open.table.stratify == Some(StratifyBy::Subset);
+        let subsets = context.sources.iter().any(is_by_subset).then(FxHashMap::default);
+        let mut reading = Reading { candidates, subsets, next_record: RecordIndex(0) };
         reading.candidates.reserve(files)?;
         for file in files {
             reading.add_file(file)?;
         }
         let mut candidates = reading.candidates;
-        make_ids_unique(&mut candidates.rows);
-        candidates.decisions = vec![Decision::NotDrawn; candidates.rows.len()];
+        candidates.rows.make_ids_unique();
+        candidates.decisions = PackedDecisions::none(candidates.num_rows());
         Ok(candidates)
     }
 
-    /// Makes room for all records at once: vectors that grow as they are read are in memory twice for a moment.
     fn reserve(&mut self, files: &[IndexFile]) -> Result<(), PlanError> {
         let mut num_rows = 0_usize;
         for file in files {
             num_rows = num_rows.saturating_add(num_entries(&file.path)?);
         }
-        // Only a hint: a footer that claims too many rows is noticed when they are read.
-        _ = self.rows.try_reserve_exact(num_rows);
-        _ = self.locations.try_reserve_exact(num_rows);
+        self.rows.reserve(num_rows);
+        self.origins.reserve(num_rows);
         Ok(())
     }
 
     /// The rows, as samplers see them.
-    pub(crate) fn rows(&self) -> &[IndexRow] {
+    pub(crate) fn rows(&self) -> &PackedRows {
         &self.rows
+    }
+
+    /// The number of rows.
+    pub(crate) fn num_rows(&self) -> usize {
+        self.rows.num_rows()
     }
 
     /// The candidates of each index file, in order.
@@ -101,29 +113,50 @@ impl Candidates {
         &self.files
     }
 
-    /// The rows with their locations.
-    pub(crate) fn located(&self) -> impl ExactSizeIterator<Item = (&IndexRow, &RecordLocation)> {
-        self.rows.iter().zip(&self.locations)
+    /// The row at a position that this type or a sampler named.
+    pub(crate) fn row(&self, row: usize) -> IndexRow {
+        self.rows.row(row)
     }
 
-    /// The rows with the decisions about them.
-    pub(crate) fn decided(&self) -> impl ExactSizeIterator<Item = (&IndexRow, &Decision)> {
-        self.rows.iter().zip(&self.decisions)
+    /// The identity of a row.
+    pub(crate) fn id(&self, row: usize) -> RecordId {
+        self.rows.id(row)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "rows are positions that this type or a sampler took from `rows`")]
-    pub(crate) fn row(&self, row: usize) -> &IndexRow {
-        &self.rows[row]
+    /// Where the record of a row was read.
+    pub(crate) fn origin(&self, row: usize) -> Origin {
+        self.origins.of(row)
     }
 
-    #[expect(clippy::indexing_slicing, reason = "rows are positions that this type or a sampler took from `rows`")]
-    pub(crate) fn location(&self, row: usize) -> &RecordLocation {
-        &self.locations[row]
+    /// How the record of a row is shortened.
+    pub(crate) fn reduction(&self, row: usize) -> LengthReduction {
+        let found = self.reductions.binary_search_by_key(&row, |(shortened, _)| *shortened as usize);
+        found.ok().and_then(|at| self.reductions.get(at)).map(|(_, reduction)| *reduction).unwrap_or_default()
     }
 
-    #[expect(clippy::indexing_slicing, reason = "rows are positions that this type or a sampler took from `rows`")]
-    fn decision_mut(&mut self, row: usize) -> &mut Decision {
-        &mut self.decisions[row]
+    /// Position of the record of a row among all records seen.
+    pub(crate) fn record(&self, row: usize) -> RecordIndex {
+        let rejects_before = self.rows_before_rejects.partition_point(|&rows| rows as usize <= row);
+        RecordIndex((row + rejects_before) as u64)
+    }
+
+    pub(crate) fn location(&self, row: usize) -> RecordLocation {
+        RecordLocation { record: self.record(row), origin: self.origin(row), reduction: self.reduction(row) }
+    }
+
+    /// The number of the subset of a row among all that were seen. The same for all rows unless a source is stratified by it.
+    pub(crate) fn subset(&self, row: usize) -> u32 {
+        self.subsets.get(row).copied().unwrap_or_default()
+    }
+
+    /// The annotation files of the rows of a source.
+    pub(crate) fn annotation_files(&self, source: SourceIndex) -> FxHashSet<&str> {
+        self.origins.files_of(|row| row < self.num_rows() && self.row(row).source == source)
+    }
+
+    /// A row, and what is decided about it.
+    pub(crate) fn decided(&self, row: usize) -> (IndexRow, Decision) {
+        (self.row(row), self.decisions.of(row, &self.rows))
     }
 
     /// The budget of the source of a row.
@@ -138,35 +171,40 @@ impl Candidates {
     }
 
     /// The rows that nothing is decided about yet, ascending.
-    pub(crate) fn undecided(&self) -> Vec<usize> {
-        let decisions = self.decisions.iter().enumerate();
-        decisions.filter(|(_, decision)| **decision == Decision::NotDrawn).map(|(row, _)| row).collect()
+    pub(crate) fn undecided(&self) -> impl Iterator<Item = usize> {
+        (0..self.num_rows()).filter(|&row| self.decisions.is_open(row))
     }
 
     /// Adds every row without a decision to a total of its source.
     pub(crate) fn count_undecided(&mut self, total: fn(&mut SourceBudget) -> &mut Total) {
-        for row in self.undecided() {
-            let cost = self.row(row).cost;
-            total(self.budget_of(row)).count(cost);
+        for row in (0..self.num_rows()).filter(|&row| self.decisions.is_open(row)) {
+            let IndexRow { source, cost, .. } = self.rows.row(row);
+            #[expect(clippy::indexing_slicing, reason = "there is a budget for each source")]
+            total(&mut self.budgets[source]).count(cost);
         }
     }
 
     /// Rejects a row, unless it has a decision already.
     pub(crate) fn reject(&mut self, row: usize, rejection: Rejection) {
-        if *self.decision_mut(row) == Decision::NotDrawn {
+        if self.decisions.is_open(row) {
             count_rejected(self.budget_of(row), rejection.code);
-            *self.decision_mut(row) = Decision::Rejected(rejection);
+            self.decisions.reject(row, rejection);
         }
     }
 
+    /// The kind of duplicates that have this in common.
+    pub(crate) fn duplicate_kind(&mut self, detail: &str) -> DuplicateKind {
+        self.decisions.duplicate_kind(detail)
+    }
+
     /// Marks a row as a duplicate of one that is kept.
-    pub(crate) fn mark_duplicate(&mut self, row: usize, kept: usize, detail: String) {
-        *self.decision_mut(row) = Decision::Duplicate { of: self.row(kept).id, detail };
+    pub(crate) fn mark_duplicate(&mut self, row: usize, kept: usize, kind: DuplicateKind) {
+        self.decisions.mark_duplicate(row, kept, kind);
     }
 
     /// Marks a row as delivered `times` times.
     pub(crate) fn mark_drawn(&mut self, row: usize, times: u32) {
-        *self.decision_mut(row) = Decision::Drawn(times);
+        self.decisions.mark_drawn(row, times);
     }
 }
 
@@ -177,38 +215,48 @@ fn count_rejected(budget: &mut SourceBudget, code: RejectCode) {
 /// Candidates while they are read.
 struct Reading {
     candidates: Candidates,
-    /// The number of each subset.
-    subsets: FxHashMap<String, u32>,
+    /// The number of each subset, if somebody asks for it.
+    subsets: Option<FxHashMap<String, u32>>,
     next_record: RecordIndex,
 }
 
 impl Reading {
     fn add_file(&mut self, file: &IndexFile) -> Result<(), PlanError> {
-        let (first_record, first_row) = (self.next_record, self.candidates.rows.len());
+        let (first_record, first_row) = (self.next_record, self.candidates.num_rows());
         for entry in read_entries(&file.path, file.source)? {
             self.add(file.source, entry?);
         }
-        let rows = first_row..self.candidates.rows.len();
-        self.candidates.files.push(FileRows { file: file.clone(), first_record, rows });
+        self.candidates.origins.end_run();
+        let num_rows = self.candidates.num_rows();
+        // Positions of rows are numbers of 32 bits, so that they take half as much memory.
+        u32::try_from(num_rows).map_err(|_| PlanError::TooManyRecords)?;
+        self.candidates.files.push(FileRows { file: file.clone(), first_record, rows: first_row..num_rows });
         Ok(())
     }
 
     fn add(&mut self, source: SourceIndex, entry: IndexEntry) {
-        let record = self.next_record;
         self.next_record.0 += 1;
+        let row_number = self.candidates.num_rows() as u32;
         let budget = self.candidates.budget_mut(source);
         budget.num_seen += 1;
         match entry.outcome {
             Ok(MeasuredRecord { row, reduction }) => {
                 budget.readable.count(row.cost);
                 budget.num_pieces += u64::from(reduction.split.is_some_and(|split| split.piece > 0));
-                let reduction = (!reduction.is_none()).then(|| Box::new(reduction));
-                let next_subset = self.subsets.len() as u32;
-                let subset = *self.subsets.entry(entry.subset).or_insert(next_subset);
-                self.candidates.rows.push(row);
-                self.candidates.locations.push(RecordLocation { record, origin: entry.origin, reduction, subset });
+                if !reduction.is_none() {
+                    self.candidates.reductions.push((row_number, reduction));
+                }
+                if let Some(subsets) = &mut self.subsets {
+                    let next = subsets.len() as u32;
+                    self.candidates.subsets.push(*subsets.entry(entry.subset).or_insert(next));
+                }
+                self.candidates.rows.push(&row);
+                self.candidates.origins.push(&entry.origin);
             }
-            Err(rejection) => count_rejected(budget, rejection.code),
+            Err(rejection) => {
+                count_rejected(budget, rejection.code);
+                self.candidates.rows_before_rejects.push(row_number);
+            }
         }
     }
 }

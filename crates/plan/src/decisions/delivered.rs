@@ -33,15 +33,16 @@ impl DeliveredElsewhere {
         !table.delivered_in.as_slice().is_empty() || !table.not_delivered_in.as_slice().is_empty()
     }
 
-    /// Why the record of this origin is left out.
-    pub(crate) fn rejection(&self, origin: &Origin) -> Option<Rejection> {
+    /// Why the record of an origin is left out.
+    pub(crate) fn rejection(&self, origin: impl FnOnce() -> Origin) -> Option<Rejection> {
         let filtered = |detail: &str| Some(Rejection::new(RejectCode::Filtered, detail));
+        if self.only.is_none() && self.not.is_empty() {
+            return None;
+        }
+        let origin = origin_digest(&origin());
         match &self.only {
-            None if self.not.is_empty() => None,
-            Some(only) if !only.contains(&origin_digest(origin)) => {
-                filtered("no dataset of `delivered_in` delivered it")
-            }
-            _ if self.not.contains(&origin_digest(origin)) => filtered("a dataset of `not_delivered_in` delivered it"),
+            Some(only) if !only.contains(&origin) => filtered("no dataset of `delivered_in` delivered it"),
+            _ if self.not.contains(&origin) => filtered("a dataset of `not_delivered_in` delivered it"),
             _ => None,
         }
     }

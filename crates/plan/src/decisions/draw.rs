@@ -11,17 +11,17 @@ use crate::error::PlanError;
 
 /// Draws from the candidates that are left, and counts what is drawn. Sources are in order, rows ascend within each.
 pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec<Drawn>, PlanError> {
-    let mut eligible: IndexVec<SourceIndex, Vec<usize>> = IndexVec::filled(Vec::new(), context.sources.len());
+    let mut eligible: IndexVec<SourceIndex, Vec<u32>> = IndexVec::filled(Vec::new(), context.sources.len());
     for row in candidates.undecided() {
         #[expect(clippy::indexing_slicing, reason = "there is a list for each source")]
         let of_source = &mut eligible[candidates.row(row).source];
-        of_source.push(row);
+        of_source.push(row as u32);
     }
     let file = &context.pipeline.file;
     let tables = context.sources.iter().map(|source| &source.table);
     let shares = tables.zip(eligible).map(|(table, eligible)| SourceShare {
         stratify: table.stratify.map(|by| Stratify {
-            strata: eligible.iter().map(|&row| stratum(by, candidates, row)).collect(),
+            strata: eligible.iter().map(|&row| stratum(by, candidates, row as usize)).collect(),
             split: table.strata,
         }),
         name: table.name.clone(),
@@ -51,8 +51,9 @@ pub(crate) fn draw(context: &Context, candidates: &mut Candidates) -> Result<Vec
 
 fn count_drawn(candidates: &mut Candidates, share: &DrawnShare) {
     for &Drawn { row, repetition } in &share.drawn {
+        let row = row as usize;
         let cost = candidates.row(row).cost;
-        let is_shortened = candidates.location(row).reduction().shows_less();
+        let is_shortened = candidates.reduction(row).shows_less();
         let budget = candidates.budget_of(row);
         budget.drawn.count(cost);
         budget.num_drawn += u64::from(repetition == 0);
@@ -68,7 +69,7 @@ fn stratum(by: StratifyBy, candidates: &Candidates, row: usize) -> u32 {
     }
     let index_row = candidates.row(row);
     match by {
-        StratifyBy::Subset => candidates.location(row).subset,
+        StratifyBy::Subset => candidates.subset(row),
         StratifyBy::Layout => index_row.layout as u32,
         StratifyBy::Images => power(index_row.cost.num_images),
         StratifyBy::Tokens => power(index_row.cost.num_tokens()),

@@ -38,7 +38,7 @@ pub(crate) fn remove_near_duplicates(
     fingerprints: &Fingerprints,
 ) {
     if table.remove.compares_pixels() {
-        let found = find_near_duplicates(table, fingerprints, &candidates.undecided());
+        let found = find_near_duplicates(table, fingerprints, &candidates.undecided().collect::<Vec<_>>());
         mark(candidates, &found, &description(table));
     }
 }
@@ -53,7 +53,8 @@ fn description(table: &DuplicatesTable) -> String {
 }
 
 fn mark(candidates: &mut Candidates, found: &[Duplicate], detail: &str) {
+    let kind = candidates.duplicate_kind(detail);
     for duplicate in found {
-        candidates.mark_duplicate(duplicate.row, duplicate.kept, detail.to_owned());
+        candidates.mark_duplicate(duplicate.row, duplicate.kept, kind);
     }
 }

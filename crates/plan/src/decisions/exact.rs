@@ -15,7 +15,7 @@ pub(crate) fn find_exact_duplicates(
     candidates: &Candidates,
     executor: Executor<'_>,
 ) -> Result<Vec<Duplicate>, PlanError> {
-    let groups = candidate_groups(candidates.rows(), &candidates.undecided());
+    let groups = candidate_groups(candidates.rows(), candidates.undecided());
     executor.progress.start(Step::Compare, groups.iter().map(|group| group.len() as u64).sum());
     let mut duplicates = Vec::new();
     let digests = |group: Vec<usize>| -> Result<Vec<Duplicate>, PlanError> {
@@ -37,7 +37,7 @@ pub(crate) fn find_exact_duplicates(
 fn content_digest(context: &Context, candidates: &Candidates, row: usize) -> Result<Option<Digest>, PlanError> {
     let location = candidates.location(row);
     let open = context.source(candidates.row(row).source);
-    let record = open.shown_record(&location.origin, &location.reduction());
+    let record = open.shown_record(&location.origin, &location.reduction);
     let record = record.map_err(|error| PlanError::Source { source_name: open.table.name.clone(), error })?;
     let Ok(record) = record else { return Ok(None) };
     let Ok(text) = context.formatter.text_digest(&record.turns) else { return Ok(None) };

@@ -4,7 +4,7 @@ use manyframe_core::{IndexRow, IndexVec, RejectCode, Rejection, SourceIndex};
 use rustc_hash::FxHashSet;
 
 use crate::context::Context;
-use crate::decisions::candidates::{Candidates, RecordLocation};
+use crate::decisions::candidates::Candidates;
 use crate::decisions::delivered::DeliveredElsewhere;
 use crate::error::PlanError;
 
@@ -12,25 +12,23 @@ use crate::error::PlanError;
 pub(crate) fn apply_filters(context: &Context, candidates: &mut Candidates) -> Result<(), PlanError> {
     let delivered = context.sources.iter_enumerated().map(|(index, source)| {
         let files = if DeliveredElsewhere::is_asked(&source.table) {
-            let of_source = candidates.located().filter(|(row, _)| row.source == index);
-            of_source.map(|(_, location)| &*location.origin.file).collect()
+            candidates.annotation_files(index)
         } else {
             FxHashSet::default()
         };
         DeliveredElsewhere::read(&source.table, &files, &context.pipeline.stores)
     });
     let delivered: IndexVec<SourceIndex, DeliveredElsewhere> = delivered.collect::<Result<_, _>>()?;
-    let rejection = |(row, (candidate, location)): (usize, (&IndexRow, &RecordLocation))| {
+    for row in 0..candidates.num_rows() {
+        let candidate = candidates.row(row);
         #[expect(clippy::indexing_slicing, reason = "there is one for each source")]
         let delivered = &delivered[candidate.source];
-        let rejection = too_long(context, candidate)
-            .or_else(|| context.source(candidate.source).table.filter.missed_bound(candidate))
-            .or_else(|| delivered.rejection(&location.origin))?;
-        Some((row, rejection))
-    };
-    let rejected: Vec<(usize, Rejection)> = candidates.located().enumerate().filter_map(rejection).collect();
-    for (row, rejection) in rejected {
-        candidates.reject(row, rejection);
+        let rejection = too_long(context, &candidate)
+            .or_else(|| context.source(candidate.source).table.filter.missed_bound(&candidate))
+            .or_else(|| delivered.rejection(|| candidates.origin(row)));
+        if let Some(rejection) = rejection {
+            candidates.reject(row, rejection);
+        }
     }
     Ok(())
 }

@@ -18,7 +18,7 @@ use rustc_hash::FxHashMap;
 
 use crate::attempt::{Attempt, guarded};
 use crate::context::{Context, OpenSource};
-use crate::decisions::candidates::{Candidates, FileRows, RecordLocation};
+use crate::decisions::candidates::{Candidates, FileRows};
 use crate::error::PlanError;
 use crate::index::file::DerivedFile;
 use crate::index::media::{MediaOfEntries, RecordMedia};
@@ -105,11 +105,11 @@ impl Fingerprints {
         path: &Path,
         executor: Executor<'_>,
     ) -> Result<(), PlanError> {
-        let mut writer = TableFileWriter::<FingerprintTable>::create(path)?;
+        let mut writer = TableFileWriter::<FingerprintTable>::create_for_work(path)?;
         let parts = Mutex::new(Parts::open(path, kept));
         executor.progress.start(Step::Compare, shown.records.len() as u64);
         let records = shown.records.iter().map(|record| Ok((record, kept.remove(&record.key))));
-        let take_or_make = |(record, kept): (&ShownRecord<'_>, Option<RecordFingerprint>)| {
+        let take_or_make = |(record, kept): (&ShownRecord, Option<RecordFingerprint>)| {
             let is_new = kept.is_none();
             let outcome = kept.map_or_else(|| shown.fingerprint(record), |kept| Ok(Ok(kept)))?;
             let fingerprint_row = FingerprintRow { key: record.key, outcome };
@@ -151,28 +151,27 @@ impl Fingerprints {
 /// The records of an index file that show something.
 struct ShownRecords<'a> {
     context: &'a Context,
+    candidates: &'a Candidates,
     source: SourceIndex,
-    records: Vec<ShownRecord<'a>>,
+    records: Vec<ShownRecord>,
 }
 
-struct ShownRecord<'a> {
+struct ShownRecord {
     key: FingerprintKey,
     row: usize,
-    location: &'a RecordLocation,
 }
 
 impl<'a> ShownRecords<'a> {
     fn of_file(context: &'a Context, candidates: &'a Candidates, file: &FileRows) -> Result<Self, PlanError> {
         let mut media = MediaOfEntries::open(&file.file.path)?;
         let record = |row: usize| {
-            let location = candidates.location(row);
-            let media = media.of(location.record.0 - file.first_record.0)?.map(RecordMedia::version);
-            let key = FingerprintKey { id: candidates.row(row).id, media: media.unwrap_or_default() };
-            Ok(ShownRecord { key, row, location })
+            let media = media.of(candidates.record(row).0 - file.first_record.0)?.map(RecordMedia::version);
+            let key = FingerprintKey { id: candidates.id(row), media: media.unwrap_or_default() };
+            Ok(ShownRecord { key, row })
         };
         let shown = file.rows.clone().filter(|&row| candidates.row(row).cost.num_images > 0);
         let records = shown.map(record).collect::<Result<_, PlanError>>()?;
-        Ok(Self { context, source: file.file.source, records })
+        Ok(Self { context, candidates, source: file.file.source, records })
     }
 
     /// What a record shows, or why that cannot be decoded.
@@ -180,8 +179,9 @@ impl<'a> ShownRecords<'a> {
     /// # Errors
     ///
     /// Failing storage only.
-    fn fingerprint(&self, record: &ShownRecord<'_>) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
-        fingerprint(self.context, self.source, &record.location.origin, &record.location.reduction())
+    fn fingerprint(&self, record: &ShownRecord) -> Result<Result<RecordFingerprint, Rejection>, PlanError> {
+        let (origin, reduction) = (self.candidates.origin(record.row), self.candidates.reduction(record.row));
+        fingerprint(self.context, self.source, &origin, &reduction)
     }
 }
 
@@ -335,7 +335,7 @@ impl<'a> Parts<'a> {
     fn write(&mut self, row: &FingerprintRow) -> Result<(), PlanError> {
         let mut writer = match self.writer.take() {
             Some(writer) => writer,
-            None => TableFileWriter::create(&self.part_path(self.number))?,
+            None => TableFileWriter::create_for_work(&self.part_path(self.number))?,
         };
         writer.write(row)?;
         if self.started.elapsed() < PART_INTERVAL {

@@ -15,6 +15,9 @@ mod exact;
 mod filters;
 pub(crate) mod fingerprints;
 mod near;
+mod origins;
+mod packed;
+mod rows;
 pub(crate) mod tasks;
 
 use manyframe_base::Executor;
@@ -41,8 +44,8 @@ pub(crate) struct DecidedSamples {
 impl DecidedSamples {
     /// The sample at a position in the order of delivery.
     #[expect(clippy::indexing_slicing, reason = "tasks hold positions in `ordered` only")]
-    pub(crate) fn at(&self, position: usize) -> Drawn {
-        self.ordered[position]
+    pub(crate) fn at(&self, position: u32) -> Drawn {
+        self.ordered[position as usize]
     }
 }
 

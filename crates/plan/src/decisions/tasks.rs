@@ -13,7 +13,7 @@ pub(crate) struct TaskSamples {
     /// The layout of all of them; `None` if layouts are mixed.
     pub(crate) layout: Option<Layout>,
     /// Positions in the order of delivery, ascending.
-    pub(crate) positions: Vec<usize>,
+    pub(crate) positions: Vec<u32>,
 }
 
 /// Cuts the samples into tasks, by layout if the pipeline file says so, within the limits of a shard.
@@ -29,9 +29,11 @@ pub(crate) fn cut_tasks(output: &OutputTable, candidates: &Candidates, ordered: 
     };
     let mut tasks = Vec::new();
     for layout in layouts {
-        let is_of_layout = |drawn: &Drawn| layout.is_none_or(|layout| candidates.row(drawn.row).layout == layout);
-        let samples = || ordered.iter().enumerate().filter(|(_, drawn)| is_of_layout(drawn));
-        let runs = cut_shards(samples().map(|(_, drawn)| candidates.row(drawn.row)), limits);
+        let is_of_layout =
+            |drawn: &Drawn| layout.is_none_or(|layout| candidates.row(drawn.position()).layout == layout);
+        let samples = || (0..).zip(ordered).filter(|(_, drawn)| is_of_layout(drawn));
+        let size = |(_, drawn): (u32, &Drawn)| candidates.row(drawn.position()).estimated_bytes;
+        let runs = cut_shards(samples().map(size), limits);
         let mut positions = samples().map(|(position, _)| position);
         tasks.extend(
             runs.into_iter().map(|run| TaskSamples { layout, positions: positions.by_ref().take(run.len()).collect() }),

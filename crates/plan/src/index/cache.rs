@@ -17,8 +17,8 @@ use crate::index::file_digests::FileDigests;
 /// Where index files are, below the work directory.
 const DIRECTORY: &str = "index";
 
-/// Raised whenever the same inputs would have other rows, but the same samples.
-const ROWS_VERSION: &str = "2";
+/// Raised whenever the same inputs would have other rows or other bytes of files, but the same samples.
+const ROWS_VERSION: &str = "3";
 
 /// Where the index files in a work directory are.
 pub(crate) fn index_directory(work: &Path) -> PathBuf {

@@ -22,8 +22,8 @@ pub(crate) struct IndexWriter {
 
 impl IndexWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, PlanError> {
-        let entries = TableFileWriter::create(path)?;
-        let media = TableFileWriter::create(&media_path(path))?;
+        let entries = TableFileWriter::create_for_work(path)?;
+        let media = TableFileWriter::create_for_work(&media_path(path))?;
         Ok(Self { path: path.to_owned(), entries, media, num_entries: 0 })
     }
 

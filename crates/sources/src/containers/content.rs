@@ -8,10 +8,11 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use flate2::bufread::MultiGzDecoder;
 use manyframe_base::{InputFile, InputReader};
+use once_cell::sync::OnceCell;
 
 /// How many bytes are inflated at once. Always the same number: how much of a damaged stream is read must not depend on who reads.
 const INFLATED_BYTES: usize = 1 << 16;
@@ -52,7 +53,8 @@ impl Damage {
 pub(crate) struct Content {
     file: InputFile,
     compression: Option<Compression>,
-    inflated: OnceLock<(InputFile, Damage)>,
+    /// Inflated once, whichever thread asks first.
+    inflated: OnceCell<(InputFile, Damage)>,
 }
 
 impl Content {
@@ -61,7 +63,7 @@ impl Content {
     pub(crate) fn of(file: InputFile) -> io::Result<Self> {
         let mut head = Vec::new();
         file.reader(0).take(4).read_to_end(&mut head)?;
-        Ok(Self { file, compression: Compression::of_head(&head), inflated: OnceLock::new() })
+        Ok(Self { file, compression: Compression::of_head(&head), inflated: OnceCell::new() })
     }
 
     pub(crate) fn is_compressed(&self) -> bool {
@@ -93,12 +95,7 @@ impl Content {
         if !self.is_compressed() {
             return Ok((&self.file, None));
         }
-        let (file, damage) = if let Some(inflated) = self.inflated.get() {
-            inflated
-        } else {
-            let inflated = self.inflate()?;
-            self.inflated.get_or_init(|| inflated)
-        };
+        let (file, damage) = self.inflated.get_or_try_init(|| self.inflate())?;
         Ok((file, damage.found()))
     }
 
