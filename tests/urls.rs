@@ -307,3 +307,37 @@ fn videos_are_read_from_a_store_as_from_a_disk() {
     let arguments = ["build", &pipeline, "--output", &served.workshop.text("out"), "--quiet"];
     served.run(&arguments, &served.server.address, 3);
 }
+
+#[cfg(feature = "video")]
+#[test]
+fn the_packets_of_a_long_video_are_read_once() {
+    let served = Served::new();
+    let video = served.workshop.path("data/a folder/long.mkv");
+    // In Matroska, packets have to be passed over to find the next one.
+    let picture = "-v error -nostdin -f lavfi -i testsrc2=size=160x120:rate=24:duration=45 -c:v libx264 -preset ultrafast -g 24 \
+                   -threads 1 -pix_fmt yuv420p";
+    let made = std::process::Command::new("ffmpeg").args(picture.split_whitespace()).arg(&video).status();
+    assert!(made.unwrap().success(), "the ffmpeg program, which `make setup` installs");
+    let question = json!({ "from": "human", "value": "<video>\nWhat happens?" });
+    let record = json!({ "id": "long", "video": "long.mkv", "conversations": [question, { "from": "gpt", "value": "It counts." }] });
+    served.workshop.write("data/loose.json", json!([record]).to_string());
+    let num_bytes = fs::metadata(&video).unwrap().len() as usize;
+    // The bytes of the video that a plan reads, with nothing in the cache.
+    let read_by_plan = |more: &[&str]| {
+        served.server.answers();
+        let (pipeline, out) = (served.workshop.text("pipeline.toml"), served.workshop.text("planned"));
+        let arguments = [&["plan", &pipeline, "--output", &out, "--quiet"], more].concat();
+        served.run(&arguments, &served.server.address, 0);
+        let _absent = fs::remove_dir_all(served.workshop.path("cache"));
+        let answers = served.server.answers();
+        let of_video = answers.iter().filter(|answer| answer.path.ends_with("long.mkv"));
+        of_video.filter(|answer| answer.method == "GET").map(|answer| answer.num_bytes).sum::<usize>()
+    };
+    assert!(read_by_plan(&[]) >= num_bytes / 2);
+    // Other frames of the same video, which are counted anew.
+    assert_eq!(read_by_plan(&["--set", "video.interval_s=5"]), 0);
+    assert_eq!(read_by_plan(&["--set", "video.sampling=uniform", "--set", "video.num_frames=4"]), 0);
+    // Another video under its name.
+    fs::write(&video, [&fs::read(&video).unwrap()[..], &[0; 7]].concat()).unwrap();
+    assert!(read_by_plan(&["--set", "video.interval_s=5"]) >= num_bytes / 2);
+}

@@ -31,16 +31,20 @@ class Run:
     wall_s: float
     cpu_s: float
     peak_mib: float
+    # What the program prints in its last line, if that is a number.
+    printed: float = 0.0
 
 
 def measure(command: list) -> Run:
     start = time.monotonic()
-    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.DEVNULL, cwd=ROOT)
+    process = subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    last = (process.stdout.read().splitlines() or [""])[-1]
     _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode != 0:
         sys.exit(f"{' '.join(map(str, command))} ended with {process.returncode}")
-    return Run(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
+    printed = float(last) if last.replace(".", "", 1).isdigit() else 0.0
+    return Run(time.monotonic() - start, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, printed)
 
 
 def side_by_side(contenders: dict, repeats: int = REPEATS) -> dict:
@@ -50,7 +54,7 @@ def side_by_side(contenders: dict, repeats: int = REPEATS) -> dict:
         for name, prepare in contenders.items():
             runs[name].append(measure(prepare()))
     median = lambda name, field: statistics.median(getattr(run, field) for run in runs[name])
-    return {name: Run(*(median(name, f) for f in ("wall_s", "cpu_s", "peak_mib"))) for name in contenders}
+    return {name: Run(*(median(name, f) for f in ("wall_s", "cpu_s", "peak_mib", "printed"))) for name in contenders}
 
 
 def table(title: str, header: list, rows: list) -> None:
@@ -176,21 +180,43 @@ def video_pipeline(clip: Path, num_frames: int) -> Path:
     return pipeline(f"video-{clip.stem}-{num_frames}", source, f'[video]\nsampling = "uniform"\nnum_frames = {num_frames}\n')
 
 
+LONG_VIDEO_REPEATS = 20
+
+
+def long_clip(clip: Path) -> Path:
+    """Ten minutes: the packets of a clip again and again, with as many frames from one keyframe to the next."""
+    long = clip.with_name(f"{clip.stem.split('-')[0]}-{VIDEO_SECONDS * LONG_VIDEO_REPEATS}s.mp4")
+    if not long.exists():
+        again = ["-stream_loop", str(LONG_VIDEO_REPEATS - 1), "-i", clip, "-c", "copy"]
+        subprocess.run(["ffmpeg", "-v", "error", *again, "-y", long], check=True)
+    return long
+
+
 def job_video(manyframe: str) -> None:
-    repeats = min(REPEATS, 3)
-    rows = []
-    for clip in video_clips():
-        gop = clip.stem.removeprefix("gop").split("-")[0]
-        for number in (4, 16, 64):
-            path = video_pipeline(clip, number)
-            out = WORK / "python.tar"
-            frames = lambda how: [PYTHON, BENCH / "frames.py", how, clip, number, out]
-            found = side_by_side({"manyframe": lambda: build(manyframe, path, 1), "scan": lambda: frames("scan")}, repeats)
-            # Seeking decodes up to 249 frames for each that is wanted, which takes up to a minute: it runs once.
-            found |= side_by_side({"seek": lambda: frames("seek")}, 1)
-            rows.append([f"keyframe every {gop}, {number} frames"] + [f"{found[n].cpu_s:.2f}" for n in ("manyframe", "scan", "seek")])
-    title = f"Frames of a video of {VIDEO_SECONDS} s, H.264, 640×360, 25 a second: CPU seconds (medians of {repeats}; seeking once)"
-    table(title, ["", "manyframe", "PyAV from the start", "PyAV seeking"], rows)
+    clips = video_clips()
+    rows = [video_row(manyframe, clip, number) for clip in clips for number in (4, 16, 64)]
+    title = f"Frames of a video of {VIDEO_SECONDS} s, H.264, 640×360, 25 a second"
+    header = ["CPU seconds", "manyframe", "its frames alone", "PyAV from the start", "", "torchcodec", "", "without its imports", "", "PyAV seeking (once)"]
+    table(title, header, rows)
+    table(f"The same of {VIDEO_SECONDS * LONG_VIDEO_REPEATS} s", header, [video_row(manyframe, long_clip(clips[0]), 4)])
+
+
+def video_row(manyframe: str, clip: Path, number: int) -> list:
+    """Medians; beside those of others, how many times ours they are."""
+    path, out = video_pipeline(clip, number), WORK / "python.tar"
+    frames = lambda how: [PYTHON, BENCH / "frames.py", how, clip, number, out]
+    contenders = {"manyframe": lambda: build(manyframe, path, 1)}
+    # The same frames without a plan, checks, shards and a dataset.
+    alone = built_example("manyframe-media", "frames")
+    contenders["alone"] = lambda: [alone, clip, number, out]
+    contenders |= {how: lambda how=how: frames(how) for how in ("scan", "torchcodec")}
+    found = side_by_side(contenders)
+    ours, theirs = found["manyframe"].cpu_s, found["torchcodec"]
+    beside = lambda cpu_s: [f"{cpu_s:.2f}", f"{cpu_s / ours:.2f}×"]
+    title = f"keyframe every {clip.stem.removeprefix('gop').split('-')[0]}, {number} frames"
+    row = [title, f"{ours:.2f}", f"{found['alone'].cpu_s:.2f}", *beside(found["scan"].cpu_s), *beside(theirs.cpu_s), *beside(theirs.printed)]
+    # Seeking decodes up to 249 frames for each that is wanted, which takes up to a minute.
+    return [*row, f"{measure(frames('seek')).cpu_s:.2f}"]
 
 
 BIG_JSON = WORK / "big.json"

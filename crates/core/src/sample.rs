@@ -98,7 +98,7 @@ pub struct SampleImage {
 }
 
 /// The container of a delivered video file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ClipFormat {
     /// MP4 or QuickTime.
     Mp4,

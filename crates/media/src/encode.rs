@@ -8,7 +8,7 @@ use turbojpeg::{Compressor, Image, OutputBuf, PixelFormat, Subsamp, YuvPlanesIma
 use crate::error::MediaError;
 use crate::pixels::RgbView;
 use crate::policy::{JpegOptions, Subsampling};
-use crate::ycbcr::{Area, ChannelPart, Halved, WHITE, Ycbcr};
+use crate::ycbcr::{Area, ChannelPart, Halved, Plane, WHITE, Ycbcr};
 
 /// Longest side that libjpeg encodes, in pixels (`JPEG_MAX_DIMENSION`).
 pub const MAX_JPEG_EDGE_PX: u32 = 65_500;
@@ -37,6 +37,19 @@ pub fn encode_jpeg(view: RgbView<'_>, options: JpegOptions) -> Result<Vec<u8>, M
 /// and back.
 pub(crate) fn encode_ycbcr(image: Ycbcr<'_>, area: Area, options: JpegOptions) -> Result<Vec<u8>, MediaError> {
     encode(area.size_px, |encoder| encoder.encode_ycbcr(image, area, options))
+}
+
+/// Encodes channels as a JPEG: each has the resolution at which it is encoded, that of [`encoded_sizes`].
+pub(crate) fn encode_planes(planes: [&Plane; 3], options: JpegOptions) -> Result<Vec<u8>, MediaError> {
+    encode(planes[0].size, |encoder| encoder.encode_planes(planes, options))
+}
+
+/// Columns and rows of the brightness of an encoded image, and of its colours. The last column or row of an odd number has a
+/// colour of its own.
+pub(crate) fn encoded_sizes((width_px, height_px): (u32, u32), subsampling: Subsampling) -> ((u32, u32), (u32, u32)) {
+    let Halved { columns, rows } = halved(subsampling);
+    let length = |length: u32, is_halved: bool| if is_halved { length.div_ceil(2) } else { length };
+    ((width_px, height_px), (length(width_px, columns), length(height_px, rows)))
 }
 
 fn encode(
@@ -77,7 +90,6 @@ impl JpegEncoder {
 
     fn encode_ycbcr(&mut self, image: Ycbcr<'_>, area: Area, options: JpegOptions) -> turbojpeg::Result<Vec<u8>> {
         self.compressor.set_quality(i32::from(options.quality.clamp(1, 100)))?;
-        let (width, height) = (area.size_px.0 as usize, area.size_px.1 as usize);
         let halved = halved(options.subsampling);
         let image_px = (image.width_px, image.height_px);
         let parts = image.channels.into_iter().zip(WHITE).enumerate().map(|(number, (channel, around))| ChannelPart {
@@ -92,12 +104,39 @@ impl JpegEncoder {
         for ((part, memory), plane) in parts.zip(&mut self.channels).zip(&mut planes) {
             *plane = part.samples(memory);
         }
-        let [(y_plane, y_stride), (u_plane, u_stride), (v_plane, v_stride)] = planes;
-        let subsamp = subsamp(options.subsampling);
-        let image = YuvPlanesImage { y_plane, u_plane, v_plane, width, height, y_stride, u_stride, v_stride, subsamp };
-        self.compressor.compress_yuv_planes(&image, &mut self.output)?;
+        self.compressor.compress_yuv_planes(&planes_image(planes, area.size_px, options), &mut self.output)?;
         Ok(self.output.to_vec())
     }
+
+    fn encode_planes(&mut self, [y, cb, cr]: [&Plane; 3], options: JpegOptions) -> turbojpeg::Result<Vec<u8>> {
+        self.compressor.set_quality(i32::from(options.quality.clamp(1, 100)))?;
+        let halved = halved(options.subsampling);
+        // Beside halved colours, brightness has even numbers of columns and rows.
+        let brightness = ChannelPart {
+            channel: y.channel(),
+            image_px: y.size,
+            area: Area { origin_px: (0, 0), size_px: y.size },
+            halved,
+            is_colour: false,
+            around: 0,
+        };
+        let [y_memory, cb_memory, cr_memory] = &mut self.channels;
+        let planes = [brightness.samples(y_memory), cb.samples(cb_memory), cr.samples(cr_memory)];
+        self.compressor.compress_yuv_planes(&planes_image(planes, y.size, options), &mut self.output)?;
+        Ok(self.output.to_vec())
+    }
+}
+
+/// An image as libjpeg wants it: the samples of each channel, and the number of them from one row to the next.
+fn planes_image<'a>(
+    planes: [(&'a [u8], usize); 3],
+    (width_px, height_px): (u32, u32),
+    options: JpegOptions,
+) -> YuvPlanesImage<&'a [u8]> {
+    let [(y_plane, y_stride), (u_plane, u_stride), (v_plane, v_stride)] = planes;
+    let (width, height) = (width_px as usize, height_px as usize);
+    let subsamp = subsamp(options.subsampling);
+    YuvPlanesImage { y_plane, u_plane, v_plane, width, height, y_stride, u_stride, v_stride, subsamp }
 }
 
 fn not_encoded(width_px: u32, height_px: u32, error: &turbojpeg::Error) -> MediaError {

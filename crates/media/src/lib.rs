@@ -7,7 +7,8 @@
 //! What needs no change keeps its bytes if every reader accepts them; otherwise it is cleaned: its pixels keep theirs.
 //!
 //! JPEG ──decode──▶ Ycbcr ──cut, resize──▶ encode ──▶ JPEG      without converting to RGB, which loses levels and time
-//! PNG, WebP, …  ──▶ RgbImage ──┘    RgbImage ◀── video frames
+//! PNG, WebP, …  ──▶ RgbImage ──┘
+//! video frame ──▶ planes ──resize──▶ encode ──▶ JPEG           likewise; frames that are stored as RGB, or by a palette, as RGB
 //! ```
 //!
 //! **Invariant:** paths are untrusted: nothing outside a media root is ever opened.

@@ -4,7 +4,7 @@ use manyframe_core::{Handling, ImageFormat, RejectCode, SampleImage};
 
 use crate::container;
 use crate::decode::{check_pixels, with_ycbcr};
-use crate::encode::{encode_jpeg, encode_ycbcr};
+use crate::encode::{encode_jpeg, encode_planes, encode_ycbcr, encoded_sizes};
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::pixels::RgbImage;
@@ -12,7 +12,7 @@ use crate::policy::{Check, ImagePolicy};
 use crate::probe::{ImageHeader, ProbedImage, has_end_of_image, probe_whole};
 use crate::resize::resize;
 use crate::sniff::SourceFormat;
-use crate::ycbcr::Ycbcr;
+use crate::ycbcr::{Plane, Ycbcr};
 
 /// An image that is ready for delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -100,6 +100,18 @@ pub fn prepare_pixels(pixels: &RgbImage, policy: &ImagePolicy) -> Result<SampleI
     } else {
         encode_jpeg(resize(pixels.view(), width_px, height_px)?.view(), policy.jpeg())?
     };
+    Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
+}
+
+/// As [`prepare_pixels`], of channels that each have a resolution of their own. Each is scaled once, to that at which it is
+/// encoded; first and last samples stay at the borders.
+#[cfg_attr(not(feature = "video"), expect(dead_code, reason = "frames of videos are encoded so"))]
+pub(crate) fn prepare_planes(stored: &[Plane; 3], policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
+    let [y, cb, cr] = stored;
+    let (width_px, height_px) = policy.delivered_px(y.size.0, y.size.1);
+    let (size, colour_size) = encoded_sizes((width_px, height_px), policy.subsampling);
+    let [y, cb, cr] = [y.resized(size)?, cb.resized(colour_size)?, cr.resized(colour_size)?];
+    let bytes = encode_planes([&y, &cb, &cr], policy.jpeg())?;
     Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
 }
 

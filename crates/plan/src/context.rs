@@ -9,6 +9,7 @@ use manyframe_core::{
     Digest, IndexVec, MediaLocation, MediaRef, Origin, Part, Record, RejectedRecord, SourceIndex, VisualKind,
 };
 use manyframe_format::{Formatter, PromptOverhead, Tokenizer, VisualOrder};
+use manyframe_media::video::KeptIndexes;
 use manyframe_media::{
     DamagePolicy, DeliveredSize, ImagePolicy, MediaError, MediaStore, Sampling, TilePolicy, spread, video,
 };
@@ -27,7 +28,7 @@ use crate::reduction::LengthReduction;
 use crate::replay::ReplaySource;
 
 /// Raised whenever the same inputs would have other samples.
-const SAMPLES_VERSION: &str = "9";
+const SAMPLES_VERSION: &str = "10";
 
 /// An opened pipeline.
 pub struct Context {
@@ -346,10 +347,11 @@ impl OpenSource {
         let reader = SourceReader::open(source)?;
         ReplaySource::check_licenses(source, &file.mix.licenses)?;
         let roots = media_roots(source)?;
-        let (access, listings) = (source.stores.access(), work_directory_of(file).map(|work| work.join("listings")));
-        let store = MediaStore::open_with(&roots, listings.as_deref(), &access);
+        let (access, work) = (source.stores.access(), work_directory_of(file));
+        let store = MediaStore::open_with(&roots, work.as_ref().map(|work| work.join("listings")).as_deref(), &access);
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
-        let media = SourceMedia::new(store, file.limits.clone(), access);
+        let indexes = KeptIndexes::in_directory(work.map(|work| work.join("videos")));
+        let media = SourceMedia::new(store, file.limits.clone(), access).keeping_indexes(indexes);
         Ok(Self {
             table: table.clone(),
             order: VisualOrder::of(&file.family()),

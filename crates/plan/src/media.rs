@@ -8,7 +8,8 @@ use manyframe_base::{FileAccess, InputFile};
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{BlobRef, FrameChoice, MediaKind, MediaLocation, MediaRef, PreparedClip, RejectCode, Rejection};
 use manyframe_media::video::{
-    self, ClipRequest, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, VideoIndex, VideoInput,
+    self, ClipRequest, DecodedVideo, DeliveredClip, FrameKeeper, FrameSelection, KeptIndexes, VideoIndex, VideoInput,
+    VideoVersion,
 };
 use manyframe_media::{
     DamagePolicy, ImageHeader, ImagePolicy, Located, MediaError, MediaIdentity, MediaLimits, MediaStore, Sampling,
@@ -26,6 +27,7 @@ pub struct SourceMedia {
     cells: CellReader,
     files: OpenFiles,
     limits: MediaLimits,
+    indexes: KeptIndexes,
 }
 
 /// A video and the frames of it that are shown.
@@ -147,7 +149,13 @@ impl ChosenFrames {
 impl SourceMedia {
     /// The media below a source's roots, and inside files that are opened like this.
     pub fn new(store: MediaStore, limits: MediaLimits, access: FileAccess) -> Self {
-        Self { store, cells: CellReader::new(), files: OpenFiles::new(access), limits }
+        Self { store, cells: CellReader::new(), files: OpenFiles::new(access), limits, indexes: KeptIndexes::default() }
+    }
+
+    /// Keeps the indexes of long videos, and uses those that are kept.
+    #[must_use]
+    pub(crate) fn keeping_indexes(self, indexes: KeptIndexes) -> Self {
+        Self { indexes, ..self }
     }
 
     /// Media without roots: only bytes inside larger files can be read.
@@ -296,21 +304,24 @@ impl SourceMedia {
         sampling: &Sampling,
     ) -> Result<ChosenFrames, MediaError> {
         video::ensure_enabled()?;
-        let (input, num_bytes) = match &medium.location {
+        let (input, version) = match &medium.location {
             MediaLocation::Path(path) => {
                 let located = self.store.locate(subset, path)?;
                 located.check_inflation(self.limits.max_video_bytes, &std::env::temp_dir())?;
-                (video::open_input(&located)?, located.num_bytes()?)
+                let (identity, num_bytes) = (self.identity_of_path(subset, path), located.num_bytes()?);
+                (video::open_input(&located)?, VideoVersion { identity, offset: 0, num_bytes })
             }
             MediaLocation::Blob(BlobRef::Range { file, offset, num_bytes }) => {
-                (video::open_range(&self.open(file)?, *offset, *num_bytes)?, *num_bytes)
+                let version =
+                    VideoVersion { identity: self.identity_of_file(file), offset: *offset, num_bytes: *num_bytes };
+                (video::open_range(&self.open(file)?, *offset, *num_bytes)?, version)
             }
             MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
                 let detail = format!("{} is not a path to a video, or a member of a tar", medium.location.name());
                 return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
             }
         };
-        let index = video::index_video(&input, &self.limits, medium.fps)?;
+        let index = self.indexes.index_video((&input, version), &self.limits, medium.fps)?;
         let all = video::choose_frames(&index, medium.clip, &Sampling::All)?;
         let wanted = video::choose_frames(&index, medium.clip, sampling)?;
         Ok(ChosenFrames {
@@ -319,7 +330,7 @@ impl SourceMedia {
             wanted,
             first: all.first().copied().unwrap_or(0),
             num_frames: all.len(),
-            num_bytes,
+            num_bytes: version.num_bytes,
             prepared: None,
         })
     }

@@ -13,6 +13,8 @@ mod png;
 
 use self::jpeg::JpegFile;
 pub(crate) use self::orient::oriented;
+#[cfg(feature = "video")]
+pub(crate) use self::orient::turned;
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
 use crate::pixels::{RgbImage, no_pixels};

@@ -5,11 +5,27 @@ use crate::pixels::{RGB_BYTES, RgbImage};
 /// Turns and mirrors an image by an EXIF orientation from 1 to 8; any other value leaves it unchanged.
 ///
 /// Source: CIPA DC-008 (Exif 2.32), tag 0x0112.
-#[expect(clippy::expect_used, clippy::indexing_slicing, reason = "each position of the stored image is visited once")]
+#[expect(clippy::expect_used, reason = "turning changes no number of pixels")]
 pub(crate) fn oriented(stored: RgbImage, orientation: u8) -> RgbImage {
-    let (width, height) = (i64::from(stored.width_px()), i64::from(stored.height_px()));
+    let (pixels, _) = stored.pixels().as_chunks::<RGB_BYTES>();
+    let Some((shown, (width_px, height_px))) = turned(pixels, (stored.width_px(), stored.height_px()), orientation)
+    else {
+        return stored;
+    };
+    RgbImage::try_new(width_px, height_px, shown.into_flattened()).expect("the same number of pixels")
+}
+
+/// As [`oriented`], of samples of any kind: those shown, and their columns and rows. `None` if they are as stored.
+#[expect(clippy::indexing_slicing, reason = "each position of the stored image is visited once")]
+pub(crate) fn turned<T: Copy>(
+    stored: &[T],
+    (width, height): (u32, u32),
+    orientation: u8,
+) -> Option<(Vec<T>, (u32, u32))> {
+    let size = if orientation >= 5 { (height, width) } else { (width, height) };
+    let (width, height) = (i64::from(width), i64::from(height));
     let (last_x, last_y) = (width - 1, height - 1);
-    // In the stored image: the position of the first pixel shown, and the steps to its right and lower neighbours.
+    // In the stored image: the position of the first sample shown, and the steps to its right and lower neighbours.
     let (first, right, down) = match orientation {
         2 => (last_x, -1, width),
         3 => (last_y * width + last_x, -1, -width),
@@ -18,17 +34,13 @@ pub(crate) fn oriented(stored: RgbImage, orientation: u8) -> RgbImage {
         6 => (last_y * width, -width, 1),
         7 => (last_y * width + last_x, -width, -1),
         8 => (last_x, width, -1),
-        _ => return stored,
+        _ => return None,
     };
-    let (shown_width, shown_height) = if orientation >= 5 { (height, width) } else { (width, height) };
-    let (pixels, _) = stored.pixels().as_chunks::<RGB_BYTES>();
-    let mut shown = Vec::with_capacity(stored.pixels().len());
-    for y in 0..shown_height {
-        for x in 0..shown_width {
-            shown.extend_from_slice(&pixels[(first + x * right + y * down) as usize]);
-        }
+    let mut shown = Vec::with_capacity(stored.len());
+    for y in 0..i64::from(size.1) {
+        shown.extend((0..i64::from(size.0)).map(|x| stored[(first + x * right + y * down) as usize]));
     }
-    RgbImage::try_new(shown_width as u32, shown_height as u32, shown).expect("the same number of pixels")
+    Some((shown, size))
 }
 
 #[cfg(test)]

@@ -14,7 +14,6 @@
 
 use std::collections::BTreeSet;
 
-use ffmpeg_next::codec::Id;
 use ffmpeg_next::codec::packet::Flags;
 use ffmpeg_next::{Packet, frame};
 use manyframe_core::{Handling, RejectCode, Rejection};
@@ -28,6 +27,7 @@ use super::index::{FrameEntry, Identity, VideoIndex};
 use super::input::{ByteSource, VideoInput};
 use super::references::DecodedPackets;
 use super::runs::{PacketRun, plan_runs};
+use super::unreferenced::can_leave_out;
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
 use crate::located::Located;
@@ -228,7 +228,8 @@ struct Decoding<'i> {
     index: &'i VideoIndex,
     demuxer: Demuxer,
     decoder: StreamDecoder,
-    codec: Id,
+    /// Whether frames to which no other refers can be left out.
+    can_leave_out: bool,
     /// Number of packets decoded so far.
     num_packets: usize,
     wanted: WantedFrames<'i>,
@@ -259,9 +260,9 @@ impl<'i> Decoding<'i> {
         let demuxer = Demuxer::open(video.source, deadline)?;
         let index = video.index;
         let decoder = StreamDecoder::open(&demuxer, &index.packets, video.max_pixels)?;
-        let codec = demuxer.codec();
+        let can_leave_out = can_leave_out(demuxer.codec(), demuxer.extradata());
         let wanted = WantedFrames::new(index, missing);
-        Ok(Self { index, demuxer, decoder, codec, num_packets: 0, wanted })
+        Ok(Self { index, demuxer, decoder, can_leave_out, num_packets: 0, wanted })
     }
 
     /// Whether packets can be left out: frames are identified by their packets, and the container supports seeking.
@@ -300,7 +301,8 @@ impl<'i> Decoding<'i> {
                 None => self.demuxer.next_packet()?,
             };
             let Some(packet) = packet else { break };
-            self.skip_unless(position == run.first || needed.binary_search(&position).is_ok());
+            let is_needed = position == run.first || needed.binary_search(&position).is_ok();
+            self.decoder.skip_unreferenced(self.can_leave_out && !is_needed);
             self.num_packets += 1;
             let is_expected = self.index.packets.get(position).is_some_and(|entry| entry.pts == packet.pts());
             state.is_distrusted |= !is_expected || !self.decoder.send(packet, position);
@@ -354,13 +356,6 @@ impl<'i> Decoding<'i> {
             packet.set_flags(packet.flags() - Flags::CORRUPT);
         }
         packet
-    }
-
-    /// Makes the decoder skip the next packet if its frame is not needed and no other frame refers to it.
-    fn skip_unless(&mut self, is_needed: bool) {
-        // Not HEVC: there, frames of higher temporal layers may refer to such a frame.
-        let can_skip = matches!(self.codec, Id::H264 | Id::MPEG4 | Id::MPEG2VIDEO | Id::MPEG1VIDEO | Id::VP8 | Id::VP9);
-        self.decoder.skip_unreferenced(can_skip && !is_needed);
     }
 }
 

@@ -5,6 +5,7 @@
 mod decoded;
 
 use std::convert::Infallible;
+use std::path::PathBuf;
 
 use manyframe_base::InputFile;
 use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
@@ -13,6 +14,7 @@ pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
 
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
+use crate::identity::MediaIdentity;
 use crate::limits::MediaLimits;
 use crate::located::Located;
 use crate::pixels::RgbImage;
@@ -41,6 +43,38 @@ pub struct VideoIndex {
     /// Height of the frames in pixels.
     pub height_px: u32,
     never: Infallible,
+}
+
+/// Indexes of videos; there are none in this build.
+#[derive(Debug, Clone, Default)]
+pub struct KeptIndexes;
+
+/// Which bytes a video is.
+#[derive(Debug, Clone, Copy)]
+pub struct VideoVersion {
+    /// The identity of the medium, or of the file that it is a part of.
+    pub identity: MediaIdentity,
+    /// First byte in that file.
+    pub offset: u64,
+    /// Size in bytes.
+    pub num_bytes: u64,
+}
+
+impl KeptIndexes {
+    /// Keeps nothing.
+    pub fn in_directory(_: Option<PathBuf>) -> Self {
+        Self
+    }
+
+    /// Never called.
+    pub fn index_video(
+        &self,
+        (input, _): (&VideoInput, VideoVersion),
+        _: &MediaLimits,
+        _: Option<f64>,
+    ) -> Result<VideoIndex, MediaError> {
+        match input.never {}
+    }
 }
 
 /// Frames to decode.

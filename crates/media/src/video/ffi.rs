@@ -18,8 +18,6 @@ use ffmpeg_next::software::scaling;
 use ffmpeg_next::util::interrupt;
 use ffmpeg_next::{Dictionary, Error, Packet, frame};
 
-use crate::avif::ColorCode;
-
 /// Upper bound on a single allocation of FFmpeg, in bytes: a sample table or a frame, but not whatever a header claims.
 const MAX_ALLOCATION_BYTES: usize = 1 << 30;
 
@@ -28,9 +26,6 @@ const KNOWN_MATRICES: std::ops::RangeInclusive<c_int> = 1..=10;
 
 /// A matrix among them that swscale has no table for.
 const YCGCO: c_int = ffi::AVColorSpace::AVCOL_SPC_YCGCO as c_int;
-
-/// Primaries that nothing is said about, as a number of ITU-T H.273.
-const UNSPECIFIED: u16 = 2;
 
 const FULL_RANGE: c_int = ffi::AVColorRange::AVCOL_RANGE_JPEG as c_int;
 
@@ -191,10 +186,18 @@ pub(super) struct Colours {
 }
 
 impl Colours {
-    /// The same for a still image. RGB has no matrix, whatever it states.
-    pub(super) fn code(self, is_rgb: bool) -> ColorCode {
-        let matrix = if is_rgb { 0 } else { u16::try_from(self.matrix).unwrap_or(u16::MAX) };
-        ColorCode { primaries: UNSPECIFIED, matrix, is_full_range: self.range == FULL_RANGE }
+    /// The matrix, as a number of ITU-T H.273.
+    pub(super) fn matrix(self) -> u16 {
+        u16::try_from(self.matrix).unwrap_or(u16::MAX)
+    }
+
+    /// Whether all levels are used; `None` if nothing is said about it.
+    pub(super) fn is_full_range(self) -> Option<bool> {
+        match self.range {
+            FULL_RANGE => Some(true),
+            LIMITED_RANGE => Some(false),
+            _ => None,
+        }
     }
 }
 
@@ -237,11 +240,7 @@ pub(super) fn set_source_colours(scaler: &mut scaling::Context, colours: Colours
     if status < 0 {
         return;
     }
-    let range = match colours.range {
-        FULL_RANGE => 1,
-        LIMITED_RANGE => 0,
-        _ => *source_range,
-    };
+    let range = colours.is_full_range().map_or(*source_range, c_int::from);
     // SAFETY: the tables are constants of swscale, or part of the very context that they are handed to.
     unsafe {
         ffi::sws_setColorspaceDetails(

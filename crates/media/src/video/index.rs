@@ -7,6 +7,7 @@
 use ffmpeg_next::codec::Id;
 use ffmpeg_next::decoder;
 use manyframe_core::{ClipFormat, RejectCode, Rejection};
+use serde::{Deserialize, Serialize};
 
 use super::absent::add_absent_packets;
 use super::deadline::Deadline;
@@ -62,7 +63,7 @@ pub struct VideoIndex {
 }
 
 /// How a decoded frame is found in the index.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Identity {
     /// By its packet: the container says when it is shown, and no two frames share a time.
     Packet,

@@ -18,6 +18,7 @@ mod asf;
 mod bits;
 mod boxes;
 mod breaks;
+mod channels;
 mod choose;
 mod clip;
 mod convert;
@@ -32,11 +33,14 @@ mod ffi;
 mod flv;
 mod hevc;
 mod index;
+mod index_bytes;
 mod input;
+mod kept;
 mod last_picture;
 mod ogg;
 mod orientation;
 mod packet;
+mod planes;
 mod program;
 mod references;
 mod rgb;
@@ -48,6 +52,7 @@ mod tables;
 mod timing;
 mod transport;
 mod undecodable;
+mod unreferenced;
 mod yuv;
 
 pub use choose::choose_frames;
@@ -56,6 +61,7 @@ pub use decode::{FrameSelection, decode_frames};
 pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_bytes, open_input, open_range};
+pub use kept::{KeptIndexes, VideoVersion};
 pub(crate) use still::decode_av1;
 pub(crate) use yuv::{YuvCanvas, YuvView, merge_rgb};
 
@@ -82,5 +88,6 @@ mod tests {
     mod damage;
     mod hostile;
     mod inputs;
+    mod jpeg;
     mod streams;
 }

@@ -1,12 +1,15 @@
 //! How frames are turned upright, according to the display matrix of their stream.
 
-use crate::decode::oriented;
+use serde::{Deserialize, Serialize};
+
+use crate::decode::{oriented, turned};
 use crate::pixels::RgbImage;
+use crate::ycbcr::Plane;
 
 /// How a frame is rotated and mirrored for display, as an EXIF orientation from 1 (unchanged) to 8.
 ///
 /// Display matrices other than quarter turns and mirrors leave frames unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Orientation(u8);
 
 impl Orientation {
@@ -34,6 +37,18 @@ impl Orientation {
     /// Width and height of an upright frame whose decoded size is `width_px` × `height_px`.
     pub(super) fn upright_px(self, width_px: u32, height_px: u32) -> (u32, u32) {
         if self.0 >= 5 { (height_px, width_px) } else { (width_px, height_px) }
+    }
+
+    /// Whether frames are displayed as decoded.
+    pub(super) fn is_upright(self) -> bool {
+        self == Self::UPRIGHT
+    }
+
+    /// Turns a channel of a decoded image upright.
+    pub(super) fn turn(self, plane: &mut Plane) {
+        if let Some((samples, size)) = turned(&plane.samples, plane.size, self.0) {
+            *plane = Plane { samples, size };
+        }
     }
 
     /// Turns a decoded image upright.

@@ -1,18 +1,19 @@
 //! A single AV1 frame, for AVIF images.
 
-use ffmpeg_next::format::Pixel;
 use ffmpeg_next::{Dictionary, Error, Packet, codec, decoder, frame};
 use manyframe_core::RejectCode;
 
 use super::demux::set_up_ffmpeg;
-use super::ffi;
-use super::yuv::{YuvFormat, YuvView};
+use super::planes::planes;
+use super::yuv::YuvView;
 use crate::avif::ColorCode;
 use crate::error::MediaError;
-use crate::ycbcr::Halved;
 
 /// Decoders of AV1 that need no hardware, the best first; FFmpeg's own one does.
 const DECODERS: [&str; 2] = ["libdav1d", "libaom-av1"];
+
+/// Most bits of a sample in AV1.
+const MAX_DEPTH_BITS: u32 = 12;
 
 /// Decodes one frame of at most the pixels that are stated, and calls `show` with it. `stated` says how its colours are coded,
 /// if it is not to say so itself.
@@ -45,38 +46,7 @@ pub(crate) fn decode_av1<T>(
         MediaError::rejected(RejectCode::MediaCorrupt, detail)
     })?;
     let pixel = picture.format();
-    let view =
-        view(&picture, stated).ok_or_else(|| unsupported(format!("is stored as {pixel:?}, which is not known")))?;
-    show(&view)
-}
-
-fn view(picture: &frame::Video, stated: Option<ColorCode>) -> Option<YuvView<'_>> {
-    let format = format(picture.format())?;
-    let is_rgb = matches!(picture.format(), Pixel::GBRP | Pixel::GBRP10LE | Pixel::GBRP12LE);
-    let code = stated.unwrap_or_else(|| ffi::stated_colours(picture).code(is_rgb));
-    let plane = |plane: usize| {
-        if plane < picture.planes() { (picture.data(plane), picture.stride(plane)) } else { (&[][..], 0) }
-    };
-    let planes = [plane(0), plane(1), plane(2)];
-    Some(YuvView { format, size_px: (picture.width(), picture.height()), code, planes })
-}
-
-/// How AV1 decoders store samples.
-fn format(pixel: Pixel) -> Option<YuvFormat> {
-    let (depth_bits, colors) = match pixel {
-        Pixel::GRAY8 => (8, None),
-        Pixel::GRAY10LE => (10, None),
-        Pixel::GRAY12LE => (12, None),
-        Pixel::YUV420P | Pixel::YUVJ420P => (8, Some(Halved { columns: true, rows: true })),
-        Pixel::YUV420P10LE => (10, Some(Halved { columns: true, rows: true })),
-        Pixel::YUV420P12LE => (12, Some(Halved { columns: true, rows: true })),
-        Pixel::YUV422P | Pixel::YUVJ422P => (8, Some(Halved { columns: true, rows: false })),
-        Pixel::YUV422P10LE => (10, Some(Halved { columns: true, rows: false })),
-        Pixel::YUV422P12LE => (12, Some(Halved { columns: true, rows: false })),
-        Pixel::YUV444P | Pixel::YUVJ444P | Pixel::GBRP => (8, Some(Halved::NOT)),
-        Pixel::YUV444P10LE | Pixel::GBRP10LE => (10, Some(Halved::NOT)),
-        Pixel::YUV444P12LE | Pixel::GBRP12LE => (12, Some(Halved::NOT)),
-        _ => return None,
-    };
-    Some(YuvFormat { depth_bits, colors })
+    let view = planes(&picture).filter(|view| view.format.depth_bits <= MAX_DEPTH_BITS);
+    let view = view.ok_or_else(|| unsupported(format!("is stored as {pixel:?}, which is not known")))?;
+    show(&YuvView { code: stated.unwrap_or(view.code), ..view })
 }

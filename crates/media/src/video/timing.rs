@@ -4,6 +4,8 @@
 //! uncertainty the rate stated by the container counts, or else the nearest common rate: 30 and not 29.998, because the
 //! choice of frames rounds down.
 
+use serde::{Deserialize, Serialize};
+
 /// Frames per second of a video whose rate is unknown.
 pub(super) const UNKNOWN_FPS: f64 = 1.0;
 
@@ -11,7 +13,7 @@ pub(super) const UNKNOWN_FPS: f64 = 1.0;
 const STATED_TOLERANCE: f64 = 1e-6;
 
 /// Whether frames are shown at even intervals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum FrameRate {
     /// Every frame is within one frame's time (and one tick) of its time at a constant rate.
     Constant,
@@ -20,7 +22,7 @@ pub(super) enum FrameRate {
 }
 
 /// Where the time of a frame comes from.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) enum Clock {
     /// Timestamps: seconds per tick as a fraction.
     Ticks { numerator: i32, denominator: i32 },
@@ -29,7 +31,7 @@ pub(super) enum Clock {
 }
 
 /// When the frames of a video are shown.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Timing {
     pub(super) clock: Clock,
     /// Average frames per second.

@@ -32,12 +32,12 @@ pub(crate) struct YuvCanvas {
 }
 
 impl YuvFormat {
-    fn sample_bytes(self) -> usize {
+    pub(super) fn sample_bytes(self) -> usize {
         if self.depth_bits > 8 { 2 } else { 1 }
     }
 
     /// Columns and rows of a plane.
-    fn plane_px(self, plane: usize, (width_px, height_px): (u32, u32)) -> (usize, usize) {
+    pub(super) fn plane_px(self, plane: usize, (width_px, height_px): (u32, u32)) -> (usize, usize) {
         let length = |length: u32, is_halved: bool| if is_halved { length.div_ceil(2) } else { length } as usize;
         match self.colors {
             _ if plane == 0 => (width_px as usize, height_px as usize),
@@ -48,6 +48,12 @@ impl YuvFormat {
 }
 
 impl YuvView<'_> {
+    /// The rows of a plane, each of which may have bytes after its samples.
+    pub(super) fn rows(&self, plane: usize) -> impl Iterator<Item = &[u8]> {
+        let (bytes, stride) = self.planes.get(plane).copied().unwrap_or_default();
+        bytes.chunks(stride.max(1))
+    }
+
     /// Writes a row of a plane as numbers.
     fn read_row(&self, plane: usize, y: usize, row: &mut [u16]) {
         let Some(&(bytes, stride)) = self.planes.get(plane) else { return };
@@ -270,15 +276,27 @@ impl Matrix {
             (0, _) if resolution == Halved::NOT => Ok(Self::Planes),
             (0, _) => Err("has RGB of which two channels have less resolution".to_owned()),
             (8, _) => Ok(Self::GreenOrange),
-            (1, _) | (12, 1 | 2) => Ok(Self::Shares(0.2126, 0.0722)),
-            (4, _) => Ok(Self::Shares(0.30, 0.11)),
-            (2 | 5 | 6, _) => Ok(Self::Shares(0.299, 0.114)),
-            (7, _) => Ok(Self::Shares(0.212, 0.087)),
-            (9, _) | (12, 9) => Ok(Self::Shares(0.2627, 0.0593)),
+            (12, 1 | 2) => Self::of(1, primaries, resolution),
+            (12, 9) => Self::of(9, primaries, resolution),
             (12, _) => {
                 Err(format!("has a matrix of colours that is derived from primaries {primaries}, which is not decoded"))
             }
-            _ => Err(format!("has the matrix of colours {matrix}, which is not decoded")),
+            _ => match shares(matrix) {
+                Some((red, blue)) => Ok(Self::Shares(red, blue)),
+                None => Err(format!("has the matrix of colours {matrix}, which is not decoded")),
+            },
         }
+    }
+}
+
+/// The shares of red and blue in brightness, by the number of a matrix in ITU-T H.273; `None` if it is no such matrix.
+pub(super) fn shares(matrix: u16) -> Option<(f64, f64)> {
+    match matrix {
+        1 => Some((0.2126, 0.0722)),
+        4 => Some((0.30, 0.11)),
+        2 | 5 | 6 => Some((0.299, 0.114)),
+        7 => Some((0.212, 0.087)),
+        9 => Some((0.2627, 0.0593)),
+        _ => None,
     }
 }

@@ -4,7 +4,7 @@
 pub(crate) const WHITE: [u8; 3] = [255, NO_COLOUR, NO_COLOUR];
 
 /// Level of the colour channels where there is no colour.
-const NO_COLOUR: u8 = 128;
+pub(super) const NO_COLOUR: u8 = 128;
 
 /// In which directions a channel has half the resolution of the image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,8 +16,10 @@
 mod channel;
 mod image;
 mod part;
+mod plane;
 mod resize;
 
 pub(crate) use self::channel::{Channel, Halved, WHITE};
 pub(crate) use self::image::{Ycbcr, with_ycbcr_of};
 pub(crate) use self::part::{Area, ChannelPart};
+pub(crate) use self::plane::Plane;

@@ -1,10 +1,13 @@
 //! Scales channels with the same resizer, and to the same levels, as gray images.
 
+use std::borrow::Cow;
+
 use fast_image_resize::PixelType;
 use fast_image_resize::images::{Image, ImageRef};
 
 use super::channel::Channel;
 use super::image::{Ycbcr, YcbcrImage};
+use super::plane::Plane;
 use crate::error::MediaError;
 use crate::resize::{cannot_scale, convolve};
 use crate::scratch::with_memory;
@@ -17,43 +20,80 @@ const NUM_LANES: usize = 4;
 impl Ycbcr<'_> {
     /// Scales the image to another size.
     pub(crate) fn resized(&self, width_px: u32, height_px: u32) -> Result<YcbcrImage, MediaError> {
-        let samples = self.samples_at(width_px, height_px);
+        let samples = self.samples_at((width_px, height_px));
         let samples =
             samples.map_err(|error| cannot_scale((self.width_px, self.height_px), (width_px, height_px), &*error))?;
         Ok(YcbcrImage { width_px, height_px, samples })
     }
 
-    fn samples_at(&self, width_px: u32, height_px: u32) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
-        let plane_bytes = (width_px as usize).checked_mul(height_px as usize).filter(|&bytes| bytes > 0);
-        let plane_bytes = plane_bytes.ok_or("it would have no pixels, or more than can be addressed")?;
-        let mut samples = vec![0; 3 * plane_bytes];
-        for (channel, target) in self.channels.iter().zip(samples.chunks_exact_mut(plane_bytes)) {
-            // Columns first, then rows, as in `crate::resize`.
-            with_memory(|narrowed| {
-                narrowed.resize(width_px as usize * self.height_px as usize, 0);
-                self.narrow(channel, width_px, narrowed)?;
-                let source = ImageRef::new(width_px, self.height_px, narrowed, PixelType::U8)?;
-                let mut target = Image::from_slice_u8(width_px, height_px, target, PixelType::U8)?;
-                ScaleResult::Ok(convolve(&source, &mut target)?)
-            })?;
+    fn samples_at(&self, to: (u32, u32)) -> Result<Vec<u8>, Box<dyn std::error::Error>> {
+        let num_samples = num_samples(to)?;
+        let mut samples = vec![0; 3 * num_samples];
+        for (channel, target) in self.channels.iter().zip(samples.chunks_exact_mut(num_samples)) {
+            scale(&Scaled { channel, from: (self.width_px, self.height_px) }, to, target)?;
         }
         Ok(samples)
     }
+}
 
-    /// Scales the columns of a channel. Four rows are passed as four channels of one, with which the resizer is twice as fast.
-    fn narrow(&self, channel: &Channel<'_>, width_px: u32, target: &mut [u8]) -> ScaleResult {
-        let num_groups = self.height_px.div_ceil(NUM_LANES as u32);
-        let group_bytes = self.width_px as usize * NUM_LANES;
+impl Plane {
+    /// The channel at a resolution; without samples, it has none at any.
+    pub(crate) fn resized(&self, to: (u32, u32)) -> Result<Cow<'_, Self>, MediaError> {
+        if self.size == to {
+            return Ok(Cow::Borrowed(self));
+        }
+        if self.samples.is_empty() {
+            return Ok(Cow::Owned(Self { samples: Vec::new(), size: to }));
+        }
+        let samples = num_samples(to).and_then(|num_samples| {
+            let mut samples = vec![0; num_samples];
+            scale(&Scaled { channel: &self.channel(), from: self.size }, to, &mut samples)?;
+            Ok(samples)
+        });
+        let samples = samples.map_err(|error| cannot_scale(self.size, to, &*error))?;
+        Ok(Cow::Owned(Self { samples, size: to }))
+    }
+}
+
+fn num_samples((width, height): (u32, u32)) -> Result<usize, Box<dyn std::error::Error>> {
+    let number = (width as usize).checked_mul(height as usize).filter(|&number| number > 0);
+    Ok(number.ok_or("it would have no pixels, or more than can be addressed")?)
+}
+
+/// A channel that is scaled, at full resolution.
+struct Scaled<'a> {
+    channel: &'a Channel<'a>,
+    /// Columns and rows.
+    from: (u32, u32),
+}
+
+/// Scales columns first, then rows, as in `crate::resize`.
+fn scale(scaled: &Scaled<'_>, to: (u32, u32), target: &mut [u8]) -> ScaleResult {
+    let (_, num_rows) = scaled.from;
+    with_memory(|narrowed| {
+        narrowed.resize(to.0 as usize * num_rows as usize, 0);
+        scaled.narrow(to.0, narrowed)?;
+        let source = ImageRef::new(to.0, num_rows, narrowed, PixelType::U8)?;
+        let mut target = Image::from_slice_u8(to.0, to.1, target, PixelType::U8)?;
+        ScaleResult::Ok(convolve(&source, &mut target)?)
+    })
+}
+
+impl Scaled<'_> {
+    /// Scales the columns. Four rows are passed as four channels of one, with which the resizer is twice as fast.
+    fn narrow(&self, to_width: u32, target: &mut [u8]) -> ScaleResult {
+        let (width, height) = self.from;
+        let num_groups = height.div_ceil(NUM_LANES as u32);
         with_memory(|interleaved| {
-            interleaved.resize(group_bytes * num_groups as usize, 0);
+            interleaved.resize(width as usize * NUM_LANES * num_groups as usize, 0);
             let (columns, _) = interleaved.as_chunks_mut();
-            pulp::Arch::new().dispatch(Interleave { channel, image: self, columns });
-            let source = ImageRef::new(self.width_px, num_groups, interleaved, PixelType::U8x4)?;
+            pulp::Arch::new().dispatch(Interleave { scaled: self, columns });
+            let source = ImageRef::new(width, num_groups, interleaved, PixelType::U8x4)?;
             with_memory(|narrowed| {
-                narrowed.resize(width_px as usize * NUM_LANES * num_groups as usize, 0);
-                convolve(&source, &mut Image::from_slice_u8(width_px, num_groups, narrowed, PixelType::U8x4)?)?;
+                narrowed.resize(to_width as usize * NUM_LANES * num_groups as usize, 0);
+                convolve(&source, &mut Image::from_slice_u8(to_width, num_groups, narrowed, PixelType::U8x4)?)?;
                 let (columns, _) = narrowed.as_chunks();
-                pulp::Arch::new().dispatch(Separate { columns, width: width_px as usize, target });
+                pulp::Arch::new().dispatch(Separate { columns, width: to_width as usize, target });
                 Ok(())
             })
         })
@@ -62,8 +102,7 @@ impl Ycbcr<'_> {
 
 /// Interleaves groups of rows, column by column.
 struct Interleave<'a> {
-    image: &'a Ycbcr<'a>,
-    channel: &'a Channel<'a>,
+    scaled: &'a Scaled<'a>,
     columns: &'a mut [[u8; NUM_LANES]],
 }
 
@@ -72,13 +111,13 @@ impl pulp::NullaryFnOnce for Interleave<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let (width, last_row) = (self.image.width_px as usize, self.image.height_px as usize - 1);
+        let (width, last_row) = (self.scaled.from.0 as usize, self.scaled.from.1 as usize - 1);
         let (mut written, mut sums) = ([(); NUM_LANES].map(|()| vec![0; width]), Vec::new());
         for (group, columns) in self.columns.chunks_exact_mut(width).enumerate() {
             for (lane, written) in written.iter_mut().enumerate() {
                 // Lanes of the last group without a row are never read.
                 let y = (group * NUM_LANES + lane).min(last_row);
-                self.channel.write_row((0, y), written, &mut sums);
+                self.scaled.channel.write_row((0, y), written, &mut sums);
             }
             let [first, second, third, fourth] = &written;
             let samples = first.iter().zip(second).zip(third).zip(fourth);
@@ -140,5 +179,6 @@ mod tests {
     #[test]
     fn a_size_without_pixels_is_rejected() {
         assert!(Ycbcr::of_planes(5, 5, &[0; 75]).resized(0, 5).is_err());
+        assert!(Plane { samples: vec![0; 25], size: (5, 5) }.resized((5, 0)).is_err());
     }
 }

@@ -106,6 +106,18 @@ fn hevc_with_open_groups_and_layers_agrees() {
 }
 
 #[test]
+fn hevc_with_unreferenced_frames_agrees() {
+    check_encoded(
+        "a.mp4",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=30:bframes=4:b-pyramid=1",
+    );
+    check_encoded(
+        "a.mkv",
+        "-c:v libx265 -preset ultrafast -x265-params log-level=none:keyint=90:bframes=4:b-pyramid=0",
+    );
+}
+
+#[test]
 fn vp8_with_hidden_reference_frames_agrees() {
     check_encoded(
         "a.webm",
