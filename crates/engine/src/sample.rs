@@ -5,14 +5,14 @@
 
 use manyframe_core::{
     BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, ModelVisual, Record,
-    RecordId, RejectCode, Rejection, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, TileCut, Visual, VisualKind,
-    VisualShape,
+    RecordId, RejectCode, Rejection, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, TileCut, Visual,
+    VisualKind, VisualShape,
 };
 use manyframe_format::{Formatted, ResolvedVisual, VisualSpan};
 use manyframe_media::video::{DeliveredClip, FrameKeeper};
 use manyframe_media::{
-    Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, TiledImage, prepare_image, probe_image_bytes, spread,
-    tile_image,
+    Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, TiledImage, prepare_image, probe_image_bytes,
+    spread, tile_image,
 };
 use manyframe_plan::{
     Attempt, ChosenFrames, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,

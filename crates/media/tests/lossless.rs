@@ -8,7 +8,9 @@ use manyframe_media::{
     tile_image,
 };
 use proptest::prelude::*;
-use turbojpeg::{Compressor, Decompressor, Image, PixelFormat, Subsamp, Transform, TransformOp, YuvImage, yuv_pixels_len};
+use turbojpeg::{
+    Compressor, Decompressor, Image, PixelFormat, Subsamp, Transform, TransformOp, YuvImage, yuv_pixels_len,
+};
 
 use crate::support::{fixture, picture};
 
@@ -47,7 +49,9 @@ fn jpeg(picture: &RgbImage, coding: Coding) -> Vec<u8> {
     compressor.set_optimize(coding.is_optimized).unwrap();
     let (width, height) = (picture.width_px() as usize, picture.height_px() as usize);
     let pixels = picture.pixels();
-    compressor.compress_to_vec(Image { pixels, width, pitch: picture.stride(), height, format: PixelFormat::RGB }).unwrap()
+    compressor
+        .compress_to_vec(Image { pixels, width, pitch: picture.stride(), height, format: PixelFormat::RGB })
+        .unwrap()
 }
 
 /// A channel as libjpeg-turbo decodes it, before colours are interpolated.
@@ -117,7 +121,10 @@ fn blocks_at_the_border_show_the_image_and_white() {
     let tiled = cut(&photograph, &lossless(96));
     // Padding of 10 and 23 pixels, brought to blocks of 8.
     assert_eq!(tiled.cut, Some(TileCut { is_lossless: true, offset_px: (8, 24) }));
-    let (whole, tile) = (decode_rgb(&photograph, &any_size().limits).unwrap(), decode_rgb(&tiled.images[1].bytes, &any_size().limits).unwrap());
+    let (whole, tile) = (
+        decode_rgb(&photograph, &any_size().limits).unwrap(),
+        decode_rgb(&tiled.images[1].bytes, &any_size().limits).unwrap(),
+    );
     let mut farthest = 0;
     for (x, y) in (0..96_u32).flat_map(|y| (0..96_u32).map(move |x| (x, y))) {
         let found = tile.crop((x, y), (1, 1)).unwrap().to_image().into_pixels();
@@ -181,10 +188,17 @@ fn restarts_are_taken_out() {
 #[test]
 fn a_turned_photograph_is_turned_by_its_coefficients_where_its_blocks_are_whole() {
     // Every mirrored side is a multiple of 8.
-    for (orientation, op) in [(3, TransformOp::Rot180), (6, TransformOp::Rot90), (5, TransformOp::Transpose), (8, TransformOp::Rot270)] {
+    for (orientation, op) in
+        [(3, TransformOp::Rot180), (6, TransformOp::Rot90), (5, TransformOp::Transpose), (8, TransformOp::Rot270)]
+    {
         let coding = Coding { subsampling: Subsamp::None, is_progressive: false, is_optimized: false, quality: 90 };
         let plain = jpeg(&picture(88, 48), coding);
-        let exif = [b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0", &[orientation][..], b"\0\0\0\0\0\0"].concat();
+        let exif = [
+            b"\xff\xe1\0\x22Exif\0\0MM\0*\0\0\0\x08\0\x01\x01\x12\0\x03\0\0\0\x01\0",
+            &[orientation][..],
+            b"\0\0\0\0\0\0",
+        ]
+        .concat();
         let turned = [&plain[..2], &exif, &plain[2..]].concat();
         let tiled = cut(&turned, &lossless(64));
         assert_eq!((tiled.width_px, tiled.height_px), if orientation >= 5 { (48, 88) } else { (88, 48) });
@@ -199,7 +213,10 @@ fn a_turned_photograph_is_turned_by_its_coefficients_where_its_blocks_are_whole(
 #[test]
 fn what_cannot_be_cut_without_loss_is_cut_exactly() {
     let of = |width_px, height_px, subsampling| {
-        jpeg(&picture(width_px, height_px), Coding { subsampling, is_progressive: false, is_optimized: false, quality: 90 })
+        jpeg(
+            &picture(width_px, height_px),
+            Coding { subsampling, is_progressive: false, is_optimized: false, quality: 90 },
+        )
     };
     let scaled = TilePolicy { max_tiles: NonZeroU32::new(2), ..lossless(32) };
     let cases: [(&str, Vec<u8>, TilePolicy); 7] = [

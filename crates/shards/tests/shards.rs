@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex};
 
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{
-    BlobRef, Cost, Digest, Grid, TileCut, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
-    SampleTokens, SampleVisual, VisualKind,
+    BlobRef, Cost, Digest, Grid, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
+    SampleTokens, SampleVisual, TileCut, VisualKind,
 };
 use manyframe_shards::{
     SampleColumns, SampleEntries, SampleEntry, Samples, ShardError, ShardFormat, ShardSummary, WrittenShard, create,

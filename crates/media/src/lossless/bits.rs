@@ -143,7 +143,8 @@ mod tests {
     #[test]
     fn bits_are_read_as_they_were_written_at_any_position() {
         let mut writer = BitWriter::default();
-        let all: Vec<(u32, u32)> = (0..200_u32).map(|at| (at.wrapping_mul(0x9e37_79b9) >> (at % 32), 32 - at % 32)).collect();
+        let all: Vec<(u32, u32)> =
+            (0..200_u32).map(|at| (at.wrapping_mul(0x9e37_79b9) >> (at % 32), 32 - at % 32)).collect();
         all.iter().for_each(|&(bits, num_bits)| writer.put(bits, num_bits));
         let mut stream = BitStream { bytes: vec![0xab; 3 + NUM_SPARE_BYTES] };
         let range = stream.append(writer).unwrap();

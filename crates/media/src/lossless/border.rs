@@ -4,9 +4,7 @@ use super::baseline::{BLOCK, Baseline, Component};
 use super::bits::{BitRange, BitWriter};
 use super::blocks::{Block, Blocks, Coefficients};
 use super::dct;
-use super::huffman::{
-    END_OF_BLOCK, HuffmanCode, HuffmanDecoder, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits,
-};
+use super::huffman::{END_OF_BLOCK, HuffmanCode, HuffmanDecoder, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits};
 use crate::ycbcr::WHITE;
 
 /// A block that is changed, and where it is.

@@ -112,12 +112,16 @@ fn head(baseline: &Baseline, (width_px, height_px): (u32, u32)) -> Option<Vec<u8
     }
     let [h0, h1] = height.to_be_bytes();
     let [w0, w1] = width.to_be_bytes();
-    let components = baseline.components.iter().flat_map(|one| {
-        [one.id, (one.unit_blocks.0 << 4 | one.unit_blocks.1) as u8, one.quantisation as u8]
-    });
+    let components = baseline
+        .components
+        .iter()
+        .flat_map(|one| [one.id, (one.unit_blocks.0 << 4 | one.unit_blocks.1) as u8, one.quantisation as u8]);
     let frame = [8, h0, h1, w0, w1, baseline.components.len() as u8].into_iter().chain(components);
     add_segment(&mut head, baseline.frame_marker, frame);
-    let codes = [(0, &baseline.dc_codes, (|one| one.dc_code) as fn(&Component) -> usize), (0x10, &baseline.ac_codes, |one| one.ac_code)];
+    let codes = [
+        (0, &baseline.dc_codes, (|one| one.dc_code) as fn(&Component) -> usize),
+        (0x10, &baseline.ac_codes, |one| one.ac_code),
+    ];
     for (class, codes, of) in codes {
         for (number, code) in codes.iter().enumerate() {
             if let Some(code) = code.as_ref().filter(|_| is_used(number, of)) {
@@ -125,8 +129,7 @@ fn head(baseline: &Baseline, (width_px, height_px): (u32, u32)) -> Option<Vec<u8
             }
         }
     }
-    let components =
-        baseline.components.iter().flat_map(|one| [one.id, (one.dc_code << 4 | one.ac_code) as u8]);
+    let components = baseline.components.iter().flat_map(|one| [one.id, (one.dc_code << 4 | one.ac_code) as u8]);
     let scan = std::iter::once(baseline.components.len() as u8).chain(components).chain([0, 63, 0]);
     add_segment(&mut head, 0xda, scan);
     Some(head)
