@@ -27,6 +27,7 @@ mod init;
 mod json;
 mod layering;
 mod licenses;
+mod lossless;
 mod losses;
 mod ls;
 mod messages;

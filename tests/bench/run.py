@@ -100,11 +100,13 @@ def photo_records(name: str, folder: Path, times: int, number: int = PHOTOS) -> 
     return path
 
 
-def tiles_pipeline(times: int = 1) -> Path:
+def tiles_pipeline(times: int = 1, overview: str = "") -> Path:
+    """Tiles are cut without loss if it is said how their overview is scaled."""
     folder = photos()
     annotations = photo_records(f"photos-{times}", folder, times)
     source = f'kind = "llava"\nannotations = "{annotations}"\nmedia = "{folder}"\nvisuals = "tiled"'
-    return pipeline(f"tiles-{times}", source)
+    tiles = f'[tiles]\ncut = "lossless"\noverview = "{overview}"' if overview else ""
+    return pipeline(f"tiles-{times}{overview}", source, tiles)
 
 
 def built_example(package: str, example: str) -> Path:
@@ -121,8 +123,11 @@ def job_tiles(manyframe: str) -> None:
     path = tiles_pipeline()
     folder, out = WORK / "photos", WORK / "python.tar"
     floor = libjpeg_floor()
+    lossless = {overview: tiles_pipeline(overview=overview) for overview in ("pixels", "dct")}
     contenders = {
         "manyframe": lambda: build(manyframe, path, 1),
+        "manyframe, lossless": lambda: build(manyframe, lossless["pixels"], 1),
+        "manyframe, lossless, overview by DCT": lambda: build(manyframe, lossless["dct"], 1),
         "floor: libjpeg-turbo's decoding and encoding alone": lambda: [floor, folder, out],
         "Python: simplejpeg and OpenCV": lambda: [PYTHON, BENCH / "tiles.py", "simplejpeg", folder, out],
         "Python: Pillow": lambda: [PYTHON, BENCH / "tiles.py", "pillow", folder, out],

@@ -123,11 +123,15 @@ fn handled(work: WorkDone) -> String {
     let images = work.images;
     if images != HandledImages::default() {
         text.push_str(&format!(
-            "images: {} delivered byte for byte, {} cleaned, {} encoded\n",
+            "images: {} delivered byte for byte, {} cleaned, {} encoded",
             count(images.num_unchanged),
             count(images.num_cleaned),
             count(images.num_encoded),
         ));
+        if images.num_cut > 0 {
+            text.push_str(&format!(", {} tiles cut without loss", count(images.num_cut)));
+        }
+        text.push('\n');
     }
     let videos = work.videos;
     if videos != HandledVideos::default() {

@@ -26,7 +26,7 @@ pub use device::DeviceChoice;
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
 pub use media::{
-    BlobRef, Clip, ClipFile, ClipFrames, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef, PreparedClip,
+    BlobRef, Clip, ClipFile, ClipFrames, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef, PreparedClip, TileCut,
 };
 pub use record::{
     Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,

@@ -54,6 +54,8 @@ pub enum MediaLocation {
         images: Vec<BlobRef>,
         /// Rows and columns of a tiled image.
         grid: Option<Grid>,
+        /// How it was cut, where that was stated.
+        cut: Option<TileCut>,
         /// Width and height in pixels of each image, as far as known.
         size_px: Option<(u32, u32)>,
         /// Where the frames are in their video, as far as known.
@@ -193,6 +195,16 @@ pub struct Grid {
     pub rows: u32,
     /// Number of columns, at least 1.
     pub columns: u32,
+}
+
+/// Where the tiles of an image are cut, and whether they have its own coefficients.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TileCut {
+    /// Whether the coded blocks of the image were copied: outside of blocks that its right or bottom border crosses, the tiles
+    /// have the coefficients of its file.
+    pub is_lossless: bool,
+    /// Width and height in pixels of the padding on the left and on the top.
+    pub offset_px: (u32, u32),
 }
 
 impl Grid {

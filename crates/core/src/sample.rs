@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cost::Cost;
 use crate::digest::RecordId;
-use crate::media::{ClipFile, ClipFrames, FrameChoice, Grid};
+use crate::media::{ClipFile, ClipFrames, FrameChoice, Grid, TileCut};
 use crate::record::{Origin, Role, VisualKind};
 use crate::shape::VisualShape;
 
@@ -177,6 +177,8 @@ pub enum Handling {
     Cleaned,
     /// It was decoded and encoded.
     Encoded,
+    /// It is a tile that has the coded blocks of its source.
+    Cut,
 }
 
 /// Numbers of delivered images by their handling.
@@ -188,6 +190,14 @@ pub struct HandledImages {
     pub num_cleaned: u64,
     /// Images that were encoded.
     pub num_encoded: u64,
+    /// Tiles that have the coded blocks of their image.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub num_cut: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl HandledImages {
@@ -197,6 +207,7 @@ impl HandledImages {
             Handling::Unchanged => &mut self.num_unchanged,
             Handling::Cleaned => &mut self.num_cleaned,
             Handling::Encoded => &mut self.num_encoded,
+            Handling::Cut => &mut self.num_cut,
         } += num_images;
     }
 }
@@ -206,6 +217,7 @@ impl std::ops::AddAssign for HandledImages {
         self.num_unchanged += other.num_unchanged;
         self.num_cleaned += other.num_cleaned;
         self.num_encoded += other.num_encoded;
+        self.num_cut += other.num_cut;
     }
 }
 
@@ -286,6 +298,9 @@ pub struct SampleVisual {
     /// Rows and columns of a tiled image; the overview comes before them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub grid: Option<Grid>,
+    /// How a tiled image was cut, where tiles without loss were asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cut: Option<TileCut>,
     /// Times of the frames in seconds from the first frame of the video, as far as known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub times_s: Vec<f64>,

@@ -1,6 +1,6 @@
 //! A visual with its images encoded, before its sample is made.
 
-use manyframe_core::{FrameChoice, Grid, HandledImages, SampleImage, VisualKind, VisualShape};
+use manyframe_core::{FrameChoice, Grid, HandledImages, SampleImage, TileCut, VisualKind, VisualShape};
 use manyframe_media::FrameDamage;
 use manyframe_media::video::DeliveredClip;
 use serde::{Deserialize, Serialize};
@@ -17,6 +17,9 @@ pub(crate) struct EncodedVisual {
     pub(crate) clip: Option<Box<DeliveredClip>>,
     /// Rows and columns of its tiles, if it has any.
     pub(crate) grid: Option<Grid>,
+    /// How it was cut, where tiles without loss were asked for.
+    #[serde(default)]
+    pub(crate) cut: Option<TileCut>,
     /// Times of its frames, if it is a video that was decoded.
     pub(crate) times_s: Vec<f64>,
     /// Path of its medium; empty if an earlier build encoded it.

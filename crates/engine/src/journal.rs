@@ -390,6 +390,7 @@ mod tests {
             images: bytes.iter().map(image).collect(),
             clip: None,
             grid: None,
+            cut: None,
             times_s: vec![0.1, 1.0 / 3.0],
             path: "a b.mp4".to_owned(),
             width_px: 5,

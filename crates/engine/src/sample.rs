@@ -5,14 +5,14 @@
 
 use manyframe_core::{
     BlobRef, FrameChoice, Grid, HandledImages, Handling, Layout, MediaLocation, MediaRef, ModelVisual, Record,
-    RecordId, RejectCode, Rejection, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, Visual, VisualKind,
-    VisualShape,
+    RecordId, RejectCode, Rejection, Sample, SampleClip, SampleImage, SampleTokens, SampleVisual, TileCut, Visual,
+    VisualKind, VisualShape,
 };
 use manyframe_format::{Formatted, ResolvedVisual, VisualSpan};
 use manyframe_media::video::{DeliveredClip, FrameKeeper};
 use manyframe_media::{
-    Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, prepare_image, probe_image_bytes, spread,
-    tile_image,
+    Check, FrameDamage, ImagePolicy, MediaError, Prepared, SourceFormat, TiledImage, prepare_image, probe_image_bytes,
+    spread, tile_image,
 };
 use manyframe_plan::{
     Attempt, ChosenFrames, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,
@@ -181,7 +181,7 @@ impl SampleMaker<'_> {
         let Some(medium) = record.media.get(visual.media) else {
             return Err(MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium"));
         };
-        if let MediaLocation::Prepared { images, grid, frames, .. } = &medium.location {
+        if let MediaLocation::Prepared { images, grid, cut, frames, .. } = &medium.location {
             let choice = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len()));
             let most = self.planned.reduction.max_frames.filter(|_| visual.kind == VisualKind::Video);
             let (images, taken) = match most {
@@ -189,7 +189,7 @@ impl SampleMaker<'_> {
                 None => (images.clone(), choice.taken.clone()),
             };
             let frames = (visual.kind == VisualKind::Video).then_some(FrameChoice { taken, ..choice });
-            return self.prepared(wanted, &images, PreparedShape { grid: *grid, frames });
+            return self.prepared(wanted, &images, PreparedShape { grid: *grid, cut: *cut, frames });
         }
         let mut encoded = match visual.kind {
             VisualKind::Video => {
@@ -223,6 +223,7 @@ impl SampleMaker<'_> {
             images: vec![image],
             clip: None,
             grid: None,
+            cut: None,
             frames: None,
             times_s: Vec::new(),
             path: String::new(),
@@ -238,10 +239,11 @@ impl SampleMaker<'_> {
         let tiled = tile_image(&bytes, &self.context.images, &policy)?;
         Ok(EncodedVisual {
             kind: VisualKind::Tiled,
-            handled: handled(tiled.images.iter().map(|_| Handling::Encoded)),
+            handled: handled(tile_handlings(&tiled)),
             images: tiled.images,
             clip: None,
             grid: Some(tiled.grid),
+            cut: tiled.cut,
             frames: None,
             told_px: (tiled.width_px, tiled.height_px),
             times_s: Vec::new(),
@@ -276,6 +278,7 @@ impl SampleMaker<'_> {
             images: video.frames.into_iter().map(|frame| frame.image).collect(),
             clip: None,
             grid: None,
+            cut: None,
             times_s,
             path: String::new(),
             width_px: chosen.index.width_px,
@@ -310,6 +313,7 @@ impl SampleMaker<'_> {
             images,
             clip: None,
             grid: shape.grid,
+            cut: shape.cut,
             frames: shape.frames,
             told_px: own_px.unwrap_or_default(),
             times_s: Vec::new(),
@@ -346,6 +350,7 @@ impl Shown {
                 first_image: shown.images.len(),
                 num_images: span.num_images,
                 grid: encoded.grid,
+                cut: encoded.cut,
                 model,
                 clip: clip_frames,
                 times_s: encoded.times_s,
@@ -370,6 +375,7 @@ fn clip_visual(chosen: &ChosenFrames, clip: DeliveredClip) -> EncodedVisual {
         images: Vec::new(),
         clip: Some(Box::new(clip)),
         grid: None,
+        cut: None,
         frames: Some(chosen.choice(chosen.wanted.iter().copied())),
         told_px: own_px,
         times_s: chosen.wanted.iter().map(|&frame| chosen.time_s(frame)).collect(),
@@ -394,6 +400,7 @@ struct Wanted {
 /// Tiles or frames that an earlier build made.
 struct PreparedShape {
     grid: Option<Grid>,
+    cut: Option<TileCut>,
     frames: Option<FrameChoice>,
 }
 
@@ -404,6 +411,12 @@ fn sized(policy: &ImagePolicy, size_px: Option<(u32, u32)>) -> ImagePolicy {
 fn resized_px(visual: &ResolvedVisual) -> (u32, u32) {
     let size = visual.plan.layout.size();
     (size.width_px, size.height_px)
+}
+
+/// The overview is encoded, whatever is done with the tiles.
+fn tile_handlings(tiled: &TiledImage) -> impl Iterator<Item = Handling> {
+    let of_tiles = if tiled.cut.is_some_and(|cut| cut.is_lossless) { Handling::Cut } else { Handling::Encoded };
+    std::iter::once(Handling::Encoded).chain(tiled.images.iter().skip(1).map(move |_| of_tiles))
 }
 
 fn handled(handlings: impl IntoIterator<Item = Handling>) -> HandledImages {

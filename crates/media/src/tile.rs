@@ -13,16 +13,17 @@
 
 use std::num::NonZeroU32;
 
-use manyframe_core::{Grid, ImageFormat, SampleImage};
+use manyframe_core::{Grid, ImageFormat, SampleImage, TileCut};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::with_ycbcr;
+use crate::decode::{with_scaled_ycbcr, with_ycbcr};
 use crate::encode::encode_ycbcr;
 use crate::error::MediaError;
+use crate::lossless::LosslessJpeg;
 use crate::policy::ImagePolicy;
 use crate::prepare::encode_scaled;
-use crate::probe::probe_whole;
+use crate::probe::{ProbedImage, probe_whole};
 use crate::resize::fit_longest_edge;
 use crate::ycbcr::{Area, Ycbcr};
 
@@ -38,6 +39,39 @@ pub struct TilePolicy {
     pub max_tiles: Option<NonZeroU32>,
     /// Where the odd pixel of the padding goes. Default: right and bottom.
     pub odd_pixel: OddPixel,
+    /// How tiles come to their bytes. Default: `exact`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub cut: Cut,
+    /// How the overview of an image that is cut without loss is scaled. Default: `pixels`.
+    #[serde(skip_serializing_if = "is_default")]
+    pub overview: OverviewScaling,
+}
+
+/// Settings that were added later are written only where they were chosen: nothing that is there depends on them.
+fn is_default<T: Default + PartialEq>(setting: &T) -> bool {
+    *setting == T::default()
+}
+
+/// How tiles come to their bytes.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Cut {
+    /// The image is decoded, centred on white, and every tile is encoded with `[images]`' quality and subsampling.
+    #[default]
+    Exact,
+    /// The coded blocks of a JPEG are copied, so that tiles have its own coefficients: nothing is lost, and it takes less time than decoding. Quality, subsampling and tables are those of the photograph. Blocks have 8 pixels on a side, or 16 or 32 where colours have less resolution: the image is moved from the centre to the nearest multiple, by half a block at most, and blocks that its right or bottom border crosses are encoded again, with white. Images for which this is impossible (other formats, CMYK and RGB, those that `max_tiles` scales, sides of tiles that are no multiple of blocks, orientations that would turn a cut block inwards) are cut as with `exact`. Each sample says which it was.
+    Lossless,
+}
+
+/// How the overview of an image that is cut without loss is scaled.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OverviewScaling {
+    /// From all of its pixels, as with `exact`.
+    #[default]
+    Pixels,
+    /// It is decoded at the nearest larger number of eighths of its size, from the lowest frequencies of each block (as Pillow's `draft` does), and scaled from there.
+    Dct,
 }
 
 /// Where the odd pixel goes when the padding around a centred image cannot be split evenly.
@@ -80,12 +114,20 @@ pub struct TiledImage {
     pub width_px: u32,
     /// Height of the original in pixels, as shown.
     pub height_px: u32,
+    /// How it was cut, if tiles without loss were asked for.
+    pub cut: Option<TileCut>,
 }
 
 impl Default for TilePolicy {
     fn default() -> Self {
         const EDGE_PX: NonZeroU32 = NonZeroU32::new(336).unwrap();
-        Self { edge_px: EDGE_PX, max_tiles: None, odd_pixel: OddPixel::default() }
+        Self {
+            edge_px: EDGE_PX,
+            max_tiles: None,
+            odd_pixel: OddPixel::default(),
+            cut: Cut::default(),
+            overview: OverviewScaling::default(),
+        }
     }
 }
 
@@ -117,6 +159,11 @@ pub fn tile_image(bytes: &[u8], policy: &ImagePolicy, tiles: &TilePolicy) -> Res
     let source = probe_whole(bytes, &policy.limits)?;
     let (width_px, height_px) = (source.header.width_px, source.header.height_px);
     let plan = plan_tiles(width_px, height_px, tiles);
+    if tiles.cut == Cut::Lossless
+        && let Some(tiled) = cut_lossless(&source, &plan, (policy, tiles))?
+    {
+        return Ok(tiled);
+    }
     let images = with_ycbcr(&source, |original| {
         let overview = encode_scaled(original, plan.overview_px, policy)?;
         if plan.scaled_px == (width_px, height_px) {
@@ -125,10 +172,66 @@ pub fn tile_image(bytes: &[u8], policy: &ImagePolicy, tiles: &TilePolicy) -> Res
         let scaled = original.resized(plan.scaled_px.0, plan.scaled_px.1)?;
         plan.cut(scaled.channels(), overview, policy)
     })?;
-    Ok(TiledImage { images, grid: plan.grid, width_px, height_px })
+    let cut = (tiles.cut == Cut::Lossless).then_some(TileCut { is_lossless: false, offset_px: plan.offset_px });
+    Ok(TiledImage { images, grid: plan.grid, width_px, height_px, cut })
+}
+
+/// Cuts a JPEG without decoding its tiles. `None` if that is impossible.
+fn cut_lossless(
+    source: &ProbedImage<'_>,
+    plan: &TilePlan,
+    (policy, tiles): (&ImagePolicy, &TilePolicy),
+) -> Result<Option<TiledImage>, MediaError> {
+    let (width_px, height_px) = (source.header.width_px, source.header.height_px);
+    if plan.scaled_px != (width_px, height_px) || tiles.odd_pixel == OddPixel::Dropped {
+        return Ok(None);
+    }
+    let Some(jpeg) = LosslessJpeg::read(source) else { return Ok(None) };
+    let Some(mut writer) = jpeg.tiles((plan.edge_px, plan.edge_px)) else { return Ok(None) };
+    let plan = plan.in_units(jpeg.unit_px());
+    let mut images = Vec::new();
+    for row in 0..plan.grid.rows {
+        for column in 0..plan.grid.columns {
+            let Area { origin_px, size_px: (width_px, height_px) } = plan.tile(row, column);
+            let Some(bytes) = writer.tile(origin_px) else { return Ok(None) };
+            images.push(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px });
+        }
+    }
+    images.insert(0, overview(source, jpeg.rearranged(), &plan, (policy, tiles.overview))?);
+    let cut = Some(TileCut { is_lossless: true, offset_px: plan.offset_px });
+    Ok(Some(TiledImage { images, grid: plan.grid, width_px, height_px, cut }))
+}
+
+/// The overview of an image; `rearranged` is the same one upright, if it is not so itself.
+fn overview(
+    source: &ProbedImage<'_>,
+    rearranged: Option<&[u8]>,
+    plan: &TilePlan,
+    (policy, scaling): (&ImagePolicy, OverviewScaling),
+) -> Result<SampleImage, MediaError> {
+    let encode = |image: Ycbcr<'_>| encode_scaled(image, plan.overview_px, policy);
+    if scaling == OverviewScaling::Dct {
+        let least_px = plan.overview_px.0.max(plan.overview_px.1);
+        let overview = match rearranged {
+            Some(bytes) => with_scaled_ycbcr(&probe_whole(bytes, &policy.limits)?, least_px, encode)?,
+            None => with_scaled_ycbcr(source, least_px, encode)?,
+        };
+        if let Some(overview) = overview {
+            return Ok(overview);
+        }
+    }
+    with_ycbcr(source, encode)
 }
 
 impl TilePlan {
+    /// The same plan with the image at the nearest multiple of a unit, which divides the side of a tile: at most half of one from
+    /// the centre, and never beyond the padding.
+    fn in_units(self, unit_px: (u32, u32)) -> Self {
+        let nearest = |offset_px: u32, unit_px: u32| (offset_px + (unit_px - 1) / 2) / unit_px * unit_px;
+        let offset_px = (nearest(self.offset_px.0, unit_px.0), nearest(self.offset_px.1, unit_px.1));
+        Self { offset_px, ..self }
+    }
+
     /// The area of a tile, relative to the image that is cut.
     fn tile(&self, row: u32, column: u32) -> Area {
         let (left, top) = (column * self.edge_px, row * self.edge_px);

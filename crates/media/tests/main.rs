@@ -9,6 +9,8 @@ mod damaged;
 #[cfg(test)]
 mod images;
 #[cfg(test)]
+mod lossless;
+#[cfg(test)]
 mod orientation;
 #[cfg(test)]
 mod pixels;

@@ -16,6 +16,7 @@ fn tiles_of(edge_px: u32, max_tiles: Option<u32>, odd_pixel: OddPixel) -> TilePo
         edge_px: NonZeroU32::new(edge_px).unwrap(),
         max_tiles: max_tiles.map(|n| NonZeroU32::new(n).unwrap()),
         odd_pixel,
+        ..TilePolicy::default()
     }
 }
 

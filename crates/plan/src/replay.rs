@@ -187,14 +187,14 @@ fn medium(visual: &SampleVisual, images: &[BlobRef], image_sizes: &[(u32, u32)])
         VisualKind::Image => (MediaKind::Image, MediaLocation::Blob(images.first()?.clone())),
         VisualKind::Tiled => {
             let (images, grid) = (images.to_vec(), Some(visual.grid?));
-            (MediaKind::Image, MediaLocation::Prepared { images, grid, size_px, frames: None })
+            (MediaKind::Image, MediaLocation::Prepared { images, grid, cut: visual.cut, size_px, frames: None })
         }
         VisualKind::Video => {
             let (images, frames) = (images.to_vec(), frames(visual));
             if frames.as_ref().is_some_and(|frames| frames.taken.len() != images.len()) {
                 return None;
             }
-            (MediaKind::Video, MediaLocation::Prepared { images, grid: None, size_px, frames })
+            (MediaKind::Video, MediaLocation::Prepared { images, grid: None, cut: None, size_px, frames })
         }
     };
     Some(MediaRef { kind, location, clip: None, fps: None })

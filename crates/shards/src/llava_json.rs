@@ -158,6 +158,7 @@ mod tests {
             first_image: 0,
             num_images,
             grid: None,
+            cut: None,
             times_s: Vec::new(),
             path: String::new(),
             width_px: 8,

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use manyframe_columnar::{CellLocation, CellReader};
 use manyframe_core::{
     BlobRef, Cost, Digest, Grid, ImageFormat, Layout, Message, Origin, Position, RecordId, Role, Sample, SampleImage,
-    SampleTokens, SampleVisual, VisualKind,
+    SampleTokens, SampleVisual, TileCut, VisualKind,
 };
 use manyframe_shards::{
     SampleColumns, SampleEntries, SampleEntry, Samples, ShardError, ShardFormat, ShardSummary, WrittenShard, create,
@@ -108,6 +108,7 @@ fn sample(n: u64, num_images: usize) -> Sample {
             first_image: 0,
             num_images,
             grid: Some(Grid { rows: 2, columns: 3 }),
+            cut: Some(TileCut { is_lossless: true, offset_px: (16, 0) }),
             times_s: vec![0.0, 0.1, 1.0 / 3.0],
             path: "a/b.mp4".to_owned(),
             width_px: 640,

@@ -4,8 +4,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use manyframe_media::{
-    Check, ImagePolicy, MediaLimits, TilePolicy, check_delivered, decode_rgb, prepare_image, probe_image_bytes,
-    tile_image,
+    Check, Cut, ImagePolicy, MediaLimits, OverviewScaling, TilePolicy, check_delivered, decode_rgb, prepare_image,
+    probe_image_bytes, tile_image,
 };
 
 fuzz_target!(|bytes: &[u8]| {
@@ -25,11 +25,19 @@ fuzz_target!(|bytes: &[u8]| {
     }
     let scaled = prepare_image(bytes.to_vec(), &ImagePolicy { max_edge_px: Some(40), ..policy.clone() });
     assert_eq!(scaled.is_ok(), decoded.is_ok(), "{:?}, {:?}", scaled.err(), decoded.err());
-    match tile_image(bytes, &policy, &TilePolicy::default()) {
-        Ok(tiled) => {
-            assert_eq!(tiled.images.len() as u64, 1 + tiled.grid.num_tiles());
-            assert!(decoded.is_ok());
+    let exact = TilePolicy::default();
+    let lossless = TilePolicy { cut: Cut::Lossless, ..exact };
+    for tiles in [exact, lossless, TilePolicy { overview: OverviewScaling::Dct, ..lossless }] {
+        match tile_image(bytes, &policy, &tiles) {
+            Ok(tiled) => {
+                assert_eq!(tiled.images.len() as u64, 1 + tiled.grid.num_tiles());
+                assert!(decoded.is_ok());
+                for image in tiled.images {
+                    let size = check_delivered(&image.bytes, &policy.limits).expect("a tile opens");
+                    assert_eq!(size, (image.width_px, image.height_px));
+                }
+            }
+            Err(error) => assert!(decoded.is_err(), "{error}"),
         }
-        Err(error) => assert!(decoded.is_err(), "{error}"),
     }
 });

@@ -191,6 +191,7 @@ mod tests {
                 first_image: 0,
                 num_images: 1,
                 grid: None,
+                cut: None,
                 times_s: Vec::new(),
                 path: String::new(),
                 width_px: 1,

@@ -132,6 +132,7 @@ fn sample_visuals(formatted: &Formatted, kinds: impl Iterator<Item = VisualKind>
             first_image: span.first_image,
             num_images: span.num_images,
             grid: None,
+            cut: None,
             times_s: Vec::new(),
             path: String::new(),
             width_px: 1,

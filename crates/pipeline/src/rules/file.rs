@@ -5,7 +5,7 @@ use std::path::Path;
 
 use manyframe_base::is_url;
 use manyframe_format::Template;
-use manyframe_media::{DamageRule, DeliveredSize};
+use manyframe_media::{Cut, DamageRule, DeliveredSize, OddPixel, OverviewScaling};
 use manyframe_shards::ShardFormat;
 use manyframe_sources::SourceKind;
 use manyframe_vision::{Family, SettingsProblem};
@@ -206,6 +206,14 @@ impl Rules<'_> {
         if self.table.get("tiles").is_some_and(is_in_file) && !file.source.iter().any(cuts) {
             let message = "[tiles] has no effect: no source has visuals = \"tiled\"";
             self.broken(&["tiles"], message, "with visuals = \"tiled\" in a [[source]]");
+        }
+        let is_lossless = file.tiles.cut == Cut::Lossless;
+        if !is_lossless && file.tiles.overview != OverviewScaling::default() {
+            self.idle(["tiles", "overview"], "with cut = \"exact\"", "with cut = \"lossless\"");
+        }
+        if is_lossless && file.tiles.odd_pixel == OddPixel::Dropped {
+            let message = "tiles.odd_pixel = \"dropped\" needs tiles that end inside of a block";
+            self.broken(&["tiles", "odd_pixel"], message, "\"right_bottom\" with cut = \"lossless\"");
         }
     }
 

@@ -74,7 +74,7 @@ impl VisualMeter<'_> {
         let Self { context, open, record } = self;
         let missing = || MediaError::rejected(RejectCode::MediaMissing, "the record has no such medium");
         let medium = record.media.get(visual.media).ok_or_else(missing)?;
-        if let MediaLocation::Prepared { images, grid, size_px, frames } = &medium.location {
+        if let MediaLocation::Prepared { images, grid, size_px, frames, .. } = &medium.location {
             let size_px = size_px.unwrap_or_default();
             let frames = frames.clone().unwrap_or_else(|| FrameChoice::unknown(images.len()));
             let shape = match (visual.kind, grid) {

@@ -1,0 +1,206 @@
+//! Where each block of a JPEG is coded, found by passing over its codes.
+
+use super::baseline::Baseline;
+use super::bits::{BitRange, BitStream};
+use super::huffman::{CoefficientSkipper, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, num_coefficients, number};
+
+/// Range of a mean, times 8, of samples of 8 bits.
+const MEANS: std::ops::RangeInclusive<i32> = -1024..=1023;
+
+/// Coefficients in the order in which they are coded: low frequencies first.
+pub(super) type Coefficients = [i16; 64];
+
+/// The blocks of an image.
+pub(super) struct Blocks {
+    pub(super) stream: BitStream,
+    pub(super) planes: Vec<Plane>,
+}
+
+/// The blocks of a component, row by row, those included that only fill the last units.
+pub(super) struct Plane {
+    pub(super) blocks: Vec<Block>,
+    /// Number of blocks of a row.
+    pub(super) width: u32,
+    /// What is shown around the image.
+    pub(super) white: Block,
+}
+
+/// A block: its first coefficient, and where the codes of the others are.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Block {
+    pub(super) mean: i16,
+    pub(super) others: BitRange,
+}
+
+impl Block {
+    const NONE: Self = Self { mean: 0, others: BitRange { start: 0, num_bits: 0 } };
+}
+
+impl Plane {
+    /// The block in a column and row, if the image has one there.
+    #[inline]
+    pub(super) fn block(&self, (column, row): (u32, u32)) -> Option<&Block> {
+        if column >= self.width {
+            return None;
+        }
+        self.blocks.get(row as usize * self.width as usize + column as usize)
+    }
+
+    pub(super) fn block_mut(&mut self, (column, row): (u32, u32)) -> Option<&mut Block> {
+        if column >= self.width {
+            return None;
+        }
+        self.blocks.get_mut(row as usize * self.width as usize + column as usize)
+    }
+}
+
+/// A block of a unit: its plane, its place, and its codes.
+struct Member<'a> {
+    plane: usize,
+    /// Blocks of a unit in each direction, and which of them it is.
+    unit_blocks: (u32, u32),
+    place: (u32, u32),
+    dc_decoder: &'a HuffmanDecoder,
+    ac_skipper: &'a CoefficientSkipper,
+}
+
+impl Blocks {
+    /// Passes over coded data. `None` if it is not exactly that of such an image.
+    pub(super) fn read(baseline: &Baseline, scan: &[u8]) -> Option<Self> {
+        let (stream, ends) = BitStream::of_scan(scan)?;
+        let (num_columns, num_rows) = baseline.num_units();
+        let interval = if baseline.restart_interval == 0 { num_columns * num_rows } else { baseline.restart_interval };
+        // Each block has two bits or more, so that memory is within that of the file.
+        let num_blocks = |blocks: (u32, u32)| u64::from(num_columns * blocks.0) * u64::from(num_rows * blocks.1);
+        let total: u64 = baseline.components.iter().map(|component| num_blocks(component.unit_blocks)).sum();
+        if total > scan.len() as u64 * 4 || ends.len() as u32 != (num_columns * num_rows).div_ceil(interval) {
+            return None;
+        }
+        let plane = |blocks: (u32, u32)| Plane {
+            blocks: vec![Block::NONE; num_blocks(blocks) as usize],
+            width: num_columns * blocks.0,
+            white: Block::NONE,
+        };
+        let mut planes: Vec<Plane> = baseline.components.iter().map(|one| plane(one.unit_blocks)).collect();
+        let dc_decoders = baseline.dc_codes.each_ref().map(|code| code.as_ref().map(HuffmanDecoder::new));
+        let ac_skippers = baseline.ac_codes.each_ref().map(|code| code.as_ref().map(CoefficientSkipper::new));
+        let mut members = Vec::new();
+        for (plane, component) in baseline.components.iter().enumerate() {
+            let (unit_columns, unit_rows) = component.unit_blocks;
+            for place in (0..unit_rows).flat_map(|row| (0..unit_columns).map(move |column| (column, row))) {
+                members.push(Member {
+                    plane,
+                    unit_blocks: component.unit_blocks,
+                    place,
+                    dc_decoder: dc_decoders.get(component.dc_code)?.as_ref()?,
+                    ac_skipper: ac_skippers.get(component.ac_code)?.as_ref()?,
+                });
+            }
+        }
+        let mut scanner = Scanner { stream: &stream, position: 0 };
+        let units = (0..num_rows).flat_map(|row| (0..num_columns).map(move |column| (column, row)));
+        let (mut means, mut left, mut ends) = ([0_i32; 3], 0, ends.into_iter());
+        let mut end = 0;
+        for (column, row) in units {
+            if left == 0 {
+                scanner.begin_interval(end)?;
+                end = ends.next()?;
+                (means, left) = ([0; 3], interval);
+            }
+            left -= 1;
+            for member in &members {
+                let plane = planes.get_mut(member.plane)?;
+                let mean = means.get_mut(member.plane)?;
+                let (unit_columns, unit_rows) = member.unit_blocks;
+                let at = (column * unit_columns + member.place.0, row * unit_rows + member.place.1);
+                *plane.block_mut(at)? = scanner.block(member, mean)?;
+            }
+            if scanner.position > end {
+                return None;
+            }
+        }
+        scanner.begin_interval(end)?;
+        Some(Self { stream, planes })
+    }
+
+    /// The coefficients of a block.
+    pub(super) fn coefficients(&self, block: Block, code: &HuffmanDecoder) -> Option<Coefficients> {
+        let mut coefficients = [0; 64];
+        *coefficients.first_mut()? = block.mean;
+        let (mut position, end) = (block.others.start, block.others.start + u32::from(block.others.num_bits));
+        let mut place = 1_usize;
+        while position < end {
+            let bits = self.stream.peek(position)?;
+            let (code_bits, symbol) = code.symbol(bits)?;
+            let size = symbol & 15;
+            position += u32::from(code_bits + size);
+            place += usize::from(num_coefficients(symbol)?);
+            if size > 0 {
+                *coefficients.get_mut(place - 1)? = number(bits << code_bits, size) as i16;
+            }
+        }
+        Some(coefficients)
+    }
+}
+
+/// Passes over the codes of blocks.
+struct Scanner<'a> {
+    stream: &'a BitStream,
+    position: u32,
+}
+
+impl Scanner<'_> {
+    /// Goes on behind the end of an interval, which must be in the byte that was read last.
+    fn begin_interval(&mut self, end: u32) -> Option<()> {
+        let is_at_end = self.position.next_multiple_of(8) == end;
+        self.position = end;
+        is_at_end.then_some(())
+    }
+
+    /// The next block, whose mean is stated relative to that of the block before.
+    #[inline]
+    fn block(&mut self, member: &Member<'_>, mean: &mut i32) -> Option<Block> {
+        let bits = self.stream.peek(self.position)?;
+        let (code_bits, size) = member.dc_decoder.symbol(bits)?;
+        if size > MAX_DC_BITS {
+            return None;
+        }
+        *mean += number(bits << code_bits, size);
+        if !MEANS.contains(mean) {
+            return None;
+        }
+        self.position += u32::from(code_bits + size);
+        let start = self.position;
+        self.pass_coefficients(member.ac_skipper)?;
+        let others = BitRange { start, num_bits: (self.position - start) as u16 };
+        Some(Block { mean: *mean as i16, others })
+    }
+
+    #[inline]
+    fn pass_coefficients(&mut self, skipper: &CoefficientSkipper) -> Option<()> {
+        let mut place = 1_u32;
+        loop {
+            let bits = self.stream.peek(self.position)?;
+            let step = skipper.step(bits);
+            let next = place + u32::from(step.num_coefficients);
+            // Behind the last coefficient, another block begins.
+            if step.num_bits > 0 && next < 64 {
+                self.position += u32::from(step.num_bits);
+                if step.is_last {
+                    return Some(());
+                }
+                place = next;
+                continue;
+            }
+            let (code_bits, symbol) = skipper.decoder.symbol(bits)?;
+            self.position += u32::from(code_bits + (symbol & 15));
+            place += u32::from(num_coefficients(symbol)?);
+            match place {
+                64 => return Some(()),
+                65.. => return None,
+                _ if symbol == END_OF_BLOCK => return Some(()),
+                _ => {}
+            }
+        }
+    }
+}

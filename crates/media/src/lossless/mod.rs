@@ -1,0 +1,75 @@
+//! Tiles cut out of a JPEG without decoding it: the coded blocks of the photograph are those of its tiles.
+//!
+//! ```text
+//! JPEG ──Baseline──▶ tables, scan ──Blocks──▶ where each block is coded ──Tiles──▶ JPEGs
+//!   └─ turned, progressive, in several scans: rearranged first by libjpeg-turbo (`upright`), which leaves coefficients alone
+//! ```
+//!
+//! A block of a baseline JPEG is coded as the difference of its mean to that of the block before, and codes that depend on
+//! nothing else. A tile therefore takes the codes as they are, bit for bit, and only states the differences anew. No
+//! coefficient is read but those of the blocks that the right or the bottom border of the image crosses: there, what is outside
+//! becomes white. What is here reads untrusted bytes and is safe code throughout; whatever is unusual about a file is left to
+//! the decoder.
+
+mod baseline;
+mod bits;
+mod blocks;
+mod border;
+mod dct;
+mod huffman;
+mod upright;
+mod write;
+
+use std::borrow::Cow;
+
+use self::baseline::Baseline;
+use self::blocks::Blocks;
+pub(crate) use self::write::TileWriter;
+use crate::probe::{JpegColor, ProbedImage};
+
+/// A JPEG whose blocks are known.
+pub(crate) struct LosslessJpeg {
+    baseline: Baseline,
+    blocks: Blocks,
+    /// The file, if it had to be rearranged.
+    rearranged: Option<Vec<u8>>,
+}
+
+impl LosslessJpeg {
+    /// `None` if the image is not a JPEG, is damaged, or cannot be brought into this form without changing pixels.
+    pub(crate) fn read(source: &ProbedImage<'_>) -> Option<Self> {
+        let header = source.parsed.jpeg.as_ref()?;
+        if header.precision_bits != 8 || !matches!(header.color, JpegColor::Gray | JpegColor::YCbCr) {
+            return None;
+        }
+        if source.header.orientation == 1
+            && let Some(jpeg) = Self::parse(Cow::Borrowed(source.bytes))
+        {
+            return Some(jpeg);
+        }
+        Self::parse(Cow::Owned(upright::rearranged(source.bytes, source.header.orientation)?))
+    }
+
+    fn parse(bytes: Cow<'_, [u8]>) -> Option<Self> {
+        let (mut baseline, scan) = Baseline::parse(&bytes)?;
+        let mut blocks = Blocks::read(&baseline, scan)?;
+        border::whiten(&mut baseline, &mut blocks)?;
+        let rearranged = if let Cow::Owned(bytes) = bytes { Some(bytes) } else { None };
+        Some(Self { baseline, blocks, rearranged })
+    }
+
+    /// Width and height in pixels of the areas that can be cut: those of which each border is one of a block, in every channel.
+    pub(crate) fn unit_px(&self) -> (u32, u32) {
+        self.baseline.unit_px()
+    }
+
+    /// The file whose blocks they are, if it is not the source itself: upright, and baseline.
+    pub(crate) fn rearranged(&self) -> Option<&[u8]> {
+        self.rearranged.as_deref()
+    }
+
+    /// A writer of tiles of this width and height.
+    pub(crate) fn tiles(&self, size_px: (u32, u32)) -> Option<TileWriter<'_>> {
+        TileWriter::new(&self.baseline, &self.blocks, size_px)
+    }
+}
