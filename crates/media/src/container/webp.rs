@@ -22,7 +22,9 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
         let Ok((kind, content)) = chunk else { return Some("a chunk claims more bytes than there are") };
         position += 8 + content.len().next_multiple_of(2);
         match &kind {
-            b"VP8 " if content.first().is_some_and(|tag| tag & SHOWN == 0) => return Some("its image is not to be shown"),
+            b"VP8 " if content.first().is_some_and(|tag| tag & SHOWN == 0) => {
+                return Some("its image is not to be shown");
+            }
             b"VP8 " | b"VP8L" => num_images += 1,
             b"VP8X" if content.first().is_some_and(|flags| flags & IN_FRAGMENTS != 0) => {
                 return Some("it says that its image is in fragments");
