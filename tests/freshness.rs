@@ -437,6 +437,17 @@ fn a_setting_that_changed_makes_only_those_samples_again_that_depend_on_it() {
 }
 
 #[test]
+fn a_media_root_that_is_another_directory_is_said_to_be_one() {
+    let workshop = workshop(2, "");
+    build(&workshop, &[]);
+    fs::rename(workshop.path("media"), workshop.path("elsewhere")).unwrap();
+    std::os::unix::fs::symlink("elsewhere", workshop.path("media")).unwrap();
+    let text = build(&workshop, &["--explain"]);
+    assert!(text.contains("what a setting names is another file or directory"), "{text}");
+    assert!(!text.contains("settings changed"), "{text}");
+}
+
+#[test]
 fn a_build_explains_what_it_makes_again() {
     let workshop = workshop(6, "take = 4");
     let first = build(&workshop, &["--explain"]);

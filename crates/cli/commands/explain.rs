@@ -55,6 +55,10 @@ fn reason(because: MadeBecause, source: &SourceReuse) -> String {
         MadeBecause::NewSource => "the source is new".to_owned(),
         MadeBecause::SettingsChanged => {
             let settings: Vec<&str> = source.changed_settings.iter().map(String::as_str).collect();
+            if settings.is_empty() {
+                // The same words lead to something else, such as a link that points elsewhere.
+                return "what a setting names is another file or directory".to_owned();
+            }
             format!("settings changed: {}", settings.join(", "))
         }
         MadeBecause::NewRecord => "the dataset does not have them".to_owned(),

@@ -7,6 +7,8 @@ mod containers;
 #[cfg(test)]
 mod damaged;
 #[cfg(test)]
+mod headers;
+#[cfg(test)]
 mod images;
 #[cfg(test)]
 mod lossless;

@@ -194,7 +194,7 @@ fn read_system<'r>(row: &'r Object<'_>) -> Result<Option<DraftTurn<'r>>, Rejecti
 }
 
 /// Who speaks. `chatgpt`, `bing` and `bard` answered in ShareGPT's conversations.
-fn role_of(role: &str) -> Result<Role, Rejection> {
+pub(crate) fn role_of(role: &str) -> Result<Role, Rejection> {
     let is_any = |names: &[&str]| names.iter().any(|name| role.eq_ignore_ascii_case(name));
     if is_any(&["human", "user"]) {
         Ok(Role::User)

@@ -1,7 +1,8 @@
 //! Placement of visuals: placeholders in text become visuals, and media are put into their order of appearance.
 //!
 //! Rules:
-//! * In a record without media, `<image>` and `<video>` are text. `<video>` is also text in a record with images only.
+//! * In a record without media, `<image>` and `<video>` are text, but for one that is the first or last line of a question:
+//!   that is where writers put it, and its image is lost. `<video>` is also text in a record with images only.
 //! * Each `<image>` takes the record's next image, each `<video>` its next video. In a record with videos only and
 //!   without `<video>`, each `<image>` takes the next video, as in LLaVA-Video.
 //! * More placeholders than media, or fewer, is a mismatch. Fewer can be repaired: [`MissingPlaceholders`].
@@ -51,7 +52,14 @@ enum Slot<'a> {
 /// Turns with visuals, and the media in the order in which they appear.
 pub(crate) fn place(draft: &Draft<'_>, placement: Placement) -> Result<(Vec<Turn>, Vec<MediaRef>), Rejection> {
     if let Some(turns) = turns_of_text(draft) {
-        return Ok((turns, Vec::new()));
+        return match turns.iter().enumerate().find_map(|(index, turn)| Some((index, lonely_placeholder(turn)?))) {
+            Some((index, found)) if !draft.is_document => {
+                let detail =
+                    format!("turn {index} has {found} on a line of its own, but the record has no image and no video");
+                Err(Rejection::new(RejectCode::PlaceholderMismatch, detail))
+            }
+            _ => Ok((turns, Vec::new())),
+        };
     }
     let mut turns: Vec<_> = draft.turns.iter().map(|turn| slotted(turn, &draft.media)).collect();
     if !draft.is_document {
@@ -76,6 +84,19 @@ fn turns_of_text(draft: &Draft<'_>) -> Option<Vec<Turn>> {
         Some(Turn { role: turn.role, parts })
     };
     draft.turns.iter().map(turn_of_text).collect()
+}
+
+/// The placeholder that is the first or last line of a question.
+fn lonely_placeholder(turn: &Turn) -> Option<&'static str> {
+    let [Part::Text(text)] = turn.parts.as_slice() else { return None };
+    if turn.role != Role::User {
+        return None;
+    }
+    ["<image>", "<video>"].into_iter().find(|&placeholder| {
+        let is_first =
+            text.strip_prefix(placeholder).is_some_and(|rest| rest.is_empty() || rest.starts_with(['\r', '\n']));
+        is_first || text.strip_suffix(placeholder).is_some_and(|rest| rest.ends_with('\n'))
+    })
 }
 
 fn slotted<'a>(turn: &'a DraftTurn<'_>, media: &DraftMedia) -> SlottedTurn<'a> {

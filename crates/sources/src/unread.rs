@@ -1,7 +1,8 @@
 //! What `auto` would lose: a record that has it is rejected, and not delivered without it.
 
-use manyframe_core::{RejectCode, Rejection};
+use manyframe_core::{RejectCode, Rejection, Role};
 
+use crate::conversation::role_of;
 use crate::draft::{Draft, DraftPart};
 use crate::fields::kind_of_path;
 use crate::options::SourceOptions;
@@ -106,9 +107,10 @@ fn reject_untrained(row: &Object<'_>) -> Result<(), Rejection> {
     };
     let is_left_out = |turn: &Value<'_>| match turn {
         Value::Object(turn) => {
-            let is_assistant =
-                turn.get_any(&["role", "from"]).and_then(|(_, role)| role.as_text()) == Some("assistant");
-            let is_off = turn.get("loss") == Some(&Value::Bool(false));
+            let role = turn.get_any(&["role", "from"]).and_then(|(_, role)| role.as_text());
+            let is_assistant = role.is_some_and(|role| role_of(role).ok() == Some(Role::Assistant));
+            // As ms-swift, Axolotl and OpenAI say it.
+            let is_off = ["loss", "train"].iter().any(|name| turn.get(name) == Some(&Value::Bool(false)));
             is_assistant && (is_off || turn.get("weight").and_then(Value::as_f64) == Some(0.0))
         }
         _ => false,

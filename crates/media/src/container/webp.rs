@@ -6,6 +6,12 @@ use crate::probe::{webp_chunks, webp_end};
 /// `RIFF`, a size, `WEBP`.
 const HEADER_BYTES: usize = 12;
 
+/// The bit of a frame (RFC 6386, section 9.1) that has it shown.
+const SHOWN: u8 = 0x10;
+
+/// A flag of the extended format that was withdrawn; libwebp refuses files with it.
+const IN_FRAGMENTS: u8 = 0x01;
+
 pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
     let Ok(end) = webp_end(bytes) else { return Some("it has no size") };
     if end > bytes.len() {
@@ -16,7 +22,13 @@ pub(super) fn flaw(bytes: &[u8]) -> Option<&'static str> {
         let Ok((kind, content)) = chunk else { return Some("a chunk claims more bytes than there are") };
         position += 8 + content.len().next_multiple_of(2);
         match &kind {
+            b"VP8 " if content.first().is_some_and(|tag| tag & SHOWN == 0) => {
+                return Some("its image is not to be shown");
+            }
             b"VP8 " | b"VP8L" => num_images += 1,
+            b"VP8X" if content.first().is_some_and(|flags| flags & IN_FRAGMENTS != 0) => {
+                return Some("it says that its image is in fragments");
+            }
             b"VP8X" if index == 0 && content.len() == 10 => announced = content.first().map_or(0, |flags| flags & 0x2c),
             b"VP8X" | b"ALPH" | b"ANIM" | b"ANMF" => return Some("its chunks contradict each other"),
             b"EXIF" if !is_sound_exif(content) => return Some("its EXIF is damaged"),

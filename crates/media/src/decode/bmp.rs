@@ -1,4 +1,10 @@
-//! BMP files that the decoder refuses and other readers show.
+//! BMP files that the decoder refuses, or reads in the wrong place, and other readers show.
+
+use std::io::Cursor;
+
+use image::codecs::bmp::BmpDecoder;
+use image::error::DecodingError;
+use image::{ImageError, ImageFormat, ImageResult};
 
 /// What precedes the second header: `BM`, sizes, and the position of the pixels.
 const FILE_HEADER_BYTES: usize = 14;
@@ -10,6 +16,20 @@ const OS_2: usize = 64;
 /// Compressions of runs, of 8 and of 4 bits.
 const RLE_8: u32 = 1;
 const RLE_4: u32 = 2;
+
+/// A decoder of the file, whose pixels follow its headers if it does not say where they are.
+pub(super) fn decoder(bytes: &[u8]) -> ImageResult<BmpDecoder<Cursor<&[u8]>>> {
+    let pixels_at = number(bytes, 10).unwrap_or_default() as usize;
+    let header_bytes = number(bytes, FILE_HEADER_BYTES).unwrap_or_default() as usize;
+    match bytes.get(FILE_HEADER_BYTES..) {
+        Some(rest) if pixels_at == 0 => BmpDecoder::new_without_file_header(Cursor::new(rest)),
+        _ if pixels_at < FILE_HEADER_BYTES + header_bytes => {
+            let why = format!("its pixels are said to start in byte {pixels_at}, inside of its header");
+            Err(ImageError::Decoding(DecodingError::new(ImageFormat::Bmp.into(), why)))
+        }
+        _ => BmpDecoder::new(Cursor::new(bytes)),
+    }
+}
 
 /// The same image as Windows would write it: with its header, one plane, rows from the bottom where they are compressed, and
 /// all padding. Returns also whether its rows are in the opposite order. `None` if the image is of another kind.

@@ -19,6 +19,7 @@ pub(super) fn decode_into(bytes: &[u8], image: &mut RgbImage) -> Result<(), Deco
 fn decode(bytes: &[u8], image: &mut RgbImage) -> Result<(), DecodingError> {
     let mut options = DecodeOptions::new();
     options.set_color_output(ColorOutput::Indexed);
+    options.allow_unknown_blocks(true);
     // A frame has a byte a pixel, and is inside of the canvas.
     let max_bytes = NonZero::new(image.pixels().len() as u64).unwrap_or(NonZero::<u64>::MIN);
     options.set_memory_limit(MemoryLimit::Bytes(max_bytes));

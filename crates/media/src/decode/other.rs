@@ -2,7 +2,6 @@
 
 use std::io::Cursor;
 
-use image::codecs::bmp::BmpDecoder;
 use image::codecs::webp::WebPDecoder;
 use image::error::{ImageError, ImageResult};
 use image::{DynamicImage, ImageDecoder, Limits};
@@ -72,7 +71,7 @@ fn has_whole_image(bytes: &[u8]) -> bool {
 }
 
 fn decode_bmp(bytes: &[u8], image: &mut RgbImage) -> Result<(), MediaError> {
-    let decode = |bytes: &[u8]| BmpDecoder::new(Cursor::new(bytes)).and_then(|decoder| pixels(decoder, image));
+    let decode = |bytes: &[u8]| bmp::decoder(bytes).and_then(|decoder| pixels(decoder, image));
     let (decoded, is_turned) = match decode(bytes) {
         Err(error) => match bmp::as_windows_writes(bytes) {
             Some((usual, is_turned)) => (decode(&usual), is_turned),

@@ -52,8 +52,8 @@ impl<'a> Ifd<'a> {
     /// The first directory of a TIFF structure; `None` if there is no header, or no directory where it points.
     pub(crate) fn parse(bytes: &'a [u8]) -> Option<Self> {
         let (is_little_endian, is_big_tiff) = match bytes {
-            [b'I', b'I', 42, 0, ..] => (true, false),
-            [b'M', b'M', 0, 42, ..] => (false, false),
+            [b'I', b'I', 42, 0, ..] | [b'I', b'I', 0, 42, ..] => (true, false),
+            [b'M', b'M', 0, 42, ..] | [b'M', b'M', 42, 0, ..] => (false, false),
             [b'I', b'I', 43, 0, 8, 0, 0, 0, ..] => (true, true),
             [b'M', b'M', 0, 43, 0, 8, 0, 0, ..] => (false, true),
             _ => return None,

@@ -60,7 +60,11 @@ impl<'a> ChunkRows<'a> {
                 return Err(format!("a JPEG strip has {}×{} pixels only", image.width_px(), image.height_px()));
             }
             let row = vec![0; image.stride()];
-            return Ok(Self { layout, rows: Rows::Decoded { rgb: Cursor::new(image.into_pixels()), row } });
+            let mut rgb = image.into_pixels();
+            if layout.colors == (Colors::Gray { is_white_zero: true }) {
+                rgb.iter_mut().for_each(|level| *level = u8::MAX - *level);
+            }
+            return Ok(Self { layout, rows: Rows::Decoded { rgb: Cursor::new(rgb), row } });
         }
         let open = |plane| decompressed(stored(plane)?, layout, num_rows);
         if let Colors::YCbCr(parameters) = layout.colors {

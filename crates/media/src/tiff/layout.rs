@@ -146,6 +146,9 @@ impl<'a> Layout<'a> {
         let sample_bits = sample_bits(ifd)?;
         let compression = compression(ifd)?;
         let colors = colors(ifd, sample_bits, compression)?;
+        if !ifd.has(tag::BITS_PER_SAMPLE) && (samples_per_pixel > 1 || !matches!(colors, Colors::Gray { .. })) {
+            return Err(Undecodable::Damaged("does not say how many bits a sample has".to_owned()));
+        }
         if samples_per_pixel < colors.num_samples() || samples_per_pixel > 64 {
             return Err(Undecodable::Damaged(format!("has {samples_per_pixel} samples a pixel")));
         }
@@ -304,7 +307,9 @@ fn compression(ifd: &Ifd<'_>) -> Result<Compression, Undecodable> {
 }
 
 fn colors(ifd: &Ifd<'_>, sample_bits: usize, compression: Compression) -> Result<Colors, Undecodable> {
-    let name = match ifd.unsigned(tag::PHOTOMETRIC).unwrap_or(0) {
+    // As in libtiff, and in Pillow for one sample.
+    let unless_stated = if ifd.unsigned(tag::SAMPLES_PER_PIXEL) == Some(3) { 2 } else { 0 };
+    let name = match ifd.unsigned(tag::PHOTOMETRIC).unwrap_or(unless_stated) {
         white_is_zero @ (0 | 1) => return Ok(Colors::Gray { is_white_zero: white_is_zero == 0 }),
         2 => return Ok(Colors::Rgb),
         3 => return palette(ifd, sample_bits).map(Colors::Palette),

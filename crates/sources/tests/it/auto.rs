@@ -120,6 +120,14 @@ fn what_would_be_lost_rejects_its_record() {
             r#"{"messages": [{"role": "user", "content": "q"}, {"role": "assistant", "content": "a", "weight": 0}]}"#,
             "not to be learned",
         ),
+        (
+            r#"{"conversations": [{"from": "human", "value": "q"}, {"from": "gpt", "value": "a", "loss": false}]}"#,
+            "not to be learned",
+        ),
+        (
+            r#"{"messages": [{"role": "user", "content": "q"}, {"role": "Assistant", "content": "a", "train": false}]}"#,
+            "not to be learned",
+        ),
     ] {
         let rejected = parse(Auto, text).unwrap_err();
         assert!(rejected.rejection.detail.contains(expected), "{text}: {}", rejected.rejection.detail);

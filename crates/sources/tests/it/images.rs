@@ -60,6 +60,22 @@ fn a_record_without_image_is_text_however_that_is_written() {
 }
 
 #[test]
+fn a_placeholder_on_a_line_of_its_own_wants_an_image() {
+    for media in [r#""model": """#, r#""image": null"#, r#""image": """#, r#""image": []"#, r#""image": NaN"#] {
+        for question in [r"<image>\nwhat?", r"what?\n<image>", "<image>", r"<video>\nwhat?"] {
+            check(Llava, &[(&llava(media, question, "x"), "placeholder_mismatch")]);
+        }
+    }
+    let reject = parse(Llava, &llava(r#""image": null"#, r"<image>\nwhat?", "x")).unwrap_err();
+    assert_eq!(
+        reject.rejection.detail,
+        "turn 0 has <image> on a line of its own, but the record has no image and no video"
+    );
+    let answer = llava(r#""model": """#, "which tag?", r"<image>\nin LLaVA");
+    check(Llava, &[(&answer, r#"U "which tag?" A "<image>\nin LLaVA""#)]);
+}
+
+#[test]
 fn one_image_without_placeholder_comes_first_where_that_is_usual() {
     let one = llava(r#""image": "a.jpg""#, "what?", "x");
     let two = llava(r#""image": ["a.jpg", "b.jpg"]"#, "what?", "x");

@@ -1,0 +1,121 @@
+//! Promise: what a header leaves out, or says in an odd way, is read as by Pillow, libtiff and FFmpeg, or is rejected; noise is
+//! never delivered.
+
+use manyframe_core::{Handling, RejectCode};
+use manyframe_media::{ImagePolicy, MediaLimits, RgbImage, decode_rgb, prepare_image};
+
+use crate::support::{code, exif, fixture, picture, riff, riff_chunk};
+
+/// A little-endian TIFF of one strip; tags are numbers of 16 bits.
+fn tiff(tags: &[(u16, u16)], strip: &[u8]) -> Vec<u8> {
+    let num_tags = tags.len() as u16 + 2;
+    let strip_at = 8 + 2 + u32::from(num_tags) * 12 + 4;
+    let mut fields: Vec<(u16, u16, u32)> = tags.iter().map(|&(tag, value)| (tag, 3, value.into())).collect();
+    fields.extend([(273, 4, strip_at), (279, 4, strip.len() as u32)]);
+    fields.sort_unstable();
+    let mut bytes = b"II*\0\x08\0\0\0".to_vec();
+    bytes.extend(num_tags.to_le_bytes());
+    for (tag, kind, value) in fields {
+        bytes.extend([tag.to_le_bytes(), kind.to_le_bytes(), [1, 0], [0, 0]].concat());
+        bytes.extend(value.to_le_bytes());
+    }
+    bytes.extend([0; 4]);
+    [&bytes, strip].concat()
+}
+
+const SIZE: [(u16, u16); 2] = [(256, 24), (257, 16)];
+const EIGHT_BITS: (u16, u16) = (258, 8);
+const THREE_SAMPLES: (u16, u16) = (277, 3);
+
+fn decode(bytes: &[u8]) -> RgbImage {
+    decode_rgb(bytes, &MediaLimits::default()).unwrap()
+}
+
+/// The levels of a gray image.
+fn levels(bytes: &[u8]) -> Vec<u8> {
+    decode(bytes).pixels().iter().step_by(3).copied().collect()
+}
+
+#[test]
+fn three_samples_of_a_tiff_that_nothing_explains_are_red_green_and_blue() {
+    let pixels = picture(24, 16);
+    let bytes = tiff(&[&SIZE[..], &[EIGHT_BITS, THREE_SAMPLES]].concat(), pixels.pixels());
+    assert!(decode(&bytes) == pixels);
+}
+
+#[test]
+fn colours_of_a_tiff_that_does_not_say_their_bits_are_not_guessed() {
+    let pixels = picture(24, 16);
+    let bytes = tiff(&[&SIZE[..], &[(262, 2), THREE_SAMPLES]].concat(), pixels.pixels());
+    assert_eq!(code(decode_rgb(&bytes, &MediaLimits::default())), RejectCode::MediaCorrupt);
+    // One bit is the default, and black and white has it.
+    assert_eq!(levels(&tiff(&[&SIZE[..], &[(262, 1)]].concat(), &[0xf0; 48]))[..8], [255, 255, 255, 255, 0, 0, 0, 0]);
+}
+
+#[test]
+fn white_is_zero_in_jpeg_strips_too() {
+    let gray = fixture("gray.jpg");
+    let shown = decode(&gray);
+    let size = [(256, shown.width_px() as u16), (257, shown.height_px() as u16)];
+    let of = |kind: u16| levels(&tiff(&[&size[..], &[EIGHT_BITS, (259, 7), (262, kind)]].concat(), &gray));
+    assert!(of(1) == levels(&gray));
+    assert!(of(0) == levels(&gray).into_iter().map(|level| 255 - level).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_signature_in_the_other_byte_order_is_one_all_the_same() {
+    let pixels = picture(24, 16);
+    let mut bytes = tiff(&[&SIZE[..], &[EIGHT_BITS, (262, 2), THREE_SAMPLES]].concat(), pixels.pixels());
+    bytes[2..4].reverse();
+    assert!(decode(&bytes) == pixels);
+    let mut odd = exif(6);
+    odd[2..4].reverse();
+    let image = fixture("lossy.webp")[12..].to_vec();
+    let header = riff_chunk(*b"VP8X", &[8, 0, 0, 0, 23, 0, 0, 15, 0, 0]);
+    let turned = decode(&riff(&[header, image, riff_chunk(*b"EXIF", &odd)].concat()));
+    assert_eq!((turned.width_px(), turned.height_px()), (16, 24));
+}
+
+/// A bitmap of 24 bits that says its pixels are at a position.
+fn bitmap(pixels: &RgbImage, pixels_at: u32) -> Vec<u8> {
+    let mut bytes = b"BM\0\0\0\0\0\0\0\0".to_vec();
+    bytes.extend(pixels_at.to_le_bytes());
+    bytes.extend([40, pixels.width_px(), pixels.height_px(), 1 | 24 << 16].map(u32::to_le_bytes).concat());
+    bytes.extend([0; 24]);
+    for row in pixels.pixels().chunks_exact(pixels.stride()).rev() {
+        bytes.extend(row.as_chunks::<3>().0.iter().flat_map(|&[red, green, blue]| [blue, green, red]));
+    }
+    bytes
+}
+
+#[test]
+fn pixels_of_a_bmp_without_a_position_follow_its_headers() {
+    let pixels = picture(24, 16);
+    assert!(decode(&bitmap(&pixels, 54)) == pixels);
+    assert!(decode(&bitmap(&pixels, 0)) == pixels);
+    // FFmpeg refuses it, too.
+    assert_eq!(code(decode_rgb(&bitmap(&pixels, 20), &MediaLimits::default())), RejectCode::MediaCorrupt);
+}
+
+#[test]
+fn an_extension_of_a_gif_that_is_unknown_is_skipped() {
+    let plain = fixture("still.gif");
+    let expected = decode(&plain);
+    let table = if plain[10] & 0x80 == 0 { 0 } else { 3 << ((plain[10] & 7) + 1) };
+    let mut odd = plain.clone();
+    odd.splice(13 + table..13 + table, *b"\x21\x99\x03abc\0");
+    assert!(decode(&odd) == expected);
+}
+
+#[test]
+fn a_webp_that_libwebp_does_not_show_is_not_passed_on() {
+    let image = fixture("lossy.webp")[12..].to_vec();
+    let mut hidden = image.clone();
+    hidden[8] &= !0x10;
+    let in_fragments = riff_chunk(*b"VP8X", &[1, 0, 0, 0, 23, 0, 0, 15, 0, 0]);
+    for (bytes, expected) in
+        [(riff(&hidden), Handling::Encoded), (riff(&[in_fragments, image].concat()), Handling::Cleaned)]
+    {
+        assert_eq!(prepare_image(bytes, &ImagePolicy::default()).unwrap().handling, expected);
+    }
+}
