@@ -18,9 +18,11 @@ use manyframe_plan::{
     Attempt, ChosenFrames, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,
 };
 
-use crate::encoded::EncodedVisual;
+use crate::compose::Composer;
+use crate::encoded::{EncodedVisual, handled};
 use crate::error::EngineError;
 use crate::journal::Journal;
+use crate::needles::check_images;
 
 /// A sample that was made, or why its record cannot be delivered.
 pub(crate) type Outcome = Result<Made, Rejection>;
@@ -89,6 +91,7 @@ struct SampleMaker<'a> {
 impl SampleMaker<'_> {
     fn make(&self, record: &Record) -> Result<Made, MediaError> {
         let (encoded, resolved) = self.encode(record)?;
+        check_images(self.source, &record.origin, (&encoded, &self.context.images.limits))?;
         let formatted = self.context.formatter.format(&record.turns, &resolved)?;
         let max_tokens = self.context.pipeline.file.format.max_tokens;
         if formatted.cost.num_tokens() > max_tokens {
@@ -190,6 +193,10 @@ impl SampleMaker<'_> {
             };
             let frames = (visual.kind == VisualKind::Video).then_some(FrameChoice { taken, ..choice });
             return self.prepared(wanted, &images, PreparedShape { grid: *grid, frames });
+        }
+        if let MediaLocation::Composed(composed) = &medium.location {
+            let (context, media) = (self.context, &self.source.media);
+            return Composer { context, media, subset: &record.subset, size_px }.encode(composed);
         }
         let mut encoded = match visual.kind {
             VisualKind::Video => {
@@ -404,10 +411,4 @@ fn sized(policy: &ImagePolicy, size_px: Option<(u32, u32)>) -> ImagePolicy {
 fn resized_px(visual: &ResolvedVisual) -> (u32, u32) {
     let size = visual.plan.layout.size();
     (size.width_px, size.height_px)
-}
-
-fn handled(handlings: impl IntoIterator<Item = Handling>) -> HandledImages {
-    let mut handled = HandledImages::default();
-    handlings.into_iter().for_each(|handling| handled.add(handling, 1));
-    handled
 }

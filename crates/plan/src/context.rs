@@ -21,6 +21,7 @@ use serde_json::Value;
 
 use crate::error::PlanError;
 use crate::guard::Guard;
+use crate::haystacks::listed_options;
 use crate::index::media::RecordMedia;
 use crate::media::{ChosenFrames, SourceMedia};
 use crate::reduction::LengthReduction;
@@ -350,8 +351,10 @@ impl OpenSource {
         let store = MediaStore::open_with(&roots, listings.as_deref(), &access);
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
         let media = SourceMedia::new(store, file.limits.clone(), access);
+        // What patterns match decides what records are, and whether they are read again.
+        let options = listed_options(source)?;
         Ok(Self {
-            table: table.clone(),
+            table: SourceTable { options, ..table.clone() },
             order: VisualOrder::of(&file.family()),
             media,
             reader,
@@ -443,7 +446,8 @@ impl SourceReader {
             Kind::Upstream(kind) => {
                 let annotations = annotation_files(source)?;
                 let name = Arc::from(table.name.as_str());
-                let spec = SourceSpec { name, kind, annotations: annotations.clone(), options: table.options.clone() };
+                let spec =
+                    SourceSpec { name, kind, annotations: annotations.clone(), options: listed_options(source)? };
                 let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
                 Ok(Self {
                     annotations,
