@@ -165,3 +165,105 @@ fn a_haystack_with_too_few_frames_is_rejected_before_anything_is_decoded() {
         "{row:?}"
     );
 }
+
+const TASKS_OF_VIDEOS: [&str; 9] = [
+    "retrieval_edit",
+    "retrieval_insert",
+    "retrieval_both",
+    "ordering_edit",
+    "ordering_insert",
+    "ordering_both",
+    "counting_edit",
+    "counting_insert",
+    "counting_both",
+];
+
+#[test]
+fn every_task_is_what_a_reference_makes_of_it_and_loaders_read_it() {
+    let tasks = [&TASKS_OF_VIDEOS[..], &["image_retrieval", "image_ordering", "image_counting"]].concat();
+    for place in ["insert", "replace"] {
+        let set = Set::new(&json!({ "place": place, "tasks": tasks, "lengths": [9], "depths": [500], "num_needles": 3,
+                                    "images": ["photo[0-9].jpg", "photo1?.jpg"], "questions_per_cell": 2, "seed": 5 }));
+        let built = set.build();
+        assert_eq!(built.outcomes(), [("delivered".to_owned(), 12 * 2 * 4)].into());
+        assert!(set.check(&built).starts_with("96 samples, "));
+        built.verify();
+        if place == "replace" {
+            continue;
+        }
+        let (dataset, lmms_eval, vlmevalkit) =
+            (built.dataset.display().to_string(), set.workshop.text("lmms-eval"), set.workshop.text("vlmevalkit"));
+        let export = |form: &str, output: &str, prefix: &str| {
+            run(&["export", &dataset, "--format", form, "--output", output, "--path-prefix", prefix, "--quiet"], 0)
+        };
+        let exported = export("lmms_eval", &lmms_eval, "");
+        assert!(
+            String::from_utf8_lossy(&exported.stdout).contains("skipped: 24 questions about many images"),
+            "{exported:?}"
+        );
+        export("vlmevalkit", &vlmevalkit, &format!("{vlmevalkit}/"));
+        let read = run_python("video", "tests/python/read_needle_exports.py", &[&dataset, &lmms_eval, &vlmevalkit]);
+        assert!(read.starts_with("96 questions, "), "{read}");
+    }
+}
+
+#[test]
+fn the_grid_has_the_tokens_of_the_samples() {
+    let set = Set::new(&json!({ "tasks": ["v_niah", "counting_both"], "lengths": [6, 30] }));
+    let pipeline = set.workshop.pipeline();
+    let answer = run(&["needles", &pipeline, "--json", "--quiet"], 0);
+    let cells: Vec<Value> = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(cells.len(), 2 * (3 + 1));
+    let built = set.build();
+    for cell in &cells {
+        let is_of = |row: &&manyframe_dataset::LedgerRow| {
+            let depth = cell["depth"].as_u64().map_or("-".to_owned(), |depth| depth.to_string());
+            let key = format!("{}/{}/{depth}/", cell["task"].as_str().unwrap(), cell["length"]);
+            row.upstream_id.starts_with(&key)
+        };
+        let rows: Vec<_> = built.ledger.iter().filter(is_of).collect();
+        assert_eq!(cell["num_samples"], rows.len());
+        if cell["length"] == 30 {
+            assert_eq!(cell["num_rejected"], rows.len());
+            assert!(cell["rejection"].as_str().unwrap().contains("21 frames"), "{cell}");
+            continue;
+        }
+        let tokens: Vec<u64> = rows.iter().map(|row| row.measured.unwrap().0.num_tokens()).collect();
+        assert_eq!(cell["num_tokens"], json!([tokens.iter().min(), tokens.iter().max()]));
+    }
+    let table = run(&["needles", &pipeline, "--quiet"], 0);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("v_niah of length 30: haystack_too_short"), "{table:?}");
+}
+
+#[test]
+fn what_makes_no_set_is_said_before_anything_is_read() {
+    for (settings, message) in [
+        (json!({ "lengths": [] }), "needles: has no lengths: numbers of frames, such as [64, 128]"),
+        (json!({ "depths": [1001] }), "needles: has a depth of more than 1000 thousandths"),
+        (json!({ "tasks": ["image_counting"] }), "needles: has no images among which needles are hidden"),
+        (json!({ "tasks": ["ordering_insert"] }), "ordering_insert needs 4 images, there are 3"),
+        (json!({ "haystacks": ["nothing/*.mp4"] }), "no file in a directory of media matches \"nothing/*.mp4\""),
+    ] {
+        let set = Set::new(&settings);
+        let failed = run(&["build", &set.workshop.pipeline(), "--output", &set.workshop.text("out"), "--quiet"], 2);
+        let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(stderr.contains(message), "{stderr}");
+    }
+    let mut telling = needles();
+    telling[0]["question"] = json!("Is the tint of the board Amber?");
+    let set = Set::with_needles(&json!({}), &telling);
+    let failed = run(&["plan", &set.workshop.pipeline(), "--output", &set.workshop.text("out"), "--quiet"], 2);
+    assert!(
+        String::from_utf8_lossy(&failed.stderr).contains("the question about \"board 0\" names its answer, \"amber\""),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_free_answer_has_no_options() {
+    let set = Set::new(&json!({ "num_options": 0, "lengths": [5], "depths": [0] }));
+    let built = set.build();
+    assert!(set.check(&built).starts_with("1 samples, "));
+    let sample = built.sample(&built.ledger[0].id.to_string());
+    assert!(sample["prompt"].as_str().unwrap().contains("using a single word or phrase."), "{sample}");
+}

@@ -123,6 +123,10 @@ def check_answers(lines: list[dict], settings: dict) -> None:
         if line["answer_text"].lower() in line["question"].lower() and expected is None:
             fail(f"the question has its answer: {line}")
     for group in groups.values():
+        if settings["num_options"] == 0:
+            if any(line["options"] or line["answer"] != line["answer_text"] for line in group.values()):
+                fail(f"a free answer has options: {group}")
+            continue
         first = [option["text"] for option in group[0]["options"]]
         if len(group) != max(settings["num_options"], 1) or len(set(first)) < settings["num_options"]:
             fail(f"a group has {len(group)} permutations of {first}")

@@ -3,19 +3,21 @@
 //!
 //! **Invariant:** a needle does not look like a frame of its haystack: the record is rejected instead.
 
-use manyframe_core::{ComposedVideo, Edit, Handling, ImageFormat, RejectCode, SampleImage, VisualKind};
+use std::sync::Arc;
+
+use manyframe_core::{ComposedVideo, Digest, Edit, Handling, ImageFormat, RejectCode, SampleImage, VisualKind};
 use manyframe_media::{
     FrameDamage, ImageFingerprint, ImagePolicy, MediaError, RgbImage, decode_rgb, encode_jpeg, fit_into, fitting_px,
     write_text,
 };
-use manyframe_plan::{ChosenFrames, Context, SourceMedia};
+use manyframe_plan::{ChosenFrames, ComposedFrames, Context, HaystackFrame, OpenSource};
 
 use crate::encoded::{EncodedVisual, handled};
 
 /// What composes the haystacks of a record.
 pub(crate) struct Composer<'a> {
     pub(crate) context: &'a Context,
-    pub(crate) media: &'a SourceMedia,
+    pub(crate) source: &'a OpenSource,
     pub(crate) subset: &'a str,
     /// The size at which frames are delivered, if the model's processor decides it.
     pub(crate) size_px: Option<(u32, u32)>,
@@ -28,16 +30,14 @@ impl Composer<'_> {
     ///
     /// If a frame of the haystack cannot be decoded, if a needle cannot be shown or looks like a frame, or on a storage error.
     pub(crate) fn encode(&self, composed: &ComposedVideo) -> Result<EncodedVisual, MediaError> {
-        let frames = self.media.open_composed(self.subset, composed)?;
+        let frames = self.source.media.open_composed(self.subset, composed)?;
         let own_px = frames.size_px();
         let policy = ImagePolicy { size_px: self.size_px, ..self.context.frames.clone() };
         let size_px = policy.delivered_px(own_px.0, own_px.1);
         let policy = ImagePolicy { size_px: Some(size_px), ..policy };
-        let mut haystack = Vec::new();
-        for video in &frames.videos {
-            haystack.extend(self.frames_of(video, own_px, &policy)?);
-        }
-        self.check_leaks(composed, &haystack)?;
+        let haystack = self.haystack(composed, &frames, &policy)?;
+        let haystack = haystack.get(..composed.num_frames as usize).unwrap_or_default();
+        self.check_leaks(composed, haystack)?;
         let images = self.with_needles(composed, haystack, &policy)?;
         Ok(EncodedVisual {
             kind: VisualKind::Video,
@@ -53,6 +53,30 @@ impl Composer<'_> {
             height_px: own_px.1,
             damage: FrameDamage::default(),
         })
+    }
+
+    /// The frames of its videos, at least as many as are shown.
+    fn haystack(
+        &self,
+        composed: &ComposedVideo,
+        frames: &ComposedFrames,
+        policy: &ImagePolicy,
+    ) -> Result<Arc<Vec<HaystackFrame>>, MediaError> {
+        let settings = (&composed.videos, composed.interval_s, policy.size_px, policy.jpeg(), self.subset);
+        let key = Digest::of(format!("{settings:?}").as_bytes());
+        if let Some(kept) = self.source.haystacks.get(key, composed.num_frames as usize) {
+            return Ok(kept);
+        }
+        let mut haystack = Vec::new();
+        for video in &frames.videos {
+            for image in self.frames_of(video, frames.size_px(), policy)? {
+                let fingerprint = fingerprint(&self.decoded(&image)?);
+                haystack.push(HaystackFrame { image, fingerprint });
+            }
+        }
+        let haystack = Arc::new(haystack);
+        self.source.haystacks.keep(key, &haystack);
+        Ok(haystack)
     }
 
     /// The chosen frames of a video, at the size of the first one's. All must be there: places of needles are counted in frames.
@@ -88,7 +112,7 @@ impl Composer<'_> {
     }
 
     /// Rejects a needle that looks like a frame.
-    fn check_leaks(&self, composed: &ComposedVideo, haystack: &[SampleImage]) -> Result<(), MediaError> {
+    fn check_leaks(&self, composed: &ComposedVideo, haystack: &[HaystackFrame]) -> Result<(), MediaError> {
         let mut needles = Vec::new();
         for path in composed.images() {
             if !needles.iter().any(|(known, _): &(&String, _)| *known == path) {
@@ -99,8 +123,8 @@ impl Composer<'_> {
             return Ok(());
         }
         for (number, frame) in haystack.iter().enumerate() {
-            let frame = fingerprint(&self.decoded(frame)?);
-            if let Some((path, _)) = needles.iter().find(|(_, needle)| are_alike(*needle, frame, composed.max_distance))
+            if let Some((path, _)) =
+                needles.iter().find(|(_, needle)| are_alike(*needle, frame.fingerprint, composed.max_distance))
             {
                 let detail = format!("the needle {path:?} looks like frame {number} of its haystack");
                 return Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
@@ -110,17 +134,17 @@ impl Composer<'_> {
     }
 
     fn needle(&self, path: &str) -> Result<RgbImage, MediaError> {
-        decode_rgb(&self.media.needle_bytes(self.subset, path)?, &self.context.images.limits)
+        decode_rgb(&self.source.media.needle_bytes(self.subset, path)?, &self.context.images.limits)
     }
 
     /// The frames with their edits. An edit has its place among all frames that are shown.
     fn with_needles(
         &self,
         composed: &ComposedVideo,
-        haystack: Vec<SampleImage>,
+        haystack: &[HaystackFrame],
         policy: &ImagePolicy,
     ) -> Result<Vec<SampleImage>, MediaError> {
-        let (mut frames, mut edits) = (haystack.into_iter(), composed.edits.iter().peekable());
+        let (mut frames, mut edits) = (haystack.iter(), composed.edits.iter().peekable());
         let mut shown = Vec::new();
         for index in 0..composed.num_shown() {
             let edit = edits.next_if(|edit| edit.index as usize == index).map(|edit| &edit.edit);
@@ -130,11 +154,11 @@ impl Composer<'_> {
                     jpeg(&fit_into(self.needle(path)?.view(), policy.size_px.unwrap_or_default())?, policy)?
                 }
                 (Some(Edit::Write(text)), Some(frame)) => {
-                    let mut pixels = self.decoded(&frame)?;
+                    let mut pixels = self.decoded(&frame.image)?;
                     write_text(&mut pixels, text)?;
                     jpeg(&pixels, policy)?
                 }
-                (None, Some(frame)) => frame,
+                (None, Some(frame)) => frame.image.clone(),
                 (_, None) => return Err(misplaced(index)),
             });
         }

@@ -195,8 +195,8 @@ impl SampleMaker<'_> {
             return self.prepared(wanted, &images, PreparedShape { grid: *grid, frames });
         }
         if let MediaLocation::Composed(composed) = &medium.location {
-            let (context, media) = (self.context, &self.source.media);
-            return Composer { context, media, subset: &record.subset, size_px }.encode(composed);
+            let (context, source) = (self.context, self.source);
+            return Composer { context, source, subset: &record.subset, size_px }.encode(composed);
         }
         let mut encoded = match visual.kind {
             VisualKind::Video => {

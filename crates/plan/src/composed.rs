@@ -1,7 +1,9 @@
 //! Videos that are composed of frames of several others: which frames, by their indexes. No pixel is decoded.
 
-use manyframe_core::{ComposedVideo, FrameChoice, MediaKind, MediaLocation, MediaRef, RejectCode};
-use manyframe_media::{MediaError, Sampling};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use manyframe_core::{ComposedVideo, Digest, FrameChoice, MediaKind, MediaLocation, MediaRef, RejectCode, SampleImage};
+use manyframe_media::{ImageFingerprint, MediaError, Sampling};
 
 use crate::media::{ChosenFrames, SourceMedia};
 
@@ -66,6 +68,46 @@ impl SourceMedia {
     /// If it is missing or too large, or on a storage error.
     pub fn needle_bytes(&self, subset: &str, path: &str) -> Result<Vec<u8>, MediaError> {
         self.image_bytes(subset, &medium(MediaKind::Image, path))
+    }
+}
+
+/// Bytes of decoded haystacks that are kept for the questions that follow: each haystack has as many as there are depths, tasks and
+/// orders of options.
+const MOST_KEPT_BYTES: usize = 256 << 20;
+
+/// A frame of a haystack, and what it looks like.
+#[derive(Debug, Clone)]
+pub struct HaystackFrame {
+    /// The frame, as it is delivered.
+    pub image: SampleImage,
+    /// What its pixels are compared by.
+    pub fingerprint: ImageFingerprint,
+}
+
+/// The haystacks that were decoded last. Of one with more frames, the first are those of one with fewer.
+#[derive(Debug, Default)]
+pub struct HaystackCache {
+    kept: Mutex<Vec<(Digest, Arc<Vec<HaystackFrame>>)>>,
+}
+
+impl HaystackCache {
+    /// The haystack with at least so many frames, if it is kept. `key` is of its videos, and of all on which its frames depend.
+    pub fn get(&self, key: Digest, num_frames: usize) -> Option<Arc<Vec<HaystackFrame>>> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = kept.iter().find(|(of, frames)| *of == key && frames.len() >= num_frames);
+        found.map(|(_, frames)| Arc::clone(frames))
+    }
+
+    /// Keeps a haystack, in place of a shorter one and of those that were kept first.
+    pub fn keep(&self, key: Digest, frames: &Arc<Vec<HaystackFrame>>) {
+        let num_bytes = |frames: &[HaystackFrame]| frames.iter().map(|frame| frame.image.bytes.len()).sum::<usize>();
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.retain(|(of, _)| *of != key);
+        kept.push((key, Arc::clone(frames)));
+        let mut total: usize = kept.iter().map(|(_, frames)| num_bytes(frames)).sum();
+        while total > MOST_KEPT_BYTES && !kept.is_empty() {
+            total -= num_bytes(&kept.remove(0).1);
+        }
     }
 }
 

@@ -19,6 +19,7 @@ use manyframe_pipeline::{
 use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceSpec};
 use serde_json::Value;
 
+use crate::composed::HaystackCache;
 use crate::error::PlanError;
 use crate::guard::Guard;
 use crate::haystacks::listed_options;
@@ -61,6 +62,8 @@ pub struct OpenSource {
     pub table: SourceTable,
     /// Its media.
     pub media: SourceMedia,
+    /// Its haystacks that were decoded last, if it is an evaluation set.
+    pub haystacks: HaystackCache,
     order: VisualOrder,
     reader: SourceReader,
     /// The record of which pieces were made last.
@@ -357,6 +360,7 @@ impl OpenSource {
             table: SourceTable { options, ..table.clone() },
             order: VisualOrder::of(&file.family()),
             media,
+            haystacks: HaystackCache::default(),
             reader,
             divided: Mutex::new(None),
         })

@@ -91,7 +91,7 @@ mod seal;
 mod survey;
 
 pub use attempt::{Attempt, Verdict, guarded};
-pub use composed::ComposedFrames;
+pub use composed::{ComposedFrames, HaystackCache, HaystackFrame};
 pub use context::{Context, OpenSource, SourceReader};
 pub use error::PlanError;
 pub use guard::crashes_path;
