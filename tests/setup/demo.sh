@@ -4,7 +4,7 @@ set -eu
 manyframe=${1:?usage: demo.sh MANYFRAME}
 cd "$(dirname "$0")/../.."
 
-"$manyframe" check pipelines/*/*.toml
+"$manyframe" check --offline pipelines/*/*.toml pipelines/demo/needles/needles.toml
 "$manyframe" build pipelines/demo
 for stage in 1-align 2-instruct 3-multi-image; do
   "$manyframe" verify "out/demo/$stage"

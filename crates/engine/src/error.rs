@@ -333,6 +333,8 @@ impl EngineError {
             | Self::Locked { .. }
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
+            | Self::NoNeedles
+            | Self::NoQuestions { .. }
             | Self::WholeBucket { .. }
             | Self::LargeShard { .. }
             | Self::OtherDataset { .. }

@@ -27,7 +27,7 @@ pub fn write_motion_jpeg(
     for frame in frames {
         let numbers = [KEYFRAME, length(movi.len())?, length(frame.len())?];
         index.extend(b"00dc");
-        numbers.iter().for_each(|number| index.extend(number.to_le_bytes()));
+        index.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
         movi.extend(chunk(*b"00dc", frame)?);
     }
     let mut body = b"AVI ".to_vec();
@@ -49,7 +49,7 @@ fn headers(frames: &[&[u8]], (width_px, height_px): (u32, u32), interval_s: f64)
     stream.extend(words(&[0, 0, 0, ticks, TICKS, 0, num_frames, largest, u32::MAX, 0]));
     // The rectangle in which the stream is shown: left, top, right, bottom.
     let right_bottom = [width_px, height_px].map(|side| u16::try_from(side).unwrap_or(u16::MAX));
-    [0, 0, right_bottom[0], right_bottom[1]].iter().for_each(|side| stream.extend(side.to_le_bytes()));
+    stream.extend([0, 0, right_bottom[0], right_bottom[1]].iter().flat_map(|side: &u16| side.to_le_bytes()));
     let mut format = words(&[40, width_px, height_px]);
     format.extend([1, 0, 24, 0]);
     format.extend(b"MJPG");

@@ -140,7 +140,9 @@ fn set_level(image: &mut RgbImage, (column, row): (u32, u32), level: u8) {
     }
     let start = row as usize * image.stride() + column as usize * RGB_BYTES;
     if let Some(pixel) = image.pixels_mut().get_mut(start..start + RGB_BYTES) {
-        pixel.iter_mut().for_each(|value| *value = if level == 0 { 0 } else { level.max(*value) });
+        for value in pixel {
+            *value = if level == 0 { 0 } else { level.max(*value) };
+        }
     }
 }
 
