@@ -4,7 +4,8 @@ use std::fs;
 
 use manyframe_dataset::{DatasetDifference, RecordJson};
 use manyframe_engine::{
-    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, SettingsAnswer, StatusAnswer, VerifyAnswer, WhyAnswer,
+    BuildAnswer, CheckAnswer, CleanAnswer, ExportAnswer, NeedleCell, SettingsAnswer, StatusAnswer, VerifyAnswer,
+    WhyAnswer,
 };
 use serde_json::{Value, json};
 
@@ -20,6 +21,7 @@ fn the_schemas_of_answers_are_generated_from_the_types() {
     compare_type::<SettingsAnswer>("commands/diff-settings.schema.json");
     compare_type::<ExportAnswer>("commands/export.schema.json");
     compare_type::<RecordJson>("commands/ls-line.schema.json");
+    compare_type::<Vec<NeedleCell>>("commands/needles.schema.json");
     compare_type::<Vec<StatusAnswer>>("commands/status.schema.json");
     compare_type::<VerifyAnswer>("commands/verify.schema.json");
     compare_type::<WhyAnswer>("commands/why.schema.json");

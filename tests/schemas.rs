@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use manyframe_dataset::Manifest;
+use manyframe_dataset::{Manifest, NeedleEntry};
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::{SampleJson, SampleMetadata};
 use manyframe_validate::measure::{Policy, Report, table_schema};
@@ -42,6 +42,7 @@ fn schemas_are_generated_from_the_types() {
     compare_type::<Manifest>("manifest.schema.json");
     compare("ledger.schema.json", &manyframe_dataset::ledger_schema());
     compare("pack.schema.json", &manyframe_dataset::pack_schema());
+    compare_type::<NeedleEntry>("needle.schema.json");
     compare_type::<Report>("validation.schema.json");
     compare_type::<Policy>("policy.schema.json");
     compare("validation-row.schema.json", &table_schema());

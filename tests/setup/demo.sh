@@ -4,11 +4,14 @@ set -eu
 manyframe=${1:?usage: demo.sh MANYFRAME}
 cd "$(dirname "$0")/../.."
 
-"$manyframe" check pipelines/*/*.toml
+"$manyframe" check --offline pipelines/*/*.toml pipelines/demo/needles/needles.toml
 "$manyframe" build pipelines/demo
 for stage in 1-align 2-instruct 3-multi-image; do
   "$manyframe" verify "out/demo/$stage"
 done
+"$manyframe" needles pipelines/demo/needles/needles.toml
+"$manyframe" build pipelines/demo/needles/needles.toml
+"$manyframe" verify out/demo/needles
 for recipe in longllava longvila llava-onevision qwen3-vl; do
   echo
   tests/setup/recipe.sh "$manyframe" "$recipe" "out/demo/$recipe"

@@ -98,6 +98,8 @@ pub(crate) enum Command {
     Validate(ValidateArguments),
     /// Show what a model's processor makes of images and videos: size, grid, tokens and text. Reads headers only.
     Tokens(TokensArguments),
+    /// Show the grid of an evaluation set of needles in haystacks: questions and exact tokens of each cell. Reads headers only.
+    Needles(NeedlesArguments),
     /// Create models to validate with.
     #[command(subcommand)]
     Model(ModelCommand),
@@ -206,6 +208,18 @@ pub(crate) struct PlanArguments {
     #[command(flatten)]
     pub(crate) build: BuildForecastArguments,
     /// Print JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NeedlesArguments {
+    /// The pipeline file.
+    #[arg(value_name = "FILE")]
+    pub(crate) file: PathBuf,
+    #[command(flatten)]
+    pub(crate) overrides: Overrides,
+    /// Print JSON: an object for each cell, in a list.
     #[arg(long)]
     pub(crate) json: bool,
 }
@@ -430,6 +444,10 @@ pub(crate) enum ExportForm {
     PackedParquet,
     /// XTuner's preset packs of a dataset of texts: data.jsonl, boundaries.npy, samples.npy, paths.json.
     XtunerPack,
+    /// Questions about needles with their videos, as the task vnbench of lmms-eval reads them: vnbench.json, videos/.
+    LmmsEval,
+    /// Questions about needles with their frames or images, as VLMEvalKit reads custom multiple choice: needles.tsv, images/.
+    Vlmevalkit,
 }
 
 /// How the image of a record that has exactly one is written.

@@ -19,10 +19,17 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
         (ExportForm::LlavaJson, true) => (ExportFormat::LlavaPacks, "data.json"),
         (ExportForm::PackedParquet, _) => (ExportFormat::PackedParquet, ""),
         (ExportForm::XtunerPack, _) => (ExportFormat::XtunerPacks, "paths.json"),
+        (ExportForm::LmmsEval, _) => (ExportFormat::LmmsEval, "vnbench.json"),
+        (ExportForm::Vlmevalkit, _) => (ExportFormat::VlmEvalKit, "needles.tsv"),
     };
-    let is_packed = format != ExportFormat::LlavaJson;
+    let is_evaluation = matches!(format, ExportFormat::LmmsEval | ExportFormat::VlmEvalKit);
+    let is_packed = format != ExportFormat::LlavaJson && !is_evaluation;
     let selects =
         !arguments.only_layout.is_empty() || !arguments.only_source.is_empty() || arguments.max_images.is_some();
+    if is_evaluation && (selects || arguments.packed) {
+        let message = "evaluation sets are exported whole: --packed, --only-layout, --only-source and --max-images are of llava_json";
+        return Err(UsageError(message.to_owned()).into());
+    }
     if is_packed && selects {
         let message =
             "packs are exported whole: --only-layout, --only-source and --max-images select samples of llava_json";
@@ -50,6 +57,12 @@ pub(super) fn run(arguments: &ExportArguments, global: &Global) -> Result<ExitCo
     let skipped = match exported.num_documents {
         0 => String::new(),
         number => format!("skipped: {}, because these trainers read conversations only\n", plural(number, "document")),
+    };
+    let skipped = match exported.num_skipped {
+        0 => skipped,
+        number => {
+            format!("skipped: {} about many images, because this form has videos only\n", plural(number, "question"))
+        }
     };
     output::print(&format!(
         "{}, {} ({})\n{skipped}annotations: {}\n",

@@ -14,6 +14,7 @@ mod inspect;
 mod location;
 mod ls;
 mod model;
+mod needles;
 mod outcome;
 mod outputs;
 mod pack;
@@ -66,6 +67,7 @@ pub(crate) fn run(arguments: &Arguments, session: &Session) -> Result<ExitCode> 
         Command::Verify(verify) => verify::run(verify, global, session),
         Command::Validate(validate) => validate::run(validate, global),
         Command::Tokens(tokens) => tokens::run(tokens),
+        Command::Needles(needles) => needles::run(needles, global),
         Command::Model(model) => model::run(model),
         Command::Pack(pack) => pack::run(pack),
         Command::Export(export) => export::run(export, global),

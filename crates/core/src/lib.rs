@@ -13,6 +13,7 @@ mod device;
 mod digest;
 mod index;
 mod media;
+mod needle;
 mod record;
 mod reject;
 mod sample;
@@ -26,8 +27,10 @@ pub use device::DeviceChoice;
 pub use digest::{Digest, ParseDigestError, RecordId, rank};
 pub use index::{IndexRow, IndexVec, RecordIndex, SourceIndex, TypedIndex};
 pub use media::{
-    BlobRef, Clip, ClipFile, ClipFrames, FrameChoice, Grid, MediaKind, MediaLocation, MediaRef, PreparedClip, TileCut,
+    BlobRef, Clip, ClipFile, ClipFrames, ComposedVideo, Edit, FrameChoice, FrameEdit, Grid, MediaKind, MediaLocation,
+    MediaRef, PreparedClip, TileCut,
 };
+pub use needle::{NeedleKind, NeedleOption, NeedleQuestion, NeedleTask, PlacedNeedle};
 pub use record::{
     Origin, Part, Position, Record, RecordError, Role, Turn, UncheckedRecord, Visual, VisualKind, is_document,
 };

@@ -63,6 +63,70 @@ pub enum MediaLocation {
     },
     /// A video file that an earlier build delivered.
     PreparedClip(Box<PreparedClip>),
+    /// Frames of several videos, and of none.
+    Composed(Box<ComposedVideo>),
+}
+
+/// Frames of videos that follow each other, with needles in between.
+///
+/// # Invariants
+/// * `edits` are in order of their index, at most one for each; every index is below [`ComposedVideo::num_shown`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ComposedVideo {
+    /// Videos as upstream wrote their paths. Frames are taken from one after the other until there are enough.
+    pub videos: Vec<String>,
+    /// Number of frames that are taken from them.
+    pub num_frames: u32,
+    /// Seconds from one of their frames to the next.
+    pub interval_s: f64,
+    /// What is put in between, or done to their frames.
+    pub edits: Vec<FrameEdit>,
+    /// An image that differs from a frame in no more bits of their perceptual hashes must not be put in between.
+    pub max_distance: u32,
+}
+
+impl ComposedVideo {
+    /// Number of frames that are shown.
+    pub fn num_shown(&self) -> usize {
+        let inserted = self.edits.iter().filter(|edit| matches!(edit.edit, Edit::Insert(_))).count();
+        self.num_frames as usize + inserted
+    }
+
+    /// The images that are put in between, by their paths.
+    pub fn images(&self) -> impl Iterator<Item = &String> {
+        self.edits.iter().filter_map(|edit| match &edit.edit {
+            Edit::Insert(path) | Edit::Replace(path) => Some(path),
+            Edit::Write(_) => None,
+        })
+    }
+
+    /// Every path that upstream wrote.
+    pub fn paths(&self) -> impl Iterator<Item = &String> {
+        self.videos.iter().chain(self.images())
+    }
+}
+
+/// A frame that is not as its video has it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameEdit {
+    /// Its position among all frames that are shown, from 0.
+    pub index: u32,
+    /// What is done there.
+    #[serde(flatten)]
+    pub edit: Edit,
+}
+
+/// What is done to a frame.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Edit {
+    /// The image at this path is shown besides all frames.
+    Insert(String),
+    /// The image at this path is shown in place of the frame.
+    Replace(String),
+    /// This text is written on the frame.
+    Write(String),
 }
 
 /// A video file that an earlier build delivered, and the frames that it chose.
@@ -222,6 +286,7 @@ impl MediaLocation {
             Self::Blob(blob) => blob.name(),
             Self::Prepared { images, .. } => images.first().map(BlobRef::name).unwrap_or_default(),
             Self::PreparedClip(clip) => clip.file.name(),
+            Self::Composed(composed) => composed.videos.first().cloned().unwrap_or_default(),
         }
     }
 }

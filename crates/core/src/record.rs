@@ -359,6 +359,7 @@ fn record_id(record: &UncheckedRecord) -> RecordId {
             MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
                 fields.push(b"\0embedded");
             }
+            MediaLocation::Composed(composed) => fields.push(format!("\0composed{composed:?}").as_bytes()),
         }
         if let Some(clip) = medium.clip {
             fields.push(format!("{}-{:?}", clip.start_s, clip.end_s).as_bytes());

@@ -168,6 +168,12 @@ reject_codes! {
     /// The video has no frame that can be decoded.
     NoFrames = "no_frames",
         cure: "download or encode the video again",
+    /// The videos of a haystack have fewer frames than are to be shown.
+    HaystackTooShort = "haystack_too_short",
+        cure: "add videos to `haystacks`, lower the largest of `lengths`, or take frames more often by `interval_s`",
+    /// A needle looks like an image of its haystack, so that a question about it has two answers.
+    NeedleInHaystack = "needle_in_haystack",
+        cure: "use another image as a needle, or lower `max_distance` of `[source.needles]`; the detail says which frame it is like",
     /// The sample is longer than the sequence length.
     TooLong = "too_long",
         cure: "raise `format.max_tokens`, or let `[overlength]` take fewer frames, tiles, pixels or turns",
@@ -201,7 +207,9 @@ impl RejectCode {
             | Self::DecoderStalled
             | Self::NoFrames
             // The video may have been cut short.
-            | Self::ClipRange => true,
+            | Self::ClipRange
+            | Self::HaystackTooShort
+            | Self::NeedleInHaystack => true,
             Self::MalformedRecord
             | Self::IncompleteFile
             | Self::UnexpectedSchema

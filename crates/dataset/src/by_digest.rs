@@ -65,6 +65,7 @@ pub fn named_files(manifest: &Manifest) -> BTreeMap<String, StatedFile> {
         .iter()
         .map(|shard| (shard.path.to_string(), StatedFile { num_bytes: Some(shard.num_bytes), digest: shard.digest }));
     let tables = manifest.pack.iter().map(|pack| (pack.path.clone(), pack.digest));
+    let tables = tables.chain(manifest.needles.iter().map(|needles| (needles.path.clone(), needles.digest)));
     let tables = tables.chain([(manifest.ledger.path.clone(), manifest.ledger.digest)]);
     shards.chain(tables.map(|(path, digest)| (path, StatedFile { num_bytes: None, digest }))).collect()
 }

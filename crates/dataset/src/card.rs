@@ -201,6 +201,13 @@ fn write_body(card: &mut String, manifest: &Manifest) -> std::fmt::Result {
         "| `ledger.parquet` | all {} records seen: delivered where, or why not |",
         manifest.ledger.num_records
     )?;
+    if let Some(needles) = &manifest.needles {
+        writeln!(
+            card,
+            "| `{}` | the {} questions about needles in haystacks: cells, groups, right answers |",
+            needles.path, needles.num_samples
+        )?;
+    }
     // Packing again does not change the card.
     writeln!(card, "| `pack-….parquet` | the samples as training sequences, if the manifest names such a file |")?;
     for shard in &manifest.shards {

@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::error::DatasetError;
+use crate::needles::NeedlesEntry;
 use crate::packs::PackSummary;
 use crate::shard_name::ShardPath;
 use crate::source::SourceSummary;
@@ -55,6 +56,9 @@ pub struct Manifest {
     /// The samples as training sequences, if the pipeline file requests them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pack: Option<PackEntry>,
+    /// The questions of its evaluation sets, if it has any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub needles: Option<NeedlesEntry>,
 }
 
 /// The pack index.

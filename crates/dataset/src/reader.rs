@@ -24,6 +24,7 @@ use crate::by_digest::{ByDigest, Names};
 use crate::error::DatasetError;
 use crate::ledger::{LedgerRow, SamplePlace, Status, read_damaged, read_ledger_of, read_origins};
 use crate::manifest::{Manifest, ShardEntry};
+use crate::needles::{NeedleEntry, read_needles};
 use crate::packs::{PackIndexTable, PackRow, read_packs_of};
 use crate::shard_name::ShardName;
 use crate::table_file::OpenTable;
@@ -184,6 +185,18 @@ impl DatasetReader {
     /// As [`DatasetReader::ledger`].
     pub fn damaged(&self) -> Result<Vec<(RecordId, String)>, DatasetError> {
         read_damaged(self.storage.open(&self.manifest.ledger.path)?)
+    }
+
+    /// The questions of its evaluation sets, in the order of the ledger; none if it has no such set.
+    ///
+    /// # Errors
+    ///
+    /// If they cannot be read, or are not what this version writes.
+    pub fn needles(&self) -> Result<Vec<NeedleEntry>, DatasetError> {
+        match &self.manifest.needles {
+            None => Ok(Vec::new()),
+            Some(entry) => read_needles(&self.location().join(&entry.path), &self.storage.read(&entry.path)?),
+        }
     }
 
     /// Its training sequences, in order; none if the samples are not packed.

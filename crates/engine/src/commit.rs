@@ -16,7 +16,8 @@ use manyframe_base::{Executor, FileAction, FileError, Progress, Step, write_json
 use manyframe_core::{Digest, HandledImages, HandledVideos, Layout, Total};
 use manyframe_dataset::{
     BUILD_FACTS_FILE, BuildFacts, DatasetError, DatasetReader, FilesBeside, LEDGER_FILE, LedgerEntry, MANIFEST_FILE,
-    MANIFEST_VERSION, Manifest, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone, read_ledger,
+    MANIFEST_VERSION, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry, ShardName, SourceSummary, WorkDone,
+    read_ledger,
 };
 use manyframe_pipeline::Pipeline;
 use manyframe_plan::{keep_sample_media, remove_other_sample_media};
@@ -26,6 +27,7 @@ use serde::Deserialize;
 use crate::account::write_ledger;
 use crate::committed::{CommitOptions, Committed};
 use crate::error::EngineError;
+use crate::needles::NeedleLines;
 use crate::open_plan::OpenPlan;
 use crate::packs;
 use crate::report::{FinishedTask, ShardReport, TaskReport, shard_path};
@@ -247,7 +249,14 @@ impl<'a> Staging<'a> {
             shards,
             ledger,
             pack: self.write_packs()?,
+            needles: self.write_needles()?,
         })
+    }
+
+    fn write_needles(&self) -> Result<Option<NeedlesEntry>, EngineError> {
+        let ledger = read_ledger(&self.directory.join(LEDGER_FILE))?;
+        let lines = NeedleLines::of(&self.open.context, ledger)?;
+        lines.map(|lines| lines.write(&self.directory)).transpose()
     }
 
     fn write_packs(&self) -> Result<Option<PackEntry>, EngineError> {

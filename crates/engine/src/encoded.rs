@@ -1,6 +1,6 @@
 //! A visual with its images encoded, before its sample is made.
 
-use manyframe_core::{FrameChoice, Grid, HandledImages, SampleImage, TileCut, VisualKind, VisualShape};
+use manyframe_core::{FrameChoice, Grid, HandledImages, Handling, SampleImage, TileCut, VisualKind, VisualShape};
 use manyframe_media::FrameDamage;
 use manyframe_media::video::DeliveredClip;
 use serde::{Deserialize, Serialize};
@@ -59,4 +59,11 @@ impl EncodedVisual {
             (_, None) => VisualShape::Image { size_px },
         }
     }
+}
+
+/// The counts of how images came to their bytes.
+pub(crate) fn handled(handlings: impl IntoIterator<Item = Handling>) -> HandledImages {
+    let mut handled = HandledImages::default();
+    handlings.into_iter().for_each(|handling| handled.add(handling, 1));
+    handled
 }

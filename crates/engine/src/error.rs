@@ -51,6 +51,15 @@ pub enum EngineError {
         /// Its size.
         num_bytes: u64,
     },
+    /// The grid of an evaluation set is asked for, and there is no set.
+    #[error("no source of the pipeline file has kind = \"needles\"")]
+    NoNeedles,
+    /// A dataset without questions is exported as an evaluation set.
+    #[error("{path:?} has no questions about needles with options; sources of kind \"needles\" make them")]
+    NoQuestions {
+        /// The dataset.
+        path: PathBuf,
+    },
     /// The plan has no such task.
     #[error("the plan has no task {task}; its tasks are 0 to {last}")]
     NoSuchTask {
@@ -324,6 +333,8 @@ impl EngineError {
             | Self::Locked { .. }
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
+            | Self::NoNeedles
+            | Self::NoQuestions { .. }
             | Self::WholeBucket { .. }
             | Self::LargeShard { .. }
             | Self::OtherDataset { .. }

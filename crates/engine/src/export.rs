@@ -24,6 +24,7 @@ use serde::Serialize;
 
 use crate::error::EngineError;
 use crate::exported::{Exported, images_of};
+use crate::needle_export::{write_lmms_eval, write_vlmevalkit};
 use crate::pack_reader::PackReader;
 use crate::packed::{write_packed_parquet, write_xtuner_packs};
 
@@ -39,6 +40,10 @@ pub enum ExportFormat {
     PackedParquet,
     /// XTuner's preset packs, of texts.
     XtunerPacks,
+    /// Questions of an evaluation set, as lmms-eval's task `vnbench` reads them, with videos.
+    LmmsEval,
+    /// Questions of an evaluation set, as VLMEvalKit reads custom multiple choice, with images.
+    VlmEvalKit,
 }
 
 /// What to export, and in which form.
@@ -98,6 +103,12 @@ impl Export<'_> {
             ExportFormat::PackedParquet => write_packed_parquet(self.dataset, staged.path(), self.progress),
             ExportFormat::XtunerPacks => {
                 write_xtuner_packs(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
+            }
+            ExportFormat::LmmsEval => {
+                write_lmms_eval(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
+            }
+            ExportFormat::VlmEvalKit => {
+                write_vlmevalkit(self.dataset, (staged.path(), &self.options.path_prefix), self.progress)
             }
         }?;
         // One flush for a million small files.

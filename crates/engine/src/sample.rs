@@ -18,9 +18,11 @@ use manyframe_plan::{
     Attempt, ChosenFrames, Context, OpenSource, PlanError, PlannedSample, guarded, in_visual, measure_shapes,
 };
 
-use crate::encoded::EncodedVisual;
+use crate::compose::Composer;
+use crate::encoded::{EncodedVisual, handled};
 use crate::error::EngineError;
 use crate::journal::Journal;
+use crate::needles::check_images;
 
 /// A sample that was made, or why its record cannot be delivered.
 pub(crate) type Outcome = Result<Made, Rejection>;
@@ -89,6 +91,7 @@ struct SampleMaker<'a> {
 impl SampleMaker<'_> {
     fn make(&self, record: &Record) -> Result<Made, MediaError> {
         let (encoded, resolved) = self.encode(record)?;
+        check_images(self.source, &record.origin, (&encoded, &self.context.images.limits))?;
         let formatted = self.context.formatter.format(&record.turns, &resolved)?;
         let max_tokens = self.context.pipeline.file.format.max_tokens;
         if formatted.cost.num_tokens() > max_tokens {
@@ -190,6 +193,10 @@ impl SampleMaker<'_> {
             };
             let frames = (visual.kind == VisualKind::Video).then_some(FrameChoice { taken, ..choice });
             return self.prepared(wanted, &images, PreparedShape { grid: *grid, cut: *cut, frames });
+        }
+        if let MediaLocation::Composed(composed) = &medium.location {
+            let (context, source) = (self.context, self.source);
+            return Composer { context, source, subset: &record.subset, size_px }.encode(composed);
         }
         let mut encoded = match visual.kind {
             VisualKind::Video => {
@@ -417,10 +424,4 @@ fn resized_px(visual: &ResolvedVisual) -> (u32, u32) {
 fn tile_handlings(tiled: &TiledImage) -> impl Iterator<Item = Handling> {
     let of_tiles = if tiled.cut.is_some_and(|cut| cut.is_lossless) { Handling::Cut } else { Handling::Encoded };
     std::iter::once(Handling::Encoded).chain(tiled.images.iter().skip(1).map(move |_| of_tiles))
-}
-
-fn handled(handlings: impl IntoIterator<Item = Handling>) -> HandledImages {
-    let mut handled = HandledImages::default();
-    handlings.into_iter().for_each(|handling| handled.add(handling, 1));
-    handled
 }

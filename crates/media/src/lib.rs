@@ -15,11 +15,13 @@
 //! **Invariant:** no memory is allocated for a size that a header claims before that size is checked against the limits.
 //! A bad medium is [`MediaError::Rejected`], which rejects a record; a storage error is [`MediaError::Storage`].
 
+mod avi;
 #[cfg_attr(
     not(feature = "video"),
     expect(dead_code, reason = "without FFmpeg, AVIF images are described and not decoded")
 )]
 mod avif;
+mod canvas;
 mod container;
 mod damage;
 mod decode;
@@ -47,6 +49,8 @@ mod tile;
 pub mod video;
 mod ycbcr;
 
+pub use avi::write_motion_jpeg;
+pub use canvas::{fit_into, fitting_px, write_text};
 pub use damage::{DamagePolicy, DamageRule, FrameDamage};
 pub use decode::decode_rgb;
 pub use encode::{MAX_JPEG_EDGE_PX, encode_jpeg};

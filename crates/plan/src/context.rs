@@ -20,8 +20,10 @@ use manyframe_pipeline::{
 use manyframe_sources::{AnnotationFile, Raw, Source, SourceError, SourceSpec};
 use serde_json::Value;
 
+use crate::composed::HaystackCache;
 use crate::error::PlanError;
 use crate::guard::Guard;
+use crate::haystacks::listed_options;
 use crate::index::media::RecordMedia;
 use crate::media::{ChosenFrames, SourceMedia};
 use crate::reduction::LengthReduction;
@@ -61,6 +63,8 @@ pub struct OpenSource {
     pub table: SourceTable,
     /// Its media.
     pub media: SourceMedia,
+    /// Its haystacks that were decoded last, if it is an evaluation set.
+    pub haystacks: HaystackCache,
     order: VisualOrder,
     reader: SourceReader,
     /// The record of which pieces were made last.
@@ -352,10 +356,13 @@ impl OpenSource {
         let store = store.map_err(|error| PlanError::Media { source_name: table.name.clone(), error })?;
         let indexes = KeptIndexes::in_directory(work.map(|work| work.join("videos")));
         let media = SourceMedia::new(store, file.limits.clone(), access).keeping_indexes(indexes);
+        // What patterns match decides what records are, and whether they are read again.
+        let options = listed_options(source)?;
         Ok(Self {
-            table: table.clone(),
+            table: SourceTable { options, ..table.clone() },
             order: VisualOrder::of(&file.family()),
             media,
+            haystacks: HaystackCache::default(),
             reader,
             divided: Mutex::new(None),
         })
@@ -445,7 +452,8 @@ impl SourceReader {
             Kind::Upstream(kind) => {
                 let annotations = annotation_files(source)?;
                 let name = Arc::from(table.name.as_str());
-                let spec = SourceSpec { name, kind, annotations: annotations.clone(), options: table.options.clone() };
+                let spec =
+                    SourceSpec { name, kind, annotations: annotations.clone(), options: listed_options(source)? };
                 let unreadable = |error| PlanError::Source { source_name: table.name.clone(), error };
                 Ok(Self {
                     annotations,

@@ -6,7 +6,7 @@
 //!
 //! | module | what it does |
 //! |---|---|
-//! | `context`, `media`, `replay` | opens what a pipeline file names: readers, media, tokenizer, datasets to replay |
+//! | `context`, `media`, `composed`, `replay` | opens what a pipeline file names: readers, media, tokenizer, datasets to replay |
 //! | `index/` | one row per record, from annotations and media headers; kept and reused |
 //! | `index_tasks` | the parts of an index, and of what images look like, that are made on other machines |
 //! | `inputs` | what changed among the inputs since the index was made |
@@ -66,10 +66,12 @@
 //! ```
 
 mod attempt;
+mod composed;
 mod context;
 mod decisions;
 mod error;
 mod guard;
+mod haystacks;
 mod index;
 mod index_tasks;
 mod inputs;
@@ -89,6 +91,7 @@ mod seal;
 mod survey;
 
 pub use attempt::{Attempt, Verdict, guarded};
+pub use composed::{ComposedFrames, HaystackCache, HaystackFrame};
 pub use context::{Context, OpenSource, SourceReader};
 pub use error::PlanError;
 pub use guard::crashes_path;

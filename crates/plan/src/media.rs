@@ -178,7 +178,7 @@ impl SourceMedia {
                     .ok_or_else(|| MediaError::rejected(RejectCode::MediaMissing, "no image is listed"))?;
                 self.blob_bytes(first)
             }
-            MediaLocation::PreparedClip(_) => {
+            MediaLocation::PreparedClip(_) | MediaLocation::Composed(_) => {
                 Err(MediaError::rejected(RejectCode::MediaType, "a video where an image is expected"))
             }
         }
@@ -230,9 +230,10 @@ impl SourceMedia {
     pub fn image_header(&self, subset: &str, medium: &MediaRef) -> Result<ImageHeader, MediaError> {
         match &medium.location {
             MediaLocation::Path(path) => self.store.locate(subset, path)?.probe_image(&self.limits),
-            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
-                probe_image_bytes(&self.image_bytes(subset, medium)?, &self.limits)
-            }
+            MediaLocation::Blob(_)
+            | MediaLocation::Prepared { .. }
+            | MediaLocation::PreparedClip(_)
+            | MediaLocation::Composed(_) => probe_image_bytes(&self.image_bytes(subset, medium)?, &self.limits),
         }
     }
 
@@ -276,6 +277,15 @@ impl SourceMedia {
                 clip.frames.frame_indices.iter().for_each(|index| consume(&index.to_le_bytes()));
                 Ok(())
             }
+            MediaLocation::Composed(composed) => {
+                consume(format!("{composed:?}").as_bytes());
+                let mut of_path = |path: &String, max_bytes| {
+                    let located = self.store.locate(subset, path)?;
+                    self.for_each_located(&located, max_bytes, &mut consume)
+                };
+                composed.videos.iter().try_for_each(|path| of_path(path, self.limits.max_video_bytes))?;
+                composed.images().try_for_each(|path| of_path(path, self.limits.max_bytes))
+            }
         }
     }
 
@@ -316,7 +326,10 @@ impl SourceMedia {
                     VideoVersion { identity: self.identity_of_file(file), offset: *offset, num_bytes: *num_bytes };
                 (video::open_range(&self.open(file)?, *offset, *num_bytes)?, version)
             }
-            MediaLocation::Blob(_) | MediaLocation::Prepared { .. } | MediaLocation::PreparedClip(_) => {
+            MediaLocation::Blob(_)
+            | MediaLocation::Prepared { .. }
+            | MediaLocation::PreparedClip(_)
+            | MediaLocation::Composed(_) => {
                 let detail = format!("{} is not a path to a video, or a member of a tar", medium.location.name());
                 return Err(MediaError::rejected(RejectCode::UnsupportedMedia, detail));
             }

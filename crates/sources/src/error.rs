@@ -76,6 +76,20 @@ pub enum SourceError {
         /// What is wrong with it.
         detail: String,
     },
+    /// The needles in an annotation file do not make an evaluation set.
+    #[error("cannot make questions of the needles in {path:?}: {detail}")]
+    Needles {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        detail: String,
+    },
+    /// A pattern of `[source.needles]` matches nothing.
+    #[error("no file in a directory of media matches {pattern:?}; archives and stores need paths without wildcards")]
+    NoHaystack {
+        /// The pattern.
+        pattern: String,
+    },
     /// A split or origin names a file that the source does not have.
     #[error("source {name:?} has no annotation file {file:?}")]
     UnknownFile {

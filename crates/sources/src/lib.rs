@@ -24,6 +24,7 @@ mod interleaved;
 mod json;
 mod kinds;
 mod merge;
+mod needles;
 mod options;
 mod placement;
 mod question;
@@ -42,6 +43,7 @@ pub use error::SourceError;
 pub use fields::kind_of_path;
 pub use json::{MAX_HEAD_BYTES, MAX_RECORD_BYTES};
 pub use kinds::SourceKind;
+pub use needles::{NeedleOptions, NeedlePlace, Permutations, UnequalOptions};
 pub use options::{
     Captions, JoinOptions, LeadingAnswer, Merge, MissingPlaceholders, OptionProblem, SourceOptions, SwappedRoles,
 };

@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::condition::Condition;
+use crate::needles::NeedleOptions;
 use crate::value::pattern_parts;
 
 /// How a reader decides what upstream leaves undecided.
@@ -63,6 +64,9 @@ pub struct SourceOptions {
     /// record without a row is rejected as `not_joined`. It is kept in memory.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub scores: String,
+    /// Haystacks, lengths, depths and tasks of an evaluation set whose needles are the annotations (`needles`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub needles: Option<NeedleOptions>,
 }
 
 /// Which records become one conversation.
@@ -187,6 +191,7 @@ impl SourceOptions {
             ("scores", self.scores != default.scores),
             ("merge", self.merge != default.merge),
             ("max_merged_turns", self.max_merged_turns != default.max_merged_turns),
+            ("needles", self.needles != default.needles),
         ];
         is_set.into_iter().filter(|(_, is_set)| *is_set).map(|(option, _)| option).collect()
     }
@@ -223,6 +228,10 @@ impl SourceOptions {
             problems
                 .push(OptionProblem { option: "max_merged_turns", problem: "has no effect without merge".to_owned() });
         }
+        if let Some(needles) = &self.needles {
+            let problems_of = needles.problems().into_iter();
+            problems.extend(problems_of.map(|problem| OptionProblem { option: "needles", problem }));
+        }
         for (option, texts) in [("questions", &self.questions), ("artefacts", &self.artefacts)] {
             if texts.iter().any(|text| text.trim().is_empty()) {
                 problems.push(OptionProblem { option, problem: "has an empty text".to_owned() });
@@ -256,6 +265,7 @@ mod tests {
             scores: "b.json".into(),
             merge: Merge::ByMedia,
             max_merged_turns: Some(8),
+            needles: Some(NeedleOptions::default()),
         };
         let json = serde_json::to_value(&all).unwrap();
         let mut names: Vec<_> = json.as_object().unwrap().keys().map(String::as_str).collect();

@@ -24,6 +24,7 @@ use crate::error::SourceError;
 use crate::json::{LocatedRecord, ReadError};
 use crate::kinds::SourceKind;
 use crate::merge::{DEFAULT_MAX_TURNS, Merging, merged};
+use crate::needles::{NeedleOptions, NeedleSet};
 use crate::options::{Merge, SourceOptions};
 use crate::raw::{AnnotationFile, Raw, RawBody, Split};
 use crate::record::{self, ParseContext};
@@ -107,8 +108,9 @@ pub fn open_with(spec: SourceSpec, access: &FileAccess) -> Result<Box<dyn Source
         let subset = subset_of_file(spec.kind, annotation);
         let access = access.clone();
         let list = Arc::from(spec.options.list.as_str());
+        let needles = spec.options.needles.clone();
         let annotation = annotation.clone();
-        let file = AnnotatedFile { access, list, annotation, path, subset, opened: OnceCell::new() };
+        let file = AnnotatedFile { access, list, needles, annotation, path, subset, opened: OnceCell::new() };
         let file_name = Arc::clone(&file.annotation.name);
         if files.insert(Arc::clone(&file_name), file).is_some() {
             return Err(SourceError::RepeatedName { name: name(), file: file_name });
@@ -139,6 +141,8 @@ struct AnnotatedFile {
     access: FileAccess,
     /// The list of a JSON file that has the records; empty for the only one.
     list: Arc<str>,
+    /// What is made of its records, which are needles.
+    needles: Option<NeedleOptions>,
     annotation: AnnotationFile,
     /// The path again, as records refer to it.
     path: Arc<str>,
@@ -240,8 +244,11 @@ impl Annotations {
 
 impl AnnotatedFile {
     fn open(&self) -> Result<Box<dyn Container>, SourceError> {
-        open_container(&self.access, &self.annotation.path, Some(&*self.list).filter(|list| !list.is_empty()))
-            .map_err(|error| self.error(error))
+        let list = Some(&*self.list).filter(|list| !list.is_empty());
+        let opened = open_container(&self.access, &self.annotation.path, list).map_err(|error| self.error(error))?;
+        let Some(options) = &self.needles else { return Ok(opened) };
+        let set = NeedleSet::read(opened, options).map_err(|error| self.error(error))?;
+        Ok(Box::new(set.map_err(|detail| SourceError::Needles { path: self.annotation.path.clone(), detail })?))
     }
 
     fn opened(&self) -> Result<&dyn Container, SourceError> {

@@ -53,6 +53,20 @@ impl Value<'_> {
         }
     }
 
+    /// The same value, which owns its texts.
+    pub(crate) fn to_json(&self) -> serde_json::Value {
+        match self {
+            Self::Null => serde_json::Value::Null,
+            Self::Bool(value) => (*value).into(),
+            Self::Unsigned(number) => (*number).into(),
+            Self::Negative(number) => (*number).into(),
+            Self::Float(number) => (*number).into(),
+            Self::LongInteger(text) | Self::Text(text) => text.as_ref().into(),
+            Self::List(items) => items.iter().map(Self::to_json).collect(),
+            Self::Object(object) => object.0.iter().map(|(name, value)| (name.to_string(), value.to_json())).collect(),
+        }
+    }
+
     /// The text, if it is one.
     pub(crate) fn as_text(&self) -> Option<&str> {
         if let Self::Text(text) = self { Some(text) } else { None }

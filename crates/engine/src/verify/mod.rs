@@ -15,6 +15,7 @@ mod account;
 mod files;
 mod findings;
 mod guard;
+mod needles;
 mod options;
 mod packs;
 mod sample;
@@ -31,7 +32,8 @@ use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::{Executor, FileAction, FileError, Step};
 use manyframe_core::{Digest, Total};
 use manyframe_dataset::{
-    DatasetReader, LedgerEntry, MANIFEST_FILE, Manifest, NotesByShard, PackEntry, ShardEntry, SourceSummary,
+    DatasetReader, LedgerEntry, MANIFEST_FILE, Manifest, NeedlesEntry, NotesByShard, PackEntry, ShardEntry,
+    SourceSummary,
 };
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::ShardFormat;
@@ -44,6 +46,7 @@ use account::Account;
 use files::{Bytes, check_unnamed_shards};
 use findings::Findings;
 use guard::CheckGuard;
+use needles::check_needles;
 use packs::check_packs;
 use shard::{ExaminedSample, ExaminedShard, Examiner, WrittenAgain};
 use sources::Replanned;
@@ -239,8 +242,9 @@ impl Verifier<'_> {
         self.account.report_differences(self.dataset, &mut self.findings);
         let overhead = self.tokens.overhead();
         let pack = check_packs(self.dataset, file, overhead, self.bytes, &mut self.findings)?;
+        let needles = check_needles(self.dataset, self.replanned, &mut self.findings)?;
         let sources = self.sources()?;
-        self.check_manifest(file, sources, pack);
+        self.check_manifest(file, sources, (pack, needles));
         self.found.unchecked.extend(check_unnamed_shards(self.dataset, &mut self.findings)?);
         Ok(())
     }
@@ -357,7 +361,7 @@ impl Verifier<'_> {
     }
 
     /// Compares the manifest with the one that these files should have.
-    fn check_manifest(&mut self, file: &PipelineFile, sources: Vec<SourceSummary>, pack: Option<PackEntry>) {
+    fn check_manifest(&mut self, file: &PipelineFile, sources: Vec<SourceSummary>, (pack, needles): Beside) {
         let stated = self.dataset.manifest();
         let known: Vec<&str> = stated.sources.iter().map(|source| source.budget.name.as_str()).collect();
         for name in self.account.sources.keys().filter(|name| !known.contains(&name.as_str())) {
@@ -394,11 +398,15 @@ impl Verifier<'_> {
             shards: std::mem::take(&mut self.shards),
             ledger: LedgerEntry { num_records: self.account.num_records, ..stated.ledger.clone() },
             pack,
+            needles,
         };
         self.findings.compare("manifest", &serde_json::json!(stated), &serde_json::json!(expected));
         self.bytes.compare_manifest(self.dataset, &mut self.findings);
     }
 }
+
+/// What the manifest has to say of packs and needles.
+type Beside = (Option<PackEntry>, Option<NeedlesEntry>);
 
 /// Sets what was counted of the shard that was read last.
 fn found_totals(shards: &mut [ShardEntry], shard: &ShardEntry, total: Total) {

@@ -18,7 +18,9 @@ use manyframe_base::files::{parent_directory, work_directory};
 use manyframe_base::in_flight::InFlight;
 use manyframe_base::{Executor, StagedDirectory};
 use manyframe_core::{HandledImages, HandledVideos, RecordId, RejectCode, Rejection, Sample, describe_videos};
-use manyframe_dataset::{DatasetReader, LEDGER_FILE, LedgerRow, ShardName, SourceSummary, read_ledger};
+use manyframe_dataset::{
+    DatasetError, DatasetReader, LEDGER_FILE, LedgerRow, NeedlesEntry, ShardName, SourceSummary, read_ledger,
+};
 use manyframe_plan::{Context, LeftByPlan, MadePlan, Plan, PlanRequest, PlannedSample, Reuse, Verdict, read_task};
 use manyframe_shards::ShardNotes;
 use manyframe_storage::Stores;
@@ -29,6 +31,7 @@ use crate::account::write_ledger;
 use crate::commit::name_shards;
 use crate::error::{EngineError, with_causes};
 use crate::local_place::local_place;
+use crate::needles::NeedleLines;
 use crate::open_plan::OpenPlan;
 use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport};
 use crate::sample::{self, Made};
@@ -220,6 +223,14 @@ impl Replanned {
                 }
             }
         }
+    }
+
+    /// What the manifest has to say of the questions about needles, made again.
+    pub(super) fn needles(
+        &self,
+        ledger: impl Iterator<Item = Result<LedgerRow, DatasetError>>,
+    ) -> Result<Option<NeedlesEntry>, EngineError> {
+        Ok(NeedleLines::of(&self.open.context, ledger)?.map(|lines| lines.entry))
     }
 
     /// What the task reported, by the samples of the dataset. A sample that was not delivered is made again for the reason.

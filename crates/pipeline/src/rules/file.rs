@@ -408,6 +408,11 @@ impl Rules<'_> {
             let message = format!("overlength.policy names {} twice", serde_json::json!(policy));
             self.broken(&["overlength", "policy"], &message, "each policy once");
         }
+        let has_needles = |source: &SourceTable| source.kind == Kind::Upstream(SourceKind::Needles);
+        if !table.rejects_all() && file.source.iter().any(has_needles) {
+            let message = "overlength.policy: a haystack that is shortened is another one, and may lose its needle";
+            self.broken(&["overlength", "policy"], message, "\"reject\" beside a source of kind \"needles\"");
+        }
         self.check_least_shown(file);
     }
 

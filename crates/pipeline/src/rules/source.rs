@@ -68,8 +68,10 @@ impl Rules<'_> {
                 if source.annotations.as_slice().is_empty() {
                     self.broken(&[], ".annotations is missing", "a path, a pattern, or a list of them");
                 }
-                if kind == SourceKind::Text {
-                    self.check_text(source);
+                match kind {
+                    SourceKind::Text => self.check_text(source),
+                    SourceKind::Needles => self.check_needles(source),
+                    _ => {}
                 }
                 for problem in kind.option_problems(&source.options) {
                     let message = format!(".{}: {}", problem.option, problem.problem);
@@ -95,6 +97,20 @@ impl Rules<'_> {
         if let Some(least) = source.filter.min_images.filter(|least| *least > 0) {
             let message = format!(".filter.min_images = {least} leaves no record of kind = \"text\"");
             self.broken(&["filter", "min_images"], &message, "with a kind that has images");
+        }
+    }
+
+    /// Questions are made as `[source.needles]` says, and shown as they are made.
+    fn check_needles(&mut self, source: &SourceTable) {
+        if source.options.needles.is_none() {
+            let allowed = "a table [source.needles] with haystacks and lengths";
+            self.broken(&[], ".needles is missing: what questions are made of", allowed);
+        }
+        for key in ["visuals", "fields", "join", "merge", "scores", "questions", "captions"] {
+            if self.has(key) {
+                let message = format!(".{key} does not fit kind = \"needles\"");
+                self.broken(&[key], &message, "with another kind");
+            }
         }
     }
 

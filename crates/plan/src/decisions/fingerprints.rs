@@ -244,7 +244,8 @@ impl ShownMedia<'_> {
     }
 
     fn fingerprints_of_video(&self, medium: &MediaRef) -> Result<VisualFingerprint, MediaError> {
-        if decodes_videos(self.context) {
+        // What is composed has been decoded nowhere yet.
+        if decodes_videos(self.context) && !matches!(medium.location, MediaLocation::Composed(_)) {
             let media = &self.open.media;
             let chosen = self.context.choose_frames(media, &self.record.subset, medium, self.reduction)?;
             let decoded = chosen.decode(&self.context.frames, self.context.damage, &mut ())?;

@@ -43,6 +43,7 @@ impl RecordMedia {
                 MediaLocation::Blob(blob) => found.add_file(blob),
                 MediaLocation::Prepared { images, .. } => images.iter().for_each(|blob| found.add_file(blob)),
                 MediaLocation::PreparedClip(clip) => found.add_file(&clip.file),
+                MediaLocation::Composed(composed) => found.paths.extend(composed.paths().cloned()),
             }
         }
         found.identities = found.identities_now(media);
@@ -92,7 +93,8 @@ fn shown_bytes(medium: &MediaRef) -> Vec<u8> {
         BlobRef::Cell { column, row, index, .. } => bytes.extend(format!("{row}.{column}[{index}];").bytes()),
     };
     match &medium.location {
-        MediaLocation::Path(_) => {}
+        // The id of a record has all of it.
+        MediaLocation::Path(_) | MediaLocation::Composed(_) => {}
         MediaLocation::Blob(blob) => add(blob),
         MediaLocation::Prepared { images, .. } => images.iter().for_each(add),
         MediaLocation::PreparedClip(clip) => add(&clip.file),

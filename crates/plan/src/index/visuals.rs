@@ -1,8 +1,8 @@
 //! The visuals of a record as their headers describe them. No pixel is decoded.
 
 use manyframe_core::{
-    BlobRef, FrameChoice, MediaLocation, MediaRef, PreparedClip, Record, RejectCode, Rejection, Visual, VisualKind,
-    VisualShape,
+    BlobRef, ComposedVideo, Digest, FrameChoice, MediaLocation, MediaRef, PreparedClip, Record, RejectCode, Rejection,
+    Visual, VisualKind, VisualShape,
 };
 use manyframe_media::video;
 use manyframe_media::{MediaError, Sampling, plan_tiles, spread};
@@ -87,6 +87,9 @@ impl VisualMeter<'_> {
         if let MediaLocation::PreparedClip(clip) = &medium.location {
             return self.measure_clip(clip);
         }
+        if let MediaLocation::Composed(composed) = &medium.location {
+            return self.measure_composed(composed);
+        }
         if visual.kind == VisualKind::Video {
             return self.measure_video(medium);
         }
@@ -132,6 +135,16 @@ impl VisualMeter<'_> {
             is_sampled_by_law: context.sampling == Sampling::All,
             signature: [chosen.num_bytes, num_frames, clip_start],
         })
+    }
+
+    /// Its frames are stated, so that no processor chooses among them.
+    fn measure_composed(&self, composed: &ComposedVideo) -> Result<MeasuredVisual, MediaError> {
+        let frames = self.open.media.open_composed(&self.record.subset, composed)?;
+        let (num_bytes, num_frames) = (frames.num_bytes(), frames.choice.taken.len() as u64);
+        let composition = Digest::of(format!("{composed:?}").as_bytes()).first_bits();
+        let (shape, estimated_bytes) = self.delivered_video(frames.size_px(), frames.choice, None);
+        let signature = [num_bytes, num_frames, composition];
+        Ok(MeasuredVisual { shape, estimated_bytes, cut_from_px: None, is_sampled_by_law: false, signature })
     }
 
     /// What an earlier build said of a clip is believed here, and checked when the clip is read.

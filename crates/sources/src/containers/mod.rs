@@ -32,12 +32,12 @@ use crate::json::{self, LocatedRecord, NotRecords, ReadError};
 use crate::raw::RawBody;
 
 use self::archive::Archive;
-pub(crate) use self::container::Container;
-use self::container::LocatedRecords;
+pub(crate) use self::container::{Container, LocatedRecords};
 use self::content::Content;
 use self::directory::SampleDirectory;
 pub use self::directory::{is_dataset_or_work, walk_samples};
 use self::rows::RowFile;
+pub(crate) use self::rows::{parts_of_rows, rows_from};
 use self::text::TextFile;
 
 /// Opens an annotation file as what its content says that it is. Names decide only whether text that is no JSON is CSV or TSV.

@@ -61,14 +61,14 @@ impl Container for RowFile {
 }
 
 /// The rows from a position to the end of their part.
-pub(super) fn rows_from(position: Position, parts: &[Option<Range<u64>>]) -> Option<Range<u64>> {
+pub(crate) fn rows_from(position: Position, parts: &[Option<Range<u64>>]) -> Option<Range<u64>> {
     let Position::Row(row) = position else { return None };
     let part = parts.iter().flatten().find(|part| part.contains(&row))?;
     Some(row..part.end)
 }
 
 /// The parts of a file or directory with this many rows.
-pub(super) fn parts_of_rows(num_rows: u64) -> Vec<Option<Range<u64>>> {
+pub(crate) fn parts_of_rows(num_rows: u64) -> Vec<Option<Range<u64>>> {
     let rows_per_part = ROWS_PER_PART.max(num_rows.div_ceil(MAX_PARTS));
     let starts = (0..num_rows).step_by(rows_per_part as usize);
     starts.map(|start| Some(start..num_rows.min(start.saturating_add(rows_per_part)))).collect()

@@ -12,6 +12,7 @@ mod llava;
 mod llava_video;
 mod m4_instruct;
 mod mantis;
+mod needles;
 mod sharegpt4v;
 mod sharegpt4video;
 mod text;
@@ -69,6 +70,8 @@ source_kinds! {
     Text = text,
     /// Your own data: the fields of each record decide how it is read. Conversations, questions and answers, captions, documents.
     Auto = auto,
+    /// Evaluation sets that are made here: questions about needles, which are the annotations, in videos or among images.
+    Needles = needles,
 }
 
 impl SourceKind {
@@ -108,7 +111,8 @@ mod tests {
 
     #[test]
     fn readers_name_options_that_exist() {
-        let options = serde_json::to_value(SourceOptions::default()).unwrap();
+        let needles = Some(crate::needles::NeedleOptions::default());
+        let options = serde_json::to_value(SourceOptions { needles, ..SourceOptions::default() }).unwrap();
         for option in SourceKind::ALL.iter().flat_map(|kind| kind.reader().own_options) {
             assert!(options.get(option).is_some(), "{option}");
         }

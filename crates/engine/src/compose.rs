@@ -1,0 +1,193 @@
+//! Composes a haystack with its needles: decodes the frames of its videos, brings them to one size, puts images in between and
+//! writes texts on frames.
+//!
+//! **Invariant:** a needle does not look like a frame of its haystack: the record is rejected instead.
+
+use std::sync::Arc;
+
+use manyframe_core::{ComposedVideo, Digest, Edit, Handling, ImageFormat, RejectCode, SampleImage, VisualKind};
+use manyframe_media::{
+    FrameDamage, ImageFingerprint, ImagePolicy, MediaError, RgbImage, decode_rgb, encode_jpeg, fit_into, fitting_px,
+    write_text,
+};
+use manyframe_plan::{ChosenFrames, ComposedFrames, Context, HaystackFrame, OpenSource};
+
+use crate::encoded::{EncodedVisual, handled};
+
+/// What composes the haystacks of a record.
+pub(crate) struct Composer<'a> {
+    pub(crate) context: &'a Context,
+    pub(crate) source: &'a OpenSource,
+    pub(crate) subset: &'a str,
+    /// The size at which frames are delivered, if the model's processor decides it.
+    pub(crate) size_px: Option<(u32, u32)>,
+}
+
+impl Composer<'_> {
+    /// The frames that are shown, encoded.
+    ///
+    /// # Errors
+    ///
+    /// If a frame of the haystack cannot be decoded, if a needle cannot be shown or looks like a frame, or on a storage error.
+    pub(crate) fn encode(&self, composed: &ComposedVideo) -> Result<EncodedVisual, MediaError> {
+        let frames = self.source.media.open_composed(self.subset, composed)?;
+        let own_px = frames.size_px();
+        let policy = ImagePolicy { size_px: self.size_px, ..self.context.frames.clone() };
+        let size_px = policy.delivered_px(own_px.0, own_px.1);
+        let policy = ImagePolicy { size_px: Some(size_px), ..policy };
+        let haystack = self.haystack(composed, &frames, &policy)?;
+        let haystack = haystack.get(..composed.num_frames as usize).unwrap_or_default();
+        self.check_leaks(composed, haystack)?;
+        let images = self.with_needles(composed, haystack, &policy)?;
+        Ok(EncodedVisual {
+            kind: VisualKind::Video,
+            handled: handled(images.iter().map(|_| Handling::Encoded)),
+            times_s: (0..images.len()).map(|number| number as f64 * composed.interval_s).collect(),
+            images,
+            clip: None,
+            grid: None,
+            frames: Some(frames.choice),
+            told_px: if self.size_px.is_some() { own_px } else { size_px },
+            path: composed.videos.first().cloned().unwrap_or_default(),
+            width_px: own_px.0,
+            height_px: own_px.1,
+            damage: FrameDamage::default(),
+        })
+    }
+
+    /// The frames of its videos, at least as many as are shown.
+    fn haystack(
+        &self,
+        composed: &ComposedVideo,
+        frames: &ComposedFrames,
+        policy: &ImagePolicy,
+    ) -> Result<Arc<Vec<HaystackFrame>>, MediaError> {
+        let settings = (&composed.videos, composed.interval_s, policy.size_px, policy.jpeg(), self.subset);
+        let key = Digest::of(format!("{settings:?}").as_bytes());
+        if let Some(kept) = self.source.haystacks.get(key, composed.num_frames as usize) {
+            return Ok(kept);
+        }
+        let mut haystack = Vec::new();
+        for video in &frames.videos {
+            for image in self.frames_of(video, frames.size_px(), policy)? {
+                let fingerprint = fingerprint(&self.decoded(&image)?);
+                haystack.push(HaystackFrame { image, fingerprint });
+            }
+        }
+        let haystack = Arc::new(haystack);
+        self.source.haystacks.keep(key, &haystack);
+        Ok(haystack)
+    }
+
+    /// The chosen frames of a video, at the size of the first one's. All must be there: places of needles are counted in frames.
+    fn frames_of(
+        &self,
+        video: &ChosenFrames,
+        first_px: (u32, u32),
+        policy: &ImagePolicy,
+    ) -> Result<Vec<SampleImage>, MediaError> {
+        let size_px = policy.delivered_px(first_px.0, first_px.1);
+        let own_px = (video.index.width_px, video.index.height_px);
+        let fitted_px = fitting_px(own_px, size_px);
+        // One pixel is lost in rounding.
+        let has_shape =
+            own_px == first_px || fitted_px.0.abs_diff(size_px.0) <= 1 && fitted_px.1.abs_diff(size_px.1) <= 1;
+        let decoded_px = if has_shape { size_px } else { fitted_px };
+        let decoded_policy = ImagePolicy { size_px: Some(decoded_px), ..policy.clone() };
+        let decoded = video.decode(&decoded_policy, self.context.damage, &mut ())?;
+        if decoded.frames.len() < video.wanted.len() {
+            let (found, wanted) = (decoded.frames.len(), video.wanted.len());
+            let detail = format!("{found} of {wanted} frames of a haystack can be decoded; all are needed");
+            return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
+        }
+        let images = decoded.frames.into_iter().map(|frame| frame.image);
+        if has_shape {
+            return Ok(images.collect());
+        }
+        images.map(|image| jpeg(&fit_into(self.decoded(&image)?.view(), size_px)?, policy)).collect()
+    }
+
+    fn decoded(&self, image: &SampleImage) -> Result<RgbImage, MediaError> {
+        decode_rgb(&image.bytes, &self.context.images.limits)
+    }
+
+    /// Rejects a needle that looks like a frame.
+    fn check_leaks(&self, composed: &ComposedVideo, haystack: &[HaystackFrame]) -> Result<(), MediaError> {
+        let mut needles = Vec::new();
+        for path in composed.images() {
+            if !needles.iter().any(|(known, _): &(&String, _)| *known == path) {
+                needles.push((path, fingerprint(&self.needle(path)?)));
+            }
+        }
+        if needles.is_empty() {
+            return Ok(());
+        }
+        for (number, frame) in haystack.iter().enumerate() {
+            if let Some((path, _)) =
+                needles.iter().find(|(_, needle)| are_alike(*needle, frame.fingerprint, composed.max_distance))
+            {
+                let detail = format!("the needle {path:?} looks like frame {number} of its haystack");
+                return Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
+            }
+        }
+        Ok(())
+    }
+
+    fn needle(&self, path: &str) -> Result<RgbImage, MediaError> {
+        decode_rgb(&self.source.media.needle_bytes(self.subset, path)?, &self.context.images.limits)
+    }
+
+    /// The frames with their edits. An edit has its place among all frames that are shown.
+    fn with_needles(
+        &self,
+        composed: &ComposedVideo,
+        haystack: &[HaystackFrame],
+        policy: &ImagePolicy,
+    ) -> Result<Vec<SampleImage>, MediaError> {
+        let (mut frames, mut edits) = (haystack.iter(), composed.edits.iter().peekable());
+        let mut shown = Vec::new();
+        for index in 0..composed.num_shown() {
+            let edit = edits.next_if(|edit| edit.index as usize == index).map(|edit| &edit.edit);
+            let frame = if let Some(Edit::Insert(_)) = edit { None } else { frames.next() };
+            shown.push(match (edit, frame) {
+                (Some(Edit::Insert(path) | Edit::Replace(path)), _) => {
+                    jpeg(&fit_into(self.needle(path)?.view(), policy.size_px.unwrap_or_default())?, policy)?
+                }
+                (Some(Edit::Write(text)), Some(frame)) => {
+                    let mut pixels = self.decoded(&frame.image)?;
+                    write_text(&mut pixels, text)?;
+                    jpeg(&pixels, policy)?
+                }
+                (None, Some(frame)) => frame.image.clone(),
+                (_, None) => return Err(misplaced(index)),
+            });
+        }
+        match edits.next() {
+            None => Ok(shown),
+            Some(edit) => Err(misplaced(edit.index as usize)),
+        }
+    }
+}
+
+fn misplaced(index: usize) -> MediaError {
+    let detail = format!("no place for the needle at {index}");
+    MediaError::rejected(RejectCode::UnexpectedSchema, detail)
+}
+
+fn jpeg(image: &RgbImage, policy: &ImagePolicy) -> Result<SampleImage, MediaError> {
+    let (width_px, height_px) = (image.width_px(), image.height_px());
+    let bytes = encode_jpeg(image.view(), policy.jpeg())?;
+    Ok(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px })
+}
+
+fn fingerprint(image: &RgbImage) -> ImageFingerprint {
+    ImageFingerprint::of(&image.view())
+}
+
+/// Whether two images look alike. Images with too little contrast for a hash are alike if their pixels are equal.
+pub(crate) fn are_alike(a: ImageFingerprint, b: ImageFingerprint, max_distance: u32) -> bool {
+    match (a.hash, b.hash) {
+        (Some(a_hash), Some(b_hash)) => (a_hash ^ b_hash).count_ones() <= max_distance,
+        _ => a.pixels == b.pixels,
+    }
+}

@@ -1,0 +1,269 @@
+//! Promise: an evaluation set of needles has exactly the frames, places and options that its settings say, and nothing in it tells the
+//! answer but the needle.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::{Value, json};
+
+use crate::support::{Built, Workshop, contents_below, encode, run, run_python};
+
+/// Two videos of different shapes, 12 s and 9 s long.
+fn make_videos(media: &Path) {
+    fs::create_dir_all(media).unwrap();
+    for (name, source) in
+        [("wide.mp4", "testsrc2=size=160x90:rate=5:duration=12"), ("tall.mp4", "testsrc=size=96x96:rate=4:duration=9")]
+    {
+        let mut command = Command::new("ffmpeg");
+        command.args([
+            "-v", "error", "-nostdin", "-y", "-f", "lavfi", "-i", source, "-c:v", "libx264", "-pix_fmt", "yuv420p",
+        ]);
+        assert!(
+            command.args(["-crf", "12", "-threads", "1"]).arg(media.join(name)).status().unwrap().success(),
+            "{name}"
+        );
+    }
+}
+
+/// A picture like no frame of the videos.
+fn picture(number: u32) -> Vec<u8> {
+    let image = image::RgbImage::from_fn(120, 80 + 10 * number, |x, y| {
+        let bright = (x / (9 + 5 * number) + y / (21 - 3 * number)).is_multiple_of(2);
+        image::Rgb(if bright { [240, (60 * number) as u8, 40] } else { [10, 30, (50 * number) as u8] })
+    });
+    encode(&image, image::ImageFormat::Png)
+}
+
+fn needles() -> Vec<Value> {
+    let mut rows = Vec::new();
+    for (number, (colour, wrong)) in [
+        ("amber", ["lilac", "olive", "beige"]),
+        ("khaki", ["ivory", "mauve", "coral"]),
+        ("ebony", ["azure", "peach", "lemon"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let name = format!("board {number}");
+        rows.push(json!({ "name": name, "image": format!("{number}.png"), "question": format!("Which tint has the board {number}?"),
+                          "answer": colour, "wrong": wrong }));
+    }
+    for (word, wrong) in [
+        ("SAKURA", ["TULIPS", "ORCHID", "VIOLET"]),
+        ("MEADOW", ["FOREST", "CANYON", "ISLAND"]),
+        ("WINTER", ["SUMMER", "AUTUMN", "SPRING"]),
+    ] {
+        rows.push(
+            json!({ "name": word, "text": format!("The secret word is {word}"), "question": "What is the secret word?",
+                          "answer": word, "wrong": wrong }),
+        );
+    }
+    rows
+}
+
+struct Set {
+    workshop: Workshop,
+    settings: Value,
+}
+
+impl Set {
+    /// A set with these settings, besides haystacks and images.
+    fn new(settings: &Value) -> Self {
+        Self::with_needles(settings, &needles())
+    }
+
+    fn with_needles(settings: &Value, needles: &[Value]) -> Self {
+        let mut workshop = Workshop::new();
+        let media = workshop.path("media");
+        make_videos(&media);
+        (0..3).for_each(|number| fs::write(media.join(format!("{number}.png")), picture(number)).unwrap());
+        (0..12).for_each(|number| {
+            fs::write(media.join(format!("photo{number}.jpg")), crate::support::photo(number, 90, 70)).unwrap()
+        });
+        let mut all = json!({ "haystacks": ["wide.mp4", "tall.mp4"], "tasks": ["v_niah"], "lengths": [6, 16], "depths": [0, 333, 1000],
+                              "questions_per_cell": 1, "num_options": 4, "interval_s": 1.0, "place": "insert", "needles": needles });
+        all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
+        let table: String = all
+            .as_object()
+            .unwrap()
+            .iter()
+            .filter(|(key, _)| *key != "needles")
+            .map(|(key, value)| format!("{key} = {value}\n"))
+            .collect();
+        workshop.add_source(
+            "set",
+            "needles",
+            &json!(needles),
+            &format!("max_rejects = \"100 %\"\n[source.needles]\n{table}"),
+        );
+        Self { workshop, settings: all }
+    }
+
+    fn build(&self) -> Built {
+        self.workshop.build()
+    }
+
+    /// What the reference says of a dataset.
+    fn check(&self, built: &Built) -> String {
+        let settings = self.workshop.write("settings.json", self.settings.to_string());
+        let paths = [built.dataset.as_path(), &settings, &self.workshop.path("media")];
+        let paths: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+        let tokenizer = crate::support::root().join("crates/format/tests/golden/jamba.model").display().to_string();
+        let counted = run_python("readers", "tests/python/count_tokens.py", &[&tokenizer, &paths[0]]);
+        assert!(counted.ends_with(" 0 differ\n"), "{counted}");
+        run_python("readers", "tests/python/check_needles.py", &[&paths[0], &paths[1], &paths[2]])
+    }
+}
+
+#[test]
+fn v_niah_is_what_a_reference_makes_of_the_grid() {
+    for (place, num_frames) in [("insert", 4 * 3 * (7 + 17)), ("replace", 4 * 3 * (6 + 16))] {
+        let set = Set::new(&json!({ "place": place }));
+        let built = set.build();
+        assert_eq!(built.manifest.total.num_samples, 2 * 3 * 4, "{:?}", built.outcomes());
+        assert_eq!(set.check(&built), format!("24 samples, {num_frames} frames\n"));
+        built.verify();
+    }
+}
+
+#[test]
+fn a_set_has_the_same_bytes_on_any_number_of_threads() {
+    let set = Set::new(&json!({ "lengths": [5] }));
+    set.workshop.build_with(&["--threads", "1"], 0);
+    let alone = contents_below(&set.workshop.path("out"));
+    set.workshop.build_with(&["--threads", "3", "--fresh"], 0);
+    assert!(contents_below(&set.workshop.path("out")) == alone, "the datasets differ");
+}
+
+#[test]
+fn a_needle_that_is_in_the_haystack_is_rejected() {
+    let set = Set::new(&json!({ "lengths": [16], "depths": [500] }));
+    // A frame of the first video in another size and format.
+    let media = set.workshop.path("media");
+    for (number, second) in [(0, "2"), (1, "3"), (2, "4")] {
+        let mut command = Command::new("ffmpeg");
+        let video = media.join("wide.mp4").display().to_string();
+        command.args(["-v", "error", "-y", "-ss", second, "-i", &video, "-frames:v", "1", "-vf", "scale=200:110"]);
+        assert!(command.arg(media.join(format!("{number}.png"))).status().unwrap().success());
+    }
+    let built = set.build();
+    assert_eq!(built.outcomes()["needle_in_haystack"], 4);
+    let id = built.ledger[0].id.to_string();
+    let why = run(&["why", &built.dataset.display().to_string(), &id], 0);
+    assert!(String::from_utf8_lossy(&why.stdout).contains("looks like frame"), "{why:?}");
+}
+
+#[test]
+fn a_haystack_with_too_few_frames_is_rejected_before_anything_is_decoded() {
+    let set = Set::new(&json!({ "lengths": [6, 22], "depths": [500] }));
+    let built = set.build();
+    assert_eq!(built.outcomes(), [("delivered".to_owned(), 4), ("haystack_too_short".to_owned(), 4)].into());
+    let row = built.ledger.iter().find(|row| row.reason.is_some()).unwrap();
+    assert!(
+        row.detail.as_ref().unwrap().ends_with("21 frames, one every 1 s, in 2 videos; 22 are to be shown"),
+        "{row:?}"
+    );
+}
+
+const TASKS_OF_VIDEOS: [&str; 9] = [
+    "retrieval_edit",
+    "retrieval_insert",
+    "retrieval_both",
+    "ordering_edit",
+    "ordering_insert",
+    "ordering_both",
+    "counting_edit",
+    "counting_insert",
+    "counting_both",
+];
+
+#[test]
+fn every_task_is_what_a_reference_makes_of_it_and_loaders_read_it() {
+    let tasks = [&TASKS_OF_VIDEOS[..], &["image_retrieval", "image_ordering", "image_counting"]].concat();
+    for place in ["insert", "replace"] {
+        let set = Set::new(&json!({ "place": place, "tasks": tasks, "lengths": [9], "depths": [500], "num_needles": 3,
+                                    "images": ["photo[0-9].jpg", "photo1?.jpg"], "questions_per_cell": 2, "seed": 5 }));
+        let built = set.build();
+        assert_eq!(built.outcomes(), [("delivered".to_owned(), 12 * 2 * 4)].into());
+        assert!(set.check(&built).starts_with("96 samples, "));
+        built.verify();
+        if place == "replace" {
+            continue;
+        }
+        let (dataset, lmms_eval, vlmevalkit) =
+            (built.dataset.display().to_string(), set.workshop.text("lmms-eval"), set.workshop.text("vlmevalkit"));
+        let export = |form: &str, output: &str, prefix: &str| {
+            run(&["export", &dataset, "--format", form, "--output", output, "--path-prefix", prefix, "--quiet"], 0)
+        };
+        let exported = export("lmms_eval", &lmms_eval, "");
+        assert!(
+            String::from_utf8_lossy(&exported.stdout).contains("skipped: 24 questions about many images"),
+            "{exported:?}"
+        );
+        export("vlmevalkit", &vlmevalkit, &format!("{vlmevalkit}/"));
+        let read = run_python("video", "tests/python/read_needle_exports.py", &[&dataset, &lmms_eval, &vlmevalkit]);
+        assert!(read.starts_with("96 questions, "), "{read}");
+    }
+}
+
+#[test]
+fn the_grid_has_the_tokens_of_the_samples() {
+    let set = Set::new(&json!({ "tasks": ["v_niah", "counting_both"], "lengths": [6, 30] }));
+    let pipeline = set.workshop.pipeline();
+    let answer = run(&["needles", &pipeline, "--json", "--quiet"], 0);
+    let cells: Vec<Value> = serde_json::from_slice(&answer.stdout).unwrap();
+    assert_eq!(cells.len(), 2 * (3 + 1));
+    let built = set.build();
+    for cell in &cells {
+        let is_of = |row: &&manyframe_dataset::LedgerRow| {
+            let depth = cell["depth"].as_u64().map_or("-".to_owned(), |depth| depth.to_string());
+            let key = format!("{}/{}/{depth}/", cell["task"].as_str().unwrap(), cell["length"]);
+            row.upstream_id.starts_with(&key)
+        };
+        let rows: Vec<_> = built.ledger.iter().filter(is_of).collect();
+        assert_eq!(cell["num_samples"], rows.len());
+        if cell["length"] == 30 {
+            assert_eq!(cell["num_rejected"], rows.len());
+            assert!(cell["rejection"].as_str().unwrap().contains("21 frames"), "{cell}");
+            continue;
+        }
+        let tokens: Vec<u64> = rows.iter().map(|row| row.measured.unwrap().0.num_tokens()).collect();
+        assert_eq!(cell["num_tokens"], json!([tokens.iter().min(), tokens.iter().max()]));
+    }
+    let table = run(&["needles", &pipeline, "--quiet"], 0);
+    assert!(String::from_utf8_lossy(&table.stdout).contains("v_niah of length 30: haystack_too_short"), "{table:?}");
+}
+
+#[test]
+fn what_makes_no_set_is_said_before_anything_is_read() {
+    for (settings, message) in [
+        (json!({ "lengths": [] }), "needles: has no lengths: numbers of frames, such as [64, 128]"),
+        (json!({ "depths": [1001] }), "needles: has a depth of more than 1000 thousandths"),
+        (json!({ "tasks": ["image_counting"] }), "needles: has no images among which needles are hidden"),
+        (json!({ "tasks": ["ordering_insert"] }), "ordering_insert needs 4 images, there are 3"),
+        (json!({ "haystacks": ["nothing/*.mp4"] }), "no file in a directory of media matches \"nothing/*.mp4\""),
+    ] {
+        let set = Set::new(&settings);
+        let failed = run(&["build", &set.workshop.pipeline(), "--output", &set.workshop.text("out"), "--quiet"], 2);
+        let stderr = String::from_utf8_lossy(&failed.stderr).into_owned();
+        assert!(stderr.contains(message), "{stderr}");
+    }
+    let mut telling = needles();
+    telling[0]["question"] = json!("Is the tint of the board Amber?");
+    let set = Set::with_needles(&json!({}), &telling);
+    let failed = run(&["plan", &set.workshop.pipeline(), "--output", &set.workshop.text("out"), "--quiet"], 2);
+    assert!(
+        String::from_utf8_lossy(&failed.stderr).contains("the question about \"board 0\" names its answer, \"amber\""),
+        "{failed:?}"
+    );
+}
+
+#[test]
+fn a_free_answer_has_no_options() {
+    let set = Set::new(&json!({ "num_options": 0, "lengths": [5], "depths": [0] }));
+    let built = set.build();
+    assert!(set.check(&built).starts_with("1 samples, "));
+    let sample = built.sample(&built.ledger[0].id.to_string());
+    assert!(sample["prompt"].as_str().unwrap().contains("using a single word or phrase."), "{sample}");
+}
