@@ -27,6 +27,9 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Rows that are encoded at once: pages end between these.
 pub(crate) const BATCH_ROWS: usize = 8192;
 
+/// Most bytes of a dictionary with large values; what does not fit is stored by itself.
+const MAX_DICTIONARY_BYTES: usize = 64 << 20;
+
 /// What a table has besides its columns.
 #[derive(Debug, Clone, Default)]
 pub struct TableOptions {
@@ -37,6 +40,18 @@ pub struct TableOptions {
     /// The size of a page is checked after this many values; `None` is the library's default. Smaller pages make single
     /// large values cheap to read.
     pub page_check_values: Option<usize>,
+    /// How columns of large values are stored.
+    pub raw_values: RawValues,
+}
+
+/// How the values of columns with [`ColumnStorage::Raw`] are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RawValues {
+    /// Each by itself.
+    #[default]
+    Each,
+    /// Equal values of a row group once, in its dictionary, as far as it has room for them. Whoever reads one value reads it.
+    Shared,
 }
 
 /// Whether a file holds the descriptions of its columns.
@@ -131,19 +146,22 @@ fn properties(columns: &[Column], options: &TableOptions) -> Result<WriterProper
     for column in columns {
         column.for_each_leaf(&[], &mut |path, storage| leaves.push((path, storage)));
     }
-    Ok(leaves.into_iter().fold(properties, with_storage).build())
+    let raw_values = options.raw_values;
+    Ok(leaves.into_iter().fold(properties, |properties, leaf| with_storage(properties, leaf, raw_values)).build())
 }
 
 fn with_storage(
     properties: WriterPropertiesBuilder,
     (path, storage): (ColumnPath, ColumnStorage),
+    raw_values: RawValues,
 ) -> WriterPropertiesBuilder {
     match storage {
         ColumnStorage::Repeating => properties,
         ColumnStorage::Distinct => properties.set_column_dictionary_enabled(path, false),
         ColumnStorage::Raw => properties
             .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
-            .set_column_dictionary_enabled(path.clone(), false)
+            .set_column_dictionary_enabled(path.clone(), raw_values == RawValues::Shared)
+            .set_column_dictionary_page_size_limit(path.clone(), MAX_DICTIONARY_BYTES)
             .set_column_statistics_enabled(path, EnabledStatistics::Chunk),
     }
 }

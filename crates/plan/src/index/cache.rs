@@ -18,7 +18,7 @@ use crate::index::file_digests::FileDigests;
 const DIRECTORY: &str = "index";
 
 /// Raised whenever the same inputs would have other rows, but the same samples.
-const ROWS_VERSION: &str = "2";
+const ROWS_VERSION: &str = "3";
 
 /// Where the index files in a work directory are.
 pub(crate) fn index_directory(work: &Path) -> PathBuf {
