@@ -210,6 +210,7 @@ fn texts_beside_images() {
     run(&["build", &file, "--output", &out, "--quiet", "--accept-rejects"], 0);
     let outcomes = Built::read(out.as_ref()).outcomes();
     assert_eq!((outcomes["delivered"], outcomes["unexpected_schema"]), (3, 2), "{outcomes:?}");
+    assert_eq!(Built::read(out.as_ref()).row("sub/4").reason.as_deref(), Some("unexpected_schema"));
 }
 
 #[test]
@@ -414,4 +415,77 @@ fn records_about_one_image_become_one_conversation() {
         let said = crate::support::stdout(&["why", &out, "1+2+3"]);
         assert!(said.contains("What is 1?") && said.contains("What is 3?"), "{said}");
     }
+}
+
+#[test]
+fn a_rejected_record_does_not_divide_a_conversation_about_one_image() {
+    let home = home();
+    let record = |id: u32, answer: &str| json!({"id": id, "image": "1.jpg", "question": format!("What is {id}?"), "answer": answer});
+    write(home.path(), "a.jsonl", lines(&[record(1, "One."), record(2, ""), record(3, "Three.")]));
+    photos(home.path(), &["1.jpg"]);
+    let path = |name: &str| home.path().join(name).display().to_string();
+    let (file, out) = (path("p.toml"), path("out"));
+    run(&["init", &path(""), "--output", &file], 0);
+    let text = fs::read_to_string(&file).unwrap();
+    fs::write(&file, format!("{text}merge = \"by_media\"\n")).unwrap();
+    run(&["build", &file, "--output", &out, "--quiet", "--accept-rejects"], 0);
+    let built = Built::read(out.as_ref());
+    built.verify();
+    assert_eq!(built.ledger.len(), 2, "{:?}", built.ledger);
+    assert!(built.row("1+3").shard.is_some());
+    assert!(built.row("2").reason.is_some());
+    // In a directory each image is in one record.
+    let folder = home.path().join("folder");
+    photos(&folder, &["1.jpg"]);
+    write(&folder, "1.txt", "A cat.");
+    let file = write_source(home.path(), &folder.display().to_string());
+    let error = String::from_utf8(run(&["check", &file], 2).stderr).unwrap();
+    assert!(error.contains("merge has no effect"), "{error}");
+}
+
+/// A pipeline file with a source that is merged.
+fn write_source(home: &Path, annotations: &str) -> String {
+    let text = format!(
+        "name = \"t\"\n[format]\ntokenizer = \"${{here}}/tokenizer.model\"\n[[source]]\nname = \"a\"\nkind = \"auto\"\n\
+         annotations = {annotations:?}\nmerge = \"by_media\"\n"
+    );
+    write(home, "merged.toml", text);
+    home.join("merged.toml").display().to_string()
+}
+
+#[test]
+fn documents_of_nemo_curator() {
+    let home = home();
+    let directory = home.path().join("curated");
+    let photos: Vec<String> = (1..=3)
+        .map(|number| {
+            write(home.path(), &format!("p{number}.jpg"), photo(number, 64, 48));
+            home.path().join(format!("p{number}.jpg")).display().to_string()
+        })
+        .collect();
+    fs::create_dir_all(&directory).unwrap();
+    let arguments = [&[directory.join("part.parquet").display().to_string()][..], &photos].concat();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    crate::support::run_python("datasets", "tests/python/write_curated.py", &arguments);
+    let (said, built) = assert_built(
+        &directory_with_tokenizer(&directory),
+        &[(&["<image>", "A boat."], 1), (&["Once.", "<image>", "Then.\n\nLater.", "<image>"], 2), (&["Only text."], 0)],
+    );
+    assert!(said.contains("part.parquet"), "{said}");
+    // The bytes are those of the rows.
+    let sample = built.sample(&built.row("doc-1").id.to_string());
+    assert_eq!(sample["images"].as_array().unwrap().len(), 2);
+    let text = fs::read_to_string(directory.join("pipeline.toml")).unwrap();
+    write(&directory, "filtered.toml", format!("{text}where = \"quality > 0.5\"\n"));
+    let (file, out) =
+        (directory.join("filtered.toml").display().to_string(), home.path().join("out").display().to_string());
+    run(&["build", &file, "--output", &out, "--quiet"], 0);
+    let outcomes = Built::read(out.as_ref()).outcomes();
+    assert_eq!((outcomes["delivered"], outcomes["filtered"]), (2, 1), "{outcomes:?}");
+}
+
+/// The directory, with a tokenizer in it.
+fn directory_with_tokenizer(directory: &Path) -> std::path::PathBuf {
+    fs::copy(directory.parent().unwrap().join("tokenizer.model"), directory.join("tokenizer.model")).unwrap();
+    directory.to_owned()
 }

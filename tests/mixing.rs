@@ -1,6 +1,6 @@
 //! Promise: the mix that the pipeline file asks for is the mix that is delivered, and the contract says so.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::{Built, Workshop, llava, photo, run, stdout};
 
@@ -282,4 +282,47 @@ fn stages_that_depend_on_each_other_in_a_cycle_are_an_error() {
     workshop.write("stages/b.toml", stage("b", "a"));
     let output = run(&["check", &workshop.text("stages")], 2);
     assert!(String::from_utf8_lossy(&output.stderr).contains("in a cycle"));
+}
+
+#[test]
+fn conversations_about_one_image_are_beside_each_other_and_share_its_bytes() {
+    let build = |settings: &str| {
+        let mut workshop = Workshop::new();
+        let mut records = Vec::new();
+        for image in 0..8 {
+            workshop.write(&format!("media/{image}.jpg"), photo(image, 640, 480));
+            for question in 0..5 {
+                let mut record = llava(&format!("{image}-{question}"), &format!("{image}.jpg"));
+                record["conversations"][0]["value"] = json!(format!("<image>\nQuestion {question}?"));
+                records.push(record);
+            }
+        }
+        workshop.head.push_str("[output]\nformats = [\"parquet\"]\n");
+        workshop.head.push_str(settings);
+        workshop.add_source("a", "llava", &json!(records), "");
+        let built = workshop.build();
+        (workshop, built)
+    };
+    let (_, each) = build("");
+    let (workshop, shared) = build("media = \"shared\"\n[mix]\norder = \"by_media\"\n");
+    shared.verify();
+    let size = |built: &Built| built.manifest.shards.iter().map(|shard| shard.num_bytes).sum::<u64>();
+    assert!(size(&shared) * 3 < size(&each), "{} {}", size(&shared), size(&each));
+    let dataset = workshop.text("out");
+    let counts = crate::support::run_python("datasets", "tests/python/read_shards.py", &["parquet", &dataset]);
+    let counts: Value = serde_json::from_str(counts.lines().last().unwrap()).unwrap();
+    assert_eq!((&counts["num_samples"], &counts["num_images"]), (&json!(40), &json!(40)));
+    let images = |built: &Built| {
+        let digest = |row: &manyframe_dataset::LedgerRow| {
+            let sample =
+                manyframe_dataset::DatasetReader::open(&built.dataset).unwrap().read_sample(row).unwrap().unwrap();
+            (row.upstream_id.clone(), blake3::hash(&sample.images[0].bytes).to_string())
+        };
+        built.ledger.iter().map(digest).collect::<std::collections::BTreeMap<_, _>>()
+    };
+    assert_eq!(images(&shared), images(&each));
+    let mut order: Vec<(u64, &str)> =
+        shared.ledger.iter().map(|row| (row.position.unwrap(), row.upstream_id.split('-').next().unwrap())).collect();
+    order.sort_unstable();
+    assert!(order.chunk_by(|a, b| a.1 == b.1).all(|group| group.len() == 5), "{order:?}");
 }

@@ -161,6 +161,24 @@ fn a_build_whose_store_fails_goes_on_and_sends_nothing_twice() {
 }
 
 #[test]
+fn a_shard_that_was_damaged_here_before_it_was_sent_is_made_again() {
+    let store = Store::new(5);
+    store.server.refuse("000001-webdataset.tar", 403);
+    store.build(&[], 2);
+    let name = store.local_shards().into_iter().find(|name| name.ends_with("000001-webdataset.tar")).unwrap();
+    let path = store.workshop.path("work").join(name);
+    // A disk that returns other bytes changes neither size nor times.
+    let modified = fs::metadata(&path).unwrap().modified().unwrap();
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[700] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    fs::File::options().append(true).open(&path).unwrap().set_modified(modified).unwrap();
+    store.server.refuse_nothing();
+    store.build(&[], 0);
+    store.assert_is_that_of_a_disk(&[]);
+}
+
+#[test]
 fn a_build_goes_on_without_the_work_directory_of_the_one_that_was_interrupted() {
     let store = Store::new(9);
     store.server.refuse("t/", 403);

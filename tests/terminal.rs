@@ -42,7 +42,7 @@ fn every_table_fits_into_80_columns() {
 }
 
 #[test]
-fn plans_and_builds_fit_into_80_columns() {
+fn what_plans_builds_validates_and_uploads_fits_into_80_columns() {
     let mut workshop = Workshop::new();
     for number in 0..6 {
         workshop.write(&format!("media/{number}.jpg"), photo(number, 200, 100));
@@ -61,6 +61,11 @@ fn plans_and_builds_fit_into_80_columns() {
         vec!["build", "pipeline.toml", "--accept-rejects", "--explain", "--quiet", "--set", "seed=9"],
         vec!["pack", "out/t", "--set", "max_tokens=2048", "--ranks", "2,4"],
         vec!["inspect", "out/t"],
+        vec!["model", "init", "tiny", "--preset", "tiny"],
+        vec!["validate", "out/t", "--model", "tiny", "--all", "--device", "cpu", "--quiet"],
+        vec!["upload", "out/t", "remote", "--dry-run"],
+        vec!["upload", "out/t", "remote", "--quiet"],
+        vec!["upload", "out/t", "remote", "--dry-run"],
     ] {
         let text = printed(&workshop.path(""), &arguments, "80");
         // A table has two spaces between its columns.

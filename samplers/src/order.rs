@@ -5,7 +5,7 @@
 
 use std::cmp::Ordering;
 
-use manyframe_core::rank;
+use manyframe_core::{IndexRow, RecordId, rank};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -28,11 +28,14 @@ pub enum Order {
     /// Each source spread evenly over the whole, and shuffled within itself: every prefix contains the sources in
     /// proportion, to within one record plus half a record per source.
     Interleaved,
+    /// Records that show the same images and videos, by their sizes, follow each other; these groups are shuffled, and so is each of
+    /// them. With `output.media = "shared"`, what they show is stored once.
+    ByMedia,
 }
 
 /// A delivery with its sort key.
 struct OrderKey {
-    /// Sorts before the rank: length, source, or position on the whole.
+    /// Sorts before the rank: length, source, position on the whole, or rank of the media.
     first: u64,
     rank: u64,
     drawn: Drawn,
@@ -52,6 +55,7 @@ impl Order {
                 Order::Shuffled => 0,
                 Order::ByLength => row().cost.num_tokens(),
                 Order::BySource | Order::Interleaved => u64::from(row().source.0),
+                Order::ByMedia => rank(seed, "order of media", media_id(&row())),
             };
             let id = order_id(rows.id(drawn.position()), drawn.repetition);
             OrderKey { first, rank: rank(seed, "order", id), drawn }
@@ -67,6 +71,16 @@ impl Order {
         ordered.extend(keys.iter().map(|key| key.drawn));
         ordered
     }
+}
+
+/// The id by which a group of records with the same media is ranked; a record without media is one by itself.
+fn media_id(row: &IndexRow) -> RecordId {
+    if row.media == 0 {
+        return row.id;
+    }
+    let mut id = [0; 16];
+    id.iter_mut().zip(row.media.to_le_bytes()).for_each(|(byte, of_media)| *byte = of_media);
+    RecordId(id)
 }
 
 /// Replaces the source of each key, sorted by source, by its position on the whole: the middle of its part, (k + ½) / n.
@@ -110,7 +124,13 @@ mod tests {
     }
 
     fn any_order() -> impl Strategy<Value = Order> {
-        prop::sample::select(vec![Order::Shuffled, Order::ByLength, Order::BySource, Order::Interleaved])
+        prop::sample::select(vec![
+            Order::Shuffled,
+            Order::ByLength,
+            Order::BySource,
+            Order::Interleaved,
+            Order::ByMedia,
+        ])
     }
 
     proptest! {
@@ -160,5 +180,19 @@ mod tests {
         let length = |drawn: &Drawn| rows[drawn.position()].cost.num_tokens();
         assert!(Order::ByLength.arrange(&rows, &once(30), 1).is_sorted_by_key(length));
         assert!(Order::BySource.arrange(&rows, &once(30), 1).is_sorted_by_key(|drawn| rows[drawn.position()].source));
+    }
+
+    #[test]
+    fn records_with_the_same_media_follow_each_other_and_texts_are_among_them() {
+        let mut rows = rows(&[40]);
+        (0..).zip(&mut rows).for_each(|(n, row)| row.media = n % 8);
+        let ordered: Vec<u64> =
+            Order::ByMedia.arrange(&rows, &once(40), 1).iter().map(|drawn| rows[drawn.position()].media).collect();
+        let shown: Vec<u64> = ordered.iter().copied().filter(|media| *media != 0).collect();
+        let groups: Vec<&[u64]> = shown.chunk_by(|a, b| a == b).collect();
+        assert_eq!(groups.iter().map(|group| group.len()).collect::<Vec<_>>(), [5; 7], "{shown:?}");
+        let (first, last) =
+            (ordered.iter().position(|it| *it == 0).unwrap(), ordered.iter().rposition(|it| *it == 0).unwrap());
+        assert!(last - first > 5, "records without media are shuffled into the whole: {ordered:?}");
     }
 }

@@ -14,6 +14,7 @@ pub(crate) fn row(name: &str) -> IndexRow {
         num_chars: 10,
         estimated_bytes: 100,
         signature: digest.first_bits(),
+        media: 0,
     }
 }
 

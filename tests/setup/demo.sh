@@ -4,6 +4,7 @@ set -eu
 manyframe=${1:?usage: demo.sh MANYFRAME}
 cd "$(dirname "$0")/../.."
 
+# The recipes name data that is not here.
 "$manyframe" check --offline pipelines/*/*.toml pipelines/demo/needles/needles.toml
 "$manyframe" build pipelines/demo
 for stage in 1-align 2-instruct 3-multi-image; do

@@ -249,6 +249,19 @@ impl AtomicFile {
         &self.path
     }
 
+    /// As [`Self::publish`], but without waiting for the disk: after a power failure the file may be there and not whole. For files
+    /// that are made again where they are damaged, and of which there are many.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`].
+    pub fn publish_unflushed(mut self) -> Result<(), FileError> {
+        self.flush().map_err(FileError::write(&self.temporary))?;
+        fs::rename(&self.temporary, &self.path).map_err(FileError::when(FileAction::Publish, &self.path))?;
+        self.file = None;
+        Ok(())
+    }
+
     /// Makes the file visible under its name, replacing any existing file.
     ///
     /// # Errors

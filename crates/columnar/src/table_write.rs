@@ -27,6 +27,9 @@ const ROW_GROUP_ROWS: usize = 128 * 1024;
 /// Rows that are encoded at once: pages end between these.
 pub(crate) const BATCH_ROWS: usize = 8192;
 
+/// Most bytes of a dictionary with large values; what does not fit is stored by itself.
+const MAX_DICTIONARY_BYTES: usize = 64 << 20;
+
 /// What a table has besides its columns.
 #[derive(Debug, Clone, Default)]
 pub struct TableOptions {
@@ -39,6 +42,8 @@ pub struct TableOptions {
     pub page_check_values: Option<usize>,
     /// Whether the least and the greatest value of each page and column are kept in the file.
     pub statistics: Statistics,
+    /// How columns of large values are stored.
+    pub raw_values: RawValues,
 }
 
 /// Whether a file says what the least and the greatest value of its pages and columns are.
@@ -49,6 +54,16 @@ pub enum Statistics {
     Kept,
     /// It does not: finding them is a tenth of the time that it takes to write a table.
     Omitted,
+}
+
+/// How the values of columns with [`ColumnStorage::Raw`] are stored.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum RawValues {
+    /// Each by itself.
+    #[default]
+    Each,
+    /// Equal values of a row group once, in its dictionary, as far as it has room for them. Whoever reads one value reads it.
+    Shared,
 }
 
 /// Whether a file holds the descriptions of its columns.
@@ -146,14 +161,14 @@ fn properties(columns: &[Column], options: &TableOptions) -> Result<WriterProper
     for column in columns {
         column.for_each_leaf(&[], &mut |path, storage| leaves.push((path, storage)));
     }
-    let with_storage = |properties, leaf| with_storage(properties, leaf, options.statistics);
+    let with_storage = |properties, leaf| with_storage(properties, leaf, options);
     Ok(leaves.into_iter().fold(properties, with_storage).build())
 }
 
 fn with_storage(
     properties: WriterPropertiesBuilder,
     (path, storage): (ColumnPath, ColumnStorage),
-    statistics: Statistics,
+    options: &TableOptions,
 ) -> WriterPropertiesBuilder {
     match storage {
         ColumnStorage::Repeating => properties,
@@ -161,8 +176,9 @@ fn with_storage(
         ColumnStorage::Raw => {
             let properties = properties
                 .set_column_compression(path.clone(), Compression::UNCOMPRESSED)
-                .set_column_dictionary_enabled(path.clone(), false);
-            match statistics {
+                .set_column_dictionary_enabled(path.clone(), options.raw_values == RawValues::Shared)
+                .set_column_dictionary_page_size_limit(path.clone(), MAX_DICTIONARY_BYTES);
+            match options.statistics {
                 Statistics::Kept => properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk),
                 Statistics::Omitted => properties,
             }

@@ -32,6 +32,8 @@ pub struct IndexRow {
     pub estimated_bytes: u64,
     /// Equal for records that might be duplicates: same text, and media of the same sizes.
     pub signature: u64,
+    /// Equal for records that show the same images and videos, by their sizes; 0 for those without any.
+    pub media: u64,
 }
 
 /// A number that counts one kind of thing from 0, so that it cannot be mistaken for the number of another kind.

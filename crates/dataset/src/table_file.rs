@@ -61,6 +61,17 @@ impl<T: Columns> TableFileWriter<T> {
     }
 }
 
+impl<T: Columns> TableFileWriter<T> {
+    /// As [`Self::finish`], but without waiting for the disk ([`AtomicFile::publish_unflushed`]).
+    ///
+    /// # Errors
+    ///
+    /// If the file cannot be written.
+    pub fn finish_unflushed(self) -> Result<(), DatasetError> {
+        Ok(self.table.finish().map_err(DatasetError::table(&self.path))?.publish_unflushed()?)
+    }
+}
+
 /// The digest of the file that some rows are written as. Nothing is written to the disk.
 pub struct TableDigest<T> {
     table: TableWriter<T, blake3::Hasher>,

@@ -12,7 +12,7 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::files::json_text;
-use manyframe_base::{FileError, write_json};
+use manyframe_base::{FileAction, FileError, write_json};
 use manyframe_core::{Cost, Digest, HandledImages, HandledVideos, Layout, RecordId, RecordIndex, Rejection, Total};
 use manyframe_dataset::ShardName;
 use manyframe_plan::LeftByPlan;
@@ -193,6 +193,12 @@ pub(crate) fn find_report(plan: &Path, task: u32) -> Result<Option<FoundReport>,
         tracing::warn!(report = %path.display(), "the report or a shard of the task is damaged; the task is done again");
     }
     Ok(found)
+}
+
+/// Removes the report of a task, which is not done then.
+pub(crate) fn remove_report(plan: &Path, task: u32) -> Result<(), FileError> {
+    let path = report_path(plan, task);
+    fs::remove_file(&path).map_err(FileError::when(FileAction::Remove, path))
 }
 
 /// Seconds and nanoseconds.

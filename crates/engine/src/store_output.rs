@@ -30,7 +30,9 @@ use manyframe_transfer::{
 use crate::committed::CommitOptions;
 use crate::engine::TASKS_AT_ONCE;
 use crate::error::EngineError;
-use crate::report::{FinishedTask, FoundReport, ShardReport, TaskReport, find_report, report_path, shard_name};
+use crate::report::{
+    FinishedTask, FoundReport, ShardReport, TaskReport, find_report, remove_report, report_path, shard_name,
+};
 use crate::slots::Slots;
 
 /// Tasks whose shards are sent while others are made.
@@ -140,8 +142,7 @@ impl StoreOutput {
             }
             Some(FoundReport { is_sent: true, .. }) => {
                 tracing::info!(task, "its shards are no longer at the store; the task is done again");
-                let path = report_path(plan, task);
-                Ok(fs::remove_file(&path).map_err(FileError::when(FileAction::Remove, path))?)
+                Ok(remove_report(plan, task)?)
             }
             None if there.contains_key(&name) => {
                 let text = at_store(self.work.read(&name))?;

@@ -13,13 +13,14 @@ use manyframe_base::{Executor, FileAction, FileError};
 use manyframe_core::{HandledImages, HandledVideos, RejectCode, Sample, describe_videos};
 use manyframe_plan::{Context, PlannedSample, TaskHeader, read_task};
 use manyframe_shards::{SampleColumns, ShardError, ShardFormat, ShardWriter, WrittenShard};
+use manyframe_transfer::TransferError;
 use serde_json::Value;
 
 use crate::engine::{TASKS_AT_ONCE, TaskSet};
 use crate::error::EngineError;
 use crate::journal::Journal;
 use crate::open_plan::OpenPlan;
-use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, find_report, shard_path};
+use crate::report::{OutcomeResult, RecordOutcome, ShardReport, TaskReport, find_report, remove_report, shard_path};
 use crate::reuse;
 use crate::sample::{self, Made, Outcome};
 use crate::store_output::TASKS_SENT_AT_ONCE;
@@ -52,9 +53,19 @@ pub fn run_task(open: &OpenPlan, task: u32, executor: Executor<'_>) -> Result<Ta
             make(open, header, executor)?
         }
     };
-    if let Some(store) = store {
-        store.send(directory, &report)?;
-    }
+    let report = match store {
+        None => report,
+        Some(store) => match store.send(directory, &report) {
+            Err(EngineError::Transfer(TransferError::Damaged { path, .. })) => {
+                tracing::warn!(path = %path.display(), "a shard was damaged here before it was sent; its task is done again");
+                remove_report(directory, task)?;
+                let report = make(open, header, executor)?;
+                store.send(directory, &report)?;
+                report
+            }
+            sent => sent.map(|()| report)?,
+        },
+    };
     tracing::debug!(task, num_samples = report.outcomes.len(), "task finished");
     Ok(report)
 }

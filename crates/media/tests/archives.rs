@@ -4,8 +4,9 @@ use std::fs;
 use std::io::{Cursor, Write};
 use std::path::PathBuf;
 
+use manyframe_base::InputFile;
 use manyframe_core::{RejectCode, Rejection};
-use manyframe_media::{Located, MediaLimits, MediaStore};
+use manyframe_media::{Located, MediaLimits, MediaStore, list_tar};
 use tempfile::TempDir;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -500,6 +501,25 @@ fn a_member_archived_with_its_absolute_path_is_where_it_would_be_extracted() {
     // Records may call it as the archive does; no other absolute path is one of a member.
     assert_eq!(read(&store, "/data/a.jpg").unwrap(), b"1");
     assert_eq!(code(store.locate("", "/data/b.jpg")), RejectCode::UnsafePath);
+}
+
+#[test]
+fn members_after_blocks_of_zeros_are_found_as_in_archives_that_were_joined() {
+    let (first, second) = (tar_bytes(&[("a.bin", b"1")]), tar_bytes(&[("b.bin", b"2")]));
+    // A header and a block of content; then the end of the archive, or one block of zeros only.
+    for first in [&first[..], &first[..1024 + 512]] {
+        let root = root("a.tar", &[first, &second].concat());
+        let store = store(&root.path);
+        assert_eq!(read(&store, "a.bin").unwrap(), b"1");
+        assert_eq!(read(&store, "b.bin").unwrap(), b"2");
+        let listing = list_tar(&InputFile::open(&root.path).unwrap()).unwrap();
+        assert_eq!((listing.members.len(), listing.damage), (2, None));
+    }
+    // What a download left out is zeros, and content goes on anywhere.
+    let root = root("a.tar", &[&first[..], &[7; 512]].concat());
+    let listing = list_tar(&InputFile::open(&root.path).unwrap()).unwrap();
+    assert_eq!(listing.members.len(), 1);
+    assert!(listing.damage.unwrap().contains("zeros"), "{listing:?}");
 }
 
 #[test]

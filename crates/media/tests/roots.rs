@@ -43,6 +43,21 @@ fn names_are_found_as_they_are_written_or_decoded() {
 }
 
 #[test]
+fn an_absolute_path_may_lead_to_the_root_through_links() {
+    let (folder, elsewhere) = (folder(&["a/1.jpg"]), folder(&["2.jpg"]));
+    let away = tempfile::tempdir().unwrap();
+    symlink(folder.path(), away.path().join("link")).unwrap();
+    symlink(elsewhere.path(), folder.path().join("out")).unwrap();
+    let store = store(folder.path());
+    let text = |path: std::path::PathBuf| path.to_str().unwrap().to_owned();
+    check_found(&store, &text(away.path().join("link/a/1.jpg")), "a/1.jpg");
+    check_found(&store, &text(folder.path().join("a/1.jpg")), "a/1.jpg");
+    // What is not below the root is refused, also through a link in it.
+    assert_eq!(code(store.locate("", &text(elsewhere.path().join("2.jpg")))), RejectCode::UnsafePath);
+    assert_eq!(code(store.locate("", &text(away.path().join("link/out/2.jpg")))), RejectCode::UnsafePath);
+}
+
+#[test]
 fn upper_and_lower_case_are_different_files() {
     let folder = folder(&["A.jpg", "a.jpg"]);
     let store = store(folder.path());

@@ -12,7 +12,7 @@ use manyframe_base::{FileAccess, is_url, url_of};
 use manyframe_core::Rejection;
 use manyframe_format::{FormatError, FormatSpec, Formatter, Tokenizer, TryOut, advice_on_hub};
 use manyframe_media::MediaRoot;
-use manyframe_sources::SourceKind;
+use manyframe_sources::{Merge, SourceKind};
 use manyframe_storage::{Stores, check_url};
 use manyframe_vision::{Family, MediaToken};
 
@@ -302,6 +302,10 @@ impl FileCheck<'_> {
         let may_be_directory = table.is_some_and(|table| table.kind == Kind::Upstream(SourceKind::Auto));
         self.check_all(text, "a file with annotations (JSON, JSON lines, CSV, TSV, Parquet or tar)", &|path| {
             if may_be_directory && path.is_dir() {
+                if table.is_some_and(|table| table.options.merge != Merge::Nothing) {
+                    let found = "a directory of images with texts beside them, where merge has no effect: each record has its own image";
+                    return Err(found.to_owned());
+                }
                 return std::fs::read_dir(path).map(drop).map_err(|error| absence(&error));
             }
             if !is_url(path) {

@@ -255,6 +255,9 @@ fn settings_that_cannot_work_together_are_refused() {
         ("filter = { min_turns = 9, max_turns = 8 }", "source.a.filter.min_turns = 9 is more than max_turns = 8"),
         ("filter = { min_tokens = 40961 }", "min_tokens = 40961 is more than format.max_tokens = 40960"),
         ("delivered_in = \"x\"\nnot_delivered_in = [\"y\", \"x\"]", "both name \"x\""),
+        ("merge = \"by_media\"\ndelivered_in = \"x\"", "source.a.merge and .delivered_in exclude each other"),
+        ("merge = \"by_media\"\nnot_delivered_in = \"x\"", "source.a.merge and .not_delivered_in exclude each other"),
+        ("[output]\nmedia = \"shared\"", "output.media = \"shared\" does not fit \"webdataset\""),
         ("[video]\nnum_frames = 4", "video.num_frames has no effect with sampling = \"interval\""),
         (
             "[video]\nsampling = \"uniform\"\nmax_frames = 4",

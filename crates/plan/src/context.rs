@@ -264,6 +264,7 @@ pub(crate) fn source_settings(file: &PipelineFile, table: &SourceTable, digests:
         formats: _,
         tokens: _,
         energon_index: _,
+        media: _,
     } = output;
     let MixTable {
         // Decide which records are drawn, and their order.

@@ -1,10 +1,11 @@
 //! A seal: the digests of files in a directory, by which a later build notices that one of them was damaged.
 
 use std::collections::BTreeMap;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
-use manyframe_base::files::parent_directory;
-use manyframe_base::{FileError, write_json};
+use manyframe_base::files::{json_text, parent_directory};
+use manyframe_base::{AtomicFile, FileError, write_json};
 use manyframe_core::Digest;
 use manyframe_storage::{LocalDirectory, Storage};
 
@@ -25,6 +26,19 @@ pub(crate) fn seal_plan(plan: &Path) -> Result<(), PlanError> {
 
 /// Seals files in the directory of the seal, or below it.
 pub(crate) fn seal(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
+    write_json(path, &seal_of(path, files)?)?;
+    Ok(())
+}
+
+/// As [`seal`], but without waiting for the disk.
+pub(crate) fn seal_unflushed(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
+    let text = json_text(&seal_of(path, files)?).map_err(FileError::write(path))?;
+    let mut file = AtomicFile::create(path)?;
+    file.write_all(&text).map_err(FileError::write(path))?;
+    Ok(file.publish_unflushed()?)
+}
+
+fn seal_of(path: &Path, files: &[PathBuf]) -> Result<Seal, PlanError> {
     let directory = parent_directory(path);
     let storage = LocalDirectory::new(directory);
     let mut seal = Seal::new();
@@ -33,8 +47,7 @@ pub(crate) fn seal(path: &Path, files: &[PathBuf]) -> Result<(), PlanError> {
         let digest = storage.digest(&name)?;
         seal.insert(name, digest);
     }
-    write_json(path, &seal)?;
-    Ok(())
+    Ok(seal)
 }
 
 /// Seals the files again that a seal already has.

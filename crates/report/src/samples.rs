@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use manyframe_core::{Sample, SampleImage, VisualKind};
+use manyframe_core::{Sample, SampleImage, VisualKind, contained};
 use manyframe_dataset::{DatasetError, DatasetReader, LedgerRow};
 use manyframe_media::video::decode_clip;
 use manyframe_media::{JpegOptions, MediaLimits, RgbView, decode_rgb, encode_jpeg, fit_longest_edge, resize};
@@ -92,7 +92,7 @@ fn visuals(sample: &Sample) -> Vec<ShownVisual> {
         let time_s = |index: usize| visual.times_s.get(index).copied();
         let clip = visual.clip.as_ref().and_then(|frames| Some((frames, clips.next()?)));
         let (images, num_images) = if let Some((frames, clip)) = clip {
-            let pictures = decode_clip(clip, frames, &MediaLimits::default()).unwrap_or_default();
+            let pictures = decoded(|| decode_clip(clip, frames, &MediaLimits::default()).ok()).unwrap_or_default();
             let shown = pictures.iter().enumerate().take(MAX_FRAMES);
             let shown = shown.map(|(index, picture)| shown_picture(picture.view(), time_s(index)));
             (shown.collect::<Vec<_>>(), pictures.len())
@@ -113,14 +113,19 @@ fn visuals(sample: &Sample) -> Vec<ShownVisual> {
 }
 
 fn shown_image(image: &SampleImage, time_s: Option<f64>) -> ShownImage {
-    let pixels = decode_rgb(&image.bytes, &MediaLimits::default()).ok();
+    let pixels = decoded(|| decode_rgb(&image.bytes, &MediaLimits::default()).ok());
     let url = pixels.and_then(|pixels| small_jpeg(pixels.view()));
     ShownImage { url, width_px: image.width_px, height_px: image.height_px, time_s }
 }
 
 /// An encoded image; `None` if it cannot be decoded.
 pub(crate) fn shown_bytes(bytes: &[u8]) -> Option<ShownImage> {
-    Some(shown_picture(decode_rgb(bytes, &MediaLimits::default()).ok()?.view(), None))
+    Some(shown_picture(decoded(|| decode_rgb(bytes, &MediaLimits::default()).ok())?.view(), None))
+}
+
+/// What a decoder returns; nothing if it panics, as with bytes that cost a record when the dataset was built.
+fn decoded<T>(decode: impl FnOnce() -> Option<T>) -> Option<T> {
+    contained(decode).ok().flatten()
 }
 
 fn shown_picture(picture: RgbView<'_>, time_s: Option<f64>) -> ShownImage {
@@ -147,4 +152,15 @@ fn pieces(sample: &Sample) -> Vec<Piece> {
         }
     }
     pieces
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_decoder_that_panics_costs_its_picture() {
+        assert_eq!(decoded(|| Some(7)), Some(7));
+        assert_eq!(decoded(|| -> Option<u8> { panic!("index out of bounds") }), None);
+    }
 }

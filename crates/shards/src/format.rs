@@ -29,6 +29,12 @@ pub(crate) trait Format: Sync {
     /// Whether video files are stored.
     fn stores_clips(&self) -> bool;
 
+    /// Whether samples beside each other can share the bytes of an image or video that they all show, without any of its readers
+    /// having to know.
+    fn shares_media(&self) -> bool {
+        false
+    }
+
     /// Whether a sample is read at its position, because finding its id means to read what precedes it.
     fn finds_by_position(&self) -> bool;
 
@@ -79,6 +85,8 @@ pub struct SampleColumns {
     pub videos: bool,
     /// Beside tars that Energon reads, its index of their members: `index.sqlite`.
     pub energon_index: bool,
+    /// Equal images and videos once, in formats that can: those of a row group of Parquet.
+    pub shared_media: bool,
 }
 
 /// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.

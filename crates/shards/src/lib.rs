@@ -110,6 +110,11 @@ impl ShardFormat {
         self.implementation().stores_clips()
     }
 
+    /// Whether samples can share the bytes of an image or video, without readers having to know.
+    pub fn shares_media(self) -> bool {
+        self.implementation().shares_media()
+    }
+
     /// Whether a sample is read at its position, because finding its id means to read what precedes it.
     pub fn finds_by_position(self) -> bool {
         self.implementation().finds_by_position()

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use manyframe_base::InputFile;
 use manyframe_columnar::{
-    ColumnarError, Columns, Descriptions, Selection, Statistics, TableOptions, TableReader, TableRows, TableWriter,
+    ColumnarError, Columns, Descriptions, RawValues, Selection, Statistics, TableOptions, TableReader, TableRows,
+    TableWriter,
     columns_of,
 };
 use manyframe_core::{BlobRef, ClipFormat, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
@@ -59,16 +60,21 @@ impl Format for Parquet {
         true
     }
 
+    fn shares_media(&self) -> bool {
+        true
+    }
+
     fn finds_by_position(&self) -> bool {
         false
     }
 
     fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
+        let media = if columns.shared_media { RawValues::Shared } else { RawValues::Each };
         Ok(match (columns.expanded, columns.videos) {
-            (false, false) => Box::new(TableShardWriter::<SampleTable>::create(sink)?),
-            (true, false) => Box::new(TableShardWriter::<ExpandedSampleTable>::create(sink)?),
-            (false, true) => Box::new(TableShardWriter::<VideoSampleTable>::create(sink)?),
-            (true, true) => Box::new(TableShardWriter::<WholeSampleTable>::create(sink)?),
+            (false, false) => Box::new(TableShardWriter::<SampleTable>::create(sink, media)?),
+            (true, false) => Box::new(TableShardWriter::<ExpandedSampleTable>::create(sink, media)?),
+            (false, true) => Box::new(TableShardWriter::<VideoSampleTable>::create(sink, media)?),
+            (true, true) => Box::new(TableShardWriter::<WholeSampleTable>::create(sink, media)?),
         })
     }
 
@@ -136,12 +142,13 @@ struct TableShardWriter<T> {
 }
 
 impl<T: Columns> TableShardWriter<T> {
-    fn create(sink: Box<dyn Write + Send>) -> Result<Self, ShardError> {
+    fn create(sink: Box<dyn Write + Send>, media: RawValues) -> Result<Self, ShardError> {
         let options = TableOptions {
             metadata: vec![("huggingface".to_owned(), features_json(&columns_of::<T>()))],
             descriptions: Descriptions::Omitted,
             page_check_values: Some(PAGE_CHECK_VALUES),
             statistics: Statistics::Kept,
+            raw_values: media,
         };
         let table = TableWriter::with_options(DigestWriter::new(sink), &options).map_err(cannot_write)?;
         Ok(Self { table, num_samples: 0, group_rows: 0, group_bytes: 0 })

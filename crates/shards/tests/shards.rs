@@ -54,8 +54,12 @@ fn written(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, ShardSummary) {
 }
 
 fn written_with_notes(format: ShardFormat, samples: &[Sample]) -> (Vec<u8>, WrittenShard) {
+    written_with(format, SampleColumns::default(), samples)
+}
+
+fn written_with(format: ShardFormat, columns: SampleColumns, samples: &[Sample]) -> (Vec<u8>, WrittenShard) {
     let sink = Shared::default();
-    let mut writer = create(format, Box::new(sink.clone()), SampleColumns::default()).unwrap();
+    let mut writer = create(format, Box::new(sink.clone()), columns).unwrap();
     for sample in samples {
         writer.write(sample).unwrap();
     }
@@ -404,4 +408,37 @@ fn shards_have_the_bytes_that_they_always_had() {
         (ShardFormat::Mds, "a54ce58f5d0d6f773aeec4c34f9e9fd50ff116056c4a5acd3de4d5a73e4eb19c"),
     ];
     assert_eq!(digests, expected.map(|(format, digest)| (format, digest.to_owned())));
+}
+
+#[test]
+fn samples_that_share_an_image_store_it_once_and_are_read_back_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    // 250 samples of 50 images, which no compression makes smaller.
+    let noise = |n: u64| {
+        (0..20_000u64)
+            .flat_map(|at| {
+                Digest::of(&[n, at / 32].map(u64::to_le_bytes).concat()).0.into_iter().skip((at % 32) as usize).take(1)
+            })
+            .collect::<Vec<u8>>()
+    };
+    let samples: Vec<Sample> = (0..250)
+        .map(|n| {
+            let mut sample = sample(n, 1);
+            sample.images[0].bytes = noise(n / 5);
+            sample
+        })
+        .collect();
+    let shared = SampleColumns { shared_media: true, ..SampleColumns::default() };
+    let (each, _) = written_with(ShardFormat::Parquet, SampleColumns::default(), &samples);
+    let (bytes, _) = written_with(ShardFormat::Parquet, shared, &samples);
+    assert!(each.len() > 250 * 20_000 && bytes.len() < 50 * 20_000 + 200_000, "{} {}", each.len(), bytes.len());
+    assert_eq!(written_with(ShardFormat::Parquet, shared, &samples).0, bytes);
+    let path = file(&folder, &bytes);
+    let found: Vec<Sample> = read(ShardFormat::Parquet, &path).unwrap().map(Result::unwrap).collect();
+    assert_eq!(found, samples);
+    assert_eq!(read_one(ShardFormat::Parquet, &path, samples[137].id).unwrap().unwrap(), samples[137]);
+    let blob = entry_at(ShardFormat::Parquet, &path, 201).unwrap().images.remove(0).blob;
+    let BlobRef::Cell { column, row, index, .. } = blob else { panic!("{blob:?}") };
+    let cell = CellLocation { file: &path, column: &column, row, index };
+    assert_eq!(CellReader::new().read(&cell).unwrap().unwrap(), samples[201].images[0].bytes);
 }

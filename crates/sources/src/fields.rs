@@ -47,6 +47,15 @@ impl Embedded<'_> {
     }
 }
 
+impl Embedded<'_> {
+    /// The bytes in a column of the nth row of a record that has several, from 0.
+    pub(crate) fn bytes_of_row(&self, nth: usize, column: &str) -> Option<BlobRef> {
+        let EmbeddedPlace::Row(first) = self.place else { return None };
+        let (file, row) = (Arc::clone(&self.file), first + nth as u64);
+        Some(BlobRef::Cell { file, column: column.into(), row, index: 0 })
+    }
+}
+
 /// The upstream id of a record: the first of these fields that is present, a string or a number; otherwise empty.
 pub(crate) fn read_id(row: &Object<'_>, names: &[&str]) -> Result<String, Rejection> {
     match row.get_any(names) {

@@ -6,10 +6,11 @@
 //! ```
 //!
 //! Records are compared by what they name: paths, clips, frame rates. Those with other media, without any, of another subset or with
-//! another system turn, and those that are rejected, stay as they are.
+//! another system turn stay as they are, and so do those that are rejected; these end no run, and come after the one that they are in.
 //!
 //! **Invariant:** which records are merged depends on the records alone, so that a run is found again from its position.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use manyframe_core::{
@@ -22,6 +23,9 @@ use crate::raw::{Raw, RawBody};
 /// Turns of a merged conversation, where the options set no bound.
 pub(crate) const DEFAULT_MAX_TURNS: usize = 40;
 
+/// Rejected records that a run may have in it.
+const MAX_REJECTED: usize = 100;
+
 /// What parses a record.
 type Parse<'s> = Box<dyn Fn(&Raw) -> Result<Record, RejectedRecord> + Send + 's>;
 
@@ -30,8 +34,21 @@ pub(crate) struct Merging<'s, Records> {
     records: Records,
     parse: Parse<'s>,
     max_turns: usize,
-    /// The record after the last run.
-    next: Option<(Raw, Option<Record>)>,
+    /// What was read after the last run began, and is not part of it.
+    next: VecDeque<Found>,
+}
+
+/// A record, and what can be done with it.
+type Found = (Raw, Use);
+
+/// What can be done with a record.
+enum Use {
+    /// It can be merged with others.
+    Merged(Record),
+    /// It stays as it is.
+    Alone,
+    /// It is rejected.
+    Rejected,
 }
 
 impl<'s, Records: Iterator<Item = Result<Raw, SourceError>>> Merging<'s, Records> {
@@ -40,44 +57,54 @@ impl<'s, Records: Iterator<Item = Result<Raw, SourceError>>> Merging<'s, Records
         max_turns: usize,
         parse: impl Fn(&Raw) -> Result<Record, RejectedRecord> + Send + 's,
     ) -> Self {
-        Self { records, parse: Box::new(parse), max_turns, next: None }
+        Self { records, parse: Box::new(parse), max_turns, next: VecDeque::new() }
     }
 
-    /// A record, and what it is if it can be merged.
-    fn read(&mut self) -> Option<Result<(Raw, Option<Record>), SourceError>> {
-        if let Some(next) = self.next.take() {
-            return Some(Ok(next));
-        }
+    /// The next record that was not looked at yet.
+    fn read(&mut self) -> Option<Result<Found, SourceError>> {
         Some(self.records.next()?.map(|raw| {
-            let record = (self.parse)(&raw).ok().filter(shows_media_first);
-            (raw, record)
+            let found = match (self.parse)(&raw) {
+                Ok(record) if shows_media_first(&record) => Use::Merged(record),
+                Ok(_) => Use::Alone,
+                Err(_) => Use::Rejected,
+            };
+            (raw, found)
         }))
     }
 
     fn next_run(&mut self) -> Option<Result<Raw, SourceError>> {
-        let (first, record) = match self.read()? {
-            Ok(found) => found,
+        let (first, record) = match self.next.pop_front().map(Ok).or_else(|| self.read())? {
+            Ok((first, Use::Merged(record))) => (first, record),
+            Ok((first, Use::Alone | Use::Rejected)) => return Some(Ok(first)),
             Err(error) => return Some(Err(error)),
         };
-        let Some(record) = record else { return Some(Ok(first)) };
         let mut num_turns = record.turns.len();
         let mut run = vec![first];
+        // Rejected records that were read before are in front of the others, which none of them separates from the run.
+        let mut set_aside = std::mem::take(&mut self.next);
+        let mut waiting: VecDeque<Found> = VecDeque::new();
         loop {
-            match self.read() {
+            let found = match set_aside.pop_front().map(Ok).or_else(|| self.read()) {
                 None => break,
                 Some(Err(error)) => return Some(Err(error)),
-                Some(Ok((raw, Some(other))))
+                Some(Ok(found)) => found,
+            };
+            match found {
+                (raw, Use::Merged(other))
                     if is_one(&record, &other) && num_turns + other.turns.len() <= self.max_turns =>
                 {
                     num_turns += other.turns.len();
                     run.push(raw);
                 }
-                Some(Ok(found)) => {
-                    self.next = Some(found);
+                (raw, Use::Rejected) if waiting.len() < MAX_REJECTED => waiting.push_back((raw, Use::Rejected)),
+                found => {
+                    waiting.push_back(found);
                     break;
                 }
             }
         }
+        waiting.append(&mut set_aside);
+        self.next = waiting;
         Some(Ok(raw_of_run(run)?))
     }
 }

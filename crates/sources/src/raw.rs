@@ -76,7 +76,7 @@ pub enum RawBody {
     Broken {
         /// Why it cannot be delivered.
         rejection: Rejection,
-        /// Its first bytes, at most [`MAX_HEAD_BYTES`](crate::MAX_HEAD_BYTES).
+        /// Its first bytes, at most [`MAX_HEAD_BYTES`](crate::MAX_HEAD_BYTES); of files with one name, an object with that name.
         head: Vec<u8>,
     },
 }

@@ -45,8 +45,13 @@ pub(crate) fn parse(raw: &Raw, context: &ParseContext<'_>) -> Result<Record, Rej
 
 /// Sets `upstream_id` as soon as it is known, so that a rejected record has it.
 fn record_of(raw: &Raw, context: &ParseContext<'_>, upstream_id: &mut String) -> Result<Record, Rejection> {
-    let mut row = read_object(raw)?;
     let reader = context.kind.reader();
+    if let RawBody::Broken { head, .. } = &raw.body
+        && let Some(Value::Object(known)) = syntax::value_of(head)
+    {
+        *upstream_id = read_id(&known, reader.ids).unwrap_or_default();
+    }
+    let mut row = read_object(raw)?;
     if let Some(sides) = context.sides.filter(|sides| sides.has_joins()) {
         *upstream_id = read_id(&row, reader.ids)?;
         sides.join(&mut row)?;

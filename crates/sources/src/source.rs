@@ -11,6 +11,7 @@
 //! **Invariant:** `read_at(raw.origin)` returns `raw`, as long as the file does not change.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use manyframe_base::FileAccess;
@@ -19,7 +20,7 @@ use once_cell::sync::OnceCell;
 use serde::{Deserialize, Serialize};
 
 use crate::artefact::Artefacts;
-use crate::containers::{Container, open_container};
+use crate::containers::{Container, LocatedRecords, open_container};
 use crate::error::SourceError;
 use crate::json::{LocatedRecord, ReadError};
 use crate::kinds::SourceKind;
@@ -158,7 +159,7 @@ impl Source for Annotations {
         for annotation in &self.spec.annotations {
             let file = self.file(&annotation.name)?;
             let num_bytes = file.access.num_bytes(&annotation.path).map_err(|source| file.error(source.into()))?;
-            let parts = file.open()?.parts();
+            let parts = file.parts()?;
             let num_rows = parts.last().and_then(Option::as_ref).map_or(0, |rows| rows.end);
             splits.extend(parts.into_iter().map(|rows| {
                 let num_bytes = rows.as_ref().map_or(num_bytes, |rows| {
@@ -173,7 +174,7 @@ impl Source for Annotations {
     fn read<'a>(&'a self, split: &Split) -> Result<RawRecords<'a>, SourceError> {
         self.sides()?;
         let file = self.file(&split.file)?;
-        let mut records = file.open()?.records(split.rows.clone()).map_err(|error| file.error(error))?;
+        let mut records = file.records(split.rows.clone())?;
         let mut has_failed = false;
         let raws = std::iter::from_fn(move || {
             let found = if has_failed { None } else { records.next() }?;
@@ -249,6 +250,19 @@ impl AnnotatedFile {
         let Some(options) = &self.needles else { return Ok(opened) };
         let set = NeedleSet::read(opened, options).map_err(|error| self.error(error))?;
         Ok(Box::new(set.map_err(|detail| SourceError::Needles { path: self.annotation.path.clone(), detail })?))
+    }
+
+    /// A directory is listed once: there may be hundreds of thousands of files in it.
+    fn parts(&self) -> Result<Vec<Option<Range<u64>>>, SourceError> {
+        if self.annotation.path.is_dir() { Ok(self.opened()?.parts()) } else { Ok(self.open()?.parts()) }
+    }
+
+    fn records(&self, rows: Option<Range<u64>>) -> Result<LocatedRecords, SourceError> {
+        let records = match rows {
+            Some(rows) if self.annotation.path.is_dir() => self.opened()?.records_at(Position::Row(rows.start)),
+            rows => self.open()?.records(rows),
+        };
+        records.map_err(|error| self.error(error))
     }
 
     fn opened(&self) -> Result<&dyn Container, SourceError> {

@@ -72,5 +72,6 @@ pub(crate) fn row(generated: Generated, n: u64) -> IndexRow {
         num_chars,
         estimated_bytes: 1000,
         signature: n,
+        media: n % 3,
     }
 }

@@ -138,20 +138,13 @@ fn verify_in(
     if let Some(obstacle) = tokens.obstacle() {
         found.unchecked.push(format!("texts and tokens of the samples: {obstacle}"));
     }
-    let replanned = if options.skips_sources {
-        Err("they were left out".to_owned())
-    } else {
-        Replanned::make(dataset, options, on.map(|(_, directory)| directory), executor)
-    };
+    let replanned = Replanned::make(dataset, options, on.map(|(_, directory)| directory), executor);
     if let Err(obstacle) = &replanned {
         found.unchecked.push(format!("records, samples and outcomes, by the sources: {obstacle}"));
     }
     let replanned = replanned.ok();
-    let of_shards = replanned.as_ref().map(|replanned| replanned.tasks_by_shard(&account)).transpose()?;
-    let task_of = |shard: &ShardEntry| of_shards.as_ref().and_then(|tasks| tasks.get(&shard.path.name).copied());
-    let shards = &dataset.manifest().shards;
-    let of_plan = shards.iter().map(task_of).collect();
-    executor.progress.start(Step::Verify, shards.iter().map(|shard| shard.num_bytes).sum());
+    let of_plan = tasks_of_shards(dataset, replanned.as_ref(), &account)?;
+    executor.progress.start(Step::Verify, dataset.manifest().shards.iter().map(|shard| shard.num_bytes).sum());
     let examined = if let Some((engine, directory)) = on {
         let order = VerifyOrder::of(dataset, options, (replanned.as_ref(), of_plan), (&tokens, account.is_complete));
         order.write(directory)?;
@@ -183,6 +176,17 @@ fn verify_in(
     checked?;
     found.unchecked.extend(bytes.unchecked());
     Ok(found)
+}
+
+/// The task of the plan that wrote each shard, where it is known.
+fn tasks_of_shards(
+    dataset: &DatasetReader,
+    replanned: Option<&Replanned>,
+    account: &Account,
+) -> Result<Vec<Option<u32>>, EngineError> {
+    let by_shard = replanned.map(|replanned| replanned.tasks_by_shard(account)).transpose()?;
+    let task_of = |shard: &ShardEntry| by_shard.as_ref().and_then(|tasks| tasks.get(&shard.path.name).copied());
+    Ok(dataset.manifest().shards.iter().map(task_of).collect())
 }
 
 /// What the files of shards show.

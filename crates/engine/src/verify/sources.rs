@@ -67,6 +67,9 @@ impl Replanned {
         kept: Option<&Path>,
         executor: Executor<'_>,
     ) -> Result<Self, String> {
+        if options.skips_sources {
+            return Err("they were left out".to_owned());
+        }
         let beside = || StagedDirectory::beside(&work_directory(&local_place(dataset)).join("verify"));
         let temporary = if kept.is_none() { Some(beside().map_err(|error| with_causes(&error))?) } else { None };
         let scratch = temporary.as_ref().map(StagedDirectory::path).or(kept).map(Path::to_owned).unwrap_or_default();

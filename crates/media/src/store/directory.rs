@@ -32,9 +32,13 @@ impl DirectoryRoot {
         Self { path, name, links }
     }
 
-    /// The part of an absolute path that is below it.
+    /// The part of an absolute path that is below it. Links may lead to the root; those below it are looked at when what is there
+    /// is opened.
     pub(crate) fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
-        Path::new(path).strip_prefix(&self.path).ok()?.to_str()
+        let path = Path::new(path);
+        let is_root = |above: &&Path| above.canonicalize().is_ok_and(|above| above == self.path);
+        let below = path.strip_prefix(&self.path).ok();
+        below.or_else(|| path.strip_prefix(path.ancestors().skip(1).find(is_root)?).ok())?.to_str()
     }
 
     /// What rejections call it.

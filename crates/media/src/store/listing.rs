@@ -18,7 +18,7 @@ use super::{links, tar};
 use crate::identity::MediaIdentity;
 
 /// Incremented whenever the listing of a tar changes.
-const VERSION: u32 = 4;
+const VERSION: u32 = 5;
 
 /// Kinds of members.
 const RANGE: u8 = 0;

@@ -1,7 +1,7 @@
 //! The members of a tar archive, found by reading its headers and skipping the contents between them.
 //!
 //! It supports ustar, GNU long names, and pax `path`, `linkpath` and `size`. A pax or long-name block is read up to a limit, so a header
-//! cannot claim memory. Members after a damaged header are not listed.
+//! cannot claim memory. Members after blocks of zeros are listed; those after a damaged header are not.
 
 use std::collections::HashMap;
 use std::io;
@@ -21,6 +21,9 @@ const BLOCK_BYTES: u64 = 512;
 
 /// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
+
+/// Bytes of zeros that are read at once.
+const ZEROS_AT_ONCE: usize = 1 << 16;
 
 /// The location of a member that is a device, a part of a sparse file …
 pub(crate) const SPECIAL: MemberLocation = MemberLocation::Unreadable {
@@ -101,7 +104,18 @@ fn list_with_damage(
         let mut block = [0; BLOCK_BYTES as usize];
         file.read_exact_at(&mut block, position)?;
         if block.iter().all(|&byte| byte == 0) {
-            damage = None;
+            match after_zeros(file, position, file_bytes)? {
+                AfterZeros::Member(next) => {
+                    warn!(?path, position, "blocks of zeros between members; those after them are listed, too");
+                    position = next;
+                    continue;
+                }
+                AfterZeros::Other => {
+                    warn!(?path, position, "blocks of zeros, and no member after them: what follows is not listed");
+                    damage = Some("blocks of zeros are followed by something else than a member");
+                }
+                AfterZeros::End => damage = None,
+            }
             break;
         }
         let header = Header::from_byte_slice(&block);
@@ -141,6 +155,38 @@ fn list_with_damage(
     }
     add_links(&mut members, &links.pending);
     Ok((members, damage))
+}
+
+/// What follows blocks of zeros.
+enum AfterZeros {
+    /// Nothing: they end the archive.
+    End,
+    /// A member whose header begins here, as in archives that were joined; `tar -i` and `ignore_zeros` of Python read them.
+    Member(u64),
+    /// Something else, as where a download left a hole.
+    Other,
+}
+
+/// Finds out what follows blocks of zeros that begin here.
+fn after_zeros(file: &dyn ReadAt, start: u64, file_bytes: u64) -> io::Result<AfterZeros> {
+    let mut chunk = vec![0; ZEROS_AT_ONCE];
+    let mut position = start;
+    while position < file_bytes {
+        chunk.truncate((file_bytes - position).min(ZEROS_AT_ONCE as u64) as usize);
+        file.read_exact_at(&mut chunk, position)?;
+        let Some(index) = chunk.iter().position(|&byte| byte != 0) else {
+            position += chunk.len() as u64;
+            continue;
+        };
+        let next = (position + index as u64) / BLOCK_BYTES * BLOCK_BYTES;
+        let mut block = [0; BLOCK_BYTES as usize];
+        let is_whole = next + BLOCK_BYTES <= file_bytes;
+        if is_whole {
+            file.read_exact_at(&mut block, next)?;
+        }
+        return Ok(if is_whole && is_tar_header(&block) { AfterZeros::Member(next) } else { AfterZeros::Other });
+    }
+    Ok(AfterZeros::End)
 }
 
 /// The size that a header claims; none where the field is empty, as in the label of a volume.

@@ -15,7 +15,7 @@ use crate::license::{LicenseTerms, is_license_among};
 use crate::problem::{Problem, ValueLocation};
 use crate::rules::pack::check_pack;
 use crate::rules::{NAME, Rules, is_name};
-use crate::settings::file::PipelineFile;
+use crate::settings::file::{MediaStorage, PipelineFile};
 use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy};
 use crate::settings::source::{ImageShow, Kind, SourceTable};
 use crate::settings::values::TokenColumns;
@@ -254,6 +254,14 @@ impl Rules<'_> {
         if file.output.energon_index && !file.output.formats.iter().any(|format| format.is_read_by_energon()) {
             let allowed = "with \"webdataset\" or \"energon_chatml\" in output.formats";
             self.idle(["output", "energon_index"], "without tars that Energon reads", allowed);
+        }
+        let without_sharing = file.output.formats.iter().find(|format| !format.shares_media());
+        if let Some(format) = without_sharing.filter(|_| file.output.media == MediaStorage::Shared) {
+            let message = format!(
+                "output.media = \"shared\" does not fit {:?}, whose readers expect each sample to have its own images and videos",
+                format.as_str()
+            );
+            self.broken(&["output", "media"], &message, "\"each\", or formats = [\"parquet\"]");
         }
     }
 

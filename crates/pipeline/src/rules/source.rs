@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use manyframe_samplers::{Law, Replacement};
-use manyframe_sources::SourceKind;
+use manyframe_sources::{Merge, SourceKind};
 
 use crate::document::Node;
 use crate::rules::{NAME, Rules, enumeration, is_name};
@@ -33,6 +33,7 @@ pub(crate) fn check_source(source: &SourceTable, mut rules: Rules<'_>) {
         return;
     }
     rules.check_kind(source);
+    rules.check_merge(source);
     rules.check_law(source);
     rules.check_filter(&source.filter);
     let only: BTreeSet<&String> = source.delivered_in.as_slice().iter().collect();
@@ -86,6 +87,21 @@ impl Rules<'_> {
         for key in foreign.iter().filter(|key| node.has(key)) {
             let message = format!(".{key} does not fit kind = {:?}", source.kind.as_str());
             self.broken(&[key], &message, allowed);
+        }
+    }
+
+    /// What `delivered_in` looks up are records at their places in files, where a merged record has another extent.
+    fn check_merge(&mut self, source: &SourceTable) {
+        if source.options.merge == Merge::Nothing {
+            return;
+        }
+        for key in ["delivered_in", "not_delivered_in"] {
+            if !self.has(key) {
+                continue;
+            }
+            let message =
+                format!(".merge and .{key} exclude each other: no dataset says which of the merged records it has");
+            self.broken(&["merge"], &message, &format!("one of merge and {key}"));
         }
     }
 

@@ -112,6 +112,28 @@ pub struct OutputTable {
     /// Whether `index.sqlite` is written beside the shards of `webdataset` and `energon_chatml`, by which Megatron-Energon finds a
     /// sample by its key, as it does to join datasets. Default: false.
     pub energon_index: bool,
+    /// Whether an image or video that several samples of a row group show is stored once. Parquet only: every reader of it reads such
+    /// files as others. `mix.order = "by_media"` brings such samples together. Default: `each`.
+    #[serde(skip_serializing_if = "MediaStorage::is_each")]
+    pub media: MediaStorage,
+}
+
+/// How often an image or video is stored that several samples show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaStorage {
+    /// With each of them.
+    #[default]
+    Each,
+    /// Once for those that follow each other, up to 100 samples or 32 MiB. To read one of them costs as much as to read all of these.
+    Shared,
+}
+
+impl MediaStorage {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    fn is_each(&self) -> bool {
+        *self == Self::Each
+    }
 }
 
 impl PipelineFile {
@@ -142,6 +164,7 @@ impl PipelineFile {
             expanded: written == Placeholders::Expanded && self.output.has_tokens(),
             videos: self.video.deliver == VideoDelivery::Clip,
             energon_index: self.output.energon_index,
+            shared_media: self.output.media == MediaStorage::Shared,
         }
     }
 
@@ -205,6 +228,7 @@ impl Default for OutputTable {
             max_shard_mib: MAX_SHARD_MIB,
             tokens: TokenColumns::default(),
             energon_index: false,
+            media: MediaStorage::default(),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! Every record that could be measured: what samplers see of it, where it is, and what is decided about it.
 //!
-//! There is one for every record of a plan, so that all of it is packed: less than 80 bytes each.
+//! There is one for every record of a plan, so that all of it is packed: 85 bytes each.
 
 use std::ops::Range;
 

@@ -110,6 +110,7 @@ mod tests {
                 num_chars: 1,
                 estimated_bytes: 1,
                 signature: 1,
+                media: 0,
             });
         }
         rows

@@ -1,4 +1,4 @@
-//! The rows of a plan in 56 bytes each: there is one for every record, and hundreds of millions have to fit.
+//! The rows of a plan in 64 bytes each: there is one for every record, and hundreds of millions have to fit.
 //!
 //! Numbers are kept in as many bytes as they need in practice. A row with a larger one is kept whole, beside the others: nothing is
 //! rounded.
@@ -24,6 +24,7 @@ pub(crate) struct PackedRows {
 #[derive(Debug, Clone, Copy)]
 struct Measures {
     signature: u64,
+    media: u64,
     source: SourceIndex,
     text_tokens: u32,
     visual_tokens: u32,
@@ -40,9 +41,10 @@ struct Measures {
 impl Measures {
     /// `None` if a number is too large.
     fn of(row: &IndexRow) -> Option<Self> {
-        let IndexRow { id: _, source, cost, layout, num_turns, num_chars, estimated_bytes, signature } = *row;
+        let IndexRow { id: _, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media } = *row;
         Some(Self {
             signature,
+            media,
             source,
             text_tokens: cost.text_tokens.try_into().ok()?,
             visual_tokens: cost.visual_tokens.try_into().ok()?,
@@ -61,6 +63,7 @@ impl Measures {
     fn of_large(row: &IndexRow) -> Self {
         Self {
             signature: row.signature,
+            media: row.media,
             source: row.source,
             text_tokens: 0,
             visual_tokens: 0,
@@ -91,6 +94,7 @@ impl Measures {
             num_chars: self.num_chars.into(),
             estimated_bytes: self.estimated_bytes.into(),
             signature: self.signature,
+            media: self.media,
         }
     }
 }
@@ -158,6 +162,7 @@ mod tests {
             num_chars: of(9),
             estimated_bytes: of(10),
             signature: of(11),
+            media: of(12),
         }
     }
 
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_row_takes_56_bytes() {
-        assert_eq!(size_of::<RecordId>() + size_of::<Measures>(), 56);
+    fn a_row_takes_64_bytes() {
+        assert_eq!(size_of::<RecordId>() + size_of::<Measures>(), 64);
     }
 }

@@ -87,6 +87,7 @@ impl ResolvedRecord<'_> {
             // A shard contains the text about twice, with markup around it.
             estimated_bytes: self.image_bytes(visuals, &resolved) + 2 * num_chars + 1024,
             signature: signature(text, visuals),
+            media: media_signature(visuals),
         })
     }
 }
@@ -286,6 +287,13 @@ fn signature(mut signature: Signature, visuals: &[MeasuredVisual]) -> u64 {
     let sizes = visuals.iter().flat_map(|visual| visual.signature.into_iter().chain(shown(visual)));
     sizes.for_each(|size| signature.push_number(size));
     signature.bits()
+}
+
+/// Equal for the same images and videos, however they are shown.
+fn media_signature(visuals: &[MeasuredVisual]) -> u64 {
+    let mut signature = Signature::default();
+    visuals.iter().flat_map(|visual| visual.signature).for_each(|size| signature.push_number(size));
+    if visuals.is_empty() { 0 } else { signature.bits() }
 }
 
 /// The largest multiple of the unit, from the least to below the most, that fits, where costs grow with the number.

@@ -60,18 +60,20 @@ table! {
         num_chars: Option<u64> = entry.row().map(|row| row.num_chars),
         estimated_bytes: Option<u64> = entry.row().map(|row| row.estimated_bytes),
         signature: Option<u64> as Distinct = entry.row().map(|row| row.signature),
+        media: Option<u64> = entry.row().map(|row| row.media),
         reduction: ReductionColumns = entry.reduction(),
     }
     read {
         let id = RecordId(id);
-        let outcome = match (reason, detail, measured, num_turns, num_chars, estimated_bytes, signature) {
+        let signatures = signature.zip(media);
+        let outcome = match (reason, detail, measured, num_turns, num_chars, estimated_bytes, signatures) {
             (Some(reason), Some(detail), None, None, None, None, None) => {
                 let code = RejectCode::from_text(&reason).ok_or_else(|| format!("unknown reject code {reason:?}"))?;
                 Err(Rejection { code, detail })
             }
-            (None, None, Some(measured), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some(signature)) => {
-                let (cost, layout) = measured;
-                let row = IndexRow { id, source: SourceIndex(0), cost, layout, num_turns, num_chars, estimated_bytes, signature };
+            (None, None, Some(measured), Some(num_turns), Some(num_chars), Some(estimated_bytes), Some((signature, media))) => {
+                let ((cost, layout), source) = (measured, SourceIndex(0));
+                let row = IndexRow { id, source, cost, layout, num_turns, num_chars, estimated_bytes, signature, media };
                 Ok(MeasuredRecord { row, reduction })
             }
             _ => return Err("it is neither rejected nor measured".to_owned()),
@@ -145,6 +147,7 @@ mod tests {
             num_chars: 9,
             estimated_bytes: 11,
             signature: 12,
+            media: 20,
         };
         let reduction = LengthReduction {
             max_frames: NonZeroU32::new(13),

@@ -10,7 +10,7 @@ use crate::index::file::media_path;
 use crate::index::measure::Measured;
 use crate::index::media::{MediaRow, MediaTable, rejection_digest};
 use crate::index::table::IndexTable;
-use crate::seal::{is_intact, seal};
+use crate::seal::{is_intact, seal, seal_unflushed};
 
 /// An index file and its table of media while they are written.
 pub(crate) struct IndexWriter {
@@ -19,6 +19,10 @@ pub(crate) struct IndexWriter {
     media: TableFileWriter<MediaTable>,
     num_entries: u64,
 }
+
+/// Below this number of records, an index is made again sooner than it is on the disk: of thousands of small annotation files, waiting
+/// for it would take most of the time. The seal says whether it arrived.
+const LEAST_ENTRIES_FLUSHED: u64 = 1000;
 
 impl IndexWriter {
     pub(crate) fn create(path: &Path) -> Result<Self, PlanError> {
@@ -49,6 +53,12 @@ impl IndexWriter {
     /// Makes both files visible. The index is gone in between: one that is there belongs to the table beside it.
     pub(crate) fn finish(self) -> Result<(), PlanError> {
         remove_if_there(&self.path)?;
+        if self.num_entries < LEAST_ENTRIES_FLUSHED {
+            self.media.finish_unflushed()?;
+            self.entries.finish_unflushed()?;
+            let media = media_path(&self.path);
+            return seal_unflushed(&index_seal(&self.path), &[self.path, media]);
+        }
         self.media.finish()?;
         self.entries.finish()?;
         let media = media_path(&self.path);

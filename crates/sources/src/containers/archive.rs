@@ -57,6 +57,11 @@ fn split_name(name: &str) -> (&str, &str) {
     }
 }
 
+/// What the files of a sample share of their names.
+fn key_of(files: &[TarMember]) -> &str {
+    files.first().map_or("", |file| split_name(&file.name).0)
+}
+
 impl Container for Archive {
     fn parts(&self) -> Vec<Option<Range<u64>>> {
         vec![None]
@@ -103,18 +108,19 @@ impl Samples {
         let end = members.iter().map(|member| member.offset.saturating_add(member.num_bytes)).max().unwrap_or(offset);
         let position = Position::Bytes { offset, num_bytes: end.saturating_sub(offset), line: index as u64 + 1 };
         if end > self.file.num_bytes() {
-            let body = json::incomplete("the archive ends inside of this sample; any after it are missing", &[]);
+            let head = Sample::head_of(key_of(members));
+            let body = json::incomplete("the archive ends inside of this sample; any after it are missing", &head);
             return Ok(Some(LocatedRecord { position, body }));
         }
         Ok(Some(LocatedRecord { position, body: self.body(members)? }))
     }
 
     fn body(&self, files: &[TarMember]) -> io::Result<RawBody> {
+        let key = key_of(files);
         let malformed = |detail: String| RawBody::Broken {
             rejection: Rejection::new(RejectCode::MalformedRecord, detail),
-            head: Vec::new(),
+            head: Sample::head_of(key),
         };
-        let key = files.first().map_or("", |file| split_name(&file.name).0);
         let mut sample = match Sample::new(key) {
             Ok(sample) => sample,
             Err(detail) => return Ok(malformed(detail)),
@@ -131,7 +137,7 @@ impl Samples {
                 continue;
             }
             if file.num_bytes > json::MAX_RECORD_BYTES {
-                return Ok(json::overlong(&[]));
+                return Ok(json::overlong(&Sample::head_of(key)));
             }
             let mut content = vec![0; file.num_bytes as usize];
             self.file.bytes().read_exact_at(&mut content, file.offset)?;

@@ -99,8 +99,8 @@ impl SampleDirectory {
 /// What is in a directory of samples, in the order of names.
 pub fn walk_samples(root: &Path) -> impl Iterator<Item = walkdir::Result<DirEntry>> {
     let is_hidden = |entry: &DirEntry| entry.file_name().to_string_lossy().starts_with('.');
-    let is_walked =
-        move |entry: &DirEntry| entry.depth() == 0 || !(is_hidden(entry) || is_dataset_or_work(entry.path()));
+    let is_closed = |entry: &DirEntry| entry.file_type().is_dir() && is_dataset_or_work(entry.path());
+    let is_walked = move |entry: &DirEntry| entry.depth() == 0 || !(is_hidden(entry) || is_closed(entry));
     WalkDir::new(root).follow_links(true).sort_by_file_name().into_iter().filter_entry(is_walked)
 }
 
@@ -152,7 +152,7 @@ impl Samples {
         };
         let Some((stem, endings)) = sample else { return Ok(None) };
         let body = self.read(stem, endings)?;
-        Ok(Some(body.unwrap_or_else(|rejection| RawBody::Broken { rejection, head: Vec::new() })))
+        Ok(Some(body.unwrap_or_else(|rejection| RawBody::Broken { rejection, head: Sample::head_of(stem) })))
     }
 
     fn read(&self, stem: &str, endings: &[String]) -> io::Result<Result<RawBody, Rejection>> {
@@ -180,7 +180,7 @@ impl Samples {
             }
             let path = self.root.join(&name);
             if path.metadata()?.len() > json::MAX_RECORD_BYTES {
-                return Ok(Ok(json::overlong(&[])));
+                return Ok(Ok(json::overlong(&Sample::head_of(stem))));
             }
             let content = match std::fs::read(&path) {
                 Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {

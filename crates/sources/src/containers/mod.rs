@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `text.rs` | an element of a JSON array, a line of JSON lines, a row of CSV or TSV; compressed with gzip or Zstandard, too |
 //! | `rows.rs` | a row of a Parquet file |
+//! | `documents.rs` | rows of a Parquet file that follow each other: the parts of a document, as NeMo Curator writes them |
 //! | `archive.rs` | the members of a tar that share a name, as WebDataset writes them |
 //! | `directory.rs` | the files of a directory that share a name: an image and its text |
 //!
@@ -16,6 +17,7 @@ mod container;
 mod content;
 mod delimited;
 mod directory;
+mod documents;
 mod rows;
 mod sample;
 mod text;
@@ -25,6 +27,7 @@ use std::ops::Range;
 use std::path::Path;
 
 use manyframe_base::FileAccess;
+use manyframe_columnar::RowReader;
 use manyframe_core::Position;
 use manyframe_media::is_tar;
 
@@ -36,6 +39,7 @@ pub(crate) use self::container::{Container, LocatedRecords};
 use self::content::Content;
 use self::directory::SampleDirectory;
 pub use self::directory::{is_dataset_or_work, walk_samples};
+use self::documents::DocumentFile;
 use self::rows::RowFile;
 pub(crate) use self::rows::{parts_of_rows, rows_from};
 use self::text::TextFile;
@@ -67,7 +71,10 @@ pub(crate) fn open_container(
         return Err(NotRecords::no_list(list, &[]).into());
     }
     if is_table {
-        return Ok(Box::new(RowFile::open(content.file().clone())?));
+        return Ok(match DocumentFile::of(RowReader::of(content.file().clone())?) {
+            Ok(documents) => Box::new(documents),
+            Err(rows) => Box::new(RowFile::of(rows)),
+        });
     }
     if is_archive {
         return Ok(Box::new(Archive::open(content.file().clone())?));

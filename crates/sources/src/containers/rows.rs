@@ -27,8 +27,8 @@ impl RowFile {
         Ok(head == b"PAR1")
     }
 
-    pub(crate) fn open(file: InputFile) -> Result<Self, ReadError> {
-        Ok(Self(RowReader::of(file)?))
+    pub(crate) fn of(rows: RowReader) -> Self {
+        Self(rows)
     }
 }
 

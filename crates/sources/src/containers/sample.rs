@@ -60,6 +60,11 @@ impl Sample {
         Ok(sample)
     }
 
+    /// What is kept of a sample that cannot be read: its name, as the sample itself would have it.
+    pub(crate) fn head_of(key: &str) -> Vec<u8> {
+        serde_json::json!({ KEY: key }).to_string().into_bytes()
+    }
+
     fn set(&mut self, name: &str, json: String) -> Result<(), String> {
         let value = RawValue::from_string(json).map_err(|error| format!("not valid JSON: {error}"))?;
         self.fields.insert(name.to_owned(), value);

@@ -178,6 +178,28 @@ fn documents_have_images_between_their_texts() {
                 r#"{"text_list": ["hi"], "image_info": [{"image_name": "b.jpg", "matched_text_index": 1}]}"#,
                 "unexpected_schema",
             ),
+            (
+                r#"{"text_list": ["hi"], "image_info": [{"image_name": "b.jpg", "matched_text_index": -1}]}"#,
+                "unexpected_schema",
+            ),
+            (
+                r#"{"text_list": ["hi"], "image_info": [{"image_name": "b.jpg", "matched_text_index": 0.5}]}"#,
+                "unexpected_schema",
+            ),
+            // NeMo Curator
+            (
+                r#"{"interleaved_rows": [{"position": 2, "modality": "text", "text_content": "ho"}, {"position": 0, "modality": "text", "text_content": "hi"}, {"position": 1, "modality": "image", "source_ref": "{\"path\": \"x.tar\", \"member\": \"a.jpg\"}"}, {"position": -1, "modality": "metadata"}]}"#,
+                r#"A "hi" [a.jpg] "ho""#,
+            ),
+            (
+                r#"{"interleaved_rows": [{"position": 0, "modality": "text", "text_content": "hi"}, {"position": 0, "modality": "text", "text_content": "ho"}]}"#,
+                "unexpected_schema",
+            ),
+            (r#"{"interleaved_rows": [{"position": 0, "modality": "audio"}]}"#, "unsupported_media"),
+            (
+                r#"{"interleaved_rows": [{"position": 0, "modality": "image", "materialize_error": "HTTP 404"}]}"#,
+                "media_missing",
+            ),
             // ms-swift
             (r#"{"text": "hi <image> ho", "images": ["a.jpg"]}"#, r#"A "hi " [a.jpg] " ho""#),
             (r#"{"text": "hi <image> ho", "images": ["a.jpg", "b.jpg"]}"#, "placeholder_mismatch"),
