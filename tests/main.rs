@@ -32,6 +32,7 @@ mod losses;
 mod ls;
 mod messages;
 mod mixing;
+mod needle_scores;
 mod needles;
 mod overlength;
 mod packing;

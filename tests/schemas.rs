@@ -6,6 +6,7 @@ use manyframe_dataset::{Manifest, NeedleEntry};
 use manyframe_pipeline::PipelineFile;
 use manyframe_shards::{SampleJson, SampleMetadata};
 use manyframe_validate::measure::{Policy, Report, table_schema};
+use manyframe_validate::needles::{NeedleReport, needle_table_schema};
 use schemars::{JsonSchema, schema_for};
 
 use crate::support::root;
@@ -46,4 +47,6 @@ fn schemas_are_generated_from_the_types() {
     compare_type::<Report>("validation.schema.json");
     compare_type::<Policy>("policy.schema.json");
     compare("validation-row.schema.json", &table_schema());
+    compare_type::<NeedleReport>("needle-scores.schema.json");
+    compare("needle-scores-row.schema.json", &needle_table_schema());
 }

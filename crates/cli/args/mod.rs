@@ -484,6 +484,11 @@ pub(crate) struct ValidateArguments {
     /// Skip the runs with blank and swapped images: three times as fast, but does not show whether answers depend on the images.
     #[arg(long)]
     pub(crate) no_controls: bool,
+    /// Ask the questions of a needle dataset, all of them: the likeliest option of each is the model's answer. Results are written to
+    /// needle-scores.json in the dataset's directory, and to a table and a heat map of length and depth that it names. Goes on where an
+    /// interrupted run stopped.
+    #[arg(long, conflicts_with_all = ["samples", "all", "seed", "policy", "no_controls", "engine"])]
+    pub(crate) needles: bool,
     /// Value of a variable of the pipeline file on this machine, if the dataset was built on another: data=/mnt/data.
     #[arg(long = "set", value_name = "KEY=VALUE")]
     pub(crate) set: Vec<Override>,

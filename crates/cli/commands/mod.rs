@@ -14,6 +14,7 @@ mod inspect;
 mod location;
 mod ls;
 mod model;
+mod needle_scores;
 mod needles;
 mod outcome;
 mod outputs;

@@ -11,7 +11,7 @@ use manyframe_validate::measure::{
     Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
 };
 
-use super::{engine, variables};
+use super::{engine, needle_scores, variables};
 use crate::args::{Global, ValidateArguments};
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count, plural};
@@ -20,6 +20,11 @@ use crate::{exit, output, progress};
 pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<ExitCode> {
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
+    let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    if arguments.needles {
+        needle_scores::run(arguments, executor)?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let request = ValidateRequest {
         dataset: arguments.dataset.clone(),
         model: arguments.model.clone(),
@@ -33,7 +38,6 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
         policy: arguments.policy.as_deref().map(manyframe_engine::read_policy).transpose()?.unwrap_or_default(),
         variables: variables::replaced(&DatasetReader::open(&arguments.dataset)?, &arguments.set)?,
     };
-    let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let engine = engine::of_arguments(&arguments.engine)?;
     let on = ValidateOn { engine: engine.as_ref(), executor, meter: &Machine::start() };
     let report = manyframe_engine::validate(&request, on)?;

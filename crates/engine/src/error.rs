@@ -299,6 +299,15 @@ pub enum EngineError {
         /// The family.
         family: &'static str,
     },
+    /// There is nothing to ask.
+    #[error("{path:?} asks nothing about needles: none of its sources is of kind needles")]
+    NoNeedles {
+        /// The dataset.
+        path: PathBuf,
+    },
+    /// The picture of a dataset's scores cannot be drawn.
+    #[error("cannot draw the scores")]
+    Drawing(#[from] manyframe_report::ReportError),
     /// The tokenizer of a dataset cannot be opened.
     #[error(
         "the tokenizer of {path:?} cannot be opened; --set NAME=PATH says where a variable of it is here: {detail}"
@@ -348,6 +357,8 @@ impl EngineError {
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
+            | Self::NoNeedles { .. }
+            | Self::Drawing(_)
             | Self::Undecodable { .. }
             | Self::Clip { .. }
             | Self::NoAudit { .. }

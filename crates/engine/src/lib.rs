@@ -120,7 +120,9 @@ pub use sample::repeat;
 pub use task::run_task;
 pub use task_range::{NotTasks, TaskRanges};
 pub use validate::tasks::ValidateTasks;
-pub use validate::{ValidateOn, ValidateRequest, finding_text, read_policy, validate};
+pub use validate::{
+    DatasetQuestions, NeedleRequest, ValidateOn, ValidateRequest, finding_text, read_policy, score_needles, validate,
+};
 pub use verify::tasks::VerifyTasks;
 pub use verify::{Verification, VerifyOn, VerifyOptions, Watch, repeat_check, verify, verify_on};
 pub use work::RateBasis;

@@ -26,7 +26,7 @@ use crate::local_place::local_place;
 use crate::verify::tokens::open_formatter;
 
 /// The pack index of a dataset, which its manifest names.
-const PACK_INDEX: ContentFile = ContentFile { stem: "pack" };
+const PACK_INDEX: ContentFile = ContentFile { stem: "pack", extension: "parquet" };
 
 /// Packs a committed dataset again, with other settings. Shards, ledger and data card stay as they are. The new index has a
 /// name of its own: until the manifest is switched in one step, the dataset is the old one.

@@ -343,14 +343,22 @@ impl Formatter {
         self.prompts.encode(prompt, runs, LabelRules { spans: label_spans, turn_end_label: self.turn_end_label })
     }
 
+    /// The numbers of visual tokens of the placeholders of a sample, in order.
+    ///
+    /// # Errors
+    /// If the family has no plan for one of its visuals.
+    pub fn runs_of(&self, sample: &Sample) -> Result<Vec<u32>, Rejection> {
+        let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
+        let resolved = self.resolve_within(&shapes, sample.max_pixels())?;
+        Ok(resolved.iter().flat_map(|visual| visual.plan.runs()).collect())
+    }
+
     /// Tokenizes the prompt of a sample.
     ///
     /// # Errors
     /// If the tokenizer cannot encode the prompt, or if it does not have the placeholders of the sample's visuals.
     pub fn encode_sample(&self, sample: &Sample) -> Result<SampleTokens, Rejection> {
-        let shapes: Vec<VisualShape> = sample.visuals.iter().map(SampleVisual::shape).collect();
-        let resolved = self.resolve_within(&shapes, sample.max_pixels())?;
-        let runs: Vec<u32> = resolved.iter().flat_map(|visual| visual.plan.runs()).collect();
+        let runs = self.runs_of(sample)?;
         let no_tokens = |error| Rejection::new(RejectCode::MalformedRecord, format!("the text has no tokens: {error}"));
         self.encode(&sample.prompt, &sample.label_spans, &runs).map_err(no_tokens)
     }

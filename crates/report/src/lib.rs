@@ -6,6 +6,7 @@
 //! ledger ───────────────────▶ counts ────┤
 //! shards ───────────────────▶ samples ───┤   (only the samples that are shown are read)
 //! validation.json, its table ▶ losses ───┼─▶ page.html, filled in
+//! needle-scores.json ───────▶ needles ───┤
 //! sources, where they are here ▶ originals ┤
 //! another dataset ──────────▶ difference ┘
 //! ```
@@ -14,8 +15,11 @@
 
 mod account;
 mod counts;
+mod drawing;
+mod heat_map;
 mod histogram;
 mod losses;
+mod needles;
 mod options;
 mod originals;
 mod samples;
@@ -33,9 +37,11 @@ use crate::account::Account;
 use crate::counts::Counts;
 use crate::histogram::Chart;
 use crate::losses::{Losses, ShownLosses};
+use crate::needles::ShownNeedles;
 use crate::originals::Pair;
 use crate::samples::ShownSample;
 
+pub use heat_map::heat_map_png;
 pub use options::ReportOptions;
 pub use originals::{NoOriginals, Original, Originals};
 
@@ -48,6 +54,12 @@ pub enum ReportError {
     /// The dataset cannot be read.
     #[error(transparent)]
     Dataset(#[from] DatasetError),
+    /// A drawing cannot be made a picture.
+    #[error("cannot draw a picture: {detail}")]
+    Drawing {
+        /// Why.
+        detail: String,
+    },
     /// The page cannot be filled in.
     #[error("cannot fill in the page")]
     Page(#[from] minijinja::Error),
@@ -61,6 +73,7 @@ struct Report {
     charts: Vec<Chart>,
     against: Option<DatasetDifference>,
     losses: Option<ShownLosses>,
+    needles: Option<ShownNeedles>,
     duplicates: Vec<Pair>,
     samples: Vec<ShownSample>,
 }
@@ -82,6 +95,7 @@ pub fn report(dataset: &DatasetReader, options: ReportOptions<'_>) -> Result<Str
         charts: counts.charts(dataset)?,
         against: options.against.map(difference).transpose()?,
         losses: losses.map(|losses| losses.shown(dataset, &named)).transpose()?,
+        needles: ShownNeedles::read(dataset)?,
         duplicates: counts.duplicates.pairs(dataset, &named, options.originals)?,
         reasons: counts.reasons(options.originals),
     };

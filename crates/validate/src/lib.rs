@@ -19,7 +19,10 @@ mod jamba;
 mod layers;
 pub mod measure;
 mod model;
+pub mod needles;
 mod open;
+mod prefix;
+mod prompt;
 mod sequence;
 mod vision;
 
@@ -30,5 +33,7 @@ pub use error::ValidateError;
 pub use jamba::{Jamba, JambaState};
 pub use model::{HybridModel, ImageFeatures, ModelOptions, TokenLosses};
 pub use open::OpenModel;
+pub use prefix::{ContinuationScore, Prefix};
+pub use prompt::{PromptEntry, prompt_entries};
 pub use sequence::{IGNORED, IMAGE, Sequence, SequenceSizes, TokenCounts, Unusable, ValidationSample};
 pub use vision::{ImageTokens, Tower, preprocess};

@@ -56,6 +56,14 @@ impl ImageFeatures {
         Self(None)
     }
 
+    /// The embeddings of one image, `[tokens, hidden]`.
+    pub(crate) fn image(&self, image: usize) -> Result<Tensor> {
+        match &self.0 {
+            Some(features) => features.get(image),
+            None => bail!("no image features for a prompt that has images"),
+        }
+    }
+
     /// Features of this many images, by repeating these in turn. Of none, none.
     pub(crate) fn cycled(&self, num_images: usize) -> Result<Self> {
         let Some(features) = &self.0 else { return Ok(Self(None)) };

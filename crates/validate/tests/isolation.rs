@@ -9,7 +9,7 @@ use manyframe_validate::{
 };
 
 /// A small model with every kind of layer and a vocabulary of 300.
-fn model(window_tokens: usize) -> HybridModel {
+pub(crate) fn model(window_tokens: usize) -> HybridModel {
     model_of_experts(window_tokens, 4)
 }
 
@@ -26,7 +26,7 @@ fn model_of_experts(window_tokens: usize, num_experts: usize) -> HybridModel {
     HybridModel::read(&Checkpoint::open(&directory).unwrap(), options).unwrap()
 }
 
-fn text(length: usize, salt: i64) -> Vec<i64> {
+pub(crate) fn text(length: usize, salt: i64) -> Vec<i64> {
     (0..length as i64).map(|position| (position * 31 + salt) % 300).collect()
 }
 

@@ -10,7 +10,10 @@
 
 mod isolation;
 mod memory;
+mod needles;
 mod parity;
 mod pictures;
+mod planted;
+mod prefix;
 mod run;
 mod support;

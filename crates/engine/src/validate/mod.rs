@@ -2,6 +2,9 @@
 //!
 //! `manyframe-validate` decides what is measured and what it means; here, samples are located and read.
 
+mod journal;
+mod needles;
+mod questions;
 mod samples;
 pub(crate) mod tasks;
 
@@ -24,11 +27,15 @@ use manyframe_validate::measure::{
 use crate::content_file::ContentFile;
 use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
-use samples::{DatasetSamples, ListedSample, list_samples};
+use journal::journal_path;
+use samples::{DatasetSamples, ListedSample, list_samples, tokens_per_image};
 use tasks::ValidateTasks;
 
+pub use needles::{NeedleRequest, score_needles};
+pub use questions::DatasetQuestions;
+
 /// The table of a validation, which its report names.
-const VALIDATION_TABLE: ContentFile = ContentFile { stem: "validation" };
+const VALIDATION_TABLE: ContentFile = ContentFile { stem: "validation", extension: "parquet" };
 
 /// What is to be validated, and how.
 #[derive(Debug, Clone)]
@@ -189,7 +196,10 @@ fn validate_here(
     let chosen = choose_samples(dataset, request.choice, request.seed)?;
     let samples = DatasetSamples::open(dataset, &chosen, &request.variables)?;
     let open = executor.pool.install(|| open_model(dataset, &request.model, request.device))?;
-    let journal = journal_path(&samples, &open.facts, request.options)?;
+    // Named after everything that the measures depend on.
+    let how = serde_json::json!([open.facts, request.options]).to_string();
+    let key = Digest::of_fields([&samples.digest().0[..], how.as_bytes()]);
+    let journal = journal_path(samples.location(), "validation", key)?;
     executor.progress.start(Step::Validate, samples.len() as u64);
     let (measures, usage) = executor.pool.install(|| {
         let run = ValidationRun { model: &open.model, samples: &samples, options: request.options, meter };
@@ -212,12 +222,7 @@ fn conclude(dataset: &DatasetReader, measured: Measured, policy: Policy) -> Resu
 
 /// Opens a model as the dataset's family uses it.
 fn open_model(dataset: &DatasetReader, model: &Path, device: DeviceChoice) -> Result<OpenModel, EngineError> {
-    let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
-    let family = pipeline.file.family();
-    let Some(constant) = family.constant() else {
-        return Err(EngineError::NoModelOfFamily { family: family.name() });
-    };
-    Ok(OpenModel::open(model, device, constant.tokens_per_image.get() as usize)?)
+    Ok(OpenModel::open(model, device, tokens_per_image(dataset)?)?)
 }
 
 fn choose_samples(dataset: &DatasetReader, choice: SampleChoice, seed: u64) -> Result<Vec<ListedSample>, EngineError> {
@@ -236,13 +241,4 @@ fn write(dataset: &Path, measures: &[SampleMeasure], report: &mut Report) -> Res
     report.table = Some(TableEntry { path: path.clone(), digest });
     write_json(&dataset.join("validation.json"), report)?;
     VALIDATION_TABLE.remove_others(&LocalDirectory::new(dataset), &path)
-}
-
-/// A journal in the work directory of the dataset, named after everything that the measures depend on.
-fn journal_path(samples: &DatasetSamples, facts: &ModelFacts, options: RunOptions) -> Result<PathBuf, EngineError> {
-    let how = serde_json::json!([facts, options]).to_string();
-    let key = Digest::of_fields([&samples.digest().0[..], how.as_bytes()]).first_bits();
-    let work = work_directory(samples.location());
-    fs::create_dir_all(&work).map_err(FileError::write(&work))?;
-    Ok(work.join(format!("validation-{key:016x}.jsonl")))
 }

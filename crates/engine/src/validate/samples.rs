@@ -54,6 +54,14 @@ pub(super) fn list_samples(dataset: &DatasetReader) -> Result<Vec<ListedSample>,
     Ok(listed)
 }
 
+/// Tokens that the models of the dataset's family take for an image.
+pub(super) fn tokens_per_image(dataset: &DatasetReader) -> Result<usize, EngineError> {
+    let pipeline = dataset.manifest().pipeline_with(&BTreeMap::new())?;
+    let family = pipeline.file.family();
+    let constant = family.constant().ok_or_else(|| EngineError::NoModelOfFamily { family: family.name() })?;
+    Ok(constant.tokens_per_image.get() as usize)
+}
+
 impl DatasetSamples {
     /// Finds the chosen samples in their shards. Reads no image.
     pub(super) fn open(
@@ -92,6 +100,22 @@ impl DatasetSamples {
     /// Where the dataset is.
     pub(super) fn location(&self) -> &Path {
         self.dataset.location()
+    }
+
+    /// What makes prompts and their ids.
+    pub(super) fn formatter(&self) -> &Formatter {
+        &self.formatter
+    }
+
+    /// Reads a sample.
+    #[expect(clippy::indexing_slicing, reason = "callers count up to `len`")]
+    pub(super) fn sample(&self, index: usize) -> Result<Sample, EngineError> {
+        let LocatedSample { id, location, .. } = &self.samples[index];
+        let Some(sample) = location.read(*id, self.dataset.access())? else {
+            let detail = format!("sample {id} is not in its shard");
+            return Err(DatasetError::NotADataset { path: self.dataset.location().to_owned(), detail }.into());
+        };
+        Ok(sample)
     }
 
     /// The token ids and labels in the shard, which a trainer reads; otherwise those of the prompt.
@@ -135,13 +159,8 @@ impl SampleSource for DatasetSamples {
         self.samples[index].has_images
     }
 
-    #[expect(clippy::indexing_slicing, reason = "there is one length per sample")]
     fn read(&self, index: usize) -> Result<ValidationSample, EngineError> {
-        let LocatedSample { id, location, .. } = &self.samples[index];
-        let Some(sample) = location.read(*id, self.dataset.access())? else {
-            let detail = format!("sample {id} is not in its shard");
-            return Err(DatasetError::NotADataset { path: self.dataset.location().to_owned(), detail }.into());
-        };
+        let sample = self.sample(index)?;
         let tokens = self.tokens(&sample)?;
         // A sample with an image that cannot be decoded has fewer images than placeholders, and is counted as unusable.
         let images = shown_images(&sample, &MediaLimits::default());

@@ -2,41 +2,45 @@
 //!
 //! A batch is in the journal or not: a truncated line does not count, and its batch runs again.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use manyframe_base::FileError;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use super::sample::SampleMeasure;
 use crate::error::ValidateError;
 
 /// A journal, open for appending.
-pub(super) struct Journal {
+pub(crate) struct Journal<M> {
     path: PathBuf,
     file: File,
-    /// The batches that were there when it was opened.
-    batches: Vec<FinishedBatch>,
+    /// The batches that were there when it was opened, by their first.
+    batches: BTreeMap<usize, Vec<M>>,
 }
 
 /// The measures of a batch.
 #[derive(Serialize, Deserialize)]
-struct FinishedBatch {
+struct FinishedBatch<M> {
     /// Index of its first sample.
     first: usize,
-    measures: Vec<SampleMeasure>,
+    measures: Vec<M>,
 }
 
-impl Journal {
+impl<M: Serialize + DeserializeOwned> Journal<M> {
     /// Opens a journal; creates it if it does not exist.
-    pub(super) fn open(path: &Path) -> Result<Self, ValidateError> {
+    pub(crate) fn open(path: &Path) -> Result<Self, ValidateError> {
         let mut file = File::options().create(true).append(true).open(path).map_err(FileError::write(path))?;
-        let mut batches = Vec::new();
+        let mut batches = BTreeMap::new();
         for line in BufReader::new(File::open(path).map_err(FileError::read(path))?).split(b'\n') {
             // Lines that were cut off do not parse.
-            batches.extend(serde_json::from_slice::<FinishedBatch>(&line.map_err(FileError::read(path))?));
+            if let Ok(FinishedBatch { first, measures }) = serde_json::from_slice(&line.map_err(FileError::read(path))?)
+            {
+                batches.insert(first, measures);
+            }
         }
         // After a line that was cut off, the next batch needs a new line.
         file.write_all(b"\n").map_err(FileError::write(path))?;
@@ -44,18 +48,12 @@ impl Journal {
     }
 
     /// The measures of a batch, if an earlier run did it.
-    pub(super) fn take(&mut self, batch: &Range<usize>) -> Option<Vec<SampleMeasure>> {
-        let is_batch = |done: &FinishedBatch| done.first == batch.start && done.measures.len() == batch.len();
-        let done = self.batches.iter().position(is_batch)?;
-        Some(self.batches.swap_remove(done).measures)
+    pub(crate) fn take(&mut self, batch: &Range<usize>) -> Option<Vec<M>> {
+        self.batches.remove(&batch.start).filter(|measures| measures.len() == batch.len())
     }
 
     /// Adds a batch, and returns its measures.
-    pub(super) fn append(
-        &mut self,
-        first: usize,
-        measures: Vec<SampleMeasure>,
-    ) -> Result<Vec<SampleMeasure>, ValidateError> {
+    pub(crate) fn append(&mut self, first: usize, measures: Vec<M>) -> Result<Vec<M>, ValidateError> {
         let batch = FinishedBatch { first, measures };
         let json = |source| ValidateError::Json { path: self.path.clone(), source };
         let mut line = serde_json::to_vec(&batch).map_err(json)?;

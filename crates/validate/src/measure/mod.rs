@@ -17,6 +17,7 @@ mod table;
 
 pub use choose::{SampleCandidate, SampleChoice, choose};
 pub use forecast::{Footprint, MemoryForecast, forecast};
+pub(crate) use journal::Journal;
 pub use policy::{Finding, Limit, LimitedMeasure, Policy, Verdict};
 pub use report::{
     GroupMeasures, ModelFacts, PositionMeasures, Report, ReportContext, RunUsage, StageUsage, TableEntry,
