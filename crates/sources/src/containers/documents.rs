@@ -33,10 +33,10 @@ impl DocumentFile {
     }
 
     /// The documents whose first row is in this range. The row before it may belong to the first one.
-    fn documents(&self, rows: Range<u64>, before: Option<String>) -> Result<Documents, ReadError> {
+    fn documents(&self, rows: Range<u64>, before: Option<&str>) -> Result<Documents, ReadError> {
         let mut documents = Documents { rows: self.0.rows(rows.start..self.0.num_rows())?, next: None, end: rows.end };
         while let Some(row) = documents.next_row()? {
-            if before.is_none() || row.id.as_ref().is_some_and(|id| Some(id) != before.as_ref()) {
+            if before.is_none() || row.id.as_deref().is_some_and(|id| Some(id) != before) {
                 documents.next = Some(row);
                 break;
             }
@@ -64,7 +64,7 @@ impl Container for DocumentFile {
     fn records(self: Box<Self>, rows: Option<Range<u64>>) -> Result<LocatedRecords, ReadError> {
         let rows = rows.unwrap_or(0..self.0.num_rows());
         let before = self.id_before(rows.start)?;
-        let mut documents = self.documents(rows, before)?;
+        let mut documents = self.documents(rows, before.as_deref())?;
         Ok(Box::new(std::iter::from_fn(move || documents.next_document().transpose())))
     }
 
@@ -166,7 +166,7 @@ impl Document {
     }
 
     fn body(&self) -> RawBody {
-        let head = self.id().map(|id| format!("{{{:?}:{id}}}", ID)).unwrap_or_default().into_bytes();
+        let head = self.id().map(|id| format!("{{{ID:?}:{id}}}")).unwrap_or_default().into_bytes();
         if json::is_overlong(self.num_bytes) {
             return json::overlong(&head);
         }
