@@ -11,8 +11,7 @@ use std::sync::Arc;
 use manyframe_base::InputFile;
 use manyframe_columnar::{
     ColumnarError, Columns, Descriptions, RawValues, Selection, Statistics, TableOptions, TableReader, TableRows,
-    TableWriter,
-    columns_of,
+    TableWriter, columns_of,
 };
 use manyframe_core::{BlobRef, ClipFormat, Layout, Message, RecordId, Role, Sample, SampleClip, SampleImage};
 
