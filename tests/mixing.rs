@@ -303,7 +303,7 @@ fn conversations_about_one_image_are_beside_each_other_and_share_its_bytes() {
         let built = workshop.build();
         (workshop, built)
     };
-    let (_, each) = build("");
+    let (_kept, each) = build("");
     let (workshop, shared) = build("media = \"shared\"\n[mix]\norder = \"by_media\"\n");
     shared.verify();
     let size = |built: &Built| built.manifest.shards.iter().map(|shard| shard.num_bytes).sum::<u64>();

@@ -79,18 +79,14 @@ impl Set {
         make_videos(&media);
         (0..3).for_each(|number| fs::write(media.join(format!("{number}.png")), picture(number)).unwrap());
         (0..12).for_each(|number| {
-            fs::write(media.join(format!("photo{number}.jpg")), crate::support::photo(number, 90, 70)).unwrap()
+            fs::write(media.join(format!("photo{number}.jpg")), crate::support::photo(number, 90, 70)).unwrap();
         });
         let mut all = json!({ "haystacks": ["wide.mp4", "tall.mp4"], "tasks": ["v_niah"], "lengths": [6, 16], "depths": [0, 333, 1000],
                               "questions_per_cell": 1, "num_options": 4, "interval_s": 1.0, "place": "insert", "needles": needles });
         all.as_object_mut().unwrap().extend(settings.as_object().unwrap().clone());
-        let table: String = all
-            .as_object()
-            .unwrap()
-            .iter()
-            .filter(|(key, _)| *key != "needles")
-            .map(|(key, value)| format!("{key} = {value}\n"))
-            .collect();
+        let settings = all.as_object().unwrap().iter().filter(|(key, _)| *key != "needles");
+        let lines: Vec<String> = settings.map(|(key, value)| format!("{key} = {value}")).collect();
+        let table = lines.join("\n");
         workshop.add_source(
             "set",
             "needles",

@@ -7,7 +7,7 @@ use anyhow::Result;
 use manyframe_engine::{NeedleCell, needle_grid};
 use manyframe_plan::Context;
 
-use super::{location, stages};
+use super::location;
 use crate::args::{Global, NeedlesArguments};
 use crate::exit::UsageError;
 use crate::table::{Table, count, plural};

@@ -16,6 +16,9 @@ use crate::{exit, output, progress};
 /// Files of each kind that are listed.
 const MOST_LISTED: usize = 8;
 
+/// Columns before the files of each kind.
+const LABEL_WIDTH: usize = 11;
+
 pub(super) fn run(arguments: &UploadArguments, global: &Global) -> Result<ExitCode> {
     if is_url(&arguments.dataset) {
         let message = format!("{} is a URL; what is uploaded is a directory", arguments.dataset.display());
@@ -66,7 +69,10 @@ fn render(survey: &Survey, deletes: bool, verb: &str) -> String {
     let mut text = String::new();
     let mut line = |name: &str, paths: &[String], note: &str| {
         if !paths.is_empty() {
-            text.push_str(&format!("{name:<10} {}{note}\n", listed(paths)));
+            let width = output::width().map(|width| width.saturating_sub(LABEL_WIDTH));
+            let listed = output::wrapped(&format!("{}{note}", listed(paths)), width);
+            let listed = listed.replace('\n', &format!("\n{:LABEL_WIDTH$}", ""));
+            text.push_str(&format!("{name:<LABEL_WIDTH$}{listed}\n"));
         }
     };
     line("new", &survey.new, "");

@@ -92,7 +92,7 @@ fn check_tiles(photograph: &[u8], tiled: &TiledImage, edge: usize) {
         assert_eq!(parts.len(), whole.len());
         for (channel, (part, whole)) in parts.iter().zip(&whole).enumerate() {
             // By how much the channel is smaller than the image.
-            let (across, down) = (edge / part.width, edge / part.height);
+            let (across, down) = (edge / part.width, edge * part.width / part.samples.len());
             // Planes are filled to whole groups of samples that share a colour.
             let (width, height) = (width.div_ceil(across), height.div_ceil(down));
             let (offset_x, offset_y) = (offset_px.0 as usize / across, offset_px.1 as usize / down);

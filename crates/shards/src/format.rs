@@ -85,8 +85,27 @@ pub struct SampleColumns {
     pub videos: bool,
     /// Beside tars that Energon reads, its index of their members: `index.sqlite`.
     pub energon_index: bool,
-    /// Equal images and videos once, in formats that can: those of a row group of Parquet.
-    pub shared_media: bool,
+    /// How often an image or video is stored that several samples show, in formats that can share them.
+    pub media: MediaStorage,
+}
+
+/// How often an image or video is stored that several samples show.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum MediaStorage {
+    /// With each of them.
+    #[default]
+    Each,
+    /// Once for those that follow each other, up to 100 samples or 32 MiB. To read one of them costs as much as to read all of these.
+    Shared,
+}
+
+impl MediaStorage {
+    /// Whether it is [`Self::Each`].
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
+    pub fn is_each(&self) -> bool {
+        *self == Self::Each
+    }
 }
 
 /// Writes one shard. Dropping it unfinished leaves a file without its end, which no reader accepts.

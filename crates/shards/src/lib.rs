@@ -45,8 +45,8 @@ use serde::{Deserialize, Serialize};
 pub use energon_index::{EnergonIndex, TarMembers};
 pub use error::ShardError;
 pub use format::{
-    BesideShards, DatasetFacts, FinishedShard, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples,
-    ShardNotes, ShardSummary, ShardWriter, WrittenShard,
+    BesideShards, DatasetFacts, FinishedShard, ImageEntry, MediaStorage, SampleColumns, SampleEntries, SampleEntry,
+    Samples, ShardNotes, ShardSummary, ShardWriter, WrittenShard,
 };
 pub use json::{ConversationTurn, OriginJson, SampleJson, SampleMetadata, Speaker};
 pub use llava_json::{LlavaImage, LlavaPack, LlavaRecord, SingleImage};

@@ -18,8 +18,8 @@ use manyframe_core::{BlobRef, ClipFormat, Layout, Message, RecordId, Role, Sampl
 use crate::digest::DigestWriter;
 use crate::error::ShardError;
 use crate::format::{
-    BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, SampleColumns, SampleEntries, SampleEntry, Samples,
-    ShardNotes, ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
+    BesideShards, DatasetFacts, FinishedShard, Format, ImageEntry, MediaStorage, SampleColumns, SampleEntries,
+    SampleEntry, Samples, ShardNotes, ShardWriter, WrittenShard, check_counts, clip_visuals, path_text, until_error,
 };
 use crate::hugging_face::{card_configs, card_yaml, features_json, features_of_columns};
 use crate::json::{ImageShape, SampleMetadata, clip_format, image_shapes, names_of, names_of_clips};
@@ -68,7 +68,10 @@ impl Format for Parquet {
     }
 
     fn create(&self, sink: Box<dyn Write + Send>, columns: SampleColumns) -> Result<Box<dyn ShardWriter>, ShardError> {
-        let media = if columns.shared_media { RawValues::Shared } else { RawValues::Each };
+        let media = match columns.media {
+            MediaStorage::Each => RawValues::Each,
+            MediaStorage::Shared => RawValues::Shared,
+        };
         Ok(match (columns.expanded, columns.videos) {
             (false, false) => Box::new(TableShardWriter::<SampleTable>::create(sink, media)?),
             (true, false) => Box::new(TableShardWriter::<ExpandedSampleTable>::create(sink, media)?),

@@ -13,8 +13,8 @@ use manyframe_core::{
     SampleTokens, SampleVisual, TileCut, VisualKind,
 };
 use manyframe_shards::{
-    SampleColumns, SampleEntries, SampleEntry, Samples, ShardError, ShardFormat, ShardSummary, WrittenShard, create,
-    open,
+    MediaStorage, SampleColumns, SampleEntries, SampleEntry, Samples, ShardError, ShardFormat, ShardSummary,
+    WrittenShard, create, open,
 };
 use proptest::prelude::*;
 
@@ -428,7 +428,7 @@ fn samples_that_share_an_image_store_it_once_and_are_read_back_whole() {
             sample
         })
         .collect();
-    let shared = SampleColumns { shared_media: true, ..SampleColumns::default() };
+    let shared = SampleColumns { media: MediaStorage::Shared, ..SampleColumns::default() };
     let (each, _) = written_with(ShardFormat::Parquet, SampleColumns::default(), &samples);
     let (bytes, _) = written_with(ShardFormat::Parquet, shared, &samples);
     assert!(each.len() > 250 * 20_000 && bytes.len() < 50 * 20_000 + 200_000, "{} {}", each.len(), bytes.len());

@@ -111,7 +111,7 @@ impl HuffmanDecoder {
             let length = num_bits as usize - 1;
             if let (Some(bound), Some(offset)) = (decoder.bounds.get_mut(length), decoder.offsets.get_mut(length)) {
                 *bound = (code + 1) << (MAX_BITS as u32 - num_bits);
-                *offset = place - code as i32;
+                *offset = place - code.cast_signed();
             }
             if let Some(shift) = LOOKUP_BITS.checked_sub(num_bits) {
                 let entries = (code as usize) << shift..(code as usize + 1) << shift;
@@ -133,7 +133,7 @@ impl HuffmanDecoder {
     #[cold]
     fn long_symbol(&self, bits: u32) -> Option<(u8, u8)> {
         let length = self.bounds.iter().position(|&bound| bits < bound)?;
-        let code = (bits >> (MAX_BITS - 1 - length)) as i32;
+        let code = (bits >> (MAX_BITS - 1 - length)).cast_signed();
         let place = usize::try_from(code + self.offsets.get(length)?).ok()?;
         Some((length as u8 + 1, *self.symbols.get(place)?))
     }

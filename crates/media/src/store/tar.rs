@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 
 use manyframe_base::{InputFile, ReadAt};
@@ -21,6 +22,9 @@ const BLOCK_BYTES: u64 = 512;
 
 /// Longest name or pax block that is read, in bytes; longer ones are damage or an attack.
 const MAX_EXTENSION_BYTES: u64 = 1 << 20;
+
+/// What is wrong with a tar whose end is not marked.
+const NO_END: &str = "it has no end";
 
 /// Bytes of zeros that are read at once.
 const ZEROS_AT_ONCE: usize = 1 << 16;
@@ -96,7 +100,7 @@ fn list_with_damage(
     file_bytes: u64,
 ) -> io::Result<(Vec<ArchiveMember>, Option<&'static str>)> {
     let mut members = Vec::new();
-    let mut damage = Some("it has no end");
+    let mut damage = Some(NO_END);
     let mut links = TarLinks::default();
     let mut extension = Extension::default();
     let mut position = 0_u64;
@@ -104,19 +108,11 @@ fn list_with_damage(
         let mut block = [0; BLOCK_BYTES as usize];
         file.read_exact_at(&mut block, position)?;
         if block.iter().all(|&byte| byte == 0) {
-            match after_zeros(file, position, file_bytes)? {
-                AfterZeros::Member(next) => {
-                    warn!(?path, position, "blocks of zeros between members; those after them are listed, too");
-                    position = next;
-                    continue;
-                }
-                AfterZeros::Other => {
-                    warn!(?path, position, "blocks of zeros, and no member after them: what follows is not listed");
-                    damage = Some("blocks of zeros are followed by something else than a member");
-                }
-                AfterZeros::End => damage = None,
-            }
-            break;
+            let (next, found) = after_zeros(file, path, position..file_bytes)?;
+            damage = found;
+            let Some(next) = next else { break };
+            position = next;
+            continue;
         }
         let header = Header::from_byte_slice(&block);
         let Some(claimed_bytes) = is_intact(header, &block).then(|| size(header)).flatten() else {
@@ -157,22 +153,13 @@ fn list_with_damage(
     Ok((members, damage))
 }
 
-/// What follows blocks of zeros.
-enum AfterZeros {
-    /// Nothing: they end the archive.
-    End,
-    /// A member whose header begins here, as in archives that were joined; `tar -i` and `ignore_zeros` of Python read them.
-    Member(u64),
-    /// Something else, as where a download left a hole.
-    Other,
-}
-
-/// Finds out what follows blocks of zeros that begin here.
-fn after_zeros(file: &dyn ReadAt, start: u64, file_bytes: u64) -> io::Result<AfterZeros> {
+/// Where members go on after blocks of zeros, which begin this range, as in archives that were joined (`tar -i` and `ignore_zeros` of
+/// Python read them, too); and why there may be others.
+fn after_zeros(file: &dyn ReadAt, path: &Path, range: Range<u64>) -> io::Result<(Option<u64>, Option<&'static str>)> {
     let mut chunk = vec![0; ZEROS_AT_ONCE];
-    let mut position = start;
-    while position < file_bytes {
-        chunk.truncate((file_bytes - position).min(ZEROS_AT_ONCE as u64) as usize);
+    let mut position = range.start;
+    while position < range.end {
+        chunk.truncate((range.end - position).min(ZEROS_AT_ONCE as u64) as usize);
         file.read_exact_at(&mut chunk, position)?;
         let Some(index) = chunk.iter().position(|&byte| byte != 0) else {
             position += chunk.len() as u64;
@@ -180,13 +167,18 @@ fn after_zeros(file: &dyn ReadAt, start: u64, file_bytes: u64) -> io::Result<Aft
         };
         let next = (position + index as u64) / BLOCK_BYTES * BLOCK_BYTES;
         let mut block = [0; BLOCK_BYTES as usize];
-        let is_whole = next + BLOCK_BYTES <= file_bytes;
-        if is_whole {
+        if next + BLOCK_BYTES <= range.end {
             file.read_exact_at(&mut block, next)?;
         }
-        return Ok(if is_whole && is_tar_header(&block) { AfterZeros::Member(next) } else { AfterZeros::Other });
+        if is_tar_header(&block) {
+            warn!(?path, next, "blocks of zeros between members; those after them are listed, too");
+            return Ok((Some(next), Some(NO_END)));
+        }
+        // As where a download left a hole.
+        warn!(?path, next, "blocks of zeros, and no member after them: what follows is not listed");
+        return Ok((None, Some("blocks of zeros are followed by something else than a member")));
     }
-    Ok(AfterZeros::End)
+    Ok((None, None))
 }
 
 /// The size that a header claims; none where the field is empty, as in the label of a volume.

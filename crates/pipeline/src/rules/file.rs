@@ -6,7 +6,7 @@ use std::path::Path;
 use manyframe_base::is_url;
 use manyframe_format::Template;
 use manyframe_media::{Cut, DamageRule, DeliveredSize, OddPixel, OverviewScaling};
-use manyframe_shards::ShardFormat;
+use manyframe_shards::{MediaStorage, ShardFormat};
 use manyframe_sources::SourceKind;
 use manyframe_vision::{Family, SettingsProblem};
 
@@ -15,7 +15,7 @@ use crate::license::{LicenseTerms, is_license_among};
 use crate::problem::{Problem, ValueLocation};
 use crate::rules::pack::check_pack;
 use crate::rules::{NAME, Rules, is_name};
-use crate::settings::file::{MediaStorage, PipelineFile};
+use crate::settings::file::PipelineFile;
 use crate::settings::selection::{DuplicateRule, DuplicateText, OverlengthPolicy};
 use crate::settings::source::{ImageShow, Kind, SourceTable};
 use crate::settings::values::TokenColumns;

@@ -9,7 +9,7 @@ use manyframe_base::is_url;
 use manyframe_format::{FormatSpec, Placeholders};
 use manyframe_media::{DeliveredSize, ImagePolicy, MediaLimits, TilePolicy};
 use manyframe_samplers::{PackBalance, PackOptions};
-use manyframe_shards::{SampleColumns, ShardFormat};
+use manyframe_shards::{MediaStorage, SampleColumns, ShardFormat};
 use manyframe_vision::Family;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -118,24 +118,6 @@ pub struct OutputTable {
     pub media: MediaStorage,
 }
 
-/// How often an image or video is stored that several samples show.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum MediaStorage {
-    /// With each of them.
-    #[default]
-    Each,
-    /// Once for those that follow each other, up to 100 samples or 32 MiB. To read one of them costs as much as to read all of these.
-    Shared,
-}
-
-impl MediaStorage {
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
-    fn is_each(&self) -> bool {
-        *self == Self::Each
-    }
-}
-
 impl PipelineFile {
     /// The model family with its settings, those of `[format]` included.
     pub fn family(&self) -> Family {
@@ -164,7 +146,7 @@ impl PipelineFile {
             expanded: written == Placeholders::Expanded && self.output.has_tokens(),
             videos: self.video.deliver == VideoDelivery::Clip,
             energon_index: self.output.energon_index,
-            shared_media: self.output.media == MediaStorage::Shared,
+            media: self.output.media,
         }
     }
 

@@ -229,7 +229,7 @@ impl Reading {
         self.candidates.origins.end_run();
         let num_rows = self.candidates.num_rows();
         // Positions of rows are numbers of 32 bits, so that they take half as much memory.
-        u32::try_from(num_rows).map_err(|_| PlanError::TooManyRecords)?;
+        u32::try_from(num_rows).map_err(|_range| PlanError::TooManyRecords)?;
         self.candidates.files.push(FileRows { file: file.clone(), first_record, rows: first_row..num_rows });
         Ok(())
     }

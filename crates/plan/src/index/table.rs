@@ -147,7 +147,7 @@ mod tests {
             num_chars: 9,
             estimated_bytes: 11,
             signature: 12,
-            media: 20,
+            media: 21,
         };
         let reduction = LengthReduction {
             max_frames: NonZeroU32::new(13),

@@ -47,7 +47,7 @@ struct Draft<'a> {
 }
 
 /// What is shown.
-struct Shown {
+struct Scene {
     video: Option<ComposedVideo>,
     images: Option<Vec<String>>,
     num_shown: u32,
@@ -143,14 +143,14 @@ impl<'a> Questions<'a> {
     fn retrieval(&self, cell: &Cell, chance: &Chance, kinds: &[NeedleKind]) -> Result<Draft<'a>, String> {
         let needles = kinds.iter().map(|&kind| self.one(cell, kind, true)).collect::<Result<Vec<_>, _>>()?;
         let num_images = needles.iter().filter(|needle| needle.kind == NeedleKind::Image).count();
-        let places = match cell.depth {
+        let at = match cell.depth {
             Some(depth) => vec![index_at(depth, cell.length, self.num_places(cell, num_images))],
             None => self.places(cell, chance, (needles.len(), num_images))?,
         };
         let order = chance.order("order", needles.len());
         let placed: Vec<Placed<'a>> = order
             .into_iter()
-            .zip(places)
+            .zip(at)
             .filter_map(|(number, index)| Some(Placed { needle: needles.get(number).copied()?, indices: vec![index] }))
             .collect();
         let asked = needles.get(chance.number("asked", needles.len() as u32) as usize).and_then(|it| it.asked.as_ref());
@@ -165,7 +165,7 @@ impl<'a> Questions<'a> {
         let needles: Vec<&Needle> =
             kinds.iter().flat_map(|&kind| self.of_kind(kind, chance, false).into_iter().take(each)).collect();
         let num_images = needles.iter().filter(|needle| needle.kind == NeedleKind::Image).count();
-        let places = self.places(cell, chance, (needles.len(), num_images))?;
+        let at = self.places(cell, chance, (needles.len(), num_images))?;
         let in_order = |order: &[usize]| -> Vec<&'a Needle> {
             order.iter().filter_map(|&number| needles.get(number).copied()).collect()
         };
@@ -186,7 +186,7 @@ impl<'a> Questions<'a> {
         let listed = named(&in_order(&chance.order("listed", needles.len())));
         let among = if cell.task.is_of_images() { "among the images" } else { "in the video" };
         let question = format!("In which order do these appear {among}: {listed}?");
-        let placed = right.into_iter().zip(places).map(|(needle, index)| Placed { needle, indices: vec![index] });
+        let placed = right.into_iter().zip(at).map(|(needle, index)| Placed { needle, indices: vec![index] });
         Ok(Draft { placed: placed.collect(), question, answer, wrong })
     }
 
@@ -199,10 +199,10 @@ impl<'a> Questions<'a> {
         let turns: Vec<usize> = (0..number as usize).map(|turn| turn % needles.len()).collect();
         let is_image = |turn: &&usize| needles.get(**turn).is_some_and(|needle| needle.kind == NeedleKind::Image);
         let num_images = turns.iter().filter(is_image).count();
-        let places = self.places(cell, chance, (turns.len(), num_images))?;
+        let at = self.places(cell, chance, (turns.len(), num_images))?;
         let mut placed: Vec<Placed<'a>> =
             needles.iter().map(|&needle| Placed { needle, indices: Vec::new() }).collect();
-        for (turn, index) in chance.order("turns", turns.len()).into_iter().zip(places) {
+        for (turn, index) in chance.order("turns", turns.len()).into_iter().zip(at) {
             if let Some(needle) = turns.get(turn).and_then(|&turn| placed.get_mut(turn)) {
                 needle.indices.push(index);
             }
@@ -265,11 +265,11 @@ impl<'a> Questions<'a> {
         (options.collect(), answer)
     }
 
-    fn shown(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Shown, String> {
+    fn shown(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Scene, String> {
         if cell.task.is_of_images() { self.shown_images(cell, draft) } else { self.shown_video(cell, draft) }
     }
 
-    fn shown_video(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Shown, String> {
+    fn shown_video(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Scene, String> {
         let videos = self.haystack(cell, &self.options.haystacks);
         let haystack = short_digest(&(&videos, cell.length, self.options.interval_s))?;
         let edit = |needle: &Needle| match (needle.kind, self.options.place) {
@@ -286,10 +286,10 @@ impl<'a> Questions<'a> {
             max_distance: self.options.max_distance,
         };
         let (num_shown, visuals) = (video.num_shown() as u32, short_digest(&video)?);
-        Ok(Shown { video: Some(video), images: None, num_shown, haystack, visuals })
+        Ok(Scene { video: Some(video), images: None, num_shown, haystack, visuals })
     }
 
-    fn shown_images(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Shown, String> {
+    fn shown_images(&self, cell: &Cell, draft: &Draft<'_>) -> Result<Scene, String> {
         let mut images = self.haystack(cell, &self.options.images);
         if images.len() < cell.length as usize {
             let found = images.len();
@@ -305,7 +305,7 @@ impl<'a> Questions<'a> {
             }
         }
         let (num_shown, visuals) = (images.len() as u32, short_digest(&images)?);
-        Ok(Shown { video: None, images: Some(images), num_shown, haystack, visuals })
+        Ok(Scene { video: None, images: Some(images), num_shown, haystack, visuals })
     }
 
     /// A haystack and those after it, from the first again after the last. Questions of the same number have the same in all cells.

@@ -188,16 +188,16 @@ fn documents_have_images_between_their_texts() {
             ),
             // NeMo Curator
             (
-                r#"{"interleaved_rows": [{"position": 2, "modality": "text", "text_content": "ho"}, {"position": 0, "modality": "text", "text_content": "hi"}, {"position": 1, "modality": "image", "source_ref": "{\"path\": \"x.tar\", \"member\": \"a.jpg\"}"}, {"position": -1, "modality": "metadata"}]}"#,
+                r#"[{"interleaved_rows": [{"position": 2, "modality": "text", "text_content": "ho"}, {"position": 0, "modality": "text", "text_content": "hi"}, {"position": 1, "modality": "image", "source_ref": "{\"path\": \"x.tar\", \"member\": \"a.jpg\"}"}, {"position": -1, "modality": "metadata"}]}]"#,
                 r#"A "hi" [a.jpg] "ho""#,
             ),
             (
-                r#"{"interleaved_rows": [{"position": 0, "modality": "text", "text_content": "hi"}, {"position": 0, "modality": "text", "text_content": "ho"}]}"#,
+                r#"[{"interleaved_rows": [{"position": 0, "modality": "text", "text_content": "hi"}, {"position": 0, "modality": "text", "text_content": "ho"}]}]"#,
                 "unexpected_schema",
             ),
-            (r#"{"interleaved_rows": [{"position": 0, "modality": "audio"}]}"#, "unsupported_media"),
+            (r#"[{"interleaved_rows": [{"position": 0, "modality": "audio"}]}]"#, "unsupported_media"),
             (
-                r#"{"interleaved_rows": [{"position": 0, "modality": "image", "materialize_error": "HTTP 404"}]}"#,
+                r#"[{"interleaved_rows": [{"position": 0, "modality": "image", "materialize_error": "HTTP 404"}]}]"#,
                 "media_missing",
             ),
             // ms-swift
