@@ -210,7 +210,7 @@ mod tests {
 
     #[test]
     fn the_record_that_closes_a_pack_is_dropped() {
-        let audit = audit_concat(&[sample(1, 50, 1), sample(1, 50, 1), sample(1, 30, 1)], &options(100, 100));
+        let audit = audit_concat([sample(1, 50, 1), sample(1, 50, 1), sample(1, 30, 1)], &options(100, 100));
         assert_eq!(audit.total().dropped, Amount { samples: 1, tokens: 60 });
         assert_eq!(audit.num_packs, 2);
     }
@@ -218,7 +218,7 @@ mod tests {
     #[test]
     fn images_are_counted_once_for_each_turn() {
         // 2 images × 10 tokens × 6 turns exceed a limit that the 40 real tokens are far below.
-        let audit = audit_concat(&[sample(2, 20, 6)], &options(100, 100));
+        let audit = audit_concat([sample(2, 20, 6)], &options(100, 100));
         assert_eq!(audit.total().lost(), Amount { samples: 1, tokens: 40 });
         assert_eq!(audit.num_packs, 0);
     }
@@ -227,22 +227,22 @@ mod tests {
     fn the_packer_counts_the_texts_of_turns() {
         // 90 tokens to a trainer, 100 by the count of the packer, which is its limit.
         let counted = |turn_tokens| ConcatSample { turn_tokens, ..sample(1, 40, 2) };
-        let audit = audit_concat(&[counted(30), counted(30)], &options(100, 100));
+        let audit = audit_concat([counted(30), counted(30)], &options(100, 100));
         assert_eq!((audit.total().lost().samples, audit.num_packs), (0, 1));
-        let audit = audit_concat(&[counted(30), counted(31)], &options(100, 100));
+        let audit = audit_concat([counted(30), counted(31)], &options(100, 100));
         assert_eq!(audit.total().dropped, Amount { samples: 1, tokens: 50 });
     }
 
     #[test]
     fn packs_without_an_image_are_discarded() {
-        let audit = audit_concat(&[sample(0, 60, 2), sample(0, 30, 2), sample(1, 60, 2)], &options(100, 100));
+        let audit = audit_concat([sample(0, 60, 2), sample(0, 30, 2), sample(1, 60, 2)], &options(100, 100));
         assert_eq!(audit.total().text_only, Amount { samples: 2, tokens: 90 });
         assert_eq!(audit.total().dropped, Amount { samples: 1, tokens: 70 });
     }
 
     #[test]
     fn what_is_beyond_the_sequence_is_cut_off() {
-        let audit = audit_concat(&[sample(1, 20, 1), sample(1, 30, 1), sample(1, 5, 1)], &options(100, 50));
+        let audit = audit_concat([sample(1, 20, 1), sample(1, 30, 1), sample(1, 5, 1)], &options(100, 50));
         assert_eq!(audit.total().cut, Amount { samples: 1, tokens: 20 });
         assert_eq!(audit.total().beyond_sequence, Amount { samples: 1, tokens: 15 });
         assert!((audit.fill - 1.0).abs() < 1e-9);

@@ -120,19 +120,19 @@ impl JpegEncoder {
             is_colour: false,
             around: 0,
         };
-        let [y_memory, cb_memory, cr_memory] = &mut self.channels;
-        let planes = [brightness.samples(y_memory), cb.samples(cb_memory), cr.samples(cr_memory)];
+        let [memory, of_blue, of_red] = &mut self.channels;
+        let planes = [brightness.samples(memory), cb.samples(of_blue), cr.samples(of_red)];
         self.compressor.compress_yuv_planes(&planes_image(planes, y.size, options), &mut self.output)?;
         Ok(self.output.to_vec())
     }
 }
 
 /// An image as libjpeg wants it: the samples of each channel, and the number of them from one row to the next.
-fn planes_image<'a>(
-    planes: [(&'a [u8], usize); 3],
+fn planes_image(
+    planes: [(&[u8], usize); 3],
     (width_px, height_px): (u32, u32),
     options: JpegOptions,
-) -> YuvPlanesImage<&'a [u8]> {
+) -> YuvPlanesImage<&[u8]> {
     let [(y_plane, y_stride), (u_plane, u_stride), (v_plane, v_stride)] = planes;
     let (width, height) = (width_px as usize, height_px as usize);
     let subsamp = subsamp(options.subsampling);

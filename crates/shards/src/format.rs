@@ -102,7 +102,6 @@ pub enum MediaStorage {
 
 impl MediaStorage {
     /// Whether it is [`Self::Each`].
-    #[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde asks for")]
     pub fn is_each(&self) -> bool {
         *self == Self::Each
     }

@@ -145,7 +145,9 @@ mod tests {
         let mut writer = BitWriter::default();
         let all: Vec<(u32, u32)> =
             (0..200_u32).map(|at| (at.wrapping_mul(0x9e37_79b9) >> (at % 32), 32 - at % 32)).collect();
-        all.iter().for_each(|&(bits, num_bits)| writer.put(bits, num_bits));
+        for &(bits, num_bits) in &all {
+            writer.put(bits, num_bits);
+        }
         let mut stream = BitStream { bytes: vec![0xab; 3 + NUM_SPARE_BYTES] };
         let range = stream.append(writer).unwrap();
         assert_eq!(range.start, 24);

@@ -76,7 +76,8 @@ mod tests {
 
     #[test]
     fn a_transform_and_back_is_the_same_block() {
-        let samples: Square = std::array::from_fn(|at| (at as i64 * 37 + at as i64 / 8 * 11) % 256);
+        let samples: Square =
+            std::array::from_fn(|at| (at.cast_signed() as i64 * 37 + at.cast_signed() as i64 / 8 * 11) % 256);
         let steps = [1; 64];
         let again = super::samples(&coefficients(&samples, &steps), &steps);
         assert!(again.iter().zip(samples).all(|(again, sample)| again.abs_diff(sample) <= 2), "{again:?}");

@@ -62,7 +62,9 @@ impl<'a> ChunkRows<'a> {
             let row = vec![0; image.stride()];
             let mut rgb = image.into_pixels();
             if layout.colors == (Colors::Gray { is_white_zero: true }) {
-                rgb.iter_mut().for_each(|level| *level = u8::MAX - *level);
+                for level in &mut rgb {
+                    *level = u8::MAX - *level;
+                }
             }
             return Ok(Self { layout, rows: Rows::Decoded { rgb: Cursor::new(rgb), row } });
         }

@@ -61,7 +61,7 @@ pub(super) fn to_bytes(index: &VideoIndex) -> Vec<u8> {
     }
     let mut before = [0; FRAME_NUMBERS];
     for frame in &index.frames {
-        add_differences(&mut bytes, &mut before, [frame.pts, frame.packet as i64]);
+        add_differences(&mut bytes, &mut before, [frame.pts, frame.packet.cast_signed() as i64]);
     }
     let digest = Digest::of(&bytes);
     bytes.extend(digest.0);
@@ -128,7 +128,7 @@ fn numbers_of_packet(packet: &VideoPacket) -> [i64; PACKET_NUMBERS] {
         (is_absent, IS_ABSENT),
     ];
     let marks = marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| mark).sum();
-    [marks, pts.unwrap_or_default(), dts.unwrap_or_default(), duration, position, num_bytes as i64]
+    [marks, pts.unwrap_or_default(), dts.unwrap_or_default(), duration, position, num_bytes.cast_signed() as i64]
 }
 
 fn packet_of_numbers(numbers: [i64; PACKET_NUMBERS]) -> Option<VideoPacket> {

@@ -30,7 +30,9 @@ fn has_one_layer(headers: &[u8]) -> Option<bool> {
             let (unit, after) = after.split_at_checked(u16::from_be_bytes(*length).into())?;
             rest = after;
             if kind & 63 == SEQUENCE_PARAMETERS {
-                let is_one = unit.get(2)? >> 1 & 7 == 0;
+                // The 4th to 6th bit, after those of the parameter set that it belongs to.
+                let more_layers = unit.get(2)? >> 1 & 0b111;
+                let is_one = more_layers == 0;
                 has_one = Some(is_one && has_one != Some(false));
             }
         }
@@ -45,8 +47,10 @@ mod tests {
     /// Headers with a video parameter set, and sequence parameter sets of so many layers.
     fn headers(num_layers: &[u8]) -> Vec<u8> {
         let mut bytes = [&[1_u8; HEVC_HEAD_BYTES - 1][..], &[2]].concat();
-        bytes.extend([32, 0, 1, 0, 3, 64, 1, 0xff, 33 | 0x80, 0, num_layers.len() as u8]);
-        num_layers.iter().for_each(|number| bytes.extend([0, 3, 66, 1, (number - 1) << 1 | 1]));
+        bytes.extend([32, 0, 1, 0, 3, 64, 1, 0xff, 0x21 | 0x80, 0, num_layers.len() as u8]);
+        for number in num_layers {
+            bytes.extend([0, 3, 66, 1, (number - 1) << 1 | 1]);
+        }
         bytes
     }
 
