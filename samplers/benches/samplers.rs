@@ -168,7 +168,7 @@ fn audited() -> (Duration, String) {
     let samples: Vec<ConcatSample> = (0..10_000_000).map(|n| sample(of_mix(n))).collect();
     let options = ConcatOptions { limit_tokens: 40_960, ..ConcatOptions::default() };
     let start = Instant::now();
-    let audit = audit_concat(&samples, &options);
+    let audit = audit_concat(samples.iter().copied(), &options);
     let time = start.elapsed();
     let (all, lost) = (audit.total().all, audit.total().lost());
     let percent = |part: u64, whole: u64| 100.0 * part as f64 / whole as f64;

@@ -11,7 +11,6 @@
 //! records come in the order of this dataset; the last pack is closed and kept; nothing counts as lost because samples of a
 //! pack can attend to one another.
 
-use std::borrow::Borrow;
 use std::collections::BTreeMap;
 
 use manyframe_core::SourceIndex;
@@ -119,13 +118,10 @@ impl ConcatAudit {
 }
 
 /// Replays the packer over samples in delivered order. Only those of its open pack are in memory.
-pub fn audit_concat(
-    samples: impl IntoIterator<Item = impl Borrow<ConcatSample>>,
-    options: &ConcatOptions,
-) -> ConcatAudit {
+pub fn audit_concat(samples: impl IntoIterator<Item = ConcatSample>, options: &ConcatOptions) -> ConcatAudit {
     let mut replay = Replay { options, open: Vec::new(), counted: 0, trained: 0, audit: ConcatAudit::default() };
     for sample in samples {
-        replay.add(*sample.borrow());
+        replay.add(sample);
     }
     replay.close_pack();
     let capacity = replay.audit.num_packs as f64 * options.sequence_tokens as f64;
@@ -255,7 +251,7 @@ mod tests {
                 .into_iter()
                 .map(|(num_images, text_tokens, num_turns, source)| ConcatSample { source: SourceIndex(source), num_images, text_tokens, turn_tokens: text_tokens / 2, num_turns })
                 .collect();
-            let audit = audit_concat(&samples, &options(limit, sequence));
+            let audit = audit_concat(samples.iter().copied(), &options(limit, sequence));
             let trained = audit.fill * audit.num_packs as f64 * sequence as f64;
             let total = audit.total();
             prop_assert_eq!(total.all.samples, samples.len() as u64);

@@ -107,7 +107,8 @@ fn packing_the_recipe_loses_nothing_where_the_released_packer_does() {
         num_turns: rows[drawn.position()].num_turns,
     };
     let samples: Vec<ConcatSample> = delivered.iter().map(sample).collect();
-    let audit = audit_concat(&samples, &ConcatOptions { limit_tokens: 40_960, ..ConcatOptions::default() });
+    let audit =
+        audit_concat(samples.iter().copied(), &ConcatOptions { limit_tokens: 40_960, ..ConcatOptions::default() });
     let (all, lost) = (audit.total().all, audit.total().lost());
     assert_eq!(all.samples, 750_000);
     assert!(lost.samples > all.samples / 20 && lost.tokens > all.tokens / 10, "{lost:?} of {all:?}");

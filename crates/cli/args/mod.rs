@@ -459,6 +459,7 @@ pub(crate) enum SingleImageForm {
     String,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of the command line")]
 #[derive(Debug, Args)]
 pub(crate) struct ValidateArguments {
     /// The dataset's directory. Results are written to validation.json in it, and to a table that it names.

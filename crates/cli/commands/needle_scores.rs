@@ -28,7 +28,8 @@ pub(super) fn run(arguments: &ValidateArguments, executor: Executor<'_>) -> Resu
     } else {
         render(&report, &arguments.dataset)
     };
-    output::print(&text)
+    output::print(&text)?;
+    Ok(())
 }
 
 fn render(report: &NeedleReport, dataset: &Path) -> String {

@@ -13,6 +13,7 @@ use manyframe_validate::measure::{
 
 use super::{engine, needle_scores, variables};
 use crate::args::{Global, ValidateArguments};
+use crate::exit::UsageError;
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count, plural};
 use crate::{exit, output, progress};
@@ -21,7 +22,13 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     let progress = progress::on_stderr(global.quiet);
     let pool = thread_pool(&arguments.threads)?;
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
+    let engine = engine::of_arguments(&arguments.engine)?;
     if arguments.needles {
+        if !engine.works_on_executor() {
+            return Err(
+                UsageError("--needles asks its questions on this machine only: leave --engine out".to_owned()).into()
+            );
+        }
         needle_scores::run(arguments, executor)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -38,7 +45,6 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
         policy: arguments.policy.as_deref().map(manyframe_engine::read_policy).transpose()?.unwrap_or_default(),
         variables: variables::replaced(&DatasetReader::open(&arguments.dataset)?, &arguments.set)?,
     };
-    let engine = engine::of_arguments(&arguments.engine)?;
     let on = ValidateOn { engine: engine.as_ref(), executor, meter: &Machine::start() };
     let report = manyframe_engine::validate(&request, on)?;
     let text = if arguments.json {

@@ -46,6 +46,7 @@ impl Composer<'_> {
             images,
             clip: None,
             grid: None,
+            cut: None,
             frames: Some(frames.choice),
             told_px: if self.size_px.is_some() { own_px } else { size_px },
             path: composed.videos.first().cloned().unwrap_or_default(),
@@ -69,10 +70,7 @@ impl Composer<'_> {
         }
         let mut haystack = Vec::new();
         for video in &frames.videos {
-            for image in self.frames_of(video, frames.size_px(), policy)? {
-                let fingerprint = fingerprint(&self.decoded(&image)?);
-                haystack.push(HaystackFrame { image, fingerprint });
-            }
+            haystack.extend(self.frames_of(video, frames.size_px(), policy)?);
         }
         let haystack = Arc::new(haystack);
         self.source.haystacks.keep(key, &haystack);
@@ -85,7 +83,7 @@ impl Composer<'_> {
         video: &ChosenFrames,
         first_px: (u32, u32),
         policy: &ImagePolicy,
-    ) -> Result<Vec<SampleImage>, MediaError> {
+    ) -> Result<Vec<HaystackFrame>, MediaError> {
         let size_px = policy.delivered_px(first_px.0, first_px.1);
         let own_px = (video.index.width_px, video.index.height_px);
         let fitted_px = fitting_px(own_px, size_px);
@@ -100,11 +98,14 @@ impl Composer<'_> {
             let detail = format!("{found} of {wanted} frames of a haystack can be decoded; all are needed");
             return Err(MediaError::rejected(RejectCode::MediaCorrupt, detail));
         }
-        let images = decoded.frames.into_iter().map(|frame| frame.image);
-        if has_shape {
-            return Ok(images.collect());
-        }
-        images.map(|image| jpeg(&fit_into(self.decoded(&image)?.view(), size_px)?, policy)).collect()
+        let shown = |image: SampleImage| {
+            let pixels = self.decoded(&image)?;
+            // What is around a frame of another shape would make it look like others.
+            let fingerprint = fingerprint(&pixels);
+            let image = if has_shape { image } else { jpeg(&fit_into(pixels.view(), size_px)?, policy)? };
+            Ok(HaystackFrame { image, fingerprint })
+        };
+        decoded.frames.into_iter().map(|frame| shown(frame.image)).collect()
     }
 
     fn decoded(&self, image: &SampleImage) -> Result<RgbImage, MediaError> {

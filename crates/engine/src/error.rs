@@ -53,7 +53,7 @@ pub enum EngineError {
     },
     /// The grid of an evaluation set is asked for, and there is no set.
     #[error("no source of the pipeline file has kind = \"needles\"")]
-    NoNeedles,
+    NoNeedleSource,
     /// A dataset without questions is exported as an evaluation set.
     #[error("{path:?} has no questions about needles with options; sources of kind \"needles\" make them")]
     NoQuestions {
@@ -342,7 +342,7 @@ impl EngineError {
             | Self::Locked { .. }
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
-            | Self::NoNeedles
+            | Self::NoNeedleSource
             | Self::NoQuestions { .. }
             | Self::WholeBucket { .. }
             | Self::LargeShard { .. }

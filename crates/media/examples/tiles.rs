@@ -23,24 +23,23 @@ fn main() -> Result<(), Box<dyn Error>> {
         "dct" => (Cut::Lossless, OverviewScaling::Dct),
         other => return Err(format!("{other:?} is none of exact, lossless and dct").into()),
     };
-    let tiles = TilePolicy { cut, overview, ..TilePolicy::default() };
+    let settings = TilePolicy { cut, overview, ..TilePolicy::default() };
     let policy = ImagePolicy::default();
     let out = Path::new(out);
     let mut file = if out.is_dir() { None } else { Some(BufWriter::new(File::create(out)?)) };
     let (mut num_lossless, mut num_bytes) = (0, 0);
     for photo in photos_in(Path::new(photos))? {
-        let tiled = tile_image(&std::fs::read(&photo)?, &policy, &tiles)?;
+        let tiled = tile_image(&std::fs::read(&photo)?, &policy, &settings)?;
         num_lossless += u32::from(tiled.cut.is_some_and(|cut| cut.is_lossless));
         for (number, image) in tiled.images.iter().enumerate() {
             num_bytes += image.bytes.len();
-            match &mut file {
-                Some(file) => file.write_all(&image.bytes)?,
-                None => {
-                    let stem = photo.file_stem().unwrap_or_default().to_string_lossy();
-                    let (left, top) = tiled.cut.map_or((0, 0), |cut| cut.offset_px);
-                    let name = format!("{stem}.{number}.{}x{}+{left}+{top}.jpg", tiled.grid.columns, tiled.grid.rows);
-                    File::create(out.join(name))?.write_all(&image.bytes)?;
-                }
+            if let Some(file) = &mut file {
+                file.write_all(&image.bytes)?;
+            } else {
+                let stem = photo.file_stem().unwrap_or_default().to_string_lossy();
+                let (left, top) = tiled.cut.map_or((0, 0), |cut| cut.offset_px);
+                let name = format!("{stem}.{number}.{}x{}+{left}+{top}.jpg", tiled.grid.columns, tiled.grid.rows);
+                File::create(out.join(name))?.write_all(&image.bytes)?;
             }
         }
     }

@@ -120,8 +120,8 @@ impl JpegEncoder {
             is_colour: false,
             around: 0,
         };
-        let [memory, of_blue, of_red] = &mut self.channels;
-        let planes = [brightness.samples(memory), cb.samples(of_blue), cr.samples(of_red)];
+        let [first, second, third] = &mut self.channels;
+        let planes = [brightness.samples(first), cb.samples(second), cr.samples(third)];
         self.compressor.compress_yuv_planes(&planes_image(planes, y.size, options), &mut self.output)?;
         Ok(self.output.to_vec())
     }

@@ -37,7 +37,7 @@ pub(crate) fn sniff(bytes: &[u8]) -> Result<SourceFormat, MediaError> {
         [0x89, b'P', b'N', b'G', b'\r', b'\n', 0x1a, b'\n', ..] => Ok(SourceFormat::Png),
         [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => Ok(SourceFormat::Webp),
         [b'G', b'I', b'F', b'8', b'7' | b'9', b'a', ..] => Ok(SourceFormat::Gif),
-        // Where the number is in the order that the letters do not say, readers go by the letters.
+        // Some write the number in the order that the letters do not say; readers go by the letters.
         [b'I', b'I', 42 | 43, 0, ..]
         | [b'M', b'M', 0, 42 | 43, ..]
         | [b'I', b'I', 0, 42, ..]

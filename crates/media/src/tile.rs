@@ -17,7 +17,7 @@ use manyframe_core::{Grid, ImageFormat, SampleImage, TileCut};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::decode::{with_scaled_ycbcr, with_ycbcr};
+use crate::decode::{check_jpeg_header, with_ycbcr};
 use crate::encode::encode_ycbcr;
 use crate::error::MediaError;
 use crate::lossless::LosslessJpeg;
@@ -25,6 +25,7 @@ use crate::policy::ImagePolicy;
 use crate::prepare::encode_scaled;
 use crate::probe::{ProbedImage, probe_whole};
 use crate::resize::fit_longest_edge;
+use crate::scratch::with_memory;
 use crate::ycbcr::{Area, Ycbcr};
 
 /// How images are cut into tiles.
@@ -197,27 +198,26 @@ fn cut_lossless(
             images.push(SampleImage { bytes, format: ImageFormat::Jpeg, width_px, height_px });
         }
     }
-    images.insert(0, overview(source, jpeg.rearranged(), &plan, (policy, tiles.overview))?);
+    images.insert(0, overview(source, &jpeg, &plan, (policy, tiles.overview))?);
     let cut = Some(TileCut { is_lossless: true, offset_px: plan.offset_px });
     Ok(Some(TiledImage { images, grid: plan.grid, width_px, height_px, cut }))
 }
 
-/// The overview of an image; `rearranged` is the same one upright, if it is not so itself.
+/// The overview of an image whose tiles are cut without loss.
 fn overview(
     source: &ProbedImage<'_>,
-    rearranged: Option<&[u8]>,
+    jpeg: &LosslessJpeg,
     plan: &TilePlan,
     (policy, scaling): (&ImagePolicy, OverviewScaling),
 ) -> Result<SampleImage, MediaError> {
     let encode = |image: Ycbcr<'_>| encode_scaled(image, plan.overview_px, policy);
     if scaling == OverviewScaling::Dct {
+        if !jpeg.is_rearranged() {
+            check_jpeg_header(source)?;
+        }
         let least_px = plan.overview_px.0.max(plan.overview_px.1);
-        let overview = match rearranged {
-            Some(bytes) => with_scaled_ycbcr(&probe_whole(bytes, &policy.limits)?, least_px, encode)?,
-            None => with_scaled_ycbcr(source, least_px, encode)?,
-        };
-        if let Some(overview) = overview {
-            return Ok(overview);
+        if let Some(overview) = with_memory(|memory| jpeg.scaled(least_px, memory).map(encode)) {
+            return overview;
         }
     }
     with_ycbcr(source, encode)

@@ -228,11 +228,11 @@ fn what_cannot_be_cut_without_loss_is_cut_exactly() {
         ("scaled", of(90, 60, Subsamp::Sub2x2), scaled),
         ("a cut block would be turned inwards", fixture("orientation_8.jpg"), lossless(32)),
     ];
-    for (name, bytes, tiles) in cases {
-        let tiled = cut(&bytes, &tiles);
-        let exact = cut(&bytes, &TilePolicy { cut: Cut::Exact, ..tiles });
+    for (name, bytes, settings) in cases {
+        let tiled = cut(&bytes, &settings);
+        let exact = cut(&bytes, &TilePolicy { cut: Cut::Exact, ..settings });
         assert_eq!(tiled.images, exact.images, "{name}");
-        let offset_px = manyframe_media::plan_tiles(tiled.width_px, tiled.height_px, &tiles).offset_px;
+        let offset_px = manyframe_media::plan_tiles(tiled.width_px, tiled.height_px, &settings).offset_px;
         assert_eq!(tiled.cut, Some(TileCut { is_lossless: false, offset_px }), "{name}");
         assert_eq!(exact.cut, None, "{name}");
     }

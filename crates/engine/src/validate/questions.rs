@@ -169,8 +169,8 @@ fn without_visuals(formatter: &Formatter, sample: &Sample) -> Result<(String, Ve
         let text = texts.collect::<String>().trim().to_owned();
         turn.parts = vec![Part::Text(text)];
     }
-    let formatted = formatter.format(&turns, &[]).map_err(|rejection| rejection.to_string())?;
-    Ok((formatted.prompt, formatted.label_spans))
+    let bare = formatter.format(&turns, &[]).map_err(|rejection| rejection.to_string())?;
+    Ok((bare.prompt, bare.label_spans))
 }
 
 /// The images of a sample, which stay encoded, and the frames of its clips, in placeholder order, as far as these can be decoded.

@@ -5,9 +5,7 @@
 //! marker; warnings about harmless oddities are not.
 
 use manyframe_core::RejectCode;
-use turbojpeg::{
-    Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, ScalingFactor, Subsamp, YuvImage, yuv_pixels_len,
-};
+use turbojpeg::{Colorspace, DecompressHeader, Decompressor, Image, PixelFormat, Subsamp, YuvImage, yuv_pixels_len};
 
 use crate::error::MediaError;
 use crate::limits::MediaLimits;
@@ -20,9 +18,6 @@ use crate::ycbcr::{Channel, Halved, Ycbcr};
 pub(crate) const MAX_SCANS: u32 = 100;
 
 const CMYK_BYTES: usize = 4;
-
-/// The whole size of an image, in the fractions in which libjpeg scales.
-const NUM_EIGHTHS: u32 = 8;
 
 /// A JPEG whose header was parsed.
 #[derive(Clone, Copy)]
@@ -61,36 +56,31 @@ impl<'a> JpegFile<'a> {
     /// Decodes brightness and colours as stored, into `memory`. `None` if the image is coded differently: in RGB, in CMYK,
     /// lossless, or with less than half the resolution of colours.
     pub(super) fn decode_channels(self, memory: &mut Vec<u8>) -> Result<Option<Ycbcr<'_>>, MediaError> {
-        self.decode_eighths(NUM_EIGHTHS, memory)
-    }
-
-    /// The same at a number of eighths of its size, rounded up, from as many of the lowest frequencies of each block.
-    pub(super) fn decode_eighths(self, eighths: u32, memory: &mut Vec<u8>) -> Result<Option<Ycbcr<'_>>, MediaError> {
         let size = (self.size_px.0 as usize, self.size_px.1 as usize);
         let layout = self.decode(size, |decoder, bytes, found| {
+            let DecompressHeader { width, height, subsamp, .. } = found;
             let is_ycbcr = matches!(found.colorspace, Colorspace::YCbCr | Colorspace::Gray);
-            let Some(halved) = halved(found.subsamp).filter(|_| is_ycbcr && !found.is_lossless) else {
-                return Ok(None);
-            };
-            if eighths != NUM_EIGHTHS {
-                decoder.set_scaling_factor(ScalingFactor::new(eighths as usize, NUM_EIGHTHS as usize))?;
-            }
-            let DecompressHeader { width, height, subsamp, .. } = found.scaled(decoder.scaling_factor());
+            let Some(halved) = halved(subsamp).filter(|_| is_ycbcr && !found.is_lossless) else { return Ok(None) };
             memory.resize(yuv_pixels_len(width, 1, height, subsamp)?, 0);
             let image = YuvImage { pixels: &mut memory[..], width, align: 1, height, subsamp };
             // A gray image has no colour planes, whatever size the binding computes for them.
             let colour_size = if subsamp == Subsamp::Gray { (0, 0) } else { image.uv_size() };
             let y_size = image.y_size();
             unless_harmless(decoder.decompress_to_yuv(bytes, image))?;
-            Ok(Some(((width as u32, height as u32), y_size, colour_size, halved)))
+            Ok(Some((y_size, colour_size, halved)))
         })?;
-        Ok(layout.map(|((width_px, height_px), y_size, colour_size, halved)| {
+        Ok(layout.map(|(y_size, colour_size, halved)| {
             let (y, colours) = memory.split_at(y_size.0 * y_size.1);
             let (cb, cr) = colours.split_at(colour_size.0 * colour_size.1);
             let [cb, cr] = [cb, cr].map(|samples| Channel { samples, width: colour_size.0, halved });
             let y = Channel { samples: y, width: y_size.0, halved: Halved::NOT };
-            Ycbcr { width_px, height_px, channels: [y, cb, cr] }
+            Ycbcr { width_px: self.size_px.0, height_px: self.size_px.1, channels: [y, cb, cr] }
         }))
+    }
+
+    /// Checks all that libjpeg reads before the first scan.
+    pub(super) fn check_header(self) -> Result<(), MediaError> {
+        self.decode((self.size_px.0 as usize, self.size_px.1 as usize), |_, _, _| Ok(()))
     }
 
     fn decode_into(self, mut target: Image<&mut [u8]>) -> Result<(), MediaError> {

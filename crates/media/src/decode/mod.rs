@@ -80,17 +80,9 @@ pub(crate) fn with_ycbcr<T>(
     })
 }
 
-/// Calls `work` with an upright JPEG at the smallest number of eighths of its size that is `least_px` or more on its longest side:
-/// decoded from its lowest frequencies. `None` if it cannot be decoded in this way.
-pub(crate) fn with_scaled_ycbcr<T>(
-    source: &ProbedImage<'_>,
-    least_px: u32,
-    work: impl FnOnce(Ycbcr<'_>) -> Result<T, MediaError>,
-) -> Result<Option<T>, MediaError> {
-    let Some(jpeg) = JpegFile::of(source).filter(|_| source.header.orientation == 1) else { return Ok(None) };
-    let long_px = source.header.width_px.max(source.header.height_px);
-    let eighths = (8 * u64::from(least_px)).div_ceil(long_px.into()).clamp(1, 8) as u32;
-    with_memory(|memory| jpeg.decode_eighths(eighths, memory)?.map(work).transpose())
+/// Checks the header of an image as the decoder does.
+pub(crate) fn check_jpeg_header(source: &ProbedImage<'_>) -> Result<(), MediaError> {
+    JpegFile::of(source).map_or(Ok(()), JpegFile::check_header)
 }
 
 /// Decodes an image only to check that every reader can decode it: also against checksums that are not needed to decode it.

@@ -133,7 +133,8 @@ impl Baseline {
                 1 => &mut self.ac_codes,
                 _ => return None,
             };
-            let (code, rest) = HuffmanCode::parse(rest)?;
+            let (code, rest) =
+                HuffmanCode::parse(rest).filter(|(code, _)| number >> 4 == 1 || code.has_sizes_only())?;
             *codes.get_mut(usize::from(number & 15))? = Some(code);
             content = rest;
         }

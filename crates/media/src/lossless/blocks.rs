@@ -127,19 +127,36 @@ impl Blocks {
     pub(super) fn coefficients(&self, block: Block, code: &HuffmanDecoder) -> Option<Coefficients> {
         let mut coefficients = [0; 64];
         *coefficients.first_mut()? = block.mean;
+        self.for_each_coefficient((block, 64), code, |place, value| {
+            if let Some(coefficient) = coefficients.get_mut(place) {
+                *coefficient = value as i16;
+            }
+        })?;
+        Some(coefficients)
+    }
+
+    /// Calls `visit` with the places and the values of a block's coefficients but the first: those that are not zero, up to the
+    /// first one at `limit` or behind it.
+    #[inline]
+    pub(super) fn for_each_coefficient(
+        &self,
+        (block, limit): (Block, usize),
+        code: &HuffmanDecoder,
+        mut visit: impl FnMut(usize, i32),
+    ) -> Option<()> {
         let (mut position, end) = (block.others.start, block.others.start + u32::from(block.others.num_bits));
-        let mut place = 1_usize;
-        while position < end {
+        let mut place = 0_usize;
+        while position < end && place + 1 < limit {
             let bits = self.stream.peek(position)?;
             let (code_bits, symbol) = code.symbol(bits)?;
             let size = symbol & 15;
             position += u32::from(code_bits + size);
             place += usize::from(num_coefficients(symbol)?);
             if size > 0 {
-                *coefficients.get_mut(place - 1)? = number(bits << code_bits, size) as i16;
+                visit(place, number(bits << code_bits, size));
             }
         }
-        Some(coefficients)
+        Some(())
     }
 }
 

@@ -7,6 +7,9 @@ use super::dct;
 use super::huffman::{END_OF_BLOCK, HuffmanCode, HuffmanDecoder, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits};
 use crate::ycbcr::WHITE;
 
+/// A block as it was, with its plane, column and row.
+pub(super) type Crossed = (usize, (u32, u32), Block);
+
 /// A block that is changed, and where it is.
 struct Changed {
     plane: usize,
@@ -15,9 +18,9 @@ struct Changed {
 }
 
 /// Replaces what is outside of the image with white, and completes the codes with the symbols that this and any order of blocks
-/// need. `None` if the codes have no room for them.
-pub(super) fn whiten(baseline: &mut Baseline, blocks: &mut Blocks) -> Option<()> {
-    let mut changed = Vec::new();
+/// need. Returns the blocks that it changed; `None` if the codes have no room for the symbols.
+pub(super) fn whiten(baseline: &mut Baseline, blocks: &mut Blocks) -> Option<Vec<Crossed>> {
+    let (mut changed, mut crossed) = (Vec::new(), Vec::new());
     for (plane, component) in baseline.components.iter().enumerate() {
         let border = Border::new(baseline, component, plane)?;
         for at in border.crossed() {
@@ -31,10 +34,11 @@ pub(super) fn whiten(baseline: &mut Baseline, blocks: &mut Blocks) -> Option<()>
         blocks.planes.get_mut(plane)?.white = white;
         for change in changed.iter().filter(|change| change.plane == plane) {
             let block = encoded(&change.coefficients, &code, blocks)?;
-            *blocks.planes.get_mut(plane)?.block_mut(change.at)? = block;
+            let was = std::mem::replace(blocks.planes.get_mut(plane)?.block_mut(change.at)?, block);
+            crossed.push((plane, change.at, was));
         }
     }
-    Some(())
+    Some(crossed)
 }
 
 /// The borders of a channel.

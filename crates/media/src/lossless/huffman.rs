@@ -66,6 +66,11 @@ impl HuffmanCode {
         (num_symbols <= 256 && is_within).then_some((code, rest))
     }
 
+    /// Whether all symbols are sizes of differences, as libjpeg demands.
+    pub(super) fn has_sizes_only(&self) -> bool {
+        self.symbols.iter().all(|&symbol| symbol <= 15)
+    }
+
     /// The content of a segment.
     pub(super) fn content(&self) -> impl Iterator<Item = u8> {
         self.counts.iter().chain(&self.symbols).copied()

@@ -8,7 +8,7 @@
 //! A block of a baseline JPEG is coded as the difference of its mean to that of the block before, and codes that depend on
 //! nothing else. A tile therefore takes the codes as they are, bit for bit, and only states the differences anew. No
 //! coefficient is read but those of the blocks that the right or the bottom border of the image crosses: there, what is outside
-//! becomes white. What is here reads untrusted bytes and is safe code throughout; whatever is unusual about a file is left to
+//! becomes white; and for an overview, the lowest frequencies (`scaled`). What is here reads untrusted bytes and is safe code throughout; whatever is unusual about a file is left to
 //! the decoder.
 
 mod baseline;
@@ -17,6 +17,7 @@ mod blocks;
 mod border;
 mod dct;
 mod huffman;
+mod scaled;
 mod upright;
 mod write;
 
@@ -24,6 +25,7 @@ use std::borrow::Cow;
 
 use self::baseline::Baseline;
 use self::blocks::Blocks;
+use self::border::Crossed;
 pub(crate) use self::write::TileWriter;
 use crate::probe::{JpegColor, ProbedImage};
 
@@ -31,8 +33,10 @@ use crate::probe::{JpegColor, ProbedImage};
 pub(crate) struct LosslessJpeg {
     baseline: Baseline,
     blocks: Blocks,
-    /// The file, if it had to be rearranged.
-    rearranged: Option<Vec<u8>>,
+    /// The blocks that the border crosses as they were, with their planes, columns and rows.
+    crossed: Vec<Crossed>,
+    /// Whether libjpeg-turbo rearranged the file.
+    is_rearranged: bool,
 }
 
 impl LosslessJpeg {
@@ -53,9 +57,8 @@ impl LosslessJpeg {
     fn parse(bytes: Cow<'_, [u8]>) -> Option<Self> {
         let (mut baseline, scan) = Baseline::parse(&bytes)?;
         let mut blocks = Blocks::read(&baseline, scan)?;
-        border::whiten(&mut baseline, &mut blocks)?;
-        let rearranged = if let Cow::Owned(bytes) = bytes { Some(bytes) } else { None };
-        Some(Self { baseline, blocks, rearranged })
+        let crossed = border::whiten(&mut baseline, &mut blocks)?;
+        Some(Self { baseline, blocks, crossed, is_rearranged: matches!(bytes, Cow::Owned(_)) })
     }
 
     /// Width and height in pixels of the areas that can be cut: those of which each border is one of a block, in every channel.
@@ -63,9 +66,9 @@ impl LosslessJpeg {
         self.baseline.unit_px()
     }
 
-    /// The file whose blocks they are, if it is not the source itself: upright, and baseline.
-    pub(crate) fn rearranged(&self) -> Option<&[u8]> {
-        self.rearranged.as_deref()
+    /// Whether libjpeg-turbo rearranged the file first, and found nothing wrong with it.
+    pub(crate) fn is_rearranged(&self) -> bool {
+        self.is_rearranged
     }
 
     /// A writer of tiles of this width and height.

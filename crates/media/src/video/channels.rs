@@ -66,11 +66,11 @@ impl ChannelConverter {
             read_plane(view, 2, cr, colour);
             return;
         };
-        let [own_cb, own_cr] = &mut self.unmixed;
-        read_plane(view, 1, own_cb, colour);
-        read_plane(view, 2, own_cr, colour);
+        let [blue, red] = &mut self.unmixed;
+        read_plane(view, 1, blue, colour);
+        read_plane(view, 2, red, colour);
         let halved = view.format.colors.unwrap_or(Halved::NOT);
-        let colours = [&*own_cb, &*own_cr].map(|plane| Channel { halved, ..plane.channel() });
+        let colours = [&*blue, &*red].map(|plane| Channel { halved, ..plane.channel() });
         resize(view, 0, y);
         pulp::Arch::new().dispatch(MixBrightness { view, colours, line: brightness, mixing, target: y });
         for ((plane, weights), offset) in [cb, cr].into_iter().zip(mixing.colours).zip(mixing.offsets) {
@@ -133,8 +133,8 @@ impl Conversion {
         let mixing = (shares != JPEG_SHARES).then(|| {
             let (of_brightness, of_colours) = between_matrices(shares, JPEG_SHARES);
             let colours = of_colours.map(|weights| weights.map(|weight| fixed(weight * 255.0 / colour_codes)));
-            let offset = |[of_cb, of_cr]: [i32; 2]| {
-                (NO_COLOUR * ONE + HALF - (f64::from(of_cb) + f64::from(of_cr)) * middle) as i32
+            let offset = |[by_blue, by_red]: [i32; 2]| {
+                (NO_COLOUR * ONE + HALF - (f64::from(by_blue) + f64::from(by_red)) * middle) as i32
             };
             Mixing { brightness: of_brightness.map(fixed), colours, offsets: colours.map(offset) }
         });
@@ -148,12 +148,12 @@ fn between_matrices((red, blue): (f64, f64), (to_red, to_blue): (f64, f64)) -> (
     // What each colour adds to red, green and blue.
     let (by_blue, by_red) = (2.0 * (1.0 - blue), 2.0 * (1.0 - red));
     let green = 1.0 - red - blue;
-    let of_cb = [0.0, -by_blue * blue / green, by_blue];
-    let of_cr = [by_red, -by_red * red / green, 0.0];
+    let blues = [0.0, -by_blue * blue / green, by_blue];
+    let reds = [by_red, -by_red * red / green, 0.0];
     let brightness = |[r, g, b]: [f64; 3]| to_red * r + (1.0 - to_red - to_blue) * g + to_blue * b;
-    let to_cb = |of: [f64; 3]| (of[2] - brightness(of)) / (2.0 * (1.0 - to_blue));
-    let to_cr = |of: [f64; 3]| (of[0] - brightness(of)) / (2.0 * (1.0 - to_red));
-    ([brightness(of_cb), brightness(of_cr)], [[to_cb(of_cb), to_cb(of_cr)], [to_cr(of_cb), to_cr(of_cr)]])
+    let cb = |of: [f64; 3]| (of[2] - brightness(of)) / (2.0 * (1.0 - to_blue));
+    let cr = |of: [f64; 3]| (of[0] - brightness(of)) / (2.0 * (1.0 - to_red));
+    ([brightness(blues), brightness(reds)], [[cb(blues), cb(reds)], [cr(blues), cr(reds)]])
 }
 
 fn fixed(weight: f64) -> i32 {
@@ -216,12 +216,12 @@ impl pulp::NullaryFnOnce for MixBrightness<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { view, colours: [cb, cr], line, mixing: Mixing { brightness: [of_cb, of_cr], .. }, target } = self;
+        let Self { view, colours: [cb, cr], line, mixing: Mixing { brightness: [by_blue, by_red], .. }, target } = self;
         let width = view.size_px.0 as usize;
         let (mut blues, mut reds, mut sums) = (vec![0; width], vec![0; width], Vec::new());
-        let line = Line { offset: line.offset - (of_cb + of_cr) * NO_COLOUR as i32, ..line };
+        let line = Line { offset: line.offset - (by_blue + by_red) * NO_COLOUR as i32, ..line };
         let mixed =
-            |sample: i32, cb: u8, cr: u8| level(line.level(sample) + of_cb * i32::from(cb) + of_cr * i32::from(cr));
+            |sample: i32, cb: u8, cr: u8| level(line.level(sample) + by_blue * i32::from(cb) + by_red * i32::from(cr));
         for (y, (row, target)) in view.rows(0).zip(target.rows_mut()).enumerate() {
             cb.write_row((0, y), &mut blues, &mut sums);
             cr.write_row((0, y), &mut reds, &mut sums);
@@ -249,8 +249,8 @@ impl pulp::NullaryFnOnce for MixColours<'_> {
 
     #[inline(always)]
     fn call(self) {
-        let Self { view, weights: [of_cb, of_cr], offset, target } = self;
-        let mixed = |cb: i32, cr: i32| level(of_cb * cb + of_cr * cr + offset);
+        let Self { view, weights: [by_blue, by_red], offset, target } = self;
+        let mixed = |cb: i32, cr: i32| level(by_blue * cb + by_red * cr + offset);
         for ((blues, reds), target) in view.rows(1).zip(view.rows(2)).zip(target.rows_mut()) {
             if view.format.sample_bytes() == 1 {
                 let samples = blues.iter().zip(reds);

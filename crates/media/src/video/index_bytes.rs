@@ -61,7 +61,7 @@ pub(super) fn to_bytes(index: &VideoIndex) -> Vec<u8> {
     }
     let mut before = [0; FRAME_NUMBERS];
     for frame in &index.frames {
-        add_differences(&mut bytes, &mut before, [frame.pts, frame.packet.cast_signed() as i64]);
+        add_differences(&mut bytes, &mut before, [frame.pts, number_of(frame.packet)]);
     }
     let digest = Digest::of(&bytes);
     bytes.extend(digest.0);
@@ -117,6 +117,11 @@ const IS_SHOWN: i64 = 8;
 const IS_B_PICTURE: i64 = 16;
 const IS_ABSENT: i64 = 32;
 
+/// Sizes and positions are far below 2⁶³.
+fn number_of(length: usize) -> i64 {
+    i64::try_from(length).unwrap_or(i64::MAX)
+}
+
 fn numbers_of_packet(packet: &VideoPacket) -> [i64; PACKET_NUMBERS] {
     let VideoPacket { pts, dts, duration, position, num_bytes, is_key, is_shown, is_b_picture, is_absent } = *packet;
     let marks = [
@@ -128,7 +133,7 @@ fn numbers_of_packet(packet: &VideoPacket) -> [i64; PACKET_NUMBERS] {
         (is_absent, IS_ABSENT),
     ];
     let marks = marks.into_iter().filter(|(is_set, _)| *is_set).map(|(_, mark)| mark).sum();
-    [marks, pts.unwrap_or_default(), dts.unwrap_or_default(), duration, position, num_bytes.cast_signed() as i64]
+    [marks, pts.unwrap_or_default(), dts.unwrap_or_default(), duration, position, number_of(num_bytes)]
 }
 
 fn packet_of_numbers(numbers: [i64; PACKET_NUMBERS]) -> Option<VideoPacket> {

@@ -30,9 +30,7 @@ fn has_one_layer(headers: &[u8]) -> Option<bool> {
             let (unit, after) = after.split_at_checked(u16::from_be_bytes(*length).into())?;
             rest = after;
             if kind & 63 == SEQUENCE_PARAMETERS {
-                // The 4th to 6th bit, after those of the parameter set that it belongs to.
-                let more_layers = unit.get(2)? >> 1 & 0b111;
-                let is_one = more_layers == 0;
+                let is_one = unit.get(2)? & 0b1110 == 0;
                 has_one = Some(is_one && has_one != Some(false));
             }
         }

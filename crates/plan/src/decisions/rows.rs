@@ -170,7 +170,9 @@ mod tests {
     fn rows_come_back_as_they_were_however_large() {
         let rows = [row(1), row(8000), row(9000), row(1 << 29), row(1 << 40), row(2)];
         let mut packed = PackedRows::default();
-        rows.iter().for_each(|row| packed.push(row));
+        for row in &rows {
+            packed.push(row);
+        }
         assert_eq!((0..rows.len()).map(|at| packed.row(at)).collect::<Vec<_>>(), rows);
         packed.make_ids_unique();
         assert_eq!(packed.row(4), IndexRow { id: rows[4].id.occurrence(4), ..rows[4] });

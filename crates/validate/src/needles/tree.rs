@@ -148,7 +148,7 @@ mod tests {
     }
 
     struct Prompts {
-        prompts: Vec<Vec<PromptEntry>>,
+        of_questions: Vec<Vec<PromptEntry>>,
         scores: BTreeMap<(usize, usize), f64>,
         num_run: usize,
     }
@@ -157,7 +157,7 @@ mod tests {
         type Error = ValidateError;
 
         fn read_image(&mut self, question: usize, image: usize) -> Result<RgbImage, ValidateError> {
-            let mut images = self.prompts[question].iter().filter(|entry| entry.is_image());
+            let mut images = self.of_questions[question].iter().filter(|entry| entry.is_image());
             let Some(PromptEntry::Image(key)) = images.nth(image) else { panic!("no image {image}") };
             Ok(RgbImage::gray(*key as u32, 1, 0).unwrap())
         }
@@ -181,7 +181,7 @@ mod tests {
             option,
         };
         let leaves = (0..prompts.len()).flat_map(|question| [(question, 0), (question, 1)]).map(leaf).collect();
-        let mut visitor = Prompts { prompts: prompts.to_vec(), scores: BTreeMap::new(), num_run: 0 };
+        let mut visitor = Prompts { of_questions: prompts.to_vec(), scores: BTreeMap::new(), num_run: 0 };
         score_leaves(leaves, &Rememberer, &mut visitor).unwrap();
         (visitor.scores, visitor.num_run)
     }
