@@ -178,7 +178,9 @@ fn a_table_without_statistics_has_the_same_rows() {
     let bytes_with = |statistics| {
         let options = TableOptions { statistics, ..TableOptions::default() };
         let mut writer = TableWriter::<EverythingTable, _>::with_options(Vec::new(), &options).unwrap();
-        (0..5).for_each(|n| writer.write(&row(n)).unwrap());
+        for n in 0..5 {
+            writer.write(&row(n)).unwrap();
+        }
         writer.finish().unwrap()
     };
     let has_statistics = |bytes: &[u8]| {

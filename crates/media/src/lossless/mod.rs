@@ -21,8 +21,6 @@ mod scaled;
 mod upright;
 mod write;
 
-use std::borrow::Cow;
-
 use self::baseline::Baseline;
 use self::blocks::Blocks;
 use self::border::Crossed;
@@ -47,18 +45,19 @@ impl LosslessJpeg {
             return None;
         }
         if source.header.orientation == 1
-            && let Some(jpeg) = Self::parse(Cow::Borrowed(source.bytes))
+            && let Some(jpeg) = Self::parse(source.bytes)
         {
             return Some(jpeg);
         }
-        Self::parse(Cow::Owned(upright::rearranged(source.bytes, source.header.orientation)?))
+        let rearranged = Self::parse(&upright::rearranged(source.bytes, source.header.orientation)?)?;
+        Some(Self { is_rearranged: true, ..rearranged })
     }
 
-    fn parse(bytes: Cow<'_, [u8]>) -> Option<Self> {
-        let (mut baseline, scan) = Baseline::parse(&bytes)?;
+    fn parse(bytes: &[u8]) -> Option<Self> {
+        let (mut baseline, scan) = Baseline::parse(bytes)?;
         let mut blocks = Blocks::read(&baseline, scan)?;
         let crossed = border::whiten(&mut baseline, &mut blocks)?;
-        Some(Self { baseline, blocks, crossed, is_rearranged: matches!(bytes, Cow::Owned(_)) })
+        Some(Self { baseline, blocks, crossed, is_rearranged: false })
     }
 
     /// Width and height in pixels of the areas that can be cut: those of which each border is one of a block, in every channel.

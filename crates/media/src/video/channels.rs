@@ -8,7 +8,6 @@
     clippy::inline_always,
     reason = "functions called in a vectorised loop must be compiled into it, for the same vector unit"
 )]
-#![expect(clippy::similar_names, reason = "Cb and Cr are what the field calls them")]
 
 use ffmpeg_next::frame;
 
