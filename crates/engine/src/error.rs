@@ -53,8 +53,8 @@ pub enum EngineError {
     },
     /// The grid of an evaluation set is asked for, and there is no set.
     #[error("no source of the pipeline file has kind = \"needles\"")]
-    NoNeedleSource,
-    /// A dataset without questions is exported as an evaluation set.
+    NoNeedles,
+    /// A dataset without questions is exported as an evaluation set, or asked of a model.
     #[error("{path:?} has no questions about needles with options; sources of kind \"needles\" make them")]
     NoQuestions {
         /// The dataset.
@@ -299,12 +299,6 @@ pub enum EngineError {
         /// The family.
         family: &'static str,
     },
-    /// There is nothing to ask.
-    #[error("{path:?} asks nothing about needles: none of its sources is of kind needles")]
-    NoNeedles {
-        /// The dataset.
-        path: PathBuf,
-    },
     /// The picture of a dataset's scores cannot be drawn.
     #[error("cannot draw the scores")]
     Drawing(#[from] manyframe_report::ReportError),
@@ -342,7 +336,7 @@ impl EngineError {
             | Self::Locked { .. }
             | Self::Overtaken { .. } => true,
             Self::NoSuchTask { .. }
-            | Self::NoNeedleSource
+            | Self::NoNeedles
             | Self::NoQuestions { .. }
             | Self::WholeBucket { .. }
             | Self::LargeShard { .. }
@@ -357,7 +351,6 @@ impl EngineError {
             | Self::Exists { .. }
             | Self::SourceChanged { .. }
             | Self::NoTokens { .. }
-            | Self::NoNeedles { .. }
             | Self::Drawing(_)
             | Self::Undecodable { .. }
             | Self::Clip { .. }

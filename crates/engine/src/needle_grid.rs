@@ -47,11 +47,11 @@ type Shapes = BTreeMap<(String, u32), Result<Vec<VisualShape>, Rejection>>;
 ///
 /// # Errors
 ///
-/// [`EngineError::NoNeedleSource`] if there is no such source, and if a source cannot be read.
+/// [`EngineError::NoNeedles`] if there is no such source, and if a source cannot be read.
 pub fn needle_grid(context: &Context, progress: &dyn Progress) -> Result<Vec<NeedleCell>, EngineError> {
     let sources: Vec<&OpenSource> = sets(context).collect();
     if sources.is_empty() {
-        return Err(EngineError::NoNeedleSource);
+        return Err(EngineError::NoNeedles);
     }
     let mut cells: Vec<NeedleCell> = Vec::new();
     for source in sources {

@@ -44,7 +44,7 @@ pub struct NeedleRequest {
 ///
 /// # Errors
 ///
-/// [`EngineError::NoNeedles`] if the dataset asks nothing about needles, [`EngineError::Model`] if the model cannot be opened or run,
+/// [`EngineError::NoQuestions`] if the dataset asks nothing about needles, [`EngineError::Model`] if the model cannot be opened or run,
 /// [`EngineError::NoTokenizer`] without the dataset's tokenizer, [`EngineError::Dataset`] if the dataset cannot be read.
 pub fn score_needles(
     request: &NeedleRequest,

@@ -25,7 +25,7 @@ impl DatasetQuestions {
     ///
     /// # Errors
     ///
-    /// [`EngineError::NoNeedles`] if it has none, [`EngineError::NoTokenizer`] without its tokenizer, [`EngineError::Dataset`] if it
+    /// [`EngineError::NoQuestions`] if it has none, [`EngineError::NoTokenizer`] without its tokenizer, [`EngineError::Dataset`] if it
     /// cannot be read.
     pub fn open(dataset: &DatasetReader, variables: &BTreeMap<String, String>) -> Result<Self, EngineError> {
         let damaged = |detail: String| DatasetError::NotADataset { path: dataset.location().to_owned(), detail };
@@ -34,7 +34,7 @@ impl DatasetQuestions {
             questions.push((entry.sample, entry));
         }
         if questions.is_empty() {
-            return Err(EngineError::NoNeedles { path: dataset.location().to_owned() });
+            return Err(EngineError::NoQuestions { path: dataset.location().to_owned() });
         }
         let haystack = |(_, entry): &(RecordId, NeedleEntry)| (entry.question.length, entry.question.haystack.clone());
         questions.sort_by_key(haystack);
