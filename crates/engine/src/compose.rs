@@ -37,7 +37,7 @@ impl Composer<'_> {
         let policy = ImagePolicy { size_px: Some(size_px), ..policy };
         let haystack = self.haystack(composed, &frames, &policy)?;
         let haystack = haystack.get(..composed.num_frames as usize).unwrap_or_default();
-        self.check_leaks(composed, haystack)?;
+        self.check_leaks(composed, haystack, &policy)?;
         let images = self.with_needles(composed, haystack, &policy)?;
         Ok(EncodedVisual {
             kind: VisualKind::Video,
@@ -113,20 +113,16 @@ impl Composer<'_> {
     }
 
     /// Rejects a needle that looks like a frame.
-    fn check_leaks(&self, composed: &ComposedVideo, haystack: &[HaystackFrame]) -> Result<(), MediaError> {
-        let mut needles = Vec::new();
+    fn check_leaks(
+        &self,
+        composed: &ComposedVideo,
+        haystack: &[HaystackFrame],
+        policy: &ImagePolicy,
+    ) -> Result<(), MediaError> {
         for path in composed.images() {
-            if !needles.iter().any(|(known, _): &(&String, _)| *known == path) {
-                needles.push((path, fingerprint(&self.needle(path)?)));
-            }
-        }
-        if needles.is_empty() {
-            return Ok(());
-        }
-        for (number, frame) in haystack.iter().enumerate() {
-            if let Some((path, _)) =
-                needles.iter().find(|(_, needle)| are_alike(*needle, frame.fingerprint, composed.max_distance))
-            {
+            let needle = self.needle(path, policy)?.fingerprint;
+            let alike = |frame: &HaystackFrame| are_alike(needle, frame.fingerprint, composed.max_distance);
+            if let Some(number) = haystack.iter().position(alike) {
                 let detail = format!("the needle {path:?} looks like frame {number} of its haystack");
                 return Err(MediaError::rejected(RejectCode::NeedleInHaystack, detail));
             }
@@ -134,8 +130,18 @@ impl Composer<'_> {
         Ok(())
     }
 
-    fn needle(&self, path: &str) -> Result<RgbImage, MediaError> {
-        decode_rgb(&self.source.media.needle_bytes(self.subset, path)?, &self.context.images.limits)
+    /// An image of a needle as a frame, and what it looks like without what is around it.
+    fn needle(&self, path: &str, policy: &ImagePolicy) -> Result<HaystackFrame, MediaError> {
+        let key = Digest::of(format!("{:?}", (path, policy.size_px, policy.jpeg(), self.subset)).as_bytes());
+        if let Some(kept) = self.source.haystacks.get(key, 1).and_then(|kept| kept.first().cloned()) {
+            return Ok(kept);
+        }
+        let bytes = self.source.media.needle_bytes(self.subset, path)?;
+        let pixels = decode_rgb(&bytes, &self.context.images.limits)?;
+        let image = jpeg(&fit_into(pixels.view(), policy.size_px.unwrap_or_default())?, policy)?;
+        let needle = HaystackFrame { image, fingerprint: fingerprint(&pixels) };
+        self.source.haystacks.keep(key, &Arc::new(vec![needle.clone()]));
+        Ok(needle)
     }
 
     /// The frames with their edits. An edit has its place among all frames that are shown.
@@ -151,9 +157,7 @@ impl Composer<'_> {
             let edit = edits.next_if(|edit| edit.index as usize == index).map(|edit| &edit.edit);
             let frame = if let Some(Edit::Insert(_)) = edit { None } else { frames.next() };
             shown.push(match (edit, frame) {
-                (Some(Edit::Insert(path) | Edit::Replace(path)), _) => {
-                    jpeg(&fit_into(self.needle(path)?.view(), policy.size_px.unwrap_or_default())?, policy)?
-                }
+                (Some(Edit::Insert(path) | Edit::Replace(path)), _) => self.needle(path, policy)?.image,
                 (Some(Edit::Write(text)), Some(frame)) => {
                     let mut pixels = self.decoded(&frame.image)?;
                     write_text(&mut pixels, text)?;
