@@ -121,7 +121,7 @@ fn hevc_with_unreferenced_frames_agrees() {
 fn vp8_with_hidden_reference_frames_agrees() {
     check_encoded(
         "a.webm",
-        "-c:v libvpx -b:v 200k -auto-alt-ref 1 -lag-in-frames 16 -g 30 -deadline realtime -cpu-used 8",
+        "-c:v libvpx -b:v 200k -auto-alt-ref 1 -lag-in-frames 16 -g 30 -deadline realtime -cpu-used -8",
     );
 }
 

@@ -31,7 +31,7 @@ const ENCODERS: [(&str, &str); 8] = [
     ("a.flv", "-c:v flv1 -g 30"),
     ("a.avi", "-c:v mpeg4 -bf 2 -g 30"),
     ("b.avi", "-c:v mjpeg"),
-    ("a.webm", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used 8"),
+    ("a.webm", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used -8"),
 ];
 
 #[test]
@@ -63,7 +63,7 @@ fn a_file_that_was_cut_short_says_how_many_frames_are_missing() {
     let clips = Clips::new();
     for (name, encoder) in [
         ("a.mkv", "-c:v libx264 -g 30 -pix_fmt yuv420p"),
-        ("a.webm", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used 8"),
+        ("a.webm", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used -8"),
         ("a.avi", "-c:v mpeg4 -bf 2 -g 30"),
         ("a.flv", "-c:v libx264 -g 30 -pix_fmt yuv420p"),
         ("a.wmv", "-c:v wmv2 -g 30"),
@@ -192,7 +192,7 @@ const RECORDINGS: [(&str, &str); 5] = [
     ("a.m2ts", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p -mpegts_m2ts_mode 1"),
     ("a.mpg", "-c:v mpeg2video -bf 2 -g 15"),
     ("a.mxf", "-c:v mpeg2video -g 15"),
-    ("a.ivf", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used 8"),
+    ("a.ivf", "-c:v libvpx -b:v 100k -g 30 -deadline realtime -cpu-used -8"),
 ];
 
 /// Further ones, which say where they end, or are bare streams.
@@ -207,7 +207,7 @@ const OTHERS: [(&str, &str); 4] = [
 const FILES: [(&str, &str); 8] = [
     ("a.mkv", "-c:v libx264 -bf 2 -g 30 -pix_fmt yuv420p"),
     ("b.mkv", "-c:v mjpeg -q:v 3"),
-    ("a.webm", "-c:v libvpx -b:v 300k -g 30 -deadline realtime -cpu-used 8"),
+    ("a.webm", "-c:v libvpx -b:v 300k -g 30 -deadline realtime -cpu-used -8"),
     ("a.avi", "-c:v mpeg4 -bf 2 -g 30"),
     ("b.avi", "-c:v mjpeg -q:v 3"),
     ("c.avi", "-c:v rawvideo -pix_fmt bgr24"),

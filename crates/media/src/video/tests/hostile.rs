@@ -153,7 +153,7 @@ fn damage_anywhere_never_ends_in_a_crash() {
     let names = [
         ("a.mp4", "-c:v libx264 -g 15 -pix_fmt yuv420p -frames:v 30"),
         ("a.mkv", "-c:v libx264 -g 15 -pix_fmt yuv420p -frames:v 30"),
-        ("a.webm", "-c:v libvpx -b:v 100k -g 15 -deadline realtime -cpu-used 8 -frames:v 30"),
+        ("a.webm", "-c:v libvpx -b:v 100k -g 15 -deadline realtime -cpu-used -8 -frames:v 30"),
         ("a.avi", "-c:v mpeg4 -g 15 -frames:v 30"),
         ("a.ts", "-c:v mpeg2video -g 15 -frames:v 30"),
         ("a.gif", "-r 5 -frames:v 5"),
