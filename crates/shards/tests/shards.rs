@@ -370,6 +370,7 @@ fn fixed_samples() -> Vec<Sample> {
     let mut samples: Vec<Sample> = (0..230).map(|n| sample(n, n as usize % 5)).collect();
     for (n, sample) in samples.iter_mut().enumerate() {
         sample.layout = Layout::ALL[n % 4];
+        sample.visuals[0].cut = None;
         sample.tokens = (n % 3 > 0).then(|| SampleTokens {
             input_ids: (0..7 * i32::try_from(n).unwrap()).collect(),
             labels: (0..7 * i32::try_from(n).unwrap()).map(|id| if id % 2 == 0 { -100 } else { id }).collect(),
