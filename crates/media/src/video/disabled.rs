@@ -47,7 +47,10 @@ pub struct VideoIndex {
 
 /// Indexes of videos; there are none in this build.
 #[derive(Debug, Clone, Default)]
-pub struct KeptIndexes;
+pub struct KeptIndexes {
+    // As with video, others cannot make one by its name.
+    _private: (),
+}
 
 /// Which bytes a video is.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +66,7 @@ pub struct VideoVersion {
 impl KeptIndexes {
     /// Keeps nothing.
     pub fn in_directory(_: Option<PathBuf>) -> Self {
-        Self
+        Self::default()
     }
 
     /// Never called.
