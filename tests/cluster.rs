@@ -218,11 +218,12 @@ fn a_forecast_says_how_long_a_build_takes_and_what_bounds_it() {
     run(&plan(&["--price-stored", "1"]), 2);
 }
 
-/// Programs of the names that Slurm has, which run each array at once. `make cluster` has Slurm itself.
+/// Programs of the names that Slurm has, which run each array at once, in another working directory. `make cluster` has Slurm
+/// itself.
 fn scheduler(workshop: &Workshop, code: i32) -> String {
     let run_all = "#!/bin/bash\nscript=$(cat)\necho \"$script\" >\"$(dirname \"$0\")/script\"\nlast=$(sed -n 's/^#SBATCH --array=0-\\([0-9]*\\).*/\\1/p' <<<\"$script\")\n\
                    for job in $(seq 0 \"$last\"); do\n\
-                   SLURM_ARRAY_TASK_ID=$job SLURM_ARRAY_JOB_ID=1 bash -c \"$script\" >/dev/null 2>&1 || true\ndone\necho 1\n";
+                   cd /; SLURM_ARRAY_TASK_ID=$job SLURM_ARRAY_JOB_ID=1 bash -c \"$script\" >/dev/null 2>&1 || true\ndone\necho 1\n";
     let sbatch = if code == 0 { run_all.to_owned() } else { format!("#!/bin/bash\nexit {code}\n") };
     for (name, text) in [("sbatch", sbatch.as_str()), ("squeue", "#!/bin/bash\n"), ("scontrol", "#!/bin/bash\n")] {
         let path = workshop.write(&format!("bin/{name}"), text);
@@ -238,7 +239,9 @@ fn a_verification_on_a_cluster_finds_what_one_on_this_machine_finds() {
     let out = dataset.display().to_string();
     let verify = |more: &[&str], code: i32| {
         let path = scheduler(&workshop, 0);
-        let output = manyframe(&[&["verify", &out, "--quiet"], more].concat()).env("PATH", path).output().unwrap();
+        // Its path is one of this working directory, which is not that of the jobs.
+        let mut command = manyframe(&[&["verify", "out", "--quiet"], more].concat());
+        let output = command.current_dir(workshop.path("")).env("PATH", path).output().unwrap();
         let text = String::from_utf8(output.stdout).unwrap();
         assert_eq!(output.status.code(), Some(code), "{text}{}", String::from_utf8_lossy(&output.stderr));
         text
@@ -281,13 +284,15 @@ fn a_verification_on_a_cluster_finds_what_one_on_this_machine_finds() {
 #[test]
 fn a_validation_on_a_cluster_measures_what_one_on_this_machine_measures() {
     let workshop = workshop(120);
-    let (dataset, model) = (workshop.build().dataset.display().to_string(), workshop.text("model"));
-    run(&["model", "init", &model, "--seed", "4"], 0);
+    workshop.build();
+    run(&["model", "init", &workshop.text("model"), "--seed", "4"], 0);
+    // Paths of this working directory, which is not that of the jobs.
     let arguments =
-        ["validate", &dataset, "--model", &model, "--all", "--no-controls", "--device", "cpu", "--json", "--quiet"];
+        ["validate", "out", "--model", "model", "--all", "--no-controls", "--device", "cpu", "--json", "--quiet"];
     let validate = |more: &[&str], scheduler_code: i32, code: i32| {
         let path = scheduler(&workshop, scheduler_code);
-        let output = manyframe(&[&arguments[..], more].concat()).env("PATH", path).output().unwrap();
+        let mut command = manyframe(&[&arguments[..], more].concat());
+        let output = command.current_dir(workshop.path("")).env("PATH", path).output().unwrap();
         assert_eq!(output.status.code(), Some(code), "{}", String::from_utf8_lossy(&output.stderr));
         let mut report: Value = serde_json::from_slice(&output.stdout).unwrap_or_default();
         // Times and memory are those of the machines.

@@ -334,7 +334,7 @@ fn the_packets_of_a_long_video_are_read_once() {
         of_video.filter(|answer| answer.method == "GET").map(|answer| answer.num_bytes).sum::<usize>()
     };
     assert!(read_by_plan(&[]) >= num_bytes / 2);
-    // Other frames of the same video, which are counted anew.
+    // Other frames of the same video.
     assert_eq!(read_by_plan(&["--set", "video.interval_s=5"]), 0);
     assert_eq!(read_by_plan(&["--set", "video.sampling=uniform", "--set", "video.num_frames=4"]), 0);
     // Another video under its name.

@@ -13,11 +13,11 @@ import itertools
 import json
 import subprocess
 import sys
-import tarfile
 from collections import defaultdict
 from pathlib import Path
 
 from PIL import Image, ImageChops, ImageStat
+from webdataset_samples import samples_of
 
 CHOOSE = "Answer with the option's letter from the given choices directly."
 IMAGE_TASKS = ("image_retrieval", "image_ordering", "image_counting")
@@ -61,17 +61,8 @@ def fitted(image: Image.Image, size: tuple[int, int]) -> Image.Image:
 
 
 def samples(dataset: Path) -> dict:
-    found = {}
-    for shard in sorted(dataset.glob("webdataset/*/*.tar")):
-        with tarfile.open(shard) as tar:
-            members = {member.name: tar.extractfile(member).read() for member in tar}
-        for name, content in members.items():
-            if name.endswith(".json"):
-                sample = json.loads(content)
-                key = name.removesuffix(".json")
-                frames = [Image.open(io.BytesIO(members[f"{key}.{image}"])).convert("RGB") for image in sample["images"]]
-                found[sample["id"]] = sample, frames
-    return found
+    opened = lambda images: [Image.open(io.BytesIO(image)).convert("RGB") for image in images]
+    return {sample["id"]: (sample, opened(images)) for sample, images in samples_of(dataset)}
 
 
 def check_grid(lines: list[dict], settings: dict) -> None:

@@ -14,11 +14,11 @@ import ast
 import csv
 import json
 import sys
-import tarfile
 from collections import Counter
 from pathlib import Path
 
 import av
+from webdataset_samples import samples_of
 
 TASK_TYPES = {kind + number for kind in ("ret_insert", "cnt_edit", "ord_insert") for number in "12"}
 TASK_TYPES |= {"ret_edit1", "cnt_insert1", "ord_edit1"}
@@ -30,15 +30,7 @@ def fail(message: str) -> None:
 
 
 def images_of_samples(dataset: Path) -> dict[str, list[bytes]]:
-    found = {}
-    for shard in sorted(dataset.glob("webdataset/*/*.tar")):
-        with tarfile.open(shard) as tar:
-            members = {member.name: tar.extractfile(member).read() for member in tar}
-        for name, content in members.items():
-            if name.endswith(".json"):
-                sample = json.loads(content)
-                found[sample["id"]] = [members[f"{name.removesuffix('.json')}.{image}"] for image in sample["images"]]
-    return found
+    return {sample["id"]: images for sample, images in samples_of(dataset)}
 
 
 def read_lmms_eval(directory: Path, lines: list[dict], images: dict) -> int:

@@ -8,6 +8,7 @@ use manyframe_dataset::DatasetReader;
 use manyframe_engine::NeedleRequest;
 use manyframe_validate::needles::{ControlMeasures, NeedleMeasures, NeedleReport};
 
+use super::validate::described;
 use super::variables;
 use crate::args::ValidateArguments;
 use crate::machine::Machine;
@@ -34,13 +35,7 @@ pub(super) fn run(arguments: &ValidateArguments, executor: Executor<'_>) -> Resu
 
 fn render(report: &NeedleReport, dataset: &Path) -> String {
     let model = &report.model;
-    let mut text = format!(
-        "{} asked of a model of {} parameters, {} on the {}\n",
-        plural(report.total.num_questions, "question"),
-        count(model.num_parameters),
-        model.dtype,
-        if model.device == "cuda" { "GPU" } else { "CPU" },
-    );
+    let mut text = format!("{} asked of {}\n", plural(report.total.num_questions, "question"), described(model));
     if model.is_random {
         text.push_str("Its weights are random: smoke test only; it can only guess.\n");
     }

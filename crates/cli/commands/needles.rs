@@ -43,7 +43,7 @@ fn render(cells: &[NeedleCell]) -> String {
             optional(cell.index),
             count(cell.num_samples),
             range(cell.num_shown),
-            range(cell.num_tokens),
+            cell.num_tokens.map_or_else(String::new, range),
             count(cell.num_too_long),
             count(cell.num_rejected),
         ]);

@@ -8,12 +8,11 @@ use manyframe_base::Executor;
 use manyframe_dataset::DatasetReader;
 use manyframe_engine::{ValidateOn, ValidateRequest, finding_text};
 use manyframe_validate::measure::{
-    Controls, GroupMeasures, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
+    Controls, GroupMeasures, ModelFacts, Report, RunOptions, RunUsage, SampleChoice, StageUsage, Verdict,
 };
 
 use super::{engine, needle_scores, variables};
 use crate::args::{Global, ValidateArguments};
-use crate::exit::UsageError;
 use crate::machine::{Machine, thread_pool};
 use crate::table::{Table, bytes, count, plural};
 use crate::{exit, output, progress};
@@ -24,11 +23,6 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     let executor = Executor { pool: &pool, progress: progress.as_ref() };
     let engine = engine::of_arguments(&arguments.engine)?;
     if arguments.needles {
-        if !engine.works_on_executor() {
-            return Err(
-                UsageError("--needles asks its questions on this machine only: leave --engine out".to_owned()).into()
-            );
-        }
         needle_scores::run(arguments, executor)?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -57,16 +51,16 @@ pub(super) fn run(arguments: &ValidateArguments, global: &Global) -> Result<Exit
     Ok(if is_over { ExitCode::from(exit::OVER_LIMIT) } else { ExitCode::SUCCESS })
 }
 
+/// Which model it was, and how it ran.
+pub(super) fn described(model: &ModelFacts) -> String {
+    let device = if model.device == "cuda" { "GPU" } else { "CPU" };
+    format!("a model of {} parameters, {} on the {device}", count(model.num_parameters), model.dtype)
+}
+
 /// What a model measured of the samples of a dataset.
 pub(super) fn render(report: &Report, dataset: &Path) -> String {
     let model = &report.model;
-    let mut text = format!(
-        "{} through a model of {} parameters, {} on the {}\n",
-        plural(report.total.num_samples, "sample"),
-        count(model.num_parameters),
-        model.dtype,
-        if model.device == "cuda" { "GPU" } else { "CPU" },
-    );
+    let mut text = format!("{} through {}\n", plural(report.total.num_samples, "sample"), described(model));
     if model.is_random {
         text.push_str(&format!(
             "Its weights are random: smoke test only; says nothing about data quality. Expected loss: about ln {} = {:.3}.\n",

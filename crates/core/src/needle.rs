@@ -146,6 +146,4 @@ pub enum NeedleKind {
     Image,
     /// A text on a frame.
     Text,
-    /// Frames of a video.
-    Clip,
 }

@@ -1,32 +1,18 @@
 //! A directory with tasks, opened by a worker that knows nothing else.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use manyframe_base::in_flight::InFlight;
 use manyframe_plan::{Attempt, Context, Verdict};
-use manyframe_storage::Stores;
-use manyframe_validate::measure::Meter;
 
-use crate::engine::TaskSet;
+use crate::engine::{TaskSet, WorkerMachine};
 use crate::error::EngineError;
 use crate::index_tasks::{IndexTasks, holds_index_tasks};
 use crate::open_plan::OpenPlan;
 use crate::sample::repeat;
 use crate::validate::tasks::{ValidateTasks, holds_validate_tasks};
 use crate::verify::tasks::{VerifyTasks, holds_verify_tasks};
-
-/// What a worker knows of its machine.
-#[derive(Clone, Copy)]
-pub struct WorkerMachine<'a> {
-    /// Values of variables of the pipeline file that are others here.
-    pub variables: &'a BTreeMap<String, String>,
-    /// Reach what URLs of the pipeline file name.
-    pub stores: &'a Stores,
-    /// Measures time and memory of the process.
-    pub meter: &'a dyn Meter,
-}
 
 /// Tasks of a directory, on a machine that may not be the one that made it.
 pub enum TasksElsewhere<'a> {

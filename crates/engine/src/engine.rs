@@ -14,11 +14,14 @@
 //! * Its exit code says whether to try again: 0 done, 2 never, anything else may help. Why it failed is noted beside it, in
 //!   `DIRECTORY/failed/NNNNNN.json`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use manyframe_base::Executor;
+use manyframe_storage::Stores;
+use manyframe_validate::measure::Meter;
 use serde_json::Value;
 
 use crate::error::EngineError;
@@ -102,6 +105,17 @@ impl Engine for LocalEngine {
     fn works_on_executor(&self) -> bool {
         true
     }
+}
+
+/// What a worker knows of its machine.
+#[derive(Clone, Copy)]
+pub struct WorkerMachine<'a> {
+    /// Values of variables of the pipeline file that are others here.
+    pub variables: &'a BTreeMap<String, String>,
+    /// Reach what URLs of the pipeline file name.
+    pub stores: &'a Stores,
+    /// Measures time and memory of the process.
+    pub meter: &'a dyn Meter,
 }
 
 /// Runs tasks as a worker of some engine does: `report` gets what each of them came to, and a failure is noted for the engine.

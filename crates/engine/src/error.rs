@@ -55,7 +55,9 @@ pub enum EngineError {
     #[error("no source of the pipeline file has kind = \"needles\"")]
     NoNeedles,
     /// A dataset without questions is exported as an evaluation set, or asked of a model.
-    #[error("{path:?} has no questions about needles with options; sources of kind \"needles\" make them")]
+    #[error(
+        "{path:?} has no questions about needles, or, for an export, none with options; sources of kind \"needles\" make them"
+    )]
     NoQuestions {
         /// The dataset.
         path: PathBuf,
@@ -109,7 +111,7 @@ pub enum EngineError {
         path: PathBuf,
     },
     /// Tasks of a validation ran different models, or one on different devices.
-    #[error("{path:?}: machines ran it differently: {one}; {other}. --device cpu or cuda makes them run it alike")]
+    #[error("machines did not run the model {path:?} alike: {one}; {other}; --device cpu or cuda makes them")]
     DifferentModels {
         /// The model's directory.
         path: PathBuf,

@@ -38,7 +38,7 @@ struct LmmsEvalQuestion<'a> {
     entry: Cell<'a>,
 }
 
-/// What a score is told by.
+/// Identifies the cell of a question, so that scores can be grouped by it.
 #[derive(Serialize)]
 struct Cell<'a> {
     sample: RecordId,

@@ -30,8 +30,8 @@ pub struct NeedleCell {
     pub num_samples: u64,
     /// Least and most frames or images that a sample shows.
     pub num_shown: [u32; 2],
-    /// Least and most tokens of a sample, delimiters included.
-    pub num_tokens: [u64; 2],
+    /// Least and most tokens of a sample, delimiters included; null if none can be made.
+    pub num_tokens: Option<[u64; 2]>,
     /// Samples that are longer than `format.max_tokens`, and will be rejected.
     pub num_too_long: u64,
     /// Samples that cannot be made according to headers.
@@ -92,7 +92,7 @@ fn add(
             index: question.index,
             num_samples: 0,
             num_shown: [question.num_shown; 2],
-            num_tokens: [u64::MAX, 0],
+            num_tokens: None,
             num_too_long: 0,
             num_rejected: 0,
             rejection: None,
@@ -106,11 +106,11 @@ fn add(
     cell.num_shown = [cell.num_shown[0].min(question.num_shown), cell.num_shown[1].max(question.num_shown)];
     match tokens {
         Ok(tokens) => {
-            cell.num_tokens = [cell.num_tokens[0].min(tokens), cell.num_tokens[1].max(tokens)];
+            let [least, most] = cell.num_tokens.unwrap_or([tokens; 2]);
+            cell.num_tokens = Some([least.min(tokens), most.max(tokens)]);
             cell.num_too_long += u64::from(tokens > context.pipeline.file.format.max_tokens);
         }
         Err(rejection) => {
-            cell.num_tokens = if cell.num_tokens[1] == 0 { [0, 0] } else { cell.num_tokens };
             cell.num_rejected += 1;
             cell.rejection.get_or_insert_with(|| rejection.to_string());
         }

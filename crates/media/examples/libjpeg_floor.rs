@@ -9,12 +9,16 @@
 //! but copied, or dropped where there are too many. It checks, formats, counts and digests nothing, and writes the JPEGs one
 //! after another.
 
+mod photos;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use turbojpeg::{Compressor, Decompressor, OutputBuf, Subsamp, YuvImage, YuvPlanesImage, yuv_pixels_len};
+
+use photos::photos_in;
 
 const EDGE_PX: usize = 336;
 const QUALITY: i32 = 90;
@@ -31,14 +35,6 @@ fn main() -> Result<(), Box<dyn Error>> {
         floor.cut(&std::fs::read(photo)?)?;
     }
     Ok(floor.out.flush()?)
-}
-
-fn photos_in(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let paths: Result<Vec<PathBuf>, _> = folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut photos = paths?;
-    photos.retain(|path| path.extension().is_some_and(|extension| extension == "jpg"));
-    photos.sort();
-    Ok(photos)
 }
 
 struct Floor {

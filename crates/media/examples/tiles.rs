@@ -7,12 +7,16 @@
 //!
 //! With `dct`, tiles are cut without loss, and the overview is scaled from low frequencies.
 
+mod photos;
+
 use std::error::Error;
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use manyframe_media::{Cut, ImagePolicy, OverviewScaling, TilePolicy, tile_image};
+
+use photos::photos_in;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -45,12 +49,4 @@ fn main() -> Result<(), Box<dyn Error>> {
     }
     writeln!(std::io::stdout(), "{num_lossless} cut without loss, {num_bytes} bytes")?;
     Ok(file.map_or(Ok(()), |mut file| file.flush())?)
-}
-
-fn photos_in(folder: &Path) -> Result<Vec<PathBuf>, Box<dyn Error>> {
-    let paths: Result<Vec<PathBuf>, _> = folder.read_dir()?.map(|entry| entry.map(|entry| entry.path())).collect();
-    let mut photos = paths?;
-    photos.retain(|path| path.extension().is_some_and(|extension| extension == "jpg"));
-    photos.sort();
-    Ok(photos)
 }

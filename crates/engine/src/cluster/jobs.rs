@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+
+use manyframe_pipeline::absolute_path;
 
 use crate::engine::TaskSet;
 use crate::task_range::TaskRanges;
@@ -39,7 +41,7 @@ impl JobOptions {
 
     /// The arguments of the program for a job, but for its tasks.
     pub(crate) fn arguments(&self, set: &dyn TaskSet) -> Vec<String> {
-        let directory = absolute(set.directory()).display().to_string();
+        let directory = absolute_path(set.directory()).display().to_string();
         let mut arguments = vec!["task".to_owned(), directory];
         arguments.extend(["--quiet".to_owned(), "--threads".to_owned(), self.cpus.to_string()]);
         for (name, value) in &self.variables {
@@ -47,12 +49,6 @@ impl JobOptions {
         }
         arguments
     }
-}
-
-/// A path that is the same in every working directory.
-pub(crate) fn absolute(path: &Path) -> PathBuf {
-    // Only an empty path has none.
-    std::path::absolute(path).unwrap_or_else(|_empty| path.to_owned())
 }
 
 #[cfg(test)]

@@ -10,9 +10,10 @@ use std::collections::BTreeSet;
 
 use manyframe_base::{Executor, FileError};
 use manyframe_core::Digest;
+use manyframe_pipeline::absolute_path;
 
 use crate::cluster::call::call;
-use crate::cluster::jobs::{JobOptions, absolute};
+use crate::cluster::jobs::JobOptions;
 use crate::cluster::watch::{Pace, Watch};
 use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
@@ -77,7 +78,7 @@ impl SlurmEngine {
     ///
     /// If the directory for the logs of jobs cannot be made.
     pub fn script(&self, set: &dyn TaskSet, tasks: &[u32]) -> Result<String, EngineError> {
-        let logs = absolute(set.directory()).join("slurm");
+        let logs = absolute_path(set.directory()).join("slurm");
         std::fs::create_dir_all(&logs).map_err(FileError::write(&logs))?;
         let jobs = self.jobs.divide(tasks, most_jobs_of_an_array());
         let bound = self.jobs.most_jobs.map_or_else(String::new, |most| format!("%{most}"));
@@ -107,7 +108,7 @@ impl SlurmEngine {
                scontrol requeue \"${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}\"\n\
              fi\n\
              exit $code\n",
-            directory = absolute(set.directory()).display().to_string(),
+            directory = absolute_path(set.directory()).display().to_string(),
             name = array_name(set),
             last = jobs.len().saturating_sub(1),
             cpus = self.jobs.cpus,
@@ -165,7 +166,7 @@ fn list_arrays(name: &str) -> Result<BTreeSet<String>, EngineError> {
 
 /// The name of arrays that do tasks of a directory.
 fn array_name(set: &dyn TaskSet) -> String {
-    let digest = Digest::of(absolute(set.directory()).as_os_str().as_encoded_bytes()).to_string();
+    let digest = Digest::of(absolute_path(set.directory()).as_os_str().as_encoded_bytes()).to_string();
     format!("manyframe-{}", digest.get(..12).unwrap_or(&digest))
 }
 
@@ -181,7 +182,7 @@ fn given_up(watch: &Watch<'_>, set: &dyn TaskSet, left: &[u32]) -> EngineError {
     if let Ok(Some(failure)) = watch.failure(|_| true) {
         return failure;
     }
-    let logs = absolute(set.directory()).join("slurm").display().to_string();
+    let logs = absolute_path(set.directory()).join("slurm").display().to_string();
     let first = left.first().copied().unwrap_or_default();
     let detail = format!(
         "{} tasks are not done, the first is task {first}, and jobs end without one more being done; their logs are in {logs:?}",

@@ -71,7 +71,9 @@ impl DatasetQuestions {
         };
         let question = &entry.question;
         let letters: Vec<&str> = question.options.iter().map(|option| option.letter.as_str()).collect();
-        let right = letters.iter().position(|letter| *letter == question.answer).unwrap_or(0);
+        let right = letters.iter().position(|letter| *letter == question.answer);
+        let no_option = || none(format!("its answer {:?} is none of its options", question.answer));
+        let right = if letters.is_empty() { 0 } else { right.ok_or_else(no_option)? };
         let answers = if letters.is_empty() { vec![question.answer.as_str()] } else { letters };
         let runs = formatter.runs_of(sample).map_err(|rejection| none(rejection.to_string()))?;
         let seen = AnsweredPrompt { text: &sample.prompt, label_spans: &sample.label_spans, runs: &runs };

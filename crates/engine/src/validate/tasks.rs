@@ -8,15 +8,14 @@
 //! A task is a batch. A process opens the model once, for all of its tasks.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use manyframe_base::{Executor, FileAction, FileError, write_json};
+use manyframe_base::{Executor, write_json};
 use manyframe_core::{DeviceChoice, Digest};
 use manyframe_dataset::DatasetReader;
-use manyframe_plan::PlanError;
+use manyframe_pipeline::absolute_path;
 use manyframe_validate::OpenModel;
 use manyframe_validate::measure::{
     Footprint, Meter, ModelFacts, RunOptions, RunUsage, SampleChoice, SampleMeasure, SampleSource, ValidationRun,
@@ -25,9 +24,9 @@ use manyframe_validate::measure::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::elsewhere::WorkerMachine;
-use crate::engine::{Engine, TaskSet};
+use crate::engine::{Engine, TaskSet, WorkerMachine};
 use crate::error::EngineError;
+use crate::orders::{read_found, read_order, write_order};
 use crate::report::report_path;
 use crate::validate::samples::DatasetSamples;
 use crate::validate::{Measured, ValidateRequest, choose_samples, open_model};
@@ -37,6 +36,7 @@ use crate::validate::{Measured, ValidateRequest, choose_samples, open_model};
 struct ValidateOrder {
     /// The program that wrote it: another one could measure something else.
     manyframe_version: String,
+    /// As the model, by a path that is the same in every working directory.
     dataset: PathBuf,
     /// Shards of a dataset that is not published yet which are at a store, by their paths in the dataset.
     elsewhere: BTreeMap<String, PathBuf>,
@@ -71,52 +71,28 @@ pub struct ValidateTasks<'a> {
     meter: &'a dyn Meter,
 }
 
-fn order_path(directory: &Path) -> PathBuf {
-    directory.join("validate.json")
-}
-
-fn damaged(path: &Path, error: &serde_json::Error) -> EngineError {
-    EngineError::Plan(PlanError::Damaged { path: path.to_owned(), detail: error.to_string() })
-}
+/// The file of the order.
+const ORDER_FILE: &str = "validate.json";
 
 /// Whether a directory holds such tasks.
 pub(crate) fn holds_validate_tasks(directory: &Path) -> bool {
-    order_path(directory).is_file()
+    directory.join(ORDER_FILE).is_file()
 }
 
 impl ValidateOrder {
     fn of(dataset: &DatasetReader, request: &ValidateRequest) -> Self {
         Self {
             manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
-            dataset: dataset.location().to_owned(),
+            dataset: absolute_path(dataset.location()),
             elsewhere: dataset.elsewhere().clone(),
             manifest: dataset.manifest_digest(),
-            model: request.model.clone(),
+            model: absolute_path(&request.model),
             choice: request.choice,
             seed: request.seed,
             device: request.device,
             options: request.options,
             variables: request.variables.clone(),
         }
-    }
-
-    /// Writes it. What was done of another one is forgotten.
-    fn write(&self, directory: &Path) -> Result<(), EngineError> {
-        if Self::read(directory).ok().as_ref() == Some(self) {
-            return Ok(());
-        }
-        if directory.exists() {
-            fs::remove_dir_all(directory).map_err(FileError::when(FileAction::Remove, directory))?;
-        }
-        fs::create_dir_all(directory).map_err(FileError::write(directory))?;
-        write_json(&order_path(directory), self)?;
-        Ok(())
-    }
-
-    fn read(directory: &Path) -> Result<Self, EngineError> {
-        let path = order_path(directory);
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
     }
 }
 
@@ -128,13 +104,13 @@ impl<'a> ValidateTasks<'a> {
         meter: &'a dyn Meter,
     ) -> Result<Self, EngineError> {
         let order = ValidateOrder::of(dataset, request);
-        order.write(directory)?;
+        write_order(directory, ORDER_FILE, &order)?;
         Self::of(directory, order, dataset.clone(), meter)
     }
 
     /// Reads what a validation wrote, and opens the dataset.
     pub(crate) fn open(directory: &Path, machine: WorkerMachine<'a>) -> Result<Self, EngineError> {
-        let mut order = ValidateOrder::read(directory)?;
+        let mut order = read_order::<ValidateOrder>(&directory.join(ORDER_FILE))?;
         let dataset = if order.elsewhere.is_empty() {
             DatasetReader::open_at(&order.dataset, machine.stores)?
         } else {
@@ -199,9 +175,7 @@ impl<'a> ValidateTasks<'a> {
     }
 
     fn measured(&self, task: u32) -> Result<TaskMeasures, EngineError> {
-        let path = report_path(&self.directory, task);
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
+        read_found(&self.directory, task)
     }
 
     fn batch(&self, task: u32) -> Option<Range<usize>> {

@@ -9,22 +9,23 @@
 //! What the shards showed is put together where the directory was made.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use manyframe_base::in_flight::InFlight;
-use manyframe_base::{Executor, FileAction, FileError, write_json};
+use manyframe_base::{Executor, write_json};
 use manyframe_core::Digest;
 use manyframe_dataset::{DatasetReader, ShardEntry};
 use manyframe_media::MediaLimits;
-use manyframe_plan::{Attempt, PlanError, Verdict};
+use manyframe_pipeline::absolute_path;
+use manyframe_plan::{Attempt, Verdict};
 use manyframe_storage::Stores;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::engine::{Engine, TaskSet};
 use crate::error::EngineError;
+use crate::orders::{read_found, read_order, write_order};
 use crate::report::report_path;
 use crate::verify::guard::{CheckGuard, repeat_check};
 use crate::verify::options::{VerifyOptions, Watch};
@@ -64,17 +65,12 @@ pub struct VerifyTasks {
     watch: Option<Watch>,
 }
 
-fn order_path(directory: &Path) -> PathBuf {
-    directory.join("verify.json")
-}
-
-fn damaged(path: &Path, error: &serde_json::Error) -> EngineError {
-    EngineError::Plan(PlanError::Damaged { path: path.to_owned(), detail: error.to_string() })
-}
+/// The file of the order.
+const ORDER_FILE: &str = "verify.json";
 
 /// Whether a directory holds such tasks.
 pub(crate) fn holds_verify_tasks(directory: &Path) -> bool {
-    order_path(directory).is_file()
+    directory.join(ORDER_FILE).is_file()
 }
 
 impl VerifyOrder {
@@ -87,7 +83,7 @@ impl VerifyOrder {
     ) -> Self {
         Self {
             manyframe_version: env!("CARGO_PKG_VERSION").to_owned(),
-            dataset: dataset.location().to_owned(),
+            dataset: absolute_path(dataset.location()),
             manifest: dataset.manifest_digest(),
             variables: options.variables.clone(),
             plan: replanned.map(Replanned::plan_name),
@@ -99,23 +95,7 @@ impl VerifyOrder {
 
     /// Writes it. What was done of another one is forgotten.
     pub(super) fn write(&self, directory: &Path) -> Result<(), EngineError> {
-        if Self::read(directory).ok().as_ref() == Some(self) {
-            return Ok(());
-        }
-        for name in ["done", "failed"] {
-            let path = directory.join(name);
-            if path.exists() {
-                fs::remove_dir_all(&path).map_err(FileError::when(FileAction::Remove, path))?;
-            }
-        }
-        write_json(&order_path(directory), self)?;
-        Ok(())
-    }
-
-    fn read(directory: &Path) -> Result<Self, EngineError> {
-        let path = order_path(directory);
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
+        write_order(directory, ORDER_FILE, self)
     }
 }
 
@@ -127,7 +107,7 @@ impl VerifyTasks {
         variables: &BTreeMap<String, String>,
         stores: &Stores,
     ) -> Result<Self, EngineError> {
-        let mut order = VerifyOrder::read(directory)?;
+        let mut order = read_order::<VerifyOrder>(&directory.join(ORDER_FILE))?;
         order.variables.extend(variables.clone());
         let dataset = DatasetReader::open_at(&order.dataset, stores)?;
         let is_other = order.manifest != dataset.manifest_digest()
@@ -173,9 +153,7 @@ impl VerifyTasks {
 
     /// What a task found.
     pub(super) fn examined(&self, task: u32) -> Result<ExaminedShard, EngineError> {
-        let path = report_path(&self.directory, task);
-        let text = fs::read(&path).map_err(FileError::read(&path))?;
-        serde_json::from_slice(&text).map_err(|error| damaged(&path, &error))
+        read_found(&self.directory, task)
     }
 
     fn shard(&self, task: u32) -> Option<&ShardEntry> {

@@ -174,7 +174,7 @@ fn steps(decoder: &HuffmanDecoder, bits: u32) -> Step {
     step
 }
 
-/// How many coefficients a symbol stands for, those that are zero included. `None` if baseline files have no such symbol.
+/// Number of coefficients that a symbol covers, zeros included. `None` if the symbol does not occur in baseline files.
 #[inline]
 pub(super) fn num_coefficients(symbol: u8) -> Option<u8> {
     match (symbol, symbol & 15) {

@@ -5,11 +5,12 @@
 //!   └─ turned, progressive, in several scans: rearranged first by libjpeg-turbo (`upright`), which leaves coefficients alone
 //! ```
 //!
-//! A block of a baseline JPEG is coded as the difference of its mean to that of the block before, and codes that depend on
-//! nothing else. A tile therefore takes the codes as they are, bit for bit, and only states the differences anew. No
-//! coefficient is read but those of the blocks that the right or the bottom border of the image crosses: there, what is outside
-//! becomes white; and for an overview, the lowest frequencies (`scaled`). What is here reads untrusted bytes and is safe code throughout; whatever is unusual about a file is left to
-//! the decoder.
+//! A block of a baseline JPEG is coded as the difference of its mean to that of the block before, followed by codes that depend
+//! on no other block. A tile therefore takes these codes bit for bit, and only the differences are written again. Coefficients
+//! are decoded in two cases only: in blocks that the right or bottom border of the image crosses, where everything outside the
+//! image becomes white, and, at the lowest frequencies, for an overview (`scaled`).
+//!
+//! All of it reads untrusted bytes in safe code. A file with anything unusual is left to the decoder.
 
 mod baseline;
 mod bits;

@@ -3,6 +3,7 @@
 //! **Invariant:** no [`VideoInput`] exists, so nothing that takes one is ever called.
 
 mod decoded;
+mod version;
 
 use std::convert::Infallible;
 use std::path::PathBuf;
@@ -11,10 +12,10 @@ use manyframe_base::InputFile;
 use manyframe_core::{Clip, ClipFrames, RejectCode, SampleClip};
 
 pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
+pub use version::VideoVersion;
 
 use crate::damage::FrameDamage;
 use crate::error::MediaError;
-use crate::identity::MediaIdentity;
 use crate::limits::MediaLimits;
 use crate::located::Located;
 use crate::pixels::RgbImage;
@@ -50,17 +51,6 @@ pub struct VideoIndex {
 pub struct KeptIndexes {
     // As with video, others cannot make one by its name.
     _private: (),
-}
-
-/// Which bytes a video is.
-#[derive(Debug, Clone, Copy)]
-pub struct VideoVersion {
-    /// The identity of the medium, or of the file that it is a part of.
-    pub identity: MediaIdentity,
-    /// First byte in that file.
-    pub offset: u64,
-    /// Size in bytes.
-    pub num_bytes: u64,
 }
 
 impl KeptIndexes {

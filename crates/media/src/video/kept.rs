@@ -11,6 +11,7 @@ use manyframe_core::Digest;
 use super::index::{VideoIndex, index_video};
 use super::index_bytes::{from_bytes, to_bytes, version};
 use super::input::VideoInput;
+use super::version::VideoVersion;
 use crate::error::MediaError;
 use crate::identity::MediaIdentity;
 use crate::limits::MediaLimits;
@@ -22,17 +23,6 @@ const MIN_PACKETS: usize = 1000;
 #[derive(Debug, Clone, Default)]
 pub struct KeptIndexes {
     directory: Option<PathBuf>,
-}
-
-/// Which bytes a video is.
-#[derive(Debug, Clone, Copy)]
-pub struct VideoVersion {
-    /// The identity of the medium, or of the file that it is a part of.
-    pub identity: MediaIdentity,
-    /// First byte in that file.
-    pub offset: u64,
-    /// Size in bytes.
-    pub num_bytes: u64,
 }
 
 impl KeptIndexes {

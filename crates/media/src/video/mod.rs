@@ -53,6 +53,7 @@ mod timing;
 mod transport;
 mod undecodable;
 mod unreferenced;
+mod version;
 mod yuv;
 
 pub use choose::choose_frames;
@@ -61,8 +62,9 @@ pub use decode::{FrameSelection, decode_frames};
 pub use decoded::{DecodedVideo, DeliveredClip, FrameKeeper, VideoFrame};
 pub use index::{VideoIndex, index_video};
 pub use input::{VideoInput, open_bytes, open_input, open_range};
-pub use kept::{KeptIndexes, VideoVersion};
+pub use kept::KeptIndexes;
 pub(crate) use still::decode_av1;
+pub use version::VideoVersion;
 pub(crate) use yuv::{YuvCanvas, YuvView, merge_rgb};
 
 use crate::error::MediaError;

@@ -59,7 +59,7 @@ impl Measures {
         })
     }
 
-    /// What stands for a row that is kept whole.
+    /// A placeholder for a row that is kept whole.
     fn of_large(row: &IndexRow) -> Self {
         Self {
             signature: row.signature,

@@ -235,7 +235,14 @@ impl<Q: QuestionSource, S: Scorer> TreeVisitor for SideRun<'_, '_, Q, S> {
         }
         let images = self.batch.last_read.as_ref().map(|(_, sample)| sample.images.as_slice()).unwrap_or_default();
         let decoded = images.get(image).and_then(QuestionImage::decode);
-        let undecodable = || ValidateError::Unfit { detail: format!("image {image} of a question cannot be decoded") };
+        let undecodable = || {
+            let id = self.batch.slots.get(question).map(|slot| slot.measure.facts.id.to_string()).unwrap_or_default();
+            ValidateError::Unfit {
+                detail: format!(
+                    "image {image} of sample {id} cannot be decoded; `manyframe verify` says what is damaged"
+                ),
+            }
+        };
         Ok(decoded.ok_or_else(undecodable)?)
     }
 
