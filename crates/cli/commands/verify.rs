@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use manyframe_base::Executor;
 use manyframe_engine::{Verification, VerifyAnswer, VerifyOn, VerifyOptions, Watch};
+use manyframe_pipeline::absolute_path;
 use manyframe_plan::Attempt;
 
 use super::location::{open_dataset, stores_at};
@@ -23,7 +24,8 @@ pub(super) fn run(arguments: &VerifyArguments, global: &Global, session: &Sessio
         watch = Some(Watch { in_flight, verdicts: verdicts.to_vec() });
         Ok(())
     })?;
-    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    // Problems name the same files whichever machine found them.
+    let dataset = open_dataset(&absolute_path(&arguments.dataset), &arguments.store)?;
     let options = VerifyOptions {
         variables: variables::replaced(&dataset, &arguments.set)?,
         stores: stores_at(&arguments.store)?,
@@ -82,7 +84,7 @@ fn render(found: &Verification, is_ok: bool) -> String {
 
 /// Tries one thing that the process of the command did not survive.
 pub(super) fn attempt(arguments: &VerifyArguments, attempt: &Attempt) -> Result<()> {
-    let dataset = open_dataset(&arguments.dataset, &arguments.store)?;
+    let dataset = open_dataset(&absolute_path(&arguments.dataset), &arguments.store)?;
     let variables = variables::replaced(&dataset, &arguments.set)?;
     Ok(manyframe_engine::repeat_check(&dataset, &variables, &stores_at(&arguments.store)?, attempt)?)
 }
