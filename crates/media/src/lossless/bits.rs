@@ -5,6 +5,9 @@ use memchr::memchr;
 /// Zeros behind the last bit: a reader looks at eight bytes at a time.
 const NUM_SPARE_BYTES: usize = 8;
 
+/// Bits that a reader is sure to see.
+pub(super) const NUM_PEEKED: u32 = 57;
+
 /// The coded data of a scan without stuffed zeros and restart markers.
 #[derive(Debug, Default)]
 pub(super) struct BitStream {
@@ -17,6 +20,12 @@ pub(super) struct BitStream {
 pub(super) struct BitRange {
     pub(super) start: u32,
     pub(super) num_bits: u16,
+}
+
+impl BitRange {
+    pub(super) fn end(self) -> u32 {
+        self.start + u32::from(self.num_bits)
+    }
 }
 
 impl BitStream {
@@ -45,7 +54,7 @@ impl BitStream {
         }
     }
 
-    /// At least 57 bits from a position on, the first one on top. `None` behind the end.
+    /// At least [`NUM_PEEKED`] bits from a position on, the first one on top. `None` behind the end.
     #[inline]
     pub(super) fn peek(&self, position: u32) -> Option<u64> {
         let bytes = self.bytes.get((position / 8) as usize..)?.first_chunk()?;
@@ -89,10 +98,9 @@ impl BitWriter {
         }
     }
 
-    /// Appends bits of a stream.
+    /// Appends bits of a stream: from a position on, so many.
     #[inline]
-    pub(super) fn copy(&mut self, stream: &BitStream, range: BitRange) -> Option<()> {
-        let (mut position, mut left) = (range.start, u32::from(range.num_bits));
+    pub(super) fn copy(&mut self, stream: &BitStream, (mut position, mut left): (u32, u32)) -> Option<()> {
         while left > 32 {
             self.put((stream.peek(position)? >> 32) as u32, 32);
             (position, left) = (position + 32, left - 32);
@@ -153,7 +161,7 @@ mod tests {
         assert_eq!(range.start, 24);
         let mut copy = BitWriter::default();
         copy.put(5, 3);
-        copy.copy(&stream, range).unwrap();
+        copy.copy(&stream, (range.start, range.num_bits.into())).unwrap();
         let copy = BitStream { bytes: [copy.into_padded(), vec![0; NUM_SPARE_BYTES]].concat() };
         let mut position = 0;
         for (bits, num_bits) in all {

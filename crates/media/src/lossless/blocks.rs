@@ -1,8 +1,10 @@
 //! Where each block of a JPEG is coded, found by passing over its codes.
 
 use super::baseline::Baseline;
-use super::bits::{BitRange, BitStream};
-use super::huffman::{CoefficientSkipper, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, num_coefficients, number};
+use super::bits::{BitRange, BitStream, NUM_PEEKED};
+use super::huffman::{
+    CoefficientReader, CoefficientSkipper, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, Step, num_coefficients, number,
+};
 
 /// Range of a mean, times 8, of samples of 8 bits.
 const MEANS: std::ops::RangeInclusive<i32> = -1024..=1023;
@@ -123,38 +125,33 @@ impl Blocks {
         Some(Self { stream, planes })
     }
 
-    /// The coefficients of a block.
-    pub(super) fn coefficients(&self, block: Block, code: &HuffmanDecoder) -> Option<Coefficients> {
-        let mut coefficients = [0; 64];
-        *coefficients.first_mut()? = block.mean;
-        self.for_each_coefficient((block, 64), code, |place, value| {
-            if let Some(coefficient) = coefficients.get_mut(place) {
-                *coefficient = value as i16;
-            }
-        })?;
-        Some(coefficients)
-    }
-
     /// Calls `visit` with the places and the values of a block's coefficients but the first: those that are not zero, up to the
     /// first one at `limit` or behind it.
     #[inline]
     pub(super) fn for_each_coefficient(
         &self,
         (block, limit): (Block, usize),
-        code: &HuffmanDecoder,
+        reader: &CoefficientReader,
         mut visit: impl FnMut(usize, i32),
     ) -> Option<()> {
-        let (mut position, end) = (block.others.start, block.others.start + u32::from(block.others.num_bits));
-        let mut place = 0_usize;
-        while position < end && place + 1 < limit {
-            let bits = self.stream.peek(position)?;
-            let (code_bits, symbol) = code.symbol(bits)?;
-            let size = symbol & 15;
-            position += u32::from(code_bits + size);
-            place += usize::from(num_coefficients(symbol)?);
-            if size > 0 {
-                visit(place, number(bits << code_bits, size));
+        let (mut position, mut place) = (block.others.start, 0);
+        let (mut bits, mut num_left) = (self.stream.peek(position)?, NUM_PEEKED);
+        while place + 1 < limit {
+            // What goes on behind the bits that were read may be anything.
+            let Some(read) = reader.read(bits).filter(|read| u32::from(read.num_bits) <= num_left) else {
+                if num_left == NUM_PEEKED {
+                    return None;
+                }
+                (bits, num_left) = (self.stream.peek(position)?, NUM_PEEKED);
+                continue;
+            };
+            place += usize::from(read.num_coefficients);
+            if place > 63 {
+                break;
             }
+            visit(place, read.value.into());
+            let num_bits = u32::from(read.num_bits);
+            (position, bits, num_left) = (position + num_bits, bits << num_bits, num_left - num_bits);
         }
         Some(())
     }
@@ -186,37 +183,47 @@ impl Scanner<'_> {
         if !MEANS.contains(mean) {
             return None;
         }
-        self.position += u32::from(code_bits + size);
+        let num_bits = u32::from(code_bits + size);
+        self.position += num_bits;
         let start = self.position;
-        self.pass_coefficients(member.ac_skipper)?;
+        self.pass_coefficients(member.ac_skipper, (bits << num_bits, NUM_PEEKED - num_bits))?;
         let others = BitRange { start, num_bits: (self.position - start) as u16 };
         Some(Block { mean: *mean as i16, others })
     }
 
+    /// Passes over the coefficients of a block, of which so many bits are on top already.
     #[inline]
-    fn pass_coefficients(&mut self, skipper: &CoefficientSkipper) -> Option<()> {
+    fn pass_coefficients(&mut self, skipper: &CoefficientSkipper, (mut bits, mut num_left): (u64, u32)) -> Option<()> {
+        const END: u32 = Step::END as u32;
         let mut place = 1_u32;
         loop {
-            let bits = self.stream.peek(self.position)?;
             let step = skipper.step(bits);
-            let next = place + u32::from(step.num_coefficients);
-            // Behind the last coefficient, another block begins.
-            if step.num_bits > 0 && next < 64 {
-                self.position += u32::from(step.num_bits);
-                if step.is_last {
+            let (num_bits, next) = (u32::from(step.num_bits), place + u32::from(step.num_coefficients));
+            if num_bits <= num_left {
+                if next < 64 {
+                    self.position += num_bits;
+                    (place, bits, num_left) = (next, bits << num_bits, num_left - num_bits);
+                    continue;
+                }
+                if (END..END + 64).contains(&next) {
+                    self.position += num_bits;
                     return Some(());
                 }
-                place = next;
+            }
+            // Otherwise there are too few bits, or another block begins in them.
+            if num_left < NUM_PEEKED {
+                (bits, num_left) = (self.stream.peek(self.position)?, NUM_PEEKED);
                 continue;
             }
             let (code_bits, symbol) = skipper.decoder.symbol(bits)?;
-            self.position += u32::from(code_bits + (symbol & 15));
+            let num_bits = u32::from(code_bits + (symbol & 15));
+            self.position += num_bits;
             place += u32::from(num_coefficients(symbol)?);
             match place {
                 64 => return Some(()),
                 65.. => return None,
                 _ if symbol == END_OF_BLOCK => return Some(()),
-                _ => {}
+                _ => (bits, num_left) = (bits << num_bits, num_left - num_bits),
             }
         }
     }

@@ -3,8 +3,10 @@
 use super::baseline::{BLOCK, Baseline, Component};
 use super::bits::{BitRange, BitWriter};
 use super::blocks::{Block, Blocks, Coefficients};
-use super::dct;
-use super::huffman::{END_OF_BLOCK, HuffmanCode, HuffmanDecoder, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits};
+use super::dct::{Cosines, Steps};
+use super::huffman::{
+    CoefficientReader, END_OF_BLOCK, HuffmanCode, HuffmanEncoder, MAX_DC_BITS, SIXTEEN_ZEROS, num_bits,
+};
 use crate::ycbcr::WHITE;
 
 /// A block as it was, with its plane, column and row.
@@ -47,7 +49,8 @@ struct Border<'a> {
     /// Size of the channel in samples.
     num_samples: (u32, u32),
     quantisation: &'a [u8; 64],
-    decoder: HuffmanDecoder,
+    coefficients: CoefficientReader,
+    cosines: Cosines<8>,
 }
 
 impl<'a> Border<'a> {
@@ -56,7 +59,8 @@ impl<'a> Border<'a> {
             plane,
             num_samples: baseline.num_samples(component),
             quantisation: baseline.quantisation.get(component.quantisation)?.as_ref()?,
-            decoder: HuffmanDecoder::new(baseline.ac_codes.get(component.ac_code)?.as_ref()?),
+            coefficients: CoefficientReader::new(baseline.ac_codes.get(component.ac_code)?.as_ref()?),
+            cosines: Cosines::new(),
         })
     }
 
@@ -74,16 +78,20 @@ impl<'a> Border<'a> {
     /// A block with white outside of the image.
     fn whitened(&self, blocks: &Blocks, (column, row): (u32, u32)) -> Option<Coefficients> {
         let block = *blocks.planes.get(self.plane)?.block((column, row))?;
-        let coefficients = blocks.coefficients(block, &self.decoder)?;
-        let mut samples = dct::samples(&coefficients, self.quantisation);
-        let white = i64::from(*WHITE.get(self.plane)?);
-        for (place, sample) in (0..).zip(&mut samples) {
-            let at = (column * BLOCK + place % BLOCK, row * BLOCK + place / BLOCK);
-            if at.0 >= self.num_samples.0 || at.1 >= self.num_samples.1 {
-                *sample = white;
+        let steps = Steps::new(self.quantisation);
+        let mut frequencies = steps.flat(block.mean);
+        let set = |place, value| steps.set(&mut frequencies, place, value);
+        blocks.for_each_coefficient((block, 64), &self.coefficients, set)?;
+        let mut samples = self.cosines.samples(&frequencies);
+        let white = *WHITE.get(self.plane)?;
+        for (y, row) in (row * BLOCK..).zip(&mut samples) {
+            for (x, sample) in (column * BLOCK..).zip(row) {
+                if x >= self.num_samples.0 || y >= self.num_samples.1 {
+                    *sample = white;
+                }
             }
         }
-        Some(dct::coefficients(&samples, self.quantisation))
+        Some(self.cosines.coefficients(&samples, self.quantisation))
     }
 }
 

@@ -34,20 +34,39 @@ pub(super) struct HuffmanDecoder {
 }
 
 /// What the next bits say of the coefficients of a block.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Step {
-    /// Bits of these coefficients; 0 if they have to be looked at one by one.
+    /// Bits of these coefficients; more than there are if they have to be looked at one by one.
     pub(super) num_bits: u8,
-    /// How many coefficients they are.
-    pub(super) num_coefficients: u8,
-    /// Whether no further ones follow.
-    pub(super) is_last: bool,
+    /// How many coefficients they are; [`Self::END`] more if the block ends with them.
+    pub(super) num_coefficients: u16,
+}
+
+impl Step {
+    const UNKNOWN: Self = Self { num_bits: u8::MAX, num_coefficients: 0 };
+    pub(super) const END: u16 = 1024;
 }
 
 /// Passes over coefficients, several at a time.
 pub(super) struct CoefficientSkipper {
     pub(super) decoder: HuffmanDecoder,
     steps: Vec<Step>,
+}
+
+/// A coefficient, or the end of a block.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct ReadCoefficient {
+    /// Bits of its code and of its value; 0 if it has to be looked at symbol by symbol.
+    pub(super) num_bits: u8,
+    /// How many coefficients it ends, zeros before it included; behind the last one at the end of a block.
+    pub(super) num_coefficients: u8,
+    pub(super) value: i16,
+}
+
+/// Reads coefficients one by one.
+pub(super) struct CoefficientReader {
+    decoder: HuffmanDecoder,
+    lookup: Vec<ReadCoefficient>,
 }
 
 /// Writes symbols: the code and its number of bits, by symbol; no bits if there is none.
@@ -135,6 +154,15 @@ impl HuffmanDecoder {
         }
     }
 
+    /// The coefficient on top. `None` if there is no such code.
+    fn coefficient(&self, bits: u64) -> Option<ReadCoefficient> {
+        let (code_bits, symbol) = self.symbol(bits)?;
+        let size = symbol & 15;
+        let num_coefficients = if symbol == END_OF_BLOCK { 64 } else { num_coefficients(symbol)? };
+        let value = number(bits << code_bits, size) as i16;
+        Some(ReadCoefficient { num_bits: code_bits + size, num_coefficients, value })
+    }
+
     #[cold]
     fn long_symbol(&self, bits: u32) -> Option<(u8, u8)> {
         let length = self.bounds.iter().position(|&bound| bits < bound)?;
@@ -147,31 +175,57 @@ impl HuffmanDecoder {
 impl CoefficientSkipper {
     pub(super) fn new(code: &HuffmanCode) -> Self {
         let decoder = HuffmanDecoder::new(code);
-        let steps = (0..1_u32 << LOOKUP_BITS).map(|bits| steps(&decoder, bits << (32 - LOOKUP_BITS))).collect();
+        let steps = (0..1_u32 << LOOKUP_BITS).map(|bits| step(&decoder, bits << (32 - LOOKUP_BITS))).collect();
         Self { decoder, steps }
     }
 
     #[inline]
     pub(super) fn step(&self, bits: u64) -> Step {
-        self.steps.get((bits >> (64 - LOOKUP_BITS)) as usize).copied().unwrap_or_default()
+        self.steps.get((bits >> (64 - LOOKUP_BITS)) as usize).copied().unwrap_or(Step::UNKNOWN)
+    }
+}
+
+impl CoefficientReader {
+    pub(super) fn new(code: &HuffmanCode) -> Self {
+        let decoder = HuffmanDecoder::new(code);
+        let read = |bits: u32| {
+            let bits = u64::from(bits) << (64 - LOOKUP_BITS);
+            // Values that are cut off, and what is no code, are looked at when they occur.
+            let is_within = |read: &ReadCoefficient| u32::from(read.num_bits) <= LOOKUP_BITS;
+            decoder.coefficient(bits).filter(is_within).unwrap_or_default()
+        };
+        let lookup = (0..1_u32 << LOOKUP_BITS).map(read).collect();
+        Self { decoder, lookup }
+    }
+
+    /// The coefficient on top. `None` if there is no such code.
+    #[inline]
+    pub(super) fn read(&self, bits: u64) -> Option<ReadCoefficient> {
+        match self.lookup.get((bits >> (64 - LOOKUP_BITS)) as usize) {
+            Some(read) if read.num_bits > 0 => Some(*read),
+            _ => self.decoder.coefficient(bits),
+        }
     }
 }
 
 /// As many symbols as the bits on top are sure to hold the codes of.
-fn steps(decoder: &HuffmanDecoder, bits: u32) -> Step {
-    let mut step = Step::default();
+fn step(decoder: &HuffmanDecoder, bits: u32) -> Step {
+    let mut step = Step { num_bits: 0, num_coefficients: 0 };
     while let Some(left) = LOOKUP_BITS.checked_sub(step.num_bits.into()) {
         let next = bits << step.num_bits >> (32 - LOOKUP_BITS);
         let Some(&(code_bits, symbol)) = decoder.lookup.get(next as usize) else { break };
-        if code_bits == 0 || u32::from(code_bits) > left || step.is_last {
+        let Some(num_coefficients) = num_coefficients(symbol) else { break };
+        if code_bits == 0 || u32::from(code_bits) > left {
             break;
         }
-        let Some(num_coefficients) = num_coefficients(symbol) else { break };
         step.num_bits += code_bits + (symbol & 15);
-        step.num_coefficients += num_coefficients;
-        step.is_last = symbol == END_OF_BLOCK;
+        step.num_coefficients += u16::from(num_coefficients);
+        if symbol == END_OF_BLOCK {
+            step.num_coefficients += Step::END;
+            break;
+        }
     }
-    step
+    if step.num_bits == 0 { Step::UNKNOWN } else { step }
 }
 
 /// Number of coefficients that a symbol covers, zeros included. `None` if the symbol does not occur in baseline files.

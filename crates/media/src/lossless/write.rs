@@ -2,7 +2,7 @@
 
 use super::baseline::{Baseline, Component};
 use super::bits::BitWriter;
-use super::blocks::{Blocks, Plane};
+use super::blocks::{Block, Blocks, Plane};
 use super::huffman::{HuffmanEncoder, num_bits};
 
 /// Writes tiles of one size.
@@ -15,8 +15,10 @@ pub(crate) struct TileWriter<'a> {
     bits: BitWriter,
     blocks: &'a Blocks,
     unit_px: (u32, u32),
-    /// Units of the image in each direction.
+    /// Units of the image in each direction, and those that it fills.
     image_units: (u32, u32),
+    full_units: (u32, u32),
+    restart_interval: u32,
 }
 
 struct Channel<'a> {
@@ -52,6 +54,8 @@ impl<'a> TileWriter<'a> {
             blocks,
             unit_px,
             image_units: baseline.num_units(),
+            full_units: (baseline.size_px.0 / unit_px.0, baseline.size_px.1 / unit_px.1),
+            restart_interval: baseline.restart_interval,
         })
     }
 
@@ -64,11 +68,16 @@ impl<'a> TileWriter<'a> {
         let mut means = [0_i16; 3];
         for row in 0..self.num_units.1 {
             let row = u32::try_from(top + i64::from(row)).ok().filter(|&row| row < self.image_units.1);
-            for column in 0..self.num_units.0 {
-                let column = u32::try_from(left + i64::from(column)).ok().filter(|&column| column < self.image_units.0);
-                let unit = column.zip(row);
+            let mut column = 0;
+            while column < self.num_units.0 {
+                let at = u32::try_from(left + i64::from(column)).ok().filter(|&column| column < self.image_units.0);
+                let unit = at.zip(row);
                 for (channel, mean) in self.channels.iter().zip(&mut means) {
                     put_unit(&mut self.bits, self.blocks, (channel, unit), mean)?;
+                }
+                column += 1;
+                if let Some(unit) = unit {
+                    column += self.copy_run(unit, self.num_units.0 - column, &mut means)?;
                 }
             }
         }
@@ -76,6 +85,39 @@ impl<'a> TileWriter<'a> {
         self.bits.finish_into(&mut file);
         file.extend([0xff, 0xd9]);
         Some(file)
+    }
+
+    /// Copies the units behind one that was written, at most so many, up to the first one that has something of its own: blocks
+    /// that the border crosses, or means after a restart. Where units follow those that they follow in the image, all of their
+    /// bits are the same, differences of means included. Returns their number.
+    fn copy_run(&mut self, (column, row): (u32, u32), most: u32, means: &mut [i16; 3]) -> Option<u32> {
+        if row >= self.full_units.1 {
+            return Some(0);
+        }
+        let to_restart = match self.restart_interval {
+            0 => u32::MAX,
+            interval => interval - 1 - (row * self.image_units.0 + column) % interval,
+        };
+        let num_units = self.full_units.0.saturating_sub(column + 1).min(to_restart).min(most);
+        if num_units == 0 {
+            return Some(0);
+        }
+        let (first, last) = ((column, row), (column + num_units, row));
+        for (channel, mean) in self.channels.iter().zip(means) {
+            *mean = channel.last_block(last)?.mean;
+        }
+        let channel = self.channels.last()?;
+        let (start, end) = (channel.last_block(first)?.others.end(), channel.last_block(last)?.others.end());
+        self.bits.copy(&self.blocks.stream, (start, end.checked_sub(start)?))?;
+        Some(num_units)
+    }
+}
+
+impl Channel<'_> {
+    /// The block of a unit that is coded last.
+    fn last_block(&self, (column, row): (u32, u32)) -> Option<&Block> {
+        let (unit_columns, unit_rows) = self.unit_blocks;
+        self.plane.block(((column + 1) * unit_columns - 1, (row + 1) * unit_rows - 1))
     }
 }
 
@@ -94,7 +136,7 @@ fn put_unit(
         let block = at.and_then(|at| channel.plane.block(at)).unwrap_or(&channel.plane.white);
         let difference = block.mean - std::mem::replace(mean, block.mean);
         channel.dc_encoder.put(num_bits(difference), difference, bits)?;
-        bits.copy(&blocks.stream, block.others)?;
+        bits.copy(&blocks.stream, (block.others.start, block.others.num_bits.into()))?;
     }
     Some(())
 }
