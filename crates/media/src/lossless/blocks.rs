@@ -3,7 +3,7 @@
 use super::baseline::Baseline;
 use super::bits::{BitRange, BitStream, NUM_PEEKED};
 use super::huffman::{
-    CoefficientReader, CoefficientSkipper, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, Step, num_coefficients, number,
+    CoefficientReader, CoefficientSkipper, END_OF_BLOCK, HuffmanDecoder, MAX_DC_BITS, num_coefficients, number,
 };
 
 /// Range of a mean, times 8, of samples of 8 bits.
@@ -194,23 +194,19 @@ impl Scanner<'_> {
     /// Passes over the coefficients of a block, of which so many bits are on top already.
     #[inline]
     fn pass_coefficients(&mut self, skipper: &CoefficientSkipper, (mut bits, mut num_left): (u64, u32)) -> Option<()> {
-        const END: u32 = Step::END as u32;
         let mut place = 1_u32;
         loop {
             let step = skipper.step(bits);
-            let (num_bits, next) = (u32::from(step.num_bits), place + u32::from(step.num_coefficients));
-            if num_bits <= num_left {
-                if next < 64 {
-                    self.position += num_bits;
-                    (place, bits, num_left) = (next, bits << num_bits, num_left - num_bits);
-                    continue;
-                }
-                if (END..END + 64).contains(&next) {
-                    self.position += num_bits;
+            let (num_bits, next) = (step.num_bits(), place + step.num_coefficients());
+            // Otherwise there are too few bits, or another block begins in them.
+            if num_bits <= num_left && next < 64 {
+                self.position += num_bits;
+                if step.is_last() {
                     return Some(());
                 }
+                (place, bits, num_left) = (next, bits << num_bits, num_left - num_bits);
+                continue;
             }
-            // Otherwise there are too few bits, or another block begins in them.
             if num_left < NUM_PEEKED {
                 (bits, num_left) = (self.stream.peek(self.position)?, NUM_PEEKED);
                 continue;
