@@ -308,6 +308,20 @@ impl<'a> Sending<'a> {
     }
 }
 
+/// Has the store forget what was sent of other files than these, by a journal: of a dataset that was built again since.
+pub(crate) fn abandon_stale(storage: &dyn Storage, journal: &Journal, files: &[&SentFile]) {
+    let Some(parts) = storage.parts() else { return };
+    for (path, transfer) in journal.stale(files) {
+        match parts.abandon(&path, &transfer) {
+            // It was finished or forgotten before.
+            Err(error) if error.source.kind() == io::ErrorKind::NotFound => {}
+            // They cost storage and do no other harm.
+            Err(error) => tracing::warn!(%path, %error, "parts of an earlier upload are left at the store"),
+            Ok(()) => {}
+        }
+    }
+}
+
 /// Has the store copy a file that it has under another name, and compares what is said of the copy. A store that says no digest
 /// of it is trusted to copy what was compared before.
 pub(crate) fn copy(storage: &dyn Storage, file: &SentFile, original: &Path) -> Result<(), TransferError> {
