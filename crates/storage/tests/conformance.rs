@@ -209,10 +209,11 @@ fn a_digest_is_kept_beside_a_file_by_stores_that_can() {
     });
 }
 
+// But for backslashes, which Azure takes for slashes.
 #[test]
 fn names_are_taken_as_they_are() {
     on_each(|storage| {
-        let names = ["50% of it/a%20b.jpg", "a b+c&d.jpg", "~[1] #2?*.jpg", "ä{^}\"`|<>\\.jpg"];
+        let names = ["50% of it/a%20b.jpg", "a b+c&d.jpg", "~[1] #2?*.jpg", "ä{^}\"`|<>.jpg"];
         for name in names {
             storage.write(name, name.as_bytes()).unwrap();
             storage.copy_from(&storage.full_path(name), &format!("copies/{name}")).unwrap();
